@@ -1,0 +1,28 @@
+# No weights inside: mount them at /models, your whosthere.yaml at /config, and keep /data.
+#   docker build -t whosthere .
+#   docker run -p 8080:8080 -v ./config:/config:ro -v ./models:/models:ro -v whosthere-data:/data whosthere
+
+FROM python:3.12-slim AS build
+WORKDIR /src
+RUN python -m venv /opt/whosthere
+COPY . .
+RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels . \
+    && /opt/whosthere/bin/pip install --no-cache-dir "$(echo /wheels/whosthere-*.whl)[cpu]"
+
+FROM python:3.12-slim
+COPY --from=build /opt/whosthere /opt/whosthere
+RUN useradd --system --uid 10001 --no-create-home whosthere \
+    && install --directory --owner=whosthere --group=whosthere /data /models /config
+ENV PATH=/opt/whosthere/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    WHOSTHERE_PATHS__DATA=/data \
+    WHOSTHERE_PATHS__MODELS='["/models"]' \
+    WHOSTHERE_HTTP__HOST=0.0.0.0
+USER whosthere
+WORKDIR /config
+VOLUME /data
+EXPOSE 8080
+HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8080/healthz', timeout=4)"]
+ENTRYPOINT ["whosthere"]
+CMD ["serve"]

@@ -1,0 +1,61 @@
+# The first two commands: make demo, make test. ARGS goes to the command: make demo ARGS="--seconds 20 --json".
+# What a command prints on stdout is all that comes out there; setting up talks on stderr.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+ARGS ?=
+
+# Weights that lie beside the project are found without being copied into it.
+ifneq ($(wildcard ../shared/models),)
+demo bench: export WHOSTHERE_PATHS__MODELS ?= ["model/artifacts", "../shared/models"]
+endif
+
+.PHONY: help setup demo test check bench clean
+
+help:
+	@echo 'make demo    see it work: a broker, a sample camera and a live table of who is seen'
+	@echo 'make test    run the tests (real servers on loopback; ARGS goes to pytest)'
+	@echo 'make check   lint, formatting, types, the direction of imports'
+	@echo 'make bench   measure speed on this machine'
+	@echo 'make setup   make $(VENV) alone; the others do so themselves'
+	@echo 'make clean   remove what can be made again; your data in var/ stays'
+
+setup: $(READY)
+	@:
+
+$(READY): pyproject.toml
+	@{ \
+	    scripts/install-debian-packages.sh demo; \
+	    python=$$(scripts/find-python.sh); \
+	    if ! PYTHON=$(BIN)/python scripts/find-python.sh >/dev/null 2>&1; then \
+	        echo "making $(VENV) with $$python"; \
+	        "$$python" -m venv --clear $(VENV); \
+	    fi; \
+	    echo 'installing whosthere and what it needs into $(VENV) (the first time takes a minute or two)'; \
+	    $(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[cpu,dev]'; \
+	    touch $@; \
+	} >&2
+
+demo: $(READY)
+	@$(BIN)/whosthere demo $(ARGS)
+
+test: $(READY)
+	@scripts/install-debian-packages.sh test
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(READY)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -q tests/test_imports.py
+
+bench: $(READY)
+	@$(BIN)/whosthere bench $(ARGS)
+
+clean:
+	@rm -rf $(VENV) .bench build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
