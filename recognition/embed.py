@@ -1,0 +1,33 @@
+"""Embedders without their session: aligned crops -> the network's input, its raw outputs -> unit vectors.
+
+Pure NumPy; runs on the CPU pool.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recognition.models.spec import EmbedderSpec
+
+F32 = NDArray[np.float32]
+U8 = NDArray[np.uint8]
+
+
+def prepare(spec: EmbedderSpec, crops: U8) -> F32:
+    """Crops (n,h,w,3) uint8 BGR, of the spec's input size -> (n,3,h,w) float32."""
+    want = spec.input
+    pixels = crops[..., ::-1] if want.color_order == "rgb" else crops
+    tensor = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2), dtype=np.float32)
+    tensor -= np.float32(want.mean)
+    tensor *= np.float32(1 / want.std)
+    return tensor
+
+
+def parse(spec: EmbedderSpec, outputs: Sequence[list[F32]]) -> F32:
+    """Each face's raw outputs -> (n,d) float32 unit vectors, d the spec's embedding size."""
+    raw = np.empty((len(outputs), spec.embedding_size), np.float32)
+    for row, output in zip(raw, outputs, strict=True):
+        row[:] = output[0].reshape(-1)
+    raw /= np.maximum(np.linalg.norm(raw, axis=1, keepdims=True), np.float32(1e-12))
+    return raw

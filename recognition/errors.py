@@ -1,0 +1,108 @@
+"""The base of every error that a user can meet, and the recognition family.
+
+    CodedError
+    ├── RecognitionError
+    │   ├── SpecInvalid               spec_invalid
+    │   ├── ModelNotFound             model_not_found
+    │   ├── WeightsMissing            weights_missing
+    │   ├── WeightsDigestMismatch     weights_digest_mismatch
+    │   ├── WeightsUnreadable         weights_unreadable
+    │   ├── UnsupportedRuntime        unsupported_runtime
+    │   ├── UnsupportedEngine         unsupported_engine
+    │   ├── SelfTestFailed            self_test_failed
+    │   ├── EmbeddingSpaceMismatch    embedding_space_mismatch
+    │   ├── Overloaded                overloaded            (retryable)
+    │   └── RunnerDead                runner_dead
+    ├── ImageError
+    │   ├── ImageMissing              image_missing
+    │   ├── ImageEmpty                image_empty
+    │   ├── ImageUnreadable           image_unreadable
+    │   └── ImageTooLarge             image_too_large
+    ├── GalleryError                  (gallery/errors.py)
+    └── StreamerError                 (streamer/errors.py)
+
+`code` is stable: it is the log field, the metric label and the body of an HTTP error. The message is one
+line: what was wrong, where, what to do; never a secret. `retryable` says whether trying again soon may help.
+"""
+
+from typing import ClassVar
+
+
+class CodedError(Exception):
+    """Something that the world did (a file, a camera, a broker); anything else that is raised is our bug."""
+
+    code: ClassVar[str] = "error"
+    retryable: ClassVar[bool] = False
+
+
+class RecognitionError(CodedError):
+    code = "recognition_error"
+
+
+class SpecInvalid(RecognitionError):
+    code = "spec_invalid"
+
+
+class ModelNotFound(RecognitionError):
+    code = "model_not_found"
+
+
+class WeightsMissing(RecognitionError):
+    code = "weights_missing"
+
+
+class WeightsDigestMismatch(RecognitionError):
+    code = "weights_digest_mismatch"
+
+
+class WeightsUnreadable(RecognitionError):
+    code = "weights_unreadable"
+
+
+class UnsupportedRuntime(RecognitionError):
+    code = "unsupported_runtime"
+
+
+class UnsupportedEngine(RecognitionError):
+    code = "unsupported_engine"
+
+
+class SelfTestFailed(RecognitionError):
+    code = "self_test_failed"
+
+
+class EmbeddingSpaceMismatch(RecognitionError):
+    code = "embedding_space_mismatch"
+
+
+class Overloaded(RecognitionError):
+    """The batch queue is full: the caller drops its frame and counts it."""
+
+    code = "overloaded"
+    retryable = True
+
+
+class RunnerDead(RecognitionError):
+    """The runner behind a batch queue failed; nobody will be served by it any more."""
+
+    code = "runner_dead"
+
+
+class ImageError(CodedError):
+    code = "image_error"
+
+
+class ImageMissing(ImageError):
+    code = "image_missing"
+
+
+class ImageEmpty(ImageError):
+    code = "image_empty"
+
+
+class ImageUnreadable(ImageError):
+    code = "image_unreadable"
+
+
+class ImageTooLarge(ImageError):
+    code = "image_too_large"

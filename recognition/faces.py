@@ -1,0 +1,78 @@
+"""What flows out of recognition: bundles of arrays for the n faces of one image, shapes checked at birth.
+
+Plain data; made on the CPU pool, read anywhere. Pixels are those of the image that went in, landmarks are in
+the order left eye, right eye, nose, left mouth corner, right mouth corner; left and right as seen in it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+F32 = NDArray[np.float32]
+
+
+def _want(name: str, array: F32, shape: tuple[int, ...]) -> None:
+    if array.shape != shape or array.dtype != np.float32:
+        raise ValueError(f"{name}: want float32 {shape}, got {array.dtype} {array.shape}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detections:
+    """n faces as a detector gives them, highest score first.
+
+    boxes (n,4) float32 xyxy px; scores (n,) float32 in [0,1]; landmarks (n,5,2) float32 xy px.
+    """
+
+    boxes: F32
+    scores: F32
+    landmarks: F32
+
+    def __post_init__(self) -> None:
+        n = len(self.scores)
+        _want("boxes", self.boxes, (n, 4))
+        _want("scores", self.scores, (n,))
+        _want("landmarks", self.landmarks, (n, 5, 2))
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Quality:
+    """How much each of n faces is worth to an embedder. All arrays (n,) float32.
+
+    score in [0,1], the product of the parts' grades; sharpness is the variance of the second derivative of the
+    aligned grey crop over the variance of the crop itself, along the axis that has less of it (about .1 for a
+    sharp face, .01 for a blurred one); brightness (mean) and contrast (standard deviation) of the same crop, in
+    [0,1]; size_px is the distance between the eyes' line and the mouth's times two, about the height of a face, in
+    image pixels; yaw, pitch, roll in degrees, estimated from the five landmarks (0 is frontal and upright).
+    """
+
+    score: F32
+    sharpness: F32
+    brightness: F32
+    contrast: F32
+    size_px: F32
+    yaw: F32
+    pitch: F32
+    roll: F32
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Faces:
+    """n faces with everything known about them, embeddings included: (n,d) float32 unit vectors."""
+
+    detections: Detections
+    quality: Quality
+    embeddings: F32
+
+    def __post_init__(self) -> None:
+        if self.embeddings.ndim != 2 or len(self.embeddings) != len(self.detections):
+            raise ValueError(f"embeddings: want ({len(self.detections)}, d), got {self.embeddings.shape}")
+
+    def __len__(self) -> int:
+        return len(self.detections)

@@ -1,0 +1,1 @@
+"""Model specs, weights, and the runners that hold them in memory."""

@@ -1,0 +1,192 @@
+"""Recogniser, the package's front door: an image and an opaque lane in, faces out.
+
+Its coroutines run on the event loop; pixels are touched on its own pool of CPU threads, networks run on the
+batchers' threads. open_recogniser() owns them all: they end where its context ends.
+"""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from recognition import detect, embed
+from recognition.align import aligned_crops, aligned_grey_crops
+from recognition.batcher import Served
+from recognition.detect import Prepared
+from recognition.faces import Detections, Faces, Quality
+from recognition.image import Image
+from recognition.models.manager import BatchPlan, LoadedModel, ModelManager
+from recognition.models.runner import Device, usable_cores
+from recognition.models.spec import DetectorSpec, EmbedderSpec
+from recognition.quality import grade, thumbnails
+
+F32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class RecogniserConfig:
+    """What to open. `runners`, `cpu_threads` 0: one per usable core. `detection_threshold` None: the spec's.
+
+    `on_batch` is called on the loop with a model's name and the size of each batch it ran.
+    """
+
+    detector: str
+    embedder: str
+    weights_folders: tuple[Path, ...]
+    device: Device = "auto"
+    runners: int = 0
+    max_batch: int = 8
+    max_wait_ms: float = 0.0
+    queue_limit: int = 64
+    detection_threshold: float | None = None
+    cpu_threads: int = 0
+    on_batch: Callable[[str, int], None] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """The faces of one image; thumbs (n,16,16) float32, see quality.thumbnails. Times in seconds.
+
+    prepare_s and grade_s are what the CPU pool worked before and after the detector's run.
+    """
+
+    detections: Detections
+    quality: Quality
+    thumbs: F32
+    prepare_s: float
+    queue_s: float
+    run_s: float
+    grade_s: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embedded:
+    """(k,d) float32 unit vectors in the order of the landmarks. Times in seconds."""
+
+    embeddings: F32
+    align_s: float
+    queue_s: float
+    run_s: float
+
+
+class Recogniser:
+    """Made by open_recogniser() alone. All methods may be called by many tasks at once."""
+
+    def __init__(
+        self,
+        detector: LoadedModel[DetectorSpec],
+        embedder: LoadedModel[EmbedderSpec],
+        pool: ThreadPoolExecutor,
+        detection_threshold: float | None = None,
+    ) -> None:
+        self.detector = detector
+        self.embedder = embedder
+        self.pool = pool
+        self.detection_threshold = (
+            detector.spec.thresholds.score if detection_threshold is None else detection_threshold
+        )
+
+    @property
+    def space(self) -> str:
+        """The embedding space that embed() answers in."""
+        return self.embedder.spec.space
+
+    @property
+    def signature(self) -> str:
+        """Short digest of what the two models are: changes whenever their answers may."""
+        parts = [f"{m.spec.name}:{m.spec.version}:{m.spec.sha256}" for m in (self.detector, self.embedder)]
+        return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
+
+    def queue_depths(self) -> dict[str, int]:
+        """Items that wait, by model."""
+        return {model.name: model.batcher.depth for model in (self.detector, self.embedder)}
+
+    async def detect(self, image: Image, lane: str, least_score: float | None = None) -> Found:
+        """Find and grade the faces of an image, those of at least `least_score` (None: detection_threshold).
+
+        Raises Overloaded and RunnerDead.
+        """
+        loop = asyncio.get_running_loop()
+        prepared, prepare_s = await loop.run_in_executor(self.pool, self._prepare, image)
+        served = await self.detector.batcher.submit([prepared.tensor], lane)
+        least = self.detection_threshold if least_score is None else least_score
+        return await loop.run_in_executor(self.pool, self._finish, image, prepared, served, prepare_s, least)
+
+    async def embed(self, image: Image, landmarks: F32, lane: str) -> Embedded:
+        """Embed the faces with these landmarks (k,5,2), image pixels. Raises Overloaded and RunnerDead."""
+        loop = asyncio.get_running_loop()
+        tensors, align_s = await loop.run_in_executor(self.pool, self._align, image, landmarks)
+        served = await self.embedder.batcher.submit(tensors, lane)
+        embeddings = embed.parse(self.embedder.spec, served.outputs)
+        return Embedded(embeddings, align_s, served.queue_s, served.run_s)
+
+    async def faces(self, image: Image, lane: str = "photo") -> Faces:
+        """Everything about every face of a photo. Raises Overloaded and RunnerDead."""
+        found = await self.detect(image, lane)
+        embedded = await self.embed(image, found.detections.landmarks, lane)
+        return Faces(found.detections, found.quality, embedded.embeddings)
+
+    # On the CPU pool.
+
+    def _prepare(self, image: Image) -> tuple[Prepared, float]:
+        started_s = time.perf_counter()
+        # Tensors of one batch need one shape, so rows of padding are spared only where batches are of one.
+        prepared = detect.prepare(self.detector.spec, image, trim=self.detector.max_batch == 1)
+        return prepared, time.perf_counter() - started_s
+
+    def _finish(self, image: Image, prepared: Prepared, served: Served, prepare_s: float, least_score: float) -> Found:
+        started_s = time.perf_counter()
+        detections = detect.parse(self.detector.spec, served.outputs[0], prepared, least_score)
+        grey = aligned_grey_crops(image, detections.landmarks)
+        quality, thumbs = grade(grey, detections.landmarks), thumbnails(grey)
+        grade_s = time.perf_counter() - started_s
+        return Found(detections, quality, thumbs, prepare_s, served.queue_s, served.run_s, grade_s)
+
+    def _align(self, image: Image, landmarks: F32) -> tuple[list[F32], float]:
+        started_s = time.perf_counter()
+        tensors = list(embed.prepare(self.embedder.spec, aligned_crops(image, landmarks)))
+        return tensors, time.perf_counter() - started_s
+
+
+@asynccontextmanager
+async def open_recogniser(config: RecogniserConfig) -> AsyncIterator[Recogniser]:
+    """Load both models and serve them while the context lasts; every thread has ended when it ends.
+
+    Raises what ModelManager.open raises before the body runs. When a runner dies, the body is cancelled and
+    RunnerDead raised.
+    """
+    # Each of our threads is one core's worth of work already: OpenCV's own would only fight with them.
+    cv2.setNumThreads(1)
+    plan = BatchPlan(config.runners, config.max_batch, config.max_wait_ms, config.queue_limit)
+    manager = ModelManager(config.weights_folders, device=config.device, plan=plan, on_batch=config.on_batch)
+    pool = ThreadPoolExecutor(config.cpu_threads or usable_cores(), thread_name_prefix="cpu")
+    try:
+        detector = await asyncio.to_thread(manager.open_detector, config.detector)
+        embedder = await asyncio.to_thread(manager.open_embedder, config.embedder)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for model in (detector, embedder):
+                    tasks.create_task(model.batcher.serve(), name=f"serve-{model.name}")
+                try:
+                    yield Recogniser(detector, embedder, pool, config.detection_threshold)
+                finally:
+                    detector.batcher.stop()
+                    embedder.batcher.stop()
+        except BaseExceptionGroup as group:
+            # The body's own exception, or the runner's: the group around it would only hide its class.
+            if len(group.exceptions) > 1:
+                raise
+            raise group.exceptions[0] from None
+        finally:
+            for model in (detector, embedder):
+                model.runner.close()
+    finally:
+        await asyncio.to_thread(pool.shutdown)

@@ -1,0 +1,190 @@
+import asyncio
+import threading
+
+import pytest
+
+from recognition.batcher import BatchLimits, MicroBatcher, Served
+from recognition.errors import Overloaded, RunnerDead
+from tests.recognition.fakes import FakeRunner, item, serving, until
+
+FOUR = BatchLimits(buckets=(1, 2, 4), queue_limit=16)
+
+
+def values(served: Served) -> list[float]:
+    return [float(outputs[0].reshape(-1)[0]) for outputs in served.outputs]
+
+
+async def test_every_caller_gets_its_own_answers_in_its_order():
+    batcher = MicroBatcher("m", [FakeRunner(), FakeRunner()], FOUR)
+    async with serving(batcher):
+        served = await asyncio.gather(
+            *(batcher.submit([item(10 * n + i) for i in range(5)], f"lane{n % 3}") for n in range(3))
+        )
+    assert [values(one) for one in served] == [[10 * n + i for i in range(5)] for n in range(3)]
+
+
+async def test_times_say_how_long_it_waited_and_ran():
+    runner = FakeRunner()
+    runner.gate.clear()
+    batcher = MicroBatcher("m", [runner], BatchLimits())
+    async with serving(batcher):
+        first = asyncio.ensure_future(batcher.submit([item(1)], "a"))
+        second = asyncio.ensure_future(batcher.submit([item(2)], "a"))
+        await until(lambda: batcher.depth == 1)
+        runner.gate.set()
+        ran, waited = await first, await second
+    assert ran.run_s > 0
+    assert waited.queue_s >= ran.run_s > ran.queue_s >= 0
+
+
+async def test_nothing_to_run_is_answered_at_once():
+    assert (await MicroBatcher("m", [FakeRunner()], FOUR).submit([], "a")).outputs == []
+
+
+async def test_items_of_one_caller_are_shared_by_the_runners():
+    runners = [FakeRunner(), FakeRunner()]
+    for runner in runners:
+        runner.gate.clear()
+    batcher = MicroBatcher("m", runners, FOUR)
+    async with serving(batcher):
+        job = asyncio.ensure_future(batcher.submit([item(i) for i in range(4)], "a"))
+        await until(lambda: all(runner.started for runner in runners))
+        for runner in runners:
+            runner.gate.set()
+        assert values(await job) == [0, 1, 2, 3]
+    assert sorted(runner.started[0][0] for runner in runners) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("limits", "waiting", "run"),
+    [
+        (BatchLimits(buckets=(1, 2, 4)), 7, [4, 2, 1]),
+        (BatchLimits(buckets=(1, 2, 4), pad=True), 7, [4, 4]),
+        (BatchLimits(buckets=(1, 8), pad=True), 3, [8]),
+        (BatchLimits(buckets=(1, 8)), 3, [1, 1, 1]),
+        (BatchLimits(buckets=(1,)), 3, [1, 1, 1]),
+    ],
+)
+async def test_batches_are_cut_or_padded_to_the_buckets(limits, waiting, run):
+    runner, sizes = FakeRunner(), []
+    batcher = MicroBatcher("m", [runner], limits, sizes.append)
+    job = asyncio.ensure_future(batcher.submit([item(i) for i in range(waiting)], "a"))
+    await until(lambda: batcher.depth == waiting)
+    async with serving(batcher):
+        assert values(await job) == list(range(waiting))
+    assert [shape[0] for shape in runner.started] == run
+    assert sum(sizes) == waiting
+
+
+async def test_lanes_take_turns():
+    runner = FakeRunner()
+    batcher = MicroBatcher("m", [runner], BatchLimits())
+    jobs = [
+        asyncio.ensure_future(batcher.submit([item(value) for value in lane], name))
+        for name, lane in (("busy", [1, 2, 3, 4]), ("calm", [5]), ("other", [6, 7]))
+    ]
+    await until(lambda: batcher.depth == 7)
+    async with serving(batcher):
+        await asyncio.gather(*jobs)
+    assert runner.answered == [1, 5, 6, 2, 7, 3, 4]
+
+
+async def test_a_lone_item_waits_for_company_until_the_batch_is_full():
+    runner = FakeRunner()
+    batcher = MicroBatcher("m", [runner], BatchLimits(buckets=(1, 2), max_wait_ms=3_600_000))
+    async with serving(batcher):
+        first = asyncio.ensure_future(batcher.submit([item(1)], "a"))
+        await until(lambda: batcher.depth == 1)
+        await batcher.submit([item(2)], "b")
+        await first
+    assert [shape[0] for shape in runner.started] == [2]
+
+
+async def test_the_oldest_item_waits_no_longer_than_it_may():
+    batcher = MicroBatcher("m", [FakeRunner()], BatchLimits(buckets=(1, 8), max_wait_ms=1))
+    async with serving(batcher), asyncio.timeout(10):
+        assert values(await batcher.submit([item(3)], "a")) == [3]
+
+
+async def test_a_full_queue_refuses():
+    batcher = MicroBatcher("scrfd", [FakeRunner()], BatchLimits(queue_limit=2))
+    jobs = [asyncio.ensure_future(batcher.submit([item(n)], "a")) for n in range(2)]
+    await until(lambda: batcher.depth == 2)
+    with pytest.raises(Overloaded, match="scrfd: 2 items wait already, the limit is 2") as refused:
+        await batcher.submit([item(3)], "b")
+    assert refused.value.retryable
+    async with serving(batcher):
+        await asyncio.gather(*jobs)
+        many = await batcher.submit([item(n) for n in range(5)], "photo")
+    assert len(many.outputs) == 5, "a photo with more faces than the limit must not be refused for ever"
+
+
+async def test_who_has_gone_is_not_served():
+    runner = FakeRunner()
+    runner.gate.clear()
+    batcher = MicroBatcher("m", [runner], BatchLimits())
+    async with serving(batcher):
+        running = asyncio.ensure_future(batcher.submit([item(1)], "a"))
+        await until(lambda: len(runner.started) == 1)
+        gone = asyncio.ensure_future(batcher.submit([item(2), item(3)], "b"))
+        kept = asyncio.ensure_future(batcher.submit([item(4)], "b"))
+        await until(lambda: batcher.depth == 3)
+        gone.cancel()
+        await until(lambda: batcher.depth == 1)
+        running.cancel()
+        runner.gate.set()
+        assert values(await kept) == [4]
+    assert gone.cancelled()
+    assert running.cancelled()
+    assert runner.answered == [1, 4]
+
+
+async def test_a_dead_runner_fails_every_waiter_and_ends_serve():
+    dying, healthy = FakeRunner(fail_at=1), FakeRunner()
+    for runner in (dying, healthy):
+        runner.gate.clear()
+    batcher = MicroBatcher("mbf", [dying, healthy], BatchLimits())
+    serve = asyncio.ensure_future(batcher.serve())
+    waiters = [asyncio.ensure_future(batcher.submit([item(n)], f"lane{n}")) for n in range(4)]
+    await until(lambda: bool(dying.started and healthy.started))
+    dying.gate.set()
+    results = await asyncio.gather(*waiters, return_exceptions=True)
+    healthy.gate.set()
+    assert [type(result) for result in results] == [RunnerDead] * 4
+    with pytest.raises(RunnerDead, match="mbf: its runner failed") as dead:
+        await serve
+    assert isinstance(dead.value.__cause__, MemoryError)
+    with pytest.raises(RunnerDead):
+        await batcher.submit([item(9)], "a")
+
+
+async def test_a_later_call_may_fail_too():
+    batcher = MicroBatcher("m", [FakeRunner(fail_at=2)], BatchLimits())
+    serve = asyncio.ensure_future(batcher.serve())
+    assert values(await batcher.submit([item(1)], "a")) == [1]
+    with pytest.raises(RunnerDead):
+        await batcher.submit([item(2)], "a")
+    with pytest.raises(RunnerDead):
+        await serve
+
+
+@pytest.mark.parametrize("how", ["stop", "cancel"])
+async def test_the_end_fails_who_waits_and_leaves_no_thread(how):
+    runners = [FakeRunner(), FakeRunner()]
+    for runner in runners:
+        runner.gate.clear()
+    batcher = MicroBatcher("ending", runners, BatchLimits())
+    serve = asyncio.ensure_future(batcher.serve())
+    waiter = asyncio.ensure_future(batcher.submit([item(n) for n in range(3)], "a"))
+    await until(lambda: all(runner.started for runner in runners))
+    if how == "stop":
+        batcher.stop()
+    else:
+        serve.cancel()
+    with pytest.raises(RunnerDead, match="closed"):
+        await waiter
+    for runner in runners:
+        runner.gate.set()
+    await asyncio.wait([serve])
+    assert serve.cancelled() == (how == "cancel")
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("run-ending")]

@@ -1,0 +1,67 @@
+import sys
+
+import numpy as np
+import pytest
+
+from recognition.errors import UnsupportedRuntime, WeightsUnreadable
+from recognition.models.runner import OnnxRunner, usable_cores
+from recognition.models.spec import load_specs
+from recognition.models.weights import read_weights
+
+SPEC = load_specs()["mobileface_v2"]
+
+
+@pytest.fixture(scope="module")
+def data(weights):
+    return read_weights(SPEC, weights)
+
+
+def has_cuda() -> bool:
+    import onnxruntime
+
+    return "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+
+
+def test_auto_says_where_it_runs(data):
+    runner = OnnxRunner(SPEC, data, "auto")
+    if has_cuda():
+        assert runner.device == "cuda" or "did not start" in runner.notes[0]
+    else:
+        assert runner.device == "cpu"
+        assert runner.notes == ("device auto took the CPU: the installed one has no CUDA provider",)
+
+
+def test_the_cpu_asked_for_is_no_fallback(data):
+    runner = OnnxRunner(SPEC, data, "cpu")
+    assert (runner.device, runner.notes) == ("cpu", ())
+    (embedding,) = runner.run(np.zeros((2, 3, 112, 112), np.float32))
+    assert embedding.shape == (2, 256)
+    runner.close()
+
+
+def test_cuda_that_is_not_there_is_refused(data):
+    if has_cuda():
+        pytest.skip("this ONNX Runtime has a CUDA provider")
+    with pytest.raises(UnsupportedRuntime, match=r"mobileface_v2: device cuda was asked for.*whosthere\[gpu\]"):
+        OnnxRunner(SPEC, data, "cuda")
+
+
+def test_no_onnx_runtime_says_what_to_install(data, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(UnsupportedRuntime, match=r"pip install 'whosthere\[cpu\]'.*'whosthere\[gpu\]'"):
+        OnnxRunner(SPEC, data)
+
+
+def test_a_spec_that_names_another_input(data):
+    wrong = SPEC.model_copy(update={"input": SPEC.input.model_copy(update={"name": "images"})})
+    with pytest.raises(WeightsUnreadable, match=r"its graph wants inputs \['data'\]|says images"):
+        OnnxRunner(wrong, data, "cpu")
+
+
+def test_without_a_name_the_only_input_is_taken(data):
+    nameless = SPEC.model_copy(update={"input": SPEC.input.model_copy(update={"name": None})})
+    OnnxRunner(nameless, data, "cpu").run(np.zeros((1, 3, 112, 112), np.float32))
+
+
+def test_there_is_a_core():
+    assert usable_cores() >= 1
