@@ -1,0 +1,85 @@
+"""The gallery family of errors; the base and the rule for messages are in recognition/errors.py.
+
+    GalleryError
+    ├── PersonNotFound        person_not_found
+    ├── PersonAmbiguous       person_ambiguous
+    ├── NameInvalid           name_invalid
+    ├── NoPhotoAccepted       no_photo_accepted
+    ├── GalleryTooNew         gallery_too_new
+    ├── GalleryUnreadable     gallery_unreadable
+    └── GalleryUnwritable     gallery_unwritable   (retryable: a full disk may get room again)
+
+A photo's own faults are recognition's ImageError family, and these, which a gate raises for one photo:
+
+    PhotoRefused
+    ├── NoFace                no_face
+    ├── SeveralFaces          several_faces
+    ├── QualityTooLow         quality_too_low
+    └── PersonDiffers         person_differs
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from recognition.errors import CodedError
+
+
+class GalleryError(CodedError):
+    code = "gallery_error"
+
+
+class PersonNotFound(GalleryError):
+    code = "person_not_found"
+
+
+class PersonAmbiguous(GalleryError):
+    code = "person_ambiguous"
+
+
+class NameInvalid(GalleryError):
+    code = "name_invalid"
+
+
+class NoPhotoAccepted(GalleryError):
+    """Nothing was written. `refused` has each photo's path, code and reason, in the order given."""
+
+    code = "no_photo_accepted"
+
+    def __init__(self, message: str, refused: Sequence[tuple[Path, str, str]] = ()) -> None:
+        super().__init__(message)
+        self.refused = tuple(refused)
+
+
+class GalleryTooNew(GalleryError):
+    code = "gallery_too_new"
+
+
+class GalleryUnreadable(GalleryError):
+    code = "gallery_unreadable"
+
+
+class GalleryUnwritable(GalleryError):
+    code = "gallery_unwritable"
+    retryable = True
+
+
+class PhotoRefused(GalleryError):
+    code = "photo_refused"
+
+
+class NoFace(PhotoRefused):
+    code = "no_face"
+
+
+class SeveralFaces(PhotoRefused):
+    code = "several_faces"
+
+
+class QualityTooLow(PhotoRefused):
+    code = "quality_too_low"
+
+
+class PersonDiffers(PhotoRefused):
+    """The face resembles none of the other photos enrolled under the name."""
+
+    code = "person_differs"

@@ -1,0 +1,112 @@
+"""What the gallery holds: people, photos and templates as plain data, and the rule for names.
+
+Pure; any thread. A person's id is random, never made from the name: it is seen where names may not be.
+"""
+
+import secrets
+import string
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gallery.errors import NameInvalid
+
+F32 = NDArray[np.float32]
+U8 = NDArray[np.uint8]
+
+LONGEST_NAME = 100
+_ID_ALPHABET = string.ascii_lowercase + string.digits
+# Zero-width (non-)joiners: unprintable to str.isprintable(), but Persian and Sinhala names need them.
+_JOINERS = str.maketrans("", "", "\u200c\u200d")
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """One enrolled person. `created_at` is Unix time in s; `templates` counts them by embedding space."""
+
+    id: str
+    name: str
+    created_at: float
+    photos: int
+    templates: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NewPhoto:
+    """One enrolment photo's face on its way into the store.
+
+    chip (256,256,3) uint8 BGR and landmarks (5,2) float32 in it, as align.loose_chip gives them; digest is
+    the SHA-256 of the photo file in hex; embedding (d,) float32 unit vector of `space`; quality in [0,1].
+    """
+
+    chip: U8
+    landmarks: F32
+    digest: str
+    embedding: F32
+    space: str
+    quality: float
+
+    def __post_init__(self) -> None:
+        if self.chip.ndim != 3 or self.chip.shape[2] != 3 or self.chip.dtype != np.uint8:
+            raise ValueError(f"chip: want uint8 (h, w, 3), got {self.chip.dtype} {self.chip.shape}")
+        if self.landmarks.shape != (5, 2):
+            raise ValueError(f"landmarks: want (5, 2), got {self.landmarks.shape}")
+        check_unit(self.embedding)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredPhoto:
+    """A photo as it was kept: chip uint8 BGR (after JPEG) and landmarks (5,2) float32 in it."""
+
+    id: int
+    person_id: str
+    chip: U8
+    landmarks: F32
+    quality: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Templates:
+    """n templates of one space: ids (n,) int64 rising, never reused; matrix (n,d) float32 unit vectors."""
+
+    space: str
+    ids: NDArray[np.int64]
+    person_ids: tuple[str, ...]
+    matrix: F32
+
+    def __post_init__(self) -> None:
+        n = len(self.ids)
+        if len(self.person_ids) != n or self.matrix.ndim != 2 or len(self.matrix) != n:
+            raise ValueError(f"templates: {n} ids, {len(self.person_ids)} people, matrix {self.matrix.shape}")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def check_unit(embedding: F32) -> None:
+    """Raises ValueError where this is no (d,) float32 unit vector; cosine is a dot product only of those."""
+    if embedding.ndim != 1 or embedding.dtype != np.float32:
+        raise ValueError(f"embedding: want float32 (d,), got {embedding.dtype} {embedding.shape}")
+    length = float(np.linalg.norm(embedding))
+    if not abs(length - 1.0) < 1e-3:
+        raise ValueError(f"embedding: want a unit vector, got one of length {length:.3f}")
+
+
+def new_person_id() -> str:
+    """`p` and 12 of [a-z0-9]: 62 random bits."""
+    return "p" + "".join(secrets.choice(_ID_ALPHABET) for _ in range(12))
+
+
+def clean_name(name: str) -> str:
+    """A display name in NFC without outer blanks. Raises NameInvalid: want 1-100 printable characters."""
+    cleaned = unicodedata.normalize("NFC", name.strip())
+    if not cleaned.translate(_JOINERS).strip():
+        raise NameInvalid("the name is empty; give one of 1 to 100 printable characters")
+    if len(cleaned) > LONGEST_NAME:
+        raise NameInvalid(f"the name has {len(cleaned)} characters; give one of at most {LONGEST_NAME}")
+    if not cleaned.translate(_JOINERS).isprintable():
+        raise NameInvalid("the name holds unprintable characters (a tab, a line break); leave them out")
+    return cleaned

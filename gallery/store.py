@@ -1,0 +1,296 @@
+"""PersonStore: people, enrolment photos and templates in one SQLite file (WAL), the source of truth.
+
+Every method blocks for disk I/O: call it off the event loop. Any thread may, one at a time (a lock inside);
+other processes may read and write the same file meanwhile.
+"""
+
+import difflib
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from gallery.errors import GalleryUnreadable, PersonAmbiguous, PersonNotFound
+from gallery.people import (
+    F32,
+    U8,
+    NewPhoto,
+    Person,
+    StoredPhoto,
+    Templates,
+    check_unit,
+    clean_name,
+    new_person_id,
+)
+from gallery.schema import open_database, translated
+from recognition.errors import EmbeddingSpaceMismatch
+
+_JPEG_QUALITY = 92
+_PHOTOS_AT_ONCE = 32
+_F32 = np.dtype("<f4")
+
+
+class PersonStore:
+    """Any method may raise GalleryUnwritable (a full disk, say) or GalleryUnreadable (a damaged file).
+
+    What fails leaves no trace: each call is one transaction.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Opens the gallery, or makes an empty one. Raises GalleryTooNew besides."""
+        self.path = path
+        self._db = open_database(path)
+        self._lock = threading.Lock()
+        self._commits = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the file back; a second call does nothing."""
+        with self._lock:
+            self._db.close()
+
+    def check(self) -> None:
+        """Read the whole file and hold it to its own structure. Raises GalleryUnreadable."""
+        (verdict,) = self._rows("PRAGMA quick_check(1)")[0]
+        if verdict != "ok":
+            raise GalleryUnreadable(f"gallery {self.path} is damaged ({verdict}); restore it from a backup")
+
+    def data_version(self) -> int:
+        """A number that is another one after every commit, by this store or by any other process.
+
+        Read it before what it stands for, so that a commit between the two shows the next time.
+        """
+        return int(self._rows("PRAGMA data_version")[0][0]) + self._commits
+
+    # People.
+
+    def people(self) -> list[Person]:
+        """Everybody, by name."""
+        return self._people("")
+
+    def find(self, name_or_id: str) -> Person:
+        """The person of this id, or else of this name.
+
+        Raises PersonNotFound, which names the nearest, PersonAmbiguous where several share the name, and
+        NameInvalid.
+        """
+        found = self._people("WHERE id = ?", name_or_id)
+        if not found:
+            found = self._people("WHERE name = ?", clean_name(name_or_id))
+        if not found:
+            raise PersonNotFound(f"nobody called {name_or_id!r} is enrolled{self._nearest(name_or_id)}")
+        if len(found) > 1:
+            ids = ", ".join(person.id for person in found)
+            raise PersonAmbiguous(f"{len(found)} people are called {name_or_id!r}; give the id, one of {ids}")
+        return found[0]
+
+    def name_of(self, person_id: str) -> str | None:
+        """The display name; None where nobody has this id (any more)."""
+        rows = self._rows("SELECT name FROM people WHERE id = ?", person_id)
+        return str(rows[0][0]) if rows else None
+
+    def add_person(self, name: str, photos: Sequence[NewPhoto] = ()) -> Person:
+        """Enrol a new person with these photos, all or nothing. Raises NameInvalid.
+
+        Names need not differ: whether a name is somebody's already is for the caller to ask find().
+        """
+        name, person_id, now = clean_name(name), new_person_id(), time.time()
+        chips = [_jpeg(photo.chip) for photo in photos]
+        with self._transaction() as db:
+            db.execute("INSERT INTO people VALUES (?, ?, ?)", (person_id, name, now))
+            _insert(db, person_id, zip(photos, chips, strict=True), now)
+        return self._person(person_id)
+
+    def add_photos(self, person_id: str, photos: Sequence[NewPhoto]) -> Person:
+        """Add photos and their templates to a person, all or nothing. Raises PersonNotFound.
+
+        A photo that the person has already (same digest) is not kept twice; it only gets its template where
+        it has none of that space yet.
+        """
+        chips = [_jpeg(photo.chip) for photo in photos]
+        with self._transaction() as db:
+            self._must_exist(db, person_id)
+            _insert(db, person_id, zip(photos, chips, strict=True), time.time())
+        return self._person(person_id)
+
+    def rename(self, person_id: str, name: str) -> Person:
+        """Give a person another name. Raises PersonNotFound and NameInvalid."""
+        name = clean_name(name)
+        with self._transaction() as db:
+            self._must_exist(db, person_id)
+            db.execute("UPDATE people SET name = ? WHERE id = ?", (name, person_id))
+        return self._person(person_id)
+
+    def forget(self, person_id: str) -> bool:
+        """Erase a person, photos and templates, overwritten in file and log alike. Raises PersonNotFound.
+
+        False where another process read the gallery for so long that the log could not be emptied: its pages
+        go at the next forget() or when the last process closes the gallery. What a disk keeps of blocks that
+        were given back is beyond SQLite.
+        """
+        with self._transaction() as db:
+            self._must_exist(db, person_id)
+            db.execute("DELETE FROM people WHERE id = ?", (person_id,))
+        (busy, _, _) = self._rows("PRAGMA wal_checkpoint(TRUNCATE)")[0]
+        return not busy
+
+    # Templates.
+
+    def templates(self, space: str, after_id: int = 0) -> Templates:
+        """The templates of a space, by id, those with an id above `after_id` alone.
+
+        Raises EmbeddingSpaceMismatch where their sizes differ.
+        """
+        rows = self._rows(
+            "SELECT id, person_id, embedding FROM templates WHERE space = ? AND id > ? ORDER BY id",
+            space,
+            after_id,
+        )
+        sizes = {len(row[2]) for row in rows}
+        if len(sizes) > 1:
+            raise EmbeddingSpaceMismatch(
+                f"gallery {self.path} holds templates of different sizes for {space}; enrol those people anew"
+            )
+        dim = next(iter(sizes), 0) // _F32.itemsize
+        matrix = np.frombuffer(b"".join(row[2] for row in rows), _F32).reshape(len(rows), dim)
+        ids = np.array([row[0] for row in rows], np.int64)
+        return Templates(space, ids, tuple(row[1] for row in rows), matrix.astype(np.float32, copy=False))
+
+    def template_ids(self, space: str) -> NDArray[np.int64]:
+        """(n,) int64, rising."""
+        rows = self._rows("SELECT id FROM templates WHERE space = ? ORDER BY id", space)
+        return np.array([row[0] for row in rows], np.int64)
+
+    def digests(self, person_id: str, space: str) -> frozenset[str]:
+        """SHA-256 (hex) of the photos of a person that have their template in this space."""
+        rows = self._rows(
+            "SELECT digest FROM photos JOIN templates ON photo_id = photos.id WHERE photos.person_id = ? AND space = ?",
+            person_id,
+            space,
+        )
+        return frozenset(row[0] for row in rows)
+
+    def photos_without_template(self, space: str) -> Iterator[StoredPhoto]:
+        """Photos that another model's space has no template for yet, by id; add_template() between is fine.
+
+        Raises GalleryUnreadable where a kept chip is no picture any more.
+        """
+        last_id = 0
+        while rows := self._rows(
+            "SELECT id, person_id, chip, landmarks, quality FROM photos WHERE id > ? AND NOT EXISTS "
+            "(SELECT 1 FROM templates WHERE photo_id = photos.id AND space = ?) ORDER BY id LIMIT ?",
+            last_id,
+            space,
+            _PHOTOS_AT_ONCE,
+        ):
+            for photo_id, person_id, chip, landmarks, quality in rows:
+                pixels = cv2.imdecode(np.frombuffer(chip, np.uint8), cv2.IMREAD_COLOR)
+                if pixels is None:
+                    raise GalleryUnreadable(f"gallery {self.path}: photo {photo_id} is damaged; restore a backup")
+                points = np.frombuffer(landmarks, _F32).reshape(5, 2).astype(np.float32)
+                yield StoredPhoto(photo_id, person_id, np.asarray(pixels, np.uint8), points, quality)
+            last_id = rows[-1][0]
+
+    def add_template(self, photo_id: int, space: str, embedding: F32, quality: float) -> bool:
+        """Keep the (d,) float32 unit vector of a photo; one that it had in this space is replaced.
+
+        False where the photo is gone (its person was forgotten meanwhile).
+        """
+        check_unit(embedding)
+        with self._transaction() as db:
+            inserted = db.execute(
+                "INSERT OR REPLACE INTO templates (photo_id, person_id, space, embedding, quality) "
+                "SELECT id, person_id, ?, ?, ? FROM photos WHERE id = ?",
+                (space, embedding.astype(_F32).tobytes(), quality, photo_id),
+            )
+        return inserted.rowcount == 1
+
+    # SQLite.
+
+    def _rows(self, query: str, *values: str | int) -> list[tuple[Any, ...]]:
+        with self._lock, translated(self.path):
+            return self._db.execute(query, values).fetchall()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, translated(self.path):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+                self._db.execute("COMMIT")
+            except BaseException:
+                # SQLite ends the transaction by itself on some errors, a full disk among them.
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+            self._commits += 1
+
+    def _people(self, where: str, *values: str) -> list[Person]:
+        people = self._rows(
+            "SELECT id, name, created_at, (SELECT count(*) FROM photos WHERE person_id = people.id) "
+            f"FROM people {where} ORDER BY name, id",
+            *values,
+        )
+        counts: dict[str, dict[str, int]] = {}
+        only = "" if not where else f"WHERE person_id IN (SELECT id FROM people {where})"
+        for person_id, space, count in self._rows(
+            f"SELECT person_id, space, count(*) FROM templates {only} GROUP BY person_id, space", *values
+        ):
+            counts.setdefault(person_id, {})[space] = count
+        return [Person(key, name, at, photos, counts.get(key, {})) for key, name, at, photos in people]
+
+    def _person(self, person_id: str) -> Person:
+        found = self._people("WHERE id = ?", person_id)
+        if not found:
+            raise PersonNotFound(f"person {person_id} was forgotten meanwhile; enrol the person anew")
+        return found[0]
+
+    def _must_exist(self, db: sqlite3.Connection, person_id: str) -> None:
+        if db.execute("SELECT 1 FROM people WHERE id = ?", (person_id,)).fetchone() is None:
+            raise PersonNotFound(f"nobody with the id {person_id} is enrolled; see whosthere people list")
+
+    def _nearest(self, name: str) -> str:
+        names = {str(row[0]).casefold(): str(row[0]) for row in self._rows("SELECT DISTINCT name FROM people")}
+        if not names:
+            return "; nobody is yet"
+        near = difflib.get_close_matches(name.casefold(), names, n=1, cutoff=0.0)
+        return f"; did you mean {names[near[0]]!r}?"
+
+
+def _insert(db: sqlite3.Connection, person_id: str, photos: Iterable[tuple[NewPhoto, bytes]], added_at: float) -> None:
+    for photo, chip in photos:
+        landmarks = photo.landmarks.astype(_F32).tobytes()
+        db.execute(
+            "INSERT INTO photos (person_id, chip, landmarks, quality, digest, added_at) "
+            "VALUES (?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT (person_id, digest) DO NOTHING",
+            (person_id, chip, landmarks, photo.quality, photo.digest, added_at),
+        )
+        db.execute(
+            "INSERT INTO templates (photo_id, person_id, space, embedding, quality) "
+            "SELECT id, person_id, ?, ?, ? FROM photos WHERE person_id = ? AND digest = ? "
+            "ON CONFLICT (photo_id, space) DO NOTHING",
+            (photo.space, photo.embedding.astype(_F32).tobytes(), photo.quality, person_id, photo.digest),
+        )
+
+
+def _jpeg(chip: U8) -> bytes:
+    done, data = cv2.imencode(".jpg", chip, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    if not done:
+        raise ValueError(f"chip: JPEG can't hold {chip.shape}")
+    return data.tobytes()

@@ -1,0 +1,207 @@
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gallery.enrol import EnrolReport, Gate, enrol
+from gallery.errors import NameInvalid, NoPhotoAccepted, PersonAmbiguous
+from gallery.store import PersonStore
+from recognition.errors import EmbeddingSpaceMismatch, Overloaded
+from recognition.faces import Faces
+from recognition.image import Image
+from tests.gallery.fakes import DIM, SPACE, FakeFinder, near, photo_of, unit
+
+GATE = Gate(min_face_px=48, min_quality=0.25)
+ADA, BOB = unit(1), unit(2)
+
+
+class Desk:
+    """Where people are enrolled: a finder, a store, a folder of photos."""
+
+    def __init__(self, folder: Path, store: PersonStore) -> None:
+        self.folder = folder
+        self.store = store
+        self.finder = FakeFinder()
+
+    def shoot(self, face: np.ndarray, seed: int, **faults: float) -> Path:
+        return self.finder.paint(self.folder / f"{seed}.png", (near(face, 0.8, seed), faults))
+
+    async def enrol(self, name: str, *paths: Path, pick: str | None = None) -> EnrolReport:
+        return await enrol(name, paths, self.finder, self.store, GATE, pick, threshold=0.4)
+
+
+@pytest.fixture
+def desk(tmp_path: Path, store: PersonStore) -> Desk:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    return Desk(folder, store)
+
+
+async def test_good_photos_make_a_person(desk: Desk) -> None:
+    one, two = desk.shoot(ADA, 1), desk.shoot(ADA, 2, score=0.5)
+    report = await desk.enrol("  Ada ", one, two)
+    assert report.person.name == "Ada"
+    assert (report.person.photos, report.person.templates) == (2, {SPACE: 2})
+    assert [path for path, _ in report.taken] == [one, two]
+    assert [quality for _, quality in report.taken] == pytest.approx([0.9, 0.5])
+    assert report.refused == report.already == report.warnings == ()
+    kept = desk.store.templates(SPACE)
+    np.testing.assert_array_equal(kept.matrix, np.stack([near(ADA, 0.8, 1), near(ADA, 0.8, 2)]))
+    chips = list(desk.store.photos_without_template("other.1"))
+    assert [chip.chip.shape for chip in chips] == [(256, 256, 3)] * 2
+
+
+async def test_an_enrolled_name_gets_more_photos(desk: Desk) -> None:
+    first = await desk.enrol("Ada", desk.shoot(ADA, 1))
+    second = await desk.enrol("Ada", desk.shoot(ADA, 2))
+    third = await desk.enrol(first.person.id, desk.shoot(ADA, 3))
+    assert first.person.id == second.person.id == third.person.id
+    assert third.person.photos == 3
+    assert third.person.name == "Ada"
+    assert len(desk.store.people()) == 1
+
+
+def _png_header(width: int, height: int) -> bytes:
+    ihdr = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + ihdr + struct.pack(">I", zlib.crc32(ihdr))
+
+
+async def test_every_bad_photo_is_told_with_its_code_and_the_good_one_kept(desk: Desk) -> None:
+    bad = {
+        "text.jpg": (b"Dear diary, today I was a photo.\n", "image_unreadable"),
+        "empty.jpg": (b"", "image_empty"),
+        "huge.png": (_png_header(10_000, 10_000), "image_too_large"),
+    }
+    for name, (content, _) in bad.items():
+        (desk.folder / name).write_bytes(content)
+    wanted = {desk.folder / name: code for name, (_, code) in bad.items()}
+    wanted[desk.folder / "missing.jpg"] = "image_missing"
+    wanted[desk.folder] = "image_missing"
+    wanted[desk.finder.paint(desk.folder / "wall.png")] = "no_face"
+    wanted[desk.finder.paint(desk.folder / "two.png", ADA, BOB)] = "several_faces"
+    wanted[desk.shoot(ADA, 7, score=0.1, sharpness=3.0)] = "quality_too_low"
+    good = desk.shoot(ADA, 8)
+    report = await desk.enrol("Ada", *wanted, good)
+    assert {path: code for path, code, _ in report.refused} == wanted
+    assert list(wanted) == [path for path, _, _ in report.refused]
+    for path, _, why in report.refused:
+        assert "\n" not in why
+        assert str(path) not in why
+        assert why
+    assert [path for path, _ in report.taken] == [good]
+    assert report.person.photos == 1
+
+
+async def test_pick_largest_takes_one_of_several(desk: Desk) -> None:
+    group = desk.finder.paint(desk.folder / "two.png", ADA, BOB)
+    report = await desk.enrol("Ada", group, pick="largest")
+    assert report.person.photos == 1
+    np.testing.assert_array_equal(desk.store.templates(SPACE).matrix, ADA[None])
+
+
+async def test_nothing_is_written_when_no_photo_passed(desk: Desk) -> None:
+    (desk.folder / "text.jpg").write_text("no photo")
+    wall = desk.finder.paint(desk.folder / "wall.png")
+    version = desk.store.data_version()
+    with pytest.raises(NoPhotoAccepted) as caught:
+        await desk.enrol("Ada", desk.folder / "text.jpg", wall)
+    assert "image_unreadable" in str(caught.value)
+    assert "no_face" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert [code for _, code, _ in caught.value.refused] == ["image_unreadable", "no_face"]
+    assert desk.store.people() == []
+    assert desk.store.data_version() == version
+    with pytest.raises(NoPhotoAccepted, match="no photo was given"):
+        await desk.enrol("Ada")
+
+
+async def test_a_photo_that_is_there_already_is_not_looked_at_again(desk: Desk) -> None:
+    one, two = desk.shoot(ADA, 1), desk.shoot(ADA, 2)
+    copy = desk.folder / "copy.png"
+    copy.write_bytes(one.read_bytes())
+    first = await desk.enrol("Ada", one, copy)
+    assert ([path for path, _ in first.taken], first.already) == ([one], (copy,))
+    looked = desk.finder.looked
+    again = await desk.enrol("Ada", one)
+    assert (again.taken, again.already, again.refused) == ((), (one,), ())
+    assert desk.finder.looked == looked
+    more = await desk.enrol("Ada", one, two)
+    assert ([path for path, _ in more.taken], more.already) == ([two], (one,))
+    assert more.person.photos == 2
+
+
+async def test_a_photo_of_before_gets_its_template_in_another_space(desk: Desk) -> None:
+    one = desk.shoot(ADA, 1)
+    await desk.enrol("Ada", one)
+    desk.finder.space = "other.1"
+    report = await desk.enrol("Ada", one)
+    assert [path for path, _ in report.taken] == [one]
+    assert (report.person.photos, report.person.templates) == (1, {SPACE: 1, "other.1": 1})
+
+
+async def test_the_odd_one_out_of_three_is_refused(desk: Desk) -> None:
+    good = [desk.shoot(ADA, 1), desk.shoot(ADA, 2)]
+    odd = desk.shoot(BOB, 3)
+    report = await desk.enrol("Ada", good[0], odd, good[1])
+    assert [path for path, _ in report.taken] == good
+    assert [(path, code) for path, code, _ in report.refused] == [(odd, "person_differs")]
+    assert report.person.photos == 2
+
+
+async def test_of_two_that_differ_nobody_is_refused_but_there_is_a_warning(desk: Desk) -> None:
+    report = await desk.enrol("Ada", desk.shoot(ADA, 1), desk.shoot(BOB, 2))
+    assert len(report.taken) == 2
+    assert len(report.warnings) == 1
+    assert "resemble" in report.warnings[0]
+
+
+async def test_a_stray_against_those_of_before_leaves_the_person_as_is(desk: Desk) -> None:
+    await desk.enrol("Ada", desk.shoot(ADA, 1), desk.shoot(ADA, 2))
+    with pytest.raises(NoPhotoAccepted, match="person_differs"):
+        await desk.enrol("Ada", desk.shoot(BOB, 3))
+    assert desk.store.find("Ada").photos == 2
+
+
+async def test_somebody_enrolled_under_another_name_gives_a_warning(desk: Desk) -> None:
+    first = await desk.enrol("Ada", desk.shoot(ADA, 1))
+    await desk.enrol("Bob", desk.shoot(BOB, 2))
+    report = await desk.enrol("Augusta", desk.shoot(ADA, 3))
+    assert len(report.warnings) == 1
+    assert "Ada" in report.warnings[0]
+    assert first.person.id in report.warnings[0]
+    assert len(desk.store.people()) == 3
+
+
+async def test_a_name_that_several_have_asks_for_the_id(desk: Desk) -> None:
+    desk.store.add_person("Ada")
+    two = desk.store.add_person("Ada")
+    photo = desk.shoot(ADA, 1)
+    with pytest.raises(PersonAmbiguous):
+        await desk.enrol("Ada", photo)
+    assert (await desk.enrol(two.id, photo)).person.id == two.id
+
+
+async def test_a_bad_name_is_refused_before_any_photo_is_looked_at(desk: Desk) -> None:
+    with pytest.raises(NameInvalid):
+        await desk.enrol("Ada\x07", desk.shoot(ADA, 1))
+    assert desk.finder.looked == 0
+
+
+async def test_what_is_not_the_photos_fault_ends_the_enrolment(desk: Desk) -> None:
+    class Busy(FakeFinder):
+        async def faces(self, image: Image, lane: str = "photo") -> Faces:
+            raise Overloaded("the queue is full")
+
+    photo = desk.shoot(ADA, 1)
+    with pytest.raises(Overloaded):
+        await enrol("Ada", [photo], Busy(), desk.store, GATE, threshold=0.4)
+    assert desk.store.people() == []
+
+
+async def test_a_space_of_another_size_is_refused(desk: Desk) -> None:
+    desk.store.add_person("Bob", [photo_of(unit(5, DIM * 2))])
+    with pytest.raises(EmbeddingSpaceMismatch):
+        await desk.enrol("Ada", desk.shoot(ADA, 1))
+    assert [person.name for person in desk.store.people()] == ["Bob"]

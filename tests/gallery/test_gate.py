@@ -1,0 +1,50 @@
+import pytest
+
+from gallery.errors import NoFace, QualityTooLow, SeveralFaces
+from gallery.gate import Gate, choose_face
+from tests.gallery.fakes import faces_of, unit
+
+GATE = Gate(min_face_px=48, min_quality=0.25)
+
+
+def test_one_good_face_is_chosen() -> None:
+    assert choose_face(faces_of((unit(1), {})), GATE) == 0
+
+
+def test_no_face() -> None:
+    with pytest.raises(NoFace):
+        choose_face(faces_of(), GATE)
+
+
+def test_several_faces_unless_the_largest_may_be_picked() -> None:
+    faces = faces_of((unit(1), {}), (unit(2), {}))
+    with pytest.raises(SeveralFaces, match="2 faces"):
+        choose_face(faces, GATE)
+    assert choose_face(faces, GATE, "largest") == 0
+
+
+def test_the_largest_must_be_good_enough_too() -> None:
+    with pytest.raises(QualityTooLow, match="turned"):
+        choose_face(faces_of((unit(1), {"score": 0.1, "yaw": 55.0}), (unit(2), {})), GATE, "largest")
+
+
+@pytest.mark.parametrize(
+    ("faults", "said"),
+    [
+        ({"size_px": 31.0, "score": 0.9}, "too small, 31 px high where 48"),
+        ({"brightness": 0.04, "score": 0.1}, "too dark"),
+        ({"brightness": 0.07, "contrast": 0.04, "score": 0.1}, "too dark"),
+        ({"brightness": 0.95, "score": 0.1}, "overexposed"),
+        ({"contrast": 0.015, "score": 0.05}, "too flat"),
+        ({"yaw": -52.0, "score": 0.1}, "turned away by about 52 degrees"),
+        ({"pitch": 58.0, "score": 0.1}, "bowed or raised by about 58 degrees"),
+        ({"sharpness": 5.0, "score": 0.1}, "too blurred"),
+    ],
+)
+def test_what_is_worst_about_a_poor_face_is_named(faults: dict[str, float], said: str) -> None:
+    with pytest.raises(QualityTooLow, match=said):
+        choose_face(faces_of((unit(1), faults)), GATE)
+
+
+def test_a_face_at_the_gate_passes() -> None:
+    assert choose_face(faces_of((unit(1), {"size_px": 48.0, "score": 0.25})), GATE) == 0

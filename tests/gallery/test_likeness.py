@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+
+from gallery.likeness import agreement, lookalikes
+from tests.gallery.fakes import DIM, near, unit
+
+NONE = np.empty((0, 0), np.float32)
+ADA, BOB, EVE = unit(1), unit(2), unit(3)
+
+
+def _shots(*faces: tuple[np.ndarray, int]) -> np.ndarray:
+    """Photos of these people, each a little different: two of one person have a cosine of about .64."""
+    return np.stack([near(face, 0.8, seed=seed) for face, seed in faces])
+
+
+@pytest.mark.parametrize(
+    ("new", "before", "strays", "divided"),
+    [
+        (_shots((ADA, 1)), NONE, set(), False),
+        (_shots((ADA, 1), (ADA, 2)), NONE, set(), False),
+        (_shots((ADA, 1), (BOB, 2)), NONE, set(), True),
+        (_shots((ADA, 1), (BOB, 2), (ADA, 3)), NONE, {1}, False),
+        (_shots((ADA, 1), (BOB, 2), (EVE, 3)), NONE, {0, 1, 2}, False),
+        (_shots((ADA, 1), (ADA, 2), (BOB, 3), (BOB, 4)), NONE, set(), True),
+        (_shots((ADA, 1)), _shots((ADA, 2)), set(), False),
+        (_shots((BOB, 1)), _shots((ADA, 2)), set(), True),
+        (_shots((BOB, 1)), _shots((ADA, 2), (ADA, 3)), {0}, False),
+        (_shots((BOB, 1), (BOB, 2)), _shots((ADA, 3), (ADA, 4)), set(), True),
+        (_shots((ADA, 1), (ADA, 2)), _shots((ADA, 3), (BOB, 4)), set(), False),
+    ],
+)
+def test_do_the_photos_show_one_person(new: np.ndarray, before: np.ndarray, strays: set[int], divided: bool) -> None:
+    found = agreement(new, before, threshold=0.4)
+    assert set(found.strays) == strays
+    assert found.divided == divided
+    assert all(cosine < 0.4 for cosine in found.strays.values())
+
+
+def test_a_chain_of_likeness_holds_together() -> None:
+    angles = np.radians([0, 40, 80, 120])
+    chain = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    found = agreement(chain, NONE, threshold=0.7)
+    assert (found.strays, found.divided) == ({}, False)
+
+
+def test_nothing_new() -> None:
+    assert agreement(np.empty((0, DIM), np.float32), _shots((ADA, 1), (ADA, 2)), 0.4).strays == {}
+
+
+def test_lookalikes_are_named_with_their_highest_cosine() -> None:
+    new = np.stack([ADA, BOB])
+    others = np.stack([near(ADA, 0.5), near(ADA, 0.7), near(BOB, 0.45), EVE])
+    found = lookalikes(new, others, ["p1", "p1", "p2", "p3"], 0.4)
+    assert found == pytest.approx({"p1": 0.7, "p2": 0.45}, abs=1e-5)
+    assert lookalikes(new, NONE, [], 0.4) == {}
+    assert lookalikes(np.empty((0, DIM), np.float32), others, ["p1", "p1", "p2", "p3"], 0.4) == {}

@@ -1,0 +1,221 @@
+import math
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gallery.matching import NOBODY, Candidates, Match, Rate, confidence, decide
+
+RATES = (Rate(1e-3, 0.241, 0.995), Rate(1e-4, 0.296, 0.992), Rate(1e-5, 0.347, 0.98))
+
+
+@pytest.mark.parametrize(
+    ("similarities", "outcome", "person", "margin"),
+    [
+        ({"a": 0.7, "b": 0.2}, "known", "a", 0.5),
+        ({"a": 0.7}, "known", "a", None),
+        ({"a": 0.35}, "known", "a", None),
+        ({"a": 0.349}, "unknown", None, None),
+        ({"a": 0.2, "b": 0.3}, "unknown", None, 0.1),
+        ({"a": 0.7, "b": 0.68}, "ambiguous", None, 0.02),
+        ({"a": 0.36, "b": 0.34}, "ambiguous", None, 0.02),
+        ({"a": 0.34, "b": 0.33}, "unknown", None, 0.01),
+        ({"a": 0.5, "b": 0.5}, "ambiguous", None, 0.0),
+    ],
+)
+def test_one_probe(similarities: dict[str, float], outcome: str, person: str | None, margin: float | None) -> None:
+    match = decide([Candidates(similarities)], threshold=0.35, margin=0.05)
+    assert (match.outcome, match.person_id) == (outcome, person)
+    assert match.margin == (None if margin is None else pytest.approx(margin))
+    assert match.similarity == max(similarities.values())
+    assert match.best_person == min(similarities, key=lambda name: (-similarities[name], name))
+
+
+def test_nobody_enrolled_and_nothing_seen_is_unknown() -> None:
+    assert decide([], 0.35, 0.05) == decide([Candidates({})], 0.35, 0.05) == NOBODY
+
+
+def test_a_lead_of_exactly_the_margin_is_enough() -> None:
+    assert decide([Candidates({"a": 0.75, "b": 0.5})], 0.35, 0.25).outcome == "known"
+
+
+def test_probes_vote_by_their_weight() -> None:
+    clear, blurred = Candidates({"a": 0.8, "b": 0.1}), Candidates({"a": 0.2, "b": 0.5})
+    sure = decide([clear, blurred], 0.35, 0.05, weights=[0.9, 0.1])
+    assert (sure.person_id, sure.similarity) == ("a", pytest.approx(0.74))
+    assert sure.margin == pytest.approx(0.74 - 0.14)
+    assert decide([clear, blurred], 0.35, 0.05, weights=[0.1, 0.9]).person_id == "b"
+
+
+def test_two_people_in_one_track_get_no_name() -> None:
+    halves = [Candidates({"a": 0.8, "b": 0.05}), Candidates({"a": 0.05, "b": 0.8})]
+    assert decide(halves, 0.35, 0.05).outcome == "ambiguous"
+
+
+def test_one_lucky_probe_among_many_names_nobody() -> None:
+    probes = [Candidates({"a": 0.6, "b": 0.1})] + [Candidates({"a": 0.1, "b": 0.12})] * 3
+    assert decide(probes, 0.35, 0.05).outcome == "unknown"
+
+
+def test_who_is_not_listed_counts_as_the_floor() -> None:
+    match = decide([Candidates({"a": 0.8, "b": 0.6}, 0.5), Candidates({"a": 0.8, "c": 0.3}, 0.3)], 0.35, 0.05)
+    assert match.person_id == "a"
+    assert match.margin == pytest.approx(0.8 - (0.6 + 0.3) / 2)
+
+
+def test_weights_of_nothing_count_equally() -> None:
+    match = decide([Candidates({"a": 0.8}), Candidates({"a": 0.4})], 0.35, 0.05, weights=[0.0, 0.0])
+    assert match.similarity == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize("weights", [[1.0], [1.0, -0.1], [1.0, math.nan]])
+def test_senseless_weights_are_a_bug(weights: list[float]) -> None:
+    with pytest.raises(ValueError, match="weights"):
+        decide([Candidates({"a": 0.8}), Candidates({"a": 0.4})], 0.35, 0.05, weights=weights)
+
+
+def test_a_floor_above_a_listed_person_is_a_bug() -> None:
+    with pytest.raises(ValueError, match="floor"):
+        Candidates({"a": 0.2}, 0.3)
+
+
+COSINES = st.floats(-1, 1, allow_nan=False)
+PEOPLE = st.dictionaries(st.sampled_from("abcdef"), COSINES, max_size=6)
+
+
+@st.composite
+def seen(draw: st.DrawFn) -> tuple[list[Candidates], list[float]]:
+    """A track's probes with weights, each with a floor at or under its least similar candidate."""
+    people = draw(st.lists(PEOPLE, min_size=1, max_size=5))
+    probes = [Candidates(p, draw(st.floats(-1, min(p.values(), default=-1.0)))) for p in people]
+    return probes, draw(st.lists(st.floats(0, 1), min_size=len(probes), max_size=len(probes)))
+
+
+@given(seen(), st.randoms())
+def test_order_decides_nothing(track: tuple[list[Candidates], list[float]], random: "st.DataObject") -> None:
+    probes, weights = track
+    match = decide(probes, 0.35, 0.05, weights)
+    order = list(range(len(probes)))
+    random.shuffle(order)
+    shuffled = []
+    for place in order:
+        items = list(probes[place].similarities.items())
+        random.shuffle(items)
+        shuffled.append(Candidates(dict(items), probes[place].floor))
+    assert decide(shuffled, 0.35, 0.05, [weights[place] for place in order]) == match
+
+
+@given(seen(), COSINES, st.floats(0, 0.5))
+def test_what_a_match_says_holds_together(
+    track: tuple[list[Candidates], list[float]], threshold: float, margin: float
+) -> None:
+    probes, weights = track
+    match = decide(probes, threshold, margin, weights)
+    assert -1 <= match.similarity <= 1
+    assert (match.person_id is not None) == (match.outcome == "known")
+    assert (match.outcome == "unknown") == (match.best_person is None or match.similarity < threshold)
+    assert match.margin is None or match.margin >= 0
+    if match.outcome == "ambiguous":
+        assert match.margin is not None
+        assert match.margin < margin
+    if match.outcome == "known":
+        assert match.person_id == match.best_person
+        assert match.margin is None or match.margin >= margin
+
+
+@given(seen(), st.lists(st.floats(-1, 0.34), min_size=5, max_size=5))
+def test_an_impostor_in_the_gallery_gives_nobody_another_name(
+    track: tuple[list[Candidates], list[float]], scores: list[float]
+) -> None:
+    probes, weights = track
+    before = decide(probes, 0.35, 0.05, weights)
+    joined = [
+        Candidates({**probe.similarities, "impostor": max(score, probe.floor)}, probe.floor)
+        for probe, score in zip(probes, scores, strict=False)
+    ]
+    if any(probe.floor > 0.34 for probe in probes):
+        return
+    after = decide(joined, 0.35, 0.05, weights)
+    if before.outcome == "known":
+        assert after.person_id in (None, before.person_id)
+    else:
+        assert after.outcome != "known"
+
+
+@given(seen(), st.floats(0.35, 0.9))
+def test_a_stricter_threshold_never_makes_a_name(track: tuple[list[Candidates], list[float]], stricter: float) -> None:
+    probes, weights = track
+    if decide(probes, 0.35, 0.05, weights).outcome != "known":
+        assert decide(probes, stricter, 0.05, weights).outcome != "known"
+        assert decide(probes, 0.35, 0.2, weights).outcome != "known"
+
+
+def _known(similarity: float) -> Match:
+    return Match("known", "a", similarity, None, "a")
+
+
+def _unknown(similarity: float) -> Match:
+    return Match("unknown", None, similarity, None, "a")
+
+
+@pytest.mark.parametrize(
+    ("similarity", "templates", "expected"),
+    [
+        (0.347, 1, 1 - 1e-5),
+        (0.347, 1000, 1 - 1e-2),
+        (0.296, 100, 1 - 1e-2),
+        (0.2685, 1, 1 - math.sqrt(1e-3 * 1e-4)),
+        (0.9, 1000, 1 - 1e-2),
+        (0.347, 1_000_000, 0.0),
+        (0.186, 1, 1 - 1e-2),
+        (-1.0, 1, 0.0),
+        (0.9, 0, 1.0),
+    ],
+)
+def test_confidence_in_a_name(similarity: float, templates: int, expected: float) -> None:
+    assert confidence(_known(similarity), RATES, templates) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("similarity", "expected"),
+    [
+        (-0.3, 0.995),
+        (0.1, 0.995),
+        (0.241, 0.995),
+        (0.2685, 0.9935),
+        (0.347, 0.98),
+        (0.398, 0.968),
+        (1.0, 0.826),
+    ],
+)
+def test_confidence_that_it_is_a_stranger(similarity: float, expected: float) -> None:
+    assert confidence(_unknown(similarity), RATES, 10) == pytest.approx(expected, abs=1e-3)
+
+
+def test_confidence_where_there_is_little_to_say() -> None:
+    assert confidence(NOBODY, RATES, 0) == 1.0
+    assert confidence(Match("ambiguous", None, 0.6, 0.01, "a"), RATES, 10) is None
+    with pytest.raises(ValueError, match="at least one row"):
+        confidence(_known(0.5), (), 10)
+
+
+def test_confidence_from_a_single_row() -> None:
+    row = [(1e-3, 0.3, 0.9)]
+    assert confidence(_known(0.31), row, 10) == pytest.approx(0.99)
+    assert confidence(_known(0.29), row, 10) == 0.0
+    assert confidence(_unknown(0.29), row, 10) == 0.9
+    assert confidence(_unknown(0.31), row, 10) == 0.0
+
+
+@given(st.lists(COSINES, min_size=2, max_size=8), st.integers(0, 10_000))
+def test_confidence_is_a_share_and_goes_with_the_similarity(cosines: list[float], templates: int) -> None:
+    for lower, higher in pairwise(sorted(cosines)):
+        sure = [confidence(_known(s), RATES, templates) for s in (lower, higher)]
+        strange = [confidence(_unknown(s), RATES, templates) for s in (lower, higher)]
+        assert 0 <= sure[0] <= sure[1] <= 1
+        assert 1 >= strange[0] >= strange[1] >= 0
+
+
+def test_the_order_of_the_rows_does_not_matter() -> None:
+    assert confidence(_known(0.3), RATES[::-1], 5) == confidence(_known(0.3), RATES, 5)

@@ -1,0 +1,264 @@
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gallery.errors import GalleryUnreadable, NameInvalid, PersonAmbiguous, PersonNotFound
+from gallery.store import PersonStore
+from recognition.errors import EmbeddingSpaceMismatch
+from tests.gallery.fakes import DIM, SPACE, photo_of, unit
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def test_people_with_their_photos_and_templates_outlive_the_process(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "gallery.db"
+    with PersonStore(path) as store:
+        ada = store.add_person(" Ada ", [photo_of(unit(1), 1), photo_of(unit(2), 2)])
+        store.add_person("Bob")
+    with PersonStore(path) as store:
+        again, bob = store.people()
+        templates = store.templates(SPACE)
+    assert again == ada
+    assert (ada.name, ada.photos, dict(ada.templates)) == ("Ada", 2, {SPACE: 2})
+    assert (bob.name, bob.photos, dict(bob.templates)) == ("Bob", 0, {})
+    assert templates.person_ids == (ada.id, ada.id)
+    np.testing.assert_array_equal(templates.matrix, np.stack([unit(1), unit(2)]))
+
+
+def test_an_empty_space_has_no_templates(store: PersonStore) -> None:
+    store.add_person("Ada", [photo_of(unit(1))])
+    assert len(store.templates("another.1")) == 0
+    assert store.template_ids("another.1").tolist() == []
+
+
+def test_templates_after_an_id(store: PersonStore) -> None:
+    store.add_person("Ada", [photo_of(unit(1), 1), photo_of(unit(2), 2), photo_of(unit(3), 3)])
+    first, *rest = store.template_ids(SPACE).tolist()
+    assert store.templates(SPACE, after_id=first).ids.tolist() == rest
+
+
+def test_template_ids_are_never_given_again(store: PersonStore) -> None:
+    ada = store.add_person("Ada", [photo_of(unit(1))])
+    gone = store.template_ids(SPACE).tolist()
+    store.forget(ada.id)
+    store.add_person("Bob", [photo_of(unit(2))])
+    assert set(gone).isdisjoint(store.template_ids(SPACE).tolist())
+
+
+def test_a_photo_given_twice_is_kept_once(store: PersonStore) -> None:
+    photo = photo_of(unit(1))
+    ada = store.add_person("Ada", [photo, photo])
+    ada = store.add_photos(ada.id, [photo, photo_of(unit(2), 2)])
+    assert (ada.photos, dict(ada.templates)) == (2, {SPACE: 2})
+    assert store.digests(ada.id, SPACE) == {photo.digest, photo_of(unit(2), 2).digest}
+    other = store.add_person("Bob", [photo])
+    assert other.photos == 1
+
+
+def test_a_photo_given_again_for_another_space_gets_its_template(store: PersonStore) -> None:
+    ada = store.add_person("Ada", [photo_of(unit(1), 1)])
+    again = photo_of(unit(1), 1, space="other.1")
+    ada = store.add_photos(ada.id, [again])
+    assert (ada.photos, dict(ada.templates)) == (1, {SPACE: 1, "other.1": 1})
+
+
+def test_find_by_id_and_by_name(store: PersonStore) -> None:
+    ada = store.add_person("Jos\u00e9")
+    assert store.find(ada.id) == store.find("Jose\u0301 ") == ada
+    assert store.name_of(ada.id) == "Jos\u00e9"
+    assert store.name_of("p000000000000") is None
+
+
+def test_somebody_unknown_gets_the_nearest_name_named(store: PersonStore) -> None:
+    with pytest.raises(PersonNotFound, match="nobody is yet"):
+        store.find("Ada")
+    store.add_person("Ada Lovelace")
+    store.add_person("Grace Hopper")
+    with pytest.raises(PersonNotFound, match="did you mean 'Ada Lovelace'"):
+        store.find("ada lovelase")
+
+
+def test_a_shared_name_asks_for_the_id(store: PersonStore) -> None:
+    one, two = store.add_person("Ada"), store.add_person("Ada")
+    with pytest.raises(PersonAmbiguous) as caught:
+        store.find("Ada")
+    assert one.id in str(caught.value)
+    assert two.id in str(caught.value)
+    assert store.find(two.id) == two
+
+
+def test_rename_keeps_the_id(store: PersonStore) -> None:
+    ada = store.add_person("Ada Byron", [photo_of(unit(1))])
+    renamed = store.rename(ada.id, "Ada Lovelace")
+    assert (renamed.id, renamed.name, renamed.photos) == (ada.id, "Ada Lovelace", 1)
+    with pytest.raises(NameInvalid):
+        store.rename(ada.id, "")
+    assert store.name_of(ada.id) == "Ada Lovelace"
+
+
+def test_nobody_can_be_changed_who_is_not_there(store: PersonStore) -> None:
+    missing = "p000000000000"
+    for change in (
+        lambda: store.rename(missing, "Ada"),
+        lambda: store.forget(missing),
+        lambda: store.add_photos(missing, [photo_of(unit(1))]),
+    ):
+        with pytest.raises(PersonNotFound):
+            change()
+    assert len(store.templates(SPACE)) == 0
+
+
+def test_photos_are_all_or_nothing(store: PersonStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    ada = store.add_person("Ada")
+    broken = photo_of(unit(2), 2)
+    object.__setattr__(broken, "quality", None)
+    with pytest.raises(sqlite3.IntegrityError):
+        store.add_photos(ada.id, [photo_of(unit(1), 1), broken])
+    with pytest.raises(sqlite3.IntegrityError):
+        store.add_person("Bob", [photo_of(unit(1), 1), broken])
+    assert store.people() == [ada]
+
+
+def test_forget_leaves_nothing_in_any_file(tmp_path: Path) -> None:
+    path = tmp_path / "gallery.db"
+    name = "Somebody Quite Unmistakable"
+    photos = [photo_of(unit(seed), seed) for seed in range(8)]
+    with PersonStore(path) as service, PersonStore(path) as store:
+        store.add_person("Ada", [photo_of(unit(100), 100)])
+        person = store.add_person(name, photos)
+        store.add_person("Bob", [photo_of(unit(101), 101)])
+        store.add_template(1, "other.1", unit(200), 0.5)
+        chips = [row[0] for row in store._rows("SELECT chip FROM photos WHERE person_id = ?", person.id)]
+        assert len(service.people()) == 3
+        secrets = [name.encode(), person.id.encode()]
+        for photo, chip in zip(photos, chips, strict=True):
+            secrets += [
+                photo.embedding.tobytes()[:48],
+                photo.embedding.tobytes()[-48:],
+                photo.digest.encode(),
+            ]
+            secrets += [chip[at : at + 64] for at in range(1024, len(chip) - 64, 4096)]
+        before = _all_bytes(tmp_path)
+        assert all(secret in before for secret in secrets)
+        assert store.forget(person.id)
+        left = _all_bytes(tmp_path)
+        assert not [secret for secret in secrets if secret in left]
+        assert [person.name for person in service.people()] == ["Ada", "Bob"]
+        assert len(service.templates(SPACE)) == 2
+
+
+def test_forget_says_when_a_reader_holds_the_log(tmp_path: Path) -> None:
+    path = tmp_path / "gallery.db"
+    with PersonStore(path) as store:
+        ada = store.add_person("Ada", [photo_of(unit(1))])
+        store._db.execute("PRAGMA busy_timeout = 50")
+        reader = sqlite3.connect(path, isolation_level=None)
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM people").fetchall()
+        assert not store.forget(ada.id)
+        reader.close()
+    assert b"Ada" not in _all_bytes(tmp_path)
+
+
+def _all_bytes(folder: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in folder.iterdir())
+
+
+def test_commits_of_this_store_change_the_data_version(store: PersonStore) -> None:
+    seen = [store.data_version()]
+    ada = store.add_person("Ada", [photo_of(unit(1))])
+    seen.append(store.data_version())
+    store.rename(ada.id, "Ada L")
+    seen.append(store.data_version())
+    store.forget(ada.id)
+    seen.append(store.data_version())
+    assert len(set(seen)) == 4
+    store.people()
+    assert store.data_version() == seen[-1]
+
+
+def test_another_process_shows_in_the_data_version(store: PersonStore) -> None:
+    store.add_person("Ada")
+    before = store.data_version()
+    assert store.data_version() == before
+    code = "import sys; from pathlib import Path; from gallery.store import PersonStore\n"
+    code += "with PersonStore(Path(sys.argv[1])) as store: store.add_person('Bob')"
+    subprocess.run([sys.executable, "-c", code, str(store.path)], check=True, cwd=PROJECT, timeout=60)
+    assert store.data_version() != before
+    assert [person.name for person in store.people()] == ["Ada", "Bob"]
+
+
+def test_threads_take_turns(store: PersonStore) -> None:
+    failures: list[BaseException] = []
+
+    def enrol(seed: int) -> None:
+        try:
+            for number in range(5):
+                store.add_person(f"{seed}-{number}", [photo_of(unit(seed), number)])
+                store.people()
+        except BaseException as error:
+            failures.append(error)
+            raise
+
+    threads = [threading.Thread(target=enrol, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    assert len(store.people()) == len(store.templates(SPACE)) == 20
+
+
+def test_another_model_gets_its_templates_from_the_chips(store: PersonStore) -> None:
+    photos = [photo_of(unit(seed), seed) for seed in range(40)]
+    ada = store.add_person("Ada", photos[:35])
+    store.add_person("Bob", photos[35:])
+    seen = []
+    for kept in store.photos_without_template("other.1"):
+        original = photos[len(seen)]
+        assert kept.chip.shape == original.chip.shape
+        np.testing.assert_array_equal(kept.landmarks, original.landmarks)
+        seen.append(kept.id)
+        if kept.person_id == ada.id:
+            assert store.add_template(kept.id, "other.1", unit(kept.id, 32), kept.quality)
+    assert len(set(seen)) == 40
+    assert len(list(store.photos_without_template("other.1"))) == 5
+    assert list(store.photos_without_template(SPACE)) == []
+    assert store.find("Ada").templates == {SPACE: 35, "other.1": 35}
+    assert store.templates("other.1").matrix.shape == (35, 32)
+    assert not store.add_template(10_000, "other.1", unit(1, 32), 0.5)
+
+
+def test_a_new_template_of_a_photo_takes_a_new_id(store: PersonStore) -> None:
+    store.add_person("Ada", [photo_of(unit(1))])
+    (photo_id,) = (kept.id for kept in store.photos_without_template("none.1"))
+    old = store.template_ids(SPACE).tolist()
+    assert store.add_template(photo_id, SPACE, unit(2), 0.5)
+    assert store.template_ids(SPACE).tolist() != old
+    np.testing.assert_array_equal(store.templates(SPACE).matrix, unit(2)[None])
+
+
+def test_chips_survive_as_pictures(store: PersonStore) -> None:
+    photo = photo_of(unit(1))
+    photo.chip[:] = np.linspace(0, 255, 256, dtype=np.uint8)[:, None, None]
+    store.add_person("Ada", [photo])
+    (kept,) = store.photos_without_template("other.1")
+    assert np.abs(kept.chip.astype(int) - photo.chip).max() <= 4
+
+
+def test_templates_of_different_sizes_in_one_space_are_refused(store: PersonStore) -> None:
+    store.add_person("Ada", [photo_of(unit(1, DIM), 1), photo_of(unit(2, DIM * 2), 2)])
+    with pytest.raises(EmbeddingSpaceMismatch):
+        store.templates(SPACE)
+
+
+def test_a_damaged_chip_is_named(store: PersonStore) -> None:
+    store.add_person("Ada", [photo_of(unit(1))])
+    store._db.execute("UPDATE photos SET chip = x'00'")
+    with pytest.raises(GalleryUnreadable, match="photo 1"):
+        list(store.photos_without_template("other.1"))
