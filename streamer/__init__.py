@@ -1,0 +1,3 @@
+"""Cameras, time and the outside world: ingest, tracking, events, MQTT, HTTP, command line."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,85 @@
+"""A running service in; the HTTP application that tells whether it lives, is ready, and how it fares.
+
+Built once; every route runs on the event loop and answers from memory.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from fastapi import FastAPI, Response
+from fastapi.responses import HTMLResponse, JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from streamer import __version__
+from streamer.api import problems, reference
+from streamer.api.server import serve_http as serve_http
+from streamer.logs import redact
+from streamer.metrics import Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One thing that the service needs: `models`, `broker`, `outbox`, `camera door`; why, if it is not ok."""
+
+    name: str
+    ok: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Every part of the service; ready when all are ok."""
+
+    parts: tuple[Part, ...]
+
+    @property
+    def ready(self) -> bool:
+        return all(part.ok for part in self.parts)
+
+
+class Service(Protocol):
+    """What the routes look at."""
+
+    @property
+    def metrics(self) -> Metrics: ...
+
+    def readiness(self) -> Readiness: ...
+
+
+def create_app(service: Service) -> FastAPI:
+    """The routes /healthz, /readyz, /metrics, /docs and /openapi.json over a service that is built."""
+    # No pages of FastAPI's own: reference.py says why.
+    app = FastAPI(title="whosthere", version=__version__, docs_url=None, redoc_url=None)
+    problems.install(app)
+
+    @app.get("/healthz", response_description="It lives.")
+    async def healthz() -> dict[str, str]:
+        """Whether the process lives and its event loop turns."""
+        return {"status": "alive"}
+
+    @app.get("/readyz", response_description="Every part is ok.", responses={503: {"description": _NOT_READY}})
+    async def readyz() -> JSONResponse:
+        """Whether everything that the service needs is there: models, broker, outbox, each camera."""
+        return _readiness(service.readiness())
+
+    @app.get("/metrics", response_class=Response, response_description="Prometheus text.")
+    async def metrics() -> Response:
+        """Counters, gauges and histograms; docs/metrics.md explains each."""
+        return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(reference.page(app.openapi()))
+
+    return app
+
+
+_NOT_READY = "A part is not ok; `detail` says which and why, `parts` lists all."
+
+
+def _readiness(found: Readiness) -> JSONResponse:
+    parts: dict[str, Any] = {part.name: {"ok": part.ok, "reason": redact(part.reason) or None} for part in found.parts}
+    if found.ready:
+        return JSONResponse({"ready": True, "parts": parts})
+    detail = "; ".join(f"{part.name}: {part.reason or 'not ok'}" for part in found.parts if not part.ok)
+    return problems.problem(503, "not_ready", detail, ready=False, parts=parts)

@@ -1,0 +1,68 @@
+"""Errors in, RFC 9457 problem documents with our stable `code` out.
+
+Pure, apart from hanging the handlers on the application.
+"""
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from recognition.errors import CodedError
+from streamer.logs import redact
+
+MEDIA_TYPE = "application/problem+json"
+
+# Where neither 503 (trying again may help) nor 400 (it won't) says it best.
+_STATUS = {
+    "camera_unknown": 404,
+    "model_not_found": 404,
+    "person_not_found": 404,
+    "person_ambiguous": 409,
+    "overloaded": 429,
+}
+
+
+def problem(status: int, code: str, detail: str, **extensions: object) -> JSONResponse:
+    """One problem document. `detail` is one line for people; logins in it are redacted."""
+    phrase = HTTPStatus(status).phrase
+    body = {"type": "about:blank", "title": phrase, "status": status, "detail": redact(detail), "code": code}
+    return JSONResponse(body | extensions, status_code=status, media_type=MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Every error that leaves the application leaves it as a problem document."""
+    app.add_exception_handler(CodedError, _coded)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(Exception, _bug)
+
+
+async def _coded(_: Request, error: Any) -> JSONResponse:  # noqa: ANN401 - Starlette's handlers are untyped
+    return problem(_STATUS.get(error.code, 503 if error.retryable else 400), error.code, str(error))
+
+
+async def _http(request: Request, error: Any) -> JSONResponse:  # noqa: ANN401
+    """404 `not_found`, 405 `method_not_allowed`: the code is the status's phrase."""
+    code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_").replace("-", "_")
+    detail = f"{request.method} {request.url.path}: {error.detail}; /docs lists what there is"
+    response = problem(error.status_code, code, detail)
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _invalid(_: Request, error: Any) -> JSONResponse:  # noqa: ANN401
+    """What was wrong with which field; never the value, which may be private."""
+    faults = [
+        {"field": ".".join(str(part) for part in fault["loc"]), "message": fault["msg"]} for fault in error.errors()
+    ]
+    detail = "; ".join(f"{fault['field']}: {fault['message']}" for fault in faults)
+    return problem(422, "request_invalid", detail, errors=faults)
+
+
+async def _bug(_: Request, __: Exception) -> JSONResponse:
+    """Starlette raises the exception again after the answer, so that the server logs it."""
+    return problem(500, "internal_error", "the service has a fault here; its log says more")

@@ -1,0 +1,229 @@
+"""The running service: builds every object, opens them in order, owns the one TaskGroup, closes in reverse.
+
+Settings go in; a Service to look at comes out while everything runs. Leaving the context is a clean stop: open
+visits get their `end`, what is due is written and, if the broker is there, sent.
+"""
+
+import asyncio
+import fcntl
+import logging
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from recognition.recogniser import Recogniser, RecogniserConfig, open_recogniser
+from streamer.api.health import Part, Readiness, create_app, serve_http
+from streamer.cameras import Camera, CameraStatus
+from streamer.errors import AlreadyRunning, DataFolderUnwritable
+from streamer.events import Models
+from streamer.loop_lag import measure_loop_lag
+from streamer.metrics import Metrics
+from streamer.outbox import Outbox
+from streamer.pipeline import CameraPath
+from streamer.publish import Publisher
+from streamer.roster import Roster
+from streamer.settings import Settings
+from streamer.supervise import supervise
+from streamer.tracking import Tracker, TrackingRules
+from streamer.visits import Visits
+
+log = logging.getLogger(__name__)
+
+WATCH_S = 0.25
+UNSURE_SHARE = 0.5  # the tracker's second stage looks at detections down to this share of the threshold
+
+
+@dataclass(slots=True, eq=False)
+class Service:
+    """What is running, for those who look at it: HTTP, the demo, tests, the benchmark."""
+
+    settings: Settings
+    metrics: Metrics
+    recogniser: Recogniser
+    roster: Roster
+    outbox: Outbox
+    publisher: Publisher
+    cameras: list[Camera]
+    http_port: int = 0
+
+    def readiness(self) -> Readiness:
+        """What is ready and what is not, part by part, with the reason."""
+        parts = [
+            Part("models", True),
+            Part("broker", self.publisher.connected, "" if self.publisher.connected else "not connected"),
+            Part("outbox", self.outbox.healthy, "" if self.outbox.healthy else "can't be written"),
+        ]
+        for camera in self.cameras:
+            status = camera.status
+            fine = status.state in ("online", "disabled") or status.reason == "ended"
+            parts.append(Part(f"camera {camera.name}", fine, "" if fine else f"{status.state}: {status.reason}"))
+        return Readiness(tuple(parts))
+
+
+def recogniser_config(settings: Settings, metrics: Metrics | None = None) -> RecogniserConfig:
+    """The settings' recognition and paths sections, as recognition wants them."""
+    section = settings.recognition
+
+    def count(model: str, size: int) -> None:
+        if metrics is not None:
+            metrics.batch_size.labels(model=model).observe(size)
+
+    return RecogniserConfig(
+        detector=section.detector,
+        embedder=section.embedder,
+        weights_folders=settings.paths.models,
+        device=section.device,
+        runners=section.runners,
+        max_batch=section.max_batch,
+        max_wait_ms=section.max_wait_ms,
+        queue_limit=section.queue_limit,
+        detection_threshold=section.detection_threshold,
+        cpu_threads=settings.service.cpu_threads,
+        on_batch=count,
+    )
+
+
+@asynccontextmanager
+async def running_service(settings: Settings) -> AsyncIterator[Service]:
+    """Everything opened and running until the context is left. Raises CodedErrors where it can't start."""
+    make_data_folder(settings.paths.data)
+    metrics = Metrics()
+    async with AsyncExitStack() as stack:
+        stack.enter_context(_only_one(settings.paths.data))
+        recogniser = await stack.enter_async_context(open_recogniser(recogniser_config(settings, metrics)))
+        roster = await stack.enter_async_context(Roster.open(settings, recogniser, metrics))
+        outbox = await stack.enter_async_context(
+            Outbox(
+                settings.outbox_path,
+                limit=settings.events.outbox_limit,
+                max_age_s=settings.events.outbox_max_age_h * 3600.0,
+                metrics=metrics,
+            )
+        )
+        publisher = Publisher(settings.mqtt, outbox, roster.name_of, metrics)
+        service = Service(settings, metrics, recogniser, roster, outbox, publisher, [])
+        service.cameras = [_camera(name, service) for name in settings.cameras]
+        _describe_models(service)
+        if settings.http.enabled:
+            service.http_port = await stack.enter_async_context(
+                serve_http(create_app(service), settings.http.host, settings.http.port)
+            )
+        async with asyncio.TaskGroup() as tasks:
+            keep = [
+                tasks.create_task(supervise("broker", publisher.run, publisher.failed), name="publisher"),
+                tasks.create_task(roster.follow(publisher.clear_last_seen), name="gallery"),
+                tasks.create_task(_watch(service), name="watch cameras"),
+                tasks.create_task(measure_loop_lag(metrics, settings.metrics.loop_lag_interval_s), name="loop lag"),
+            ]
+            cameras = [tasks.create_task(c.run(), name=f"camera {c.name}") for c in service.cameras]
+            try:
+                yield service
+            finally:
+                await _cancel(cameras)
+                await outbox.flush()
+                await publisher.stop()
+                await _cancel(keep)
+
+
+def _camera(name: str, service: Service) -> Camera:
+    path = camera_path(name, service.settings, service.recogniser, service.roster, service.outbox, service.metrics)
+
+    def publish(camera: str, status: CameraStatus) -> None:
+        service.publisher.set_camera_status(camera, status.state, status.reason)
+
+    return Camera(service.settings.cameras[name], path, publish)
+
+
+def camera_path(
+    name: str, settings: Settings, recogniser: Recogniser, roster: Roster, outbox: Outbox, metrics: Metrics
+) -> CameraPath:
+    """Everything that one camera's frames meet, with a tracker and visits of its own."""
+    sure = recogniser.detection_threshold
+    rules = TrackingRules(
+        sure_score=sure,
+        min_face_px=settings.recognition.min_face_px,
+        min_quality=settings.recognition.min_quality,
+        gone_after_s=settings.events.gone_after_s,
+        settle_s=settings.events.settle_s,
+    )
+    return CameraPath(
+        camera=name,
+        recogniser=recogniser,
+        tracker=Tracker(name, rules),
+        visits=Visits(name, settings.events, models_of(recogniser), settings.recognition.min_quality),
+        roster=roster,
+        outbox=outbox,
+        metrics=metrics,
+        frames_in_flight=settings.recognition.frames_in_flight,
+        least_score=sure * UNSURE_SHARE,
+    )
+
+
+def models_of(recogniser: Recogniser) -> Models:
+    """The models' names as an event carries them."""
+    return Models(
+        detector=recogniser.detector.spec.name,
+        embedder=recogniser.embedder.spec.name,
+        signature=recogniser.signature,
+    )
+
+
+def _describe_models(service: Service) -> None:
+    """Tell MQTT, metrics and the log what was loaded, and what a user should know of it."""
+    recogniser = service.recogniser
+    document: dict[str, object] = {"signature": recogniser.signature, "reason": "configured"}
+    for model in (recogniser.detector, recogniser.embedder):
+        service.metrics.model_active.labels(model=model.spec.name, device=model.device).set(1)
+        document[model.spec.role] = {
+            "name": model.spec.name,
+            "version": model.spec.version,
+            "device": model.device,
+            "notes": list(model.notes),
+        }
+        for text in model.notes:
+            log.info("model %s: %s", model.spec.name, text)
+    service.publisher.set_model(document)
+
+
+async def _watch(service: Service) -> None:
+    """The slow clock of the service: silent cameras, last sightings, queue depths."""
+    while True:
+        for camera in service.cameras:
+            camera.watch()
+        for queue, depth in service.recogniser.queue_depths().items():
+            service.metrics.queue_depth.labels(queue=queue).set(depth)
+        await asyncio.sleep(WATCH_S)
+
+
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks) if tasks else None
+
+
+def make_data_folder(folder: Path) -> None:
+    """Make the folder for gallery and outbox, for this user alone. Raises DataFolderUnwritable."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(13, "permission denied")
+    except OSError as error:
+        raise DataFolderUnwritable(
+            f"data folder {folder} can't be used ({error.strerror}); make it writable or set paths.data"
+        ) from None
+
+
+@contextmanager
+def _only_one(folder: Path) -> Iterator[IO[str]]:
+    """Hold the data folder's lock: two services on one outbox would send everything twice."""
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AlreadyRunning(
+                f"another whosthere serves with data folder {folder}; stop it or set another paths.data"
+            ) from None
+        yield lock

@@ -1,0 +1,60 @@
+"""The limit: the ONNX Runtime calls that tracking leaves necessary, and the decode, bare over all cores.
+
+One detection a frame, the embeddings that our run chose, and one thread that decodes the clip; no conversion, no
+parsing, no tracking, no matching. Blocks while it runs: call it off the loop.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from recognition.models.runner import ModelRunner
+
+F32 = NDArray[np.float32]
+
+
+def replay(
+    clip: Path,
+    detector: ModelRunner,
+    scene: F32,
+    embedder: ModelRunner,
+    crops: list[int],
+    frames: int,
+    threads: int,
+) -> float:
+    """Seconds for `frames` runs on `scene` (1,3,h,w), one embedder run for each size in `crops`, and the decode."""
+    crop = np.zeros((max(crops, default=1), 3, 112, 112), np.float32)
+    work: deque[Callable[[], object]] = deque(partial(detector.run, scene) for _ in range(frames))
+    work.extend(partial(embedder.run, crop[:size]) for size in crops)
+    decoder = threading.Thread(target=_decode, args=(clip,), name="limit-decode")
+    workers = [threading.Thread(target=_drain, args=(work,), name=f"limit-{n}") for n in range(threads)]
+    started_s = time.perf_counter()
+    for thread in (decoder, *workers):
+        thread.start()
+    for thread in (decoder, *workers):
+        thread.join()
+    return time.perf_counter() - started_s
+
+
+def _drain(work: deque[Callable[[], object]]) -> None:
+    while True:
+        try:
+            task = work.popleft()
+        except IndexError:
+            return
+        task()
+
+
+def _decode(clip: Path) -> None:
+    with av.open(str(clip)) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "NONE"
+        for _ in container.decode(stream):
+            pass

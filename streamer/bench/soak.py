@@ -1,0 +1,89 @@
+"""`bench --soak`: cameras that are cut off every ten seconds, for twenty minutes; does anything grow?
+
+A clip goes in; a line of RSS, threads and file descriptors every half minute comes out, and a verdict.
+"""
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from prometheus_client import Counter
+
+from streamer.app import Service, running_service
+from streamer.bench.processes import broker_process, cutting_server
+from streamer.settings import CameraSettings, Settings
+
+CAMERAS = 4
+RECONNECT_S = 10.0
+REPORT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class SoakSample:
+    """What the process holds at one moment."""
+
+    at_s: float
+    rss_mib: float
+    threads: int
+    descriptors: int
+    reconnects: int
+    frames: int
+    events: int
+
+
+async def run_soak(
+    settings: Settings, clip: Path, seconds: float, folder: Path, say: Callable[[str], None]
+) -> list[SoakSample]:
+    """Run four looped cameras, each reopened every ten seconds, and sample the process as they go."""
+    samples: list[SoakSample] = []
+    async with broker_process() as port, cutting_server(clip, RECONNECT_S) as url:
+        camera = CameraSettings(url=url, fps=10.0)
+        settings = settings.model_copy(
+            update={
+                "paths": settings.paths.model_copy(update={"data": folder}),
+                "cameras": {f"cam{number}": camera for number in range(CAMERAS)},
+                "mqtt": settings.mqtt.model_copy(update={"host": "127.0.0.1", "port": port}),
+                "http": settings.http.model_copy(update={"port": 0}),
+            }
+        )
+        async with running_service(settings) as service:
+            started_s = time.monotonic()
+            while (at_s := time.monotonic() - started_s) < seconds:
+                samples.append(_sample(at_s, service))
+                say(line_of(samples[-1]))
+                await asyncio.sleep(min(REPORT_S, seconds - at_s))
+            samples.append(_sample(at_s, service))
+            say(line_of(samples[-1]))
+    return samples
+
+
+def _sample(at_s: float, service: Service) -> SoakSample:
+    process = psutil.Process(os.getpid())
+    return SoakSample(
+        at_s=round(at_s, 1),
+        rss_mib=round(process.memory_info().rss / 2**20, 1),
+        threads=threading.active_count(),
+        descriptors=process.num_fds(),
+        reconnects=total(service.metrics.camera_reconnects),
+        frames=total(service.metrics.frames),
+        events=total(service.metrics.events),
+    )
+
+
+def total(counter: Counter) -> int:
+    """A counter over all its labels."""
+    return int(sum(s.value for family in counter.collect() for s in family.samples if s.name.endswith("_total")))
+
+
+def line_of(sample: SoakSample) -> str:
+    """A sample as a line for people."""
+    return (
+        f"{sample.at_s:7.0f} s  RSS {sample.rss_mib:7.1f} MiB  {sample.threads:3d} threads  "
+        f"{sample.descriptors:3d} descriptors  {sample.reconnects:4d} reconnects  {sample.frames:6d} frames  "
+        f"{sample.events:5d} events"
+    )

@@ -1,0 +1,83 @@
+"""What `whosthere check` and `models selftest` look at: each part of a configuration, tried for real.
+
+Settings go in, findings come out; nothing is changed. Runs on a loop of its own; cameras are tried side by side.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+
+from gallery.store import PersonStore
+from recognition.errors import CodedError
+from recognition.models.manager import ModelManager
+from recognition.models.spec import EmbedderSpec
+from recognition.recogniser import open_recogniser
+from streamer.app import make_data_folder, recogniser_config
+from streamer.ingest.probe import probe
+from streamer.publish import try_login
+from streamer.settings import Settings, camera_url
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One part: ok or not, a line about it, and the stable code of its fault."""
+
+    part: str
+    ok: bool
+    detail: str
+    code: str | None = None
+
+
+async def check_everything(settings: Settings) -> list[Finding]:
+    """Models, gallery, broker and every enabled camera, each tried for real, whatever became of the others."""
+    cameras = [name for name, camera in settings.cameras.items() if camera.enabled]
+    return [
+        Finding("config", True, f"{len(settings.cameras)} cameras, {len(cameras)} of them enabled"),
+        await _try("models", lambda: _models(settings)),
+        await _try("gallery", lambda: asyncio.to_thread(_gallery, settings)),
+        await _try("broker", lambda: _broker(settings)),
+        *await asyncio.gather(*(_try(f"camera {name}", partial(_camera, name, settings)) for name in cameras)),
+    ]
+
+
+async def _try(part: str, look: Callable[[], Awaitable[str]]) -> Finding:
+    try:
+        return Finding(part, True, await look())
+    except CodedError as error:
+        return Finding(part, False, str(error), error.code)
+
+
+async def _models(settings: Settings) -> str:
+    async with open_recogniser(recogniser_config(settings)) as recogniser:
+        loaded = (recogniser.detector, recogniser.embedder)
+        told = [f"{m.name} on {m.device}" + "".join(f" ({text})" for text in m.notes) for m in loaded]
+        return ", ".join(told)
+
+
+def _gallery(settings: Settings) -> str:
+    make_data_folder(settings.paths.data)
+    with PersonStore(settings.gallery_path) as store:
+        people = store.people()
+    return f"{len(people)} people in {settings.gallery_path}"
+
+
+async def _broker(settings: Settings) -> str:
+    await try_login(settings.mqtt)
+    return f"{settings.mqtt.host}:{settings.mqtt.port} takes the login"
+
+
+async def _camera(name: str, settings: Settings) -> str:
+    camera = settings.cameras[name]
+    report = await probe(camera_url(camera), camera, name)
+    return f"{report.codec} {report.width}x{report.height}"
+
+
+async def selftest_model(name: str, settings: Settings) -> str:
+    """Load one model and hold it to its spec; says what is worth knowing. Raises what ModelManager.open raises."""
+    manager = ModelManager(settings.paths.models, device=settings.recognition.device)
+    model = await asyncio.to_thread(manager.open, name)
+    told = [f"on {model.device}", f"batches of up to {model.max_batch}"]
+    if isinstance(model.spec, EmbedderSpec):
+        told.append(f"embedding space {model.spec.space}")
+    return ", ".join([*told, *model.notes])

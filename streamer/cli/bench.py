@@ -1,0 +1,109 @@
+"""`bench` measures ours, the peer and the limit; `bench --soak` looks for leaks."""
+
+import tempfile
+import threading
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import uvloop
+
+from streamer.cli.options import (
+    AsJson,
+    ConfigFile,
+    Overrides,
+    note,
+    print_json,
+    print_line,
+    print_table,
+    settings_of,
+)
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog="Example: whosthere bench --clip street.mp4 --json")(bench)
+
+
+def bench(
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    clip: Annotated[
+        Path | None, typer.Option(help="A clip with faces; default: the demo's scene.", metavar="FILE")
+    ] = None,
+    soak: Annotated[bool, typer.Option("--soak", help="Reconnect cameras for --minutes, watch for leaks.")] = False,
+    minutes: Annotated[float, typer.Option(min=0.1, help="How long to soak.")] = 20.0,
+    folder: Annotated[Path, typer.Option(help="Where the peer's environment is made and kept.", metavar="DIR")] = Path(
+        ".bench"
+    ),
+    json: AsJson = False,
+) -> None:
+    """Measure frames a second against the usual loop and against the bare limit, and event latency."""
+    from streamer.bench.run import BenchOptions, machine, run_bench
+    from streamer.bench.soak import run_soak
+    from streamer.demo.scene import render
+
+    settings = settings_of(config, overrides, log_level="warning")
+    with tempfile.TemporaryDirectory(prefix="whosthere-bench-") as scratch:
+        if clip is None:
+            clip = Path(scratch) / "scene.mp4"
+            render(clip, threading.Event())
+        if soak:
+            samples = uvloop.run(run_soak(settings, clip, minutes * 60.0, Path(scratch) / "data", note))
+            if json:
+                rows = [asdict(sample) for sample in samples]
+                print_json({"machine": machine(), "clip": clip.name, "samples": rows})
+            return
+        document = uvloop.run(run_bench(settings, BenchOptions(clip, folder.absolute()), note))
+    if json:
+        print_json(document)
+    else:
+        _show(document)
+
+
+def _show(document: dict[str, Any]) -> None:
+    print_line(f"machine: {document['machine']}")
+    print_line(
+        f"clip: {document['clip']}, {document['frames']} frames; best of {document['rounds']} rounds; "
+        f"{document['detector']} + {document['embedder']}"
+    )
+    print_line()
+    print_table(
+        ["", "frames/s", "faces/s", "CPU s/frame", "ratio"],
+        [
+            ["ours", document["ours_fps"], document["faces_per_s"], document["cpu_s_per_frame"], ""],
+            [
+                "peer (insightface over OpenCV)",
+                document["peer_fps"],
+                document["peer_faces_per_s"],
+                document["peer_cpu_s_per_frame"],
+                f"{document['ratio_to_peer']} times as fast",
+            ],
+            [
+                "limit (bare ONNX Runtime)",
+                document["limit_fps"],
+                "",
+                "",
+                f"{document['share_of_limit']:.1%} of it",
+            ],
+        ],
+        "",
+    )
+    print_line(f"agreement on who is seen: {document['track_agreement']:.2%}")
+    print_line()
+    print_table(
+        ["cameras at 10 fps", "events", "p50 ms", "p95 ms", "p99 ms", "frames dropped", "loop lag p99 ms"],
+        [
+            [
+                cameras,
+                row["events"],
+                f"{row['p50']:.0f}",
+                f"{row['p95']:.0f}",
+                f"{row['p99']:.0f}",
+                f"{row['dropped_share']:.2%}",
+                f"{row['loop_lag_p99_ms']:.1f}",
+            ]
+            for cameras, row in document["latency_ms"].items()
+        ],
+        "",
+    )

@@ -1,0 +1,118 @@
+"""`models list|show|verify|selftest`: the model specs, their weights, and whether they behave."""
+
+import sys
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+import uvloop
+
+from recognition.errors import CodedError, WeightsMissing
+from recognition.models.spec import ModelSpec, find_spec, load_specs
+from recognition.models.weights import find_weights, read_weights
+from streamer.checks import selftest_model
+from streamer.cli.options import (
+    AsJson,
+    ConfigFile,
+    Overrides,
+    print_json,
+    print_line,
+    print_table,
+    settings_of,
+)
+from streamer.settings import Settings
+
+models = typer.Typer(no_args_is_help=True, help="The models that are known, and whether their weights are in order.")
+
+Name = Annotated[str, typer.Argument(help="A model's name, as `models list` shows it.", metavar="MODEL")]
+Names = Annotated[list[str] | None, typer.Argument(help="Models; default: those configured.", metavar="MODEL...")]
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(models, name="models")
+
+
+@models.command("list", epilog="Example: whosthere models list --json")
+def list_models(config: ConfigFile = None, overrides: Overrides = None, json: AsJson = False) -> None:
+    """List every model spec, and whether its weights are here."""
+    settings = settings_of(config, overrides)
+    rows = [_row(spec, settings) for spec in load_specs().values()]
+    if json:
+        print_json({"models": rows})
+    else:
+        print_table(
+            ["name", "role", "family", "weights", "licence"],
+            [[row["name"], row["role"], row["family"], row["weights"] or "missing", row["licence"]] for row in rows],
+            "There are no specs; the installation is broken.",
+        )
+
+
+@models.command(epilog="Example: whosthere models show arcface_w600k_mbf --json")
+def show(name: Name, config: ConfigFile = None, overrides: Overrides = None, json: AsJson = False) -> None:
+    """Show one model's spec."""
+    settings = settings_of(config, overrides)
+    spec = find_spec(name, load_specs())
+    document = {**spec.model_dump(mode="json"), "weights": _row(spec, settings)["weights"]}
+    if json:
+        print_json(document)
+    else:
+        for key, value in document.items():
+            print_line(f"{key:16} {value}")
+
+
+@models.command(epilog="Example: whosthere models verify scrfd_500m")
+def verify(names: Names = None, config: ConfigFile = None, overrides: Overrides = None, json: AsJson = False) -> None:
+    """Check that weights are where they should be and unaltered (SHA-256)."""
+    settings = settings_of(config, overrides)
+
+    def one(spec: ModelSpec) -> str:
+        read_weights(spec, settings.paths.models)
+        return f"sha256 {spec.sha256[:12]}… as in the spec"
+
+    _report(_chosen(names, settings), one, json)
+
+
+@models.command(epilog="Example: whosthere models selftest arcface_w600k_mbf")
+def selftest(names: Names = None, config: ConfigFile = None, overrides: Overrides = None, json: AsJson = False) -> None:
+    """Load models and hold them to what their specs promise: shapes, batch = single, embedding space."""
+    settings = settings_of(config, overrides, log_level="warning")
+    _report(_chosen(names, settings), lambda spec: uvloop.run(selftest_model(spec.name, settings)), json)
+
+
+def _chosen(names: list[str] | None, settings: Settings) -> list[ModelSpec]:
+    specs = load_specs()
+    return [find_spec(name, specs) for name in names or (settings.recognition.detector, settings.recognition.embedder)]
+
+
+def _row(spec: ModelSpec, settings: Settings) -> dict[str, str | None]:
+    try:
+        weights: str | None = str(find_weights(spec, settings.paths.models))
+    except WeightsMissing:
+        weights = None
+    return {
+        "name": spec.name,
+        "role": spec.role,
+        "family": getattr(spec, "family", ""),
+        "weights": weights,
+        "licence": spec.licence,
+    }
+
+
+def _report(specs: list[ModelSpec], one: Callable[[ModelSpec], str], json: bool) -> None:
+    """Run one check for each model; print each outcome; exit 1 if one failed."""
+    rows = []
+    for spec in specs:
+        try:
+            rows.append({"name": spec.name, "ok": True, "code": None, "detail": one(spec)})
+        except CodedError as error:
+            rows.append({"name": spec.name, "ok": False, "code": error.code, "detail": str(error)})
+    if json:
+        print_json({"models": rows})
+    failed = [row for row in rows if not row["ok"]]
+    for row in rows if not json else []:
+        if row["ok"]:
+            print_line(f"ok      {row['name']}: {row['detail']}")
+    for row in failed:
+        sys.stderr.write(f"whosthere: {row['detail']} [{row['code']}]\n")
+    if failed:
+        raise typer.Exit(1)

@@ -1,0 +1,62 @@
+"""What every command shares: --config, --set, --json, and how data is printed.
+
+Data goes to stdout (with --json: that document alone), progress and logs go to stderr.
+"""
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from streamer.logs import setup_logging
+from streamer.settings import Settings, load
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="YAML file; default ./whosthere.yaml, else the shipped one.", metavar="FILE"),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-s", help="Set one value, e.g. mqtt.port=1884. Repeatable.", metavar="SECTION.KEY=VALUE"),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, nothing else.")]
+
+
+def settings_of(config: Path | None, overrides: Sequence[str] | None, log_level: str | None = None) -> Settings:
+    """Load the settings and start logging (to stderr) as they say."""
+    settings = load(config, overrides or ())
+    setup_logging(log_level or settings.service.log_level, settings.service.log_format)
+    return settings
+
+
+def print_json(document: object) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode() + "\n")
+
+
+def print_line(text: str = "") -> None:
+    """A line of a command's answer."""
+    sys.stdout.write(text + "\n")
+
+
+def note(text: str) -> None:
+    """A line that is no answer: progress, a warning."""
+    sys.stderr.write(text + "\n")
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], empty: str) -> None:
+    """Rows as a table as wide as it needs; `empty` where there are none."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    if table.row_count:
+        Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False).print(table)
+    else:
+        print_line(empty)

@@ -1,0 +1,150 @@
+"""`enrol` and `people list|show|rename|forget`: the gallery's people. A running service notices within a second."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+import uvloop
+
+from gallery.enrol import EnrolReport, Gate
+from gallery.enrol import enrol as enrol_photos
+from gallery.people import Person
+from gallery.store import PersonStore
+from recognition.recogniser import open_recogniser
+from streamer.app import recogniser_config
+from streamer.cli.options import (
+    AsJson,
+    ConfigFile,
+    Overrides,
+    note,
+    print_json,
+    print_line,
+    print_table,
+    settings_of,
+)
+from streamer.roster import naming_threshold
+from streamer.settings import Settings
+
+people = typer.Typer(no_args_is_help=True, help="List, show, rename and forget the people who are enrolled.")
+
+Who = Annotated[str, typer.Argument(help="The person's name or id.", metavar="PERSON")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog='Example: whosthere enrol "Ada Lovelace" ada1.jpg ada2.jpg ada3.jpg')(enrol)
+    app.add_typer(people, name="people")
+
+
+def enrol(
+    name: Annotated[str, typer.Argument(help="The person's name.")],
+    images: Annotated[list[Path], typer.Argument(help="Photos that show this person.", metavar="IMAGE...")],
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    pick: Annotated[
+        Literal["largest"] | None, typer.Option(help="Which face to take where a photo shows several.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Enrol a person from photos, or add photos to one; good photos are kept, the others named with the reason."""
+    settings = settings_of(config, overrides, log_level="warning")
+    report = uvloop.run(_enrol(settings, name, images, pick))
+    if json:
+        print_json(_document(report))
+        return
+    for path, quality in report.taken:
+        print_line(f"taken    {path} (quality {quality:.2f})")
+    for path, code, why in report.refused:
+        print_line(f"refused  {path}: {why} [{code}]")
+    for warning in report.warnings:
+        note(f"warning: {warning}")
+    print_line(f"{report.person.name} ({report.person.id}): {len(report.taken)} of {len(images)} photos enrolled")
+
+
+async def _enrol(settings: Settings, name: str, images: list[Path], pick: Literal["largest"] | None) -> EnrolReport:
+    gate = Gate(settings.gallery.enrol.min_face_px, settings.gallery.enrol.min_quality)
+    with PersonStore(settings.gallery_path) as store:
+        async with open_recogniser(recogniser_config(settings)) as recogniser:
+            return await enrol_photos(
+                name, images, recogniser, store, gate, pick, threshold=naming_threshold(settings, recogniser)
+            )
+
+
+def _summary(person: Person) -> dict[str, Any]:
+    created = time.strftime("%Y-%m-%d %H:%M", time.localtime(person.created_at))
+    return {
+        "id": person.id,
+        "name": person.name,
+        "enrolled_at": person.created_at,
+        "created": created,
+        "photos": person.photos,
+        "templates": dict(person.templates),
+    }
+
+
+def _document(report: EnrolReport) -> dict[str, object]:
+    return {
+        "person": {"id": report.person.id, "name": report.person.name},
+        "taken": [{"image": str(path), "quality": round(quality, 4)} for path, quality in report.taken],
+        "refused": [{"image": str(path), "code": code, "why": why} for path, code, why in report.refused],
+        "warnings": list(report.warnings),
+    }
+
+
+@people.command("list", epilog="Example: whosthere people list --json")
+def list_people(config: ConfigFile = None, overrides: Overrides = None, json: AsJson = False) -> None:
+    """List everybody who is enrolled."""
+    with PersonStore(settings_of(config, overrides).gallery_path) as store:
+        rows = [_summary(person) for person in store.people()]
+    if json:
+        print_json({"people": rows})
+    else:
+        print_table(
+            ["id", "name", "photos", "templates"],
+            [[row["id"], row["name"], row["photos"], sum(row["templates"].values())] for row in rows],
+            'Nobody is enrolled yet; try: whosthere enrol "Ada Lovelace" *.jpg',
+        )
+
+
+@people.command(epilog='Example: whosthere people show "Ada Lovelace"')
+def show(who: Who, config: ConfigFile = None, overrides: Overrides = None, json: AsJson = False) -> None:
+    """Show what is known of one person."""
+    with PersonStore(settings_of(config, overrides).gallery_path) as store:
+        found = store.find(who)
+        row = next(_summary(person) for person in store.people() if person.id == found.id)
+    if json:
+        print_json(row)
+        return
+    print_line(f"{row['name']} ({row['id']}), enrolled {row['created']}, {row['photos']} photos")
+    for space, count in row["templates"].items():
+        print_line(f"  {count} templates for {space}")
+
+
+@people.command(epilog='Example: whosthere people rename "Ada Byron" "Ada Lovelace"')
+def rename(
+    who: Who,
+    name: Annotated[str, typer.Argument(help="The new name.")],
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+) -> None:
+    """Give a person another name; the id stays."""
+    with PersonStore(settings_of(config, overrides).gallery_path) as store:
+        renamed = store.rename(store.find(who).id, name)
+    print_line(f"{renamed.id} is now {renamed.name}")
+
+
+@people.command(epilog='Example: whosthere people forget "Ada Lovelace" --yes')
+def forget(
+    who: Who,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Erase a person: photos, templates and name."""
+    with PersonStore(settings_of(config, overrides).gallery_path) as store:
+        person = store.find(who)
+        if not yes and sys.stdin.isatty():
+            typer.confirm(f"Erase {person.name} ({person.id}), photos and templates included?", abort=True, err=True)
+        store.forget(person.id)
+    print_line(f"{person.id} is forgotten")

@@ -1,0 +1,63 @@
+"""`serve` runs the service until it is told to stop; `check` validates everything that it would need."""
+
+import asyncio
+import logging
+import signal
+import sys
+from typing import Annotated
+
+import typer
+import uvloop
+
+from streamer.app import running_service
+from streamer.checks import check_everything
+from streamer.cli.options import AsJson, ConfigFile, Overrides, print_json, print_line, settings_of
+from streamer.logs import setup_logging
+from streamer.settings import Settings, load
+
+log = logging.getLogger(__name__)
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog="Example: whosthere serve --config whosthere.yaml --log-format json")(serve)
+    app.command(epilog="Example: whosthere check --config whosthere.yaml")(check)
+
+
+def serve(
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    log_format: Annotated[str | None, typer.Option("--log-format", help="auto, text or json.")] = None,
+) -> None:
+    """Watch the configured cameras and publish who is there, until Ctrl-C or SIGTERM."""
+    settings = load(config, [*(overrides or ()), *([f"service.log_format={log_format}"] if log_format else [])])
+    setup_logging(settings.service.log_level, settings.service.log_format)
+    uvloop.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with running_service(settings) as service:
+        cameras = ", ".join(camera.name for camera in service.cameras) or "none (add some under `cameras:`)"
+        log.info("running; cameras: %s", cameras)
+        await stop.wait()
+        log.info("stopping")
+
+
+def check(config: ConfigFile = None, overrides: Overrides = None, json: AsJson = False) -> None:
+    """Check the configuration, models, gallery, cameras and broker, and say what is wrong with each."""
+    settings = settings_of(config, overrides, log_level="warning")
+    findings = uvloop.run(check_everything(settings))
+    failed = [finding for finding in findings if not finding.ok]
+    if json:
+        rows = [{"part": f.part, "ok": f.ok, "code": f.code, "detail": f.detail} for f in findings]
+        print_json({"ok": not failed, "checks": rows})
+    else:
+        for finding in findings:
+            mark = "ok    " if finding.ok else "FAILED"
+            print_line(f"{mark} {finding.part}: {finding.detail}" + (f" [{finding.code}]" if finding.code else ""))
+    if failed:
+        sys.stderr.write(f"whosthere: {len(failed)} of {len(findings)} checks failed [{failed[0].code}]\n")
+        raise typer.Exit(1)

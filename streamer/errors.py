@@ -1,0 +1,166 @@
+"""The streamer family of errors; the base and the rule for messages are in recognition/errors.py.
+
+    StreamerError
+    ├── ConfigError
+    │   ├── ConfigMissing             config_missing
+    │   ├── ConfigUnreadable          config_unreadable
+    │   ├── ConfigUnknownKey          config_unknown_key
+    │   └── ConfigInvalid             config_invalid
+    ├── CameraError
+    │   ├── CameraUnknown             camera_unknown
+    │   ├── CameraVariableUnset       camera_variable_unset
+    │   ├── CameraUnreachable         camera_unreachable     (retryable)
+    │   ├── CameraLoginRefused        camera_login_refused
+    │   ├── CameraNotFound            camera_not_found
+    │   ├── StreamHasNoVideo          stream_no_video
+    │   ├── StreamInvalid             stream_invalid         (retryable)
+    │   ├── StreamStalled             stream_stalled         (retryable)
+    │   └── StreamLost                stream_lost            (retryable)
+    ├── BrokerError
+    │   ├── BrokerUnreachable         broker_unreachable     (retryable)
+    │   ├── BrokerLoginRefused        broker_login_refused
+    │   └── BrokerLost                broker_lost            (retryable)
+    ├── OutboxError
+    │   ├── OutboxUnwritable          outbox_unwritable      (retryable)
+    │   └── OutboxTooNew              outbox_too_new
+    ├── PortInUse                     port_in_use
+    ├── HttpAddressInvalid            http_address_invalid
+    ├── DataFolderUnwritable          data_folder_unwritable
+    ├── AlreadyRunning                already_running
+    ├── ExtraMissing                  extra_missing
+    ├── DemoFailed                    demo_failed
+    └── BenchFailed                   bench_failed
+
+Not retryable means that trying again soon is pointless; cameras and the broker are then tried again slowly.
+"""
+
+from recognition.errors import CodedError
+
+
+class StreamerError(CodedError):
+    code = "streamer_error"
+
+
+class ConfigError(StreamerError):
+    code = "config_error"
+
+
+class ConfigMissing(ConfigError):
+    code = "config_missing"
+
+
+class ConfigUnreadable(ConfigError):
+    code = "config_unreadable"
+
+
+class ConfigUnknownKey(ConfigError):
+    code = "config_unknown_key"
+
+
+class ConfigInvalid(ConfigError):
+    code = "config_invalid"
+
+
+class CameraError(StreamerError):
+    code = "camera_error"
+
+
+class CameraUnknown(CameraError):
+    code = "camera_unknown"
+
+
+class CameraVariableUnset(CameraError):
+    code = "camera_variable_unset"
+
+
+class CameraUnreachable(CameraError):
+    code = "camera_unreachable"
+    retryable = True
+
+
+class CameraLoginRefused(CameraError):
+    code = "camera_login_refused"
+
+
+class CameraNotFound(CameraError):
+    """The server answers, but has no such stream (RTSP or HTTP 404), or a file or device is not there."""
+
+    code = "camera_not_found"
+
+
+class StreamHasNoVideo(CameraError):
+    code = "stream_no_video"
+
+
+class StreamInvalid(CameraError):
+    code = "stream_invalid"
+    retryable = True
+
+
+class StreamStalled(CameraError):
+    code = "stream_stalled"
+    retryable = True
+
+
+class StreamLost(CameraError):
+    code = "stream_lost"
+    retryable = True
+
+
+class BrokerError(StreamerError):
+    code = "broker_error"
+
+
+class BrokerUnreachable(BrokerError):
+    code = "broker_unreachable"
+    retryable = True
+
+
+class BrokerLoginRefused(BrokerError):
+    code = "broker_login_refused"
+
+
+class BrokerLost(BrokerError):
+    code = "broker_lost"
+    retryable = True
+
+
+class OutboxError(StreamerError):
+    code = "outbox_error"
+
+
+class OutboxUnwritable(OutboxError):
+    code = "outbox_unwritable"
+    retryable = True
+
+
+class OutboxTooNew(OutboxError):
+    code = "outbox_too_new"
+
+
+class PortInUse(StreamerError):
+    code = "port_in_use"
+
+
+class HttpAddressInvalid(StreamerError):
+    code = "http_address_invalid"
+
+
+class DataFolderUnwritable(StreamerError):
+    code = "data_folder_unwritable"
+
+
+class AlreadyRunning(StreamerError):
+    code = "already_running"
+
+
+class ExtraMissing(StreamerError):
+    code = "extra_missing"
+
+
+class DemoFailed(StreamerError):
+    code = "demo_failed"
+
+
+class BenchFailed(StreamerError):
+    code = "bench_failed"

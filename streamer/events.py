@@ -1,0 +1,88 @@
+"""The identity event as it goes over the wire (schema whosthere.identity/1), and how it becomes a message.
+
+Pure data; made on the loop. An event carries the person's id alone: the name is joined in by message() when it
+is sent, so that what lies in the outbox holds no names.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA: Final = "whosthere.identity/1"
+
+EventType = Literal["new", "update", "end"]
+EndReason = Literal["left", "camera_lost", "ended", "stopped", "interrupted"]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Person(_Wire):
+    id: Annotated[str, Field(pattern=r"^p[a-z0-9]{12}$")]
+    name: str | None = None
+
+
+class FrameSize(_Wire):
+    width: Annotated[int, Field(gt=0)]
+    height: Annotated[int, Field(gt=0)]
+
+
+class LatencyMs(_Wire):
+    """Where the deciding frame's time went; total is broker hand-over minus captured_at."""
+
+    decode: float
+    queue: float
+    detect: float
+    embed: float
+    match: float
+    total: float | None = None
+
+
+class Models(_Wire):
+    detector: str
+    embedder: str
+    signature: str
+
+
+class IdentityEvent(_Wire):
+    """One message of a visit. Times are Unix seconds, box is xyxy px of the deciding frame."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    schema_: Annotated[Literal["whosthere.identity/1"], Field(alias="schema")] = SCHEMA
+    event_id: Annotated[str, Field(min_length=26, max_length=26)]
+    seq: Annotated[int, Field(ge=1)]
+    type: EventType
+    camera: str
+    cameras: list[str]
+    track_ids: list[str]
+    person: Person | None
+    previous_person: Person | None = None
+    similarity: Annotated[float, Field(ge=-1, le=1)] | None
+    threshold: Annotated[float, Field(ge=-1, le=1)]
+    confidence: Share | None
+    margin: float | None
+    quality: Share
+    box: tuple[int, int, int, int]
+    frame: FrameSize
+    first_seen_at: float
+    captured_at: float
+    published_at: float | None = None
+    end_reason: EndReason | None = None
+    latency_ms: LatencyMs
+    model: Models
+    snapshot: None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """An event on its way to the outbox, with the last topic level of each topic that it goes to.
+
+    One level as a rule; an update that changes the identity goes to the old topic and to the new one.
+    """
+
+    event: IdentityEvent
+    levels: tuple[str, ...]

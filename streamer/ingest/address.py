@@ -1,0 +1,91 @@
+"""A camera's URL -> how libav opens it, and how it may be shown. Pure.
+
+What is shown never holds a user, a password or a query's value; the target itself appears in no repr.
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import Literal
+from urllib.parse import unquote, urlsplit
+
+from streamer.errors import CameraNotFound
+from streamer.settings import CameraSettings
+
+Kind = Literal["rtsp", "http", "file", "usb"]
+
+# Enough for size and codec; libav's own limits cost another half second at every opening.
+_PROBE = {"analyzeduration": "500000", "probesize": "500000"}
+_SCHEMES: dict[str, Kind] = {"rtsp": "rtsp", "rtsps": "rtsp", "http": "http", "https": "http", "file": "file"}
+# The rest of a query may be a login, whatever it is called.
+_SHOWN_IN_QUERY = frozenset({"channel", "subtype", "stream", "profile", "resolution", "fps", "codec"})
+_LOGIN_IN_PATH = re.compile(r"(?i)((?:user|usr|login|pass|pwd|token|auth)\w*=)[^&/;]*")
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+_USB = re.compile(r"(?:usb|v4l2):(?://)?(.+)|(/dev/video\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One camera as libav opens it; `shown` is its redacted URL."""
+
+    name: str
+    shown: str
+    kind: Kind
+    transport: str
+    target: str = field(repr=False)
+    format: str | None = None
+    options: dict[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def who(self) -> str:
+        """How errors begin: `camera door: rtsp://***@192.0.2.9/h264`."""
+        return f"camera {self.name}: {self.shown}"
+
+
+def address(name: str, camera: CameraSettings, url: str) -> Address:
+    """`url` with its secrets in place: rtsp(s), http(s), file, a path, /dev/videoN, usb:N or v4l2:DEVICE.
+
+    Raises CameraNotFound for any other scheme.
+    """
+    shown = redact(url)
+    if usb := _USB.fullmatch(url):
+        device = usb[1] or usb[2]
+        device = f"/dev/video{device}" if device.isdigit() else device
+        return Address(name, shown, "usb", "usb", device, format="v4l2")
+    scheme = _SCHEME.match(url)
+    kind: Kind | None = _SCHEMES.get(scheme[1].lower()) if scheme else "file"
+    match kind:
+        case "rtsp":
+            options = {"rtsp_transport": camera.transport, "user_agent": "whosthere", **_PROBE}
+            return Address(name, shown, "rtsp", camera.transport, url, options=options)
+        case "http":
+            return Address(name, shown, "http", "http", url, options={"user_agent": "whosthere"})
+        case "file":
+            return Address(name, shown, "file", "file", unquote(urlsplit(url).path) if scheme else url)
+    raise CameraNotFound(
+        f"camera {name}: {shown} has a scheme that is not known here; "
+        "give an rtsp, rtsps, http, https or file URL, a path or a /dev/video device"
+    )
+
+
+def redact(url: str) -> str:
+    """A URL as it may be shown, on one line; a path or a device stays as it is."""
+    url = "".join(char if char.isprintable() else "?" for char in url)
+    scheme = _SCHEME.match(url)
+    if scheme is None or scheme[1].lower() == "file":
+        return url
+    rest, _, query = url[scheme.end() :].partition("?")
+    if "@" in rest:
+        # Up to the last one: a password with an unescaped "/" or "@" looks like a path.
+        rest = "***@" + rest.rpartition("@")[2]
+    elif "@" in query:
+        return f"{scheme[0]}***"
+    rest = _LOGIN_IN_PATH.sub(r"\1***", rest)
+    return f"{scheme[0]}{rest}" + (f"?{_redact_query(query)}" if query else "")
+
+
+def _redact_query(query: str) -> str:
+    shown = []
+    for part in query.split("&"):
+        key, equals, _ = part.partition("=")
+        shown.append(part if equals and key.lower() in _SHOWN_IN_QUERY else f"{key}=***" if equals else "***")
+    return "&".join(shown)

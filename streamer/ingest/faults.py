@@ -1,0 +1,65 @@
+"""libav's errors -> ours. Pure.
+
+libav's texts carry the whole URL, password included, and so does an exception's context: make the error here
+from the class and `strerror` alone, and raise it after the `except` block is left.
+"""
+
+import av
+
+from streamer.errors import (
+    CameraError,
+    CameraLoginRefused,
+    CameraNotFound,
+    CameraUnreachable,
+    StreamInvalid,
+    StreamLost,
+    StreamStalled,
+)
+from streamer.ingest.address import Address
+
+
+def reason(error: av.FFmpegError) -> str:
+    """What libav says about it, without the URL: `connection refused`."""
+    text = error.strerror or type(error).__name__
+    return text[:1].lower() + text[1:]
+
+
+def open_fault(where: Address, error: av.FFmpegError, *, timed_out: bool) -> CameraError:
+    """What kept a camera from opening. timed_out: the limit had passed, whatever libav calls it then."""
+    who, why = where.who, reason(error)
+    if timed_out or isinstance(error, (av.error.ExitError, av.error.TimeoutError)):
+        return unanswered(where)
+    match error:
+        case av.error.HTTPUnauthorizedError() | av.error.HTTPForbiddenError():
+            return CameraLoginRefused(f"{who} refuses the login; check the user and password in its url")
+        case av.error.HTTPNotFoundError():
+            return CameraNotFound(f"{who} is not there (404); check the path in its url")
+        case av.error.FileNotFoundError():
+            return CameraNotFound(f"{who} is not there; check the path")
+        case av.error.PermissionError():
+            return CameraNotFound(f"{who} may not be read; give the service's user the right to")
+        case av.error.HTTPClientError():
+            return CameraNotFound(f"{who} refuses the request (4xx); check its path and its transport")
+        case av.error.HTTPServerError():
+            return CameraUnreachable(f"{who} can't serve it now (5xx); look at the camera")
+        case av.error.OSError() | av.error.EOFError() if where.kind != "file":
+            return CameraUnreachable(f"{who} can't be reached ({why}); check that it is on, and its address and port")
+        case OSError():  # every connection error of libav's is also one of Python's
+            return CameraUnreachable(f"{who} can't be reached ({why}); check that it is on, and its address and port")
+    return StreamInvalid(f"{who} is no video that can be read ({why}); check the file or the camera")
+
+
+def unanswered(where: Address) -> CameraUnreachable:
+    return CameraUnreachable(f"{where.who} didn't answer in time; check that it is on, and its address and port")
+
+
+def stalled(where: Address, limit_s: float) -> StreamStalled:
+    return StreamStalled(f"{where.who} sent no video for {limit_s:g} s; check the camera and the network")
+
+
+def lost(where: Address, why: str) -> StreamLost:
+    return StreamLost(f"{where.who} broke off ({why}); check the camera and the network")
+
+
+def undecodable(where: Address, what: str) -> StreamInvalid:
+    return StreamInvalid(f"{where.who} {what}; check the file or the camera")

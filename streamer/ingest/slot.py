@@ -1,0 +1,71 @@
+"""The one-frame mailbox between a camera's thread and the loop: whoever is late gets the newest frame.
+
+offer(), offer_wait() and close() are for the thread (close also for the loop), take() is for the loop.
+"""
+
+import asyncio
+import contextlib
+import threading
+
+from streamer.ingest.frame import Frame
+
+
+class LatestSlot:
+    """Holds the newest frame not yet taken, and how the stream ended."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._changed = threading.Condition()
+        self._frame: Frame | None = None
+        self._end: BaseException | None = None
+        self._wanted = False
+        self._filled = asyncio.Event()
+
+    def offer(self, frame: Frame) -> bool:
+        """Puts a frame in, replacing an unread one; True where one was lost. A no-op after close()."""
+        with self._changed:
+            if self._end is not None:
+                return False
+            replaced = self._frame is not None
+            self._frame = frame
+            self._wake()
+            return replaced
+
+    def offer_wait(self, frame: Frame) -> bool:
+        """Blocks until the unread frame is taken, then puts this one in. False where close() came first."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._frame is None or self._end is not None)
+            if self._end is not None:
+                return False
+            self._frame = frame
+            self._wake()
+            return True
+
+    def close(self, end: BaseException) -> None:
+        """What take() raises from now on, once the unread frame is out. The first close counts."""
+        with self._changed:
+            if self._end is None:
+                self._end = end
+                self._wake()
+                self._changed.notify_all()
+
+    async def take(self) -> Frame:
+        """The newest frame, as soon as there is one. Raises what close() was given."""
+        while True:
+            with self._changed:
+                if self._frame is not None:
+                    frame, self._frame = self._frame, None
+                    self._changed.notify_all()
+                    return frame
+                if self._end is not None:
+                    raise self._end
+                self._filled.clear()
+                self._wanted = True
+            await self._filled.wait()
+
+    def _wake(self) -> None:
+        """One callback for the loop, and only where somebody waits: never one per frame."""
+        if self._wanted:
+            self._wanted = False
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody will take any more
+                self._loop.call_soon_threadsafe(self._filled.set)

@@ -1,0 +1,67 @@
+"""Every Prometheus object of the service, one registry per Metrics object, each unit in its name.
+
+Thread-safe (prometheus_client locks). No person, track or URL is ever a label.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from streamer import __version__
+
+_STAGE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+_LATENCY_BUCKETS = (0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
+_NAMING_BUCKETS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
+_BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64)
+_LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+
+
+class Metrics:
+    """Names and labels as docs/metrics.md lists them; `registry` is what /metrics shows."""
+
+    def __init__(self) -> None:
+        r = self.registry = CollectorRegistry()
+        self.frames = Counter("whosthere_frames_total", "Frames by fate", ["camera", "outcome"], registry=r)
+        self.camera_up = Gauge("whosthere_camera_up", "1 while frames arrive", ["camera"], registry=r)
+        self.camera_reconnects = Counter(
+            "whosthere_camera_reconnects_total", "Attempts to open again", ["camera"], registry=r
+        )
+        self.camera_errors = Counter(
+            "whosthere_camera_errors_total", "Faults by stable code", ["camera", "code"], registry=r
+        )
+        self.stage = Histogram(
+            "whosthere_stage_seconds", "Time in a stage", ["stage"], buckets=_STAGE_BUCKETS, registry=r
+        )
+        self.event_latency = Histogram(
+            "whosthere_event_latency_seconds",
+            "Capture of the deciding frame to the broker's acknowledgement (new and update)",
+            buckets=_LATENCY_BUCKETS,
+            registry=r,
+        )
+        self.time_to_name = Histogram(
+            "whosthere_time_to_name_seconds",
+            "First sight to the deciding frame of a visit's identity",
+            buckets=_NAMING_BUCKETS,
+            registry=r,
+        )
+        self.faces_detected = Counter("whosthere_faces_detected_total", "Faces found", ["camera"], registry=r)
+        self.embeddings = Counter("whosthere_embeddings_total", "Faces embedded", ["model"], registry=r)
+        self.batch_size = Histogram(
+            "whosthere_batch_size", "Items a run", ["model"], buckets=_BATCH_BUCKETS, registry=r
+        )
+        self.queue_depth = Gauge("whosthere_queue_depth", "Items waiting", ["queue"], registry=r)
+        self.events = Counter("whosthere_events_total", "Identity events made", ["type", "known"], registry=r)
+        self.outbox_depth = Gauge("whosthere_outbox_depth", "Messages that wait for the broker", registry=r)
+        self.outbox_oldest = Gauge("whosthere_outbox_oldest_seconds", "Age of the oldest of them", registry=r)
+        self.outbox_dropped = Counter("whosthere_outbox_dropped_total", "Messages given up", registry=r)
+        self.outbox_errors = Counter(
+            "whosthere_outbox_errors_total", "Failed writes by stable code", ["code"], registry=r
+        )
+        self.broker_up = Gauge("whosthere_broker_up", "1 while connected to the broker", registry=r)
+        self.broker_errors = Counter("whosthere_broker_errors_total", "Faults by stable code", ["code"], registry=r)
+        self.model_active = Gauge("whosthere_model_active", "1 for a loaded model", ["model", "device"], registry=r)
+        self.gallery_people = Gauge("whosthere_gallery_people", "People enrolled", registry=r)
+        self.gallery_templates = Gauge("whosthere_gallery_templates", "Templates by space", ["model"], registry=r)
+        self.loop_lag = Histogram(
+            "whosthere_loop_lag_seconds", "How late the event loop wakes up", buckets=_LAG_BUCKETS, registry=r
+        )
+        self.build_info = Gauge("whosthere_build_info", "Always 1", ["version"], registry=r)
+        self.build_info.labels(version=__version__).set(1)

@@ -1,0 +1,224 @@
+"""One camera's data path, from the newest frame to events in the outbox: read run_camera() and walk() downwards.
+
+Frames come in from a Source, events go out to the outbox. Runs on the loop; what is heavy happens on the CPU
+pool and the runners' threads inside the Recogniser and the Roster. A few frames are on their way at once, and
+pass the two turnstiles (tracking, deciding) in the order in which they were taken.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from recognition.errors import Overloaded
+from recognition.recogniser import Embedded, Found, Recogniser
+from streamer.errors import CameraError
+from streamer.events import Due, EndReason, LatencyMs
+from streamer.ingest.frame import Frame
+from streamer.ingest.source import Source, StreamEnded
+from streamer.metrics import Metrics
+from streamer.outbox import Outbox
+from streamer.roster import Roster
+from streamer.tracking import Sighting, Track, Tracker
+from streamer.visits import Moment, Visits
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CameraPath:
+    """Everything that one camera's frames meet on their way; tracker and visits are this camera's own."""
+
+    camera: str
+    recogniser: Recogniser
+    tracker: Tracker
+    visits: Visits
+    roster: Roster
+    outbox: Outbox
+    metrics: Metrics
+    frames_in_flight: int
+    least_score: float
+
+
+async def run_camera(source: Source, path: CameraPath) -> None:
+    """Walk every frame that the source gives, until it raises; then let the frames on their way arrive."""
+    in_flight = asyncio.Semaphore(path.frames_in_flight)
+    turns = Turnstiles()
+    async with asyncio.TaskGroup() as walks:
+        while True:
+            await in_flight.acquire()
+            try:
+                frame = await source.take()
+            except (CameraError, StreamEnded) as over:
+                reason = over
+                break
+            task = walks.create_task(walk(frame, path, turns.next()), name=f"{path.camera}/{frame.number}")
+            task.add_done_callback(lambda _: in_flight.release())
+    raise reason
+
+
+async def walk(frame: Frame, path: CameraPath, turn: "Turn") -> None:
+    """One frame, from picture to events. What each step does, and what happens when it can't keep up: the steps."""
+    taken_s = time.monotonic()
+    async with turn:
+        found = await detect(frame, path)
+        if found is None:
+            return
+        async with turn.tracking():
+            worth = track(frame, found, path)
+        embedded = await embed(frame, found, worth, path)
+        async with turn.deciding():
+            due = await decide(frame, taken_s, found, worth, embedded, path)
+            for event in due:
+                path.outbox.put(event)
+    observe(frame, taken_s, found, embedded, due, path.metrics, path.camera)
+
+
+async def detect(frame: Frame, path: CameraPath) -> Found | None:
+    """Convert, prepare, batch with other cameras' frames, run, parse; None where the batch queue is full."""
+    try:
+        return await path.recogniser.detect(frame.image, lane=path.camera, least_score=path.least_score)
+    except Overloaded:
+        path.metrics.frames.labels(camera=path.camera, outcome="dropped").inc()
+        return None
+
+
+def track(frame: Frame, found: Found, path: CameraPath) -> list[Sighting]:
+    """Join the faces to tracks, end the visits of those that left; returns the few faces worth embedding."""
+    size = (frame.width, frame.height)
+    sightings, gone = path.tracker.update(found, size, frame.captured_at, frame.captured_s)
+    for left in gone:
+        for due in path.visits.close(left, "left"):
+            path.outbox.put(due)
+    return path.tracker.worth_embedding(sightings, found, frame.captured_s)
+
+
+async def embed(frame: Frame, found: Found, worth: list[Sighting], path: CameraPath) -> Embedded | None:
+    """Align and embed the chosen faces; None where there are none or the batch queue is full."""
+    if not worth:
+        return None
+    rows = [sighting.index for sighting in worth]
+    try:
+        return await path.recogniser.embed(frame.image, found.detections.landmarks[rows], lane=path.camera)
+    except Overloaded:
+        path.tracker.abandoned(worth)
+        return None
+
+
+async def decide(
+    frame: Frame,
+    taken_s: float,
+    found: Found,
+    worth: list[Sighting],
+    embedded: Embedded | None,
+    path: CameraPath,
+) -> list[Due]:
+    """Count the votes of the tracks that have something new to say, and tell of what has changed."""
+    changed = path.tracker.restless(frame.captured_s, path.roster.generation)
+    if embedded is not None:
+        for sighting, embedding in zip(worth, embedded.embeddings, strict=True):
+            owner = path.tracker.embedded(sighting, embedding)
+            if owner not in changed:
+                changed.append(owner)
+    started_s = time.monotonic()
+    verdicts = await path.roster.judge([owner.kept for owner in changed]) if changed else []
+    match_s = time.monotonic() - started_s
+    if changed:
+        path.metrics.stage.labels(stage="match").observe(match_s)
+    moment = Moment(
+        captured_at=frame.captured_at,
+        width=frame.width,
+        height=frame.height,
+        latency=LatencyMs(
+            decode=_ms(frame.decode_s),
+            queue=_ms(taken_s - frame.captured_s - frame.decode_s + found.queue_s),
+            detect=_ms(found.run_s),
+            embed=_ms(embedded.align_s + embedded.queue_s + embedded.run_s if embedded else 0.0),
+            match=_ms(match_s),
+        ),
+    )
+    return [
+        due
+        for owner, verdict in zip(changed, verdicts, strict=True)
+        for due in path.visits.consider(owner, verdict, moment)
+    ]
+
+
+def close_visits(path: CameraPath, reason: EndReason) -> None:
+    """The camera is lost, over or stopped: so is every visit."""
+    tracks: list[Track] = path.tracker.clear()
+    for gone in tracks:
+        for due in path.visits.close(gone, reason):
+            path.outbox.put(due)
+
+
+def observe(
+    frame: Frame,
+    taken_s: float,
+    found: Found,
+    embedded: Embedded | None,
+    due: list[Due],
+    metrics: Metrics,
+    camera: str,
+) -> None:
+    """Count the frame and where its time went."""
+    metrics.frames.labels(camera=camera, outcome="processed").inc()
+    if len(found.detections):
+        metrics.faces_detected.labels(camera=camera).inc(len(found.detections))
+    metrics.stage.labels(stage="decode").observe(frame.decode_s)
+    waited_s = taken_s - frame.captured_s - frame.decode_s + found.queue_s
+    metrics.stage.labels(stage="queue").observe(max(waited_s, 0.0))
+    metrics.stage.labels(stage="detect").observe(found.run_s)
+    if embedded is not None:
+        metrics.stage.labels(stage="align").observe(embedded.align_s)
+        metrics.stage.labels(stage="embed").observe(embedded.queue_s + embedded.run_s)
+    for event in (item.event for item in due):
+        known = "true" if event.person else "false"
+        metrics.events.labels(type=event.type, known=known).inc()
+        if event.type == "new":
+            metrics.time_to_name.observe(max(event.captured_at - event.first_seen_at, 0.0))
+
+
+class Turnstiles:
+    """Hands each frame its turn: frame n passes a turnstile after frame n-1, whatever order they get there in."""
+
+    def __init__(self) -> None:
+        self._last: tuple[asyncio.Event, asyncio.Event] = (asyncio.Event(), asyncio.Event())
+        for gate in self._last:
+            gate.set()
+
+    def next(self) -> "Turn":
+        before, self._last = self._last, (asyncio.Event(), asyncio.Event())
+        return Turn(before, self._last)
+
+
+class Turn:
+    """One frame's place in the order. Leaving it passes on what was not passed, so that nobody waits for ever."""
+
+    def __init__(self, before: tuple[asyncio.Event, asyncio.Event], mine: tuple[asyncio.Event, asyncio.Event]) -> None:
+        self._before = before
+        self._mine = mine
+
+    async def __aenter__(self) -> None:
+        return None
+
+    async def __aexit__(self, *_: object) -> None:
+        for before, mine in zip(self._before, self._mine, strict=True):
+            if not mine.is_set():
+                await before.wait()
+                mine.set()
+
+    @asynccontextmanager
+    async def tracking(self) -> AsyncIterator[None]:
+        await self._before[0].wait()
+        yield
+        self._mine[0].set()
+
+    @asynccontextmanager
+    async def deciding(self) -> AsyncIterator[None]:
+        await self._before[1].wait()
+        yield
+        self._mine[1].set()
+
+
+def _ms(seconds: float) -> float:
+    return round(max(seconds, 0.0) * 1000.0, 2)

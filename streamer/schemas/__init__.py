@@ -1,0 +1,22 @@
+"""JSON Schemas of what goes over the wire, for consumers in any language; made from the models in events.py.
+
+`python -m streamer.schemas` writes the files; a test holds them to the models.
+"""
+
+import json
+from pathlib import Path
+
+from streamer.events import IdentityEvent
+
+IDENTITY = Path(__file__).with_name("identity-1.schema.json")
+
+
+def identity_schema() -> str:
+    """The JSON Schema (2020-12) of an identity event as it is sent: every key is there, some are null."""
+    schema = IdentityEvent.model_json_schema(by_alias=True, mode="serialization")
+    head = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "urn:whosthere:identity:1",
+        "title": "whosthere identity event",
+    }
+    return json.dumps(head | {key: schema[key] for key in schema if key != "title"}, indent=2) + "\n"

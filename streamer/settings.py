@@ -1,0 +1,259 @@
+"""Configuration: YAML, then WHOSTHERE_SECTION__KEY, then --set -> one frozen tree; unknown keys are refused.
+
+load() blocks for a file read. The only reader of os.environ in the project.
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn
+from urllib.parse import quote
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
+from pydantic_core import ErrorDetails
+
+from streamer.config_layers import ENV_PREFIX, merge, origin, read_yaml, resolve_paths, upper_layer
+from streamer.errors import CameraVariableUnset, ConfigInvalid, ConfigUnknownKey
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+# Never shown in an error, and hidden in a repr: a camera's URL may hold its password.
+_SECRET = frozenset({"url", "username", "password"})
+
+CameraName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]+$", max_length=64)]
+Topic = Annotated[str, StringConstraints(pattern=r"^[^+#\s\x00]+$", max_length=200)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class ServiceSettings(_Section):
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "text", "json"] = "auto"
+    cpu_threads: int = Field(default=0, ge=0, le=256, description="0: as many as this process may use")
+
+
+class PathsSettings(_Section):
+    models: tuple[Path, ...] = (Path("model/artifacts"),)
+    data: Path = Path("var")
+
+
+class CameraSettings(_Section):
+    """`url` is as written, `${VAR}` unexpanded: call camera_url() to open it."""
+
+    url: str = Field(min_length=1, repr=False)
+    transport: Literal["tcp", "udp"] = "tcp"
+    fps: float = Field(default=10.0, gt=0, le=120)
+    pace: Literal["realtime", "fastest"] = "realtime"
+    loop: bool = False
+    enabled: bool = True
+    open_timeout_s: float = Field(default=10.0, gt=0, le=120)
+    read_timeout_s: float = Field(default=10.0, gt=0, le=120)
+    stalled_after_s: float = Field(default=3.0, gt=0, le=120)
+
+
+class RecognitionSettings(_Section):
+    detector: str = "scrfd_500m"
+    embedder: str = "arcface_w600k_mbf"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    detection_threshold: float | None = Field(default=None, ge=0, le=1, description="null: the spec's")
+    min_face_px: float = Field(default=28.0, ge=0, description="smaller faces are tracked, never embedded")
+    min_quality: float = Field(default=0.15, ge=0, le=1, description="poorer faces are never embedded")
+    runners: int = Field(default=0, ge=0, le=64, description="sessions side by side; 0: one a core on CPUs")
+    max_batch: int = Field(default=8, ge=1, le=64)
+    max_wait_ms: float = Field(default=0.0, ge=0, le=1000)
+    queue_limit: int = Field(default=64, ge=1, le=10_000)
+    frames_in_flight: int = Field(default=3, ge=1, le=8)
+
+
+class EnrolSettings(_Section):
+    min_face_px: float = Field(default=48.0, ge=0)
+    min_quality: float = Field(default=0.25, ge=0, le=1)
+
+
+class GallerySettings(_Section):
+    threshold: float | None = Field(default=None, ge=-1, le=1, description="null: the spec's, for 1:N")
+    margin: float = Field(default=0.05, ge=0, le=1, description="least lead over the next best person")
+    top_k: int = Field(default=10, ge=1, le=1000)
+    enrol: EnrolSettings = EnrolSettings()
+
+
+class EventsSettings(_Section):
+    faces_to_name: int = Field(default=2, ge=1, le=20, description="embedded faces before a person is named")
+    faces_to_settle: int = Field(default=3, ge=1, le=20, description="before somebody is called unknown")
+    settle_s: float = Field(default=2.0, ge=0, le=60, description="or so long after first sight, with one face")
+    gone_after_s: float = Field(default=2.0, gt=0, le=600, description="unseen for so long: the visit ends")
+    surer_by: float = Field(default=0.1, gt=0, le=1, description="an update when similarity rises by this")
+    outbox_limit: int = Field(default=100_000, ge=10)
+    outbox_max_age_h: float = Field(default=168.0, gt=0)
+
+
+class MqttSettings(_Section):
+    host: str = "127.0.0.1"
+    port: int = Field(default=1883, ge=1, le=65535)
+    username: str | None = None
+    password: SecretStr | None = None
+    topic_prefix: Topic = "whosthere"
+    client_id: str | None = None
+    keepalive_s: int = Field(default=20, ge=5, le=3600)
+    publish_names: bool = True
+
+
+class HttpSettings(_Section):
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535, description="0: any free port")
+
+
+class MetricsSettings(_Section):
+    loop_lag_interval_s: float = Field(default=0.1, gt=0, le=10)
+
+
+class Settings(_Section):
+    service: ServiceSettings = ServiceSettings()
+    paths: PathsSettings = PathsSettings()
+    cameras: dict[CameraName, CameraSettings] = Field(default_factory=dict)
+    recognition: RecognitionSettings = RecognitionSettings()
+    gallery: GallerySettings = GallerySettings()
+    events: EventsSettings = EventsSettings()
+    mqtt: MqttSettings = MqttSettings()
+    http: HttpSettings = HttpSettings()
+    metrics: MetricsSettings = MetricsSettings()
+
+    @property
+    def gallery_path(self) -> Path:
+        return self.paths.data / "gallery.db"
+
+    @property
+    def outbox_path(self) -> Path:
+        return self.paths.data / "outbox.db"
+
+
+def config_folder() -> Path:
+    """Where the shipped configuration lies: configs/ of a checkout, or inside the installed package."""
+    checkout = Path(__file__).resolve().parent.parent / "configs"
+    if (checkout / "default.yaml").is_file():
+        return checkout
+    return Path(str(resources.files("streamer"))) / "bundled" / "configs"
+
+
+def load(path: Path | None = None, overrides: Sequence[str] = (), environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings of this run. `path` None: ./whosthere.yaml where there is one, else the shipped default.
+
+    `overrides` are `section.key=value`, value as YAML. Relative paths resolve against the config file (those
+    of the shipped default, a variable or an override: against the current folder). Raises ConfigError.
+    """
+    environ = os.environ if environ is None else environ
+    if path is None and Path("whosthere.yaml").is_file():
+        path = Path("whosthere.yaml")
+    file = path or config_folder() / "default.yaml"
+    tree = read_yaml(file)
+    if isinstance(paths := tree.setdefault("paths", {}), dict):
+        # Defaults too belong to the file's folder: serve and enrol with one --config share one gallery.
+        default = PathsSettings()
+        paths.setdefault("models", [str(folder) for folder in default.models])
+        paths.setdefault("data", str(default.data))
+    resolve_paths(tree, file.parent if path else Path.cwd())
+    above, origins = upper_layer(environ, overrides)
+    resolve_paths(above, Path.cwd())
+    merged = merge(tree, above)
+    _expand_mqtt(merged, environ)
+    try:
+        return Settings.model_validate(merged)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+    _refuse(first, origin(first["loc"], origins, file))
+
+
+def camera_url(camera: CameraSettings, environ: Mapping[str, str] | None = None) -> str:
+    """The URL to open, secrets in place (percent-encoded): never log it. Raises CameraVariableUnset."""
+    return expand_url(camera.url, environ)
+
+
+def expand_url(template: str, environ: Mapping[str, str] | None = None) -> str:
+    """`${VAR}` -> the variable's value, or the content of the file that VAR_FILE names.
+
+    Percent-encoded, except where the template is no URL itself: a file name, or a variable that holds a whole
+    URL. Raises CameraVariableUnset.
+    """
+    encode: Callable[[str], str] = _percent_encoded if "://" in template else str
+    try:
+        return _expand(template, os.environ if environ is None else environ, encode)
+    except _Unset as unset:
+        raise CameraVariableUnset(str(unset)) from None
+
+
+class _Unset(Exception):
+    """A variable has no value; the message says which and what to do."""
+
+
+def _percent_encoded(value: str) -> str:
+    return quote(value, safe="")
+
+
+def _expand(template: str, environ: Mapping[str, str], encode: Callable[[str], str]) -> str:
+    return _VARIABLE.sub(lambda match: encode(_variable(match[1], environ)), template)
+
+
+def _variable(name: str, environ: Mapping[str, str]) -> str:
+    if name in environ:
+        return environ[name]
+    file = environ.get(f"{name}_FILE")
+    if file is None:
+        raise _Unset(f"variable {name} is not set; set it, or {name}_FILE to a file's path")
+    try:
+        return Path(file).read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise _Unset(f"variable {name}_FILE: {file} can't be read ({why}); check the path") from None
+
+
+def _expand_mqtt(tree: dict[str, Any], environ: Mapping[str, str]) -> None:
+    """The broker's login may be `${VAR}` too; an unset variable there is a config error."""
+    section = tree.get("mqtt")
+    for key in ("username", "password"):
+        if isinstance(section, dict) and isinstance(template := section.get(key), str):
+            try:
+                section[key] = _expand(template, environ, str)
+            except _Unset as unset:
+                raise ConfigInvalid(f"mqtt.{key}: {unset}") from None
+
+
+def _refuse(first: ErrorDetails, source: str) -> NoReturn:
+    """pydantic's first complaint as one line of ours; the value is shown only where it can be no secret."""
+    loc = first["loc"]
+    where = ".".join(str(part) for part in loc if part != "[key]")
+    if first["type"] in ("extra_forbidden", "invalid_key"):
+        near = difflib.get_close_matches(str(loc[-1]), _section(loc[:-1]).model_fields, n=1, cutoff=0.0)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ConfigUnknownKey(f"{where}: unknown key ({source}){hint}")
+    if loc[:1] == ("cameras",) and loc[-1] == "[key]":
+        raise ConfigInvalid(f"{where}: a camera's name is made of a-z, 0-9, _ and -, 64 at most ({source})")
+    message = {
+        "model_type": "want a section, with keys and values below it",
+        "dict_type": "want a section, with names below it",
+        "tuple_type": f"want a list (in a {ENV_PREFIX} variable: as JSON)",
+        "string_type": "want text; put the value in quotes",
+        "missing": "is missing; add it",
+    }.get(first["type"], f"{first['msg'][:1].lower()}{first['msg'][1:]}")
+    value, key, section = first["input"], str(loc[-1]), _section(loc[:-1])
+    # Text in place of a whole section may be anything, a URL with its password too.
+    harmless = key in section.model_fields and key not in _SECRET and _section(loc) is section
+    shown = f", got {value!r}" if harmless and isinstance(value, (int, float, str)) else ""
+    raise ConfigInvalid(f"{where}: {message}{shown} ({source})")
+
+
+def _section(loc: Sequence[int | str]) -> type[BaseModel]:
+    """The section that `loc` leads to; a camera's name counts as its section."""
+    section: type[BaseModel] = Settings
+    for part in loc:
+        if section is Settings and part == "cameras":
+            section = CameraSettings
+        elif str(part) in section.model_fields:
+            annotation = section.model_fields[str(part)].annotation
+            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+                section = annotation
+    return section

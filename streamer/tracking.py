@@ -1,0 +1,316 @@
+"""Boxes over time -> tracks; which face of a track is worth embedding.
+
+Detections of a camera's frames go in, in order; live tracks and the faces to embed come out. Pure apart from its
+own state: no I/O, no clock of its own (times come with the frames). Runs on the loop, well under a millisecond.
+
+Association in two stages as in ByteTrack (Zhang et al. 2022): confident detections first, then what is left of
+the tracks against the unsure ones, so that a face that turns or blurs is followed through. Faces are small beside
+the bodies that carry them, so boxes are enlarged before their overlap is taken (as in C-BIoU, Yang et al. 2023).
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import lap
+import numpy as np
+from numpy.typing import NDArray
+
+from recognition.recogniser import Found
+
+F32 = NDArray[np.float32]
+
+ENLARGED = 2.0  # factor on width and height before overlaps are taken
+LEAST_OVERLAP_SURE = 0.15  # of enlarged boxes, first stage
+LEAST_OVERLAP_UNSURE = 0.35  # second stage: an unsure detection must lie where it is expected
+LOOKS_ALIKE = 0.5  # thumbnails of one face in frames that follow one another correlate far better
+SAME_PERSON = 0.25  # cosine to the track's kept faces; under it, the track has slid onto somebody else
+RETURNED = 0.45  # cosine at which a new track is taken for the one that was just lost
+KEPT_FACES = 5
+
+_GROW = np.eye(4, dtype=np.float32) + np.float32((ENLARGED - 1.0) / 2.0) * np.array(
+    [[1, 0, -1, 0], [0, 1, 0, -1], [-1, 0, 1, 0], [0, -1, 0, 1]], np.float32
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KeptFace:
+    """One of a track's best faces: its unit embedding (d,) and its quality in [0,1]."""
+
+    embedding: F32
+    quality: float
+
+
+@dataclass(slots=True, eq=False)
+class Track:
+    """One person's face over time on one camera. box xyxy px; times on the frames' clock, s."""
+
+    id: str
+    box: F32
+    score: float
+    first_seen_at: float
+    last_seen_at: float
+    first_seen_s: float
+    last_seen_s: float
+    thumb: F32
+    velocity: F32 = field(default_factory=lambda: np.zeros(4, np.float32))
+    sightings: int = 1
+    kept: list[KeptFace] = field(default_factory=list)
+    embedded_s: float = -1e9
+    pending: int = 0
+    suspect: bool = False
+    settled: bool = False
+    generation: int = 0
+    merged_into: "Track | None" = None
+
+    def current(self) -> "Track":
+        """This track, or the one that it turned out to continue."""
+        return self if self.merged_into is None else self.merged_into.current()
+
+    def similarity_to(self, embedding: F32) -> float | None:
+        """Highest cosine to a kept face; None while there is none."""
+        return max((float(face.embedding @ embedding) for face in self.kept), default=None)
+
+    def keep(self, face: KeptFace) -> None:
+        """Keep the best few faces, best first."""
+        self.kept.append(face)
+        self.kept.sort(key=lambda kept: -kept.quality)
+        del self.kept[KEPT_FACES:]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sighting:
+    """A track as one frame shows it. index: its row in the frame's detections."""
+
+    track: Track
+    index: int
+    box: F32
+    quality: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrackingRules:
+    """Limits of a camera's tracker. sure_score: a face below it never begins a track nor is embedded."""
+
+    sure_score: float = 0.5
+    min_face_px: float = 28.0
+    min_quality: float = 0.15
+    gone_after_s: float = 2.0
+    settle_s: float = 2.0
+
+
+class Tracker:
+    """The live tracks of one camera. Not thread-safe: frames are committed in order, on the loop."""
+
+    def __init__(self, camera: str, rules: TrackingRules) -> None:
+        self.camera = camera
+        self.rules = rules
+        self._numbers = itertools.count(1)
+        self._frame_size: tuple[int, int] | None = None
+        self.tracks: list[Track] = []
+
+    def update(
+        self, found: Found, frame_size: tuple[int, int], at: float, at_s: float
+    ) -> tuple[list[Sighting], list[Track]]:
+        """One frame's detections -> the tracks it shows, and those that are gone (unseen for gone_after_s)."""
+        gone = self._expire(at_s) + self._resized(frame_size)
+        boxes, scores = found.detections.boxes, found.detections.scores
+        sure = np.flatnonzero(scores >= self.rules.sure_score)
+        unsure = np.flatnonzero(scores < self.rules.sure_score)
+        pairs, left = self._associate(self.tracks, boxes, sure, LEAST_OVERLAP_SURE, found, at_s)
+        fresh = [track for track in left if at_s - track.last_seen_s < 0.5]
+        unsure_pairs, _ = self._associate(fresh, boxes, unsure, LEAST_OVERLAP_UNSURE, found, at_s)
+        for track, index in pairs + unsure_pairs:
+            self._move(track, found, index, at, at_s)
+        taken = {index for _, index in pairs}
+        pairs += [(self._begin(found, int(i), at, at_s), int(i)) for i in sure if int(i) not in taken]
+        self._suspect_crossings([track for track, _ in pairs])
+        quality = found.quality.score
+        return [Sighting(t, i, boxes[i], float(quality[i])) for t, i in pairs + unsure_pairs], gone
+
+    def worth_embedding(self, sightings: Sequence[Sighting], found: Found, at_s: float) -> list[Sighting]:
+        """The sightings whose embedding can still change or improve their track's vote; marks them pending."""
+        worth = [sighting for sighting in sightings if self._is_worth(sighting, found, at_s)]
+        for sighting in worth:
+            sighting.track.pending += 1
+            sighting.track.embedded_s = at_s
+        return worth
+
+    def embedded(self, sighting: Sighting, embedding: F32) -> Track:
+        """Give an embedding to its track, or to another one where the face is clearly somebody else's.
+
+        Returns the track that now holds it: the sighting's own, a fresh one (the track had slid onto another
+        person), or one that was just lost and has come back.
+        """
+        sighting.track.pending -= 1
+        track = sighting.track.current()
+        likeness = track.similarity_to(embedding)
+        face = KeptFace(embedding, sighting.quality)
+        if likeness is None:
+            return self._returned(track, face)
+        if likeness < SAME_PERSON and track.suspect:
+            return self._split(track, face)
+        track.suspect = False
+        track.keep(face)
+        return track
+
+    def abandoned(self, sightings: Sequence[Sighting]) -> None:
+        """The embeddings of these will not come (a full queue)."""
+        for sighting in sightings:
+            sighting.track.pending -= 1
+            sighting.track.embedded_s = -1e9
+
+    def restless(self, at_s: float, generation: int) -> list[Track]:
+        """Tracks to judge again without a new face: undecided for settle_s, or the gallery has changed since."""
+        tracks = []
+        for track in self.tracks:
+            overdue = not track.settled and at_s - track.first_seen_s >= self.rules.settle_s
+            if track.kept and (overdue or track.generation != generation):
+                tracks.append(track)
+            track.generation = generation
+        return tracks
+
+    def clear(self) -> list[Track]:
+        """Forget every track, because the camera was lost or stopped; returns them."""
+        tracks, self.tracks = self.tracks, []
+        return tracks
+
+    def _is_worth(self, sighting: Sighting, found: Found, at_s: float) -> bool:
+        track, rules = sighting.track, self.rules
+        sure = float(found.detections.scores[sighting.index]) >= rules.sure_score
+        big = float(found.quality.size_px[sighting.index]) >= rules.min_face_px
+        if not sure or not big or track.sightings < 2:
+            return False
+        have = len(track.kept) + track.pending
+        since_s = at_s - track.embedded_s
+        if sighting.quality < rules.min_quality:
+            # Poor faces give nobody a name, but tell whether it is still the same person.
+            return have < 2 and track.sightings >= 5 and since_s >= 0.2
+        if track.suspect:
+            return track.pending == 0
+        if have < 2:
+            return True
+        better = sighting.quality > 1.25 * max((face.quality for face in track.kept), default=0.0)
+        if not track.settled:
+            return track.pending == 0 and since_s >= 0.2 and (have < KEPT_FACES or better)
+        return better and track.pending == 0 and since_s >= 0.5
+
+    def _associate(
+        self, tracks: list[Track], boxes: F32, rows: NDArray[np.intp], least: float, found: Found, at_s: float
+    ) -> tuple[list[tuple[Track, int]], list[Track]]:
+        """Best one-to-one pairs of tracks and detections by overlap, a little helped by how alike they look."""
+        if not tracks or not len(rows):
+            return [], list(tracks)
+        overlaps = iou(enlarged(_expected(tracks, at_s)), enlarged(boxes[rows]))
+        thumbs = np.array([track.thumb for track in tracks]).reshape(len(tracks), -1)
+        alike = thumbs @ found.thumbs[rows].reshape(len(rows), -1).T
+        cost = np.where(overlaps < least, 10.0, 1.0 - overlaps - 0.2 * np.maximum(alike, 0.0))
+        _, columns, _ = lap.lapjv(cost.astype(np.float64), extend_cost=True, cost_limit=5.0)
+        pairs = [(track, int(rows[c])) for track, c in zip(tracks, columns, strict=True) if c >= 0]
+        matched = {track.id for track, _ in pairs}
+        return pairs, [track for track in tracks if track.id not in matched]
+
+    def _begin(self, found: Found, index: int, at: float, at_s: float) -> Track:
+        track = Track(
+            id=f"{self.camera}-{next(self._numbers)}",
+            box=found.detections.boxes[index],
+            score=float(found.detections.scores[index]),
+            first_seen_at=at,
+            last_seen_at=at,
+            first_seen_s=at_s,
+            last_seen_s=at_s,
+            thumb=found.thumbs[index],
+        )
+        self.tracks.append(track)
+        return track
+
+    def _move(self, track: Track, found: Found, index: int, at: float, at_s: float) -> None:
+        box = found.detections.boxes[index]
+        since_s = max(at_s - track.last_seen_s, 1e-3)
+        speed = (box - track.box) / np.float32(since_s)
+        track.velocity = track.velocity * np.float32(0.5) + speed * np.float32(0.5)
+        alike = float(track.thumb.ravel() @ found.thumbs[index].ravel())
+        if alike < LOOKS_ALIKE or since_s > 0.5:
+            track.suspect = True
+        track.box, track.score, track.thumb = box, float(found.detections.scores[index]), found.thumbs[index]
+        track.last_seen_at, track.last_seen_s = at, at_s
+        track.sightings += 1
+
+    def _suspect_crossings(self, tracks: list[Track]) -> None:
+        """Two faces that overlap may have swapped their tracks."""
+        if len(tracks) > 1:
+            boxes = np.array([track.box for track in tracks])
+            for row in np.flatnonzero((iou(boxes, boxes) > 0.2).sum(axis=1) > 1):
+                tracks[int(row)].suspect = True
+
+    def _split(self, track: Track, face: KeptFace) -> Track:
+        """The box has slid from one person to another: the old track stays where it was and soon ends."""
+        other = Track(
+            id=f"{self.camera}-{next(self._numbers)}",
+            box=track.box,
+            score=track.score,
+            first_seen_at=track.last_seen_at,
+            last_seen_at=track.last_seen_at,
+            first_seen_s=track.last_seen_s,
+            last_seen_s=track.last_seen_s,
+            thumb=track.thumb,
+            velocity=track.velocity,
+            sightings=2,
+        )
+        track.velocity = np.zeros(4, np.float32)
+        track.box = np.full(4, -1e6, np.float32)  # matches nothing; _returned() may bring it back
+        track.suspect = True
+        self.tracks.append(other)
+        return self._returned(other, face)
+
+    def _returned(self, track: Track, face: KeptFace) -> Track:
+        """A track's first face: where it is that of a track that was lost a moment ago, that one goes on."""
+        for lost in self.tracks:
+            likeness = lost.similarity_to(face.embedding)
+            earlier = lost is not track and lost.last_seen_s < track.last_seen_s
+            if earlier and likeness is not None and likeness > RETURNED:
+                lost.box, lost.thumb, lost.velocity = track.box, track.thumb, track.velocity
+                lost.last_seen_at, lost.last_seen_s = track.last_seen_at, track.last_seen_s
+                lost.sightings += track.sightings
+                lost.suspect = False
+                lost.keep(face)
+                track.merged_into = lost
+                self.tracks = [other for other in self.tracks if other is not track]
+                return lost
+        track.suspect = False
+        track.keep(face)
+        return track
+
+    def _expire(self, at_s: float) -> list[Track]:
+        gone = [track for track in self.tracks if at_s - track.last_seen_s > self.rules.gone_after_s]
+        self.tracks = [track for track in self.tracks if at_s - track.last_seen_s <= self.rules.gone_after_s]
+        return gone
+
+    def _resized(self, frame_size: tuple[int, int]) -> list[Track]:
+        """A stream that changes its frame size may as well be another scene: every track ends."""
+        changed = self._frame_size is not None and self._frame_size != frame_size
+        self._frame_size = frame_size
+        return self.clear() if changed else []
+
+
+def _expected(tracks: list[Track], at_s: float) -> F32:
+    """Where the tracks' boxes (n,4) should be by now, at constant speed (for half a second at most: people turn)."""
+    ahead_s = np.array([min(at_s - track.last_seen_s, 0.5) for track in tracks], np.float32)
+    boxes, speeds = np.array([track.box for track in tracks]), np.array([track.velocity for track in tracks])
+    return np.asarray(boxes + speeds * ahead_s[:, None], dtype=np.float32)
+
+
+def enlarged(boxes: F32) -> F32:
+    """Boxes (n,4) xyxy grown about their centres by ENLARGED."""
+    return np.asarray(boxes @ _GROW, dtype=np.float32)
+
+
+def iou(a: F32, b: F32) -> F32:
+    """Intersection over union of boxes (n,4) and (m,4) xyxy -> (n,m) float32."""
+    ax1, ay1, ax2, ay2 = a.T[:, :, None]
+    bx1, by1, bx2, by2 = b.T[:, None]
+    wide = np.minimum(ax2, bx2) - np.maximum(ax1, bx1)
+    high = np.minimum(ay2, by2) - np.maximum(ay1, by1)
+    shared = np.maximum(wide, 0.0) * np.maximum(high, 0.0)
+    both = (ax2 - ax1) * (ay2 - ay1) + (bx2 - bx1) * (by2 - by1) - shared
+    return np.asarray(shared / np.maximum(both, 1e-6), dtype=np.float32)

@@ -1,0 +1,68 @@
+"""How a URL is opened, and that nothing secret of it is ever shown."""
+
+import pytest
+
+from streamer.errors import CameraNotFound
+from streamer.ingest.address import address, redact
+from streamer.settings import CameraSettings
+
+SECRETS = ("hunter2", "ada")
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("rtsp://192.0.2.9/h264", "rtsp://192.0.2.9/h264"),
+        ("rtsp://ada:hunter2@192.0.2.9:554/h264", "rtsp://***@192.0.2.9:554/h264"),
+        ("rtsp://ada@192.0.2.9/h264", "rtsp://***@192.0.2.9/h264"),
+        ("RTSPS://ada:hun%2Fter2@cam/x", "RTSPS://***@cam/x"),
+        ("rtsp://ada:p@hunter2@cam/x", "rtsp://***@cam/x"),
+        ("rtsp://ada:hunter2/x@cam/y", "rtsp://***@cam/y"),
+        ("rtsp://ada:hun?ter2@cam/y", "rtsp://***"),
+        ("http://cam/video?user=ada&pwd=hunter2", "http://cam/video?user=***&pwd=***"),
+        ("http://cam/video?channel=1&subtype=0&k=hunter2", "http://cam/video?channel=1&subtype=0&k=***"),
+        ("http://cam/video?hunter2", "http://cam/video?***"),
+        ("rtsp://cam/user=ada_password=hunter2_channel=1.sdp", "rtsp://cam/user=***"),
+        (
+            "rtsp://cam/user=ada&password=hunter2&stream=0.sdp",
+            "rtsp://cam/user=***&password=***&stream=0.sdp",
+        ),
+        ("clips/hall.mp4", "clips/hall.mp4"),
+        ("/dev/video0", "/dev/video0"),
+        ("clips/two\nlines.mp4", "clips/two?lines.mp4"),
+    ],
+)
+def test_redaction(url, shown):
+    assert redact(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("url", "kind", "target", "form"),
+    [
+        ("rtsp://ada:hunter2@cam/x", "rtsp", "rtsp://ada:hunter2@cam/x", None),
+        ("https://ada:hunter2@cam/x.m3u8", "http", "https://ada:hunter2@cam/x.m3u8", None),
+        ("clips/a.mp4", "file", "clips/a.mp4", None),
+        ("/clips/12:30.mp4", "file", "/clips/12:30.mp4", None),
+        ("file:///clips/a%20b.mp4", "file", "/clips/a b.mp4", None),
+        ("/dev/video3", "usb", "/dev/video3", "v4l2"),
+        ("usb:2", "usb", "/dev/video2", "v4l2"),
+        ("v4l2:/dev/video1", "usb", "/dev/video1", "v4l2"),
+    ],
+)
+def test_kinds(url, kind, target, form):
+    found = address("door", CameraSettings(url=url), url)
+    assert (found.kind, found.target, found.format) == (kind, target, form)
+    assert found.who.startswith("camera door: ")
+    assert not any(secret in repr(found) + found.who for secret in SECRETS)
+
+
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
+def test_transport(transport):
+    found = address("door", CameraSettings(url="rtsp://cam/x", transport=transport), "rtsp://cam/x")
+    assert (found.transport, found.options["rtsp_transport"]) == (transport, transport)
+
+
+def test_unknown_scheme_is_refused_in_one_line():
+    with pytest.raises(CameraNotFound, match=r"camera door: ftp://\*\*\*@cam/x has a scheme") as refused:
+        address("door", CameraSettings(url="x"), "ftp://ada:hunter2@cam/x")
+    assert "\n" not in str(refused.value)

@@ -1,0 +1,81 @@
+"""A decoded picture's views against PyAV's own conversions, and its orientation."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from streamer.ingest.frame import Frame, VideoImage
+from tests.streamer.ingest.clips import play, write_clip
+
+IDENTITY = bytes.fromhex("00010000 00000000 00000000 00000000 00010000 00000000 00000000 00000000 40000000")
+# Clockwise by 90 and by 180 degrees when shown, as a phone writes them (ISO/IEC 14496-12, 8.3.2).
+QUARTER = bytes.fromhex("00000000 00010000 00000000 ffff0000 00000000 00000000 00000000 00000000 40000000")
+HALF = bytes.fromhex("ffff0000 00000000 00000000 00000000 ffff0000 00000000 00000000 00000000 40000000")
+
+
+def coloured(form: str = "yuv420p", width: int = 322, height: int = 182) -> av.VideoFrame:
+    """Smooth colours, and a size that no row length is a multiple of."""
+    y, x = np.mgrid[0:height, 0:width]
+    rgb = np.stack([x * 255 // width, y * 255 // height, (x + y) * 255 // (width + height)], -1)
+    return av.VideoFrame.from_ndarray(rgb.astype(np.uint8), format="rgb24").reformat(format=form)
+
+
+@pytest.mark.parametrize("form", ["yuv420p", "yuvj420p", "nv12", "yuv444p", "rgb24", "yuyv422"])
+def test_views_agree_with_libav(form):
+    picture = coloured(form)
+    image = VideoImage(picture)
+    assert (image.width, image.height) == (322, 182)
+    np.testing.assert_array_equal(image.bgr(), picture.to_ndarray(format="bgr24"))
+    small = image.scaled_rgb_planes(161, 91)
+    want = picture.reformat(161, 91, "rgb24", interpolation="FAST_BILINEAR").to_ndarray()
+    assert small.shape == (3, 91, 161)
+    assert small.dtype == np.uint8
+    assert small.flags.c_contiguous
+    assert np.abs(small.transpose(1, 2, 0).astype(int) - want).mean() < 2
+    grey = image.bgr() @ np.array([0.114, 0.587, 0.299])
+    luma = image.luma().astype(float)
+    if form in ("yuv420p", "nv12", "yuv444p"):  # as stored: limited range, 16 to 235
+        luma = (luma - 16) * 255 / 219
+    assert luma.shape == (182, 322)
+    assert np.abs(luma - grey).mean() < 4
+
+
+def test_luma_is_a_view_of_what_the_decoder_wrote():
+    image = VideoImage(coloured())
+    assert np.shares_memory(image.luma(), image.luma())
+
+
+def test_bgr_is_converted_once():
+    image = VideoImage(coloured())
+    assert image.bgr() is image.bgr()
+
+
+def test_a_view_outlives_its_frame():
+    luma = VideoImage(coloured()).luma()
+    np.testing.assert_array_equal(luma, VideoImage(coloured()).luma())
+
+
+async def first_frame(path: Path) -> Frame:
+    return (await play(path, most=1)).frames[0]
+
+
+@pytest.mark.parametrize(("matrix", "clockwise"), [(QUARTER, 1), (HALF, 2)])
+async def test_a_phones_clip_is_turned_upright(tmp_path, matrix, clockwise):
+    lying = write_clip(tmp_path / "lying.mp4", 3, noise=True)
+    data = lying.read_bytes()
+    at = data.index(IDENTITY, data.index(b"tkhd"))
+    (tmp_path / "turned.mp4").write_bytes(data[:at] + matrix + data[at + len(matrix) :])
+    as_stored, turned = await first_frame(lying), await first_frame(tmp_path / "turned.mp4")
+
+    assert (as_stored.width, as_stored.height) == (160, 96)
+    assert (turned.width, turned.height) == ((96, 160) if clockwise == 1 else (160, 96))
+    np.testing.assert_array_equal(turned.image.bgr(), np.rot90(as_stored.image.bgr(), -clockwise))
+    np.testing.assert_array_equal(turned.image.luma(), np.rot90(as_stored.image.luma(), -clockwise))
+    size = (turned.width // 2, turned.height // 2)
+    stored_size = (as_stored.width // 2, as_stored.height // 2)
+    np.testing.assert_array_equal(
+        turned.image.scaled_rgb_planes(*size),
+        np.rot90(as_stored.image.scaled_rgb_planes(*stored_size), -clockwise, axes=(1, 2)),
+    )

@@ -1,0 +1,181 @@
+"""Tracks from scripted boxes: who is joined to whom, what is worth embedding, and what a slid box does."""
+
+import numpy as np
+import pytest
+
+from streamer.tracking import Sighting, Track, Tracker, TrackingRules, iou
+from tests.streamer.scripted import SIZE, Face, found, unit
+
+RULES = TrackingRules(sure_score=0.5, min_face_px=28.0, min_quality=0.15, gone_after_s=2.0, settle_s=2.0)
+
+
+class Run:
+    """A tracker fed frame by frame at 10 fps; embeds what is worth it as the faces' looks say."""
+
+    def __init__(self) -> None:
+        self.tracker = Tracker("cam", RULES)
+        self.at_s = 0.0
+        self.embedded: list[int] = []
+
+    def frame(self, *faces: Face, size: tuple[int, int] = SIZE) -> tuple[list[Sighting], list[Track]]:
+        self.at_s += 0.1
+        seen = found(*faces)
+        sightings, gone = self.tracker.update(seen, size, 1000.0 + self.at_s, self.at_s)
+        for sighting in self.tracker.worth_embedding(sightings, seen, self.at_s):
+            look = faces[sighting.index].look
+            self.embedded.append(look)
+            self.tracker.embedded(sighting, unit(look))
+        return sightings, gone
+
+    def ids(self) -> set[str]:
+        return {track.id for track in self.tracker.tracks}
+
+
+def test_a_walking_face_is_one_track():
+    run = Run()
+    for step in range(30):
+        run.frame(Face(x=100 + 30 * step))
+    assert run.ids() == {"cam-1"}
+    assert run.tracker.tracks[0].sightings == 30
+
+
+def test_two_faces_that_walk_towards_each_other_and_past_keep_their_tracks():
+    run = Run()
+    owners: dict[int, set[str]] = {1: set(), 2: set()}
+    for step in range(40):
+        faces = (Face(x=100 + 20 * step, look=1), Face(x=900 - 20 * step, y=340, look=2))
+        for sighting in run.frame(*faces)[0]:
+            owners[faces[sighting.index].look].add(sighting.track.current().id)
+    assert owners[1].isdisjoint(owners[2])
+    assert len(owners[1]) == len(owners[2]) == 1
+
+
+def test_a_face_that_becomes_unsure_is_followed_but_begins_nothing():
+    run = Run()
+    for step in range(5):
+        run.frame(Face(x=100 + 5 * step))
+    for step in range(5, 10):
+        run.frame(Face(x=100 + 5 * step, score=0.3), Face(x=800, score=0.3))
+    assert run.ids() == {"cam-1"}
+    assert run.tracker.tracks[0].sightings == 10
+
+
+def test_unseen_for_too_long_is_gone():
+    run = Run()
+    run.frame(Face(x=100))
+    gone = [track for _ in range(25) for track in run.frame()[1]]
+    assert [track.id for track in gone] == ["cam-1"]
+    assert run.ids() == set()
+
+
+def test_a_face_that_was_hidden_for_a_second_goes_on():
+    run = Run()
+    for step in range(5):
+        run.frame(Face(x=100 + 5 * step))
+    for _ in range(10):
+        run.frame()
+    run.frame(Face(x=150))
+    assert run.ids() == {"cam-1"}
+
+
+def test_somebody_who_comes_back_elsewhere_is_known_by_the_embedding():
+    run = Run()
+    for _ in range(5):
+        run.frame(Face(x=100, look=3))
+    for _ in range(5):
+        run.frame()
+    for _ in range(5):
+        run.frame(Face(x=1000, look=3))
+    assert run.ids() == {"cam-1"}
+
+
+def test_a_standing_person_costs_a_few_embeddings_and_then_detection_only():
+    run = Run()
+    for _ in range(20):
+        run.frame(Face(x=100))
+    run.tracker.tracks[0].settled = True
+    before = len(run.embedded)
+    for _ in range(100):
+        run.frame(Face(x=100))
+    assert before <= 5
+    assert len(run.embedded) == before
+
+
+def test_a_much_better_face_of_a_settled_track_is_embedded_once():
+    run = Run()
+    for _ in range(10):
+        run.frame(Face(x=100, quality=0.3))
+    run.tracker.tracks[0].settled = True
+    before = len(run.embedded)
+    for _ in range(20):
+        run.frame(Face(x=100, quality=0.9))
+    assert len(run.embedded) == before + 1
+    assert run.tracker.tracks[0].kept[0].quality == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize(
+    "face",
+    [Face(x=100, side=20), Face(x=100, score=0.4)],
+    ids=["too small", "too unsure"],
+)
+def test_a_face_that_cannot_help_is_never_embedded(face: Face):
+    run = Run()
+    for _ in range(10):
+        run.frame(face)
+    assert run.embedded == []
+
+
+def test_poor_faces_are_embedded_twice_at_most():
+    run = Run()
+    for _ in range(50):
+        run.frame(Face(x=100, quality=0.1))
+    assert run.embedded == [1, 1]
+
+
+def test_a_box_that_slides_onto_another_person_becomes_another_track():
+    run = Run()
+    for _ in range(10):
+        run.frame(Face(x=100, look=1))
+    for _ in range(10):
+        run.frame(Face(x=105, look=2))
+    holders = {track.id: track for track in run.tracker.tracks}
+    assert set(holders) == {"cam-1", "cam-2"}
+    assert all(face.embedding @ unit(1) > 0.99 for face in holders["cam-1"].kept)
+    assert all(face.embedding @ unit(2) > 0.99 for face in holders["cam-2"].kept)
+
+
+def test_an_embedding_that_never_comes_is_asked_for_again():
+    run = Run()
+    seen = found(Face(x=100))
+    for at_s in (0.1, 0.2):
+        sightings, _ = run.tracker.update(seen, SIZE, at_s, at_s)
+    worth = run.tracker.worth_embedding(sightings, seen, 0.2)
+    run.tracker.abandoned(worth)
+    assert len(worth) == 1
+    sightings, _ = run.tracker.update(seen, SIZE, 0.3, 0.3)
+    assert len(run.tracker.worth_embedding(sightings, seen, 0.3)) == 1
+
+
+def test_a_change_of_frame_size_ends_every_track():
+    run = Run()
+    run.frame(Face(x=100))
+    _, gone = run.frame(Face(x=100), size=(640, 360))
+    assert [track.id for track in gone] == ["cam-1"]
+    assert run.ids() == {"cam-2"}
+
+
+def test_undecided_tracks_and_a_changed_gallery_are_judged_again():
+    run = Run()
+    for _ in range(5):
+        run.frame(Face(x=100))
+    track = run.tracker.tracks[0]
+    assert run.tracker.restless(run.at_s, 0) == []
+    assert run.tracker.restless(run.at_s, 1) == [track]
+    assert run.tracker.restless(run.at_s, 1) == []
+    assert run.tracker.restless(run.at_s + 2.0, 1) == [track]
+
+
+def test_iou_of_known_boxes():
+    a = np.array([[0, 0, 10, 10]], np.float32)
+    b = np.array([[0, 0, 10, 10], [5, 0, 15, 10], [20, 20, 30, 30]], np.float32)
+    assert iou(a, b)[0] == pytest.approx([1.0, 1 / 3, 0.0])

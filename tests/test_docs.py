@@ -1,0 +1,83 @@
+"""The reference tables in docs/ say what the code says, no more and no less."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from streamer.metrics import Metrics
+from streamer.settings import CameraSettings, Settings, load
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+def table_rows(document: str) -> list[list[str]]:
+    """The cells of every table row that begins with a `name`."""
+    lines = (PROJECT / "docs" / document).read_text().splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| `")]
+
+
+def leaves(section: type[BaseModel], prefix: str = "") -> dict[str, FieldInfo]:
+    """Every setting by its full key; a camera's stand under `cameras.<name>`."""
+    found: dict[str, FieldInfo] = {}
+    for name, field in section.model_fields.items():
+        if name == "cameras":
+            found |= leaves(CameraSettings, "cameras.<name>.")
+        elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            found |= leaves(field.annotation, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = field
+    return found
+
+
+def as_written(value: Any) -> Any:
+    """A default as a YAML file would hold it."""
+    if isinstance(value, Path):
+        return str(value)
+    return [as_written(item) for item in value] if isinstance(value, tuple) else value
+
+
+def test_every_setting_is_documented_with_its_default():
+    rows = {row[0].strip("`"): row for row in table_rows("configuration.md")}
+    settings = leaves(Settings)
+
+    assert len(settings) > 40
+    assert list(rows) == list(settings), "the same keys in the same order"
+    for key, field in settings.items():
+        _, default, meaning = rows[key]
+        assert meaning, f"{key} has no meaning"
+        if field.is_required():
+            assert default == "required", key
+        else:
+            assert yaml.safe_load(default.strip("`")) == as_written(field.default), key
+
+
+def test_the_example_of_the_configuration_page_loads(tmp_path):
+    page = (PROJECT / "docs" / "configuration.md").read_text()
+    file = tmp_path / "whosthere.yaml"
+    file.write_text(re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)[0])
+
+    settings = load(file, environ={"MQTT_PASSWORD": "hunter2"})
+
+    assert list(settings.cameras) == ["door", "hall", "desk"]
+    assert settings.cameras["hall"].url == str(tmp_path / "clips/hall.mp4")
+
+
+def test_every_metric_is_documented_with_its_type_and_labels():
+    documented = {
+        row[0].strip("`"): (row[1], tuple(re.findall(r"`(\w+)`", row[2]))) for row in table_rows("metrics.md")
+    }
+    # No sample of a metric with labels exists before its first use, so its labels are asked of the object.
+    objects = [value for value in vars(Metrics()).values() if hasattr(value, "describe")]
+    described = {
+        family.name + ("_total" if family.type == "counter" else ""): (family.type, metric._labelnames)
+        for metric in objects
+        for family in metric.describe()
+    }
+
+    assert len(described) > 20
+    assert documented == described
+    assert all(row[3] for row in table_rows("metrics.md"))
