@@ -12,6 +12,7 @@ _LATENCY_BUCKETS = (0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5, 1.0
 _NAMING_BUCKETS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
 _BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64)
 _LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+STAGES = ("decode", "queue", "detect", "align", "embed", "match", "publish")
 
 
 class Metrics:
@@ -30,6 +31,8 @@ class Metrics:
         self.stage = Histogram(
             "whosthere_stage_seconds", "Time in a stage", ["stage"], buckets=_STAGE_BUCKETS, registry=r
         )
+        # Looked up once: labels() takes a lock and a dictionary for each of a frame's stages.
+        self.stage_seconds = {name: self.stage.labels(stage=name) for name in STAGES}
         self.event_latency = Histogram(
             "whosthere_event_latency_seconds",
             "Capture of the deciding frame to the broker's acknowledgement (new and update)",

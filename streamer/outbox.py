@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -28,7 +29,7 @@ T = TypeVar("T")
 
 BUFFER_LIMIT = 5_000
 GROUP = 1_000
-FAILING_GROUP = 16  # a small change may still fit where a big one does not
+STEP = 16  # a small change may still fit where a big one does not
 TICK_S = 1.0
 SIGHTINGS_EVERY_S = 5.0
 
@@ -269,8 +270,7 @@ class Outbox:
         return not self._failing and bool(self._buffer or waiting.acked or waiting.forgotten)
 
     def _take(self) -> _Round:
-        size = FAILING_GROUP if self._failing else GROUP
-        puts = [self._buffer.popleft() for _ in range(min(size, len(self._buffer)))]
+        puts = [self._buffer.popleft() for _ in range(min(GROUP, len(self._buffer)))]
         rest = bool(self._buffer)
         changes, self._waiting = self._waiting, Changes()
         changes.puts = puts
@@ -283,35 +283,43 @@ class Outbox:
         return work
 
     def _write(self, file: OutboxFile, work: _Round) -> bool:
-        """Commit the round's changes; where the disk is in the way, put them back and say so."""
-        changes = work.changes
+        """Commit the round's changes; where the disk is in the way, put back what is left and say so."""
+        news = bool(work.changes.puts) or self._failing
         try:
-            if self._failing:
-                # What is delivered goes first, by itself: it makes room.
-                file.reuse_log()
-                file.write(Changes(acked=changes.acked, forgotten=changes.forgotten), self._now())
-                changes.acked, changes.forgotten = set(), set()
-            lost = file.write(changes, self._now())
+            self._commit(file, work.changes)
         except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
             raise
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, OSError) as error:
             self._report("written", error)
             self._put_back(work)
             return False
-        self._metrics.outbox_dropped.inc(lost)
-        if changes.seen:
-            self._seen_written_s = time.monotonic()
+        if news:
+            self._loop.call_soon_threadsafe(self._news.set)
         if self._failing:
             self._failing = False
-            self._loop.call_soon_threadsafe(self._news.set)
-            self._loop.call_soon_threadsafe(self._news.set)
             log.info("outbox %s can be written again", self._path)
-        if changes.puts:
-            self._loop.call_soon_threadsafe(self._news.set)
         file.tidy()
         return True
 
-    def _report(self, verb: str, error: sqlite3.DatabaseError) -> None:
+    def _commit(self, file: OutboxFile, changes: Changes) -> None:
+        """All at once; on a full disk in steps: what is delivered first, that makes room, then a few at a time."""
+        if changes.seen:
+            self._seen_written_s = time.monotonic()
+        if not self._failing:
+            with suppress(sqlite3.OperationalError, OSError):
+                self._metrics.outbox_dropped.inc(file.write(changes, self._now()))
+                return
+        file.reuse_log()
+        file.write(Changes(acked=changes.acked, forgotten=changes.forgotten), self._now())
+        changes.acked, changes.forgotten = set(), set()
+        while True:
+            step = Changes(puts=changes.puts[:STEP], seen=changes.seen)
+            self._metrics.outbox_dropped.inc(file.write(step, self._now()))
+            changes.puts, changes.seen = changes.puts[STEP:], {}
+            if not changes.puts:
+                return
+
+    def _report(self, verb: str, error: sqlite3.DatabaseError | OSError) -> None:
         self._metrics.outbox_errors.labels(code=OutboxUnwritable.code).inc()
         if not self._failing:
             log.error(

@@ -4,6 +4,7 @@ Batches of changes go in, each committed as one transaction; rows come out, olde
 blocks: used by the outbox's writer thread alone, which holds the file exclusively.
 """
 
+import errno
 import os
 import secrets
 import sqlite3
@@ -22,6 +23,8 @@ VERSION = 1
 # Free pages and a log of this size are kept for good: a disk that others fill up leaves this much room here.
 _SPARE_BYTES = 1 << 20
 _PAGE_BYTES = 4096
+# A message takes about half a page, in two tables; trees that grow take a few besides.
+_PAGES_BESIDES = 8
 
 _SCHEMA = """
 CREATE TABLE pending (
@@ -79,7 +82,8 @@ class OutboxFile:
 
     At most `limit` messages, none older than max_age_s. A message that was handed out by rows() and is not
     deleted yet is in flight, and never given up. `client_id` is this installation's name at the broker.
-    Methods raise sqlite3.DatabaseError where the disk is in the way; nothing of a failed write() remains.
+    Methods raise sqlite3.DatabaseError or OSError where the disk is in the way; nothing of a failed write()
+    remains.
     """
 
     def __init__(self, path: Path, limit: int, max_age_s: float) -> None:
@@ -87,6 +91,8 @@ class OutboxFile:
         self._limit = limit
         self._max_age_s = max_age_s
         self._db = _open(path)
+        # Closed after the database: closing any descriptor of the file would drop SQLite's lock on it.
+        self._descriptor = os.open(path, os.O_RDWR)
         # Visits whose `new` was given up: nobody heard of them, so nobody is told how they go on.
         self._given_up: set[str] = set()
         self._handed = 0
@@ -95,6 +101,7 @@ class OutboxFile:
 
     def close(self) -> None:
         self._db.close()
+        os.close(self._descriptor)
 
     def interrupted(self) -> list[Due]:
         """The `end` of each visit that was open when the service died; writing one closes the visit."""
@@ -144,6 +151,8 @@ class OutboxFile:
 
     def write(self, changes: Changes, now: float) -> int:
         """Commit `changes`, and give up what is too old or too much; returns how many messages were lost."""
+        if changes.puts:
+            self._reserve(len(changes.puts))
         given_up = set(self._given_up)
         # What is new must outlive a power cut; what was acknowledged would merely be sent again.
         with self._transaction("FULL" if changes.puts else "NORMAL"):
@@ -173,6 +182,21 @@ class OutboxFile:
     def reuse_log(self) -> None:
         """Let the next write begin at the start of the log: on a full disk that is the room there is."""
         self._db.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+
+    def _reserve(self, pages: int) -> None:
+        """Claim room for so many pages in the file itself, or raise OSError (ENOSPC).
+
+        Pages are added to the log and reach the file later. If there were no room for them by then, the log
+        could never be begun anew, and on a disk that stays full not even a deletion would fit in any more.
+        """
+        pages += _PAGES_BESIDES - self._number("PRAGMA freelist_count")
+        if pages <= 0:
+            return
+        try:
+            os.posix_fallocate(self._descriptor, 0, (self._number("PRAGMA page_count") + pages) * _PAGE_BYTES)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # a file system that can't promise room
+                raise
 
     def _put(self, due: Due, now: float, given_up: set[str]) -> int:
         event = due.event

@@ -67,10 +67,8 @@ async def walk(frame: Frame, path: CameraPath, turn: "Turn") -> None:
             worth = track(frame, found, path)
         embedded = await embed(frame, found, worth, path)
         async with turn.deciding():
-            due = await decide(frame, taken_s, found, worth, embedded, path)
-            for event in due:
-                path.outbox.put(event)
-    observe(frame, taken_s, found, embedded, due, path.metrics, path.camera)
+            tell(await decide(frame, taken_s, found, worth, embedded, path), path)
+    observe(frame, taken_s, found, embedded, path)
 
 
 async def detect(frame: Frame, path: CameraPath) -> Found | None:
@@ -87,8 +85,7 @@ def track(frame: Frame, found: Found, path: CameraPath) -> list[Sighting]:
     size = (frame.width, frame.height)
     sightings, gone = path.tracker.update(found, size, frame.captured_at, frame.captured_s)
     for left in gone:
-        for due in path.visits.close(left, "left"):
-            path.outbox.put(due)
+        tell(path.visits.close(left, "left"), path)
     return path.tracker.worth_embedding(sightings, found, frame.captured_s)
 
 
@@ -123,15 +120,15 @@ async def decide(
     verdicts = await path.roster.judge([owner.kept for owner in changed]) if changed else []
     match_s = time.monotonic() - started_s
     if changed:
-        path.metrics.stage.labels(stage="match").observe(match_s)
+        path.metrics.stage_seconds["match"].observe(match_s)
     moment = Moment(
         captured_at=frame.captured_at,
         width=frame.width,
         height=frame.height,
         latency=LatencyMs(
             decode=_ms(frame.decode_s),
-            queue=_ms(taken_s - frame.captured_s - frame.decode_s + found.queue_s),
-            detect=_ms(found.run_s),
+            queue=_ms(waited(frame, taken_s, found)),
+            detect=_ms(found.prepare_s + found.run_s + found.grade_s),
             embed=_ms(embedded.align_s + embedded.queue_s + embedded.run_s if embedded else 0.0),
             match=_ms(match_s),
         ),
@@ -139,43 +136,44 @@ async def decide(
     return [
         due
         for owner, verdict in zip(changed, verdicts, strict=True)
+        if owner in path.tracker.tracks  # it may have ended while it was judged
         for due in path.visits.consider(owner, verdict, moment)
     ]
 
 
+def tell(due: list[Due], path: CameraPath) -> None:
+    """Count what there is to say and hand it to the outbox, which never makes the loop wait."""
+    for item in due:
+        event = item.event
+        path.metrics.events.labels(type=event.type, known="true" if event.person else "false").inc()
+        if event.type == "new":
+            path.metrics.time_to_name.observe(max(event.captured_at - event.first_seen_at, 0.0))
+        path.outbox.put(item)
+
+
 def close_visits(path: CameraPath, reason: EndReason) -> None:
     """The camera is lost, over or stopped: so is every visit."""
-    tracks: list[Track] = path.tracker.clear()
-    for gone in tracks:
-        for due in path.visits.close(gone, reason):
-            path.outbox.put(due)
+    for gone in path.tracker.clear():
+        tell(path.visits.close(gone, reason), path)
 
 
-def observe(
-    frame: Frame,
-    taken_s: float,
-    found: Found,
-    embedded: Embedded | None,
-    due: list[Due],
-    metrics: Metrics,
-    camera: str,
-) -> None:
+def observe(frame: Frame, taken_s: float, found: Found, embedded: Embedded | None, path: CameraPath) -> None:
     """Count the frame and where its time went."""
-    metrics.frames.labels(camera=camera, outcome="processed").inc()
-    if len(found.detections):
-        metrics.faces_detected.labels(camera=camera).inc(len(found.detections))
-    metrics.stage.labels(stage="decode").observe(frame.decode_s)
-    waited_s = taken_s - frame.captured_s - frame.decode_s + found.queue_s
-    metrics.stage.labels(stage="queue").observe(max(waited_s, 0.0))
-    metrics.stage.labels(stage="detect").observe(found.run_s)
+    metrics = path.metrics
+    metrics.frames.labels(camera=path.camera, outcome="processed").inc()
+    metrics.faces_detected.labels(camera=path.camera).inc(len(found.detections))
+    stages = metrics.stage_seconds
+    stages["decode"].observe(frame.decode_s)
+    stages["queue"].observe(waited(frame, taken_s, found))
+    stages["detect"].observe(found.prepare_s + found.run_s + found.grade_s)
     if embedded is not None:
-        metrics.stage.labels(stage="align").observe(embedded.align_s)
-        metrics.stage.labels(stage="embed").observe(embedded.queue_s + embedded.run_s)
-    for event in (item.event for item in due):
-        known = "true" if event.person else "false"
-        metrics.events.labels(type=event.type, known=known).inc()
-        if event.type == "new":
-            metrics.time_to_name.observe(max(event.captured_at - event.first_seen_at, 0.0))
+        stages["align"].observe(embedded.align_s)
+        stages["embed"].observe(embedded.queue_s + embedded.run_s)
+
+
+def waited(frame: Frame, taken_s: float, found: Found) -> float:
+    """Seconds that a frame lay in the mailbox and in the detector's queue."""
+    return max(taken_s - frame.captured_s - frame.decode_s, 0.0) + found.queue_s
 
 
 class Turnstiles:

@@ -144,6 +144,8 @@ class Tracker:
         """
         sighting.track.pending -= 1
         track = sighting.track.current()
+        if track not in self.tracks:
+            return track  # it ended while this face was embedded
         likeness = track.similarity_to(embedding)
         face = KeptFace(embedding, sighting.quality)
         if likeness is None:

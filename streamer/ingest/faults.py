@@ -27,25 +27,24 @@ def reason(error: av.FFmpegError) -> str:
 def open_fault(where: Address, error: av.FFmpegError, *, timed_out: bool) -> CameraError:
     """What kept a camera from opening. timed_out: the limit had passed, whatever libav calls it then."""
     who, why = where.who, reason(error)
-    if timed_out or isinstance(error, (av.error.ExitError, av.error.TimeoutError)):
-        return unanswered(where)
     match error:
         case av.error.HTTPUnauthorizedError() | av.error.HTTPForbiddenError():
             return CameraLoginRefused(f"{who} refuses the login; check the user and password in its url")
         case av.error.HTTPNotFoundError():
             return CameraNotFound(f"{who} is not there (404); check the path in its url")
-        case av.error.FileNotFoundError():
-            return CameraNotFound(f"{who} is not there; check the path")
-        case av.error.PermissionError():
-            return CameraNotFound(f"{who} may not be read; give the service's user the right to")
         case av.error.HTTPClientError():
             return CameraNotFound(f"{who} refuses the request (4xx); check its path and its transport")
         case av.error.HTTPServerError():
             return CameraUnreachable(f"{who} can't serve it now (5xx); look at the camera")
-        case av.error.OSError() | av.error.EOFError() if where.kind != "file":
-            return CameraUnreachable(f"{who} can't be reached ({why}); check that it is on, and its address and port")
-        case OSError():  # every connection error of libav's is also one of Python's
-            return CameraUnreachable(f"{who} can't be reached ({why}); check that it is on, and its address and port")
+        case av.error.FileNotFoundError():
+            return CameraNotFound(f"{who} is not there; check the path")
+        case av.error.PermissionError():
+            return CameraNotFound(f"{who} may not be read; give the service's user the right to")
+    if timed_out or isinstance(error, (av.error.ExitError, av.error.TimeoutError)):
+        return unanswered(where)
+    # Every connection error of libav's is one of Python's OSErrors too.
+    if isinstance(error, OSError) or (isinstance(error, av.error.EOFError) and where.kind != "file"):
+        return CameraUnreachable(f"{who} can't be reached ({why}); check that it is on, and its address and port")
     return StreamInvalid(f"{who} is no video that can be read ({why}); check the file or the camera")
 
 

@@ -268,7 +268,7 @@ def small_disk(tmp_path) -> Iterator[Path]:
     if subprocess.run(mounting, capture_output=True).returncode:
         pytest.skip("needs the right to mount a tmpfs")
     yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def fill(folder: Path) -> Path:

@@ -156,6 +156,18 @@ def test_an_embedding_that_never_comes_is_asked_for_again():
     assert len(run.tracker.worth_embedding(sightings, seen, 0.3)) == 1
 
 
+def test_a_face_of_a_track_that_has_ended_brings_nothing_back():
+    run = Run()
+    seen = found(Face(x=100))
+    for at_s in (0.1, 0.2):
+        sightings, _ = run.tracker.update(seen, SIZE, at_s, at_s)
+    (worth,) = run.tracker.worth_embedding(sightings, seen, 0.2)
+    run.tracker.clear()
+    owner = run.tracker.embedded(worth, unit(1))
+    assert owner.kept == []
+    assert run.tracker.tracks == []
+
+
 def test_a_change_of_frame_size_ends_every_track():
     run = Run()
     run.frame(Face(x=100))

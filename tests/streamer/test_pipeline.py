@@ -1,0 +1,189 @@
+"""A camera's data path over scripted frames: order, fullness, ends. No pixels, no models, no servers."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from gallery.matching import Match
+from recognition.errors import Overloaded, RunnerDead
+from recognition.recogniser import Embedded, Found, Recogniser
+from streamer.errors import StreamLost
+from streamer.events import Due, Models
+from streamer.ingest.frame import Frame
+from streamer.ingest.source import Source
+from streamer.metrics import Metrics
+from streamer.outbox import Outbox
+from streamer.pipeline import CameraPath, close_visits, run_camera
+from streamer.roster import Roster
+from streamer.settings import EventsSettings
+from streamer.tracking import KeptFace, Tracker, TrackingRules
+from streamer.visits import Verdict, Visits
+from tests.streamer.scripted import Face, found, unit
+
+ADA = "p" + "a" * 12
+
+
+class ScriptedSource:
+    """Frames in order, then an error."""
+
+    def __init__(self, frames: int, end: Exception) -> None:
+        self._frames = iter(range(frames))
+        self._end = end
+        self.taken = 0
+
+    async def take(self) -> Frame:
+        for number in self._frames:
+            self.taken += 1
+            image = SimpleNamespace(width=1280, height=720)
+            return Frame(number, cast(Any, image), 1000.0 + number / 10, number / 10, 0.001)
+        raise self._end
+
+
+@dataclass
+class ScriptedRecogniser:
+    """detect() answers frame n after `delay(n)` turns of the loop; looks come from the script."""
+
+    script: Callable[[int], list[Face]]
+    delay: Callable[[int], int] = lambda number: 0
+    full: frozenset[int] = frozenset()
+    dies_at: int | None = None
+    detected: list[int] = field(default_factory=list)
+    at_once: int = 0
+    most_at_once: int = 0
+    _number: int = 0
+
+    async def detect(self, image: object, lane: str, least_score: float) -> Found:
+        number, self._number = self._number, self._number + 1
+        if number in self.full:
+            raise Overloaded("full")
+        if number == self.dies_at:
+            raise RunnerDead("dead")
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        for _ in range(self.delay(number)):
+            await asyncio.sleep(0)
+        self.at_once -= 1
+        self.detected.append(number)
+        return found(*self.script(number))
+
+    async def embed(self, image: object, landmarks: np.ndarray, lane: str) -> Embedded:
+        embeddings = np.stack([unit(1) for _ in landmarks])
+        return Embedded(embeddings, 0.0, 0.0, 0.0)
+
+
+class ScriptedRoster:
+    generation = 0
+
+    async def judge(self, tracks: list[list[KeptFace]]) -> list[Verdict]:
+        return [Verdict(Match("known", ADA, 0.8, 0.4, ADA), 0.4, 0.99) for _ in tracks]
+
+
+class ListOutbox(list[Due]):
+    def put(self, due: Due) -> None:
+        self.append(due)
+
+
+class WatchedTracker(Tracker):
+    """Remembers the order of the frames that reached it."""
+
+    def __init__(self) -> None:
+        super().__init__("cam", TrackingRules())
+        self.times: list[float] = []
+
+    def update(self, found: Found, frame_size: tuple[int, int], at: float, at_s: float) -> Any:
+        self.times.append(at_s)
+        return super().update(found, frame_size, at, at_s)
+
+
+@pytest.fixture
+async def walk() -> AsyncIterator[Callable[..., Any]]:
+    async def run(recogniser: ScriptedRecogniser, frames: int = 30, end: Exception | None = None) -> Any:
+        end = end or StreamLost("over")
+        metrics, outbox, tracker = Metrics(), ListOutbox(), WatchedTracker()
+        path = CameraPath(
+            camera="cam",
+            recogniser=cast(Recogniser, recogniser),
+            tracker=tracker,
+            visits=Visits("cam", EventsSettings(), Models(detector="d", embedder="e", signature="s"), 0.15),
+            roster=cast(Roster, ScriptedRoster()),
+            outbox=cast(Outbox, outbox),
+            metrics=metrics,
+            frames_in_flight=3,
+            least_score=0.25,
+        )
+        with pytest.raises(type(end)):
+            await run_camera(cast(Source, ScriptedSource(frames, end)), path)
+        return SimpleNamespace(path=path, outbox=outbox, tracker=tracker, metrics=metrics)
+
+    yield run
+
+
+def frames_counted(metrics: Metrics, outcome: str) -> float:
+    return metrics.registry.get_sample_value("whosthere_frames_total", {"camera": "cam", "outcome": outcome}) or 0.0
+
+
+async def test_results_are_committed_in_the_order_of_the_frames(walk):
+    recogniser = ScriptedRecogniser(lambda n: [Face(x=100 + n)], delay=lambda n: 20 if n % 3 == 0 else 0)
+    done = await walk(recogniser)
+    assert recogniser.detected != sorted(recogniser.detected)  # they did finish out of order
+    assert done.tracker.times == sorted(done.tracker.times)
+    assert len(done.tracker.times) == 30
+
+
+async def test_no_more_frames_are_under_way_than_allowed(walk):
+    recogniser = ScriptedRecogniser(lambda n: [], delay=lambda n: 5)
+    await walk(recogniser)
+    assert recogniser.most_at_once == 3
+
+
+async def test_a_person_who_walks_by_is_told_once(walk):
+    done = await walk(ScriptedRecogniser(lambda n: [Face(x=100 + 5 * n)] if n < 20 else []), frames=60)
+    assert [(d.event.type, d.event.seq) for d in done.outbox] == [("new", 1), ("end", 2)]
+    assert done.outbox[1].event.end_reason == "left"
+    assert done.metrics.registry.get_sample_value("whosthere_events_total", {"type": "new", "known": "true"}) == 1
+    assert done.metrics.registry.get_sample_value("whosthere_events_total", {"type": "end", "known": "true"}) == 1
+
+
+async def test_a_full_queue_drops_the_frame_and_holds_nobody_up(walk):
+    done = await walk(ScriptedRecogniser(lambda n: [Face(x=100)], full=frozenset({1, 2, 7})))
+    assert frames_counted(done.metrics, "dropped") == 3
+    assert frames_counted(done.metrics, "processed") == 27
+    assert len(done.tracker.times) == 27
+
+
+async def test_the_frames_under_way_arrive_before_the_end_is_told(walk):
+    done = await walk(ScriptedRecogniser(lambda n: [Face(x=100)], delay=lambda n: 50), frames=3)
+    assert frames_counted(done.metrics, "processed") == 3
+
+
+async def test_closing_ends_the_open_visits(walk):
+    done = await walk(ScriptedRecogniser(lambda n: [Face(x=100)]))
+    close_visits(done.path, "camera_lost")
+    assert [(d.event.type, d.event.end_reason) for d in done.outbox] == [("new", None), ("end", "camera_lost")]
+    close_visits(done.path, "camera_lost")
+    assert len(done.outbox) == 2
+
+
+async def test_a_dead_runner_goes_up():
+    recogniser = ScriptedRecogniser(lambda n: [], dies_at=2)
+    path = cast(
+        CameraPath,
+        SimpleNamespace(
+            camera="cam",
+            recogniser=recogniser,
+            frames_in_flight=3,
+            least_score=0.2,
+            tracker=WatchedTracker(),
+            visits=None,
+            roster=ScriptedRoster(),
+            metrics=Metrics(),
+        ),
+    )
+    with pytest.raises(ExceptionGroup) as caught:
+        await run_camera(cast(Source, ScriptedSource(10, StreamLost("over"))), path)
+    assert caught.group_contains(RunnerDead)
