@@ -33,7 +33,7 @@ from streamer.visits import Visits
 log = logging.getLogger(__name__)
 
 WATCH_S = 0.25
-UNSURE_SHARE = 0.5  # the tracker's second stage looks at detections down to this share of the threshold
+UNSURE_SHARE = 0.6  # the tracker's second stage looks at detections down to this share of the threshold
 
 
 @dataclass(slots=True, eq=False)

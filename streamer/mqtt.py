@@ -3,6 +3,7 @@
 Settings go in, an aiomqtt client comes out for as long as the context lasts. Runs on the loop.
 """
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -12,6 +13,10 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from streamer.errors import BrokerError, BrokerLoginRefused, BrokerLost, BrokerUnreachable
 from streamer.settings import MqttSettings
+
+# Whatever the client library complains about is raised, too, and reported by us, once.
+_library = logging.getLogger("mqtt.connection")
+_library.setLevel(logging.CRITICAL)
 
 QOS = 1
 ANSWER_WITHIN_S = 10.0
@@ -39,6 +44,7 @@ async def connection(mqtt: MqttSettings, *, client_id: str | None, will: Will | 
         keepalive=mqtt.keepalive_s,
         timeout=ANSWER_WITHIN_S,
         will=will,
+        logger=_library,
         max_inflight_messages=IN_FLIGHT_LIMIT,
         max_queued_incoming_messages=RECEIVED_LIMIT,
     )

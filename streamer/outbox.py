@@ -292,14 +292,16 @@ class Outbox:
         except (sqlite3.DatabaseError, OSError) as error:
             self._report("written", error)
             self._put_back(work)
-            return False
+            written = False
+        else:
+            if self._failing:
+                log.info("outbox %s can be written again", self._path)
+            self._failing = False
+            file.tidy()
+            written = True
         if news:
             self._loop.call_soon_threadsafe(self._news.set)
-        if self._failing:
-            self._failing = False
-            log.info("outbox %s can be written again", self._path)
-        file.tidy()
-        return True
+        return written
 
     def _commit(self, file: OutboxFile, changes: Changes) -> None:
         """All at once; on a full disk in steps: what is delivered first, that makes room, then a few at a time."""

@@ -84,6 +84,8 @@ class OnnxRunner:
 
 
 def _onnxruntime() -> ModuleType:
+    # Its wheels send telemetry unless this is set before the import; nothing here may talk to anybody.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     try:
         import onnxruntime
     except ImportError:

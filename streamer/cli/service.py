@@ -41,6 +41,9 @@ async def _serve(settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     async with running_service(settings) as service:
         cameras = ", ".join(camera.name for camera in service.cameras) or "none (add some under `cameras:`)"
+        if settings.http.enabled:
+            address = f"http://{settings.http.host}:{service.http_port}"
+            log.info("listening on %s", address, extra={"http": address})
         log.info("running; cameras: %s", cameras)
         await stop.wait()
         log.info("stopping")

@@ -1,4 +1,7 @@
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,6 +10,7 @@ from recognition.errors import UnsupportedRuntime, WeightsUnreadable
 from recognition.models.runner import OnnxRunner, usable_cores
 from recognition.models.spec import load_specs
 from recognition.models.weights import read_weights
+from tests.conftest import PROJECT
 
 SPEC = load_specs()["mobileface_v2"]
 
@@ -65,3 +69,12 @@ def test_without_a_name_the_only_input_is_taken(data):
 
 def test_there_is_a_core():
     assert usable_cores() >= 1
+
+
+def test_onnx_runtime_is_imported_with_its_telemetry_off(tmp_path: Path):
+    """Its uploader writes a session file into TMPDIR as soon as it starts: none may be there."""
+    program = "from recognition.models.runner import _onnxruntime; _onnxruntime().get_available_providers()"
+    environ = {**os.environ, "TMPDIR": str(tmp_path)}
+    environ.pop("ORT_DISABLE_TELEMETRY", None)
+    subprocess.run([sys.executable, "-c", program], env=environ, check=True, timeout=60, cwd=PROJECT)
+    assert list(tmp_path.iterdir()) == []

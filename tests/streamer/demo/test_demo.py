@@ -55,7 +55,7 @@ def test_json_summary_of_the_sample_scene(run, shared, tmp_path):
     assert summary["events"]["end"] == summary["events"]["new"]
     assert summary["people"][0]["events"] + summary["unknown_events"] == sum(summary["events"].values())
     assert 0 < summary["people"][0]["first_named_s"] < summary["seconds"]
-    assert 13.9 < summary["seconds"] < 30
+    assert summary["seconds"] >= 14
     port = re.fullmatch(r"127\.0\.0\.1:(\d+)", summary["mqtt"])[1]
     assert f"mosquitto_sub -h 127.0.0.1 -p {port} -t 'whosthere/#' -v" in err
     assert "Traceback" not in err

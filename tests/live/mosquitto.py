@@ -1,0 +1,106 @@
+"""A real mosquitto on 127.0.0.1 that a test starts, stops, kills and starts again on the same port, by its pid.
+
+Blocks for the milliseconds that starting takes. Sessions and retained messages outlive a stop and a kill.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pytest
+
+_PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin"))
+STARTS_WITHIN_S = 10.0
+
+
+class Mosquitto:
+    """`users` (name -> password) makes the login compulsory. Files go to `folder`."""
+
+    def __init__(self, folder: Path, users: dict[str, str] | None = None) -> None:
+        self._folder = folder
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
+        self._process: subprocess.Popen[bytes] | None = None
+        lines = [
+            f"listener {self.port} 127.0.0.1",
+            "persistence true",
+            "autosave_on_changes true",
+            "autosave_interval 1",
+            f"persistence_location {folder}/",
+            "max_queued_messages 0",
+            f"allow_anonymous {'false' if users else 'true'}",
+        ]
+        if os.geteuid() == 0:
+            lines.append("user root")  # or it would give up the right to read its own files
+        if users:
+            lines.append(f"password_file {self._passwords(users)}")
+        (folder / "mosquitto.conf").write_text("\n".join(lines) + "\n")
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    def start(self) -> None:
+        """Returns once it takes connections."""
+        mosquitto = program("mosquitto")
+        with (self._folder / "mosquitto.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [mosquitto, "-c", str(self._folder / "mosquitto.conf")], stdout=log, stderr=log
+            )
+        give_up_s = time.monotonic() + STARTS_WITHIN_S
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1.0).close()
+            except ConnectionRefusedError:
+                if self._process.poll() is not None or time.monotonic() > give_up_s:
+                    log_text = (self._folder / "mosquitto.log").read_text(errors="replace")
+                    raise RuntimeError(f"mosquitto does not start: {log_text}") from None
+                time.sleep(0.02)
+            else:
+                return
+
+    def stop(self) -> None:
+        """As a system does: SIGTERM."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._end(signal.SIGKILL)
+
+    def lose_everything(self) -> None:
+        """While it is down: as after a new installation, nothing is retained and nobody has a session."""
+        (self._folder / "mosquitto.db").unlink(missing_ok=True)
+
+    def _end(self, number: int) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait(10)
+            self._process = None
+
+    def _passwords(self, users: dict[str, str]) -> Path:
+        file = self._folder / "passwords"
+        file.write_text("".join(f"{name}:{password}\n" for name, password in users.items()))
+        file.chmod(0o600)
+        subprocess.run([program("mosquitto_passwd"), "-U", str(file)], check=True, capture_output=True)
+        return file
+
+
+def program(name: str) -> str:
+    """The path of one of mosquitto's programs. Skips where it is missing; in CI it must be there."""
+    found = shutil.which(name, path=_PATH)
+    if found is None:
+        if os.environ.get("CI"):
+            pytest.fail(f"{name} is missing, and in CI it must be there")
+        pytest.skip(f"needs {name} (Debian: apt-get install mosquitto)")
+    return found

@@ -1,0 +1,85 @@
+"""Acceptance: cameras in, names out. Two RTSP cameras, one person enrolled from each, and clips that show nobody."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from recognition.recogniser import RecogniserConfig, open_recogniser
+from tests.live.mosquitto import Mosquitto
+from tests.live.portraits import take_portraits
+from tests.live.servers import RtspServer, unused_port
+from tests.live.service import ServiceProcess, until
+from tests.live.subscriber import Subscriber, assert_told_whole, names_of
+
+pytestmark = [pytest.mark.live, pytest.mark.shared, pytest.mark.timeout(240)]
+
+NEGATIVE_FRAMES = 1394
+
+
+@pytest.fixture
+def clips(shared):
+    return {
+        "street": shared / "video" / "street_crowd_1080p_4s.mp4",
+        "friends": shared / "video" / "friends1_720p_6s.mp4",
+        "empty": shared / "video" / "one_by_one_person_432p_139s.mp4",
+    }
+
+
+async def test_two_rtsp_cameras_and_one_where_nobody_is(shared, clips, tmp_path):
+    async with open_recogniser(
+        RecogniserConfig("scrfd_500m", "arcface_w600k_mbf", weights_folders=(shared / "models",))
+    ) as recogniser:
+        people = {
+            "street": await take_portraits(clips["street"], recogniser, tmp_path / "street"),
+            "friends": await take_portraits(clips["friends"], recogniser, tmp_path / "friends"),
+        }
+    names = {"street": "Ada Lovelace", "friends": "Grace Hopper"}
+    with (
+        Mosquitto(tmp_path) as broker,
+        RtspServer(unused_port(), clips, login=("cam", "p@ss:w/rd")) as cameras,
+        Subscriber(broker.port, tmp_path) as heard,
+    ):
+        await heard.until_listening()
+        config = {
+            "paths": {"models": [str(shared / "models")], "data": "data"},
+            "mqtt": {"port": broker.port},
+            # The negative clip over RTSP for as long as the others run, and once from beginning to end.
+            "cameras": {mount: {"url": cameras.url(mount), "fps": 10} for mount in clips}
+            | {"whole": {"url": str(clips["empty"]), "fps": 10, "pace": "fastest"}},
+        }
+        service = ServiceProcess(tmp_path, config)
+        for camera, portraits in people.items():
+            report = service.run("enrol", names[camera], *portraits.photos, "--pick", "largest")
+            assert "3 of 3 photos enrolled" in report
+        with service:
+            await service.until_ready()
+
+            def enough(camera):
+                """The person has been there, gone and come back, and so have others."""
+                told = heard.visits(camera)
+                ends = [visit for visit in told if visit[-1]["type"] == "end"]
+                named = [visit for visit in told if names[camera] in names_of(visit)]
+                return len(ends) >= 2 and named and any(names_of(visit) == [None] for visit in told)
+
+            await until(lambda: all(enough(camera) for camera in people), 120)
+            while not await service.metric("whosthere_frames_total", camera="whole", outcome="processed") == NEGATIVE_FRAMES:
+                await asyncio.sleep(0.2)
+            await service.until_ready()
+            assert service.stop() == 0
+        await until(lambda: [m.payload for m in heard.on("whosthere/available")][-1] == "stopped")
+
+    for camera, portraits in people.items():
+        visits = heard.visits(camera)
+        assert_told_whole(visits)
+        assert {name for told in visits for name in names_of(told)} == {names[camera], None}
+        for event in heard.events(camera):
+            assert event["person"] is None or portraits.is_seen_at(event["box"]), event
+    assert heard.events("empty") == []
+    assert heard.events("whole") == []
+    assert heard.misaddressed() == []
+    # Nothing went wrong on the way, so nothing was said twice.
+    sent = Counter((m.topic, m.document["event_id"], m.document["seq"]) for m in heard.messages() if "/identity/" in m.topic)
+    assert set(sent.values()) == {1}
+    assert [line for line in service.log() if line["level"] in ("warning", "error")] == []
+    assert "p@ss" not in service.log_file.read_text() + str(heard.messages())
