@@ -43,9 +43,9 @@ def run_peer(folder: Path, clip: Path, weights: list[Path], say: Callable[[str],
         (models / file.name).symlink_to(file.resolve())
     answer = folder / "peer.npz"
     program = Path(__file__).with_name("peer_loop.py")
-    command = [str(python), "-W", "ignore", str(program), str(folder / "insightface"), str(clip), str(answer)]
-    quiet = {"ORT_DISABLE_TELEMETRY": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1800, env=quiet)
+    loop = [str(python), "-W", "ignore", str(program), str(folder / "insightface"), str(clip), str(answer)]
+    command = ["env", "ORT_DISABLE_TELEMETRY=1", *loop]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1800)
     if done.returncode != 0:
         raise BenchFailed(f"the peer's loop failed: {done.stderr.strip().splitlines()[-1:] or 'no output'}")
     times = json.loads(done.stdout.strip().splitlines()[-1])

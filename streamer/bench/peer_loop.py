@@ -11,10 +11,11 @@ import time
 
 import cv2
 import numpy as np
-from insightface.app import FaceAnalysis
 
 
 def main() -> None:
+    from insightface.app import FaceAnalysis  # here alone: it is not in whosthere's own environment
+
     root, clip, answer = sys.argv[1:4]
     app = FaceAnalysis(
         name="bench",

@@ -1,7 +1,7 @@
 """A camera's data path over scripted frames: order, fullness, ends. No pixels, no models, no servers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, cast
@@ -101,7 +101,7 @@ class WatchedTracker(Tracker):
 
 
 @pytest.fixture
-async def walk() -> AsyncIterator[Callable[..., Any]]:
+def walk() -> Callable[..., Any]:
     async def run(recogniser: ScriptedRecogniser, frames: int = 30, end: Exception | None = None) -> Any:
         end = end or StreamLost("over")
         metrics, outbox, tracker = Metrics(), ListOutbox(), WatchedTracker()
@@ -120,7 +120,7 @@ async def walk() -> AsyncIterator[Callable[..., Any]]:
             await run_camera(cast(Source, ScriptedSource(frames, end)), path)
         return SimpleNamespace(path=path, outbox=outbox, tracker=tracker, metrics=metrics)
 
-    yield run
+    return run
 
 
 def frames_counted(metrics: Metrics, outcome: str) -> float:
