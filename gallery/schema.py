@@ -130,7 +130,7 @@ def _check_file(db: sqlite3.Connection, path: Path, *, logged: bool) -> None:
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version > SCHEMA_VERSION:
         raise GalleryTooNew(
-            f"gallery {path} has schema {version}, but this whosthere knows only {SCHEMA_VERSION}; update it"
+            f"gallery {path} has schema {version}, but this whosthere knows only {SCHEMA_VERSION}; update whosthere"
         )
     (application_id,) = db.execute("PRAGMA application_id").fetchone()
     if application_id != _APPLICATION_ID or version < 1:

@@ -219,7 +219,13 @@ def make_data_folder(folder: Path) -> None:
 @contextmanager
 def _only_one(folder: Path) -> Iterator[IO[str]]:
     """Hold the data folder's lock: two services on one outbox would send everything twice."""
-    with (folder / "lock").open("w") as lock:
+    try:
+        opened = (folder / "lock").open("w")
+    except OSError as error:
+        raise DataFolderUnwritable(
+            f"{folder / 'lock'} can't be written ({error.strerror}); give this user the files in paths.data"
+        ) from None
+    with opened as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

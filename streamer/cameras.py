@@ -13,6 +13,7 @@ from typing import Literal
 from recognition.errors import CodedError
 from streamer.errors import StreamStalled
 from streamer.events import EndReason
+from streamer.ingest.address import redact
 from streamer.ingest.source import Source, SourceHooks, StreamEnded, open_source
 from streamer.pipeline import CameraPath, close_visits, run_camera
 from streamer.settings import CameraSettings, camera_url
@@ -48,6 +49,8 @@ class Camera:
         self._source: Source | None = None
         self._frames_seen = 0
         self._opened_before = False
+        self._damage: str | None = None
+        self._damage_told = False
 
     async def run(self) -> None:
         """Open, walk, report, and again; returns when a file is over. Cancel it to stop."""
@@ -68,6 +71,8 @@ class Camera:
                 self._become("stalled", StreamStalled.code)
             elif not silent and self.status.state == "stalled":
                 self._become("online", "")
+            if self._source.next_number > self._frames_seen:
+                self._tell_of_damage()
         for event_id, seen_at in self.path.visits.sightings():
             self.path.outbox.sighted(event_id, seen_at)
 
@@ -76,12 +81,13 @@ class Camera:
             self.path.metrics.camera_reconnects.labels(camera=self.name).inc()
         self._opened_before = True
         url = camera_url(self.settings)
-        async with open_source(self.name, self.settings, url, self._frames_seen, _hooks(self.path)) as source:
+        async with open_source(self.name, self.settings, url, self._frames_seen, self._hooks()) as source:
             self._source = source
             self._become("online", "")
             try:
                 await run_camera(source, self.path)
             except StreamEnded:
+                self._tell_of_damage()
                 self._over("ended", "ended")
             except CodedError:
                 close_visits(self.path, "camera_lost")
@@ -95,6 +101,18 @@ class Camera:
         if self.status.state != "offline" or self.status.reason != error.code:
             log.warning("%s", error, extra={"camera": self.name, "code": error.code})
         self._over("camera_lost", error.code)
+
+    def _tell_of_damage(self) -> None:
+        """Once: a stream that is damaged in parts goes on, and the metrics count every part."""
+        if self._damage is None or self._damage_told:
+            return
+        self._damage_told = True
+        log.warning(
+            "camera %s: %s is damaged or cut short; what can't be decoded is left out; check the file or the camera",
+            self.name,
+            redact(self.settings.url),
+            extra={"camera": self.name, "code": self._damage},
+        )
 
     def _over(self, end_reason: EndReason, reason: str) -> None:
         close_visits(self.path, end_reason)
@@ -114,18 +132,18 @@ class Camera:
         )
         self._publish(self.name, self.status)
 
+    def _hooks(self) -> SourceHooks:
+        """Counts the frames that never reach the pipeline, from the camera's thread."""
+        frames, errors, camera = self.path.metrics.frames, self.path.metrics.camera_errors, self.name
+        failures = frames.labels(camera=camera, outcome="failed")
 
-def _hooks(path: CameraPath) -> SourceHooks:
-    """Counts the frames that never reach the pipeline, from the camera's thread."""
-    frames, errors, camera = path.metrics.frames, path.metrics.camera_errors, path.camera
-    failures = frames.labels(camera=camera, outcome="failed")
+        def failed(code: str) -> None:
+            self._damage = code
+            failures.inc()
+            errors.labels(camera=camera, code=code).inc()
 
-    def failed(code: str) -> None:
-        failures.inc()
-        errors.labels(camera=camera, code=code).inc()
-
-    return SourceHooks(
-        skipped=frames.labels(camera=camera, outcome="skipped").inc,
-        dropped=frames.labels(camera=camera, outcome="dropped").inc,
-        failed=failed,
-    )
+        return SourceHooks(
+            skipped=frames.labels(camera=camera, outcome="skipped").inc,
+            dropped=frames.labels(camera=camera, outcome="dropped").inc,
+            failed=failed,
+        )

@@ -1,6 +1,7 @@
 """What `whosthere check` and `models selftest` look at: each part of a configuration, tried for real.
 
-Settings go in, findings come out; nothing is changed. Runs on a loop of its own; cameras are tried side by side.
+Settings go in, findings come out; all that may be left behind is the data folder with an empty gallery. Runs on a
+loop of its own; cameras are tried side by side.
 """
 
 import asyncio
@@ -8,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 
+from gallery.index import FaceIndex
 from gallery.store import PersonStore
 from recognition.errors import CodedError
 from recognition.models.manager import ModelManager
@@ -50,6 +52,7 @@ async def _try(part: str, look: Callable[[], Awaitable[str]]) -> Finding:
 
 async def _models(settings: Settings) -> str:
     async with open_recogniser(recogniser_config(settings)) as recogniser:
+        FaceIndex(recogniser.space, recogniser.embedder.spec.embedding_size)  # whether FAISS is there
         loaded = (recogniser.detector, recogniser.embedder)
         told = [f"{m.name} on {m.device}" + "".join(f" ({text})" for text in m.notes) for m in loaded]
         return ", ".join(told)

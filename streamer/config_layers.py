@@ -20,7 +20,9 @@ Tree = dict[str, Any]
 Keys = tuple[str, ...]
 
 # PyYAML quotes aliases and tags in its complaints, and `password: !secret` or `*secret` looks like one.
-_QUOTED = re.compile(r"'[^'<]{2,}'")
+_QUOTED = re.compile(r"'([^']*)'")
+# These are its own: `expected ',' or ']', but got '<stream end>'`, `found character '\t'`.
+_OWN = re.compile(r"\\?.|<.*>")
 
 # rtsp://..., usb:0; or ${CLIP}, known only when the camera is opened, which may be absolute or a URL.
 _NO_PATH = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:|\$\{")
@@ -40,7 +42,7 @@ def read_yaml(file: Path) -> Tree:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        problem = _QUOTED.sub("(not shown)", getattr(error, "problem", None) or "no YAML")
+        problem = _QUOTED.sub(_hide, getattr(error, "problem", None) or "no YAML")
         raise ConfigUnreadable(
             f"config {file}{where}: {problem}; mend the YAML (quote values with special characters)"
         ) from None
@@ -51,6 +53,10 @@ def read_yaml(file: Path) -> Tree:
     if not isinstance(tree, dict):
         raise ConfigInvalid(f"config {file}: want sections such as `cameras:` at the top, got {type(tree).__name__}")
     return {str(key): value for key, value in tree.items() if value is not None}
+
+
+def _hide(quoted: re.Match[str]) -> str:
+    return quoted[0] if _OWN.fullmatch(quoted[1]) else "(not shown)"
 
 
 def upper_layer(environ: Mapping[str, str], overrides: Sequence[str]) -> tuple[Tree, dict[Keys, str]]:

@@ -14,6 +14,7 @@
     │   ├── CameraNotFound            camera_not_found
     │   ├── StreamHasNoVideo          stream_no_video
     │   ├── StreamInvalid             stream_invalid         (retryable)
+    │   ├── StreamResized             stream_resized         (counted and logged; the stream goes on)
     │   ├── StreamStalled             stream_stalled         (retryable)
     │   └── StreamLost                stream_lost            (retryable)
     ├── BrokerError
@@ -95,6 +96,12 @@ class StreamHasNoVideo(CameraError):
 class StreamInvalid(CameraError):
     code = "stream_invalid"
     retryable = True
+
+
+class StreamResized(CameraError):
+    """Never raised: the frame size changed in mid-stream, every track ended, and the stream goes on."""
+
+    code = "stream_resized"
 
 
 class StreamStalled(CameraError):

@@ -18,6 +18,7 @@ _QUIET = {
     "aiomqtt": logging.ERROR,
     "amqtt": logging.ERROR,
     "asyncio": logging.WARNING,
+    "faiss": logging.WARNING,
     "httpcore": logging.WARNING,
     "httpx": logging.WARNING,
     "libav": logging.CRITICAL,

@@ -4,6 +4,7 @@ Settings go in, an aiomqtt client comes out for as long as the context lasts. Ru
 """
 
 import logging
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -24,6 +25,7 @@ CLOSE_WITHIN_S = 2.0
 IN_FLIGHT_LIMIT = 1_000
 RECEIVED_LIMIT = 10_000
 
+_ERRNO = re.compile(r"^\[Errno -?\d+\] ")
 # CONNACK: bad user name or password, not authorised (MQTT 3.1.1 section 3.2.2.3, and paho's names for them).
 _LOGIN_REFUSED = frozenset({4, 5, 134, 135})
 
@@ -55,8 +57,9 @@ async def connection(mqtt: MqttSettings, *, client_id: str | None, will: Will | 
     except MqttConnectError as error:
         raise _refused(where, error) from None
     except MqttError as error:
+        why = _ERRNO.sub("", str(error))
         raise BrokerUnreachable(
-            f"{where} can't be reached ({error}); start it, or check mqtt.host and mqtt.port"
+            f"{where} can't be reached ({why}); start it, or check mqtt.host and mqtt.port"
         ) from None
     try:
         yield client

@@ -250,6 +250,8 @@ class Outbox:
             file.release()
         due = work.changes or self._failing or self._oldest_s() > self._max_age_s
         written = self._write(file, work) if due else True
+        if not due and not work.peeks:
+            file.tidy()
         for peek in work.peeks:
             self._answer(file, peek)
         for flush in work.flushes:
@@ -297,7 +299,6 @@ class Outbox:
             if self._failing:
                 log.info("outbox %s can be written again", self._path)
             self._failing = False
-            file.tidy()
             written = True
         if news:
             self._loop.call_soon_threadsafe(self._news.set)
@@ -312,7 +313,8 @@ class Outbox:
                 self._metrics.outbox_dropped.inc(file.write(changes, self._now()))
                 return
         file.reuse_log()
-        file.write(Changes(acked=changes.acked, forgotten=changes.forgotten), self._now())
+        delivered = Changes(acked=changes.acked, forgotten=changes.forgotten)
+        self._metrics.outbox_dropped.inc(file.write(delivered, self._now()))
         changes.acked, changes.forgotten = set(), set()
         while True:
             step = Changes(puts=changes.puts[:STEP], seen=changes.seen)
@@ -356,7 +358,7 @@ class Outbox:
         self._loop.call_soon_threadsafe(_settle, peek.answer, stored)
 
     def _show(self, file: OutboxFile) -> None:
-        self._oldest_at = file.oldest_at() if file.count else None
+        self._oldest_at = file.oldest_at
         self._metrics.outbox_depth.set(file.count + len(self._buffer))
 
 

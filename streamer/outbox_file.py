@@ -23,6 +23,7 @@ VERSION = 1
 # Free pages and a log of this size are kept for good: a disk that others fill up leaves this much room here.
 _SPARE_BYTES = 1 << 20
 _PAGE_BYTES = 4096
+_TIDY_PAGES = 1024
 # A message takes about half a page, in two tables; trees that grow take a few besides.
 _PAGES_BESIDES = 8
 
@@ -81,7 +82,9 @@ class OutboxFile:
     """One open outbox file, for one thread.
 
     At most `limit` messages, none older than max_age_s. A message that was handed out by rows() and is not
-    deleted yet is in flight, and never given up. `client_id` is this installation's name at the broker.
+    deleted yet is in flight, and never given up. `client_id` is this installation's name at the broker,
+    `oldest_at` when the oldest message was written (Unix s), if there is one. Each statement gives the
+    interpreter's lock away, and on a busy machine has to wait for it: a write makes do with few.
     Methods raise sqlite3.DatabaseError or OSError where the disk is in the way; nothing of a failed write()
     remains.
     """
@@ -96,8 +99,11 @@ class OutboxFile:
         # Visits whose `new` was given up: nobody heard of them, so nobody is told how they go on.
         self._given_up: set[str] = set()
         self._handed = 0
+        self._synchronous = ""
+        self._free_pages = 0
         self.count = self._number("SELECT count(*) FROM pending")
         self.client_id = str(self._db.execute("SELECT client_id FROM installation").fetchone()[0])
+        self.oldest_at = self._find_oldest()
 
     def close(self) -> None:
         self._db.close()
@@ -144,11 +150,6 @@ class OutboxFile:
         """Nothing is in flight any more: the connection is gone."""
         self._handed = 0
 
-    def oldest_at(self) -> float | None:
-        """When the oldest message was written, Unix time in s."""
-        row = self._db.execute("SELECT created_at FROM pending ORDER BY row LIMIT 1").fetchone()
-        return float(row[0]) if row else None
-
     def write(self, changes: Changes, now: float) -> int:
         """Commit `changes`, and give up what is too old or too much; returns how many messages were lost."""
         if changes.puts:
@@ -169,15 +170,18 @@ class OutboxFile:
             lost += self._drop_aged(now - self._max_age_s, given_up)
             lost += self._drop_excess(count - lost - self._limit, given_up)
         self._given_up, self.count = given_up, count - lost
+        if lost or changes.acked or self.oldest_at is None:
+            self.oldest_at = self._find_oldest() if self.count else None
         return lost
 
     def tidy(self) -> None:
-        """Give pages that a long backlog left behind back to the disk; the spare ones stay."""
-        free = self._number("PRAGMA freelist_count")
-        if free > 2 * _SPARE_BYTES // _PAGE_BYTES:
+        """Give pages that a long backlog left behind back to the disk, some at a time; the spare ones stay."""
+        excess = self._number("PRAGMA freelist_count") - 2 * _SPARE_BYTES // _PAGE_BYTES
+        if excess > 0:
             # Room on the disk is what this is for: where there is none it can wait.
             with suppress(sqlite3.OperationalError):
-                self._db.execute(f"PRAGMA incremental_vacuum({free - _SPARE_BYTES // _PAGE_BYTES})").fetchall()
+                self._db.execute(f"PRAGMA incremental_vacuum({min(excess, _TIDY_PAGES)})").fetchall()
+                self._free_pages = 0
 
     def reuse_log(self) -> None:
         """Let the next write begin at the start of the log: on a full disk that is the room there is."""
@@ -189,11 +193,15 @@ class OutboxFile:
         Pages are added to the log and reach the file later. If there were no room for them by then, the log
         could never be begun anew, and on a disk that stays full not even a deletion would fit in any more.
         """
-        pages += _PAGES_BESIDES - self._number("PRAGMA freelist_count")
-        if pages <= 0:
+        pages += _PAGES_BESIDES
+        if self._free_pages < pages:
+            self._free_pages = self._number("PRAGMA freelist_count")
+        self._free_pages -= pages
+        if self._free_pages >= 0:
             return
+        size = self._number("PRAGMA page_count") - self._free_pages
         try:
-            os.posix_fallocate(self._descriptor, 0, (self._number("PRAGMA page_count") + pages) * _PAGE_BYTES)
+            os.posix_fallocate(self._descriptor, 0, size * _PAGE_BYTES)
         except OSError as error:
             if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # a file system that can't promise room
                 raise
@@ -228,8 +236,7 @@ class OutboxFile:
 
     def _drop_aged(self, before: float, given_up: set[str]) -> int:
         """Messages written earlier than `before`; a `new` takes the rest of its visit along."""
-        oldest = self.oldest_at()
-        if oldest is None or oldest >= before:
+        if self.oldest_at is None or self.oldest_at >= before:
             return 0
         aged = self._db.execute(
             "SELECT row, event_id, type FROM pending WHERE created_at < ? AND row > ? ORDER BY row",
@@ -273,12 +280,18 @@ class OutboxFile:
                 given_up.add(event_id)
         return len(kinds)
 
+    def _find_oldest(self) -> float | None:
+        row = self._db.execute("SELECT created_at FROM pending ORDER BY row LIMIT 1").fetchone()
+        return float(row[0]) if row else None
+
     def _number(self, statement: str) -> int:
         return int(self._db.execute(statement).fetchone()[0])
 
     @contextmanager
     def _transaction(self, synchronous: str) -> Iterator[None]:
-        self._db.execute(f"PRAGMA synchronous = {synchronous}")
+        if synchronous != self._synchronous:
+            self._db.execute(f"PRAGMA synchronous = {synchronous}")
+            self._synchronous = synchronous
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield

@@ -6,6 +6,7 @@ pass the two turnstiles (tracking, deciding) in the order in which they were tak
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 
 from recognition.errors import Overloaded
 from recognition.recogniser import Embedded, Found, Recogniser
-from streamer.errors import CameraError
+from streamer.errors import CameraError, StreamResized
 from streamer.events import Due, EndReason, LatencyMs
 from streamer.ingest.frame import Frame
 from streamer.ingest.source import Source, StreamEnded
@@ -22,6 +23,8 @@ from streamer.outbox import Outbox
 from streamer.roster import Roster
 from streamer.tracking import Sighting, Track, Tracker
 from streamer.visits import Moment, Visits
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,10 +67,11 @@ async def walk(frame: Frame, path: CameraPath, turn: "Turn") -> None:
         if found is None:
             return
         async with turn.tracking():
-            worth = track(frame, found, path)
+            worth, restless = track(frame, found, path)
         embedded = await embed(frame, found, worth, path)
-        async with turn.deciding():
-            tell(await decide(frame, taken_s, found, worth, embedded, path), path)
+        if embedded or restless:
+            async with turn.deciding():
+                tell(await decide(frame, taken_s, found, worth, restless, embedded, path), path)
     observe(frame, taken_s, found, embedded, path)
 
 
@@ -80,13 +84,31 @@ async def detect(frame: Frame, path: CameraPath) -> Found | None:
         return None
 
 
-def track(frame: Frame, found: Found, path: CameraPath) -> list[Sighting]:
-    """Join the faces to tracks, end the visits of those that left; returns the few faces worth embedding."""
-    size = (frame.width, frame.height)
+def track(frame: Frame, found: Found, path: CameraPath) -> tuple[list[Sighting], list[Track]]:
+    """Join the faces to tracks, end the visits of those that left.
+
+    Returns the few faces that are worth embedding, and the tracks to judge again without a new face.
+    """
+    size, before = (frame.width, frame.height), path.tracker.frame_size
+    if before not in (None, size):
+        resized(before, size, path)
     sightings, gone = path.tracker.update(found, size, frame.captured_at, frame.captured_s)
     for left in gone:
         tell(path.visits.close(left, "left"), path)
-    return path.tracker.worth_embedding(sightings, found, frame.captured_s)
+    worth = path.tracker.worth_embedding(sightings, found, frame.captured_s)
+    return worth, path.tracker.restless(frame.captured_s, path.roster.generation)
+
+
+def resized(before: tuple[int, int], now: tuple[int, int], path: CameraPath) -> None:
+    """Count and log that the stream's frame size changed; it may be another scene, so every track ends with it."""
+    path.metrics.camera_errors.labels(camera=path.camera, code=StreamResized.code).inc()
+    log.warning(
+        "camera %s: its picture changed from %dx%d to %dx%d; who is in view is told of anew",
+        path.camera,
+        *before,
+        *now,
+        extra={"camera": path.camera, "code": StreamResized.code},
+    )
 
 
 async def embed(frame: Frame, found: Found, worth: list[Sighting], path: CameraPath) -> Embedded | None:
@@ -106,21 +128,21 @@ async def decide(
     taken_s: float,
     found: Found,
     worth: list[Sighting],
+    restless: list[Track],
     embedded: Embedded | None,
     path: CameraPath,
 ) -> list[Due]:
     """Count the votes of the tracks that have something new to say, and tell of what has changed."""
-    changed = path.tracker.restless(frame.captured_s, path.roster.generation)
+    changed = list(restless)
     if embedded is not None:
         for sighting, embedding in zip(worth, embedded.embeddings, strict=True):
             owner = path.tracker.embedded(sighting, embedding)
             if owner not in changed:
                 changed.append(owner)
     started_s = time.monotonic()
-    verdicts = await path.roster.judge([owner.kept for owner in changed]) if changed else []
+    verdicts = await path.roster.judge([owner.kept for owner in changed])
     match_s = time.monotonic() - started_s
-    if changed:
-        path.metrics.stage_seconds["match"].observe(match_s)
+    path.metrics.stage_seconds["match"].observe(match_s)
     moment = Moment(
         captured_at=frame.captured_at,
         width=frame.width,
@@ -180,19 +202,31 @@ class Turnstiles:
     """Hands each frame its turn: frame n passes a turnstile after frame n-1, whatever order they get there in."""
 
     def __init__(self) -> None:
-        self._last: tuple[asyncio.Event, asyncio.Event] = (asyncio.Event(), asyncio.Event())
-        for gate in self._last:
-            gate.set()
+        self._last = _Gates()
+        self._last.open_all()
 
     def next(self) -> "Turn":
-        before, self._last = self._last, (asyncio.Event(), asyncio.Event())
+        before, self._last = self._last, _Gates()
         return Turn(before, self._last)
 
 
-class Turn:
-    """One frame's place in the order. Leaving it passes on what was not passed, so that nobody waits for ever."""
+class _Gates:
+    """What the frame behind waits for."""
 
-    def __init__(self, before: tuple[asyncio.Event, asyncio.Event], mine: tuple[asyncio.Event, asyncio.Event]) -> None:
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.tracked: asyncio.Future[None] = loop.create_future()
+        self.decided: asyncio.Future[None] = loop.create_future()
+
+    def open_all(self) -> None:
+        self.tracked.set_result(None)
+        self.decided.set_result(None)
+
+
+class Turn:
+    """One frame's place in the order. On leaving, turnstiles that were not used are left to the frame before."""
+
+    def __init__(self, before: _Gates, mine: _Gates) -> None:
         self._before = before
         self._mine = mine
 
@@ -200,22 +234,33 @@ class Turn:
         return None
 
     async def __aexit__(self, *_: object) -> None:
-        for before, mine in zip(self._before, self._mine, strict=True):
-            if not mine.is_set():
-                await before.wait()
-                mine.set()
+        _open_after(self._before.tracked, self._mine.tracked)
+        _open_after(self._before.decided, self._mine.decided)
 
     @asynccontextmanager
     async def tracking(self) -> AsyncIterator[None]:
-        await self._before[0].wait()
+        await asyncio.shield(self._before.tracked)
         yield
-        self._mine[0].set()
+        self._mine.tracked.set_result(None)
 
     @asynccontextmanager
     async def deciding(self) -> AsyncIterator[None]:
-        await self._before[1].wait()
+        await asyncio.shield(self._before.decided)
         yield
-        self._mine[1].set()
+        self._mine.decided.set_result(None)
+
+
+def _open_after(before: "asyncio.Future[None]", mine: "asyncio.Future[None]") -> None:
+    """Open a gate that its frame did not use, as soon as the one before it opens."""
+
+    def open_it(_: object) -> None:
+        if not mine.done():
+            mine.set_result(None)
+
+    if before.done():
+        open_it(None)
+    else:
+        before.add_done_callback(open_it)
 
 
 def _ms(seconds: float) -> float:

@@ -238,6 +238,13 @@ def _refuse(first: ErrorDetails, source: str) -> NoReturn:
         "tuple_type": f"want a list (in a {ENV_PREFIX} variable: as JSON)",
         "string_type": "want text; put the value in quotes",
         "missing": "is missing; add it",
+        "int_parsing": "want a whole number",
+        "int_type": "want a whole number",
+        "int_from_float": "want a whole number",
+        "float_parsing": "want a number",
+        "float_type": "want a number",
+        "bool_parsing": "want true or false",
+        "bool_type": "want true or false",
     }.get(first["type"], f"{first['msg'][:1].lower()}{first['msg'][1:]}")
     value, key, section = first["input"], str(loc[-1]), _section(loc[:-1])
     # Text in place of a whole section may be anything, a URL with its password too.

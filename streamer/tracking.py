@@ -62,6 +62,7 @@ class Track:
     settled: bool = False
     generation: int = 0
     merged_into: "Track | None" = None
+    lost_its_box: bool = False
 
     def current(self) -> "Track":
         """This track, or the one that it turned out to continue."""
@@ -106,7 +107,7 @@ class Tracker:
         self.camera = camera
         self.rules = rules
         self._numbers = itertools.count(1)
-        self._frame_size: tuple[int, int] | None = None
+        self.frame_size: tuple[int, int] | None = None
         self.tracks: list[Track] = []
 
     def update(
@@ -117,7 +118,8 @@ class Tracker:
         boxes, scores = found.detections.boxes, found.detections.scores
         sure = np.flatnonzero(scores >= self.rules.sure_score)
         unsure = np.flatnonzero(scores < self.rules.sure_score)
-        pairs, left = self._associate(self.tracks, boxes, sure, LEAST_OVERLAP_SURE, found, at_s)
+        seen = [track for track in self.tracks if not track.lost_its_box]
+        pairs, left = self._associate(seen, boxes, sure, LEAST_OVERLAP_SURE, found, at_s)
         fresh = [track for track in left if at_s - track.last_seen_s < 0.5]
         unsure_pairs, _ = self._associate(fresh, boxes, unsure, LEAST_OVERLAP_UNSURE, found, at_s)
         for track, index in pairs + unsure_pairs:
@@ -259,9 +261,7 @@ class Tracker:
             velocity=track.velocity,
             sightings=2,
         )
-        track.velocity = np.zeros(4, np.float32)
-        track.box = np.full(4, -1e6, np.float32)  # matches nothing; _returned() may bring it back
-        track.suspect = True
+        track.lost_its_box = True  # matches nothing; _returned() may bring it back
         self.tracks.append(other)
         return self._returned(other, face)
 
@@ -274,7 +274,7 @@ class Tracker:
                 lost.box, lost.thumb, lost.velocity = track.box, track.thumb, track.velocity
                 lost.last_seen_at, lost.last_seen_s = track.last_seen_at, track.last_seen_s
                 lost.sightings += track.sightings
-                lost.suspect = False
+                lost.suspect = lost.lost_its_box = False
                 lost.keep(face)
                 track.merged_into = lost
                 self.tracks = [other for other in self.tracks if other is not track]
@@ -290,8 +290,8 @@ class Tracker:
 
     def _resized(self, frame_size: tuple[int, int]) -> list[Track]:
         """A stream that changes its frame size may as well be another scene: every track ends."""
-        changed = self._frame_size is not None and self._frame_size != frame_size
-        self._frame_size = frame_size
+        changed = self.frame_size is not None and self.frame_size != frame_size
+        self.frame_size = frame_size
         return self.clear() if changed else []
 
 

@@ -15,7 +15,7 @@ from recognition import detect, embed
 from recognition.batcher import BatchLimits, MicroBatcher
 from recognition.errors import ModelNotFound, SelfTestFailed
 from recognition.image import ArrayImage
-from recognition.models.runner import Device, ModelRunner, OnnxRunner, usable_cores
+from recognition.models.runner import Device, ModelRunner, OnnxRunner, need_onnxruntime, usable_cores
 from recognition.models.spaces import check_space, probe_faces
 from recognition.models.spec import DetectorSpec, EmbedderSpec, find_spec, load_specs
 from recognition.models.weights import read_weights
@@ -103,11 +103,13 @@ class ModelManager:
     def _spec_of(self, name: str, kind: type[S]) -> S:
         spec = find_spec(name, self._specs)
         if not isinstance(spec, kind):
+            article = "an" if spec.role == "embedder" else "a"
             others = ", ".join(sorted(n for n, other in self._specs.items() if isinstance(other, kind)))
-            raise ModelNotFound(f"model {name}: is a {spec.role}; what is wanted is one of {others}")
+            raise ModelNotFound(f"model {name}: is {article} {spec.role}; what is wanted is one of {others}")
         return spec
 
     def _load(self, spec: S) -> LoadedModel[S]:
+        need_onnxruntime()  # before the weights: who has neither should not fetch those first
         runner = OnnxRunner(spec, read_weights(spec, self._folders), self._device)
         notes = list(runner.notes)
         sizes = spec.batch_buckets.cuda if runner.device == "cuda" else spec.batch_buckets.cpu

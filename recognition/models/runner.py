@@ -83,6 +83,11 @@ class OnnxRunner:
         self._session = None
 
 
+def need_onnxruntime() -> None:
+    """Raises UnsupportedRuntime where no ONNX Runtime is installed."""
+    _onnxruntime()
+
+
 def _onnxruntime() -> ModuleType:
     # Its wheels send telemetry unless this is set before the import; nothing here may talk to anybody.
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"

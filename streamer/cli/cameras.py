@@ -1,7 +1,7 @@
 """`cameras list|probe`."""
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 import uvloop
@@ -54,25 +54,31 @@ def list_cameras(config: ConfigFile = None, overrides: Overrides = None, json: A
 
 @cameras.command("probe", epilog="Example: whosthere cameras probe 'rtsp://${CAM_USER}:${CAM_PASSWORD}@192.0.2.9/h264'")
 def probe(
-    name_or_url: Annotated[str, typer.Argument(help="A configured camera, or a URL, file or device.")],
+    name_or_url: Annotated[
+        str, typer.Argument(help="A configured camera, or a URL, file or device.", metavar="CAMERA_OR_URL")
+    ],
     config: ConfigFile = None,
     overrides: Overrides = None,
-    transport: Annotated[str | None, typer.Option(help="tcp or udp, for RTSP.")] = None,
+    transport: Annotated[Literal["tcp", "udp"] | None, typer.Option(help="For RTSP.")] = None,
     json: AsJson = False,
 ) -> None:
     """Open a camera, look at its first frame, and say what it sends. ${VAR} in a quoted URL is expanded."""
     settings = settings_of(config, overrides)
-    camera = settings.cameras.get(name_or_url)
+    camera, name = settings.cameras.get(name_or_url), name_or_url
     if camera is None:
         if not any(mark in name_or_url for mark in "/:."):
             known = ", ".join(settings.cameras) or "none"
-            raise CameraUnknown(f"{name_or_url} is no configured camera (there are: {known}) and no URL")
-        camera = CameraSettings(url=name_or_url)
+            raise CameraUnknown(
+                f"{name_or_url} is no configured camera (there are: {known}); "
+                f"add it under `cameras:`, or give a URL or a file (./{name_or_url})"
+            )
+        camera, name = CameraSettings(url=name_or_url), "probe"
     if transport:
-        camera = CameraSettings.model_validate({**camera.model_dump(), "transport": transport})
-    report = uvloop.run(probe_source(camera_url(camera), camera))
+        camera = camera.model_copy(update={"transport": transport})
+    report = asdict(uvloop.run(probe_source(camera_url(camera), camera, name)))
+    found = {key: round(value, 3) if isinstance(value, float) else value for key, value in report.items()}
     if json:
-        print_json(asdict(report))
+        print_json(found)
     else:
-        for key, value in asdict(report).items():
+        for key, value in found.items():
             print_line(f"{key:14} {value}")

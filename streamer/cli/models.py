@@ -25,7 +25,7 @@ from streamer.settings import Settings
 models = typer.Typer(no_args_is_help=True, help="The models that are known, and whether their weights are in order.")
 
 Name = Annotated[str, typer.Argument(help="A model's name, as `models list` shows it.", metavar="MODEL")]
-Names = Annotated[list[str] | None, typer.Argument(help="Models; default: those configured.", metavar="MODEL...")]
+Names = Annotated[list[str] | None, typer.Argument(help="Models; default: those configured.", metavar="MODEL")]
 
 
 def register(app: typer.Typer) -> None:
@@ -112,7 +112,8 @@ def _report(specs: list[ModelSpec], one: Callable[[ModelSpec], str], json: bool)
     for row in rows if not json else []:
         if row["ok"]:
             print_line(f"ok      {row['name']}: {row['detail']}")
-    for row in failed:
-        sys.stderr.write(f"whosthere: {row['detail']} [{row['code']}]\n")
+    # What is wrong with the installation is so for every model: it is said once.
+    for line in dict.fromkeys(f"{row['detail']} [{row['code']}]" for row in failed):
+        sys.stderr.write(f"whosthere: {line}\n")
     if failed:
         raise typer.Exit(1)

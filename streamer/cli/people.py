@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,6 +11,7 @@ import uvloop
 
 from gallery.enrol import EnrolReport, Gate
 from gallery.enrol import enrol as enrol_photos
+from gallery.errors import NoPhotoAccepted
 from gallery.people import Person
 from gallery.store import PersonStore
 from recognition.recogniser import open_recogniser
@@ -38,8 +40,8 @@ def register(app: typer.Typer) -> None:
 
 
 def enrol(
-    name: Annotated[str, typer.Argument(help="The person's name.")],
-    images: Annotated[list[Path], typer.Argument(help="Photos that show this person.", metavar="IMAGE...")],
+    name: Annotated[str, typer.Argument(help="The person's name.", metavar="NAME")],
+    images: Annotated[list[Path], typer.Argument(help="Photos that show this person.", metavar="IMAGE")],
     config: ConfigFile = None,
     overrides: Overrides = None,
     pick: Annotated[
@@ -49,17 +51,30 @@ def enrol(
 ) -> None:
     """Enrol a person from photos, or add photos to one; good photos are kept, the others named with the reason."""
     settings = settings_of(config, overrides, log_level="warning")
-    report = uvloop.run(_enrol(settings, name, images, pick))
+    try:
+        report = uvloop.run(_enrol(settings, name, images, pick))
+    except NoPhotoAccepted as error:
+        if json:
+            print_json(_document(error.refused))
+        elif len(error.refused) > 1:  # the error's line has room for a few
+            _print_refused(error.refused)
+        raise
     if json:
-        print_json(_document(report))
+        print_json(_document(report.refused, report))
         return
     for path, quality in report.taken:
         print_line(f"taken    {path} (quality {quality:.2f})")
-    for path, code, why in report.refused:
-        print_line(f"refused  {path}: {why} [{code}]")
+    for path in report.already:
+        print_line(f"already  {path} (enrolled before, or given twice)")
+    _print_refused(report.refused)
     for warning in report.warnings:
         note(f"warning: {warning}")
     print_line(f"{report.person.name} ({report.person.id}): {len(report.taken)} of {len(images)} photos enrolled")
+
+
+def _print_refused(refused: Sequence[tuple[Path, str, str]]) -> None:
+    for path, code, why in refused:
+        print_line(f"refused  {path}: {why} [{code}]")
 
 
 async def _enrol(settings: Settings, name: str, images: list[Path], pick: Literal["largest"] | None) -> EnrolReport:
@@ -83,11 +98,16 @@ def _summary(person: Person) -> dict[str, Any]:
     }
 
 
-def _document(report: EnrolReport) -> dict[str, object]:
+def _document(refused: Sequence[tuple[Path, str, str]], report: EnrolReport | None = None) -> dict[str, object]:
+    """`report` None: no photo was accepted."""
+    told = [{"image": str(path), "code": code, "why": why} for path, code, why in refused]
+    if report is None:
+        return {"person": None, "taken": [], "already": [], "refused": told, "warnings": []}
     return {
         "person": {"id": report.person.id, "name": report.person.name},
         "taken": [{"image": str(path), "quality": round(quality, 4)} for path, quality in report.taken],
-        "refused": [{"image": str(path), "code": code, "why": why} for path, code, why in report.refused],
+        "already": [str(path) for path in report.already],
+        "refused": told,
         "warnings": list(report.warnings),
     }
 
@@ -124,7 +144,7 @@ def show(who: Who, config: ConfigFile = None, overrides: Overrides = None, json:
 @people.command(epilog='Example: whosthere people rename "Ada Byron" "Ada Lovelace"')
 def rename(
     who: Who,
-    name: Annotated[str, typer.Argument(help="The new name.")],
+    name: Annotated[str, typer.Argument(help="The new name.", metavar="NAME")],
     config: ConfigFile = None,
     overrides: Overrides = None,
 ) -> None:

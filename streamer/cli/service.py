@@ -12,7 +12,7 @@ import uvloop
 from streamer.app import running_service
 from streamer.checks import check_everything
 from streamer.cli.options import AsJson, ConfigFile, Overrides, print_json, print_line, settings_of
-from streamer.logs import setup_logging
+from streamer.logs import LogFormat, setup_logging
 from streamer.settings import Settings, load
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,9 @@ def register(app: typer.Typer) -> None:
 def serve(
     config: ConfigFile = None,
     overrides: Overrides = None,
-    log_format: Annotated[str | None, typer.Option("--log-format", help="auto, text or json.")] = None,
+    log_format: Annotated[
+        LogFormat | None, typer.Option("--log-format", help="auto: text on a terminal, JSON elsewhere.")
+    ] = None,
 ) -> None:
     """Watch the configured cameras and publish who is there, until Ctrl-C or SIGTERM."""
     settings = load(config, [*(overrides or ()), *([f"service.log_format={log_format}"] if log_format else [])])

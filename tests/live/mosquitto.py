@@ -78,6 +78,11 @@ class Mosquitto:
     def kill(self) -> None:
         self._end(signal.SIGKILL)
 
+    def freeze(self) -> None:
+        """It takes what is sent, as far as the system buffers it, and answers nobody; kill() is what helps."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
     def lose_everything(self) -> None:
         """While it is down: as after a new installation, nothing is retained and nobody has a session."""
         (self._folder / "mosquitto.db").unlink(missing_ok=True)

@@ -80,4 +80,6 @@ def cut(face: Seen) -> np.ndarray:
     height, width = face.picture.shape[:2]
     x1, y1, x2, y2 = face.box
     x, y = MARGIN * (x2 - x1), MARGIN * (y2 - y1)
-    return face.picture[round(max(y1 - y, 0)) : round(min(y2 + y, height)), round(max(x1 - x, 0)) : round(min(x2 + x, width))]
+    return face.picture[
+        round(max(y1 - y, 0)) : round(min(y2 + y, height)), round(max(x1 - x, 0)) : round(min(x2 + x, width))
+    ]

@@ -4,6 +4,7 @@ A config goes in; HTTP, metrics and log lines come out. It is started, stopped a
 a test likes, on the same data folder.
 """
 
+import asyncio
 import inspect
 import json
 import os
@@ -15,7 +16,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import asyncio
 import httpx
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
@@ -80,6 +80,11 @@ class ServiceProcess:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "start() it first"
+        return self._process.pid
+
     def log(self) -> list[dict[str, Any]]:
         """Every whole line of every start so far; each must be JSON."""
         text = self.log_file.read_text() if self.log_file.exists() else ""
@@ -96,8 +101,16 @@ class ServiceProcess:
 
     async def readiness(self) -> dict[str, bool]:
         """Each part of /readyz; empty while the service does not listen yet."""
-        answer = await self._get("/readyz")
-        return {} if answer is None else {name: part["ok"] for name, part in answer.json()["parts"].items()}
+        return {name: part["ok"] for name, part in (await self.parts()).items()}
+
+    async def parts(self) -> dict[str, dict[str, Any]]:
+        """The same with each part's reason: {"ok": ..., "reason": ...}."""
+        return json.loads(await self.text("/readyz") or '{"parts": {}}')["parts"]
+
+    async def text(self, path: str) -> str:
+        """What a path answers; empty while the service does not listen yet."""
+        answer = await self._get(path)
+        return "" if answer is None else answer.text
 
     async def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples with these labels."""
@@ -113,7 +126,9 @@ class ServiceProcess:
     async def _get(self, path: str) -> httpx.Response | None:
         assert self._process is not None, "start() it first"
         assert self._process.poll() is None, f"the service ended with {self._process.returncode}"
-        told = [line["extra"]["http"] for line in self.log()[self._started_at_line :] if "http" in line.get("extra", {})]
+        told = [
+            line["extra"]["http"] for line in self.log()[self._started_at_line :] if "http" in line.get("extra", {})
+        ]
         if not told:
             return None
         async with httpx.AsyncClient(timeout=10) as client:

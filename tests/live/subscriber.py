@@ -22,6 +22,8 @@ SCHEMA = jsonschema.Draft202012Validator(json.loads(IDENTITY.read_text()))
 # Who sends a message again says so: when it was handed over and how long it took until then are new each time.
 SENT_AGAIN_DIFFERS = ("published_at", "latency_ms")
 
+ECHO = "whosthere/test"
+
 Event = dict[str, Any]
 
 
@@ -67,13 +69,13 @@ class Subscriber:
     def _address(self) -> list[str]:
         return ["-h", "127.0.0.1", "-p", str(self._port)]
 
-    async def until_listening(self) -> None:
-        """Until the broker passes on to it what somebody publishes."""
+    async def catch_up(self) -> None:
+        """Until it listens, and has heard all that the broker was given before."""
+        count = len(self.on(ECHO))
 
         def heard() -> bool:
-            words = ["-t", "whosthere/test", "-m", "heard", "-q", "1"]
-            subprocess.run([program("mosquitto_pub"), *self._address, *words], check=True)
-            return bool(self.on("whosthere/test"))
+            subprocess.run([program("mosquitto_pub"), *self._address, "-t", ECHO, "-m", "heard", "-q", "1"], check=True)
+            return len(self.on(ECHO)) > count
 
         await until(heard)
 
@@ -86,6 +88,16 @@ class Subscriber:
     def on(self, topic: str) -> list[Message]:
         return [message for message in self.messages() if message.topic == topic]
 
+    def retained(self, topic: str) -> dict[str, str]:
+        """What the broker keeps on these topics for those who come later."""
+        done = subprocess.run(
+            [program("mosquitto_sub"), *self._address, "-t", topic, "-v", "--retained-only", "-W", "1"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # "Timed out": that is how it ends
+            text=True,
+        )
+        return dict(line.split(" ", 1) for line in done.stdout.splitlines())
+
     def events(self, camera: str | None = None) -> list[Event]:
         """Identity events in their order of arrival, sent again or not; each valid by the schema."""
         events = [
@@ -96,6 +108,11 @@ class Subscriber:
         for event in events:
             SCHEMA.validate(event)
         return events
+
+    def status(self, camera: str) -> Event:
+        """A camera's newest state and its reason; empty before the first."""
+        told = self.on(f"whosthere/cameras/{camera}/status")
+        return {key: told[-1].document[key] for key in ("state", "reason")} if told else {}
 
     def visits(self, camera: str | None = None) -> list[list[Event]]:
         """What was told of each visit, each (event_id, seq) once and in order."""

@@ -136,7 +136,7 @@ async def test_many_messages_keep_their_order(rig):
     for item in dues(" ".join(words)):
         rig.outbox.put(item)
     async with running(rig.publisher()):
-        await rig.heard.until(lambda: len(rig.heard.messages) > 300)
+        await rig.heard.until(lambda: len(rig.heard.events()) == len(words))
 
     assert rig.heard.words() == words
 

@@ -1,0 +1,76 @@
+"""`python -m streamer ...` as a user types it: a process of its own; its exit code, stdout and stderr come back.
+
+Blocks until the command ends. The environment is this process's, without settings meant for whosthere.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.conftest import PROJECT
+
+LIMIT_S = 60
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        """stdout as the one JSON document that it must be."""
+        return json.loads(self.out)
+
+    @property
+    def complaints(self) -> list[str]:
+        """The lines on stderr that are for the user; log lines are JSON in a pipe."""
+        return [line for line in self.err.splitlines() if not line.startswith("{")]
+
+    @property
+    def everything(self) -> str:
+        return self.out + self.err
+
+
+def whosthere(*arguments: object, cwd: Path, environ: Mapping[str, str] | None = None) -> Ended:
+    """Runs one command in `cwd`, where a whosthere.yaml is found by itself."""
+    return run_python(["-m", "streamer", *map(str, arguments)], cwd, environ)
+
+
+def patched(patch: str, *arguments: object, cwd: Path) -> Ended:
+    """The same after a few lines of Python, for what no file and no server can bring about."""
+    program = f"{patch}\nfrom streamer.cli import main\nmain()\n"
+    return run_python(["-c", program, *map(str, arguments)], cwd)
+
+
+def run_python(arguments: Sequence[str], cwd: Path, environ: Mapping[str, str] | None = None) -> Ended:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("WHOSTHERE_")}
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        env=clean | {"PYTHONPATH": str(PROJECT)} | dict(environ or {}),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+    )
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def assert_refused(ended: Ended, code: str, exit_code: int = 1) -> str:
+    """One line for the user, with its code, and no traceback; returns the line."""
+    assert ended.code == exit_code, ended
+    assert "Traceback" not in ended.err
+    assert len(ended.complaints) == 1, ended.err
+    (line,) = ended.complaints
+    assert line.startswith("whosthere: ")
+    assert line.endswith(f" [{code}]"), line
+    return line

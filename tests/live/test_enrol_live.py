@@ -1,0 +1,87 @@
+"""Somebody stands in view; a running service learns from the CLI, another process, who that is, and forgets it."""
+
+import time
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import orjson
+import pytest
+
+import streamer.demo
+from tests.live.mosquitto import Mosquitto
+from tests.live.service import ServiceProcess, until
+from tests.live.subscriber import Subscriber, assert_told_whole, names_of
+
+pytestmark = [pytest.mark.live, pytest.mark.shared]
+
+NAME = "Eileen Collins"
+PORTRAIT = Path(streamer.demo.__file__).with_name("portrait") / "eileen_collins.jpg"
+# An enrolment is noticed within a second; the rest is for machines that are busy with other things.
+SOON_S = 10.0
+
+
+@pytest.fixture
+def clip(tmp_path):
+    """A second of the portrait, swaying a little, to be looped: she stands there for as long as the test wants."""
+    path = tmp_path / "standing.mp4"
+    portrait = cv2.imread(str(PORTRAIT))
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 640, 640, "yuv420p"
+        for number in range(10):
+            picture = np.full((640, 640, 3), 96, np.uint8)
+            x = 64 + round(6 * np.sin(2 * np.pi * number / 10))
+            picture[64:576, x : x + 512] = portrait[:512, :512]
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+async def test_who_stands_in_view_is_named_and_forgotten(shared, clip, tmp_path):
+    config = {
+        "paths": {"models": [str(shared / "models")], "data": "data"},
+        "cameras": {"door": {"url": str(clip), "fps": 10, "loop": True}},
+    }
+    with Mosquitto(tmp_path) as broker, Subscriber(broker.port, tmp_path) as heard:
+        await heard.catch_up()
+        with ServiceProcess(tmp_path, config | {"mqtt": {"port": broker.port}}) as service:
+            await until(lambda: heard.events("door"))
+            (new,) = heard.events("door")
+            assert (new["type"], new["person"]) == ("new", None)
+            await service.until_ready()
+
+            service.run("enrol", NAME, PORTRAIT)
+            enrolled_at = time.time()
+            (listed,) = orjson.loads(service.run("people", "list", "--json"))["people"]
+            last_seen = f"whosthere/people/{listed['id']}/last_seen"
+            await until(lambda: heard.on(last_seen), SOON_S)
+            named = heard.visits("door")[0][1]
+            assert (named["event_id"], named["seq"], named["type"]) == (new["event_id"], 2, "update")
+            assert (named["person"], named["previous_person"]) == ({"id": listed["id"], "name": NAME}, None)
+            assert list(heard.retained(last_seen)) == [last_seen]
+            assert heard.on(last_seen)[-1].document["event_id"] == new["event_id"]
+            print(f"named {named['published_at'] - enrolled_at:.2f} s after enrol returned")  # noqa: T201
+
+            service.run("people", "forget", NAME, "--yes")
+            forgotten_at = time.time()
+            await until(lambda: heard.visits("door")[0][-1]["person"] is None, SOON_S)
+            nobody = heard.visits("door")[0][-1]
+            assert nobody["type"] == "update"
+            assert nobody["previous_person"] == {"id": listed["id"], "name": None}
+            await until(lambda: heard.on(last_seen)[-1].payload is None, SOON_S)
+            assert heard.retained(last_seen) == {}
+            print(f"unnamed {nobody['published_at'] - forgotten_at:.2f} s after forget returned")  # noqa: T201
+            assert service.stop() == 0
+        await heard.catch_up()
+    (told,) = heard.visits("door")
+    assert_told_whole([told])
+    assert names_of(told) == [None, NAME]
+    assert told[-1]["person"] is None
+    assert heard.misaddressed() == []
+    changes = [event for event in heard.events("door") if (event["event_id"], event["seq"]) == (new["event_id"], 2)]
+    assert len(changes) == 2, "a change of identity is told on the old topic and on the new one"
+    # What is kept on disk holds no name any more.
+    for file in service.data.iterdir():
+        assert NAME.encode() not in file.read_bytes(), file
