@@ -35,6 +35,8 @@ F32 = NDArray[np.float32]
 class RecogniserConfig:
     """What to open. `runners`, `cpu_threads` 0: one per usable core. `detection_threshold` None: the spec's.
 
+    `trim_padding`: leave out the rows and columns of a detector's input that would be padding alone.
+
     `on_batch` is called on the loop with a model's name and the size of each batch it ran.
     """
 
@@ -48,6 +50,7 @@ class RecogniserConfig:
     queue_limit: int = 64
     detection_threshold: float | None = None
     cpu_threads: int = 0
+    trim_padding: bool = True
     on_batch: Callable[[str, int], None] | None = None
 
 
@@ -86,10 +89,14 @@ class Recogniser:
         embedder: LoadedModel[EmbedderSpec],
         pool: ThreadPoolExecutor,
         detection_threshold: float | None = None,
+        *,
+        trim_padding: bool = True,
     ) -> None:
         self.detector = detector
         self.embedder = embedder
         self.pool = pool
+        # Tensors of one batch need one shape, so padding is spared only where batches are of one.
+        self.trims = trim_padding and detector.max_batch == 1
         self.detection_threshold = (
             detector.spec.thresholds.score if detection_threshold is None else detection_threshold
         )
@@ -138,8 +145,7 @@ class Recogniser:
 
     def _prepare(self, image: Image) -> tuple[Prepared, float]:
         started_s = time.perf_counter()
-        # Tensors of one batch need one shape, so rows of padding are spared only where batches are of one.
-        prepared = detect.prepare(self.detector.spec, image, trim=self.detector.max_batch == 1)
+        prepared = detect.prepare(self.detector.spec, image, trim=self.trims)
         return prepared, time.perf_counter() - started_s
 
     def _finish(self, image: Image, prepared: Prepared, served: Served, prepare_s: float, least_score: float) -> Found:
@@ -176,7 +182,9 @@ async def open_recogniser(config: RecogniserConfig) -> AsyncIterator[Recogniser]
                 for model in (detector, embedder):
                     tasks.create_task(model.batcher.serve(), name=f"serve-{model.name}")
                 try:
-                    yield Recogniser(detector, embedder, pool, config.detection_threshold)
+                    yield Recogniser(
+                        detector, embedder, pool, config.detection_threshold, trim_padding=config.trim_padding
+                    )
                 finally:
                     detector.batcher.stop()
                     embedder.batcher.stop()

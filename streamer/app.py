@@ -82,6 +82,7 @@ def recogniser_config(settings: Settings, metrics: Metrics | None = None) -> Rec
         queue_limit=section.queue_limit,
         detection_threshold=section.detection_threshold,
         cpu_threads=settings.service.cpu_threads,
+        trim_padding=section.trim_padding,
         on_batch=count,
     )
 

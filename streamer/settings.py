@@ -60,6 +60,7 @@ class RecognitionSettings(_Section):
     embedder: str = "arcface_w600k_mbf"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     detection_threshold: float | None = Field(default=None, ge=0, le=1, description="null: the spec's")
+    trim_padding: bool = Field(default=True, description="spare the detector rows that are padding alone")
     min_face_px: float = Field(default=28.0, ge=0, description="smaller faces are tracked, never embedded")
     min_quality: float = Field(default=0.15, ge=0, le=1, description="poorer faces are never embedded")
     runners: int = Field(default=0, ge=0, le=64, description="sessions side by side; 0: one a core on CPUs")

@@ -61,7 +61,9 @@ class WatchedRecogniser(Recogniser):
     """A recogniser that remembers how many faces each call embedded."""
 
     def __init__(self, recogniser: Recogniser) -> None:
-        super().__init__(recogniser.detector, recogniser.embedder, recogniser.pool, recogniser.detection_threshold)
+        models = (recogniser.detector, recogniser.embedder)
+        threshold, trims = recogniser.detection_threshold, recogniser.trims
+        super().__init__(*models, recogniser.pool, threshold, trim_padding=trims)
         self.sizes: list[int] = []
 
     async def embed(self, image: Image, landmarks: F32, lane: str) -> Embedded:
@@ -115,6 +117,7 @@ async def _who(seen: list[tuple[int, Sighting]], roster: Roster, people: list[st
 def _enrol(path: Path, templates: list[F32], space: str) -> list[str]:
     """Enrol people from embeddings (k,d) alone, without photos; their ids in the same order."""
     chip, landmarks = np.zeros((256, 256, 3), np.uint8), np.zeros((5, 2), np.float32)
+    path.parent.mkdir()
     with PersonStore(path) as store:
         return [
             store.add_person(

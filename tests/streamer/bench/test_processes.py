@@ -5,8 +5,8 @@ import asyncio
 import av
 import pytest
 
+from streamer.bench.clips import repeated, with_gap
 from streamer.bench.processes import broker_process, cutting_server
-from streamer.bench.realtime import with_gap
 from streamer.errors import StreamLost
 from streamer.ingest.source import open_source
 from streamer.settings import CameraSettings
@@ -46,6 +46,13 @@ async def test_the_broker_process_listens(clip):
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.close()
         await writer.wait_closed()
+
+
+def test_a_clip_is_repeated_frame_by_frame(clip, tmp_path):
+    with av.open(str(repeated(clip, tmp_path / "laps.mp4", 3))) as container:
+        times = [frame.pts for frame in container.decode(video=0)]
+    assert len(times) == 75
+    assert times == sorted(set(times))
 
 
 def test_the_gap_is_black_and_large_clips_shrink(clip, tmp_path):

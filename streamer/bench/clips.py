@@ -1,0 +1,53 @@
+"""The clips that the benchmark plays, made from the one it was given. Block while they are written."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+
+def repeated(clip: Path, out: Path, laps: int) -> Path:
+    """The clip's video so many times over, its packets as they are."""
+    with av.open(str(out), "w") as target:
+        stream, offset = None, 0
+        for _ in range(laps):
+            with av.open(str(clip)) as source:
+                video = source.streams.video[0]
+                stream = stream or target.add_stream_from_template(video)
+                end = offset
+                for packet in source.demux(video):
+                    if packet.dts is None:
+                        continue
+                    packet.dts += offset
+                    packet.pts = packet.dts if packet.pts is None else packet.pts + offset
+                    end = max(end, packet.pts + (packet.duration or 1))
+                    packet.stream = stream
+                    target.mux(packet)
+                offset = end
+    return out
+
+
+def with_gap(clip: Path, out: Path, gap_s: float = 1.0, most_height: int = 720) -> Path:
+    """The clip at 720p at most, with black after it, so that looping it ends its visits and begins new ones."""
+    with av.open(str(clip)) as source, av.open(str(out), "w") as target:
+        video = source.streams.video[0]
+        rate = Fraction(video.average_rate or 25).limit_denominator(1000)
+        scale = min(1.0, most_height / video.height)
+        width, height = (int(side * scale) // 2 * 2 for side in (video.width, video.height))
+        stream = target.add_stream("libx264", rate=rate, options={"preset": "veryfast", "crf": "20"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        number = 0
+        for frame in source.decode(video):
+            small = frame.reformat(width, height, "yuv420p", interpolation="AREA")
+            small.pts, small.time_base = number, 1 / rate
+            target.mux(stream.encode(small))
+            number += 1
+        black = np.zeros((height, width, 3), np.uint8)
+        for _ in range(int(gap_s * rate)):
+            frame = av.VideoFrame.from_ndarray(black, format="bgr24")
+            frame.pts, frame.time_base = number, 1 / rate
+            target.mux(stream.encode(frame))
+            number += 1
+        target.mux(stream.encode(None))
+    return out
