@@ -114,7 +114,9 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
             )
         async with asyncio.TaskGroup() as tasks:
             keep = [
-                tasks.create_task(supervise("broker", publisher.run, publisher.failed), name="publisher"),
+                tasks.create_task(
+                    supervise("broker", publisher.run, publisher.failed, longest_delay_s=10.0), name="publisher"
+                ),
                 tasks.create_task(roster.follow(publisher.clear_last_seen), name="gallery"),
                 tasks.create_task(_watch(service), name="watch cameras"),
                 tasks.create_task(measure_loop_lag(metrics, settings.metrics.loop_lag_interval_s), name="loop lag"),

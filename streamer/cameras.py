@@ -21,6 +21,7 @@ from streamer.supervise import supervise
 
 log = logging.getLogger(__name__)
 
+LONGEST_DELAY_S = 10.0  # between two attempts to reach a camera
 HEALTHY_AFTER_S = 5.0  # a camera that ran for so long is tried again soon when it falls
 
 State = Literal["online", "stalled", "offline", "disabled"]
@@ -58,7 +59,13 @@ class Camera:
             self._become("disabled", "")
             return
         try:
-            await supervise(f"camera {self.name}", self._attempt, self._failed, healthy_after_s=HEALTHY_AFTER_S)
+            await supervise(
+                f"camera {self.name}",
+                self._attempt,
+                self._failed,
+                healthy_after_s=HEALTHY_AFTER_S,
+                longest_delay_s=LONGEST_DELAY_S,
+            )
         finally:
             self.path.metrics.camera_up.labels(camera=self.name).set(0)
             close_visits(self.path, "stopped")

@@ -25,6 +25,7 @@ LEAST_OVERLAP_SURE = 0.15  # of enlarged boxes, first stage
 LEAST_OVERLAP_UNSURE = 0.35  # second stage: an unsure detection must lie where it is expected
 LOOKS_ALIKE = 0.5  # thumbnails of one face in frames that follow one another correlate far better
 SAME_PERSON = 0.25  # cosine to the track's kept faces; under it, the track has slid onto somebody else
+SAME_PERSON_POOR = 0.15  # the same for a poor face, which may be itself and yet little like itself
 RETURNED = 0.45  # cosine at which a new track is taken for the one that was just lost
 KEPT_FACES = 5
 
@@ -152,9 +153,10 @@ class Tracker:
         face = KeptFace(embedding, sighting.quality)
         if likeness is None:
             return self._returned(track, face)
-        if likeness < SAME_PERSON and track.suspect:
+        poor = sighting.quality < self.rules.min_quality
+        if track.suspect and likeness < (SAME_PERSON_POOR if poor else SAME_PERSON):
             return self._split(track, face)
-        track.suspect = False
+        track.suspect = track.suspect and likeness < SAME_PERSON
         track.keep(face)
         return track
 
@@ -165,10 +167,14 @@ class Tracker:
             sighting.track.embedded_s = -1e9
 
     def restless(self, at_s: float, generation: int) -> list[Track]:
-        """Tracks to judge again without a new face: undecided for settle_s, or the gallery has changed since."""
+        """Tracks to judge again without a new face.
+
+        Those in view that have been undecided for settle_s, and all where the gallery has changed since.
+        """
         tracks = []
         for track in self.tracks:
-            overdue = not track.settled and at_s - track.first_seen_s >= self.rules.settle_s
+            in_view = track.last_seen_s >= at_s
+            overdue = in_view and not track.settled and at_s - track.first_seen_s >= self.rules.settle_s
             if track.kept and (overdue or track.generation != generation):
                 tracks.append(track)
             track.generation = generation
@@ -189,7 +195,8 @@ class Tracker:
         since_s = at_s - track.embedded_s
         if sighting.quality < rules.min_quality:
             # Poor faces give nobody a name, but tell whether it is still the same person.
-            return have < 2 and track.sightings >= 5 and since_s >= 0.2
+            wanted = track.suspect or (have < 2 and track.sightings >= 5)
+            return wanted and track.pending == 0 and since_s >= 0.2
         if track.suspect:
             return track.pending == 0
         if have < 2:

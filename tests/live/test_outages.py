@@ -125,6 +125,7 @@ async def until_waiting(service: ServiceProcess, count: int) -> None:
     await until(waiting)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_thirty_seconds_without_broker_and_without_camera_and_kills(service, heard, broker, cameras):
     with service:

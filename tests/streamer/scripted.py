@@ -29,7 +29,7 @@ class Face:
         return [self.x - half, self.y - half, self.x + half, self.y + half]
 
 
-def unit(seed: int, size: int = 64) -> F32:
+def unit(seed: int, size: int = 512) -> F32:
     """A random unit vector, always the same for a seed; two seeds are nearly orthogonal."""
     vector = np.random.default_rng(seed).standard_normal(size).astype(np.float32)
     return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)

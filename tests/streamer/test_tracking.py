@@ -146,6 +146,15 @@ def test_a_box_that_slides_onto_another_person_becomes_another_track():
     assert holders["cam-1"].box == pytest.approx(Face(x=105).box)
 
 
+def test_a_poor_face_too_tells_that_the_box_slid_onto_another_person():
+    run = Run()
+    for _ in range(10):
+        run.frame(Face(x=100, look=1))
+    for _ in range(10):
+        run.frame(Face(x=105, look=2, quality=0.05))
+    assert run.ids() == {"cam-1", "cam-2"}
+
+
 def test_an_embedding_that_never_comes_is_asked_for_again():
     run = Run()
     seen = found(Face(x=100))
@@ -186,7 +195,9 @@ def test_undecided_tracks_and_a_changed_gallery_are_judged_again():
     assert run.tracker.restless(run.at_s, 0) == []
     assert run.tracker.restless(run.at_s, 1) == [track]
     assert run.tracker.restless(run.at_s, 1) == []
+    track.last_seen_s = run.at_s + 2.0
     assert run.tracker.restless(run.at_s + 2.0, 1) == [track]
+    assert run.tracker.restless(run.at_s + 2.1, 1) == []  # out of view: nothing new is known of it
 
 
 def test_iou_of_known_boxes():
