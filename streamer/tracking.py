@@ -25,9 +25,9 @@ LEAST_OVERLAP_SURE = 0.15  # of enlarged boxes, first stage
 LEAST_OVERLAP_UNSURE = 0.35  # second stage: an unsure detection must lie where it is expected
 LOOKS_ALIKE = 0.5  # thumbnails of one face in frames that follow one another correlate far better
 SAME_PERSON = 0.25  # cosine to the track's kept faces; under it, the track has slid onto somebody else
-SAME_PERSON_POOR = 0.15  # the same for a poor face, which may be itself and yet little like itself
 RETURNED = 0.45  # cosine at which a new track is taken for the one that was just lost
 KEPT_FACES = 5
+MOST_AT_ONCE = 4  # faces of one frame that are embedded
 
 _GROW = np.eye(4, dtype=np.float32) + np.float32((ENLARGED - 1.0) / 2.0) * np.array(
     [[1, 0, -1, 0], [0, 1, 0, -1], [-1, 0, 1, 0], [0, -1, 0, 1]], np.float32
@@ -132,8 +132,14 @@ class Tracker:
         return [Sighting(t, i, boxes[i], float(quality[i])) for t, i in pairs + unsure_pairs], gone
 
     def worth_embedding(self, sightings: Sequence[Sighting], found: Found, at_s: float) -> list[Sighting]:
-        """The sightings whose embedding can still change or improve their track's vote; marks them pending."""
+        """The sightings whose embedding can still change or improve their track's vote; marks them pending.
+
+        At most MOST_AT_ONCE, those of whom least is known first: the others' turn comes a frame later, and when many
+        people come into view together nobody waits for all of them.
+        """
         worth = [sighting for sighting in sightings if self._is_worth(sighting, found, at_s)]
+        worth.sort(key=lambda sighting: (sighting.track.settled, len(sighting.track.kept), -sighting.quality))
+        del worth[MOST_AT_ONCE:]
         for sighting in worth:
             sighting.track.pending += 1
             sighting.track.embedded_s = at_s
@@ -153,10 +159,9 @@ class Tracker:
         face = KeptFace(embedding, sighting.quality)
         if likeness is None:
             return self._returned(track, face)
-        poor = sighting.quality < self.rules.min_quality
-        if track.suspect and likeness < (SAME_PERSON_POOR if poor else SAME_PERSON):
+        if track.suspect and likeness < SAME_PERSON:
             return self._split(track, face)
-        track.suspect = track.suspect and likeness < SAME_PERSON
+        track.suspect = False
         track.keep(face)
         return track
 

@@ -28,26 +28,25 @@ def repeated(clip: Path, out: Path, laps: int) -> Path:
     return out
 
 
-def with_gap(clip: Path, out: Path, gap_s: float = 1.0, most_height: int = 720) -> Path:
-    """The clip at 720p at most, with black after it, so that looping it ends its visits and begins new ones."""
-    with av.open(str(clip)) as source, av.open(str(out), "w") as target:
+def with_gap(clip: Path, out: Path, *, start: float = 0.0, gap_s: float = 1.0, most_height: int = 720) -> Path:
+    """The clip at 720p at most, with black after it, so that looping it ends its visits and begins new ones.
+
+    `start` in [0, 1): at which part of all that it begins, so that several cameras are not in step.
+    """
+    with av.open(str(clip)) as source:
         video = source.streams.video[0]
         rate = Fraction(video.average_rate or 25).limit_denominator(1000)
         scale = min(1.0, most_height / video.height)
         width, height = (int(side * scale) // 2 * 2 for side in (video.width, video.height))
+        pictures = [f.reformat(width, height, "yuv420p", interpolation="AREA") for f in source.decode(video)]
+    black = av.VideoFrame.from_ndarray(np.zeros((height, width, 3), np.uint8), format="bgr24")
+    pictures += [black.reformat(format="yuv420p") for _ in range(int(gap_s * rate))]
+    first = int(start * len(pictures))
+    with av.open(str(out), "w") as target:
         stream = target.add_stream("libx264", rate=rate, options={"preset": "veryfast", "crf": "20"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        number = 0
-        for frame in source.decode(video):
-            small = frame.reformat(width, height, "yuv420p", interpolation="AREA")
-            small.pts, small.time_base = number, 1 / rate
-            target.mux(stream.encode(small))
-            number += 1
-        black = np.zeros((height, width, 3), np.uint8)
-        for _ in range(int(gap_s * rate)):
-            frame = av.VideoFrame.from_ndarray(black, format="bgr24")
-            frame.pts, frame.time_base = number, 1 / rate
-            target.mux(stream.encode(frame))
-            number += 1
+        for number, picture in enumerate(pictures[first:] + pictures[:first]):
+            picture.pts, picture.time_base = number, 1 / rate
+            target.mux(stream.encode(picture))
         target.mux(stream.encode(None))
     return out

@@ -32,6 +32,7 @@ from streamer.roster import naming_threshold
 from streamer.settings import Settings
 
 CAMERAS = (1, 4, 8)
+LAG_AT = "4"  # the load for which the loop's lag is quoted; each row has its own
 LAPS = 3  # the clip is played so often over, so that opening it and the last frames do not weigh
 
 
@@ -52,17 +53,18 @@ async def run_bench(settings: Settings, options: BenchOptions, say: Callable[[st
     with tempfile.TemporaryDirectory(prefix="whosthere-bench-") as scratch:
         work = Path(scratch)
         document = await _throughput(settings, options, work, say)
-        clip = await asyncio.to_thread(with_gap, options.clip, work / "gap.mp4")
-        document["latency_ms"], lags_ms = {}, []
+        say("rendering the cameras' clips")
+        parts = [number / max(CAMERAS) for number in range(max(CAMERAS))]
+        clips = [
+            await asyncio.to_thread(with_gap, options.clip, work / f"camera{part}.mp4", start=part) for part in parts
+        ]
+        latencies = document["latency_ms"] = {}
         for cameras in CAMERAS:
             say(f"real time: {cameras} cameras at 10 fps for {options.realtime_s:.0f} s")
-            run = await run_realtime(settings, clip, cameras, options.realtime_s, work / f"cameras{cameras}")
-            row = asdict(run)
-            lags_ms.append(row["loop_lag_p99_ms"])
-            document["latency_ms"][str(cameras)] = {
-                key: round(value, 4) for key, value in row.items() if key != "cameras"
-            }
-        document["loop_lag_p99_ms"] = round(max(lags_ms), 2)
+            spread = clips[:: len(clips) // cameras]
+            row = asdict(await run_realtime(settings, spread, options.realtime_s, work / f"cameras{cameras}"))
+            latencies[str(cameras)] = {key: round(value, 4) for key, value in row.items() if key != "cameras"}
+        document["loop_lag_p99_ms"] = round(latencies[LAG_AT]["loop_lag_p99_ms"], 2)
         return document
 
 

@@ -88,11 +88,12 @@ def _show(document: dict[str, Any]) -> None:
     print_line(f"agreement on who is seen: {document['track_agreement']:.2%}")
     print_line()
     print_table(
-        ["cameras at 10 fps", "events", "p50 ms", "p95 ms", "p99 ms", "frames dropped", "loop lag p99 ms"],
+        ["cameras at 10 fps", "events", "told late", "p50 ms", "p95 ms", "p99 ms", "frames dropped", "loop lag p99 ms"],
         [
             [
                 cameras,
                 row["events"],
+                row["told_late"],
                 f"{row['p50']:.0f}",
                 f"{row['p95']:.0f}",
                 f"{row['p99']:.0f}",

@@ -125,6 +125,19 @@ def test_a_face_that_cannot_help_is_never_embedded(face: Face):
     assert run.embedded == []
 
 
+def test_many_who_come_together_take_turns_and_the_least_known_come_first():
+    run = Run()
+    crowd = [Face(x=100 + 120 * n, look=n) for n in range(9)]
+    run.frame(*crowd)
+    for _ in range(2):
+        run.frame(*crowd)
+    assert len(run.embedded) == 8
+    assert len(set(run.embedded)) == 8  # nobody twice while somebody else waits
+    for _ in range(20):
+        run.frame(*crowd)
+    assert set(run.embedded) == set(range(9))
+
+
 def test_poor_faces_are_embedded_twice_at_most():
     run = Run()
     for _ in range(50):
