@@ -4,6 +4,7 @@ Settings go in; frames reach the pipeline, states reach MQTT, metrics and /ready
 has a thread of its own inside the Source.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -29,7 +30,7 @@ State = Literal["online", "stalled", "offline", "disabled"]
 
 @dataclass(frozen=True, slots=True)
 class CameraStatus:
-    """As published: since in Unix seconds; reason a stable code, `ended` or `stopped`, or empty."""
+    """As published: since in Unix seconds; reason a stable code, `starting`, `ended` or `stopped`, or empty."""
 
     state: State
     since: float
@@ -66,9 +67,9 @@ class Camera:
                 healthy_after_s=HEALTHY_AFTER_S,
                 longest_delay_s=LONGEST_DELAY_S,
             )
-        finally:
-            self.path.metrics.camera_up.labels(camera=self.name).set(0)
-            close_visits(self.path, "stopped")
+        except asyncio.CancelledError:
+            self._over("stopped", "stopped")
+            raise
 
     def watch(self) -> None:
         """Called every so often: notices silence, and keeps the last sightings of open visits on disk."""
@@ -150,7 +151,6 @@ class Camera:
             errors.labels(camera=camera, code=code).inc()
 
         return SourceHooks(
-            skipped=frames.labels(camera=camera, outcome="skipped").inc,
             dropped=frames.labels(camera=camera, outcome="dropped").inc,
             failed=failed,
         )

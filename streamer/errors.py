@@ -28,7 +28,6 @@
     ├── HttpAddressInvalid            http_address_invalid
     ├── DataFolderUnwritable          data_folder_unwritable
     ├── AlreadyRunning                already_running
-    ├── ExtraMissing                  extra_missing
     ├── DemoFailed                    demo_failed
     └── BenchFailed                   bench_failed
 
@@ -159,10 +158,6 @@ class DataFolderUnwritable(StreamerError):
 
 class AlreadyRunning(StreamerError):
     code = "already_running"
-
-
-class ExtraMissing(StreamerError):
-    code = "extra_missing"
 
 
 class DemoFailed(StreamerError):

@@ -20,7 +20,7 @@ class Metrics:
 
     def __init__(self) -> None:
         r = self.registry = CollectorRegistry()
-        self.frames = Counter("whosthere_frames_total", "Frames by fate", ["camera", "outcome"], registry=r)
+        self.frames = Counter("whosthere_frames_total", "Sampled frames by fate", ["camera", "outcome"], registry=r)
         self.camera_up = Gauge("whosthere_camera_up", "1 while frames arrive", ["camera"], registry=r)
         self.camera_reconnects = Counter(
             "whosthere_camera_reconnects_total", "Attempts to open again", ["camera"], registry=r

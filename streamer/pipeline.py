@@ -80,7 +80,7 @@ async def detect(frame: Frame, path: CameraPath) -> Found | None:
     try:
         return await path.recogniser.detect(frame.image, lane=path.camera, least_score=path.least_score)
     except Overloaded:
-        path.metrics.frames.labels(camera=path.camera, outcome="dropped").inc()
+        path.metrics.frames.labels(camera=path.camera, outcome="skipped").inc()
         return None
 
 
@@ -189,6 +189,7 @@ def observe(frame: Frame, taken_s: float, found: Found, embedded: Embedded | Non
     stages["queue"].observe(waited(frame, taken_s, found))
     stages["detect"].observe(found.prepare_s + found.run_s + found.grade_s)
     if embedded is not None:
+        metrics.embeddings.labels(model=path.recogniser.embedder.name).inc(len(embedded.embeddings))
         stages["align"].observe(embedded.align_s)
         stages["embed"].observe(embedded.queue_s + embedded.run_s)
 

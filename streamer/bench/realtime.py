@@ -111,10 +111,10 @@ async def _lags(seconds: float) -> list[float]:
 
 
 def _dropped_share(service: Service) -> float:
-    counts = {"processed": 0.0, "dropped": 0.0}
+    counts = {"processed": 0.0, "dropped": 0.0, "skipped": 0.0}
     for family in service.metrics.frames.collect():
         for sample in family.samples:
             if sample.name.endswith("_total") and sample.labels["outcome"] in counts:
                 counts[sample.labels["outcome"]] += sample.value
     total = sum(counts.values())
-    return counts["dropped"] / total if total else 0.0
+    return (total - counts["processed"]) / total if total else 0.0

@@ -52,6 +52,7 @@ class ScriptedRecogniser:
     delay: Callable[[int], int] = lambda number: 0
     full: frozenset[int] = frozenset()
     dies_at: int | None = None
+    embedder: Any = field(default_factory=lambda: SimpleNamespace(name="e"))
     detected: list[int] = field(default_factory=list)
     at_once: int = 0
     most_at_once: int = 0
@@ -147,11 +148,12 @@ async def test_a_person_who_walks_by_is_told_once(walk):
     assert done.outbox[1].event.end_reason == "left"
     assert done.metrics.registry.get_sample_value("whosthere_events_total", {"type": "new", "known": "true"}) == 1
     assert done.metrics.registry.get_sample_value("whosthere_events_total", {"type": "end", "known": "true"}) == 1
+    assert done.metrics.registry.get_sample_value("whosthere_embeddings_total", {"model": "e"}) == 2
 
 
-async def test_a_full_queue_drops_the_frame_and_holds_nobody_up(walk):
+async def test_a_full_queue_skips_the_frame_and_holds_nobody_up(walk):
     done = await walk(ScriptedRecogniser(lambda n: [Face(x=100)], full=frozenset({1, 2, 7})))
-    assert frames_counted(done.metrics, "dropped") == 3
+    assert frames_counted(done.metrics, "skipped") == 3
     assert frames_counted(done.metrics, "processed") == 27
     assert len(done.tracker.times) == 27
 
