@@ -149,7 +149,8 @@ def camera_path(
         sure_score=sure,
         min_face_px=settings.recognition.min_face_px,
         min_quality=settings.recognition.min_quality,
-        gone_after_s=settings.events.gone_after_s,
+        # A track that its next sighting can't reach in time would never have a second one.
+        gone_after_s=max(settings.events.gone_after_s, 3.0 / settings.cameras[name].fps),
         settle_s=settings.events.settle_s,
     )
     return CameraPath(
@@ -162,6 +163,7 @@ def camera_path(
         metrics=metrics,
         frames_in_flight=settings.recognition.frames_in_flight,
         least_score=sure * UNSURE_SHARE,
+        waits=settings.cameras[name].pace == "fastest",
     )
 
 

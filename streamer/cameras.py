@@ -15,6 +15,7 @@ from recognition.errors import CodedError
 from streamer.errors import StreamStalled
 from streamer.events import EndReason
 from streamer.ingest.address import redact
+from streamer.ingest.frame import Frame
 from streamer.ingest.source import Source, SourceHooks, StreamEnded, open_source
 from streamer.pipeline import CameraPath, close_visits, run_camera
 from streamer.settings import CameraSettings, camera_url
@@ -46,7 +47,8 @@ class Camera:
         self.name = path.camera
         self.settings = settings
         self.path = path
-        self.status = CameraStatus("offline" if settings.enabled else "disabled", time.time(), "starting")
+        now = time.time()
+        self.status = CameraStatus("offline", now, "starting") if settings.enabled else CameraStatus("disabled", now)
         self._publish = publish
         self._source: Source | None = None
         self._frames_seen = 0
@@ -56,8 +58,9 @@ class Camera:
 
     async def run(self) -> None:
         """Open, walk, report, and again; returns when a file is over. Cancel it to stop."""
+        self.path.metrics.camera_up.labels(camera=self.name).set(0)
+        self._publish(self.name, self.status)
         if not self.settings.enabled:
-            self._become("disabled", "")
             return
         try:
             await supervise(
@@ -77,8 +80,6 @@ class Camera:
             silent = self._source.silent_s >= self.settings.stalled_after_s
             if silent and self.status.state == "online":
                 self._become("stalled", StreamStalled.code)
-            elif not silent and self.status.state == "stalled":
-                self._become("online", "")
             if self._source.next_number > self._frames_seen:
                 self._tell_of_damage()
         for event_id, seen_at in self.path.visits.sightings():
@@ -91,9 +92,8 @@ class Camera:
         url = camera_url(self.settings)
         async with open_source(self.name, self.settings, url, self._frames_seen, self._hooks()) as source:
             self._source = source
-            self._become("online", "")
             try:
-                await run_camera(source, self.path)
+                await run_camera(self._take, self.path)
             except StreamEnded:
                 self._tell_of_damage()
                 self._over("ended", "ended")
@@ -103,6 +103,14 @@ class Camera:
             finally:
                 self._source = None
                 self._frames_seen = source.next_number
+
+    async def _take(self) -> Frame:
+        """The source's next frame; the first one is what makes a camera online."""
+        assert self._source is not None
+        frame = await self._source.take()
+        if self.status.state != "online":
+            self._become("online", "")
+        return frame
 
     def _failed(self, _name: str, error: CodedError) -> None:
         self.path.metrics.camera_errors.labels(camera=self.name, code=error.code).inc()

@@ -86,3 +86,11 @@ class Due:
 
     event: IdentityEvent
     levels: tuple[str, ...]
+
+    @property
+    def names(self) -> bool:
+        """Whether it is the first of its visit with a name: a `new`, or what an unknown turned out to be."""
+        event = self.event
+        if event.person is None or event.type == "end":
+            return False
+        return event.type == "new" or (self.levels[0] == "unknown" and len(self.levels) == 2)

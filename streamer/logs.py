@@ -31,6 +31,8 @@ _QUIET = {
 
 # Up to the last @: a password that nobody encoded may hold @, / and : itself.
 _LOGIN = re.compile(r"://\S*@")
+# A URL that has lost its "rtsp://" is taken for a path, and still holds its login.
+_LOGIN_WITHOUT_SCHEME = re.compile(r"(?<![/\w])[^/\s:]+:[^/\s]+@(?=[\w.-]+[:/])")
 # Cameras that take the login in the path or the query: ?user=a&password=b, /user=a_password=b_channel=1.
 _PARAMETER = re.compile(r"(?i)(pass(?:word|wd)?|pwd|token|secret|api_?key)=[^&\s\"']+")
 
@@ -40,7 +42,7 @@ _COLOURS = {"WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[31m", 
 
 def redact(text: str) -> str:
     """`scheme://user:password@host` -> `scheme://***@host`, and what follows password= or the like -> ***."""
-    return _PARAMETER.sub(r"\1=***", _LOGIN.sub("://***@", text))
+    return _PARAMETER.sub(r"\1=***", _LOGIN_WITHOUT_SCHEME.sub("***@", _LOGIN.sub("://***@", text)))
 
 
 def _clean(text: str) -> str:

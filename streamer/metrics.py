@@ -47,6 +47,9 @@ class Metrics:
         )
         self.faces_detected = Counter("whosthere_faces_detected_total", "Faces found", ["camera"], registry=r)
         self.embeddings = Counter("whosthere_embeddings_total", "Faces embedded", ["model"], registry=r)
+        self.embeddings_skipped = Counter(
+            "whosthere_embeddings_skipped_total", "Faces not embedded: the queue was full", ["camera"], registry=r
+        )
         self.batch_size = Histogram(
             "whosthere_batch_size", "Items a run", ["model"], buckets=_BATCH_BUCKETS, registry=r
         )

@@ -233,6 +233,9 @@ class Outbox:
             for due in interrupted:
                 known = "true" if due.event.person else "false"
                 self._metrics.events.labels(type="end", known=known).inc()
+                person, sighting = due.event.person, sighting_of(due.event)
+                if person and (person.id not in self.last_seen or self.last_seen[person.id].at < sighting.at):
+                    self.last_seen[person.id] = sighting
             self._buffer.extend(interrupted)
             self._show(file)
             self._loop.call_soon_threadsafe(_settle, opened, None)

@@ -8,16 +8,19 @@ pass the two turnstiles (tracking, deciding) in the order in which they were tak
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from recognition.errors import Overloaded
 from recognition.recogniser import Embedded, Found, Recogniser
 from streamer.errors import CameraError, StreamResized
 from streamer.events import Due, EndReason, LatencyMs
 from streamer.ingest.frame import Frame
-from streamer.ingest.source import Source, StreamEnded
+from streamer.ingest.source import StreamEnded
 from streamer.metrics import Metrics
 from streamer.outbox import Outbox
 from streamer.roster import Roster
@@ -25,6 +28,9 @@ from streamer.tracking import Sighting, Track, Tracker
 from streamer.visits import Moment, Visits
 
 log = logging.getLogger(__name__)
+
+Seen = tuple[Track, NDArray[np.float32]]  # a track and its box in one frame
+ROOM_S = 0.02  # how often somebody who waits looks for room in a full queue
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,17 +46,18 @@ class CameraPath:
     metrics: Metrics
     frames_in_flight: int
     least_score: float
+    waits: bool = False  # pace fastest: a full queue is waited for, no frame is skipped
 
 
-async def run_camera(source: Source, path: CameraPath) -> None:
-    """Walk every frame that the source gives, until it raises; then let the frames on their way arrive."""
+async def run_camera(take: Callable[[], Awaitable[Frame]], path: CameraPath) -> None:
+    """Walk every frame that a source's take() gives, until it raises; then let the frames on their way arrive."""
     in_flight = asyncio.Semaphore(path.frames_in_flight)
     turns = Turnstiles()
     async with asyncio.TaskGroup() as walks:
         while True:
             await in_flight.acquire()
             try:
-                frame = await source.take()
+                frame = await take()
             except (CameraError, StreamEnded) as over:
                 reason = over
                 break
@@ -77,17 +84,21 @@ async def walk(frame: Frame, path: CameraPath, turn: "Turn") -> None:
 
 async def detect(frame: Frame, path: CameraPath) -> Found | None:
     """Convert, prepare, batch with other cameras' frames, run, parse; None where the batch queue is full."""
-    try:
-        return await path.recogniser.detect(frame.image, lane=path.camera, least_score=path.least_score)
-    except Overloaded:
-        path.metrics.frames.labels(camera=path.camera, outcome="skipped").inc()
-        return None
+    while True:
+        try:
+            return await path.recogniser.detect(frame.image, lane=path.camera, least_score=path.least_score)
+        except Overloaded:
+            if not path.waits:
+                path.metrics.frames.labels(camera=path.camera, outcome="skipped").inc()
+                return None
+            await asyncio.sleep(ROOM_S)
 
 
-def track(frame: Frame, found: Found, path: CameraPath) -> tuple[list[Sighting], list[Track]]:
+def track(frame: Frame, found: Found, path: CameraPath) -> tuple[list[Sighting], list[Seen]]:
     """Join the faces to tracks, end the visits of those that left.
 
-    Returns the few faces that are worth embedding, and the tracks to judge again without a new face.
+    Returns the few faces that are worth embedding, and the tracks to judge again without a new face, each with its
+    box in this frame: later frames may move a track before this one is decided.
     """
     size, before = (frame.width, frame.height), path.tracker.frame_size
     if before not in (None, size):
@@ -96,7 +107,8 @@ def track(frame: Frame, found: Found, path: CameraPath) -> tuple[list[Sighting],
     for left in gone:
         tell(path.visits.close(left, "left"), path)
     worth = path.tracker.worth_embedding(sightings, found, frame.captured_s)
-    return worth, path.tracker.restless(frame.captured_s, path.roster.generation)
+    restless = path.tracker.restless(frame.captured_s, path.roster.generation)
+    return worth, [(waiting, waiting.box) for waiting in restless]
 
 
 def resized(before: tuple[int, int], now: tuple[int, int], path: CameraPath) -> None:
@@ -115,12 +127,16 @@ async def embed(frame: Frame, found: Found, worth: list[Sighting], path: CameraP
     """Align and embed the chosen faces; None where there are none or the batch queue is full."""
     if not worth:
         return None
-    rows = [sighting.index for sighting in worth]
-    try:
-        return await path.recogniser.embed(frame.image, found.detections.landmarks[rows], lane=path.camera)
-    except Overloaded:
-        path.tracker.abandoned(worth)
-        return None
+    landmarks = found.detections.landmarks[[sighting.index for sighting in worth]]
+    while True:
+        try:
+            return await path.recogniser.embed(frame.image, landmarks, lane=path.camera)
+        except Overloaded:
+            if not path.waits:
+                path.metrics.embeddings_skipped.labels(camera=path.camera).inc(len(worth))
+                path.tracker.abandoned(worth)
+                return None
+            await asyncio.sleep(ROOM_S)
 
 
 async def decide(
@@ -128,17 +144,15 @@ async def decide(
     taken_s: float,
     found: Found,
     worth: list[Sighting],
-    restless: list[Track],
+    restless: list[Seen],
     embedded: Embedded | None,
     path: CameraPath,
 ) -> list[Due]:
     """Count the votes of the tracks that have something new to say, and tell of what has changed."""
-    changed = list(restless)
+    changed = dict(restless)
     if embedded is not None:
         for sighting, embedding in zip(worth, embedded.embeddings, strict=True):
-            owner = path.tracker.embedded(sighting, embedding)
-            if owner not in changed:
-                changed.append(owner)
+            changed[path.tracker.embedded(sighting, embedding)] = sighting.box
     started_s = time.monotonic()
     verdicts = await path.roster.judge([owner.kept for owner in changed])
     match_s = time.monotonic() - started_s
@@ -157,9 +171,9 @@ async def decide(
     )
     return [
         due
-        for owner, verdict in zip(changed, verdicts, strict=True)
+        for (owner, box), verdict in zip(changed.items(), verdicts, strict=True)
         if owner in path.tracker.tracks  # it may have ended while it was judged
-        for due in path.visits.consider(owner, verdict, moment)
+        for due in path.visits.consider(owner, verdict, moment, box)
     ]
 
 
@@ -168,7 +182,7 @@ def tell(due: list[Due], path: CameraPath) -> None:
     for item in due:
         event = item.event
         path.metrics.events.labels(type=event.type, known="true" if event.person else "false").inc()
-        if event.type == "new":
+        if item.names:
             path.metrics.time_to_name.observe(max(event.captured_at - event.first_seen_at, 0.0))
         path.outbox.put(item)
 
@@ -177,6 +191,7 @@ def close_visits(path: CameraPath, reason: EndReason) -> None:
     """The camera is lost, over or stopped: so is every visit."""
     for gone in path.tracker.clear():
         tell(path.visits.close(gone, reason), path)
+    path.tracker.frame_size = None
 
 
 def observe(frame: Frame, taken_s: float, found: Found, embedded: Embedded | None, path: CameraPath) -> None:

@@ -118,7 +118,7 @@ class Publisher:
                     await client.publish(available, "online", qos=QOS, retain=True)
                     await self._serve(client)
                 finally:
-                    await _say(client, available, "stopped")
+                    await _say(client, available, "stopped" if self._stopping else "offline")
         finally:
             self._over.set()
 

@@ -13,10 +13,10 @@ from typing import Self, TypeVar
 
 import numpy as np
 
-from gallery.errors import GalleryError
 from gallery.index import FaceIndex
 from gallery.matching import confidence, decide
 from gallery.store import PersonStore
+from recognition.errors import CodedError
 from recognition.recogniser import Recogniser
 from streamer.metrics import Metrics
 from streamer.settings import Settings
@@ -111,7 +111,7 @@ class Roster:
             await asyncio.sleep(POLL_S)
             try:
                 gone = await self.refresh()
-            except GalleryError as error:
+            except CodedError as error:
                 if error.code != trouble:
                     log.warning("%s", error, extra={"code": error.code})
                 trouble = error.code

@@ -16,6 +16,8 @@ from streamer.events import Due, EndReason, EventType, FrameSize, IdentityEvent,
 from streamer.settings import EventsSettings
 from streamer.tracking import Track
 
+F32 = NDArray[np.float32]
+
 HYSTERESIS = 0.05  # a name that was given is taken back only when its similarity falls this far under
 
 
@@ -44,7 +46,7 @@ class _Visit:
     event_id: str
     seq: int = 0
     last: IdentityEvent | None = None
-    undecided: tuple[Verdict, Moment] | None = None
+    undecided: tuple[Verdict, Moment, F32] | None = None
 
     @property
     def person_id(self) -> str | None:
@@ -69,7 +71,7 @@ class Visits:
         self._new_id = new_id
         self._open: dict[str, _Visit] = {}
 
-    def consider(self, track: Track, verdict: Verdict, moment: Moment) -> list[Due]:
+    def consider(self, track: Track, verdict: Verdict, moment: Moment, box: F32) -> list[Due]:
         """A track's votes were counted: what is there to say? Marks the track settled once its identity is."""
         if self._is_poor(track):
             verdict = replace(verdict, match=replace(verdict.match, outcome="unknown", person_id=None))
@@ -77,8 +79,8 @@ class Visits:
         if visit is None:
             visit = self._open[track.id] = _Visit(track, self._new_id())
         if visit.last is None:
-            return self._first(visit, verdict, moment)
-        return self._changed(visit, verdict, moment)
+            return self._first(visit, verdict, moment, box)
+        return self._changed(visit, verdict, moment, box)
 
     def close(self, track: Track, reason: EndReason) -> list[Due]:
         """The person is gone. A visit too short to have been settled is told now, if there were faces enough."""
@@ -101,7 +103,7 @@ class Visits:
         """Whether no face of the track was good enough to give anybody a name."""
         return max(face.quality for face in track.kept) < self._min_quality
 
-    def _first(self, visit: _Visit, verdict: Verdict, moment: Moment) -> list[Due]:
+    def _first(self, visit: _Visit, verdict: Verdict, moment: Moment, box: F32) -> list[Due]:
         rules, track = self._rules, visit.track
         faces = len(track.kept)
         stood_s = track.last_seen_s - track.first_seen_s
@@ -109,24 +111,24 @@ class Visits:
         enough = faces >= rules.faces_to_settle and not self._is_poor(track)
         settled = enough or stood_s >= rules.settle_s
         if not named and not (settled and track.sightings >= 3):
-            visit.undecided = verdict, moment
+            visit.undecided = verdict, moment, box
             return []
-        return self._say(visit, "new", verdict, moment)
+        return self._say(visit, "new", verdict, moment, box)
 
-    def _changed(self, visit: _Visit, verdict: Verdict, moment: Moment) -> list[Due]:
+    def _changed(self, visit: _Visit, verdict: Verdict, moment: Moment, box: F32) -> list[Due]:
         now, before = _named(verdict), visit.person_id
         if now == before:
             last = visit.last.similarity if visit.last else None
             surer = now is not None and verdict.match.similarity - (last or 0.0) >= self._rules.surer_by
-            return self._say(visit, "update", verdict, moment) if surer else []
+            return self._say(visit, "update", verdict, moment, box) if surer else []
         if now is None and verdict.match.best_person == before:
             if verdict.match.similarity > verdict.threshold - HYSTERESIS:
                 return []
         elif now is not None and len(visit.track.kept) < self._rules.faces_to_name:
             return []
-        return self._say(visit, "update", verdict, moment)
+        return self._say(visit, "update", verdict, moment, box)
 
-    def _say(self, visit: _Visit, kind: EventType, verdict: Verdict, moment: Moment) -> list[Due]:
+    def _say(self, visit: _Visit, kind: EventType, verdict: Verdict, moment: Moment, box: F32) -> list[Due]:
         before = visit.last
         person_id = _named(verdict)
         changed = kind == "update" and visit.person_id != person_id
@@ -148,7 +150,7 @@ class Visits:
             confidence=None if verdict.confidence is None else _rounded(verdict.confidence),
             margin=None if match.margin is None else _rounded(match.margin),
             quality=_rounded(max(face.quality for face in track.kept)),
-            box=_pixels(track.box, moment.width, moment.height),
+            box=_pixels(box, moment.width, moment.height),
             frame=FrameSize(width=moment.width, height=moment.height),
             first_seen_at=track.first_seen_at,
             captured_at=moment.captured_at,
@@ -184,7 +186,7 @@ def _rounded(value: float) -> float:
     return round(float(value), 4)
 
 
-def _pixels(box: NDArray[np.float32], width: int, height: int) -> tuple[int, int, int, int]:
+def _pixels(box: F32, width: int, height: int) -> tuple[int, int, int, int]:
     """A box cut to the picture."""
     x1, y1, x2, y2 = (round(float(edge)) for edge in box)
     return min(max(x1, 0), width), min(max(y1, 0), height), min(max(x2, 0), width), min(max(y2, 0), height)

@@ -13,6 +13,7 @@ import numpy as np
 
 from streamer.app import Service, running_service
 from streamer.bench.processes import broker_process
+from streamer.errors import BenchFailed
 from streamer.events import IdentityEvent
 from streamer.settings import CameraSettings, Settings
 from streamer.tail import follow
@@ -62,11 +63,15 @@ async def run_realtime(settings: Settings, clips: list[Path], seconds: float, fo
             try:
                 await asyncio.sleep(WARM_UP_S)
                 lags_ms = await _lags(seconds)
+                if listening.done():
+                    await listening
             finally:
                 listening.cancel()
                 await asyncio.wait([listening])
         latencies_ms = list(heard.latencies_ms.values())
-        p50, p95, p99 = np.percentile(latencies_ms, [50, 95, 99]) if latencies_ms else (0.0, 0.0, 0.0)
+        if not latencies_ms:
+            raise BenchFailed("no event was heard, so there is no latency to tell; choose a clip with faces")
+        p50, p95, p99 = np.percentile(latencies_ms, [50, 95, 99])
         return RealtimeRun(
             cameras=len(clips),
             events=len(latencies_ms),

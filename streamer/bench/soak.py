@@ -1,6 +1,6 @@
 """`bench --soak`: cameras that are cut off every ten seconds, for twenty minutes; does anything grow?
 
-A clip goes in; a line of RSS, threads and file descriptors every half minute comes out, and a verdict.
+A clip goes in; a line of RSS, threads and file descriptors every half minute comes out.
 """
 
 import asyncio

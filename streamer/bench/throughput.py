@@ -100,7 +100,7 @@ async def run_ours(
 async def _play(camera: CameraSettings, path: CameraPath) -> None:
     async with open_source("bench", camera, camera.url) as source:
         try:
-            await run_camera(source, path)
+            await run_camera(source.take, path)
         except StreamEnded:
             return
 

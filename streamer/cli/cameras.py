@@ -66,7 +66,7 @@ def probe(
     settings = settings_of(config, overrides)
     camera, name = settings.cameras.get(name_or_url), name_or_url
     if camera is None:
-        if not any(mark in name_or_url for mark in "/:."):
+        if not any(mark in name_or_url for mark in "/:.$"):
             known = ", ".join(settings.cameras) or "none"
             raise CameraUnknown(
                 f"{name_or_url} is no configured camera (there are: {known}); "

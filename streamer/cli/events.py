@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 import time
 from typing import Annotated
 
@@ -36,6 +37,7 @@ async def _follow(settings: Settings, camera: str | None, count: int | None, jso
             print_line(orjson.dumps(event.model_dump(by_alias=True)).decode())
         else:
             print_line(line_of(event))
+        sys.stdout.flush()  # somebody waits for it at the other end of a pipe
 
     following = asyncio.create_task(
         follow(settings.mqtt, on_event=show, camera=camera, count=count), name="follow events"

@@ -166,5 +166,7 @@ def forget(
         person = store.find(who)
         if not yes and sys.stdin.isatty():
             typer.confirm(f"Erase {person.name} ({person.id}), photos and templates included?", abort=True, err=True)
-        store.forget(person.id)
+        emptied = store.forget(person.id)
     print_line(f"{person.id} is forgotten")
+    if not emptied:
+        note("the gallery's log was being read and still holds their pages; the next write empties it")

@@ -67,11 +67,17 @@ def address(name: str, camera: CameraSettings, url: str) -> Address:
     )
 
 
+# "admin:secret@192.0.2.9/h264", "rtsp:/admin:secret@…": a URL that has lost its scheme, and is taken for a path.
+_LOGIN_WITHOUT_SCHEME = re.compile(r"[^/\s]*:\S*@")
+
+
 def redact(url: str) -> str:
     """A URL as it may be shown, on one line; a path or a device stays as it is."""
     url = "".join(char if char.isprintable() else "?" for char in url)
     scheme = _SCHEME.match(url)
-    if scheme is None or scheme[1].lower() == "file":
+    if scheme is None:
+        return _LOGIN_WITHOUT_SCHEME.sub("***@", url)
+    if scheme[1].lower() == "file":
         return url
     rest, _, query = url[scheme.end() :].partition("?")
     if "@" in rest:

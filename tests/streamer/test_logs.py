@@ -144,6 +144,8 @@ def test_no_login_gets_into_a_line(log, log_format):
         ("http://h/?pwd=b c", "http://h/?pwd=*** c"),
         ("mail a@b about rtsp://h/c", "mail a@b about rtsp://h/c"),
         ("no url", "no url"),
+        ("ada:hunter2@192.0.2.9/h264 can't be opened", "***@192.0.2.9/h264 can't be opened"),
+        ("at 12:30 mail a@b", "at 12:30 mail a@b"),
     ],
 )
 def test_redact(text, expected):

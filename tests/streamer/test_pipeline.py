@@ -15,7 +15,6 @@ from recognition.recogniser import Embedded, Found, Recogniser
 from streamer.errors import StreamLost
 from streamer.events import Due, Models
 from streamer.ingest.frame import Frame
-from streamer.ingest.source import Source
 from streamer.metrics import Metrics
 from streamer.outbox import Outbox
 from streamer.pipeline import CameraPath, close_visits, run_camera
@@ -103,7 +102,9 @@ class WatchedTracker(Tracker):
 
 @pytest.fixture
 def walk() -> Callable[..., Any]:
-    async def run(recogniser: ScriptedRecogniser, frames: int = 30, end: Exception | None = None) -> Any:
+    async def run(
+        recogniser: ScriptedRecogniser, frames: int = 30, end: Exception | None = None, waits: bool = False
+    ) -> Any:
         end = end or StreamLost("over")
         metrics, outbox, tracker = Metrics(), ListOutbox(), WatchedTracker()
         path = CameraPath(
@@ -116,9 +117,10 @@ def walk() -> Callable[..., Any]:
             metrics=metrics,
             frames_in_flight=3,
             least_score=0.25,
+            waits=waits,
         )
         with pytest.raises(type(end)):
-            await run_camera(cast(Source, ScriptedSource(frames, end)), path)
+            await run_camera(ScriptedSource(frames, end).take, path)
         return SimpleNamespace(path=path, outbox=outbox, tracker=tracker, metrics=metrics)
 
     return run
@@ -158,6 +160,17 @@ async def test_a_full_queue_skips_the_frame_and_holds_nobody_up(walk):
     assert len(done.tracker.times) == 27
 
 
+async def test_at_pace_fastest_a_full_queue_is_waited_for(walk):
+    done = await walk(ScriptedRecogniser(lambda n: [Face(x=100)], full=frozenset({1, 2, 7})), waits=True)
+    assert frames_counted(done.metrics, "processed") == 30
+    assert frames_counted(done.metrics, "skipped") == 0
+
+
+async def test_a_person_named_late_counts_as_named_then(walk):
+    done = await walk(ScriptedRecogniser(lambda n: [Face(x=100)]))
+    assert done.metrics.registry.get_sample_value("whosthere_time_to_name_seconds_count") == 1
+
+
 async def test_the_frames_under_way_arrive_before_the_end_is_told(walk):
     done = await walk(ScriptedRecogniser(lambda n: [Face(x=100)], delay=lambda n: 50), frames=3)
     assert frames_counted(done.metrics, "processed") == 3
@@ -180,6 +193,7 @@ async def test_a_dead_runner_goes_up():
             recogniser=recogniser,
             frames_in_flight=3,
             least_score=0.2,
+            waits=False,
             tracker=WatchedTracker(),
             visits=None,
             roster=ScriptedRoster(),
@@ -187,5 +201,5 @@ async def test_a_dead_runner_goes_up():
         ),
     )
     with pytest.raises(ExceptionGroup) as caught:
-        await run_camera(cast(Source, ScriptedSource(10, StreamLost("over"))), path)
+        await run_camera(ScriptedSource(10, StreamLost("over")).take, path)
     assert caught.group_contains(RunnerDead)

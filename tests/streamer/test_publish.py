@@ -167,14 +167,14 @@ async def test_what_was_put_before_a_stop_is_sent_before_stopped(rig):
     assert rig.heard.messages[-1][:2] == ("whosthere/available", b"stopped")
 
 
-async def test_a_cancelled_publisher_says_stopped_too(rig):
+async def test_a_publisher_that_is_cancelled_did_not_stop_cleanly_and_says_offline(rig):
     publisher = rig.publisher()
     task = asyncio.create_task(publisher.run())
     await until(lambda: publisher.connected)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await rig.heard.until(lambda: rig.heard.on("whosthere/available")[-1:] == [b"stopped"])
+    await rig.heard.until(lambda: rig.heard.on("whosthere/available")[-1:] == [b"offline"])
 
 
 async def test_a_publisher_that_is_stopped_does_not_connect_again(rig):

@@ -38,7 +38,9 @@ class Scene:
         track.sightings = max(3, track.sightings)
         track.last_seen_s, track.last_seen_at = at_s, 1000.0 + at_s
         latency = LatencyMs(decode=1, queue=1, detect=1, embed=1, match=1)
-        return self.visits.consider(track, Verdict(match, 0.4, 0.99), Moment(1000.0 + at_s, 640, 480, latency))
+        return self.visits.consider(
+            track, Verdict(match, 0.4, 0.99), Moment(1000.0 + at_s, 640, 480, latency), track.box
+        )
 
 
 def known(person: str, similarity: float = 0.7) -> Match:
