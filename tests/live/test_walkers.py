@@ -37,7 +37,8 @@ async def test_who_walks_through_the_picture(shared, tmp_path):
     visits = heard.visits()
     assert_told_whole(visits)
 
-    (started_at, _) = (message.document["since"] for message in heard.on("whosthere/cameras/walk/status"))
+    states = [message.document for message in heard.on("whosthere/cameras/walk/status")]
+    started_at = next(status["since"] for status in states if status["state"] == "online")
     by_walker = {walker: [] for walker in walk.walkers}
     for told in visits:
         by_walker[walker_of(walk, told, started_at)].append(told)
