@@ -20,6 +20,7 @@ from streamer.cameras import Camera, CameraStatus
 from streamer.errors import AlreadyRunning, DataFolderUnwritable
 from streamer.events import Models
 from streamer.loop_lag import measure_loop_lag
+from streamer.memory import limit_arenas
 from streamer.metrics import Metrics
 from streamer.outbox import Outbox
 from streamer.pipeline import CameraPath
@@ -90,6 +91,7 @@ def recogniser_config(settings: Settings, metrics: Metrics | None = None) -> Rec
 @asynccontextmanager
 async def running_service(settings: Settings) -> AsyncIterator[Service]:
     """Everything opened and running until the context is left. Raises CodedErrors where it can't start."""
+    limit_arenas()
     make_data_folder(settings.paths.data)
     metrics = Metrics()
     async with AsyncExitStack() as stack:
