@@ -51,6 +51,7 @@ class CameraPath:
 
 async def run_camera(take: Callable[[], Awaitable[Frame]], path: CameraPath) -> None:
     """Walk every frame that a source's take() gives, until it raises; then let the frames on their way arrive."""
+    frame: Frame | None = None
     in_flight = asyncio.Semaphore(path.frames_in_flight)
     turns = Turnstiles()
     async with asyncio.TaskGroup() as walks:
@@ -63,7 +64,10 @@ async def run_camera(take: Callable[[], Awaitable[Frame]], path: CameraPath) -> 
                 break
             task = walks.create_task(walk(frame, path, turns.next()), name=f"{path.camera}/{frame.number}")
             task.add_done_callback(lambda _: in_flight.release())
-    raise reason
+    try:
+        raise reason
+    finally:
+        del reason, frame  # or the error, its traceback and the last picture would hold one another
 
 
 async def walk(frame: Frame, path: CameraPath, turn: "Turn") -> None:

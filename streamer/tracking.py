@@ -60,6 +60,7 @@ class Track:
     embedded_s: float = -1e9
     pending: int = 0
     suspect: bool = False
+    suspect_s: float = 0.0
     settled: bool = False
     generation: int = 0
     merged_into: "Track | None" = None
@@ -68,6 +69,10 @@ class Track:
     def current(self) -> "Track":
         """This track, or the one that it turned out to continue."""
         return self if self.merged_into is None else self.merged_into.current()
+
+    def doubt(self, at_s: float) -> None:
+        """From this frame on it may be somebody else's face: only a later one's embedding can clear it."""
+        self.suspect, self.suspect_s = True, at_s
 
     def similarity_to(self, embedding: F32) -> float | None:
         """Highest cosine to a kept face; None while there is none."""
@@ -88,6 +93,7 @@ class Sighting:
     index: int
     box: F32
     quality: float
+    at_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +133,9 @@ class Tracker:
             self._move(track, found, index, at, at_s)
         taken = {index for _, index in pairs}
         pairs += [(self._begin(found, int(i), at, at_s), int(i)) for i in sure if int(i) not in taken]
-        self._suspect_crossings([track for track, _ in pairs])
+        self._suspect_crossings([track for track, _ in pairs], at_s)
         quality = found.quality.score
-        return [Sighting(t, i, boxes[i], float(quality[i])) for t, i in pairs + unsure_pairs], gone
+        return [Sighting(t, i, boxes[i], float(quality[i]), at_s) for t, i in pairs + unsure_pairs], gone
 
     def worth_embedding(self, sightings: Sequence[Sighting], found: Found, at_s: float) -> list[Sighting]:
         """The sightings whose embedding can still change or improve their track's vote; marks them pending.
@@ -161,7 +167,7 @@ class Tracker:
             return self._returned(track, face)
         if track.suspect and likeness < SAME_PERSON:
             return self._split(track, face)
-        track.suspect = False
+        track.suspect = track.suspect and sighting.at_s < track.suspect_s
         track.keep(face)
         return track
 
@@ -203,7 +209,7 @@ class Tracker:
             wanted = track.suspect or (have < 2 and track.sightings >= 5)
             return wanted and track.pending == 0 and since_s >= 0.2
         if track.suspect:
-            return track.pending == 0
+            return track.pending == 0 or sighting.at_s == track.suspect_s
         if have < 2:
             return True
         better = sighting.quality > 1.25 * max((face.quality for face in track.kept), default=0.0)
@@ -247,17 +253,18 @@ class Tracker:
         track.velocity = track.velocity * np.float32(0.5) + speed * np.float32(0.5)
         alike = float(track.thumb.ravel() @ found.thumbs[index].ravel())
         if alike < LOOKS_ALIKE or since_s > 0.5:
-            track.suspect = True
+            track.doubt(at_s)
         track.box, track.score, track.thumb = box, float(found.detections.scores[index]), found.thumbs[index]
         track.last_seen_at, track.last_seen_s = at, at_s
         track.sightings += 1
 
-    def _suspect_crossings(self, tracks: list[Track]) -> None:
+    def _suspect_crossings(self, tracks: list[Track], at_s: float) -> None:
         """Two faces that overlap may have swapped their tracks."""
         if len(tracks) > 1:
             boxes = np.array([track.box for track in tracks])
             for row in np.flatnonzero((iou(boxes, boxes) > 0.2).sum(axis=1) > 1):
-                tracks[int(row)].suspect = True
+                if not tracks[int(row)].suspect:
+                    tracks[int(row)].doubt(at_s)
 
     def _split(self, track: Track, face: KeptFace) -> Track:
         """The box has slid from one person to another: the old track stays where it was and soon ends."""

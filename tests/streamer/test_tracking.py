@@ -168,6 +168,21 @@ def test_a_poor_face_too_tells_that_the_box_slid_onto_another_person():
     assert run.ids() == {"cam-1", "cam-2"}
 
 
+def test_an_older_face_does_not_clear_a_later_doubt():
+    run = Run()
+    for _ in range(5):
+        run.frame(Face(x=100, look=1))
+    track = run.tracker.tracks[0]
+    before = Sighting(track, 0, track.box, 0.9, run.at_s)
+    track.pending += 1  # the face of the frame before is still being embedded
+    seen = found(Face(x=105, look=2))
+    sightings, _ = run.tracker.update(seen, SIZE, 1.0, run.at_s + 0.1)
+    (worth,) = run.tracker.worth_embedding(sightings, seen, run.at_s + 0.1)
+    assert run.tracker.embedded(before, unit(1)) is track
+    assert track.suspect
+    assert run.tracker.embedded(worth, unit(2)) is not track
+
+
 def test_an_embedding_that_never_comes_is_asked_for_again():
     run = Run()
     seen = found(Face(x=100))
