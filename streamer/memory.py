@@ -10,6 +10,8 @@ import gc
 
 M_ARENA_MAX = -8
 ARENAS = 2
+M_MMAP_THRESHOLD = -3
+LARGE_BYTES = 1 << 20  # a picture: taken from the system by itself and given back to it, so that it leaves no hole
 
 
 def set_aside_what_stays() -> None:
@@ -23,8 +25,9 @@ def set_aside_what_stays() -> None:
 
 
 def limit_arenas() -> bool:
-    """Share ARENAS heaps among all threads; False where the C library is not glibc and has no such limit."""
+    """Share ARENAS heaps among all threads, and keep what is large out of them; False where this is not glibc."""
     try:
-        return bool(ctypes.CDLL(None).mallopt(M_ARENA_MAX, ARENAS))
+        mallopt = ctypes.CDLL(None).mallopt
+        return bool(mallopt(M_ARENA_MAX, ARENAS)) and bool(mallopt(M_MMAP_THRESHOLD, LARGE_BYTES))
     except AttributeError:
         return False
