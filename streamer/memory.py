@@ -2,7 +2,8 @@
 
 A frame's megabytes are taken on one thread and given back on another, and glibc, which gives each thread a heap of
 its own, leaves holes in all of them. What errors and their tracebacks hold in a circle, the last picture of a lost
-camera among it, waits for Python's rare full collections. Both made a process with reconnecting cameras grow.
+camera among it, waits for Python's rare full collections. Both add to what a process with reconnecting
+cameras grows by; docs/performance.md says what is left.
 """
 
 import ctypes
@@ -22,6 +23,7 @@ def set_aside_what_stays() -> None:
     """
     gc.collect()
     gc.freeze()
+    gc.collect()  # what is left now is what "a quarter" is reckoned from
 
 
 def limit_arenas() -> bool:
