@@ -20,7 +20,7 @@ from streamer.cameras import Camera, CameraStatus
 from streamer.errors import AlreadyRunning, DataFolderUnwritable
 from streamer.events import Models
 from streamer.loop_lag import measure_loop_lag
-from streamer.memory import limit_arenas, set_aside_what_stays
+from streamer.memory import limit_arenas
 from streamer.metrics import Metrics
 from streamer.outbox import Outbox
 from streamer.pipeline import CameraPath
@@ -114,7 +114,6 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
             service.http_port = await stack.enter_async_context(
                 serve_http(create_app(service), settings.http.host, settings.http.port)
             )
-        set_aside_what_stays()
         async with asyncio.TaskGroup() as tasks:
             keep = [
                 tasks.create_task(
