@@ -1,7 +1,7 @@
 """How this process asks for memory: told to glibc once, before its threads are started. Nothing goes in or comes out.
 
 A frame's megabytes are taken on one thread and given back on another, and glibc, which gives each thread a heap of
-its own, leaves holes in all of them: cameras opened again and again grew a process that does so with two heaps not.
+its own, leaves holes in all of them: a process that opened sources again and again grew, and with two heaps did not.
 """
 
 import ctypes
