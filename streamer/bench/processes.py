@@ -57,7 +57,7 @@ class _Live(BaseHTTPRequestHandler):
         self.end_headers()
         try:
             self._play(time.monotonic() + self.cut_after_s)
-        except OSError:
+        except (OSError, av.FFmpegError):
             return  # the reader has gone
 
     def _play(self, ends_s: float) -> None:

@@ -119,7 +119,8 @@ class Decoder:
         try:
             self._play(opened)
         except (CameraError, StreamEnded) as end:
-            self._slot.close(end)
+            # Its traceback would keep this thread's calls alive, and they libav's pool of pictures.
+            self._slot.close(end.with_traceback(None))
         except BaseException as bug:
             self._slot.close(bug)
             raise

@@ -18,13 +18,14 @@ class LatestSlot:
         self._changed = threading.Condition()
         self._frame: Frame | None = None
         self._end: BaseException | None = None
+        self._closed = False
         self._wanted = False
         self._filled = asyncio.Event()
 
     def offer(self, frame: Frame) -> bool:
         """Puts a frame in, replacing an unread one; True where one was lost. A no-op after close()."""
         with self._changed:
-            if self._end is not None:
+            if self._closed:
                 return False
             replaced = self._frame is not None
             self._frame = frame
@@ -34,31 +35,37 @@ class LatestSlot:
     def offer_wait(self, frame: Frame) -> bool:
         """Blocks until the unread frame is taken, then puts this one in. False where close() came first."""
         with self._changed:
-            self._changed.wait_for(lambda: self._frame is None or self._end is not None)
-            if self._end is not None:
+            self._changed.wait_for(lambda: self._frame is None or self._closed)
+            if self._closed:
                 return False
             self._frame = frame
             self._wake()
             return True
 
     def close(self, end: BaseException) -> None:
-        """What take() raises from now on, once the unread frame is out. The first close counts."""
+        """What take() raises, once, when the unread frame is out. The first close counts."""
         with self._changed:
-            if self._end is None:
+            if not self._closed:
+                self._closed = True
                 self._end = end
                 self._wake()
                 self._changed.notify_all()
 
     async def take(self) -> Frame:
-        """The newest frame, as soon as there is one. Raises what close() was given."""
+        """The newest frame, as soon as there is one. Raises what close() was given; after that RuntimeError."""
         while True:
             with self._changed:
                 if self._frame is not None:
                     frame, self._frame = self._frame, None
                     self._changed.notify_all()
                     return frame
-                if self._end is not None:
-                    raise self._end
+                if self._closed:
+                    # Kept here, it would hold this slot in a circle through its own traceback.
+                    end, self._end = self._end, None
+                    try:
+                        raise end or RuntimeError("take: the slot is closed and has said why")
+                    finally:
+                        del end
                 self._filled.clear()
                 self._wanted = True
             await self._filled.wait()

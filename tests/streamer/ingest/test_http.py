@@ -3,8 +3,10 @@
 import asyncio
 import base64
 import contextlib
+import gc
 import socket
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -189,3 +191,22 @@ async def test_probe(camera):
 async def test_probe_says_what_is_wrong(camera):
     with pytest.raises(CameraNotFound, match="camera probe: http"):
         await probe(camera.url("nowhere"), CameraSettings(url="x"))
+
+
+@pytest.mark.parametrize("path", ["closes", "nothing"])
+async def test_a_source_that_ended_is_gone_with_its_pictures_at_once(camera, path):
+    async def played() -> list[weakref.ref]:
+        source = open_source("door", CameraSettings(url=camera.url(path)), camera.url(path))
+        try:
+            async with source:
+                await drain(source)
+        except (StreamLost, CameraNotFound):
+            return [weakref.ref(kept) for kept in (source, source._decoder, source._slot)]
+        raise AssertionError("it went on")
+
+    gc.collect()
+    gc.disable()  # the collector would come one day, and a decoder's pool is tens of megabytes
+    try:
+        assert [kept() for kept in await played()] == [None, None, None]
+    finally:
+        gc.enable()
