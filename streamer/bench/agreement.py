@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from streamer.errors import BenchFailed
 from streamer.tracking import iou
 
 F32 = NDArray[np.float32]
@@ -65,7 +66,10 @@ def agreement(
     threshold: float,
     ours: list[SeenFace],
 ) -> float:
-    """The share of the peer's faces above the threshold that a track of ours, by box, gives the same person."""
+    """The share of the peer's faces above the threshold that a track of ours, by box, gives the same person.
+
+    Raises BenchFailed where no face of the peer is: there is nothing to agree on.
+    """
     by_frame: dict[int, list[SeenFace]] = {}
     for face in ours:
         by_frame.setdefault(face.frame, []).append(face)
@@ -79,4 +83,9 @@ def agreement(
             overlaps = iou(box[None], np.stack([face.box for face in candidates]))[0]
             best = int(overlaps.argmax())
             agreed += bool(overlaps[best] >= SAME_FACE_IOU and candidates[best].person == int(person))
-    return agreed / asked if asked else 1.0
+    if not asked:
+        raise BenchFailed(
+            f"agreement: none of the peer's {len(peer_frames)} faces is above the threshold {threshold:g}; "
+            "give a clip in which people are seen near enough and again"
+        )
+    return agreed / asked

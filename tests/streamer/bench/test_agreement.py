@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from streamer.bench.agreement import SeenFace, agreement, nearest, people_of
+from streamer.errors import BenchFailed
 from tests.streamer.scripted import unit
 
 
@@ -50,7 +51,8 @@ def test_a_face_of_the_peer_needs_our_track_there(ours, share):
     assert got == share
 
 
-def test_faces_under_the_threshold_are_not_asked_about():
+def test_faces_under_the_threshold_are_not_asked_about_and_without_others_there_is_no_share():
     boxes = np.zeros((2, 4), np.float32)
     similarities = np.array([0.2, 0.3], np.float32)
-    assert agreement(np.array([0, 0]), boxes, np.array([0, 1]), similarities, 0.347, []) == 1.0
+    with pytest.raises(BenchFailed, match="none of the peer's 2 faces"):
+        agreement(np.array([0, 0]), boxes, np.array([0, 1]), similarities, 0.347, [])
