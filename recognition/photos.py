@@ -1,0 +1,67 @@
+"""Photos of many people: a folder or a zip with one folder for each person in, decoded photos out.
+
+Blocks for each file that is read. For evaluation and training; a zip is read in place, never unpacked.
+"""
+
+import hashlib
+import zipfile
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from recognition.errors import ImageMissing, ImageUnreadable
+from recognition.image import MAX_BYTES, ArrayImage, decode_image
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
+
+
+class PhotoSet:
+    """The photos of a folder or a zip, by their names within it (`Ada_Lovelace/Ada_Lovelace_0001.jpg`)."""
+
+    def __init__(self, source: Path) -> None:
+        """Raises ImageMissing where there is nothing to read, ImageUnreadable where it is no zip."""
+        self.source = source
+        self._zip: zipfile.ZipFile | None = None
+        if source.is_dir():
+            files = [file.relative_to(source).as_posix() for file in source.rglob("*") if file.is_file()]
+        else:
+            try:
+                self._zip = zipfile.ZipFile(source)
+            except OSError as error:
+                raise ImageMissing(f"{source} can't be read ({error.strerror}); check the path") from None
+            except zipfile.BadZipFile:
+                raise ImageUnreadable(f"{source} is neither a folder nor a zip that can be read") from None
+            files = self._zip.namelist()
+        self.names = tuple(sorted(name for name in files if PurePosixPath(name).suffix.lower() in SUFFIXES))
+        if not self.names:
+            raise ImageMissing(f"{source} holds no photo; want one folder of JPEG or PNG files for each person")
+
+    def person_of(self, name: str) -> str:
+        """Whose photo this is: the folder that it lies in."""
+        return PurePosixPath(name).parent.name
+
+    def read(self, name: str) -> ArrayImage:
+        """One photo's pixels. Raises ImageMissing, ImageEmpty, ImageTooLarge and ImageUnreadable."""
+        return decode_image(self.bytes_of(name), f"{self.source}: {name}")
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of all names and contents: the same for a folder and for a zip of it."""
+        total = hashlib.sha256()
+        for name in self.names:
+            total.update(f"{name}\0{hashlib.sha256(self.bytes_of(name)).hexdigest()}\n".encode())
+        return total.hexdigest()
+
+    def bytes_of(self, name: str) -> bytes:
+        """One photo's file. Raises ImageMissing and ImageUnreadable."""
+        try:
+            if self._zip is None:
+                return (self.source / name).read_bytes()
+            if self._zip.getinfo(name).file_size > MAX_BYTES:
+                raise ImageUnreadable(f"{self.source}: {name} has more than {MAX_BYTES >> 20} MiB; make it smaller")
+            return self._zip.read(name)
+        except KeyError:
+            raise ImageMissing(f"{self.source} holds no {name}; check the list and the photos") from None
+        except zipfile.BadZipFile:
+            raise ImageUnreadable(f"{self.source}: {name} is damaged; get the zip again") from None
+        except OSError as error:
+            raise ImageMissing(f"{self.source}: {name} can't be read ({error.strerror}); check the path") from None

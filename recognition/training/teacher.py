@@ -1,0 +1,90 @@
+"""Teachers: a spec's name and the weights' folders in, its answers for photos and crops out.
+
+Blocks; networks run on `threads` threads of their own. Everything a student learns from is made here, once.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recognition import detect, embed
+from recognition.errors import ModelNotFound
+from recognition.faces import Detections
+from recognition.image import Image
+from recognition.models.runner import OnnxRunner
+from recognition.models.spec import DetectorSpec, EmbedderSpec, find_spec, load_specs
+from recognition.models.weights import read_weights
+
+F32 = NDArray[np.float32]
+U8 = NDArray[np.uint8]
+S = TypeVar("S", DetectorSpec, EmbedderSpec)
+_BATCH = 16
+
+
+def _open(name: str, folders: Sequence[Path], kind: type[S]) -> tuple[S, OnnxRunner]:
+    spec = find_spec(name, load_specs())
+    if not isinstance(spec, kind):
+        raise ModelNotFound(f"model {name}: is a {spec.role}, which can't teach this")
+    return spec, OnnxRunner(spec, read_weights(spec, folders), "cpu")
+
+
+class TeachingDetector:
+    """A detector that labels photos."""
+
+    def __init__(self, name: str, folders: Sequence[Path]) -> None:
+        self.spec, self._runner = _open(name, folders, DetectorSpec)
+
+    def detect(self, image: Image, least_score: float | None = None) -> Detections:
+        """All faces of a picture, in its pixels, highest score first."""
+        prepared = detect.prepare(self.spec, image, trim=True)
+        least = self.spec.thresholds.score if least_score is None else least_score
+        return detect.parse(self.spec, self._runner.run(prepared.tensor[None]), prepared, least)
+
+
+class TeachingEmbedder:
+    """An embedder whose embedding of a clean crop is what a student is to answer."""
+
+    def __init__(self, name: str, folders: Sequence[Path], threads: int = 1) -> None:
+        self.spec, self._runner = _open(name, folders, EmbedderSpec)
+        self._threads = threads
+
+    def embed(self, crops: Iterable[U8]) -> F32:
+        """Crops (112,112,3) uint8 BGR -> (n,d) float32 unit vectors, the means of a crop's and its mirror image's."""
+        parts: list[F32] = []
+        groups = _in_groups(crops)
+        with ThreadPoolExecutor(self._threads) as pool:
+            while some := list(islice(groups, 8 * self._threads)):
+                parts += pool.map(self._embed, some)
+        return np.concatenate(parts)
+
+    def _embed(self, crops: U8) -> F32:
+        both = np.concatenate((crops, crops[:, :, ::-1]))
+        (raw,) = self._runner.run(embed.prepare(self.spec, both))
+        unit = embed.parse(self.spec, [[row] for row in raw])
+        mean: F32 = unit[: len(crops)] + unit[len(crops) :]
+        return mean / np.linalg.norm(mean, axis=1, keepdims=True)
+
+
+def _in_groups(crops: Iterable[U8]) -> Iterator[U8]:
+    group: list[U8] = []
+    for crop in crops:
+        group.append(crop)
+        if len(group) == _BATCH:
+            yield np.stack(group)
+            group = []
+    if group:
+        yield np.stack(group)
+
+
+def nearest_to_centre(found: Detections, image: Image) -> int | None:
+    """Which face a photo is of: the one whose box's middle is nearest to the picture's; None without a face."""
+    if not len(found):
+        return None
+    middles = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
+    offsets = middles - np.array([image.width / 2, image.height / 2], np.float32)
+    return int(np.argmin((offsets**2).sum(axis=1)))
