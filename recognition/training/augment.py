@@ -12,6 +12,7 @@ from recognition.training.crops import MARGIN, SIDE
 
 U8 = NDArray[np.uint8]
 _INTERPOLATIONS = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_AREA)
+_NOISE = np.random.default_rng(0).normal(0, 1, (512, 512, 3)).astype(np.float32)
 _EYES_Y = float(ARCFACE_TEMPLATE[:2, 1].mean())
 
 
@@ -29,17 +30,17 @@ def augment(crop: U8, rng: np.random.Generator) -> U8:
     if rng.random() < 0.35:
         face = _coarse(face, rng)
     if rng.random() < 0.2:
-        noise = cv2.randn(np.empty(face.shape, np.int16), 0, float(rng.uniform(2, 14)))
-        face = cv2.add(face, noise, dtype=cv2.CV_8U)
+        face = _noisy(face, rng)
     if rng.random() < 0.25:
         _, data = cv2.imencode(".jpg", face, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(15, 80))])
-        face = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    return np.asarray(face, dtype=np.uint8)
+        face = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), dtype=np.uint8)
+    return face
 
 
 def _moved(crop: U8, rng: np.random.Generator) -> U8:
     """Mirrored, turned, scaled and shifted about as much as two detectors' landmarks differ."""
-    turn = cv2.getRotationMatrix2D((SIDE / 2, SIDE / 2), float(rng.normal(0, 4)), float(np.exp(rng.normal(0, 0.04))))
+    size = float(np.exp(rng.normal(0, 0.04)))
+    turn = np.asarray(cv2.getRotationMatrix2D((SIDE / 2, SIDE / 2), float(rng.normal(0, 4)), size), dtype=np.float64)
     turn[:, 2] += rng.normal(0, 1.5, 2) - MARGIN
     stretch = np.exp(rng.normal(0, 0.02))
     turn[0] *= stretch
@@ -97,9 +98,16 @@ def _blurred(face: U8, rng: np.random.Generator) -> U8:
     kernel = np.zeros((length, length), np.float32)
     kernel[length // 2] = 1 / length
     turn = cv2.getRotationMatrix2D(((length - 1) / 2, (length - 1) / 2), float(rng.uniform(0, 180)), 1)
-    kernel = cv2.warpAffine(kernel, turn, (length, length))
-    kernel /= max(float(kernel.sum()), 1e-3)
-    return np.asarray(cv2.filter2D(face, -1, kernel), dtype=np.uint8)
+    streak = np.asarray(cv2.warpAffine(kernel, turn, (length, length)), dtype=np.float32)
+    streak /= max(float(streak.sum()), 1e-3)
+    return np.asarray(cv2.filter2D(face, -1, streak), dtype=np.uint8)
+
+
+def _noisy(face: U8, rng: np.random.Generator) -> U8:
+    """Gaussian noise: a window of a kept field, since drawing it anew would cost more than all else together."""
+    y, x = rng.integers(0, len(_NOISE) - CROP_SIZE, 2)
+    noise = _NOISE[y : y + CROP_SIZE, x : x + CROP_SIZE] * np.float32(rng.uniform(2, 14))
+    return np.clip(face + noise, 0, 255).astype(np.uint8)
 
 
 def _coarse(face: U8, rng: np.random.Generator) -> U8:

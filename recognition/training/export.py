@@ -31,7 +31,7 @@ def to_onnx(net: nn.Module, shape: Sequence[int], outputs: Sequence[str], dynami
         # The exporter that torch recommends needs two more packages and changes its graphs with each release.
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            net.eval().to("cpu", memory_format=torch.contiguous_format),  # type: ignore[call-overload]  # as in loop.py
+            net.eval().to("cpu", memory_format=torch.contiguous_format),
             (example,),
             str(out),
             input_names=[INPUT],
@@ -42,7 +42,7 @@ def to_onnx(net: nn.Module, shape: Sequence[int], outputs: Sequence[str], dynami
         )
 
 
-class _Samples(CalibrationDataReader):  # type: ignore[misc]  # ONNX Runtime has no types
+class _Samples(CalibrationDataReader):
     def __init__(self, samples: Iterable[F32]) -> None:
         self._samples: Iterator[F32] = iter(samples)
 

@@ -89,7 +89,7 @@ def train(task: Task, schedule: Schedule, out: Path, say: Callable[[str], None])
         torch.set_num_threads(schedule.threads)
     cv2.setNumThreads(1)
     device = _device(schedule.device)
-    net = task.net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+    net = task.net.to(device, memory_format=torch.channels_last)
     averaged = torch.optim.swa_utils.AveragedModel(
         net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(_EMA), use_buffers=True
     )
