@@ -12,7 +12,11 @@
     │   ├── SelfTestFailed            self_test_failed
     │   ├── EmbeddingSpaceMismatch    embedding_space_mismatch
     │   ├── Overloaded                overloaded            (retryable)
-    │   └── RunnerDead                runner_dead
+    │   ├── RunnerDead                runner_dead
+    │   └── EvaluationError
+    │       ├── PhotoSetInvalid       photo_set_invalid
+    │       ├── PairsInvalid          pairs_invalid
+    │       └── PlotsUnavailable      plots_unavailable
     ├── ImageError
     │   ├── ImageMissing              image_missing
     │   ├── ImageEmpty                image_empty
@@ -86,6 +90,22 @@ class RunnerDead(RecognitionError):
     """The runner behind a batch queue failed; nobody will be served by it any more."""
 
     code = "runner_dead"
+
+
+class EvaluationError(RecognitionError):
+    code = "evaluation_error"
+
+
+class PhotoSetInvalid(EvaluationError):
+    code = "photo_set_invalid"
+
+
+class PairsInvalid(EvaluationError):
+    code = "pairs_invalid"
+
+
+class PlotsUnavailable(EvaluationError):
+    code = "plots_unavailable"
 
 
 class ImageError(CodedError):

@@ -5,6 +5,7 @@ Blocks for each file that is read. For evaluation and training; a zip is read in
 
 import hashlib
 import zipfile
+import zlib
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
@@ -31,7 +32,8 @@ class PhotoSet:
             except zipfile.BadZipFile:
                 raise ImageUnreadable(f"{source} is neither a folder nor a zip that can be read") from None
             files = self._zip.namelist()
-        self.names = tuple(sorted(name for name in files if PurePosixPath(name).suffix.lower() in SUFFIXES))
+        # What begins with a dot is no photo: Macs put such files into their zips.
+        self.names = tuple(sorted(f for f in files if _is_photo(PurePosixPath(f))))
         if not self.names:
             raise ImageMissing(f"{source} holds no photo; want one folder of JPEG or PNG files for each person")
 
@@ -61,7 +63,13 @@ class PhotoSet:
             return self._zip.read(name)
         except KeyError:
             raise ImageMissing(f"{self.source} holds no {name}; check the list and the photos") from None
-        except zipfile.BadZipFile:
+        except (zipfile.BadZipFile, zlib.error, EOFError):
             raise ImageUnreadable(f"{self.source}: {name} is damaged; get the zip again") from None
+        except (NotImplementedError, RuntimeError):  # a compression that Python lacks, a password
+            raise ImageUnreadable(f"{self.source}: {name} can't be unpacked; unpack the zip, give the folder") from None
         except OSError as error:
             raise ImageMissing(f"{self.source}: {name} can't be read ({error.strerror}); check the path") from None
+
+
+def _is_photo(file: PurePosixPath) -> bool:
+    return file.suffix.lower() in SUFFIXES and not file.name.startswith(".")

@@ -27,6 +27,7 @@
     ├── PortInUse                     port_in_use
     ├── HttpAddressInvalid            http_address_invalid
     ├── DataFolderUnwritable          data_folder_unwritable
+    ├── OutputUnwritable              output_unwritable
     ├── AlreadyRunning                already_running
     ├── DemoFailed                    demo_failed
     └── BenchFailed                   bench_failed
@@ -154,6 +155,10 @@ class HttpAddressInvalid(StreamerError):
 
 class DataFolderUnwritable(StreamerError):
     code = "data_folder_unwritable"
+
+
+class OutputUnwritable(StreamerError):
+    code = "output_unwritable"
 
 
 class AlreadyRunning(StreamerError):

@@ -137,8 +137,8 @@ AnySpec = Annotated[DetectorSpec | EmbedderSpec, Field(discriminator="role")]
 _ADAPTER: TypeAdapter[DetectorSpec | EmbedderSpec] = TypeAdapter(AnySpec)
 
 
-def bundled(part: Literal["specs", "spaces"]) -> Path:
-    """Where the shipped specs or spaces lie: model/ of a checkout, or inside the installed package."""
+def bundled(part: Literal["specs", "spaces", "packs"]) -> Path:
+    """Where the shipped specs, spaces or packs lie: model/ of a checkout, or inside the installed package."""
     checkout = Path(__file__).resolve().parents[2] / "model" / part
     if checkout.is_dir():
         return checkout

@@ -11,6 +11,7 @@ from recognition.errors import CodedError, WeightsMissing
 from recognition.models.spec import ModelSpec, find_spec, load_specs
 from recognition.models.weights import find_weights, read_weights
 from streamer.checks import selftest_model
+from streamer.cli.models_eval import evaluate_model
 from streamer.cli.options import (
     AsJson,
     ConfigFile,
@@ -29,6 +30,9 @@ Names = Annotated[list[str] | None, typer.Argument(help="Models; default: those 
 
 
 def register(app: typer.Typer) -> None:
+    models.command("eval", epilog="Example: whosthere models eval nano --pairs pairs.csv --images photos.zip")(
+        evaluate_model
+    )
     app.add_typer(models, name="models")
 
 

@@ -25,6 +25,7 @@ COMMANDS = [
     *("people list", "people show", "people rename", "people forget"),
     *("cameras list", "cameras probe"),
     *("models list", "models show", "models verify", "models selftest"),
+    "models eval",
 ]
 WITHOUT_DATA = ("serve", "people rename", "people forget")
 
@@ -100,6 +101,7 @@ def test_help_has_an_example(command: str) -> None:
         ("serve --log-format xml", "'xml' is not one of 'auto', 'text', 'json'"),
         ("events --count 0", "--count"),
         ("demo --seconds soon", "--seconds"),
+        ("models eval nano", "Missing option '--images'"),
     ],
 )
 def test_bad_usage_exits_with_2(typed: str, complaint: str) -> None:

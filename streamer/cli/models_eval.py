@@ -1,0 +1,209 @@
+"""`models eval`: how well a pack tells people apart, over photos of named people; figures, curves, thresholds."""
+
+import math
+from json import dumps
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import uvloop
+
+from recognition.errors import PlotsUnavailable
+from recognition.evaluate import Evaluation, OperatingRates, evaluate
+from recognition.evaluation import FOLDS
+from recognition.evaluation_plots import draw_curves, need_matplotlib
+from recognition.models.packs import load_packs, resolve
+from recognition.models.spec import load_specs
+from recognition.pairs import by_person, read_pairs
+from recognition.photos import PhotoSet
+from streamer.app import recogniser_config
+from streamer.cli.options import (
+    AsJson,
+    ConfigFile,
+    Overrides,
+    note,
+    print_json,
+    print_line,
+    print_table,
+    settings_of,
+)
+from streamer.cli.progress import progress_of
+from streamer.errors import OutputUnwritable
+
+_EXPONENTS = {1e-2: "1e-2", 1e-3: "1e-3", 1e-4: "1e-4", 1e-5: "1e-5"}
+
+
+def evaluate_model(
+    name: Annotated[str, typer.Argument(help="A pack's or an embedder's name.", metavar="PACK_OR_SPEC")],
+    images: Annotated[
+        Path, typer.Option(help="Photos in a folder per person: Name/Name_0001.jpg.", metavar="ZIP_OR_FOLDER")
+    ],
+    pairs: Annotated[
+        Path | None, typer.Option(help="image_a,image_b,same: the pairs that accuracy is told of.", metavar="CSV")
+    ] = None,
+    detector: Annotated[
+        str | None,
+        typer.Option(help="Find faces with this one; default: the pack's or the configured.", metavar="SPEC"),
+    ] = None,
+    thresholds: Annotated[
+        bool, typer.Option("--thresholds", help="Print the thresholds too, as a spec holds them.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the curves; default eval-NAME, none with --json.", metavar="DIR"),
+    ] = None,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    json: AsJson = False,
+) -> None:
+    """Measure how well a detector and an embedder tell people apart, over photos of named people."""
+    settings = settings_of(config, overrides, log_level="warning")
+    pack = resolve(name, load_specs(), load_packs(), detector or settings.recognition.detector)
+    if detector is not None and detector != pack.detector:
+        pack = resolve(pack.embedder, load_specs(), {}, detector)
+    folder = _folder_for_curves(out, None if json else Path(f"eval-{name}"))
+    photos = by_person(PhotoSet(images))
+    chosen = None if pairs is None else read_pairs(pairs, photos, FOLDS)
+    with progress_of(f"{pack.detector} + {pack.embedder}") as told:
+        found = uvloop.run(evaluate(pack, recogniser_config(settings), photos, chosen, told))
+    measured_on = (
+        f"{images.name}: {found.people} people, all {found.impostors} cross-person pairs, genuine pairs weighted so "
+        f"that each person counts once; {pack.detector} alignment"
+    )
+    if json:
+        print_json(_document(found) | ({"thresholds": _spec_thresholds(found, measured_on)} if thresholds else {}))
+    else:
+        _show(found)
+    if thresholds and not json:
+        _show_thresholds(found, measured_on)
+    if folder is not None:
+        _draw(found, name, folder)
+
+
+def _folder_for_curves(asked: Path | None, default: Path | None) -> Path | None:
+    """The folder; None where no curves are drawn. What hinders is said before the long run, not after it."""
+    folder = asked or default
+    if folder is None:
+        return None
+    try:
+        need_matplotlib()
+    except PlotsUnavailable as error:
+        if asked is not None:
+            raise
+        note(f"warning: {error}")
+        return None
+    if folder.exists() and not folder.is_dir():
+        raise OutputUnwritable(f"{folder} is a file, and a folder is wanted; choose another --out")
+    return folder
+
+
+def _draw(found: Evaluation, name: str, folder: Path) -> None:
+    if found.curve is None:
+        note("no curves: they need two people, and one with two photos")
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        drawn = draw_curves(found.curve, name, folder)
+    except OSError as error:
+        raise OutputUnwritable(f"{folder} can't be written ({error.strerror}); choose another --out") from None
+    note(f"curves: {', '.join(map(str, drawn))}")
+
+
+def _document(found: Evaluation) -> dict[str, Any]:
+    accuracy, identification = found.accuracy, found.identification
+    return {
+        "name": found.pack.name,
+        "detector": found.pack.detector,
+        "embedder": found.pack.embedder,
+        "verification_accuracy": accuracy and accuracy.mean,
+        "verification_accuracy_std": accuracy and accuracy.deviation,
+        "threshold": accuracy and accuracy.threshold,
+        "verification_accuracy_of_found": found.accuracy_of_found and found.accuracy_of_found.mean,
+        "tmr": {_EXPONENTS[row.fmr]: row.tmr for row in found.reported},
+        "tmr_threshold": {_EXPONENTS[row.fmr]: row.cosine for row in found.reported},
+        "fnir_at_fpir_1e-2": identification.fnir,
+        "fpir_threshold": identification.threshold,
+        "images_without_face": found.without_face,
+        "images": found.photos,
+        "people": found.people,
+        "pairs": found.pairs,
+        "pairs_with_both_faces": found.pairs_found,
+        "genuine_pairs": found.genuine,
+        "impostor_pairs": found.impostors,
+        "enrolled_people": identification.enrolled,
+        "genuine_probes": identification.genuine_probes,
+        "impostor_probes": identification.impostor_probes,
+        "device": found.speed.device,
+        "detector_ms_per_image": found.speed.detect_ms,
+        "embedder_ms_per_face": found.speed.embed_ms,
+    }
+
+
+def _show(found: Evaluation) -> None:
+    pack, speed, identification = found.pack, found.speed, found.identification
+    print_line(f"{pack.name}: {pack.detector} + {pack.embedder}, {found.photos} photos of {found.people} people")
+    rows: list[list[str]] = []
+    for what, accuracy, pairs in (
+        ("verification accuracy, 10-fold", found.accuracy, f"{found.pairs} pairs"),
+        ("  where both faces were found", found.accuracy_of_found, f"{found.pairs_found} pairs"),
+    ):
+        if accuracy is not None:
+            told = f"{accuracy.mean:.2%} ± {accuracy.deviation * 100:.2f}"
+            rows.append([what, told, _cosine(accuracy.threshold), pairs])
+    over = f"{found.genuine} genuine, {found.impostors} impostor pairs"
+    for row in found.reported:
+        rows.append([f"true-match rate at FMR {_EXPONENTS[row.fmr]}", _share(row.tmr), _cosine(row.cosine), over])
+    probes = f"{identification.genuine_probes} genuine, {identification.impostor_probes} impostor probes"
+    over = f"{identification.enrolled} enrolled, {probes}"
+    told = _share(identification.fnir)
+    rows.append(["FNIR at FPIR 1e-2", told, _cosine(identification.threshold), over])
+    rows.append(["photos without a face", str(found.without_face), "", f"{found.photos} photos"])
+    where = "one thread, the network alone" if speed.device == "cpu" else f"{speed.device}, the network alone"
+    rows.append(["detector", f"{speed.detect_ms:.1f} ms a photo", "", where])
+    rows.append(["embedder", "-" if speed.embed_ms is None else f"{speed.embed_ms:.1f} ms a face", "", where])
+    print_table(["", "figure", "at cosine", "over"], rows, "")
+
+
+def _share(share: float | None) -> str:
+    return "-" if share is None else f"{share:.2%}"
+
+
+def _cosine(cosine: float | None) -> str:
+    return "too few" if cosine is None else f"{cosine:.3f}"
+
+
+def _spec_thresholds(found: Evaluation, measured_on: str) -> dict[str, Any]:
+    """The spec's `thresholds`. Rates that the photos can't tell have no row."""
+    rows = [_rounded(row) for row in found.for_spec if row.cosine is not None and row.tmr is not None]
+    known = [row["fmr"] for row in rows]
+    return {
+        "measured_on": measured_on,
+        "verification": known[0] if known else None,
+        "identification": known[-1] if known else None,
+        "table": rows,
+    }
+
+
+def _rounded(row: OperatingRates) -> dict[str, float]:
+    assert row.cosine is not None
+    assert row.tmr is not None
+    # Upwards, so that no more impostors pass than the row says.
+    return {"fmr": row.fmr, "cosine": math.ceil(row.cosine * 1000) / 1000, "tmr": math.floor(row.tmr * 1000) / 1000}
+
+
+def _show_thresholds(found: Evaluation, measured_on: str) -> None:
+    document = _spec_thresholds(found, measured_on)
+    if not document["table"]:
+        note("no thresholds: too few photos for a false-match rate of 1e-3")
+        return
+
+    def plain(fmr: float) -> str:
+        return f"{fmr:.1e}".replace("e-0", "e-")
+
+    print_line("thresholds:")
+    print_line(f"  measured_on: {dumps(measured_on, ensure_ascii=False)}")  # a JSON text is a YAML one too
+    print_line(f"  verification: {plain(document['verification'])}")
+    print_line(f"  identification: {plain(document['identification'])}")
+    print_line("  table:")
+    for row in document["table"]:
+        print_line(f"    - {{fmr: {plain(row['fmr'])}, cosine: {row['cosine']:.3f}, tmr: {row['tmr']:.3f}}}")
