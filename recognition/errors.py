@@ -11,6 +11,11 @@
     │   ├── UnsupportedEngine         unsupported_engine
     │   ├── SelfTestFailed            self_test_failed
     │   ├── EmbeddingSpaceMismatch    embedding_space_mismatch
+    │   ├── LicenceNotAccepted        licence_not_accepted
+    │   ├── DownloadFailed            download_failed       (retryable)
+    │   ├── DownloadRefused           download_refused
+    │   ├── ArchiveInvalid            archive_invalid
+    │   ├── WeightsFolderUnwritable   weights_folder_unwritable
     │   ├── Overloaded                overloaded            (retryable)
     │   ├── RunnerDead                runner_dead
     │   └── EvaluationError
@@ -77,6 +82,31 @@ class SelfTestFailed(RecognitionError):
 
 class EmbeddingSpaceMismatch(RecognitionError):
     code = "embedding_space_mismatch"
+
+
+class LicenceNotAccepted(RecognitionError):
+    code = "licence_not_accepted"
+
+
+class DownloadFailed(RecognitionError):
+    """The network or the server; what was fetched so far stays."""
+
+    code = "download_failed"
+    retryable = True
+
+
+class DownloadRefused(RecognitionError):
+    """What came is not what the catalogue says, or would come over an unsafe way."""
+
+    code = "download_refused"
+
+
+class ArchiveInvalid(RecognitionError):
+    code = "archive_invalid"
+
+
+class WeightsFolderUnwritable(RecognitionError):
+    code = "weights_folder_unwritable"
 
 
 class Overloaded(RecognitionError):

@@ -74,11 +74,14 @@ class ModelManager:
         spaces: Path | None = None,
         on_batch: Callable[[str, int], None] | None = None,
     ) -> None:
-        """`specs` and `spaces` None: the bundled ones. `on_batch` gets a model's name and a batch's size."""
+        """`specs` and `spaces` None: the bundled ones and those beside the weights.
+
+        `on_batch` gets a model's name and a batch's size.
+        """
         self._folders = tuple(weights_folders)
         self._device = device
         self._plan = plan or BatchPlan()
-        self._specs = load_specs() if specs is None else specs
+        self._specs = load_specs(beside=self._folders) if specs is None else specs
         self._spaces = spaces
         self._on_batch = on_batch
 
@@ -119,7 +122,7 @@ class ModelManager:
             buckets = (1,)
             notes.append(f"runs one at a time: {difference}")
         if isinstance(spec, EmbedderSpec):
-            check_space(spec, runner, self._spaces)
+            check_space(spec, runner, self._spaces, self._folders)
         on_cpu = runner.device == "cpu"
         limits = BatchLimits(
             buckets=buckets,

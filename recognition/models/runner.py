@@ -34,9 +34,11 @@ class ModelRunner(Protocol):
 
 class _Input(Protocol):
     name: str
+    shape: Sequence[int | str | None]
+    type: str
 
 
-class _Session(Protocol):
+class Session(Protocol):
     """What is used of onnxruntime.InferenceSession, which has no types of its own."""
 
     def run(self, outputs: None, feed: Mapping[str, F32]) -> list[F32]: ...
@@ -54,7 +56,8 @@ class OnnxRunner:
         """Raises UnsupportedRuntime (no ONNX Runtime, or no CUDA though asked for), WeightsUnreadable."""
         ort = _onnxruntime()
         has_cuda = "CUDAExecutionProvider" in ort.get_available_providers()
-        session = _open(ort, spec, weights, cuda=has_cuda and device != "cpu")
+        source = f"get it again from {spec.source}"
+        session = _open(ort, f"model {spec.name}", spec.file, source, weights, cuda=has_cuda and device != "cpu")
         runs_on_cuda = session.get_providers()[0] == "CUDAExecutionProvider"
         self.notes: tuple[str, ...] = ()
         if device != "cpu" and not runs_on_cuda:
@@ -67,7 +70,7 @@ class OnnxRunner:
                 )
             self.notes = (f"device auto took the CPU: {why}",)
         self.device = "cuda" if runs_on_cuda else "cpu"
-        self._session: _Session | None = session
+        self._session: Session | None = session
         self._input = spec.input.name or session.get_inputs()[0].name
         names = [entry.name for entry in session.get_inputs()]
         if names != [self._input]:
@@ -102,7 +105,32 @@ def _onnxruntime() -> ModuleType:
     return module
 
 
-def _open(ort: ModuleType, spec: ModelSpec, weights: bytes, *, cuda: bool) -> _Session:
+def open_unknown(file: str, weights: bytes) -> Session:
+    """A CPU session of a network that has no spec yet. Raises UnsupportedRuntime, WeightsUnreadable."""
+    return _open(_onnxruntime(), file, "it", "get it again", weights, cuda=False)
+
+
+def try_run(session: Session, feed: Mapping[str, F32]) -> list[F32] | None:
+    """The raw outputs, or None where ONNX Runtime can't run the network on this."""
+    try:
+        return session.run(None, feed)
+    except _refusals(_onnxruntime()):
+        return None
+
+
+def _refusals(ort: ModuleType) -> tuple[type[Exception], ...]:
+    errors = ort.capi.onnxruntime_pybind11_state
+    return (
+        errors.Fail,
+        errors.InvalidArgument,
+        errors.InvalidGraph,
+        errors.InvalidProtobuf,
+        errors.NotImplemented,
+        errors.RuntimeException,
+    )
+
+
+def _open(ort: ModuleType, who: str, file: str, advice: str, weights: bytes, *, cuda: bool) -> Session:
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
@@ -113,22 +141,11 @@ def _open(ort: ModuleType, spec: ModelSpec, weights: bytes, *, cuda: bool) -> _S
         # Without kSameAsRequested the arena doubles itself; HEURISTIC spares seconds of search per new shape.
         settings = {"arena_extend_strategy": "kSameAsRequested", "cudnn_conv_algo_search": "HEURISTIC"}
         providers.insert(0, ("CUDAExecutionProvider", settings))
-    errors = ort.capi.onnxruntime_pybind11_state
-    refusals = (
-        errors.Fail,
-        errors.InvalidArgument,
-        errors.InvalidGraph,
-        errors.InvalidProtobuf,
-        errors.NotImplemented,
-        errors.RuntimeException,
-    )
     try:
-        session: _Session = ort.InferenceSession(weights, options, providers=providers)
-    except refusals as error:
+        session: Session = ort.InferenceSession(weights, options, providers=providers)
+    except _refusals(ort) as error:
         reason = str(error).splitlines()[0][:120]
-        raise WeightsUnreadable(
-            f"model {spec.name}: ONNX Runtime can't load {spec.file} ({reason}); get it again from {spec.source}"
-        ) from None
+        raise WeightsUnreadable(f"{who}: ONNX Runtime can't load {file} ({reason}); {advice}") from None
     return session
 
 

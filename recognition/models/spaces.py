@@ -7,6 +7,7 @@ writes a space's file from a model that is known to be right. Blocks for the mod
 
 import base64
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -85,9 +86,14 @@ def embed_probes(spec: EmbedderSpec, runner: ModelRunner) -> F32:
     return embed.parse(spec, [runner.run(tensor[None]) for tensor in tensors])
 
 
-def read_space(name: str, folder: Path | None = None) -> EmbeddingSpace:
-    """The space of this name. Raises SpecInvalid where its file is missing or broken."""
-    file = (bundled("spaces") if folder is None else folder) / f"{name}.yaml"
+def read_space(name: str, folder: Path | None = None, beside: Sequence[Path] = ()) -> EmbeddingSpace:
+    """The space of this name, from `folder` (None: the bundled ones) or from a weights folder's spaces/.
+
+    Raises SpecInvalid where its file is missing or broken.
+    """
+    first = (bundled("spaces") if folder is None else folder) / f"{name}.yaml"
+    files = [first, *(weights / "spaces" / first.name for weights in beside)]
+    file = next((file for file in files if file.is_file()), first)
     try:
         space = EmbeddingSpace.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
         stored = space.embeddings()
@@ -102,9 +108,11 @@ def read_space(name: str, folder: Path | None = None) -> EmbeddingSpace:
     return space
 
 
-def check_space(spec: EmbedderSpec, runner: ModelRunner, folder: Path | None = None) -> None:
+def check_space(
+    spec: EmbedderSpec, runner: ModelRunner, folder: Path | None = None, beside: Sequence[Path] = ()
+) -> None:
     """Raises EmbeddingSpaceMismatch unless the model's embeddings of the probes are those of its space."""
-    space = read_space(spec.space, folder)
+    space = read_space(spec.space, folder, beside)
     if space.dim != spec.embedding_size:
         raise EmbeddingSpaceMismatch(
             f"model {spec.name}: makes {spec.embedding_size} numbers, space {space.name} has {space.dim}; "

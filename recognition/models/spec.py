@@ -5,7 +5,7 @@ weights stands in its spec: nothing about a model is ever guessed from its file 
 """
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -137,18 +137,27 @@ AnySpec = Annotated[DetectorSpec | EmbedderSpec, Field(discriminator="role")]
 _ADAPTER: TypeAdapter[DetectorSpec | EmbedderSpec] = TypeAdapter(AnySpec)
 
 
-def bundled(part: Literal["specs", "spaces", "packs"]) -> Path:
-    """Where the shipped specs, spaces or packs lie: model/ of a checkout, or inside the installed package."""
+def bundled(part: Literal["specs", "spaces", "packs", "faces"]) -> Path:
+    """Where the shipped specs, spaces, packs or faces lie: model/ of a checkout, or inside the installed package."""
     checkout = Path(__file__).resolve().parents[2] / "model" / part
     if checkout.is_dir():
         return checkout
     return Path(str(resources.files("recognition"))) / "bundled" / "model" / part
 
 
-def load_specs(folder: Path | None = None) -> dict[str, DetectorSpec | EmbedderSpec]:
-    """Every spec under <folder>/<role>/<name>.yaml by name. Raises SpecInvalid naming file and key."""
+def load_specs(folder: Path | None = None, *, beside: Sequence[Path] = ()) -> dict[str, DetectorSpec | EmbedderSpec]:
+    """Every spec under <folder>/<role>/<name>.yaml by name; `folder` None: the bundled ones.
+
+    `beside`: weights folders, whose specs/ hold what `models import` and `models pull` wrote. None of them may
+    take a name that is known already for other weights. Raises SpecInvalid naming file and key.
+    """
     folder = bundled("specs") if folder is None else folder
-    return {spec.name: spec for spec in map(read_spec, sorted(folder.glob("*/*.yaml")))}
+    specs = {spec.name: spec for spec in map(read_spec, sorted(folder.glob("*/*.yaml")))}
+    for file in (file for weights in beside for file in sorted((weights / "specs").glob("*/*.yaml"))):
+        spec = read_spec(file)
+        if specs.setdefault(spec.name, spec).sha256 != spec.sha256:
+            raise SpecInvalid(f"spec {file}: name: {spec.name} is known already for other weights; delete this file")
+    return specs
 
 
 def read_spec(file: Path) -> DetectorSpec | EmbedderSpec:

@@ -1,4 +1,4 @@
-"""`models list|show|verify|selftest`: the model specs, their weights, and whether they behave."""
+"""`models ...`: the model specs that are known, their weights, and whether they behave."""
 
 import sys
 from collections.abc import Callable
@@ -12,6 +12,8 @@ from recognition.models.spec import ModelSpec, find_spec, load_specs
 from recognition.models.weights import find_weights, read_weights
 from streamer.checks import selftest_model
 from streamer.cli.models_eval import evaluate_model
+from streamer.cli.models_import import bundle_models, import_models
+from streamer.cli.models_pull import pull_models
 from streamer.cli.options import (
     AsJson,
     ConfigFile,
@@ -33,6 +35,9 @@ def register(app: typer.Typer) -> None:
     models.command("eval", epilog="Example: whosthere models eval nano --pairs pairs.csv --images photos.zip")(
         evaluate_model
     )
+    models.command("pull", epilog="Example: whosthere models pull buffalo_l --accept-licence")(pull_models)
+    models.command("import", epilog="Example: whosthere models import buffalo_l.zip --accept-licence")(import_models)
+    models.command("bundle", epilog="Example: whosthere models bundle nano --out nano.zip")(bundle_models)
     app.add_typer(models, name="models")
 
 
@@ -40,7 +45,7 @@ def register(app: typer.Typer) -> None:
 def list_models(config: ConfigFile = None, overrides: Overrides = None, json: AsJson = False) -> None:
     """List every model spec, and whether its weights are here."""
     settings = settings_of(config, overrides)
-    rows = [_row(spec, settings) for spec in load_specs().values()]
+    rows = [_row(spec, settings) for spec in load_specs(beside=settings.paths.models).values()]
     if json:
         print_json({"models": rows})
     else:
@@ -55,7 +60,7 @@ def list_models(config: ConfigFile = None, overrides: Overrides = None, json: As
 def show(name: Name, config: ConfigFile = None, overrides: Overrides = None, json: AsJson = False) -> None:
     """Show one model's spec."""
     settings = settings_of(config, overrides)
-    spec = find_spec(name, load_specs())
+    spec = find_spec(name, load_specs(beside=settings.paths.models))
     document = {**spec.model_dump(mode="json"), "weights": _row(spec, settings)["weights"]}
     if json:
         print_json(document)
@@ -84,7 +89,7 @@ def selftest(names: Names = None, config: ConfigFile = None, overrides: Override
 
 
 def _chosen(names: list[str] | None, settings: Settings) -> list[ModelSpec]:
-    specs = load_specs()
+    specs = load_specs(beside=settings.paths.models)
     return [find_spec(name, specs) for name in names or (settings.recognition.detector, settings.recognition.embedder)]
 
 

@@ -26,6 +26,7 @@ COMMANDS = [
     *("cameras list", "cameras probe"),
     *("models list", "models show", "models verify", "models selftest"),
     "models eval",
+    *("models pull", "models import", "models bundle"),
 ]
 WITHOUT_DATA = ("serve", "people rename", "people forget")
 
