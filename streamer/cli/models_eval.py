@@ -58,9 +58,11 @@ def evaluate_model(
 ) -> None:
     """Measure how well a detector and an embedder tell people apart, over photos of named people."""
     settings = settings_of(config, overrides, log_level="warning")
-    pack = resolve(name, load_specs(), load_packs(), detector or settings.recognition.detector)
+    pack = resolve(
+        name, load_specs(beside=settings.paths.models), load_packs(), detector or settings.recognition.detector
+    )
     if detector is not None and detector != pack.detector:
-        pack = resolve(pack.embedder, load_specs(), {}, detector)
+        pack = resolve(pack.embedder, load_specs(beside=settings.paths.models), {}, detector)
     folder = _folder_for_curves(out, None if json else Path(f"eval-{name}"))
     photos = by_person(PhotoSet(images))
     chosen = None if pairs is None else read_pairs(pairs, photos, FOLDS)
@@ -142,6 +144,11 @@ def _document(found: Evaluation) -> dict[str, Any]:
 def _show(found: Evaluation) -> None:
     pack, speed, identification = found.pack, found.speed, found.identification
     print_line(f"{pack.name}: {pack.detector} + {pack.embedder}, {found.photos} photos of {found.people} people")
+    print_line(f"rates over {found.genuine} genuine and {found.impostors} impostor pairs; identification over")
+    print_line(
+        f"{identification.enrolled} enrolled people, {identification.genuine_probes} genuine and "
+        f"{identification.impostor_probes} impostor probes"
+    )
     rows: list[list[str]] = []
     for what, accuracy, pairs in (
         ("verification accuracy, 10-fold", found.accuracy, f"{found.pairs} pairs"),
@@ -150,17 +157,15 @@ def _show(found: Evaluation) -> None:
         if accuracy is not None:
             told = f"{accuracy.mean:.2%} ± {accuracy.deviation * 100:.2f}"
             rows.append([what, told, _cosine(accuracy.threshold), pairs])
-    over = f"{found.genuine} genuine, {found.impostors} impostor pairs"
     for row in found.reported:
-        rows.append([f"true-match rate at FMR {_EXPONENTS[row.fmr]}", _share(row.tmr), _cosine(row.cosine), over])
-    probes = f"{identification.genuine_probes} genuine, {identification.impostor_probes} impostor probes"
-    over = f"{identification.enrolled} enrolled, {probes}"
-    told = _share(identification.fnir)
-    rows.append(["FNIR at FPIR 1e-2", told, _cosine(identification.threshold), over])
+        rows.append([f"true-match rate at FMR {_EXPONENTS[row.fmr]}", _share(row.tmr), _cosine(row.cosine), ""])
+    rows.append(["FNIR at FPIR 1e-2", _share(identification.fnir), _cosine(identification.threshold), ""])
     rows.append(["photos without a face", str(found.without_face), "", f"{found.photos} photos"])
-    where = "one thread, the network alone" if speed.device == "cpu" else f"{speed.device}, the network alone"
-    rows.append(["detector", f"{speed.detect_ms:.1f} ms a photo", "", where])
-    rows.append(["embedder", "-" if speed.embed_ms is None else f"{speed.embed_ms:.1f} ms a face", "", where])
+    where = "one thread" if speed.device == "cpu" else speed.device
+    rows.append(["detector, the network alone", f"{speed.detect_ms:.1f} ms a photo", "", where])
+    rows.append(
+        ["embedder, the network alone", "-" if speed.embed_ms is None else f"{speed.embed_ms:.1f} ms a face", "", where]
+    )
     print_table(["", "figure", "at cosine", "over"], rows, "")
 
 
