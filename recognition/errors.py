@@ -18,10 +18,14 @@
     │   ├── WeightsFolderUnwritable   weights_folder_unwritable
     │   ├── Overloaded                overloaded            (retryable)
     │   ├── RunnerDead                runner_dead
-    │   └── EvaluationError
-    │       ├── PhotoSetInvalid       photo_set_invalid
-    │       ├── PairsInvalid          pairs_invalid
-    │       └── PlotsUnavailable      plots_unavailable
+    │   ├── EvaluationError
+    │   │   ├── PhotoSetInvalid       photo_set_invalid
+    │   │   ├── PairsInvalid          pairs_invalid
+    │   │   └── PlotsUnavailable      plots_unavailable
+    │   └── TrainingError
+    │       ├── TrainingUnavailable   training_unavailable
+    │       ├── TrainingDiverged      training_diverged
+    │       └── RunMismatch           run_mismatch
     ├── ImageError
     │   ├── ImageMissing              image_missing
     │   ├── ImageEmpty                image_empty
@@ -136,6 +140,26 @@ class PairsInvalid(EvaluationError):
 
 class PlotsUnavailable(EvaluationError):
     code = "plots_unavailable"
+
+
+class TrainingError(RecognitionError):
+    code = "training_error"
+
+
+class TrainingUnavailable(TrainingError):
+    code = "training_unavailable"
+
+
+class TrainingDiverged(TrainingError):
+    """A loss became infinite or no number."""
+
+    code = "training_diverged"
+
+
+class RunMismatch(TrainingError):
+    """The folder holds the checkpoint of another run: other data, another teacher, another network."""
+
+    code = "run_mismatch"
 
 
 class ImageError(CodedError):

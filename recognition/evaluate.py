@@ -109,11 +109,18 @@ def is_enrolled(name: str) -> bool:
     return hashlib.md5(name.encode(), usedforsecurity=False).digest()[-1] % 2 == 0
 
 
-def central_face(found: Detections, image: Image) -> F32:
-    """The landmarks (1,5,2) of the face whose box's middle is nearest to the photo's; (0,5,2) without a face."""
+def nearest_to_centre(found: Detections, image: Image) -> int | None:
+    """Which face a photo is of: the one whose box's middle is nearest to the photo's; None without a face."""
+    if not len(found):
+        return None
     middles = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
-    distances = np.hypot(*(middles - np.array([image.width / 2, image.height / 2], np.float32)).T)
-    return found.landmarks[np.argsort(distances, kind="stable")[:1]]
+    return int(np.hypot(*(middles - np.array([image.width / 2, image.height / 2], np.float32)).T).argmin())
+
+
+def central_face(found: Detections, image: Image) -> F32:
+    """The landmarks (1,5,2) of the face that a photo is of; (0,5,2) without a face."""
+    which = nearest_to_centre(found, image)
+    return found.landmarks[:0] if which is None else found.landmarks[which : which + 1]
 
 
 async def _templates(recogniser: Recogniser, photos: PeoplesPhotos, progress: Progress) -> Templates:

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recognition.align import ARCFACE_TEMPLATE, CROP_SIZE, similarity_transforms
+from recognition.evaluate import central_face
 from recognition.photos import PhotoSet
-from recognition.training.teacher import TeachingDetector, nearest_to_centre
+from recognition.training.teacher import TeachingDetector
 
 U8 = NDArray[np.uint8]
 I64 = NDArray[np.int64]
@@ -53,9 +54,9 @@ def load_crops(photos: PhotoSet, detector: TeachingDetector, cache: Path, say: C
                 say(f"aligning photo {number} of {len(photos.names)}")
             image = photos.read(name)
             found = detector.detect(image)
-            which = nearest_to_centre(found, image)
-            if which is not None:
-                crops.append(_crop(image.bgr(), found.landmarks[which]))
+            landmarks = central_face(found, image)
+            if len(landmarks):
+                crops.append(_crop(image.bgr(), landmarks))
                 names.append(photos.person_of(name))
         np.save(pixels_file, np.stack(crops))
         people_file.write_text(json.dumps(names))
@@ -65,6 +66,6 @@ def load_crops(photos: PhotoSet, detector: TeachingDetector, cache: Path, say: C
 
 
 def _crop(bgr: U8, landmarks: NDArray[np.float32]) -> U8:
-    (transform,) = similarity_transforms(landmarks[None], ARCFACE_TEMPLATE + MARGIN)
+    (transform,) = similarity_transforms(landmarks, ARCFACE_TEMPLATE + MARGIN)
     warped = cv2.warpAffine(bgr, transform, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
     return np.asarray(warped, dtype=np.uint8)

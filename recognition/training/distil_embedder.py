@@ -3,7 +3,7 @@
 Blocks for hours. The teacher judges each clean crop once; the student sees the crop spoiled and is to say the same.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from recognition.training.augment import augment
 from recognition.training.blends import blend
 from recognition.training.crops import SIDE, inner, load_crops
 from recognition.training.embedder_net import NanoEmbedder
-from recognition.training.loop import Schedule, train
+from recognition.training.loop import Say, Schedule
 from recognition.training.teacher import TeachingDetector, TeachingEmbedder
 
 F32 = NDArray[np.float32]
@@ -69,7 +69,7 @@ class EmbedderTask:
 
     name = "embedder"
 
-    def __init__(self, options: EmbedderOptions, say: Callable[[str], None]) -> None:
+    def __init__(self, options: EmbedderOptions, say: Say) -> None:
         self._options = options
         self._photos = PhotoSet(options.data)
         self._teacher = TeachingEmbedder(options.teacher, options.weights_folders, options.schedule.threads or 2)
@@ -78,6 +78,7 @@ class EmbedderTask:
         held = crops.people % _OF == _HELD_OUT
         self._held = inner(crops.pixels[held])
         self._held_people = crops.people[held]
+        self.crops = crops.pixels
         self._pixels = _with_blends(crops.pixels[~held], options, say)
         self._targets = torch.from_numpy(self._taught(say))
         self.net: nn.Module = NanoEmbedder()
@@ -140,7 +141,7 @@ class EmbedderTask:
             "temperature": options.temperature,
         }
 
-    def _taught(self, say: Callable[[str], None]) -> F32:
+    def _taught(self, say: Say) -> F32:
         """The teacher's embeddings of everything, made once and kept."""
         digest = f"{self._teacher.spec.sha256[:8]}-{self._photos.digest[:8]}-{len(self._pixels)}"
         file = self._options.out / "cache" / f"taught-{digest}.npz"
@@ -157,13 +158,7 @@ class EmbedderTask:
         return taught
 
 
-def distil_embedder(options: EmbedderOptions, say: Callable[[str], None]) -> nn.Module:
-    """Train, or go on training, the student. Raises TrainingError and what reading photos and weights raises."""
-    options.out.mkdir(parents=True, exist_ok=True)
-    return train(EmbedderTask(options, say), options.schedule, options.out, say)
-
-
-def _with_blends(pixels: U8, options: EmbedderOptions, say: Callable[[str], None]) -> U8:
+def _with_blends(pixels: U8, options: EmbedderOptions, say: Say) -> U8:
     """The crops and, after them, faces of nobody; in a file, so that the loader's processes share its pages."""
     file = options.out / "cache" / f"pixels-{len(pixels)}-{options.blends}.npy"
     if not file.exists():

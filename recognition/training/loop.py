@@ -11,7 +11,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,9 +21,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from recognition.training.errors import TrainingDiverged
+from recognition.errors import RunMismatch, TrainingDiverged
 
 CHECKPOINT, RECORD, CURVES = "checkpoint.pt", "run.json", "curves.png"
+Say = Callable[[str], None]
+Told = Callable[[int, int], None]
 _EMA = 0.999
 _CLIP_NORM = 5.0
 
@@ -42,6 +44,10 @@ class Schedule:
     threads: int = 0
     save_every_s: float = 120.0
     figures_every: int = 2
+
+
+def untold(_done: int, _total: int) -> None:
+    """For callers that want no progress."""
 
 
 class Task(Protocol):
@@ -70,83 +76,149 @@ class Task(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class _Progress:
-    epoch: int = 0
-    step: int = 0
-    trained_s: float = 0.0
-    curve: list[dict[str, float]] = field(default_factory=list)
-
-
-def train(task: Task, schedule: Schedule, out: Path, say: Callable[[str], None]) -> nn.Module:
+def train(task: Task, schedule: Schedule, out: Path, say: Say, told: Told = untold) -> nn.Module:
     """Train until the last epoch, resuming from `out` where a run of this task lies there; returns the averaged net.
 
-    Raises TrainingDiverged when a loss is no number any more; the last checkpoint stays.
+    `say` gets a line for each epoch, `told` the step and how many there are, after each.
+    Raises TrainingDiverged when a loss is no number any more (the last checkpoint stays), RunMismatch.
     """
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(schedule.seed)
     if schedule.threads:
         torch.set_num_threads(schedule.threads)
     cv2.setNumThreads(1)
-    device = _device(schedule.device)
-    net = task.net.to(device, memory_format=torch.channels_last)
-    averaged = torch.optim.swa_utils.AveragedModel(
-        net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(_EMA), use_buffers=True
-    )
-    optimiser = torch.optim.AdamW(_groups(net, schedule.weight_decay), lr=schedule.learning_rate)
-    progress = _resume(out, net, averaged, optimiser, say)
-    lasts = device.type == "cpu"
-    total = schedule.epochs * task.steps_per_epoch
-    began_s = saved_s = time.monotonic()
-    while progress.epoch < schedule.epochs:
-        net.train()
-        sums: dict[str, float] = {}
-        for number, batch in enumerate(task.batches(progress.epoch, schedule.seed)):
-            for group in optimiser.param_groups:
-                group["lr"] = schedule.learning_rate * rate(progress.step, total, schedule)
-            moved = [part.to(device, non_blocking=True) for part in batch]
-            with torch.autocast(device.type, torch.bfloat16, enabled=_has_bfloat16(device)):
-                losses = task.losses(net, moved)
-            loss = torch.stack([part.float() for part in losses.values()]).sum()
-            if not math.isfinite(loss.item()):
-                raise TrainingDiverged(
-                    f"training {task.name}: the loss is no number any more at step {progress.step}; "
-                    f"lower the learning rate and resume from {out}"
-                )
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(net.parameters(), _CLIP_NORM)
-            optimiser.step()
-            averaged.update_parameters(net)
-            progress.step += 1
-            for name, part in losses.items():
-                sums[name] = sums.get(name, 0.0) + part.item()
-            if number % 50 == 49 and lasts:
-                elapsed_s = progress.trained_s + time.monotonic() - began_s
-                mean = ", ".join(f"{name} {value / (number + 1):.4f}" for name, value in sums.items())
-                say(
-                    f"epoch {progress.epoch + 1}/{schedule.epochs} step {number + 1}/{task.steps_per_epoch} "
-                    f"{mean} ({elapsed_s / 60:.1f} min)"
-                )
-        progress.epoch += 1
-        row = {name: value / task.steps_per_epoch for name, value in sums.items()}
-        row |= {"epoch": progress.epoch, "rate": rate(progress.step, total, schedule)}
-        is_last = progress.epoch == schedule.epochs
-        if is_last or progress.epoch % schedule.figures_every == 0:
-            averaged.eval()
+    run = _Run(task, schedule, out)
+    run.resume(say)
+    saved_s = time.monotonic()
+    while run.epoch < schedule.epochs:
+        row = run.train_epoch(told)
+        is_last = run.epoch == schedule.epochs
+        if is_last or run.epoch % schedule.figures_every == 0:
             with torch.no_grad():
-                row |= task.figures(averaged.module)
-            say(f"epoch {progress.epoch}/{schedule.epochs}: " + ", ".join(f"{k} {v:.4g}" for k, v in row.items()))
-        progress.curve.append(row)
+                row |= task.figures(run.averaged.module)
+        run.curve.append(row)
+        shown = ", ".join(f"{name} {value:.4g}" for name, value in row.items() if name != "epoch")
+        say(f"epoch {run.epoch} of {schedule.epochs}: {shown}")
+        if is_last or time.monotonic() - saved_s > schedule.save_every_s:
+            run.save()
+            saved_s = time.monotonic()
+    trained: nn.Module = run.averaged.module
+    return trained.to("cpu")
+
+
+class _Run:
+    """What a checkpoint holds, and how it is trained on."""
+
+    def __init__(self, task: Task, schedule: Schedule, out: Path) -> None:
+        self.task, self.schedule, self.out = task, schedule, out
+        self.device = _device(schedule.device)
+        self.net = task.net.to(self.device, memory_format=torch.channels_last)
+        self.averaged = torch.optim.swa_utils.AveragedModel(self.net, avg_fn=_average, use_buffers=True).eval()
+        self.optimiser = torch.optim.AdamW(_groups(self.net, schedule.weight_decay), lr=schedule.learning_rate)
+        self.epoch = self.step = 0
+        self.trained_s = 0.0
+        self.curve: list[dict[str, float]] = []
+        self._since_s = time.monotonic()
+
+    def train_epoch(self, told: Told) -> dict[str, float]:
+        """One pass over the data -> its mean losses."""
+        total = self.schedule.epochs * self.task.steps_per_epoch
+        self.net.train()
+        sums: dict[str, float] = {}
+        for batch in self.task.batches(self.epoch, self.schedule.seed):
+            for group in self.optimiser.param_groups:
+                group["lr"] = self.schedule.learning_rate * rate(self.step, total, self.schedule)
+            for name, value in self._train_step(batch).items():
+                sums[name] = sums.get(name, 0.0) + value / self.task.steps_per_epoch
+            self.step += 1
+            told(self.step, total)
+        self.epoch += 1
+        return {"epoch": self.epoch, "rate": rate(self.step, total, self.schedule), **sums}
+
+    def _train_step(self, batch: Sequence[Tensor]) -> dict[str, float]:
+        moved = [part.to(self.device, non_blocking=True) for part in batch]
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=_has_bfloat16(self.device)):
+            losses = self.task.losses(self.net, moved)
+        loss = torch.stack([part.float() for part in losses.values()]).sum()
+        if not math.isfinite(loss.item()):
+            raise TrainingDiverged(
+                f"training {self.task.name}: the loss is no number any more at step {self.step}; lower the learning "
+                f"rate and go on from the checkpoint in {self.out}"
+            )
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.net.parameters(), _CLIP_NORM)
+        self.optimiser.step()
+        self.averaged.update_parameters(self.net)
+        return {name: part.item() for name, part in losses.items()}
+
+    def resume(self, say: Say) -> None:
+        """Go on where the last checkpoint in the folder was written, if one is there."""
+        file = self.out / CHECKPOINT
+        if not file.exists():
+            return
+        state = torch.load(file, map_location="cpu", weights_only=True)
+        if state["task"] != self.task.name or state["facts"] != self.task.facts():
+            raise RunMismatch(
+                f"{self.out} holds a run with other data, another teacher or other options ({RECORD} tells); "
+                "give the same ones to go on with it, or another --out"
+            )
+        self.net.load_state_dict(state["net"])
+        self.averaged.load_state_dict(state["averaged"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        torch.set_rng_state(state["random"])
+        progress = state["progress"]
+        self.epoch, self.step, self.curve = progress["epoch"], progress["step"], progress["curve"]
+        self.trained_s = progress["trained_s"]
+        say(f"going on with {self.out} after epoch {self.epoch}, {self.trained_s / 60:.0f} minutes trained")
+
+    def save(self) -> None:
+        """Checkpoint, record and curves. Renamed into place: a run killed meanwhile keeps the checkpoint before."""
         now_s = time.monotonic()
-        if is_last or now_s - saved_s > schedule.save_every_s:
-            progress.trained_s += now_s - began_s
-            began_s = saved_s = now_s
-            _save(out, net, averaged, optimiser, progress)
-            _write_record(out, task, schedule, progress)
-    averaged.eval()
-    module: nn.Module = averaged.module
-    return module.to("cpu")
+        self.trained_s, self._since_s = self.trained_s + now_s - self._since_s, now_s
+        progress = {"epoch": self.epoch, "step": self.step, "trained_s": self.trained_s, "curve": self.curve}
+        state = {
+            "task": self.task.name,
+            "facts": self.task.facts(),
+            "net": self.net.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "random": torch.get_rng_state(),
+            "progress": progress,
+        }
+        part = self.out / f"{CHECKPOINT}.part"
+        torch.save(state, part)
+        os.replace(part, self.out / CHECKPOINT)
+        (self.out / RECORD).write_text(json.dumps(self._record(), indent=1) + "\n")
+        _draw(self.out / CURVES, self.task.name, self.curve)
+
+    def _record(self) -> dict[str, Any]:
+        cuda = f", {torch.cuda.get_device_name()}" if self.device.type == "cuda" else ""
+        return {
+            "task": self.task.name,
+            "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "schedule": asdict(self.schedule),
+            "facts": self.task.facts(),
+            "trained_minutes": round(self.trained_s / 60, 1),
+            "epochs_done": self.epoch,
+            "steps_done": self.step,
+            "parameters": sum(p.numel() for p in self.net.parameters()),
+            "versions": {
+                "python": platform.python_version(),
+                "torch": torch.__version__,
+                "numpy": np.__version__,
+                "opencv": cv2.__version__,
+            },
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores{cuda}",
+            "curve": self.curve,
+        }
+
+
+def _average(averaged: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
+    """Exponential moving average that follows closely at first, when what it began with is worth nothing."""
+    if not averaged.is_floating_point():
+        return new
+    return averaged.lerp(new, 1 - min(_EMA, (1 + int(count)) / (10 + int(count))))
 
 
 def rate(step: int, total: int, schedule: Schedule) -> float:
@@ -171,70 +243,6 @@ def _has_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-
-
-def _resume(
-    out: Path,
-    net: nn.Module,
-    averaged: torch.optim.swa_utils.AveragedModel,
-    optimiser: torch.optim.Optimizer,
-    say: Callable[[str], None],
-) -> _Progress:
-    file = out / CHECKPOINT
-    if not file.exists():
-        return _Progress()
-    state = torch.load(file, map_location="cpu", weights_only=True)
-    net.load_state_dict(state["net"])
-    averaged.load_state_dict(state["averaged"])
-    optimiser.load_state_dict(state["optimiser"])
-    torch.set_rng_state(state["random"])
-    progress = _Progress(**state["progress"])
-    say(f"resuming {out} after epoch {progress.epoch}, {progress.trained_s / 60:.0f} minutes trained")
-    return progress
-
-
-def _save(
-    out: Path,
-    net: nn.Module,
-    averaged: torch.optim.swa_utils.AveragedModel,
-    optimiser: torch.optim.Optimizer,
-    progress: _Progress,
-) -> None:
-    """Written beside and renamed: a run that is killed while saving keeps the checkpoint before."""
-    state = {
-        "net": net.state_dict(),
-        "averaged": averaged.state_dict(),
-        "optimiser": optimiser.state_dict(),
-        "random": torch.get_rng_state(),
-        "progress": asdict(progress),
-    }
-    part = out / f"{CHECKPOINT}.part"
-    torch.save(state, part)
-    os.replace(part, out / CHECKPOINT)
-
-
-def _write_record(out: Path, task: Task, schedule: Schedule, progress: _Progress) -> None:
-    record = {
-        "task": task.name,
-        "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "schedule": asdict(schedule),
-        "facts": task.facts(),
-        "trained_minutes": round(progress.trained_s / 60, 1),
-        "epochs_done": progress.epoch,
-        "steps_done": progress.step,
-        "parameters": sum(p.numel() for p in task.net.parameters()),
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "opencv": cv2.__version__,
-        },
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores"
-        + (f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""),
-        "curve": progress.curve,
-    }
-    (out / RECORD).write_text(json.dumps(record, indent=1) + "\n")
-    _draw(out / CURVES, task.name, progress.curve)
 
 
 def _draw(file: Path, title: str, curve: list[dict[str, float]]) -> None:

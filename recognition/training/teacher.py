@@ -27,7 +27,7 @@ _BATCH = 16
 
 
 def _open(name: str, folders: Sequence[Path], kind: type[S]) -> tuple[S, OnnxRunner]:
-    spec = find_spec(name, load_specs())
+    spec = find_spec(name, load_specs(beside=folders))
     if not isinstance(spec, kind):
         raise ModelNotFound(f"model {name}: is a {spec.role}, which can't teach this")
     return spec, OnnxRunner(spec, read_weights(spec, folders), "cpu")
@@ -43,7 +43,11 @@ class TeachingDetector:
         """All faces of a picture, in its pixels, highest score first."""
         prepared = detect.prepare(self.spec, image, trim=True)
         least = self.spec.thresholds.score if least_score is None else least_score
-        return detect.parse(self.spec, self._runner.run(prepared.tensor[None]), prepared, least)
+        return detect.parse(self.spec, self.run(prepared.tensor[None]), prepared, least)
+
+    def run(self, batch: F32) -> list[F32]:
+        """(n,3,h,w) float32 -> the network's raw outputs."""
+        return self._runner.run(batch)
 
 
 class TeachingEmbedder:
@@ -79,12 +83,3 @@ def _in_groups(crops: Iterable[U8]) -> Iterator[U8]:
             group = []
     if group:
         yield np.stack(group)
-
-
-def nearest_to_centre(found: Detections, image: Image) -> int | None:
-    """Which face a photo is of: the one whose box's middle is nearest to the picture's; None without a face."""
-    if not len(found):
-        return None
-    middles = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
-    offsets = middles - np.array([image.width / 2, image.height / 2], np.float32)
-    return int(np.argmin((offsets**2).sum(axis=1)))

@@ -8,7 +8,7 @@ import sys
 import typer
 
 from recognition.errors import CodedError
-from streamer.cli import bench, cameras, demo, events, models, people, service
+from streamer.cli import bench, cameras, demo, events, models, people, service, train_weights
 
 app = typer.Typer(
     name="whosthere",
@@ -23,6 +23,7 @@ demo.register(app)
 people.register(app)
 cameras.register(app)
 models.register(app)
+train_weights.register(app)
 events.register(app)
 bench.register(app)
 

@@ -1,0 +1,68 @@
+"""A trained student embedder -> the ONNX file that ships.
+
+Blocks for half a minute. Static int8, scales from clean and from spoiled crops; the last layer stays float32 in its
+arithmetic where int8 would cost accuracy (`keep_float`).
+"""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from recognition.training.augment import augment
+from recognition.training.crops import inner
+from recognition.training.embedder_net import NanoEmbedder
+from recognition.training.export import to_int8, to_onnx
+
+F32 = NDArray[np.float32]
+U8 = NDArray[np.uint8]
+
+OUTPUT = "embedding"
+_CALIBRATION_CROPS = 256
+_CALIBRATION_SEED = 9_000_000
+
+
+class ExportedEmbedder(nn.Module):
+    """The student as it ships: RGB 0..255 in, normalisation folded into the first convolution.
+
+    That convolution gets a fourth channel of zero weight: ONNX Runtime's int8 kernels want multiples of four.
+    """
+
+    def __init__(self, net: NanoEmbedder) -> None:
+        super().__init__()
+        self.net = net
+        first = net.features[0]
+        self.first = nn.Conv2d(4, first[0].out_channels, 3, 2, 1, bias=False)
+        with torch.no_grad():
+            self.first.weight.zero_()
+            self.first.weight[:, :3] = first[0].weight
+        self.rest = nn.Sequential(first[1], *net.features[1:])
+
+    def forward(self, faces: Tensor) -> Tensor:
+        x = (faces - 127.5) / 127.5
+        x = self.first(torch.cat((x, x[:, :1]), dim=1))
+        embedding: Tensor = self.net.embedding(self.rest(x).flatten(1))
+        return embedding
+
+
+def export_embedder(net: NanoEmbedder, crops: U8, out: Path, *, int8: bool = True) -> None:
+    """Write the network for faces (n,3,112,112) float32 RGB 0..255; scales from crops (m,SIDE,SIDE,3)."""
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / "plain.onnx" if int8 else out
+        to_onnx(ExportedEmbedder(net), (3, 112, 112), [OUTPUT], (0,), plain)
+        if int8:
+            to_int8(plain, calibration(crops), out)
+
+
+def calibration(crops: U8) -> Iterator[F32]:
+    """Crops spread over all there are, clean and spoiled in turn, as the network eats them."""
+    rows = np.linspace(0, len(crops) - 1, _CALIBRATION_CROPS).round().astype(int)
+    for number, row in enumerate(rows):
+        face = (
+            augment(crops[row], np.random.default_rng((_CALIBRATION_SEED, number))) if number % 2 else inner(crops[row])
+        )
+        yield face[None, :, :, ::-1].transpose(0, 3, 1, 2).astype(np.float32)
