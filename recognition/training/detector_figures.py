@@ -1,0 +1,220 @@
+"""How good detectors are, side by side in one run: photos, clips and specs in, one row of figures each out.
+
+Blocks for minutes. Nothing here trains or tunes: thresholds come with the specs, and recall at a rate of false alarms
+needs none.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from recognition import detect
+from recognition.evaluate import nearest_to_centre
+from recognition.faces import Detections
+from recognition.image import ArrayImage, Image
+from recognition.photos import PhotoSet
+from recognition.training.matching_faces import Known, clipped, overlaps, recall_at
+from recognition.training.photo_labels import load_labelled
+from recognition.training.scenes import compose
+from recognition.training.teacher import TeachingDetector
+
+F32 = NDArray[np.float32]
+
+FALSE_ALARMS = 0.1
+_LEAST_SCORE = 0.02
+_SCENE_SIDE = 640
+_SCENES_SEED = 9_000_000
+_REFERENCE_DOUBTFUL = 0.3
+_SAME_FACE = 0.5
+_TIMED_RUNS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class FiguresOptions:
+    """What to measure. The first of `detectors` is the teacher: ratios are to it, and it labels the photos."""
+
+    detectors: tuple[str, ...]
+    reference: str
+    photos: Path
+    clips: tuple[Path, ...]
+    empty_clips: tuple[Path, ...]
+    weights_folders: tuple[Path, ...]
+    cache: Path
+    scenes: int = 400
+
+
+def measure_detectors(options: FiguresOptions, say: Callable[[str], None]) -> dict[str, Any]:
+    """{"detectors": {name: figures}, "ratios": {name: share of the teacher's}, "options": ...}."""
+    detectors = {name: TeachingDetector(name, options.weights_folders) for name in options.detectors}
+    teacher = detectors[options.detectors[0]]
+    rows: dict[str, dict[str, Any]] = {name: {} for name in detectors}
+    say("composing scenes")
+    for name, figures in _on_scenes(detectors, teacher, options, say).items():
+        rows[name]["scenes"] = figures
+    for clip in options.clips:
+        say(f"clip {clip.name}")
+        for name, figures in _on_clip(detectors, TeachingDetector(options.reference, options.weights_folders), clip):
+            rows[name][clip.stem] = figures
+    for clip in options.empty_clips:
+        say(f"clip {clip.name}")
+        for name, detector in detectors.items():
+            rows[name][clip.stem] = _on_empty_clip(detector, clip)
+    say("landmarks")
+    for name, detector in detectors.items():
+        rows[name]["landmarks"] = _landmarks(detector, teacher, PhotoSet(options.photos))
+    for name, times in milliseconds(detectors).items():
+        rows[name] |= times
+    return {"detectors": rows, "ratios": _ratios(rows, options), "options": _plain(options)}
+
+
+def _on_scenes(
+    detectors: dict[str, TeachingDetector],
+    teacher: TeachingDetector,
+    options: FiguresOptions,
+    say: Callable[[str], None],
+) -> dict[str, dict[str, float]]:
+    photos = PhotoSet(options.photos)
+    labelled = load_labelled(photos, photos.names, teacher, options.cache, say)
+    known: list[Known] = []
+    found: dict[str, list[Detections]] = {name: [] for name in detectors}
+    for number in range(options.scenes):
+        scene = compose(labelled, _SCENE_SIDE, np.random.default_rng((_SCENES_SEED, number)))
+        known.append(Known(scene.boxes, scene.doubtful, _SCENE_SIDE, _SCENE_SIDE))
+        for name, detector in detectors.items():
+            found[name].append(detector.detect(ArrayImage(scene.picture), _LEAST_SCORE))
+    return {name: _row(detectors[name], found[name], known) for name in detectors}
+
+
+def _on_clip(
+    detectors: dict[str, TeachingDetector], reference: TeachingDetector, clip: Path
+) -> Iterator[tuple[str, dict[str, float]]]:
+    known: list[Known] = []
+    found: dict[str, list[Detections]] = {name: [] for name in detectors}
+    for image in frames(clip):
+        seen = reference.detect(image, _REFERENCE_DOUBTFUL)
+        sure = seen.scores >= reference.spec.thresholds.score
+        known.append(Known(seen.boxes[sure], seen.boxes[~sure], image.width, image.height))
+        for name, detector in detectors.items():
+            found[name].append(detector.detect(image, _LEAST_SCORE))
+    for name, detector in detectors.items():
+        yield name, _row(detector, found[name], known)
+
+
+def _row(detector: TeachingDetector, found: Sequence[Detections], known: Sequence[Known]) -> dict[str, float]:
+    """Recall where false alarms are just rare enough; and recall and false alarms at the spec's own threshold."""
+    recall = recall_at(found, known, FALSE_ALARMS)
+    threshold = detector.spec.thresholds.score
+    own = [_above(one, threshold) for one in found]
+    at_own = recall_at(own, known, np.inf)
+    boxes = sum(len(one) for one in own)
+    return {
+        "faces": recall.faces,
+        "recall": round(recall.recall, 4),
+        "threshold": round(recall.threshold, 4),
+        "recall_at_own_threshold": round(at_own.recall, 4),
+        "boxes_per_picture_at_own_threshold": round(boxes / max(1, len(known)), 3),
+    }
+
+
+def _above(found: Detections, least_score: float) -> Detections:
+    kept = found.scores >= least_score
+    return Detections(found.boxes[kept], found.scores[kept], found.landmarks[kept])
+
+
+def _on_empty_clip(detector: TeachingDetector, clip: Path) -> dict[str, float]:
+    """How often a clip without a near face shows one, at the spec's threshold and by the highest score."""
+    highest, above, pictures = 0.0, 0, 0
+    for image in frames(clip):
+        found = detector.detect(image, _LEAST_SCORE)
+        pictures += 1
+        above += int((found.scores >= detector.spec.thresholds.score).sum())
+        highest = max(highest, float(found.scores.max(initial=0.0)))
+    return {"pictures": pictures, "boxes_at_own_threshold": above, "highest_score": round(highest, 4)}
+
+
+def _landmarks(detector: TeachingDetector, teacher: TeachingDetector, photos: PhotoSet) -> dict[str, float]:
+    """Against the teacher's face nearest to a photo's middle: distances over that between its eyes."""
+    errors, missed = [], 0
+    for name in photos.names:
+        image = photos.read(name)
+        taught = teacher.detect(image)
+        which = nearest_to_centre(taught, image)
+        if which is None:
+            continue
+        error = _astray(detector.detect(image), taught, which, image)
+        if error is None:
+            missed += 1
+        else:
+            errors.append(error)
+    return {
+        "photos": len(errors) + missed,
+        "missed": missed,
+        "mean_error": round(float(np.mean(errors)), 4),
+        "median_error": round(float(np.median(errors)), 4),
+        "p95_error": round(float(np.quantile(errors, 0.95)), 4),
+    }
+
+
+def _astray(found: Detections, taught: Detections, which: int, image: Image) -> float | None:
+    same = overlaps(clipped(found.boxes, image.width, image.height), taught.boxes[which : which + 1])[:, 0]
+    if not len(same) or same.max() < _SAME_FACE:
+        return None
+    points, truth = found.landmarks[int(same.argmax())], taught.landmarks[which]
+    return float(np.hypot(*(points - truth).T).mean() / np.hypot(*(truth[1] - truth[0])))
+
+
+def milliseconds(detectors: dict[str, TeachingDetector]) -> dict[str, dict[str, float]]:
+    """One thread's time for one 640x640 picture, the detectors by turns so that all see the same machine."""
+    times: dict[str, list[float]] = {name: [] for name in detectors}
+    whole: dict[str, list[float]] = {name: [] for name in detectors}
+    image = ArrayImage(np.random.default_rng(0).integers(0, 256, (640, 640, 3)).astype(np.uint8))
+    for _ in range(_TIMED_RUNS):
+        for name, detector in detectors.items():
+            tensor = detect.prepare(detector.spec, image).tensor[None]
+            began = time.thread_time()
+            detector.run(tensor)
+            times[name].append(time.thread_time() - began)
+            began = time.thread_time()
+            detector.detect(image)
+            whole[name].append(time.thread_time() - began)
+    return {
+        name: {"ms": round(1e3 * statistics.median(times[name]), 2), "ms_with_all": _median_ms(whole[name])}
+        for name in detectors
+    }
+
+
+def _median_ms(seconds: Sequence[float]) -> float:
+    return round(1e3 * statistics.median(seconds), 2)
+
+
+def frames(clip: Path) -> Iterator[ArrayImage]:
+    """Every frame of a clip."""
+    with av.open(str(clip)) as container:
+        for frame in container.decode(video=0):
+            yield ArrayImage(np.asarray(frame.to_ndarray(format="bgr24"), dtype=np.uint8))
+
+
+def _ratios(rows: dict[str, dict[str, Any]], options: FiguresOptions) -> dict[str, dict[str, float]]:
+    first = rows[options.detectors[0]]
+    places = ["scenes", *(clip.stem for clip in options.clips)]
+    return {
+        name: {place: round(row[place]["recall"] / max(1e-6, first[place]["recall"]), 4) for place in places}
+        | {"ms": round(row["ms"] / first["ms"], 3)}
+        for name, row in rows.items()
+    }
+
+
+def _plain(options: FiguresOptions) -> dict[str, Any]:
+    """The options without anybody's folders."""
+    tree = asdict(options)
+    for key in ("photos", "clips", "empty_clips"):
+        value = tree[key]
+        tree[key] = value.name if isinstance(value, Path) else [file.name for file in value]
+    return {key: value for key, value in tree.items() if key not in ("weights_folders", "cache")}

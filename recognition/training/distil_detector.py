@@ -1,0 +1,201 @@
+"""Distils a detector: photos and a teacher in, a student that finds the teacher's faces in scenes made of them out.
+
+Blocks for hours. The teacher labels each clean photo once; scenes are composed beside the training step, and where
+the faces in them are follows from how they were made. Each scene has its own seed: a resumed run sees the same ones.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from recognition import detect
+from recognition.faces import Detections
+from recognition.photos import PhotoSet
+from recognition.training.assign import Cells, Truth, cells_of, detection_losses
+from recognition.training.detector_net import STRIDES, NanoDetector, as_yunet
+from recognition.training.loop import Say, Schedule, Told, train, untold
+from recognition.training.matching_faces import Known, recall_at
+from recognition.training.photo_labels import load_labelled
+from recognition.training.scene_parts import LabelledPhoto
+from recognition.training.scenes import Scene, arrange, as_seen, compose, mirrored
+from recognition.training.teacher import TeachingDetector
+
+F32 = NDArray[np.float32]
+
+_HELD_OUT_OF = 20  # people whose name's digest divides by it are never trained on: figures are theirs
+_HELD_OUT_SCENES = 192
+_HELD_OUT_SEED = 7_000_000
+_MOST_FACES = 24
+_REUSED = 320  # scenes until the same one comes again
+_FALSE_ALARMS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorOptions:
+    """What to distil. `scenes`: how many of `side` x `side` pixels are an epoch."""
+
+    data: Path
+    teacher: str
+    weights_folders: tuple[Path, ...]
+    out: Path
+    schedule: Schedule
+    scenes: int = 4000
+    side: int = 320
+    batch: int = 16
+    workers: int = 1
+    cache: Path | None = None
+
+
+class _Scenes(Dataset[tuple[Tensor, ...]]):
+    """Number -> a scene and its padded truth; each number's scene is always the same.
+
+    Composing costs as much as learning: each scene comes twice, some batches apart, mirrored and in other light.
+    """
+
+    def __init__(self, photos: Sequence[LabelledPhoto], side: int, seed: int, first: int, count: int) -> None:
+        self._photos, self._side, self._seed, self._first, self._count = photos, side, seed, first, count
+        self._kept: dict[int, Scene] = {}
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, number: int) -> tuple[Tensor, ...]:
+        cv2.setNumThreads(1)
+        place = self._first + number
+        block, within = divmod(place, 2 * _REUSED)
+        again, original = divmod(within, _REUSED)
+        scene = self._arranged(block * _REUSED + original)
+        scene = as_seen(mirrored(scene) if again else scene, np.random.default_rng((self._seed, place, 1)))
+        return (torch.from_numpy(scene.picture), *_padded(scene))
+
+    def _arranged(self, original: int) -> Scene:
+        """Composed, or remembered from its first use."""
+        scene = self._kept.pop(original, None)
+        if scene is None:
+            scene = arrange(self._photos, self._side, np.random.default_rng((self._seed, original)))
+            self._kept[original] = scene
+            while len(self._kept) > _REUSED:
+                del self._kept[next(iter(self._kept))]
+        return scene
+
+
+class DetectorTask:
+    """SimOTA assignment, EIoU boxes, landmarks in units of the face's size."""
+
+    name = "detector"
+
+    def __init__(self, options: DetectorOptions, say: Callable[[str], None]) -> None:
+        self._options = options
+        self._photos = PhotoSet(options.data)
+        self._teacher = TeachingDetector(options.teacher, options.weights_folders)
+        names = self._photos.names
+        labelled = load_labelled(self._photos, names, self._teacher, options.cache or options.out / "cache", say)
+        held = [is_held_out(self._photos.person_of(name)) for name in names]
+        self._train = [photo for photo, out in zip(labelled, held, strict=True) if not out]
+        self._held = [photo for photo, out in zip(labelled, held, strict=True) if out]
+        self._cells: Cells | None = None
+        self.net: nn.Module = NanoDetector()
+
+    @property
+    def photos(self) -> Sequence[LabelledPhoto]:
+        """Those that it trains on."""
+        return self._train
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return self._options.scenes // self._options.batch
+
+    def batches(self, epoch: int, seed: int) -> Iterable[Sequence[Tensor]]:
+        count = self.steps_per_epoch * self._options.batch
+        scenes = _Scenes(self.photos, self._options.side, seed, epoch * count, count)
+        workers = self._options.workers
+        ahead = 4 if workers else None
+        return DataLoader(scenes, self._options.batch, num_workers=workers, prefetch_factor=ahead)
+
+    def losses(self, net: nn.Module, batch: Sequence[Tensor]) -> dict[str, Tensor]:
+        pictures, boxes, landmarks, real, doubtful = batch
+        levels = net(pictures.permute(0, 3, 1, 2).float())
+        with torch.autocast(pictures.device.type, enabled=False):
+            raw = torch.cat([level.float() for level in levels], dim=1)
+            if self._cells is None:
+                self._cells = cells_of(pictures.shape[1], pictures.shape[2], STRIDES, pictures.device)
+            return detection_losses(raw, self._cells, Truth(boxes, landmarks, real, doubtful))
+
+    def figures(self, net: nn.Module) -> dict[str, float]:
+        """On scenes of the people held out: recall at .1 false alarms a scene, and the landmarks' error."""
+        rngs = (np.random.default_rng((_HELD_OUT_SEED, number)) for number in range(_HELD_OUT_SCENES))
+        scenes = [compose(self._held, self._options.side, rng) for rng in rngs]
+        found = [self._detect(net, scene) for scene in scenes]
+        side = self._options.side
+        known = [Known(scene.boxes, scene.doubtful, side, side) for scene in scenes]
+        recall = recall_at(found, known, _FALSE_ALARMS)
+        return {
+            "held_out_recall": recall.recall,
+            "held_out_threshold": recall.threshold,
+            "held_out_landmark_error": landmark_error(found, scenes),
+        }
+
+    def facts(self) -> dict[str, Any]:
+        options = self._options
+        return {
+            "data": options.data.name,
+            "data_sha256": self._photos.digest,
+            "photos": len(self._photos.names),
+            "teacher": options.teacher,
+            "teacher_sha256": self._teacher.spec.sha256,
+            "held_out_photos": len(self._held),
+            "scenes_per_epoch": options.scenes,
+            "side": options.side,
+            "batch": options.batch,
+        }
+
+    def _detect(self, net: nn.Module, scene: Scene) -> Detections:
+        device = next(net.parameters()).device
+        picture = torch.from_numpy(scene.picture).to(device)[None].permute(0, 3, 1, 2).float()
+        outputs = [part.cpu().numpy() for part in as_yunet(net(picture))]
+        prepared = detect.Prepared(np.empty((3, *scene.picture.shape[:2]), np.float32), 1.0)
+        return detect.parse(self._teacher.spec, outputs, prepared, 0.05)
+
+
+def distil_detector(options: DetectorOptions, say: Say, told: Told = untold) -> nn.Module:
+    """Train, or go on training, the student. Raises TrainingError and what reading photos and weights raises."""
+    options.out.mkdir(parents=True, exist_ok=True)
+    return train(DetectorTask(options, say), options.schedule, options.out, say, told)
+
+
+def is_held_out(person: str) -> bool:
+    """Whether a person's photos are for figures and thresholds alone; decided by the name, one in twenty."""
+    return int.from_bytes(hashlib.sha256(person.encode()).digest()[:4]) % _HELD_OUT_OF == 0
+
+
+def landmark_error(found: Sequence[Detections], scenes: Sequence[Scene]) -> float:
+    """Mean distance of the landmarks of found faces from the truth, in distances between the true eyes."""
+    errors = []
+    for detections, scene in zip(found, scenes, strict=True):
+        for points, box in zip(scene.landmarks, scene.boxes, strict=True):
+            near = np.abs(detections.boxes - box).max(axis=1) < 0.25 * (box[3] - box[1])
+            if near.any():
+                away = np.hypot(*(detections.landmarks[int(near.argmax())] - points).T)
+                errors.append(float(away.mean() / max(1e-3, np.hypot(*(points[1] - points[0])))))
+    return float(np.mean(errors)) if errors else 1.0
+
+
+def _padded(scene: Scene) -> tuple[Tensor, ...]:
+    """boxes (24,4), landmarks (24,10), which of them are real (24,), doubtful (24,4); more than that is left out."""
+    count, unsure = min(len(scene.boxes), _MOST_FACES), min(len(scene.doubtful), _MOST_FACES)
+    boxes, landmarks = torch.zeros(_MOST_FACES, 4), torch.zeros(_MOST_FACES, 10)
+    real, doubtful = torch.zeros(_MOST_FACES, dtype=torch.bool), torch.zeros(_MOST_FACES, 4)
+    boxes[:count] = torch.from_numpy(scene.boxes[:count])
+    landmarks[:count] = torch.from_numpy(scene.landmarks[:count].reshape(-1, 10))
+    real[:count] = True
+    doubtful[:unsure] = torch.from_numpy(scene.doubtful[:unsure])
+    return boxes, landmarks, real, doubtful

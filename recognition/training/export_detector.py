@@ -1,0 +1,41 @@
+"""A trained student detector -> the ONNX file that ships, and the score from which on it is to be believed.
+
+Blocks for a minute. All but the answers themselves is int8: the last convolution and what follows stay float32.
+"""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from recognition.training.detector_net import OUTPUT_NAMES, ExportedDetector, NanoDetector
+from recognition.training.export import to_int8, to_onnx
+from recognition.training.scene_parts import LabelledPhoto
+from recognition.training.scenes import compose
+
+F32 = NDArray[np.float32]
+_CALIBRATION_SCENES = 64
+_CALIBRATION_SEED = 8_000_000
+_TAIL = ("/out", "/Sigmoid")  # the names that the exporter gives to the last convolution and the scores
+
+
+def export_detector(net: NanoDetector, photos: Sequence[LabelledPhoto], out: Path, *, int8: bool = True) -> None:
+    """Write the network with YuNet's twelve outputs, any size and batch; scales from scenes made of the photos."""
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / "plain.onnx" if int8 else out
+        to_onnx(ExportedDetector(net), (3, 640, 640), OUTPUT_NAMES, (0, 2, 3), plain)
+        if int8:
+            nodes = [node.name for node in onnx.load(str(plain)).graph.node]
+            tail = [name for name in nodes if name.startswith(_TAIL)]
+            to_int8(plain, calibration(photos), out, keep_float=tail)
+
+
+def calibration(photos: Sequence[LabelledPhoto]) -> Iterator[F32]:
+    """Scenes of several sizes, as the network eats them."""
+    for number in range(_CALIBRATION_SCENES):
+        side = (320, 480, 640)[number % 3]
+        scene = compose(photos, side, np.random.default_rng((_CALIBRATION_SEED, number)))
+        yield scene.picture.transpose(2, 0, 1)[None].astype(np.float32)

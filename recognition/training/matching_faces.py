@@ -1,0 +1,82 @@
+"""Found faces against true ones: detections and truth in, recall at so many false alarms per picture out. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recognition.faces import Detections
+
+F32 = NDArray[np.float32]
+_SAME, _DOUBTFUL = 0.5, 0.4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Known:
+    """What is in a picture of that size: boxes (n,4) float32 xyxy px; doubtful (k,4), which count neither way."""
+
+    boxes: F32
+    doubtful: F32
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """recall: the share of all faces found with scores from `threshold` on, where false alarms are just few enough."""
+
+    recall: float
+    threshold: float
+    faces: int
+
+
+def recall_at(found: Sequence[Detections], known: Sequence[Known], false_alarms_per_picture: float) -> Recall:
+    """Greedy by score, IoU of one half, boxes clipped to the picture; a second box on a face is a false alarm."""
+    scores: list[float] = []
+    hits: list[bool] = []
+    for detections, truth in zip(found, known, strict=True):
+        for score, hit in _judged(detections, truth):
+            scores.append(score)
+            hits.append(hit)
+    faces = sum(len(truth.boxes) for truth in known)
+    order = np.argsort(-np.array(scores, np.float64), kind="stable")
+    falling, right = np.array(scores, np.float64)[order], np.array(hits, bool)[order]
+    allowed = np.cumsum(~right) <= false_alarms_per_picture * len(known)
+    # A threshold lets in all of a score or none: only where the next score is lower can a list end.
+    ends = np.append(falling[1:] < falling[:-1], True)[: len(falling)]
+    if not (allowed & ends).any():
+        return Recall(0.0, 1.0, faces)
+    last = int(np.flatnonzero(allowed & ends)[-1])
+    return Recall(float(right[: last + 1].sum() / max(1, faces)), float(falling[last]), faces)
+
+
+def _judged(detections: Detections, truth: Known) -> list[tuple[float, bool]]:
+    """Each detection's score and whether it is a face; those on doubtful places are left out."""
+    boxes = clipped(detections.boxes, truth.width, truth.height)
+    real = overlaps(boxes, clipped(truth.boxes, truth.width, truth.height))
+    unsure = overlaps(boxes, clipped(truth.doubtful, truth.width, truth.height))
+    free = np.ones(len(truth.boxes), bool)
+    judged = []
+    for row in range(len(boxes)):
+        candidates = np.where(free, real[row], 0.0)
+        best = int(candidates.argmax()) if len(candidates) else -1
+        if best >= 0 and candidates[best] >= _SAME:
+            free[best] = False
+            judged.append((float(detections.scores[row]), True))
+        elif not (unsure[row] >= _DOUBTFUL).any():
+            judged.append((float(detections.scores[row]), False))
+    return judged
+
+
+def clipped(boxes: F32, width: int, height: int) -> F32:
+    return np.clip(boxes, 0, np.array([width, height, width, height], np.float32))
+
+
+def overlaps(one: F32, two: F32) -> F32:
+    """(n,4), (m,4) -> (n,m) intersection over union."""
+    low = np.maximum(one[:, None, :2], two[None, :, :2])
+    high = np.minimum(one[:, None, 2:], two[None, :, 2:])
+    inter = np.clip(high - low, 0, None).prod(-1)
+    area_one, area_two = ((box[:, 2:] - box[:, :2]).prod(-1) for box in (one, two))
+    return np.asarray(inter / np.maximum(area_one[:, None] + area_two[None] - inter, 1e-6), dtype=np.float32)

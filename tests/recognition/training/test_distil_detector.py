@@ -1,0 +1,84 @@
+import zipfile
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="training needs the extra train")
+pytest.importorskip("matplotlib", reason="training needs the extra train")
+
+from recognition.training.distil_detector import (  # noqa: E402  # after the skip
+    _REUSED,
+    DetectorOptions,
+    DetectorTask,
+    _Scenes,
+    distil_detector,
+    is_held_out,
+)
+from recognition.training.loop import Schedule  # noqa: E402
+
+pytestmark = pytest.mark.shared
+
+
+@pytest.fixture(scope="module")
+def photos(shared, tmp_path_factory):
+    """Some photos of people, among them two who are held out."""
+    folder = tmp_path_factory.mktemp("photos")
+    with zipfile.ZipFile(shared / "faces" / "lfw_train.zip") as source:
+        firsts = sorted(name for name in source.namelist() if name.endswith("_0001.jpg"))
+        held = [name for name in firsts if is_held_out(name.split("/")[0])]
+        for name in [*firsts[:14], *held[:2]]:
+            source.extract(name, folder)
+    return folder
+
+
+@pytest.fixture
+def options(shared, photos, tmp_path):
+    return DetectorOptions(
+        data=photos,
+        teacher="yunet_n",
+        weights_folders=(shared / "models",),
+        out=tmp_path / "run",
+        schedule=Schedule(epochs=1, threads=1, warmup_steps=1, save_every_s=0.0),
+        scenes=32,
+        side=96,
+        batch=8,
+        workers=0,
+    )
+
+
+def test_a_run_learns_keeps_its_record_and_goes_on(options, tmp_path):
+    said = []
+    net = distil_detector(options, said.append)
+    assert (options.out / "run.json").exists()
+    assert (options.out / "curves.png").exists()
+    before = {name: part.clone() for name, part in net.state_dict().items()}
+    longer = replace(options, schedule=replace(options.schedule, epochs=2))
+    after = distil_detector(longer, said.append).state_dict()
+    assert any(not torch.equal(part, after[name]) for name, part in before.items())
+    assert any("after epoch 1" in line for line in said)
+
+
+def test_batches_are_the_same_for_the_same_epoch_and_seed(options):
+    task = DetectorTask(options, lambda _: None)
+    one, again = ([part.numpy() for part in next(iter(task.batches(3, 5)))] for _ in range(2))
+    for ours, theirs in zip(one, again, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    other = next(iter(task.batches(3, 6)))
+    assert (other[0].numpy() != one[0]).any()
+
+
+def test_each_scene_comes_again_mirrored(options):
+    scenes = _Scenes(DetectorTask(options, lambda _: None).photos, 96, 0, 0, 2 * _REUSED)
+    once, again = scenes[3][1].numpy(), scenes[3 + _REUSED][1].numpy()
+    faces = once[:, 2] > once[:, 0]
+    assert faces.any()
+    np.testing.assert_allclose(again[faces, 0], 95 - once[faces, 2], atol=1e-3)
+    np.testing.assert_allclose(again[faces, 1], once[faces, 1], atol=1e-3)
+
+
+def test_people_held_out_are_not_trained_on(options):
+    task = DetectorTask(options, lambda _: None)
+    facts = task.facts()
+    assert facts["held_out_photos"] >= 2
+    assert len(task.photos) == facts["photos"] - facts["held_out_photos"]
