@@ -1,7 +1,7 @@
 """The student detector: pictures in, per stride a map of 16 numbers out (class, objectness, box, five landmarks).
 
 PyTorch. The outputs mean what YuNet's do, so that one parser serves both. Shaped by what ONNX Runtime's int8 kernels
-are fast at: dense 3x3 convolutions of 16 channels and more, one head for the three strides; see the model card.
+are fast at: dense 3x3 convolutions of 16 channels and more. Strides 8 and 16 share a head; large faces have their own.
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ OUTPUTS = 16
 OUTPUT_NAMES = tuple(f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in STRIDES)
 _PARTS = ((0, 1), (1, 2), (2, 6), (6, 16))
 _INPUT_SCALE = 1 / 128
+_FIRST_SIZE = 1.0  # a box before anything is learnt: e strides wide and high
 _SELDOM = -4.5  # a cell's objectness before anything is learnt: about one in a hundred
 
 
@@ -41,7 +42,7 @@ def _separable(before: int, after: int, stride: int = 1) -> nn.Sequential:
 
 
 class NanoDetector(nn.Module):
-    """About 91 thousand parameters. Input (n,3,h,w) BGR 0..255, h and w multiples of 32."""
+    """About 98 thousand parameters. Input (n,3,h,w) BGR 0..255, h and w multiples of 32."""
 
     def __init__(self, widths: Sequence[int] = (16, 16, 32, 48, 64), neck: int = 32) -> None:
         super().__init__()
@@ -57,23 +58,32 @@ class NanoDetector(nn.Module):
         )
         self.lateral = nn.ModuleList(_Conv(width, neck, 1) for width in (eighth, sixteenth, last))
         self.head = _Conv(neck, neck)
-        self.out = nn.Conv2d(neck, OUTPUTS, 1)
-        nn.init.zeros_(self.out.bias)
-        nn.init.constant_(self.out.bias[1], _SELDOM)
+        self.large_head = _separable(last, last)
+        self.out = nn.ModuleList(_answers(width) for width in (neck, neck, last))
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
         """Per stride (n, cells, 16), cells row by row; class and objectness before the sigmoid."""
-        return self._from_first(self.first(pictures * _INPUT_SCALE))
+        return self.from_first(self.first(pictures * _INPUT_SCALE))
 
-    def _from_first(self, x: Tensor) -> list[Tensor]:
+    def from_first(self, x: Tensor) -> list[Tensor]:
+        """The same from the first convolution's output on."""
         eighth = self.stage8(self.stage4(x))
         sixteenth = self.stage16(eighth)
         thirtysecond = self.stage32(sixteenth)
         coarse = self.lateral[2](thirtysecond)
         middle = self.lateral[1](sixteenth) + functional.interpolate(coarse, scale_factor=2.0)
         fine = self.lateral[0](eighth) + functional.interpolate(middle, scale_factor=2.0)
-        maps = [self.out(self.head(level)) for level in (fine, middle, coarse)]
+        ready = (self.head(fine), self.head(middle), self.large_head(thirtysecond))
+        maps = [out(level) for out, level in zip(self.out, ready, strict=True)]
         return [one.permute(0, 2, 3, 1).reshape(one.shape[0], -1, OUTPUTS) for one in maps]
+
+
+def _answers(width: int) -> nn.Conv2d:
+    out = nn.Conv2d(width, OUTPUTS, 1)
+    nn.init.zeros_(out.bias)
+    nn.init.constant_(out.bias[1], _SELDOM)
+    nn.init.constant_(out.bias[4:6], _FIRST_SIZE)
+    return out
 
 
 class ExportedDetector(nn.Module):
@@ -95,7 +105,7 @@ class ExportedDetector(nn.Module):
         self.first = nn.Sequential(wider, normalisation, nn.ReLU())
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
-        levels = self.net._from_first(self.first(torch.cat((pictures, pictures[:, :1]), dim=1)))
+        levels = self.net.from_first(self.first(torch.cat((pictures, pictures[:, :1]), dim=1)))
         return as_yunet(levels)
 
 

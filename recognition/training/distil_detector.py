@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from recognition import detect
 from recognition.faces import Detections
 from recognition.photos import PhotoSet
-from recognition.training.assign import Cells, Truth, cells_of, detection_losses
+from recognition.training.assign import Truth, cells_of, detection_losses
 from recognition.training.detector_net import STRIDES, NanoDetector, as_yunet
 from recognition.training.loop import Say, Schedule, Told, train, untold
 from recognition.training.matching_faces import Known, recall_at
@@ -32,16 +32,23 @@ from recognition.training.teacher import TeachingDetector
 F32 = NDArray[np.float32]
 
 _HELD_OUT_OF = 20  # people whose name's digest divides by it are never trained on: figures are theirs
-_HELD_OUT_SCENES = 192
+_HELD_OUT_SCENES = 128
 _HELD_OUT_SEED = 7_000_000
 _MOST_FACES = 24
-_REUSED = 320  # scenes until the same one comes again
+_REUSED = 24  # batches until the same scenes come again; even, so that they are as large
 _FALSE_ALARMS = 0.1
+
+
+class _Kind(NamedTuple):
+    side: int
+    scenes: int
 
 
 @dataclass(frozen=True, slots=True)
 class DetectorOptions:
-    """What to distil. `scenes`: how many of `side` x `side` pixels are an epoch."""
+    """What to distil. `scenes`: how many are an epoch; of two batches one has `batch` scenes of `side` pixels,
+    one has fewer of `large_side`.
+    """
 
     data: Path
     teacher: str
@@ -49,21 +56,26 @@ class DetectorOptions:
     out: Path
     schedule: Schedule
     scenes: int = 4000
-    side: int = 320
+    side: int = 256
+    large_side: int = 416
     batch: int = 16
     workers: int = 1
     cache: Path | None = None
 
 
-class _Scenes(Dataset[tuple[Tensor, ...]]):
-    """Number -> a scene and its padded truth; each number's scene is always the same.
+class _Batches(Dataset[tuple[Tensor, ...]]):
+    """Number -> a batch of scenes and their padded truth; each number's batch is always the same.
 
-    Composing costs as much as learning: each scene comes twice, some batches apart, mirrored and in other light.
+    Small scenes and large ones come by turns, about as many pixels in each batch: with large ones alone half of the
+    work would go to backgrounds, with small ones alone no large face would ever be whole. Composing costs as much as
+    learning: each batch comes twice, many batches apart, mirrored and in other light.
     """
 
-    def __init__(self, photos: Sequence[LabelledPhoto], side: int, seed: int, first: int, count: int) -> None:
-        self._photos, self._side, self._seed, self._first, self._count = photos, side, seed, first, count
-        self._kept: dict[int, Scene] = {}
+    def __init__(
+        self, photos: Sequence[LabelledPhoto], kinds: tuple[_Kind, ...], seed: int, first: int, count: int
+    ) -> None:
+        self._photos, self._kinds, self._seed, self._first, self._count = photos, kinds, seed, first, count
+        self._kept: dict[int, list[Scene]] = {}
 
     def __len__(self) -> int:
         return self._count
@@ -73,19 +85,23 @@ class _Scenes(Dataset[tuple[Tensor, ...]]):
         place = self._first + number
         block, within = divmod(place, 2 * _REUSED)
         again, original = divmod(within, _REUSED)
-        scene = self._arranged(block * _REUSED + original)
-        scene = as_seen(mirrored(scene) if again else scene, np.random.default_rng((self._seed, place, 1)))
-        return (torch.from_numpy(scene.picture), *_padded(scene))
+        scenes = self._arranged(block * _REUSED + original)
+        rng = np.random.default_rng((self._seed, place, 1))
+        seen = [as_seen(mirrored(scene) if again else scene, rng) for scene in scenes]
+        padded = (torch.stack(column) for column in zip(*map(_padded, seen), strict=True))
+        return (torch.from_numpy(np.stack([scene.picture for scene in seen])), *padded)
 
-    def _arranged(self, original: int) -> Scene:
-        """Composed, or remembered from its first use."""
-        scene = self._kept.pop(original, None)
-        if scene is None:
-            scene = arrange(self._photos, self._side, np.random.default_rng((self._seed, original)))
-            self._kept[original] = scene
+    def _arranged(self, original: int) -> list[Scene]:
+        """Composed, or remembered from their first use."""
+        scenes = self._kept.pop(original, None)
+        if scenes is None:
+            kind = self._kinds[original % len(self._kinds)]
+            rng = np.random.default_rng((self._seed, original))
+            scenes = [arrange(self._photos, kind.side, rng) for _ in range(kind.scenes)]
+            self._kept[original] = scenes
             while len(self._kept) > _REUSED:
                 del self._kept[next(iter(self._kept))]
-        return scene
+        return scenes
 
 
 class DetectorTask:
@@ -102,7 +118,8 @@ class DetectorTask:
         held = [is_held_out(self._photos.person_of(name)) for name in names]
         self._train = [photo for photo, out in zip(labelled, held, strict=True) if not out]
         self._held = [photo for photo, out in zip(labelled, held, strict=True) if out]
-        self._cells: Cells | None = None
+        large = max(1, round(options.batch * (options.side / options.large_side) ** 2))
+        self._kinds = (_Kind(options.side, options.batch), _Kind(options.large_side, large))
         self.net: nn.Module = NanoDetector()
 
     @property
@@ -112,30 +129,28 @@ class DetectorTask:
 
     @property
     def steps_per_epoch(self) -> int:
-        return self._options.scenes // self._options.batch
+        return max(1, round(self._options.scenes * len(self._kinds) / sum(kind.scenes for kind in self._kinds)))
 
     def batches(self, epoch: int, seed: int) -> Iterable[Sequence[Tensor]]:
-        count = self.steps_per_epoch * self._options.batch
-        scenes = _Scenes(self.photos, self._options.side, seed, epoch * count, count)
+        count = self.steps_per_epoch
+        batches = _Batches(self._train, self._kinds, seed, epoch * count, count)
         workers = self._options.workers
-        ahead = 4 if workers else None
-        return DataLoader(scenes, self._options.batch, num_workers=workers, prefetch_factor=ahead)
+        return DataLoader(batches, None, num_workers=workers, prefetch_factor=6 if workers else None)
 
     def losses(self, net: nn.Module, batch: Sequence[Tensor]) -> dict[str, Tensor]:
         pictures, boxes, landmarks, real, doubtful = batch
         levels = net(pictures.permute(0, 3, 1, 2).float())
         with torch.autocast(pictures.device.type, enabled=False):
             raw = torch.cat([level.float() for level in levels], dim=1)
-            if self._cells is None:
-                self._cells = cells_of(pictures.shape[1], pictures.shape[2], STRIDES, pictures.device)
-            return detection_losses(raw, self._cells, Truth(boxes, landmarks, real, doubtful))
+            cells = cells_of(pictures.shape[1], pictures.shape[2], STRIDES, pictures.device)
+            return detection_losses(raw, cells, Truth(boxes, landmarks, real, doubtful))
 
     def figures(self, net: nn.Module) -> dict[str, float]:
         """On scenes of the people held out: recall at .1 false alarms a scene, and the landmarks' error."""
         rngs = (np.random.default_rng((_HELD_OUT_SEED, number)) for number in range(_HELD_OUT_SCENES))
-        scenes = [compose(self._held, self._options.side, rng) for rng in rngs]
+        side = self._options.large_side
+        scenes = [compose(self._held, side, rng) for rng in rngs]
         found = [self._detect(net, scene) for scene in scenes]
-        side = self._options.side
         known = [Known(scene.boxes, scene.doubtful, side, side) for scene in scenes]
         recall = recall_at(found, known, _FALSE_ALARMS)
         return {
@@ -155,6 +170,7 @@ class DetectorTask:
             "held_out_photos": len(self._held),
             "scenes_per_epoch": options.scenes,
             "side": options.side,
+            "large_side": options.large_side,
             "batch": options.batch,
         }
 

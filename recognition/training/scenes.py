@@ -103,9 +103,9 @@ def arrange(photos: Sequence[LabelledPhoto], side: int, rng: np.random.Generator
 def _face_heights(side: int, rng: np.random.Generator) -> list[float]:
     """How large a scene's faces are to be: many small ones, a few medium ones, one close up, or none."""
     kind = rng.random()
-    if kind < 0.4:
+    if kind < 0.35:
         least, most, count = LEAST_PX, 40.0, int(rng.integers(5, 14))
-    elif kind < 0.72:
+    elif kind < 0.65:
         least, most, count = 16.0, side * 0.4, int(rng.integers(2, 6))
     elif kind < 0.95:
         close = float(np.exp(rng.uniform(np.log(side * 0.3), np.log(side * 1.1))))

@@ -11,7 +11,8 @@ from recognition.training.distil_detector import (  # noqa: E402  # after the sk
     _REUSED,
     DetectorOptions,
     DetectorTask,
-    _Scenes,
+    _Batches,
+    _Kind,
     distil_detector,
     is_held_out,
 )
@@ -42,6 +43,7 @@ def options(shared, photos, tmp_path):
         schedule=Schedule(epochs=1, threads=1, warmup_steps=1, save_every_s=0.0),
         scenes=32,
         side=96,
+        large_side=160,
         batch=8,
         workers=0,
     )
@@ -68,13 +70,20 @@ def test_batches_are_the_same_for_the_same_epoch_and_seed(options):
     assert (other[0].numpy() != one[0]).any()
 
 
-def test_each_scene_comes_again_mirrored(options):
-    scenes = _Scenes(DetectorTask(options, lambda _: None).photos, 96, 0, 0, 2 * _REUSED)
-    once, again = scenes[3][1].numpy(), scenes[3 + _REUSED][1].numpy()
+def test_each_batch_comes_again_mirrored(options):
+    batches = _Batches(DetectorTask(options, lambda _: None).photos, (_Kind(96, 8),), 0, 0, 2 * _REUSED)
+    once, again = (batches[number][1].numpy().reshape(-1, 4) for number in (3, 3 + _REUSED))
     faces = once[:, 2] > once[:, 0]
     assert faces.any()
     np.testing.assert_allclose(again[faces, 0], 95 - once[faces, 2], atol=1e-3)
     np.testing.assert_allclose(again[faces, 1], once[faces, 1], atol=1e-3)
+
+
+def test_small_and_large_scenes_come_by_turns(options):
+    task = DetectorTask(options, lambda _: None)
+    pictures = [tuple(batch[0].shape) for batch in task.batches(0, 0)]
+    assert pictures[:2] == [(8, 96, 96, 3), (3, 160, 160, 3)]
+    assert len(pictures) == task.steps_per_epoch
 
 
 def test_people_held_out_are_not_trained_on(options):
