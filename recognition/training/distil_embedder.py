@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
+from recognition.errors import PhotoSetInvalid
 from recognition.photos import PhotoSet
 from recognition.training.augment import augment
 from recognition.training.blends import blend
@@ -30,6 +31,7 @@ U8 = NDArray[np.uint8]
 _HELD_OUT, _OF = 3, 20
 _BLEND_SEED = 20_000
 _ANCHORS = 2048
+_AHEAD = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ class EmbedderTask:
         self._aligner = TeachingDetector(options.aligner, options.weights_folders)
         crops = load_crops(self._photos, self._aligner, options.out / "cache", say)
         held = crops.people % _OF == _HELD_OUT
+        _check_enough(crops.people[held], len(crops.people) + options.blends, options)
         self._held = inner(crops.pixels[held])
         self._held_people = crops.people[held]
         self.crops = crops.pixels
@@ -91,7 +94,10 @@ class EmbedderTask:
         rng = np.random.default_rng((seed, epoch))
         rows = rng.permutation(len(self._pixels))[: self.steps_per_epoch * self._options.batch]
         dataset = _Spoiled(self._pixels, rows, int(rng.integers(2**31)))
-        return DataLoader(dataset, self._options.batch, num_workers=self._options.workers, prefetch_factor=4)
+        workers = self._options.workers
+        return DataLoader(
+            dataset, self._options.batch, num_workers=workers, prefetch_factor=_AHEAD if workers else None
+        )
 
     def losses(self, net: nn.Module, batch: Sequence[Tensor]) -> dict[str, Tensor]:
         """Relations as in SEED (Fang et al. 2021): the softmax of the similarities to a bank of anchors."""
@@ -156,6 +162,20 @@ class EmbedderTask:
         self._held_targets: F32 = kept["held"]
         taught: F32 = kept["all"]
         return taught
+
+
+def _check_enough(held_people: NDArray[np.int64], crops: int, options: EmbedderOptions) -> None:
+    """Raises PhotoSetInvalid where there is no batch to train on, or nobody to tell how good the student is."""
+    if crops < options.batch:
+        raise PhotoSetInvalid(
+            f"{options.data}: {crops} faces and blends, a batch has {options.batch}; give more photos"
+        )
+    several = len(held_people) > len(np.unique(held_people)) > 1
+    if not several:
+        raise PhotoSetInvalid(
+            f"{options.data}: one person in {_OF} is held out to measure with, and that leaves no two people of whom "
+            "one has several photos; give photos of more people"
+        )
 
 
 def _with_blends(pixels: U8, options: EmbedderOptions, say: Say) -> U8:
