@@ -31,6 +31,8 @@ from streamer.errors import BenchFailed
 from streamer.roster import naming_threshold
 from streamer.settings import Settings
 
+# What the peer can run too, whatever is configured.
+DETECTOR, EMBEDDER = "scrfd_500m", "arcface_w600k_mbf"
 CAMERAS = (1, 4, 8)
 LAG_AT = "4"  # the load for which the loop's lag is quoted; each row has its own
 LAPS = 3  # the clip is played so often over, so that opening it and the last frames do not weigh
@@ -50,6 +52,8 @@ async def run_bench(settings: Settings, options: BenchOptions, say: Callable[[st
     """Measure everything. Raises BenchFailed and what opening models raises."""
     if not options.clip.is_file():
         raise BenchFailed(f"clip {options.clip} is not there; give one with --clip FILE")
+    models = settings.recognition.model_copy(update={"detector": DETECTOR, "embedder": EMBEDDER})
+    settings = settings.model_copy(update={"recognition": models})
     with tempfile.TemporaryDirectory(prefix="whosthere-bench-") as scratch:
         work = Path(scratch)
         document = await _throughput(settings, options, work, say)
