@@ -1,7 +1,6 @@
 import os
 import sqlite3
 import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 from gallery.errors import GalleryError, GalleryTooNew, GalleryUnreadable, GalleryUnwritable
 from gallery.store import PersonStore
 from tests.gallery.fakes import SPACE, photo_of, unit
+from tests.small_disk import fill, small_disk
 
 
 def _gallery(path: Path, people: int = 3) -> Path:
@@ -138,30 +138,9 @@ def test_many_may_open_a_gallery_that_is_not_there_yet(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def small_disk() -> Iterator[Path]:
-    """A file system of 1 MiB; not in tmp_path, which other runs of pytest clean up while it is mounted."""
-    with tempfile.TemporaryDirectory(prefix="small-disk-") as folder:
-        mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder]
-        try:
-            subprocess.run(mount, check=True, capture_output=True)
-        except (OSError, subprocess.CalledProcessError):
-            pytest.skip("needs the right to mount a tmpfs")
-        try:
-            yield Path(folder)
-        finally:
-            subprocess.run(["umount", folder], check=True)
-
-
-def _fill(folder: Path) -> Path:
-    filler = folder / "filler"
-    with filler.open("wb", buffering=0) as file:
-        for size in (65536, 4096, 1):
-            try:
-                while True:
-                    file.write(b"x" * size)
-            except OSError:
-                pass
-    return filler
+def disk() -> Iterator[Path]:
+    with small_disk(1) as folder:
+        yield folder
 
 
 def _enrol_until_refused(store: PersonStore) -> tuple[int, GalleryError]:
@@ -179,9 +158,9 @@ def _assert_whole(store: PersonStore, people: int) -> None:
     assert len(store.templates(SPACE)) == 2 * people
 
 
-def test_a_full_disk_leaves_nothing_half_written(small_disk: Path) -> None:
-    path = small_disk / "gallery.db"
-    filler = small_disk / "filler"
+def test_a_full_disk_leaves_nothing_half_written(disk: Path) -> None:
+    path = disk / "gallery.db"
+    filler = disk / "filler"
     filler.write_bytes(b"x" * 200_000)
     with PersonStore(path) as store:
         enrolled, error = _enrol_until_refused(store)
@@ -196,24 +175,24 @@ def test_a_full_disk_leaves_nothing_half_written(small_disk: Path) -> None:
         _assert_whole(store, enrolled + 1)
 
 
-def test_a_disk_that_is_full_from_the_start(small_disk: Path) -> None:
-    filler = _fill(small_disk)
+def test_a_disk_that_is_full_from_the_start(disk: Path) -> None:
+    filler = fill(disk)
     with pytest.raises(GalleryUnwritable):
-        PersonStore(small_disk / "gallery.db")
-    assert [file.name for file in small_disk.iterdir()] == ["filler"]
+        PersonStore(disk / "gallery.db")
+    assert [file.name for file in disk.iterdir()] == [filler.name]
     filler.unlink()
-    with PersonStore(small_disk / "gallery.db") as store:
+    with PersonStore(disk / "gallery.db") as store:
         store.add_person("Ada")
 
 
-def test_a_disk_that_turned_read_only(small_disk: Path) -> None:
-    path = _gallery(small_disk / "gallery.db", people=2)
-    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+def test_a_disk_that_turned_read_only(disk: Path) -> None:
+    path = _gallery(disk / "gallery.db", people=2)
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     try:
         with pytest.raises(GalleryUnwritable), PersonStore(path) as store:
             store.add_person("Ada")
     finally:
-        subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
+        subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
     with PersonStore(path) as store:
         assert len(store.people()) == 2
 

@@ -7,7 +7,6 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from streamer.errors import AlreadyRunning, OutboxTooNew, OutboxUnwritable
 from streamer.metrics import Metrics
 from streamer.outbox import Outbox
 from streamer.outbox_file import Changes, OutboxFile, give_up
+from tests.small_disk import fill, small_disk
 from tests.streamer.messages import ADA, due, dues, event_id, words_of
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -269,23 +269,9 @@ async def test_sigkill_loses_nothing_and_what_was_open_ends_exactly_once(tmp_pat
 
 
 @pytest.fixture
-def small_disk(tmp_path) -> Iterator[Path]:
-    """A file system of 4 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounting = ["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(folder)]
-    if subprocess.run(mounting, capture_output=True).returncode:
-        pytest.skip("needs the right to mount a tmpfs")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def fill(folder: Path) -> Path:
-    hog = folder / "hog"
-    with hog.open("wb", buffering=0) as file, suppress(OSError):
-        while file.write(bytes(4096)):
-            pass
-    return hog
+def disk() -> Iterator[Path]:
+    with small_disk(4) as folder:
+        yield folder
 
 
 async def put_until_unhealthy(box: Outbox) -> list[str]:
@@ -302,10 +288,10 @@ async def put_until_unhealthy(box: Outbox) -> list[str]:
     return words
 
 
-async def test_a_full_disk_holds_events_in_memory_until_there_is_room(small_disk, caplog):
+async def test_a_full_disk_holds_events_in_memory_until_there_is_room(disk, caplog):
     metrics = Metrics()
-    async with outbox(small_disk / "outbox.db", metrics) as box:
-        hog = fill(small_disk)
+    async with outbox(disk / "outbox.db", metrics) as box:
+        hog = fill(disk)
         words = await put_until_unhealthy(box)
         box.put(due("zz1n"))
         assert not await box.flush()
@@ -320,12 +306,12 @@ async def test_a_full_disk_holds_events_in_memory_until_there_is_room(small_disk
         assert await box.flush()
         assert words_of(await box.peek(10_000)).split() == [*words, "zz1n"]
         assert sample(metrics, "outbox_dropped_total") == 0
-    assert_sound(small_disk / "outbox.db")
+    assert_sound(disk / "outbox.db")
 
 
-async def test_on_a_full_disk_delivery_makes_room_again(small_disk):
-    async with outbox(small_disk / "outbox.db") as box:
-        fill(small_disk)
+async def test_on_a_full_disk_delivery_makes_room_again(disk):
+    async with outbox(disk / "outbox.db") as box:
+        fill(disk)
         words = await put_until_unhealthy(box)
         heard: list[str] = []
         async with asyncio.timeout(60):
@@ -337,7 +323,7 @@ async def test_on_a_full_disk_delivery_makes_room_again(small_disk):
 
         assert heard == words
         assert box.healthy
-    assert_sound(small_disk / "outbox.db")
+    assert_sound(disk / "outbox.db")
 
 
 async def test_a_disk_that_fails_under_a_write_is_tried_again(tmp_path):
