@@ -74,6 +74,26 @@ def measure_detectors(options: FiguresOptions, say: Callable[[str], None]) -> di
     return {"detectors": rows, "ratios": _ratios(rows, options), "options": _plain(options)}
 
 
+def as_table(figures: dict[str, Any]) -> str:
+    """The figures as a Markdown table, a column for each detector; ratios to the first beside recall and time."""
+    rows, ratios = figures["detectors"], figures["ratios"]
+    names = list(rows)
+    lines = [("", *names), tuple("---" for _ in range(len(names) + 1))]
+    for place in ratios[names[0]]:
+        if place != "ms":
+            cells = (f"{rows[name][place]['recall']:.3f} ({ratios[name][place]:.0%})" for name in names)
+            lines.append((f"recall at {FALSE_ALARMS:g} false alarms, {place}", *cells))
+    empty = [place for place, value in rows[names[0]].items() if isinstance(value, dict) and "highest_score" in value]
+    for place in empty:
+        cells = (f"{rows[name][place]['boxes_at_own_threshold']} of {rows[name][place]['pictures']}" for name in names)
+        lines.append((f"boxes on {place} at the spec's threshold", *cells))
+    marks = [rows[name]["landmarks"] for name in names]
+    lines.append(("landmark error / eye distance", *(f"{one['mean_error']:.3f}" for one in marks)))
+    lines.append(("photos without that face", *(f"{one['missed']} of {one['photos']}" for one in marks)))
+    lines.append(("ms at 640x640, 1 thread", *(f"{rows[name]['ms']:.1f} ({ratios[name]['ms']:.0%})" for name in names)))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def _on_scenes(
     detectors: dict[str, TeachingDetector],
     teacher: TeachingDetector,

@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("onnxruntime", reason="measuring needs the extra cpu")
 
-from recognition.training.detector_figures import FiguresOptions, measure_detectors
+from recognition.training.detector_figures import FiguresOptions, as_table, measure_detectors
 
 pytestmark = pytest.mark.shared
 
@@ -32,3 +32,6 @@ def test_the_teacher_stands_beside_the_others_in_one_run(shared, tmp_path):
     assert 0 < other["landmarks"]["mean_error"] < 0.15
     assert figures["options"]["photos"] == "photos"
     assert str(tmp_path) not in str(figures)
+    table = as_table(figures).splitlines()
+    assert table[0] == "|  | yunet_n | scrfd_500m |"
+    assert {line.count("|") for line in table} == {4}
