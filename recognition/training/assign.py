@@ -15,6 +15,8 @@ _IOU_WEIGHT = 3.0
 _FAR = 1e5
 _NEAR = 100.0
 _TINY = 1e-7
+_LEGIBLE_PX = 48.0  # of smaller faces the landmarks count for less: a pixel's error is much of them
+LANDMARK_WEIGHT = 30.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,12 +84,13 @@ def detection_losses(raw: Tensor, cells: Cells, truth: Truth) -> dict[str, Tenso
     size = (wanted[:, 2:] - wanted[:, :2]).prod(-1, keepdim=True).clamp(min=1).sqrt()
     points = cells.corners[cell].repeat(1, 5) + raw[batch, cell, 6:] * cells.strides[cell]
     astray = (points - truth.landmarks[batch, owner[batch, cell]]) / size
-    landmarks = functional.smooth_l1_loss(astray, torch.zeros_like(astray), beta=0.02, reduction="sum") / 10
+    counts = (size / _LEGIBLE_PX).clamp(max=1)
+    landmarks = functional.smooth_l1_loss(astray, torch.zeros_like(astray), beta=0.02, reduction="none")
     return {
         "objectness": (objectness * counted).sum() / count,
         "class": quality / count,
         "box": 3.0 * (1 - similarity + penalty).sum() / count,
-        "landmarks": 10.0 * landmarks / count,
+        "landmarks": LANDMARK_WEIGHT * (landmarks * counts).mean(-1).sum() / counts.sum().clamp(min=1),
     }
 
 

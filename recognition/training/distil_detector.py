@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from recognition import detect
 from recognition.faces import Detections
 from recognition.photos import PhotoSet
-from recognition.training.assign import Truth, cells_of, detection_losses
+from recognition.training.assign import LANDMARK_WEIGHT, Truth, cells_of, detection_losses
 from recognition.training.detector_net import STRIDES, NanoDetector, as_yunet
 from recognition.training.loop import Say, Schedule, Told, train, untold
 from recognition.training.matching_faces import Known, recall_at
@@ -172,6 +172,7 @@ class DetectorTask:
             "side": options.side,
             "large_side": options.large_side,
             "batch": options.batch,
+            "landmark_weight": LANDMARK_WEIGHT,
         }
 
     def _detect(self, net: nn.Module, scene: Scene) -> Detections:

@@ -6,6 +6,7 @@ cut off at edges, as whole photos, as cut-out heads or as heads with shoulders, 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -19,6 +20,7 @@ U8 = NDArray[np.uint8]
 
 LEAST_PX = 8.0  # smaller faces are neither truth nor background
 _SEEN_WELL, _SEEN_AT_ALL = 0.6, 0.15
+_MOSAICS = 0.3
 _MIRRORED = (1, 0, 2, 4, 3)
 
 
@@ -80,9 +82,13 @@ def mirrored(scene: Scene) -> Scene:
 def arrange(photos: Sequence[LabelledPhoto], side: int, rng: np.random.Generator) -> Scene:
     """One scene of side x side pixels, before a camera spoils it."""
     canvas = _Canvas(scene_parts.backdrop(photos, side, rng))
-    heights = _face_heights(side, rng)
-    for _ in range(int(rng.integers(0, 4))):
-        _paste_decoy(canvas, photos, rng)
+    if rng.random() < _MOSAICS:
+        _tile(canvas, photos, int(rng.integers(1, 5)), rng)
+        heights = []
+    else:
+        heights = _face_heights(side, rng)
+        for _ in range(int(rng.integers(0, 4))):
+            _paste_decoy(canvas, photos, rng)
     for height in sorted(heights, reverse=True):
         for _ in range(3):
             if _paste_photo(canvas, scene_parts.pick(photos, rng), height, rng):
@@ -98,6 +104,26 @@ def arrange(photos: Sequence[LabelledPhoto], side: int, rng: np.random.Generator
         np.array(canvas.landmarks, np.float32).reshape(-1, 5, 2),
         np.array(canvas.doubtful, np.float32).reshape(-1, 4),
     )
+
+
+def _tile(canvas: _Canvas, photos: Sequence[LabelledPhoto], across: int, rng: np.random.Generator) -> None:
+    """Whole photos side by side, as in a mosaic (Bochkovskiy et al. 2020): faces among what is really around them."""
+    edges = np.linspace(0, canvas.picture.shape[0], across + 1).round().astype(int)
+    for top, bottom in pairwise(edges):
+        for left, right in pairwise(edges):
+            photo = scene_parts.pick(photos, rng)
+            pixels = photo.pixels()
+            cell = np.array([right - left, bottom - top], float)
+            shown = np.array([pixels.shape[1], pixels.shape[0]]) / rng.uniform(1.0, 1.6)
+            scale = float((cell / shown).max())
+            middle = shown / 2 + rng.uniform(0, 1, 2) * (np.array([pixels.shape[1], pixels.shape[0]]) - shown)
+            mirror = bool(rng.random() < 0.5)
+            box = np.concatenate((middle, middle)).astype(np.float32)
+            matrix = _placement(box, scale, float(rng.normal(0, 4)), cell / 2 + (left, top), mirror)
+            mask = np.full((bottom - top, right - left), 255, np.uint8)
+            room = canvas.picture[top:bottom, left:right]
+            _blend(room, pixels, matrix, (left, top), 1, mask, rng)
+            _record(canvas, photo, matrix, mask, (left, top), 0.0, mirror)
 
 
 def _face_heights(side: int, rng: np.random.Generator) -> list[float]:
