@@ -137,8 +137,8 @@ AnySpec = Annotated[DetectorSpec | EmbedderSpec, Field(discriminator="role")]
 _ADAPTER: TypeAdapter[DetectorSpec | EmbedderSpec] = TypeAdapter(AnySpec)
 
 
-def bundled(part: Literal["specs", "spaces", "packs", "faces"]) -> Path:
-    """Where the shipped specs, spaces, packs or faces lie: model/ of a checkout, or inside the installed package."""
+def bundled(part: Literal["specs", "spaces", "packs", "faces", "nano"]) -> Path:
+    """Where a part of model/ lies: in a checkout there, else inside the installed package. `nano`: our own weights."""
     checkout = Path(__file__).resolve().parents[2] / "model" / part
     if checkout.is_dir():
         return checkout

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from recognition.errors import WeightsDigestMismatch, WeightsMissing
-from recognition.models.spec import ModelSpec
+from recognition.models.spec import ModelSpec, bundled
 
 
 def find_weights(spec: ModelSpec, folders: Sequence[Path]) -> Path:
-    """The file that the spec names, in the first folder that has it. Raises WeightsMissing."""
-    for folder in folders:
+    """The file that the spec names, in the first folder that has it, or among our own. Raises WeightsMissing."""
+    for folder in (*folders, bundled("nano")):
         if (folder / spec.file).is_file():
             return folder / spec.file
     searched = ", ".join(str(folder) for folder in folders) or "no folder at all"
