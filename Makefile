@@ -12,6 +12,10 @@ ARGS ?=
 # Weights that lie beside the project are found without being copied into it.
 ifneq ($(wildcard ../shared/models),)
 demo bench: export WHOSTHERE_PATHS__MODELS ?= ["model/artifacts", "../shared/models"]
+else
+# Without them the demo runs on the small ones of our own.
+demo: export WHOSTHERE_RECOGNITION__DETECTOR ?= nano_det
+demo: export WHOSTHERE_RECOGNITION__EMBEDDER ?= nano_embed
 endif
 
 .PHONY: help setup demo test check bench clean

@@ -27,8 +27,11 @@ COMMANDS = [
     *("models list", "models show", "models verify", "models selftest"),
     "models eval",
     *("models pull", "models import", "models bundle"),
+    *("train-weights detector", "train-weights embedder"),
 ]
-WITHOUT_DATA = ("serve", "people rename", "people forget")
+WITHOUT_DATA = ("serve", "people rename", "people forget", "train-weights detector", "train-weights embedder")
+
+LARGER = {"detector": "scrfd_500m", "embedder": "arcface_w600k_mbf"}  # whose weights do not come with us
 
 
 @pytest.fixture
@@ -36,6 +39,7 @@ def home(tmp_path: Path) -> Path:
     """A folder with a configuration and somebody enrolled; no weights, no broker."""
     write_clip(tmp_path / "hall.mp4", 10)
     config = {
+        "recognition": LARGER,
         "mqtt": {"port": 1},
         "cameras": {
             "hall": {"url": "hall.mp4", "loop": True},
@@ -52,7 +56,7 @@ def home(tmp_path: Path) -> Path:
 def studio(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a configuration that finds the weights, and photos: three of one man, one of no man."""
     folder = tmp_path_factory.mktemp("studio")
-    config = {"paths": {"models": [str(shared / "models")]}, "mqtt": {"port": 1}}
+    config = {"paths": {"models": [str(shared / "models")]}, "recognition": LARGER, "mqtt": {"port": 1}}
     (folder / "whosthere.yaml").write_text(yaml.safe_dump(config))
     (folder / "text.jpg").write_text("This is no photo.")
     with zipfile.ZipFile(shared / "faces" / "lfw_dev.zip") as archive:
