@@ -74,6 +74,11 @@ class Camera:
             self._over("stopped", "stopped")
             raise
 
+    @property
+    def clip_started_at(self) -> float | None:
+        """As Source has it, while the camera is open."""
+        return None if self._source is None else self._source.clip_started_at
+
     def watch(self) -> None:
         """Called every so often: notices silence, and keeps the last sightings of open visits on disk."""
         if self._source is not None and self.status.state in ("online", "stalled"):

@@ -13,6 +13,7 @@ from gallery.index import FaceIndex
 from gallery.store import PersonStore
 from recognition.errors import CodedError
 from recognition.models.manager import ModelManager
+from recognition.models.portraits import hold_to_portraits
 from recognition.models.spec import EmbedderSpec
 from recognition.recogniser import open_recogniser
 from streamer.app import make_data_folder, recogniser_config
@@ -54,6 +55,8 @@ async def _models(settings: Settings) -> str:
     async with open_recogniser(recogniser_config(settings)) as recogniser:
         FaceIndex(recogniser.space, recogniser.embedder.spec.embedding_size)  # whether FAISS is there
         loaded = (recogniser.detector, recogniser.embedder)
+        for model in loaded:
+            await asyncio.to_thread(hold_to_portraits, model.spec, model.runner)
         told = [f"{m.name} on {m.device}" + "".join(f" ({text})" for text in m.notes) for m in loaded]
         return ", ".join(told)
 
@@ -77,10 +80,14 @@ async def _camera(name: str, settings: Settings) -> str:
 
 
 async def selftest_model(name: str, settings: Settings) -> str:
-    """Load one model and hold it to its spec; says what is worth knowing. Raises what ModelManager.open raises."""
+    """Load one model, hold it to its spec and to the bundled portraits; says what is worth knowing.
+
+    Raises what ModelManager.open raises.
+    """
     manager = ModelManager(settings.paths.models, device=settings.recognition.device)
     model = await asyncio.to_thread(manager.open, name)
     told = [f"on {model.device}", f"batches of up to {model.max_batch}"]
     if isinstance(model.spec, EmbedderSpec):
         told.append(f"embedding space {model.spec.space}")
+    told.append(await asyncio.to_thread(hold_to_portraits, model.spec, model.runner))
     return ", ".join([*told, *model.notes])

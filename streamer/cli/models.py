@@ -83,7 +83,7 @@ def verify(names: Names = None, config: ConfigFile = None, overrides: Overrides 
 
 @models.command(epilog="Example: whosthere models selftest arcface_w600k_mbf")
 def selftest(names: Names = None, config: ConfigFile = None, overrides: Overrides = None, json: AsJson = False) -> None:
-    """Load models and hold them to what their specs promise: shapes, batch = single, embedding space."""
+    """Load models and hold them to what their specs promise: shapes, batch = single, embedding space, portraits."""
     settings = settings_of(config, overrides, log_level="warning")
     _report(_chosen(names, settings), lambda spec: uvloop.run(selftest_model(spec.name, settings)), json)
 

@@ -20,10 +20,10 @@ import orjson
 
 from streamer.app import running_service
 from streamer.broker import embedded_broker
-from streamer.demo import scene
 from streamer.demo.screen import Screen, open_screen
 from streamer.demo.stage import prepare, source_camera
 from streamer.demo.summary import DemoSummary, Tally
+from streamer.demo.truth import SceneTruth
 from streamer.events import IdentityEvent
 from streamer.settings import Settings
 from streamer.tail import follow
@@ -59,7 +59,7 @@ async def run_demo(settings: Settings, options: DemoOptions) -> DemoSummary:
     """
     started_s = time.monotonic()
     cameras = source_camera(settings, options.source) if options.source is not None else None
-    tally = Tally(scene.PERSON if cameras is None else None)
+    tally = Tally(scene_is_known=cameras is None)
     screen = open_screen(to_stderr=options.json, log_format=settings.service.log_format)
     with tempfile.TemporaryDirectory(prefix="whosthere-demo-") as name, screen, _stopped_by_signals() as stop:
         folder = Path(name)
@@ -83,12 +83,12 @@ async def _watch(
 ) -> DemoSummary:
     """Run broker, subscriber and service until it is time to stop; the subscriber hears it out."""
     ran_from_s = ran_to_s = time.monotonic()
-    listening, heard = asyncio.Event(), asyncio.Event()
+    listening, heard, truth = asyncio.Event(), asyncio.Event(), SceneTruth()
     note, show = _guarded(screen.note, stop), _guarded(screen.event, stop)
 
     def hear(event: IdentityEvent) -> None:
         heard.set()
-        tally.add(event, time.monotonic() - ran_from_s)
+        tally.add(event, time.monotonic() - ran_from_s, truth.shown(event))
         show(event)
 
     async with embedded_broker(port=options.mqtt_port) as port:
@@ -98,6 +98,7 @@ async def _watch(
             await listening.wait()
             async with running_service(settings.model_copy(update={"mqtt": mqtt})) as service:
                 ran_from_s = time.monotonic()
+                truth.camera = service.cameras[0]
                 topics = shlex.quote(f"{mqtt.topic_prefix}/#")
                 note(f"subscribe with: mosquitto_sub -h {mqtt.host} -p {port} -t {topics} -v")
                 note(f"metrics: http://{settings.http.host}:{service.http_port}/metrics")
@@ -169,8 +170,8 @@ def _tell(summary: DemoSummary, options: DemoOptions) -> None:
     lines = summary.lines()
     if options.source is None:
         lines.append(
-            "One photograph stands behind both the scene and the enrolment: this shows that everything works "
-            "together, not how accurate it is."
+            "One photograph of the person who is named stands behind both the scene and the enrolment, and the "
+            "strangers are nobody: this shows that everything works together, not how accurate it is."
         )
     people = sys.stderr if options.json else sys.stdout
     people.write("\n".join(lines) + "\n")

@@ -1,7 +1,8 @@
-"""The sample scene: one portrait in, a short clip of a camera that looks at it, and stills to enrol, out.
+"""The sample scene: portraits in, a short clip of a camera that looks at them, and stills to enrol, out.
 
-The camera pans, zooms, blurs and changes its light over a portrait on a wall, and twice looks away, so that
-visits begin and end. Everything here blocks for as long as drawing takes; call it off the event loop.
+The camera pans, zooms, blurs and changes its light over pictures on a wall, hers and those of strangers whom
+nobody can know, and looks away in between, so that visits begin and end; who_is_at() tells whom it shows where.
+Drawing blocks for as long as it takes; call it off the event loop.
 """
 
 import math
@@ -10,6 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import av
@@ -17,17 +19,21 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from recognition.models.portraits import Portrait, read_portraits
 from streamer.errors import DemoFailed
 
 U8 = NDArray[np.uint8]
 
-PORTRAIT = Path(__file__).resolve().parent / "portrait" / "eileen_collins.jpg"
 PERSON = "Eileen Collins"
 WIDTH, HEIGHT, FPS, SECONDS = 1280, 720, 25, 20
 
+Box = tuple[float, float, float, float]
+
 _DRAWN_AHEAD = 16
-_WALL_WIDTH, _WALL_HEIGHT = 2600, 1100
+_WALL_WIDTH, _WALL_HEIGHT = 3600, 1100
 _PORTRAIT_X, _PORTRAIT_Y = 300, 294
+# Where the strangers hang, left and top in wall px: two beside her, the others further along.
+_STRANGERS = ((900, 216), (900, 540), (1590, 300), (1900, 470), (2210, 330))
 # The middle of her face and its height, in pixels of the portrait.
 _FACE_X, _FACE_Y, _FACE_PX = 224, 124, 115
 
@@ -50,24 +56,28 @@ class View:
 
 
 _FX, _FY = _PORTRAIT_X + _FACE_X, _PORTRAIT_Y + _FACE_Y
-_AWAY_X, _AWAY_Y = 1900.0, 560.0
+_OTHERS_X, _OTHERS_Y = 2030.0, 510.0
+_EMPTY_X, _EMPTY_Y = 3060.0, 560.0
 
-# She is in the picture from the first frame to about 7 s and from 11.5 to 16.5 s. Between, and before the
-# loop begins again, she is out of it for longer than a visit takes to end (events.gone_after_s).
+# She is in the picture from the first frame to about 7 s and from 11.5 to 16.5 s. Between, while the camera is
+# at the strangers further along, and before the loop begins again, she is out of it for longer than a visit
+# takes to end (events.gone_after_s). The lap ends at bare wall: nobody's box is where hers then begins.
 STORY = (
     View(0.0, _FX + 190, _FY + 70, 1.25),
     View(2.0, _FX + 60, _FY + 30, 1.6),
     View(4.0, _FX - 60, _FY + 20, 2.0, light=0.6, tilt=-5),
     View(5.5, _FX + 60, _FY + 60, 1.5, light=1.25, blur_px=2.2, tilt=3),
     View(6.5, _FX + 140, _FY + 90, 1.4),
-    View(7.5, _AWAY_X, _AWAY_Y, 1.2),
-    View(11.0, _AWAY_X - 120, _AWAY_Y - 60, 1.3, light=0.8),
+    View(7.5, _OTHERS_X, _OTHERS_Y, 1.2),
+    View(11.0, _OTHERS_X - 120, _OTHERS_Y - 40, 1.3, light=0.8),
     View(12.0, _FX + 200, _FY + 120, 1.0, light=0.8, blur_px=1.5),
     View(14.0, _FX - 30, _FY + 40, 1.7, light=1.1, tilt=4),
-    View(15.5, _FX + 100, _FY + 110, 1.1, light=0.7, tilt=-4),
-    View(16.3, _FX + 160, _FY + 110, 1.2),
-    View(17.2, _AWAY_X, _AWAY_Y, 1.2),
-    View(20.0, _AWAY_X + 60, _AWAY_Y + 40, 1.25),
+    View(15.5, _FX + 150, _FY + 80, 1.1, light=0.7, tilt=-4),
+    View(16.3, _FX + 200, _FY + 80, 1.2),
+    View(17.2, _OTHERS_X, _OTHERS_Y, 1.2),
+    View(18.8, _OTHERS_X + 40, _OTHERS_Y + 20, 1.3),
+    View(19.5, _EMPTY_X, _EMPTY_Y, 1.25),
+    View(20.0, _EMPTY_X + 60, _EMPTY_Y, 1.25),
 )
 
 
@@ -92,13 +102,45 @@ def view_at(second: float) -> View:
     )
 
 
-def face_box(second: float) -> tuple[float, float, float, float] | None:
-    """Where her face is in the picture, xyxy px, or None while any part of it is outside."""
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A face in the picture: name None is a stranger; box xyxy px; whole where no part of it is outside."""
+
+    name: str | None
+    box: Box
+    whole: bool
+
+
+def faces_at(second: float) -> list[Shown]:
+    """Every face that the picture shows, whole or in part, at a second of the story."""
     view = view_at(second)
-    x, y = _camera_matrix(view) @ (_FX, _FY, 1.0)
-    half = _FACE_PX / 2 * view.zoom
-    inside = half <= x <= WIDTH - half and half <= y <= HEIGHT - half
-    return (x - half, y - half, x + half, y + half) if inside else None
+    matrix = _camera_matrix(view)
+    shown = []
+    for portrait, (left, top) in _hung():
+        x1, y1, x2, y2 = portrait.box + np.array((left, top, left, top), np.float32)
+        x, y = matrix @ ((x1 + x2) / 2, (y1 + y2) / 2, 1.0)
+        wide, high = (x2 - x1) / 2 * view.zoom, (y2 - y1) / 2 * view.zoom
+        box = (float(x - wide), float(y - high), float(x + wide), float(y + high))
+        if box[2] > 0 and box[0] < WIDTH and box[3] > 0 and box[1] < HEIGHT:
+            whole = box[0] >= 0 and box[1] >= 0 and box[2] <= WIDTH and box[3] <= HEIGHT
+            shown.append(Shown(portrait.name, box, whole))
+    return shown
+
+
+def who_is_at(second: float, box: Box) -> str | None:
+    """The name of whom the scene shows where a box (xyxy px) is; None: a stranger, or nobody at all.
+
+    `second` from the start of the first lap, of however many.
+    """
+    best = max(faces_at(second % SECONDS), key=lambda face: _overlap(face.box, box), default=None)
+    return best.name if best and _overlap(best.box, box) > 0 else None
+
+
+def _overlap(a: Box, b: Box) -> float:
+    """Intersection over union."""
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    both = max(width, 0.0) * max(height, 0.0)
+    return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)
 
 
 def render(path: Path, unwanted: threading.Event) -> None:
@@ -144,7 +186,7 @@ def write_stills(folder: Path) -> list[Path]:
 
     One photograph stands behind them and the scene: they differ in size, tilt, side and light, no more.
     """
-    portrait = _portrait()
+    portrait = next(portrait for portrait, _ in _hung() if portrait.name == PERSON).image().bgr()
     mirrored = np.ascontiguousarray(portrait[:, ::-1])
     looks = {
         "upright": _still(portrait, (_FACE_X, _FACE_Y), size=1.6, tilt=0.0, light=1.05),
@@ -159,26 +201,28 @@ def write_stills(folder: Path) -> list[Path]:
     return paths
 
 
-def _portrait() -> U8:
-    pixels = cv2.imdecode(np.frombuffer(PORTRAIT.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
-    if pixels is None:
-        raise ValueError(f"{PORTRAIT} is not a picture")
-    return np.asarray(pixels, dtype=np.uint8)
+@cache
+def _hung() -> tuple[tuple[Portrait, tuple[int, int]], ...]:
+    """Every picture on the wall, and where its left upper corner is in wall px; hers is the first."""
+    portraits = read_portraits()
+    known = next(portrait for portrait in portraits if portrait.name == PERSON)
+    strangers = [portrait for portrait in portraits if portrait.name is None]
+    return ((known, (_PORTRAIT_X, _PORTRAIT_Y)), *zip(strangers, _STRANGERS, strict=True))
 
 
 def _wall() -> U8:
-    """The portrait, framed, on a wall with a little plaster to it; BGR."""
+    """The pictures, framed, on a wall with a little plaster to it; BGR."""
     noise = np.random.default_rng(7).normal(0, 1, (_WALL_HEIGHT // 4, _WALL_WIDTH // 4)).astype(np.float32)
     plaster = cv2.resize(cv2.GaussianBlur(noise, (0, 0), 1.5), (_WALL_WIDTH, _WALL_HEIGHT)) * 22
     falloff = np.linspace(0, -36, _WALL_WIDTH, dtype=np.float32)
     wall = np.array([178, 190, 196], np.float32) + (plaster + falloff)[:, :, None]
     pixels: U8 = np.clip(wall, 0, 255).astype(np.uint8)
-    portrait = _portrait()
-    size = len(portrait)
-    left, top, right, bottom = _PORTRAIT_X, _PORTRAIT_Y, _PORTRAIT_X + size, _PORTRAIT_Y + size
-    cv2.rectangle(pixels, (left - 14, top - 14), (right + 13, bottom + 13), (38, 48, 62), -1)
-    cv2.rectangle(pixels, (left - 3, top - 3), (right + 2, bottom + 2), (120, 160, 190), -1)
-    pixels[top:bottom, left:right] = portrait
+    for portrait, (left, top) in _hung():
+        picture = portrait.image().bgr()
+        right, bottom = left + picture.shape[1], top + picture.shape[0]
+        cv2.rectangle(pixels, (left - 14, top - 14), (right + 13, bottom + 13), (38, 48, 62), -1)
+        cv2.rectangle(pixels, (left - 3, top - 3), (right + 2, bottom + 2), (120, 160, 190), -1)
+        pixels[top:bottom, left:right] = picture
     return pixels
 
 

@@ -22,9 +22,9 @@ class DemoSummary:
     """The demo in numbers.
 
     seconds: how long the service was watched; prepared_s: what came before (models, enrolment, rendering).
-    unknown_events: those that name nobody. strangers_named: events that name somebody whom the sample scene
-    does not show; None with another source, where nobody knows who is really there. mqtt: HOST:PORT, None
-    where it never came to that.
+    unknown_events: those that name nobody. strangers_named: events that name somebody else than whom the sample
+    scene shows in their box; None with another source, where nobody knows who is really there. mqtt: HOST:PORT,
+    None where it never came to that.
     """
 
     seconds: float
@@ -62,7 +62,7 @@ class DemoSummary:
         if self.unknown_events:
             lines.append(f"unknown: {self.unknown_events} events")
         if self.strangers_named:
-            lines.append(f"wrong: {self.strangers_named} events name somebody whom the scene does not show")
+            lines.append(f"wrong: {self.strangers_named} events name somebody else than whom the scene shows")
         return lines
 
 
@@ -70,18 +70,23 @@ class DemoSummary:
 class Tally:
     """Counts events, each of which it must get once (tail.follow sees to that).
 
-    scene_shows: the one person who is really in the picture, where that is known.
+    scene_is_known: whether add() is told who is really in an event's box.
     """
 
-    scene_shows: str | None
+    scene_is_known: bool
     open_visits: set[str] = field(default_factory=set)
     _types: dict[EventType, int] = field(default_factory=lambda: {"new": 0, "update": 0, "end": 0})
     _people: dict[str, PersonSeen] = field(default_factory=dict)
     _unknown: int = 0
     _strangers: int = 0
+    _wrong_visits: set[str] = field(default_factory=set)
 
-    def add(self, event: IdentityEvent, at_s: float) -> None:
-        """One event, heard at_s after the service began to run."""
+    def add(self, event: IdentityEvent, at_s: float, shown: str | None = None) -> None:
+        """One event, heard at_s after the service began to run.
+
+        `shown`: who is really in its box; None: a stranger, or nobody. An `end`, which shows where somebody was
+        last seen, maybe half out of the picture, is as right as what was said of its visit before.
+        """
         self._types[event.type] += 1
         if event.type == "end":
             self.open_visits.discard(event.event_id)
@@ -94,7 +99,9 @@ class Tally:
         before = self._people.get(event.person.id)
         first_named_s, events = (before.first_named_s, before.events) if before else (at_s, 0)
         self._people[event.person.id] = PersonSeen(name, first_named_s, events + 1)
-        if self.scene_shows is not None and name != self.scene_shows:
+        if event.type != "end":
+            (self._wrong_visits.discard if name == shown else self._wrong_visits.add)(event.event_id)
+        if event.event_id in self._wrong_visits:
             self._strangers += 1
 
     def summary(self, *, seconds: float, prepared_s: float, mqtt: str | None) -> DemoSummary:
@@ -105,6 +112,6 @@ class Tally:
             events=dict(self._types),
             people=tuple(sorted(self._people.values(), key=lambda person: person.first_named_s)),
             unknown_events=self._unknown,
-            strangers_named=None if self.scene_shows is None else self._strangers,
+            strangers_named=self._strangers if self.scene_is_known else None,
             mqtt=mqtt,
         )

@@ -109,6 +109,11 @@ class Decoder:
         self.resting = False
         self.last_packet_s = self.last_frame_s = clock.monotonic_s()
 
+    @property
+    def clip_started_at(self) -> float | None:
+        """Unix time of a clip's start, laps and lags taken into account; None for a stream. From any thread."""
+        return self._schedule.started_at
+
     def stop(self) -> None:
         """The thread ends at its next packet; at once where it waits for time to pass or for the taker."""
         self._stop.set()

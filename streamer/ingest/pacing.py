@@ -64,6 +64,11 @@ class Schedule:
         self._start_s: float | None = None
         self._start_at = 0.0
 
+    @property
+    def started_at(self) -> float | None:
+        """Unix time of the clip's start, as it stands now; None before the first frame."""
+        return None if self._start_s is None else self._start_at
+
     def due_s(self, clip_s: float) -> float:
         """The moment on the monotonic clock; the whole schedule shifts where that is too long ago."""
         now_s = self._clock.monotonic_s()

@@ -41,6 +41,11 @@ class Source(Protocol):
         """Seconds since the last frame was decoded; 0 while a clip's next one isn't due or nobody takes."""
         ...
 
+    @property
+    def clip_started_at(self) -> float | None:
+        """Unix time of a clip's start: a frame's captured_at less this is its time in the clip. None: no clip."""
+        ...
+
     async def __aenter__(self) -> Self: ...
 
     async def __aexit__(
@@ -98,6 +103,10 @@ class VideoSource:
         if decoder is None or decoder.resting:
             return 0.0
         return self._clock.monotonic_s() - decoder.last_frame_s
+
+    @property
+    def clip_started_at(self) -> float | None:
+        return None if self._decoder is None else self._decoder.clip_started_at
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()

