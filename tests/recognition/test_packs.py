@@ -35,7 +35,7 @@ def test_a_packs_name_is_the_pack_and_an_embedders_goes_with_the_detector_given(
         (
             "edgeface_xxs",
             "scrfd",
-            r"model scrfd \(detector of edgeface_xxs\): there is no spec .* known are scrfd_2",
+            r"model scrfd \(detector of edgeface_xxs\): there is no spec .* known are nano_det, scrfd_2",
         ),
         ("edgeface_xxs", "mobileface_v2", r"\(detector of edgeface_xxs\): is an embedder, no detector"),
         ("future", "scrfd_500m", r"model not_there \(detector of future\): there is no spec of this name"),

@@ -6,10 +6,13 @@ import pytest
 
 from recognition.errors import SelfTestFailed, SpecInvalid
 from recognition.models.portraits import hold_to_portraits, looks, read_portraits
+from recognition.models.runner import OnnxRunner
 from recognition.models.spec import bundled, load_specs
+from recognition.models.weights import read_weights
 
 SPECS = load_specs()
-SHARED = [name for name in SPECS if not name.startswith("nano")]
+OURS = [name for name in SPECS if name.startswith("nano")]
+SHARED = [name for name in SPECS if name not in OURS]
 
 
 class Spoilt:
@@ -54,6 +57,11 @@ def test_landmarks_follow_every_look():
 @pytest.mark.parametrize("name", SHARED)
 def test_every_shared_model_passes(runners, name):
     assert hold_to_portraits(SPECS[name], runners(name))
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_own_models_pass_with_nothing_else_at_hand(name):
+    assert hold_to_portraits(SPECS[name], OnnxRunner(SPECS[name], read_weights(SPECS[name], []), "cpu"))
 
 
 def test_an_embedder_to_whom_everybody_is_one(runners):
