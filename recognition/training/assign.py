@@ -15,7 +15,7 @@ _IOU_WEIGHT = 3.0
 _FAR = 1e5
 _NEAR = 100.0
 _TINY = 1e-7
-_LEGIBLE_PX = 48.0  # of smaller faces the landmarks count for less: a pixel's error is much of them
+_LEGIBLE_PX = 80.0  # of smaller faces the landmarks count for less: a pixel's error is much of them
 LANDMARK_WEIGHT = 30.0
 
 
@@ -85,7 +85,7 @@ def detection_losses(raw: Tensor, cells: Cells, truth: Truth) -> dict[str, Tenso
     points = cells.corners[cell].repeat(1, 5) + raw[batch, cell, 6:] * cells.strides[cell]
     astray = (points - truth.landmarks[batch, owner[batch, cell]]) / size
     counts = (size / _LEGIBLE_PX).clamp(max=1)
-    landmarks = functional.smooth_l1_loss(astray, torch.zeros_like(astray), beta=0.02, reduction="none")
+    landmarks = functional.smooth_l1_loss(astray, torch.zeros_like(astray), beta=0.01, reduction="none")
     return {
         "objectness": (objectness * counted).sum() / count,
         "class": quality / count,

@@ -16,10 +16,12 @@ _NOISE = np.random.default_rng(0).normal(0, 1, (512, 512, 3)).astype(np.float32)
 _EYES_Y = float(ARCFACE_TEMPLATE[:2, 1].mean())
 
 
-def augment(crop: U8, rng: np.random.Generator) -> U8:
-    """(SIDE,SIDE,3) uint8 BGR -> (112,112,3): moved as landmarks err, and often spoiled in a few ways."""
+def augment(crop: U8, rng: np.random.Generator, unspoiled: float = 0.2) -> U8:
+    """(SIDE,SIDE,3) uint8 BGR -> (112,112,3): moved as landmarks err and, but for the share `unspoiled`, often
+    spoiled in a few ways.
+    """
     face = _moved(crop, rng)
-    if rng.random() < 0.2:
+    if rng.random() < unspoiled:
         return face
     if rng.random() < 0.2:
         _cover(face, rng)

@@ -22,7 +22,7 @@ from recognition.faces import Detections
 from recognition.photos import PhotoSet
 from recognition.training.assign import LANDMARK_WEIGHT, Truth, cells_of, detection_losses
 from recognition.training.detector_net import STRIDES, NanoDetector, as_yunet
-from recognition.training.loop import Say, Schedule, Told, train, untold
+from recognition.training.loop import Say, Schedule, Told, start_from, train, untold
 from recognition.training.matching_faces import Known, recall_at
 from recognition.training.photo_labels import load_labelled
 from recognition.training.scene_parts import LabelledPhoto
@@ -47,7 +47,7 @@ class _Kind(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class DetectorOptions:
     """What to distil. `scenes`: how many are an epoch; of two batches one has `batch` scenes of `side` pixels,
-    one has fewer of `large_side`.
+    one has fewer of `large_side`. `start_from`: the folder of a run whose weights are the first ones.
     """
 
     data: Path
@@ -55,12 +55,13 @@ class DetectorOptions:
     weights_folders: tuple[Path, ...]
     out: Path
     schedule: Schedule
-    scenes: int = 4000
+    scenes: int = 2400
     side: int = 256
     large_side: int = 416
     batch: int = 16
     workers: int = 1
     cache: Path | None = None
+    start_from: Path | None = None
 
 
 class _Batches(Dataset[tuple[Tensor, ...]]):
@@ -121,6 +122,7 @@ class DetectorTask:
         large = max(1, round(options.batch * (options.side / options.large_side) ** 2))
         self._kinds = (_Kind(options.side, options.batch), _Kind(options.large_side, large))
         self.net: nn.Module = NanoDetector()
+        self._started_from = start_from(self.net, options.start_from) if options.start_from else None
 
     @property
     def photos(self) -> Sequence[LabelledPhoto]:
@@ -173,6 +175,7 @@ class DetectorTask:
             "large_side": options.large_side,
             "batch": options.batch,
             "landmark_weight": LANDMARK_WEIGHT,
+            **({"started_from": self._started_from} if self._started_from else {}),
         }
 
     def _detect(self, net: nn.Module, scene: Scene) -> Detections:

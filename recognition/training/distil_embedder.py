@@ -21,7 +21,7 @@ from recognition.training.augment import augment
 from recognition.training.blends import blend
 from recognition.training.crops import SIDE, inner, load_crops
 from recognition.training.embedder_net import NanoEmbedder
-from recognition.training.loop import Say, Schedule
+from recognition.training.loop import Say, Schedule, rate, start_from
 from recognition.training.teacher import TeachingDetector, TeachingEmbedder
 
 F32 = NDArray[np.float32]
@@ -32,11 +32,14 @@ _HELD_OUT, _OF = 3, 20
 _BLEND_SEED = 20_000
 _ANCHORS = 2048
 _AHEAD = 4
+_UNSPOILED = (0.2, 0.6)  # the share of crops that are only moved, at first and at the end
 
 
 @dataclass(frozen=True, slots=True)
 class EmbedderOptions:
-    """What to distil. `blends`: how many mixtures of two faces join the photos."""
+    """What to distil. `blends`: how many mixtures of two faces join the photos. `start_from`: the folder of a run
+    whose weights are the first ones.
+    """
 
     data: Path
     teacher: str
@@ -50,20 +53,21 @@ class EmbedderOptions:
     cosine_weight: float = 1.0
     relation_weight: float = 0.5
     temperature: float = 0.07
+    start_from: Path | None = None
 
 
 class _Spoiled(Dataset[tuple[U8, int]]):
     """Crops as cameras see them, anew in each epoch; item -> (pixels, its row)."""
 
-    def __init__(self, pixels: U8, rows: NDArray[np.int64], seed: int) -> None:
-        self._pixels, self._rows, self._seed = pixels, rows, seed
+    def __init__(self, pixels: U8, rows: NDArray[np.int64], seed: int, unspoiled: float) -> None:
+        self._pixels, self._rows, self._seed, self._unspoiled = pixels, rows, seed, unspoiled
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __getitem__(self, place: int) -> tuple[U8, int]:
         row = int(self._rows[place])
-        return augment(self._pixels[row], np.random.default_rng((self._seed, row))), row
+        return augment(self._pixels[row], np.random.default_rng((self._seed, row)), self._unspoiled), row
 
 
 class EmbedderTask:
@@ -85,6 +89,7 @@ class EmbedderTask:
         self._pixels = _with_blends(crops.pixels[~held], options, say)
         self._targets = torch.from_numpy(self._taught(say))
         self.net: nn.Module = NanoEmbedder()
+        self._started_from = start_from(self.net, options.start_from) if options.start_from else None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -93,11 +98,17 @@ class EmbedderTask:
     def batches(self, epoch: int, seed: int) -> Iterable[Sequence[Tensor]]:
         rng = np.random.default_rng((seed, epoch))
         rows = rng.permutation(len(self._pixels))[: self.steps_per_epoch * self._options.batch]
-        dataset = _Spoiled(self._pixels, rows, int(rng.integers(2**31)))
+        dataset = _Spoiled(self._pixels, rows, int(rng.integers(2**31)), self._unspoiled(epoch))
         workers = self._options.workers
         return DataLoader(
             dataset, self._options.batch, num_workers=workers, prefetch_factor=_AHEAD if workers else None
         )
+
+    def _unspoiled(self, epoch: int) -> float:
+        """More clean faces while the learning rate falls: what a student of its size keeps best is what it saw last."""
+        first, last = _UNSPOILED
+        steps, schedule = self.steps_per_epoch, self._options.schedule
+        return last + (first - last) * rate(epoch * steps + schedule.warmup_steps, schedule.epochs * steps, schedule)
 
     def losses(self, net: nn.Module, batch: Sequence[Tensor]) -> dict[str, Tensor]:
         """Relations as in SEED (Fang et al. 2021): the softmax of the similarities to a bank of anchors."""
@@ -145,6 +156,7 @@ class EmbedderTask:
             "cosine_weight": options.cosine_weight,
             "relation_weight": options.relation_weight,
             "temperature": options.temperature,
+            **({"started_from": self._started_from} if self._started_from else {}),
         }
 
     def _taught(self, say: Say) -> F32:

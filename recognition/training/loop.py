@@ -8,6 +8,7 @@ learning rate rises, stays, and falls linearly over the last `decay` of the epoc
 import json
 import math
 import os
+import pickle
 import platform
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -104,6 +105,25 @@ def train(task: Task, schedule: Schedule, out: Path, say: Say, told: Told = unto
             saved_s = time.monotonic()
     trained: nn.Module = run.averaged.module
     return trained.to("cpu")
+
+
+def start_from(net: nn.Module, run: Path) -> dict[str, Any]:
+    """Give `net` the averaged weights of the run that lies in `run`; what that run's record says, but for its curve.
+
+    Raises RunMismatch where there is no such run, or one of another network.
+    """
+    try:
+        averaged = torch.load(run / CHECKPOINT, map_location="cpu", weights_only=True)["averaged"]
+        record: dict[str, Any] = json.loads((run / RECORD).read_text())
+    except (OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        raise RunMismatch(f"{run}: there is no run to start from ({type(error).__name__}); name a run's --out") from error
+    prefix = "module."
+    weights = {name.removeprefix(prefix): part for name, part in averaged.items() if name.startswith(prefix)}
+    try:
+        net.load_state_dict(weights)
+    except RuntimeError as error:
+        raise RunMismatch(f"{run} holds a run of another network; start from one of the same kind") from error
+    return {name: value for name, value in record.items() if name != "curve"}
 
 
 class _Run:

@@ -27,6 +27,11 @@ Seed = Annotated[int, typer.Option(help="The same seed and data give the same ru
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0: one per core.")]
 Decay = Annotated[float, typer.Option(min=0.01, max=1.0, help="Share of the epochs in which the rate falls to 0.")]
+LearningRate = Annotated[float, typer.Option(min=1e-6, help="Of AdamW, between warm-up and decay.")]
+WeightDecay = Annotated[float, typer.Option(min=0.0, help="Of AdamW.")]
+StartFrom = Annotated[
+    Path | None, typer.Option(help="A run's --out, whose weights are the first ones.", metavar="DIR")
+]
 Name = Annotated[str, typer.Option(help="What the new model is called.", metavar="NAME")]
 
 
@@ -45,10 +50,13 @@ def embedder(
         str, typer.Option(help="The detector that finds and aligns the photos' faces.", metavar="SPEC")
     ] = "yunet_n",
     name: Name = "my_embed",
-    epochs: Epochs = 28,
+    epochs: Epochs = 56,
     blends: Annotated[int, typer.Option(min=0, help="How many mixtures of two faces join the photos.")] = 40_000,
     seed: Seed = 0,
-    decay: Decay = 0.3,
+    decay: Decay = 0.4,
+    learning_rate: LearningRate = 2e-3,
+    weight_decay: WeightDecay = 0.02,
+    start_from: StartFrom = None,
     device: Device = "auto",
     threads: Threads = 0,
     config: ConfigFile = None,
@@ -56,11 +64,11 @@ def embedder(
 ) -> None:
     """Distil an embedder: it learns to put faces where the teacher puts them."""
     settings = settings_of(config, overrides, log_level="warning")
-    schedule = _schedule(epochs, seed, decay, device, threads)
+    schedule = _schedule(epochs, seed, decay, learning_rate, weight_decay, device, threads)
     from recognition.training.distil_embedder import EmbedderOptions
     from recognition.training.student import make_embedder
 
-    options = EmbedderOptions(data, teacher, aligner, settings.paths.models, out, schedule, blends=blends)
+    options = EmbedderOptions(data, teacher, aligner, settings.paths.models, out, schedule, blends=blends, start_from=start_from)
     with progress_of("training") as told:
         spec = make_embedder(options, name, note, told)
     _tell(out, spec.name, f"whosthere models eval {spec.name} --thresholds --images … measures its thresholds")
@@ -74,10 +82,13 @@ def detector(
     teacher: Teacher,
     out: Out,
     name: Name = "my_det",
-    epochs: Epochs = 80,
-    scenes: Annotated[int, typer.Option(min=16, help="Scenes composed for each epoch.")] = 4000,
+    epochs: Epochs = 190,
+    scenes: Annotated[int, typer.Option(min=16, help="Scenes composed for each epoch.")] = 2400,
     seed: Seed = 0,
-    decay: Decay = 0.2,
+    decay: Decay = 0.3,
+    learning_rate: LearningRate = 2.5e-3,
+    weight_decay: WeightDecay = 1e-3,
+    start_from: StartFrom = None,
     device: Device = "auto",
     threads: Threads = 0,
     config: ConfigFile = None,
@@ -85,24 +96,34 @@ def detector(
 ) -> None:
     """Distil a detector: it learns to find the teacher's faces in scenes composed of the photos."""
     settings = settings_of(config, overrides, log_level="warning")
-    schedule = _schedule(epochs, seed, decay, device, threads)
+    schedule = _schedule(epochs, seed, decay, learning_rate, weight_decay, device, threads)
     from recognition.training.distil_detector import DetectorOptions
     from recognition.training.student import make_detector
 
-    options = DetectorOptions(data, teacher, settings.paths.models, out, schedule, scenes=scenes)
+    options = DetectorOptions(data, teacher, settings.paths.models, out, schedule, scenes=scenes, start_from=start_from)
     with progress_of("training") as told:
         spec = make_detector(options, name, note, told)
     _tell(out, spec.name, "its thresholds stand in its spec")
 
 
-def _schedule(epochs: int, seed: int, decay: float, device: str, threads: int) -> "Schedule":
+def _schedule(
+    epochs: int, seed: int, decay: float, learning_rate: float, weight_decay: float, device: str, threads: int
+) -> "Schedule":
     """Raises TrainingUnavailable where PyTorch and its company are not installed."""
     missing = [package for package in ("torch", "onnx", "matplotlib") if find_spec(package) is None]
     if missing:
         raise TrainingUnavailable(f"training needs {', '.join(missing)}; pip install 'whosthere[train]'")
     from recognition.training.loop import Schedule
 
-    return Schedule(epochs, seed=seed, decay=decay, device=device, threads=threads)
+    return Schedule(
+        epochs,
+        seed=seed,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        decay=decay,
+        device=device,
+        threads=threads,
+    )
 
 
 def _tell(out: Path, name: str, more: str) -> None:
