@@ -9,6 +9,7 @@
     │   ├── WeightsUnreadable         weights_unreadable
     │   ├── UnsupportedRuntime        unsupported_runtime
     │   ├── UnsupportedEngine         unsupported_engine
+    │   ├── NetworkForbidden          network_forbidden
     │   ├── SelfTestFailed            self_test_failed
     │   ├── EmbeddingSpaceMismatch    embedding_space_mismatch
     │   ├── LicenceNotAccepted        licence_not_accepted
@@ -78,6 +79,12 @@ class UnsupportedRuntime(RecognitionError):
 
 class UnsupportedEngine(RecognitionError):
     code = "unsupported_engine"
+
+
+class NetworkForbidden(RecognitionError):
+    """A thread that loads a model reached for the network."""
+
+    code = "network_forbidden"
 
 
 class SelfTestFailed(RecognitionError):

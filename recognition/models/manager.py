@@ -15,6 +15,7 @@ from recognition import detect, embed
 from recognition.batcher import BatchLimits, MicroBatcher
 from recognition.errors import ModelNotFound, SelfTestFailed
 from recognition.image import ArrayImage
+from recognition.models.offline import keep_offline, no_network
 from recognition.models.runner import Device, ModelRunner, OnnxRunner, need_onnxruntime, usable_cores
 from recognition.models.spaces import check_space, probe_faces
 from recognition.models.spec import DetectorSpec, EmbedderSpec, find_spec, load_specs
@@ -79,6 +80,7 @@ class ModelManager:
         `on_batch` gets a model's name and a batch's size.
         """
         self._folders = tuple(weights_folders)
+        keep_offline(self._folders[0] if self._folders else None)
         self._device = device
         self._plan = plan or BatchPlan()
         self._specs = load_specs(beside=self._folders) if specs is None else specs
@@ -97,7 +99,7 @@ class ModelManager:
         """Load whatever has this name.
 
         Raises ModelNotFound, WeightsMissing, WeightsDigestMismatch, WeightsUnreadable, UnsupportedRuntime,
-        SelfTestFailed, EmbeddingSpaceMismatch.
+        NetworkForbidden, SelfTestFailed, EmbeddingSpaceMismatch.
         """
         if find_spec(name, self._specs).role == "detector":
             return self.open_detector(name)
@@ -112,6 +114,10 @@ class ModelManager:
         return spec
 
     def _load(self, spec: S) -> LoadedModel[S]:
+        with no_network(f"model {spec.name}"):
+            return self._load_offline(spec)
+
+    def _load_offline(self, spec: S) -> LoadedModel[S]:
         need_onnxruntime()  # before the weights: who has neither should not fetch those first
         runner = OnnxRunner(spec, read_weights(spec, self._folders), self._device)
         notes = list(runner.notes)
