@@ -23,8 +23,9 @@ from recognition.batcher import Served
 from recognition.detect import Prepared
 from recognition.faces import Detections, Faces, Quality
 from recognition.image import Image
+from recognition.models.devices import Device
 from recognition.models.manager import BatchPlan, LoadedModel, ModelManager
-from recognition.models.runner import Device, usable_cores
+from recognition.models.runner import usable_cores
 from recognition.models.spec import DetectorSpec, EmbedderSpec
 from recognition.quality import grade, thumbnails
 

@@ -53,7 +53,7 @@ class Service:
     def readiness(self) -> Readiness:
         """What is ready and what is not, part by part, with the reason."""
         parts = [
-            Part("models", True),
+            _models_part(self.recogniser),
             Part("broker", self.publisher.connected, "" if self.publisher.connected else "not connected"),
             Part("outbox", self.outbox.healthy, "" if self.outbox.healthy else "can't be written"),
         ]
@@ -178,6 +178,12 @@ def models_of(recogniser: Recogniser) -> Models:
     )
 
 
+def _models_part(recogniser: Recogniser) -> Part:
+    """Ready, and yet something to say where a model had to go to the CPU."""
+    models = (recogniser.detector, recogniser.embedder)
+    return Part("models", True, "; ".join(f"{m.name} on the CPU: {m.fallback.why}" for m in models if m.fallback))
+
+
 def _describe_models(service: Service) -> None:
     """Tell MQTT, metrics and the log what was loaded, and what a user should know of it."""
     recogniser = service.recogniser
@@ -189,9 +195,14 @@ def _describe_models(service: Service) -> None:
             "version": model.spec.version,
             "device": model.device,
             "notes": list(model.notes),
+            "fallback": model.fallback.code if model.fallback else None,
         }
+        if model.fallback:
+            service.metrics.model_fallback.labels(model=model.spec.name, reason=model.fallback.code).set(1)
+        # A GPU that does not work is a fault; a machine that was set up without one is not.
+        level = logging.WARNING if model.fallback and model.fallback.code == "cuda_failed" else logging.INFO
         for text in model.notes:
-            log.info("model %s: %s", model.spec.name, text)
+            log.log(level, "model %s: %s", model.spec.name, text)
     service.publisher.set_model(document)
 
 

@@ -64,6 +64,12 @@ class Metrics:
         self.broker_up = Gauge("whosthere_broker_up", "1 while connected to the broker", registry=r)
         self.broker_errors = Counter("whosthere_broker_errors_total", "Faults by stable code", ["code"], registry=r)
         self.model_active = Gauge("whosthere_model_active", "1 for a loaded model", ["model", "device"], registry=r)
+        self.model_fallback = Gauge(
+            "whosthere_model_fallback",
+            "1 for a model on the CPU where a GPU was tried first",
+            ["model", "reason"],
+            registry=r,
+        )
         self.gallery_people = Gauge("whosthere_gallery_people", "People enrolled", registry=r)
         self.gallery_templates = Gauge("whosthere_gallery_templates", "Templates by space", ["model"], registry=r)
         self.loop_lag = Histogram(

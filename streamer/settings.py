@@ -15,6 +15,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails
 
+from recognition.models.devices import Device
 from streamer.config_layers import ENV_PREFIX, merge, origin, read_yaml, resolve_paths, upper_layer
 from streamer.errors import CameraVariableUnset, ConfigInvalid, ConfigUnknownKey
 
@@ -58,7 +59,7 @@ class CameraSettings(_Section):
 class RecognitionSettings(_Section):
     detector: str = "scrfd_500m"
     embedder: str = "arcface_w600k_mbf"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = "auto"
     detection_threshold: float | None = Field(default=None, ge=0, le=1, description="null: the spec's")
     trim_padding: bool = Field(default=True, description="spare the detector rows that are padding alone")
     min_face_px: float = Field(default=28.0, ge=0, description="smaller faces are tracked, never embedded")

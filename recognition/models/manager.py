@@ -15,8 +15,9 @@ from recognition import detect, embed
 from recognition.batcher import BatchLimits, MicroBatcher
 from recognition.errors import ModelNotFound, SelfTestFailed
 from recognition.image import ArrayImage
+from recognition.models.devices import Device
 from recognition.models.offline import keep_offline, no_network
-from recognition.models.runner import Device, ModelRunner, OnnxRunner, need_onnxruntime, usable_cores
+from recognition.models.runner import Fallback, ModelRunner, OnnxRunner, need_onnxruntime, usable_cores
 from recognition.models.spaces import check_space, probe_faces
 from recognition.models.spec import DetectorSpec, EmbedderSpec, find_spec, load_specs
 from recognition.models.weights import read_weights
@@ -34,7 +35,8 @@ class LoadedModel(Generic[S]):
     """A model that passed its self-test.
 
     `max_batch`: how many items a run may really hold; `notes`: what is not as the spec or the configuration
-    would have it (a device that was not to be had, batches that change the answer), each in words.
+    would have it (a device that was not to be had, batches that change the answer), each in words. `fallback`: why it
+    runs on the CPU where a GPU was tried first.
     """
 
     spec: S
@@ -42,6 +44,7 @@ class LoadedModel(Generic[S]):
     batcher: MicroBatcher
     max_batch: int
     notes: tuple[str, ...]
+    fallback: Fallback | None = None
 
     @property
     def name(self) -> str:
@@ -120,8 +123,9 @@ class ModelManager:
     def _load_offline(self, spec: S) -> LoadedModel[S]:
         need_onnxruntime()  # before the weights: who has neither should not fetch those first
         runner = OnnxRunner(spec, read_weights(spec, self._folders), self._device)
-        notes = list(runner.notes)
-        sizes = spec.batch_buckets.cuda if runner.device == "cuda" else spec.batch_buckets.cpu
+        notes = [f"device auto took the CPU: {runner.fallback.why}"] if runner.fallback else []
+        on_cpu = runner.device == "cpu"
+        sizes = spec.batch_buckets.cpu if on_cpu else spec.batch_buckets.cuda
         buckets = tuple(size for size in sizes if size <= self._plan.max_batch)
         difference = self_test(spec, runner, batched=buckets[-1] > 1)
         if difference:
@@ -129,7 +133,6 @@ class ModelManager:
             notes.append(f"runs one at a time: {difference}")
         if isinstance(spec, EmbedderSpec):
             check_space(spec, runner, self._spaces, self._folders)
-        on_cpu = runner.device == "cpu"
         limits = BatchLimits(
             buckets=buckets,
             pad=not on_cpu,
@@ -138,7 +141,7 @@ class ModelManager:
         )
         threads = self._plan.runners or (usable_cores() if on_cpu else 1)
         batcher = MicroBatcher(spec.name, [runner] * threads, limits, self._batch_hook(spec.name))
-        return LoadedModel(spec, runner, batcher, limits.max_batch, tuple(notes))
+        return LoadedModel(spec, runner, batcher, limits.max_batch, tuple(notes), runner.fallback)
 
     def _batch_hook(self, name: str) -> Callable[[int], None] | None:
         hook = self._on_batch

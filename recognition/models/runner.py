@@ -6,6 +6,7 @@ ONNX Runtime itself only warns and falls back to the CPU in silence.
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Literal, Protocol
 
@@ -13,10 +14,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recognition.errors import UnsupportedRuntime, WeightsUnreadable
+from recognition.models.devices import Device, count_gpus, gpu_number, missing_gpu
 from recognition.models.spec import ModelSpec
 
 F32 = NDArray[np.float32]
-Device = Literal["auto", "cpu", "cuda"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """Why a model runs on the CPU where a GPU was to be tried first. `code` is a metric's label, `why` is in words."""
+
+    code: Literal["no_cuda_provider", "no_gpu", "cuda_failed"]
+    why: str
+
+
+_ADVICE = {
+    "no_cuda_provider": "install 'whosthere[gpu]' without the cpu extra",
+    "no_gpu": "check the driver and CUDA_VISIBLE_DEVICES",
+    "cuda_failed": "check the driver, and that it knows the CUDA of this ONNX Runtime",
+}
 
 
 class ModelRunner(Protocol):
@@ -49,27 +65,13 @@ class Session(Protocol):
 class OnnxRunner:
     """One ONNX Runtime session. On the CPU it computes in the calling thread alone: many callers share it.
 
-    `notes` says in words what is not as one might expect (a fallback to the CPU).
+    `device` is where it really runs: `cpu`, or `cuda:N`. `fallback`: why not on the GPU that `auto` tried first.
     """
 
     def __init__(self, spec: ModelSpec, weights: bytes, device: Device = "auto") -> None:
-        """Raises UnsupportedRuntime (no ONNX Runtime, or no CUDA though asked for), WeightsUnreadable."""
-        ort = _onnxruntime()
-        has_cuda = "CUDAExecutionProvider" in ort.get_available_providers()
-        source = f"get it again from {spec.source}"
-        session = _open(ort, f"model {spec.name}", spec.file, source, weights, cuda=has_cuda and device != "cpu")
-        runs_on_cuda = session.get_providers()[0] == "CUDAExecutionProvider"
-        self.notes: tuple[str, ...] = ()
-        if device != "cpu" and not runs_on_cuda:
-            why = "its CUDA provider did not start" if has_cuda else "the installed one has no CUDA provider"
-            if device == "cuda":
-                raise UnsupportedRuntime(
-                    f"model {spec.name}: device cuda was asked for, but ONNX Runtime can't use it ({why}); "
-                    "check the driver, install 'whosthere[gpu]' without the cpu extra, or set "
-                    "recognition.device: auto"
-                )
-            self.notes = (f"device auto took the CPU: {why}",)
-        self.device = "cuda" if runs_on_cuda else "cpu"
+        """Raises UnsupportedRuntime (no ONNX Runtime, or not on the GPU asked for), WeightsUnreadable."""
+        session, self.fallback = _open_where_asked(_onnxruntime(), spec, weights, device)
+        self.device = "cpu" if device == "cpu" or self.fallback else f"cuda:{gpu_number(device)}"
         self._session: Session | None = session
         self._input = spec.input.name or session.get_inputs()[0].name
         names = [entry.name for entry in session.get_inputs()]
@@ -107,7 +109,7 @@ def _onnxruntime() -> ModuleType:
 
 def open_unknown(file: str, weights: bytes) -> Session:
     """A CPU session of a network that has no spec yet. Raises UnsupportedRuntime, WeightsUnreadable."""
-    return _open(_onnxruntime(), file, "it", "get it again", weights, cuda=False)
+    return _open_on_cpu(_onnxruntime(), file, "it", "get it again", weights)
 
 
 def try_run(session: Session, feed: Mapping[str, F32]) -> list[F32] | None:
@@ -121,6 +123,7 @@ def try_run(session: Session, feed: Mapping[str, F32]) -> list[F32] | None:
 def _refusals(ort: ModuleType) -> tuple[type[Exception], ...]:
     errors = ort.capi.onnxruntime_pybind11_state
     return (
+        errors.EPFail,
         errors.Fail,
         errors.InvalidArgument,
         errors.InvalidGraph,
@@ -130,23 +133,72 @@ def _refusals(ort: ModuleType) -> tuple[type[Exception], ...]:
     )
 
 
-def _open(ort: ModuleType, who: str, file: str, advice: str, weights: bytes, *, cuda: bool) -> Session:
+def _open_where_asked(
+    ort: ModuleType, spec: ModelSpec, weights: bytes, device: Device
+) -> tuple[Session, Fallback | None]:
+    """A session on the device; on the CPU, and why, where `auto` could not have a GPU."""
+
+    def on_cpu() -> Session:
+        return _open_on_cpu(ort, f"model {spec.name}", spec.file, f"get it again from {spec.source}", weights)
+
+    if device == "cpu":
+        return on_cpu(), None
+    opened = _open_on_gpu(ort, weights, gpu_number(device))
+    if not isinstance(opened, Fallback):
+        return opened, None
+    if device == "auto":
+        return on_cpu(), opened
+    if opened.code == "cuda_failed":
+        on_cpu()  # raises WeightsUnreadable where the fault is the weights' own
+    raise UnsupportedRuntime(
+        f"model {spec.name}: device {device} was asked for, but {opened.why}; {_ADVICE[opened.code]}, or set "
+        "recognition.device: auto"
+    )
+
+
+def _open_on_gpu(ort: ModuleType, weights: bytes, number: int) -> Session | Fallback:
+    if "CUDAExecutionProvider" not in ort.get_available_providers():
+        return Fallback("no_cuda_provider", "the installed ONNX Runtime has no CUDA provider")
+    missing = missing_gpu(number, count_gpus())
+    if missing:
+        return Fallback("no_gpu", missing)
+    # Without kSameAsRequested the arena doubles itself; HEURISTIC spares seconds of search per new shape.
+    settings = {
+        "device_id": str(number),
+        "arena_extend_strategy": "kSameAsRequested",
+        "cudnn_conv_algo_search": "HEURISTIC",
+    }
+    # RuntimeError, ValueError: the provider itself did not start.
+    refusals: tuple[type[Exception], ...] = (*_refusals(ort), RuntimeError, ValueError)
+    try:
+        session = _session(ort, weights, [("CUDAExecutionProvider", settings), "CPUExecutionProvider"])
+    except refusals as error:
+        return Fallback("cuda_failed", f"ONNX Runtime can't load it there ({_first_line(error)})")
+    if session.get_providers()[0] != "CUDAExecutionProvider":
+        return Fallback("cuda_failed", "ONNX Runtime's CUDA provider did not start")
+    return session
+
+
+def _open_on_cpu(ort: ModuleType, who: str, file: str, advice: str, weights: bytes) -> Session:
+    try:
+        return _session(ort, weights, ["CPUExecutionProvider"])
+    except _refusals(ort) as error:
+        raise WeightsUnreadable(f"{who}: ONNX Runtime can't load {file} ({_first_line(error)}); {advice}") from None
+
+
+def _session(ort: ModuleType, weights: bytes, providers: list[object]) -> Session:
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    providers: list[object] = ["CPUExecutionProvider"]
-    if cuda:
-        # Without kSameAsRequested the arena doubles itself; HEURISTIC spares seconds of search per new shape.
-        settings = {"arena_extend_strategy": "kSameAsRequested", "cudnn_conv_algo_search": "HEURISTIC"}
-        providers.insert(0, ("CUDAExecutionProvider", settings))
-    try:
-        session: Session = ort.InferenceSession(weights, options, providers=providers)
-    except _refusals(ort) as error:
-        reason = str(error).splitlines()[0][:120]
-        raise WeightsUnreadable(f"{who}: ONNX Runtime can't load {file} ({reason}); {advice}") from None
+    # Its own fallback goes to the CPU by itself, at load and in a run, and prints so to stdout.
+    session: Session = ort.InferenceSession(weights, options, providers=providers, enable_fallback=0)
     return session
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:120]
 
 
 def usable_cores() -> int:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from recognition.errors import UnsupportedRuntime, WeightsUnreadable
-from recognition.models.runner import OnnxRunner, usable_cores
+from recognition.models.devices import count_gpus
+from recognition.models.runner import Fallback, OnnxRunner, usable_cores
 from recognition.models.spec import load_specs
 from recognition.models.weights import read_weights
 from tests.conftest import PROJECT
@@ -29,15 +30,15 @@ def has_cuda() -> bool:
 def test_auto_says_where_it_runs(data):
     runner = OnnxRunner(SPEC, data, "auto")
     if has_cuda():
-        assert runner.device == "cuda" or "did not start" in runner.notes[0]
+        assert runner.device == "cuda:0" or runner.fallback.code in ("no_gpu", "cuda_failed")
     else:
         assert runner.device == "cpu"
-        assert runner.notes == ("device auto took the CPU: the installed one has no CUDA provider",)
+        assert runner.fallback == Fallback("no_cuda_provider", "the installed ONNX Runtime has no CUDA provider")
 
 
 def test_the_cpu_asked_for_is_no_fallback(data):
     runner = OnnxRunner(SPEC, data, "cpu")
-    assert (runner.device, runner.notes) == ("cpu", ())
+    assert (runner.device, runner.fallback) == ("cpu", None)
     (embedding,) = runner.run(np.zeros((2, 3, 112, 112), np.float32))
     assert embedding.shape == (2, 256)
     runner.close()
@@ -48,6 +49,29 @@ def test_cuda_that_is_not_there_is_refused(data):
         pytest.skip("this ONNX Runtime has a CUDA provider")
     with pytest.raises(UnsupportedRuntime, match=r"mobileface_v2: device cuda was asked for.*whosthere\[gpu\]"):
         OnnxRunner(SPEC, data, "cuda")
+
+
+def test_a_gpu_by_its_number_is_refused_without_cuda(data):
+    if has_cuda():
+        pytest.skip("this ONNX Runtime has a CUDA provider")
+    with pytest.raises(UnsupportedRuntime, match=r"device cuda:7 was asked for, but .* no CUDA provider"):
+        OnnxRunner(SPEC, data, "cuda:7")
+
+
+def test_a_gpu_that_is_not_there_is_refused(data, capfd):
+    """Needs a GPU. ONNX Runtime by itself would print to stdout and go on on the CPU."""
+    if not has_cuda() or not count_gpus():
+        pytest.skip("needs a GPU and onnxruntime-gpu")
+    with pytest.raises(UnsupportedRuntime, match=r"device cuda:99 was asked for, but there is no GPU 99: CUDA sees"):
+        OnnxRunner(SPEC, data, "cuda:99")
+    assert capfd.readouterr().out == ""
+
+
+def test_weights_that_are_broken_are_so_on_every_device(capfd):
+    for device in ("auto", "cpu"):
+        with pytest.raises(WeightsUnreadable):
+            OnnxRunner(SPEC, b"junk", device)
+    assert capfd.readouterr().out == ""
 
 
 def test_no_onnx_runtime_says_what_to_install(data, monkeypatch):

@@ -226,8 +226,9 @@ def test_an_unknown_key_says_where_it_was_set(config):
         ("http: {port: 70000}", "http.port: input should be less than or equal to 65535, got 70000"),
         (
             "recognition: {device: tpu}",
-            "recognition.device: input should be 'auto', 'cpu' or 'cuda', got 'tpu'",
+            "recognition.device: want auto, cpu, cuda or cuda:N, N the number of a GPU, from 0 on, got 'tpu'",
         ),
+        ("recognition: {device: 'cuda:-1'}", "recognition.device: want auto, cpu, cuda or cuda:N, .*got 'cuda:-1'"),
         ("cameras: {door: {fps: 3}}", "cameras.door.url: is missing; add it"),
         ("cameras: {door: {url: 3}}", "cameras.door.url: want text; put the value in quotes"),
         ("cameras: {Door: {url: a}}", "cameras.Door: a camera's name is made of a-z"),
