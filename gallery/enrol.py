@@ -19,7 +19,7 @@ from gallery.likeness import agreement, lookalikes
 from gallery.people import NewPhoto, Person, clean_name
 from gallery.store import PersonStore
 from recognition.align import loose_chip
-from recognition.errors import CodedError, EmbeddingSpaceMismatch, ImageError, ImageMissing
+from recognition.errors import CodedError, EmbeddingSpaceMismatch, EmbeddingUnusable, ImageError, ImageMissing
 from recognition.faces import Faces
 from recognition.image import ArrayImage, Image, read_image
 
@@ -121,7 +121,7 @@ async def _sort(paths: Sequence[Path], known: frozenset[str], finder: FaceFinder
                 continue
             shots.passed[path] = await _shoot(image, digest, finder, gate, pick)
             seen.add(digest)
-        except (ImageError, PhotoRefused) as error:
+        except (ImageError, PhotoRefused, EmbeddingUnusable) as error:
             shots.refused[path] = error
     return shots
 
@@ -138,6 +138,10 @@ def _read(path: Path) -> tuple[ArrayImage, str]:
 async def _shoot(image: ArrayImage, digest: str, finder: FaceFinder, gate: Gate, pick: Pick) -> NewPhoto:
     faces = await finder.faces(image)
     face = choose_face(faces, gate, pick)
+    if not faces.embeddings[face].any():
+        raise EmbeddingUnusable(
+            "the embedder gave NaN, infinity or zeros for the face; try `whosthere models selftest`"
+        )
     chip, landmarks = await asyncio.to_thread(loose_chip, image, faces.detections.landmarks[face])
     score = float(faces.quality.score[face])
     return NewPhoto(chip, landmarks, digest, faces.embeddings[face], finder.space, score)

@@ -13,6 +13,8 @@ from recognition.models.spec import EmbedderSpec
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
 
+LEAST_LENGTH = 1e-6  # of an embedding as the network gives it, which is about 1 to 30 long
+
 
 def prepare(spec: EmbedderSpec, crops: U8) -> F32:
     """Crops (n,h,w,3) uint8 BGR, of the spec's input size -> (n,3,h,w) float32."""
@@ -25,9 +27,21 @@ def prepare(spec: EmbedderSpec, crops: U8) -> F32:
 
 
 def parse(spec: EmbedderSpec, outputs: Sequence[list[F32]]) -> F32:
-    """Each face's raw outputs -> (n,d) float32 unit vectors, d the spec's embedding size."""
+    """Each face's raw outputs -> (n,d) float32 unit vectors, d the spec's embedding size.
+
+    A row of zeros, which resembles nobody, where the network gave NaN, infinity or next to nothing.
+    """
     raw = np.empty((len(outputs), spec.embedding_size), np.float32)
     for row, output in zip(raw, outputs, strict=True):
         row[:] = output[0].reshape(-1)
-    raw /= np.maximum(np.linalg.norm(raw, axis=1, keepdims=True), np.float32(1e-12))
+    with np.errstate(over="ignore", invalid="ignore"):
+        lengths = np.linalg.norm(raw, axis=1, keepdims=True)
+        sound = np.isfinite(lengths) & (lengths > LEAST_LENGTH)
+        np.divide(raw, lengths, out=raw, where=sound)
+    raw[~sound[:, 0]] = 0.0
     return raw
+
+
+def usable(embeddings: F32) -> NDArray[np.bool_]:
+    """Which of parse()'s rows (n,d) are unit vectors -> (n,)."""
+    return np.asarray(embeddings.any(axis=1))

@@ -10,6 +10,7 @@
     │   ├── UnsupportedRuntime        unsupported_runtime
     │   ├── UnsupportedEngine         unsupported_engine
     │   ├── NetworkForbidden          network_forbidden
+    │   ├── EmbeddingUnusable         embedding_unusable
     │   ├── SelfTestFailed            self_test_failed
     │   ├── EmbeddingSpaceMismatch    embedding_space_mismatch
     │   ├── LicenceNotAccepted        licence_not_accepted
@@ -85,6 +86,12 @@ class NetworkForbidden(RecognitionError):
     """A thread that loads a model reached for the network."""
 
     code = "network_forbidden"
+
+
+class EmbeddingUnusable(RecognitionError):
+    """An embedder gave NaN, infinity or zeros for a face."""
+
+    code = "embedding_unusable"
 
 
 class SelfTestFailed(RecognitionError):

@@ -64,7 +64,10 @@ class Quality:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Faces:
-    """n faces with everything known about them, embeddings included: (n,d) float32 unit vectors."""
+    """n faces with everything known about them, embeddings included: (n,d) float32 unit vectors.
+
+    A face's embedding is zeros where the embedder gave nothing usable.
+    """
 
     detections: Detections
     quality: Quality

@@ -21,6 +21,7 @@ from recognition import detect, embed
 from recognition.align import aligned_crops, aligned_grey_crops
 from recognition.batcher import Served
 from recognition.detect import Prepared
+from recognition.errors import EmbeddingUnusable
 from recognition.faces import Detections, Faces, Quality
 from recognition.image import Image
 from recognition.models.devices import Device
@@ -30,6 +31,8 @@ from recognition.models.spec import DetectorSpec, EmbedderSpec
 from recognition.quality import grade, thumbnails
 
 F32 = NDArray[np.float32]
+
+UNHEALTHY_AFTER = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,7 @@ class Found:
 class Embedded:
     """(k,d) float32 unit vectors in the order of the landmarks. Times in seconds."""
 
-    embeddings: F32
+    embeddings: F32  # zeros where the network gave nothing usable, see embed.usable
     align_s: float
     queue_s: float
     run_s: float
@@ -96,6 +99,7 @@ class Recogniser:
         self.detector = detector
         self.embedder = embedder
         self.pool = pool
+        self._unusable_in_a_row = 0
         # Tensors of one batch need one shape, so padding is spared only where batches are of one.
         self.trims = trim_padding and detector.max_batch == 1
         self.detection_threshold = (
@@ -112,6 +116,17 @@ class Recogniser:
         """Short digest of what the two models are: changes whenever their answers may."""
         parts = [f"{m.spec.name}:{m.spec.version}:{m.spec.sha256}" for m in (self.detector, self.embedder)]
         return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
+
+    @property
+    def fault(self) -> EmbeddingUnusable | None:
+        """What is wrong with the embedder, after UNHEALTHY_AFTER unusable embeddings in a row; a usable one ends it."""
+        if self._unusable_in_a_row < UNHEALTHY_AFTER:
+            return None
+        name = self.embedder.name
+        return EmbeddingUnusable(
+            f"model {name}: gave NaN, infinity or zeros for the last {self._unusable_in_a_row} faces; run `whosthere "
+            f"models selftest {name}`, or choose another model or device"
+        )
 
     def queue_depths(self) -> dict[str, int]:
         """Items that wait, by model."""
@@ -134,6 +149,8 @@ class Recogniser:
         tensors, align_s = await loop.run_in_executor(self.pool, self._align, image, landmarks)
         served = await self.embedder.batcher.submit(tensors, lane)
         embeddings = embed.parse(self.embedder.spec, served.outputs)
+        for usable in embed.usable(embeddings):
+            self._unusable_in_a_row = 0 if usable else self._unusable_in_a_row + 1
         return Embedded(embeddings, align_s, served.queue_s, served.run_s)
 
     async def faces(self, image: Image, lane: str = "photo") -> Faces:

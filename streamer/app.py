@@ -109,7 +109,7 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
         publisher = Publisher(settings.mqtt, outbox, roster.name_of, metrics)
         service = Service(settings, metrics, recogniser, roster, outbox, publisher, [])
         service.cameras = [_camera(name, service) for name in settings.cameras]
-        _describe_models(service)
+        describe_models(service)
         if settings.http.enabled:
             service.http_port = await stack.enter_async_context(
                 serve_http(create_app(service), settings.http.host, settings.http.port)
@@ -179,12 +179,14 @@ def models_of(recogniser: Recogniser) -> Models:
 
 
 def _models_part(recogniser: Recogniser) -> Part:
-    """Ready, and yet something to say where a model had to go to the CPU."""
+    """Not ready where answers are useless; ready, and yet something to say, where a model had to go to the CPU."""
+    if recogniser.fault is not None:
+        return Part("models", False, str(recogniser.fault))
     models = (recogniser.detector, recogniser.embedder)
     return Part("models", True, "; ".join(f"{m.name} on the CPU: {m.fallback.why}" for m in models if m.fallback))
 
 
-def _describe_models(service: Service) -> None:
+def describe_models(service: Service) -> None:
     """Tell MQTT, metrics and the log what was loaded, and what a user should know of it."""
     recogniser = service.recogniser
     document: dict[str, object] = {"signature": recogniser.signature, "reason": "configured"}
@@ -206,9 +208,23 @@ def _describe_models(service: Service) -> None:
     service.publisher.set_model(document)
 
 
+def watch_health(service: Service, before: bool) -> bool:
+    """Show whether the embedder's answers are of use, and log where that has changed; `before`: as it was."""
+    recogniser, fault = service.recogniser, service.recogniser.fault
+    name = recogniser.embedder.name
+    service.metrics.model_healthy.labels(model=name).set(fault is None)
+    if fault is not None and before:
+        log.error("%s", fault, extra={"code": fault.code})
+    elif fault is None and not before:
+        log.info("model %s: its embeddings are usable again", name)
+    return fault is None
+
+
 async def _watch(service: Service) -> None:
-    """The slow clock of the service: silent cameras, last sightings, queue depths."""
+    """The slow clock of the service: silent cameras, last sightings, queue depths, the embedder's health."""
+    healthy = True
     while True:
+        healthy = watch_health(service, healthy)
         for camera in service.cameras:
             camera.watch()
         for queue, depth in service.recogniser.queue_depths().items():

@@ -50,6 +50,9 @@ class Metrics:
         self.embeddings_skipped = Counter(
             "whosthere_embeddings_skipped_total", "Faces not embedded: the queue was full", ["camera"], registry=r
         )
+        self.faces_rejected = Counter(
+            "whosthere_faces_rejected_total", "Faces without a usable embedding", ["model", "reason"], registry=r
+        )
         self.batch_size = Histogram(
             "whosthere_batch_size", "Items a run", ["model"], buckets=_BATCH_BUCKETS, registry=r
         )
@@ -70,6 +73,7 @@ class Metrics:
             ["model", "reason"],
             registry=r,
         )
+        self.model_healthy = Gauge("whosthere_model_healthy", "0 while its answers are useless", ["model"], registry=r)
         self.gallery_people = Gauge("whosthere_gallery_people", "People enrolled", registry=r)
         self.gallery_templates = Gauge("whosthere_gallery_templates", "Templates by space", ["model"], registry=r)
         self.loop_lag = Histogram(

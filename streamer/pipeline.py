@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recognition.errors import Overloaded
+from recognition.embed import usable as usable_rows
+from recognition.errors import EmbeddingUnusable, Overloaded
 from recognition.recogniser import Embedded, Found, Recogniser
 from streamer.errors import CameraError, StreamResized
 from streamer.events import Due, EndReason, LatencyMs
@@ -155,8 +156,11 @@ async def decide(
     """Count the votes of the tracks that have something new to say, and tell of what has changed."""
     changed = dict(restless)
     if embedded is not None:
-        for sighting, embedding in zip(worth, embedded.embeddings, strict=True):
-            changed[path.tracker.embedded(sighting, embedding)] = sighting.box
+        usable = usable_rows(embedded.embeddings)
+        reject([sighting for sighting, fine in zip(worth, usable, strict=True) if not fine], path)
+        for sighting, embedding, fine in zip(worth, embedded.embeddings, usable, strict=True):
+            if fine:
+                changed[path.tracker.embedded(sighting, embedding)] = sighting.box
     started_s = time.monotonic()
     verdicts = await path.roster.judge([owner.kept for owner in changed])
     match_s = time.monotonic() - started_s
@@ -179,6 +183,15 @@ async def decide(
         if owner in path.tracker.tracks  # it may have ended while it was judged
         for due in path.visits.consider(owner, verdict, moment, box)
     ]
+
+
+def reject(worth: list[Sighting], path: CameraPath) -> None:
+    """The embedder gave nothing usable for these: they say nothing about who it is, and may be tried again."""
+    if worth:
+        path.metrics.faces_rejected.labels(model=path.recogniser.embedder.name, reason=EmbeddingUnusable.code).inc(
+            len(worth)
+        )
+        path.tracker.abandoned(worth)
 
 
 def tell(due: list[Due], path: CameraPath) -> None:
@@ -208,7 +221,7 @@ def observe(frame: Frame, taken_s: float, found: Found, embedded: Embedded | Non
     stages["queue"].observe(waited(frame, taken_s, found))
     stages["detect"].observe(found.prepare_s + found.run_s + found.grade_s)
     if embedded is not None:
-        metrics.embeddings.labels(model=path.recogniser.embedder.name).inc(len(embedded.embeddings))
+        metrics.embeddings.labels(model=path.recogniser.embedder.name).inc(int(usable_rows(embedded.embeddings).sum()))
         stages["align"].observe(embedded.align_s)
         stages["embed"].observe(embedded.queue_s + embedded.run_s)
 

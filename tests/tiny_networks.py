@@ -24,6 +24,19 @@ def embedder(dim: int = 64, seed: int = 0, *, leaks: bool = False, fill: float =
     return _network(nodes, constants, ["n", 3, 112, 112], {"embedding": ["n", dim]})
 
 
+def fragile(dim: int = 64, *, gives: str = "nan") -> bytes:
+    """As embedder(), but for a face that is nearly black it gives NaN, or zeros (`gives`)."""
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["input.1"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["colour"]),
+        helper.make_node("Add", ["colour", "above"], ["light"]),
+        helper.make_node("Sqrt" if gives == "nan" else "Relu", ["light"], ["seen"]),
+        helper.make_node("MatMul", ["seen", "weight"], ["embedding"]),
+    ]
+    constants = {"above": np.full(3, 0.95), "weight": np.random.default_rng(0).normal(size=(3, dim))}
+    return _network(nodes, constants, ["n", 3, 112, 112], {"embedding": ["n", dim]})
+
+
 def detector(side: int = 64, strides: Sequence[int] = (8, 16, 32), widths: Sequence[int] = (1, 4, 10)) -> bytes:
     """(1,3,side,side) -> SCRFD's outputs, which find nothing."""
     outputs = {f"{width}_{stride}": (2 * (side // stride) ** 2, width) for width in widths for stride in strides}

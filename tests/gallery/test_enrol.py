@@ -205,3 +205,12 @@ async def test_a_space_of_another_size_is_refused(desk: Desk) -> None:
     with pytest.raises(EmbeddingSpaceMismatch):
         await desk.enrol("Ada", desk.shoot(ADA, 1))
     assert [person.name for person in desk.store.people()] == ["Bob"]
+
+
+async def test_a_photo_that_the_embedder_can_t_use_is_refused(desk: Desk) -> None:
+    good = desk.shoot(ADA, 1)
+    bad = desk.finder.paint(desk.folder / "bad.png", np.zeros(DIM, np.float32))
+    report = await desk.enrol("Ada", good, bad)
+    assert [path for path, _ in report.taken] == [good]
+    assert [(refused.path, refused.code) for refused in report.refused] == [(bad, "embedding_unusable")]
+    assert desk.store.templates(SPACE).matrix.any(axis=1).all()

@@ -203,3 +203,35 @@ async def test_a_dead_runner_goes_up():
     with pytest.raises(ExceptionGroup) as caught:
         await run_camera(ScriptedSource(10, StreamLost("over")).take, path)
     assert caught.group_contains(RunnerDead)
+
+
+@dataclass
+class FailingEmbedder(ScriptedRecogniser):
+    """Its first `unusable` embeddings are zeros, as Recogniser gives where the network gave NaN."""
+
+    unusable: int = 0
+
+    async def embed(self, image: object, landmarks: np.ndarray, lane: str) -> Embedded:
+        embedded = await super().embed(image, landmarks, lane)
+        for row in embedded.embeddings:
+            row[:] = 0.0 if self.unusable > 0 else row
+            self.unusable -= 1
+        return embedded
+
+
+async def test_faces_without_a_usable_embedding_name_nobody_and_are_counted(walk):
+    done = await walk(FailingEmbedder(lambda n: [Face(x=100)], unusable=10**6))
+    labels = {"model": "e", "reason": "embedding_unusable"}
+    assert done.metrics.registry.get_sample_value("whosthere_faces_rejected_total", labels) >= 10
+    assert done.metrics.registry.get_sample_value("whosthere_embeddings_total", {"model": "e"}) == 0
+    assert done.outbox == []
+    (track,) = done.tracker.tracks
+    assert (track.kept, track.pending) == ([], 0)
+
+
+async def test_a_face_is_tried_again_until_its_embedding_is_usable(walk):
+    done = await walk(FailingEmbedder(lambda n: [Face(x=100)], unusable=3))
+    labels = {"model": "e", "reason": "embedding_unusable"}
+    assert done.metrics.registry.get_sample_value("whosthere_faces_rejected_total", labels) == 3
+    assert [d.event.type for d in done.outbox] == ["new"]
+    assert done.metrics.registry.get_sample_value("whosthere_embeddings_total", {"model": "e"}) == 2
