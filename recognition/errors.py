@@ -20,6 +20,8 @@
     │   ├── WeightsFolderUnwritable   weights_folder_unwritable
     │   ├── Overloaded                overloaded            (retryable)
     │   ├── RunnerDead                runner_dead
+    │   ├── InsufficientMemory        insufficient_memory       (retryable)
+    │   │   └── InsufficientGpuMemory insufficient_gpu_memory   (retryable)
     │   ├── EvaluationError
     │   │   ├── PhotoSetInvalid       photo_set_invalid
     │   │   ├── PairsInvalid          pairs_invalid
@@ -138,6 +140,17 @@ class RunnerDead(RecognitionError):
     """The runner behind a batch queue failed; nobody will be served by it any more."""
 
     code = "runner_dead"
+
+
+class InsufficientMemory(RecognitionError):
+    """A model does not fit into what is left of the RAM; other programs may give some back."""
+
+    code = "insufficient_memory"
+    retryable = True
+
+
+class InsufficientGpuMemory(InsufficientMemory):
+    code = "insufficient_gpu_memory"
 
 
 class EvaluationError(RecognitionError):
