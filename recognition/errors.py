@@ -20,6 +20,8 @@
     │   ├── WeightsFolderUnwritable   weights_folder_unwritable
     │   ├── Overloaded                overloaded            (retryable)
     │   ├── RunnerDead                runner_dead
+    │   ├── TritonUnavailable         triton_unavailable    (retryable)
+    │   ├── TritonModelMismatch       triton_model_mismatch
     │   ├── InsufficientMemory        insufficient_memory       (retryable)
     │   │   └── InsufficientGpuMemory insufficient_gpu_memory   (retryable)
     │   ├── EvaluationError
@@ -151,6 +153,19 @@ class InsufficientMemory(RecognitionError):
 
 class InsufficientGpuMemory(InsufficientMemory):
     code = "insufficient_gpu_memory"
+
+
+class TritonUnavailable(RecognitionError):
+    """The server is down, hangs or is without the model; the same runner may be asked again."""
+
+    code = "triton_unavailable"
+    retryable = True
+
+
+class TritonModelMismatch(RecognitionError):
+    """What the server has under the model's name and version is not what the spec describes."""
+
+    code = "triton_model_mismatch"
 
 
 class EvaluationError(RecognitionError):

@@ -1,0 +1,193 @@
+"""Starts the Triton Inference Server of .triton-venv as a subprocess, and ends it by its process group.
+
+For tests: models in, a gRPC address on loopback out. start() blocks until the server says that it is up.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pytest
+
+from tests.conftest import PROJECT
+from tests.live.servers import unused_port
+
+VENV = PROJECT / ".triton-venv"
+MODEL = Path(__file__).with_name("triton_model.py")
+# A machine that is busy with something else starts it in half a minute.
+_START_S = 150.0
+
+
+def need_triton() -> None:
+    """Skips where the server or its client is not installed; in CI both must be there."""
+    try:
+        import tritonclient.grpc  # noqa: F401
+    except ImportError:
+        missing = "needs Triton's client: .venv/bin/python -m pip install -e '.[triton]'"
+    else:
+        if (VENV / "made-with").is_file():
+            return
+        missing = "needs a Triton server: run scripts/make-triton-venv.sh"
+    if os.environ.get("CI"):
+        pytest.fail(missing)
+    pytest.skip(missing)
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """An ONNX file as the server shows it: (name, dims without the batch axis) of the input and of each output."""
+
+    name: str
+    onnx: Path
+    input: tuple[str, Sequence[int]]
+    outputs: Sequence[tuple[str, Sequence[int]]]
+    version: int = 1
+    max_batch: int = 8
+
+    def write(self, folder: Path, gate: Path) -> None:
+        """Its folder of a model repository."""
+        (folder / str(self.version)).mkdir(parents=True)
+        (folder / str(self.version) / "model.py").write_text(MODEL.read_text())
+        lines = [f'name: "{self.name}"', 'backend: "python"', f"max_batch_size: {self.max_batch}"]
+        lines.append(f"input [ {_tensor(*self.input)} ]")
+        lines.append(f"output [ {', '.join(_tensor(*output) for output in self.outputs)} ]")
+        lines.append("version_policy: { all { } }")
+        lines.append("instance_group [ { kind: KIND_CPU, count: 1 } ]")
+        parameters = {"onnx": self.onnx, "gate": gate}
+        lines += [
+            f'parameters {{ key: "{key}" value: {{ string_value: "{value}" }} }}' for key, value in parameters.items()
+        ]
+        (folder / "config.pbtxt").write_text("\n".join(lines) + "\n")
+
+
+def _tensor(name: str, dims: Sequence[int]) -> str:
+    return f'{{ name: "{name}", data_type: TYPE_FP32, dims: {list(dims)} }}'
+
+
+class TritonServer:
+    """One server on 127.0.0.1.
+
+    The port stays the same over restarts; another set of models may be given to start().
+    """
+
+    def __init__(self, folder: Path, models: Sequence[ServedModel]) -> None:
+        self.port = unused_port()
+        self.gate = folder / "gate"
+        self._folder = folder
+        self._models = tuple(models)
+        self._starts = 0
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def start(self, models: Sequence[ServedModel] | None = None) -> None:
+        need_triton()
+        site = next(VENV.glob("lib/python3.*/site-packages"))
+        server = site / "pytriton" / "tritonserver"
+        self._starts += 1
+        repository = self._folder / f"repository-{self._starts}"
+        for model in self._models if models is None else models:
+            model.write(repository / model.name, self.gate)
+        log = self._folder / f"server-{self._starts}.log"
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [
+                    server / "bin" / "tritonserver",
+                    f"--model-repository={repository}",
+                    f"--backend-directory={server / 'backends'}",
+                    "--grpc-address=127.0.0.1",
+                    f"--grpc-port={self.port}",
+                    "--allow-http=false",
+                    "--allow-metrics=false",
+                    "--disable-auto-complete-config",
+                    f"--backend-config=python,shm-region-prefix-name=whosthere-{os.getpid()}-{self.port}-{self._starts}",
+                ],
+                env=_environ(site),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        until_s = time.monotonic() + _START_S
+        while b"Started GRPCInferenceService" not in log.read_bytes():
+            if self._process.poll() is not None or time.monotonic() > until_s:
+                self.kill()
+                pytest.fail(f"the Triton server did not start:\n{log.read_text()[-3000:]}")
+            time.sleep(0.05)
+
+    def ensure(self) -> None:
+        """Start it if it does not run: for the end of a test that killed it."""
+        if self._process is None:
+            self.start()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[Callable[[], None]]:
+        """Within, its models answer nothing; what it gives blocks until a request waits for one of them."""
+        waiting = self.gate.with_suffix(".waiting")
+
+        def somebody_waits() -> None:
+            until_s = time.monotonic() + _START_S
+            while not waiting.exists():
+                assert time.monotonic() < until_s
+                time.sleep(0.01)
+
+        self.gate.touch()
+        try:
+            yield somebody_waits
+        finally:
+            self.gate.unlink()
+            waiting.unlink(missing_ok=True)
+
+    def kill(self) -> None:
+        """SIGKILL to the server and to the processes of its models."""
+        process, self._process = self._process, None
+        if process is not None:
+            # Not yet waited for, it keeps the group's number from being given to anybody else.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait(timeout=30)
+            for left in Path("/dev/shm").glob(f"whosthere-{os.getpid()}-{self.port}-*"):
+                left.unlink(missing_ok=True)
+
+    def hang(self) -> None:
+        """SIGSTOP: its connections stay open, nothing answers any more."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGCONT)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+
+def _environ(site: Path) -> Mapping[str, str]:
+    told = subprocess.run(
+        [VENV / "bin" / "python", "-c", "import sysconfig; print(sysconfig.get_config_var('LIBDIR'))"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return {
+        "PATH": f"{VENV / 'bin'}:/usr/bin:/bin",
+        "PYTHONPATH": str(site),
+        # The backend embeds a Python: that of the environment, which need not be where the linker looks.
+        "LD_LIBRARY_PATH": told.stdout.strip(),
+        "HOME": os.environ.get("HOME", "/"),
+        "OMP_NUM_THREADS": "1",
+    }
