@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from recognition.errors import Overloaded, RunnerDead
+from recognition.errors import CodedError, Overloaded, RunnerDead
 from recognition.models.runner import ModelRunner
 
 F32 = NDArray[np.float32]
@@ -139,7 +139,8 @@ class MicroBatcher:
         """Run each item, a (3, h, w) float32 tensor; all items of a model have one shape.
 
         Raises Overloaded at once where the queue has no room (a submit larger than the whole limit is taken
-        when nothing waits), RunnerDead where a runner failed before or during it, or serve() has ended.
+        when nothing waits), RunnerDead where a runner failed before or during it, or serve() has ended, and what a
+        runner raised that may pass (a retryable CodedError), which ends nothing but this submit.
         """
         if not items:
             return Served([], 0.0, 0.0)
@@ -202,6 +203,12 @@ class MicroBatcher:
             started_s = time.perf_counter()
             try:
                 outputs = self._run(runner, [item.tensor for item in batch])
+            except CodedError as error:
+                if not error.retryable:
+                    self._call_loop(self._close, f"{self.name}: {error}")
+                    raise
+                self._call_loop(self._refuse, batch, error.with_traceback(None))
+                continue
             except Exception as error:
                 reason = f"{self.name}: its runner failed ({type(error).__name__}); restart the service"
                 self._call_loop(self._close, reason)
@@ -251,6 +258,12 @@ class MicroBatcher:
         self._loop.call_soon_threadsafe(callback, *args)
 
     # On the loop again.
+
+    def _refuse(self, batch: list[_Item], error: CodedError) -> None:
+        """This batch could not be run, others may be: its callers are told, each by an error of its own."""
+        for item in batch:
+            if not item.job.future.done():
+                item.job.future.set_exception(type(error)(str(error)))
 
     def _deliver(self, batch: list[_Item], outputs: list[Outputs], started_s: float, ended_s: float) -> None:
         for item, output in zip(batch, outputs, strict=True):

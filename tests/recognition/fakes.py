@@ -16,13 +16,14 @@ F32 = NDArray[np.float32]
 class FakeRunner:
     """Answers each item with its own mean, so that every caller can tell its answers from another's.
 
-    `fail_at`: the number (from 1) of the call that raises. While `gate` is clear, calls wait at it.
+    `fail_at`: the number (from 1) of the call that raises `error`. While `gate` is clear, calls wait at it.
     """
 
     device = "cpu"
 
-    def __init__(self, fail_at: int | None = None) -> None:
+    def __init__(self, fail_at: int | None = None, error: Exception | None = None) -> None:
         self.fail_at = fail_at
+        self.error = error or MemoryError("scripted")
         self.gate = threading.Event()
         self.gate.set()
         self.started: list[tuple[int, ...]] = []
@@ -34,7 +35,7 @@ class FakeRunner:
         if not self.gate.wait(timeout=10):
             raise TimeoutError("nobody opened the gate")
         if call == self.fail_at:
-            raise MemoryError("scripted")
+            raise self.error
         means = batch.mean(axis=(1, 2, 3))
         self.answered += means.tolist()
         return [means[:, None]]

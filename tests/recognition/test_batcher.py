@@ -4,7 +4,7 @@ import threading
 import pytest
 
 from recognition.batcher import BatchLimits, MicroBatcher, Served
-from recognition.errors import Overloaded, RunnerDead
+from recognition.errors import Overloaded, RunnerDead, TritonUnavailable, WeightsUnreadable
 from tests.recognition.fakes import FakeRunner, item, serving, until
 
 FOUR = BatchLimits(buckets=(1, 2, 4), queue_limit=16)
@@ -156,6 +156,34 @@ async def test_a_dead_runner_fails_every_waiter_and_ends_serve():
     assert isinstance(dead.value.__cause__, MemoryError)
     with pytest.raises(RunnerDead):
         await batcher.submit([item(9)], "a")
+
+
+async def test_what_may_pass_fails_one_batch_alone():
+    runner = FakeRunner(fail_at=1, error=TritonUnavailable("scripted"))
+    runner.gate.clear()
+    batcher = MicroBatcher("m", [runner], BatchLimits(buckets=(1, 2)))
+    async with serving(batcher):
+        waiters = [asyncio.ensure_future(batcher.submit([item(n)], f"lane{n}")) for n in range(2)]
+        await until(lambda: bool(runner.started))
+        waiters.append(asyncio.ensure_future(batcher.submit([item(7)], "later")))
+        await asyncio.sleep(0)
+        runner.gate.set()
+        results = await asyncio.gather(*waiters, return_exceptions=True)
+        failed = [result for result in results if isinstance(result, Exception)]
+        assert failed
+        assert all(type(error) is TritonUnavailable for error in failed)
+        assert len({id(error) for error in failed}) == len(failed)
+        assert values(results[-1]) == [7]
+        assert values(await batcher.submit([item(8)], "later")) == [8]
+
+
+async def test_what_will_not_pass_ends_serve_and_says_why():
+    batcher = MicroBatcher("m", [FakeRunner(fail_at=1, error=WeightsUnreadable("scripted"))], BatchLimits())
+    serve = asyncio.ensure_future(batcher.serve())
+    with pytest.raises(RunnerDead, match="m: scripted"):
+        await batcher.submit([item(1)], "a")
+    with pytest.raises(RunnerDead):
+        await serve
 
 
 async def test_a_later_call_may_fail_too():
