@@ -119,10 +119,16 @@ class MatchThresholds(_Section):
 
 
 class EmbedderSpec(ModelSpec):
-    """`space` names the embedding space: two models share it only if their embeddings may be compared."""
+    """`space` names the embedding space: two models share it only if their embeddings may be compared.
+
+    `crop`: how a face is cut out, see recognition.align: turned upright onto ArcFace's template, or as facenet-pytorch
+    does it. `feature_norm`: a second output says how long each embedding was before it was made a unit vector.
+    """
 
     role: Literal["embedder"]
-    family: Literal["arcface"]
+    family: Literal["arcface", "adaface", "facenet"]
+    crop: Literal["arcface", "facenet"] = "arcface"
+    feature_norm: bool = False
     embedding_size: Annotated[int, Field(ge=1)]
     space: SpecName
     thresholds: MatchThresholds
