@@ -1,4 +1,4 @@
-"""Five landmarks -> aligned crops, by the similarity transform that lays them on the ArcFace template.
+"""Five landmarks -> crops of faces: laid on the ArcFace template by a similarity transform, or upright boxes.
 
 Pure NumPy and OpenCV; runs on the CPU pool.
 """
@@ -25,6 +25,15 @@ ARCFACE_TEMPLATE: F32 = np.array(
 _CHIP_MARGIN = 1.6
 _CHIP_TEMPLATE = (ARCFACE_TEMPLATE - CROP_SIZE / 2) * (CHIP_SIZE / CROP_SIZE / _CHIP_MARGIN) + CHIP_SIZE / 2
 
+# A detector's box on the template: its centre, width and height, and how far the centre moves against the nose when
+# the head turns. Fitted on 397 photos of LFW; it overlaps SCRFD's and YuNet's boxes by .91 and .93 (median IoU),
+# which overlap each other by .93. Landmarks alone are kept with a chip, and all detectors give the same ones.
+_BOX_CENTRE = (55.7, 64.5)
+_BOX_SIZE = (80.4, 111.5)
+_BOX_TURN = -1.46
+# facenet-pytorch's margin for its own weights, of 160 px (its issue 62).
+_FACENET_MARGIN = 14
+
 
 def similarity_transforms(landmarks: F32, template: F32 = ARCFACE_TEMPLATE) -> F64:
     """(k,5,2) landmarks -> (k,2,3): scale, turn and shift that bring them nearest to the template.
@@ -50,6 +59,37 @@ def aligned_crops(image: Image, landmarks: F32) -> U8:
     crops = np.empty((len(landmarks), CROP_SIZE, CROP_SIZE, 3), np.uint8)
     if len(landmarks):
         _warp(image.bgr(), similarity_transforms(landmarks), crops)
+    return crops
+
+
+def face_boxes(landmarks: F32) -> F32:
+    """(k,5,2) landmarks -> (k,4) xyxy px: the upright boxes that a face detector would draw."""
+    transforms = similarity_transforms(landmarks)
+    turn, shift = transforms[:, :, :2], transforms[:, :, 2]
+    across = np.einsum("kj,kpj->kp", turn[:, 0], landmarks)
+    nose = across[:, 2] - across[:, [0, 1, 3, 4]].mean(axis=1)
+    on_template = np.array(_BOX_CENTRE) + np.stack((_BOX_TURN * nose, np.zeros(len(nose))), axis=1)
+    scale = np.maximum(np.hypot(turn[:, 0, 0], turn[:, 1, 0]), 1e-6)[:, None]
+    centre = np.einsum("kji,kj->ki", turn, on_template - shift) / scale**2
+    half = np.array(_BOX_SIZE) / scale / 2
+    return np.concatenate((centre - half, centre + half), axis=1).astype(np.float32)
+
+
+def facenet_crops(image: Image, landmarks: F32, size: tuple[int, int] = (160, 160)) -> U8:
+    """Faces (k,160,160,3) uint8 BGR as facenet-pytorch cuts them: box and margin, not turned, stretched to a square.
+
+    What is outside the image is left out, and not filled.
+    """
+    width, height = size
+    crops = np.empty((len(landmarks), height, width, 3), np.uint8)
+    if not len(landmarks):
+        return crops
+    pixels, edge = image.bgr(), np.array((image.width, image.height))
+    for box, crop in zip(face_boxes(landmarks), crops, strict=True):
+        margin = (box[2:] - box[:2]) * _FACENET_MARGIN / (np.array(size) - _FACENET_MARGIN) / 2
+        low = np.clip(box[:2] - margin, 0, edge - 1).astype(int)
+        high = np.clip(box[2:] + margin, low + 1, edge).astype(int)
+        cv2.resize(pixels[low[1] : high[1], low[0] : high[0]], size, dst=crop, interpolation=cv2.INTER_AREA)
     return crops
 
 

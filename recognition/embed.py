@@ -1,4 +1,4 @@
-"""Embedders without their session: aligned crops -> the network's input, its raw outputs -> unit vectors.
+"""Embedders without their session: faces -> crops -> the network's input, its raw outputs -> unit vectors.
 
 Pure NumPy; runs on the CPU pool.
 """
@@ -8,12 +8,21 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from recognition.align import aligned_crops, facenet_crops
+from recognition.image import Image
 from recognition.models.spec import EmbedderSpec
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
 
 LEAST_LENGTH = 1e-6  # of an embedding as the network gives it, which is about 1 to 30 long
+
+
+def crops(spec: EmbedderSpec, image: Image, landmarks: F32) -> U8:
+    """Faces (k,5,2) of an image, cut out as the spec's model knows them: (k,h,w,3) uint8 BGR."""
+    if spec.crop == "facenet":
+        return facenet_crops(image, landmarks, spec.input.size)
+    return aligned_crops(image, landmarks)
 
 
 def prepare(spec: EmbedderSpec, crops: U8) -> F32:
@@ -45,3 +54,13 @@ def parse(spec: EmbedderSpec, outputs: Sequence[list[F32]]) -> F32:
 def usable(embeddings: F32) -> NDArray[np.bool_]:
     """Which of parse()'s rows (n,d) are unit vectors -> (n,)."""
     return np.asarray(embeddings.any(axis=1))
+
+
+def norms(spec: EmbedderSpec, outputs: Sequence[list[F32]]) -> F32 | None:
+    """How long each face's embedding was before it was made a unit vector, (n,) float32; None where it is not told.
+
+    AdaFace's sign of quality: the longer, the better the network could make out the face.
+    """
+    if not spec.feature_norm:
+        return None
+    return np.array([output[1].reshape(-1)[0] for output in outputs], np.float32)

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recognition import detect, embed
-from recognition.align import aligned_crops
 from recognition.evaluation import (
     FOLDS,
     Accuracy,
@@ -161,7 +160,7 @@ def _speed(recogniser: Recogniser, photos: PeoplesPhotos) -> Speed:
         if detector.max_batch > 1:
             outputs = [output[0] for output in outputs]
         found = detect.parse(detector.spec, outputs, prepared, recogniser.detection_threshold)
-        crops += list(embed.prepare(embedder.spec, aligned_crops(image, central_face(found, image))))
+        crops += list(embed.prepare(embedder.spec, embed.crops(embedder.spec, image, central_face(found, image))))
     return Speed(detector.device, _run_ms(detector, tensors), _run_ms(embedder, crops) if crops else None)
 
 

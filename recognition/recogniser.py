@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recognition import detect, embed
-from recognition.align import aligned_crops, aligned_grey_crops
+from recognition.align import aligned_grey_crops
 from recognition.batcher import Served
 from recognition.detect import Prepared
 from recognition.errors import EmbeddingUnusable
@@ -76,12 +76,16 @@ class Found:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Embedded:
-    """(k,d) float32 unit vectors in the order of the landmarks. Times in seconds."""
+    """(k,d) float32 unit vectors in the order of the landmarks. Times in seconds.
+
+    norms: (k,) float32, see embed.norms; None where the model tells none.
+    """
 
     embeddings: F32  # zeros where the network gave nothing usable, see embed.usable
     align_s: float
     queue_s: float
     run_s: float
+    norms: F32 | None = None
 
 
 class Recogniser:
@@ -151,7 +155,8 @@ class Recogniser:
         embeddings = embed.parse(self.embedder.spec, served.outputs)
         for usable in embed.usable(embeddings):
             self._unusable_in_a_row = 0 if usable else self._unusable_in_a_row + 1
-        return Embedded(embeddings, align_s, served.queue_s, served.run_s)
+        norms = embed.norms(self.embedder.spec, served.outputs)
+        return Embedded(embeddings, align_s, served.queue_s, served.run_s, norms)
 
     async def faces(self, image: Image, lane: str = "photo") -> Faces:
         """Everything about every face of a photo. Raises Overloaded and RunnerDead."""
@@ -176,7 +181,8 @@ class Recogniser:
 
     def _align(self, image: Image, landmarks: F32) -> tuple[list[F32], float]:
         started_s = time.perf_counter()
-        tensors = list(embed.prepare(self.embedder.spec, aligned_crops(image, landmarks)))
+        spec = self.embedder.spec
+        tensors = list(embed.prepare(spec, embed.crops(spec, image, landmarks)))
         return tensors, time.perf_counter() - started_s
 
 

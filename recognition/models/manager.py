@@ -186,7 +186,7 @@ def _probe_tensors(spec: DetectorSpec | EmbedderSpec) -> F32:
 
 def _checked(spec: DetectorSpec | EmbedderSpec, outputs: list[F32]) -> list[F32]:
     if isinstance(spec, EmbedderSpec):
-        widths = [spec.embedding_size]
+        widths = [spec.embedding_size, 1] if spec.feature_norm else [spec.embedding_size]
     else:
         widths = [size for size in detect.OUTPUT_WIDTHS[spec.family] for _ in detect.STRIDES]
     got = [output.shape[-1] if output.ndim else 0 for output in outputs]

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from recognition import detect, embed
-from recognition.align import aligned_crops
 from recognition.errors import SelfTestFailed, SpecInvalid
 from recognition.image import ArrayImage, read_image
 from recognition.models.runner import ModelRunner
@@ -107,7 +106,7 @@ def hold_embedder(spec: EmbedderSpec, runner: ModelRunner, portraits: tuple[Port
     threshold = spec.identification_threshold
 
     def embedding(image: ArrayImage, landmarks: F32) -> F32:
-        tensor = embed.prepare(spec, aligned_crops(image, landmarks[None]))
+        tensor = embed.prepare(spec, embed.crops(spec, image, landmarks[None]))
         return np.asarray(embed.parse(spec, [runner.run(tensor)])[0], dtype=np.float32)
 
     embeddings = [embedding(portrait.image(), portrait.landmarks) for portrait in portraits]
