@@ -27,6 +27,7 @@
     │   ├── EvaluationError
     │   │   ├── PhotoSetInvalid       photo_set_invalid
     │   │   ├── PairsInvalid          pairs_invalid
+    │   │   ├── ClipUnreadable        clip_unreadable
     │   │   └── PlotsUnavailable      plots_unavailable
     │   └── TrainingError
     │       ├── TrainingUnavailable   training_unavailable
@@ -178,6 +179,10 @@ class PhotoSetInvalid(EvaluationError):
 
 class PairsInvalid(EvaluationError):
     code = "pairs_invalid"
+
+
+class ClipUnreadable(EvaluationError):
+    code = "clip_unreadable"
 
 
 class PlotsUnavailable(EvaluationError):

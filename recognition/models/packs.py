@@ -62,7 +62,10 @@ def resolve(
     if pack is None and isinstance(specs.get(name), EmbedderSpec):
         pack = Pack(name=name, detector=detector, embedder=name)
     if pack is None and name in specs:
-        raise ModelNotFound(f"model {name}: is a detector, which knows nobody alone; name a pack or an embedder")
+        raise ModelNotFound(
+            f"model {name}: is a detector, which knows nobody alone; name a pack or an embedder, or give --against, a "
+            "detector to measure it beside"
+        )
     if pack is None:
         near = difflib.get_close_matches(name, [*packs, *specs], n=1, cutoff=0.0)
         hint = f"; did you mean {near[0]}?" if near else ""

@@ -4,10 +4,9 @@ Blocks for minutes. Nothing here trains or tunes: thresholds come with the specs
 needs none.
 """
 
-import statistics
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recognition import detect
+from recognition.errors import ClipUnreadable
 from recognition.evaluate import nearest_to_centre
 from recognition.faces import Detections
 from recognition.image import ArrayImage, Image
@@ -24,6 +24,7 @@ from recognition.training.matching_faces import Known, clipped, overlaps, recall
 from recognition.training.photo_labels import load_labelled
 from recognition.training.scenes import compose
 from recognition.training.teacher import TeachingDetector
+from recognition.training.timing import by_turns
 
 F32 = NDArray[np.float32]
 
@@ -33,7 +34,6 @@ _SCENE_SIDE = 640
 _SCENES_SEED = 9_000_000
 _REFERENCE_DOUBTFUL = 0.3
 _SAME_FACE = 0.5
-_TIMED_RUNS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +75,10 @@ def measure_detectors(options: FiguresOptions, say: Callable[[str], None]) -> di
 
 
 def as_table(figures: dict[str, Any]) -> str:
-    """The figures as a Markdown table, a column for each detector; ratios to the first beside recall and time."""
+    """The figures as a Markdown table: a column for each detector, recall and time as shares of the first's, too."""
     rows, ratios = figures["detectors"], figures["ratios"]
     names = list(rows)
-    lines = [("", *names), tuple("---" for _ in range(len(names) + 1))]
+    lines = [("", *names)]
     for place in ratios[names[0]]:
         if place != "ms":
             cells = (f"{rows[name][place]['recall']:.3f} ({ratios[name][place]:.0%})" for name in names)
@@ -91,7 +91,14 @@ def as_table(figures: dict[str, Any]) -> str:
     lines.append(("landmark error / eye distance", *(f"{one['mean_error']:.3f}" for one in marks)))
     lines.append(("photos without that face", *(f"{one['missed']} of {one['photos']}" for one in marks)))
     lines.append(("ms at 640x640, 1 thread", *(f"{rows[name]['ms']:.1f} ({ratios[name]['ms']:.0%})" for name in names)))
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown(lines)
+
+
+def markdown(lines: Sequence[Sequence[str]]) -> str:
+    """A Markdown table of a heading and rows, as wide as a terminal shows it well."""
+    widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
+    ruled = (lines[0], ["-" * width for width in widths], *lines[1:])
+    return "\n".join(f"| {' | '.join(map(str.ljust, line, widths))} |" for line in ruled)
 
 
 def _on_scenes(
@@ -202,34 +209,25 @@ def _astray(found: Detections, taught: Detections, which: int, image: Image) -> 
 
 
 def milliseconds(detectors: dict[str, TeachingDetector]) -> dict[str, dict[str, float]]:
-    """One thread's time for one 640x640 picture, the detectors by turns so that all see the same machine."""
-    times: dict[str, list[float]] = {name: [] for name in detectors}
-    whole: dict[str, list[float]] = {name: [] for name in detectors}
+    """One thread's time for one 640x640 picture: the networks alone, and with all that is around them."""
     image = ArrayImage(np.random.default_rng(0).integers(0, 256, (640, 640, 3)).astype(np.uint8))
-    for _ in range(_TIMED_RUNS):
-        for name, detector in detectors.items():
-            tensor = detect.prepare(detector.spec, image).tensor[None]
-            began = time.thread_time()
-            detector.run(tensor)
-            times[name].append(time.thread_time() - began)
-            began = time.thread_time()
-            detector.detect(image)
-            whole[name].append(time.thread_time() - began)
-    return {
-        name: {"ms": round(1e3 * statistics.median(times[name]), 2), "ms_with_all": _median_ms(whole[name])}
-        for name in detectors
-    }
-
-
-def _median_ms(seconds: Sequence[float]) -> float:
-    return round(1e3 * statistics.median(seconds), 2)
+    alone = by_turns(
+        {name: partial(one.run, detect.prepare(one.spec, image).tensor[None]) for name, one in detectors.items()}
+    )
+    whole = by_turns({name: partial(one.detect, image) for name, one in detectors.items()})
+    return {name: {"ms": alone[name], "ms_with_all": whole[name]} for name in detectors}
 
 
 def frames(clip: Path) -> Iterator[ArrayImage]:
-    """Every frame of a clip."""
-    with av.open(str(clip)) as container:
-        for frame in container.decode(video=0):
-            yield ArrayImage(np.asarray(frame.to_ndarray(format="bgr24"), dtype=np.uint8))
+    """Every frame of a clip. Raises ClipUnreadable."""
+    try:
+        with av.open(str(clip)) as container:
+            if not container.streams.video:
+                raise ClipUnreadable(f"{clip} holds no video; choose another clip")
+            for frame in container.decode(video=0):
+                yield ArrayImage(np.asarray(frame.to_ndarray(format="bgr24"), dtype=np.uint8))
+    except av.FFmpegError as error:
+        raise ClipUnreadable(f"{clip} can't be read ({error.strerror}); check the path and the file") from None
 
 
 def _ratios(rows: dict[str, dict[str, Any]], options: FiguresOptions) -> dict[str, dict[str, float]]:

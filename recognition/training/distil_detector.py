@@ -22,7 +22,7 @@ from recognition.faces import Detections
 from recognition.photos import PhotoSet
 from recognition.training.assign import LANDMARK_WEIGHT, Truth, cells_of, detection_losses
 from recognition.training.detector_net import STRIDES, NanoDetector, as_yunet
-from recognition.training.loop import Say, Schedule, Told, start_from, train, untold
+from recognition.training.loop import Schedule, start_from
 from recognition.training.matching_faces import Known, recall_at
 from recognition.training.photo_labels import load_labelled
 from recognition.training.scene_parts import LabelledPhoto
@@ -184,12 +184,6 @@ class DetectorTask:
         outputs = [part.cpu().numpy() for part in as_yunet(net(picture))]
         prepared = detect.Prepared(np.empty((3, *scene.picture.shape[:2]), np.float32), 1.0)
         return detect.parse(self._teacher.spec, outputs, prepared, 0.05)
-
-
-def distil_detector(options: DetectorOptions, say: Say, told: Told = untold) -> nn.Module:
-    """Train, or go on training, the student. Raises TrainingError and what reading photos and weights raises."""
-    options.out.mkdir(parents=True, exist_ok=True)
-    return train(DetectorTask(options, say), options.schedule, options.out, say, told)
 
 
 def is_held_out(person: str) -> bool:

@@ -66,9 +66,12 @@ class TeachingEmbedder:
                 parts += pool.map(self._embed, some)
         return np.concatenate(parts)
 
+    def run(self, batch: F32) -> list[F32]:
+        """(n,3,h,w) float32 -> the network's raw outputs."""
+        return self._runner.run(batch)
+
     def _embed(self, crops: U8) -> F32:
-        both = np.concatenate((crops, crops[:, :, ::-1]))
-        (raw,) = self._runner.run(embed.prepare(self.spec, both))
+        raw, *_ = self.run(embed.prepare(self.spec, np.concatenate((crops, crops[:, :, ::-1]))))
         unit = embed.parse(self.spec, [[row] for row in raw])
         mean: F32 = unit[: len(crops)] + unit[len(crops) :]
         return mean / np.linalg.norm(mean, axis=1, keepdims=True)

@@ -13,10 +13,20 @@ from recognition.evaluate import Evaluation, OperatingRates, evaluate
 from recognition.evaluation import FOLDS
 from recognition.evaluation_plots import draw_curves, need_matplotlib
 from recognition.models.packs import load_packs, resolve
-from recognition.models.spec import load_specs
+from recognition.models.spec import DetectorSpec, load_specs
 from recognition.pairs import by_person, read_pairs
 from recognition.photos import PhotoSet
 from streamer.app import recogniser_config
+from streamer.cli.models_beside import (
+    Against,
+    AgainstEmbedder,
+    Beside,
+    Clips,
+    ClipTruth,
+    EmptyClips,
+    Scenes,
+    show_beside,
+)
 from streamer.cli.options import (
     AsJson,
     ConfigFile,
@@ -29,12 +39,18 @@ from streamer.cli.options import (
 )
 from streamer.cli.progress import progress_of
 from streamer.errors import OutputUnwritable
+from streamer.settings import Settings
 
 _EXPONENTS = {1e-2: "1e-2", 1e-3: "1e-3", 1e-4: "1e-4", 1e-5: "1e-5"}
 
 
 def evaluate_model(
-    name: Annotated[str, typer.Argument(help="A pack's or an embedder's name.", metavar="PACK_OR_SPEC")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A pack's or an embedder's name; with --against a detector's, too.", metavar="PACK_OR_SPEC"
+        ),
+    ],
     images: Annotated[
         Path, typer.Option(help="Photos in a folder per person: Name/Name_0001.jpg.", metavar="ZIP_OR_FOLDER")
     ],
@@ -52,34 +68,61 @@ def evaluate_model(
         Path | None,
         typer.Option(help="Folder for the curves; default eval-NAME, none with --json.", metavar="DIR"),
     ] = None,
+    against: Against = None,
+    clip: Clips = None,
+    clip_truth: ClipTruth = "scrfd_2.5g",
+    empty_clip: EmptyClips = None,
+    scenes: Scenes = 120,
+    against_embedder: AgainstEmbedder = None,
     config: ConfigFile = None,
     overrides: Overrides = None,
     json: AsJson = False,
 ) -> None:
     """Measure how well a detector and an embedder tell people apart, over photos of named people."""
     settings = settings_of(config, overrides, log_level="warning")
-    pack = resolve(
-        name, load_specs(beside=settings.paths.models), load_packs(), detector or settings.recognition.detector
-    )
+    weights, packs = settings.paths.models, load_packs()
+    specs = load_specs(beside=weights)
+    beside = Beside(against, against_embedder, tuple(clip or ()), clip_truth, tuple(empty_clip or ()), scenes)
+    if against is not None and name not in packs and isinstance(specs.get(name), DetectorSpec):
+        if detector or pairs or thresholds or out or against_embedder:
+            raise typer.BadParameter(f"{name} is a detector, which knows nobody: give --against, --clip and the like")
+        _evaluate_detector(name, images, beside, settings, json)
+        return
+    pack = resolve(name, specs, packs, detector or settings.recognition.detector)
     if detector is not None and detector != pack.detector:
-        pack = resolve(pack.embedder, load_specs(beside=settings.paths.models), {}, detector)
+        pack = resolve(pack.embedder, specs, {}, detector)
+    beside.check(pack.detector, pack.embedder, specs, weights)
     folder = _folder_for_curves(out, None if json else Path(f"eval-{name}"))
     photos = by_person(PhotoSet(images))
     chosen = None if pairs is None else read_pairs(pairs, photos, FOLDS)
     with progress_of(f"{pack.detector} + {pack.embedder}") as told:
         found = uvloop.run(evaluate(pack, recogniser_config(settings), photos, chosen, told))
-    measured_on = (
-        f"{images.name}: {found.people} people, all {found.impostors} cross-person pairs, genuine pairs weighted so "
-        f"that each person counts once; {pack.detector} alignment"
-    )
-    if json:
-        print_json(_document(found) | ({"thresholds": _spec_thresholds(found, measured_on)} if thresholds else {}))
-    else:
-        _show(found)
-    if thresholds and not json:
-        _show_thresholds(found, measured_on)
+    compared = beside.measure(pack.detector, pack.embedder, images, weights)
+    _tell(found, compared, images.name if thresholds else None, json)
     if folder is not None:
         _draw(found, name, folder)
+
+
+def _evaluate_detector(name: str, images: Path, beside: Beside, settings: Settings, json: bool) -> None:
+    weights = settings.paths.models
+    beside.check(name, None, load_specs(beside=weights), weights)
+    compared = beside.measure(name, None, images, weights)
+    if json:
+        print_json({"name": name, "detector": name} | compared)
+    else:
+        show_beside(compared)
+
+
+def _tell(found: Evaluation, compared: dict[str, Any], thresholds_of: str | None, json: bool) -> None:
+    """Everything on stdout; with the spec's thresholds where the photos that they are of are named."""
+    thresholds = None if thresholds_of is None else _spec_thresholds(found, thresholds_of)
+    if json:
+        print_json(_document(found) | ({} if thresholds is None else {"thresholds": thresholds}) | compared)
+        return
+    _show(found)
+    show_beside(compared)
+    if thresholds is not None:
+        _show_thresholds(thresholds)
 
 
 def _folder_for_curves(asked: Path | None, default: Path | None) -> Path | None:
@@ -177,8 +220,12 @@ def _cosine(cosine: float | None) -> str:
     return "too few" if cosine is None else f"{cosine:.3f}"
 
 
-def _spec_thresholds(found: Evaluation, measured_on: str) -> dict[str, Any]:
+def _spec_thresholds(found: Evaluation, photos: str) -> dict[str, Any]:
     """The spec's `thresholds`. Rates that the photos can't tell have no row."""
+    measured_on = (
+        f"{photos}: {found.people} people, all {found.impostors} cross-person pairs, genuine pairs weighted so "
+        f"that each person counts once; {found.pack.detector} alignment"
+    )
     rows = [_rounded(row) for row in found.for_spec if row.cosine is not None and row.tmr is not None]
     known = [row["fmr"] for row in rows]
     return {
@@ -196,8 +243,7 @@ def _rounded(row: OperatingRates) -> dict[str, float]:
     return {"fmr": row.fmr, "cosine": math.ceil(row.cosine * 1000) / 1000, "tmr": math.floor(row.tmr * 1000) / 1000}
 
 
-def _show_thresholds(found: Evaluation, measured_on: str) -> None:
-    document = _spec_thresholds(found, measured_on)
+def _show_thresholds(document: dict[str, Any]) -> None:
     if not document["table"]:
         note("no thresholds: too few photos for a false-match rate of 1e-3")
         return
@@ -206,7 +252,7 @@ def _show_thresholds(found: Evaluation, measured_on: str) -> None:
         return f"{fmr:.1e}".replace("e-0", "e-")
 
     print_line("thresholds:")
-    print_line(f"  measured_on: {dumps(measured_on, ensure_ascii=False)}")  # a JSON text is a YAML one too
+    print_line(f"  measured_on: {dumps(document['measured_on'], ensure_ascii=False)}")  # a JSON text is a YAML one too
     print_line(f"  verification: {plain(document['verification'])}")
     print_line(f"  identification: {plain(document['identification'])}")
     print_line("  table:")

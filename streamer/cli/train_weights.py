@@ -29,9 +29,7 @@ Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0: one per core.
 Decay = Annotated[float, typer.Option(min=0.01, max=1.0, help="Share of the epochs in which the rate falls to 0.")]
 LearningRate = Annotated[float, typer.Option(min=1e-6, help="Of AdamW, between warm-up and decay.")]
 WeightDecay = Annotated[float, typer.Option(min=0.0, help="Of AdamW.")]
-StartFrom = Annotated[
-    Path | None, typer.Option(help="A run's --out, whose weights are the first ones.", metavar="DIR")
-]
+StartFrom = Annotated[Path | None, typer.Option(help="A run's --out, whose weights are the first ones.", metavar="DIR")]
 Name = Annotated[str, typer.Option(help="What the new model is called.", metavar="NAME")]
 
 
@@ -68,7 +66,9 @@ def embedder(
     from recognition.training.distil_embedder import EmbedderOptions
     from recognition.training.student import make_embedder
 
-    options = EmbedderOptions(data, teacher, aligner, settings.paths.models, out, schedule, blends=blends, start_from=start_from)
+    options = EmbedderOptions(
+        data, teacher, aligner, settings.paths.models, out, schedule, blends=blends, start_from=start_from
+    )
     with progress_of("training") as told:
         spec = make_embedder(options, name, note, told)
     _tell(out, spec.name, f"whosthere models eval {spec.name} --thresholds --images … measures its thresholds")

@@ -24,6 +24,29 @@ def test_an_augmented_crop_is_what_a_network_eats_and_follows_from_its_seed(crop
     assert len({augment(crops[0], np.random.default_rng(seed)).tobytes() for seed in range(20)}) == 20
 
 
+def test_an_unspoiled_crop_is_only_moved():
+    """Moving takes every pixel from its neighbours: one flat grey stays that grey, and so do two halves."""
+    halves = np.full((SIDE, SIDE, 3), 60, np.uint8)
+    halves[SIDE // 2 :] = 190
+    for seed in range(40):
+        seen = augment(halves, np.random.default_rng(seed), unspoiled=1.0)
+        assert set(np.unique(seen[:8])) == {60}
+        assert set(np.unique(seen[-8:])) == {190}
+        assert np.isin(seen, (60, 190)).mean() > 0.95
+    spoiled = [augment(halves, np.random.default_rng(seed), unspoiled=0.0) for seed in range(40)]
+    assert sum(set(np.unique(one[:8])) != {60} for one in spoiled) > 20
+
+
+def test_a_share_of_the_crops_is_unspoiled(crops):
+    """The same seed moves a crop alike, whatever comes after."""
+    moved, often, seldom = (
+        [augment(crops[0], np.random.default_rng(seed), share).tobytes() for seed in range(200)]
+        for share in (1.0, 0.6, 0.2)
+    )
+    clean = [sum(one == other for one, other in zip(moved, seen, strict=True)) for seen in (often, seldom)]
+    assert clean[0] > 100 > 70 > clean[1] > 20
+
+
 def test_augmenting_leaves_the_crop_as_it_was(crops):
     kept = crops.copy()
     for seed in range(60):

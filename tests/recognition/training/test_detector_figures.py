@@ -32,6 +32,8 @@ def test_the_teacher_stands_beside_the_others_in_one_run(shared, tmp_path):
     assert 0 < other["landmarks"]["mean_error"] < 0.15
     assert figures["options"]["photos"] == "photos"
     assert str(tmp_path) not in str(figures)
-    table = as_table(figures).splitlines()
-    assert table[0] == "|  | yunet_n | scrfd_500m |"
-    assert {line.count("|") for line in table} == {4}
+    heading, rule, *rows = as_table(figures).splitlines()
+    assert heading.split() == ["|", "|", "yunet_n", "|", "scrfd_500m", "|"]
+    assert set(rule) == {"|", "-", " "}
+    assert {line.count("|") for line in (heading, rule, *rows)} == {4}
+    assert len({len(line) for line in (heading, rule, *rows)}) == 1

@@ -13,10 +13,9 @@ from recognition.training.distil_detector import (  # noqa: E402  # after the sk
     DetectorTask,
     _Batches,
     _Kind,
-    distil_detector,
     is_held_out,
 )
-from recognition.training.loop import Schedule  # noqa: E402
+from recognition.training.loop import Schedule, train  # noqa: E402
 
 pytestmark = pytest.mark.shared
 
@@ -49,14 +48,14 @@ def options(shared, photos, tmp_path):
     )
 
 
-def test_a_run_learns_keeps_its_record_and_goes_on(options, tmp_path):
+def test_a_run_learns_keeps_its_record_and_goes_on(options):
     said = []
-    net = distil_detector(options, said.append)
+    net = train(DetectorTask(options, said.append), options.schedule, options.out, said.append)
     assert (options.out / "run.json").exists()
     assert (options.out / "curves.png").exists()
     before = {name: part.clone() for name, part in net.state_dict().items()}
-    longer = replace(options, schedule=replace(options.schedule, epochs=2))
-    after = distil_detector(longer, said.append).state_dict()
+    longer = replace(options.schedule, epochs=2)
+    after = train(DetectorTask(options, said.append), longer, options.out, said.append).state_dict()
     assert any(not torch.equal(part, after[name]) for name, part in before.items())
     assert any("after epoch 1" in line for line in said)
 

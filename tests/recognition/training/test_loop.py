@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from recognition.errors import RunMismatch, TrainingDiverged
-from recognition.training.loop import CHECKPOINT, CURVES, RECORD, Schedule, rate, train
+from recognition.training.loop import CHECKPOINT, CURVES, RECORD, Schedule, rate, start_from, train
 
 SCHEDULE = Schedule(epochs=4, learning_rate=0.05, warmup_steps=2, save_every_s=0.0, threads=1, figures_every=1)
 
@@ -112,6 +112,32 @@ def test_a_loss_that_is_no_number_stops_it_and_keeps_the_checkpoint(tmp_path):
     assert json.loads((tmp_path / RECORD).read_text())["epochs_done"] == 2
     resumed = train(Line(), SCHEDULE, tmp_path, print)
     assert len(weights(resumed)) == 2
+
+
+def test_a_run_can_start_from_anothers_weights(tmp_path):
+    trained = train(Line(), SCHEDULE, tmp_path, print)
+    net = nn.Linear(1, 1)
+    record = start_from(net, tmp_path)
+    assert weights(net) == weights(trained)
+    assert record["facts"] == {"data": "line"}
+    assert record["schedule"]["learning_rate"] == 0.05
+    assert record["epochs_done"] == 4
+    assert "curve" not in record
+
+
+def test_without_a_run_there_is_nothing_to_start_from(tmp_path):
+    with pytest.raises(RunMismatch, match="there is no run to start from"):
+        start_from(nn.Linear(1, 1), tmp_path)
+    (tmp_path / CHECKPOINT).write_text("This is no checkpoint.")
+    with pytest.raises(RunMismatch, match="there is no run to start from"):
+        start_from(nn.Linear(1, 1), tmp_path)
+
+
+@pytest.mark.parametrize("other", [nn.Linear(2, 1), nn.Conv2d(1, 1, 1), nn.Linear(1, 1, bias=False)])
+def test_a_run_of_another_network_is_nothing_to_start_from(tmp_path, other):
+    train(Line(), SCHEDULE, tmp_path, print)
+    with pytest.raises(RunMismatch, match="a run of another network"):
+        start_from(other, tmp_path)
 
 
 @pytest.mark.parametrize(("step", "share"), [(0, 0.01), (99, 1.0), (500, 1.0), (749, 1.0), (875, 0.5), (1000, 0.0)])

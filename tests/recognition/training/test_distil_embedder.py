@@ -1,0 +1,65 @@
+"""The task of an embedder on a few people, taught by our own weights: what it is fed, and what it starts from."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from recognition.errors import RunMismatch
+from recognition.models.portraits import read_portraits
+from recognition.training.distil_embedder import EmbedderOptions, EmbedderTask
+from recognition.training.loop import Schedule, rate, train
+
+PEOPLE = 24  # those numbered 3 and 23 are held out
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """The bundled portraits in other lights under many names; one who is held out has two photos."""
+    folder = tmp_path_factory.mktemp("photos")
+    portraits = [portrait.image().bgr() for portrait in read_portraits()]
+    for number in range(PEOPLE + 1):
+        pixels = cv2.convertScaleAbs(portraits[number % len(portraits)], alpha=1 - 0.01 * number)
+        person = folder / f"P{number if number < PEOPLE else 3:02}"
+        person.mkdir(exist_ok=True)
+        cv2.imwrite(str(person / f"{number}.jpg"), pixels)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def options(photos, tmp_path_factory):
+    schedule = Schedule(epochs=10, threads=1, warmup_steps=2, decay=0.5, figures_every=100)
+    out = tmp_path_factory.mktemp("run")
+    return EmbedderOptions(photos, "nano_embed", "nano_det", (), out, schedule, blends=10, batch=8, workers=0)
+
+
+def test_more_crops_are_unspoiled_while_the_rate_falls(options):
+    task = EmbedderTask(options, print)
+    steps = task.steps_per_epoch
+    shares = [task._unspoiled(epoch) for epoch in range(10)]
+    rates = [rate(epoch * steps + 2, 10 * steps, options.schedule) for epoch in range(10)]
+    assert shares[0] == shares[4] == pytest.approx(0.2)
+    assert all(later > earlier for earlier, later in pairwise(shares[5:]))
+    assert 0.5 < shares[-1] <= 0.6
+    assert np.argsort(shares, kind="stable").tolist() == np.argsort(-np.array(rates), kind="stable").tolist()
+
+
+def test_a_run_starts_from_the_weights_of_another_and_says_so(options, tmp_path):
+    one_epoch = Schedule(epochs=1, threads=1, warmup_steps=1)
+    first = EmbedderTask(options, print)
+    before = {name: part.clone() for name, part in first.net.state_dict().items()}
+    assert "started_from" not in first.facts()
+    trained = train(first, one_epoch, tmp_path, print).state_dict()
+    assert any(not torch.equal(part, before[name]) for name, part in trained.items())
+
+    second = EmbedderTask(replace(options, start_from=tmp_path), print)
+    assert all(torch.equal(part, trained[name]) for name, part in second.net.state_dict().items())
+    named = second.facts()["started_from"]
+    assert named["facts"] == first.facts()
+    assert named["epochs_done"] == 1
+
+    with pytest.raises(RunMismatch, match="no run to start from"):
+        EmbedderTask(replace(options, start_from=tmp_path / "gone"), print)
