@@ -128,6 +128,14 @@ def test_a_smaller_bucket_that_runs_out_lowers_the_bar():
     assert stay.bar(3, "r100", "cpu") is None
 
 
+def test_a_choice_from_before_memory_ran_out_does_not_keep_the_place():
+    stay = serving(R100_32, memory_mib=1200)
+    choice = chosen(stay, 8000)
+    stay.out_of_memory(1, R100_32)
+
+    assert said(stay.weigh(1, choice)) == ("out_of_memory", "r100 on cuda:0 in batches of 8")
+
+
 def test_a_late_place_is_left_after_the_minimum_stay_and_not_taken_again_at_once():
     stay = serving(R100_32, memory_mib=1200)
     late = {"queue_delay_ms": 900.0, "latency_goal_ms": 500.0}
