@@ -1,4 +1,4 @@
-# No weights inside: mount them at /models, your whosthere.yaml at /config, and keep /data.
+# Only our own small weights are inside: mount larger ones at /models, your whosthere.yaml at /config, and keep /data.
 #   docker build -t whosthere .
 #   docker run -p 8080:8080 -v ./config:/config:ro -v ./models:/models:ro -v whosthere-data:/data whosthere
 

@@ -9,13 +9,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ARGS ?=
 
-# Weights that lie beside the project are found without being copied into it.
+# The benchmark's larger weights are found beside the project without being copied into it.
 ifneq ($(wildcard ../shared/models),)
-demo bench: export WHOSTHERE_PATHS__MODELS ?= ["model/artifacts", "../shared/models"]
-else
-# Without them the demo runs on the small ones of our own.
-demo: export WHOSTHERE_RECOGNITION__DETECTOR ?= nano_det
-demo: export WHOSTHERE_RECOGNITION__EMBEDDER ?= nano_embed
+bench: export WHOSTHERE_PATHS__MODELS ?= ["model/artifacts", "../shared/models"]
 endif
 
 .PHONY: help setup demo test check bench clean

@@ -57,8 +57,8 @@ class CameraSettings(_Section):
 
 
 class RecognitionSettings(_Section):
-    detector: str = "scrfd_500m"
-    embedder: str = "arcface_w600k_mbf"
+    detector: str = "nano_det"
+    embedder: str = "nano_embed"
     device: Device = "auto"
     detection_threshold: float | None = Field(default=None, ge=0, le=1, description="null: the spec's")
     trim_padding: bool = Field(default=True, description="spare the detector rows that are padding alone")

@@ -9,10 +9,13 @@ import pytest
 PROJECT = Path(__file__).resolve().parent.parent
 SHARED = PROJECT.parent / "shared"
 
+# The models of tests whose subject is other people's faces; their weights lie in ../shared/models.
+LARGER = {"detector": "scrfd_500m", "embedder": "arcface_w600k_mbf"}
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Real weights, faces and clips; skips where they are missing, fails where CI says they are there."""
+    """Larger weights, other people's faces and clips; skips where they are missing, fails where CI needs them."""
     if not (SHARED / "models").is_dir():
         if os.environ.get("CI"):
             pytest.fail("../shared is missing, and in CI it must be there")

@@ -8,7 +8,6 @@ import shutil
 import socket
 import sqlite3
 import struct
-import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import closing
@@ -21,18 +20,18 @@ import yaml
 
 from gallery.store import PersonStore
 from recognition.errors import CodedError, WeightsMissing
+from recognition.models.spec import bundled
 from streamer.cli import first_coded
 from streamer.errors import CameraUnreachable
 from tests.command import Ended, assert_refused, patched, whosthere
 from tests.conftest import PROJECT
+from tests.faces import KNOWN
 from tests.gallery.fakes import photo_of, unit
 from tests.small_disk import fill, small_disk
 from tests.streamer.ingest.clips import write_clip, write_sound
 
-pytestmark = pytest.mark.shared
-
 PASSWORD = "hunter2"
-EMBEDDER = "arcface_w600k_mbf"
+EMBEDDER = "nano_embed"
 
 # situation: what is typed, the code, what the line must say
 TABLE = {
@@ -66,11 +65,15 @@ TABLE = {
     "a clip that is corrupt": ("cameras probe corrupt.mp4", "stream_invalid", "corrupt.mp4 has no frame that can be"),
     "a text file given as a clip": ("cameras probe text.mp4", "stream_invalid", "text.mp4 is no video"),
     "an empty clip": ("cameras probe empty.mp4", "stream_invalid", r"empty\.mp4 is empty \(0 bytes\); give a clip"),
-    "no weights": ("serve --set paths.models=[empty]", "weights_missing", "not found in .*/empty; get them from"),
+    "no weights": (
+        "serve --set paths.models=[empty] --set recognition.detector=scrfd_500m",
+        "weights_missing",
+        "not found in .*/empty; get them from",
+    ),
     "weights cut short, served": (
         "serve --set paths.models=[cut]",
         "weights_digest_mismatch",
-        r"cut/arcface_w600k_mbf\.onnx \(100000 bytes\) .*: cut short, altered .*; get them again from",
+        r"cut/nano_embed\.onnx \(100000 bytes\) .*: cut short, altered .*; get them again from",
     ),
     "a newer gallery, served": ("serve --set paths.data=newer", "gallery_too_new", "has schema 99.*; update whosthere"),
     "a newer gallery, listed": ("people list --set paths.data=newer", "gallery_too_new", "schema 99"),
@@ -90,7 +93,7 @@ def taken() -> Iterator[int]:
 
 
 @pytest.fixture(scope="module")
-def home(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A user's folder: a sound configuration, one person enrolled, and everything that is bad."""
     folder = tmp_path_factory.mktemp("home")
     with socket.socket() as unused:
@@ -102,7 +105,7 @@ def home(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "unset": {"url": f"rtsp://ada:{PASSWORD}${{NOBODY_HAS_SET_THIS}}@127.0.0.1/door"},
     }
     config = {
-        "paths": {"models": [str(shared / "models")], "data": "var"},
+        "paths": {"data": "var"},
         "mqtt": {"port": port, "password": PASSWORD},
         "http": {"port": 0},
         "cameras": cameras,
@@ -112,8 +115,8 @@ def home(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "wrong_type.yaml").write_text("http: {port: many}")
     (folder / "no.yaml").write_text(f"mqtt:\n\tpassword: {PASSWORD}\n")
     _bad_clips(folder)
-    _bad_photos(folder, shared)
-    _bad_weights(folder, shared)
+    _bad_photos(folder)
+    _bad_weights(folder)
     for data in ("var", "newer"):
         with PersonStore(folder / data / "gallery.db") as store:
             store.add_person("Ada Lovelace", [photo_of(unit(1))])
@@ -134,7 +137,7 @@ def _bad_clips(folder: Path) -> None:
     (folder / "empty.mp4").touch()
 
 
-def _bad_photos(folder: Path, shared: Path) -> None:
+def _bad_photos(folder: Path) -> None:
     (folder / "text.jpg").write_text("This is no photo.\n" * 100)
     (folder / "empty.jpg").touch()
     cv2.imwrite(str(folder / "huge.jpg"), np.zeros((10_000, 10_000), np.uint8))
@@ -142,23 +145,18 @@ def _bad_photos(folder: Path, shared: Path) -> None:
     head = struct.pack(">IIBBBBB", 10_000, 10_000, 8, 0, 0, 0, 0)
     chunks = [(b"IHDR", head), (b"IDAT", rows), (b"IEND", b"")]
     (folder / "huge.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in chunks))
-    with zipfile.ZipFile(shared / "faces" / "lfw_dev.zip") as archive:
-        name = next(name for name in archive.namelist() if name.endswith("Carlos_Moya_0002.jpg"))
-        (folder / "face.jpg").write_bytes(archive.read(name))
+    shutil.copy(KNOWN.file, folder / "face.jpg")
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def _bad_weights(folder: Path, shared: Path) -> None:
+def _bad_weights(folder: Path) -> None:
     (folder / "empty").mkdir()
     (folder / "cut").mkdir()
-    for weights in (shared / "models").glob("*.onnx"):
-        (folder / "cut" / weights.name).symlink_to(weights)
-    cut = folder / "cut" / f"{EMBEDDER}.onnx"
-    cut.unlink()
-    cut.write_bytes((shared / "models" / cut.name).read_bytes()[:100_000])
+    whole = bundled("nano") / f"{EMBEDDER}.onnx"
+    (folder / "cut" / whole.name).write_bytes(whole.read_bytes()[:100_000])
 
 
 def people_in(data: Path) -> str:
@@ -199,7 +197,7 @@ def test_photos_that_are_none(home: Path) -> None:
 
 
 def test_one_bad_photo_does_not_spoil_the_good_one(home: Path, tmp_path: Path) -> None:
-    ended = whosthere("enrol", "Carlos", "huge.png", "face.jpg", "--json", "--set", f"paths.data={tmp_path}", cwd=home)
+    ended = whosthere("enrol", "Eve", "huge.png", "face.jpg", "--json", "--set", f"paths.data={tmp_path}", cwd=home)
     assert ended.code == 0, ended.err
     assert [photo["image"] for photo in ended.document["taken"]] == ["face.jpg"]
     assert [photo["code"] for photo in ended.document["refused"]] == ["image_too_large"]
@@ -225,7 +223,7 @@ def test_check_names_each_fault_and_looks_at_the_rest(home: Path) -> None:
 
 def test_a_spec_with_a_wrong_digest(home: Path, tmp_path: Path) -> None:
     """In a checkout whose spec somebody changed; the weights are as they were."""
-    for part in ("recognition", "model/specs", "model/spaces"):
+    for part in ("recognition", "model/specs", "model/spaces", "model/nano"):
         shutil.copytree(PROJECT / part, tmp_path / part)
     spec = tmp_path / "model" / "specs" / "embedder" / f"{EMBEDDER}.yaml"
     digest = re.search(r"^sha256: (\w+)", spec.read_text(), re.MULTILINE)
@@ -235,7 +233,7 @@ def test_a_spec_with_a_wrong_digest(home: Path, tmp_path: Path) -> None:
     line = assert_refused(ended, "weights_digest_mismatch")
     assert f"sha256 {digest[1][:12]}…, the spec says f0f0f0f0f0f0…" in line
     assert [(row["name"], row["code"]) for row in ended.document["models"]] == [
-        ("scrfd_500m", None),
+        ("nano_det", None),
         (EMBEDDER, "weights_digest_mismatch"),
     ]
 

@@ -56,7 +56,7 @@ def list_models(config: ConfigFile = None, overrides: Overrides = None, json: As
         )
 
 
-@models.command(epilog="Example: whosthere models show arcface_w600k_mbf --json")
+@models.command(epilog="Example: whosthere models show nano_embed --json")
 def show(name: Name, config: ConfigFile = None, overrides: Overrides = None, json: AsJson = False) -> None:
     """Show one model's spec."""
     settings = settings_of(config, overrides)
@@ -69,7 +69,7 @@ def show(name: Name, config: ConfigFile = None, overrides: Overrides = None, jso
             print_line(f"{key:16} {value}")
 
 
-@models.command(epilog="Example: whosthere models verify scrfd_500m")
+@models.command(epilog="Example: whosthere models verify nano_det")
 def verify(names: Names = None, config: ConfigFile = None, overrides: Overrides = None, json: AsJson = False) -> None:
     """Check that weights are where they should be and unaltered (SHA-256)."""
     settings = settings_of(config, overrides)
@@ -81,7 +81,7 @@ def verify(names: Names = None, config: ConfigFile = None, overrides: Overrides 
     _report(_chosen(names, settings), one, json)
 
 
-@models.command(epilog="Example: whosthere models selftest arcface_w600k_mbf")
+@models.command(epilog="Example: whosthere models selftest nano_embed")
 def selftest(names: Names = None, config: ConfigFile = None, overrides: Overrides = None, json: AsJson = False) -> None:
     """Load models and hold them to what their specs promise: shapes, batch = single, embedding space, portraits."""
     settings = settings_of(config, overrides, log_level="warning")

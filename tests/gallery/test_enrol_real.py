@@ -14,11 +14,14 @@ from gallery.matching import Match, confidence, decide
 from gallery.store import PersonStore
 from recognition.image import read_image
 from recognition.recogniser import Recogniser, RecogniserConfig, open_recogniser
+from streamer.demo.scene import write_stills
+from tests.faces import KNOWN, STRANGERS, write_photo
 
 GATE = Gate(min_face_px=48, min_quality=0.25)
 MOYA, GUL, BOLTON = "Carlos_Moya", "Abdullah_Gul", "John_Bolton"
+MIDDLE_PX = 125  # where LFW has the face that a photo is of
 
-pytestmark = pytest.mark.shared
+NANO = RecogniserConfig("nano_det", "nano_embed", (), device="cpu", runners=1)
 
 
 @pytest.fixture
@@ -35,7 +38,7 @@ async def _passer_by(photos: list[Path], recogniser: Recogniser, index: FaceInde
     probes, weights = [], []
     for path in photos:
         faces = await recogniser.faces(read_image(path))
-        middle = np.abs(faces.detections.boxes[:, [0, 2]].mean(axis=1) - 125).argmin()
+        middle = np.abs(faces.detections.boxes[:, [0, 2]].mean(axis=1) - MIDDLE_PX).argmin()
         probes.append(faces.embeddings[middle])
         weights.append(float(faces.quality.score[middle]))
     candidates = index.search_people(np.stack(probes), 10, space=recogniser.space)
@@ -43,6 +46,55 @@ async def _passer_by(photos: list[Path], recogniser: Recogniser, index: FaceInde
     return decide(candidates, threshold, 0.05, weights)
 
 
+async def test_one_person_and_people_whom_nobody_knows(store: PersonStore, tmp_path: Path) -> None:
+    """With what comes with the project: photos of her are all made from one, and the strangers are nobody."""
+    upright, mirrored, tilted = write_stills(tmp_path)
+    friend, *strangers = STRANGERS
+    async with open_recogniser(NANO) as recogniser:
+        spec = recogniser.embedder.spec
+        threshold = spec.identification_threshold
+
+        photos = [upright, friend.file, mirrored]
+        eileen = await enrol("Eileen", photos, recogniser, store, GATE, threshold=threshold)
+        assert [path for path, _ in eileen.taken] == [upright, mirrored]
+        assert [(path, code) for path, code, _ in eileen.refused] == [(friend.file, "person_differs")]
+        grace = await enrol("Grace", [friend.file], recogniser, store, GATE, threshold=threshold)
+        assert grace.warnings == ()
+
+        index = FaceIndex(recogniser.space, spec.embedding_size)
+        assert index.sync(store) == (3, 0)
+        for person, seen in ((eileen.person, tilted), (grace.person, write_photo(tmp_path / "grace.png", friend))):
+            match = await _passer_by([seen], recogniser, index)
+            assert (match.outcome, match.person_id) == ("known", person.id)
+        for stranger in strangers:
+            assert (await _passer_by([stranger.file], recogniser, index)).outcome == "unknown"
+
+        again = await enrol("Elaine", [tilted], recogniser, store, GATE, threshold=threshold)
+        assert len(again.warnings) == 1
+        assert eileen.person.id in again.warnings[0]
+
+        store.forget(eileen.person.id)
+        assert index.sync(store) == (1, 2)
+        assert (await _passer_by([upright], recogniser, index)).person_id == again.person.id
+
+
+async def test_photos_of_nobody_of_many_and_of_too_little(store: PersonStore, tmp_path: Path) -> None:
+    bad = {
+        write_photo(tmp_path / "two.png", KNOWN, STRANGERS[0]): ("several_faces", "2 faces"),
+        write_photo(tmp_path / "wall.png"): ("no_face", "no face"),
+        tmp_path / "small.png": ("quality_too_low", "small"),
+    }
+    cv2.imwrite(str(tmp_path / "small.png"), cv2.resize(KNOWN.image().bgr(), None, fx=0.3, fy=0.3))
+    async with open_recogniser(NANO) as recogniser:
+        with pytest.raises(NoPhotoAccepted) as caught:
+            await enrol("Eileen", list(bad), recogniser, store, GATE, threshold=0.5)
+    assert [path for path, _, _ in caught.value.refused] == list(bad)
+    for path, code, why in caught.value.refused:
+        assert (code, bad[path][1] in why) == (bad[path][0], True), why
+    assert store.people() == []
+
+
+@pytest.mark.shared
 async def test_from_photos_to_names(
     shared: Path, photos: dict[str, list[Path]], store: PersonStore, tmp_path: Path
 ) -> None:
@@ -81,6 +133,7 @@ async def test_from_photos_to_names(
         assert (await _passer_by(photos[MOYA][3:5], recogniser, index)).person_id == again.person.id
 
 
+@pytest.mark.shared
 async def test_photos_that_are_no_good(shared: Path, photos: dict[str, list[Path]], store: PersonStore) -> None:
     good = cv2.imread(str(photos[MOYA][0]))
     folder = photos[MOYA][0].parent

@@ -15,6 +15,7 @@ import yaml
 from gallery.store import PersonStore
 from streamer.outbox_file import Changes, OutboxFile
 from tests.command import assert_refused, whosthere
+from tests.faces import KNOWN, STRANGERS, write_film
 from tests.gallery.fakes import photo_of, unit
 from tests.live.mosquitto import Mosquitto
 from tests.live.servers import RtspServer, unused_port
@@ -24,7 +25,7 @@ from tests.small_disk import fill, small_disk
 from tests.streamer.ingest.clips import write_clip
 from tests.streamer.messages import dues
 
-pytestmark = [pytest.mark.live, pytest.mark.shared]
+pytestmark = pytest.mark.live
 
 PASSWORD = "hunter2/@:x"
 ENCODED = "hunter2%2F%40%3Ax"
@@ -109,7 +110,6 @@ async def assert_secret(service: ServiceProcess, heard: str, *secrets: str) -> N
 
 
 async def test_bad_cameras_beside_a_good_one(
-    shared: Path,
     clips: dict[str, Path],
     servers: tuple[RtspServer, RtspServer],
     tmp_path: Path,
@@ -125,12 +125,13 @@ async def test_bad_cameras_beside_a_good_one(
     urls |= {mount: rtsp.url(mount) for mount in ("nowhere", "sound", "stalls")}
     cameras = {name: {"url": url, "read_timeout_s": 1, "stalled_after_s": 0.5} for name, url in urls.items()}
     cameras["good"]["loop"] = True
+    cameras["cut"]["pace"] = "fastest"
     cameras["changing"] |= {"pace": "fastest", "fps": 25}
     assert {*cameras} == {*FAULTS, "good"}
     with Mosquitto(tmp_path) as broker, Subscriber(broker.port, tmp_path) as heard:
         await heard.catch_up()
         config = {
-            "paths": {"models": [str(shared / "models")], "data": "data"},
+            "paths": {"data": "data"},
             "mqtt": {"port": broker.port},
             "cameras": cameras,
         }
@@ -192,11 +193,12 @@ def disk() -> Iterator[Path]:
         yield folder
 
 
-async def test_a_broker_that_refuses_and_a_disk_that_is_full(shared: Path, disk: Path, tmp_path: Path) -> None:
-    street = {"url": str(shared / "video" / "street_crowd_1080p_4s.mp4"), "fps": 5, "loop": True}
+async def test_a_broker_that_refuses_and_a_disk_that_is_full(disk: Path, tmp_path: Path) -> None:
+    film = write_film(tmp_path / "street.mp4", (STRANGERS[:3], 1), ((), 1))
+    street = {"url": str(film), "fps": 5, "loop": True}
     with Mosquitto(tmp_path, users={"ada": "s3cret"}) as broker:
         config = {
-            "paths": {"models": [str(shared / "models")], "data": str(disk)},
+            "paths": {"data": str(disk)},
             "mqtt": {"port": broker.port, "username": "ada", "password": "wr0ng"},
             "cameras": {"street": street},
             "events": {"faces_to_settle": 1, "gone_after_s": 0.5},
@@ -234,8 +236,7 @@ async def test_a_broker_that_refuses_and_a_disk_that_is_full(shared: Path, disk:
             (line,) = [line for line in service.log() if line.get("code") == "outbox_unwritable"]
             assert "events wait in memory; make room on the disk" in line["message"]
             await until_it_goes_on(service, "street")
-            photo = shared / "faces" / "group_of_six.jpg"
-            enrolling = typed("enrol", "Eve", str(photo), "--pick", "largest")
+            enrolling = typed("enrol", "Eve", str(KNOWN.file))
             ended = whosthere(*enrolling.split(), cwd=tmp_path)
             assert "free some room" in assert_refused(ended, "gallery_unwritable")
             assert await service.metric("whosthere_gallery_people") == 1

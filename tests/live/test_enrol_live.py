@@ -2,45 +2,29 @@
 
 import time
 
-import av
-import cv2
-import numpy as np
 import orjson
 import pytest
 
-from recognition.models.spec import bundled
+from tests.faces import KNOWN, NAME, write_film
 from tests.live.mosquitto import Mosquitto
 from tests.live.service import ServiceProcess, until
 from tests.live.subscriber import Subscriber, assert_told_whole, names_of
 
-pytestmark = [pytest.mark.live, pytest.mark.shared]
+pytestmark = pytest.mark.live
 
-NAME = "Eileen Collins"
-PORTRAIT = bundled("faces") / "eileen_collins.jpg"
 # An enrolment is noticed within a second; the rest is for machines that are busy with other things.
 SOON_S = 10.0
 
 
 @pytest.fixture
 def clip(tmp_path):
-    """A second of the portrait, swaying a little, to be looped: she stands there for as long as the test wants."""
-    path = tmp_path / "standing.mp4"
-    portrait = cv2.imread(str(PORTRAIT))
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=10)
-        stream.width, stream.height, stream.pix_fmt = 640, 640, "yuv420p"
-        for number in range(10):
-            picture = np.full((640, 640, 3), 96, np.uint8)
-            x = 64 + round(6 * np.sin(2 * np.pi * number / 10))
-            picture[64:576, x : x + 512] = portrait[:512, :512]
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
-        container.mux(stream.encode(None))
-    return path
+    """To be looped: she stands there for as long as the test wants."""
+    return write_film(tmp_path / "standing.mp4", ([KNOWN], 1))
 
 
-async def test_who_stands_in_view_is_named_and_forgotten(shared, clip, tmp_path):
+async def test_who_stands_in_view_is_named_and_forgotten(clip, tmp_path):
     config = {
-        "paths": {"models": [str(shared / "models")], "data": "data"},
+        "paths": {"data": "data"},
         "cameras": {"door": {"url": str(clip), "fps": 10, "loop": True}},
     }
     with Mosquitto(tmp_path) as broker, Subscriber(broker.port, tmp_path) as heard:
@@ -51,7 +35,7 @@ async def test_who_stands_in_view_is_named_and_forgotten(shared, clip, tmp_path)
             assert (new["type"], new["person"]) == ("new", None)
             await service.until_ready()
 
-            service.run("enrol", NAME, PORTRAIT)
+            service.run("enrol", NAME, KNOWN.file)
             enrolled_at = time.time()
             (listed,) = orjson.loads(service.run("people", "list", "--json"))["people"]
             last_seen = f"whosthere/people/{listed['id']}/last_seen"

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.faces import KNOWN, STRANGERS, write_film
 from tests.live.mosquitto import Mosquitto
 from tests.live.servers import RtspServer, unused_port
 from tests.live.service import ServiceProcess, until
 from tests.live.subscriber import Event, Subscriber, assert_told_whole
 
-pytestmark = [pytest.mark.live, pytest.mark.shared]
+pytestmark = pytest.mark.live
 
 OUTAGE_S = 30.0
 Key = tuple[str, int]
@@ -37,8 +38,10 @@ class Killed:
 
 
 @pytest.fixture
-def cameras(shared):
-    with RtspServer(unused_port(), {"street": shared / "video" / "street_crowd_1080p_4s.mp4"}) as server:
+def cameras(tmp_path):
+    """A street through which three people and two others come by turns, for ever."""
+    street = write_film(tmp_path / "street.mp4", ([KNOWN, *STRANGERS[:2]], 3), ([None, None, None, *STRANGERS[2:4]], 3))
+    with RtspServer(unused_port(), {"street": street}) as server:
         yield server
 
 
@@ -56,14 +59,15 @@ async def heard(broker, tmp_path):
 
 
 @pytest.fixture
-def service(shared, cameras, broker, tmp_path):
+def service(cameras, broker, tmp_path):
     """A camera that can be taken away, and one that can't."""
+    hall = write_film(tmp_path / "hall.mp4", (STRANGERS[3:], 1))
     config = {
-        "paths": {"models": [str(shared / "models")], "data": "data"},
+        "paths": {"data": "data"},
         "mqtt": {"port": broker.port},
         "cameras": {
             "street": {"url": cameras.url("street"), "fps": 8, "open_timeout_s": 3, "read_timeout_s": 3},
-            "hall": {"url": str(shared / "video" / "friends1_720p_6s.mp4"), "fps": 2, "loop": True},
+            "hall": {"url": str(hall), "fps": 2, "loop": True},
         },
     }
     return ServiceProcess(tmp_path, config)

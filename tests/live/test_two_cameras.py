@@ -5,13 +5,16 @@ from collections import Counter
 import pytest
 
 from recognition.recogniser import RecogniserConfig, open_recogniser
+from streamer.demo.scene import write_stills
+from tests.conftest import LARGER
+from tests.faces import KNOWN, NAME, STRANGERS, place_of, write_film
 from tests.live.mosquitto import Mosquitto
 from tests.live.portraits import take_portraits
 from tests.live.servers import RtspServer, unused_port
 from tests.live.service import ServiceProcess, until
 from tests.live.subscriber import Subscriber, assert_told_whole, names_of
 
-pytestmark = [pytest.mark.live, pytest.mark.shared, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(240)]
 
 NEGATIVE_FRAMES = 1394
 
@@ -25,6 +28,50 @@ def clips(shared):
     }
 
 
+async def test_pictures_that_come_with_the_project(tmp_path):
+    """Two people enrolled and four whom nobody knows, at two cameras, and a wall at a third."""
+    friend, *strangers = STRANGERS
+    films = {
+        "door": write_film(tmp_path / "door.mp4", ([KNOWN, *strangers[:2]], 3), ([], 3)),
+        "hall": write_film(tmp_path / "hall.mp4", ([friend, None, None, *strangers[2:]], 3), ([], 3)),
+        "wall": write_film(tmp_path / "wall.mp4", ([], 1)),
+    }
+    names = {"door": NAME, "hall": "Grace Hopper"}
+    with (
+        Mosquitto(tmp_path) as broker,
+        RtspServer(unused_port(), films, login=("cam", "p@ss:w/rd")) as cameras,
+        Subscriber(broker.port, tmp_path) as heard,
+    ):
+        await heard.catch_up()
+        config = {
+            "paths": {"data": "data"},
+            "mqtt": {"port": broker.port},
+            "cameras": {mount: {"url": cameras.url(mount), "fps": 10} for mount in films},
+        }
+        service = ServiceProcess(tmp_path, config)
+        assert "3 of 3 photos enrolled" in service.run("enrol", NAME, *write_stills(tmp_path))
+        assert "1 of 1 photos enrolled" in service.run("enrol", names["hall"], friend.file)
+        with service:
+            await service.until_ready()
+
+            def ended(camera):
+                """The names that whole visits were given."""
+                return {name for told in heard.visits(camera) if told[-1]["type"] == "end" for name in names_of(told)}
+
+            await until(lambda: all({names[camera], None} <= ended(camera) for camera in names), 120)
+            assert service.stop() == 0
+        await until(lambda: [m.payload for m in heard.on("whosthere/available")][-1] == "stopped")
+
+    assert_told_whole(heard.visits())
+    for camera, name in names.items():
+        for event in heard.events(camera):
+            assert event["person"] is None or (event["person"]["name"], place_of(event["box"])) == (name, 0), event
+    assert heard.events("wall") == []
+    assert heard.misaddressed() == []
+    assert "p@ss" not in service.log_file.read_text() + str(heard.messages())
+
+
+@pytest.mark.shared
 async def test_two_rtsp_cameras_and_one_where_nobody_is(shared, clips, tmp_path):
     async with open_recogniser(
         RecogniserConfig("scrfd_500m", "arcface_w600k_mbf", weights_folders=(shared / "models",))
@@ -42,6 +89,7 @@ async def test_two_rtsp_cameras_and_one_where_nobody_is(shared, clips, tmp_path)
         await heard.catch_up()
         config = {
             "paths": {"models": [str(shared / "models")], "data": "data"},
+            "recognition": LARGER,
             "mqtt": {"port": broker.port},
             # The negative clip over RTSP for as long as the others run, and once from beginning to end.
             "cameras": {mount: {"url": cameras.url(mount), "fps": 10} for mount in clips}

@@ -8,6 +8,7 @@ from gallery.enrol import Gate, enrol
 from gallery.store import PersonStore
 from recognition.recogniser import RecogniserConfig, open_recogniser
 from streamer.settings import EnrolSettings
+from tests.conftest import LARGER
 from tests.live.mosquitto import Mosquitto
 from tests.live.service import ServiceProcess, until
 from tests.live.subscriber import Subscriber, assert_told_whole, names_of
@@ -24,6 +25,7 @@ async def test_who_walks_through_the_picture(shared, tmp_path):
             tmp_path,
             {
                 "paths": {"models": [str(shared / "models")], "data": "data"},
+                "recognition": LARGER,
                 "mqtt": {"port": broker.port},
                 "cameras": {"walk": {"url": str(walk.clip), "fps": 10, "pace": "fastest"}},
             },

@@ -1,4 +1,7 @@
-"""Real models, photos and pairs for the recognition tests; each model is loaded once for the whole run."""
+"""Real models, photos and pairs for the recognition tests; each model is loaded once for the whole run.
+
+Our own models and the picture of six come with the project; the rest needs ../shared.
+"""
 
 import csv
 import zipfile
@@ -13,10 +16,12 @@ from recognition import detect
 from recognition.faces import Detections
 from recognition.image import ArrayImage, decode_image, read_image
 from recognition.models.runner import OnnxRunner
-from recognition.models.spec import DetectorSpec, load_specs
+from recognition.models.spec import DetectorSpec, bundled, load_specs
 from recognition.models.weights import read_weights
+from tests.faces import EVERYBODY, picture_of
 
 Runners = Callable[[str], OnnxRunner]
+Folders = Callable[[str], list[Path]]
 
 
 @pytest.fixture(scope="session")
@@ -25,13 +30,24 @@ def weights(shared: Path) -> list[Path]:
 
 
 @pytest.fixture(scope="session")
-def runners(weights: list[Path]) -> Runners:
+def folders(request: pytest.FixtureRequest) -> Folders:
+    """A model's name -> where its weights are; the test skips where they are a larger model's and not here."""
+
+    def found(name: str) -> list[Path]:
+        ours = bundled("nano") / load_specs()[name].file
+        return [ours.parent] if ours.exists() else request.getfixturevalue("weights")
+
+    return found
+
+
+@pytest.fixture(scope="session")
+def runners(folders: Folders) -> Runners:
     """A model's name -> its runner on the CPU."""
 
     @cache
     def runner(name: str) -> OnnxRunner:
         spec = load_specs()[name]
-        return OnnxRunner(spec, read_weights(spec, weights), "cpu")
+        return OnnxRunner(spec, read_weights(spec, folders(name)), "cpu")
 
     return runner
 
@@ -53,6 +69,12 @@ def find(runners: Runners) -> Callable[..., Detections]:
 @pytest.fixture(scope="session")
 def group(shared: Path) -> ArrayImage:
     return read_image(shared / "faces" / "group_of_six.jpg")
+
+
+@pytest.fixture(scope="session")
+def six() -> ArrayImage:
+    """Six people who come with the project, three above three."""
+    return ArrayImage(picture_of(EVERYBODY))
 
 
 @pytest.fixture(scope="session")

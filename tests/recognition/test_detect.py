@@ -4,6 +4,7 @@ import pytest
 from recognition import detect
 from recognition.image import ArrayImage
 from recognition.models.spec import DetectorSpec, load_specs
+from tests.faces import place_of
 
 DETECTORS = ["scrfd_500m", "scrfd_2.5g", "yunet_n"]
 
@@ -182,6 +183,11 @@ def test_weaker_of_two_overlapping_boxes_goes():
     assert len(detect.parse(spec_of("scrfd_500m"), outputs, prepared, 0.95)) == 0
 
 
-@pytest.mark.parametrize("name", DETECTORS)
+def test_our_own_finds_six_of_six_where_they_are(find, six):
+    found = find(six, "nano_det")
+    assert sorted(place_of(box) for box in found.boxes) == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("name", [*DETECTORS, "nano_det"])
 def test_a_wall_has_no_face(find, name):
     assert len(find(ArrayImage(np.full((480, 640, 3), 127, np.uint8)), name)) == 0

@@ -6,6 +6,7 @@ import pytest
 from recognition import embed
 from recognition.align import aligned_crops
 from recognition.models.spec import EmbedderSpec, load_specs
+from tests.faces import EVERYBODY
 
 EMBEDDERS = ["arcface_w600k_mbf", "arcface_mobilefacenet_y1", "edgeface_xxs", "mobileface_v2"]
 
@@ -49,6 +50,16 @@ def test_batch_equals_single(runners, crops, name):
     (together,) = runners(name).run(embed.prepare(spec, crops))
     batched = embed.parse(spec, [[row] for row in together])
     assert np.sum(batched * embeddings(runners(name), spec, crops), axis=1).min() > 0.9999
+
+
+def test_batch_equals_single_with_our_own(runners):
+    spec = spec_of("nano_embed")
+    crops = np.concatenate([aligned_crops(one.image(), one.landmarks[None]) for one in EVERYBODY])
+    (together,) = runners("nano_embed").run(embed.prepare(spec, crops))
+    batched = embed.parse(spec, [[row] for row in together])
+    alone = embeddings(runners("nano_embed"), spec, crops)
+    np.testing.assert_allclose(np.linalg.norm(alone, axis=1), 1, atol=1e-5)
+    assert np.sum(batched * alone, axis=1).min() > 0.9999
 
 
 @pytest.fixture(scope="module")

@@ -5,15 +5,14 @@ import pytest
 from recognition.errors import WeightsUnreadable
 from recognition.models.graphs import Graph, identify
 from recognition.models.spec import load_specs
+from recognition.models.weights import find_weights
 from tests.tiny_networks import answering, detector, embedder
 
 
 @pytest.mark.parametrize("name", load_specs())
-def test_the_real_ones_are_what_their_specs_say(shared, name):
+def test_the_real_ones_are_what_their_specs_say(folders, name):
     spec = load_specs()[name]
-    if not (shared / "models" / spec.file).exists():
-        pytest.skip("its weights come with the project")
-    graph = identify(spec.file, (shared / "models" / spec.file).read_bytes())
+    graph = identify(spec.file, find_weights(spec, folders(name)).read_bytes())
     assert isinstance(graph, Graph)
     assert (graph.family, graph.input, graph.size) == (
         spec.family,

@@ -23,7 +23,7 @@ from recognition.models import archive
 from recognition.models.catalogue import CatalogueEntry, load_catalogue
 from recognition.models.imports import UNMEASURED, import_as, import_entry
 from recognition.models.manager import ModelManager
-from recognition.models.spec import DetectorSpec, EmbedderSpec, load_specs
+from recognition.models.spec import DetectorSpec, EmbedderSpec, bundled, load_specs
 from tests.small_disk import fill, small_disk
 from tests.tiny_networks import answering, detector, embedder
 
@@ -261,13 +261,15 @@ def test_a_spec_beside_the_weights_can_t_take_a_known_name(tmp_path):
 # The real ones.
 
 
-def test_a_known_spec_s_file(shared, tmp_path):
-    spec = load_specs()["edgeface_xxs"]
-    report = import_as(shared / "models" / spec.file, spec, tmp_path)
+def test_a_known_spec_s_file(tmp_path):
+    spec, other = load_specs()["nano_embed"], load_specs()["yunet_n"]
+    file = bundled("nano") / spec.file
+    report = import_as(file, spec, tmp_path)
     assert [(taken.spec, taken.written) for taken in report.taken] == [(spec, False)]
-    assert ModelManager([tmp_path], device="cpu").open("edgeface_xxs").spec == spec
-    with pytest.raises(WeightsDigestMismatch, match=r"has sha256 37271abcf5d7…, spec yunet_n says 104ee26c71d5…"):
-        import_as(shared / "models" / spec.file, load_specs()["yunet_n"], tmp_path)
+    assert ModelManager([tmp_path], device="cpu").open("nano_embed").spec == spec
+    told = f"has sha256 {spec.sha256[:12]}…, spec yunet_n says {other.sha256[:12]}…"
+    with pytest.raises(WeightsDigestMismatch, match=told):
+        import_as(file, other, tmp_path)
     assert files(tmp_path) == {spec.file}
 
 

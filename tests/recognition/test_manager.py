@@ -49,9 +49,9 @@ def with_weights(source: Path, target: Path, change) -> Path:
 
 
 @pytest.mark.parametrize("name", load_specs())
-def test_every_bundled_model_loads(weights, name):
+def test_every_bundled_model_loads(folders, name):
     sizes = []
-    manager = ModelManager(weights, device="cpu", on_batch=lambda model, size: sizes.append((model, size)))
+    manager = ModelManager(folders(name), device="cpu", on_batch=lambda model, size: sizes.append((model, size)))
     model = manager.open(name)
     spec = load_specs()[name]
     assert model.spec == spec
@@ -64,25 +64,25 @@ def test_a_batch_of_drawn_faces_is_the_faces_alone(runners, name):
     assert self_test(load_specs()[name], runners(name), batched=True) is None
 
 
-def test_the_batch_s_size_is_bounded_by_the_plan(weights):
-    model = ModelManager(weights, device="cpu", plan=BatchPlan(max_batch=3)).open("edgeface_xxs")
+def test_the_batch_s_size_is_bounded_by_the_plan():
+    model = ModelManager([], device="cpu", plan=BatchPlan(max_batch=3)).open("nano_embed")
     assert model.max_batch == 2
 
 
-def test_names_and_roles(weights):
-    manager = ModelManager(weights)
+def test_names_and_roles():
+    manager = ModelManager([])
     with pytest.raises(ModelNotFound, match="did you mean yunet_n"):
         manager.open("yunet")
     with pytest.raises(ModelNotFound, match=r"yunet_n: is a detector; what is wanted is one of .*edgeface_xxs"):
         manager.open_embedder("yunet_n")
 
 
-def test_weights_are_looked_for_and_verified(weights, tmp_path):
+def test_weights_are_looked_for_and_verified(tmp_path):
     with pytest.raises(WeightsMissing):
         ModelManager([tmp_path]).open("yunet_n")
-    (tmp_path / "yunet_n_dynamic.onnx").write_bytes(b"cut short")
+    (tmp_path / "nano_det.onnx").write_bytes(b"cut short")
     with pytest.raises(WeightsDigestMismatch):
-        ModelManager([tmp_path, *weights]).open("yunet_n")
+        ModelManager([tmp_path, bundled("nano")]).open("nano_det")
 
 
 # The trap: one activation scale for a whole batch.
@@ -126,16 +126,16 @@ def test_outputs_that_are_not_finite_are_refused(weights, tmp_path):
         ModelManager([tmp_path], device="cpu", specs={spec.name: spec}).open(spec.name)
 
 
-def test_outputs_of_another_shape_are_refused(weights):
-    spec = MBF.model_copy(update={"embedding_size": 128})
-    with pytest.raises(SelfTestFailed, match=r"outputs are \[512\] numbers wide, a arcface embedder's \[128\]"):
-        ModelManager(weights, device="cpu", specs={spec.name: spec}).open(spec.name)
+def test_outputs_of_another_shape_are_refused():
+    spec = load_specs()["nano_embed"].model_copy(update={"embedding_size": 128})
+    with pytest.raises(SelfTestFailed, match=r"outputs are \[\d+\] numbers wide, a arcface embedder's \[128\]"):
+        ModelManager([], device="cpu", specs={spec.name: spec}).open(spec.name)
 
 
-def test_a_detector_of_another_family_is_refused(weights):
-    spec = load_specs()["yunet_n"].model_copy(update={"family": "scrfd"})
+def test_a_detector_of_another_family_is_refused():
+    spec = load_specs()["nano_det"].model_copy(update={"family": "scrfd"})
     with pytest.raises(SelfTestFailed, match="the spec's family or embedding_size is wrong"):
-        ModelManager(weights, device="cpu", specs={spec.name: spec}).open(spec.name)
+        ModelManager([], device="cpu", specs={spec.name: spec}).open(spec.name)
 
 
 # Embedding spaces.
@@ -214,15 +214,15 @@ def test_the_probes_never_change():
     )
 
 
-def test_models_may_be_loaded_side_by_side(weights):
+def test_models_may_be_loaded_side_by_side():
     """Two threads at once, as a service that switches models does."""
-    manager, models = ModelManager(weights, device="cpu"), []
+    manager, models = ModelManager([], device="cpu"), []
     threads = [
         threading.Thread(target=lambda name=name: models.append(manager.open(name)))
-        for name in ("yunet_n", "mobileface_v2")
+        for name in ("nano_det", "nano_embed")
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert {model.name for model in models} == {"yunet_n", "mobileface_v2"}
+    assert {model.name for model in models} == {"nano_det", "nano_embed"}

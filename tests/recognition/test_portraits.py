@@ -6,13 +6,9 @@ import pytest
 
 from recognition.errors import SelfTestFailed, SpecInvalid
 from recognition.models.portraits import hold_to_portraits, looks, read_portraits
-from recognition.models.runner import OnnxRunner
 from recognition.models.spec import bundled, load_specs
-from recognition.models.weights import read_weights
 
 SPECS = load_specs()
-OURS = [name for name in SPECS if name.startswith("nano")]
-SHARED = [name for name in SPECS if name not in OURS]
 
 
 class Spoilt:
@@ -54,30 +50,25 @@ def test_landmarks_follow_every_look():
     np.testing.assert_allclose(at(dark.image.bgr(), dark.landmarks), here * 0.4, atol=3)
 
 
-@pytest.mark.parametrize("name", SHARED)
-def test_every_shared_model_passes(runners, name):
+@pytest.mark.parametrize("name", SPECS)
+def test_every_model_passes(runners, name):
     assert hold_to_portraits(SPECS[name], runners(name))
 
 
-@pytest.mark.parametrize("name", OURS)
-def test_our_own_models_pass_with_nothing_else_at_hand(name):
-    assert hold_to_portraits(SPECS[name], OnnxRunner(SPECS[name], read_weights(SPECS[name], []), "cpu"))
-
-
 def test_an_embedder_to_whom_everybody_is_one(runners):
-    spoilt = Spoilt(runners("mobileface_v2"), answer=lambda outputs: [np.ones_like(outputs[0])])
+    spoilt = Spoilt(runners("nano_embed"), answer=lambda outputs: [np.ones_like(outputs[0])])
     with pytest.raises(SelfTestFailed, match=r"two people, for one \(cosine 1\.000"):
-        hold_to_portraits(SPECS["mobileface_v2"], spoilt)
+        hold_to_portraits(SPECS["nano_embed"], spoilt)
 
 
 def test_an_embedder_that_knows_nobody_again(runners):
     numbers = np.random.default_rng(5)
     spoilt = Spoilt(
-        runners("mobileface_v2"),
+        runners("nano_embed"),
         answer=lambda outputs: [numbers.standard_normal(outputs[0].shape).astype(np.float32)],
     )
     with pytest.raises(SelfTestFailed, match=r"does not know eileen_collins\.jpg when it is mirrored"):
-        hold_to_portraits(SPECS["mobileface_v2"], spoilt)
+        hold_to_portraits(SPECS["nano_embed"], spoilt)
 
 
 def test_an_embedder_whose_pixels_are_scaled_wrongly(runners):
@@ -88,16 +79,16 @@ def test_an_embedder_whose_pixels_are_scaled_wrongly(runners):
 
 
 def test_a_detector_that_sees_nothing(runners):
-    spoilt = Spoilt(runners("yunet_n"), pixels=np.zeros_like)
+    spoilt = Spoilt(runners("nano_det"), pixels=np.zeros_like)
     with pytest.raises(SelfTestFailed, match=r"finds 0 faces in eileen_collins\.jpg"):
-        hold_to_portraits(SPECS["yunet_n"], spoilt)
+        hold_to_portraits(SPECS["nano_det"], spoilt)
 
 
 def test_a_detector_that_sees_faces_where_none_are(runners):
-    spec = SPECS["yunet_n"]
-    eager = spec.model_copy(update={"thresholds": spec.thresholds.model_copy(update={"score": 0.001})})
+    spec = SPECS["nano_det"]
+    eager = spec.model_copy(update={"thresholds": spec.thresholds.model_copy(update={"score": 0.0})})
     with pytest.raises(SelfTestFailed, match="which shows one"):
-        hold_to_portraits(eager, runners("yunet_n"))
+        hold_to_portraits(eager, runners("nano_det"))
 
 
 @pytest.mark.parametrize("text", [None, "- [", "- {file: a.jpg}", "- {file: ../a.jpg, name: null}"])

@@ -9,16 +9,17 @@ import pytest
 from recognition.errors import UnsupportedRuntime, WeightsUnreadable
 from recognition.models.devices import count_gpus
 from recognition.models.runner import Fallback, OnnxRunner, usable_cores
-from recognition.models.spec import load_specs
+from recognition.models.spec import EmbedderSpec, load_specs
 from recognition.models.weights import read_weights
 from tests.conftest import PROJECT
 
-SPEC = load_specs()["mobileface_v2"]
+SPEC = load_specs()["nano_embed"]
+assert isinstance(SPEC, EmbedderSpec)
 
 
 @pytest.fixture(scope="module")
-def data(weights):
-    return read_weights(SPEC, weights)
+def data():
+    return read_weights(SPEC, [])
 
 
 def has_cuda() -> bool:
@@ -40,14 +41,14 @@ def test_the_cpu_asked_for_is_no_fallback(data):
     runner = OnnxRunner(SPEC, data, "cpu")
     assert (runner.device, runner.fallback) == ("cpu", None)
     (embedding,) = runner.run(np.zeros((2, 3, 112, 112), np.float32))
-    assert embedding.shape == (2, 256)
+    assert embedding.shape == (2, SPEC.embedding_size)
     runner.close()
 
 
 def test_cuda_that_is_not_there_is_refused(data):
     if has_cuda():
         pytest.skip("this ONNX Runtime has a CUDA provider")
-    with pytest.raises(UnsupportedRuntime, match=r"mobileface_v2: device cuda was asked for.*whosthere\[gpu\]"):
+    with pytest.raises(UnsupportedRuntime, match=r"nano_embed: device cuda was asked for.*whosthere\[gpu\]"):
         OnnxRunner(SPEC, data, "cuda")
 
 
@@ -82,7 +83,7 @@ def test_no_onnx_runtime_says_what_to_install(data, monkeypatch):
 
 def test_a_spec_that_names_another_input(data):
     wrong = SPEC.model_copy(update={"input": SPEC.input.model_copy(update={"name": "images"})})
-    with pytest.raises(WeightsUnreadable, match=r"its graph wants inputs \['data'\]|says images"):
+    with pytest.raises(WeightsUnreadable, match=r"its graph wants inputs \['input'\]|says images"):
         OnnxRunner(wrong, data, "cpu")
 
 

@@ -5,10 +5,11 @@ import pytest
 
 from recognition.errors import WeightsDigestMismatch, WeightsMissing, WeightsUnreadable
 from recognition.models.runner import OnnxRunner
-from recognition.models.spec import load_specs
+from recognition.models.spec import bundled, load_specs
 from recognition.models.weights import find_weights, read_weights
 
 SPEC = load_specs()["edgeface_xxs"]
+OURS = load_specs()["nano_embed"]  # its weights come with the project, into a copy that is spoilt
 
 
 def test_the_first_folder_that_has_it_wins(tmp_path):
@@ -36,33 +37,33 @@ def test_a_folder_in_the_file_s_place_is_no_file(tmp_path):
 
 
 @pytest.mark.parametrize("how", ["cut short", "one byte altered", "empty", "another model"])
-def test_what_is_not_the_spec_s_file_is_refused(shared, tmp_path, how):
-    file = tmp_path / SPEC.file
-    data = (shared / "models" / SPEC.file).read_bytes()
+def test_what_is_not_the_spec_s_file_is_refused(tmp_path, how):
+    file = tmp_path / OURS.file
+    data = (bundled("nano") / OURS.file).read_bytes()
     altered = bytearray(data)
     altered[len(data) // 2] ^= 1
-    other = (shared / "models" / "yunet_n_dynamic.onnx").read_bytes()
+    other = (bundled("nano") / "nano_det.onnx").read_bytes()
     file.write_bytes(
         {"cut short": data[:-1], "one byte altered": bytes(altered), "empty": b"", "another model": other}[how]
     )
-    with pytest.raises(WeightsDigestMismatch, match=f"model edgeface_xxs: weights {file}") as refused:
-        read_weights(SPEC, [tmp_path])
-    assert SPEC.sha256[:12] in str(refused.value)
+    with pytest.raises(WeightsDigestMismatch, match=f"model nano_embed: weights {file}") as refused:
+        read_weights(OURS, [tmp_path])
+    assert OURS.sha256[:12] in str(refused.value)
 
 
-def test_the_right_file_comes_back_whole(shared, tmp_path):
-    shutil.copy(shared / "models" / SPEC.file, tmp_path)
-    assert hashlib.sha256(read_weights(SPEC, [tmp_path])).hexdigest() == SPEC.sha256
+def test_the_right_file_comes_back_whole(tmp_path):
+    shutil.copy(bundled("nano") / OURS.file, tmp_path)
+    assert hashlib.sha256(read_weights(OURS, [tmp_path])).hexdigest() == OURS.sha256
 
 
 @pytest.mark.parametrize("data", [b"", b"no graph at all", b"\x08\x07" + b"\x00" * 100])
 def test_bytes_that_onnx_runtime_can_t_load(data):
-    with pytest.raises(WeightsUnreadable, match="model edgeface_xxs: ONNX Runtime can't load") as refused:
-        OnnxRunner(SPEC, data, "cpu")
+    with pytest.raises(WeightsUnreadable, match="model nano_embed: ONNX Runtime can't load") as refused:
+        OnnxRunner(OURS, data, "cpu")
     assert "\n" not in str(refused.value)
 
 
-def test_half_a_file_whose_digest_the_spec_agrees_with(shared):
-    data = (shared / "models" / SPEC.file).read_bytes()
+def test_half_a_file_whose_digest_the_spec_agrees_with():
+    data = (bundled("nano") / OURS.file).read_bytes()
     with pytest.raises(WeightsUnreadable):
-        OnnxRunner(SPEC, data[: len(data) // 2], "cpu")
+        OnnxRunner(OURS, data[: len(data) // 2], "cpu")

@@ -5,6 +5,7 @@ import zipfile
 from itertools import groupby, pairwise
 from pathlib import Path
 
+import cv2
 import pytest
 import yaml
 from typer.testing import CliRunner, Result
@@ -13,6 +14,8 @@ from recognition.errors import CodedError
 from recognition.models.spec import MatchThresholds
 from streamer.cli import app
 from tests.command import whosthere
+from tests.conftest import LARGER
+from tests.faces import EVERYBODY
 
 PEOPLE = 24
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -49,7 +52,21 @@ def studio(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [f"{a},{b},1" for a, b in chosen]
     rows += [f"{one[0]},{other[1]},0" for one, other in pairwise(chosen)]
     (folder / "pairs.csv").write_text("\n".join(["image_a,image_b,same", *rows]))
-    (folder / "whosthere.yaml").write_text(yaml.safe_dump({"paths": {"models": [str(shared / "models")]}}))
+    config = {"paths": {"models": [str(shared / "models")]}, "recognition": LARGER}
+    (folder / "whosthere.yaml").write_text(yaml.safe_dump(config))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The six people who come with the project, each with a photo and its mirror image."""
+    folder = tmp_path_factory.mktemp("album")
+    for portrait in EVERYBODY:
+        person = folder / "photos" / portrait.file.stem
+        person.mkdir(parents=True)
+        pixels = portrait.image().bgr()
+        for number, photo in enumerate((pixels, pixels[:, ::-1]), 1):
+            cv2.imwrite(str(person / f"{number}.png"), photo)
     return folder
 
 
@@ -72,7 +89,7 @@ def run(typed: str) -> Result:
         ("edgeface_xxs --images photos --pairs stranger.csv", "pairs_invalid", "line 2: image_b Eve/1.jpg is not"),
         ("edgeface_xxs --images photos --pairs short.csv", "pairs_invalid", "1 pairs of one person and 0 of two"),
         ("edgeface_xxs --images photos --out no.zip", "output_unwritable", "no.zip is a file, and a folder is wanted"),
-        ("edgeface_xxs --images photos", "weights_missing", "scrfd_500m_bnkps_dynamic.onnx not found"),
+        ("edgeface_xxs --images photos", "weights_missing", "edgeface_xxs_512.onnx not found"),
     ],
 )
 def test_refused_with_nothing_left_behind(home: Path, typed: str, code: str, says: str) -> None:
@@ -90,6 +107,17 @@ def no_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
+
+
+def test_our_own_pack_over_photos_that_come_with_the_project(album: Path) -> None:
+    ended = whosthere("models", "eval", "nano", "--images", "photos", "--json", cwd=album)
+    assert ended.code == 0, ended.err
+    found = ended.document
+    assert (found["detector"], found["embedder"]) == ("nano_det", "nano_embed")
+    assert (found["people"], found["images"], found["impostor_pairs"]) == (6, 12, 12 * 10 // 2)
+    assert (found["verification_accuracy"], found["images_without_face"]) == (None, 0)
+    assert "12 of 12" in ended.err
+    assert [file.name for file in album.iterdir()] == ["photos"]
 
 
 @pytest.mark.shared
@@ -127,15 +155,14 @@ def test_a_zip_gives_the_same_with_a_table_curves_and_thresholds_for_the_spec(st
     )
 
 
-@pytest.mark.shared
 @pytest.mark.usefixtures("no_matplotlib")
-def test_without_matplotlib_the_figures_are_printed_all_the_same(studio: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(studio)
-    ended = run("mobileface_v2 --images p.zip")
+def test_without_matplotlib_the_figures_are_printed_all_the_same(album: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(album)
+    ended = run("nano --images photos")
     assert ended.exit_code == 0, ended.exception
     assert "true-match rate at FMR 1e-2" in ended.stdout
     assert "the curves can't be drawn without Matplotlib; do: pip install 'whosthere[train]'" in ended.stderr
-    assert not (studio / "eval-mobileface_v2").exists()
+    assert not (album / "eval-nano").exists()
 
 
 @pytest.mark.usefixtures("home", "no_matplotlib")
@@ -145,12 +172,10 @@ def test_curves_that_were_asked_for_need_matplotlib() -> None:
     assert ended.exception.code == "plots_unavailable"
 
 
-@pytest.mark.shared
-def test_a_photo_that_is_none_ends_it_in_one_line(studio: Path, tmp_path: Path) -> None:
+def test_a_photo_that_is_none_ends_it_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "Ada").mkdir()
     (tmp_path / "Ada" / "1.jpg").write_text("This is no photo.")
-    (tmp_path / "whosthere.yaml").write_text((studio / "whosthere.yaml").read_text())
-    ended = whosthere("models", "eval", "mobileface_v2", "--images", ".", "--json", cwd=tmp_path)
+    ended = whosthere("models", "eval", "nano", "--images", ".", "--json", cwd=tmp_path)
     assert ended.code == 1
     assert ended.out == ""
     assert "Ada/1.jpg is not a photo that can be read" in ended.err

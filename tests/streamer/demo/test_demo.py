@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from tests.conftest import PROJECT
+from tests.faces import KNOWN, STRANGERS, write_film
 
 COMMAND = [sys.executable, "-m", "streamer", "demo"]
 
@@ -19,12 +20,11 @@ def run(tmp_path):
     """Starts `whosthere demo ARGUMENTS` in an empty folder; what still runs at the end is killed by pid."""
     started = []
 
-    def start(*arguments, models=None):
+    def start(*arguments):
         environ = {key: value for key, value in os.environ.items() if not key.startswith("WHOSTHERE_")}
         environ |= {"PYTHONPATH": str(PROJECT), "TMPDIR": str(tmp_path)}
-        weights = [f"--set=paths.models=[{models}]"] if models else []
         process = subprocess.Popen(
-            [*COMMAND, *weights, *arguments],
+            [*COMMAND, *arguments],
             cwd=tmp_path,
             env=environ,
             stdout=subprocess.PIPE,
@@ -43,10 +43,9 @@ def run(tmp_path):
         process.stderr.close()
 
 
-@pytest.mark.shared
-def test_json_summary_of_the_sample_scene(run, shared, tmp_path):
+def test_json_summary_of_the_sample_scene(run, tmp_path):
     """Long enough for a visit that ends when the camera looks away, and a second one."""
-    out, err = (process := run("--seconds", "14", "--json", models=shared / "models")).communicate(timeout=90)
+    out, err = (process := run("--seconds", "14", "--json")).communicate(timeout=90)
     assert process.returncode == 0, err
     summary = json.loads(out)  # stdout holds this document and nothing else
     assert [person["name"] for person in summary["people"]] == ["Eileen Collins"]
@@ -63,10 +62,9 @@ def test_json_summary_of_the_sample_scene(run, shared, tmp_path):
     assert list(tmp_path.glob("whosthere*")) == []  # what it wrote is gone
 
 
-@pytest.mark.shared
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_with_the_summary(run, shared, number):
-    process = run(models=shared / "models")
+def test_a_signal_ends_it_with_the_summary(run, number):
+    process = run()
     for line in process.stdout:
         if re.search(r" demo new +Eileen Collins", line):
             break
@@ -78,9 +76,8 @@ def test_a_signal_ends_it_with_the_summary(run, shared, number):
     assert "Traceback" not in err
 
 
-@pytest.mark.shared
-def test_a_signal_while_it_gets_ready(run, shared, tmp_path):
-    process = run(models=shared / "models")
+def test_a_signal_while_it_gets_ready(run, tmp_path):
+    process = run()
     assert "getting ready" in process.stdout.readline()
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
@@ -89,23 +86,20 @@ def test_a_signal_while_it_gets_ready(run, shared, tmp_path):
     assert list(tmp_path.glob("whosthere*")) == []
 
 
-@pytest.mark.shared
-def test_a_reader_that_goes_away_ends_it(run, shared):
-    process = run(models=shared / "models")
+def test_a_reader_that_goes_away_ends_it(run):
+    process = run()
     process.stdout.readline()
     process.stdout.close()
     process.wait(timeout=90)
     assert "Traceback" not in process.stderr.read()
 
 
-@pytest.mark.shared
-def test_a_clip_of_ones_own_with_people_of_ones_own(run, shared, tmp_path):
+def test_a_clip_of_ones_own_with_people_of_ones_own(run, tmp_path):
     person = tmp_path / "people" / "Grace"
     person.mkdir(parents=True)
-    portrait = PROJECT / "model" / "faces" / "eileen_collins.jpg"
-    (person / "portrait.jpg").write_bytes(portrait.read_bytes())
-    clip = shared / "video" / "friends1_720p_6s.mp4"
-    process = run("--seconds=5", "--json", f"--source={clip}", f"--enrol={person.parent}", models=shared / "models")
+    (person / "portrait.jpg").write_bytes(KNOWN.file.read_bytes())
+    clip = write_film(tmp_path / "film.mp4", (STRANGERS, 3))
+    process = run("--seconds=5", "--json", f"--source={clip}", f"--enrol={person.parent}")
     out, err = process.communicate(timeout=90)
     assert process.returncode == 0, err
     summary = json.loads(out)
@@ -117,7 +111,7 @@ def test_a_clip_of_ones_own_with_people_of_ones_own(run, shared, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        (["--set=paths.models=[nowhere]"], "weights_missing"),
+        (["--set=recognition.detector=scrfd_500m"], "weights_missing"),
         (["--source=nobody.mp4"], "camera_not_found"),
         (["--enrol=nowhere"], "demo_failed"),
     ],

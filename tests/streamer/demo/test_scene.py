@@ -115,6 +115,25 @@ def test_stills_differ_from_one_another(tmp_path):
     assert len({(still.width, round(float(still.luma().mean()))) for still in stills}) == 3
 
 
+async def test_our_own_models_know_her_and_nobody_else(clip, tmp_path):
+    """What the demo promises. How many of the faces they find, and how surely, is the next test's with larger ones."""
+    async with open_recogniser(RecogniserConfig("nano_det", "nano_embed", (), runners=1)) as recogniser:
+        threshold = recogniser.embedder.spec.identification_threshold
+        stills = [await recogniser.faces(read_image(path)) for path in scene.write_stills(tmp_path)]
+        assert [len(faces) for faces in stills] == [1, 1, 1]
+        enrolled = np.concatenate([faces.embeddings for faces in stills])
+        known, strangers = [], []
+        for second, picture in pictures(clip, WITH_HER_S + WITHOUT_HER_S).items():
+            faces = await recogniser.faces(ArrayImage(picture))
+            likeness = (enrolled @ faces.embeddings.T).max(axis=0)
+            for box, cosine in zip(faces.detections.boxes, likeness, strict=True):
+                hers_too = scene.who_is_at(second, tuple(box.tolist())) == scene.PERSON
+                (known if hers_too else strangers).append(cosine >= threshold)
+        assert sum(known) > len(WITH_HER_S) / 2
+        assert len(strangers) > len(WITHOUT_HER_S)
+        assert not any(strangers)
+
+
 @pytest.mark.shared
 async def test_the_detector_finds_whom_the_scene_shows_and_only_she_is_known(clip, shared, tmp_path):
     config = RecogniserConfig("scrfd_500m", "arcface_w600k_mbf", (shared / "models",), runners=1)

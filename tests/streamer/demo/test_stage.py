@@ -6,6 +6,7 @@ from recognition.errors import WeightsMissing
 from streamer.demo.stage import albums_in, prepare, source_camera
 from streamer.errors import CameraNotFound, CameraVariableUnset, DemoFailed
 from streamer.settings import Settings
+from tests.conftest import LARGER
 
 
 @pytest.fixture
@@ -66,6 +67,8 @@ def test_a_folder_without_people(tmp_path, folder, line):
 
 
 async def test_weights_that_are_missing_end_it_at_once_and_leave_no_thread_drawing(settings, tmp_path):
+    larger = settings.recognition.model_copy(update=LARGER)
+    settings = settings.model_copy(update={"recognition": larger})
     folder = tmp_path / "stage"
     folder.mkdir()
     with pytest.raises(WeightsMissing):
@@ -74,10 +77,7 @@ async def test_weights_that_are_missing_end_it_at_once_and_leave_no_thread_drawi
     assert size < 2_000_000  # the whole scene has four times as much
 
 
-@pytest.mark.shared
-async def test_people_who_could_not_be_enrolled(settings, shared, tmp_path):
-    models = settings.paths.model_copy(update={"models": (shared / "models",)})
-    settings = settings.model_copy(update={"paths": models})
+async def test_people_who_could_not_be_enrolled(settings, tmp_path):
     photos = tmp_path / "photos" / "Nobody"
     photos.mkdir(parents=True)
     (photos / "a.jpg").write_text("no photo")
