@@ -13,6 +13,7 @@ import yaml
 
 from recognition.errors import ArchiveInvalid, WeightsDigestMismatch, WeightsMissing, WeightsUnreadable
 from recognition.models.archive import MAX_FILE_BYTES, open_archive
+from recognition.models.batch_axis import with_batch_axis
 from recognition.models.catalogue import CatalogueEntry
 from recognition.models.graphs import Graph, identify
 from recognition.models.manager import self_test
@@ -178,7 +179,8 @@ class _Importing:
 
     def _spec(self, name: str, file: str, digest: str, graph: Graph) -> AnySpec:
         pixels = self.entry.inputs[graph.family]
-        batches = graph.takes_batches and graph.family != "scrfd"  # its reshapes drop the batch axis
+        restored = graph.family == "scrfd"  # its last reshapes drop the batch axis
+        batches = restored or graph.takes_batches
         common = {
             "name": name,
             "version": 1,
@@ -186,7 +188,7 @@ class _Importing:
             "file": f"{name}.onnx",
             "sha256": digest,
             "input": InputSpec(name=graph.input, size=graph.size, multiple=graph.multiple, **pixels.model_dump()),
-            "batch": "dynamic" if batches else 1,
+            "batch": "restore" if restored else "dynamic" if batches else 1,
             "licence": self.entry.licence,
             "source": f"{self.entry.url} ({file})" if self.entry.is_archive else self.entry.url,
         }
@@ -206,8 +208,20 @@ class _Importing:
     def _try(self, stage: Staging, spec: AnySpec, data: bytes) -> AnySpec:
         """Run the model as the manager would; one whose batches are not what its singles are runs one at a time."""
         runner = OnnxRunner(spec, data, "cpu")
-        if self_test(spec, runner, batched=spec.batch == "dynamic"):
+        self_test(spec, runner, batched=False)
+        if not _takes_batches(spec, data):
             spec = spec.model_copy(update={"batch": 1, "batch_buckets": BatchBuckets()})
         if isinstance(spec, EmbedderSpec):
             stage.write(f"spaces/{spec.space}.yaml", space_text(make_space(spec, runner)))
         return spec
+
+
+def _takes_batches(spec: AnySpec, data: bytes) -> bool:
+    """Whether a batch's answers are those of its items alone, after the edit that `restore` asks for."""
+    if spec.batch == 1:
+        return True
+    try:
+        graph = with_batch_axis(data, f"model {spec.name}") if spec.batch == "restore" else data
+    except WeightsUnreadable:
+        return False
+    return self_test(spec, OnnxRunner(spec, graph, "cpu"), batched=True) is None

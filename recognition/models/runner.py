@@ -5,7 +5,7 @@ ONNX Runtime itself only warns and falls back to the CPU in silence.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Literal, Protocol
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recognition.errors import UnsupportedRuntime, WeightsUnreadable
+from recognition.models.batch_axis import with_batch_axis
 from recognition.models.devices import Device, count_gpus, gpu_number, missing_gpu
 from recognition.models.spec import ModelSpec
 
@@ -139,11 +140,12 @@ def _open_where_asked(
     """A session on the device; on the CPU, and why, where `auto` could not have a GPU."""
 
     def on_cpu() -> Session:
-        return _open_on_cpu(ort, f"model {spec.name}", spec.file, f"get it again from {spec.source}", weights)
+        graph = _for_batches(spec, weights, spec.batch_buckets.cpu)
+        return _open_on_cpu(ort, f"model {spec.name}", spec.file, f"get it again from {spec.source}", graph)
 
     if device == "cpu":
         return on_cpu(), None
-    opened = _open_on_gpu(ort, weights, gpu_number(device))
+    opened = _open_on_gpu(ort, lambda: _for_batches(spec, weights, spec.batch_buckets.cuda), gpu_number(device))
     if not isinstance(opened, Fallback):
         return opened, None
     if device == "auto":
@@ -156,7 +158,14 @@ def _open_where_asked(
     )
 
 
-def _open_on_gpu(ort: ModuleType, weights: bytes, number: int) -> Session | Fallback:
+def _for_batches(spec: ModelSpec, weights: bytes, buckets: tuple[int, ...]) -> bytes:
+    """The graph that takes these batches. Raises what with_batch_axis raises."""
+    if spec.batch == "restore" and buckets[-1] > 1:
+        return with_batch_axis(weights, f"model {spec.name}")
+    return weights
+
+
+def _open_on_gpu(ort: ModuleType, graph: Callable[[], bytes], number: int) -> Session | Fallback:
     if "CUDAExecutionProvider" not in ort.get_available_providers():
         return Fallback("no_cuda_provider", "the installed ONNX Runtime has no CUDA provider")
     missing = missing_gpu(number, count_gpus())
@@ -171,7 +180,7 @@ def _open_on_gpu(ort: ModuleType, weights: bytes, number: int) -> Session | Fall
     # RuntimeError, ValueError: the provider itself did not start.
     refusals: tuple[type[Exception], ...] = (*_refusals(ort), RuntimeError, ValueError)
     try:
-        session = _session(ort, weights, [("CUDAExecutionProvider", settings), "CPUExecutionProvider"])
+        session = _session(ort, graph(), [("CUDAExecutionProvider", settings), "CPUExecutionProvider"])
     except refusals as error:
         return Fallback("cuda_failed", f"ONNX Runtime can't load it there ({_first_line(error)})")
     if session.get_providers()[0] != "CUDAExecutionProvider":

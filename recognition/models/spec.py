@@ -51,7 +51,9 @@ class BatchBuckets(_Section):
 
 
 class ModelSpec(_Section):
-    """What is true of every model. `sha256` is the weights file's, `source` says where it can be got."""
+    """What is true of every model. `batch`: how many items the graph takes at once; `restore`: one, but for an edit
+    that gives it its batch axis back (batch_axis.py). `sha256` is the weights file's, `source` says where to get it.
+    """
 
     name: SpecName
     version: Annotated[int, Field(ge=1)]
@@ -60,7 +62,7 @@ class ModelSpec(_Section):
     file: Annotated[str, Field(pattern=r"^[^/\\]+$")]
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     input: InputSpec
-    batch: Literal["dynamic", 1]
+    batch: Literal["dynamic", "restore", 1]
     batch_buckets: BatchBuckets = BatchBuckets()
     licence: str
     source: str

@@ -29,6 +29,8 @@ Say = Callable[[str], None]
 Told = Callable[[int, int], None]
 _EMA = 0.999
 _CLIP_NORM = 5.0
+# What reading a checkpoint that is cut short, empty or something else may raise.
+_UNREADABLE = (OSError, ValueError, KeyError, EOFError, RuntimeError, pickle.UnpicklingError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +117,10 @@ def start_from(net: nn.Module, run: Path) -> dict[str, Any]:
     try:
         averaged = torch.load(run / CHECKPOINT, map_location="cpu", weights_only=True)["averaged"]
         record: dict[str, Any] = json.loads((run / RECORD).read_text())
-    except (OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        raise RunMismatch(f"{run}: there is no run to start from ({type(error).__name__}); name a run's --out") from error
+    except _UNREADABLE as error:
+        raise RunMismatch(
+            f"{run}: there is no run to start from ({type(error).__name__}); name a run's --out"
+        ) from error
     prefix = "module."
     weights = {name.removeprefix(prefix): part for name, part in averaged.items() if name.startswith(prefix)}
     try:
@@ -177,7 +181,10 @@ class _Run:
         file = self.out / CHECKPOINT
         if not file.exists():
             return
-        state = torch.load(file, map_location="cpu", weights_only=True)
+        try:
+            state = torch.load(file, map_location="cpu", weights_only=True)
+        except _UNREADABLE as error:
+            raise RunMismatch(f"{file} can't be read ({type(error).__name__}); delete it to begin anew") from error
         if state["task"] != self.task.name or state["facts"] != self.task.facts():
             raise RunMismatch(
                 f"{self.out} holds a run with other data, another teacher or other options ({RECORD} tells); "

@@ -21,6 +21,7 @@ U8 = NDArray[np.uint8]
 LEAST_PX = 8.0  # smaller faces are neither truth nor background
 _SEEN_WELL, _SEEN_AT_ALL = 0.6, 0.15
 _MOSAICS = 0.3
+_MOSAIC_SIDES = (0.4, 0.25, 0.2, 0.15)  # how often 1, 2, 3, 4 photos across
 _MIRRORED = (1, 0, 2, 4, 3)
 
 
@@ -83,7 +84,7 @@ def arrange(photos: Sequence[LabelledPhoto], side: int, rng: np.random.Generator
     """One scene of side x side pixels, before a camera spoils it."""
     canvas = _Canvas(scene_parts.backdrop(photos, side, rng))
     if rng.random() < _MOSAICS:
-        _tile(canvas, photos, int(rng.integers(1, 5)), rng)
+        _tile(canvas, photos, int(rng.choice(4, p=_MOSAIC_SIDES)) + 1, rng)
         heights = []
     else:
         heights = _face_heights(side, rng)
@@ -129,9 +130,9 @@ def _tile(canvas: _Canvas, photos: Sequence[LabelledPhoto], across: int, rng: np
 def _face_heights(side: int, rng: np.random.Generator) -> list[float]:
     """How large a scene's faces are to be: many small ones, a few medium ones, one close up, or none."""
     kind = rng.random()
-    if kind < 0.35:
+    if kind < 0.3:
         least, most, count = LEAST_PX, 40.0, int(rng.integers(5, 14))
-    elif kind < 0.65:
+    elif kind < 0.57:
         least, most, count = 16.0, side * 0.4, int(rng.integers(2, 6))
     elif kind < 0.95:
         close = float(np.exp(rng.uniform(np.log(side * 0.3), np.log(side * 1.1))))

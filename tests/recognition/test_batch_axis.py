@@ -10,7 +10,9 @@ from recognition import detect
 from recognition.errors import WeightsUnreadable
 from recognition.image import read_image
 from recognition.models.batch_axis import with_batch_axis
-from recognition.models.spec import DetectorSpec, bundled, load_specs
+from recognition.models.manager import self_test
+from recognition.models.runner import OnnxRunner
+from recognition.models.spec import BatchBuckets, DetectorSpec, bundled, load_specs
 
 onnx = pytest.importorskip("onnx", reason="needs the onnx package")
 
@@ -33,6 +35,15 @@ def test_a_batch_of_real_pictures_is_its_pictures_alone(shared: Path, name: str)
         np.testing.assert_allclose(got.boxes, want.boxes, atol=1e-2)
         np.testing.assert_allclose(got.landmarks, want.landmarks, atol=1e-2)
         np.testing.assert_allclose(got.scores, want.scores, atol=1e-5)
+
+
+def test_the_runner_edits_the_graph_where_batches_are_run(shared: Path) -> None:
+    spec = load_specs()["scrfd_500m"]
+    batched = spec.model_copy(update={"batch_buckets": BatchBuckets(cpu=(1, 2, 4))})
+    weights = (shared / "models" / spec.file).read_bytes()
+    assert self_test(batched, OnnxRunner(batched, weights, "cpu"), batched=True) is None
+    with pytest.raises(Exception, match="Got: 4 Expected: 1"):
+        self_test(spec, OnnxRunner(spec, weights, "cpu"), batched=True)
 
 
 def test_what_is_no_network_is_refused() -> None:

@@ -106,6 +106,18 @@ def test_another_run_in_the_folder_is_refused(tmp_path):
     assert (tmp_path / CHECKPOINT).read_bytes() == before
 
 
+@pytest.mark.parametrize("kept", [0.0, 0.6])
+def test_a_checkpoint_cut_short_is_said_and_kept(tmp_path, kept):
+    train(Line(), SCHEDULE, tmp_path, print)
+    whole = (tmp_path / CHECKPOINT).read_bytes()
+    (tmp_path / CHECKPOINT).write_bytes(whole[: int(kept * len(whole))])
+    with pytest.raises(RunMismatch, match=f"{CHECKPOINT} can't be read"):
+        train(Line(), SCHEDULE, tmp_path, print)
+    with pytest.raises(RunMismatch, match="there is no run to start from"):
+        start_from(nn.Linear(1, 1), tmp_path)
+    assert (tmp_path / CHECKPOINT).stat().st_size == int(kept * len(whole))
+
+
 def test_a_loss_that_is_no_number_stops_it_and_keeps_the_checkpoint(tmp_path):
     with pytest.raises(TrainingDiverged, match="step 49"):
         train(Line(breaks_at=50), SCHEDULE, tmp_path, print)
