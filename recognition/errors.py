@@ -7,6 +7,7 @@
     │   ├── WeightsMissing            weights_missing
     │   ├── WeightsDigestMismatch     weights_digest_mismatch
     │   ├── WeightsUnreadable         weights_unreadable
+    │   ├── CheckpointInvalid         checkpoint_invalid
     │   ├── UnsupportedRuntime        unsupported_runtime
     │   ├── UnsupportedEngine         unsupported_engine
     │   ├── NetworkForbidden          network_forbidden
@@ -77,6 +78,12 @@ class WeightsDigestMismatch(RecognitionError):
 
 class WeightsUnreadable(RecognitionError):
     code = "weights_unreadable"
+
+
+class CheckpointInvalid(RecognitionError):
+    """A file that is to be converted: of another architecture, damaged, or no checkpoint."""
+
+    code = "checkpoint_invalid"
 
 
 class UnsupportedRuntime(RecognitionError):

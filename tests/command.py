@@ -40,9 +40,11 @@ class Ended:
         return self.out + self.err
 
 
-def whosthere(*arguments: object, cwd: Path, environ: Mapping[str, str] | None = None) -> Ended:
+def whosthere(
+    *arguments: object, cwd: Path, environ: Mapping[str, str] | None = None, limit_s: float = LIMIT_S
+) -> Ended:
     """Runs one command in `cwd`, where a whosthere.yaml is found by itself."""
-    return run_python(["-m", "streamer", *map(str, arguments)], cwd, environ)
+    return run_python(["-m", "streamer", *map(str, arguments)], cwd, environ, limit_s)
 
 
 def patched(patch: str, *arguments: object, cwd: Path) -> Ended:
@@ -51,7 +53,9 @@ def patched(patch: str, *arguments: object, cwd: Path) -> Ended:
     return run_python(["-c", program, *map(str, arguments)], cwd)
 
 
-def run_python(arguments: Sequence[str], cwd: Path, environ: Mapping[str, str] | None = None) -> Ended:
+def run_python(
+    arguments: Sequence[str], cwd: Path, environ: Mapping[str, str] | None = None, limit_s: float = LIMIT_S
+) -> Ended:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("WHOSTHERE_")}
     done = subprocess.run(
         [sys.executable, *arguments],
@@ -60,7 +64,7 @@ def run_python(arguments: Sequence[str], cwd: Path, environ: Mapping[str, str] |
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=LIMIT_S,
+        timeout=limit_s,
     )
     return Ended(done.returncode, done.stdout, done.stderr)
 

@@ -11,6 +11,7 @@ from recognition.errors import CodedError, WeightsMissing
 from recognition.models.spec import ModelSpec, find_spec, load_specs
 from recognition.models.weights import find_weights, read_weights
 from streamer.checks import selftest_model
+from streamer.cli.models_convert import convert_models
 from streamer.cli.models_eval import evaluate_model
 from streamer.cli.models_import import bundle_models, import_models
 from streamer.cli.models_pull import pull_models
@@ -38,6 +39,9 @@ def register(app: typer.Typer) -> None:
     models.command("pull", epilog="Example: whosthere models pull buffalo_l --accept-licence")(pull_models)
     models.command("import", epilog="Example: whosthere models import buffalo_l.zip --accept-licence")(import_models)
     models.command("bundle", epilog="Example: whosthere models bundle nano --out nano.zip")(bundle_models)
+    models.command("convert", epilog="Example: whosthere models convert adaface.ckpt --as adaface_ir101 --out weights")(
+        convert_models
+    )
     app.add_typer(models, name="models")
 
 

@@ -1,0 +1,211 @@
+"""A published checkpoint -> ONNX that is held against PyTorch, with its spec and space, in a weights folder.
+
+Blocks for seconds: reads, export, about thirty runs of the network. Needs the extra `train`; PyTorch is imported by
+convert() alone, so that the rest can say so where it is missing.
+"""
+
+import hashlib
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import ValidationError
+
+from recognition.errors import EmbeddingSpaceMismatch, SelfTestFailed, SpecInvalid, TrainingUnavailable
+from recognition.models.architectures import Architecture
+from recognition.models.imports import AnySpec, read_file, space_text, spec_text
+from recognition.models.manager import self_test
+from recognition.models.runner import OnnxRunner
+from recognition.models.spaces import EmbeddingSpace, check_space, make_space
+from recognition.models.spec import BatchBuckets, EmbedderSpec, InputSpec, MatchThresholds, OperatingPoint
+from recognition.models.staging import Staging, staging
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from recognition.models.parity import Parity
+
+INPUT = "input"
+OUTPUTS = {"adaface": ("embedding", "norm"), "arcface": ("embedding",), "facenet": ("embedding",)}
+# What each family's authors feed their networks.
+PIXELS: Mapping[str, InputSpec] = {
+    "adaface": InputSpec(name=INPUT, size=(112, 112), color_order="bgr", mean=127.5, std=127.5),
+    "arcface": InputSpec(name=INPUT, size=(112, 112), color_order="rgb", mean=127.5, std=127.5),
+    "facenet": InputSpec(name=INPUT, size=(160, 160), color_order="rgb", mean=127.5, std=128),
+}
+_NOT_MEASURED = "not measured: values on the safe side; `whosthere models eval --thresholds` measures them"
+_COSINES = {"adaface": (0.4, 0.5), "arcface": (0.4, 0.5), "facenet": (0.6, 0.7)}
+_BUCKETS = BatchBuckets(cpu=(1, 2, 4, 8), cuda=(1, 2, 4, 8, 16, 32))
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """A model that now lies in the weights folder."""
+
+    spec: EmbedderSpec
+    precision: Literal["fp32", "fp16"]
+    parity: "Parity"
+
+
+def need_torch() -> None:
+    """Raises TrainingUnavailable where the extra `train`, or ONNX Runtime, is not installed."""
+    for package in ("torch", "onnx", "onnxruntime"):
+        if find_spec(package) is None:
+            raise TrainingUnavailable(f"converting needs {package}: pip install 'whosthere[cpu,train]'")
+
+
+def spec_for(architecture: Architecture, name: str, space: str, sha256: str, source: str) -> EmbedderSpec:
+    """The spec of a converted checkpoint: its input as the family's authors have it, thresholds not measured."""
+    family = architecture.family
+    verification, identification = _COSINES[family]
+    return EmbedderSpec(
+        name=name,
+        version=1,
+        role="embedder",
+        engine="onnx",
+        family=family,
+        file=f"{name}.onnx",
+        sha256=sha256,
+        input=PIXELS[family],
+        crop="facenet" if family == "facenet" else "arcface",
+        feature_norm=len(OUTPUTS[family]) > 1,
+        embedding_size=512,
+        batch="dynamic",
+        batch_buckets=_BUCKETS,
+        space=space,
+        thresholds=MatchThresholds(
+            measured_on=_NOT_MEASURED,
+            verification=1e-3,
+            identification=1e-5,
+            table=(
+                OperatingPoint(fmr=1e-3, cosine=verification, tmr=0.9),
+                OperatingPoint(fmr=1e-5, cosine=identification, tmr=0.5),
+            ),
+        ),
+        licence=f"that of the checkpoint, which is not known here ({architecture.terms})",
+        source=source,
+    )
+
+
+def convert(
+    checkpoint: Path,
+    architecture: Architecture,
+    folder: Path,
+    *,
+    known: Mapping[str, AnySpec],
+    name: str | None = None,
+    half: bool = False,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Converted:
+    """Convert a checkpoint into `folder`, all of it or nothing. `name` None: the architecture's, with _fp16 if `half`.
+
+    Both precisions of a checkpoint share a space. Raises TrainingUnavailable, WeightsMissing, CheckpointInvalid,
+    SelfTestFailed, SpecInvalid (the name is taken), EmbeddingSpaceMismatch (the space is), WeightsFolderUnwritable.
+    """
+    need_torch()
+    from recognition.models.checkpoints import read_checkpoint
+
+    base = name or architecture.name
+    full = f"{base}_fp16" if half and name is None else base
+    tell(f"reading {checkpoint}")
+    digest = hashlib.sha256(read_file(checkpoint)).hexdigest()
+    try:
+        source = f"{checkpoint.name} (sha256 {digest}), by whosthere models convert"
+        draft = spec_for(architecture, full, f"{base}.1", "0" * 64, source)
+    except ValidationError:
+        raise SpecInvalid(f"--name {base}: want up to 50 of a-z, 0-9, dot, dash and underscore") from None
+    net = _network(architecture)
+    net.load_state_dict(read_checkpoint(checkpoint, architecture), assign=True)
+    with staging(folder) as stage:
+        converted = _Conversion(architecture, draft, net.eval(), stage, folder, tell).run(half)
+        _refuse_taken(converted.spec, known)
+        stage.commit()
+    return converted
+
+
+def _network(architecture: Architecture) -> "nn.Module":
+    import torch
+
+    with torch.device("meta"):  # the checkpoint brings every tensor: none is to be made first
+        return architecture.build()
+
+
+@dataclass(slots=True)
+class _Conversion:
+    """One network on its way into a stage."""
+
+    architecture: Architecture
+    draft: EmbedderSpec
+    net: "nn.Module"
+    stage: Staging
+    folder: Path
+    tell: Callable[[str], None]
+
+    def run(self, half: bool) -> Converted:
+        from recognition.models.parity import check_parity
+
+        self.tell("exporting to ONNX")
+        data = self._export()
+        spec, runner = self._open(data)
+        self.tell("comparing with PyTorch")
+        parity = check_parity(self.architecture, self.net, spec, runner)
+        space = make_space(spec, runner)
+        if half:
+            data = to_half(data)
+            spec, runner = self._open(data)
+            self.tell("comparing half precision with PyTorch")
+            parity = check_parity(self.architecture, self.net, spec, runner, half=True)
+        difference = self_test(spec, runner, batched=True)
+        if difference:
+            raise SelfTestFailed(f"model {spec.name}: {difference}; nothing was written")
+        self._write(spec, runner, data, space)
+        return Converted(spec, "fp16" if half else "fp32", parity)
+
+    def _export(self) -> bytes:
+        from recognition.training.export import to_onnx
+
+        file = self.stage.scratch("exported.onnx", b"")
+        width, height = self.draft.input.size
+        to_onnx(self.net, (3, height, width), OUTPUTS[self.architecture.family], (0,), file)
+        return file.read_bytes()
+
+    def _open(self, data: bytes) -> tuple[EmbedderSpec, OnnxRunner]:
+        spec = self.draft.model_copy(update={"sha256": hashlib.sha256(data).hexdigest()})
+        return spec, OnnxRunner(spec, data, "cpu")
+
+    def _write(self, spec: EmbedderSpec, runner: OnnxRunner, data: bytes, space: EmbeddingSpace) -> None:
+        text = space_text(space)
+        mine = self.stage.scratch(f"spaces/{spec.space}.yaml", text)
+        check_space(spec, runner, mine.parent)
+        if (self.folder / "spaces" / mine.name).exists():
+            try:
+                check_space(spec, runner, self.folder / "spaces")
+            except EmbeddingSpaceMismatch:
+                raise EmbeddingSpaceMismatch(
+                    f"model {spec.name}: {self.folder} has other weights in space {spec.space}; give it a --name"
+                ) from None
+        else:
+            self.stage.write(f"spaces/{mine.name}", text)
+        self.stage.write(f"specs/{spec.role}/{spec.name}.yaml", spec_text(spec, spec.source))
+        self.stage.write(spec.file, data)
+
+
+def to_half(data: bytes) -> bytes:
+    """An ONNX model -> the same with weights and sums in float16; what goes in and comes out stays float32."""
+    import onnx
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it tells of every weight too small for float16
+        halved = convert_float_to_float16(onnx.load_from_string(data), keep_io_types=True)
+    out: bytes = halved.SerializeToString()
+    return out
+
+
+def _refuse_taken(spec: EmbedderSpec, known: Mapping[str, AnySpec]) -> None:
+    other = known.get(spec.name)
+    if other is not None and other.sha256 != spec.sha256:
+        raise SpecInvalid(f"model {spec.name}: a spec of this name is there for other weights; give it a --name")

@@ -1,0 +1,71 @@
+"""`models convert`: published checkpoints of PyTorch -> ONNX, with a spec, a space, and a check against PyTorch."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from recognition.models.architectures import ARCHITECTURES, find_architecture
+from recognition.models.convert import Converted, convert, need_torch
+from recognition.models.spec import load_specs
+from streamer.cli.models_import import weights_folder
+from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json, print_line, settings_of
+
+
+def convert_models(
+    checkpoint: Annotated[Path, typer.Argument(help="Weights of PyTorch: .pt, .pth or .ckpt.", metavar="CHECKPOINT")],
+    architecture: Annotated[
+        str, typer.Option("--as", help=f"What it is: {', '.join(ARCHITECTURES)}.", metavar="ARCHITECTURE")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Weights folder; default: the first of paths.models.", metavar="FOLDER")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="What the model is called; default: --as.", metavar="NAME")] = None,
+    fp16: Annotated[bool, typer.Option("--fp16", help="In half precision, for GPUs; its name ends in _fp16.")] = False,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    json: AsJson = False,
+) -> None:
+    """Convert a checkpoint as its authors published it; what comes out is held against PyTorch on real faces."""
+    settings = settings_of(config, overrides, log_level="warning")
+    wanted = find_architecture(architecture)
+    folder = out or weights_folder(settings)
+    need_torch()
+    known = load_specs(beside=list(dict.fromkeys((*settings.paths.models, folder))))
+    converted = convert(checkpoint, wanted, folder, known=known, name=name, half=fp16, tell=note)
+    if json:
+        print_json(_document(converted, wanted.name, wanted.manifest().source, folder))
+    else:
+        _show(converted, folder)
+
+
+def _document(converted: Converted, architecture: str, source: str, folder: Path) -> dict[str, Any]:
+    spec = converted.spec
+    return {
+        "name": spec.name,
+        "architecture": architecture,
+        "layers_from": source,
+        "precision": converted.precision,
+        "file": str(folder / spec.file),
+        "sha256": spec.sha256,
+        "spec": str(folder / "specs" / spec.role / f"{spec.name}.yaml"),
+        "space": str(folder / "spaces" / f"{spec.space}.yaml"),
+        "licence": spec.licence,
+        "parity": asdict(converted.parity),
+    }
+
+
+def _show(converted: Converted, folder: Path) -> None:
+    spec, parity = converted.spec, converted.parity
+    print_line(f"here    {spec.name}: {folder / spec.file}, {converted.precision} (spec and space written)")
+    print_line(
+        f"parity  cosine at least {parity.least_cosine:.6f} on {parity.faces} faces (want {parity.bound}); with red "
+        f"and blue swapped {parity.swapped_cosine:.3f}"
+    )
+    if parity.norm_error is not None:
+        print_line(f"        feature norm within {parity.norm_error:.2%}")
+    print_line(f"licence {spec.licence}")
+    print_line("note    its thresholds are not measured, only on the safe side; measure them with")
+    print_line(f"        whosthere models eval {spec.name} --thresholds --images PHOTOS")
+    print_line(f"to use  name {folder} in paths.models; recognition: {{embedder: {spec.name}}}")
