@@ -94,8 +94,8 @@ def _judge(spec: EmbedderSpec, parity: Parity, norm_tolerance: float) -> None:
         )
     if not parity.swapped_cosine < parity.bound:
         raise SelfTestFailed(
-            f"model {spec.name}: it answers alike with red and blue swapped (cosine {parity.swapped_cosine:.5f}): it "
-            "was never trained, or its normalisations were not; nothing was written"
+            f"model {spec.name}: it answers alike with red and blue swapped (cosine {parity.swapped_cosine:.5f}), so "
+            "that nothing can be told of it: was it trained at all? Nothing was written"
         )
 
 

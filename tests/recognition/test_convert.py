@@ -91,7 +91,7 @@ def test_onnx_answers_as_pytorch_and_swapped_channels_do_not(name, tmp_path):
 
 
 def test_a_network_that_can_not_tell_the_channels_apart_is_refused(tmp_path):
-    """Any preparation would pass for right with it; so would it with a deep network as PyTorch first makes it."""
+    """Any preparation would pass for right with it."""
     net = random_network(SMALL, authors_input(SMALL, face_crops(draft(SMALL))))
     first = net.layers[0].layers[0].weight
     first.data[:] = first.data.mean(dim=1, keepdim=True)
