@@ -19,7 +19,7 @@ from recognition.training.scenes import compose
 F32 = NDArray[np.float32]
 _CALIBRATION_SCENES = 64
 _CALIBRATION_SEED = 8_000_000
-_TAIL = ("/out", "/Sigmoid")  # the names that the exporter gives to the last convolution and the scores
+_ANSWERS = "/out"  # how the exporter's names of the last convolutions begin
 
 
 def export_detector(net: NanoDetector, photos: Sequence[LabelledPhoto], out: Path, *, int8: bool = True) -> None:
@@ -28,9 +28,20 @@ def export_detector(net: NanoDetector, photos: Sequence[LabelledPhoto], out: Pat
         plain = Path(folder) / "plain.onnx" if int8 else out
         to_onnx(ExportedDetector(net), (3, 640, 640), OUTPUT_NAMES, (0, 2, 3), plain)
         if int8:
-            nodes = [node.name for node in onnx.load(str(plain)).graph.node]
-            tail = [name for name in nodes if name.startswith(_TAIL)]
-            to_int8(plain, calibration(photos), out, keep_float=tail)
+            to_int8(plain, calibration(photos), out, keep_float=answering(plain))
+
+
+def answering(file: Path) -> list[str]:
+    """The names of a graph's last convolutions and of all that follows them, in order.
+
+    One scale for what they say together (scores, sizes, landmarks) would leave each of them a handful of values.
+    """
+    names, told = [], set()
+    for node in onnx.load(str(file)).graph.node:
+        if node.name.startswith(_ANSWERS) or told.intersection(node.input):
+            names.append(node.name)
+            told.update(node.output)
+    return names
 
 
 def calibration(photos: Sequence[LabelledPhoto]) -> Iterator[F32]:

@@ -87,7 +87,7 @@ def _fitted(patch: U8, wide: int, high: int, rng: np.random.Generator) -> U8:
 
 def decoy(photos: Sequence[LabelledPhoto], size: int, rng: np.random.Generator) -> U8:
     """Something of about size x size that a weak detector takes for a face and that is none."""
-    kind = int(rng.integers(6))
+    kind = int(rng.integers(8))
     if kind == 0:
         return _fitted(faceless_patch(photos, rng), size, int(size * rng.uniform(0.6, 1.6)), rng)
     if kind == 1:
@@ -95,6 +95,8 @@ def decoy(photos: Sequence[LabelledPhoto], size: int, rng: np.random.Generator) 
     face = _face(photos, rng)
     if face is None:
         return _lettering(size, rng)
+    if kind in (6, 7):
+        return _tinted(_fitted(faceless_patch(photos, rng), size, int(size * rng.uniform(0.6, 1.6)), rng), face)
     if kind in (2, 3):
         face = _scrambled(face, 2 + int(rng.integers(1, 4)), rng)
     elif kind == 4:
@@ -136,6 +138,14 @@ def _skin(face: U8, size: int, rng: np.random.Generator) -> U8:
     cv2.ellipse(mask, (size // 2, size // 2), axes, float(rng.uniform(0, 180)), 0, 360, 255, -1)
     out[mask > 0] = smooth[mask > 0]
     return out
+
+
+def _tinted(thing: U8, face: U8) -> U8:
+    """Clothes and walls in the colours of skin: the thing's own folds and edges, lit and coloured like the face."""
+    folds = cv2.cvtColor(thing, cv2.COLOR_BGR2LAB).astype(np.float32)
+    skin = cv2.cvtColor(face, cv2.COLOR_BGR2LAB).reshape(-1, 3).astype(np.float32)
+    folds = (folds - folds.mean(axis=(0, 1))) / (folds.std(axis=(0, 1)) + 1) * skin.std(axis=0) + skin.mean(axis=0)
+    return np.asarray(cv2.cvtColor(np.clip(folds, 0, 255).astype(np.uint8), cv2.COLOR_LAB2BGR), dtype=np.uint8)
 
 
 def _lettering(size: int, rng: np.random.Generator) -> U8:

@@ -104,7 +104,7 @@ def write(folder: Path, changes: dict[str, object], name: str = "scrfd_500m") ->
         ({"engine": "triton"}, "engine: input should be 'onnx'"),
         ({"version": 0}, "version: "),
         (
-            {"batch_buckets": {"cpu": [1, 2]}},
+            {"batch": 1, "batch_buckets": {"cpu": [1, 2]}},
             r"batch_buckets\.cpu: a model with batch: 1 has the one bucket 1",
         ),
         ({"batch": "dynamic", "batch_buckets": {"cuda": [4, 2]}}, r"batch_buckets\.cuda: want rising sizes"),
