@@ -27,7 +27,7 @@ COMMANDS = [
     *("cameras list", "cameras probe"),
     *("models list", "models show", "models verify", "models selftest"),
     "models eval",
-    *("models pull", "models import", "models bundle"),
+    *("models pull", "models import", "models bundle", "models convert"),
     *("train-weights detector", "train-weights embedder"),
 ]
 WITHOUT_DATA = ("serve", "people rename", "people forget", "train-weights detector", "train-weights embedder")
