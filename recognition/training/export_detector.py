@@ -36,7 +36,8 @@ def answering(file: Path) -> list[str]:
 
     One scale for what they say together (scores, sizes, landmarks) would leave each of them a handful of values.
     """
-    names, told = [], set()
+    names: list[str] = []
+    told: set[str] = set()
     for node in onnx.load(str(file)).graph.node:
         if node.name.startswith(_ANSWERS) or told.intersection(node.input):
             names.append(node.name)
