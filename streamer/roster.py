@@ -60,6 +60,7 @@ class Roster:
         self._pool = recogniser.pool
         self._version = -1
         self._names: dict[str, str] = {}
+        self._nameless = 0
 
     @classmethod
     @asynccontextmanager
@@ -102,6 +103,7 @@ class Roster:
         self.generation += 1
         self._metrics.gallery_people.set(len(changed))
         self._metrics.gallery_templates.labels(model=self._model).set(len(self._index))
+        self._warn_of_the_nameless(len(changed) - self._index.people)
         return set(gone)
 
     async def follow(self, forgotten: Callable[[Iterable[str]], None]) -> None:
@@ -119,6 +121,18 @@ class Roster:
             trouble = ""
             if gone:
                 forgotten(gone)
+
+    def _warn_of_the_nameless(self, count: int) -> None:
+        """Say who can't be named, once for each change: they were enrolled with another embedder."""
+        if count != self._nameless and count > 0:
+            log.warning(
+                "%d of %d people have no template for %s and can't be named; enrol them again, or go back to the "
+                "embedder that they were enrolled with",
+                count,
+                len(self._names),
+                self._model,
+            )
+        self._nameless = count
 
     def _judge(self, tracks: Sequence[Sequence[KeptFace]]) -> list[Verdict]:
         faces = [face.embedding for kept in tracks for face in kept]
