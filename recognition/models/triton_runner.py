@@ -23,7 +23,7 @@ F32 = NDArray[np.float32]
 T = TypeVar("T")
 
 # A server needs longer than this to start again: one that has answered so lately is the one that was verified.
-_TRUST_S = 0.5
+_TRUST_S = 0.1
 # A server may load other weights without starting again, and nothing tells us.
 _VERIFY_EVERY_S = 30.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0
