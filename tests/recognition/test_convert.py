@@ -30,16 +30,8 @@ from recognition.training.export import OPSET, to_onnx  # noqa: E402
 onnx = pytest.importorskip("onnx")
 
 SMALL = ARCHITECTURES["arcface_mbf"]
-# Large networks on busy machines, where PyTorch's threads wait for each other more than they work.
+# Large networks on busy machines.
 pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("one_thread")]
-
-
-@pytest.fixture(scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def draft(architecture, name=None):

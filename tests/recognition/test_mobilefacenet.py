@@ -20,16 +20,8 @@ from recognition.models.architectures.mobilefacenet import MobileFaceNet  # noqa
 from recognition.models.parity import face_crops  # noqa: E402
 from recognition.models.spec import load_specs  # noqa: E402
 
-# Large networks on busy machines, where PyTorch's threads wait for each other more than they work.
+# Large networks on busy machines.
 pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("one_thread")]
-
-
-@pytest.fixture(scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 class Steps:
