@@ -79,3 +79,16 @@ class Faces:
 
     def __len__(self) -> int:
         return len(self.detections)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InSpace:
+    """k faces in one embedding space: `embeddings` (k,d) float32 unit vectors, zeros where they are not usable.
+
+    `model` is the embedder's name; `signature` says what detector and embedder made them.
+    """
+
+    model: str
+    space: str
+    signature: str
+    embeddings: F32

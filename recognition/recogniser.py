@@ -22,7 +22,7 @@ from recognition.align import aligned_grey_crops
 from recognition.batcher import Served
 from recognition.detect import Prepared
 from recognition.errors import EmbeddingUnusable
-from recognition.faces import Detections, Faces, Quality
+from recognition.faces import Detections, Faces, InSpace, Quality
 from recognition.image import Image
 from recognition.models.devices import Device
 from recognition.models.manager import BatchPlan, LoadedModel, ModelManager
@@ -78,6 +78,7 @@ class Found:
 class Embedded:
     """(k,d) float32 unit vectors in the order of the landmarks. Times in seconds.
 
+    model: the embedder's name, space: that of its embeddings; another call may be answered by another model.
     norms: (k,) float32, see embed.norms; None where the model tells none.
     """
 
@@ -85,6 +86,8 @@ class Embedded:
     align_s: float
     queue_s: float
     run_s: float
+    model: str
+    space: str
     norms: F32 | None = None
 
 
@@ -118,8 +121,20 @@ class Recogniser:
     @property
     def signature(self) -> str:
         """Short digest of what the two models are: changes whenever their answers may."""
-        parts = [f"{m.spec.name}:{m.spec.version}:{m.spec.sha256}" for m in (self.detector, self.embedder)]
+        return self.signature_with(self.embedder.spec)
+
+    def signature_with(self, embedder: EmbedderSpec) -> str:
+        """What `signature` is while this embedder serves."""
+        parts = [f"{spec.name}:{spec.version}:{spec.sha256}" for spec in (self.detector.spec, embedder)]
         return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
+
+    async def in_every_space(self, image: Image, landmarks: F32, lane: str = "photo") -> list[InSpace]:
+        """The faces with these landmarks (k,5,2) as each embedder that may serve sees them, the serving one first.
+
+        Raises Overloaded and RunnerDead.
+        """
+        embedded = await self.embed(image, landmarks, lane)
+        return [InSpace(embedded.model, embedded.space, self.signature, embedded.embeddings)]
 
     @property
     def fault(self) -> EmbeddingUnusable | None:
@@ -156,7 +171,8 @@ class Recogniser:
         for usable in embed.usable(embeddings):
             self._unusable_in_a_row = 0 if usable else self._unusable_in_a_row + 1
         norms = embed.norms(self.embedder.spec, served.outputs)
-        return Embedded(embeddings, align_s, served.queue_s, served.run_s, norms)
+        spec = self.embedder.spec
+        return Embedded(embeddings, align_s, served.queue_s, served.run_s, spec.name, spec.space, norms)
 
     async def faces(self, image: Image, lane: str = "photo") -> Faces:
         """Everything about every face of a photo. Raises Overloaded and RunnerDead."""

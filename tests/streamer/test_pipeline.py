@@ -73,7 +73,7 @@ class ScriptedRecogniser:
 
     async def embed(self, image: object, landmarks: np.ndarray, lane: str) -> Embedded:
         embeddings = np.stack([unit(1) for _ in landmarks])
-        return Embedded(embeddings, 0.0, 0.0, 0.0)
+        return Embedded(embeddings, 0.0, 0.0, 0.0, "e", "e.1")
 
 
 class ScriptedRoster:
