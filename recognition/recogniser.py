@@ -119,13 +119,18 @@ class Recogniser:
         return self.embedder.spec.space
 
     @property
+    def spaces(self) -> tuple[str, ...]:
+        """The spaces that in_every_space() answers in, the serving one first."""
+        return (self.space,)
+
+    @property
     def signature(self) -> str:
         """Short digest of what the two models are: changes whenever their answers may."""
         return self.signature_with(self.embedder.spec)
 
     def signature_with(self, embedder: EmbedderSpec) -> str:
         """What `signature` is while this embedder serves."""
-        parts = [f"{spec.name}:{spec.version}:{spec.sha256}" for spec in (self.detector.spec, embedder)]
+        parts = [f"{spec.name}:{spec.version}:{spec.weights_digest}" for spec in (self.detector.spec, embedder)]
         return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
 
     async def in_every_space(self, image: Image, landmarks: F32, lane: str = "photo") -> list[InSpace]:

@@ -192,7 +192,7 @@ def describe_models(service: Service) -> None:
     document: dict[str, object] = {"signature": recogniser.signature, "reason": "configured"}
     for model in (recogniser.detector, recogniser.embedder):
         service.metrics.model_active.labels(model=model.spec.name, device=model.device).set(1)
-        document[model.spec.role] = {
+        document[model.spec.kind] = {
             "name": model.spec.name,
             "version": model.spec.version,
             "device": model.device,

@@ -22,8 +22,8 @@ def fragile_model(folder: Path, gives: str) -> str:
     weights = tiny_networks.fragile(gives=gives)
     changes = {
         "name": "fragile",
-        "file": "fragile.onnx",
-        "sha256": hashlib.sha256(weights).hexdigest(),
+        "local_artifacts": ["fragile.onnx"],
+        "weights_digest": hashlib.sha256(weights).hexdigest(),
         "space": "fragile.1",
         "embedding_size": 64,
         "input": {"name": "input.1", "size": [112, 112], "color_order": "rgb", "mean": 127.5, "std": 127.5},
@@ -31,7 +31,7 @@ def fragile_model(folder: Path, gives: str) -> str:
     spec = EmbedderSpec.model_validate({**load_specs()["nano_embed"].model_dump(mode="json"), **changes})
     (folder / spec.file).write_bytes(weights)
     space = make_space(spec, OnnxRunner(spec, weights, "cpu"))
-    for file, document in ((f"specs/embedder/{spec.name}.yaml", spec), (f"spaces/{spec.space}.yaml", space)):
+    for file, document in ((f"specs/face_embedding/{spec.name}.yaml", spec), (f"spaces/{spec.space}.yaml", space)):
         (folder / file).parent.mkdir(parents=True)
         (folder / file).write_text(yaml.safe_dump(document.model_dump(mode="json")))
     return spec.name

@@ -225,8 +225,8 @@ def test_a_spec_with_a_wrong_digest(home: Path, tmp_path: Path) -> None:
     """In a checkout whose spec somebody changed; the weights are as they were."""
     for part in ("recognition", "model/specs", "model/spaces", "model/nano"):
         shutil.copytree(PROJECT / part, tmp_path / part)
-    spec = tmp_path / "model" / "specs" / "embedder" / f"{EMBEDDER}.yaml"
-    digest = re.search(r"^sha256: (\w+)", spec.read_text(), re.MULTILINE)
+    spec = tmp_path / "model" / "specs" / "face_embedding" / f"{EMBEDDER}.yaml"
+    digest = re.search(r"^weights_digest: (\w+)", spec.read_text(), re.MULTILINE)
     assert digest
     spec.write_text(spec.read_text().replace(digest[1], "f0" * 32))
     ended = whosthere("models", "verify", "--json", "--config", home / "whosthere.yaml", cwd=tmp_path)

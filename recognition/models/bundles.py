@@ -21,7 +21,7 @@ from recognition.models.weights import read_weights
 
 SUMS = "SHA256SUMS"
 LICENCES = "LICENCES.txt"
-_SPEC = re.compile(r"specs/(?:detector|embedder)/[^/]+\.yaml")
+_SPEC = re.compile(r"specs/face_(?:detection|embedding)/[^/]+\.yaml")
 _PLACES = re.compile(rf"{_SPEC.pattern}|weights/[^/]+\.onnx|spaces/[^/]+\.yaml|{re.escape(LICENCES)}")
 _SUM_LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 
@@ -83,7 +83,7 @@ def import_bundle(file: Path, folder: Path, known: Mapping[str, AnySpec]) -> Imp
             # Parsed from a place of its own: what is put into the weights folder is written anew.
             spec = read_spec(stage.scratch(name, _verified(file, archive, name, sums)))
             there = known.get(spec.name)
-            if there is not None and there.sha256 != spec.sha256:
+            if there is not None and there.weights_digest not in (None, spec.weights_digest):
                 raise SpecInvalid(f"{file}: its {spec.name} is known here for other weights; nothing was taken in")
             _take(stage, file, archive, sums, there or spec, bundled=spec)
             report.taken.append(Taken(there or spec, written=there is None))
@@ -98,14 +98,14 @@ def _take(
 ) -> None:
     """One model's weights, and where its spec is not known here, its spec and space."""
     weights = _verified(file, archive, f"weights/{bundled.file}", sums)
-    if hashlib.sha256(weights).hexdigest() != spec.sha256:
+    if hashlib.sha256(weights).hexdigest() != spec.weights_digest:
         raise ArchiveInvalid(
             f"{file}: the weights of {spec.name} in it are not those of its spec; nothing was taken in"
         )
     if spec is not bundled:
         stage.write(spec.file, weights)
         return
-    if digest_of(stage.folder / spec.file) not in (None, spec.sha256):
+    if digest_of(stage.folder / spec.file) not in (None, spec.weights_digest):
         raise ArchiveInvalid(f"{file}: {stage.folder / spec.file} is there already with other content; move it away")
     stage.write(spec.file, weights)
     stage.write(f"specs/{spec.role}/{spec.name}.yaml", spec_text(spec, file.name))

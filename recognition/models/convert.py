@@ -57,18 +57,20 @@ def need_torch() -> None:
             raise TrainingUnavailable(f"converting needs {package}: pip install 'whosthere[cpu,train]'")
 
 
-def spec_for(architecture: Architecture, name: str, space: str, sha256: str, source: str) -> EmbedderSpec:
+def spec_for(architecture: Architecture, name: str, space: str, digest: str | None, source: str) -> EmbedderSpec:
     """The spec of a converted checkpoint: its input as the family's authors have it, thresholds not measured."""
     family = architecture.family
     verification, identification = _COSINES[family]
     return EmbedderSpec(
         name=name,
         version=1,
-        role="embedder",
+        role="face_embedding",
         engine="onnx",
         family=family,
-        file=f"{name}.onnx",
-        sha256=sha256,
+        precision="fp32",
+        local_artifacts=(f"{name}.onnx",),
+        weights_digest=digest,
+        architecture=architecture.name,
         input=PIXELS[family],
         crop="facenet" if family == "facenet" else "arcface",
         feature_norm=len(OUTPUTS[family]) > 1,
@@ -114,7 +116,7 @@ def convert(
     digest = hashlib.sha256(read_file(checkpoint)).hexdigest()
     try:
         source = f"{checkpoint.name} (sha256 {digest}), by whosthere models convert"
-        draft = spec_for(architecture, full, f"{base}.1", "0" * 64, source)
+        draft = spec_for(architecture, full, f"{base}.1", None, source)
     except ValidationError:
         raise SpecInvalid(f"--name {base}: want up to 50 of a-z, 0-9, dot, dash and underscore") from None
     net = _network(architecture)
@@ -173,7 +175,7 @@ class _Conversion:
         return file.read_bytes()
 
     def _open(self, data: bytes) -> tuple[EmbedderSpec, OnnxRunner]:
-        spec = self.draft.model_copy(update={"sha256": hashlib.sha256(data).hexdigest()})
+        spec = self.draft.model_copy(update={"weights_digest": hashlib.sha256(data).hexdigest()})
         return spec, OnnxRunner(spec, data, "cpu")
 
     def _write(self, spec: EmbedderSpec, runner: OnnxRunner, data: bytes, space: EmbeddingSpace) -> None:
@@ -207,5 +209,5 @@ def to_half(data: bytes) -> bytes:
 
 def _refuse_taken(spec: EmbedderSpec, known: Mapping[str, AnySpec]) -> None:
     other = known.get(spec.name)
-    if other is not None and other.sha256 != spec.sha256:
+    if other is not None and other.weights_digest not in (None, spec.weights_digest):
         raise SpecInvalid(f"model {spec.name}: a spec of this name is there for other weights; give it a --name")

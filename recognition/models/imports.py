@@ -66,9 +66,9 @@ def import_as(file: Path, spec: AnySpec, folder: Path) -> ImportReport:
     """
     data = read_file(file)
     digest = hashlib.sha256(data).hexdigest()
-    if digest != spec.sha256:
+    if digest != spec.weights_digest:
         raise WeightsDigestMismatch(
-            f"{file} ({len(data)} bytes) has sha256 {digest[:12]}…, spec {spec.name} says {spec.sha256[:12]}…: cut "
+            f"{file} ({len(data)} bytes) has sha256 {digest[:12]}…, spec {spec.name} says {spec.short_digest}…: cut "
             f"short, altered or another model; get it again from {spec.source}"
         )
     with staging(folder) as stage:
@@ -144,7 +144,7 @@ class _Importing:
                 f"{self.file} ({len(data)} bytes) has sha256 {digest[:12]}…, the catalogue says "
                 f"{(self.entry.sha256 or '')[:12]}…: cut short or another file; get it again from {self.entry.url}"
             )
-        spec = next((spec for spec in self.known.values() if spec.sha256 == digest), None)
+        spec = next((spec for spec in self.known.values() if spec.weights_digest == digest), None)
         written = spec is None
         if spec is None:
             try:
@@ -185,8 +185,9 @@ class _Importing:
             "name": name,
             "version": 1,
             "engine": "onnx",
-            "file": f"{name}.onnx",
-            "sha256": digest,
+            "precision": "fp32",
+            "local_artifacts": (f"{name}.onnx",),
+            "weights_digest": digest,
             "input": InputSpec(name=graph.input, size=graph.size, multiple=graph.multiple, **pixels.model_dump()),
             "batch": "restore" if restored else "dynamic" if batches else 1,
             "licence": self.entry.licence,
@@ -195,13 +196,13 @@ class _Importing:
         if graph.family == "arcface":
             return EmbedderSpec.model_validate(
                 common
-                | {"role": "embedder", "family": "arcface", "embedding_size": graph.embedding_size}
+                | {"role": "face_embedding", "family": "arcface", "embedding_size": graph.embedding_size}
                 | {"space": f"{name}.1"[-64:], "thresholds": UNMEASURED}
                 | {"batch_buckets": _EMBEDDER_BUCKETS if batches else BatchBuckets()}
             )
         return DetectorSpec.model_validate(
             common
-            | {"role": "detector", "family": graph.family, "thresholds": DetectionThresholds(score=0.5, nms=0.4)}
+            | {"role": "face_detection", "family": graph.family, "thresholds": DetectionThresholds(score=0.5, nms=0.4)}
             | {"batch_buckets": _DETECTOR_BUCKETS if batches else BatchBuckets()}
         )
 

@@ -104,16 +104,16 @@ class ModelManager:
         Raises ModelNotFound, WeightsMissing, WeightsDigestMismatch, WeightsUnreadable, UnsupportedRuntime,
         NetworkForbidden, SelfTestFailed, EmbeddingSpaceMismatch.
         """
-        if find_spec(name, self._specs).role == "detector":
+        if find_spec(name, self._specs).role == "face_detection":
             return self.open_detector(name)
         return self.open_embedder(name)
 
     def _spec_of(self, name: str, kind: type[S]) -> S:
         spec = find_spec(name, self._specs)
         if not isinstance(spec, kind):
-            article = "an" if spec.role == "embedder" else "a"
+            kind_of = "an embedder" if isinstance(spec, EmbedderSpec) else "a detector"
             others = ", ".join(sorted(n for n, other in self._specs.items() if isinstance(other, kind)))
-            raise ModelNotFound(f"model {name}: is {article} {spec.role}; what is wanted is one of {others}")
+            raise ModelNotFound(f"model {name}: is {kind_of}; what is wanted is one of {others}")
         return spec
 
     def _load(self, spec: S) -> LoadedModel[S]:
@@ -192,7 +192,7 @@ def _checked(spec: DetectorSpec | EmbedderSpec, outputs: list[F32]) -> list[F32]
     got = [output.shape[-1] if output.ndim else 0 for output in outputs]
     if got != widths:
         raise SelfTestFailed(
-            f"model {spec.name}: its outputs are {got} numbers wide, a {spec.family} {spec.role}'s {widths}; "
+            f"model {spec.name}: its outputs are {got} numbers wide, a {spec.family} {spec.kind}'s {widths}; "
             "the spec's family or embedding_size is wrong"
         )
     if not all(np.isfinite(output).all() for output in outputs):

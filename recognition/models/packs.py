@@ -72,8 +72,12 @@ def resolve(
         raise ModelNotFound(f"model {name}: there is no pack and no spec of this name{hint}")
     for role, model in (("detector", pack.detector), ("embedder", pack.embedder)):
         spec = specs.get(model)
-        if spec is None or spec.role != role:
-            what = "there is no spec of this name" if spec is None else f"is an {spec.role}, no {role}"
-            others = ", ".join(sorted(other.name for other in specs.values() if other.role == role))
+        if spec is None or spec.kind != role:
+            what = (
+                "there is no spec of this name"
+                if spec is None
+                else f"is {'an' if spec.kind == 'embedder' else 'a'} {spec.kind}, no {role}"
+            )
+            others = ", ".join(sorted(other.name for other in specs.values() if other.kind == role))
             raise ModelNotFound(f"model {model} ({role} of {name}): {what}; known are {others}")
     return pack

@@ -135,7 +135,7 @@ def make_space(spec: EmbedderSpec, runner: ModelRunner) -> EmbeddingSpace:
 def main(name: str, folder: str) -> None:
     spec = find_spec(name, load_specs())
     if not isinstance(spec, EmbedderSpec):
-        raise SpecInvalid(f"model {name}: is a {spec.role}; only embedders have a space")
+        raise SpecInvalid(f"model {name}: is a detector; only embedders have a space")
     space = make_space(spec, OnnxRunner(spec, read_weights(spec, [Path(folder)]), "cpu"))
     sys.stdout.write(f"# python -m recognition.models.spaces {name} WEIGHTS_FOLDER\n")
     yaml.safe_dump(space.model_dump(mode="json"), sys.stdout, sort_keys=False, width=10_000)

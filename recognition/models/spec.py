@@ -2,23 +2,47 @@
 
 Blocks for a few small file reads; called once at start. Everything that the code needs to know about a set of
 weights stands in its spec: nothing about a model is ever guessed from its file name.
+
+    python -m recognition.models.spec > model/specs/schema.json
+
+writes the JSON Schema anew.
 """
 
 import difflib
+import hashlib
+import json
+import re
+import sys
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from recognition.errors import ModelNotFound, SpecInvalid
+from recognition.models.architectures import ALIASES
+from recognition.models.devices import Device
 
-Role = Literal["detector", "embedder"]
+Role = Literal["face_detection", "face_embedding", "face_liveness", "classifier"]
+_KINDS: Mapping[Role, str] = {
+    "face_detection": "detector",
+    "face_embedding": "embedder",
+    "face_liveness": "liveness model",
+    "classifier": "classifier",
+}
+Runtime = Literal["inprocess", "triton"]
+Engine = Literal["onnx", "torch", "tensorrt"]
+Precision = Literal["fp32", "fp16", "bf16", "int8"]
+ArtifactName = Annotated[str, Field(pattern=r"^[^/\\]+$", description="a file's name in one of the weights folders")]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 SpecName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)]
 Cosine = Annotated[float, Field(ge=-1, le=1)]
 Rate = Annotated[float, Field(ge=0, le=1)]
+
+
+ACCURACY_FMR = 1e-4
 
 
 class _Section(BaseModel):
@@ -33,7 +57,7 @@ class InputSpec(_Section):
     """
 
     name: str | None = None
-    size: Annotated[tuple[int, int], Field(description="width, height")]
+    size: Annotated[tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]], Field(description="width, height")]
     color_order: Literal["rgb", "bgr"]
     mean: float
     std: Annotated[float, Field(gt=0)]
@@ -50,20 +74,62 @@ class BatchBuckets(_Section):
     cuda: Sizes = (1,)
 
 
+class TritonModel(_Section):
+    """The model's name and version on a Triton server; which server, the configuration says."""
+
+    model: str
+    version: Annotated[str, Field(pattern=r"^[1-9]\d*$")]
+
+
+class BatchNeeds(_Section):
+    """Measured for batches of one size: all memory that the model takes then, and what a run takes."""
+
+    memory_mib: Annotated[float, Field(ge=0)]
+    run_ms: Annotated[float, Field(ge=0)]
+
+
+class Needs(_Section):
+    """Measured needs by device and batch size. `cpu` is RAM and one core, `cuda` is VRAM; nothing is estimated."""
+
+    measured_on: str
+    cpu: dict[int, BatchNeeds] = Field(default_factory=dict)
+    cuda: dict[int, BatchNeeds] = Field(default_factory=dict)
+
+
+class SpecProfile(_Section):
+    """What a configuration may say otherwise than a spec does; None: as the spec has it."""
+
+    runtime: Runtime | None = None
+    precision: Precision | None = None
+    device_policy: Device | None = None
+    batch_buckets: BatchBuckets | None = None
+    triton: TritonModel | None = None
+
+
 class ModelSpec(_Section):
     """What is true of every model. `batch`: how many items the graph takes at once; `restore`: one, but for an edit
-    that gives it its batch axis back (batch_axis.py). `sha256` is the weights file's, `source` says where to get it.
+    that gives it its batch axis back (batch_axis.py).
+
+    `weights_digest`: SHA-256 of the artifact (of several: of the list of theirs, weights.digest_of()); null where
+    nothing is published that could be named: `models convert` writes the spec anew, with it. `architecture`: which of
+    recognition.models.architectures the weights are for. `needs` null: nobody measured.
     """
 
     name: SpecName
     version: Annotated[int, Field(ge=1)]
     role: Role
-    engine: Literal["onnx"]
-    file: Annotated[str, Field(pattern=r"^[^/\\]+$")]
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    runtime: Runtime = "inprocess"
+    engine: Engine
+    precision: Precision
+    device_policy: Device = "auto"
+    local_artifacts: tuple[ArtifactName, ...] = ()
+    weights_digest: Digest | None = None
+    architecture: str | None = None
+    triton: TritonModel | None = None
     input: InputSpec
     batch: Literal["dynamic", "restore", 1]
     batch_buckets: BatchBuckets = BatchBuckets()
+    needs: Needs | None = None
     licence: str
     source: str
 
@@ -76,6 +142,45 @@ class ModelSpec(_Section):
                 raise ValueError(f"batch_buckets.{device}: a model with batch: 1 has the one bucket 1")
         return self
 
+    @model_validator(mode="after")
+    def _can_be_found(self) -> Self:
+        if self.runtime == "triton" and self.triton is None:
+            raise ValueError("triton: a model with runtime: triton needs the model's name and version on the server")
+        if self.engine == "torch" and self.architecture is None:
+            raise ValueError("architecture: a model with engine: torch needs the name of its network")
+        if self.runtime == "inprocess" and not self.local_artifacts and not getattr(self, "members", ()):
+            raise ValueError("local_artifacts: a model that runs in this process needs a file of weights")
+        return self
+
+    @property
+    def file(self) -> str:
+        """The first artifact's name: the network itself."""
+        return self.local_artifacts[0] if self.local_artifacts else ""
+
+    @property
+    def kind(self) -> str:
+        """The role in a word: detector, embedder."""
+        return _KINDS[self.role]
+
+    @property
+    def short_digest(self) -> str:
+        """The digest's first twelve digits, for people."""
+        return (self.weights_digest or "unknown")[:12]
+
+    @property
+    def preprocessing_signature(self) -> str:
+        """16 hex digits that change with whatever is done to pixels before they reach the network."""
+        parts = self.input.model_dump(mode="json", exclude={"name"}) | {"crop": getattr(self, "crop", "letterbox")}
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+    def with_profile(self, profile: SpecProfile) -> Self:
+        """The spec as a configuration wants it. Raises SpecInvalid where the two do not go together."""
+        changes = {key: value for key, value in profile.model_dump(mode="json").items() if value is not None}
+        try:
+            return type(self).model_validate({**self.model_dump(mode="json"), **changes})
+        except ValidationError as error:
+            raise SpecInvalid(f"recognition.profiles.{self.name}: {_complaint(error)[1]}") from None
+
 
 class DetectionThresholds(_Section):
     """A face counts from `score` on; of two boxes whose IoU is above `nms` the weaker one goes."""
@@ -85,7 +190,7 @@ class DetectionThresholds(_Section):
 
 
 class DetectorSpec(ModelSpec):
-    role: Literal["detector"]
+    role: Literal["face_detection"]
     family: Literal["scrfd", "yunet"]
     thresholds: DetectionThresholds
 
@@ -112,6 +217,10 @@ class MatchThresholds(_Section):
             self.cosine_at(getattr(self, use))
         return self
 
+    @property
+    def measured(self) -> bool:
+        return not self.measured_on.startswith("not measured")
+
     def cosine_at(self, fmr: float) -> float:
         """The cosine of the table's row for this false-match rate. Raises ValueError where there is none."""
         for row in self.table:
@@ -125,15 +234,36 @@ class EmbedderSpec(ModelSpec):
 
     `crop`: how a face is cut out, see recognition.align: turned upright onto ArcFace's template, or as facenet-pytorch
     does it. `feature_norm`: a second output says how long each embedding was before it was made a unit vector.
+
+    `members`: an ensemble of two embedders that take the same crops. `concat_l2`: their unit vectors side by side are
+    one embedding, in a space of its own; `agree`: a name is given only where both, each in its own space, give it.
     """
 
-    role: Literal["embedder"]
+    role: Literal["face_embedding"]
     family: Literal["arcface", "adaface", "facenet"]
     crop: Literal["arcface", "facenet"] = "arcface"
     feature_norm: bool = False
     embedding_size: Annotated[int, Field(ge=1)]
     space: SpecName
+    members: tuple[SpecName, ...] = ()
+    merge: Literal["concat_l2", "agree"] | None = None
     thresholds: MatchThresholds
+
+    @model_validator(mode="after")
+    def _is_one_or_two(self) -> Self:
+        if (self.merge is None) != (not self.members):
+            raise ValueError("merge: an ensemble has members and merge, any other model neither")
+        if self.members and (len(self.members) != 2 or self.members[0] == self.members[1]):
+            raise ValueError("members: want two different models")
+        if self.members and self.local_artifacts:
+            raise ValueError("local_artifacts: an ensemble has none, its members do")
+        return self
+
+    @property
+    def accuracy(self) -> float | None:
+        """The measured true-match rate at a false-match rate of 1e-4, what models are compared by; None: not known."""
+        rows = (row.tmr for row in self.thresholds.table if row.fmr == ACCURACY_FMR)
+        return next(rows, None) if self.thresholds.measured else None
 
     @property
     def identification_threshold(self) -> float:
@@ -156,14 +286,18 @@ def bundled(part: Literal["specs", "spaces", "packs", "faces", "nano"]) -> Path:
 def load_specs(folder: Path | None = None, *, beside: Sequence[Path] = ()) -> dict[str, DetectorSpec | EmbedderSpec]:
     """Every spec under <folder>/<role>/<name>.yaml by name; `folder` None: the bundled ones.
 
-    `beside`: weights folders, whose specs/ hold what `models import` and `models pull` wrote. None of them may
-    take a name that is known already for other weights. Raises SpecInvalid naming file and key.
+    `beside`: weights folders, whose specs/ hold what `models import`, `pull` and `convert` wrote. None of them may
+    take a name that is known already for other weights; one whose digest was not known is known by theirs. Raises
+    SpecInvalid naming file, line and key.
     """
     folder = bundled("specs") if folder is None else folder
     specs = {spec.name: spec for spec in map(read_spec, sorted(folder.glob("*/*.yaml")))}
     for file in (file for weights in beside for file in sorted((weights / "specs").glob("*/*.yaml"))):
         spec = read_spec(file)
-        if specs.setdefault(spec.name, spec).sha256 != spec.sha256:
+        there = specs.setdefault(spec.name, spec)
+        if there.weights_digest is None and there.role == spec.role:
+            specs[spec.name] = spec
+        elif there.weights_digest != spec.weights_digest:
             raise SpecInvalid(f"spec {file}: name: {spec.name} is known already for other weights; delete this file")
     return specs
 
@@ -171,7 +305,8 @@ def load_specs(folder: Path | None = None, *, beside: Sequence[Path] = ()) -> di
 def read_spec(file: Path) -> DetectorSpec | EmbedderSpec:
     """One spec file -> its spec. The file's stem and folder must say the same name and role."""
     try:
-        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        tree = yaml.safe_load(text)
     except OSError as error:
         raise SpecInvalid(f"spec {file} can't be read ({error.strerror}); check the path") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -180,15 +315,20 @@ def read_spec(file: Path) -> DetectorSpec | EmbedderSpec:
     try:
         spec = _ADAPTER.validate_python(tree)
     except ValidationError as error:
-        raise SpecInvalid(f"spec {file}: {_first_complaint(error)}") from None
+        where, complaint = _complaint(error)
+        raise SpecInvalid(f"spec {file} line {_line_of(text, where)}: {complaint}") from None
     for key, said, is_so in (("name", spec.name, file.stem), ("role", spec.role, file.parent.name)):
         if said != is_so:
-            raise SpecInvalid(f"spec {file}: {key}: says {said}, but its path says {is_so}; make them agree")
+            line = _line_of(text, (key,))
+            raise SpecInvalid(
+                f"spec {file} line {line}: {key}: says {said}, but its path says {is_so}; make them agree"
+            )
     return spec
 
 
 def find_spec(name: str, specs: Mapping[str, DetectorSpec | EmbedderSpec]) -> DetectorSpec | EmbedderSpec:
-    """The spec of this name. Raises ModelNotFound, which names the nearest one there is."""
+    """The spec of this name or alias (`adaface`: its largest). Raises ModelNotFound, which names the nearest one."""
+    name = name if name in specs else ALIASES.get(name, name)
     if name in specs:
         return specs[name]
     near = difflib.get_close_matches(name, specs, n=1, cutoff=0.0)
@@ -196,12 +336,43 @@ def find_spec(name: str, specs: Mapping[str, DetectorSpec | EmbedderSpec]) -> De
     raise ModelNotFound(f"model {name}: there is no spec of this name{hint}")
 
 
-def _first_complaint(error: ValidationError) -> str:
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a spec's file; model/specs/schema.json is this."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_ADAPTER.json_schema()}
+
+
+def _complaint(error: ValidationError) -> tuple[tuple[int | str, ...], str]:
+    """Where in the tree the first complaint is, and what it says."""
     first = error.errors(include_url=False, include_context=False)[0]
-    where = ".".join(str(part) for part in first["loc"][1:])
-    message = first["msg"].removeprefix("Value error, ")
     if first["type"].startswith("union_tag"):
-        return "role: want detector or embedder"
+        return ("role",), "role: want face_detection or face_embedding"
+    loc = tuple(part for part in first["loc"] if part not in ("face_detection", "face_embedding"))
+    where = ".".join(str(part) for part in loc)
+    message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
-        return f"{where}: unknown key; remove it"
-    return f"{where}: {message[:1].lower()}{message[1:]}" if where else message
+        return loc, f"{where}: unknown key; remove it"
+    if not loc and (named := re.match(r"([a-z_]+(?:\.[a-z_]+)*): ", message)):
+        return tuple(named[1].split(".")), message
+    return loc, f"{where}: {message[:1].lower()}{message[1:]}" if where else message
+
+
+def _line_of(text: str, where: Sequence[int | str]) -> int:
+    """The line, from 1 on, of what is at this place in a YAML text, or of the last part of the way that is there."""
+    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    line = node.start_mark.line if node else 0
+    for part in where:
+        if isinstance(node, yaml.MappingNode):
+            found = next(((key, value) for key, value in node.value if key.value == str(part)), None)
+            if found is None:
+                break
+            line, node = found[0].start_mark.line, found[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line
+        else:
+            break
+    return line + 1
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(schema(), indent=2) + "\n")

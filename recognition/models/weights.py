@@ -33,10 +33,10 @@ def read_weights(spec: ModelSpec, folders: Sequence[Path]) -> bytes:
             f"model {spec.name}: weights {path} can't be read ({error.strerror}); check its permissions"
         ) from None
     digest = hashlib.sha256(data).hexdigest()
-    if digest != spec.sha256:
+    if digest != spec.weights_digest:
         raise WeightsDigestMismatch(
             f"model {spec.name}: weights {path} ({len(data)} bytes) have sha256 "
-            f"{digest[:12]}…, the spec says {spec.sha256[:12]}…: cut short, altered or another model; get "
+            f"{digest[:12]}…, the spec says {spec.short_digest}…: cut short, altered or another model; get "
             f"them again from {spec.source}"
         )
     return data

@@ -44,7 +44,7 @@ def inner(pixels: U8) -> U8:
 
 def load_crops(photos: PhotoSet, detector: TeachingDetector, cache: Path, say: Callable[[str], None]) -> Crops:
     """Every photo's face nearest to its centre, aligned; photos without a face are left out."""
-    key = hashlib.sha256(f"{photos.digest} {detector.spec.sha256} {SIDE}".encode()).hexdigest()[:16]
+    key = hashlib.sha256(f"{photos.digest} {detector.spec.weights_digest} {SIDE}".encode()).hexdigest()[:16]
     pixels_file, people_file = cache / f"crops-{key}.npy", cache / f"crops-{key}.json"
     if not people_file.exists():
         cache.mkdir(parents=True, exist_ok=True)

@@ -168,7 +168,7 @@ class DetectorTask:
             "data_sha256": self._photos.digest,
             "photos": len(self._photos.names),
             "teacher": options.teacher,
-            "teacher_sha256": self._teacher.spec.sha256,
+            "teacher_sha256": self._teacher.spec.weights_digest,
             "held_out_photos": len(self._held),
             "scenes_per_epoch": options.scenes,
             "side": options.side,

@@ -146,9 +146,9 @@ class EmbedderTask:
             "data_sha256": self._photos.digest,
             "photos": len(self._photos.names),
             "teacher": options.teacher,
-            "teacher_sha256": self._teacher.spec.sha256,
+            "teacher_sha256": self._teacher.spec.weights_digest,
             "aligner": options.aligner,
-            "aligner_sha256": self._aligner.spec.sha256,
+            "aligner_sha256": self._aligner.spec.weights_digest,
             "crops": len(self._pixels),
             "blends": options.blends,
             "held_out_crops": len(self._held),
@@ -161,7 +161,7 @@ class EmbedderTask:
 
     def _taught(self, say: Say) -> F32:
         """The teacher's embeddings of everything, made once and kept."""
-        digest = f"{self._teacher.spec.sha256[:8]}-{self._photos.digest[:8]}-{len(self._pixels)}"
+        digest = f"{self._teacher.spec.short_digest[:8]}-{self._photos.digest[:8]}-{len(self._pixels)}"
         file = self._options.out / "cache" / f"taught-{digest}.npz"
         if not file.exists():
             say(f"asking the teacher about {len(self._pixels) + len(self._held)} faces")

@@ -24,7 +24,9 @@ def load_labelled(
 ) -> list[LabelledPhoto]:
     """The named photos as the teacher sees them: sure faces, and doubtful ones that are neither face nor background."""
     listed = hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
-    key = hashlib.sha256(f"{photos.digest} {teacher.spec.sha256} {listed} {_DOUBTFUL}".encode()).hexdigest()[:16]
+    key = hashlib.sha256(f"{photos.digest} {teacher.spec.weights_digest} {listed} {_DOUBTFUL}".encode()).hexdigest()[
+        :16
+    ]
     file = cache / f"faces-{key}.npz"
     if not file.exists():
         cache.mkdir(parents=True, exist_ok=True)

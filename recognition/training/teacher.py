@@ -29,7 +29,7 @@ _BATCH = 16
 def _open(name: str, folders: Sequence[Path], kind: type[S]) -> tuple[S, OnnxRunner]:
     spec = find_spec(name, load_specs(beside=folders))
     if not isinstance(spec, kind):
-        raise ModelNotFound(f"model {name}: is a {spec.role}, which can't teach this")
+        raise ModelNotFound(f"model {name}: is a {spec.kind}, which can't teach this")
     return spec, OnnxRunner(spec, read_weights(spec, folders), "cpu")
 
 

@@ -80,7 +80,7 @@ def verify(names: Names = None, config: ConfigFile = None, overrides: Overrides 
 
     def one(spec: ModelSpec) -> str:
         read_weights(spec, settings.paths.models)
-        return f"sha256 {spec.sha256[:12]}… as in the spec"
+        return f"sha256 {spec.short_digest}… as in the spec"
 
     _report(_chosen(names, settings), one, json)
 

@@ -121,4 +121,4 @@ def _check_role(option: str, name: str, specs: Specs, kind: type[DetectorSpec | 
     spec = find_spec(name, specs)
     if not isinstance(spec, kind):
         wanted = "a detector" if kind is DetectorSpec else "an embedder"
-        raise ModelNotFound(f"model {name} ({option}): is of role {spec.role}; name {wanted}")
+        raise ModelNotFound(f"model {name} ({option}): is of role {spec.kind}; name {wanted}")

@@ -48,7 +48,7 @@ def _document(converted: Converted, architecture: str, source: str, folder: Path
         "layers_from": source,
         "precision": converted.precision,
         "file": str(folder / spec.file),
-        "sha256": spec.sha256,
+        "weights_digest": spec.weights_digest,
         "spec": str(folder / "specs" / spec.role / f"{spec.name}.yaml"),
         "space": str(folder / "spaces" / f"{spec.space}.yaml"),
         "licence": spec.licence,

@@ -123,9 +123,12 @@ def _name_by_digest(file: Path, known: dict[str, AnySpec], entries: dict[str, Ca
     digest = digest_of(file)
     if digest is None:
         raise WeightsMissing(f"{file}: there is no such file; check the path")
-    for thing in (*known.values(), *entries.values()):
-        if thing.sha256 == digest:
-            return thing.name
+    for name, known_digest in (
+        *((spec.name, spec.weights_digest) for spec in known.values()),
+        *((entry.name, entry.sha256) for entry in entries.values()),
+    ):
+        if known_digest == digest:
+            return name
     raise ModelNotFound(f"{file}: no spec is known with its sha256 ({digest[:12]}…); say --as SPEC which it should be")
 
 
@@ -173,7 +176,7 @@ def show_report(report: ImportReport, folder: Path) -> None:
     for taken in report.taken:
         spec = taken.spec
         print_line(
-            f"here    {spec.name}: {spec.role}, {folder / spec.file}{' (spec written)' if taken.written else ''}"
+            f"here    {spec.name}: {spec.kind}, {folder / spec.file}{' (spec written)' if taken.written else ''}"
         )
     for file, why in report.left_out:
         print_line(f"left    {file}: {why}")
@@ -183,10 +186,16 @@ def show_report(report: ImportReport, folder: Path) -> None:
                 f"note    {spec.name}: its thresholds are not measured, only on the safe side; measure them with"
             )
             print_line(f"        whosthere models eval {spec.name} --thresholds --images PHOTOS")
-    of_role = {role: [t.spec.name for t in report.taken if t.spec.role == role] for role in ("detector", "embedder")}
-    use = ", ".join(f"{role}: {' or '.join(names)}" for role, names in of_role.items() if names)
+    of_kind = {kind: [t.spec.name for t in report.taken if t.spec.kind == kind] for kind in ("detector", "embedder")}
+    use = ", ".join(f"{role}: {' or '.join(names)}" for role, names in of_kind.items() if names)
     print_line(f"to use  recognition: {{{use}}}")
 
 
-def _row(spec: AnySpec) -> dict[str, str]:
-    return {"name": spec.name, "role": spec.role, "file": spec.file, "sha256": spec.sha256, "licence": spec.licence}
+def _row(spec: AnySpec) -> dict[str, str | None]:
+    return {
+        "name": spec.name,
+        "role": spec.role,
+        "file": spec.file,
+        "weights_digest": spec.weights_digest,
+        "licence": spec.licence,
+    }

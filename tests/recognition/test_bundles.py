@@ -99,7 +99,7 @@ def test_twice_changes_nothing(there, bundle):
     [
         ({"weights/w600k_r50.onnx": b"altered"}, False, r"weights/w600k_r50\.onnx in it is altered"),
         ({"weights/w600k_r50.onnx": b"altered"}, True, "the weights of w600k_r50 in it are not those of its spec"),
-        ({"specs/embedder/w600k_r50.yaml": b"name: x"}, False, r"w600k_r50\.yaml in it is altered"),
+        ({"specs/face_embedding/w600k_r50.yaml": b"name: x"}, False, r"w600k_r50\.yaml in it is altered"),
         ({"weights/w600k_r50.onnx": None}, False, "does not name the files that are in it"),
         ({"weights/w600k_r50.onnx": None}, True, r"weights/w600k_r50\.onnx is not in it"),
         ({"spaces/w600k_r50.1.yaml": None}, True, r"spaces/w600k_r50\.1\.yaml is not in it"),
@@ -109,7 +109,7 @@ def test_twice_changes_nothing(there, bundle):
         ({SUMS: b"hello"}, False, "does not name the files that are in it"),
         ({SUMS: None}, False, "is no bundle"),
         (
-            dict.fromkeys(("specs/detector/det_10g.yaml", "specs/embedder/w600k_r50.yaml")),
+            dict.fromkeys(("specs/face_detection/det_10g.yaml", "specs/face_embedding/w600k_r50.yaml")),
             True,
             "no spec is in it",
         ),
@@ -122,14 +122,16 @@ def test_a_bundle_that_is_not_whole_changes_nothing(there, bundle, changes, hone
 
 
 def test_a_spec_that_is_none(there, bundle):
-    with pytest.raises(SpecInvalid, match="role: want detector or embedder"):
-        import_bundle(repacked(bundle, {"specs/embedder/w600k_r50.yaml": b"name: x"}, honest=True), there, load_specs())
+    with pytest.raises(SpecInvalid, match="role: want face_detection or face_embedding"):
+        import_bundle(
+            repacked(bundle, {"specs/face_embedding/w600k_r50.yaml": b"name: x"}, honest=True), there, load_specs()
+        )
     assert files(there) == set()
 
 
 def test_a_bundle_never_takes_a_known_name_for_other_weights(here, there, bundle):
     known = load_specs(beside=[here])
-    other = known["w600k_r50"].model_copy(update={"sha256": "0" * 64})
+    other = known["w600k_r50"].model_copy(update={"weights_digest": "0" * 64})
     with pytest.raises(SpecInvalid, match="its w600k_r50 is known here for other weights"):
         import_bundle(bundle, there, load_specs() | {"w600k_r50": other})
     assert files(there) == set()

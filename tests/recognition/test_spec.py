@@ -1,24 +1,48 @@
 import hashlib
+import json
 from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
 
 from recognition.errors import ModelNotFound, SpecInvalid
+from recognition.models.architectures import ARCHITECTURES
+from recognition.models.convert import spec_for
 from recognition.models.spaces import read_space
-from recognition.models.spec import DetectorSpec, EmbedderSpec, bundled, find_spec, load_specs, read_spec
+from recognition.models.spec import (
+    BatchBuckets,
+    DetectorSpec,
+    EmbedderSpec,
+    SpecProfile,
+    bundled,
+    find_spec,
+    load_specs,
+    read_spec,
+    schema,
+)
 
 NAMES = {
-    "scrfd_500m": "detector",
-    "scrfd_2.5g": "detector",
-    "yunet_n": "detector",
-    "nano_det": "detector",
-    "nano_embed": "embedder",
-    "arcface_w600k_mbf": "embedder",
-    "arcface_mobilefacenet_y1": "embedder",
-    "edgeface_xxs": "embedder",
-    "mobileface_v2": "embedder",
+    "scrfd_500m": "face_detection",
+    "scrfd_2.5g": "face_detection",
+    "yunet_n": "face_detection",
+    "nano_det": "face_detection",
+    "nano_embed": "face_embedding",
+    "arcface_w600k_mbf": "face_embedding",
+    "arcface_mobilefacenet_y1": "face_embedding",
+    "edgeface_xxs": "face_embedding",
+    "mobileface_v2": "face_embedding",
+    "adaface_ir18": "face_embedding",
+    "adaface_ir50": "face_embedding",
+    "adaface_ir101": "face_embedding",
+    "arcface_r18": "face_embedding",
+    "arcface_r34": "face_embedding",
+    "arcface_r50": "face_embedding",
+    "arcface_r100": "face_embedding",
+    "facenet_vggface2": "face_embedding",
+    "facenet_casia": "face_embedding",
 }
+PUBLISHED = {name: spec for name, spec in load_specs().items() if spec.weights_digest is None}
 
 
 def test_the_promised_specs_are_there():
@@ -28,14 +52,14 @@ def test_the_promised_specs_are_there():
 @pytest.mark.parametrize("name", ["nano_det", "nano_embed"])
 def test_our_own_digests_are_those_of_our_files(name):
     spec = load_specs()[name]
-    assert spec.sha256 == hashlib.sha256((bundled("nano") / spec.file).read_bytes()).hexdigest()
+    assert spec.weights_digest == hashlib.sha256((bundled("nano") / spec.file).read_bytes()).hexdigest()
 
 
 def test_digests_are_those_of_the_files(shared):
     lines = (shared / "models" / "SHA256SUMS").read_text().splitlines()
     digests = {name: digest for digest, name in (line.split() for line in lines)}
-    larger = [spec for name, spec in load_specs().items() if not name.startswith("nano_")]
-    assert {spec.file: spec.sha256 for spec in larger} == {spec.file: digests[spec.file] for spec in larger}
+    larger = [s for s in load_specs().values() if s.weights_digest is not None and not s.name.startswith("nano_")]
+    assert {spec.file: spec.weights_digest for spec in larger} == {spec.file: digests[spec.file] for spec in larger}
 
 
 @pytest.mark.parametrize(
@@ -60,8 +84,55 @@ def test_measured_thresholds(name, verification, identification):
 def test_every_embedder_has_a_space_of_its_own():
     specs = [spec for spec in load_specs().values() if isinstance(spec, EmbedderSpec)]
     assert len({spec.space for spec in specs}) == len(specs)
-    for spec in specs:
+    for spec in (spec for spec in specs if spec.weights_digest is not None):
         assert read_space(spec.space).dim == spec.embedding_size
+
+
+@pytest.mark.parametrize("spec", PUBLISHED.values(), ids=PUBLISHED)
+def test_a_published_family_is_fed_as_its_converter_feeds_it(spec):
+    """Its weights come by `models convert`, whose spec takes this one's place."""
+    assert spec.name == spec.architecture
+    converted = spec_for(ARCHITECTURES[spec.name], spec.name, f"{spec.name}.1", "0" * 64, spec.source)
+    assert spec == converted.model_copy(update={"weights_digest": None})
+
+
+def test_no_spec_carries_a_figure_that_nobody_measured():
+    for spec in load_specs().values():
+        if isinstance(spec, EmbedderSpec) and not spec.thresholds.measured:
+            assert spec.accuracy is None
+            assert spec.needs is None
+
+
+def test_aliases_are_the_largest_of_each_family():
+    found = [find_spec(alias, load_specs()).name for alias in ("adaface", "arcface", "facenet")]
+    assert found == ["adaface_ir101", "arcface_r100", "facenet_vggface2"]
+
+
+def test_the_schema_in_the_repository_is_the_specs_own():
+    schema_file = json.loads((bundled("specs") / "schema.json").read_text())
+    assert schema_file == schema(), "python -m recognition.models.spec > model/specs/schema.json"
+    for file in bundled("specs").glob("*/*.yaml"):
+        jsonschema.validate(yaml.safe_load(file.read_text()), schema_file)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(yaml.safe_load(file.read_text()) | {"colour": "rgb"}, schema_file)
+
+
+def test_what_is_done_to_pixels_has_a_signature_of_its_own():
+    specs = load_specs()
+    mbf, edge, y1 = (specs[n].preprocessing_signature for n in ("arcface_w600k_mbf", "edgeface_xxs", "mobileface_v2"))
+    assert mbf == edge != y1, "the input's name does not count, mean and std do"
+    facenet = specs["facenet_casia"]
+    assert facenet.preprocessing_signature != facenet.model_copy(update={"crop": "arcface"}).preprocessing_signature
+
+
+def test_a_profile_changes_what_it_names_and_is_held_to_the_same_rules():
+    spec = load_specs()["arcface_w600k_mbf"]
+    profile = SpecProfile(device_policy="cuda:1", batch_buckets=BatchBuckets(cpu=(1,), cuda=(1, 64)))
+    there = spec.with_profile(profile)
+    assert (there.device_policy, there.batch_buckets.cuda, there.name) == ("cuda:1", (1, 64), spec.name)
+    assert spec.with_profile(SpecProfile()) == spec
+    with pytest.raises(SpecInvalid, match=r"recognition\.profiles\.arcface_w600k_mbf: triton: a model with runtime"):
+        spec.with_profile(SpecProfile(runtime="triton"))
 
 
 def test_a_mistyped_name_is_answered_with_the_nearest():
@@ -84,7 +155,11 @@ def write(folder: Path, changes: dict[str, object], name: str = "scrfd_500m") ->
             del at[last]
         else:
             at[last] = value
-    file = folder / tree["role"] / source.name if tree.get("role") in ("detector", "embedder") else folder / source.name
+    file = (
+        folder / tree["role"] / source.name
+        if tree.get("role") in ("face_detection", "face_embedding")
+        else folder / source.name
+    )
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(yaml.safe_dump(tree))
     return file
@@ -96,12 +171,17 @@ def write(folder: Path, changes: dict[str, object], name: str = "scrfd_500m") ->
         ({"colour": "rgb"}, "colour: unknown key"),
         ({"input__mean": "grey"}, r"input\.mean: input should be a valid number"),
         ({"input__size": [640]}, r"input\.size"),
-        ({"sha256": "abc"}, "sha256: string should match"),
-        ({"file": "../elsewhere.onnx"}, "file: string should match"),
+        ({"weights_digest": "abc"}, "weights_digest: string should match"),
+        ({"local_artifacts": ["../elsewhere.onnx"]}, r"local_artifacts\.0: string should match"),
         ({"licence": ...}, "licence: field required"),
-        ({"role": "oracle"}, "role: want detector or embedder"),
-        ({"role": ...}, "role: want detector or embedder"),
+        ({"role": "oracle"}, "role: want face_detection or face_embedding"),
+        ({"role": ...}, "role: want face_detection or face_embedding"),
         ({"engine": "triton"}, "engine: input should be 'onnx'"),
+        ({"engine": "torch"}, "architecture: a model with engine: torch"),
+        ({"runtime": "triton"}, "triton: a model with runtime: triton"),
+        ({"precision": "fp8"}, "precision: input should be 'fp32'"),
+        ({"device_policy": "gpu"}, "device_policy: want auto, cpu, cuda or cuda:N"),
+        ({"local_artifacts": []}, "local_artifacts: a model that runs in this process"),
         ({"version": 0}, "version: "),
         (
             {"batch": 1, "batch_buckets": {"cpu": [1, 2]}},
@@ -119,9 +199,29 @@ def test_a_broken_spec_is_refused_by_file_and_key(tmp_path, changes, complaint):
     assert "\n" not in str(refused.value)
 
 
+def test_a_broken_spec_is_refused_by_its_line(tmp_path):
+    text = next(bundled("specs").glob("*/scrfd_500m.yaml")).read_text()
+    file = tmp_path / "face_detection" / "scrfd_500m.yaml"
+    file.parent.mkdir()
+    for broken, line, complaint in (
+        (text.replace("mean: 127.5", "mean: grey"), 10, r"input\.mean"),
+        (text + "licences: none\n", 16, "licences: unknown key"),
+        (text.replace("cuda: [1, 2", "cuda: [4, 2"), 12, r"batch_buckets\.cuda: want rising"),
+        (text.replace("name: scrfd_500m", "name: other"), 2, "name: says other"),
+        (text.replace("role: face_detection", "role: oracle"), 4, "role: want"),
+    ):
+        file.write_text(broken)
+        with pytest.raises(SpecInvalid, match=rf"scrfd_500m\.yaml line {line}: {complaint}"):
+            read_spec(file)
+
+
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
+        ({"members": ["edgeface_xxs", "mobileface_v2"]}, "merge: an ensemble has members and merge"),
+        ({"merge": "agree"}, "merge: an ensemble has members and merge"),
+        ({"merge": "agree", "members": ["nano_embed"], "local_artifacts": []}, "members: want two different"),
+        ({"merge": "agree", "members": ["nano_embed", "mobileface_v2"]}, "local_artifacts: an ensemble has none"),
         ({"thresholds__identification": 0.5}, "no row for fmr 0.5"),
         ({"thresholds__table": []}, r"thresholds\.table"),
         ({"space": "no/slash"}, "space: "),
@@ -135,7 +235,7 @@ def test_a_broken_embedder_spec(tmp_path, changes, complaint):
 
 @pytest.mark.parametrize("text", ["a: [1", "- 1\n- 2\n", "", "\xff\xfe"])
 def test_what_is_no_spec_at_all(tmp_path, text):
-    file = tmp_path / "detector" / "odd.yaml"
+    file = tmp_path / "face_detection" / "odd.yaml"
     file.parent.mkdir()
     file.write_text(text, encoding="latin-1")
     with pytest.raises(SpecInvalid, match=r"odd\.yaml"):
@@ -144,9 +244,9 @@ def test_what_is_no_spec_at_all(tmp_path, text):
 
 def test_a_spec_in_the_wrong_folder(tmp_path):
     file = write(tmp_path, {})
-    (tmp_path / "embedder").mkdir()
-    moved = file.rename(tmp_path / "embedder" / file.name)
-    with pytest.raises(SpecInvalid, match="role: says detector, but its path says embedder"):
+    (tmp_path / "face_embedding").mkdir()
+    moved = file.rename(tmp_path / "face_embedding" / file.name)
+    with pytest.raises(SpecInvalid, match="role: says face_detection, but its path says face_embedding"):
         read_spec(moved)
 
 

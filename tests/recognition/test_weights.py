@@ -48,12 +48,12 @@ def test_what_is_not_the_spec_s_file_is_refused(tmp_path, how):
     )
     with pytest.raises(WeightsDigestMismatch, match=f"model nano_embed: weights {file}") as refused:
         read_weights(OURS, [tmp_path])
-    assert OURS.sha256[:12] in str(refused.value)
+    assert OURS.weights_digest[:12] in str(refused.value)
 
 
 def test_the_right_file_comes_back_whole(tmp_path):
     shutil.copy(bundled("nano") / OURS.file, tmp_path)
-    assert hashlib.sha256(read_weights(OURS, [tmp_path])).hexdigest() == OURS.sha256
+    assert hashlib.sha256(read_weights(OURS, [tmp_path])).hexdigest() == OURS.weights_digest
 
 
 @pytest.mark.parametrize("data", [b"", b"no graph at all", b"\x08\x07" + b"\x00" * 100])

@@ -33,7 +33,7 @@ def test_a_run_leaves_a_model_that_loads_and_goes_on_where_it_stopped(photos, sh
     lines: list[str] = []
     spec = make_embedder(options(photos, shared, tmp_path), "mine", lines.append)
     loaded = ModelManager([tmp_path], device="cpu", specs=load_specs(beside=[tmp_path])).open_embedder("mine")
-    assert loaded.spec.sha256 == spec.sha256
+    assert loaded.spec.weights_digest == spec.weights_digest
     assert loaded.max_batch == 8  # batch = single held, so it may be batched
     assert "not measured" in spec.thresholds.measured_on
     record = json.loads((tmp_path / "run.json").read_text())
@@ -43,7 +43,7 @@ def test_a_run_leaves_a_model_that_loads_and_goes_on_where_it_stopped(photos, sh
     assert any(line.startswith("asking the teacher") for line in lines)
 
     again: list[str] = []
-    assert make_embedder(options(photos, shared, tmp_path), "mine", again.append).sha256 == spec.sha256
+    assert make_embedder(options(photos, shared, tmp_path), "mine", again.append).weights_digest == spec.weights_digest
     assert not any(line.startswith(("asking", "aligning", "blending", "epoch")) for line in again)
     with pytest.raises(RunMismatch):
         make_embedder(options(photos, shared, tmp_path, temperature=0.1), "mine", again.append)

@@ -49,7 +49,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "bad.mp4").write_text(TEXT)
     (folder / "other").mkdir()
     (folder / "other" / "face.mp4").write_bytes((folder / "face.mp4").read_bytes())
-    for role, name in (("detector", "nano_det"), ("embedder", "nano_embed")):
+    for role, name in (("face_detection", "nano_det"), ("face_embedding", "nano_embed")):
         spec = yaml.safe_load((bundled("specs") / role / f"{name}.yaml").read_text())
         twin = folder / "weights" / "specs" / role / f"twin_of_{name}.yaml"
         twin.parent.mkdir(parents=True)
