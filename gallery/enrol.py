@@ -6,7 +6,7 @@ makes false names from then on, so a photo that stands alone among three or more
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -16,12 +16,13 @@ import numpy as np
 from gallery.errors import NoPhotoAccepted, PersonDiffers, PersonNotFound, PhotoRefused
 from gallery.gate import Gate, Pick, choose_face
 from gallery.likeness import agreement, lookalikes
-from gallery.people import NewPhoto, Person, clean_name
+from gallery.people import F32, NewPhoto, NewTemplate, Person, clean_name, space_mismatch
 from gallery.store import PersonStore
 from recognition.align import loose_chip
-from recognition.errors import CodedError, EmbeddingSpaceMismatch, EmbeddingUnusable, ImageError, ImageMissing
-from recognition.faces import Faces
+from recognition.errors import CodedError, EmbeddingUnusable, ImageError, ImageMissing
+from recognition.faces import InSpace
 from recognition.image import ArrayImage, Image, read_image
+from recognition.recogniser import Found
 
 __all__ = ["EnrolReport", "FaceFinder", "Gate", "Pick", "Refused", "Taken", "enrol"]
 
@@ -32,9 +33,18 @@ class FaceFinder(Protocol):
     """What enrolment needs of recognition.recogniser.Recogniser."""
 
     @property
-    def space(self) -> str: ...
+    def space(self) -> str:
+        """The serving model's space, in which the photos of an enrolment are compared."""
+        ...
 
-    async def faces(self, image: Image, lane: str = "photo") -> Faces: ...
+    @property
+    def spaces(self) -> tuple[str, ...]:
+        """All spaces that in_every_space() answers in."""
+        ...
+
+    async def detect(self, image: Image, lane: str) -> Found: ...
+
+    async def in_every_space(self, image: Image, landmarks: F32, lane: str = "photo") -> list[InSpace]: ...
 
 
 class Taken(NamedTuple):
@@ -63,11 +73,28 @@ class EnrolReport:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Shots:
-    """The photos of one enrolment as sorted so far."""
+    """The photos of one enrolment as sorted so far. `known`: by space, the digests that the person has there.
 
+    `blind`: the models that could make nothing of a photo which others could use.
+    """
+
+    known: Mapping[str, frozenset[str]]
     passed: dict[Path, NewPhoto]
     already: list[Path]
     refused: dict[Path, CodedError]
+    blind: dict[Path, tuple[str, ...]]
+
+    def refuse_stray(self, path: Path, cosine: float, threshold: float) -> None:
+        del self.passed[path]
+        self.refused[path] = PersonDiffers(
+            f"the face resembles none of the others enrolled with it (similarity {cosine:.2f} at most, "
+            f"{threshold:.2f} is wanted); give photos of one person"
+        )
+
+
+class _Shot(NamedTuple):
+    photo: NewPhoto
+    blind: tuple[str, ...]
 
 
 async def enrol(
@@ -87,10 +114,11 @@ async def enrol(
     the finder raises that is not one photo's fault.
     """
     name = clean_name(name)
-    person = await asyncio.to_thread(_person_of, name, store)
-    known = await asyncio.to_thread(store.digests, person.id, finder.space) if person else frozenset()
-    shots = await _sort(paths, known, finder, gate, pick)
-    warnings = await asyncio.to_thread(_compare, shots, person, finder.space, store, threshold)
+    space, spaces = finder.space, finder.spaces
+    person, known = await asyncio.to_thread(_as_enrolled, name, spaces, store)
+    shots = await _sort(paths, known, finder, space, gate, pick)
+    warnings = await asyncio.to_thread(_compare, shots, person, space, store, threshold)
+    warnings += _blind_spots(shots)
     refused = tuple(_told(path, shots.refused[path]) for path in dict.fromkeys(paths) if path in shots.refused)
     photos = list(shots.passed.values())
     if not photos and not (person and shots.already):
@@ -103,24 +131,39 @@ async def enrol(
     return EnrolReport(person, taken, tuple(shots.already), refused, tuple(warnings))
 
 
-def _person_of(name: str, store: PersonStore) -> Person | None:
+def _as_enrolled(
+    name: str, spaces: Sequence[str], store: PersonStore
+) -> tuple[Person | None, dict[str, frozenset[str]]]:
+    """Who has the name already, and by space the digests of the photos that have their template there."""
     try:
-        return store.find(name)
+        person = store.find(name)
     except PersonNotFound:
-        return None
+        return None, {space: frozenset() for space in spaces}
+    return person, {space: store.digests(person.id, space) for space in spaces}
 
 
-async def _sort(paths: Sequence[Path], known: frozenset[str], finder: FaceFinder, gate: Gate, pick: Pick) -> _Shots:
-    shots = _Shots({}, [], {})
-    seen = set(known)
+async def _sort(
+    paths: Sequence[Path],
+    known: Mapping[str, frozenset[str]],
+    finder: FaceFinder,
+    space: str,
+    gate: Gate,
+    pick: Pick,
+) -> _Shots:
+    shots = _Shots(known, {}, [], {}, {})
+    seen = set(frozenset.intersection(*known.values()))
     for path in paths:
         try:
             image, digest = await asyncio.to_thread(_read, path)
             if digest in seen:
                 shots.already.append(path)
                 continue
-            shots.passed[path] = await _shoot(image, digest, finder, gate, pick)
+            photo, shots.blind[path] = await _shoot(image, digest, finder, space, gate, pick)
             seen.add(digest)
+            if all(digest in known.get(template.space, ()) for template in photo.templates):
+                shots.already.append(path)
+            else:
+                shots.passed[path] = photo
         except (ImageError, PhotoRefused, EmbeddingUnusable) as error:
             shots.refused[path] = error
     return shots
@@ -135,38 +178,47 @@ def _read(path: Path) -> tuple[ArrayImage, str]:
         raise ImageMissing(f"{path} can't be read ({error.strerror}); check the path") from None
 
 
-async def _shoot(image: ArrayImage, digest: str, finder: FaceFinder, gate: Gate, pick: Pick) -> NewPhoto:
-    faces = await finder.faces(image)
-    face = choose_face(faces, gate, pick)
-    if not faces.embeddings[face].any():
+async def _shoot(image: ArrayImage, digest: str, finder: FaceFinder, space: str, gate: Gate, pick: Pick) -> _Shot:
+    found = await finder.detect(image, "photo")
+    face = choose_face(found.detections, found.quality, gate, pick)
+    landmarks = found.detections.landmarks[face]
+    templates: dict[str, NewTemplate] = {}
+    blind = []
+    for seen in await finder.in_every_space(image, landmarks[None]):
+        (embedding,) = seen.embeddings
+        if not embedding.any():
+            blind.append(seen.model)
+        else:
+            templates.setdefault(seen.space, NewTemplate(seen.space, seen.signature, embedding))
+    if space not in templates:
         raise EmbeddingUnusable(
             "the embedder gave NaN, infinity or zeros for the face; try `whosthere models selftest`"
         )
-    chip, landmarks = await asyncio.to_thread(loose_chip, image, faces.detections.landmarks[face])
-    score = float(faces.quality.score[face])
-    return NewPhoto(chip, landmarks, digest, faces.embeddings[face], finder.space, score)
+    chip, moved = await asyncio.to_thread(loose_chip, image, landmarks)
+    score = float(found.quality.score[face])
+    return _Shot(NewPhoto(chip, moved, digest, tuple(templates.values()), score), tuple(blind))
 
 
 def _compare(shots: _Shots, person: Person | None, space: str, store: PersonStore, threshold: float) -> list[str]:
     """Move the photos that stand alone to the refused; what is odd about the others, in words."""
     if not shots.passed:
         return []
-    paths = list(shots.passed)
-    new = np.stack([photo.embedding for photo in shots.passed.values()])
+    embeddings = {path: _embedding_in(space, photo) for path, photo in shots.passed.items()}
     enrolled = store.templates(space)
-    if len(enrolled) and enrolled.matrix.shape[1] != new.shape[1]:
-        raise EmbeddingSpaceMismatch(
-            f"the gallery's templates of {space} have {enrolled.matrix.shape[1]} numbers, this model gives "
-            f"{new.shape[1]}; check the model's spec"
-        )
+    dim = len(next(iter(embeddings.values())))
+    if len(enrolled) and enrolled.matrix.shape[1] != dim:
+        raise space_mismatch(space, enrolled.matrix.shape[1], dim)
     own = np.array([person is not None and owner == person.id for owner in enrolled.person_ids], bool)
+    # A photo that lacks its template of another space alone is among those of before: no witness for itself.
+    paths = [path for path in embeddings if shots.passed[path].digest not in shots.known[space]]
+    for path in embeddings.keys() - set(paths):
+        _recognise(path, embeddings[path], enrolled.matrix[own], shots, threshold)
+    if not paths:
+        return []
+    new = np.stack([embeddings[path] for path in paths])
     agreed = agreement(new, enrolled.matrix[own], threshold)
     for number, cosine in agreed.strays.items():
-        del shots.passed[paths[number]]
-        shots.refused[paths[number]] = PersonDiffers(
-            f"the face resembles none of the others enrolled with it (similarity {cosine:.2f} at most, "
-            f"{threshold:.2f} is wanted); give photos of one person"
-        )
+        shots.refuse_stray(paths[number], cosine, threshold)
     warnings = []
     if agreed.divided:
         warnings.append(
@@ -181,6 +233,35 @@ def _compare(shots: _Shots, person: Person | None, space: str, store: PersonStor
             f"{cosine:.2f}): if this is the same person, forget one of the two"
         )
     return warnings
+
+
+def _recognise(path: Path, embedding: F32, before: F32, shots: _Shots, threshold: float) -> None:
+    """Refuse a photo of before where its face is another one now: another detector may find another one largest."""
+    nearest = float((before @ embedding).max()) if len(before) else -1.0
+    if nearest < threshold:
+        shots.refuse_stray(path, nearest, threshold)
+
+
+def _embedding_in(space: str, photo: NewPhoto) -> F32:
+    return next(template.embedding for template in photo.templates if template.space == space)
+
+
+def _blind_spots(shots: _Shots) -> list[str]:
+    """Which models get no template of which photos, a line each."""
+    missed: dict[str, list[Path]] = {}
+    for path, models in shots.blind.items():
+        for model in models if path not in shots.refused else ():
+            missed.setdefault(model, []).append(path)
+    return [
+        f"model {model} gave NaN, infinity or zeros for {_listed(paths)}: it gets no template of them; try "
+        f"`whosthere models selftest {model}`"
+        for model, paths in missed.items()
+    ]
+
+
+def _listed(paths: Sequence[Path]) -> str:
+    more = f" and {len(paths) - _MOST_TOLD} more" if len(paths) > _MOST_TOLD else ""
+    return ", ".join(str(path) for path in paths[:_MOST_TOLD]) + more
 
 
 def _told(path: Path, error: CodedError) -> Refused:

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from gallery.errors import NoFace, QualityTooLow, SeveralFaces
-from recognition.faces import Faces
+from recognition.faces import Detections, Quality
 from recognition.quality import (
     BRIGHTNESS_GRADE,
     CONTRAST_GRADE,
@@ -32,32 +32,31 @@ class Gate:
     min_quality: float
 
 
-def choose_face(faces: Faces, gate: Gate, pick: Pick = None) -> int:
+def choose_face(found: Detections, quality: Quality, gate: Gate, pick: Pick = None) -> int:
     """Which face of a photo to enrol. Raises NoFace, SeveralFaces (unless the largest may be picked) and
     QualityTooLow, which names what is worst about the face.
     """
-    if not len(faces):
+    if not len(found):
         raise NoFace("no face was found; give a photo that shows the face large and from the front")
-    if len(faces) > 1 and pick is None:
+    if len(found) > 1 and pick is None:
         raise SeveralFaces(
-            f"{len(faces)} faces were found; crop the photo to one, or take the largest with --pick largest"
+            f"{len(found)} faces were found; crop the photo to one, or take the largest with --pick largest"
         )
-    boxes = faces.detections.boxes
+    boxes = found.boxes
     face = int(np.argmax((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])))
-    size_px, score = float(faces.quality.size_px[face]), float(faces.quality.score[face])
+    size_px, score = float(quality.size_px[face]), float(quality.score[face])
     if size_px < gate.min_face_px:
         raise QualityTooLow(
             f"the face is too small, {size_px:.0f} px high where {gate.min_face_px:.0f} are wanted; "
             "give a photo from nearer or with more pixels"
         )
     if score < gate.min_quality:
-        worst = _worst_part(faces, face)
+        worst = _worst_part(quality, face)
         raise QualityTooLow(f"{worst} (quality {score:.2f} where {gate.min_quality:.2f} is wanted)")
     return face
 
 
-def _worst_part(faces: Faces, face: int) -> str:
-    quality = faces.quality
+def _worst_part(quality: Quality, face: int) -> str:
     brightness, contrast = float(quality.brightness[face]), float(quality.contrast[face])
     yaw, pitch = abs(float(quality.yaw[face])), abs(float(quality.pitch[face]))
     # Where it is dark or glaring there is little contrast too, and the light is what the user can change.

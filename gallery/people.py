@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gallery.errors import NameInvalid
+from recognition.errors import EmbeddingSpaceMismatch
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
@@ -35,18 +36,29 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class NewTemplate:
+    """A face in one embedding space: (d,) float32 unit vector; `signature` says what models made it."""
+
+    space: str
+    signature: str
+    embedding: F32
+
+    def __post_init__(self) -> None:
+        check_unit(self.embedding)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class NewPhoto:
-    """One enrolment photo's face on its way into the store.
+    """One enrolment photo's face on its way into the store, with its templates: one at least, one a space.
 
     chip (256,256,3) uint8 BGR and landmarks (5,2) float32 in it, as align.loose_chip gives them; digest is
-    the SHA-256 of the photo file in hex; embedding (d,) float32 unit vector of `space`; quality in [0,1].
+    the SHA-256 of the photo file in hex; quality in [0,1].
     """
 
     chip: U8
     landmarks: F32
     digest: str
-    embedding: F32
-    space: str
+    templates: tuple[NewTemplate, ...]
     quality: float
 
     def __post_init__(self) -> None:
@@ -54,16 +66,18 @@ class NewPhoto:
             raise ValueError(f"chip: want uint8 (h, w, 3), got {self.chip.dtype} {self.chip.shape}")
         if self.landmarks.shape != (5, 2):
             raise ValueError(f"landmarks: want (5, 2), got {self.landmarks.shape}")
-        check_unit(self.embedding)
+        spaces = [template.space for template in self.templates]
+        if not spaces or len(set(spaces)) < len(spaces):
+            raise ValueError(f"templates: want one at least and one a space, got {spaces}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredPhoto:
-    """A photo as it was kept: chip uint8 BGR (after JPEG) and landmarks (5,2) float32 in it."""
+    """A photo as it was kept: chip uint8 BGR (after JPEG), None where it is damaged; landmarks (5,2) float32 in it."""
 
     id: int
     person_id: str
-    chip: U8
+    chip: U8 | None
     landmarks: F32
     quality: float
 
@@ -93,6 +107,13 @@ def check_unit(embedding: F32) -> None:
     length = float(np.linalg.norm(embedding))
     if not abs(length - 1.0) < 1e-3:
         raise ValueError(f"embedding: want a unit vector, got one of length {length:.3f}")
+
+
+def space_mismatch(space: str, stored: int, given: int) -> EmbeddingSpaceMismatch:
+    """The error for embeddings whose size is not that of the gallery's in their space."""
+    return EmbeddingSpaceMismatch(
+        f"the gallery's templates of {space} have {stored} numbers, this model gives {given}; check the model's spec"
+    )
 
 
 def new_person_id() -> str:

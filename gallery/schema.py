@@ -1,4 +1,4 @@
-"""The gallery's file: made in one piece, checked when opened, and SQLite's complaints in our own words.
+"""The gallery's file: made in one piece, checked and brought up to date when opened; SQLite's complaints in our words.
 
 Everything blocks for disk I/O; called by PersonStore on whatever thread uses it.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from gallery.errors import GalleryError, GalleryTooNew, GalleryUnreadable, GalleryUnwritable
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_TIMEOUT_S = 5.0
 _APPLICATION_ID = 0x77686F74  # "whot": tells a gallery from anybody else's SQLite file
 
@@ -41,11 +41,15 @@ CREATE TABLE templates (
     space TEXT NOT NULL,
     embedding BLOB NOT NULL,
     quality REAL NOT NULL,
+    signature TEXT NOT NULL DEFAULT '',
     UNIQUE (photo_id, space)
 );
 CREATE INDEX templates_by_space ON templates (space, id);
 CREATE INDEX templates_by_person ON templates (person_id, space);
 """
+
+# What leads from each older version to the next. What made a template of version 1 is not known: ''.
+_MIGRATIONS = {1: "ALTER TABLE templates ADD COLUMN signature TEXT NOT NULL DEFAULT ''"}
 
 _UNREADABLE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _UNWRITABLE = {
@@ -83,9 +87,24 @@ def _coded(error: sqlite3.Error, path: Path) -> GalleryError | None:
     return None
 
 
+@contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """All that the body writes, or nothing."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        # SQLite ends the transaction by itself on some errors, a full disk among them.
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
 def open_database(path: Path) -> sqlite3.Connection:
     """The gallery of this file, made where there is none; only its owner may read it (biometric data).
 
+    One of an older schema is brought to SCHEMA_VERSION; an older whosthere refuses it from then on.
     Raises GalleryUnreadable, GalleryTooNew and GalleryUnwritable; a file that is refused is left as it is.
     """
     try:
@@ -111,6 +130,7 @@ def open_database(path: Path) -> sqlite3.Connection:
             db.execute("PRAGMA foreign_keys = ON")
             db.execute("PRAGMA secure_delete = ON")
             db.execute("PRAGMA temp_store = MEMORY")
+            migrate(db, path)
         except OSError as error:
             db.close()
             raise _unusable(path, error) from None
@@ -126,12 +146,27 @@ def _unusable(path: Path, error: OSError) -> GalleryUnwritable:
     )
 
 
-def _check_file(db: sqlite3.Connection, path: Path, *, logged: bool) -> None:
+def _version(db: sqlite3.Connection, path: Path) -> int:
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version > SCHEMA_VERSION:
         raise GalleryTooNew(
             f"gallery {path} has schema {version}, but this whosthere knows only {SCHEMA_VERSION}; update whosthere"
         )
+    return int(version)
+
+
+def migrate(db: sqlite3.Connection, path: Path) -> None:
+    """Bring the file to SCHEMA_VERSION, in one transaction; another process may be doing the same."""
+    if _version(db, path) == SCHEMA_VERSION:
+        return
+    with transaction(db):
+        for version in range(_version(db, path), SCHEMA_VERSION):
+            db.execute(_MIGRATIONS[version])
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _check_file(db: sqlite3.Connection, path: Path, *, logged: bool) -> None:
+    version = _version(db, path)
     (application_id,) = db.execute("PRAGMA application_id").fetchone()
     if application_id != _APPLICATION_ID or version < 1:
         raise GalleryUnreadable(f"gallery {path} is some other SQLite file; check paths.data")

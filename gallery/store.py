@@ -8,34 +8,32 @@ import difflib
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from gallery.errors import GalleryUnreadable, PersonAmbiguous, PersonNotFound
 from gallery.people import (
     F32,
-    U8,
     NewPhoto,
+    NewTemplate,
     Person,
     StoredPhoto,
     Templates,
-    check_unit,
     clean_name,
     new_person_id,
 )
-from gallery.schema import open_database, translated
+from gallery.rows import insert_photos, jpeg, replace_template, stored_photo, unpacked
+from gallery.schema import open_database, transaction, translated
 from recognition.errors import EmbeddingSpaceMismatch
 
-_JPEG_QUALITY = 92
 _PHOTOS_AT_ONCE = 32
-_F32 = np.dtype("<f4")
+_LACKING = "NOT EXISTS (SELECT 1 FROM templates WHERE photo_id = photos.id AND space = ?)"
 
 
 class PersonStore:
@@ -105,27 +103,27 @@ class PersonStore:
         return str(rows[0][0]) if rows else None
 
     def add_person(self, name: str, photos: Sequence[NewPhoto] = ()) -> Person:
-        """Enrol a new person with these photos, all or nothing. Raises NameInvalid.
+        """Enrol a new person with these photos, all or nothing. Raises NameInvalid and EmbeddingSpaceMismatch.
 
         Names need not differ: whether a name is somebody's already is for the caller to ask find().
         """
         name, person_id, now = clean_name(name), new_person_id(), time.time()
-        chips = [_jpeg(photo.chip) for photo in photos]
+        chips = [jpeg(photo.chip) for photo in photos]
         with self._transaction() as db:
             db.execute("INSERT INTO people VALUES (?, ?, ?)", (person_id, name, now))
-            _insert(db, person_id, zip(photos, chips, strict=True), now)
+            insert_photos(db, person_id, zip(photos, chips, strict=True), now)
         return self._person(person_id)
 
     def add_photos(self, person_id: str, photos: Sequence[NewPhoto]) -> Person:
-        """Add photos and their templates to a person, all or nothing. Raises PersonNotFound.
+        """Add photos and their templates to a person, all or nothing.
 
-        A photo that the person has already (same digest) is not kept twice; it only gets its template where
-        it has none of that space yet.
+        A photo that the person has already (same digest) is not kept twice; it only gets its templates of the
+        spaces in which it has none yet. Raises PersonNotFound and EmbeddingSpaceMismatch.
         """
-        chips = [_jpeg(photo.chip) for photo in photos]
+        chips = [jpeg(photo.chip) for photo in photos]
         with self._transaction() as db:
             self._must_exist(db, person_id)
-            _insert(db, person_id, zip(photos, chips, strict=True), time.time())
+            insert_photos(db, person_id, zip(photos, chips, strict=True), time.time())
         return self._person(person_id)
 
     def rename(self, person_id: str, name: str) -> Person:
@@ -166,10 +164,8 @@ class PersonStore:
             raise EmbeddingSpaceMismatch(
                 f"gallery {self.path} holds templates of different sizes for {space}; enrol those people anew"
             )
-        dim = next(iter(sizes), 0) // _F32.itemsize
-        matrix = np.frombuffer(b"".join(row[2] for row in rows), _F32).reshape(len(rows), dim)
         ids = np.array([row[0] for row in rows], np.int64)
-        return Templates(space, ids, tuple(row[1] for row in rows), matrix.astype(np.float32, copy=False))
+        return Templates(space, ids, tuple(row[1] for row in rows), unpacked([row[2] for row in rows]))
 
     def template_ids(self, space: str) -> NDArray[np.int64]:
         """(n,) int64, rising."""
@@ -185,40 +181,40 @@ class PersonStore:
         )
         return frozenset(row[0] for row in rows)
 
-    def photos_without_template(self, space: str) -> Iterator[StoredPhoto]:
-        """Photos that another model's space has no template for yet, by id; add_template() between is fine.
+    def uncovered(self, space: str) -> int:
+        """How many people have photos, but no template in this space: nobody could name them by it."""
+        return self._count(
+            "people WHERE EXISTS (SELECT 1 FROM photos WHERE person_id = people.id) "
+            "AND NOT EXISTS (SELECT 1 FROM templates WHERE person_id = people.id AND space = ?)",
+            space,
+        )
 
-        Raises GalleryUnreadable where a kept chip is no picture any more.
-        """
+    def count_without_template(self, space: str) -> int:
+        """How many photos have no template in this space."""
+        return self._count(f"photos WHERE {_LACKING}", space)
+
+    def photos_without_template(self, space: str) -> Iterator[StoredPhoto]:
+        """Photos that another model's space has no template for yet, by id; add_template() between is fine."""
         last_id = 0
         while rows := self._rows(
-            "SELECT id, person_id, chip, landmarks, quality FROM photos WHERE id > ? AND NOT EXISTS "
-            "(SELECT 1 FROM templates WHERE photo_id = photos.id AND space = ?) ORDER BY id LIMIT ?",
+            "SELECT id, person_id, chip, landmarks, quality FROM photos "
+            f"WHERE id > ? AND {_LACKING} ORDER BY id LIMIT ?",
             last_id,
             space,
             _PHOTOS_AT_ONCE,
         ):
-            for photo_id, person_id, chip, landmarks, quality in rows:
-                pixels = cv2.imdecode(np.frombuffer(chip, np.uint8), cv2.IMREAD_COLOR)
-                if pixels is None:
-                    raise GalleryUnreadable(f"gallery {self.path}: photo {photo_id} is damaged; restore a backup")
-                points = np.frombuffer(landmarks, _F32).reshape(5, 2).astype(np.float32)
-                yield StoredPhoto(photo_id, person_id, np.asarray(pixels, np.uint8), points, quality)
+            yield from (stored_photo(*row) for row in rows)
             last_id = rows[-1][0]
 
-    def add_template(self, photo_id: int, space: str, embedding: F32, quality: float) -> bool:
+    def add_template(self, photo_id: int, space: str, signature: str, embedding: F32, quality: float) -> bool:
         """Keep the (d,) float32 unit vector of a photo; one that it had in this space is replaced.
 
-        False where the photo is gone (its person was forgotten meanwhile).
+        `signature` says what models made it. False where the photo is gone (its person was forgotten
+        meanwhile). Raises EmbeddingSpaceMismatch.
         """
-        check_unit(embedding)
+        template = NewTemplate(space, signature, embedding)
         with self._transaction() as db:
-            inserted = db.execute(
-                "INSERT OR REPLACE INTO templates (photo_id, person_id, space, embedding, quality) "
-                "SELECT id, person_id, ?, ?, ? FROM photos WHERE id = ?",
-                (space, embedding.astype(_F32).tobytes(), quality, photo_id),
-            )
-        return inserted.rowcount == 1
+            return replace_template(db, photo_id, template, quality)
 
     # SQLite.
 
@@ -226,18 +222,14 @@ class PersonStore:
         with self._lock, translated(self.path):
             return self._db.execute(query, values).fetchall()
 
+    def _count(self, what: str, space: str) -> int:
+        return int(self._rows(f"SELECT count(*) FROM {what}", space)[0][0])
+
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._lock, translated(self.path):
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
+            with transaction(self._db):
                 yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                # SQLite ends the transaction by itself on some errors, a full disk among them.
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
             self._commits += 1
 
     def _people(self, where: str, *values: str) -> list[Person]:
@@ -270,27 +262,3 @@ class PersonStore:
             return "; nobody is yet"
         near = difflib.get_close_matches(name.casefold(), names, n=1, cutoff=0.0)
         return f"; did you mean {names[near[0]]!r}?"
-
-
-def _insert(db: sqlite3.Connection, person_id: str, photos: Iterable[tuple[NewPhoto, bytes]], added_at: float) -> None:
-    for photo, chip in photos:
-        landmarks = photo.landmarks.astype(_F32).tobytes()
-        db.execute(
-            "INSERT INTO photos (person_id, chip, landmarks, quality, digest, added_at) "
-            "VALUES (?, ?, ?, ?, ?, ?) "
-            "ON CONFLICT (person_id, digest) DO NOTHING",
-            (person_id, chip, landmarks, photo.quality, photo.digest, added_at),
-        )
-        db.execute(
-            "INSERT INTO templates (photo_id, person_id, space, embedding, quality) "
-            "SELECT id, person_id, ?, ?, ? FROM photos WHERE person_id = ? AND digest = ? "
-            "ON CONFLICT (photo_id, space) DO NOTHING",
-            (photo.space, photo.embedding.astype(_F32).tobytes(), photo.quality, person_id, photo.digest),
-        )
-
-
-def _jpeg(chip: U8) -> bytes:
-    done, data = cv2.imencode(".jpg", chip, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-    if not done:
-        raise ValueError(f"chip: JPEG can't hold {chip.shape}")
-    return data.tobytes()

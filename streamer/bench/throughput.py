@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gallery.people import NewPhoto
+from gallery.people import NewPhoto, NewTemplate
 from gallery.store import PersonStore
 from recognition.image import Image
 from recognition.recogniser import Embedded, Found, Recogniser
@@ -84,7 +84,7 @@ async def run_ours(
             "cameras": {"bench": camera},
         }
     )
-    people = _enrol(settings.gallery_path, templates, recogniser.space)
+    people = _enrol(settings.gallery_path, templates, recogniser)
     async with Roster.open(settings, watched, metrics) as roster, _outbox(settings, metrics) as outbox:
         path = camera_path("bench", settings, watched, roster, outbox, metrics)
         tracker = WatchedTracker(path.tracker)
@@ -114,16 +114,17 @@ async def _who(seen: list[tuple[int, Sighting]], roster: Roster, people: list[st
     return [SeenFace(frame, s.box, nearest[id(s.track.current())]) for frame, s in seen]
 
 
-def _enrol(path: Path, templates: list[F32], space: str) -> list[str]:
+def _enrol(path: Path, templates: list[F32], recogniser: Recogniser) -> list[str]:
     """Enrol people from embeddings (k,d) alone, without photos; their ids in the same order."""
     chip, landmarks = np.zeros((256, 256, 3), np.uint8), np.zeros((5, 2), np.float32)
+    space, signature = recogniser.space, recogniser.signature
     path.parent.mkdir()
     with PersonStore(path) as store:
         return [
             store.add_person(
                 f"Person {number}",
                 [
-                    NewPhoto(chip, landmarks, f"{number}-{place}", embedding, space, 1.0)
+                    NewPhoto(chip, landmarks, f"{number}-{place}", (NewTemplate(space, signature, embedding),), 1.0)
                     for place, embedding in enumerate(embeddings)
                 ],
             ).id

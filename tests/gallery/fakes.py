@@ -1,18 +1,20 @@
 """Faces made of numbers: unit vectors with a wanted likeness, photos of them, a finder that knows them."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from gallery.people import NewPhoto, Templates
-from recognition.faces import Detections, Faces, Quality
+from gallery.people import NewPhoto, NewTemplate, Templates
+from recognition.faces import Detections, InSpace, Quality
 from recognition.image import Image
+from recognition.recogniser import Found
 
 SPACE = "test_space.1"
+SIGNATURE = "0123456789abcdef"
 DIM = 64
 
 F32 = NDArray[np.float32]
@@ -34,13 +36,20 @@ def near(face: F32, cosine: float, seed: int = 999) -> F32:
     return (mixed / np.linalg.norm(mixed)).astype(np.float32)
 
 
-def photo_of(embedding: F32, number: int = 0, space: str = SPACE, quality: float = 0.9) -> NewPhoto:
-    """A photo with a chip of noise, its own for each number."""
+def photo_of(
+    embedding: F32, number: int = 0, space: str = SPACE, quality: float = 0.9, others: Sequence[NewTemplate] = ()
+) -> NewPhoto:
+    """A photo with a chip of noise, its own for each number; `others` are its templates of further spaces."""
     rng = np.random.default_rng(number)
     chip = rng.integers(0, 256, (256, 256, 3), np.uint8)
     landmarks = rng.uniform(80, 180, (5, 2)).astype(np.float32)
     digest = hashlib.sha256(embedding.tobytes() + number.to_bytes(4, "big")).hexdigest()
-    return NewPhoto(chip, landmarks, digest, embedding, space, quality)
+    return NewPhoto(chip, landmarks, digest, (NewTemplate(space, SIGNATURE, embedding), *others), quality)
+
+
+def other_template(seed: int, space: str = "other.1") -> NewTemplate:
+    """A template as a model of 32 numbers gives it."""
+    return NewTemplate(space, f"by-{space}", unit(seed, 32))
 
 
 def templates_of(rows: Mapping[int, tuple[str, F32]], space: str = SPACE) -> Templates:
@@ -49,39 +58,58 @@ def templates_of(rows: Mapping[int, tuple[str, F32]], space: str = SPACE) -> Tem
     return Templates(space, ids, tuple(p for p, _ in rows.values()), np.stack([f for _, f in rows.values()]))
 
 
-def faces_of(*found: tuple[F32, Mapping[str, float]]) -> Faces:
-    """Faces side by side, the first one largest; each with its embedding and what is not GOOD about it."""
-    n = len(found)
+def graded(*faults: Mapping[str, float]) -> tuple[Detections, Quality]:
+    """Faces side by side, the first one largest; of each, what is not GOOD about it."""
+    n = len(faults)
     boxes = np.array([[100 * k, 0, 100 * k + 90 - k, 90] for k in range(n)], np.float32).reshape(n, 4)
     landmarks = np.array(
         [[[100 * k + x, y] for x, y in ((30, 30), (60, 30), (45, 50), (33, 68), (57, 68))] for k in range(n)],
         np.float32,
     ).reshape(n, 5, 2)
-    parts = [{**GOOD, "pitch": 0.0, "roll": 0.0, **faults} for _, faults in found]
+    parts = [{**GOOD, "pitch": 0.0, "roll": 0.0, **fault} for fault in faults]
     columns = {
         name: np.array([part[name] for part in parts], np.float32)
         for name in ("score", "sharpness", "brightness", "contrast", "size_px", "yaw", "pitch", "roll")
     }
-    embeddings = np.stack([face for face, _ in found]) if n else np.empty((0, DIM), np.float32)
-    return Faces(Detections(boxes, np.full(n, 0.9, np.float32), landmarks), Quality(**columns), embeddings)
+    return Detections(boxes, np.full(n, 0.9, np.float32), landmarks), Quality(**columns)
 
 
 class FakeFinder:
-    """Finds in a photo what was registered for the grey level that paint() gave it."""
+    """Finds in a photo what was registered for the grey level that paint() gave it.
+
+    `views`: by space, how the model there (called model-SPACE) sees the faces; the first one serves.
+    """
 
     def __init__(self, space: str = SPACE) -> None:
-        self.space = space
-        self._by_level: dict[int, Faces] = {}
+        self.views: dict[str, Callable[[F32], F32]] = {space: lambda face: face}
         self.looked = 0
+        self._by_level: list[list[tuple[F32, Mapping[str, float]]]] = []
+
+    @property
+    def space(self) -> str:
+        return self.spaces[0]
+
+    @property
+    def spaces(self) -> tuple[str, ...]:
+        return tuple(self.views)
 
     def paint(self, path: Path, *found: tuple[F32, Mapping[str, float]] | F32) -> Path:
         """Write a photo in which these faces will be found."""
-        level = len(self._by_level)
-        pairs = [item if isinstance(item, tuple) else (item, {}) for item in found]
-        self._by_level[level] = faces_of(*pairs)
-        cv2.imwrite(str(path), np.full((100, 300, 3), level, np.uint8))
+        cv2.imwrite(str(path), np.full((100, 300, 3), len(self._by_level), np.uint8))
+        self._by_level.append([item if isinstance(item, tuple) else (item, {}) for item in found])
         return path
 
-    async def faces(self, image: Image, lane: str = "photo") -> Faces:
+    async def detect(self, image: Image, lane: str) -> Found:
         self.looked += 1
+        detections, quality = graded(*(faults for _, faults in self._in(image)))
+        return Found(detections, quality, np.zeros((len(detections), 16, 16), np.float32), 0.0, 0.0, 0.0, 0.0)
+
+    async def in_every_space(self, image: Image, landmarks: F32, lane: str = "photo") -> list[InSpace]:
+        faces = [self._in(image)[int(points[0, 0] // 100)][0] for points in landmarks]
+        return [
+            InSpace(f"model-{space}", space, f"by-{space}", np.stack([view(face) for face in faces]))
+            for space, view in self.views.items()
+        ]
+
+    def _in(self, image: Image) -> list[tuple[F32, Mapping[str, float]]]:
         return self._by_level[int(image.luma()[0, 0])]

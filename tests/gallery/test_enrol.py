@@ -1,5 +1,6 @@
 import struct
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,9 @@ from gallery.enrol import EnrolReport, Gate, enrol
 from gallery.errors import NameInvalid, NoPhotoAccepted, PersonAmbiguous
 from gallery.store import PersonStore
 from recognition.errors import EmbeddingSpaceMismatch, Overloaded
-from recognition.faces import Faces
+from recognition.faces import InSpace
 from recognition.image import Image
+from recognition.recogniser import Found
 from tests.gallery.fakes import DIM, SPACE, FakeFinder, near, photo_of, unit
 
 GATE = Gate(min_face_px=48, min_quality=0.25)
@@ -135,10 +137,93 @@ async def test_a_photo_that_is_there_already_is_not_looked_at_again(desk: Desk) 
 async def test_a_photo_of_before_gets_its_template_in_another_space(desk: Desk) -> None:
     one = desk.shoot(ADA, 1)
     await desk.enrol("Ada", one)
-    desk.finder.space = "other.1"
+    desk.finder.views = {"other.1": _short}
     report = await desk.enrol("Ada", one)
     assert [path for path, _ in report.taken] == [one]
     assert (report.person.photos, report.person.templates) == (1, {SPACE: 1, "other.1": 1})
+
+
+async def test_templates_are_made_in_every_space_with_the_signature_of_who_made_them(desk: Desk) -> None:
+    desk.finder.views["other.1"] = _short
+    ada = await desk.enrol("Ada", desk.shoot(ADA, 1), desk.shoot(ADA, 2))
+    assert (ada.person.photos, ada.person.templates, ada.warnings) == (2, {SPACE: 2, "other.1": 2}, ())
+    for space, view in desk.finder.views.items():
+        views = np.stack([view(near(ADA, 0.8, seed)) for seed in (1, 2)])
+        np.testing.assert_array_equal(desk.store.templates(space).matrix, views)
+    rows = desk.store._rows("SELECT DISTINCT space, signature FROM templates ORDER BY space")
+    assert rows == [("other.1", "by-other.1"), (SPACE, f"by-{SPACE}")]
+    group = desk.finder.paint(desk.folder / "two.png", BOB, ADA)
+    bob = await desk.enrol("Bob", group, pick="largest")
+    np.testing.assert_array_equal(desk.store.templates("other.1").matrix[2], _short(BOB))
+    assert bob.person.templates == {SPACE: 1, "other.1": 1}
+
+
+async def test_a_photo_of_before_that_lacks_one_space_is_no_witness_for_itself(desk: Desk) -> None:
+    """Counted twice, it would make two photos three, and refuse one that nobody can call the wrong one."""
+    one, odd = desk.shoot(ADA, 1), desk.shoot(BOB, 2)
+    await desk.enrol("Ada", one)
+    desk.finder.views["other.1"] = _short
+    report = await desk.enrol("Ada", one, odd)
+    assert ([path for path, _ in report.taken], report.refused) == ([one, odd], ())
+    assert len(report.warnings) == 1
+    assert (report.person.photos, report.person.templates) == (2, {SPACE: 2, "other.1": 2})
+    again = await desk.enrol("Ada", one, odd)
+    assert (again.taken, again.already) == ((), (one, odd))
+
+
+async def test_a_photo_of_before_in_which_another_face_is_taken_now_gets_no_template(desk: Desk) -> None:
+    """Another detector may find another face largest."""
+    one = desk.shoot(ADA, 1)
+    await desk.enrol("Ada", one)
+    desk.finder = FakeFinder()
+    desk.finder.views["other.1"] = _short
+    desk.finder.paint(desk.folder / "elsewhere.png", BOB)  # of the same grey level
+    with pytest.raises(NoPhotoAccepted, match="person_differs"):
+        await desk.enrol("Ada", one)
+    assert desk.store.find("Ada").templates == {SPACE: 1}
+
+
+async def test_a_photo_that_another_model_can_t_use_is_kept_with_a_warning(desk: Desk) -> None:
+    blind_but_for = near(ADA, 0.8, 1)
+    desk.finder.views |= {"other.1": _short, "blind.1": lambda face: _short(face) * (face @ blind_but_for > 0.99)}
+    good, glare, odd = desk.shoot(ADA, 1), desk.shoot(ADA, 2), desk.shoot(BOB, 3)
+    report = await desk.enrol("Ada", glare, good, odd)
+    assert ([path for path, _ in report.taken], [path for path, _, _ in report.refused]) == ([glare, good], [odd])
+    assert report.person.templates == {SPACE: 2, "other.1": 2, "blind.1": 1}
+    (warning,) = report.warnings
+    assert "model-blind.1" in warning
+    assert str(glare) in warning
+    assert str(good) not in warning
+    assert str(odd) not in warning
+    again = await desk.enrol("Ada", glare)
+    assert (again.taken, again.already) == ((), (glare,))
+    assert again.warnings == (warning,)
+
+
+async def test_two_models_of_one_space_give_one_template(desk: Desk) -> None:
+    class Twins(FakeFinder):
+        async def in_every_space(self, image: Image, landmarks: np.ndarray, lane: str = "photo") -> list[InSpace]:
+            (first,) = await super().in_every_space(image, landmarks, lane)
+            return [first, replace(first, model="twin", signature="twin", embeddings=-first.embeddings)]
+
+    desk.finder = Twins()
+    report = await desk.enrol("Ada", desk.finder.paint(desk.folder / "1.png", ADA))
+    assert report.person.templates == {SPACE: 1}
+    np.testing.assert_array_equal(desk.store.templates(SPACE).matrix, ADA[None])
+
+
+async def test_a_model_of_another_size_than_its_space_enrols_nobody(desk: Desk) -> None:
+    desk.finder.views["other.1"] = _short
+    await desk.enrol("Ada", desk.shoot(ADA, 1))
+    desk.finder.views["other.1"] = lambda face: face
+    with pytest.raises(EmbeddingSpaceMismatch, match="check the model's spec"):
+        await desk.enrol("Bob", desk.shoot(BOB, 2))
+    assert [person.name for person in desk.store.people()] == ["Ada"]
+
+
+def _short(face: np.ndarray) -> np.ndarray:
+    """How a model of 32 numbers sees a face."""
+    return face[:32] / np.linalg.norm(face[:32])
 
 
 async def test_the_odd_one_out_of_three_is_refused(desk: Desk) -> None:
@@ -191,7 +276,7 @@ async def test_a_bad_name_is_refused_before_any_photo_is_looked_at(desk: Desk) -
 
 async def test_what_is_not_the_photos_fault_ends_the_enrolment(desk: Desk) -> None:
     class Busy(FakeFinder):
-        async def faces(self, image: Image, lane: str = "photo") -> Faces:
+        async def detect(self, image: Image, lane: str) -> Found:
             raise Overloaded("the queue is full")
 
     photo = desk.shoot(ADA, 1)

@@ -2,30 +2,30 @@ import pytest
 
 from gallery.errors import NoFace, QualityTooLow, SeveralFaces
 from gallery.gate import Gate, choose_face
-from tests.gallery.fakes import faces_of, unit
+from tests.gallery.fakes import graded
 
 GATE = Gate(min_face_px=48, min_quality=0.25)
 
 
 def test_one_good_face_is_chosen() -> None:
-    assert choose_face(faces_of((unit(1), {})), GATE) == 0
+    assert choose_face(*graded({}), GATE) == 0
 
 
 def test_no_face() -> None:
     with pytest.raises(NoFace):
-        choose_face(faces_of(), GATE)
+        choose_face(*graded(), GATE)
 
 
 def test_several_faces_unless_the_largest_may_be_picked() -> None:
-    faces = faces_of((unit(1), {}), (unit(2), {}))
+    faces = graded({}, {})
     with pytest.raises(SeveralFaces, match="2 faces"):
-        choose_face(faces, GATE)
-    assert choose_face(faces, GATE, "largest") == 0
+        choose_face(*faces, GATE)
+    assert choose_face(*faces, GATE, "largest") == 0
 
 
 def test_the_largest_must_be_good_enough_too() -> None:
     with pytest.raises(QualityTooLow, match="turned"):
-        choose_face(faces_of((unit(1), {"score": 0.1, "yaw": 55.0}), (unit(2), {})), GATE, "largest")
+        choose_face(*graded({"score": 0.1, "yaw": 55.0}, {}), GATE, "largest")
 
 
 @pytest.mark.parametrize(
@@ -43,8 +43,8 @@ def test_the_largest_must_be_good_enough_too() -> None:
 )
 def test_what_is_worst_about_a_poor_face_is_named(faults: dict[str, float], said: str) -> None:
     with pytest.raises(QualityTooLow, match=said):
-        choose_face(faces_of((unit(1), faults)), GATE)
+        choose_face(*graded(faults), GATE)
 
 
 def test_a_face_at_the_gate_passes() -> None:
-    assert choose_face(faces_of((unit(1), {"size_px": 48.0, "score": 0.25})), GATE) == 0
+    assert choose_face(*graded({"size_px": 48.0, "score": 0.25}), GATE) == 0

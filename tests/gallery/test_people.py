@@ -1,11 +1,12 @@
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from gallery.errors import NameInvalid
 from gallery.people import clean_name, new_person_id
-from tests.gallery.fakes import photo_of, unit
+from tests.gallery.fakes import SPACE, other_template, photo_of, unit
 
 
 @pytest.mark.parametrize(
@@ -43,3 +44,11 @@ def test_only_unit_vectors_come_in() -> None:
         photo_of(np.full(64, np.nan, np.float32))
     with pytest.raises(ValueError, match="float32"):
         photo_of(unit(1).astype(np.float64))  # type: ignore[arg-type]
+
+
+def test_a_photo_has_one_template_at_least_and_one_a_space() -> None:
+    assert len(photo_of(unit(1), others=[other_template(1)]).templates) == 2
+    with pytest.raises(ValueError, match="one a space"):
+        photo_of(unit(1), others=[other_template(1, SPACE)])
+    with pytest.raises(ValueError, match="one at least"):
+        replace(photo_of(unit(1)), templates=())
