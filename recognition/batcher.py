@@ -7,103 +7,28 @@ runner never waits for the loop, and wakes the loop once per batch.
 import asyncio
 import threading
 import time
-from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from recognition.batch_limits import BatchLimits, mean_run_ms, wait_ms
+from recognition.batch_queue import F32, Item, Job, LaneQueue, Outputs, Served
 from recognition.errors import CodedError, Overloaded, RunnerDead
 from recognition.models.runner import ModelRunner
+from recognition.queue_load import LoadMeter, QueueLoad
 
-F32 = NDArray[np.float32]
-Outputs = list[F32]
-
-
-@dataclass(frozen=True, slots=True)
-class BatchLimits:
-    """How batches are cut.
-
-    `buckets`: the batch sizes that may be run, rising, 1 first. `pad`: fill up to the next bucket (GPUs,
-    where a new size costs memory) instead of running the next smaller one (CPUs, where an empty place costs
-    as much as a full one). `max_wait_ms`: how long the oldest item may wait for company. `queue_limit`: items
-    that may wait.
-    """
-
-    buckets: tuple[int, ...] = (1,)
-    pad: bool = False
-    max_wait_ms: float = 0.0
-    queue_limit: int = 64
-
-    @property
-    def max_batch(self) -> int:
-        return self.buckets[-1]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Served:
-    """The outputs of each item of one submit, in its order; seconds that it queued and ran.
-
-    An item's outputs have the network's batch axis taken away, or left at length 1 where batches are of one.
-    """
-
-    outputs: list[Outputs]
-    queue_s: float
-    run_s: float
+__all__ = ["BatchLimits", "MicroBatcher", "QueueLoad", "Served"]
 
 
 @dataclass(slots=True, eq=False)
-class _Job:
-    """One submit. `gone` is set on the loop when the caller has left, and read by the runners' threads."""
+class _Batch:
+    """What a runner took, and the limits that it is run by, whatever those of the next are."""
 
-    future: asyncio.Future[Served]
-    outputs: list[Outputs]
-    left: int
-    arrived_s: float
-    started_s: float = 0.0
-    gone: bool = False
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Item:
-    job: _Job
-    place: int
-    tensor: F32
-
-
-@dataclass(slots=True, eq=False)
-class _Queue:
-    """Items by lane, taken round robin: a lane with much work can't starve the others."""
-
-    lanes: OrderedDict[str, deque[_Item]] = field(default_factory=OrderedDict)
-    size: int = 0
-
-    def put(self, lane: str, items: Sequence[_Item]) -> None:
-        self.lanes.setdefault(lane, deque()).extend(items)
-        self.size += len(items)
-
-    def take(self) -> _Item:
-        lane, items = self.lanes.popitem(last=False)
-        item = items.popleft()
-        if items:
-            self.lanes[lane] = items
-        self.size -= 1
-        return item
-
-    def oldest_s(self) -> float:
-        return min(items[0].job.arrived_s for items in self.lanes.values())
-
-    def drop_gone(self) -> None:
-        """Forget the items of callers that have left."""
-        for lane, items in list(self.lanes.items()):
-            kept = deque(item for item in items if not item.job.gone)
-            self.size -= len(items) - len(kept)
-            if kept:
-                self.lanes[lane] = kept
-            else:
-                del self.lanes[lane]
+    items: list[Item]
+    limits: BatchLimits
+    taken_s: float
 
 
 class MicroBatcher:
@@ -115,25 +40,68 @@ class MicroBatcher:
         runners: Sequence[ModelRunner],
         limits: BatchLimits,
         on_batch: Callable[[int], None] | None = None,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         """`runners` has one entry per thread; a runner that may be called from several may stand there twice.
 
-        `on_batch` is called on the loop with the number of items of each batch that was run.
+        `on_batch` is called on the loop with the number of items of each batch that was run. `clock`: seconds.
         """
         self.name = name
-        self.limits = limits
         self._runners = tuple(runners)
         self._on_batch = on_batch
-        self._queue = _Queue()
+        self._clock = clock
+        # Guarded by the condition's lock: runners' threads take what the loop puts there.
         self._wake = threading.Condition()
-        self._jobs: set[_Job] = set()
+        self._queue = LaneQueue()
+        self._limits = limits
+        self._meter = LoadMeter()
         self._closed: str | None = None
+        self._taken = 0
+        # The loop's own; run_ms is read by the threads.
+        self._returned = 0
+        self._run_ms: float | None = None
+        self._jobs: set[Job] = set()
+        self._settled = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def limits(self) -> BatchLimits:
+        return self._limits
+
+    def use(self, limits: BatchLimits) -> None:
+        """Cut batches by these limits from the next one on; what waits is kept. Called on the loop.
+
+        Who raises max_batch from 1 vouches that all that wait have one shape, and that the network takes batches.
+        """
+        with self._wake:
+            self._limits = limits
+            self._wake.notify_all()  # a batch that waits for company may be due by these
 
     @property
     def depth(self) -> int:
         """Items that wait for a runner."""
         return self._queue.size
+
+    def load(self, now_s: float | None = None) -> QueueLoad:
+        """What is asked of this batcher; `now_s`: by the clock, None: now."""
+        with self._wake:
+            now_s = self._clock() if now_s is None else now_s
+            oldest_s = self._queue.oldest_s() if self._queue.size else now_s
+            return self._meter.load(now_s, now_s - oldest_s)
+
+    async def drained(self) -> None:
+        """Return once nothing waits and nothing runs, or the batcher was closed. Called on the loop.
+
+        For who stops a batcher that nobody submits to any more. It takes as long as the runners do: a limit of
+        time is the caller's.
+        """
+        while self._closed is None and self._is_busy():
+            self._settled.clear()
+            await self._settled.wait()
+
+    def _is_busy(self) -> bool:
+        with self._wake:
+            return self._queue.size > 0 or self._taken > self._returned
 
     async def submit(self, items: Sequence[F32], lane: str) -> Served:
         """Run each item, a (3, h, w) float32 tensor; all items of a model have one shape.
@@ -146,24 +114,25 @@ class MicroBatcher:
             return Served([], 0.0, 0.0)
         if self._closed is not None:
             raise RunnerDead(self._closed)
-        waiting = self._queue.size
-        if waiting and waiting + len(items) > self.limits.queue_limit:
-            limit = self.limits.queue_limit
+        now_s = self._clock()
+        waiting, limit = self._queue.size, self._limits.queue_limit
+        if waiting and waiting + len(items) > limit:
+            with self._wake:
+                self._meter.arrived(now_s, len(items))
             raise Overloaded(f"{self.name}: {waiting} items wait already, the limit is {limit}")
-        now = time.perf_counter()
-        job = _Job(asyncio.get_running_loop().create_future(), [[] for _ in items], len(items), now)
+        job = Job(asyncio.get_running_loop().create_future(), [[] for _ in items], len(items), now_s)
         self._jobs.add(job)
         with self._wake:
-            self._queue.put(lane, [_Item(job, place, tensor) for place, tensor in enumerate(items)])
+            self._meter.arrived(now_s, len(items))
+            self._queue.put(lane, [Item(job, place, tensor) for place, tensor in enumerate(items)])
             self._wake.notify(min(len(items), len(self._runners)))
         try:
             return await job.future
         finally:
             self._jobs.discard(job)
             if job.left:
-                job.gone = True
-                with self._wake:
-                    self._queue.drop_gone()
+                self._forget([job])
+                self._settled.set()
 
     async def serve(self) -> None:
         """Drive the runners until stop(). Raises RunnerDead when one fails, after failing every waiter."""
@@ -195,63 +164,81 @@ class MicroBatcher:
         for job in self._jobs:
             if not job.future.done():
                 job.future.set_exception(RunnerDead(self._closed))
+        self._settled.set()
+
+    def _forget(self, jobs: Iterable[Job]) -> None:
+        """Whatever of these jobs still waits is not run any more. Called on the loop and on the runners' threads."""
+        with self._wake:
+            for job in jobs:
+                job.gone = True
+            self._queue.drop_gone()
 
     # On the runners' threads.
 
     def _work(self, runner: ModelRunner) -> None:
         while (batch := self._take()) is not None:
-            started_s = time.perf_counter()
             try:
-                outputs = self._run(runner, [item.tensor for item in batch])
+                outputs = self._run(runner, batch)
             except CodedError as error:
                 if not error.retryable:
                     self._call_loop(self._close, f"{self.name}: {error}")
                     raise
+                # Here and not on the loop, else a runner would take more of what is lost before the loop is awake.
+                self._forget(item.job for item in batch.items)
                 self._call_loop(self._refuse, batch, error.with_traceback(None))
                 continue
             except Exception as error:
                 reason = f"{self.name}: its runner failed ({type(error).__name__}); restart the service"
                 self._call_loop(self._close, reason)
                 raise
-            self._call_loop(self._deliver, batch, outputs, started_s, time.perf_counter())
+            self._call_loop(self._deliver, batch, outputs, self._clock())
 
-    def _take(self) -> list[_Item] | None:
+    def _take(self) -> _Batch | None:
         """The next batch, or None once closed. Waits until there is work and it is due."""
         with self._wake:
             while self._closed is None:
-                wait_s = self._due_in_s()
+                limits, now_s = self._limits, self._clock()
+                wait_s = self._due_in_s(limits, now_s)
                 if wait_s == 0.0:
-                    return [self._queue.take() for _ in range(self._batch_size())]
+                    items = self._queue.take(self._batch_size(limits))
+                    self._taken += 1
+                    self._meter.taken(now_s, [item.job.arrived_s for item in items])
+                    return _Batch(items, limits, now_s)
                 self._wake.wait(wait_s)
             return None
 
-    def _due_in_s(self) -> float | None:
+    def _due_in_s(self, limits: BatchLimits, now_s: float) -> float | None:
         """0 when a batch is due, the seconds until it will be, or None when nothing waits."""
         if not self._queue.size:
             return None
-        if self._queue.size >= self.limits.max_batch or not self.limits.max_wait_ms:
+        if self._queue.size >= limits.max_batch:
             return 0.0
-        return max(0.0, self._queue.oldest_s() + self.limits.max_wait_ms / 1000 - time.perf_counter())
+        longest_ms = wait_ms(limits, self._run_ms)
+        if not longest_ms:
+            return 0.0
+        return max(0.0, self._queue.oldest_s() + longest_ms / 1000 - now_s)
 
-    def _batch_size(self) -> int:
+    def _batch_size(self, limits: BatchLimits) -> int:
         """An even share for each runner, so that the faces of one frame are spread over all cores."""
-        share = min(-(-self._queue.size // len(self._runners)), self.limits.max_batch)
-        if self.limits.pad:
+        share = min(-(-self._queue.size // len(self._runners)), limits.max_batch)
+        if limits.pad:
             return share
-        return max(bucket for bucket in self.limits.buckets if bucket <= share)
+        return max(bucket for bucket in limits.buckets if bucket <= share)
 
-    def _run(self, runner: ModelRunner, tensors: list[F32]) -> list[Outputs]:
-        """Run the tensors as one batch, padded with zeros to a bucket; the outputs of each."""
-        if self.limits.max_batch == 1:
-            return [runner.run(tensors[0][None])]
-        if len(tensors) == 1:
-            return [[output[0] for output in runner.run(tensors[0][None])]]
-        bucket = min(size for size in self.limits.buckets if size >= len(tensors))
-        batch = np.zeros((bucket, *tensors[0].shape), np.float32)
-        for place, tensor in enumerate(tensors):
-            batch[place] = tensor
-        outputs = runner.run(batch)
-        return [[output[place] for output in outputs] for place in range(len(tensors))]
+    def _run(self, runner: ModelRunner, batch: _Batch) -> list[Outputs]:
+        """Run the items as one batch, padded with zeros to a bucket; the outputs of each."""
+        first = batch.items[0].tensor
+        if batch.limits.max_batch == 1:
+            return [runner.run(first[None])]
+        count = len(batch.items)
+        if count == 1:
+            return [[output[0] for output in runner.run(first[None])]]
+        bucket = min(size for size in batch.limits.buckets if size >= count)
+        tensor = np.zeros((bucket, *first.shape), np.float32)
+        for place, item in enumerate(batch.items):
+            tensor[place] = item.tensor
+        outputs = runner.run(tensor)
+        return [[output[place] for output in outputs] for place in range(count)]
 
     def _call_loop(self, callback: Callable[..., None], *args: object) -> None:
         assert self._loop is not None
@@ -259,19 +246,26 @@ class MicroBatcher:
 
     # On the loop again.
 
-    def _refuse(self, batch: list[_Item], error: CodedError) -> None:
+    def _refuse(self, batch: _Batch, error: CodedError) -> None:
         """This batch could not be run, others may be: its callers are told, each by an error of its own."""
-        for item in batch:
+        for item in batch.items:
             if not item.job.future.done():
                 item.job.future.set_exception(type(error)(str(error)))
+        self._returned += 1
+        self._settled.set()
 
-    def _deliver(self, batch: list[_Item], outputs: list[Outputs], started_s: float, ended_s: float) -> None:
-        for item, output in zip(batch, outputs, strict=True):
+    def _deliver(self, batch: _Batch, outputs: list[Outputs], ended_s: float) -> None:
+        taken_s = batch.taken_s
+        for item, output in zip(batch.items, outputs, strict=True):
             job = item.job
             job.outputs[item.place] = output
             job.left -= 1
-            job.started_s = min(job.started_s or started_s, started_s)
+            if not job.started_s or taken_s < job.started_s:
+                job.started_s = taken_s
             if not job.left and not job.future.done():
                 job.future.set_result(Served(job.outputs, job.started_s - job.arrived_s, ended_s - job.started_s))
+        self._run_ms = mean_run_ms(self._run_ms, (ended_s - taken_s) * 1000)
+        self._returned += 1
+        self._settled.set()
         if self._on_batch is not None:
-            self._on_batch(len(batch))
+            self._on_batch(len(batch.items))
