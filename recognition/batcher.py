@@ -16,7 +16,7 @@ import numpy as np
 from recognition.batch_limits import BatchLimits, mean_run_ms, wait_ms
 from recognition.batch_queue import F32, Item, Job, LaneQueue, Outputs, Served
 from recognition.errors import CodedError, Overloaded, RunnerDead
-from recognition.models.runner import ModelRunner
+from recognition.models.runner import TensorRunner
 from recognition.queue_load import LoadMeter, QueueLoad
 
 __all__ = ["BatchLimits", "MicroBatcher", "QueueLoad", "Served"]
@@ -37,7 +37,7 @@ class MicroBatcher:
     def __init__(
         self,
         name: str,
-        runners: Sequence[ModelRunner],
+        runners: Sequence[TensorRunner],
         limits: BatchLimits,
         on_batch: Callable[[int], None] | None = None,
         clock: Callable[[], float] = time.perf_counter,
@@ -175,7 +175,7 @@ class MicroBatcher:
 
     # On the runners' threads.
 
-    def _work(self, runner: ModelRunner) -> None:
+    def _work(self, runner: TensorRunner) -> None:
         while (batch := self._take()) is not None:
             try:
                 outputs = self._run(runner, batch)
@@ -225,7 +225,7 @@ class MicroBatcher:
             return share
         return max(bucket for bucket in limits.buckets if bucket <= share)
 
-    def _run(self, runner: ModelRunner, batch: _Batch) -> list[Outputs]:
+    def _run(self, runner: TensorRunner, batch: _Batch) -> list[Outputs]:
         """Run the items as one batch, padded with zeros to a bucket; the outputs of each."""
         first = batch.items[0].tensor
         if batch.limits.max_batch == 1:

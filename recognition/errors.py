@@ -25,6 +25,9 @@
     │   ├── TritonModelMismatch       triton_model_mismatch
     │   ├── InsufficientMemory        insufficient_memory       (retryable)
     │   │   └── InsufficientGpuMemory insufficient_gpu_memory   (retryable)
+    │   ├── GpuFailed                 gpu_failed            (retryable)
+    │   ├── MeasurementFailed         measurement_failed
+    │   ├── FiguresUnwritable         figures_unwritable
     │   ├── EvaluationError
     │   │   ├── PhotoSetInvalid       photo_set_invalid
     │   │   ├── PairsInvalid          pairs_invalid
@@ -161,6 +164,25 @@ class InsufficientMemory(RecognitionError):
 
 class InsufficientGpuMemory(InsufficientMemory):
     code = "insufficient_gpu_memory"
+
+
+class MeasurementFailed(RecognitionError):
+    """The process that measured a model ended without an answer, or gave none in time."""
+
+    code = "measurement_failed"
+
+
+class FiguresUnwritable(RecognitionError):
+    """What was measured on this machine can't be kept."""
+
+    code = "figures_unwritable"
+
+
+class GpuFailed(RecognitionError):
+    """A run failed on a GPU for another reason than memory; the CPU may do it."""
+
+    code = "gpu_failed"
+    retryable = True
 
 
 class TritonUnavailable(RecognitionError):

@@ -28,11 +28,11 @@ from recognition.evaluation import (
 )
 from recognition.faces import Detections
 from recognition.image import Image
-from recognition.models.manager import LoadedModel
 from recognition.models.packs import Pack
 from recognition.models.spec import DetectorSpec, EmbedderSpec
 from recognition.pairs import Pairs, PeoplesPhotos
 from recognition.recogniser import Recogniser, RecogniserConfig, open_recogniser
+from recognition.serving import ServedModel
 
 F32 = NDArray[np.float32]
 Progress = Callable[[int, int], None]
@@ -164,7 +164,7 @@ def _speed(recogniser: Recogniser, photos: PeoplesPhotos) -> Speed:
     return Speed(detector.device, _run_ms(detector, tensors), _run_ms(embedder, crops) if crops else None)
 
 
-def _run_ms(model: LoadedModel[DetectorSpec] | LoadedModel[EmbedderSpec], tensors: list[F32]) -> float:
+def _run_ms(model: ServedModel[DetectorSpec] | ServedModel[EmbedderSpec], tensors: list[F32]) -> float:
     # On the CPU the network runs in this very thread: its own clock leaves out what other programs take.
     clock = time.thread_time if model.device == "cpu" else time.perf_counter
     times = []

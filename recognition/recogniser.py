@@ -5,13 +5,14 @@ batchers' threads. open_recogniser() owns them all: they end where its context e
 """
 
 import asyncio
-import hashlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -21,16 +22,22 @@ from recognition import detect, embed
 from recognition.align import aligned_grey_crops
 from recognition.batcher import Served
 from recognition.detect import Prepared
-from recognition.errors import EmbeddingUnusable
+from recognition.errors import EmbeddingUnusable, GpuFailed, InsufficientMemory
 from recognition.faces import Detections, Faces, InSpace, Quality
 from recognition.image import Image
 from recognition.models.devices import Device
-from recognition.models.manager import BatchPlan, LoadedModel, ModelManager
+from recognition.models.figures import Place
+from recognition.models.manager import Lease, ModelManager
+from recognition.models.model_runner import signature_of
 from recognition.models.runner import usable_cores
 from recognition.models.spec import DetectorSpec, EmbedderSpec
 from recognition.quality import grade, thumbnails
+from recognition.serving import BatchPlan, ServedModel
 
 F32 = NDArray[np.float32]
+S = TypeVar("S", DetectorSpec, EmbedderSpec)
+# What a run may fail with on its device, while another place may have no such trouble.
+PlaceTrouble = InsufficientMemory | GpuFailed
 
 UNHEALTHY_AFTER = 10
 
@@ -38,6 +45,10 @@ UNHEALTHY_AFTER = 10
 @dataclass(frozen=True, slots=True)
 class RecogniserConfig:
     """What to open. `runners`, `cpu_threads` 0: one per usable core. `detection_threshold` None: the spec's.
+
+    `detector_at`, `embedder_at`: a place to begin at, instead of that model wherever `device` says.
+
+    `in_every_space`: embedders besides, for enrolment; their templates are made too.
 
     `trim_padding`: leave out the rows and columns of a detector's input that would be padding alone.
 
@@ -50,12 +61,16 @@ class RecogniserConfig:
     device: Device = "auto"
     runners: int = 0
     max_batch: int = 8
-    max_wait_ms: float = 0.0
+    max_wait_ms: float | None = 0.0
+    latency_goal_ms: float | None = None
     queue_limit: int = 64
     detection_threshold: float | None = None
     cpu_threads: int = 0
     trim_padding: bool = True
     on_batch: Callable[[str, int], None] | None = None
+    detector_at: Place | None = None
+    embedder_at: Place | None = None
+    in_every_space: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,22 +111,30 @@ class Recogniser:
 
     def __init__(
         self,
-        detector: LoadedModel[DetectorSpec],
-        embedder: LoadedModel[EmbedderSpec],
-        pool: ThreadPoolExecutor,
-        detection_threshold: float | None = None,
-        *,
-        trim_padding: bool = True,
+        detector: ServedModel[DetectorSpec],
+        embedder: ServedModel[EmbedderSpec],
+        others: Sequence[Lease[EmbedderSpec]],
+        serving: "_Serving",
+        config: RecogniserConfig,
     ) -> None:
         self.detector = detector
         self.embedder = embedder
-        self.pool = pool
+        self.manager = serving.manager
+        self.pool = serving.pool
+        self.on_trouble: Callable[[Place, PlaceTrouble], Awaitable[bool]] | None = None
+        self._others = tuple(others)
+        self._serving = serving
+        self._switching = asyncio.Lock()
         self._unusable_in_a_row = 0
-        # Tensors of one batch need one shape, so padding is spared only where batches are of one.
-        self.trims = trim_padding and detector.max_batch == 1
+        self._trim_padding = config.trim_padding
         self.detection_threshold = (
-            detector.spec.thresholds.score if detection_threshold is None else detection_threshold
+            detector.spec.thresholds.score if config.detection_threshold is None else config.detection_threshold
         )
+
+    @property
+    def trims(self) -> bool:
+        """Whether padding is spared: tensors of one batch need one shape, so only where batches are of one."""
+        return self._trim_padding and self.detector.max_batch == 1
 
     @property
     def space(self) -> str:
@@ -121,7 +144,7 @@ class Recogniser:
     @property
     def spaces(self) -> tuple[str, ...]:
         """The spaces that in_every_space() answers in, the serving one first."""
-        return (self.space,)
+        return (self.space, *(lease.spec.space for lease in self._others))
 
     @property
     def signature(self) -> str:
@@ -130,8 +153,7 @@ class Recogniser:
 
     def signature_with(self, embedder: EmbedderSpec) -> str:
         """What `signature` is while this embedder serves."""
-        parts = [f"{spec.name}:{spec.version}:{spec.weights_digest}" for spec in (self.detector.spec, embedder)]
-        return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
+        return signature_of(self.detector.spec, embedder)
 
     async def in_every_space(self, image: Image, landmarks: F32, lane: str = "photo") -> list[InSpace]:
         """The faces with these landmarks (k,5,2) as each embedder that may serve sees them, the serving one first.
@@ -139,7 +161,11 @@ class Recogniser:
         Raises Overloaded and RunnerDead.
         """
         embedded = await self.embed(image, landmarks, lane)
-        return [InSpace(embedded.model, embedded.space, self.signature, embedded.embeddings)]
+        found = [InSpace(embedded.model, embedded.space, self.signature, embedded.embeddings)]
+        for lease in self._others:
+            embeddings = await asyncio.to_thread(_embeddings, lease, image, landmarks)
+            found.append(InSpace(lease.spec.name, lease.spec.space, self.signature_with(lease.spec), embeddings))
+        return found
 
     @property
     def fault(self) -> EmbeddingUnusable | None:
@@ -159,25 +185,75 @@ class Recogniser:
     async def detect(self, image: Image, lane: str, least_score: float | None = None) -> Found:
         """Find and grade the faces of an image, those of at least `least_score` (None: detection_threshold).
 
-        Raises Overloaded and RunnerDead.
+        Raises Overloaded and RunnerDead; InsufficientMemory and GpuFailed where no other place could be found.
         """
         loop = asyncio.get_running_loop()
-        prepared, prepare_s = await loop.run_in_executor(self.pool, self._prepare, image)
-        served = await self.detector.batcher.submit([prepared.tensor], lane)
         least = self.detection_threshold if least_score is None else least_score
-        return await loop.run_in_executor(self.pool, self._finish, image, prepared, served, prepare_s, least)
+        while True:
+            model = self.detector
+            with model.in_use():
+                prepared, prepare_s = await loop.run_in_executor(self.pool, _prepare, model.spec, image, self.trims)
+                try:
+                    served = await model.batcher.submit([prepared.tensor], lane)
+                    break
+                except (InsufficientMemory, GpuFailed) as error:
+                    trouble, place = error, model.place
+            await self._elsewhere(place, trouble)
+        finish = partial(_finish, model.spec, image, prepared, served, prepare_s, least)
+        return await loop.run_in_executor(self.pool, finish)
 
     async def embed(self, image: Image, landmarks: F32, lane: str) -> Embedded:
-        """Embed the faces with these landmarks (k,5,2), image pixels. Raises Overloaded and RunnerDead."""
+        """Embed the faces with these landmarks (k,5,2), image pixels. Raises as detect() does.
+
+        All of them by one model: a switch meanwhile is for the next call.
+        """
         loop = asyncio.get_running_loop()
-        tensors, align_s = await loop.run_in_executor(self.pool, self._align, image, landmarks)
-        served = await self.embedder.batcher.submit(tensors, lane)
-        embeddings = embed.parse(self.embedder.spec, served.outputs)
-        for usable in embed.usable(embeddings):
-            self._unusable_in_a_row = 0 if usable else self._unusable_in_a_row + 1
-        norms = embed.norms(self.embedder.spec, served.outputs)
-        spec = self.embedder.spec
+        while True:
+            model = self.embedder
+            with model.in_use():
+                tensors, align_s = await loop.run_in_executor(self.pool, _align, model.spec, image, landmarks)
+                try:
+                    served = await model.batcher.submit(tensors, lane)
+                    break
+                except (InsufficientMemory, GpuFailed) as error:
+                    trouble, place = error, model.place
+            await self._elsewhere(place, trouble)
+        spec = model.spec
+        embeddings = embed.parse(spec, served.outputs)
+        if model is self.embedder:
+            for usable in embed.usable(embeddings):
+                self._unusable_in_a_row = 0 if usable else self._unusable_in_a_row + 1
+        norms = embed.norms(spec, served.outputs)
         return Embedded(embeddings, align_s, served.queue_s, served.run_s, spec.name, spec.space, norms)
+
+    async def _elsewhere(self, place: Place, trouble: PlaceTrouble) -> None:
+        """A run failed at this place for a reason that another one may not have: return once there is another.
+
+        Raises the trouble where nobody knows one.
+        """
+        if self.on_trouble is None or not await self.on_trouble(place, trouble):
+            raise trouble
+
+    async def switch_detector(self, place: Place, *, need_mib: float | None = None) -> None:
+        """As switch_embedder()."""
+        async with self._switching:
+            spec = self.manager.spec_of(place.model, DetectorSpec)
+            fresh = await self._serving.start(spec, place, need_mib)
+            old, self.detector = self.detector, fresh
+            await self._serving.end(old, unload=old.runner is not fresh.runner)
+
+    async def switch_embedder(self, place: Place, *, need_mib: float | None = None) -> None:
+        """Serve by this model on this device in such batches from the next call on.
+
+        It is loaded and warmed while the old one serves; what is on its way through that one comes out of it, then
+        it is unloaded. Raises what ModelManager.lease raises, and then nothing has changed.
+        """
+        async with self._switching:
+            spec = self.manager.spec_of(place.model, EmbedderSpec)
+            fresh = await self._serving.start(spec, place, need_mib)
+            old, self.embedder = self.embedder, fresh
+            self._unusable_in_a_row = 0
+            await self._serving.end(old, unload=old.runner is not fresh.runner)
 
     async def faces(self, image: Image, lane: str = "photo") -> Faces:
         """Everything about every face of a photo. Raises Overloaded and RunnerDead."""
@@ -185,61 +261,108 @@ class Recogniser:
         embedded = await self.embed(image, found.detections.landmarks, lane)
         return Faces(found.detections, found.quality, embedded.embeddings)
 
-    # On the CPU pool.
 
-    def _prepare(self, image: Image) -> tuple[Prepared, float]:
-        started_s = time.perf_counter()
-        prepared = detect.prepare(self.detector.spec, image, trim=self.trims)
-        return prepared, time.perf_counter() - started_s
+# On the CPU pool.
 
-    def _finish(self, image: Image, prepared: Prepared, served: Served, prepare_s: float, least_score: float) -> Found:
-        started_s = time.perf_counter()
-        detections = detect.parse(self.detector.spec, served.outputs[0], prepared, least_score)
-        grey = aligned_grey_crops(image, detections.landmarks)
-        quality, thumbs = grade(grey, detections.landmarks), thumbnails(grey)
-        grade_s = time.perf_counter() - started_s
-        return Found(detections, quality, thumbs, prepare_s, served.queue_s, served.run_s, grade_s)
 
-    def _align(self, image: Image, landmarks: F32) -> tuple[list[F32], float]:
-        started_s = time.perf_counter()
-        spec = self.embedder.spec
-        tensors = list(embed.prepare(spec, embed.crops(spec, image, landmarks)))
-        return tensors, time.perf_counter() - started_s
+def _prepare(spec: DetectorSpec, image: Image, trims: bool) -> tuple[Prepared, float]:
+    started_s = time.perf_counter()
+    prepared = detect.prepare(spec, image, trim=trims)
+    return prepared, time.perf_counter() - started_s
+
+
+def _finish(
+    spec: DetectorSpec, image: Image, prepared: Prepared, served: Served, prepare_s: float, least_score: float
+) -> Found:
+    started_s = time.perf_counter()
+    detections = detect.parse(spec, served.outputs[0], prepared, least_score)
+    grey = aligned_grey_crops(image, detections.landmarks)
+    quality, thumbs = grade(grey, detections.landmarks), thumbnails(grey)
+    grade_s = time.perf_counter() - started_s
+    return Found(detections, quality, thumbs, prepare_s, served.queue_s, served.run_s, grade_s)
+
+
+def _align(spec: EmbedderSpec, image: Image, landmarks: F32) -> tuple[list[F32], float]:
+    started_s = time.perf_counter()
+    tensors = list(embed.prepare(spec, embed.crops(spec, image, landmarks)))
+    return tensors, time.perf_counter() - started_s
+
+
+def _embeddings(lease: Lease[EmbedderSpec], image: Image, landmarks: F32) -> F32:
+    return lease.runner.predict_embeddings(embed.crops(lease.spec, image, landmarks))
+
+
+class _Serving:
+    """What starts models and ends them: the manager, the plan, the group of tasks that they are served by."""
+
+    def __init__(
+        self, manager: ModelManager, pool: ThreadPoolExecutor, config: RecogniserConfig, tasks: asyncio.TaskGroup
+    ) -> None:
+        self.manager = manager
+        self.pool = pool
+        self._plan = BatchPlan(
+            config.runners, config.max_batch, config.max_wait_ms, config.queue_limit, config.latency_goal_ms
+        )
+        self._on_batch = config.on_batch
+        self._tasks = tasks
+        self._live: dict[object, asyncio.Task[None]] = {}
+
+    async def start(self, spec: S, place: Place | None, need_mib: float | None = None) -> ServedModel[S]:
+        """Load it off the loop and serve it; `place` None: where the manager has it, in any batches."""
+        device, bucket = (place.device, place.bucket) if place else (None, None)
+        load = partial(self.manager.lease, spec, device, bucket=bucket, need_mib=need_mib)
+        lease = await asyncio.to_thread(load)
+        served = ServedModel(lease, self._plan, bucket, self._on_batch)
+        self._live[served] = self._tasks.create_task(served.serve(), name=f"serve-{served.name}")
+        return served
+
+    async def end(self, served: ServedModel[S], *, unload: bool) -> None:
+        """Let what is on its way through it come out, and stop it."""
+        await served.retire(unload=unload)
+        await self._live.pop(served)
+
+    def stop(self) -> None:
+        """End everything at once."""
+        for served in list(self._live):
+            assert isinstance(served, ServedModel)
+            served.stop()
 
 
 @asynccontextmanager
-async def open_recogniser(config: RecogniserConfig) -> AsyncIterator[Recogniser]:
-    """Load both models and serve them while the context lasts; every thread has ended when it ends.
+async def open_recogniser(config: RecogniserConfig, manager: ModelManager | None = None) -> AsyncIterator[Recogniser]:
+    """Load the models and serve them while the context lasts; every thread has ended when it ends.
 
-    Raises what ModelManager.open raises before the body runs. When a runner dies, the body is cancelled and
-    RunnerDead raised.
+    `manager` None: one of its own. Raises what ModelManager.lease raises before the body runs. When a runner dies, the
+    body is cancelled and RunnerDead raised.
     """
     # Each of our threads is one core's worth of work already: OpenCV's own would only fight with them.
     cv2.setNumThreads(1)
-    plan = BatchPlan(config.runners, config.max_batch, config.max_wait_ms, config.queue_limit)
-    manager = ModelManager(config.weights_folders, device=config.device, plan=plan, on_batch=config.on_batch)
+    manager = manager or ModelManager(config.weights_folders, device=config.device)
     pool = ThreadPoolExecutor(config.cpu_threads or usable_cores(), thread_name_prefix="cpu")
     try:
-        detector = await asyncio.to_thread(manager.open_detector, config.detector)
-        embedder = await asyncio.to_thread(manager.open_embedder, config.embedder)
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for model in (detector, embedder):
-                    tasks.create_task(model.batcher.serve(), name=f"serve-{model.name}")
-                try:
-                    yield Recogniser(
-                        detector, embedder, pool, config.detection_threshold, trim_padding=config.trim_padding
-                    )
-                finally:
-                    detector.batcher.stop()
-                    embedder.batcher.stop()
-        except BaseExceptionGroup as group:
-            # The body's own exception, or the runner's: the group around it would only hide its class.
-            if len(group.exceptions) > 1:
-                raise
-            raise group.exceptions[0] from None
-        finally:
-            for model in (detector, embedder):
-                model.runner.close()
+        async with asyncio.TaskGroup() as tasks:
+            serving = _Serving(manager, pool, config, tasks)
+            try:
+                yield await _opened(config, serving)
+            finally:
+                serving.stop()
+    except BaseExceptionGroup as group:
+        # The body's own exception, or the runner's: the group around it would only hide its class.
+        if len(group.exceptions) > 1:
+            raise
+        raise group.exceptions[0] from None
     finally:
         await asyncio.to_thread(pool.shutdown)
+        await asyncio.to_thread(manager.close)
+
+
+async def _opened(config: RecogniserConfig, serving: _Serving) -> Recogniser:
+    manager = serving.manager
+    at_d, at_e = config.detector_at, config.embedder_at
+    detector_spec = manager.spec_of(at_d.model if at_d else config.detector, DetectorSpec)
+    embedder_spec = manager.spec_of(at_e.model if at_e else config.embedder, EmbedderSpec)
+    detector = await serving.start(detector_spec, at_d)
+    embedder = await serving.start(embedder_spec, at_e)
+    names = [name for name in dict.fromkeys(config.in_every_space) if name != embedder.name]
+    others = [await asyncio.to_thread(manager.get, name) for name in names]
+    return Recogniser(detector, embedder, others, serving, config)

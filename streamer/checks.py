@@ -13,7 +13,6 @@ from gallery.index import FaceIndex
 from gallery.store import PersonStore
 from recognition.errors import CodedError
 from recognition.models.manager import ModelManager
-from recognition.models.portraits import hold_to_portraits
 from recognition.models.spec import EmbedderSpec
 from recognition.recogniser import open_recogniser
 from streamer.app import make_data_folder, recogniser_config
@@ -56,7 +55,7 @@ async def _models(settings: Settings) -> str:
         FaceIndex(recogniser.space, recogniser.embedder.spec.embedding_size)  # whether FAISS is there
         loaded = (recogniser.detector, recogniser.embedder)
         for model in loaded:
-            await asyncio.to_thread(hold_to_portraits, model.spec, model.runner)
+            await asyncio.to_thread(model.runner.self_test)
         told = [f"{m.name} on {m.device}" + "".join(f" ({text})" for text in m.notes) for m in loaded]
         return ", ".join(told)
 
@@ -89,5 +88,5 @@ async def selftest_model(name: str, settings: Settings) -> str:
     told = [f"on {model.device}", f"batches of up to {model.max_batch}"]
     if isinstance(model.spec, EmbedderSpec):
         told.append(f"embedding space {model.spec.space}")
-    told.append(await asyncio.to_thread(hold_to_portraits, model.spec, model.runner))
+    told.append(await asyncio.to_thread(model.self_test))
     return ", ".join([*told, *model.notes])

@@ -16,8 +16,8 @@ from recognition.models.archive import MAX_FILE_BYTES, open_archive
 from recognition.models.batch_axis import with_batch_axis
 from recognition.models.catalogue import CatalogueEntry
 from recognition.models.graphs import Graph, identify
-from recognition.models.manager import self_test
 from recognition.models.runner import OnnxRunner, need_onnxruntime
+from recognition.models.self_test import self_test
 from recognition.models.spaces import EmbeddingSpace, make_space
 from recognition.models.spec import (
     BatchBuckets,

@@ -1,200 +1,363 @@
-"""ModelManager: a model's name in, a loaded and tested model with its batch queue out.
+"""ModelManager: a model's name in, a lease on a loaded and tested model out; one load for however many ask at once.
 
-open() blocks for the file read, the session and the self-test (about half a second); call it off the loop.
+get() and open() block for the reads, the network's start and the tests of every load (up to seconds): call them off
+the loop. Any thread may. Models that nobody uses stay loaded until their memory is needed.
 """
 
+import hashlib
+import logging
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Generic, TypeVar
+from types import TracebackType
+from typing import Generic, TypeVar, cast
 
-import numpy as np
-from numpy.typing import NDArray
+import psutil
 
-from recognition import detect, embed
-from recognition.batcher import BatchLimits, MicroBatcher
-from recognition.errors import ModelNotFound, SelfTestFailed
-from recognition.image import ArrayImage
+from recognition.errors import CodedError, ModelNotFound, UnsupportedEngine
+from recognition.models.device_memory import JoinedReader, MemoryReader, NvmlReader, RamReader
 from recognition.models.devices import Device
+from recognition.models.ledger import Ledger, Reservation
+from recognition.models.model_runner import Availability, ModelRunner, signature_of
 from recognition.models.offline import keep_offline, no_network
-from recognition.models.runner import Fallback, ModelRunner, OnnxRunner, need_onnxruntime, usable_cores
-from recognition.models.spaces import check_space, probe_faces
-from recognition.models.spec import DetectorSpec, EmbedderSpec, find_spec, load_specs
-from recognition.models.weights import read_weights
+from recognition.models.providers import LoadContext, ModelProvider, TritonServer, default_providers
+from recognition.models.spaces import check_space
+from recognition.models.spec import DetectorSpec, EmbedderSpec, SpecProfile, find_spec, load_specs
 
-F32 = NDArray[np.float32]
+log = logging.getLogger(__name__)
+
+AnySpec = DetectorSpec | EmbedderSpec
+AnyRunner = ModelRunner[DetectorSpec] | ModelRunner[EmbedderSpec]
 S = TypeVar("S", DetectorSpec, EmbedderSpec)
-
-# Rounding alone stays far above; one activation scale shared over a batch (dynamic quantisation) falls below.
-LEAST_BATCH_COSINE = 0.9999
-_DETECTOR_TOLERANCE = 1e-3
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class LoadedModel(Generic[S]):
-    """A model that passed its self-test.
-
-    `max_batch`: how many items a run may really hold; `notes`: what is not as the spec or the configuration
-    would have it (a device that was not to be had, batches that change the answer), each in words. `fallback`: why it
-    runs on the CPU where a GPU was tried first.
-    """
-
-    spec: S
-    runner: ModelRunner
-    batcher: MicroBatcher
-    max_batch: int
-    notes: tuple[str, ...]
-    fallback: Fallback | None = None
-
-    @property
-    def name(self) -> str:
-        return self.spec.name
-
-    @property
-    def device(self) -> str:
-        return self.runner.device
+MIB = 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class BatchPlan:
-    """What the configuration asks of every model's queue; `runners` 0: one per usable core on the CPU."""
+class Key:
+    """What makes two loads one. `preset`: what is done to pixels before, see spec.preprocessing_signature."""
 
-    runners: int = 0
-    max_batch: int = 8
-    max_wait_ms: float = 0.0
-    queue_limit: int = 64
+    name: str
+    device: str
+    precision: str
+    runtime: str
+    preset: str
+
+
+@dataclass(slots=True, eq=False)
+class _Loaded:
+    """A model in memory. `members`: leases of an ensemble's members, given back when it is closed."""
+
+    key: Key
+    runner: AnyRunner
+    reservation: Reservation
+    members: ExitStack = field(default_factory=ExitStack)
+    warm_to: int | None = None
+
+
+class Lease(Generic[S]):
+    """A loaded model that nobody closes while the lease lasts. Made by ModelManager.get() alone."""
+
+    def __init__(self, runner: ModelRunner[S], close: Callable[[bool], None]) -> None:
+        self.runner: ModelRunner[S] = runner
+        self._close = close
+        self._over = False
+
+    @property
+    def spec(self) -> S:
+        return self.runner.spec
+
+    def release(self, *, unload: bool = False) -> None:
+        """Give it back; a second call does nothing. `unload`: close the model too, if nobody else uses it."""
+        if not self._over:
+            self._over = True
+            self._close(unload)
+
+    def __enter__(self) -> ModelRunner[S]:
+        return self.runner
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
 
 
 class ModelManager:
-    """Finds, verifies, loads and tests models. Holds no thread: who opens a model serves its batcher."""
+    """Finds, verifies, loads and tests models, and keeps account of their memory."""
 
     def __init__(
         self,
         weights_folders: Sequence[Path],
         *,
         device: Device = "auto",
-        plan: BatchPlan | None = None,
-        specs: Mapping[str, DetectorSpec | EmbedderSpec] | None = None,
+        specs: Mapping[str, AnySpec] | None = None,
         spaces: Path | None = None,
-        on_batch: Callable[[str, int], None] | None = None,
+        profiles: Mapping[str, SpecProfile] | None = None,
+        providers: Sequence[ModelProvider] | None = None,
+        triton: TritonServer | None = None,
+        reader: MemoryReader | None = None,
     ) -> None:
-        """`specs` and `spaces` None: the bundled ones and those beside the weights.
+        """`specs` and `spaces` None: the bundled ones and those beside the weights; `reader` None: this machine's.
 
-        `on_batch` gets a model's name and a batch's size.
+        `profiles`: what the configuration says otherwise, by model. Raises SpecInvalid, ModelNotFound (a profile's).
         """
         self._folders = tuple(weights_folders)
         keep_offline(self._folders[0] if self._folders else None)
         self._device = device
-        self._plan = plan or BatchPlan()
-        self._specs = load_specs(beside=self._folders) if specs is None else specs
         self._spaces = spaces
-        self._on_batch = on_batch
+        self._providers = tuple(default_providers() if providers is None else providers)
+        self._triton = triton
+        self.reader = reader or JoinedReader(RamReader(), NvmlReader())
+        self.ledger = Ledger(self.reader)
+        self.specs = _resolve(load_specs(beside=self._folders) if specs is None else specs, profiles or {})
+        self._lock = threading.Lock()
+        self._loading = threading.Lock()
+        self._entries: dict[Key, Future[_Loaded]] = {}
 
-    def open_detector(self, name: str) -> LoadedModel[DetectorSpec]:
-        """Raises what open() raises; ModelNotFound too where the name is an embedder's."""
-        return self._load(self._spec_of(name, DetectorSpec))
+    # What is known.
 
-    def open_embedder(self, name: str) -> LoadedModel[EmbedderSpec]:
-        """As open_detector; EmbeddingSpaceMismatch too where the weights are not of their spec's space."""
-        return self._load(self._spec_of(name, EmbedderSpec))
+    def spec(self, name: str) -> AnySpec:
+        """The spec of this name or alias, as the configuration's profile has it. Raises ModelNotFound."""
+        return find_spec(name, self.specs)
 
-    def open(self, name: str) -> LoadedModel[DetectorSpec] | LoadedModel[EmbedderSpec]:
-        """Load whatever has this name.
-
-        Raises ModelNotFound, WeightsMissing, WeightsDigestMismatch, WeightsUnreadable, UnsupportedRuntime,
-        NetworkForbidden, SelfTestFailed, EmbeddingSpaceMismatch.
-        """
-        if find_spec(name, self._specs).role == "face_detection":
-            return self.open_detector(name)
-        return self.open_embedder(name)
-
-    def _spec_of(self, name: str, kind: type[S]) -> S:
-        spec = find_spec(name, self._specs)
+    def spec_of(self, name: str, kind: type[S]) -> S:
+        """As spec(); ModelNotFound too where it is of another role."""
+        spec = self.spec(name)
         if not isinstance(spec, kind):
             kind_of = "an embedder" if isinstance(spec, EmbedderSpec) else "a detector"
-            others = ", ".join(sorted(n for n, other in self._specs.items() if isinstance(other, kind)))
+            others = ", ".join(sorted(n for n, other in self.specs.items() if isinstance(other, kind)))
             raise ModelNotFound(f"model {name}: is {kind_of}; what is wanted is one of {others}")
         return spec
 
-    def _load(self, spec: S) -> LoadedModel[S]:
-        with no_network(f"model {spec.name}"):
-            return self._load_offline(spec)
+    def availability(self, name: str) -> Availability:
+        """Whether a load could be tried: a provider, its software and the files are there. Reads no weights."""
+        try:
+            spec = self.spec(name)
+            self._provider_of(spec).validate_local_artifacts(spec, self._folders)
+            for member in getattr(spec, "members", ()):
+                member_is = self.availability(member)
+                if not member_is.ok:
+                    return member_is
+        except CodedError as error:
+            return Availability(False, error.code, str(error))
+        return Availability(True)
 
-    def _load_offline(self, spec: S) -> LoadedModel[S]:
-        need_onnxruntime()  # before the weights: who has neither should not fetch those first
-        runner = OnnxRunner(spec, read_weights(spec, self._folders), self._device)
-        notes = [f"device auto took the CPU: {runner.fallback.why}"] if runner.fallback else []
-        on_cpu = runner.device == "cpu"
-        sizes = spec.batch_buckets.cpu if on_cpu else spec.batch_buckets.cuda
-        buckets = tuple(size for size in sizes if size <= self._plan.max_batch)
-        difference = self_test(spec, runner, batched=buckets[-1] > 1)
-        if difference:
-            buckets = (1,)
-            notes.append(f"runs one at a time: {difference}")
-        if isinstance(spec, EmbedderSpec):
-            check_space(spec, runner, self._spaces, self._folders)
-        limits = BatchLimits(
-            buckets=buckets,
-            pad=not on_cpu,
-            max_wait_ms=self._plan.max_wait_ms,
-            queue_limit=self._plan.queue_limit,
+    def loaded(self) -> list[AnyRunner]:
+        """The models in memory."""
+        return [loaded.runner for loaded in self._loaded()]
+
+    # Loading.
+
+    def get(self, name: str, device: Device | None = None) -> Lease[EmbedderSpec]:
+        """A lease on an embedder; see lease()."""
+        return self.lease(self.spec_of(name, EmbedderSpec), device)
+
+    def open(self, name: str) -> AnyRunner:
+        """Load whatever has this name, and keep it until close(). Raises what lease() raises, and ModelNotFound."""
+        spec = self.spec(name)
+        if isinstance(spec, DetectorSpec):
+            return self.lease(spec).runner
+        return self.lease(spec).runner
+
+    def open_detector(self, name: str) -> ModelRunner[DetectorSpec]:
+        """As open(); ModelNotFound too where the name is an embedder's."""
+        return self.lease(self.spec_of(name, DetectorSpec)).runner
+
+    def open_embedder(self, name: str) -> ModelRunner[EmbedderSpec]:
+        """As open(); ModelNotFound too where the name is a detector's."""
+        return self.get(name).runner
+
+    def lease(
+        self, spec: S, device: Device | None = None, *, bucket: int | None = None, need_mib: float | None = None
+    ) -> Lease[S]:
+        """A loaded, warm and tested model, which stays loaded at least until the lease is given back.
+
+        `device` None: the manager's own; a spec's device policy that is not auto comes before either. `bucket`: the
+        largest batch that it is to be warm for, None: all. `need_mib`: what it will take then, where that is known:
+        idle models go first where there is too little.
+
+        Raises WeightsMissing, WeightsDigestMismatch, WeightsUnreadable, UnsupportedRuntime, UnsupportedEngine,
+        InsufficientMemory, NetworkForbidden, SelfTestFailed, EmbeddingSpaceMismatch, TritonUnavailable and others.
+        """
+        wanted = self._device if device is None else device
+        wanted = spec.device_policy if spec.device_policy != "auto" else wanted
+        wanted = "cuda:0" if wanted == "cuda" else wanted
+        key = Key(spec.name, wanted, spec.precision, spec.runtime, spec.preprocessing_signature)
+        while True:
+            with self._lock:
+                entry = self._entries.get(key)
+                mine = entry is None
+                if entry is None:
+                    entry = self._entries[key] = Future()
+            if mine:
+                self._fill(entry, key, spec, bucket, need_mib)
+            loaded = _result(entry)
+            use = loaded.reservation.in_use()
+            try:
+                use.__enter__()
+            except RuntimeError:
+                continue  # evicted between the two lines: load it again
+            try:
+                self._warm(loaded, bucket)
+            except BaseException:
+                use.__exit__(None, None, None)
+                raise
+            return Lease(cast(ModelRunner[S], loaded.runner), partial(self._give_back, loaded, use))
+
+    def unload_idle(self, *names: str) -> list[str]:
+        """Close those of these models that nobody uses; their names."""
+        return [loaded.key.name for loaded in self._loaded() if loaded.key.name in names and self._drop(loaded)]
+
+    def close(self) -> None:
+        """Close every model, used or not."""
+        everything = self._loaded()
+        with self._lock:
+            self._entries.clear()
+        for loaded in everything:
+            _close(loaded)
+
+    def _loaded(self) -> list[_Loaded]:
+        with self._lock:
+            done = [entry for entry in self._entries.values() if entry.done() and entry.exception() is None]
+        return [entry.result() for entry in done]
+
+    def _fill(self, entry: "Future[_Loaded]", key: Key, spec: S, bucket: int | None, need_mib: float | None) -> None:
+        """Load for everybody who waits for this entry; a load that failed is not remembered."""
+        try:
+            entry.set_result(self._load(key, spec, bucket, need_mib))
+        except BaseException as error:
+            with self._lock:
+                self._entries.pop(key, None)
+            entry.set_exception(error)
+            if not isinstance(error, Exception):
+                raise
+
+    def _load(self, key: Key, spec: S, bucket: int | None, need_mib: float | None) -> _Loaded:
+        provider = self._provider_of(spec)
+        members = ExitStack()
+        leases: dict[str, Lease[EmbedderSpec]] = {}
+        try:
+            # Before the lock: another thread may be loading a member, and wait for it.
+            for name in getattr(spec, "members", ()):
+                leases[name] = self.get(name, key.device)
+                members.callback(leases[name].release)
+            context = LoadContext(self._folders, key.device, self._triton, lambda name: leases[name].runner)
+            with self._loading, no_network(f"model {spec.name}"):
+                loaded = self._load_alone(key, spec, provider, context, bucket, need_mib)
+                loaded.members = members
+                return loaded
+        except BaseException:
+            members.close()
+            raise
+
+    def _load_alone(
+        self,
+        key: Key,
+        spec: S,
+        provider: ModelProvider,
+        context: LoadContext,
+        bucket: int | None,
+        need_mib: float | None,
+    ) -> _Loaded:
+        """One load at a time: what the memory falls by is this model's."""
+        rooms = self.ledger.room_mib()
+        device = ("cuda:0" if "cuda:0" in rooms else "cpu") if key.device == "auto" else key.device
+        device = device if device in rooms else "cpu"  # no reader of it, or no such device: loading will say so
+        if need_mib is not None and need_mib > rooms[device]:
+            self._evict(device, need_mib)
+        before = self._taken_mib()
+        with ExitStack() as stack:
+            reservation = stack.enter_context(self.ledger.reserve(spec.name, device, need_mib))
+            runner = provider.load(spec, context)
+            try:
+                runner.hold_to_spec()
+                runner.warmup(bucket)
+                if isinstance(spec, EmbedderSpec) and not spec.members:
+                    check_space(spec, runner, self._spaces, self._folders)
+            except BaseException:
+                runner.close()
+                raise
+            if runner.device != device and runner.device in rooms:
+                reservation = stack.enter_context(self.ledger.reserve(spec.name, runner.device, None))
+            taken = self._taken_mib()
+            where = reservation.device
+            reservation.settle(max(0.0, taken[where] - before.get(where, taken[where])))
+        return _Loaded(key, runner, reservation, warm_to=bucket)
+
+    def _warm(self, loaded: _Loaded, bucket: int | None) -> None:
+        """Make a model that was loaded for smaller batches ready for these, and account for what that takes."""
+        if loaded.warm_to is None or (bucket is not None and bucket <= loaded.warm_to):
+            return
+        with self._loading:
+            where = loaded.reservation.device
+            before = self._taken_mib()[where]
+            loaded.runner.warmup(bucket)
+            more = max(0.0, self._taken_mib()[where] - before)
+            loaded.reservation.settle(loaded.reservation.holding().held_mib + more)
+            loaded.warm_to = bucket
+
+    def _taken_mib(self) -> dict[str, float]:
+        """By device what is taken: of RAM by this process, of a GPU by anybody."""
+        taken = {device: memory.total_mib - memory.free_mib for device, memory in self.reader.read().items()}
+        taken["cpu"] = psutil.Process().memory_info().rss / MIB
+        return taken
+
+    def _evict(self, device: str, need_mib: float) -> None:
+        """Close models that nobody uses, the least recently used first. Raises InsufficientMemory."""
+        for reservation in self.ledger.to_evict(device, need_mib):
+            for loaded in self._loaded():
+                if loaded.reservation is reservation:
+                    self._drop(loaded)
+
+    def _drop(self, loaded: _Loaded) -> bool:
+        """Close it, unless somebody uses it."""
+        with self._lock:
+            if not loaded.reservation.retire():
+                return False
+            self._entries.pop(loaded.key, None)
+        _close(loaded)
+        log.info("model %s on %s: unloaded", loaded.key.name, loaded.runner.device)
+        return True
+
+    def _give_back(self, loaded: _Loaded, use: AbstractContextManager[None], unload: bool) -> None:
+        use.__exit__(None, None, None)
+        if unload:
+            self._drop(loaded)
+
+    def _provider_of(self, spec: AnySpec) -> ModelProvider:
+        for provider in self._providers:
+            if provider.supports(spec):
+                return provider
+        raise UnsupportedEngine(
+            f"model {spec.name}: nothing here runs engine {spec.engine} with runtime {spec.runtime}; mend the spec"
         )
-        threads = self._plan.runners or (usable_cores() if on_cpu else 1)
-        batcher = MicroBatcher(spec.name, [runner] * threads, limits, self._batch_hook(spec.name))
-        return LoadedModel(spec, runner, batcher, limits.max_batch, tuple(notes), runner.fallback)
-
-    def _batch_hook(self, name: str) -> Callable[[int], None] | None:
-        hook = self._on_batch
-        return None if hook is None else lambda size: hook(name, size)
 
 
-def self_test(spec: DetectorSpec | EmbedderSpec, runner: ModelRunner, *, batched: bool) -> str | None:
-    """Run the drawn faces one at a time, and together where `batched`; how the two differ, or None.
-
-    Raises SelfTestFailed where an output has the wrong shape or is not finite.
-    """
-    tensors = _probe_tensors(spec)
-    singles = [_checked(spec, runner.run(tensor[None])) for tensor in tensors]
-    if not batched:
-        return None
-    together = _checked(spec, runner.run(tensors))
-    rows = [[output[place : place + 1] for output in together] for place in range(len(tensors))]
-    if isinstance(spec, EmbedderSpec):
-        if together[0].shape != (len(tensors), spec.embedding_size):
-            raise SelfTestFailed(f"model {spec.name}: a batch of {len(tensors)} gave {together[0].shape}")
-        worst = float((embed.parse(spec, singles) * embed.parse(spec, rows)).sum(axis=1).min())
-        if worst > LEAST_BATCH_COSINE:
-            return None
-        return f"a face in a batch is not the face alone (cosine {worst:.4f})"
-    for single, row in zip(singles, rows, strict=True):
-        for alone, shared in zip(single, row, strict=True):
-            if alone.shape != shared.shape or not np.allclose(
-                alone, shared, rtol=_DETECTOR_TOLERANCE, atol=_DETECTOR_TOLERANCE
-            ):
-                return "an image in a batch is not the image alone"
-    return None
+def _resolve(specs: Mapping[str, AnySpec], profiles: Mapping[str, SpecProfile]) -> dict[str, AnySpec]:
+    """The specs as the profiles want them; an ensemble's digest is made of its members'."""
+    resolved = dict(specs)
+    for name, profile in profiles.items():
+        spec = find_spec(name, resolved)
+        resolved[spec.name] = spec.with_profile(profile)
+    for spec in list(resolved.values()):
+        if isinstance(spec, EmbedderSpec) and spec.members:
+            members = [signature_of(find_spec(name, resolved)) for name in spec.members]
+            digest = hashlib.sha256("|".join(members).encode()).hexdigest()
+            resolved[spec.name] = spec.model_copy(update={"weights_digest": digest})
+    return resolved
 
 
-def _probe_tensors(spec: DetectorSpec | EmbedderSpec) -> F32:
-    """(4, 3, h, w): what differs most in range comes together in one batch."""
-    if isinstance(spec, EmbedderSpec):
-        return embed.prepare(spec, probe_faces(spec.input.size))
-    faces = probe_faces()
-    scenes = [np.tile(face, (1 + number, 2, 1)) for number, face in enumerate(faces)]
-    return np.stack([detect.prepare(spec, ArrayImage(scene)).tensor for scene in scenes])
+def _result(entry: "Future[_Loaded]") -> _Loaded:
+    """What was loaded; an error is each caller's own, since tracebacks grow on a shared one."""
+    error = entry.exception()
+    if isinstance(error, CodedError):
+        raise type(error)(str(error)) from None
+    return entry.result()
 
 
-def _checked(spec: DetectorSpec | EmbedderSpec, outputs: list[F32]) -> list[F32]:
-    if isinstance(spec, EmbedderSpec):
-        widths = [spec.embedding_size, 1] if spec.feature_norm else [spec.embedding_size]
-    else:
-        widths = [size for size in detect.OUTPUT_WIDTHS[spec.family] for _ in detect.STRIDES]
-    got = [output.shape[-1] if output.ndim else 0 for output in outputs]
-    if got != widths:
-        raise SelfTestFailed(
-            f"model {spec.name}: its outputs are {got} numbers wide, a {spec.family} {spec.kind}'s {widths}; "
-            "the spec's family or embedding_size is wrong"
-        )
-    if not all(np.isfinite(output).all() for output in outputs):
-        raise SelfTestFailed(f"model {spec.name}: not all outputs are finite: bad weights or device")
-    return outputs
+def _close(loaded: _Loaded) -> None:
+    loaded.runner.close()
+    loaded.members.close()

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from recognition import detect, embed
 from recognition.errors import SelfTestFailed, SpecInvalid
 from recognition.image import ArrayImage, read_image
-from recognition.models.runner import ModelRunner
+from recognition.models.runner import TensorRunner
 from recognition.models.spec import DetectorSpec, EmbedderSpec, bundled
 
 F32 = NDArray[np.float32]
@@ -79,7 +79,7 @@ def read_portraits(folder: Path | None = None) -> tuple[Portrait, ...]:
     )
 
 
-def hold_to_portraits(spec: DetectorSpec | EmbedderSpec, runner: ModelRunner) -> str:
+def hold_to_portraits(spec: DetectorSpec | EmbedderSpec, runner: TensorRunner) -> str:
     """Hold a model to the portraits; a line about how it did. Raises SelfTestFailed, and SpecInvalid."""
     portraits = read_portraits()
     if isinstance(spec, DetectorSpec):
@@ -87,7 +87,7 @@ def hold_to_portraits(spec: DetectorSpec | EmbedderSpec, runner: ModelRunner) ->
     return hold_embedder(spec, runner, portraits)
 
 
-def hold_detector(spec: DetectorSpec, runner: ModelRunner, portraits: tuple[Portrait, ...]) -> str:
+def hold_detector(spec: DetectorSpec, runner: TensorRunner, portraits: tuple[Portrait, ...]) -> str:
     """One face in each picture, where it is."""
     for portrait in portraits:
         prepared = detect.prepare(spec, portrait.image())
@@ -101,7 +101,7 @@ def hold_detector(spec: DetectorSpec, runner: ModelRunner, portraits: tuple[Port
     return f"finds the one face in each of {len(portraits)} portraits"
 
 
-def hold_embedder(spec: EmbedderSpec, runner: ModelRunner, portraits: tuple[Portrait, ...]) -> str:
+def hold_embedder(spec: EmbedderSpec, runner: TensorRunner, portraits: tuple[Portrait, ...]) -> str:
     """At the identification threshold: the known person is known in other looks, and no two others are one."""
     threshold = spec.identification_threshold
 

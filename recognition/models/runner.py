@@ -7,13 +7,21 @@ ONNX Runtime itself only warns and falls back to the CPU in silence.
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recognition.errors import UnsupportedRuntime, WeightsUnreadable
+from recognition.errors import (
+    GpuFailed,
+    InsufficientGpuMemory,
+    InsufficientMemory,
+    UnsupportedEngine,
+    UnsupportedRuntime,
+    WeightsUnreadable,
+)
 from recognition.models.batch_axis import with_batch_axis
 from recognition.models.devices import Device, count_gpus, gpu_number, missing_gpu
 from recognition.models.spec import ModelSpec
@@ -36,7 +44,7 @@ _ADVICE = {
 }
 
 
-class ModelRunner(Protocol):
+class TensorRunner(Protocol):
     """A loaded network. `run` may be called from several threads at once."""
 
     @property
@@ -73,6 +81,8 @@ class OnnxRunner:
         """Raises UnsupportedRuntime (no ONNX Runtime, or not on the GPU asked for), WeightsUnreadable."""
         session, self.fallback = _open_where_asked(_onnxruntime(), spec, weights, device)
         self.device = "cpu" if device == "cpu" or self.fallback else f"cuda:{gpu_number(device)}"
+        self._name = spec.name
+        self._errors: tuple[type[Exception], ...] = (*_refusals(_onnxruntime()), MemoryError)
         self._session: Session | None = session
         self._input = spec.input.name or session.get_inputs()[0].name
         names = [entry.name for entry in session.get_inputs()]
@@ -80,13 +90,42 @@ class OnnxRunner:
             raise WeightsUnreadable(f"model {spec.name}: its graph wants inputs {names}, the spec says {self._input}")
 
     def run(self, batch: F32) -> list[F32]:
+        """Raises InsufficientGpuMemory, InsufficientMemory, GpuFailed."""
         if self._session is None:
             raise RuntimeError("run after close")
-        return self._session.run(None, {self._input: batch})
+        try:
+            return self._session.run(None, {self._input: batch})
+        except self._errors as error:
+            if _is_out_of_memory(error):
+                raise out_of_memory(self._name, self.device, len(batch)) from None
+            if self.device == "cpu":
+                raise
+            raise GpuFailed(f"model {self._name}: a run failed on {self.device} ({_first_line(error)})") from None
 
     def close(self) -> None:
         """Let go of the session; it must not run any more."""
         self._session = None
+
+
+def out_of_memory(model: str, device: str, batch: int) -> InsufficientMemory:
+    """The error of a run that did not get its memory."""
+    kind = InsufficientMemory if device == "cpu" else InsufficientGpuMemory
+    return kind(f"model {model}: out of memory on {device} in a batch of {batch}; smaller batches or models take less")
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether ONNX Runtime, CUDA, cuDNN or cuBLAS says so: there is no code of its own for it."""
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or any(sign in said for sign in _OUT_OF_MEMORY)
+
+
+_OUT_OF_MEMORY = (
+    "failed to allocate memory",
+    "out of memory",
+    "bad_alloc",
+    "cudnn_status_alloc_failed",
+    "cublas_status_alloc_failed",
+)
 
 
 def need_onnxruntime() -> None:
@@ -144,11 +183,14 @@ def _open_where_asked(
         return _open_on_cpu(ort, f"model {spec.name}", spec.file, f"get it again from {spec.source}", graph)
 
     if device == "cpu":
+        if spec.engine == "tensorrt":
+            raise UnsupportedEngine(f"model {spec.name}: its engine is tensorrt, which has no CPU; use a GPU")
         return on_cpu(), None
-    opened = _open_on_gpu(ort, lambda: _for_batches(spec, weights, spec.batch_buckets.cuda), gpu_number(device))
+    graph = partial(_for_batches, spec, weights, spec.batch_buckets.cuda)
+    opened = _open_on_gpu(ort, graph, gpu_number(device), tensorrt=spec.engine == "tensorrt")
     if not isinstance(opened, Fallback):
         return opened, None
-    if device == "auto":
+    if device == "auto" and spec.engine != "tensorrt":
         return on_cpu(), opened
     if opened.code == "cuda_failed":
         on_cpu()  # raises WeightsUnreadable where the fault is the weights' own
@@ -165,9 +207,13 @@ def _for_batches(spec: ModelSpec, weights: bytes, buckets: tuple[int, ...]) -> b
     return weights
 
 
-def _open_on_gpu(ort: ModuleType, graph: Callable[[], bytes], number: int) -> Session | Fallback:
-    if "CUDAExecutionProvider" not in ort.get_available_providers():
-        return Fallback("no_cuda_provider", "the installed ONNX Runtime has no CUDA provider")
+def _open_on_gpu(ort: ModuleType, graph: Callable[[], bytes], number: int, *, tensorrt: bool) -> Session | Fallback:
+    there = ort.get_available_providers()
+    wanted = "TensorrtExecutionProvider" if tensorrt else "CUDAExecutionProvider"
+    if wanted not in there:
+        return Fallback(
+            "no_cuda_provider", f"the installed ONNX Runtime has no {'TensorRT' if tensorrt else 'CUDA'} provider"
+        )
     missing = missing_gpu(number, count_gpus())
     if missing:
         return Fallback("no_gpu", missing)
@@ -180,11 +226,16 @@ def _open_on_gpu(ort: ModuleType, graph: Callable[[], bytes], number: int) -> Se
     # RuntimeError, ValueError: the provider itself did not start.
     refusals: tuple[type[Exception], ...] = (*_refusals(ort), RuntimeError, ValueError)
     try:
-        session = _session(ort, graph(), [("CUDAExecutionProvider", settings), "CPUExecutionProvider"])
+        trt: list[object] = [(wanted, {"device_id": str(number)})] if tensorrt else []
+        session = _session(ort, graph(), [*trt, ("CUDAExecutionProvider", settings), "CPUExecutionProvider"])
     except refusals as error:
+        if _is_out_of_memory(error):
+            raise InsufficientGpuMemory(
+                f"no room on cuda:{number} to load it; use a smaller model or the CPU"
+            ) from None
         return Fallback("cuda_failed", f"ONNX Runtime can't load it there ({_first_line(error)})")
-    if session.get_providers()[0] != "CUDAExecutionProvider":
-        return Fallback("cuda_failed", "ONNX Runtime's CUDA provider did not start")
+    if session.get_providers()[0] != wanted:
+        return Fallback("cuda_failed", f"ONNX Runtime's {wanted} did not start")
     return session
 
 

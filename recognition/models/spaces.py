@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from recognition import embed
 from recognition.errors import EmbeddingSpaceMismatch, SpecInvalid
-from recognition.models.runner import ModelRunner, OnnxRunner
+from recognition.models.runner import OnnxRunner, TensorRunner
 from recognition.models.spec import EmbedderSpec, bundled, find_spec, load_specs
 from recognition.models.weights import read_weights
 
@@ -80,7 +80,7 @@ def probe_faces(size: tuple[int, int] = (112, 112)) -> U8:
     return faces
 
 
-def embed_probes(spec: EmbedderSpec, runner: ModelRunner) -> F32:
+def embed_probes(spec: EmbedderSpec, runner: TensorRunner) -> F32:
     """The model's embeddings (3, dim) of the probes, run one at a time."""
     tensors = embed.prepare(spec, probe_faces(spec.input.size)[:3])
     return embed.parse(spec, [runner.run(tensor[None]) for tensor in tensors])
@@ -109,7 +109,7 @@ def read_space(name: str, folder: Path | None = None, beside: Sequence[Path] = (
 
 
 def check_space(
-    spec: EmbedderSpec, runner: ModelRunner, folder: Path | None = None, beside: Sequence[Path] = ()
+    spec: EmbedderSpec, runner: TensorRunner, folder: Path | None = None, beside: Sequence[Path] = ()
 ) -> None:
     """Raises EmbeddingSpaceMismatch unless the model's embeddings of the probes are those of its space."""
     space = read_space(spec.space, folder, beside)
@@ -126,7 +126,7 @@ def check_space(
         )
 
 
-def make_space(spec: EmbedderSpec, runner: ModelRunner) -> EmbeddingSpace:
+def make_space(spec: EmbedderSpec, runner: TensorRunner) -> EmbeddingSpace:
     """The space that this model defines; for weights that are known to be the right ones."""
     rows = [base64.b64encode(row.astype(np.float16).tobytes()).decode() for row in embed_probes(spec, runner)]
     return EmbeddingSpace(name=spec.space, dim=spec.embedding_size, probes=tuple(rows))

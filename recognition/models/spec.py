@@ -194,6 +194,11 @@ class DetectorSpec(ModelSpec):
     family: Literal["scrfd", "yunet"]
     thresholds: DetectionThresholds
 
+    @property
+    def default_threshold(self) -> float:
+        """The score from which on a face counts."""
+        return self.thresholds.score
+
 
 class OperatingPoint(_Section):
     """At this cosine, a share `fmr` of impostor pairs passes, and a share `tmr` of genuine ones."""
@@ -269,6 +274,11 @@ class EmbedderSpec(ModelSpec):
     def identification_threshold(self) -> float:
         """The cosine from which on a probe is called known in 1:N search, until the gallery is calibrated."""
         return self.thresholds.cosine_at(self.thresholds.identification)
+
+    @property
+    def default_threshold(self) -> float:
+        """The cosine of 1:N search."""
+        return self.identification_threshold
 
 
 AnySpec = Annotated[DetectorSpec | EmbedderSpec, Field(discriminator="role")]

@@ -140,7 +140,7 @@ class TritonClient:
 
     def __init__(self, endpoint: TritonEndpoint, who: str) -> None:
         """Does not connect yet. Raises UnsupportedRuntime where tritonclient is not installed."""
-        self._triton = _tritonclient()
+        self._triton = need_tritonclient()
         self._endpoint = endpoint
         self._names = (endpoint.model, endpoint.version)
         self.who = who
@@ -263,7 +263,7 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())[:200]
 
 
-def _tritonclient() -> ModuleType:
+def need_tritonclient() -> ModuleType:
     try:
         import tritonclient.grpc
     except ImportError:

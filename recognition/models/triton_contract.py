@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from recognition import detect
 from recognition.errors import TritonModelMismatch
-from recognition.models.spec import DetectorSpec, EmbedderSpec, ModelSpec
+from recognition.models.self_test import output_widths
+from recognition.models.spec import EmbedderSpec, ModelSpec
 
 F32 = NDArray[np.float32]
 ANY = -1
@@ -39,14 +40,6 @@ class Contract:
     outputs: tuple[str, ...]
     widths: tuple[int, ...]
     max_batch: int | None
-
-
-def output_widths(spec: ModelSpec) -> tuple[int, ...]:
-    """How long the last axis of each raw output is, in the network's order."""
-    if isinstance(spec, EmbedderSpec):
-        return (spec.embedding_size, 1) if spec.feature_norm else (spec.embedding_size,)
-    assert isinstance(spec, DetectorSpec)
-    return tuple(width for width in detect.OUTPUT_WIDTHS[spec.family] for _ in detect.STRIDES)
 
 
 def agree(

@@ -15,16 +15,16 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from recognition.models.runner import ModelRunner
+from recognition.models.runner import TensorRunner
 
 F32 = NDArray[np.float32]
 
 
 def replay(
     clip: Path,
-    detector: ModelRunner,
+    detector: TensorRunner,
     scene: F32,
-    embedder: ModelRunner,
+    embedder: TensorRunner,
     crops: list[int],
     frames: int,
     threads: int,

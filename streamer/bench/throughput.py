@@ -61,9 +61,7 @@ class WatchedRecogniser(Recogniser):
     """A recogniser that remembers how many faces each call embedded."""
 
     def __init__(self, recogniser: Recogniser) -> None:
-        models = (recogniser.detector, recogniser.embedder)
-        threshold, trims = recogniser.detection_threshold, recogniser.trims
-        super().__init__(*models, recogniser.pool, threshold, trim_padding=trims)
+        vars(self).update(vars(recogniser))  # the same models, served by the same threads
         self.sizes: list[int] = []
 
     async def embed(self, image: Image, landmarks: F32, lane: str) -> Embedded:

@@ -10,8 +10,8 @@ from recognition import detect
 from recognition.errors import WeightsUnreadable
 from recognition.image import read_image
 from recognition.models.batch_axis import with_batch_axis
-from recognition.models.manager import self_test
 from recognition.models.runner import OnnxRunner
+from recognition.models.self_test import self_test
 from recognition.models.spec import BatchBuckets, DetectorSpec, bundled, load_specs
 
 onnx = pytest.importorskip("onnx", reason="needs the onnx package")

@@ -23,8 +23,9 @@ from recognition.errors import (
     WeightsDigestMismatch,
     WeightsMissing,
 )
-from recognition.models.manager import BatchPlan, ModelManager, self_test
+from recognition.models.manager import ModelManager
 from recognition.models.runner import OnnxRunner
+from recognition.models.self_test import self_test
 from recognition.models.spaces import LEAST_COSINE, embed_probes, make_space, probe_faces, read_space
 from recognition.models.spec import EmbedderSpec, bundled, load_specs
 
@@ -53,9 +54,7 @@ HERE = [name for name, spec in load_specs().items() if spec.weights_digest]  # t
 
 @pytest.mark.parametrize("name", HERE)
 def test_every_bundled_model_loads(folders, name):
-    sizes = []
-    manager = ModelManager(folders(name), device="cpu", on_batch=lambda model, size: sizes.append((model, size)))
-    model = manager.open(name)
+    model = ModelManager(folders(name), device="cpu").open(name)
     spec = load_specs()[name]
     assert model.spec == spec
     assert (model.name, model.device, model.notes) == (name, "cpu", ())
@@ -65,11 +64,6 @@ def test_every_bundled_model_loads(folders, name):
 @pytest.mark.parametrize("name", [name for name in HERE if load_specs()[name].batch == "dynamic"])
 def test_a_batch_of_drawn_faces_is_the_faces_alone(runners, name):
     assert self_test(load_specs()[name], runners(name), batched=True) is None
-
-
-def test_the_batch_s_size_is_bounded_by_the_plan():
-    model = ModelManager([], device="cpu", plan=BatchPlan(max_batch=3)).open("nano_embed")
-    assert model.max_batch == 2
 
 
 def test_names_and_roles():
@@ -105,7 +99,6 @@ def test_a_dynamically_quantised_model_runs_one_at_a_time(quantised, tmp_path):
     manager = ModelManager([quantised.parent], device="cpu", specs={spec.name: spec}, spaces=tmp_path)
     model = manager.open(spec.name)
     assert model.max_batch == 1
-    assert model.batcher.limits.max_batch == 1
     assert model.notes[0].startswith("runs one at a time: a face in a batch is not the face alone (cosine 0.")
 
 
@@ -167,7 +160,7 @@ def test_half_precision_weights_share_the_space(weights, tmp_path):
     )
     spec = spec_for(file)
     model = ModelManager([tmp_path], device="cpu", specs={spec.name: spec}).open(spec.name)
-    cosines = np.sum(embed_probes(spec, model.runner) * read_space(MBF.space).embeddings(), axis=1)
+    cosines = np.sum(embed_probes(spec, model) * read_space(MBF.space).embeddings(), axis=1)
     assert LEAST_COSINE < cosines.min() < 1 + 1e-6
 
 

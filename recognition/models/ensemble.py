@@ -1,0 +1,79 @@
+"""EnsembleRunner: two embedders on one crop, their unit vectors side by side as one unit vector.
+
+A batch of plain crops goes in (BGR, 0..255, as the ensemble's spec says), each member gets it prepared as its own spec
+says. Blocks for both runs; may be called from several threads.
+
+For `concat_l2` a cosine of two such vectors is the mean of the members' cosines. For `agree` the halves are matched
+apart, each in its member's space: halves() takes them apart again.
+"""
+
+from collections.abc import Sequence
+from math import sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recognition import embed
+from recognition.errors import SpecInvalid
+from recognition.models.model_runner import ModelRunner
+from recognition.models.spec import EmbedderSpec
+
+F32 = NDArray[np.float32]
+
+
+class EnsembleRunner:
+    """The members stay whose they are: close() leaves them open."""
+
+    fallback = None
+
+    def __init__(self, spec: EmbedderSpec, members: Sequence[ModelRunner[EmbedderSpec]]) -> None:
+        """Raises SpecInvalid where the members don't go together under this spec."""
+        check_members(spec, [member.spec for member in members])
+        self._members = tuple(members)
+
+    @property
+    def device(self) -> str:
+        """Where the slower kind of device is in use, that one."""
+        devices = [member.device for member in self._members]
+        return "cpu" if "cpu" in devices else devices[0]
+
+    def run(self, batch: F32) -> list[F32]:
+        """(n,3,h,w) float32 BGR pixels 0..255 -> [(n,d)]: unit vectors, or zeros where a member's was not usable."""
+        parts = []
+        for member in self._members:
+            want = member.spec.input
+            pixels = batch[:, ::-1] if want.color_order == "rgb" else batch
+            tensor = np.ascontiguousarray((pixels - np.float32(want.mean)) * np.float32(1 / want.std))
+            outputs = member.run(tensor)
+            rows = [[output[row] for output in outputs] for row in range(len(batch))]
+            parts.append(embed.parse(member.spec, rows))
+        joined = np.concatenate(parts, axis=1) / np.float32(sqrt(len(parts)))
+        joined[~np.all([embed.usable(part) for part in parts], axis=0)] = 0.0
+        return [np.asarray(joined, np.float32)]
+
+    def close(self) -> None:
+        return None
+
+
+def check_members(spec: EmbedderSpec, members: Sequence[EmbedderSpec]) -> None:
+    """Raises SpecInvalid, which says what does not fit."""
+    plain = (spec.input.color_order, spec.input.mean, spec.input.std) == ("bgr", 0.0, 1.0)
+    if not plain:
+        raise SpecInvalid(f"model {spec.name}: input: an ensemble takes plain pixels: bgr, mean 0, std 1")
+    for member in members:
+        if member.members:
+            raise SpecInvalid(f"model {spec.name}: members: {member.name} is an ensemble itself; name its members")
+        if (member.crop, member.input.size) != (spec.crop, spec.input.size):
+            raise SpecInvalid(
+                f"model {spec.name}: members: {member.name} takes {member.crop} crops of {member.input.size}, the "
+                f"ensemble {spec.crop} crops of {spec.input.size}; both members must take the same"
+            )
+    dim = sum(member.embedding_size for member in members)
+    if spec.embedding_size != dim or spec.feature_norm:
+        raise SpecInvalid(f"model {spec.name}: embedding_size: its members' add up to {dim}, and no feature_norm")
+
+
+def halves(embeddings: F32, sizes: Sequence[int]) -> list[F32]:
+    """(n, sum of sizes) of an ensemble -> each member's (n, size) unit vectors; zeros stay zeros."""
+    cuts = np.cumsum(sizes)[:-1]
+    return [np.asarray(part * np.float32(sqrt(len(sizes)))) for part in np.split(embeddings, cuts, axis=1)]

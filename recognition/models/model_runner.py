@@ -1,0 +1,199 @@
+"""ModelRunner: one loaded model, ready to answer: faces in, embeddings out; or tensors in, raw outputs out.
+
+What computes lies below it (a TensorRunner: ONNX Runtime, PyTorch, a Triton server, an ensemble). Methods block for
+the run; run() and predict_embeddings() may be called from several threads at once.
+"""
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recognition import embed
+from recognition.errors import CodedError, UnsupportedEngine
+from recognition.models.portraits import hold_to_portraits
+from recognition.models.runner import Fallback, TensorRunner
+from recognition.models.self_test import check_input, check_widths, probe_tensors, self_test
+from recognition.models.spec import DetectorSpec, EmbedderSpec
+
+F32 = NDArray[np.float32]
+U8 = NDArray[np.uint8]
+S = TypeVar("S", DetectorSpec, EmbedderSpec)
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """Whether a model can be had; if not, an error's stable code and a sentence."""
+
+    ok: bool
+    code: str | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelMetadata:
+    """What runs, for whoever wants to know or to reproduce it. `device` is where it really runs, `loaded_at` Unix s.
+
+    `threshold`: a detector's least score, an embedder's cosine for 1:N. `signature`: changes whenever answers may.
+    """
+
+    name: str
+    version: int
+    role: str
+    runtime: str
+    engine: str
+    precision: str
+    provider: str
+    device_asked: str
+    device: str
+    input_size: tuple[int, int]
+    buckets: tuple[int, ...]
+    threshold: float
+    weights_digest: str | None
+    preprocessing_signature: str
+    signature: str
+    loaded_at: float
+    fallback: str | None
+    fallback_reason: str | None
+    notes: tuple[str, ...]
+
+
+class ModelRunner(Generic[S]):
+    """Made by a provider. `buckets`: the batch sizes that are worth running here, rising, 1 first."""
+
+    def __init__(self, spec: S, tensors: TensorRunner, *, provider: str, asked: str, notes: Sequence[str] = ()) -> None:
+        self.spec: S = spec
+        self.tensors: TensorRunner = tensors
+        self.provider: str = provider
+        self.asked: str = asked
+        self.loaded_at: float = time.time()
+        self.fallback: Fallback | None = getattr(tensors, "fallback", None)
+        told: list[str] = [f"device auto took the CPU: {self.fallback.why}"] if self.fallback else []
+        self.notes: tuple[str, ...] = (*told, *notes)
+        self.buckets: tuple[int, ...] = spec.batch_buckets.cpu if self.on_cpu else spec.batch_buckets.cuda
+        self._closed = False
+        self._fault: CodedError | None = None
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def device(self) -> str:
+        """Where it really runs: `cpu`, `cuda:N`, or `triton`."""
+        return self.tensors.device
+
+    @property
+    def max_batch(self) -> int:
+        return self.buckets[-1]
+
+    @property
+    def on_cpu(self) -> bool:
+        return self.tensors.device == "cpu"
+
+    def run(self, batch: F32) -> list[F32]:
+        """(n,3,h,w) float32 -> the raw outputs, each as many numbers wide as the spec says.
+
+        Raises ValueError for a batch of another shape, SelfTestFailed for outputs of another, and what may pass:
+        TritonUnavailable, InsufficientMemory.
+        """
+        check_input(self.spec, batch)
+        try:
+            outputs = self.tensors.run(batch)
+        except CodedError as error:
+            self._fault = error
+            raise
+        self._fault = None
+        return check_widths(self.spec, outputs)
+
+    def predict_embeddings(self, faces: U8) -> F32:
+        """Crops (n,h,w,3) uint8 BGR of the spec's input size -> (n,d) float32 unit vectors, see embed.parse.
+
+        Run in the largest buckets that fit. Raises UnsupportedEngine for a detector, and what run() raises.
+        """
+        spec = self.spec
+        if not isinstance(spec, EmbedderSpec):
+            raise UnsupportedEngine(f"model {spec.name}: is a {spec.kind}, which makes no embeddings")
+        tensors = embed.prepare(spec, faces)
+        outputs: list[list[F32]] = []
+        while len(outputs) < len(tensors):
+            left = len(tensors) - len(outputs)
+            size = max(bucket for bucket in self.buckets if bucket <= left)
+            together = self.run(tensors[len(outputs) : len(outputs) + size])
+            outputs += [[output[place] for output in together] for place in range(size)]
+        return embed.parse(spec, outputs)
+
+    def warmup(self, largest: int | None = None) -> None:
+        """Run every bucket up to `largest` once, so that no face waits for what a first run does (kernels, memory).
+
+        On the CPU one run is as good as any: nothing but the first is different there.
+        """
+        tensor = probe_tensors(self.spec)[:1]
+        for bucket in (1,) if self.on_cpu else self.buckets:
+            if largest is None or bucket <= largest:
+                self.run(np.repeat(tensor, bucket, axis=0))
+
+    def hold_to_spec(self) -> None:
+        """The short test of every load: shapes, finite numbers, batch = single; where a batch changes the answer it
+        runs one at a time from then on, and `notes` say so. Raises SelfTestFailed."""
+        difference = self_test(self.spec, self, batched=self.buckets[-1] > 1)
+        if difference:
+            self.buckets = (1,)
+            self.notes = (*self.notes, f"runs one at a time: {difference}")
+
+    def self_test(self) -> str:
+        """The long test, on the bundled portraits and strangers; a line about how it did. Raises SelfTestFailed."""
+        self.hold_to_spec()
+        return hold_to_portraits(self.spec, self)
+
+    def available(self) -> Availability:
+        """Whether it can answer now: it is open, and its last run did not fail."""
+        if self._closed:
+            return Availability(False, "closed", f"model {self.spec.name}: was closed")
+        if self._fault is not None:
+            return Availability(False, self._fault.code, str(self._fault))
+        return Availability(True)
+
+    def metadata(self) -> ModelMetadata:
+        """What it is and where it runs."""
+        spec = self.spec
+        return ModelMetadata(
+            name=spec.name,
+            version=spec.version,
+            role=spec.role,
+            runtime=spec.runtime,
+            engine=spec.engine,
+            precision=spec.precision,
+            provider=self.provider,
+            device_asked=self.asked,
+            device=self.device,
+            input_size=spec.input.size,
+            buckets=self.buckets,
+            threshold=spec.default_threshold,
+            weights_digest=spec.weights_digest,
+            preprocessing_signature=spec.preprocessing_signature,
+            signature=signature_of(spec),
+            loaded_at=self.loaded_at,
+            fallback=self.fallback.code if self.fallback else None,
+            fallback_reason=self.fallback.why if self.fallback else None,
+            notes=self.notes,
+        )
+
+    def close(self) -> None:
+        """Let go of the network; it must not run any more. A second call does nothing."""
+        if not self._closed:
+            self._closed = True
+            self.tensors.close()
+
+
+def signature_of(*specs: DetectorSpec | EmbedderSpec) -> str:
+    """16 hex digits for models that work together: other ones whenever their answers may be others."""
+    parts = [
+        f"{spec.name}:{spec.version}:{spec.weights_digest}:{spec.precision}:{spec.preprocessing_signature}"
+        for spec in specs
+    ]
+    return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]

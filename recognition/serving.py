@@ -1,0 +1,131 @@
+"""ServedModel: a loaded model with the queue and the threads that serve it; what a switch exchanges for another.
+
+Made on the event loop, which it belongs to; its runs happen on its own threads.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from recognition.batch_limits import BatchLimits
+from recognition.batcher import MicroBatcher
+from recognition.models.figures import Place
+from recognition.models.manager import Lease
+from recognition.models.model_runner import ModelRunner
+from recognition.models.runner import Fallback, usable_cores
+from recognition.models.spec import DetectorSpec, EmbedderSpec
+
+S = TypeVar("S", DetectorSpec, EmbedderSpec)
+
+# Calls to a server are under way side by side, so that it never waits for the next one to be sent.
+_TRITON_CALLS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPlan:
+    """What the configuration asks of every model's queue; `runners` 0: one per usable core on the CPU.
+
+    `max_wait_ms` None: it adapts, see batch_limits.wait_ms().
+    """
+
+    runners: int = 0
+    max_batch: int = 8
+    max_wait_ms: float | None = 0.0
+    queue_limit: int = 64
+    latency_goal_ms: float | None = None
+
+    def threads_for(self, device: str) -> int:
+        """How many batches run side by side on this device."""
+        if self.runners:
+            return self.runners
+        return {"cpu": usable_cores(), "triton": _TRITON_CALLS}.get(device, 1)
+
+
+class ServedModel(Generic[S]):
+    """One model while it serves. `bucket`: the largest batch that it may run here."""
+
+    def __init__(
+        self,
+        lease: Lease[S],
+        plan: BatchPlan,
+        bucket: int | None = None,
+        on_batch: Callable[[str, int], None] | None = None,
+    ) -> None:
+        """`bucket` None: as large as the plan and the model have it. `on_batch` gets the name and a batch's size."""
+        runner = lease.runner
+        most = min(plan.max_batch, bucket or plan.max_batch)
+        limits = BatchLimits(
+            buckets=tuple(size for size in runner.buckets if size <= most),
+            pad=not runner.on_cpu,
+            max_wait_ms=plan.max_wait_ms,
+            queue_limit=plan.queue_limit,
+            latency_goal_ms=plan.latency_goal_ms,
+        )
+        self.runner: ModelRunner[S] = runner
+        self.threads = plan.threads_for(runner.device)
+        hook = None if on_batch is None else lambda size: on_batch(runner.name, size)
+        self.batcher = MicroBatcher(runner.name, [runner] * self.threads, limits, hook)
+        self._lease: Lease[S] = lease
+        self._users = 0
+        self._unused = asyncio.Event()
+        self._unused.set()
+
+    @property
+    def spec(self) -> S:
+        return self.runner.spec
+
+    @property
+    def name(self) -> str:
+        return self.runner.name
+
+    @property
+    def device(self) -> str:
+        return self.runner.device
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self.runner.notes
+
+    @property
+    def fallback(self) -> Fallback | None:
+        return self.runner.fallback
+
+    @property
+    def max_batch(self) -> int:
+        return self.batcher.limits.max_batch
+
+    @property
+    def place(self) -> Place:
+        return Place(self.name, self.device, self.max_batch)
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Somebody's items are on their way through it: it is not stopped before they are out."""
+        self._users += 1
+        self._unused.clear()
+        try:
+            yield
+        finally:
+            self._users -= 1
+            if not self._users:
+                self._unused.set()
+
+    async def serve(self) -> None:
+        """Until stop(). Raises RunnerDead."""
+        await self.batcher.serve()
+
+    async def retire(self, *, unload: bool) -> None:
+        """No new items come: let those on their way out, stop, and give the model back (`unload`: and close it)."""
+        await self._unused.wait()
+        self.stop()
+        await asyncio.to_thread(self._lease.release, unload=unload)
+
+    def stop(self) -> None:
+        """End serve() at once."""
+        self.batcher.stop()
+
+    def release(self) -> None:
+        """Give the model back; serve() must have ended."""
+        self._lease.release()
