@@ -5,7 +5,9 @@ what is free is what the card or the kernel says, not what this process believes
 """
 
 import importlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -102,6 +104,33 @@ class NvmlReader:
             except nvml.NVMLError:
                 continue  # fallen off the bus, or the driver was unloaded: not there, so nothing is put on it
             found[f"cuda:{number}"] = DeviceMemory(memory.free / MIB, memory.total / MIB)
+        return found
+
+    def own_mib(self) -> dict[str, float]:
+        """What this process holds, by device; a device is left out where it holds nothing or NVML does not tell."""
+        found: dict[str, float] = {}
+        nvml = self._nvml
+        if nvml is None:
+            return found
+        for number, handle in enumerate(self._handles):
+            try:
+                holders = nvml.nvmlDeviceGetComputeRunningProcesses(handle)
+            except nvml.NVMLError:
+                continue
+            own = [holder.usedGpuMemory for holder in holders if holder.pid == os.getpid()]
+            if own and None not in own:
+                found[f"cuda:{number}"] = sum(own) / MIB
+        return found
+
+    def names(self) -> dict[str, str]:
+        """What the cards are called, by device."""
+        found: dict[str, str] = {}
+        nvml = self._nvml
+        if nvml is None:
+            return found
+        for number, handle in enumerate(self._handles):
+            with suppress(nvml.NVMLError):
+                found[f"cuda:{number}"] = str(nvml.nvmlDeviceGetName(handle))
         return found
 
     def close(self) -> None:

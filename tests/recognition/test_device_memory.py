@@ -1,6 +1,7 @@
 """What the readers make of cgroup files of both versions, and of NVML with GPUs, without, and with some gone."""
 
 import importlib.util
+import os
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -142,6 +143,16 @@ class FakeNvml(ModuleType):
         total, free = {"GPU-aaaa-1": (80, 30), "GPU-bbbb-2": (16, 15), "MIG-cccc": (10, 9)}[handle]
         return SimpleNamespace(total=total * 1024 * MIB, free=free * 1024 * MIB)
 
+    def nvmlDeviceGetComputeRunningProcesses(self, handle: str) -> list[SimpleNamespace]:
+        self._call(handle)
+        own = {"GPU-aaaa-1": [300 * MIB, 20 * MIB], "GPU-bbbb-2": [None]}.get(handle, [])
+        mine = [SimpleNamespace(pid=os.getpid(), usedGpuMemory=used) for used in own]
+        return [SimpleNamespace(pid=os.getpid() + 1, usedGpuMemory=7 * MIB), *mine]
+
+    def nvmlDeviceGetName(self, handle: str) -> str:
+        self._call(handle)
+        return f"card {handle}"
+
 
 LARGE, SMALL, SLICE = DeviceMemory(30720, 81920), DeviceMemory(15360, 16384), DeviceMemory(9216, 10240)
 
@@ -187,13 +198,31 @@ def test_a_gpu_that_is_lost_is_left_out_and_keeps_the_others_numbers():
     assert list(reader.read()) == ["cuda:0", "cuda:1"]
 
 
+def test_what_this_process_holds_is_left_out_where_it_is_nothing_or_not_told():
+    nvml = FakeNvml()
+
+    assert NvmlReader("0,1,MIG-cccc", nvml).own_mib() == {"cuda:0": 320.0}
+    assert NvmlReader("1,0", nvml).own_mib() == {"cuda:1": 320.0}
+    nvml.broken = ("GPU-aaaa-1",)
+    assert NvmlReader(None, nvml).own_mib() == {}
+
+
+def test_cards_have_names_by_device():
+    nvml = FakeNvml()
+    reader = NvmlReader("1,0", nvml)
+
+    assert reader.names() == {"cuda:0": "card GPU-bbbb-2", "cuda:1": "card GPU-aaaa-1"}
+    nvml.broken = ("GPU-bbbb-2",)
+    assert reader.names() == {"cuda:1": "card GPU-aaaa-1"}
+
+
 def test_after_close_there_is_no_gpu():
     nvml = FakeNvml()
     reader = NvmlReader(None, nvml)
     reader.close()
     reader.close()
 
-    assert reader.read() == {}
+    assert reader.read() == reader.own_mib() == reader.names() == {}
     assert not nvml.open
 
 
