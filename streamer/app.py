@@ -18,7 +18,6 @@ from recognition.recogniser import Recogniser, RecogniserConfig, open_recogniser
 from streamer.api.health import Part, Readiness, create_app, serve_http
 from streamer.cameras import Camera, CameraStatus
 from streamer.errors import AlreadyRunning, DataFolderUnwritable
-from streamer.events import Models
 from streamer.loop_lag import measure_loop_lag
 from streamer.memory import limit_arenas
 from streamer.metrics import Metrics
@@ -159,22 +158,13 @@ def camera_path(
         camera=name,
         recogniser=recogniser,
         tracker=Tracker(name, rules),
-        visits=Visits(name, settings.events, models_of(recogniser), settings.recognition.min_quality),
+        visits=Visits(name, settings.events, settings.recognition.min_quality),
         roster=roster,
         outbox=outbox,
         metrics=metrics,
         frames_in_flight=settings.recognition.frames_in_flight,
         least_score=sure * UNSURE_SHARE,
         waits=settings.cameras[name].pace == "fastest",
-    )
-
-
-def models_of(recogniser: Recogniser) -> Models:
-    """The models' names as an event carries them."""
-    return Models(
-        detector=recogniser.detector.spec.name,
-        embedder=recogniser.embedder.spec.name,
-        signature=recogniser.signature,
     )
 
 

@@ -42,6 +42,8 @@ class LatencyMs(_Wire):
 
 
 class Models(_Wire):
+    """What made the faces that an event was decided by; another event of the same visit may have other ones."""
+
     detector: str
     embedder: str
     signature: str

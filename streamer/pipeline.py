@@ -8,15 +8,15 @@ pass the two turnstiles (tracking, deciding) in the order in which they were tak
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recognition.embed import usable as usable_rows
-from recognition.errors import EmbeddingUnusable, Overloaded
+from recognition.errors import CodedError, EmbeddingUnusable, Overloaded
 from recognition.recogniser import Embedded, Found, Recogniser
 from streamer.errors import CameraError, StreamResized
 from streamer.events import Due, EndReason, LatencyMs
@@ -25,13 +25,17 @@ from streamer.ingest.source import StreamEnded
 from streamer.metrics import Metrics
 from streamer.outbox import Outbox
 from streamer.roster import Roster
+from streamer.spells import Spells, Step
 from streamer.tracking import Sighting, Track, Tracker
+from streamer.turnstiles import Turn, Turnstiles
 from streamer.visits import Moment, Visits
 
 log = logging.getLogger(__name__)
 
 Seen = tuple[Track, NDArray[np.float32]]  # a track and its box in one frame
 ROOM_S = 0.02  # how often somebody who waits looks for room in a full queue
+LONGEST_PAUSE_S = 1.0  # between two attempts at a batch that could not be run
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +51,8 @@ class CameraPath:
     metrics: Metrics
     frames_in_flight: int
     least_score: float
-    waits: bool = False  # pace fastest: a full queue is waited for, no frame is skipped
+    waits: bool = False  # pace fastest: what can't be run now is tried again, no frame is skipped
+    spells: Spells = field(default_factory=Spells)
 
 
 async def run_camera(take: Callable[[], Awaitable[Frame]], path: CameraPath) -> None:
@@ -71,7 +76,7 @@ async def run_camera(take: Callable[[], Awaitable[Frame]], path: CameraPath) -> 
         del reason, frame  # or the error, its traceback and the last picture would hold one another
 
 
-async def walk(frame: Frame, path: CameraPath, turn: "Turn") -> None:
+async def walk(frame: Frame, path: CameraPath, turn: Turn) -> None:
     """One frame, from picture to events. What each step does, and what happens when it can't keep up: the steps."""
     taken_s = time.monotonic()
     async with turn:
@@ -88,15 +93,41 @@ async def walk(frame: Frame, path: CameraPath, turn: "Turn") -> None:
 
 
 async def detect(frame: Frame, path: CameraPath) -> Found | None:
-    """Convert, prepare, batch with other cameras' frames, run, parse; None where the batch queue is full."""
+    """Convert, prepare, batch with other cameras' frames, run, parse; None where that can't be done now."""
+
+    def ask() -> Awaitable[Found]:
+        return path.recogniser.detect(frame.image, lane=path.camera, least_score=path.least_score)
+
+    found = await attempt(ask, "detect", frame, path)
+    if isinstance(found, CodedError):
+        fate = "skipped" if isinstance(found, Overloaded) else "failed"
+        path.metrics.frames.labels(camera=path.camera, outcome=fate).inc()
+        return None
+    return found
+
+
+async def attempt(ask: Callable[[], Awaitable[T]], step: Step, frame: Frame, path: CameraPath) -> T | CodedError:
+    """What the model answers; or, where it can't now (a full queue, no memory, a server that is away), why.
+
+    A camera that waits gets its answer, however long that takes. What another attempt can't mend goes up.
+    """
+    pause_s = ROOM_S
     while True:
         try:
-            return await path.recogniser.detect(frame.image, lane=path.camera, least_score=path.least_score)
-        except Overloaded:
+            answer = await ask()
+        except CodedError as error:
+            if not error.retryable:
+                raise
+            full = isinstance(error, Overloaded)
+            if not full:
+                path.spells.failed(path.camera, step, error, frame.captured_s)
             if not path.waits:
-                path.metrics.frames.labels(camera=path.camera, outcome="skipped").inc()
-                return None
-            await asyncio.sleep(ROOM_S)
+                return error.with_traceback(None)  # a traceback would hold the picture
+            await asyncio.sleep(pause_s)
+            pause_s = pause_s if full else min(2.0 * pause_s, LONGEST_PAUSE_S)
+        else:
+            path.spells.answered(path.camera, step, frame.captured_s)
+            return answer
 
 
 def track(frame: Frame, found: Found, path: CameraPath) -> tuple[list[Sighting], list[Seen]]:
@@ -111,7 +142,7 @@ def track(frame: Frame, found: Found, path: CameraPath) -> tuple[list[Sighting],
     sightings, gone = path.tracker.update(found, size, frame.captured_at, frame.captured_s)
     for left in gone:
         tell(path.visits.close(left, "left"), path)
-    worth = path.tracker.worth_embedding(sightings, found, frame.captured_s)
+    worth = path.tracker.worth_embedding(sightings, found, frame.captured_s, path.roster.serving)
     restless = path.tracker.restless(frame.captured_s, path.roster.generation)
     return worth, [(waiting, waiting.box) for waiting in restless]
 
@@ -129,19 +160,20 @@ def resized(before: tuple[int, int], now: tuple[int, int], path: CameraPath) -> 
 
 
 async def embed(frame: Frame, found: Found, worth: list[Sighting], path: CameraPath) -> Embedded | None:
-    """Align and embed the chosen faces; None where there are none or the batch queue is full."""
+    """Align and embed the chosen faces; None where there are none or that can't be done now."""
     if not worth:
         return None
     landmarks = found.detections.landmarks[[sighting.index for sighting in worth]]
-    while True:
-        try:
-            return await path.recogniser.embed(frame.image, landmarks, lane=path.camera)
-        except Overloaded:
-            if not path.waits:
-                path.metrics.embeddings_skipped.labels(camera=path.camera).inc(len(worth))
-                path.tracker.abandoned(worth)
-                return None
-            await asyncio.sleep(ROOM_S)
+
+    def ask() -> Awaitable[Embedded]:
+        return path.recogniser.embed(frame.image, landmarks, lane=path.camera)
+
+    embedded = await attempt(ask, "embed", frame, path)
+    if isinstance(embedded, CodedError):
+        path.metrics.embeddings_skipped.labels(camera=path.camera).inc(len(worth))
+        path.tracker.abandoned(worth)
+        return None
+    return embedded
 
 
 async def decide(
@@ -157,10 +189,10 @@ async def decide(
     changed = dict(restless)
     if embedded is not None:
         usable = usable_rows(embedded.embeddings)
-        reject([sighting for sighting, fine in zip(worth, usable, strict=True) if not fine], path)
+        reject([sighting for sighting, fine in zip(worth, usable, strict=True) if not fine], embedded.model, path)
         for sighting, embedding, fine in zip(worth, embedded.embeddings, usable, strict=True):
             if fine:
-                changed[path.tracker.embedded(sighting, embedding)] = sighting.box
+                changed[path.tracker.embedded(sighting, embedding, embedded.model)] = sighting.box
     started_s = time.monotonic()
     verdicts = await path.roster.judge([owner.kept for owner in changed])
     match_s = time.monotonic() - started_s
@@ -185,12 +217,10 @@ async def decide(
     ]
 
 
-def reject(worth: list[Sighting], path: CameraPath) -> None:
-    """The embedder gave nothing usable for these: they say nothing about who it is, and may be tried again."""
+def reject(worth: list[Sighting], model: str, path: CameraPath) -> None:
+    """This embedder gave nothing usable for these: they say nothing about who it is, and may be tried again."""
     if worth:
-        path.metrics.faces_rejected.labels(model=path.recogniser.embedder.name, reason=EmbeddingUnusable.code).inc(
-            len(worth)
-        )
+        path.metrics.faces_rejected.labels(model=model, reason=EmbeddingUnusable.code).inc(len(worth))
         path.tracker.abandoned(worth)
 
 
@@ -221,7 +251,7 @@ def observe(frame: Frame, taken_s: float, found: Found, embedded: Embedded | Non
     stages["queue"].observe(waited(frame, taken_s, found))
     stages["detect"].observe(found.prepare_s + found.run_s + found.grade_s)
     if embedded is not None:
-        metrics.embeddings.labels(model=path.recogniser.embedder.name).inc(int(usable_rows(embedded.embeddings).sum()))
+        metrics.embeddings.labels(model=embedded.model).inc(int(usable_rows(embedded.embeddings).sum()))
         stages["align"].observe(embedded.align_s)
         stages["embed"].observe(embedded.queue_s + embedded.run_s)
 
@@ -229,71 +259,6 @@ def observe(frame: Frame, taken_s: float, found: Found, embedded: Embedded | Non
 def waited(frame: Frame, taken_s: float, found: Found) -> float:
     """Seconds that a frame lay in the mailbox and in the detector's queue."""
     return max(taken_s - frame.captured_s - frame.decode_s, 0.0) + found.queue_s
-
-
-class Turnstiles:
-    """Hands each frame its turn: frame n passes a turnstile after frame n-1, whatever order they get there in."""
-
-    def __init__(self) -> None:
-        self._last = _Gates()
-        self._last.open_all()
-
-    def next(self) -> "Turn":
-        before, self._last = self._last, _Gates()
-        return Turn(before, self._last)
-
-
-class _Gates:
-    """What the frame behind waits for."""
-
-    def __init__(self) -> None:
-        loop = asyncio.get_running_loop()
-        self.tracked: asyncio.Future[None] = loop.create_future()
-        self.decided: asyncio.Future[None] = loop.create_future()
-
-    def open_all(self) -> None:
-        self.tracked.set_result(None)
-        self.decided.set_result(None)
-
-
-class Turn:
-    """One frame's place in the order. On leaving, turnstiles that were not used are left to the frame before."""
-
-    def __init__(self, before: _Gates, mine: _Gates) -> None:
-        self._before = before
-        self._mine = mine
-
-    async def __aenter__(self) -> None:
-        return None
-
-    async def __aexit__(self, *_: object) -> None:
-        _open_after(self._before.tracked, self._mine.tracked)
-        _open_after(self._before.decided, self._mine.decided)
-
-    @asynccontextmanager
-    async def tracking(self) -> AsyncIterator[None]:
-        await asyncio.shield(self._before.tracked)
-        yield
-        self._mine.tracked.set_result(None)
-
-    @asynccontextmanager
-    async def deciding(self) -> AsyncIterator[None]:
-        await asyncio.shield(self._before.decided)
-        yield
-        self._mine.decided.set_result(None)
-
-
-def _open_after(before: "asyncio.Future[None]", mine: "asyncio.Future[None]") -> None:
-    """Open a gate that its frame did not use, as soon as the one before it opens."""
-
-    def open_it(_: object) -> None:
-        if not mine.done():
-            mine.set_result(None)
-
-    if before.done():
-        open_it(None)
-    else:
-        before.add_done_callback(open_it)
 
 
 def _ms(seconds: float) -> float:

@@ -1,23 +1,30 @@
 """Who is enrolled, as the running service sees it: the store, the index built from it, and what others wrote.
 
-Tracks' kept faces go in, verdicts come out. The store has a thread of its own, the index is searched on the CPU
-pool; neither blocks the loop. What the CLI writes is noticed within a second (SQLite's data_version).
+Tracks' kept faces go in, verdicts come out. Several embedders may be known at once: each embedding space has an
+index of its own, and a track is judged by the faces of one embedder alone. The store has a thread of its own, the
+indexes are searched on the CPU pool; neither blocks the loop. What the CLI writes is noticed within a second (SQLite's
+data_version).
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+import math
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Self, TypeVar
 
 import numpy as np
 
 from gallery.index import FaceIndex
-from gallery.matching import confidence, decide
+from gallery.matching import Candidates, Rate, confidence, decide
 from gallery.store import PersonStore
-from recognition.errors import CodedError
+from recognition.errors import CodedError, EmbeddingSpaceMismatch
+from recognition.models.architectures import ALIASES
+from recognition.models.spec import EmbedderSpec
 from recognition.recogniser import Recogniser
+from streamer.events import Models
 from streamer.metrics import Metrics
 from streamer.settings import Settings
 from streamer.tracking import KeptFace
@@ -29,15 +36,65 @@ POLL_S = 0.25
 T = TypeVar("T")
 
 
-def naming_threshold(settings: Settings, recogniser: Recogniser) -> float:
-    """The cosine from which on two faces count as one person's: the configured one, else the model's for 1:N."""
-    if settings.gallery.threshold is not None:
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An embedder as the roster needs it: what events say of it, its space and size, and how its cosines are judged."""
+
+    models: Models
+    space: str
+    dim: int
+    threshold: float
+    rates: tuple[Rate, ...]
+
+    @classmethod
+    def of(cls, settings: Settings, spec: EmbedderSpec, detector: str, signature: str) -> Self:
+        """The embedder of this spec behind this detector; `signature` is that of the two."""
+        return cls(
+            models=Models(detector=detector, embedder=spec.name, signature=signature),
+            space=spec.space,
+            dim=spec.embedding_size,
+            threshold=naming_threshold(settings, spec),
+            rates=tuple(Rate(row.fmr, row.cosine, row.tmr) for row in spec.thresholds.table),
+        )
+
+
+def naming_threshold(settings: Settings, spec: EmbedderSpec) -> float:
+    """The cosine from which on two faces count as one person's: the spec's for 1:N, or the configured one.
+
+    That one is meant for the configured embedder: cosines of another are on another scale.
+    """
+    configured = settings.recognition.embedder
+    if settings.gallery.threshold is not None and spec.name == ALIASES.get(configured, configured):
         return settings.gallery.threshold
-    return recogniser.embedder.spec.identification_threshold
+    return spec.identification_threshold
+
+
+def voters(kept: Sequence[KeptFace], serving: str, min_quality: float) -> list[KeptFace]:
+    """Which of a track's faces it is judged by: those of the embedder that made most of the good ones.
+
+    Among equals the serving one, then those of more quality. So a switch leaves a visit's name alone until as many good
+    faces by the new embedder speak for another, whoever has no template for it keeps the name for so long, and a poor
+    face or two change nothing.
+    """
+    by_model: dict[str, list[KeptFace]] = {}
+    for face in kept:
+        by_model.setdefault(face.model, []).append(face)
+
+    def weight(faces: list[KeptFace]) -> tuple[int, bool, float]:
+        qualities = [face.quality for face in faces]
+        good = sum(quality >= min_quality for quality in qualities)
+        return good, faces[0].model == serving, math.fsum(qualities)
+
+    return max(by_model.values(), key=weight, default=[])
 
 
 class Roster:
-    """Made by Roster.open() alone. `generation` rises whenever somebody was enrolled, renamed or forgotten."""
+    """Made by Roster.open() alone.
+
+    `serving` is the embedder whose faces come now. `generation` rises whenever somebody was enrolled, renamed or
+    forgotten; not with a switch, which makes nothing wrong that was said: a track is judged again when a face of the
+    new embedder comes, and nobody's identity moves from one space to another without a face having been seen.
+    """
 
     def __init__(
         self,
@@ -47,14 +104,13 @@ class Roster:
         metrics: Metrics,
         thread: ThreadPoolExecutor,
     ) -> None:
-        spec = recogniser.embedder.spec
-        self.threshold = naming_threshold(settings, recogniser)
+        self.serving = recogniser.embedder.spec.name
         self.generation = 0
         self._settings = settings.gallery
-        self._rates = [(row.fmr, row.cosine, row.tmr) for row in spec.thresholds.table]
+        self._min_quality = settings.recognition.min_quality
         self._store = store
-        self._index = FaceIndex(recogniser.space, spec.embedding_size)
-        self._model = spec.name
+        self._known: dict[str, Known] = {}
+        self._indexes: dict[str, FaceIndex] = {}
         self._metrics = metrics
         self._thread = thread
         self._pool = recogniser.pool
@@ -65,13 +121,16 @@ class Roster:
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: Settings, recogniser: Recogniser, metrics: Metrics) -> AsyncIterator[Self]:
-        """Open the gallery and build its index. Raises GalleryError, EmbeddingSpaceMismatch."""
+        """Open the gallery and index it for the recogniser's embedder. Raises GalleryError, EmbeddingSpaceMismatch."""
         loop = asyncio.get_running_loop()
         thread = ThreadPoolExecutor(1, thread_name_prefix="gallery")
         try:
             store = await loop.run_in_executor(thread, PersonStore, settings.gallery_path)
             try:
                 roster = cls(store, settings, recogniser, metrics, thread)
+                spec = recogniser.embedder.spec
+                signature = recogniser.signature_with(spec)
+                await roster.know(Known.of(settings, spec, recogniser.detector.spec.name, signature))
                 await roster.refresh()
                 yield roster
             finally:
@@ -88,10 +147,39 @@ class Roster:
         """How many people are enrolled, templates or not."""
         return len(self._names)
 
+    async def know(self, model: Known) -> None:
+        """Index the gallery in this embedder's space and follow it from now on; before its first face is judged.
+
+        A name that is known already gets the new figures. Raises GalleryError, and EmbeddingSpaceMismatch where
+        templates, or another embedder of the space, have another size.
+        """
+        index = self._indexes.get(model.space) or FaceIndex(model.space, model.dim)
+        if index.dim != model.dim:
+            raise EmbeddingSpaceMismatch(
+                f"model {model.models.embedder} gives {model.dim} numbers, others of space {model.space} "
+                f"{index.dim}; give its spec a space of its own"
+            )
+        await self._off_loop(self._adopt, index)
+        self._known[model.models.embedder] = model
+        self._count_templates()
+
+    def serve(self, name: str) -> None:
+        """From now on faces come from this embedder, which must be known. Says whom it can't name."""
+        if name not in self._known:
+            raise ValueError(f"{name}: not known yet; know() comes first")
+        if name != self.serving:
+            self.serving, self._nameless = name, 0
+            self._warn_of_the_nameless()
+
     async def judge(self, tracks: Sequence[Sequence[KeptFace]]) -> list[Verdict]:
-        """The verdict on each track, voted by its kept faces, weighted by their quality."""
+        """The verdict on each track, voted by its kept faces of one embedder, weighted by their quality."""
+        juries = [voters(kept, self.serving, self._min_quality) for kept in tracks]
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, self._judge, tracks)
+        return await loop.run_in_executor(self._pool, self._judge, juries, self.serving)
+
+    async def uncovered(self, space: str) -> int:
+        """How many people have photos but no template in this space."""
+        return await self._off_loop(self._store.uncovered, space)
 
     async def refresh(self) -> set[str]:
         """Follow the store where it has changed; returns the ids of people who are gone."""
@@ -102,8 +190,8 @@ class Roster:
         self._names = changed
         self.generation += 1
         self._metrics.gallery_people.set(len(changed))
-        self._metrics.gallery_templates.labels(model=self._model).set(len(self._index))
-        self._warn_of_the_nameless(len(changed) - self._index.people)
+        self._count_templates()
+        self._warn_of_the_nameless()
         return set(gone)
 
     async def follow(self, forgotten: Callable[[Iterable[str]], None]) -> None:
@@ -122,35 +210,63 @@ class Roster:
             if gone:
                 forgotten(gone)
 
-    def _warn_of_the_nameless(self, count: int) -> None:
+    def _count_templates(self) -> None:
+        for name, known in self._known.items():
+            self._metrics.gallery_templates.labels(model=name).set(len(self._indexes[known.space]))
+
+    def _warn_of_the_nameless(self) -> None:
         """Say who can't be named, once for each change: they were enrolled with another embedder."""
+        count = len(self._names) - self._indexes[self._known[self.serving].space].people
         if count != self._nameless and count > 0:
             log.warning(
                 "%d of %d people have no template for %s and can't be named; enrol them again, or go back to the "
                 "embedder that they were enrolled with",
                 count,
                 len(self._names),
-                self._model,
+                self.serving,
             )
         self._nameless = count
 
-    def _judge(self, tracks: Sequence[Sequence[KeptFace]]) -> list[Verdict]:
-        faces = [face.embedding for kept in tracks for face in kept]
-        probes = np.stack(faces) if faces else np.empty((0, self._index.dim), np.float32)
-        candidates = iter(self._index.search_people(probes, self._settings.top_k))
+    # On the CPU pool.
+
+    def _judge(self, juries: Sequence[Sequence[KeptFace]], serving: str) -> list[Verdict]:
+        """Each jury's faces are of one embedder; one without any gets the serving embedder's verdict on nothing."""
+        models = {face.model for jury in juries for face in jury}
+        votes = {
+            model: self._search(model, [f for jury in juries for f in jury if f.model == model]) for model in models
+        }
         verdicts = []
-        for kept in tracks:
-            votes = [next(candidates) for _ in kept]
-            match = decide(votes, self.threshold, self._settings.margin, [face.quality for face in kept])
-            verdicts.append(Verdict(match, self.threshold, confidence(match, self._rates, len(self._index))))
+        for jury in juries:
+            known = self._known[jury[0].model if jury else serving]
+            match = decide(
+                [next(votes[face.model]) for face in jury],
+                known.threshold,
+                self._settings.margin,
+                [face.quality for face in jury],
+            )
+            sure = confidence(match, known.rates, len(self._indexes[known.space]))
+            verdicts.append(Verdict(match, known.threshold, sure, known.models, jury))
         return verdicts
 
+    def _search(self, model: str, faces: Sequence[KeptFace]) -> Iterator[Candidates]:
+        """The candidates of each of these faces, all of this embedder, in their order."""
+        space = self._known[model].space
+        probes = np.stack([face.embedding for face in faces])
+        return iter(self._indexes[space].search_people(probes, self._settings.top_k, space=space))
+
+    # On the gallery's thread.
+
+    def _adopt(self, index: FaceIndex) -> None:
+        index.sync(self._store)
+        self._indexes[index.space] = index
+
     def _follow(self) -> dict[str, str] | None:
-        """On the gallery's thread: bring the index up to date; the names by id, None where nothing changed."""
+        """Bring the indexes up to date; the names by id, None where nothing changed."""
         version = self._store.data_version()
         if version == self._version:
             return None
-        self._index.sync(self._store)
+        for index in self._indexes.values():
+            index.sync(self._store)
         names = {person.id: person.name for person in self._store.people()}
         self._version = version
         return names

@@ -2,6 +2,7 @@
 
 Detections of a camera's frames go in, in order; live tracks and the faces to embed come out. Pure apart from its
 own state: no I/O, no clock of its own (times come with the frames). Runs on the loop, well under a millisecond.
+The embedder may change between two frames: embeddings are only ever compared with those of the same model.
 
 Association in two stages as in ByteTrack (Zhang et al. 2022): confident detections first, then what is left of
 the tracks against the unsure ones, so that a face that turns or blurs is followed through. Faces are small beside
@@ -9,6 +10,7 @@ the bodies that carry them, so boxes are enlarged before their overlap is taken 
 """
 
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -26,7 +28,7 @@ LEAST_OVERLAP_UNSURE = 0.35  # second stage: an unsure detection must lie where 
 LOOKS_ALIKE = 0.5  # thumbnails of one face in frames that follow one another correlate far better
 SAME_PERSON = 0.3  # cosine to the track's kept faces; under it, the track has slid onto somebody else
 RETURNED = 0.45  # cosine at which a new track is taken for the one that was just lost
-KEPT_FACES = 5
+KEPT_FACES = 5  # of each model
 MOST_AT_ONCE = 4  # faces of one frame that are embedded
 
 _GROW = np.eye(4, dtype=np.float32) + np.float32((ENLARGED - 1.0) / 2.0) * np.array(
@@ -36,15 +38,19 @@ _GROW = np.eye(4, dtype=np.float32) + np.float32((ENLARGED - 1.0) / 2.0) * np.ar
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KeptFace:
-    """One of a track's best faces: its unit embedding (d,) and its quality in [0,1]."""
+    """One of a track's best faces: its unit embedding (d,), its quality in [0,1], the embedder's name."""
 
     embedding: F32
     quality: float
+    model: str
 
 
 @dataclass(slots=True, eq=False)
 class Track:
-    """One person's face over time on one camera. box xyxy px; times on the frames' clock, s."""
+    """One person's face over time on one camera. box xyxy px; times on the frames' clock, s.
+
+    unproven: it was doubted when there was nothing to hold its next face against, because the embedder had changed.
+    """
 
     id: str
     box: F32
@@ -61,6 +67,7 @@ class Track:
     pending: int = 0
     suspect: bool = False
     suspect_s: float = 0.0
+    unproven: bool = False
     settled: bool = False
     generation: int = 0
     merged_into: "Track | None" = None
@@ -74,15 +81,18 @@ class Track:
         """From this frame on it may be somebody else's face: only a later one's embedding can clear it."""
         self.suspect, self.suspect_s = True, at_s
 
-    def similarity_to(self, embedding: F32) -> float | None:
-        """Highest cosine to a kept face; None while there is none."""
-        return max((float(face.embedding @ embedding) for face in self.kept), default=None)
+    def similarity_to(self, face: KeptFace) -> float | None:
+        """Highest cosine to a kept face of the same model; None while there is none."""
+        alike = (float(kept.embedding @ face.embedding) for kept in self.kept if kept.model == face.model)
+        return max(alike, default=None)
 
     def keep(self, face: KeptFace) -> None:
-        """Keep the best few faces, best first."""
+        """Keep the best few faces of each model, best first."""
         self.kept.append(face)
         self.kept.sort(key=lambda kept: -kept.quality)
-        del self.kept[KEPT_FACES:]
+        own = [kept for kept in self.kept if kept.model == face.model]
+        if len(own) > KEPT_FACES:
+            self.kept.remove(own[-1])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,13 +147,14 @@ class Tracker:
         quality = found.quality.score
         return [Sighting(t, i, boxes[i], float(quality[i]), at_s) for t, i in pairs + unsure_pairs], gone
 
-    def worth_embedding(self, sightings: Sequence[Sighting], found: Found, at_s: float) -> list[Sighting]:
-        """The sightings whose embedding can still change or improve their track's vote; marks them pending.
+    def worth_embedding(self, sightings: Sequence[Sighting], found: Found, at_s: float, model: str) -> list[Sighting]:
+        """The sightings whose embedding by this model can still change or improve their track's vote; marks them
+        pending.
 
         At most MOST_AT_ONCE, those of whom least is known first: the others' turn comes a frame later, and when many
         people come into view together nobody waits for all of them.
         """
-        worth = [sighting for sighting in sightings if self._is_worth(sighting, found, at_s)]
+        worth = [sighting for sighting in sightings if self._is_worth(sighting, found, at_s, model)]
         worth.sort(key=lambda sighting: (sighting.track.settled, len(sighting.track.kept), -sighting.quality))
         del worth[MOST_AT_ONCE:]
         for sighting in worth:
@@ -151,8 +162,8 @@ class Tracker:
             sighting.track.embedded_s = at_s
         return worth
 
-    def embedded(self, sighting: Sighting, embedding: F32) -> Track:
-        """Give an embedding to its track, or to another one where the face is clearly somebody else's.
+    def embedded(self, sighting: Sighting, embedding: F32, model: str) -> Track:
+        """Give an embedding of this model to its track, or to another one where the face is clearly somebody else's.
 
         Returns the track that now holds it: the sighting's own, a fresh one (the track had slid onto another
         person), or one that was just lost and has come back.
@@ -161,18 +172,23 @@ class Tracker:
         track = sighting.track.current()
         if track not in self.tracks:
             return track  # it ended while this face was embedded
-        likeness = track.similarity_to(embedding)
-        face = KeptFace(embedding, sighting.quality)
-        if likeness is None:
+        face = KeptFace(embedding, sighting.quality, model)
+        if not track.kept:
             return self._returned(track, face)
-        if track.suspect and likeness < SAME_PERSON:
+        likeness = track.similarity_to(face)
+        later = sighting.at_s >= track.suspect_s  # than the doubt, if there is one
+        if likeness is None:
+            # Nothing contradicts, nothing confirms: faces of this model follow until they are the ones that decide.
+            track.unproven = track.unproven or (track.suspect and later)
+        elif track.suspect and likeness < SAME_PERSON:
             return self._split(track, face)
-        track.suspect = track.suspect and sighting.at_s < track.suspect_s
+        track.suspect = track.suspect and not later
         track.keep(face)
+        track.unproven = track.unproven and not self._leads(model, track)
         return track
 
     def abandoned(self, sightings: Sequence[Sighting]) -> None:
-        """The embeddings of these will not come (a full queue)."""
+        """The embeddings of these will not come (a full queue, a model that can't run now)."""
         for sighting in sightings:
             sighting.track.pending -= 1
             sighting.track.embedded_s = -1e9
@@ -196,26 +212,36 @@ class Tracker:
         tracks, self.tracks = self.tracks, []
         return tracks
 
-    def _is_worth(self, sighting: Sighting, found: Found, at_s: float) -> bool:
+    def _is_worth(self, sighting: Sighting, found: Found, at_s: float, model: str) -> bool:
         track, rules = sighting.track, self.rules
         sure = float(found.detections.scores[sighting.index]) >= rules.sure_score
         big = float(found.quality.size_px[sighting.index]) >= rules.min_face_px
         if not sure or not big or track.sightings < 2:
             return False
-        have = len(track.kept) + track.pending
+        own = sum(face.model == model for face in track.kept)
+        have = own + track.pending
+        # After a switch a settled track needs one face of the new model, to hold later ones against.
+        least = 1 if track.settled and own < len(track.kept) else 2
         since_s = at_s - track.embedded_s
         if sighting.quality < rules.min_quality:
             # Poor faces give nobody a name, but tell whether it is still the same person.
-            wanted = track.suspect or (have < 2 and track.sightings >= 5)
+            wanted = track.suspect or (have < least and track.sightings >= 5)
             return wanted and track.pending == 0 and since_s >= 0.2
         if track.suspect:
             return track.pending == 0 or sighting.at_s == track.suspect_s
-        if have < 2:
+        if have < least:
             return True
+        if track.unproven:
+            return track.pending == 0 and since_s >= 0.2
         better = sighting.quality > 1.25 * max((face.quality for face in track.kept), default=0.0)
         if not track.settled:
             return track.pending == 0 and since_s >= 0.2 and (have < KEPT_FACES or better)
         return better and track.pending == 0 and since_s >= 0.5
+
+    def _leads(self, model: str, track: Track) -> bool:
+        """Whether a track's good faces of this model are at least as many as those of any other."""
+        good = Counter(face.model for face in track.kept if face.quality >= self.rules.min_quality)
+        return good[model] > 0 and good[model] == max(good.values())
 
     def _associate(
         self, tracks: list[Track], boxes: F32, rows: NDArray[np.intp], least: float, found: Found, at_s: float
@@ -285,9 +311,12 @@ class Tracker:
         return self._returned(other, face)
 
     def _returned(self, track: Track, face: KeptFace) -> Track:
-        """A track's first face: where it is that of a track that was lost a moment ago, that one goes on."""
+        """A track's first face: where it is that of a track that was lost a moment ago, that one goes on.
+
+        Only faces of the same model tell; across a switch the lost one ends and another begins.
+        """
         for lost in self.tracks:
-            likeness = lost.similarity_to(face.embedding)
+            likeness = lost.similarity_to(face)
             earlier = lost is not track and lost.last_seen_s < track.last_seen_s
             if earlier and likeness is not None and likeness > RETURNED:
                 lost.box, lost.thumb, lost.velocity = track.box, track.thumb, track.velocity

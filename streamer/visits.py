@@ -1,11 +1,12 @@
 """The lifecycle of an identity event: new, update, end, once per visit of a person to a camera.
 
 Tracks and what the gallery says of them go in; events that are due come out, and nothing for what was said
-already. Pure apart from its own state: no I/O, no clock. Runs on the loop.
+already. A verdict is by one embedder, so an event is too; similarities of two are never compared. Pure apart from
+its own state: no I/O, no clock. Runs on the loop.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from ulid import ULID
 from gallery.matching import Match
 from streamer.events import Due, EndReason, EventType, FrameSize, IdentityEvent, LatencyMs, Models, Person
 from streamer.settings import EventsSettings
-from streamer.tracking import Track
+from streamer.tracking import KeptFace, Track
 
 F32 = NDArray[np.float32]
 
@@ -33,11 +34,16 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the gallery says of a track: the match, the threshold it was held to, the confidence in it."""
+    """What the gallery says of a track: the match, the threshold it was held to, the confidence in it.
+
+    faces: those that voted, all of one embedder; models: what made them.
+    """
 
     match: Match
     threshold: float
     confidence: float | None
+    models: Models
+    faces: Sequence[KeptFace]
 
 
 @dataclass(slots=True, eq=False)
@@ -47,6 +53,8 @@ class _Visit:
     seq: int = 0
     last: IdentityEvent | None = None
     undecided: tuple[Verdict, Moment, F32] | None = None
+    # By embedder: what a later similarity of the same embedder has to exceed to be worth telling.
+    heard: dict[str, float] = field(default_factory=dict)
 
     @property
     def person_id(self) -> str | None:
@@ -60,20 +68,18 @@ class Visits:
         self,
         camera: str,
         rules: EventsSettings,
-        models: Models,
         min_quality: float,
         new_id: Callable[[], str] = lambda: str(ULID()),
     ) -> None:
         self._camera = camera
         self._rules = rules
-        self._models = models
         self._min_quality = min_quality
         self._new_id = new_id
         self._open: dict[str, _Visit] = {}
 
     def consider(self, track: Track, verdict: Verdict, moment: Moment, box: F32) -> list[Due]:
         """A track's votes were counted: what is there to say? Marks the track settled once its identity is."""
-        if self._is_poor(track):
+        if self._is_poor(verdict):
             verdict = replace(verdict, match=replace(verdict.match, outcome="unknown", person_id=None))
         visit = self._open.get(track.id)
         if visit is None:
@@ -88,9 +94,10 @@ class Visits:
         if visit is None:
             return []
         due: list[Due] = []
-        enough = len(track.kept) >= self._rules.faces_to_name and not self._is_poor(track)
-        if visit.last is None and visit.undecided and enough:
-            due = self._say(visit, "new", *visit.undecided)
+        if visit.last is None and visit.undecided:
+            verdict, moment, box = visit.undecided
+            if len(verdict.faces) >= self._rules.faces_to_name and not self._is_poor(verdict):
+                due = self._say(visit, "new", verdict, moment, box)
         if visit.last is None:
             return due
         return [*due, self._end(visit, reason)]
@@ -99,16 +106,16 @@ class Visits:
         """(event_id, last sighting) of every visit that has been told of."""
         return [(v.event_id, v.track.last_seen_at) for v in self._open.values() if v.last is not None]
 
-    def _is_poor(self, track: Track) -> bool:
-        """Whether no face of the track was good enough to give anybody a name."""
-        return max(face.quality for face in track.kept) < self._min_quality
+    def _is_poor(self, verdict: Verdict) -> bool:
+        """Whether no face that voted was good enough to give anybody a name."""
+        return max(face.quality for face in verdict.faces) < self._min_quality
 
     def _first(self, visit: _Visit, verdict: Verdict, moment: Moment, box: F32) -> list[Due]:
         rules, track = self._rules, visit.track
-        faces = len(track.kept)
+        faces = len(verdict.faces)
         stood_s = track.last_seen_s - track.first_seen_s
         named = verdict.match.outcome == "known" and faces >= rules.faces_to_name
-        enough = faces >= rules.faces_to_settle and not self._is_poor(track)
+        enough = faces >= rules.faces_to_settle and not self._is_poor(verdict)
         settled = enough or stood_s >= rules.settle_s
         if not named and not (settled and track.sightings >= 3):
             visit.undecided = verdict, moment, box
@@ -118,13 +125,13 @@ class Visits:
     def _changed(self, visit: _Visit, verdict: Verdict, moment: Moment, box: F32) -> list[Due]:
         now, before = _named(verdict), visit.person_id
         if now == before:
-            last = visit.last.similarity if visit.last else None
-            surer = now is not None and verdict.match.similarity - (last or 0.0) >= self._rules.surer_by
+            heard = visit.heard.setdefault(verdict.models.embedder, verdict.match.similarity)
+            surer = now is not None and verdict.match.similarity - heard >= self._rules.surer_by
             return self._say(visit, "update", verdict, moment, box) if surer else []
-        if now is None and verdict.match.best_person == before:
-            if verdict.match.similarity > verdict.threshold - HYSTERESIS:
-                return []
-        elif now is not None and len(visit.track.kept) < self._rules.faces_to_name:
+        if len(verdict.faces) < self._rules.faces_to_name:
+            return []
+        barely = verdict.match.best_person == before and verdict.match.similarity > verdict.threshold - HYSTERESIS
+        if now is None and barely:
             return []
         return self._say(visit, "update", verdict, moment, box)
 
@@ -134,6 +141,7 @@ class Visits:
         changed = kind == "update" and visit.person_id != person_id
         visit.seq += 1
         visit.undecided = None
+        visit.heard = {verdict.models.embedder: verdict.match.similarity}
         track, match = visit.track, verdict.match
         track.settled = True
         visit.last = IdentityEvent(
@@ -149,13 +157,13 @@ class Visits:
             threshold=_rounded(verdict.threshold),
             confidence=None if verdict.confidence is None else _rounded(verdict.confidence),
             margin=None if match.margin is None else _rounded(match.margin),
-            quality=_rounded(max(face.quality for face in track.kept)),
+            quality=_rounded(max(face.quality for face in verdict.faces)),
             box=_pixels(box, moment.width, moment.height),
             frame=FrameSize(width=moment.width, height=moment.height),
             first_seen_at=track.first_seen_at,
             captured_at=moment.captured_at,
             latency_ms=moment.latency,
-            model=self._models,
+            model=verdict.models,
         )
         levels = [person_id or "unknown"]
         if changed:

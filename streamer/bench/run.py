@@ -84,7 +84,7 @@ async def _throughput(
     rounds: list[_Round] = []
     async with open_recogniser(replace(config, trim_padding=False)) as recogniser:
         weights = [find_weights(m.spec, settings.paths.models) for m in (recogniser.detector, recogniser.embedder)]
-        threshold = naming_threshold(settings, recogniser)
+        threshold = naming_threshold(settings, recogniser.embedder.spec)
         for number in range(options.rounds):
             say(f"round {number + 1} of {options.rounds}: the peer, ours, the limit")
             peer = await asyncio.to_thread(run_peer, options.folder, clip, weights, say)

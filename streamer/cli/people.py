@@ -81,9 +81,8 @@ async def _enrol(settings: Settings, name: str, images: list[Path], pick: Litera
     gate = Gate(settings.gallery.enrol.min_face_px, settings.gallery.enrol.min_quality)
     with PersonStore(settings.gallery_path) as store:
         async with open_recogniser(recogniser_config(settings)) as recogniser:
-            return await enrol_photos(
-                name, images, recogniser, store, gate, pick, threshold=naming_threshold(settings, recogniser)
-            )
+            threshold = naming_threshold(settings, recogniser.embedder.spec)
+            return await enrol_photos(name, images, recogniser, store, gate, pick, threshold=threshold)
 
 
 def _summary(person: Person) -> dict[str, Any]:

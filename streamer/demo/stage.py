@@ -111,7 +111,7 @@ async def _enrol(settings: Settings, albums: list[Album], note: Callable[[str], 
     gate = Gate(settings.gallery.enrol.min_face_px, settings.gallery.enrol.min_quality)
     enrolled = 0
     async with open_recogniser(recogniser_config(settings)) as recogniser:
-        threshold = naming_threshold(settings, recogniser)
+        threshold = naming_threshold(settings, recogniser.embedder.spec)
         with PersonStore(settings.gallery_path) as store:
             for album in albums:
                 try:

@@ -1,15 +1,31 @@
-"""Scripted faces for tests of tracking, visits and the pipeline: no pixels, no models."""
+"""Scripted faces for tests of tracking, visits, the roster and the pipeline: no pixels, no models."""
 
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gallery.store import PersonStore
 from recognition.faces import Detections, Quality
-from recognition.recogniser import Found
+from recognition.models.spec import EmbedderSpec, load_specs
+from recognition.recogniser import Found, Recogniser
+from streamer.metrics import Metrics
+from streamer.roster import Known, Roster
+from streamer.settings import Settings, load
+from tests.gallery.fakes import photo_of
 
 F32 = NDArray[np.float32]
 SIZE = (1280, 720)
+
+# Embedders by name, with the length of their embeddings: no two can be multiplied without an error.
+SIZES = {"a": 512, "b": 256, "c": 384}
+THRESHOLDS = {"a": 0.4, "b": 0.5, "c": 0.6}
 
 
 @dataclass(frozen=True)
@@ -33,6 +49,55 @@ def unit(seed: int, size: int = 512) -> F32:
     """A random unit vector, always the same for a seed; two seeds are nearly orthogonal."""
     vector = np.random.default_rng(seed).standard_normal(size).astype(np.float32)
     return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)
+
+
+def embedding_by(model: str, look: int, cosine: float = 1.0) -> F32:
+    """The embedding that a model makes of a look, as far from the look's template as the cosine says."""
+    base, other = unit(look, SIZES[model]), unit(1000 + look, SIZES[model])
+    other = other - (other @ base) * base
+    mixed = cosine * base + np.sqrt(1.0 - cosine**2) * other / np.linalg.norm(other)
+    return np.asarray(mixed / np.linalg.norm(mixed), dtype=np.float32)
+
+
+def spec_of(model: str) -> EmbedderSpec:
+    """A spec for a scripted embedder, in a space of its own."""
+    spec = cast(EmbedderSpec, load_specs()["nano_embed"])
+    return spec.model_copy(update={"name": model, "space": f"{model}.1", "embedding_size": SIZES[model]})
+
+
+def known(settings: Settings, model: str) -> Known:
+    """A scripted embedder as the roster knows it, with a threshold that is its own."""
+    return replace(Known.of(settings, spec_of(model), "d", f"d+{model}"), threshold=THRESHOLDS[model])
+
+
+@asynccontextmanager
+async def roster_of(
+    folder: Path, people: Mapping[int, str], metrics: Metrics | None = None
+) -> AsyncIterator[tuple[Roster, dict[int, str]]]:
+    """A roster that knows a, b and c; a serves. `people`: by look, the models that have its template.
+
+    Gives the people's ids by look, too.
+    """
+    settings = load(overrides=[f"paths.data={folder}"])
+    with PersonStore(settings.gallery_path) as store:
+        ids = {
+            look: store.add_person(
+                f"Look {look}",
+                [photo_of(unit(look, SIZES[m]), 10 * look + n, f"{m}.1") for n, m in enumerate(models)],
+            ).id
+            for look, models in people.items()
+        }
+    with ThreadPoolExecutor(2) as pool:
+        recogniser = SimpleNamespace(
+            pool=pool,
+            detector=SimpleNamespace(spec=SimpleNamespace(name="d")),
+            embedder=SimpleNamespace(spec=spec_of("a")),
+            signature_with=lambda spec: f"d+{spec.name}",
+        )
+        async with Roster.open(settings, cast(Recogniser, recogniser), metrics or Metrics()) as roster:
+            for model in SIZES:
+                await roster.know(known(settings, model))
+            yield roster, ids
 
 
 def found(*faces: Face) -> Found:

@@ -1,6 +1,7 @@
 """A camera's data path over scripted frames: order, fullness, ends. No pixels, no models, no servers."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -10,19 +11,20 @@ import numpy as np
 import pytest
 
 from gallery.matching import Match
-from recognition.errors import Overloaded, RunnerDead
+from recognition.errors import CodedError, InsufficientGpuMemory, Overloaded, RunnerDead, TritonUnavailable
 from recognition.recogniser import Embedded, Found, Recogniser
 from streamer.errors import StreamLost
 from streamer.events import Due, Models
 from streamer.ingest.frame import Frame
 from streamer.metrics import Metrics
 from streamer.outbox import Outbox
-from streamer.pipeline import CameraPath, close_visits, run_camera
+from streamer.pipeline import CameraPath, close_visits, detect, run_camera
 from streamer.roster import Roster
 from streamer.settings import EventsSettings
+from streamer.spells import Spells
 from streamer.tracking import KeptFace, Tracker, TrackingRules
 from streamer.visits import Verdict, Visits
-from tests.streamer.scripted import Face, found, unit
+from tests.streamer.scripted import Face, embedding_by, found, roster_of, unit
 
 ADA = "p" + "a" * 12
 
@@ -51,13 +53,17 @@ class ScriptedRecogniser:
     delay: Callable[[int], int] = lambda number: 0
     full: frozenset[int] = frozenset()
     dies_at: int | None = None
-    embedder: Any = field(default_factory=lambda: SimpleNamespace(name="e"))
+    refusals: list[CodedError | None] = field(default_factory=list)  # of detect, call by call
+    embed_refusals: list[CodedError | None] = field(default_factory=list)
+    embedder: Any = field(default_factory=lambda: SimpleNamespace(name="switched_to_meanwhile"))
     detected: list[int] = field(default_factory=list)
     at_once: int = 0
     most_at_once: int = 0
     _number: int = 0
 
     async def detect(self, image: object, lane: str, least_score: float) -> Found:
+        if self.refusals and (refusal := self.refusals.pop(0)):
+            raise refusal
         number, self._number = self._number, self._number + 1
         if number in self.full:
             raise Overloaded("full")
@@ -72,15 +78,19 @@ class ScriptedRecogniser:
         return found(*self.script(number))
 
     async def embed(self, image: object, landmarks: np.ndarray, lane: str) -> Embedded:
+        if self.embed_refusals and (refusal := self.embed_refusals.pop(0)):
+            raise refusal
         embeddings = np.stack([unit(1) for _ in landmarks])
         return Embedded(embeddings, 0.0, 0.0, 0.0, "e", "e.1")
 
 
 class ScriptedRoster:
     generation = 0
+    serving = "e"
 
     async def judge(self, tracks: list[list[KeptFace]]) -> list[Verdict]:
-        return [Verdict(Match("known", ADA, 0.8, 0.4, ADA), 0.4, 0.99) for _ in tracks]
+        models = Models(detector="d", embedder="e", signature="s")
+        return [Verdict(Match("known", ADA, 0.8, 0.4, ADA), 0.4, 0.99, models, list(kept)) for kept in tracks]
 
 
 class ListOutbox(list[Due]):
@@ -103,7 +113,12 @@ class WatchedTracker(Tracker):
 @pytest.fixture
 def walk() -> Callable[..., Any]:
     async def run(
-        recogniser: ScriptedRecogniser, frames: int = 30, end: Exception | None = None, waits: bool = False
+        recogniser: ScriptedRecogniser,
+        frames: int = 30,
+        end: Exception | None = None,
+        waits: bool = False,
+        roster: object | None = None,
+        in_flight: int = 3,
     ) -> Any:
         end = end or StreamLost("over")
         metrics, outbox, tracker = Metrics(), ListOutbox(), WatchedTracker()
@@ -111,11 +126,11 @@ def walk() -> Callable[..., Any]:
             camera="cam",
             recogniser=cast(Recogniser, recogniser),
             tracker=tracker,
-            visits=Visits("cam", EventsSettings(), Models(detector="d", embedder="e", signature="s"), 0.15),
-            roster=cast(Roster, ScriptedRoster()),
+            visits=Visits("cam", EventsSettings(), 0.15),
+            roster=cast(Roster, roster or ScriptedRoster()),
             outbox=cast(Outbox, outbox),
             metrics=metrics,
-            frames_in_flight=3,
+            frames_in_flight=in_flight,
             least_score=0.25,
             waits=waits,
         )
@@ -198,6 +213,7 @@ async def test_a_dead_runner_goes_up():
             visits=None,
             roster=ScriptedRoster(),
             metrics=Metrics(),
+            spells=Spells(),
         ),
     )
     with pytest.raises(ExceptionGroup) as caught:
@@ -235,3 +251,98 @@ async def test_a_face_is_tried_again_until_its_embedding_is_usable(walk):
     assert done.metrics.registry.get_sample_value("whosthere_faces_rejected_total", labels) == 3
     assert [d.event.type for d in done.outbox] == ["new"]
     assert done.metrics.registry.get_sample_value("whosthere_embeddings_total", {"model": "e"}) == 2
+
+
+async def test_frames_that_cannot_be_looked_at_now_are_counted_and_told_of_once(walk, caplog):
+    away = [TritonUnavailable("the server is away")] * 3
+    recogniser = ScriptedRecogniser(lambda n: [Face(x=100)], refusals=[None] * 4 + away)
+    with caplog.at_level(logging.INFO, logger="streamer.spells"):
+        done = await walk(recogniser, frames=80)
+    assert frames_counted(done.metrics, "failed") == 3
+    assert frames_counted(done.metrics, "processed") == 77
+    assert [(r.levelname, r.getMessage()) for r in caplog.records] == [
+        ("WARNING", "camera cam: its frames can't be looked at: the server is away"),
+        ("INFO", "camera cam: its frames are looked at again"),
+    ]
+
+
+async def test_faces_that_cannot_be_embedded_now_have_their_turn_with_a_later_frame(walk):
+    full = [InsufficientGpuMemory("no room for a batch of 8")] * 5
+    done = await walk(ScriptedRecogniser(lambda n: [Face(x=100)], embed_refusals=full))
+    assert done.metrics.registry.get_sample_value("whosthere_embeddings_skipped_total", {"camera": "cam"}) == 5
+    assert frames_counted(done.metrics, "processed") == 30
+    assert [d.event.type for d in done.outbox] == ["new"]
+    (track,) = done.tracker.tracks
+    assert track.pending == 0
+
+
+async def test_at_pace_fastest_what_cannot_run_is_tried_again_ever_more_slowly(walk, monkeypatch):
+    pauses: list[float] = []
+    sleep = asyncio.sleep
+
+    async def at_once(delay_s: float) -> None:
+        pauses.append(delay_s)
+        await sleep(0)
+
+    monkeypatch.setattr("streamer.pipeline.asyncio.sleep", at_once)
+    away: list[CodedError | None] = [TritonUnavailable("away")] * 9
+    growing = [0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.0, 1.0, 1.0]
+    done = await walk(ScriptedRecogniser(lambda n: [Face(x=100)], refusals=[*away]), frames=1, waits=True)
+    assert frames_counted(done.metrics, "processed") == 1
+    assert pauses == pytest.approx(growing)
+    done = await walk(ScriptedRecogniser(lambda n: [Face(x=100)], embed_refusals=[*away]), frames=2, waits=True)
+    assert frames_counted(done.metrics, "processed") == 2
+    assert done.metrics.registry.get_sample_value("whosthere_embeddings_skipped_total", {"camera": "cam"}) is None
+    assert pauses == pytest.approx([*growing, *growing])
+    (track,) = done.tracker.tracks
+    assert len(track.kept) == 1
+
+
+async def test_what_another_attempt_cannot_mend_goes_up_even_at_pace_fastest():
+    recogniser = ScriptedRecogniser(lambda n: [], refusals=[RunnerDead("dead")])
+    frame = await ScriptedSource(1, StreamLost("over")).take()
+    path = SimpleNamespace(camera="cam", recogniser=recogniser, least_score=0.2, waits=True, spells=Spells())
+    with pytest.raises(RunnerDead):
+        await detect(frame, cast(CameraPath, path))
+
+
+@dataclass
+class SwitchingRecogniser(ScriptedRecogniser):
+    """Model a answers until frame `switch_at` is detected, then b; b is not sure of it at first."""
+
+    roster: Roster | None = None
+    switch_at: int = 10
+    by_b: int = 0
+
+    async def detect(self, image: object, lane: str, least_score: float) -> Found:
+        assert self.roster is not None
+        if self._number == self.switch_at:
+            self.roster.serve("b")
+        return await super().detect(image, lane, least_score)
+
+    async def embed(self, image: object, landmarks: np.ndarray, lane: str) -> Embedded:
+        assert self.roster is not None
+        model = self.roster.serving
+        self.by_b += model == "b"
+        sure = 1.0 if model == "a" or self.by_b > 2 else 0.6
+        embeddings = np.stack([embedding_by(model, 1, sure) for _ in landmarks])
+        return Embedded(embeddings, 0.0, 0.0, 0.0, model, f"{model}.1")
+
+
+async def test_a_switch_in_the_middle_of_a_visit_loses_no_face_and_mixes_nothing(walk, tmp_path):
+    def ever_better(number: int) -> list[Face]:
+        return [Face(x=100, quality=min(0.3 * 1.3 ** max(0, number // 10 - 1), 0.9))] if number < 80 else []
+
+    async with roster_of(tmp_path, {1: "ab", 2: "ab"}) as (roster, ids):
+        recogniser = SwitchingRecogniser(ever_better, roster=roster)
+        done = await walk(recogniser, frames=120, roster=roster, in_flight=1)
+    new, *updates, end = [due.event for due in done.outbox]
+    assert (new.type, new.model.embedder, new.similarity, new.threshold) == ("new", "a", 1.0, 0.4)
+    assert [update.type for update in updates] == ["update", "update"]  # each time b has become surer than b was
+    assert {(e.model.embedder, e.model.signature, e.threshold) for e in [*updates, end]} == {("b", "d+b", 0.5)}
+    assert all(0.7 < update.similarity < 0.9 for update in updates)  # a's would have made it more
+    assert end.similarity == updates[-1].similarity
+    assert {event.person.id for event in (new, *updates, end)} == {ids[1]}  # never another, never unknown
+    assert frames_counted(done.metrics, "processed") == 120
+    embeddings = {m: done.metrics.registry.get_sample_value("whosthere_embeddings_total", {"model": m}) for m in "ab"}
+    assert embeddings == {"a": 2, "b": recogniser.by_b}

@@ -3,17 +3,18 @@
 import numpy as np
 import pytest
 
-from streamer.tracking import Sighting, Track, Tracker, TrackingRules, iou
-from tests.streamer.scripted import SIZE, Face, found, unit
+from streamer.tracking import KEPT_FACES, KeptFace, Sighting, Track, Tracker, TrackingRules, iou
+from tests.streamer.scripted import SIZE, Face, embedding_by, found
 
 RULES = TrackingRules(sure_score=0.5, min_face_px=28.0, min_quality=0.15, gone_after_s=2.0, settle_s=2.0)
 
 
 class Run:
-    """A tracker fed frame by frame at 10 fps; embeds what is worth it as the faces' looks say."""
+    """A tracker fed frame by frame at 10 fps; `model` embeds what is worth it as the faces' looks say."""
 
     def __init__(self) -> None:
         self.tracker = Tracker("cam", RULES)
+        self.model = "a"
         self.at_s = 0.0
         self.embedded: list[int] = []
 
@@ -21,10 +22,10 @@ class Run:
         self.at_s += 0.1
         seen = found(*faces)
         sightings, gone = self.tracker.update(seen, size, 1000.0 + self.at_s, self.at_s)
-        for sighting in self.tracker.worth_embedding(sightings, seen, self.at_s):
+        for sighting in self.tracker.worth_embedding(sightings, seen, self.at_s, self.model):
             look = faces[sighting.index].look
             self.embedded.append(look)
-            self.tracker.embedded(sighting, unit(look))
+            self.tracker.embedded(sighting, embedding_by(self.model, look), self.model)
         return sightings, gone
 
     def ids(self) -> set[str]:
@@ -153,8 +154,8 @@ def test_a_box_that_slides_onto_another_person_becomes_another_track():
         run.frame(Face(x=105, look=2))
     holders = {track.id: track for track in run.tracker.tracks}
     assert set(holders) == {"cam-1", "cam-2"}
-    assert all(face.embedding @ unit(1) > 0.99 for face in holders["cam-1"].kept)
-    assert all(face.embedding @ unit(2) > 0.99 for face in holders["cam-2"].kept)
+    assert all(face.embedding @ embedding_by("a", 1) > 0.99 for face in holders["cam-1"].kept)
+    assert all(face.embedding @ embedding_by("a", 2) > 0.99 for face in holders["cam-2"].kept)
     # Where the first was seen last: its visit may yet be told of.
     assert holders["cam-1"].box == pytest.approx(Face(x=105).box)
 
@@ -177,10 +178,10 @@ def test_an_older_face_does_not_clear_a_later_doubt():
     track.pending += 1  # the face of the frame before is still being embedded
     seen = found(Face(x=105, look=2))
     sightings, _ = run.tracker.update(seen, SIZE, 1.0, run.at_s + 0.1)
-    (worth,) = run.tracker.worth_embedding(sightings, seen, run.at_s + 0.1)
-    assert run.tracker.embedded(before, unit(1)) is track
+    (worth,) = run.tracker.worth_embedding(sightings, seen, run.at_s + 0.1, "a")
+    assert run.tracker.embedded(before, embedding_by("a", 1), "a") is track
     assert track.suspect
-    assert run.tracker.embedded(worth, unit(2)) is not track
+    assert run.tracker.embedded(worth, embedding_by("a", 2), "a") is not track
 
 
 def test_an_embedding_that_never_comes_is_asked_for_again():
@@ -188,11 +189,11 @@ def test_an_embedding_that_never_comes_is_asked_for_again():
     seen = found(Face(x=100))
     for at_s in (0.1, 0.2):
         sightings, _ = run.tracker.update(seen, SIZE, at_s, at_s)
-    worth = run.tracker.worth_embedding(sightings, seen, 0.2)
+    worth = run.tracker.worth_embedding(sightings, seen, 0.2, "a")
     run.tracker.abandoned(worth)
     assert len(worth) == 1
     sightings, _ = run.tracker.update(seen, SIZE, 0.3, 0.3)
-    assert len(run.tracker.worth_embedding(sightings, seen, 0.3)) == 1
+    assert len(run.tracker.worth_embedding(sightings, seen, 0.3, "a")) == 1
 
 
 def test_a_face_of_a_track_that_has_ended_brings_nothing_back():
@@ -200,9 +201,9 @@ def test_a_face_of_a_track_that_has_ended_brings_nothing_back():
     seen = found(Face(x=100))
     for at_s in (0.1, 0.2):
         sightings, _ = run.tracker.update(seen, SIZE, at_s, at_s)
-    (worth,) = run.tracker.worth_embedding(sightings, seen, 0.2)
+    (worth,) = run.tracker.worth_embedding(sightings, seen, 0.2, "a")
     run.tracker.clear()
-    owner = run.tracker.embedded(worth, unit(1))
+    owner = run.tracker.embedded(worth, embedding_by("a", 1), "a")
     assert owner.kept == []
     assert run.tracker.tracks == []
 
@@ -226,6 +227,104 @@ def test_undecided_tracks_and_a_changed_gallery_are_judged_again():
     track.last_seen_s = run.at_s + 2.0
     assert run.tracker.restless(run.at_s + 2.0, 1) == [track]
     assert run.tracker.restless(run.at_s + 2.1, 1) == []  # out of view: nothing new is known of it
+
+
+def settled_run(*faces: Face) -> Run:
+    """Ten frames of these faces by model a, after which each is settled; then model b serves."""
+    run = Run()
+    for _ in range(10):
+        run.frame(*faces)
+    for track in run.tracker.tracks:
+        track.settled = True
+    run.embedded, run.model = [], "b"
+    return run
+
+
+def models_of(track: Track) -> list[str]:
+    return sorted(face.model for face in track.kept)
+
+
+def test_after_a_switch_a_settled_track_costs_one_embedding_more():
+    run = settled_run(Face(x=100, look=1))
+    (track,) = run.tracker.tracks
+    before = models_of(track)
+    for _ in range(50):
+        run.frame(Face(x=100, look=1))
+    assert run.embedded == [1]
+    assert models_of(track) == [*before, "b"]
+    assert not track.unproven
+
+
+def test_after_a_switch_a_box_that_slides_onto_another_person_still_becomes_another_track():
+    run = settled_run(Face(x=100, look=1))
+    run.frame(Face(x=100, look=1))
+    for _ in range(10):
+        run.frame(Face(x=105, look=2))
+    holders = {track.id: track for track in run.tracker.tracks}
+    assert set(holders) == {"cam-1", "cam-2"}
+    assert set(models_of(holders["cam-2"])) == {"b"}
+
+
+def test_a_box_that_slides_with_the_switch_gets_faces_until_the_new_ones_decide():
+    run = settled_run(Face(x=100, look=1))
+    (track,) = run.tracker.tracks
+    old = models_of(track).count("a")
+    for _ in range(30):
+        run.frame(Face(x=105, look=2))
+    assert run.ids() == {"cam-1"}  # faces of two models can't contradict each other
+    assert models_of(track).count("b") == old > 2
+    assert not track.unproven
+
+
+def test_a_first_face_of_the_new_model_from_before_the_doubt_is_one_to_hold_later_ones_against():
+    run = settled_run(Face(x=100, look=1))
+    (track,) = run.tracker.tracks
+    before = Sighting(track, 0, track.box, 0.8, run.at_s)
+    track.pending += 1  # the face of the frame before is still being embedded
+    track.doubt(run.at_s + 0.1)
+    run.tracker.embedded(before, embedding_by("b", 1), "b")
+    assert (track.suspect, track.unproven) == (True, False)
+    for _ in range(3):
+        run.frame(Face(x=105, look=2))
+    assert len(run.ids()) == 2
+
+
+def test_poor_faces_do_not_decide_after_a_switch():
+    run = settled_run(Face(x=100, look=1))
+    (track,) = run.tracker.tracks
+    old = models_of(track).count("a")
+    for _ in range(40):
+        run.frame(Face(x=105, look=2, quality=0.1))
+    assert track.unproven
+    for _ in range(40):
+        run.frame(Face(x=105, look=2))
+    assert sum(face.model == "b" and face.quality > 0.5 for face in track.kept) == old
+    assert not track.unproven
+
+
+@pytest.mark.parametrize(("model", "tracks"), [("a", {"cam-1"}), ("b", {"cam-2"})])
+def test_who_comes_back_is_known_by_faces_of_the_same_model_alone(model: str, tracks: set[str]):
+    run = settled_run(Face(x=100, look=3))
+    run.model = model
+    for _ in range(5):
+        run.frame()
+    for _ in range(5):
+        run.frame(Face(x=1000, look=3))
+    assert {track.id for track in run.tracker.tracks if track.last_seen_s == run.at_s} == tracks
+
+
+def test_the_best_faces_of_each_model_are_kept():
+    run = settled_run(Face(x=100))
+    (track,) = run.tracker.tracks
+    track.kept.clear()
+    for number in range(20):
+        track.keep(KeptFace(embedding_by("a", 1), 0.9 + number / 1000, "a"))
+        track.keep(KeptFace(embedding_by("b", 1), 0.1 + number / 1000, "b"))
+    assert models_of(track) == ["a"] * KEPT_FACES + ["b"] * KEPT_FACES
+    best = [face.quality for face in track.kept]
+    assert best == sorted(best, reverse=True)
+    assert best[0] == pytest.approx(0.919)
+    assert best[KEPT_FACES] == pytest.approx(0.119)
 
 
 def test_iou_of_known_boxes():

@@ -19,8 +19,7 @@ class Scene:
 
     def __init__(self) -> None:
         names = iter(f"{number:026d}" for number in range(100))
-        models = Models(detector="d", embedder="e", signature="s")
-        self.visits = Visits("door", RULES, models, 0.15, new_id=lambda: next(names))
+        self.visits = Visits("door", RULES, 0.15, new_id=lambda: next(names))
         self.track = Track(
             id="door-1",
             box=np.array([-5, 10, 110, 120], np.float32),
@@ -32,15 +31,19 @@ class Scene:
             thumb=unit(1, 256),
         )
 
-    def see(self, match: Match, *, faces: int, at_s: float = 0.3, quality: float = 0.8) -> list[Due]:
+    def see(self, match: Match, *, faces: int, at_s: float = 0.3, quality: float = 0.8, model: str = "e") -> list[Due]:
         track = self.track
-        track.kept = [KeptFace(unit(1), quality)] * faces
+        voters = [KeptFace(unit(1), quality, model)] * faces
+        track.kept = [*voters, KeptFace(unit(1), 0.99, "another")]
         track.sightings = max(3, track.sightings)
         track.last_seen_s, track.last_seen_at = at_s, 1000.0 + at_s
         latency = LatencyMs(decode=1, queue=1, detect=1, embed=1, match=1)
-        return self.visits.consider(
-            track, Verdict(match, 0.4, 0.99), Moment(1000.0 + at_s, 640, 480, latency), track.box
-        )
+        verdict = Verdict(match, 0.4, 0.99, models_with(model), voters)
+        return self.visits.consider(track, verdict, Moment(1000.0 + at_s, 640, 480, latency), track.box)
+
+
+def models_with(embedder: str) -> Models:
+    return Models(detector="d", embedder=embedder, signature=f"d+{embedder}")
 
 
 def known(person: str, similarity: float = 0.7) -> Match:
@@ -64,6 +67,7 @@ def test_a_name_needs_its_faces():
     assert (event.seq, event.camera, event.cameras, event.track_ids) == (1, "door", ["door"], ["door-1"])
     assert event.box == (0, 10, 110, 120)  # cut to the picture
     assert (event.similarity, event.threshold, event.confidence, event.margin) == (0.7, 0.4, 0.99, 0.3)
+    assert (event.quality, event.model) == (0.8, models_with("e"))  # of the faces that voted, whatever else was kept
     assert event.person is not None
     assert event.person.name is None  # joined in when it is sent
     assert scene.track.settled
@@ -157,6 +161,34 @@ def test_a_short_visit_is_told_when_it_is_over_if_it_had_faces_enough():
     glimpse = Scene()
     glimpse.see(known(ADA), faces=1)
     assert glimpse.visits.close(glimpse.track, "left") == []
+
+
+def test_each_event_says_what_made_its_faces_and_the_end_repeats_the_last():
+    scene = Scene()
+    told = scene.see(known(ADA, 0.7), faces=2, model="e")
+    told += scene.see(known(BOB, 0.6), faces=2, model="f")
+    told += scene.visits.close(scene.track, "left")
+    assert [due.event.model.embedder for due in told] == ["e", "f", "f"]
+    assert [due.event.model.signature for due in told] == ["d+e", "d+f", "d+f"]
+    assert [due.event.similarity for due in told] == [0.7, 0.6, 0.6]
+
+
+def test_similarities_of_two_models_are_not_compared():
+    scene = Scene()
+    scene.see(known(ADA, 0.4), faces=2, model="e")
+    assert scene.see(known(ADA, 0.8), faces=3, model="f") == []  # the same name, on another scale
+    assert scene.see(known(ADA, 0.85), faces=4, model="f") == []
+    assert scene.see(known(ADA, 0.45), faces=4, model="e") == []
+    (surer,) = scene.see(known(ADA, 0.91), faces=5, model="f")
+    assert told([surer]) == [("update", ADA, (ADA,))]
+    assert surer.event.model == models_with("f")
+
+
+def test_one_face_of_a_new_model_takes_no_name_back():
+    scene = Scene()
+    scene.see(known(ADA), faces=2, model="e")
+    assert scene.see(unknown(BOB, 0.1), faces=1, model="f") == []
+    assert told(scene.see(unknown(BOB, 0.1), faces=2, model="f")) == [("update", None, (ADA, "unknown"))]
 
 
 def test_sightings_are_those_of_visits_that_were_told():
