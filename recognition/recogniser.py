@@ -125,6 +125,10 @@ class Recogniser:
         self._others = tuple(others)
         self._serving = serving
         self._switching = asyncio.Lock()
+        # Set but while a model had to go before its successor could be loaded: who comes then waits.
+        self._detecting, self._embedding = asyncio.Event(), asyncio.Event()
+        self._detecting.set()
+        self._embedding.set()
         self._unusable_in_a_row = 0
         self._trim_padding = config.trim_padding
         self.detection_threshold = (
@@ -190,6 +194,8 @@ class Recogniser:
         loop = asyncio.get_running_loop()
         least = self.detection_threshold if least_score is None else least_score
         while True:
+            while not self._detecting.is_set():
+                await self._detecting.wait()
             model = self.detector
             with model.in_use():
                 prepared, prepare_s = await loop.run_in_executor(self.pool, _prepare, model.spec, image, self.trims)
@@ -209,6 +215,8 @@ class Recogniser:
         """
         loop = asyncio.get_running_loop()
         while True:
+            while not self._embedding.is_set():
+                await self._embedding.wait()
             model = self.embedder
             with model.in_use():
                 tensors, align_s = await loop.run_in_executor(self.pool, _align, model.spec, image, landmarks)
@@ -234,26 +242,26 @@ class Recogniser:
         if self.on_trouble is None or not await self.on_trouble(place, trouble):
             raise trouble
 
-    async def switch_detector(self, place: Place, *, need_mib: float | None = None) -> None:
+    async def switch_detector(self, place: Place, *, need_mib: float | None = None, room_first: bool = False) -> None:
         """As switch_embedder()."""
         async with self._switching:
             spec = self.manager.spec_of(place.model, DetectorSpec)
-            fresh = await self._serving.start(spec, place, need_mib)
-            old, self.detector = self.detector, fresh
-            await self._serving.end(old, unload=old.runner is not fresh.runner)
+            old = self.detector
+            self.detector = await self._serving.exchange(old, spec, place, need_mib, self._detecting, room_first)
 
-    async def switch_embedder(self, place: Place, *, need_mib: float | None = None) -> None:
-        """Serve by this model on this device in such batches from the next call on.
+    async def switch_embedder(self, place: Place, *, need_mib: float | None = None, room_first: bool = False) -> None:
+        """Serve by this model on this device, in batches of up to that bucket, from the next call on.
 
         It is loaded and warmed while the old one serves; what is on its way through that one comes out of it, then
-        it is unloaded. Raises what ModelManager.lease raises, and then nothing has changed.
+        it is unloaded. `room_first`: the old one goes first, as its memory is needed, and calls wait meanwhile.
+        Raises what ModelManager.lease raises. Then nothing has changed; after `room_first`, calls go on waiting until
+        another switch has worked.
         """
         async with self._switching:
             spec = self.manager.spec_of(place.model, EmbedderSpec)
-            fresh = await self._serving.start(spec, place, need_mib)
-            old, self.embedder = self.embedder, fresh
+            old = self.embedder
+            self.embedder = await self._serving.exchange(old, spec, place, need_mib, self._embedding, room_first)
             self._unusable_in_a_row = 0
-            await self._serving.end(old, unload=old.runner is not fresh.runner)
 
     async def faces(self, image: Image, lane: str = "photo") -> Faces:
         """Everything about every face of a photo. Raises Overloaded and RunnerDead."""
@@ -312,14 +320,36 @@ class _Serving:
         device, bucket = (place.device, place.bucket) if place else (None, None)
         load = partial(self.manager.lease, spec, device, bucket=bucket, need_mib=need_mib)
         lease = await asyncio.to_thread(load)
-        served = ServedModel(lease, self._plan, bucket, self._on_batch)
+        served = ServedModel(lease, self._plan, place, self._on_batch)
         self._live[served] = self._tasks.create_task(served.serve(), name=f"serve-{served.name}")
         return served
 
-    async def end(self, served: ServedModel[S], *, unload: bool) -> None:
+    async def exchange(
+        self,
+        old: ServedModel[S],
+        spec: S,
+        place: Place,
+        need_mib: float | None,
+        is_open: asyncio.Event,
+        room_first: bool,
+    ) -> ServedModel[S]:
+        """The successor, which serves; `is_open` is clear while nobody does."""
+        if room_first:
+            is_open.clear()
+            await self._end(old, unload=True)
+        fresh = await self.start(spec, place, need_mib)
+        # From here on calls go to it, as soon as the caller has put it in the old one's place: nothing awaits between.
+        is_open.set()
+        if not room_first:
+            self._tasks.create_task(self._end(old, unload=old.runner is not fresh.runner), name=f"end-{old.name}")
+        return fresh
+
+    async def _end(self, served: ServedModel[S], *, unload: bool) -> None:
         """Let what is on its way through it come out, and stop it."""
-        await served.retire(unload=unload)
-        await self._live.pop(served)
+        task = self._live.pop(served, None)
+        if task is not None:  # else a switch that failed has ended it already
+            await served.retire(unload=unload)
+            await task
 
     def stop(self) -> None:
         """End everything at once."""
@@ -332,12 +362,14 @@ class _Serving:
 async def open_recogniser(config: RecogniserConfig, manager: ModelManager | None = None) -> AsyncIterator[Recogniser]:
     """Load the models and serve them while the context lasts; every thread has ended when it ends.
 
-    `manager` None: one of its own. Raises what ModelManager.lease raises before the body runs. When a runner dies, the
+    `manager` None: one of its own; a given one stays open. Raises what ModelManager.lease raises before the body runs. When a runner dies, the
     body is cancelled and RunnerDead raised.
     """
     # Each of our threads is one core's worth of work already: OpenCV's own would only fight with them.
     cv2.setNumThreads(1)
-    manager = manager or ModelManager(config.weights_folders, device=config.device)
+    own = ModelManager(config.weights_folders, device=config.device) if manager is None else None
+    manager = manager or own
+    assert manager is not None
     pool = ThreadPoolExecutor(config.cpu_threads or usable_cores(), thread_name_prefix="cpu")
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -353,7 +385,8 @@ async def open_recogniser(config: RecogniserConfig, manager: ModelManager | None
         raise group.exceptions[0] from None
     finally:
         await asyncio.to_thread(pool.shutdown)
-        await asyncio.to_thread(manager.close)
+        if own is not None:
+            await asyncio.to_thread(own.close)
 
 
 async def _opened(config: RecogniserConfig, serving: _Serving) -> Recogniser:

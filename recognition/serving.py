@@ -44,18 +44,18 @@ class BatchPlan:
 
 
 class ServedModel(Generic[S]):
-    """One model while it serves. `bucket`: the largest batch that it may run here."""
+    """One model while it serves. `place`: what it was asked to be; the device is the one that it really runs on."""
 
     def __init__(
         self,
         lease: Lease[S],
         plan: BatchPlan,
-        bucket: int | None = None,
+        place: Place | None = None,
         on_batch: Callable[[str, int], None] | None = None,
     ) -> None:
-        """`bucket` None: as large as the plan and the model have it. `on_batch` gets the name and a batch's size."""
+        """`place` None: batches as large as plan and model have it. `on_batch` gets the name and a batch's size."""
         runner = lease.runner
-        most = min(plan.max_batch, bucket or plan.max_batch)
+        most = min(plan.max_batch, place.bucket if place else plan.max_batch)
         limits = BatchLimits(
             buckets=tuple(size for size in runner.buckets if size <= most),
             pad=not runner.on_cpu,
@@ -67,6 +67,8 @@ class ServedModel(Generic[S]):
         self.threads = plan.threads_for(runner.device)
         hook = None if on_batch is None else lambda size: on_batch(runner.name, size)
         self.batcher = MicroBatcher(runner.name, [runner] * self.threads, limits, hook)
+        # The bucket is as it was asked for, whatever the model makes of it: who asked knows it by that.
+        self.place = Place(runner.name, runner.device, place.bucket if place else limits.max_batch)
         self._lease: Lease[S] = lease
         self._users = 0
         self._unused = asyncio.Event()
@@ -95,10 +97,6 @@ class ServedModel(Generic[S]):
     @property
     def max_batch(self) -> int:
         return self.batcher.limits.max_batch
-
-    @property
-    def place(self) -> Place:
-        return Place(self.name, self.device, self.max_batch)
 
     @contextmanager
     def in_use(self) -> Iterator[None]:

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from recognition.recogniser import Recogniser, RecogniserConfig, open_recogniser
+from recognition.recogniser import Recogniser
 from streamer.api.health import Part, Readiness, create_app, serve_http
 from streamer.cameras import Camera, CameraStatus
 from streamer.errors import AlreadyRunning, DataFolderUnwritable
 from streamer.loop_lag import measure_loop_lag
 from streamer.memory import limit_arenas
 from streamer.metrics import Metrics
+from streamer.model_layer import ModelLayer, open_models
 from streamer.outbox import Outbox
 from streamer.pipeline import CameraPath
 from streamer.publish import Publisher
@@ -42,17 +43,21 @@ class Service:
 
     settings: Settings
     metrics: Metrics
-    recogniser: Recogniser
+    models: ModelLayer
     roster: Roster
     outbox: Outbox
     publisher: Publisher
     cameras: list[Camera]
     http_port: int = 0
 
+    @property
+    def recogniser(self) -> Recogniser:
+        return self.models.recogniser
+
     def readiness(self) -> Readiness:
         """What is ready and what is not, part by part, with the reason."""
         parts = [
-            _models_part(self.recogniser),
+            _models_part(self.models),
             Part("broker", self.publisher.connected, "" if self.publisher.connected else "not connected"),
             Part("outbox", self.outbox.healthy, "" if self.outbox.healthy else "can't be written"),
         ]
@@ -60,31 +65,7 @@ class Service:
             status = camera.status
             fine = status.state in ("online", "disabled") or status.reason == "ended"
             parts.append(Part(f"camera {camera.name}", fine, "" if fine else f"{status.state}: {status.reason}"))
-        return Readiness(tuple(parts))
-
-
-def recogniser_config(settings: Settings, metrics: Metrics | None = None) -> RecogniserConfig:
-    """The settings' recognition and paths sections, as recognition wants them."""
-    section = settings.recognition
-
-    def count(model: str, size: int) -> None:
-        if metrics is not None:
-            metrics.batch_size.labels(model=model).observe(size)
-
-    return RecogniserConfig(
-        detector=section.detector,
-        embedder=section.embedder,
-        weights_folders=settings.paths.models,
-        device=section.device,
-        runners=section.runners,
-        max_batch=section.max_batch,
-        max_wait_ms=section.max_wait_ms,
-        queue_limit=section.queue_limit,
-        detection_threshold=section.detection_threshold,
-        cpu_threads=settings.service.cpu_threads,
-        trim_padding=section.trim_padding,
-        on_batch=count,
-    )
+        return Readiness(tuple(parts), self.models.readiness())
 
 
 @asynccontextmanager
@@ -95,7 +76,8 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
     metrics = Metrics()
     async with AsyncExitStack() as stack:
         stack.enter_context(_only_one(settings.paths.data))
-        recogniser = await stack.enter_async_context(open_recogniser(recogniser_config(settings, metrics)))
+        models = await stack.enter_async_context(open_models(settings, metrics))
+        recogniser = models.recogniser
         roster = await stack.enter_async_context(Roster.open(settings, recogniser, metrics))
         outbox = await stack.enter_async_context(
             Outbox(
@@ -106,9 +88,9 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
             )
         )
         publisher = Publisher(settings.mqtt, outbox, roster.name_of, metrics)
-        service = Service(settings, metrics, recogniser, roster, outbox, publisher, [])
+        service = Service(settings, metrics, models, roster, outbox, publisher, [])
         service.cameras = [_camera(name, service) for name in settings.cameras]
-        describe_models(service)
+        await models.attach(roster, publisher.set_model)
         if settings.http.enabled:
             service.http_port = await stack.enter_async_context(
                 serve_http(create_app(service), settings.http.host, settings.http.port)
@@ -120,6 +102,8 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
                 ),
                 tasks.create_task(roster.follow(publisher.clear_last_seen), name="gallery"),
                 tasks.create_task(_watch(service), name="watch cameras"),
+                tasks.create_task(models.run(), name="watch models"),
+                tasks.create_task(models.keep_covered(), name="templates of the ladder"),
                 tasks.create_task(measure_loop_lag(metrics, settings.metrics.loop_lag_interval_s), name="loop lag"),
             ]
             cameras = [tasks.create_task(c.run(), name=f"camera {c.name}") for c in service.cameras]
@@ -168,53 +152,21 @@ def camera_path(
     )
 
 
-def _models_part(recogniser: Recogniser) -> Part:
+def _models_part(layer: ModelLayer) -> Part:
     """Not ready where answers are useless; ready, and yet something to say, where a model had to go to the CPU."""
+    recogniser = layer.recogniser
     if recogniser.fault is not None:
         return Part("models", False, str(recogniser.fault))
-    models = (recogniser.detector, recogniser.embedder)
-    return Part("models", True, "; ".join(f"{m.name} on the CPU: {m.fallback.why}" for m in models if m.fallback))
-
-
-def describe_models(service: Service) -> None:
-    """Tell MQTT, metrics and the log what was loaded, and what a user should know of it."""
-    recogniser = service.recogniser
-    document: dict[str, object] = {"signature": recogniser.signature, "reason": "configured"}
-    for model in (recogniser.detector, recogniser.embedder):
-        service.metrics.model_active.labels(model=model.spec.name, device=model.device).set(1)
-        document[model.spec.kind] = {
-            "name": model.spec.name,
-            "version": model.spec.version,
-            "device": model.device,
-            "notes": list(model.notes),
-            "fallback": model.fallback.code if model.fallback else None,
-        }
-        if model.fallback:
-            service.metrics.model_fallback.labels(model=model.spec.name, reason=model.fallback.code).set(1)
-        # A GPU that does not work is a fault; a machine that was set up without one is not.
-        level = logging.WARNING if model.fallback and model.fallback.code == "cuda_failed" else logging.INFO
-        for text in model.notes:
-            log.log(level, "model %s: %s", model.spec.name, text)
-    service.publisher.set_model(document)
-
-
-def watch_health(service: Service, before: bool) -> bool:
-    """Show whether the embedder's answers are of use, and log where that has changed; `before`: as it was."""
-    recogniser, fault = service.recogniser, service.recogniser.fault
-    name = recogniser.embedder.name
-    service.metrics.model_healthy.labels(model=name).set(fault is None)
-    if fault is not None and before:
-        log.error("%s", fault, extra={"code": fault.code})
-    elif fault is None and not before:
-        log.info("model %s: its embeddings are usable again", name)
-    return fault is None
+    fallbacks = [
+        (served.name, served.fallback or switcher.fallback)
+        for switcher, served in ((layer.detector, recogniser.detector), (layer.embedder, recogniser.embedder))
+    ]
+    return Part("models", True, "; ".join(f"{name} on the CPU: {found.why}" for name, found in fallbacks if found))
 
 
 async def _watch(service: Service) -> None:
-    """The slow clock of the service: silent cameras, last sightings, queue depths, the embedder's health."""
-    healthy = True
+    """The slow clock of the service: silent cameras, last sightings, queue depths."""
     while True:
-        healthy = watch_health(service, healthy)
         for camera in service.cameras:
             camera.watch()
         for queue, depth in service.recogniser.queue_depths().items():

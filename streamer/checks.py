@@ -12,11 +12,10 @@ from functools import partial
 from gallery.index import FaceIndex
 from gallery.store import PersonStore
 from recognition.errors import CodedError
-from recognition.models.manager import ModelManager
 from recognition.models.spec import EmbedderSpec
-from recognition.recogniser import open_recogniser
-from streamer.app import make_data_folder, recogniser_config
+from streamer.app import make_data_folder
 from streamer.ingest.probe import probe
+from streamer.model_layer import make_manager, open_for_enrolment
 from streamer.publish import try_login
 from streamer.settings import Settings, camera_url
 
@@ -51,7 +50,7 @@ async def _try(part: str, look: Callable[[], Awaitable[str]]) -> Finding:
 
 
 async def _models(settings: Settings) -> str:
-    async with open_recogniser(recogniser_config(settings)) as recogniser:
+    async with open_for_enrolment(settings) as recogniser:
         FaceIndex(recogniser.space, recogniser.embedder.spec.embedding_size)  # whether FAISS is there
         loaded = (recogniser.detector, recogniser.embedder)
         for model in loaded:
@@ -83,7 +82,7 @@ async def selftest_model(name: str, settings: Settings) -> str:
 
     Raises what ModelManager.open raises.
     """
-    manager = ModelManager(settings.paths.models, device=settings.recognition.device)
+    manager = make_manager(settings)
     model = await asyncio.to_thread(manager.open, name)
     told = [f"on {model.device}", f"batches of up to {model.max_batch}"]
     if isinstance(model.spec, EmbedderSpec):

@@ -56,6 +56,22 @@ class Metrics:
         self.batch_size = Histogram(
             "whosthere_batch_size", "Items a run", ["model"], buckets=_BATCH_BUCKETS, registry=r
         )
+        self.model_switches = Counter(
+            "whosthere_model_switches_total", "Models or places exchanged, by reason", ["reason"], registry=r
+        )
+        self.model_troubles = Counter(
+            "whosthere_model_troubles_total",
+            "Runs and loads that failed at a place, by stable code",
+            ["model", "device", "code"],
+            registry=r,
+        )
+        self.vram_free = Gauge("whosthere_vram_free_bytes", "Free on all GPUs; 0 where there is none", registry=r)
+        self.vram_reserved = Gauge(
+            "whosthere_vram_reserved_bytes", "Held by a model on GPUs, or promised to it", ["model"], registry=r
+        )
+        self.gallery_uncovered = Gauge(
+            "whosthere_gallery_uncovered", "People without a template in a model's space", ["model"], registry=r
+        )
         self.queue_depth = Gauge("whosthere_queue_depth", "Items waiting", ["queue"], registry=r)
         self.events = Counter("whosthere_events_total", "Identity events made", ["type", "known"], registry=r)
         self.outbox_depth = Gauge("whosthere_outbox_depth", "Messages that wait for the broker", registry=r)

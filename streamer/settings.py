@@ -12,10 +12,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails
 
 from recognition.models.devices import Device
+from recognition.models.figures import Requirement
+from recognition.models.local_figures import FILE as FIGURES_FILE
+from recognition.models.spec import SpecProfile
+from recognition.models.triton_client import check_address
 from streamer.config_layers import ENV_PREFIX, merge, origin, read_yaml, resolve_paths, upper_layer
 from streamer.errors import CameraVariableUnset, ConfigInvalid, ConfigUnknownKey
 
@@ -23,6 +27,7 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 # Never shown in an error, and hidden in a repr: a camera's URL may hold its password.
 _SECRET = frozenset({"url", "username", "password"})
 
+TritonAddress = Annotated[str, AfterValidator(check_address)]
 CameraName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]+$", max_length=64)]
 Topic = Annotated[str, StringConstraints(pattern=r"^[^+#\s\x00]+$", max_length=200)]
 
@@ -56,6 +61,12 @@ class CameraSettings(_Section):
     stalled_after_s: float = Field(default=3.0, gt=0, le=120)
 
 
+class TritonSettings(_Section):
+    url: TritonAddress
+    deadline_s: float = Field(default=5.0, gt=0, le=120)
+    retries: int = Field(default=2, ge=0, le=20)
+
+
 class RecognitionSettings(_Section):
     detector: str = "nano_det"
     embedder: str = "nano_embed"
@@ -64,9 +75,16 @@ class RecognitionSettings(_Section):
     trim_padding: bool = Field(default=True, description="spare the detector rows that are padding alone")
     min_face_px: float = Field(default=28.0, ge=0, description="smaller faces are tracked, never embedded")
     min_quality: float = Field(default=0.15, ge=0, le=1, description="poorer faces are never embedded")
+    ladder: tuple[str, ...] = Field(default=(), description="embedders that may serve instead, best first")
+    requirement: Requirement = Field(default="accuracy", description="what the selector goes by")
+    latency_goal_ms: float | None = Field(default=300.0, gt=0, description="queue and run of a face; null: none")
+    minimum_stay_s: float = Field(default=60.0, ge=0, le=86_400, description="a model serves at least for so long")
+    poll_s: float = Field(default=1.0, gt=0, le=60, description="how often memory and load are looked at")
+    profiles: dict[str, SpecProfile] = Field(default={}, description="what specs say otherwise, by model")
+    triton: TritonSettings | None = None
     runners: int = Field(default=0, ge=0, le=64, description="sessions side by side; 0: one a core on CPUs")
-    max_batch: int = Field(default=8, ge=1, le=64)
-    max_wait_ms: float = Field(default=0.0, ge=0, le=1000)
+    max_batch: int = Field(default=32, ge=1, le=64)
+    max_wait_ms: float | None = Field(default=None, ge=0, le=1000, description="null: it adapts (0 on CPUs)")
     queue_limit: int = Field(default=64, ge=1, le=10_000)
     frames_in_flight: int = Field(default=3, ge=1, le=8)
 
@@ -132,6 +150,26 @@ class Settings(_Section):
     @property
     def outbox_path(self) -> Path:
         return self.paths.data / "outbox.db"
+
+    @property
+    def model_choice_path(self) -> Path:
+        """What `models use` chose."""
+        return self.paths.data / "model-choice.json"
+
+    @property
+    def manifest_path(self) -> Path:
+        """What models serve, written at start and after each switch."""
+        return self.paths.data / "models.json"
+
+    @property
+    def figures_path(self) -> Path:
+        """What `models bench` measured on this machine."""
+        return self.paths.data / FIGURES_FILE
+
+
+def visible_gpus(environ: Mapping[str, str] | None = None) -> str | None:
+    """What CUDA_VISIBLE_DEVICES says; None where it is not set."""
+    return (os.environ if environ is None else environ).get("CUDA_VISIBLE_DEVICES")
 
 
 def config_folder() -> Path:

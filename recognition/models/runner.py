@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ F32 = NDArray[np.float32]
 class Fallback:
     """Why a model runs on the CPU where a GPU was to be tried first. `code` is a metric's label, `why` is in words."""
 
-    code: Literal["no_cuda_provider", "no_gpu", "cuda_failed"]
+    code: str
     why: str
 
 

@@ -3,7 +3,7 @@
 Built once; every route runs on the event loop and answers from memory.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from fastapi import FastAPI, Response
@@ -27,10 +27,24 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelState:
+    """A model of the configured set: whether it could serve now, whether it does and where; why not."""
+
+    name: str
+    role: str
+    ready: bool
+    serving: bool
+    device: str | None = None
+    code: str | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Readiness:
-    """Every part of the service; ready when all are ok."""
+    """Every part of the service; ready when all are ok. A model that is missing makes nothing unready by itself."""
 
     parts: tuple[Part, ...]
+    models: tuple[ModelState, ...] = ()
 
     @property
     def ready(self) -> bool:
@@ -79,7 +93,8 @@ _NOT_READY = "A part is not ok; `detail` says which and why, `parts` lists all."
 
 def _readiness(found: Readiness) -> JSONResponse:
     parts: dict[str, Any] = {part.name: {"ok": part.ok, "reason": redact(part.reason) or None} for part in found.parts}
+    models = [asdict(model) for model in found.models]
     if found.ready:
-        return JSONResponse({"ready": True, "parts": parts})
+        return JSONResponse({"ready": True, "parts": parts, "models": models})
     detail = "; ".join(f"{part.name}: {part.reason or 'not ok'}" for part in found.parts if not part.ok)
-    return problems.problem(503, "not_ready", detail, ready=False, parts=parts)
+    return problems.problem(503, "not_ready", detail, ready=False, parts=parts, models=models)

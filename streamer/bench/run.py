@@ -20,7 +20,6 @@ from recognition.image import ArrayImage
 from recognition.models.runner import usable_cores
 from recognition.models.weights import find_weights
 from recognition.recogniser import Recogniser, open_recogniser
-from streamer.app import recogniser_config
 from streamer.bench.agreement import agreement, nearest, people_of
 from streamer.bench.clips import repeated, with_gap
 from streamer.bench.limit import replay
@@ -28,6 +27,7 @@ from streamer.bench.peer import PeerRun, run_peer
 from streamer.bench.realtime import run_realtime
 from streamer.bench.throughput import OurRun, run_ours
 from streamer.errors import BenchFailed
+from streamer.model_layer import recogniser_config
 from streamer.roster import naming_threshold
 from streamer.settings import Settings
 

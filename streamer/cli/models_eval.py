@@ -16,7 +16,6 @@ from recognition.models.packs import load_packs, resolve
 from recognition.models.spec import DetectorSpec, load_specs
 from recognition.pairs import by_person, read_pairs
 from recognition.photos import PhotoSet
-from streamer.app import recogniser_config
 from streamer.cli.models_beside import (
     Against,
     AgainstEmbedder,
@@ -39,6 +38,7 @@ from streamer.cli.options import (
 )
 from streamer.cli.progress import progress_of
 from streamer.errors import OutputUnwritable
+from streamer.model_layer import recogniser_config
 from streamer.settings import Settings
 
 _EXPONENTS = {1e-2: "1e-2", 1e-3: "1e-3", 1e-4: "1e-4", 1e-5: "1e-5"}

@@ -14,8 +14,6 @@ from gallery.enrol import enrol as enrol_photos
 from gallery.errors import NoPhotoAccepted
 from gallery.people import Person
 from gallery.store import PersonStore
-from recognition.recogniser import open_recogniser
-from streamer.app import recogniser_config
 from streamer.cli.options import (
     AsJson,
     ConfigFile,
@@ -26,6 +24,7 @@ from streamer.cli.options import (
     print_table,
     settings_of,
 )
+from streamer.model_layer import open_for_enrolment
 from streamer.roster import naming_threshold
 from streamer.settings import Settings
 
@@ -80,7 +79,7 @@ def _print_refused(refused: Sequence[tuple[Path, str, str]]) -> None:
 async def _enrol(settings: Settings, name: str, images: list[Path], pick: Literal["largest"] | None) -> EnrolReport:
     gate = Gate(settings.gallery.enrol.min_face_px, settings.gallery.enrol.min_quality)
     with PersonStore(settings.gallery_path) as store:
-        async with open_recogniser(recogniser_config(settings)) as recogniser:
+        async with open_for_enrolment(settings) as recogniser:
             threshold = naming_threshold(settings, recogniser.embedder.spec)
             return await enrol_photos(name, images, recogniser, store, gate, pick, threshold=threshold)
 

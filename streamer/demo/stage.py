@@ -12,11 +12,10 @@ from pathlib import Path
 from gallery.enrol import Gate, enrol
 from gallery.errors import GalleryError
 from gallery.store import PersonStore
-from recognition.recogniser import open_recogniser
-from streamer.app import recogniser_config
 from streamer.demo import scene
 from streamer.errors import CameraNotFound, DemoFailed
 from streamer.ingest.address import address
+from streamer.model_layer import open_for_enrolment
 from streamer.roster import naming_threshold
 from streamer.settings import CameraSettings, HttpSettings, MqttSettings, Settings, camera_url
 
@@ -110,7 +109,7 @@ async def _enrol(settings: Settings, albums: list[Album], note: Callable[[str], 
         return
     gate = Gate(settings.gallery.enrol.min_face_px, settings.gallery.enrol.min_quality)
     enrolled = 0
-    async with open_recogniser(recogniser_config(settings)) as recogniser:
+    async with open_for_enrolment(settings) as recogniser:
         threshold = naming_threshold(settings, recogniser.embedder.spec)
         with PersonStore(settings.gallery_path) as store:
             for album in albums:

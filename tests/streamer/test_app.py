@@ -1,17 +1,25 @@
 """What app.py makes of the settings for one camera, and how it shows how the models fare."""
 
+import asyncio
+import json
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from recognition.recogniser import UNHEALTHY_AFTER, RecogniserConfig, open_recogniser
-from streamer.app import Service, camera_path, describe_models, watch_health
+from recognition.models.spec import load_specs
+from recognition.recogniser import UNHEALTHY_AFTER
+from streamer.app import Service, camera_path, make_data_folder
 from streamer.metrics import Metrics
-from streamer.settings import CameraSettings, EventsSettings, Settings
+from streamer.model_layer import open_models
+from streamer.roster import Roster
+from streamer.settings import CameraSettings, EventsSettings, PathsSettings, RecognitionSettings, Settings
 from tests.fragile import faces, fragile_model
+from tests.recognition.fakes import until
 
 
 def path_of(**camera: Any) -> Any:
@@ -49,60 +57,88 @@ class Broker:
         self.model = document
 
 
-def service_of(recogniser: Any) -> Service:
-    """As much of a service as looks at models; the recogniser is real."""
-    nothing, outbox = cast(Any, None), cast(Any, SimpleNamespace(healthy=True))
-    return Service(Settings(), Metrics(), recogniser, nothing, outbox, cast(Any, Broker()), [])
+@asynccontextmanager
+async def watched(tmp_path: Path, **recognition: Any) -> AsyncIterator[tuple[Service, Broker]]:
+    """As much of a service as looks at models; models, gallery and metrics are real."""
+    settings = Settings(
+        paths=PathsSettings(models=(tmp_path,), data=tmp_path / "var"),
+        recognition=RecognitionSettings(**{"runners": 1, **recognition}),
+    )
+    make_data_folder(settings.paths.data)
+    metrics, broker = Metrics(), Broker()
+    async with open_models(settings, metrics) as models, Roster.open(settings, models.recogniser, metrics) as roster:
+        outbox = cast(Any, SimpleNamespace(healthy=True))
+        await models.attach(roster, broker.set_model)
+        yield Service(settings, metrics, models, roster, outbox, cast(Any, broker), []), broker
 
 
-async def test_a_fallback_to_the_cpu_shows_everywhere(caplog):
-    """Real models; on a machine with a GPU there is nothing to fall back from."""
-    async with open_recogniser(RecogniserConfig("nano_det", "nano_embed", (), device="auto", runners=1)) as recogniser:
-        fallback = recogniser.detector.fallback
+async def test_a_fallback_to_the_cpu_shows_everywhere(tmp_path: Path, caplog):
+    """On a machine with a GPU there is nothing to fall back from."""
+    caplog.set_level(logging.INFO)
+    async with watched(tmp_path, device="auto") as (service, broker):
+        fallback = service.recogniser.detector.fallback
         if fallback is None:
             pytest.skip("the GPU works here")
-        service = service_of(recogniser)
-        with caplog.at_level(logging.INFO):
-            describe_models(service)
-    (part,) = (part for part in service.readiness().parts if part.name == "models")
+        (part,) = (part for part in service.readiness().parts if part.name == "models")
     assert part.ok
     assert part.reason == f"nano_det on the CPU: {fallback.why}; nano_embed on the CPU: {fallback.why}"
     assert f"model nano_det: device auto took the CPU: {fallback.why}" in caplog.messages
     labels = {"model": "nano_embed", "reason": fallback.code}
     assert service.metrics.registry.get_sample_value("whosthere_model_fallback", labels) == 1
-    assert cast(Any, service.publisher).model["embedder"]["fallback"] == fallback.code
-    assert cast(Any, service.publisher).model["embedder"]["device"] == "cpu"
+    assert broker.model["embedder"]["fallback"] == fallback.code
+    assert broker.model["embedder"]["device"] == "cpu"
 
 
-async def test_the_cpu_asked_for_is_told_of_no_more(caplog):
-    async with open_recogniser(RecogniserConfig("nano_det", "nano_embed", (), device="cpu", runners=1)) as recogniser:
-        service = service_of(recogniser)
-        describe_models(service)
-    assert service.readiness().parts[0].reason == ""
-    assert cast(Any, service.publisher).model["embedder"]["fallback"] is None
+async def test_the_cpu_asked_for_is_told_of_no_more(tmp_path: Path):
+    async with watched(tmp_path, device="cpu") as (service, broker):
+        assert service.readiness().parts[0].reason == ""
+    assert broker.model["embedder"]["fallback"] is None
     assert not list(service.metrics.model_fallback.collect()[0].samples)
 
 
-async def test_an_embedder_of_no_use_shows_until_it_is_of_use_again(tmp_path: Path, caplog):
-    caplog.set_level(logging.INFO)
-    config = RecogniserConfig("nano_det", fragile_model(tmp_path, "nan"), (tmp_path,), device="cpu", runners=1)
+async def test_what_serves_is_told_and_written(tmp_path: Path):
+    async with watched(tmp_path, device="cpu", ladder=("arcface_r100",)) as (service, broker):
+        states = {state.name: state for state in service.readiness().models}
+        recogniser = service.recogniser
+        assert service.readiness().parts[0].ok, "a model that is missing makes nothing unready"
+    document = broker.model
+    assert json.loads(json.dumps(document)) == json.loads(service.settings.manifest_path.read_text())
+    assert document["signature"] == recogniser.signature
+    assert [used["name"] for used in document["models_used"]] == ["nano_det", "nano_embed"]
+    assert {used["device"] for used in document["models_used"]} == {"cpu"}
+    assert all(used["weights_digest"] == load_specs()[used["name"]].weights_digest for used in document["models_used"])
+    assert (document["embedder"]["name"], document["embedder"]["reason"]) == ("nano_embed", "first")
+    assert [(other["model"], other["code"]) for other in document["embedder"]["others"]][-1] == (
+        "arcface_r100",
+        "weights_missing",
+    )
+    assert (states["nano_embed"].ready, states["nano_embed"].serving, states["nano_embed"].device) == (
+        True,
+        True,
+        "cpu",
+    )
+    assert (states["arcface_r100"].ready, states["arcface_r100"].code) == (False, "weights_missing")
 
-    async with open_recogniser(config) as recogniser:
-        service = service_of(recogniser)
+
+async def test_an_embedder_of_no_use_shows_until_it_is_of_use_again(tmp_path: Path, caplog):
+    fragile_model(tmp_path, "nan")
+    async with watched(tmp_path, device="cpu", embedder="fragile", poll_s=0.01) as (service, _):
 
         def healthy() -> float | None:
             return service.metrics.registry.get_sample_value("whosthere_model_healthy", {"model": "fragile"})
 
-        before = watch_health(service, True)
-        assert (before, healthy(), service.readiness().parts[0].ok, caplog.messages) == (True, 1, True, [])
-        await recogniser.embed(*faces(*[0] * UNHEALTHY_AFTER), "a")
-        for _ in range(2):
-            before = watch_health(service, before)
-        part = service.readiness().parts[0]
-        assert (before, healthy(), part.ok) == (False, 0, False)
-        assert part.reason == str(recogniser.fault)
-        assert caplog.messages == [part.reason]
-        await recogniser.embed(*faces(120), "a")
-        assert watch_health(service, before)
-        assert (healthy(), service.readiness().parts[0].ok) == (1, True)
-        assert caplog.messages[1:] == ["model fragile: its embeddings are usable again"]
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(service.models.run())
+            await until(lambda: healthy() == 1)
+            assert service.readiness().parts[0].ok
+            await service.recogniser.embed(*faces(*[0] * UNHEALTHY_AFTER), "a")
+            await until(lambda: healthy() == 0)
+            part = service.readiness().parts[0]
+            assert (part.ok, part.reason) == (False, str(service.recogniser.fault))
+            assert caplog.messages == [part.reason]
+            caplog.set_level(logging.INFO)
+            await service.recogniser.embed(*faces(120), "a")
+            await until(lambda: healthy() == 1)
+            assert service.readiness().parts[0].ok
+            assert caplog.messages[1:] == ["model fragile: its embeddings are usable again"]
+            running.cancel()

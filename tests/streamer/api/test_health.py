@@ -11,7 +11,7 @@ import pytest
 import uvloop
 
 from recognition.errors import Overloaded
-from streamer.api.health import Part, Readiness, create_app
+from streamer.api.health import ModelState, Part, Readiness, create_app
 from streamer.api.server import serve_http
 from streamer.errors import CameraUnknown, HttpAddressInvalid, PortInUse
 from streamer.metrics import Metrics
@@ -23,9 +23,12 @@ class FakeService:
     def __init__(self, *parts: Part) -> None:
         self.metrics = Metrics()
         self.parts = parts
+        self.models: tuple[ModelState, ...] = (
+            ModelState("r100", "face_embedding", False, False, code="weights_missing"),
+        )
 
     def readiness(self) -> Readiness:
-        return Readiness(self.parts)
+        return Readiness(self.parts, self.models)
 
 
 READY = (Part("models", True), Part("broker", True), Part("outbox", True), Part("camera door", True))
@@ -69,6 +72,17 @@ async def test_readyz_is_200_when_every_part_is_ok(served):
     assert answer.json() == {
         "ready": True,
         "parts": {part.name: {"ok": True, "reason": None} for part in READY},
+        "models": [
+            {
+                "name": "r100",
+                "role": "face_embedding",
+                "ready": False,
+                "serving": False,
+                "device": None,
+                "code": "weights_missing",
+                "reason": "",
+            }
+        ],
     }
 
 

@@ -1,0 +1,444 @@
+"""The models of a running service: which serve, how they were chosen, and what people see of it.
+
+Opens the manager, a switcher for each role and the recogniser that they steer; run() keeps them right while cameras
+run. On the event loop; loading, the gallery and files are on threads.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from gallery.store import PersonStore
+from recognition.errors import CodedError
+from recognition.models.device_memory import JoinedReader, NvmlReader, RamReader
+from recognition.models.figures import Place, Unavailable
+from recognition.models.local_figures import LocalFigures
+from recognition.models.manager import ModelManager
+from recognition.models.providers import TritonServer
+from recognition.models.spec import EmbedderSpec
+from recognition.queue_load import QueueLoad
+from recognition.recogniser import PlaceTrouble, Recogniser, RecogniserConfig, open_recogniser
+from recognition.serving import BatchPlan
+from streamer.api.health import ModelState
+from streamer.errors import DataFolderUnwritable
+from streamer.metrics import Metrics
+from streamer.model_choice import read_choice, replace_json
+from streamer.reindexing import reindex_for
+from streamer.roster import Known, Roster
+from streamer.settings import Settings, visible_gpus
+from streamer.switching import Switcher, SwitchRules, vram_free_bytes, vram_reserved_bytes
+
+log = logging.getLogger(__name__)
+
+NOT_COVERED = "people_not_covered"
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorSeat:
+    """The recogniser's detector, as a switcher steers it."""
+
+    recogniser: Recogniser
+
+    @property
+    def place(self) -> Place:
+        return self.recogniser.detector.place
+
+    def load(self) -> QueueLoad:
+        return self.recogniser.detector.batcher.load()
+
+    async def switch(self, place: Place, *, need_mib: float | None, room_first: bool) -> None:
+        await self.recogniser.switch_detector(place, need_mib=need_mib, room_first=room_first)
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedderSeat:
+    """The recogniser's embedder, as a switcher steers it."""
+
+    recogniser: Recogniser
+
+    @property
+    def place(self) -> Place:
+        return self.recogniser.embedder.place
+
+    def load(self) -> QueueLoad:
+        return self.recogniser.embedder.batcher.load()
+
+    async def switch(self, place: Place, *, need_mib: float | None, room_first: bool) -> None:
+        await self.recogniser.switch_embedder(place, need_mib=need_mib, room_first=room_first)
+
+
+def make_manager(settings: Settings) -> ModelManager:
+    """The manager as the configuration wants it. Raises SpecInvalid, ModelNotFound."""
+    section = settings.recognition
+    server = section.triton
+    return ModelManager(
+        settings.paths.models,
+        device=section.device,
+        profiles=section.profiles,
+        triton=TritonServer(server.url, server.deadline_s, server.retries) if server else None,
+        reader=JoinedReader(RamReader(), NvmlReader(visible_gpus())),
+    )
+
+
+def recogniser_config(settings: Settings, metrics: Metrics | None = None) -> RecogniserConfig:
+    """The settings' recognition and paths sections, as recognition wants them."""
+    section = settings.recognition
+
+    def count(model: str, size: int) -> None:
+        if metrics is not None:
+            metrics.batch_size.labels(model=model).observe(size)
+
+    return RecogniserConfig(
+        detector=section.detector,
+        embedder=section.embedder,
+        weights_folders=settings.paths.models,
+        device=section.device,
+        runners=section.runners,
+        max_batch=section.max_batch,
+        max_wait_ms=section.max_wait_ms,
+        latency_goal_ms=section.latency_goal_ms,
+        queue_limit=section.queue_limit,
+        detection_threshold=section.detection_threshold,
+        cpu_threads=settings.service.cpu_threads,
+        trim_padding=section.trim_padding,
+        on_batch=count,
+    )
+
+
+def ladder_of(settings: Settings, manager: ModelManager) -> tuple[str, ...]:
+    """The embedders that may serve, the preferred one first, by their specs' own names. Raises ModelNotFound."""
+    names = (settings.recognition.embedder, *settings.recognition.ladder)
+    return tuple(dict.fromkeys(manager.spec_of(name, EmbedderSpec).name for name in names))
+
+
+class ModelLayer:
+    """Made by open_models() alone."""
+
+    def __init__(self, settings: Settings, manager: ModelManager, metrics: Metrics) -> None:
+        self.settings = settings
+        self.manager = manager
+        self.ladder = ladder_of(settings, manager)
+        self.told: Callable[[dict[str, object]], None] = lambda _: None
+        self._metrics = metrics
+        self._people = 0
+        self._uncovered: dict[str, int] = {}
+        self._recogniser: Recogniser | None = None
+        self._roster: Roster | None = None
+        local = LocalFigures(settings.figures_path)
+        self.detector = Switcher(manager, self._rules((settings.recognition.detector,)), local, metrics)
+        self.embedder = Switcher(manager, self._rules(self.ladder), local, metrics)
+        self.embedder.refused = self._not_covered
+        self._healthy = True
+        self._noted: set[tuple[str, str]] = set()
+
+    def _rules(self, names: tuple[str, ...]) -> SwitchRules:
+        section = self.settings.recognition
+        return SwitchRules(
+            names=names,
+            requirement=section.requirement,
+            device=section.device,
+            latency_goal_ms=section.latency_goal_ms,
+            minimum_stay_s=section.minimum_stay_s,
+            max_batch=section.max_batch,
+            threads_for=BatchPlan(section.runners).threads_for,
+        )
+
+    @property
+    def recogniser(self) -> Recogniser:
+        assert self._recogniser is not None, "open() comes first"
+        return self._recogniser
+
+    async def open(self, stack: AsyncExitStack) -> None:
+        """Choose, load and serve; a place that can't be had is left for the next best. Raises CodedErrors."""
+        self._take_choice()
+        await asyncio.to_thread(self._look_into_gallery)
+        config = recogniser_config(self.settings, self._metrics)
+        while True:
+            config = replace(config, detector_at=self.detector.first(), embedder_at=self.embedder.first())
+            try:
+                recogniser = await stack.enter_async_context(open_recogniser(config, self.manager))
+                break
+            except CodedError as error:
+                if not self._next_best(error):
+                    raise
+                log.warning("%s", error, extra={"code": error.code})
+        self._recogniser = recogniser
+        recogniser.on_trouble = self._trouble
+        self.detector.seated(DetectorSeat(recogniser))
+        self.embedder.seated(EmbedderSeat(recogniser))
+        for switcher in (self.detector, self.embedder):
+            switcher.changed = self._changed
+
+    def _next_best(self, error: CodedError) -> bool:
+        """Which of the two could not be loaded is not told: the one that it names, else the embedder."""
+        standing = self.detector.standing
+        named = standing is not None and f"model {standing.place.model}" in str(error)
+        first, second = (self.detector, self.embedder) if named else (self.embedder, self.detector)
+        return first.could_not_begin(error) or second.could_not_begin(error)
+
+    async def attach(self, roster: Roster, told: Callable[[dict[str, object]], None]) -> None:
+        """From now on the roster knows every embedder before it serves; `told` gets the document of each change."""
+        self._roster = roster
+        self.told = told
+        self.embedder.prepare = self._prepare
+        for name in self.ladder:
+            if self.manager.availability(name).ok:
+                await self._prepare(name)
+        self._changed()
+
+    async def _prepare(self, name: str) -> None:
+        """Before its first face comes, the gallery is indexed in its space."""
+        assert self._roster is not None
+        spec = self.manager.spec_of(name, EmbedderSpec)
+        recogniser = self.recogniser
+        known = Known.of(self.settings, spec, recogniser.detector.spec.name, recogniser.signature_with(spec))
+        await self._roster.know(known)
+
+    def _tell_fallbacks(self) -> None:
+        """A metric and a line in the log for each model that had to go to the CPU; once for each reason."""
+        recogniser = self.recogniser
+        for switcher, served in ((self.detector, recogniser.detector), (self.embedder, recogniser.embedder)):
+            fallback = served.fallback or switcher.fallback
+            if fallback is not None:
+                self._metrics.model_fallback.labels(model=served.name, reason=fallback.code).set(1)
+            # A GPU that does not work is a fault; a machine that was set up without one is not.
+            level = logging.WARNING if fallback and fallback.code in ("cuda_failed", "gpu_failed") else logging.INFO
+            for text in served.notes:
+                if (served.name, text) not in self._noted:
+                    self._noted.add((served.name, text))
+                    log.log(level, "model %s: %s", served.name, text)
+
+    def _changed(self) -> None:
+        """Something else serves now."""
+        if self._roster is not None:
+            self._roster.serve(self.recogniser.embedder.name)
+        if self._recogniser is not None:
+            self._tell_fallbacks()
+            document = self.document()
+            self.told(document)
+            try:
+                replace_json(self.settings.manifest_path, document)
+            except DataFolderUnwritable as error:
+                log.warning("%s", error, extra={"code": error.code})
+
+    async def _trouble(self, place: Place, error: PlaceTrouble) -> bool:
+        switcher = self.detector if place.model == self.recogniser.detector.name else self.embedder
+        return await switcher.trouble(place, error)
+
+    # While it runs.
+
+    async def run(self) -> None:
+        """Look now and again, for ever."""
+        while True:
+            await asyncio.sleep(self.settings.recognition.poll_s)
+            self._take_choice()
+            await self._count_uncovered()
+            self._watch_health()
+            for switcher in (self.detector, self.embedder):
+                await switcher.look()
+            self._metrics.vram_free.set(vram_free_bytes(self.manager))
+            for model, held in vram_reserved_bytes(self.manager).items():
+                self._metrics.vram_reserved.labels(model=model).set(held)
+
+    async def keep_covered(self) -> None:
+        """Make the templates that people lack in the ladder's spaces, for ever."""
+        tried: dict[str, int] = {}
+        while True:
+            for name in self._embedders():
+                lacking = self._uncovered.get(name, 0)
+                if not lacking or tried.get(name) == lacking or not self.manager.availability(name).ok:
+                    continue
+                log.info("model %s: %d people lack templates in its space; making them of their photos", name, lacking)
+                try:
+                    signature_with = self.recogniser.signature_with
+                    gallery = self.settings.gallery_path
+                    await reindex_for(name, gallery, self.manager, signature_with, lambda done, total: None)
+                except CodedError as error:
+                    log.warning("model %s: no templates made: %s", name, error, extra={"code": error.code})
+                await self._count_uncovered()
+                tried[name] = self._uncovered.get(name, 0)
+            await asyncio.sleep(self.settings.recognition.poll_s)
+
+    def _take_choice(self) -> None:
+        """Follow what `models use` wrote; a choice that can't be is told once, and not followed."""
+        chosen = read_choice(self.settings.model_choice_path).embedder
+        if chosen == self.embedder.by_hand:
+            return
+        if chosen is not None:
+            try:
+                chosen = self.manager.spec_of(chosen, EmbedderSpec).name
+            except CodedError as error:
+                log.warning("%s: %s", self.settings.model_choice_path, error, extra={"code": error.code})
+                chosen = None
+        self.embedder.by_hand = chosen
+
+    def _watch_health(self) -> None:
+        """Show whether the embedder's answers are of use; one whose are not is done without, if another may serve."""
+        fault, name = self.recogniser.fault, self.recogniser.embedder.name
+        self._metrics.model_healthy.labels(model=name).set(fault is None)
+        if fault is not None and self._healthy:
+            log.error("%s", fault, extra={"code": fault.code})
+            if len(self.ladder) > 1:
+                self.embedder.hold_back(name, "unhealthy", str(fault))
+        elif fault is None and not self._healthy:
+            log.info("model %s: its embeddings are usable again", name)
+        self._healthy = fault is None
+
+    # Who has templates.
+
+    def _embedders(self) -> list[str]:
+        by_hand = () if self.embedder.by_hand is None else (self.embedder.by_hand,)
+        return list(dict.fromkeys((*self.ladder, *by_hand)))
+
+    def spaces_of(self, name: str) -> tuple[str, ...]:
+        """The spaces that an embedder's templates lie in: its own, or where two have to agree, each one's."""
+        spec = self.manager.spec_of(name, EmbedderSpec)
+        if spec.merge == "agree":
+            return tuple(self.manager.spec_of(member, EmbedderSpec).space for member in spec.members)
+        return (spec.space,)
+
+    def _look_into_gallery(self) -> None:
+        with PersonStore(self.settings.gallery_path) as store:
+            self._people = len(store.people())
+            self._uncovered = {
+                name: max(store.uncovered(space) for space in self.spaces_of(name)) for name in self._embedders()
+            }
+
+    async def _count_uncovered(self) -> None:
+        assert self._roster is not None
+        self._people = self._roster.people
+        for name in self._embedders():
+            counts = [await self._roster.uncovered(space) for space in self.spaces_of(name)]
+            self._uncovered[name] = max(counts)
+            self._metrics.gallery_uncovered.labels(model=name).set(max(counts))
+
+    def _not_covered(self, name: str) -> Unavailable | None:
+        """An embedder that lacks people is not switched to, where another lacks fewer; nor is it left for that."""
+        lacking = self._uncovered.get(name, 0)
+        serving = self._recogniser is not None and self._recogniser.embedder.name == name
+        fewest = min((self._uncovered.get(other, 0) for other in self._reachable()), default=0)
+        if not lacking or serving or lacking <= fewest:
+            return None
+        why = f"{lacking} of {self._people} people have no template in its space; whosthere gallery reindex makes them"
+        return Unavailable(NOT_COVERED, why)
+
+    def _reachable(self) -> list[str]:
+        return [name for name in self._embedders() if self.manager.availability(name).ok]
+
+    # What people see.
+
+    def readiness(self) -> tuple[ModelState, ...]:
+        """Every model of the configured set, and what speaks against it."""
+        recogniser = self.recogniser
+        serving = {served.name: served.device for served in (recogniser.detector, recogniser.embedder)}
+        states = []
+        for switcher in (self.detector, self.embedder):
+            for one in switcher.candidates():
+                against, name = one.unavailable, one.model
+                states.append(
+                    ModelState(
+                        name=name,
+                        role=self.manager.spec(name).role,
+                        ready=against is None,
+                        serving=name in serving,
+                        device=serving.get(name),
+                        code=against.code if against else None,
+                        reason=against.why if against else "",
+                    )
+                )
+        return tuple(states)
+
+    def document(self) -> dict[str, object]:
+        """What serves, why, why not the others; for MQTT and the manifest."""
+        recogniser = self.recogniser
+        seats = ((self.detector, recogniser.detector), (self.embedder, recogniser.embedder))
+        document: dict[str, object] = {
+            "written_at": round(time.time(), 3),
+            "signature": recogniser.signature,
+            "models_used": [asdict(served.runner.metadata()) for _, served in seats],
+        }
+        for switcher, served in seats:
+            fallback = served.fallback or switcher.fallback
+            standing = switcher.standing
+            document[served.spec.kind] = {
+                "name": served.name,
+                "version": served.spec.version,
+                "device": served.device,
+                "batches_up_to": served.max_batch,
+                "reason": standing.code if standing else "configured",
+                "why": standing.why if standing else "",
+                "notes": list(served.notes),
+                "fallback": fallback.code if fallback else None,
+                "fallback_reason": fallback.why if fallback else None,
+                "others": _others(switcher),
+            }
+        document["reason"] = self.embedder.standing.code if self.embedder.standing else "configured"
+        return document
+
+
+def _others(switcher: Switcher) -> list[Mapping[str, Any]]:
+    """Why not the other models, or not on other devices."""
+    choice = switcher.choice
+    return [] if choice is None else [asdict(refusal) for refusal in choice.refused]
+
+
+@asynccontextmanager
+async def open_models(settings: Settings, metrics: Metrics) -> AsyncIterator[ModelLayer]:
+    """The models chosen, loaded and served while the context lasts. Raises what choosing and loading raise."""
+    manager = await asyncio.to_thread(make_manager, settings)
+    layer = ModelLayer(settings, manager, metrics)
+    try:
+        async with AsyncExitStack() as stack:
+            await layer.open(stack)
+            yield layer
+    finally:
+        await asyncio.to_thread(manager.close)
+
+
+@asynccontextmanager
+async def open_for_enrolment(settings: Settings) -> AsyncIterator[Recogniser]:
+    """The configured models, and every other embedder of the ladder: templates are made in all of their spaces.
+
+    One whose weights are not here is left out and told of: its templates are made once it is.
+    """
+    manager = await asyncio.to_thread(make_manager, settings)
+    others = []
+    for name in ladder_of(settings, manager)[1:]:
+        is_there = manager.availability(name)
+        if is_there.ok:
+            others.append(name)
+        else:
+            log.warning("no templates for %s: %s", name, is_there.why, extra={"code": is_there.code})
+    config = replace(recogniser_config(settings), in_every_space=tuple(others))
+    try:
+        async with open_recogniser(config, manager) as recogniser:
+            yield recogniser
+    finally:
+        await asyncio.to_thread(manager.close)
+
+
+def resolved_models(settings: Settings) -> dict[str, Any]:
+    """What the configuration would begin with here, by role, without loading anything: the resolved mapping."""
+    layer = ModelLayer(settings, make_manager(settings), Metrics())
+    layer._take_choice()
+    if settings.gallery_path.is_file():
+        layer._look_into_gallery()
+    places = {"face_detection": layer.detector.first(), "face_embedding": layer.embedder.first()}
+    specs = {role: layer.manager.spec(place.model) for role, place in places.items()}
+    return {
+        role: {
+            "model": place.model,
+            "device": place.device,
+            "precision": specs[role].precision,
+            "runtime": specs[role].runtime,
+            "engine": specs[role].engine,
+            "weights_digest": specs[role].weights_digest,
+            "preprocessing_signature": specs[role].preprocessing_signature,
+            "why": switcher.standing.why if switcher.standing else "",
+        }
+        for (role, place), switcher in zip(places.items(), (layer.detector, layer.embedder), strict=True)
+    }

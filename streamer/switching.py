@@ -1,0 +1,327 @@
+"""Switching: which model serves a role, where, and why; looks at memory and load, and has the recogniser follow.
+
+Runs on the event loop; loading and measuring happen on threads. What decides is pure and lies in recognition.models
+(selector.choose, steadiness.Stay); here is what it is fed with, and what is done about it.
+"""
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from recognition.errors import CodedError, GpuFailed, InsufficientMemory, UnsupportedRuntime
+from recognition.models.figures import Bar, Candidate, Load, Place, Requirement, Unavailable
+from recognition.models.local_figures import LocalFigures, candidate, device_figures
+from recognition.models.manager import AnySpec, ModelManager
+from recognition.models.ranking import Option
+from recognition.models.runner import Fallback
+from recognition.models.selector import Choice, choose
+from recognition.models.steadiness import Stay, StayRules, Verdict
+from recognition.queue_load import QueueLoad
+from recognition.recogniser import PlaceTrouble
+from streamer.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+BY_HAND = "by_hand"
+# A model whose answers were useless, or a GPU that failed, is not tried again for so long.
+HELD_BACK_S = 600.0
+MIB = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchRules:
+    """What the configuration asks of a role's model; `names`: those that may serve, the preferred one first."""
+
+    names: tuple[str, ...]
+    requirement: Requirement
+    device: str
+    latency_goal_ms: float | None
+    minimum_stay_s: float
+    max_batch: int
+    threads_for: Callable[[str], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a role's model does now. `why`: a sentence; `code` and `since_s` of the last change."""
+
+    place: Place
+    code: str
+    why: str
+
+
+class Seat(Protocol):
+    """The recogniser's place for a role's model."""
+
+    @property
+    def place(self) -> Place: ...
+
+    def load(self) -> QueueLoad: ...
+
+    async def switch(self, place: Place, *, need_mib: float | None, room_first: bool) -> None: ...
+
+
+class Switcher:
+    """One role's model. first() before anything is loaded, then seated() once it is, then look() now and again."""
+
+    def __init__(
+        self,
+        manager: ModelManager,
+        rules: SwitchRules,
+        local: LocalFigures | None,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.rules = rules
+        self.standing: Standing | None = None
+        self.choice: Choice | None = None
+        self.by_hand: str | None = None
+        self.refused: Callable[[str], Unavailable | None] = lambda _: None
+        self.prepare: Callable[[str], Awaitable[None]] | None = None
+        self.changed: Callable[[], None] = lambda: None
+        self._manager = manager
+        self._local = local
+        self._metrics = metrics
+        self._clock = clock
+        self._stay = Stay(StayRules(minimum_s=rules.minimum_stay_s))
+        self._held_back: dict[tuple[str, str | None], tuple[float, Unavailable]] = {}
+        self._seat: Seat | None = None
+        self._lock = asyncio.Lock()
+
+    # Before anything runs.
+
+    def first(self) -> Place:
+        """Where to begin. Raises InsufficientMemory where nothing can run."""
+        verdict = self._weigh(Load())
+        if verdict.switch_to is None:
+            raise InsufficientMemory(f"no model of {', '.join(self.rules.names)} can run here: {verdict.why}")
+        self._stay.switched(self._clock(), verdict)
+        self.standing = Standing(verdict.switch_to.place, verdict.code, verdict.why)
+        return self._as_asked(verdict.switch_to.place)
+
+    def could_not_begin(self, error: CodedError) -> bool:
+        """The place that first() gave could not be had; whether another one may be."""
+        place = self._stay.serving
+        assert place is not None
+        self._stay.serving = None
+        return self._note_trouble(place, error)
+
+    def seated(self, seat: Seat) -> None:
+        """It is loaded, and serves at the place where it really is."""
+        self._seat = seat
+        if self._stay.serving != seat.place:
+            self._stay.chosen_by_hand(self._clock(), seat.place)
+        assert self.standing is not None
+        self._stand(Standing(seat.place, self.standing.code, self.standing.why))
+
+    # While it runs.
+
+    async def look(self) -> None:
+        """Choose anew, and switch where that is called for. Raises nothing that the world does."""
+        async with self._lock:
+            await self._follow()
+
+    async def trouble(self, place: Place, error: PlaceTrouble) -> bool:
+        """A run failed at this place. True once another place serves, so that the run can be made there."""
+        async with self._lock:
+            seat = self._need_seat()
+            if seat.place != place:
+                return True  # somebody else's run failed there, too, and was quicker
+            self._metrics.model_troubles.labels(model=place.model, device=place.device, code=error.code).inc()
+            log.warning("%s", error, extra={"code": error.code})
+            self._note_trouble(place, error)
+            return await self._follow()
+
+    @property
+    def fallback(self) -> Fallback | None:
+        """Why the model runs on the CPU although it might run on a GPU; None where it does not, or may not."""
+        seat = self._seat
+        if seat is None or self.choice is None or seat.place.device != "cpu":
+            return None
+        gpus = [device for device in self._devices(self._manager.spec(seat.place.model)) if device != "cpu"]
+        against = [self.choice.why_not(seat.place.model, device) for device in gpus]
+        return next((Fallback(refusal.code, refusal.why) for refusal in against if refusal is not None), None)
+
+    def hold_back(self, model: str, code: str, why: str, device: str | None = None) -> None:
+        """Do without this model (on this device) for a while."""
+        until_s = self._clock() + HELD_BACK_S
+        self._held_back[(model, device)] = (until_s, Unavailable(code, why))
+
+    def _note_trouble(self, place: Place, error: CodedError) -> bool:
+        """Remember it, so that the next choice is another one; whether that makes sense."""
+        if isinstance(error, InsufficientMemory):
+            self._stay.out_of_memory(self._clock(), place)
+        elif isinstance(error, GpuFailed | UnsupportedRuntime) and place.device.startswith("cuda"):
+            if self._devices(self._manager.spec(place.model)) == [place.device]:
+                return False  # asked for by name: there is no other one to go to in silence
+            self.hold_back(place.model, "gpu_failed", str(error), place.device)
+        else:
+            return False
+        return True
+
+    async def _follow(self) -> bool:
+        """Switch until the choice and the place agree, or nothing else can be had; whether there was a switch."""
+        switched = False
+        while True:
+            seat = self._need_seat()
+            verdict = self._weigh(self._load(seat))
+            option = verdict.switch_to
+            if option is None:
+                return switched
+            try:
+                await self._switch(seat, option, verdict)
+            except CodedError as error:
+                place = option.place
+                log.warning("no switch to %s (%s): %s", place, verdict.code, error, extra={"code": error.code})
+                self._metrics.model_troubles.labels(model=place.model, device=place.device, code=error.code).inc()
+                if seat.place.model in option.unload_first:
+                    self._stay.serving = None  # it had to go first: nothing serves until a switch works
+                if not self._note_trouble(option.place, error):
+                    self.hold_back(option.place.model, error.code, str(error))
+                continue
+            switched = True
+
+    async def _switch(self, seat: Seat, option: Option, verdict: Verdict) -> None:
+        room_first = seat.place.model in option.unload_first
+        idle = [name for name in option.unload_first if name != seat.place.model]
+        if idle:
+            await asyncio.to_thread(self._manager.unload_idle, *idle)
+        if self.prepare is not None:
+            await self.prepare(option.place.model)
+        need_mib = option.memory_mib if option.place.model != seat.place.model else None
+        await seat.switch(self._as_asked(option.place), need_mib=need_mib, room_first=room_first)
+        now_s = self._clock()
+        if verdict.code == BY_HAND:
+            self._stay.chosen_by_hand(now_s, seat.place, option.memory_mib)
+        else:
+            self._stay.switched(now_s, verdict)
+            if self._stay.serving != seat.place:
+                self._stay.chosen_by_hand(now_s, seat.place, option.memory_mib)
+        self._metrics.model_switches.labels(reason=verdict.code).inc()
+        log.info("model switch (%s): %s", verdict.code, verdict.why)
+        self._stand(Standing(seat.place, verdict.code, verdict.why))
+
+    def _stand(self, standing: Standing) -> None:
+        old, self.standing = self.standing, standing
+        if old is not None and old.place.key != standing.place.key:
+            self._metrics.model_active.labels(model=old.place.model, device=old.place.device).set(0)
+        self._metrics.model_active.labels(model=standing.place.model, device=standing.place.device).set(1)
+        self.changed()
+
+    # What is weighed.
+
+    def _weigh(self, load: Load) -> Verdict:
+        now_s = self._clock()
+        free = dict(self._manager.ledger.room_mib())
+        if self._stay.serving is not None:
+            free.setdefault(self._stay.serving.device, 0.0)  # it runs there, whether a reader knows the device or not
+        for device in {device for name in self._names() for device in self._devices(self._manager.spec(name))}:
+            free.setdefault(device, math.inf)  # asked for, and not known here: loading will say what there is to say
+        everybody = self.candidates(now_s)
+        if self.by_hand is not None:
+            alone = [one for one in everybody if one.model == self.by_hand]
+            choice = choose(alone, free, self.rules.requirement, load)
+            if choice.best is not None:
+                self.choice = choice
+                return self._by_hand(choice, now_s)
+        ours = {self._manager.spec(name).name for name in self.rules.names}
+        choice = choose([one for one in everybody if one.model in ours], free, self.rules.requirement, load)
+        self.choice = choice
+        return self._stay.weigh(now_s, choice)
+
+    def _by_hand(self, choice: Choice, now_s: float) -> Verdict:
+        """At once to the model that somebody chose; then as ever, with this model alone."""
+        serving = self._stay.serving
+        if serving is not None and serving.model == self.by_hand:
+            return self._stay.weigh(now_s, choice)
+        assert choice.best is not None
+        why = f"{choice.best.place}: chosen by hand"
+        return Verdict(choice.best, BY_HAND, why, forced=True)
+
+    def candidates(self, now_s: float | None = None) -> list[Candidate]:
+        """What choose() is to choose from, with what speaks against each."""
+        now_s = self._clock() if now_s is None else now_s
+        found = []
+        for name in self._names():
+            spec = self._manager.spec(name)
+            held = {h.device: h for h in self._manager.ledger.holdings() if h.owner == name}
+            devices = {
+                device: device_figures(
+                    spec,
+                    device,
+                    self._local,
+                    runners=self.rules.threads_for(device),
+                    held_mib=held[device].held_mib if device in held else 0.0,
+                    idle=device in held and not held[device].users,
+                    bar=self._stay.bar(now_s, name, device) or self._bar(now_s, name, device),
+                    max_batch=self.rules.max_batch,
+                )
+                for device in self._devices(spec)
+            }
+            found.append(candidate(spec, devices, self._against(now_s, name)))
+        return found
+
+    def _names(self) -> list[str]:
+        """All that may serve, by their specs' own names."""
+        by_hand = () if self.by_hand is None else (self.by_hand,)
+        return list(dict.fromkeys(self._manager.spec(name).name for name in (*self.rules.names, *by_hand)))
+
+    def _devices(self, spec: AnySpec) -> list[str]:
+        """Where its policy and the configuration let it run, the preferred one first."""
+        if spec.runtime == "triton":
+            return ["triton"]
+        asked = spec.device_policy if spec.device_policy != "auto" else self.rules.device
+        if asked != "auto":
+            return ["cuda:0" if asked == "cuda" else asked]
+        gpus = sorted(device for device in self._manager.reader.read() if device.startswith("cuda"))
+        serving = self._stay.serving
+        if serving is not None and serving.model == spec.name and serving.device not in (*gpus, "cpu"):
+            gpus.append(serving.device)
+        return [*gpus, "cpu"]
+
+    def _as_asked(self, place: Place) -> Place:
+        """On a machine where no GPU is known, `auto` stays `auto`: loading finds one, or says why there is none."""
+        spec = self._manager.spec(place.model)
+        is_auto = spec.device_policy == "auto" and self.rules.device == "auto"
+        no_choice = self._devices(spec) == ["cpu"]
+        return Place(place.model, "auto", place.bucket) if is_auto and no_choice else place
+
+    def _against(self, now_s: float, name: str) -> Unavailable | None:
+        is_there = self._manager.availability(name)
+        if not is_there.ok:
+            return Unavailable(is_there.code or "unavailable", is_there.why)
+        until_s, why = self._held_back.get((name, None), (0.0, None))
+        if why is not None and now_s < until_s:
+            return why
+        return self.refused(name)
+
+    def _bar(self, now_s: float, name: str, device: str) -> Bar | None:
+        until_s, why = self._held_back.get((name, device), (0.0, None))
+        return Bar(1, why.code, why.why) if why is not None and now_s < until_s else None
+
+    def _load(self, seat: Seat) -> Load:
+        asked = seat.load()
+        return Load(asked.faces_per_s, asked.queue_delay_ms, self.rules.latency_goal_ms, self._stay.serving)
+
+    def _need_seat(self) -> Seat:
+        assert self._seat is not None, "seated() comes first"
+        return self._seat
+
+
+def vram_free_bytes(manager: ModelManager) -> float:
+    """What the GPUs have free in all; 0 where there is none."""
+    room: Mapping[str, float] = manager.ledger.room_mib()
+    return sum(mib for device, mib in room.items() if device.startswith("cuda")) * MIB
+
+
+def vram_reserved_bytes(manager: ModelManager) -> dict[str, float]:
+    """By model what it holds, or was promised, of the GPUs."""
+    found: dict[str, float] = {}
+    for holding in manager.ledger.holdings():
+        if holding.device.startswith("cuda"):
+            found[holding.owner] = found.get(holding.owner, 0.0) + (holding.held_mib + holding.promised_mib) * MIB
+    return found
