@@ -205,7 +205,7 @@ def test_a_broken_spec_is_refused_by_its_line(tmp_path):
     file.parent.mkdir()
     for broken, line, complaint in (
         (text.replace("mean: 127.5", "mean: grey"), 10, r"input\.mean"),
-        (text + "licences: none\n", 16, "licences: unknown key"),
+        (text + "licences: none\n", len(text.splitlines()) + 1, "licences: unknown key"),
         (text.replace("cuda: [1, 2", "cuda: [4, 2"), 12, r"batch_buckets\.cuda: want rising"),
         (text.replace("name: scrfd_500m", "name: other"), 2, "name: says other"),
         (text.replace("role: face_detection", "role: oracle"), 4, "role: want"),
