@@ -97,12 +97,12 @@ def measure(
 ) -> dict[int, BatchFigures]:
     """Batches of each size, the small ones first, with drawn faces: the median time of a run, and all memory by then.
 
-    One run at a time: several side by side need more memory for what is under way. `clock` None: seconds of the one
-    core that ONNX Runtime computes on here, so that other programs don't count; the wall's where others compute too.
-    Raises what runs raise.
+    One run at a time: several side by side need more memory for what is under way. `clock` None: on the CPU this
+    thread's own seconds, as every runner computes there in the thread that calls it and other programs shall not
+    count; else the wall's. Raises what runs raise.
     """
     if clock is None:
-        clock = time.thread_time if _in_this_thread(spec, runner) else time.perf_counter
+        clock = time.thread_time if runner.device == "cpu" else time.perf_counter
     figures: dict[int, BatchFigures] = {}
     for bucket in sorted(buckets):
         run_ms = _median_ms(runner, _batch(spec, bucket), clock)
@@ -114,10 +114,6 @@ def measure(
 def _batch(spec: AnySpec, size: int) -> F32:
     faces = probe_tensors(spec)
     return np.resize(faces, (size, *faces.shape[1:]))
-
-
-def _in_this_thread(spec: ModelSpec, runner: TensorRunner) -> bool:
-    return (spec.runtime, spec.engine, runner.device) == ("inprocess", "onnx", "cpu")
 
 
 def _median_ms(runner: TensorRunner, batch: F32, clock: Clock) -> float:
@@ -209,7 +205,8 @@ def _answer(answering: "Connection[Measured | CodedError, None]", job: _Job) -> 
 def _measured(job: _Job) -> Measured:
     specs = load_specs(beside=job.folders) if job.specs is None else job.specs
     spec = find_spec(job.name, specs)
-    _import_engine(spec)
+    for one in (spec, *(find_spec(member, specs) for member in getattr(spec, "members", ()))):
+        _import_engine(one)
     manager = ModelManager(job.folders, device=job.device, specs={**specs, spec.name: _to_load(spec)})
     memory = MemoryBefore()
     runner = manager.open(spec.name)
@@ -234,14 +231,14 @@ def _to_load(spec: AnySpec) -> AnySpec:
 
 def _import_engine(spec: ModelSpec) -> None:
     """The libraries first: they are there once for all models, and count for none. Raises UnsupportedRuntime."""
-    if spec.runtime == "inprocess" and spec.engine == "torch":
-        try:
-            importlib.import_module("torch")
-        except ImportError:
-            raise UnsupportedRuntime(f"model {spec.name} needs PyTorch: pip install 'whosthere[train]'") from None
-    elif spec.runtime == "inprocess":
-        need_onnxruntime()
-    else:
+    if spec.runtime == "triton":
         raise UnsupportedRuntime(
             f"model {spec.name}: runs on a Triton server, whose memory can't be told from here; measure it there"
         )
+    if spec.engine == "torch":
+        from recognition.models.torch_runner import need_torch
+
+        need_torch(spec)
+        importlib.import_module("torch")
+    else:
+        need_onnxruntime()
