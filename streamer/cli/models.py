@@ -11,6 +11,7 @@ from recognition.errors import CodedError, WeightsMissing
 from recognition.models.spec import ModelSpec, find_spec, load_specs
 from recognition.models.weights import find_weights, read_weights
 from streamer.checks import selftest_model
+from streamer.cli.models_bench import bench_models
 from streamer.cli.models_convert import convert_models
 from streamer.cli.models_eval import evaluate_model
 from streamer.cli.models_import import bundle_models, import_models
@@ -36,6 +37,7 @@ def register(app: typer.Typer) -> None:
     models.command("eval", epilog="Example: whosthere models eval nano --pairs pairs.csv --images photos.zip")(
         evaluate_model
     )
+    models.command("bench", epilog="Example: whosthere models bench nano_embed --device cpu")(bench_models)
     models.command("pull", epilog="Example: whosthere models pull buffalo_l --accept-licence")(pull_models)
     models.command("import", epilog="Example: whosthere models import buffalo_l.zip --accept-licence")(import_models)
     models.command("bundle", epilog="Example: whosthere models bundle nano --out nano.zip")(bundle_models)

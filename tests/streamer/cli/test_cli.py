@@ -26,7 +26,7 @@ COMMANDS = [
     *("people list", "people show", "people rename", "people forget"),
     *("cameras list", "cameras probe"),
     *("models list", "models show", "models verify", "models selftest"),
-    "models eval",
+    *("models eval", "models bench"),
     *("models pull", "models import", "models bundle", "models convert"),
     *("train-weights detector", "train-weights embedder"),
 ]
