@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -313,7 +313,8 @@ class _Serving:
         )
         self._on_batch = config.on_batch
         self._tasks = tasks
-        self._live: dict[object, asyncio.Task[None]] = {}
+        self._live: dict[ServedModel[Any], asyncio.Task[None]] = {}
+        self._leases: list[Lease[EmbedderSpec]] = []
 
     async def start(self, spec: S, place: Place | None, need_mib: float | None = None) -> ServedModel[S]:
         """Load it off the loop and serve it; `place` None: where the manager has it, in any batches."""
@@ -345,25 +346,40 @@ class _Serving:
         return fresh
 
     async def _end(self, served: ServedModel[S], *, unload: bool) -> None:
-        """Let what is on its way through it come out, and stop it."""
-        task = self._live.pop(served, None)
-        if task is not None:  # else a switch that failed has ended it already
-            await served.retire(unload=unload)
-            await task
+        """Let what is on its way through it come out, and stop it; `unload`: close it, too."""
+        if served not in self._live:
+            return  # a switch that failed has ended it already
+        await served.unused()
+        served.stop()
+        task = self._live.pop(served)
+        await task
+        await asyncio.to_thread(served.release, unload=unload)
+
+    async def lease(self, name: str) -> Lease[EmbedderSpec]:
+        """An embedder that is asked directly, without a queue."""
+        lease = await asyncio.to_thread(self.manager.get, name)
+        self._leases.append(lease)
+        return lease
 
     def stop(self) -> None:
         """End everything at once."""
-        for served in list(self._live):
-            assert isinstance(served, ServedModel)
+        for served in self._live:
             served.stop()
+
+    def release(self) -> None:
+        """Give every model back; blocks. Their tasks must have ended."""
+        for served in self._live:
+            served.release()
+        for lease in self._leases:
+            lease.release()
 
 
 @asynccontextmanager
 async def open_recogniser(config: RecogniserConfig, manager: ModelManager | None = None) -> AsyncIterator[Recogniser]:
     """Load the models and serve them while the context lasts; every thread has ended when it ends.
 
-    `manager` None: one of its own; a given one stays open. Raises what ModelManager.lease raises before the body runs. When a runner dies, the
-    body is cancelled and RunnerDead raised.
+    `manager` None: one of its own; a given one stays open. Raises what ModelManager.lease raises before the body runs.
+    When a runner dies, the body is cancelled and RunnerDead raised.
     """
     # Each of our threads is one core's worth of work already: OpenCV's own would only fight with them.
     cv2.setNumThreads(1)
@@ -371,9 +387,10 @@ async def open_recogniser(config: RecogniserConfig, manager: ModelManager | None
     manager = manager or own
     assert manager is not None
     pool = ThreadPoolExecutor(config.cpu_threads or usable_cores(), thread_name_prefix="cpu")
+    tasks = asyncio.TaskGroup()
+    serving = _Serving(manager, pool, config, tasks)
     try:
-        async with asyncio.TaskGroup() as tasks:
-            serving = _Serving(manager, pool, config, tasks)
+        async with tasks:
             try:
                 yield await _opened(config, serving)
             finally:
@@ -385,6 +402,7 @@ async def open_recogniser(config: RecogniserConfig, manager: ModelManager | None
         raise group.exceptions[0] from None
     finally:
         await asyncio.to_thread(pool.shutdown)
+        await asyncio.to_thread(serving.release)
         if own is not None:
             await asyncio.to_thread(own.close)
 
@@ -397,5 +415,5 @@ async def _opened(config: RecogniserConfig, serving: _Serving) -> Recogniser:
     detector = await serving.start(detector_spec, at_d)
     embedder = await serving.start(embedder_spec, at_e)
     names = [name for name in dict.fromkeys(config.in_every_space) if name != embedder.name]
-    others = [await asyncio.to_thread(manager.get, name) for name in names]
+    others = [await serving.lease(name) for name in names]
     return Recogniser(detector, embedder, others, serving, config)

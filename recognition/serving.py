@@ -114,16 +114,14 @@ class ServedModel(Generic[S]):
         """Until stop(). Raises RunnerDead."""
         await self.batcher.serve()
 
-    async def retire(self, *, unload: bool) -> None:
-        """No new items come: let those on their way out, stop, and give the model back (`unload`: and close it)."""
+    async def unused(self) -> None:
+        """Return once nobody's items are on their way through it; no new ones may come meanwhile."""
         await self._unused.wait()
-        self.stop()
-        await asyncio.to_thread(self._lease.release, unload=unload)
 
     def stop(self) -> None:
         """End serve() at once."""
         self.batcher.stop()
 
-    def release(self) -> None:
-        """Give the model back; serve() must have ended."""
-        self._lease.release()
+    def release(self, *, unload: bool = False) -> None:
+        """Give the model back; blocks. serve() must have ended. `unload`: close it, if nobody else uses it."""
+        self._lease.release(unload=unload)
