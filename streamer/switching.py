@@ -16,7 +16,7 @@ from recognition.errors import CodedError, GpuFailed, InsufficientMemory, Unsupp
 from recognition.models.figures import Bar, Candidate, Load, Place, Requirement, Unavailable
 from recognition.models.local_figures import LocalFigures, candidate, device_figures
 from recognition.models.manager import AnySpec, ModelManager
-from recognition.models.ranking import Option
+from recognition.models.ranking import Option, Refusal
 from recognition.models.runner import Fallback
 from recognition.models.selector import Choice, choose
 from recognition.models.steadiness import Stay, StayRules, Verdict
@@ -80,6 +80,7 @@ class Switcher:
         self.standing: Standing | None = None
         self.choice: Choice | None = None
         self.by_hand: str | None = None
+        self.not_followed: Refusal | None = None  # why the model that was chosen by hand does not serve
         self.refused: Callable[[str], Unavailable | None] = lambda _: None
         self.prepare: Callable[[str], Awaitable[None]] | None = None
         self.changed: Callable[[], None] = lambda: None
@@ -95,9 +96,10 @@ class Switcher:
     # Before anything runs.
 
     def first(self) -> Place:
-        """Where to begin. Raises InsufficientMemory where nothing can run."""
-        verdict = self._weigh(Load())
+        """Where to begin. Where nothing can run, raises what is against the first model, else InsufficientMemory."""
+        verdict = self._weigh(Load(latency_goal_ms=self.rules.latency_goal_ms))
         if verdict.switch_to is None:
+            self._manager.need(self.rules.names[0])  # memory is not to blame where it is not there at all
             raise InsufficientMemory(f"no model of {', '.join(self.rules.names)} can run here: {verdict.why}")
         self._stay.switched(self._clock(), verdict)
         self.standing = Standing(verdict.switch_to.place, verdict.code, verdict.why)
@@ -222,12 +224,14 @@ class Switcher:
         for device in {device for name in self._names() for device in self._devices(self._manager.spec(name))}:
             free.setdefault(device, math.inf)  # asked for, and not known here: loading will say what there is to say
         everybody = self.candidates(now_s)
+        self.not_followed = None
         if self.by_hand is not None:
             alone = [one for one in everybody if one.model == self.by_hand]
             choice = choose(alone, free, self.rules.requirement, load)
             if choice.best is not None:
                 self.choice = choice
                 return self._by_hand(choice, now_s)
+            self.not_followed = choice.refused[0]
         ours = {self._manager.spec(name).name for name in self.rules.names}
         choice = choose([one for one in everybody if one.model in ours], free, self.rules.requirement, load)
         self.choice = choice
