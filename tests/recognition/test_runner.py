@@ -6,9 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recognition.errors import UnsupportedRuntime, WeightsUnreadable
+from recognition.errors import (
+    GpuFailed,
+    InsufficientGpuMemory,
+    InsufficientMemory,
+    UnsupportedEngine,
+    UnsupportedRuntime,
+    WeightsUnreadable,
+)
 from recognition.models.devices import count_gpus
-from recognition.models.runner import Fallback, OnnxRunner, usable_cores
+from recognition.models.runner import Fallback, OnnxRunner, open_unknown, run_bound, usable_cores
 from recognition.models.spec import EmbedderSpec, load_specs
 from recognition.models.weights import read_weights
 from tests.conftest import PROJECT
@@ -66,6 +73,73 @@ def test_a_gpu_that_is_not_there_is_refused(data, capfd):
     with pytest.raises(UnsupportedRuntime, match=r"device cuda:99 was asked for, but there is no GPU 99: CUDA sees"):
         OnnxRunner(SPEC, data, "cuda:99")
     assert capfd.readouterr().out == ""
+
+
+def test_a_bound_run_is_the_run(data):
+    """What GPUs are asked by; the session here is the CPU's."""
+    session = open_unknown("nano_embed.onnx", data)
+    batch = np.random.default_rng(0).uniform(0, 255, (3, 3, 112, 112)).astype(np.float32)
+    name = session.get_inputs()[0].name
+    for bound, plain in zip(run_bound(session, name, batch), session.run(None, {name: batch}), strict=True):
+        np.testing.assert_array_equal(bound, plain)
+    (turned,) = run_bound(session, name, batch[..., ::-1])
+    assert np.abs(turned - run_bound(session, name, batch)[0]).max() > 1e-3, "the view is bound, not what lies under it"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Failed to allocate memory for requested buffer",
+        "CUDA failure 2: out of memory ; GPU=0",
+        "CUDNN_STATUS_ALLOC_FAILED",
+        "std::bad_alloc",
+    ],
+)
+def test_out_of_memory_in_a_run_is_told_from_other_failures(data, said):
+    runner = OnnxRunner(SPEC, data, "cpu")
+    failure = runner._errors[-2]
+
+    class Failing:
+        def run(self, *_: object) -> None:
+            raise failure(said)
+
+        io_binding = run
+
+    runner._session = Failing()
+    batch = np.zeros((2, 3, 112, 112), np.float32)
+    with pytest.raises(InsufficientMemory, match="nano_embed: out of memory on cpu in a batch of 2") as refused:
+        runner.run(batch)
+    assert not isinstance(refused.value, InsufficientGpuMemory)
+    runner.device = "cuda:0"
+    with pytest.raises(InsufficientGpuMemory, match="out of memory on cuda:0 in a batch of 2"):
+        runner.run(batch)
+
+
+def test_a_gpu_that_fails_in_a_run_is_told_from_a_bug_on_the_cpu(data):
+    runner = OnnxRunner(SPEC, data, "cpu")
+    failure = runner._errors[-2]
+
+    class Failing:
+        def run(self, *_: object) -> None:
+            raise failure("CUDA failure 700: an illegal memory access was encountered")
+
+        io_binding = run
+
+    runner._session = Failing()
+    with pytest.raises(failure):
+        runner.run(np.zeros((2, 3, 112, 112), np.float32))
+    runner.device = "cuda:0"
+    with pytest.raises(GpuFailed, match=r"nano_embed: a run failed on cuda:0 \(CUDA failure 700"):
+        runner.run(np.zeros((2, 3, 112, 112), np.float32))
+
+
+def test_tensorrt_has_no_cpu(data):
+    spec = SPEC.model_copy(update={"engine": "tensorrt"})
+    with pytest.raises(UnsupportedEngine, match="its engine is tensorrt, which has no CPU"):
+        OnnxRunner(spec, data, "cpu")
+    if not has_cuda():
+        with pytest.raises(UnsupportedRuntime, match="no TensorRT provider"):
+            OnnxRunner(spec, data, "auto")
 
 
 def test_weights_that_are_broken_are_so_on_every_device(capfd):
