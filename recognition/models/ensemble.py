@@ -14,26 +14,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recognition import embed
-from recognition.errors import SpecInvalid
+from recognition.errors import EmbeddingSpaceMismatch, SpecInvalid
 from recognition.models.model_runner import ModelRunner
+from recognition.models.runner import Fallback
 from recognition.models.spec import EmbedderSpec
 
 F32 = NDArray[np.float32]
+SPACES_JOINED_BY = "--"
 
 
 class EnsembleRunner:
     """The members stay whose they are: close() leaves them open."""
 
-    fallback = None
-
     def __init__(self, spec: EmbedderSpec, members: Sequence[ModelRunner[EmbedderSpec]]) -> None:
-        """Raises SpecInvalid where the members don't go together under this spec."""
+        """Raises what check_members() raises."""
         check_members(spec, [member.spec for member in members])
         self._members = tuple(members)
+        self.fallback: Fallback | None = next((member.fallback for member in members if member.fallback), None)
 
     @property
     def device(self) -> str:
-        """Where the slower kind of device is in use, that one."""
+        """The CPU where one of them runs there, since that one is waited for."""
         devices = [member.device for member in self._members]
         return "cpu" if "cpu" in devices else devices[0]
 
@@ -44,9 +45,8 @@ class EnsembleRunner:
             want = member.spec.input
             pixels = batch[:, ::-1] if want.color_order == "rgb" else batch
             tensor = np.ascontiguousarray((pixels - np.float32(want.mean)) * np.float32(1 / want.std))
-            outputs = member.run(tensor)
-            rows = [[output[row] for output in outputs] for row in range(len(batch))]
-            parts.append(embed.parse(member.spec, rows))
+            # In the member's own buckets: it may take one at a time alone.
+            parts.append(embed.parse(member.spec, member.run_each(tensor)))
         joined = np.concatenate(parts, axis=1) / np.float32(sqrt(len(parts)))
         joined[~np.all([embed.usable(part) for part in parts], axis=0)] = 0.0
         return [np.asarray(joined, np.float32)]
@@ -56,10 +56,15 @@ class EnsembleRunner:
 
 
 def check_members(spec: EmbedderSpec, members: Sequence[EmbedderSpec]) -> None:
-    """Raises SpecInvalid, which says what does not fit."""
+    """Raises SpecInvalid, which says what does not fit, and EmbeddingSpaceMismatch.
+
+    No file of probes says what an ensemble's space is: its name has to, so that with other members it is another one.
+    """
     plain = (spec.input.color_order, spec.input.mean, spec.input.std) == ("bgr", 0.0, 1.0)
     if not plain:
         raise SpecInvalid(f"model {spec.name}: input: an ensemble takes plain pixels: bgr, mean 0, std 1")
+    if len({member.name for member in members}) != 2:
+        raise SpecInvalid(f"model {spec.name}: members: want two different models")
     for member in members:
         if member.members:
             raise SpecInvalid(f"model {spec.name}: members: {member.name} is an ensemble itself; name its members")
@@ -71,6 +76,11 @@ def check_members(spec: EmbedderSpec, members: Sequence[EmbedderSpec]) -> None:
     dim = sum(member.embedding_size for member in members)
     if spec.embedding_size != dim or spec.feature_norm:
         raise SpecInvalid(f"model {spec.name}: embedding_size: its members' add up to {dim}, and no feature_norm")
+    space = SPACES_JOINED_BY.join(member.space for member in members)
+    if spec.space != space:
+        raise EmbeddingSpaceMismatch(
+            f"model {spec.name}: says that its space is {spec.space}; of these members, in this order, it is {space}"
+        )
 
 
 def halves(embeddings: F32, sizes: Sequence[int]) -> list[F32]:

@@ -62,7 +62,12 @@ class Ledger:
         with self._book.lock:
             return [reservation.holding() for reservation in self._book.open]
 
-    def to_evict(self, device: str, need_mib: float) -> list["Reservation"]:
+    def idle(self, device: str) -> list["Reservation"]:
+        """The holdings there that nobody uses, the least recently used first."""
+        with self._book.lock:
+            return [reservation for reservation in self._book.open if reservation.device == device and reservation.idle]
+
+    def to_evict(self, device: str, need_mib: float, owner: str = "a load") -> list["Reservation"]:
         """The least recently used holdings that would have to go, so that `need_mib` can be reserved; maybe none.
 
         Never one in use, or still loading. retire() each (somebody may use it by now) and close its model.
@@ -79,7 +84,7 @@ class Ledger:
                     chosen.append(reservation)
                     room += reservation.holding().held_mib
             if room < need_mib:
-                raise book.refusal("a load", device, need_mib, room)
+                raise book.refusal(owner, device, need_mib, room)
             return chosen
 
 

@@ -1,88 +1,32 @@
 """ModelManager: a model's name in, a lease on a loaded and tested model out; one load for however many ask at once.
 
-get() and open() block for the reads, the network's start and the tests of every load (up to seconds): call them off
-the loop. Any thread may. Models that nobody uses stay loaded until their memory is needed.
+lease(), get() and open() block for the reads, the network's start and the tests of every load (up to seconds): call
+them off the loop. Any thread may. Models that nobody uses stay loaded until their memory is needed.
 """
 
 import hashlib
-import logging
-import threading
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
-from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Generic, TypeVar, cast
+from typing import TypeVar
 
-import psutil
-
-from recognition.errors import CodedError, ModelNotFound, UnsupportedEngine
+from recognition.errors import CodedError, ModelNotFound, RunnerDead, SpecInvalid, UnsupportedEngine
 from recognition.models.device_memory import JoinedReader, MemoryReader, NvmlReader, RamReader
-from recognition.models.devices import Device
-from recognition.models.ledger import Ledger, Reservation
+from recognition.models.devices import Device, gpu_number
+from recognition.models.ensemble import check_members
+from recognition.models.leases import AnyRunner, AnySpec, Entry, Key, Lease, Loaded, Shelf, waited
+from recognition.models.ledger import Ledger
+from recognition.models.loading import Loader
 from recognition.models.model_runner import Availability, ModelRunner, signature_of
-from recognition.models.offline import keep_offline, no_network
+from recognition.models.offline import keep_offline
 from recognition.models.providers import LoadContext, ModelProvider, TritonServer, default_providers
-from recognition.models.spaces import check_space
 from recognition.models.spec import DetectorSpec, EmbedderSpec, SpecProfile, find_spec, load_specs
 
-log = logging.getLogger(__name__)
+__all__ = ["AnyRunner", "AnySpec", "Lease", "ModelManager", "resolved"]
 
-AnySpec = DetectorSpec | EmbedderSpec
-AnyRunner = ModelRunner[DetectorSpec] | ModelRunner[EmbedderSpec]
 S = TypeVar("S", DetectorSpec, EmbedderSpec)
-MIB = 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """What makes two loads one. `preset`: what is done to pixels before, see spec.preprocessing_signature."""
-
-    name: str
-    device: str
-    precision: str
-    runtime: str
-    preset: str
-
-
-@dataclass(slots=True, eq=False)
-class _Loaded:
-    """A model in memory. `members`: leases of an ensemble's members, given back when it is closed."""
-
-    key: Key
-    runner: AnyRunner
-    reservation: Reservation
-    members: ExitStack = field(default_factory=ExitStack)
-    warm_to: int | None = None
-
-
-class Lease(Generic[S]):
-    """A loaded model that nobody closes while the lease lasts. Made by ModelManager.get() alone."""
-
-    def __init__(self, runner: ModelRunner[S], close: Callable[[bool], None]) -> None:
-        self.runner: ModelRunner[S] = runner
-        self._close = close
-        self._over = False
-
-    @property
-    def spec(self) -> S:
-        return self.runner.spec
-
-    def release(self, *, unload: bool = False) -> None:
-        """Give it back; a second call does nothing. `unload`: close the model too, if nobody else uses it."""
-        if not self._over:
-            self._over = True
-            self._close(unload)
-
-    def __enter__(self) -> ModelRunner[S]:
-        return self.runner
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.release()
 
 
 class ModelManager:
@@ -102,20 +46,19 @@ class ModelManager:
     ) -> None:
         """`specs` and `spaces` None: the bundled ones and those beside the weights; `reader` None: this machine's.
 
-        `profiles`: what the configuration says otherwise, by model. Raises SpecInvalid, ModelNotFound (a profile's).
+        `profiles`: what the configuration says otherwise, by model. `providers` None: all, Triton's with `triton` as
+        its server. Raises SpecInvalid, ModelNotFound (a profile's).
         """
         self._folders = tuple(weights_folders)
         keep_offline(self._folders[0] if self._folders else None)
         self._device = device
-        self._spaces = spaces
-        self._providers = tuple(default_providers() if providers is None else providers)
-        self._triton = triton
-        self.reader = reader or JoinedReader(RamReader(), NvmlReader())
+        self._providers = tuple(default_providers(triton) if providers is None else providers)
+        self.reader = reader or JoinedReader(RamReader(), NvmlReader(os.environ.get("CUDA_VISIBLE_DEVICES")))
         self.ledger = Ledger(self.reader)
-        self.specs = _resolve(load_specs(beside=self._folders) if specs is None else specs, profiles or {})
-        self._lock = threading.Lock()
-        self._loading = threading.Lock()
-        self._entries: dict[Key, Future[_Loaded]] = {}
+        self.specs = resolved(load_specs(beside=self._folders) if specs is None else specs, profiles or {})
+        self._shelf = Shelf(self.ledger)
+        self._loader = Loader(self._folders, spaces, self.reader, self.ledger, self._shelf)
+        self._kept: list[Lease[DetectorSpec] | Lease[EmbedderSpec]] = []
 
     # What is known.
 
@@ -132,22 +75,27 @@ class ModelManager:
             raise ModelNotFound(f"model {name}: is {kind_of}; what is wanted is one of {others}")
         return spec
 
+    def need(self, name: str) -> None:
+        """Raises what speaks against trying to load it: no such model, no provider, its software or its files missing.
+
+        Reads no weights.
+        """
+        spec = self.spec(name)
+        self._provider_of(spec).validate_local_artifacts(spec, self._folders)
+        for member in self._members_of(spec):
+            self.need(member.name)
+
     def availability(self, name: str) -> Availability:
-        """Whether a load could be tried: a provider, its software and the files are there. Reads no weights."""
+        """Whether a load could be tried: whether need() has nothing to say."""
         try:
-            spec = self.spec(name)
-            self._provider_of(spec).validate_local_artifacts(spec, self._folders)
-            for member in getattr(spec, "members", ()):
-                member_is = self.availability(member)
-                if not member_is.ok:
-                    return member_is
+            self.need(name)
         except CodedError as error:
             return Availability(False, error.code, str(error))
         return Availability(True)
 
     def loaded(self) -> list[AnyRunner]:
         """The models in memory."""
-        return [loaded.runner for loaded in self._loaded()]
+        return [loaded.runner for loaded in self._shelf.loaded()]
 
     # Loading.
 
@@ -158,17 +106,19 @@ class ModelManager:
     def open(self, name: str) -> AnyRunner:
         """Load whatever has this name, and keep it until close(). Raises what lease() raises, and ModelNotFound."""
         spec = self.spec(name)
-        if isinstance(spec, DetectorSpec):
-            return self.lease(spec).runner
-        return self.lease(spec).runner
+        return self.open_detector(name) if isinstance(spec, DetectorSpec) else self.open_embedder(name)
 
     def open_detector(self, name: str) -> ModelRunner[DetectorSpec]:
         """As open(); ModelNotFound too where the name is an embedder's."""
-        return self.lease(self.spec_of(name, DetectorSpec)).runner
+        lease = self.lease(self.spec_of(name, DetectorSpec))
+        self._kept.append(lease)
+        return lease.runner
 
     def open_embedder(self, name: str) -> ModelRunner[EmbedderSpec]:
         """As open(); ModelNotFound too where the name is a detector's."""
-        return self.get(name).runner
+        lease = self.get(name)
+        self._kept.append(lease)
+        return lease.runner
 
     def lease(
         self, spec: S, device: Device | None = None, *, bucket: int | None = None, need_mib: float | None = None
@@ -177,155 +127,105 @@ class ModelManager:
 
         `device` None: the manager's own; a spec's device policy that is not auto comes before either. `bucket`: the
         largest batch that it is to be warm for, None: all. `need_mib`: what it will take then, where that is known:
-        idle models go first where there is too little.
+        idle models go first where there is too little, and where they are too little it is not tried.
 
-        Raises WeightsMissing, WeightsDigestMismatch, WeightsUnreadable, UnsupportedRuntime, UnsupportedEngine,
-        InsufficientMemory, NetworkForbidden, SelfTestFailed, EmbeddingSpaceMismatch, TritonUnavailable and others.
+        Raises ModelNotFound (an ensemble's member), WeightsMissing, WeightsDigestMismatch, WeightsUnreadable,
+        CheckpointInvalid, UnsupportedRuntime, UnsupportedEngine, InsufficientMemory, InsufficientGpuMemory,
+        NetworkForbidden, SelfTestFailed, EmbeddingSpaceMismatch, SpecInvalid (its space's file, its members),
+        TritonUnavailable, TritonModelMismatch; RunnerDead where close() came meanwhile.
         """
-        wanted = self._device if device is None else device
-        wanted = spec.device_policy if spec.device_policy != "auto" else wanted
-        wanted = "cuda:0" if wanted == "cuda" else wanted
-        key = Key(spec.name, wanted, spec.precision, spec.runtime, spec.preprocessing_signature)
+        key = self._key(spec, device)
         while True:
-            with self._lock:
-                entry = self._entries.get(key)
-                mine = entry is None
-                if entry is None:
-                    entry = self._entries[key] = Future()
+            entry, mine = self._shelf.claim(key)
             if mine:
-                self._fill(entry, key, spec, bucket, need_mib)
-            loaded = _result(entry)
-            use = loaded.reservation.in_use()
+                loaded, use = self._load(entry, key, spec, bucket, need_mib)
+            else:
+                found = waited(entry)
+                in_use = None if found is None else self._shelf.use(found)
+                if found is None or in_use is None:
+                    continue  # its loader was interrupted, or it was evicted before we came: ask again
+                loaded, use = found, in_use
+            lease: Lease[S] = Lease(loaded, partial(self._shelf.give_back, loaded, use))
             try:
-                use.__enter__()
-            except RuntimeError:
-                continue  # evicted between the two lines: load it again
-            try:
-                self._warm(loaded, bucket)
-            except BaseException:
-                use.__exit__(None, None, None)
+                self._loader.grow(loaded, bucket, need_mib)
+            except BaseException as error:
+                lease.release()
+                if loaded.gone and isinstance(error, Exception):
+                    raise _closed(spec) from error
                 raise
-            return Lease(cast(ModelRunner[S], loaded.runner), partial(self._give_back, loaded, use))
+            return lease
 
     def unload_idle(self, *names: str) -> list[str]:
-        """Close those of these models that nobody uses; their names."""
-        return [loaded.key.name for loaded in self._loaded() if loaded.key.name in names and self._drop(loaded)]
+        """Close those of these models that nobody uses, an ensemble with its members; their names."""
+        idle = [loaded for loaded in self._shelf.loaded() if loaded.key.name in names]
+        return [loaded.key.name for loaded in idle if self._shelf.drop(loaded, unload_members=True)]
 
     def close(self) -> None:
-        """Close every model, used or not."""
-        everything = self._loaded()
-        with self._lock:
-            self._entries.clear()
-        for loaded in everything:
-            _close(loaded)
+        """Close every model, used or not. Who is about to get one gets RunnerDead; who asks again loads anew."""
+        self._shelf.clear()
+        kept, self._kept = self._kept, []
+        for lease in kept:
+            lease.release()
 
-    def _loaded(self) -> list[_Loaded]:
-        with self._lock:
-            done = [entry for entry in self._entries.values() if entry.done() and entry.exception() is None]
-        return [entry.result() for entry in done]
+    def _key(self, spec: AnySpec, device: Device | None) -> Key:
+        wanted = spec.device_policy if spec.device_policy != "auto" else device or self._device
+        wanted = f"cuda:{gpu_number(wanted)}" if wanted.startswith("cuda") else wanted
+        wanted = "triton" if spec.runtime == "triton" else wanted
+        return Key(spec.name, wanted, spec.precision, spec.runtime, spec.preprocessing_signature)
 
-    def _fill(self, entry: "Future[_Loaded]", key: Key, spec: S, bucket: int | None, need_mib: float | None) -> None:
-        """Load for everybody who waits for this entry; a load that failed is not remembered."""
+    def _load(
+        self, entry: Entry, key: Key, spec: S, bucket: int | None, need_mib: float | None
+    ) -> tuple[Loaded, ExitStack]:
+        """Load it for everybody who waits for this entry, in use by the caller."""
+        members: list[Lease[EmbedderSpec]] = []
         try:
-            entry.set_result(self._load(key, spec, bucket, need_mib))
+            provider = self._provider_of(spec)
+            self._lease_members(spec, key, bucket, need_mib, members)
+            context = LoadContext(self._folders, key.device, [lease.runner for lease in members])
+            loaded, use = self._loader.load(key, spec, partial(provider.load, spec, context), bucket, need_mib)
+            loaded.members = tuple(members)
+            self._put(entry, loaded, use)
         except BaseException as error:
-            with self._lock:
-                self._entries.pop(key, None)
-            entry.set_exception(error)
-            if not isinstance(error, Exception):
-                raise
-
-    def _load(self, key: Key, spec: S, bucket: int | None, need_mib: float | None) -> _Loaded:
-        provider = self._provider_of(spec)
-        members = ExitStack()
-        leases: dict[str, Lease[EmbedderSpec]] = {}
-        try:
-            # Before the lock: another thread may be loading a member, and wait for it.
-            for name in getattr(spec, "members", ()):
-                leases[name] = self.get(name, key.device)
-                members.callback(leases[name].release)
-            context = LoadContext(self._folders, key.device, self._triton, lambda name: leases[name].runner)
-            with self._loading, no_network(f"model {spec.name}"):
-                loaded = self._load_alone(key, spec, provider, context, bucket, need_mib)
-                loaded.members = members
-                return loaded
-        except BaseException:
-            members.close()
+            for member in members:
+                member.release()
+            current = self._shelf.has(key, entry)
+            self._shelf.give_up(key, entry, error)
+            if not current and isinstance(error, Exception) and not isinstance(error, CodedError):
+                raise _closed(spec) from error  # a member was closed under its hands
             raise
+        return loaded, use
 
-    def _load_alone(
+    def _put(self, entry: Entry, loaded: Loaded, use: ExitStack) -> None:
+        """For all who wait. Raises RunnerDead where everything was closed meanwhile, and closes this too."""
+        if not self._shelf.put(entry, loaded):
+            use.close()
+            loaded.reservation.retire()
+            loaded.close(unload=True)
+            raise _closed(loaded.runner.spec)
+
+    def _lease_members(
         self,
+        spec: AnySpec,
         key: Key,
-        spec: S,
-        provider: ModelProvider,
-        context: LoadContext,
         bucket: int | None,
         need_mib: float | None,
-    ) -> _Loaded:
-        """One load at a time: what the memory falls by is this model's."""
-        rooms = self.ledger.room_mib()
-        device = ("cuda:0" if "cuda:0" in rooms else "cpu") if key.device == "auto" else key.device
-        device = device if device in rooms else "cpu"  # no reader of it, or no such device: loading will say so
-        if need_mib is not None and need_mib > rooms[device]:
-            self._evict(device, need_mib)
-        before = self._taken_mib()
-        with ExitStack() as stack:
-            reservation = stack.enter_context(self.ledger.reserve(spec.name, device, need_mib))
-            runner = provider.load(spec, context)
-            try:
-                runner.hold_to_spec()
-                runner.warmup(bucket)
-                if isinstance(spec, EmbedderSpec) and not spec.members:
-                    check_space(spec, runner, self._spaces, self._folders)
-            except BaseException:
-                runner.close()
-                raise
-            if runner.device != device and runner.device in rooms:
-                reservation = stack.enter_context(self.ledger.reserve(spec.name, runner.device, None))
-            taken = self._taken_mib()
-            where = reservation.device
-            reservation.settle(max(0.0, taken[where] - before.get(where, taken[where])))
-        return _Loaded(key, runner, reservation, warm_to=bucket)
+        leases: list[Lease[EmbedderSpec]],
+    ) -> None:
+        """An ensemble's members in its order, loaded as models of their own."""
+        members = self._members_of(spec)
+        names = [member.name for member in members]
+        if need_mib is not None and not any(loaded.key.name in names for loaded in self._shelf.loaded()):
+            self._loader.make_room(spec.name, key.device, need_mib)  # known for both together alone
+        for member in members:
+            leases.append(self.lease(member, key.device, bucket=bucket))
 
-    def _warm(self, loaded: _Loaded, bucket: int | None) -> None:
-        """Make a model that was loaded for smaller batches ready for these, and account for what that takes."""
-        if loaded.warm_to is None or (bucket is not None and bucket <= loaded.warm_to):
-            return
-        with self._loading:
-            where = loaded.reservation.device
-            before = self._taken_mib()[where]
-            loaded.runner.warmup(bucket)
-            more = max(0.0, self._taken_mib()[where] - before)
-            loaded.reservation.settle(loaded.reservation.holding().held_mib + more)
-            loaded.warm_to = bucket
-
-    def _taken_mib(self) -> dict[str, float]:
-        """By device what is taken: of RAM by this process, of a GPU by anybody."""
-        taken = {device: memory.total_mib - memory.free_mib for device, memory in self.reader.read().items()}
-        taken["cpu"] = psutil.Process().memory_info().rss / MIB
-        return taken
-
-    def _evict(self, device: str, need_mib: float) -> None:
-        """Close models that nobody uses, the least recently used first. Raises InsufficientMemory."""
-        for reservation in self.ledger.to_evict(device, need_mib):
-            for loaded in self._loaded():
-                if loaded.reservation is reservation:
-                    self._drop(loaded)
-
-    def _drop(self, loaded: _Loaded) -> bool:
-        """Close it, unless somebody uses it."""
-        with self._lock:
-            if not loaded.reservation.retire():
-                return False
-            self._entries.pop(loaded.key, None)
-        _close(loaded)
-        log.info("model %s on %s: unloaded", loaded.key.name, loaded.runner.device)
-        return True
-
-    def _give_back(self, loaded: _Loaded, use: AbstractContextManager[None], unload: bool) -> None:
-        use.__exit__(None, None, None)
-        if unload:
-            self._drop(loaded)
+    def _members_of(self, spec: AnySpec) -> list[EmbedderSpec]:
+        """An ensemble's members; else none. Raises what check_members raises, and ModelNotFound."""
+        if not isinstance(spec, EmbedderSpec) or not spec.members:
+            return []
+        members = [self.spec_of(name, EmbedderSpec) for name in spec.members]
+        check_members(spec, members)
+        return members
 
     def _provider_of(self, spec: AnySpec) -> ModelProvider:
         for provider in self._providers:
@@ -336,28 +236,37 @@ class ModelManager:
         )
 
 
-def _resolve(specs: Mapping[str, AnySpec], profiles: Mapping[str, SpecProfile]) -> dict[str, AnySpec]:
-    """The specs as the profiles want them; an ensemble's digest is made of its members'."""
-    resolved = dict(specs)
+def resolved(specs: Mapping[str, AnySpec], profiles: Mapping[str, SpecProfile]) -> dict[str, AnySpec]:
+    """The specs as the profiles want them; an ensemble's digest is made of its members'.
+
+    Raises ModelNotFound where a profile's model is not there, SpecInvalid where the two do not go together.
+    """
+    found = dict(specs)
     for name, profile in profiles.items():
-        spec = find_spec(name, resolved)
-        resolved[spec.name] = spec.with_profile(profile)
-    for spec in list(resolved.values()):
+        spec = find_spec(name, found)
+        changed = spec.with_profile(profile)
+        if changed.precision != spec.precision and changed.runtime == "inprocess" and changed.engine != "torch":
+            raise SpecInvalid(
+                f"recognition.profiles.{spec.name}: precision: an ONNX file computes in what it was written in, "
+                f"{spec.precision}; convert it anew (models convert --fp16), or leave this out"
+            )
+        found[spec.name] = changed
+    for spec in list(found.values()):
         if isinstance(spec, EmbedderSpec) and spec.members:
-            members = [signature_of(find_spec(name, resolved)) for name in spec.members]
-            digest = hashlib.sha256("|".join(members).encode()).hexdigest()
-            resolved[spec.name] = spec.model_copy(update={"weights_digest": digest})
-    return resolved
+            found[spec.name] = spec.model_copy(update={"weights_digest": _joint_digest(spec, found)})
+    return found
 
 
-def _result(entry: "Future[_Loaded]") -> _Loaded:
-    """What was loaded; an error is each caller's own, since tracebacks grow on a shared one."""
-    error = entry.exception()
-    if isinstance(error, CodedError):
-        raise type(error)(str(error)) from None
-    return entry.result()
+def _joint_digest(ensemble: EmbedderSpec, specs: Mapping[str, AnySpec]) -> str | None:
+    """What changes with every member; None where one is not known, which loading the ensemble will say."""
+    try:
+        members = [find_spec(name, specs) for name in ensemble.members]
+    except ModelNotFound:
+        return None
+    if any(member.weights_digest is None for member in members):
+        return None
+    return hashlib.sha256("|".join(map(signature_of, members)).encode()).hexdigest()
 
 
-def _close(loaded: _Loaded) -> None:
-    loaded.runner.close()
-    loaded.members.close()
+def _closed(spec: AnySpec) -> RunnerDead:
+    return RunnerDead(f"model {spec.name}: all models were closed while it was loaded")

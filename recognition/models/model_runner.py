@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recognition import embed
-from recognition.errors import CodedError, UnsupportedEngine
+from recognition.errors import CodedError, RunnerDead, UnsupportedEngine
 from recognition.models.portraits import hold_to_portraits
 from recognition.models.runner import Fallback, TensorRunner
 from recognition.models.self_test import check_input, check_widths, probe_tensors, self_test
@@ -72,11 +72,10 @@ class ModelRunner(Generic[S]):
         self.asked: str = asked
         self.loaded_at: float = time.time()
         self.fallback: Fallback | None = getattr(tensors, "fallback", None)
-        told: list[str] = [f"device auto took the CPU: {self.fallback.why}"] if self.fallback else []
-        self.notes: tuple[str, ...] = (*told, *notes)
+        self.told: tuple[str, ...] = tuple(notes)
         self.buckets: tuple[int, ...] = spec.batch_buckets.cpu if self.on_cpu else spec.batch_buckets.cuda
         self._closed = False
-        self._fault: CodedError | None = None
+        self._now = Availability(True)
 
     @property
     def name(self) -> str:
@@ -92,6 +91,13 @@ class ModelRunner(Generic[S]):
         return self.buckets[-1]
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know: a fallback, and `told`."""
+        if self.fallback is None:
+            return self.told
+        return (f"device auto took the CPU: {self.fallback.why}", *self.told)
+
+    @property
     def on_cpu(self) -> bool:
         return self.tensors.device == "cpu"
 
@@ -103,29 +109,32 @@ class ModelRunner(Generic[S]):
         """
         check_input(self.spec, batch)
         try:
-            outputs = self.tensors.run(batch)
+            outputs = check_widths(self.spec, self.tensors.run(batch))
         except CodedError as error:
-            self._fault = error
+            self._now = Availability(False, error.code, str(error))
             raise
-        self._fault = None
-        return check_widths(self.spec, outputs)
+        self._now = Availability(True)
+        return outputs
 
-    def predict_embeddings(self, faces: U8) -> F32:
-        """Crops (n,h,w,3) uint8 BGR of the spec's input size -> (n,d) float32 unit vectors, see embed.parse.
-
-        Run in the largest buckets that fit. Raises UnsupportedEngine for a detector, and what run() raises.
-        """
-        spec = self.spec
-        if not isinstance(spec, EmbedderSpec):
-            raise UnsupportedEngine(f"model {spec.name}: is a {spec.kind}, which makes no embeddings")
-        tensors = embed.prepare(spec, faces)
+    def run_each(self, tensors: F32) -> list[list[F32]]:
+        """(n,3,h,w) float32 -> each item's raw outputs, run in the largest buckets that fit. Raises as run() does."""
         outputs: list[list[F32]] = []
         while len(outputs) < len(tensors):
             left = len(tensors) - len(outputs)
             size = max(bucket for bucket in self.buckets if bucket <= left)
             together = self.run(tensors[len(outputs) : len(outputs) + size])
             outputs += [[output[place] for output in together] for place in range(size)]
-        return embed.parse(spec, outputs)
+        return outputs
+
+    def predict_embeddings(self, faces: U8) -> F32:
+        """Crops (n,h,w,3) uint8 BGR of the spec's input size -> (n,d) float32 unit vectors, see embed.parse.
+
+        Raises UnsupportedEngine for a detector, and what run() raises.
+        """
+        spec = self.spec
+        if not isinstance(spec, EmbedderSpec):
+            raise UnsupportedEngine(f"model {spec.name}: is a {spec.kind}, which makes no embeddings")
+        return embed.parse(spec, self.run_each(embed.prepare(spec, faces)))
 
     def warmup(self, largest: int | None = None) -> None:
         """Run every bucket up to `largest` once, so that no face waits for what a first run does (kernels, memory).
@@ -137,13 +146,16 @@ class ModelRunner(Generic[S]):
             if largest is None or bucket <= largest:
                 self.run(np.repeat(tensor, bucket, axis=0))
 
-    def hold_to_spec(self) -> None:
-        """The short test of every load: shapes, finite numbers, batch = single; where a batch changes the answer it
-        runs one at a time from then on, and `notes` say so. Raises SelfTestFailed."""
-        difference = self_test(self.spec, self, batched=self.buckets[-1] > 1)
+    def hold_to_spec(self, largest: int | None = None) -> None:
+        """The short test of every load: shapes, finite numbers, batch = single. In batches of up to `largest` alone.
+
+        Where a batch changes the answer it runs one at a time from then on, and `notes` say so. Raises SelfTestFailed.
+        """
+        most = max(bucket for bucket in self.buckets if largest is None or bucket <= max(1, largest))
+        difference = self_test(self.spec, self, batched=most > 1, most=most)
         if difference:
             self.buckets = (1,)
-            self.notes = (*self.notes, f"runs one at a time: {difference}")
+            self.told = (*self.told, f"runs one at a time: {difference}")
 
     def self_test(self) -> str:
         """The long test, on the bundled portraits and strangers; a line about how it did. Raises SelfTestFailed."""
@@ -153,10 +165,8 @@ class ModelRunner(Generic[S]):
     def available(self) -> Availability:
         """Whether it can answer now: it is open, and its last run did not fail."""
         if self._closed:
-            return Availability(False, "closed", f"model {self.spec.name}: was closed")
-        if self._fault is not None:
-            return Availability(False, self._fault.code, str(self._fault))
-        return Availability(True)
+            return Availability(False, RunnerDead.code, f"model {self.spec.name}: was closed")
+        return self._now
 
     def metadata(self) -> ModelMetadata:
         """What it is and where it runs."""

@@ -3,12 +3,12 @@
 load() blocks for reads and for the network's start (up to seconds); any thread, inside the manager's guard.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from recognition.errors import UnsupportedRuntime, WeightsMissing
+from recognition.errors import UnsupportedRuntime
 from recognition.models.devices import Device
 from recognition.models.ensemble import EnsembleRunner
 from recognition.models.model_runner import ModelRunner
@@ -31,12 +31,11 @@ class TritonServer:
 
 @dataclass(frozen=True, slots=True)
 class LoadContext:
-    """What a load needs besides the spec. `member(name)` gives a loaded member of an ensemble, on the same device."""
+    """What a load needs besides the spec. `members`: those of an ensemble, loaded, in its order."""
 
     weights_folders: Sequence[Path]
     device: Device
-    triton: TritonServer | None = None
-    member: Callable[[str], ModelRunner[EmbedderSpec]] | None = None
+    members: Sequence[ModelRunner[EmbedderSpec]] = ()
 
 
 class ModelProvider(Protocol):
@@ -107,6 +106,10 @@ class TritonProvider:
 
     name = "triton"
 
+    def __init__(self, server: TritonServer | None = None) -> None:
+        """`server` None: none is configured, and every model of it unavailable."""
+        self._server = server
+
     def supports(self, spec: AnySpec) -> bool:
         return spec.runtime == "triton"
 
@@ -114,23 +117,27 @@ class TritonProvider:
         from recognition.models.triton_client import need_tritonclient
 
         need_tritonclient()
+        self._need_server(spec)
         return []
 
     def load(self, spec: S, context: LoadContext) -> ModelRunner[S]:
         from recognition.models.triton_client import TritonEndpoint
         from recognition.models.triton_runner import TritonRunner
 
-        server = context.triton
-        if server is None:
-            raise UnsupportedRuntime(
-                f"model {spec.name}: its runtime is triton, and no server is configured; set recognition.triton.url"
-            )
+        server = self._need_server(spec)
         assert spec.triton is not None  # the spec's own rule
         endpoint = TritonEndpoint(
             server.url, spec.triton.model, spec.triton.version, deadline_s=server.deadline_s, retries=server.retries
         )
         tensors = TritonRunner(spec, endpoint)
         return ModelRunner(spec, tensors, provider=self.name, asked=context.device, notes=tensors.notes)
+
+    def _need_server(self, spec: AnySpec) -> TritonServer:
+        if self._server is None:
+            raise UnsupportedRuntime(
+                f"model {spec.name}: its runtime is triton, and no server is configured; set recognition.triton.url"
+            )
+        return self._server
 
 
 class EnsembleProvider:
@@ -146,16 +153,14 @@ class EnsembleProvider:
 
     def load(self, spec: S, context: LoadContext) -> ModelRunner[S]:
         assert isinstance(spec, EmbedderSpec)
-        if context.member is None:
-            raise WeightsMissing(f"model {spec.name}: its members can't be loaded here")
-        members = [context.member(name) for name in spec.members]
-        notes = [f"{member.spec.name}: {note}" for member in members for note in member.notes]
-        return ModelRunner(spec, EnsembleRunner(spec, members), provider=self.name, asked=context.device, notes=notes)
+        tensors = EnsembleRunner(spec, context.members)
+        told = [f"{member.name}: {note}" for member in context.members for note in member.told]
+        return ModelRunner(spec, tensors, provider=self.name, asked=context.device, notes=told)
 
 
-def default_providers() -> tuple[ModelProvider, ...]:
-    """All of them, in the order in which they are asked."""
-    return (EnsembleProvider(), TritonProvider(), OnnxProvider(), TorchProvider())
+def default_providers(triton: TritonServer | None = None) -> tuple[ModelProvider, ...]:
+    """All of them, in the order in which they are asked. `triton`: the server, where one is configured."""
+    return (EnsembleProvider(), TritonProvider(triton), OnnxProvider(), TorchProvider())
 
 
 def _is_ensemble(spec: AnySpec) -> bool:

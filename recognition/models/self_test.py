@@ -21,8 +21,12 @@ _HALF_BATCH_COSINE = 0.999  # in half precision a batch's sums are taken in anot
 _DETECTOR_TOLERANCE = 1e-3
 
 
-def self_test(spec: DetectorSpec | EmbedderSpec, runner: TensorRunner, *, batched: bool) -> str | None:
+def self_test(
+    spec: DetectorSpec | EmbedderSpec, runner: TensorRunner, *, batched: bool, most: int | None = None
+) -> str | None:
     """Run the drawn faces one at a time, and together where `batched`; how the two differ, or None.
+
+    `most`: how many may run together, where there is memory for no more; None: all four.
 
     Raises SelfTestFailed where an output has the wrong shape or is not finite.
     """
@@ -30,6 +34,7 @@ def self_test(spec: DetectorSpec | EmbedderSpec, runner: TensorRunner, *, batche
     singles = [check_outputs(spec, runner.run(tensor[None])) for tensor in tensors]
     if not batched:
         return None
+    singles, tensors = singles[:most], tensors[:most]
     together = check_outputs(spec, runner.run(tensors))
     rows = [[output[place : place + 1] for output in together] for place in range(len(tensors))]
     if isinstance(spec, EmbedderSpec):

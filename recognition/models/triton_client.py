@@ -152,23 +152,34 @@ class TritonClient:
         """The inputs, the outputs and the largest batch (0: any) of a model that is ready."""
         with self._calling() as client:
             if not client.is_model_ready(*self._names, client_timeout=self._left_s(until_s)):
-                raise TritonUnavailable(f"{self.who}: {self._why_not(client, until_s)}")
+                raise self._why_not(client, until_s)
             metadata = client.get_model_metadata(*self._names, client_timeout=self._left_s(until_s))
             config = client.get_model_config(*self._names, client_timeout=self._left_s(until_s)).config
         return _infos(metadata.inputs), _infos(metadata.outputs), config.max_batch_size
 
-    def _why_not(self, client: _Client, until_s: float) -> str:
-        """What the server has instead of our model, from the index of its repository."""
+    def _why_not(self, client: _Client, until_s: float) -> TritonUnavailable | TritonModelMismatch:
+        """What the server has instead of our model, from the index of its repository.
+
+        A model that is not there, or not ready, may come; one that is ready in other versions alone is another model.
+        """
         if not client.is_server_live(client_timeout=self._left_s(until_s)):
-            return "the server says that it is not live yet; look at its log"
+            return TritonUnavailable(f"{self.who}: the server says that it is not live yet; look at its log")
         index = client.get_model_repository_index(client_timeout=self._left_s(until_s)).models
         name, version = self._names
         same = [entry for entry in index if entry.name == name]
         if not same:
             others = ", ".join(sorted({entry.name for entry in index})[:5]) or "no model at all"
-            return f"there is no model {name} there, but {others}; load it, or change triton.model in the spec"
+            return TritonUnavailable(
+                f"{self.who}: there is no model {name} there, but {others}; load it, or change triton.model in the spec"
+            )
         states = "; ".join(_one_line(f"version {entry.version} {entry.state} {entry.reason}") for entry in same)
-        return f"version {version} is not ready there, but {states}; load it, or change triton.version in the spec"
+        ours_may_come = any(entry.version in (version, "") for entry in same)
+        other_is_there = any(entry.state == "READY" for entry in same)
+        kind = TritonModelMismatch if other_is_there and not ours_may_come else TritonUnavailable
+        return kind(
+            f"{self.who}: version {version} is not ready there, but {states}; load it, or change triton.version in "
+            "the spec"
+        )
 
     def infer(self, contract: Contract, batch: F32, until_s: float) -> list[F32]:
         """The model's answer to no more items than the contract allows at a time, of the contract's shape."""
