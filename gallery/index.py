@@ -66,6 +66,11 @@ class FaceIndex:
         """How many different people have templates here."""
         return len(self._contents.sizes)
 
+    @property
+    def person_ids(self) -> frozenset[str]:
+        """Who has templates here."""
+        return frozenset(self._contents.sizes)
+
     def add(self, templates: Templates) -> None:
         """Add templates. Raises EmbeddingSpaceMismatch; ValueError where an id is there already."""
         with self._changing:

@@ -51,6 +51,7 @@ class Rate(NamedTuple):
 
 
 NOBODY = Match("unknown", None, -1.0, None, None)
+_DECIDED: Sequence[Outcome] = ("unknown", "ambiguous", "known")
 
 
 def decide(
@@ -92,6 +93,24 @@ def decide(
     return Match("known", best, similarity, lead, best)
 
 
+def agree(matches: Sequence[Match], thresholds: Sequence[float]) -> tuple[Match, int]:
+    """What the decisions of several models on one face come to, and the number of the weakest of them.
+
+    Known: all are, and name one person. Unknown: one of them is. Ambiguous: none of them is unknown, but one is in
+    doubt, or two name different people. The weakest is the least decided one (unknown before ambiguous before known),
+    among these the one with the smallest lead over its threshold, since cosines of two models can't be compared:
+    similarity and margin are its own. `best_person` is the one whom all of them have as such. Raises ValueError for
+    no matches.
+    """
+    leads = [match.similarity - threshold for match, threshold in zip(matches, thresholds, strict=True)]
+    weakest = min(range(len(matches)), key=lambda number: (_DECIDED.index(matches[number].outcome), leads[number]))
+    weak = matches[weakest]
+    best = weak.best_person if len({match.best_person for match in matches}) == 1 else None
+    outcome: Outcome = "ambiguous" if weak.outcome == "known" and best is None else weak.outcome
+    person_id = best if outcome == "known" else None
+    return Match(outcome, person_id, weak.similarity, weak.margin, best), weakest
+
+
 def confidence(match: Match, rates: Sequence[tuple[float, float, float]], templates: int) -> float | None:
     """How far a match may be trusted, in [0, 1], by (fmr, cosine, tmr) rows as the embedder's spec has them.
 
@@ -99,14 +118,14 @@ def confidence(match: Match, rates: Sequence[tuple[float, float, float]], templa
     least 1 - templates * FMR. The FMR is log-linear between the rows and before the first; beyond the last it
     stays at that row's, since nothing rarer was measured: no match is claimed surer than the measurement.
     Unknown: the share of genuine probes that would have scored higher, the TMR at this similarity, likewise
-    never above the best that was measured; 1 where nobody is enrolled. Ambiguous: None. Raises ValueError for
-    no rows.
+    never above the best that was measured; 1 where nobody is enrolled. Ambiguous: None. No rows, because nobody
+    measured any: None whatever the match.
     """
+    if not rates:
+        return None
     if match.best_person is None:
         return 1.0
     rows = sorted((Rate(*rate) for rate in rates), key=lambda rate: rate.cosine)
-    if not rows:
-        raise ValueError("rates: want at least one row")
     if match.outcome == "known":
         return 1.0 - min(1.0, templates * _false_match_rate(match.similarity, rows))
     if match.outcome == "unknown":

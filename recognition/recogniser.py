@@ -26,6 +26,7 @@ from recognition.errors import EmbeddingUnusable, GpuFailed, InsufficientMemory
 from recognition.faces import Detections, Faces, InSpace, Quality
 from recognition.image import Image
 from recognition.models.devices import Device
+from recognition.models.ensemble import halves
 from recognition.models.figures import Place
 from recognition.models.manager import Lease, ModelManager
 from recognition.models.model_runner import signature_of
@@ -141,14 +142,26 @@ class Recogniser:
         return self._trim_padding and self.detector.max_batch == 1
 
     @property
+    def template_specs(self) -> tuple[EmbedderSpec, ...]:
+        """The models whose templates in_every_space() makes, one for each space: the serving one first.
+
+        An ensemble whose members have to agree has no templates: its members' are made in its place.
+        """
+        served = (self.embedder.spec, *(lease.spec for lease in self._others))
+        by_space: dict[str, EmbedderSpec] = {}
+        for maker in (maker for spec in served for maker in self._makers(spec)):
+            by_space.setdefault(maker.space, maker)
+        return tuple(by_space.values())
+
+    @property
     def space(self) -> str:
-        """The embedding space that embed() answers in."""
-        return self.embedder.spec.space
+        """The first of `spaces`: embed()'s, but for an ensemble whose members have to agree."""
+        return self.spaces[0]
 
     @property
     def spaces(self) -> tuple[str, ...]:
-        """The spaces that in_every_space() answers in, the serving one first."""
-        return (self.space, *(lease.spec.space for lease in self._others))
+        """The spaces that in_every_space() answers in, the serving model's first."""
+        return tuple(maker.space for maker in self.template_specs)
 
     @property
     def signature(self) -> str:
@@ -162,14 +175,33 @@ class Recogniser:
     async def in_every_space(self, image: Image, landmarks: F32, lane: str = "photo") -> list[InSpace]:
         """The faces with these landmarks (k,5,2) as each embedder that may serve sees them, the serving one first.
 
-        Raises Overloaded and RunnerDead.
+        Each space comes once. Raises Overloaded and RunnerDead.
         """
         embedded = await self.embed(image, landmarks, lane)
-        found = [InSpace(embedded.model, embedded.space, self.signature, embedded.embeddings)]
+        spec = self.manager.spec_of(embedded.model, EmbedderSpec)
+        found = {seen.space: seen for seen in self._apart(spec, embedded.embeddings)}
         for lease in self._others:
+            if all(maker.space in found for maker in self._makers(lease.spec)):
+                continue
             embeddings = await asyncio.to_thread(_embeddings, lease, image, landmarks)
-            found.append(InSpace(lease.spec.name, lease.spec.space, self.signature_with(lease.spec), embeddings))
-        return found
+            for seen in self._apart(lease.spec, embeddings):
+                found.setdefault(seen.space, seen)
+        return list(found.values())
+
+    def _makers(self, spec: EmbedderSpec) -> list[EmbedderSpec]:
+        """Whose templates a face embedded by this model gives."""
+        if spec.matched_by == (spec.name,):
+            return [spec]
+        return [self.manager.spec_of(name, EmbedderSpec) for name in spec.matched_by]
+
+    def _apart(self, spec: EmbedderSpec, embeddings: F32) -> list[InSpace]:
+        """This model's embeddings (k,d), as each of its makers would have made them."""
+        makers = self._makers(spec)
+        parts = [embeddings] if len(makers) == 1 else halves(embeddings, [maker.embedding_size for maker in makers])
+        return [
+            InSpace(maker.name, maker.space, self.signature_with(maker), part)
+            for maker, part in zip(makers, parts, strict=True)
+        ]
 
     @property
     def fault(self) -> EmbeddingUnusable | None:

@@ -25,10 +25,11 @@ from recognition.recogniser import PlaceTrouble, Recogniser, RecogniserConfig, o
 from recognition.serving import BatchPlan
 from streamer.api.health import ModelState
 from streamer.errors import DataFolderUnwritable
+from streamer.known import Known
 from streamer.metrics import Metrics
 from streamer.model_choice import read_choice, replace_json
 from streamer.reindexing import reindex_for
-from streamer.roster import Known, Roster
+from streamer.roster import Roster
 from streamer.settings import Settings, visible_gpus
 from streamer.switching import Switcher, SwitchRules, vram_free_bytes, vram_reserved_bytes
 
@@ -194,9 +195,7 @@ class ModelLayer:
         """Before its first face comes, the gallery is indexed in its space."""
         assert self._roster is not None
         spec = self.manager.spec_of(name, EmbedderSpec)
-        recogniser = self.recogniser
-        known = Known.of(self.settings, spec, recogniser.detector.spec.name, recogniser.signature_with(spec))
-        await self._roster.know(known)
+        await self._roster.know(Known.of(self.settings, spec, self.recogniser))
 
     def _tell_fallbacks(self) -> None:
         """A metric and a line in the log for each model that had to go to the CPU; once for each reason."""

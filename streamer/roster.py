@@ -1,9 +1,9 @@
 """Who is enrolled, as the running service sees it: the store, the index built from it, and what others wrote.
 
 Tracks' kept faces go in, verdicts come out. Several embedders may be known at once: each embedding space has an
-index of its own, and a track is judged by the faces of one embedder alone. The store has a thread of its own, the
-indexes are searched on the CPU pool; neither blocks the loop. What the CLI writes is noticed within a second (SQLite's
-data_version).
+index of its own, and a track is judged by the faces of one embedder alone; of an ensemble whose members have to agree,
+by each member in its own space. The store has a thread of its own, the indexes are searched on the CPU pool; neither
+blocks the loop. What the CLI writes is noticed within a second (SQLite's data_version).
 """
 
 import asyncio
@@ -12,19 +12,18 @@ import math
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from itertools import islice
 from typing import Self, TypeVar
 
 import numpy as np
 
 from gallery.index import FaceIndex
-from gallery.matching import Candidates, Rate, confidence, decide
+from gallery.matching import Candidates, agree, confidence, decide
 from gallery.store import PersonStore
 from recognition.errors import CodedError, EmbeddingSpaceMismatch
-from recognition.models.architectures import ALIASES
-from recognition.models.spec import EmbedderSpec
+from recognition.models.ensemble import halves
 from recognition.recogniser import Recogniser
-from streamer.events import Models
+from streamer.known import Known
 from streamer.metrics import Metrics
 from streamer.settings import Settings
 from streamer.tracking import KeptFace
@@ -34,39 +33,6 @@ log = logging.getLogger(__name__)
 
 POLL_S = 0.25
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """An embedder as the roster needs it: what events say of it, its space and size, and how its cosines are judged."""
-
-    models: Models
-    space: str
-    dim: int
-    threshold: float
-    rates: tuple[Rate, ...]
-
-    @classmethod
-    def of(cls, settings: Settings, spec: EmbedderSpec, detector: str, signature: str) -> Self:
-        """The embedder of this spec behind this detector; `signature` is that of the two."""
-        return cls(
-            models=Models(detector=detector, embedder=spec.name, signature=signature),
-            space=spec.space,
-            dim=spec.embedding_size,
-            threshold=naming_threshold(settings, spec),
-            rates=tuple(Rate(row.fmr, row.cosine, row.tmr) for row in spec.thresholds.table),
-        )
-
-
-def naming_threshold(settings: Settings, spec: EmbedderSpec) -> float:
-    """The cosine from which on two faces count as one person's: the spec's for 1:N, or the configured one.
-
-    That one is meant for the configured embedder: cosines of another are on another scale.
-    """
-    configured = settings.recognition.embedder
-    if settings.gallery.threshold is not None and spec.name == ALIASES.get(configured, configured):
-        return settings.gallery.threshold
-    return spec.identification_threshold
 
 
 def voters(kept: Sequence[KeptFace], serving: str, min_quality: float) -> list[KeptFace]:
@@ -128,9 +94,7 @@ class Roster:
             store = await loop.run_in_executor(thread, PersonStore, settings.gallery_path)
             try:
                 roster = cls(store, settings, recogniser, metrics, thread)
-                spec = recogniser.embedder.spec
-                signature = recogniser.signature_with(spec)
-                await roster.know(Known.of(settings, spec, recogniser.detector.spec.name, signature))
+                await roster.know(Known.of(settings, recogniser.embedder.spec, recogniser))
                 await roster.refresh()
                 yield roster
             finally:
@@ -150,16 +114,17 @@ class Roster:
     async def know(self, model: Known) -> None:
         """Index the gallery in this embedder's space and follow it from now on; before its first face is judged.
 
-        A name that is known already gets the new figures. Raises GalleryError, and EmbeddingSpaceMismatch where
-        templates, or another embedder of the space, have another size.
+        In the spaces of its parts, if it has any. A name that is known already gets the new figures. Raises
+        GalleryError, and EmbeddingSpaceMismatch where templates, or another embedder of the space, have another size.
         """
-        index = self._indexes.get(model.space) or FaceIndex(model.space, model.dim)
-        if index.dim != model.dim:
-            raise EmbeddingSpaceMismatch(
-                f"model {model.models.embedder} gives {model.dim} numbers, others of space {model.space} "
-                f"{index.dim}; give its spec a space of its own"
-            )
-        await self._off_loop(self._adopt, index)
+        for judge in model.judges:
+            index = self._indexes.get(judge.space) or FaceIndex(judge.space, judge.dim)
+            if index.dim != judge.dim:
+                raise EmbeddingSpaceMismatch(
+                    f"model {judge.models.embedder} gives {judge.dim} numbers, others of space {judge.space} "
+                    f"{index.dim}; give its spec a space of its own"
+                )
+            await self._off_loop(self._adopt, index)
         self._known[model.models.embedder] = model
         self._count_templates()
 
@@ -212,11 +177,13 @@ class Roster:
 
     def _count_templates(self) -> None:
         for name, known in self._known.items():
-            self._metrics.gallery_templates.labels(model=name).set(len(self._indexes[known.space]))
+            fewest = min(len(self._indexes[judge.space]) for judge in known.judges)
+            self._metrics.gallery_templates.labels(model=name).set(fewest)
 
     def _warn_of_the_nameless(self) -> None:
         """Say who can't be named, once for each change: they were enrolled with another embedder."""
-        count = len(self._names) - self._indexes[self._known[self.serving].space].people
+        named = [self._indexes[judge.space].person_ids for judge in self._known[self.serving].judges]
+        count = len(self._names) - len(frozenset.intersection(*named))
         if count != self._nameless and count > 0:
             log.warning(
                 "%d of %d people have no template for %s and can't be named; enrol them again, or go back to the "
@@ -231,28 +198,41 @@ class Roster:
 
     def _judge(self, juries: Sequence[Sequence[KeptFace]], serving: str) -> list[Verdict]:
         """Each jury's faces are of one embedder; one without any gets the serving embedder's verdict on nothing."""
-        models = {face.model for jury in juries for face in jury}
-        votes = {
-            model: self._search(model, [f for jury in juries for f in jury if f.model == model]) for model in models
-        }
+        by_model: dict[str, list[KeptFace]] = {}
+        for face in (face for jury in juries for face in jury):
+            by_model.setdefault(face.model, []).append(face)
+        found = {model: self._search(self._known[model], faces) for model, faces in by_model.items()}
         verdicts = []
         for jury in juries:
             known = self._known[jury[0].model if jury else serving]
-            match = decide(
-                [next(votes[face.model]) for face in jury],
-                known.threshold,
-                self._settings.margin,
-                [face.quality for face in jury],
-            )
-            sure = confidence(match, known.rates, len(self._indexes[known.space]))
-            verdicts.append(Verdict(match, known.threshold, sure, known.models, jury))
+            votes: list[list[Candidates]] = [[] for _ in known.judges]
+            if jury:
+                votes = [list(islice(candidates, len(jury))) for candidates in found[known.models.embedder]]
+            verdicts.append(self._verdict(known, jury, votes))
         return verdicts
 
-    def _search(self, model: str, faces: Sequence[KeptFace]) -> Iterator[Candidates]:
-        """The candidates of each of these faces, all of this embedder, in their order."""
-        space = self._known[model].space
+    def _search(self, known: Known, faces: Sequence[KeptFace]) -> list[Iterator[Candidates]]:
+        """For each judge the candidates of each of these faces, all of this embedder, in their order."""
         probes = np.stack([face.embedding for face in faces])
-        return iter(self._indexes[space].search_people(probes, self._settings.top_k, space=space))
+        parts = halves(probes, [part.dim for part in known.parts]) if known.parts else [probes]
+        return [
+            iter(self._indexes[judge.space].search_people(part, self._settings.top_k, space=judge.space))
+            for judge, part in zip(known.judges, parts, strict=True)
+        ]
+
+    def _verdict(self, known: Known, jury: Sequence[KeptFace], votes: Sequence[Sequence[Candidates]]) -> Verdict:
+        """What the judges say together; similarity, margin, threshold and confidence are those of the weakest."""
+        judges, weights = known.judges, [face.quality for face in jury]
+        matches = [
+            decide(candidates, judge.threshold, self._settings.margin, weights)
+            for judge, candidates in zip(judges, votes, strict=True)
+        ]
+        match, number = agree(matches, [judge.threshold for judge in judges])
+        weakest = judges[number]
+        sure = confidence(matches[number], weakest.rates, len(self._indexes[weakest.space]))
+        if match.outcome == "ambiguous":
+            sure = None  # each may be sure of its own, but they are sure of two people
+        return Verdict(match, weakest.threshold, sure, known.models, jury, weakest.space)
 
     # On the gallery's thread.
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from ulid import ULID
 
-from gallery.matching import Match
+from gallery.matching import NOBODY, Match
 from streamer.events import Due, EndReason, EventType, FrameSize, IdentityEvent, LatencyMs, Models, Person
 from streamer.settings import EventsSettings
 from streamer.tracking import KeptFace, Track
@@ -36,7 +36,8 @@ class Moment:
 class Verdict:
     """What the gallery says of a track: the match, the threshold it was held to, the confidence in it.
 
-    faces: those that voted, all of one embedder; models: what made them.
+    faces: those that voted, all of one embedder; models: what made them. space: that of the similarity; of an ensemble
+    whose members have to agree, it may be another member's the next time.
     """
 
     match: Match
@@ -44,6 +45,7 @@ class Verdict:
     confidence: float | None
     models: Models
     faces: Sequence[KeptFace]
+    space: str = ""
 
 
 @dataclass(slots=True, eq=False)
@@ -53,8 +55,8 @@ class _Visit:
     seq: int = 0
     last: IdentityEvent | None = None
     undecided: tuple[Verdict, Moment, F32] | None = None
-    # By embedder: what a later similarity of the same embedder has to exceed to be worth telling.
-    heard: dict[str, float] = field(default_factory=dict)
+    # By embedder and space: what a later similarity of the same has to exceed to be worth telling.
+    heard: dict[tuple[str, str], float] = field(default_factory=dict)
 
     @property
     def person_id(self) -> str | None:
@@ -125,7 +127,7 @@ class Visits:
     def _changed(self, visit: _Visit, verdict: Verdict, moment: Moment, box: F32) -> list[Due]:
         now, before = _named(verdict), visit.person_id
         if now == before:
-            heard = visit.heard.setdefault(verdict.models.embedder, verdict.match.similarity)
+            heard = visit.heard.setdefault(_scale(verdict), verdict.match.similarity)
             surer = now is not None and verdict.match.similarity - heard >= self._rules.surer_by
             return self._say(visit, "update", verdict, moment, box) if surer else []
         if len(verdict.faces) < self._rules.faces_to_name:
@@ -141,7 +143,7 @@ class Visits:
         changed = kind == "update" and visit.person_id != person_id
         visit.seq += 1
         visit.undecided = None
-        visit.heard = {verdict.models.embedder: verdict.match.similarity}
+        visit.heard = {_scale(verdict): verdict.match.similarity}
         track, match = visit.track, verdict.match
         track.settled = True
         visit.last = IdentityEvent(
@@ -153,7 +155,7 @@ class Visits:
             track_ids=[track.id],
             person=Person(id=person_id) if person_id else None,
             previous_person=before.person if before and changed else None,
-            similarity=None if match.best_person is None else _rounded(match.similarity),
+            similarity=None if match == NOBODY else _rounded(match.similarity),
             threshold=_rounded(verdict.threshold),
             confidence=None if verdict.confidence is None else _rounded(verdict.confidence),
             margin=None if match.margin is None else _rounded(match.margin),
@@ -188,6 +190,11 @@ class Visits:
 
 def _named(verdict: Verdict) -> str | None:
     return verdict.match.person_id if verdict.match.outcome == "known" else None
+
+
+def _scale(verdict: Verdict) -> tuple[str, str]:
+    """Similarities of one scale may be compared."""
+    return verdict.models.embedder, verdict.space
 
 
 def _rounded(value: float) -> float:

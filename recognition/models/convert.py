@@ -83,8 +83,8 @@ def spec_for(architecture: Architecture, name: str, space: str, digest: str | No
             verification=1e-3,
             identification=1e-5,
             table=(
-                OperatingPoint(fmr=1e-3, cosine=verification, tmr=0.9),
-                OperatingPoint(fmr=1e-5, cosine=identification, tmr=0.5),
+                OperatingPoint(fmr=1e-3, cosine=verification, tmr=None),
+                OperatingPoint(fmr=1e-5, cosine=identification, tmr=None),
             ),
         ),
         licence=f"that of the checkpoint, which is not known here ({architecture.terms})",

@@ -37,7 +37,7 @@ UNMEASURED = MatchThresholds(
     measured_on="not measured: values on the safe side; `whosthere models eval --thresholds` measures them",
     verification=1e-3,
     identification=1e-5,
-    table=(OperatingPoint(fmr=1e-3, cosine=0.4, tmr=0.9), OperatingPoint(fmr=1e-5, cosine=0.5, tmr=0.5)),
+    table=(OperatingPoint(fmr=1e-3, cosine=0.4, tmr=None), OperatingPoint(fmr=1e-5, cosine=0.5, tmr=None)),
 )
 _EMBEDDER_BUCKETS = BatchBuckets(cpu=(1, 2, 4, 8), cuda=(1, 2, 4, 8, 16, 32))
 _DETECTOR_BUCKETS = BatchBuckets(cpu=(1,), cuda=(1, 2, 4, 8))

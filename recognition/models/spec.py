@@ -201,15 +201,18 @@ class DetectorSpec(ModelSpec):
 
 
 class OperatingPoint(_Section):
-    """At this cosine, a share `fmr` of impostor pairs passes, and a share `tmr` of genuine ones."""
+    """At this cosine, a share `fmr` of impostor pairs passes, and a share `tmr` of genuine ones; null: not measured."""
 
     fmr: Annotated[float, Field(gt=0, lt=1)]
     cosine: Cosine
-    tmr: Rate
+    tmr: Rate | None
 
 
 class MatchThresholds(_Section):
-    """Measured operating points; `verification` and `identification` name the rows for 1:1 and for 1:N."""
+    """Operating points; `verification` and `identification` name the rows for 1:1 and for 1:N.
+
+    `measured_on` that begins with "not measured" says that they are guesses on the safe side.
+    """
 
     measured_on: str
     verification: Annotated[float, Field(gt=0, lt=1)]
@@ -263,6 +266,11 @@ class EmbedderSpec(ModelSpec):
         if self.members and self.local_artifacts:
             raise ValueError("local_artifacts: an ensemble has none, its members do")
         return self
+
+    @property
+    def matched_by(self) -> tuple[SpecName, ...]:
+        """The models in whose spaces its faces are matched: itself, or, where two have to agree, each of them."""
+        return self.members if self.merge == "agree" else (self.name,)
 
     @property
     def accuracy(self) -> float | None:

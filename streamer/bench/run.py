@@ -27,8 +27,8 @@ from streamer.bench.peer import PeerRun, run_peer
 from streamer.bench.realtime import run_realtime
 from streamer.bench.throughput import OurRun, run_ours
 from streamer.errors import BenchFailed
+from streamer.known import naming_threshold
 from streamer.model_layer import recogniser_config
-from streamer.roster import naming_threshold
 from streamer.settings import Settings
 
 # What the peer can run too, whatever is configured.

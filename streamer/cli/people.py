@@ -24,8 +24,8 @@ from streamer.cli.options import (
     print_table,
     settings_of,
 )
+from streamer.known import enrolling_threshold
 from streamer.model_layer import open_for_enrolment
-from streamer.roster import naming_threshold
 from streamer.settings import Settings
 
 people = typer.Typer(no_args_is_help=True, help="List, show, rename and forget the people who are enrolled.")
@@ -80,7 +80,7 @@ async def _enrol(settings: Settings, name: str, images: list[Path], pick: Litera
     gate = Gate(settings.gallery.enrol.min_face_px, settings.gallery.enrol.min_quality)
     with PersonStore(settings.gallery_path) as store:
         async with open_for_enrolment(settings) as recogniser:
-            threshold = naming_threshold(settings, recogniser.embedder.spec)
+            threshold = enrolling_threshold(settings, recogniser)
             return await enrol_photos(name, images, recogniser, store, gate, pick, threshold=threshold)
 
 

@@ -15,8 +15,8 @@ from gallery.store import PersonStore
 from streamer.demo import scene
 from streamer.errors import CameraNotFound, DemoFailed
 from streamer.ingest.address import address
+from streamer.known import enrolling_threshold
 from streamer.model_layer import open_for_enrolment
-from streamer.roster import naming_threshold
 from streamer.settings import CameraSettings, HttpSettings, MqttSettings, Settings, camera_url
 
 CAMERA = "demo"
@@ -110,7 +110,7 @@ async def _enrol(settings: Settings, albums: list[Album], note: Callable[[str], 
     gate = Gate(settings.gallery.enrol.min_face_px, settings.gallery.enrol.min_quality)
     enrolled = 0
     async with open_for_enrolment(settings) as recogniser:
-        threshold = naming_threshold(settings, recogniser.embedder.spec)
+        threshold = enrolling_threshold(settings, recogniser)
         with PersonStore(settings.gallery_path) as store:
             for album in albums:
                 try:

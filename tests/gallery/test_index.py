@@ -129,6 +129,7 @@ def test_sync_follows_the_store(store: PersonStore) -> None:
     store.add_photos(bob.id, [photo_of(unit(5), 5)])
     assert index.sync(store) == (2, 2)
     assert index.search(np.stack([unit(3), unit(4), unit(5)]), 1).person_ids == [[bob.id], [eve.id], [bob.id]]
+    assert (index.people, index.person_ids) == (2, {bob.id, eve.id})
     store.forget(bob.id)
     store.forget(eve.id)
     assert index.sync(store) == (0, 3)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gallery.matching import NOBODY, Candidates, Match, Rate, confidence, decide
+from gallery.matching import NOBODY, Candidates, Match, Rate, agree, confidence, decide
 
 RATES = (Rate(1e-3, 0.241, 0.995), Rate(1e-4, 0.296, 0.992), Rate(1e-5, 0.347, 0.98))
 
@@ -151,6 +151,48 @@ def test_a_stricter_threshold_never_makes_a_name(track: tuple[list[Candidates], 
         assert decide(probes, 0.35, 0.2, weights).outcome != "known"
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "outcome", "person", "best", "weakest"),
+    [
+        ({"a": 0.7, "b": 0.2}, {"a": 0.7, "b": 0.3}, "known", "a", "a", 1),  # leads of .3 and .1
+        ({"a": 0.45, "b": 0.2}, {"a": 0.9, "b": 0.3}, "known", "a", "a", 0),
+        ({"a": 0.7, "b": 0.2}, {"a": 0.59, "b": 0.3}, "unknown", None, "a", 1),
+        ({"a": 0.39, "b": 0.2}, {"a": 0.9, "b": 0.3}, "unknown", None, "a", 0),
+        ({"a": 0.2, "b": 0.1}, {"a": 0.3, "b": 0.5}, "unknown", None, None, 0),  # short of it by .2 and .1
+        ({"a": 0.7, "b": 0.2}, {"a": 0.2, "b": 0.7}, "ambiguous", None, None, 1),  # they name two people
+        ({"a": 0.7, "b": 0.68}, {"a": 0.61, "b": 0.2}, "ambiguous", None, "a", 0),  # in doubt, for all its lead
+        ({"a": 0.7, "b": 0.68}, {"b": 0.9, "a": 0.2}, "ambiguous", None, None, 0),
+        ({"a": 0.7, "b": 0.68}, {"a": 0.59, "b": 0.2}, "unknown", None, "a", 1),
+        ({"a": 0.9}, {}, "unknown", None, None, 1),  # who is enrolled has no template in the second space
+        ({}, {}, "unknown", None, None, 1),
+    ],
+)
+def test_what_two_models_have_to_agree_on(
+    first: dict[str, float], second: dict[str, float], outcome: str, person: str | None, best: str | None, weakest: int
+) -> None:
+    thresholds = (0.4, 0.6)
+    said = [decide([Candidates(s)], t, 0.05) for s, t in zip((first, second), thresholds, strict=True)]
+    match, number = agree(said, thresholds)
+    assert (match.outcome, match.person_id, match.best_person, number) == (outcome, person, best, weakest)
+    assert (match.similarity, match.margin) == (said[number].similarity, said[number].margin)
+
+
+@given(st.lists(seen(), min_size=1, max_size=3), COSINES, st.floats(0, 0.5))
+def test_a_name_is_never_given_unless_every_model_gives_it(
+    tracks: list[tuple[list[Candidates], list[float]]], threshold: float, margin: float
+) -> None:
+    thresholds = [threshold - 0.1 * number for number in range(len(tracks))]
+    said = [decide(probes, least, margin, weights) for (probes, weights), least in zip(tracks, thresholds, strict=True)]
+    match, weakest = agree(said, thresholds)
+    named = {one.person_id for one in said}
+    assert match.person_id == (named.pop() if len(named) == 1 else None)
+    assert (match.outcome == "known") == (match.person_id is not None)
+    assert (match.outcome == "unknown") == any(one.outcome == "unknown" for one in said)
+    assert match.similarity == said[weakest].similarity
+    if len(said) == 1:
+        assert match == said[0]
+
+
 def _known(similarity: float) -> Match:
     return Match("known", "a", similarity, None, "a")
 
@@ -196,8 +238,11 @@ def test_confidence_that_it_is_a_stranger(similarity: float, expected: float) ->
 def test_confidence_where_there_is_little_to_say() -> None:
     assert confidence(NOBODY, RATES, 0) == 1.0
     assert confidence(Match("ambiguous", None, 0.6, 0.01, "a"), RATES, 10) is None
-    with pytest.raises(ValueError, match="at least one row"):
-        confidence(_known(0.5), (), 10)
+
+
+def test_there_is_no_confidence_where_nothing_was_measured() -> None:
+    for match in (NOBODY, _known(0.9), _unknown(0.1), Match("ambiguous", None, 0.6, 0.01, "a")):
+        assert confidence(match, (), 10) is None
 
 
 def test_confidence_from_a_single_row() -> None:

@@ -82,6 +82,7 @@ def test_the_specs_say_all_that_is_known_and_no_more(tmp_path):
     assert known.weights_digest == hashlib.sha256(PACK["w600k_r50.onnx"]).hexdigest()
     assert known.thresholds == UNMEASURED
     assert known.thresholds.measured_on.startswith("not measured")
+    assert [row.tmr for row in known.thresholds.table] == [None, None]
     for spec in (found, known):
         assert spec.licence == BUFFALO.licence
         assert BUFFALO.url in spec.source

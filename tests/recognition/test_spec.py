@@ -101,6 +101,7 @@ def test_no_spec_carries_a_figure_that_nobody_measured():
         if isinstance(spec, EmbedderSpec) and not spec.thresholds.measured:
             assert spec.accuracy is None
             assert spec.needs is None
+            assert [row.tmr for row in spec.thresholds.table] == [None] * len(spec.thresholds.table)
 
 
 def test_aliases_are_the_largest_of_each_family():
@@ -224,6 +225,7 @@ def test_a_broken_spec_is_refused_by_its_line(tmp_path):
         ({"merge": "agree", "members": ["nano_embed", "mobileface_v2"]}, "local_artifacts: an ensemble has none"),
         ({"thresholds__identification": 0.5}, "no row for fmr 0.5"),
         ({"thresholds__table": []}, r"thresholds\.table"),
+        ({"thresholds__table": [{"fmr": 1e-5, "cosine": 0.5}]}, r"thresholds\.table\.0\.tmr: field required"),
         ({"space": "no/slash"}, "space: "),
         ({"thresholds__measured_on": ...}, r"thresholds\.measured_on: field required"),
     ],

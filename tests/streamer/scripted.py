@@ -15,8 +15,9 @@ from gallery.store import PersonStore
 from recognition.faces import Detections, Quality
 from recognition.models.spec import EmbedderSpec, load_specs
 from recognition.recogniser import Found, Recogniser
+from streamer.known import Known
 from streamer.metrics import Metrics
-from streamer.roster import Known, Roster
+from streamer.roster import Roster
 from streamer.settings import Settings, load
 from tests.gallery.fakes import photo_of
 
@@ -67,7 +68,21 @@ def spec_of(model: str) -> EmbedderSpec:
 
 def known(settings: Settings, model: str) -> Known:
     """A scripted embedder as the roster knows it, with a threshold that is its own."""
-    return replace(Known.of(settings, spec_of(model), "d", f"d+{model}"), threshold=THRESHOLDS[model])
+    return replace(Known.of(settings, spec_of(model), scripted_recogniser()), threshold=THRESHOLDS[model])
+
+
+def scripted_recogniser(
+    pool: ThreadPoolExecutor | None = None, specs: Mapping[str, EmbedderSpec] | None = None
+) -> Recogniser:
+    """As much of a recogniser as the roster looks at; a serves. `specs`: what its manager knows, by name."""
+    recogniser = SimpleNamespace(
+        pool=pool,
+        detector=SimpleNamespace(spec=SimpleNamespace(name="d")),
+        embedder=SimpleNamespace(spec=spec_of("a")),
+        manager=SimpleNamespace(spec_of=lambda name, kind: (specs or {})[name]),
+        signature_with=lambda spec: f"d+{spec.name}",
+    )
+    return cast(Recogniser, recogniser)
 
 
 @asynccontextmanager
@@ -88,13 +103,7 @@ async def roster_of(
             for look, models in people.items()
         }
     with ThreadPoolExecutor(2) as pool:
-        recogniser = SimpleNamespace(
-            pool=pool,
-            detector=SimpleNamespace(spec=SimpleNamespace(name="d")),
-            embedder=SimpleNamespace(spec=spec_of("a")),
-            signature_with=lambda spec: f"d+{spec.name}",
-        )
-        async with Roster.open(settings, cast(Recogniser, recogniser), metrics or Metrics()) as roster:
+        async with Roster.open(settings, scripted_recogniser(pool), metrics or Metrics()) as roster:
             for model in SIZES:
                 await roster.know(known(settings, model))
             yield roster, ids

@@ -16,13 +16,26 @@ from gallery.store import PersonStore
 from recognition.errors import EmbeddingSpaceMismatch
 from recognition.recogniser import RecogniserConfig, open_recogniser
 from streamer.events import IdentityEvent, LatencyMs
+from streamer.known import Known, naming_threshold
 from streamer.metrics import Metrics
-from streamer.roster import Known, Roster, naming_threshold, voters
+from streamer.roster import Roster, voters
 from streamer.settings import EventsSettings, load
 from streamer.tracking import KeptFace, Track, Tracker, TrackingRules
 from streamer.visits import Moment, Verdict, Visits
 from tests.gallery.fakes import photo_of
-from tests.streamer.scripted import SIZE, SIZES, THRESHOLDS, Face, embedding_by, found, known, roster_of, spec_of, unit
+from tests.streamer.scripted import (
+    SIZE,
+    SIZES,
+    THRESHOLDS,
+    Face,
+    embedding_by,
+    found,
+    known,
+    roster_of,
+    scripted_recogniser,
+    spec_of,
+    unit,
+)
 
 ADA, BOB, STRANGER = 1, 2, 3
 
@@ -160,8 +173,8 @@ def test_a_configured_threshold_is_that_of_the_configured_embedder_alone() -> No
 
 def test_a_known_model_is_what_its_spec_says() -> None:
     spec = spec_of("b")
-    model = Known.of(load(), spec, "nano_det", "0123456789abcdef")
-    assert (model.models.detector, model.models.embedder) == ("nano_det", "b")
+    model = Known.of(load(), spec, scripted_recogniser())
+    assert (model.models.detector, model.models.embedder, model.models.signature) == ("d", "b", "d+b")
     assert (model.space, model.dim, model.threshold) == ("b.1", SIZES["b"], spec.identification_threshold)
     assert [tuple(rate) for rate in model.rates] == [(row.fmr, row.cosine, row.tmr) for row in spec.thresholds.table]
 
