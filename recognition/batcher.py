@@ -31,6 +31,23 @@ class _Batch:
     taken_s: float
 
 
+class _Tray:
+    """One thread's room for its batches, used again for each: fresh memory would cost as much as the copying."""
+
+    def __init__(self) -> None:
+        self._room = np.empty((0, 0), np.float32)
+
+    def laid(self, items: Sequence[Item], bucket: int) -> F32:
+        """The items as one batch, padded with zeros; until the next call."""
+        shape = items[0].tensor.shape
+        if len(self._room) < bucket or self._room.shape[1:] != shape:
+            self._room = np.empty((bucket, *shape), np.float32)
+        for place, item in enumerate(items):
+            self._room[place] = item.tensor
+        self._room[len(items) : bucket] = 0.0
+        return self._room[:bucket]
+
+
 class MicroBatcher:
     """Gathers work for one model. Served while serve() runs; that ends with stop() or a dead runner."""
 
@@ -176,9 +193,10 @@ class MicroBatcher:
     # On the runners' threads.
 
     def _work(self, runner: TensorRunner) -> None:
+        tray = _Tray()
         while (batch := self._take()) is not None:
             try:
-                outputs = self._run(runner, batch)
+                outputs = self._run(runner, batch, tray)
             except CodedError as error:
                 if not error.retryable:
                     self._call_loop(self._close, f"{self.name}: {error}")
@@ -225,8 +243,8 @@ class MicroBatcher:
             return share
         return max(bucket for bucket in limits.buckets if bucket <= share)
 
-    def _run(self, runner: TensorRunner, batch: _Batch) -> list[Outputs]:
-        """Run the items as one batch, padded with zeros to a bucket; the outputs of each."""
+    def _run(self, runner: TensorRunner, batch: _Batch, tray: _Tray) -> list[Outputs]:
+        """Run the items as one batch, padded to a bucket; the outputs of each."""
         first = batch.items[0].tensor
         if batch.limits.max_batch == 1:
             return [runner.run(first[None])]
@@ -234,10 +252,7 @@ class MicroBatcher:
         if count == 1:
             return [[output[0] for output in runner.run(first[None])]]
         bucket = min(size for size in batch.limits.buckets if size >= count)
-        tensor = np.zeros((bucket, *first.shape), np.float32)
-        for place, item in enumerate(batch.items):
-            tensor[place] = item.tensor
-        outputs = runner.run(tensor)
+        outputs = runner.run(tray.laid(batch.items, bucket))
         return [[output[place] for output in outputs] for place in range(count)]
 
     def _call_loop(self, callback: Callable[..., None], *args: object) -> None:

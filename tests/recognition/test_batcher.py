@@ -90,6 +90,17 @@ async def test_batches_are_cut_or_padded_to_the_buckets(limits, waiting, run):
     assert sum(sizes) == waiting
 
 
+async def test_padding_is_zeros_whatever_was_run_before():
+    runner = FakeRunner()
+    batcher = MicroBatcher("m", [runner], BatchLimits(buckets=(1, 4, 8), pad=True))
+    async with serving(batcher):
+        answers = [
+            values(await batcher.submit([item(value)] * count, "a")) for value, count in ((5, 8), (6, 2), (7, 3))
+        ]
+    assert answers == [[5] * 8, [6] * 2, [7] * 3]
+    assert runner.answered == [*[5] * 8, *[6, 6, 0, 0], *[7, 7, 7, 0]]
+
+
 async def test_lanes_take_turns():
     runner = FakeRunner()
     batcher = MicroBatcher("m", [runner], BatchLimits())
