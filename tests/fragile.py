@@ -26,6 +26,7 @@ def fragile_model(folder: Path, gives: str) -> str:
         "weights_digest": hashlib.sha256(weights).hexdigest(),
         "space": "fragile.1",
         "embedding_size": 64,
+        "sample": None,
         "input": {"name": "input.1", "size": [112, 112], "color_order": "rgb", "mean": 127.5, "std": 127.5},
     }
     spec = EmbedderSpec.model_validate({**load_specs()["nano_embed"].model_dump(mode="json"), **changes})

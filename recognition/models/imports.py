@@ -16,6 +16,7 @@ from recognition.models.archive import MAX_FILE_BYTES, open_archive
 from recognition.models.batch_axis import with_batch_axis
 from recognition.models.catalogue import CatalogueEntry
 from recognition.models.graphs import Graph, identify
+from recognition.models.portraits import make_sample
 from recognition.models.runner import OnnxRunner, need_onnxruntime
 from recognition.models.self_test import self_test
 from recognition.models.spaces import EmbeddingSpace, make_space
@@ -214,6 +215,7 @@ class _Importing:
             spec = spec.model_copy(update={"batch": 1, "batch_buckets": BatchBuckets()})
         if isinstance(spec, EmbedderSpec):
             stage.write(f"spaces/{spec.space}.yaml", space_text(make_space(spec, runner)))
+            return spec.model_copy(update={"sample": make_sample(spec, runner)})
         return spec
 
 

@@ -2,9 +2,15 @@
 
 Pictures of model/faces go in, SelfTestFailed or nothing comes out. Blocks for up to a second of the model's runs:
 `models selftest` and `check` call it, loading a model does not.
+
+    python -m recognition.models.portraits MODEL WEIGHTS_FOLDER
+
+prints the `sample` for the spec of a model that is known to be right.
 """
 
-from collections.abc import Iterator
+import base64
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -18,8 +24,9 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from recognition import detect, embed
 from recognition.errors import SelfTestFailed, SpecInvalid
 from recognition.image import ArrayImage, read_image
-from recognition.models.runner import TensorRunner
-from recognition.models.spec import DetectorSpec, EmbedderSpec, bundled
+from recognition.models.runner import OnnxRunner, TensorRunner
+from recognition.models.spec import DetectorSpec, EmbedderSpec, bundled, find_spec, load_specs
+from recognition.models.weights import read_weights
 
 F32 = NDArray[np.float32]
 Point = tuple[float, float]
@@ -27,6 +34,8 @@ Point = tuple[float, float]
 INDEX = "faces.yaml"
 # Between the box of a face and what a detector says; detectors differ about foreheads.
 LEAST_OVERLAP = 0.5
+# Another precision or provider of the same weights stays above; swapped colours or a shifted crop do not.
+LEAST_SAMPLE_COSINE = 0.99
 
 
 class _Row(BaseModel):
@@ -104,12 +113,9 @@ def hold_detector(spec: DetectorSpec, runner: TensorRunner, portraits: tuple[Por
 def hold_embedder(spec: EmbedderSpec, runner: TensorRunner, portraits: tuple[Portrait, ...]) -> str:
     """At the identification threshold: the known person is known in other looks, and no two others are one."""
     threshold = spec.identification_threshold
-
-    def embedding(image: ArrayImage, landmarks: F32) -> F32:
-        tensor = embed.prepare(spec, embed.crops(spec, image, landmarks[None]))
-        return np.asarray(embed.parse(spec, [runner.run(tensor)])[0], dtype=np.float32)
-
-    embeddings = [embedding(portrait.image(), portrait.landmarks) for portrait in portraits]
+    embeddings = [_embedding(spec, runner, portrait.image(), portrait.landmarks) for portrait in portraits]
+    known = _known(portraits)
+    told = _hold_to_sample(spec, embeddings[known])
     likest = -1.0
     for k, portrait in enumerate(portraits):
         for other in range(k):
@@ -121,16 +127,48 @@ def hold_embedder(spec: EmbedderSpec, runner: TensorRunner, portraits: tuple[Por
                     f"one (cosine {cosine:.3f}, known from {threshold}): bad weights, or the spec's threshold is wrong"
                 )
     least = 1.0
-    known = next(k for k, portrait in enumerate(portraits) if portrait.name is not None)
     for look in looks(portraits[known]):
-        cosine = float(embedding(look.image, look.landmarks) @ embeddings[known])
+        cosine = float(_embedding(spec, runner, look.image, look.landmarks) @ embeddings[known])
         least = min(least, cosine)
         if not cosine >= threshold:
             raise SelfTestFailed(
                 f"model {spec.name}: does not know {portraits[known].file.name} when it is {look.change} (cosine "
                 f"{cosine:.3f}, known from {threshold}): bad weights, or the spec's input or threshold is wrong"
             )
-    return f"one person at least {least:.2f}, strangers at most {likest:.2f}, known from {threshold}"
+    return f"{told}, one person at least {least:.2f}, strangers at most {likest:.2f}, known from {threshold}"
+
+
+def make_sample(spec: EmbedderSpec, runner: TensorRunner) -> str:
+    """The `sample` of a spec whose weights are known to be the right ones."""
+    portraits = read_portraits()
+    portrait = portraits[_known(portraits)]
+    embedding = _embedding(spec, runner, portrait.image(), portrait.landmarks)
+    return base64.b64encode(embedding.astype("<f2").tobytes()).decode()
+
+
+def _hold_to_sample(spec: EmbedderSpec, embedding: F32) -> str:
+    """How like the stored one it is. Raises SelfTestFailed."""
+    if spec.sample is None:
+        return "no sample in its spec"
+    stored = np.frombuffer(base64.b64decode(spec.sample), "<f2").astype(np.float32)
+    if stored.shape != embedding.shape:
+        raise SelfTestFailed(f"model {spec.name}: sample: has {stored.size} numbers, want {embedding.size}")
+    cosine = float(stored @ embedding / max(float(np.linalg.norm(stored)), 1e-6))
+    if not cosine > LEAST_SAMPLE_COSINE:
+        raise SelfTestFailed(
+            f"model {spec.name}: its embedding of the sample portrait is not the one in its spec (cosine {cosine:.4f}, "
+            f"want {LEAST_SAMPLE_COSINE}): bad weights, or colour order, mean or crop are wrong"
+        )
+    return f"sample {cosine:.4f}"
+
+
+def _known(portraits: Sequence[Portrait]) -> int:
+    return next(k for k, portrait in enumerate(portraits) if portrait.name is not None)
+
+
+def _embedding(spec: EmbedderSpec, runner: TensorRunner, image: ArrayImage, landmarks: F32) -> F32:
+    tensor = embed.prepare(spec, embed.crops(spec, image, landmarks[None]))
+    return np.asarray(embed.parse(spec, [runner.run(tensor)])[0], dtype=np.float32)
 
 
 def looks(portrait: Portrait) -> Iterator[Look]:
@@ -151,3 +189,15 @@ def _overlap(a: F32, b: F32) -> float:
     both = max(float(width), 0.0) * max(float(height), 0.0)
     areas = sum(float((box[2] - box[0]) * (box[3] - box[1])) for box in (a, b))
     return both / (areas - both) if areas > both else 0.0
+
+
+def main(name: str, folder: str) -> None:
+    spec = find_spec(name, load_specs(beside=[Path(folder)]))
+    if not isinstance(spec, EmbedderSpec):
+        raise SpecInvalid(f"model {name}: is a {spec.kind}; only embedders have a sample")
+    runner = OnnxRunner(spec, read_weights(spec, [Path(folder)]), "cpu")
+    sys.stdout.write(f"sample: {make_sample(spec, runner)}\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

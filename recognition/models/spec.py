@@ -176,6 +176,13 @@ class ModelSpec(_Section):
     def with_profile(self, profile: SpecProfile) -> Self:
         """The spec as a configuration wants it. Raises SpecInvalid where the two do not go together."""
         changes = {key: value for key, value in profile.model_dump(mode="json").items() if value is not None}
+        if profile.precision not in (None, self.precision) and self.engine != "torch":
+            raise SpecInvalid(
+                f"recognition.profiles.{self.name}: precision: that of a model with engine {self.engine} is its file's, "
+                f"{self.precision}; only PyTorch runs one file in several"
+            )
+        if changes.keys() & {"precision", "runtime"}:
+            changes["needs"] = None  # they were measured otherwise
         try:
             return type(self).model_validate({**self.model_dump(mode="json"), **changes})
         except ValidationError as error:
@@ -243,6 +250,8 @@ class EmbedderSpec(ModelSpec):
     `crop`: how a face is cut out, see recognition.align: turned upright onto ArcFace's template, or as facenet-pytorch
     does it. `feature_norm`: a second output says how long each embedding was before it was made a unit vector.
 
+    `sample`: its embedding of the bundled portrait, base64 of float16, which the self-test holds a fresh one to.
+
     `members`: an ensemble of two embedders that take the same crops. `concat_l2`: their unit vectors side by side are
     one embedding, in a space of its own; `agree`: a name is given only where both, each in its own space, give it.
     """
@@ -253,6 +262,7 @@ class EmbedderSpec(ModelSpec):
     feature_norm: bool = False
     embedding_size: Annotated[int, Field(ge=1)]
     space: SpecName
+    sample: str | None = None
     members: tuple[SpecName, ...] = ()
     merge: Literal["concat_l2", "agree"] | None = None
     thresholds: MatchThresholds

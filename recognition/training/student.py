@@ -7,6 +7,7 @@ import hashlib
 from pathlib import Path
 
 from recognition.models.imports import UNMEASURED, space_text, spec_text
+from recognition.models.portraits import make_sample
 from recognition.models.runner import OnnxRunner
 from recognition.models.spaces import make_space
 from recognition.models.spec import BatchBuckets, DetectionThresholds, DetectorSpec, EmbedderSpec, InputSpec
@@ -66,7 +67,8 @@ def ship_embedder(out: Path, name: str, teacher: str) -> EmbedderSpec:
         licence=_LICENCE,
         source=_source(teacher),
     )
-    space = make_space(spec, OnnxRunner(spec, data, "cpu"))
+    runner = OnnxRunner(spec, data, "cpu")
+    spec, space = spec.model_copy(update={"sample": make_sample(spec, runner)}), make_space(spec, runner)
     _write(out / "spaces" / f"{spec.space}.yaml", space_text(space))
     _write(out / "specs" / spec.role / f"{name}.yaml", spec_text(spec, _source(teacher)))
     return spec

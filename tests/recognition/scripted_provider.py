@@ -27,8 +27,8 @@ def scripted_spec(name: str, **changes: object) -> EmbedderSpec:
     """An embedder of the scripted space; on a GPU in batches of up to 32."""
     spec = load_specs()["nano_embed"]
     assert isinstance(spec, EmbedderSpec)
-    values = {**spec.model_dump(mode="json"), "name": name, "embedding_size": DIM, "space": SPACE, **changes}
-    return EmbedderSpec.model_validate(values)
+    own = {"name": name, "embedding_size": DIM, "space": SPACE, "sample": None}
+    return EmbedderSpec.model_validate({**spec.model_dump(mode="json"), **own, **changes})
 
 
 def write_space(folder: Path) -> Path:
@@ -137,7 +137,11 @@ class ScriptedProvider:
         memory = self._memory if device in there else None
         tensors = ScriptedTensors(spec.name, device, memory, self.mib.get(spec.name, self._mib), self._item_mib)
         self.tensors.append(tensors)
-        self.spoil(tensors)
+        try:
+            self.spoil(tensors)
+        except BaseException:
+            tensors.close()
+            raise
         return ModelRunner(spec, tensors, provider=self.name, asked=context.device)
 
     @property

@@ -1,12 +1,14 @@
 """The bundled portraits hold: every known model passes on them, and models spoilt on purpose do not."""
 
+import base64
+
 import cv2
 import numpy as np
 import pytest
 
 from recognition.errors import SelfTestFailed, SpecInvalid
-from recognition.models.portraits import hold_to_portraits, looks, read_portraits
-from recognition.models.spec import bundled, load_specs
+from recognition.models.portraits import hold_to_portraits, looks, make_sample, read_portraits
+from recognition.models.spec import EmbedderSpec, bundled, load_specs
 
 SPECS = load_specs()
 
@@ -50,15 +52,48 @@ def test_landmarks_follow_every_look():
     np.testing.assert_allclose(at(dark.image.bgr(), dark.landmarks), here * 0.4, atol=3)
 
 
-@pytest.mark.parametrize("name", SPECS)
+HERE = [name for name, spec in SPECS.items() if spec.weights_digest]
+EMBEDDERS = [name for name in HERE if isinstance(SPECS[name], EmbedderSpec)]
+UNSAMPLED = SPECS["nano_embed"].model_copy(update={"sample": None})
+
+
+@pytest.mark.parametrize("name", HERE)
 def test_every_model_passes(runners, name):
     assert hold_to_portraits(SPECS[name], runners(name))
+
+
+@pytest.mark.parametrize("name", EMBEDDERS)
+def test_every_embedder_has_the_sample_that_it_makes(runners, name):
+    spec = SPECS[name]
+    stored, fresh = (
+        np.frombuffer(base64.b64decode(text), "<f2").astype(np.float64)
+        for text in (spec.sample, make_sample(spec, runners(name)))
+    )
+    assert stored @ fresh > 0.999
+    assert hold_to_portraits(spec, runners(name)).startswith("sample ")
+
+
+@pytest.mark.parametrize("name", EMBEDDERS)
+def test_swapped_colours_fail_the_sample(runners, name):
+    swapped = Spoilt(runners(name), pixels=lambda batch: np.ascontiguousarray(batch[:, ::-1]))
+    with pytest.raises(SelfTestFailed, match=r"its embedding of the sample portrait is not the one in its spec"):
+        hold_to_portraits(SPECS[name], swapped)
+
+
+def test_a_sample_of_another_size(runners):
+    spec = SPECS["nano_embed"].model_copy(update={"sample": SPECS["edgeface_xxs"].sample})
+    with pytest.raises(SelfTestFailed, match="sample: has 512 numbers, want 256"):
+        hold_to_portraits(spec, runners("nano_embed"))
+
+
+def test_without_a_sample_that_is_said(runners):
+    assert hold_to_portraits(UNSAMPLED, runners("nano_embed")).startswith("no sample in its spec, one person")
 
 
 def test_an_embedder_to_whom_everybody_is_one(runners):
     spoilt = Spoilt(runners("nano_embed"), answer=lambda outputs: [np.ones_like(outputs[0])])
     with pytest.raises(SelfTestFailed, match=r"two people, for one \(cosine 1\.000"):
-        hold_to_portraits(SPECS["nano_embed"], spoilt)
+        hold_to_portraits(UNSAMPLED, spoilt)
 
 
 def test_an_embedder_that_knows_nobody_again(runners):
@@ -68,14 +103,14 @@ def test_an_embedder_that_knows_nobody_again(runners):
         answer=lambda outputs: [numbers.standard_normal(outputs[0].shape).astype(np.float32)],
     )
     with pytest.raises(SelfTestFailed, match=r"does not know eileen_collins\.jpg when it is mirrored"):
-        hold_to_portraits(SPECS["nano_embed"], spoilt)
+        hold_to_portraits(UNSAMPLED, spoilt)
 
 
 def test_an_embedder_whose_pixels_are_scaled_wrongly(runners):
     """As with a spec whose mean and std are another model's."""
     spoilt = Spoilt(runners("mobileface_v2"), pixels=lambda batch: (batch - 127.5) / 127.5)
     with pytest.raises(SelfTestFailed, match="two people, for one"):
-        hold_to_portraits(SPECS["mobileface_v2"], spoilt)
+        hold_to_portraits(SPECS["mobileface_v2"].model_copy(update={"sample": None}), spoilt)
 
 
 def test_a_detector_that_sees_nothing(runners):

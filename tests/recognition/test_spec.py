@@ -15,6 +15,7 @@ from recognition.models.spec import (
     DetectorSpec,
     EmbedderSpec,
     SpecProfile,
+    TritonModel,
     bundled,
     find_spec,
     load_specs,
@@ -131,7 +132,12 @@ def test_a_profile_changes_what_it_names_and_is_held_to_the_same_rules():
     profile = SpecProfile(device_policy="cuda:1", batch_buckets=BatchBuckets(cpu=(1,), cuda=(1, 64)))
     there = spec.with_profile(profile)
     assert (there.device_policy, there.batch_buckets.cuda, there.name) == ("cuda:1", (1, 64), spec.name)
+    assert there.needs == spec.needs is not None
     assert spec.with_profile(SpecProfile()) == spec
+    served = spec.with_profile(SpecProfile(runtime="triton", triton=TritonModel(model="mbf", version="1")))
+    assert (served.runtime, served.needs) == ("triton", None), "what was measured in this process is not the server's"
+    with pytest.raises(SpecInvalid, match=r"arcface_w600k_mbf: precision: that of a model with engine onnx is its fil"):
+        spec.with_profile(SpecProfile(precision="fp16"))
     with pytest.raises(SpecInvalid, match=r"recognition\.profiles\.arcface_w600k_mbf: triton: a model with runtime"):
         spec.with_profile(SpecProfile(runtime="triton"))
 

@@ -101,5 +101,6 @@ def turned(name: str, folder: Path, seed: int) -> EmbedderSpec:
             "weights_digest": hashlib.sha256(data).hexdigest(),
             "space": f"{name}.1",
             "needs": None,
+            "sample": None,
         }
     )
