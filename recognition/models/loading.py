@@ -51,13 +51,12 @@ class Loader:
         `need_mib` None: nobody knows. Models that nobody uses are closed where memory is short. Raises what
         ModelManager.lease raises.
         """
-        with no_network(f"model {spec.name}"):
-            if is_elsewhere(spec):
-                device, _ = self.make_room(spec.name, key.device, None)
-                return self._loaded(key, spec, provided, bucket, device, None)
-            with self._alone:
-                device, need_mib = self.make_room(spec.name, key.device, need_mib)
-                return self._with_room(device, lambda: self._loaded(key, spec, provided, bucket, device, need_mib))
+        if is_elsewhere(spec):
+            device, _ = self.make_room(spec.name, key.device, None)
+            return self._loaded(key, spec, provided, bucket, device, None)
+        with self._alone:
+            device, need_mib = self.make_room(spec.name, key.device, need_mib)
+            return self._with_room(device, lambda: self._loaded(key, spec, provided, bucket, device, need_mib))
 
     def make_room(self, name: str, asked: str, need_mib: float | None) -> tuple[str, float | None]:
         """Where a model is to go, and what is to be promised there; models that nobody uses go if it is too little.
@@ -116,9 +115,10 @@ class Loader:
         before = self._taken_mib()
         with ExitStack() as promises, ExitStack() as failed:
             reservation = promises.enter_context(self._ledger.reserve(spec.name, device, need_mib))
-            runner = provided()
-            failed.callback(runner.close)
-            self._prove(spec, runner, bucket)
+            with no_network(f"model {spec.name}"):  # which may raise on leaving, too
+                runner = provided()
+                failed.callback(runner.close)
+                self._prove(spec, runner, bucket)
             if runner.device != device and runner.device in before:
                 reservation = promises.enter_context(self._ledger.reserve(spec.name, runner.device, None))
             use = ExitStack()

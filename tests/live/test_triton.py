@@ -2,17 +2,13 @@
 
 import asyncio
 import socket
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
 from recognition import detect, embed
 from recognition.align import aligned_crops
@@ -23,34 +19,33 @@ from recognition.models.spec import load_specs
 from recognition.models.triton_client import TritonEndpoint
 from recognition.models.triton_runner import TritonRunner
 from recognition.models.weights import find_weights, read_weights
-from tests.live.triton_server import ServedModel, TritonServer, need_triton
+from tests.live.triton_server import (
+    PATIENT_S,
+    ServedModel,
+    TritonServer,
+    cosines,
+    nano_detector,
+    nano_embedder,
+    need_triton,
+    other_weights,
+    served_again,
+)
 
 # A server starts in seconds, and in a minute where the machine is busy with something else.
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 
 SPECS = load_specs()
 EMBEDDER, DETECTOR = SPECS["nano_embed"], SPECS["nano_det"]
-# Long, for machines that are busy: no test waits it out.
-PATIENT_S = 120.0
-
-
-def embedder(name: str, file: Path, **more: int) -> ServedModel:
-    return ServedModel(name, file, ("input", (3, 112, 112)), [("embedding", (256,))], **more)
 
 
 @pytest.fixture(scope="session")
 def served() -> list[ServedModel]:
     """The embedder, as version 2 and as one that takes two at a time; the detector."""
     ours = find_weights(EMBEDDER, [])
-    outputs = [
-        (f"{kind}_{stride}", (-1, width))
-        for kind, width in zip(("cls", "obj", "bbox", "kps"), detect.OUTPUT_WIDTHS["yunet"], strict=True)
-        for stride in detect.STRIDES
-    ]
     return [
-        embedder("nano_embed", ours, version=2),
-        embedder("nano_pairs", ours, max_batch=2),
-        ServedModel("nano_det", find_weights(DETECTOR, []), ("input", (3, -1, -1)), outputs),
+        nano_embedder("nano_embed", ours, version=2),
+        nano_embedder("nano_pairs", ours, max_batch=2),
+        nano_detector(),
     ]
 
 
@@ -82,22 +77,6 @@ def runner(server: TritonServer) -> Iterator[TritonRunner]:
     opened = TritonRunner(EMBEDDER, endpoint_of(server))
     yield opened
     opened.close()
-
-
-def cosines(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    one, other = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (one, other))
-    return (one * other).sum(axis=1)
-
-
-def served_again(runner: TritonRunner, batch: np.ndarray) -> np.ndarray:
-    """The answer to a batch as soon as there is one; the same runner is asked until then."""
-    until_s = time.monotonic() + PATIENT_S
-    while True:
-        try:
-            return runner.run(batch)[0]
-        except TritonUnavailable:
-            if time.monotonic() > until_s:
-                raise
 
 
 def test_a_batch_is_its_faces_one_by_one_and_what_onnx_runtime_says_here(runner, in_process, faces):
@@ -171,7 +150,7 @@ def test_a_server_that_comes_back_with_other_weights_is_not_believed(server, run
     runner.run(faces)
     server.kill()
     try:
-        server.start([embedder("nano_embed", other_weights(tmp_path / "other.onnx"), version=2)])
+        server.start([nano_embedder("nano_embed", other_weights(tmp_path / "other.onnx"), version=2)])
         for _ in range(2):
             with pytest.raises(TritonModelMismatch, match="it has other weights now; bring the old ones back"):
                 runner.run(faces)
@@ -181,25 +160,6 @@ def test_a_server_that_comes_back_with_other_weights_is_not_believed(server, run
         server.ensure()
 
     assert cosines(served_again(runner, faces), in_process.run(faces)[0]).min() > 0.9999
-
-
-def other_weights(file: Path) -> Path:
-    """A network of the embedder's shapes that makes something else of a picture."""
-    weights = np.random.default_rng(5).normal(size=(3, 256)).astype(np.float32)
-    nodes = [
-        helper.make_node("GlobalAveragePool", ["input"], ["pooled"]),
-        helper.make_node("Flatten", ["pooled"], ["flat"]),
-        helper.make_node("MatMul", ["flat", "weights"], ["embedding"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "other",
-        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["n", 3, 112, 112])],
-        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", 256])],
-        [numpy_helper.from_array(weights, "weights")],
-    )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), file)
-    return file
 
 
 def test_a_hung_server_is_given_up_at_the_deadline_and_used_again_when_it_goes_on(server, in_process, faces):

@@ -14,8 +14,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
+from recognition import detect
+from recognition.errors import TritonUnavailable
+from recognition.models.runner import TensorRunner
+from recognition.models.spec import load_specs
+from recognition.models.weights import find_weights
 from tests.conftest import PROJECT
 from tests.live.servers import unused_port
 
@@ -23,6 +31,8 @@ VENV = PROJECT / ".triton-venv"
 MODEL = Path(__file__).with_name("triton_model.py")
 # A machine that is busy with something else starts it in half a minute.
 _START_S = 150.0
+# A deadline for machines that are busy: no test waits it out.
+PATIENT_S = 120.0
 
 
 def need_triton() -> None:
@@ -189,3 +199,54 @@ def _environ(site: Path) -> Mapping[str, str]:
         "HOME": os.environ.get("HOME", "/"),
         "OMP_NUM_THREADS": "1",
     }
+
+
+def nano_embedder(name: str, file: Path, **more: int) -> ServedModel:
+    """A network of nano_embed's shapes, under this name."""
+    return ServedModel(name, file, ("input", (3, 112, 112)), [("embedding", (256,))], **more)
+
+
+def nano_detector() -> ServedModel:
+    """nano_det, as the spec wants it."""
+    outputs = [
+        (f"{kind}_{stride}", (-1, width))
+        for kind, width in zip(("cls", "obj", "bbox", "kps"), detect.OUTPUT_WIDTHS["yunet"], strict=True)
+        for stride in detect.STRIDES
+    ]
+    file = find_weights(load_specs()["nano_det"], [])
+    return ServedModel("nano_det", file, ("input", (3, -1, -1)), outputs)
+
+
+def other_weights(file: Path) -> Path:
+    """A network of the embedder's shapes that makes something else of a picture."""
+    weights = np.random.default_rng(5).normal(size=(3, 256)).astype(np.float32)
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["input"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weights"], ["embedding"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "other",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["n", 3, 112, 112])],
+        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", 256])],
+        [numpy_helper.from_array(weights, "weights")],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), file)
+    return file
+
+
+def cosines(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    one, other = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (one, other))
+    return (one * other).sum(axis=1)
+
+
+def served_again(runner: TensorRunner, batch: np.ndarray) -> np.ndarray:
+    """The answer to a batch as soon as there is one; the same runner is asked until then."""
+    until_s = time.monotonic() + PATIENT_S
+    while True:
+        try:
+            return runner.run(batch)[0]
+        except TritonUnavailable:
+            if time.monotonic() > until_s:
+                raise

@@ -23,11 +23,12 @@ from recognition.errors import (
     WeightsDigestMismatch,
     WeightsMissing,
 )
+from recognition.models.device_memory import RamReader
 from recognition.models.manager import ModelManager
 from recognition.models.runner import OnnxRunner
 from recognition.models.self_test import self_test
 from recognition.models.spaces import LEAST_COSINE, embed_probes, make_space, probe_faces, read_space
-from recognition.models.spec import EmbedderSpec, bundled, load_specs
+from recognition.models.spec import DetectorSpec, EmbedderSpec, SpecProfile, bundled, load_specs
 
 MBF = load_specs()["arcface_w600k_mbf"]
 assert isinstance(MBF, EmbedderSpec)
@@ -222,3 +223,72 @@ def test_models_may_be_loaded_side_by_side():
     for thread in threads:
         thread.join()
     assert {model.name for model in models} == {"nano_det", "nano_embed"}
+
+
+# Profiles: what the configuration says otherwise.
+
+
+def test_a_profile_changes_what_is_loaded_and_nothing_else():
+    profiles = {"nano_embed": SpecProfile(device_policy="cpu", batch_buckets={"cpu": [1, 2], "cuda": [1]})}
+    manager = ModelManager([], device="cuda:5", profiles=profiles)
+    model = manager.open_embedder("nano_embed")
+    assert (model.device, model.asked, model.buckets) == ("cpu", "cpu", (1, 2))
+    assert model.spec == load_specs()["nano_embed"].with_profile(profiles["nano_embed"])
+    assert manager.spec("nano_det") == load_specs()["nano_det"]
+    assert load_specs()["nano_embed"].device_policy == "auto"
+
+
+def test_a_profile_may_use_an_alias():
+    manager = ModelManager([], profiles={"adaface": SpecProfile(device_policy="cpu")})
+    assert manager.spec("adaface_ir101").device_policy == "cpu"
+
+
+def test_a_profiles_precision_is_for_what_can_compute_in_it():
+    torch = MBF.model_copy(update={"engine": "torch", "architecture": "arcface_mbf"})
+    half = {MBF.name: SpecProfile(precision="fp16")}
+    assert ModelManager([], specs={MBF.name: torch}, profiles=half).spec(MBF.name).precision == "fp16"
+    with pytest.raises(SpecInvalid, match=r"recognition\.profiles\.arcface_w600k_mbf: precision: an ONNX file"):
+        ModelManager([], profiles=half)
+    ModelManager([], profiles={MBF.name: SpecProfile(precision="fp32")})
+
+
+@pytest.mark.parametrize(
+    ("name", "profile", "error", "complaint"),
+    [
+        ("nano_embd", SpecProfile(device_policy="cpu"), ModelNotFound, "did you mean nano_embed"),
+        (
+            "nano_embed",
+            SpecProfile(runtime="triton"),
+            SpecInvalid,
+            r"recognition\.profiles\.nano_embed: triton: a model",
+        ),
+    ],
+)
+def test_a_profile_that_can_not_be_is_refused_at_the_start(name, profile, error, complaint):
+    with pytest.raises(error, match=complaint):
+        ModelManager([], profiles={name: profile})
+
+
+# What opens.
+
+
+def test_opening_by_name_or_by_role():
+    manager = ModelManager([], device="cpu")
+    detector, embedder = manager.open("nano_det"), manager.open("nano_embed")
+    assert isinstance(detector.spec, DetectorSpec)
+    assert manager.open_detector("nano_det") is detector
+    assert manager.open_embedder("nano_embed") is embedder
+    assert manager.spec_of("adaface", EmbedderSpec).name == "adaface_ir101"
+    with pytest.raises(ModelNotFound, match=r"nano_embed: is an embedder; what is wanted is one of nano_det, "):
+        manager.open_detector("nano_embed")
+    manager.close()
+    assert [model.available().code for model in (detector, embedder)] == ["runner_dead", "runner_dead"]
+
+
+def test_a_hidden_gpu_is_not_counted(monkeypatch):
+    """The manager's own reader numbers GPUs as CUDA does."""
+    seen: list[str | None] = []
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-of-nobody")
+    monkeypatch.setattr("recognition.models.manager.NvmlReader", lambda visible: seen.append(visible) or RamReader())
+    assert ModelManager([]).ledger.room_mib().keys() == {"cpu"}
+    assert seen == ["GPU-of-nobody"]
