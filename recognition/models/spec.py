@@ -178,7 +178,7 @@ class ModelSpec(_Section):
         changes = {key: value for key, value in profile.model_dump(mode="json").items() if value is not None}
         if profile.precision not in (None, self.precision) and self.engine != "torch":
             raise SpecInvalid(
-                f"recognition.profiles.{self.name}: precision: that of a model with engine {self.engine} is its file's, "
+                f"recognition.profiles.{self.name}: precision: with engine {self.engine} it is the file's, "
                 f"{self.precision}; only PyTorch runs one file in several"
             )
         if changes.keys() & {"precision", "runtime"}:
