@@ -31,6 +31,7 @@ def tiny_model(folder: Path, name: str, *, dim: int, seed: int, threshold: float
         "input": {"name": "input.1", "size": [112, 112], "color_order": "rgb", "mean": 127.5, "std": 127.5},
         "thresholds": thresholds(threshold).model_dump(mode="json"),
         "needs": None,
+        "sample": None,
     }
     spec = EmbedderSpec.model_validate({**load_specs()["nano_embed"].model_dump(mode="json"), **changes})
     folder.mkdir(parents=True, exist_ok=True)
@@ -56,6 +57,7 @@ def ensemble(
         "input": {"size": [112, 112], "color_order": "bgr", "mean": 0.0, "std": 1.0},
         "thresholds": thresholds(0.987).model_dump(mode="json"),
         "needs": None,
+        "sample": None,
     }
     spec = EmbedderSpec.model_validate({**load_specs()["nano_embed"].model_dump(mode="json"), **changes})
     return written(folder, spec)

@@ -16,7 +16,6 @@ from gallery.store import PersonStore
 from recognition.errors import EmbeddingSpaceMismatch
 from recognition.recogniser import RecogniserConfig, open_recogniser
 from streamer.events import IdentityEvent, LatencyMs
-from streamer.known import Known, naming_threshold
 from streamer.metrics import Metrics
 from streamer.roster import Roster, voters
 from streamer.settings import EventsSettings, load
@@ -32,8 +31,6 @@ from tests.streamer.scripted import (
     found,
     known,
     roster_of,
-    scripted_recogniser,
-    spec_of,
     unit,
 )
 
@@ -159,24 +156,6 @@ async def test_who_has_no_template_of_the_new_model_keeps_the_name_while_most_fa
         verdicts = await roster.judge([faces("aa"), faces("aab"), faces("aaBBB"), faces("aabb"), faces("bb")])
     assert [verdict.match.person_id for verdict in verdicts] == [ids[ADA]] * 3 + [None] * 2
     assert [verdict.models.embedder for verdict in verdicts] == ["a"] * 3 + ["b"] * 2
-
-
-def test_a_configured_threshold_is_that_of_the_configured_embedder_alone() -> None:
-    spec = spec_of("b")
-    own = spec.identification_threshold
-    assert naming_threshold(load(overrides=["recognition.embedder=b"]), spec) == own
-    assert naming_threshold(load(overrides=["recognition.embedder=b", "gallery.threshold=0.9"]), spec) == 0.9
-    assert naming_threshold(load(overrides=["recognition.embedder=a", "gallery.threshold=0.9"]), spec) == own
-    large = spec.model_copy(update={"name": "adaface_ir101"})
-    assert naming_threshold(load(overrides=["recognition.embedder=adaface", "gallery.threshold=0.9"]), large) == 0.9
-
-
-def test_a_known_model_is_what_its_spec_says() -> None:
-    spec = spec_of("b")
-    model = Known.of(load(), spec, scripted_recogniser())
-    assert (model.models.detector, model.models.embedder, model.models.signature) == ("d", "b", "d+b")
-    assert (model.space, model.dim, model.threshold) == ("b.1", SIZES["b"], spec.identification_threshold)
-    assert [tuple(rate) for rate in model.rates] == [(row.fmr, row.cosine, row.tmr) for row in spec.thresholds.table]
 
 
 class Camera:

@@ -31,14 +31,16 @@ class Scene:
             thumb=unit(1, 256),
         )
 
-    def see(self, match: Match, *, faces: int, at_s: float = 0.3, quality: float = 0.8, model: str = "e") -> list[Due]:
+    def see(
+        self, match: Match, *, faces: int, at_s: float = 0.3, quality: float = 0.8, model: str = "e", space: str = "e.1"
+    ) -> list[Due]:
         track = self.track
         voters = [KeptFace(unit(1), quality, model)] * faces
         track.kept = [*voters, KeptFace(unit(1), 0.99, "another")]
         track.sightings = max(3, track.sightings)
         track.last_seen_s, track.last_seen_at = at_s, 1000.0 + at_s
         latency = LatencyMs(decode=1, queue=1, detect=1, embed=1, match=1)
-        verdict = Verdict(match, 0.4, 0.99, models_with(model), voters)
+        verdict = Verdict(match, 0.4, 0.99, models_with(model), voters, space)
         return self.visits.consider(track, verdict, Moment(1000.0 + at_s, 640, 480, latency), track.box)
 
 
@@ -182,6 +184,21 @@ def test_similarities_of_two_models_are_not_compared():
     (surer,) = scene.see(known(ADA, 0.91), faces=5, model="f")
     assert told([surer]) == [("update", ADA, (ADA,))]
     assert surer.event.model == models_with("f")
+
+
+def test_similarities_of_two_that_have_to_agree_are_not_compared_either():
+    """Each verdict has those of the one that was least sure, now this one, now that one."""
+    scene = Scene()
+    scene.see(known(ADA, 0.4), faces=2, space="one.1")
+    assert scene.see(known(ADA, 0.8), faces=3, space="two.1") == []
+    assert scene.see(known(ADA, 0.45), faces=4, space="one.1") == []
+    (surer,) = scene.see(known(ADA, 0.51), faces=5, space="one.1")
+    assert told([surer]) == [("update", ADA, (ADA,))]
+
+
+def test_a_stranger_has_a_similarity_though_two_models_know_no_common_nearest():
+    (due,) = Scene().see(unknown(best=None, similarity=0.2), faces=3)
+    assert (due.event.person, due.event.similarity, due.event.margin) == (None, 0.2, 0.1)
 
 
 def test_one_face_of_a_new_model_takes_no_name_back():
