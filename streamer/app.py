@@ -8,6 +8,7 @@ import asyncio
 import fcntl
 import logging
 import os
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -202,10 +203,30 @@ def _only_one(folder: Path) -> Iterator[IO[str]]:
             f"{folder / 'lock'} can't be written ({error.strerror}); give this user the files in paths.data"
         ) from None
     with opened as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise AlreadyRunning(
-                f"another whosthere serves with data folder {folder}; stop it or set another paths.data"
-            ) from None
+        for last in (False, False, True):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if last:
+                    raise AlreadyRunning(
+                        f"another whosthere serves with data folder {folder}; stop it or set another paths.data"
+                    ) from None
+                time.sleep(0.02)  # service_runs() holds it for a moment
         yield lock
+
+
+def service_runs(folder: Path) -> bool:
+    """Whether a service runs with this data folder. Raises DataFolderUnwritable where its lock can't be read."""
+    try:
+        with (folder / "lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    except OSError as error:
+        raise DataFolderUnwritable(
+            f"{folder / 'lock'} can't be read ({error.strerror}); give this user the files in paths.data"
+        ) from None
+    return False

@@ -5,14 +5,17 @@ loop of its own; cameras are tried side by side.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from gallery.index import FaceIndex
 from gallery.store import PersonStore
 from recognition.errors import CodedError
-from recognition.models.spec import EmbedderSpec
+from recognition.models.manager import ModelManager
+from recognition.models.spec import DetectorSpec, EmbedderSpec
+from recognition.models.weights import verify_artifacts
 from streamer.app import make_data_folder
 from streamer.ingest.probe import probe
 from streamer.model_layer import make_manager, open_for_enrolment
@@ -75,6 +78,20 @@ async def _camera(name: str, settings: Settings) -> str:
     camera = settings.cameras[name]
     report = await probe(camera_url(camera), camera, name)
     return f"{report.codec} {report.width}x{report.height}"
+
+
+def verify_model(spec: DetectorSpec | EmbedderSpec, manager: ModelManager, folders: Sequence[Path]) -> str:
+    """Hold a model's files, or its members', to their digests; a line about them.
+
+    Raises WeightsMissing, WeightsDigestMismatch, ModelNotFound (a member).
+    """
+    if spec.triton is not None and spec.runtime == "triton":
+        return f"its weights are the Triton server's, {spec.triton.model} version {spec.triton.version}; none are here"
+    if isinstance(spec, EmbedderSpec) and spec.members:
+        members = [manager.spec_of(name, EmbedderSpec) for name in spec.members]
+        return ", ".join(f"{member.name} {verify_model(member, manager, folders)}" for member in members)
+    verify_artifacts(spec, folders)
+    return f"sha256 {spec.short_digest}… as in the spec"
 
 
 async def selftest_model(name: str, settings: Settings) -> str:

@@ -29,6 +29,7 @@
     ├── DataFolderUnwritable          data_folder_unwritable
     ├── OutputUnwritable              output_unwritable
     ├── AlreadyRunning                already_running
+    ├── PeopleNotCovered              people_not_covered
     ├── DemoFailed                    demo_failed
     └── BenchFailed                   bench_failed
 
@@ -163,6 +164,12 @@ class OutputUnwritable(StreamerError):
 
 class AlreadyRunning(StreamerError):
     code = "already_running"
+
+
+class PeopleNotCovered(StreamerError):
+    """People have no template in an embedder's space: it could not name them."""
+
+    code = "people_not_covered"
 
 
 class DemoFailed(StreamerError):

@@ -8,22 +8,24 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from gallery.store import PersonStore
 from recognition.errors import CodedError
 from recognition.models.device_memory import JoinedReader, NvmlReader, RamReader
-from recognition.models.figures import Place, Unavailable
+from recognition.models.figures import Place, Requirement, Unavailable
 from recognition.models.local_figures import LocalFigures
 from recognition.models.manager import ModelManager
+from recognition.models.model_runner import signature_of
 from recognition.models.providers import TritonServer
 from recognition.models.spec import EmbedderSpec
 from recognition.queue_load import QueueLoad
 from recognition.recogniser import PlaceTrouble, Recogniser, RecogniserConfig, open_recogniser
 from recognition.serving import BatchPlan
 from streamer.api.health import ModelState
+from streamer.coverage import NOBODY, Coverage, coverage_in, embedders_behind
 from streamer.errors import DataFolderUnwritable
 from streamer.known import Known
 from streamer.metrics import Metrics
@@ -35,7 +37,8 @@ from streamer.switching import Switcher, SwitchRules, vram_free_bytes, vram_rese
 
 log = logging.getLogger(__name__)
 
-NOT_COVERED = "people_not_covered"
+# What the resolved mapping tells of a spec, besides its name.
+_OF_A_SPEC = ("version", "role", "runtime", "engine", "precision", "weights_digest", "preprocessing_signature")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,22 +128,28 @@ class ModelLayer:
         self.ladder = ladder_of(settings, manager)
         self.told: Callable[[dict[str, object]], None] = lambda _: None
         self._metrics = metrics
-        self._people = 0
-        self._uncovered: dict[str, int] = {}
+        self._chosen: str | None = None
+        self._choice_fault: CodedError | None = None
+        self._coverage = NOBODY
         self._recogniser: Recogniser | None = None
         self._roster: Roster | None = None
         local = LocalFigures(settings.figures_path)
-        self.detector = Switcher(manager, self._rules((settings.recognition.detector,)), local, metrics)
-        self.embedder = Switcher(manager, self._rules(self.ladder), local, metrics)
+        wanted = settings.recognition.requirement
+        # There is but one, and of detectors no accuracy is known that could be asked for: its place is what is chosen.
+        of_detector: Requirement = wanted if wanted == "minimal_memory" else "speed"
+        detectors = (settings.recognition.detector,)
+        self.detector = Switcher(manager, self._rules(detectors, of_detector), local, metrics)
+        self.embedder = Switcher(manager, self._rules(self.ladder, wanted), local, metrics)
         self.embedder.refused = self._not_covered
         self._healthy = True
         self._noted: set[tuple[str, str]] = set()
+        self._last_told: object = None
 
-    def _rules(self, names: tuple[str, ...]) -> SwitchRules:
+    def _rules(self, names: tuple[str, ...], requirement: Requirement) -> SwitchRules:
         section = self.settings.recognition
         return SwitchRules(
             names=names,
-            requirement=section.requirement,
+            requirement=requirement,
             device=section.device,
             latency_goal_ms=section.latency_goal_ms,
             minimum_stay_s=section.minimum_stay_s,
@@ -155,8 +164,9 @@ class ModelLayer:
 
     async def open(self, stack: AsyncExitStack) -> None:
         """Choose, load and serve; a place that can't be had is left for the next best. Raises CodedErrors."""
-        self._take_choice()
-        await asyncio.to_thread(self._look_into_gallery)
+        with suppress(OSError):
+            self.settings.manifest_path.unlink()  # what served the last time serves no more
+        await asyncio.to_thread(self.look_up)
         config = recogniser_config(self.settings, self._metrics)
         while True:
             config = replace(config, detector_at=self.detector.first(), embedder_at=self.embedder.first())
@@ -218,6 +228,7 @@ class ModelLayer:
         if self._recogniser is not None:
             self._tell_fallbacks()
             document = self.document()
+            self._last_told = self._news()
             self.told(document)
             try:
                 replace_json(self.settings.manifest_path, document)
@@ -239,6 +250,8 @@ class ModelLayer:
             self._watch_health()
             for switcher in (self.detector, self.embedder):
                 await switcher.look()
+            if self._news() != self._last_told:
+                self._changed()
             self._metrics.vram_free.set(vram_free_bytes(self.manager))
             for model, held in vram_reserved_bytes(self.manager).items():
                 self._metrics.vram_reserved.labels(model=model).set(held)
@@ -248,32 +261,32 @@ class ModelLayer:
         tried: dict[str, int] = {}
         while True:
             for name in self._embedders():
-                lacking = self._uncovered.get(name, 0)
+                lacking = self._coverage.lacking.get(name, 0)
                 if not lacking or tried.get(name) == lacking or not self.manager.availability(name).ok:
                     continue
                 log.info("model %s: %d people lack templates in its space; making them of their photos", name, lacking)
                 try:
-                    signature_with = self.recogniser.signature_with
-                    gallery = self.settings.gallery_path
-                    await reindex_for(name, gallery, self.manager, signature_with, lambda done, total: None)
+                    signature_with, gallery = self.recogniser.signature_with, self.settings.gallery_path
+                    for spec in embedders_behind(self.manager, name):
+                        await reindex_for(spec.name, gallery, self.manager, signature_with, lambda done, total: None)
                 except CodedError as error:
                     log.warning("model %s: no templates made: %s", name, error, extra={"code": error.code})
                 await self._count_uncovered()
-                tried[name] = self._uncovered.get(name, 0)
+                tried[name] = self._coverage.lacking.get(name, 0)
             await asyncio.sleep(self.settings.recognition.poll_s)
 
     def _take_choice(self) -> None:
         """Follow what `models use` wrote; a choice that can't be is told once, and not followed."""
         chosen = read_choice(self.settings.model_choice_path).embedder
-        if chosen == self.embedder.by_hand:
+        if chosen == self._chosen:
             return
+        self._chosen, self._choice_fault, self.embedder.by_hand = chosen, None, None
         if chosen is not None:
             try:
-                chosen = self.manager.spec_of(chosen, EmbedderSpec).name
+                self.embedder.by_hand = self.manager.spec_of(chosen, EmbedderSpec).name
             except CodedError as error:
+                self._choice_fault = error
                 log.warning("%s: %s", self.settings.model_choice_path, error, extra={"code": error.code})
-                chosen = None
-        self.embedder.by_hand = chosen
 
     def _watch_health(self) -> None:
         """Show whether the embedder's answers are of use; one whose are not is done without, if another may serve."""
@@ -293,37 +306,27 @@ class ModelLayer:
         by_hand = () if self.embedder.by_hand is None else (self.embedder.by_hand,)
         return list(dict.fromkeys((*self.ladder, *by_hand)))
 
-    def spaces_of(self, name: str) -> tuple[str, ...]:
-        """The spaces that an embedder's templates lie in: its own, or where two have to agree, each one's."""
-        spec = self.manager.spec_of(name, EmbedderSpec)
-        if spec.merge == "agree":
-            return tuple(self.manager.spec_of(member, EmbedderSpec).space for member in spec.members)
-        return (spec.space,)
-
-    def _look_into_gallery(self) -> None:
-        with PersonStore(self.settings.gallery_path) as store:
-            self._people = len(store.people())
-            self._uncovered = {
-                name: max(store.uncovered(space) for space in self.spaces_of(name)) for name in self._embedders()
-            }
+    def look_up(self) -> None:
+        """Read what was chosen by hand and who has templates: choices go by it. Blocks. Raises GalleryError."""
+        self._take_choice()
+        if self.settings.gallery_path.is_file():
+            with PersonStore(self.settings.gallery_path) as store:
+                self._coverage = coverage_in(store, self.manager, self._embedders())
 
     async def _count_uncovered(self) -> None:
         assert self._roster is not None
-        self._people = self._roster.people
+        lacking = {}
         for name in self._embedders():
-            counts = [await self._roster.uncovered(space) for space in self.spaces_of(name)]
-            self._uncovered[name] = max(counts)
-            self._metrics.gallery_uncovered.labels(model=name).set(max(counts))
+            spaces = [spec.space for spec in embedders_behind(self.manager, name)]
+            lacking[name] = max([await self._roster.uncovered(space) for space in spaces])
+            self._metrics.gallery_uncovered.labels(model=name).set(lacking[name])
+        self._coverage = Coverage(self._roster.people, lacking)
 
     def _not_covered(self, name: str) -> Unavailable | None:
         """An embedder that lacks people is not switched to, where another lacks fewer; nor is it left for that."""
-        lacking = self._uncovered.get(name, 0)
-        serving = self._recogniser is not None and self._recogniser.embedder.name == name
-        fewest = min((self._uncovered.get(other, 0) for other in self._reachable()), default=0)
-        if not lacking or serving or lacking <= fewest:
+        if self._recogniser is not None and self._recogniser.embedder.name == name:
             return None
-        why = f"{lacking} of {self._people} people have no template in its space; whosthere gallery reindex makes them"
-        return Unavailable(NOT_COVERED, why)
+        return self._coverage.against(name, self._reachable())
 
     def _reachable(self) -> list[str]:
         return [name for name in self._embedders() if self.manager.availability(name).ok]
@@ -375,8 +378,31 @@ class ModelLayer:
                 "fallback_reason": fallback.why if fallback else None,
                 "others": _others(switcher),
             }
+        document["by_hand"] = self._chosen
+        document["by_hand_refused"] = self._by_hand_refused()
         document["reason"] = self.embedder.standing.code if self.embedder.standing else "configured"
         return document
+
+    def _by_hand_refused(self) -> dict[str, str] | None:
+        """Why the embedder that was chosen by hand does not serve; None where it does, or will at the next look."""
+        fault, refusal = self._choice_fault, self.embedder.not_followed
+        if fault is not None:
+            return {"code": fault.code, "why": str(fault)}
+        if refusal is None or refusal.model != self.embedder.by_hand:
+            return None
+        return {"code": refusal.code, "why": refusal.why}
+
+    def _news(self) -> object:
+        """What the document is written anew for although nothing was switched: choices by hand, models that come to be
+        available or cease to be. Numbers change all the time; they are those of the last change."""
+        refused = self._by_hand_refused()
+        against = {
+            (refusal.model, refusal.code)
+            for switcher in (self.detector, self.embedder)
+            for refusal in (switcher.choice.refused if switcher.choice else ())
+            if refusal.device is None
+        }
+        return self._chosen, refused and refused["code"], against
 
 
 def _others(switcher: Switcher) -> list[Mapping[str, Any]]:
@@ -386,9 +412,14 @@ def _others(switcher: Switcher) -> list[Mapping[str, Any]]:
 
 
 @asynccontextmanager
-async def open_models(settings: Settings, metrics: Metrics) -> AsyncIterator[ModelLayer]:
-    """The models chosen, loaded and served while the context lasts. Raises what choosing and loading raise."""
-    manager = await asyncio.to_thread(make_manager, settings)
+async def open_models(
+    settings: Settings, metrics: Metrics, manager: ModelManager | None = None
+) -> AsyncIterator[ModelLayer]:
+    """The models chosen, loaded and served while the context lasts; `manager` None: the configuration's, made here.
+
+    Raises what choosing and loading raise.
+    """
+    manager = manager if manager is not None else await asyncio.to_thread(make_manager, settings)
     layer = ModelLayer(settings, manager, metrics)
     try:
         async with AsyncExitStack() as stack:
@@ -421,23 +452,21 @@ async def open_for_enrolment(settings: Settings) -> AsyncIterator[Recogniser]:
 
 
 def resolved_models(settings: Settings) -> dict[str, Any]:
-    """What the configuration would begin with here, by role, without loading anything: the resolved mapping."""
+    """What the configuration would begin with here: role -> model and place, the signature of all, and what is used.
+
+    No weights are loaded. Blocks for the gallery; raises what choosing raises.
+    """
     layer = ModelLayer(settings, make_manager(settings), Metrics())
-    layer._take_choice()
-    if settings.gallery_path.is_file():
-        layer._look_into_gallery()
-    places = {"face_detection": layer.detector.first(), "face_embedding": layer.embedder.first()}
-    specs = {role: layer.manager.spec(place.model) for role, place in places.items()}
-    return {
-        role: {
-            "model": place.model,
-            "device": place.device,
-            "precision": specs[role].precision,
-            "runtime": specs[role].runtime,
-            "engine": specs[role].engine,
-            "weights_digest": specs[role].weights_digest,
-            "preprocessing_signature": specs[role].preprocessing_signature,
-            "why": switcher.standing.why if switcher.standing else "",
-        }
-        for (role, place), switcher in zip(places.items(), (layer.detector, layer.embedder), strict=True)
-    }
+    layer.look_up()
+    resolved, used, specs = {}, [], []
+    for switcher in (layer.detector, layer.embedder):
+        switcher.first()
+        standing = switcher.standing
+        assert standing is not None  # first() has said where
+        place, spec = standing.place, layer.manager.spec(standing.place.model)
+        told = {key: getattr(spec, key) for key in _OF_A_SPEC}
+        told |= {"device": place.device, "batches_up_to": place.bucket, "signature": signature_of(spec)}
+        resolved[spec.role] = {"model": spec.name, **told, "reason": standing.code, "why": standing.why}
+        used.append({"name": spec.name, **told})
+        specs.append(spec)
+    return {"resolved": resolved, "signature": signature_of(*specs), "models_used": used}

@@ -8,8 +8,8 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from recognition.errors import CodedError, GpuFailed, InsufficientMemory, UnsupportedRuntime
@@ -27,6 +27,7 @@ from streamer.metrics import Metrics
 log = logging.getLogger(__name__)
 
 BY_HAND = "by_hand"
+NOT_IN_LADDER = "not_in_ladder"
 # A model whose answers were useless, or a GPU that failed, is not tried again for so long.
 HELD_BACK_S = 600.0
 MIB = 2**20
@@ -234,8 +235,16 @@ class Switcher:
             self.not_followed = choice.refused[0]
         ours = {self._manager.spec(name).name for name in self.rules.names}
         choice = choose([one for one in everybody if one.model in ours], free, self.rules.requirement, load)
-        self.choice = choice
-        return self._stay.weigh(now_s, choice)
+        self.choice = replace(choice, refused=(*choice.refused, *self._outsiders(ours)))
+        return self._stay.weigh(now_s, self.choice)
+
+    def _outsiders(self, ours: Collection[str]) -> Iterator[Refusal]:
+        """What is against models that are not in the ladder, and yet were chosen by hand, or serve since they were."""
+        if self.not_followed is not None and self.not_followed.model not in ours:
+            yield self.not_followed
+        elif self._stay.serving is not None and self._stay.serving.model not in ours:
+            why = "nobody chooses it by hand any more, and it is not in recognition.ladder"
+            yield Refusal(self._stay.serving.model, None, NOT_IN_LADDER, why)
 
     def _by_hand(self, choice: Choice, now_s: float) -> Verdict:
         """At once to the model that somebody chose; then as ever, with this model alone."""
@@ -275,17 +284,12 @@ class Switcher:
         return list(dict.fromkeys(self._manager.spec(name).name for name in (*self.rules.names, *by_hand)))
 
     def _devices(self, spec: AnySpec) -> list[str]:
-        """Where its policy and the configuration let it run, the preferred one first."""
-        if spec.runtime == "triton":
-            return ["triton"]
-        asked = spec.device_policy if spec.device_policy != "auto" else self.rules.device
-        if asked != "auto":
-            return ["cuda:0" if asked == "cuda" else asked]
-        gpus = sorted(device for device in self._manager.reader.read() if device.startswith("cuda"))
+        """Where it may run, the preferred one first; where it runs now is one of them, known to a reader or not."""
+        gpus = gpus_of(self._manager)
         serving = self._stay.serving
         if serving is not None and serving.model == spec.name and serving.device not in (*gpus, "cpu"):
             gpus.append(serving.device)
-        return [*gpus, "cpu"]
+        return devices_for(spec, self.rules.device, gpus)
 
     def _as_asked(self, place: Place) -> Place:
         """On a machine where no GPU is known, `auto` stays `auto`: loading finds one, or says why there is none."""
@@ -314,6 +318,21 @@ class Switcher:
     def _need_seat(self) -> Seat:
         assert self._seat is not None, "seated() comes first"
         return self._seat
+
+
+def gpus_of(manager: ModelManager) -> list[str]:
+    """The GPUs whose memory is read here, in their order."""
+    return sorted(device for device in manager.reader.read() if device.startswith("cuda"))
+
+
+def devices_for(spec: AnySpec, asked: str, gpus: Sequence[str]) -> list[str]:
+    """Where a model's policy and the configuration (`asked`) let it run, the preferred one first."""
+    if spec.runtime == "triton":
+        return ["triton"]
+    wanted = spec.device_policy if spec.device_policy != "auto" else asked
+    if wanted != "auto":
+        return ["cuda:0" if wanted == "cuda" else wanted]
+    return [*gpus, "cpu"]
 
 
 def vram_free_bytes(manager: ModelManager) -> float:

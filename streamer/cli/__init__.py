@@ -8,7 +8,7 @@ import sys
 import typer
 
 from recognition.errors import CodedError
-from streamer.cli import bench, cameras, demo, events, models, people, service, train_weights
+from streamer.cli import bench, cameras, demo, events, gallery, models, people, service, train_weights
 
 app = typer.Typer(
     name="whosthere",
@@ -21,6 +21,7 @@ app = typer.Typer(
 service.register(app)
 demo.register(app)
 people.register(app)
+gallery.register(app)
 cameras.register(app)
 models.register(app)
 train_weights.register(app)

@@ -247,9 +247,11 @@ async def test_by_hand_gives_way_where_it_can_not_run(seated):
     role.memory.free = {"cuda:0": 500, "cpu": 100}
     await role.switcher.look()
     assert role.chair.place.model == SMALL
+    assert (role.switcher.not_followed.model, role.switcher.not_followed.code) == (BEST, "not_enough_memory")
     role.memory.free["cuda:0"] = 1500
     await role.switcher.look()
     assert (role.chair.place.model, role.switcher.standing.code) == (BEST, "by_hand")
+    assert role.switcher.not_followed is None
 
 
 async def test_a_model_that_is_refused_does_not_serve_and_says_why(seated):

@@ -1,0 +1,126 @@
+"""`gallery ...`: what is done to the gallery as a whole. A running service notices within a second."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+import uvloop
+
+from gallery.reindex import ReindexReport
+from gallery.store import PersonStore
+from recognition.errors import CodedError
+from recognition.models.manager import ModelManager
+from recognition.models.model_runner import signature_of
+from recognition.models.spec import DetectorSpec, EmbedderSpec
+from streamer.app import make_data_folder
+from streamer.cli.options import AsJson, ConfigFile, Overrides, print_json, print_line, settings_of
+from streamer.cli.progress import progress_of
+from streamer.coverage import embedders_behind
+from streamer.model_layer import ladder_of, make_manager
+from streamer.reindexing import reindex_for
+from streamer.settings import Settings
+
+gallery = typer.Typer(no_args_is_help=True, help="The gallery as a whole: templates for embedders that came later.")
+
+NOTHING = ReindexReport(0, 0, ())
+
+
+def register(app: typer.Typer) -> None:
+    gallery.command("reindex", epilog="Example: whosthere gallery reindex arcface_w600k_mbf")(reindex)
+    app.add_typer(gallery, name="gallery")
+
+
+@gallery.callback()
+def group() -> None:
+    """Keeps `gallery` a group, however many commands it has."""
+
+
+def reindex(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Embedders; default: recognition.embedder and the ladder.", metavar="MODEL"),
+    ] = None,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    json: AsJson = False,
+) -> None:
+    """Make missing templates from kept photos, for embedders that came after people's enrolment."""
+    settings = settings_of(config, overrides, log_level="error")
+    make_data_folder(settings.paths.data)
+    manager = make_manager(settings)
+    rows = [
+        row
+        for name in dict.fromkeys(names or ladder_of(settings, manager))
+        for row in _reindex_named(name, manager, settings)
+    ]
+    if json:
+        print_json({"models": rows})
+    else:
+        for row in rows:
+            _show(row)
+    failed = [row for row in rows if not row["ok"]]
+    for line in dict.fromkeys(f"{row['why']} [{row['code']}]" for row in failed):
+        sys.stderr.write(f"whosthere: {line}\n")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _reindex_named(name: str, manager: ModelManager, settings: Settings) -> list[dict[str, Any]]:
+    """A row for the model; of two that have to agree, one for each."""
+    try:
+        specs = embedders_behind(manager, name)
+    except CodedError as error:
+        return [_failed(name, error)]
+    return [_reindex_one(spec, manager, settings) for spec in specs]
+
+
+def _reindex_one(spec: EmbedderSpec, manager: ModelManager, settings: Settings) -> dict[str, Any]:
+    try:
+        manager.need(spec.name)
+        with PersonStore(settings.gallery_path) as store:
+            report = _made(spec, manager, settings) if store.count_without_template(spec.space) else NOTHING
+            people, uncovered = len(store.people()), store.uncovered(spec.space)
+    except CodedError as error:
+        return _failed(spec.name, error)
+    return {
+        "name": spec.name,
+        "ok": True,
+        "code": None,
+        "why": None,
+        "space": spec.space,
+        "added": report.added,
+        "skipped": report.skipped,
+        "unusable": [
+            {"photo": photo.photo_id, "person": photo.person_id, "why": photo.why} for photo in report.unusable
+        ],
+        "people": people,
+        "people_without_template": uncovered,
+    }
+
+
+def _made(spec: EmbedderSpec, manager: ModelManager, settings: Settings) -> ReindexReport:
+    detector = manager.spec_of(settings.recognition.detector, DetectorSpec)
+    with progress_of(f"{spec.name}: photos") as told:
+        return uvloop.run(
+            reindex_for(
+                spec.name, settings.gallery_path, manager, lambda embedder: signature_of(detector, embedder), told
+            )
+        )
+
+
+def _failed(name: str, error: CodedError) -> dict[str, Any]:
+    return {"name": name, "ok": False, "code": error.code, "why": str(error)}
+
+
+def _show(row: dict[str, Any]) -> None:
+    if not row["ok"]:
+        return
+    if not row["people"]:
+        print_line(f"{row['name']}: nobody is enrolled yet")
+        return
+    covered = row["people"] - row["people_without_template"]
+    told = f"{row['name']}: {row['added']} templates made; {covered} of {row['people']} people have one"
+    skipped = f", {row['skipped']} photos skipped (their person was forgotten meanwhile)" if row["skipped"] else ""
+    print_line(told + skipped)
+    for photo in row["unusable"]:
+        print_line(f"unusable  photo {photo['photo']} of {photo['person']}: {photo['why']}")
