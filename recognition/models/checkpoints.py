@@ -15,6 +15,7 @@ import torch
 
 from recognition.errors import CheckpointInvalid, WeightsMissing
 from recognition.models.architectures import ARCHITECTURES, Architecture, Shape
+from recognition.models.torch_memory import is_shortage
 
 # What reading a file that is damaged, or is something else, was seen to raise.
 _DAMAGE = (
@@ -48,7 +49,8 @@ class _Empty:
 def read_checkpoint(file: Path, architecture: Architecture) -> dict[str, torch.Tensor]:
     """The float32 tensors of the architecture's state dict, without those that it may do without.
 
-    Raises WeightsMissing, and CheckpointInvalid, which names the first layers that do not fit.
+    Raises WeightsMissing, and CheckpointInvalid, which names the first layers that do not fit. Too little memory is
+    raised as it comes (torch_memory.py).
     """
     tensors = weights_of(_load(file))
     if not tensors:
@@ -114,6 +116,8 @@ def _load(file: Path) -> object:
         with torch.serialization.safe_globals(_stand_ins(file)):
             tree: object = torch.load(file, map_location="cpu", weights_only=True)
     except _DAMAGE as error:
+        if is_shortage(error):
+            raise
         reason = str(error).partition("\n")[0][:120] or type(error).__name__
         if isinstance(error, pickle.UnpicklingError) and "blocked" in str(error):
             raise CheckpointInvalid(f"{file}: holds code to run, which is never done; do not use this file") from None

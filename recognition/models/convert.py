@@ -1,10 +1,11 @@
-"""A published checkpoint -> ONNX that is held against PyTorch, with its spec and space, in a weights folder.
+"""A published checkpoint -> a model for ONNX Runtime or PyTorch, held against PyTorch, with its spec and space.
 
 Blocks for seconds: reads, export, about thirty runs of the network. Needs the extra `train`; PyTorch is imported by
 convert() alone, so that the rest can say so where it is missing.
 """
 
 import hashlib
+import io
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,19 +15,29 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import ValidationError
 
-from recognition.errors import EmbeddingSpaceMismatch, SelfTestFailed, SpecInvalid, TrainingUnavailable
+from recognition.errors import (
+    EmbeddingSpaceMismatch,
+    SelfTestFailed,
+    SpecInvalid,
+    TrainingUnavailable,
+    UnsupportedEngine,
+)
 from recognition.models.architectures import Architecture
 from recognition.models.imports import AnySpec, read_file, space_text, spec_text
-from recognition.models.manager import self_test
-from recognition.models.runner import OnnxRunner
+from recognition.models.runner import OnnxRunner, TensorRunner
+from recognition.models.self_test import self_test
 from recognition.models.spaces import EmbeddingSpace, check_space, make_space
 from recognition.models.spec import BatchBuckets, EmbedderSpec, InputSpec, MatchThresholds, OperatingPoint
 from recognition.models.staging import Staging, staging
+from recognition.models.torch_runner import TorchRunner
 
 if TYPE_CHECKING:
     from torch import nn
 
     from recognition.models.parity import Parity
+
+Engine = Literal["onnx", "torch"]
+Precision = Literal["fp32", "fp16", "bf16"]
 
 INPUT = "input"
 OUTPUTS = {"adaface": ("embedding", "norm"), "arcface": ("embedding",), "facenet": ("embedding",)}
@@ -46,18 +57,26 @@ class Converted:
     """A model that now lies in the weights folder."""
 
     spec: EmbedderSpec
-    precision: Literal["fp32", "fp16"]
     parity: "Parity"
 
 
-def need_torch() -> None:
-    """Raises TrainingUnavailable where the extra `train`, or ONNX Runtime, is not installed."""
-    for package in ("torch", "onnx", "onnxruntime"):
+def need_torch(engine: Engine = "onnx") -> None:
+    """Raises TrainingUnavailable where the extra `train`, or for ONNX ONNX Runtime, is not installed."""
+    for package in ("torch", "onnx", "onnxruntime") if engine == "onnx" else ("torch",):
         if find_spec(package) is None:
             raise TrainingUnavailable(f"converting needs {package}: pip install 'whosthere[cpu,train]'")
 
 
-def spec_for(architecture: Architecture, name: str, space: str, digest: str | None, source: str) -> EmbedderSpec:
+def spec_for(
+    architecture: Architecture,
+    name: str,
+    space: str,
+    digest: str | None,
+    source: str,
+    *,
+    engine: Engine = "onnx",
+    precision: Precision = "fp32",
+) -> EmbedderSpec:
     """The spec of a converted checkpoint: its input as the family's authors have it, thresholds not measured."""
     family = architecture.family
     verification, identification = _COSINES[family]
@@ -65,10 +84,10 @@ def spec_for(architecture: Architecture, name: str, space: str, digest: str | No
         name=name,
         version=1,
         role="face_embedding",
-        engine="onnx",
+        engine=engine,
         family=family,
-        precision="fp32",
-        local_artifacts=(f"{name}.onnx",),
+        precision=precision,
+        local_artifacts=(f"{name}.onnx" if engine == "onnx" else f"{name}.pt",),
         weights_digest=digest,
         architecture=architecture.name,
         input=PIXELS[family],
@@ -99,45 +118,43 @@ def convert(
     *,
     known: Mapping[str, AnySpec],
     name: str | None = None,
-    half: bool = False,
+    engine: Engine = "onnx",
+    precision: Precision = "fp32",
     tell: Callable[[str], None] = lambda _: None,
 ) -> Converted:
-    """Convert a checkpoint into `folder`, all of it or nothing. `name` None: the architecture's, with _fp16 if `half`.
+    """Convert a checkpoint into `folder`, all of it or nothing. `name` None: the architecture's, with _torch and the
+    precision where these are not onnx and fp32.
 
-    Both precisions of a checkpoint share a space. Raises TrainingUnavailable, WeightsMissing, CheckpointInvalid,
-    SelfTestFailed, SpecInvalid (the name is taken), EmbeddingSpaceMismatch (the space is), WeightsFolderUnwritable.
+    All forms of a checkpoint share a space. Raises TrainingUnavailable, UnsupportedEngine (bf16 in ONNX),
+    WeightsMissing, CheckpointInvalid, InsufficientMemory, SelfTestFailed, SpecInvalid (the name is taken),
+    EmbeddingSpaceMismatch (the space is), WeightsFolderUnwritable.
     """
-    need_torch()
-    from recognition.models.checkpoints import read_checkpoint
+    need_torch(engine)
+    from recognition.models.torch_memory import within_memory
+    from recognition.models.torch_networks import read_network
 
     base = name or architecture.name
-    full = f"{base}_fp16" if half and name is None else base
+    if engine == "onnx" and precision == "bf16":
+        raise UnsupportedEngine(f"model {base}: ONNX is written in fp32 or fp16; for bf16 take engine torch")
     tell(f"reading {checkpoint}")
     digest = hashlib.sha256(read_file(checkpoint)).hexdigest()
+    full = name or base + ("_torch" if engine == "torch" else "") + (f"_{precision}" if precision != "fp32" else "")
+    source = f"{checkpoint.name} (sha256 {digest}), by whosthere models convert"
     try:
-        source = f"{checkpoint.name} (sha256 {digest}), by whosthere models convert"
-        draft = spec_for(architecture, full, f"{base}.1", None, source)
+        spec = spec_for(architecture, full, f"{base}.1", None, source, engine=engine, precision=precision)
     except ValidationError:
         raise SpecInvalid(f"--name {base}: want up to 50 of a-z, 0-9, dot, dash and underscore") from None
-    net = _network(architecture)
-    net.load_state_dict(read_checkpoint(checkpoint, architecture), assign=True)
+    net = within_memory(lambda: read_network(checkpoint, architecture), full, "cpu", "its weights")
     with staging(folder) as stage:
-        converted = _Conversion(architecture, draft, net.eval(), stage, folder, tell).run(half)
+        converted = _Conversion(architecture, spec, net, stage, folder, tell).run()
         _refuse_taken(converted.spec, known)
         stage.commit()
     return converted
 
 
-def _network(architecture: Architecture) -> "nn.Module":
-    import torch
-
-    with torch.device("meta"):  # the checkpoint brings every tensor: none is to be made first
-        return architecture.build()
-
-
 @dataclass(slots=True)
 class _Conversion:
-    """One network on its way into a stage."""
+    """One network on its way into a stage. `draft`: the spec as it is to be, but for the digest."""
 
     architecture: Architecture
     draft: EmbedderSpec
@@ -146,25 +163,26 @@ class _Conversion:
     folder: Path
     tell: Callable[[str], None]
 
-    def run(self, half: bool) -> Converted:
+    def run(self) -> Converted:
         from recognition.models.parity import check_parity
 
-        self.tell("exporting to ONNX")
-        data = self._export()
-        spec, runner = self._open(data)
+        engine, precision = self.draft.engine, self.draft.precision
+        self.tell(f"writing it for {'ONNX Runtime' if engine == 'onnx' else 'PyTorch'}")
+        data = self._export() if engine == "onnx" else self._tensors()
+        spec, runner = self._open(data, "fp32")
         self.tell("comparing with PyTorch")
         parity = check_parity(self.architecture, self.net, spec, runner)
         space = make_space(spec, runner)
-        if half:
-            data = to_half(data)
-            spec, runner = self._open(data)
-            self.tell("comparing half precision with PyTorch")
-            parity = check_parity(self.architecture, self.net, spec, runner, half=True)
+        if precision != "fp32":
+            data = to_half(data) if engine == "onnx" else data
+            spec, runner = self._open(data, precision)
+            self.tell(f"comparing {precision} with PyTorch")
+            parity = check_parity(self.architecture, self.net, spec, runner)
         difference = self_test(spec, runner, batched=True)
         if difference:
             raise SelfTestFailed(f"model {spec.name}: {difference}; nothing was written")
         self._write(spec, runner, data, space)
-        return Converted(spec, "fp16" if half else "fp32", parity)
+        return Converted(spec, parity)
 
     def _export(self) -> bytes:
         from recognition.training.export import to_onnx
@@ -174,11 +192,26 @@ class _Conversion:
         to_onnx(self.net, (3, height, width), OUTPUTS[self.architecture.family], (0,), file)
         return file.read_bytes()
 
-    def _open(self, data: bytes) -> tuple[EmbedderSpec, OnnxRunner]:
-        spec = self.draft.model_copy(update={"weights_digest": hashlib.sha256(data).hexdigest()})
-        return spec, OnnxRunner(spec, data, "cpu")
+    def _tensors(self) -> bytes:
+        """The state dict in float32, whatever is computed in: so a profile may choose another precision."""
+        import torch
 
-    def _write(self, spec: EmbedderSpec, runner: OnnxRunner, data: bytes, space: EmbeddingSpace) -> None:
+        # Cloned, or what else their storages hold would be written too.
+        tensors = {
+            name: part.clone(memory_format=torch.contiguous_format) for name, part in self.net.state_dict().items()
+        }
+        file = io.BytesIO()
+        torch.save(tensors, file)
+        return file.getvalue()
+
+    def _open(self, data: bytes, precision: str) -> tuple[EmbedderSpec, TensorRunner]:
+        digest = hashlib.sha256(data).hexdigest()
+        spec = self.draft.model_copy(update={"weights_digest": digest, "precision": precision})
+        if spec.engine == "onnx":
+            return spec, OnnxRunner(spec, data, "cpu")
+        return spec, TorchRunner(spec, self.stage.scratch(spec.file, data), "cpu")
+
+    def _write(self, spec: EmbedderSpec, runner: TensorRunner, data: bytes, space: EmbeddingSpace) -> None:
         text = space_text(space)
         mine = self.stage.scratch(f"spaces/{spec.space}.yaml", text)
         check_space(spec, runner, mine.parent)

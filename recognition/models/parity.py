@@ -1,4 +1,4 @@
-"""Whether a network as ONNX, fed as its spec says, answers as PyTorch does when fed as the network's authors say.
+"""Whether a converted network, fed as its spec says, answers as PyTorch does when fed as the network's authors say.
 
 Real faces, the bundled portraits, go through both. Blocks for about thirty runs of the network.
 """
@@ -14,14 +14,14 @@ from recognition import embed
 from recognition.errors import SelfTestFailed
 from recognition.models.architectures import Architecture
 from recognition.models.portraits import looks, read_portraits
-from recognition.models.runner import ModelRunner
+from recognition.models.runner import TensorRunner
 from recognition.models.spec import EmbedderSpec
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
 
 LEAST_COSINE = 0.9999
-# Half precision keeps 11 bits of each number; from here on templates of both forms are of one space (spaces.py).
+# fp16 keeps 11 bits of each number, bf16 8; from here on templates of both forms are of one space (spaces.py).
 LEAST_HALF_COSINE = 0.999
 _NORM_TOLERANCE = 1e-3
 _HALF_NORM_TOLERANCE = 2e-2
@@ -59,10 +59,12 @@ def authors_input(architecture: Architecture, crops: U8) -> torch.Tensor:
     return (rgb / 255 - 0.5) / 0.5 if architecture.family == "arcface" else (rgb - 127.5) / 128
 
 
-def check_parity(
-    architecture: Architecture, net: nn.Module, spec: EmbedderSpec, runner: ModelRunner, *, half: bool = False
-) -> Parity:
-    """Raises SelfTestFailed where the two differ, and where not even swapped channels would make them differ."""
+def check_parity(architecture: Architecture, net: nn.Module, spec: EmbedderSpec, runner: TensorRunner) -> Parity:
+    """`net` in float32 on the CPU against `runner` in the spec's precision.
+
+    Raises SelfTestFailed where the two differ, and where not even swapped channels would make them differ.
+    """
+    full = spec.precision == "fp32"
     crops = face_crops(spec)
     with torch.no_grad():
         answers = [net(face[None]) for face in authors_input(architecture, crops)]
@@ -74,23 +76,24 @@ def check_parity(
     parity = Parity(
         faces=len(crops),
         least_cosine=_least_cosine(expected, embed.parse(spec, outputs)),
-        bound=LEAST_HALF_COSINE if half else LEAST_COSINE,
+        bound=LEAST_COSINE if full else LEAST_HALF_COSINE,
         swapped_cosine=_least_cosine(expected, embed.parse(spec, swapped)),
         norm_error=_norm_error(embed.norms(spec, raw), embed.norms(spec, outputs)),
     )
-    _judge(spec, parity, _HALF_NORM_TOLERANCE if half else _NORM_TOLERANCE)
+    _judge(spec, parity, _NORM_TOLERANCE if full else _HALF_NORM_TOLERANCE)
     return parity
 
 
 def _judge(spec: EmbedderSpec, parity: Parity, norm_tolerance: float) -> None:
+    form = f"converted ({spec.engine}, {spec.precision})"
     if not parity.least_cosine >= parity.bound:
         raise SelfTestFailed(
-            f"model {spec.name}: as ONNX it is not what it was in PyTorch (cosine {parity.least_cosine:.5f} on the "
+            f"model {spec.name}: {form}, it is not what it was in PyTorch (cosine {parity.least_cosine:.5f} on the "
             f"worst of {parity.faces} faces, want {parity.bound}); nothing was written"
         )
     if parity.norm_error is not None and not parity.norm_error <= norm_tolerance:
         raise SelfTestFailed(
-            f"model {spec.name}: its feature norm as ONNX is off by {parity.norm_error:.1%}; nothing was written"
+            f"model {spec.name}: {form}, its feature norm is off by {parity.norm_error:.1%}; nothing was written"
         )
     if not parity.swapped_cosine < parity.bound:
         raise SelfTestFailed(

@@ -1,4 +1,4 @@
-"""`models convert`: published checkpoints of PyTorch -> ONNX, with a spec, a space, and a check against PyTorch."""
+"""`models convert`: published checkpoints -> models, with a spec, a space, and a check against PyTorch."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from recognition.models.architectures import ARCHITECTURES, find_architecture
-from recognition.models.convert import Converted, convert, need_torch
+from recognition.models.convert import Converted, Engine, Precision, convert, need_torch
 from recognition.models.spec import load_specs
 from streamer.cli.models_import import weights_folder
 from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json, print_line, settings_of
@@ -21,19 +21,28 @@ def convert_models(
     out: Annotated[
         Path | None, typer.Option("--out", help="Weights folder; default: the first of paths.models.", metavar="FOLDER")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="What the model is called; default: --as.", metavar="NAME")] = None,
-    fp16: Annotated[bool, typer.Option("--fp16", help="In half precision, for GPUs; its name ends in _fp16.")] = False,
+    name: Annotated[
+        str | None, typer.Option(help="What the model is called; default: as --as says.", metavar="NAME")
+    ] = None,
+    engine: Annotated[Engine, typer.Option(help="What is to run it: ONNX Runtime, or PyTorch itself.")] = "onnx",
+    precision: Annotated[
+        Precision | None, typer.Option(help="What it computes in; default: fp32. bf16 for torch alone.")
+    ] = None,
+    fp16: Annotated[bool, typer.Option("--fp16", help="The same as --precision fp16, for GPUs.")] = False,
     config: ConfigFile = None,
     overrides: Overrides = None,
     json: AsJson = False,
 ) -> None:
     """Convert a checkpoint as its authors published it; what comes out is held against PyTorch on real faces."""
+    if fp16 and precision not in (None, "fp16"):
+        raise typer.BadParameter(f"{precision} and --fp16 contradict each other", param_hint="--precision")
+    chosen = "fp16" if fp16 else precision or "fp32"
     settings = settings_of(config, overrides, log_level="warning")
     wanted = find_architecture(architecture)
     folder = out or weights_folder(settings)
-    need_torch()
+    need_torch(engine)
     known = load_specs(beside=list(dict.fromkeys((*settings.paths.models, folder))))
-    converted = convert(checkpoint, wanted, folder, known=known, name=name, half=fp16, tell=note)
+    converted = convert(checkpoint, wanted, folder, known=known, name=name, engine=engine, precision=chosen, tell=note)
     if json:
         print_json(_document(converted, wanted.name, wanted.manifest().source, folder))
     else:
@@ -46,7 +55,8 @@ def _document(converted: Converted, architecture: str, source: str, folder: Path
         "name": spec.name,
         "architecture": architecture,
         "layers_from": source,
-        "precision": converted.precision,
+        "engine": spec.engine,
+        "precision": spec.precision,
         "file": str(folder / spec.file),
         "weights_digest": spec.weights_digest,
         "spec": str(folder / "specs" / spec.role / f"{spec.name}.yaml"),
@@ -58,7 +68,7 @@ def _document(converted: Converted, architecture: str, source: str, folder: Path
 
 def _show(converted: Converted, folder: Path) -> None:
     spec, parity = converted.spec, converted.parity
-    print_line(f"here    {spec.name}: {folder / spec.file}, {converted.precision} (spec and space written)")
+    print_line(f"here    {spec.name}: {folder / spec.file}, {spec.engine} {spec.precision} (spec and space written)")
     print_line(
         f"parity  cosine at least {parity.least_cosine:.6f} on {parity.faces} faces (want {parity.bound}); with red "
         f"and blue swapped {parity.swapped_cosine:.3f}"

@@ -1,6 +1,5 @@
 """Checkpoints become ONNX that answers as PyTorch does, or are refused in words; random weights stand for real ones."""
 
-import functools
 import hashlib
 import sys
 from types import ModuleType
@@ -15,33 +14,25 @@ from recognition.errors import (  # noqa: E402  # behind the skip, as all that f
     EmbeddingSpaceMismatch,
     SelfTestFailed,
     SpecInvalid,
+    UnsupportedEngine,
     WeightsMissing,
 )
 from recognition.models.architectures import ARCHITECTURES  # noqa: E402
 from recognition.models.architectures.random_weights import random_network  # noqa: E402
 from recognition.models.checkpoints import read_checkpoint, weights_of  # noqa: E402
-from recognition.models.convert import OUTPUTS, convert, spec_for  # noqa: E402
+from recognition.models.convert import OUTPUTS, convert  # noqa: E402
 from recognition.models.manager import ModelManager  # noqa: E402
 from recognition.models.parity import authors_input, check_parity, face_crops  # noqa: E402
 from recognition.models.runner import OnnxRunner  # noqa: E402
 from recognition.models.spec import load_specs  # noqa: E402
 from recognition.training.export import OPSET, to_onnx  # noqa: E402
+from tests.recognition.random_networks import draft, least_cosine, network, saved, tensors  # noqa: E402
 
 onnx = pytest.importorskip("onnx")
 
 SMALL = ARCHITECTURES["arcface_mbf"]
 # Large networks on busy machines.
 pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("one_thread")]
-
-
-def draft(architecture, name=None):
-    return spec_for(architecture, name or architecture.name, f"{architecture.name}.1", "0" * 64, "a test")
-
-
-@functools.cache
-def network(name: str, seed: int = 0):
-    architecture = ARCHITECTURES[name]
-    return random_network(architecture, authors_input(architecture, face_crops(draft(architecture))), seed)
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +85,7 @@ def test_a_network_that_can_not_tell_the_channels_apart_is_refused(tmp_path):
 
 def test_a_checkpoint_becomes_a_model_that_the_manager_loads(converted):
     done, folder = converted
-    assert done.precision == "fp32"
+    assert done.spec.precision == "fp32"
     assert done.parity.least_cosine >= 0.9999
     spec = load_specs(folder / "specs")["arcface_mbf"]
     assert spec == done.spec
@@ -120,14 +111,62 @@ def test_the_graph_takes_any_batch_and_its_opset_is_pinned(converted):
 
 def test_half_precision_is_half_as_large_and_of_the_same_space(converted, checkpoint):
     done, folder = converted
-    half = convert(checkpoint, SMALL, folder, known={}, half=True)
-    assert (half.spec.name, half.precision) == ("arcface_mbf_fp16", "fp16")
+    half = convert(checkpoint, SMALL, folder, known={}, precision="fp16")
+    assert (half.spec.name, half.spec.precision) == ("arcface_mbf_fp16", "fp16")
     assert half.spec.space == done.spec.space
     assert half.parity.least_cosine >= half.parity.bound == 0.999
     sizes = [(folder / spec.file).stat().st_size for spec in (half.spec, done.spec)]
     assert sizes[0] < 0.55 * sizes[1]
     (entry,) = onnx.load(folder / half.spec.file).graph.input
     assert entry.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+
+
+def test_for_pytorch_the_tensors_are_written_with_a_spec_that_shares_the_space(converted, checkpoint):
+    onnx_model, folder = converted
+    done = convert(checkpoint, SMALL, folder, known=load_specs(beside=[folder]), engine="torch")
+    spec = done.spec
+    assert (spec.name, spec.engine, spec.precision, spec.architecture) == (
+        "arcface_mbf_torch",
+        "torch",
+        "fp32",
+        "arcface_mbf",
+    )
+    assert (spec.file, spec.space) == ("arcface_mbf_torch.pt", onnx_model.spec.space)
+    assert done.parity.least_cosine >= done.parity.bound == 0.9999
+    assert load_specs(folder / "specs")[spec.name] == spec
+    assert spec.weights_digest == hashlib.sha256((folder / spec.file).read_bytes()).hexdigest()
+    written = torch.load(folder / spec.file, weights_only=True)
+    assert type(written) is dict
+    for name, tensor in network("arcface_mbf").state_dict().items():
+        assert torch.equal(written[name], tensor), name
+    faces = tensors(spec)
+    ours = ModelManager([folder], device="cpu").open_embedder(spec.name).run(faces)
+    data = (folder / onnx_model.spec.file).read_bytes()
+    assert least_cosine(spec, ours, OnnxRunner(onnx_model.spec, data, "cpu").run(faces)) >= 0.9999
+
+
+def test_for_pytorch_each_precision_is_held_against_float32_and_keeps_the_whole_weights(tmp_path):
+    file, architecture = saved("arcface_r18", tmp_path), ARCHITECTURES["arcface_r18"]
+    made = [
+        convert(file, architecture, tmp_path / "weights", known={}, engine="torch", precision=precision)
+        for precision in ("bf16", "fp16")
+    ]
+    assert [(done.spec.name, done.spec.precision, done.parity.bound) for done in made] == [
+        ("arcface_r18_torch_bf16", "bf16", 0.999),
+        ("arcface_r18_torch_fp16", "fp16", 0.999),
+    ]
+    assert {done.spec.space for done in made} == {"arcface_r18.1"}
+    assert made[0].spec.weights_digest == made[1].spec.weights_digest
+    assert made[0].parity.least_cosine < 0.99995 < made[1].parity.least_cosine, "was it computed in bfloat16?"
+
+
+def test_a_precision_in_which_a_network_is_another_one_is_refused(checkpoint, tmp_path):
+    """Random weights of MobileFaceNet are: .992 in bfloat16, where real ones have .9996."""
+    with pytest.raises(SelfTestFailed, match=r"converted \(torch, bf16\), it is not what it was in PyTorch"):
+        convert(checkpoint, SMALL, tmp_path / "weights", known={}, engine="torch", precision="bf16")
+    assert not list((tmp_path / "weights").rglob("*.*"))
+    with pytest.raises(UnsupportedEngine, match="for bf16 take engine torch"):
+        convert(checkpoint, SMALL, tmp_path / "weights", known={}, precision="bf16")
 
 
 def test_adaface_keeps_its_norm_and_is_loaded_with_it(tmp_path):
@@ -138,7 +177,7 @@ def test_adaface_keeps_its_norm_and_is_loaded_with_it(tmp_path):
     assert done.spec.feature_norm
     assert done.parity.norm_error < 1e-3
     specs = load_specs(tmp_path / "weights" / "specs")
-    runner = ModelManager([tmp_path / "weights"], device="cpu", specs=specs).open_embedder("adaface_ir18").runner
+    runner = ModelManager([tmp_path / "weights"], device="cpu", specs=specs).open_embedder("adaface_ir18")
     crops = authors_input(architecture, face_crops(done.spec))[:2]
     embedding, norm = runner.run(crops.numpy())
     assert (embedding.shape, norm.shape) == ((2, 512), (2, 1))

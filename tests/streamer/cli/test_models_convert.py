@@ -35,28 +35,59 @@ def test_help_names_every_architecture_and_an_example(home):
     assert "Example: whosthere models convert adaface.ckpt --as adaface_ir101" in " ".join(shown.split())
 
 
-@pytest.mark.timeout(900)
-def test_a_checkpoint_becomes_a_model_that_is_listed(home):
-    torch = pytest.importorskip("torch", reason="the extra train is not installed: pip install -e '.[train]'")
-    from recognition.models.architectures import ARCHITECTURES
-    from recognition.models.architectures.random_weights import random_network
-    from recognition.models.convert import spec_for
-    from recognition.models.parity import authors_input, face_crops
+def test_two_precisions_at_once_are_bad_usage(home):
+    command = ("models", "convert", "words.pt", "--as", "arcface_r18", "--fp16")
+    assert whosthere(*command, "--engine", "torch", "--precision", "bf16", cwd=home).code == 2
+    assert whosthere(*command, "--engine", "tensorrt", cwd=home).code == 2
 
-    architecture = ARCHITECTURES["arcface_mbf"]
-    crops = face_crops(spec_for(architecture, "mine", "mine.1", "0" * 64, "a test"))
-    torch.save(random_network(architecture, authors_input(architecture, crops)).state_dict(), home / "mbf.pt")
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """MobileFaceNet with random weights."""
+    torch = pytest.importorskip("torch", reason="the extra train is not installed: pip install -e '.[train]'")
+    from tests.recognition.random_networks import network
+
+    file = tmp_path_factory.mktemp("checkpoint") / "mbf.pt"
+    torch.save(network("arcface_mbf").state_dict(), file)
+    return str(file)
+
+
+def row_of(name, home):
+    """What `models list` says of a model."""
+    listed = whosthere("models", "list", "--json", cwd=home).document["models"]
+    return next(row for row in listed if row["name"] == name)
+
+
+@pytest.mark.timeout(900)
+def test_a_checkpoint_becomes_a_model_that_is_listed(home, checkpoint):
     ended = whosthere(
-        "models", "convert", "mbf.pt", "--as", "arcface_mbf", "--name", "mine", "--json", cwd=home, limit_s=600
+        "models", "convert", checkpoint, "--as", "arcface_mbf", "--name", "mine", "--json", cwd=home, limit_s=600
     )
     assert ended.code == 0, ended.err
     assert ended.document["parity"]["least_cosine"] >= 0.9999
     assert ended.document["layers_from"].startswith("deepinsight/insightface ")
-    (row,) = [
-        row for row in whosthere("models", "list", "--json", cwd=home).document["models"] if row["name"] == "mine"
-    ]
-    assert row["weights"] == ended.document["file"] == str(home / "weights" / "mine.onnx")
+    assert row_of("mine", home)["weights"] == ended.document["file"] == str(home / "weights" / "mine.onnx")
     told = whosthere("models", "convert", "words.pt", "--as", "arcface_mbf", cwd=home, limit_s=600)
     assert told.code == 1
     assert "no PyTorch checkpoint" in told.err
     assert told.err.endswith("[checkpoint_invalid]\n")
+
+
+@pytest.mark.timeout(900)
+def test_for_pytorch_it_is_listed_too(home, checkpoint):
+    options = ("--engine", "torch", "--precision", "fp16", "--json")
+    ended = whosthere("models", "convert", checkpoint, "--as", "arcface_mbf", *options, cwd=home, limit_s=600)
+    assert ended.code == 0, ended.err
+    document = ended.document
+    assert (document["name"], document["engine"], document["precision"]) == ("arcface_mbf_torch_fp16", "torch", "fp16")
+    assert document["space"] == str(home / "weights" / "spaces" / "arcface_mbf.1.yaml")
+    row = row_of("arcface_mbf_torch_fp16", home)
+    assert row["weights"] == document["file"] == str(home / "weights" / "arcface_mbf_torch_fp16.pt")
+
+
+def test_for_pytorch_no_onnx_is_needed(home):
+    pytest.importorskip("torch", reason="the extra train is not installed: pip install -e '.[train]'")
+    without_onnx = WITHOUT_TORCH.replace('"torch"', '"onnx"')
+    command = ("models", "convert", "words.pt", "--as", "arcface_mbf")
+    assert "converting needs onnx" in assert_refused(patched(without_onnx, *command, cwd=home), "training_unavailable")
+    assert patched(without_onnx, *command, "--engine", "torch", cwd=home).err.endswith("[checkpoint_invalid]\n")
