@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -33,7 +33,7 @@ from recognition.models.model_runner import signature_of
 from recognition.models.runner import usable_cores
 from recognition.models.spec import DetectorSpec, EmbedderSpec
 from recognition.quality import grade, thumbnails
-from recognition.serving import BatchPlan, ServedModel
+from recognition.serving import BatchPlan, ServedModel, Serving
 
 F32 = NDArray[np.float32]
 S = TypeVar("S", DetectorSpec, EmbedderSpec)
@@ -115,13 +115,14 @@ class Recogniser:
         detector: ServedModel[DetectorSpec],
         embedder: ServedModel[EmbedderSpec],
         others: Sequence[Lease[EmbedderSpec]],
-        serving: "_Serving",
+        serving: Serving,
+        pool: ThreadPoolExecutor,
         config: RecogniserConfig,
     ) -> None:
         self.detector = detector
         self.embedder = embedder
         self.manager = serving.manager
-        self.pool = serving.pool
+        self.pool = pool
         self.on_trouble: Callable[[Place, PlaceTrouble], Awaitable[bool]] | None = None
         self._others = tuple(others)
         self._serving = serving
@@ -332,80 +333,6 @@ def _embeddings(lease: Lease[EmbedderSpec], image: Image, landmarks: F32) -> F32
     return lease.runner.predict_embeddings(embed.crops(lease.spec, image, landmarks))
 
 
-class _Serving:
-    """What starts models and ends them: the manager, the plan, the group of tasks that they are served by."""
-
-    def __init__(
-        self, manager: ModelManager, pool: ThreadPoolExecutor, config: RecogniserConfig, tasks: asyncio.TaskGroup
-    ) -> None:
-        self.manager = manager
-        self.pool = pool
-        self._plan = BatchPlan(
-            config.runners, config.max_batch, config.max_wait_ms, config.queue_limit, config.latency_goal_ms
-        )
-        self._on_batch = config.on_batch
-        self._tasks = tasks
-        self._live: dict[ServedModel[Any], asyncio.Task[None]] = {}
-        self._leases: list[Lease[EmbedderSpec]] = []
-
-    async def start(self, spec: S, place: Place | None, need_mib: float | None = None) -> ServedModel[S]:
-        """Load it off the loop and serve it; `place` None: where the manager has it, in any batches."""
-        device, bucket = (place.device, place.bucket) if place else (None, None)
-        load = partial(self.manager.lease, spec, device, bucket=bucket, need_mib=need_mib)
-        lease = await asyncio.to_thread(load)
-        served = ServedModel(lease, self._plan, place, self._on_batch)
-        self._live[served] = self._tasks.create_task(served.serve(), name=f"serve-{served.name}")
-        return served
-
-    async def exchange(
-        self,
-        old: ServedModel[S],
-        spec: S,
-        place: Place,
-        need_mib: float | None,
-        is_open: asyncio.Event,
-        room_first: bool,
-    ) -> ServedModel[S]:
-        """The successor, which serves; `is_open` is clear while nobody does."""
-        if room_first:
-            is_open.clear()
-            await self._end(old, unload=True)
-        fresh = await self.start(spec, place, need_mib)
-        # From here on calls go to it, as soon as the caller has put it in the old one's place: nothing awaits between.
-        is_open.set()
-        if not room_first:
-            self._tasks.create_task(self._end(old, unload=old.runner is not fresh.runner), name=f"end-{old.name}")
-        return fresh
-
-    async def _end(self, served: ServedModel[S], *, unload: bool) -> None:
-        """Let what is on its way through it come out, and stop it; `unload`: close it, too."""
-        if served not in self._live:
-            return  # a switch that failed has ended it already
-        await served.unused()
-        served.stop()
-        task = self._live.pop(served)
-        await task
-        await asyncio.to_thread(served.release, unload=unload)
-
-    async def lease(self, name: str) -> Lease[EmbedderSpec]:
-        """An embedder that is asked directly, without a queue."""
-        lease = await asyncio.to_thread(self.manager.get, name)
-        self._leases.append(lease)
-        return lease
-
-    def stop(self) -> None:
-        """End everything at once."""
-        for served in self._live:
-            served.stop()
-
-    def release(self) -> None:
-        """Give every model back; blocks. Their tasks must have ended."""
-        for served in self._live:
-            served.release()
-        for lease in self._leases:
-            lease.release()
-
-
 @asynccontextmanager
 async def open_recogniser(config: RecogniserConfig, manager: ModelManager | None = None) -> AsyncIterator[Recogniser]:
     """Load the models and serve them while the context lasts; every thread has ended when it ends.
@@ -420,11 +347,12 @@ async def open_recogniser(config: RecogniserConfig, manager: ModelManager | None
     assert manager is not None
     pool = ThreadPoolExecutor(config.cpu_threads or usable_cores(), thread_name_prefix="cpu")
     tasks = asyncio.TaskGroup()
-    serving = _Serving(manager, pool, config, tasks)
+    plan = BatchPlan(config.runners, config.max_batch, config.max_wait_ms, config.queue_limit, config.latency_goal_ms)
+    serving = Serving(manager, plan, tasks, config.on_batch)
     try:
         async with tasks:
             try:
-                yield await _opened(config, serving)
+                yield await _opened(config, serving, pool)
             finally:
                 serving.stop()
     except BaseExceptionGroup as group:
@@ -439,7 +367,7 @@ async def open_recogniser(config: RecogniserConfig, manager: ModelManager | None
             await asyncio.to_thread(own.close)
 
 
-async def _opened(config: RecogniserConfig, serving: _Serving) -> Recogniser:
+async def _opened(config: RecogniserConfig, serving: Serving, pool: ThreadPoolExecutor) -> Recogniser:
     manager = serving.manager
     at_d, at_e = config.detector_at, config.embedder_at
     detector_spec = manager.spec_of(at_d.model if at_d else config.detector, DetectorSpec)
@@ -448,4 +376,4 @@ async def _opened(config: RecogniserConfig, serving: _Serving) -> Recogniser:
     embedder = await serving.start(embedder_spec, at_e)
     names = [name for name in dict.fromkeys(config.in_every_space) if name != embedder.name]
     others = [await serving.lease(name) for name in names]
-    return Recogniser(detector, embedder, others, serving, config)
+    return Recogniser(detector, embedder, others, serving, pool, config)

@@ -7,12 +7,13 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 from recognition.batch_limits import BatchLimits
 from recognition.batcher import MicroBatcher
 from recognition.models.figures import Place
-from recognition.models.manager import Lease
+from recognition.models.manager import Lease, ModelManager
 from recognition.models.model_runner import ModelRunner
 from recognition.models.runner import Fallback, usable_cores
 from recognition.models.spec import DetectorSpec, EmbedderSpec
@@ -125,3 +126,78 @@ class ServedModel(Generic[S]):
     def release(self, *, unload: bool = False) -> None:
         """Give the model back; blocks. serve() must have ended. `unload`: close it, if nobody else uses it."""
         self._lease.release(unload=unload)
+
+
+class Serving:
+    """What starts models and ends them: from the manager, by the plan, on a group of tasks."""
+
+    def __init__(
+        self,
+        manager: ModelManager,
+        plan: BatchPlan,
+        tasks: asyncio.TaskGroup,
+        on_batch: Callable[[str, int], None] | None = None,
+    ) -> None:
+        self.manager = manager
+        self._plan = plan
+        self._on_batch = on_batch
+        self._tasks = tasks
+        self._live: dict[ServedModel[Any], asyncio.Task[None]] = {}
+        self._leases: list[Lease[EmbedderSpec]] = []
+
+    async def start(self, spec: S, place: Place | None, need_mib: float | None = None) -> ServedModel[S]:
+        """Load it off the loop and serve it; `place` None: where the manager has it, in any batches."""
+        device, bucket = (place.device, place.bucket) if place else (None, None)
+        load = partial(self.manager.lease, spec, device, bucket=bucket, need_mib=need_mib)
+        lease = await asyncio.to_thread(load)
+        served = ServedModel(lease, self._plan, place, self._on_batch)
+        self._live[served] = self._tasks.create_task(served.serve(), name=f"serve-{served.name}")
+        return served
+
+    async def exchange(
+        self,
+        old: ServedModel[S],
+        spec: S,
+        place: Place,
+        need_mib: float | None,
+        is_open: asyncio.Event,
+        room_first: bool,
+    ) -> ServedModel[S]:
+        """The successor, which serves; `is_open` is clear while nobody does."""
+        if room_first:
+            is_open.clear()
+            await self._end(old, unload=True)
+        fresh = await self.start(spec, place, need_mib)
+        # From here on calls go to it, as soon as the caller has put it in the old one's place: nothing awaits between.
+        is_open.set()
+        if not room_first:
+            self._tasks.create_task(self._end(old, unload=old.runner is not fresh.runner), name=f"end-{old.name}")
+        return fresh
+
+    async def _end(self, served: ServedModel[S], *, unload: bool) -> None:
+        """Let what is on its way through it come out, and stop it; `unload`: close it, too."""
+        if served not in self._live:
+            return  # a switch that failed has ended it already
+        await served.unused()
+        served.stop()
+        task = self._live.pop(served)
+        await task
+        await asyncio.to_thread(served.release, unload=unload)
+
+    async def lease(self, name: str) -> Lease[EmbedderSpec]:
+        """An embedder that is asked directly, without a queue."""
+        lease = await asyncio.to_thread(self.manager.get, name)
+        self._leases.append(lease)
+        return lease
+
+    def stop(self) -> None:
+        """End everything at once."""
+        for served in self._live:
+            served.stop()
+
+    def release(self) -> None:
+        """Give every model back; blocks. Their tasks must have ended."""
+        for served in self._live:
+            served.release()
+        for lease in self._leases:
+            lease.release()

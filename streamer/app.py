@@ -158,10 +158,7 @@ def _models_part(layer: ModelLayer) -> Part:
     recogniser = layer.recogniser
     if recogniser.fault is not None:
         return Part("models", False, str(recogniser.fault))
-    fallbacks = [
-        (served.name, served.fallback or switcher.fallback)
-        for switcher, served in ((layer.detector, recogniser.detector), (layer.embedder, recogniser.embedder))
-    ]
+    fallbacks = [(served.name, served.fallback or switcher.fallback) for switcher, served in layer.seated()]
     return Part("models", True, "; ".join(f"{name} on the CPU: {found.why}" for name, found in fallbacks if found))
 
 

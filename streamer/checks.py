@@ -18,7 +18,7 @@ from recognition.models.spec import DetectorSpec, EmbedderSpec
 from recognition.models.weights import verify_artifacts
 from streamer.app import make_data_folder
 from streamer.ingest.probe import probe
-from streamer.model_layer import make_manager, open_for_enrolment
+from streamer.model_setup import make_manager, open_for_enrolment
 from streamer.publish import try_login
 from streamer.settings import Settings, camera_url
 

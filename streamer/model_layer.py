@@ -7,22 +7,20 @@ run. On the event loop; loading, the gallery and files are on threads.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from gallery.store import PersonStore
-from recognition.errors import CodedError
-from recognition.models.device_memory import JoinedReader, NvmlReader, RamReader
+from recognition.errors import CodedError, FiguresUnwritable
 from recognition.models.figures import Place, Requirement, Unavailable
-from recognition.models.local_figures import LocalFigures
-from recognition.models.manager import ModelManager
+from recognition.models.local_figures import BatchFigures, LocalFigures, device_figures
+from recognition.models.manager import AnyRunner, ModelManager
 from recognition.models.model_runner import signature_of
-from recognition.models.providers import TritonServer
 from recognition.models.spec import EmbedderSpec
-from recognition.queue_load import QueueLoad
-from recognition.recogniser import PlaceTrouble, Recogniser, RecogniserConfig, open_recogniser
+from recognition.recogniser import PlaceTrouble, Recogniser, open_recogniser
 from recognition.serving import BatchPlan
 from streamer.api.health import ModelState
 from streamer.coverage import NOBODY, Coverage, coverage_in, embedders_behind
@@ -30,93 +28,18 @@ from streamer.errors import DataFolderUnwritable
 from streamer.known import Known
 from streamer.metrics import Metrics
 from streamer.model_choice import read_choice, replace_json
+from streamer.model_report import Seated, document, readiness, refusals
+from streamer.model_setup import ladder_of, make_manager, recogniser_config
 from streamer.reindexing import reindex_for
 from streamer.roster import Roster
-from streamer.settings import Settings, visible_gpus
+from streamer.seats import DetectorSeat, EmbedderSeat
+from streamer.settings import Settings
 from streamer.switching import Switcher, SwitchRules, vram_free_bytes, vram_reserved_bytes
 
 log = logging.getLogger(__name__)
 
 # What the resolved mapping tells of a spec, besides its name.
 _OF_A_SPEC = ("version", "role", "runtime", "engine", "precision", "weights_digest", "preprocessing_signature")
-
-
-@dataclass(frozen=True, slots=True)
-class DetectorSeat:
-    """The recogniser's detector, as a switcher steers it."""
-
-    recogniser: Recogniser
-
-    @property
-    def place(self) -> Place:
-        return self.recogniser.detector.place
-
-    def load(self) -> QueueLoad:
-        return self.recogniser.detector.batcher.load()
-
-    async def switch(self, place: Place, *, need_mib: float | None, room_first: bool) -> None:
-        await self.recogniser.switch_detector(place, need_mib=need_mib, room_first=room_first)
-
-
-@dataclass(frozen=True, slots=True)
-class EmbedderSeat:
-    """The recogniser's embedder, as a switcher steers it."""
-
-    recogniser: Recogniser
-
-    @property
-    def place(self) -> Place:
-        return self.recogniser.embedder.place
-
-    def load(self) -> QueueLoad:
-        return self.recogniser.embedder.batcher.load()
-
-    async def switch(self, place: Place, *, need_mib: float | None, room_first: bool) -> None:
-        await self.recogniser.switch_embedder(place, need_mib=need_mib, room_first=room_first)
-
-
-def make_manager(settings: Settings) -> ModelManager:
-    """The manager as the configuration wants it. Raises SpecInvalid, ModelNotFound."""
-    section = settings.recognition
-    server = section.triton
-    return ModelManager(
-        settings.paths.models,
-        device=section.device,
-        profiles=section.profiles,
-        triton=TritonServer(server.url, server.deadline_s, server.retries) if server else None,
-        reader=JoinedReader(RamReader(), NvmlReader(visible_gpus())),
-    )
-
-
-def recogniser_config(settings: Settings, metrics: Metrics | None = None) -> RecogniserConfig:
-    """The settings' recognition and paths sections, as recognition wants them."""
-    section = settings.recognition
-
-    def count(model: str, size: int) -> None:
-        if metrics is not None:
-            metrics.batch_size.labels(model=model).observe(size)
-
-    return RecogniserConfig(
-        detector=section.detector,
-        embedder=section.embedder,
-        weights_folders=settings.paths.models,
-        device=section.device,
-        runners=section.runners,
-        max_batch=section.max_batch,
-        max_wait_ms=section.max_wait_ms,
-        latency_goal_ms=section.latency_goal_ms,
-        queue_limit=section.queue_limit,
-        detection_threshold=section.detection_threshold,
-        cpu_threads=settings.service.cpu_threads,
-        trim_padding=section.trim_padding,
-        on_batch=count,
-    )
-
-
-def ladder_of(settings: Settings, manager: ModelManager) -> tuple[str, ...]:
-    """The embedders that may serve, the preferred one first, by their specs' own names. Raises ModelNotFound."""
-    names = (settings.recognition.embedder, *settings.recognition.ladder)
-    return tuple(dict.fromkeys(manager.spec_of(name, EmbedderSpec).name for name in names))
 
 
 class ModelLayer:
@@ -133,7 +56,9 @@ class ModelLayer:
         self._coverage = NOBODY
         self._recogniser: Recogniser | None = None
         self._roster: Roster | None = None
-        local = LocalFigures(settings.figures_path)
+        self._unwritten: dict[str, object] | None = None
+        self._figured: set[tuple[str, str]] = set()
+        local = self._local = LocalFigures(settings.figures_path)
         wanted = settings.recognition.requirement
         # There is but one, and of detectors no accuracy is known that could be asked for: its place is what is chosen.
         of_detector: Requirement = wanted if wanted == "minimal_memory" else "speed"
@@ -200,6 +125,7 @@ class ModelLayer:
             if self.manager.availability(name).ok:
                 await self._prepare(name)
         self._changed()
+        await self._write_down()
 
     async def _prepare(self, name: str) -> None:
         """Before its first face comes, the gallery is indexed in its space."""
@@ -209,8 +135,7 @@ class ModelLayer:
 
     def _tell_fallbacks(self) -> None:
         """A metric and a line in the log for each model that had to go to the CPU; once for each reason."""
-        recogniser = self.recogniser
-        for switcher, served in ((self.detector, recogniser.detector), (self.embedder, recogniser.embedder)):
+        for switcher, served in self.seated():
             fallback = served.fallback or switcher.fallback
             if fallback is not None:
                 self._metrics.model_fallback.labels(model=served.name, reason=fallback.code).set(1)
@@ -227,13 +152,37 @@ class ModelLayer:
             self._roster.serve(self.recogniser.embedder.name)
         if self._recogniser is not None:
             self._tell_fallbacks()
-            document = self.document()
+            self._unwritten = document = self.document()
             self._last_told = self._news()
             self.told(document)
-            try:
-                replace_json(self.settings.manifest_path, document)
-            except DataFolderUnwritable as error:
-                log.warning("%s", error, extra={"code": error.code})
+
+    async def _write_down(self) -> None:
+        """On a thread: the manifest, where something has changed, and the first figures of what was never measured."""
+        document, self._unwritten = self._unwritten, None
+        try:
+            if document is not None:
+                await asyncio.to_thread(replace_json, self.settings.manifest_path, document)
+            for _, served in self.seated():
+                await self._keep_first_figures(served.runner)
+        except (DataFolderUnwritable, FiguresUnwritable) as error:
+            log.warning("%s", error, extra={"code": error.code})
+
+    async def _keep_first_figures(self, runner: AnyRunner) -> None:
+        """What a load showed of a model that nobody measured, here or for its spec: the next choice goes by it."""
+        spec, device = runner.spec, runner.device
+        if (spec.name, device) in self._figured or device == "triton" or spec.weights_digest is None:
+            return
+        self._figured.add((spec.name, device))
+        known = device_figures(spec, device, self._local).costs.values()
+        if any(cost.run_ms is not None for cost in known) or not runner.run_ms:
+            return
+        held = (h.held_mib for h in self.manager.ledger.holdings() if (h.owner, h.device) == (spec.name, device))
+        largest, memory_mib = max(runner.run_ms), next(held, None)
+        figures = {
+            size: BatchFigures(memory_mib if size == largest else None, ms) for size, ms in runner.run_ms.items()
+        }
+        keep = partial(self._local.keep, measured_at=time.time(), command="its first load")
+        await asyncio.to_thread(keep, spec, device, figures)
 
     async def _trouble(self, place: Place, error: PlaceTrouble) -> bool:
         switcher = self.detector if place.model == self.recogniser.detector.name else self.embedder
@@ -252,6 +201,7 @@ class ModelLayer:
                 await switcher.look()
             if self._news() != self._last_told:
                 self._changed()
+            await self._write_down()
             self._metrics.vram_free.set(vram_free_bytes(self.manager))
             for model, held in vram_reserved_bytes(self.manager).items():
                 self._metrics.vram_reserved.labels(model=model).set(held)
@@ -333,55 +283,18 @@ class ModelLayer:
 
     # What people see.
 
+    def seated(self) -> tuple[Seated, Seated]:
+        """Each role's switcher, and what serves."""
+        recogniser = self.recogniser
+        return (self.detector, recogniser.detector), (self.embedder, recogniser.embedder)
+
     def readiness(self) -> tuple[ModelState, ...]:
         """Every model of the configured set, and what speaks against it."""
-        recogniser = self.recogniser
-        serving = {served.name: served.device for served in (recogniser.detector, recogniser.embedder)}
-        states = []
-        for switcher in (self.detector, self.embedder):
-            for one in switcher.candidates():
-                against, name = one.unavailable, one.model
-                states.append(
-                    ModelState(
-                        name=name,
-                        role=self.manager.spec(name).role,
-                        ready=against is None,
-                        serving=name in serving,
-                        device=serving.get(name),
-                        code=against.code if against else None,
-                        reason=against.why if against else "",
-                    )
-                )
-        return tuple(states)
+        return readiness(self.seated())
 
     def document(self) -> dict[str, object]:
         """What serves, why, why not the others; for MQTT and the manifest."""
-        recogniser = self.recogniser
-        seats = ((self.detector, recogniser.detector), (self.embedder, recogniser.embedder))
-        document: dict[str, object] = {
-            "written_at": round(time.time(), 3),
-            "signature": recogniser.signature,
-            "models_used": [asdict(served.runner.metadata()) for _, served in seats],
-        }
-        for switcher, served in seats:
-            fallback = served.fallback or switcher.fallback
-            standing = switcher.standing
-            document[served.spec.kind] = {
-                "name": served.name,
-                "version": served.spec.version,
-                "device": served.device,
-                "batches_up_to": served.max_batch,
-                "reason": standing.code if standing else "configured",
-                "why": standing.why if standing else "",
-                "notes": list(served.notes),
-                "fallback": fallback.code if fallback else None,
-                "fallback_reason": fallback.why if fallback else None,
-                "others": _others(switcher),
-            }
-        document["by_hand"] = self._chosen
-        document["by_hand_refused"] = self._by_hand_refused()
-        document["reason"] = self.embedder.standing.code if self.embedder.standing else "configured"
-        return document
+        return document(self.seated(), self.recogniser.signature, self._chosen, self._by_hand_refused())
 
     def _by_hand_refused(self) -> dict[str, str] | None:
         """Why the embedder that was chosen by hand does not serve; None where it does, or will at the next look."""
@@ -396,19 +309,7 @@ class ModelLayer:
         """What the document is written anew for although nothing was switched: choices by hand, models that come to be
         available or cease to be. Numbers change all the time; they are those of the last change."""
         refused = self._by_hand_refused()
-        against = {
-            (refusal.model, refusal.code)
-            for switcher in (self.detector, self.embedder)
-            for refusal in (switcher.choice.refused if switcher.choice else ())
-            if refusal.device is None
-        }
-        return self._chosen, refused and refused["code"], against
-
-
-def _others(switcher: Switcher) -> list[Mapping[str, Any]]:
-    """Why not the other models, or not on other devices."""
-    choice = switcher.choice
-    return [] if choice is None else [asdict(refusal) for refusal in choice.refused]
+        return self._chosen, refused and refused["code"], refusals((self.detector, self.embedder))
 
 
 @asynccontextmanager
@@ -425,28 +326,6 @@ async def open_models(
         async with AsyncExitStack() as stack:
             await layer.open(stack)
             yield layer
-    finally:
-        await asyncio.to_thread(manager.close)
-
-
-@asynccontextmanager
-async def open_for_enrolment(settings: Settings) -> AsyncIterator[Recogniser]:
-    """The configured models, and every other embedder of the ladder: templates are made in all of their spaces.
-
-    One whose weights are not here is left out and told of: its templates are made once it is.
-    """
-    manager = await asyncio.to_thread(make_manager, settings)
-    others = []
-    for name in ladder_of(settings, manager)[1:]:
-        is_there = manager.availability(name)
-        if is_there.ok:
-            others.append(name)
-        else:
-            log.warning("no templates for %s: %s", name, is_there.why, extra={"code": is_there.code})
-    config = replace(recogniser_config(settings), in_every_space=tuple(others))
-    try:
-        async with open_recogniser(config, manager) as recogniser:
-            yield recogniser
     finally:
         await asyncio.to_thread(manager.close)
 

@@ -10,13 +10,13 @@ from recognition.models.spec import bundled
 TWIN = "nano_twin"
 
 
-def write_twin(folder: Path) -> str:
+def write_twin(folder: Path, **changes: object) -> str:
     """Write weights, spec and space into a folder that paths.models may name; the model's name."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(bundled("nano") / "nano_embed.onnx", folder / f"{TWIN}.onnx")
     spec = yaml.safe_load((bundled("specs") / "face_embedding" / "nano_embed.yaml").read_text())
     space = yaml.safe_load((bundled("spaces") / "nano_embed.1.yaml").read_text())
-    changed = spec | {"name": TWIN, "space": f"{TWIN}.1", "local_artifacts": [f"{TWIN}.onnx"]}
+    changed = spec | {"name": TWIN, "space": f"{TWIN}.1", "local_artifacts": [f"{TWIN}.onnx"], **changes}
     for file, document in (
         (f"specs/face_embedding/{TWIN}.yaml", changed),
         (f"spaces/{TWIN}.1.yaml", space | {"name": f"{TWIN}.1"}),

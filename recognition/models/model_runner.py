@@ -74,6 +74,7 @@ class ModelRunner(Generic[S]):
         self.fallback: Fallback | None = getattr(tensors, "fallback", None)
         self.told: tuple[str, ...] = tuple(notes)
         self.buckets: tuple[int, ...] = spec.batch_buckets.cpu if self.on_cpu else spec.batch_buckets.cuda
+        self.run_ms: dict[int, float] = {}
         self._closed = False
         self._now = Availability(True)
 
@@ -139,12 +140,17 @@ class ModelRunner(Generic[S]):
     def warmup(self, largest: int | None = None) -> None:
         """Run every bucket up to `largest` once, so that no face waits for what a first run does (kernels, memory).
 
-        On the CPU one run is as good as any: nothing but the first is different there.
+        `run_ms` has what the last of these runs took: a first figure, until somebody measures. On the CPU one is as
+        good as any, and hold_to_spec() has made the first.
         """
         tensor = probe_tensors(self.spec)[:1]
         for bucket in (1,) if self.on_cpu else self.buckets:
             if largest is None or bucket <= largest:
-                self.run(np.repeat(tensor, bucket, axis=0))
+                batch = np.repeat(tensor, bucket, axis=0)
+                for _ in range(1 if self.on_cpu else 2):
+                    started_s = time.perf_counter()
+                    self.run(batch)
+                    self.run_ms[bucket] = (time.perf_counter() - started_s) * 1000
 
     def hold_to_spec(self, largest: int | None = None) -> None:
         """The short test of every load: shapes, finite numbers, batch = single. In batches of up to `largest` alone.

@@ -16,7 +16,7 @@ from streamer.app import make_data_folder
 from streamer.cli.options import AsJson, ConfigFile, Overrides, print_json, print_line, settings_of
 from streamer.cli.progress import progress_of
 from streamer.coverage import embedders_behind
-from streamer.model_layer import ladder_of, make_manager
+from streamer.model_setup import ladder_of, make_manager
 from streamer.reindexing import reindex_for
 from streamer.settings import Settings
 

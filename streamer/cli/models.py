@@ -19,7 +19,7 @@ from streamer.cli.models_list import list_models, show_model
 from streamer.cli.models_pull import pull_models
 from streamer.cli.models_use import use_model
 from streamer.cli.options import AsJson, ConfigFile, Overrides, print_json, print_line, settings_of
-from streamer.model_layer import ladder_of, make_manager
+from streamer.model_setup import ladder_of, make_manager
 from streamer.settings import Settings
 
 models = typer.Typer(no_args_is_help=True, help="The models that are known, and whether their weights are in order.")

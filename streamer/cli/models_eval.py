@@ -38,7 +38,7 @@ from streamer.cli.options import (
 )
 from streamer.cli.progress import progress_of
 from streamer.errors import OutputUnwritable
-from streamer.model_layer import recogniser_config
+from streamer.model_setup import recogniser_config
 from streamer.settings import Settings
 
 _EXPONENTS = {1e-2: "1e-2", 1e-3: "1e-3", 1e-4: "1e-4", 1e-5: "1e-5"}

@@ -19,7 +19,8 @@ from recognition.models.manager import ModelManager
 from recognition.models.spec import ACCURACY_FMR, DetectorSpec, EmbedderSpec
 from recognition.models.weights import find_artifacts
 from streamer.cli.options import AsJson, ConfigFile, Overrides, print_json, print_line, print_table, settings_of
-from streamer.model_layer import make_manager, resolved_models
+from streamer.model_layer import resolved_models
+from streamer.model_setup import make_manager
 from streamer.settings import Settings
 from streamer.switching import devices_for, gpus_of
 

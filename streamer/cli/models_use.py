@@ -20,7 +20,7 @@ from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json
 from streamer.coverage import coverage_in
 from streamer.errors import PeopleNotCovered
 from streamer.model_choice import ModelChoice, write_choice
-from streamer.model_layer import ladder_of, make_manager
+from streamer.model_setup import ladder_of, make_manager
 from streamer.settings import Settings
 
 AUTO = "auto"

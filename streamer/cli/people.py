@@ -25,7 +25,7 @@ from streamer.cli.options import (
     settings_of,
 )
 from streamer.known import enrolling_threshold
-from streamer.model_layer import open_for_enrolment
+from streamer.model_setup import open_for_enrolment
 from streamer.settings import Settings
 
 people = typer.Typer(no_args_is_help=True, help="List, show, rename and forget the people who are enrolled.")

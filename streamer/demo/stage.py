@@ -16,7 +16,7 @@ from streamer.demo import scene
 from streamer.errors import CameraNotFound, DemoFailed
 from streamer.ingest.address import address
 from streamer.known import enrolling_threshold
-from streamer.model_layer import open_for_enrolment
+from streamer.model_setup import open_for_enrolment
 from streamer.settings import CameraSettings, HttpSettings, MqttSettings, Settings, camera_url
 
 CAMERA = "demo"

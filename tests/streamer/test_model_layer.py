@@ -50,6 +50,10 @@ def choose(settings: Settings, name: str | None) -> None:
     write_choice(settings.model_choice_path, ModelChoice(name))
 
 
+def written(settings: Settings) -> object:
+    return json.loads(settings.manifest_path.read_text())
+
+
 def enrolled_for(settings: Settings, space: str, dim: int) -> None:
     with PersonStore(settings.gallery_path) as store:
         store.add_person("Ada", [photo_of(unit(1, dim), 1, space=space)])
@@ -67,7 +71,7 @@ async def test_a_choice_by_hand_is_followed_told_and_given_back(tmp_path):
         choose(settings, None)
         await until(lambda: told[-1]["by_hand"] is None)
         assert (told[-1]["embedder"]["name"], told[-1]["reason"]) == ("nano_embed", "better")
-    assert json.loads(settings.manifest_path.read_text()) == json.loads(json.dumps(told[-1]))
+        await until(lambda: written(settings) == json.loads(json.dumps(told[-1])))
 
 
 async def test_what_was_chosen_from_outside_the_ladder_is_left_with_the_choice(tmp_path):
@@ -164,3 +168,25 @@ def test_the_resolved_mapping_follows_what_was_chosen_by_hand_and_who_has_templa
     assert (row["model"], row["reason"]) == (TWIN, "by_hand")
     enrolled_for(settings, "nano_embed.1", 256)
     assert resolved_models(settings)["resolved"]["face_embedding"]["model"] == "nano_embed"
+
+
+async def test_what_nobody_measured_is_figured_by_its_first_load(tmp_path):
+    write_twin(tmp_path / "weights", needs=None)
+    settings = settings_in(tmp_path, embedder=TWIN)
+    async with running(settings):
+        pass
+    (row,) = json.loads(settings.figures_path.read_text())["figures"]
+    assert (row["model"], row["device"], row["command"]) == (TWIN, "cpu", "its first load")
+    (figures,) = row["buckets"].values()
+    assert figures["run_ms"] > 0
+    before = settings.figures_path.read_bytes()
+    async with running(settings):
+        pass
+    assert settings.figures_path.read_bytes() == before, "what is known is not guessed at again"
+
+
+async def test_what_was_measured_for_the_spec_stays(tmp_path):
+    settings = settings_in(tmp_path)
+    async with running(settings):
+        pass
+    assert not settings.figures_path.exists()

@@ -25,7 +25,8 @@ from streamer.events import Due
 from streamer.ingest.source import StreamEnded, open_source
 from streamer.known import Known, enrolling_threshold
 from streamer.metrics import Metrics
-from streamer.model_layer import open_for_enrolment, open_models
+from streamer.model_layer import open_models
+from streamer.model_setup import open_for_enrolment
 from streamer.outbox import Outbox
 from streamer.pipeline import close_visits, run_camera
 from streamer.roster import Roster
