@@ -136,7 +136,7 @@ class ServiceProcess:
 
     def _command(self, *arguments: str) -> list[str]:
         command, *rest = arguments
-        group = [command, rest.pop(0)] if command in ("people", "models", "cameras") else [command]
+        group = [command, rest.pop(0)] if command in ("people", "models", "cameras", "gallery") else [command]
         return [sys.executable, "-m", "streamer", *group, "--config", str(self._config), *rest]
 
     def _end(self, number: int) -> int:

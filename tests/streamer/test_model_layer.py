@@ -19,6 +19,7 @@ from streamer.model_choice import ModelChoice, write_choice
 from streamer.model_layer import ModelLayer, open_models, resolved_models
 from streamer.roster import Roster
 from streamer.settings import PathsSettings, RecognitionSettings, Settings
+from tests.ensembles import ensemble, tiny_model
 from tests.gallery.fakes import photo_of, unit
 from tests.recognition.fakes import until
 from tests.twin import TWIN, write_twin
@@ -120,6 +121,22 @@ async def test_whom_it_could_not_name_keeps_an_embedder_out_until_there_are_temp
         assert (told[-1]["reason"], told[-1]["by_hand_refused"]) == ("by_hand", None)
     with PersonStore(settings.gallery_path) as store:
         assert store.uncovered(f"{TWIN}.1") == 0
+
+
+async def test_two_that_have_to_agree_wait_for_the_templates_of_each(tmp_path):
+    weights = tmp_path / "weights"
+    members = [tiny_model(weights, name, dim=64, seed=seed, threshold=0.5) for seed, name in enumerate(("one", "two"))]
+    settings = settings_in(tmp_path, ladder=(ensemble(weights, "both", members).name,))
+    make_data_folder(settings.paths.data)
+    enrolled_for(settings, "nano_embed.1", 256)
+    async with running(settings) as (layer, _):
+        assert layer.embedder.choice.why_not("both").code == "people_not_covered"
+        async with asyncio.TaskGroup() as tasks:
+            background = tasks.create_task(layer.keep_covered())
+            await until(lambda: layer.embedder.choice.why_not("both").code != "people_not_covered")
+            background.cancel()
+    with PersonStore(settings.gallery_path) as store:
+        assert [store.uncovered(member.space) for member in members] == [0, 0]
 
 
 async def test_what_served_the_last_time_is_not_told_of_while_nothing_serves_yet(tmp_path):
