@@ -119,7 +119,7 @@ def _show(row: dict[str, Any]) -> None:
         print_line(f"{row['name']}: nobody is enrolled yet")
         return
     covered = row["people"] - row["people_without_template"]
-    told = f"{row['name']}: {row['added']} templates made; {covered} of {row['people']} people have one"
+    told = f"{row['name']}: {row['added']} made; {covered} of {row['people']} people have a template"
     skipped = f", {row['skipped']} photos skipped (their person was forgotten meanwhile)" if row["skipped"] else ""
     print_line(told + skipped)
     for photo in row["unusable"]:

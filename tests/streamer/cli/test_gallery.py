@@ -60,7 +60,7 @@ def test_the_ladder_gets_its_templates_by_the_models_that_made_them(home):
     assert signature == signature_of(OURS["nano_det"], twin_spec)
 
     again = whosthere("gallery", "reindex", TWIN, cwd=home)
-    assert again.out == f"{TWIN}: 0 templates made; 1 of 1 people have one\n"
+    assert again.out == f"{TWIN}: 0 made; 1 of 1 people have a template\n"
     assert again.err == "", "nothing was loaded for it"
 
 
@@ -73,8 +73,8 @@ def test_where_one_can_not_be_had_the_others_are_done(home):
     codes = [line.rpartition("[")[2] for line in ended.complaints if line.startswith("whosthere: ")]
     assert codes == ["weights_missing]", "model_not_found]", "model_not_found]"]
     assert ended.out.splitlines() == [
-        "one: 1 templates made; 1 of 1 people have one",
-        "two: 1 templates made; 1 of 1 people have one",
+        "one: 1 made; 1 of 1 people have a template",
+        "two: 1 made; 1 of 1 people have a template",
     ], "two that have to agree are matched each in its own space"
 
 
@@ -91,7 +91,7 @@ def test_a_photo_that_gives_nothing_is_told_of(home):
             db.execute("UPDATE photos SET chip = ?", (chip,))
     assert ended.code == 0
     first, second = ended.out.splitlines()
-    assert first == "three: 0 templates made; 0 of 1 people have one"
+    assert first == "three: 0 made; 0 of 1 people have a template"
     assert second.startswith(f"unusable  photo 1 of {person_id}: the kept picture is damaged")
     (row,) = as_json.document["models"]
     assert [(photo["photo"], photo["person"]) for photo in row["unusable"]] == [(1, person_id)]
