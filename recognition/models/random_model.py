@@ -7,18 +7,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 from recognition.models.architectures import Architecture
-from recognition.models.convert import convert, need_torch, spec_for
+from recognition.models.convert import Engine, convert, need_torch, spec_for
 from recognition.models.spec import EmbedderSpec
 
 
 def write_random_model(
-    architecture: Architecture, folder: Path, seed: int = 0, tell: Callable[[str], None] = lambda _: None
+    architecture: Architecture,
+    folder: Path,
+    seed: int = 0,
+    tell: Callable[[str], None] = lambda _: None,
+    *,
+    engine: Engine = "onnx",
 ) -> EmbedderSpec:
-    """The spec of an ONNX model of this architecture that knows nobody; all its files lie in `folder`.
+    """The spec of a model of this architecture that knows nobody; all its files lie in `folder`.
 
     Raises what convert() raises.
     """
-    need_torch()
+    need_torch(engine)
     import torch
 
     from recognition.models.architectures.random_weights import random_network
@@ -30,6 +35,6 @@ def write_random_model(
     checkpoint = folder / f"{name}.pt"
     torch.save(random_network(architecture, faces, seed).state_dict(), checkpoint)
     try:
-        return convert(checkpoint, architecture, folder, known={}, tell=tell).spec
+        return convert(checkpoint, architecture, folder, known={}, engine=engine, tell=tell).spec
     finally:
         checkpoint.unlink()

@@ -23,12 +23,13 @@ from recognition.recogniser import Recogniser, open_recogniser
 from streamer.bench.agreement import agreement, nearest, people_of
 from streamer.bench.clips import repeated, with_gap
 from streamer.bench.limit import replay
+from streamer.bench.model_layer import ModelBenchOptions, run_model_layer
 from streamer.bench.peer import PeerRun, run_peer
 from streamer.bench.realtime import run_realtime
 from streamer.bench.throughput import OurRun, run_ours
 from streamer.errors import BenchFailed
 from streamer.known import naming_threshold
-from streamer.model_layer import recogniser_config
+from streamer.model_setup import recogniser_config
 from streamer.settings import Settings
 
 # What the peer can run too, whatever is configured.
@@ -40,12 +41,16 @@ LAPS = 3  # the clip is played so often over, so that opening it and the last fr
 
 @dataclass(frozen=True, slots=True)
 class BenchOptions:
-    """clip to measure on; folder for the peer's environment; how often each is run (the fastest run counts)."""
+    """clip to measure on; folder for the peer's environment; how often each is run (the fastest run counts).
+
+    models: of the model layer, which comes last; None: without it.
+    """
 
     clip: Path
     folder: Path
     rounds: int = 3
     realtime_s: float = 40.0
+    models: ModelBenchOptions | None = None
 
 
 async def run_bench(settings: Settings, options: BenchOptions, say: Callable[[str], None]) -> dict[str, Any]:
@@ -69,7 +74,14 @@ async def run_bench(settings: Settings, options: BenchOptions, say: Callable[[st
             row = asdict(await run_realtime(settings, spread, options.realtime_s, work / f"cameras{cameras}"))
             latencies[str(cameras)] = {key: round(value, 4) for key, value in row.items() if key != "cameras"}
         document["loop_lag_p99_ms"] = round(latencies[LAG_AT]["loop_lag_p99_ms"], 2)
+        if options.models is not None:
+            document |= await run_model_layer(settings, options.models, say)
         return document
+
+
+async def run_models(settings: Settings, options: ModelBenchOptions, say: Callable[[str], None]) -> dict[str, Any]:
+    """The model layer alone. Raises what opening our own models raises."""
+    return {"machine": machine(), **await run_model_layer(settings, options, say)}
 
 
 async def _throughput(

@@ -1,4 +1,4 @@
-"""`bench` measures ours, the peer and the limit; `bench --soak` looks for leaks."""
+"""`bench` measures ours, the peer, the limit and the model layer; `--models` that alone, `--soak` looks for leaks."""
 
 import tempfile
 import threading
@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 import uvloop
 
+from streamer.cli.bench_models import show_model_layer
 from streamer.cli.options import (
     AsJson,
     ConfigFile,
@@ -19,6 +20,7 @@ from streamer.cli.options import (
     print_table,
     settings_of,
 )
+from streamer.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -31,6 +33,10 @@ def bench(
     clip: Annotated[
         Path | None, typer.Option(help="A clip with faces; default: the demo's scene.", metavar="FILE")
     ] = None,
+    models: Annotated[bool, typer.Option("--models", help="The model layer alone: no clip, no peer.")] = False,
+    all_models: Annotated[
+        bool, typer.Option("--all-models", help="All published architectures, not the smallest of each family alone.")
+    ] = False,
     soak: Annotated[bool, typer.Option("--soak", help="Reconnect cameras for --minutes, watch for leaks.")] = False,
     minutes: Annotated[float, typer.Option(min=0.1, help="How long to soak.")] = 20.0,
     folder: Annotated[Path, typer.Option(help="Where the peer's environment is made and kept.", metavar="DIR")] = Path(
@@ -38,31 +44,48 @@ def bench(
     ),
     json: AsJson = False,
 ) -> None:
-    """Measure frames a second against the usual loop and against the bare limit, and event latency."""
-    from streamer.bench.run import BenchOptions, machine, run_bench
-    from streamer.bench.soak import run_soak
+    """Measure frames a second against the usual loop and the bare limit, event latency, and the model layer."""
+    from streamer.bench.model_layer import ALL_ARCHITECTURES, SOME_ARCHITECTURES, ModelBenchOptions
+    from streamer.bench.run import BenchOptions, run_bench, run_models
     from streamer.demo.scene import render
 
     settings = settings_of(config, overrides, log_level="warning")
+    layer = ModelBenchOptions(ALL_ARCHITECTURES if all_models else SOME_ARCHITECTURES)
+    if models:
+        _print(uvloop.run(run_models(settings, layer, note)), as_json=json)
+        return
     with tempfile.TemporaryDirectory(prefix="whosthere-bench-") as scratch:
         if clip is None:
             clip = Path(scratch) / "scene.mp4"
             render(clip, threading.Event())
         if soak:
-            samples = uvloop.run(run_soak(settings, clip, minutes * 60.0, Path(scratch) / "data", note))
-            if json:
-                rows = [asdict(sample) for sample in samples]
-                print_json({"machine": machine(), "clip": clip.name, "samples": rows})
+            _soak(settings, clip, minutes, Path(scratch) / "data", as_json=json)
             return
-        document = uvloop.run(run_bench(settings, BenchOptions(clip, folder.absolute()), note))
-    if json:
+        options = BenchOptions(clip, folder.absolute(), models=layer)
+        _print(uvloop.run(run_bench(settings, options, note)), as_json=json)
+
+
+def _soak(settings: Settings, clip: Path, minutes: float, data: Path, *, as_json: bool) -> None:
+    from streamer.bench.run import machine
+    from streamer.bench.soak import run_soak
+
+    samples = uvloop.run(run_soak(settings, clip, minutes * 60.0, data, note))
+    if as_json:
+        print_json({"machine": machine(), "clip": clip.name, "samples": [asdict(sample) for sample in samples]})
+
+
+def _print(document: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
         print_json(document)
-    else:
+        return
+    print_line(f"machine: {document['machine']}")
+    if "clip" in document:
         _show(document)
+        print_line()
+    show_model_layer(document)
 
 
 def _show(document: dict[str, Any]) -> None:
-    print_line(f"machine: {document['machine']}")
     print_line(
         f"clip: {document['clip']}, {document['laps']} times over, {document['frames']} frames; "
         f"best of {document['rounds']} rounds; {document['detector']} + {document['embedder']}"

@@ -1,0 +1,175 @@
+"""One loaded embedder at full load: bare, and through the batcher that cameras keep full; faces a second of both.
+
+On the benchmark's event loop, the network on threads as a service has them. The two take turns: a machine that others
+use is never the same for long.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recognition.batch_limits import BatchLimits
+from recognition.batcher import MicroBatcher
+from recognition.models.runner import TensorRunner
+
+F32 = NDArray[np.float32]
+
+LANES = 8
+FACES_A_FRAME = 4
+LEAST_RUNS = 4  # of each thread: a rate needs a few, however slow the network is
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long is measured: `rounds` times each, `slice_s` seconds at least."""
+
+    slice_s: float = 0.7
+    rounds: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class FullLoad:
+    """Batches of one size. Rates and times are the rounds' medians, ratios those of batcher to bare in each round.
+
+    cpu_ratio: by faces a CPU second of this process, which other programs don't change; None off the CPU. batch_ms:
+    how long a bare batch runs, with all threads at work. lost: faces asked for that got no answer.
+    """
+
+    bare_faces_per_s: float
+    batched_faces_per_s: float
+    ratio: float
+    cpu_ratio: float | None
+    batch_ms: float
+    lost: int
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of the network, by the clock of time.perf_counter()."""
+
+    began_s: float
+    ended_s: float
+    faces: int
+
+
+class WatchedRunner:
+    """A runner as one thread has it, and what it ran there. Its owner closes it."""
+
+    def __init__(self, runner: TensorRunner) -> None:
+        self.device = runner.device
+        self.runs: list[Run] = []
+        self._runner = runner
+
+    def run(self, batch: F32) -> list[F32]:
+        began_s = time.perf_counter()
+        outputs = self._runner.run(batch)
+        self.runs.append(Run(began_s, time.perf_counter(), len(batch)))
+        return outputs
+
+    def close(self) -> None:
+        """Nothing of its own is open."""
+
+
+async def full_load(runner: TensorRunner, faces: F32, limits: BatchLimits, threads: int, pace: Pace) -> FullLoad:
+    """Measure batches of `limits.max_batch`; `faces` (k,3,h,w) are what is run. Raises what runs raise."""
+    batch = np.resize(faces, (limits.max_batch, *faces.shape[1:]))
+    bare, batched, times_s, lost = [], [], [], 0
+    for _ in range(pace.rounds):
+        began_s = time.process_time()
+        alone = await run_bare(runner, batch, threads, pace.slice_s)
+        bare.append((rate(alone), _all_faces(alone) / (time.process_time() - began_s)))
+        times_s += [run.ended_s - run.began_s for one in alone for run in one.runs]
+        crowd = _Crowd(list(faces), threads, limits, pace.slice_s)
+        began_s = time.process_time()
+        watched = await crowd.ask(runner)
+        batched.append((rate(watched, crowd.until_s), _all_faces(watched) / (time.process_time() - began_s)))
+        lost += crowd.asked - crowd.answered
+    return FullLoad(
+        bare_faces_per_s=median(by_wall for by_wall, _ in bare),
+        batched_faces_per_s=median(by_wall for by_wall, _ in batched),
+        ratio=median(through[0] / alone[0] for through, alone in zip(batched, bare, strict=True)),
+        cpu_ratio=median(through[1] / alone[1] for through, alone in zip(batched, bare, strict=True))
+        if runner.device == "cpu"
+        else None,
+        batch_ms=1e3 * median(times_s),
+        lost=lost,
+    )
+
+
+def _all_faces(watched: Sequence[WatchedRunner]) -> int:
+    return sum(run.faces for one in watched for run in one.runs)
+
+
+async def run_bare(runner: TensorRunner, batch: F32, threads: int, seconds: float) -> list[WatchedRunner]:
+    """Run the batch over and over on so many threads, nothing between; what each ran."""
+    loop = asyncio.get_running_loop()
+    watched = [WatchedRunner(runner) for _ in range(threads)]
+    ends_s = time.perf_counter() + seconds
+    with ThreadPoolExecutor(threads, thread_name_prefix="bare") as pool:
+        await asyncio.gather(*(loop.run_in_executor(pool, _run_until, one, batch, ends_s) for one in watched))
+    return watched
+
+
+def _run_until(runner: WatchedRunner, batch: F32, ends_s: float) -> None:
+    while time.perf_counter() < ends_s or len(runner.runs) < LEAST_RUNS:
+        runner.run(batch)
+
+
+def rate(watched: Sequence[WatchedRunner], until_s: float | None = None) -> float:
+    """Faces a second of all threads, each from the end of its first run to that of its last.
+
+    `until_s` None: until the first of them had no more to do. What ended later does not count.
+    """
+    last_s = min(one.runs[-1].ended_s for one in watched) if until_s is None else until_s
+    total = 0.0
+    for one in watched:
+        runs = [run for run in one.runs if run.ended_s <= last_s]
+        if len(runs) > 1:
+            total += sum(run.faces for run in runs[1:]) / (runs[-1].ended_s - runs[0].ended_s)
+    return total
+
+
+class _Crowd:
+    """LANES cameras, each with so many frames of FACES_A_FRAME faces on their way that the queue never runs short."""
+
+    def __init__(self, faces: list[F32], threads: int, limits: BatchLimits, seconds: float) -> None:
+        self.asked, self.answered = 0, 0
+        self._frame = [faces[place % len(faces)] for place in range(FACES_A_FRAME)]
+        self._threads = threads
+        self._limits = limits
+        self._seconds = seconds
+        # One batch that runs and two that wait for each thread.
+        self._frames_a_lane = -(-3 * threads * limits.max_batch // (LANES * FACES_A_FRAME))
+        self.until_s: float | None = None
+
+    async def ask(self, runner: TensorRunner) -> list[WatchedRunner]:
+        """What was run for them. Until `until_s` all of them asked."""
+        watched = [WatchedRunner(runner) for _ in range(self._threads)]
+        batcher = MicroBatcher("bench", watched, self._limits)
+        ends_s = time.perf_counter() + self._seconds
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(batcher.serve(), name="bench serve")
+            cameras = [
+                tasks.create_task(self._camera(f"camera{lane}", batcher, watched, ends_s), name=f"bench {lane}")
+                for lane in range(LANES)
+                for _ in range(self._frames_a_lane)
+            ]
+            await asyncio.wait(cameras)
+            batcher.stop()
+        return watched
+
+    async def _camera(self, lane: str, batcher: MicroBatcher, watched: list[WatchedRunner], ends_s: float) -> None:
+        while self.until_s is None:
+            self.asked += len(self._frame)
+            served = await batcher.submit(self._frame, lane)
+            self.answered += len(served.outputs)
+            now_s = time.perf_counter()
+            # The first who is done ends it for all: with fewer of them the queue would run short.
+            if self.until_s is None and now_s >= ends_s and all(len(one.runs) >= LEAST_RUNS for one in watched):
+                self.until_s = now_s
