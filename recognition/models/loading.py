@@ -147,8 +147,14 @@ class Loader:
                     raise
 
     def _taken_mib(self) -> dict[str, float]:
-        """By device what is taken: of RAM by this process, of a GPU by anybody."""
+        """By device what is taken: of RAM by this process, of a GPU by anybody but the models that are accounted for.
+
+        Those may be unloaded while another one loads. Of RAM they leave some behind, which the next ones use.
+        """
         taken = {device: memory.total_mib - memory.free_mib for device, memory in self._reader.read().items()}
+        for holding in self._ledger.holdings():
+            if holding.device in taken:
+                taken[holding.device] -= holding.held_mib
         taken["cpu"] = psutil.Process().memory_info().rss / MIB
         return taken
 

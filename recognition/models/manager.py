@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from recognition.errors import CodedError, ModelNotFound, RunnerDead, SpecInvalid, UnsupportedEngine
+from recognition.errors import CodedError, ModelNotFound, RunnerDead, UnsupportedEngine
 from recognition.models.device_memory import JoinedReader, MemoryReader, NvmlReader, RamReader
 from recognition.models.devices import Device, gpu_number
 from recognition.models.ensemble import check_members
@@ -188,10 +188,10 @@ class ModelManager:
         except BaseException as error:
             for member in members:
                 member.release()
-            current = self._shelf.has(key, entry)
-            self._shelf.give_up(key, entry, error)
-            if not current and isinstance(error, Exception) and not isinstance(error, CodedError):
-                raise _closed(spec) from error  # a member was closed under its hands
+            closed = isinstance(error, Exception) and not self._shelf.has(key, entry)
+            self._shelf.give_up(key, entry, _closed(spec) if closed else error)
+            if closed:
+                raise _closed(spec) from error  # a member may have been closed under its hands
             raise
         return loaded, use
 
@@ -244,13 +244,7 @@ def resolved(specs: Mapping[str, AnySpec], profiles: Mapping[str, SpecProfile]) 
     found = dict(specs)
     for name, profile in profiles.items():
         spec = find_spec(name, found)
-        changed = spec.with_profile(profile)
-        if changed.precision != spec.precision and changed.runtime == "inprocess" and changed.engine != "torch":
-            raise SpecInvalid(
-                f"recognition.profiles.{spec.name}: precision: an ONNX file computes in what it was written in, "
-                f"{spec.precision}; convert it anew (models convert --fp16), or leave this out"
-            )
-        found[spec.name] = changed
+        found[spec.name] = spec.with_profile(profile)
     for spec in list(found.values()):
         if isinstance(spec, EmbedderSpec) and spec.members:
             found[spec.name] = spec.model_copy(update={"weights_digest": _joint_digest(spec, found)})

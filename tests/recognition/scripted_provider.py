@@ -1,6 +1,7 @@
 """A ModelProvider whose models are a few lines of arithmetic: it counts loads, waits at a gate, fails, takes memory."""
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from recognition import embed
 from recognition.errors import InsufficientGpuMemory, InsufficientMemory
+from recognition.models.manager import ModelManager
 from recognition.models.model_runner import ModelRunner
 from recognition.models.providers import LoadContext
 from recognition.models.spaces import EmbeddingSpace, make_space
@@ -29,6 +31,23 @@ def scripted_spec(name: str, **changes: object) -> EmbedderSpec:
     assert isinstance(spec, EmbedderSpec)
     own = {"name": name, "embedding_size": DIM, "space": SPACE, "sample": None}
     return EmbedderSpec.model_validate({**spec.model_dump(mode="json"), **own, **changes})
+
+
+def ensemble_of(*members: EmbedderSpec, **changes: object) -> EmbedderSpec:
+    """`both`: these two, of plain pixels."""
+    values = {
+        **load_specs()["arcface_w600k_mbf"].model_dump(mode="json"),
+        "name": "both",
+        "local_artifacts": [],
+        "weights_digest": None,
+        "input": {"size": [112, 112], "color_order": "bgr", "mean": 0.0, "std": 1.0},
+        "sample": None,
+        "embedding_size": sum(member.embedding_size for member in members),
+        "space": "--".join(member.space for member in members),
+        "members": [member.name for member in members],
+        "merge": "concat_l2",
+    }
+    return EmbedderSpec.model_validate({**values, **changes})
 
 
 def write_space(folder: Path) -> Path:
@@ -147,6 +166,16 @@ class ScriptedProvider:
     @property
     def open(self) -> list[ScriptedTensors]:
         return [tensors for tensors in self.tensors if not tensors.closed]
+
+
+def until_waited_for(manager: ModelManager, name: str, how_many: int) -> None:
+    """So many threads wait for the load of this model that is under way."""
+    entry, mine = manager._shelf.claim(manager._key(manager.spec(name), None))
+    assert not mine
+    until_s = time.monotonic() + 30
+    while len(entry._condition._waiters) < how_many:
+        assert time.monotonic() < until_s
+        time.sleep(0.001)
 
 
 def face(value: int, size: int = 112) -> NDArray[np.uint8]:

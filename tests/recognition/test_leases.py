@@ -1,7 +1,6 @@
 """Many threads, one load; what is leased stays, whatever else happens: with a provider that does as it is told."""
 
 import gc
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +11,14 @@ import pytest
 from recognition.errors import InsufficientGpuMemory, RunnerDead, WeightsUnreadable
 from recognition.models.manager import ModelManager
 from recognition.models.spec import BatchBuckets, EmbedderSpec
-from tests.recognition.scripted_provider import CountedMemory, ScriptedProvider, face, scripted_spec, write_space
+from tests.recognition.scripted_provider import (
+    CountedMemory,
+    ScriptedProvider,
+    face,
+    scripted_spec,
+    until_waited_for,
+    write_space,
+)
 
 NAMES = ("a", "b", "c", "d")
 Managers = Callable[..., ModelManager]
@@ -33,16 +39,6 @@ def made(space: Path) -> Managers:
         return ModelManager([], specs=specs, spaces=space, providers=[provider], reader=reader)
 
     return manager
-
-
-def until_waited_for(manager: ModelManager, name: str, how_many: int) -> None:
-    """So many threads wait for the load that is under way."""
-    entry, mine = manager._shelf.claim(manager._key(manager.spec(name), None))
-    assert not mine
-    until_s = time.monotonic() + 30
-    while len(entry._condition._waiters) < how_many:
-        assert time.monotonic() < until_s
-        time.sleep(0.001)
 
 
 # One load for all.
@@ -169,6 +165,8 @@ def test_a_lease_released_twice_counts_once(made):
     assert [holding.users for holding in manager.ledger.holdings()] == [1]
     with other as runner:
         assert runner.predict_embeddings(face(90)[None]).any()
+    one.release(unload=True)
+    assert runner.available().ok, "who has given it back has no say any more"
 
 
 def test_unloading_waits_for_the_last_user(made):

@@ -112,8 +112,9 @@ def test_the_test_runs_no_larger_batches_than_there_is_memory_for():
         tensors.sizes.clear()
         runner.hold_to_spec(largest)
         assert max(tensors.sizes) == most
+    tensors.sizes.clear()
     runner.warmup(8)
-    assert tensors.sizes[-4:] == [1, 2, 4, 8]
+    assert set(tensors.sizes) == {1, 2, 4, 8}
 
 
 def test_a_model_whose_batches_change_its_answers_runs_one_at_a_time():
