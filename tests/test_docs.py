@@ -66,6 +66,19 @@ def test_the_example_of_the_configuration_page_loads(tmp_path):
     assert settings.cameras["hall"].url == str(tmp_path / "clips/hall.mp4")
 
 
+def test_the_example_of_a_triton_server_loads(tmp_path):
+    page = (PROJECT / "docs" / "models.md").read_text()
+    (text,) = (block for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "profiles:" in block)
+    file = tmp_path / "whosthere.yaml"
+    file.write_text(text)
+
+    section = load(file, environ={}).recognition
+
+    assert section.triton is not None
+    assert section.triton.url == "127.0.0.1:8001"
+    assert section.profiles["arcface_w600k_mbf"].triton is not None
+
+
 def test_every_metric_is_documented_with_its_type_and_labels():
     documented = {
         row[0].strip("`"): (row[1], tuple(re.findall(r"`(\w+)`", row[2]))) for row in table_rows("metrics.md")
