@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from recognition.batch_limits import BatchLimits
 from recognition.batcher import MicroBatcher
 from recognition.models.runner import TensorRunner
+from streamer.bench.calm import calmest
 
 F32 = NDArray[np.float32]
 
@@ -27,7 +28,7 @@ LEAST_RUNS = 4  # of each thread: a rate needs a few, however slow the network i
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How long is measured: `rounds` times each, `slice_s` seconds at least."""
+    """How long is measured: `rounds` times each, `slice_s` seconds at least; more often where others disturb."""
 
     slice_s: float = 0.7
     rounds: int = 3
@@ -38,7 +39,8 @@ class FullLoad:
     """Batches of one size. Rates and times are the rounds' medians, ratios those of batcher to bare in each round.
 
     cpu_ratio: by faces a CPU second of this process, which other programs don't change; None off the CPU. batch_ms:
-    how long a bare batch runs, with all threads at work. lost: faces asked for that got no answer.
+    how long a bare batch runs, with all threads at work. lost: faces asked for that got no answer. others_share: of
+    the machine's CPU time, what other programs took meanwhile.
     """
 
     bare_faces_per_s: float
@@ -47,6 +49,7 @@ class FullLoad:
     cpu_ratio: float | None
     batch_ms: float
     lost: int
+    others_share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,27 +81,42 @@ class WatchedRunner:
 
 async def full_load(runner: TensorRunner, faces: F32, limits: BatchLimits, threads: int, pace: Pace) -> FullLoad:
     """Measure batches of `limits.max_batch`; `faces` (k,3,h,w) are what is run. Raises what runs raise."""
-    batch = np.resize(faces, (limits.max_batch, *faces.shape[1:]))
-    bare, batched, times_s, lost = [], [], [], 0
-    for _ in range(pace.rounds):
-        began_s = time.process_time()
-        alone = await run_bare(runner, batch, threads, pace.slice_s)
-        bare.append((rate(alone), _all_faces(alone) / (time.process_time() - began_s)))
-        times_s += [run.ended_s - run.began_s for one in alone for run in one.runs]
-        crowd = _Crowd(list(faces), threads, limits, pace.slice_s)
-        began_s = time.process_time()
-        watched = await crowd.ask(runner)
-        batched.append((rate(watched, crowd.until_s), _all_faces(watched) / (time.process_time() - began_s)))
-        lost += crowd.asked - crowd.answered
+    found = await calmest(lambda: _round(runner, faces, limits, threads, pace.slice_s), pace.rounds)
     return FullLoad(
-        bare_faces_per_s=median(by_wall for by_wall, _ in bare),
-        batched_faces_per_s=median(by_wall for by_wall, _ in batched),
-        ratio=median(through[0] / alone[0] for through, alone in zip(batched, bare, strict=True)),
-        cpu_ratio=median(through[1] / alone[1] for through, alone in zip(batched, bare, strict=True))
-        if runner.device == "cpu"
-        else None,
-        batch_ms=1e3 * median(times_s),
-        lost=lost,
+        bare_faces_per_s=median(one.bare for one in found.results),
+        batched_faces_per_s=median(one.batched for one in found.results),
+        ratio=median(one.batched / one.bare for one in found.results),
+        cpu_ratio=median(one.cpu_ratio for one in found.results) if runner.device == "cpu" else None,
+        batch_ms=1e3 * median(one.batch_s for one in found.results),
+        lost=sum(one.lost for one in found.everything),
+        others_share=found.others_share,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    bare: float
+    batched: float
+    cpu_ratio: float
+    batch_s: float
+    lost: int
+
+
+async def _round(runner: TensorRunner, faces: F32, limits: BatchLimits, threads: int, seconds: float) -> _Round:
+    batch = np.resize(faces, (limits.max_batch, *faces.shape[1:]))
+    crowd = _Crowd(list(faces), threads, limits, seconds)
+    times_s = [time.process_time()]
+    bare = await run_bare(runner, batch, threads, seconds)
+    times_s.append(time.process_time())
+    batched = await crowd.ask(runner)
+    times_s.append(time.process_time())
+    bare_s, batched_s = np.diff(times_s)
+    return _Round(
+        bare=rate(bare),
+        batched=rate(batched, crowd.until_s),
+        cpu_ratio=float(_all_faces(batched) / batched_s / (_all_faces(bare) / bare_s)),
+        batch_s=median(run.ended_s - run.began_s for one in bare for run in one.runs),
+        lost=crowd.asked - crowd.answered,
     )
 
 

@@ -6,9 +6,12 @@ from streamer.cli.options import print_line, print_table
 
 Row = dict[str, Any]
 
+_OF_MODELS = ("model", "weights", "device", "threads", "batch", "ms a batch", "bare", "batcher")
+_OF_SWITCHES = ("from", "to", "room first", "seconds", "a batch ms", "faces")
+
 
 def show_model_layer(document: dict[str, Any]) -> None:
-    """Print its parts one after another."""
+    """Print its parts one after another. `others`: of the machine's CPU time, what other programs took meanwhile."""
     print_line("faces a second, bare and through the batcher at full load:")
     _show_models(document["models"])
     print_line()
@@ -23,19 +26,7 @@ def show_model_layer(document: dict[str, Any]) -> None:
 
 def _show_models(rows: list[Row]) -> None:
     print_table(
-        [
-            "model",
-            "weights",
-            "device",
-            "threads",
-            "batch",
-            "ms a batch",
-            "bare",
-            "batcher",
-            "ratio",
-            "by CPU time",
-            "lost",
-        ],
+        [*_OF_MODELS, "ratio", "by CPU time", "lost", "others"],
         [
             [
                 row["name"],
@@ -49,6 +40,7 @@ def _show_models(rows: list[Row]) -> None:
                 f"{figures['ratio']:.1%}",
                 "" if figures["cpu_ratio"] is None else f"{figures['cpu_ratio']:.1%}",
                 figures["lost"],
+                f"{figures['others_share']:.0%}",
             ]
             for row in rows
             for bucket, figures in row["buckets"].items()
@@ -60,7 +52,7 @@ def _show_models(rows: list[Row]) -> None:
 
 def _show_cameras(rows: list[Row]) -> None:
     print_table(
-        ["model", "device", "way", "faces/s at most", "at a load of", "p50 ms", "p95 ms", "lost"],
+        ["model", "device", "way", "faces/s at most", "at a load of", "p50 ms", "p95 ms", "lost", "others"],
         [
             [
                 row["name"],
@@ -71,6 +63,7 @@ def _show_cameras(rows: list[Row]) -> None:
                 f"{row[way]['p50_ms']:.1f}",
                 f"{row[way]['p95_ms']:.1f}",
                 row[way]["lost"],
+                f"{row['others_share']:.0%}",
             ]
             for row in rows
             if row["ok"]
@@ -83,30 +76,20 @@ def _show_cameras(rows: list[Row]) -> None:
 
 def _show_switches(rows: list[Row]) -> None:
     print_table(
-        [
-            "from",
-            "to",
-            "room first",
-            "seconds",
-            "faces then",
-            "delayed",
-            "longest gap ms",
-            "else",
-            "a batch ms",
-            "lost",
-        ],
+        [*_OF_SWITCHES, "delayed", "longest gap ms", "else", "lost", "others"],
         [
             [
                 row["old"],
                 row["new"],
                 "yes" if row["room_first"] else "no",
                 f"{row['seconds']:.2f}",
+                f"{row['batch_ms']:.1f}",
                 row["faces"],
                 row["delayed"],
                 f"{row['longest_gap_ms']:.1f}",
                 f"{row['steady_gap_ms']:.1f}",
-                f"{row['batch_ms']:.1f}",
                 row["lost"],
+                f"{row['others_share']:.0%}",
             ]
             for row in rows
         ],

@@ -14,7 +14,7 @@ from streamer.cli.bench_models import show_model_layer
 from streamer.settings import Settings
 
 QUICK = ModelBenchOptions(architectures=(), slice_s=0.0, cameras_s=0.05, steady_s=0.05)
-FIGURES = {"bare_faces_per_s", "batched_faces_per_s", "ratio", "cpu_ratio", "batch_ms", "lost"}
+FIGURES = {"bare_faces_per_s", "batched_faces_per_s", "ratio", "cpu_ratio", "batch_ms", "lost", "others_share"}
 ANSWERS = {"faces_per_s", "p50_ms", "p95_ms", "lost"}
 no_gpu = pytest.mark.skipif(bool(count_gpus()), reason="there is a GPU here: what is said without one can't be tried")
 
