@@ -73,6 +73,7 @@ class MicroBatcher:
         self._limits = limits
         self._meter = LoadMeter()
         self._closed: str | None = None
+        self._fault: CodedError | None = None
         self._taken = 0
         # The loop's own; run_ms is read by the threads.
         self._returned = 0
@@ -93,6 +94,11 @@ class MicroBatcher:
         with self._wake:
             self._limits = limits
             self._wake.notify_all()  # a batch that waits for company may be due by these
+
+    @property
+    def fault(self) -> CodedError | None:
+        """What the world did to the runner that failed; None where none failed, or by a bug of ours."""
+        return self._fault
 
     @property
     def depth(self) -> int:
@@ -174,9 +180,10 @@ class MicroBatcher:
         """End serve(); whoever still waits gets RunnerDead."""
         self._close(f"{self.name}: the model was closed")
 
-    def _close(self, reason: str) -> None:
+    def _close(self, reason: str, fault: CodedError | None = None) -> None:
         with self._wake:
-            self._closed = self._closed or reason
+            if self._closed is None:
+                self._closed, self._fault = reason, fault
             self._wake.notify_all()
         for job in self._jobs:
             if not job.future.done():
@@ -199,7 +206,7 @@ class MicroBatcher:
                 outputs = self._run(runner, batch, tray)
             except CodedError as error:
                 if not error.retryable:
-                    self._call_loop(self._close, f"{self.name}: {error}")
+                    self._call_loop(self._close, f"{self.name}: {error}", error)
                     raise
                 # Here and not on the loop, else a runner would take more of what is lost before the loop is awake.
                 self._forget(item.job for item in batch.items)

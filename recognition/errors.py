@@ -21,6 +21,7 @@
     │   ├── WeightsFolderUnwritable   weights_folder_unwritable
     │   ├── Overloaded                overloaded            (retryable)
     │   ├── RunnerDead                runner_dead
+    │   ├── NoModelServes             no_model_serves       (retryable)
     │   ├── TritonUnavailable         triton_unavailable    (retryable)
     │   ├── TritonModelMismatch       triton_model_mismatch
     │   ├── InsufficientMemory        insufficient_memory       (retryable)
@@ -182,6 +183,13 @@ class GpuFailed(RecognitionError):
     """A run failed on a GPU for another reason than memory; the CPU may do it."""
 
     code = "gpu_failed"
+    retryable = True
+
+
+class NoModelServes(RecognitionError):
+    """A role's model can serve no more, and none has taken its place yet; one may soon."""
+
+    code = "no_model_serves"
     retryable = True
 
 

@@ -6,13 +6,13 @@ batchers' threads. open_recogniser() owns them all: they end where its context e
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -22,7 +22,14 @@ from recognition import detect, embed
 from recognition.align import aligned_grey_crops
 from recognition.batcher import Served
 from recognition.detect import Prepared
-from recognition.errors import EmbeddingUnusable, GpuFailed, InsufficientMemory
+from recognition.errors import (
+    CodedError,
+    EmbeddingUnusable,
+    GpuFailed,
+    InsufficientMemory,
+    NoModelServes,
+    RunnerDead,
+)
 from recognition.faces import Detections, Faces, InSpace, Quality
 from recognition.image import Image
 from recognition.models.devices import Device
@@ -37,9 +44,6 @@ from recognition.serving import BatchPlan, ServedModel, Serving
 
 F32 = NDArray[np.float32]
 S = TypeVar("S", DetectorSpec, EmbedderSpec)
-# What a run may fail with on its device, while another place may have no such trouble.
-PlaceTrouble = InsufficientMemory | GpuFailed
-
 UNHEALTHY_AFTER = 10
 
 
@@ -123,11 +127,11 @@ class Recogniser:
         self.embedder = embedder
         self.manager = serving.manager
         self.pool = pool
-        self.on_trouble: Callable[[Place, PlaceTrouble], Awaitable[bool]] | None = None
+        self.on_trouble: Callable[[Place, CodedError], Coroutine[Any, Any, bool]] | None = None
         self._others = tuple(others)
         self._serving = serving
         self._switching = asyncio.Lock()
-        # Set but while a model had to go before its successor could be loaded: who comes then waits.
+        # Set but while a model had to go before its successor is loaded: who comes then waits.
         self._detecting, self._embedding = asyncio.Event(), asyncio.Event()
         self._detecting.set()
         self._embedding.set()
@@ -222,7 +226,8 @@ class Recogniser:
     async def detect(self, image: Image, lane: str, least_score: float | None = None) -> Found:
         """Find and grade the faces of an image, those of at least `least_score` (None: detection_threshold).
 
-        Raises Overloaded and RunnerDead; InsufficientMemory and GpuFailed where no other place could be found.
+        Raises Overloaded, RunnerDead and what may pass: TritonUnavailable, and, where no other place could be found,
+        InsufficientMemory, GpuFailed and NoModelServes.
         """
         loop = asyncio.get_running_loop()
         least = self.detection_threshold if least_score is None else least_score
@@ -235,9 +240,10 @@ class Recogniser:
                 try:
                     served = await model.batcher.submit([prepared.tensor], lane)
                     break
-                except (InsufficientMemory, GpuFailed) as error:
-                    trouble, place = error, model.place
-            await self._elsewhere(place, trouble)
+                except CodedError as error:
+                    trouble = error.with_traceback(None)  # it would hold the picture
+            if model is self.detector:  # else another serves by now
+                await self._elsewhere(model, trouble)
         finish = partial(_finish, model.spec, image, prepared, served, prepare_s, least)
         return await loop.run_in_executor(self.pool, finish)
 
@@ -256,9 +262,10 @@ class Recogniser:
                 try:
                     served = await model.batcher.submit(tensors, lane)
                     break
-                except (InsufficientMemory, GpuFailed) as error:
-                    trouble, place = error, model.place
-            await self._elsewhere(place, trouble)
+                except CodedError as error:
+                    trouble = error.with_traceback(None)  # it would hold the picture
+            if model is self.embedder:  # else another serves by now
+                await self._elsewhere(model, trouble)
         spec = model.spec
         embeddings = embed.parse(spec, served.outputs)
         if model is self.embedder:
@@ -267,13 +274,23 @@ class Recogniser:
         norms = embed.norms(spec, served.outputs)
         return Embedded(embeddings, align_s, served.queue_s, served.run_s, spec.name, spec.space, norms)
 
-    async def _elsewhere(self, place: Place, trouble: PlaceTrouble) -> None:
-        """A run failed at this place for a reason that another one may not have: return once there is another.
-
-        Raises the trouble where nobody knows one.
+    async def _elsewhere(self, model: ServedModel[S], trouble: CodedError) -> None:
+        """A run failed here: return once there is another place for it. Raises the trouble where that is no reason
+        to look for one, or nobody knows one; NoModelServes where that was the end of a model, too.
         """
-        if self.on_trouble is None or not await self.on_trouble(place, trouble):
+        fault = model.fault if isinstance(trouble, RunnerDead) else None
+        reason = fault or trouble
+        if fault is None and not isinstance(trouble, InsufficientMemory | GpuFailed):
             raise trouble
+        if self.on_trouble is None:
+            raise type(reason)(str(reason))
+        # Whoever asks for this frame may be cancelled; the switch is for everybody.
+        search = self._serving.unhindered(self.on_trouble(model.place, reason), f"trouble-{model.name}")
+        if await search:
+            return
+        if fault is not None:
+            raise NoModelServes(f"model {model.name}: can serve no more, and no other can ({fault})")
+        raise trouble
 
     async def switch_detector(self, place: Place, *, need_mib: float | None = None, room_first: bool = False) -> None:
         """As switch_embedder()."""
@@ -287,8 +304,8 @@ class Recogniser:
 
         It is loaded and warmed while the old one serves; what is on its way through that one comes out of it, then
         it is unloaded. `room_first`: the old one goes first, as its memory is needed, and calls wait meanwhile.
-        Raises what ModelManager.lease raises. Then nothing has changed; after `room_first`, calls go on waiting until
-        another switch has worked.
+        Raises what ModelManager.lease raises. Then nothing has changed; but after `room_first` nothing serves, and
+        calls raise that too until another switch has worked.
         """
         async with self._switching:
             spec = self.manager.spec_of(place.model, EmbedderSpec)

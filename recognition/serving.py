@@ -4,7 +4,7 @@ Made on the event loop, which it belongs to; its runs happen on its own threads.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from recognition.batch_limits import BatchLimits
 from recognition.batcher import MicroBatcher
+from recognition.errors import CodedError, NoModelServes, RunnerDead
 from recognition.models.figures import Place
 from recognition.models.manager import Lease, ModelManager
 from recognition.models.model_runner import ModelRunner
@@ -19,6 +20,7 @@ from recognition.models.runner import Fallback, usable_cores
 from recognition.models.spec import DetectorSpec, EmbedderSpec
 
 S = TypeVar("S", DetectorSpec, EmbedderSpec)
+T = TypeVar("T")
 
 # Calls to a server are under way side by side, so that it never waits for the next one to be sent.
 _TRITON_CALLS = 4
@@ -71,6 +73,7 @@ class ServedModel(Generic[S]):
         # The bucket is as it was asked for, whatever the model makes of it: who asked knows it by that.
         self.place = Place(runner.name, runner.device, place.bucket if place else limits.max_batch)
         self._lease: Lease[S] = lease
+        self._left_for: CodedError | None = None
         self._users = 0
         self._unused = asyncio.Event()
         self._unused.set()
@@ -99,6 +102,15 @@ class ServedModel(Generic[S]):
     def max_batch(self) -> int:
         return self.batcher.limits.max_batch
 
+    @property
+    def fault(self) -> CodedError | None:
+        """Why it can serve no more, though nothing took its place: what its runner met, or a switch that failed."""
+        return self.batcher.fault or self._left_for
+
+    def left_for(self, failed: CodedError) -> None:
+        """It had to go for another, which could not be had."""
+        self._left_for = failed
+
     @contextmanager
     def in_use(self) -> Iterator[None]:
         """Somebody's items are on their way through it: it is not stopped before they are out."""
@@ -112,8 +124,12 @@ class ServedModel(Generic[S]):
                 self._unused.set()
 
     async def serve(self) -> None:
-        """Until stop(). Raises RunnerDead."""
-        await self.batcher.serve()
+        """Until stop(), or until the world makes an end of its runner, see `fault`. Raises RunnerDead for our bugs."""
+        try:
+            await self.batcher.serve()
+        except RunnerDead:
+            if self.batcher.fault is None:
+                raise
 
     async def unused(self) -> None:
         """Return once nobody's items are on their way through it; no new ones may come meanwhile."""
@@ -144,15 +160,30 @@ class Serving:
         self._tasks = tasks
         self._live: dict[ServedModel[Any], asyncio.Task[None]] = {}
         self._leases: list[Lease[EmbedderSpec]] = []
+        self._errands: set[asyncio.Task[Any]] = set()
+        self._stopped = False
 
     async def start(self, spec: S, place: Place | None, need_mib: float | None = None) -> ServedModel[S]:
         """Load it off the loop and serve it; `place` None: where the manager has it, in any batches."""
         device, bucket = (place.device, place.bucket) if place else (None, None)
         load = partial(self.manager.lease, spec, device, bucket=bucket, need_mib=need_mib)
         lease = await asyncio.to_thread(load)
+        if self._stopped:
+            await asyncio.to_thread(lease.release)
+            raise RunnerDead(f"model {spec.name}: everything ended while it was loaded")
         served = ServedModel(lease, self._plan, place, self._on_batch)
         self._live[served] = self._tasks.create_task(served.serve(), name=f"serve-{served.name}")
         return served
+
+    async def unhindered(self, work: Coroutine[Any, Any, T], name: str) -> T:
+        """Await it on a task of its own: who is cancelled meanwhile leaves it to come to its end. Ends with stop()."""
+        if self._stopped:
+            work.close()
+            raise RunnerDead(f"{name}: everything has ended")
+        errand = self._tasks.create_task(work, name=name)
+        self._errands.add(errand)
+        errand.add_done_callback(self._errands.discard)
+        return await asyncio.shield(errand)
 
     async def exchange(
         self,
@@ -163,26 +194,36 @@ class Serving:
         is_open: asyncio.Event,
         room_first: bool,
     ) -> ServedModel[S]:
-        """The successor, which serves; `is_open` is clear while nobody does."""
-        if room_first:
-            is_open.clear()
-            await self._end(old, unload=True)
-        fresh = await self.start(spec, place, need_mib)
-        # From here on calls go to it, as soon as the caller has put it in the old one's place: nothing awaits between.
-        is_open.set()
+        """The successor, which serves; `is_open` is clear while it is not told yet whether there is one."""
         if not room_first:
+            fresh = await self.start(spec, place, need_mib)
+            # Calls go to it as soon as the caller has put it in the old one's place: nothing awaits between.
             self._tasks.create_task(self._end(old, unload=old.runner is not fresh.runner), name=f"end-{old.name}")
-        return fresh
+            return fresh
+        is_open.clear()
+        try:
+            await self._end(old, unload=True)
+            return await self.start(spec, place, need_mib)
+        except BaseException as error:
+            stopped = NoModelServes(f"model {old.name}: had to go for {spec.name}, whose load was interrupted")
+            old.left_for(error if isinstance(error, CodedError) else stopped)
+            raise
+        finally:
+            is_open.set()
 
     async def _end(self, served: ServedModel[S], *, unload: bool) -> None:
-        """Let what is on its way through it come out, and stop it; `unload`: close it, too."""
-        if served not in self._live:
-            return  # a switch that failed has ended it already
+        """Let what is on its way through it come out, stop it and give it back; `unload`: close it, too.
+
+        Again where that was interrupted, or has failed.
+        """
+        serving = self._live.get(served)
+        if serving is None:
+            return
         await served.unused()
         served.stop()
-        task = self._live.pop(served)
-        await task
+        await asyncio.wait([serving])  # whoever is cancelled here does not cancel it, what it raises is the group's
         await asyncio.to_thread(served.release, unload=unload)
+        self._live.pop(served, None)
 
     async def lease(self, name: str) -> Lease[EmbedderSpec]:
         """An embedder that is asked directly, without a queue."""
@@ -192,6 +233,9 @@ class Serving:
 
     def stop(self) -> None:
         """End everything at once."""
+        self._stopped = True
+        for errand in self._errands:
+            errand.cancel()
         for served in self._live:
             served.stop()
 

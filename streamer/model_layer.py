@@ -20,7 +20,7 @@ from recognition.models.local_figures import BatchFigures, LocalFigures, device_
 from recognition.models.manager import AnyRunner, ModelManager
 from recognition.models.model_runner import signature_of
 from recognition.models.spec import EmbedderSpec
-from recognition.recogniser import PlaceTrouble, Recogniser, open_recogniser
+from recognition.recogniser import Recogniser, open_recogniser
 from recognition.serving import BatchPlan
 from streamer.api.health import ModelState
 from streamer.coverage import NOBODY, Coverage, coverage_in, embedders_behind
@@ -184,7 +184,7 @@ class ModelLayer:
         keep = partial(self._local.keep, measured_at=time.time(), command="its first load")
         await asyncio.to_thread(keep, spec, device, figures)
 
-    async def _trouble(self, place: Place, error: PlaceTrouble) -> bool:
+    async def _trouble(self, place: Place, error: CodedError) -> bool:
         switcher = self.detector if place.model == self.recogniser.detector.name else self.embedder
         return await switcher.trouble(place, error)
 

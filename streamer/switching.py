@@ -21,7 +21,6 @@ from recognition.models.runner import Fallback
 from recognition.models.selector import Choice, choose
 from recognition.models.steadiness import Stay, StayRules, Verdict
 from recognition.queue_load import QueueLoad
-from recognition.recogniser import PlaceTrouble
 from streamer.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -128,7 +127,7 @@ class Switcher:
         async with self._lock:
             await self._follow()
 
-    async def trouble(self, place: Place, error: PlaceTrouble) -> bool:
+    async def trouble(self, place: Place, error: CodedError) -> bool:
         """A run failed at this place. True once another place serves, so that the run can be made there."""
         async with self._lock:
             seat = self._need_seat()
