@@ -8,27 +8,39 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from recognition.errors import CodedError, GpuFailed, InsufficientMemory, UnsupportedRuntime
+from recognition.errors import (
+    CodedError,
+    GpuFailed,
+    InsufficientMemory,
+    TritonModelMismatch,
+    UnsupportedRuntime,
+)
 from recognition.models.figures import Bar, Candidate, Load, Place, Requirement, Unavailable
 from recognition.models.local_figures import LocalFigures, candidate, device_figures
 from recognition.models.manager import AnySpec, ModelManager
-from recognition.models.ranking import Option, Refusal
+from recognition.models.ranking import LATE, Option, Refusal
 from recognition.models.runner import Fallback
 from recognition.models.selector import Choice, choose
 from recognition.models.steadiness import Stay, StayRules, Verdict
-from recognition.queue_load import QueueLoad
+from recognition.queue_load import WINDOW_S, QueueLoad
+from streamer.hold_backs import HoldBacks
 from streamer.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
 BY_HAND = "by_hand"
 NOT_IN_LADDER = "not_in_ladder"
-# A model whose answers were useless, or a GPU that failed, is not tried again for so long.
+NOTHING_FITS = "nothing_fits"
+# A model whose answers were useless, or a GPU that failed, is not tried again for so long; what may pass (a server that
+# is away, or has other weights for now) is tried again sooner.
 HELD_BACK_S = 600.0
+SHORTLY_S = 60.0
+# Codes of what is no obstacle: another place is liked better.
+_LIKED_LESS = LATE | {"less_accurate", "slower", "needs_more_memory", "later_in_order"}
 MIB = 2**20
 
 
@@ -80,6 +92,7 @@ class Switcher:
         self.standing: Standing | None = None
         self.choice: Choice | None = None
         self.by_hand: str | None = None
+        self.put_off: Refusal | None = None  # why the best place does not serve yet
         self.not_followed: Refusal | None = None  # why the model that was chosen by hand does not serve
         self.refused: Callable[[str], Unavailable | None] = lambda _: None
         self.prepare: Callable[[str], Awaitable[None]] | None = None
@@ -89,7 +102,8 @@ class Switcher:
         self._metrics = metrics
         self._clock = clock
         self._stay = Stay(StayRules(minimum_s=rules.minimum_stay_s))
-        self._held_back: dict[tuple[str, str | None], tuple[float, Unavailable]] = {}
+        self._held_back = HoldBacks()
+        self._asked_before = (0.0, 0.0)  # until when (s) it counts, and faces a second
         self._seat: Seat | None = None
         self._lock = asyncio.Lock()
 
@@ -97,6 +111,7 @@ class Switcher:
 
     def first(self) -> Place:
         """Where to begin. Where nothing can run, raises what is against the first model, else InsufficientMemory."""
+        self._stay.serving = None
         verdict = self._weigh(Load(latency_goal_ms=self.rules.latency_goal_ms))
         if verdict.switch_to is None:
             self._manager.need(self.rules.names[0])  # memory is not to blame where it is not there at all
@@ -106,11 +121,14 @@ class Switcher:
         return self._as_asked(verdict.switch_to.place)
 
     def could_not_begin(self, error: CodedError) -> bool:
-        """The place that first() gave could not be had; whether another one may be."""
+        """The place that first() gave could not be had; whether there is another one to try."""
         place = self._stay.serving
         assert place is not None
         self._stay.serving = None
-        return self._note_trouble(place, error)
+        if self._is_asked_for(place, error):
+            return False
+        self._note_trouble(place, error)
+        return self._weigh(Load(latency_goal_ms=self.rules.latency_goal_ms)).switch_to is not None
 
     def seated(self, seat: Seat) -> None:
         """It is loaded, and serves at the place where it really is."""
@@ -128,75 +146,108 @@ class Switcher:
             await self._follow()
 
     async def trouble(self, place: Place, error: CodedError) -> bool:
-        """A run failed at this place. True once another place serves, so that the run can be made there."""
+        """A run failed at this place; for good, if the error is none that may pass.
+
+        True once another place serves, so that the run can be made there.
+        """
         async with self._lock:
             seat = self._need_seat()
             if seat.place != place:
                 return True  # somebody else's run failed there, too, and was quicker
             self._metrics.model_troubles.labels(model=place.model, device=place.device, code=error.code).inc()
-            log.warning("%s", error, extra={"code": error.code})
-            self._note_trouble(place, error)
+            if self.vacant:
+                return False  # look() tries again when it is time; who asks does not put that off
+            now_s = self._clock()
+            bar = self._bar(now_s, *place.key)
+            if bar is None or bar.bucket > place.bucket:  # else it is known, and nothing better was found
+                log.warning("%s", error, extra={"code": error.code})
+            if not self._is_asked_for(place, error):
+                self._note_trouble(place, error)
+            if not error.retryable:
+                self._stay.serving = None
             return await self._follow()
 
     @property
+    def vacant(self) -> bool:
+        """Whether nothing serves: what did had to go, or came to its end, and nothing else can be had."""
+        return self._seat is not None and self._stay.serving is None
+
+    @property
     def fallback(self) -> Fallback | None:
-        """Why the model runs on the CPU although it might run on a GPU; None where it does not, or may not."""
+        """Why the model runs on the CPU although it might run on a GPU; None where it does not, or had better not."""
         seat = self._seat
         if seat is None or self.choice is None or seat.place.device != "cpu":
             return None
         gpus = [device for device in self._devices(self._manager.spec(seat.place.model)) if device != "cpu"]
         against = [self.choice.why_not(seat.place.model, device) for device in gpus]
-        return next((Fallback(refusal.code, refusal.why) for refusal in against if refusal is not None), None)
+        if self.put_off is not None and self.put_off.model == seat.place.model and self.put_off.device in gpus:
+            against.insert(0, self.put_off)
+        obstacles = (refusal for refusal in against if refusal is not None and refusal.code not in _LIKED_LESS)
+        return next((Fallback(refusal.code, refusal.why) for refusal in obstacles), None)
 
-    def hold_back(self, model: str, code: str, why: str, device: str | None = None) -> None:
+    def choose_by_hand(self, model: str | None) -> None:
+        """Somebody chose it, whatever it was held back for; None: nobody chooses any more. look() follows."""
+        self.by_hand = model
+        if model is not None:
+            self._held_back.forget(model)
+
+    def hold_back(self, model: str, code: str, why: str, device: str | None = None, for_s: float = HELD_BACK_S) -> None:
         """Do without this model (on this device) for a while."""
-        until_s = self._clock() + HELD_BACK_S
-        self._held_back[(model, device)] = (until_s, Unavailable(code, why))
+        self._held_back.add(self._clock() + for_s, model, Unavailable(code, why), device)
 
-    def _note_trouble(self, place: Place, error: CodedError) -> bool:
-        """Remember it, so that the next choice is another one; whether that makes sense."""
+    def _is_asked_for(self, place: Place, error: CodedError) -> bool:
+        """Whether its GPU was asked for by name and fails: there is no other device to go to in silence."""
+        of_the_gpu = isinstance(error, GpuFailed | UnsupportedRuntime) and place.device.startswith("cuda")
+        return of_the_gpu and self._devices(self._manager.spec(place.model)) == [place.device]
+
+    def _note_trouble(self, place: Place, error: CodedError) -> None:
+        """Remember it, so that the next choice is another one."""
         if isinstance(error, InsufficientMemory):
             self._stay.out_of_memory(self._clock(), place)
-        elif isinstance(error, GpuFailed | UnsupportedRuntime) and place.device.startswith("cuda"):
-            if self._devices(self._manager.spec(place.model)) == [place.device]:
-                return False  # asked for by name: there is no other one to go to in silence
-            self.hold_back(place.model, "gpu_failed", str(error), place.device)
-        else:
-            return False
-        return True
+            return
+        of_the_gpu = isinstance(error, GpuFailed | UnsupportedRuntime) and place.device.startswith("cuda")
+        may_pass = not of_the_gpu and (error.retryable or isinstance(error, TritonModelMismatch))
+        code = "gpu_failed" if of_the_gpu else error.code
+        self.hold_back(place.model, code, str(error), place.device, SHORTLY_S if may_pass else HELD_BACK_S)
 
     async def _follow(self) -> bool:
         """Switch until the choice and the place agree, or nothing else can be had; whether there was a switch."""
-        switched = False
+        switched, failed = False, set[Place]()
         while True:
             seat = self._need_seat()
             verdict = self._weigh(self._load(seat))
             option = verdict.switch_to
-            if option is None:
-                return switched
+            if option is None or option.place in failed:
+                if self.vacant and self.standing is not None and self.standing.code != NOTHING_FITS:
+                    self._stand(Standing(seat.place, NOTHING_FITS, verdict.why))
+                return switched and not self.vacant
             try:
                 await self._switch(seat, option, verdict)
             except CodedError as error:
                 place = option.place
+                failed.add(place)
                 log.warning("no switch to %s (%s): %s", place, verdict.code, error, extra={"code": error.code})
                 self._metrics.model_troubles.labels(model=place.model, device=place.device, code=error.code).inc()
                 if seat.place.model in option.unload_first:
                     self._stay.serving = None  # it had to go first: nothing serves until a switch works
-                if not self._note_trouble(option.place, error):
-                    self.hold_back(option.place.model, error.code, str(error))
+                self._note_trouble(place, error)
                 continue
             switched = True
 
     async def _switch(self, seat: Seat, option: Option, verdict: Verdict) -> None:
-        room_first = seat.place.model in option.unload_first
+        room_first = not self.vacant and seat.place.model in option.unload_first
         idle = [name for name in option.unload_first if name != seat.place.model]
         if idle:
             await asyncio.to_thread(self._manager.unload_idle, *idle)
         if self.prepare is not None:
             await self.prepare(option.place.model)
-        need_mib = option.memory_mib if option.place.model != seat.place.model else None
-        await seat.switch(self._as_asked(option.place), need_mib=need_mib, room_first=room_first)
+        is_new = self.vacant or option.place.key != seat.place.key
+        asked_per_s = self._load(seat).faces_per_s
+        await seat.switch(
+            self._as_asked(option.place), need_mib=option.memory_mib if is_new else None, room_first=room_first
+        )
         now_s = self._clock()
+        self._asked_before = (now_s + WINDOW_S, asked_per_s)
         if verdict.code == BY_HAND:
             self._stay.chosen_by_hand(now_s, seat.place, option.memory_mib)
         else:
@@ -211,7 +262,8 @@ class Switcher:
         old, self.standing = self.standing, standing
         if old is not None and old.place.key != standing.place.key:
             self._metrics.model_active.labels(model=old.place.model, device=old.place.device).set(0)
-        self._metrics.model_active.labels(model=standing.place.model, device=standing.place.device).set(1)
+        active = self._metrics.model_active.labels(model=standing.place.model, device=standing.place.device)
+        active.set(0 if self.vacant else 1)
         self.changed()
 
     # What is weighed.
@@ -223,7 +275,14 @@ class Switcher:
             free.setdefault(self._stay.serving.device, 0.0)  # it runs there, whether a reader knows the device or not
         for device in {device for name in self._names() for device in self._devices(self._manager.spec(name))}:
             free.setdefault(device, math.inf)  # asked for, and not known here: loading will say what there is to say
-        everybody = self.candidates(now_s)
+        verdict = self._verdict(now_s, self.candidates(now_s), free, load)
+        best, serving = self.choice.best if self.choice else None, self._stay.serving
+        self.put_off = None
+        if verdict.switch_to is None and best is not None and serving is not None and best.place.key != serving.key:
+            self.put_off = Refusal(*best.place.key, verdict.code, verdict.why)
+        return verdict
+
+    def _verdict(self, now_s: float, everybody: Sequence[Candidate], free: Mapping[str, float], load: Load) -> Verdict:
         self.not_followed = None
         if self.by_hand is not None:
             alone = [one for one in everybody if one.model == self.by_hand]
@@ -269,12 +328,12 @@ class Switcher:
                     runners=self.rules.threads_for(device),
                     held_mib=held[device].held_mib if device in held else 0.0,
                     idle=device in held and not held[device].users,
-                    bar=self._stay.bar(now_s, name, device) or self._bar(now_s, name, device),
+                    bar=self._bar(now_s, name, device),
                     max_batch=self.rules.max_batch,
                 )
                 for device in self._devices(spec)
             }
-            found.append(candidate(spec, devices, self._against(now_s, name)))
+            found.append(candidate(spec, devices, self._against(now_s, name, devices)))
         return found
 
     def _names(self) -> list[str]:
@@ -297,22 +356,25 @@ class Switcher:
         no_choice = self._devices(spec) == ["cpu"]
         return Place(place.model, "auto", place.bucket) if is_auto and no_choice else place
 
-    def _against(self, now_s: float, name: str) -> Unavailable | None:
+    def _against(self, now_s: float, name: str, devices: Iterable[str]) -> Unavailable | None:
         is_there = self._manager.availability(name)
         if not is_there.ok:
             return Unavailable(is_there.code or "unavailable", is_there.why)
-        until_s, why = self._held_back.get((name, None), (0.0, None))
-        if why is not None and now_s < until_s:
-            return why
-        return self.refused(name)
+        anywhere = self._held_back.against(now_s, name)
+        everywhere = [self._held_back.against(now_s, name, device) for device in devices]
+        return anywhere or (everywhere[0] if everywhere and all(everywhere) else None) or self.refused(name)
 
     def _bar(self, now_s: float, name: str, device: str) -> Bar | None:
-        until_s, why = self._held_back.get((name, device), (0.0, None))
-        return Bar(1, why.code, why.why) if why is not None and now_s < until_s else None
+        """The one that leaves the fewest buckets."""
+        why = self._held_back.against(now_s, name, device)
+        bars = (self._stay.bar(now_s, name, device), Bar(1, why.code, why.why) if why else None)
+        return min((bar for bar in bars if bar is not None), key=lambda bar: bar.bucket, default=None)
 
     def _load(self, seat: Seat) -> Load:
-        asked = seat.load()
-        return Load(asked.faces_per_s, asked.queue_delay_ms, self.rules.latency_goal_ms, self._stay.serving)
+        """What was asked of the queue before a switch counts until the next one knows."""
+        asked, (until_s, before_per_s) = seat.load(), self._asked_before
+        faces_per_s = max(asked.faces_per_s, before_per_s) if self._clock() < until_s else asked.faces_per_s
+        return Load(faces_per_s, asked.queue_delay_ms, self.rules.latency_goal_ms, self._stay.serving)
 
     def _need_seat(self) -> Seat:
         assert self._seat is not None, "seated() comes first"

@@ -18,13 +18,14 @@ class StayRules:
     """`minimum_s`: how long a place serves at least before it is left of our own accord.
 
     A step up must leave `margin_mib` free, and `margin_share` of what the model takes where that is more.
-    A place that had to be left is held back for `minimum_s`, and for twice as long, up to `longest_hold_s`, each time
-    that it has to be left again within twice the time that it was held back for.
+    A place that had to be left is held back for `minimum_s`, for `shortest_hold_s` at least, and for twice as long, up
+    to `longest_hold_s`, each time that it has to be left again within twice the time that it was held back for.
     """
 
     minimum_s: float = 60.0
     margin_share: float = 0.1
     margin_mib: float = 256.0
+    shortest_hold_s: float = 1.0
     longest_hold_s: float = 3600.0
 
     def margin_of(self, option: Option) -> float:
@@ -168,7 +169,7 @@ class Stay:
 
     def _set_back(self, now_s: float, place: Place, code: str, bucket: int) -> None:
         key = (*place.key, code == OUT_OF_MEMORY)
-        hold_s = self.rules.minimum_s
+        hold_s = max(self.rules.minimum_s, self.rules.shortest_hold_s)
         last = self._setbacks.get(key)
         if last is not None and now_s < last.until_s:
             hold_s, bucket = last.hold_s, min(bucket, last.bucket)
