@@ -155,9 +155,8 @@ def camera_path(
 
 def _models_part(layer: ModelLayer) -> Part:
     """Not ready where answers are useless; ready, and yet something to say, where a model had to go to the CPU."""
-    recogniser = layer.recogniser
-    if recogniser.fault is not None:
-        return Part("models", False, str(recogniser.fault))
+    if layer.fault is not None:
+        return Part("models", False, layer.fault)
     fallbacks = [(served.name, served.fallback or switcher.fallback) for switcher, served in layer.seated()]
     return Part("models", True, "; ".join(f"{name} on the CPU: {found.why}" for name, found in fallbacks if found))
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from gallery.store import PersonStore
+from recognition.errors import ModelNotFound
 from recognition.models.figures import Unavailable
 from recognition.models.manager import ModelManager
 from recognition.models.spec import EmbedderSpec
@@ -16,6 +17,14 @@ from streamer.errors import PeopleNotCovered
 def embedders_behind(manager: ModelManager, name: str) -> tuple[EmbedderSpec, ...]:
     """Whose templates it is matched by: its own, or where two have to agree, each one's. Raises ModelNotFound."""
     return tuple(manager.spec_of(each, EmbedderSpec) for each in manager.spec_of(name, EmbedderSpec).matched_by)
+
+
+def spaces_behind(manager: ModelManager, name: str) -> tuple[str, ...]:
+    """Where its templates lie; nowhere, where one of those that have to agree is not there: it can't serve then."""
+    try:
+        return tuple(spec.space for spec in embedders_behind(manager, name))
+    except ModelNotFound:
+        return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +51,7 @@ NOBODY = Coverage(0, {})
 
 
 def coverage_in(store: PersonStore, manager: ModelManager, names: Iterable[str]) -> Coverage:
-    """How these embedders are covered now. Raises GalleryError, ModelNotFound."""
-    spaces = {name: [spec.space for spec in embedders_behind(manager, name)] for name in names}
-    return Coverage(len(store.people()), {name: max(map(store.uncovered, those)) for name, those in spaces.items()})
+    """How these embedders are covered now. Raises GalleryError."""
+    spaces = {name: spaces_behind(manager, name) for name in names}
+    lacking = {name: max(map(store.uncovered, those), default=0) for name, those in spaces.items()}
+    return Coverage(len(store.people()), lacking)

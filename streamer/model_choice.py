@@ -5,6 +5,7 @@ Blocks for a small read or write; any thread.
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +45,8 @@ def replace_json(path: Path, document: dict[str, object]) -> None:
             os.fsync(file.fileno())
         os.replace(part, path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # a disk that can't be written refuses that, too
+            part.unlink()
         raise DataFolderUnwritable(
             f"{path} can't be written ({error.strerror}); make paths.data writable, or make room there"
         ) from None

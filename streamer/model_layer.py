@@ -13,7 +13,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from gallery.store import PersonStore
 from recognition.errors import CodedError, FiguresUnwritable
 from recognition.models.figures import Place, Requirement, Unavailable
 from recognition.models.local_figures import BatchFigures, LocalFigures, device_figures
@@ -23,16 +22,16 @@ from recognition.models.spec import EmbedderSpec
 from recognition.recogniser import Recogniser, open_recogniser
 from recognition.serving import BatchPlan
 from streamer.api.health import ModelState
-from streamer.coverage import NOBODY, Coverage, coverage_in, embedders_behind
+from streamer.covering import Covering
 from streamer.errors import DataFolderUnwritable
 from streamer.known import Known
 from streamer.metrics import Metrics
 from streamer.model_choice import read_choice, replace_json
 from streamer.model_report import Seated, document, readiness, refusals
-from streamer.model_setup import ladder_of, make_manager, recogniser_config
-from streamer.reindexing import reindex_for
+from streamer.model_setup import AnyLease, ladder_of, lease_at, make_manager, recogniser_config
 from streamer.roster import Roster
 from streamer.seats import DetectorSeat, EmbedderSeat
+from streamer.servers import Servers
 from streamer.settings import Settings
 from streamer.switching import Switcher, SwitchRules, vram_free_bytes, vram_reserved_bytes
 
@@ -53,10 +52,11 @@ class ModelLayer:
         self._metrics = metrics
         self._chosen: str | None = None
         self._choice_fault: CodedError | None = None
-        self._coverage = NOBODY
         self._recogniser: Recogniser | None = None
         self._roster: Roster | None = None
         self._unwritten: dict[str, object] | None = None
+        self._unwritable: str | None = None
+        self._prepared: set[str] = set()
         self._figured: set[tuple[str, str]] = set()
         local = self._local = LocalFigures(settings.figures_path)
         wanted = settings.recognition.requirement
@@ -65,9 +65,12 @@ class ModelLayer:
         detectors = (settings.recognition.detector,)
         self.detector = Switcher(manager, self._rules(detectors, of_detector), local, metrics)
         self.embedder = Switcher(manager, self._rules(self.ladder, wanted), local, metrics)
+        self.covering = Covering(settings, manager, metrics, self._embedders)
         self.embedder.refused = self._not_covered
-        self._healthy = True
+        self._servers = Servers(manager, self.embedder, settings.recognition.max_batch)
+        self._unhealthy: str | None = None
         self._noted: set[tuple[str, str]] = set()
+        self._fallbacks: set[tuple[str, str]] = set()
         self._last_told: object = None
 
     def _rules(self, names: tuple[str, ...], requirement: Requirement) -> SwitchRules:
@@ -92,16 +95,16 @@ class ModelLayer:
         with suppress(OSError):
             self.settings.manifest_path.unlink()  # what served the last time serves no more
         await asyncio.to_thread(self.look_up)
-        config = recogniser_config(self.settings, self._metrics)
-        while True:
-            config = replace(config, detector_at=self.detector.first(), embedder_at=self.embedder.first())
-            try:
-                recogniser = await stack.enter_async_context(open_recogniser(config, self.manager))
-                break
-            except CodedError as error:
-                if not self._next_best(error):
-                    raise
-                log.warning("%s", error, extra={"code": error.code})
+        if len(self._embedders()) > 1:
+            await self._servers.ask(self._embedders())
+        leases: list[AnyLease] = []
+        try:
+            at = [await self._begun(switcher, leases) for switcher in (self.detector, self.embedder)]
+            config = replace(recogniser_config(self.settings, self._metrics), detector_at=at[0], embedder_at=at[1])
+            recogniser = await stack.enter_async_context(open_recogniser(config, self.manager))
+        finally:
+            for lease in leases:
+                await asyncio.to_thread(lease.release)
         self._recogniser = recogniser
         recogniser.on_trouble = self._trouble
         self.detector.seated(DetectorSeat(recogniser))
@@ -109,12 +112,18 @@ class ModelLayer:
         for switcher in (self.detector, self.embedder):
             switcher.changed = self._changed
 
-    def _next_best(self, error: CodedError) -> bool:
-        """Which of the two could not be loaded is not told: the one that it names, else the embedder."""
-        standing = self.detector.standing
-        named = standing is not None and f"model {standing.place.model}" in str(error)
-        first, second = (self.detector, self.embedder) if named else (self.embedder, self.detector)
-        return first.could_not_begin(error) or second.could_not_begin(error)
+    async def _begun(self, switcher: Switcher, leases: list[AnyLease]) -> Place:
+        """The best place that its model could be loaded at; its lease is among `leases` then."""
+        while True:
+            place = switcher.first()
+            try:
+                leases.append(await asyncio.to_thread(lease_at, self.manager, place))
+            except CodedError as error:
+                if not switcher.could_not_begin(error):
+                    raise
+                log.warning("%s", error, extra={"code": error.code})
+            else:
+                return place
 
     async def attach(self, roster: Roster, told: Callable[[dict[str, object]], None]) -> None:
         """From now on the roster knows every embedder before it serves; `told` gets the document of each change."""
@@ -128,23 +137,32 @@ class ModelLayer:
         await self._write_down()
 
     async def _prepare(self, name: str) -> None:
-        """Before its first face comes, the gallery is indexed in its space."""
+        """Before its first face comes, the gallery is indexed in its space; then the roster follows it there."""
         assert self._roster is not None
-        spec = self.manager.spec_of(name, EmbedderSpec)
-        await self._roster.know(Known.of(self.settings, spec, self.recogniser))
+        if name not in self._prepared:
+            spec = self.manager.spec_of(name, EmbedderSpec)
+            await self._roster.know(Known.of(self.settings, spec, self.recogniser))
+            self._prepared.add(name)
 
     def _tell_fallbacks(self) -> None:
         """A metric and a line in the log for each model that had to go to the CPU; once for each reason."""
+        before, self._fallbacks = self._fallbacks, set()
         for switcher, served in self.seated():
             fallback = served.fallback or switcher.fallback
-            if fallback is not None:
-                self._metrics.model_fallback.labels(model=served.name, reason=fallback.code).set(1)
             # A GPU that does not work is a fault; a machine that was set up without one is not.
             level = logging.WARNING if fallback and fallback.code in ("cuda_failed", "gpu_failed") else logging.INFO
             for text in served.notes:
                 if (served.name, text) not in self._noted:
                     self._noted.add((served.name, text))
                     log.log(level, "model %s: %s", served.name, text)
+            if fallback is None:
+                continue
+            self._fallbacks.add((served.name, fallback.code))
+            if served.fallback is None and (served.name, fallback.code) not in before:
+                log.log(level, "model %s: on the CPU: %s", served.name, fallback.why)
+        for model, reason in before | self._fallbacks:
+            on = (model, reason) in self._fallbacks
+            self._metrics.model_fallback.labels(model=model, reason=reason).set(1 if on else 0)
 
     def _changed(self) -> None:
         """Something else serves now."""
@@ -159,13 +177,22 @@ class ModelLayer:
     async def _write_down(self) -> None:
         """On a thread: the manifest, where something has changed, and the first figures of what was never measured."""
         document, self._unwritten = self._unwritten, None
-        try:
-            if document is not None:
+        if document is not None:
+            try:
                 await asyncio.to_thread(replace_json, self.settings.manifest_path, document)
-            for _, served in self.seated():
+                self._unwritable = None
+            except DataFolderUnwritable as error:
+                self._unwritten = self._unwritten or document  # the next time, unless there is a newer one
+                if self._unwritable != str(error):
+                    log.warning("%s", error, extra={"code": error.code})
+                self._unwritable = str(error)
+        for switcher, served in self.seated():
+            if served.device == "triton":
+                switcher.server_ms[served.name] = dict(served.runner.run_ms)
+            try:
                 await self._keep_first_figures(served.runner)
-        except (DataFolderUnwritable, FiguresUnwritable) as error:
-            log.warning("%s", error, extra={"code": error.code})
+            except FiguresUnwritable as error:
+                log.warning("%s", error, extra={"code": error.code})
 
     async def _keep_first_figures(self, runner: AnyRunner) -> None:
         """What a load showed of a model that nobody measured, here or for its spec: the next choice goes by it."""
@@ -192,13 +219,17 @@ class ModelLayer:
 
     async def run(self) -> None:
         """Look now and again, for ever."""
+        assert self._roster is not None
         while True:
             await asyncio.sleep(self.settings.recognition.poll_s)
             self._take_choice()
-            await self._count_uncovered()
+            await self.covering.count(self._roster)
             self._watch_health()
+            if len(self._embedders()) > 1:
+                await self._servers.ask(self._embedders())
             for switcher in (self.detector, self.embedder):
                 await switcher.look()
+            self._tell_fallbacks()
             if self._news() != self._last_told:
                 self._changed()
             await self._write_down()
@@ -208,47 +239,37 @@ class ModelLayer:
 
     async def keep_covered(self) -> None:
         """Make the templates that people lack in the ladder's spaces, for ever."""
-        tried: dict[str, int] = {}
-        while True:
-            for name in self._embedders():
-                lacking = self._coverage.lacking.get(name, 0)
-                if not lacking or tried.get(name) == lacking or not self.manager.availability(name).ok:
-                    continue
-                log.info("model %s: %d people lack templates in its space; making them of their photos", name, lacking)
-                try:
-                    signature_with, gallery = self.recogniser.signature_with, self.settings.gallery_path
-                    for spec in embedders_behind(self.manager, name):
-                        await reindex_for(spec.name, gallery, self.manager, signature_with, lambda done, total: None)
-                except CodedError as error:
-                    log.warning("model %s: no templates made: %s", name, error, extra={"code": error.code})
-                await self._count_uncovered()
-                tried[name] = self._coverage.lacking.get(name, 0)
-            await asyncio.sleep(self.settings.recognition.poll_s)
+        assert self._roster is not None
+        await self.covering.keep(self._roster, self.recogniser.signature_with)
 
     def _take_choice(self) -> None:
         """Follow what `models use` wrote; a choice that can't be is told once, and not followed."""
         chosen = read_choice(self.settings.model_choice_path).embedder
         if chosen == self._chosen:
             return
-        self._chosen, self._choice_fault, self.embedder.by_hand = chosen, None, None
+        self._chosen, self._choice_fault = chosen, None
+        self.embedder.choose_by_hand(None)
         if chosen is not None:
             try:
-                self.embedder.by_hand = self.manager.spec_of(chosen, EmbedderSpec).name
+                self.embedder.choose_by_hand(self.manager.spec_of(chosen, EmbedderSpec).name)
             except CodedError as error:
                 self._choice_fault = error
                 log.warning("%s: %s", self.settings.model_choice_path, error, extra={"code": error.code})
 
     def _watch_health(self) -> None:
         """Show whether the embedder's answers are of use; one whose are not is done without, if another may serve."""
-        fault, name = self.recogniser.fault, self.recogniser.embedder.name
+        fault, served = self.recogniser.fault, self.recogniser.embedder
+        name = served.name
         self._metrics.model_healthy.labels(model=name).set(fault is None)
-        if fault is not None and self._healthy:
-            log.error("%s", fault, extra={"code": fault.code})
-            if len(self.ladder) > 1:
-                self.embedder.hold_back(name, "unhealthy", str(fault))
-        elif fault is None and not self._healthy:
+        if fault is not None:
+            if self._unhealthy != name:
+                log.error("%s", fault, extra={"code": fault.code})
+            if any(other != name for other in self.ladder):
+                self.embedder.hold_back(name, "unhealthy", str(fault))  # anew while it serves, for want of another
+        elif self._unhealthy == name:
             log.info("model %s: its embeddings are usable again", name)
-        self._healthy = fault is None
+        self._unhealthy = name if fault is not None else None
+        self._servers.watch(name, served.place.device, served.runner.available())
 
     # Who has templates.
 
@@ -259,27 +280,13 @@ class ModelLayer:
     def look_up(self) -> None:
         """Read what was chosen by hand and who has templates: choices go by it. Blocks. Raises GalleryError."""
         self._take_choice()
-        if self.settings.gallery_path.is_file():
-            with PersonStore(self.settings.gallery_path) as store:
-                self._coverage = coverage_in(store, self.manager, self._embedders())
-
-    async def _count_uncovered(self) -> None:
-        assert self._roster is not None
-        lacking = {}
-        for name in self._embedders():
-            spaces = [spec.space for spec in embedders_behind(self.manager, name)]
-            lacking[name] = max([await self._roster.uncovered(space) for space in spaces])
-            self._metrics.gallery_uncovered.labels(model=name).set(lacking[name])
-        self._coverage = Coverage(self._roster.people, lacking)
+        self.covering.look_up()
 
     def _not_covered(self, name: str) -> Unavailable | None:
         """An embedder that lacks people is not switched to, where another lacks fewer; nor is it left for that."""
         if self._recogniser is not None and self._recogniser.embedder.name == name:
             return None
-        return self._coverage.against(name, self._reachable())
-
-    def _reachable(self) -> list[str]:
-        return [name for name in self._embedders() if self.manager.availability(name).ok]
+        return self.covering.against(name)
 
     # What people see.
 
@@ -287,6 +294,19 @@ class ModelLayer:
         """Each role's switcher, and what serves."""
         recogniser = self.recogniser
         return (self.detector, recogniser.detector), (self.embedder, recogniser.embedder)
+
+    @property
+    def fault(self) -> str | None:
+        """Why frames or faces go without an answer now, or with one of no use; None where all is well."""
+        if self.recogniser.fault is not None:
+            return str(self.recogniser.fault)
+        for switcher, served in self.seated():
+            if switcher.vacant and switcher.standing is not None:
+                return f"{served.name} serves no more, and nothing else can: {switcher.standing.why}"
+            last = served.runner.available()
+            if not last.ok:
+                return last.why
+        return None
 
     def readiness(self) -> tuple[ModelState, ...]:
         """Every model of the configured set, and what speaks against it."""

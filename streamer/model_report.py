@@ -15,7 +15,7 @@ Seated = tuple[Switcher, ServedModel[DetectorSpec] | ServedModel[EmbedderSpec]]
 
 def readiness(seated: Sequence[Seated]) -> tuple[ModelState, ...]:
     """Every model of the configured set, and what speaks against it."""
-    serving = {served.name: served.device for _, served in seated}
+    serving = {served.name: served.device for switcher, served in seated if not switcher.vacant}
     return tuple(
         ModelState(
             name=one.model,
@@ -49,6 +49,8 @@ def document(
 
 def _row(switcher: Switcher, served: ServedModel[DetectorSpec] | ServedModel[EmbedderSpec]) -> dict[str, Any]:
     fallback, standing = served.fallback or switcher.fallback, switcher.standing
+    refused = switcher.choice.refused if switcher.choice else ()
+    put_off = (switcher.put_off,) if switcher.put_off else ()
     return {
         "name": served.name,
         "version": served.spec.version,
@@ -59,7 +61,7 @@ def _row(switcher: Switcher, served: ServedModel[DetectorSpec] | ServedModel[Emb
         "notes": list(served.notes),
         "fallback": fallback.code if fallback else None,
         "fallback_reason": fallback.why if fallback else None,
-        "others": [asdict(refusal) for refusal in switcher.choice.refused] if switcher.choice else [],
+        "others": [asdict(refusal) for refusal in (*put_off, *refused)],
     }
 
 

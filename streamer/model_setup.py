@@ -10,14 +10,17 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from recognition.models.device_memory import JoinedReader, NvmlReader, RamReader
-from recognition.models.manager import ModelManager
+from recognition.models.figures import Place
+from recognition.models.manager import Lease, ModelManager
 from recognition.models.providers import TritonServer
-from recognition.models.spec import EmbedderSpec
+from recognition.models.spec import DetectorSpec, EmbedderSpec
 from recognition.recogniser import Recogniser, RecogniserConfig, open_recogniser
 from streamer.metrics import Metrics
 from streamer.settings import Settings, visible_gpus
 
 log = logging.getLogger(__name__)
+
+AnyLease = Lease[DetectorSpec] | Lease[EmbedderSpec]
 
 
 def make_manager(settings: Settings) -> ModelManager:
@@ -62,6 +65,14 @@ def ladder_of(settings: Settings, manager: ModelManager) -> tuple[str, ...]:
     """The embedders that may serve, the preferred one first, by their specs' own names. Raises ModelNotFound."""
     names = (settings.recognition.embedder, *settings.recognition.ladder)
     return tuple(dict.fromkeys(manager.spec_of(name, EmbedderSpec).name for name in names))
+
+
+def lease_at(manager: ModelManager, place: Place) -> AnyLease:
+    """The place's model, loaded there. Blocks. Raises what ModelManager.lease raises."""
+    spec = manager.spec(place.model)
+    if isinstance(spec, DetectorSpec):
+        return manager.lease(spec, place.device, bucket=place.bucket)
+    return manager.lease(spec, place.device, bucket=place.bucket)
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """Templates for embedders that came later: kept chips are embedded in the background while the service goes on.
 
-Runs on the event loop; the network runs on a thread, one face at a time, on the CPU wherever its policy allows: the
-GPU is for faces that are waited for.
+Runs on the event loop; the network runs on a thread, one face at a time, on the CPU where there is a GPU to spare and
+its policy allows: the GPU is for faces that are waited for.
 """
 
 import asyncio
@@ -47,7 +47,9 @@ async def reindex_for(
 ) -> ReindexReport:
     """Make the templates that people lack in this embedder's space. Raises what loading and the gallery raise."""
     spec = manager.spec_of(name, EmbedderSpec)
-    device = "cpu" if spec.device_policy == "auto" and spec.engine != "tensorrt" else None
+    # Without a GPU it is asked for as whoever serves it would: so it is loaded once for both.
+    has_gpu = any(device.startswith("cuda") for device in manager.reader.read())
+    device = "cpu" if has_gpu and spec.device_policy == "auto" and spec.engine != "tensorrt" else None
     lease = await asyncio.to_thread(manager.lease, spec, device)
     try:
         store = await asyncio.to_thread(PersonStore, gallery)

@@ -19,7 +19,18 @@ from recognition.errors import (
     TritonModelMismatch,
     UnsupportedRuntime,
 )
-from recognition.models.figures import Bar, Candidate, Load, Place, Requirement, Unavailable
+from recognition.models.figures import (
+    Bar,
+    Candidate,
+    Cost,
+    DeviceFigures,
+    Figure,
+    Load,
+    Place,
+    Requirement,
+    Unavailable,
+)
+from recognition.models.ledger import Holding
 from recognition.models.local_figures import LocalFigures, candidate, device_figures
 from recognition.models.manager import AnySpec, ModelManager
 from recognition.models.ranking import LATE, Option, Refusal
@@ -94,6 +105,7 @@ class Switcher:
         self.by_hand: str | None = None
         self.put_off: Refusal | None = None  # why the best place does not serve yet
         self.not_followed: Refusal | None = None  # why the model that was chosen by hand does not serve
+        self.server_ms: dict[str, Mapping[int, float]] = {}  # how fast a server answers, by model and batch size
         self.refused: Callable[[str], Unavailable | None] = lambda _: None
         self.prepare: Callable[[str], Awaitable[None]] | None = None
         self.changed: Callable[[], None] = lambda: None
@@ -320,21 +332,24 @@ class Switcher:
         for name in self._names():
             spec = self._manager.spec(name)
             held = {h.device: h for h in self._manager.ledger.holdings() if h.owner == name}
-            devices = {
-                device: device_figures(
-                    spec,
-                    device,
-                    self._local,
-                    runners=self.rules.threads_for(device),
-                    held_mib=held[device].held_mib if device in held else 0.0,
-                    idle=device in held and not held[device].users,
-                    bar=self._bar(now_s, name, device),
-                    max_batch=self.rules.max_batch,
-                )
-                for device in self._devices(spec)
-            }
+            devices = {device: self._figures(now_s, spec, device, held.get(device)) for device in self._devices(spec)}
             found.append(candidate(spec, devices, self._against(now_s, name, devices)))
         return found
+
+    def _figures(self, now_s: float, spec: AnySpec, device: str, held: Holding | None) -> DeviceFigures:
+        figures = device_figures(
+            spec,
+            device,
+            self._local,
+            runners=self.rules.threads_for(device),
+            held_mib=held.held_mib if held else 0.0,
+            idle=held is not None and not held.users,
+            bar=self._bar(now_s, spec.name, device),
+            max_batch=self.rules.max_batch,
+        )
+        if device != "triton":
+            return figures
+        return on_a_server(figures, self.server_ms.get(spec.name, {}))
 
     def _names(self) -> list[str]:
         """All that may serve, by their specs' own names."""
@@ -394,6 +409,13 @@ def devices_for(spec: AnySpec, asked: str, gpus: Sequence[str]) -> list[str]:
     if wanted != "auto":
         return ["cuda:0" if wanted == "cuda" else wanted]
     return [*gpus, "cpu"]
+
+
+def on_a_server(figures: DeviceFigures, run_ms: Mapping[int, float]) -> DeviceFigures:
+    """A model that takes no memory of ours; `run_ms`: what its batches were seen to take."""
+    free = Figure(0.0, measured=True)
+    costs = {size: Cost(free, Figure(run_ms[size], True) if size in run_ms else None) for size in figures.costs}
+    return replace(figures, costs=costs)
 
 
 def vram_free_bytes(manager: ModelManager) -> float:

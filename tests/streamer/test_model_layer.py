@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,10 +10,15 @@ from typing import Any
 
 import pytest
 
+from gallery.errors import GalleryUnreadable
+from gallery.index import FaceIndex
 from gallery.store import PersonStore
-from recognition.errors import WeightsMissing
+from recognition.errors import CodedError, InsufficientMemory, WeightsMissing
+from recognition.models.figures import Place, Unavailable
+from recognition.models.local_figures import BatchFigures, LocalFigures
+from recognition.models.manager import ModelManager
 from recognition.models.model_runner import signature_of
-from recognition.models.spec import load_specs
+from recognition.models.spec import BatchBuckets, load_specs
 from streamer.app import make_data_folder
 from streamer.metrics import Metrics
 from streamer.model_choice import ModelChoice, write_choice
@@ -20,8 +26,11 @@ from streamer.model_layer import ModelLayer, open_models, resolved_models
 from streamer.roster import Roster
 from streamer.settings import PathsSettings, RecognitionSettings, Settings
 from tests.ensembles import ensemble, tiny_model
+from tests.fragile import faces, fragile_model
 from tests.gallery.fakes import photo_of, unit
 from tests.recognition.fakes import until
+from tests.recognition.scripted_memory import ScriptedMemory
+from tests.streamer.scripted_gpu import ScriptedGpu
 from tests.twin import TWIN, write_twin
 
 OURS = load_specs()
@@ -35,11 +44,16 @@ def settings_in(tmp_path: Path, **recognition: Any) -> Settings:
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[tuple[ModelLayer, list[dict[str, Any]]]]:
+async def running(
+    settings: Settings, manager: ModelManager | None = None, metrics: Metrics | None = None
+) -> AsyncIterator[tuple[ModelLayer, list[dict[str, Any]]]]:
     """The layer looking after itself, and all that it tells."""
     make_data_folder(settings.paths.data)
-    metrics, told = Metrics(), []
-    async with open_models(settings, metrics) as layer, Roster.open(settings, layer.recogniser, metrics) as roster:
+    metrics, told = metrics or Metrics(), []
+    async with (
+        open_models(settings, metrics, manager) as layer,
+        Roster.open(settings, layer.recogniser, metrics) as roster,
+    ):
         await layer.attach(roster, told.append)
         async with asyncio.TaskGroup() as tasks:
             task = tasks.create_task(layer.run())
@@ -207,3 +221,208 @@ async def test_what_was_measured_for_the_spec_stays(tmp_path):
     async with running(settings):
         pass
     assert not settings.figures_path.exists()
+
+
+# What the world does.
+
+
+class Trouble:
+    """Calls of a method of a class that fail with an error while it is set; how many did."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, of: type, method: str) -> None:
+        self.error: CodedError | None = None
+        self.met = 0
+        real = getattr(of, method)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if self.error is not None:
+                self.met += 1
+                raise type(self.error)(str(self.error))
+            return real(*args, **kwargs)
+
+        monkeypatch.setattr(of, method, call)
+
+    async def met_again(self, times: int = 3) -> None:
+        since = self.met
+        await until(lambda: self.met >= since + times)
+
+
+async def test_a_gallery_that_can_not_be_read_for_a_while_is_told_once_and_stops_nothing(tmp_path, monkeypatch, caplog):
+    write_twin(tmp_path / "weights")
+    settings = settings_in(tmp_path, ladder=(TWIN,), minimum_stay_s=0)
+    gallery = Trouble(monkeypatch, PersonStore, "uncovered")
+    async with running(settings) as (layer, told), asyncio.TaskGroup() as tasks:
+        background = tasks.create_task(layer.keep_covered())
+        gallery.error = GalleryUnreadable("the disk is gone")
+        await gallery.met_again()
+        choose(settings, TWIN)
+        await until(lambda: told[-1]["embedder"]["name"] == TWIN)
+        await gallery.met_again()
+        assert caplog.messages == ["who has templates can't be told: the disk is gone"]
+        caplog.set_level(logging.INFO)
+        gallery.error = None
+        enrolled_for(settings, "nano_embed.1", 256)
+        await until(lambda: f"model {TWIN}: 1 templates made of kept photos" in caplog.messages)
+        background.cancel()
+
+
+async def test_a_gallery_that_can_not_be_read_keeps_out_a_model_of_which_nothing_is_known(tmp_path, monkeypatch):
+    write_twin(tmp_path / "weights")
+    settings = settings_in(tmp_path)
+    gallery = Trouble(monkeypatch, PersonStore, "uncovered")
+    async with running(settings) as (_, told):
+        gallery.error = GalleryUnreadable("the disk is gone")
+        choose(settings, TWIN)
+        await until(lambda: told[-1]["by_hand"] == TWIN)
+        assert told[-1]["by_hand_refused"] == {"code": "gallery_unreadable", "why": "the disk is gone"}
+        gallery.error = None
+        await until(lambda: told[-1]["embedder"]["name"] == TWIN)
+
+
+async def test_a_step_within_the_ladder_needs_no_gallery(tmp_path, monkeypatch):
+    """Every index is there from the start, and follows the gallery: out of memory does not wait for a disk."""
+    write_twin(tmp_path / "weights")
+    settings = settings_in(tmp_path, ladder=(TWIN,))
+    async with running(settings) as (_, told):
+        index = Trouble(monkeypatch, FaceIndex, "sync")
+        index.error = GalleryUnreadable("the disk is gone")
+        choose(settings, TWIN)
+        await until(lambda: told[-1]["embedder"]["name"] == TWIN)
+
+
+async def test_templates_that_could_not_be_made_are_tried_again(tmp_path, caplog):
+    write_twin(tmp_path / "weights")
+    settings = settings_in(tmp_path, ladder=(TWIN,))
+    make_data_folder(settings.paths.data)
+    enrolled_for(settings, "nano_embed.1", 256)
+    weights = tmp_path / "weights" / f"{TWIN}.onnx"
+    right = weights.read_bytes()
+    weights.write_bytes(right[:-1])
+    async with running(settings) as (layer, _), asyncio.TaskGroup() as tasks:
+        background = tasks.create_task(layer.keep_covered())
+        await until(lambda: any(m.startswith(f"model {TWIN}: no templates made") for m in caplog.messages))
+        weights.write_bytes(right)
+        await until(lambda: layer.covering.coverage.lacking.get(TWIN) == 0)
+        background.cancel()
+
+
+async def test_a_choice_of_an_ensemble_whose_members_are_not_there_is_refused(tmp_path):
+    one, two = (tiny_model(tmp_path / "weights", name, dim=64, seed=1, threshold=0.9) for name in ("one", "two"))
+    ensemble(tmp_path / "weights", "pair", [one, two])
+    (tmp_path / "weights" / "specs" / "face_embedding" / "two.yaml").unlink()
+    settings = settings_in(tmp_path)
+    async with running(settings) as (layer, told), asyncio.TaskGroup() as tasks:
+        background = tasks.create_task(layer.keep_covered())
+        choose(settings, "pair")
+        await until(lambda: told[-1]["by_hand"] == "pair")
+        assert told[-1]["by_hand_refused"]["code"] == "model_not_found"
+        background.cancel()
+    async with running(settings) as (_, told):
+        assert told[-1]["by_hand_refused"]["code"] == "model_not_found", "it stops no start either"
+    choose(settings, None)
+
+
+async def test_a_manifest_that_can_not_be_written_is_written_once_it_can(tmp_path, caplog):
+    settings = settings_in(tmp_path)
+    async with running(settings) as (_, told):
+        await until(settings.manifest_path.is_file)
+        settings.manifest_path.unlink()
+        settings.manifest_path.mkdir()
+        choose(settings, "nobody")
+        await until(lambda: told[-1]["by_hand"] == "nobody")
+        await until(lambda: any("can't be written" in m for m in caplog.messages))
+        settings.manifest_path.rmdir()
+        await until(lambda: settings.manifest_path.is_file() and written(settings)["by_hand"] == "nobody")
+        failed = [m for m in caplog.messages if "can't be written" in m]
+        assert len(failed) == 1
+
+
+async def test_an_embedder_of_no_use_is_done_without_for_as_long_as_it_is(tmp_path, monkeypatch):
+    """It was chosen by hand, and the one that might serve instead came later than the fault."""
+    (tmp_path / "weights").mkdir()
+    fragile_model(tmp_path / "weights", "nan")
+    settings = settings_in(tmp_path, minimum_stay_s=0)
+    monkeypatch.setattr("streamer.switching.HELD_BACK_S", 0.02)
+    async with running(settings) as (layer, told):
+        choose(settings, "fragile")
+        await until(lambda: told[-1]["embedder"]["name"] == "fragile")
+        layer.embedder.refused = lambda name: Unavailable("scripted", "") if name == "nano_embed" else None
+        await layer.recogniser.embed(*faces(*[0] * 12), "a")
+        await until(lambda: layer.recogniser.fault is not None)
+        looked = [layer.embedder.choice]
+        for _ in range(5):
+            await until(lambda: layer.embedder.choice is not looked[-1])
+            looked.append(layer.embedder.choice)
+            await asyncio.sleep(0.02)
+        layer.embedder.refused = lambda _: None
+        await until(lambda: told[-1]["embedder"]["name"] == "nano_embed")
+        assert told[-1]["by_hand_refused"]["code"] == "unhealthy"
+
+
+# A GPU that other programs use.
+
+
+def on_a_gpu(settings: Settings, gpu: ScriptedGpu, figures: dict[tuple[str, str], tuple[float, float]]) -> ModelManager:
+    """Our own models, on a scripted GPU and the CPU; `figures`: MiB and ms in batches of one, by model and device."""
+    one = BatchBuckets(cpu=(1,), cuda=(1,))
+    specs = {name: OURS[name].model_copy(update={"batch_buckets": one, "needs": None}) for name in OUR_NAMES}
+    local = LocalFigures(settings.figures_path)
+    for (name, device), (mib, ms) in figures.items():
+        local.keep(specs[name], device, {1: BatchFigures(mib, ms)}, measured_at=0, command="a test")
+    return ModelManager([], specs=specs, providers=[gpu], reader=gpu.memory)
+
+
+OUR_NAMES = ("nano_det", "nano_embed")
+QUICK = {
+    (name, device): (100.0, 1.0 if device == "cuda:0" else 20.0) for name in OUR_NAMES for device in ("cuda:0", "cpu")
+}
+
+
+async def test_a_detector_for_which_there_is_no_room_leaves_the_gpu_to_the_embedder(tmp_path):
+    """Its figures say that it fits; the card says no."""
+    settings = settings_in(tmp_path, device="auto")
+    gpu = ScriptedGpu(ScriptedMemory(cuda_0=2000, cpu=8000), {"nano_det": 5000, "nano_embed": 100})
+    async with open_models(settings, Metrics(), on_a_gpu(settings, gpu, QUICK)) as layer:
+        places = [served.place for _, served in layer.seated()]
+        assert places == [Place("nano_det", "cpu", 1), Place("nano_embed", "cuda:0", 1)]
+        assert {h.owner: h.users for h in layer.manager.ledger.holdings()} == {"nano_det": 1, "nano_embed": 1}
+    assert gpu.memory.ours["cuda:0"] == 0
+
+
+async def test_an_embedder_that_could_not_begin_on_the_gpu_begins_on_the_cpu_and_is_told_of_until_it_is_there(
+    tmp_path, caplog
+):
+    caplog.set_level(logging.INFO)
+    settings = settings_in(tmp_path, device="auto", minimum_stay_s=0)
+    gpu = ScriptedGpu(ScriptedMemory(cuda_0=1000, cpu=8000), {"nano_det": 100, "nano_embed": 950})
+    metrics = Metrics()
+
+    def shown(reason: str) -> float | None:
+        labels = {"model": "nano_embed", "reason": reason}
+        return metrics.registry.get_sample_value("whosthere_model_fallback", labels)
+
+    async with running(settings, on_a_gpu(settings, gpu, QUICK), metrics) as (layer, told):
+        assert (told[0]["embedder"]["device"], told[0]["embedder"]["fallback"]) == ("cpu", "out_of_memory")
+        assert shown("out_of_memory") == 1
+        assert any(m.startswith("model nano_embed: on the CPU: nano_embed ran out of memory") for m in caplog.messages)
+        gpu.holds_mib = {"nano_embed": 100}
+        await until(lambda: told[-1]["embedder"]["device"] == "cuda:0")
+        await until(lambda: shown("out_of_memory") == 0)
+        assert told[-1]["embedder"]["fallback"] is None
+        assert layer.fault is None
+
+
+async def test_where_nothing_can_serve_that_is_shown_and_no_camera_waits_for_ever(tmp_path):
+    """The embedder runs out of memory in batches of one, and there is no other place for it."""
+    settings = settings_in(tmp_path, device="auto", minimum_stay_s=0)
+    gpu = ScriptedGpu(ScriptedMemory(cuda_0=1000, cpu=0), {"nano_det": 100, "nano_embed": 100})
+    async with running(settings, on_a_gpu(settings, gpu, QUICK)) as (layer, told):
+        assert told[0]["embedder"]["device"] == "cuda:0"
+        gpu.memory.others["cuda:0"] = 1000
+        for _ in range(3):
+            with pytest.raises(InsufficientMemory):
+                await layer.recogniser.embed(*faces(120), "a")
+            assert "out of memory" in layer.fault
+        gpu.memory.others["cuda:0"] = 0
+        assert (await layer.recogniser.embed(*faces(120), "a")).model == "nano_embed"
+        assert layer.fault is None
