@@ -16,18 +16,19 @@ import cv2
 import numpy as np
 import pytest
 import yaml
+from numpy.typing import NDArray
 
 from gallery.enrol import enrol
 from gallery.gate import Gate
 from gallery.store import PersonStore
-from recognition.image import ArrayImage
+from recognition.image import ArrayImage, Image
 from recognition.models.local_figures import BatchFigures, LocalFigures
 from recognition.models.manager import ModelManager
 from recognition.models.portraits import read_portraits
 from recognition.models.runner import OnnxRunner
 from recognition.models.spaces import make_space
 from recognition.models.spec import EmbedderSpec, load_specs
-from recognition.recogniser import RecogniserConfig, open_recogniser
+from recognition.recogniser import Embedded, Recogniser, RecogniserConfig, open_recogniser
 from streamer.app import camera_path, make_data_folder
 from streamer.events import Due
 from streamer.ingest.frame import Frame
@@ -40,6 +41,7 @@ from streamer.settings import CameraSettings, PathsSettings, RecognitionSettings
 from tests.recognition.scripted_memory import ScriptedMemory
 from tests.streamer.scripted_gpu import ScriptedGpu, turned
 
+F32 = NDArray[np.float32]
 R100, MBF = "arcface_r100", "arcface_w600k_mbf"
 CAMERAS = [f"cam{number}" for number in range(8)]
 # MiB and ms by bucket, as `models bench` would have measured them on such a card and such a processor.
@@ -87,6 +89,31 @@ class Told(list[Due]):
 
 
 @dataclass
+class Asked:
+    """What was asked of the embedder, whoever that was, and what came back."""
+
+    faces: int = 0
+    moved: int = 0  # calls that began at one place, and ended when another served
+    by: dict[tuple[bytes, str], F32] = field(default_factory=dict)
+
+    def listen(self, recogniser: Recogniser) -> None:
+        real = recogniser.embed
+
+        async def embed(image: Image, landmarks: F32, lane: str) -> Embedded:
+            before = recogniser.embedder.place
+            embedded = await real(image, landmarks, lane)
+            assert len(embedded.embeddings) == len(landmarks)
+            self.faces += len(landmarks)
+            self.moved += before != recogniser.embedder.place
+            for place, embedding in zip(landmarks, embedded.embeddings, strict=True):
+                first = self.by.setdefault((place.tobytes(), embedded.model), embedding)
+                assert first @ embedding > 0.99, "the same face by the same model, whichever device it had"
+            return embedded
+
+        recogniser.embed = embed  # type: ignore[method-assign]
+
+
+@dataclass
 class Story:
     """What runs, for the test to script and to look at."""
 
@@ -96,6 +123,7 @@ class Story:
     outbox: Told
     person: str
     gpu: ScriptedGpu
+    asked: Asked = field(default_factory=Asked)
     places: list[str] = field(default_factory=list)
     documents: list[dict[str, Any]] = field(default_factory=list)
 
@@ -206,6 +234,7 @@ def story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
             asyncio.TaskGroup() as tasks,
         ):
             one = Story(memory, models, metrics, outbox, person, gpu)
+            one.asked.listen(models.recogniser)
 
             def told(document: dict[str, Any]) -> None:
                 one.documents.append(document)
@@ -261,6 +290,13 @@ async def test_plenty_then_taken_then_out_of_memory_then_free_again(story, caplo
     assert all(
         one.value("frames_total", camera=name, outcome=o) == 0 for name in CAMERAS for o in ("failed", "skipped")
     )
+
+    assert one.asked.moved >= 2, "faces were under way when memory ran out"
+    assert sum(one.value("embeddings_total", model=name) for name in (R100, MBF)) == one.asked.faces
+    both = [(r100, one.asked.by.get((face, MBF))) for (face, model), r100 in one.asked.by.items() if model == R100]
+    cosines = [abs(r100 @ mbf) for r100, mbf in both if mbf is not None]
+    assert cosines, "some were seen by both"
+    assert max(cosines) < 0.5, "and each answered in a space of its own"
 
     assert {due.event.model.embedder for due in one.outbox} == {R100, MBF}
     for due in one.outbox:
