@@ -45,11 +45,11 @@ _NO_LIMIT = 1_000_000  # of a queue: nothing is refused here, what waits is what
 
 @dataclass(frozen=True, slots=True)
 class ModelBenchOptions:
-    """architectures: those measured with random weights. slice_s: how long each figure of a model is measured at
-    least, three times; cameras_s: eight cameras, six times each way; steady_s: before and after each switch."""
+    """architectures: those measured with random weights. slice_s: how long each figure of a model is measured a dozen
+    times; cameras_s: eight cameras, thrice each way; steady_s: before and after each switch."""
 
     architectures: Sequence[str] = SOME_ARCHITECTURES
-    slice_s: float = 0.7
+    slice_s: float = 0.25
     cameras_s: float = 2.0
     steady_s: float = 2.0
 
@@ -72,7 +72,7 @@ async def run_model_layer(settings: Settings, options: ModelBenchOptions, say: S
     models += [row for name in options.architectures for row in await bench.random(name)]
     cameras = [row for name in (EMBEDDER, other) if name is not None for row in await bench.cameras(name)]
     switches = [] if other is None else await bench.switches(other)
-    gpu = await run_gpu(settings.recognition.device, Pace(options.slice_s))
+    gpu = await run_gpu(settings.recognition.device, Pace(options.slice_s, rounds=3))
     return {"models": models, "eight_cameras": cameras, "switches": switches, "gpu": gpu}
 
 
@@ -132,7 +132,7 @@ class _ModelBench:
         async def measure(runner: Loaded, threads: int) -> Row:
             self._say(f"{name} on {runner.device}: the faces of eight cameras")
             most = self._settings.recognition.max_batch if runner.on_cpu else runner.max_batch
-            faces, limits, pace = probe_tensors(spec), _limits(runner, most), Pace(self._options.cameras_s)
+            faces, limits, pace = probe_tensors(spec), _limits(runner, most), Pace(self._options.cameras_s, rounds=3)
             found = await eight_cameras(runner, faces, limits, threads, pace)
             gain = found.batched.faces_per_s / found.single.faces_per_s
             return _document(found) | {"most": limits.max_batch, "gain": round(gain, 3)}
