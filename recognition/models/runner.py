@@ -97,6 +97,10 @@ class OnnxRunner:
         names = [entry.name for entry in session.get_inputs()]
         if names != [self._input]:
             raise WeightsUnreadable(f"model {spec.name}: its graph wants inputs {names}, the spec says {self._input}")
+        wide, high = spec.input.size
+        shape, want = list(session.get_inputs()[0].shape)[1:], (3, high, wide)
+        if len(shape) != 3 or any(isinstance(has, int) and has != side for has, side in zip(shape, want, strict=True)):
+            raise WeightsUnreadable(f"model {spec.name}: its graph takes inputs of {shape}, the spec says {list(want)}")
 
     def run(self, batch: F32) -> list[F32]:
         """Raises InsufficientGpuMemory, InsufficientMemory, GpuFailed."""

@@ -161,6 +161,12 @@ def test_a_spec_that_names_another_input(data):
         OnnxRunner(wrong, data, "cpu")
 
 
+def test_a_spec_of_another_input_size(data):
+    wrong = SPEC.model_copy(update={"input": SPEC.input.model_copy(update={"size": (96, 112)})})
+    with pytest.raises(WeightsUnreadable, match=r"takes inputs of \[3, 112, 112\], the spec says \[3, 112, 96\]"):
+        OnnxRunner(wrong, data, "cpu")
+
+
 def test_without_a_name_the_only_input_is_taken(data):
     nameless = SPEC.model_copy(update={"input": SPEC.input.model_copy(update={"name": None})})
     OnnxRunner(nameless, data, "cpu").run(np.zeros((1, 3, 112, 112), np.float32))
