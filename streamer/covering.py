@@ -11,6 +11,7 @@ from collections.abc import Callable
 from gallery.store import PersonStore
 from recognition.errors import CodedError
 from recognition.models.figures import Unavailable
+from recognition.models.local_figures import LocalFigures
 from recognition.models.manager import ModelManager
 from recognition.models.spec import EmbedderSpec
 from streamer.coverage import NOBODY, Coverage, coverage_in, embedders_behind, spaces_behind
@@ -28,12 +29,18 @@ class Covering:
     """`names`: the embedders that may serve now, by their specs' own names."""
 
     def __init__(
-        self, settings: Settings, manager: ModelManager, metrics: Metrics, names: Callable[[], list[str]]
+        self,
+        settings: Settings,
+        manager: ModelManager,
+        local: LocalFigures,
+        metrics: Metrics,
+        names: Callable[[], list[str]],
     ) -> None:
         self.coverage: Coverage = NOBODY
         self._gallery = settings.gallery_path
         self._poll_s = settings.recognition.poll_s
         self._manager = manager
+        self._local = local
         self._metrics = metrics
         self._names = names
         self._fault: CodedError | None = None
@@ -99,4 +106,6 @@ class Covering:
 
     async def _make(self, name: str, signature_with: Callable[[EmbedderSpec], str]) -> None:
         for spec in embedders_behind(self._manager, name):
-            await reindex_for(spec.name, self._gallery, self._manager, signature_with, lambda done, total: None)
+            await reindex_for(
+                spec.name, self._gallery, self._manager, signature_with, lambda done, total: None, self._local
+            )

@@ -65,7 +65,7 @@ class ModelLayer:
         detectors = (settings.recognition.detector,)
         self.detector = Switcher(manager, self._rules(detectors, of_detector), local, metrics)
         self.embedder = Switcher(manager, self._rules(self.ladder, wanted), local, metrics)
-        self.covering = Covering(settings, manager, metrics, self._embedders)
+        self.covering = Covering(settings, manager, local, metrics, self._embedders)
         self.embedder.refused = self._not_covered
         self._servers = Servers(manager, self.embedder, settings.recognition.max_batch)
         self._unhealthy: str | None = None
@@ -229,6 +229,8 @@ class ModelLayer:
                 await self._servers.ask(self._embedders())
             for switcher in (self.detector, self.embedder):
                 await switcher.look()
+            if not self.embedder.vacant:
+                await self._servers.ask_again(self.recogniser.embedder)
             self._tell_fallbacks()
             if self._news() != self._last_told:
                 self._changed()

@@ -7,12 +7,14 @@ its policy allows: the GPU is for faces that are waited for.
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from gallery.reindex import ReindexReport, reindex
 from gallery.store import PersonStore
 from recognition import embed
 from recognition.image import Image
+from recognition.models.local_figures import LocalFigures, device_figures
 from recognition.models.manager import ModelManager
 from recognition.models.model_runner import ModelRunner
 from recognition.models.spec import EmbedderSpec
@@ -44,13 +46,21 @@ async def reindex_for(
     manager: ModelManager,
     signature_with: Callable[[EmbedderSpec], str],
     progress: Callable[[int, int], None],
+    local: LocalFigures | None = None,
 ) -> ReindexReport:
-    """Make the templates that people lack in this embedder's space. Raises what loading and the gallery raise."""
+    """Make the templates that people lack in this embedder's space. Raises what loading and the gallery raise.
+
+    `local`: where figures of this machine are; where these or the spec's say that RAM is too short, it is not tried.
+    """
     spec = manager.spec_of(name, EmbedderSpec)
     # Without a GPU it is asked for as whoever serves it would: so it is loaded once for both.
     has_gpu = any(device.startswith("cuda") for device in manager.reader.read())
     device = "cpu" if has_gpu and spec.device_policy == "auto" and spec.engine != "tensorrt" else None
-    lease = await asyncio.to_thread(manager.lease, spec, device)
+    need_mib = None
+    if device == "cpu" or not has_gpu:
+        memory = device_figures(spec, "cpu", local).costs[1].memory_mib
+        need_mib = memory.value if memory is not None else None
+    lease = await asyncio.to_thread(partial(manager.lease, spec, device, bucket=1, need_mib=need_mib))
     try:
         store = await asyncio.to_thread(PersonStore, gallery)
         try:

@@ -1,4 +1,4 @@
-"""Embedders on a Triton server: how fast it answers, and whether it has been away for too long.
+"""Embedders on a Triton server: how fast it answers, whether it has been away for too long, and whether it still is.
 
 On the event loop; the server is asked on threads, each time within its deadline.
 """
@@ -7,12 +7,15 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 
 from recognition.errors import CodedError, TritonModelMismatch, TritonUnavailable
 from recognition.models.manager import ModelManager
 from recognition.models.model_runner import Availability
+from recognition.models.self_test import probe_tensors
 from recognition.models.spec import EmbedderSpec
+from recognition.serving import ServedModel
 from streamer.switching import SHORTLY_S, Switcher
 
 log = logging.getLogger(__name__)
@@ -34,6 +37,7 @@ class Servers:
         self._clock = clock
         self._away: tuple[str, float] | None = None
         self._asked_s: dict[str, float] = {}
+        self._failed: tuple[Availability, float] | None = None
 
     async def ask(self, names: Iterable[str]) -> None:
         """Find out how fast those of these models are of which nobody knows it yet: the selector goes by that.
@@ -70,3 +74,14 @@ class Servers:
             self._away = (model, self._clock())
         if self._clock() - self._away[1] >= AWAY_S:
             self._switcher.hold_back(model, str(last.code), last.why, device, SHORTLY_S)
+
+    async def ask_again(self, served: ServedModel[EmbedderSpec]) -> None:
+        """A run that failed says little about now: where no face has come for a while since, a drawn one is run."""
+        last, now_s = served.runner.available(), self._clock()
+        if last.ok:
+            self._failed = None
+        elif self._failed is None or self._failed[0] is not last:
+            self._failed = (last, now_s)
+        elif now_s - self._failed[1] >= SHORTLY_S:
+            with served.in_use(), suppress(CodedError):
+                await asyncio.to_thread(served.runner.run, probe_tensors(served.spec)[:1])

@@ -18,7 +18,8 @@ from recognition.models.figures import Place, Unavailable
 from recognition.models.local_figures import BatchFigures, LocalFigures
 from recognition.models.manager import ModelManager
 from recognition.models.model_runner import signature_of
-from recognition.models.spec import BatchBuckets, load_specs
+from recognition.models.portraits import read_portraits
+from recognition.models.spec import BatchBuckets, BatchNeeds, Needs, load_specs
 from streamer.app import make_data_folder
 from streamer.metrics import Metrics
 from streamer.model_choice import ModelChoice, write_choice
@@ -410,6 +411,40 @@ async def test_an_embedder_that_could_not_begin_on_the_gpu_begins_on_the_cpu_and
         await until(lambda: shown("out_of_memory") == 0)
         assert told[-1]["embedder"]["fallback"] is None
         assert layer.fault is None
+
+
+async def test_a_detector_that_runs_out_of_memory_goes_on_on_the_cpu_and_back(tmp_path):
+    settings = settings_in(tmp_path, device="auto", minimum_stay_s=0)
+    gpu = ScriptedGpu(ScriptedMemory(cuda_0=1000, cpu=8000), {"nano_det": 100, "nano_embed": 100})
+    async with running(settings, on_a_gpu(settings, gpu, QUICK)) as (layer, told):
+        assert told[0]["detector"]["device"] == "cuda:0"
+        gpu.memory.others["cuda:0"] = 1000
+        image = read_portraits()[0].image()
+        found = await asyncio.gather(*(layer.recogniser.detect(image, f"camera{number}") for number in range(8)))
+        assert [len(one.detections) for one in found] == [1] * 8
+        assert (told[-1]["detector"]["device"], told[-1]["detector"]["reason"]) == ("cpu", "out_of_memory")
+        gpu.memory.others["cuda:0"] = 0
+        await until(lambda: told[-1]["detector"]["device"] == "cuda:0")
+        assert len((await layer.recogniser.detect(image, "door")).detections) == 1
+
+
+async def test_templates_are_not_made_while_there_is_no_room_for_the_model(tmp_path, caplog):
+    """The kernel would end the service."""
+    settings = settings_in(tmp_path, embedder="nano_embed", ladder=(TWIN,))
+    memory = ScriptedMemory(cpu=8000)
+    write_twin(tmp_path / "weights")
+    make_data_folder(settings.paths.data)
+    enrolled_for(settings, "nano_embed.1", 256)
+    specs = load_specs(beside=[tmp_path / "weights"])
+    needs = Needs(measured_on="a test", cpu={1: BatchNeeds(memory_mib=9000, run_ms=1)})
+    specs[TWIN] = specs[TWIN].model_copy(update={"needs": needs})
+    manager = ModelManager([tmp_path / "weights"], specs=specs, reader=memory)
+    async with running(settings, manager) as (layer, _), asyncio.TaskGroup() as tasks:
+        background = tasks.create_task(layer.keep_covered())
+        await until(lambda: any("needs 9000 MiB on cpu" in message for message in caplog.messages))
+        memory.total_mib["cpu"] = 10000
+        await until(lambda: layer.covering.coverage.lacking[TWIN] == 0)
+        background.cancel()
 
 
 async def test_where_nothing_can_serve_that_is_shown_and_no_camera_waits_for_ever(tmp_path):

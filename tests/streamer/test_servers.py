@@ -112,6 +112,7 @@ async def test_a_server_alone_is_waited_for(tmp_path, manager, server):
             looked = layer.embedder.choice
             await until(lambda looked=looked: layer.embedder.choice is not looked)
         server.up = True
+        await until(lambda: layer.fault is None)  # although no face has come since
         await served_by(layer, "nano_embed")
         assert {document["embedder"]["name"] for document in told} == {"nano_embed"}
     server.up = False
