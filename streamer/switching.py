@@ -115,6 +115,7 @@ class Switcher:
         self._clock = clock
         self._stay = Stay(StayRules(minimum_s=rules.minimum_stay_s))
         self._held_back = HoldBacks()
+        self._told: set[str] = set()  # codes of runs that failed where it serves
         self._asked_before = (0.0, 0.0)  # until when (s) it counts, and faces a second
         self._seat: Seat | None = None
         self._lock = asyncio.Lock()
@@ -169,9 +170,8 @@ class Switcher:
             self._metrics.model_troubles.labels(model=place.model, device=place.device, code=error.code).inc()
             if self.vacant:
                 return False  # look() tries again when it is time; who asks does not put that off
-            now_s = self._clock()
-            bar = self._bar(now_s, *place.key)
-            if bar is None or bar.bucket > place.bucket:  # else it is known, and nothing better was found
+            if error.code not in self._told:  # else it goes on, and nothing better was found
+                self._told.add(error.code)
                 log.warning("%s", error, extra={"code": error.code})
             if not self._is_asked_for(place, error):
                 self._note_trouble(place, error)
@@ -272,6 +272,7 @@ class Switcher:
 
     def _stand(self, standing: Standing) -> None:
         old, self.standing = self.standing, standing
+        self._told.clear()
         if old is not None and old.place.key != standing.place.key:
             self._metrics.model_active.labels(model=old.place.model, device=old.place.device).set(0)
         active = self._metrics.model_active.labels(model=standing.place.model, device=standing.place.device)

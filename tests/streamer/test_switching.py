@@ -468,6 +468,11 @@ async def test_runs_that_go_on_failing_are_counted_and_told_of_once(seated, capl
         assert not await role.switcher.trouble(role.chair.place, InsufficientGpuMemory("out of memory"))
     assert caplog.messages == ["out of memory"]
     assert role.count("model_troubles", model=BEST, device="cuda:0", code="insufficient_gpu_memory") == 5
+    caplog.clear()
+    asked_for = seated(device="cuda:0")
+    for _ in range(5):
+        assert not await asked_for.switcher.trouble(asked_for.chair.place, GpuFailed("CUDA failure 700"))
+    assert caplog.messages == ["CUDA failure 700"]
 
 
 async def test_what_serves_on_the_cpu_for_being_better_there_is_no_fallback(begin):
