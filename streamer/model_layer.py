@@ -111,6 +111,19 @@ class ModelLayer:
         self.embedder.seated(EmbedderSeat(recogniser))
         for switcher in (self.detector, self.embedder):
             switcher.changed = self._changed
+            if switcher.standing is not None:
+                log.info("model %s", switcher.standing.why)
+        self._tell_of_the_configured()
+
+    def _tell_of_the_configured(self) -> None:
+        """Say why recognition.embedder is not the one that serves, where it is not."""
+        wanted, choice = self.ladder[0], self.embedder.choice
+        if self.recogniser.embedder.name != wanted and self.embedder.by_hand is None:
+            against = choice.why_not(wanted) if choice is not None else None
+            why, code = (against.why, against.code) if against is not None else ("it can't be had", "unavailable")
+            log.warning(
+                "%s serves, not recognition.embedder: %s", self.recogniser.embedder.name, why, extra={"code": code}
+            )
 
     async def _begun(self, switcher: Switcher, leases: list[AnyLease]) -> Place:
         """The best place that its model could be loaded at; its lease is among `leases` then."""

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+from recognition.errors import CodedError
 from recognition.models.device_memory import JoinedReader, NvmlReader, RamReader
 from recognition.models.figures import Place
 from recognition.models.manager import Lease, ModelManager
@@ -23,8 +24,11 @@ log = logging.getLogger(__name__)
 AnyLease = Lease[DetectorSpec] | Lease[EmbedderSpec]
 
 
-def make_manager(settings: Settings) -> ModelManager:
-    """The manager as the configuration wants it. Raises SpecInvalid, ModelNotFound."""
+def make_manager(settings: Settings, *, portraits: bool = True) -> ModelManager:
+    """The manager as the configuration wants it: a model that fails on the bundled portraits serves nobody.
+
+    Raises SpecInvalid, ModelNotFound.
+    """
     section = settings.recognition
     server = section.triton
     return ModelManager(
@@ -33,6 +37,7 @@ def make_manager(settings: Settings) -> ModelManager:
         profiles=section.profiles,
         triton=TritonServer(server.url, server.deadline_s, server.retries) if server else None,
         reader=JoinedReader(RamReader(), NvmlReader(visible_gpus())),
+        portraits=portraits,
     )
 
 
@@ -76,20 +81,20 @@ def lease_at(manager: ModelManager, place: Place) -> AnyLease:
 
 
 @asynccontextmanager
-async def open_for_enrolment(settings: Settings) -> AsyncIterator[Recogniser]:
+async def open_for_enrolment(settings: Settings, manager: ModelManager | None = None) -> AsyncIterator[Recogniser]:
     """The configured models, and every other embedder of the ladder: templates are made in all of their spaces.
 
-    One whose weights are not here is left out and told of: its templates are made once it is.
+    One that can't be had is left out and told of: its templates are made once it can. `manager` None: the
+    configuration's, made here.
     """
-    manager = await asyncio.to_thread(make_manager, settings)
-    others = []
+    manager = manager if manager is not None else await asyncio.to_thread(make_manager, settings)
+    leases = []
     for name in ladder_of(settings, manager)[1:]:
-        is_there = manager.availability(name)
-        if is_there.ok:
-            others.append(name)
-        else:
-            log.warning("no templates for %s: %s", name, is_there.why, extra={"code": is_there.code})
-    config = replace(recogniser_config(settings), in_every_space=tuple(others))
+        try:
+            leases.append(await asyncio.to_thread(manager.get, name))
+        except CodedError as error:
+            log.warning("no templates for %s: %s", name, error, extra={"code": error.code})
+    config = replace(recogniser_config(settings), in_every_space=tuple(lease.spec.name for lease in leases))
     try:
         async with open_recogniser(config, manager) as recogniser:
             yield recogniser

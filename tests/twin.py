@@ -10,17 +10,17 @@ from recognition.models.spec import bundled
 TWIN = "nano_twin"
 
 
-def write_twin(folder: Path, **changes: object) -> str:
+def write_twin(folder: Path, name: str = TWIN, **changes: object) -> str:
     """Write weights, spec and space into a folder that paths.models may name; the model's name."""
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copy(bundled("nano") / "nano_embed.onnx", folder / f"{TWIN}.onnx")
+    shutil.copy(bundled("nano") / "nano_embed.onnx", folder / f"{name}.onnx")
     spec = yaml.safe_load((bundled("specs") / "face_embedding" / "nano_embed.yaml").read_text())
     space = yaml.safe_load((bundled("spaces") / "nano_embed.1.yaml").read_text())
-    changed = spec | {"name": TWIN, "space": f"{TWIN}.1", "local_artifacts": [f"{TWIN}.onnx"], **changes}
+    changed = spec | {"name": name, "space": f"{name}.1", "local_artifacts": [f"{name}.onnx"], **changes}
     for file, document in (
-        (f"specs/face_embedding/{TWIN}.yaml", changed),
-        (f"spaces/{TWIN}.1.yaml", space | {"name": f"{TWIN}.1"}),
+        (f"specs/face_embedding/{name}.yaml", changed),
+        (f"spaces/{name}.1.yaml", space | {"name": f"{name}.1"}),
     ):
-        (folder / file).parent.mkdir(parents=True)
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
         (folder / file).write_text(yaml.safe_dump(document))
-    return TWIN
+    return name

@@ -17,6 +17,7 @@ from recognition.models.leases import Key, Loaded, Shelf
 from recognition.models.ledger import Ledger
 from recognition.models.model_runner import ModelRunner
 from recognition.models.offline import no_network
+from recognition.models.portraits import hold_to_portraits
 from recognition.models.spaces import check_space
 from recognition.models.spec import DetectorSpec, EmbedderSpec
 
@@ -29,13 +30,22 @@ class Loader:
     """What is loaded comes in use by the caller, so that nobody evicts it before it is used for the first time."""
 
     def __init__(
-        self, weights_folders: Sequence[Path], spaces: Path | None, reader: MemoryReader, ledger: Ledger, shelf: Shelf
+        self,
+        weights_folders: Sequence[Path],
+        spaces: Path | None,
+        reader: MemoryReader,
+        ledger: Ledger,
+        shelf: Shelf,
+        *,
+        portraits: bool,
     ) -> None:
+        """`portraits`: each model is held to the bundled portraits, too."""
         self._folders = weights_folders
         self._spaces = spaces
         self._reader = reader
         self._ledger = ledger
         self._shelf = shelf
+        self._portraits = portraits
         self._alone = threading.Lock()
 
     def load(
@@ -130,11 +140,13 @@ class Loader:
         return loaded, use
 
     def _prove(self, spec: S, runner: ModelRunner[S], bucket: int | None) -> None:
-        """Hold it to its spec and to its space, and warm it. What an ensemble's members are, they were held to."""
+        """Hold it to its spec, space and portraits, and warm it. What an ensemble's members are, they were held to."""
         runner.hold_to_spec(bucket)
         runner.warmup(bucket)
         if isinstance(spec, EmbedderSpec) and not spec.members:
             check_space(spec, runner, self._spaces, self._folders)
+        if self._portraits and getattr(spec, "merge", None) != "agree":  # there each member judges by itself
+            hold_to_portraits(spec, runner)
 
     def _with_room(self, device: str, attempt: Callable[[], T]) -> T:
         """Where memory runs out, the models that nobody uses go one by one, until it is enough or none is left."""

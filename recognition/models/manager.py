@@ -43,11 +43,13 @@ class ModelManager:
         providers: Sequence[ModelProvider] | None = None,
         triton: TritonServer | None = None,
         reader: MemoryReader | None = None,
+        portraits: bool = False,
     ) -> None:
         """`specs` and `spaces` None: the bundled ones and those beside the weights; `reader` None: this machine's.
 
         `profiles`: what the configuration says otherwise, by model. `providers` None: all, Triton's with `triton` as
-        its server. Raises SpecInvalid, ModelNotFound (a profile's).
+        its server. `portraits`: no model is given out that fails on the bundled portraits, as weights do that name one
+        stranger for another. Raises SpecInvalid, ModelNotFound (a profile's).
         """
         self._folders = tuple(weights_folders)
         keep_offline(self._folders[0] if self._folders else None)
@@ -57,7 +59,7 @@ class ModelManager:
         self.ledger = Ledger(self.reader)
         self.specs = resolved(load_specs(beside=self._folders) if specs is None else specs, profiles or {})
         self._shelf = Shelf(self.ledger)
-        self._loader = Loader(self._folders, spaces, self.reader, self.ledger, self._shelf)
+        self._loader = Loader(self._folders, spaces, self.reader, self.ledger, self._shelf, portraits=portraits)
         self._kept: list[Lease[DetectorSpec] | Lease[EmbedderSpec]] = []
 
     # What is known.

@@ -300,6 +300,7 @@ class EmbedderSpec(ModelSpec):
 
 
 AnySpec = Annotated[DetectorSpec | EmbedderSpec, Field(discriminator="role")]
+_KEYS = tuple({**DetectorSpec.model_fields, **EmbedderSpec.model_fields, **InputSpec.model_fields})
 _ADAPTER: TypeAdapter[DetectorSpec | EmbedderSpec] = TypeAdapter(AnySpec)
 
 
@@ -340,6 +341,8 @@ def read_spec(file: Path) -> DetectorSpec | EmbedderSpec:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         raise SpecInvalid(f"spec {file}{f' line {mark.line + 1}' if mark else ''}: no YAML; mend it") from None
+    if not isinstance(tree, dict):
+        raise SpecInvalid(f"spec {file}: holds no keys and values; mend it")
     try:
         spec = _ADAPTER.validate_python(tree)
     except ValidationError as error:
@@ -371,14 +374,18 @@ def schema() -> dict[str, Any]:
 
 def _complaint(error: ValidationError) -> tuple[tuple[int | str, ...], str]:
     """Where in the tree the first complaint is, and what it says."""
-    first = error.errors(include_url=False, include_context=False)[0]
+    complaints = error.errors(include_url=False, include_context=False)
+    # A key that is mistyped is missing, too: the one that is there is what has to be mended.
+    first = next((one for one in complaints if one["type"] == "extra_forbidden"), complaints[0])
     if first["type"].startswith("union_tag"):
         return ("role",), "role: want face_detection or face_embedding"
     loc = tuple(part for part in first["loc"] if part not in ("face_detection", "face_embedding"))
     where = ".".join(str(part) for part in loc)
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
-        return loc, f"{where}: unknown key; remove it"
+        missing = [str(one["loc"][-1]) for one in complaints if one["type"] == "missing"]
+        near = difflib.get_close_matches(str(loc[-1]), [*missing, *_KEYS], n=1)
+        return loc, f"{where}: unknown key; {f'did you mean {near[0]}?' if near else 'remove it'}"
     if not loc and (named := re.match(r"([a-z_]+(?:\.[a-z_]+)*): ", message)):
         return tuple(named[1].split(".")), message
     return loc, f"{where}: {message[:1].lower()}{message[1:]}" if where else message

@@ -126,7 +126,7 @@ def _show(outcome: Document) -> None:
         print_line(f"written; the service has not answered within {WITHIN_S:.0f} s: its log says what it does")
     else:
         if chosen is None:
-            print_line("the selector chooses again; it looks for a better one once the least stay is over")
+            print_line("the selector chooses again; it goes to a better one when it may (recognition.minimum_stay_s)")
         print_line(f"{serving['name']} serves now on {serving['device']} [{serving['reason']}]: {serving['why']}")
 
 

@@ -175,7 +175,8 @@ def write(folder: Path, changes: dict[str, object], name: str = "scrfd_500m") ->
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"colour": "rgb"}, "colour: unknown key"),
+        ({"colour": "rgb"}, "colour: unknown key; remove it"),
+        ({"precision": ..., "precison": "fp32"}, r"line \d+: precison: unknown key; did you mean precision\?"),
         ({"input__mean": "grey"}, r"input\.mean: input should be a valid number"),
         ({"input__size": [640]}, r"input\.size"),
         ({"weights_digest": "abc"}, "weights_digest: string should match"),

@@ -16,6 +16,7 @@ from recognition.recogniser import UNHEALTHY_AFTER
 from streamer.app import Service, camera_path, make_data_folder
 from streamer.metrics import Metrics
 from streamer.model_layer import open_models
+from streamer.model_setup import make_manager
 from streamer.roster import Roster
 from streamer.settings import CameraSettings, EventsSettings, PathsSettings, RecognitionSettings, Settings
 from tests.fragile import faces, fragile_model
@@ -66,7 +67,11 @@ async def watched(tmp_path: Path, **recognition: Any) -> AsyncIterator[tuple[Ser
     )
     make_data_folder(settings.paths.data)
     metrics, broker = Metrics(), Broker()
-    async with open_models(settings, metrics) as models, Roster.open(settings, models.recogniser, metrics) as roster:
+    manager = make_manager(settings, portraits=False)  # the network that is of no use would not be let in
+    async with (
+        open_models(settings, metrics, manager) as models,
+        Roster.open(settings, models.recogniser, metrics) as roster,
+    ):
         outbox = cast(Any, SimpleNamespace(healthy=True))
         await models.attach(roster, broker.set_model)
         yield Service(settings, metrics, models, roster, outbox, cast(Any, broker), []), broker

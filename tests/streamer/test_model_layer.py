@@ -13,7 +13,7 @@ import pytest
 from gallery.errors import GalleryUnreadable
 from gallery.index import FaceIndex
 from gallery.store import PersonStore
-from recognition.errors import CodedError, InsufficientMemory, WeightsMissing
+from recognition.errors import CodedError, InsufficientMemory, SelfTestFailed, WeightsMissing
 from recognition.models.figures import Place, Unavailable
 from recognition.models.local_figures import BatchFigures, LocalFigures
 from recognition.models.manager import ModelManager
@@ -24,6 +24,7 @@ from streamer.app import make_data_folder
 from streamer.metrics import Metrics
 from streamer.model_choice import ModelChoice, write_choice
 from streamer.model_layer import ModelLayer, open_models, resolved_models
+from streamer.model_setup import make_manager, open_for_enrolment
 from streamer.roster import Roster
 from streamer.settings import PathsSettings, RecognitionSettings, Settings
 from tests.ensembles import ensemble, tiny_model
@@ -144,7 +145,8 @@ async def test_two_that_have_to_agree_wait_for_the_templates_of_each(tmp_path):
     settings = settings_in(tmp_path, ladder=(ensemble(weights, "both", members).name,))
     make_data_folder(settings.paths.data)
     enrolled_for(settings, "nano_embed.1", 256)
-    async with running(settings) as (layer, _):
+    tiny = make_manager(settings, portraits=False)
+    async with running(settings, tiny) as (layer, _):
         assert layer.embedder.choice.why_not("both").code == "people_not_covered"
         async with asyncio.TaskGroup() as tasks:
             background = tasks.create_task(layer.keep_covered())
@@ -344,7 +346,7 @@ async def test_an_embedder_of_no_use_is_done_without_for_as_long_as_it_is(tmp_pa
     fragile_model(tmp_path / "weights", "nan")
     settings = settings_in(tmp_path, minimum_stay_s=0)
     monkeypatch.setattr("streamer.switching.HELD_BACK_S", 0.02)
-    async with running(settings) as (layer, told):
+    async with running(settings, make_manager(settings, portraits=False)) as (layer, told):
         choose(settings, "fragile")
         await until(lambda: told[-1]["embedder"]["name"] == "fragile")
         layer.embedder.refused = lambda name: Unavailable("scripted", "") if name == "nano_embed" else None
@@ -461,3 +463,36 @@ async def test_where_nothing_can_serve_that_is_shown_and_no_camera_waits_for_eve
         gpu.memory.others["cuda:0"] = 0
         assert (await layer.recogniser.embed(*faces(120), "a")).model == "nano_embed"
         assert layer.fault is None
+
+
+def write_confused(folder: Path) -> str:
+    """An embedder to whom everybody is one: what random weights make of faces."""
+    return write_twin(folder, sample=None, thresholds=CONFUSED)
+
+
+CONFUSED = {
+    "measured_on": "a test: two strangers are one person from here on",
+    "verification": 1e-3,
+    "identification": 1e-5,
+    "table": [{"fmr": fmr, "cosine": -0.9, "tmr": 0.99} for fmr in (1e-3, 1e-4, 1e-5)],
+}
+
+
+async def test_weights_that_take_strangers_for_one_serve_nobody(tmp_path, caplog):
+    write_confused(tmp_path / "weights")
+    alone = settings_in(tmp_path, embedder=TWIN)
+    make_data_folder(alone.paths.data)
+    with pytest.raises(SelfTestFailed, match=r"takes stranger_1\.jpg and eileen_collins\.jpg, two people, for one"):
+        async with open_models(alone, Metrics()):
+            pass
+    with pytest.raises(SelfTestFailed):
+        async with open_for_enrolment(alone):
+            pass
+    caplog.clear()
+    beside = settings_in(tmp_path, embedder=TWIN, ladder=("nano_embed",))
+    async with running(beside) as (layer, _):
+        assert layer.recogniser.embedder.name == "nano_embed"
+        assert "self_test_failed" in {refusal.code for refusal in layer.embedder.choice.refused}
+    assert any("serves, not recognition.embedder: " in line for line in caplog.messages)
+    async with open_for_enrolment(settings_in(tmp_path, ladder=(TWIN,))) as recogniser:
+        assert recogniser.spaces == ("nano_embed.1",)

@@ -26,7 +26,7 @@ from streamer.ingest.source import StreamEnded, open_source
 from streamer.known import Known, enrolling_threshold
 from streamer.metrics import Metrics
 from streamer.model_layer import open_models
-from streamer.model_setup import open_for_enrolment
+from streamer.model_setup import make_manager, open_for_enrolment
 from streamer.outbox import Outbox
 from streamer.pipeline import close_visits, run_camera
 from streamer.roster import Roster
@@ -149,7 +149,10 @@ async def serving(folder: Path, embedder: str) -> AsyncIterator[tuple[Recogniser
     settings = settings_of(folder, embedder)
     make_data_folder(settings.paths.data)
     metrics = Metrics()
-    async with open_models(settings, metrics) as models, Roster.open(settings, models.recogniser, metrics) as roster:
+    async with (
+        open_models(settings, metrics, make_manager(settings, portraits=False)) as models,
+        Roster.open(settings, models.recogniser, metrics) as roster,
+    ):
         await models.attach(roster, lambda _: None)
         yield models.recogniser, roster
 
@@ -225,7 +228,10 @@ async def watch(settings: Settings, film: Path) -> list[Due]:
     class Told:
         put = staticmethod(due.append)
 
-    async with open_models(settings, metrics) as models, Roster.open(settings, models.recogniser, metrics) as roster:
+    async with (
+        open_models(settings, metrics, make_manager(settings, portraits=False)) as models,
+        Roster.open(settings, models.recogniser, metrics) as roster,
+    ):
         await models.attach(roster, lambda _: None)
         path = camera_path("door", settings, models.recogniser, roster, cast(Outbox, Told()), metrics)
         async with open_source("door", camera, camera.url) as source:
@@ -248,7 +254,7 @@ async def test_from_photos_to_events_with_a_second_network_that_can_tell_nobody_
 
     async def enrolled(name: str, photo: Path) -> None:
         with PersonStore(settings.gallery_path) as store:
-            async with open_for_enrolment(settings) as recogniser:
+            async with open_for_enrolment(settings, make_manager(settings, portraits=False)) as recogniser:
                 threshold = enrolling_threshold(settings, recogniser)
                 report = await enrol(name, [photo], recogniser, store, GATE, threshold=threshold)
             assert dict(report.person.templates) == {"nano_embed.1": 1, "flat.1": 1}
@@ -304,7 +310,10 @@ async def test_two_real_models_agree_on_two_people_and_know_no_third(shared: Pat
     settings = settings_of(tmp_path, "pair", shared / "models", detector="scrfd_500m")
     make_data_folder(settings.paths.data)
     metrics, ids = Metrics(), {}
-    async with open_models(settings, metrics) as models, Roster.open(settings, models.recogniser, metrics) as roster:
+    async with (
+        open_models(settings, metrics, make_manager(settings, portraits=False)) as models,
+        Roster.open(settings, models.recogniser, metrics) as roster,
+    ):
         recogniser = models.recogniser
         with PersonStore(settings.gallery_path) as store:
             threshold = enrolling_threshold(settings, recogniser)

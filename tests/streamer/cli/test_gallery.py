@@ -11,7 +11,7 @@ from gallery.store import PersonStore
 from recognition.models.model_runner import signature_of
 from recognition.models.spec import load_specs
 from tests.command import assert_refused, whosthere
-from tests.ensembles import ensemble, tiny_model
+from tests.ensembles import ensemble
 from tests.faces import KNOWN, NAME
 from tests.twin import TWIN, write_twin
 
@@ -66,8 +66,9 @@ def test_the_ladder_gets_its_templates_by_the_models_that_made_them(home):
 
 def test_where_one_can_not_be_had_the_others_are_done(home):
     weights = home / "weights"
-    members = [tiny_model(weights, name, dim=64, seed=seed, threshold=0.5) for seed, name in enumerate(("one", "two"))]
-    ensemble(weights, "both", members)
+    names = [write_twin(weights, name) for name in ("one", "two")]
+    known = load_specs(beside=[weights])
+    ensemble(weights, "both", [known[name] for name in names])
     ended = whosthere("gallery", "reindex", "arcface_r100", "nobody", "nano_det", "both", cwd=home)
     assert ended.code == 1
     codes = [line.rpartition("[")[2] for line in ended.complaints if line.startswith("whosthere: ")]
@@ -80,7 +81,7 @@ def test_where_one_can_not_be_had_the_others_are_done(home):
 
 def test_a_photo_that_gives_nothing_is_told_of(home):
     """Its chip has been damaged in the gallery meanwhile."""
-    tiny_model(home / "weights", "three", dim=32, seed=3, threshold=0.5)
+    write_twin(home / "weights", "three")
     with closing(sqlite3.connect(home / "var" / "gallery.db", isolation_level=None)) as db:
         ((chip, person_id),) = db.execute("SELECT chip, person_id FROM photos").fetchall()
         db.execute("UPDATE photos SET chip = ?", (b"no picture",))
