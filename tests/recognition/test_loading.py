@@ -1,5 +1,7 @@
 """What a load needs, takes and leaves: with models that take as much of a scripted GPU as the test says."""
 
+import ctypes
+import gc
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -104,9 +106,12 @@ def test_what_is_unloaded_meanwhile_does_not_count(bench):
 
 def test_ram_is_what_this_process_took(space):
     kept = []
+    # What earlier tests left to be given back would be given back meanwhile, and hide what is taken.
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
 
     def fill(tensors: ScriptedTensors) -> None:
-        kept.append(np.ones(64 * 2**20 // 8))  # 64 MiB
+        kept.append(np.ones(256 * 2**20 // 8))  # 256 MiB
 
     provider = ScriptedProvider()
     provider.spoil = fill
@@ -115,8 +120,8 @@ def test_ram_is_what_this_process_took(space):
     )
     manager.get("a", "cpu")
     (holding,) = manager.ledger.holdings()
-    assert (holding.device, kept[0].nbytes) == ("cpu", 64 * 2**20)
-    assert 48 < holding.held_mib < 256
+    assert (holding.device, kept[0].nbytes) == ("cpu", 256 * 2**20)
+    assert 128 < holding.held_mib < 512
 
 
 def test_what_auto_put_on_the_cpu_is_held_there(space):
