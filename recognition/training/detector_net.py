@@ -1,8 +1,7 @@
 """The student detector: pictures in, per stride a map of 16 numbers out (class, objectness, box, five landmarks).
 
 PyTorch. The outputs mean what YuNet's do, so that one parser serves both. Shaped by what ONNX Runtime's int8 kernels
-are fast at: dense 3x3 convolutions of 16 channels and more. Strides 8 and 16 share a head; large faces have their own,
-and landmarks look once more around before they answer.
+are fast at: dense 3x3 convolutions of 16 channels and more. Strides 8 and 16 share a head; large faces have their own.
 """
 
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ OUTPUTS = 16
 _LANDMARK_NUMBERS = 10
 OUTPUT_NAMES = tuple(f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in STRIDES)
 _PARTS = ((0, 1), (1, 2), (2, 6), (6, 16))
-_INPUT_SCALE = 1 / 128
+INPUT_SCALE = 1 / 128
 _FIRST_SIZE = 1.0  # a box before anything is learnt: e strides wide and high
 _SELDOM = -4.5  # a cell's objectness before anything is learnt: about one in a hundred
 
@@ -44,7 +43,7 @@ def _separable(before: int, after: int, stride: int = 1) -> nn.Sequential:
 
 
 class NanoDetector(nn.Module):
-    """About 105 thousand parameters. Input (n,3,h,w) BGR 0..255, h and w multiples of 32."""
+    """About 97 thousand parameters. Input (n,3,h,w) BGR 0..255, h and w multiples of 32."""
 
     def __init__(self, widths: Sequence[int] = (16, 16, 32, 48, 64), neck: int = 32) -> None:
         super().__init__()
@@ -61,14 +60,12 @@ class NanoDetector(nn.Module):
         self.lateral = nn.ModuleList(_Conv(width, neck, 1) for width in (eighth, sixteenth, last))
         self.head = _Conv(neck, neck)
         self.large_head = _separable(last, last)
-        self.landmark_head = _Residual(_separable(neck, neck))
-        self.large_landmark_head = _Residual(_separable(last, last))
         self.out = nn.ModuleList(_answers(width) for width in (neck, neck, last))
         self.out_landmarks = nn.ModuleList(nn.Conv2d(width, _LANDMARK_NUMBERS, 1) for width in (neck, neck, last))
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
         """Per stride (n, cells, 16), cells row by row; class and objectness before the sigmoid."""
-        return self.from_first(self.first(pictures * _INPUT_SCALE))
+        return self.from_first(self.first(pictures * INPUT_SCALE))
 
     def from_first(self, x: Tensor) -> list[Tensor]:
         """The same from the first convolution's output on."""
@@ -79,10 +76,9 @@ class NanoDetector(nn.Module):
         middle = self.lateral[1](sixteenth) + functional.interpolate(coarse, scale_factor=2.0)
         fine = self.lateral[0](eighth) + functional.interpolate(middle, scale_factor=2.0)
         ready = (self.head(fine), self.head(middle), self.large_head(thirtysecond))
-        closer = (self.landmark_head(ready[0]), self.landmark_head(ready[1]), self.large_landmark_head(ready[2]))
         maps = [
-            torch.cat((out(level), landmarks(close)), dim=1)
-            for out, level, landmarks, close in zip(self.out, ready, self.out_landmarks, closer, strict=True)
+            torch.cat((out(level), landmarks(level)), dim=1)
+            for out, level, landmarks in zip(self.out, ready, self.out_landmarks, strict=True)
         ]
         return [one.permute(0, 2, 3, 1).reshape(one.shape[0], -1, OUTPUTS) for one in maps]
 
@@ -110,7 +106,7 @@ class ExportedDetector(nn.Module):
         wider = nn.Conv2d(4, convolution.out_channels, 3, 2, 1, bias=False)
         with torch.no_grad():
             wider.weight.zero_()
-            wider.weight[:, :3] = convolution.weight * _INPUT_SCALE
+            wider.weight[:, :3] = convolution.weight * INPUT_SCALE
         self.first = nn.Sequential(wider, normalisation, nn.ReLU())
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:

@@ -3,6 +3,7 @@
 Blocks for hours. The teacher judges each clean crop once; the student sees the crop spoiled and is to say the same.
 """
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +21,11 @@ from recognition.photos import PhotoSet
 from recognition.training.augment import augment
 from recognition.training.blends import blend
 from recognition.training.crops import SIDE, inner, load_crops
-from recognition.training.embedder_net import NanoEmbedder
+from recognition.training.embedder_net import INPUT_SCALE, NanoEmbedder
+from recognition.training.export_embedder import as_trained
+from recognition.training.from_onnx import read_layers, take_layers
 from recognition.training.loop import Say, Schedule, rate, start_from
+from recognition.training.quantised import quantisation_aware
 from recognition.training.teacher import TeachingDetector, TeachingEmbedder
 
 F32 = NDArray[np.float32]
@@ -31,14 +35,15 @@ U8 = NDArray[np.uint8]
 _HELD_OUT, _OF = 3, 20
 _BLEND_SEED = 20_000
 _ANCHORS = 2048
+_FITTED_TO = 512  # crops
 _AHEAD = 4
 _UNSPOILED = (0.2, 0.6)  # the share of crops that are only moved, at first and at the end
 
 
 @dataclass(frozen=True, slots=True)
 class EmbedderOptions:
-    """What to distil. `blends`: how many mixtures of two faces join the photos. `start_from`: the folder of a run
-    whose weights are the first ones.
+    """What to distil. `blends`: how many mixtures of two faces join the photos. `start_from`: the folder of a run, or
+    the ONNX file of such a network, whose weights are the first ones. `rounded`: quantisation-aware training.
     """
 
     data: Path
@@ -54,6 +59,7 @@ class EmbedderOptions:
     relation_weight: float = 0.5
     temperature: float = 0.07
     start_from: Path | None = None
+    rounded: bool = False
 
 
 class _Spoiled(Dataset[tuple[U8, int]]):
@@ -88,8 +94,11 @@ class EmbedderTask:
         self.crops = crops.pixels
         self._pixels = _with_blends(crops.pixels[~held], options, say)
         self._targets = torch.from_numpy(self._taught(say))
-        self.net: nn.Module = NanoEmbedder()
-        self._started_from = start_from(self.net, options.start_from) if options.start_from else None
+        net = NanoEmbedder()
+        self._started_from = self._begin(net, options.start_from) if options.start_from else None
+        if options.rounded:
+            quantisation_aware(net)
+        self.net: nn.Module = net
 
     @property
     def steps_per_epoch(self) -> int:
@@ -114,7 +123,7 @@ class EmbedderTask:
         """Relations as in SEED (Fang et al. 2021): the softmax of the similarities to a bank of anchors."""
         pixels, rows = batch
         options = self._options
-        ours = functional.normalize(net(_normalised(pixels)).float(), dim=1)
+        ours = functional.normalize(net(_as_tensor(pixels)).float(), dim=1)
         targets = self._targets.to(ours.device)
         theirs = targets[rows]
         anchors = torch.cat((theirs, targets[torch.randint(len(targets), (_ANCHORS,), device=ours.device)]))
@@ -128,7 +137,7 @@ class EmbedderTask:
         """On the people held out: mean cosine to the teacher, and the true-match rate at FMR 1e-3."""
         device = next(net.parameters()).device
         parts = [
-            functional.normalize(net(_normalised(torch.from_numpy(np.array(part)).to(device))), dim=1).cpu().numpy()
+            functional.normalize(net(_as_tensor(torch.from_numpy(np.array(part)).to(device))), dim=1).cpu().numpy()
             for part in np.array_split(self._held, max(1, len(self._held) // 64))
         ]
         ours = np.concatenate(parts)
@@ -156,8 +165,18 @@ class EmbedderTask:
             "cosine_weight": options.cosine_weight,
             "relation_weight": options.relation_weight,
             "temperature": options.temperature,
+            "rounded": options.rounded,
             **({"started_from": self._started_from} if self._started_from else {}),
         }
+
+    def _begin(self, net: NanoEmbedder, start: Path) -> dict[str, Any]:
+        """First weights; what the record says of where they are from."""
+        if start.suffix != ".onnx":
+            return start_from(net, start)
+        some = np.linspace(0, len(self._pixels) - 1, _FITTED_TO).astype(int)
+        layers = {as_trained(path): layer for path, layer in read_layers(start).items()}
+        take_layers(net, layers, INPUT_SCALE, [_as_tensor(torch.from_numpy(inner(self._pixels[some])))])
+        return {"file": start.name, "sha256": hashlib.sha256(start.read_bytes()).hexdigest()}
 
     def _taught(self, say: Say) -> F32:
         """The teacher's embeddings of everything, made once and kept."""
@@ -207,9 +226,9 @@ def _with_blends(pixels: U8, options: EmbedderOptions, say: Say) -> U8:
     return shared
 
 
-def _normalised(pixels: Tensor) -> Tensor:
-    """(n,112,112,3) uint8 BGR -> (n,3,112,112) float32 RGB in [-1,1]."""
-    return (pixels.flip(3).permute(0, 3, 1, 2).float() - 127.5) / 127.5
+def _as_tensor(pixels: Tensor) -> Tensor:
+    """(n,112,112,3) uint8 BGR -> (n,3,112,112) float32 RGB."""
+    return pixels.flip(3).permute(0, 3, 1, 2).float()
 
 
 def _true_match_rate(unit: F32, people: NDArray[np.int64], false_match_rate: float) -> float:

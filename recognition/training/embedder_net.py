@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 WIDTHS = (16, 32, 64, 128)
 DIM = 256
+INPUT_SCALE = 1 / 127.5
 _LAST = 32
 
 
@@ -40,7 +41,11 @@ class Residual(nn.Module):
 
 
 class NanoEmbedder(nn.Module):
-    """(n,3,112,112) float32, RGB, (x-127.5)/127.5 -> (n,256) float32, not normalised."""
+    """(n,3,112,112) float32, RGB 0..255 -> (n,256) float32, not normalised.
+
+    Pixels are only scaled, not centred: they are whole numbers and stay so in int8. Centred ones (x - 127.5) would
+    all lie half-way between two steps, and rounding them would be left to each processor's last bit.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,5 +70,5 @@ class NanoEmbedder(nn.Module):
         self.embedding = nn.Linear(_LAST * 7 * 7, DIM)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.embedding(self.features(x).flatten(1))
+        out: Tensor = self.embedding(self.features(x * INPUT_SCALE).flatten(1))
         return out

@@ -54,7 +54,8 @@ class _Samples(CalibrationDataReader):
 def to_int8(source: Path, samples: Iterable[F32], out: Path, keep_float: Sequence[str] = ()) -> None:
     """Quantise statically, weights per channel, activations by the ranges that `samples` (1, *shape) show.
 
-    QDQ form (Wu et al. 2020, https://arxiv.org/abs/2004.09602). `keep_float`: names of nodes to leave in float32.
+    QDQ form (Wu et al. 2020, https://arxiv.org/abs/2004.09602). Weights have 7 bits, see quantised.py. `keep_float`:
+    names of nodes to leave in float32. What a last linear layer gives is not rounded.
     """
     logging.getLogger().setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
@@ -70,6 +71,8 @@ def to_int8(source: Path, samples: Iterable[F32], out: Path, keep_float: Sequenc
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax,
             nodes_to_exclude=list(keep_float),
+            reduce_range=True,
+            extra_options={"OpTypesToExcludeOutputQuantization": ["Gemm"]},
         )
 
 

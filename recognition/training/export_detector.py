@@ -1,6 +1,7 @@
 """A trained student detector -> the ONNX file that ships, and the score from which on it is to be believed.
 
-Blocks for a minute. All but the answers themselves is int8: the last convolution and what follows stay float32.
+Blocks for a minute. Most is int8. The answers themselves stay float32, and so does all of stride 32: little to compute,
+and the place where a pixel that was rounded otherwise used to change a score by .04.
 """
 
 import tempfile
@@ -20,6 +21,7 @@ F32 = NDArray[np.float32]
 _CALIBRATION_SCENES = 64
 _CALIBRATION_SEED = 8_000_000
 _ANSWERS = "/out"  # how the exporter's names of the last convolutions begin
+_COARSE = ("/stage32", "/lateral.2", "/large_head")
 
 
 def export_detector(net: NanoDetector, photos: Sequence[LabelledPhoto], out: Path, *, int8: bool = True) -> None:
@@ -28,13 +30,13 @@ def export_detector(net: NanoDetector, photos: Sequence[LabelledPhoto], out: Pat
         plain = Path(folder) / "plain.onnx" if int8 else out
         to_onnx(ExportedDetector(net), (3, 640, 640), OUTPUT_NAMES, (0, 2, 3), plain)
         if int8:
-            to_int8(plain, calibration(photos), out, keep_float=answering(plain))
+            to_int8(plain, calibration(photos), out, keep_float=kept_float(plain))
 
 
-def answering(file: Path) -> list[str]:
-    """The names of a graph's last convolutions and of all that follows them, in order.
+def kept_float(file: Path) -> list[str]:
+    """The names of what is not quantised: stride 32, the last convolutions, and all that follows those, in order.
 
-    One scale for what they say together (scores, sizes, landmarks) would leave each of them a handful of values.
+    One scale for what these say together (scores, sizes, landmarks) would leave each of them a handful of values.
     """
     names: list[str] = []
     told: set[str] = set()
@@ -42,6 +44,8 @@ def answering(file: Path) -> list[str]:
         if node.name.startswith(_ANSWERS) or told.intersection(node.input):
             names.append(node.name)
             told.update(node.output)
+        elif node.name.startswith(_COARSE):
+            names.append(node.name)
     return names
 
 

@@ -1,7 +1,6 @@
 """A trained student embedder -> the ONNX file that ships.
 
-Blocks for half a minute. Static int8, scales from clean and from spoiled crops; the last layer stays float32 in its
-arithmetic where int8 would cost accuracy (`keep_float`).
+Blocks for half a minute. Static int8, scales from clean and from spoiled crops; the embedding itself stays float32.
 """
 
 import tempfile
@@ -15,8 +14,9 @@ from torch import Tensor, nn
 
 from recognition.training.augment import augment
 from recognition.training.crops import inner
-from recognition.training.embedder_net import NanoEmbedder
+from recognition.training.embedder_net import INPUT_SCALE, NanoEmbedder
 from recognition.training.export import to_int8, to_onnx
+from recognition.training.quantised import plain
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
@@ -27,7 +27,7 @@ _CALIBRATION_SEED = 9_000_000
 
 
 class ExportedEmbedder(nn.Module):
-    """The student as it ships: RGB 0..255 in, normalisation folded into the first convolution.
+    """The student as it ships, its input's scale folded into the first convolution.
 
     That convolution gets a fourth channel of zero weight: ONNX Runtime's int8 kernels want multiples of four.
     """
@@ -39,21 +39,27 @@ class ExportedEmbedder(nn.Module):
         self.first = nn.Conv2d(4, first[0].out_channels, 3, 2, 1, bias=False)
         with torch.no_grad():
             self.first.weight.zero_()
-            self.first.weight[:, :3] = first[0].weight
+            self.first.weight[:, :3] = first[0].weight * INPUT_SCALE
         self.rest = nn.Sequential(first[1], *net.features[1:])
 
     def forward(self, faces: Tensor) -> Tensor:
-        x = (faces - 127.5) / 127.5
-        x = self.first(torch.cat((x, x[:, :1]), dim=1))
+        x = self.first(torch.cat((faces, faces[:, :1]), dim=1))
         embedding: Tensor = self.net.embedding(self.rest(x).flatten(1))
         return embedding
+
+
+def as_trained(path: str) -> str:
+    """A layer's path in ExportedEmbedder -> in NanoEmbedder."""
+    return "features.0.0" if path == "first" else path.removeprefix("rest.")
 
 
 def export_embedder(net: NanoEmbedder, crops: U8, out: Path, *, int8: bool = True) -> None:
     """Write the network for faces (n,3,112,112) float32 RGB 0..255; scales from crops (m,SIDE,SIDE,3)."""
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "plain.onnx" if int8 else out
-        to_onnx(ExportedEmbedder(net), (3, 112, 112), [OUTPUT], (0,), plain)
+        trained = plain(net)
+        assert isinstance(trained, NanoEmbedder)
+        to_onnx(ExportedEmbedder(trained), (3, 112, 112), [OUTPUT], (0,), plain)
         if int8:
             to_int8(plain, calibration(crops), out)
 

@@ -59,7 +59,7 @@ async def test_a_choice_by_hand_switches_a_running_service_and_auto_gives_it_bac
         service = ServiceProcess(tmp_path, config | {"mqtt": {"port": broker.port}})
         service.run("enrol", NAME, KNOWN.file)
         (person,) = json.loads(service.run("people", "list", "--json"))["people"]
-        assert person["templates"] == {"nano_embed.1": 1, f"{TWIN}.1": 1}, "enrolment makes those of the ladder"
+        assert person["templates"] == {"nano_embed.2": 1, f"{TWIN}.1": 1}, "enrolment makes those of the ladder"
         with service:
             await service.until_ready()
             begun = json.loads(heard.retained(TOPIC)[TOPIC])

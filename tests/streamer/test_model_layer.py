@@ -121,7 +121,7 @@ async def test_whom_it_could_not_name_keeps_an_embedder_out_until_there_are_temp
     write_twin(tmp_path / "weights")
     settings = settings_in(tmp_path, embedder=TWIN, ladder=("nano_embed",))
     make_data_folder(settings.paths.data)
-    enrolled_for(settings, "nano_embed.1", 256)
+    enrolled_for(settings, "nano_embed.2", 256)
     async with running(settings) as (layer, told):
         assert told[0]["embedder"]["name"] == "nano_embed", "although the other one is preferred"
         against = {other["model"]: other for other in told[0]["embedder"]["others"]}[TWIN]
@@ -144,7 +144,7 @@ async def test_two_that_have_to_agree_wait_for_the_templates_of_each(tmp_path):
     members = [tiny_model(weights, name, dim=64, seed=seed, threshold=0.5) for seed, name in enumerate(("one", "two"))]
     settings = settings_in(tmp_path, ladder=(ensemble(weights, "both", members).name,))
     make_data_folder(settings.paths.data)
-    enrolled_for(settings, "nano_embed.1", 256)
+    enrolled_for(settings, "nano_embed.2", 256)
     tiny = make_manager(settings, portraits=False)
     async with running(settings, tiny) as (layer, _):
         assert layer.embedder.choice.why_not("both").code == "people_not_covered"
@@ -200,7 +200,7 @@ def test_the_resolved_mapping_follows_what_was_chosen_by_hand_and_who_has_templa
     choose(settings, TWIN)
     row = resolved_models(settings)["resolved"]["face_embedding"]
     assert (row["model"], row["reason"]) == (TWIN, "by_hand")
-    enrolled_for(settings, "nano_embed.1", 256)
+    enrolled_for(settings, "nano_embed.2", 256)
     assert resolved_models(settings)["resolved"]["face_embedding"]["model"] == "nano_embed"
 
 
@@ -264,7 +264,7 @@ async def test_a_gallery_that_can_not_be_read_for_a_while_is_told_once_and_stops
         assert caplog.messages == ["who has templates can't be told: the disk is gone"]
         caplog.set_level(logging.INFO)
         gallery.error = None
-        enrolled_for(settings, "nano_embed.1", 256)
+        enrolled_for(settings, "nano_embed.2", 256)
         await until(lambda: f"model {TWIN}: 1 templates made of kept photos" in caplog.messages)
         background.cancel()
 
@@ -297,7 +297,7 @@ async def test_templates_that_could_not_be_made_are_tried_again(tmp_path, caplog
     write_twin(tmp_path / "weights")
     settings = settings_in(tmp_path, ladder=(TWIN,))
     make_data_folder(settings.paths.data)
-    enrolled_for(settings, "nano_embed.1", 256)
+    enrolled_for(settings, "nano_embed.2", 256)
     weights = tmp_path / "weights" / f"{TWIN}.onnx"
     right = weights.read_bytes()
     weights.write_bytes(right[:-1])
@@ -436,7 +436,7 @@ async def test_templates_are_not_made_while_there_is_no_room_for_the_model(tmp_p
     memory = ScriptedMemory(cpu=8000)
     write_twin(tmp_path / "weights")
     make_data_folder(settings.paths.data)
-    enrolled_for(settings, "nano_embed.1", 256)
+    enrolled_for(settings, "nano_embed.2", 256)
     specs = load_specs(beside=[tmp_path / "weights"])
     needs = Needs(measured_on="a test", cpu={1: BatchNeeds(memory_mib=9000, run_ms=1)})
     specs[TWIN] = specs[TWIN].model_copy(update={"needs": needs})
@@ -495,4 +495,4 @@ async def test_weights_that_take_strangers_for_one_serve_nobody(tmp_path, caplog
         assert "self_test_failed" in {refusal.code for refusal in layer.embedder.choice.refused}
     assert any("serves, not recognition.embedder: " in line for line in caplog.messages)
     async with open_for_enrolment(settings_in(tmp_path, ladder=(TWIN,))) as recogniser:
-        assert recogniser.spaces == ("nano_embed.1",)
+        assert recogniser.spaces == ("nano_embed.2",)

@@ -257,7 +257,7 @@ async def test_from_photos_to_events_with_a_second_network_that_can_tell_nobody_
             async with open_for_enrolment(settings, make_manager(settings, portraits=False)) as recogniser:
                 threshold = enrolling_threshold(settings, recogniser)
                 report = await enrol(name, [photo], recogniser, store, GATE, threshold=threshold)
-            assert dict(report.person.templates) == {"nano_embed.1": 1, "flat.1": 1}
+            assert dict(report.person.templates) == {"nano_embed.2": 1, "flat.1": 1}
             names[report.person.id] = name
 
     async def seen(embedder: str) -> list[str | None]:

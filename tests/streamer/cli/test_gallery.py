@@ -52,7 +52,7 @@ def test_the_ladder_gets_its_templates_by_the_models_that_made_them(home):
     assert f"{TWIN}: photos: 1 of 1 in" in ended.err
     with PersonStore(home / "var" / "gallery.db") as store:
         (made,) = store.templates(f"{TWIN}.1").matrix
-        (first,) = store.templates("nano_embed.1").matrix
+        (first,) = store.templates("nano_embed.2").matrix
     with closing(sqlite3.connect(home / "var" / "gallery.db")) as db:
         ((signature,),) = db.execute("SELECT signature FROM templates WHERE space = ?", (f"{TWIN}.1",))
     assert made @ first > 0.98, "the same network, and its chip is the photo's own face"

@@ -75,8 +75,8 @@ def test_what_can_not_serve_is_refused_and_the_choice_stays(home, name, code):
 
 def test_an_embedder_that_could_not_name_people_is_refused_until_it_can(home):
     with PersonStore(home / "var" / "gallery.db") as store:
-        ada = store.add_person("Ada", [photo_of(unit(1, 256), 1, space="nano_embed.1")])
-        store.add_person("Grace", [photo_of(unit(2, 256), 2, space="nano_embed.1")])
+        ada = store.add_person("Ada", [photo_of(unit(1, 256), 1, space="nano_embed.2")])
+        store.add_person("Grace", [photo_of(unit(2, 256), 2, space="nano_embed.2")])
         (photo,) = (photo for photo in store.photos_without_template(f"{TWIN}.1") if photo.person_id == ada.id)
         store.add_template(photo.id, f"{TWIN}.1", "0" * 16, unit(1, 256), 0.9)
     line = assert_refused(whosthere("models", "use", TWIN, cwd=home), "people_not_covered")

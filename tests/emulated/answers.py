@@ -1,0 +1,42 @@
+"""What the default models answer on this processor: nothing goes in, one JSON document on stdout comes out.
+
+    python -m tests.emulated.answers
+
+Run by the tests under emulators of other processors, so it imports no more than it needs.
+"""
+
+import json
+import sys
+
+import cv2
+import numpy as np
+
+from recognition import detect, embed
+from recognition.models.manager import ModelManager
+from recognition.models.portraits import read_portraits
+
+
+def answers() -> dict[str, object]:
+    """The faces of the first portrait at 320 px as `nano_det` finds them, and its embedding by `nano_embed`.
+
+    Both models are held to their specs, space and portraits first, as when the service loads them.
+    """
+    portrait = read_portraits()[0]
+    manager = ModelManager([], device="cpu", portraits=True)
+    detector, embedder = manager.open_detector("nano_det"), manager.open_embedder("nano_embed")
+    small = cv2.resize(portrait.image().bgr(), (320, 320), interpolation=cv2.INTER_AREA)
+    tensor = np.ascontiguousarray(small.transpose(2, 0, 1), dtype=np.float32)
+    outputs = detector.run(tensor[None])
+    found = detect.parse(detector.spec, outputs, detect.Prepared(tensor, 1.0), detector.spec.thresholds.score)
+    crops = embed.crops(embedder.spec, portrait.image(), portrait.landmarks[None])
+    return {
+        "boxes": found.boxes.tolist(),
+        "scores": found.scores.tolist(),
+        "landmarks": found.landmarks.tolist(),
+        "embedding": embedder.predict_embeddings(crops)[0].tolist(),
+        "forms": {model.name: list(model.told) for model in (detector, embedder)},
+    }
+
+
+if __name__ == "__main__":
+    json.dump(answers(), sys.stdout)
