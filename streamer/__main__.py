@@ -1,6 +1,6 @@
 """`python -m streamer` is `whosthere`."""
 
-from streamer.cli import main
+from streamer.entry import main
 
 if __name__ == "__main__":
     main()

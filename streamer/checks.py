@@ -14,6 +14,7 @@ from gallery.index import FaceIndex
 from gallery.store import PersonStore
 from recognition.errors import CodedError
 from recognition.models.manager import ModelManager
+from recognition.models.processor import this_processor
 from recognition.models.spec import DetectorSpec, EmbedderSpec
 from recognition.models.weights import verify_artifacts
 from streamer.app import make_data_folder
@@ -34,10 +35,11 @@ class Finding:
 
 
 async def check_everything(settings: Settings) -> list[Finding]:
-    """Models, gallery, broker and every enabled camera, each tried for real, whatever became of the others."""
+    """Processor, models, gallery, broker and every enabled camera, each tried whatever became of the others."""
     cameras = [name for name, camera in settings.cameras.items() if camera.enabled]
     return [
         Finding("config", True, f"{len(settings.cameras)} cameras, {len(cameras)} of them enabled"),
+        await _try("processor", lambda: asyncio.to_thread(lambda: str(this_processor()))),
         await _try("models", lambda: _models(settings)),
         await _try("gallery", lambda: asyncio.to_thread(_gallery, settings)),
         await _try("broker", lambda: _broker(settings)),

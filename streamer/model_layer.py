@@ -368,7 +368,7 @@ async def open_models(
 def resolved_models(settings: Settings) -> dict[str, Any]:
     """What the configuration would begin with here: role -> model and place, the signature of all, and what is used.
 
-    No weights are loaded. Blocks for the gallery; raises what choosing raises.
+    No weights are loaded. Blocks for the gallery; raises what choosing raises, and what planned_form() raises.
     """
     layer = ModelLayer(settings, make_manager(settings), Metrics())
     layer.look_up()
@@ -380,6 +380,7 @@ def resolved_models(settings: Settings) -> dict[str, Any]:
         place, spec = standing.place, layer.manager.spec(standing.place.model)
         told = {key: getattr(spec, key) for key in _OF_A_SPEC}
         told |= {"device": place.device, "batches_up_to": place.bucket, "signature": signature_of(spec)}
+        told["form"] = layer.manager.planned_form(spec.name, place.device)
         resolved[spec.role] = {"model": spec.name, **told, "reason": standing.code, "why": standing.why}
         used.append({"name": spec.name, **told})
         specs.append(spec)

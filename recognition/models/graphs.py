@@ -9,7 +9,8 @@ from typing import Literal
 import numpy as np
 
 from recognition.detect import OUTPUT_WIDTHS, STRIDES
-from recognition.models.runner import open_unknown, try_run
+from recognition.models.onnx_session import try_run
+from recognition.models.runner import open_unknown
 
 Family = Literal["scrfd", "yunet", "arcface"]
 _FREE_SIDE = 640  # for networks that take any size

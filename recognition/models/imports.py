@@ -11,13 +11,21 @@ from pathlib import Path, PurePosixPath
 
 import yaml
 
-from recognition.errors import ArchiveInvalid, WeightsDigestMismatch, WeightsMissing, WeightsUnreadable
+from recognition.errors import (
+    ArchiveInvalid,
+    UnsupportedRuntime,
+    WeightsDigestMismatch,
+    WeightsMissing,
+    WeightsUnreadable,
+)
 from recognition.models.archive import MAX_FILE_BYTES, open_archive
 from recognition.models.batch_axis import with_batch_axis
 from recognition.models.catalogue import CatalogueEntry
 from recognition.models.graphs import Graph, identify
+from recognition.models.int8_graph import is_quantised
+from recognition.models.onnx_session import need_onnxruntime
 from recognition.models.portraits import make_sample
-from recognition.models.runner import OnnxRunner, need_onnxruntime
+from recognition.models.runner import OnnxRunner
 from recognition.models.self_test import self_test
 from recognition.models.spaces import EmbeddingSpace, make_space
 from recognition.models.spec import (
@@ -150,14 +158,14 @@ class _Importing:
         if spec is None:
             try:
                 graph = identify(name, data)
-            except WeightsUnreadable as error:
+            except (WeightsUnreadable, UnsupportedRuntime) as error:
                 graph = str(error)
             if isinstance(graph, Graph) and graph.family not in self.entry.inputs:
                 graph = f"is a network of the {graph.family} family, which {self.entry.name} should not hold"
             if isinstance(graph, str):
                 self.report.left_out.append((name, graph))
                 return
-            spec = self._try(stage, self._spec(self._name(name, digest), name, digest, graph), data)
+            spec = self._try(stage, self._spec(self._name(name, digest), name, graph, data), data)
             stage.write(f"specs/{spec.role}/{spec.name}.yaml", spec_text(spec, self.entry.url))
             self.known[spec.name] = spec
         if all(spec.name != taken.spec.name for taken in self.report.taken):
@@ -178,7 +186,7 @@ class _Importing:
             "with other content; move them away"
         )
 
-    def _spec(self, name: str, file: str, digest: str, graph: Graph) -> AnySpec:
+    def _spec(self, name: str, file: str, graph: Graph, data: bytes) -> AnySpec:
         pixels = self.entry.inputs[graph.family]
         restored = graph.family == "scrfd"  # its last reshapes drop the batch axis
         batches = restored or graph.takes_batches
@@ -186,9 +194,9 @@ class _Importing:
             "name": name,
             "version": 1,
             "engine": "onnx",
-            "precision": "fp32",
+            "precision": "int8" if is_quantised(data) else "fp32",
             "local_artifacts": (f"{name}.onnx",),
-            "weights_digest": digest,
+            "weights_digest": hashlib.sha256(data).hexdigest(),
             "input": InputSpec(name=graph.input, size=graph.size, multiple=graph.multiple, **pixels.model_dump()),
             "batch": "restore" if restored else "dynamic" if batches else 1,
             "licence": self.entry.licence,

@@ -11,7 +11,7 @@ from typing import TypeAlias, TypeVar
 
 import psutil
 
-from recognition.errors import InsufficientGpuMemory, InsufficientMemory
+from recognition.errors import EmbeddingSpaceMismatch, InsufficientGpuMemory, InsufficientMemory, SelfTestFailed
 from recognition.models.device_memory import MIB, MemoryReader
 from recognition.models.leases import Key, Loaded, Shelf
 from recognition.models.ledger import Ledger
@@ -128,7 +128,13 @@ class Loader:
             with no_network(f"model {spec.name}"):  # which may raise on leaving, too
                 runner = provided()
                 failed.callback(runner.close)
-                self._prove(spec, runner, bucket)
+                try:
+                    self._prove(spec, runner, bucket)
+                except (SelfTestFailed, EmbeddingSpaceMismatch) as error:
+                    # Right weights can fail by the kernels of a processor that nobody tried; the surest form decides.
+                    if not runner.run_unfused(str(error)):
+                        raise
+                    self._prove(spec, runner, bucket)
             if runner.device != device and runner.device in before:
                 reservation = promises.enter_context(self._ledger.reserve(spec.name, runner.device, None))
             use = ExitStack()

@@ -16,6 +16,7 @@ from recognition.errors import CodedError, ModelNotFound, RunnerDead, Unsupporte
 from recognition.models.device_memory import JoinedReader, MemoryReader, NvmlReader, RamReader
 from recognition.models.devices import Device, gpu_number
 from recognition.models.ensemble import check_members
+from recognition.models.int8_forms import planned_form
 from recognition.models.leases import AnyRunner, AnySpec, Entry, Key, Lease, Loaded, Shelf, waited
 from recognition.models.ledger import Ledger
 from recognition.models.loading import Loader
@@ -23,6 +24,7 @@ from recognition.models.model_runner import Availability, ModelRunner, signature
 from recognition.models.offline import keep_offline
 from recognition.models.providers import LoadContext, ModelProvider, TritonServer, default_providers
 from recognition.models.spec import DetectorSpec, EmbedderSpec, SpecProfile, find_spec, load_specs
+from recognition.models.weights import read_weights
 
 __all__ = ["AnyRunner", "AnySpec", "Lease", "ModelManager", "resolved"]
 
@@ -94,6 +96,16 @@ class ModelManager:
         except CodedError as error:
             return Availability(False, error.code, str(error))
         return Availability(True)
+
+    def planned_form(self, name: str, device: str) -> str | None:
+        """Which form of an int8 network would run on this device, where it is not the file's; reads that file.
+
+        Raises what find_weights() raises, and UnsupportedRuntime where this processor can't compute it rightly.
+        """
+        spec = self.spec(name)
+        if spec.precision != "int8" or spec.engine != "onnx" or spec.runtime != "inprocess" or device != "cpu":
+            return None
+        return planned_form(read_weights(spec, self._folders), f"model {spec.name}")
 
     def loaded(self) -> list[AnyRunner]:
         """The models in memory."""

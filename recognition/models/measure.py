@@ -27,7 +27,8 @@ from recognition.models.device_memory import MIB, NvmlReader
 from recognition.models.devices import Device
 from recognition.models.local_figures import BatchFigures, buckets_on
 from recognition.models.manager import ModelManager
-from recognition.models.runner import TensorRunner, need_onnxruntime
+from recognition.models.onnx_session import need_onnxruntime
+from recognition.models.runner import TensorRunner
 from recognition.models.self_test import probe_tensors, self_test
 from recognition.models.spec import BatchBuckets, DetectorSpec, EmbedderSpec, ModelSpec, find_spec, load_specs
 

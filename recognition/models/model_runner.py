@@ -6,7 +6,7 @@ the run; run() and predict_embeddings() may be called from several threads at on
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -39,6 +39,7 @@ class ModelMetadata:
     """What runs, for whoever wants to know or to reproduce it. `device` is where it really runs, `loaded_at` Unix s.
 
     `threshold`: a detector's least score, an embedder's cosine for 1:N. `signature`: changes whenever answers may.
+    `form`: of an int8 network, where this processor needs another one than the file's (int8_forms.py).
     """
 
     name: str
@@ -59,20 +60,33 @@ class ModelMetadata:
     loaded_at: float
     fallback: str | None
     fallback_reason: str | None
+    form: str | None
     notes: tuple[str, ...]
 
 
 class ModelRunner(Generic[S]):
     """Made by a provider. `buckets`: the batch sizes that are worth running here, rising, 1 first."""
 
-    def __init__(self, spec: S, tensors: TensorRunner, *, provider: str, asked: str, notes: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        spec: S,
+        tensors: TensorRunner,
+        *,
+        provider: str,
+        asked: str,
+        notes: Sequence[str] = (),
+        unfused: Callable[[], TensorRunner] | None = None,
+    ) -> None:
+        """`unfused`: makes the same network in its slowest and surest form, where there is one."""
         self.spec: S = spec
         self.tensors: TensorRunner = tensors
         self.provider: str = provider
         self.asked: str = asked
         self.loaded_at: float = time.time()
         self.fallback: Fallback | None = getattr(tensors, "fallback", None)
-        self.told: tuple[str, ...] = tuple(notes)
+        self.form: str | None = getattr(tensors, "form", None)
+        self.told: tuple[str, ...] = (*notes, *([f"runs as {self.form}"] if self.form else []))
+        self._unfused = unfused
         self.buckets: tuple[int, ...] = spec.batch_buckets.cpu if self.on_cpu else spec.batch_buckets.cuda
         self.run_ms: dict[int, float] = {}
         self._closed = False
@@ -163,6 +177,16 @@ class ModelRunner(Generic[S]):
             self.buckets = (1,)
             self.told = (*self.told, f"runs one at a time: {difference}")
 
+    def run_unfused(self, why: str) -> bool:
+        """Run in the surest form from now on, and say why; False where there is none. Blocks for its start."""
+        if self._unfused is None:
+            return False
+        self.tensors.close()
+        self.tensors, self._unfused = self._unfused(), None
+        self.form = getattr(self.tensors, "form", None)
+        self.told = (f"runs as {self.form}, since in a faster form {why}",)
+        return True
+
     def self_test(self) -> str:
         """The long test, on the bundled portraits and strangers; a line about how it did. Raises SelfTestFailed."""
         self.hold_to_spec()
@@ -196,6 +220,7 @@ class ModelRunner(Generic[S]):
             loaded_at=self.loaded_at,
             fallback=self.fallback.code if self.fallback else None,
             fallback_reason=self.fallback.why if self.fallback else None,
+            form=self.form,
             notes=self.notes,
         )
 

@@ -5,14 +5,18 @@ load() blocks for reads and for the network's start (up to seconds); any thread,
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from recognition.errors import UnsupportedRuntime
 from recognition.models.devices import Device
 from recognition.models.ensemble import EnsembleRunner
+from recognition.models.int8_forms import UNFUSED
+from recognition.models.int8_graph import is_quantised
 from recognition.models.model_runner import ModelRunner
-from recognition.models.runner import OnnxRunner, need_onnxruntime
+from recognition.models.onnx_session import need_onnxruntime
+from recognition.models.runner import OnnxRunner
 from recognition.models.spec import DetectorSpec, EmbedderSpec
 from recognition.models.weights import find_artifacts, read_weights, verify_artifacts
 
@@ -74,8 +78,16 @@ class OnnxProvider:
 
     def load(self, spec: S, context: LoadContext) -> ModelRunner[S]:
         need_onnxruntime()
-        tensors = OnnxRunner(spec, read_weights(spec, context.weights_folders), context.device)
-        return ModelRunner(spec, tensors, provider=self.name, asked=context.device)
+        weights = read_weights(spec, context.weights_folders)
+        tensors = OnnxRunner(spec, weights, context.device)
+        unfused = None
+        if tensors.device == "cpu" and tensors.form != UNFUSED and is_quantised(weights):
+            unfused = partial(_unfused, spec, context)
+        return ModelRunner(spec, tensors, provider=self.name, asked=context.device, unfused=unfused)
+
+
+def _unfused(spec: AnySpec, context: LoadContext) -> OnnxRunner:
+    return OnnxRunner(spec, read_weights(spec, context.weights_folders), context.device, unfused=True)
 
 
 class TorchProvider:

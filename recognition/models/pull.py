@@ -11,8 +11,8 @@ from recognition.errors import ArchiveInvalid, CodedError, WeightsDigestMismatch
 from recognition.models.catalogue import CatalogueEntry
 from recognition.models.fetch import Download, Progress, discard, fetch
 from recognition.models.imports import AnySpec, ImportReport, Taken, import_entry
+from recognition.models.onnx_session import need_onnxruntime
 from recognition.models.receipts import RECEIPTS, Receipt, read_receipts, write_receipt
-from recognition.models.runner import need_onnxruntime
 from recognition.models.weights import read_weights
 
 

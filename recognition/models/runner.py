@@ -1,14 +1,13 @@
 """Runners: a float32 batch in, the network's raw outputs out. On the batcher's threads, blocks for the run.
 
-The only place that imports ONNX Runtime. What the session really runs on is compared with what was asked for:
-ONNX Runtime itself only warns and falls back to the CPU in silence.
+What a session really runs on is compared with what was asked for: ONNX Runtime itself only warns and falls back to the
+CPU in silence.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from types import ModuleType
 from typing import Protocol
 
 import numpy as np
@@ -24,6 +23,8 @@ from recognition.errors import (
 )
 from recognition.models.batch_axis import with_batch_axis
 from recognition.models.devices import Device, count_gpus, gpu_number, missing_gpu
+from recognition.models.int8_forms import Opened, open_form
+from recognition.models.onnx_session import Session, onnxruntime_module, open_session, refusals
 from recognition.models.spec import ModelSpec
 
 F32 = NDArray[np.float32]
@@ -57,41 +58,24 @@ class TensorRunner(Protocol):
     def close(self) -> None: ...
 
 
-class _Input(Protocol):
-    name: str
-    shape: Sequence[int | str | None]
-    type: str
-
-
-class Session(Protocol):
-    """What is used of onnxruntime.InferenceSession, which has no types of its own."""
-
-    def run(self, outputs: None, feed: Mapping[str, F32]) -> list[F32]: ...
-    def get_inputs(self) -> Sequence[_Input]: ...
-    def get_outputs(self) -> Sequence[_Input]: ...
-    def get_providers(self) -> list[str]: ...
-    def io_binding(self) -> "_Binding": ...
-    def run_with_iobinding(self, binding: "_Binding") -> None: ...
-
-
-class _Binding(Protocol):
-    def bind_cpu_input(self, name: str, array: F32) -> None: ...
-    def bind_output(self, name: str, device: str) -> None: ...
-    def copy_outputs_to_cpu(self) -> list[F32]: ...
-
-
 class OnnxRunner:
     """One ONNX Runtime session. On the CPU it computes in the calling thread alone: many callers share it.
 
     `device` is where it really runs: `cpu`, or `cuda:N`. `fallback`: why not on the GPU that `auto` tried first.
+    `form`: an int8 network's, where the file as it is would be wrong on this processor.
     """
 
-    def __init__(self, spec: ModelSpec, weights: bytes, device: Device = "auto") -> None:
-        """Raises UnsupportedRuntime (no ONNX Runtime, or not on the GPU asked for), WeightsUnreadable."""
-        session, self.fallback = _open_where_asked(_onnxruntime(), spec, weights, device)
+    def __init__(self, spec: ModelSpec, weights: bytes, device: Device = "auto", *, unfused: bool = False) -> None:
+        """`unfused`: on a CPU in the slowest form, see int8_forms.open_form().
+
+        Raises UnsupportedRuntime (no ONNX Runtime, not on the GPU asked for, int8 weights that this processor can't
+        compute rightly), WeightsUnreadable.
+        """
+        opened, self.fallback = _open_where_asked(spec, weights, device, unfused=unfused)
+        session, self.form = opened.session, opened.form
         self.device = "cpu" if device == "cpu" or self.fallback else f"cuda:{gpu_number(device)}"
         self._name = spec.name
-        self._errors: tuple[type[Exception], ...] = (*_refusals(_onnxruntime()), MemoryError)
+        self._errors: tuple[type[Exception], ...] = (*refusals(), MemoryError)
         self._session: Session | None = session
         self._input = spec.input.name or session.get_inputs()[0].name
         names = [entry.name for entry in session.get_inputs()]
@@ -153,68 +137,29 @@ _OUT_OF_MEMORY = (
 )
 
 
-def need_onnxruntime() -> None:
-    """Raises UnsupportedRuntime where no ONNX Runtime is installed."""
-    _onnxruntime()
-
-
-def _onnxruntime() -> ModuleType:
-    # Its wheels send telemetry unless this is set before the import; nothing here may talk to anybody.
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    try:
-        import onnxruntime
-    except ImportError:
-        raise UnsupportedRuntime(
-            "ONNX Runtime is not installed; do one of the two: pip install 'whosthere[cpu]' (any machine) or "
-            "pip install 'whosthere[gpu]' (NVIDIA)"
-        ) from None
-    module: ModuleType = onnxruntime
-    return module
-
-
 def open_unknown(file: str, weights: bytes) -> Session:
     """A CPU session of a network that has no spec yet. Raises UnsupportedRuntime, WeightsUnreadable."""
-    return _open_on_cpu(_onnxruntime(), file, "it", "get it again", weights)
-
-
-def try_run(session: Session, feed: Mapping[str, F32]) -> list[F32] | None:
-    """The raw outputs, or None where ONNX Runtime can't run the network on this."""
-    try:
-        return session.run(None, feed)
-    except _refusals(_onnxruntime()):
-        return None
-
-
-def _refusals(ort: ModuleType) -> tuple[type[Exception], ...]:
-    errors = ort.capi.onnxruntime_pybind11_state
-    return (
-        errors.EPFail,
-        errors.Fail,
-        errors.InvalidArgument,
-        errors.InvalidGraph,
-        errors.InvalidProtobuf,
-        errors.NotImplemented,
-        errors.RuntimeException,
-    )
+    return _open_on_cpu("it", file, "get it again", weights).session
 
 
 def _open_where_asked(
-    ort: ModuleType, spec: ModelSpec, weights: bytes, device: Device
-) -> tuple[Session, Fallback | None]:
+    spec: ModelSpec, weights: bytes, device: Device, *, unfused: bool
+) -> tuple[Opened, Fallback | None]:
     """A session on the device; on the CPU, and why, where `auto` could not have a GPU."""
 
-    def on_cpu() -> Session:
+    def on_cpu() -> Opened:
         graph = _for_batches(spec, weights, spec.batch_buckets.cpu)
-        return _open_on_cpu(ort, f"model {spec.name}", spec.file, f"get it again from {spec.source}", graph)
+        advice = f"get it again from {spec.source}"
+        return _open_on_cpu(f"model {spec.name}", spec.file, advice, graph, unfused=unfused)
 
     if device == "cpu":
         if spec.engine == "tensorrt":
             raise UnsupportedEngine(f"model {spec.name}: its engine is tensorrt, which has no CPU; use a GPU")
         return on_cpu(), None
     graph = partial(_for_batches, spec, weights, spec.batch_buckets.cuda)
-    opened = _open_on_gpu(ort, graph, gpu_number(device), tensorrt=spec.engine == "tensorrt")
+    opened = _open_on_gpu(graph, gpu_number(device), tensorrt=spec.engine == "tensorrt")
     if not isinstance(opened, Fallback):
-        return opened, None
+        return Opened(opened, None), None
     if device == "auto" and spec.engine != "tensorrt":
         return on_cpu(), opened
     if opened.code == "cuda_failed":
@@ -232,8 +177,8 @@ def _for_batches(spec: ModelSpec, weights: bytes, buckets: tuple[int, ...]) -> b
     return weights
 
 
-def _open_on_gpu(ort: ModuleType, graph: Callable[[], bytes], number: int, *, tensorrt: bool) -> Session | Fallback:
-    there = ort.get_available_providers()
+def _open_on_gpu(graph: Callable[[], bytes], number: int, *, tensorrt: bool) -> Session | Fallback:
+    there = onnxruntime_module().get_available_providers()
     wanted = "TensorrtExecutionProvider" if tensorrt else "CUDAExecutionProvider"
     if wanted not in there:
         return Fallback(
@@ -249,11 +194,11 @@ def _open_on_gpu(ort: ModuleType, graph: Callable[[], bytes], number: int, *, te
         "cudnn_conv_algo_search": "HEURISTIC",
     }
     # RuntimeError, ValueError: the provider itself did not start.
-    refusals: tuple[type[Exception], ...] = (*_refusals(ort), RuntimeError, ValueError)
+    failures: tuple[type[Exception], ...] = (*refusals(), RuntimeError, ValueError)
     try:
         trt: list[object] = [(wanted, {"device_id": str(number)})] if tensorrt else []
-        session = _session(ort, graph(), [*trt, ("CUDAExecutionProvider", settings), "CPUExecutionProvider"])
-    except refusals as error:
+        session = open_session(graph(), [*trt, ("CUDAExecutionProvider", settings), "CPUExecutionProvider"])
+    except failures as error:
         if _is_out_of_memory(error):
             raise InsufficientGpuMemory(
                 f"no room on cuda:{number} to load it; use a smaller model or the CPU"
@@ -264,22 +209,11 @@ def _open_on_gpu(ort: ModuleType, graph: Callable[[], bytes], number: int, *, te
     return session
 
 
-def _open_on_cpu(ort: ModuleType, who: str, file: str, advice: str, weights: bytes) -> Session:
+def _open_on_cpu(who: str, file: str, advice: str, weights: bytes, *, unfused: bool = False) -> Opened:
     try:
-        return _session(ort, weights, ["CPUExecutionProvider"])
-    except _refusals(ort) as error:
+        return open_form(weights, who, unfused=unfused)
+    except refusals() as error:
         raise WeightsUnreadable(f"{who}: ONNX Runtime can't load {file} ({_first_line(error)}); {advice}") from None
-
-
-def _session(ort: ModuleType, weights: bytes, providers: list[object]) -> Session:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Its own fallback goes to the CPU by itself, at load and in a run, and prints so to stdout.
-    session: Session = ort.InferenceSession(weights, options, providers=providers, enable_fallback=0)
-    return session
 
 
 def _first_line(error: Exception) -> str:

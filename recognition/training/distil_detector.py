@@ -21,8 +21,9 @@ from recognition import detect
 from recognition.faces import Detections
 from recognition.photos import PhotoSet
 from recognition.training.assign import LANDMARK_WEIGHT, Truth, cells_of, detection_losses
-from recognition.training.detector_net import STRIDES, NanoDetector, as_yunet
-from recognition.training.loop import Schedule, start_from
+from recognition.training.detector_net import INPUT_SCALE, STRIDES, NanoDetector, as_yunet
+from recognition.training.from_onnx import begin
+from recognition.training.loop import Schedule
 from recognition.training.matching_faces import Known, recall_at
 from recognition.training.photo_labels import load_labelled
 from recognition.training.scene_parts import LabelledPhoto
@@ -34,6 +35,7 @@ F32 = NDArray[np.float32]
 _HELD_OUT_OF = 20  # people whose name's digest divides by it are never trained on: figures are theirs
 _HELD_OUT_SCENES = 128
 _HELD_OUT_SEED = 7_000_000
+_FITTED_TO, _FITTED_SEED = 12, 6_000_000  # scenes
 _MOST_FACES = 24
 _REUSED = 24  # batches until the same scenes come again; even, so that they are as large
 _FALSE_ALARMS = 0.1
@@ -47,7 +49,8 @@ class _Kind(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class DetectorOptions:
     """What to distil. `scenes`: how many are an epoch; of two batches one has `batch` scenes of `side` pixels,
-    one has fewer of `large_side`. `start_from`: the folder of a run whose weights are the first ones.
+    one has fewer of `large_side`. `start_from`: the folder of a run, or the ONNX file of such a network, whose
+    weights are the first ones.
     """
 
     data: Path
@@ -122,7 +125,7 @@ class DetectorTask:
         large = max(1, round(options.batch * (options.side / options.large_side) ** 2))
         self._kinds = (_Kind(options.side, options.batch), _Kind(options.large_side, large))
         self.net: nn.Module = NanoDetector()
-        self._started_from = start_from(self.net, options.start_from) if options.start_from else None
+        self._started_from = begin(self.net, options.start_from, INPUT_SCALE, self._example)
 
     @property
     def photos(self) -> Sequence[LabelledPhoto]:
@@ -160,6 +163,11 @@ class DetectorTask:
             "held_out_threshold": recall.threshold,
             "held_out_landmark_error": landmark_error(found, scenes),
         }
+
+    def _example(self) -> Tensor:
+        rngs = (np.random.default_rng((_FITTED_SEED, number)) for number in range(_FITTED_TO))
+        pictures = [compose(self._train, self._options.large_side, rng).picture for rng in rngs]
+        return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float()
 
     def facts(self) -> dict[str, Any]:
         options = self._options

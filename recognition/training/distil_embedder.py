@@ -3,7 +3,6 @@
 Blocks for hours. The teacher judges each clean crop once; the student sees the crop spoiled and is to say the same.
 """
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +22,8 @@ from recognition.training.blends import blend
 from recognition.training.crops import SIDE, inner, load_crops
 from recognition.training.embedder_net import INPUT_SCALE, NanoEmbedder
 from recognition.training.export_embedder import as_trained
-from recognition.training.from_onnx import read_layers, take_layers
-from recognition.training.loop import Say, Schedule, rate, start_from
-from recognition.training.quantised import quantisation_aware
+from recognition.training.from_onnx import begin
+from recognition.training.loop import Say, Schedule, rate
 from recognition.training.teacher import TeachingDetector, TeachingEmbedder
 
 F32 = NDArray[np.float32]
@@ -35,7 +33,7 @@ U8 = NDArray[np.uint8]
 _HELD_OUT, _OF = 3, 20
 _BLEND_SEED = 20_000
 _ANCHORS = 2048
-_FITTED_TO = 512  # crops
+_FITTED_TO = 256  # crops
 _AHEAD = 4
 _UNSPOILED = (0.2, 0.6)  # the share of crops that are only moved, at first and at the end
 
@@ -43,7 +41,7 @@ _UNSPOILED = (0.2, 0.6)  # the share of crops that are only moved, at first and 
 @dataclass(frozen=True, slots=True)
 class EmbedderOptions:
     """What to distil. `blends`: how many mixtures of two faces join the photos. `start_from`: the folder of a run, or
-    the ONNX file of such a network, whose weights are the first ones. `rounded`: quantisation-aware training.
+    the ONNX file of such a network, whose weights are the first ones.
     """
 
     data: Path
@@ -59,7 +57,6 @@ class EmbedderOptions:
     relation_weight: float = 0.5
     temperature: float = 0.07
     start_from: Path | None = None
-    rounded: bool = False
 
 
 class _Spoiled(Dataset[tuple[U8, int]]):
@@ -94,11 +91,8 @@ class EmbedderTask:
         self.crops = crops.pixels
         self._pixels = _with_blends(crops.pixels[~held], options, say)
         self._targets = torch.from_numpy(self._taught(say))
-        net = NanoEmbedder()
-        self._started_from = self._begin(net, options.start_from) if options.start_from else None
-        if options.rounded:
-            quantisation_aware(net)
-        self.net: nn.Module = net
+        self.net: nn.Module = NanoEmbedder()
+        self._started_from = begin(self.net, options.start_from, INPUT_SCALE, self._example, as_trained)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -165,18 +159,12 @@ class EmbedderTask:
             "cosine_weight": options.cosine_weight,
             "relation_weight": options.relation_weight,
             "temperature": options.temperature,
-            "rounded": options.rounded,
             **({"started_from": self._started_from} if self._started_from else {}),
         }
 
-    def _begin(self, net: NanoEmbedder, start: Path) -> dict[str, Any]:
-        """First weights; what the record says of where they are from."""
-        if start.suffix != ".onnx":
-            return start_from(net, start)
-        some = np.linspace(0, len(self._pixels) - 1, _FITTED_TO).astype(int)
-        layers = {as_trained(path): layer for path, layer in read_layers(start).items()}
-        take_layers(net, layers, INPUT_SCALE, [_as_tensor(torch.from_numpy(inner(self._pixels[some])))])
-        return {"file": start.name, "sha256": hashlib.sha256(start.read_bytes()).hexdigest()}
+    def _example(self) -> Tensor:
+        some = np.linspace(0, len(self._pixels) - 1, min(_FITTED_TO, len(self._pixels))).astype(int)
+        return _as_tensor(torch.from_numpy(inner(self._pixels[some])))
 
     def _taught(self, say: Say) -> F32:
         """The teacher's embeddings of everything, made once and kept."""

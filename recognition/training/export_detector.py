@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from recognition.training.detector_net import OUTPUT_NAMES, ExportedDetector, NanoDetector
 from recognition.training.export import to_int8, to_onnx
+from recognition.training.quantised import plain
 from recognition.training.scene_parts import LabelledPhoto
 from recognition.training.scenes import compose
 
@@ -27,10 +28,12 @@ _COARSE = ("/stage32", "/lateral.2", "/large_head")
 def export_detector(net: NanoDetector, photos: Sequence[LabelledPhoto], out: Path, *, int8: bool = True) -> None:
     """Write the network with YuNet's twelve outputs, any size and batch; scales from scenes made of the photos."""
     with tempfile.TemporaryDirectory() as folder:
-        plain = Path(folder) / "plain.onnx" if int8 else out
-        to_onnx(ExportedDetector(net), (3, 640, 640), OUTPUT_NAMES, (0, 2, 3), plain)
+        full = Path(folder) / "full.onnx" if int8 else out
+        trained = plain(net)
+        assert isinstance(trained, NanoDetector)
+        to_onnx(ExportedDetector(trained), (3, 640, 640), OUTPUT_NAMES, (0, 2, 3), full)
         if int8:
-            to_int8(plain, calibration(photos), out, keep_float=kept_float(plain))
+            to_int8(full, calibration(photos), out, keep_float=kept_float(full))
 
 
 def kept_float(file: Path) -> list[str]:

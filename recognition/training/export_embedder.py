@@ -56,12 +56,12 @@ def as_trained(path: str) -> str:
 def export_embedder(net: NanoEmbedder, crops: U8, out: Path, *, int8: bool = True) -> None:
     """Write the network for faces (n,3,112,112) float32 RGB 0..255; scales from crops (m,SIDE,SIDE,3)."""
     with tempfile.TemporaryDirectory() as folder:
-        plain = Path(folder) / "plain.onnx" if int8 else out
+        full = Path(folder) / "full.onnx" if int8 else out
         trained = plain(net)
         assert isinstance(trained, NanoEmbedder)
-        to_onnx(ExportedEmbedder(trained), (3, 112, 112), [OUTPUT], (0,), plain)
+        to_onnx(ExportedEmbedder(trained), (3, 112, 112), [OUTPUT], (0,), full)
         if int8:
-            to_int8(plain, calibration(crops), out)
+            to_int8(full, calibration(crops), out)
 
 
 def calibration(crops: U8) -> Iterator[F32]:

@@ -1,12 +1,14 @@
-"""The weights of a network that shipped as ONNX, back in PyTorch, so that training can go on from them.
+"""First weights: those of a run, or of a network that shipped as ONNX, back in PyTorch so that training can go on.
 
 Blocks for some runs of the network. Batch normalisations, which the export folded into the convolutions, are made
 anew from what the convolutions give for a few batches: the network answers as before and trains as before.
 """
 
+import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -15,9 +17,33 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from recognition.errors import RunMismatch
+from recognition.training.loop import start_from
+from recognition.training.quantised import quantisation_aware
 
 F32 = NDArray[np.float32]
 Layer = tuple[F32, F32]  # weights (out, …) and biases (out,)
+
+
+def begin(
+    net: nn.Module,
+    start: Path | None,
+    input_scale: float,
+    example: Callable[[], Tensor],
+    path_in_net: Callable[[str], str] = str,
+) -> dict[str, Any] | None:
+    """Give `net` its first weights and have it feel their rounding; what the record says of where they are from.
+
+    `start`: the folder of a run, an ONNX file that was exported of such a network, or None for random weights.
+    `example`: inputs to fit the file's network to; `path_in_net`: what the network calls a layer of the file.
+    Raises RunMismatch.
+    """
+    if start is None or not start.is_file():
+        quantisation_aware(net)
+        return start_from(net, start) if start is not None else None
+    layers = {path_in_net(path): layer for path, layer in read_layers(start).items()}
+    take_layers(net, layers, input_scale, example())
+    quantisation_aware(net)
+    return {"file": start.name, "sha256": hashlib.sha256(start.read_bytes()).hexdigest()}
 
 
 def read_layers(file: Path) -> dict[str, Layer]:
@@ -32,9 +58,13 @@ def read_layers(file: Path) -> dict[str, Layer]:
             values[node.output[0]] = _dequantised(*(values[name] for name in node.input))
     found = [node for node in model.graph.node if node.op_type in ("Conv", "Gemm")]
     try:
-        return {_path(node.name): tuple(np.array(values[name], np.float32) for name in node.input[1:3]) for node in found}
+        return {_path(node.name): (_own(values[node.input[1]]), _own(values[node.input[2]])) for node in found}
     except KeyError:
         raise RunMismatch(f"{file}: a layer without constant weights and biases; it is no network of ours") from None
+
+
+def _own(values: NDArray[np.generic]) -> F32:
+    return np.array(values, np.float32)
 
 
 def _path(node: str) -> str:
@@ -54,9 +84,9 @@ def _dequantised(codes: NDArray[np.generic], scale: F32, zero: NDArray[np.generi
     return (codes.astype(np.float32) - zero.astype(np.float32).reshape(wide)) * scale.reshape(wide)
 
 
-@torch.no_grad()
-def take_layers(net: nn.Module, layers: Mapping[str, Layer], input_scale: float, batches: Sequence[Tensor]) -> None:
-    """Give `net` these layers, by its modules' paths. `batches`: what its normalisations are to be fitted to.
+@torch.no_grad()  # type: ignore[untyped-decorator]
+def take_layers(net: nn.Module, layers: Mapping[str, Layer], input_scale: float, example: Tensor) -> None:
+    """Give `net` these layers, by its modules' paths. `example`: inputs that its normalisations are to be fitted to.
 
     `input_scale`: by what `net` multiplies its input, which the export folded into the first layer.
 
@@ -64,7 +94,7 @@ def take_layers(net: nn.Module, layers: Mapping[str, Layer], input_scale: float,
     """
     net.eval()
     paths = {module: path for path, module in net.named_modules()}
-    for place, (layer, norm) in enumerate(_places(net, batches[0][:1])):
+    for place, (layer, norm) in enumerate(_places(net, example[:1])):
         weight, bias = layers.get(paths[layer], (None, None))
         if weight is None or bias is None:
             raise RunMismatch(f"no layer {paths[layer]} in the file: it is another network's")
@@ -79,9 +109,10 @@ def take_layers(net: nn.Module, layers: Mapping[str, Layer], input_scale: float,
             assert layer.bias is not None
             layer.bias.copy_(torch.from_numpy(bias))
             continue
-        seen = _given(net, layer, batches)
+        seen = _given(net, layer, example)
         variance, mean = torch.var_mean(seen, dim=1)
-        assert norm.running_mean is not None and norm.running_var is not None
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
         norm.running_mean.copy_(mean)
         norm.running_var.copy_(variance)
         norm.weight.copy_((variance + norm.eps).sqrt())
@@ -109,11 +140,10 @@ def _places(net: nn.Module, example: Tensor) -> list[tuple[nn.Conv2d | nn.Linear
     return places
 
 
-def _given(net: nn.Module, layer: nn.Module, batches: Sequence[Tensor]) -> Tensor:
-    """What the layer gives for the batches with all before it in place, (channels, places)."""
+def _given(net: nn.Module, layer: nn.Module, example: Tensor) -> Tensor:
+    """What the layer gives for the example with all before it in place, (channels, places)."""
     seen: list[Tensor] = []
     hook = layer.register_forward_hook(lambda _module, _inputs, output: seen.append(output.transpose(0, 1).flatten(1)))
-    for batch in batches:
-        net(batch)
+    net(example)
     hook.remove()
     return torch.cat(seen, dim=1)

@@ -1,6 +1,6 @@
 """`models list` and `models show`: which models are known, whether they can be had here, and what was measured of them.
 
-Settings go in, rows come out; no weights are read.
+Settings go in, rows come out; of weights int8 ones alone are read, since their form depends on the processor.
 """
 
 import sys
@@ -16,6 +16,7 @@ from recognition.errors import CodedError
 from recognition.models.figures import Cost, Figure
 from recognition.models.local_figures import LocalFigures, device_figures
 from recognition.models.manager import ModelManager
+from recognition.models.model_runner import Availability
 from recognition.models.spec import ACCURACY_FMR, DetectorSpec, EmbedderSpec
 from recognition.models.weights import find_artifacts
 from streamer.cli.options import AsJson, ConfigFile, Overrides, print_json, print_line, print_table, settings_of
@@ -67,7 +68,9 @@ def show_model(
     known = Described(settings_of(config, overrides, log_level="warning"))
     spec = known.manager.spec(name)
     row = known.row(spec)
-    ours = {key: row[key] for key in ("weights", "availability", "device", "figures", "preprocessing_signature")}
+    ours = {
+        key: row[key] for key in ("weights", "availability", "device", "form", "figures", "preprocessing_signature")
+    }
     document = {**spec.model_dump(mode="json"), **ours}
     if json:
         print_json(document)
@@ -95,6 +98,12 @@ class Described:
         available = self.manager.availability(spec.name)
         asked = self._settings.recognition.device
         devices = devices_for(spec, asked, self._gpus)
+        form = None
+        if available.ok:
+            try:
+                form = self.manager.planned_form(spec.name, devices[0])
+            except CodedError as error:
+                available = Availability(False, error.code, str(error))
         figures = self._figures(spec, devices)
         return {
             **{key: getattr(spec, key) for key in ("name", "version", "role", "kind", "family")},
@@ -102,6 +111,7 @@ class Described:
             "device_policy": spec.device_policy,
             "device_asked": asked,
             "device": devices[0],
+            "form": form,
             "availability": {"ok": available.ok, "code": available.code, "why": available.why or None},
             "weights": self._weights(spec),
             "weights_digest": spec.weights_digest,
@@ -189,7 +199,7 @@ def _cells(row: Row) -> list[str]:
     return [
         row["name"],
         row["family"],
-        f"{engine} {row['precision']}",
+        f"{engine} {row['form'] or row['precision']}",
         "yes" if row["availability"]["ok"] else row["availability"]["code"],
         row["device"],
         NOT_MEASURED if ms is None else f"{ms:.2f}{_star(best['run_ms_from'])}",
@@ -214,7 +224,7 @@ def _show_resolved(found: Row, json: bool) -> None:
                 role,
                 row["model"],
                 row["device"],
-                f"{row['engine']} {row['precision']}",
+                f"{row['engine']} {row['form'] or row['precision']}",
                 row["batches_up_to"],
                 f"{(row['weights_digest'] or 'unknown')[:12]}…",
                 row["signature"],

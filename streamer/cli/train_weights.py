@@ -29,7 +29,9 @@ Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0: one per core.
 Decay = Annotated[float, typer.Option(min=0.01, max=1.0, help="Share of the epochs in which the rate falls to 0.")]
 LearningRate = Annotated[float, typer.Option(min=1e-6, help="Of AdamW, between warm-up and decay.")]
 WeightDecay = Annotated[float, typer.Option(min=0.0, help="Of AdamW.")]
-StartFrom = Annotated[Path | None, typer.Option(help="A run's --out, whose weights are the first ones.", metavar="DIR")]
+StartFrom = Annotated[
+    Path | None, typer.Option(help="First weights: a run's --out, or the ONNX file of one.", metavar="DIR_OR_FILE")
+]
 Name = Annotated[str, typer.Option(help="What the new model is called.", metavar="NAME")]
 
 

@@ -19,11 +19,13 @@ from recognition.errors import (
     WeightsFolderUnwritable,
     WeightsMissing,
 )
-from recognition.models import archive
+from recognition.models import archive, int8_forms
 from recognition.models.catalogue import CatalogueEntry, load_catalogue
 from recognition.models.imports import UNMEASURED, import_as, import_entry
+from recognition.models.int8_forms import EXACT, saturates
 from recognition.models.manager import ModelManager
 from recognition.models.spec import DetectorSpec, EmbedderSpec, bundled, load_specs
+from tests.int8_networks import hidden, int8_embedder
 from tests.small_disk import fill, small_disk
 from tests.tiny_networks import answering, detector, embedder
 
@@ -109,6 +111,26 @@ def test_a_model_that_batches_change_gets_no_batches(tmp_path):
     folder = tmp_path / "weights"
     take(packed(tmp_path, {"leaky.onnx": embedder(leaks=True)}), folder)
     assert load_specs(beside=[folder])["leaky"].batch == 1
+
+
+def test_int8_is_said_to_be_int8_and_runs_in_the_form_that_is_right_here(tmp_path):
+    folder = tmp_path / "weights"
+    take(packed(tmp_path, {"w600k_r50.onnx": int8_embedder(tmp_path)}), folder)
+    assert load_specs(beside=[folder])["w600k_r50"].precision == "int8"
+    manager = ModelManager([folder], device="cpu")
+    form = EXACT if saturates() else None
+    assert manager.planned_form("w600k_r50", "cpu") == form
+    assert manager.planned_form("w600k_r50", "cuda:0") is None
+    assert manager.open_embedder("w600k_r50").metadata().form == form
+
+
+def test_int8_that_can_t_be_right_here_is_left_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(int8_forms, "saturates", lambda: True)
+    report = take(packed(tmp_path, {"odd.onnx": hidden(), "w600k_r50.onnx": embedder()}), tmp_path / "weights")
+    assert [taken.spec.name for taken in report.taken] == ["w600k_r50"]
+    ((name, why),) = report.left_out
+    assert name == "odd.onnx"
+    assert "no VNNI" in why
 
 
 def test_again_changes_nothing(tmp_path):

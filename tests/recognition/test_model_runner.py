@@ -178,7 +178,7 @@ def test_metadata_are_complete(nano):
     told, spec = nano.metadata(), SPECS["nano_embed"]
     assert dataclasses.asdict(told) == {
         "name": "nano_embed",
-        "version": 1,
+        "version": 2,
         "role": "face_embedding",
         "runtime": "inprocess",
         "engine": "onnx",
@@ -195,6 +195,7 @@ def test_metadata_are_complete(nano):
         "loaded_at": nano.loaded_at,
         "fallback": None,
         "fallback_reason": None,
+        "form": None,
         "notes": (),
     }
     assert 0 <= time.time() - told.loaded_at < 600

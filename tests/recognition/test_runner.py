@@ -178,7 +178,9 @@ def test_there_is_a_core():
 
 def test_onnx_runtime_is_imported_with_its_telemetry_off(tmp_path: Path):
     """Its uploader writes a session file into TMPDIR as soon as it starts: none may be there."""
-    program = "from recognition.models.runner import _onnxruntime; _onnxruntime().get_available_providers()"
+    program = (
+        "from recognition.models.onnx_session import onnxruntime_module; onnxruntime_module().get_available_providers()"
+    )
     environ = {**os.environ, "TMPDIR": str(tmp_path)}
     environ.pop("ORT_DISABLE_TELEMETRY", None)
     subprocess.run([sys.executable, "-c", program], env=environ, check=True, timeout=60, cwd=PROJECT)

@@ -7,11 +7,17 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
+from recognition import embed
 from recognition.errors import RunMismatch
 from recognition.models.portraits import read_portraits
+from recognition.models.runner import OnnxRunner
+from recognition.models.spec import EmbedderSpec, bundled, load_specs
+from recognition.training.crops import inner
 from recognition.training.distil_embedder import EmbedderOptions, EmbedderTask
 from recognition.training.loop import Schedule, rate, train
+from recognition.training.quantised import WEIGHT_LIMIT, plain
 
 PEOPLE = 24  # those numbered 3 and 23 are held out
 
@@ -63,3 +69,38 @@ def test_a_run_starts_from_the_weights_of_another_and_says_so(options, tmp_path)
 
     with pytest.raises(RunMismatch, match="no run to start from"):
         EmbedderTask(replace(options, start_from=tmp_path / "gone"), print)
+
+
+def test_a_run_starts_from_the_file_that_ships(options):
+    """What a user has is the ONNX file; its network is the student again, batch normalisations and all."""
+    file = bundled("nano") / "nano_embed.onnx"
+    task = EmbedderTask(replace(options, start_from=file), print)
+    assert task.facts()["started_from"]["file"] == "nano_embed.onnx"
+    spec = load_specs()["nano_embed"]
+    assert isinstance(spec, EmbedderSpec)
+    tensors = embed.prepare(spec, inner(task.crops))
+    raw, *_ = OnnxRunner(spec, file.read_bytes(), "cpu", unfused=True).run(tensors)
+    wanted = embed.parse(spec, [[row] for row in raw])
+    with torch.no_grad():
+        got = functional.normalize(task.net.eval()(torch.from_numpy(tensors)), dim=1).numpy()
+    assert (got * wanted).sum(axis=1).min() > 0.98
+    assert (got * wanted).sum(axis=1).mean() > 0.99
+
+
+def test_another_network_s_file_is_nothing_to_start_from(options, tmp_path):
+    with pytest.raises(RunMismatch, match="no layer features"):
+        EmbedderTask(replace(options, start_from=bundled("nano") / "nano_det.onnx"), print)
+    (tmp_path / "torn.onnx").write_bytes(b"torn")
+    with pytest.raises(RunMismatch, match="no ONNX file"):
+        EmbedderTask(replace(options, start_from=tmp_path / "torn.onnx"), print)
+
+
+def test_what_is_trained_is_rounded_to_seven_bits(options):
+    weights = [
+        module.weight for module in plain(EmbedderTask(options, print).net).modules() if hasattr(module, "weight")
+    ]
+    kernels = [weight.detach() for weight in weights if weight.ndim > 1]
+    assert len(kernels) > 10
+    for kernel in kernels:
+        steps = kernel.flatten(1) / kernel.flatten(1).abs().amax(1, keepdim=True) * WEIGHT_LIMIT
+        assert torch.allclose(steps, steps.round(), atol=1e-3)

@@ -1,6 +1,7 @@
 """`models list`, `show` and `verify` as a user types them: every model, whether it can be had, what was measured."""
 
 import fcntl
+import hashlib
 import os
 import pty
 import re
@@ -13,11 +14,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from recognition.models.int8_forms import EXACT, saturates
 from recognition.models.local_figures import BatchFigures, LocalFigures
 from recognition.models.spec import EmbedderSpec, bundled, load_specs
 from tests.command import assert_refused, whosthere
 from tests.conftest import PROJECT
 from tests.ensembles import ensemble, tiny_model
+from tests.int8_networks import int8_embedder
 
 OURS = load_specs()
 KEYS_OF_BEFORE = {"name", "role", "family", "weights", "licence"}
@@ -113,6 +116,22 @@ def test_what_was_measured_on_this_machine_goes_before_the_spec(home):
     assert (row["best"]["bucket"], row["best"]["item_ms"]) == (4, 0.25)
     (line,) = (line for line in whosthere("models", "list", cwd=home).out.splitlines() if line.startswith(spec.name))
     assert line.split()[1:9] == ["arcface", "onnx", "int8", "yes", "cpu", "0.25*", "77*", figures_of(spec)[2]]
+
+
+def test_the_form_of_an_int8_model_is_that_of_this_processor(home):
+    weights, spec = int8_embedder(home), OURS["nano_embed"]
+    (home / "weights" / "crude.onnx").write_bytes(weights)
+    changes = {"name": "crude", "local_artifacts": ["crude.onnx"], "sample": None, "needs": None}
+    changes |= {"weights_digest": hashlib.sha256(weights).hexdigest(), "space": "crude.1", "embedding_size": 64}
+    crude = EmbedderSpec.model_validate({**spec.model_dump(mode="json"), **changes})
+    (home / "weights/specs/face_embedding").mkdir(parents=True)
+    (home / "weights/specs/face_embedding/crude.yaml").write_text(yaml.safe_dump(crude.model_dump(mode="json")))
+    rows = {row["name"]: row for row in whosthere("models", "list", "--json", cwd=home).document["models"]}
+    form = EXACT if saturates() else None
+    assert (rows["crude"]["form"], rows["nano_embed"]["form"], rows["adaface_ir101"]["form"]) == (form, None, None)
+    (line,) = (line for line in whosthere("models", "list", cwd=home).out.splitlines() if line.startswith("crude"))
+    assert f"onnx {form or 'int8'} " in line
+    assert whosthere("models", "show", "crude", "--json", cwd=home).document["form"] == form
 
 
 def test_the_table_is_readable_at_100_columns(home):

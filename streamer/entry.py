@@ -1,0 +1,78 @@
+"""Where `whosthere` starts: before anything is imported that this processor may be unable to run.
+
+Packages with machine code are made for processors with certain instructions, and end the process without a word on
+others. Where a processor is without AVX, a child tries them first: three quarters of a second, there alone.
+"""
+
+import ctypes
+import importlib
+import os
+import platform
+import signal
+import sys
+from collections.abc import Sequence
+
+# Those of the core and of the extra `cpu`; numpy first, since most of the others import it.
+NATIVE = ("numpy", "cv2", "av", "lap", "uvloop", "orjson", "pydantic_core", "onnxruntime", "onnx", "faiss")
+_LEAF_1, _ECX = 0, 2
+_AVX = 1 << 28
+
+
+class _Leaf(ctypes.Structure):
+    """glibc's struct cpuid_feature: what the processor has, and what of it can be used here."""
+
+    _fields_ = (("has", ctypes.c_uint * 4), ("usable", ctypes.c_uint * 4))
+
+
+def main() -> None:
+    """Run the command line, or say in one line which package can't run on this processor."""
+    if not has_avx():
+        broken = first_broken(NATIVE)
+        if broken is not None:
+            sys.stderr.write(
+                f"whosthere: the installed {broken} needs instructions that this processor lacks: it is without AVX "
+                "(and perhaps without SSE4.2, the least that is needed); install a build of it for this processor, or "
+                "use another machine [unsupported_runtime]\n"
+            )
+            sys.exit(1)
+    from streamer.cli import main as run
+
+    run()
+
+
+def has_avx() -> bool:
+    """Whether it can be used here; True too where it can't be asked about (no x86, a glibc before 2.33)."""
+    if platform.machine() != "x86_64":
+        return True
+    try:
+        leaf = ctypes.CDLL(None).__x86_get_cpuid_feature_leaf
+    except (AttributeError, OSError):
+        return True
+    leaf.restype = ctypes.POINTER(_Leaf)
+    return bool(leaf(_LEAF_1).contents.usable[_ECX] & _AVX)
+
+
+def first_broken(modules: Sequence[str]) -> str | None:
+    """The first of these whose import ends a process by an illegal instruction; one that is missing is none."""
+    reads, writes = os.pipe()
+    child = os.fork()
+    if not child:
+        _import_all(modules, writes)
+    os.close(writes)
+    with os.fdopen(reads, encoding="ascii") as told:
+        tried = told.read().split()
+    _, status = os.waitpid(child, 0)
+    return tried[-1] if tried and os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGILL else None
+
+
+def _import_all(modules: Sequence[str], writes: int) -> None:
+    """In the child, which never returns: name each before it is imported."""
+    try:
+        for name in modules:
+            os.write(writes, f"{name}\n".encode())
+            try:
+                importlib.import_module(name)
+            except ImportError:
+                continue
+    finally:
+        os._exit(0)

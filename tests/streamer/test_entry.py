@@ -1,0 +1,57 @@
+"""Before anything is imported: packages that this processor can't run end in one line."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import PROJECT
+
+
+@pytest.fixture
+def packages(tmp_path: Path) -> Path:
+    """A folder of modules that can be imported: one works, one can't run here."""
+    (tmp_path / "works.py").write_text("")
+    (tmp_path / "needs_avx.py").write_text(f"import os\nos.kill(os.getpid(), {int(signal.SIGILL)})\n")
+    return tmp_path
+
+
+def run(program: str, packages: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """In a process of its own, which has no threads that a child would have half of."""
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, filter(None, (PROJECT, packages))))}
+    return subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize(
+    ("tried", "found"),
+    [
+        (["works", "missing", "needs_avx", "works"], "needs_avx"),
+        (["works", "missing"], None),
+        ([], None),
+    ],
+)
+def test_the_first_package_that_can_not_run_is_named(packages, tried, found):
+    ended = run(f"from streamer.entry import first_broken; print(first_broken({tried}))", packages)
+    assert ended.stdout == f"{found}\n", ended.stderr
+
+
+def test_what_we_need_runs_here():
+    ended = run("from streamer.entry import NATIVE, first_broken; print(first_broken(NATIVE))")
+    assert ended.stdout == "None\n", ended.stderr
+
+
+def test_a_user_reads_one_line(packages):
+    program = (
+        "from streamer import entry\n"
+        "entry.has_avx = lambda: False\n"
+        "entry.NATIVE = ('works', 'needs_avx')\n"
+        "entry.main()\n"
+    )
+    ended = run(program, packages)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("whosthere: the installed needs_avx needs instructions that this processor lacks")
+    assert ended.stderr.endswith("[unsupported_runtime]\n")
+    assert ended.stderr.count("\n") == 1
