@@ -19,6 +19,7 @@ case "${1:-}" in
             python3 python3-gi gir1.2-gst-rtsp-server-1.0   # the RTSP server, run by Debian's own python3
             gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
             gstreamer1.0-plugins-ugly gstreamer1.0-libav
+            qemu-user                       # the same Python as other processors
         )
         ;;
     *)

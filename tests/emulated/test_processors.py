@@ -1,0 +1,93 @@
+"""The whole Python as another processor (Debian's qemu-user): it answers as this one does, whatever this one is.
+
+Nehalem has no AVX (Celerons, virtual machines with a generic processor), Haswell has AVX2 and no VNNI. QEMU's emulation
+has no AVX-512; that rests on the proof from the graphs (tests/recognition/test_nano_everywhere.py).
+"""
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.conftest import PROJECT
+from tests.emulated.answers import answers
+
+PROCESSORS = ("Nehalem", "Haswell")
+pytestmark = [pytest.mark.emulated, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module")
+def qemu() -> str:
+    if platform.machine() != "x86_64":
+        pytest.skip("emulates x86 processors on x86")
+    found = shutil.which("qemu-x86_64")
+    if found is None:
+        pytest.skip("needs qemu-x86_64; on Debian: apt-get install qemu-user")
+    return found
+
+
+def run_as(processor: str, qemu: str, *arguments: str) -> str:
+    """What this Python prints as that processor; QEMU's own warnings go to stderr."""
+    command = [qemu, "-cpu", processor, sys.executable, *arguments]
+    env = os.environ | {"PYTHONPATH": str(PROJECT)}
+    ended = subprocess.run(command, cwd=PROJECT, env=env, capture_output=True, text=True, timeout=600)
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    return ended.stdout
+
+
+@cache
+def answers_as(processor: str, qemu: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(run_as(processor, qemu, "-m", "tests.emulated.answers"))
+    return found
+
+
+@pytest.fixture(scope="module")
+def ours() -> dict[str, Any]:
+    return answers()
+
+
+def assert_alike(theirs: dict[str, Any], ours: dict[str, Any]) -> None:
+    """The same faces within a pixel and .02, the same embedding, in the form of the file."""
+    assert len(theirs["boxes"]) == len(ours["boxes"]) == 1
+    assert np.abs(np.subtract(theirs["boxes"], ours["boxes"])).max() <= 1
+    assert np.abs(np.subtract(theirs["landmarks"], ours["landmarks"])).max() <= 1
+    assert np.abs(np.subtract(theirs["scores"], ours["scores"])).max() <= 0.02
+    assert float(np.dot(theirs["embedding"], ours["embedding"])) > 0.999
+    assert theirs["forms"] == {"nano_det": [], "nano_embed": []}
+
+
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_it_passes_the_self_test_and_answers_as_here(processor, qemu, ours):
+    assert_alike(answers_as(processor, qemu), ours)
+
+
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_what_its_sums_do_is_found_out(processor, qemu):
+    program = "from recognition.models.processor import this_processor as p; print(p().exact_int8, *p().sets, sep=',')"
+    exact, *sets = run_as(processor, qemu, "-c", program).strip().split(",")
+    assert (exact, "AVX2" in sets) == (("True", False) if processor == "Nehalem" else ("False", True))
+    assert "SSE4.2" in sets
+
+
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_a_crude_int8_network_is_exact_there(processor, qemu):
+    """Weights of 8 bits, which would saturate on a Haswell."""
+    program = (
+        "from tests.recognition.test_int8_forms import KINDS, answer, open_form, steps_away\n"
+        "print(max(steps_away(answer(open_form(net.weights, 'x'), net), net) for net in KINDS.values()))"
+    )
+    assert float(run_as(processor, qemu, "-c", program)) <= 1
+
+
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_the_demo_names_its_first_person(processor, qemu):
+    ended = json.loads(run_as(processor, qemu, "-m", "streamer", "demo", "--seconds", "45", "--json"))
+    assert [person["name"] for person in ended["people"]] == ["Eileen Collins"]
+    assert ended["strangers_named"] == 0
