@@ -14,11 +14,12 @@ ifneq ($(wildcard ../shared/models),)
 bench: export WHOSTHERE_PATHS__MODELS ?= ["model/artifacts", "../shared/models"]
 endif
 
-.PHONY: help setup demo test test-arm64 check bench clean
+.PHONY: help setup demo test test-arm64 test-pythons check bench clean
 
 help:
 	@echo 'make demo    see it work: a broker, a sample camera and a live table of who is seen'
 	@echo 'make test    run the tests (real servers on loopback; ARGS goes to pytest)'
+	@echo 'make test-pythons  the tests without servers, on every other Python from 3.11 to 3.13 that is here'
 	@echo 'make test-arm64  test on aarch64, emulated: what a Raspberry Pi or a Jetson would answer'
 	@echo 'make check   lint, formatting, types, the direction of imports'
 	@echo 'make bench   measure speed on this machine'
@@ -48,6 +49,9 @@ test: $(READY)
 	@scripts/install-debian-packages.sh test
 	@$(BIN)/python -m pytest $(ARGS)
 
+test-pythons: $(READY)
+	@scripts/test-other-pythons.sh $(ARGS)
+
 test-arm64: $(READY)
 	@scripts/make-arm64-root.sh
 	@$(BIN)/python -m pytest tests/emulated/test_arm64.py $(ARGS)
@@ -62,5 +66,5 @@ bench: $(READY)
 	@$(BIN)/whosthere bench $(ARGS)
 
 clean:
-	@rm -rf $(VENV) .arm64 .arm64.making .bench build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) .pythons .arm64 .arm64.making .bench build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

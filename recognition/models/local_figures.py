@@ -19,6 +19,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from recognition.errors import FiguresUnwritable
 from recognition.models.device_memory import NvmlReader
 from recognition.models.figures import Bar, Candidate, Cost, DeviceFigures, Figure, Unavailable
+from recognition.models.processor import processor_name
 from recognition.models.spec import BatchNeeds, EmbedderSpec, ModelSpec
 
 log = logging.getLogger(__name__)
@@ -192,20 +193,12 @@ def _first_line(error: Exception) -> str:
 def hardware_of(device: str) -> str:
     """What a device of this machine is called: the processor's or the card's name, `unknown` where nothing tells."""
     if device == "cpu":
-        return _cpu_name()
+        return processor_name()
     nvml = NvmlReader(os.environ.get("CUDA_VISIBLE_DEVICES"))
     try:
         return nvml.names().get(device, "unknown")
     finally:
         nvml.close()
-
-
-def _cpu_name() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            return next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), "unknown")
-    except OSError:
-        return "unknown"
 
 
 def buckets_on(spec: ModelSpec, device: str) -> tuple[int, ...]:

@@ -21,7 +21,8 @@ _SETS = {
     "NEON": 100,
     "NEON dot product": 101,
 }
-_CPUINFO = Path("/proc/cpuinfo")
+# Arm's cpuinfo has numbers alone; there the board's name is in the device tree.
+_NAMES = ((Path("/proc/cpuinfo"), "model name"), (Path("/proc/device-tree/model"), ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +44,17 @@ def this_processor() -> Processor:
     """The one that this runs on. Raises UnsupportedRuntime where no ONNX Runtime is installed."""
     sets = tuple(name for name, number in _SETS.items() if cv2.checkHardwareSupport(number))
     version = str(onnxruntime_module().__version__)
-    return Processor(_name(), platform.machine(), sets, version, not saturates())
+    return Processor(processor_name(), platform.machine(), sets, version, not saturates())
 
 
-def _name() -> str:
-    try:
-        lines = _CPUINFO.read_text(encoding="ascii", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "Model")))
-    return next(named, "") or platform.processor() or "unknown processor"
+def processor_name() -> str:
+    """What it, or the board that it is on, is called; `unknown` where nothing tells."""
+    for file, mark in _NAMES:
+        try:
+            lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            continue
+        for line in lines:
+            if line.startswith(mark):
+                return (line.partition(":")[2] if mark else line).strip(" \t\0")
+    return "unknown"

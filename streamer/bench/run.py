@@ -17,6 +17,7 @@ import numpy as np
 
 from recognition import detect
 from recognition.image import ArrayImage
+from recognition.models.processor import this_processor
 from recognition.models.runner import usable_cores
 from recognition.models.weights import find_weights
 from recognition.recogniser import Recogniser, open_recogniser
@@ -183,11 +184,6 @@ def _cut(sizes: list[int], most: int) -> list[int]:
 
 
 def machine() -> str:
-    """The machine in words: processor, cores, system."""
-    name = platform.processor() or platform.machine()
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as info:
-            name = next((line.split(":", 1)[1].strip() for line in info if line.startswith("model name")), name)
-    except OSError:
-        pass
-    return f"{name}, {len(os.sched_getaffinity(0))} cores, {platform.system()}, Python {platform.python_version()}"
+    """The machine in words: processor with what it has for int8, cores, system."""
+    cores = len(os.sched_getaffinity(0))
+    return f"{this_processor()}, {cores} cores, {platform.system()}, Python {platform.python_version()}"

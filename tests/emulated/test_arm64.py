@@ -87,4 +87,4 @@ def test_service_starts(tmp_path, free_port):
         code=1,
     )
     found = {row["part"]: row["code"] for row in json.loads(said)["checks"]}
-    assert found == {"config": None, "models": None, "gallery": None, "broker": "broker_unreachable"}
+    assert found == {"config": None, "processor": None, "models": None, "gallery": None, "broker": "broker_unreachable"}
