@@ -29,9 +29,7 @@ def export_detector(net: NanoDetector, photos: Sequence[LabelledPhoto], out: Pat
     """Write the network with YuNet's twelve outputs, any size and batch; scales from scenes made of the photos."""
     with tempfile.TemporaryDirectory() as folder:
         full = Path(folder) / "full.onnx" if int8 else out
-        trained = plain(net)
-        assert isinstance(trained, NanoDetector)
-        to_onnx(ExportedDetector(trained), (3, 640, 640), OUTPUT_NAMES, (0, 2, 3), full)
+        to_onnx(ExportedDetector(plain(net, NanoDetector())), (3, 640, 640), OUTPUT_NAMES, (0, 2, 3), full)
         if int8:
             to_int8(full, calibration(photos), out, keep_float=kept_float(full))
 

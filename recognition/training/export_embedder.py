@@ -57,9 +57,7 @@ def export_embedder(net: NanoEmbedder, crops: U8, out: Path, *, int8: bool = Tru
     """Write the network for faces (n,3,112,112) float32 RGB 0..255; scales from crops (m,SIDE,SIDE,3)."""
     with tempfile.TemporaryDirectory() as folder:
         full = Path(folder) / "full.onnx" if int8 else out
-        trained = plain(net)
-        assert isinstance(trained, NanoEmbedder)
-        to_onnx(ExportedEmbedder(trained), (3, 112, 112), [OUTPUT], (0,), full)
+        to_onnx(ExportedEmbedder(plain(net, NanoEmbedder())), (3, 112, 112), [OUTPUT], (0,), full)
         if int8:
             to_int8(full, calibration(crops), out)
 

@@ -6,11 +6,13 @@ of an unsigned and a signed byte in 16 bits: 2 * 255 * 64 fits there, 2 * 255 * 
 alone: its 8 bits cost a cosine of .001, and feeling them half of the training speed.
 """
 
-import copy
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
+
+M = TypeVar("M", bound=nn.Module)
 
 WEIGHT_LIMIT = 64  # what ONNX Runtime's quantiser calls reduce_range
 _LEAST_RANGE = 1e-6
@@ -35,10 +37,15 @@ def quantisation_aware(net: nn.Module) -> None:
             parametrize.register_parametrization(module, "weight", _RoundedWeight())
 
 
-def plain(net: nn.Module) -> nn.Module:
-    """A copy with the rounded weights as its own and nothing that rounds, for the exporter."""
-    net = copy.deepcopy(net)
-    for module in list(net.modules()):
-        if parametrize.is_parametrized(module, "weight"):
-            parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
-    return net
+def plain(net: nn.Module, fresh: M) -> M:
+    """`fresh`, a network of the same kind that feels nothing, with the rounded weights of `net`; for the exporter.
+
+    Not a copy without its parametrisations: a deep copy shares its modules' classes, and taking them from it breaks
+    the original (PyTorch 2.13).
+    """
+    values = {name.replace(".parametrizations.weight.original", ".weight"): v for name, v in net.state_dict().items()}
+    for path, module in net.named_modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            values[f"{path}.weight"] = module.weight.detach()
+    fresh.load_state_dict(values)
+    return fresh

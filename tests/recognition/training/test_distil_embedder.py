@@ -16,6 +16,7 @@ from recognition.models.runner import OnnxRunner
 from recognition.models.spec import EmbedderSpec, bundled, load_specs
 from recognition.training.crops import inner
 from recognition.training.distil_embedder import EmbedderOptions, EmbedderTask
+from recognition.training.embedder_net import NanoEmbedder
 from recognition.training.loop import Schedule, rate, train
 from recognition.training.quantised import WEIGHT_LIMIT, plain
 
@@ -97,7 +98,9 @@ def test_another_network_s_file_is_nothing_to_start_from(options, tmp_path):
 
 def test_what_is_trained_is_rounded_to_seven_bits(options):
     weights = [
-        module.weight for module in plain(EmbedderTask(options, print).net).modules() if hasattr(module, "weight")
+        module.weight
+        for module in plain(EmbedderTask(options, print).net, NanoEmbedder()).modules()
+        if hasattr(module, "weight")
     ]
     kernels = [weight.detach() for weight in weights if weight.ndim > 1]
     assert len(kernels) > 10
