@@ -3,7 +3,6 @@
 Inputs and weights are large and of one sign, so that pairs of products leave 16 bits wherever they are added in 16.
 """
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -187,7 +186,6 @@ def int8_embedder(folder: Path, *, seed: int = 0) -> bytes:
     source, made = folder / "float.onnx", folder / "int8.onnx"
     source.write_bytes(embedder(seed=seed))
     faces = np.random.default_rng(0).uniform(-1, 1, (8, 3, 112, 112)).astype(np.float32)
-    logging.getLogger().setLevel(logging.ERROR)
     quantize_static(
         str(source),
         str(made),

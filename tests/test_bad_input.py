@@ -210,6 +210,7 @@ def test_check_names_each_fault_and_looks_at_the_rest(home: Path) -> None:
     marks = [re.match(r"(\w+) +([\w ]+):.*?(?:\[(\w+)\])?$", line) for line in ended.out.splitlines()]
     assert {mark[2]: (mark[1], mark[3]) for mark in marks if mark} == {
         "config": ("ok", None),
+        "processor": ("ok", None),
         "models": ("FAILED", "weights_digest_mismatch"),
         "gallery": ("FAILED", "gallery_too_new"),
         "broker": ("FAILED", "broker_unreachable"),
@@ -217,7 +218,7 @@ def test_check_names_each_fault_and_looks_at_the_rest(home: Path) -> None:
         "camera off": ("FAILED", "camera_unreachable"),
         "camera unset": ("FAILED", "camera_variable_unset"),
     }
-    assert ended.complaints == ["whosthere: 5 of 7 checks failed [weights_digest_mismatch]"]
+    assert ended.complaints == ["whosthere: 5 of 8 checks failed [weights_digest_mismatch]"]
     assert PASSWORD not in ended.everything
 
 

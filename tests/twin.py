@@ -15,7 +15,7 @@ def write_twin(folder: Path, name: str = TWIN, **changes: object) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(bundled("nano") / "nano_embed.onnx", folder / f"{name}.onnx")
     spec = yaml.safe_load((bundled("specs") / "face_embedding" / "nano_embed.yaml").read_text())
-    space = yaml.safe_load((bundled("spaces") / "nano_embed.1.yaml").read_text())
+    space = yaml.safe_load((bundled("spaces") / "nano_embed.2.yaml").read_text())
     changed = spec | {"name": name, "space": f"{name}.1", "local_artifacts": [f"{name}.onnx"], **changes}
     for file, document in (
         (f"specs/face_embedding/{name}.yaml", changed),

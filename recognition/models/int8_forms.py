@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 
 from recognition.errors import UnsupportedRuntime
-from recognition.models.int8_graph import is_quantised, read_graph, risk_of, with_unsigned_weights
+from recognition.models.int8_graph import is_quantised, need_onnx, read_graph, risk_of, with_unsigned_weights
 from recognition.models.onnx_session import Session, open_session, refusals
 
 EXACT = "exact int8 (no VNNI)"
@@ -75,7 +75,10 @@ def open_form(weights: bytes, who: str, *, unfused: bool = False) -> Opened:
 
 def _plan(weights: bytes, who: str) -> tuple[str | None, bytes]:
     """A form, and the network that is to be opened for it."""
-    if not is_quantised(weights) or not saturates():
+    if not is_quantised(weights):
+        return None, weights
+    need_onnx(who)
+    if not saturates():
         return None, weights
     graph = read_graph(weights, who)
     risk = risk_of(graph)

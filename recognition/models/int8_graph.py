@@ -55,13 +55,14 @@ def is_quantised(weights: bytes) -> bool:
     return any(sign in weights for sign in _SIGNS)
 
 
-def read_graph(weights: bytes, who: str) -> "ModelProto":
-    """The parsed file. `who` names the model in errors.
-
-    Raises UnsupportedRuntime where the onnx package is missing, WeightsUnreadable where the bytes are no ONNX file.
-    """
+def need_onnx(who: str) -> None:
+    """Raises UnsupportedRuntime where the onnx package is missing; `who` names the model."""
     if find_spec("onnx") is None:
         raise UnsupportedRuntime(f"{who}: int8 networks need the onnx package; pip install 'whosthere[cpu]'")
+
+
+def read_graph(weights: bytes, who: str) -> "ModelProto":
+    """The parsed file. `who` names the model in errors. Raises WeightsUnreadable where the bytes are no ONNX file."""
     import onnx
     from google.protobuf.message import DecodeError
 

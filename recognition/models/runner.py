@@ -139,7 +139,7 @@ _OUT_OF_MEMORY = (
 
 def open_unknown(file: str, weights: bytes) -> Session:
     """A CPU session of a network that has no spec yet. Raises UnsupportedRuntime, WeightsUnreadable."""
-    return _open_on_cpu("it", file, "get it again", weights).session
+    return _open_on_cpu(file, "it", "get it again", weights).session
 
 
 def _open_where_asked(

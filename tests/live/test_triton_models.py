@@ -175,7 +175,7 @@ def test_an_ensemble_may_have_a_member_on_the_server(server):
                 "weights_digest": None,
                 "input": {**spec["input"], "name": None, "color_order": "bgr"},
                 "embedding_size": 512,
-                "space": "nano_embed.1--nano_embed.2",
+                "space": "nano_embed.2--nano_embed.2",
                 "members": ["nano_embed", "served"],
                 "merge": "concat_l2",
             }

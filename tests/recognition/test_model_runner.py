@@ -218,7 +218,7 @@ def test_a_fallback_is_in_the_metadata_and_first_among_the_notes():
 @pytest.mark.parametrize(
     "changes",
     [
-        {"version": 2},
+        {"version": 99},
         {"weights_digest": "0" * 64},
         {"precision": "fp16"},
         {"name": "another"},

@@ -164,11 +164,12 @@ def test_check_as_json(studio: Path) -> None:
     assert ended.document["ok"] is False
     assert {row["part"]: row["code"] for row in ended.document["checks"]} == {
         "config": None,
+        "processor": None,
         "models": None,
         "gallery": None,
         "broker": "broker_unreachable",
     }
-    assert "1 of 4 checks failed" in assert_refused(ended, "broker_unreachable")
+    assert "1 of 5 checks failed" in assert_refused(ended, "broker_unreachable")
 
 
 def test_a_person_from_enrolment_to_oblivion(studio: Path) -> None:
