@@ -73,7 +73,7 @@ def test_embeddings_are_those_of_the_unfused_run():
 
 def test_embeddings_of_noise_are_near_those_of_the_unfused_run():
     """Noise has little in it that the network looks for: one value rounded otherwise is more, beside it."""
-    assert likeness(np.stack(random_pictures(112))) >= 0.98
+    assert likeness(np.stack(random_pictures(112))) >= 0.99
 
 
 def embedder_spec() -> EmbedderSpec:
