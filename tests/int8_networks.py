@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
@@ -139,6 +140,86 @@ def transposed() -> Int8Network:
         _node("DequantizeLinear", ["q", "ys", "yz"], "y"),
     ]
     return Int8Network(_file(nodes, constants, net.x.shape), net.x, net.y, net.step)
+
+
+def with_zero_point() -> Int8Network:
+    """Signed pixels whose zero point is -128, as a quantiser has them behind a ReLU; in the operator form."""
+    x = _input((1, OUT, SIDE, SIDE))
+    w = large_weights((OUT, OUT, 1, 1))
+    y = _product("Conv", x, w.astype(np.float64) * float(SCALE_W))
+    step = np.float32(np.abs(y).max() / 200)
+    constants = {"w": w, "ws": SCALE_W, "wz": np.int8(0), "xs": np.float32(1), "xz": np.int8(-128)}
+    constants |= {"ys": step, "yz": np.int8(-128)}
+    nodes = [
+        _node("QuantizeLinear", ["x", "xs", "xz"], "xq"),
+        _node("QLinearConv", ["xq", "xs", "xz", "w", "ws", "wz", "ys", "yz"], "yq"),
+        _node("DequantizeLinear", ["yq", "ys", "yz"], "y"),
+    ]
+    return Int8Network(_file(nodes, constants, x.shape), x, (np.rint(y / step) * step).astype(np.float32), float(step))
+
+
+def from_bytes() -> Int8Network:
+    """Pixels that are cast and not quantised: no operator has Quantize in its name."""
+    net = operators("QLinearConv")
+    model = onnx.load_from_string(net.weights)
+    model.graph.node[0].CopyFrom(_node("Cast", ["x"], "xq", to=TensorProto.UINT8))
+    return Int8Network(model.SerializeToString(), net.x, net.y, net.step)
+
+
+def fake_quantised(op: str = "Conv") -> Int8Network:
+    """Float weights with a QuantizeLinear of their own, as quantisation-aware training exports them."""
+    net = qdq(op)
+    model = onnx.load_from_string(net.weights)
+    (codes,) = (tensor for tensor in model.graph.initializer if tensor.name == "w")
+    weights = numpy_helper.to_array(codes).astype(np.float32) * SCALE_W
+    codes.CopyFrom(numpy_helper.from_array(weights, "w"))
+    model.graph.node.insert(0, _node("QuantizeLinear", ["w", "ws", "wz"], "wq", axis=0 if op == "Conv" else 1))
+    for node in model.graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[0] == "w":
+            node.input[0] = "wq"
+    return Int8Network(model.SerializeToString(), net.x, net.y, net.step)
+
+
+def listed_as_inputs(ir_version: int) -> Int8Network:
+    """Constants that the file lists among its inputs, as old exporters do."""
+    net = qdq("MatMul", per_channel=False)
+    model = onnx.load_from_string(net.weights)
+    for tensor in model.graph.initializer:
+        model.graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims)))
+    model.ir_version = ir_version
+    return Int8Network(model.SerializeToString(), net.x, net.y, net.step)
+
+
+def in_a_function() -> Int8Network:
+    """The layer as a function of the file's own."""
+    net = qdq("MatMul", per_channel=False)
+    model = onnx.load_from_string(net.weights)
+    names = [tensor.name for tensor in model.graph.initializer]
+    nodes, opsets = list(model.graph.node), [helper.make_opsetid("", 17)]
+    layer = helper.make_function("own", "Layer", ["x", *names], ["y"], nodes, opsets)
+    del model.graph.node[:]
+    model.graph.node.append(helper.make_node("Layer", ["x", *names], ["y"], domain="own"))
+    model.functions.append(layer)
+    model.opset_import.append(helper.make_opsetid("own", 1))
+    return Int8Network(model.SerializeToString(), net.x, net.y, net.step)
+
+
+def in_a_branch() -> Int8Network:
+    """The layer in the branches of an If."""
+    net = qdq("MatMul", per_channel=False)
+    model = onnx.load_from_string(net.weights)
+    branch = helper.make_graph(
+        list(model.graph.node),
+        "branch",
+        [],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        list(model.graph.initializer),
+    )
+    del model.graph.node[:], model.graph.initializer[:], model.graph.output[:]
+    model.graph.initializer.append(numpy_helper.from_array(np.array(True), "always"))
+    model.graph.node.append(helper.make_node("If", ["always"], ["z"], then_branch=branch, else_branch=branch))
+    model.graph.output.append(helper.make_tensor_value_info("z", TensorProto.FLOAT, None))
+    return Int8Network(model.SerializeToString(), net.x, net.y, net.step)
 
 
 def hidden() -> bytes:

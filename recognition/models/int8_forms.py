@@ -9,7 +9,7 @@ from functools import cache
 
 import numpy as np
 
-from recognition.errors import UnsupportedRuntime
+from recognition.errors import UnsupportedRuntime, WeightsUnreadable
 from recognition.models.int8_graph import is_quantised, need_onnx, read_graph, risk_of, with_unsigned_weights
 from recognition.models.onnx_session import Session, open_session, refusals
 
@@ -30,8 +30,10 @@ class Opened:
 def saturates() -> bool:
     """Whether ONNX Runtime's sums of unsigned times signed bytes saturate on this processor: it is tried.
 
-    By what is computed and not by the processor's flags: those of one under an emulator are its host's.
+    By what is computed and not by the processor's flags: those of one under an emulator are its host's. Raises
+    UnsupportedRuntime where ONNX Runtime or the onnx package is missing.
     """
+    need_onnx("int8 sums")
     import onnx
     from onnx import TensorProto, helper
 
@@ -80,8 +82,12 @@ def _plan(weights: bytes, who: str) -> tuple[str | None, bytes]:
     need_onnx(who)
     if not saturates():
         return None, weights
-    graph = read_graph(weights, who)
-    risk = risk_of(graph)
+    try:
+        graph = read_graph(weights, who)
+        risk = risk_of(graph)
+        edited = with_unsigned_weights(graph) if risk.weights and not risk.others else weights
+    except (ValueError, TypeError, IndexError) as error:
+        raise WeightsUnreadable(f"{who}: its int8 weights can't be read ({error}); get it again") from None
     if risk.others and not risk.unfused_is_exact:
         raise UnsupportedRuntime(
             f"{who}: this processor has no VNNI and would compute its int8 weights {risk.others[0]} wrongly, and they "
@@ -89,4 +95,4 @@ def _plan(weights: bytes, who: str) -> tuple[str | None, bytes]:
         )
     if risk.others:
         return UNFUSED, weights
-    return (EXACT, with_unsigned_weights(graph)) if risk.weights else (None, weights)
+    return (EXACT, edited) if risk.weights else (None, weights)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from recognition.errors import UnsupportedRuntime, WeightsUnreadable
 
 if TYPE_CHECKING:
-    from onnx import ModelProto, NodeProto, TensorProto
+    from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 Int8 = NDArray[np.int8]
 
@@ -46,12 +46,14 @@ _INPUT_ZERO: Mapping[str, int] = {
 }
 # Whatever else may use int8 weights as they are: these can't be edited.
 _INTEGER = re.compile(r"Q(?!uantizeLinear)|.*Integer|DynamicQuantize(?!Linear)")
-_SIGNS = (b"QuantizeLinear", b"DynamicQuantize")  # every int8 network has a node of such a kind
+_SIGNS = (b"uantizeLinear", b"DynamicQuantize", b"QLinear", b"Integer", b"QGemm", b"QAttention")
+_ELEMENTWISE = "QLinear"  # QLinearAdd and its like: no sums of products, but for those in _WEIGHTS
 _SHIFT = 128
+_CONSTANTS_ARE_NO_INPUTS = 4  # the first version of the format in which a constant need not be listed as an input
 
 
 def is_quantised(weights: bytes) -> bool:
-    """Whether the file has int8 arithmetic in it, by the names of its operators."""
+    """Whether the file may have int8 arithmetic in it, by the names of its operators; float files seldom do."""
     return any(sign in weights for sign in _SIGNS)
 
 
@@ -62,15 +64,44 @@ def need_onnx(who: str) -> None:
 
 
 def read_graph(weights: bytes, who: str) -> "ModelProto":
-    """The parsed file. `who` names the model in errors. Raises WeightsUnreadable where the bytes are no ONNX file."""
+    """The parsed file, its functions written out and its constant weights quantised. `who` names the model in errors.
+
+    Raises WeightsUnreadable where the bytes are no ONNX file, or one whose weights lie in other files.
+    """
     import onnx
     from google.protobuf.message import DecodeError
+    from onnx import inliner
 
     try:
         model: ModelProto = onnx.load_from_string(weights)
     except DecodeError:
         raise WeightsUnreadable(f"{who}: its file is no ONNX file; get it again") from None
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
+        raise WeightsUnreadable(f"{who}: its weights lie in other files beside it; get it as one file")
+    if model.functions:
+        model = inliner.inline_local_functions(model)
+    _quantise_constants(model)
     return model
+
+
+def _quantise_constants(model: "ModelProto") -> None:
+    """What training leaves: float weights behind a QuantizeLinear of their own, as the int8 constants that they are."""
+    import onnx
+
+    constants = _constants_of(model)
+    for node in list(model.graph.node):
+        known = all(name in constants for name in node.input)
+        if node.op_type != "QuantizeLinear" or len(node.input) < 3 or not known:
+            continue
+        values, scale, zero = (onnx.numpy_helper.to_array(constants[name]) for name in node.input)
+        if zero.dtype != np.int8:
+            continue
+        axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 1)
+        wide = [-1 if place == axis % values.ndim else 1 for place in range(values.ndim)] if scale.size > 1 else []
+        steps = np.rint(values / scale.reshape(wide)) + zero.astype(np.float32).reshape(wide)
+        codes = np.clip(steps, -128, 127).astype(np.int8)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(codes, node.output[0]))
+        model.graph.node.remove(node)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +127,9 @@ def risk_of(model: "ModelProto") -> Risk:
                 weights.add(name)
             elif name in constants and _is_large(constants[name]) and not _is_exact(node, place, constants):
                 others.add(name)
-    integer = any(_INTEGER.match(node.op_type) for node in model.graph.node)
+        if any(_has_int8(graph) for graph in _graphs_in(node)):
+            others.add(node.name or node.op_type)
+    integer = any(_INTEGER.match(node.op_type) for node in _all_nodes(model.graph))
     return Risk(tuple(sorted(weights)), tuple(sorted(others)), not integer)
 
 
@@ -119,10 +152,15 @@ def with_unsigned_weights(model: "ModelProto") -> bytes:
         for new, values in ((node.input[place], _values(constants[name])), (node.input[zero_place], zero)):
             moved = (values.astype(np.int16) + _SHIFT).astype(np.uint8)
             made[new] = onnx.numpy_helper.from_array(moved, new)
-    used = {name for node in model.graph.node for name in node.input} | {output.name for output in model.graph.output}
-    kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend([*kept, *made.values()])
+    graph = model.graph
+    used = {name for node in _all_nodes(graph) for name in node.input} | {output.name for output in graph.output}
+    kept = [tensor for tensor in graph.initializer if tensor.name in used]
+    dropped = {tensor.name for tensor in graph.initializer} - {tensor.name for tensor in kept}
+    inputs = [each for each in graph.input if each.name not in dropped]  # old files list constants there, too
+    del graph.initializer[:], graph.input[:]
+    graph.initializer.extend([*kept, *made.values()])
+    graph.input.extend(inputs)
+    model.ir_version = max(model.ir_version, _CONSTANTS_ARE_NO_INPUTS)
     edited: bytes = model.SerializeToString()
     return edited
 
@@ -152,8 +190,34 @@ def _is_large(tensor: "TensorProto | None") -> bool:
 
 
 def _is_exact(node: "NodeProto", place: int, constants: Mapping[str, "TensorProto"]) -> bool:
-    """Whether the weights of an operator are exact as they are."""
-    return _WEIGHTS.get(node.op_type, (-1, 0))[0] == place and _takes_signed(node, constants)
+    """Whether an operator's constant is exact as it is: a zero point, a summand, or weights of signed pixels."""
+    if node.op_type == "QuantizeLinear":
+        return True
+    if node.op_type not in _WEIGHTS:
+        return str(node.op_type).startswith(_ELEMENTWISE)
+    weights_place, _ = _WEIGHTS[node.op_type]
+    return _takes_signed(node, constants) if place == weights_place else place != 0
+
+
+def _graphs_in(node: "NodeProto") -> Iterator["GraphProto"]:
+    """The graphs of an If, a Loop or a Scan."""
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield attribute.g
+        yield from attribute.graphs
+
+
+def _all_nodes(graph: "GraphProto") -> Iterator["NodeProto"]:
+    """The graph's nodes and those of the graphs within them."""
+    for node in graph.node:
+        yield node
+        for inner in _graphs_in(node):
+            yield from _all_nodes(inner)
+
+
+def _has_int8(graph: "GraphProto") -> bool:
+    """Whether any of its operators is one of int8 arithmetic."""
+    return any(node.op_type in _WEIGHTS or bool(_INTEGER.match(node.op_type)) for node in _all_nodes(graph))
 
 
 def _takes_signed(node: "NodeProto", constants: Mapping[str, "TensorProto"]) -> bool:

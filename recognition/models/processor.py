@@ -1,11 +1,13 @@
 """The processor: its name, the instruction sets that count here, and whether int8 sums are exact. Any thread; cheap."""
 
 import platform
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 
+from recognition.errors import UnsupportedRuntime
 from recognition.models.int8_forms import saturates
 from recognition.models.onnx_session import onnxruntime_module
 
@@ -27,24 +29,33 @@ _NAMES = ((Path("/proc/cpuinfo"), "model name"), (Path("/proc/device-tree/model"
 
 @dataclass(frozen=True, slots=True)
 class Processor:
-    """`sets`: the instruction sets that it has, of those that matter here. `exact_int8`: no sums of theirs saturate."""
+    """`sets`: the instruction sets that it has, of those that matter here. `exact_int8`: no sums of theirs saturate.
+
+    `onnxruntime` (its version) and `exact_int8` are None where ONNX Runtime or the onnx package is not installed.
+    """
 
     name: str
     machine: str
     sets: tuple[str, ...]
-    onnxruntime: str
-    exact_int8: bool
+    onnxruntime: str | None
+    exact_int8: bool | None
 
     def __str__(self) -> str:
+        what = f"{self.name}, {self.machine} ({', '.join(self.sets)})"
+        if self.exact_int8 is None:
+            return f"{what}, no ONNX Runtime with the onnx package"
         int8 = "int8 sums are exact" if self.exact_int8 else "no VNNI: int8 sums would saturate, so exact forms run"
-        return f"{self.name}, {self.machine} ({', '.join(self.sets)}), ONNX Runtime {self.onnxruntime}, {int8}"
+        return f"{what}, ONNX Runtime {self.onnxruntime}, {int8}"
 
 
 def this_processor() -> Processor:
-    """The one that this runs on. Raises UnsupportedRuntime where no ONNX Runtime is installed."""
+    """The one that this runs on."""
     sets = tuple(name for name, number in _SETS.items() if cv2.checkHardwareSupport(number))
-    version = str(onnxruntime_module().__version__)
-    return Processor(processor_name(), platform.machine(), sets, version, not saturates())
+    version, exact = None, None
+    with suppress(UnsupportedRuntime):
+        exact = not saturates()
+        version = str(onnxruntime_module().__version__)
+    return Processor(processor_name(), platform.machine(), sets, version, exact)
 
 
 def processor_name() -> str:

@@ -87,7 +87,7 @@ class OnnxProvider:
 
 
 def _unfused(spec: AnySpec, context: LoadContext) -> OnnxRunner:
-    return OnnxRunner(spec, read_weights(spec, context.weights_folders), context.device, unfused=True)
+    return OnnxRunner(spec, read_weights(spec, context.weights_folders), "cpu", unfused=True)
 
 
 class TorchProvider:

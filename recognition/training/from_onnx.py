@@ -53,13 +53,13 @@ def read_layers(file: Path) -> dict[str, Layer]:
     except Exception as error:  # noqa: BLE001 - protobuf's own errors have no public base
         raise RunMismatch(f"{file}: no ONNX file that can be read ({type(error).__name__})") from None
     values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-    for node in model.graph.node:
-        if node.op_type == "DequantizeLinear" and node.input[0] in values:
-            values[node.output[0]] = _dequantised(*(values[name] for name in node.input))
-    found = [node for node in model.graph.node if node.op_type in ("Conv", "Gemm")]
     try:
+        for node in model.graph.node:
+            if node.op_type == "DequantizeLinear" and node.input[0] in values:
+                values[node.output[0]] = _dequantised(*(values[name] for name in node.input))
+        found = [node for node in model.graph.node if node.op_type in ("Conv", "Gemm")]
         return {_path(node.name): (_own(values[node.input[1]]), _own(values[node.input[2]])) for node in found}
-    except KeyError:
+    except (KeyError, IndexError, TypeError, ValueError):
         raise RunMismatch(f"{file}: a layer without constant weights and biases; it is no network of ours") from None
 
 

@@ -1,14 +1,29 @@
 """Int8 networks of every kind, held to exact integers on this processor, whichever it is."""
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto
 
-from recognition.errors import UnsupportedRuntime
+from recognition.errors import UnsupportedRuntime, WeightsUnreadable
 from recognition.models import int8_forms
 from recognition.models.int8_forms import EXACT, UNFUSED, open_form, planned_form, saturates
 from recognition.models.int8_graph import LARGEST_SAFE, is_quantised, read_graph, risk_of
 from recognition.models.onnx_session import open_session
-from tests.int8_networks import Int8Network, dynamic, hidden, operators, qdq, transposed
+from tests.int8_networks import (
+    Int8Network,
+    dynamic,
+    fake_quantised,
+    from_bytes,
+    hidden,
+    in_a_branch,
+    in_a_function,
+    listed_as_inputs,
+    operators,
+    qdq,
+    transposed,
+    with_zero_point,
+)
 from tests.tiny_networks import embedder
 
 KINDS = {
@@ -26,8 +41,15 @@ KINDS = {
     "dynamic matmul": dynamic("MatMulInteger"),
     "dynamic conv": dynamic("ConvInteger"),
     "weights of a node": dynamic("MatMulInteger", constant_node=True),
+    "pixels that are cast": from_bytes(),
+    "fake-quantised conv": fake_quantised(),
+    "fake-quantised matmul": fake_quantised("MatMul"),
+    "constants listed as inputs": listed_as_inputs(9),
+    "constants listed as inputs, of old": listed_as_inputs(3),
+    "a function of its own": in_a_function(),
 }
 SIGNED = {
+    "QLinearConv with a zero point": with_zero_point(),
     "QLinearConv": operators("QLinearConv", signed_input=True),
     "QLinearMatMul": operators("QLinearMatMul", signed_input=True),
 }
@@ -73,9 +95,9 @@ def test_signed_times_signed_is_left_alone(kind, processor):
     assert steps_away(answer(opened, net), net) <= 1
 
 
-def test_what_can_not_be_edited_runs_unfused(monkeypatch):
+@pytest.mark.parametrize("net", [transposed(), in_a_branch()], ids=["turned weights", "in a branch"])
+def test_what_can_not_be_edited_runs_unfused(net, monkeypatch):
     monkeypatch.setattr(int8_forms, "saturates", lambda: True)
-    net = transposed()
     assert planned_form(net.weights, "model x") == UNFUSED
     opened = open_form(net.weights, "model x")
     assert opened.form == UNFUSED
@@ -88,6 +110,22 @@ def test_what_no_form_of_can_be_right_is_refused(monkeypatch):
         open_form(hidden(), "model x")
     monkeypatch.setattr(int8_forms, "saturates", lambda: False)
     assert open_form(hidden(), "model x").form is None
+
+
+def test_what_is_damaged_or_not_whole_is_said_to_be_so(monkeypatch):
+    monkeypatch.setattr(int8_forms, "saturates", lambda: True)
+    for damage in ("short", "elsewhere"):
+        model = onnx.load_from_string(KINDS["matmul"].weights)
+        (tensor,) = (tensor for tensor in model.graph.initializer if tensor.name == "w")
+        if damage == "short":
+            tensor.raw_data = tensor.raw_data[:-3]
+        else:
+            tensor.ClearField("raw_data")
+            tensor.data_location = TensorProto.EXTERNAL
+            tensor.external_data.add(key="location", value="beside.bin")
+        for look in (open_form, planned_form):
+            with pytest.raises(WeightsUnreadable, match=r"model x: its (int8 )?weights"):
+                look(model.SerializeToString(), "model x")
 
 
 def test_an_exact_form_that_can_not_be_loaded_runs_unfused(monkeypatch):

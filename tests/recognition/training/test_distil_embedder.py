@@ -19,6 +19,7 @@ from recognition.training.distil_embedder import EmbedderOptions, EmbedderTask
 from recognition.training.embedder_net import NanoEmbedder
 from recognition.training.loop import Schedule, rate, train
 from recognition.training.quantised import WEIGHT_LIMIT, plain
+from tests.int8_networks import dynamic, qdq
 
 PEOPLE = 24  # those numbered 3 and 23 are held out
 
@@ -91,6 +92,12 @@ def test_a_run_starts_from_the_file_that_ships(options):
 def test_another_network_s_file_is_nothing_to_start_from(options, tmp_path):
     with pytest.raises(RunMismatch, match="no layer features"):
         EmbedderTask(replace(options, start_from=bundled("nano") / "nano_det.onnx"), print)
+    (tmp_path / "foreign.onnx").write_bytes(dynamic("ConvInteger").weights)
+    with pytest.raises(RunMismatch, match="no layer features"):
+        EmbedderTask(replace(options, start_from=tmp_path / "foreign.onnx"), print)
+    (tmp_path / "bare.onnx").write_bytes(qdq("Conv", zero_point=False).weights)
+    with pytest.raises(RunMismatch, match="without constant weights and biases"):
+        EmbedderTask(replace(options, start_from=tmp_path / "bare.onnx"), print)
     (tmp_path / "torn.onnx").write_bytes(b"torn")
     with pytest.raises(RunMismatch, match="no ONNX file"):
         EmbedderTask(replace(options, start_from=tmp_path / "torn.onnx"), print)
