@@ -103,7 +103,7 @@ def test_other_weights_under_the_models_name_are_of_another_space(server, tmp_pa
     try:
         server.start([nano_embedder("nano_embed", other_weights(tmp_path / "other.onnx"), version=2)])
         manager = manager_of(server)
-        with pytest.raises(EmbeddingSpaceMismatch, match=r"nano_embed: .* not those of space nano_embed\.1"):
+        with pytest.raises(EmbeddingSpaceMismatch, match=r"nano_embed: .* not those of space nano_embed\.2"):
             manager.get("nano_embed")
         assert (manager.loaded(), manager.ledger.holdings()) == ([], [])
         server.kill()
