@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 # Those of the core and of the extra `cpu`; numpy first, since most of the others import it.
 NATIVE = ("numpy", "cv2", "av", "lap", "uvloop", "orjson", "pydantic_core", "onnxruntime", "onnx", "faiss")
+_KERNELS = "OPENBLAS_CORETYPE"  # numpy's and faiss's: one processor's kernels, whatever processor this is
 _LEAF_1, _ECX = 0, 2
 _AVX = 1 << 28
 
@@ -29,10 +30,12 @@ def main() -> None:
     if not has_avx():
         broken = first_broken(NATIVE)
         if broken is not None:
+            way_out = "install a build of it for this processor, or use another machine"
+            if _KERNELS in os.environ:
+                way_out = f"{_KERNELS} is set, which chooses them on any processor: unset it"
             sys.stderr.write(
                 f"whosthere: the installed {broken} needs instructions that this processor lacks: it is without AVX "
-                "(and perhaps without SSE4.2, the least that is needed); install a build of it for this processor, or "
-                "use another machine [unsupported_runtime]\n"
+                f"(and perhaps without SSE4.2, the least that is needed); {way_out} [unsupported_runtime]\n"
             )
             sys.exit(1)
     from streamer.cli import main as run

@@ -43,7 +43,12 @@ def test_what_we_need_runs_here():
     assert ended.stdout == "None\n", ended.stderr
 
 
-def test_a_user_reads_one_line(packages):
+@pytest.mark.parametrize("kernels", ["", "Haswell"])
+def test_a_user_reads_one_line(packages, monkeypatch, kernels):
+    if kernels:
+        monkeypatch.setenv("OPENBLAS_CORETYPE", kernels)
+    else:
+        monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
     program = (
         "from streamer import entry\n"
         "entry.has_avx = lambda: False\n"
@@ -54,4 +59,5 @@ def test_a_user_reads_one_line(packages):
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr.startswith("whosthere: the installed needs_avx needs instructions that this processor lacks")
     assert ended.stderr.endswith("[unsupported_runtime]\n")
+    assert ("OPENBLAS_CORETYPE is set" in ended.stderr) == bool(kernels)
     assert ended.stderr.count("\n") == 1
