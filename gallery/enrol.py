@@ -16,9 +16,10 @@ import numpy as np
 from gallery.errors import NoPhotoAccepted, PersonDiffers, PersonNotFound, PhotoRefused
 from gallery.gate import Gate, Pick, choose_face
 from gallery.likeness import agreement, lookalikes
-from gallery.people import F32, NewPhoto, NewTemplate, Person, clean_name, space_mismatch
+from gallery.people import NewPhoto, NewTemplate, Person, clean_name, space_mismatch
 from gallery.store import PersonStore
 from recognition.align import loose_chip
+from recognition.arrays import F32
 from recognition.errors import CodedError, EmbeddingUnusable, ImageError, ImageMissing
 from recognition.faces import InSpace
 from recognition.image import ArrayImage, Image, read_image

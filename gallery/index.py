@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gallery.matching import Candidates
-from gallery.people import F32, Templates
+from gallery.people import Templates
 from gallery.store import PersonStore
+from recognition.arrays import F32
 from recognition.errors import EmbeddingSpaceMismatch, UnsupportedRuntime
 
 I64 = NDArray[np.int64]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gallery.people import F32
+from recognition.arrays import F32
 
 
 @dataclass(frozen=True, slots=True)

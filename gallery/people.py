@@ -13,10 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gallery.errors import NameInvalid
+from recognition.arrays import F32, U8
 from recognition.errors import EmbeddingSpaceMismatch
-
-F32 = NDArray[np.float32]
-U8 = NDArray[np.uint8]
 
 LONGEST_NAME = 100
 _ID_ALPHABET = string.ascii_lowercase + string.digits

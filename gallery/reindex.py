@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from gallery.people import F32, StoredPhoto
+from gallery.people import StoredPhoto
 from gallery.store import PersonStore
+from recognition.arrays import F32
 from recognition.image import ArrayImage, Image
 
 

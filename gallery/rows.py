@@ -9,7 +9,8 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
-from gallery.people import F32, U8, NewPhoto, NewTemplate, StoredPhoto, space_mismatch
+from gallery.people import NewPhoto, NewTemplate, StoredPhoto, space_mismatch
+from recognition.arrays import F32, U8
 
 _JPEG_QUALITY = 92
 _F32 = np.dtype("<f4")

@@ -122,7 +122,7 @@ def open_database(path: Path) -> sqlite3.Connection:
     with translated(path):
         db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         try:
-            _check_file(db, path, logged=logged)
+            check_file(db, path, logged=logged)
             if path.stat().st_mode & 0o077:
                 path.chmod(0o600)
             db.execute("PRAGMA journal_mode = WAL")
@@ -165,7 +165,7 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
         db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
-def _check_file(db: sqlite3.Connection, path: Path, *, logged: bool) -> None:
+def check_file(db: sqlite3.Connection, path: Path, *, logged: bool) -> None:
     version = _version(db, path)
     (application_id,) = db.execute("PRAGMA application_id").fetchone()
     if application_id != _APPLICATION_ID or version < 1:

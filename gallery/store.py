@@ -18,18 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gallery.errors import GalleryUnreadable, PersonAmbiguous, PersonNotFound
-from gallery.people import (
-    F32,
-    NewPhoto,
-    NewTemplate,
-    Person,
-    StoredPhoto,
-    Templates,
-    clean_name,
-    new_person_id,
-)
+from gallery.people import NewPhoto, NewTemplate, Person, StoredPhoto, Templates, clean_name, new_person_id
 from gallery.rows import insert_photos, jpeg, replace_template, stored_photo, unpacked
 from gallery.schema import open_database, transaction, translated
+from recognition.arrays import F32
 from recognition.errors import EmbeddingSpaceMismatch
 
 _PHOTOS_AT_ONCE = 32

@@ -7,11 +7,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from recognition.arrays import F32, U8
 from recognition.image import Image
 
-F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
-U8 = NDArray[np.uint8]
 
 CROP_SIZE = 112
 CHIP_SIZE = 256

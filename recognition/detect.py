@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from recognition.arrays import F32
 from recognition.faces import Detections
 from recognition.image import Image
-from recognition.models.spec import DetectorSpec, InputSpec
+from recognition.specs.spec import DetectorSpec, InputSpec
 
-F32 = NDArray[np.float32]
 STRIDES = (8, 16, 32)
 # How wide each kind of output is, in the order of the network's outputs; each comes once per stride.
 OUTPUT_WIDTHS = {"scrfd": (1, 4, 10), "yunet": (1, 1, 4, 10)}

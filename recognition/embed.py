@@ -9,11 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recognition.align import aligned_crops, facenet_crops
+from recognition.arrays import F32, U8
 from recognition.image import Image
-from recognition.models.spec import EmbedderSpec
-
-F32 = NDArray[np.float32]
-U8 = NDArray[np.uint8]
+from recognition.specs.spec import EmbedderSpec
 
 LEAST_LENGTH = 1e-6  # of an embedding as the network gives it, which is about 1 to 30 long
 

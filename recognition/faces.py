@@ -7,9 +7,8 @@ the order left eye, right eye, nose, left mouth corner, right mouth corner; left
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-F32 = NDArray[np.float32]
+from recognition.arrays import F32
 
 
 def _want(name: str, array: F32, shape: tuple[int, ...]) -> None:

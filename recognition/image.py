@@ -9,11 +9,9 @@ from typing import Protocol
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from recognition.arrays import U8
 from recognition.errors import ImageEmpty, ImageMissing, ImageTooLarge, ImageUnreadable
-
-U8 = NDArray[np.uint8]
 
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 64 * 1024 * 1024

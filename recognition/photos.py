@@ -9,8 +9,12 @@ import zlib
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
+import numpy as np
+
+from recognition.arrays import F32
 from recognition.errors import ImageMissing, ImageUnreadable
-from recognition.image import MAX_BYTES, ArrayImage, decode_image
+from recognition.faces import Detections
+from recognition.image import MAX_BYTES, ArrayImage, Image, decode_image
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 
@@ -73,3 +77,17 @@ class PhotoSet:
 
 def _is_photo(file: PurePosixPath) -> bool:
     return file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
+
+
+def nearest_to_centre(found: Detections, image: Image) -> int | None:
+    """Which face a photo is of: the one whose box's middle is nearest to the photo's; None without a face."""
+    if not len(found):
+        return None
+    middles = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
+    return int(np.hypot(*(middles - np.array([image.width / 2, image.height / 2], np.float32)).T).argmin())
+
+
+def central_face(found: Detections, image: Image) -> F32:
+    """The landmarks (1,5,2) of the face that a photo is of; (0,5,2) without a face."""
+    which = nearest_to_centre(found, image)
+    return found.landmarks[:0] if which is None else found.landmarks[which : which + 1]

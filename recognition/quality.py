@@ -11,10 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recognition.align import ARCFACE_TEMPLATE, CROP_SIZE
+from recognition.arrays import F32, U8
 from recognition.faces import Quality
-
-F32 = NDArray[np.float32]
-U8 = NDArray[np.uint8]
 
 THUMB_SIZE = 16
 

@@ -12,15 +12,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 
 from recognition import detect, embed
 from recognition.align import aligned_grey_crops
-from recognition.batcher import Served
+from recognition.arrays import F32
 from recognition.detect import Prepared
 from recognition.errors import (
     CodedError,
@@ -32,18 +30,16 @@ from recognition.errors import (
 )
 from recognition.faces import Detections, Faces, InSpace, Quality
 from recognition.image import Image
-from recognition.models.devices import Device
 from recognition.models.ensemble import halves
-from recognition.models.figures import Place
 from recognition.models.manager import Lease, ModelManager
 from recognition.models.model_runner import signature_of
-from recognition.models.runner import usable_cores
-from recognition.models.spec import DetectorSpec, EmbedderSpec
 from recognition.quality import grade, thumbnails
-from recognition.serving import BatchPlan, ServedModel, Serving
+from recognition.selection.candidates import Placement
+from recognition.serving.batcher import Served
+from recognition.serving.served_model import BatchPlan, ServedModel, Serving
+from recognition.specs.devices import Device, usable_cores
+from recognition.specs.spec import DetectorSpec, EmbedderSpec, S
 
-F32 = NDArray[np.float32]
-S = TypeVar("S", DetectorSpec, EmbedderSpec)
 UNHEALTHY_AFTER = 10
 
 
@@ -73,8 +69,8 @@ class RecogniserConfig:
     cpu_threads: int = 0
     trim_padding: bool = True
     on_batch: Callable[[str, int], None] | None = None
-    detector_at: Place | None = None
-    embedder_at: Place | None = None
+    detector_at: Placement | None = None
+    embedder_at: Placement | None = None
     in_every_space: tuple[str, ...] = ()
 
 
@@ -127,7 +123,7 @@ class Recogniser:
         self.embedder = embedder
         self.manager = serving.manager
         self.pool = pool
-        self.on_trouble: Callable[[Place, CodedError], Coroutine[Any, Any, bool]] | None = None
+        self.on_trouble: Callable[[Placement, CodedError], Coroutine[Any, Any, bool]] | None = None
         self._others = tuple(others)
         self._serving = serving
         self._switching = asyncio.Lock()
@@ -292,14 +288,18 @@ class Recogniser:
             raise NoModelServes(f"model {model.name}: can serve no more, and no other can ({fault})")
         raise trouble
 
-    async def switch_detector(self, place: Place, *, need_mib: float | None = None, room_first: bool = False) -> None:
+    async def switch_detector(
+        self, place: Placement, *, need_mib: float | None = None, room_first: bool = False
+    ) -> None:
         """As switch_embedder()."""
         async with self._switching:
             spec = self.manager.spec_of(place.model, DetectorSpec)
             old = self.detector
             self.detector = await self._serving.exchange(old, spec, place, need_mib, self._detecting, room_first)
 
-    async def switch_embedder(self, place: Place, *, need_mib: float | None = None, room_first: bool = False) -> None:
+    async def switch_embedder(
+        self, place: Placement, *, need_mib: float | None = None, room_first: bool = False
+    ) -> None:
         """Serve by this model on this device, in batches of up to that bucket, from the next call on.
 
         It is loaded and warmed while the old one serves; what is on its way through that one comes out of it, then

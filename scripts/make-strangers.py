@@ -27,11 +27,9 @@ import yaml
 from numpy.typing import NDArray
 
 from recognition.align import ARCFACE_TEMPLATE, similarity_transforms
+from recognition.arrays import F32, U8
 from recognition.image import ArrayImage, decode_image, read_image
 from recognition.recogniser import Recogniser, RecogniserConfig, open_recogniser
-
-F32 = NDArray[np.float32]
-U8 = NDArray[np.uint8]
 
 # Both under licences without a field-of-use limit (Apache-2.0, MIT).
 DETECTOR, EMBEDDER = "yunet_n", "mobileface_v2"

@@ -17,9 +17,8 @@ import cv2
 import numpy as np
 
 from recognition.align import aligned_grey_crops
-from recognition.evaluate import central_face
 from recognition.image import ArrayImage
-from recognition.photos import PhotoSet
+from recognition.photos import PhotoSet, central_face
 from recognition.quality import grade
 from recognition.training.teacher import TeachingDetector
 

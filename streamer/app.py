@@ -5,32 +5,27 @@ visits get their `end`, what is due is written and, if the broker is there, sent
 """
 
 import asyncio
-import fcntl
 import logging
-import os
-import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO
 
 from recognition.recogniser import Recogniser
-from streamer.api.health import Part, Readiness, create_app, serve_http
-from streamer.cameras import Camera, CameraStatus
-from streamer.errors import AlreadyRunning, DataFolderUnwritable
-from streamer.loop_lag import measure_loop_lag
-from streamer.memory import limit_arenas
-from streamer.metrics import Metrics
-from streamer.model_layer import ModelLayer, open_models
-from streamer.outbox import Outbox
-from streamer.pipeline import CameraPath
-from streamer.publish import Publisher
-from streamer.roster import Roster
+from streamer.api.health import create_app, serve_http
+from streamer.events.outbox import Outbox
+from streamer.model_layer.layer import ModelLayer, open_models
+from streamer.mqtt.publisher import Publisher
+from streamer.pipeline.camera import Camera, CameraStatus
+from streamer.pipeline.camera_path import CameraPath
+from streamer.pipeline.live_gallery import LiveGallery
+from streamer.pipeline.tracking import Tracker, TrackingRules
+from streamer.pipeline.visits import Visits
+from streamer.process import limit_arenas, make_data_folder, only_one
+from streamer.readiness import Part, Readiness
 from streamer.settings import Settings
 from streamer.supervise import supervise
-from streamer.tracking import Tracker, TrackingRules
-from streamer.visits import Visits
+from streamer.telemetry.loop_lag import measure_loop_lag
+from streamer.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +40,7 @@ class Service:
     settings: Settings
     metrics: Metrics
     models: ModelLayer
-    roster: Roster
+    live_gallery: LiveGallery
     outbox: Outbox
     publisher: Publisher
     cameras: list[Camera]
@@ -76,10 +71,10 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
     make_data_folder(settings.paths.data)
     metrics = Metrics()
     async with AsyncExitStack() as stack:
-        stack.enter_context(_only_one(settings.paths.data))
+        stack.enter_context(only_one(settings.paths.data))
         models = await stack.enter_async_context(open_models(settings, metrics))
         recogniser = models.recogniser
-        roster = await stack.enter_async_context(Roster.open(settings, recogniser, metrics))
+        live_gallery = await stack.enter_async_context(LiveGallery.open(settings, recogniser, metrics))
         outbox = await stack.enter_async_context(
             Outbox(
                 settings.outbox_path,
@@ -88,10 +83,10 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
                 metrics=metrics,
             )
         )
-        publisher = Publisher(settings.mqtt, outbox, roster.name_of, metrics)
-        service = Service(settings, metrics, models, roster, outbox, publisher, [])
+        publisher = Publisher(settings.mqtt, outbox, live_gallery.name_of, metrics)
+        service = Service(settings, metrics, models, live_gallery, outbox, publisher, [])
         service.cameras = [_camera(name, service) for name in settings.cameras]
-        await models.attach(roster, publisher.set_model)
+        await models.attach(live_gallery, publisher.set_model)
         if settings.http.enabled:
             service.http_port = await stack.enter_async_context(
                 serve_http(create_app(service), settings.http.host, settings.http.port)
@@ -101,7 +96,7 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
                 tasks.create_task(
                     supervise("broker", publisher.run, publisher.failed, longest_delay_s=10.0), name="publisher"
                 ),
-                tasks.create_task(roster.follow(publisher.clear_last_seen), name="gallery"),
+                tasks.create_task(live_gallery.follow(publisher.clear_last_seen), name="gallery"),
                 tasks.create_task(_watch(service), name="watch cameras"),
                 tasks.create_task(models.run(), name="watch models"),
                 tasks.create_task(models.keep_covered(), name="templates of the ladder"),
@@ -118,7 +113,9 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
 
 
 def _camera(name: str, service: Service) -> Camera:
-    path = camera_path(name, service.settings, service.recogniser, service.roster, service.outbox, service.metrics)
+    path = camera_path(
+        name, service.settings, service.recogniser, service.live_gallery, service.outbox, service.metrics
+    )
 
     def publish(camera: str, status: CameraStatus) -> None:
         service.publisher.set_camera_status(camera, status.state, status.reason)
@@ -127,7 +124,7 @@ def _camera(name: str, service: Service) -> Camera:
 
 
 def camera_path(
-    name: str, settings: Settings, recogniser: Recogniser, roster: Roster, outbox: Outbox, metrics: Metrics
+    name: str, settings: Settings, recogniser: Recogniser, live_gallery: LiveGallery, outbox: Outbox, metrics: Metrics
 ) -> CameraPath:
     """Everything that one camera's frames meet, with a tracker and visits of its own."""
     sure = recogniser.detection_threshold
@@ -144,7 +141,7 @@ def camera_path(
         recogniser=recogniser,
         tracker=Tracker(name, rules),
         visits=Visits(name, settings.events, settings.recognition.min_quality),
-        roster=roster,
+        live_gallery=live_gallery,
         outbox=outbox,
         metrics=metrics,
         frames_in_flight=settings.recognition.frames_in_flight,
@@ -175,54 +172,3 @@ async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks) if tasks else None
-
-
-def make_data_folder(folder: Path) -> None:
-    """Make the folder for gallery and outbox, for this user alone. Raises DataFolderUnwritable."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise PermissionError(13, "permission denied")
-    except OSError as error:
-        raise DataFolderUnwritable(
-            f"data folder {folder} can't be used ({error.strerror}); make it writable or set paths.data"
-        ) from None
-
-
-@contextmanager
-def _only_one(folder: Path) -> Iterator[IO[str]]:
-    """Hold the data folder's lock: two services on one outbox would send everything twice."""
-    try:
-        opened = (folder / "lock").open("w")
-    except OSError as error:
-        raise DataFolderUnwritable(
-            f"{folder / 'lock'} can't be written ({error.strerror}); give this user the files in paths.data"
-        ) from None
-    with opened as lock:
-        for last in (False, False, True):
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if last:
-                    raise AlreadyRunning(
-                        f"another whosthere serves with data folder {folder}; stop it or set another paths.data"
-                    ) from None
-                time.sleep(0.02)  # service_runs() holds it for a moment
-        yield lock
-
-
-def service_runs(folder: Path) -> bool:
-    """Whether a service runs with this data folder. Raises DataFolderUnwritable where its lock can't be read."""
-    try:
-        with (folder / "lock").open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    except OSError as error:
-        raise DataFolderUnwritable(
-            f"{folder / 'lock'} can't be read ({error.strerror}); give this user the files in paths.data"
-        ) from None
-    return False

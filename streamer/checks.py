@@ -14,13 +14,13 @@ from gallery.index import FaceIndex
 from gallery.store import PersonStore
 from recognition.errors import CodedError
 from recognition.models.manager import ModelManager
-from recognition.models.processor import this_processor
-from recognition.models.spec import DetectorSpec, EmbedderSpec
-from recognition.models.weights import verify_artifacts
-from streamer.app import make_data_folder
+from recognition.runtimes.processor import this_processor
+from recognition.specs.spec import DetectorSpec, EmbedderSpec
+from recognition.specs.weights import verify_artifacts
 from streamer.ingest.probe import probe
-from streamer.model_setup import make_manager, open_for_enrolment
-from streamer.publish import try_login
+from streamer.model_layer.setup import make_manager, open_for_enrolment
+from streamer.mqtt.publisher import try_login
+from streamer.process import make_data_folder
 from streamer.settings import Settings, camera_url
 
 

@@ -38,7 +38,7 @@ def main() -> None:
                 f"(and perhaps without SSE4.2, the least that is needed); {way_out} [unsupported_runtime]\n"
             )
             sys.exit(1)
-    from streamer.cli import main as run
+    from streamer.commands import main as run
 
     run()
 

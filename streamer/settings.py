@@ -15,13 +15,13 @@ from urllib.parse import quote
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails
 
-from recognition.models.devices import Device
-from recognition.models.figures import Requirement
-from recognition.models.local_figures import FILE as FIGURES_FILE
-from recognition.models.spec import SpecProfile
-from recognition.models.triton_client import check_address
-from streamer.config_layers import ENV_PREFIX, merge, origin, read_yaml, resolve_paths, upper_layer
+from recognition.runtimes.triton_client import check_address
+from recognition.selection.candidates import Requirement
+from recognition.selection.measurements import FILE as FIGURES_FILE
+from recognition.specs.devices import Device
+from recognition.specs.spec import SpecProfile
 from streamer.errors import CameraVariableUnset, ConfigInvalid, ConfigUnknownKey
+from streamer.settings_layers import ENV_PREFIX, merge, origin, read_yaml, resolve_paths, upper_layer
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 # Never shown in an error, and hidden in a repr: a camera's URL may hold its password.

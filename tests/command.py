@@ -49,7 +49,7 @@ def whosthere(
 
 def patched(patch: str, *arguments: object, cwd: Path) -> Ended:
     """The same after a few lines of Python, for what no file and no server can bring about."""
-    program = f"{patch}\nfrom streamer.cli import main\nmain()\n"
+    program = f"{patch}\nfrom streamer.commands import main\nmain()\n"
     return run_python(["-c", program, *map(str, arguments)], cwd)
 
 

@@ -9,10 +9,11 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from recognition.checks.spaces import make_space
 from recognition.image import ArrayImage
-from recognition.models.runner import OnnxRunner
-from recognition.models.spaces import make_space
-from recognition.models.spec import EmbedderSpec, MatchThresholds, OperatingPoint, load_specs
+from recognition.runtimes.onnx_runner import OnnxRunner
+from recognition.specs.files import load_specs
+from recognition.specs.spec import EmbedderSpec, MatchThresholds, OperatingPoint
 from tests import tiny_networks
 from tests.fragile import UPRIGHT
 

@@ -11,7 +11,7 @@ import av
 import cv2
 import numpy as np
 
-from recognition.models.portraits import Portrait, read_portraits
+from recognition.checks.portraits import Portrait, read_portraits
 
 KNOWN, *STRANGERS = read_portraits()
 NAME = KNOWN.name

@@ -7,10 +7,11 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from recognition.checks.spaces import make_space
 from recognition.image import ArrayImage
-from recognition.models.runner import OnnxRunner
-from recognition.models.spaces import make_space
-from recognition.models.spec import EmbedderSpec, load_specs
+from recognition.runtimes.onnx_runner import OnnxRunner
+from recognition.specs.files import load_specs
+from recognition.specs.spec import EmbedderSpec
 from tests import tiny_networks
 
 # Where ArcFace's template has eyes, nose and mouth, about: a face that is cut out as it stands.

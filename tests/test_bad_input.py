@@ -20,8 +20,8 @@ import yaml
 
 from gallery.store import PersonStore
 from recognition.errors import CodedError, WeightsMissing
-from recognition.models.spec import bundled
-from streamer.cli import first_coded
+from recognition.specs.files import bundled
+from streamer.commands import first_coded
 from streamer.errors import CameraUnreachable
 from tests.command import Ended, assert_refused, patched, whosthere
 from tests.conftest import PROJECT
@@ -312,7 +312,7 @@ def test_a_lock_that_belongs_to_somebody_else(home: Path, tmp_path: Path) -> Non
     ("patch", "command"),
     [
         ("import gallery.store; gallery.store.PersonStore.people = lambda self: 1 / 0", "people list"),
-        ("import streamer.cameras; streamer.cameras.Camera.watch = lambda self: 1 / 0", "serve"),
+        ("import streamer.pipeline.camera; streamer.pipeline.camera.Camera.watch = lambda self: 1 / 0", "serve"),
     ],
 )
 def test_a_bug_of_ours_shows_its_traceback(home: Path, patch: str, command: str) -> None:

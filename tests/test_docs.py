@@ -8,10 +8,9 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from streamer.metrics import Metrics
 from streamer.settings import CameraSettings, Settings, load
-
-PROJECT = Path(__file__).resolve().parent.parent
+from streamer.telemetry.metrics import Metrics
+from tests.conftest import PROJECT
 
 
 def table_rows(document: str) -> list[list[str]]:

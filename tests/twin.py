@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from recognition.models.spec import bundled
+from recognition.specs.files import bundled
 
 TWIN = "nano_twin"
 

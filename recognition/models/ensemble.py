@@ -11,15 +11,14 @@ from collections.abc import Sequence
 from math import sqrt
 
 import numpy as np
-from numpy.typing import NDArray
 
 from recognition import embed
+from recognition.arrays import F32
 from recognition.errors import EmbeddingSpaceMismatch, SpecInvalid
 from recognition.models.model_runner import ModelRunner
-from recognition.models.runner import Fallback
-from recognition.models.spec import EmbedderSpec
+from recognition.runtimes.tensor_runner import Fallback
+from recognition.specs.spec import EmbedderSpec
 
-F32 = NDArray[np.float32]
 SPACES_JOINED_BY = "--"
 
 

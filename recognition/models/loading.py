@@ -11,17 +11,16 @@ from typing import TypeAlias, TypeVar
 
 import psutil
 
+from recognition.checks.portraits import check_portraits
+from recognition.checks.spaces import check_space
 from recognition.errors import EmbeddingSpaceMismatch, InsufficientGpuMemory, InsufficientMemory, SelfTestFailed
 from recognition.models.device_memory import MIB, MemoryReader
-from recognition.models.leases import Key, Loaded, Shelf
 from recognition.models.ledger import Ledger
+from recognition.models.model_cache import Key, Loaded, ModelCache
 from recognition.models.model_runner import ModelRunner
 from recognition.models.offline import no_network
-from recognition.models.portraits import hold_to_portraits
-from recognition.models.spaces import check_space
-from recognition.models.spec import DetectorSpec, EmbedderSpec
+from recognition.specs.spec import DetectorSpec, EmbedderSpec, S
 
-S = TypeVar("S", DetectorSpec, EmbedderSpec)
 T = TypeVar("T")
 Provided: TypeAlias = Callable[[], ModelRunner[S]]
 
@@ -35,7 +34,7 @@ class Loader:
         spaces: Path | None,
         reader: MemoryReader,
         ledger: Ledger,
-        shelf: Shelf,
+        shelf: ModelCache,
         *,
         portraits: bool,
     ) -> None:
@@ -106,7 +105,7 @@ class Loader:
         reservation, before = loaded.reservation, self._taken_mib()
         held_mib = reservation.holding().held_mib
         try:
-            loaded.runner.hold_to_spec(bucket)
+            loaded.runner.check_spec(bucket)
             loaded.runner.warmup(bucket)
         finally:  # what an allocator took for a run that failed, it keeps
             if not is_elsewhere(loaded.runner.spec) and not loaded.gone:
@@ -147,12 +146,12 @@ class Loader:
 
     def _prove(self, spec: S, runner: ModelRunner[S], bucket: int | None) -> None:
         """Hold it to its spec, space and portraits, and warm it. What an ensemble's members are, they were held to."""
-        runner.hold_to_spec(bucket)
+        runner.check_spec(bucket)
         runner.warmup(bucket)
         if isinstance(spec, EmbedderSpec) and not spec.members:
             check_space(spec, runner, self._spaces, self._folders)
         if self._portraits and getattr(spec, "merge", None) != "agree":  # there each member judges by itself
-            hold_to_portraits(spec, runner)
+            check_portraits(spec, runner)
 
     def _with_room(self, device: str, attempt: Callable[[], T]) -> T:
         """Where memory runs out, the models that nobody uses go one by one, until it is enough or none is left."""

@@ -10,25 +10,23 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from recognition.errors import CodedError, ModelNotFound, RunnerDead, UnsupportedEngine
 from recognition.models.device_memory import JoinedReader, MemoryReader, NvmlReader, RamReader
-from recognition.models.devices import Device, gpu_number
 from recognition.models.ensemble import check_members
-from recognition.models.int8_forms import planned_form
-from recognition.models.leases import AnyRunner, AnySpec, Entry, Key, Lease, Loaded, Shelf, waited
 from recognition.models.ledger import Ledger
 from recognition.models.loading import Loader
+from recognition.models.model_cache import AnyRunner, Entry, Key, Lease, Loaded, ModelCache, waited
 from recognition.models.model_runner import Availability, ModelRunner, signature_of
 from recognition.models.offline import keep_offline
 from recognition.models.providers import LoadContext, ModelProvider, TritonServer, default_providers
-from recognition.models.spec import DetectorSpec, EmbedderSpec, SpecProfile, find_spec, load_specs
-from recognition.models.weights import read_weights
+from recognition.runtimes.int8_forms import planned_form
+from recognition.specs.devices import Device, gpu_number
+from recognition.specs.files import find_spec, load_specs
+from recognition.specs.spec import AnySpec, DetectorSpec, EmbedderSpec, S, SpecProfile
+from recognition.specs.weights import read_weights
 
 __all__ = ["AnyRunner", "AnySpec", "Lease", "ModelManager", "resolved"]
-
-S = TypeVar("S", DetectorSpec, EmbedderSpec)
 
 
 class ModelManager:
@@ -60,7 +58,7 @@ class ModelManager:
         self.reader = reader or JoinedReader(RamReader(), NvmlReader(os.environ.get("CUDA_VISIBLE_DEVICES")))
         self.ledger = Ledger(self.reader)
         self.specs = resolved(load_specs(beside=self._folders) if specs is None else specs, profiles or {})
-        self._shelf = Shelf(self.ledger)
+        self._shelf = ModelCache(self.ledger)
         self._loader = Loader(self._folders, spaces, self.reader, self.ledger, self._shelf, portraits=portraits)
         self._kept: list[Lease[DetectorSpec] | Lease[EmbedderSpec]] = []
 

@@ -8,21 +8,17 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic
 
 import numpy as np
-from numpy.typing import NDArray
 
 from recognition import embed
+from recognition.arrays import F32, U8
+from recognition.checks.portraits import check_portraits
+from recognition.checks.self_test import probe_tensors, self_test
 from recognition.errors import CodedError, RunnerDead, UnsupportedEngine
-from recognition.models.portraits import hold_to_portraits
-from recognition.models.runner import Fallback, TensorRunner
-from recognition.models.self_test import check_input, check_widths, probe_tensors, self_test
-from recognition.models.spec import DetectorSpec, EmbedderSpec
-
-F32 = NDArray[np.float32]
-U8 = NDArray[np.uint8]
-S = TypeVar("S", DetectorSpec, EmbedderSpec)
+from recognition.runtimes.tensor_runner import Fallback, TensorRunner, check_input, check_widths
+from recognition.specs.spec import DetectorSpec, EmbedderSpec, S
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +151,7 @@ class ModelRunner(Generic[S]):
         """Run every bucket up to `largest` once, so that no face waits for what a first run does (kernels, memory).
 
         `run_ms` has what the last of these runs took: a first figure, until somebody measures. On the CPU one is as
-        good as any, and hold_to_spec() has made the first.
+        good as any, and check_spec() has made the first.
         """
         tensor = probe_tensors(self.spec)[:1]
         for bucket in (1,) if self.on_cpu else self.buckets:
@@ -166,7 +162,7 @@ class ModelRunner(Generic[S]):
                     self.run(batch)
                     self.run_ms[bucket] = (time.perf_counter() - started_s) * 1000
 
-    def hold_to_spec(self, largest: int | None = None) -> None:
+    def check_spec(self, largest: int | None = None) -> None:
         """The short test of every load: shapes, finite numbers, batch = single. In batches of up to `largest` alone.
 
         Where a batch changes the answer it runs one at a time from then on, and `notes` say so. Raises SelfTestFailed.
@@ -189,8 +185,8 @@ class ModelRunner(Generic[S]):
 
     def self_test(self) -> str:
         """The long test, on the bundled portraits and strangers; a line about how it did. Raises SelfTestFailed."""
-        self.hold_to_spec()
-        return hold_to_portraits(self.spec, self)
+        self.check_spec()
+        return check_portraits(self.spec, self)
 
     def available(self) -> Availability:
         """Whether it can answer now: it is open, and its last run did not fail."""

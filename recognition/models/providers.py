@@ -7,21 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from recognition.errors import UnsupportedRuntime
-from recognition.models.devices import Device
 from recognition.models.ensemble import EnsembleRunner
-from recognition.models.int8_forms import UNFUSED
-from recognition.models.int8_graph import is_quantised
 from recognition.models.model_runner import ModelRunner
-from recognition.models.onnx_session import need_onnxruntime
-from recognition.models.runner import OnnxRunner
-from recognition.models.spec import DetectorSpec, EmbedderSpec
-from recognition.models.weights import find_artifacts, read_weights, verify_artifacts
-
-AnySpec = DetectorSpec | EmbedderSpec
-S = TypeVar("S", DetectorSpec, EmbedderSpec)
+from recognition.runtimes.int8_forms import UNFUSED
+from recognition.runtimes.int8_graph import is_quantised
+from recognition.runtimes.onnx_runner import OnnxRunner
+from recognition.runtimes.onnx_session import need_onnxruntime
+from recognition.specs.devices import Device
+from recognition.specs.spec import AnySpec, EmbedderSpec, S
+from recognition.specs.weights import find_artifacts, read_weights, verify_artifacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +96,13 @@ class TorchProvider:
         return spec.runtime == "inprocess" and spec.engine == "torch" and not _is_ensemble(spec)
 
     def validate_local_artifacts(self, spec: AnySpec, roots: Sequence[Path]) -> list[Path]:
-        from recognition.models.torch_runner import need_torch
+        from recognition.runtimes.torch_runner import need_torch
 
         need_torch(spec)
         return find_artifacts(spec, roots)
 
     def load(self, spec: S, context: LoadContext) -> ModelRunner[S]:
-        from recognition.models.torch_runner import TorchRunner
+        from recognition.runtimes.torch_runner import TorchRunner
 
         checkpoint = verify_artifacts(spec, context.weights_folders)[0]
         return ModelRunner(
@@ -126,15 +123,15 @@ class TritonProvider:
         return spec.runtime == "triton"
 
     def validate_local_artifacts(self, spec: AnySpec, roots: Sequence[Path]) -> list[Path]:
-        from recognition.models.triton_client import need_tritonclient
+        from recognition.runtimes.triton_client import need_tritonclient
 
         need_tritonclient()
         self._need_server(spec)
         return []
 
     def load(self, spec: S, context: LoadContext) -> ModelRunner[S]:
-        from recognition.models.triton_client import TritonEndpoint
-        from recognition.models.triton_runner import TritonRunner
+        from recognition.runtimes.triton_client import TritonEndpoint
+        from recognition.runtimes.triton_runner import TritonRunner
 
         server = self._need_server(spec)
         assert spec.triton is not None  # the spec's own rule

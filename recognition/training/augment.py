@@ -5,12 +5,11 @@ Pure OpenCV and NumPy on uint8, a fraction of a millisecond each; runs in the lo
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from recognition.align import ARCFACE_TEMPLATE, CROP_SIZE
+from recognition.arrays import U8
 from recognition.training.crops import MARGIN, SIDE
 
-U8 = NDArray[np.uint8]
 _INTERPOLATIONS = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_AREA)
 _NOISE = np.random.default_rng(0).normal(0, 1, (512, 512, 3)).astype(np.float32)
 _EYES_Y = float(ARCFACE_TEMPLATE[:2, 1].mean())

@@ -7,12 +7,9 @@ mix labels; here the teacher is asked anew, so that any mixture is labelled righ
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from recognition.arrays import F32, U8
 from recognition.training.crops import SIDE
-
-F32 = NDArray[np.float32]
-U8 = NDArray[np.uint8]
 
 BEND_PX = 2.2
 _GRID = 5

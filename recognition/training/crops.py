@@ -15,11 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recognition.align import ARCFACE_TEMPLATE, CROP_SIZE, similarity_transforms
-from recognition.evaluate import central_face
-from recognition.photos import PhotoSet
+from recognition.arrays import U8
+from recognition.photos import PhotoSet, central_face
 from recognition.training.teacher import TeachingDetector
 
-U8 = NDArray[np.uint8]
 I64 = NDArray[np.int64]
 MARGIN = 12
 SIDE = CROP_SIZE + 2 * MARGIN

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -24,13 +23,11 @@ from recognition.training.assign import LANDMARK_WEIGHT, Truth, cells_of, detect
 from recognition.training.detector_net import INPUT_SCALE, STRIDES, NanoDetector, as_yunet
 from recognition.training.from_onnx import begin
 from recognition.training.loop import Schedule
-from recognition.training.matching_faces import Known, recall_at
+from recognition.training.matching_faces import GroundTruth, recall_at
 from recognition.training.photo_labels import load_labelled
 from recognition.training.scene_parts import LabelledPhoto
 from recognition.training.scenes import Scene, arrange, as_seen, compose, mirrored
 from recognition.training.teacher import TeachingDetector
-
-F32 = NDArray[np.float32]
 
 _HELD_OUT_OF = 20  # people whose name's digest divides by it are never trained on: figures are theirs
 _HELD_OUT_SCENES = 128
@@ -156,7 +153,7 @@ class DetectorTask:
         side = self._options.large_side
         scenes = [compose(self._held, side, rng) for rng in rngs]
         found = [self._detect(net, scene) for scene in scenes]
-        known = [Known(scene.boxes, scene.doubtful, side, side) for scene in scenes]
+        known = [GroundTruth(scene.boxes, scene.doubtful, side, side) for scene in scenes]
         recall = recall_at(found, known, _FALSE_ALARMS)
         return {
             "held_out_recall": recall.recall,

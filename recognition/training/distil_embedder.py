@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
+from recognition.arrays import F32, U8
 from recognition.errors import PhotoSetInvalid
 from recognition.photos import PhotoSet
 from recognition.training.augment import augment
@@ -25,9 +26,6 @@ from recognition.training.export_embedder import as_trained
 from recognition.training.from_onnx import begin
 from recognition.training.loop import Say, Schedule, rate
 from recognition.training.teacher import TeachingDetector, TeachingEmbedder
-
-F32 = NDArray[np.float32]
-U8 = NDArray[np.uint8]
 
 # Of every hundred people, those whose number ends so are never trained on: figures are theirs.
 _HELD_OUT, _OF = 3, 20

@@ -10,15 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 
+from recognition.arrays import F32
 from recognition.training.detector_net import OUTPUT_NAMES, ExportedDetector, NanoDetector
-from recognition.training.export import to_int8, to_onnx
 from recognition.training.quantised import plain
 from recognition.training.scene_parts import LabelledPhoto
 from recognition.training.scenes import compose
+from recognition.zoo.onnx_export import to_int8, to_onnx
 
-F32 = NDArray[np.float32]
 _CALIBRATION_SCENES = 64
 _CALIBRATION_SEED = 8_000_000
 _ANSWERS = "/out"  # how the exporter's names of the last convolutions begin

@@ -9,17 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from recognition.arrays import F32, U8
 from recognition.training.augment import augment
 from recognition.training.crops import inner
 from recognition.training.embedder_net import INPUT_SCALE, NanoEmbedder
-from recognition.training.export import to_int8, to_onnx
 from recognition.training.quantised import plain
-
-F32 = NDArray[np.float32]
-U8 = NDArray[np.uint8]
+from recognition.zoo.onnx_export import to_int8, to_onnx
 
 OUTPUT = "embedding"
 _CALIBRATION_CROPS = 256

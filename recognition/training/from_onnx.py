@@ -16,11 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from recognition.arrays import F32
 from recognition.errors import RunMismatch
 from recognition.training.loop import start_from
 from recognition.training.quantised import quantisation_aware
 
-F32 = NDArray[np.float32]
 Layer = tuple[F32, F32]  # weights (out, …) and biases (out,)
 
 

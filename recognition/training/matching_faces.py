@@ -4,16 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from recognition.arrays import F32
 from recognition.faces import Detections
 
-F32 = NDArray[np.float32]
 _SAME, _DOUBTFUL = 0.5, 0.4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Known:
+class GroundTruth:
     """What is in a picture of that size: boxes (n,4) float32 xyxy px; doubtful (k,4), which count neither way."""
 
     boxes: F32
@@ -31,7 +30,7 @@ class Recall:
     faces: int
 
 
-def recall_at(found: Sequence[Detections], known: Sequence[Known], false_alarms_per_picture: float) -> Recall:
+def recall_at(found: Sequence[Detections], known: Sequence[GroundTruth], false_alarms_per_picture: float) -> Recall:
     """Greedy by score, IoU of one half, boxes clipped to the picture; a second box on a face is a false alarm."""
     scores: list[float] = []
     hits: list[bool] = []
@@ -51,7 +50,7 @@ def recall_at(found: Sequence[Detections], known: Sequence[Known], false_alarms_
     return Recall(float(right[: last + 1].sum() / max(1, faces)), float(falling[last]), faces)
 
 
-def _judged(detections: Detections, truth: Known) -> list[tuple[float, bool]]:
+def _judged(detections: Detections, truth: GroundTruth) -> list[tuple[float, bool]]:
     """Each detection's score and whether it is a face; those on doubtful places are left out."""
     boxes = clipped(detections.boxes, truth.width, truth.height)
     real = overlaps(boxes, clipped(truth.boxes, truth.width, truth.height))

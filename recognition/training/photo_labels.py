@@ -9,13 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from recognition.arrays import F32
 from recognition.photos import PhotoSet
 from recognition.training.scene_parts import LabelledPhoto
 from recognition.training.teacher import TeachingDetector
 
-F32 = NDArray[np.float32]
 _SURE, _DOUBTFUL = 0.6, 0.2
 
 

@@ -12,11 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from recognition.arrays import F32, U8
 from recognition.training import scene_parts
 from recognition.training.scene_parts import LabelledPhoto
-
-F32 = NDArray[np.float32]
-U8 = NDArray[np.uint8]
 
 LEAST_PX = 8.0  # smaller faces are neither truth nor background
 _SEEN_WELL, _SEEN_AT_ALL = 0.6, 0.15

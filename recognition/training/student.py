@@ -6,19 +6,19 @@ Blocks for hours. NAME.onnx with its spec, and an embedder's space, lie where lo
 import hashlib
 from pathlib import Path
 
-from recognition.models.imports import UNMEASURED, space_text, spec_text
-from recognition.models.portraits import make_sample
-from recognition.models.runner import OnnxRunner
-from recognition.models.spaces import make_space
-from recognition.models.spec import BatchBuckets, DetectionThresholds, DetectorSpec, EmbedderSpec, InputSpec
+from recognition.checks.portraits import make_sample
+from recognition.checks.spaces import make_space
+from recognition.runtimes.onnx_runner import OnnxRunner
+from recognition.specs.spec import BatchBuckets, DetectionThresholds, DetectorSpec, EmbedderSpec, InputSpec
 from recognition.training.detector_net import NanoDetector
 from recognition.training.distil_detector import DetectorOptions, DetectorTask
 from recognition.training.distil_embedder import EmbedderOptions, EmbedderTask
 from recognition.training.embedder_net import DIM, NanoEmbedder
-from recognition.training.export import INPUT
 from recognition.training.export_detector import export_detector
 from recognition.training.export_embedder import export_embedder
 from recognition.training.loop import Say, Told, train, untold
+from recognition.zoo.imports import UNMEASURED, space_text, spec_text
+from recognition.zoo.onnx_export import INPUT
 
 _EMBEDDER_BUCKETS = BatchBuckets(cpu=(1, 2, 4, 8), cuda=(1, 2, 4, 8, 16, 32))
 _DETECTOR_BUCKETS = BatchBuckets(cpu=(1,), cuda=(1, 2, 4, 8))

@@ -7,22 +7,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from recognition import detect, embed
+from recognition.arrays import F32, U8
 from recognition.errors import ModelNotFound
 from recognition.faces import Detections
 from recognition.image import Image
-from recognition.models.runner import OnnxRunner
-from recognition.models.spec import DetectorSpec, EmbedderSpec, find_spec, load_specs
-from recognition.models.weights import read_weights
+from recognition.runtimes.onnx_runner import OnnxRunner
+from recognition.specs.files import find_spec, load_specs
+from recognition.specs.spec import DetectorSpec, EmbedderSpec, S
+from recognition.specs.weights import read_weights
 
-F32 = NDArray[np.float32]
-U8 = NDArray[np.uint8]
-S = TypeVar("S", DetectorSpec, EmbedderSpec)
 _BATCH = 16
 
 

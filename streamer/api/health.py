@@ -3,7 +3,7 @@
 Built once; every route runs on the event loop and answers from memory.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Protocol
 
 from fastapi import FastAPI, Response
@@ -13,42 +13,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from streamer import __version__
 from streamer.api import problems, reference
 from streamer.api.server import serve_http as serve_http
-from streamer.logs import redact
-from streamer.metrics import Metrics
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One thing that the service needs: `models`, `broker`, `outbox`, `camera door`; why, if it is not ok."""
-
-    name: str
-    ok: bool
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelState:
-    """A model of the configured set: whether it could serve now, whether it does and where; why not."""
-
-    name: str
-    role: str
-    ready: bool
-    serving: bool
-    device: str | None = None
-    code: str | None = None
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Readiness:
-    """Every part of the service; ready when all are ok. A model that is missing makes nothing unready by itself."""
-
-    parts: tuple[Part, ...]
-    models: tuple[ModelState, ...] = ()
-
-    @property
-    def ready(self) -> bool:
-        return all(part.ok for part in self.parts)
+from streamer.readiness import Readiness
+from streamer.telemetry.logs import redact
+from streamer.telemetry.metrics import Metrics
 
 
 class Service(Protocol):

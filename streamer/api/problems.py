@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from recognition.errors import CodedError
-from streamer.logs import redact
+from streamer.telemetry.logs import redact
 
 MEDIA_TYPE = "application/problem+json"
 

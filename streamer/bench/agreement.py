@@ -9,10 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from recognition.arrays import F32
 from streamer.errors import BenchFailed
-from streamer.tracking import iou
-
-F32 = NDArray[np.float32]
+from streamer.pipeline.tracking import iou
 
 SAME_FACE_IOU = 0.5
 SAME_PERSON_COSINE = 0.45

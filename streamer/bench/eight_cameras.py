@@ -13,15 +13,14 @@ from dataclasses import dataclass, field
 from statistics import median
 
 import numpy as np
-from numpy.typing import NDArray
 
-from recognition.batch_limits import BatchLimits
-from recognition.batcher import MicroBatcher
-from recognition.models.runner import TensorRunner
+from recognition.arrays import F32
+from recognition.runtimes.tensor_runner import TensorRunner
+from recognition.serving.batch_limits import BatchLimits
+from recognition.serving.batcher import MicroBatcher
 from streamer.bench.calm import calmest
 from streamer.bench.full_load import LANES, Pace
 
-F32 = NDArray[np.float32]
 Submit = Callable[[Sequence[F32], str], Awaitable[object]]
 Way = Callable[[], AbstractAsyncContextManager[Submit]]
 

@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
-from numpy.typing import NDArray
 
-from recognition.batch_limits import BatchLimits
-from recognition.batcher import MicroBatcher
-from recognition.models.runner import TensorRunner
+from recognition.arrays import F32
+from recognition.runtimes.tensor_runner import TensorRunner
+from recognition.serving.batch_limits import BatchLimits
+from recognition.serving.batcher import MicroBatcher
 from streamer.bench.calm import calmest
-
-F32 = NDArray[np.float32]
 
 LANES = 8
 FACES_A_FRAME = 4

@@ -13,17 +13,17 @@ from typing import Any
 
 import numpy as np
 
+from recognition.architectures import find_architecture
+from recognition.checks.self_test import probe_tensors
 from recognition.errors import CodedError
-from recognition.models.architectures import find_architecture
-from recognition.models.devices import count_gpus, gpu_number, missing_gpu
-from recognition.models.local_figures import hardware_of
 from recognition.models.manager import ModelManager
-from recognition.models.measure import MemoryBefore
-from recognition.models.random_model import write_random_model
-from recognition.models.runner import TensorRunner
-from recognition.models.self_test import probe_tensors
-from recognition.models.spec import BatchBuckets, EmbedderSpec
-from recognition.models.torch_runner import TorchRunner
+from recognition.runtimes.tensor_runner import TensorRunner
+from recognition.runtimes.torch_runner import TorchRunner
+from recognition.selection.measure import MemoryBefore
+from recognition.selection.measurements import hardware_of
+from recognition.specs.devices import count_gpus, gpu_number, missing_gpu
+from recognition.specs.spec import BatchBuckets, EmbedderSpec
+from recognition.zoo.random_model import write_random_model
 from streamer.bench.full_load import Pace, rate, run_bare
 
 ARCHITECTURE = "arcface_r100"

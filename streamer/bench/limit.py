@@ -13,11 +13,9 @@ from pathlib import Path
 
 import av
 import numpy as np
-from numpy.typing import NDArray
 
-from recognition.models.runner import TensorRunner
-
-F32 = NDArray[np.float32]
+from recognition.arrays import F32
+from recognition.runtimes.tensor_runner import TensorRunner
 
 
 def replay(

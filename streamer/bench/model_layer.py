@@ -11,22 +11,22 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from recognition.batch_limits import BatchLimits
+from recognition.architectures import ARCHITECTURES, find_architecture
+from recognition.checks.self_test import probe_tensors
 from recognition.errors import CodedError
-from recognition.models.architectures import ARCHITECTURES, find_architecture
-from recognition.models.devices import gpu_number
 from recognition.models.manager import ModelManager
 from recognition.models.model_runner import ModelRunner
-from recognition.models.random_model import write_random_model
-from recognition.models.self_test import probe_tensors
-from recognition.models.spec import EmbedderSpec
-from recognition.serving import BatchPlan
+from recognition.serving.batch_limits import BatchLimits
+from recognition.serving.served_model import BatchPlan
+from recognition.specs.devices import gpu_number
+from recognition.specs.spec import EmbedderSpec
+from recognition.zoo.random_model import write_random_model
 from streamer.bench.calm import calmest
 from streamer.bench.eight_cameras import EightCameras, eight_cameras
 from streamer.bench.full_load import FullLoad, Pace, full_load
 from streamer.bench.gpu import run_gpu, why_not
 from streamer.bench.switches import DETECTOR, EMBEDDER, SwitchUnderLoad, run_switches
-from streamer.model_setup import make_manager, recogniser_config
+from streamer.model_layer.setup import make_manager, recogniser_config
 from streamer.settings import Settings
 
 Say = Callable[[str], None]

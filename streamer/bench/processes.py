@@ -15,7 +15,7 @@ from pathlib import Path
 
 import av
 
-from streamer.broker import embedded_broker
+from streamer.mqtt.embedded_broker import embedded_broker
 
 
 @asynccontextmanager

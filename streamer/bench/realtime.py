@@ -14,9 +14,9 @@ import numpy as np
 from streamer.app import Service, running_service
 from streamer.bench.processes import broker_process
 from streamer.errors import BenchFailed
-from streamer.events import IdentityEvent
+from streamer.events.event import IdentityEvent
+from streamer.mqtt.subscriber import follow
 from streamer.settings import CameraSettings, Settings
-from streamer.tail import follow
 
 FPS = 10.0
 LAG_INTERVAL_S = 0.01

@@ -17,10 +17,10 @@ import numpy as np
 
 from recognition import detect
 from recognition.image import ArrayImage
-from recognition.models.processor import this_processor
-from recognition.models.runner import usable_cores
-from recognition.models.weights import find_weights
 from recognition.recogniser import Recogniser, open_recogniser
+from recognition.runtimes.processor import this_processor
+from recognition.specs.devices import usable_cores
+from recognition.specs.weights import find_weights
 from streamer.bench.agreement import agreement, nearest, people_of
 from streamer.bench.clips import repeated, with_gap
 from streamer.bench.limit import replay
@@ -29,8 +29,8 @@ from streamer.bench.peer import PeerRun, run_peer
 from streamer.bench.realtime import run_realtime
 from streamer.bench.throughput import OurRun, run_ours
 from streamer.errors import BenchFailed
-from streamer.known import naming_threshold
-from streamer.model_setup import recogniser_config
+from streamer.model_layer.setup import recogniser_config
+from streamer.pipeline.match_policy import naming_threshold
 from streamer.settings import Settings
 
 # What the peer can run too, whatever is configured.

@@ -14,10 +14,10 @@ from statistics import median
 
 import numpy as np
 
+from recognition.checks.portraits import read_portraits
 from recognition.errors import CodedError
-from recognition.models.figures import Place
-from recognition.models.portraits import read_portraits
 from recognition.recogniser import Recogniser, RecogniserConfig, open_recogniser
+from recognition.selection.candidates import Placement
 from streamer.bench.full_load import LANES
 
 DETECTOR, EMBEDDER = "nano_det", "nano_embed"  # these are here wherever whosthere is
@@ -94,7 +94,7 @@ async def run_switches(
             for new in (other, EMBEDDER):
                 old, called_s = recogniser.embedder.name, time.perf_counter()
                 say(f"a switch under load: {old} to {new}{', room first' if room_first else ''}")
-                await recogniser.switch_embedder(Place(new, device, bucket), room_first=room_first)
+                await recogniser.switch_embedder(Placement(new, device, bucket), room_first=room_first)
                 switches.append(Switch(old, new, room_first, called_s, time.perf_counter()))
                 await asyncio.sleep(steady_s)
     return told(switches, seen.frames, seen.lost)

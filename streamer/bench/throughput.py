@@ -9,23 +9,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gallery.people import NewPhoto, NewTemplate
 from gallery.store import PersonStore
+from recognition.arrays import F32
 from recognition.image import Image
 from recognition.recogniser import Embedded, Found, Recogniser
 from streamer.app import camera_path
 from streamer.bench.agreement import SeenFace
-from streamer.ingest.source import StreamEnded, open_source
-from streamer.metrics import Metrics
-from streamer.outbox import Outbox
-from streamer.pipeline import CameraPath, close_visits, run_camera
-from streamer.roster import Roster
+from streamer.events.outbox import Outbox
+from streamer.ingest.source import open_source
+from streamer.ingest.stream import StreamEnded
+from streamer.pipeline.camera_path import CameraPath, close_visits, run_camera
+from streamer.pipeline.live_gallery import LiveGallery
+from streamer.pipeline.tracking import Sighting, Track, Tracker
 from streamer.settings import CameraSettings, Settings
-from streamer.tracking import Sighting, Track, Tracker
-
-F32 = NDArray[np.float32]
+from streamer.telemetry.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,8 +82,8 @@ async def run_ours(
         }
     )
     people = _enrol(settings.gallery_path, templates, recogniser)
-    async with Roster.open(settings, watched, metrics) as roster, _outbox(settings, metrics) as outbox:
-        path = camera_path("bench", settings, watched, roster, outbox, metrics)
+    async with LiveGallery.open(settings, watched, metrics) as live_gallery, _outbox(settings, metrics) as outbox:
+        path = camera_path("bench", settings, watched, live_gallery, outbox, metrics)
         tracker = WatchedTracker(path.tracker)
         path = replace(path, tracker=tracker)
         started_s, started_cpu_s = time.perf_counter(), time.process_time()
@@ -92,7 +91,7 @@ async def run_ours(
         seconds, cpu_seconds = time.perf_counter() - started_s, time.process_time() - started_cpu_s
         close_visits(path, "ended")
         run = OurRun(tracker.frames, len(tracker.seen), seconds, cpu_seconds, watched.sizes, tracker.seen)
-        return run, await _who(tracker.seen, roster, people)
+        return run, await _who(tracker.seen, live_gallery, people)
 
 
 async def _play(camera: CameraSettings, path: CameraPath) -> None:
@@ -103,10 +102,10 @@ async def _play(camera: CameraSettings, path: CameraPath) -> None:
             return
 
 
-async def _who(seen: list[tuple[int, Sighting]], roster: Roster, people: list[str]) -> list[SeenFace]:
+async def _who(seen: list[tuple[int, Sighting]], live_gallery: LiveGallery, people: list[str]) -> list[SeenFace]:
     """Each sighting with the number of the person whom its track, all votes counted, is nearest to."""
     tracks = {id(s.track.current()): s.track.current() for _, s in seen}
-    verdicts = await roster.judge([track.kept for track in tracks.values()])
+    verdicts = await live_gallery.identify([track.kept for track in tracks.values()])
     number = {person_id: place for place, person_id in enumerate(people)}
     nearest = {key: number.get(verdict.match.best_person or "") for key, verdict in zip(tracks, verdicts, strict=True)}
     return [SeenFace(frame, s.box, nearest[id(s.track.current())]) for frame, s in seen]

@@ -11,9 +11,9 @@ import typer
 import uvloop
 
 from streamer.cli.options import AsJson, ConfigFile, Overrides, print_line, settings_of
-from streamer.events import IdentityEvent
+from streamer.events.event import IdentityEvent
+from streamer.mqtt.subscriber import follow
 from streamer.settings import Settings
-from streamer.tail import follow
 
 
 def register(app: typer.Typer) -> None:

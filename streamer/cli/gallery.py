@@ -11,13 +11,13 @@ from gallery.store import PersonStore
 from recognition.errors import CodedError
 from recognition.models.manager import ModelManager
 from recognition.models.model_runner import signature_of
-from recognition.models.spec import DetectorSpec, EmbedderSpec
-from streamer.app import make_data_folder
+from recognition.specs.spec import DetectorSpec, EmbedderSpec
 from streamer.cli.options import AsJson, ConfigFile, Overrides, print_json, print_line, settings_of
 from streamer.cli.progress import progress_of
-from streamer.coverage import embedders_behind
-from streamer.model_setup import ladder_of, make_manager
-from streamer.reindexing import reindex_for
+from streamer.model_layer.backfill import reindex_for
+from streamer.model_layer.coverage import embedders_behind
+from streamer.model_layer.setup import ladder_of, make_manager
+from streamer.process import make_data_folder
 from streamer.settings import Settings
 
 gallery = typer.Typer(no_args_is_help=True, help="The gallery as a whole: templates for embedders that came later.")

@@ -13,8 +13,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from streamer.logs import setup_logging
 from streamer.settings import Settings, load
+from streamer.telemetry.logs import setup_logging
 
 ConfigFile = Annotated[
     Path | None,

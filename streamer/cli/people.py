@@ -24,8 +24,8 @@ from streamer.cli.options import (
     print_table,
     settings_of,
 )
-from streamer.known import enrolling_threshold
-from streamer.model_setup import open_for_enrolment
+from streamer.model_layer.setup import open_for_enrolment
+from streamer.pipeline.match_policy import enrolling_threshold
 from streamer.settings import Settings
 
 people = typer.Typer(no_args_is_help=True, help="List, show, rename and forget the people who are enrolled.")

@@ -12,8 +12,8 @@ import uvloop
 from streamer.app import running_service
 from streamer.checks import check_everything
 from streamer.cli.options import AsJson, ConfigFile, Overrides, print_json, print_line, settings_of
-from streamer.logs import LogFormat, setup_logging
 from streamer.settings import Settings, load
+from streamer.telemetry.logs import LogFormat, setup_logging
 
 log = logging.getLogger(__name__)
 

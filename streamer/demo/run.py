@@ -19,14 +19,14 @@ from typing import TypeVar
 import orjson
 
 from streamer.app import running_service
-from streamer.broker import embedded_broker
 from streamer.demo.screen import Screen, open_screen
 from streamer.demo.stage import prepare, source_camera
 from streamer.demo.summary import DemoSummary, Tally
 from streamer.demo.truth import SceneTruth
-from streamer.events import IdentityEvent
+from streamer.events.event import IdentityEvent
+from streamer.mqtt.embedded_broker import embedded_broker
+from streamer.mqtt.subscriber import follow
 from streamer.settings import Settings
-from streamer.tail import follow
 
 T = TypeVar("T")
 

@@ -19,10 +19,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from recognition.models.portraits import Portrait, read_portraits
+from recognition.arrays import U8
+from recognition.checks.portraits import Portrait, read_portraits
 from streamer.errors import DemoFailed
-
-U8 = NDArray[np.uint8]
 
 PERSON = "Eileen Collins"
 WIDTH, HEIGHT, FPS, SECONDS = 1280, 720, 25, 20

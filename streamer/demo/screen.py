@@ -14,8 +14,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from streamer.events import IdentityEvent
-from streamer.logs import LogFormat, setup_logging
+from streamer.events.event import IdentityEvent
+from streamer.telemetry.logs import LogFormat, setup_logging
 
 _ROWS = 14
 _COLUMNS = ("time", "camera", "type", "who", "similarity", "latency ms")

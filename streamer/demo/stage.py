@@ -15,8 +15,8 @@ from gallery.store import PersonStore
 from streamer.demo import scene
 from streamer.errors import CameraNotFound, DemoFailed
 from streamer.ingest.address import address
-from streamer.known import enrolling_threshold
-from streamer.model_setup import open_for_enrolment
+from streamer.model_layer.setup import open_for_enrolment
+from streamer.pipeline.match_policy import enrolling_threshold
 from streamer.settings import CameraSettings, HttpSettings, MqttSettings, Settings, camera_url
 
 CAMERA = "demo"

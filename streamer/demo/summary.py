@@ -5,7 +5,7 @@ Pure apart from its own counts: no I/O, no clock (times come with the events). U
 
 from dataclasses import dataclass, field
 
-from streamer.events import EventType, IdentityEvent
+from streamer.events.event import EventType, IdentityEvent
 
 
 @dataclass(frozen=True, slots=True)

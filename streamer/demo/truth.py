@@ -5,9 +5,9 @@ Used on the loop; reads the scene's clock off the camera that plays it.
 
 from dataclasses import dataclass
 
-from streamer.cameras import Camera
 from streamer.demo import scene
-from streamer.events import IdentityEvent
+from streamer.events.event import IdentityEvent
+from streamer.pipeline.camera import Camera
 
 
 @dataclass(slots=True)

@@ -9,9 +9,8 @@ import av
 import cv2
 import numpy as np
 from av.video.plane import VideoPlane
-from numpy.typing import NDArray
 
-U8 = NDArray[np.uint8]
+from recognition.arrays import U8
 
 # Formats whose first plane is 8-bit luma as it stands.
 _PLANAR_LUMA = frozenset({"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "nv21", "gray"})

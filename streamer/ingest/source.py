@@ -3,29 +3,16 @@
 A URL goes in, Frames come out on the loop; each source owns one thread, started on entry, joined on exit.
 """
 
-import asyncio
-import contextlib
-import logging
-import threading
 from types import TracebackType
 from typing import Protocol, Self
 
-from streamer.ingest import faults
-from streamer.ingest.address import Address, address
-from streamer.ingest.decode import Decoder, SourceHooks, StreamEnded, StreamInfo
+from streamer.ingest.address import address
 from streamer.ingest.frame import Frame
-from streamer.ingest.pacing import Clock
-from streamer.ingest.slot import LatestSlot
+from streamer.ingest.libav_source import VideoSource
+from streamer.ingest.stream import SourceHooks, StreamEnded, StreamInfo
 from streamer.settings import CameraSettings
 
 __all__ = ["Source", "SourceHooks", "StreamEnded", "StreamInfo", "VideoSource", "open_source"]
-
-log = logging.getLogger(__name__)
-
-# How long leaving waits for the thread. One inside a read or an opening ends within that call's limit.
-LEAVE_S = 1.0
-# The loop's own limits, this much later than libav's, are for what libav can't interrupt (DNS, a dead disk).
-GRACE_S = 1.0
 
 
 class Source(Protocol):
@@ -65,117 +52,3 @@ def open_source(
     Raises CameraNotFound for a scheme that no source knows.
     """
     return VideoSource(address(name, camera, url), camera, first_number, hooks or SourceHooks())
-
-
-class VideoSource:
-    """RTSP, HTTP, files and USB cameras: whatever libav opens, decoded by a thread of its own."""
-
-    def __init__(
-        self,
-        where: Address,
-        camera: CameraSettings,
-        first_number: int,
-        hooks: SourceHooks,
-        clock: Clock | None = None,
-    ) -> None:
-        self._where = where
-        self._camera = camera
-        self._hooks = hooks
-        self._first_number = first_number
-        self._clock = clock or Clock()
-        self._info: StreamInfo | None = None
-        self._decoder: Decoder | None = None
-
-    @property
-    def info(self) -> StreamInfo:
-        """What the stream said about itself when it was opened."""
-        if self._info is None:
-            raise RuntimeError("info: the source is not open")
-        return self._info
-
-    @property
-    def next_number(self) -> int:
-        return self._first_number if self._decoder is None else self._decoder.next_number
-
-    @property
-    def silent_s(self) -> float:
-        decoder = self._decoder
-        if decoder is None or decoder.resting:
-            return 0.0
-        return self._clock.monotonic_s() - decoder.last_frame_s
-
-    @property
-    def clip_started_at(self) -> float | None:
-        return None if self._decoder is None else self._decoder.clip_started_at
-
-    async def __aenter__(self) -> Self:
-        self._loop = asyncio.get_running_loop()
-        self._slot = LatestSlot(self._loop)
-        self._answered = asyncio.Event()
-        self._gone = asyncio.Event()
-        self._decoder = Decoder(self._where, self._camera, self._slot, self._hooks, self._first_number, self._clock)
-        self._thread = threading.Thread(
-            target=self._run, args=(self._decoder,), name=f"camera-{self._where.name}", daemon=True
-        )
-        self._thread.start()
-        try:
-            async with asyncio.timeout(self._camera.open_timeout_s + GRACE_S):
-                await self._answered.wait()
-            if self._info is None:
-                await self._slot.take()  # raises why
-        except TimeoutError:
-            await self._leave()
-            raise faults.unanswered(self._where) from None
-        except BaseException:
-            await self._leave()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._leave()
-
-    async def take(self) -> Frame:
-        while True:
-            try:
-                async with asyncio.timeout(self._camera.read_timeout_s + GRACE_S):
-                    return await self._slot.take()
-            except TimeoutError:
-                if self._unread_s() > self._camera.read_timeout_s:
-                    raise faults.stalled(self._where, self._camera.read_timeout_s) from None
-
-    def _unread_s(self) -> float:
-        decoder = self._decoder
-        if decoder is None or decoder.resting:
-            return 0.0
-        return self._clock.monotonic_s() - decoder.last_packet_s
-
-    async def _leave(self) -> None:
-        if self._decoder is None:
-            return
-        self._decoder.stop()
-        try:
-            async with asyncio.timeout(LEAVE_S):
-                await self._gone.wait()
-        except TimeoutError:
-            log.info("%s: left while it was being read; its thread ends with that read", self._where.who)
-        else:
-            self._thread.join()
-
-    def _run(self, decoder: Decoder) -> None:
-        """The camera's thread."""
-        try:
-            decoder.run(self._opened)
-        finally:
-            self._post(self._answered, self._gone)
-
-    def _opened(self, info: StreamInfo) -> None:
-        if self._info is None:
-            self._info = info
-            self._post(self._answered)
-
-    def _post(self, *events: asyncio.Event) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            for event in events:
-                self._loop.call_soon_threadsafe(event.set)

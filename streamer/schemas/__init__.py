@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema
 
-from streamer.events import IdentityEvent
+from streamer.events.event import IdentityEvent
 
 IDENTITY = Path(__file__).with_name("identity-1.schema.json")
 

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 
 from recognition import detect, embed
+from recognition.checks.portraits import read_portraits
 from recognition.models.manager import ModelManager
-from recognition.models.portraits import read_portraits
 
 
 def answers() -> dict[str, object]:

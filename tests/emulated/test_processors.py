@@ -1,7 +1,7 @@
 """The whole Python as another processor (Debian's qemu-user): it answers as this one does, whatever this one is.
 
 Nehalem has no AVX (Celerons, virtual machines with a generic processor), Haswell has AVX2 and no VNNI. QEMU's emulation
-has no AVX-512; that rests on the proof from the graphs (tests/recognition/test_nano_everywhere.py).
+has no AVX-512; that rests on the proof from the graphs (tests/recognition/runtimes/test_nano_everywhere.py).
 """
 
 import json
@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 import pytest
 
-from recognition.models.portraits import read_portraits
+from recognition.checks.portraits import read_portraits
 from streamer.demo.scene import write_stills
 from tests.conftest import PROJECT
 from tests.emulated.answers import answers
@@ -79,7 +79,9 @@ def test_it_passes_the_self_test_and_answers_as_here(processor, qemu, ours):
 
 @pytest.mark.parametrize("processor", PROCESSORS)
 def test_what_its_sums_do_is_found_out(processor, qemu):
-    program = "from recognition.models.processor import this_processor as p; print(p().exact_int8, *p().sets, sep=',')"
+    program = (
+        "from recognition.runtimes.processor import this_processor as p; print(p().exact_int8, *p().sets, sep=',')"
+    )
     exact, *sets = run_as(processor, qemu, "-c", program).strip().split(",")
     assert (exact, "AVX2" in sets) == (("True", False) if processor == "Nehalem" else ("False", True))
     assert "SSE4.2" in sets
@@ -89,7 +91,7 @@ def test_what_its_sums_do_is_found_out(processor, qemu):
 def test_a_crude_int8_network_is_exact_there(processor, qemu):
     """Weights of 8 bits, which would saturate on a Haswell."""
     program = (
-        "from tests.recognition.test_int8_forms import KINDS, answer, open_form, steps_away\n"
+        "from tests.recognition.runtimes.test_int8_forms import KINDS, answer, open_form, steps_away\n"
         "print(max(steps_away(answer(open_form(net.weights, 'x'), net), net) for net in KINDS.values()))"
     )
     assert float(run_as(processor, qemu, "-c", program)) <= 1

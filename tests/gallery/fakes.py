@@ -6,9 +6,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from gallery.people import NewPhoto, NewTemplate, Templates
+from recognition.arrays import F32
 from recognition.faces import Detections, InSpace, Quality
 from recognition.image import Image
 from recognition.recogniser import Found
@@ -17,7 +17,6 @@ SPACE = "test_space.1"
 SIGNATURE = "0123456789abcdef"
 DIM = 64
 
-F32 = NDArray[np.float32]
 
 GOOD = {"score": 0.9, "sharpness": 900.0, "brightness": 0.5, "contrast": 0.2, "size_px": 90.0, "yaw": 0.0}
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from gallery.enrol import Gate, enrol
-from gallery.people import F32
 from gallery.reindex import ReindexReport, reindex
 from gallery.store import PersonStore
+from recognition.arrays import F32
 from recognition.errors import EmbeddingSpaceMismatch, Overloaded
 from recognition.image import Image
 from recognition.recogniser import Recogniser, RecogniserConfig, open_recogniser

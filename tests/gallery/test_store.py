@@ -11,9 +11,8 @@ from gallery.errors import NameInvalid, PersonAmbiguous, PersonNotFound
 from gallery.people import NewTemplate
 from gallery.store import PersonStore
 from recognition.errors import EmbeddingSpaceMismatch
+from tests.conftest import PROJECT
 from tests.gallery.fakes import DIM, SIGNATURE, SPACE, other_template, photo_of, unit
-
-PROJECT = Path(__file__).resolve().parents[2]
 
 
 def test_people_with_their_photos_and_templates_outlive_the_process(tmp_path: Path) -> None:

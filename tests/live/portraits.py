@@ -12,7 +12,7 @@ import numpy as np
 
 from recognition.image import ArrayImage
 from recognition.recogniser import Recogniser
-from streamer.tracking import iou
+from streamer.pipeline.tracking import iou
 
 EVERY = 5  # frames; neighbours hardly differ
 SAME = 0.45  # cosine; people in these clips who differ stay below .3

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from gallery.store import PersonStore
-from streamer.outbox_file import Changes, OutboxFile
+from streamer.events.outbox_file import Changes, OutboxFile
 from tests.command import assert_refused, whosthere
 from tests.faces import KNOWN, STRANGERS, write_film
 from tests.gallery.fakes import photo_of, unit

@@ -13,20 +13,20 @@ import pytest
 from pydantic import SecretStr
 
 from streamer.errors import BrokerLoginRefused, BrokerLost
-from streamer.events import IdentityEvent
-from streamer.metrics import Metrics
-from streamer.outbox import Outbox
-from streamer.publish import Publisher, try_login
+from streamer.events.event import IdentityEvent
+from streamer.events.outbox import Outbox
+from streamer.mqtt.publisher import Publisher, try_login
+from streamer.mqtt.subscriber import follow
 from streamer.settings import MqttSettings
 from streamer.supervise import supervise
-from streamer.tail import follow
+from streamer.telemetry.metrics import Metrics
+from tests.conftest import PROJECT
 from tests.live.mosquitto import Mosquitto
 from tests.streamer.listener import listening
 from tests.streamer.messages import ADA, BOB, due, dues, word_of
 
 pytestmark = pytest.mark.live
 
-PROJECT = Path(__file__).resolve().parents[2]
 AVAILABLE = "whosthere/available"
 
 
@@ -205,9 +205,9 @@ async def test_a_connection_that_breaks_is_told_to_everybody_by_the_last_will(br
 SERVICE = """
 import asyncio, sys
 from pathlib import Path
-from streamer.metrics import Metrics
-from streamer.outbox import Outbox
-from streamer.publish import Publisher
+from streamer.telemetry.metrics import Metrics
+from streamer.events.outbox import Outbox
+from streamer.mqtt.publisher import Publisher
 from streamer.settings import MqttSettings
 from tests.streamer.messages import ADA, dues
 
@@ -270,7 +270,7 @@ async def test_a_login_that_is_refused_has_its_code_and_is_tried_again_slowly(lo
         await supervise("broker", publisher.run, publisher.failed, sleep=wait)
 
     assert waits == [60.0, 60.0]
-    (line,) = [record for record in caplog.records if record.name == "streamer.publish"]
+    (line,) = [record for record in caplog.records if record.name == "streamer.mqtt.publisher"]
     assert line.code == "broker_login_refused"
     assert line.message == f"broker 127.0.0.1:{locked.port} refuses the login; check mqtt.username and mqtt.password"
     assert "wr0ng" not in caplog.text

@@ -12,13 +12,13 @@ import pytest
 
 from recognition import detect, embed
 from recognition.align import aligned_crops
+from recognition.checks.portraits import read_portraits
 from recognition.errors import RunnerDead, TritonModelMismatch, TritonUnavailable
-from recognition.models.portraits import read_portraits
-from recognition.models.runner import OnnxRunner
-from recognition.models.spec import load_specs
-from recognition.models.triton_client import TritonEndpoint
-from recognition.models.triton_runner import TritonRunner
-from recognition.models.weights import find_weights, read_weights
+from recognition.runtimes.onnx_runner import OnnxRunner
+from recognition.runtimes.triton_client import TritonEndpoint
+from recognition.runtimes.triton_runner import TritonRunner
+from recognition.specs.files import load_specs
+from recognition.specs.weights import find_weights, read_weights
 from tests.live.triton_server import (
     PATIENT_S,
     ServedModel,

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from recognition.checks.portraits import read_portraits
 from recognition.errors import TritonUnavailable
-from recognition.models.portraits import read_portraits
-from recognition.models.spec import SpecProfile, TritonModel, load_specs
-from recognition.models.weights import find_weights
-from streamer.model_layer import ModelLayer
+from recognition.specs.files import load_specs
+from recognition.specs.spec import SpecProfile, TritonModel
+from recognition.specs.weights import find_weights
+from streamer.model_layer.layer import ModelLayer
 from streamer.settings import TritonSettings
 from tests.live.triton_server import PATIENT_S, TritonServer, nano_embedder, need_triton
-from tests.streamer.test_model_layer import running, settings_in
+from tests.streamer.model_layer.test_layer import running, settings_in
 from tests.twin import TWIN, write_twin
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
@@ -32,8 +33,8 @@ async def answered_by(layer: ModelLayer, name: str) -> None:
 
 async def test_a_killed_server_is_left_for_another_embedder_and_taken_again(tmp_path: Path, monkeypatch) -> None:
     need_triton()
-    monkeypatch.setattr("streamer.servers.AWAY_S", 0.5)
-    monkeypatch.setattr("streamer.switching.SHORTLY_S", 2.0)
+    monkeypatch.setattr("streamer.model_layer.triton_monitor.AWAY_S", 0.5)
+    monkeypatch.setattr("streamer.model_layer.switcher.SHORTLY_S", 2.0)
     write_twin(tmp_path / "weights", thresholds=worse_than_nano())
     weights = find_weights(load_specs()["nano_embed"], [])
     with TritonServer(tmp_path, [nano_embedder("nano_embed", weights, version=2)]) as server:

@@ -9,12 +9,13 @@ import pytest
 
 from recognition import embed
 from recognition.align import aligned_crops
+from recognition.checks.portraits import read_portraits
 from recognition.errors import EmbeddingSpaceMismatch, TritonModelMismatch, TritonUnavailable
 from recognition.models import providers
 from recognition.models.manager import ModelManager
-from recognition.models.portraits import read_portraits
-from recognition.models.spec import SpecProfile, TritonModel, load_specs
-from recognition.models.weights import find_weights
+from recognition.specs.files import load_specs
+from recognition.specs.spec import SpecProfile, TritonModel
+from recognition.specs.weights import find_weights
 from tests.live.triton_server import (
     PATIENT_S,
     ServedModel,

@@ -21,9 +21,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from recognition import detect
 from recognition.errors import TritonUnavailable
-from recognition.models.runner import TensorRunner
-from recognition.models.spec import load_specs
-from recognition.models.weights import find_weights
+from recognition.runtimes.tensor_runner import TensorRunner
+from recognition.specs.files import load_specs
+from recognition.specs.weights import find_weights
 from tests.conftest import PROJECT
 from tests.live.servers import unused_port
 

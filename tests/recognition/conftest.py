@@ -15,9 +15,10 @@ import pytest
 from recognition import detect
 from recognition.faces import Detections
 from recognition.image import ArrayImage, decode_image, read_image
-from recognition.models.runner import OnnxRunner
-from recognition.models.spec import DetectorSpec, bundled, load_specs
-from recognition.models.weights import read_weights
+from recognition.runtimes.onnx_runner import OnnxRunner
+from recognition.specs.files import bundled, load_specs
+from recognition.specs.spec import DetectorSpec
+from recognition.specs.weights import read_weights
 from tests.faces import EVERYBODY, picture_of
 
 Runners = Callable[[str], OnnxRunner]

@@ -6,11 +6,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import numpy as np
-from numpy.typing import NDArray
 
-from recognition.batcher import MicroBatcher
-
-F32 = NDArray[np.float32]
+from recognition.arrays import F32
+from recognition.serving.batcher import MicroBatcher
 
 
 class FakeRunner:

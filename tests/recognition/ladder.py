@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from recognition.models.figures import Bar, Candidate, Cost, DeviceFigures, Figure, Unavailable
+from recognition.selection.candidates import BatchCap, Candidate, Cost, DeviceFigures, Measurement, Unavailable
 
 # device -> bucket -> (MiB, ms); None: nobody measured it
 Table = Mapping[str, Mapping[int, tuple[float | None, float | None]]]
@@ -18,8 +18,8 @@ MBF: Table = {
 NANO: Table = {"cpu": {1: (20, 3), 8: (30, 24)}}
 
 
-def figure(value: float | None, measured: bool = True) -> Figure | None:
-    return None if value is None else Figure(value, measured)
+def figure(value: float | None, measured: bool = True) -> Measurement | None:
+    return None if value is None else Measurement(value, measured)
 
 
 def candidate(
@@ -30,7 +30,7 @@ def candidate(
     runners: int = 1,
     held: Mapping[str, float] | None = None,
     idle: bool = False,
-    bars: Mapping[str, Bar | None] | None = None,
+    bars: Mapping[str, BatchCap | None] | None = None,
     unavailable: Unavailable | None = None,
     measured: bool = True,
 ) -> Candidate:

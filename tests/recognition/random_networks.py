@@ -7,12 +7,12 @@ import numpy as np
 import torch
 
 from recognition import embed
-from recognition.models.architectures import ARCHITECTURES, Architecture
-from recognition.models.architectures.random_weights import random_network
-from recognition.models.convert import Engine, Precision, spec_for
-from recognition.models.parity import authors_input, face_crops
-from recognition.models.spaces import probe_faces
-from recognition.models.spec import EmbedderSpec
+from recognition.architectures import ARCHITECTURES, Architecture
+from recognition.checks.parity import authors_input, face_crops
+from recognition.checks.spaces import probe_faces
+from recognition.specs.spec import EmbedderSpec
+from recognition.zoo.convert import Engine, Precision, spec_for
+from recognition.zoo.random_weights import random_network
 
 
 def draft(architecture: Architecture, engine: Engine = "onnx", precision: Precision = "fp32") -> EmbedderSpec:

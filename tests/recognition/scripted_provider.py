@@ -11,15 +11,16 @@ import yaml
 from numpy.typing import NDArray
 
 from recognition import embed
+from recognition.arrays import F32
+from recognition.checks.spaces import EmbeddingSpace, make_space
 from recognition.errors import InsufficientGpuMemory, InsufficientMemory
 from recognition.models.manager import ModelManager
 from recognition.models.model_runner import ModelRunner
 from recognition.models.providers import LoadContext
-from recognition.models.spaces import EmbeddingSpace, make_space
-from recognition.models.spec import EmbedderSpec, load_specs
+from recognition.specs.files import load_specs
+from recognition.specs.spec import EmbedderSpec
 from tests.recognition.scripted_memory import ScriptedMemory
 
-F32 = NDArray[np.float32]
 DIM = 8
 SPACE = "scripted.1"
 _WEIGHTS = np.random.default_rng(7).normal(size=(3, DIM)).astype(np.float32)

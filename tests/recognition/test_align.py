@@ -11,7 +11,7 @@ from recognition.align import (
     similarity_transforms,
 )
 from recognition.image import ArrayImage
-from recognition.models.spec import load_specs
+from recognition.specs.files import load_specs
 from tests.faces import EVERYBODY
 
 

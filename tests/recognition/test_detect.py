@@ -3,7 +3,8 @@ import pytest
 
 from recognition import detect
 from recognition.image import ArrayImage
-from recognition.models.spec import DetectorSpec, load_specs
+from recognition.specs.files import load_specs
+from recognition.specs.spec import DetectorSpec
 from tests.faces import place_of
 
 DETECTORS = ["scrfd_500m", "scrfd_2.5g", "yunet_n"]

@@ -5,7 +5,8 @@ import pytest
 
 from recognition import embed
 from recognition.align import aligned_crops
-from recognition.models.spec import EmbedderSpec, load_specs
+from recognition.specs.files import load_specs
+from recognition.specs.spec import EmbedderSpec
 from tests.faces import EVERYBODY
 
 EMBEDDERS = ["arcface_w600k_mbf", "arcface_mobilefacenet_y1", "edgeface_xxs", "mobileface_v2"]

@@ -6,11 +6,11 @@ from pydantic import ValidationError
 
 from recognition import embed
 from recognition.align import ARCFACE_TEMPLATE, face_boxes, facenet_crops
+from recognition.architectures import find_architecture
+from recognition.checks.portraits import read_portraits
 from recognition.image import ArrayImage
-from recognition.models.architectures import find_architecture
-from recognition.models.convert import spec_for
-from recognition.models.portraits import read_portraits
-from recognition.models.spec import EmbedderSpec
+from recognition.specs.spec import EmbedderSpec
+from recognition.zoo.convert import spec_for
 
 # A colour of which no two channels are alike.
 BLUE, GREEN, RED = 0, 51, 255

@@ -8,8 +8,9 @@ import pytest
 
 from recognition.errors import Overloaded, RunnerDead, WeightsMissing
 from recognition.image import ArrayImage
-from recognition.models.spec import EmbedderSpec, load_specs
 from recognition.recogniser import RecogniserConfig, open_recogniser
+from recognition.specs.files import load_specs
+from recognition.specs.spec import EmbedderSpec
 from tests.faces import EVERYBODY, write_film
 
 DETECTOR, EMBEDDER = "nano_det", "nano_embed"

@@ -7,8 +7,9 @@ import pytest
 
 from recognition import embed
 from recognition.errors import EmbeddingUnusable
-from recognition.models.spec import EmbedderSpec, load_specs
 from recognition.recogniser import UNHEALTHY_AFTER, RecogniserConfig, open_recogniser
+from recognition.specs.files import load_specs
+from recognition.specs.spec import EmbedderSpec
 from tests.fragile import faces, fragile_model
 
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from recognition.models.ensemble import halves
-from recognition.models.figures import Place
 from recognition.models.model_runner import signature_of
-from recognition.models.spec import EmbedderSpec, load_specs
 from recognition.recogniser import RecogniserConfig, open_recogniser
+from recognition.selection.candidates import Placement
+from recognition.specs.files import load_specs
+from recognition.specs.spec import EmbedderSpec
 from tests.ensembles import coloured_faces, ensemble, tiny_model
 
 COLOURS = (200, 40, 30), (30, 60, 220), (90, 90, 90)
@@ -74,7 +75,7 @@ async def test_a_switch_to_an_ensemble_changes_whose_templates_come_first(weight
     config = RecogniserConfig("nano_det", "two", (weights,), device="cpu", runners=1, in_every_space=("pair",))
     async with open_recogniser(config) as recogniser:
         assert recogniser.spaces == ("two.1", "one.1")
-        await recogniser.switch_embedder(Place("pair", "cpu", 1))
+        await recogniser.switch_embedder(Placement("pair", "cpu", 1))
         assert recogniser.spaces == ("one.1", "two.1")
         found = await recogniser.in_every_space(*coloured_faces(*COLOURS))
     assert [seen.space for seen in found] == ["one.1", "two.1"]

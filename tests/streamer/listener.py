@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from aiomqtt import Client, MqttError
 
-from streamer.events import IdentityEvent
+from streamer.events.event import IdentityEvent
 from tests.streamer.messages import word_of
 
 

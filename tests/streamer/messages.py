@@ -2,8 +2,8 @@
 
 import re
 
-from streamer.events import Due, EventType, FrameSize, IdentityEvent, LatencyMs, Models, Person
-from streamer.outbox_file import Stored
+from streamer.events.event import Due, EventType, FrameSize, IdentityEvent, LatencyMs, Models, Person
+from streamer.events.outbox_file import Stored
 
 TYPES: dict[str, EventType] = {"n": "new", "u": "update", "e": "end"}
 ADA = "pada000000000"

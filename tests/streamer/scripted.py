@@ -1,4 +1,4 @@
-"""Scripted faces for tests of tracking, visits, the roster and the pipeline: no pixels, no models."""
+"""Scripted faces for tests of tracking, visits, the live gallery and the pipeline: no pixels, no models."""
 
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -9,19 +9,19 @@ from types import SimpleNamespace
 from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gallery.store import PersonStore
+from recognition.arrays import F32
 from recognition.faces import Detections, Quality
-from recognition.models.spec import EmbedderSpec, load_specs
 from recognition.recogniser import Found, Recogniser
-from streamer.known import Known
-from streamer.metrics import Metrics
-from streamer.roster import Roster
+from recognition.specs.files import load_specs
+from recognition.specs.spec import EmbedderSpec
+from streamer.pipeline.live_gallery import LiveGallery
+from streamer.pipeline.match_policy import MatchPolicy
 from streamer.settings import Settings, load
+from streamer.telemetry.metrics import Metrics
 from tests.gallery.fakes import photo_of
 
-F32 = NDArray[np.float32]
 SIZE = (1280, 720)
 
 # Embedders by name, with the length of their embeddings: no two can be multiplied without an error.
@@ -66,15 +66,15 @@ def spec_of(model: str) -> EmbedderSpec:
     return spec.model_copy(update={"name": model, "space": f"{model}.1", "embedding_size": SIZES[model]})
 
 
-def known(settings: Settings, model: str) -> Known:
-    """A scripted embedder as the roster knows it, with a threshold that is its own."""
-    return replace(Known.of(settings, spec_of(model), scripted_recogniser()), threshold=THRESHOLDS[model])
+def known(settings: Settings, model: str) -> MatchPolicy:
+    """A scripted embedder as the live gallery knows it, with a threshold that is its own."""
+    return replace(MatchPolicy.of(settings, spec_of(model), scripted_recogniser()), threshold=THRESHOLDS[model])
 
 
 def scripted_recogniser(
     pool: ThreadPoolExecutor | None = None, specs: Mapping[str, EmbedderSpec] | None = None
 ) -> Recogniser:
-    """As much of a recogniser as the roster looks at; a serves. `specs`: what its manager knows, by name."""
+    """As much of a recogniser as the live gallery looks at; a serves. `specs`: what its manager knows, by name."""
     recogniser = SimpleNamespace(
         pool=pool,
         detector=SimpleNamespace(spec=SimpleNamespace(name="d")),
@@ -86,10 +86,10 @@ def scripted_recogniser(
 
 
 @asynccontextmanager
-async def roster_of(
+async def live_gallery_of(
     folder: Path, people: Mapping[int, str], metrics: Metrics | None = None
-) -> AsyncIterator[tuple[Roster, dict[int, str]]]:
-    """A roster that knows a, b and c; a serves. `people`: by look, the models that have its template.
+) -> AsyncIterator[tuple[LiveGallery, dict[int, str]]]:
+    """A live_gallery that knows a, b and c; a serves. `people`: by look, the models that have its template.
 
     Gives the people's ids by look, too.
     """
@@ -103,10 +103,10 @@ async def roster_of(
             for look, models in people.items()
         }
     with ThreadPoolExecutor(2) as pool:
-        async with Roster.open(settings, scripted_recogniser(pool), metrics or Metrics()) as roster:
+        async with LiveGallery.open(settings, scripted_recogniser(pool), metrics or Metrics()) as live_gallery:
             for model in SIZES:
-                await roster.know(known(settings, model))
-            yield roster, ids
+                await live_gallery.add_embedder(known(settings, model))
+            yield live_gallery, ids
 
 
 def found(*faces: Face) -> Found:

@@ -10,18 +10,18 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from recognition.arrays import F32
 from recognition.errors import InsufficientGpuMemory
 from recognition.models.model_runner import ModelRunner
 from recognition.models.providers import AnySpec, LoadContext, S
-from recognition.models.runner import OnnxRunner, out_of_memory
-from recognition.models.spec import EmbedderSpec, bundled, load_specs
-from recognition.models.weights import find_artifacts, read_weights
+from recognition.runtimes.onnx_runner import OnnxRunner, out_of_memory
+from recognition.specs.files import bundled, load_specs
+from recognition.specs.spec import EmbedderSpec
+from recognition.specs.weights import find_artifacts, read_weights
 from tests.recognition.scripted_memory import ScriptedMemory
 
-F32 = NDArray[np.float32]
 WORKSPACE_MIB = 1.0
 
 

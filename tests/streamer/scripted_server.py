@@ -3,16 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
+from recognition.arrays import F32
 from recognition.errors import TritonUnavailable
 from recognition.models.model_runner import ModelRunner
 from recognition.models.providers import AnySpec, LoadContext, S
-from recognition.models.runner import OnnxRunner
-from recognition.models.weights import find_artifacts, read_weights
-
-F32 = NDArray[np.float32]
+from recognition.runtimes.onnx_runner import OnnxRunner
+from recognition.specs.weights import find_artifacts, read_weights
 
 
 class ScriptedServer:

@@ -11,14 +11,15 @@ from typing import Any, cast
 
 import pytest
 
-from recognition.models.spec import load_specs
 from recognition.recogniser import UNHEALTHY_AFTER
-from streamer.app import Service, camera_path, make_data_folder
-from streamer.metrics import Metrics
-from streamer.model_layer import open_models
-from streamer.model_setup import make_manager
-from streamer.roster import Roster
+from recognition.specs.files import load_specs
+from streamer.app import Service, camera_path
+from streamer.model_layer.layer import open_models
+from streamer.model_layer.setup import make_manager
+from streamer.pipeline.live_gallery import LiveGallery
+from streamer.process import make_data_folder
 from streamer.settings import CameraSettings, EventsSettings, PathsSettings, RecognitionSettings, Settings
+from streamer.telemetry.metrics import Metrics
 from tests.fragile import faces, fragile_model
 from tests.recognition.fakes import until
 
@@ -70,11 +71,11 @@ async def watched(tmp_path: Path, **recognition: Any) -> AsyncIterator[tuple[Ser
     manager = make_manager(settings, portraits=False)  # the network that is of no use would not be let in
     async with (
         open_models(settings, metrics, manager) as models,
-        Roster.open(settings, models.recogniser, metrics) as roster,
+        LiveGallery.open(settings, models.recogniser, metrics) as live_gallery,
     ):
         outbox = cast(Any, SimpleNamespace(healthy=True))
-        await models.attach(roster, broker.set_model)
-        yield Service(settings, metrics, models, roster, outbox, cast(Any, broker), []), broker
+        await models.attach(live_gallery, broker.set_model)
+        yield Service(settings, metrics, models, live_gallery, outbox, cast(Any, broker), []), broker
 
 
 async def test_a_fallback_to_the_cpu_shows_everywhere(tmp_path: Path, caplog):

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from streamer.config_layers import read_yaml
 from streamer.errors import (
     CameraVariableUnset,
     ConfigError,
@@ -16,6 +15,7 @@ from streamer.errors import (
     ConfigUnreadable,
 )
 from streamer.settings import CameraSettings, Settings, camera_url, config_folder, expand_url, load
+from streamer.settings_layers import read_yaml
 
 SECRET = "hunter2"
 

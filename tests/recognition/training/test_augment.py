@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recognition.align import CROP_SIZE
-from recognition.models.spaces import probe_faces
+from recognition.checks.spaces import probe_faces
 from recognition.training.augment import augment
 from recognition.training.blends import bend, blend
 from recognition.training.crops import MARGIN, SIDE, inner

@@ -4,7 +4,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs the extra train")
 
 from recognition import detect  # noqa: E402  # after the skip
-from recognition.models.spec import load_specs  # noqa: E402
+from recognition.specs.files import load_specs  # noqa: E402
 from recognition.training.assign import cells_of, decode_boxes  # noqa: E402
 from recognition.training.detector_net import OUTPUT_NAMES, STRIDES, ExportedDetector, NanoDetector, as_yunet  # noqa: E402
 from recognition.training.export_detector import export_detector  # noqa: E402

@@ -10,10 +10,11 @@ import torch
 from torch.nn import functional
 
 from recognition import embed
+from recognition.checks.portraits import read_portraits
 from recognition.errors import RunMismatch
-from recognition.models.portraits import read_portraits
-from recognition.models.runner import OnnxRunner
-from recognition.models.spec import EmbedderSpec, bundled, load_specs
+from recognition.runtimes.onnx_runner import OnnxRunner
+from recognition.specs.files import bundled, load_specs
+from recognition.specs.spec import EmbedderSpec
 from recognition.training.crops import inner
 from recognition.training.distil_embedder import EmbedderOptions, EmbedderTask
 from recognition.training.embedder_net import NanoEmbedder

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from recognition.faces import Detections
-from recognition.training.matching_faces import Known, recall_at
+from recognition.training.matching_faces import GroundTruth, recall_at
 
 NONE = np.empty((0, 4), np.float32)
 HERE, THERE, ELSEWHERE = ([10, 10, 30, 40], [50, 50, 80, 90], [5, 60, 25, 85])
@@ -35,17 +35,17 @@ def found(*rows):
     ids=["all", "half", "false alarm first", "one allowed", "doubtful place", "twice the same", "nothing"],
 )
 def test_recall_at_so_many_false_alarms(detections, doubtful, allowed, recall):
-    known = [Known(boxes(HERE, THERE), doubtful, 100, 100)]
+    known = [GroundTruth(boxes(HERE, THERE), doubtful, 100, 100)]
     assert recall_at([detections], known, allowed).recall == recall
 
 
 def test_a_face_cut_off_is_compared_within_the_picture():
-    known = [Known(boxes([-40, 0, 20, 50]), NONE, 100, 100)]
+    known = [GroundTruth(boxes([-40, 0, 20, 50]), NONE, 100, 100)]
     assert recall_at([found(([0, 0, 20, 50], 0.9))], known, 0.0).recall == 1.0
 
 
 def test_the_threshold_is_the_score_where_alarms_are_just_few_enough():
-    known = [Known(boxes(HERE, THERE), NONE, 100, 100)] * 10
+    known = [GroundTruth(boxes(HERE, THERE), NONE, 100, 100)] * 10
     alarm = found((HERE, 0.9), (ELSEWHERE, 0.7), (THERE, 0.6))
     quiet = found((HERE, 0.9), (THERE, 0.65))
     answer = recall_at([alarm, alarm, *[quiet] * 8], known, 0.1)

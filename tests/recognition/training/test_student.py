@@ -8,7 +8,7 @@ import pytest
 
 from recognition.errors import PhotoSetInvalid, RunMismatch
 from recognition.models.manager import ModelManager
-from recognition.models.spec import load_specs
+from recognition.specs.files import load_specs
 from recognition.training.distil_embedder import EmbedderOptions
 from recognition.training.loop import Schedule
 from recognition.training.student import make_embedder

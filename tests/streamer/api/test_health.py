@@ -11,10 +11,11 @@ import pytest
 import uvloop
 
 from recognition.errors import Overloaded
-from streamer.api.health import ModelState, Part, Readiness, create_app
+from streamer.api.health import create_app
 from streamer.api.server import serve_http
 from streamer.errors import CameraUnknown, HttpAddressInvalid, PortInUse
-from streamer.metrics import Metrics
+from streamer.readiness import ModelState, Part, Readiness
+from streamer.telemetry.metrics import Metrics
 
 
 class FakeService:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from recognition.batch_limits import BatchLimits
+from recognition.serving.batch_limits import BatchLimits
 from streamer.bench.eight_cameras import LOAD_SHARE, eight_cameras
 from streamer.bench.full_load import Pace
 from tests.recognition.fakes import FakeRunner, item

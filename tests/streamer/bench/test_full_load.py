@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from recognition.batch_limits import BatchLimits
+from recognition.serving.batch_limits import BatchLimits
 from streamer.bench.full_load import LEAST_RUNS, Pace, Run, WatchedRunner, full_load, rate, run_bare
 from tests.recognition.fakes import FakeRunner, item
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from recognition.models.architectures import find_architecture
-from recognition.models.devices import count_gpus
-from recognition.models.random_model import write_random_model
-from recognition.models.spec import load_specs
+from recognition.architectures import find_architecture
+from recognition.specs.devices import count_gpus
+from recognition.specs.files import load_specs
+from recognition.zoo.random_model import write_random_model
 from streamer.bench.full_load import Pace
 from streamer.bench.gpu import GFLOP_A_FACE, Card, run_gpu, share_of, why_not
 from streamer.bench.model_layer import ModelBenchOptions, run_model_layer

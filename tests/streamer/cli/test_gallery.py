@@ -9,7 +9,7 @@ import yaml
 
 from gallery.store import PersonStore
 from recognition.models.model_runner import signature_of
-from recognition.models.spec import load_specs
+from recognition.specs.files import load_specs
 from tests.command import assert_refused, whosthere
 from tests.ensembles import ensemble
 from tests.faces import KNOWN, NAME

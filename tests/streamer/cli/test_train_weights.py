@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 pytest.importorskip("torch", reason="the extra train is not installed: pip install -e '.[train]'")
 
 from recognition.training import student
-from streamer.cli import app
+from streamer.commands import app
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import orjson
 
 from streamer.demo.summary import Tally
-from streamer.events import FrameSize, IdentityEvent, LatencyMs, Models, Person
+from streamer.events.event import FrameSize, IdentityEvent, LatencyMs, Models, Person
 
 EILEEN = Person(id="p00000000eil1", name="Eileen Collins")
 ADA = Person(id="p00000000ada1", name="Ada Lovelace")

@@ -16,8 +16,10 @@ import numpy as np
 
 from streamer.ingest.address import address
 from streamer.ingest.frame import Frame
+from streamer.ingest.libav_source import VideoSource
 from streamer.ingest.pacing import Clock
-from streamer.ingest.source import Source, SourceHooks, StreamEnded, VideoSource, open_source
+from streamer.ingest.source import Source, open_source
+from streamer.ingest.stream import SourceHooks, StreamEnded
 from streamer.settings import CameraSettings
 
 

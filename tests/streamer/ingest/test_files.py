@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from streamer.errors import CameraNotFound, StreamHasNoVideo, StreamInvalid, StreamStalled
-from streamer.ingest.source import StreamEnded, open_source
+from streamer.ingest.source import open_source
+from streamer.ingest.stream import StreamEnded
 from streamer.settings import CameraSettings
 from tests.streamer.ingest.clips import (
     Played,
@@ -281,9 +282,9 @@ async def test_a_read_that_libav_cannot_interrupt_stalls_within_the_limit(clip, 
     """As from a network disk that has gone: the thread hangs, the taker doesn't."""
     released = threading.Event()
     camera = CameraSettings(url=str(clip), pace="fastest", fps=25, read_timeout_s=0.1)
-    monkeypatch.setattr("streamer.ingest.source.GRACE_S", 0.1)
+    monkeypatch.setattr("streamer.ingest.libav_source.GRACE_S", 0.1)
     async with asyncio.timeout(5), open_source("door", camera, str(clip)) as source:
-        monkeypatch.setattr("streamer.ingest.decode.Decoder._await_packet", lambda *_: released.wait())
+        monkeypatch.setattr("streamer.ingest.decoder.Decoder._await_packet", lambda *_: released.wait())
         with pytest.raises(StreamStalled, match=r"sent no video for 0\.1 s"):
             await drain(source)
         released.set()

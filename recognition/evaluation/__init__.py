@@ -1,0 +1,1 @@
+"""Error rates of detectors and embedders over labelled photos and clips."""

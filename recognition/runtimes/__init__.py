@@ -1,0 +1,1 @@
+"""ONNX Runtime, PyTorch and Triton behind one TensorRunner: a float32 batch in, raw outputs out."""

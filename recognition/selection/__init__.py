@@ -1,0 +1,1 @@
+"""Which model should serve where: candidates, measurements, the choice, hysteresis, cooldowns. Pure."""

@@ -1,0 +1,180 @@
+"""Hysteresis: the selector's choices of the moment in, whether to switch now out. It keeps the choice from flapping.
+
+No clock and no thread: time comes as an argument and only grows, all calls come from one thread (the event loop).
+The caller does the switch and then says so with switched(); until then nothing has changed.
+"""
+
+from dataclasses import dataclass
+
+from recognition.selection.candidates import BatchCap, Placement
+from recognition.selection.ranking import LATE, Option, Refusal
+from recognition.selection.selector import Choice
+
+OUT_OF_MEMORY = "out_of_memory"
+
+
+@dataclass(frozen=True, slots=True)
+class HysteresisRules:
+    """`minimum_s`: how long a place serves at least before it is left of our own accord.
+
+    A step up must leave `margin_mib` free, and `margin_share` of what the model takes where that is more.
+    A place that had to be left is held back for `minimum_s`, for `shortest_hold_s` at least, and for twice as long, up
+    to `longest_hold_s`, each time that it has to be left again within twice the time that it was held back for.
+    """
+
+    minimum_s: float = 60.0
+    margin_share: float = 0.1
+    margin_mib: float = 256.0
+    shortest_hold_s: float = 1.0
+    longest_hold_s: float = 3600.0
+
+    def margin_of(self, option: Option) -> float:
+        return max(self.margin_mib, self.margin_share * (option.memory_mib or 0.0))
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchDecision:
+    """`switch_to`: where to, None: stay. `forced`: the serving place can't go on, so no minimum stay was asked.
+
+    `code` is the metric's label and says why; to switch: first, better, too_slow, queue_too_long,
+    latency_goal_missed, figures_missing, or what the selector has against the serving place (out_of_memory,
+    unhealthy, ...). To stay: best, minimum_stay, margin, held_back, nothing_fits.
+    """
+
+    switch_to: Option | None
+    code: str
+    why: str
+    forced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Setback:
+    """A model had to be left on a device; `bucket` and larger ones are held back until `until_s`."""
+
+    code: str
+    bucket: int
+    hold_s: float
+    until_s: float
+
+
+class Hysteresis:
+    """The hysteresis of one role's model.
+
+    A step up is one to another device, or to more memory on the same one: it needs a known figure and a margin.
+    Whatever else is not forced needs the minimum stay alone.
+    """
+
+    def __init__(self, rules: HysteresisRules | None = None) -> None:
+        self.rules = rules or HysteresisRules()
+        self.serving: Placement | None = None  # what Load.serving wants to hear
+        self._serving_mib: float | None = None
+        self._since_s = 0.0
+        # By model, device, and whether memory was the reason: a bar that choose() is told of, and Hysteresis knows.
+        self._setbacks: dict[tuple[str, str, bool], _Setback] = {}
+
+    def weigh(self, now_s: float, choice: Choice) -> SwitchDecision:
+        """Whether to switch now. Changes nothing."""
+        usable = [option for option in choice.options if self._setback(now_s, option, of_memory=True) is None]
+        if not usable:
+            return SwitchDecision(None, "nothing_fits", choice.why)
+        if self.serving is None:
+            return SwitchDecision(usable[0], "first", choice.why, forced=True)
+        serving = next((option for option in usable if option.place == self.serving), None)
+        if serving is None:
+            return self._forced(now_s, choice, usable)
+        blocked: SwitchDecision | None = None
+        for option in choice.options[: choice.options.index(serving)]:
+            obstacle = self._obstacle(now_s, option)
+            if obstacle is None:
+                trouble = serving.trouble
+                why = f"{option.place} instead of {serving.place}{f': {trouble.why}' if trouble else ''}"
+                return SwitchDecision(option, trouble.code if trouble else "better", why)
+            blocked = blocked or obstacle
+        return blocked or SwitchDecision(None, "best", f"{serving.place} is the best choice")
+
+    def switched(self, now_s: float, verdict: SwitchDecision) -> None:
+        """What the verdict wanted is done: its place serves from now on."""
+        if verdict.switch_to is None:
+            raise ValueError(f"switched: the verdict was to stay ({verdict.code})")
+        target = verdict.switch_to
+        if self.serving is not None and self.serving.key != target.place.key and verdict.code in LATE:
+            self._set_back(now_s, self.serving, verdict.code, 1)
+        self.chosen_by_hand(now_s, target.place, target.memory_mib)
+
+    def chosen_by_hand(self, now_s: float, place: Placement, memory_mib: float | None = None) -> None:
+        """`place` serves from now on, whatever was weighed; `memory_mib`: what it takes, where that is known."""
+        self.serving, self._serving_mib, self._since_s = place, memory_mib, now_s
+
+    def out_of_memory(self, now_s: float, place: Placement) -> None:
+        """A load or a batch at `place` ran out: its bucket and larger ones are barred, and left where they serve."""
+        self._set_back(now_s, place, OUT_OF_MEMORY, place.bucket)
+
+    def bar(self, now_s: float, model: str, device: str) -> BatchCap | None:
+        """What DeviceFigures.bar has to be for this model and device now."""
+        setback = self._setbacks.get((model, device, True))
+        if setback is None or now_s >= setback.until_s:
+            return None
+        wait = f"again in {setback.until_s - now_s:.0f} s"
+        why = f"{model} ran out of memory on {device} in batches of {setback.bucket}; {wait}"
+        return BatchCap(setback.bucket, OUT_OF_MEMORY, why)
+
+    def _forced(self, now_s: float, choice: Choice, usable: list[Option]) -> SwitchDecision:
+        """The serving place can't go on: the best that is no step up or leaves its margin, else the best."""
+        assert self.serving is not None
+        model, device = self.serving.key
+        target = next((option for option in usable if self._has_margin(option)), usable[0])
+        against: BatchCap | Refusal | None = self.bar(now_s, model, device) or choice.why_not(model, device)
+        code, why = (against.code, against.why) if against else ("gone", "it is not to be had any more")
+        return SwitchDecision(target, code, f"{target.place} instead of {self.serving}: {why}", forced=True)
+
+    def _obstacle(self, now_s: float, option: Option) -> SwitchDecision | None:
+        """Why the serving place may not be left for this better one now."""
+        setback = self._setback(now_s, option, of_memory=True) or self._setback(now_s, option, of_memory=False)
+        if setback is not None:
+            wait = f"{setback.until_s - now_s:.0f} s more"
+            return SwitchDecision(
+                None, "held_back", f"{option.place} is held back for {wait}: it was left ({setback.code})"
+            )
+        if not self._has_margin(option):
+            margin = f"{self.rules.margin_of(option):.0f} MiB"
+            if option.more_mib is None:
+                why = f"what it takes was never measured, so that {margin} would stay free is not known"
+            else:
+                why = f"it takes {option.more_mib:.0f} of {option.room_mib:.0f} MiB, and {margin} have to stay free"
+            return SwitchDecision(None, "margin", f"{option.place} would be better, but {why}")
+        served_s = now_s - self._since_s
+        if served_s < self.rules.minimum_s:
+            why = f"{self.serving} serves for {served_s:.0f} s of at least {self.rules.minimum_s:.0f}"
+            return SwitchDecision(None, "minimum_stay", f"{option.place} would be better, but {why}")
+        return None
+
+    def _has_margin(self, option: Option) -> bool:
+        """Whether this is no step up, or leaves its margin free."""
+        if not self.is_step_up(option):
+            return True
+        return option.more_mib is not None and option.room_mib - option.more_mib >= self.rules.margin_of(option)
+
+    def is_step_up(self, option: Option) -> bool:
+        """Whether going there takes more memory of the serving place's device, or memory of another one."""
+        if self.serving is None or option.place == self.serving:
+            return False
+        if option.place.device != self.serving.device:
+            return True
+        if option.memory_mib is None or self._serving_mib is None:
+            return True
+        return option.memory_mib > self._serving_mib
+
+    def _setback(self, now_s: float, option: Option, *, of_memory: bool) -> _Setback | None:
+        """What holds this option back now."""
+        found = self._setbacks.get((*option.place.key, of_memory))
+        return found if found and now_s < found.until_s and option.place.bucket >= found.bucket else None
+
+    def _set_back(self, now_s: float, place: Placement, code: str, bucket: int) -> None:
+        key = (*place.key, code == OUT_OF_MEMORY)
+        hold_s = max(self.rules.minimum_s, self.rules.shortest_hold_s)
+        last = self._setbacks.get(key)
+        if last is not None and now_s < last.until_s:
+            hold_s, bucket = last.hold_s, min(bucket, last.bucket)
+        elif last is not None and now_s < last.until_s + 2 * last.hold_s:
+            hold_s = max(hold_s, min(2 * last.hold_s, self.rules.longest_hold_s))
+        self._setbacks[key] = _Setback(code, bucket, hold_s, now_s + hold_s)

@@ -1,0 +1,294 @@
+"""MicroBatcher: single items of many callers in, batches to the runners, each caller's own answers out.
+
+submit() is called on the event loop; one thread per runner takes batches straight from the queue, so that a
+runner never waits for the loop, and wakes the loop once per batch.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from recognition.arrays import F32
+from recognition.errors import CodedError, Overloaded, RunnerDead
+from recognition.runtimes.tensor_runner import TensorRunner
+from recognition.serving.batch_limits import BatchLimits, mean_run_ms, wait_ms
+from recognition.serving.batch_queue import Item, Job, LaneQueue, Outputs, Served
+from recognition.serving.queue_load import LoadMeter, QueueLoad
+
+__all__ = ["BatchLimits", "MicroBatcher", "QueueLoad", "Served"]
+
+
+@dataclass(slots=True, eq=False)
+class _Batch:
+    """What a runner took, and the limits that it is run by, whatever those of the next are."""
+
+    items: list[Item]
+    limits: BatchLimits
+    taken_s: float
+
+
+class _Tray:
+    """One thread's room for its batches, used again for each: fresh memory would cost as much as the copying."""
+
+    def __init__(self) -> None:
+        self._room = np.empty((0, 0), np.float32)
+
+    def laid(self, items: Sequence[Item], bucket: int) -> F32:
+        """The items as one batch, padded with zeros; until the next call."""
+        shape = items[0].tensor.shape
+        if len(self._room) < bucket or self._room.shape[1:] != shape:
+            self._room = np.empty((bucket, *shape), np.float32)
+        for place, item in enumerate(items):
+            self._room[place] = item.tensor
+        self._room[len(items) : bucket] = 0.0
+        return self._room[:bucket]
+
+
+class MicroBatcher:
+    """Gathers work for one model. Served while serve() runs; that ends with stop() or a dead runner."""
+
+    def __init__(
+        self,
+        name: str,
+        runners: Sequence[TensorRunner],
+        limits: BatchLimits,
+        on_batch: Callable[[int], None] | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        """`runners` has one entry per thread; a runner that may be called from several may stand there twice.
+
+        `on_batch` is called on the loop with the number of items of each batch that was run. `clock`: seconds.
+        """
+        self.name = name
+        self._runners = tuple(runners)
+        self._on_batch = on_batch
+        self._clock = clock
+        # Guarded by the condition's lock: runners' threads take what the loop puts there.
+        self._wake = threading.Condition()
+        self._queue = LaneQueue()
+        self._limits = limits
+        self._meter = LoadMeter()
+        self._closed: str | None = None
+        self._fault: CodedError | None = None
+        self._taken = 0
+        # The loop's own; run_ms is read by the threads.
+        self._returned = 0
+        self._run_ms: float | None = None
+        self._jobs: set[Job] = set()
+        self._settled = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def limits(self) -> BatchLimits:
+        return self._limits
+
+    def use(self, limits: BatchLimits) -> None:
+        """Cut batches by these limits from the next one on; what waits is kept. Called on the loop.
+
+        Who raises max_batch from 1 vouches that all that wait have one shape, and that the network takes batches.
+        """
+        with self._wake:
+            self._limits = limits
+            self._wake.notify_all()  # a batch that waits for company may be due by these
+
+    @property
+    def fault(self) -> CodedError | None:
+        """What the world did to the runner that failed; None where none failed, or by a bug of ours."""
+        return self._fault
+
+    @property
+    def depth(self) -> int:
+        """Items that wait for a runner."""
+        return self._queue.size
+
+    def load(self, now_s: float | None = None) -> QueueLoad:
+        """What is asked of this batcher; `now_s`: by the clock, None: now."""
+        with self._wake:
+            now_s = self._clock() if now_s is None else now_s
+            oldest_s = self._queue.oldest_s() if self._queue.size else now_s
+            return self._meter.load(now_s, now_s - oldest_s)
+
+    async def drained(self) -> None:
+        """Return once nothing waits and nothing runs, or the batcher was closed. Called on the loop.
+
+        For who stops a batcher that nobody submits to any more. It takes as long as the runners do: a limit of
+        time is the caller's.
+        """
+        while self._closed is None and self._is_busy():
+            self._settled.clear()
+            await self._settled.wait()
+
+    def _is_busy(self) -> bool:
+        with self._wake:
+            return self._queue.size > 0 or self._taken > self._returned
+
+    async def submit(self, items: Sequence[F32], lane: str) -> Served:
+        """Run each item, a (3, h, w) float32 tensor; all items of a model have one shape.
+
+        Raises Overloaded at once where the queue has no room (a submit larger than the whole limit is taken
+        when nothing waits), RunnerDead where a runner failed before or during it, or serve() has ended, and what a
+        runner raised that may pass (a retryable CodedError), which ends nothing but this submit.
+        """
+        if not items:
+            return Served([], 0.0, 0.0)
+        if self._closed is not None:
+            raise RunnerDead(self._closed)
+        now_s = self._clock()
+        waiting, limit = self._queue.size, self._limits.queue_limit
+        if waiting and waiting + len(items) > limit:
+            with self._wake:
+                self._meter.arrived(now_s, len(items))
+            raise Overloaded(f"{self.name}: {waiting} items wait already, the limit is {limit}")
+        job = Job(asyncio.get_running_loop().create_future(), [[] for _ in items], len(items), now_s)
+        self._jobs.add(job)
+        with self._wake:
+            self._meter.arrived(now_s, len(items))
+            self._queue.put(lane, [Item(job, place, tensor) for place, tensor in enumerate(items)])
+            self._wake.notify(min(len(items), len(self._runners)))
+        try:
+            return await job.future
+        finally:
+            self._jobs.discard(job)
+            if job.left:
+                self._forget([job])
+                self._settled.set()
+
+    async def serve(self) -> None:
+        """Drive the runners until stop(). Raises RunnerDead when one fails, after failing every waiter."""
+        self._loop = asyncio.get_running_loop()
+        pool = ThreadPoolExecutor(len(self._runners), thread_name_prefix=f"run-{self.name}")
+        try:
+            threads = [self._loop.run_in_executor(pool, self._work, runner) for runner in self._runners]
+            try:
+                await asyncio.wait(threads, return_when=asyncio.FIRST_EXCEPTION)
+            finally:
+                self._close(f"{self.name}: the model was closed")
+                # A running thread can't be cancelled: wait, so that no run outlives its session.
+                await asyncio.wait(threads)
+        finally:
+            pool.shutdown()
+        for thread in threads:
+            error = thread.exception()
+            if error is not None:
+                raise RunnerDead(self._closed) from error
+
+    def stop(self) -> None:
+        """End serve(); whoever still waits gets RunnerDead."""
+        self._close(f"{self.name}: the model was closed")
+
+    def _close(self, reason: str, fault: CodedError | None = None) -> None:
+        with self._wake:
+            if self._closed is None:
+                self._closed, self._fault = reason, fault
+            self._wake.notify_all()
+        for job in self._jobs:
+            if not job.future.done():
+                job.future.set_exception(RunnerDead(self._closed))
+        self._settled.set()
+
+    def _forget(self, jobs: Iterable[Job]) -> None:
+        """Whatever of these jobs still waits is not run any more. Called on the loop and on the runners' threads."""
+        with self._wake:
+            for job in jobs:
+                job.gone = True
+            self._queue.drop_gone()
+
+    # On the runners' threads.
+
+    def _work(self, runner: TensorRunner) -> None:
+        tray = _Tray()
+        while (batch := self._take()) is not None:
+            try:
+                outputs = self._run(runner, batch, tray)
+            except CodedError as error:
+                if not error.retryable:
+                    self._call_loop(self._close, f"{self.name}: {error}", error)
+                    raise
+                # Here and not on the loop, else a runner would take more of what is lost before the loop is awake.
+                self._forget(item.job for item in batch.items)
+                self._call_loop(self._refuse, batch, error.with_traceback(None))
+                continue
+            except Exception as error:
+                reason = f"{self.name}: its runner failed ({type(error).__name__}); restart the service"
+                self._call_loop(self._close, reason)
+                raise
+            self._call_loop(self._deliver, batch, outputs, self._clock())
+
+    def _take(self) -> _Batch | None:
+        """The next batch, or None once closed. Waits until there is work and it is due."""
+        with self._wake:
+            while self._closed is None:
+                limits, now_s = self._limits, self._clock()
+                wait_s = self._due_in_s(limits, now_s)
+                if wait_s == 0.0:
+                    items = self._queue.take(self._batch_size(limits))
+                    self._taken += 1
+                    self._meter.taken(now_s, [item.job.arrived_s for item in items])
+                    return _Batch(items, limits, now_s)
+                self._wake.wait(wait_s)
+            return None
+
+    def _due_in_s(self, limits: BatchLimits, now_s: float) -> float | None:
+        """0 when a batch is due, the seconds until it will be, or None when nothing waits."""
+        if not self._queue.size:
+            return None
+        if self._queue.size >= limits.max_batch:
+            return 0.0
+        longest_ms = wait_ms(limits, self._run_ms)
+        if not longest_ms:
+            return 0.0
+        return max(0.0, self._queue.oldest_s() + longest_ms / 1000 - now_s)
+
+    def _batch_size(self, limits: BatchLimits) -> int:
+        """An even share for each runner, so that the faces of one frame are spread over all cores."""
+        share = min(-(-self._queue.size // len(self._runners)), limits.max_batch)
+        if limits.pad:
+            return share
+        return max(bucket for bucket in limits.buckets if bucket <= share)
+
+    def _run(self, runner: TensorRunner, batch: _Batch, tray: _Tray) -> list[Outputs]:
+        """Run the items as one batch, padded to a bucket; the outputs of each."""
+        first = batch.items[0].tensor
+        if batch.limits.max_batch == 1:
+            return [runner.run(first[None])]
+        count = len(batch.items)
+        if count == 1:
+            return [[output[0] for output in runner.run(first[None])]]
+        bucket = min(size for size in batch.limits.buckets if size >= count)
+        outputs = runner.run(tray.laid(batch.items, bucket))
+        return [[output[place] for output in outputs] for place in range(count)]
+
+    def _call_loop(self, callback: Callable[..., None], *args: object) -> None:
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(callback, *args)
+
+    # On the loop again.
+
+    def _refuse(self, batch: _Batch, error: CodedError) -> None:
+        """This batch could not be run, others may be: its callers are told, each by an error of its own."""
+        for item in batch.items:
+            if not item.job.future.done():
+                item.job.future.set_exception(type(error)(str(error)))
+        self._returned += 1
+        self._settled.set()
+
+    def _deliver(self, batch: _Batch, outputs: list[Outputs], ended_s: float) -> None:
+        taken_s = batch.taken_s
+        for item, output in zip(batch.items, outputs, strict=True):
+            job = item.job
+            job.outputs[item.place] = output
+            job.left -= 1
+            if not job.started_s or taken_s < job.started_s:
+                job.started_s = taken_s
+            if not job.left and not job.future.done():
+                job.future.set_result(Served(job.outputs, job.started_s - job.arrived_s, ended_s - job.started_s))
+        self._run_ms = mean_run_ms(self._run_ms, (ended_s - taken_s) * 1000)
+        self._returned += 1
+        self._settled.set()
+        if self._on_batch is not None:
+            self._on_batch(len(batch.items))

@@ -1,0 +1,1 @@
+"""What a model is: its spec, its files, its weights, the devices it may run on."""

@@ -1,0 +1,1 @@
+"""`whosthere models ...`: a module a command."""

@@ -1,0 +1,65 @@
+"""The command line: parse, load settings, call one function, print. One module a group of commands.
+
+Exit codes: 0 success, 1 refused or failed (one line on stderr with its stable code), 2 bad usage.
+"""
+
+import sys
+
+import typer
+
+from recognition.errors import CodedError
+from streamer.cli import bench, cameras, demo, events, gallery, people, service, train_weights
+from streamer.cli.models import commands
+
+app = typer.Typer(
+    name="whosthere",
+    help="Watches cameras and says who is there, on hardware of your own.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+service.register(app)
+demo.register(app)
+people.register(app)
+gallery.register(app)
+cameras.register(app)
+commands.register(app)
+train_weights.register(app)
+events.register(app)
+bench.register(app)
+
+
+def main() -> None:
+    """Run the command line; whatever the world did wrong ends in one line and exit code 1."""
+    try:
+        app()
+    except CodedError as error:
+        _fail(error)
+    except BaseExceptionGroup as group:
+        error_or_none = first_coded(group)
+        if error_or_none is None:
+            raise
+        _fail(error_or_none)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def first_coded(group: BaseExceptionGroup[BaseException]) -> CodedError | None:
+    """The first error of ours in a group, if the group holds nothing else (a bug must show itself)."""
+    coded, rest = group.split(CodedError)
+    if coded is None or rest is not None:
+        return None
+    leaf: BaseException = coded
+    while isinstance(leaf, BaseExceptionGroup):
+        leaf = leaf.exceptions[0]
+    return leaf if isinstance(leaf, CodedError) else None
+
+
+def _fail(error: CodedError) -> None:
+    line = " ".join(str(error).split())
+    sys.stderr.write(f"whosthere: {line} [{error.code}]\n")
+    sys.exit(1)

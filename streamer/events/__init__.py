@@ -1,0 +1,1 @@
+"""Identity events, and the outbox that keeps them until the broker has them."""

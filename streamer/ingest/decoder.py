@@ -1,0 +1,267 @@
+"""A camera's thread: packets in, sampled frames into the slot; every packet is decoded, codecs need them.
+
+Everything here runs on that one thread, blocks, and ends within the limits that libav is given; what the
+world does leaves through the slot as a CameraError or StreamEnded.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import NamedTuple
+
+import av
+from av.codec.context import Flags, ThreadType
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from streamer.errors import CameraError, StreamInvalid
+from streamer.ingest import faults
+from streamer.ingest.address import Address
+from streamer.ingest.frame import Frame, VideoImage
+from streamer.ingest.libav_open import check_file, choose_video
+from streamer.ingest.pacing import DEFAULT_FRAME_S, ClipTime, Clock, Schedule
+from streamer.ingest.sampling import Sampler
+from streamer.ingest.slot import LatestSlot
+from streamer.ingest.stream import SourceHooks, StreamEnded, StreamInfo
+from streamer.settings import CameraSettings
+
+MOST_FAILURES = 50
+LONGEST_FAILING_S = 5.0
+# A clip that stops so much before its declared end was cut short.
+_CUT_SHORT_S = 1.0
+
+
+class _Moment(NamedTuple):
+    """One moment on both clocks, in s."""
+
+    unix_s: float
+    monotonic_s: float
+
+
+class _ClipBroken(Exception):
+    """The rest of this lap can't be decoded."""
+
+
+class Decoder:
+    """Opens, demuxes, decodes, samples and paces one stream. run() is the thread; stop() is for any other."""
+
+    def __init__(
+        self,
+        where: Address,
+        camera: CameraSettings,
+        slot: LatestSlot,
+        hooks: SourceHooks,
+        first_number: int,
+        clock: Clock,
+    ) -> None:
+        self._where = where
+        self._camera = camera
+        self._slot = slot
+        self._hooks = hooks
+        self._clock = clock
+        self._stop = threading.Event()
+        self._is_clip = where.kind == "file"
+        self._is_paced = camera.pace == "realtime"
+        self._time = ClipTime()
+        self._schedule = Schedule(clock)
+        self._sampler: Sampler | None = None
+        self._failures = 0
+        self._failing_since_s = 0.0
+        self._lap_frames = 0
+        self.next_number = first_number
+        self.resting = False
+        self.last_packet_s = self.last_frame_s = clock.monotonic_s()
+
+    @property
+    def clip_started_at(self) -> float | None:
+        """Unix time of a clip's start, laps and lags taken into account; None for a stream. From any thread."""
+        return self._schedule.started_at
+
+    def stop(self) -> None:
+        """The thread ends at its next packet; at once where it waits for time to pass or for the taker."""
+        self._stop.set()
+        self._slot.close(StreamEnded("stopped"))
+
+    def run(self, opened: Callable[[StreamInfo], None]) -> None:
+        """Plays until the stream ends, fails or is stopped; the slot says which. opened() comes each lap."""
+        try:
+            self._play(opened)
+        except (CameraError, StreamEnded) as end:
+            # Its traceback would keep this thread's calls alive, and they libav's pool of pictures.
+            self._slot.close(end.with_traceback(None))
+        except BaseException as bug:
+            self._slot.close(bug)
+            raise
+
+    def _play(self, opened: Callable[[StreamInfo], None]) -> None:
+        while True:
+            self._lap_frames = 0
+            with self._open() as container, suppress(_ClipBroken):
+                self._lap(container, opened)
+            if self._stop.is_set():
+                raise StreamEnded("stopped")
+            if not self._is_clip:
+                raise faults.lost(self._where, "the camera closed the stream")
+            if self._lap_frames == 0:
+                raise faults.undecodable(self._where, "has no frame that can be decoded")
+            if not self._camera.loop:
+                raise StreamEnded("ended")
+            self._time.next_lap()
+
+    def _open(self) -> InputContainer:
+        """Raises what open_fault knows; the container belongs to this thread."""
+        limits = (self._camera.open_timeout_s, self._camera.read_timeout_s)
+        target = self._where.target
+        if self._where.kind == "file":
+            check_file(self._where)
+            target = f"file:{target}"  # a colon in a name is no protocol
+        started_s = time.monotonic()
+        try:
+            return av.open(
+                target,
+                "r",
+                format=self._where.format,
+                options=self._where.options,
+                metadata_errors="replace",
+                timeout=limits,
+            )
+        except av.FFmpegError as error:
+            fault = faults.open_fault(self._where, error, timed_out=time.monotonic() - started_s >= limits[0])
+        raise fault
+
+    def _lap(self, container: InputContainer, opened: Callable[[StreamInfo], None]) -> None:
+        """One opening of the stream, to its end."""
+        video = choose_video(self._where, container)
+        rate = video.average_rate or video.guessed_rate
+        fps = float(rate) if rate else None
+        if self._where.kind == "http" and (container.duration or not self._is_paced):
+            self._is_clip = True
+        self._time.frame_s = 1 / fps if fps else DEFAULT_FRAME_S
+        if self._sampler is None:
+            self._sampler = Sampler(self._camera.fps, fps if self._is_clip else None)
+        context = video.codec_context
+        context.thread_type = ThreadType.NONE
+        context.copy_opaque = True
+        if not self._is_clip:
+            context.flags |= Flags.low_delay
+        self.last_packet_s = self.last_frame_s = self._clock.monotonic_s()
+        opened(StreamInfo(context.name, context.width, context.height, fps, self._where.transport))
+        for packet in self._packets(container, video):
+            if self._stop.is_set():
+                return
+            self._decode(packet)
+        self._check_complete(video)
+
+    def _packets(self, container: InputContainer, video: VideoStream) -> Iterator["Packet[VideoStream]"]:
+        """Packets to the end of the stream, past those that the demuxer can't make sense of."""
+        while not self._stop.is_set():
+            try:
+                yield from container.demux(video)
+            except av.FFmpegError as error:
+                fault = self._read_fault(error)
+            else:
+                return
+            if fault is not None:
+                raise fault
+            self._failed()
+
+    def _read_fault(self, error: av.FFmpegError) -> CameraError | None:
+        """None where reading on may help."""
+        if isinstance(error, (av.error.ExitError, av.error.TimeoutError)):
+            return faults.stalled(self._where, self._camera.read_timeout_s)
+        if isinstance(error, OSError):
+            return faults.lost(self._where, faults.reason(error))
+        return None
+
+    def _decode(self, packet: "Packet[VideoStream]") -> None:
+        self._await_packet(packet)
+        arrived_s = self._clock.monotonic_s()
+        # libav hands its parser's last frame out when a read times out; it is as old as the silence.
+        if not self._is_clip and arrived_s - self.last_packet_s >= self._camera.read_timeout_s:
+            raise faults.stalled(self._where, self._camera.read_timeout_s)
+        self.last_packet_s = arrived_s
+        if packet.size:
+            packet.opaque = _Moment(self._clock.unix_s(), arrived_s)
+        if packet.is_corrupt:
+            self._failed()
+        started_s = time.perf_counter()
+        try:
+            frames = packet.decode()
+        except av.FFmpegError:
+            frames = []
+            self._failed()
+        decode_s = time.perf_counter() - started_s
+        for frame in frames:
+            self._hand_over(frame, decode_s)
+
+    def _failed(self) -> None:
+        self._hooks.failed(StreamInvalid.code)
+        now_s = self._clock.monotonic_s()
+        if self._failures == 0:
+            self._failing_since_s = now_s
+        self._failures += 1
+        if self._failures > MOST_FAILURES or now_s - self._failing_since_s > LONGEST_FAILING_S:
+            if self._is_clip:
+                raise _ClipBroken
+            raise faults.undecodable(self._where, "sends what can't be decoded")
+
+    def _hand_over(self, decoded: av.VideoFrame, decode_s: float) -> None:
+        """Samples, waits until a paced clip's frame is due, offers."""
+        self._failures = 0
+        self._lap_frames += 1
+        self.last_frame_s = self._clock.monotonic_s()
+        if self._is_clip:
+            media_s = self._time.place(decoded.time)
+        else:
+            arrival = self._arrival(decoded)
+            media_s = arrival.monotonic_s
+        if self._sampler is None or not self._sampler.wants(media_s):
+            self._hooks.skipped()
+            return
+        if self._is_clip:
+            if self._is_paced:
+                self._rest_until(self._schedule.due_s(media_s))
+            arrival = _Moment(*self._schedule.planned(media_s))
+        frame = Frame(self.next_number, VideoImage(decoded), *arrival, decode_s)
+        self.next_number += 1
+        if self._is_clip and not self._is_paced:
+            self.resting = True
+            self._slot.offer_wait(frame)
+            self._rested()
+        elif self._slot.offer(frame):
+            self._hooks.dropped()
+
+    def _arrival(self, decoded: av.VideoFrame) -> _Moment:
+        """When the frame's packet came, which a decoder that reorders has held back since."""
+        if isinstance(decoded.opaque, _Moment):
+            return decoded.opaque
+        return _Moment(self._clock.unix_s(), self._clock.monotonic_s())
+
+    def _await_packet(self, packet: "Packet[VideoStream]") -> None:
+        """A paced clip's packet "arrives" when it would from a camera, so that decoding counts as latency."""
+        if not self._is_clip or not self._is_paced or packet.dts is None:
+            return
+        media_s = self._time.of_packet(float(packet.dts * packet.time_base))
+        if media_s is not None:
+            self._rest_until(self._schedule.due_s(media_s))
+
+    def _rest_until(self, due_s: float) -> None:
+        seconds = due_s - self._clock.monotonic_s()
+        if seconds > 0:
+            self.resting = True
+            self._clock.wait(self._stop, seconds)
+            self._rested()
+
+    def _rested(self) -> None:
+        self.last_packet_s = self.last_frame_s = self._clock.monotonic_s()
+        self.resting = False
+
+    def _check_complete(self, video: VideoStream) -> None:
+        """A clip that was cut short plays to where it breaks; that is one failure, and it is counted."""
+        if not self._is_clip or video.duration is None or video.time_base is None:
+            return
+        played_s = self._lap_frames * self._time.frame_s
+        if played_s < float(video.duration * video.time_base) - _CUT_SHORT_S:
+            self._hooks.failed(StreamInvalid.code)

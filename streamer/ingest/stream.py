@@ -1,0 +1,35 @@
+"""What every source shares: how a stream ends, what it says about itself, who is told of its frames. Data alone."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+class StreamEnded(Exception):
+    """The stream is over and nothing is wrong: a file with loop false was played, or we left it."""
+
+
+def _ignore(*_: object) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class SourceHooks:
+    """Called on the camera's thread, once a frame: counters only.
+
+    skipped: between two samples; dropped: replaced before anybody took it; failed(code): not decodable.
+    """
+
+    skipped: Callable[[], object] = _ignore
+    dropped: Callable[[], object] = _ignore
+    failed: Callable[[str], object] = _ignore
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """What a stream says about itself when it is opened; width and height are 0 where it doesn't yet."""
+
+    codec: str
+    width: int
+    height: int
+    fps: float | None
+    transport: str

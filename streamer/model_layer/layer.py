@@ -1,0 +1,421 @@
+"""The models of a running service: which serve, how they were chosen, and what people see of it.
+
+Opens the manager, a switcher for each role and the recogniser that they steer; run() keeps them right while cameras
+run. On the event loop; loading, the gallery and files are on threads.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from recognition.errors import CodedError, FiguresUnwritable
+from recognition.models.manager import AnyRunner, ModelManager
+from recognition.models.model_runner import signature_of
+from recognition.recogniser import Recogniser, open_recogniser
+from recognition.selection.candidates import Placement, Requirement, Unavailable
+from recognition.selection.measurements import BatchFigures, LocalMeasurements, device_figures
+from recognition.serving.queue_load import QueueLoad
+from recognition.serving.served_model import BatchPlan
+from recognition.specs.spec import EmbedderSpec
+from streamer.errors import DataFolderUnwritable
+from streamer.model_layer.backfill import TemplateBackfill
+from streamer.model_layer.manual_choice import read_choice, replace_json
+from streamer.model_layer.report import Seated, document, readiness, refusals
+from streamer.model_layer.setup import AnyLease, ladder_of, lease_at, make_manager, recogniser_config
+from streamer.model_layer.switcher import Switcher, SwitchRules, vram_free_bytes, vram_reserved_bytes
+from streamer.model_layer.triton_monitor import TritonMonitor
+from streamer.pipeline.live_gallery import LiveGallery
+from streamer.pipeline.match_policy import MatchPolicy
+from streamer.readiness import ModelState
+from streamer.settings import Settings
+from streamer.telemetry.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+# What the resolved mapping tells of a spec, besides its name.
+_OF_A_SPEC = ("version", "role", "runtime", "engine", "precision", "weights_digest", "preprocessing_signature")
+
+
+class ModelLayer:
+    """Made by open_models() alone."""
+
+    def __init__(self, settings: Settings, manager: ModelManager, metrics: Metrics) -> None:
+        self.settings = settings
+        self.manager = manager
+        self.ladder = ladder_of(settings, manager)
+        self.told: Callable[[dict[str, object]], None] = lambda _: None
+        self._metrics = metrics
+        self._chosen: str | None = None
+        self._choice_fault: CodedError | None = None
+        self._recogniser: Recogniser | None = None
+        self._live_gallery: LiveGallery | None = None
+        self._unwritten: dict[str, object] | None = None
+        self._unwritable: str | None = None
+        self._prepared: set[str] = set()
+        self._figured: set[tuple[str, str]] = set()
+        local = self._local = LocalMeasurements(settings.figures_path)
+        wanted = settings.recognition.requirement
+        # There is but one, and of detectors no accuracy is known that could be asked for: its place is what is chosen.
+        of_detector: Requirement = wanted if wanted == "minimal_memory" else "speed"
+        detectors = (settings.recognition.detector,)
+        self.detector = Switcher(manager, self._rules(detectors, of_detector), local, metrics)
+        self.embedder = Switcher(manager, self._rules(self.ladder, wanted), local, metrics)
+        self.covering = TemplateBackfill(settings, manager, local, metrics, self._embedders)
+        self.embedder.refused = self._not_covered
+        self._servers = TritonMonitor(manager, self.embedder, settings.recognition.max_batch)
+        self._unhealthy: str | None = None
+        self._noted: set[tuple[str, str]] = set()
+        self._fallbacks: set[tuple[str, str]] = set()
+        self._last_told: object = None
+
+    def _rules(self, names: tuple[str, ...], requirement: Requirement) -> SwitchRules:
+        section = self.settings.recognition
+        return SwitchRules(
+            names=names,
+            requirement=requirement,
+            device=section.device,
+            latency_goal_ms=section.latency_goal_ms,
+            minimum_stay_s=section.minimum_stay_s,
+            max_batch=section.max_batch,
+            threads_for=BatchPlan(section.runners).threads_for,
+        )
+
+    @property
+    def recogniser(self) -> Recogniser:
+        assert self._recogniser is not None, "open() comes first"
+        return self._recogniser
+
+    async def open(self, stack: AsyncExitStack) -> None:
+        """Choose, load and serve; a place that can't be had is left for the next best. Raises CodedErrors."""
+        with suppress(OSError):
+            self.settings.manifest_path.unlink()  # what served the last time serves no more
+        await asyncio.to_thread(self.look_up)
+        if len(self._embedders()) > 1:
+            await self._servers.ask(self._embedders())
+        leases: list[AnyLease] = []
+        try:
+            at = [await self._begun(switcher, leases) for switcher in (self.detector, self.embedder)]
+            config = replace(recogniser_config(self.settings, self._metrics), detector_at=at[0], embedder_at=at[1])
+            recogniser = await stack.enter_async_context(open_recogniser(config, self.manager))
+        finally:
+            for lease in leases:
+                await asyncio.to_thread(lease.release)
+        self._recogniser = recogniser
+        recogniser.on_trouble = self._trouble
+        self.detector.seated(DetectorSeat(recogniser))
+        self.embedder.seated(EmbedderSeat(recogniser))
+        for switcher in (self.detector, self.embedder):
+            switcher.changed = self._changed
+            if switcher.standing is not None:
+                log.info("model %s", switcher.standing.why)
+        self._tell_of_the_configured()
+
+    def _tell_of_the_configured(self) -> None:
+        """Say why recognition.embedder is not the one that serves, where it is not."""
+        wanted, choice = self.ladder[0], self.embedder.choice
+        if self.recogniser.embedder.name != wanted and self.embedder.by_hand is None:
+            against = choice.why_not(wanted) if choice is not None else None
+            why, code = (against.why, against.code) if against is not None else ("it can't be had", "unavailable")
+            log.warning(
+                "%s serves, not recognition.embedder: %s", self.recogniser.embedder.name, why, extra={"code": code}
+            )
+
+    async def _begun(self, switcher: Switcher, leases: list[AnyLease]) -> Placement:
+        """The best place that its model could be loaded at; its lease is among `leases` then."""
+        while True:
+            place = switcher.first()
+            try:
+                leases.append(await asyncio.to_thread(lease_at, self.manager, place))
+            except CodedError as error:
+                if not switcher.could_not_begin(error):
+                    raise
+                log.warning("%s", error, extra={"code": error.code})
+            else:
+                return place
+
+    async def attach(self, live_gallery: LiveGallery, told: Callable[[dict[str, object]], None]) -> None:
+        """From now on the live gallery knows an embedder before it serves; `told` gets the document of each change."""
+        self._live_gallery = live_gallery
+        self.told = told
+        self.embedder.prepare = self._prepare
+        for name in self.ladder:
+            if self.manager.availability(name).ok:
+                await self._prepare(name)
+        self._changed()
+        await self._write_down()
+
+    async def _prepare(self, name: str) -> None:
+        """Before its first face comes, the gallery is indexed in its space; then the live gallery follows it there."""
+        assert self._live_gallery is not None
+        if name not in self._prepared:
+            spec = self.manager.spec_of(name, EmbedderSpec)
+            await self._live_gallery.add_embedder(MatchPolicy.of(self.settings, spec, self.recogniser))
+            self._prepared.add(name)
+
+    def _tell_fallbacks(self) -> None:
+        """A metric and a line in the log for each model that had to go to the CPU; once for each reason."""
+        before, self._fallbacks = self._fallbacks, set()
+        for switcher, served in self.seated():
+            fallback = served.fallback or switcher.fallback
+            # A GPU that does not work is a fault; a machine that was set up without one is not.
+            level = logging.WARNING if fallback and fallback.code in ("cuda_failed", "gpu_failed") else logging.INFO
+            for text in served.notes:
+                if (served.name, text) not in self._noted:
+                    self._noted.add((served.name, text))
+                    log.log(level, "model %s: %s", served.name, text)
+            if fallback is None:
+                continue
+            self._fallbacks.add((served.name, fallback.code))
+            if served.fallback is None and (served.name, fallback.code) not in before:
+                log.log(level, "model %s: on the CPU: %s", served.name, fallback.why)
+        for model, reason in before | self._fallbacks:
+            on = (model, reason) in self._fallbacks
+            self._metrics.model_fallback.labels(model=model, reason=reason).set(1 if on else 0)
+
+    def _changed(self) -> None:
+        """Something else serves now."""
+        if self._live_gallery is not None:
+            self._live_gallery.use_embedder(self.recogniser.embedder.name)
+        if self._recogniser is not None:
+            self._tell_fallbacks()
+            self._unwritten = document = self.document()
+            self._last_told = self._news()
+            self.told(document)
+
+    async def _write_down(self) -> None:
+        """On a thread: the manifest, where something has changed, and the first figures of what was never measured."""
+        document, self._unwritten = self._unwritten, None
+        if document is not None:
+            try:
+                await asyncio.to_thread(replace_json, self.settings.manifest_path, document)
+                self._unwritable = None
+            except DataFolderUnwritable as error:
+                self._unwritten = self._unwritten or document  # the next time, unless there is a newer one
+                if self._unwritable != str(error):
+                    log.warning("%s", error, extra={"code": error.code})
+                self._unwritable = str(error)
+        for switcher, served in self.seated():
+            if served.device == "triton":
+                switcher.server_ms[served.name] = dict(served.runner.run_ms)
+            try:
+                await self._keep_first_figures(served.runner)
+            except FiguresUnwritable as error:
+                log.warning("%s", error, extra={"code": error.code})
+
+    async def _keep_first_figures(self, runner: AnyRunner) -> None:
+        """What a load showed of a model that nobody measured, here or for its spec: the next choice goes by it."""
+        spec, device = runner.spec, runner.device
+        if (spec.name, device) in self._figured or device == "triton" or spec.weights_digest is None:
+            return
+        self._figured.add((spec.name, device))
+        known = device_figures(spec, device, self._local).costs.values()
+        if any(cost.run_ms is not None for cost in known) or not runner.run_ms:
+            return
+        held = (h.held_mib for h in self.manager.ledger.holdings() if (h.owner, h.device) == (spec.name, device))
+        largest, memory_mib = max(runner.run_ms), next(held, None)
+        figures = {
+            size: BatchFigures(memory_mib if size == largest else None, ms) for size, ms in runner.run_ms.items()
+        }
+        keep = partial(self._local.keep, measured_at=time.time(), command="its first load")
+        await asyncio.to_thread(keep, spec, device, figures)
+
+    async def _trouble(self, place: Placement, error: CodedError) -> bool:
+        switcher = self.detector if place.model == self.recogniser.detector.name else self.embedder
+        return await switcher.trouble(place, error)
+
+    # While it runs.
+
+    async def run(self) -> None:
+        """Look now and again, for ever."""
+        assert self._live_gallery is not None
+        while True:
+            await asyncio.sleep(self.settings.recognition.poll_s)
+            self._take_choice()
+            await self.covering.count(self._live_gallery)
+            self._watch_health()
+            if len(self._embedders()) > 1:
+                await self._servers.ask(self._embedders())
+            for switcher in (self.detector, self.embedder):
+                await switcher.look()
+            if not self.embedder.vacant:
+                await self._servers.ask_again(self.recogniser.embedder)
+            self._tell_fallbacks()
+            if self._news() != self._last_told:
+                self._changed()
+            await self._write_down()
+            self._metrics.vram_free.set(vram_free_bytes(self.manager))
+            for model, held in vram_reserved_bytes(self.manager).items():
+                self._metrics.vram_reserved.labels(model=model).set(held)
+
+    async def keep_covered(self) -> None:
+        """Make the templates that people lack in the ladder's spaces, for ever."""
+        assert self._live_gallery is not None
+        await self.covering.keep(self._live_gallery, self.recogniser.signature_with)
+
+    def _take_choice(self) -> None:
+        """Follow what `models use` wrote; a choice that can't be is told once, and not followed."""
+        chosen = read_choice(self.settings.model_choice_path).embedder
+        if chosen == self._chosen:
+            return
+        self._chosen, self._choice_fault = chosen, None
+        self.embedder.choose_by_hand(None)
+        if chosen is not None:
+            try:
+                self.embedder.choose_by_hand(self.manager.spec_of(chosen, EmbedderSpec).name)
+            except CodedError as error:
+                self._choice_fault = error
+                log.warning("%s: %s", self.settings.model_choice_path, error, extra={"code": error.code})
+
+    def _watch_health(self) -> None:
+        """Show whether the embedder's answers are of use; one whose are not is done without, if another may serve."""
+        fault, served = self.recogniser.fault, self.recogniser.embedder
+        name = served.name
+        self._metrics.model_healthy.labels(model=name).set(fault is None)
+        if fault is not None:
+            if self._unhealthy != name:
+                log.error("%s", fault, extra={"code": fault.code})
+            if any(other != name for other in self.ladder):
+                self.embedder.hold_back(name, "unhealthy", str(fault))  # anew while it serves, for want of another
+        elif self._unhealthy == name:
+            log.info("model %s: its embeddings are usable again", name)
+        self._unhealthy = name if fault is not None else None
+        self._servers.watch(name, served.place.device, served.runner.available())
+
+    # Who has templates.
+
+    def _embedders(self) -> list[str]:
+        by_hand = () if self.embedder.by_hand is None else (self.embedder.by_hand,)
+        return list(dict.fromkeys((*self.ladder, *by_hand)))
+
+    def look_up(self) -> None:
+        """Read what was chosen by hand and who has templates: choices go by it. Blocks. Raises GalleryError."""
+        self._take_choice()
+        self.covering.look_up()
+
+    def _not_covered(self, name: str) -> Unavailable | None:
+        """An embedder that lacks people is not switched to, where another lacks fewer; nor is it left for that."""
+        if self._recogniser is not None and self._recogniser.embedder.name == name:
+            return None
+        return self.covering.against(name)
+
+    # What people see.
+
+    def seated(self) -> tuple[Seated, Seated]:
+        """Each role's switcher, and what serves."""
+        recogniser = self.recogniser
+        return (self.detector, recogniser.detector), (self.embedder, recogniser.embedder)
+
+    @property
+    def fault(self) -> str | None:
+        """Why frames or faces go without an answer now, or with one of no use; None where all is well."""
+        if self.recogniser.fault is not None:
+            return str(self.recogniser.fault)
+        for switcher, served in self.seated():
+            if switcher.vacant and switcher.standing is not None:
+                return f"{served.name} serves no more, and nothing else can: {switcher.standing.why}"
+            last = served.runner.available()
+            if not last.ok:
+                return last.why
+        return None
+
+    def readiness(self) -> tuple[ModelState, ...]:
+        """Every model of the configured set, and what speaks against it."""
+        return readiness(self.seated())
+
+    def document(self) -> dict[str, object]:
+        """What serves, why, why not the others; for MQTT and the manifest."""
+        return document(self.seated(), self.recogniser.signature, self._chosen, self._by_hand_refused())
+
+    def _by_hand_refused(self) -> dict[str, str] | None:
+        """Why the embedder that was chosen by hand does not serve; None where it does, or will at the next look."""
+        fault, refusal = self._choice_fault, self.embedder.not_followed
+        if fault is not None:
+            return {"code": fault.code, "why": str(fault)}
+        if refusal is None or refusal.model != self.embedder.by_hand:
+            return None
+        return {"code": refusal.code, "why": refusal.why}
+
+    def _news(self) -> object:
+        """What the document is written anew for although nothing was switched: choices by hand, models that come to be
+        available or cease to be. Numbers change all the time; they are those of the last change."""
+        refused = self._by_hand_refused()
+        return self._chosen, refused and refused["code"], refusals((self.detector, self.embedder))
+
+
+@asynccontextmanager
+async def open_models(
+    settings: Settings, metrics: Metrics, manager: ModelManager | None = None
+) -> AsyncIterator[ModelLayer]:
+    """The models chosen, loaded and served while the context lasts; `manager` None: the configuration's, made here.
+
+    Raises what choosing and loading raise.
+    """
+    manager = manager if manager is not None else await asyncio.to_thread(make_manager, settings)
+    layer = ModelLayer(settings, manager, metrics)
+    try:
+        async with AsyncExitStack() as stack:
+            await layer.open(stack)
+            yield layer
+    finally:
+        await asyncio.to_thread(manager.close)
+
+
+def resolved_models(settings: Settings) -> dict[str, Any]:
+    """What the configuration would begin with here: role -> model and place, the signature of all, and what is used.
+
+    No weights are loaded. Blocks for the gallery; raises what choosing raises, and what planned_form() raises.
+    """
+    layer = ModelLayer(settings, make_manager(settings), Metrics())
+    layer.look_up()
+    resolved, used, specs = {}, [], []
+    for switcher in (layer.detector, layer.embedder):
+        switcher.first()
+        standing = switcher.standing
+        assert standing is not None  # first() has said where
+        place, spec = standing.place, layer.manager.spec(standing.place.model)
+        told = {key: getattr(spec, key) for key in _OF_A_SPEC}
+        told |= {"device": place.device, "batches_up_to": place.bucket, "signature": signature_of(spec)}
+        told["form"] = layer.manager.planned_form(spec.name, place.device)
+        resolved[spec.role] = {"model": spec.name, **told, "reason": standing.code, "why": standing.why}
+        used.append({"name": spec.name, **told})
+        specs.append(spec)
+    return {"resolved": resolved, "signature": signature_of(*specs), "models_used": used}
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorSeat:
+    """The recogniser's detector, as a switcher steers it."""
+
+    recogniser: Recogniser
+
+    @property
+    def place(self) -> Placement:
+        return self.recogniser.detector.place
+
+    def load(self) -> QueueLoad:
+        return self.recogniser.detector.batcher.load()
+
+    async def switch(self, place: Placement, *, need_mib: float | None, room_first: bool) -> None:
+        await self.recogniser.switch_detector(place, need_mib=need_mib, room_first=room_first)
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedderSeat:
+    """The recogniser's embedder, as a switcher steers it."""
+
+    recogniser: Recogniser
+
+    @property
+    def place(self) -> Placement:
+        return self.recogniser.embedder.place
+
+    def load(self) -> QueueLoad:
+        return self.recogniser.embedder.batcher.load()
+
+    async def switch(self, place: Placement, *, need_mib: float | None, room_first: bool) -> None:
+        await self.recogniser.switch_embedder(place, need_mib=need_mib, room_first=room_first)

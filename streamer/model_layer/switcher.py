@@ -1,0 +1,437 @@
+"""Switching: which model serves a role, where, and why; looks at memory and load, and has the recogniser follow.
+
+Runs on the event loop; loading and measuring happen on threads. What decides is pure and lies in recognition.models
+(selector.choose, steadiness.Hysteresis); here is what it is fed with, and what is done about it.
+"""
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from recognition.errors import (
+    CodedError,
+    GpuFailed,
+    InsufficientMemory,
+    TritonModelMismatch,
+    UnsupportedRuntime,
+)
+from recognition.models.ledger import Holding
+from recognition.models.manager import ModelManager
+from recognition.runtimes.tensor_runner import Fallback
+from recognition.selection.candidates import (
+    BatchCap,
+    Candidate,
+    Cost,
+    DeviceFigures,
+    Load,
+    Measurement,
+    Placement,
+    Requirement,
+    Unavailable,
+)
+from recognition.selection.cooldowns import Cooldowns
+from recognition.selection.hysteresis import Hysteresis, HysteresisRules, SwitchDecision
+from recognition.selection.measurements import LocalMeasurements, candidate, device_figures
+from recognition.selection.ranking import LATE, Option, Refusal
+from recognition.selection.selector import Choice, choose
+from recognition.serving.queue_load import WINDOW_S, QueueLoad
+from recognition.specs.spec import AnySpec
+from streamer.telemetry.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+BY_HAND = "by_hand"
+NOT_IN_LADDER = "not_in_ladder"
+NOTHING_FITS = "nothing_fits"
+# A model whose answers were useless, or a GPU that failed, is not tried again for so long; what may pass (a server that
+# is away, or has other weights for now) is tried again sooner.
+HELD_BACK_S = 600.0
+SHORTLY_S = 60.0
+# Codes of what is no obstacle: another place is liked better.
+_LIKED_LESS = LATE | {"less_accurate", "slower", "needs_more_memory", "later_in_order"}
+MIB = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchRules:
+    """What the configuration asks of a role's model; `names`: those that may serve, the preferred one first."""
+
+    names: tuple[str, ...]
+    requirement: Requirement
+    device: str
+    latency_goal_ms: float | None
+    minimum_stay_s: float
+    max_batch: int
+    threads_for: Callable[[str], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a role's model does now. `why`: a sentence; `code` and `since_s` of the last change."""
+
+    place: Placement
+    code: str
+    why: str
+
+
+class Seat(Protocol):
+    """The recogniser's place for a role's model."""
+
+    @property
+    def place(self) -> Placement: ...
+
+    def load(self) -> QueueLoad: ...
+
+    async def switch(self, place: Placement, *, need_mib: float | None, room_first: bool) -> None: ...
+
+
+class Switcher:
+    """One role's model. first() before anything is loaded, then seated() once it is, then look() now and again."""
+
+    def __init__(
+        self,
+        manager: ModelManager,
+        rules: SwitchRules,
+        local: LocalMeasurements | None,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.rules = rules
+        self.standing: Standing | None = None
+        self.choice: Choice | None = None
+        self.by_hand: str | None = None
+        self.put_off: Refusal | None = None  # why the best place does not serve yet
+        self.not_followed: Refusal | None = None  # why the model that was chosen by hand does not serve
+        self.server_ms: dict[str, Mapping[int, float]] = {}  # how fast a server answers, by model and batch size
+        self.refused: Callable[[str], Unavailable | None] = lambda _: None
+        self.prepare: Callable[[str], Awaitable[None]] | None = None
+        self.changed: Callable[[], None] = lambda: None
+        self._manager = manager
+        self._local = local
+        self._metrics = metrics
+        self._clock = clock
+        self._stay = Hysteresis(HysteresisRules(minimum_s=rules.minimum_stay_s))
+        self._held_back = Cooldowns()
+        self._told: set[str] = set()  # codes of runs that failed where it serves
+        self._asked_before = (0.0, 0.0)  # until when (s) it counts, and faces a second
+        self._seat: Seat | None = None
+        self._lock = asyncio.Lock()
+
+    # Before anything runs.
+
+    def first(self) -> Placement:
+        """Where to begin. Where nothing can run, raises what is against the first model, else InsufficientMemory."""
+        self._stay.serving = None
+        verdict = self._weigh(Load(latency_goal_ms=self.rules.latency_goal_ms))
+        if verdict.switch_to is None:
+            self._manager.need(self.rules.names[0])  # memory is not to blame where it is not there at all
+            raise InsufficientMemory(f"no model of {', '.join(self.rules.names)} can run here: {verdict.why}")
+        self._stay.switched(self._clock(), verdict)
+        self.standing = Standing(verdict.switch_to.place, verdict.code, verdict.why)
+        return self._as_asked(verdict.switch_to.place)
+
+    def could_not_begin(self, error: CodedError) -> bool:
+        """The place that first() gave could not be had; whether there is another one to try."""
+        place = self._stay.serving
+        assert place is not None
+        self._stay.serving = None
+        if self._is_asked_for(place, error):
+            return False
+        self._note_trouble(place, error)
+        return self._weigh(Load(latency_goal_ms=self.rules.latency_goal_ms)).switch_to is not None
+
+    def seated(self, seat: Seat) -> None:
+        """It is loaded, and serves at the place where it really is."""
+        self._seat = seat
+        if self._stay.serving != seat.place:
+            self._stay.chosen_by_hand(self._clock(), seat.place)
+        assert self.standing is not None
+        self._stand(Standing(seat.place, self.standing.code, self.standing.why))
+
+    # While it runs.
+
+    async def look(self) -> None:
+        """Choose anew, and switch where that is called for. Raises nothing that the world does."""
+        async with self._lock:
+            await self._follow()
+
+    async def trouble(self, place: Placement, error: CodedError) -> bool:
+        """A run failed at this place; for good, if the error is none that may pass.
+
+        True once another place serves, so that the run can be made there.
+        """
+        async with self._lock:
+            seat = self._need_seat()
+            if seat.place != place:
+                return True  # somebody else's run failed there, too, and was quicker
+            self._metrics.model_troubles.labels(model=place.model, device=place.device, code=error.code).inc()
+            if self.vacant:
+                return False  # look() tries again when it is time; who asks does not put that off
+            if error.code not in self._told:  # else it goes on, and nothing better was found
+                self._told.add(error.code)
+                log.warning("%s", error, extra={"code": error.code})
+            if not self._is_asked_for(place, error):
+                self._note_trouble(place, error)
+            if not error.retryable:
+                self._stay.serving = None
+            return await self._follow()
+
+    @property
+    def vacant(self) -> bool:
+        """Whether nothing serves: what did had to go, or came to its end, and nothing else can be had."""
+        return self._seat is not None and self._stay.serving is None
+
+    @property
+    def fallback(self) -> Fallback | None:
+        """Why the model runs on the CPU although it might run on a GPU; None where it does not, or had better not."""
+        seat = self._seat
+        if seat is None or self.choice is None or seat.place.device != "cpu":
+            return None
+        gpus = [device for device in self._devices(self._manager.spec(seat.place.model)) if device != "cpu"]
+        against = [self.choice.why_not(seat.place.model, device) for device in gpus]
+        if self.put_off is not None and self.put_off.model == seat.place.model and self.put_off.device in gpus:
+            against.insert(0, self.put_off)
+        obstacles = (refusal for refusal in against if refusal is not None and refusal.code not in _LIKED_LESS)
+        return next((Fallback(refusal.code, refusal.why) for refusal in obstacles), None)
+
+    def choose_by_hand(self, model: str | None) -> None:
+        """Somebody chose it, whatever it was held back for; None: nobody chooses any more. look() follows."""
+        self.by_hand = model
+        if model is not None:
+            self._held_back.forget(model)
+
+    def hold_back(self, model: str, code: str, why: str, device: str | None = None, for_s: float = HELD_BACK_S) -> None:
+        """Do without this model (on this device) for a while."""
+        self._held_back.add(self._clock() + for_s, model, Unavailable(code, why), device)
+
+    def _is_asked_for(self, place: Placement, error: CodedError) -> bool:
+        """Whether its GPU was asked for by name and fails: there is no other device to go to in silence."""
+        of_the_gpu = isinstance(error, GpuFailed | UnsupportedRuntime) and place.device.startswith("cuda")
+        return of_the_gpu and self._devices(self._manager.spec(place.model)) == [place.device]
+
+    def _note_trouble(self, place: Placement, error: CodedError) -> None:
+        """Remember it, so that the next choice is another one."""
+        if isinstance(error, InsufficientMemory):
+            self._stay.out_of_memory(self._clock(), place)
+            return
+        of_the_gpu = isinstance(error, GpuFailed | UnsupportedRuntime) and place.device.startswith("cuda")
+        may_pass = not of_the_gpu and (error.retryable or isinstance(error, TritonModelMismatch))
+        code = "gpu_failed" if of_the_gpu else error.code
+        self.hold_back(place.model, code, str(error), place.device, SHORTLY_S if may_pass else HELD_BACK_S)
+
+    async def _follow(self) -> bool:
+        """Switch until the choice and the place agree, or nothing else can be had; whether there was a switch."""
+        switched, failed = False, set[Placement]()
+        while True:
+            seat = self._need_seat()
+            verdict = self._weigh(self._load(seat))
+            option = verdict.switch_to
+            if option is None or option.place in failed:
+                if self.vacant and self.standing is not None and self.standing.code != NOTHING_FITS:
+                    self._stand(Standing(seat.place, NOTHING_FITS, verdict.why))
+                return switched and not self.vacant
+            try:
+                await self._switch(seat, option, verdict)
+            except CodedError as error:
+                place = option.place
+                failed.add(place)
+                log.warning("no switch to %s (%s): %s", place, verdict.code, error, extra={"code": error.code})
+                self._metrics.model_troubles.labels(model=place.model, device=place.device, code=error.code).inc()
+                if seat.place.model in option.unload_first:
+                    self._stay.serving = None  # it had to go first: nothing serves until a switch works
+                self._note_trouble(place, error)
+                continue
+            switched = True
+
+    async def _switch(self, seat: Seat, option: Option, verdict: SwitchDecision) -> None:
+        room_first = not self.vacant and seat.place.model in option.unload_first
+        idle = [name for name in option.unload_first if name != seat.place.model]
+        if idle:
+            await asyncio.to_thread(self._manager.unload_idle, *idle)
+        if self.prepare is not None:
+            await self.prepare(option.place.model)
+        is_new = self.vacant or option.place.key != seat.place.key
+        asked_per_s = self._load(seat).faces_per_s
+        await seat.switch(
+            self._as_asked(option.place), need_mib=option.memory_mib if is_new else None, room_first=room_first
+        )
+        now_s = self._clock()
+        self._asked_before = (now_s + WINDOW_S, asked_per_s)
+        if verdict.code == BY_HAND:
+            self._stay.chosen_by_hand(now_s, seat.place, option.memory_mib)
+        else:
+            self._stay.switched(now_s, verdict)
+            if self._stay.serving != seat.place:
+                self._stay.chosen_by_hand(now_s, seat.place, option.memory_mib)
+        self._metrics.model_switches.labels(reason=verdict.code).inc()
+        log.info("model switch (%s): %s", verdict.code, verdict.why)
+        self._stand(Standing(seat.place, verdict.code, verdict.why))
+
+    def _stand(self, standing: Standing) -> None:
+        old, self.standing = self.standing, standing
+        self._told.clear()
+        if old is not None and old.place.key != standing.place.key:
+            self._metrics.model_active.labels(model=old.place.model, device=old.place.device).set(0)
+        active = self._metrics.model_active.labels(model=standing.place.model, device=standing.place.device)
+        active.set(0 if self.vacant else 1)
+        self.changed()
+
+    # What is weighed.
+
+    def _weigh(self, load: Load) -> SwitchDecision:
+        now_s = self._clock()
+        free = dict(self._manager.ledger.room_mib())
+        if self._stay.serving is not None:
+            free.setdefault(self._stay.serving.device, 0.0)  # it runs there, whether a reader knows the device or not
+        for device in {device for name in self._names() for device in self._devices(self._manager.spec(name))}:
+            free.setdefault(device, math.inf)  # asked for, and not known here: loading will say what there is to say
+        verdict = self._verdict(now_s, self.candidates(now_s), free, load)
+        best, serving = self.choice.best if self.choice else None, self._stay.serving
+        self.put_off = None
+        if verdict.switch_to is None and best is not None and serving is not None and best.place.key != serving.key:
+            self.put_off = Refusal(*best.place.key, verdict.code, verdict.why)
+        return verdict
+
+    def _verdict(
+        self, now_s: float, everybody: Sequence[Candidate], free: Mapping[str, float], load: Load
+    ) -> SwitchDecision:
+        self.not_followed = None
+        if self.by_hand is not None:
+            alone = [one for one in everybody if one.model == self.by_hand]
+            choice = choose(alone, free, self.rules.requirement, load)
+            if choice.best is not None:
+                self.choice = choice
+                return self._by_hand(choice, now_s)
+            self.not_followed = choice.refused[0]
+        ours = {self._manager.spec(name).name for name in self.rules.names}
+        choice = choose([one for one in everybody if one.model in ours], free, self.rules.requirement, load)
+        self.choice = replace(choice, refused=(*choice.refused, *self._outsiders(ours)))
+        return self._stay.weigh(now_s, self.choice)
+
+    def _outsiders(self, ours: Collection[str]) -> Iterator[Refusal]:
+        """What is against models that are not in the ladder, and yet were chosen by hand, or serve since they were."""
+        if self.not_followed is not None and self.not_followed.model not in ours:
+            yield self.not_followed
+        elif self._stay.serving is not None and self._stay.serving.model not in ours:
+            why = "nobody chooses it by hand any more, and it is not in recognition.ladder"
+            yield Refusal(self._stay.serving.model, None, NOT_IN_LADDER, why)
+
+    def _by_hand(self, choice: Choice, now_s: float) -> SwitchDecision:
+        """At once to the model that somebody chose; then as ever, with this model alone."""
+        serving = self._stay.serving
+        if serving is not None and serving.model == self.by_hand:
+            return self._stay.weigh(now_s, choice)
+        assert choice.best is not None
+        why = f"{choice.best.place}: chosen by hand"
+        return SwitchDecision(choice.best, BY_HAND, why, forced=True)
+
+    def candidates(self, now_s: float | None = None) -> list[Candidate]:
+        """What choose() is to choose from, with what speaks against each."""
+        now_s = self._clock() if now_s is None else now_s
+        found = []
+        for name in self._names():
+            spec = self._manager.spec(name)
+            held = {h.device: h for h in self._manager.ledger.holdings() if h.owner == name}
+            devices = {device: self._figures(now_s, spec, device, held.get(device)) for device in self._devices(spec)}
+            found.append(candidate(spec, devices, self._against(now_s, name, devices)))
+        return found
+
+    def _figures(self, now_s: float, spec: AnySpec, device: str, held: Holding | None) -> DeviceFigures:
+        figures = device_figures(
+            spec,
+            device,
+            self._local,
+            runners=self.rules.threads_for(device),
+            held_mib=held.held_mib if held else 0.0,
+            idle=held is not None and not held.users,
+            bar=self._bar(now_s, spec.name, device),
+            max_batch=self.rules.max_batch,
+        )
+        if device != "triton":
+            return figures
+        return on_a_server(figures, self.server_ms.get(spec.name, {}))
+
+    def _names(self) -> list[str]:
+        """All that may serve, by their specs' own names."""
+        by_hand = () if self.by_hand is None else (self.by_hand,)
+        return list(dict.fromkeys(self._manager.spec(name).name for name in (*self.rules.names, *by_hand)))
+
+    def _devices(self, spec: AnySpec) -> list[str]:
+        """Where it may run, the preferred one first; where it runs now is one of them, known to a reader or not."""
+        gpus = gpus_of(self._manager)
+        serving = self._stay.serving
+        if serving is not None and serving.model == spec.name and serving.device not in (*gpus, "cpu"):
+            gpus.append(serving.device)
+        return devices_for(spec, self.rules.device, gpus)
+
+    def _as_asked(self, place: Placement) -> Placement:
+        """On a machine where no GPU is known, `auto` stays `auto`: loading finds one, or says why there is none."""
+        spec = self._manager.spec(place.model)
+        is_auto = spec.device_policy == "auto" and self.rules.device == "auto"
+        no_choice = self._devices(spec) == ["cpu"]
+        return Placement(place.model, "auto", place.bucket) if is_auto and no_choice else place
+
+    def _against(self, now_s: float, name: str, devices: Iterable[str]) -> Unavailable | None:
+        is_there = self._manager.availability(name)
+        if not is_there.ok:
+            return Unavailable(is_there.code or "unavailable", is_there.why)
+        anywhere = self._held_back.against(now_s, name)
+        everywhere = [self._held_back.against(now_s, name, device) for device in devices]
+        return anywhere or (everywhere[0] if everywhere and all(everywhere) else None) or self.refused(name)
+
+    def _bar(self, now_s: float, name: str, device: str) -> BatchCap | None:
+        """The one that leaves the fewest buckets."""
+        why = self._held_back.against(now_s, name, device)
+        bars = (self._stay.bar(now_s, name, device), BatchCap(1, why.code, why.why) if why else None)
+        return min((bar for bar in bars if bar is not None), key=lambda bar: bar.bucket, default=None)
+
+    def _load(self, seat: Seat) -> Load:
+        """What was asked of the queue before a switch counts until the next one knows."""
+        asked, (until_s, before_per_s) = seat.load(), self._asked_before
+        faces_per_s = max(asked.faces_per_s, before_per_s) if self._clock() < until_s else asked.faces_per_s
+        return Load(faces_per_s, asked.queue_delay_ms, self.rules.latency_goal_ms, self._stay.serving)
+
+    def _need_seat(self) -> Seat:
+        assert self._seat is not None, "seated() comes first"
+        return self._seat
+
+
+def gpus_of(manager: ModelManager) -> list[str]:
+    """The GPUs whose memory is read here, in their order."""
+    return sorted(device for device in manager.reader.read() if device.startswith("cuda"))
+
+
+def devices_for(spec: AnySpec, asked: str, gpus: Sequence[str]) -> list[str]:
+    """Where a model's policy and the configuration (`asked`) let it run, the preferred one first."""
+    if spec.runtime == "triton":
+        return ["triton"]
+    wanted = spec.device_policy if spec.device_policy != "auto" else asked
+    if wanted != "auto":
+        return ["cuda:0" if wanted == "cuda" else wanted]
+    return [*gpus, "cpu"]
+
+
+def on_a_server(figures: DeviceFigures, run_ms: Mapping[int, float]) -> DeviceFigures:
+    """A model that takes no memory of ours; `run_ms`: what its batches were seen to take."""
+    free = Measurement(0.0, measured=True)
+    costs = {size: Cost(free, Measurement(run_ms[size], True) if size in run_ms else None) for size in figures.costs}
+    return replace(figures, costs=costs)
+
+
+def vram_free_bytes(manager: ModelManager) -> float:
+    """What the GPUs have free in all; 0 where there is none."""
+    room: Mapping[str, float] = manager.ledger.room_mib()
+    return sum(mib for device, mib in room.items() if device.startswith("cuda")) * MIB
+
+
+def vram_reserved_bytes(manager: ModelManager) -> dict[str, float]:
+    """By model what it holds, or was promised, of the GPUs."""
+    found: dict[str, float] = {}
+    for holding in manager.ledger.holdings():
+        if holding.device.startswith("cuda"):
+            found[holding.owner] = found.get(holding.owner, 0.0) + (holding.held_mib + holding.promised_mib) * MIB
+    return found

@@ -1,0 +1,170 @@
+"""One configured camera over its whole life: opened, walked, lost, tried again; and what state it is in.
+
+Settings go in; frames reach the pipeline, states reach MQTT, metrics and /readyz. Runs on the loop; the decoding
+has a thread of its own inside the Source.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from recognition.errors import CodedError
+from streamer.errors import StreamStalled
+from streamer.events.event import EndReason
+from streamer.ingest.address import redact
+from streamer.ingest.frame import Frame
+from streamer.ingest.source import Source, open_source
+from streamer.ingest.stream import SourceHooks, StreamEnded
+from streamer.pipeline.camera_path import CameraPath, close_visits, run_camera
+from streamer.settings import CameraSettings, camera_url
+from streamer.supervise import supervise
+
+log = logging.getLogger(__name__)
+
+LONGEST_DELAY_S = 10.0  # between two attempts to reach a camera
+HEALTHY_AFTER_S = 5.0  # a camera that ran for so long is tried again soon when it falls
+
+State = Literal["online", "stalled", "offline", "disabled"]
+
+
+@dataclass(frozen=True, slots=True)
+class CameraStatus:
+    """As published: since in Unix seconds; reason a stable code, `starting`, `ended` or `stopped`, or empty."""
+
+    state: State
+    since: float
+    reason: str = ""
+
+
+class Camera:
+    """Runs one camera until it is cancelled or its file is over. A fault of it never leaves run()."""
+
+    def __init__(
+        self, settings: CameraSettings, path: CameraPath, publish: Callable[[str, CameraStatus], None]
+    ) -> None:
+        self.name = path.camera
+        self.settings = settings
+        self.path = path
+        now = time.time()
+        self.status = CameraStatus("offline", now, "starting") if settings.enabled else CameraStatus("disabled", now)
+        self._publish = publish
+        self._source: Source | None = None
+        self._frames_seen = 0
+        self._opened_before = False
+        self._damage: str | None = None
+        self._damage_told = False
+
+    async def run(self) -> None:
+        """Open, walk, report, and again; returns when a file is over. Cancel it to stop."""
+        self.path.metrics.camera_up.labels(camera=self.name).set(0)
+        self._publish(self.name, self.status)
+        if not self.settings.enabled:
+            return
+        try:
+            await supervise(
+                f"camera {self.name}",
+                self._attempt,
+                self._failed,
+                healthy_after_s=HEALTHY_AFTER_S,
+                longest_delay_s=LONGEST_DELAY_S,
+            )
+        except asyncio.CancelledError:
+            self._over("stopped", "stopped")
+            raise
+
+    @property
+    def clip_started_at(self) -> float | None:
+        """As Source has it, while the camera is open."""
+        return None if self._source is None else self._source.clip_started_at
+
+    def watch(self) -> None:
+        """Called every so often: notices silence, and keeps the last sightings of open visits on disk."""
+        if self._source is not None and self.status.state in ("online", "stalled"):
+            silent = self._source.silent_s >= self.settings.stalled_after_s
+            if silent and self.status.state == "online":
+                self._become("stalled", StreamStalled.code)
+            if self._source.next_number > self._frames_seen:
+                self._tell_of_damage()
+        for event_id, seen_at in self.path.visits.sightings():
+            self.path.outbox.sighted(event_id, seen_at)
+
+    async def _attempt(self) -> None:
+        if self._opened_before:
+            self.path.metrics.camera_reconnects.labels(camera=self.name).inc()
+        self._opened_before = True
+        url = camera_url(self.settings)
+        async with open_source(self.name, self.settings, url, self._frames_seen, self._hooks()) as source:
+            self._source = source
+            try:
+                await run_camera(self._take, self.path)
+            except StreamEnded:
+                self._tell_of_damage()
+                self._over("ended", "ended")
+            except CodedError:
+                close_visits(self.path, "camera_lost")
+                raise
+            finally:
+                self._source = None
+                self._frames_seen = source.next_number
+
+    async def _take(self) -> Frame:
+        """The source's next frame; the first one is what makes a camera online."""
+        assert self._source is not None
+        frame = await self._source.take()
+        if self.status.state != "online":
+            self._become("online", "")
+        return frame
+
+    def _failed(self, _name: str, error: CodedError) -> None:
+        self.path.metrics.camera_errors.labels(camera=self.name, code=error.code).inc()
+        if self.status.state != "offline" or self.status.reason != error.code:
+            log.warning("%s", error, extra={"camera": self.name, "code": error.code})
+        self._over("camera_lost", error.code)
+
+    def _tell_of_damage(self) -> None:
+        """Once: a stream that is damaged in parts goes on, and the metrics count every part."""
+        if self._damage is None or self._damage_told:
+            return
+        self._damage_told = True
+        log.warning(
+            "camera %s: %s is damaged or cut short; what can't be decoded is left out; check the file or the camera",
+            self.name,
+            redact(self.settings.url),
+            extra={"camera": self.name, "code": self._damage},
+        )
+
+    def _over(self, end_reason: EndReason, reason: str) -> None:
+        close_visits(self.path, end_reason)
+        self._become("offline", reason)
+
+    def _become(self, state: State, reason: str) -> None:
+        if (state, reason) == (self.status.state, self.status.reason):
+            return
+        self.status = CameraStatus(state, time.time(), reason)
+        self.path.metrics.camera_up.labels(camera=self.name).set(1 if state == "online" else 0)
+        log.info(
+            "camera %s is %s%s",
+            self.name,
+            state,
+            f" ({reason})" if reason else "",
+            extra={"camera": self.name},
+        )
+        self._publish(self.name, self.status)
+
+    def _hooks(self) -> SourceHooks:
+        """Counts the frames that never reach the pipeline, from the camera's thread."""
+        frames, errors, camera = self.path.metrics.frames, self.path.metrics.camera_errors, self.name
+        failures = frames.labels(camera=camera, outcome="failed")
+
+        def failed(code: str) -> None:
+            self._damage = code
+            failures.inc()
+            errors.labels(camera=camera, code=code).inc()
+
+        return SourceHooks(
+            dropped=frames.labels(camera=camera, outcome="dropped").inc,
+            failed=failed,
+        )

@@ -1,0 +1,265 @@
+"""One camera's data path, from the newest frame to events in the outbox: read run_camera() and walk() downwards.
+
+Frames come in from a Source, events go out to the outbox. Runs on the loop; what is heavy happens on the CPU
+pool and the runners' threads inside the Recogniser and the LiveGallery. A few frames are on their way at once, and
+pass the two turnstiles (tracking, deciding) in the order in which they were taken.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recognition.embed import usable as usable_rows
+from recognition.errors import CodedError, EmbeddingUnusable, Overloaded
+from recognition.recogniser import Embedded, Found, Recogniser
+from streamer.errors import CameraError, StreamResized
+from streamer.events.event import Due, EndReason, LatencyMs
+from streamer.events.outbox import Outbox
+from streamer.ingest.frame import Frame
+from streamer.ingest.stream import StreamEnded
+from streamer.pipeline.live_gallery import LiveGallery
+from streamer.pipeline.outage_log import OutageLog, Step
+from streamer.pipeline.sequencer import Sequencer, Turn
+from streamer.pipeline.tracking import Sighting, Track, Tracker
+from streamer.pipeline.visits import Moment, Visits
+from streamer.telemetry.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+Seen = tuple[Track, NDArray[np.float32]]  # a track and its box in one frame
+ROOM_S = 0.02  # how often somebody who waits looks for room in a full queue
+LONGEST_PAUSE_S = 1.0  # between two attempts at a batch that could not be run
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CameraPath:
+    """Everything that one camera's frames meet on their way; tracker and visits are this camera's own."""
+
+    camera: str
+    recogniser: Recogniser
+    tracker: Tracker
+    visits: Visits
+    live_gallery: LiveGallery
+    outbox: Outbox
+    metrics: Metrics
+    frames_in_flight: int
+    least_score: float
+    waits: bool = False  # pace fastest: what can't be run now is tried again, no frame is skipped
+    spells: OutageLog = field(default_factory=OutageLog)
+
+
+async def run_camera(take: Callable[[], Awaitable[Frame]], path: CameraPath) -> None:
+    """Walk every frame that a source's take() gives, until it raises; then let the frames on their way arrive."""
+    frame: Frame | None = None
+    in_flight = asyncio.Semaphore(path.frames_in_flight)
+    turns = Sequencer()
+    async with asyncio.TaskGroup() as walks:
+        while True:
+            await in_flight.acquire()
+            try:
+                frame = await take()
+            except (CameraError, StreamEnded) as over:
+                reason = over
+                break
+            task = walks.create_task(walk(frame, path, turns.next()), name=f"{path.camera}/{frame.number}")
+            task.add_done_callback(lambda _: in_flight.release())
+    try:
+        raise reason
+    finally:
+        del reason, frame  # or the error, its traceback and the last picture would hold one another
+
+
+async def walk(frame: Frame, path: CameraPath, turn: Turn) -> None:
+    """One frame, from picture to events. What each step does, and what happens when it can't keep up: the steps."""
+    taken_s = time.monotonic()
+    async with turn:
+        found = await detect(frame, path)
+        if found is None:
+            return
+        async with turn.tracking():
+            worth, restless = track(frame, found, path)
+        embedded = await embed(frame, found, worth, path)
+        if embedded or restless:
+            async with turn.deciding():
+                tell(await decide(frame, taken_s, found, worth, restless, embedded, path), path)
+    observe(frame, taken_s, found, embedded, path)
+
+
+async def detect(frame: Frame, path: CameraPath) -> Found | None:
+    """Convert, prepare, batch with other cameras' frames, run, parse; None where that can't be done now."""
+
+    def ask() -> Awaitable[Found]:
+        return path.recogniser.detect(frame.image, lane=path.camera, least_score=path.least_score)
+
+    found = await attempt(ask, "detect", frame, path)
+    if isinstance(found, CodedError):
+        fate = "skipped" if isinstance(found, Overloaded) else "failed"
+        path.metrics.frames.labels(camera=path.camera, outcome=fate).inc()
+        return None
+    return found
+
+
+async def attempt(ask: Callable[[], Awaitable[T]], step: Step, frame: Frame, path: CameraPath) -> T | CodedError:
+    """What the model answers; or, where it can't now (a full queue, no memory, a server that is away), why.
+
+    A camera that waits gets its answer, however long that takes. What another attempt can't mend goes up.
+    """
+    pause_s = ROOM_S
+    while True:
+        try:
+            answer = await ask()
+        except CodedError as error:
+            if not error.retryable:
+                raise
+            full = isinstance(error, Overloaded)
+            if not full:
+                path.spells.failed(path.camera, step, error, frame.captured_s)
+            if not path.waits:
+                return error.with_traceback(None)  # a traceback would hold the picture
+            await asyncio.sleep(pause_s)
+            pause_s = pause_s if full else min(2.0 * pause_s, LONGEST_PAUSE_S)
+        else:
+            path.spells.answered(path.camera, step, frame.captured_s)
+            return answer
+
+
+def track(frame: Frame, found: Found, path: CameraPath) -> tuple[list[Sighting], list[Seen]]:
+    """Join the faces to tracks, end the visits of those that left.
+
+    Returns the few faces that are worth embedding, and the tracks to judge again without a new face, each with its
+    box in this frame: later frames may move a track before this one is decided.
+    """
+    size, before = (frame.width, frame.height), path.tracker.frame_size
+    if before not in (None, size):
+        resized(before, size, path)
+    sightings, gone = path.tracker.update(found, size, frame.captured_at, frame.captured_s)
+    for left in gone:
+        tell(path.visits.close(left, "left"), path)
+    worth = path.tracker.worth_embedding(sightings, found, frame.captured_s, path.live_gallery.serving)
+    restless = path.tracker.restless(frame.captured_s, path.live_gallery.generation)
+    return worth, [(waiting, waiting.box) for waiting in restless]
+
+
+def resized(before: tuple[int, int], now: tuple[int, int], path: CameraPath) -> None:
+    """Count and log that the stream's frame size changed; it may be another scene, so every track ends with it."""
+    path.metrics.camera_errors.labels(camera=path.camera, code=StreamResized.code).inc()
+    log.warning(
+        "camera %s: its picture changed from %dx%d to %dx%d; who is in view is told of anew",
+        path.camera,
+        *before,
+        *now,
+        extra={"camera": path.camera, "code": StreamResized.code},
+    )
+
+
+async def embed(frame: Frame, found: Found, worth: list[Sighting], path: CameraPath) -> Embedded | None:
+    """Align and embed the chosen faces; None where there are none or that can't be done now."""
+    if not worth:
+        return None
+    landmarks = found.detections.landmarks[[sighting.index for sighting in worth]]
+
+    def ask() -> Awaitable[Embedded]:
+        return path.recogniser.embed(frame.image, landmarks, lane=path.camera)
+
+    embedded = await attempt(ask, "embed", frame, path)
+    if isinstance(embedded, CodedError):
+        path.metrics.embeddings_skipped.labels(camera=path.camera).inc(len(worth))
+        path.tracker.abandoned(worth)
+        return None
+    return embedded
+
+
+async def decide(
+    frame: Frame,
+    taken_s: float,
+    found: Found,
+    worth: list[Sighting],
+    restless: list[Seen],
+    embedded: Embedded | None,
+    path: CameraPath,
+) -> list[Due]:
+    """Count the votes of the tracks that have something new to say, and tell of what has changed."""
+    changed = dict(restless)
+    if embedded is not None:
+        usable = usable_rows(embedded.embeddings)
+        reject([sighting for sighting, fine in zip(worth, usable, strict=True) if not fine], embedded.model, path)
+        for sighting, embedding, fine in zip(worth, embedded.embeddings, usable, strict=True):
+            if fine:
+                changed[path.tracker.embedded(sighting, embedding, embedded.model)] = sighting.box
+    started_s = time.monotonic()
+    verdicts = await path.live_gallery.identify([owner.kept for owner in changed])
+    match_s = time.monotonic() - started_s
+    path.metrics.stage_seconds["match"].observe(match_s)
+    moment = Moment(
+        captured_at=frame.captured_at,
+        width=frame.width,
+        height=frame.height,
+        latency=LatencyMs(
+            decode=_ms(frame.decode_s),
+            queue=_ms(waited(frame, taken_s, found)),
+            detect=_ms(found.prepare_s + found.run_s + found.grade_s),
+            embed=_ms(embedded.align_s + embedded.queue_s + embedded.run_s if embedded else 0.0),
+            match=_ms(match_s),
+        ),
+    )
+    return [
+        due
+        for (owner, box), verdict in zip(changed.items(), verdicts, strict=True)
+        if owner in path.tracker.tracks  # it may have ended while it was judged
+        for due in path.visits.consider(owner, verdict, moment, box)
+    ]
+
+
+def reject(worth: list[Sighting], model: str, path: CameraPath) -> None:
+    """This embedder gave nothing usable for these: they say nothing about who it is, and may be tried again."""
+    if worth:
+        path.metrics.faces_rejected.labels(model=model, reason=EmbeddingUnusable.code).inc(len(worth))
+        path.tracker.abandoned(worth)
+
+
+def tell(due: list[Due], path: CameraPath) -> None:
+    """Count what there is to say and hand it to the outbox, which never makes the loop wait."""
+    for item in due:
+        event = item.event
+        path.metrics.events.labels(type=event.type, known="true" if event.person else "false").inc()
+        if item.names:
+            path.metrics.time_to_name.observe(max(event.captured_at - event.first_seen_at, 0.0))
+        path.outbox.put(item)
+
+
+def close_visits(path: CameraPath, reason: EndReason) -> None:
+    """The camera is lost, over or stopped: so is every visit."""
+    for gone in path.tracker.clear():
+        tell(path.visits.close(gone, reason), path)
+    path.tracker.frame_size = None
+
+
+def observe(frame: Frame, taken_s: float, found: Found, embedded: Embedded | None, path: CameraPath) -> None:
+    """Count the frame and where its time went."""
+    metrics = path.metrics
+    metrics.frames.labels(camera=path.camera, outcome="processed").inc()
+    metrics.faces_detected.labels(camera=path.camera).inc(len(found.detections))
+    stages = metrics.stage_seconds
+    stages["decode"].observe(frame.decode_s)
+    stages["queue"].observe(waited(frame, taken_s, found))
+    stages["detect"].observe(found.prepare_s + found.run_s + found.grade_s)
+    if embedded is not None:
+        metrics.embeddings.labels(model=embedded.model).inc(int(usable_rows(embedded.embeddings).sum()))
+        stages["align"].observe(embedded.align_s)
+        stages["embed"].observe(embedded.queue_s + embedded.run_s)
+
+
+def waited(frame: Frame, taken_s: float, found: Found) -> float:
+    """Seconds that a frame lay in the mailbox and in the detector's queue."""
+    return max(taken_s - frame.captured_s - frame.decode_s, 0.0) + found.queue_s
+
+
+def _ms(seconds: float) -> float:
+    return round(max(seconds, 0.0) * 1000.0, 2)

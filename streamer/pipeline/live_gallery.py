@@ -1,0 +1,255 @@
+"""Who is enrolled, as the running service sees it: the store, the index built from it, and what others wrote.
+
+Tracks' kept faces go in, verdicts come out. Several embedders may be known at once: each embedding space has an
+index of its own, and a track is judged by the faces of one embedder alone; of an ensemble whose members have to agree,
+by each member in its own space. The store has a thread of its own, the indexes are searched on the CPU pool; neither
+blocks the loop. What the CLI writes is noticed within a second (SQLite's data_version).
+"""
+
+import asyncio
+import logging
+import math
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from itertools import islice
+from typing import Self, TypeVar
+
+import numpy as np
+
+from gallery.index import FaceIndex
+from gallery.matching import Candidates, agree, confidence, decide
+from gallery.store import PersonStore
+from recognition.errors import CodedError, EmbeddingSpaceMismatch
+from recognition.models.ensemble import halves
+from recognition.recogniser import Recogniser
+from streamer.pipeline.match_policy import MatchPolicy
+from streamer.pipeline.tracking import KeptFace
+from streamer.pipeline.visits import Verdict
+from streamer.settings import Settings
+from streamer.telemetry.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.25
+T = TypeVar("T")
+
+
+def voters(kept: Sequence[KeptFace], serving: str, min_quality: float) -> list[KeptFace]:
+    """Which of a track's faces it is judged by: those of the embedder that made most of the good ones.
+
+    Among equals the serving one, then those of more quality. So a switch leaves a visit's name alone until as many good
+    faces by the new embedder speak for another, whoever has no template for it keeps the name for so long, and a poor
+    face or two change nothing.
+    """
+    by_model: dict[str, list[KeptFace]] = {}
+    for face in kept:
+        by_model.setdefault(face.model, []).append(face)
+
+    def weight(faces: list[KeptFace]) -> tuple[int, bool, float]:
+        qualities = [face.quality for face in faces]
+        good = sum(quality >= min_quality for quality in qualities)
+        return good, faces[0].model == serving, math.fsum(qualities)
+
+    return max(by_model.values(), key=weight, default=[])
+
+
+class LiveGallery:
+    """Made by LiveGallery.open() alone.
+
+    `serving` is the embedder whose faces come now. `generation` rises whenever somebody was enrolled, renamed or
+    forgotten; not with a switch, which makes nothing wrong that was said: a track is judged again when a face of the
+    new embedder comes, and nobody's identity moves from one space to another without a face having been seen.
+    """
+
+    def __init__(
+        self,
+        store: PersonStore,
+        settings: Settings,
+        recogniser: Recogniser,
+        metrics: Metrics,
+        thread: ThreadPoolExecutor,
+    ) -> None:
+        self.serving = recogniser.embedder.spec.name
+        self.generation = 0
+        self._settings = settings.gallery
+        self._min_quality = settings.recognition.min_quality
+        self._store = store
+        self._known: dict[str, MatchPolicy] = {}
+        self._indexes: dict[str, FaceIndex] = {}
+        self._metrics = metrics
+        self._thread = thread
+        self._pool = recogniser.pool
+        self._version = -1
+        self._names: dict[str, str] = {}
+        self._nameless = 0
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: Settings, recogniser: Recogniser, metrics: Metrics) -> AsyncIterator[Self]:
+        """Open the gallery and index it for the recogniser's embedder. Raises GalleryError, EmbeddingSpaceMismatch."""
+        loop = asyncio.get_running_loop()
+        thread = ThreadPoolExecutor(1, thread_name_prefix="gallery")
+        try:
+            store = await loop.run_in_executor(thread, PersonStore, settings.gallery_path)
+            try:
+                live_gallery = cls(store, settings, recogniser, metrics, thread)
+                await live_gallery.add_embedder(MatchPolicy.of(settings, recogniser.embedder.spec, recogniser))
+                await live_gallery.refresh()
+                yield live_gallery
+            finally:
+                await loop.run_in_executor(thread, store.close)
+        finally:
+            await asyncio.to_thread(thread.shutdown)
+
+    def name_of(self, person_id: str) -> str | None:
+        """The display name, from memory; None for somebody who is not enrolled (any more)."""
+        return self._names.get(person_id)
+
+    @property
+    def people(self) -> int:
+        """How many people are enrolled, templates or not."""
+        return len(self._names)
+
+    async def add_embedder(self, model: MatchPolicy) -> None:
+        """Index the gallery in this embedder's space and follow it from now on; before its first face is judged.
+
+        In the spaces of its parts, if it has any. A name that is known already gets the new figures. Raises
+        GalleryError, and EmbeddingSpaceMismatch where templates, or another embedder of the space, have another size.
+        """
+        for judge in model.judges:
+            index = self._indexes.get(judge.space) or FaceIndex(judge.space, judge.dim)
+            if index.dim != judge.dim:
+                raise EmbeddingSpaceMismatch(
+                    f"model {judge.models.embedder} gives {judge.dim} numbers, others of space {judge.space} "
+                    f"{index.dim}; give its spec a space of its own"
+                )
+            await self._off_loop(self._adopt, index)
+        self._known[model.models.embedder] = model
+        self._count_templates()
+
+    def use_embedder(self, name: str) -> None:
+        """From now on faces come from this embedder, which must be known. Says whom it can't name."""
+        if name not in self._known:
+            raise ValueError(f"{name}: not known yet; know() comes first")
+        if name != self.serving:
+            self.serving, self._nameless = name, 0
+            self._warn_of_the_nameless()
+
+    async def identify(self, tracks: Sequence[Sequence[KeptFace]]) -> list[Verdict]:
+        """The verdict on each track, voted by its kept faces of one embedder, weighted by their quality."""
+        juries = [voters(kept, self.serving, self._min_quality) for kept in tracks]
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, self._judge, juries, self.serving)
+
+    async def uncovered(self, space: str) -> int:
+        """How many people have photos but no template in this space."""
+        return await self._off_loop(self._store.uncovered, space)
+
+    async def refresh(self) -> set[str]:
+        """Follow the store where it has changed; returns the ids of people who are gone."""
+        changed = await self._off_loop(self._follow)
+        if changed is None:
+            return set()
+        gone = self._names.keys() - changed.keys()
+        self._names = changed
+        self.generation += 1
+        self._metrics.gallery_people.set(len(changed))
+        self._count_templates()
+        self._warn_of_the_nameless()
+        return set(gone)
+
+    async def follow(self, forgotten: Callable[[Iterable[str]], None]) -> None:
+        """Refresh for ever; `forgotten` is told who is gone. A gallery that can't be read is tried again."""
+        trouble = ""
+        while True:
+            await asyncio.sleep(POLL_S)
+            try:
+                gone = await self.refresh()
+            except CodedError as error:
+                if error.code != trouble:
+                    log.warning("%s", error, extra={"code": error.code})
+                trouble = error.code
+                continue
+            trouble = ""
+            if gone:
+                forgotten(gone)
+
+    def _count_templates(self) -> None:
+        for name, known in self._known.items():
+            fewest = min(len(self._indexes[judge.space]) for judge in known.judges)
+            self._metrics.gallery_templates.labels(model=name).set(fewest)
+
+    def _warn_of_the_nameless(self) -> None:
+        """Say who can't be named, once for each change: they were enrolled with another embedder."""
+        named = [self._indexes[judge.space].person_ids for judge in self._known[self.serving].judges]
+        count = len(self._names) - len(frozenset.intersection(*named))
+        if count != self._nameless and count > 0:
+            log.warning(
+                "%d of %d people have no template for %s and can't be named; enrol them again, or go back to the "
+                "embedder that they were enrolled with",
+                count,
+                len(self._names),
+                self.serving,
+            )
+        self._nameless = count
+
+    # On the CPU pool.
+
+    def _judge(self, juries: Sequence[Sequence[KeptFace]], serving: str) -> list[Verdict]:
+        """Each jury's faces are of one embedder; one without any gets the serving embedder's verdict on nothing."""
+        by_model: dict[str, list[KeptFace]] = {}
+        for face in (face for jury in juries for face in jury):
+            by_model.setdefault(face.model, []).append(face)
+        found = {model: self._search(self._known[model], faces) for model, faces in by_model.items()}
+        verdicts = []
+        for jury in juries:
+            known = self._known[jury[0].model if jury else serving]
+            votes: list[list[Candidates]] = [[] for _ in known.judges]
+            if jury:
+                votes = [list(islice(candidates, len(jury))) for candidates in found[known.models.embedder]]
+            verdicts.append(self._verdict(known, jury, votes))
+        return verdicts
+
+    def _search(self, known: MatchPolicy, faces: Sequence[KeptFace]) -> list[Iterator[Candidates]]:
+        """For each judge the candidates of each of these faces, all of this embedder, in their order."""
+        probes = np.stack([face.embedding for face in faces])
+        parts = halves(probes, [part.dim for part in known.parts]) if known.parts else [probes]
+        return [
+            iter(self._indexes[judge.space].search_people(part, self._settings.top_k, space=judge.space))
+            for judge, part in zip(known.judges, parts, strict=True)
+        ]
+
+    def _verdict(self, known: MatchPolicy, jury: Sequence[KeptFace], votes: Sequence[Sequence[Candidates]]) -> Verdict:
+        """What the judges say together; similarity, margin, threshold and confidence are those of the weakest."""
+        judges, weights = known.judges, [face.quality for face in jury]
+        matches = [
+            decide(candidates, judge.threshold, self._settings.margin, weights)
+            for judge, candidates in zip(judges, votes, strict=True)
+        ]
+        match, number = agree(matches, [judge.threshold for judge in judges])
+        weakest = judges[number]
+        sure = confidence(matches[number], weakest.rates, len(self._indexes[weakest.space]))
+        if match.outcome == "ambiguous":
+            sure = None  # each may be sure of its own, but they are sure of two people
+        return Verdict(match, weakest.threshold, sure, known.models, jury, weakest.space)
+
+    # On the gallery's thread.
+
+    def _adopt(self, index: FaceIndex) -> None:
+        index.sync(self._store)
+        self._indexes[index.space] = index
+
+    def _follow(self) -> dict[str, str] | None:
+        """Bring the indexes up to date; the names by id, None where nothing changed."""
+        version = self._store.data_version()
+        if version == self._version:
+            return None
+        for index in self._indexes.values():
+            index.sync(self._store)
+        names = {person.id: person.name for person in self._store.people()}
+        self._version = version
+        return names
+
+    async def _off_loop(self, work: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)

@@ -1,0 +1,83 @@
+"""How an embedder's faces are judged: the spaces that they are matched in, with the threshold and rates of each.
+
+Settings and specs go in, a MatchPolicy comes out. Pure; any thread.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+from gallery.matching import Rate
+from recognition.architectures import ALIASES
+from recognition.recogniser import Recogniser
+from recognition.specs.spec import EmbedderSpec, MatchThresholds
+from streamer.events.event import Models
+from streamer.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class MatchPolicy:
+    """An embedder as LiveGallery needs it: what events say of it, its space and size, and how its cosines are judged.
+
+    `rates` are empty where nobody measured them. `parts`: of an ensemble whose members have to agree, each of these;
+    nothing is matched in its own space then, its own threshold and rates count for nothing.
+    """
+
+    models: Models
+    space: str
+    dim: int
+    threshold: float
+    rates: tuple[Rate, ...]
+    parts: "tuple[MatchPolicy, ...]" = ()
+
+    @classmethod
+    def of(cls, settings: Settings, spec: EmbedderSpec, recogniser: Recogniser) -> Self:
+        """The embedder of this spec behind the recogniser's detector. Raises ModelNotFound (a member)."""
+        known = cls(
+            models=Models(
+                detector=recogniser.detector.spec.name,
+                embedder=spec.name,
+                signature=recogniser.signature_with(spec),
+            ),
+            space=spec.space,
+            dim=spec.embedding_size,
+            threshold=naming_threshold(settings, spec),
+            rates=_rates(spec.thresholds),
+        )
+        if spec.matched_by == (spec.name,):
+            return known
+        members = [recogniser.manager.spec_of(name, EmbedderSpec) for name in spec.matched_by]
+        parts = [
+            replace(cls.of(settings, member, recogniser), threshold=naming_threshold(settings, spec, member))
+            for member in members
+        ]
+        return replace(known, parts=tuple(parts))
+
+    @property
+    def judges(self) -> "tuple[MatchPolicy, ...]":
+        """Who has to name a person for that to count: itself, or all of its parts."""
+        return self.parts or (self,)
+
+
+def naming_threshold(settings: Settings, spec: EmbedderSpec, member: EmbedderSpec | None = None) -> float:
+    """The cosine from which on two faces count as one person's: the spec's for 1:N, or the configured one.
+
+    That one is meant for the configured embedder: cosines of another are on another scale. `member`: whose cosines
+    are meant where the spec is of an ensemble whose members have to agree. What is configured for such an ensemble is
+    that of each member.
+    """
+    judged = member or spec
+    configured = ALIASES.get(settings.recognition.embedder, settings.recognition.embedder)
+    if settings.gallery.threshold is not None and configured in (spec.name, judged.name):
+        return settings.gallery.threshold
+    return judged.identification_threshold
+
+
+def enrolling_threshold(settings: Settings, recogniser: Recogniser) -> float:
+    """naming_threshold() in the space in which enrolment compares photos: the recogniser's first."""
+    return naming_threshold(settings, recogniser.embedder.spec, recogniser.template_specs[0])
+
+
+def _rates(thresholds: MatchThresholds) -> tuple[Rate, ...]:
+    """The table's rows; none where one of them was not measured: confidence would be made of it."""
+    rates = tuple(Rate(row.fmr, row.cosine, row.tmr) for row in thresholds.table if row.tmr is not None)
+    return rates if thresholds.measured and len(rates) == len(thresholds.table) else ()

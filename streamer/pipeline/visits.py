@@ -1,0 +1,204 @@
+"""The lifecycle of an identity event: new, update, end, once per visit of a person to a camera.
+
+Tracks and what the gallery says of them go in; events that are due come out, and nothing for what was said
+already. A verdict is by one embedder, so an event is too; similarities of two are never compared. Pure apart from
+its own state: no I/O, no clock. Runs on the loop.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from ulid import ULID
+
+from gallery.matching import NOBODY, Match
+from recognition.arrays import F32
+from streamer.events.event import Due, EndReason, EventType, FrameSize, IdentityEvent, LatencyMs, Models, Person
+from streamer.pipeline.tracking import KeptFace, Track
+from streamer.settings import EventsSettings
+
+HYSTERESIS = 0.05  # a name that was given is taken back only when its similarity falls this far under
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moment:
+    """The frame in which something was decided: its capture time (Unix s), size, and where its time went."""
+
+    captured_at: float
+    width: int
+    height: int
+    latency: LatencyMs
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the gallery says of a track: the match, the threshold it was held to, the confidence in it.
+
+    faces: those that voted, all of one embedder; models: what made them. space: that of the similarity; of an ensemble
+    whose members have to agree, it may be another member's the next time.
+    """
+
+    match: Match
+    threshold: float
+    confidence: float | None
+    models: Models
+    faces: Sequence[KeptFace]
+    space: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class _Visit:
+    track: Track
+    event_id: str
+    seq: int = 0
+    last: IdentityEvent | None = None
+    undecided: tuple[Verdict, Moment, F32] | None = None
+    # By embedder and space: what a later similarity of the same has to exceed to be worth telling.
+    heard: dict[tuple[str, str], float] = field(default_factory=dict)
+
+    @property
+    def person_id(self) -> str | None:
+        return self.last.person.id if self.last and self.last.person else None
+
+
+class Visits:
+    """The open visits of one camera; a visit is one track."""
+
+    def __init__(
+        self,
+        camera: str,
+        rules: EventsSettings,
+        min_quality: float,
+        new_id: Callable[[], str] = lambda: str(ULID()),
+    ) -> None:
+        self._camera = camera
+        self._rules = rules
+        self._min_quality = min_quality
+        self._new_id = new_id
+        self._open: dict[str, _Visit] = {}
+
+    def consider(self, track: Track, verdict: Verdict, moment: Moment, box: F32) -> list[Due]:
+        """A track's votes were counted: what is there to say? Marks the track settled once its identity is."""
+        if self._is_poor(verdict):
+            verdict = replace(verdict, match=replace(verdict.match, outcome="unknown", person_id=None))
+        visit = self._open.get(track.id)
+        if visit is None:
+            visit = self._open[track.id] = _Visit(track, self._new_id())
+        if visit.last is None:
+            return self._first(visit, verdict, moment, box)
+        return self._changed(visit, verdict, moment, box)
+
+    def close(self, track: Track, reason: EndReason) -> list[Due]:
+        """The person is gone. A visit too short to have been settled is told now, if there were faces enough."""
+        visit = self._open.pop(track.id, None)
+        if visit is None:
+            return []
+        due: list[Due] = []
+        if visit.last is None and visit.undecided:
+            verdict, moment, box = visit.undecided
+            if len(verdict.faces) >= self._rules.faces_to_name and not self._is_poor(verdict):
+                due = self._say(visit, "new", verdict, moment, box)
+        if visit.last is None:
+            return due
+        return [*due, self._end(visit, reason)]
+
+    def sightings(self) -> list[tuple[str, float]]:
+        """(event_id, last sighting) of every visit that has been told of."""
+        return [(v.event_id, v.track.last_seen_at) for v in self._open.values() if v.last is not None]
+
+    def _is_poor(self, verdict: Verdict) -> bool:
+        """Whether no face that voted was good enough to give anybody a name."""
+        return max(face.quality for face in verdict.faces) < self._min_quality
+
+    def _first(self, visit: _Visit, verdict: Verdict, moment: Moment, box: F32) -> list[Due]:
+        rules, track = self._rules, visit.track
+        faces = len(verdict.faces)
+        stood_s = track.last_seen_s - track.first_seen_s
+        named = verdict.match.outcome == "known" and faces >= rules.faces_to_name
+        enough = faces >= rules.faces_to_settle and not self._is_poor(verdict)
+        settled = enough or stood_s >= rules.settle_s
+        if not named and not (settled and track.sightings >= 3):
+            visit.undecided = verdict, moment, box
+            return []
+        return self._say(visit, "new", verdict, moment, box)
+
+    def _changed(self, visit: _Visit, verdict: Verdict, moment: Moment, box: F32) -> list[Due]:
+        now, before = _named(verdict), visit.person_id
+        if now == before:
+            heard = visit.heard.setdefault(_scale(verdict), verdict.match.similarity)
+            surer = now is not None and verdict.match.similarity - heard >= self._rules.surer_by
+            return self._say(visit, "update", verdict, moment, box) if surer else []
+        if len(verdict.faces) < self._rules.faces_to_name:
+            return []
+        barely = verdict.match.best_person == before and verdict.match.similarity > verdict.threshold - HYSTERESIS
+        if now is None and barely:
+            return []
+        return self._say(visit, "update", verdict, moment, box)
+
+    def _say(self, visit: _Visit, kind: EventType, verdict: Verdict, moment: Moment, box: F32) -> list[Due]:
+        before = visit.last
+        person_id = _named(verdict)
+        changed = kind == "update" and visit.person_id != person_id
+        visit.seq += 1
+        visit.undecided = None
+        visit.heard = {_scale(verdict): verdict.match.similarity}
+        track, match = visit.track, verdict.match
+        track.settled = True
+        visit.last = IdentityEvent(
+            event_id=visit.event_id,
+            seq=visit.seq,
+            type=kind,
+            camera=self._camera,
+            cameras=[self._camera],
+            track_ids=[track.id],
+            person=Person(id=person_id) if person_id else None,
+            previous_person=before.person if before and changed else None,
+            similarity=None if match == NOBODY else _rounded(match.similarity),
+            threshold=_rounded(verdict.threshold),
+            confidence=None if verdict.confidence is None else _rounded(verdict.confidence),
+            margin=None if match.margin is None else _rounded(match.margin),
+            quality=_rounded(max(face.quality for face in verdict.faces)),
+            box=_pixels(box, moment.width, moment.height),
+            frame=FrameSize(width=moment.width, height=moment.height),
+            first_seen_at=track.first_seen_at,
+            captured_at=moment.captured_at,
+            latency_ms=moment.latency,
+            model=verdict.models,
+        )
+        levels = [person_id or "unknown"]
+        if changed:
+            levels.insert(0, before.person.id if before and before.person else "unknown")
+        return [Due(visit.last, tuple(levels))]
+
+    def _end(self, visit: _Visit, reason: EndReason) -> Due:
+        assert visit.last is not None
+        visit.seq += 1
+        track, last = visit.track, visit.last
+        end = last.model_copy(
+            update={
+                "seq": visit.seq,
+                "type": "end",
+                "previous_person": None,
+                "captured_at": max(track.last_seen_at, last.captured_at),
+                "end_reason": reason,
+            }
+        )
+        return Due(end, (visit.person_id or "unknown",))
+
+
+def _named(verdict: Verdict) -> str | None:
+    return verdict.match.person_id if verdict.match.outcome == "known" else None
+
+
+def _scale(verdict: Verdict) -> tuple[str, str]:
+    """Similarities of one scale may be compared."""
+    return verdict.models.embedder, verdict.space
+
+
+def _rounded(value: float) -> float:
+    return round(float(value), 4)
+
+
+def _pixels(box: F32, width: int, height: int) -> tuple[int, int, int, int]:
+    """A box cut to the picture."""
+    x1, y1, x2, y2 = (round(float(edge)) for edge in box)
+    return min(max(x1, 0), width), min(max(y1, 0), height), min(max(x2, 0), width), min(max(y2, 0), height)

@@ -1,0 +1,78 @@
+"""How this process asks for memory: told to glibc once, before its threads are started. Nothing goes in or comes out.
+
+A frame's megabytes are taken on one thread and given back on another, and glibc, which gives each thread a heap of
+its own, leaves holes in all of them: a process that opened sources again and again grew, and with two heaps did not.
+"""
+
+import ctypes
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from streamer.errors import AlreadyRunning, DataFolderUnwritable
+
+M_ARENA_MAX = -8
+ARENAS = 2
+
+
+def limit_arenas() -> bool:
+    """Share ARENAS heaps among all threads; False where the C library is not glibc and has no such limit."""
+    try:
+        return bool(ctypes.CDLL(None).mallopt(M_ARENA_MAX, ARENAS))
+    except AttributeError:
+        return False
+
+
+def make_data_folder(folder: Path) -> None:
+    """Make the folder for gallery and outbox, for this user alone. Raises DataFolderUnwritable."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(13, "permission denied")
+    except OSError as error:
+        raise DataFolderUnwritable(
+            f"data folder {folder} can't be used ({error.strerror}); make it writable or set paths.data"
+        ) from None
+
+
+@contextmanager
+def only_one(folder: Path) -> Iterator[IO[str]]:
+    """Hold the data folder's lock: two services on one outbox would send everything twice."""
+    try:
+        opened = (folder / "lock").open("w")
+    except OSError as error:
+        raise DataFolderUnwritable(
+            f"{folder / 'lock'} can't be written ({error.strerror}); give this user the files in paths.data"
+        ) from None
+    with opened as lock:
+        for last in (False, False, True):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if last:
+                    raise AlreadyRunning(
+                        f"another whosthere serves with data folder {folder}; stop it or set another paths.data"
+                    ) from None
+                time.sleep(0.02)  # service_runs() holds it for a moment
+        yield lock
+
+
+def service_runs(folder: Path) -> bool:
+    """Whether a service runs with this data folder. Raises DataFolderUnwritable where its lock can't be read."""
+    try:
+        with (folder / "lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    except OSError as error:
+        raise DataFolderUnwritable(
+            f"{folder / 'lock'} can't be read ({error.strerror}); give this user the files in paths.data"
+        ) from None
+    return False

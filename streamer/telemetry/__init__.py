@@ -1,0 +1,1 @@
+"""What is told of the service itself: logs, Prometheus metrics, the loop's lag."""

@@ -1,0 +1,84 @@
+"""The demo's own broker: any free port or a given one, messages through, a clean end with clients connected."""
+
+import asyncio
+import json
+import socket
+
+import pytest
+import uvloop
+
+from streamer.errors import BrokerLost, PortInUse
+from streamer.mqtt.connection import connection
+from streamer.mqtt.embedded_broker import embedded_broker
+from streamer.mqtt.subscriber import Once, follow
+from streamer.settings import MqttSettings
+from tests.streamer.listener import listening
+from tests.streamer.messages import due, dues
+
+
+async def carry(events: str) -> list[str]:
+    """Publishes to a follower through a broker of our own; ends the broker under the follower's feet."""
+    seen: list[str] = []
+    ready, all_seen = asyncio.Event(), asyncio.Event()
+
+    def note(event: object) -> None:
+        seen.append(f"{event.seq}")  # type: ignore[attr-defined]
+        if len(seen) == len(events.split()):
+            all_seen.set()
+
+    async with asyncio.timeout(20):
+        async with embedded_broker() as port:
+            mqtt = MqttSettings(port=port)
+            following = asyncio.create_task(follow(mqtt, on_event=note, on_listening=ready.set))
+            await ready.wait()
+            async with connection(mqtt, client_id="tester") as client:
+                await client.publish("whosthere/cameras/door/identity/unknown", b"no event", qos=1)
+                for item in dues(events):
+                    payload = item.event.model_dump_json(by_alias=True)
+                    for level in ("unknown", item.levels[0]):
+                        await client.publish(f"whosthere/cameras/door/identity/{level}", payload, qos=1)
+                await all_seen.wait()
+        with pytest.raises(BrokerLost):
+            await following
+    return seen
+
+
+async def test_events_go_through_and_each_is_seen_once():
+    assert await carry("a1n a2u a3e") == ["1", "2", "3"]
+
+
+def test_it_works_on_uvloop():
+    assert uvloop.run(carry("a1n a2e")) == ["1", "2"]
+
+
+async def test_what_is_retained_reaches_those_who_come_later():
+    async with embedded_broker() as port:
+        async with connection(MqttSettings(port=port), client_id=None) as client:
+            await client.publish("whosthere/x", json.dumps({"a": 1}), qos=1, retain=True)
+        async with listening(port, "whosthere/#") as heard:
+            await heard.until(lambda: heard.messages)
+
+    assert set(heard.messages) == {("whosthere/x", b'{"a": 1}', True)}
+
+
+async def test_a_given_port_is_taken_and_free_again_afterwards(free_port):
+    for _ in range(2):
+        async with embedded_broker(port=free_port) as port:
+            assert port == free_port
+
+
+async def test_a_port_in_use_is_one_line_with_its_code():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(PortInUse, match=f"^port {port} on 127.0.0.1 is in use"):
+            async with embedded_broker(port=port):
+                pass
+
+
+def test_what_was_seen_once_is_remembered_within_a_limit():
+    once = Once(limit=2)
+    first, second, third = (due(word).event for word in ("a1n", "a2u", "b1n"))
+
+    assert [once.first(event) for event in (first, first, second, third)] == [True, False, True, True]
+    assert once.first(first), "forgotten by now"
+    assert not once.first(third)

@@ -1,0 +1,348 @@
+"""A camera's data path over scripted frames: order, fullness, ends. No pixels, no models, no servers."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from gallery.matching import Match
+from recognition.errors import CodedError, InsufficientGpuMemory, Overloaded, RunnerDead, TritonUnavailable
+from recognition.recogniser import Embedded, Found, Recogniser
+from streamer.errors import StreamLost
+from streamer.events.event import Due, Models
+from streamer.events.outbox import Outbox
+from streamer.ingest.frame import Frame
+from streamer.pipeline.camera_path import CameraPath, close_visits, detect, run_camera
+from streamer.pipeline.live_gallery import LiveGallery
+from streamer.pipeline.outage_log import OutageLog
+from streamer.pipeline.tracking import KeptFace, Tracker, TrackingRules
+from streamer.pipeline.visits import Verdict, Visits
+from streamer.settings import EventsSettings
+from streamer.telemetry.metrics import Metrics
+from tests.streamer.scripted import Face, embedding_by, found, live_gallery_of, unit
+
+ADA = "p" + "a" * 12
+
+
+class ScriptedSource:
+    """Frames in order, then an error."""
+
+    def __init__(self, frames: int, end: Exception) -> None:
+        self._frames = iter(range(frames))
+        self._end = end
+        self.taken = 0
+
+    async def take(self) -> Frame:
+        for number in self._frames:
+            self.taken += 1
+            image = SimpleNamespace(width=1280, height=720)
+            return Frame(number, cast(Any, image), 1000.0 + number / 10, number / 10, 0.001)
+        raise self._end
+
+
+@dataclass
+class ScriptedRecogniser:
+    """detect() answers frame n after `delay(n)` turns of the loop; looks come from the script."""
+
+    script: Callable[[int], list[Face]]
+    delay: Callable[[int], int] = lambda number: 0
+    full: frozenset[int] = frozenset()
+    dies_at: int | None = None
+    refusals: list[CodedError | None] = field(default_factory=list)  # of detect, call by call
+    embed_refusals: list[CodedError | None] = field(default_factory=list)
+    embedder: Any = field(default_factory=lambda: SimpleNamespace(name="switched_to_meanwhile"))
+    detected: list[int] = field(default_factory=list)
+    at_once: int = 0
+    most_at_once: int = 0
+    _number: int = 0
+
+    async def detect(self, image: object, lane: str, least_score: float) -> Found:
+        if self.refusals and (refusal := self.refusals.pop(0)):
+            raise refusal
+        number, self._number = self._number, self._number + 1
+        if number in self.full:
+            raise Overloaded("full")
+        if number == self.dies_at:
+            raise RunnerDead("dead")
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        for _ in range(self.delay(number)):
+            await asyncio.sleep(0)
+        self.at_once -= 1
+        self.detected.append(number)
+        return found(*self.script(number))
+
+    async def embed(self, image: object, landmarks: np.ndarray, lane: str) -> Embedded:
+        if self.embed_refusals and (refusal := self.embed_refusals.pop(0)):
+            raise refusal
+        embeddings = np.stack([unit(1) for _ in landmarks])
+        return Embedded(embeddings, 0.0, 0.0, 0.0, "e", "e.1")
+
+
+class ScriptedGallery:
+    generation = 0
+    serving = "e"
+
+    async def identify(self, tracks: list[list[KeptFace]]) -> list[Verdict]:
+        models = Models(detector="d", embedder="e", signature="s")
+        return [Verdict(Match("known", ADA, 0.8, 0.4, ADA), 0.4, 0.99, models, list(kept)) for kept in tracks]
+
+
+class ListOutbox(list[Due]):
+    def put(self, due: Due) -> None:
+        self.append(due)
+
+
+class WatchedTracker(Tracker):
+    """Remembers the order of the frames that reached it."""
+
+    def __init__(self) -> None:
+        super().__init__("cam", TrackingRules())
+        self.times: list[float] = []
+
+    def update(self, found: Found, frame_size: tuple[int, int], at: float, at_s: float) -> Any:
+        self.times.append(at_s)
+        return super().update(found, frame_size, at, at_s)
+
+
+@pytest.fixture
+def walk() -> Callable[..., Any]:
+    async def run(
+        recogniser: ScriptedRecogniser,
+        frames: int = 30,
+        end: Exception | None = None,
+        waits: bool = False,
+        live_gallery: object | None = None,
+        in_flight: int = 3,
+    ) -> Any:
+        end = end or StreamLost("over")
+        metrics, outbox, tracker = Metrics(), ListOutbox(), WatchedTracker()
+        path = CameraPath(
+            camera="cam",
+            recogniser=cast(Recogniser, recogniser),
+            tracker=tracker,
+            visits=Visits("cam", EventsSettings(), 0.15),
+            live_gallery=cast(LiveGallery, live_gallery or ScriptedGallery()),
+            outbox=cast(Outbox, outbox),
+            metrics=metrics,
+            frames_in_flight=in_flight,
+            least_score=0.25,
+            waits=waits,
+        )
+        with pytest.raises(type(end)):
+            await run_camera(ScriptedSource(frames, end).take, path)
+        return SimpleNamespace(path=path, outbox=outbox, tracker=tracker, metrics=metrics)
+
+    return run
+
+
+def frames_counted(metrics: Metrics, outcome: str) -> float:
+    return metrics.registry.get_sample_value("whosthere_frames_total", {"camera": "cam", "outcome": outcome}) or 0.0
+
+
+async def test_results_are_committed_in_the_order_of_the_frames(walk):
+    recogniser = ScriptedRecogniser(lambda n: [Face(x=100 + n)], delay=lambda n: 20 if n % 3 == 0 else 0)
+    done = await walk(recogniser)
+    assert recogniser.detected != sorted(recogniser.detected)  # they did finish out of order
+    assert done.tracker.times == sorted(done.tracker.times)
+    assert len(done.tracker.times) == 30
+
+
+async def test_no_more_frames_are_under_way_than_allowed(walk):
+    recogniser = ScriptedRecogniser(lambda n: [], delay=lambda n: 5)
+    await walk(recogniser)
+    assert recogniser.most_at_once == 3
+
+
+async def test_a_person_who_walks_by_is_told_once(walk):
+    done = await walk(ScriptedRecogniser(lambda n: [Face(x=100 + 5 * n)] if n < 20 else []), frames=60)
+    assert [(d.event.type, d.event.seq) for d in done.outbox] == [("new", 1), ("end", 2)]
+    assert done.outbox[1].event.end_reason == "left"
+    assert done.metrics.registry.get_sample_value("whosthere_events_total", {"type": "new", "known": "true"}) == 1
+    assert done.metrics.registry.get_sample_value("whosthere_events_total", {"type": "end", "known": "true"}) == 1
+    assert done.metrics.registry.get_sample_value("whosthere_embeddings_total", {"model": "e"}) == 2
+
+
+async def test_a_full_queue_skips_the_frame_and_holds_nobody_up(walk):
+    done = await walk(ScriptedRecogniser(lambda n: [Face(x=100)], full=frozenset({1, 2, 7})))
+    assert frames_counted(done.metrics, "skipped") == 3
+    assert frames_counted(done.metrics, "processed") == 27
+    assert len(done.tracker.times) == 27
+
+
+async def test_at_pace_fastest_a_full_queue_is_waited_for(walk):
+    done = await walk(ScriptedRecogniser(lambda n: [Face(x=100)], full=frozenset({1, 2, 7})), waits=True)
+    assert frames_counted(done.metrics, "processed") == 30
+    assert frames_counted(done.metrics, "skipped") == 0
+
+
+async def test_a_person_named_late_counts_as_named_then(walk):
+    done = await walk(ScriptedRecogniser(lambda n: [Face(x=100)]))
+    assert done.metrics.registry.get_sample_value("whosthere_time_to_name_seconds_count") == 1
+
+
+async def test_the_frames_under_way_arrive_before_the_end_is_told(walk):
+    done = await walk(ScriptedRecogniser(lambda n: [Face(x=100)], delay=lambda n: 50), frames=3)
+    assert frames_counted(done.metrics, "processed") == 3
+
+
+async def test_closing_ends_the_open_visits(walk):
+    done = await walk(ScriptedRecogniser(lambda n: [Face(x=100)]))
+    close_visits(done.path, "camera_lost")
+    assert [(d.event.type, d.event.end_reason) for d in done.outbox] == [("new", None), ("end", "camera_lost")]
+    close_visits(done.path, "camera_lost")
+    assert len(done.outbox) == 2
+
+
+async def test_a_dead_runner_goes_up():
+    recogniser = ScriptedRecogniser(lambda n: [], dies_at=2)
+    path = cast(
+        CameraPath,
+        SimpleNamespace(
+            camera="cam",
+            recogniser=recogniser,
+            frames_in_flight=3,
+            least_score=0.2,
+            waits=False,
+            tracker=WatchedTracker(),
+            visits=None,
+            live_gallery=ScriptedGallery(),
+            metrics=Metrics(),
+            spells=OutageLog(),
+        ),
+    )
+    with pytest.raises(ExceptionGroup) as caught:
+        await run_camera(ScriptedSource(10, StreamLost("over")).take, path)
+    assert caught.group_contains(RunnerDead)
+
+
+@dataclass
+class FailingEmbedder(ScriptedRecogniser):
+    """Its first `unusable` embeddings are zeros, as Recogniser gives where the network gave NaN."""
+
+    unusable: int = 0
+
+    async def embed(self, image: object, landmarks: np.ndarray, lane: str) -> Embedded:
+        embedded = await super().embed(image, landmarks, lane)
+        for row in embedded.embeddings:
+            row[:] = 0.0 if self.unusable > 0 else row
+            self.unusable -= 1
+        return embedded
+
+
+async def test_faces_without_a_usable_embedding_name_nobody_and_are_counted(walk):
+    done = await walk(FailingEmbedder(lambda n: [Face(x=100)], unusable=10**6))
+    labels = {"model": "e", "reason": "embedding_unusable"}
+    assert done.metrics.registry.get_sample_value("whosthere_faces_rejected_total", labels) >= 10
+    assert done.metrics.registry.get_sample_value("whosthere_embeddings_total", {"model": "e"}) == 0
+    assert done.outbox == []
+    (track,) = done.tracker.tracks
+    assert (track.kept, track.pending) == ([], 0)
+
+
+async def test_a_face_is_tried_again_until_its_embedding_is_usable(walk):
+    done = await walk(FailingEmbedder(lambda n: [Face(x=100)], unusable=3))
+    labels = {"model": "e", "reason": "embedding_unusable"}
+    assert done.metrics.registry.get_sample_value("whosthere_faces_rejected_total", labels) == 3
+    assert [d.event.type for d in done.outbox] == ["new"]
+    assert done.metrics.registry.get_sample_value("whosthere_embeddings_total", {"model": "e"}) == 2
+
+
+async def test_frames_that_cannot_be_looked_at_now_are_counted_and_told_of_once(walk, caplog):
+    away = [TritonUnavailable("the server is away")] * 3
+    recogniser = ScriptedRecogniser(lambda n: [Face(x=100)], refusals=[None] * 4 + away)
+    with caplog.at_level(logging.INFO, logger="streamer.pipeline.outage_log"):
+        done = await walk(recogniser, frames=80)
+    assert frames_counted(done.metrics, "failed") == 3
+    assert frames_counted(done.metrics, "processed") == 77
+    assert [(r.levelname, r.getMessage()) for r in caplog.records] == [
+        ("WARNING", "camera cam: its frames can't be looked at: the server is away"),
+        ("INFO", "camera cam: its frames are looked at again"),
+    ]
+
+
+async def test_faces_that_cannot_be_embedded_now_have_their_turn_with_a_later_frame(walk):
+    full = [InsufficientGpuMemory("no room for a batch of 8")] * 5
+    done = await walk(ScriptedRecogniser(lambda n: [Face(x=100)], embed_refusals=full))
+    assert done.metrics.registry.get_sample_value("whosthere_embeddings_skipped_total", {"camera": "cam"}) == 5
+    assert frames_counted(done.metrics, "processed") == 30
+    assert [d.event.type for d in done.outbox] == ["new"]
+    (track,) = done.tracker.tracks
+    assert track.pending == 0
+
+
+async def test_at_pace_fastest_what_cannot_run_is_tried_again_ever_more_slowly(walk, monkeypatch):
+    pauses: list[float] = []
+    sleep = asyncio.sleep
+
+    async def at_once(delay_s: float) -> None:
+        pauses.append(delay_s)
+        await sleep(0)
+
+    monkeypatch.setattr("streamer.pipeline.camera_path.asyncio.sleep", at_once)
+    away: list[CodedError | None] = [TritonUnavailable("away")] * 9
+    growing = [0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.0, 1.0, 1.0]
+    done = await walk(ScriptedRecogniser(lambda n: [Face(x=100)], refusals=[*away]), frames=1, waits=True)
+    assert frames_counted(done.metrics, "processed") == 1
+    assert pauses == pytest.approx(growing)
+    done = await walk(ScriptedRecogniser(lambda n: [Face(x=100)], embed_refusals=[*away]), frames=2, waits=True)
+    assert frames_counted(done.metrics, "processed") == 2
+    assert done.metrics.registry.get_sample_value("whosthere_embeddings_skipped_total", {"camera": "cam"}) is None
+    assert pauses == pytest.approx([*growing, *growing])
+    (track,) = done.tracker.tracks
+    assert len(track.kept) == 1
+
+
+async def test_what_another_attempt_cannot_mend_goes_up_even_at_pace_fastest():
+    recogniser = ScriptedRecogniser(lambda n: [], refusals=[RunnerDead("dead")])
+    frame = await ScriptedSource(1, StreamLost("over")).take()
+    path = SimpleNamespace(camera="cam", recogniser=recogniser, least_score=0.2, waits=True, spells=OutageLog())
+    with pytest.raises(RunnerDead):
+        await detect(frame, cast(CameraPath, path))
+
+
+@dataclass
+class SwitchingRecogniser(ScriptedRecogniser):
+    """Model a answers until frame `switch_at` is detected, then b; b is not sure of it at first."""
+
+    live_gallery: LiveGallery | None = None
+    switch_at: int = 10
+    by_b: int = 0
+
+    async def detect(self, image: object, lane: str, least_score: float) -> Found:
+        assert self.live_gallery is not None
+        if self._number == self.switch_at:
+            self.live_gallery.use_embedder("b")
+        return await super().detect(image, lane, least_score)
+
+    async def embed(self, image: object, landmarks: np.ndarray, lane: str) -> Embedded:
+        assert self.live_gallery is not None
+        model = self.live_gallery.serving
+        self.by_b += model == "b"
+        sure = 1.0 if model == "a" or self.by_b > 2 else 0.6
+        embeddings = np.stack([embedding_by(model, 1, sure) for _ in landmarks])
+        return Embedded(embeddings, 0.0, 0.0, 0.0, model, f"{model}.1")
+
+
+async def test_a_switch_in_the_middle_of_a_visit_loses_no_face_and_mixes_nothing(walk, tmp_path):
+    def ever_better(number: int) -> list[Face]:
+        return [Face(x=100, quality=min(0.3 * 1.3 ** max(0, number // 10 - 1), 0.9))] if number < 80 else []
+
+    async with live_gallery_of(tmp_path, {1: "ab", 2: "ab"}) as (live_gallery, ids):
+        recogniser = SwitchingRecogniser(ever_better, live_gallery=live_gallery)
+        done = await walk(recogniser, frames=120, live_gallery=live_gallery, in_flight=1)
+    new, *updates, end = [due.event for due in done.outbox]
+    assert (new.type, new.model.embedder, new.similarity, new.threshold) == ("new", "a", 1.0, 0.4)
+    assert [update.type for update in updates] == ["update", "update"]  # each time b has become surer than b was
+    assert {(e.model.embedder, e.model.signature, e.threshold) for e in [*updates, end]} == {("b", "d+b", 0.5)}
+    assert all(0.7 < update.similarity < 0.9 for update in updates)  # a's would have made it more
+    assert end.similarity == updates[-1].similarity
+    assert {event.person.id for event in (new, *updates, end)} == {ids[1]}  # never another, never unknown
+    assert frames_counted(done.metrics, "processed") == 120
+    embeddings = {m: done.metrics.registry.get_sample_value("whosthere_embeddings_total", {"model": m}) for m in "ab"}
+    assert embeddings == {"a": 2, "b": recogniser.by_b}

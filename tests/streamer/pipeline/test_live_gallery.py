@@ -1,0 +1,254 @@
+"""Who can be named, by which embedder's faces; nothing crosses the spaces of two."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from gallery.store import PersonStore
+from recognition.errors import EmbeddingSpaceMismatch
+from recognition.recogniser import RecogniserConfig, open_recogniser
+from streamer.events.event import IdentityEvent, LatencyMs
+from streamer.pipeline.live_gallery import LiveGallery, voters
+from streamer.pipeline.tracking import KeptFace, Track, Tracker, TrackingRules
+from streamer.pipeline.visits import Moment, Verdict, Visits
+from streamer.settings import EventsSettings, load
+from streamer.telemetry.metrics import Metrics
+from tests.gallery.fakes import photo_of
+from tests.streamer.scripted import (
+    SIZE,
+    SIZES,
+    THRESHOLDS,
+    Face,
+    embedding_by,
+    found,
+    known,
+    live_gallery_of,
+    unit,
+)
+
+ADA, BOB, STRANGER = 1, 2, 3
+
+
+def faces(models: str, look: int = ADA, quality: float = 0.8) -> list[KeptFace]:
+    """A track's kept faces of one look, one for each letter; a capital one is poor."""
+    return [KeptFace(embedding_by(m.lower(), look), 0.1 if m.isupper() else quality, m.lower()) for m in models]
+
+
+async def test_people_of_another_embedder_are_told_of_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    settings = load(overrides=[f"paths.data={tmp_path}"])
+    async with open_recogniser(RecogniserConfig("nano_det", "nano_embed", ())) as recogniser:
+        embedding = np.eye(1, recogniser.embedder.spec.embedding_size, dtype=np.float32)[0]
+        with PersonStore(settings.gallery_path) as store:
+            store.add_person("Ada", [photo_of(embedding, space=recogniser.space)])
+            store.add_person("Grace", [photo_of(embedding, space="another.1")])
+        with caplog.at_level(logging.WARNING, logger="streamer.pipeline.live_gallery"):
+            async with LiveGallery.open(settings, recogniser, Metrics()) as live_gallery:
+                assert "1 of 2 people have no template for nano_embed" in caplog.text
+                caplog.clear()
+                with PersonStore(settings.gallery_path) as store:
+                    store.add_person("Alan", [photo_of(embedding, space=recogniser.space)])
+                await live_gallery.refresh()
+                assert live_gallery.people == 3
+                assert not caplog.text
+
+
+@pytest.mark.parametrize(
+    ("kept", "serving", "judged_by"),
+    [
+        ("aa", "a", "aa"),
+        ("aa", "b", "aa"),  # right after a switch
+        ("aab", "b", "aa"),  # one face of the new model against two: the majority decides
+        ("aabb", "b", "bb"),  # as many as of the other: the serving one's
+        ("aabb", "a", "aa"),
+        ("aabbb", "a", "bbb"),  # back again, and most is known by the model that was left
+        ("aaBBBBB", "b", "aa"),  # poor faces outvote nobody
+        ("AAb", "b", "b"),
+        ("AABB", "b", "BB"),
+        ("aabbb", "c", "bbb"),
+        ("aaBB", "c", "aa"),
+        ("", "a", ""),
+    ],
+)
+def test_a_track_is_judged_by_the_model_of_most_of_its_good_faces(kept: str, serving: str, judged_by: str) -> None:
+    chosen = voters(faces(kept), serving, min_quality=0.15)
+    assert [face.model for face in chosen] == list(judged_by.lower())
+
+
+def test_among_equals_that_do_not_serve_those_of_more_quality_are_judged() -> None:
+    kept = faces("bb", quality=0.5) + faces("aa", quality=0.6)
+    assert [face.model for face in voters(kept, "c", 0.15)] == ["a", "a"]
+
+
+async def test_the_faces_of_each_model_are_held_to_its_own_templates_and_threshold(tmp_path: Path) -> None:
+    async with live_gallery_of(tmp_path, {ADA: "abc", BOB: "abc"}) as (live_gallery, ids):
+        tracks = [faces("a" * 2, ADA), faces("b" * 2, BOB), faces("c" * 2, STRANGER), []]
+        verdicts = await live_gallery.identify(tracks)
+    assert [verdict.match.person_id for verdict in verdicts] == [ids[ADA], ids[BOB], None, None]
+    assert [verdict.threshold for verdict in verdicts] == [0.4, 0.5, 0.6, 0.4]
+    assert [verdict.models.embedder for verdict in verdicts] == ["a", "b", "c", "a"]
+    assert [verdict.models.signature for verdict in verdicts] == ["d+a", "d+b", "d+c", "d+a"]
+    assert [verdict.match.similarity for verdict in verdicts[:2]] == pytest.approx([1.0, 1.0])
+
+
+async def test_the_index_itself_refuses_faces_of_another_space(tmp_path: Path) -> None:
+    async with live_gallery_of(tmp_path, {ADA: "abc"}) as (live_gallery, _):
+        live_gallery._indexes["a.1"], live_gallery._indexes["b.1"] = (
+            live_gallery._indexes["b.1"],
+            live_gallery._indexes["a.1"],
+        )
+        with pytest.raises(EmbeddingSpaceMismatch, match=r"probes are of space a\.1, the index is of b\.1"):
+            await live_gallery.identify([faces("aa")])
+
+
+async def test_two_sizes_in_one_space_are_refused(tmp_path: Path) -> None:
+    settings = load(overrides=[f"paths.data={tmp_path}"])
+    async with live_gallery_of(tmp_path, {ADA: "a"}) as (live_gallery, ids):
+        with pytest.raises(EmbeddingSpaceMismatch, match=r"model b gives 256 numbers, others of space a\.1 512"):
+            await live_gallery.add_embedder(replace(known(settings, "b"), space="a.1"))
+        with PersonStore(settings.gallery_path) as store:
+            store.add_person("Eve", [photo_of(unit(5, 16), space="new.1")])
+        with pytest.raises(EmbeddingSpaceMismatch, match=r"new\.1"):
+            await live_gallery.add_embedder(replace(known(settings, "b"), space="new.1"))
+        verdicts = await live_gallery.identify([faces("aa")])
+    assert verdicts[0].match.person_id == ids[ADA]
+
+
+async def test_who_is_enrolled_later_is_found_in_every_known_space(tmp_path: Path) -> None:
+    metrics = Metrics()
+    async with live_gallery_of(tmp_path, {ADA: "ab"}, metrics) as (live_gallery, _):
+        photos = [photo_of(unit(BOB, SIZES[m]), 90 + n, f"{m}.1") for n, m in enumerate("bc")]
+        with PersonStore(tmp_path / "gallery.db") as store:
+            bob = store.add_person("Bob", photos).id
+        before = live_gallery.generation
+        await live_gallery.refresh()
+        verdicts = await live_gallery.identify([faces(m * 2, BOB) for m in "abc"])
+    assert live_gallery.generation == before + 1
+    assert [verdict.match.person_id for verdict in verdicts] == [None, bob, bob]
+    counts = {m: metrics.registry.get_sample_value("whosthere_gallery_templates", {"model": m}) for m in "abc"}
+    assert counts == {"a": 1, "b": 2, "c": 1}
+
+
+async def test_a_switch_says_whom_the_new_model_cannot_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with live_gallery_of(tmp_path, {ADA: "ab", BOB: "a", STRANGER: "b"}) as (live_gallery, _):
+        generation = live_gallery.generation
+        assert "1 of 3 people have no template for a" in caplog.text
+        live_gallery.use_embedder("b")
+        assert "1 of 3 people have no template for b" in caplog.text
+        caplog.clear()
+        live_gallery.use_embedder("b")
+        assert not caplog.text
+        assert live_gallery.serving == "b"
+        assert live_gallery.generation == generation  # nothing that was said is wrong now
+        with pytest.raises(ValueError, match="never_heard_of"):
+            live_gallery.use_embedder("never_heard_of")
+
+
+async def test_who_has_no_template_of_the_new_model_keeps_the_name_while_most_faces_are_of_the_old(
+    tmp_path: Path,
+) -> None:
+    async with live_gallery_of(tmp_path, {ADA: "a"}) as (live_gallery, ids):
+        live_gallery.use_embedder("b")
+        verdicts = await live_gallery.identify([faces("aa"), faces("aab"), faces("aaBBB"), faces("aabb"), faces("bb")])
+    assert [verdict.match.person_id for verdict in verdicts] == [ids[ADA]] * 3 + [None] * 2
+    assert [verdict.models.embedder for verdict in verdicts] == ["a"] * 3 + ["b"] * 2
+
+
+class Camera:
+    """A tracker and visits that are fed one face a frame, embedded by whatever model is said; keeps what was told."""
+
+    def __init__(self) -> None:
+        self.tracker = Tracker("cam", TrackingRules(gone_after_s=1.0))
+        self.visits = Visits("cam", EventsSettings(), 0.15)
+        self.at_s = 0.0
+        self.told: list[IdentityEvent] = []
+
+    def see(self, look: int, model: str, quality: float, serving: str) -> list[Sequence[KeptFace]]:
+        """One frame; the kept faces of the tracks that have something new to say."""
+        self.at_s += 0.2
+        seen = found(Face(x=100, look=look, quality=quality))
+        sightings, gone = self.tracker.update(seen, SIZE, 1000.0 + self.at_s, self.at_s)
+        for track in gone:
+            self.close(track)
+        worth = self.tracker.worth_embedding(sightings, seen, self.at_s, serving)
+        self.changed = [self.tracker.embedded(s, embedding_by(model, look), model) for s in worth]
+        return [track.kept for track in self.changed]
+
+    def close(self, track: Track) -> None:
+        self.told += [due.event for due in self.visits.close(track, "left")]
+
+    def tell(self, verdicts: Sequence[Verdict]) -> list[tuple[Verdict, IdentityEvent]]:
+        moment = Moment(1000.0 + self.at_s, *SIZE, LatencyMs(decode=0, queue=0, detect=0, embed=0, match=0))
+        due = [
+            (verdict, due.event)
+            for track, verdict in zip(self.changed, verdicts, strict=True)
+            for due in self.visits.consider(track, verdict, moment, track.box)
+        ]
+        self.told += [event for _, event in due]
+        return due
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from("abc"),  # what embeds: a frame that was under way at a switch may still come from another
+        st.sampled_from("abc"),  # what serves
+        st.sampled_from([ADA, BOB, STRANGER]),
+        st.sampled_from([0.05, 0.3, 0.5, 0.8]),
+    ),
+    min_size=3,
+    max_size=40,
+)
+
+
+async def test_no_verdict_and_no_event_ever_mixes_models(tmp_path: Path) -> None:
+    templates = {ADA: "abc", BOB: "ab"}
+    async with live_gallery_of(tmp_path, templates) as (live_gallery, ids):
+        loop = asyncio.get_running_loop()
+
+        def check(verdict: Verdict) -> None:
+            model = verdict.models.embedder
+            assert {face.model for face in verdict.faces} == {model}
+            assert verdict.models.signature == f"d+{model}"
+            assert verdict.threshold == THRESHOLDS[model]
+            weights = np.array([face.quality for face in verdict.faces])
+            votes = {
+                ids[look]: float(
+                    weights @ [face.embedding @ unit(look, SIZES[model]) for face in verdict.faces] / weights.sum()
+                )
+                for look, models in templates.items()
+                if model in models
+            }
+            assert verdict.match.similarity == pytest.approx(max(votes.values()), abs=1e-5)
+            assert votes[verdict.match.best_person or ""] == pytest.approx(max(votes.values()), abs=1e-5)
+
+        @hypothesis_settings(deadline=None, max_examples=150)
+        @given(STEPS)
+        def holds(steps: list[tuple[str, str, int, float]]) -> None:
+            camera = Camera()
+            for model, serving, look, quality in steps:
+                live_gallery.use_embedder(serving)
+                kept = camera.see(look, model, quality, serving)
+                verdicts = asyncio.run_coroutine_threadsafe(live_gallery.identify(kept), loop).result(timeout=30)
+                for verdict in verdicts:
+                    check(verdict)
+                for verdict, event in camera.tell(verdicts):
+                    assert event.model == verdict.models
+                    assert event.similarity == pytest.approx(verdict.match.similarity, abs=1e-4)
+                    assert event.threshold == verdict.threshold
+            for track in camera.tracker.clear():
+                camera.close(track)
+            last: dict[str, IdentityEvent] = {}
+            for event in camera.told:
+                if event.type == "end":
+                    before = last[event.event_id]
+                    assert (event.model, event.similarity) == (before.model, before.similarity)
+                last[event.event_id] = event
+
+        await asyncio.to_thread(holds)

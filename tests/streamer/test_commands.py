@@ -1,0 +1,206 @@
+"""The command line's promises: help with an example, JSON alone on stdout, exit codes, and people by hand.
+
+What is refused, and in which words, is in tests/test_bad_input.py.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+from typer.testing import CliRunner
+
+from gallery.store import PersonStore
+from streamer.commands import app
+from streamer.demo.scene import write_stills
+from tests.command import assert_refused, whosthere
+from tests.gallery.fakes import photo_of, unit
+from tests.streamer.ingest.clips import write_clip
+
+COMMANDS = [
+    *("serve", "check", "demo", "enrol", "events", "bench"),
+    *("people list", "people show", "people rename", "people forget"),
+    *("cameras list", "cameras probe"),
+    *("models list", "models show", "models verify", "models selftest"),
+    *("models eval", "models bench", "models use", "gallery reindex"),
+    *("models pull", "models import", "models bundle", "models convert"),
+    *("train-weights detector", "train-weights embedder"),
+]
+WITHOUT_DATA = ("serve", "people rename", "people forget", "train-weights detector", "train-weights embedder")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A folder with a configuration and somebody enrolled; no larger weights, no broker."""
+    write_clip(tmp_path / "hall.mp4", 10)
+    config = {
+        "mqtt": {"port": 1},
+        "cameras": {
+            "hall": {"url": "hall.mp4", "loop": True},
+            "door": {"url": "rtsp://ada:hunter2@192.0.2.9/h264?password=hunter2", "enabled": False},
+        },
+    }
+    (tmp_path / "whosthere.yaml").write_text(yaml.safe_dump(config))
+    with PersonStore(tmp_path / "var" / "gallery.db") as store:
+        store.add_person("Ada Lovelace", [photo_of(unit(1), 1), photo_of(unit(1), 2)])
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a configuration and photos: three of one woman, one of nobody."""
+    folder = tmp_path_factory.mktemp("studio")
+    (folder / "whosthere.yaml").write_text(yaml.safe_dump({"mqtt": {"port": 1}}))
+    (folder / "text.jpg").write_text("This is no photo.")
+    for number, still in enumerate(write_stills(folder), 1):
+        still.rename(folder / f"{number}.jpg")
+    return folder
+
+
+def leaves(command: Any, path: str = "") -> Iterator[str]:
+    """Every command by the words that are typed for it."""
+    if not hasattr(command, "commands"):
+        yield path
+        return
+    for name, below in command.commands.items():
+        yield from leaves(below, f"{path} {name}".strip())
+
+
+def test_these_are_the_commands() -> None:
+    assert sorted(leaves(typer.main.get_command(app))) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example(command: str) -> None:
+    shown = CliRunner().invoke(app, [*command.split(), "--help"])
+    assert shown.exit_code == 0
+    example = re.search(r"Example: (.*)", shown.output, re.DOTALL)
+    assert example
+    assert " ".join(example[1].split()).startswith(f"whosthere {command}")
+    assert "--config" in shown.output
+    assert "--set" in shown.output
+    assert ("--json" in shown.output) is (command not in WITHOUT_DATA)
+
+
+@pytest.mark.parametrize(
+    ("typed", "complaint"),
+    [
+        ("watch", "No such command 'watch'"),
+        ("--set http.port=0 serve", "No such option: --set"),
+        ("enrol", "Missing argument 'NAME'"),
+        ("enrol Ada", "Missing argument 'IMAGE'"),
+        ("enrol Ada a.jpg --pick smallest", "'smallest' is not"),
+        ("people forget", "Missing argument 'PERSON'"),
+        ("people rename Ada", "Missing argument 'NAME'"),
+        ("cameras probe", "Missing argument 'CAMERA_OR_URL'"),
+        ("cameras probe hall --transport sctp", "'sctp' is not one of 'tcp', 'udp'"),
+        ("serve --log-format xml", "'xml' is not one of 'auto', 'text', 'json'"),
+        ("events --count 0", "--count"),
+        ("demo --seconds soon", "--seconds"),
+        ("models eval nano", "Missing option '--images'"),
+        ("models use", "Missing argument 'MODEL'"),
+    ],
+)
+def test_bad_usage_exits_with_2(typed: str, complaint: str) -> None:
+    ended = CliRunner().invoke(app, typed.split())
+    assert ended.exit_code == 2
+    assert ended.stdout == ""
+    assert complaint in ended.stderr
+    assert ended.stderr.startswith("Usage: ")
+
+
+def test_bad_usage_as_a_process(tmp_path: Path) -> None:
+    ended = whosthere("people", "erase", cwd=tmp_path)
+    assert ended.code == 2
+    assert ended.out == ""
+    assert "No such command 'erase'" in ended.err
+
+
+def test_people_as_json(home: Path) -> None:
+    listed = whosthere("people", "list", "--json", cwd=home)
+    (person,) = listed.document["people"]
+    assert (person["name"], person["photos"], person["templates"]) == ("Ada Lovelace", 2, {"test_space.1": 2})
+    assert re.fullmatch("p[a-z0-9]{12}", person["id"])
+    shown = whosthere("people", "show", person["id"], "--json", cwd=home)
+    assert shown.document == person
+    assert listed.err == shown.err == ""
+
+
+def test_cameras_as_json(home: Path) -> None:
+    listed = whosthere("cameras", "list", "--json", cwd=home)
+    hall, door = sorted(listed.document["cameras"], key=lambda camera: camera["name"], reverse=True)
+    assert (hall["url"], hall["loop"], hall["enabled"]) == (str(home / "hall.mp4"), True, True)
+    assert (door["url"], door["enabled"]) == ("rtsp://***@192.0.2.9/h264?password=***", False)
+    probed = whosthere("cameras", "probe", "hall", "--json", cwd=home)
+    assert (probed.document["codec"], probed.document["width"], probed.document["height"]) == ("h264", 160, 96)
+    assert listed.err == probed.err == ""
+
+
+def test_models_as_json_without_their_weights(home: Path) -> None:
+    listed = whosthere("models", "list", "--json", cwd=home)
+    assert listed.code == 0
+    assert {row["name"]: row["weights"] for row in listed.document["models"]}["scrfd_500m"] is None
+    verified = whosthere("models", "verify", "yunet_n", "--json", cwd=home)
+    (row,) = verified.document["models"]
+    assert (row["name"], row["ok"], row["code"]) == ("yunet_n", False, "weights_missing")
+    assert row["detail"] in assert_refused(verified, "weights_missing")
+
+
+def test_models_as_json(studio: Path) -> None:
+    for command in ("verify", "selftest"):
+        ended = whosthere("models", command, "--json", cwd=studio)
+        assert (ended.code, ended.err) == (0, "")
+        assert [(row["name"], row["ok"]) for row in ended.document["models"]] == [
+            ("nano_det", True),
+            ("nano_embed", True),
+        ]
+
+
+def test_check_as_json(studio: Path) -> None:
+    ended = whosthere("check", "--json", cwd=studio)
+    assert ended.document["ok"] is False
+    assert {row["part"]: row["code"] for row in ended.document["checks"]} == {
+        "config": None,
+        "processor": None,
+        "models": None,
+        "gallery": None,
+        "broker": "broker_unreachable",
+    }
+    assert "1 of 5 checks failed" in assert_refused(ended, "broker_unreachable")
+
+
+def test_a_person_from_enrolment_to_oblivion(studio: Path) -> None:
+    ended = whosthere("enrol", "Eileen", "1.jpg", "text.jpg", "2.jpg", "--pick", "largest", cwd=studio)
+    assert (ended.code, ended.err) == (0, "")
+    first, second, refused, total = ended.out.splitlines()
+    assert re.fullmatch(r"taken    1\.jpg \(quality [01]\.\d\d\)", first)
+    assert re.fullmatch(r"taken    2\.jpg \(quality [01]\.\d\d\)", second)
+    assert refused.startswith("refused  text.jpg: is not a photo")
+    assert refused.endswith("[image_unreadable]")
+    assert re.fullmatch(r"Eileen \(p[a-z0-9]{12}\): 2 of 3 photos enrolled", total)
+
+    again = whosthere("enrol", "Eileen", "1.jpg", "3.jpg", "--pick", "largest", "--json", cwd=studio)
+    assert (again.code, again.err) == (0, "")
+    assert [row["image"] for row in again.document["taken"]] == ["3.jpg"]
+    assert again.document["already"] == ["1.jpg"]
+    assert (again.document["refused"], again.document["warnings"]) == ([], [])
+
+    none = whosthere("enrol", "Eileen", "text.jpg", "--json", cwd=studio)
+    assert_refused(none, "no_photo_accepted")
+    assert none.document["person"] is None
+    assert [row["code"] for row in none.document["refused"]] == ["image_unreadable"]
+
+    same = whosthere("enrol", "Grace", "3.jpg", "--pick", "largest", cwd=studio)
+    assert same.code == 0
+    assert re.match(r"warning: resembles Eileen \(p\w+\), who is enrolled already", same.err)
+
+    assert "3 photos" in whosthere("people", "show", "Eileen", cwd=studio).out
+    assert whosthere("people", "rename", "Eileen", "Eileen Zoë", cwd=studio).out.endswith("is now Eileen Zoë\n")
+    unknown = assert_refused(whosthere("people", "show", "Eileen", cwd=studio), "person_not_found")
+    assert "did you mean 'Eileen Zoë'?" in unknown
+    assert whosthere("people", "forget", "Eileen Zoë", cwd=studio).out.endswith("is forgotten\n")
+    assert "Grace" in (listed := whosthere("people", "list", cwd=studio).out)
+    assert "Eileen" not in listed

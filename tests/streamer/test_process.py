@@ -1,0 +1,39 @@
+"""The limit on glibc's heaps holds in a process that asks for it."""
+
+import ctypes
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import PROJECT
+
+PROGRAM = """
+import ctypes, sys, threading
+from streamer.process import limit_arenas
+limited = limit_arenas() if sys.argv[1] == "limited" else False
+def hold():
+    ctypes.CDLL(None).malloc(100_000)
+    ready.wait()
+ready = threading.Barrier(9)
+for _ in range(8):
+    threading.Thread(target=hold).start()
+ready.wait()
+ctypes.CDLL(None).malloc_stats()
+print(limited)
+"""
+
+
+def arenas(how: str) -> tuple[bool, int]:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, how], cwd=PROJECT, capture_output=True, text=True, check=True, timeout=60
+    )
+    return done.stdout.strip() == "True", done.stderr.count("Arena ")
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="the C library is not glibc")
+def test_threads_share_two_heaps():
+    _, free = arenas("free")
+    limited, few = arenas("limited")
+    assert limited
+    assert few <= 2 < free
