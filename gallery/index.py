@@ -13,7 +13,6 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gallery.matching import Candidates
 from gallery.people import Templates
@@ -21,19 +20,9 @@ from gallery.store import PersonStore
 from recognition.arrays import F32
 from recognition.errors import EmbeddingSpaceMismatch, UnsupportedRuntime
 
-I64 = NDArray[np.int64]
-
 # FAISS compares queries x dimensions with it: up to two 512-d probes go one by one, more by matrix product,
 # which took 50 ms and not 240 for 16 probes against 100k templates.
 _BLAS_THRESHOLD = 1025
-
-
-class Neighbours(NamedTuple):
-    """The k nearest templates of n probes: similarities (n,k) float32 falling, template_ids (n,k) int64."""
-
-    similarities: F32
-    template_ids: I64
-    person_ids: list[list[str]]
 
 
 class Synced(NamedTuple):
@@ -72,18 +61,6 @@ class FaceIndex:
         """Who has templates here."""
         return frozenset(self._contents.sizes)
 
-    def add(self, templates: Templates) -> None:
-        """Add templates. Raises EmbeddingSpaceMismatch; ValueError where an id is there already."""
-        with self._changing:
-            self._change(templates, ())
-
-    def remove(self, template_ids: Iterable[int]) -> int:
-        """Remove these templates, and say how many of them were there."""
-        with self._changing:
-            known = [int(i) for i in template_ids if int(i) in self._contents.people]
-            self._change(None, known)
-            return len(known)
-
     def sync(self, store: PersonStore) -> Synced:
         """Follow the store: apply what was added and removed since the last time.
 
@@ -99,28 +76,19 @@ class FaceIndex:
             self._change(added, removed)
             return Synced(len(added or ()), len(removed))
 
-    def search(self, probes: F32, top_k: int, space: str | None = None) -> Neighbours:
-        """The top_k most similar templates of each probe (n,d) float32; fewer where the index holds fewer.
-
-        `space`, where given, is the probes' own. Raises EmbeddingSpaceMismatch, ValueError for a wrong shape.
-        """
-        self._check(probes, top_k, space)
-        return _nearest(self._contents, probes, top_k)
-
     def search_people(self, probes: F32, top_k: int, space: str | None = None) -> list[Candidates]:
         """For each probe (n,d) float32 the best similarity of every person among its top_k templates.
 
         Where all of these are one person's, that probe's list is made just long enough to hold a second
-        person, so that a lead can be told. Raises as search() does.
+        person, so that a lead can be told. `space`, where given, is the probes' own. Raises EmbeddingSpaceMismatch,
+        ValueError for a wrong shape.
         """
         self._check(probes, top_k, space)
         contents = self._contents
-        found = _nearest(contents, probes, top_k)
         lists = []
-        for row, (scores, owners) in enumerate(zip(found.similarities, found.person_ids, strict=True)):
+        for row, (scores, owners) in enumerate(zip(*_nearest(contents, probes, top_k), strict=True)):
             if owners and len(contents.sizes) > 1 and len(set(owners)) == 1:
-                longer = _nearest(contents, probes[row : row + 1], contents.sizes[owners[0]] + 1)
-                scores, owners = longer.similarities[0], longer.person_ids[0]
+                (scores,), (owners,) = _nearest(contents, probes[row : row + 1], contents.sizes[owners[0]] + 1)
             lists.append(_by_person(scores, owners, everybody=len(owners) == len(contents.people)))
         return lists
 
@@ -155,9 +123,6 @@ class FaceIndex:
                 f"templates are {added.matrix.shape[1]} numbers of space {added.space}, "
                 f"the index takes {self.dim} of {self.space}; enrol those people anew with this model"
             )
-        ids = added.ids.tolist()
-        if len(set(ids)) < len(ids) or not self._contents.people.keys().isdisjoint(ids):
-            raise ValueError("template ids: some are in the index already")
 
 
 def _without(templates: Templates, known: Mapping[int, str]) -> Templates:
@@ -168,16 +133,16 @@ def _without(templates: Templates, known: Mapping[int, str]) -> Templates:
     return Templates(templates.space, templates.ids[new], owners, templates.matrix[new])
 
 
-def _nearest(contents: _Contents, probes: F32, top_k: int) -> Neighbours:
+def _nearest(contents: _Contents, probes: F32, top_k: int) -> tuple[F32, list[list[str]]]:
+    """The k nearest templates of n probes: similarities (n,k) float32, falling, and whose they are."""
     k = min(top_k, len(contents.people))
     if not k or not len(probes):
-        none = np.empty((len(probes), 0))
-        return Neighbours(none.astype(np.float32), none.astype(np.int64), [[] for _ in probes])
+        return np.empty((len(probes), 0), np.float32), [[] for _ in probes]
     # OpenMP keeps this number for each calling thread; a search must not take the cores of its neighbours.
     _faiss().omp_set_num_threads(1)
     similarities, ids = contents.vectors.search(np.ascontiguousarray(probes), k)
     np.clip(similarities, -1.0, 1.0, out=similarities)
-    return Neighbours(similarities, ids, [[contents.people[i] for i in row if i >= 0] for row in ids.tolist()])
+    return similarities, [[contents.people[i] for i in row if i >= 0] for row in ids.tolist()]
 
 
 def _by_person(scores: F32, owners: Sequence[str], *, everybody: bool) -> Candidates:

@@ -24,9 +24,6 @@ _QUOTED = re.compile(r"'([^']*)'")
 # These are its own: `expected ',' or ']', but got '<stream end>'`, `found character '\t'`.
 _OWN = re.compile(r"\\?.|<.*>")
 
-# rtsp://..., usb:0; or ${CLIP}, known only when the camera is opened, which may be absolute or a URL.
-_NO_PATH = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:|\$\{")
-
 
 def read_yaml(file: Path) -> Tree:
     """The file's mapping, sections without content left out.

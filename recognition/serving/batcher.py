@@ -25,10 +25,9 @@ __all__ = ["BatchLimits", "MicroBatcher", "QueueLoad", "Served"]
 
 @dataclass(slots=True, eq=False)
 class _Batch:
-    """What a runner took, and the limits that it is run by, whatever those of the next are."""
+    """What a runner took, and when."""
 
     items: list[Item]
-    limits: BatchLimits
     taken_s: float
 
 
@@ -71,30 +70,14 @@ class MicroBatcher:
         # Guarded by the condition's lock: runners' threads take what the loop puts there.
         self._wake = threading.Condition()
         self._queue = LaneQueue()
-        self._limits = limits
+        self.limits = limits
         self._meter = LoadMeter()
         self._closed: str | None = None
         self._fault: CodedError | None = None
-        self._taken = 0
         # The loop's own; run_ms is read by the threads.
-        self._returned = 0
         self._run_ms: float | None = None
         self._jobs: set[Job] = set()
-        self._settled = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-
-    @property
-    def limits(self) -> BatchLimits:
-        return self._limits
-
-    def use(self, limits: BatchLimits) -> None:
-        """Cut batches by these limits from the next one on; what waits is kept. Called on the loop.
-
-        Who raises max_batch from 1 vouches that all that wait have one shape, and that the network takes batches.
-        """
-        with self._wake:
-            self._limits = limits
-            self._wake.notify_all()  # a batch that waits for company may be due by these
 
     @property
     def fault(self) -> CodedError | None:
@@ -113,20 +96,6 @@ class MicroBatcher:
             oldest_s = self._queue.oldest_s() if self._queue.size else now_s
             return self._meter.load(now_s, now_s - oldest_s)
 
-    async def drained(self) -> None:
-        """Return once nothing waits and nothing runs, or the batcher was closed. Called on the loop.
-
-        For who stops a batcher that nobody submits to any more. It takes as long as the runners do: a limit of
-        time is the caller's.
-        """
-        while self._closed is None and self._is_busy():
-            self._settled.clear()
-            await self._settled.wait()
-
-    def _is_busy(self) -> bool:
-        with self._wake:
-            return self._queue.size > 0 or self._taken > self._returned
-
     async def submit(self, items: Sequence[F32], lane: str) -> Served:
         """Run each item, a (3, h, w) float32 tensor; all items of a model have one shape.
 
@@ -139,7 +108,7 @@ class MicroBatcher:
         if self._closed is not None:
             raise RunnerDead(self._closed)
         now_s = self._clock()
-        waiting, limit = self._queue.size, self._limits.queue_limit
+        waiting, limit = self._queue.size, self.limits.queue_limit
         if waiting and waiting + len(items) > limit:
             with self._wake:
                 self._meter.arrived(now_s, len(items))
@@ -156,7 +125,6 @@ class MicroBatcher:
             self._jobs.discard(job)
             if job.left:
                 self._forget([job])
-                self._settled.set()
 
     async def serve(self) -> None:
         """Drive the runners until stop(). Raises RunnerDead when one fails, after failing every waiter."""
@@ -189,7 +157,6 @@ class MicroBatcher:
         for job in self._jobs:
             if not job.future.done():
                 job.future.set_exception(RunnerDead(self._closed))
-        self._settled.set()
 
     def _forget(self, jobs: Iterable[Job]) -> None:
         """Whatever of these jobs still waits is not run any more. Called on the loop and on the runners' threads."""
@@ -223,43 +190,42 @@ class MicroBatcher:
         """The next batch, or None once closed. Waits until there is work and it is due."""
         with self._wake:
             while self._closed is None:
-                limits, now_s = self._limits, self._clock()
-                wait_s = self._due_in_s(limits, now_s)
+                now_s = self._clock()
+                wait_s = self._due_in_s(now_s)
                 if wait_s == 0.0:
-                    items = self._queue.take(self._batch_size(limits))
-                    self._taken += 1
+                    items = self._queue.take(self._batch_size())
                     self._meter.taken(now_s, [item.job.arrived_s for item in items])
-                    return _Batch(items, limits, now_s)
+                    return _Batch(items, now_s)
                 self._wake.wait(wait_s)
             return None
 
-    def _due_in_s(self, limits: BatchLimits, now_s: float) -> float | None:
+    def _due_in_s(self, now_s: float) -> float | None:
         """0 when a batch is due, the seconds until it will be, or None when nothing waits."""
         if not self._queue.size:
             return None
-        if self._queue.size >= limits.max_batch:
+        if self._queue.size >= self.limits.max_batch:
             return 0.0
-        longest_ms = wait_ms(limits, self._run_ms)
+        longest_ms = wait_ms(self.limits, self._run_ms)
         if not longest_ms:
             return 0.0
         return max(0.0, self._queue.oldest_s() + longest_ms / 1000 - now_s)
 
-    def _batch_size(self, limits: BatchLimits) -> int:
+    def _batch_size(self) -> int:
         """An even share for each runner, so that the faces of one frame are spread over all cores."""
-        share = min(-(-self._queue.size // len(self._runners)), limits.max_batch)
-        if limits.pad:
+        share = min(-(-self._queue.size // len(self._runners)), self.limits.max_batch)
+        if self.limits.pad:
             return share
-        return max(bucket for bucket in limits.buckets if bucket <= share)
+        return max(bucket for bucket in self.limits.buckets if bucket <= share)
 
     def _run(self, runner: TensorRunner, batch: _Batch, tray: _Tray) -> list[Outputs]:
         """Run the items as one batch, padded to a bucket; the outputs of each."""
         first = batch.items[0].tensor
-        if batch.limits.max_batch == 1:
+        if self.limits.max_batch == 1:
             return [runner.run(first[None])]
         count = len(batch.items)
         if count == 1:
             return [[output[0] for output in runner.run(first[None])]]
-        bucket = min(size for size in batch.limits.buckets if size >= count)
+        bucket = min(size for size in self.limits.buckets if size >= count)
         outputs = runner.run(tray.laid(batch.items, bucket))
         return [[output[place] for output in outputs] for place in range(count)]
 
@@ -274,8 +240,6 @@ class MicroBatcher:
         for item in batch.items:
             if not item.job.future.done():
                 item.job.future.set_exception(type(error)(str(error)))
-        self._returned += 1
-        self._settled.set()
 
     def _deliver(self, batch: _Batch, outputs: list[Outputs], ended_s: float) -> None:
         taken_s = batch.taken_s
@@ -288,7 +252,5 @@ class MicroBatcher:
             if not job.left and not job.future.done():
                 job.future.set_result(Served(job.outputs, job.started_s - job.arrived_s, ended_s - job.started_s))
         self._run_ms = mean_run_ms(self._run_ms, (ended_s - taken_s) * 1000)
-        self._returned += 1
-        self._settled.set()
         if self._on_batch is not None:
             self._on_batch(len(batch.items))

@@ -9,8 +9,6 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-import onnx
 import torch
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -73,21 +71,3 @@ def to_int8(source: Path, samples: Iterable[F32], out: Path, keep_float: Sequenc
             reduce_range=True,
             extra_options={"OpTypesToExcludeOutputQuantization": ["Gemm"]},
         )
-
-
-def to_half_stored(source: Path, out: Path) -> None:
-    """Store large weights as float16 with a cast in front: half the size, computed in float32 as before."""
-    model = onnx.load(str(source))
-    casts = []
-    for tensor in list(model.graph.initializer):
-        if tensor.data_type != onnx.TensorProto.FLOAT or np.prod(tensor.dims) < 256:
-            continue
-        values = onnx.numpy_helper.to_array(tensor)
-        name = f"{tensor.name}.half"
-        casts.append(onnx.helper.make_node("Cast", [name], [tensor.name], to=onnx.TensorProto.FLOAT))
-        model.graph.initializer.remove(tensor)
-        model.graph.initializer.append(onnx.numpy_helper.from_array(values.astype(np.float16), name))
-    for place, node in enumerate(casts):
-        model.graph.node.insert(place, node)
-    onnx.checker.check_model(model)
-    onnx.save(model, str(out))

@@ -218,7 +218,6 @@ class Decoder:
             arrival = self._arrival(decoded)
             media_s = arrival.monotonic_s
         if self._sampler is None or not self._sampler.wants(media_s):
-            self._hooks.skipped()
             return
         if self._is_clip:
             if self._is_paced:

@@ -16,10 +16,9 @@ def _ignore(*_: object) -> None:
 class SourceHooks:
     """Called on the camera's thread, once a frame: counters only.
 
-    skipped: between two samples; dropped: replaced before anybody took it; failed(code): not decodable.
+    dropped: replaced before anybody took it; failed(code): not decodable.
     """
 
-    skipped: Callable[[], object] = _ignore
     dropped: Callable[[], object] = _ignore
     failed: Callable[[str], object] = _ignore
 

@@ -1,29 +1,48 @@
 import sys
 import threading
+from collections.abc import Mapping
+from typing import cast
 
 import numpy as np
 import pytest
 
 from gallery import index as index_module
-from gallery.index import FaceIndex
+from gallery.index import FaceIndex, Synced
+from gallery.people import Templates
 from gallery.store import PersonStore
 from recognition.errors import EmbeddingSpaceMismatch, UnsupportedRuntime
 from tests.gallery.fakes import DIM, SPACE, near, photo_of, templates_of, unit
 
 
-def _index(rows: dict[int, tuple[str, np.ndarray]]) -> FaceIndex:
+class Rows(dict[int, tuple[str, np.ndarray]]):
+    """{template id: (person, face)}: a store as sync() reads one."""
+
+    def template_ids(self, space: str) -> np.ndarray:
+        return np.array(list(self), np.int64)
+
+    def templates(self, space: str, after_id: int = 0) -> Templates:
+        return templates_of({number: row for number, row in self.items() if number > after_id}, space)
+
+
+def _follow(index: FaceIndex, rows: Rows) -> Synced:
+    return index.sync(cast(PersonStore, rows))
+
+
+def _index(rows: Mapping[int, tuple[str, np.ndarray]]) -> FaceIndex:
     index = FaceIndex(SPACE, DIM)
-    index.add(templates_of(rows))
+    _follow(index, Rows(rows))
     return index
+
+
+def _who(index: FaceIndex, probes: np.ndarray) -> list[str | None]:
+    """The best of each probe's candidates."""
+    return [max(c.similarities, key=c.similarities.__getitem__, default=None) for c in index.search_people(probes, 1)]
 
 
 def test_an_empty_gallery_finds_nothing() -> None:
     index = FaceIndex(SPACE, DIM)
-    similarities, ids, people = index.search(np.stack([unit(1), unit(2)]), 5)
-    assert similarities.shape == ids.shape == (2, 0)
-    assert people == [[], []]
-    (candidates,) = index.search_people(unit(1)[None], 5)
-    assert (candidates.similarities, candidates.floor) == ({}, -1.0)
+    for candidates in index.search_people(np.stack([unit(1), unit(2)]), 5):
+        assert (candidates.similarities, candidates.floor) == ({}, -1.0)
     assert len(index) == index.people == 0
 
 
@@ -31,39 +50,44 @@ def test_search_gives_what_brute_force_gives() -> None:
     rows = {seed * 7: (f"p{seed % 9}", unit(seed)) for seed in range(300)}
     index = _index(rows)
     probes = np.stack([near(unit(seed), 0.6) for seed in range(20)])
-    matrix = np.stack([face for _, face in rows.values()])
+    owners, faces = zip(*rows.values(), strict=True)
+    matrix = np.stack(faces)
     for n in (1, 2, 20):  # the few go one by one, the many by matrix product
-        similarities, ids, people = index.search(probes[:n], 4)
         exact = probes[:n] @ matrix.T
-        order = np.argsort(-exact, axis=1)[:, :4]
-        np.testing.assert_array_equal(ids, np.array(list(rows))[order])
-        np.testing.assert_allclose(similarities, np.take_along_axis(exact, order, axis=1), atol=1e-5)
-        assert people == [[rows[i][0] for i in row] for row in ids.tolist()]
-        assert similarities.dtype == np.float32
+        order = np.argsort(-exact, axis=1)[:, :40]
+        for row, nearest, found in zip(exact, order, index.search_people(probes[:n], 40), strict=True):
+            best: dict[str, float] = {}
+            for place in nearest.tolist():
+                best.setdefault(owners[place], row[place])
+            assert found.similarities == pytest.approx(best, abs=1e-5)
+            assert list(found.similarities) == list(best)
+            assert found.floor == pytest.approx(row[nearest[-1]], abs=1e-5)
 
 
 def test_no_probe_no_neighbours() -> None:
     index = _index({1: ("pa", unit(1))})
-    assert index.search(np.empty((0, DIM), np.float32), 3).person_ids == []
     assert index.search_people(np.empty((0, DIM), np.float32), 3) == []
 
 
 def test_similarities_stay_cosines() -> None:
     faces = {seed: ("pa", unit(seed)) for seed in range(200)}
     index = _index(faces)
-    similarities, _, _ = index.search(np.stack([face for _, face in faces.values()]), 1)
-    assert similarities.max() <= 1.0
-    np.testing.assert_allclose(similarities, 1.0, atol=1e-5)
+    for found in index.search_people(np.stack([face for _, face in faces.values()]), 1):
+        assert found.similarities["pa"] <= 1.0
+        assert found.similarities["pa"] == pytest.approx(1.0, abs=1e-5)
 
 
 def test_removed_templates_are_found_no_more() -> None:
-    index = _index({1: ("pa", unit(1)), 2: ("pb", unit(2)), 3: ("pb", unit(3))})
-    assert index.remove([1, 3, 99]) == 2
-    _, ids, people = index.search(unit(1)[None], 5)
-    assert (ids.tolist(), people) == ([[2]], [["pb"]])
+    rows = Rows({1: ("pa", unit(1)), 2: ("pb", unit(2)), 3: ("pb", unit(3))})
+    index = _index(rows)
+    gone = rows.pop(1), rows.pop(3)
+    assert _follow(index, rows) == (0, 2)
+    (found,) = index.search_people(unit(1)[None], 5)
+    assert found.similarities == {"pb": pytest.approx(float(unit(1) @ unit(2)), abs=1e-5)}
     assert len(index) == index.people == 1
-    index.add(templates_of({1: ("pa", unit(1))}))
-    assert index.search(unit(1)[None], 1).person_ids == [["pa"]]
+    rows[1] = gone[0]
+    assert _follow(index, rows) == (1, 0)
+    assert _who(index, unit(1)[None]) == ["pa"]
 
 
 def test_people_are_listed_once_with_their_best() -> None:
@@ -98,22 +122,23 @@ def test_wrong_probes_are_refused() -> None:
     index = _index({1: ("pa", unit(1))})
     for probes in (unit(1), unit(1, DIM + 1)[None], unit(1)[None].astype(np.float64)):
         with pytest.raises(ValueError, match="probes"):
-            index.search(probes, 1)
+            index.search_people(probes, 1)
     with pytest.raises(ValueError, match="top_k"):
         index.search_people(unit(1)[None], 0)
     with pytest.raises(EmbeddingSpaceMismatch, match=r"other\.1"):
-        index.search(unit(1)[None], 1, space="other.1")
-    assert index.search(unit(1)[None], 1, space=SPACE).template_ids.tolist() == [[1]]
+        index.search_people(unit(1)[None], 1, space="other.1")
+    assert len(index.search_people(unit(1)[None], 1, space=SPACE)) == 1
 
 
 def test_wrong_templates_are_refused() -> None:
+    class OfAnotherSpace(Rows):
+        def templates(self, space: str, after_id: int = 0) -> Templates:
+            return super().templates("other.1", after_id)
+
     index = _index({1: ("pa", unit(1))})
-    with pytest.raises(EmbeddingSpaceMismatch):
-        index.add(templates_of({2: ("pa", unit(2))}, space="other.1"))
-    with pytest.raises(EmbeddingSpaceMismatch):
-        index.add(templates_of({2: ("pa", unit(2, DIM * 2))}))
-    with pytest.raises(ValueError, match="already"):
-        index.add(templates_of({1: ("pa", unit(2))}))
+    for rows in (OfAnotherSpace({2: ("pa", unit(2))}), Rows({2: ("pa", unit(2, DIM * 2))})):
+        with pytest.raises(EmbeddingSpaceMismatch):
+            _follow(index, rows)
     assert len(index) == 1
 
 
@@ -128,21 +153,12 @@ def test_sync_follows_the_store(store: PersonStore) -> None:
     eve = store.add_person("Eve", [photo_of(unit(4), 4)])
     store.add_photos(bob.id, [photo_of(unit(5), 5)])
     assert index.sync(store) == (2, 2)
-    assert index.search(np.stack([unit(3), unit(4), unit(5)]), 1).person_ids == [[bob.id], [eve.id], [bob.id]]
+    assert _who(index, np.stack([unit(3), unit(4), unit(5)])) == [bob.id, eve.id, bob.id]
     assert (index.people, index.person_ids) == (2, {bob.id, eve.id})
     store.forget(bob.id)
     store.forget(eve.id)
     assert index.sync(store) == (0, 3)
-    assert index.search(unit(3)[None], 1).person_ids == [[]]
-
-
-def test_sync_takes_back_what_was_removed_from_the_index_alone(store: PersonStore) -> None:
-    store.add_person("Ada", [photo_of(unit(1), 1), photo_of(unit(2), 2)])
-    index = FaceIndex(SPACE, DIM)
-    index.sync(store)
-    index.remove(store.template_ids(SPACE).tolist()[:1])
-    assert index.sync(store) == (1, 0)
-    assert len(index) == 2
+    assert _who(index, unit(3)[None]) == [None]
 
 
 def test_sync_refuses_templates_of_another_size(store: PersonStore) -> None:
@@ -152,19 +168,15 @@ def test_sync_refuses_templates_of_another_size(store: PersonStore) -> None:
 
 
 def test_searching_goes_on_while_templates_come_and_go() -> None:
-    staying = {seed: ("stays", unit(seed)) for seed in range(50)}
-    index = _index(staying)
-    probes = np.stack([face for _, face in staying.values()])
+    rows = Rows({seed: ("stays", unit(seed)) for seed in range(50)})
+    index = _index(rows)
+    probes = np.stack([face for _, face in rows.values()])
     done, failures = threading.Event(), []
 
     def search() -> None:
         try:
             while not done.is_set():
-                found = index.search(probes, 3)
-                assert [row[0] for row in found.person_ids] == ["stays"] * 50
-                assert found.template_ids[:, 0].tolist() == list(staying)
-                for ids, people in zip(found.template_ids.tolist(), found.person_ids, strict=True):
-                    assert people == ["stays" if i < 50 else f"p{i}" for i in ids]
+                assert _who(index, probes) == ["stays"] * 50
                 assert all(c.similarities["stays"] > 0.999 for c in index.search_people(probes[:4], 3))
         except BaseException as error:
             failures.append(error)
@@ -174,8 +186,11 @@ def test_searching_goes_on_while_templates_come_and_go() -> None:
     for thread in threads:
         thread.start()
     for number in range(100, 160):
-        index.add(templates_of({i: (f"p{i}", unit(i)) for i in (number, number + 1000)}))
-        index.remove([number - 3, number + 997])
+        rows |= {i: (f"p{i}", unit(i)) for i in (number, number + 1000)}
+        _follow(index, rows)
+        for gone in (number - 3, number + 997):
+            rows.pop(gone, None)
+        _follow(index, rows)
     done.set()
     for thread in threads:
         thread.join()
@@ -189,7 +204,7 @@ def test_a_search_keeps_to_its_own_core_on_every_thread() -> None:
     threads_used = []
 
     def search() -> None:
-        index.search(unit(1)[None], 1)
+        index.search_people(unit(1)[None], 1)
         threads_used.append(faiss.omp_get_max_threads())
 
     thread = threading.Thread(target=search)

@@ -157,54 +157,6 @@ async def test_the_oldest_item_waits_no_longer_than_it_may():
         assert values(await batcher.submit([item(3)], "a")) == [3]
 
 
-async def test_other_limits_count_from_the_next_batch_on():
-    runner = FakeRunner()
-    runner.gate.clear()
-    batcher = MicroBatcher("m", [runner], FOUR)
-    async with serving(batcher):
-        jobs = [asyncio.ensure_future(batcher.submit([item(n + i) for i in range(4)], "a")) for n in (0, 10)]
-        await until(lambda: len(runner.started) == 1 and batcher.depth == 4)
-        batcher.use(BatchLimits(buckets=(1, 2)))
-        runner.gate.set()
-        assert [values(await job) for job in jobs] == [[0, 1, 2, 3], [10, 11, 12, 13]]
-        batcher.use(FOUR)
-        assert values(await batcher.submit([item(n) for n in range(4)], "a")) == [0, 1, 2, 3]
-    assert [shape[0] for shape in runner.started] == [4, 2, 2, 4]
-    assert batcher.limits == FOUR
-
-
-async def test_a_batch_is_cut_and_run_by_the_same_limits():
-    class ReplacedWhenAsked(BatchLimits):
-        @property
-        def max_batch(self) -> int:
-            batcher.use(BatchLimits())
-            return self.buckets[-1]
-
-    runner = FakeRunner()
-    batcher = MicroBatcher("m", [runner], ReplacedWhenAsked(buckets=(1, 4), pad=True))
-    job = asyncio.ensure_future(batcher.submit([item(n) for n in range(3)], "a"))
-    await until(lambda: batcher.depth == 3)
-    async with serving(batcher):
-        assert values(await job) == [0, 1, 2]
-        await batcher.submit([item(n) for n in range(2)], "a")
-    assert [shape[0] for shape in runner.started] == [4, 1, 1]
-
-
-async def test_who_waits_for_company_is_served_at_once_where_other_limits_say_so():
-    looked_at = []
-
-    def clock() -> float:  # a runner's thread reads it when it looks whether a batch is due
-        looked_at.append(batcher.depth)
-        return 1000.0
-
-    batcher = MicroBatcher("m", [FakeRunner()], BatchLimits(buckets=(1, 8), max_wait_ms=3_600_000), clock=clock)
-    async with serving(batcher), asyncio.timeout(10):
-        waiting = asyncio.ensure_future(batcher.submit([item(5)], "a"))
-        await until(lambda: 1 in looked_at)
-        batcher.use(BatchLimits(buckets=(1, 8)))
-        assert values(await waiting) == [5]
-
-
 async def test_a_wait_that_adapts_is_as_long_as_runs_make_it():
     clock, runner = FakeClock(), FakeRunner()
     limits = BatchLimits(buckets=(1, 2), pad=True, max_wait_ms=None)
@@ -368,61 +320,8 @@ async def test_a_crowd_that_lost_one_batch_is_not_answered_by_another():
             await crowd
         assert batcher.depth == 0
         healthy.gate.set()
-        await batcher.drained()
-        assert len(healthy.answered) == 2
+        await until(lambda: len(healthy.answered) == 2)
         assert values(await batcher.submit([item(8)], "a")) == [8]
-
-
-async def test_drained_waits_for_what_waits_and_for_what_runs():
-    runner = FakeRunner()
-    runner.gate.clear()
-    batcher = MicroBatcher("m", [runner], BatchLimits())
-    async with serving(batcher), asyncio.timeout(10):
-        await batcher.drained()  # nobody ever came
-        jobs = [asyncio.ensure_future(batcher.submit([item(n)], "a")) for n in range(2)]
-        await until(lambda: len(runner.started) == 1)
-        drained = [asyncio.ensure_future(batcher.drained()) for _ in range(2)]
-        assert await is_still_waiting(drained[0])
-        jobs[0].cancel()
-        jobs[1].cancel()
-        await until(lambda: batcher.depth == 0)
-        assert await is_still_waiting(drained[0]), "the run goes on, though its caller has left"
-        runner.gate.set()
-        await asyncio.gather(*drained)
-        assert runner.answered == [0]
-        last = asyncio.ensure_future(batcher.submit([item(3)], "a"))
-        await asyncio.sleep(0)
-        await batcher.drained()
-        assert values(last.result() if last.done() else await last) == [3]
-
-
-@pytest.mark.parametrize("how", ["refused", "dead", "dead unseen", "stopped", "gone"])
-async def test_drained_returns_however_the_last_work_ends(how):
-    error = TritonUnavailable("scripted") if how == "refused" else MemoryError("scripted")
-    runner = FakeRunner(fail_at=1 if how in {"refused", "dead", "dead unseen"} else None, error=error)
-    runner.gate.clear()
-    batcher = MicroBatcher("m", [runner], BatchLimits(buckets=(1, 2), max_wait_ms=3_600_000 if how == "gone" else 0))
-    serve = asyncio.ensure_future(batcher.serve())
-    job = asyncio.ensure_future(batcher.submit([item(1)], "a"))
-    await until(lambda: bool(runner.started) or (how == "gone" and batcher.depth == 1))
-    drained = asyncio.ensure_future(batcher.drained())
-    assert await is_still_waiting(drained)
-    match how:
-        case "stopped":
-            batcher.stop()
-        case "gone":
-            job.cancel()
-        case "dead unseen":
-            job.cancel()
-            assert await is_still_waiting(drained), "the run goes on, though its caller has left"
-            runner.gate.set()
-        case _:
-            runner.gate.set()
-    async with asyncio.timeout(10):
-        await drained
-    batcher.stop()
-    runner.gate.set()
-    await asyncio.gather(serve, job, return_exceptions=True)
 
 
 async def test_what_will_not_pass_ends_serve_and_says_why():

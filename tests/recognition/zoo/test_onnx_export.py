@@ -9,7 +9,7 @@ from recognition.checks.spaces import probe_faces
 from recognition.training.crops import SIDE, inner
 from recognition.training.embedder_net import DIM, NanoEmbedder
 from recognition.training.export_embedder import ExportedEmbedder, calibration, export_embedder
-from recognition.zoo.onnx_export import to_half_stored, to_int8, to_onnx
+from recognition.zoo.onnx_export import to_int8, to_onnx
 
 
 @pytest.fixture(scope="module")
@@ -64,14 +64,6 @@ def test_colour_order_is_part_of_what_is_exported(student, faces, tmp_path):
     export_embedder(student, probe_faces((SIDE, SIDE)), tmp_path / "plain.onnx", int8=False)
     right, swapped = answers(tmp_path / "plain.onnx", faces), answers(tmp_path / "plain.onnx", faces[:, ::-1].copy())
     assert (right * swapped).sum(axis=1).max() < 0.9999
-
-
-def test_half_stored_weights_take_half_and_answer_the_same(student, faces, tmp_path):
-    to_onnx(ExportedEmbedder(student), (3, 112, 112), ["embedding"], (0,), tmp_path / "plain.onnx")
-    to_half_stored(tmp_path / "plain.onnx", tmp_path / "half.onnx")
-    assert (tmp_path / "half.onnx").stat().st_size < (tmp_path / "plain.onnx").stat().st_size * 0.55
-    same = (answers(tmp_path / "half.onnx", faces) * answers(tmp_path / "plain.onnx", faces)).sum(axis=1)
-    assert same.min() > 0.9999
 
 
 def test_quantising_needs_samples_of_the_right_shape(student, tmp_path):

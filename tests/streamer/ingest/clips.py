@@ -85,7 +85,6 @@ class Played:
 
     def hooks(self) -> SourceHooks:
         return SourceHooks(
-            skipped=lambda: self.counts.update(["skipped"]),
             dropped=lambda: self.counts.update(["dropped"]),
             failed=lambda code: self.counts.update([code]),
         )
