@@ -6,13 +6,12 @@ batchers' threads. open_recogniser() owns them all: they end where its context e
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import cv2
 
@@ -21,12 +20,7 @@ from recognition.align import aligned_grey_crops
 from recognition.arrays import F32
 from recognition.detect import Prepared
 from recognition.errors import (
-    CodedError,
     EmbeddingUnusable,
-    GpuFailed,
-    InsufficientMemory,
-    NoModelServes,
-    RunnerDead,
 )
 from recognition.faces import Detections, Faces, InSpace, Quality
 from recognition.image import Image
@@ -35,10 +29,10 @@ from recognition.models.manager import Lease, ModelManager
 from recognition.models.model_runner import signature_of
 from recognition.quality import grade, thumbnails
 from recognition.selection.candidates import Placement
-from recognition.serving.batcher import Served
+from recognition.serving.model_slot import Answer, ModelSlot
 from recognition.serving.served_model import BatchPlan, ServedModel, Serving
 from recognition.specs.devices import Device, usable_cores
-from recognition.specs.spec import DetectorSpec, EmbedderSpec, S
+from recognition.specs.spec import DetectorSpec, EmbedderSpec
 
 UNHEALTHY_AFTER = 10
 
@@ -119,28 +113,32 @@ class Recogniser:
         pool: ThreadPoolExecutor,
         config: RecogniserConfig,
     ) -> None:
-        self.detector = detector
-        self.embedder = embedder
+        self.detecting = ModelSlot(DetectorSpec, detector, serving, pool)
+        self.embedding = ModelSlot(EmbedderSpec, embedder, serving, pool)
         self.manager = serving.manager
         self.pool = pool
-        self.on_trouble: Callable[[Placement, CodedError], Coroutine[Any, Any, bool]] | None = None
         self._others = tuple(others)
-        self._serving = serving
-        self._switching = asyncio.Lock()
-        # Set but while a model had to go before its successor is loaded: who comes then waits.
-        self._detecting, self._embedding = asyncio.Event(), asyncio.Event()
-        self._detecting.set()
-        self._embedding.set()
-        self._unusable_in_a_row = 0
+        # Whose embeddings were of no use, and how many of them in a row.
+        self._unusable: tuple[ServedModel[EmbedderSpec], int] = (embedder, 0)
         self._trim_padding = config.trim_padding
         self.detection_threshold = (
             detector.spec.thresholds.score if config.detection_threshold is None else config.detection_threshold
         )
 
     @property
+    def detector(self) -> ServedModel[DetectorSpec]:
+        """What serves now."""
+        return self.detecting.model
+
+    @property
+    def embedder(self) -> ServedModel[EmbedderSpec]:
+        """What serves now."""
+        return self.embedding.model
+
+    @property
     def trims(self) -> bool:
-        """Whether padding is spared: tensors of one batch need one shape, so only where batches are of one."""
-        return self._trim_padding and self.detector.max_batch == 1
+        """Whether padding is spared with the detector that serves now."""
+        return _trims(self.detector, self._trim_padding)
 
     @property
     def template_specs(self) -> tuple[EmbedderSpec, ...]:
@@ -207,11 +205,12 @@ class Recogniser:
     @property
     def fault(self) -> EmbeddingUnusable | None:
         """What is wrong with the embedder, after UNHEALTHY_AFTER unusable embeddings in a row; a usable one ends it."""
-        if self._unusable_in_a_row < UNHEALTHY_AFTER:
+        model, in_a_row = self._unusable
+        if model is not self.embedder or in_a_row < UNHEALTHY_AFTER:
             return None
-        name = self.embedder.name
+        name = model.name
         return EmbeddingUnusable(
-            f"model {name}: gave NaN, infinity or zeros for the last {self._unusable_in_a_row} faces; run `whosthere "
+            f"model {name}: gave NaN, infinity or zeros for the last {in_a_row} faces; run `whosthere "
             f"models selftest {name}`, or choose another model or device"
         )
 
@@ -222,96 +221,32 @@ class Recogniser:
     async def detect(self, image: Image, lane: str, least_score: float | None = None) -> Found:
         """Find and grade the faces of an image, those of at least `least_score` (None: detection_threshold).
 
-        Raises Overloaded, RunnerDead and what may pass: TritonUnavailable, and, where no other place could be found,
-        InsufficientMemory, GpuFailed and NoModelServes.
+        Raises what ModelSlot.submit() raises.
         """
-        loop = asyncio.get_running_loop()
         least = self.detection_threshold if least_score is None else least_score
-        while True:
-            while not self._detecting.is_set():
-                await self._detecting.wait()
-            model = self.detector
-            with model.in_use():
-                prepared, prepare_s = await loop.run_in_executor(self.pool, _prepare, model.spec, image, self.trims)
-                try:
-                    served = await model.batcher.submit([prepared.tensor], lane)
-                    break
-                except CodedError as error:
-                    trouble = error.with_traceback(None)  # it would hold the picture
-            if model is self.detector:  # else another serves by now
-                await self._elsewhere(model, trouble)
-        finish = partial(_finish, model.spec, image, prepared, served, prepare_s, least)
-        return await loop.run_in_executor(self.pool, finish)
+        answer = await self.detecting.submit(partial(_prepare, image, self._trim_padding), lane)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.pool, partial(_finish, image, answer, least))
 
     async def embed(self, image: Image, landmarks: F32, lane: str) -> Embedded:
         """Embed the faces with these landmarks (k,5,2), image pixels. Raises as detect() does.
 
         All of them by one model: a switch meanwhile is for the next call.
         """
-        loop = asyncio.get_running_loop()
-        while True:
-            while not self._embedding.is_set():
-                await self._embedding.wait()
-            model = self.embedder
-            with model.in_use():
-                tensors, align_s = await loop.run_in_executor(self.pool, _align, model.spec, image, landmarks)
-                try:
-                    served = await model.batcher.submit(tensors, lane)
-                    break
-                except CodedError as error:
-                    trouble = error.with_traceback(None)  # it would hold the picture
-            if model is self.embedder:  # else another serves by now
-                await self._elsewhere(model, trouble)
+        model, align_s, served = await self.embedding.submit(partial(_align, image, landmarks), lane)
         spec = model.spec
         embeddings = embed.parse(spec, served.outputs)
         if model is self.embedder:
-            for usable in embed.usable(embeddings):
-                self._unusable_in_a_row = 0 if usable else self._unusable_in_a_row + 1
+            self._judge(model, embeddings)
         norms = embed.norms(spec, served.outputs)
         return Embedded(embeddings, align_s, served.queue_s, served.run_s, spec.name, spec.space, norms)
 
-    async def _elsewhere(self, model: ServedModel[S], trouble: CodedError) -> None:
-        """A run failed here: return once there is another place for it. Raises the trouble where that is no reason
-        to look for one, or nobody knows one; NoModelServes where that was the end of a model, too.
-        """
-        fault = model.fault if isinstance(trouble, RunnerDead) else None
-        reason = fault or trouble
-        if fault is None and not isinstance(trouble, InsufficientMemory | GpuFailed):
-            raise trouble
-        if self.on_trouble is None:
-            raise type(reason)(str(reason))
-        # Whoever asks for this frame may be cancelled; the switch is for everybody.
-        search = self._serving.unhindered(self.on_trouble(model.place, reason), f"trouble-{model.name}")
-        if await search:
-            return
-        if fault is not None:
-            raise NoModelServes(f"model {model.name}: can serve no more, and no other can ({fault})")
-        raise trouble
-
-    async def switch_detector(
-        self, place: Placement, *, need_mib: float | None = None, room_first: bool = False
-    ) -> None:
-        """As switch_embedder()."""
-        async with self._switching:
-            spec = self.manager.spec_of(place.model, DetectorSpec)
-            old = self.detector
-            self.detector = await self._serving.exchange(old, spec, place, need_mib, self._detecting, room_first)
-
-    async def switch_embedder(
-        self, place: Placement, *, need_mib: float | None = None, room_first: bool = False
-    ) -> None:
-        """Serve by this model on this device, in batches of up to that bucket, from the next call on.
-
-        It is loaded and warmed while the old one serves; what is on its way through that one comes out of it, then
-        it is unloaded. `room_first`: the old one goes first, as its memory is needed, and calls wait meanwhile.
-        Raises what ModelManager.lease raises. Then nothing has changed; but after `room_first` nothing serves, and
-        calls raise that too until another switch has worked.
-        """
-        async with self._switching:
-            spec = self.manager.spec_of(place.model, EmbedderSpec)
-            old = self.embedder
-            self.embedder = await self._serving.exchange(old, spec, place, need_mib, self._embedding, room_first)
-            self._unusable_in_a_row = 0
+    def _judge(self, model: ServedModel[EmbedderSpec], embeddings: F32) -> None:
+        judged, in_a_row = self._unusable
+        in_a_row = in_a_row if judged is model else 0
+        for usable in embed.usable(embeddings):
+            in_a_row = 0 if usable else in_a_row + 1
+        self._unusable = model, in_a_row
 
     async def faces(self, image: Image, lane: str = "photo") -> Faces:
         """Everything about every face of a photo. Raises Overloaded and RunnerDead."""
@@ -323,26 +258,32 @@ class Recogniser:
 # On the CPU pool.
 
 
-def _prepare(spec: DetectorSpec, image: Image, trims: bool) -> tuple[Prepared, float]:
-    started_s = time.perf_counter()
-    prepared = detect.prepare(spec, image, trim=trims)
-    return prepared, time.perf_counter() - started_s
+def _trims(model: ServedModel[DetectorSpec], trim_padding: bool) -> bool:
+    """Whether padding is spared: tensors of one batch need one shape, so only where batches are of one."""
+    return trim_padding and model.max_batch == 1
 
 
-def _finish(
-    spec: DetectorSpec, image: Image, prepared: Prepared, served: Served, prepare_s: float, least_score: float
-) -> Found:
+def _prepare(
+    image: Image, trim_padding: bool, model: ServedModel[DetectorSpec]
+) -> tuple[list[F32], tuple[Prepared, float]]:
     started_s = time.perf_counter()
-    detections = detect.parse(spec, served.outputs[0], prepared, least_score)
+    prepared = detect.prepare(model.spec, image, trim=_trims(model, trim_padding))
+    return [prepared.tensor], (prepared, time.perf_counter() - started_s)
+
+
+def _finish(image: Image, answer: Answer[DetectorSpec, tuple[Prepared, float]], least_score: float) -> Found:
+    started_s = time.perf_counter()
+    (prepared, prepare_s), served = answer.prepared, answer.served
+    detections = detect.parse(answer.model.spec, served.outputs[0], prepared, least_score)
     grey = aligned_grey_crops(image, detections.landmarks)
     quality, thumbs = grade(grey, detections.landmarks), thumbnails(grey)
     grade_s = time.perf_counter() - started_s
     return Found(detections, quality, thumbs, prepare_s, served.queue_s, served.run_s, grade_s)
 
 
-def _align(spec: EmbedderSpec, image: Image, landmarks: F32) -> tuple[list[F32], float]:
+def _align(image: Image, landmarks: F32, model: ServedModel[EmbedderSpec]) -> tuple[list[F32], float]:
     started_s = time.perf_counter()
-    tensors = list(embed.prepare(spec, embed.crops(spec, image, landmarks)))
+    tensors = list(embed.prepare(model.spec, embed.crops(model.spec, image, landmarks)))
     return tensors, time.perf_counter() - started_s
 
 

@@ -71,7 +71,7 @@ def test_no_rooms_import_each_other_in_a_circle(package):
 
 
 def test_an_import_is_seen_wherever_it_hides():
-    source = "if TYPE_CHECKING:\n    import streamer.app as a\ndef f():\n    from gallery import store\n    import numpy\n"
+    source = "if T:\n    import streamer.app as a\ndef f():\n    from gallery import store\n    import numpy\n"
     assert list(imported(source)) == ["streamer.app", "gallery", "gallery.store", "numpy"]
 
 

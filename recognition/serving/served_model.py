@@ -155,6 +155,7 @@ class Serving:
         on_batch: Callable[[str, int], None] | None = None,
     ) -> None:
         self.manager = manager
+        self.switching = asyncio.Lock()  # one switch at a time, of whatever role: each goes by the memory that is free
         self._plan = plan
         self._on_batch = on_batch
         self._tasks = tasks

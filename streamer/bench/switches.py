@@ -40,7 +40,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """When switch_embedder() was called and when it returned."""
+    """When embedding.switch() was called and when it returned."""
 
     old: str
     new: str
@@ -94,7 +94,7 @@ async def run_switches(
             for new in (other, EMBEDDER):
                 old, called_s = recogniser.embedder.name, time.perf_counter()
                 say(f"a switch under load: {old} to {new}{', room first' if room_first else ''}")
-                await recogniser.switch_embedder(Placement(new, device, bucket), room_first=room_first)
+                await recogniser.embedding.switch(Placement(new, device, bucket), room_first=room_first)
                 switches.append(Switch(old, new, room_first, called_s, time.perf_counter()))
                 await asyncio.sleep(steady_s)
     return told(switches, seen.frames, seen.lost)

@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,6 @@ from recognition.models.model_runner import signature_of
 from recognition.recogniser import Recogniser, open_recogniser
 from recognition.selection.candidates import Placement, Requirement, Unavailable
 from recognition.selection.measurements import BatchFigures, LocalMeasurements, device_figures
-from recognition.serving.queue_load import QueueLoad
 from recognition.serving.served_model import BatchPlan
 from recognition.specs.spec import EmbedderSpec
 from streamer.errors import DataFolderUnwritable
@@ -106,9 +105,9 @@ class ModelLayer:
             for lease in leases:
                 await asyncio.to_thread(lease.release)
         self._recogniser = recogniser
-        recogniser.on_trouble = self._trouble
-        self.detector.seated(DetectorSeat(recogniser))
-        self.embedder.seated(EmbedderSeat(recogniser))
+        for switcher, slot in ((self.detector, recogniser.detecting), (self.embedder, recogniser.embedding)):
+            slot.on_trouble = switcher.trouble
+            switcher.attached(slot)
         for switcher in (self.detector, self.embedder):
             switcher.changed = self._changed
             if switcher.standing is not None:
@@ -223,10 +222,6 @@ class ModelLayer:
         }
         keep = partial(self._local.keep, measured_at=time.time(), command="its first load")
         await asyncio.to_thread(keep, spec, device, figures)
-
-    async def _trouble(self, place: Placement, error: CodedError) -> bool:
-        switcher = self.detector if place.model == self.recogniser.detector.name else self.embedder
-        return await switcher.trouble(place, error)
 
     # While it runs.
 
@@ -385,37 +380,3 @@ def resolved_models(settings: Settings) -> dict[str, Any]:
         used.append({"name": spec.name, **told})
         specs.append(spec)
     return {"resolved": resolved, "signature": signature_of(*specs), "models_used": used}
-
-
-@dataclass(frozen=True, slots=True)
-class DetectorSeat:
-    """The recogniser's detector, as a switcher steers it."""
-
-    recogniser: Recogniser
-
-    @property
-    def place(self) -> Placement:
-        return self.recogniser.detector.place
-
-    def load(self) -> QueueLoad:
-        return self.recogniser.detector.batcher.load()
-
-    async def switch(self, place: Placement, *, need_mib: float | None, room_first: bool) -> None:
-        await self.recogniser.switch_detector(place, need_mib=need_mib, room_first=room_first)
-
-
-@dataclass(frozen=True, slots=True)
-class EmbedderSeat:
-    """The recogniser's embedder, as a switcher steers it."""
-
-    recogniser: Recogniser
-
-    @property
-    def place(self) -> Placement:
-        return self.recogniser.embedder.place
-
-    def load(self) -> QueueLoad:
-        return self.recogniser.embedder.batcher.load()
-
-    async def switch(self, place: Placement, *, need_mib: float | None, room_first: bool) -> None:
-        await self.recogniser.switch_embedder(place, need_mib=need_mib, room_first=room_first)

@@ -78,8 +78,8 @@ class Standing:
     why: str
 
 
-class Seat(Protocol):
-    """The recogniser's place for a role's model."""
+class Slot(Protocol):
+    """Of recognition's ModelSlot what a switcher steers."""
 
     @property
     def place(self) -> Placement: ...
@@ -90,7 +90,7 @@ class Seat(Protocol):
 
 
 class Switcher:
-    """One role's model. first() before anything is loaded, then seated() once it is, then look() now and again."""
+    """One role's model. first() before anything is loaded, then attached() once it is, then look() now and again."""
 
     def __init__(
         self,
@@ -118,7 +118,7 @@ class Switcher:
         self._held_back = Cooldowns()
         self._told: set[str] = set()  # codes of runs that failed where it serves
         self._asked_before = (0.0, 0.0)  # until when (s) it counts, and faces a second
-        self._seat: Seat | None = None
+        self._slot: Slot | None = None
         self._lock = asyncio.Lock()
 
     # Before anything runs.
@@ -144,13 +144,13 @@ class Switcher:
         self._note_trouble(place, error)
         return self._weigh(Load(latency_goal_ms=self.rules.latency_goal_ms)).switch_to is not None
 
-    def seated(self, seat: Seat) -> None:
+    def attached(self, slot: Slot) -> None:
         """It is loaded, and serves at the place where it really is."""
-        self._seat = seat
-        if self._stay.serving != seat.place:
-            self._stay.chosen_by_hand(self._clock(), seat.place)
+        self._slot = slot
+        if self._stay.serving != slot.place:
+            self._stay.chosen_by_hand(self._clock(), slot.place)
         assert self.standing is not None
-        self._stand(Standing(seat.place, self.standing.code, self.standing.why))
+        self._stand(Standing(slot.place, self.standing.code, self.standing.why))
 
     # While it runs.
 
@@ -165,8 +165,8 @@ class Switcher:
         True once another place serves, so that the run can be made there.
         """
         async with self._lock:
-            seat = self._need_seat()
-            if seat.place != place:
+            slot = self._need_slot()
+            if slot.place != place:
                 return True  # somebody else's run failed there, too, and was quicker
             self._metrics.model_troubles.labels(model=place.model, device=place.device, code=error.code).inc()
             if self.vacant:
@@ -183,17 +183,17 @@ class Switcher:
     @property
     def vacant(self) -> bool:
         """Whether nothing serves: what did had to go, or came to its end, and nothing else can be had."""
-        return self._seat is not None and self._stay.serving is None
+        return self._slot is not None and self._stay.serving is None
 
     @property
     def fallback(self) -> Fallback | None:
         """Why the model runs on the CPU although it might run on a GPU; None where it does not, or had better not."""
-        seat = self._seat
-        if seat is None or self.choice is None or seat.place.device != "cpu":
+        slot = self._slot
+        if slot is None or self.choice is None or slot.place.device != "cpu":
             return None
-        gpus = [device for device in self._devices(self._manager.spec(seat.place.model)) if device != "cpu"]
-        against = [self.choice.why_not(seat.place.model, device) for device in gpus]
-        if self.put_off is not None and self.put_off.model == seat.place.model and self.put_off.device in gpus:
+        gpus = [device for device in self._devices(self._manager.spec(slot.place.model)) if device != "cpu"]
+        against = [self.choice.why_not(slot.place.model, device) for device in gpus]
+        if self.put_off is not None and self.put_off.model == slot.place.model and self.put_off.device in gpus:
             against.insert(0, self.put_off)
         obstacles = (refusal for refusal in against if refusal is not None and refusal.code not in _LIKED_LESS)
         return next((Fallback(refusal.code, refusal.why) for refusal in obstacles), None)
@@ -227,49 +227,49 @@ class Switcher:
         """Switch until the choice and the place agree, or nothing else can be had; whether there was a switch."""
         switched, failed = False, set[Placement]()
         while True:
-            seat = self._need_seat()
-            verdict = self._weigh(self._load(seat))
+            slot = self._need_slot()
+            verdict = self._weigh(self._load(slot))
             option = verdict.switch_to
             if option is None or option.place in failed:
                 if self.vacant and self.standing is not None and self.standing.code != NOTHING_FITS:
-                    self._stand(Standing(seat.place, NOTHING_FITS, verdict.why))
+                    self._stand(Standing(slot.place, NOTHING_FITS, verdict.why))
                 return switched and not self.vacant
             try:
-                await self._switch(seat, option, verdict)
+                await self._switch(slot, option, verdict)
             except CodedError as error:
                 place = option.place
                 failed.add(place)
                 log.warning("no switch to %s (%s): %s", place, verdict.code, error, extra={"code": error.code})
                 self._metrics.model_troubles.labels(model=place.model, device=place.device, code=error.code).inc()
-                if seat.place.model in option.unload_first:
+                if slot.place.model in option.unload_first:
                     self._stay.serving = None  # it had to go first: nothing serves until a switch works
                 self._note_trouble(place, error)
                 continue
             switched = True
 
-    async def _switch(self, seat: Seat, option: Option, verdict: SwitchDecision) -> None:
-        room_first = not self.vacant and seat.place.model in option.unload_first
-        idle = [name for name in option.unload_first if name != seat.place.model]
+    async def _switch(self, slot: Slot, option: Option, verdict: SwitchDecision) -> None:
+        room_first = not self.vacant and slot.place.model in option.unload_first
+        idle = [name for name in option.unload_first if name != slot.place.model]
         if idle:
             await asyncio.to_thread(self._manager.unload_idle, *idle)
         if self.prepare is not None:
             await self.prepare(option.place.model)
-        is_new = self.vacant or option.place.key != seat.place.key
-        asked_per_s = self._load(seat).faces_per_s
-        await seat.switch(
+        is_new = self.vacant or option.place.key != slot.place.key
+        asked_per_s = self._load(slot).faces_per_s
+        await slot.switch(
             self._as_asked(option.place), need_mib=option.memory_mib if is_new else None, room_first=room_first
         )
         now_s = self._clock()
         self._asked_before = (now_s + WINDOW_S, asked_per_s)
         if verdict.code == BY_HAND:
-            self._stay.chosen_by_hand(now_s, seat.place, option.memory_mib)
+            self._stay.chosen_by_hand(now_s, slot.place, option.memory_mib)
         else:
             self._stay.switched(now_s, verdict)
-            if self._stay.serving != seat.place:
-                self._stay.chosen_by_hand(now_s, seat.place, option.memory_mib)
+            if self._stay.serving != slot.place:
+                self._stay.chosen_by_hand(now_s, slot.place, option.memory_mib)
         self._metrics.model_switches.labels(reason=verdict.code).inc()
         log.info("model switch (%s): %s", verdict.code, verdict.why)
-        self._stand(Standing(seat.place, verdict.code, verdict.why))
+        self._stand(Standing(slot.place, verdict.code, verdict.why))
 
     def _stand(self, standing: Standing) -> None:
         old, self.standing = self.standing, standing
@@ -389,15 +389,15 @@ class Switcher:
         bars = (self._stay.bar(now_s, name, device), BatchCap(1, why.code, why.why) if why else None)
         return min((bar for bar in bars if bar is not None), key=lambda bar: bar.bucket, default=None)
 
-    def _load(self, seat: Seat) -> Load:
+    def _load(self, slot: Slot) -> Load:
         """What was asked of the queue before a switch counts until the next one knows."""
-        asked, (until_s, before_per_s) = seat.load(), self._asked_before
+        asked, (until_s, before_per_s) = slot.load(), self._asked_before
         faces_per_s = max(asked.faces_per_s, before_per_s) if self._clock() < until_s else asked.faces_per_s
         return Load(faces_per_s, asked.queue_delay_ms, self.rules.latency_goal_ms, self._stay.serving)
 
-    def _need_seat(self) -> Seat:
-        assert self._seat is not None, "seated() comes first"
-        return self._seat
+    def _need_slot(self) -> Slot:
+        assert self._slot is not None, "attached() comes first"
+        return self._slot
 
 
 def gpus_of(manager: ModelManager) -> list[str]:

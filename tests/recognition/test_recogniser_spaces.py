@@ -75,7 +75,7 @@ async def test_a_switch_to_an_ensemble_changes_whose_templates_come_first(weight
     config = RecogniserConfig("nano_det", "two", (weights,), device="cpu", runners=1, in_every_space=("pair",))
     async with open_recogniser(config) as recogniser:
         assert recogniser.spaces == ("two.1", "one.1")
-        await recogniser.switch_embedder(Placement("pair", "cpu", 1))
+        await recogniser.embedding.switch(Placement("pair", "cpu", 1))
         assert recogniser.spaces == ("one.1", "two.1")
         found = await recogniser.in_every_space(*coloured_faces(*COLOURS))
     assert [seen.space for seen in found] == ["one.1", "two.1"]

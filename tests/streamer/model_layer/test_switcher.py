@@ -149,7 +149,7 @@ def begin() -> Callable[..., Role]:
 def seated(begin) -> Callable[..., Role]:
     def make(**options: object) -> Role:
         role = begin(**options)
-        role.switcher.seated(role.chair)
+        role.switcher.attached(role.chair)
         return role
 
     return make
@@ -170,7 +170,7 @@ def test_a_gpu_that_can_not_be_had_at_start_is_left_where_the_device_is_auto(beg
     assert str(role.switcher.first()) == "small on cuda:0 in batches of 8"
     assert role.switcher.could_not_begin(UnsupportedRuntime("no CUDA provider"))
     role.chair.place = role.switcher.first()
-    role.switcher.seated(role.chair)
+    role.switcher.attached(role.chair)
     assert str(role.chair.place) == "small on cpu in batches of 8"
     assert role.switcher.fallback is not None
     assert (role.switcher.fallback.code, role.switcher.fallback.why) == ("gpu_failed", "no CUDA provider")
@@ -187,7 +187,7 @@ def test_where_no_gpu_is_known_auto_stays_auto(begin):
     role = begin(cpu=4000)
     assert role.chair.place.device == "auto", "loading finds a GPU that no reader knows, or says why there is none"
     role.chair.place = Placement(role.chair.place.model, "cpu", role.chair.place.bucket)
-    role.switcher.seated(role.chair)
+    role.switcher.attached(role.chair)
     assert role.switcher.standing.place.device == "cpu"
     assert role.switcher.fallback is None, "the runner tells it"
 
@@ -359,7 +359,7 @@ async def test_a_place_that_fails_again_is_not_tried_for_ever(seated):
         [(SMALL, "cuda:0"), (BEST, "cuda:0"), (SMALL, "cpu"), (BEST, "cpu")], InsufficientMemory("no")
     )
     chair = Slow(role.chair.place, refuses)
-    role.switcher.seated(chair)
+    role.switcher.attached(chair)
     assert not await role.switcher.trouble(chair.place, InsufficientGpuMemory("out"))
 
 
@@ -478,7 +478,7 @@ async def test_runs_that_go_on_failing_are_counted_and_told_of_once(seated, capl
 
 async def test_what_serves_on_the_cpu_for_being_better_there_is_no_fallback(begin):
     role = begin(cuda_0=100, cpu=4000, names=(SMALL,))
-    role.switcher.seated(role.chair)
+    role.switcher.attached(role.chair)
     assert role.switcher.fallback.code == "not_enough_memory"
     role.memory.free["cuda:0"] = 4000
     await role.switcher.look()

@@ -68,14 +68,14 @@ async def test_every_call_is_answered_by_one_model_while_it_is_exchanged_again_a
     async with open_recogniser(config) as recogniser:
         own = {}
         for name in ("two", "one"):
-            await recogniser.switch_embedder(place(name))
+            await recogniser.embedding.switch(place(name))
             own[name] = [(await recogniser.embed(*faces, "alone")).embeddings for faces in asked]
         async with asyncio.TaskGroup() as cameras:
             for lane in range(LANES):
                 cameras.create_task(camera(lane))
             for number in range(SWITCHES):
                 new = ("two", "one")[number % 2]
-                await recogniser.switch_embedder(place(new, (8, 1)[number % 3 == 0]), room_first=room_first)
+                await recogniser.embedding.switch(place(new, (8, 1)[number % 3 == 0]), room_first=room_first)
                 counts = [len(answered) for answered in answers]
                 await until(lambda counts=counts: all(len(a) > n for a, n in zip(answers, counts, strict=True)))
             over.set()
@@ -142,11 +142,11 @@ async def test_a_switch_that_fails_leaves_things_as_they_were(opened: Opened) ->
     async with opened(provider) as recogniser:
         before = recogniser.embedder
         with pytest.raises(WeightsUnreadable):
-            await recogniser.switch_embedder(place("b"))
+            await recogniser.embedding.switch(place("b"))
         assert recogniser.embedder is before
         assert await model_of(recogniser) == "a"
         assert users(recogniser) == {"a": 1}
-        await recogniser.switch_embedder(place("b"))
+        await recogniser.embedding.switch(place("b"))
         assert await model_of(recogniser) == "b"
         await until(lambda: users(recogniser) == {"b": 1})
     assert provider.loads == {("a", "auto"): 1, ("b", "cpu"): 2}
@@ -160,7 +160,7 @@ async def test_after_a_failure_with_room_first_calls_say_what_that_was_until_a_s
         async with asyncio.TaskGroup() as tasks:
             while provider.loading.acquire(blocking=False):
                 pass
-            switch = tasks.create_task(raised_by(recogniser.switch_embedder(place("b"), room_first=True)))
+            switch = tasks.create_task(raised_by(recogniser.embedding.switch(place("b"), room_first=True)))
             await until_loading(provider)
             assert users(recogniser) == {"b": 0}, "the old one is gone, with its memory"
             waiting = tasks.create_task(raised_by(model_of(recogniser)))
@@ -170,7 +170,7 @@ async def test_after_a_failure_with_room_first_calls_say_what_that_was_until_a_s
             provider.gate.set()
         for error in (switch.result(), waiting.result(), await raised_by(model_of(recogniser))):
             assert (type(error), str(error)) == (InsufficientMemory, "model b: no room")
-        await recogniser.switch_embedder(place("c"))
+        await recogniser.embedding.switch(place("c"))
         assert await model_of(recogniser) == "c"
         await until(lambda: users(recogniser) == {"c": 1})
 
@@ -192,7 +192,7 @@ async def test_who_is_interrupted_in_the_middle_of_a_switch_leaves_a_recogniser_
         provider.gate.clear()
         while provider.loading.acquire(blocking=False):
             pass
-        switch = asyncio.ensure_future(recogniser.switch_embedder(place("b"), room_first=room_first))
+        switch = asyncio.ensure_future(recogniser.embedding.switch(place("b"), room_first=room_first))
         await until_loading(provider)
         switch.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -202,7 +202,7 @@ async def test_who_is_interrupted_in_the_middle_of_a_switch_leaves_a_recogniser_
             assert isinstance(await raised_by(model_of(recogniser)), NoModelServes)
         else:
             assert await model_of(recogniser) == "a"
-        await recogniser.switch_embedder(place("c"))
+        await recogniser.embedding.switch(place("c"))
         assert await model_of(recogniser) == "c"
         await until(lambda: {owner for owner, n in users(recogniser).items() if n} == {"c"})
 
@@ -211,14 +211,14 @@ async def test_who_is_interrupted_while_the_old_one_drains_has_changed_nothing(o
     provider = Embedders()
     async with opened(provider) as recogniser:
         with recogniser.embedder.in_use():
-            switch = asyncio.ensure_future(recogniser.switch_embedder(place("b"), room_first=True))
+            switch = asyncio.ensure_future(recogniser.embedding.switch(place("b"), room_first=True))
             for _ in range(10):
                 await asyncio.sleep(0)
             switch.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await switch
             assert await model_of(recogniser) == "a"
-        await recogniser.switch_embedder(place("b"), room_first=True)
+        await recogniser.embedding.switch(place("b"), room_first=True)
         assert await model_of(recogniser) == "b"
         assert users(recogniser) == {"b": 1}
 
@@ -229,7 +229,7 @@ async def test_a_recogniser_that_ends_in_the_middle_of_a_switch_gives_everything
         provider.gate.clear()
         while provider.loading.acquire(blocking=False):
             pass
-        switch = asyncio.ensure_future(raised_by(recogniser.switch_embedder(place("b"))))
+        switch = asyncio.ensure_future(raised_by(recogniser.embedding.switch(place("b"))))
         await until_loading(provider)
     assert isinstance(await switch, RunnerDead)
     assert provider.open == []
@@ -242,7 +242,7 @@ async def test_who_leaves_does_not_stop_the_search_for_another_place(opened: Ope
     """One camera ends; the switch that its face began is for the others, too."""
     provider = Embedders()
     async with opened(provider) as recogniser:
-        recogniser.on_trouble = lambda *_: goes_to("b", recogniser)
+        recogniser.embedding.on_trouble = lambda *_: goes_to("b", recogniser)
         provider.tensors[0].failing = InsufficientMemory("scripted")
         provider.gate.clear()
         while provider.loading.acquire(blocking=False):
@@ -259,7 +259,7 @@ async def test_who_leaves_does_not_stop_the_search_for_another_place(opened: Ope
 
 
 async def goes_to(name: str, recogniser: Recogniser) -> bool:
-    await recogniser.switch_embedder(place(name))
+    await recogniser.embedding.switch(place(name))
     return True
 
 
@@ -273,7 +273,7 @@ async def test_a_model_that_the_world_made_an_end_of_is_left_and_its_faces_are_s
             told.append((where, str(error)))
             return len(told) > 1 and await goes_to("b", recogniser)
 
-        recogniser.on_trouble = trouble
+        recogniser.embedding.on_trouble = trouble
         provider.tensors[0].failing = TritonModelMismatch("model a: other weights")
         error = await raised_by(model_of(recogniser))
         assert isinstance(error, NoModelServes)
@@ -305,7 +305,7 @@ async def test_a_run_that_fails_when_another_model_serves_already_is_made_there(
         old.answer = hang
         asking = asyncio.ensure_future(model_of(recogniser))
         await until(entered.is_set)
-        await recogniser.switch_embedder(place("b"))
+        await recogniser.embedding.switch(place("b"))
         leave.set()
         assert await asking == "b"
         await until(lambda: users(recogniser) == {"b": 1})
