@@ -38,17 +38,20 @@ async def test_every_caller_gets_its_own_answers_in_its_order():
 
 
 async def test_times_say_how_long_it_waited_and_ran():
-    runner = FakeRunner()
+    clock, runner = FakeClock(), FakeRunner()
     runner.gate.clear()
-    batcher = MicroBatcher("m", [runner], BatchLimits())
+    batcher = MicroBatcher("m", [runner], BatchLimits(), clock=clock)
     async with serving(batcher):
         first = asyncio.ensure_future(batcher.submit([item(1)], "a"))
+        await until(lambda: len(runner.started) == 1)
+        clock.now_s += 3
         second = asyncio.ensure_future(batcher.submit([item(2)], "a"))
         await until(lambda: batcher.depth == 1)
+        clock.now_s += 4
         runner.gate.set()
         ran, waited = await first, await second
-    assert ran.run_s > 0
-    assert waited.queue_s >= ran.run_s > ran.queue_s >= 0
+    assert (ran.queue_s, ran.run_s) == (0, 7)
+    assert (waited.queue_s, waited.run_s) == (4, 0)
 
 
 async def test_nothing_to_run_is_answered_at_once():
