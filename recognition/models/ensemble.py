@@ -16,7 +16,7 @@ from recognition import embed
 from recognition.arrays import F32
 from recognition.errors import EmbeddingSpaceMismatch, SpecInvalid
 from recognition.models.model_runner import ModelRunner
-from recognition.runtimes.tensor_runner import Fallback
+from recognition.reason import Reason
 from recognition.specs.spec import EmbedderSpec
 
 SPACES_JOINED_BY = "--"
@@ -29,7 +29,7 @@ class EnsembleRunner:
         """Raises what check_members() raises."""
         check_members(spec, [member.spec for member in members])
         self._members = tuple(members)
-        self.fallback: Fallback | None = next((member.fallback for member in members if member.fallback), None)
+        self.fallback: Reason | None = next((member.fallback for member in members if member.fallback), None)
 
     @property
     def device(self) -> str:

@@ -17,9 +17,10 @@ from recognition.models.ensemble import check_members
 from recognition.models.ledger import Ledger
 from recognition.models.loading import Loader
 from recognition.models.model_cache import AnyRunner, Entry, Key, Lease, Loaded, ModelCache, waited
-from recognition.models.model_runner import Availability, ModelRunner, signature_of
+from recognition.models.model_runner import ModelRunner, signature_of
 from recognition.models.offline import keep_offline
 from recognition.models.providers import LoadContext, ModelProvider, TritonServer, default_providers
+from recognition.reason import Reason
 from recognition.runtimes.int8_forms import planned_form
 from recognition.specs.devices import Device, gpu_number
 from recognition.specs.files import find_spec, load_specs
@@ -87,13 +88,13 @@ class ModelManager:
         for member in self._members_of(spec):
             self.need(member.name)
 
-    def availability(self, name: str) -> Availability:
-        """Whether a load could be tried: whether need() has nothing to say."""
+    def why_not(self, name: str) -> Reason | None:
+        """What need() has against a load; None where one could be tried."""
         try:
             self.need(name)
         except CodedError as error:
-            return Availability(False, error.code, str(error))
-        return Availability(True)
+            return Reason.of(error)
+        return None
 
     def planned_form(self, name: str, device: str) -> str | None:
         """Which form of an int8 network would run on this device, where it is not the file's; reads that file.

@@ -17,17 +17,9 @@ from recognition.arrays import F32, U8
 from recognition.checks.portraits import check_portraits
 from recognition.checks.self_test import probe_tensors, self_test
 from recognition.errors import CodedError, RunnerDead, UnsupportedEngine
-from recognition.runtimes.tensor_runner import Fallback, TensorRunner, check_input, check_widths
+from recognition.reason import Reason
+from recognition.runtimes.tensor_runner import TensorRunner, check_input, check_widths
 from recognition.specs.spec import DetectorSpec, EmbedderSpec, S
-
-
-@dataclass(frozen=True, slots=True)
-class Availability:
-    """Whether a model can be had; if not, an error's stable code and a sentence."""
-
-    ok: bool
-    code: str | None = None
-    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +71,14 @@ class ModelRunner(Generic[S]):
         self.provider: str = provider
         self.asked: str = asked
         self.loaded_at: float = time.time()
-        self.fallback: Fallback | None = getattr(tensors, "fallback", None)
+        self.fallback: Reason | None = getattr(tensors, "fallback", None)
         self.form: str | None = getattr(tensors, "form", None)
         self.told: tuple[str, ...] = (*notes, *([f"runs as {self.form}"] if self.form else []))
         self._unfused = unfused
         self.buckets: tuple[int, ...] = spec.batch_buckets.cpu if self.on_cpu else spec.batch_buckets.cuda
         self.run_ms: dict[int, float] = {}
         self._closed = False
-        self._now = Availability(True)
+        self._now: Reason | None = None
 
     @property
     def name(self) -> str:
@@ -122,9 +114,9 @@ class ModelRunner(Generic[S]):
         try:
             outputs = check_widths(self.spec, self.tensors.run(batch))
         except CodedError as error:
-            self._now = Availability(False, error.code, str(error))
+            self._now = Reason.of(error)
             raise
-        self._now = Availability(True)
+        self._now = None
         return outputs
 
     def run_each(self, tensors: F32) -> list[list[F32]]:
@@ -188,10 +180,10 @@ class ModelRunner(Generic[S]):
         self.check_spec()
         return check_portraits(self.spec, self)
 
-    def available(self) -> Availability:
-        """Whether it can answer now: it is open, and its last run did not fail."""
+    def why_not(self) -> Reason | None:
+        """What keeps it from answering: it was closed, or its last run failed; None where nothing does."""
         if self._closed:
-            return Availability(False, RunnerDead.code, f"model {self.spec.name}: was closed")
+            return Reason(RunnerDead.code, f"model {self.spec.name}: was closed")
         return self._now
 
     def metadata(self) -> ModelMetadata:

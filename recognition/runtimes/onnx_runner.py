@@ -18,10 +18,10 @@ from recognition.errors import (
     UnsupportedRuntime,
     WeightsUnreadable,
 )
+from recognition.reason import Reason
 from recognition.runtimes.int8_forms import Opened, open_form
 from recognition.runtimes.onnx_batch_axis import with_batch_axis
 from recognition.runtimes.onnx_session import Session, onnxruntime_module, open_session, refusals
-from recognition.runtimes.tensor_runner import Fallback
 from recognition.specs.devices import Device, count_gpus, gpu_number, missing_gpu
 from recognition.specs.spec import ModelSpec
 
@@ -118,7 +118,7 @@ def open_unknown(file: str, weights: bytes) -> Session:
 
 def _open_where_asked(
     spec: ModelSpec, weights: bytes, device: Device, *, unfused: bool
-) -> tuple[Opened, Fallback | None]:
+) -> tuple[Opened, Reason | None]:
     """A session on the device; on the CPU, and why, where `auto` could not have a GPU."""
 
     def on_cpu() -> Opened:
@@ -132,7 +132,7 @@ def _open_where_asked(
         return on_cpu(), None
     graph = partial(_for_batches, spec, weights, spec.batch_buckets.cuda)
     opened = _open_on_gpu(graph, gpu_number(device), tensorrt=spec.engine == "tensorrt")
-    if not isinstance(opened, Fallback):
+    if not isinstance(opened, Reason):
         return Opened(opened, None), None
     if device == "auto" and spec.engine != "tensorrt":
         return on_cpu(), opened
@@ -151,16 +151,16 @@ def _for_batches(spec: ModelSpec, weights: bytes, buckets: tuple[int, ...]) -> b
     return weights
 
 
-def _open_on_gpu(graph: Callable[[], bytes], number: int, *, tensorrt: bool) -> Session | Fallback:
+def _open_on_gpu(graph: Callable[[], bytes], number: int, *, tensorrt: bool) -> Session | Reason:
     there = onnxruntime_module().get_available_providers()
     wanted = "TensorrtExecutionProvider" if tensorrt else "CUDAExecutionProvider"
     if wanted not in there:
-        return Fallback(
+        return Reason(
             "no_cuda_provider", f"the installed ONNX Runtime has no {'TensorRT' if tensorrt else 'CUDA'} provider"
         )
     missing = missing_gpu(number, count_gpus())
     if missing:
-        return Fallback("no_gpu", missing)
+        return Reason("no_gpu", missing)
     # Without kSameAsRequested the arena doubles itself; HEURISTIC spares seconds of search per new shape.
     settings = {
         "device_id": str(number),
@@ -177,9 +177,9 @@ def _open_on_gpu(graph: Callable[[], bytes], number: int, *, tensorrt: bool) -> 
             raise InsufficientGpuMemory(
                 f"no room on cuda:{number} to load it; use a smaller model or the CPU"
             ) from None
-        return Fallback("cuda_failed", f"ONNX Runtime can't load it there ({_first_line(error)})")
+        return Reason("cuda_failed", f"ONNX Runtime can't load it there ({_first_line(error)})")
     if session.get_providers()[0] != wanted:
-        return Fallback("cuda_failed", f"ONNX Runtime's {wanted} did not start")
+        return Reason("cuda_failed", f"ONNX Runtime's {wanted} did not start")
     return session
 
 

@@ -1,6 +1,5 @@
 """What every runtime gives: a network that takes a float32 batch, and the shapes that its spec says it has."""
 
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -11,14 +10,6 @@ from recognition.errors import (
     SelfTestFailed,
 )
 from recognition.specs.spec import DetectorSpec, EmbedderSpec, ModelSpec
-
-
-@dataclass(frozen=True, slots=True)
-class Fallback:
-    """Why a model runs on the CPU where a GPU was to be tried first. `code` is a metric's label, `why` is in words."""
-
-    code: str
-    why: str
 
 
 class TensorRunner(Protocol):

@@ -12,7 +12,7 @@ import numpy as np
 from recognition.architectures import find_architecture
 from recognition.arrays import F32
 from recognition.errors import UnsupportedEngine, UnsupportedRuntime
-from recognition.runtimes.tensor_runner import Fallback
+from recognition.reason import Reason
 from recognition.specs.devices import Device, count_gpus, gpu_number, missing_gpu
 from recognition.specs.spec import ModelSpec
 
@@ -80,12 +80,12 @@ class TorchRunner:
 
 def _open_where_asked(
     spec: ModelSpec, checkpoint: Path, device: Device, *, compile: bool
-) -> "tuple[CpuNetwork | CudaNetwork, Fallback | None]":
+) -> "tuple[CpuNetwork | CudaNetwork, Reason | None]":
     """A network on the device; on the CPU, and why, where `auto` could not have a GPU."""
     if device == "cpu":
         return _open_on_cpu(spec, checkpoint), None
     opened = _open_on_gpu(spec, checkpoint, gpu_number(device), compile=compile)
-    if not isinstance(opened, Fallback):
+    if not isinstance(opened, Reason):
         return opened, None
     if device == "auto":
         return _open_on_cpu(spec, checkpoint), opened
@@ -106,7 +106,7 @@ def _open_on_cpu(spec: ModelSpec, checkpoint: Path) -> "CpuNetwork":
     return within_memory(opened, spec.name, "cpu", "its weights")
 
 
-def _open_on_gpu(spec: ModelSpec, checkpoint: Path, number: int, *, compile: bool) -> "CudaNetwork | Fallback":
+def _open_on_gpu(spec: ModelSpec, checkpoint: Path, number: int, *, compile: bool) -> "CudaNetwork | Reason":
     """Too little memory is no reason for a fallback: there may be a smaller model for this GPU."""
     from recognition.runtimes.torch_memory import within_memory
     from recognition.runtimes.torch_networks import DTYPES, CudaNetwork, read_network
@@ -125,18 +125,18 @@ def _open_on_gpu(spec: ModelSpec, checkpoint: Path, number: int, *, compile: boo
         return within_memory(opened, spec.name, device, f"its weights and batches of {buckets[-1]}")
     except RuntimeError as error:
         why = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        return Fallback("cuda_failed", f"PyTorch can't run it there ({why})")
+        return Reason("cuda_failed", f"PyTorch can't run it there ({why})")
 
 
-def _unreachable(number: int) -> Fallback | None:
+def _unreachable(number: int) -> Reason | None:
     """Why PyTorch can't have this GPU; None where nothing speaks against it."""
     import torch
 
     if torch.version.cuda is None:
-        return Fallback("no_cuda_provider", "the installed PyTorch is not built for CUDA")
+        return Reason("no_cuda_provider", "the installed PyTorch is not built for CUDA")
     missing = missing_gpu(number, count_gpus())
     if missing:
-        return Fallback("no_gpu", missing)
+        return Reason("no_gpu", missing)
     if number >= torch.cuda.device_count():
-        return Fallback("cuda_failed", "PyTorch's CUDA did not start")
+        return Reason("cuda_failed", "PyTorch's CUDA did not start")
     return None

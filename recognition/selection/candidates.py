@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Literal
 
+from recognition.reason import Reason
+
 Requirement = Literal["accuracy", "balanced", "speed", "minimal_memory"]
 
 
@@ -51,12 +53,10 @@ class Placement:
 
 
 @dataclass(frozen=True, slots=True)
-class BatchCap:
-    """Batches of `bucket` and larger ones are not to be had now, and why (Hysteresis.bar() gives these)."""
+class BatchCap(Reason):
+    """Why batches of `bucket` and larger ones are not to be had now (Hysteresis.bar() gives these)."""
 
     bucket: int
-    code: str
-    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +84,10 @@ class DeviceFigures:
 
 
 @dataclass(frozen=True, slots=True)
-class Unavailable:
-    """Why a model can't be had at all: an error's code (`weights_missing`) or one of its owner's (`unhealthy`,
-    `people_not_covered`), and a sentence."""
-
-    code: str
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
 class Candidate:
     """A model that may be chosen, with the devices that its policy allows, the preferred one first.
+
+    `unavailable`: why it can't be had at all; an error's code (`weights_missing`) or its owner's (`unhealthy`).
 
     `accuracy`: a rate from 0 to 1 (say the true-match rate at FMR 1e-4); the same kind for all candidates.
     """
@@ -102,7 +95,7 @@ class Candidate:
     model: str
     devices: Mapping[str, DeviceFigures] = field(default_factory=dict)
     accuracy: Measurement | None = None
-    unavailable: Unavailable | None = None
+    unavailable: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,10 @@ The caller does the switch and then says so with switched(); until then nothing 
 
 from dataclasses import dataclass
 
+from recognition.reason import Reason
 from recognition.selection.candidates import BatchCap, Placement
-from recognition.selection.ranking import LATE, Option, Refusal
+from recognition.selection.cooldowns import Cooldown, Cooldowns
+from recognition.selection.ranking import LATE, Option
 from recognition.selection.selector import Choice
 
 OUT_OF_MEMORY = "out_of_memory"
@@ -33,7 +35,7 @@ class HysteresisRules:
 
 
 @dataclass(frozen=True, slots=True)
-class SwitchDecision:
+class SwitchDecision(Reason):
     """`switch_to`: where to, None: stay. `forced`: the serving place can't go on, so no minimum stay was asked.
 
     `code` is the metric's label and says why; to switch: first, better, too_slow, queue_too_long,
@@ -42,19 +44,7 @@ class SwitchDecision:
     """
 
     switch_to: Option | None
-    code: str
-    why: str
     forced: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Setback:
-    """A model had to be left on a device; `bucket` and larger ones are held back until `until_s`."""
-
-    code: str
-    bucket: int
-    hold_s: float
-    until_s: float
 
 
 class Hysteresis:
@@ -69,16 +59,16 @@ class Hysteresis:
         self.serving: Placement | None = None  # what Load.serving wants to hear
         self._serving_mib: float | None = None
         self._since_s = 0.0
-        # By model, device, and whether memory was the reason: a bar that choose() is told of, and Hysteresis knows.
-        self._setbacks: dict[tuple[str, str, bool], _Setback] = {}
+        self._out_of_memory = Cooldowns()  # choose() is told of these, see bar()
+        self._too_slow = Cooldowns()
 
     def weigh(self, now_s: float, choice: Choice) -> SwitchDecision:
         """Whether to switch now. Changes nothing."""
-        usable = [option for option in choice.options if self._setback(now_s, option, of_memory=True) is None]
+        usable = [option for option in choice.options if not self._has_no_memory(now_s, option)]
         if not usable:
-            return SwitchDecision(None, "nothing_fits", choice.why)
+            return SwitchDecision("nothing_fits", choice.why, None)
         if self.serving is None:
-            return SwitchDecision(usable[0], "first", choice.why, forced=True)
+            return SwitchDecision("first", choice.why, usable[0], forced=True)
         serving = next((option for option in usable if option.place == self.serving), None)
         if serving is None:
             return self._forced(now_s, choice, usable)
@@ -88,9 +78,9 @@ class Hysteresis:
             if obstacle is None:
                 trouble = serving.trouble
                 why = f"{option.place} instead of {serving.place}{f': {trouble.why}' if trouble else ''}"
-                return SwitchDecision(option, trouble.code if trouble else "better", why)
+                return SwitchDecision(trouble.code if trouble else "better", why, option)
             blocked = blocked or obstacle
-        return blocked or SwitchDecision(None, "best", f"{serving.place} is the best choice")
+        return blocked or SwitchDecision("best", f"{serving.place} is the best choice", None)
 
     def switched(self, now_s: float, verdict: SwitchDecision) -> None:
         """What the verdict wanted is done: its place serves from now on."""
@@ -98,7 +88,7 @@ class Hysteresis:
             raise ValueError(f"switched: the verdict was to stay ({verdict.code})")
         target = verdict.switch_to
         if self.serving is not None and self.serving.key != target.place.key and verdict.code in LATE:
-            self._set_back(now_s, self.serving, verdict.code, 1)
+            self._set_back(self._too_slow, now_s, self.serving, verdict, 1)
         self.chosen_by_hand(now_s, target.place, target.memory_mib)
 
     def chosen_by_hand(self, now_s: float, place: Placement, memory_mib: float | None = None) -> None:
@@ -107,45 +97,48 @@ class Hysteresis:
 
     def out_of_memory(self, now_s: float, place: Placement) -> None:
         """A load or a batch at `place` ran out: its bucket and larger ones are barred, and left where they serve."""
-        self._set_back(now_s, place, OUT_OF_MEMORY, place.bucket)
+        why = Reason(OUT_OF_MEMORY, f"{place.model} ran out of memory on {place.device}")
+        self._set_back(self._out_of_memory, now_s, place, why, place.bucket)
 
     def bar(self, now_s: float, model: str, device: str) -> BatchCap | None:
         """What DeviceFigures.bar has to be for this model and device now."""
-        setback = self._setbacks.get((model, device, True))
-        if setback is None or now_s >= setback.until_s:
+        held = self._out_of_memory.against(now_s, model, device)
+        if held is None:
             return None
-        wait = f"again in {setback.until_s - now_s:.0f} s"
-        why = f"{model} ran out of memory on {device} in batches of {setback.bucket}; {wait}"
-        return BatchCap(setback.bucket, OUT_OF_MEMORY, why)
+        why = f"{held.why} in batches of {held.bucket}; again in {held.until_s - now_s:.0f} s"
+        return BatchCap(held.code, why, held.bucket)
 
     def _forced(self, now_s: float, choice: Choice, usable: list[Option]) -> SwitchDecision:
         """The serving place can't go on: the best that is no step up or leaves its margin, else the best."""
         assert self.serving is not None
         model, device = self.serving.key
         target = next((option for option in usable if self._has_margin(option)), usable[0])
-        against: BatchCap | Refusal | None = self.bar(now_s, model, device) or choice.why_not(model, device)
-        code, why = (against.code, against.why) if against else ("gone", "it is not to be had any more")
-        return SwitchDecision(target, code, f"{target.place} instead of {self.serving}: {why}", forced=True)
+        against: Reason = (
+            self.bar(now_s, model, device)
+            or choice.why_not(model, device)
+            or Reason("gone", "it is not to be had any more")
+        )
+        why = f"{target.place} instead of {self.serving}: {against.why}"
+        return SwitchDecision(against.code, why, target, forced=True)
 
     def _obstacle(self, now_s: float, option: Option) -> SwitchDecision | None:
         """Why the serving place may not be left for this better one now."""
-        setback = self._setback(now_s, option, of_memory=True) or self._setback(now_s, option, of_memory=False)
-        if setback is not None:
-            wait = f"{setback.until_s - now_s:.0f} s more"
-            return SwitchDecision(
-                None, "held_back", f"{option.place} is held back for {wait}: it was left ({setback.code})"
-            )
+        held = self._held_back(now_s, option)
+        if held is not None:
+            wait = f"{held.until_s - now_s:.0f} s more"
+            why = f"{option.place} is held back for {wait}: it was left ({held.code})"
+            return SwitchDecision("held_back", why, None)
         if not self._has_margin(option):
             margin = f"{self.rules.margin_of(option):.0f} MiB"
             if option.more_mib is None:
                 why = f"what it takes was never measured, so that {margin} would stay free is not known"
             else:
                 why = f"it takes {option.more_mib:.0f} of {option.room_mib:.0f} MiB, and {margin} have to stay free"
-            return SwitchDecision(None, "margin", f"{option.place} would be better, but {why}")
+            return SwitchDecision("margin", f"{option.place} would be better, but {why}", None)
         served_s = now_s - self._since_s
         if served_s < self.rules.minimum_s:
             why = f"{self.serving} serves for {served_s:.0f} s of at least {self.rules.minimum_s:.0f}"
-            return SwitchDecision(None, "minimum_stay", f"{option.place} would be better, but {why}")
+            return SwitchDecision("minimum_stay", f"{option.place} would be better, but {why}", None)
         return None
 
     def _has_margin(self, option: Option) -> bool:
@@ -164,17 +157,15 @@ class Hysteresis:
             return True
         return option.memory_mib > self._serving_mib
 
-    def _setback(self, now_s: float, option: Option, *, of_memory: bool) -> _Setback | None:
-        """What holds this option back now."""
-        found = self._setbacks.get((*option.place.key, of_memory))
-        return found if found and now_s < found.until_s and option.place.bucket >= found.bucket else None
+    def _has_no_memory(self, now_s: float, option: Option) -> bool:
+        cap = self.bar(now_s, *option.place.key)
+        return cap is not None and option.place.bucket >= cap.bucket
 
-    def _set_back(self, now_s: float, place: Placement, code: str, bucket: int) -> None:
-        key = (*place.key, code == OUT_OF_MEMORY)
-        hold_s = max(self.rules.minimum_s, self.rules.shortest_hold_s)
-        last = self._setbacks.get(key)
-        if last is not None and now_s < last.until_s:
-            hold_s, bucket = last.hold_s, min(bucket, last.bucket)
-        elif last is not None and now_s < last.until_s + 2 * last.hold_s:
-            hold_s = max(hold_s, min(2 * last.hold_s, self.rules.longest_hold_s))
-        self._setbacks[key] = _Setback(code, bucket, hold_s, now_s + hold_s)
+    def _held_back(self, now_s: float, option: Option) -> Cooldown | None:
+        """What holds this option back now; memory comes first."""
+        found = (cooldowns.against(now_s, *option.place.key) for cooldowns in (self._out_of_memory, self._too_slow))
+        return next((one for one in found if one is not None and option.place.bucket >= one.bucket), None)
+
+    def _set_back(self, cooldowns: Cooldowns, now_s: float, place: Placement, why: Reason, bucket: int) -> None:
+        hold_s, longest_s = max(self.rules.minimum_s, self.rules.shortest_hold_s), self.rules.longest_hold_s
+        cooldowns.add(now_s, hold_s, place.model, why, place.device, bucket=bucket, longest_s=longest_s)

@@ -18,8 +18,9 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from recognition.errors import FiguresUnwritable
 from recognition.models.device_memory import NvmlReader
+from recognition.reason import Reason
 from recognition.runtimes.processor import processor_name
-from recognition.selection.candidates import BatchCap, Candidate, Cost, DeviceFigures, Measurement, Unavailable
+from recognition.selection.candidates import BatchCap, Candidate, Cost, DeviceFigures, Measurement
 from recognition.specs.spec import BatchNeeds, EmbedderSpec, ModelSpec
 
 log = logging.getLogger(__name__)
@@ -244,9 +245,7 @@ def _cost(here: BatchFigures | None, spec: BatchNeeds | None) -> Cost:
     return Cost(memory_mib, run_ms)
 
 
-def candidate(
-    spec: ModelSpec, devices: Mapping[str, DeviceFigures], unavailable: Unavailable | None = None
-) -> Candidate:
+def candidate(spec: ModelSpec, devices: Mapping[str, DeviceFigures], unavailable: Reason | None = None) -> Candidate:
     """A model for choose(), with the devices that it may run on, the preferred one first; accuracy is its spec's."""
     accuracy = spec.accuracy if isinstance(spec, EmbedderSpec) else None
     return Candidate(

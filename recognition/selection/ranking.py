@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 
+from recognition.reason import Reason
 from recognition.selection.candidates import Cost, Measurement, Placement, Requirement
 
 # `balanced` gives up this much of the best accuracy for speed.
@@ -22,13 +23,11 @@ FIGURES_MISSING = "figures_missing"
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why not this model, or (`device` given) why not on this device: a stable code, a sentence with the numbers."""
+class Refusal(Reason):
+    """Why not this model, or (`device` given) why not on this device: a sentence with the numbers."""
 
     model: str
     device: str | None
-    code: str
-    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ class Option:
     more_mib: float | None
     room_mib: float
     unload_first: tuple[str, ...] = ()
-    trouble: Refusal | None = None
+    trouble: Reason | None = None
 
     @property
     def memory_mib(self) -> float | None:
@@ -127,27 +126,27 @@ def ranked(options: Sequence[Option], requirement: Requirement) -> list[Option]:
     return [option for group in sorted(groups.values(), key=merit_of_group) for option in group]
 
 
-def praise(options: Sequence[Option], requirement: Requirement) -> tuple[str, str]:
-    """The choice's code and sentence."""
+def explain(options: Sequence[Option], requirement: Requirement) -> Reason:
+    """Why the first of them is the choice."""
     best = options[0]
     if best.trouble is not None and best.trouble.code == FIGURES_MISSING:
         why = f"{best.place}: the first in order, as nothing fits that was measured; {best.trouble.why}"
-        return FIGURES_MISSING, why
+        return Reason(FIGURES_MISSING, why)
     need = best.cost.memory_mib.said("MiB") if best.cost.memory_mib else "memory not measured"
     numbers = f"{need}, {speed_of(best)}"
     if best.trouble is not None:
-        return "nothing_keeps_up", f"{best.place}: the fastest that fits ({numbers}), yet {best.trouble.why}"
-    praises = {
+        return Reason("nothing_keeps_up", f"{best.place}: the fastest that fits ({numbers}), yet {best.trouble.why}")
+    merits = {
         "accuracy": "the most accurate that fits and keeps up",
         "balanced": f"the fastest within {BALANCED_ACCURACY_LOSS:g} of the best accuracy",
         "speed": "the fastest that fits",
         "minimal_memory": "the least memory that keeps up",
     }
     accuracy = f"accuracy {best.accuracy.said(digits=4)}, " if best.accuracy else ""
-    return "chosen", f"{best.place}: {praises[requirement]} ({accuracy}{numbers})"
+    return Reason("chosen", f"{best.place}: {merits[requirement]} ({accuracy}{numbers})")
 
 
-def outdone(options: Sequence[Option], requirement: Requirement) -> list[Refusal]:
+def lost_to(options: Sequence[Option], requirement: Requirement) -> list[Refusal]:
     """Why not, for each (model, device) that fits and was not chosen."""
     winner, best_accuracy = options[0], _best_accuracy(options)
     reasons: dict[tuple[str, str], Refusal] = {}
@@ -156,7 +155,7 @@ def outdone(options: Sequence[Option], requirement: Requirement) -> list[Refusal
         if key == winner.place.key or key in reasons:
             continue
         if option.trouble is not None:
-            reasons[key] = option.trouble
+            reasons[key] = Refusal(option.trouble.code, option.trouble.why, *key)
             continue
         pairs = zip(
             _merits(option, requirement, best_accuracy), _merits(winner, requirement, best_accuracy), strict=True
@@ -164,10 +163,10 @@ def outdone(options: Sequence[Option], requirement: Requirement) -> list[Refusal
         lost_by = next(((own, other) for own, other in pairs if own.value != other.value), None)
         if lost_by is None:
             why = f"its figures are those of {winner.place}, which is named first"
-            reasons[key] = Refusal(*key, "later_in_order", why)
+            reasons[key] = Refusal("later_in_order", why, *key)
         else:
             own, other = lost_by
-            reasons[key] = Refusal(*key, own.code, f"{own.said or 'not measured'}; {winner.place} has {other.said}")
+            reasons[key] = Refusal(own.code, f"{own.said or 'not measured'}; {winner.place} has {other.said}", *key)
     return list(reasons.values())
 
 

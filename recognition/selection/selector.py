@@ -7,6 +7,7 @@ serves. steadiness.Hysteresis says when the choice is followed.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from recognition.reason import Reason
 from recognition.selection.candidates import Candidate, DeviceFigures, Load, Placement, Requirement
 from recognition.selection.ranking import (
     FIGURES_MISSING,
@@ -15,8 +16,8 @@ from recognition.selection.ranking import (
     TOO_SLOW,
     Option,
     Refusal,
-    outdone,
-    praise,
+    explain,
+    lost_to,
     ranked,
     speed_of,
 )
@@ -26,15 +27,13 @@ LOAD_LIMIT = 0.8
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Reason):
     """`best`: where to run, None where nothing can run. `options`: all that fit, best first.
 
     `code`: chosen, nothing_keeps_up, figures_missing or nothing_fits. `refused` has every other (model, device).
     """
 
     best: Option | None
-    code: str
-    why: str
     options: tuple[Option, ...]
     refused: tuple[Refusal, ...]
 
@@ -66,9 +65,9 @@ def choose(
     refused: list[Refusal] = []
     for candidate in candidates:
         if candidate.unavailable is not None:
-            refused.append(Refusal(candidate.model, None, candidate.unavailable.code, candidate.unavailable.why))
+            refused.append(Refusal(candidate.unavailable.code, candidate.unavailable.why, candidate.model, None))
         elif not candidate.devices:
-            refused.append(Refusal(candidate.model, None, "no_device", "its device policy allows none of those here"))
+            refused.append(Refusal("no_device", "its device policy allows none of those here", candidate.model, None))
         else:
             for device, figures in candidate.devices.items():
                 found = _fitting(candidate, device, figures, free_vram_mib, reclaimable, load.serving)
@@ -79,9 +78,9 @@ def choose(
     ordered = ranked(options, requirement)
     if not ordered:
         why = "; ".join(f"{refusal.model}: {refusal.why}" for refusal in refused) or "no model is named"
-        return Choice(None, "nothing_fits", why, (), tuple(refused))
-    code, why = praise(ordered, requirement)
-    return Choice(ordered[0], code, why, tuple(ordered), (*outdone(ordered, requirement), *refused))
+        return Choice("nothing_fits", why, None, (), tuple(refused))
+    chosen = explain(ordered, requirement)
+    return Choice(chosen.code, chosen.why, ordered[0], tuple(ordered), (*lost_to(ordered, requirement), *refused))
 
 
 def _reclaimable(candidates: Sequence[Candidate]) -> dict[str, dict[str, float]]:
@@ -106,11 +105,11 @@ def _fitting(
     model = candidate.model
     if device not in free:
         there = ", ".join(sorted(free)) or "none"
-        return Refusal(model, device, "device_missing", f"there is no {device}; the devices are {there}")
+        return Refusal("device_missing", f"there is no {device}; the devices are {there}", model, device)
     buckets = figures.open_buckets
     if not buckets:
         assert figures.bar is not None  # else its buckets were open
-        return Refusal(model, device, figures.bar.code, figures.bar.why)
+        return Refusal(figures.bar.code, figures.bar.why, model, device)
     options = []
     reclaimed = {name: mib for name, mib in reclaimable.get(device, {}).items() if name != model}
     room = free[device] + sum(reclaimed.values())
@@ -135,7 +134,7 @@ def _too_large(model: str, device: str, figures: DeviceFigures, room_mib: float)
     least = min(needs, key=lambda figure: figure.value)
     held = f" and {figures.held_mib:.0f} MiB are its own" if figures.held_mib else ""
     why = f"needs {least.said('MiB')} on {device} at least; {room_mib:.0f} MiB are free{held}"
-    return Refusal(model, device, "not_enough_memory", why)
+    return Refusal("not_enough_memory", why, model, device)
 
 
 def _serving_rate(options: Sequence[Option], load: Load) -> float | None:
@@ -149,8 +148,8 @@ def _serving_rate(options: Sequence[Option], load: Load) -> float | None:
     return (serving.faces_per_s if serving else None) or 0.0
 
 
-def _trouble(option: Option, requirement: Requirement, load: Load, slowest: float | None) -> Refusal | None:
-    model, device = option.place.key
+def _trouble(option: Option, requirement: Requirement, load: Load, slowest: float | None) -> Reason | None:
+    device = option.place.device
     missing = [
         name for name, figure in (("memory", option.cost.memory_mib), ("speed", option.faces_per_s)) if figure is None
     ]
@@ -164,19 +163,19 @@ def _trouble(option: Option, requirement: Requirement, load: Load, slowest: floa
             f"the goal is {load.latency_goal_ms:.0f} ms in all"
         )
         why += "" if option.place == load.serving else f"; {speed_of(option)} is no faster than its {slowest:.1f}"
-        return Refusal(model, device, QUEUE_TOO_LONG, why)
+        return Reason(QUEUE_TOO_LONG, why)
     if missing or rate is None or option.cost.run_ms is None:
         why = f"nobody measured its {' and '.join(missing)} in batches of {option.place.bucket} on {device}"
-        return Refusal(model, device, FIGURES_MISSING, why)
+        return Reason(FIGURES_MISSING, why)
     run_ms = option.cost.run_ms
     if load.latency_goal_ms is not None and 2 * run_ms.value > load.latency_goal_ms:
         why = (
             f"a batch of {option.place.bucket} on {device} takes {run_ms.said('ms', 1)}; "
             f"two of them exceed the goal of {load.latency_goal_ms:.0f} ms"
         )
-        return Refusal(model, device, LATENCY_GOAL_MISSED, why)
+        return Reason(LATENCY_GOAL_MISSED, why)
     if rate * (1.0 if serves else LOAD_LIMIT) < load.faces_per_s:
         limit = "" if serves else f", of which {LOAD_LIMIT:.0%} count"
         why = f"does {speed_of(option)} on {device}{limit}; {load.faces_per_s:.1f} are asked for"
-        return Refusal(model, device, TOO_SLOW, why)
+        return Reason(TOO_SLOW, why)
     return None

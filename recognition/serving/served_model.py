@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from recognition.errors import CodedError, NoModelServes, RunnerDead
 from recognition.models.manager import Lease, ModelManager
 from recognition.models.model_runner import ModelRunner
-from recognition.runtimes.tensor_runner import Fallback
+from recognition.reason import Reason
 from recognition.selection.candidates import Placement
 from recognition.serving.batch_limits import BatchLimits
 from recognition.serving.batcher import MicroBatcher
@@ -95,7 +95,7 @@ class ServedModel(Generic[S]):
         return self.runner.notes
 
     @property
-    def fallback(self) -> Fallback | None:
+    def fallback(self) -> Reason | None:
         return self.runner.fallback
 
     @property

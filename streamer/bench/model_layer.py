@@ -93,7 +93,7 @@ class _ModelBench:
             if isinstance(spec, EmbedderSpec)
             and spec.runtime == "inprocess"
             and not spec.members
-            and self._manager.availability(name).ok
+            and self._manager.why_not(name) is None
         ]
 
     async def real(self, name: str) -> list[Row]:

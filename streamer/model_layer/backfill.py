@@ -18,7 +18,7 @@ from recognition.errors import CodedError
 from recognition.image import Image
 from recognition.models.manager import ModelManager
 from recognition.models.model_runner import ModelRunner
-from recognition.selection.candidates import Unavailable
+from recognition.reason import Reason
 from recognition.selection.measurements import LocalMeasurements, device_figures
 from recognition.specs.spec import EmbedderSpec
 from streamer.model_layer.coverage import NOBODY, Coverage, coverage_in, embedders_behind, spaces_behind
@@ -74,11 +74,11 @@ class TemplateBackfill:
         else:
             self._fault, self.coverage = None, Coverage(live_gallery.people, lacking)
 
-    def against(self, name: str) -> Unavailable | None:
+    def against(self, name: str) -> Reason | None:
         """Why not to switch to this embedder: whom it could not name, or that nobody knows."""
         if self._fault is not None and name not in self.coverage.lacking:
-            return Unavailable(self._fault.code, str(self._fault))
-        reachable = [one for one in self._names() if self._manager.availability(one).ok]
+            return Reason.of(self._fault)
+        reachable = [one for one in self._names() if self._manager.why_not(one) is None]
         return self.coverage.against(name, reachable)
 
     async def keep(self, live_gallery: LiveGallery, signature_with: Callable[[EmbedderSpec], str]) -> None:
@@ -95,7 +95,7 @@ class TemplateBackfill:
                 until_s, pause_s = paused.get(name, (0.0, self._poll_s))
                 if not lacking or settled.get(name) == (generation, lacking) or clock() < until_s:
                     continue
-                if not self._manager.availability(name).ok:
+                if self._manager.why_not(name) is not None:
                     continue
                 log.info("model %s: %d people lack templates in its space; making them of their photos", name, lacking)
                 try:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from gallery.store import PersonStore
 from recognition.errors import ModelNotFound
 from recognition.models.manager import ModelManager
-from recognition.selection.candidates import Unavailable
+from recognition.reason import Reason
 from recognition.specs.spec import EmbedderSpec
 from streamer.errors import PeopleNotCovered
 
@@ -34,7 +34,7 @@ class Coverage:
     people: int
     lacking: Mapping[str, int]
 
-    def against(self, name: str, others: Collection[str]) -> Unavailable | None:
+    def against(self, name: str, others: Collection[str]) -> Reason | None:
         """Why not this embedder: it could not name people whom one of the others can; None where there is no such."""
         lacking = self.lacking.get(name, 0)
         fewest = min((self.lacking.get(other, 0) for other in others), default=lacking)
@@ -44,7 +44,7 @@ class Coverage:
             f"{lacking} of {self.people} people have no template in its space; "
             f"whosthere gallery reindex {name} makes them of the kept photos"
         )
-        return Unavailable(PeopleNotCovered.code, why)
+        return Reason(PeopleNotCovered.code, why)
 
 
 NOBODY = Coverage(0, {})

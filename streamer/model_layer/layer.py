@@ -16,8 +16,9 @@ from typing import Any
 from recognition.errors import CodedError, FiguresUnwritable
 from recognition.models.manager import AnyRunner, ModelManager
 from recognition.models.model_runner import signature_of
+from recognition.reason import Reason
 from recognition.recogniser import Recogniser, open_recogniser
-from recognition.selection.candidates import Placement, Requirement, Unavailable
+from recognition.selection.candidates import Placement, Requirement
 from recognition.selection.measurements import BatchFigures, LocalMeasurements, device_figures
 from recognition.serving.served_model import BatchPlan
 from recognition.specs.spec import EmbedderSpec
@@ -143,7 +144,7 @@ class ModelLayer:
         self.told = told
         self.embedder.prepare = self._prepare
         for name in self.ladder:
-            if self.manager.availability(name).ok:
+            if self.manager.why_not(name) is None:
                 await self._prepare(name)
         self._changed()
         await self._write_down()
@@ -275,11 +276,13 @@ class ModelLayer:
             if self._unhealthy != name:
                 log.error("%s", fault, extra={"code": fault.code})
             if any(other != name for other in self.ladder):
-                self.embedder.hold_back(name, "unhealthy", str(fault))  # anew while it serves, for want of another
+                self.embedder.hold_back(
+                    name, Reason("unhealthy", str(fault))
+                )  # anew while it serves, for want of another
         elif self._unhealthy == name:
             log.info("model %s: its embeddings are usable again", name)
         self._unhealthy = name if fault is not None else None
-        self._servers.watch(name, served.place.device, served.runner.available())
+        self._servers.watch(name, served.place.device, served.runner.why_not())
 
     # Who has templates.
 
@@ -292,7 +295,7 @@ class ModelLayer:
         self._take_choice()
         self.covering.look_up()
 
-    def _not_covered(self, name: str) -> Unavailable | None:
+    def _not_covered(self, name: str) -> Reason | None:
         """An embedder that lacks people is not switched to, where another lacks fewer; nor is it left for that."""
         if self._recogniser is not None and self._recogniser.embedder.name == name:
             return None
@@ -313,9 +316,9 @@ class ModelLayer:
         for switcher, served in self.seated():
             if switcher.vacant and switcher.standing is not None:
                 return f"{served.name} serves no more, and nothing else can: {switcher.standing.why}"
-            last = served.runner.available()
-            if not last.ok:
-                return last.why
+            against = served.runner.why_not()
+            if against is not None:
+                return against.why
         return None
 
     def readiness(self) -> tuple[ModelState, ...]:

@@ -21,7 +21,7 @@ from recognition.errors import (
 )
 from recognition.models.ledger import Holding
 from recognition.models.manager import ModelManager
-from recognition.runtimes.tensor_runner import Fallback
+from recognition.reason import Reason
 from recognition.selection.candidates import (
     BatchCap,
     Candidate,
@@ -31,7 +31,6 @@ from recognition.selection.candidates import (
     Measurement,
     Placement,
     Requirement,
-    Unavailable,
 )
 from recognition.selection.cooldowns import Cooldowns
 from recognition.selection.hysteresis import Hysteresis, HysteresisRules, SwitchDecision
@@ -70,12 +69,10 @@ class SwitchRules:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Reason):
     """What a role's model does now. `why`: a sentence; `code` and `since_s` of the last change."""
 
     place: Placement
-    code: str
-    why: str
 
 
 class Slot(Protocol):
@@ -107,7 +104,7 @@ class Switcher:
         self.put_off: Refusal | None = None  # why the best place does not serve yet
         self.not_followed: Refusal | None = None  # why the model that was chosen by hand does not serve
         self.server_ms: dict[str, Mapping[int, float]] = {}  # how fast a server answers, by model and batch size
-        self.refused: Callable[[str], Unavailable | None] = lambda _: None
+        self.refused: Callable[[str], Reason | None] = lambda _: None
         self.prepare: Callable[[str], Awaitable[None]] | None = None
         self.changed: Callable[[], None] = lambda: None
         self._manager = manager
@@ -131,7 +128,7 @@ class Switcher:
             self._manager.need(self.rules.names[0])  # memory is not to blame where it is not there at all
             raise InsufficientMemory(f"no model of {', '.join(self.rules.names)} can run here: {verdict.why}")
         self._stay.switched(self._clock(), verdict)
-        self.standing = Standing(verdict.switch_to.place, verdict.code, verdict.why)
+        self.standing = Standing(verdict.code, verdict.why, verdict.switch_to.place)
         return self._as_asked(verdict.switch_to.place)
 
     def could_not_begin(self, error: CodedError) -> bool:
@@ -150,7 +147,7 @@ class Switcher:
         if self._stay.serving != slot.place:
             self._stay.chosen_by_hand(self._clock(), slot.place)
         assert self.standing is not None
-        self._stand(Standing(slot.place, self.standing.code, self.standing.why))
+        self._stand(Standing(self.standing.code, self.standing.why, slot.place))
 
     # While it runs.
 
@@ -186,7 +183,7 @@ class Switcher:
         return self._slot is not None and self._stay.serving is None
 
     @property
-    def fallback(self) -> Fallback | None:
+    def fallback(self) -> Reason | None:
         """Why the model runs on the CPU although it might run on a GPU; None where it does not, or had better not."""
         slot = self._slot
         if slot is None or self.choice is None or slot.place.device != "cpu":
@@ -196,7 +193,7 @@ class Switcher:
         if self.put_off is not None and self.put_off.model == slot.place.model and self.put_off.device in gpus:
             against.insert(0, self.put_off)
         obstacles = (refusal for refusal in against if refusal is not None and refusal.code not in _LIKED_LESS)
-        return next((Fallback(refusal.code, refusal.why) for refusal in obstacles), None)
+        return next(obstacles, None)
 
     def choose_by_hand(self, model: str | None) -> None:
         """Somebody chose it, whatever it was held back for; None: nobody chooses any more. look() follows."""
@@ -204,9 +201,9 @@ class Switcher:
         if model is not None:
             self._held_back.forget(model)
 
-    def hold_back(self, model: str, code: str, why: str, device: str | None = None, for_s: float = HELD_BACK_S) -> None:
+    def hold_back(self, model: str, why: Reason, device: str | None = None, for_s: float = HELD_BACK_S) -> None:
         """Do without this model (on this device) for a while."""
-        self._held_back.add(self._clock() + for_s, model, Unavailable(code, why), device)
+        self._held_back.add(self._clock(), for_s, model, why, device)
 
     def _is_asked_for(self, place: Placement, error: CodedError) -> bool:
         """Whether its GPU was asked for by name and fails: there is no other device to go to in silence."""
@@ -220,8 +217,8 @@ class Switcher:
             return
         of_the_gpu = isinstance(error, GpuFailed | UnsupportedRuntime) and place.device.startswith("cuda")
         may_pass = not of_the_gpu and (error.retryable or isinstance(error, TritonModelMismatch))
-        code = "gpu_failed" if of_the_gpu else error.code
-        self.hold_back(place.model, code, str(error), place.device, SHORTLY_S if may_pass else HELD_BACK_S)
+        why = Reason("gpu_failed" if of_the_gpu else error.code, str(error))
+        self.hold_back(place.model, why, place.device, SHORTLY_S if may_pass else HELD_BACK_S)
 
     async def _follow(self) -> bool:
         """Switch until the choice and the place agree, or nothing else can be had; whether there was a switch."""
@@ -232,7 +229,7 @@ class Switcher:
             option = verdict.switch_to
             if option is None or option.place in failed:
                 if self.vacant and self.standing is not None and self.standing.code != NOTHING_FITS:
-                    self._stand(Standing(slot.place, NOTHING_FITS, verdict.why))
+                    self._stand(Standing(NOTHING_FITS, verdict.why, slot.place))
                 return switched and not self.vacant
             try:
                 await self._switch(slot, option, verdict)
@@ -269,7 +266,7 @@ class Switcher:
                 self._stay.chosen_by_hand(now_s, slot.place, option.memory_mib)
         self._metrics.model_switches.labels(reason=verdict.code).inc()
         log.info("model switch (%s): %s", verdict.code, verdict.why)
-        self._stand(Standing(slot.place, verdict.code, verdict.why))
+        self._stand(Standing(verdict.code, verdict.why, slot.place))
 
     def _stand(self, standing: Standing) -> None:
         old, self.standing = self.standing, standing
@@ -293,7 +290,7 @@ class Switcher:
         best, serving = self.choice.best if self.choice else None, self._stay.serving
         self.put_off = None
         if verdict.switch_to is None and best is not None and serving is not None and best.place.key != serving.key:
-            self.put_off = Refusal(*best.place.key, verdict.code, verdict.why)
+            self.put_off = Refusal(verdict.code, verdict.why, *best.place.key)
         return verdict
 
     def _verdict(
@@ -318,7 +315,7 @@ class Switcher:
             yield self.not_followed
         elif self._stay.serving is not None and self._stay.serving.model not in ours:
             why = "nobody chooses it by hand any more, and it is not in recognition.ladder"
-            yield Refusal(self._stay.serving.model, None, NOT_IN_LADDER, why)
+            yield Refusal(NOT_IN_LADDER, why, self._stay.serving.model, None)
 
     def _by_hand(self, choice: Choice, now_s: float) -> SwitchDecision:
         """At once to the model that somebody chose; then as ever, with this model alone."""
@@ -327,7 +324,7 @@ class Switcher:
             return self._stay.weigh(now_s, choice)
         assert choice.best is not None
         why = f"{choice.best.place}: chosen by hand"
-        return SwitchDecision(choice.best, BY_HAND, why, forced=True)
+        return SwitchDecision(BY_HAND, why, choice.best, forced=True)
 
     def candidates(self, now_s: float | None = None) -> list[Candidate]:
         """What choose() is to choose from, with what speaks against each."""
@@ -375,10 +372,10 @@ class Switcher:
         no_choice = self._devices(spec) == ["cpu"]
         return Placement(place.model, "auto", place.bucket) if is_auto and no_choice else place
 
-    def _against(self, now_s: float, name: str, devices: Iterable[str]) -> Unavailable | None:
-        is_there = self._manager.availability(name)
-        if not is_there.ok:
-            return Unavailable(is_there.code or "unavailable", is_there.why)
+    def _against(self, now_s: float, name: str, devices: Iterable[str]) -> Reason | None:
+        missing = self._manager.why_not(name)
+        if missing is not None:
+            return missing
         anywhere = self._held_back.against(now_s, name)
         everywhere = [self._held_back.against(now_s, name, device) for device in devices]
         return anywhere or (everywhere[0] if everywhere and all(everywhere) else None) or self.refused(name)
@@ -386,7 +383,7 @@ class Switcher:
     def _bar(self, now_s: float, name: str, device: str) -> BatchCap | None:
         """The one that leaves the fewest buckets."""
         why = self._held_back.against(now_s, name, device)
-        bars = (self._stay.bar(now_s, name, device), BatchCap(1, why.code, why.why) if why else None)
+        bars = (self._stay.bar(now_s, name, device), BatchCap(why.code, why.why, 1) if why else None)
         return min((bar for bar in bars if bar is not None), key=lambda bar: bar.bucket, default=None)
 
     def _load(self, slot: Slot) -> Load:

@@ -13,7 +13,7 @@ from functools import partial
 from recognition.checks.self_test import probe_tensors
 from recognition.errors import CodedError, TritonModelMismatch, TritonUnavailable
 from recognition.models.manager import ModelManager
-from recognition.models.model_runner import Availability
+from recognition.reason import Reason
 from recognition.serving.served_model import ServedModel
 from recognition.specs.spec import EmbedderSpec
 from streamer.model_layer.switcher import SHORTLY_S, Switcher
@@ -37,7 +37,7 @@ class TritonMonitor:
         self._clock = clock
         self._away: tuple[str, float] | None = None
         self._asked_s: dict[str, float] = {}
-        self._failed: tuple[Availability, float] | None = None
+        self._failed: tuple[Reason, float] | None = None
 
     async def ask(self, names: Iterable[str]) -> None:
         """Find out how fast those of these models are of which nobody knows it yet: the selector goes by that.
@@ -49,36 +49,36 @@ class TritonMonitor:
             now_s = self._clock()
             if spec.runtime != "triton" or name in self._switcher.server_ms or now_s < self._asked_s.get(name, now_s):
                 continue
-            if not self._manager.availability(name).ok:
+            if self._manager.why_not(name) is not None:
                 continue
             try:
                 lease = await asyncio.to_thread(partial(self._manager.lease, spec, bucket=self._max_batch))
             except CodedError as error:
                 self._asked_s[name] = self._clock() + SHORTLY_S
                 log.warning("%s", error, extra={"code": error.code})
-                self._switcher.hold_back(name, error.code, str(error), "triton", SHORTLY_S)
+                self._switcher.hold_back(name, Reason.of(error), "triton", SHORTLY_S)
             else:
                 self._switcher.server_ms[name] = dict(lease.runner.run_ms)
                 # Not kept: whoever loads it anew finds out whether the server is there.
                 await asyncio.to_thread(partial(lease.release, unload=True))
 
-    def watch(self, model: str, device: str, last: Availability) -> None:
-        """`last`: how the last run of the model that serves went. Without a good one for a while it is done without.
+    def watch(self, model: str, device: str, trouble: Reason | None) -> None:
+        """`trouble`: what the last run of the model that serves met. Without a good one for a while it is done without.
 
         Where no other model may serve, it goes on; else it is tried again shortly.
         """
-        if last.code not in _AWAY:
+        if trouble is None or trouble.code not in _AWAY:
             self._away = None
             return
         if self._away is None or self._away[0] != model:
             self._away = (model, self._clock())
         if self._clock() - self._away[1] >= AWAY_S:
-            self._switcher.hold_back(model, str(last.code), last.why, device, SHORTLY_S)
+            self._switcher.hold_back(model, trouble, device, SHORTLY_S)
 
     async def ask_again(self, served: ServedModel[EmbedderSpec]) -> None:
         """A run that failed says little about now: where no face has come for a while since, a drawn one is run."""
-        last, now_s = served.runner.available(), self._clock()
-        if last.ok:
+        last, now_s = served.runner.why_not(), self._clock()
+        if last is None:
             self._failed = None
         elif self._failed is None or self._failed[0] is not last:
             self._failed = (last, now_s)

@@ -78,7 +78,7 @@ def test_a_profile_moves_a_model_to_the_server_and_nothing_else_changes(larger, 
     name = "arcface_w600k_mbf"
     profile = SpecProfile(runtime="triton", triton=TritonModel(model=name, version="3"))
     manager = manager_of(larger, profile, name)
-    assert manager.availability(name).ok
+    assert manager.why_not(name) is None
     here = ModelManager([shared / "models"], device="cpu").open_embedder(name)
     crops = portraits()
 
@@ -96,7 +96,7 @@ def test_a_profile_moves_a_model_to_the_server_and_nothing_else_changes(larger, 
     assert [(holding.owner, holding.held_mib) for holding in manager.ledger.holdings()] == [(name, 0.0)]
     assert manager.get(name, "cpu").runner is model, "a device is the server's affair"
     manager.close()
-    assert not model.available().ok
+    assert model.why_not() is not None
 
 
 def test_other_weights_under_the_models_name_are_of_another_space(server, tmp_path):
@@ -127,7 +127,7 @@ def test_a_killed_server_is_told_and_the_same_model_serves_when_it_is_back(serve
     try:
         with pytest.raises(TritonUnavailable):
             model.run(faces)
-        assert model.available().code == "triton_unavailable"
+        assert model.why_not().code == "triton_unavailable"
         with pytest.raises(TritonUnavailable):
             manager_of(server).get("nano_embed")
         server.start()
@@ -135,7 +135,7 @@ def test_a_killed_server_is_told_and_the_same_model_serves_when_it_is_back(serve
         server.ensure()
 
     assert cosines(served_again(model, faces), here).min() > 0.9999
-    assert model.available().ok
+    assert model.why_not() is None
     assert manager.open_embedder("nano_embed") is model
     manager.close()
 
@@ -146,10 +146,10 @@ def test_a_hung_server_does_not_keep_other_models_from_loading(server):
     try:
         with ThreadPoolExecutor(1) as threads:
             hanging = threads.submit(manager.get, "nano_embed")
-            assert manager.open_detector("nano_det").available().ok
+            assert manager.open_detector("nano_det").why_not() is None
             assert not hanging.done()
             server.go_on()
-            assert hanging.result().runner.available().ok
+            assert hanging.result().runner.why_not() is None
     finally:
         server.go_on()
     manager.close()

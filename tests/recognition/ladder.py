@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from recognition.selection.candidates import BatchCap, Candidate, Cost, DeviceFigures, Measurement, Unavailable
+from recognition.reason import Reason
+from recognition.selection.candidates import BatchCap, Candidate, Cost, DeviceFigures, Measurement
 
 # device -> bucket -> (MiB, ms); None: nobody measured it
 Table = Mapping[str, Mapping[int, tuple[float | None, float | None]]]
@@ -31,7 +32,7 @@ def candidate(
     held: Mapping[str, float] | None = None,
     idle: bool = False,
     bars: Mapping[str, BatchCap | None] | None = None,
-    unavailable: Unavailable | None = None,
+    unavailable: Reason | None = None,
     measured: bool = True,
 ) -> Candidate:
     devices = {

@@ -115,7 +115,8 @@ def _device(typed: str) -> Device:
 def _all_here(manager: ModelManager) -> list[str]:
     """Those that could be loaded, and those that could if not for something else than missing weights."""
     local = (name for name, spec in manager.specs.items() if spec.runtime == "inprocess")
-    return [name for name in local if manager.availability(name).code != WeightsMissing.code]
+    found = ((name, manager.why_not(name)) for name in local)
+    return [name for name, against in found if against is None or against.code != WeightsMissing.code]
 
 
 def _command(named: list[str], device: str | None) -> str:

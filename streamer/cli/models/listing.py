@@ -5,6 +5,7 @@ Settings go in, rows come out; of weights int8 ones alone are read, since their 
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -14,7 +15,7 @@ from rich.table import Table
 
 from recognition.errors import CodedError
 from recognition.models.manager import ModelManager
-from recognition.models.model_runner import Availability
+from recognition.reason import Reason
 from recognition.selection.candidates import Cost, Measurement
 from recognition.selection.measurements import LocalMeasurements, device_figures
 from recognition.specs.spec import ACCURACY_FMR, DetectorSpec, EmbedderSpec
@@ -95,15 +96,15 @@ class Described:
         return [self.row(spec) for spec in specs]
 
     def row(self, spec: DetectorSpec | EmbedderSpec) -> Row:
-        available = self.manager.availability(spec.name)
+        against = self.manager.why_not(spec.name)
         asked = self._settings.recognition.device
         devices = devices_for(spec, asked, self._gpus)
         form = None
-        if available.ok:
+        if against is None:
             try:
                 form = self.manager.planned_form(spec.name, devices[0])
             except CodedError as error:
-                available = Availability(False, error.code, str(error))
+                against = Reason.of(error)
         figures = self._figures(spec, devices)
         return {
             **{key: getattr(spec, key) for key in ("name", "version", "role", "kind", "family")},
@@ -112,7 +113,7 @@ class Described:
             "device_asked": asked,
             "device": devices[0],
             "form": form,
-            "availability": {"ok": available.ok, "code": available.code, "why": available.why or None},
+            "availability": {"ok": against is None, **(asdict(against) if against else {"code": None, "why": None})},
             "weights": self._weights(spec),
             "weights_digest": spec.weights_digest,
             "preprocessing_signature": spec.preprocessing_signature,

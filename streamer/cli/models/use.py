@@ -73,7 +73,7 @@ def _hold_to_coverage(spec: EmbedderSpec, ladder: tuple[str, ...], manager: Mode
     """Raises PeopleNotCovered where the service would refuse the model for that."""
     if not gallery.is_file():
         return
-    others = [other for other in ladder if manager.availability(other).ok]
+    others = [other for other in ladder if manager.why_not(other) is None]
     with PersonStore(gallery) as store:
         against = coverage_in(store, manager, {spec.name, *others}).against(spec.name, others)
     if against is not None:

@@ -20,8 +20,8 @@ from recognition.errors import (
 from recognition.models.ensemble import EnsembleRunner, halves
 from recognition.models.manager import ModelManager
 from recognition.models.model_runner import ModelRunner
+from recognition.reason import Reason
 from recognition.runtimes.onnx_runner import OnnxRunner
-from recognition.runtimes.tensor_runner import Fallback
 from recognition.specs.files import load_specs
 from recognition.specs.spec import EmbedderSpec, SpecProfile
 from tests.conftest import PROJECT
@@ -200,7 +200,7 @@ def test_a_member_that_takes_one_at_a_time_gets_one_at_a_time(tiny, faces):
 def test_a_members_fallback_is_the_ensembles(tiny):
     members = [tiny.add("one", embedder(seed=1)), tiny.add("other", embedder(seed=2))]
     spec = tiny.join(*members)
-    fallback = Fallback("no_gpu", "CUDA sees no GPU")
+    fallback = Reason("no_gpu", "CUDA sees no GPU")
     runners = []
     for member in members:
         tensors = OnnxRunner(member, (tiny.folder / member.file).read_bytes(), "cpu")
@@ -255,10 +255,10 @@ def test_members_that_do_not_go_together_are_refused_before_any_is_loaded(tiny, 
     with pytest.raises(error, match=complaint):
         manager.get("both")
     assert manager.loaded() == []
-    why_not = manager.availability("both")
-    assert (why_not.ok, why_not.code) == (False, error.code)
+    why_not = manager.why_not("both")
+    assert why_not.code == error.code
     assert re.search(complaint, why_not.why)
-    assert manager.availability("one").ok
+    assert manager.why_not("one") is None
 
 
 def test_two_names_of_one_model_are_no_two_models(tiny):
@@ -282,6 +282,6 @@ def test_a_member_whose_weights_are_missing_makes_the_ensemble_unavailable(tiny)
     tiny.join(tiny.add("one", embedder(seed=1)), tiny.add("other", embedder(seed=2)))
     (tiny.folder / "other.onnx").unlink()
     manager = tiny.manager()
-    why_not = manager.availability("both")
-    assert (why_not.ok, why_not.code) == (False, "weights_missing")
+    why_not = manager.why_not("both")
+    assert why_not.code == "weights_missing"
     assert why_not.why.startswith("model other: ")

@@ -93,7 +93,7 @@ def test_an_ensemble_that_is_unloaded_takes_its_members_with_it(pair):
     alone, both = gpu.manager.get("b"), gpu.manager.get("both")
     both.release(unload=True)
     assert set(gpu.held) == {"b"}, "somebody else uses this one"
-    assert alone.runner.available().ok
+    assert alone.runner.why_not() is None
     gpu.manager.get("both").release()
     alone.release()
     assert gpu.manager.unload_idle("both") == ["both"]
@@ -117,7 +117,7 @@ def test_larger_batches_of_an_ensemble_are_its_members(pair):
     assert gpu.held == {"a": 180, "b": 180, "both": 0}
     gpu.manager.lease(gpu.spec, bucket=32)
     assert gpu.held == {"a": 420, "b": 420, "both": 0}
-    assert small.runner.available().ok
+    assert small.runner.why_not() is None
 
 
 def test_the_ensemble_is_closed_before_its_members(pair):

@@ -169,7 +169,7 @@ def test_what_is_leased_never_goes(bench):
     gpu.lease("b", need_mib=100).release()
     gpu.lease("c", need_mib=200)
     assert gpu.names == ["a", "c"]
-    assert used.runner.available().ok
+    assert used.runner.why_not() is None
 
 
 def test_where_nothing_fits_it_is_not_tried_and_told_who_has_the_memory(bench):
@@ -290,7 +290,7 @@ def test_larger_batches_get_their_room_from_idle_models_or_are_refused(bench):
     gpu.lease("a", need_mib=420, bucket=32)
     assert gpu.names == ["a"]
     assert gpu.held == {"a": 420}
-    assert used.runner.available().ok
+    assert used.runner.why_not() is None
 
 
 def test_batches_that_turn_out_too_large_leave_the_model_to_who_uses_it(bench):

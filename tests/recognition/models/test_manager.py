@@ -284,7 +284,7 @@ def test_opening_by_name_or_by_role():
     with pytest.raises(ModelNotFound, match=r"nano_embed: is an embedder; what is wanted is one of nano_det, "):
         manager.open_detector("nano_embed")
     manager.close()
-    assert [model.available().code for model in (detector, embedder)] == ["runner_dead", "runner_dead"]
+    assert [model.why_not().code for model in (detector, embedder)] == ["runner_dead", "runner_dead"]
 
 
 def test_a_hidden_gpu_is_not_counted(monkeypatch):

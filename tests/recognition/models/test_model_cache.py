@@ -80,7 +80,7 @@ def test_a_load_that_fails_is_everybodys_own_error_and_the_next_ask_loads_again(
     assert len({id(error) for error in errors}) == 16
     assert provider.loads["a", "auto"] == 1
     assert (manager.loaded(), manager.ledger.holdings()) == ([], [])
-    assert manager.get("a").runner.available().ok
+    assert manager.get("a").runner.why_not() is None
     assert provider.loads["a", "auto"] == 2
 
 
@@ -166,7 +166,7 @@ def test_a_lease_released_twice_counts_once(made):
     with other as runner:
         assert runner.predict_embeddings(face(90)[None]).any()
     one.release(unload=True)
-    assert runner.available().ok, "who has given it back has no say any more"
+    assert runner.why_not() is None, "who has given it back has no say any more"
 
 
 def test_unloading_waits_for_the_last_user(made):
@@ -205,7 +205,7 @@ def test_what_was_opened_is_kept(made):
     assert manager.unload_idle("a") == []
     with pytest.raises(InsufficientGpuMemory):
         manager.lease(manager.spec_of("b", EmbedderSpec), need_mib=200)
-    assert opened.available().ok
+    assert opened.why_not() is None
 
 
 # Evicted, closed.
@@ -243,7 +243,7 @@ def test_who_asks_again_after_close_loads_anew(made):
     manager.close()
     again = manager.get("a")
     assert again.runner is not used.runner
-    assert again.runner.available().ok
+    assert again.runner.why_not() is None
     used.release()
     assert [holding.users for holding in manager.ledger.holdings()] == [1]
 

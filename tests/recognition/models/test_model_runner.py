@@ -10,8 +10,8 @@ from recognition.align import aligned_crops
 from recognition.checks.portraits import read_portraits
 from recognition.errors import InsufficientMemory, RunnerDead, SelfTestFailed, TritonUnavailable, UnsupportedEngine
 from recognition.models.manager import ModelManager
-from recognition.models.model_runner import Availability, ModelRunner, signature_of
-from recognition.runtimes.tensor_runner import Fallback
+from recognition.models.model_runner import ModelRunner, signature_of
+from recognition.reason import Reason
 from recognition.specs.files import load_specs
 from recognition.specs.spec import DetectorSpec, EmbedderSpec
 from tests.recognition.scripted_provider import DIM, ScriptedTensors, face, scripted_spec
@@ -53,7 +53,7 @@ def test_a_batch_of_another_shape_never_reaches_the_network(batch):
     with pytest.raises(ValueError, match=r"model a: want float32 \(n, 3, 112, 112\), got"):
         runner.run(batch)
     assert tensors.sizes == []
-    assert runner.available().ok, "it is not the model's fault"
+    assert runner.why_not() is None, "it is not the model's fault"
 
 
 def test_a_detector_takes_smaller_pictures_too(nano_det):
@@ -68,7 +68,7 @@ def test_an_answer_of_another_width_is_refused_and_told(answer):
     tensors.answer = lambda batch: np.asarray(answer)
     with pytest.raises(SelfTestFailed, match=r"its outputs are \[\d\] numbers wide, a arcface embedder's \[8\]"):
         runner.run(np.zeros((1, 3, 112, 112), np.float32))
-    assert runner.available().code == "self_test_failed"
+    assert runner.why_not().code == "self_test_failed"
 
 
 def test_faces_go_in_the_largest_buckets_that_fit():
@@ -142,15 +142,15 @@ def test_the_long_test_tells_how_it_did(nano, nano_det):
 
 def test_a_failure_that_may_pass_is_told_until_a_run_works_again():
     runner, tensors = runner_on()
-    assert runner.available() == Availability(True)
+    assert runner.why_not() is None
     for error in (TritonUnavailable("model a: the server is down"), InsufficientMemory("model a: out of memory")):
         tensors.failing = error
         with pytest.raises(type(error)):
             runner.predict_embeddings(face(9)[None])
-        assert runner.available() == Availability(False, error.code, str(error))
+        assert runner.why_not() == Reason.of(error)
         tensors.failing = None
         runner.predict_embeddings(face(9)[None])
-        assert runner.available().ok
+        assert runner.why_not() is None
 
 
 def test_a_failure_keeps_no_batch_alive():
@@ -167,7 +167,7 @@ def test_what_is_closed_is_not_available():
     runner.close()
     runner.close()
     assert tensors.closed
-    assert runner.available() == Availability(False, RunnerDead.code, "model a: was closed")
+    assert runner.why_not() == Reason(RunnerDead.code, "model a: was closed")
     with pytest.raises(RuntimeError, match="run after close"):
         runner.predict_embeddings(face(9)[None])
 
@@ -208,7 +208,7 @@ def test_a_detectors_threshold_is_its_score(nano_det):
 
 def test_a_fallback_is_in_the_metadata_and_first_among_the_notes():
     tensors = ScriptedTensors("a", "cpu", None, 0, 0)
-    tensors.fallback = Fallback("no_gpu", "CUDA sees no GPU")
+    tensors.fallback = Reason("no_gpu", "CUDA sees no GPU")
     runner = ModelRunner(scripted_spec("a"), tensors, provider="scripted", asked="auto", notes=["odd"])
     told = runner.metadata()
     assert (told.device_asked, told.device) == ("auto", "cpu")

@@ -72,8 +72,8 @@ def test_availability_of_each(specs, tmp_path):
     pytest.importorskip("torch", reason="the extra train is not installed")
     pytest.importorskip("tritonclient.grpc", reason="the extra triton is not installed")
     manager = manager_of(specs, tmp_path)
-    told = {name: manager.availability(name) for name in (*specs, "nobody")}
-    assert {name: one.code for name, one in told.items()} == {
+    told = {name: manager.why_not(name) for name in (*specs, "nobody")}
+    assert {name: one and one.code for name, one in told.items()} == {
         "nano_embed": None,
         "torched": None,
         "served": "unsupported_runtime",
@@ -81,16 +81,15 @@ def test_availability_of_each(specs, tmp_path):
         "unmade": "weights_missing",
         "nobody": "model_not_found",
     }
-    assert [name for name, one in told.items() if one.ok] == ["nano_embed", "torched"]
     assert told["served"].why.endswith("no server is configured; set recognition.triton.url")
     assert "missing.onnx not found in" in told["missing"].why
     assert "have to be made here first" in told["unmade"].why
-    assert manager.open("nano_embed").available().ok
+    assert manager.open("nano_embed").why_not() is None
 
 
 def test_with_a_server_configured_a_model_of_it_may_be_tried(specs, tmp_path):
     pytest.importorskip("tritonclient.grpc", reason="the extra triton is not installed")
-    assert manager_of(specs, tmp_path, triton=SERVER).availability("served").ok
+    assert manager_of(specs, tmp_path, triton=SERVER).why_not("served") is None
 
 
 @pytest.mark.parametrize(
@@ -104,16 +103,16 @@ def test_with_a_server_configured_a_model_of_it_may_be_tried(specs, tmp_path):
 def test_software_that_is_not_installed_is_named_before_weights(specs, tmp_path, monkeypatch, library, name, advice):
     monkeypatch.setitem(sys.modules, library, None)
     manager = manager_of(specs, tmp_path, triton=SERVER)
-    told = manager.availability(name)
-    assert (told.ok, told.code) == (False, "unsupported_runtime")
+    told = manager.why_not(name)
+    assert told.code == "unsupported_runtime"
     with pytest.raises(UnsupportedRuntime, match=advice):
         manager.get(name)
 
 
 def test_pytorch_that_is_not_installed_is_named(specs, tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    told = manager_of(specs, tmp_path).availability("torched")
-    assert (told.ok, told.code) == (False, "unsupported_runtime")
+    told = manager_of(specs, tmp_path).why_not("torched")
+    assert told.code == "unsupported_runtime"
     assert "PyTorch" in told.why
 
 

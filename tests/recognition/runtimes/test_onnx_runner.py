@@ -14,8 +14,8 @@ from recognition.errors import (
     UnsupportedRuntime,
     WeightsUnreadable,
 )
+from recognition.reason import Reason
 from recognition.runtimes.onnx_runner import OnnxRunner, open_unknown, run_bound
-from recognition.runtimes.tensor_runner import Fallback
 from recognition.specs.devices import count_gpus, usable_cores
 from recognition.specs.files import load_specs
 from recognition.specs.spec import EmbedderSpec
@@ -43,7 +43,7 @@ def test_auto_says_where_it_runs(data):
         assert runner.device == "cuda:0" or runner.fallback.code in ("no_gpu", "cuda_failed")
     else:
         assert runner.device == "cpu"
-        assert runner.fallback == Fallback("no_cuda_provider", "the installed ONNX Runtime has no CUDA provider")
+        assert runner.fallback == Reason("no_cuda_provider", "the installed ONNX Runtime has no CUDA provider")
 
 
 def test_the_cpu_asked_for_is_no_fallback(data):

@@ -7,7 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recognition.models.ledger import Ledger, Reservation
-from recognition.selection.candidates import Candidate, Load, Placement, Unavailable
+from recognition.reason import Reason
+from recognition.selection.candidates import Candidate, Load, Placement
 from recognition.selection.hysteresis import Hysteresis, HysteresisRules, SwitchDecision
 from recognition.selection.selector import Choice, choose
 from tests.recognition.ladder import MBF, R100, Table, candidate, ladder
@@ -171,7 +172,7 @@ def test_a_place_that_was_late_still_serves_where_nothing_else_can():
 @pytest.mark.parametrize(("code", "why"), [("unhealthy", "gave NaN"), ("people_not_covered", "3 of 12 are missing")])
 def test_a_model_that_cannot_go_on_is_left_at_once_for_its_reason(code: str, why: str):
     stay = serving(R100_32, memory_mib=1200)
-    models = [candidate("r100", R100, 0.998, unavailable=Unavailable(code, why)), ladder()[1]]
+    models = [candidate("r100", R100, 0.998, unavailable=Reason(code, why)), ladder()[1]]
 
     verdict = stay.weigh(1, choose(models, {"cuda:0": 500, "cpu": 500}, "accuracy", Load(serving=R100_32)))
     assert (said(verdict), verdict.forced) == ((code, str(MBF_32)), True)
@@ -220,7 +221,7 @@ class Machine:
                 accuracy,
                 held={d: r.holding().held_mib for (owner, d), r in self.loaded.items() if owner == name},
                 bars={device: self.stay.bar(now_s, name, device) for device in table},
-                unavailable=Unavailable("unhealthy", "gave NaN") if name == unhealthy else None,
+                unavailable=Reason("unhealthy", "gave NaN") if name == unhealthy else None,
             )
             for name, table, accuracy in self.models
         ]

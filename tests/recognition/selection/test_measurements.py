@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from recognition.errors import FiguresUnwritable
-from recognition.selection.candidates import BatchCap, Cost, Load, Measurement, Unavailable
+from recognition.reason import Reason
+from recognition.selection.candidates import BatchCap, Cost, Load, Measurement
 from recognition.selection.measurements import BatchFigures, LocalMeasurements, candidate, device_figures, hardware_of
 from recognition.selection.selector import choose
 from recognition.specs.files import load_specs
@@ -226,7 +227,7 @@ def test_memory_that_could_not_be_told_here_is_the_specs(file):
 
 
 def test_what_the_manager_knows_of_a_device_is_passed_on():
-    bar = BatchCap(4, "insufficient_memory", "it did not fit")
+    bar = BatchCap("insufficient_memory", "it did not fit", 4)
     figures = device_figures(SPEC, "cpu", None, runners=2, held_mib=20.0, idle=True, bar=bar)
     assert (figures.runners, figures.held_mib, figures.idle, figures.bar) == (2, 20.0, True, bar)
     assert figures.open_buckets == [1, 2]
@@ -238,7 +239,7 @@ def test_a_candidates_accuracy_is_what_its_spec_says_was_measured():
     assert candidate(specs["nano_embed"], devices).accuracy == Measurement(0.73, measured=False)
     assert candidate(specs["arcface_r100"], devices).accuracy is None
     assert candidate(specs["nano_det"], devices).accuracy is None
-    missing = Unavailable("weights_missing", "nowhere")
+    missing = Reason("weights_missing", "nowhere")
     assert candidate(SPEC, devices, missing).unavailable == missing
 
 

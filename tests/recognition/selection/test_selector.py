@@ -7,7 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recognition.selection.candidates import BatchCap, Candidate, Load, Measurement, Placement, Requirement, Unavailable
+from recognition.reason import Reason
+from recognition.selection.candidates import BatchCap, Candidate, Load, Measurement, Placement, Requirement
 from recognition.selection.selector import Choice, choose
 from tests.recognition.ladder import MBF, NANO, R100, Table, candidate, ladder
 
@@ -74,7 +75,7 @@ def test_a_figure_of_the_spec_is_called_one():
 
 @pytest.mark.parametrize("unavailable", ["weights_missing", "unhealthy", "people_not_covered"])
 def test_a_model_that_is_not_available_says_its_own_reason(unavailable: str):
-    best = candidate("r100", R100, 0.998, unavailable=Unavailable(unavailable, "3 of 12 people have no template"))
+    best = candidate("r100", R100, 0.998, unavailable=Reason(unavailable, "3 of 12 people have no template"))
     choice = choose([best, *ladder()[1:]], PLENTY, "accuracy", Load())
 
     assert where(choice) == "mbf on cuda:0 in batches of 32"
@@ -191,12 +192,12 @@ def test_what_a_model_holds_already_is_not_asked_for_again():
 
 
 def test_barred_buckets_are_left_out_and_a_model_barred_whole_gives_its_memory_up():
-    bar = BatchCap(8, "out_of_memory", "ran out")
+    bar = BatchCap("out_of_memory", "ran out", 8)
     smaller = choose([candidate("r100", R100, 0.9, bars={"cuda:0": bar})], PLENTY, "accuracy", Load(10))
     assert where(smaller) == "r100 on cuda:0 in batches of 1"
 
     barred = candidate(
-        "r100", R100, 0.9, held={"cuda:0": 1200}, bars={"cuda:0": BatchCap(1, "out_of_memory", "ran out")}
+        "r100", R100, 0.9, held={"cuda:0": 1200}, bars={"cuda:0": BatchCap("out_of_memory", "ran out", 1)}
     )
     choice = choose([barred, *ladder()[1:]], {"cuda:0": 10, "cpu": 8000}, "accuracy", Load(100))
     assert where(choice) == "mbf on cuda:0 in batches of 32"
@@ -244,9 +245,9 @@ CANDIDATES = st.lists(
         held=st.sampled_from([{}, {"cuda:0": 400.0}, {"cpu": 3000.0}]),
         idle=st.booleans(),
         bars=st.sampled_from(
-            [{}, {"cpu": BatchCap(1, "out_of_memory", "ran out")}, {"cuda:0": BatchCap(4, "late", "was late")}]
+            [{}, {"cpu": BatchCap("out_of_memory", "ran out", 1)}, {"cuda:0": BatchCap("late", "was late", 4)}]
         ),
-        unavailable=st.sampled_from([None, None, None, Unavailable("unhealthy", "gave NaN")]),
+        unavailable=st.sampled_from([None, None, None, Reason("unhealthy", "gave NaN")]),
     ),
     max_size=4,
     unique_by=lambda made: made.model,

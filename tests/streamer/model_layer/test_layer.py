@@ -17,7 +17,8 @@ from recognition.checks.portraits import read_portraits
 from recognition.errors import CodedError, InsufficientMemory, SelfTestFailed, WeightsMissing
 from recognition.models.manager import ModelManager
 from recognition.models.model_runner import signature_of
-from recognition.selection.candidates import Placement, Unavailable
+from recognition.reason import Reason
+from recognition.selection.candidates import Placement
 from recognition.selection.measurements import BatchFigures, LocalMeasurements
 from recognition.specs.files import load_specs
 from recognition.specs.spec import BatchBuckets, BatchNeeds, Needs
@@ -350,7 +351,7 @@ async def test_an_embedder_of_no_use_is_done_without_for_as_long_as_it_is(tmp_pa
     async with running(settings, make_manager(settings, portraits=False)) as (layer, told):
         choose(settings, "fragile")
         await until(lambda: told[-1]["embedder"]["name"] == "fragile")
-        layer.embedder.refused = lambda name: Unavailable("scripted", "") if name == "nano_embed" else None
+        layer.embedder.refused = lambda name: Reason("scripted", "") if name == "nano_embed" else None
         await layer.recogniser.embed(*faces(*[0] * 12), "a")
         await until(lambda: layer.recogniser.fault is not None)
         looked = [layer.embedder.choice]

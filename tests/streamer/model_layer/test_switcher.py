@@ -19,7 +19,8 @@ from recognition.errors import (
 )
 from recognition.models.device_memory import DeviceMemory
 from recognition.models.manager import ModelManager
-from recognition.selection.candidates import Placement, Unavailable
+from recognition.reason import Reason
+from recognition.selection.candidates import Placement
 from recognition.serving.queue_load import QueueLoad
 from recognition.specs.files import load_specs
 from recognition.specs.spec import BatchNeeds, EmbedderSpec, Needs
@@ -138,7 +139,7 @@ def begin() -> Callable[..., Role]:
         manager = ModelManager([], specs=SPECS, reader=memory)
         clock, metrics = Clock(), Metrics()
         rules = SwitchRules(names, "accuracy", device, goal_ms, minimum_s, 8, lambda _: 1)
-        manager.availability = lambda name: type("Yes", (), {"ok": True})()  # type: ignore[method-assign,assignment]
+        manager.why_not = lambda name: None  # type: ignore[method-assign]
         switcher = Switcher(manager, rules, None, metrics, clock)
         return Role(switcher, memory, clock, metrics, Chair(switcher.first()), manager)
 
@@ -290,7 +291,7 @@ async def test_by_hand_gives_way_where_it_can_not_run(seated):
 
 async def test_a_model_that_is_refused_does_not_serve_and_says_why(seated):
     role = seated(cuda_0=500, cpu=4000)
-    why = Unavailable("people_not_covered", "3 of 12 people have no template in its space")
+    why = Reason("people_not_covered", "3 of 12 people have no template in its space")
     role.switcher.refused = lambda name: why if name == BEST else None
     role.memory.free["cuda:0"] = 4000
     role.clock.now_s = 1000
@@ -304,7 +305,7 @@ async def test_a_model_that_is_refused_does_not_serve_and_says_why(seated):
 
 async def test_a_model_held_back_is_left_at_once(seated):
     role = seated()
-    role.switcher.hold_back(BEST, "unhealthy", "gave NaN")
+    role.switcher.hold_back(BEST, Reason("unhealthy", "gave NaN"))
     await role.switcher.look()
     assert (role.chair.place.model, role.switcher.standing.code) == (SMALL, "unhealthy")
 
@@ -491,7 +492,7 @@ async def test_what_serves_on_the_cpu_for_being_better_there_is_no_fallback(begi
 
 async def test_room_is_asked_for_wherever_a_model_is_loaded_anew(seated):
     role = seated()
-    role.switcher.hold_back(BEST, "gpu_failed", "scripted", "cuda:0")
+    role.switcher.hold_back(BEST, Reason("gpu_failed", "scripted"), "cuda:0")
     role.switcher.by_hand = BEST
     await role.switcher.look()
     assert role.chair.tried == ["best on cpu in batches of 1"]
@@ -500,7 +501,7 @@ async def test_room_is_asked_for_wherever_a_model_is_loaded_anew(seated):
 
 async def test_who_chooses_by_hand_has_it_tried_again_at_once(seated):
     role = seated()
-    role.switcher.hold_back(SMALL, "weights_digest_mismatch", "other weights")
+    role.switcher.hold_back(SMALL, Reason("weights_digest_mismatch", "other weights"))
     role.switcher.choose_by_hand(SMALL)
     await role.switcher.look()
     assert role.chair.place.model == SMALL

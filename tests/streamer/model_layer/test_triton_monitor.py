@@ -8,8 +8,8 @@ import pytest
 
 from recognition.errors import TritonUnavailable
 from recognition.models.manager import ModelManager
-from recognition.models.model_runner import Availability
 from recognition.models.providers import default_providers
+from recognition.reason import Reason
 from recognition.specs.files import load_specs
 from recognition.specs.spec import EmbedderSpec, SpecProfile, TritonModel
 from streamer.model_layer.layer import ModelLayer, open_models
@@ -127,19 +127,19 @@ def test_only_a_server_that_fails_all_the_time_is_away(monkeypatch):
     held: list[tuple[str, str | None]] = []
 
     class Switcher:
-        def hold_back(self, model: str, code: str, why: str, device: str, for_s: float) -> None:
-            held.append((model, code))
+        def hold_back(self, model: str, why: Reason, device: str, for_s: float) -> None:
+            held.append((model, why.code))
             assert for_s == SHORTLY_S
 
     now_s = 0.0
     servers = TritonMonitor(None, Switcher(), 8, lambda: now_s)
-    down, up = Availability(False, "triton_unavailable", "away"), Availability(True)
+    down, up = Reason("triton_unavailable", "away"), None
     servers.watch("a", "triton", down)
     now_s = AWAY_S - 0.1
     servers.watch("a", "triton", up)
     servers.watch("a", "triton", down)
     now_s = 2 * AWAY_S - 0.2
-    servers.watch("a", "triton", Availability(False, "insufficient_memory", "out of memory"))
+    servers.watch("a", "triton", Reason("insufficient_memory", "out of memory"))
     servers.watch("a", "triton", down)
     now_s += AWAY_S - 0.1
     servers.watch("b", "triton", down)
