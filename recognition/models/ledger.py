@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from recognition.errors import InsufficientGpuMemory, InsufficientMemory, UnsupportedRuntime
-from recognition.models.device_memory import MemoryReader
+from recognition.models.device_memory import MIB, MemoryReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,19 @@ class Ledger:
         """Who holds what, the least recently used first."""
         with self._book.lock:
             return [reservation.holding() for reservation in self._book.open]
+
+    def vram_free_bytes(self) -> float:
+        """What the GPUs have free in all; 0 where there is none."""
+        return sum(mib for device, mib in self.room_mib().items() if device.startswith("cuda")) * MIB
+
+    def vram_reserved_bytes(self) -> dict[str, float]:
+        """By model what it holds, or was promised, of the GPUs."""
+        found: dict[str, float] = {}
+        for holding in self.holdings():
+            if holding.device.startswith("cuda"):
+                mib = holding.held_mib + holding.promised_mib
+                found[holding.owner] = found.get(holding.owner, 0.0) + mib * MIB
+        return found
 
     def idle(self, device: str) -> list["Reservation"]:
         """The holdings there that nobody uses, the least recently used first."""

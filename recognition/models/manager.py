@@ -22,7 +22,7 @@ from recognition.models.offline import keep_offline
 from recognition.models.providers import LoadContext, ModelProvider, TritonServer, default_providers
 from recognition.reason import Reason
 from recognition.runtimes.int8_forms import planned_form
-from recognition.specs.devices import Device, gpu_number
+from recognition.specs.devices import Device, wanted_device
 from recognition.specs.files import find_spec, load_specs
 from recognition.specs.spec import AnySpec, DetectorSpec, EmbedderSpec, S, SpecProfile
 from recognition.specs.weights import read_weights
@@ -181,9 +181,7 @@ class ModelManager:
             lease.release()
 
     def _key(self, spec: AnySpec, device: Device | None) -> Key:
-        wanted = spec.device_policy if spec.device_policy != "auto" else device or self._device
-        wanted = f"cuda:{gpu_number(wanted)}" if wanted.startswith("cuda") else wanted
-        wanted = "triton" if spec.runtime == "triton" else wanted
+        wanted = "triton" if spec.runtime == "triton" else wanted_device(spec.device_policy, device or self._device)
         return Key(spec.name, wanted, spec.precision, spec.runtime, spec.preprocessing_signature)
 
     def _load(

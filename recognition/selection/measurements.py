@@ -6,7 +6,6 @@ Blocks for a small file, read again only when it has changed, and for a lock whi
 import fcntl
 import logging
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from recognition.reason import Reason
 from recognition.runtimes.processor import processor_name
 from recognition.selection.candidates import BatchCap, Candidate, Cost, DeviceFigures, Measurement
 from recognition.specs.spec import BatchNeeds, EmbedderSpec, ModelSpec
+from recognition.whole_file import replacing
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +108,8 @@ class LocalMeasurements:
         with self._locked():
             rows = self._rows_or_begin_anew() | {row.place: row}
             data = _FILE.dump_json(_File("whosthere.model-figures/1", tuple(rows.values())), indent=2)
-            _replace(self._path, data + b"\n")
+            with replacing(self._path) as file:
+                file.write(data + b"\n")
         return row
 
     def _hardware_of(self, device: str) -> str:
@@ -168,18 +169,6 @@ class LocalMeasurements:
             raise FiguresUnwritable(
                 f"{self._path} can't be written ({error.strerror}); make paths.data writable, or make room there"
             ) from None
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Another file under the same name, for this user alone; whoever reads sees the old one or the new one."""
-    handle, part = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(part, path)
-    except BaseException:
-        Path(part).unlink(missing_ok=True)
-        raise
 
 
 def _first_line(error: Exception) -> str:

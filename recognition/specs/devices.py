@@ -24,6 +24,12 @@ def _known(device: str) -> str:
 Device = Annotated[str, AfterValidator(_known)]
 
 
+def wanted_device(policy: str, asked: str) -> str:
+    """Where a model is to run: as its spec's policy says, else as was asked; `cuda` is the first GPU."""
+    wanted = policy if policy != "auto" else asked
+    return "cuda:0" if wanted == "cuda" else wanted
+
+
 def gpu_number(device: str) -> int:
     """Which GPU a device's name means; `cuda` and `auto` mean the first."""
     return int(device.partition(":")[2] or 0)

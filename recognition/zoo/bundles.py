@@ -5,7 +5,6 @@ reads and writes; a bundle is taken in whole or not at all.
 """
 
 import hashlib
-import os
 import re
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from recognition.errors import ArchiveInvalid, SpecInvalid, WeightsFolderUnwrita
 from recognition.specs.files import read_spec
 from recognition.specs.spec import AnySpec, EmbedderSpec
 from recognition.specs.weights import read_weights
+from recognition.whole_file import replacing
 from recognition.zoo.archive import Archive, open_archive
 from recognition.zoo.imports import ImportReport, Taken, digest_of, space_text, spec_text
 from recognition.zoo.staging import Staging, staging
@@ -32,20 +32,15 @@ def write_bundle(specs: Sequence[AnySpec], weights_folders: Sequence[Path], out:
 
     Raises WeightsMissing, WeightsDigestMismatch, SpecInvalid (a space), WeightsFolderUnwritable.
     """
-    part = out.with_name(f".{out.name}.part")
     sums: dict[str, str] = {}
     try:
-        try:
-            # Weights do not shrink, so they are stored as they are.
-            with part.open("wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-                for name, data in _contents(specs, weights_folders):
-                    archive.writestr(zipfile.ZipInfo(name), data)
-                    sums[name] = hashlib.sha256(data).hexdigest()
-                lines = (f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
-                archive.writestr(zipfile.ZipInfo(SUMS), "".join(lines))
-            os.replace(part, out)
-        finally:
-            part.unlink(missing_ok=True)
+        # Weights do not shrink, so they are stored as they are.
+        with replacing(out, mode=0o666) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            for name, data in _contents(specs, weights_folders):
+                archive.writestr(zipfile.ZipInfo(name), data)
+                sums[name] = hashlib.sha256(data).hexdigest()
+            lines = (f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
+            archive.writestr(zipfile.ZipInfo(SUMS), "".join(lines))
         return out.stat().st_size
     except OSError as error:
         raise WeightsFolderUnwritable(f"{out} can't be written ({error.strerror}); choose another place") from None

@@ -25,6 +25,7 @@ from streamer.model_layer.coverage import NOBODY, Coverage, coverage_in, embedde
 from streamer.pipeline.live_gallery import LiveGallery
 from streamer.settings import Settings
 from streamer.telemetry.metrics import Metrics
+from streamer.telemetry.once_log import OnceLog
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class TemplateBackfill:
         self._metrics = metrics
         self._names = names
         self._fault: CodedError | None = None
+        self._once = OnceLog(log)
 
     def look_up(self) -> None:
         """Read who has templates, before there is a live gallery. Blocks. Raises GalleryError."""
@@ -68,10 +70,10 @@ class TemplateBackfill:
                 lacking[name] = max([await live_gallery.uncovered(space) for space in spaces], default=0)
                 self._metrics.gallery_uncovered.labels(model=name).set(lacking[name])
         except CodedError as error:
-            if self._fault is None or self._fault.code != error.code:
-                log.warning("who has templates can't be told: %s", error, extra={"code": error.code})
+            self._once.warn("coverage", error, "who has templates can't be told: %s")
             self._fault = error
         else:
+            self._once.over("coverage")
             self._fault, self.coverage = None, Coverage(live_gallery.people, lacking)
 
     def against(self, name: str) -> Reason | None:
@@ -115,9 +117,6 @@ class TemplateBackfill:
             await reindex_for(
                 spec.name, self._gallery, self._manager, signature_with, lambda done, total: None, self._local
             )
-
-
-log = logging.getLogger(__name__)
 
 
 class RunnerEmbedder:

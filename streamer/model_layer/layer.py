@@ -6,28 +6,25 @@ run. On the event loop; loading, the gallery and files are on threads.
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
-from functools import partial
-from typing import Any
 
-from recognition.errors import CodedError, FiguresUnwritable
-from recognition.models.manager import AnyRunner, ModelManager
-from recognition.models.model_runner import signature_of
+from recognition.errors import CodedError
+from recognition.models.manager import ModelManager
 from recognition.reason import Reason
 from recognition.recogniser import Recogniser, open_recogniser
 from recognition.selection.candidates import Placement, Requirement
-from recognition.selection.measurements import BatchFigures, LocalMeasurements, device_figures
+from recognition.selection.measurements import LocalMeasurements
 from recognition.serving.served_model import BatchPlan
 from recognition.specs.spec import EmbedderSpec
-from streamer.errors import DataFolderUnwritable
+from streamer.model_layer.announce import Fallbacks, FirstFigures, Manifest
 from streamer.model_layer.backfill import TemplateBackfill
-from streamer.model_layer.manual_choice import read_choice, replace_json
+from streamer.model_layer.manual_choice import read_choice
 from streamer.model_layer.report import Seated, document, readiness, refusals
+from streamer.model_layer.selection_input import SwitchRules
 from streamer.model_layer.setup import AnyLease, ladder_of, lease_at, make_manager, recogniser_config
-from streamer.model_layer.switcher import Switcher, SwitchRules, vram_free_bytes, vram_reserved_bytes
+from streamer.model_layer.switcher import Switcher, SwitchHooks
 from streamer.model_layer.triton_monitor import TritonMonitor
 from streamer.pipeline.live_gallery import LiveGallery
 from streamer.pipeline.match_policy import MatchPolicy
@@ -36,9 +33,6 @@ from streamer.settings import Settings
 from streamer.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
-
-# What the resolved mapping tells of a spec, besides its name.
-_OF_A_SPEC = ("version", "role", "runtime", "engine", "precision", "weights_digest", "preprocessing_signature")
 
 
 class ModelLayer:
@@ -54,23 +48,23 @@ class ModelLayer:
         self._choice_fault: CodedError | None = None
         self._recogniser: Recogniser | None = None
         self._live_gallery: LiveGallery | None = None
-        self._unwritten: dict[str, object] | None = None
-        self._unwritable: str | None = None
         self._prepared: set[str] = set()
-        self._figured: set[tuple[str, str]] = set()
-        local = self._local = LocalMeasurements(settings.figures_path)
+        local = LocalMeasurements(settings.figures_path)
         wanted = settings.recognition.requirement
         # There is but one, and of detectors no accuracy is known that could be asked for: its place is what is chosen.
         of_detector: Requirement = wanted if wanted == "minimal_memory" else "speed"
         detectors = (settings.recognition.detector,)
-        self.detector = Switcher(manager, self._rules(detectors, of_detector), local, metrics)
-        self.embedder = Switcher(manager, self._rules(self.ladder, wanted), local, metrics)
+        self.detector = Switcher(
+            manager, self._rules(detectors, of_detector), local, metrics, SwitchHooks(changed=self._changed)
+        )
+        hooks = SwitchHooks(self._not_covered, self._prepare, self._changed)
+        self.embedder = Switcher(manager, self._rules(self.ladder, wanted), local, metrics, hooks)
         self.covering = TemplateBackfill(settings, manager, local, metrics, self._embedders)
-        self.embedder.refused = self._not_covered
         self._servers = TritonMonitor(manager, self.embedder, settings.recognition.max_batch)
         self._unhealthy: str | None = None
-        self._noted: set[tuple[str, str]] = set()
-        self._fallbacks: set[tuple[str, str]] = set()
+        self._manifest = Manifest(settings.manifest_path)
+        self._fallbacks = Fallbacks(metrics)
+        self._first_figures = FirstFigures(manager, local)
         self._last_told: object = None
 
     def _rules(self, names: tuple[str, ...], requirement: Requirement) -> SwitchRules:
@@ -105,12 +99,11 @@ class ModelLayer:
         finally:
             for lease in leases:
                 await asyncio.to_thread(lease.release)
-        self._recogniser = recogniser
         for switcher, slot in ((self.detector, recogniser.detecting), (self.embedder, recogniser.embedding)):
             slot.on_trouble = switcher.trouble
             switcher.attached(slot)
+        self._recogniser = recogniser  # from now on it hears of changes
         for switcher in (self.detector, self.embedder):
-            switcher.changed = self._changed
             if switcher.standing is not None:
                 log.info("model %s", switcher.standing.why)
         self._tell_of_the_configured()
@@ -142,7 +135,6 @@ class ModelLayer:
         """From now on the live gallery knows an embedder before it serves; `told` gets the document of each change."""
         self._live_gallery = live_gallery
         self.told = told
-        self.embedder.prepare = self._prepare
         for name in self.ladder:
             if self.manager.why_not(name) is None:
                 await self._prepare(name)
@@ -157,72 +149,23 @@ class ModelLayer:
             await self._live_gallery.add_embedder(MatchPolicy.of(self.settings, spec, self.recogniser))
             self._prepared.add(name)
 
-    def _tell_fallbacks(self) -> None:
-        """A metric and a line in the log for each model that had to go to the CPU; once for each reason."""
-        before, self._fallbacks = self._fallbacks, set()
-        for switcher, served in self.seated():
-            fallback = served.fallback or switcher.fallback
-            # A GPU that does not work is a fault; a machine that was set up without one is not.
-            level = logging.WARNING if fallback and fallback.code in ("cuda_failed", "gpu_failed") else logging.INFO
-            for text in served.notes:
-                if (served.name, text) not in self._noted:
-                    self._noted.add((served.name, text))
-                    log.log(level, "model %s: %s", served.name, text)
-            if fallback is None:
-                continue
-            self._fallbacks.add((served.name, fallback.code))
-            if served.fallback is None and (served.name, fallback.code) not in before:
-                log.log(level, "model %s: on the CPU: %s", served.name, fallback.why)
-        for model, reason in before | self._fallbacks:
-            on = (model, reason) in self._fallbacks
-            self._metrics.model_fallback.labels(model=model, reason=reason).set(1 if on else 0)
-
     def _changed(self) -> None:
         """Something else serves now."""
         if self._live_gallery is not None:
             self._live_gallery.use_embedder(self.recogniser.embedder.name)
         if self._recogniser is not None:
-            self._tell_fallbacks()
-            self._unwritten = document = self.document()
+            self._fallbacks.tell(self.seated())
+            document = self.document()
+            self._manifest.put(document)
             self._last_told = self._news()
             self.told(document)
 
     async def _write_down(self) -> None:
-        """On a thread: the manifest, where something has changed, and the first figures of what was never measured."""
-        document, self._unwritten = self._unwritten, None
-        if document is not None:
-            try:
-                await asyncio.to_thread(replace_json, self.settings.manifest_path, document)
-                self._unwritable = None
-            except DataFolderUnwritable as error:
-                self._unwritten = self._unwritten or document  # the next time, unless there is a newer one
-                if self._unwritable != str(error):
-                    log.warning("%s", error, extra={"code": error.code})
-                self._unwritable = str(error)
+        await self._manifest.write()
         for switcher, served in self.seated():
             if served.device == "triton":
-                switcher.server_ms[served.name] = dict(served.runner.run_ms)
-            try:
-                await self._keep_first_figures(served.runner)
-            except FiguresUnwritable as error:
-                log.warning("%s", error, extra={"code": error.code})
-
-    async def _keep_first_figures(self, runner: AnyRunner) -> None:
-        """What a load showed of a model that nobody measured, here or for its spec: the next choice goes by it."""
-        spec, device = runner.spec, runner.device
-        if (spec.name, device) in self._figured or device == "triton" or spec.weights_digest is None:
-            return
-        self._figured.add((spec.name, device))
-        known = device_figures(spec, device, self._local).costs.values()
-        if any(cost.run_ms is not None for cost in known) or not runner.run_ms:
-            return
-        held = (h.held_mib for h in self.manager.ledger.holdings() if (h.owner, h.device) == (spec.name, device))
-        largest, memory_mib = max(runner.run_ms), next(held, None)
-        figures = {
-            size: BatchFigures(memory_mib if size == largest else None, ms) for size, ms in runner.run_ms.items()
-        }
-        keep = partial(self._local.keep, measured_at=time.time(), command="its first load")
-        await asyncio.to_thread(keep, spec, device, figures)
+                switcher.weighed.server_ms[served.name] = dict(served.runner.run_ms)
+            await self._first_figures.keep(served.runner)
 
     # While it runs.
 
@@ -240,12 +183,12 @@ class ModelLayer:
                 await switcher.look()
             if not self.embedder.vacant:
                 await self._servers.ask_again(self.recogniser.embedder)
-            self._tell_fallbacks()
+            self._fallbacks.tell(self.seated())
             if self._news() != self._last_told:
                 self._changed()
             await self._write_down()
-            self._metrics.vram_free.set(vram_free_bytes(self.manager))
-            for model, held in vram_reserved_bytes(self.manager).items():
+            self._metrics.vram_free.set(self.manager.ledger.vram_free_bytes())
+            for model, held in self.manager.ledger.vram_reserved_bytes().items():
                 self._metrics.vram_reserved.labels(model=model).set(held)
 
     async def keep_covered(self) -> None:
@@ -361,25 +304,3 @@ async def open_models(
             yield layer
     finally:
         await asyncio.to_thread(manager.close)
-
-
-def resolved_models(settings: Settings) -> dict[str, Any]:
-    """What the configuration would begin with here: role -> model and place, the signature of all, and what is used.
-
-    No weights are loaded. Blocks for the gallery; raises what choosing raises, and what planned_form() raises.
-    """
-    layer = ModelLayer(settings, make_manager(settings), Metrics())
-    layer.look_up()
-    resolved, used, specs = {}, [], []
-    for switcher in (layer.detector, layer.embedder):
-        switcher.first()
-        standing = switcher.standing
-        assert standing is not None  # first() has said where
-        place, spec = standing.place, layer.manager.spec(standing.place.model)
-        told = {key: getattr(spec, key) for key in _OF_A_SPEC}
-        told |= {"device": place.device, "batches_up_to": place.bucket, "signature": signature_of(spec)}
-        told["form"] = layer.manager.planned_form(spec.name, place.device)
-        resolved[spec.role] = {"model": spec.name, **told, "reason": standing.code, "why": standing.why}
-        used.append({"name": spec.name, **told})
-        specs.append(spec)
-    return {"resolved": resolved, "signature": signature_of(*specs), "models_used": used}

@@ -4,11 +4,10 @@ Blocks for a small read or write; any thread.
 """
 
 import json
-import os
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from recognition.whole_file import replacing
 from streamer.errors import DataFolderUnwritable
 
 
@@ -35,18 +34,11 @@ def write_choice(path: Path, choice: ModelChoice) -> None:
 
 def replace_json(path: Path, document: dict[str, object]) -> None:
     """Write a JSON file whole or not at all, for this user alone. Raises DataFolderUnwritable."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            json.dump(document, file, indent=2)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
+        with replacing(path) as file:
+            file.write(json.dumps(document, indent=2).encode() + b"\n")
     except OSError as error:
-        with suppress(OSError):  # a disk that can't be written refuses that, too
-            part.unlink()
         raise DataFolderUnwritable(
             f"{path} can't be written ({error.strerror}); make paths.data writable, or make room there"
         ) from None

@@ -1,14 +1,13 @@
 """Switching: which model serves a role, where, and why; looks at memory and load, and has the recogniser follow.
 
-Runs on the event loop; loading and measuring happen on threads. What decides is pure and lies in recognition.models
-(selector.choose, steadiness.Hysteresis); here is what it is fed with, and what is done about it.
+Runs on the event loop; loading and measuring happen on threads. What decides is pure and lies in recognition.selection
+(selector.choose, hysteresis.Hysteresis), what it is fed with in selection_input; here is what is done about it.
 """
 
 import asyncio
 import logging
-import math
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -19,26 +18,19 @@ from recognition.errors import (
     TritonModelMismatch,
     UnsupportedRuntime,
 )
-from recognition.models.ledger import Holding
 from recognition.models.manager import ModelManager
 from recognition.reason import Reason
 from recognition.selection.candidates import (
-    BatchCap,
     Candidate,
-    Cost,
-    DeviceFigures,
     Load,
-    Measurement,
     Placement,
-    Requirement,
 )
-from recognition.selection.cooldowns import Cooldowns
 from recognition.selection.hysteresis import Hysteresis, HysteresisRules, SwitchDecision
-from recognition.selection.measurements import LocalMeasurements, candidate, device_figures
+from recognition.selection.measurements import LocalMeasurements
 from recognition.selection.ranking import LATE, Option, Refusal
 from recognition.selection.selector import Choice, choose
 from recognition.serving.queue_load import WINDOW_S, QueueLoad
-from recognition.specs.spec import AnySpec
+from streamer.model_layer.selection_input import SelectionInput, SwitchRules
 from streamer.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -52,20 +44,6 @@ HELD_BACK_S = 600.0
 SHORTLY_S = 60.0
 # Codes of what is no obstacle: another place is liked better.
 _LIKED_LESS = LATE | {"less_accurate", "slower", "needs_more_memory", "later_in_order"}
-MIB = 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class SwitchRules:
-    """What the configuration asks of a role's model; `names`: those that may serve, the preferred one first."""
-
-    names: tuple[str, ...]
-    requirement: Requirement
-    device: str
-    latency_goal_ms: float | None
-    minimum_stay_s: float
-    max_batch: int
-    threads_for: Callable[[str], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +64,21 @@ class Slot(Protocol):
     async def switch(self, place: Placement, *, need_mib: float | None, room_first: bool) -> None: ...
 
 
+async def _nothing_to_prepare(_: str) -> None: ...
+
+
+@dataclass(slots=True)
+class SwitchHooks:
+    """What its owner has to say to a switch, and hears of it.
+
+    `refused`: what else speaks against a model; `prepare`: awaited before its first item; `changed`: it serves.
+    """
+
+    refused: Callable[[str], Reason | None] = lambda _: None
+    prepare: Callable[[str], Awaitable[None]] = _nothing_to_prepare
+    changed: Callable[[], None] = lambda: None
+
+
 class Switcher:
     """One role's model. first() before anything is loaded, then attached() once it is, then look() now and again."""
 
@@ -95,24 +88,20 @@ class Switcher:
         rules: SwitchRules,
         local: LocalMeasurements | None,
         metrics: Metrics,
+        hooks: SwitchHooks | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.rules = rules
+        self.hooks = hooks or SwitchHooks()
         self.standing: Standing | None = None
         self.choice: Choice | None = None
         self.by_hand: str | None = None
         self.put_off: Refusal | None = None  # why the best place does not serve yet
         self.not_followed: Refusal | None = None  # why the model that was chosen by hand does not serve
-        self.server_ms: dict[str, Mapping[int, float]] = {}  # how fast a server answers, by model and batch size
-        self.refused: Callable[[str], Reason | None] = lambda _: None
-        self.prepare: Callable[[str], Awaitable[None]] | None = None
-        self.changed: Callable[[], None] = lambda: None
         self._manager = manager
-        self._local = local
         self._metrics = metrics
         self._clock = clock
-        self._stay = Hysteresis(HysteresisRules(minimum_s=rules.minimum_stay_s))
-        self._held_back = Cooldowns()
+        self._hysteresis = Hysteresis(HysteresisRules(minimum_s=rules.minimum_stay_s))
+        self.weighed = SelectionInput(manager, rules, local, self._hysteresis, lambda name: self.hooks.refused(name))
         self._told: set[str] = set()  # codes of runs that failed where it serves
         self._asked_before = (0.0, 0.0)  # until when (s) it counts, and faces a second
         self._slot: Slot | None = None
@@ -122,30 +111,30 @@ class Switcher:
 
     def first(self) -> Placement:
         """Where to begin. Where nothing can run, raises what is against the first model, else InsufficientMemory."""
-        self._stay.serving = None
-        verdict = self._weigh(Load(latency_goal_ms=self.rules.latency_goal_ms))
+        self._hysteresis.serving = None
+        verdict = self._weigh(Load(latency_goal_ms=self.weighed.rules.latency_goal_ms))
         if verdict.switch_to is None:
-            self._manager.need(self.rules.names[0])  # memory is not to blame where it is not there at all
-            raise InsufficientMemory(f"no model of {', '.join(self.rules.names)} can run here: {verdict.why}")
-        self._stay.switched(self._clock(), verdict)
+            self._manager.need(self.weighed.rules.names[0])  # memory is not to blame where it is not there at all
+            raise InsufficientMemory(f"no model of {', '.join(self.weighed.rules.names)} can run here: {verdict.why}")
+        self._hysteresis.switched(self._clock(), verdict)
         self.standing = Standing(verdict.code, verdict.why, verdict.switch_to.place)
-        return self._as_asked(verdict.switch_to.place)
+        return self.weighed.as_asked(verdict.switch_to.place)
 
     def could_not_begin(self, error: CodedError) -> bool:
         """The place that first() gave could not be had; whether there is another one to try."""
-        place = self._stay.serving
+        place = self._hysteresis.serving
         assert place is not None
-        self._stay.serving = None
+        self._hysteresis.serving = None
         if self._is_asked_for(place, error):
             return False
         self._note_trouble(place, error)
-        return self._weigh(Load(latency_goal_ms=self.rules.latency_goal_ms)).switch_to is not None
+        return self._weigh(Load(latency_goal_ms=self.weighed.rules.latency_goal_ms)).switch_to is not None
 
     def attached(self, slot: Slot) -> None:
         """It is loaded, and serves at the place where it really is."""
         self._slot = slot
-        if self._stay.serving != slot.place:
-            self._stay.chosen_by_hand(self._clock(), slot.place)
+        if self._hysteresis.serving != slot.place:
+            self._hysteresis.chosen_by_hand(self._clock(), slot.place)
         assert self.standing is not None
         self._stand(Standing(self.standing.code, self.standing.why, slot.place))
 
@@ -174,13 +163,13 @@ class Switcher:
             if not self._is_asked_for(place, error):
                 self._note_trouble(place, error)
             if not error.retryable:
-                self._stay.serving = None
+                self._hysteresis.serving = None
             return await self._follow()
 
     @property
     def vacant(self) -> bool:
         """Whether nothing serves: what did had to go, or came to its end, and nothing else can be had."""
-        return self._slot is not None and self._stay.serving is None
+        return self._slot is not None and self._hysteresis.serving is None
 
     @property
     def fallback(self) -> Reason | None:
@@ -188,32 +177,36 @@ class Switcher:
         slot = self._slot
         if slot is None or self.choice is None or slot.place.device != "cpu":
             return None
-        gpus = [device for device in self._devices(self._manager.spec(slot.place.model)) if device != "cpu"]
+        gpus = [device for device in self.weighed.devices(self._manager.spec(slot.place.model)) if device != "cpu"]
         against = [self.choice.why_not(slot.place.model, device) for device in gpus]
         if self.put_off is not None and self.put_off.model == slot.place.model and self.put_off.device in gpus:
             against.insert(0, self.put_off)
         obstacles = (refusal for refusal in against if refusal is not None and refusal.code not in _LIKED_LESS)
         return next(obstacles, None)
 
+    def candidates(self) -> list[Candidate]:
+        """All that may serve, with what speaks against each."""
+        return self.weighed.candidates(self._clock(), self.weighed.names(self.by_hand))
+
     def choose_by_hand(self, model: str | None) -> None:
         """Somebody chose it, whatever it was held back for; None: nobody chooses any more. look() follows."""
         self.by_hand = model
         if model is not None:
-            self._held_back.forget(model)
+            self.weighed.held_back.forget(model)
 
     def hold_back(self, model: str, why: Reason, device: str | None = None, for_s: float = HELD_BACK_S) -> None:
         """Do without this model (on this device) for a while."""
-        self._held_back.add(self._clock(), for_s, model, why, device)
+        self.weighed.held_back.add(self._clock(), for_s, model, why, device)
 
     def _is_asked_for(self, place: Placement, error: CodedError) -> bool:
         """Whether its GPU was asked for by name and fails: there is no other device to go to in silence."""
         of_the_gpu = isinstance(error, GpuFailed | UnsupportedRuntime) and place.device.startswith("cuda")
-        return of_the_gpu and self._devices(self._manager.spec(place.model)) == [place.device]
+        return of_the_gpu and self.weighed.devices(self._manager.spec(place.model)) == [place.device]
 
     def _note_trouble(self, place: Placement, error: CodedError) -> None:
         """Remember it, so that the next choice is another one."""
         if isinstance(error, InsufficientMemory):
-            self._stay.out_of_memory(self._clock(), place)
+            self._hysteresis.out_of_memory(self._clock(), place)
             return
         of_the_gpu = isinstance(error, GpuFailed | UnsupportedRuntime) and place.device.startswith("cuda")
         may_pass = not of_the_gpu and (error.retryable or isinstance(error, TritonModelMismatch))
@@ -239,7 +232,7 @@ class Switcher:
                 log.warning("no switch to %s (%s): %s", place, verdict.code, error, extra={"code": error.code})
                 self._metrics.model_troubles.labels(model=place.model, device=place.device, code=error.code).inc()
                 if slot.place.model in option.unload_first:
-                    self._stay.serving = None  # it had to go first: nothing serves until a switch works
+                    self._hysteresis.serving = None  # it had to go first: nothing serves until a switch works
                 self._note_trouble(place, error)
                 continue
             switched = True
@@ -249,21 +242,20 @@ class Switcher:
         idle = [name for name in option.unload_first if name != slot.place.model]
         if idle:
             await asyncio.to_thread(self._manager.unload_idle, *idle)
-        if self.prepare is not None:
-            await self.prepare(option.place.model)
+        await self.hooks.prepare(option.place.model)
         is_new = self.vacant or option.place.key != slot.place.key
         asked_per_s = self._load(slot).faces_per_s
         await slot.switch(
-            self._as_asked(option.place), need_mib=option.memory_mib if is_new else None, room_first=room_first
+            self.weighed.as_asked(option.place), need_mib=option.memory_mib if is_new else None, room_first=room_first
         )
         now_s = self._clock()
         self._asked_before = (now_s + WINDOW_S, asked_per_s)
         if verdict.code == BY_HAND:
-            self._stay.chosen_by_hand(now_s, slot.place, option.memory_mib)
+            self._hysteresis.chosen_by_hand(now_s, slot.place, option.memory_mib)
         else:
-            self._stay.switched(now_s, verdict)
-            if self._stay.serving != slot.place:
-                self._stay.chosen_by_hand(now_s, slot.place, option.memory_mib)
+            self._hysteresis.switched(now_s, verdict)
+            if self._hysteresis.serving != slot.place:
+                self._hysteresis.chosen_by_hand(now_s, slot.place, option.memory_mib)
         self._metrics.model_switches.labels(reason=verdict.code).inc()
         log.info("model switch (%s): %s", verdict.code, verdict.why)
         self._stand(Standing(verdict.code, verdict.why, slot.place))
@@ -275,19 +267,16 @@ class Switcher:
             self._metrics.model_active.labels(model=old.place.model, device=old.place.device).set(0)
         active = self._metrics.model_active.labels(model=standing.place.model, device=standing.place.device)
         active.set(0 if self.vacant else 1)
-        self.changed()
+        self.hooks.changed()
 
     # What is weighed.
 
     def _weigh(self, load: Load) -> SwitchDecision:
         now_s = self._clock()
-        free = dict(self._manager.ledger.room_mib())
-        if self._stay.serving is not None:
-            free.setdefault(self._stay.serving.device, 0.0)  # it runs there, whether a reader knows the device or not
-        for device in {device for name in self._names() for device in self._devices(self._manager.spec(name))}:
-            free.setdefault(device, math.inf)  # asked for, and not known here: loading will say what there is to say
-        verdict = self._verdict(now_s, self.candidates(now_s), free, load)
-        best, serving = self.choice.best if self.choice else None, self._stay.serving
+        names = self.weighed.names(self.by_hand)
+        everybody = self.weighed.candidates(now_s, names)
+        verdict = self._verdict(now_s, everybody, self.weighed.room_mib(names), load)
+        best, serving = self.choice.best if self.choice else None, self._hysteresis.serving
         self.put_off = None
         if verdict.switch_to is None and best is not None and serving is not None and best.place.key != serving.key:
             self.put_off = Refusal(verdict.code, verdict.why, *best.place.key)
@@ -299,136 +288,39 @@ class Switcher:
         self.not_followed = None
         if self.by_hand is not None:
             alone = [one for one in everybody if one.model == self.by_hand]
-            choice = choose(alone, free, self.rules.requirement, load)
+            choice = choose(alone, free, self.weighed.rules.requirement, load)
             if choice.best is not None:
                 self.choice = choice
                 return self._by_hand(choice, now_s)
             self.not_followed = choice.refused[0]
-        ours = {self._manager.spec(name).name for name in self.rules.names}
-        choice = choose([one for one in everybody if one.model in ours], free, self.rules.requirement, load)
+        ours = {self._manager.spec(name).name for name in self.weighed.rules.names}
+        choice = choose([one for one in everybody if one.model in ours], free, self.weighed.rules.requirement, load)
         self.choice = replace(choice, refused=(*choice.refused, *self._outsiders(ours)))
-        return self._stay.weigh(now_s, self.choice)
+        return self._hysteresis.weigh(now_s, self.choice)
 
     def _outsiders(self, ours: Collection[str]) -> Iterator[Refusal]:
         """What is against models that are not in the ladder, and yet were chosen by hand, or serve since they were."""
         if self.not_followed is not None and self.not_followed.model not in ours:
             yield self.not_followed
-        elif self._stay.serving is not None and self._stay.serving.model not in ours:
+        elif self._hysteresis.serving is not None and self._hysteresis.serving.model not in ours:
             why = "nobody chooses it by hand any more, and it is not in recognition.ladder"
-            yield Refusal(NOT_IN_LADDER, why, self._stay.serving.model, None)
+            yield Refusal(NOT_IN_LADDER, why, self._hysteresis.serving.model, None)
 
     def _by_hand(self, choice: Choice, now_s: float) -> SwitchDecision:
         """At once to the model that somebody chose; then as ever, with this model alone."""
-        serving = self._stay.serving
+        serving = self._hysteresis.serving
         if serving is not None and serving.model == self.by_hand:
-            return self._stay.weigh(now_s, choice)
+            return self._hysteresis.weigh(now_s, choice)
         assert choice.best is not None
         why = f"{choice.best.place}: chosen by hand"
         return SwitchDecision(BY_HAND, why, choice.best, forced=True)
-
-    def candidates(self, now_s: float | None = None) -> list[Candidate]:
-        """What choose() is to choose from, with what speaks against each."""
-        now_s = self._clock() if now_s is None else now_s
-        found = []
-        for name in self._names():
-            spec = self._manager.spec(name)
-            held = {h.device: h for h in self._manager.ledger.holdings() if h.owner == name}
-            devices = {device: self._figures(now_s, spec, device, held.get(device)) for device in self._devices(spec)}
-            found.append(candidate(spec, devices, self._against(now_s, name, devices)))
-        return found
-
-    def _figures(self, now_s: float, spec: AnySpec, device: str, held: Holding | None) -> DeviceFigures:
-        figures = device_figures(
-            spec,
-            device,
-            self._local,
-            runners=self.rules.threads_for(device),
-            held_mib=held.held_mib if held else 0.0,
-            idle=held is not None and not held.users,
-            bar=self._bar(now_s, spec.name, device),
-            max_batch=self.rules.max_batch,
-        )
-        if device != "triton":
-            return figures
-        return on_a_server(figures, self.server_ms.get(spec.name, {}))
-
-    def _names(self) -> list[str]:
-        """All that may serve, by their specs' own names."""
-        by_hand = () if self.by_hand is None else (self.by_hand,)
-        return list(dict.fromkeys(self._manager.spec(name).name for name in (*self.rules.names, *by_hand)))
-
-    def _devices(self, spec: AnySpec) -> list[str]:
-        """Where it may run, the preferred one first; where it runs now is one of them, known to a reader or not."""
-        gpus = gpus_of(self._manager)
-        serving = self._stay.serving
-        if serving is not None and serving.model == spec.name and serving.device not in (*gpus, "cpu"):
-            gpus.append(serving.device)
-        return devices_for(spec, self.rules.device, gpus)
-
-    def _as_asked(self, place: Placement) -> Placement:
-        """On a machine where no GPU is known, `auto` stays `auto`: loading finds one, or says why there is none."""
-        spec = self._manager.spec(place.model)
-        is_auto = spec.device_policy == "auto" and self.rules.device == "auto"
-        no_choice = self._devices(spec) == ["cpu"]
-        return Placement(place.model, "auto", place.bucket) if is_auto and no_choice else place
-
-    def _against(self, now_s: float, name: str, devices: Iterable[str]) -> Reason | None:
-        missing = self._manager.why_not(name)
-        if missing is not None:
-            return missing
-        anywhere = self._held_back.against(now_s, name)
-        everywhere = [self._held_back.against(now_s, name, device) for device in devices]
-        return anywhere or (everywhere[0] if everywhere and all(everywhere) else None) or self.refused(name)
-
-    def _bar(self, now_s: float, name: str, device: str) -> BatchCap | None:
-        """The one that leaves the fewest buckets."""
-        why = self._held_back.against(now_s, name, device)
-        bars = (self._stay.bar(now_s, name, device), BatchCap(why.code, why.why, 1) if why else None)
-        return min((bar for bar in bars if bar is not None), key=lambda bar: bar.bucket, default=None)
 
     def _load(self, slot: Slot) -> Load:
         """What was asked of the queue before a switch counts until the next one knows."""
         asked, (until_s, before_per_s) = slot.load(), self._asked_before
         faces_per_s = max(asked.faces_per_s, before_per_s) if self._clock() < until_s else asked.faces_per_s
-        return Load(faces_per_s, asked.queue_delay_ms, self.rules.latency_goal_ms, self._stay.serving)
+        return Load(faces_per_s, asked.queue_delay_ms, self.weighed.rules.latency_goal_ms, self._hysteresis.serving)
 
     def _need_slot(self) -> Slot:
         assert self._slot is not None, "attached() comes first"
         return self._slot
-
-
-def gpus_of(manager: ModelManager) -> list[str]:
-    """The GPUs whose memory is read here, in their order."""
-    return sorted(device for device in manager.reader.read() if device.startswith("cuda"))
-
-
-def devices_for(spec: AnySpec, asked: str, gpus: Sequence[str]) -> list[str]:
-    """Where a model's policy and the configuration (`asked`) let it run, the preferred one first."""
-    if spec.runtime == "triton":
-        return ["triton"]
-    wanted = spec.device_policy if spec.device_policy != "auto" else asked
-    if wanted != "auto":
-        return ["cuda:0" if wanted == "cuda" else wanted]
-    return [*gpus, "cpu"]
-
-
-def on_a_server(figures: DeviceFigures, run_ms: Mapping[int, float]) -> DeviceFigures:
-    """A model that takes no memory of ours; `run_ms`: what its batches were seen to take."""
-    free = Measurement(0.0, measured=True)
-    costs = {size: Cost(free, Measurement(run_ms[size], True) if size in run_ms else None) for size in figures.costs}
-    return replace(figures, costs=costs)
-
-
-def vram_free_bytes(manager: ModelManager) -> float:
-    """What the GPUs have free in all; 0 where there is none."""
-    room: Mapping[str, float] = manager.ledger.room_mib()
-    return sum(mib for device, mib in room.items() if device.startswith("cuda")) * MIB
-
-
-def vram_reserved_bytes(manager: ModelManager) -> dict[str, float]:
-    """By model what it holds, or was promised, of the GPUs."""
-    found: dict[str, float] = {}
-    for holding in manager.ledger.holdings():
-        if holding.device.startswith("cuda"):
-            found[holding.owner] = found.get(holding.owner, 0.0) + (holding.held_mib + holding.promised_mib) * MIB
-    return found

@@ -47,7 +47,11 @@ class TritonMonitor:
         for name in names:
             spec = self._manager.spec_of(name, EmbedderSpec)
             now_s = self._clock()
-            if spec.runtime != "triton" or name in self._switcher.server_ms or now_s < self._asked_s.get(name, now_s):
+            if (
+                spec.runtime != "triton"
+                or name in self._switcher.weighed.server_ms
+                or now_s < self._asked_s.get(name, now_s)
+            ):
                 continue
             if self._manager.why_not(name) is not None:
                 continue
@@ -58,7 +62,7 @@ class TritonMonitor:
                 log.warning("%s", error, extra={"code": error.code})
                 self._switcher.hold_back(name, Reason.of(error), "triton", SHORTLY_S)
             else:
-                self._switcher.server_ms[name] = dict(lease.runner.run_ms)
+                self._switcher.weighed.server_ms[name] = dict(lease.runner.run_ms)
                 # Not kept: whoever loads it anew finds out whether the server is there.
                 await asyncio.to_thread(partial(lease.release, unload=True))
 

@@ -20,6 +20,7 @@ from streamer.events.outbox_file import Stored
 from streamer.mqtt.connection import QOS, connection
 from streamer.settings import MqttSettings
 from streamer.telemetry.metrics import Metrics
+from streamer.telemetry.once_log import OnceLog
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ class Publisher:
         self._over = asyncio.Event()
         self._over.set()
         self._connected = False
-        self._fault: str | None = None
+        self._once = OnceLog(log)
 
     @property
     def connected(self) -> bool:
@@ -68,9 +69,7 @@ class Publisher:
     def failed(self, _name: str, error: CodedError) -> None:
         """Count a fault of run(); logged when it is another one than before."""
         self._metrics.broker_errors.labels(code=error.code).inc()
-        if self._fault != error.code:
-            self._fault = error.code
-            log.warning("%s", error, extra={"code": error.code})
+        self._once.warn("broker", error)
 
     def set_camera_status(self, camera: str, state: str, reason: str = "") -> None:
         """Retain a camera's state, now and after each reconnect; `since` is when the state was first set."""
@@ -142,7 +141,7 @@ class Publisher:
         self._connected = connected
         self._metrics.broker_up.set(int(connected))
         if connected:
-            self._fault = None
+            self._once.over("broker")
             log.info("connected to broker %s:%d", self._mqtt.host, self._mqtt.port)
 
     async def _pump(self, client: Client) -> None:

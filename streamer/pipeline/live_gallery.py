@@ -28,6 +28,7 @@ from streamer.pipeline.tracking import KeptFace
 from streamer.pipeline.visits import Verdict
 from streamer.settings import Settings
 from streamer.telemetry.metrics import Metrics
+from streamer.telemetry.once_log import OnceLog
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ class LiveGallery:
         self._pool = recogniser.pool
         self._version = -1
         self._names: dict[str, str] = {}
-        self._nameless = 0
+        self._once = OnceLog(log)
 
     @classmethod
     @asynccontextmanager
@@ -131,9 +132,9 @@ class LiveGallery:
     def use_embedder(self, name: str) -> None:
         """From now on faces come from this embedder, which must be known. Says whom it can't name."""
         if name not in self._known:
-            raise ValueError(f"{name}: not known yet; know() comes first")
+            raise ValueError(f"{name}: not known yet; add_embedder() comes first")
         if name != self.serving:
-            self.serving, self._nameless = name, 0
+            self.serving = name
             self._warn_of_the_nameless()
 
     async def identify(self, tracks: Sequence[Sequence[KeptFace]]) -> list[Verdict]:
@@ -161,17 +162,14 @@ class LiveGallery:
 
     async def follow(self, forgotten: Callable[[Iterable[str]], None]) -> None:
         """Refresh for ever; `forgotten` is told who is gone. A gallery that can't be read is tried again."""
-        trouble = ""
         while True:
             await asyncio.sleep(POLL_S)
             try:
                 gone = await self.refresh()
             except CodedError as error:
-                if error.code != trouble:
-                    log.warning("%s", error, extra={"code": error.code})
-                trouble = error.code
+                self._once.warn("gallery", error)
                 continue
-            trouble = ""
+            self._once.over("gallery")
             if gone:
                 forgotten(gone)
 
@@ -184,15 +182,19 @@ class LiveGallery:
         """Say who can't be named, once for each change: they were enrolled with another embedder."""
         named = [self._indexes[judge.space].person_ids for judge in self._known[self.serving].judges]
         count = len(self._names) - len(frozenset.intersection(*named))
-        if count != self._nameless and count > 0:
-            log.warning(
+        if count:
+            self._once.say(
+                "nameless",
+                (self.serving, count),
+                logging.WARNING,
                 "%d of %d people have no template for %s and can't be named; enrol them again, or go back to the "
                 "embedder that they were enrolled with",
                 count,
                 len(self._names),
                 self.serving,
             )
-        self._nameless = count
+        else:
+            self._once.over("nameless")
 
     # On the CPU pool.
 

@@ -21,9 +21,9 @@ from recognition.selection.measurements import LocalMeasurements, device_figures
 from recognition.specs.spec import ACCURACY_FMR, DetectorSpec, EmbedderSpec
 from recognition.specs.weights import find_artifacts
 from streamer.cli.options import AsJson, ConfigFile, Overrides, print_json, print_line, print_table, settings_of
-from streamer.model_layer.layer import resolved_models
+from streamer.model_layer.resolved import resolved_models
+from streamer.model_layer.selection_input import devices_for, gpus_of
 from streamer.model_layer.setup import make_manager
-from streamer.model_layer.switcher import devices_for, gpus_of
 from streamer.settings import Settings
 
 PIPE_WIDTH = 200

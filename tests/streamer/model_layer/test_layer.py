@@ -22,8 +22,9 @@ from recognition.selection.candidates import Placement
 from recognition.selection.measurements import BatchFigures, LocalMeasurements
 from recognition.specs.files import load_specs
 from recognition.specs.spec import BatchBuckets, BatchNeeds, Needs
-from streamer.model_layer.layer import ModelLayer, open_models, resolved_models
+from streamer.model_layer.layer import ModelLayer, open_models
 from streamer.model_layer.manual_choice import ModelChoice, write_choice
+from streamer.model_layer.resolved import resolved_models
 from streamer.model_layer.setup import make_manager, open_for_enrolment
 from streamer.pipeline.live_gallery import LiveGallery
 from streamer.process import make_data_folder
@@ -351,7 +352,7 @@ async def test_an_embedder_of_no_use_is_done_without_for_as_long_as_it_is(tmp_pa
     async with running(settings, make_manager(settings, portraits=False)) as (layer, told):
         choose(settings, "fragile")
         await until(lambda: told[-1]["embedder"]["name"] == "fragile")
-        layer.embedder.refused = lambda name: Reason("scripted", "") if name == "nano_embed" else None
+        layer.embedder.hooks.refused = lambda name: Reason("scripted", "") if name == "nano_embed" else None
         await layer.recogniser.embed(*faces(*[0] * 12), "a")
         await until(lambda: layer.recogniser.fault is not None)
         looked = [layer.embedder.choice]
@@ -359,7 +360,7 @@ async def test_an_embedder_of_no_use_is_done_without_for_as_long_as_it_is(tmp_pa
             await until(lambda: layer.embedder.choice is not looked[-1])
             looked.append(layer.embedder.choice)
             await asyncio.sleep(0.02)
-        layer.embedder.refused = lambda _: None
+        layer.embedder.hooks.refused = lambda _: None
         await until(lambda: told[-1]["embedder"]["name"] == "nano_embed")
         assert told[-1]["by_hand_refused"]["code"] == "unhealthy"
 

@@ -24,7 +24,8 @@ from recognition.selection.candidates import Placement
 from recognition.serving.queue_load import QueueLoad
 from recognition.specs.files import load_specs
 from recognition.specs.spec import BatchNeeds, EmbedderSpec, Needs
-from streamer.model_layer.switcher import HELD_BACK_S, Switcher, SwitchRules
+from streamer.model_layer.selection_input import SwitchRules
+from streamer.model_layer.switcher import HELD_BACK_S, Switcher
 from streamer.telemetry.metrics import Metrics
 
 BEST, SMALL = "best", "small"
@@ -140,7 +141,7 @@ def begin() -> Callable[..., Role]:
         clock, metrics = Clock(), Metrics()
         rules = SwitchRules(names, "accuracy", device, goal_ms, minimum_s, 8, lambda _: 1)
         manager.why_not = lambda name: None  # type: ignore[method-assign]
-        switcher = Switcher(manager, rules, None, metrics, clock)
+        switcher = Switcher(manager, rules, None, metrics, clock=clock)
         return Role(switcher, memory, clock, metrics, Chair(switcher.first()), manager)
 
     return make
@@ -292,13 +293,13 @@ async def test_by_hand_gives_way_where_it_can_not_run(seated):
 async def test_a_model_that_is_refused_does_not_serve_and_says_why(seated):
     role = seated(cuda_0=500, cpu=4000)
     why = Reason("people_not_covered", "3 of 12 people have no template in its space")
-    role.switcher.refused = lambda name: why if name == BEST else None
+    role.switcher.hooks.refused = lambda name: why if name == BEST else None
     role.memory.free["cuda:0"] = 4000
     role.clock.now_s = 1000
     await role.switcher.look()
     assert role.chair.place.model == SMALL
     assert role.switcher.choice.why_not(BEST).code == "people_not_covered"
-    role.switcher.refused = lambda _: None
+    role.switcher.hooks.refused = lambda _: None
     await role.switcher.look()
     assert role.chair.place.model == BEST
 
@@ -317,8 +318,8 @@ async def test_who_is_told_before_and_after(seated):
     async def prepare(name: str) -> None:
         order.append(f"prepare {name} while {role.chair.place.model} serves")
 
-    role.switcher.prepare = prepare
-    role.switcher.changed = lambda: order.append(f"changed to {role.chair.place.model}")
+    role.switcher.hooks.prepare = prepare
+    role.switcher.hooks.changed = lambda: order.append(f"changed to {role.chair.place.model}")
     role.switcher.by_hand = SMALL
     await role.switcher.look()
     assert order == ["prepare small while best serves", "changed to small"]
@@ -410,11 +411,11 @@ async def test_a_model_that_went_for_another_which_then_could_not_be_had_is_said
     role = seated(cuda_0=1000, cpu=50)
     place = role.chair.place
     for bucket in (8, 1):
-        role.switcher._stay.out_of_memory(0, Placement(BEST, "cuda:0", bucket))
+        role.switcher._hysteresis.out_of_memory(0, Placement(BEST, "cuda:0", bucket))
     role.memory.free["cuda:0"] = 0
     role.chair.refuses = {(SMALL, "cuda:0"): InsufficientGpuMemory("no")}
     told: list[str] = []
-    role.switcher.changed = lambda: told.append(role.switcher.standing.code)
+    role.switcher.hooks.changed = lambda: told.append(role.switcher.standing.code)
     with role.holding(BEST, "cuda:0", 1000):
         assert not await role.switcher.trouble(place, InsufficientGpuMemory("out"))
     assert role.chair.room_first == [True, False], "the second time there is nobody to go"
@@ -485,7 +486,7 @@ async def test_what_serves_on_the_cpu_for_being_better_there_is_no_fallback(begi
     await role.switcher.look()
     assert role.chair.place.device == "cpu"
     assert role.switcher.fallback.code == "minimum_stay", "it would be on the GPU, and is not yet"
-    role.switcher.rules = replace(role.switcher.rules, requirement="minimal_memory")
+    role.switcher.weighed.rules = replace(role.switcher.weighed.rules, requirement="minimal_memory")
     await role.switcher.look()
     assert role.switcher.fallback is None
 
