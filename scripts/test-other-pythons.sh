@@ -19,6 +19,7 @@ for version in 3.11 3.12 3.13; do
         touch "$venv/.ready"
     fi
     echo "Python $version: $("$venv/bin/python" --version)"
-    "$venv/bin/python" -m pytest -q -m 'not live and not emulated' "$@" || failed+=("$version")
+    "$venv/bin/python" -m pytest -q --numprocesses 2 --dist loadgroup --no-loadscope-reorder \
+        -m 'not live and not emulated' "$@" || failed+=("$version")
 done
 [ "${#failed[@]}" -eq 0 ] || { echo "tests failed with Python ${failed[*]}" >&2; exit 1; }

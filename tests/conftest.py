@@ -9,8 +9,31 @@ import pytest
 PROJECT = Path(__file__).resolve().parent.parent
 SHARED = PROJECT.parent / "shared"
 
+# Files that take more than half a minute: they would keep one process busy when the other has nothing left to do.
+LONG = ("test_convert.py", "test_model_layer.py", "test_run.py", "test_torch_runner.py")
+
 # The models of tests whose subject is other people's faces; their weights lie in ../shared/models.
 LARGER = {"detector": "scrfd_500m", "embedder": "arcface_w600k_mbf"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A file stays in one process, where there are several: the longest first, who needs both cores last."""
+    for item in items:
+        group = item.nodeid.partition("::")[0]
+        if item.get_closest_marker("emulated") and hasattr(item, "callspec"):
+            group += item.callspec.id  # each processor by itself
+        if item.get_closest_marker("both_cores"):
+            group = "both cores"
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    if item.get_closest_marker("both_cores"):
+        return 3
+    if item.get_closest_marker("live"):
+        return 2
+    return 0 if item.get_closest_marker("emulated") or item.path.name in LONG else 1
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,8 @@ async def answered_by(layer: ModelLayer, name: str) -> None:
 async def test_a_killed_server_is_left_for_another_embedder_and_taken_again(tmp_path: Path, monkeypatch) -> None:
     need_triton()
     monkeypatch.setattr("streamer.model_layer.triton_monitor.AWAY_S", 0.5)
-    monkeypatch.setattr("streamer.model_layer.switcher.SHORTLY_S", 2.0)
+    for module in ("switcher", "triton_monitor"):
+        monkeypatch.setattr(f"streamer.model_layer.{module}.SHORTLY_S", 2.0)
     write_twin(tmp_path / "weights", thresholds=worse_than_nano())
     weights = find_weights(load_specs()["nano_embed"], [])
     with TritonServer(tmp_path, [nano_embedder("nano_embed", weights, version=2)]) as server:

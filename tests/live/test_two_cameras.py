@@ -14,7 +14,7 @@ from tests.live.servers import RtspServer, unused_port
 from tests.live.service import ServiceProcess, until
 from tests.live.subscriber import Subscriber, assert_told_whole, names_of
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.live, pytest.mark.both_cores, pytest.mark.timeout(240)]
 
 NEGATIVE_FRAMES = 1394
 

@@ -14,7 +14,7 @@ from tests.live.service import ServiceProcess, until
 from tests.live.subscriber import Subscriber, assert_told_whole, names_of
 from tests.live.walkers import HEIGHT, compose_walk
 
-pytestmark = [pytest.mark.live, pytest.mark.shared, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.live, pytest.mark.both_cores, pytest.mark.shared, pytest.mark.timeout(300)]
 
 
 async def test_who_walks_through_the_picture(shared, tmp_path):
