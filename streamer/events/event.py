@@ -1,9 +1,10 @@
-"""The identity event as it goes over the wire (schema whosthere.identity/1), and how it becomes a message.
+"""The identity event as it goes over the wire (schema whosthere.identity/1), and what goes of a backlog of them first.
 
-Pure data; made on the loop. An event carries the person's id alone: the name is joined in by message() when it
-is sent, so that what lies in the outbox holds no names.
+Pure data; made on the loop. An event carries the person's id alone: the publisher joins the name in when it is
+sent, so that what lies in the outbox holds no names.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
@@ -96,3 +97,36 @@ class Due:
         if event.person is None or event.type == "end":
             return False
         return event.type == "new" or (self.levels[0] == "unknown" and len(self.levels) == 2)
+
+
+@dataclass(frozen=True, slots=True)
+class LastSeen:
+    """A person's newest known sighting, as it is retained on the broker; at in Unix seconds."""
+
+    camera: str
+    at: float
+    similarity: float | None
+    event_id: str
+
+
+def sighting_of(event: IdentityEvent) -> LastSeen:
+    """Where and when an event saw its person."""
+    return LastSeen(event.camera, event.captured_at, event.similarity, event.event_id)
+
+
+def give_up(waiting: Sequence[Due], excess: int) -> tuple[list[Due], set[str]]:
+    """The file's rule for what waits in memory: the oldest updates go first, then the oldest whole visits.
+
+    Returns what is kept, at least `excess` fewer, and the visits whose `new` went and whose `end` is to come.
+    """
+    updates = [index for index, due in enumerate(waiting) if due.event.type == "update"][: max(excess, 0)]
+    gone = set(updates)
+    kept = [due for index, due in enumerate(waiting) if index not in gone]
+    unheard: set[str] = set()
+    while kept and len(waiting) - len(kept) < excess:
+        oldest = kept[0].event.event_id
+        kinds = {due.event.type for due in kept if due.event.event_id == oldest}
+        if "new" in kinds and "end" not in kinds:
+            unheard.add(oldest)
+        kept = [due for due in kept if due.event.event_id != oldest]
+    return kept, unheard

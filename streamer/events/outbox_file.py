@@ -8,7 +8,7 @@ import errno
 import os
 import secrets
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ from pathlib import Path
 import orjson
 
 from streamer.errors import AlreadyRunning, OutboxTooNew, OutboxUnwritable
-from streamer.events.event import Due, IdentityEvent
+from streamer.events.event import Due, IdentityEvent, LastSeen, sighting_of
 
 VERSION = 1
 
@@ -53,16 +53,6 @@ class Stored:
     event: IdentityEvent
     levels: tuple[str, ...]
     created_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class LastSeen:
-    """A person's newest known sighting, as it is retained on the broker; at in Unix seconds."""
-
-    camera: str
-    at: float
-    similarity: float | None
-    event_id: str
 
 
 @dataclass(slots=True)
@@ -300,29 +290,6 @@ class OutboxFile:
             if self._db.in_transaction:  # a full disk has rolled back by itself
                 self._db.execute("ROLLBACK")
             raise
-
-
-def sighting_of(event: IdentityEvent) -> LastSeen:
-    """Where and when an event saw its person."""
-    return LastSeen(event.camera, event.captured_at, event.similarity, event.event_id)
-
-
-def give_up(waiting: Sequence[Due], excess: int) -> tuple[list[Due], set[str]]:
-    """The file's rule for what waits in memory: the oldest updates go first, then the oldest whole visits.
-
-    Returns what is kept, at least `excess` fewer, and the visits whose `new` went and whose `end` is to come.
-    """
-    updates = [index for index, due in enumerate(waiting) if due.event.type == "update"][: max(excess, 0)]
-    gone = set(updates)
-    kept = [due for index, due in enumerate(waiting) if index not in gone]
-    unheard: set[str] = set()
-    while kept and len(waiting) - len(kept) < excess:
-        oldest = kept[0].event.event_id
-        kinds = {due.event.type for due in kept if due.event.event_id == oldest}
-        if "new" in kinds and "end" not in kinds:
-            unheard.add(oldest)
-        kept = [due for due in kept if due.event.event_id != oldest]
-    return kept, unheard
 
 
 def _without_names(event: IdentityEvent) -> str:

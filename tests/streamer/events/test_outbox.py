@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from streamer.errors import AlreadyRunning, OutboxTooNew, OutboxUnwritable
+from streamer.events.event import give_up
 from streamer.events.outbox import Outbox
-from streamer.events.outbox_file import Changes, OutboxFile, give_up
+from streamer.events.outbox_file import Changes, OutboxFile
 from streamer.telemetry.metrics import Metrics
 from tests.conftest import PROJECT
 from tests.small_disk import fill, small_disk

@@ -1,0 +1,315 @@
+"""The outbox's writer: what waits for the disk, and the thread that writes it in groups; the file is its alone.
+
+Changes and questions go in from the loop, under a lock that is never held while the disk works; answers go back to
+the loop's futures.
+"""
+
+import asyncio
+import logging
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from streamer.errors import OutboxUnwritable
+from streamer.events.event import Due, LastSeen, give_up, sighting_of
+from streamer.events.outbox_file import Changes, OutboxFile, Stored
+from streamer.telemetry.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+GROUP = 1_000
+STEP = 16  # a small change may still fit where a big one does not
+TICK_S = 1.0
+SIGHTINGS_EVERY_S = 5.0
+
+
+@dataclass(slots=True, eq=False)
+class Peek:
+    """A question: the oldest `limit` messages above row `after`."""
+
+    after: int
+    limit: int
+    answer: asyncio.Future[list[Stored]]
+
+
+@dataclass(slots=True)
+class _Round:
+    """What the writer thread does before it looks again."""
+
+    changes: Changes
+    peeks: list[Peek] = field(default_factory=list)
+    flushes: list[asyncio.Future[bool]] = field(default_factory=list)
+    released: bool = False
+    last: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What an opened file held."""
+
+    client_id: str
+    last_seen: dict[str, LastSeen]
+
+
+class OutboxWriter:
+    """run() is the thread; everything else is called on the loop, and never waits for the disk."""
+
+    def __init__(
+        self,
+        path: Path,
+        limit: int,
+        max_age_s: float,
+        metrics: Metrics,
+        now: Callable[[], float],
+        buffer_limit: int,
+    ) -> None:
+        self._path = path
+        self._limit = limit
+        self._max_age_s = max_age_s
+        self._metrics = metrics
+        self._now = now
+        self._buffer_limit = buffer_limit
+        self.failing = False  # what is put does not get to the disk
+        # All below is shared by the loop and the thread, under this lock.
+        self._wake = threading.Condition()
+        self._buffer: deque[Due] = deque()
+        self._unheard: set[str] = set()
+        self._waiting = Changes()
+        self._peeks: list[Peek] = []
+        self._flushes: list[asyncio.Future[bool]] = []
+        self._released = False
+        self._closing = False
+        # The thread's own.
+        self._seen_written_s = time.monotonic()
+        self._oldest_at: float | None = None
+
+    # On the loop.
+
+    def put(self, due: Due) -> bool:
+        """Take an event; False where nobody heard how its visit began, and it is dropped."""
+        event = due.event
+        with self._wake:
+            if event.event_id in self._unheard:
+                if event.type == "end":
+                    self._unheard.discard(event.event_id)
+                self._metrics.outbox_dropped.inc()
+                return False
+            if event.type == "end":
+                self._waiting.seen.pop(event.event_id, None)
+            self._buffer.append(due)
+            self._trim()
+            self._wake.notify()
+        return True
+
+    def sighted(self, event_id: str, captured_at: float) -> None:
+        """An open visit's last sighting (Unix s)."""
+        with self._wake:
+            self._waiting.seen[event_id] = captured_at
+
+    def flush(self, flushed: asyncio.Future[bool]) -> None:
+        """Answer once all that was put is on disk; False where the disk did not take it."""
+        with self._wake:
+            self._flushes.append(flushed)
+            self._wake.notify()
+
+    def peek(self, question: Peek) -> None:
+        """Answer it from the disk."""
+        with self._wake:
+            self._peeks.append(question)
+            self._wake.notify()
+
+    def ack(self, rows: Iterable[int]) -> None:
+        """These messages are delivered."""
+        with self._wake:
+            self._waiting.acked.update(rows)
+            self._wake.notify()
+
+    def release(self) -> None:
+        """Nothing is in flight any more."""
+        with self._wake:
+            self._released = True
+            self._wake.notify()
+
+    def forget(self, person_ids: Iterable[str]) -> None:
+        """Drop these people's last sighting."""
+        with self._wake:
+            self._waiting.forgotten.update(person_ids)
+            self._wake.notify()
+
+    def close(self) -> None:
+        """The thread ends once all is written, or can't be."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+
+    def oldest_s(self) -> float:
+        """How long the oldest message on disk has waited; 0 where there is none."""
+        return 0.0 if self._oldest_at is None else max(self._now() - self._oldest_at, 0.0)
+
+    def _trim(self) -> None:
+        excess = len(self._buffer) - self._buffer_limit
+        if excess > 0:
+            kept, unheard = give_up(self._buffer, excess)
+            self._metrics.outbox_dropped.inc(len(self._buffer) - len(kept))
+            self._buffer = deque(kept)
+            self._unheard |= unheard
+
+    # On the thread.
+
+    def run(self, loop: asyncio.AbstractEventLoop, opened: asyncio.Future[Found], news: Callable[[], None]) -> None:
+        """Write until close(). `news` is called on the loop when something was written.
+
+        Raises OutboxUnwritable, OutboxTooNew or AlreadyRunning where the file can't be opened.
+        """
+        self._call = loop.call_soon_threadsafe
+        self._news = news
+        file = OutboxFile(self._path, self._limit, self._max_age_s)
+        try:
+            last_seen = file.last_seen()
+            interrupted = file.interrupted()
+            for due in interrupted:
+                known = "true" if due.event.person else "false"
+                self._metrics.events.labels(type="end", known=known).inc()
+                person, sighting = due.event.person, sighting_of(due.event)
+                if person and (person.id not in last_seen or last_seen[person.id].at < sighting.at):
+                    last_seen[person.id] = sighting
+            self._buffer.extend(interrupted)
+            self._show(file)
+            self._call(_settle, opened, Found(file.client_id, last_seen))
+            while self._once(file):
+                pass
+        finally:
+            file.close()
+
+    def _once(self, file: OutboxFile) -> bool:
+        """Wait for something to do, write it in one transaction, answer who waits. False: it was the last."""
+        with self._wake:
+            self._wake.wait_for(self._has_work, TICK_S)
+            work = self._take()
+        if work.released:
+            file.release()
+        due = work.changes or self.failing or self.oldest_s() > self._max_age_s
+        written = self._write(file, work) if due else True
+        if not due and not work.peeks:
+            file.tidy()
+        for peek in work.peeks:
+            self._answer(file, peek)
+        for flush in work.flushes:
+            self._call(_settle, flush, written)
+        self._show(file)
+        if not work.last:
+            return True
+        with self._wake:
+            if left := len(self._buffer):
+                self._metrics.outbox_dropped.inc(left)
+                log.error("outbox %s: %d events could not be written and are lost", self._path, left)
+        return False
+
+    def _has_work(self) -> bool:
+        if self._peeks or self._flushes or self._released or self._closing:
+            return True
+        waiting = self._waiting
+        return not self.failing and bool(self._buffer or waiting.acked or waiting.forgotten)
+
+    def _take(self) -> _Round:
+        puts = [self._buffer.popleft() for _ in range(min(GROUP, len(self._buffer)))]
+        rest = bool(self._buffer)
+        changes, self._waiting = self._waiting, Changes()
+        changes.puts = puts
+        if not puts and not self._closing and time.monotonic() - self._seen_written_s < SIGHTINGS_EVERY_S:
+            changes.seen, self._waiting.seen = {}, changes.seen
+        work = _Round(changes, self._peeks, [] if rest else self._flushes, self._released, self._closing and not rest)
+        self._peeks, self._released = [], False
+        if not rest:
+            self._flushes = []
+        return work
+
+    def _write(self, file: OutboxFile, work: _Round) -> bool:
+        """Commit the round's changes; where the disk is in the way, put back what is left and say so."""
+        news = bool(work.changes.puts) or self.failing
+        try:
+            self._commit(file, work.changes)
+        except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
+            raise
+        except (sqlite3.DatabaseError, OSError) as error:
+            self._report("written", error)
+            self._put_back(work)
+            written = False
+        else:
+            if self.failing:
+                log.info("outbox %s can be written again", self._path)
+            self.failing = False
+            written = True
+        if news:
+            self._call(self._news)
+        return written
+
+    def _commit(self, file: OutboxFile, changes: Changes) -> None:
+        """All at once; on a full disk in steps: what is delivered first, that makes room, then a few at a time."""
+        if changes.seen:
+            self._seen_written_s = time.monotonic()
+        if not self.failing:
+            with suppress(sqlite3.OperationalError, OSError):
+                self._metrics.outbox_dropped.inc(file.write(changes, self._now()))
+                return
+        file.reuse_log()
+        delivered = Changes(acked=changes.acked, forgotten=changes.forgotten)
+        self._metrics.outbox_dropped.inc(file.write(delivered, self._now()))
+        changes.acked, changes.forgotten = set(), set()
+        while True:
+            step = Changes(puts=changes.puts[:STEP], seen=changes.seen)
+            self._metrics.outbox_dropped.inc(file.write(step, self._now()))
+            changes.puts, changes.seen = changes.puts[STEP:], {}
+            if not changes.puts:
+                return
+
+    def _report(self, verb: str, error: sqlite3.DatabaseError | OSError) -> None:
+        self._metrics.outbox_errors.labels(code=OutboxUnwritable.code).inc()
+        if not self.failing:
+            log.error(
+                "outbox %s can't be %s (%s): events wait in memory; make room on the disk",
+                self._path,
+                verb,
+                error,
+                extra={"code": OutboxUnwritable.code},
+            )
+        self.failing = True
+
+    def _put_back(self, work: _Round) -> None:
+        with self._wake:
+            self._buffer.extendleft(reversed(work.changes.puts))
+            self._trim()
+            self._waiting.acked |= work.changes.acked
+            self._waiting.forgotten |= work.changes.forgotten
+            self._waiting.seen = work.changes.seen | self._waiting.seen
+            # Whoever wants to know whether all is written learns now that it is not; closing waits no longer.
+            work.flushes += self._flushes
+            self._flushes = []
+            work.last = self._closing
+
+    def _answer(self, file: OutboxFile, peek: Peek) -> None:
+        with self._wake:
+            acked = frozenset(self._waiting.acked)
+        try:
+            stored = file.rows(peek.after, peek.limit, acked)
+        except sqlite3.DatabaseError as error:
+            self._report("read", error)
+            stored = []
+        self._call(_settle, peek.answer, stored)
+
+    def _show(self, file: OutboxFile) -> None:
+        self._oldest_at = file.oldest_at
+        self._metrics.outbox_depth.set(file.count + len(self._buffer))
+
+
+def _settle(waiter: asyncio.Future[T], value: T) -> None:
+    if not waiter.done():
+        waiter.set_result(value)
