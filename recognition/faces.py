@@ -91,3 +91,14 @@ class InSpace:
     space: str
     signature: str
     embeddings: F32
+
+
+def iou(a: F32, b: F32) -> F32:
+    """Intersection over union of boxes (n,4) and (m,4) xyxy -> (n,m) float32."""
+    ax1, ay1, ax2, ay2 = a.T[:, :, None]
+    bx1, by1, bx2, by2 = b.T[:, None]
+    wide = np.minimum(ax2, bx2) - np.maximum(ax1, bx1)
+    high = np.minimum(ay2, by2) - np.maximum(ay1, by1)
+    shared = np.maximum(wide, 0.0) * np.maximum(high, 0.0)
+    both = (ax2 - ax1) * (ay2 - ay1) + (bx2 - bx1) * (by2 - by1) - shared
+    return np.asarray(shared / np.maximum(both, 1e-6), dtype=np.float32)

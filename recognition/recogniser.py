@@ -26,13 +26,12 @@ from recognition.faces import Detections, Faces, InSpace, Quality
 from recognition.image import Image
 from recognition.models.ensemble import halves
 from recognition.models.manager import Lease, ModelManager
-from recognition.models.model_runner import signature_of
 from recognition.quality import grade, thumbnails
 from recognition.selection.candidates import Placement
 from recognition.serving.model_slot import Answer, ModelSlot
 from recognition.serving.served_model import BatchPlan, ServedModel, Serving
 from recognition.specs.devices import Device, usable_cores
-from recognition.specs.spec import DetectorSpec, EmbedderSpec
+from recognition.specs.spec import DetectorSpec, EmbedderSpec, signature_of
 
 UNHEALTHY_AFTER = 10
 

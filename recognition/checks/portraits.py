@@ -1,7 +1,7 @@
 """The bundled portraits, one person who is real and some strangers who are not; and models held to them.
 
 Pictures of model/faces go in, SelfTestFailed or nothing comes out. Blocks for up to a second of the model's runs:
-`models selftest` and `check` call it, loading a model does not.
+loading a model for the service calls it, `models selftest` and `check` do.
 
     python -m recognition.checks.portraits MODEL WEIGHTS_FOLDER
 
@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from recognition import detect, embed
 from recognition.arrays import F32
 from recognition.errors import SelfTestFailed, SpecInvalid
+from recognition.faces import iou
 from recognition.image import ArrayImage, read_image
 from recognition.runtimes.onnx_runner import OnnxRunner
 from recognition.runtimes.tensor_runner import TensorRunner
@@ -102,7 +103,7 @@ def hold_detector(spec: DetectorSpec, runner: TensorRunner, portraits: tuple[Por
     for portrait in portraits:
         prepared = detect.prepare(spec, portrait.image())
         found = detect.parse(spec, runner.run(prepared.tensor[None]), prepared, spec.thresholds.score)
-        overlap = max((_overlap(box, portrait.box) for box in found.boxes), default=0.0)
+        overlap = float(iou(found.boxes, portrait.box[None]).max(initial=0.0))
         if len(found) != 1 or overlap < LEAST_OVERLAP:
             raise SelfTestFailed(
                 f"model {spec.name}: finds {len(found)} faces in {portrait.file.name}, which shows one, and overlaps "
@@ -182,14 +183,6 @@ def looks(portrait: Portrait) -> Iterator[Look]:
     half = np.asarray(cv2.resize(pixels, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     yield Look("half as large", ArrayImage(half), ((landmarks + 0.5) / 2 - 0.5).astype(np.float32))
     yield Look("dark", ArrayImage(np.asarray(cv2.convertScaleAbs(pixels, alpha=0.4), dtype=np.uint8)), landmarks)
-
-
-def _overlap(a: F32, b: F32) -> float:
-    """Intersection over union of two boxes."""
-    width, height = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
-    both = max(float(width), 0.0) * max(float(height), 0.0)
-    areas = sum(float((box[2] - box[0]) * (box[3] - box[1])) for box in (a, b))
-    return both / (areas - both) if areas > both else 0.0
 
 
 def main(name: str, folder: str) -> None:

@@ -17,10 +17,10 @@ from recognition import detect
 from recognition.arrays import F32
 from recognition.errors import ClipUnreadable
 from recognition.evaluation.timing import by_turns
-from recognition.faces import Detections
+from recognition.faces import Detections, iou
 from recognition.image import ArrayImage, Image
 from recognition.photos import PhotoSet, nearest_to_centre
-from recognition.training.matching_faces import GroundTruth, clipped, overlaps, recall_at
+from recognition.training.matching_faces import GroundTruth, clipped, recall_at
 from recognition.training.photo_labels import load_labelled
 from recognition.training.scenes import compose
 from recognition.training.teacher import TeachingDetector
@@ -198,7 +198,7 @@ def _summary(errors: Sequence[float | None]) -> dict[str, float]:
 
 
 def _astray(found: Detections, taught: Detections, which: int, image: Image) -> float | None:
-    same = overlaps(clipped(found.boxes, image.width, image.height), taught.boxes[which : which + 1])[:, 0]
+    same = iou(clipped(found.boxes, image.width, image.height), taught.boxes[which : which + 1])[:, 0]
     if not len(same) or same.max() < _SAME_FACE:
         return None
     points, truth = found.landmarks[int(same.argmax())], taught.landmarks[which]

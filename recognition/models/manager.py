@@ -17,14 +17,14 @@ from recognition.models.ensemble import check_members
 from recognition.models.ledger import Ledger
 from recognition.models.loading import Loader
 from recognition.models.model_cache import AnyRunner, Entry, Key, Lease, Loaded, ModelCache, waited
-from recognition.models.model_runner import ModelRunner, signature_of
+from recognition.models.model_runner import ModelRunner
 from recognition.models.offline import keep_offline
 from recognition.models.providers import LoadContext, ModelProvider, TritonServer, default_providers
 from recognition.reason import Reason
 from recognition.runtimes.int8_forms import planned_form
 from recognition.specs.devices import Device, wanted_device
 from recognition.specs.files import find_spec, load_specs
-from recognition.specs.spec import AnySpec, DetectorSpec, EmbedderSpec, S, SpecProfile
+from recognition.specs.spec import AnySpec, DetectorSpec, EmbedderSpec, S, SpecProfile, signature_of
 from recognition.specs.weights import read_weights
 
 __all__ = ["AnyRunner", "AnySpec", "Lease", "ModelManager", "resolved"]

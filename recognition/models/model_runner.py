@@ -4,7 +4,6 @@ What computes lies below it (a TensorRunner: ONNX Runtime, PyTorch, a Triton ser
 the run; run() and predict_embeddings() may be called from several threads at once.
 """
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from recognition.checks.self_test import probe_tensors, self_test
 from recognition.errors import CodedError, RunnerDead, UnsupportedEngine
 from recognition.reason import Reason
 from recognition.runtimes.tensor_runner import TensorRunner, check_input, check_widths
-from recognition.specs.spec import DetectorSpec, EmbedderSpec, S
+from recognition.specs.spec import EmbedderSpec, S, signature_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,12 +216,3 @@ class ModelRunner(Generic[S]):
         if not self._closed:
             self._closed = True
             self.tensors.close()
-
-
-def signature_of(*specs: DetectorSpec | EmbedderSpec) -> str:
-    """16 hex digits for models that work together: other ones whenever their answers may be others."""
-    parts = [
-        f"{spec.name}:{spec.version}:{spec.weights_digest}:{spec.precision}:{spec.preprocessing_signature}"
-        for spec in specs
-    ]
-    return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]

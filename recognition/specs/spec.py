@@ -206,6 +206,12 @@ class OperatingPoint(_Section):
     tmr: Rate | None
 
 
+_NOT_MEASURED = "not measured"
+# The batches of a network that takes any: an embedder's, a detector's.
+EMBEDDER_BUCKETS = BatchBuckets(cpu=(1, 2, 4, 8), cuda=(1, 2, 4, 8, 16, 32))
+DETECTOR_BUCKETS = BatchBuckets(cpu=(1,), cuda=(1, 2, 4, 8))
+
+
 class MatchThresholds(_Section):
     """Operating points; `verification` and `identification` name the rows for 1:1 and for 1:N.
 
@@ -223,9 +229,22 @@ class MatchThresholds(_Section):
             self.cosine_at(getattr(self, use))
         return self
 
+    @classmethod
+    def unmeasured(cls, verification: float, identification: float) -> Self:
+        """Guesses on the safe side: above what any model of the kind that was measured needs at these rates."""
+        return cls(
+            measured_on=f"{_NOT_MEASURED}: values on the safe side; `whosthere models eval --thresholds` measures them",
+            verification=1e-3,
+            identification=1e-5,
+            table=(
+                OperatingPoint(fmr=1e-3, cosine=verification, tmr=None),
+                OperatingPoint(fmr=1e-5, cosine=identification, tmr=None),
+            ),
+        )
+
     @property
     def measured(self) -> bool:
-        return not self.measured_on.startswith("not measured")
+        return not self.measured_on.startswith(_NOT_MEASURED)
 
     def cosine_at(self, fmr: float) -> float:
         """The cosine of the table's row for this false-match rate. Raises ValueError where there is none."""
@@ -292,6 +311,17 @@ class EmbedderSpec(ModelSpec):
 
 AnySpec = Annotated[DetectorSpec | EmbedderSpec, Field(discriminator="role")]
 S = TypeVar("S", DetectorSpec, EmbedderSpec)
+
+
+def signature_of(*specs: AnySpec) -> str:
+    """16 hex digits for models that work together: other ones whenever their answers may be others."""
+    parts = [
+        f"{spec.name}:{spec.version}:{spec.weights_digest}:{spec.precision}:{spec.preprocessing_signature}"
+        for spec in specs
+    ]
+    return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
+
+
 _KEYS = tuple({**DetectorSpec.model_fields, **EmbedderSpec.model_fields, **InputSpec.model_fields})
 
 

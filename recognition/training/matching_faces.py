@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recognition.arrays import F32
-from recognition.faces import Detections
+from recognition.faces import Detections, iou
 
 _SAME, _DOUBTFUL = 0.5, 0.4
 
@@ -53,8 +53,8 @@ def recall_at(found: Sequence[Detections], known: Sequence[GroundTruth], false_a
 def _judged(detections: Detections, truth: GroundTruth) -> list[tuple[float, bool]]:
     """Each detection's score and whether it is a face; those on doubtful places are left out."""
     boxes = clipped(detections.boxes, truth.width, truth.height)
-    real = overlaps(boxes, clipped(truth.boxes, truth.width, truth.height))
-    unsure = overlaps(boxes, clipped(truth.doubtful, truth.width, truth.height))
+    real = iou(boxes, clipped(truth.boxes, truth.width, truth.height))
+    unsure = iou(boxes, clipped(truth.doubtful, truth.width, truth.height))
     free = np.ones(len(truth.boxes), bool)
     judged = []
     for row in range(len(boxes)):
@@ -70,12 +70,3 @@ def _judged(detections: Detections, truth: GroundTruth) -> list[tuple[float, boo
 
 def clipped(boxes: F32, width: int, height: int) -> F32:
     return np.clip(boxes, 0, np.array([width, height, width, height], np.float32))
-
-
-def overlaps(one: F32, two: F32) -> F32:
-    """(n,4), (m,4) -> (n,m) intersection over union."""
-    low = np.maximum(one[:, None, :2], two[None, :, :2])
-    high = np.minimum(one[:, None, 2:], two[None, :, 2:])
-    inter = np.clip(high - low, 0, None).prod(-1)
-    area_one, area_two = ((box[:, 2:] - box[:, :2]).prod(-1) for box in (one, two))
-    return np.asarray(inter / np.maximum(area_one[:, None] + area_two[None] - inter, 1e-6), dtype=np.float32)

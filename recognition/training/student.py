@@ -9,7 +9,14 @@ from pathlib import Path
 from recognition.checks.portraits import make_sample
 from recognition.checks.spaces import make_space
 from recognition.runtimes.onnx_runner import OnnxRunner
-from recognition.specs.spec import BatchBuckets, DetectionThresholds, DetectorSpec, EmbedderSpec, InputSpec
+from recognition.specs.spec import (
+    DETECTOR_BUCKETS,
+    EMBEDDER_BUCKETS,
+    DetectionThresholds,
+    DetectorSpec,
+    EmbedderSpec,
+    InputSpec,
+)
 from recognition.training.detector_net import NanoDetector
 from recognition.training.distil_detector import DetectorOptions, DetectorTask
 from recognition.training.distil_embedder import EmbedderOptions, EmbedderTask
@@ -20,8 +27,6 @@ from recognition.training.loop import Say, Told, train, untold
 from recognition.zoo.imports import UNMEASURED, space_text, spec_text
 from recognition.zoo.onnx_export import INPUT
 
-_EMBEDDER_BUCKETS = BatchBuckets(cpu=(1, 2, 4, 8), cuda=(1, 2, 4, 8, 16, 32))
-_DETECTOR_BUCKETS = BatchBuckets(cpu=(1,), cuda=(1, 2, 4, 8))
 _LICENCE = "yours, as far as the terms of the teacher and of the photos allow"
 
 
@@ -60,7 +65,7 @@ def ship_embedder(out: Path, name: str, teacher: str) -> EmbedderSpec:
         weights_digest=hashlib.sha256(data).hexdigest(),
         input=InputSpec(name=INPUT, size=(112, 112), color_order="rgb", mean=0.0, std=1.0),
         batch="dynamic",
-        batch_buckets=_EMBEDDER_BUCKETS,
+        batch_buckets=EMBEDDER_BUCKETS,
         embedding_size=DIM,
         space=f"{name}.1",
         thresholds=UNMEASURED,
@@ -87,7 +92,7 @@ def ship_detector(out: Path, name: str, teacher: str, score: float) -> DetectorS
         weights_digest=hashlib.sha256((out / f"{name}.onnx").read_bytes()).hexdigest(),
         input=InputSpec(name=INPUT, size=(640, 640), color_order="bgr", mean=0.0, std=1.0, multiple=32),
         batch="dynamic",
-        batch_buckets=_DETECTOR_BUCKETS,
+        batch_buckets=DETECTOR_BUCKETS,
         thresholds=DetectionThresholds(score=score, nms=0.4),
         licence=_LICENCE,
         source=_source(teacher),

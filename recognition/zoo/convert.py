@@ -28,7 +28,13 @@ from recognition.errors import (
 from recognition.runtimes.onnx_runner import OnnxRunner
 from recognition.runtimes.tensor_runner import TensorRunner
 from recognition.runtimes.torch_runner import TorchRunner
-from recognition.specs.spec import AnySpec, BatchBuckets, EmbedderSpec, InputSpec, MatchThresholds, OperatingPoint
+from recognition.specs.spec import (
+    EMBEDDER_BUCKETS,
+    AnySpec,
+    EmbedderSpec,
+    InputSpec,
+    MatchThresholds,
+)
 from recognition.zoo.imports import read_file, space_text, spec_text
 from recognition.zoo.staging import Staging, staging
 
@@ -48,9 +54,7 @@ PIXELS: Mapping[str, InputSpec] = {
     "arcface": InputSpec(name=INPUT, size=(112, 112), color_order="rgb", mean=127.5, std=127.5),
     "facenet": InputSpec(name=INPUT, size=(160, 160), color_order="rgb", mean=127.5, std=128),
 }
-_NOT_MEASURED = "not measured: values on the safe side; `whosthere models eval --thresholds` measures them"
 _COSINES = {"adaface": (0.4, 0.5), "arcface": (0.4, 0.5), "facenet": (0.6, 0.7)}
-_BUCKETS = BatchBuckets(cpu=(1, 2, 4, 8), cuda=(1, 2, 4, 8, 16, 32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,6 @@ def spec_for(
 ) -> EmbedderSpec:
     """The spec of a converted checkpoint: its input as the family's authors have it, thresholds not measured."""
     family = architecture.family
-    verification, identification = _COSINES[family]
     return EmbedderSpec(
         name=name,
         version=1,
@@ -96,17 +99,9 @@ def spec_for(
         feature_norm=len(OUTPUTS[family]) > 1,
         embedding_size=512,
         batch="dynamic",
-        batch_buckets=_BUCKETS,
+        batch_buckets=EMBEDDER_BUCKETS,
         space=space,
-        thresholds=MatchThresholds(
-            measured_on=_NOT_MEASURED,
-            verification=1e-3,
-            identification=1e-5,
-            table=(
-                OperatingPoint(fmr=1e-3, cosine=verification, tmr=None),
-                OperatingPoint(fmr=1e-5, cosine=identification, tmr=None),
-            ),
-        ),
+        thresholds=MatchThresholds.unmeasured(*_COSINES[family]),
         licence=f"that of the checkpoint, which is not known here ({architecture.terms})",
         source=source,
     )

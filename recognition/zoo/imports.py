@@ -26,6 +26,8 @@ from recognition.runtimes.onnx_batch_axis import with_batch_axis
 from recognition.runtimes.onnx_runner import OnnxRunner
 from recognition.runtimes.onnx_session import need_onnxruntime
 from recognition.specs.spec import (
+    DETECTOR_BUCKETS,
+    EMBEDDER_BUCKETS,
     AnySpec,
     BatchBuckets,
     DetectionThresholds,
@@ -33,7 +35,6 @@ from recognition.specs.spec import (
     EmbedderSpec,
     InputSpec,
     MatchThresholds,
-    OperatingPoint,
 )
 from recognition.zoo.archive import MAX_FILE_BYTES, open_archive
 from recognition.zoo.catalogue import CatalogueEntry
@@ -41,14 +42,7 @@ from recognition.zoo.identify import Graph, identify
 from recognition.zoo.staging import Staging, staging
 
 # Not measured, and said so: above what any ArcFace-family model that was measured here needs at these rates.
-UNMEASURED = MatchThresholds(
-    measured_on="not measured: values on the safe side; `whosthere models eval --thresholds` measures them",
-    verification=1e-3,
-    identification=1e-5,
-    table=(OperatingPoint(fmr=1e-3, cosine=0.4, tmr=None), OperatingPoint(fmr=1e-5, cosine=0.5, tmr=None)),
-)
-_EMBEDDER_BUCKETS = BatchBuckets(cpu=(1, 2, 4, 8), cuda=(1, 2, 4, 8, 16, 32))
-_DETECTOR_BUCKETS = BatchBuckets(cpu=(1,), cuda=(1, 2, 4, 8))
+UNMEASURED = MatchThresholds.unmeasured(0.4, 0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,12 +200,12 @@ class _Importing:
                 common
                 | {"role": "face_embedding", "family": "arcface", "embedding_size": graph.embedding_size}
                 | {"space": f"{name}.1"[-64:], "thresholds": UNMEASURED}
-                | {"batch_buckets": _EMBEDDER_BUCKETS if batches else BatchBuckets()}
+                | {"batch_buckets": EMBEDDER_BUCKETS if batches else BatchBuckets()}
             )
         return DetectorSpec.model_validate(
             common
             | {"role": "face_detection", "family": graph.family, "thresholds": DetectionThresholds(score=0.5, nms=0.4)}
-            | {"batch_buckets": _DETECTOR_BUCKETS if batches else BatchBuckets()}
+            | {"batch_buckets": DETECTOR_BUCKETS if batches else BatchBuckets()}
         )
 
     def _try(self, stage: Staging, spec: AnySpec, data: bytes) -> AnySpec:

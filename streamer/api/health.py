@@ -14,7 +14,7 @@ from streamer import __version__
 from streamer.api import problems, reference
 from streamer.api.server import serve_http as serve_http
 from streamer.readiness import Readiness
-from streamer.telemetry.logs import redact
+from streamer.telemetry.logs import redacted_text
 from streamer.telemetry.metrics import Metrics
 
 
@@ -59,7 +59,9 @@ _NOT_READY = "A part is not ok; `detail` says which and why, `parts` lists all."
 
 
 def _readiness(found: Readiness) -> JSONResponse:
-    parts: dict[str, Any] = {part.name: {"ok": part.ok, "reason": redact(part.reason) or None} for part in found.parts}
+    parts: dict[str, Any] = {
+        part.name: {"ok": part.ok, "reason": redacted_text(part.reason) or None} for part in found.parts
+    }
     models = [asdict(model) for model in found.models]
     if found.ready:
         return JSONResponse({"ready": True, "parts": parts, "models": models})

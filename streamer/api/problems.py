@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from recognition.errors import CodedError
-from streamer.telemetry.logs import redact
+from streamer.telemetry.logs import redacted_text
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -29,7 +29,7 @@ _STATUS = {
 def problem(status: int, code: str, detail: str, **extensions: object) -> JSONResponse:
     """One problem document. `detail` is one line for people; logins in it are redacted."""
     phrase = HTTPStatus(status).phrase
-    body = {"type": "about:blank", "title": phrase, "status": status, "detail": redact(detail), "code": code}
+    body = {"type": "about:blank", "title": phrase, "status": status, "detail": redacted_text(detail), "code": code}
     return JSONResponse(body | extensions, status_code=status, media_type=MEDIA_TYPE)
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recognition.arrays import F32
+from recognition.faces import iou
 from streamer.errors import BenchFailed
-from streamer.pipeline.tracking import iou
 
 SAME_FACE_IOU = 0.5
 SAME_PERSON_COSINE = 0.45

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 import uvloop
 
-from streamer.cli.bench_models import show_model_layer
+from streamer.cli.bench_tables import show_model_layer
 from streamer.cli.options import (
     AsJson,
     ConfigFile,

@@ -16,7 +16,7 @@ from streamer.cli.options import (
     settings_of,
 )
 from streamer.errors import CameraUnknown
-from streamer.ingest.address import redact
+from streamer.ingest.address import redacted_url
 from streamer.ingest.probe import probe as probe_source
 from streamer.settings import CameraSettings, camera_url
 
@@ -34,7 +34,7 @@ def list_cameras(config: ConfigFile = None, overrides: Overrides = None, json: A
     rows = [
         {
             "name": name,
-            "url": redact(c.url),
+            "url": redacted_url(c.url),
             "fps": c.fps,
             "pace": c.pace,
             "loop": c.loop,

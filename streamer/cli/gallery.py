@@ -10,8 +10,7 @@ from gallery.reindex import ReindexReport
 from gallery.store import PersonStore
 from recognition.errors import CodedError
 from recognition.models.manager import ModelManager
-from recognition.models.model_runner import signature_of
-from recognition.specs.spec import DetectorSpec, EmbedderSpec
+from recognition.specs.spec import DetectorSpec, EmbedderSpec, signature_of
 from streamer.cli.options import AsJson, ConfigFile, Overrides, print_json, print_line, settings_of
 from streamer.cli.progress import progress_of
 from streamer.model_layer.backfill import reindex_for

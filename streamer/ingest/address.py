@@ -46,7 +46,7 @@ def address(name: str, camera: CameraSettings, url: str) -> Address:
 
     Raises CameraNotFound for any other scheme.
     """
-    shown = redact(url)
+    shown = redacted_url(url)
     if usb := _USB.fullmatch(url):
         device = usb[1] or usb[2]
         device = f"/dev/video{device}" if device.isdigit() else device
@@ -71,7 +71,7 @@ def address(name: str, camera: CameraSettings, url: str) -> Address:
 _LOGIN_WITHOUT_SCHEME = re.compile(r"[^/\s]*:\S*@")
 
 
-def redact(url: str) -> str:
+def redacted_url(url: str) -> str:
     """A URL as it may be shown, on one line; a path or a device stays as it is."""
     url = "".join(char if char.isprintable() else "?" for char in url)
     scheme = _SCHEME.match(url)

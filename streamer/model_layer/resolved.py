@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from recognition.models.model_runner import signature_of
+from recognition.specs.spec import signature_of
 from streamer.model_layer.layer import ModelLayer
 from streamer.model_layer.setup import make_manager
 from streamer.settings import Settings

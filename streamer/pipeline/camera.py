@@ -14,7 +14,7 @@ from typing import Literal
 from recognition.errors import CodedError
 from streamer.errors import StreamStalled
 from streamer.events.event import EndReason
-from streamer.ingest.address import redact
+from streamer.ingest.address import redacted_url
 from streamer.ingest.frame import Frame
 from streamer.ingest.source import Source, open_source
 from streamer.ingest.stream import SourceHooks, StreamEnded
@@ -132,7 +132,7 @@ class Camera:
         log.warning(
             "camera %s: %s is damaged or cut short; what can't be decoded is left out; check the file or the camera",
             self.name,
-            redact(self.settings.url),
+            redacted_url(self.settings.url),
             extra={"camera": self.name, "code": self._damage},
         )
 

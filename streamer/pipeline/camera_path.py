@@ -2,7 +2,7 @@
 
 Frames come in from a Source, events go out to the outbox. Runs on the loop; what is heavy happens on the CPU
 pool and the runners' threads inside the Recogniser and the LiveGallery. A few frames are on their way at once, and
-pass the two turnstiles (tracking, deciding) in the order in which they were taken.
+pass two places (tracking, deciding) in the order in which they were taken.
 """
 
 import asyncio
@@ -52,7 +52,28 @@ class CameraPath:
     frames_in_flight: int
     least_score: float
     waits: bool = False  # pace fastest: what can't be run now is tried again, no frame is skipped
-    spells: OutageLog = field(default_factory=OutageLog)
+    outages: OutageLog = field(default_factory=OutageLog)
+
+
+@dataclass(slots=True, eq=False)
+class Walk:
+    """What is known of a frame on its way; `taken_s`: when it was taken from its source (monotonic)."""
+
+    frame: Frame
+    taken_s: float
+    found: Found
+    embedded: Embedded | None = None
+
+    @property
+    def waited_s(self) -> float:
+        """Seconds that the frame lay in the mailbox and in the detector's queue."""
+        frame = self.frame
+        return max(self.taken_s - frame.captured_s - frame.decode_s, 0.0) + self.found.queue_s
+
+    @property
+    def detect_s(self) -> float:
+        """Seconds of work on the frame before and after the detector's run, and of the run."""
+        return self.found.prepare_s + self.found.run_s + self.found.grade_s
 
 
 async def run_camera(take: Callable[[], Awaitable[Frame]], path: CameraPath) -> None:
@@ -84,12 +105,12 @@ async def walk(frame: Frame, path: CameraPath, turn: Turn) -> None:
         if found is None:
             return
         async with turn.tracking():
-            worth, restless = track(frame, found, path)
-        embedded = await embed(frame, found, worth, path)
-        if embedded or restless:
+            to_embed, judge_again = track(frame, found, path)
+        known = Walk(frame, taken_s, found, await embed(frame, found, to_embed, path))
+        if known.embedded or judge_again:
             async with turn.deciding():
-                tell(await decide(frame, taken_s, found, worth, restless, embedded, path), path)
-    observe(frame, taken_s, found, embedded, path)
+                tell(await identify(known, to_embed, judge_again, path), path)
+    observe(known, path)
 
 
 async def detect(frame: Frame, path: CameraPath) -> Found | None:
@@ -120,13 +141,13 @@ async def attempt(ask: Callable[[], Awaitable[T]], step: Step, frame: Frame, pat
                 raise
             full = isinstance(error, Overloaded)
             if not full:
-                path.spells.failed(path.camera, step, error, frame.captured_s)
+                path.outages.failed(path.camera, step, error, frame.captured_s)
             if not path.waits:
                 return error.with_traceback(None)  # a traceback would hold the picture
             await asyncio.sleep(pause_s)
             pause_s = pause_s if full else min(2.0 * pause_s, LONGEST_PAUSE_S)
         else:
-            path.spells.answered(path.camera, step, frame.captured_s)
+            path.outages.answered(path.camera, step, frame.captured_s)
             return answer
 
 
@@ -142,9 +163,9 @@ def track(frame: Frame, found: Found, path: CameraPath) -> tuple[list[Sighting],
     sightings, gone = path.tracker.update(found, size, frame.captured_at, frame.captured_s)
     for left in gone:
         tell(path.visits.close(left, "left"), path)
-    worth = path.tracker.worth_embedding(sightings, found, frame.captured_s, path.live_gallery.serving)
-    restless = path.tracker.restless(frame.captured_s, path.live_gallery.generation)
-    return worth, [(waiting, waiting.box) for waiting in restless]
+    to_embed = path.tracker.to_embed(sightings, found, frame.captured_s, path.live_gallery.serving)
+    judge_again = path.tracker.due(frame.captured_s, path.live_gallery.generation)
+    return to_embed, [(waiting, waiting.box) for waiting in judge_again]
 
 
 def resized(before: tuple[int, int], now: tuple[int, int], path: CameraPath) -> None:
@@ -159,38 +180,30 @@ def resized(before: tuple[int, int], now: tuple[int, int], path: CameraPath) -> 
     )
 
 
-async def embed(frame: Frame, found: Found, worth: list[Sighting], path: CameraPath) -> Embedded | None:
+async def embed(frame: Frame, found: Found, to_embed: list[Sighting], path: CameraPath) -> Embedded | None:
     """Align and embed the chosen faces; None where there are none or that can't be done now."""
-    if not worth:
+    if not to_embed:
         return None
-    landmarks = found.detections.landmarks[[sighting.index for sighting in worth]]
+    landmarks = found.detections.landmarks[[sighting.index for sighting in to_embed]]
 
     def ask() -> Awaitable[Embedded]:
         return path.recogniser.embed(frame.image, landmarks, lane=path.camera)
 
     embedded = await attempt(ask, "embed", frame, path)
     if isinstance(embedded, CodedError):
-        path.metrics.embeddings_skipped.labels(camera=path.camera).inc(len(worth))
-        path.tracker.abandoned(worth)
+        path.metrics.embeddings_skipped.labels(camera=path.camera).inc(len(to_embed))
+        path.tracker.abandoned(to_embed)
         return None
     return embedded
 
 
-async def decide(
-    frame: Frame,
-    taken_s: float,
-    found: Found,
-    worth: list[Sighting],
-    restless: list[Seen],
-    embedded: Embedded | None,
-    path: CameraPath,
-) -> list[Due]:
-    """Count the votes of the tracks that have something new to say, and tell of what has changed."""
-    changed = dict(restless)
+async def identify(walk: Walk, to_embed: list[Sighting], judge_again: list[Seen], path: CameraPath) -> list[Due]:
+    """Say who the tracks are that have something new to say, and tell of what has changed."""
+    changed, frame, embedded = dict(judge_again), walk.frame, walk.embedded
     if embedded is not None:
         usable = usable_rows(embedded.embeddings)
-        reject([sighting for sighting, fine in zip(worth, usable, strict=True) if not fine], embedded.model, path)
-        for sighting, embedding, fine in zip(worth, embedded.embeddings, usable, strict=True):
+        reject([sighting for sighting, fine in zip(to_embed, usable, strict=True) if not fine], embedded.model, path)
+        for sighting, embedding, fine in zip(to_embed, embedded.embeddings, usable, strict=True):
             if fine:
                 changed[path.tracker.embedded(sighting, embedding, embedded.model)] = sighting.box
     started_s = time.monotonic()
@@ -203,8 +216,8 @@ async def decide(
         height=frame.height,
         latency=LatencyMs(
             decode=_ms(frame.decode_s),
-            queue=_ms(waited(frame, taken_s, found)),
-            detect=_ms(found.prepare_s + found.run_s + found.grade_s),
+            queue=_ms(walk.waited_s),
+            detect=_ms(walk.detect_s),
             embed=_ms(embedded.align_s + embedded.queue_s + embedded.run_s if embedded else 0.0),
             match=_ms(match_s),
         ),
@@ -217,11 +230,11 @@ async def decide(
     ]
 
 
-def reject(worth: list[Sighting], model: str, path: CameraPath) -> None:
+def reject(to_embed: list[Sighting], model: str, path: CameraPath) -> None:
     """This embedder gave nothing usable for these: they say nothing about who it is, and may be tried again."""
-    if worth:
-        path.metrics.faces_rejected.labels(model=model, reason=EmbeddingUnusable.code).inc(len(worth))
-        path.tracker.abandoned(worth)
+    if to_embed:
+        path.metrics.faces_rejected.labels(model=model, reason=EmbeddingUnusable.code).inc(len(to_embed))
+        path.tracker.abandoned(to_embed)
 
 
 def tell(due: list[Due], path: CameraPath) -> None:
@@ -241,24 +254,19 @@ def close_visits(path: CameraPath, reason: EndReason) -> None:
     path.tracker.frame_size = None
 
 
-def observe(frame: Frame, taken_s: float, found: Found, embedded: Embedded | None, path: CameraPath) -> None:
+def observe(walk: Walk, path: CameraPath) -> None:
     """Count the frame and where its time went."""
-    metrics = path.metrics
+    metrics, embedded = path.metrics, walk.embedded
     metrics.frames.labels(camera=path.camera, outcome="processed").inc()
-    metrics.faces_detected.labels(camera=path.camera).inc(len(found.detections))
+    metrics.faces_detected.labels(camera=path.camera).inc(len(walk.found.detections))
     stages = metrics.stage_seconds
-    stages["decode"].observe(frame.decode_s)
-    stages["queue"].observe(waited(frame, taken_s, found))
-    stages["detect"].observe(found.prepare_s + found.run_s + found.grade_s)
+    stages["decode"].observe(walk.frame.decode_s)
+    stages["queue"].observe(walk.waited_s)
+    stages["detect"].observe(walk.detect_s)
     if embedded is not None:
         metrics.embeddings.labels(model=embedded.model).inc(int(usable_rows(embedded.embeddings).sum()))
         stages["align"].observe(embedded.align_s)
         stages["embed"].observe(embedded.queue_s + embedded.run_s)
-
-
-def waited(frame: Frame, taken_s: float, found: Found) -> float:
-    """Seconds that a frame lay in the mailbox and in the detector's queue."""
-    return max(taken_s - frame.captured_s - frame.decode_s, 0.0) + found.queue_s
 
 
 def _ms(seconds: float) -> float:

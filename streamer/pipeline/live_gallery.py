@@ -76,7 +76,7 @@ class LiveGallery:
         self._settings = settings.gallery
         self._min_quality = settings.recognition.min_quality
         self._store = store
-        self._known: dict[str, MatchPolicy] = {}
+        self._policies: dict[str, MatchPolicy] = {}
         self._indexes: dict[str, FaceIndex] = {}
         self._metrics = metrics
         self._thread = thread
@@ -112,26 +112,26 @@ class LiveGallery:
         """How many people are enrolled, templates or not."""
         return len(self._names)
 
-    async def add_embedder(self, model: MatchPolicy) -> None:
+    async def add_embedder(self, policy: MatchPolicy) -> None:
         """Index the gallery in this embedder's space and follow it from now on; before its first face is judged.
 
-        In the spaces of its parts, if it has any. A name that is known already gets the new figures. Raises
+        A name that is known already gets the new figures. Raises
         GalleryError, and EmbeddingSpaceMismatch where templates, or another embedder of the space, have another size.
         """
-        for judge in model.judges:
-            index = self._indexes.get(judge.space) or FaceIndex(judge.space, judge.dim)
-            if index.dim != judge.dim:
+        for one in policy.spaces:
+            index = self._indexes.get(one.space) or FaceIndex(one.space, one.dim)
+            if index.dim != one.dim:
                 raise EmbeddingSpaceMismatch(
-                    f"model {judge.models.embedder} gives {judge.dim} numbers, others of space {judge.space} "
+                    f"model {policy.models.embedder}: {one.dim} numbers of space {one.space}, where others have "
                     f"{index.dim}; give its spec a space of its own"
                 )
             await self._off_loop(self._adopt, index)
-        self._known[model.models.embedder] = model
+        self._policies[policy.models.embedder] = policy
         self._count_templates()
 
     def use_embedder(self, name: str) -> None:
         """From now on faces come from this embedder, which must be known. Says whom it can't name."""
-        if name not in self._known:
+        if name not in self._policies:
             raise ValueError(f"{name}: not known yet; add_embedder() comes first")
         if name != self.serving:
             self.serving = name
@@ -174,13 +174,13 @@ class LiveGallery:
                 forgotten(gone)
 
     def _count_templates(self) -> None:
-        for name, known in self._known.items():
-            fewest = min(len(self._indexes[judge.space]) for judge in known.judges)
+        for name, policy in self._policies.items():
+            fewest = min(len(self._indexes[one.space]) for one in policy.spaces)
             self._metrics.gallery_templates.labels(model=name).set(fewest)
 
     def _warn_of_the_nameless(self) -> None:
         """Say who can't be named, once for each change: they were enrolled with another embedder."""
-        named = [self._indexes[judge.space].person_ids for judge in self._known[self.serving].judges]
+        named = [self._indexes[one.space].person_ids for one in self._policies[self.serving].spaces]
         count = len(self._names) - len(frozenset.intersection(*named))
         if count:
             self._once.say(
@@ -198,43 +198,45 @@ class LiveGallery:
 
     # On the CPU pool.
 
-    def _judge(self, juries: Sequence[Sequence[KeptFace]], serving: str) -> list[Verdict]:
-        """Each jury's faces are of one embedder; one without any gets the serving embedder's verdict on nothing."""
+    def _judge(self, tracks: Sequence[Sequence[KeptFace]], serving: str) -> list[Verdict]:
+        """The faces of each track are of one embedder; none at all get the serving embedder's verdict on nothing."""
         by_model: dict[str, list[KeptFace]] = {}
-        for face in (face for jury in juries for face in jury):
+        for face in (face for faces in tracks for face in faces):
             by_model.setdefault(face.model, []).append(face)
-        found = {model: self._search(self._known[model], faces) for model, faces in by_model.items()}
+        found = {model: self._search(self._policies[model], faces) for model, faces in by_model.items()}
         verdicts = []
-        for jury in juries:
-            known = self._known[jury[0].model if jury else serving]
-            votes: list[list[Candidates]] = [[] for _ in known.judges]
-            if jury:
-                votes = [list(islice(candidates, len(jury))) for candidates in found[known.models.embedder]]
-            verdicts.append(self._verdict(known, jury, votes))
+        for faces in tracks:
+            policy = self._policies[faces[0].model if faces else serving]
+            votes: list[list[Candidates]] = [[] for _ in policy.spaces]
+            if faces:
+                votes = [list(islice(candidates, len(faces))) for candidates in found[policy.models.embedder]]
+            verdicts.append(self._verdict(policy, faces, votes))
         return verdicts
 
-    def _search(self, known: MatchPolicy, faces: Sequence[KeptFace]) -> list[Iterator[Candidates]]:
-        """For each judge the candidates of each of these faces, all of this embedder, in their order."""
+    def _search(self, policy: MatchPolicy, faces: Sequence[KeptFace]) -> list[Iterator[Candidates]]:
+        """For each space the candidates of each of these faces, all of this embedder, in their order."""
         probes = np.stack([face.embedding for face in faces])
-        parts = halves(probes, [part.dim for part in known.parts]) if known.parts else [probes]
+        parts = [probes] if len(policy.spaces) == 1 else halves(probes, [one.dim for one in policy.spaces])
         return [
-            iter(self._indexes[judge.space].search_people(part, self._settings.top_k, space=judge.space))
-            for judge, part in zip(known.judges, parts, strict=True)
+            iter(self._indexes[one.space].search_people(part, self._settings.top_k, space=one.space))
+            for one, part in zip(policy.spaces, parts, strict=True)
         ]
 
-    def _verdict(self, known: MatchPolicy, jury: Sequence[KeptFace], votes: Sequence[Sequence[Candidates]]) -> Verdict:
-        """What the judges say together; similarity, margin, threshold and confidence are those of the weakest."""
-        judges, weights = known.judges, [face.quality for face in jury]
+    def _verdict(
+        self, policy: MatchPolicy, faces: Sequence[KeptFace], votes: Sequence[Sequence[Candidates]]
+    ) -> Verdict:
+        """What the spaces say together; similarity, margin, threshold and confidence are those of the weakest."""
+        weights = [face.quality for face in faces]
         matches = [
-            decide(candidates, judge.threshold, self._settings.margin, weights)
-            for judge, candidates in zip(judges, votes, strict=True)
+            decide(candidates, one.threshold, self._settings.margin, weights)
+            for one, candidates in zip(policy.spaces, votes, strict=True)
         ]
-        match, number = agree(matches, [judge.threshold for judge in judges])
-        weakest = judges[number]
+        match, number = agree(matches, [one.threshold for one in policy.spaces])
+        weakest = policy.spaces[number]
         sure = confidence(matches[number], weakest.rates, len(self._indexes[weakest.space]))
         if match.outcome == "ambiguous":
             sure = None  # each may be sure of its own, but they are sure of two people
-        return Verdict(match, weakest.threshold, sure, known.models, jury, weakest.space)
+        return Verdict(match, weakest.threshold, sure, policy.models, faces, weakest.space)
 
     # On the gallery's thread.
 

@@ -3,7 +3,7 @@
 Settings and specs go in, a MatchPolicy comes out. Pure; any thread.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
 from gallery.matching import Rate
@@ -15,47 +15,44 @@ from streamer.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class MatchPolicy:
-    """An embedder as LiveGallery needs it: what events say of it, its space and size, and how its cosines are judged.
+class SpacePolicy:
+    """How cosines of one embedding space are judged; `rates` are empty where nobody measured them."""
 
-    `rates` are empty where nobody measured them. `parts`: of an ensemble whose members have to agree, each of these;
-    nothing is matched in its own space then, its own threshold and rates count for nothing.
-    """
-
-    models: Models
     space: str
     dim: int
     threshold: float
     rates: tuple[Rate, ...]
-    parts: "tuple[MatchPolicy, ...]" = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MatchPolicy:
+    """An embedder as LiveGallery needs it: what events say of it, and the spaces in which its faces are matched.
+
+    One space, or, of an ensemble whose members have to agree, each member's: a person counts who is named in all.
+    """
+
+    models: Models
+    spaces: tuple[SpacePolicy, ...]
 
     @classmethod
     def of(cls, settings: Settings, spec: EmbedderSpec, recogniser: Recogniser) -> Self:
         """The embedder of this spec behind the recogniser's detector. Raises ModelNotFound (a member)."""
-        known = cls(
-            models=Models(
-                detector=recogniser.detector.spec.name,
-                embedder=spec.name,
-                signature=recogniser.signature_with(spec),
-            ),
-            space=spec.space,
-            dim=spec.embedding_size,
-            threshold=naming_threshold(settings, spec),
-            rates=_rates(spec.thresholds),
+        models = Models(
+            detector=recogniser.detector.spec.name, embedder=spec.name, signature=recogniser.signature_with(spec)
         )
-        if spec.matched_by == (spec.name,):
-            return known
-        members = [recogniser.manager.spec_of(name, EmbedderSpec) for name in spec.matched_by]
-        parts = [
-            replace(cls.of(settings, member, recogniser), threshold=naming_threshold(settings, spec, member))
+        members = [spec]
+        if spec.matched_by != (spec.name,):
+            members = [recogniser.manager.spec_of(name, EmbedderSpec) for name in spec.matched_by]
+        spaces = (
+            SpacePolicy(
+                member.space,
+                member.embedding_size,
+                naming_threshold(settings, spec, member),
+                _rates(member.thresholds),
+            )
             for member in members
-        ]
-        return replace(known, parts=tuple(parts))
-
-    @property
-    def judges(self) -> "tuple[MatchPolicy, ...]":
-        """Who has to name a person for that to count: itself, or all of its parts."""
-        return self.parts or (self,)
+        )
+        return cls(models, tuple(spaces))
 
 
 def naming_threshold(settings: Settings, spec: EmbedderSpec, member: EmbedderSpec | None = None) -> float:

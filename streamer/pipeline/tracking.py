@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recognition.arrays import F32
+from recognition.faces import iou
 from recognition.recogniser import Found
 
 ENLARGED = 2.0  # factor on width and height before overlaps are taken
@@ -29,6 +30,16 @@ SAME_PERSON = 0.3  # cosine to the track's kept faces; under it, the track has s
 RETURNED = 0.45  # cosine at which a new track is taken for the one that was just lost
 KEPT_FACES = 5  # of each model
 MOST_AT_ONCE = 4  # faces of one frame that are embedded
+# The following were chosen by watching clips, not measured one by one.
+OUT_OF_SIGHT_S = 0.5  # unseen for so long, somebody may be anywhere: no second stage, no guess where, looks are doubted
+AGAIN_S = 0.2  # between two embeddings of somebody who is not settled: a frame later a face says the same again
+SETTLED_AGAIN_S = 0.5  # the same of somebody who is
+CLEARLY_BETTER = 1.25  # a grade this much above the kept faces' best: it wobbles from frame to frame by itself
+MANY_SIGHTINGS = 5  # of a track whose faces are all poor, before one of them is embedded at all
+CROSSING = 0.2  # IoU of two faces' own boxes; heads side by side don't overlap so far
+ALIKE_WEIGHT = 0.2  # looks decide between overlaps that are nearly the same, and no more
+NO_PAIR, COST_LIMIT = 10.0, 5.0  # under the least overlap a pair costs more than the limit, so it is never made
+NEW_SPEED = 0.5  # weight of the newest speed in a track's: single boxes jitter
 
 _GROW = np.eye(4, dtype=np.float32) + np.float32((ENLARGED - 1.0) / 2.0) * np.array(
     [[1, 0, -1, 0], [0, 1, 0, -1], [-1, 0, 1, 0], [0, -1, 0, 1]], np.float32
@@ -136,7 +147,7 @@ class Tracker:
         unsure = np.flatnonzero(scores < self.rules.sure_score)
         seen = [track for track in self.tracks if not track.lost_its_box]
         pairs, left = self._associate(seen, boxes, sure, LEAST_OVERLAP_SURE, found, at_s)
-        fresh = [track for track in left if at_s - track.last_seen_s < 0.5]
+        fresh = [track for track in left if at_s - track.last_seen_s < OUT_OF_SIGHT_S]
         unsure_pairs, _ = self._associate(fresh, boxes, unsure, LEAST_OVERLAP_UNSURE, found, at_s)
         for track, index in pairs + unsure_pairs:
             self._move(track, found, index, at, at_s)
@@ -146,7 +157,7 @@ class Tracker:
         quality = found.quality.score
         return [Sighting(t, i, boxes[i], float(quality[i]), at_s) for t, i in pairs + unsure_pairs], gone
 
-    def worth_embedding(self, sightings: Sequence[Sighting], found: Found, at_s: float, model: str) -> list[Sighting]:
+    def to_embed(self, sightings: Sequence[Sighting], found: Found, at_s: float, model: str) -> list[Sighting]:
         """The sightings whose embedding by this model can still change or improve their track's vote; marks them
         pending.
 
@@ -192,7 +203,7 @@ class Tracker:
             sighting.track.pending -= 1
             sighting.track.embedded_s = -1e9
 
-    def restless(self, at_s: float, generation: int) -> list[Track]:
+    def due(self, at_s: float, generation: int) -> list[Track]:
         """Tracks to judge again without a new face.
 
         Those in view that have been undecided for settle_s, and all where the gallery has changed since.
@@ -224,18 +235,18 @@ class Tracker:
         since_s = at_s - track.embedded_s
         if sighting.quality < rules.min_quality:
             # Poor faces give nobody a name, but tell whether it is still the same person.
-            wanted = track.suspect or (have < least and track.sightings >= 5)
-            return wanted and track.pending == 0 and since_s >= 0.2
+            wanted = track.suspect or (have < least and track.sightings >= MANY_SIGHTINGS)
+            return wanted and track.pending == 0 and since_s >= AGAIN_S
         if track.suspect:
             return track.pending == 0 or sighting.at_s == track.suspect_s
         if have < least:
             return True
         if track.unproven:
-            return track.pending == 0 and since_s >= 0.2
-        better = sighting.quality > 1.25 * max((face.quality for face in track.kept), default=0.0)
+            return track.pending == 0 and since_s >= AGAIN_S
+        better = sighting.quality > CLEARLY_BETTER * max((face.quality for face in track.kept), default=0.0)
         if not track.settled:
-            return track.pending == 0 and since_s >= 0.2 and (have < KEPT_FACES or better)
-        return better and track.pending == 0 and since_s >= 0.5
+            return track.pending == 0 and since_s >= AGAIN_S and (have < KEPT_FACES or better)
+        return better and track.pending == 0 and since_s >= SETTLED_AGAIN_S
 
     def _leads(self, model: str, track: Track) -> bool:
         """Whether a track's good faces of this model are at least as many as those of any other."""
@@ -251,8 +262,8 @@ class Tracker:
         overlaps = iou(enlarged(_expected(tracks, at_s)), enlarged(boxes[rows]))
         thumbs = np.array([track.thumb for track in tracks]).reshape(len(tracks), -1)
         alike = thumbs @ found.thumbs[rows].reshape(len(rows), -1).T
-        cost = np.where(overlaps < least, 10.0, 1.0 - overlaps - 0.2 * np.maximum(alike, 0.0))
-        _, columns, _ = lap.lapjv(cost.astype(np.float64), extend_cost=True, cost_limit=5.0)
+        cost = np.where(overlaps < least, NO_PAIR, 1.0 - overlaps - ALIKE_WEIGHT * np.maximum(alike, 0.0))
+        _, columns, _ = lap.lapjv(cost.astype(np.float64), extend_cost=True, cost_limit=COST_LIMIT)
         pairs = [(track, int(rows[c])) for track, c in zip(tracks, columns, strict=True) if c >= 0]
         matched = {track.id for track, _ in pairs}
         return pairs, [track for track in tracks if track.id not in matched]
@@ -275,9 +286,9 @@ class Tracker:
         box = found.detections.boxes[index]
         since_s = max(at_s - track.last_seen_s, 1e-3)
         speed = (box - track.box) / np.float32(since_s)
-        track.velocity = track.velocity * np.float32(0.5) + speed * np.float32(0.5)
+        track.velocity = track.velocity * np.float32(1 - NEW_SPEED) + speed * np.float32(NEW_SPEED)
         alike = float(track.thumb.ravel() @ found.thumbs[index].ravel())
-        if alike < LOOKS_ALIKE or since_s > 0.5:
+        if alike < LOOKS_ALIKE or since_s > OUT_OF_SIGHT_S:
             track.doubt(at_s)
         track.box, track.score, track.thumb = box, float(found.detections.scores[index]), found.thumbs[index]
         track.last_seen_at, track.last_seen_s = at, at_s
@@ -287,7 +298,7 @@ class Tracker:
         """Two faces that overlap may have swapped their tracks."""
         if len(tracks) > 1:
             boxes = np.array([track.box for track in tracks])
-            for row in np.flatnonzero((iou(boxes, boxes) > 0.2).sum(axis=1) > 1):
+            for row in np.flatnonzero((iou(boxes, boxes) > CROSSING).sum(axis=1) > 1):
                 if not tracks[int(row)].suspect:
                     tracks[int(row)].doubt(at_s)
 
@@ -344,7 +355,7 @@ class Tracker:
 
 def _expected(tracks: list[Track], at_s: float) -> F32:
     """Where the tracks' boxes (n,4) should be by now, at constant speed (for half a second at most: people turn)."""
-    ahead_s = np.array([min(at_s - track.last_seen_s, 0.5) for track in tracks], np.float32)
+    ahead_s = np.array([min(at_s - track.last_seen_s, OUT_OF_SIGHT_S) for track in tracks], np.float32)
     boxes, speeds = np.array([track.box for track in tracks]), np.array([track.velocity for track in tracks])
     return np.asarray(boxes + speeds * ahead_s[:, None], dtype=np.float32)
 
@@ -352,14 +363,3 @@ def _expected(tracks: list[Track], at_s: float) -> F32:
 def enlarged(boxes: F32) -> F32:
     """Boxes (n,4) xyxy grown about their centres by ENLARGED."""
     return np.asarray(boxes @ _GROW, dtype=np.float32)
-
-
-def iou(a: F32, b: F32) -> F32:
-    """Intersection over union of boxes (n,4) and (m,4) xyxy -> (n,m) float32."""
-    ax1, ay1, ax2, ay2 = a.T[:, :, None]
-    bx1, by1, bx2, by2 = b.T[:, None]
-    wide = np.minimum(ax2, bx2) - np.maximum(ax1, bx1)
-    high = np.minimum(ay2, by2) - np.maximum(ay1, by1)
-    shared = np.maximum(wide, 0.0) * np.maximum(high, 0.0)
-    both = (ax2 - ax1) * (ay2 - ay1) + (bx2 - bx1) * (by2 - by1) - shared
-    return np.asarray(shared / np.maximum(both, 1e-6), dtype=np.float32)

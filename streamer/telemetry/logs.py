@@ -40,14 +40,14 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 _COLOURS = {"WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[31m", "DEBUG": "\x1b[2m"}
 
 
-def redact(text: str) -> str:
+def redacted_text(text: str) -> str:
     """`scheme://user:password@host` -> `scheme://***@host`, and what follows password= or the like -> ***."""
     return _PARAMETER.sub(r"\1=***", _LOGIN_WITHOUT_SCHEME.sub("***@", _LOGIN.sub("://***@", text)))
 
 
 def _clean(text: str) -> str:
     """Redacted, and without the lone surrogates that a file name may hold (JSON and UTF-8 know none)."""
-    return redact(text.encode("utf-8", "backslashreplace").decode())
+    return redacted_text(text.encode("utf-8", "backslashreplace").decode())
 
 
 class RedactingFilter(logging.Filter):

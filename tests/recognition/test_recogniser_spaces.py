@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from recognition.models.ensemble import halves
-from recognition.models.model_runner import signature_of
 from recognition.recogniser import RecogniserConfig, open_recogniser
 from recognition.selection.candidates import Placement
 from recognition.specs.files import load_specs
-from recognition.specs.spec import EmbedderSpec
+from recognition.specs.spec import EmbedderSpec, signature_of
 from tests.ensembles import coloured_faces, ensemble, tiny_model
 
 COLOURS = (200, 40, 30), (30, 60, 220), (90, 90, 90)

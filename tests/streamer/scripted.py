@@ -68,7 +68,8 @@ def spec_of(model: str) -> EmbedderSpec:
 
 def known(settings: Settings, model: str) -> MatchPolicy:
     """A scripted embedder as the live gallery knows it, with a threshold that is its own."""
-    return replace(MatchPolicy.of(settings, spec_of(model), scripted_recogniser()), threshold=THRESHOLDS[model])
+    policy = MatchPolicy.of(settings, spec_of(model), scripted_recogniser())
+    return replace(policy, spaces=(replace(policy.spaces[0], threshold=THRESHOLDS[model]),))
 
 
 def scripted_recogniser(

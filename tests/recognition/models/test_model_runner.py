@@ -10,10 +10,10 @@ from recognition.align import aligned_crops
 from recognition.checks.portraits import read_portraits
 from recognition.errors import InsufficientMemory, RunnerDead, SelfTestFailed, TritonUnavailable, UnsupportedEngine
 from recognition.models.manager import ModelManager
-from recognition.models.model_runner import ModelRunner, signature_of
+from recognition.models.model_runner import ModelRunner
 from recognition.reason import Reason
 from recognition.specs.files import load_specs
-from recognition.specs.spec import DetectorSpec, EmbedderSpec
+from recognition.specs.spec import DetectorSpec, EmbedderSpec, signature_of
 from tests.recognition.scripted_provider import DIM, ScriptedTensors, face, scripted_spec
 
 SPECS = load_specs()

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from gallery.store import PersonStore
-from recognition.models.model_runner import signature_of
 from recognition.specs.files import load_specs
+from recognition.specs.spec import signature_of
 from tests.command import assert_refused, whosthere
 from tests.ensembles import ensemble
 from tests.faces import KNOWN, NAME

@@ -3,7 +3,7 @@
 import pytest
 
 from streamer.errors import CameraNotFound
-from streamer.ingest.address import address, redact
+from streamer.ingest.address import address, redacted_url
 from streamer.settings import CameraSettings
 
 SECRETS = ("hunter2", "ada")
@@ -36,7 +36,7 @@ SECRETS = ("hunter2", "ada")
     ],
 )
 def test_redaction(url, shown):
-    assert redact(url) == shown
+    assert redacted_url(url) == shown
 
 
 @pytest.mark.parametrize(

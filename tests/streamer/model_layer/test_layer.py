@@ -16,12 +16,11 @@ from gallery.store import PersonStore
 from recognition.checks.portraits import read_portraits
 from recognition.errors import CodedError, InsufficientMemory, SelfTestFailed, WeightsMissing
 from recognition.models.manager import ModelManager
-from recognition.models.model_runner import signature_of
 from recognition.reason import Reason
 from recognition.selection.candidates import Placement
 from recognition.selection.measurements import BatchFigures, LocalMeasurements
 from recognition.specs.files import load_specs
-from recognition.specs.spec import BatchBuckets, BatchNeeds, Needs
+from recognition.specs.spec import BatchBuckets, BatchNeeds, Needs, signature_of
 from streamer.model_layer.layer import ModelLayer, open_models
 from streamer.model_layer.manual_choice import ModelChoice, write_choice
 from streamer.model_layer.resolved import resolved_models

@@ -213,7 +213,7 @@ async def test_a_dead_runner_goes_up():
             visits=None,
             live_gallery=ScriptedGallery(),
             metrics=Metrics(),
-            spells=OutageLog(),
+            outages=OutageLog(),
         ),
     )
     with pytest.raises(ExceptionGroup) as caught:
@@ -301,7 +301,7 @@ async def test_at_pace_fastest_what_cannot_run_is_tried_again_ever_more_slowly(w
 async def test_what_another_attempt_cannot_mend_goes_up_even_at_pace_fastest():
     recogniser = ScriptedRecogniser(lambda n: [], refusals=[RunnerDead("dead")])
     frame = await ScriptedSource(1, StreamLost("over")).take()
-    path = SimpleNamespace(camera="cam", recogniser=recogniser, least_score=0.2, waits=True, spells=OutageLog())
+    path = SimpleNamespace(camera="cam", recogniser=recogniser, least_score=0.2, waits=True, outages=OutageLog())
     with pytest.raises(RunnerDead):
         await detect(frame, cast(CameraPath, path))
 

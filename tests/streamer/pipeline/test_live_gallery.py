@@ -17,6 +17,7 @@ from recognition.errors import EmbeddingSpaceMismatch
 from recognition.recogniser import RecogniserConfig, open_recogniser
 from streamer.events.event import IdentityEvent, LatencyMs
 from streamer.pipeline.live_gallery import LiveGallery, voters
+from streamer.pipeline.match_policy import MatchPolicy
 from streamer.pipeline.tracking import KeptFace, Track, Tracker, TrackingRules
 from streamer.pipeline.visits import Moment, Verdict, Visits
 from streamer.settings import EventsSettings, load
@@ -111,12 +112,17 @@ async def test_the_index_itself_refuses_faces_of_another_space(tmp_path: Path) -
 async def test_two_sizes_in_one_space_are_refused(tmp_path: Path) -> None:
     settings = load(overrides=[f"paths.data={tmp_path}"])
     async with live_gallery_of(tmp_path, {ADA: "a"}) as (live_gallery, ids):
-        with pytest.raises(EmbeddingSpaceMismatch, match=r"model b gives 256 numbers, others of space a\.1 512"):
-            await live_gallery.add_embedder(replace(known(settings, "b"), space="a.1"))
+        b = known(settings, "b")
+
+        def in_space(space: str) -> MatchPolicy:
+            return replace(b, spaces=(replace(b.spaces[0], space=space),))
+
+        with pytest.raises(EmbeddingSpaceMismatch, match=r"model b: 256 numbers of space a\.1, where others have 512"):
+            await live_gallery.add_embedder(in_space("a.1"))
         with PersonStore(settings.gallery_path) as store:
             store.add_person("Eve", [photo_of(unit(5, 16), space="new.1")])
         with pytest.raises(EmbeddingSpaceMismatch, match=r"new\.1"):
-            await live_gallery.add_embedder(replace(known(settings, "b"), space="new.1"))
+            await live_gallery.add_embedder(in_space("new.1"))
         verdicts = await live_gallery.identify([faces("aa")])
     assert verdicts[0].match.person_id == ids[ADA]
 
@@ -177,7 +183,7 @@ class Camera:
         sightings, gone = self.tracker.update(seen, SIZE, 1000.0 + self.at_s, self.at_s)
         for track in gone:
             self.close(track)
-        worth = self.tracker.worth_embedding(sightings, seen, self.at_s, serving)
+        worth = self.tracker.to_embed(sightings, seen, self.at_s, serving)
         self.changed = [self.tracker.embedded(s, embedding_by(model, look), model) for s in worth]
         return [track.kept for track in self.changed]
 

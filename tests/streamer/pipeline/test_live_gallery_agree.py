@@ -53,7 +53,7 @@ def pair_of(settings: Settings) -> MatchPolicy:
     """a and b of the scripted embedders, as one."""
     a, b = known(settings, "a"), known(settings, "b")
     models = a.models.model_copy(update={"embedder": "pair", "signature": "d+pair"})
-    return replace(a, models=models, space="a.1--b.1", dim=a.dim + b.dim, threshold=-1.0, rates=(), parts=(a, b))
+    return MatchPolicy(models, (*a.spaces, *b.spaces))
 
 
 @dataclass(frozen=True)

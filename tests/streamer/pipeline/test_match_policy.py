@@ -47,37 +47,30 @@ def test_who_has_to_agree_is_held_to_its_own_threshold(
     configured: str, threshold: float | None, expected: tuple[float, float]
 ) -> None:
     known = MatchPolicy.of(settings(configured, threshold), PAIR, scripted_recogniser(specs=SPECS))
-    assert tuple(part.threshold for part in known.judges) == expected
+    assert tuple(one.threshold for one in known.spaces) == expected
 
 
 def test_a_known_model_is_what_its_spec_says() -> None:
     known = MatchPolicy.of(load(), B, scripted_recogniser())
     assert (known.models.detector, known.models.embedder, known.models.signature) == ("d", "b", "d+b")
-    assert (known.space, known.dim, known.threshold) == ("b.1", SIZES["b"], B.identification_threshold)
-    assert [tuple(rate) for rate in known.rates] == [(row.fmr, row.cosine, row.tmr) for row in B.thresholds.table]
-    assert known.judges == (known,)
+    (one,) = known.spaces
+    assert (one.space, one.dim, one.threshold) == ("b.1", SIZES["b"], B.identification_threshold)
+    assert [tuple(rate) for rate in one.rates] == [(row.fmr, row.cosine, row.tmr) for row in B.thresholds.table]
 
 
 def test_two_that_have_to_agree_are_judged_by_apart() -> None:
     known = MatchPolicy.of(load(), PAIR, scripted_recogniser(specs=SPECS))
-    assert (known.models.embedder, known.models.signature, known.space, known.dim) == (
-        "pair",
-        "d+pair",
-        "a.1--b.1",
-        768,
-    )
-    assert known.judges == known.parts
-    assert [(part.models.embedder, part.space, part.dim) for part in known.parts] == [
-        ("a", "a.1", 512),
-        ("b", "b.1", 256),
+    assert (known.models.embedder, known.models.signature) == ("pair", "d+pair")
+    assert [(one.space, one.dim, one.rates[-1].cosine) for one in known.spaces] == [
+        ("a.1", 512, 0.576),
+        ("b.1", 256, 0.519),
     ]
-    assert [part.rates[-1].cosine for part in known.parts] == [0.576, 0.519]
 
 
 def test_two_side_by_side_are_a_model_like_any_other() -> None:
     known = MatchPolicy.of(load(), JOINT, scripted_recogniser(specs=SPECS))
-    assert known.judges == (known,)
-    assert (known.space, known.threshold) == ("a.1--b.1", JOINT.identification_threshold)
+    (one,) = known.spaces
+    assert (one.space, one.threshold) == ("a.1--b.1", JOINT.identification_threshold)
 
 
 @pytest.mark.parametrize(
@@ -90,9 +83,9 @@ def test_two_side_by_side_are_a_model_like_any_other() -> None:
 def test_rates_that_nobody_measured_are_none(changes: Mapping[str, Any]) -> None:
     thresholds = type(B.thresholds).model_validate({**B.thresholds.model_dump(mode="json"), **changes})
     spec = B.model_copy(update={"thresholds": thresholds})
-    known = MatchPolicy.of(load(), spec, scripted_recogniser())
-    assert known.rates == ()
-    assert known.threshold == spec.identification_threshold
+    (one,) = MatchPolicy.of(load(), spec, scripted_recogniser()).spaces
+    assert one.rates == ()
+    assert one.threshold == spec.identification_threshold
 
 
 @pytest.mark.parametrize(

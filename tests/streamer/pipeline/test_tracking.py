@@ -22,7 +22,7 @@ class Run:
         self.at_s += 0.1
         seen = found(*faces)
         sightings, gone = self.tracker.update(seen, size, 1000.0 + self.at_s, self.at_s)
-        for sighting in self.tracker.worth_embedding(sightings, seen, self.at_s, self.model):
+        for sighting in self.tracker.to_embed(sightings, seen, self.at_s, self.model):
             look = faces[sighting.index].look
             self.embedded.append(look)
             self.tracker.embedded(sighting, embedding_by(self.model, look), self.model)
@@ -178,7 +178,7 @@ def test_an_older_face_does_not_clear_a_later_doubt():
     track.pending += 1  # the face of the frame before is still being embedded
     seen = found(Face(x=105, look=2))
     sightings, _ = run.tracker.update(seen, SIZE, 1.0, run.at_s + 0.1)
-    (worth,) = run.tracker.worth_embedding(sightings, seen, run.at_s + 0.1, "a")
+    (worth,) = run.tracker.to_embed(sightings, seen, run.at_s + 0.1, "a")
     assert run.tracker.embedded(before, embedding_by("a", 1), "a") is track
     assert track.suspect
     assert run.tracker.embedded(worth, embedding_by("a", 2), "a") is not track
@@ -189,11 +189,11 @@ def test_an_embedding_that_never_comes_is_asked_for_again():
     seen = found(Face(x=100))
     for at_s in (0.1, 0.2):
         sightings, _ = run.tracker.update(seen, SIZE, at_s, at_s)
-    worth = run.tracker.worth_embedding(sightings, seen, 0.2, "a")
+    worth = run.tracker.to_embed(sightings, seen, 0.2, "a")
     run.tracker.abandoned(worth)
     assert len(worth) == 1
     sightings, _ = run.tracker.update(seen, SIZE, 0.3, 0.3)
-    assert len(run.tracker.worth_embedding(sightings, seen, 0.3, "a")) == 1
+    assert len(run.tracker.to_embed(sightings, seen, 0.3, "a")) == 1
 
 
 def test_a_face_of_a_track_that_has_ended_brings_nothing_back():
@@ -201,7 +201,7 @@ def test_a_face_of_a_track_that_has_ended_brings_nothing_back():
     seen = found(Face(x=100))
     for at_s in (0.1, 0.2):
         sightings, _ = run.tracker.update(seen, SIZE, at_s, at_s)
-    (worth,) = run.tracker.worth_embedding(sightings, seen, 0.2, "a")
+    (worth,) = run.tracker.to_embed(sightings, seen, 0.2, "a")
     run.tracker.clear()
     owner = run.tracker.embedded(worth, embedding_by("a", 1), "a")
     assert owner.kept == []
@@ -221,12 +221,12 @@ def test_undecided_tracks_and_a_changed_gallery_are_judged_again():
     for _ in range(5):
         run.frame(Face(x=100))
     track = run.tracker.tracks[0]
-    assert run.tracker.restless(run.at_s, 0) == []
-    assert run.tracker.restless(run.at_s, 1) == [track]
-    assert run.tracker.restless(run.at_s, 1) == []
+    assert run.tracker.due(run.at_s, 0) == []
+    assert run.tracker.due(run.at_s, 1) == [track]
+    assert run.tracker.due(run.at_s, 1) == []
     track.last_seen_s = run.at_s + 2.0
-    assert run.tracker.restless(run.at_s + 2.0, 1) == [track]
-    assert run.tracker.restless(run.at_s + 2.1, 1) == []  # out of view: nothing new is known of it
+    assert run.tracker.due(run.at_s + 2.0, 1) == [track]
+    assert run.tracker.due(run.at_s + 2.1, 1) == []  # out of view: nothing new is known of it
 
 
 def settled_run(*faces: Face) -> Run:

@@ -8,7 +8,7 @@ import warnings
 
 import pytest
 
-from streamer.telemetry.logs import redact, setup_logging
+from streamer.telemetry.logs import redacted_text, setup_logging
 
 PASSWORD = "hunter2"
 
@@ -150,4 +150,4 @@ def test_no_login_gets_into_a_line(log, log_format):
     ],
 )
 def test_redact(text, expected):
-    assert redact(text) == expected
+    assert redacted_text(text) == expected
