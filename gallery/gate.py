@@ -10,13 +10,7 @@ import numpy as np
 
 from gallery.errors import NoFace, QualityTooLow, SeveralFaces
 from recognition.faces import Detections, Quality
-from recognition.quality import (
-    BRIGHTNESS_GRADE,
-    CONTRAST_GRADE,
-    PITCH_GRADE,
-    SIZE_GRADE,
-    YAW_GRADE,
-)
+from recognition.quality import BRIGHTNESS_GRADE, CONTRAST_GRADE, PITCH_GRADE, SIZE_GRADE, YAW_GRADE
 
 Pick = Literal["largest"] | None
 Points = tuple[tuple[float, float], ...]

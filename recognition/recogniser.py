@@ -19,9 +19,7 @@ from recognition import detect, embed
 from recognition.align import aligned_grey_crops
 from recognition.arrays import F32
 from recognition.detect import Prepared
-from recognition.errors import (
-    EmbeddingUnusable,
-)
+from recognition.errors import EmbeddingUnusable
 from recognition.faces import Detections, Faces, InSpace, Quality
 from recognition.image import Image
 from recognition.models.ensemble import halves

@@ -6,9 +6,7 @@ import numpy as np
 
 from recognition import detect
 from recognition.arrays import F32
-from recognition.errors import (
-    SelfTestFailed,
-)
+from recognition.errors import SelfTestFailed
 from recognition.specs.spec import DetectorSpec, EmbedderSpec, ModelSpec
 
 

@@ -28,13 +28,7 @@ from recognition.errors import (
 from recognition.runtimes.onnx_runner import OnnxRunner
 from recognition.runtimes.tensor_runner import TensorRunner
 from recognition.runtimes.torch_runner import TorchRunner
-from recognition.specs.spec import (
-    EMBEDDER_BUCKETS,
-    AnySpec,
-    EmbedderSpec,
-    InputSpec,
-    MatchThresholds,
-)
+from recognition.specs.spec import EMBEDDER_BUCKETS, AnySpec, EmbedderSpec, InputSpec, MatchThresholds
 from recognition.zoo.imports import read_file, space_text, spec_text
 from recognition.zoo.staging import Staging, staging
 

@@ -10,16 +10,7 @@ import typer
 import uvloop
 
 from streamer.cli.bench_tables import show_model_layer
-from streamer.cli.options import (
-    AsJson,
-    ConfigFile,
-    Overrides,
-    note,
-    print_json,
-    print_line,
-    print_table,
-    settings_of,
-)
+from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json, print_line, print_table, settings_of
 from streamer.settings import Settings
 
 

@@ -6,15 +6,7 @@ from typing import Annotated, Literal
 import typer
 import uvloop
 
-from streamer.cli.options import (
-    AsJson,
-    ConfigFile,
-    Overrides,
-    print_json,
-    print_line,
-    print_table,
-    settings_of,
-)
+from streamer.cli.options import AsJson, ConfigFile, Overrides, print_json, print_line, print_table, settings_of
 from streamer.errors import CameraUnknown
 from streamer.ingest.address import redacted_url
 from streamer.ingest.probe import probe as probe_source

@@ -14,16 +14,7 @@ from gallery.enrol import enrol as enrol_photos
 from gallery.errors import NoPhotoAccepted
 from gallery.people import Person
 from gallery.store import PersonStore
-from streamer.cli.options import (
-    AsJson,
-    ConfigFile,
-    Overrides,
-    note,
-    print_json,
-    print_line,
-    print_table,
-    settings_of,
-)
+from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json, print_line, print_table, settings_of
 from streamer.model_layer.setup import open_for_enrolment
 from streamer.pipeline.match_policy import enrolling_threshold
 from streamer.settings import Settings

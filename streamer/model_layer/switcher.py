@@ -11,20 +11,10 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, 
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from recognition.errors import (
-    CodedError,
-    GpuFailed,
-    InsufficientMemory,
-    TritonModelMismatch,
-    UnsupportedRuntime,
-)
+from recognition.errors import CodedError, GpuFailed, InsufficientMemory, TritonModelMismatch, UnsupportedRuntime
 from recognition.models.manager import ModelManager
 from recognition.reason import Reason
-from recognition.selection.candidates import (
-    Candidate,
-    Load,
-    Placement,
-)
+from recognition.selection.candidates import Candidate, Load, Placement
 from recognition.selection.hysteresis import Hysteresis, HysteresisRules, SwitchDecision
 from recognition.selection.measurements import LocalMeasurements
 from recognition.selection.ranking import LATE, Option, Refusal

@@ -3,13 +3,7 @@ import numpy as np
 import pytest
 
 from recognition import embed
-from recognition.align import (
-    ARCFACE_TEMPLATE,
-    aligned_crops,
-    aligned_grey_crops,
-    loose_chip,
-    similarity_transforms,
-)
+from recognition.align import ARCFACE_TEMPLATE, aligned_crops, aligned_grey_crops, loose_chip, similarity_transforms
 from recognition.image import ArrayImage
 from recognition.specs.files import load_specs
 from tests.faces import EVERYBODY

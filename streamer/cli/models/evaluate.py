@@ -27,16 +27,7 @@ from streamer.cli.models.compare import (
     Scenes,
     show_beside,
 )
-from streamer.cli.options import (
-    AsJson,
-    ConfigFile,
-    Overrides,
-    note,
-    print_json,
-    print_line,
-    print_table,
-    settings_of,
-)
+from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json, print_line, print_table, settings_of
 from streamer.cli.progress import progress_of
 from streamer.errors import OutputUnwritable
 from streamer.model_layer.setup import recogniser_config

@@ -12,11 +12,7 @@ from recognition import embed
 from recognition.align import aligned_crops
 from recognition.checks.portraits import read_portraits
 from recognition.checks.spaces import make_space
-from recognition.errors import (
-    EmbeddingSpaceMismatch,
-    ModelNotFound,
-    SpecInvalid,
-)
+from recognition.errors import EmbeddingSpaceMismatch, ModelNotFound, SpecInvalid
 from recognition.models.ensemble import EnsembleRunner, halves
 from recognition.models.manager import ModelManager
 from recognition.models.model_runner import ModelRunner

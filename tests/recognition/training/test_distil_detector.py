@@ -7,14 +7,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs the extra train")
 pytest.importorskip("matplotlib", reason="training needs the extra train")
 
-from recognition.training.distil_detector import (  # noqa: E402  # after the skip
-    _REUSED,
-    DetectorOptions,
-    DetectorTask,
-    _Batches,
-    _Kind,
-    is_held_out,
-)
+from recognition.training.distil_detector import _REUSED, DetectorOptions, DetectorTask, _Batches, _Kind, is_held_out  # noqa: E402  # after the skip
 from recognition.training.loop import Schedule, train  # noqa: E402
 
 pytestmark = pytest.mark.shared

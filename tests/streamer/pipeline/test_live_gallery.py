@@ -23,17 +23,7 @@ from streamer.pipeline.visits import Moment, Verdict, Visits
 from streamer.settings import EventsSettings, load
 from streamer.telemetry.metrics import Metrics
 from tests.gallery.fakes import photo_of
-from tests.streamer.scripted import (
-    SIZE,
-    SIZES,
-    THRESHOLDS,
-    Face,
-    embedding_by,
-    found,
-    known,
-    live_gallery_of,
-    unit,
-)
+from tests.streamer.scripted import SIZE, SIZES, THRESHOLDS, Face, embedding_by, found, known, live_gallery_of, unit
 
 ADA, BOB, STRANGER = 1, 2, 3
 
