@@ -10,19 +10,13 @@ from functools import partial
 import numpy as np
 
 from recognition.arrays import F32
-from recognition.errors import (
-    GpuFailed,
-    InsufficientGpuMemory,
-    InsufficientMemory,
-    UnsupportedEngine,
-    UnsupportedRuntime,
-    WeightsUnreadable,
-)
+from recognition.errors import GpuFailed, InsufficientGpuMemory, InsufficientMemory, WeightsUnreadable
 from recognition.reason import Reason
 from recognition.runtimes.int8_forms import Opened, open_form
 from recognition.runtimes.onnx_batch_axis import with_batch_axis
 from recognition.runtimes.onnx_session import Session, onnxruntime_module, open_session, refusals
-from recognition.specs.devices import Device, count_gpus, gpu_number, missing_gpu
+from recognition.runtimes.tensor_runner import where_asked
+from recognition.specs.devices import Device, count_gpus, missing_gpu
 from recognition.specs.spec import ModelSpec
 
 _ADVICE = {
@@ -45,9 +39,19 @@ class OnnxRunner:
         Raises UnsupportedRuntime (no ONNX Runtime, not on the GPU asked for, int8 weights that this processor can't
         compute rightly), WeightsUnreadable.
         """
-        opened, self.fallback = _open_where_asked(spec, weights, device, unfused=unfused)
+
+        def on_cpu() -> Opened:
+            graph = _for_batches(spec, weights, spec.batch_buckets.cpu)
+            advice = f"get it again from {spec.source}"
+            return _open_on_cpu(f"model {spec.name}", spec.file, advice, graph, unfused=unfused)
+
+        def on_gpu(number: int) -> Opened | Reason:
+            graph = partial(_for_batches, spec, weights, spec.batch_buckets.cuda)
+            opened = _open_on_gpu(graph, number, tensorrt=spec.engine == "tensorrt")
+            return opened if isinstance(opened, Reason) else Opened(opened, None)
+
+        opened, self.device, self.fallback = where_asked(spec, device, on_cpu, on_gpu, _ADVICE)
         session, self.form = opened.session, opened.form
-        self.device = "cpu" if device == "cpu" or self.fallback else f"cuda:{gpu_number(device)}"
         self._name = spec.name
         self._errors: tuple[type[Exception], ...] = (*refusals(), MemoryError)
         self._session: Session | None = session
@@ -114,34 +118,6 @@ _OUT_OF_MEMORY = (
 def open_unknown(file: str, weights: bytes) -> Session:
     """A CPU session of a network that has no spec yet. Raises UnsupportedRuntime, WeightsUnreadable."""
     return _open_on_cpu(file, "it", "get it again", weights).session
-
-
-def _open_where_asked(
-    spec: ModelSpec, weights: bytes, device: Device, *, unfused: bool
-) -> tuple[Opened, Reason | None]:
-    """A session on the device; on the CPU, and why, where `auto` could not have a GPU."""
-
-    def on_cpu() -> Opened:
-        graph = _for_batches(spec, weights, spec.batch_buckets.cpu)
-        advice = f"get it again from {spec.source}"
-        return _open_on_cpu(f"model {spec.name}", spec.file, advice, graph, unfused=unfused)
-
-    if device == "cpu":
-        if spec.engine == "tensorrt":
-            raise UnsupportedEngine(f"model {spec.name}: its engine is tensorrt, which has no CPU; use a GPU")
-        return on_cpu(), None
-    graph = partial(_for_batches, spec, weights, spec.batch_buckets.cuda)
-    opened = _open_on_gpu(graph, gpu_number(device), tensorrt=spec.engine == "tensorrt")
-    if not isinstance(opened, Reason):
-        return Opened(opened, None), None
-    if device == "auto" and spec.engine != "tensorrt":
-        return on_cpu(), opened
-    if opened.code == "cuda_failed":
-        on_cpu()  # raises WeightsUnreadable where the fault is the weights' own
-    raise UnsupportedRuntime(
-        f"model {spec.name}: device {device} was asked for, but {opened.why}; {_ADVICE[opened.code]}, or set "
-        "recognition.device: auto"
-    )
 
 
 def _for_batches(spec: ModelSpec, weights: bytes, buckets: tuple[int, ...]) -> bytes:

@@ -1,13 +1,18 @@
 """What every runtime gives: a network that takes a float32 batch, and the shapes that its spec says it has."""
 
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 from recognition import detect
 from recognition.arrays import F32
-from recognition.errors import SelfTestFailed
+from recognition.errors import SelfTestFailed, UnsupportedEngine, UnsupportedRuntime
+from recognition.reason import Reason
+from recognition.specs.devices import Device, gpu_number
 from recognition.specs.spec import DetectorSpec, EmbedderSpec, ModelSpec
+
+T = TypeVar("T")
 
 
 class TensorRunner(Protocol):
@@ -21,6 +26,35 @@ class TensorRunner(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+def where_asked(
+    spec: ModelSpec,
+    device: Device,
+    on_cpu: Callable[[], T],
+    on_gpu: Callable[[int], T | Reason],
+    advice: Mapping[str, str],
+) -> tuple[T, str, Reason | None]:
+    """What was opened, on which device; on the CPU, and why, where `auto` could not have a GPU.
+
+    on_gpu(its number) says why it can't be had; `advice`: what to do about each code of these. Raises
+    UnsupportedEngine, UnsupportedRuntime, and what the two raise.
+    """
+    if device == "cpu":
+        if spec.engine == "tensorrt":
+            raise UnsupportedEngine(f"model {spec.name}: its engine is tensorrt, which has no CPU; use a GPU")
+        return on_cpu(), "cpu", None
+    opened = on_gpu(gpu_number(device))
+    if not isinstance(opened, Reason):
+        return opened, f"cuda:{gpu_number(device)}", None
+    if device == "auto" and spec.engine != "tensorrt":
+        return on_cpu(), "cpu", opened
+    if opened.code == "cuda_failed":
+        on_cpu()  # raises WeightsUnreadable where the fault is the weights' own
+    raise UnsupportedRuntime(
+        f"model {spec.name}: device {device} was asked for, but {opened.why}; {advice[opened.code]}, or set "
+        "recognition.device: auto"
+    )
 
 
 def output_widths(spec: ModelSpec) -> tuple[int, ...]:

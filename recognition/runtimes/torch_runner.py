@@ -4,6 +4,7 @@ As OnnxRunner is, on PyTorch: what it runs on is what was asked for, or is told.
 """
 
 import importlib.util
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,8 @@ from recognition.architectures import find_architecture
 from recognition.arrays import F32
 from recognition.errors import UnsupportedEngine, UnsupportedRuntime
 from recognition.reason import Reason
-from recognition.specs.devices import Device, count_gpus, gpu_number, missing_gpu
+from recognition.runtimes.tensor_runner import where_asked
+from recognition.specs.devices import Device, count_gpus, missing_gpu
 from recognition.specs.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -55,8 +57,13 @@ class TorchRunner:
             )
         self._name = spec.name
         self._network: CpuNetwork | CudaNetwork | None
-        self._network, self.fallback = _open_where_asked(spec, checkpoint, device, compile=compile)
-        self.device = "cpu" if device == "cpu" or self.fallback else f"cuda:{gpu_number(device)}"
+        self._network, self.device, self.fallback = where_asked(
+            spec,
+            device,
+            partial(_open_on_cpu, spec, checkpoint),
+            partial(_open_on_gpu, spec, checkpoint, compile=compile),
+            _ADVICE,
+        )
 
     def run(self, batch: F32) -> list[F32]:
         """(n, 3, h, w) float32 -> the raw outputs, in the order of the ONNX export.
@@ -76,23 +83,6 @@ class TorchRunner:
         network, self._network = self._network, None
         if network is not None:
             network.close()
-
-
-def _open_where_asked(
-    spec: ModelSpec, checkpoint: Path, device: Device, *, compile: bool
-) -> "tuple[CpuNetwork | CudaNetwork, Reason | None]":
-    """A network on the device; on the CPU, and why, where `auto` could not have a GPU."""
-    if device == "cpu":
-        return _open_on_cpu(spec, checkpoint), None
-    opened = _open_on_gpu(spec, checkpoint, gpu_number(device), compile=compile)
-    if not isinstance(opened, Reason):
-        return opened, None
-    if device == "auto":
-        return _open_on_cpu(spec, checkpoint), opened
-    raise UnsupportedRuntime(
-        f"model {spec.name}: device {device} was asked for, but {opened.why}; {_ADVICE[opened.code]}, or set "
-        "recognition.device: auto"
-    )
 
 
 def _open_on_cpu(spec: ModelSpec, checkpoint: Path) -> "CpuNetwork":

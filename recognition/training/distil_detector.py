@@ -22,7 +22,7 @@ from recognition.photos import PhotoSet
 from recognition.training.assign import LANDMARK_WEIGHT, Truth, cells_of, detection_losses
 from recognition.training.detector_net import INPUT_SCALE, STRIDES, NanoDetector, as_yunet
 from recognition.training.from_onnx import begin
-from recognition.training.loop import Schedule
+from recognition.training.loop import RunOptions
 from recognition.training.matching_faces import GroundTruth, recall_at
 from recognition.training.photo_labels import load_labelled
 from recognition.training.scene_parts import LabelledPhoto
@@ -43,25 +43,17 @@ class _Kind(NamedTuple):
     scenes: int
 
 
-@dataclass(frozen=True, slots=True)
-class DetectorOptions:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectorOptions(RunOptions):
     """What to distil. `scenes`: how many are an epoch; of two batches one has `batch` scenes of `side` pixels,
-    one has fewer of `large_side`. `start_from`: the folder of a run, or the ONNX file of such a network, whose
-    weights are the first ones.
+    one has fewer of `large_side`.
     """
 
-    data: Path
-    teacher: str
-    weights_folders: tuple[Path, ...]
-    out: Path
-    schedule: Schedule
     scenes: int = 2400
     side: int = 256
     large_side: int = 416
     batch: int = 16
-    workers: int = 1
     cache: Path | None = None
-    start_from: Path | None = None
 
 
 class _Batches(Dataset[tuple[Tensor, ...]]):

@@ -5,7 +5,6 @@ Blocks for hours. The teacher judges each clean crop once; the student sees the 
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,7 @@ from recognition.training.crops import SIDE, inner, load_crops
 from recognition.training.embedder_net import INPUT_SCALE, NanoEmbedder
 from recognition.training.export_embedder import as_trained
 from recognition.training.from_onnx import begin
-from recognition.training.loop import Say, Schedule, rate
+from recognition.training.loop import RunOptions, Say, rate
 from recognition.training.teacher import TeachingDetector, TeachingEmbedder
 
 # Of every hundred people, those whose number ends so are never trained on: figures are theirs.
@@ -36,25 +35,16 @@ _AHEAD = 4
 _UNSPOILED = (0.2, 0.6)  # the share of crops that are only moved, at first and at the end
 
 
-@dataclass(frozen=True, slots=True)
-class EmbedderOptions:
-    """What to distil. `blends`: how many mixtures of two faces join the photos. `start_from`: the folder of a run, or
-    the ONNX file of such a network, whose weights are the first ones.
-    """
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbedderOptions(RunOptions):
+    """What to distil. `blends`: how many mixtures of two faces join the photos."""
 
-    data: Path
-    teacher: str
     aligner: str
-    weights_folders: tuple[Path, ...]
-    out: Path
-    schedule: Schedule
     blends: int = 40_000
     batch: int = 192
-    workers: int = 1
     cosine_weight: float = 1.0
     relation_weight: float = 0.5
     temperature: float = 0.07
-    start_from: Path | None = None
 
 
 class _Spoiled(Dataset[tuple[U8, int]]):

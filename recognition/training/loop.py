@@ -49,6 +49,21 @@ class Schedule:
     figures_every: int = 2
 
 
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What every run needs. `start_from`: the folder of a run, or the ONNX file of such a network, whose weights are
+    the first ones.
+    """
+
+    data: Path
+    teacher: str
+    weights_folders: tuple[Path, ...]
+    out: Path
+    schedule: Schedule
+    workers: int = 1
+    start_from: Path | None = None
+
+
 def untold(_done: int, _total: int) -> None:
     """For callers that want no progress."""
 

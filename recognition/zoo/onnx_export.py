@@ -7,6 +7,7 @@ import logging
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -54,8 +55,7 @@ def to_int8(source: Path, samples: Iterable[F32], out: Path, keep_float: Sequenc
     QDQ form (Wu et al. 2020, https://arxiv.org/abs/2004.09602). Weights have 7 bits, see quantised.py. `keep_float`:
     names of nodes to leave in float32. What a last linear layer gives is not rounded.
     """
-    logging.getLogger().setLevel(logging.ERROR)
-    with tempfile.TemporaryDirectory() as folder:
+    with _only_errors(), tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder) / "prepared.onnx"
         quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
         quantize_static(
@@ -71,3 +71,15 @@ def to_int8(source: Path, samples: Iterable[F32], out: Path, keep_float: Sequenc
             reduce_range=True,
             extra_options={"OpTypesToExcludeOutputQuantization": ["Gemm"]},
         )
+
+
+@contextmanager
+def _only_errors() -> Iterator[None]:
+    """The quantiser gives advice on the root logger that nobody here has asked for."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(level)

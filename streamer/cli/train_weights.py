@@ -69,7 +69,7 @@ def embedder(
     from recognition.training.student import make_embedder
 
     options = EmbedderOptions(
-        data, teacher, aligner, settings.paths.models, out, schedule, blends=blends, start_from=start_from
+        data, teacher, settings.paths.models, out, schedule, aligner=aligner, blends=blends, start_from=start_from
     )
     with progress_of("training") as told:
         spec = make_embedder(options, name, note, told)

@@ -68,7 +68,8 @@ class Outbox:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._writer.close()
+        with self._writer.ask() as work:
+            work.closing = True
         try:
             await self._writing
         finally:
@@ -91,13 +92,15 @@ class Outbox:
 
     def sighted(self, event_id: str, captured_at: float) -> None:
         """An open visit's last sighting (Unix s), for its `end` should the service die. Cheap: call often."""
-        self._writer.sighted(event_id, captured_at)
+        with self._writer.ask() as work:
+            work.changes.seen[event_id] = captured_at
 
     async def flush(self) -> bool:
         """Wait until all that was put is on disk; False where the disk did not take it (tried again)."""
         self._check()
         flushed: asyncio.Future[bool] = self._loop.create_future()
-        self._writer.flush(flushed)
+        with self._writer.ask() as work:
+            work.flushes.append(flushed)
         return await self._answer_to(flushed)
 
     async def wait(self) -> None:
@@ -114,23 +117,26 @@ class Outbox:
         """The oldest `limit` messages on disk above row `after`; in flight until ack() or release()."""
         self._check()
         answer: asyncio.Future[list[Stored]] = self._loop.create_future()
-        self._writer.peek(Peek(after, limit, answer))
+        with self._writer.ask() as work:
+            work.peeks.append(Peek(after, limit, answer))
         return await self._answer_to(answer)
 
     def ack(self, rows: Iterable[int]) -> None:
         """These messages are delivered: forget them."""
-        self._writer.ack(rows)
+        with self._writer.ask() as work:
+            work.changes.acked.update(rows)
 
     def release(self) -> None:
         """The connection is gone: nothing is in flight, everything may be given up again."""
-        self._writer.release()
+        with self._writer.ask() as work:
+            work.released = True
 
     def forget(self, person_ids: Iterable[str]) -> None:
         """Drop these people's last sighting. Waiting messages hold their ids alone, never a name."""
-        forgotten = set(person_ids)
-        for person_id in forgotten:
-            self.last_seen.pop(person_id, None)
-        self._writer.forget(forgotten)
+        with self._writer.ask() as work:
+            for person_id in person_ids:
+                self.last_seen.pop(person_id, None)
+                work.changes.forgotten.add(person_id)
 
     def _check(self) -> None:
         if self._writing.done():

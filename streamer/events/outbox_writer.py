@@ -10,8 +10,8 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -41,14 +41,14 @@ class Peek:
 
 
 @dataclass(slots=True)
-class _Round:
-    """What the writer thread does before it looks again."""
+class Work:
+    """What the thread is to do; `closing`: it is the last."""
 
-    changes: Changes
+    changes: Changes = field(default_factory=Changes)
     peeks: list[Peek] = field(default_factory=list)
     flushes: list[asyncio.Future[bool]] = field(default_factory=list)
     released: bool = False
-    last: bool = False
+    closing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Found:
 
 
 class OutboxWriter:
-    """run() is the thread; everything else is called on the loop, and never waits for the disk."""
+    """run() is the thread; put(), ask() and oldest_s() are called on the loop, and never wait for the disk."""
 
     def __init__(
         self,
@@ -82,11 +82,7 @@ class OutboxWriter:
         self._wake = threading.Condition()
         self._buffer: deque[Due] = deque()
         self._unheard: set[str] = set()
-        self._waiting = Changes()
-        self._peeks: list[Peek] = []
-        self._flushes: list[asyncio.Future[bool]] = []
-        self._released = False
-        self._closing = False
+        self._work = Work()
         # The thread's own.
         self._seen_written_s = time.monotonic()
         self._oldest_at: float | None = None
@@ -103,51 +99,17 @@ class OutboxWriter:
                 self._metrics.outbox_dropped.inc()
                 return False
             if event.type == "end":
-                self._waiting.seen.pop(event.event_id, None)
+                self._work.changes.seen.pop(event.event_id, None)
             self._buffer.append(due)
             self._trim()
             self._wake.notify()
         return True
 
-    def sighted(self, event_id: str, captured_at: float) -> None:
-        """An open visit's last sighting (Unix s)."""
+    @contextmanager
+    def ask(self) -> Iterator[Work]:
+        """What waits for the thread, to add to; it looks at it when the block has ended."""
         with self._wake:
-            self._waiting.seen[event_id] = captured_at
-
-    def flush(self, flushed: asyncio.Future[bool]) -> None:
-        """Answer once all that was put is on disk; False where the disk did not take it."""
-        with self._wake:
-            self._flushes.append(flushed)
-            self._wake.notify()
-
-    def peek(self, question: Peek) -> None:
-        """Answer it from the disk."""
-        with self._wake:
-            self._peeks.append(question)
-            self._wake.notify()
-
-    def ack(self, rows: Iterable[int]) -> None:
-        """These messages are delivered."""
-        with self._wake:
-            self._waiting.acked.update(rows)
-            self._wake.notify()
-
-    def release(self) -> None:
-        """Nothing is in flight any more."""
-        with self._wake:
-            self._released = True
-            self._wake.notify()
-
-    def forget(self, person_ids: Iterable[str]) -> None:
-        """Drop these people's last sighting."""
-        with self._wake:
-            self._waiting.forgotten.update(person_ids)
-            self._wake.notify()
-
-    def close(self) -> None:
-        """The thread ends once all is written, or can't be."""
-        with self._wake:
-            self._closing = True
+            yield self._work
             self._wake.notify()
 
     def oldest_s(self) -> float:
@@ -205,7 +167,7 @@ class OutboxWriter:
         for flush in work.flushes:
             self._call(_settle, flush, written)
         self._show(file)
-        if not work.last:
+        if not work.closing:
             return True
         with self._wake:
             if left := len(self._buffer):
@@ -214,25 +176,23 @@ class OutboxWriter:
         return False
 
     def _has_work(self) -> bool:
-        if self._peeks or self._flushes or self._released or self._closing:
+        work, waiting = self._work, self._work.changes
+        if work.peeks or work.flushes or work.released or work.closing:
             return True
-        waiting = self._waiting
         return not self.failing and bool(self._buffer or waiting.acked or waiting.forgotten)
 
-    def _take(self) -> _Round:
-        puts = [self._buffer.popleft() for _ in range(min(GROUP, len(self._buffer)))]
-        rest = bool(self._buffer)
-        changes, self._waiting = self._waiting, Changes()
-        changes.puts = puts
-        if not puts and not self._closing and time.monotonic() - self._seen_written_s < SIGHTINGS_EVERY_S:
-            changes.seen, self._waiting.seen = {}, changes.seen
-        work = _Round(changes, self._peeks, [] if rest else self._flushes, self._released, self._closing and not rest)
-        self._peeks, self._released = [], False
-        if not rest:
-            self._flushes = []
+    def _take(self) -> Work:
+        """What waits; but sightings wait on for a while, and flushes until all that was put before them is taken."""
+        work, left = self._work, Work(closing=self._work.closing)
+        work.changes.puts = [self._buffer.popleft() for _ in range(min(GROUP, len(self._buffer)))]
+        if not work.changes.puts and not work.closing and time.monotonic() - self._seen_written_s < SIGHTINGS_EVERY_S:
+            work.changes.seen, left.changes.seen = {}, work.changes.seen
+        if self._buffer:
+            work.flushes, left.flushes, work.closing = [], work.flushes, False
+        self._work = left
         return work
 
-    def _write(self, file: OutboxFile, work: _Round) -> bool:
+    def _write(self, file: OutboxFile, work: Work) -> bool:
         """Commit the round's changes; where the disk is in the way, put back what is left and say so."""
         news = bool(work.changes.puts) or self.failing
         try:
@@ -283,21 +243,22 @@ class OutboxWriter:
             )
         self.failing = True
 
-    def _put_back(self, work: _Round) -> None:
+    def _put_back(self, work: Work) -> None:
         with self._wake:
             self._buffer.extendleft(reversed(work.changes.puts))
             self._trim()
-            self._waiting.acked |= work.changes.acked
-            self._waiting.forgotten |= work.changes.forgotten
-            self._waiting.seen = work.changes.seen | self._waiting.seen
+            waiting = self._work
+            waiting.changes.acked |= work.changes.acked
+            waiting.changes.forgotten |= work.changes.forgotten
+            waiting.changes.seen = work.changes.seen | waiting.changes.seen
             # Whoever wants to know whether all is written learns now that it is not; closing waits no longer.
-            work.flushes += self._flushes
-            self._flushes = []
-            work.last = self._closing
+            work.flushes += waiting.flushes
+            waiting.flushes = []
+            work.closing = waiting.closing
 
     def _answer(self, file: OutboxFile, peek: Peek) -> None:
         with self._wake:
-            acked = frozenset(self._waiting.acked)
+            acked = frozenset(self._work.changes.acked)
         try:
             stored = file.rows(peek.after, peek.limit, acked)
         except sqlite3.DatabaseError as error:

@@ -42,7 +42,7 @@ def photos(tmp_path_factory):
 def options(photos, tmp_path_factory):
     schedule = Schedule(epochs=10, threads=1, warmup_steps=2, decay=0.5, figures_every=100)
     out = tmp_path_factory.mktemp("run")
-    return EmbedderOptions(photos, "nano_embed", "nano_det", (), out, schedule, blends=10, batch=8, workers=0)
+    return EmbedderOptions(photos, "nano_embed", (), out, schedule, aligner="nano_det", blends=10, batch=8, workers=0)
 
 
 def test_more_crops_are_unspoiled_while_the_rate_falls(options):

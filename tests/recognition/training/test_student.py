@@ -26,7 +26,7 @@ def photos(shared, tmp_path_factory):
 
 def options(photos, shared, out, **changes) -> EmbedderOptions:
     plan = {"schedule": Schedule(epochs=2, threads=1, warmup_steps=1), "blends": 40, "batch": 32, "workers": 0}
-    return EmbedderOptions(photos, "mobileface_v2", "yunet_n", (shared / "models",), out, **(plan | changes))
+    return EmbedderOptions(photos, "mobileface_v2", (shared / "models",), out, aligner="yunet_n", **(plan | changes))
 
 
 def test_a_run_leaves_a_model_that_loads_and_goes_on_where_it_stopped(photos, shared, tmp_path):
