@@ -144,12 +144,7 @@ def _as_enrolled(
 
 
 async def _sort(
-    paths: Sequence[Path],
-    known: Mapping[str, frozenset[str]],
-    finder: FaceFinder,
-    space: str,
-    gate: Gate,
-    pick: Pick,
+    paths: Sequence[Path], known: Mapping[str, frozenset[str]], finder: FaceFinder, space: str, gate: Gate, pick: Pick
 ) -> _Shots:
     shots = _Shots(known, {}, [], {}, {})
     seen = set(frozenset.intersection(*known.values()))

@@ -55,10 +55,7 @@ _DECIDED: Sequence[Outcome] = ("unknown", "ambiguous", "known")
 
 
 def decide(
-    probes: Sequence[Candidates],
-    threshold: float,
-    margin: float,
-    weights: Sequence[float] | None = None,
+    probes: Sequence[Candidates], threshold: float, margin: float, weights: Sequence[float] | None = None
 ) -> Match:
     """Count the votes of one or several probes of one face. `weights` (the faces' quality) None: all equal.
 

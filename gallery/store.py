@@ -147,9 +147,7 @@ class PersonStore:
         Raises EmbeddingSpaceMismatch where their sizes differ.
         """
         rows = self._rows(
-            "SELECT id, person_id, embedding FROM templates WHERE space = ? AND id > ? ORDER BY id",
-            space,
-            after_id,
+            "SELECT id, person_id, embedding FROM templates WHERE space = ? AND id > ? ORDER BY id", space, after_id
         )
         sizes = {len(row[2]) for row in rows}
         if len(sizes) > 1:

@@ -23,15 +23,7 @@ THUMB_SIZE = 16
 # Sharpness: the variance of the second derivative of the crop at half size (noise and the warp's own rounding
 # live in the finest scale), along the axis that has less of it (motion blurs one alone), in units of the
 # variance of the crop itself (dim light flattens edges as it flattens everything).
-SHARPNESS_GRADE = (
-    (0.004, 0.02),
-    (0.008, 0.08),
-    (0.013, 0.2),
-    (0.02, 0.4),
-    (0.03, 0.7),
-    (0.045, 0.9),
-    (0.07, 1.0),
-)
+SHARPNESS_GRADE = ((0.004, 0.02), (0.008, 0.08), (0.013, 0.2), (0.02, 0.4), (0.03, 0.7), (0.045, 0.9), (0.07, 1.0))
 BRIGHTNESS_GRADE = ((0.03, 0.2), (0.08, 0.6), (0.15, 1.0), (0.75, 1.0), (0.85, 0.6), (0.95, 0.1))
 CONTRAST_GRADE = ((0.01, 0.02), (0.02, 0.1), (0.05, 0.5), (0.1, 0.9), (0.15, 1.0))
 SIZE_GRADE = ((12.0, 0.03), (20.0, 0.14), (24.0, 0.4), (32.0, 0.7), (48.0, 0.9), (64.0, 1.0))

@@ -85,15 +85,7 @@ def operators(op: str, *, signed_input: bool = False) -> Int8Network:
     scale = np.float32(2 if signed_input else 1)
     y = _product(op[7:], np.rint(x / scale) * float(scale), w.astype(np.float64) * float(SCALE_W))
     step = np.float32(np.abs(y).max() / (100 if signed_input else 200))
-    constants = {
-        "w": w,
-        "ws": SCALE_W,
-        "wz": np.int8(0),
-        "xs": scale,
-        "xz": kind(0),
-        "ys": step,
-        "yz": kind(0),
-    }
+    constants = {"w": w, "ws": SCALE_W, "wz": np.int8(0), "xs": scale, "xz": kind(0), "ys": step, "yz": kind(0)}
     nodes = [
         _node("QuantizeLinear", ["x", "xs", "xz"], "xq"),
         _node(op, ["xq", "xs", "xz", "w", "ws", "wz", "ys", "yz"], "yq"),

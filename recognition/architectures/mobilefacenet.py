@@ -93,8 +93,5 @@ def _convolution(
     active: bool = True,
 ) -> _Layers:
     padding = kernel // 2 if padding is None else padding
-    layers = [
-        nn.Conv2d(before, after, kernel, stride, padding, groups=groups, bias=False),
-        nn.BatchNorm2d(after),
-    ]
+    layers = [nn.Conv2d(before, after, kernel, stride, padding, groups=groups, bias=False), nn.BatchNorm2d(after)]
     return _Layers(*layers, *([nn.PReLU(after)] if active else []))

@@ -34,7 +34,7 @@ class Loader:
         spaces: Path | None,
         reader: MemoryReader,
         ledger: Ledger,
-        shelf: ModelCache,
+        cache: ModelCache,
         *,
         portraits: bool,
     ) -> None:
@@ -43,17 +43,12 @@ class Loader:
         self._spaces = spaces
         self._reader = reader
         self._ledger = ledger
-        self._shelf = shelf
+        self._cache = cache
         self._portraits = portraits
         self._alone = threading.Lock()
 
     def load(
-        self,
-        key: Key,
-        spec: S,
-        provided: Provided[S],
-        bucket: int | None,
-        need_mib: float | None,
+        self, key: Key, spec: S, provided: Provided[S], bucket: int | None, need_mib: float | None
     ) -> tuple[Loaded, ExitStack]:
         """`provided`: its provider's part. `bucket`: the largest batch that it has to be ready for, None: any.
 
@@ -78,7 +73,7 @@ class Loader:
         if device not in rooms:
             return "cpu", None
         if need_mib is not None:
-            self._shelf.make_room(f"model {name}", device, need_mib)
+            self._cache.make_room(f"model {name}", device, need_mib)
         return device, need_mib
 
     def grow(self, loaded: Loaded, bucket: int | None, need_mib: float | None) -> None:
@@ -97,7 +92,7 @@ class Loader:
             held_mib = reservation.holding().held_mib
             more_mib = max(0.0, (need_mib or 0.0) - held_mib)
             if more_mib:
-                self._shelf.make_room(f"model {loaded.key.name}", reservation.device, more_mib)
+                self._cache.make_room(f"model {loaded.key.name}", reservation.device, more_mib)
             with reservation.grow(held_mib + more_mib):
                 self._with_room(reservation.device, lambda: self._grown(loaded, bucket))
 
@@ -113,13 +108,7 @@ class Loader:
         loaded.warm_to = loaded.wanted_warm(bucket)
 
     def _loaded(
-        self,
-        key: Key,
-        spec: S,
-        provided: Provided[S],
-        bucket: int | None,
-        device: str,
-        need_mib: float | None,
+        self, key: Key, spec: S, provided: Provided[S], bucket: int | None, device: str, need_mib: float | None
     ) -> tuple[Loaded, ExitStack]:
         before = self._taken_mib()
         with ExitStack() as promises, ExitStack() as failed:
@@ -160,7 +149,7 @@ class Loader:
                 return attempt()
             except InsufficientMemory as error:
                 short = device if isinstance(error, InsufficientGpuMemory) else "cpu"
-                if not self._shelf.drop_oldest(short):
+                if not self._cache.drop_oldest(short):
                     raise
 
     def _taken_mib(self) -> dict[str, float]:

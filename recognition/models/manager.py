@@ -59,8 +59,8 @@ class ModelManager:
         self.reader = reader or JoinedReader(RamReader(), NvmlReader(os.environ.get("CUDA_VISIBLE_DEVICES")))
         self.ledger = Ledger(self.reader)
         self.specs = resolved(load_specs(beside=self._folders) if specs is None else specs, profiles or {})
-        self._shelf = ModelCache(self.ledger)
-        self._loader = Loader(self._folders, spaces, self.reader, self.ledger, self._shelf, portraits=portraits)
+        self._cache = ModelCache(self.ledger)
+        self._loader = Loader(self._folders, spaces, self.reader, self.ledger, self._cache, portraits=portraits)
         self._kept: list[Lease[DetectorSpec] | Lease[EmbedderSpec]] = []
 
     # What is known.
@@ -108,7 +108,7 @@ class ModelManager:
 
     def loaded(self) -> list[AnyRunner]:
         """The models in memory."""
-        return [loaded.runner for loaded in self._shelf.loaded()]
+        return [loaded.runner for loaded in self._cache.loaded()]
 
     # Loading.
 
@@ -149,16 +149,16 @@ class ModelManager:
         """
         key = self._key(spec, device)
         while True:
-            entry, mine = self._shelf.claim(key)
+            entry, mine = self._cache.claim(key)
             if mine:
                 loaded, use = self._load(entry, key, spec, bucket, need_mib)
             else:
                 found = waited(entry)
-                in_use = None if found is None else self._shelf.use(found)
+                in_use = None if found is None else self._cache.use(found)
                 if found is None or in_use is None:
                     continue  # its loader was interrupted, or it was evicted before we came: ask again
                 loaded, use = found, in_use
-            lease: Lease[S] = Lease(loaded, partial(self._shelf.give_back, loaded, use))
+            lease: Lease[S] = Lease(loaded, partial(self._cache.give_back, loaded, use))
             try:
                 self._loader.grow(loaded, bucket, need_mib)
             except BaseException as error:
@@ -170,12 +170,12 @@ class ModelManager:
 
     def unload_idle(self, *names: str) -> list[str]:
         """Close those of these models that nobody uses, an ensemble with its members; their names."""
-        idle = [loaded for loaded in self._shelf.loaded() if loaded.key.name in names]
-        return [loaded.key.name for loaded in idle if self._shelf.drop(loaded, unload_members=True)]
+        idle = [loaded for loaded in self._cache.loaded() if loaded.key.name in names]
+        return [loaded.key.name for loaded in idle if self._cache.drop(loaded, unload_members=True)]
 
     def close(self) -> None:
         """Close every model, used or not. Who is about to get one gets RunnerDead; who asks again loads anew."""
-        self._shelf.clear()
+        self._cache.clear()
         kept, self._kept = self._kept, []
         for lease in kept:
             lease.release()
@@ -199,8 +199,8 @@ class ModelManager:
         except BaseException as error:
             for member in members:
                 member.release()
-            closed = isinstance(error, Exception) and not self._shelf.has(key, entry)
-            self._shelf.give_up(key, entry, _closed(spec) if closed else error)
+            closed = isinstance(error, Exception) and not self._cache.has(key, entry)
+            self._cache.give_up(key, entry, _closed(spec) if closed else error)
             if closed:
                 raise _closed(spec) from error  # a member may have been closed under its hands
             raise
@@ -208,24 +208,19 @@ class ModelManager:
 
     def _put(self, entry: Entry, loaded: Loaded, use: ExitStack) -> None:
         """For all who wait. Raises RunnerDead where everything was closed meanwhile, and closes this too."""
-        if not self._shelf.put(entry, loaded):
+        if not self._cache.put(entry, loaded):
             use.close()
             loaded.reservation.retire()
             loaded.close(unload=True)
             raise _closed(loaded.runner.spec)
 
     def _lease_members(
-        self,
-        spec: AnySpec,
-        key: Key,
-        bucket: int | None,
-        need_mib: float | None,
-        leases: list[Lease[EmbedderSpec]],
+        self, spec: AnySpec, key: Key, bucket: int | None, need_mib: float | None, leases: list[Lease[EmbedderSpec]]
     ) -> None:
         """An ensemble's members in its order, loaded as models of their own."""
         members = self._members_of(spec)
         names = [member.name for member in members]
-        if need_mib is not None and not any(loaded.key.name in names for loaded in self._shelf.loaded()):
+        if need_mib is not None and not any(loaded.key.name in names for loaded in self._cache.loaded()):
             self._loader.make_room(spec.name, key.device, need_mib)  # known for both together alone
         for member in members:
             leases.append(self.lease(member, key.device, bucket=bucket))

@@ -1,4 +1,4 @@
-"""Leases: who uses which loaded model, and the shelf that the loaded ones stand on until their memory is needed.
+"""Leases: who uses which loaded model, and the cache (LRU) of the loaded ones until their memory is needed.
 
 Any thread may call. Nothing here blocks for a load but waited(), which waits for another thread's.
 """

@@ -50,10 +50,7 @@ def read_pack(file: Path) -> Pack:
 
 
 def resolve(
-    name: str,
-    specs: Mapping[str, DetectorSpec | EmbedderSpec],
-    packs: Mapping[str, Pack],
-    detector: str,
+    name: str, specs: Mapping[str, DetectorSpec | EmbedderSpec], packs: Mapping[str, Pack], detector: str
 ) -> Pack:
     """A pack's name -> that pack; an embedder's -> it together with `detector`. Specs of both are sure to exist.
 

@@ -18,10 +18,7 @@ class ConvBn(nn.Sequential):
     """Convolution and batch normalisation, which the export folds into one."""
 
     def __init__(self, inputs: int, outputs: int, size: int = 3, stride: int = 1) -> None:
-        super().__init__(
-            nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False),
-            nn.BatchNorm2d(outputs),
-        )
+        super().__init__(nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False), nn.BatchNorm2d(outputs))
 
 
 class Residual(nn.Module):

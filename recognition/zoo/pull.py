@@ -31,11 +31,7 @@ def already_here(entry: CatalogueEntry, folder: Path, known: Mapping[str, AnySpe
 
 
 def pull(
-    entry: CatalogueEntry,
-    folder: Path,
-    known: Mapping[str, AnySpec],
-    progress: Progress,
-    tell: Callable[[str], None],
+    entry: CatalogueEntry, folder: Path, known: Mapping[str, AnySpec], progress: Progress, tell: Callable[[str], None]
 ) -> ImportReport:
     """Fetch an entry's file, hold it to its digest, take it in. Raises what fetch() and import_entry() raise."""
     need_onnxruntime()  # before the download: who lacks it should not fetch that first

@@ -19,13 +19,7 @@ from recognition.runtimes.tensor_runner import TensorRunner
 
 
 def replay(
-    clip: Path,
-    detector: TensorRunner,
-    scene: F32,
-    embedder: TensorRunner,
-    crops: list[int],
-    frames: int,
-    threads: int,
+    clip: Path, detector: TensorRunner, scene: F32, embedder: TensorRunner, crops: list[int], frames: int, threads: int
 ) -> float:
     """Seconds for `frames` runs on `scene` (1,3,h,w), one embedder run for each size in `crops`, and the decode."""
     crop = np.zeros((max(crops, default=1), 3, 112, 112), np.float32)

@@ -18,10 +18,7 @@ def main() -> None:
 
     root, clip, answer = sys.argv[1:4]
     app = FaceAnalysis(
-        name="bench",
-        root=root,
-        allowed_modules=["detection", "recognition"],
-        providers=["CPUExecutionProvider"],
+        name="bench", root=root, allowed_modules=["detection", "recognition"], providers=["CPUExecutionProvider"]
     )
     app.prepare(ctx_id=-1, det_size=(640, 640))
     app.get(np.zeros((480, 640, 3), np.uint8))

@@ -169,13 +169,7 @@ def _limit(recogniser: Recogniser, clip: Path, run: OurRun) -> float:
     scene = rng.standard_normal((1, *prepared.tensor.shape), dtype=np.float32)
     crops = _cut(run.embedded, recogniser.embedder.max_batch)
     return replay(
-        clip,
-        recogniser.detector.runner,
-        scene,
-        recogniser.embedder.runner,
-        crops,
-        run.frames,
-        usable_cores(),
+        clip, recogniser.detector.runner, scene, recogniser.embedder.runner, crops, run.frames, usable_cores()
     )
 
 

@@ -76,10 +76,7 @@ async def run_ours(
     watched = WatchedRecogniser(recogniser)
     camera = CameraSettings(url=str(clip), fps=120.0, pace="fastest")
     settings = settings.model_copy(
-        update={
-            "paths": settings.paths.model_copy(update={"data": folder}),
-            "cameras": {"bench": camera},
-        }
+        update={"paths": settings.paths.model_copy(update={"data": folder}), "cameras": {"bench": camera}}
     )
     people = _enrol(settings.gallery_path, templates, recogniser)
     async with LiveGallery.open(settings, watched, metrics) as live_gallery, _outbox(settings, metrics) as outbox:

@@ -24,14 +24,7 @@ def list_cameras(config: ConfigFile = None, overrides: Overrides = None, json: A
     """List the configured cameras (passwords are not shown)."""
     settings = settings_of(config, overrides)
     rows = [
-        {
-            "name": name,
-            "url": redacted_url(c.url),
-            "fps": c.fps,
-            "pace": c.pace,
-            "loop": c.loop,
-            "enabled": c.enabled,
-        }
+        {"name": name, "url": redacted_url(c.url), "fps": c.fps, "pace": c.pace, "loop": c.loop, "enabled": c.enabled}
         for name, c in settings.cameras.items()
     ]
     if json:

@@ -74,12 +74,7 @@ async def run_demo(settings: Settings, options: DemoOptions) -> DemoSummary:
 
 
 async def _watch(
-    settings: Settings,
-    options: DemoOptions,
-    tally: Tally,
-    screen: Screen,
-    stop: asyncio.Event,
-    started_s: float,
+    settings: Settings, options: DemoOptions, tally: Tally, screen: Screen, stop: asyncio.Event, started_s: float
 ) -> DemoSummary:
     """Run broker, subscriber and service until it is time to stop; the subscriber hears it out."""
     ran_from_s = ran_to_s = time.monotonic()

@@ -69,11 +69,7 @@ def albums_in(folder: Path) -> list[Album]:
 
 
 async def prepare(
-    settings: Settings,
-    folder: Path,
-    cameras: Cameras | None,
-    enrol_folder: Path | None,
-    note: Callable[[str], None],
+    settings: Settings, folder: Path, cameras: Cameras | None, enrol_folder: Path | None, note: Callable[[str], None]
 ) -> Settings:
     """Enrol, and render the sample scene where `cameras` is None; `folder` must exist, note() gets progress.
 

@@ -211,8 +211,7 @@ class OutboxFile:
             self._db.execute("DELETE FROM open_visits WHERE event_id = ?", (event.event_id,))
         else:
             self._db.execute(
-                "INSERT OR REPLACE INTO open_visits VALUES (?, ?, ?)",
-                (event.event_id, text, event.captured_at),
+                "INSERT OR REPLACE INTO open_visits VALUES (?, ?, ?)", (event.event_id, text, event.captured_at)
             )
         if event.person is not None:
             # Written with the message, so before it can be sent: whatever the broker retains about people is

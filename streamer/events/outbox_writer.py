@@ -63,13 +63,7 @@ class OutboxWriter:
     """run() is the thread; put(), ask() and oldest_s() are called on the loop, and never wait for the disk."""
 
     def __init__(
-        self,
-        path: Path,
-        limit: int,
-        max_age_s: float,
-        metrics: Metrics,
-        now: Callable[[], float],
-        buffer_limit: int,
+        self, path: Path, limit: int, max_age_s: float, metrics: Metrics, now: Callable[[], float], buffer_limit: int
     ) -> None:
         self._path = path
         self._limit = limit

@@ -34,12 +34,7 @@ class VideoSource:
     """RTSP, HTTP, files and USB cameras: whatever libav opens, decoded by a thread of its own."""
 
     def __init__(
-        self,
-        where: Address,
-        camera: CameraSettings,
-        first_number: int,
-        hooks: SourceHooks,
-        clock: Clock | None = None,
+        self, where: Address, camera: CameraSettings, first_number: int, hooks: SourceHooks, clock: Clock | None = None
     ) -> None:
         self._where = where
         self._camera = camera

@@ -145,13 +145,7 @@ class Camera:
             return
         self.status = CameraStatus(state, time.time(), reason)
         self.path.metrics.camera_up.labels(camera=self.name).set(1 if state == "online" else 0)
-        log.info(
-            "camera %s is %s%s",
-            self.name,
-            state,
-            f" ({reason})" if reason else "",
-            extra={"camera": self.name},
-        )
+        log.info("camera %s is %s%s", self.name, state, f" ({reason})" if reason else "", extra={"camera": self.name})
         self._publish(self.name, self.status)
 
     def _hooks(self) -> SourceHooks:
@@ -164,7 +158,4 @@ class Camera:
             failures.inc()
             errors.labels(camera=camera, code=code).inc()
 
-        return SourceHooks(
-            dropped=frames.labels(camera=camera, outcome="dropped").inc,
-            failed=failed,
-        )
+        return SourceHooks(dropped=frames.labels(camera=camera, outcome="dropped").inc, failed=failed)

@@ -45,10 +45,7 @@ class MatchPolicy:
             members = [recogniser.manager.spec_of(name, EmbedderSpec) for name in spec.matched_by]
         spaces = (
             SpacePolicy(
-                member.space,
-                member.embedding_size,
-                naming_threshold(settings, spec, member),
-                _rates(member.thresholds),
+                member.space, member.embedding_size, naming_threshold(settings, spec, member), _rates(member.thresholds)
             )
             for member in members
         )

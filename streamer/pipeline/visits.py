@@ -64,11 +64,7 @@ class Visits:
     """The open visits of one camera; a visit is one track."""
 
     def __init__(
-        self,
-        camera: str,
-        rules: EventsSettings,
-        min_quality: float,
-        new_id: Callable[[], str] = lambda: str(ULID()),
+        self, camera: str, rules: EventsSettings, min_quality: float, new_id: Callable[[], str] = lambda: str(ULID())
     ) -> None:
         self._camera = camera
         self._rules = rules

@@ -93,12 +93,7 @@ def test_removed_templates_are_found_no_more() -> None:
 def test_people_are_listed_once_with_their_best() -> None:
     face = unit(1)
     index = _index(
-        {
-            1: ("pa", near(face, 0.5)),
-            2: ("pa", near(face, 0.8)),
-            3: ("pb", near(face, 0.6)),
-            4: ("pc", unit(9)),
-        }
+        {1: ("pa", near(face, 0.5)), 2: ("pa", near(face, 0.8)), 3: ("pb", near(face, 0.6)), 4: ("pc", unit(9))}
     )
     (some,) = index.search_people(face[None], 3)
     assert some.similarities == pytest.approx({"pa": 0.8, "pb": 0.6}, abs=1e-5)

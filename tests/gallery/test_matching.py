@@ -221,15 +221,7 @@ def test_confidence_in_a_name(similarity: float, templates: int, expected: float
 
 @pytest.mark.parametrize(
     ("similarity", "expected"),
-    [
-        (-0.3, 0.995),
-        (0.1, 0.995),
-        (0.241, 0.995),
-        (0.2685, 0.9935),
-        (0.347, 0.98),
-        (0.398, 0.968),
-        (1.0, 0.826),
-    ],
+    [(-0.3, 0.995), (0.1, 0.995), (0.241, 0.995), (0.2685, 0.9935), (0.347, 0.98), (0.398, 0.968), (1.0, 0.826)],
 )
 def test_confidence_that_it_is_a_stranger(similarity: float, expected: float) -> None:
     assert confidence(_unknown(similarity), RATES, 10) == pytest.approx(expected, abs=1e-3)

@@ -73,10 +73,7 @@ class RtspServer:
         if self.login:
             environ["RTSP_SERVER_LOGIN"] = ":".join(self.login)
         self._process = subprocess.Popen(
-            [PYTHON, str(PROGRAM), f"--port={self.port}", *self._mounts],
-            env=environ,
-            stdout=subprocess.PIPE,
-            text=True,
+            [PYTHON, str(PROGRAM), f"--port={self.port}", *self._mounts], env=environ, stdout=subprocess.PIPE, text=True
         )
         assert self._process.stdout is not None
         if self._process.stdout.readline().strip() != "READY":

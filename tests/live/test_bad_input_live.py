@@ -110,10 +110,7 @@ async def assert_secret(service: ServiceProcess, heard: str, *secrets: str) -> N
 
 
 async def test_bad_cameras_beside_a_good_one(
-    clips: dict[str, Path],
-    servers: tuple[RtspServer, RtspServer],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    clips: dict[str, Path], servers: tuple[RtspServer, RtspServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CAM_PASSWORD", PASSWORD)
     rtsp, locked = servers
@@ -130,11 +127,7 @@ async def test_bad_cameras_beside_a_good_one(
     assert {*cameras} == {*FAULTS, "good"}
     with Mosquitto(tmp_path) as broker, Subscriber(broker.port, tmp_path) as heard:
         await heard.catch_up()
-        config = {
-            "paths": {"data": "data"},
-            "mqtt": {"port": broker.port},
-            "cameras": cameras,
-        }
+        config = {"paths": {"data": "data"}, "mqtt": {"port": broker.port}, "cameras": cameras}
         with ServiceProcess(tmp_path, config) as service:
             await service.until_ready("broker", "camera good")
             for camera, (reason, code, says) in FAULTS.items():

@@ -23,10 +23,7 @@ def clip(tmp_path):
 
 
 async def test_who_stands_in_view_is_named_and_forgotten(clip, tmp_path):
-    config = {
-        "paths": {"data": "data"},
-        "cameras": {"door": {"url": str(clip), "fps": 10, "loop": True}},
-    }
+    config = {"paths": {"data": "data"}, "cameras": {"door": {"url": str(clip), "fps": 10, "loop": True}}}
     with Mosquitto(tmp_path) as broker, Subscriber(broker.port, tmp_path) as heard:
         await heard.catch_up()
         with ServiceProcess(tmp_path, config | {"mqtt": {"port": broker.port}}) as service:

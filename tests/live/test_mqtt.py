@@ -164,11 +164,7 @@ class Proxy:
 
 async def test_what_was_not_acknowledged_is_sent_again_with_its_seq_and_only_that(broker, outbox, all_acknowledged):
     proxy = Proxy(broker.port)
-    async with (
-        listening(broker.port, "whosthere/cameras/#") as heard,
-        proxy.listen() as port,
-        publishing(port, outbox),
-    ):
+    async with listening(broker.port, "whosthere/cameras/#") as heard, proxy.listen() as port, publishing(port, outbox):
         outbox.put(due("a1n"))
         await heard.until(lambda: heard.messages)
         await until(all_acknowledged)

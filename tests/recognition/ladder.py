@@ -8,14 +8,8 @@ from recognition.selection.candidates import BatchCap, Candidate, Cost, DeviceFi
 # device -> bucket -> (MiB, ms); None: nobody measured it
 Table = Mapping[str, Mapping[int, tuple[float | None, float | None]]]
 
-R100: Table = {
-    "cuda:0": {1: (900, 6), 8: (1000, 12), 32: (1200, 35)},
-    "cpu": {1: (500, 400), 8: (700, 3000)},
-}
-MBF: Table = {
-    "cuda:0": {1: (300, 2), 8: (320, 3), 32: (400, 8)},
-    "cpu": {1: (60, 17), 8: (90, 130)},
-}
+R100: Table = {"cuda:0": {1: (900, 6), 8: (1000, 12), 32: (1200, 35)}, "cpu": {1: (500, 400), 8: (700, 3000)}}
+MBF: Table = {"cuda:0": {1: (300, 2), 8: (320, 3), 32: (400, 8)}, "cpu": {1: (60, 17), 8: (90, 130)}}
 NANO: Table = {"cpu": {1: (20, 3), 8: (30, 24)}}
 
 

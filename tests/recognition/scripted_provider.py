@@ -171,7 +171,7 @@ class ScriptedProvider:
 
 def until_waited_for(manager: ModelManager, name: str, how_many: int) -> None:
     """So many threads wait for the load of this model that is under way."""
-    entry, mine = manager._shelf.claim(manager._key(manager.spec(name), None))
+    entry, mine = manager._cache.claim(manager._key(manager.spec(name), None))
     assert not mine
     until_s = time.monotonic() + 30
     while len(entry._condition._waiters) < how_many:

@@ -72,10 +72,7 @@ def test_a_chip_keeps_what_an_embedder_needs(runners, find, group, lfw, pairs, n
             chip, inside = loose_chip(image, landmarks)
             assert chip.shape == (256, 256, 3)
             stored = cv2.imdecode(cv2.imencode(".jpg", chip, [cv2.IMWRITE_JPEG_QUALITY, 95])[1], cv2.IMREAD_COLOR)
-            crops = [
-                aligned_crops(image, landmarks[None])[0],
-                aligned_crops(ArrayImage(stored), inside[None])[0],
-            ]
+            crops = [aligned_crops(image, landmarks[None])[0], aligned_crops(ArrayImage(stored), inside[None])[0]]
             tensors = embed.prepare(spec, np.stack(crops))
             direct, again = embed.parse(spec, [runners(name).run(tensor[None]) for tensor in tensors])
             assert direct @ again > 0.98

@@ -12,10 +12,7 @@ FRONT = ARCFACE_TEMPLATE[None]
 
 def turned(yaw: float, pitch: float, roll: float) -> np.ndarray:
     """The mean head seen from elsewhere, by the rotations' matrices: (1,5,2) landmarks."""
-    (sy, sp, sr), (cy, cp, cr) = (
-        np.sin(np.radians([yaw, pitch, roll])),
-        np.cos(np.radians([yaw, pitch, roll])),
-    )
+    (sy, sp, sr), (cy, cp, cr) = (np.sin(np.radians([yaw, pitch, roll])), np.cos(np.radians([yaw, pitch, roll])))
     around_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
     around_x = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
     around_z = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])

@@ -99,13 +99,7 @@ async def test_many_cameras_at_once_get_their_own_answers(config, six):
 
 async def test_a_full_queue_is_overloaded(config, six):
     small = RecogniserConfig(
-        DETECTOR,
-        EMBEDDER,
-        config.weights_folders,
-        device="cpu",
-        runners=1,
-        queue_limit=1,
-        cpu_threads=4,
+        DETECTOR, EMBEDDER, config.weights_folders, device="cpu", runners=1, queue_limit=1, cpu_threads=4
     )
     async with open_recogniser(small) as recogniser:
         results = await asyncio.gather(*(recogniser.detect(six, "a") for _ in range(12)), return_exceptions=True)

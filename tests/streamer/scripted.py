@@ -98,8 +98,7 @@ async def live_gallery_of(
     with PersonStore(settings.gallery_path) as store:
         ids = {
             look: store.add_person(
-                f"Look {look}",
-                [photo_of(unit(look, SIZES[m]), 10 * look + n, f"{m}.1") for n, m in enumerate(models)],
+                f"Look {look}", [photo_of(unit(look, SIZES[m]), 10 * look + n, f"{m}.1") for n, m in enumerate(models)]
             ).id
             for look, models in people.items()
         }

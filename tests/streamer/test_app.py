@@ -30,10 +30,7 @@ def path_of(**camera: Any) -> Any:
     )
     spec = SimpleNamespace(name="m")
     recogniser = SimpleNamespace(
-        detection_threshold=0.5,
-        detector=SimpleNamespace(spec=spec),
-        embedder=SimpleNamespace(spec=spec),
-        signature="s",
+        detection_threshold=0.5, detector=SimpleNamespace(spec=spec), embedder=SimpleNamespace(spec=spec), signature="s"
     )
     nothing = cast(Any, None)
     return camera_path("door", settings, cast(Any, recogniser), nothing, nothing, Metrics())

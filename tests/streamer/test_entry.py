@@ -27,11 +27,7 @@ def run(program: str, packages: Path | None = None) -> subprocess.CompletedProce
 
 @pytest.mark.parametrize(
     ("tried", "found"),
-    [
-        (["works", "missing", "needs_avx", "works"], "needs_avx"),
-        (["works", "missing"], None),
-        ([], None),
-    ],
+    [(["works", "missing", "needs_avx", "works"], "needs_avx"), (["works", "missing"], None), ([], None)],
 )
 def test_the_first_package_that_can_not_run_is_named(packages, tried, found):
     ended = run(f"from streamer.entry import first_broken; print(first_broken({tried}))", packages)

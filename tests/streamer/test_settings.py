@@ -72,11 +72,7 @@ def test_the_example_of_the_interfaces_document_loads(config, tmp_path):
     assert settings.gallery_path == site / "var/gallery.db"
     assert settings.outbox_path == site / "var/outbox.db"
     assert settings.recognition.embedder == "arcface_w600k_mbf"
-    assert (settings.mqtt.host, settings.mqtt.port, settings.mqtt.topic_prefix) == (
-        "127.0.0.1",
-        1883,
-        "whosthere",
-    )
+    assert (settings.mqtt.host, settings.mqtt.port, settings.mqtt.topic_prefix) == ("127.0.0.1", 1883, "whosthere")
     assert list(settings.cameras) == ["door", "hall"]
     assert settings.cameras["door"].url == "rtsp://${CAM_USER}:${CAM_PASSWORD}@192.0.2.9/h264"
     assert settings.cameras["hall"].url == str(site / "clips/hall.mp4")
@@ -134,21 +130,13 @@ def test_variables_go_over_the_file_and_overrides_over_both(config):
 @pytest.mark.parametrize(
     ("name", "text", "expected"),
     [
-        (
-            "WHOSTHERE_PATHS__MODELS",
-            '["a", "/b"]',
-            lambda s, here: s.paths.models == (here / "a", Path("/b")),
-        ),
+        ("WHOSTHERE_PATHS__MODELS", '["a", "/b"]', lambda s, here: s.paths.models == (here / "a", Path("/b"))),
         ("WHOSTHERE_PATHS__DATA", "d", lambda s, here: s.paths.data == here / "d"),
         ("WHOSTHERE_HTTP__ENABLED", "false", lambda s, _: s.http.enabled is False),
         ("WHOSTHERE_GALLERY__THRESHOLD", "null", lambda s, _: s.gallery.threshold is None),
         ("WHOSTHERE_GALLERY__ENROL__MIN_QUALITY", "0.5", lambda s, _: s.gallery.enrol.min_quality == 0.5),
         ("WHOSTHERE_CAMERAS__DOOR__FPS", "5", lambda s, _: s.cameras["door"].fps == 5.0),
-        (
-            "WHOSTHERE_MQTT__PASSWORD",
-            "[no json",
-            lambda s, _: s.mqtt.password.get_secret_value() == "[no json",
-        ),
+        ("WHOSTHERE_MQTT__PASSWORD", "[no json", lambda s, _: s.mqtt.password.get_secret_value() == "[no json"),
     ],
 )
 def test_a_variable_sets(config, folder, name, text, expected):

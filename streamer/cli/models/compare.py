@@ -21,8 +21,7 @@ from recognition.training.teacher import TeachingDetector, TeachingEmbedder
 from streamer.cli.options import note, print_line
 
 Against = Annotated[
-    str | None,
-    typer.Option(help="Measure the detector beside this one: recall, landmarks, time.", metavar="SPEC"),
+    str | None, typer.Option(help="Measure the detector beside this one: recall, landmarks, time.", metavar="SPEC")
 ]
 AgainstEmbedder = Annotated[str | None, typer.Option(help="Time the embedder by turns with this one.", metavar="SPEC")]
 Clips = Annotated[

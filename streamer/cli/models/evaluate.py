@@ -57,8 +57,7 @@ def evaluate_model(
         bool, typer.Option("--thresholds", help="Print the thresholds too, as a spec holds them.")
     ] = False,
     out: Annotated[
-        Path | None,
-        typer.Option(help="Folder for the curves; default eval-NAME, none with --json.", metavar="DIR"),
+        Path | None, typer.Option(help="Folder for the curves; default eval-NAME, none with --json.", metavar="DIR")
     ] = None,
     against: Against = None,
     clip: Clips = None,

@@ -100,8 +100,7 @@ def test_an_embedder_to_whom_everybody_is_one(runners):
 def test_an_embedder_that_knows_nobody_again(runners):
     numbers = np.random.default_rng(5)
     spoilt = Spoilt(
-        runners("nano_embed"),
-        answer=lambda outputs: [numbers.standard_normal(outputs[0].shape).astype(np.float32)],
+        runners("nano_embed"), answer=lambda outputs: [numbers.standard_normal(outputs[0].shape).astype(np.float32)]
     )
     with pytest.raises(SelfTestFailed, match=r"does not know eileen_collins\.jpg when it is mirrored"):
         check_portraits(UNSAMPLED, spoilt)

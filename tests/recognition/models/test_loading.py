@@ -336,8 +336,7 @@ def interrupted(tensors: ScriptedTensors) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "error"),
-    [(nothing, SelfTestFailed), (another, EmbeddingSpaceMismatch), (interrupted, KeyboardInterrupt)],
+    ("spoil", "error"), [(nothing, SelfTestFailed), (another, EmbeddingSpaceMismatch), (interrupted, KeyboardInterrupt)]
 )
 def test_what_fails_its_tests_is_closed_and_its_promise_given_back(bench, spoil, error):
     gpu = bench(300)

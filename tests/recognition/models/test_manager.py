@@ -157,9 +157,7 @@ def test_another_preprocessing_is_another_space(weights):
 
 def test_half_precision_weights_share_the_space(weights, tmp_path):
     file = with_weights(
-        weights[0] / MBF.file,
-        tmp_path / "half.onnx",
-        lambda values: values.astype(np.float16).astype(np.float32),
+        weights[0] / MBF.file, tmp_path / "half.onnx", lambda values: values.astype(np.float16).astype(np.float32)
     )
     spec = spec_for(file)
     model = ModelManager([tmp_path], device="cpu", specs={spec.name: spec}).open(spec.name)

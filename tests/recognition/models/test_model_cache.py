@@ -215,9 +215,9 @@ def test_what_was_evicted_before_a_waiter_came_is_loaded_again(made):
     provider = ScriptedProvider()
     manager = made(provider)
     manager.get("a").release()
-    (old,) = manager._shelf.loaded()
+    (old,) = manager._cache.loaded()
     assert manager.unload_idle("a") == ["a"]
-    assert manager._shelf.use(old) is None
+    assert manager._cache.use(old) is None
     assert manager.get("a").runner is not old.runner
 
 

@@ -105,9 +105,7 @@ CASES: dict[str, list[tuple[Callable[[Case], ModelManager], str]]] = {
     ],
     "weights_digest_mismatch": [(cut_short, r"\(\d+ bytes\) have sha256")],
     "triton_unavailable": [(no_server, r"on Triton at 127\.0\.0\.1:\d+: ")],
-    "insufficient_gpu_memory": [
-        (lambda case: case.scripted(), r"needs 1001 MiB on cuda:0, 1000 MiB can be had"),
-    ],
+    "insufficient_gpu_memory": [(lambda case: case.scripted(), r"needs 1001 MiB on cuda:0, 1000 MiB can be had")],
     "unsupported_runtime": [
         (no_gpu, "device cuda:0 was asked for, but"),
         (
@@ -153,4 +151,4 @@ def test_the_manager_raises_it_and_nothing_stays_behind(tmp_path, free_port, cod
     assert "\n" not in str(raised.value)
     assert (manager.loaded(), manager.ledger.holdings()) == ([], [])
     assert (case.provider.open, case.memory.ours["cuda:0"]) == ([], 0)
-    assert not manager._shelf._entries
+    assert not manager._cache._entries

@@ -89,10 +89,7 @@ async def test_readyz_is_200_when_every_part_is_ok(served):
 
 async def test_readyz_says_what_is_not_ready_and_why(served):
     _, service, client = served
-    service.parts = (
-        *READY[:3],
-        Part("camera door", False, "rtsp://gate:hunter2@192.0.2.9 refuses the login"),
-    )
+    service.parts = (*READY[:3], Part("camera door", False, "rtsp://gate:hunter2@192.0.2.9 refuses the login"))
 
     answer = await client.get("/readyz")
 
@@ -143,8 +140,7 @@ async def test_a_path_or_method_that_is_not_there_is_a_problem_document(served):
 
 
 @pytest.mark.parametrize(
-    ("error", "status"),
-    [(CameraUnknown("no camera hall; there is door"), 404), (Overloaded("the queue is full"), 429)],
+    ("error", "status"), [(CameraUnknown("no camera hall; there is door"), 404), (Overloaded("the queue is full"), 429)]
 )
 async def test_an_error_of_ours_keeps_its_code_and_its_line(served, error, status):
     app, _, client = served
@@ -211,10 +207,7 @@ async def test_an_address_that_is_not_ours_is_refused_in_one_line(host):
 
 
 async def test_the_port_is_free_again_at_once():
-    async with (
-        serve_http(create_app(FakeService()), "127.0.0.1", 0) as port,
-        httpx.AsyncClient() as client,
-    ):
+    async with serve_http(create_app(FakeService()), "127.0.0.1", 0) as port, httpx.AsyncClient() as client:
         await client.get(f"http://127.0.0.1:{port}/healthz")
 
     async with serve_http(create_app(FakeService()), "localhost", port) as again:

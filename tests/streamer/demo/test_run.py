@@ -24,12 +24,7 @@ def run(tmp_path):
         environ = {key: value for key, value in os.environ.items() if not key.startswith("WHOSTHERE_")}
         environ |= {"PYTHONPATH": str(PROJECT), "TMPDIR": str(tmp_path)}
         process = subprocess.Popen(
-            [*COMMAND, *arguments],
-            cwd=tmp_path,
-            env=environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+            [*COMMAND, *arguments], cwd=tmp_path, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         started.append(process)
         return process

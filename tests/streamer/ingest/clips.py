@@ -41,13 +41,7 @@ def write_clip(
         stream = container.add_stream(codec, rate=fps)
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
-        stream.options = {
-            "preset": "ultrafast",
-            "bf": "0",
-            "g": str(fps),
-            "crf": "5",
-            "x265-params": "log-level=none",
-        }
+        stream.options = {"preset": "ultrafast", "bf": "0", "g": str(fps), "crf": "5", "x265-params": "log-level=none"}
         for index in range(frames):
             planes = np.full((size[1] * 3 // 2, size[0]), 128, np.uint8)
             planes[: size[1]] = random.integers(0, 255, size[::-1], np.uint8) if noise else 16 + 2 * index
@@ -85,8 +79,7 @@ class Played:
 
     def hooks(self) -> SourceHooks:
         return SourceHooks(
-            dropped=lambda: self.counts.update(["dropped"]),
-            failed=lambda code: self.counts.update([code]),
+            dropped=lambda: self.counts.update(["dropped"]), failed=lambda code: self.counts.update([code])
         )
 
 
@@ -95,10 +88,7 @@ async def play(url: str | Path, *, most: int | None = None, first_number: int = 
     camera = CameraSettings.model_validate({"url": str(url), "pace": "fastest", "fps": 120, **settings})
     played = Played()
     try:
-        async with (
-            asyncio.timeout(30),
-            open_source("door", camera, str(url), first_number, played.hooks()) as source,
-        ):
+        async with asyncio.timeout(30), open_source("door", camera, str(url), first_number, played.hooks()) as source:
             while most is None or len(played.frames) < most:
                 played.frames.append(await source.take())
     except StreamEnded as end:

@@ -23,10 +23,7 @@ SECRETS = ("hunter2", "ada")
         ("http://cam/video?channel=1&subtype=0&k=hunter2", "http://cam/video?channel=1&subtype=0&k=***"),
         ("http://cam/video?hunter2", "http://cam/video?***"),
         ("rtsp://cam/user=ada_password=hunter2_channel=1.sdp", "rtsp://cam/user=***"),
-        (
-            "rtsp://cam/user=ada&password=hunter2&stream=0.sdp",
-            "rtsp://cam/user=***&password=***&stream=0.sdp",
-        ),
+        ("rtsp://cam/user=ada&password=hunter2&stream=0.sdp", "rtsp://cam/user=***&password=***&stream=0.sdp"),
         ("clips/hall.mp4", "clips/hall.mp4"),
         ("ada:hunter2@192.0.2.9/h264", "***@192.0.2.9/h264"),
         ("rtsp:/ada:hunter2@192.0.2.9/h264", "***@192.0.2.9/h264"),

@@ -119,8 +119,7 @@ async def test_login(camera):
 
 
 @pytest.mark.parametrize(
-    ("path", "error"),
-    [("nowhere", CameraNotFound), ("busy", CameraUnreachable), ("text.mp4", StreamInvalid)],
+    ("path", "error"), [("nowhere", CameraNotFound), ("busy", CameraUnreachable), ("text.mp4", StreamInvalid)]
 )
 async def test_answers_that_are_no_video(camera, path, error):
     with pytest.raises(error) as refused:

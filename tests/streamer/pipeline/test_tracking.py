@@ -114,11 +114,7 @@ def test_a_much_better_face_of_a_settled_track_is_embedded_once():
     assert run.tracker.tracks[0].kept[0].quality == pytest.approx(0.9)
 
 
-@pytest.mark.parametrize(
-    "face",
-    [Face(x=100, side=20), Face(x=100, score=0.4)],
-    ids=["too small", "too unsure"],
-)
+@pytest.mark.parametrize("face", [Face(x=100, side=20), Face(x=100, score=0.4)], ids=["too small", "too unsure"])
 def test_a_face_that_cannot_help_is_never_embedded(face: Face):
     run = Run()
     for _ in range(10):

@@ -61,8 +61,7 @@ def test_the_figures_of_named_models_are_kept_and_the_others_go_on_where_one_fai
 
 
 @pytest.mark.parametrize(
-    ("typed", "code"),
-    [("nano_embde", "model_not_found"), ("--random nano_embed", "model_not_found")],
+    ("typed", "code"), [("nano_embde", "model_not_found"), ("--random nano_embed", "model_not_found")]
 )
 def test_what_is_not_known_is_refused_before_anything_is_measured(home, typed, code):
     ended = whosthere("models", "bench", "nano_det", *typed.split(), cwd=home)
