@@ -179,7 +179,7 @@ class Recogniser:
         for lease in self._others:
             if all(maker.space in found for maker in self._makers(lease.spec)):
                 continue
-            embeddings = await asyncio.to_thread(_embeddings, lease, image, landmarks)
+            embeddings = await asyncio.to_thread(lease.runner.embed_faces, image, landmarks)
             for seen in self._apart(lease.spec, embeddings):
                 found.setdefault(seen.space, seen)
         return list(found.values())
@@ -282,10 +282,6 @@ def _align(image: Image, landmarks: F32, model: ServedModel[EmbedderSpec]) -> tu
     started_s = time.perf_counter()
     tensors = list(embed.prepare(model.spec, embed.crops(model.spec, image, landmarks)))
     return tensors, time.perf_counter() - started_s
-
-
-def _embeddings(lease: Lease[EmbedderSpec], image: Image, landmarks: F32) -> F32:
-    return lease.runner.predict_embeddings(embed.crops(lease.spec, image, landmarks))
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ from recognition.arrays import F32, U8
 from recognition.checks.portraits import check_portraits
 from recognition.checks.self_test import probe_tensors, self_test
 from recognition.errors import CodedError, RunnerDead, UnsupportedEngine
+from recognition.image import Image
 from recognition.reason import Reason
 from recognition.runtimes.tensor_runner import TensorRunner, check_input, check_widths
 from recognition.specs.spec import EmbedderSpec, S, signature_of
@@ -127,6 +128,10 @@ class ModelRunner(Generic[S]):
             together = self.run(tensors[len(outputs) : len(outputs) + size])
             outputs += [[output[place] for output in together] for place in range(size)]
         return outputs
+
+    def embed_faces(self: "ModelRunner[EmbedderSpec]", image: Image, landmarks: F32) -> F32:
+        """The faces with these landmarks (k,5,2), image pixels, as predict_embeddings() does their crops."""
+        return self.predict_embeddings(embed.crops(self.spec, image, landmarks))
 
     def predict_embeddings(self, faces: U8) -> F32:
         """Crops (n,h,w,3) uint8 BGR of the spec's input size -> (n,d) float32 unit vectors, see embed.parse.

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from gallery.reindex import ReindexReport, reindex
 from gallery.store import PersonStore
-from recognition import embed
 from recognition.arrays import F32
 from recognition.errors import CodedError
 from recognition.image import Image
@@ -128,12 +129,8 @@ class RunnerEmbedder:
         self._runner = runner
 
     async def embed_chip(self, image: Image, landmarks: F32) -> F32:
-        return await asyncio.to_thread(self._embed, image, landmarks)
-
-    def _embed(self, image: Image, landmarks: F32) -> F32:
-        crops = embed.crops(self._runner.spec, image, landmarks[None])
-        embedding: F32 = self._runner.predict_embeddings(crops)[0]
-        return embedding
+        (embedding,) = await asyncio.to_thread(self._runner.embed_faces, image, landmarks[None])
+        return np.asarray(embedding, np.float32)
 
 
 async def reindex_for(
