@@ -15,7 +15,7 @@ from typing import Any, Self, TypeVar
 
 from streamer.events.event import Due, LastSeen, sighting_of
 from streamer.events.outbox_file import Stored
-from streamer.events.outbox_writer import Found, OutboxWriter, Peek
+from streamer.events.outbox_writer import Opened, OutboxWriter, Peek
 from streamer.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -53,15 +53,14 @@ class Outbox:
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="outbox")
-        opened: asyncio.Future[Found] = self._loop.create_future()
+        opened: asyncio.Future[Opened] = self._loop.create_future()
         self._writing = self._loop.run_in_executor(self._thread, self._writer.run, self._loop, opened, self._news.set)
         self._writing.add_done_callback(self._ended)
         await asyncio.wait((opened, self._writing), return_when=asyncio.FIRST_COMPLETED)
         if self._writing.done():
             self._thread.shutdown(wait=False)
             self._writing.result()
-        found = opened.result()
-        self.client_id, self.last_seen = found.client_id, found.last_seen
+        self.client_id, self.last_seen = opened.result()
         self._metrics.outbox_oldest.set_function(self._writer.oldest_s)
         return self
 

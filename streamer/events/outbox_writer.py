@@ -24,6 +24,7 @@ from streamer.telemetry.metrics import Metrics
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Opened = tuple[str, dict[str, LastSeen]]  # of a file: the installation's client id, who was seen last where
 
 GROUP = 1_000
 STEP = 16  # a small change may still fit where a big one does not
@@ -49,14 +50,6 @@ class Work:
     flushes: list[asyncio.Future[bool]] = field(default_factory=list)
     released: bool = False
     closing: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What an opened file held."""
-
-    client_id: str
-    last_seen: dict[str, LastSeen]
 
 
 class OutboxWriter:
@@ -120,7 +113,7 @@ class OutboxWriter:
 
     # On the thread.
 
-    def run(self, loop: asyncio.AbstractEventLoop, opened: asyncio.Future[Found], news: Callable[[], None]) -> None:
+    def run(self, loop: asyncio.AbstractEventLoop, opened: asyncio.Future[Opened], news: Callable[[], None]) -> None:
         """Write until close(). `news` is called on the loop when something was written.
 
         Raises OutboxUnwritable, OutboxTooNew or AlreadyRunning where the file can't be opened.
@@ -139,7 +132,7 @@ class OutboxWriter:
                     last_seen[person.id] = sighting
             self._buffer.extend(interrupted)
             self._show(file)
-            self._call(_settle, opened, Found(file.client_id, last_seen))
+            self._call(_settle, opened, (file.client_id, last_seen))
             while self._once(file):
                 pass
         finally:
