@@ -1,7 +1,7 @@
 """The selector: figures of the models of one role, free memory and load in; the place to run at out, and why.
 
 Pure: no clock, no device, no state. Memory is a hard limit, speed a soft one: where nothing keeps up, the fastest
-serves. steadiness.Hysteresis says when the choice is followed.
+serves. hysteresis.Hysteresis says when the choice is followed.
 """
 
 from collections.abc import Mapping, Sequence

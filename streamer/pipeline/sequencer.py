@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 
 class Sequencer:
-    """Hands each frame its turn: frame n passes a turnstile after frame n-1, whatever order they get there in."""
+    """Hands each frame its turn: frame n passes each place after frame n-1, whatever order they get there in."""
 
     def __init__(self) -> None:
         self._last = _Gates()
@@ -34,7 +34,7 @@ class _Gates:
 
 
 class Turn:
-    """One frame's place in the order. On leaving, turnstiles that were not used are left to the frame before."""
+    """One frame's place in the order. On leaving, places that were not used are left to the frame before."""
 
     def __init__(self, before: _Gates, mine: _Gates) -> None:
         self._before = before
