@@ -53,6 +53,12 @@ class CameraSettings(_Section):
     url: str = Field(min_length=1, repr=False)
     transport: Literal["tcp", "udp"] = "tcp"
     fps: float = Field(default=10.0, gt=0, le=120)
+    aspect: str | None = Field(
+        default=None,
+        pattern=r"^[1-9]\d{0,3}:[1-9]\d{0,3}$",
+        description='its picture\'s, "4:3"; null: as the stream says',
+    )
+    rotate: Literal[0, 90, 180, 270] = Field(default=0, description="turn the picture clockwise, degrees")
     pace: Literal["realtime", "fastest"] = "realtime"
     loop: bool = False
     enabled: bool = True

@@ -31,6 +31,8 @@ MOST_FAILURES = 50
 LONGEST_FAILING_S = 5.0
 # A clip that stops so much before its declared end was cut short.
 _CUT_SHORT_S = 1.0
+# Pixels that are wider or higher than this are a fault of the stream's header, not of anybody's picture.
+_MOST_ASPECT = 4.0
 
 
 class _Moment(NamedTuple):
@@ -67,6 +69,7 @@ class Decoder:
         self._time = ClipTime()
         self._schedule = Schedule(clock)
         self._sampler: Sampler | None = None
+        self._video: VideoStream | None = None
         self._failures = 0
         self._failing_since_s = 0.0
         self._lap_frames = 0
@@ -133,7 +136,7 @@ class Decoder:
 
     def _lap(self, container: InputContainer, opened: Callable[[StreamInfo], None]) -> None:
         """One opening of the stream, to its end."""
-        video = choose_video(self._where, container)
+        video = self._video = choose_video(self._where, container)
         rate = video.average_rate or video.guessed_rate
         fps = float(rate) if rate else None
         if self._where.kind == "http" and (container.duration or not self._is_paced):
@@ -223,7 +226,7 @@ class Decoder:
             if self._is_paced:
                 self._rest_until(self._schedule.due_s(media_s))
             arrival = _Moment(*self._schedule.planned(media_s))
-        frame = Frame(self.next_number, VideoImage(decoded), *arrival, decode_s)
+        frame = Frame(self.next_number, self._image(decoded), *arrival, decode_s)
         self.next_number += 1
         if self._is_clip and not self._is_paced:
             self.resting = True
@@ -231,6 +234,19 @@ class Decoder:
             self._rested()
         elif self._slot.offer(frame):
             self._hooks.dropped()
+
+    def _image(self, decoded: av.VideoFrame) -> VideoImage:
+        """With what the configuration says of its shape, else the stream: its container first, as players have it."""
+        if self._camera.aspect is not None:
+            wide, high = map(int, self._camera.aspect.split(":"))
+            pixel_aspect = wide * decoded.height / (high * decoded.width)
+        else:
+            assert self._video is not None
+            told = self._video.sample_aspect_ratio or self._video.codec_context.sample_aspect_ratio
+            pixel_aspect = float(told or 1)
+        if not 1 / _MOST_ASPECT <= pixel_aspect <= _MOST_ASPECT:
+            pixel_aspect = 1.0
+        return VideoImage(decoded, pixel_aspect, self._camera.rotate)
 
     def _arrival(self, decoded: av.VideoFrame) -> _Moment:
         """When the frame's packet came, which a decoder that reorders has held back since."""

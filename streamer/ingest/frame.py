@@ -29,23 +29,29 @@ def _pixels(plane: VideoPlane) -> U8:
 
 
 class VideoImage:
-    """A decoded picture behind recognition's Image protocol; converts when asked, the big one once.
+    """A decoded picture as a person sees it, behind recognition's Image protocol; converts when asked.
 
-    A clip's display matrix (phones hold the sensor sideways) is honoured in steps of 90 degrees.
+    Pixels that are not square are stretched, never squeezed: `pixel_aspect` is a stored pixel's width to its height. Of
+    an interlaced picture one field is looked at, its lines stretched: what moves is in two places in the two fields.
+    Turned by a clip's display matrix (phones hold the sensor sideways), then clockwise by `rotate` degrees, in steps
+    of 90.
     """
 
-    def __init__(self, video_frame: av.VideoFrame) -> None:
+    def __init__(self, video_frame: av.VideoFrame, pixel_aspect: float = 1.0, rotate: int = 0) -> None:
         self._frame = video_frame
-        self._turns = round(video_frame.rotation / 90) % 4  # counterclockwise quarters
+        self._turns = (round(video_frame.rotation / 90) - rotate // 90) % 4  # counterclockwise quarters
+        self._rows = 2 if video_frame.interlaced_frame else 1  # every so many rows is a field's
+        wide, high = max(1.0, pixel_aspect), max(1.0, 1 / pixel_aspect)
+        self._size = round(video_frame.width * wide), round(video_frame.height * high)  # before it is turned
         self._bgr: U8 | None = None
 
     @property
     def width(self) -> int:
-        return int(self._frame.height if self._turns % 2 else self._frame.width)
+        return self._size[self._turns % 2]
 
     @property
     def height(self) -> int:
-        return int(self._frame.width if self._turns % 2 else self._frame.height)
+        return self._size[1 - self._turns % 2]
 
     def scaled_rgb_planes(self, width: int, height: int) -> U8:
         """The whole picture resized to (3, height, width), planes in the order R, G, B; a copy."""
@@ -53,10 +59,13 @@ class VideoImage:
             width, height = height, width
         if self._is_plain_i420() and width % 2 == 0 and height % 2 == 0:
             planes = self._scaled_i420(width, height)
-        else:
+        elif self._rows == 1:
             scaled = self._frame.reformat(width, height, "gbrp", interpolation="BILINEAR", threads=_THREADS)
             g, b, r = (_pixels(plane) for plane in scaled.planes)
             planes = np.stack((r, g, b))
+        else:
+            scaled_bgr = cv2.resize(self._field_bgr(), (width, height), interpolation=cv2.INTER_LINEAR)
+            planes = np.asarray(scaled_bgr[:, :, ::-1].transpose(2, 0, 1), dtype=np.uint8)
         return np.ascontiguousarray(np.rot90(planes, self._turns, axes=(1, 2)))
 
     def _is_plain_i420(self) -> bool:
@@ -69,7 +78,8 @@ class VideoImage:
         i420 = np.empty((height * 3 // 2, width), np.uint8)
         chroma = i420[height:].reshape(2, height // 2, width // 2)
         for plane, target in zip(self._frame.planes, (i420[:height], *chroma), strict=True):
-            cv2.resize(_pixels(plane), target.shape[::-1], dst=target, interpolation=cv2.INTER_LINEAR)
+            field = _pixels(plane)[:: self._rows]
+            cv2.resize(field, target.shape[::-1], dst=target, interpolation=cv2.INTER_LINEAR)
         planes = np.empty((3, height, width), np.uint8)
         cv2.split(cv2.cvtColor(i420, cv2.COLOR_YUV2RGB_I420), list(planes))
         return planes
@@ -79,14 +89,30 @@ class VideoImage:
         frame = self._frame
         if frame.format.name not in _PLANAR_LUMA:
             frame = frame.reformat(format="gray", threads=_THREADS)
-        return np.rot90(_pixels(frame.planes[0]), self._turns)
+        return np.rot90(self._stretched(_pixels(frame.planes[0])[:: self._rows]), self._turns)
 
     def bgr(self) -> U8:
         """Every pixel, (height, width, 3), OpenCV's channel order; converted once."""
         if self._bgr is None:
-            upright = np.rot90(self._frame.to_ndarray(format="bgr24", threads=_THREADS), self._turns)
+            upright = np.rot90(self._stretched(self._field_bgr()), self._turns)
             self._bgr = np.ascontiguousarray(upright, dtype=np.uint8)
         return self._bgr
+
+    def _field_bgr(self) -> U8:
+        """As it is stored, (rows, width, 3); of an interlaced picture one field's rows."""
+        frame, rows = self._frame, self._rows
+        if rows > 1 and self._is_plain_i420() and frame.height % 4 == 0 and frame.width % 2 == 0:
+            # Its chroma, too: converted as a whole picture, each row would get colours of both fields.
+            i420 = np.concatenate([_pixels(plane)[::rows].ravel() for plane in frame.planes])
+            bgr = cv2.cvtColor(i420.reshape(-1, frame.width), cv2.COLOR_YUV2BGR_I420)
+            return np.asarray(bgr, dtype=np.uint8)
+        return np.asarray(frame.to_ndarray(format="bgr24", threads=_THREADS)[::rows], dtype=np.uint8)
+
+    def _stretched(self, stored: U8) -> U8:
+        """Rows and pixels as they are shown; a view where they are as they are stored."""
+        if stored.shape[1::-1] == self._size:
+            return stored
+        return np.asarray(cv2.resize(stored, self._size, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
