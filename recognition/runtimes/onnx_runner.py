@@ -48,7 +48,11 @@ class OnnxRunner:
         def on_gpu(number: int) -> Opened | Reason:
             graph = partial(_for_batches, spec, weights, spec.batch_buckets.cuda)
             opened = _open_on_gpu(graph, number, tensorrt=spec.engine == "tensorrt")
-            return opened if isinstance(opened, Reason) else Opened(opened, None)
+            if not isinstance(opened, Reason):
+                return Opened(opened, None)
+            if opened.code == "cuda_failed" and device != "auto":
+                on_cpu()  # raises WeightsUnreadable where the fault is the weights' own
+            return opened
 
         opened, self.device, self.fallback = where_asked(spec, device, on_cpu, on_gpu, _ADVICE)
         session, self.form = opened.session, opened.form

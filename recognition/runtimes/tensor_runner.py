@@ -49,8 +49,6 @@ def where_asked(
         return opened, f"cuda:{gpu_number(device)}", None
     if device == "auto" and spec.engine != "tensorrt":
         return on_cpu(), "cpu", opened
-    if opened.code == "cuda_failed":
-        on_cpu()  # raises WeightsUnreadable where the fault is the weights' own
     raise UnsupportedRuntime(
         f"model {spec.name}: device {device} was asked for, but {opened.why}; {advice[opened.code]}, or set "
         "recognition.device: auto"

@@ -27,7 +27,7 @@ Device = Annotated[str, AfterValidator(_known)]
 def wanted_device(policy: str, asked: str) -> str:
     """Where a model is to run: as its spec's policy says, else as was asked; `cuda` is the first GPU."""
     wanted = policy if policy != "auto" else asked
-    return "cuda:0" if wanted == "cuda" else wanted
+    return f"cuda:{gpu_number(wanted)}" if wanted.startswith("cuda") else wanted
 
 
 def gpu_number(device: str) -> int:

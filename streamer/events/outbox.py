@@ -5,7 +5,6 @@ them. This is the loop's side; all file work is done in groups on a thread of it
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,8 +16,6 @@ from streamer.events.event import Due, LastSeen, sighting_of
 from streamer.events.outbox_file import Stored
 from streamer.events.outbox_writer import Opened, OutboxWriter, Peek
 from streamer.telemetry.metrics import Metrics
-
-log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 

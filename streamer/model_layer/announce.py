@@ -43,7 +43,7 @@ class Manifest:
             await asyncio.to_thread(replace_json, self.path, document)
         except DataFolderUnwritable as error:
             self._unwritten = self._unwritten or document  # the next time, unless there is a newer one
-            self._once.warn("manifest", error)
+            self._once.say("manifest", str(error), logging.WARNING, "%s", error, code=error.code)
         else:
             self._once.over("manifest")
 

@@ -143,8 +143,7 @@ class ModelLayer:
 
     async def _prepare(self, name: str) -> None:
         """Before its first face comes, the gallery is indexed in its space; then the live gallery follows it there."""
-        assert self._live_gallery is not None
-        if name not in self._prepared:
+        if self._live_gallery is not None and name not in self._prepared:
             spec = self.manager.spec_of(name, EmbedderSpec)
             await self._live_gallery.add_embedder(MatchPolicy.of(self.settings, spec, self.recogniser))
             self._prepared.add(name)

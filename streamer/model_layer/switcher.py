@@ -38,7 +38,7 @@ _LIKED_LESS = LATE | {"less_accurate", "slower", "needs_more_memory", "later_in_
 
 @dataclass(frozen=True, slots=True)
 class Standing(Reason):
-    """What a role's model does now. `why`: a sentence; `code` and `since_s` of the last change."""
+    """What a role's model does now, and why since its last change."""
 
     place: Placement
 

@@ -115,15 +115,15 @@ class LiveGallery:
     async def add_embedder(self, policy: MatchPolicy) -> None:
         """Index the gallery in this embedder's space and follow it from now on; before its first face is judged.
 
-        A name that is known already gets the new figures. Raises
-        GalleryError, and EmbeddingSpaceMismatch where templates, or another embedder of the space, have another size.
+        A name that is known already gets the new figures. Raises GalleryError, and EmbeddingSpaceMismatch where
+        templates, or another embedder of the space, have another size.
         """
         for one in policy.spaces:
             index = self._indexes.get(one.space) or FaceIndex(one.space, one.dim)
             if index.dim != one.dim:
                 raise EmbeddingSpaceMismatch(
                     f"model {policy.models.embedder}: {one.dim} numbers of space {one.space}, where others have "
-                    f"{index.dim}; give its spec a space of its own"
+                    f"{index.dim}; give one of them a space of its own"
                 )
             await self._off_loop(self._adopt, index)
         self._policies[policy.models.embedder] = policy
@@ -139,9 +139,9 @@ class LiveGallery:
 
     async def identify(self, tracks: Sequence[Sequence[KeptFace]]) -> list[Verdict]:
         """The verdict on each track, voted by its kept faces of one embedder, weighted by their quality."""
-        juries = [voters(kept, self.serving, self._min_quality) for kept in tracks]
+        chosen = [voters(kept, self.serving, self._min_quality) for kept in tracks]
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, self._judge, juries, self.serving)
+        return await loop.run_in_executor(self._pool, self._judge, chosen, self.serving)
 
     async def uncovered(self, space: str) -> int:
         """How many people have photos but no template in this space."""
@@ -182,7 +182,7 @@ class LiveGallery:
         """Say who can't be named, once for each change: they were enrolled with another embedder."""
         named = [self._indexes[one.space].person_ids for one in self._policies[self.serving].spaces]
         count = len(self._names) - len(frozenset.intersection(*named))
-        if count:
+        if count > 0:  # whoever is forgotten goes from the names before or after the templates
             self._once.say(
                 "nameless",
                 (self.serving, count),

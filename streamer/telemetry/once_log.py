@@ -26,10 +26,6 @@ class OnceLog:
         """Warn of the error, unless one of its code was told last; `message` has a %s for it."""
         self.say(key, error.code, logging.WARNING, message, error, code=error.code)
 
-    def over(self, key: Hashable) -> bool:
-        """It is so no more: it will be said again; whether it had been said."""
-        return self._said.pop(key, None) is not None
-
-    def forget(self) -> None:
-        """All of it is over."""
-        self._said.clear()
+    def over(self, key: Hashable) -> None:
+        """It is so no more: it will be said again."""
+        self._said.pop(key, None)

@@ -10,9 +10,9 @@ import av
 import cv2
 import numpy as np
 
+from recognition.faces import iou
 from recognition.image import ArrayImage
 from recognition.recogniser import Recogniser
-from streamer.pipeline.tracking import iou
 
 EVERY = 5  # frames; neighbours hardly differ
 SAME = 0.45  # cosine; people in these clips who differ stay below .3

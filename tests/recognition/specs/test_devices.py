@@ -1,7 +1,7 @@
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from recognition.specs.devices import Device, count_gpus, gpu_number, missing_gpu
+from recognition.specs.devices import Device, count_gpus, gpu_number, missing_gpu, wanted_device
 
 ADAPTER: TypeAdapter[str] = TypeAdapter(Device)
 
@@ -9,6 +9,20 @@ ADAPTER: TypeAdapter[str] = TypeAdapter(Device)
 @pytest.mark.parametrize(("name", "number"), [("auto", 0), ("cpu", 0), ("cuda", 0), ("cuda:0", 0), ("cuda:7", 7)])
 def test_names(name, number):
     assert gpu_number(ADAPTER.validate_python(name)) == number
+
+
+@pytest.mark.parametrize(
+    ("policy", "asked", "wanted"),
+    [
+        ("auto", "auto", "auto"),
+        ("auto", "cuda", "cuda:0"),
+        ("auto", "cuda:01", "cuda:1"),
+        ("cpu", "cuda:1", "cpu"),
+        ("cuda:2", "cpu", "cuda:2"),
+    ],
+)
+def test_a_models_own_policy_goes_before_what_is_asked(policy, asked, wanted):
+    assert wanted_device(policy, asked) == wanted
 
 
 @pytest.mark.parametrize("name", ["", "gpu", "CUDA", "cuda:", "cuda:-1", "cuda:a", "cuda:1 ", "cpu:0", "cuda:1000", 3])

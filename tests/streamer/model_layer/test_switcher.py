@@ -71,7 +71,7 @@ class Memory:
 
 @dataclass
 class Chair:
-    """A seat; `refuses` says which places can't be had, and why."""
+    """A slot; `refuses` says which places can't be had, and why."""
 
     place: Placement
     refuses: dict[tuple[str, str], Exception] = field(default_factory=dict)
