@@ -22,9 +22,14 @@ def test_it_takes_the_place_of_the_old_one(tmp_path):
 def test_what_failed_half_way_leaves_the_old_one(tmp_path, error):
     path = tmp_path / "file"
     path.write_text("old")
-    with pytest.raises(type(error)), replacing(path) as file:
-        file.write(b"half")
-        raise error
+
+    def fail_half_way() -> None:
+        with replacing(path) as file:
+            file.write(b"half")
+            raise error
+
+    with pytest.raises(type(error)):
+        fail_half_way()
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["file"]
 
