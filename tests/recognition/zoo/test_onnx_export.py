@@ -3,13 +3,14 @@
 import numpy as np
 import onnxruntime
 import pytest
-import torch
 
-from recognition.checks.spaces import probe_faces
-from recognition.training.crops import SIDE, inner
-from recognition.training.embedder_net import DIM, NanoEmbedder
-from recognition.training.export_embedder import ExportedEmbedder, calibration, export_embedder
-from recognition.zoo.onnx_export import to_int8, to_onnx
+torch = pytest.importorskip("torch", reason="the extra train is not installed: pip install -e '.[train]'")
+
+from recognition.checks.spaces import probe_faces  # noqa: E402
+from recognition.training.crops import SIDE, inner  # noqa: E402
+from recognition.training.embedder_net import DIM, NanoEmbedder  # noqa: E402
+from recognition.training.export_embedder import ExportedEmbedder, calibration, export_embedder  # noqa: E402
+from recognition.zoo.onnx_export import to_int8, to_onnx  # noqa: E402
 
 
 @pytest.fixture(scope="module")
