@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import NamedTuple
 
 import av
 from av.codec.context import Flags, ThreadType
@@ -22,24 +21,21 @@ from streamer.ingest.address import Address
 from streamer.ingest.frame import Frame, VideoImage
 from streamer.ingest.libav_open import check_file, choose_video
 from streamer.ingest.pacing import DEFAULT_FRAME_S, ClipTime, Clock, Schedule
+from streamer.ingest.packet_reader import Arrived, Moment, PacketReader
 from streamer.ingest.sampling import Sampler
 from streamer.ingest.slot import LatestSlot
 from streamer.ingest.stream import SourceHooks, StreamEnded, StreamInfo
+from streamer.ingest.stream_clock import StreamClock
 from streamer.settings import CameraSettings
 
 MOST_FAILURES = 50
+# Cameras with "smart" codecs send one every 10 to 20 s.
+KEYFRAME_WITHIN_S = 30.0
 LONGEST_FAILING_S = 5.0
 # A clip that stops so much before its declared end was cut short.
 _CUT_SHORT_S = 1.0
 # Pixels that are wider or higher than this are a fault of the stream's header, not of anybody's picture.
 _MOST_ASPECT = 4.0
-
-
-class _Moment(NamedTuple):
-    """One moment on both clocks, in s."""
-
-    unix_s: float
-    monotonic_s: float
 
 
 class _ClipBroken(Exception):
@@ -70,12 +66,21 @@ class Decoder:
         self._schedule = Schedule(clock)
         self._sampler: Sampler | None = None
         self._video: VideoStream | None = None
+        self._reader: PacketReader | None = None
+        self._stream_clock = StreamClock()
+        self._keyframe_wanted_s: float | None = None  # since when
         self._failures = 0
         self._failing_since_s = 0.0
         self._lap_frames = 0
         self.next_number = first_number
         self.resting = False
-        self.last_packet_s = self.last_frame_s = clock.monotonic_s()
+        self._last_packet_s = self.last_frame_s = clock.monotonic_s()
+
+    @property
+    def last_packet_s(self) -> float:
+        """When the last packet came, on the monotonic clock. From any thread."""
+        reader = self._reader
+        return self._last_packet_s if reader is None else reader.last_s
 
     @property
     def clip_started_at(self) -> float | None:
@@ -86,6 +91,9 @@ class Decoder:
         """The thread ends at its next packet; at once where it waits for time to pass or for the taker."""
         self._stop.set()
         self._slot.close(StreamEnded("stopped"))
+        reader = self._reader
+        if reader is not None:
+            reader.wake()
 
     def run(self, opened: Callable[[StreamInfo], None]) -> None:
         """Plays until the stream ends, fails or is stopped; the slot says which. opened() comes each lap."""
@@ -149,13 +157,45 @@ class Decoder:
         context.copy_opaque = True
         if not self._is_clip:
             context.flags |= Flags.low_delay
-        self.last_packet_s = self.last_frame_s = self._clock.monotonic_s()
+        self._last_packet_s = self.last_frame_s = self._clock.monotonic_s()
+        self._keyframe_wanted_s = self._last_packet_s
         opened(StreamInfo(context.name, context.width, context.height, fps, self._where.transport))
+        if not self._is_clip:
+            return self._follow(container, video)
         for packet in self._packets(container, video):
             if self._stop.is_set():
                 return
-            self._decode(packet)
+            self._await_packet(packet)
+            self._decode(packet, self._now())
         self._check_complete(video)
+
+    def _follow(self, container: InputContainer, video: VideoStream) -> None:
+        """A live stream, to its end."""
+        limit_s = self._camera.read_timeout_s
+        reader = PacketReader(
+            container, video, self._clock, lambda error: self._read_fault(error) is None, f"camera-{self._where.name}"
+        )
+        self._reader, self._stream_clock = reader, StreamClock()
+        last_s = reader.last_s
+        try:
+            while not self._stop.is_set():
+                arrived = reader.take(limit_s)
+                # libav hands its parser's last frame out when a read times out, and ends HLS then without a word.
+                if not self._stop.is_set() and (arrived is None or arrived.at.monotonic_s - last_s >= limit_s):
+                    raise faults.stalled(self._where, limit_s)
+                if arrived is None or arrived == Arrived(arrived.at):
+                    return
+                last_s = arrived.at.monotonic_s
+                if arrived.packet is not None:
+                    self._decode(arrived.packet, arrived.at)
+                elif arrived.error is not None:
+                    fault = self._read_fault(arrived.error)
+                    if fault is not None:
+                        raise fault
+                    self._failed()
+        finally:
+            reader.close()
+            self._last_packet_s, self._reader = reader.last_s, None
 
     def _packets(self, container: InputContainer, video: VideoStream) -> Iterator["Packet[VideoStream]"]:
         """Packets to the end of the stream, past those that the demuxer can't make sense of."""
@@ -178,15 +218,12 @@ class Decoder:
             return faults.lost(self._where, faults.reason(error))
         return None
 
-    def _decode(self, packet: "Packet[VideoStream]") -> None:
-        self._await_packet(packet)
-        arrived_s = self._clock.monotonic_s()
-        # libav hands its parser's last frame out when a read times out; it is as old as the silence.
-        if not self._is_clip and arrived_s - self.last_packet_s >= self._camera.read_timeout_s:
-            raise faults.stalled(self._where, self._camera.read_timeout_s)
-        self.last_packet_s = arrived_s
+    def _decode(self, packet: "Packet[VideoStream]", at: Moment) -> None:
+        self._last_packet_s = at.monotonic_s
+        if self._waits_for_keyframe(packet):
+            return
         if packet.size:
-            packet.opaque = _Moment(self._clock.unix_s(), arrived_s)
+            packet.opaque = at
         if packet.is_corrupt:
             self._failed()
         started_s = time.perf_counter()
@@ -198,6 +235,21 @@ class Decoder:
         decode_s = time.perf_counter() - started_s
         for frame in frames:
             self._hand_over(frame, decode_s)
+
+    def _waits_for_keyframe(self, packet: "Packet[VideoStream]") -> bool:
+        """Whether nothing can be made of this packet, since the stream was joined after its last keyframe."""
+        if self._keyframe_wanted_s is None or not packet.size:
+            return False
+        if packet.is_keyframe:
+            self._keyframe_wanted_s = None
+            return False
+        self.last_frame_s = self._clock.monotonic_s()  # it is no silence
+        if not self._is_clip and self.last_frame_s - self._keyframe_wanted_s > KEYFRAME_WITHIN_S:
+            raise faults.undecodable(
+                self._where,
+                f"sent no keyframe for {KEYFRAME_WITHIN_S:g} s: set a shorter keyframe interval (GOP) there;",
+            )
+        return True
 
     def _failed(self) -> None:
         self._hooks.failed(StreamInvalid.code)
@@ -215,18 +267,23 @@ class Decoder:
         self._failures = 0
         self._lap_frames += 1
         self.last_frame_s = self._clock.monotonic_s()
+        late_s = 0.0
         if self._is_clip:
             media_s = self._time.place(decoded.time)
         else:
             arrival = self._arrival(decoded)
-            media_s = arrival.monotonic_s
+            placed = self._stream_clock.place(decoded.time, arrival.monotonic_s, self.last_frame_s)
+            media_s, late_s = placed.at_s, placed.late_s
         if self._sampler is None or not self._sampler.wants(media_s):
             return
         if self._is_clip:
             if self._is_paced:
                 self._rest_until(self._schedule.due_s(media_s))
-            arrival = _Moment(*self._schedule.planned(media_s))
-        frame = Frame(self.next_number, self._image(decoded), *arrival, decode_s)
+            arrival = Moment(*self._schedule.planned(media_s))
+        elif placed.hold_s:
+            self._rest_until(self.last_frame_s + placed.hold_s)
+            arrival = self._now()
+        frame = Frame(self.next_number, self._image(decoded), *arrival, decode_s, late_s)
         self.next_number += 1
         if self._is_clip and not self._is_paced:
             self.resting = True
@@ -248,15 +305,16 @@ class Decoder:
             pixel_aspect = 1.0
         return VideoImage(decoded, pixel_aspect, self._camera.rotate)
 
-    def _arrival(self, decoded: av.VideoFrame) -> _Moment:
+    def _arrival(self, decoded: av.VideoFrame) -> Moment:
         """When the frame's packet came, which a decoder that reorders has held back since."""
-        if isinstance(decoded.opaque, _Moment):
-            return decoded.opaque
-        return _Moment(self._clock.unix_s(), self._clock.monotonic_s())
+        return decoded.opaque if isinstance(decoded.opaque, Moment) else self._now()
+
+    def _now(self) -> Moment:
+        return Moment(self._clock.unix_s(), self._clock.monotonic_s())
 
     def _await_packet(self, packet: "Packet[VideoStream]") -> None:
         """A paced clip's packet "arrives" when it would from a camera, so that decoding counts as latency."""
-        if not self._is_clip or not self._is_paced or packet.dts is None:
+        if not self._is_paced or packet.dts is None:
             return
         media_s = self._time.of_packet(float(packet.dts * packet.time_base))
         if media_s is not None:
@@ -270,7 +328,7 @@ class Decoder:
             self._rested()
 
     def _rested(self) -> None:
-        self.last_packet_s = self.last_frame_s = self._clock.monotonic_s()
+        self._last_packet_s = self.last_frame_s = self._clock.monotonic_s()
         self.resting = False
 
     def _check_complete(self, video: VideoStream) -> None:

@@ -120,8 +120,9 @@ class Frame:
     """A picture and its times.
 
     number counts this camera's sampled frames from 0, across reconnects. captured_at is Unix time in s: when
-    the frame's last packet arrived (files: when it was due). captured_s is the same moment on
-    time.monotonic(), for durations. decode_s is what its decoding took.
+    the frame's last packet arrived (files, and streams that come in bursts: when it was due). captured_s is the same
+    moment on time.monotonic(), for durations. decode_s is what its decoding took. late_s: how much later than its
+    stream's quickest frame it was handed out.
     """
 
     number: int
@@ -129,6 +130,7 @@ class Frame:
     captured_at: float
     captured_s: float
     decode_s: float
+    late_s: float = 0.0
 
     @property
     def width(self) -> int:

@@ -85,7 +85,7 @@ async def test_frames_arrive(server, codec, transport):
     assert numbers[-1] - 99 == 35 + played.counts["dropped"]
     # The clip's second lap follows the first.
     indices = [index_of(frame) for frame in played.frames]
-    assert indices[0] == 0
+    assert indices[0] < 12, "of those that came while it was opened the newest was taken"
     assert any(later < earlier for earlier, later in itertools.pairwise(indices))
     arrivals = [frame.captured_s for frame in played.frames]
     assert arrivals == sorted(arrivals)
@@ -208,7 +208,7 @@ async def test_leaving_a_stalled_camera_waits_for_no_read(server):
         async with open_source("door", settings(url, read_timeout_s=2), url) as source:
             while source.silent_s < 0.5:
                 await asyncio.sleep(0.01)
-        assert camera_threads() == ["camera-door"]
+        assert camera_threads() == ["camera-door", "camera-door-read"]
         while camera_threads():
             await asyncio.sleep(0.01)
 

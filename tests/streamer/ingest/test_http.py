@@ -171,7 +171,7 @@ async def test_leaving_does_not_wait_for_a_read_that_hangs(camera):
         await source.take()
         while source.silent_s < 0.2:
             await asyncio.sleep(0.01)
-    assert camera_threads() == ["camera-hung"]
+    assert camera_threads() == ["camera-hung", "camera-hung-read"]
     camera.release.set()
     async with asyncio.timeout(10):
         while camera_threads():

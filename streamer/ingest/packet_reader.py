@@ -1,0 +1,111 @@
+"""PacketReader: a live stream's packets with the moment of each one's arrival, read on a thread of its own.
+
+So nobody has to decode, or to wait until a frame is due, before the next packet is taken from the network. What waits
+is bounded in bytes; then reading waits, and the sender's own queue fills.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from streamer.ingest.pacing import Clock
+
+MOST_BYTES = 32 * 2**20
+
+
+class Moment(NamedTuple):
+    """One moment on both clocks, in s."""
+
+    unix_s: float
+    monotonic_s: float
+
+
+class Arrived(NamedTuple):
+    """A packet, or the error that libav raised in its place; neither: the stream is over."""
+
+    at: Moment
+    packet: "Packet[VideoStream] | None" = None
+    error: av.FFmpegError | None = None
+
+
+class PacketReader:
+    """The thread lasts until the stream is over, fails for good, or close(), which waits for a read under way."""
+
+    def __init__(
+        self,
+        container: InputContainer,
+        video: VideoStream,
+        clock: Clock,
+        goes_on: Callable[[av.FFmpegError], bool],
+        name: str,
+    ) -> None:
+        """`goes_on`: whether reading on after this error may help."""
+        self._container = container
+        self._video = video
+        self._clock = clock
+        self._goes_on = goes_on
+        self._changed = threading.Condition()
+        self._waiting: deque[Arrived] = deque()
+        self._bytes = 0
+        self._closed = False
+        self.last_s = clock.monotonic_s()  # when the last packet came
+        self._thread = threading.Thread(target=self._read, name=f"{name}-read", daemon=True)
+        self._thread.start()
+
+    def take(self, limit_s: float) -> Arrived | None:
+        """The oldest that waits, as soon as there is one; None where nothing came for so long."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._waiting or self._closed, limit_s):
+                return None
+            if not self._waiting:
+                return Arrived(self._moment())
+            arrived = self._waiting.popleft()
+            self._bytes -= arrived.packet.size if arrived.packet is not None else 0
+            self._changed.notify_all()
+            return arrived
+
+    def wake(self) -> None:
+        """Nobody takes any more: end what waits. From any thread."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Return once the thread has ended: the container may be closed then."""
+        self.wake()
+        self._thread.join()
+
+    def _read(self) -> None:
+        """The thread."""
+        for arrived in self._arrivals():
+            with self._changed:
+                self._changed.wait_for(lambda: self._bytes < MOST_BYTES or self._closed)
+                if self._closed:
+                    return
+                self.last_s = arrived.at.monotonic_s
+                self._waiting.append(arrived)
+                self._bytes += arrived.packet.size if arrived.packet is not None else 0
+                self._changed.notify_all()
+
+    def _arrivals(self) -> Iterator[Arrived]:
+        while True:
+            try:
+                for packet in self._container.demux(self._video):
+                    yield Arrived(self._moment(), packet)
+            except av.FFmpegError as error:
+                # Its traceback would keep this thread's calls alive.
+                yield Arrived(self._moment(), error=error.with_traceback(None))
+                if not self._goes_on(error):
+                    return
+            else:
+                yield Arrived(self._moment())
+                return
+
+    def _moment(self) -> Moment:
+        return Moment(self._clock.unix_s(), self._clock.monotonic_s())
