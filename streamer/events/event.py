@@ -18,7 +18,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Wire(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Added keys keep the schema's number: who reads an event ignores what it does not know.
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 class Person(_Wire):
@@ -51,9 +52,12 @@ class Models(_Wire):
 
 
 class IdentityEvent(_Wire):
-    """One message of a visit. Times are Unix seconds, box is xyxy px of the deciding frame."""
+    """One message of a visit. Times are Unix seconds, box is xyxy px of the deciding frame.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    stream_late_ms: how much later than its stream's quickest frame the deciding one came (bursts); null for a clip.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
 
     schema_: Annotated[Literal["whosthere.identity/1"], Field(alias="schema")] = SCHEMA
     event_id: Annotated[str, Field(min_length=26, max_length=26)]
@@ -76,6 +80,7 @@ class IdentityEvent(_Wire):
     published_at: float | None = None
     end_reason: EndReason | None = None
     latency_ms: LatencyMs
+    stream_late_ms: Annotated[float, Field(ge=0)] | None = None
     model: Models
     snapshot: None = None
 

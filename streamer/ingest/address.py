@@ -58,7 +58,9 @@ def address(name: str, camera: CameraSettings, url: str) -> Address:
             options = {"rtsp_transport": camera.transport, "user_agent": "whosthere", **_PROBE}
             return Address(name, shown, "rtsp", camera.transport, url, options=options)
         case "http":
-            return Address(name, shown, "http", "http", url, options={"user_agent": "whosthere"})
+            # Of a live playlist the newest piece; libav would begin three pieces before it.
+            newest = {"live_start_index": "-1"} if urlsplit(url).path.endswith(".m3u8") else {}
+            return Address(name, shown, "http", "http", url, options={"user_agent": "whosthere", **newest})
         case "file":
             return Address(name, shown, "file", "file", unquote(urlsplit(url).path) if scheme else url)
     raise CameraNotFound(

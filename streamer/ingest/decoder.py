@@ -21,7 +21,7 @@ from streamer.ingest.address import Address
 from streamer.ingest.frame import Frame, VideoImage
 from streamer.ingest.libav_open import check_file, choose_video
 from streamer.ingest.pacing import DEFAULT_FRAME_S, ClipTime, Clock, Schedule
-from streamer.ingest.packet_reader import Arrived, Moment, PacketReader
+from streamer.ingest.packet_reader import Arrived, Instant, PacketReader
 from streamer.ingest.sampling import Sampler
 from streamer.ingest.slot import LatestSlot
 from streamer.ingest.stream import SourceHooks, StreamEnded, StreamInfo
@@ -71,7 +71,7 @@ class Decoder:
         self._keyframe_wanted_s: float | None = None  # since when
         self._failures = 0
         self._failing_since_s = 0.0
-        self._lap_frames = 0
+        self._lap_frames = self._skipped = 0  # of a lap: decoded, and before its first keyframe
         self.next_number = first_number
         self.resting = False
         self._last_packet_s = self.last_frame_s = clock.monotonic_s()
@@ -108,7 +108,7 @@ class Decoder:
 
     def _play(self, opened: Callable[[StreamInfo], None]) -> None:
         while True:
-            self._lap_frames = 0
+            self._lap_frames = self._skipped = 0
             with self._open() as container, suppress(_ClipBroken):
                 self._lap(container, opened)
             if self._stop.is_set():
@@ -218,7 +218,7 @@ class Decoder:
             return faults.lost(self._where, faults.reason(error))
         return None
 
-    def _decode(self, packet: "Packet[VideoStream]", at: Moment) -> None:
+    def _decode(self, packet: "Packet[VideoStream]", at: Instant) -> None:
         self._last_packet_s = at.monotonic_s
         if self._waits_for_keyframe(packet):
             return
@@ -243,6 +243,7 @@ class Decoder:
         if packet.is_keyframe:
             self._keyframe_wanted_s = None
             return False
+        self._skipped += 1
         self.last_frame_s = self._clock.monotonic_s()  # it is no silence
         if not self._is_clip and self.last_frame_s - self._keyframe_wanted_s > KEYFRAME_WITHIN_S:
             raise faults.undecodable(
@@ -267,7 +268,7 @@ class Decoder:
         self._failures = 0
         self._lap_frames += 1
         self.last_frame_s = self._clock.monotonic_s()
-        late_s = 0.0
+        late_s = None
         if self._is_clip:
             media_s = self._time.place(decoded.time)
         else:
@@ -279,7 +280,7 @@ class Decoder:
         if self._is_clip:
             if self._is_paced:
                 self._rest_until(self._schedule.due_s(media_s))
-            arrival = Moment(*self._schedule.planned(media_s))
+            arrival = Instant(*self._schedule.planned(media_s))
         elif placed.hold_s:
             self._rest_until(self.last_frame_s + placed.hold_s)
             arrival = self._now()
@@ -305,12 +306,12 @@ class Decoder:
             pixel_aspect = 1.0
         return VideoImage(decoded, pixel_aspect, self._camera.rotate)
 
-    def _arrival(self, decoded: av.VideoFrame) -> Moment:
+    def _arrival(self, decoded: av.VideoFrame) -> Instant:
         """When the frame's packet came, which a decoder that reorders has held back since."""
-        return decoded.opaque if isinstance(decoded.opaque, Moment) else self._now()
+        return decoded.opaque if isinstance(decoded.opaque, Instant) else self._now()
 
-    def _now(self) -> Moment:
-        return Moment(self._clock.unix_s(), self._clock.monotonic_s())
+    def _now(self) -> Instant:
+        return Instant(self._clock.unix_s(), self._clock.monotonic_s())
 
     def _await_packet(self, packet: "Packet[VideoStream]") -> None:
         """A paced clip's packet "arrives" when it would from a camera, so that decoding counts as latency."""
@@ -333,8 +334,8 @@ class Decoder:
 
     def _check_complete(self, video: VideoStream) -> None:
         """A clip that was cut short plays to where it breaks; that is one failure, and it is counted."""
-        if not self._is_clip or video.duration is None or video.time_base is None:
+        if not self._is_clip or self._time.jumped or video.duration is None or video.time_base is None:
             return
-        played_s = self._lap_frames * self._time.frame_s
+        played_s = (self._lap_frames + self._skipped) * self._time.frame_s
         if played_s < float(video.duration * video.time_base) - _CUT_SHORT_S:
             self._hooks.failed(StreamInvalid.code)

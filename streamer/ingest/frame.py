@@ -122,7 +122,7 @@ class Frame:
     number counts this camera's sampled frames from 0, across reconnects. captured_at is Unix time in s: when
     the frame's last packet arrived (files, and streams that come in bursts: when it was due). captured_s is the same
     moment on time.monotonic(), for durations. decode_s is what its decoding took. late_s: how much later than its
-    stream's quickest frame it was handed out.
+    live stream's quickest frame it was handed out; None for a clip.
     """
 
     number: int
@@ -130,7 +130,7 @@ class Frame:
     captured_at: float
     captured_s: float
     decode_s: float
-    late_s: float = 0.0
+    late_s: float | None = None
 
     @property
     def width(self) -> int:

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Sequence
 
 from av.container import InputContainer
 from av.stream import Discard, Disposition
@@ -11,6 +12,7 @@ from streamer.errors import CameraNotFound, StreamHasNoVideo, StreamInvalid
 from streamer.ingest import faults
 from streamer.ingest.address import Address
 
+_THUMBNAIL = 16  # times as many pixels as it has: another track
 # libav draws plain text as a film of letters.
 _TEXT_CODECS = frozenset({"ansi", "bintext", "xbin", "idf"})
 
@@ -29,13 +31,13 @@ def check_file(where: Address) -> None:
 
 
 def choose_video(where: Address, container: InputContainer) -> VideoStream:
-    """The first real video stream; the others are not even parsed. Raises StreamHasNoVideo, StreamInvalid."""
+    """The best of the real video streams; the others are not even parsed. Raises StreamHasNoVideo, StreamInvalid."""
     videos = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not videos and not container.streams.audio:  # libav takes some texts for subtitles
         raise faults.undecodable(where, "is no video")
     if not videos:
         raise StreamHasNoVideo(f"{where.who} has no video in it; choose a stream or a file that has")
-    video = videos[0]
+    video = _best(videos)
     if video.codec_context is None:
         raise faults.undecodable(where, "has a codec that is not known here")
     if video.codec_context.name in _TEXT_CODECS:
@@ -44,3 +46,18 @@ def choose_video(where: Address, container: InputContainer) -> VideoStream:
         if stream.index != video.index:
             stream.discard = Discard.all
     return video
+
+
+def _best(videos: Sequence[VideoStream]) -> VideoStream:
+    """What can be decoded goes first, then what its maker calls the default one, then pixels; the first of equals.
+
+    A thumbnail does not count as anybody's default: writers call their first track so, whatever it is.
+    """
+    pixels = [v.codec_context.width * v.codec_context.height if v.codec_context is not None else 0 for v in videos]
+
+    def rank(number: int) -> tuple[bool, bool, int]:
+        video, is_thumbnail = videos[number], pixels[number] * _THUMBNAIL < max(pixels)
+        is_default = bool(video.disposition & Disposition.default) and not is_thumbnail
+        return video.codec_context is not None, is_default, pixels[number]
+
+    return videos[max(range(len(videos)), key=rank)]

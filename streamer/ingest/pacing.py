@@ -31,6 +31,7 @@ class ClipTime:
         self.frame_s = DEFAULT_FRAME_S
         self._offset_s: float | None = None
         self._last_s: float | None = None
+        self.jumped = False  # in this lap: how long it is can't be told by its timestamps
 
     def place(self, file_s: float | None) -> float:
         """The time of the decoder's next frame, whose own timestamp is file_s (None: it has none)."""
@@ -42,18 +43,20 @@ class ClipTime:
             at_s = file_s + self._offset_s
             if self._last_s is not None and not self._last_s < at_s <= self._last_s + _LONGEST_GAP_S:
                 self._offset_s, at_s = expected_s - file_s, expected_s
+                self.jumped = True
         self._last_s = at_s
         return at_s
 
     def of_packet(self, file_s: float | None) -> float | None:
-        """When a packet with this decoding timestamp is due; None while that can't be known."""
+        """When a packet with this decoding timestamp is due; None where that can't be known: timestamps jump, too."""
         if file_s is None or self._offset_s is None or self._last_s is None:
             return None
-        return min(file_s + self._offset_s, self._last_s + _LONGEST_GAP_S)
+        at_s = file_s + self._offset_s
+        return at_s if at_s <= self._last_s + _LONGEST_GAP_S else None
 
     def next_lap(self) -> None:
         """The clip begins again: its first frame follows the last one."""
-        self._offset_s = None
+        self._offset_s, self.jumped = None, False
 
 
 class Schedule:

@@ -19,7 +19,7 @@ from streamer.ingest.pacing import Clock
 MOST_BYTES = 32 * 2**20
 
 
-class Moment(NamedTuple):
+class Instant(NamedTuple):
     """One moment on both clocks, in s."""
 
     unix_s: float
@@ -29,7 +29,7 @@ class Moment(NamedTuple):
 class Arrived(NamedTuple):
     """A packet, or the error that libav raised in its place; neither: the stream is over."""
 
-    at: Moment
+    at: Instant
     packet: "Packet[VideoStream] | None" = None
     error: av.FFmpegError | None = None
 
@@ -107,5 +107,5 @@ class PacketReader:
                 yield Arrived(self._moment())
                 return
 
-    def _moment(self) -> Moment:
-        return Moment(self._clock.unix_s(), self._clock.monotonic_s())
+    def _moment(self) -> Instant:
+        return Instant(self._clock.unix_s(), self._clock.monotonic_s())

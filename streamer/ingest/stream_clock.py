@@ -10,7 +10,7 @@ from dataclasses import dataclass
 LONGEST_STEP_S = 10.0
 # Timestamps that would have frames wait for longer are not of this world's seconds: arrival counts from then on.
 LONGEST_HOLD_S = 15.0
-# What is due so soon is handed out at once: networks jitter, and a few frames side by side do no harm.
+# A stream whose frames are never so much later one than another is handed out as it comes: networks jitter.
 NO_HOLD_S = 0.25
 # Having been late once, a stream is played this much faster until it is on time again.
 _CATCH_UP = 0.1
@@ -58,7 +58,9 @@ class StreamClock:
         if hold_s > LONGEST_HOLD_S:
             self._is_trusted = False
             self._latest_s, hold_s = lag_s, 0.0
-        hold_s = hold_s - NO_HOLD_S if hold_s > NO_HOLD_S else 0.0
+        if self._latest_s - self._quickest_s <= NO_HOLD_S:
+            hold_s = 0.0
+        hold_s = max(0.0, hold_s)
         return Placed(at_s, hold_s, max(0.0, now_s + hold_s - at_s - self._quickest_s))
 
     def _time_of(self, stream_s: float | None, arrived_s: float) -> float:

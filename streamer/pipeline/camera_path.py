@@ -221,6 +221,7 @@ async def identify(walk: Walk, to_embed: list[Sighting], judge_again: list[Seen]
             embed=_ms(embedded.align_s + embedded.queue_s + embedded.run_s if embedded else 0.0),
             match=_ms(match_s),
         ),
+        stream_late_ms=None if frame.late_s is None else _ms(frame.late_s),
     )
     return [
         due

@@ -21,12 +21,16 @@ HYSTERESIS = 0.05  # a name that was given is taken back only when its similarit
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moment:
-    """The frame in which something was decided: its capture time (Unix s), size, and where its time went."""
+    """The frame in which something was decided: its capture time (Unix s), size, and where its time went.
+
+    stream_late_ms: how late its stream was; None for a clip.
+    """
 
     captured_at: float
     width: int
     height: int
     latency: LatencyMs
+    stream_late_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +162,7 @@ class Visits:
             first_seen_at=track.first_seen_at,
             captured_at=moment.captured_at,
             latency_ms=moment.latency,
+            stream_late_ms=moment.stream_late_ms,
             model=verdict.models,
         )
         levels = [person_id or "unknown"]

@@ -5,6 +5,7 @@ import json
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
+from streamer.events.event import IdentityEvent
 from streamer.schemas import IDENTITY, identity_schema
 from tests.streamer.messages import ADA, due
 
@@ -56,12 +57,20 @@ def test_what_we_make_is_valid(validator, event):
         ("person", {"id": "Ada", "name": None}),
         ("confidence", 1.2),
         ("end_reason", "bored"),
-        ("surprise", 1),
     ],
 )
 def test_what_is_wrong_is_refused(validator, key, value):
     with pytest.raises(ValidationError):
         validator.validate(EXAMPLE | {key: value})
+
+
+def test_what_a_later_version_adds_is_ignored(validator):
+    grown = EXAMPLE | {"stream_late_ms": 6012.5, "surprise": 1, "frame": {**EXAMPLE["frame"], "depth": 3}}
+    validator.validate(grown)
+    read = IdentityEvent.model_validate(grown)
+    assert read.stream_late_ms == 6012.5
+    assert not hasattr(read, "surprise")
+    assert IdentityEvent.model_validate(EXAMPLE).stream_late_ms is None
 
 
 @pytest.mark.parametrize("key", sorted(EXAMPLE))
