@@ -248,7 +248,7 @@ class Decoder:
         if not self._is_clip and self.last_frame_s - self._keyframe_wanted_s > KEYFRAME_WITHIN_S:
             raise faults.undecodable(
                 self._where,
-                f"sent no keyframe for {KEYFRAME_WITHIN_S:g} s: set a shorter keyframe interval (GOP) there;",
+                f"sent no keyframe for {KEYFRAME_WITHIN_S:g} s (set a shorter keyframe interval, or GOP, there)",
             )
         return True
 
