@@ -15,6 +15,8 @@ Kind = Literal["rtsp", "http", "file", "usb"]
 
 # Enough for size and codec; libav's own limits cost another half second at every opening.
 _PROBE = {"analyzeduration": "500000", "probesize": "500000"}
+# Slow cameras send few pictures a second: libav would look at five seconds' worth, and give up before.
+_HTTP_PROBE = {"analyzeduration": "1000000"}
 _SCHEMES: dict[str, Kind] = {"rtsp": "rtsp", "rtsps": "rtsp", "http": "http", "https": "http", "file": "file"}
 # The rest of a query may be a login, whatever it is called.
 _SHOWN_IN_QUERY = frozenset({"channel", "subtype", "stream", "profile", "resolution", "fps", "codec"})
@@ -60,7 +62,9 @@ def address(name: str, camera: CameraSettings, url: str) -> Address:
         case "http":
             # Of a live playlist the newest piece; libav would begin three pieces before it.
             newest = {"live_start_index": "-1"} if urlsplit(url).path.endswith(".m3u8") else {}
-            return Address(name, shown, "http", "http", url, options={"user_agent": "whosthere", **newest})
+            return Address(
+                name, shown, "http", "http", url, options={"user_agent": "whosthere", **_HTTP_PROBE, **newest}
+            )
         case "file":
             return Address(name, shown, "file", "file", unquote(urlsplit(url).path) if scheme else url)
     raise CameraNotFound(

@@ -34,6 +34,10 @@ KEYFRAME_WITHIN_S = 30.0
 LONGEST_FAILING_S = 5.0
 # A clip that stops so much before its declared end was cut short.
 _CUT_SHORT_S = 1.0
+# libav makes up the timestamps of these: pictures, or a codec's bytes, one after another.
+_WITHOUT_TIMES = frozenset(
+    {"mjpeg", "mpjpeg", "h264", "hevc", "m4v", "mpegvideo", "jpeg_pipe", "png_pipe", "webp_pipe"}
+)
 # Pixels that are wider or higher than this are a fault of the stream's header, not of anybody's picture.
 _MOST_ASPECT = 4.0
 
@@ -62,6 +66,7 @@ class Decoder:
         self._stop = threading.Event()
         self._is_clip = where.kind == "file"
         self._is_paced = camera.pace == "realtime"
+        self._is_snapshot = False  # a URL that gives one picture: asked again and again
         self._time = ClipTime()
         self._schedule = Schedule(clock)
         self._sampler: Sampler | None = None
@@ -113,6 +118,9 @@ class Decoder:
                 self._lap(container, opened)
             if self._stop.is_set():
                 raise StreamEnded("stopped")
+            if self._is_snapshot and self._lap_frames:
+                self._rest_until(self._last_packet_s + 1 / self._camera.fps)
+                continue
             if not self._is_clip:
                 raise faults.lost(self._where, "the camera closed the stream")
             if self._lap_frames == 0:
@@ -129,17 +137,18 @@ class Decoder:
             check_file(self._where)
             target = f"file:{target}"  # a colon in a name is no protocol
         started_s = time.monotonic()
-        try:
-            return av.open(
-                target,
-                "r",
-                format=self._where.format,
-                options=self._where.options,
-                metadata_errors="replace",
-                timeout=limits,
-            )
-        except av.FFmpegError as error:
-            fault = faults.open_fault(self._where, error, timed_out=time.monotonic() - started_s >= limits[0])
+        # Firmware that leaves out the first boundary of its MJPEG, or all of them: JPEGs one after another.
+        formats = (self._where.format, "mjpeg") if self._where.kind == "http" else (self._where.format,)
+        for form in formats:
+            try:
+                return av.open(
+                    target, "r", format=form, options=self._where.options, metadata_errors="replace", timeout=limits
+                )
+            except av.error.InvalidDataError as error:
+                fault = faults.open_fault(self._where, error, timed_out=False)
+            except av.FFmpegError as error:
+                fault = faults.open_fault(self._where, error, timed_out=time.monotonic() - started_s >= limits[0])
+                break
         raise fault
 
     def _lap(self, container: InputContainer, opened: Callable[[StreamInfo], None]) -> None:
@@ -147,7 +156,8 @@ class Decoder:
         video = self._video = choose_video(self._where, container)
         rate = video.average_rate or video.guessed_rate
         fps = float(rate) if rate else None
-        if self._where.kind == "http" and (container.duration or not self._is_paced):
+        self._is_snapshot = self._where.kind == "http" and container.format.name.endswith("_pipe")
+        if self._where.kind == "http" and (container.duration or not self._is_paced) and not self._is_snapshot:
             self._is_clip = True
         self._time.frame_s = 1 / fps if fps else DEFAULT_FRAME_S
         if self._sampler is None:
@@ -175,7 +185,8 @@ class Decoder:
         reader = PacketReader(
             container, video, self._clock, lambda error: self._read_fault(error) is None, f"camera-{self._where.name}"
         )
-        self._reader, self._stream_clock = reader, StreamClock()
+        self._reader = reader
+        self._stream_clock = StreamClock(is_told=container.format.name not in _WITHOUT_TIMES)
         last_s = reader.last_s
         try:
             while not self._stop.is_set():

@@ -31,10 +31,13 @@ class Placed:
 
 
 class StreamClock:
-    """Of one opening. Frames come in the order in which they are shown."""
+    """Of one opening. Frames come in the order in which they are shown.
 
-    def __init__(self) -> None:
-        self._is_trusted = True
+    `is_told`: whether the stream has timestamps at all; of pictures one after another libav makes some up.
+    """
+
+    def __init__(self, *, is_told: bool = True) -> None:
+        self._is_trusted = is_told
         self._offset_s = 0.0  # from the stream's timestamps to its unbroken time
         self._next_offset_s = 0.0
         self._at_s: float | None = None
@@ -55,9 +58,10 @@ class StreamClock:
             self._quickest_s = min(lag_s, self._quickest_s + _FORGET * passed_s)
         self._at_s, self._arrived_s = at_s, max(arrived_s, self._arrived_s)
         hold_s = at_s + self._latest_s - now_s
-        if hold_s > LONGEST_HOLD_S:
+        if hold_s > LONGEST_HOLD_S or self._latest_s - self._quickest_s > LONGEST_HOLD_S:
             self._is_trusted = False
-            self._latest_s, hold_s = lag_s, 0.0
+            self._latest_s = self._quickest_s = lag_s
+            hold_s = 0.0
         if self._latest_s - self._quickest_s <= NO_HOLD_S:
             hold_s = 0.0
         hold_s = max(0.0, hold_s)

@@ -1,0 +1,144 @@
+"""MJPEG as cameras send it over HTTP: with boundaries, without the first, with none; and a picture for each asking."""
+
+import asyncio
+import itertools
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from streamer.ingest.frame import Frame
+from streamer.ingest.source import open_source
+from streamer.settings import CameraSettings
+from tests.streamer.ingest.writers import by_ffmpeg, by_gstreamer
+
+pytestmark = pytest.mark.live
+
+RATE, FPS = 8, 20  # pictures that the camera makes a second, and more than that are asked for
+PICTURES = 100
+SIZE = (320, 240)
+NOISE = np.random.default_rng(3).integers(0, 40, (SIZE[1], SIZE[0], 3), np.uint8)
+
+
+def numbered(number: int) -> np.ndarray:
+    """A picture with noise, so that its JPEG is as large as a camera's; its left half tells its number."""
+    picture = NOISE + np.uint8(100)
+    picture[:, : SIZE[0] // 2] = 2 * (number % PICTURES)
+    return picture
+
+
+def number_of(frame: Frame) -> int:
+    return round(float(frame.image.bgr()[8:-8, 8 : SIZE[0] // 2 - 8].mean()) / 2)
+
+
+def jpeg(number: int) -> bytes:
+    return cv2.imencode(".jpg", numbered(number), [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
+
+
+def part(number: int, boundary: bytes = b"--fr\r\n") -> bytes:
+    data = jpeg(number)
+    return boundary + b"Content-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%s\r\n" % (len(data), data)
+
+
+def pieces(file: Path) -> list[bytes]:
+    """A writer's body, cut where pictures end."""
+    body = file.read_bytes()
+    ends = [match.end() for match in re.finditer(rb"\xff\xd9", body)]
+    return [body[a:b] for a, b in itertools.pairwise([0, *ends])]
+
+
+ALL = [numbered(number) for number in range(PICTURES)]
+GST_JPEG = "videoconvert ! jpegenc quality=90 ! multipartmux boundary=fr"
+BODIES: dict[str, tuple[str, Callable[[Path], list[bytes]]]] = {
+    "by hand": ("multipart/x-mixed-replace;boundary=fr", lambda _: [part(n) for n in range(PICTURES)]),
+    "without the first boundary": (
+        "multipart/x-mixed-replace;boundary=fr",
+        lambda _: [part(n, b"--fr\r\n" if n else b"") for n in range(PICTURES)],
+    ),
+    "jpegs one after another": ("video/x-motion-jpeg", lambda _: [jpeg(n) for n in range(PICTURES)]),
+    "ffmpeg": (
+        "multipart/x-mixed-replace;boundary=ffmpeg",
+        lambda folder: pieces(by_ffmpeg(folder / "a", ALL, RATE, "-c:v", "mjpeg", "-q:v", "2", "-f", "mpjpeg")),
+    ),
+    "gstreamer": (
+        "multipart/x-mixed-replace;boundary=fr",
+        lambda folder: pieces(by_gstreamer(folder / "a", ALL, RATE, GST_JPEG)),
+    ),
+}
+
+
+@pytest.fixture
+def camera() -> Iterator[Callable[[str, list[bytes] | None], str]]:
+    """Sends these pieces at RATE, or, without any, the picture of the moment to each who asks; its URL."""
+    servers: list[tuple[ThreadingHTTPServer, threading.Thread]] = []
+
+    def start(kind: str, body: list[bytes] | None) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.send_header("Content-Type", kind)
+                if body is None:
+                    data = jpeg(int(time.monotonic() * RATE))
+                    self.send_header("Content-Length", str(len(data)))
+                    self.end_headers()
+                    self.wfile.write(data)
+                    return
+                self.end_headers()
+                began_s = time.monotonic()
+                try:
+                    for number, piece in enumerate(body):
+                        self.wfile.write(piece)
+                        time.sleep(max(0.0, began_s + (number + 1) / RATE - time.monotonic()))
+                except ConnectionError:
+                    return
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        servers.append((server, thread))
+        return f"http://127.0.0.1:{server.server_port}/video"
+
+    yield start
+    for server, thread in servers:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+async def taken(url: str, seconds: float, fps: float = FPS) -> list[Frame]:
+    camera = CameraSettings(url=url, fps=fps)
+    frames: list[Frame] = []
+    async with asyncio.timeout(30), open_source("door", camera, url) as source:
+        until_s = time.monotonic() + seconds
+        while time.monotonic() < until_s:
+            frames.append(await source.take())
+    return frames
+
+
+@pytest.mark.parametrize("how", BODIES)
+async def test_every_picture_is_taken_when_it_comes(how, camera, tmp_path):
+    """libav says 25 a second of any MJPEG; what counts is when they come."""
+    kind, body = BODIES[how]
+    frames = await taken(camera(kind, body(tmp_path)), 3)
+    assert len(frames) == pytest.approx(3 * RATE, abs=3)
+    steps = [later - earlier for earlier, later in itertools.pairwise(map(number_of, frames))]
+    assert all(-1 <= step <= 3 for step in steps[2:]), steps
+    times = [frame.captured_s for frame in frames[2:]]
+    assert max(later - earlier for earlier, later in itertools.pairwise(times)) < 3 / RATE
+
+
+async def test_a_snapshot_is_asked_for_again_and_again(camera):
+    frames = await taken(camera("image/jpeg", None), 2, fps=10)
+    assert len(frames) == pytest.approx(20, abs=5)
+    numbers = [number_of(frame) for frame in frames]
+    assert len(set(numbers)) >= 2 * RATE - 3, "as many pictures as the camera makes"
