@@ -6,9 +6,10 @@ visits get their `end`, what is due is written and, if the broker is there, sent
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from recognition.recogniser import Recogniser
 from streamer.api.health import create_app, serve_http
@@ -18,6 +19,7 @@ from streamer.mqtt.publisher import Publisher
 from streamer.pipeline.camera import Camera, CameraStatus
 from streamer.pipeline.camera_path import CameraPath
 from streamer.pipeline.live_gallery import LiveGallery
+from streamer.pipeline.overload import Overload
 from streamer.pipeline.tracking import Tracker, TrackingRules
 from streamer.pipeline.visits import Visits
 from streamer.process import limit_arenas, make_data_folder, only_one
@@ -26,6 +28,7 @@ from streamer.settings import Settings
 from streamer.supervise import supervise
 from streamer.telemetry.loop_lag import measure_loop_lag
 from streamer.telemetry.metrics import Metrics
+from streamer.telemetry.once_log import OnceLog
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +48,7 @@ class Service:
     publisher: Publisher
     cameras: list[Camera]
     http_port: int = 0
+    overload: Overload = field(default_factory=Overload)
 
     @property
     def recogniser(self) -> Recogniser:
@@ -57,6 +61,8 @@ class Service:
             Part("broker", self.publisher.connected, "" if self.publisher.connected else "not connected"),
             Part("outbox", self.outbox.healthy, "" if self.outbox.healthy else "can't be written"),
         ]
+        if self.overload.reason is not None:
+            parts.append(Part("load", True, self.overload.reason))
         for camera in self.cameras:
             status = camera.status
             fine = status.state in ("online", "disabled") or status.reason == "ended"
@@ -160,9 +166,18 @@ def _models_part(layer: ModelLayer) -> Part:
 
 async def _watch(service: Service) -> None:
     """The slow clock of the service: silent cameras, last sightings, queue depths."""
+    once = OnceLog(log)
     while True:
         for camera in service.cameras:
             camera.watch()
+        cameras, overload = service.cameras, service.overload
+        online = sum(camera.status.state == "online" for camera in cameras)
+        asked, dropped = sum(camera.asked for camera in cameras), sum(camera.dropped for camera in cameras)
+        overload.look(time.monotonic(), asked, dropped, online)
+        if overload.reason is None:
+            once.over("overload")
+        else:
+            once.say("overload", True, logging.WARNING, "%s", overload.reason, code="overloaded")
         for queue, depth in service.recogniser.queue_depths().items():
             service.metrics.queue_depth.labels(queue=queue).set(depth)
         await asyncio.sleep(WATCH_S)

@@ -53,6 +53,7 @@ class Camera:
         self._publish = publish
         self._source: Source | None = None
         self._frames_seen = 0
+        self.dropped = 0  # frames that nobody had time for
         self._opened_before = False
         self._damage: str | None = None
         self._damage_told = False
@@ -79,6 +80,11 @@ class Camera:
     def clip_started_at(self) -> float | None:
         """As Source has it, while the camera is open."""
         return None if self._source is None else self._source.clip_started_at
+
+    @property
+    def asked(self) -> int:
+        """How many frames were sampled so far."""
+        return self._frames_seen if self._source is None else self._source.next_number
 
     def watch(self) -> None:
         """Called every so often: notices silence, and keeps the last sightings of open visits on disk."""
@@ -151,11 +157,15 @@ class Camera:
     def _hooks(self) -> SourceHooks:
         """Counts the frames that never reach the pipeline, from the camera's thread."""
         frames, errors, camera = self.path.metrics.frames, self.path.metrics.camera_errors, self.name
-        failures = frames.labels(camera=camera, outcome="failed")
+        failures, drops = (frames.labels(camera=camera, outcome=outcome) for outcome in ("failed", "dropped"))
+
+        def dropped() -> None:
+            self.dropped += 1
+            drops.inc()
 
         def failed(code: str) -> None:
             self._damage = code
             failures.inc()
             errors.labels(camera=camera, code=code).inc()
 
-        return SourceHooks(dropped=frames.labels(camera=camera, outcome="dropped").inc, failed=failed)
+        return SourceHooks(dropped=dropped, failed=failed)
