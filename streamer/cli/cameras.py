@@ -66,4 +66,4 @@ def probe(
         print_json(found)
     else:
         for key, value in found.items():
-            print_line(f"{key:14} {value}")
+            print_line(f"{key:14} {'; '.join(value) or '-' if isinstance(value, tuple) else value}")

@@ -149,7 +149,7 @@ class Decoder:
             except av.FFmpegError as error:
                 fault = faults.open_fault(self._where, error, timed_out=time.monotonic() - started_s >= limits[0])
                 break
-        raise fault
+        raise faults.unknown_host(self._where) or fault
 
     def _lap(self, container: InputContainer, opened: Callable[[StreamInfo], None]) -> None:
         """One opening of the stream, to its end."""

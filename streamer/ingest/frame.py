@@ -53,6 +53,19 @@ class VideoImage:
     def height(self) -> int:
         return self._size[1 - self._turns % 2]
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is odd about how it is stored, in words; nothing where it is stored as it is seen."""
+        frame, (wide, high) = self._frame, self._size
+        said = []
+        if (wide, high) != (frame.width, frame.height):
+            said.append(f"its pixels are not square: stored as {frame.width}x{frame.height}, seen as {wide}x{high}")
+        if self._rows > 1:
+            said.append("it is interlaced: one field of each picture is looked at")
+        if self._turns:
+            said.append(f"it is turned by {360 - 90 * self._turns} degrees clockwise")
+        return tuple(said)
+
     def scaled_rgb_planes(self, width: int, height: int) -> U8:
         """The whole picture resized to (3, height, width), planes in the order R, G, B; a copy."""
         if self._turns % 2:

@@ -14,7 +14,7 @@ from streamer.settings import CameraSettings
 class ProbeReport:
     """What a camera sends. width and height are its first frame's, px; fps is None where it doesn't say.
 
-    open_s and first_frame_s are counted from the start of the probe.
+    open_s and first_frame_s are counted from the start of the probe. notes: what is odd about it, in words.
     """
 
     codec: str
@@ -24,6 +24,7 @@ class ProbeReport:
     transport: str
     open_s: float
     first_frame_s: float
+    notes: tuple[str, ...] = ()
 
 
 async def probe(url: str, camera: CameraSettings, name: str = "probe") -> ProbeReport:
@@ -40,4 +41,5 @@ async def probe(url: str, camera: CameraSettings, name: str = "probe") -> ProbeR
             transport=source.info.transport,
             open_s=open_s,
             first_frame_s=time.monotonic() - started_s,
+            notes=frame.image.notes,
         )

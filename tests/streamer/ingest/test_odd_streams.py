@@ -15,7 +15,7 @@ import av
 import numpy as np
 import pytest
 
-from streamer.errors import StreamInvalid
+from streamer.errors import CameraNotFound, StreamInvalid
 from streamer.ingest import decoder
 from streamer.ingest.stream import StreamEnded
 from tests.streamer.ingest.clips import Played, SimulatedTime, drain, index_of, play, write_clip
@@ -255,3 +255,25 @@ async def test_timestamps_that_jump_hold_nothing_up(how, tmp_path):
     assert played.counts["stream_invalid"] == 0
     numbers = [index_of(frame) for frame in (await play(clip)).frames]
     np.testing.assert_allclose(numbers, np.arange(FRAMES), atol=1)
+
+
+# Addresses.
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("rtsp://nosuchhost.invalid/h264", "there is no host nosuchhost.invalid; check its name"),
+        ("rtsp://ada:hunter2@nosuchhost.invalid:8554/h264", "there is no host nosuchhost.invalid; check its name"),
+        ("http://nosuchhost.invalid/live.m3u8", "there is no host nosuchhost.invalid; check its name"),
+        ("rtsp://ada:hun/ter2@192.0.2.9/h264", "its login has a / or # in it; percent-encode it (%2F, %23)"),
+        ("rtsp://ada:hun#ter2@192.0.2.9/h264", "its login has a / or # in it; percent-encode it (%2F, %23)"),
+        ("http://ada:hun#ter2@192.0.2.9/video", "its login has a / or # in it; percent-encode it (%2F, %23)"),
+    ],
+)
+async def test_a_host_that_nobody_knows_is_called_that(url, said):
+    with pytest.raises(CameraNotFound) as refused:
+        await play(url, pace="realtime", open_timeout_s=5)
+    assert said in str(refused.value)
+    for secret in ("hunter2", "hun", "ter2", "ada"):
+        assert secret not in str(refused.value)

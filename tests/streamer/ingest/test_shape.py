@@ -15,6 +15,8 @@ from recognition import detect
 from recognition.image import ArrayImage, Image
 from recognition.models.manager import ModelManager
 from streamer.ingest.frame import Frame
+from streamer.ingest.probe import probe
+from streamer.settings import CameraSettings
 from tests.faces import ENCODING, HEIGHT, KNOWN, WIDTH, picture_of
 from tests.streamer.ingest.clips import play
 from tests.streamer.ingest.writers import by_ffmpeg, by_gstreamer, with_pixel_aspect, woven
@@ -193,3 +195,19 @@ async def test_all_of_it_at_once(tmp_path, look):
     box, _ = look(ArrayImage(SCENE))
     found, _ = look(frame.image)
     assert_seen_as_square(frame, look, moved_px=float(found[0] + found[2] - box[0] - box[2]) / 2)
+
+
+async def test_a_probe_says_what_is_odd(tmp_path):
+    clip = SQUEEZED["ffmpeg, mp4, twice as wide"](tmp_path / "clip.mp4")
+    found = await probe(str(clip), CameraSettings(url=str(clip), rotate=90))
+    assert (found.width, found.height) == (HEIGHT, WIDTH)
+    assert found.notes == (
+        "its pixels are not square: stored as 480x640, seen as 960x640",
+        "it is turned by 90 degrees clockwise",
+    )
+    clip = INTERLACED["by hand, top first"](tmp_path / "fields.mp4")
+    assert (await probe(str(clip), CameraSettings(url=str(clip)))).notes == (
+        "it is interlaced: one field of each picture is looked at",
+    )
+    clip = plain(tmp_path / "plain.mp4", [SCENE] * FPS, first="")
+    assert (await probe(str(clip), CameraSettings(url=str(clip)))).notes == ()
