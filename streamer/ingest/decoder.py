@@ -144,11 +144,11 @@ class Decoder:
                 return av.open(
                     target, "r", format=form, options=self._where.options, metadata_errors="replace", timeout=limits
                 )
-            except av.error.InvalidDataError as error:
-                fault = faults.open_fault(self._where, error, timed_out=False)
             except av.FFmpegError as error:
-                fault = faults.open_fault(self._where, error, timed_out=time.monotonic() - started_s >= limits[0])
-                break
+                timed_out = time.monotonic() - started_s >= limits[0]
+                fault = faults.open_fault(self._where, error, timed_out=timed_out)
+                if timed_out or not isinstance(error, av.error.InvalidDataError):
+                    break
         raise faults.unknown_host(self._where) or fault
 
     def _lap(self, container: InputContainer, opened: Callable[[StreamInfo], None]) -> None:
