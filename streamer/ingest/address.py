@@ -36,6 +36,7 @@ class Address:
     target: str = field(repr=False)
     format: str | None = None
     options: dict[str, str] = field(default_factory=dict, repr=False)
+    is_playlist: bool = False  # HLS
 
     @property
     def who(self) -> str:
@@ -61,10 +62,9 @@ def address(name: str, camera: CameraSettings, url: str) -> Address:
             return Address(name, shown, "rtsp", camera.transport, url, options=options)
         case "http":
             # Of a live playlist the newest piece; libav would begin three pieces before it.
-            newest = {"live_start_index": "-1"} if urlsplit(url).path.endswith(".m3u8") else {}
-            return Address(
-                name, shown, "http", "http", url, options={"user_agent": "whosthere", **_HTTP_PROBE, **newest}
-            )
+            is_playlist = urlsplit(url).path.endswith(".m3u8")
+            options = {"user_agent": "whosthere", **_HTTP_PROBE} | ({"live_start_index": "-1"} if is_playlist else {})
+            return Address(name, shown, "http", "http", url, options=options, is_playlist=is_playlist)
         case "file":
             return Address(name, shown, "file", "file", unquote(urlsplit(url).path) if scheme else url)
     raise CameraNotFound(

@@ -31,6 +31,8 @@ from streamer.settings import CameraSettings
 MOST_FAILURES = 50
 # Cameras with "smart" codecs send one every 10 to 20 s.
 KEYFRAME_WITHIN_S = 30.0
+# A live playlist's pieces are shorter.
+PIECE_WITHIN_S = 30.0
 LONGEST_FAILING_S = 5.0
 # A clip that stops so much before its declared end was cut short.
 _CUT_SHORT_S = 1.0
@@ -131,7 +133,10 @@ class Decoder:
 
     def _open(self) -> InputContainer:
         """Raises what open_fault knows; the container belongs to this thread."""
-        limits = (self._camera.open_timeout_s, self._camera.read_timeout_s)
+        read_limit_s = self._camera.read_timeout_s
+        if self._where.is_playlist:  # there one read waits for a whole piece; how long silence may be we see ourselves
+            read_limit_s = max(read_limit_s, PIECE_WITHIN_S)
+        limits = (self._camera.open_timeout_s, read_limit_s)
         target = self._where.target
         if self._where.kind == "file":
             check_file(self._where)
@@ -192,7 +197,9 @@ class Decoder:
             while not self._stop.is_set():
                 arrived = reader.take(limit_s)
                 # libav hands its parser's last frame out when a read times out, and ends HLS then without a word.
-                if not self._stop.is_set() and (arrived is None or arrived.at.monotonic_s - last_s >= limit_s):
+                # Silence counts from the last frame on: what came in a burst was handed out until then.
+                silent_since_s = max(last_s, self.last_frame_s)
+                if not self._stop.is_set() and (arrived is None or arrived.at.monotonic_s - silent_since_s >= limit_s):
                     raise faults.stalled(self._where, limit_s)
                 if arrived is None or arrived == Arrived(arrived.at):
                     return
@@ -204,6 +211,9 @@ class Decoder:
                     if fault is not None:
                         raise fault
                     self._failed()
+        except CameraError as end:
+            self._slot.close(end.with_traceback(None))  # now, and not when a read that is under way has ended
+            raise
         finally:
             reader.close()
             self._last_packet_s, self._reader = reader.last_s, None
