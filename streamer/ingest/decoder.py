@@ -15,11 +15,11 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from streamer.errors import CameraError, StreamInvalid
+from streamer.errors import CameraError, CameraUnreachable, StreamInvalid
 from streamer.ingest import faults
 from streamer.ingest.address import Address
 from streamer.ingest.frame import Frame, VideoImage
-from streamer.ingest.libav_open import check_file, choose_video
+from streamer.ingest.libav_open import check_file, choose_video, unknown_host
 from streamer.ingest.pacing import DEFAULT_FRAME_S, ClipTime, Clock, Schedule
 from streamer.ingest.packet_reader import Arrived, Instant, PacketReader
 from streamer.ingest.sampling import Sampler
@@ -144,6 +144,7 @@ class Decoder:
         started_s = time.monotonic()
         # Firmware that leaves out the first boundary of its MJPEG, or all of them: JPEGs one after another.
         formats = (self._where.format, "mjpeg") if self._where.kind == "http" else (self._where.format,)
+        fault: CameraError | None = None
         for form in formats:
             try:
                 return av.open(
@@ -151,10 +152,13 @@ class Decoder:
                 )
             except av.FFmpegError as error:
                 timed_out = time.monotonic() - started_s >= limits[0]
-                fault = faults.open_fault(self._where, error, timed_out=timed_out)
+                fault = fault or faults.open_fault(self._where, error, timed_out=timed_out)
                 if timed_out or not isinstance(error, av.error.InvalidDataError):
                     break
-        raise faults.unknown_host(self._where) or fault
+        assert fault is not None
+        if isinstance(fault, (CameraUnreachable, StreamInvalid)):  # what libav says of a host that is none
+            fault = unknown_host(self._where) or fault
+        raise fault
 
     def _lap(self, container: InputContainer, opened: Callable[[StreamInfo], None]) -> None:
         """One opening of the stream, to its end."""
@@ -203,10 +207,12 @@ class Decoder:
                     raise faults.stalled(self._where, limit_s)
                 if arrived is None or arrived == Arrived(arrived.at):
                     return
+                if arrived.error is not None and not isinstance(arrived.error, av.FFmpegError):
+                    raise arrived.error  # a bug of ours, on the other thread
                 last_s = arrived.at.monotonic_s
                 if arrived.packet is not None:
                     self._decode(arrived.packet, arrived.at)
-                elif arrived.error is not None:
+                elif isinstance(arrived.error, av.FFmpegError):
                     fault = self._read_fault(arrived.error)
                     if fault is not None:
                         raise fault

@@ -4,9 +4,6 @@ libav's texts carry the whole URL, password included, and so does an exception's
 from the class and `strerror` alone, and raise it after the `except` block is left.
 """
 
-import socket
-from urllib.parse import urlsplit
-
 import av
 
 from streamer.errors import (
@@ -49,26 +46,6 @@ def open_fault(where: Address, error: av.FFmpegError, *, timed_out: bool) -> Cam
     if isinstance(error, OSError) or (isinstance(error, av.error.EOFError) and where.kind != "file"):
         return CameraUnreachable(f"{who} can't be reached ({why}); check that it is on, and its address and port")
     return StreamInvalid(f"{who} is no video that can be read ({why}); check the file or the camera")
-
-
-def unknown_host(where: Address) -> CameraError | None:
-    """Where its name is one that nobody knows, which libav calls an input/output error. Blocks for the look-up.
-
-    A raw / or # in a password ends what is taken for the host: what stands there may be a secret, and is not shown.
-    """
-    parts = urlsplit(where.target)
-    host = parts.netloc.rpartition("@")[2].partition(":")[0]
-    if where.kind not in ("rtsp", "http") or not host or host.startswith("["):
-        return None
-    try:
-        socket.getaddrinfo(host, None)
-    except OSError:
-        if "@" in where.target[where.target.index(parts.netloc) + len(parts.netloc) :]:
-            return CameraNotFound(
-                f"{where.who}: its login has a / or # in it; percent-encode it (%2F, %23), or take it from a ${{VAR}}"
-            )
-        return CameraNotFound(f"{where.who}: there is no host {host}; check its name, and this machine's DNS")
-    return None
 
 
 def unanswered(where: Address) -> CameraUnreachable:

@@ -1,14 +1,19 @@
-"""Whether libav is given a file at all, and which of a container's streams is the video. On the camera's thread."""
+"""What libav does not look at: whether it is given a plain file, a host that is known; which track is the video.
+
+On the camera's thread; blocks for a look at the disk or at the DNS.
+"""
 
 import os
+import socket
 import stat
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 from av.container import InputContainer
 from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
-from streamer.errors import CameraNotFound, StreamHasNoVideo, StreamInvalid
+from streamer.errors import CameraError, CameraNotFound, CameraUnreachable, StreamHasNoVideo, StreamInvalid
 from streamer.ingest import faults
 from streamer.ingest.address import Address
 
@@ -28,6 +33,26 @@ def check_file(where: Address) -> None:
         raise StreamInvalid(f"{where.who} is no plain file; give a clip, a URL or a /dev/video device")
     if found.st_size == 0:
         raise StreamInvalid(f"{where.who} is empty (0 bytes); give a clip that plays")
+
+
+def unknown_host(where: Address) -> CameraError | None:
+    """Where its name is one that nobody knows, which libav calls an input/output error. Blocks for the look-up.
+
+    A raw / or # in a password ends what is taken for the host: what stands there may be a secret, and is not shown.
+    """
+    parts = urlsplit(where.target)
+    host = parts.netloc.rpartition("@")[2].partition(":")[0]
+    if where.kind not in ("rtsp", "http") or not host or host.startswith("["):
+        return None
+    try:
+        socket.getaddrinfo(host, None)
+    except OSError:
+        if "@" in where.target[where.target.index(parts.netloc) + len(parts.netloc) :]:
+            return CameraNotFound(
+                f"{where.who}: its login has a / or # in it; percent-encode it (%2F, %23), or take it from a ${{VAR}}"
+            )
+        return CameraUnreachable(f"{where.who}: there is no host {host}; check its name, and this machine's DNS")
+    return None
 
 
 def choose_video(where: Address, container: InputContainer) -> VideoStream:

@@ -27,11 +27,11 @@ class Instant(NamedTuple):
 
 
 class Arrived(NamedTuple):
-    """A packet, or the error that libav raised in its place; neither: the stream is over."""
+    """A packet, or the error that was raised in its place; neither: the stream is over."""
 
     at: Instant
     packet: "Packet[VideoStream] | None" = None
-    error: av.FFmpegError | None = None
+    error: Exception | None = None
 
 
 class PacketReader:
@@ -103,6 +103,9 @@ class PacketReader:
                 yield Arrived(self._moment(), error=error.with_traceback(None))
                 if not self._goes_on(error):
                     return
+            except Exception as bug:  # noqa: BLE001 (raised where it is taken)
+                yield Arrived(self._moment(), error=bug)
+                return
             else:
                 yield Arrived(self._moment())
                 return

@@ -6,12 +6,11 @@ What arrives at once is handed out at the pace of its own timestamps; nobody is 
 import asyncio
 import itertools
 import subprocess
-import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
-from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from streamer.errors import StreamStalled
 from streamer.ingest.frame import Frame
 from streamer.ingest.source import open_source
 from streamer.settings import CameraSettings
+from tests.http_servers import Quiet, Start, http_servers
 from tests.live.servers import RtspServer, need_rtsp_server, unused_port
 from tests.streamer.ingest.clips import index_of, write_clip
 
@@ -34,29 +34,10 @@ def clip(tmp_path_factory) -> Path:
     return write_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", FRAMES, fps=CLIP_FPS, size=(320, 192))
 
 
-class Quiet:
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture
-def serving() -> Iterator:
-    """Starts an HTTP server for a handler; its base URL."""
-    servers: list[tuple[ThreadingHTTPServer, threading.Thread]] = []
-
-    def start(handler: type[BaseHTTPRequestHandler] | partial) -> str:
-        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        servers.append((server, thread))
-        return f"http://127.0.0.1:{server.server_port}"
-
-    yield start
-    for server, thread in servers:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+def serving() -> Iterator[Start]:
+    with http_servers() as start:
+        yield start
 
 
 @asynccontextmanager

@@ -3,10 +3,9 @@
 import asyncio
 import itertools
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import cv2
@@ -16,6 +15,7 @@ import pytest
 from streamer.ingest.frame import Frame
 from streamer.ingest.source import open_source
 from streamer.settings import CameraSettings
+from tests.http_servers import Quiet, http_servers
 from tests.streamer.ingest.writers import by_ffmpeg, by_gstreamer
 
 pytestmark = pytest.mark.live
@@ -76,10 +76,9 @@ BODIES: dict[str, tuple[str, Callable[[Path], list[bytes]]]] = {
 @pytest.fixture
 def camera() -> Iterator[Callable[[str, list[bytes] | None], str]]:
     """Sends these pieces at RATE, or, without any, the picture of the moment to each who asks; its URL."""
-    servers: list[tuple[ThreadingHTTPServer, threading.Thread]] = []
 
-    def start(kind: str, body: list[bytes] | None) -> str:
-        class Handler(BaseHTTPRequestHandler):
+    def handler(kind: str, body: list[bytes] | None) -> type[BaseHTTPRequestHandler]:
+        class Handler(Quiet, BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 self.send_response(200)
                 self.send_header("Content-Type", kind)
@@ -98,21 +97,10 @@ def camera() -> Iterator[Callable[[str, list[bytes] | None], str]]:
                 except ConnectionError:
                     return
 
-            def log_message(self, *_: object) -> None:
-                pass
+        return Handler
 
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        servers.append((server, thread))
-        return f"http://127.0.0.1:{server.server_port}/video"
-
-    yield start
-    for server, thread in servers:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with http_servers() as start:
+        yield lambda kind, body: start(handler(kind, body)) + "/video"
 
 
 async def taken(url: str, seconds: float, fps: float = FPS) -> list[Frame]:
