@@ -18,6 +18,7 @@ from streamer.model_layer.layer import ModelLayer, open_models
 from streamer.mqtt.publisher import Publisher
 from streamer.pipeline.camera import Camera, CameraStatus
 from streamer.pipeline.camera_path import CameraPath
+from streamer.pipeline.camera_trouble import WORDS, FaceSizes
 from streamer.pipeline.live_gallery import LiveGallery
 from streamer.pipeline.overload import Overload
 from streamer.pipeline.tracking import Tracker, TrackingRules
@@ -64,9 +65,7 @@ class Service:
         if self.overload.reason is not None:
             parts.append(Part("load", True, self.overload.reason))
         for camera in self.cameras:
-            status = camera.status
-            fine = status.state in ("online", "disabled") or status.reason == "ended"
-            parts.append(Part(f"camera {camera.name}", fine, "" if fine else f"{status.state}: {status.reason}"))
+            parts.append(_camera_part(camera.name, camera.status))
         return Readiness(tuple(parts), self.models.readiness())
 
 
@@ -152,8 +151,17 @@ def camera_path(
         metrics=metrics,
         frames_in_flight=settings.recognition.frames_in_flight,
         least_score=sure * UNSURE_SHARE,
+        face_sizes=FaceSizes(rules.min_face_px),
         waits=settings.cameras[name].pace == "fastest",
     )
+
+
+def _camera_part(name: str, status: CameraStatus) -> Part:
+    """Ready, and yet something to say, where it is online and its pictures can't be used: that may be the night."""
+    if status.trouble is not None:
+        return Part(f"camera {name}", True, f"{status.reason}: {WORDS[status.trouble]}")
+    fine = status.state in ("online", "disabled") or status.reason == "ended"
+    return Part(f"camera {name}", fine, "" if fine else f"{status.state}: {status.reason}")
 
 
 def _models_part(layer: ModelLayer) -> Part:

@@ -22,18 +22,16 @@ from streamer.ingest.frame import Frame, VideoImage
 from streamer.ingest.libav_open import check_file, choose_video, unknown_host
 from streamer.ingest.pacing import DEFAULT_FRAME_S, ClipTime, Clock, Schedule
 from streamer.ingest.packet_reader import Arrived, Instant, PacketReader
+from streamer.ingest.picture_decoder import ClipBroken, PictureDecoder
+from streamer.ingest.picture_trouble import PictureTrouble
 from streamer.ingest.sampling import Sampler
 from streamer.ingest.slot import LatestSlot
 from streamer.ingest.stream import SourceHooks, StreamEnded, StreamInfo
 from streamer.ingest.stream_clock import StreamClock
 from streamer.settings import CameraSettings
 
-MOST_FAILURES = 50
-# Cameras with "smart" codecs send one every 10 to 20 s.
-KEYFRAME_WITHIN_S = 30.0
 # A live playlist's pieces are shorter.
 PIECE_WITHIN_S = 30.0
-LONGEST_FAILING_S = 5.0
 # A clip that stops so much before its declared end was cut short.
 _CUT_SHORT_S = 1.0
 # libav makes up the timestamps of these: pictures, or a codec's bytes, one after another.
@@ -42,10 +40,6 @@ _WITHOUT_TIMES = frozenset(
 )
 # Pixels that are wider or higher than this are a fault of the stream's header, not of anybody's picture.
 _MOST_ASPECT = 4.0
-
-
-class _ClipBroken(Exception):
-    """The rest of this lap can't be decoded."""
 
 
 class Decoder:
@@ -75,10 +69,7 @@ class Decoder:
         self._video: VideoStream | None = None
         self._reader: PacketReader | None = None
         self._stream_clock = StreamClock()
-        self._keyframe_wanted_s: float | None = None  # since when
-        self._failures = 0
-        self._failing_since_s = 0.0
-        self._lap_frames = self._skipped = 0  # of a lap: decoded, and before its first keyframe
+        self.trouble = PictureTrouble()
         self.next_number = first_number
         self.resting = False
         self._last_packet_s = self.last_frame_s = clock.monotonic_s()
@@ -115,17 +106,16 @@ class Decoder:
 
     def _play(self, opened: Callable[[StreamInfo], None]) -> None:
         while True:
-            self._lap_frames = self._skipped = 0
-            with self._open() as container, suppress(_ClipBroken):
-                self._lap(container, opened)
+            with self._open() as container:
+                pictures = self._lap(container, opened)
             if self._stop.is_set():
                 raise StreamEnded("stopped")
-            if self._is_snapshot and self._lap_frames:
+            if self._is_snapshot and pictures.decoded:
                 self._rest_until(self._last_packet_s + 1 / self._camera.fps)
                 continue
             if not self._is_clip:
                 raise faults.lost(self._where, "the camera closed the stream")
-            if self._lap_frames == 0:
+            if pictures.decoded == 0:
                 raise faults.undecodable(self._where, "has no frame that can be decoded")
             if not self._camera.loop:
                 raise StreamEnded("ended")
@@ -160,7 +150,7 @@ class Decoder:
             fault = unknown_host(self._where) or fault
         raise fault
 
-    def _lap(self, container: InputContainer, opened: Callable[[StreamInfo], None]) -> None:
+    def _lap(self, container: InputContainer, opened: Callable[[StreamInfo], None]) -> PictureDecoder:
         """One opening of the stream, to its end."""
         video = self._video = choose_video(self._where, container)
         rate = video.average_rate or video.guessed_rate
@@ -177,18 +167,24 @@ class Decoder:
         if not self._is_clip:
             context.flags |= Flags.low_delay
         self._last_packet_s = self.last_frame_s = self._clock.monotonic_s()
-        self._keyframe_wanted_s = self._last_packet_s
+        pictures = PictureDecoder(self._where, video, self._clock, self._hooks, self.trouble, is_clip=self._is_clip)
         opened(StreamInfo(context.name, context.width, context.height, fps, self._where.transport))
-        if not self._is_clip:
-            return self._follow(container, video)
-        for packet in self._packets(container, video):
+        if self._is_clip:
+            with suppress(ClipBroken):
+                self._play_clip(container, video, pictures)
+        else:
+            self._follow(container, video, pictures)
+        return pictures
+
+    def _play_clip(self, container: InputContainer, video: VideoStream, pictures: PictureDecoder) -> None:
+        for packet in self._packets(container, video, pictures):
             if self._stop.is_set():
                 return
             self._await_packet(packet)
-            self._decode(packet, self._now())
-        self._check_complete(video)
+            self._decode(packet, self._now(), pictures)
+        self._check_complete(video, pictures)
 
-    def _follow(self, container: InputContainer, video: VideoStream) -> None:
+    def _follow(self, container: InputContainer, video: VideoStream, pictures: PictureDecoder) -> None:
         """A live stream, to its end."""
         limit_s = self._camera.read_timeout_s
         reader = PacketReader(
@@ -211,12 +207,12 @@ class Decoder:
                     raise arrived.error  # a bug of ours, on the other thread
                 last_s = arrived.at.monotonic_s
                 if arrived.packet is not None:
-                    self._decode(arrived.packet, arrived.at)
+                    self._decode(arrived.packet, arrived.at, pictures)
                 elif isinstance(arrived.error, av.FFmpegError):
                     fault = self._read_fault(arrived.error)
                     if fault is not None:
                         raise fault
-                    self._failed()
+                    pictures.failed()
         except CameraError as end:
             self._slot.close(end.with_traceback(None))  # now, and not when a read that is under way has ended
             raise
@@ -224,7 +220,9 @@ class Decoder:
             reader.close()
             self._last_packet_s, self._reader = reader.last_s, None
 
-    def _packets(self, container: InputContainer, video: VideoStream) -> Iterator["Packet[VideoStream]"]:
+    def _packets(
+        self, container: InputContainer, video: VideoStream, pictures: PictureDecoder
+    ) -> Iterator["Packet[VideoStream]"]:
         """Packets to the end of the stream, past those that the demuxer can't make sense of."""
         while not self._stop.is_set():
             try:
@@ -235,7 +233,7 @@ class Decoder:
                 return
             if fault is not None:
                 raise fault
-            self._failed()
+            pictures.failed()
 
     def _read_fault(self, error: av.FFmpegError) -> CameraError | None:
         """None where reading on may help."""
@@ -245,55 +243,15 @@ class Decoder:
             return faults.lost(self._where, faults.reason(error))
         return None
 
-    def _decode(self, packet: "Packet[VideoStream]", at: Instant) -> None:
+    def _decode(self, packet: "Packet[VideoStream]", at: Instant, pictures: PictureDecoder) -> None:
         self._last_packet_s = at.monotonic_s
-        if self._waits_for_keyframe(packet):
-            return
-        if packet.size:
-            packet.opaque = at
-        if packet.is_corrupt:
-            self._failed()
-        started_s = time.perf_counter()
-        try:
-            frames = packet.decode()
-        except av.FFmpegError:
-            frames = []
-            self._failed()
-        decode_s = time.perf_counter() - started_s
-        for frame in frames:
+        for frame, decode_s in pictures.decode(packet, at):
             self._hand_over(frame, decode_s)
-
-    def _waits_for_keyframe(self, packet: "Packet[VideoStream]") -> bool:
-        """Whether nothing can be made of this packet, since the stream was joined after its last keyframe."""
-        if self._keyframe_wanted_s is None or not packet.size:
-            return False
-        if packet.is_keyframe:
-            self._keyframe_wanted_s = None
-            return False
-        self._skipped += 1
-        self.last_frame_s = self._clock.monotonic_s()  # it is no silence
-        if not self._is_clip and self.last_frame_s - self._keyframe_wanted_s > KEYFRAME_WITHIN_S:
-            raise faults.undecodable(
-                self._where,
-                f"sent no keyframe for {KEYFRAME_WITHIN_S:g} s (set a shorter keyframe interval, or GOP, there)",
-            )
-        return True
-
-    def _failed(self) -> None:
-        self._hooks.failed(StreamInvalid.code)
-        now_s = self._clock.monotonic_s()
-        if self._failures == 0:
-            self._failing_since_s = now_s
-        self._failures += 1
-        if self._failures > MOST_FAILURES or now_s - self._failing_since_s > LONGEST_FAILING_S:
-            if self._is_clip:
-                raise _ClipBroken
-            raise faults.undecodable(self._where, "sends what can't be decoded")
+        if pictures.waits_for_keyframe:
+            self.last_frame_s = self._clock.monotonic_s()  # it is no silence
 
     def _hand_over(self, decoded: av.VideoFrame, decode_s: float) -> None:
         """Samples, waits until a paced clip's frame is due, offers."""
-        self._failures = 0
-        self._lap_frames += 1
         self.last_frame_s = self._clock.monotonic_s()
         late_s = None
         if self._is_clip:
@@ -311,7 +269,9 @@ class Decoder:
         elif placed.hold_s:
             self._rest_until(self.last_frame_s + placed.hold_s)
             arrival = self._now()
-        frame = Frame(self.next_number, self._image(decoded), *arrival, decode_s, late_s)
+        image = self._image(decoded)
+        self.trouble.look(image, self.last_frame_s)
+        frame = Frame(self.next_number, image, *arrival, decode_s, late_s)
         self.next_number += 1
         if self._is_clip and not self._is_paced:
             self.resting = True
@@ -359,10 +319,10 @@ class Decoder:
         self._last_packet_s = self.last_frame_s = self._clock.monotonic_s()
         self.resting = False
 
-    def _check_complete(self, video: VideoStream) -> None:
+    def _check_complete(self, video: VideoStream, pictures: PictureDecoder) -> None:
         """A clip that was cut short plays to where it breaks; that is one failure, and it is counted."""
         if not self._is_clip or self._time.jumped or video.duration is None or video.time_base is None:
             return
-        played_s = (self._lap_frames + self._skipped) * self._time.frame_s
+        played_s = (pictures.decoded + pictures.skipped) * self._time.frame_s
         if played_s < float(video.duration * video.time_base) - _CUT_SHORT_S:
             self._hooks.failed(StreamInvalid.code)

@@ -15,6 +15,7 @@ from streamer.ingest.address import Address
 from streamer.ingest.decoder import Decoder
 from streamer.ingest.frame import Frame
 from streamer.ingest.pacing import Clock
+from streamer.ingest.picture_trouble import PictureReason
 from streamer.ingest.slot import LatestSlot
 from streamer.ingest.stream import SourceHooks, StreamInfo
 from streamer.settings import CameraSettings
@@ -61,6 +62,10 @@ class VideoSource:
         if decoder is None or decoder.resting:
             return 0.0
         return self._clock.monotonic_s() - decoder.last_frame_s
+
+    @property
+    def trouble(self) -> PictureReason | None:
+        return None if self._decoder is None else self._decoder.trouble.reason
 
     @property
     def clip_started_at(self) -> float | None:

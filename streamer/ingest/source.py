@@ -9,6 +9,7 @@ from typing import Protocol, Self
 from streamer.ingest.address import address
 from streamer.ingest.frame import Frame
 from streamer.ingest.libav_source import VideoSource
+from streamer.ingest.picture_trouble import PictureReason
 from streamer.ingest.stream import SourceHooks, StreamEnded, StreamInfo
 from streamer.settings import CameraSettings
 
@@ -26,6 +27,11 @@ class Source(Protocol):
     @property
     def silent_s(self) -> float:
         """Seconds since the last frame was decoded; 0 while a clip's next one isn't due or nobody takes."""
+        ...
+
+    @property
+    def trouble(self) -> PictureReason | None:
+        """Why the pictures can't be used although they arrive."""
         ...
 
     @property

@@ -19,6 +19,7 @@ from streamer.ingest.frame import Frame
 from streamer.ingest.source import Source, open_source
 from streamer.ingest.stream import SourceHooks, StreamEnded
 from streamer.pipeline.camera_path import CameraPath, close_visits, run_camera
+from streamer.pipeline.camera_trouble import WORDS, Trouble
 from streamer.settings import CameraSettings, camera_url
 from streamer.supervise import supervise
 
@@ -32,11 +33,16 @@ State = Literal["online", "stalled", "offline", "disabled"]
 
 @dataclass(frozen=True, slots=True)
 class CameraStatus:
-    """As published: since in Unix seconds; reason a stable code, `starting`, `ended` or `stopped`, or empty."""
+    """As published: since in Unix s; reason a stable code, `starting`, `ended`, `stopped`, a Trouble, or empty."""
 
     state: State
     since: float
     reason: str = ""
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """Why its pictures can't be used, where it is online all the same."""
+        return next((trouble for trouble in WORDS if trouble == self.reason), None) if self.state == "online" else None
 
 
 class Camera:
@@ -60,7 +66,7 @@ class Camera:
 
     async def run(self) -> None:
         """Open, walk, report, and again; returns when a file is over. Cancel it to stop."""
-        self.path.metrics.camera_up.labels(camera=self.name).set(0)
+        self._gauge()
         self._publish(self.name, self.status)
         if not self.settings.enabled:
             return
@@ -92,10 +98,18 @@ class Camera:
             silent = self._source.silent_s >= self.settings.stalled_after_s
             if silent and self.status.state == "online":
                 self._become("stalled", StreamStalled.code)
+            elif self.status.state == "online":
+                self._look_for_trouble(self._source)
             if self._source.next_number > self._frames_seen:
                 self._tell_of_damage()
         for event_id, seen_at in self.path.visits.sightings():
             self.path.outbox.sighted(event_id, seen_at)
+
+    def _look_for_trouble(self, source: Source) -> None:
+        trouble: Trouble | None = source.trouble or ("faces_too_small" if self.path.face_sizes.too_small else None)
+        if trouble is not None and trouble != self.status.trouble:
+            log.warning("camera %s: %s", self.name, WORDS[trouble], extra={"camera": self.name, "code": trouble})
+        self._become("online", trouble or "")
 
     async def _attempt(self) -> None:
         if self._opened_before:
@@ -150,9 +164,15 @@ class Camera:
         if (state, reason) == (self.status.state, self.status.reason):
             return
         self.status = CameraStatus(state, time.time(), reason)
-        self.path.metrics.camera_up.labels(camera=self.name).set(1 if state == "online" else 0)
+        self._gauge()
         log.info("camera %s is %s%s", self.name, state, f" ({reason})" if reason else "", extra={"camera": self.name})
         self._publish(self.name, self.status)
+
+    def _gauge(self) -> None:
+        metrics, status = self.path.metrics, self.status
+        metrics.camera_up.labels(camera=self.name).set(1 if status.state == "online" else 0)
+        for trouble in WORDS:
+            metrics.camera_trouble.labels(camera=self.name, reason=trouble).set(1 if trouble == status.trouble else 0)
 
     def _hooks(self) -> SourceHooks:
         """Counts the frames that never reach the pipeline, from the camera's thread."""

@@ -23,6 +23,7 @@ from streamer.events.event import Due, EndReason, LatencyMs
 from streamer.events.outbox import Outbox
 from streamer.ingest.frame import Frame
 from streamer.ingest.stream import StreamEnded
+from streamer.pipeline.camera_trouble import FaceSizes
 from streamer.pipeline.live_gallery import LiveGallery
 from streamer.pipeline.outage_log import OutageLog, Step
 from streamer.pipeline.sequencer import Sequencer, Turn
@@ -51,6 +52,7 @@ class CameraPath:
     metrics: Metrics
     frames_in_flight: int
     least_score: float
+    face_sizes: FaceSizes
     waits: bool = False  # pace fastest: what can't be run now is tried again, no frame is skipped
     outages: OutageLog = field(default_factory=OutageLog)
 
@@ -161,6 +163,7 @@ def track(frame: Frame, found: Found, path: CameraPath) -> tuple[list[Sighting],
     if before not in (None, size):
         resized(before, size, path)
     sightings, gone = path.tracker.update(found, size, frame.captured_at, frame.captured_s)
+    path.face_sizes.look(sightings, gone)
     for left in gone:
         tell(path.visits.close(left, "left"), path)
     to_embed = path.tracker.to_embed(sightings, found, frame.captured_s, path.live_gallery.serving)

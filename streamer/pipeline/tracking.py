@@ -72,6 +72,7 @@ class Track:
     thumb: F32
     velocity: F32 = field(default_factory=lambda: np.zeros(4, np.float32))
     sightings: int = 1
+    largest_px: float = 0.0  # its face's size, as embedding asks for it
     kept: list[KeptFace] = field(default_factory=list)
     embedded_s: float = -1e9
     pending: int = 0
@@ -154,7 +155,9 @@ class Tracker:
         taken = {index for _, index in pairs}
         pairs += [(self._begin(found, int(i), at, at_s), int(i)) for i in sure if int(i) not in taken]
         self._suspect_crossings([track for track, _ in pairs], at_s)
-        quality = found.quality.score
+        quality, size_px = found.quality.score, found.quality.size_px
+        for track, index in pairs + unsure_pairs:
+            track.largest_px = max(track.largest_px, float(size_px[index]))
         return [Sighting(t, i, boxes[i], float(quality[i]), at_s) for t, i in pairs + unsure_pairs], gone
 
     def to_embed(self, sightings: Sequence[Sighting], found: Found, at_s: float, model: str) -> list[Sighting]:

@@ -28,6 +28,12 @@ class Metrics:
         self.camera_errors = Counter(
             "whosthere_camera_errors_total", "Faults by stable code", ["camera", "code"], registry=r
         )
+        self.camera_trouble = Gauge(
+            "whosthere_camera_trouble",
+            "1 while its pictures arrive and can't be used",
+            ["camera", "reason"],
+            registry=r,
+        )
         self.stage = Histogram(
             "whosthere_stage_seconds", "Time in a stage", ["stage"], buckets=_STAGE_BUCKETS, registry=r
         )

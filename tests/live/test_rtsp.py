@@ -25,6 +25,8 @@ from streamer.settings import CameraSettings
 from streamer.supervise import supervise
 from tests.live.servers import RtspServer, unused_port
 from tests.streamer.ingest.clips import Played, camera_threads, drain, index_of, write_clip
+from tests.streamer.ingest.test_picture_joiner import MOVING, luma
+from tests.streamer.ingest.writers import by_ffmpeg
 
 pytestmark = pytest.mark.live
 
@@ -101,6 +103,18 @@ async def test_real_clips_arrive(shared):
     with RtspServer(unused_port(), videos) as server:
         friends, street = await asyncio.gather(take(server.url("friends"), 20), take(server.url("street"), 20))
     assert (friends[0].width, street[0].width) == (1280, 1920)
+
+
+@pytest.mark.parametrize("bframes", [0, 2])
+async def test_parameter_sets_before_every_slice(bframes, tmp_path):
+    """As GStreamer's payloader sends what a slicing encoder made: every picture is one of the clip's."""
+    x264 = f"slices=4:keyint=25:scenecut=0:bframes={bframes}"
+    clip = by_ffmpeg(tmp_path / "sliced.mp4", MOVING, 25, "-c:v", "libx264", "-x264-params", x264)
+    right = luma(clip)
+    with RtspServer(unused_port(), {"sliced": clip}) as server:
+        taken = await take(server.url("sliced"), 60)
+    wrong = [frame.number for frame in taken if not any((frame.image.luma() == each).all() for each in right)]
+    assert not wrong
 
 
 async def test_sampling_by_arrival(server):

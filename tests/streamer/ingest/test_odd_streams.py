@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from streamer.errors import CameraError, CameraNotFound, CameraUnreachable, StreamInvalid
-from streamer.ingest import decoder
+from streamer.ingest import picture_decoder
 from streamer.ingest.stream import StreamEnded
 from tests.http_servers import Quiet, http_servers
 from tests.streamer.ingest.clips import Played, SimulatedTime, drain, index_of, play, write_clip
@@ -112,7 +112,7 @@ def endless(tmp_path) -> Iterator[Callable[[bytes], str]]:
 
 
 async def test_a_camera_that_never_sends_a_keyframe_is_told_of(tmp_path, endless, monkeypatch):
-    monkeypatch.setattr(decoder, "KEYFRAME_WITHIN_S", 0.5)
+    monkeypatch.setattr(picture_decoder, "KEYFRAME_WITHIN_S", 0.5)
     stream = by_ffmpeg(tmp_path / "clip.ts", PICTURES, FPS, *GREY, "-x264-params", f"keyint={FRAMES}")
     data = stream.read_bytes()
     url = endless(data[round(len(data) * 0.3 / 188) * 188 :])

@@ -18,6 +18,7 @@ from streamer.events.event import Due, Models
 from streamer.events.outbox import Outbox
 from streamer.ingest.frame import Frame
 from streamer.pipeline.camera_path import CameraPath, close_visits, detect, run_camera
+from streamer.pipeline.camera_trouble import FaceSizes
 from streamer.pipeline.live_gallery import LiveGallery
 from streamer.pipeline.outage_log import OutageLog
 from streamer.pipeline.tracking import KeptFace, Tracker, TrackingRules
@@ -132,6 +133,7 @@ def walk() -> Callable[..., Any]:
             metrics=metrics,
             frames_in_flight=in_flight,
             least_score=0.25,
+            face_sizes=FaceSizes(28.0),
             waits=waits,
         )
         with pytest.raises(type(end)):
