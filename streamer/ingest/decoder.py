@@ -5,9 +5,9 @@ world does leaves through the slot as a CameraError or StreamEnded.
 """
 
 import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
+from typing import NoReturn
 
 import av
 from av.codec.context import Flags, ThreadType
@@ -15,14 +15,14 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from streamer.errors import CameraError, CameraUnreachable, StreamInvalid
+from streamer.errors import CameraError, StreamInvalid
 from streamer.ingest import faults
 from streamer.ingest.address import Address
 from streamer.ingest.frame import Frame, VideoImage
-from streamer.ingest.libav_open import check_file, choose_video, unknown_host
+from streamer.ingest.libav_open import choose_video, opened_picture, opened_stream
 from streamer.ingest.pacing import DEFAULT_FRAME_S, ClipTime, Clock, Schedule
 from streamer.ingest.packet_reader import Arrived, Instant, PacketReader
-from streamer.ingest.picture_decoder import ClipBroken, PictureDecoder
+from streamer.ingest.picture_decoder import LONGEST_FAILING_S, ClipBroken, PictureDecoder
 from streamer.ingest.picture_trouble import PictureTrouble
 from streamer.ingest.sampling import Sampler
 from streamer.ingest.slot import LatestSlot
@@ -30,8 +30,6 @@ from streamer.ingest.stream import SourceHooks, StreamEnded, StreamInfo
 from streamer.ingest.stream_clock import StreamClock
 from streamer.settings import CameraSettings
 
-# A live playlist's pieces are shorter.
-PIECE_WITHIN_S = 30.0
 # A clip that stops so much before its declared end was cut short.
 _CUT_SHORT_S = 1.0
 # libav makes up the timestamps of these: pictures, or a codec's bytes, one after another.
@@ -62,7 +60,9 @@ class Decoder:
         self._stop = threading.Event()
         self._is_clip = where.kind == "file"
         self._is_paced = camera.pace == "realtime"
-        self._is_snapshot = False  # a URL that gives one picture: asked again and again
+        self._is_picture = self._is_polled = (
+            False  # a URL that gives pictures without a container; one, asked for again
+        )
         self._time = ClipTime()
         self._schedule = Schedule(clock)
         self._sampler: Sampler | None = None
@@ -106,13 +106,12 @@ class Decoder:
 
     def _play(self, opened: Callable[[StreamInfo], None]) -> None:
         while True:
-            with self._open() as container:
+            with opened_stream(self._where, self._camera) as container:
                 pictures = self._lap(container, opened)
             if self._stop.is_set():
                 raise StreamEnded("stopped")
-            if self._is_snapshot and pictures.decoded:
-                self._rest_until(self._last_packet_s + 1 / self._camera.fps)
-                continue
+            if self._is_picture and pictures.decoded == 1:
+                self._play_snapshots(opened)
             if not self._is_clip:
                 raise faults.lost(self._where, "the camera closed the stream")
             if pictures.decoded == 0:
@@ -121,42 +120,36 @@ class Decoder:
                 raise StreamEnded("ended")
             self._time.next_lap()
 
-    def _open(self) -> InputContainer:
-        """Raises what open_fault knows; the container belongs to this thread."""
-        read_limit_s = self._camera.read_timeout_s
-        if self._where.is_playlist:  # there one read waits for a whole piece; how long silence may be we see ourselves
-            read_limit_s = max(read_limit_s, PIECE_WITHIN_S)
-        limits = (self._camera.open_timeout_s, read_limit_s)
-        target = self._where.target
-        if self._where.kind == "file":
-            check_file(self._where)
-            target = f"file:{target}"  # a colon in a name is no protocol
-        started_s = time.monotonic()
-        # Firmware that leaves out the first boundary of its MJPEG, or all of them: JPEGs one after another.
-        formats = (self._where.format, "mjpeg") if self._where.kind == "http" else (self._where.format,)
-        fault: CameraError | None = None
-        for form in formats:
-            try:
-                return av.open(
-                    target, "r", format=form, options=self._where.options, metadata_errors="replace", timeout=limits
-                )
-            except av.FFmpegError as error:
-                timed_out = time.monotonic() - started_s >= limits[0]
-                fault = fault or faults.open_fault(self._where, error, timed_out=timed_out)
-                if timed_out or not isinstance(error, av.error.InvalidDataError):
-                    break
-        assert fault is not None
-        if isinstance(fault, (CameraUnreachable, StreamInvalid)):  # what libav says of a host that is none
-            fault = unknown_host(self._where) or fault
-        raise fault
+    def _play_snapshots(self, opened: Callable[[StreamInfo], None]) -> NoReturn:
+        """A URL that gives one picture: it is asked for again and again. Now and then a bad one may be among them."""
+        from streamer.ingest.snapshot import SnapshotClient  # httpx takes its time to import, few cameras need it
+
+        self._is_polled, self._stream_clock = True, StreamClock(is_told=False)
+        good_s, picture = self._clock.monotonic_s(), b""
+        with closing(SnapshotClient(self._where, self._camera.read_timeout_s)) as client:
+            while True:
+                self._rest_until(self._last_packet_s + 1 / self._camera.fps)
+                if self._stop.is_set():
+                    raise StreamEnded("stopped")
+                self._last_packet_s = self._clock.monotonic_s()
+                try:
+                    picture = client.fetch() or picture
+                    with opened_picture(self._where, picture) as container:
+                        self._lap(container, opened)
+                except StreamInvalid:
+                    self._hooks.failed(StreamInvalid.code)
+                    if self._last_packet_s - good_s > LONGEST_FAILING_S:
+                        raise
+                else:
+                    good_s = self._last_packet_s
 
     def _lap(self, container: InputContainer, opened: Callable[[StreamInfo], None]) -> PictureDecoder:
         """One opening of the stream, to its end."""
         video = self._video = choose_video(self._where, container)
         rate = video.average_rate or video.guessed_rate
         fps = float(rate) if rate else None
-        self._is_snapshot = self._where.kind == "http" and container.format.name.endswith("_pipe")
-        if self._where.kind == "http" and (container.duration or not self._is_paced) and not self._is_snapshot:
+        self._is_picture = self._where.kind == "http" and container.format.name.endswith("_pipe")
+        if self._where.kind == "http" and (container.duration or not self._is_paced) and not self._is_picture:
             self._is_clip = True
         self._time.frame_s = 1 / fps if fps else DEFAULT_FRAME_S
         if self._sampler is None:
@@ -169,14 +162,14 @@ class Decoder:
         self._last_packet_s = self.last_frame_s = self._clock.monotonic_s()
         pictures = PictureDecoder(self._where, video, self._clock, self._hooks, self.trouble, is_clip=self._is_clip)
         opened(StreamInfo(context.name, context.width, context.height, fps, self._where.transport))
-        if self._is_clip:
+        if self._is_clip or self._is_polled:
             with suppress(ClipBroken):
-                self._play_clip(container, video, pictures)
+                self._play_packets(container, video, pictures)
         else:
             self._follow(container, video, pictures)
         return pictures
 
-    def _play_clip(self, container: InputContainer, video: VideoStream, pictures: PictureDecoder) -> None:
+    def _play_packets(self, container: InputContainer, video: VideoStream, pictures: PictureDecoder) -> None:
         for packet in self._packets(container, video, pictures):
             if self._stop.is_set():
                 return
@@ -302,7 +295,7 @@ class Decoder:
 
     def _await_packet(self, packet: "Packet[VideoStream]") -> None:
         """A paced clip's packet "arrives" when it would from a camera, so that decoding counts as latency."""
-        if not self._is_paced or packet.dts is None:
+        if not self._is_clip or not self._is_paced or packet.dts is None:
             return
         media_s = self._time.of_packet(float(packet.dts * packet.time_base))
         if media_s is not None:

@@ -17,6 +17,14 @@ from streamer.errors import (
 )
 from streamer.ingest.address import Address
 
+# libav's errors that stand for one; of the others it tells the first digit.
+_STATUS = {
+    av.error.HTTPUnauthorizedError: 401,
+    av.error.HTTPForbiddenError: 403,
+    av.error.HTTPNotFoundError: 404,
+    av.error.HTTPServerError: 500,
+}
+
 
 def reason(error: av.FFmpegError) -> str:
     """What libav says about it, without the URL: `connection refused`."""
@@ -24,18 +32,25 @@ def reason(error: av.FFmpegError) -> str:
     return text[:1].lower() + text[1:]
 
 
+def refused(where: Address, status: int) -> CameraError:
+    """What an answer of 400 and more means (RFC 9110; RTSP has the same)."""
+    who = where.who
+    if status in (401, 403):
+        return CameraLoginRefused(f"{who} refuses the login; check the user and password in its url")
+    if status == 404:
+        return CameraNotFound(f"{who} is not there (404); check the path in its url")
+    if status < 500:
+        return CameraNotFound(f"{who} refuses the request (4xx); check its path and its transport")
+    return CameraUnreachable(f"{who} can't serve it now (5xx); look at the camera")
+
+
 def open_fault(where: Address, error: av.FFmpegError, *, timed_out: bool) -> CameraError:
     """What kept a camera from opening. timed_out: the limit had passed, whatever libav calls it then."""
     who, why = where.who, reason(error)
+    status = _STATUS.get(type(error), 400 if isinstance(error, av.error.HTTPClientError) else None)
+    if status is not None:
+        return refused(where, status)
     match error:
-        case av.error.HTTPUnauthorizedError() | av.error.HTTPForbiddenError():
-            return CameraLoginRefused(f"{who} refuses the login; check the user and password in its url")
-        case av.error.HTTPNotFoundError():
-            return CameraNotFound(f"{who} is not there (404); check the path in its url")
-        case av.error.HTTPClientError():
-            return CameraNotFound(f"{who} refuses the request (4xx); check its path and its transport")
-        case av.error.HTTPServerError():
-            return CameraUnreachable(f"{who} can't serve it now (5xx); look at the camera")
         case av.error.FileNotFoundError():
             return CameraNotFound(f"{who} is not there; check the path")
         case av.error.PermissionError():

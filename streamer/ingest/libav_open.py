@@ -1,28 +1,124 @@
-"""What libav does not look at: whether it is given a plain file, a host that is known; which track is the video.
+"""Opens a stream by libav, and does what libav does not: plain files, unknown hosts, logins by SHA-256, many tracks.
 
-On the camera's thread; blocks for a look at the disk or at the DNS.
+On the camera's thread; blocks up to the camera's limits.
 """
 
+import io
 import os
 import socket
 import stat
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from urllib.parse import urlsplit
 
+import av
 from av.container import InputContainer
 from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
-from streamer.errors import CameraError, CameraNotFound, CameraUnreachable, StreamHasNoVideo, StreamInvalid
+from streamer.errors import (
+    CameraError,
+    CameraLoginRefused,
+    CameraNotFound,
+    CameraUnreachable,
+    StreamHasNoVideo,
+    StreamInvalid,
+)
 from streamer.ingest import faults
 from streamer.ingest.address import Address
+from streamer.ingest.logins.digest import authorization
+from streamer.settings import CameraSettings
+
+# A live playlist's pieces are shorter.
+PIECE_WITHIN_S = 30.0
 
 _THUMBNAIL = 16  # times as many pixels as it has: another track
 # libav draws plain text as a film of letters.
 _TEXT_CODECS = frozenset({"ansi", "bintext", "xbin", "idf"})
 
 
-def check_file(where: Address) -> None:
+@contextmanager
+def opened_stream(where: Address, camera: CameraSettings) -> Iterator[InputContainer]:
+    """The stream until it is left. Raises CameraError."""
+    with ExitStack() as stack:
+        try:
+            container = _open(where, camera)
+        except CameraLoginRefused as refusal:
+            container = _logged_in(where, camera, refusal, stack)
+        yield stack.enter_context(container)
+
+
+@contextmanager
+def opened_picture(where: Address, data: bytes) -> Iterator[InputContainer]:
+    """An encoded picture's bytes. Raises StreamInvalid."""
+    try:
+        container = av.open(io.BytesIO(data), "r")
+    except av.FFmpegError as error:
+        fault = faults.open_fault(where, error, timed_out=False)
+    else:
+        with container:
+            yield container
+        return
+    raise fault
+
+
+def _logged_in(where: Address, camera: CameraSettings, refusal: CameraLoginRefused, stack: ExitStack) -> InputContainer:
+    """Where the camera asks for a login that libav does not know, and that can be given. Else raises the refusal."""
+    from streamer.ingest.logins.login import (
+        challenge_beyond_libav,
+        login_of,
+    )  # httpx takes its time, few cameras need it
+    from streamer.ingest.logins.relay import LoginRelay
+
+    login = login_of(where.target)
+    challenge = None if login is None else challenge_beyond_libav(login, camera.open_timeout_s)
+    if login is None or challenge is None:
+        raise refusal
+    if where.is_playlist:
+        raise CameraLoginRefused(
+            f"{where.who} wants a login by Digest {challenge.algorithm}, which can't be given for HLS; "
+            "set its web login to Digest MD5 or Basic, or give its rtsp URL"
+        )
+    if where.kind == "rtsp":
+        relay = stack.enter_context(LoginRelay(login, camera.open_timeout_s))
+        target, option = relay.url, {"rtsp_transport": "tcp"}
+    else:
+        value = authorization(challenge, "GET", login.path or "/", login.user, login.password)
+        target, option = login.server + login.path, {"headers": f"Authorization: {value}\r\n"}
+    return _open(replace(where, target=target, options=where.options | option), camera)
+
+
+def _open(where: Address, camera: CameraSettings) -> InputContainer:
+    """Raises what open_fault knows."""
+    read_limit_s = camera.read_timeout_s
+    if where.is_playlist:  # there one read waits for a whole piece; how long silence may be we see ourselves
+        read_limit_s = max(read_limit_s, PIECE_WITHIN_S)
+    limits = (camera.open_timeout_s, read_limit_s)
+    target = where.target
+    if where.kind == "file":
+        _check_file(where)
+        target = f"file:{target}"  # a colon in a name is no protocol
+    started_s = time.monotonic()
+    # Firmware that leaves out the first boundary of its MJPEG, or all of them: JPEGs one after another.
+    formats = (where.format, "mjpeg") if where.kind == "http" else (where.format,)
+    fault: CameraError | None = None
+    for form in formats:
+        try:
+            return av.open(target, "r", format=form, options=where.options, metadata_errors="replace", timeout=limits)
+        except av.FFmpegError as error:
+            timed_out = time.monotonic() - started_s >= limits[0]
+            fault = fault or faults.open_fault(where, error, timed_out=timed_out)
+            if timed_out or not isinstance(error, av.error.InvalidDataError):
+                break
+    assert fault is not None
+    if isinstance(fault, (CameraUnreachable, StreamInvalid)):  # what libav says of a host that is none
+        fault = _unknown_host(where) or fault
+    raise fault
+
+
+def _check_file(where: Address) -> None:
     """Only plain files: a pipe or a folder could block without limit."""
     try:
         found = os.stat(where.target)
@@ -35,7 +131,7 @@ def check_file(where: Address) -> None:
         raise StreamInvalid(f"{where.who} is empty (0 bytes); give a clip that plays")
 
 
-def unknown_host(where: Address) -> CameraError | None:
+def _unknown_host(where: Address) -> CameraError | None:
     """Where its name is one that nobody knows, which libav calls an input/output error. Blocks for the look-up.
 
     A raw / or # in a password ends what is taken for the host: what stands there may be a secret, and is not shown.

@@ -4,7 +4,9 @@ import asyncio
 import itertools
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -130,3 +132,46 @@ async def test_a_snapshot_is_asked_for_again_and_again(camera):
     assert len(frames) == pytest.approx(20, abs=5)
     numbers = [number_of(frame) for frame in frames]
     assert len(set(numbers)) >= 2 * RATE - 3, "as many pictures as the camera makes"
+
+
+class Unchanged(Quiet, BaseHTTPRequestHandler):
+    """Another picture each second, with an ETag or a date; what was sent already is not sent again."""
+
+    protocol_version = "HTTP/1.1"
+    sent: Counter[int]
+    connections: set[tuple[str, int]]
+    tag: str
+
+    def do_GET(self) -> None:
+        number = int(time.monotonic())
+        name, asked = ("ETag", "If-None-Match") if self.tag == "ETag" else ("Last-Modified", "If-Modified-Since")
+        value = f'"{number}"' if name == "ETag" else formatdate(number, usegmt=True)
+        self.connections.add(self.client_address)
+        same = self.headers.get(asked) == value
+        self.send_response(304 if same else 200)
+        self.send_header(name, value)
+        data = b"" if same else jpeg(number)
+        if not same:
+            self.sent[number] += 1
+            self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+
+@pytest.mark.parametrize("tag", ["ETag", "Last-Modified"])
+async def test_a_snapshot_that_is_the_last_one_still_is_not_fetched_again(tag):
+    sent: Counter[int] = Counter()
+    connections: set[tuple[str, int]] = set()
+    handler = type("Handler", (Unchanged,), {"sent": sent, "connections": connections, "tag": tag})
+    with http_servers() as start:
+        frames = await taken(start(handler) + "/picture", 3, fps=10)
+    assert len(frames) == pytest.approx(30, abs=6), "who stands there still is still there"
+    assert max(list(sent.values())[1:]) == 1
+    assert len(connections) <= 2, "libav's, when it was opened, and one for all the rest"
+
+
+async def test_now_and_then_a_snapshot_is_broken(camera, monkeypatch):
+    whole, numbers = jpeg, itertools.count()
+    monkeypatch.setattr("tests.live.test_mjpeg.jpeg", lambda n: b"busy" if next(numbers) % 4 == 3 else whole(n))
+    frames = await taken(camera("image/jpeg", None), 2, fps=10)
+    assert 12 <= len(frames) <= 17

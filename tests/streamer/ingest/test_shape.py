@@ -53,7 +53,7 @@ def stored(wide: int, high: int) -> list[np.ndarray]:
 
 def plain(path: Path, pictures: list[np.ndarray], *, first: str = "tff") -> Path:
     """Without a word of their shape; of fields, which comes first. `moov` comes last."""
-    options = {**ENCODING, "crf": "14", "x264-params": f"{ENCODING['x264-params']}{f':{first}=1' if first else ''}"}
+    options = {**ENCODING, "crf": "14"} | ({"x264-params": f"{first}=1"} if first else {})
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=FPS, options=options)
         (stream.height, stream.width), stream.pix_fmt = pictures[0].shape[:2], "yuv420p"

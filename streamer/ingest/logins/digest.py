@@ -1,0 +1,109 @@
+"""Logins by Digest as RFC 7616 has them, SHA-256 among them: challenges in, `Authorization` out. Pure.
+
+libav knows MD5 alone, and takes the last challenge that it is given: cameras that offer SHA-256, too, refuse it.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from urllib.request import parse_http_list, parse_keqv_list
+
+
+def _md5(data: bytes) -> str:
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
+# Best first.
+_HASHES: dict[str, Callable[[bytes], str]] = {
+    "SHA-256": lambda data: hashlib.sha256(data).hexdigest(),
+    "SHA-512-256": lambda data: hashlib.new("sha512_256", data).hexdigest(),
+    "MD5": _md5,
+}
+_SESSION = "-SESS"
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """One offer of a server's. algorithm: in capitals, `MD5` where none is named."""
+
+    realm: str
+    nonce: str
+    algorithm: str = "MD5"
+    opaque: str | None = None
+    has_qop: bool = False
+
+    @property
+    def is_known(self) -> bool:
+        return self.algorithm.removesuffix(_SESSION) in _HASHES
+
+    @property
+    def is_for_libav(self) -> bool:
+        return self.algorithm in ("MD5", "MD5-SESS")
+
+
+def challenges(values: Iterable[str]) -> list[Challenge]:
+    """The Digest ones among the values of WWW-Authenticate headers, as they stand; one header may hold several."""
+    parts: list[list[str]] = []
+    for value in values:
+        is_digest = False
+        for item in parse_http_list(value):
+            scheme, _, rest = item.partition(" ")
+            if "=" not in scheme:  # where an offer begins
+                is_digest, item = scheme.lower() == "digest", rest
+                if is_digest:
+                    parts.append([])
+            if is_digest and "=" in item:
+                parts[-1].append(item)
+    found = [{key.strip().lower(): told for key, told in parse_keqv_list(part).items()} for part in parts]
+    return [
+        Challenge(
+            each.get("realm", ""),
+            each["nonce"],
+            each.get("algorithm", "MD5").upper(),
+            each.get("opaque"),
+            "auth" in each.get("qop", "").replace(" ", "").split(","),
+        )
+        for each in found
+        if "nonce" in each
+    ]
+
+
+def best(offers: Iterable[Challenge]) -> Challenge | None:
+    """The strongest that is known here."""
+    names = list(_HASHES)
+    known = [offer for offer in offers if offer.is_known]
+    return min(known, key=lambda offer: names.index(offer.algorithm.removesuffix(_SESSION)), default=None)
+
+
+def authorization(
+    challenge: Challenge, method: str, uri: str, user: str, password: str, count: int = 1, cnonce: str | None = None
+) -> str:
+    """The header's value for the count-th request that answers this challenge. RFC 7616, 3.4."""
+    digest = _HASHES[challenge.algorithm.removesuffix(_SESSION)]
+    cnonce = cnonce or secrets.token_hex(8)
+    secret = digest(f"{user}:{challenge.realm}:{password}".encode())
+    if challenge.algorithm.endswith(_SESSION):
+        secret = digest(f"{secret}:{challenge.nonce}:{cnonce}".encode())
+    asked = digest(f"{method}:{uri}".encode())
+    numbered = f":{count:08x}:{cnonce}:auth" if challenge.has_qop else ""
+    fields = {
+        "username": user,
+        "realm": challenge.realm,
+        "nonce": challenge.nonce,
+        "uri": uri,
+        "response": digest(f"{secret}:{challenge.nonce}{numbered}:{asked}".encode()),
+    }
+    if challenge.opaque is not None:
+        fields["opaque"] = challenge.opaque
+    quoted = [f'{key}="{_escaped(value)}"' for key, value in fields.items()]
+    plain = [f"algorithm={challenge.algorithm.replace(_SESSION, '-sess')}"]
+    if challenge.has_qop:
+        plain += ["qop=auth", f"nc={count:08x}", f'cnonce="{cnonce}"']
+    elif challenge.algorithm.endswith(_SESSION):
+        plain.append(f'cnonce="{cnonce}"')
+    return "Digest " + ", ".join(quoted + plain)
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"')

@@ -1,0 +1,131 @@
+"""Logins that libav can't do, done here: what a camera asks for is asked, and answered by Digest or Basic.
+
+On the camera's thread; blocks up to the limits that it is given.
+"""
+
+import contextlib
+import http.client
+import socket
+import ssl
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from urllib.parse import unquote, urlsplit
+
+import httpx
+
+from streamer.ingest.logins.digest import Challenge, authorization, best, challenges
+
+_PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
+_MOST_BYTES = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Whose it is, at which server, and for what."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+    user: str = field(repr=False)
+    password: str = field(repr=False)
+
+    @property
+    def server(self) -> str:
+        """The URL up to its path, without the login."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}" + ("" if self.port == _PORTS[self.scheme] else f":{self.port}")
+
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        return unverified() if self.scheme in ("rtsps", "https") else None
+
+
+def login_of(url: str) -> Login | None:
+    """The login in a camera's URL; None where there is none."""
+    parts, scheme = urlsplit(url), urlsplit(url).scheme.lower()
+    if scheme not in _PORTS or parts.username is None or parts.hostname is None:
+        return None
+    path = parts.path + (f"?{parts.query}" if parts.query else "")
+    user, password = unquote(parts.username), unquote(parts.password or "")
+    return Login(scheme, parts.hostname, parts.port or _PORTS[scheme], path, user, password)
+
+
+def unverified() -> ssl.SSLContext:
+    """As libav has it by default: cameras sign their own certificates."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+class CameraAuth(httpx.Auth):
+    """For a client's requests, by what the camera asks for: Digest, the best it offers, else Basic."""
+
+    def __init__(self, login: Login) -> None:
+        self._login = login
+        self._challenge: Challenge | None = None
+        self._answered = 0
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        self._sign(request)
+        answer = yield request
+        if answer.status_code != httpx.codes.UNAUTHORIZED:
+            return
+        self._challenge, self._answered = best(challenges(answer.headers.get_list("WWW-Authenticate"))), 0
+        if self._challenge is not None:
+            self._sign(request)
+            yield request
+        else:
+            yield from httpx.BasicAuth(self._login.user, self._login.password).auth_flow(request)
+
+    def _sign(self, request: httpx.Request) -> None:
+        if self._challenge is not None:
+            self._answered += 1
+            uri, login = request.url.raw_path.decode(), self._login
+            request.headers["Authorization"] = authorization(
+                self._challenge, request.method, uri, login.user, login.password, self._answered
+            )
+
+
+def http_client(url: str, limit_s: float) -> httpx.Client:
+    """For one camera's pictures: no proxy between, its own certificate taken, its login given."""
+    login = login_of(url)
+    return httpx.Client(
+        auth=None if login is None else CameraAuth(login),
+        headers={"User-Agent": "whosthere"},
+        verify=False,
+        trust_env=False,
+        follow_redirects=True,
+        timeout=limit_s,
+    )
+
+
+def challenge_beyond_libav(login: Login, limit_s: float) -> Challenge | None:
+    """The best offer of a camera that offers one which libav does not know; None where it can, or nobody can tell."""
+    offers: list[Challenge] = []
+    with contextlib.suppress(OSError, http.client.HTTPException, httpx.HTTPError, httpx.InvalidURL, ValueError):
+        offers = challenges(
+            _rtsp_offers(login, limit_s) if login.scheme.startswith("rtsp") else _http_offers(login, limit_s)
+        )
+    return best(offers) if any(not offer.is_for_libav for offer in offers) else None
+
+
+def _rtsp_offers(login: Login, limit_s: float) -> list[str]:
+    request = f"DESCRIBE {login.server}{login.path} RTSP/1.0\r\nCSeq: 1\r\nAccept: application/sdp\r\n\r\n"
+    with contextlib.ExitStack() as stack:
+        connection = stack.enter_context(socket.create_connection((login.host, login.port), limit_s))
+        if login.tls is not None:
+            connection = stack.enter_context(login.tls.wrap_socket(connection, server_hostname=login.host))
+        connection.sendall(request.encode())
+        answer = stack.enter_context(connection.makefile("rb"))
+        answer.readline(_MOST_BYTES)
+        return http.client.parse_headers(answer).get_all("WWW-Authenticate", [])
+
+
+def _http_offers(login: Login, limit_s: float) -> list[str]:
+    with (
+        httpx.Client(verify=False, trust_env=False, timeout=limit_s) as client,
+        client.stream("GET", login.server + login.path, headers={"User-Agent": "whosthere"}) as answer,
+    ):
+        return answer.headers.get_list("WWW-Authenticate")
