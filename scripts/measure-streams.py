@@ -1,19 +1,25 @@
-"""How many people are named in the shapes in which cameras send a picture; a table in Markdown on stdout.
+"""How many people are named in the shapes and bursts in which cameras send pictures; tables in Markdown on stdout.
 
     python scripts/measure-streams.py --faces lfw_dev.zip --models FOLDER --detector scrfd_500m --embedder edgeface_xxs
 
 Each of so many people is enrolled with one photo; another photo of them is pushed through a picture of 1024x576 at 25
 frames a second, sent in each shape, and goes through detector, tracker, embedder and gallery. Named: the visit's
-event has the right name. Blocks for minutes.
+event has the right name. With --live one film in which all of them come, one after another, is played as a file and by
+real servers at once: HLS by ffmpeg, a transport stream over HTTP that is held back, RTSP by GStreamer (Debian's
+gir1.2-gst-rtsp-server-1.0). Blocks for minutes.
 """
 
 import argparse
 import asyncio
 import contextlib
+import http.server
 import itertools
+import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import av
@@ -34,8 +40,11 @@ from streamer.pipeline.camera_path import close_visits, run_camera
 from streamer.pipeline.live_gallery import LiveGallery
 from streamer.settings import CameraSettings, Settings, load
 from streamer.telemetry.metrics import Metrics
+from tests.live.servers import RtspServer, unused_port
 
 WIDE, HIGH, FPS, FRAMES = 1024, 576, 25, 30
+PAUSE_FRAMES = 75  # longer than a visit takes to end
+BURST_S = 5
 # Shape: (stored size, sample aspect that the codec tells, configured aspect, px/s, which field first)
 SHAPES: dict[str, tuple[tuple[int, int], str | None, str | None, int, str | None]] = {
     "square, 250 px/s": ((1024, 576), None, None, 250, None),
@@ -97,28 +106,150 @@ def say(line: str) -> None:
 
 
 class Told(Outbox):
-    """Who was named, instead of a file."""
+    """Each visit's last identity, in the order in which visits began, instead of a file."""
 
     def __init__(self) -> None:
-        self.names: set[str | None] = set()
+        self.visits: dict[str, str | None] = {}
+        self.late_ms: list[float] = []
 
     def put(self, due: object) -> None:
-        person = due.event.person  # type: ignore[attr-defined]
-        self.names.add(person.id if person else None)
+        event = due.event  # type: ignore[attr-defined]
+        self.visits[event.event_id] = event.person.id if event.person else None
+        if event.stream_late_ms is not None:
+            self.late_ms.append(event.stream_late_ms)
 
     def sighted(self, event_id: str, captured_at: float) -> None:
         """Nobody asks."""
 
 
-async def who(settings: Settings, recogniser: Recogniser, live: LiveGallery, camera: CameraSettings) -> set[str | None]:
+async def told_by(
+    settings: Settings, recogniser: Recogniser, live: LiveGallery, camera: CameraSettings, seconds: float | None = None
+) -> Told:
+    """What a camera's events say; a live stream is left after so long."""
     settings = settings.model_copy(update={"cameras": {"door": camera}})
     told = Told()
     path = camera_path("door", settings, recogniser, live, told, Metrics())
-    async with open_source("door", camera, camera.url) as source:
-        with contextlib.suppress(StreamEnded):
-            await run_camera(source.take, path)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds), open_source("door", camera, camera.url) as source:
+            with contextlib.suppress(StreamEnded):
+                await run_camera(source.take, path)
     close_visits(path, "ended")
-    return told.names
+    return told
+
+
+def film(path: Path, probes: Iterable[np.ndarray]) -> float:
+    """Everybody passes once, with a pause after each, in H.264 with a keyframe each second; its length in s."""
+    empty = [np.full((HIGH, WIDE, 3), 96, np.uint8)] * PAUSE_FRAMES
+    options = {"preset": "veryfast", "crf": "20", "g": str(FPS), "bf": "0"}
+    count = 0
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=FPS, options=options)
+        (stream.width, stream.height), stream.pix_fmt = (WIDE, HIGH), "yuv420p"
+        for photo in probes:
+            for picture in (*pictures(photo, 250, None), *empty):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
+                count += 1
+        container.mux(stream.encode(None))
+    return count / FPS
+
+
+@contextlib.contextmanager
+def hls(clip: Path, folder: Path, seconds: int) -> Iterator[str]:
+    """A live playlist of pieces of so many seconds, written as it plays; its URL."""
+    folder.mkdir()
+    pieces = ["-f", "hls", "-hls_time", str(seconds), "-hls_list_size", "4", "-hls_flags", "delete_segments"]
+    command = ["ffmpeg", "-v", "error", "-re", "-i", str(clip), "-c", "copy", *pieces, str(folder / "live.m3u8")]
+
+    class Files(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *others: object) -> None:
+            super().__init__(*others, directory=str(folder))  # type: ignore[arg-type]
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with served(Files) as url, subprocess.Popen(command, stdin=subprocess.DEVNULL) as writer:
+        try:
+            while not (folder / "live.m3u8").is_file():
+                time.sleep(0.05)
+            yield f"{url}/live.m3u8"
+        finally:
+            writer.kill()
+
+
+@contextlib.contextmanager
+def held_back(clip: Path, folder: Path, seconds: float) -> Iterator[str]:
+    """A transport stream over HTTP, BURST_S of it at once."""
+    stream = folder / "held_back.ts"
+    subprocess.run(["ffmpeg", "-v", "error", "-i", str(clip), "-c", "copy", "-f", "mpegts", str(stream)], check=True)
+    data = stream.read_bytes()
+    piece = round(len(data) * BURST_S / seconds / 188) * 188
+
+    class InBursts(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "video/mp2t")
+            self.end_headers()
+            began_s = time.monotonic()
+            with contextlib.suppress(ConnectionError):
+                for number, start in enumerate(range(0, len(data), piece)):
+                    time.sleep(max(0.0, began_s + BURST_S * number - time.monotonic()))
+                    self.wfile.write(data[start : start + piece])
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with served(InBursts) as url:
+        yield f"{url}/live.ts"
+
+
+@contextlib.contextmanager
+def served(handler: Callable[..., http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@contextlib.contextmanager
+def rtsp(clip: Path) -> Iterator[str]:
+    with RtspServer(unused_port(), {"door": clip}) as server:
+        yield server.url("door")
+
+
+async def live_table(
+    settings: Settings, recogniser: Recogniser, live: LiveGallery, probes: dict[str, np.ndarray], work: Path
+) -> None:
+    clip = work / "film.mp4"
+    seconds = film(clip, probes.values())
+    file = await told_by(settings, recogniser, live, CameraSettings(url=str(clip), fps=10, pace="fastest"))
+    ways = {f"HLS, pieces of {piece} s": hls(clip, work / f"hls{piece}", piece) for piece in (2, 4, 6)} | {
+        f"TS over HTTP, {BURST_S} s at once": held_back(clip, work, seconds),
+        "RTSP": rtsp(clip),
+    }
+    say("\n| stream | visits | named right | others' names | p50 and most of `stream_late_ms` |\n|---|---|---|---|---|")
+    say(row("file", file, list(probes)))
+    with contextlib.ExitStack() as stack:
+        cameras = [CameraSettings(url=stack.enter_context(way), fps=10, read_timeout_s=20) for way in ways.values()]
+        found = await asyncio.gather(
+            *(told_by(settings, recogniser, live, camera, seconds + 20) for camera in cameras), return_exceptions=True
+        )
+    for name, told in zip(ways, found, strict=True):
+        say(row(name, told, list(probes)) if isinstance(told, Told) else f"| {name} | {told} | | | |")
+
+
+def row(name: str, told: Told, people: list[str]) -> str:
+    visits = list(told.visits.values())
+    named = len(set(visits) & set(people))
+    right = sum(person is not None and person in people for person in visits)
+    late = f"{np.median(told.late_ms):.0f}, {max(told.late_ms):.0f}" if told.late_ms else "-"
+    return (
+        f"| {name} | {len(visits)} | {named} of {len(people)} | {len(visits) - right - visits.count(None)} | {late} |"
+    )
 
 
 async def main(options: argparse.Namespace) -> None:
@@ -160,15 +291,18 @@ async def main(options: argparse.Namespace) -> None:
                         continue
                     probes[report.person.id] = photos.read(files[1]).bgr()
             say(f"{len(probes)} people, {options.detector} and {options.embedder}\n")
-            say("| shape | named | others' names |\n|---|---|---|")
             async with LiveGallery.open(settings, recogniser, Metrics()) as live:
+                if options.live:
+                    await live_table(settings, recogniser, live, probes, work)
+                    return
+                say("| shape | named | others' names |\n|---|---|---|")
                 for shape, (size, told, configured, speed, first) in SHAPES.items():
                     right = wrong = 0
                     for person, photo in probes.items():
                         clip = work / "clip.ts"
                         write(clip, pictures(photo, speed, first), size, told, first)
                         camera = CameraSettings(url=str(clip), fps=10, pace="fastest", aspect=configured)
-                        names = await who(settings, recogniser, live, camera)
+                        names = set((await told_by(settings, recogniser, live, camera)).visits.values())
                         right += person in names
                         wrong += bool(names - {person, None})
                     say(f"| {shape} | {right / len(probes):.1%} | {wrong} |")
@@ -182,5 +316,6 @@ if __name__ == "__main__":
     wanted.add_argument("--models", type=Path, required=True, help="a folder of weights")
     wanted.add_argument("--detector", default="nano_det")
     wanted.add_argument("--embedder", default="nano_embed")
+    wanted.add_argument("--live", action="store_true", help="bursts instead of shapes")
     wanted.add_argument("--people", type=int, default=60)
     sys.exit(asyncio.run(main(wanted.parse_args())))

@@ -78,7 +78,7 @@ async def _broker(settings: Settings) -> str:
 
 async def _camera(name: str, settings: Settings) -> str:
     camera = settings.cameras[name]
-    report = await probe(camera_url(camera), camera, name)
+    report = (await probe(camera_url(camera), camera, name)).report
     return f"{report.codec} {report.width}x{report.height}"
 
 

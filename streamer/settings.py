@@ -59,6 +59,9 @@ class CameraSettings(_Section):
         description='its picture\'s, "4:3"; null: as the stream says',
     )
     rotate: Literal[0, 90, 180, 270] = Field(default=0, description="turn the picture clockwise, degrees")
+    video_track: int | None = Field(
+        default=None, ge=0, le=99, description="of several in one stream, counted from 0; null: the best"
+    )
     pace: Literal["realtime", "fastest"] = "realtime"
     loop: bool = False
     enabled: bool = True

@@ -45,9 +45,10 @@ def probe(
     config: ConfigFile = None,
     overrides: Overrides = None,
     transport: Annotated[Literal["tcp", "udp"] | None, typer.Option(help="For RTSP.")] = None,
+    seconds: Annotated[float, typer.Option(min=0, max=60, help="How long a live stream is watched.")] = 4.0,
     json: AsJson = False,
 ) -> None:
-    """Open a camera, look at its first frame, and say what it sends. ${VAR} in a quoted URL is expanded."""
+    """Open a camera, watch it for a moment, say what it sends and what is odd. ${VAR} in a quoted URL is expanded."""
     settings = settings_of(config, overrides)
     camera, name = settings.cameras.get(name_or_url), name_or_url
     if camera is None:
@@ -60,10 +61,12 @@ def probe(
         camera, name = CameraSettings(url=name_or_url), "probe"
     if transport:
         camera = camera.model_copy(update={"transport": transport})
-    report = asdict(uvloop.run(probe_source(camera_url(camera), camera, name)))
+    report = asdict(uvloop.run(probe_source(camera_url(camera), camera, name, watch_s=seconds)).report)
     found = {key: round(value, 3) if isinstance(value, float) else value for key, value in report.items()}
     if json:
         print_json(found)
     else:
         for key, value in found.items():
-            print_line(f"{key:14} {'; '.join(value) or '-' if isinstance(value, tuple) else value}")
+            lines = (value or ("-",)) if isinstance(value, tuple) else (value,)
+            for number, line in enumerate(lines):
+                print_line(f"{'' if number else key:14} {line}")

@@ -19,7 +19,7 @@ from streamer.errors import CameraError, StreamInvalid
 from streamer.ingest import faults
 from streamer.ingest.address import Address
 from streamer.ingest.frame import Frame, VideoImage
-from streamer.ingest.libav_open import choose_video, opened_picture, opened_stream
+from streamer.ingest.libav_open import choose_video, opened_picture, opened_stream, tracks_of
 from streamer.ingest.pacing import DEFAULT_FRAME_S, ClipTime, Clock, Schedule
 from streamer.ingest.packet_reader import Arrived, Instant, PacketReader
 from streamer.ingest.picture_decoder import LONGEST_FAILING_S, ClipBroken, PictureDecoder
@@ -69,6 +69,7 @@ class Decoder:
         self._video: VideoStream | None = None
         self._reader: PacketReader | None = None
         self._stream_clock = StreamClock()
+        self._captured = Instant(0.0, 0.0)  # the last frame
         self.trouble = PictureTrouble()
         self.next_number = first_number
         self.resting = False
@@ -145,7 +146,8 @@ class Decoder:
 
     def _lap(self, container: InputContainer, opened: Callable[[StreamInfo], None]) -> PictureDecoder:
         """One opening of the stream, to its end."""
-        video = self._video = choose_video(self._where, container)
+        video, track = choose_video(self._where, container, self._camera.video_track)
+        self._video = video
         rate = video.average_rate or video.guessed_rate
         fps = float(rate) if rate else None
         self._is_picture = self._where.kind == "http" and container.format.name.endswith("_pipe")
@@ -161,7 +163,18 @@ class Decoder:
             context.flags |= Flags.low_delay
         self._last_packet_s = self.last_frame_s = self._clock.monotonic_s()
         pictures = PictureDecoder(self._where, video, self._clock, self._hooks, self.trouble, is_clip=self._is_clip)
-        opened(StreamInfo(context.name, context.width, context.height, fps, self._where.transport))
+        opened(
+            StreamInfo(
+                context.name,
+                context.width,
+                context.height,
+                fps,
+                self._where.transport,
+                tracks_of(container),
+                track,
+                "clip" if self._is_clip else "timestamps" if self._has_times(container) else "arrival",
+            )
+        )
         if self._is_clip or self._is_polled:
             with suppress(ClipBroken):
                 self._play_packets(container, video, pictures)
@@ -184,7 +197,7 @@ class Decoder:
             container, video, self._clock, lambda error: self._read_fault(error) is None, f"camera-{self._where.name}"
         )
         self._reader = reader
-        self._stream_clock = StreamClock(is_told=container.format.name not in _WITHOUT_TIMES)
+        self._stream_clock = StreamClock(is_told=self._has_times(container))
         last_s = reader.last_s
         try:
             while not self._stop.is_set():
@@ -212,6 +225,10 @@ class Decoder:
         finally:
             reader.close()
             self._last_packet_s, self._reader = reader.last_s, None
+
+    @staticmethod
+    def _has_times(container: InputContainer) -> bool:
+        return container.format.name not in _WITHOUT_TIMES
 
     def _packets(
         self, container: InputContainer, video: VideoStream, pictures: PictureDecoder
@@ -262,6 +279,8 @@ class Decoder:
         elif placed.hold_s:
             self._rest_until(self.last_frame_s + placed.hold_s)
             arrival = self._now()
+        # A frame that was held is of a later moment than the arrival of the next, which need not be.
+        arrival = self._captured = max(arrival, self._captured, key=lambda moment: moment.monotonic_s)
         image = self._image(decoded)
         self.trouble.look(image, self.last_frame_s)
         frame = Frame(self.next_number, image, *arrival, decode_s, late_s)

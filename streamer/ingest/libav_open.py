@@ -151,14 +151,22 @@ def _unknown_host(where: Address) -> CameraError | None:
     return None
 
 
-def choose_video(where: Address, container: InputContainer) -> VideoStream:
-    """The best of the real video streams; the others are not even parsed. Raises StreamHasNoVideo, StreamInvalid."""
-    videos = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+def choose_video(where: Address, container: InputContainer, named: int | None = None) -> tuple[VideoStream, int]:
+    """The named of the real video tracks, else the best, and its number; the others are not even parsed.
+
+    Raises StreamHasNoVideo, StreamInvalid.
+    """
+    videos = _videos(container)
     if not videos and not container.streams.audio:  # libav takes some texts for subtitles
         raise faults.undecodable(where, "is no video")
     if not videos:
         raise StreamHasNoVideo(f"{where.who} has no video in it; choose a stream or a file that has")
-    video = _best(videos)
+    if named is not None and named >= len(videos):
+        raise StreamHasNoVideo(
+            f"{where.who} has no video track {named} (it has {len(videos)}, from 0 on); correct its video_track"
+        )
+    number = _best(videos) if named is None else named
+    video = videos[number]
     if video.codec_context is None:
         raise faults.undecodable(where, "has a codec that is not known here")
     if video.codec_context.name in _TEXT_CODECS:
@@ -166,10 +174,20 @@ def choose_video(where: Address, container: InputContainer) -> VideoStream:
     for stream in container.streams:
         if stream.index != video.index:
             stream.discard = Discard.all
-    return video
+    return video, number
 
 
-def _best(videos: Sequence[VideoStream]) -> VideoStream:
+def tracks_of(container: InputContainer) -> tuple[str, ...]:
+    """The video tracks in words: `h264 1024x576`."""
+    contexts = [video.codec_context for video in _videos(container)]
+    return tuple("unknown codec" if c is None else f"{c.name} {c.width}x{c.height}" for c in contexts)
+
+
+def _videos(container: InputContainer) -> list[VideoStream]:
+    return [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+
+
+def _best(videos: Sequence[VideoStream]) -> int:
     """What can be decoded goes first, then what its maker calls the default one, then pixels; the first of equals.
 
     A thumbnail does not count as anybody's default: writers call their first track so, whatever it is.
@@ -181,4 +199,4 @@ def _best(videos: Sequence[VideoStream]) -> VideoStream:
         is_default = bool(video.disposition & Disposition.default) and not is_thumbnail
         return video.codec_context is not None, is_default, pixels[number]
 
-    return videos[max(range(len(videos)), key=rank)]
+    return max(range(len(videos)), key=rank)

@@ -68,6 +68,11 @@ class VideoSource:
         return None if self._decoder is None else self._decoder.trouble.reason
 
     @property
+    def is_black(self) -> bool:
+        """Whether the last picture was."""
+        return self._decoder is not None and self._decoder.trouble.is_black
+
+    @property
     def clip_started_at(self) -> float | None:
         return None if self._decoder is None else self._decoder.clip_started_at
 

@@ -33,6 +33,7 @@ class PictureTrouble:
         self._suspect_share = 0.0
         self._is_damaged = False
         self._decoded_s: float | None = None
+        self.is_black = False  # the last picture, however long it has been so
         self._lit_s: float | None = None  # when a picture was last not black
         self._sample: bytes | None = None
         self._changed_s = 0.0  # when the picture was last another one
@@ -62,7 +63,8 @@ class PictureTrouble:
         sample = luma.tobytes()
         if sample != self._sample:
             self._sample, self._changed_s, self._keyframes = sample, at_s, 0
-        if self._lit_s is None or np.count_nonzero(luma > _BLACK) > _CLOCK * luma.size:
+        self.is_black = bool(np.count_nonzero(luma > _BLACK) <= _CLOCK * luma.size)
+        if self._lit_s is None or not self.is_black:
             self._lit_s = at_s
         if self._is_damaged:
             self.reason = "pictures_damaged"

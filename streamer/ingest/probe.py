@@ -1,20 +1,33 @@
-"""Looks at a camera once: opens it, waits for its first frame, leaves it. For `cameras probe` and `check`.
+"""Looks at a camera: opens it, watches it for a moment, leaves it. For `cameras probe` and `check`.
 
 A URL goes in, a ProbeReport comes out; on the loop, with the source's own thread.
 """
 
+import asyncio
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
+from streamer.ingest.frame import Frame
+from streamer.ingest.libav_source import VideoSource
 from streamer.ingest.source import open_source
+from streamer.ingest.stream import StreamEnded, StreamInfo
+from streamer.ingest.stream_clock import NO_HOLD_S
 from streamer.settings import CameraSettings
+
+_TIMES = {
+    "clip": "a clip, by its own time",
+    "timestamps": "a live stream, by its own timestamps",
+    "arrival": "a live stream without timestamps, by when its pictures come",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeReport:
     """What a camera sends. width and height are its first frame's, px; fps is None where it doesn't say.
 
-    open_s and first_frame_s are counted from the start of the probe. notes: what is odd about it, in words.
+    open_s and first_frame_s are counted from the start of the probe. reading: how it is read, in words; notes: what is
+    odd about it.
     """
 
     codec: str
@@ -24,22 +37,65 @@ class ProbeReport:
     transport: str
     open_s: float
     first_frame_s: float
+    reading: str = ""
     notes: tuple[str, ...] = ()
 
 
-async def probe(url: str, camera: CameraSettings, name: str = "probe") -> ProbeReport:
-    """`url` as camera_url() gives it. Raises the CameraError that says what is wrong."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Probed:
+    """A report, and the last frame that was seen."""
+
+    report: ProbeReport
+    frame: Frame
+
+
+async def probe(url: str, camera: CameraSettings, name: str = "probe", *, watch_s: float = 0.0) -> Probed:
+    """`url` as camera_url() gives it; a live stream is watched for watch_s. Raises the CameraError."""
     started_s = time.monotonic()
     async with open_source(name, camera, url) as source:
         open_s = time.monotonic() - started_s
-        frame = await source.take()
-        return ProbeReport(
-            codec=source.info.codec,
-            width=frame.width,
-            height=frame.height,
-            fps=source.info.fps,
-            transport=source.info.transport,
+        first = last = await source.take()
+        first_frame_s = time.monotonic() - started_s
+        late_s = 0.0
+        if source.info.times != "clip":
+            with suppress(TimeoutError, StreamEnded):
+                async with asyncio.timeout(watch_s):
+                    while True:
+                        last = await source.take()
+                        late_s = max(late_s, last.late_s or 0.0)
+        info = source.info
+        report = ProbeReport(
+            codec=info.codec,
+            width=first.width,
+            height=first.height,
+            fps=info.fps,
+            transport=info.transport,
             open_s=open_s,
-            first_frame_s=time.monotonic() - started_s,
-            notes=frame.image.notes,
+            first_frame_s=first_frame_s,
+            reading=_reading(info, camera),
+            notes=(*_tracks(info), *first.image.notes, *_troubles(source, late_s)),
         )
+        return Probed(report, last)
+
+
+def _reading(info: StreamInfo, camera: CameraSettings) -> str:
+    share = "every frame" if info.fps is not None and info.fps <= camera.fps else f"{camera.fps:g} frames a second"
+    return f"{_TIMES[info.times]}; {share} of {'its' if info.fps is None else f'its {info.fps:g}'}"
+
+
+def _tracks(info: StreamInfo) -> list[str]:
+    if len(info.tracks) < 2:
+        return []
+    listed = ", ".join(f"{number}: {track}" for number, track in enumerate(info.tracks))
+    return [f"it has {len(info.tracks)} video tracks ({listed}); {info.track} is read, video_track names another"]
+
+
+def _troubles(source: VideoSource, late_s: float) -> list[str]:
+    said = []
+    if source.trouble == "pictures_damaged":
+        said.append("most of its pictures are damaged: check its network (transport: tcp), cable and encoder")
+    if source.is_black:
+        said.append("its picture is black: check its lens, the light and its infrared lamp")
+    if late_s > NO_HOLD_S:
+        said.append(f"it comes in bursts: a frame was {late_s:.1f} s later than another, and is shown so much later")
+    return said

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 
 class StreamEnded(Exception):
@@ -25,10 +26,16 @@ class SourceHooks:
 
 @dataclass(frozen=True, slots=True)
 class StreamInfo:
-    """What a stream says about itself when it is opened; width and height are 0 where it doesn't yet."""
+    """What a stream says about itself when it is opened; width and height are 0 where it doesn't yet.
+
+    tracks: its video tracks, in words; track: the one that is played. times: whose frames go by.
+    """
 
     codec: str
     width: int
     height: int
     fps: float | None
     transport: str
+    tracks: tuple[str, ...] = ()
+    track: int = 0
+    times: Literal["clip", "timestamps", "arrival"] = "clip"

@@ -267,6 +267,6 @@ async def test_a_killed_server_is_lost_and_found_again(clips, transport):
 async def test_probe(server):
     url = server.url("h265")
     async with asyncio.timeout(20):
-        report = await probe(url, settings(url))
+        report = (await probe(url, settings(url))).report
     assert (report.codec, report.width, report.height, report.transport) == ("hevc", 320, 192, "tcp")
     assert report.fps == pytest.approx(25)

@@ -181,7 +181,7 @@ async def test_leaving_does_not_wait_for_a_read_that_hangs(camera):
 
 async def test_probe(camera):
     url = camera.url("clip.mp4")
-    report = await probe(url, CameraSettings(url=url))
+    report = (await probe(url, CameraSettings(url=url))).report
     assert (report.codec, report.width, report.height, report.fps) == ("h264", 160, 96, 25)
     assert report.transport == "http"
     assert 0 < report.open_s <= report.first_frame_s

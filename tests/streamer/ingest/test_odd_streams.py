@@ -14,9 +14,11 @@ import av
 import numpy as np
 import pytest
 
-from streamer.errors import CameraError, CameraNotFound, CameraUnreachable, StreamInvalid
+from streamer.errors import CameraError, CameraNotFound, CameraUnreachable, StreamHasNoVideo, StreamInvalid
 from streamer.ingest import picture_decoder
+from streamer.ingest.probe import probe
 from streamer.ingest.stream import StreamEnded
+from streamer.settings import CameraSettings
 from tests.http_servers import Quiet, http_servers
 from tests.streamer.ingest.clips import Played, SimulatedTime, drain, index_of, play, write_clip
 from tests.streamer.ingest.writers import by_ffmpeg, by_gstreamer
@@ -183,6 +185,23 @@ async def test_the_best_track_is_played(how, tmp_path):
     assert str(played.end) == "ended"
     assert (played.frames[0].width, played.frames[0].height) == size
     assert len(played.frames) == FPS
+
+
+@pytest.mark.parametrize("how", TRACKS)
+async def test_the_track_that_is_named_is_played(how, tmp_path):
+    write, best = TRACKS[how]
+    clip = write(tmp_path)
+    with av.open(str(clip)) as container:
+        sizes = [(track.width, track.height) for track in container.streams.video]
+    for number, size in enumerate(sizes):
+        played = await play(clip, video_track=number)
+        assert (played.frames[0].width, played.frames[0].height) == size
+    with pytest.raises(StreamHasNoVideo, match=rf"no video track 2 \(it has {len(sizes)}, from 0 on\)"):
+        await play(clip, video_track=2)
+    report = (await probe(str(clip), CameraSettings(url=str(clip)))).report
+    listed = [note for note in report.notes if "video tracks" in note]
+    assert len(listed) == (len(sizes) > 1)
+    assert all(f"{sizes.index(best)} is read" in note for note in listed)
 
 
 # Timestamps.

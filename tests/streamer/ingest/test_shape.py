@@ -199,15 +199,15 @@ async def test_all_of_it_at_once(tmp_path, look):
 
 async def test_a_probe_says_what_is_odd(tmp_path):
     clip = SQUEEZED["ffmpeg, mp4, twice as wide"](tmp_path / "clip.mp4")
-    found = await probe(str(clip), CameraSettings(url=str(clip), rotate=90))
+    found = (await probe(str(clip), CameraSettings(url=str(clip), rotate=90))).report
     assert (found.width, found.height) == (HEIGHT, WIDTH)
     assert found.notes == (
         "its pixels are not square: stored as 480x640, seen as 960x640",
         "it is turned by 90 degrees clockwise",
     )
     clip = INTERLACED["by hand, top first"](tmp_path / "fields.mp4")
-    assert (await probe(str(clip), CameraSettings(url=str(clip)))).notes == (
+    assert (await probe(str(clip), CameraSettings(url=str(clip)))).report.notes == (
         "it is interlaced: one field of each picture is looked at",
     )
     clip = plain(tmp_path / "plain.mp4", [SCENE] * FPS, first="")
-    assert (await probe(str(clip), CameraSettings(url=str(clip)))).notes == ()
+    assert (await probe(str(clip), CameraSettings(url=str(clip)))).report.notes == ()
