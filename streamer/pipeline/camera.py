@@ -6,7 +6,6 @@ has a thread of its own inside the Source.
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -32,10 +31,9 @@ State = Literal["online", "stalled", "offline", "disabled"]
 
 @dataclass(frozen=True, slots=True)
 class CameraStatus:
-    """As published: since in Unix seconds; reason a stable code, `starting`, `ended` or `stopped`, or empty."""
+    """As published; reason: a stable code, `starting`, `ended` or `stopped`, or empty."""
 
     state: State
-    since: float
     reason: str = ""
 
 
@@ -48,8 +46,7 @@ class Camera:
         self.name = path.camera
         self.settings = settings
         self.path = path
-        now = time.time()
-        self.status = CameraStatus("offline", now, "starting") if settings.enabled else CameraStatus("disabled", now)
+        self.status = CameraStatus("offline", "starting") if settings.enabled else CameraStatus("disabled")
         self._publish = publish
         self._source: Source | None = None
         self._frames_seen = 0
@@ -94,8 +91,8 @@ class Camera:
                 self._become("stalled", StreamStalled.code)
             if self._source.next_number > self._frames_seen:
                 self._tell_of_damage()
-        for event_id, seen_at in self.path.visits.sightings():
-            self.path.outbox.sighted(event_id, seen_at)
+        for event_id, seen_at, seen_s in self.path.visits.sightings():
+            self.path.outbox.sighted(event_id, seen_at, seen_s)
 
     async def _attempt(self) -> None:
         if self._opened_before:
@@ -149,7 +146,7 @@ class Camera:
     def _become(self, state: State, reason: str) -> None:
         if (state, reason) == (self.status.state, self.status.reason):
             return
-        self.status = CameraStatus(state, time.time(), reason)
+        self.status = CameraStatus(state, reason)
         self.path.metrics.camera_up.labels(camera=self.name).set(1 if state == "online" else 0)
         log.info("camera %s is %s%s", self.name, state, f" ({reason})" if reason else "", extra={"camera": self.name})
         self._publish(self.name, self.status)

@@ -181,7 +181,7 @@ class Camera:
         self.told += [due.event for due in self.visits.close(track, "left")]
 
     def tell(self, verdicts: Sequence[Verdict]) -> list[tuple[Verdict, IdentityEvent]]:
-        moment = Moment(1000.0 + self.at_s, *SIZE, LatencyMs(decode=0, queue=0, detect=0, embed=0, match=0))
+        moment = Moment(1000.0 + self.at_s, self.at_s, *SIZE, LatencyMs(decode=0, queue=0, detect=0, embed=0, match=0))
         due = [
             (verdict, due.event)
             for track, verdict in zip(self.changed, verdicts, strict=True)

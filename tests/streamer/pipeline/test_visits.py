@@ -24,7 +24,6 @@ class Scene:
             id="door-1",
             box=np.array([-5, 10, 110, 120], np.float32),
             score=0.9,
-            first_seen_at=1000.0,
             last_seen_at=1000.0,
             first_seen_s=0.0,
             last_seen_s=0.0,
@@ -41,7 +40,7 @@ class Scene:
         track.last_seen_s, track.last_seen_at = at_s, 1000.0 + at_s
         latency = LatencyMs(decode=1, queue=1, detect=1, embed=1, match=1)
         verdict = Verdict(match, 0.4, 0.99, models_with(model), voters, space)
-        return self.visits.consider(track, verdict, Moment(1000.0 + at_s, 640, 480, latency), track.box)
+        return self.visits.consider(track, verdict, Moment(1000.0 + at_s, at_s, 640, 480, latency), track.box)
 
 
 def models_with(embedder: str) -> Models:
@@ -213,4 +212,4 @@ def test_sightings_are_those_of_visits_that_were_told():
     scene.see(known(ADA), faces=1)
     assert scene.visits.sightings() == []
     scene.see(known(ADA), faces=2, at_s=1.5)
-    assert scene.visits.sightings() == [("0" * 26, 1001.5)]
+    assert scene.visits.sightings() == [("0" * 26, 1001.5, 1.5)]
