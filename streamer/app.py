@@ -62,6 +62,8 @@ class Service:
             Part("broker", self.publisher.connected, "" if self.publisher.connected else "not connected"),
             Part("outbox", self.outbox.healthy, self.outbox.trouble),
         ]
+        gallery = self.live_gallery.trouble
+        parts.append(Part("gallery", not gallery, gallery))
         if self.overload.reason is not None:
             parts.append(Part("load", True, self.overload.reason))
         for camera in self.cameras:
