@@ -183,8 +183,7 @@ class OutboxWriter:
             self._answer(peek)
         for flush in work.flushes:
             self._call(_settle, flush, written)
-        if self._held.file is not None:
-            self._show(self._held.file)
+        self._show(self._held.file)
         if not work.closing:
             return True
         with self._wake:
@@ -291,9 +290,9 @@ class OutboxWriter:
             self._report("read", error)
         self._call(_settle, peek.answer, stored)
 
-    def _show(self, file: OutboxFile) -> None:
-        self._oldest_at = file.oldest_at
-        self._metrics.outbox_depth.set(file.count + len(self._buffer))
+    def _show(self, file: OutboxFile | None) -> None:
+        self._oldest_at = None if file is None else file.oldest_at
+        self._metrics.outbox_depth.set((0 if file is None else file.count) + len(self._buffer))
 
 
 def _settle(waiter: asyncio.Future[T], value: T) -> None:

@@ -18,7 +18,8 @@ RETRY_S = 1.0
 
 class GalleryFile:
     """`store` is what to read; `trouble` why it is not the file at `path`, or None; `was_replaced`: the last time that
-    `store` became another one, so had the file.
+    `store` became another one, so had the file. Who was enrolled is the caller's to keep: what can't be used closes
+    the store.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,27 +41,38 @@ class GalleryFile:
                 extra={"code": self.trouble.code},
             )
         self._identity = identity_of(path)
+        self._is_closed = False
+        self._has_people = bool(self.store.people())
 
     def close(self) -> None:
+        self._is_closed = True
         self.store.close()
+
+    def readable(self) -> PersonStore:
+        """`store`; raises `trouble` where it is closed because the file is another one."""
+        if self._is_closed and self.trouble is not None:
+            raise self.trouble
+        return self.store
 
     def look(self) -> bool:
         """Notice what became of the file; whether `store` is another one now."""
-        if self.store.in_memory:
+        if self.store.in_memory and not self._is_closed:
             if time.monotonic() < self._retry_at_s:
                 return False
             self._retry_at_s = time.monotonic() + RETRY_S
             return self._reopened()
         identity = identity_of(self.path)
         if identity is None:
+            self.close()  # or a log without its file would be laid over the next one
             self.trouble = GalleryMissing(
                 f"gallery {self.path} is gone; put it back, or restart the service to begin without anybody"
             )
             return False
-        if identity == self._identity:
+        if identity == self._identity and not self._is_closed:
             self.trouble = None
             return False
-        return self._reopened(same=self._identity is not None and identity[:2] == self._identity[:2])
+        same = not self._is_closed and self._identity is not None and identity[:2] == self._identity[:2]
+        return self._reopened(same=same)
 
     def settle(self) -> None:
         """Carry the log over into the file: who copies it, or copies another one over it, finds it whole."""
@@ -71,11 +83,13 @@ class GalleryFile:
     def _reopened(self, *, same: bool = False) -> bool:
         identity = identity_of(self.path)
         try:
+            if not same:
+                # First: it takes its log along, which SQLite would lay over the file that is there now.
+                self.close()
             store = PersonStore(self.path)
             try:
                 store.check()
-                if not same:
-                    self._refuse_nobody(store)
+                self._refuse_nobody(store, same=same)
             except GalleryError:
                 store.close()
                 raise
@@ -83,13 +97,14 @@ class GalleryFile:
             self.trouble = error
             return False
         self.was_replaced = not (same or self.store.in_memory)
-        self.store.close()
+        self.close()
         self.store, self.trouble, self._identity = store, None, identity
+        self._is_closed, self._has_people = False, bool(store.people())
         return True
 
-    def _refuse_nobody(self, store: PersonStore) -> None:
+    def _refuse_nobody(self, store: PersonStore, *, same: bool) -> None:
         """Any command makes an empty gallery where there is none, and that does not mean that all are forgotten."""
-        if not store.people() and self.store.people():
+        if not same and self._has_people and not store.people():
             raise GalleryMissing(
                 f"gallery {self.path} was replaced by an empty one; put it back, or restart the service to begin "
                 "without anybody"

@@ -152,7 +152,7 @@ class LiveGallery:
 
     async def uncovered(self, space: str) -> int:
         """How many people have photos but no template in this space."""
-        return await self._off_loop(lambda: self._file.store.uncovered(space))
+        return await self._off_loop(lambda: self._file.readable().uncovered(space))
 
     async def refresh(self) -> set[str]:
         """Follow the store where it has changed; returns the ids of people who are gone."""
@@ -256,7 +256,7 @@ class LiveGallery:
     def _follow(self) -> dict[str, str] | None:
         """Bring the indexes up to date; the names by id, None where nothing changed."""
         file, is_new = self._file, False
-        nobody_wrote = file.store.data_version() == self._version
+        nobody_wrote = file.trouble is None and file.store.data_version() == self._version
         if file.look():
             is_new = True
             # Another file gives the same numbers to other people's templates.

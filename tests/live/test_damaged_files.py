@@ -139,8 +139,7 @@ async def test_a_gallery_that_is_deleted_and_replaced(tmp_path, broker):
 @pytest.mark.parametrize("has_outbox", [True, False])
 async def test_a_disk_that_is_full_before_the_start(tmp_path, broker, has_outbox):
     with small_disk(6) as disk, ServiceProcess(tmp_path, config(tmp_path, broker, data=str(disk))) as service:
-        if has_outbox:
-            await service.until_ready("outbox", "gallery")
+        await service.until_ready("outbox", "gallery")
         assert service.stop() == 0
         assert whosthere("enrol", "Ada", KNOWN.file, "--set", f"paths.data={disk}", cwd=tmp_path).code == 0
         if not has_outbox:
@@ -150,7 +149,9 @@ async def test_a_disk_that_is_full_before_the_start(tmp_path, broker, has_outbox
         service.start()
         await service.until_ready("camera street", "broker")
         assert (await service.parts())["gallery"]["ok"] is False
-        assert "free some room, then try again; 1 people are served from memory" in await reason_of(service, "gallery")
+        assert "free some room or mend it, then try again; 1 people are served from memory" in await reason_of(
+            service, "gallery"
+        )
         assert await service.metric("whosthere_gallery_people") == 1
         assert lines_with(service, "gallery_unwritable")
         if not has_outbox:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gallery.errors import GalleryUnreadable, GalleryUnwritable
+from gallery.errors import GalleryError, GalleryMissing, GalleryUnreadable, GalleryUnwritable
 from gallery.store import PersonStore
 from streamer.pipeline.gallery_file import GalleryFile
 from tests.gallery.fakes import photo_of, unit
@@ -46,8 +46,9 @@ def test_deleted(path, tmp_path):
     for other in tmp_path.glob("gallery.db*"):
         other.unlink()
     assert not file.look()
-    assert file.trouble is not None
-    assert (file.trouble.code, names(file)) == ("gallery_missing", ["Ada", "Bob"])
+    with pytest.raises(GalleryMissing, match="is gone; put it back"):
+        file.readable()
+    assert not list(tmp_path.glob("gallery.db*"))
     Path(kept).rename(path)
     assert file.look()
     assert (file.trouble, names(file), file.was_replaced) == (None, ["Ada", "Bob"], True)
@@ -59,8 +60,9 @@ def test_moved_away_and_back(path, tmp_path):
     path.rename(tmp_path / "away.db")
     assert not file.look()
     assert file.trouble is not None
+    assert [file.name for file in tmp_path.iterdir()] == ["away.db"]
     (tmp_path / "away.db").rename(path)
-    assert not file.look()
+    assert file.look()
     assert (file.trouble, names(file)) == (None, ["Ada", "Bob"])
     file.close()
 
@@ -106,7 +108,8 @@ def test_replaced_by_what_is_no_gallery(path, tmp_path, instead):
         assert file.trouble is not None
         assert file.trouble.code == ("gallery_missing" if instead == "empty gallery" else "gallery_unreadable")
         assert "\n" not in str(file.trouble)
-        assert names(file) == ["Ada", "Bob"]
+        with pytest.raises(GalleryError):
+            file.readable()
     if instead == "folder":
         path.rmdir()
     gallery(tmp_path / "other" / "gallery.db", "Eve").rename(path)
