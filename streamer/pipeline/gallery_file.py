@@ -43,6 +43,7 @@ class GalleryFile:
         self._identity = identity_of(path)
         self._is_closed = False
         self._has_people = bool(self.store.people())
+        self._log_identity = self._log_now()
 
     def close(self) -> None:
         self._is_closed = True
@@ -63,7 +64,7 @@ class GalleryFile:
             return self._reopened()
         identity = identity_of(self.path)
         if identity is None:
-            self.close()  # or a log without its file would be laid over the next one
+            self._give_up()
             self.trouble = GalleryMissing(
                 f"gallery {self.path} is gone; put it back, or restart the service to begin without anybody"
             )
@@ -84,8 +85,7 @@ class GalleryFile:
         identity = identity_of(self.path)
         try:
             if not same:
-                # First: it takes its log along, which SQLite would lay over the file that is there now.
-                self.close()
+                self._give_up()
             store = PersonStore(self.path)
             try:
                 store.check()
@@ -99,8 +99,21 @@ class GalleryFile:
         self.was_replaced = not (same or self.store.in_memory)
         self.close()
         self.store, self.trouble, self._identity = store, None, identity
-        self._is_closed, self._has_people = False, bool(store.people())
+        self._is_closed, self._has_people, self._log_identity = False, bool(store.people()), self._log_now()
         return True
+
+    def _give_up(self) -> None:
+        """Our file is gone from its place; its log is not, and SQLite would lay it over the next file there."""
+        if self._is_closed:
+            return
+        self.close()
+        if self._log_identity is not None and self._log_now() == self._log_identity:
+            for end in ("-wal", "-shm"):
+                self.path.with_name(self.path.name + end).unlink(missing_ok=True)
+
+    def _log_now(self) -> tuple[int, int] | None:
+        identity = identity_of(self.path.with_name(f"{self.path.name}-wal"))
+        return None if identity is None else identity[:2]
 
     def _refuse_nobody(self, store: PersonStore, *, same: bool) -> None:
         """Any command makes an empty gallery where there is none, and that does not mean that all are forgotten."""

@@ -87,6 +87,25 @@ def test_replaced(path, tmp_path, how):
     file.close()
 
 
+@pytest.mark.parametrize("how", ["moved over it", "deleted before"])
+def test_what_was_not_carried_over_yet_does_not_get_into_the_next_gallery(path, tmp_path, how):
+    """The log lies beside it still; its pages are the old gallery's."""
+    other = gallery(tmp_path / "other" / "gallery.db", "Eve")
+    file = GalleryFile(path)
+    gallery(path, *(f"person {number}" for number in range(50)))
+    if how == "deleted before":
+        path.unlink()
+        assert not file.look()
+    other.rename(path)
+    assert file.look()
+    assert names(file) == ["Eve"]
+    gallery(path, "Grace")
+    file.close()
+    with PersonStore(path) as store:
+        store.check()
+        assert [person.name for person in store.people()] == ["Eve", "Grace"]
+
+
 @pytest.mark.parametrize("instead", ["no database", "cut", "nothing", "empty gallery", "folder"])
 def test_replaced_by_what_is_no_gallery(path, tmp_path, instead):
     file = GalleryFile(path)
