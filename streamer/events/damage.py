@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import orjson
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from streamer.errors import OutboxDamaged
 from streamer.events.event import IdentityEvent, LastSeen
@@ -22,6 +23,9 @@ from streamer.events.event import IdentityEvent, LastSeen
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _LEVELS = TypeAdapter(tuple[str, ...])
 _SIGHTING = TypeAdapter(LastSeen)
+# Seconds on any clock that a file may hold.
+_TIME = TypeAdapter(Annotated[float, Field(ge=0.0, le=1e12, strict=True)])
+_TIME_IF_KNOWN = TypeAdapter(Annotated[float, Field(ge=-1e12, le=1e12, strict=True)] | None)
 _CAPTURED_S = "json_extract(event, '$.captured_s')"
 
 
@@ -54,6 +58,7 @@ def damage_told(path: Path, *, opening: bool = False) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         code = getattr(error, "sqlite_errorcode", None)
         text = code is None and isinstance(error, sqlite3.OperationalError)  # no UTF-8
+        text = text or "malformed JSON" in str(error)
         damaged = code is not None and (code & 0xFF in _DAMAGE or code == sqlite3.SQLITE_IOERR_SHORT_READ)
         misfit = opening and code is not None and code & 0xFF in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT)
         if not (text or damaged or misfit):
@@ -68,7 +73,11 @@ def pending(db: sqlite3.Connection, which: str = "ORDER BY row", values: tuple[i
     rows = db.execute(f"SELECT row, event, levels, created_at, {_CAPTURED_S} FROM pending {which}", values)
     for row, event, levels, created_at, captured_s in rows:
         yield Pending(
-            row, IdentityEvent.model_validate_json(event), _LEVELS.validate_json(levels), created_at, captured_s
+            row,
+            IdentityEvent.model_validate_json(event),
+            _LEVELS.validate_json(levels),
+            _TIME.validate_python(created_at),
+            _TIME_IF_KNOWN.validate_python(captured_s),
         )
 
 
@@ -77,14 +86,24 @@ def open_visits(db: sqlite3.Connection) -> Iterator[OpenVisit]:
     rows = db.execute(
         f"SELECT event, seen_at, {_CAPTURED_S}, json_extract(event, '$.seen_s') FROM open_visits ORDER BY event_id"
     )
-    for event, *times in rows:
-        yield OpenVisit(IdentityEvent.model_validate_json(event), *times)
+    for event, seen_at, captured_s, seen_s in rows:
+        yield OpenVisit(
+            IdentityEvent.model_validate_json(event),
+            _TIME.validate_python(seen_at),
+            _TIME_IF_KNOWN.validate_python(captured_s),
+            _TIME_IF_KNOWN.validate_python(seen_s),
+        )
 
 
 def sightings(db: sqlite3.Connection) -> Iterator[tuple[str, LastSeen]]:
     """Raises sqlite3.DatabaseError and ValidationError."""
     for person_id, sighting in db.execute("SELECT person_id, sighting FROM last_seen"):
         yield person_id, _SIGHTING.validate_json(sighting)
+
+
+def is_time(value: object) -> bool:
+    """Whether it is what a file may hold as seconds."""
+    return isinstance(value, float) and 0.0 <= value <= 1e12
 
 
 def side_files(path: Path) -> list[Path]:
@@ -128,7 +147,7 @@ class Contents:
                 if isinstance(row[0], int) and _is_message(row):
                     found.pending[row[0]] = row
             for row in _readable(db, f"SELECT event_id, event, seen_at FROM open_visits ORDER BY rowid {order}"):
-                if _event(row[1], row[0]) is not None and isinstance(row[2], float):
+                if _event(row[1], row[0]) is not None and is_time(row[2]):
                     found.open_visits[str(row[0])] = row
             for row in _readable(db, f"SELECT person_id, sighting FROM last_seen ORDER BY rowid {order}"):
                 with suppress(ValidationError):
@@ -137,7 +156,7 @@ class Contents:
         for row in _readable(db, "SELECT client_id FROM installation LIMIT 1"):
             found.client_id = str(row[0])
         for row in _readable(db, "SELECT boot_id, steady_s, file_s FROM clock LIMIT 1"):
-            found.clock = row if isinstance(row[1], float) and isinstance(row[2], float) else None
+            found.clock = row if is_time(row[1]) and is_time(row[2]) else None
         return found
 
     def write(self, db: sqlite3.Connection) -> None:
@@ -210,9 +229,13 @@ def _readable(db: sqlite3.Connection, query: str) -> Iterator[tuple[object, ...]
 
 
 def _event(text: object, event_id: object) -> IdentityEvent | None:
+    """None where reading it from the new file would find damage again."""
     try:
         event = IdentityEvent.model_validate_json(text if isinstance(text, str) else "")
-    except ValidationError:
+        ours = orjson.loads(text) if isinstance(text, str) else {}
+        for key in ("captured_s", "seen_s"):
+            _TIME_IF_KNOWN.validate_python(ours.get(key))
+    except (ValidationError, orjson.JSONDecodeError):
         return None
     return event if event.event_id == event_id else None
 
@@ -221,7 +244,7 @@ def _is_message(row: tuple[object, ...]) -> bool:
     """What a row says twice must agree: a damaged one must not name anybody."""
     _, event_id, kind, levels, text, created_at = row
     event = _event(text, event_id)
-    if event is None or event.type != kind or not isinstance(levels, str) or not isinstance(created_at, float):
+    if event is None or event.type != kind or not isinstance(levels, str) or not is_time(created_at):
         return False
     people = {person.id if person else "unknown" for person in (event.person, event.previous_person)}
     with suppress(orjson.JSONDecodeError):

@@ -16,7 +16,7 @@ from pathlib import Path
 import orjson
 
 from streamer.errors import OutboxDamaged
-from streamer.events.damage import Contents, damage_told, open_visits, pending, sightings
+from streamer.events.damage import Contents, damage_told, is_time, open_visits, pending, sightings
 from streamer.events.event import Due, IdentityEvent, LastSeen
 from streamer.events.outbox_schema import CLOCK, PAGE_BYTES, SPARE_BYTES, open_outbox
 from streamer.steady import UNSET_BEFORE
@@ -318,6 +318,10 @@ class OutboxFile:
         try:
             row = self._db.execute("SELECT boot_id, steady_s, file_s FROM clock").fetchone()
         except sqlite3.OperationalError:
+            row = None
+        if newest is not None and not is_time(newest):
+            raise OutboxDamaged(f"outbox {self._path} is damaged (a message of no time)")
+        if row is not None and not (is_time(row[1]) and is_time(row[2])):
             row = None
         if row is not None and self._boot and row[0] == self._boot and row[1] <= now:
             return row[2] - row[1], row[2]

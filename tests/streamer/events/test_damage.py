@@ -114,6 +114,8 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], float]] = {
     "nobody's": (lambda path: execute(path, "DELETE FROM installation"), 1.0),
     "a visit that is none": (lambda path: execute(path, "UPDATE open_visits SET event = '{}'"), 1.0),
     "no text": (lambda path: execute(path, "UPDATE open_visits SET event = CAST(x'fffe' AS TEXT)"), 1.0),
+    "no JSON": (lambda path: execute(path, "UPDATE open_visits SET event = '{'"), 1.0),
+    "a time that is none": (lambda path: execute(path, "UPDATE open_visits SET seen_at = 9e999"), 1.0),
     "a folder": (as_folder, 0.0),
     "a journal of another": (leave_a_journal, 1.0),
     "a log of another": (leave_the_log_of_another, 1.0),
@@ -297,6 +299,34 @@ async def test_a_row_that_names_somebody_else_than_its_topic_is_not_saved(tmp_pa
     )
     async with outbox(path) as box:
         assert [word_of(item.event) for item in await box.peek(10)] == [f"{name(1)}2e", "z1n", "z2e"]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        "event = '{'",
+        "event = '{}'",
+        "event = json_set(event, '$.captured_s', 'noon')",
+        "event = json_set(event, '$.captured_s', 9e999)",
+        "event = json_set(event, '$.seq', 'x')",
+        "levels = 'no JSON'",
+        "levels = '7'",
+        "levels = CAST(x'fffe' AS TEXT)",
+        "created_at = 9e999",
+        "created_at = -1.0",
+    ],
+)
+async def test_a_row_that_is_none_of_ours_is_left_behind_and_the_others_go_on(tmp_path, column):
+    path = tmp_path / "outbox.db"
+    filled(path, 2)
+    execute(path, f"UPDATE pending SET {column} WHERE row = 2")
+    async with outbox(path) as box:
+        await box.peek(10)
+        await box.flush()
+        saved = words_of(await box.peek(10)).split()
+        assert box.healthy
+        assert saved == [f"{name(0)}1n", f"{name(1)}1n", f"{name(1)}2e", "z1n", "z2e"]
+        assert "saved: " in box.trouble
 
 
 async def test_names_and_last_sightings_go_over_to_the_new_file(tmp_path):
