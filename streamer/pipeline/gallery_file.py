@@ -75,8 +75,11 @@ class GalleryFile:
         same = not self._is_closed and self._identity is not None and identity[:2] == self._identity[:2]
         return self._reopened(same=same)
 
-    def settle(self) -> None:
-        """Carry the log over into the file: who copies it, or copies another one over it, finds it whole."""
+    def settle(self, people: int) -> None:
+        """So many people were read of the file. Carry the log over into it: who copies it, or copies another one over
+        it, finds it whole.
+        """
+        self._has_people = people > 0
         if not self.store.in_memory and self.trouble is None and identity_of(self.path) == self._identity:
             self.store.checkpoint()
             self._identity = identity_of(self.path)

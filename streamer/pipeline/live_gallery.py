@@ -273,7 +273,7 @@ class LiveGallery:
             index.sync(file.store)
         names = {person.id: person.name for person in file.store.people()}
         self._version = version
-        file.settle()
+        file.settle(len(names))
         if is_new and (file.was_replaced or (nobody_wrote and names != self._names)):
             told = "gallery %s was replaced; %d people are in it"
             log.warning(told, file.path, len(names), extra={"code": "gallery_replaced"})

@@ -34,7 +34,7 @@ def test_a_file_that_nobody_touches_or_that_is_written_is_the_same(path):
     file = GalleryFile(path)
     assert not file.look()
     gallery(path, "Eve")
-    file.settle()
+    file.settle(3)
     assert not file.look()
     assert (file.trouble, names(file)) == (None, ["Ada", "Bob", "Eve"])
     file.close()
@@ -55,6 +55,22 @@ def test_deleted(path, tmp_path):
     file.close()
 
 
+def test_an_empty_gallery_that_was_filled_meanwhile_is_not_taken_for_nobody(tmp_path):
+    path = gallery(tmp_path / "gallery.db")
+    file = GalleryFile(path)
+    gallery(path, "Ada")
+    file.settle(1)
+    path.unlink()
+    assert not file.look()
+    gallery(path)
+    assert not file.look()
+    with pytest.raises(GalleryMissing, match="was replaced by an empty one"):
+        file.readable()
+    file.settle(0)  # nobody was enrolled: an empty one is as good as another
+    assert file.look()
+    file.close()
+
+
 def test_moved_away_and_back(path, tmp_path):
     file = GalleryFile(path)
     path.rename(tmp_path / "away.db")
@@ -71,7 +87,7 @@ def test_moved_away_and_back(path, tmp_path):
 def test_replaced(path, tmp_path, how):
     other = gallery(tmp_path / "other" / "gallery.db", "Eve")
     file = GalleryFile(path)
-    file.settle()
+    file.settle(2)
     if how == "copied over it":
         shutil.copyfile(other, path)
     else:
