@@ -5,6 +5,7 @@ Blocks for disk I/O; on the gallery's thread.
 
 import logging
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from gallery.errors import GalleryError, GalleryMissing, GalleryUnwritable
@@ -57,11 +58,11 @@ class GalleryFile:
 
     def look(self) -> bool:
         """Notice what became of the file; whether `store` is another one now."""
-        if self.store.in_memory and not self._is_closed:
+        if self.store.in_memory:
             if time.monotonic() < self._retry_at_s:
                 return False
             self._retry_at_s = time.monotonic() + RETRY_S
-            return self._reopened()
+            return self._reopened(same=True)
         identity = identity_of(self.path)
         if identity is None:
             self._give_up()
@@ -81,10 +82,11 @@ class GalleryFile:
         """
         self._has_people = people > 0
         if not self.store.in_memory and self.trouble is None and identity_of(self.path) == self._identity:
-            self.store.checkpoint()
+            with suppress(GalleryUnwritable):  # there is room another time
+                self.store.checkpoint()
             self._identity = identity_of(self.path)
 
-    def _reopened(self, *, same: bool = False) -> bool:
+    def _reopened(self, *, same: bool) -> bool:
         identity = identity_of(self.path)
         try:
             if not same:
@@ -99,7 +101,7 @@ class GalleryFile:
         except GalleryError as error:
             self.trouble = error
             return False
-        self.was_replaced = not (same or self.store.in_memory)
+        self.was_replaced = not same
         self.close()
         self.store, self.trouble, self._identity = store, None, identity
         self._is_closed, self._has_people, self._log_identity = False, bool(store.people()), self._log_now()

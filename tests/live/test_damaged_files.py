@@ -158,6 +158,13 @@ async def test_a_disk_that_is_full_before_the_start(tmp_path, broker, has_outbox
             assert await reason_of(service, "outbox") == "can't be written"
             assert lines_with(service, "outbox_unwritable")
             await until_waiting(service, 3)
+        processed = await service.metric("whosthere_frames_total", outcome="processed")
+
+        async def goes_on() -> bool:  # for longer than it takes to try again
+            return await service.metric("whosthere_frames_total", outcome="processed") > processed + 20
+
+        await until(goes_on)
+        assert (await service.parts())["gallery"]["ok"] is False
         with Subscriber(broker.port, tmp_path) as heard:
             hog.unlink()
             await service.until_ready()
