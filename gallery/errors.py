@@ -5,6 +5,7 @@
     ├── PersonAmbiguous       person_ambiguous
     ├── NameInvalid           name_invalid
     ├── NoPhotoAccepted       no_photo_accepted
+    ├── GalleryMissing        gallery_missing      (deleted while the service runs)
     ├── GalleryTooNew         gallery_too_new
     ├── GalleryUnreadable     gallery_unreadable
     └── GalleryUnwritable     gallery_unwritable   (retryable: a full disk may get room again)
@@ -48,6 +49,10 @@ class NoPhotoAccepted(GalleryError):
     def __init__(self, message: str, refused: Sequence[tuple[Path, str, str]] = ()) -> None:
         super().__init__(message)
         self.refused = tuple(refused)
+
+
+class GalleryMissing(GalleryError):
+    code = "gallery_missing"
 
 
 class GalleryTooNew(GalleryError):

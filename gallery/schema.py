@@ -177,6 +177,14 @@ def check_file(db: sqlite3.Connection, path: Path, *, logged: bool) -> None:
         raise GalleryUnreadable(f"gallery {path} was cut short; restore it from a backup")
 
 
+def make_schema(db: sqlite3.Connection) -> None:
+    """An empty gallery in an empty database."""
+    db.executescript(
+        f"PRAGMA journal_mode = WAL; PRAGMA application_id = {_APPLICATION_ID};"
+        f"PRAGMA user_version = {SCHEMA_VERSION}; {_SCHEMA}"
+    )
+
+
 def _create(path: Path) -> None:
     """Make an empty gallery beside its place and link it in: who opens it meanwhile sees all or nothing."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -186,10 +194,7 @@ def _create(path: Path) -> None:
         with translated(path):
             db = sqlite3.connect(draft, isolation_level=None)
             try:
-                db.executescript(
-                    f"PRAGMA journal_mode = WAL; PRAGMA application_id = {_APPLICATION_ID};"
-                    f"PRAGMA user_version = {SCHEMA_VERSION}; {_SCHEMA}"
-                )
+                make_schema(db)
             finally:
                 db.close()
         _link(draft, path)

@@ -17,7 +17,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from gallery.errors import GalleryUnreadable, PersonAmbiguous, PersonNotFound
+from gallery.errors import GalleryUnreadable, GalleryUnwritable, PersonAmbiguous, PersonNotFound
+from gallery.file_copy import copy_in_memory
 from gallery.people import NewPhoto, NewTemplate, Person, StoredPhoto, Templates, clean_name, new_person_id
 from gallery.rows import insert_photos, jpeg, replace_template, stored_photo, unpacked
 from gallery.schema import open_database, transaction, translated
@@ -34,10 +35,13 @@ class PersonStore:
     What fails leaves no trace: each call is one transaction.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Opens the gallery, or makes an empty one. Raises GalleryTooNew besides."""
+    def __init__(self, path: Path, *, in_memory: bool = False) -> None:
+        """Opens the gallery, or makes an empty one; `in_memory`: a copy that can't be written. Raises GalleryTooNew
+        besides.
+        """
         self.path = path
-        self._db = open_database(path)
+        self.in_memory = in_memory
+        self._db = copy_in_memory(path) if in_memory else open_database(path)
         self._lock = threading.Lock()
         self._commits = 0
 
@@ -59,6 +63,10 @@ class PersonStore:
         (verdict,) = self._rows("PRAGMA quick_check(1)")[0]
         if verdict != "ok":
             raise GalleryUnreadable(f"gallery {self.path} is damaged ({verdict}); restore it from a backup")
+
+    def checkpoint(self) -> None:
+        """Carry the log over into the file, as far as nobody reads it and there is room."""
+        self._rows("PRAGMA wal_checkpoint(PASSIVE)")
 
     def data_version(self) -> int:
         """A number that is another one after every commit, by this store or by any other process.
@@ -252,3 +260,11 @@ class PersonStore:
             return "; nobody is yet"
         near = difflib.get_close_matches(name.casefold(), names, n=1, cutoff=0.0)
         return f"; did you mean {names[near[0]]!r}?"
+
+
+def open_to_read(path: Path) -> PersonStore:
+    """The gallery; a copy in memory where it can't be written. Raises GalleryError."""
+    try:
+        return PersonStore(path)
+    except GalleryUnwritable:
+        return PersonStore(path, in_memory=True)

@@ -26,6 +26,7 @@ from streamer.pipeline.visits import Visits
 from streamer.process import limit_arenas, make_data_folder, only_one
 from streamer.readiness import Part, Readiness
 from streamer.settings import Settings
+from streamer.steady import WallClock, steady_s
 from streamer.supervise import supervise
 from streamer.telemetry.loop_lag import measure_loop_lag
 from streamer.telemetry.metrics import Metrics
@@ -60,8 +61,10 @@ class Service:
         parts = [
             _models_part(self.models),
             Part("broker", self.publisher.connected, "" if self.publisher.connected else "not connected"),
-            Part("outbox", self.outbox.healthy, "" if self.outbox.healthy else "can't be written"),
+            Part("outbox", self.outbox.healthy, self.outbox.trouble),
         ]
+        gallery = self.live_gallery.trouble
+        parts.append(Part("gallery", not gallery, gallery))
         if self.overload.reason is not None:
             parts.append(Part("load", True, self.overload.reason))
         for camera in self.cameras:
@@ -173,9 +176,13 @@ def _models_part(layer: ModelLayer) -> Part:
 
 
 async def _watch(service: Service) -> None:
-    """The slow clock of the service: silent cameras, last sightings, queue depths."""
+    """The slow clock of the service: silent cameras, last sightings, queue depths, a wall clock that is set."""
     once = OnceLog(log)
+    clock = WallClock(time.time(), steady_s())
     while True:
+        if step_s := clock.step(time.time(), steady_s()):
+            log.warning("the system's clock was set by %+.0f s", step_s, extra={"code": "clock_set"})
+            service.publisher.clock_stepped(step_s)
         for camera in service.cameras:
             camera.watch()
         cameras, overload = service.cameras, service.overload

@@ -23,6 +23,7 @@
     │   └── BrokerLost                broker_lost            (retryable)
     ├── OutboxError
     │   ├── OutboxUnwritable          outbox_unwritable      (retryable)
+    │   ├── OutboxDamaged             outbox_damaged         (set aside; the service goes on with a new one)
     │   └── OutboxTooNew              outbox_too_new
     ├── PortInUse                     port_in_use
     ├── HttpAddressInvalid            http_address_invalid
@@ -140,6 +141,10 @@ class OutboxError(StreamerError):
 class OutboxUnwritable(OutboxError):
     code = "outbox_unwritable"
     retryable = True
+
+
+class OutboxDamaged(OutboxError):
+    code = "outbox_damaged"
 
 
 class OutboxTooNew(OutboxError):

@@ -286,20 +286,14 @@ def test_a_full_disk_under_the_gallery(home: Path) -> None:
         assert "1 of 1 photos enrolled" in ended.out
 
 
-def test_a_disk_that_is_full_before_the_start(home: Path) -> None:
+def test_a_disk_that_is_full_before_there_is_a_gallery(home: Path) -> None:
     with small_disk(1) as disk:
-        serving = ("serve", "--set", f"paths.data={disk}")
+        listing = ("people", "list", "--set", f"paths.data={disk}")
         hog = fill(disk)
-        assert "free some room" in assert_refused(whosthere(*serving, cwd=home), "gallery_unwritable")
+        assert "free some room" in assert_refused(whosthere(*listing, cwd=home), "gallery_unwritable")
         assert not list(disk.glob("*.db*"))
         hog.unlink()
-        with PersonStore(disk / "gallery.db") as store:
-            store.add_person("Ada Lovelace", [photo_of(unit(1))])
-        hog = fill(disk)
-        assert "free some room" in assert_refused(whosthere(*serving, cwd=home), "gallery_unwritable")
-        hog.unlink()
-        ended = whosthere("people", "list", "--set", f"paths.data={disk}", cwd=home)
-        assert (ended.code, "Ada Lovelace" in ended.out) == (0, True)
+        assert whosthere(*listing, cwd=home).code == 0
 
 
 def test_a_lock_that_belongs_to_somebody_else(home: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The reference tables in docs/ say what the code says, no more and no less."""
 
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,12 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from gallery.store import PersonStore
+from recognition.errors import CodedError
 from streamer.settings import CameraSettings, Settings, load
 from streamer.telemetry.metrics import Metrics
 from tests.conftest import PROJECT
+from tests.test_error_codes import family, import_everything
 
 
 def table_rows(document: str) -> list[list[str]]:
@@ -76,6 +80,35 @@ def test_the_example_of_a_triton_server_loads(tmp_path):
     assert section.triton is not None
     assert section.triton.url == "127.0.0.1:8001"
     assert section.profiles["arcface_w600k_mbf"].triton is not None
+
+
+def test_a_gallery_in_use_is_copied_as_the_page_says(tmp_path):
+    page = (PROJECT / "docs" / "troubleshooting.md").read_text()
+    copying, restoring = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)[:2]
+    path = tmp_path / "var" / "gallery.db"
+    path.parent.mkdir()
+    with PersonStore(path) as store:
+        store.add_person("Ada")
+        subprocess.run(["sh", "-ec", copying], cwd=tmp_path, check=True)
+        store.add_person("Bob")
+        left = [(file, file.read_bytes()) for file in path.parent.glob("gallery.db-*")]
+    for file, content in left:  # as after a crash
+        file.write_bytes(content)
+    assert (tmp_path / "gallery-copy.db").stat().st_mode & 0o777 == 0o600
+    subprocess.run(["sh", "-ec", restoring], cwd=tmp_path, check=True)
+    with PersonStore(path) as store:
+        store.check()
+        assert [person.name for person in store.people()] == ["Ada"]
+
+
+def test_every_code_of_the_page_of_troubles_is_one():
+    """Those of faults, and what else the log says with a code."""
+    import_everything()
+    known = {error.code for error in family(CodedError)} | {"clock_set", "gallery_replaced", "ended"}
+    rows = re.findall(r"^\|(.*)\|$", (PROJECT / "docs" / "troubleshooting.md").read_text(), re.MULTILINE)
+    told = [code for row in rows for code in re.findall(r"`([a-z]+(?:_[a-z]+)+|ended)`", row)]
+    assert len(told) >= 25
+    assert set(told) - known == set()
 
 
 def test_every_metric_is_documented_with_its_type_and_labels():

@@ -90,10 +90,13 @@ class Due:
     """An event on its way to the outbox, with the last topic level of each topic that it goes to.
 
     One level as a rule; an update that changes the identity goes to the old topic and to the new one.
+    captured_s: the moment of captured_at on time.monotonic(), and on the steady clock once the outbox has it; None
+    where nobody knows it.
     """
 
     event: IdentityEvent
     levels: tuple[str, ...]
+    captured_s: float | None = None
 
     @property
     def names(self) -> bool:

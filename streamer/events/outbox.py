@@ -5,16 +5,20 @@ them. This is the loop's side; all file work is done in groups on a thread of it
 """
 
 import asyncio
+import secrets
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from streamer.events.event import Due, LastSeen, sighting_of
+from streamer.events.event import Due, IdentityEvent, LastSeen, sighting_of
+from streamer.events.hand_over import handed_over, latency_s
 from streamer.events.outbox_file import Stored
 from streamer.events.outbox_writer import Opened, OutboxWriter, Peek
+from streamer.steady import boot_id, steady_s
 from streamer.telemetry.metrics import Metrics
 
 T = TypeVar("T")
@@ -25,9 +29,10 @@ BUFFER_LIMIT = 5_000
 class Outbox:
     """The file at `path`, open while the async context lasts. Everything is called on the loop.
 
-    While the disk is full or fails, events wait in memory (`buffer_limit` of them), `healthy` is False and
-    writing is tried again every second. When file or memory is full the oldest update goes first, then the
-    oldest whole visit. Opening raises OutboxUnwritable, OutboxTooNew or AlreadyRunning.
+    While the disk is full or fails, from the start on or later, events wait in memory (`buffer_limit` of them),
+    `healthy` is False and writing is tried again every second. A damaged file is set aside, and a new one used. When
+    file or memory is full the oldest update goes first, then the oldest whole visit. Opening raises OutboxTooNew or
+    AlreadyRunning. `now` is a clock in s that never jumps, of this `boot` of the machine.
     """
 
     def __init__(
@@ -37,27 +42,32 @@ class Outbox:
         limit: int,
         max_age_s: float,
         metrics: Metrics,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = steady_s,
+        boot: str | None = None,
         buffer_limit: int = BUFFER_LIMIT,
     ) -> None:
         self.client_id = ""
         self.last_seen: dict[str, LastSeen] = {}
+        self._sighted_s: dict[str, float] = {}  # on the steady clock: people seen in this run
         self._metrics = metrics
-        self._writer = OutboxWriter(path, limit, max_age_s, metrics, now, buffer_limit)
+        self._now = now
+        boot = boot_id() if boot is None else boot
+        self._writer = OutboxWriter(path, limit, max_age_s, metrics, now, boot, buffer_limit)
         self._news = asyncio.Event()
         self._waiters: set[asyncio.Future[Any]] = set()
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="outbox")
-        opened: asyncio.Future[Opened] = self._loop.create_future()
-        self._writing = self._loop.run_in_executor(self._thread, self._writer.run, self._loop, opened, self._news.set)
+        self._is_open: asyncio.Future[None] = self._loop.create_future()
+        self._writing = self._loop.run_in_executor(
+            self._thread, self._writer.run, self._loop, self._opened, self._news.set
+        )
         self._writing.add_done_callback(self._ended)
-        await asyncio.wait((opened, self._writing), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((self._is_open, self._writing), return_when=asyncio.FIRST_COMPLETED)
         if self._writing.done():
             self._thread.shutdown(wait=False)
             self._writing.result()
-        self.client_id, self.last_seen = opened.result()
         self._metrics.outbox_oldest.set_function(self._writer.oldest_s)
         return self
 
@@ -76,20 +86,46 @@ class Outbox:
         """False while what is put does not get to the disk."""
         return not self._writer.failing and not self._writing.done()
 
+    @property
+    def trouble(self) -> str:
+        """What there is to say of the file: why it is not healthy, or what became of one that was damaged."""
+        return self._writer.set_aside if self.healthy else "can't be written"
+
     def put(self, due: Due) -> None:
         """Take an event; never waits, never raises. flush() waits until it is on disk."""
         event = due.event
-        if not self._writer.put(due):
-            return
-        if event.person is not None:
-            known = self.last_seen.get(event.person.id)
-            if known is None or event.captured_at >= known.at:
-                self.last_seen[event.person.id] = sighting_of(event)
+        if due.captured_s is not None:
+            due = replace(due, captured_s=self._steady(due.captured_s))
+        newest = self._is_newest(due)
+        if self._writer.put(due, newest=newest) and newest and event.person is not None:
+            if due.captured_s is not None:
+                self._sighted_s[event.person.id] = due.captured_s
+            self.last_seen[event.person.id] = sighting_of(event)
 
-    def sighted(self, event_id: str, captured_at: float) -> None:
-        """An open visit's last sighting (Unix s), for its `end` should the service die. Cheap: call often."""
+    def sighted(self, event_id: str, captured_at: float, captured_s: float) -> None:
+        """An open visit's last sighting (Unix s, monotonic s), for its `end` should the service die. Call often."""
         with self._writer.ask() as work:
-            work.changes.seen[event_id] = captured_at
+            work.changes.seen[event_id] = (captured_at, self._steady(captured_s))
+
+    def clock_stepped(self, step_s: float) -> list[str]:
+        """The wall clock was set by so many seconds: when people were seen in this run is told by the new one.
+
+        Returns who they are.
+        """
+        for person_id in self._sighted_s:
+            seen = self.last_seen[person_id]
+            self.last_seen[person_id] = replace(seen, at=round(seen.at + step_s, 3))
+        with self._writer.ask() as work:
+            work.changes.sightings |= {person_id: self.last_seen[person_id] for person_id in self._sighted_s}
+        return list(self._sighted_s)
+
+    def handed_over(self, stored: Stored, unix_s: float) -> IdentityEvent:
+        """A stored event as it is sent at this moment, its times by the wall clock of now."""
+        return handed_over(stored, unix_s, self._now())
+
+    def latency_s(self, stored: Stored, unix_s: float) -> float:
+        """Seconds since a stored event's captured_at, whatever the wall clock did."""
+        return max(latency_s(stored, unix_s, self._now()), 0.0)
 
     async def flush(self) -> bool:
         """Wait until all that was put is on disk; False where the disk did not take it (tried again)."""
@@ -132,7 +168,30 @@ class Outbox:
         with self._writer.ask() as work:
             for person_id in person_ids:
                 self.last_seen.pop(person_id, None)
+                self._sighted_s.pop(person_id, None)
+                work.changes.sightings.pop(person_id, None)
                 work.changes.forgotten.add(person_id)
+
+    def _is_newest(self, due: Due) -> bool:
+        """Whether nobody saw this event's person later; by the wall clock where nothing better is known."""
+        if due.event.person is None:
+            return False
+        before_s = self._sighted_s.get(due.event.person.id)
+        if due.captured_s is not None:
+            return before_s is None or due.captured_s >= before_s
+        known = self.last_seen.get(due.event.person.id)
+        return known is None or due.event.captured_at >= known.at
+
+    def _steady(self, monotonic_s: float) -> float:
+        return self._now() - (time.monotonic() - monotonic_s)
+
+    def _opened(self, opened: Opened) -> None:
+        """A file was opened, or none could be: then this run has a name at the broker that nobody remembers."""
+        client_id, last_seen = opened or (f"whosthere-{secrets.token_hex(6)}", {})
+        self.client_id = self.client_id or client_id
+        self.last_seen = last_seen | self.last_seen
+        if not self._is_open.done():
+            self._is_open.set_result(None)
 
     def _check(self) -> None:
         if self._writing.done():

@@ -6,8 +6,8 @@ blocks: used by the outbox's writer thread alone, which holds the file exclusive
 
 import errno
 import os
-import secrets
 import sqlite3
+import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -15,57 +15,44 @@ from pathlib import Path
 
 import orjson
 
-from streamer.errors import AlreadyRunning, OutboxTooNew, OutboxUnwritable
-from streamer.events.event import Due, IdentityEvent, LastSeen, sighting_of
+from streamer.errors import OutboxDamaged
+from streamer.events.damage import Contents, damage_told, is_time, open_visits, pending, sightings
+from streamer.events.event import Due, IdentityEvent, LastSeen
+from streamer.events.outbox_schema import CLOCK, PAGE_BYTES, SPARE_BYTES, open_outbox
+from streamer.steady import UNSET_BEFORE
 
-VERSION = 1
-
-# Free pages and a log of this size are kept for good: a disk that others fill up leaves this much room here.
-_SPARE_BYTES = 1 << 20
-_PAGE_BYTES = 4096
 _TIDY_PAGES = 1024
 # A message takes about half a page, in two tables; trees that grow take a few besides.
 _PAGES_BESIDES = 8
 
-_SCHEMA = """
-CREATE TABLE pending (
-    row INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used twice: an acknowledgement may arrive late
-    event_id TEXT NOT NULL,
-    type TEXT NOT NULL,
-    levels TEXT NOT NULL,
-    event TEXT NOT NULL,
-    created_at REAL NOT NULL
-) STRICT;
-CREATE INDEX pending_by_visit ON pending (event_id);
-CREATE INDEX pending_updates ON pending (row) WHERE type = 'update';
-CREATE TABLE open_visits (event_id TEXT PRIMARY KEY, event TEXT NOT NULL, seen_at REAL NOT NULL) STRICT;
-CREATE TABLE last_seen (person_id TEXT PRIMARY KEY, sighting TEXT NOT NULL) STRICT;
-CREATE TABLE installation (client_id TEXT NOT NULL) STRICT;
-CREATE TABLE spare (bytes BLOB NOT NULL) STRICT;
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A message that waits. row orders all messages; created_at is Unix time in s, when it was written."""
+    """A message that waits. row orders all messages; created_at: when it was written, in s on the steady clock (of an
+    earlier boot: less, maybe below 0). captured_s: the event's captured_at on that clock, if it is of this boot.
+    """
 
     row: int
     event: IdentityEvent
     levels: tuple[str, ...]
     created_at: float
+    captured_s: float | None = None
 
 
 @dataclass(slots=True)
 class Changes:
-    """What one transaction writes: messages, rows to delete, last sightings by event_id, people to forget."""
+    """What one transaction writes: messages, rows to delete, last sightings by event_id (Unix and steady s) and by
+    person, people to forget.
+    """
 
     puts: list[Due] = field(default_factory=list)
     acked: set[int] = field(default_factory=set)
-    seen: dict[str, float] = field(default_factory=dict)
+    seen: dict[str, tuple[float, float]] = field(default_factory=dict)
+    sightings: dict[str, LastSeen] = field(default_factory=dict)
     forgotten: set[str] = field(default_factory=set)
 
     def __bool__(self) -> bool:
-        return bool(self.puts or self.acked or self.seen or self.forgotten)
+        return bool(self.puts or self.acked or self.seen or self.sightings or self.forgotten)
 
 
 class OutboxFile:
@@ -73,65 +60,107 @@ class OutboxFile:
 
     At most `limit` messages, none older than max_age_s. A message that was handed out by rows() and is not
     deleted yet is in flight, and never given up. `client_id` is this installation's name at the broker,
-    `oldest_at` when the oldest message was written (Unix s), if there is one. Each statement gives the
-    interpreter's lock away, and on a busy machine has to wait for it: a write makes do with few.
-    Methods raise sqlite3.DatabaseError or OSError where the disk is in the way; nothing of a failed write()
-    remains.
+    `oldest_at` when the oldest message was written (steady s), if there is one. `now` is the steady clock's, in s,
+    everywhere; of which `boot`. Each statement gives the interpreter's lock away, and on a busy machine has to wait
+    for it: a write makes do with few.
+    Methods raise sqlite3.DatabaseError or OSError where the disk is in the way, and OutboxDamaged; nothing of a failed
+    write() remains. Opening one that is damaged leaves it as it is.
     """
 
-    def __init__(self, path: Path, limit: int, max_age_s: float) -> None:
+    def __init__(self, path: Path, limit: int, max_age_s: float, now: float, boot: str = "") -> None:
         self._path = path
         self._limit = limit
         self._max_age_s = max_age_s
-        self._db = _open(path)
-        # Closed after the database: closing any descriptor of the file would drop SQLite's lock on it.
-        self._descriptor = os.open(path, os.O_RDWR)
+        self._boot = boot
         # Visits whose `new` was given up: nobody heard of them, so nobody is told how they go on.
         self._given_up: set[str] = set()
         self._handed = 0
         self._synchronous = ""
         self._free_pages = 0
+        self._db = open_outbox(path)
+        # Closed after the database: closing any descriptor of the file would drop SQLite's lock on it.
+        self._descriptor = os.open(path, os.O_RDWR)
+        try:
+            with damage_told(path, opening=True):
+                self._read(now)
+        except BaseException:
+            self.close()
+            raise
+
+    def _read(self, now: float) -> None:
+        self._ahead_s, self._boot_began = self._find_clock(now)
         self.count = self._number("SELECT count(*) FROM pending")
-        self.client_id = str(self._db.execute("SELECT client_id FROM installation").fetchone()[0])
+        self.client_id = self._find_client_id()
         self.oldest_at = self._find_oldest()
 
     def close(self) -> None:
         self._db.close()
         os.close(self._descriptor)
 
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the file at `path` is the one that is open."""
+        try:
+            there = os.stat(self._path)
+        except OSError:
+            return False
+        return os.path.samestat(there, os.fstat(self._descriptor))
+
+    def contents(self) -> Contents:
+        """All that can be read of it, whatever its state."""
+        found = Contents.read(self._db)
+        found.handed = self._handed
+        return found
+
+    def restore(self, contents: Contents, now: float) -> None:
+        """Take over what another file held, in flight or not; into a new file only."""
+        with damage_told(self._path):
+            self._db.execute(CLOCK)
+            with self._transaction("FULL"):
+                contents.write(self._db)
+            self._read(now)
+        self._handed = contents.handed
+
     def interrupted(self) -> list[Due]:
         """The `end` of each visit that was open when the service died; writing one closes the visit."""
         ends = []
-        for text, seen_at in self._db.execute("SELECT event, seen_at FROM open_visits ORDER BY event_id"):
-            last = IdentityEvent.model_validate_json(text)
+        with damage_told(self._path):
+            left_open = list(open_visits(self._db))
+        for visit in left_open:
+            last = visit.event
+            first_seen_at = min(last.first_seen_at, visit.seen_at)
+            if visit.captured_s is not None and visit.seen_s is not None:
+                stood_s = visit.seen_s - visit.captured_s + last.captured_at - last.first_seen_at
+                first_seen_at = visit.seen_at - max(stood_s, 0.0)
             end = last.model_copy(
                 update={
                     "seq": last.seq + 1,
                     "type": "end",
                     "previous_person": None,
-                    "captured_at": max(last.captured_at, seen_at),
+                    "first_seen_at": first_seen_at,
+                    "captured_at": visit.seen_at,
                     "end_reason": "interrupted",
                 }
             )
-            ends.append(Due(end, (last.person.id if last.person else "unknown",)))
+            ends.append(Due(end, (last.person.id if last.person else "unknown",), self._of_this_boot(visit.seen_s)))
         return ends
 
     def last_seen(self) -> dict[str, LastSeen]:
         """By person id."""
-        rows = self._db.execute("SELECT person_id, sighting FROM last_seen")
-        return {person_id: LastSeen(**orjson.loads(sighting)) for person_id, sighting in rows}
+        with damage_told(self._path):
+            return dict(sightings(self._db))
 
     def rows(self, after: int, limit: int, without: Collection[int] = ()) -> list[Stored]:
         """The oldest `limit` messages with a row above `after`, but those in `without`. From 0: all anew."""
-        found = self._db.execute(
-            "SELECT row, event, levels, created_at FROM pending WHERE row > ? ORDER BY row LIMIT ?",
-            (after, limit + len(without)),
-        )
-        stored = [
-            Stored(row, IdentityEvent.model_validate_json(event), tuple(orjson.loads(levels)), created_at)
-            for row, event, levels, created_at in found
-            if row not in without
-        ][:limit]
+        with damage_told(self._path):
+            found = pending(self._db, "WHERE row > ? ORDER BY row LIMIT ?", (after, limit + len(without)))
+            stored = [
+                Stored(
+                    row.row, row.event, row.levels, row.created_at - self._ahead_s, self._of_this_boot(row.captured_s)
+                )
+                for row in found
+                if row.row not in without
+            ][:limit]
         if stored or not after:
             self._handed = stored[-1].row if stored else 0
         return stored
@@ -142,6 +171,10 @@ class OutboxFile:
 
     def write(self, changes: Changes, now: float) -> int:
         """Commit `changes`, and give up what is too old or too much; returns how many messages were lost."""
+        with damage_told(self._path):
+            return self._write(changes, now)
+
+    def _write(self, changes: Changes, now: float) -> int:
         if changes.puts:
             self._reserve(len(changes.puts))
         given_up = set(self._given_up)
@@ -151,8 +184,14 @@ class OutboxFile:
             count = self.count - deleted.rowcount + len(changes.puts)
             lost = sum(self._put(due, now, given_up) for due in changes.puts)
             self._db.executemany(
-                "UPDATE open_visits SET seen_at = max(seen_at, ?) WHERE event_id = ?",
-                ((seen_at, event_id) for event_id, seen_at in changes.seen.items()),
+                "UPDATE open_visits SET seen_at = ?, event = json_set(event, '$.seen_s', ?) WHERE event_id = ?",
+                ((at, seen_s + self._ahead_s, event_id) for event_id, (at, seen_s) in changes.seen.items()),
+            )
+            # Not after the message, so before it can be sent: whatever the broker retains about people is known here,
+            # and can be erased.
+            self._db.executemany(
+                "INSERT OR REPLACE INTO last_seen VALUES (?, ?)",
+                ((person_id, orjson.dumps(seen).decode()) for person_id, seen in changes.sightings.items()),
             )
             self._db.executemany(
                 "DELETE FROM last_seen WHERE person_id = ?", ((person_id,) for person_id in changes.forgotten)
@@ -166,16 +205,18 @@ class OutboxFile:
 
     def tidy(self) -> None:
         """Give pages that a long backlog left behind back to the disk, some at a time; the spare ones stay."""
-        excess = self._number("PRAGMA freelist_count") - 2 * _SPARE_BYTES // _PAGE_BYTES
+        with damage_told(self._path):
+            excess = self._number("PRAGMA freelist_count") - 2 * SPARE_BYTES // PAGE_BYTES
         if excess > 0:
             # Room on the disk is what this is for: where there is none it can wait.
-            with suppress(sqlite3.OperationalError):
+            with damage_told(self._path), suppress(sqlite3.OperationalError):
                 self._db.execute(f"PRAGMA incremental_vacuum({min(excess, _TIDY_PAGES)})").fetchall()
                 self._free_pages = 0
 
     def reuse_log(self) -> None:
         """Let the next write begin at the start of the log: on a full disk that is the room there is."""
-        self._db.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+        with damage_told(self._path):
+            self._db.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
 
     def _reserve(self, pages: int) -> None:
         """Claim room for so many pages in the file itself, or raise OSError (ENOSPC).
@@ -191,7 +232,7 @@ class OutboxFile:
             return
         size = self._number("PRAGMA page_count") - self._free_pages
         try:
-            os.posix_fallocate(self._descriptor, 0, size * _PAGE_BYTES)
+            os.posix_fallocate(self._descriptor, 0, size * PAGE_BYTES)
         except OSError as error:
             if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # a file system that can't promise room
                 raise
@@ -202,24 +243,16 @@ class OutboxFile:
             if event.type == "end":
                 given_up.discard(event.event_id)
             return 1
-        text = _without_names(event)
+        text = _without_names(event, None if due.captured_s is None else due.captured_s + self._ahead_s)
         self._db.execute(
             "INSERT INTO pending (event_id, type, levels, event, created_at) VALUES (?, ?, ?, ?, ?)",
-            (event.event_id, event.type, orjson.dumps(due.levels).decode(), text, now),
+            (event.event_id, event.type, orjson.dumps(due.levels).decode(), text, now + self._ahead_s),
         )
         if event.type == "end":
             self._db.execute("DELETE FROM open_visits WHERE event_id = ?", (event.event_id,))
         else:
             self._db.execute(
                 "INSERT OR REPLACE INTO open_visits VALUES (?, ?, ?)", (event.event_id, text, event.captured_at)
-            )
-        if event.person is not None:
-            # Written with the message, so before it can be sent: whatever the broker retains about people is
-            # known here, and can be erased.
-            self._db.execute(
-                "INSERT INTO last_seen VALUES (?, ?) ON CONFLICT DO UPDATE SET sighting = excluded.sighting"
-                " WHERE json_extract(excluded.sighting, '$.at') >= json_extract(sighting, '$.at')",
-                (event.person.id, orjson.dumps(sighting_of(event)).decode()),
             )
         return 0
 
@@ -229,7 +262,7 @@ class OutboxFile:
             return 0
         aged = self._db.execute(
             "SELECT row, event_id, type FROM pending WHERE created_at < ? AND row > ? ORDER BY row",
-            (before, self._handed),
+            (before + self._ahead_s, self._handed),
         ).fetchall()
         lost = 0
         for row, event_id, kind in aged:
@@ -271,7 +304,38 @@ class OutboxFile:
 
     def _find_oldest(self) -> float | None:
         row = self._db.execute("SELECT created_at FROM pending ORDER BY row LIMIT 1").fetchone()
-        return float(row[0]) if row else None
+        return float(row[0]) - self._ahead_s if row else None
+
+    def _find_client_id(self) -> str:
+        row = self._db.execute("SELECT client_id FROM installation").fetchone()
+        if row is None:
+            raise OutboxDamaged(f"outbox {self._path} is damaged (it has no name)")
+        return str(row[0])
+
+    def _find_clock(self, now: float) -> tuple[float, float]:
+        """How far the file's clock is ahead of the steady one, and what it said when this boot began with it."""
+        newest = self._db.execute("SELECT max(created_at) FROM pending").fetchone()[0]
+        try:
+            row = self._db.execute("SELECT boot_id, steady_s, file_s FROM clock").fetchone()
+        except sqlite3.OperationalError:
+            row = None
+        if newest is not None and not is_time(newest):
+            raise OutboxDamaged(f"outbox {self._path} is damaged (a message of no time)")
+        if row is not None and not (is_time(row[1]) and is_time(row[2])):
+            row = None
+        if row is not None and self._boot and row[0] == self._boot and row[1] <= now:
+            return row[2] - row[1], row[2]
+        known = [float(at) for at in (newest, row and row[2]) if at is not None]
+        file_s = max(known) + 1.0 if known else max(time.time(), UNSET_BEFORE)
+        with suppress(sqlite3.OperationalError), self._transaction("NORMAL"):  # on a full disk it can wait
+            self._db.execute(CLOCK)
+            self._db.execute("DELETE FROM clock")
+            self._db.execute("INSERT INTO clock VALUES (?, ?, ?)", (self._boot, now, file_s))
+        return file_s - now, file_s
+
+    def _of_this_boot(self, file_s: float | None) -> float | None:
+        """A reading of the file's clock on the steady one; None for one of an earlier boot."""
+        return None if file_s is None or file_s < self._boot_began else file_s - self._ahead_s
 
     def _number(self, statement: str) -> int:
         return int(self._db.execute(statement).fetchone()[0])
@@ -291,65 +355,7 @@ class OutboxFile:
             raise
 
 
-def _without_names(event: IdentityEvent) -> str:
-    return event.model_dump_json(by_alias=True, exclude={"person": {"name"}, "previous_person": {"name"}})
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    """Raises OutboxUnwritable, OutboxTooNew, AlreadyRunning."""
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        path.chmod(0o600)
-        db = sqlite3.connect(path, isolation_level=None, timeout=0.5)
-    except (OSError, sqlite3.Error) as error:
-        raise OutboxUnwritable(f"outbox {path} can't be opened ({_why(error)}); mend paths.data") from None
-    try:
-        _prepare(db, path)
-    except sqlite3.Error as error:
-        db.close()
-        if "locked" in str(error):
-            raise AlreadyRunning(f"outbox {path} is in use; stop the other whosthere first") from None
-        raise OutboxUnwritable(
-            f"outbox {path} can't be used ({_why(error)}); make room, or move the file away"
-        ) from None
-    except OutboxTooNew:
-        db.close()
-        raise
-    return db
-
-
-def _prepare(db: sqlite3.Connection, path: Path) -> None:
-    # One owner: no shared-memory file, and nobody else writes by mistake.
-    db.execute("PRAGMA locking_mode = EXCLUSIVE")
-    version = int(db.execute("PRAGMA user_version").fetchone()[0])
-    if version > VERSION:
-        raise OutboxTooNew(
-            f"outbox {path} was written by a newer whosthere (version {version}, known here: {VERSION});"
-            " update whosthere, or move the file away"
-        )
-    if version == 0:
-        db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
-        db.execute("PRAGMA auto_vacuum = INCREMENTAL")
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA secure_delete = ON")
-    db.execute(f"PRAGMA wal_autocheckpoint = {_SPARE_BYTES // _PAGE_BYTES}")
-    if version == 0:
-        _create(db)
-    # Holds the lock from here on: with locking_mode EXCLUSIVE a commit does not let go of it.
-    db.execute("BEGIN IMMEDIATE")
-    db.execute("COMMIT")
-
-
-def _create(db: sqlite3.Connection) -> None:
-    db.execute("BEGIN IMMEDIATE")
-    for statement in filter(str.strip, _SCHEMA.split(";\n")):
-        db.execute(statement)
-    db.execute("INSERT INTO installation VALUES (?)", (f"whosthere-{secrets.token_hex(6)}",))
-    db.execute("INSERT INTO spare VALUES (zeroblob(?))", (_SPARE_BYTES,))
-    db.execute(f"PRAGMA user_version = {VERSION}")
-    db.execute("COMMIT")
-    db.execute("DELETE FROM spare")
-
-
-def _why(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+def _without_names(event: IdentityEvent, captured_s: float | None) -> str:
+    """As JSON; whoever reads an event ignores a key that is none of its own."""
+    text = event.model_dump_json(by_alias=True, exclude={"person": {"name"}, "previous_person": {"name"}})
+    return text if captured_s is None else f'{text[:-1]},"captured_s":{captured_s!r}}}'

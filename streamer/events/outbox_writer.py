@@ -16,15 +16,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from streamer.errors import OutboxUnwritable
+from recognition.errors import CodedError
+from streamer.errors import OutboxDamaged, OutboxUnwritable
 from streamer.events.event import Due, LastSeen, give_up, sighting_of
+from streamer.events.held_file import HeldFile
 from streamer.events.outbox_file import Changes, OutboxFile, Stored
 from streamer.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Opened = tuple[str, dict[str, LastSeen]]  # of a file: the installation's client id, who was seen last where
+Opened = tuple[str, dict[str, LastSeen]] | None  # of a file: the installation's client id, who was seen last where
 
 GROUP = 1_000
 STEP = 16  # a small change may still fit where a big one does not
@@ -56,10 +58,16 @@ class OutboxWriter:
     """run() is the thread; put(), ask() and oldest_s() are called on the loop, and never wait for the disk."""
 
     def __init__(
-        self, path: Path, limit: int, max_age_s: float, metrics: Metrics, now: Callable[[], float], buffer_limit: int
+        self,
+        path: Path,
+        limit: int,
+        max_age_s: float,
+        metrics: Metrics,
+        now: Callable[[], float],
+        boot: str,
+        buffer_limit: int,
     ) -> None:
         self._path = path
-        self._limit = limit
         self._max_age_s = max_age_s
         self._metrics = metrics
         self._now = now
@@ -73,11 +81,13 @@ class OutboxWriter:
         # The thread's own.
         self._seen_written_s = time.monotonic()
         self._oldest_at: float | None = None
+        self._has_begun = False
+        self._held = HeldFile(path, lambda: OutboxFile(path, limit, max_age_s, now(), boot), now, metrics)
 
     # On the loop.
 
-    def put(self, due: Due) -> bool:
-        """Take an event; False where nobody heard how its visit began, and it is dropped."""
+    def put(self, due: Due, *, newest: bool) -> bool:
+        """Take an event, `newest` of its person; False where nobody heard how its visit began, and it is dropped."""
         event = due.event
         with self._wake:
             if event.event_id in self._unheard:
@@ -88,6 +98,8 @@ class OutboxWriter:
             if event.type == "end":
                 self._work.changes.seen.pop(event.event_id, None)
             self._buffer.append(due)
+            if newest and event.person is not None:
+                self._work.changes.sightings[event.person.id] = sighting_of(event)
             self._trim()
             self._wake.notify()
         return True
@@ -98,6 +110,11 @@ class OutboxWriter:
         with self._wake:
             yield self._work
             self._wake.notify()
+
+    @property
+    def set_aside(self) -> str:
+        """What became of a damaged file, if there was one."""
+        return self._held.set_aside
 
     def oldest_s(self) -> float:
         """How long the oldest message on disk has waited; 0 where there is none."""
@@ -113,47 +130,60 @@ class OutboxWriter:
 
     # On the thread.
 
-    def run(self, loop: asyncio.AbstractEventLoop, opened: asyncio.Future[Opened], news: Callable[[], None]) -> None:
-        """Write until close(). `news` is called on the loop when something was written.
+    def run(self, loop: asyncio.AbstractEventLoop, opened: Callable[[Opened], None], news: Callable[[], None]) -> None:
+        """Write until close(). On the loop `opened` is called once the file is open, before that with None where it
+        can't be opened at the start; `news` when something was written.
 
-        Raises OutboxUnwritable, OutboxTooNew or AlreadyRunning where the file can't be opened.
+        Raises OutboxTooNew or AlreadyRunning where the file is not ours to use.
         """
         self._call = loop.call_soon_threadsafe
-        self._news = news
-        file = OutboxFile(self._path, self._limit, self._max_age_s)
+        self._opened, self._news = opened, news
+        held = self._held
         try:
-            last_seen = file.last_seen()
-            interrupted = file.interrupted()
-            for due in interrupted:
-                known = "true" if due.event.person else "false"
-                self._metrics.events.labels(type="end", known=known).inc()
-                person, sighting = due.event.person, sighting_of(due.event)
-                if person and (person.id not in last_seen or last_seen[person.id].at < sighting.at):
-                    last_seen[person.id] = sighting
-            self._buffer.extend(interrupted)
-            self._show(file)
-            self._call(_settle, opened, (file.client_id, last_seen))
-            while self._once(file):
+            try:
+                self._begin(held.open())
+            except (OutboxUnwritable, OutboxDamaged, sqlite3.DatabaseError, OSError) as error:
+                self._report("opened", error)
+                self._call(opened, None)
+            while self._once():
                 pass
         finally:
-            file.close()
+            held.close()
 
-    def _once(self, file: OutboxFile) -> bool:
+    def _begin(self, file: OutboxFile) -> None:
+        """This run's first file tells how the run before it ended."""
+        last_seen, interrupted = file.last_seen(), file.interrupted()
+        later: dict[str, LastSeen] = {}
+        for due in interrupted:
+            known = "true" if due.event.person else "false"
+            self._metrics.events.labels(type="end", known=known).inc()
+            person, sighting = due.event.person, sighting_of(due.event)
+            if person and (person.id not in last_seen or last_seen[person.id].at < sighting.at):
+                last_seen[person.id] = later[person.id] = sighting
+        with self._wake:
+            self._buffer.extendleft(reversed(interrupted))
+            self._work.changes.sightings = later | self._work.changes.sightings
+        self._has_begun = True
+        self._show(file)
+        self._call(self._opened, (file.client_id, last_seen))
+
+    def _once(self) -> bool:
         """Wait for something to do, write it in one transaction, answer who waits. False: it was the last."""
         with self._wake:
             self._wake.wait_for(self._has_work, TICK_S)
             work = self._take()
-        if work.released:
-            file.release()
+        self._try("opened", self._look)
+        if work.released and self._held.file is not None:
+            self._held.file.release()
         due = work.changes or self.failing or self.oldest_s() > self._max_age_s
-        written = self._write(file, work) if due else True
+        written = self._write(work) if due else True
         if not due and not work.peeks:
-            file.tidy()
+            self._try("written", lambda: self._held.use(OutboxFile.tidy))
         for peek in work.peeks:
-            self._answer(file, peek)
+            self._answer(peek)
         for flush in work.flushes:
             self._call(_settle, flush, written)
-        self._show(file)
+        self._show(self._held.file)
         if not work.closing:
             return True
         with self._wake:
@@ -162,11 +192,22 @@ class OutboxWriter:
                 log.error("outbox %s: %d events could not be written and are lost", self._path, left)
         return False
 
+    def _look(self) -> None:
+        self._held.look()
+        if self._held.file is not None and not self._has_begun:
+            self._begin(self._held.file)
+
+    def _try(self, verb: str, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except (CodedError, sqlite3.DatabaseError, OSError) as error:
+            self._report(verb, error)
+
     def _has_work(self) -> bool:
         work, waiting = self._work, self._work.changes
         if work.peeks or work.flushes or work.released or work.closing:
             return True
-        return not self.failing and bool(self._buffer or waiting.acked or waiting.forgotten)
+        return not self.failing and bool(self._buffer or waiting.acked or waiting.forgotten or waiting.sightings)
 
     def _take(self) -> Work:
         """What waits; but sightings wait on for a while, and flushes until all that was put before them is taken."""
@@ -179,14 +220,14 @@ class OutboxWriter:
         self._work = left
         return work
 
-    def _write(self, file: OutboxFile, work: Work) -> bool:
+    def _write(self, work: Work) -> bool:
         """Commit the round's changes; where the disk is in the way, put back what is left and say so."""
         news = bool(work.changes.puts) or self.failing
         try:
-            self._commit(file, work.changes)
+            self._held.use(lambda file: self._commit(file, work.changes))
         except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
             raise
-        except (sqlite3.DatabaseError, OSError) as error:
+        except (CodedError, sqlite3.DatabaseError, OSError) as error:
             self._report("written", error)
             self._put_back(work)
             written = False
@@ -212,22 +253,17 @@ class OutboxWriter:
         self._metrics.outbox_dropped.inc(file.write(delivered, self._now()))
         changes.acked, changes.forgotten = set(), set()
         while True:
-            step = Changes(puts=changes.puts[:STEP], seen=changes.seen)
+            step = Changes(puts=changes.puts[:STEP], seen=changes.seen, sightings=changes.sightings)
             self._metrics.outbox_dropped.inc(file.write(step, self._now()))
-            changes.puts, changes.seen = changes.puts[STEP:], {}
+            changes.puts, changes.seen, changes.sightings = changes.puts[STEP:], {}, {}
             if not changes.puts:
                 return
 
-    def _report(self, verb: str, error: sqlite3.DatabaseError | OSError) -> None:
+    def _report(self, verb: str, error: Exception) -> None:
         self._metrics.outbox_errors.labels(code=OutboxUnwritable.code).inc()
         if not self.failing:
-            log.error(
-                "outbox %s can't be %s (%s): events wait in memory; make room on the disk",
-                self._path,
-                verb,
-                error,
-                extra={"code": OutboxUnwritable.code},
-            )
+            what = f"{error}:" if isinstance(error, CodedError) else f"outbox {self._path} can't be {verb} ({error}):"
+            log.error("%s events wait in memory; make room on the disk", what, extra={"code": OutboxUnwritable.code})
         self.failing = True
 
     def _put_back(self, work: Work) -> None:
@@ -238,24 +274,25 @@ class OutboxWriter:
             waiting.changes.acked |= work.changes.acked
             waiting.changes.forgotten |= work.changes.forgotten
             waiting.changes.seen = work.changes.seen | waiting.changes.seen
+            waiting.changes.sightings = work.changes.sightings | waiting.changes.sightings
             # Whoever wants to know whether all is written learns now that it is not; closing waits no longer.
             work.flushes += waiting.flushes
             waiting.flushes = []
             work.closing = waiting.closing
 
-    def _answer(self, file: OutboxFile, peek: Peek) -> None:
+    def _answer(self, peek: Peek) -> None:
         with self._wake:
             acked = frozenset(self._work.changes.acked)
+        stored: list[Stored] = []
         try:
-            stored = file.rows(peek.after, peek.limit, acked)
-        except sqlite3.DatabaseError as error:
+            stored = self._held.use(lambda file: file.rows(peek.after, peek.limit, acked))
+        except (CodedError, sqlite3.DatabaseError, OSError) as error:
             self._report("read", error)
-            stored = []
         self._call(_settle, peek.answer, stored)
 
-    def _show(self, file: OutboxFile) -> None:
-        self._oldest_at = file.oldest_at
-        self._metrics.outbox_depth.set(file.count + len(self._buffer))
+    def _show(self, file: OutboxFile | None) -> None:
+        self._oldest_at = None if file is None else file.oldest_at
+        self._metrics.outbox_depth.set((0 if file is None else file.count) + len(self._buffer))
 
 
 def _settle(waiter: asyncio.Future[T], value: T) -> None:

@@ -65,26 +65,28 @@ class Schedule:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._start_s: float | None = None
-        self._start_at = 0.0
 
     @property
     def started_at(self) -> float | None:
         """Unix time of the clip's start, as it stands now; None before the first frame."""
-        return None if self._start_s is None else self._start_at
+        return None if self._start_s is None else self._unix_s(self._start_s)
 
     def due_s(self, clip_s: float) -> float:
         """The moment on the monotonic clock; the whole schedule shifts where that is too long ago."""
         now_s = self._clock.monotonic_s()
         if self._start_s is None:
-            self._start_s, self._start_at = now_s - clip_s, self._clock.unix_s() - clip_s
+            self._start_s = now_s - clip_s
         late_s = now_s - (self._start_s + clip_s)
         if late_s > _LONGEST_LAG_S:
             self._start_s += late_s
-            self._start_at += late_s
         return self._start_s + clip_s
 
     def planned(self, clip_s: float) -> tuple[float, float]:
         """(Unix time, monotonic time) of a moment of the clip, both in s, whenever it is really played."""
         if self._start_s is None:
             self.due_s(clip_s)
-        return self._start_at + clip_s, (self._start_s or 0.0) + clip_s
+        moment_s = (self._start_s or 0.0) + clip_s
+        return self._unix_s(moment_s), moment_s
+
+    def _unix_s(self, moment_s: float) -> float:
+        return self._clock.unix_s() - (self._clock.monotonic_s() - moment_s)

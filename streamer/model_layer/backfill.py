@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from gallery.reindex import ReindexReport, reindex
-from gallery.store import PersonStore
+from gallery.store import PersonStore, open_to_read
 from recognition.arrays import F32
 from recognition.errors import CodedError
 from recognition.image import Image
@@ -59,7 +59,7 @@ class TemplateBackfill:
         if not self._gallery.is_file():
             self.coverage = Coverage(0, dict.fromkeys(self._names(), 0))
             return
-        with PersonStore(self._gallery) as store:
+        with open_to_read(self._gallery) as store:
             self.coverage = coverage_in(store, self._manager, self._names())
 
     async def count(self, live_gallery: LiveGallery) -> None:

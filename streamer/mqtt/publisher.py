@@ -82,6 +82,14 @@ class Publisher:
         """Retain what is said about the active models."""
         self._set(f"{self._prefix}/service/model", document)
 
+    def clock_stepped(self, step_s: float) -> None:
+        """The wall clock was set by so many seconds: what was retained in this run is told by the new one."""
+        for topic, document in self._states.items():
+            if isinstance(since := document.get("since"), float):
+                self._set(topic, document | {"since": round(since + step_s, 3)})
+        for person_id in self._outbox.clock_stepped(step_s):
+            self._person_changed(person_id)
+
     def clear_last_seen(self, person_ids: Iterable[str]) -> None:
         """Erase what the broker retains about people who are forgotten: at once, or when it is back."""
         for person_id in person_ids:
@@ -161,7 +169,7 @@ class Publisher:
                     await self._outbox.wait()
 
     def _hand_over(self, stored: Stored, client: Client, sends: asyncio.TaskGroup, window: asyncio.Semaphore) -> None:
-        event = self._as_sent(stored.event)
+        event = self._as_sent(self._outbox.handed_over(stored, self._now()))
         payload = event.model_dump_json(by_alias=True).encode()
         # Tasks take their first step, the one that writes, in the order in which they are made.
         publishing = [
@@ -184,19 +192,12 @@ class Publisher:
         window.release()
         self._metrics.stage.labels(stage="publish").observe(time.perf_counter() - started_s)
         if stored.event.type != "end":
-            self._metrics.event_latency.observe(max(self._now() - stored.event.captured_at, 0.0))
+            self._metrics.event_latency.observe(self._outbox.latency_s(stored, self._now()))
 
     def _as_sent(self, event: IdentityEvent) -> IdentityEvent:
-        """The event with what is only known now: names, when it is handed over, how long it took."""
-        published_at = self._now()
-        total_ms = round(max(published_at - event.captured_at, 0.0) * 1000.0, 1)
+        """The event with the names of now."""
         return event.model_copy(
-            update={
-                "person": self._named(event.person),
-                "previous_person": self._named(event.previous_person),
-                "published_at": round(published_at, 3),
-                "latency_ms": event.latency_ms.model_copy(update={"total": total_ms}),
-            }
+            update={"person": self._named(event.person), "previous_person": self._named(event.previous_person)}
         )
 
     def _named(self, person: Person | None) -> Person | None:

@@ -6,7 +6,6 @@ has a thread of its own inside the Source.
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -33,10 +32,9 @@ State = Literal["online", "stalled", "offline", "disabled"]
 
 @dataclass(frozen=True, slots=True)
 class CameraStatus:
-    """As published: since in Unix s; reason a stable code, `starting`, `ended`, `stopped`, a Trouble, or empty."""
+    """As published; reason: a stable code, `starting`, `ended`, `stopped`, a Trouble, or empty."""
 
     state: State
-    since: float
     reason: str = ""
 
     @property
@@ -54,8 +52,7 @@ class Camera:
         self.name = path.camera
         self.settings = settings
         self.path = path
-        now = time.time()
-        self.status = CameraStatus("offline", now, "starting") if settings.enabled else CameraStatus("disabled", now)
+        self.status = CameraStatus("offline", "starting") if settings.enabled else CameraStatus("disabled")
         self._publish = publish
         self._source: Source | None = None
         self._frames_seen = 0
@@ -102,8 +99,8 @@ class Camera:
                 self._look_for_trouble(self._source)
             if self._source.next_number > self._frames_seen:
                 self._tell_of_damage()
-        for event_id, seen_at in self.path.visits.sightings():
-            self.path.outbox.sighted(event_id, seen_at)
+        for event_id, seen_at, seen_s in self.path.visits.sightings():
+            self.path.outbox.sighted(event_id, seen_at, seen_s)
 
     def _look_for_trouble(self, source: Source) -> None:
         trouble: Trouble | None = source.trouble or ("faces_too_small" if self.path.face_sizes.too_small else None)
@@ -163,7 +160,7 @@ class Camera:
     def _become(self, state: State, reason: str) -> None:
         if (state, reason) == (self.status.state, self.status.reason):
             return
-        self.status = CameraStatus(state, time.time(), reason)
+        self.status = CameraStatus(state, reason)
         self._gauge()
         log.info("camera %s is %s%s", self.name, state, f" ({reason})" if reason else "", extra={"camera": self.name})
         self._publish(self.name, self.status)

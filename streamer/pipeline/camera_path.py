@@ -215,6 +215,7 @@ async def identify(walk: Walk, to_embed: list[Sighting], judge_again: list[Seen]
     path.metrics.stage_seconds["match"].observe(match_s)
     moment = Moment(
         captured_at=frame.captured_at,
+        captured_s=frame.captured_s,
         width=frame.width,
         height=frame.height,
         latency=LatencyMs(

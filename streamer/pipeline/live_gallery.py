@@ -19,10 +19,10 @@ import numpy as np
 
 from gallery.index import FaceIndex
 from gallery.matching import Candidates, agree, confidence, decide
-from gallery.store import PersonStore
 from recognition.errors import CodedError, EmbeddingSpaceMismatch
 from recognition.models.ensemble import halves
 from recognition.recogniser import Recogniser
+from streamer.pipeline.gallery_file import GalleryFile
 from streamer.pipeline.match_policy import MatchPolicy
 from streamer.pipeline.tracking import KeptFace
 from streamer.pipeline.visits import Verdict
@@ -65,7 +65,7 @@ class LiveGallery:
 
     def __init__(
         self,
-        store: PersonStore,
+        file: GalleryFile,
         settings: Settings,
         recogniser: Recogniser,
         metrics: Metrics,
@@ -75,7 +75,7 @@ class LiveGallery:
         self.generation = 0
         self._settings = settings.gallery
         self._min_quality = settings.recognition.min_quality
-        self._store = store
+        self._file = file
         self._policies: dict[str, MatchPolicy] = {}
         self._indexes: dict[str, FaceIndex] = {}
         self._metrics = metrics
@@ -84,6 +84,7 @@ class LiveGallery:
         self._version = -1
         self._names: dict[str, str] = {}
         self._once = OnceLog(log)
+        self._trouble: CodedError | None = None
 
     @classmethod
     @asynccontextmanager
@@ -92,20 +93,26 @@ class LiveGallery:
         loop = asyncio.get_running_loop()
         thread = ThreadPoolExecutor(1, thread_name_prefix="gallery")
         try:
-            store = await loop.run_in_executor(thread, PersonStore, settings.gallery_path)
+            file = await loop.run_in_executor(thread, GalleryFile, settings.gallery_path)
             try:
-                live_gallery = cls(store, settings, recogniser, metrics, thread)
+                live_gallery = cls(file, settings, recogniser, metrics, thread)
                 await live_gallery.add_embedder(MatchPolicy.of(settings, recogniser.embedder.spec, recogniser))
                 await live_gallery.refresh()
                 yield live_gallery
             finally:
-                await loop.run_in_executor(thread, store.close)
+                await loop.run_in_executor(thread, file.close)
         finally:
             await asyncio.to_thread(thread.shutdown)
 
     def name_of(self, person_id: str) -> str | None:
         """The display name, from memory; None for somebody who is not enrolled (any more)."""
         return self._names.get(person_id)
+
+    @property
+    def trouble(self) -> str:
+        """Why the gallery's file is not what is served; empty where it is."""
+        found = self._trouble or self._file.trouble
+        return "" if found is None else f"{found}; {self.people} people are served from memory"
 
     @property
     def people(self) -> int:
@@ -145,7 +152,7 @@ class LiveGallery:
 
     async def uncovered(self, space: str) -> int:
         """How many people have photos but no template in this space."""
-        return await self._off_loop(self._store.uncovered, space)
+        return await self._off_loop(lambda: self._file.readable().uncovered(space))
 
     async def refresh(self) -> set[str]:
         """Follow the store where it has changed; returns the ids of people who are gone."""
@@ -167,8 +174,10 @@ class LiveGallery:
             try:
                 gone = await self.refresh()
             except CodedError as error:
-                self._once.warn("gallery", error)
+                self._trouble = error
+                self._once.warn("gallery", error, "%s; who was enrolled before is served from memory")
                 continue
+            self._trouble = None
             self._once.over("gallery")
             if gone:
                 forgotten(gone)
@@ -241,18 +250,33 @@ class LiveGallery:
     # On the gallery's thread.
 
     def _adopt(self, index: FaceIndex) -> None:
-        index.sync(self._store)
+        index.sync(self._file.store)
         self._indexes[index.space] = index
 
     def _follow(self) -> dict[str, str] | None:
         """Bring the indexes up to date; the names by id, None where nothing changed."""
-        version = self._store.data_version()
+        file, is_new = self._file, False
+        nobody_wrote = file.trouble is None and file.store.data_version() == self._version
+        if file.look():
+            is_new = True
+            # Another file gives the same numbers to other people's templates.
+            fresh = {space: FaceIndex(space, index.dim) for space, index in self._indexes.items()}
+            for index in fresh.values():
+                index.sync(file.store)
+            self._indexes, self._version = fresh, -1
+        if file.trouble is not None and not file.store.in_memory:
+            raise file.trouble
+        version = file.store.data_version()
         if version == self._version:
             return None
         for index in self._indexes.values():
-            index.sync(self._store)
-        names = {person.id: person.name for person in self._store.people()}
+            index.sync(file.store)
+        names = {person.id: person.name for person in file.store.people()}
         self._version = version
+        file.settle(len(names))
+        if is_new and (file.was_replaced or (nobody_wrote and names != self._names)):
+            told = "gallery %s was replaced; %d people are in it"
+            log.warning(told, file.path, len(names), extra={"code": "gallery_replaced"})
         return names
 
     async def _off_loop(self, work: Callable[..., T], *arguments: object) -> T:

@@ -65,7 +65,6 @@ class Track:
     id: str
     box: F32
     score: float
-    first_seen_at: float
     last_seen_at: float
     first_seen_s: float
     last_seen_s: float
@@ -276,7 +275,6 @@ class Tracker:
             id=f"{self.camera}-{next(self._numbers)}",
             box=found.detections.boxes[index],
             score=float(found.detections.scores[index]),
-            first_seen_at=at,
             last_seen_at=at,
             first_seen_s=at_s,
             last_seen_s=at_s,
@@ -311,7 +309,6 @@ class Tracker:
             id=f"{self.camera}-{next(self._numbers)}",
             box=track.box,
             score=track.score,
-            first_seen_at=track.last_seen_at,
             last_seen_at=track.last_seen_at,
             first_seen_s=track.last_seen_s,
             last_seen_s=track.last_seen_s,

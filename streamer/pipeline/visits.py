@@ -21,12 +21,14 @@ HYSTERESIS = 0.05  # a name that was given is taken back only when its similarit
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moment:
-    """The frame in which something was decided: its capture time (Unix s), size, and where its time went.
+    """The frame in which something was decided: when it was captured (Unix s, and on the frames' clock), its size, and
+    where its time went.
 
     stream_late_ms: how late its stream was; None for a clip.
     """
 
     captured_at: float
+    captured_s: float
     width: int
     height: int
     latency: LatencyMs
@@ -55,6 +57,7 @@ class _Visit:
     event_id: str
     seq: int = 0
     last: IdentityEvent | None = None
+    last_s: float = 0.0  # when the deciding frame of `last` was captured
     undecided: tuple[Verdict, Moment, F32] | None = None
     # By embedder and space: what a later similarity of the same has to exceed to be worth telling.
     heard: dict[tuple[str, str], float] = field(default_factory=dict)
@@ -101,9 +104,9 @@ class Visits:
             return due
         return [*due, self._end(visit, reason)]
 
-    def sightings(self) -> list[tuple[str, float]]:
-        """(event_id, last sighting) of every visit that has been told of."""
-        return [(v.event_id, v.track.last_seen_at) for v in self._open.values() if v.last is not None]
+    def sightings(self) -> list[tuple[str, float, float]]:
+        """(event_id, last sighting in Unix s, and on the frames' clock) of every visit that has been told of."""
+        return [(v.event_id, *_last_sighting(v, v.last)) for v in self._open.values() if v.last is not None]
 
     def _is_poor(self, verdict: Verdict) -> bool:
         """Whether no face that voted was good enough to give anybody a name."""
@@ -159,7 +162,8 @@ class Visits:
             quality=_rounded(max(face.quality for face in verdict.faces)),
             box=_pixels(box, moment.width, moment.height),
             frame=FrameSize(width=moment.width, height=moment.height),
-            first_seen_at=track.first_seen_at,
+            # The wall clock may have been set since.
+            first_seen_at=moment.captured_at - (moment.captured_s - track.first_seen_s),
             captured_at=moment.captured_at,
             latency_ms=moment.latency,
             stream_late_ms=moment.stream_late_ms,
@@ -168,22 +172,33 @@ class Visits:
         levels = [person_id or "unknown"]
         if changed:
             levels.insert(0, before.person.id if before and before.person else "unknown")
-        return [Due(visit.last, tuple(levels))]
+        visit.last_s = moment.captured_s
+        return [Due(visit.last, tuple(levels), moment.captured_s)]
 
     def _end(self, visit: _Visit, reason: EndReason) -> Due:
         assert visit.last is not None
         visit.seq += 1
         track, last = visit.track, visit.last
+        captured_at, captured_s = _last_sighting(visit, last)
         end = last.model_copy(
             update={
                 "seq": visit.seq,
                 "type": "end",
                 "previous_person": None,
-                "captured_at": max(track.last_seen_at, last.captured_at),
+                "first_seen_at": captured_at - (captured_s - track.first_seen_s),
+                "captured_at": captured_at,
                 "end_reason": reason,
             }
         )
-        return Due(end, (visit.person_id or "unknown",))
+        return Due(end, (visit.person_id or "unknown",), captured_s)
+
+
+def _last_sighting(visit: _Visit, last: IdentityEvent) -> tuple[float, float]:
+    """Unix s, and on the frames' clock; a track may be judged once more in a frame that does not show it."""
+    track = visit.track
+    if track.last_seen_s >= visit.last_s:
+        return track.last_seen_at, track.last_seen_s
+    return last.captured_at, visit.last_s
 
 
 def _named(verdict: Verdict) -> str | None:

@@ -5,7 +5,6 @@ Real cameras, brokers and disks that misbehave, each beside a camera that is fin
 
 import itertools
 import sqlite3
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import yaml
 
 from gallery.store import PersonStore
 from streamer.events.outbox_file import Changes, OutboxFile
+from streamer.steady import steady_s
 from tests.command import assert_refused, whosthere
 from tests.faces import KNOWN, STRANGERS, write_film
 from tests.gallery.fakes import photo_of, unit
@@ -168,7 +168,7 @@ async def test_bad_cameras_beside_a_good_one(
 def write_without_end(outbox: OutboxFile) -> None:
     for number in itertools.count():
         visit = "".join(chr(ord("a") + int(digit)) for digit in str(number))
-        outbox.write(Changes(puts=dues(f"{visit}1n {visit}2e")), time.time())
+        outbox.write(Changes(puts=dues(f"{visit}1n {visit}2e")), steady_s())
 
 
 @pytest.fixture
@@ -177,7 +177,7 @@ def disk() -> Iterator[Path]:
     with small_disk(6) as folder:
         with PersonStore(folder / "gallery.db") as store:
             store.add_person("Ada Lovelace", [photo_of(unit(1))])
-        outbox = OutboxFile(folder / "outbox.db", 100_000, WEEK_S)
+        outbox = OutboxFile(folder / "outbox.db", 100_000, WEEK_S, steady_s())
         hog = fill(folder)
         with pytest.raises((OSError, sqlite3.OperationalError)):
             write_without_end(outbox)

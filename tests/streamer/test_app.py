@@ -70,7 +70,7 @@ async def watched(tmp_path: Path, **recognition: Any) -> AsyncIterator[tuple[Ser
         open_models(settings, metrics, manager) as models,
         LiveGallery.open(settings, models.recogniser, metrics) as live_gallery,
     ):
-        outbox = cast(Any, SimpleNamespace(healthy=True))
+        outbox = cast(Any, SimpleNamespace(healthy=True, trouble=""))
         await models.attach(live_gallery, broker.set_model)
         yield Service(settings, metrics, models, live_gallery, outbox, cast(Any, broker), []), broker
 

@@ -6,12 +6,13 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from streamer.errors import AlreadyRunning, OutboxTooNew, OutboxUnwritable
+from streamer.errors import AlreadyRunning, OutboxTooNew
 from streamer.events.event import give_up
 from streamer.events.outbox import Outbox
 from streamer.events.outbox_file import Changes, OutboxFile
@@ -116,7 +117,7 @@ OVERFLOW = [
 
 @pytest.mark.parametrize(("waiting", "limit", "kept", "unheard"), OVERFLOW)
 def test_overflow_in_the_file(tmp_path, waiting, limit, kept, unheard):
-    file = OutboxFile(tmp_path / "outbox.db", limit, WEEK_S)
+    file = OutboxFile(tmp_path / "outbox.db", limit, WEEK_S, 1000.0)
     lost = file.write(Changes(puts=dues(waiting)), 1000.0)
 
     assert words_of(file.rows(0, 100)) == kept
@@ -138,7 +139,7 @@ def test_overflow_in_memory(waiting, limit, kept, unheard):
 
 
 def test_what_is_in_flight_is_not_given_up(tmp_path):
-    file = OutboxFile(tmp_path / "outbox.db", 3, WEEK_S)
+    file = OutboxFile(tmp_path / "outbox.db", 3, WEEK_S, 1000.0)
     file.write(Changes(puts=dues("a1n a2u b1n")), 1000.0)
     assert words_of(file.rows(0, 2)) == "a1n a2u"
 
@@ -154,7 +155,7 @@ def test_what_is_in_flight_is_not_given_up(tmp_path):
 
 def test_a_row_is_never_used_twice(tmp_path):
     """An acknowledgement that is written late must not hit a newer message."""
-    file = OutboxFile(tmp_path / "outbox.db", 10, WEEK_S)
+    file = OutboxFile(tmp_path / "outbox.db", 10, WEEK_S, 1000.0)
     file.write(Changes(puts=dues("a1n")), 1000.0)
     (first,) = file.rows(0, 10)
     file.write(Changes(acked={first.row}), 1000.0)
@@ -216,8 +217,8 @@ async def test_a_visit_left_open_gets_its_end_once_with_its_last_sighting(tmp_pa
         for item in dues("a1n b1n b2e c1n"):
             box.put(item)
         box.put(due("a2u", previous="pbob000000000"))
-        box.sighted(event_id("a"), 1234.5)
-        box.sighted(event_id("b"), 1234.5)
+        box.sighted(event_id("a"), 1234.5, time.monotonic())
+        box.sighted(event_id("b"), 1234.5, time.monotonic())
     for _ in range(2):
         metrics = Metrics()
         async with outbox(path, metrics) as box:
@@ -389,15 +390,25 @@ async def test_a_file_from_a_newer_version_is_refused_and_left_as_it_is(tmp_path
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("trouble", ["no database", "no folder"])
-async def test_a_file_that_is_no_outbox_is_refused_in_one_line(tmp_path, trouble):
-    path = tmp_path / "outbox.db" if trouble == "no database" else tmp_path / "missing" / "outbox.db"
-    if trouble == "no database":
-        path.write_text("certainly no database, " * 100)
+async def test_an_outbox_that_cannot_be_opened_keeps_events_in_memory_until_it_can(tmp_path, caplog):
+    path, metrics = tmp_path / "missing" / "outbox.db", Metrics()
+    async with outbox(path, metrics) as box:
+        assert not box.healthy
+        assert box.trouble == "can't be written"
+        assert box.client_id.startswith("whosthere-")
+        box.put(due("a1n"))
+        assert not await box.flush()
+        assert await box.peek(10) == []
+        path.parent.mkdir()
+        await until(lambda: box.healthy)
+        assert await box.flush()
 
-    with pytest.raises(OutboxUnwritable, match=r"outbox\.db can't be (opened|used) \(") as caught:
-        await outbox(path).__aenter__()
-    assert "\n" not in str(caught.value)
+        assert words_of(await box.peek(10)) == "a1n"
+        assert sample(metrics, "outbox_dropped_total") == 0
+    (line,) = [record.message for record in caplog.records if record.levelname == "ERROR"]
+    assert line == (
+        f"outbox {path} can't be opened (No such file or directory): events wait in memory; make room on the disk"
+    )
 
 
 async def test_two_cannot_have_one_outbox(tmp_path):

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from tests.streamer.listener import Heard, listening
 from tests.streamer.messages import ADA, BOB, due, dues
 
 NAMES = {ADA: "Ada Lovelace", BOB: "Bob"}
+NOW = 1_763_674_512.0
 LAST_SEEN = f"whosthere/people/{ADA}/last_seen"
 
 
@@ -286,3 +289,17 @@ async def test_a_bug_of_ours_is_not_taken_for_a_lost_broker(rig):
     with pytest.raises(ExceptionGroup) as caught:
         await run
     assert caught.group_contains(ZeroDivisionError)
+
+
+async def test_what_was_retained_in_this_run_is_told_by_a_clock_that_was_set(rig):
+    """Boots in 1970, and learns better while it runs."""
+    publisher = rig.publisher()
+    publisher.set_camera_status("door", "online")
+    rig.outbox.put(replace(due("a1n", captured_at=990.0), captured_s=time.monotonic()))
+    status, before = "whosthere/cameras/door/status", NOW - 1000.25
+    async with running(publisher):
+        await rig.heard.until(lambda: rig.heard.on(status) and rig.heard.on(LAST_SEEN))
+        publisher.clock_stepped(before)
+        await rig.heard.until(lambda: len(rig.heard.on(status)) == 2 and len(rig.heard.on(LAST_SEEN)) >= 2)
+    assert [json.loads(said)["since"] for said in rig.heard.on(status)] == [1000.25, NOW]
+    assert json.loads(rig.heard.on(LAST_SEEN)[-1])["at"] == NOW - 10.25

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from gallery.errors import GalleryMissing
 from gallery.store import PersonStore
 from recognition.errors import EmbeddingSpaceMismatch
 from recognition.recogniser import RecogniserConfig, open_recogniser
@@ -49,6 +51,42 @@ async def test_people_of_another_embedder_are_told_of_once(tmp_path: Path, caplo
                 await live_gallery.refresh()
                 assert live_gallery.people == 3
                 assert not caplog.text
+
+
+@pytest.mark.parametrize("how", ["moved over it", "copied over it"])
+async def test_another_gallery_gives_nobody_anothers_name(tmp_path, caplog, how):
+    """The two galleries' templates have the same numbers."""
+    settings = load(overrides=[f"paths.data={tmp_path / 'data'}"])
+    other = tmp_path / "other" / "gallery.db"
+    async with open_recogniser(RecogniserConfig("nano_det", "nano_embed", ())) as recogniser:
+        ada, bob = np.eye(2, recogniser.embedder.spec.embedding_size, dtype=np.float32)
+        ids = []
+        for path, name, embedding in ((settings.gallery_path, "Ada", ada), (other, "Bob", bob)):
+            path.parent.mkdir()
+            with PersonStore(path) as store:
+                ids.append(store.add_person(name, [photo_of(embedding, space=recogniser.space)]).id)
+        async with LiveGallery.open(settings, recogniser, Metrics()) as live_gallery:
+
+            async def who(embedding: np.ndarray) -> str | None:
+                (verdict,) = await live_gallery.identify([[KeptFace(embedding, 0.9, "nano_embed")] * 3])
+                return verdict.match.person_id
+
+            assert (await who(ada), await who(bob)) == (ids[0], None)
+            if how == "moved over it":
+                other.rename(settings.gallery_path)
+            else:
+                shutil.copyfile(other, settings.gallery_path)
+            assert await live_gallery.refresh() == {ids[0]}
+            assert (await who(ada), await who(bob)) == (None, ids[1])
+            assert live_gallery.trouble == ""
+            (line,) = [record for record in caplog.records if getattr(record, "code", "") == "gallery_replaced"]
+            assert line.message == f"gallery {settings.gallery_path} was replaced; 1 people are in it"
+            for file in settings.gallery_path.parent.glob("gallery.db*"):
+                file.unlink()
+            with pytest.raises(GalleryMissing):
+                await live_gallery.refresh()
+            assert live_gallery.trouble.endswith("without anybody; 1 people are served from memory")
+            assert (await who(ada), await who(bob)) == (None, ids[1])
 
 
 @pytest.mark.parametrize(
@@ -181,7 +219,7 @@ class Camera:
         self.told += [due.event for due in self.visits.close(track, "left")]
 
     def tell(self, verdicts: Sequence[Verdict]) -> list[tuple[Verdict, IdentityEvent]]:
-        moment = Moment(1000.0 + self.at_s, *SIZE, LatencyMs(decode=0, queue=0, detect=0, embed=0, match=0))
+        moment = Moment(1000.0 + self.at_s, self.at_s, *SIZE, LatencyMs(decode=0, queue=0, detect=0, embed=0, match=0))
         due = [
             (verdict, due.event)
             for track, verdict in zip(self.changed, verdicts, strict=True)

@@ -24,7 +24,6 @@ class Scene:
             id="door-1",
             box=np.array([-5, 10, 110, 120], np.float32),
             score=0.9,
-            first_seen_at=1000.0,
             last_seen_at=1000.0,
             first_seen_s=0.0,
             last_seen_s=0.0,
@@ -41,7 +40,7 @@ class Scene:
         track.last_seen_s, track.last_seen_at = at_s, 1000.0 + at_s
         latency = LatencyMs(decode=1, queue=1, detect=1, embed=1, match=1)
         verdict = Verdict(match, 0.4, 0.99, models_with(model), voters, space)
-        return self.visits.consider(track, verdict, Moment(1000.0 + at_s, 640, 480, latency), track.box)
+        return self.visits.consider(track, verdict, Moment(1000.0 + at_s, at_s, 640, 480, latency), track.box)
 
 
 def models_with(embedder: str) -> Models:
@@ -213,4 +212,18 @@ def test_sightings_are_those_of_visits_that_were_told():
     scene.see(known(ADA), faces=1)
     assert scene.visits.sightings() == []
     scene.see(known(ADA), faces=2, at_s=1.5)
-    assert scene.visits.sightings() == [("0" * 26, 1001.5)]
+    assert scene.visits.sightings() == [("0" * 26, 1001.5, 1.5)]
+
+
+@pytest.mark.parametrize("set_by_s", [0.0, 50 * 365 * 86400.0, -3600.0, 8 * 86400.0])
+def test_a_clock_that_is_set_in_mid_visit_makes_it_neither_longer_nor_shorter(set_by_s):
+    """The wall clock is set between the `new` at 0.5 s and the last sighting at 4 s."""
+    scene = Scene()
+    (new,) = scene.see(known(ADA), faces=2, at_s=0.5)
+    scene.track.last_seen_s, scene.track.last_seen_at = 4.0, 1004.0 + set_by_s
+    (end,) = scene.visits.close(scene.track, "left")
+
+    assert (new.captured_s, end.captured_s) == (0.5, 4.0)
+    assert new.event.captured_at - new.event.first_seen_at == pytest.approx(0.5)
+    assert end.event.captured_at == 1004.0 + set_by_s
+    assert end.event.captured_at - end.event.first_seen_at == pytest.approx(4.0)

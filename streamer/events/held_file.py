@@ -1,0 +1,119 @@
+"""The outbox's file as its writer holds it: opened, opened again where that failed, exchanged where it is damaged.
+
+Everything blocks; on the writer thread.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from streamer.errors import OutboxDamaged, OutboxUnwritable
+from streamer.events.damage import Contents, read_aside, set_aside
+from streamer.events.outbox_file import OutboxFile
+from streamer.telemetry.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+RETRY_S = 1.0
+# A disk that damages what is written would otherwise be filled with what was set aside.
+RENEW_S = 60.0
+
+
+class HeldFile:
+    """`open_file` opens the file at `path`, made where there is none. `set_aside` says what became of a damaged one.
+
+    Methods raise what OutboxFile raises, and OSError where a damaged file can't be renamed.
+    """
+
+    def __init__(
+        self, path: Path, open_file: Callable[[], OutboxFile], now: Callable[[], float], metrics: Metrics
+    ) -> None:
+        self._path = path
+        self._open_file = open_file
+        self._now = now
+        self._metrics = metrics
+        self.file: OutboxFile | None = None
+        self.set_aside = ""
+        self._saved: Contents | None = None  # of a damaged file, until another one has it
+        self._retry_at_s = 0.0
+        self._renew_at_s = 0.0
+
+    def close(self) -> None:
+        if self.file is not None:
+            self.file.close()
+
+    def open(self) -> OutboxFile:
+        """A file to write, set aside first what is damaged."""
+        self._retry_at_s = time.monotonic() + RETRY_S
+        try:
+            self.file = self._open_whole()
+        except OutboxDamaged as damage:
+            self._retry_at_s = time.monotonic() + RENEW_S  # should the new one be damaged, too
+            self._put_aside(damage)
+            self.file = self._open_whole()
+        return self.file
+
+    def use(self, act: Callable[[OutboxFile], T]) -> T:
+        """What act() gives; of a new file where this one turns out to be damaged."""
+        if self.file is None:
+            raise OutboxUnwritable(f"outbox {self._path} can't be opened")
+        try:
+            return act(self.file)
+        except OutboxDamaged as damage:
+            return act(self._renew(damage))
+
+    def look(self) -> None:
+        """Open the file where that failed before; notice where somebody has deleted or replaced it."""
+        if self.file is None:
+            if time.monotonic() >= self._retry_at_s:
+                self.open()
+        elif not self.file.is_in_place:
+            self._renew(OutboxDamaged(f"outbox {self._path} was deleted or replaced"))
+
+    def _open_whole(self) -> OutboxFile:
+        file = self._open_file()
+        if self._saved is not None:
+            try:
+                file.restore(self._saved, self._now())
+            except BaseException:
+                file.close()
+                raise
+            self._saved = None
+        return file
+
+    def _renew(self, damage: OutboxDamaged) -> OutboxFile:
+        if time.monotonic() < self._renew_at_s:
+            raise damage
+        self._renew_at_s = time.monotonic() + RENEW_S
+        self._put_aside(damage)
+        return self.open()
+
+    def _put_aside(self, damage: OutboxDamaged) -> None:
+        """Rename the damaged file, read what can be read of it, say so."""
+        file, self.file = self.file, None
+        if file is not None:
+            self._saved = file.contents()
+        try:
+            aside = set_aside(self._path)
+        finally:
+            if file is not None:
+                file.close()  # only now: it may write, and deletes its log by name
+        if self._saved is None:
+            self._saved = read_aside(aside)
+        left = f"set aside as {aside.name}" if os.path.lexists(aside) else "nothing is left to set aside"
+        messages, visits = len(self._saved.pending), len(self._saved.open_visits)
+        self.set_aside = f"damaged, {left}; saved: {messages} waiting messages, {visits} open visits"
+        self._metrics.outbox_errors.labels(code=OutboxDamaged.code).inc()
+        log.error(
+            "%s: %s; saved: %d waiting messages, %d open visits; a new one is used",
+            damage,
+            left,
+            messages,
+            visits,
+            extra={"code": OutboxDamaged.code},
+        )

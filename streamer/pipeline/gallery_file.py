@@ -1,0 +1,129 @@
+"""The gallery's file as the running service holds it: full disks at the start, files that are deleted or replaced.
+
+Blocks for disk I/O; on the gallery's thread.
+"""
+
+import logging
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from gallery.errors import GalleryError, GalleryMissing, GalleryUnwritable
+from gallery.file_copy import identity_of
+from gallery.store import PersonStore
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 1.0
+
+
+class GalleryFile:
+    """`store` is what to read; `trouble` why it is not the file at `path`, or None; `was_replaced`: the last time that
+    `store` became another one, so had the file. Who was enrolled is the caller's to keep: what can't be used closes
+    the store.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Opens the gallery; in memory where it can't be written. Raises GalleryError."""
+        self.path = path
+        self.trouble: GalleryError | None = None
+        self._retry_at_s = time.monotonic() + RETRY_S
+        self.was_replaced = False
+        try:
+            self.store = PersonStore(path)
+        except GalleryUnwritable as error:
+            self.store = PersonStore(path, in_memory=True)
+            self.trouble = error
+        if self.trouble is not None:
+            log.error(
+                "%s; until then %d people are served from memory, and nobody can be enrolled",
+                self.trouble,
+                len(self.store.people()),
+                extra={"code": self.trouble.code},
+            )
+        self._identity = identity_of(path)
+        self._is_closed = False
+        self._has_people = bool(self.store.people())
+        self._log_identity = self._log_now()
+
+    def close(self) -> None:
+        self._is_closed = True
+        self.store.close()
+
+    def readable(self) -> PersonStore:
+        """`store`; raises `trouble` where it is closed because the file is another one."""
+        if self._is_closed and self.trouble is not None:
+            raise self.trouble
+        return self.store
+
+    def look(self) -> bool:
+        """Notice what became of the file; whether `store` is another one now."""
+        if self.store.in_memory:
+            if time.monotonic() < self._retry_at_s:
+                return False
+            self._retry_at_s = time.monotonic() + RETRY_S
+            return self._reopened(same=True)
+        identity = identity_of(self.path)
+        if identity is None:
+            self._give_up()
+            self.trouble = GalleryMissing(
+                f"gallery {self.path} is gone; put it back, or restart the service to begin without anybody"
+            )
+            return False
+        if identity == self._identity and not self._is_closed:
+            self.trouble = None
+            return False
+        same = not self._is_closed and self._identity is not None and identity[:2] == self._identity[:2]
+        return self._reopened(same=same)
+
+    def settle(self, people: int) -> None:
+        """So many people were read of the file. Carry the log over into it: who copies it, or copies another one over
+        it, finds it whole.
+        """
+        self._has_people = people > 0
+        if not self.store.in_memory and self.trouble is None and identity_of(self.path) == self._identity:
+            with suppress(GalleryUnwritable):  # there is room another time
+                self.store.checkpoint()
+            self._identity = identity_of(self.path)
+
+    def _reopened(self, *, same: bool) -> bool:
+        identity = identity_of(self.path)
+        try:
+            if not same:
+                self._give_up()
+            store = PersonStore(self.path)
+            try:
+                store.check()
+                self._refuse_nobody(store, same=same)
+            except GalleryError:
+                store.close()
+                raise
+        except GalleryError as error:
+            self.trouble = error
+            return False
+        self.was_replaced = not same
+        self.close()
+        self.store, self.trouble, self._identity = store, None, identity
+        self._is_closed, self._has_people, self._log_identity = False, bool(store.people()), self._log_now()
+        return True
+
+    def _give_up(self) -> None:
+        """Our file is gone from its place; its log is not, and SQLite would lay it over the next file there."""
+        if self._is_closed:
+            return
+        self.close()
+        if self._log_identity is not None and self._log_now() == self._log_identity:
+            for end in ("-wal", "-shm"):
+                self.path.with_name(self.path.name + end).unlink(missing_ok=True)
+
+    def _log_now(self) -> tuple[int, int] | None:
+        identity = identity_of(self.path.with_name(f"{self.path.name}-wal"))
+        return None if identity is None else identity[:2]
+
+    def _refuse_nobody(self, store: PersonStore, *, same: bool) -> None:
+        """Any command makes an empty gallery where there is none, and that does not mean that all are forgotten."""
+        if not same and self._has_people and not store.people():
+            raise GalleryMissing(
+                f"gallery {self.path} was replaced by an empty one; put it back, or restart the service to begin "
+                "without anybody"
+            )
