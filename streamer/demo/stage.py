@@ -15,6 +15,7 @@ from gallery.store import PersonStore
 from streamer.demo import scene
 from streamer.errors import CameraNotFound, DemoFailed
 from streamer.ingest.address import address
+from streamer.model_layer.patient_finder import PatientFinder
 from streamer.model_layer.setup import open_for_enrolment
 from streamer.pipeline.match_policy import enrolling_threshold
 from streamer.settings import CameraSettings, HttpSettings, MqttSettings, Settings, camera_url
@@ -106,11 +107,11 @@ async def _enrol(settings: Settings, albums: list[Album], note: Callable[[str], 
     gate = Gate(settings.gallery.enrol.min_face_px, settings.gallery.enrol.min_quality)
     enrolled = 0
     async with open_for_enrolment(settings) as recogniser:
-        threshold = enrolling_threshold(settings, recogniser)
+        threshold, finder = enrolling_threshold(settings, recogniser), PatientFinder(recogniser)
         with PersonStore(settings.gallery_path) as store:
             for album in albums:
                 try:
-                    report = await enrol(album.name, album.photos, recogniser, store, gate, threshold=threshold)
+                    report = await enrol(album.name, album.photos, finder, store, gate, threshold=threshold)
                 except GalleryError as error:
                     note(f"{album.name} is not enrolled: {error} [{error.code}]")
                     continue
