@@ -22,8 +22,10 @@ def detections(*boxes: tuple[float, float, float, float], scores: tuple[float, .
 
 
 def test_standing_is_the_side_of_what_is_seen_by_how_sure_the_detector_is() -> None:
-    found = detections((10, 10, 50, 50), (-40, 60, 40, 140), (60, 0, 100, 40), scores=(0.9, 0.9, 0.5))
-    np.testing.assert_allclose(standing(found, 100, 100), [36, 36, 20])
+    """Less for who is at the edge, or cut by it."""
+    boxes = ((10, 10, 50, 50), (-40, 60, 40, 140), (58, 1, 98, 41), (58, 3, 97, 42), (10, 10, 50, 50))
+    found = detections(*boxes, scores=(0.9, 0.9, 0.9, 0.9, 0.5))
+    np.testing.assert_allclose(standing(found, 100, 100), [36, 28.8, 28.8, 35.1, 20], rtol=1e-5)
     assert standing(detections((-50, 0, -10, 40), scores=(0.9,)), 100, 100)[0] == 0
     assert BY_FAR > 1
 
