@@ -12,8 +12,8 @@ import numpy as np
 from recognition.arrays import F32
 from recognition.faces import Detections
 
-# Of 9,525 photos of LFW that are of one person each, 1,494 show several faces to SCRFD-500M; in none of them a wrong one
-# leads by this (docs/accuracy.md).
+# Of 9,525 photos of LFW that are of one person each, 1,494 show several faces to SCRFD-500M; in none a wrong one
+# leads by so much (docs/accuracy.md).
 BY_FAR = 1.25
 _EDGE, _AT_THE_EDGE = 0.02, 0.8  # of a side; nobody puts the person whom a photo is of at its edge
 _LEAD = 0.1  # of the cosine of one face over that of another, where both are like the person's other photos

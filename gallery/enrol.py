@@ -59,13 +59,15 @@ class EnrolReport:
 class _Enrolment:
     """One enrolment under way. `known`: by space, the digests that the person has there; `enrolled`: everybody's.
 
-    Faces are alike from a cosine of `threshold` on. `force`: whoever else looks like this is another person.
+    Faces of two names are alike from a cosine of `threshold` on, photos given as one person's from `verifies` on.
+    `force`: whoever else looks like this is another person.
     """
 
     person: Person | None
     known: Mapping[str, frozenset[str]]
     enrolled: Templates
     threshold: float
+    verifies: float
     force: bool
     passed: dict[Path, Shot] = field(default_factory=dict)
     refused: dict[Path, CodedError] = field(default_factory=dict)
@@ -107,18 +109,21 @@ async def enrol(
     pick: Pick = None,
     *,
     threshold: float,
+    verifies: float | None = None,
     force: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> EnrolReport:
     """Enrol a person from photos, or add photos to the one who has this name (or id) already.
 
-    `threshold`: the cosine from which on two faces count as one person's, the one that the service names by.
+    `threshold`: the cosine from which on two faces count as one person's, the one that the service names by; for photos
+    that are given as one person's it is `verifies` (None: the same), since few of those are not.
     `force`: enrol somebody who looks like a person of another name. `progress` is told (photos done, total).
     Raises NoPhotoAccepted and EnrolledAlready (then nothing was written), NameInvalid, NameTaken, PersonAmbiguous, and
     whatever the store or the finder raises that is not one photo's fault.
     """
     name = clean_name(name)
-    started = await asyncio.to_thread(_started, name, finder.space, finder.spaces, store, threshold, force)
+    cosines = threshold, threshold if verifies is None else verifies
+    started = await asyncio.to_thread(_started, name, finder.space, finder.spaces, store, cosines, force)
     person, known = started.person, started.known
     album = await take(paths, finder, gate, pick, frozenset.intersection(*known.values()), progress)
     dims = {len(embedding_in(started.space, taken.shots[0].photo)) for taken in album.taken.values()}
@@ -152,7 +157,7 @@ async def enrol(
 
 
 def _started(
-    name: str, space: str, spaces: Sequence[str], store: PersonStore, threshold: float, force: bool
+    name: str, space: str, spaces: Sequence[str], store: PersonStore, cosines: tuple[float, float], force: bool
 ) -> _Enrolment:
     """Who has the name already, by space the digests of the photos that have their template there, and everybody."""
     person: Person | None = None
@@ -161,7 +166,7 @@ def _started(
     except PersonNotFound:
         store.check_free(name)
     known = {each: frozenset() if person is None else store.digests(person.id, each) for each in spaces}
-    return _Enrolment(person, known, store.templates(space), threshold, force)
+    return _Enrolment(person, known, store.templates(space), *cosines, force)
 
 
 def _names(store: PersonStore) -> dict[str, str]:
@@ -184,13 +189,13 @@ def _compare(enrolment: _Enrolment, names: Mapping[str, str]) -> None:
             enrolment.refuse(path, _stray(nearest, enrolment.threshold))
     if not paths:
         return
-    agreed = agreement(np.stack([enrolment.embedding(path) for path in paths]), enrolment.own, enrolment.threshold)
+    agreed = agreement(np.stack([enrolment.embedding(path) for path in paths]), enrolment.own, enrolment.verifies)
     for number, cosine in agreed.strays.items():
-        enrolment.refuse(paths[number], _stray(cosine, enrolment.threshold))
+        enrolment.refuse(paths[number], _stray(cosine, enrolment.verifies))
     if agreed.divided:
         enrolment.warnings.append(
             "not all of these photos resemble each other or those enrolled before (a similarity of "
-            f"{enrolment.threshold:.2f} is wanted): make sure that they show one person"
+            f"{enrolment.verifies:.2f} is wanted): make sure that they show one person"
         )
     _compare_with_others(enrolment, [path for path in paths if path in enrolment.passed], names)
 

@@ -7,7 +7,7 @@
 
 Photos of a zip or folder with a folder for each person, whose photo it is nearest the middle, as LFW has them. Four
 kinds: as they are; those in which the detector finds several faces; composed ones, with one to three other people
-beside the person, at .4 to .75 of the size; and, of each of these, one at a time or together with up to four others of
+beside the person, at --beside of the size; and, of each of these, one at a time or together with up to four others of
 the same person. --ratio tells for several ratios how often the most standing face is the wrong one.
 """
 
@@ -44,14 +44,16 @@ class Press:
     middle: tuple[float, float]
 
 
-def composed(photo: np.ndarray, beside: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+def composed(
+    photo: np.ndarray, beside: Sequence[np.ndarray], scales: tuple[float, float], rng: np.random.Generator
+) -> np.ndarray:
     """The photo in the middle of a wider picture, other people's photos smaller at known places at its sides."""
     high, wide = photo.shape[:2]
     across = round(wide * 2.2)
     scene = cv2.GaussianBlur(cv2.resize(photo, (across, high)), (0, 0), 25)
     left = (across - wide) // 2
     for number, other in enumerate(beside):
-        side = round(wide * rng.uniform(0.4, 0.75))
+        side = round(wide * rng.uniform(*scales))
         small = cv2.resize(other, (side, side), interpolation=cv2.INTER_AREA)
         top = int(rng.integers(0, high - side + 1))
         x = (left - side, left + wide, max(0, left - 2 * side))[number]
@@ -61,15 +63,18 @@ def composed(photo: np.ndarray, beside: Sequence[np.ndarray], rng: np.random.Gen
     return scene
 
 
-def written(photos: PhotoSet, names: Sequence[str], folder: Path, kind: str, rng: np.random.Generator) -> list[Press]:
+def written(
+    photos: PhotoSet, names: Sequence[str], folder: Path, scales: tuple[float, float] | None, rng: np.random.Generator
+) -> list[Press]:
+    """`scales` None: as they are, else composed()."""
     folder.mkdir()
     press = []
     for number, name in enumerate(names):
         picture, person = photos.read(name).bgr(), photos.person_of(name)
-        if kind == "composed":
+        if scales is not None:
             others = [other for other in rng.choice(photos.names, 8).tolist() if photos.person_of(other) != person]
             beside = [photos.read(other).bgr() for other in others[: int(rng.integers(1, 4))]]
-            picture = composed(picture, beside, rng)
+            picture = composed(picture, beside, scales, rng)
         path = folder / f"{number}.png"
         cv2.imwrite(str(path), picture)
         press.append(Press(path, person, (picture.shape[1] / 2, picture.shape[0] / 2)))
@@ -78,13 +83,16 @@ def written(photos: PhotoSet, names: Sequence[str], folder: Path, kind: str, rng
 
 async def enrolled(albums: Sequence[Sequence[Press]], recogniser: Recogniser, database: Path) -> Counter[str]:
     """What became of the photos, all people in one gallery: right, wrong, or the code that they were refused with."""
-    threshold = recogniser.embedder.spec.identification_threshold
+    thresholds = recogniser.embedder.spec.thresholds
+    threshold, verifies = (thresholds.cosine_at(at) for at in (thresholds.identification, thresholds.verification))
     ends: Counter[str] = Counter()
     with PersonStore(database) as store:
         for album in albums:
             paths = [photo.path for photo in album]
             try:
-                report = await enrol(album[0].person, paths, recogniser, store, GATE, threshold=threshold)
+                report = await enrol(
+                    album[0].person, paths, recogniser, store, GATE, threshold=threshold, verifies=verifies
+                )
             except NoPhotoAccepted as error:
                 ends.update(code for _, code, _ in error.refused)
                 continue
@@ -152,16 +160,17 @@ async def measured(options: argparse.Namespace) -> None:
         many = [name for group in groups for name in group]
         crowd_of = [[name for name in group if name in several] for group in by_person.values()]
         crowd_each = [group[0] for group in crowd_of if group]
+        beside: tuple[float, float] = tuple(options.beside)
         rows = {
-            "as they are, one alone": (one_each, "plain"),
-            "as they are, up to five together": (many, "plain"),
-            "several faces found, one alone": (crowd_each, "plain"),
-            "composed, one alone": (one_each, "composed"),
-            "composed, up to five together": (many, "composed"),
+            "as they are, one alone": (one_each, None),
+            "as they are, up to five together": (many, None),
+            "several faces found, one alone": (crowd_each, None),
+            "composed, one alone": (one_each, beside),
+            "composed, up to five together": (many, beside),
         }
         with tempfile.TemporaryDirectory() as scratch:
-            for number, (row, (names, kind)) in enumerate(rows.items()):
-                press = written(photos, names[: options.photos], Path(scratch) / str(number), kind, rng)
+            for number, (row, (names, scales)) in enumerate(rows.items()):
+                press = written(photos, names[: options.photos], Path(scratch) / str(number), scales, rng)
                 ends = await enrolled(together(press), recogniser, Path(scratch) / f"{number}.db")
                 told = ", ".join(f"{end} {count}" for end, count in sorted(ends.items()))
                 print(f"{row}: {ends.total()} photos: {told}", flush=True)  # noqa: T201
@@ -174,6 +183,7 @@ def main() -> None:
     parser.add_argument("--detector", default="scrfd_500m")
     parser.add_argument("--embedder", default="arcface_w600k_mbf")
     parser.add_argument("--photos", type=int, default=300, help="how many of each kind")
+    parser.add_argument("--beside", type=float, nargs=2, default=(0.3, 0.65), help="of the size of the person's photo")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--ratio", action="store_true")
     asyncio.run(measured(parser.parse_args()))

@@ -7,15 +7,13 @@ from typing import Annotated, Literal
 import typer
 import uvloop
 
-from gallery.enrol import EnrolReport, Gate
-from gallery.enrol import enrol as enrol_photos
+from gallery.enrol import EnrolReport
 from gallery.errors import NoPhotoAccepted
 from gallery.store import PersonStore
 from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json, print_line, settings_of
 from streamer.cli.progress import progress_of
-from streamer.model_layer.patient_finder import PatientFinder
+from streamer.model_layer.enrolling import enrol_person
 from streamer.model_layer.setup import open_for_enrolment
-from streamer.pipeline.match_policy import enrolling_threshold
 from streamer.settings import Settings
 
 _WORTH_A_BAR = 20
@@ -77,21 +75,12 @@ def _print_refused(refused: Sequence[tuple[Path, str, str]]) -> None:
 async def _enrol(
     settings: Settings, name: str, images: list[Path], pick: Literal["largest"] | None, force: bool
 ) -> EnrolReport:
-    gate = Gate(settings.gallery.enrol.min_face_px, settings.gallery.enrol.min_quality)
     with PersonStore(settings.gallery_path) as store:
         async with open_for_enrolment(settings) as recogniser:
-            threshold = enrolling_threshold(settings, recogniser)
             with progress_of("photos") as told:
-                return await enrol_photos(
-                    name,
-                    images,
-                    PatientFinder(recogniser),
-                    store,
-                    gate,
-                    pick,
-                    threshold=threshold,
-                    force=force,
-                    progress=told if len(images) >= _WORTH_A_BAR else _quiet,
+                progress = told if len(images) >= _WORTH_A_BAR else _quiet
+                return await enrol_person(
+                    settings, recogniser, store, name, images, pick, force=force, progress=progress
                 )
 
 

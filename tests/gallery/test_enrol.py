@@ -241,6 +241,20 @@ async def test_the_odd_one_out_of_three_is_refused(desk: Desk) -> None:
     assert report.person.photos == 2
 
 
+async def test_photos_given_as_one_persons_need_less_likeness_than_a_name(desk: Desk) -> None:
+    """Three photos of one person, one of them at the naming threshold from the others, and one of somebody else."""
+    far = desk.finder.paint(desk.folder / "far.png", near(ADA, 0.45, 3))
+    photos = [desk.shoot(ADA, 1), desk.shoot(ADA, 2), far, odd := desk.shoot(BOB, 4)]
+    strict = {"threshold": 0.4}
+    with pytest.raises(NoPhotoAccepted, match="person_differs"):
+        await enrol("Ada", [far, odd, desk.shoot(EVE, 5)], desk.finder, desk.store, GATE, **strict, verifies=0.3)
+    report = await enrol("Ada", photos, desk.finder, desk.store, GATE, **strict, verifies=0.3)
+    assert [path for path, _ in report.taken] == photos[:3]
+    assert [(path, code) for path, code, _ in report.refused] == [(odd, "person_differs")]
+    other = await enrol("Ada too", photos, desk.finder, desk.store, GATE, **strict, force=True)
+    assert [path for path, _, _ in other.refused] == [far, odd]
+
+
 async def test_of_two_that_differ_nobody_is_refused_but_there_is_a_warning(desk: Desk) -> None:
     report = await desk.enrol("Ada", desk.shoot(ADA, 1), desk.shoot(BOB, 2))
     assert len(report.taken) == 2
