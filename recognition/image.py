@@ -95,11 +95,11 @@ def decode_image(data: bytes, name: str) -> ArrayImage:
     size = declared_size(data, kind)
     if size is not None:
         _check_size(name, *size)
-    if cut_short(data, kind):
-        raise ImageCutShort(f"{name} is cut short, the {kind} goes on beyond its {len(data)} bytes; copy it again")
-    if kind == "WebP":
-        data = bare_webp_exif(data)
-    bgr = _avif(data, name) if kind == "AVIF" else _pixels(data, name, kind, cv2.IMREAD_COLOR)
+    if kind == "AVIF":
+        bgr = _avif(data, name)
+    else:
+        _need_all(data, name, kind)  # before libpng says so on stderr
+        bgr = _pixels(bare_webp_exif(data) if kind == "WebP" else data, name, kind, cv2.IMREAD_COLOR)
     _check_size(name, bgr.shape[1], bgr.shape[0])
     return ArrayImage(bgr)
 
@@ -111,7 +111,20 @@ def _check_size(name: str, width: int, height: int) -> None:
         )
 
 
+def _need_all(data: bytes, name: str, kind: Kind | None) -> None:
+    if cut_short(data, kind):
+        raise ImageCutShort(f"{name} is cut short, the {kind} goes on beyond its {len(data)} bytes; copy it again")
+
+
 def _avif(data: bytes, name: str) -> U8:
+    try:
+        return _turned_avif(data, name)
+    except ImageUnreadable:
+        _need_all(data, name, "AVIF")  # only now: whatever lies behind the boxes of a good one looks like a cut
+        raise
+
+
+def _turned_avif(data: bytes, name: str) -> U8:
     width, height, matrix = avif_turn(data, name, MAX_PIXELS)
     _check_size(name, width, height)
     bgr = _pixels(data, name, "AVIF", cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)

@@ -141,7 +141,7 @@ def _boxes_cut(data: bytes) -> bool:
         if size < 8:  # 0: to the end of the file
             return size != 0
         at += size
-    return at != len(data)
+    return at > len(data)
 
 
 def bare_webp_exif(data: bytes) -> bytes:
