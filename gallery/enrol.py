@@ -17,7 +17,7 @@ from gallery.errors import EnrolledAlready, NoPhotoAccepted, OtherPerson, Person
 from gallery.gate import Gate, Pick
 from gallery.likeness import Other, agreement, others_alike
 from gallery.people import Person, Templates, clean_name, space_mismatch
-from gallery.shots import FaceFinder, Shot, choose, embedding_in, take
+from gallery.shots import Album, FaceFinder, Shot, choose, embedding_in, take
 from gallery.store import PersonStore
 from recognition.arrays import F32
 from recognition.errors import CodedError
@@ -60,7 +60,7 @@ class _Enrolment:
     """One enrolment under way. `known`: by space, the digests that the person has there; `enrolled`: everybody's.
 
     Faces of two names are alike from a cosine of `threshold` on, photos given as one person's from `verifies` on.
-    `force`: whoever else looks like this is another person.
+    `force`: whoever else looks like this is another person. `chosen`: the person's face in each photo.
     """
 
     person: Person | None
@@ -69,6 +69,7 @@ class _Enrolment:
     threshold: float
     verifies: float
     force: bool
+    chosen: dict[Path, Shot] = field(default_factory=dict)
     passed: dict[Path, Shot] = field(default_factory=dict)
     refused: dict[Path, CodedError] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
@@ -124,22 +125,11 @@ async def enrol(
     name = clean_name(name)
     cosines = threshold, threshold if verifies is None else verifies
     started = await asyncio.to_thread(_started, name, finder.space, finder.spaces, store, cosines, force)
-    person, known = started.person, started.known
-    album = await take(paths, finder, gate, pick, frozenset.intersection(*known.values()), progress)
-    dims = {len(embedding_in(started.space, taken.shots[0].photo)) for taken in album.taken.values()}
-    if len(started.enrolled) and dims - {started.enrolled.matrix.shape[1]}:
-        raise space_mismatch(started.space, started.enrolled.matrix.shape[1], dims.pop())
-    chosen = choose(album, started.own, started.space, threshold)
-    started.refused.update(album.refused)
-    already = list(album.already)
-    for path, shot in chosen.items():
-        if all(shot.photo.digest in known.get(template.space, ()) for template in shot.photo.templates):
-            already.append(path)
-        else:
-            started.passed[path] = shot
+    person = started.person
+    album = await take(paths, finder, gate, pick, frozenset.intersection(*started.known.values()), progress)
+    already = _settle(started, album, paths)
     _compare(started, await asyncio.to_thread(_names, store))
-    blind = {path: shot.blind for path, shot in chosen.items() if path not in started.refused}
-    warnings = (*started.warnings, *_blind_spots(blind))
+    warnings = (*started.warnings, *_blind_spots(started))
     refused = tuple(_told(path, started.refused[path]) for path in dict.fromkeys(paths) if path in started.refused)
     photos = [shot.photo for shot in started.passed.values()]
     if not photos and not (person and already):
@@ -150,10 +140,7 @@ async def enrol(
     elif photos:
         stored = await asyncio.to_thread(store.add_photos, stored.id, photos)
     told = tuple(Taken(path, shot.photo.quality) for path, shot in started.passed.items())
-    order = {path: place for place, path in enumerate(paths)}
-    return EnrolReport(
-        stored, person is not None, told, tuple(sorted(already, key=order.__getitem__)), refused, warnings
-    )
+    return EnrolReport(stored, person is not None, told, already, refused, warnings)
 
 
 def _started(
@@ -167,6 +154,22 @@ def _started(
         store.check_free(name)
     known = {each: frozenset() if person is None else store.digests(person.id, each) for each in spaces}
     return _Enrolment(person, known, store.templates(space), *cosines, force)
+
+
+def _settle(enrolment: _Enrolment, album: Album, paths: Sequence[Path]) -> tuple[Path, ...]:
+    """Each photo to the passed or the refused; those that the person has already, in the order given."""
+    dims = {len(embedding_in(enrolment.space, taken.shots[0].photo)) for taken in album.taken.values()}
+    if len(enrolment.enrolled) and dims - {enrolment.enrolled.matrix.shape[1]}:
+        raise space_mismatch(enrolment.space, enrolment.enrolled.matrix.shape[1], dims.pop())
+    enrolment.chosen.update(choose(album, enrolment.own, enrolment.space, enrolment.threshold))
+    enrolment.refused.update(album.refused)
+    already = list(album.already)
+    for path, shot in enrolment.chosen.items():
+        if all(shot.photo.digest in enrolment.known.get(each.space, ()) for each in shot.photo.templates):
+            already.append(path)
+        else:
+            enrolment.passed[path] = shot
+    return tuple(sorted(already, key=list(paths).index))
 
 
 def _names(store: PersonStore) -> dict[str, str]:
@@ -232,11 +235,11 @@ def _stray(cosine: float, threshold: float) -> PersonDiffers:
     )
 
 
-def _blind_spots(blind: Mapping[Path, tuple[str, ...]]) -> list[str]:
+def _blind_spots(enrolment: _Enrolment) -> list[str]:
     """Which models get no template of which photos, a line each."""
     missed: dict[str, list[Path]] = {}
-    for path, models in blind.items():
-        for model in models:
+    for path, shot in enrolment.chosen.items():
+        for model in shot.blind if path not in enrolment.refused else ():
             missed.setdefault(model, []).append(path)
     return [
         f"model {model} gave NaN, infinity or zeros for {_listed(paths)}: it gets no template of them; try "

@@ -5,6 +5,7 @@ On the event loop. A photo that gets no answer is refused and the others go on, 
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -61,11 +62,17 @@ class PatientFinder:
         except CodedError as error:
             if not error.retryable:
                 raise
-            runner = asked()
             raise InferenceFailed(
-                f"model {runner.name} (version {version_of(runner)}, on {runner.device}) gave no answer in {ATTEMPTS} "
-                f"tries ({error}); enrol this photo again later"
+                f"{_blamed(error, asked())} in {ATTEMPTS} tries ({error}); enrol this photo again later"
             ) from None
+
+
+def _blamed(error: CodedError, runner: ModelRunner[DetectorSpec] | ModelRunner[EmbedderSpec]) -> str:
+    """Which model; where templates are made in several spaces, the error names one of the others by itself."""
+    named = re.match(r"model (\S+): ", str(error))
+    if named and named[1] != runner.name:
+        return f"model {named[1]} gave no answer"
+    return f"model {runner.name} (version {version_of(runner)}, on {runner.device}) gave no answer"
 
 
 def version_of(runner: ModelRunner[DetectorSpec] | ModelRunner[EmbedderSpec]) -> str:

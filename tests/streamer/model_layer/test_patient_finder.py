@@ -125,3 +125,14 @@ async def test_the_model_of_this_process_is_named_by_its_spec(desk: Desk, monkey
         asked = finder.in_every_space(KNOWN.image(), None)
     with pytest.raises(InferenceFailed, match=rf"model {here.name} \(version {here.spec.version}, on cpu\)"):
         await asked
+
+
+async def test_another_model_of_the_ladder_is_named_by_its_own_error(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise TritonUnavailable("model other: other version 3 on Triton at 192.0.2.1:8001: connection refused")
+
+    monkeypatch.setattr(desk.recogniser, "in_every_space", fail)
+    with pytest.raises(InferenceFailed, match=r"^model other gave no answer in 6 tries \(model other: other version 3"):
+        await PatientFinder(desk.recogniser, sleep=desk.sleep).in_every_space(KNOWN.image(), None)
