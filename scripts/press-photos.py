@@ -5,10 +5,10 @@
     python scripts/press-photos.py photos.zip --detector nano_det --embedder nano_embed --photos 300
     python scripts/press-photos.py photos.zip --ratio
 
-Photos of a zip or folder with a folder for each person, whose photo it is nearest the middle, as LFW has them. Four
-kinds: as they are; those in which the detector finds several faces; composed ones, with one to three other people
-beside the person, at --beside of the size; and, of each of these, one at a time or together with up to four others of
-the same person. --ratio tells for several ratios how often the most standing face is the wrong one.
+Photos of a zip or folder with a folder for each person, whose photo it is nearest the middle, as LFW has them. Three
+kinds: as they are; those in which the detector finds several faces; composed ones, of photos with one face, with one to
+three other people beside the person, at --beside of the size. One at a time, or together with up to four others of the
+same person, everybody in one gallery. --ratio tells how often the most standing face is wrong.
 """
 
 import argparse
@@ -64,7 +64,12 @@ def composed(
 
 
 def written(
-    photos: PhotoSet, names: Sequence[str], folder: Path, scales: tuple[float, float] | None, rng: np.random.Generator
+    photos: PhotoSet,
+    names: Sequence[str],
+    bystanders: Sequence[str],
+    folder: Path,
+    scales: tuple[float, float] | None,
+    rng: np.random.Generator,
 ) -> list[Press]:
     """`scales` None: as they are, else composed()."""
     folder.mkdir()
@@ -72,7 +77,7 @@ def written(
     for number, name in enumerate(names):
         picture, person = photos.read(name).bgr(), photos.person_of(name)
         if scales is not None:
-            others = [other for other in rng.choice(photos.names, 8).tolist() if photos.person_of(other) != person]
+            others = [other for other in rng.choice(bystanders, 8).tolist() if photos.person_of(other) != person]
             beside = [photos.read(other).bgr() for other in others[: int(rng.integers(1, 4))]]
             picture = composed(picture, beside, scales, rng)
         path = folder / f"{number}.png"
@@ -161,16 +166,19 @@ async def measured(options: argparse.Namespace) -> None:
         crowd_of = [[name for name in group if name in several] for group in by_person.values()]
         crowd_each = [group[0] for group in crowd_of if group]
         beside: tuple[float, float] = tuple(options.beside)
+        alone = [name for name in photos.names if name not in several]
         rows = {
             "as they are, one alone": (one_each, None),
             "as they are, up to five together": (many, None),
             "several faces found, one alone": (crowd_each, None),
-            "composed, one alone": (one_each, beside),
-            "composed, up to five together": (many, beside),
+            "composed, one alone": ([name for name in one_each if name not in several], beside),
+            "composed, up to five together": ([name for name in many if name not in several], beside),
         }
         with tempfile.TemporaryDirectory() as scratch:
             for number, (row, (names, scales)) in enumerate(rows.items()):
-                press = written(photos, names[: options.photos], Path(scratch) / str(number), scales, rng)
+                if not row.startswith(options.only):
+                    continue
+                press = written(photos, names[: options.photos], alone, Path(scratch) / str(number), scales, rng)
                 ends = await enrolled(together(press), recogniser, Path(scratch) / f"{number}.db")
                 told = ", ".join(f"{end} {count}" for end, count in sorted(ends.items()))
                 print(f"{row}: {ends.total()} photos: {told}", flush=True)  # noqa: T201
@@ -184,6 +192,7 @@ def main() -> None:
     parser.add_argument("--embedder", default="arcface_w600k_mbf")
     parser.add_argument("--photos", type=int, default=300, help="how many of each kind")
     parser.add_argument("--beside", type=float, nargs=2, default=(0.3, 0.65), help="of the size of the person's photo")
+    parser.add_argument("--only", default="", help="the rows that begin so")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--ratio", action="store_true")
     asyncio.run(measured(parser.parse_args()))
