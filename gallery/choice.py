@@ -19,7 +19,7 @@ _EDGE, _AT_THE_EDGE = 0.02, 0.8  # of a side; nobody puts the person whom a phot
 _LEAD = 0.1  # of the cosine of one face over that of another, where both are like the person's other photos
 
 
-def standing(found: Detections, width: int, height: int) -> F32:
+def prominence(found: Detections, width: int, height: int) -> F32:
     """(n,) how much of a photo of this size each face takes, and how surely: the side of its visible box by score.
 
     What is found where no face is scores low. Who is cut by the border, or nearly, counts less: a bystander.
@@ -33,9 +33,9 @@ def standing(found: Detections, width: int, height: int) -> F32:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Faces:
-    """The faces of one photo that may be enrolled: embeddings (k,d) float32 unit vectors, the most standing first.
+    """The faces of one photo that may be enrolled: embeddings (k,d) float32 unit vectors, the most prominent first.
 
-    `clear`: the first one is the only face or has by far the most standing.
+    `clear`: the first one is the only face or by far the most prominent one.
     """
 
     embeddings: F32

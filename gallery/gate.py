@@ -30,25 +30,25 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """The faces of a photo, by their numbers, that are good enough, the most standing first; there is one at least.
+    """The faces of a photo, by their numbers, that are good enough, the most prominent first; there is one at least.
 
-    `clear`: the first one is the only face of the photo, or has by far the most standing of all.
+    `clear`: the first one is the only face of the photo, or by far the most prominent of all.
     """
 
     faces: tuple[int, ...]
     clear: bool
 
 
-def pass_faces(standing: F32, quality: Quality, gate: Gate, pick: Pick = None) -> Passed:
-    """The faces of a photo that may be its person's; see choice.standing().
+def pass_faces(prominence: F32, quality: Quality, gate: Gate, pick: Pick = None) -> Passed:
+    """The faces of a photo that may be its person's; see choice.prominence().
 
-    Raises NoFace, and QualityTooLow where the face that it must be, or the most standing of several, is not good
-    enough. `pick`: the most standing one is the person's, whatever the others are.
+    Raises NoFace, and QualityTooLow where the face that it must be, or the most prominent of several, is not good
+    enough. `pick`: the most prominent one is the person's, whatever the others are.
     """
-    if not len(standing):
+    if not len(prominence):
         raise NoFace("no face was found; give a photo that shows the face large and from the front")
-    first, *rest = np.argsort(-standing, kind="stable").tolist()
-    if pick or not rest or standing[first] >= BY_FAR * standing[rest[0]]:
+    first, *rest = np.argsort(-prominence, kind="stable").tolist()
+    if pick or not rest or prominence[first] >= BY_FAR * prominence[rest[0]]:
         check_face(quality, first, gate)
         return Passed((first, *(face for face in rest if _good(quality, face, gate) and not pick)), clear=True)
     good = tuple(face for face in (first, *rest) if _good(quality, face, gate))

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from gallery.choice import Faces, standing, whose
+from gallery.choice import Faces, prominence, whose
 from gallery.errors import PhotoRefused, SeveralFaces
 from gallery.gate import Gate, Pick, pass_faces
 from gallery.people import NewPhoto, NewTemplate
@@ -53,7 +53,7 @@ class Shot(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """The faces of one photo, the most standing first, of `seen` that were found; `clear`: see choice.Faces."""
+    """The faces of one photo, the most prominent first, of `seen` that were found; `clear`: see choice.Faces."""
 
     shots: tuple[Shot, ...]
     clear: bool
@@ -141,7 +141,7 @@ def _read(path: Path) -> tuple[ArrayImage, str]:
 
 async def _look(image: ArrayImage, digest: str, finder: FaceFinder, gate: Gate, pick: Pick) -> Taken:
     found = await finder.detect(image, "photo")
-    passed = pass_faces(standing(found.detections, image.width, image.height), found.quality, gate, pick)
+    passed = pass_faces(prominence(found.detections, image.width, image.height), found.quality, gate, pick)
     shots = []
     for face in passed.faces[:_MOST_FACES]:
         try:

@@ -8,7 +8,7 @@
 Photos of a zip or folder with a folder for each person, whose photo it is nearest the middle, as LFW has them. Three
 kinds: as they are; those in which the detector finds several faces; composed ones, of photos with one face, with one to
 three other people beside the person, at --beside of the size. One at a time, or together with up to four others of the
-same person, everybody in one gallery. --ratio tells how often the most standing face is wrong.
+same person, everybody in one gallery. --ratio tells how often the most prominent face is wrong.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from gallery.choice import standing
+from gallery.choice import prominence
 from gallery.enrol import Gate, enrol
 from gallery.errors import EnrolledAlready, NoPhotoAccepted
 from gallery.store import PersonStore
@@ -131,9 +131,9 @@ async def ratios(photos: PhotoSet, recogniser: Recogniser, count: int, rng: np.r
         image: Image = photos.read(name)
         found = (await recogniser.detect(image, "x")).detections
         if len(found) > 1:
-            stand = standing(found, image.width, image.height)
-            first, second = np.argsort(-stand)[:2]
-            lead = float(stand[first] / max(stand[second], 1e-6))
+            prominent = prominence(found, image.width, image.height)
+            first, second = np.argsort(-prominent)[:2]
+            lead = float(prominent[first] / max(prominent[second], 1e-6))
             leads.append((lead, int(first) == nearest_to_centre(found, image)))
     print(f"{len(names)} photos, {len(leads)} with several faces")  # noqa: T201
     for ratio in RATIOS:

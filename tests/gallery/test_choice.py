@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gallery.choice import BY_FAR, Faces, standing, whose
+from gallery.choice import BY_FAR, Faces, prominence, whose
 from recognition.faces import Detections
 from tests.gallery.fakes import DIM, near, unit
 
@@ -21,12 +21,12 @@ def detections(*boxes: tuple[float, float, float, float], scores: tuple[float, .
     return Detections(np.array(boxes, np.float32), np.array(scores, np.float32), landmarks)
 
 
-def test_standing_is_the_side_of_what_is_seen_by_how_sure_the_detector_is() -> None:
+def test_prominence_is_the_side_of_what_is_seen_by_how_sure_the_detector_is() -> None:
     """Less for who is at the edge, or cut by it."""
     boxes = ((10, 10, 50, 50), (-40, 60, 40, 140), (58, 1, 98, 41), (58, 3, 97, 42), (10, 10, 50, 50))
     found = detections(*boxes, scores=(0.9, 0.9, 0.9, 0.9, 0.5))
-    np.testing.assert_allclose(standing(found, 100, 100), [36, 28.8, 28.8, 35.1, 20], rtol=1e-5)
-    assert standing(detections((-50, 0, -10, 40), scores=(0.9,)), 100, 100)[0] == 0
+    np.testing.assert_allclose(prominence(found, 100, 100), [36, 28.8, 28.8, 35.1, 20], rtol=1e-5)
+    assert prominence(detections((-50, 0, -10, 40), scores=(0.9,)), 100, 100)[0] == 0
     assert BY_FAR > 1
 
 

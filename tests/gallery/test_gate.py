@@ -13,17 +13,17 @@ def quality_of(*faults: dict[str, float]) -> Quality:
     return graded(*faults)[1]
 
 
-def standing(*sides: float) -> np.ndarray:
+def prominence(*sides: float) -> np.ndarray:
     return np.array(sides, np.float32)
 
 
 def test_one_good_face_passes() -> None:
-    assert pass_faces(standing(90), quality_of({}), GATE) == Passed((0,), clear=True)
+    assert pass_faces(prominence(90), quality_of({}), GATE) == Passed((0,), clear=True)
 
 
 def test_no_face() -> None:
     with pytest.raises(NoFace):
-        pass_faces(standing(), quality_of(), GATE)
+        pass_faces(prominence(), quality_of(), GATE)
 
 
 @pytest.mark.parametrize(
@@ -39,18 +39,18 @@ def test_no_face() -> None:
 def test_of_several_one_is_clear_that_is_by_far_the_largest(
     sides: tuple[float, ...], faces: tuple[int, ...], clear: bool
 ) -> None:
-    assert pass_faces(standing(*sides), quality_of(*[{}] * len(sides)), GATE) == Passed(faces, clear)
+    assert pass_faces(prominence(*sides), quality_of(*[{}] * len(sides)), GATE) == Passed(faces, clear)
 
 
 def test_the_largest_may_be_picked() -> None:
-    assert pass_faces(standing(80, 90), quality_of({}, {}), GATE, "largest") == Passed((1,), clear=True)
+    assert pass_faces(prominence(80, 90), quality_of({}, {}), GATE, "largest") == Passed((1,), clear=True)
 
 
 def test_poor_faces_beside_the_person_are_no_candidates() -> None:
     small, blurred = {"size_px": 20.0}, {"score": 0.1}
-    assert pass_faces(standing(90, 30, 60), quality_of({}, small, blurred), GATE) == Passed((0,), clear=True)
+    assert pass_faces(prominence(90, 30, 60), quality_of({}, small, blurred), GATE) == Passed((0,), clear=True)
     # That the other one is blurred does not make the photo the sharp one's.
-    assert pass_faces(standing(90, 80), quality_of(blurred, {}), GATE) == Passed((1,), clear=False)
+    assert pass_faces(prominence(90, 80), quality_of(blurred, {}), GATE) == Passed((1,), clear=False)
 
 
 @pytest.mark.parametrize("pick", [None, "largest"])
@@ -58,7 +58,7 @@ def test_poor_faces_beside_the_person_are_no_candidates() -> None:
 def test_the_largest_must_be_good_enough_too(pick: str | None, sides: tuple[float, ...]) -> None:
     poor = {"score": 0.1, "yaw": 55.0}
     with pytest.raises(QualityTooLow, match="turned"):
-        pass_faces(standing(*sides), quality_of(poor, {} if pick or sides[1] < 50 else poor), GATE, pick)
+        pass_faces(prominence(*sides), quality_of(poor, {} if pick or sides[1] < 50 else poor), GATE, pick)
 
 
 @pytest.mark.parametrize(
