@@ -1,51 +1,30 @@
 """Enrolment: photo files -> faces -> quality gate -> store; good photos are kept, bad ones told with reasons.
 
 Runs on the event loop; files, pixels and the store are touched on threads. A template of the wrong person
-makes false names from then on, so a photo that stands alone among three or more is refused as well.
+makes false names from then on: a photo that stands alone among three or more is refused, and so is one of somebody
+who is enrolled under another name.
 """
 
 import asyncio
-import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
-from gallery.errors import NoPhotoAccepted, PersonDiffers, PersonNotFound, PhotoRefused
-from gallery.gate import Gate, Pick, choose_face
-from gallery.likeness import agreement, lookalikes
-from gallery.people import NewPhoto, NewTemplate, Person, clean_name, space_mismatch
+from gallery.errors import EnrolledAlready, NoPhotoAccepted, OtherPerson, PersonDiffers, PersonNotFound
+from gallery.gate import Gate, Pick
+from gallery.likeness import Other, agreement, others_alike
+from gallery.people import Person, Templates, clean_name, space_mismatch
+from gallery.shots import Album, FaceFinder, Shot, choose, embedding_in, take
 from gallery.store import PersonStore
-from recognition.align import loose_chip
 from recognition.arrays import F32
-from recognition.errors import CodedError, EmbeddingUnusable, ImageError, ImageMissing
-from recognition.faces import InSpace
-from recognition.image import ArrayImage, Image, read_image
-from recognition.recogniser import Found
+from recognition.errors import CodedError
 
 __all__ = ["EnrolReport", "FaceFinder", "Gate", "Pick", "Refused", "Taken", "enrol"]
 
 _MOST_TOLD = 5
-
-
-class FaceFinder(Protocol):
-    """What enrolment needs of recognition.recogniser.Recogniser."""
-
-    @property
-    def space(self) -> str:
-        """The serving model's space, in which the photos of an enrolment are compared."""
-        ...
-
-    @property
-    def spaces(self) -> tuple[str, ...]:
-        """All spaces that in_every_space() answers in."""
-        ...
-
-    async def detect(self, image: Image, lane: str) -> Found: ...
-
-    async def in_every_space(self, image: Image, landmarks: F32, lane: str = "photo") -> list[InSpace]: ...
 
 
 class Taken(NamedTuple):
@@ -63,9 +42,13 @@ class Refused(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class EnrolReport:
-    """`person` is as stored now; `already` are photos that the person had before or that were given twice."""
+    """`person` is as stored now, `added_to` says whether before this enrolment already.
+
+    `already` are photos that the person had before or that were given twice.
+    """
 
     person: Person
+    added_to: bool
     taken: tuple[Taken, ...]
     already: tuple[Path, ...]
     refused: tuple[Refused, ...]
@@ -73,29 +56,49 @@ class EnrolReport:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Shots:
-    """The photos of one enrolment as sorted so far. `known`: by space, the digests that the person has there.
+class _Enrolment:
+    """One enrolment under way. `known`: by space, the digests that the person has there; `enrolled`: everybody's.
 
-    `blind`: the models that could make nothing of a photo which others could use.
+    Faces of two names are alike from a cosine of `threshold` on, photos given as one person's from `verifies` on.
+    `force`: whoever else looks like this is another person. `chosen`: the person's face in each photo.
     """
 
+    person: Person | None
     known: Mapping[str, frozenset[str]]
-    passed: dict[Path, NewPhoto]
-    already: list[Path]
-    refused: dict[Path, CodedError]
-    blind: dict[Path, tuple[str, ...]]
+    enrolled: Templates
+    threshold: float
+    verifies: float
+    force: bool
+    chosen: dict[Path, Shot] = field(default_factory=dict)
+    passed: dict[Path, Shot] = field(default_factory=dict)
+    refused: dict[Path, CodedError] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
-    def refuse_stray(self, path: Path, cosine: float, threshold: float) -> None:
+    @property
+    def space(self) -> str:
+        return self.enrolled.space
+
+    @property
+    def own(self) -> F32:
+        """The person's templates, (m,d)."""
+        return self.enrolled.matrix[self._mine]
+
+    @property
+    def _mine(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+        person_id = None if self.person is None else self.person.id
+        return np.array([owner == person_id for owner in self.enrolled.person_ids], bool)
+
+    def others(self) -> tuple[F32, list[str]]:
+        mine = self._mine
+        owners = [owner for owner, own in zip(self.enrolled.person_ids, mine, strict=True) if not own]
+        return self.enrolled.matrix[~mine], owners
+
+    def refuse(self, path: Path, error: CodedError) -> None:
         del self.passed[path]
-        self.refused[path] = PersonDiffers(
-            f"the face resembles none of the others enrolled with it (similarity {cosine:.2f} at most, "
-            f"{threshold:.2f} is wanted); give photos of one person"
-        )
+        self.refused[path] = error
 
-
-class _Shot(NamedTuple):
-    photo: NewPhoto
-    blind: tuple[str, ...]
+    def embedding(self, path: Path) -> F32:
+        return embedding_in(self.space, self.passed[path].photo)
 
 
 async def enrol(
@@ -107,146 +110,136 @@ async def enrol(
     pick: Pick = None,
     *,
     threshold: float,
+    verifies: float | None = None,
+    force: bool = False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> EnrolReport:
     """Enrol a person from photos, or add photos to the one who has this name (or id) already.
 
-    `threshold`: the cosine from which on two faces count as one person's, the one that the service names by.
-    Raises NoPhotoAccepted (then nothing was written), NameInvalid, PersonAmbiguous, and whatever the store or
-    the finder raises that is not one photo's fault.
+    `threshold`: the cosine from which on two faces count as one person's, the one that the service names by; for photos
+    that are given as one person's it is `verifies` (None: the same), since few of those are not.
+    `force`: enrol somebody who looks like a person of another name. `progress` is told (photos done, total).
+    Raises NoPhotoAccepted and EnrolledAlready (then nothing was written), NameInvalid, NameTaken, PersonAmbiguous, and
+    whatever the store or the finder raises that is not one photo's fault.
     """
     name = clean_name(name)
-    space, spaces = finder.space, finder.spaces
-    person, known = await asyncio.to_thread(_as_enrolled, name, spaces, store)
-    shots = await _sort(paths, known, finder, space, gate, pick)
-    warnings = await asyncio.to_thread(_compare, shots, person, space, store, threshold)
-    warnings += _blind_spots(shots)
-    refused = tuple(_told(path, shots.refused[path]) for path in dict.fromkeys(paths) if path in shots.refused)
-    photos = list(shots.passed.values())
-    if not photos and not (person and shots.already):
+    cosines = threshold, threshold if verifies is None else verifies
+    started = await asyncio.to_thread(_started, name, finder.space, finder.spaces, store, cosines, force)
+    person = started.person
+    album = await take(paths, finder, gate, pick, frozenset.intersection(*started.known.values()), progress)
+    already = _settle(started, album, paths)
+    _compare(started, await asyncio.to_thread(_names, store))
+    warnings = (*started.warnings, *_blind_spots(started))
+    refused = tuple(_told(path, started.refused[path]) for path in dict.fromkeys(paths) if path in started.refused)
+    photos = [shot.photo for shot in started.passed.values()]
+    if not photos and not (person and already):
         raise NoPhotoAccepted(_nothing_accepted(refused), refused)
-    if person is None:
-        person = await asyncio.to_thread(store.add_person, name, photos)
+    stored = person
+    if stored is None:
+        stored = await asyncio.to_thread(store.add_person, name, photos)
     elif photos:
-        person = await asyncio.to_thread(store.add_photos, person.id, photos)
-    taken = tuple(Taken(path, photo.quality) for path, photo in shots.passed.items())
-    return EnrolReport(person, taken, tuple(shots.already), refused, tuple(warnings))
+        stored = await asyncio.to_thread(store.add_photos, stored.id, photos)
+    told = tuple(Taken(path, shot.photo.quality) for path, shot in started.passed.items())
+    return EnrolReport(stored, person is not None, told, already, refused, warnings)
 
 
-def _as_enrolled(
-    name: str, spaces: Sequence[str], store: PersonStore
-) -> tuple[Person | None, dict[str, frozenset[str]]]:
-    """Who has the name already, and by space the digests of the photos that have their template there."""
+def _started(
+    name: str, space: str, spaces: Sequence[str], store: PersonStore, cosines: tuple[float, float], force: bool
+) -> _Enrolment:
+    """Who has the name already, by space the digests of the photos that have their template there, and everybody."""
+    person: Person | None = None
     try:
         person = store.find(name)
     except PersonNotFound:
-        return None, {space: frozenset() for space in spaces}
-    return person, {space: store.digests(person.id, space) for space in spaces}
+        store.check_free(name)
+    known = {each: frozenset() if person is None else store.digests(person.id, each) for each in spaces}
+    return _Enrolment(person, known, store.templates(space), *cosines, force)
 
 
-async def _sort(
-    paths: Sequence[Path], known: Mapping[str, frozenset[str]], finder: FaceFinder, space: str, gate: Gate, pick: Pick
-) -> _Shots:
-    shots = _Shots(known, {}, [], {}, {})
-    seen = set(frozenset.intersection(*known.values()))
-    for path in paths:
-        try:
-            image, digest = await asyncio.to_thread(_read, path)
-            if digest in seen:
-                shots.already.append(path)
-                continue
-            photo, shots.blind[path] = await _shoot(image, digest, finder, space, gate, pick)
-            seen.add(digest)
-            if all(digest in known.get(template.space, ()) for template in photo.templates):
-                shots.already.append(path)
-            else:
-                shots.passed[path] = photo
-        except (ImageError, PhotoRefused, EmbeddingUnusable) as error:
-            shots.refused[path] = error
-    return shots
-
-
-def _read(path: Path) -> tuple[ArrayImage, str]:
-    image = read_image(path)
-    try:
-        with path.open("rb") as file:
-            return image, hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ImageMissing(f"{path} can't be read ({error.strerror}); check the path") from None
-
-
-async def _shoot(image: ArrayImage, digest: str, finder: FaceFinder, space: str, gate: Gate, pick: Pick) -> _Shot:
-    found = await finder.detect(image, "photo")
-    face = choose_face(found.detections, found.quality, gate, pick)
-    landmarks = found.detections.landmarks[face]
-    templates: dict[str, NewTemplate] = {}
-    blind = []
-    for seen in await finder.in_every_space(image, landmarks[None]):
-        (embedding,) = seen.embeddings
-        if not embedding.any():
-            blind.append(seen.model)
+def _settle(enrolment: _Enrolment, album: Album, paths: Sequence[Path]) -> tuple[Path, ...]:
+    """Each photo to the passed or the refused; those that the person has already, in the order given."""
+    dims = {len(embedding_in(enrolment.space, taken.shots[0].photo)) for taken in album.taken.values()}
+    if len(enrolment.enrolled) and dims - {enrolment.enrolled.matrix.shape[1]}:
+        raise space_mismatch(enrolment.space, enrolment.enrolled.matrix.shape[1], dims.pop())
+    enrolment.chosen.update(choose(album, enrolment.own, enrolment.space, enrolment.threshold))
+    enrolment.refused.update(album.refused)
+    already = list(album.already)
+    for path, shot in enrolment.chosen.items():
+        if all(shot.photo.digest in enrolment.known.get(each.space, ()) for each in shot.photo.templates):
+            already.append(path)
         else:
-            templates.setdefault(seen.space, NewTemplate(seen.space, seen.signature, embedding))
-    if space not in templates:
-        raise EmbeddingUnusable(
-            "the embedder gave NaN, infinity or zeros for the face; try `whosthere models selftest`"
-        )
-    chip, moved = await asyncio.to_thread(loose_chip, image, landmarks)
-    score = float(found.quality.score[face])
-    return _Shot(NewPhoto(chip, moved, digest, tuple(templates.values()), score), tuple(blind))
+            enrolment.passed[path] = shot
+    return tuple(sorted(already, key=list(paths).index))
 
 
-def _compare(shots: _Shots, person: Person | None, space: str, store: PersonStore, threshold: float) -> list[str]:
-    """Move the photos that stand alone to the refused; what is odd about the others, in words."""
-    if not shots.passed:
-        return []
-    embeddings = {path: _embedding_in(space, photo) for path, photo in shots.passed.items()}
-    enrolled = store.templates(space)
-    dim = len(next(iter(embeddings.values())))
-    if len(enrolled) and enrolled.matrix.shape[1] != dim:
-        raise space_mismatch(space, enrolled.matrix.shape[1], dim)
-    own = np.array([person is not None and owner == person.id for owner in enrolled.person_ids], bool)
+def _names(store: PersonStore) -> dict[str, str]:
+    return {person.id: person.name for person in store.people()}
+
+
+def _compare(enrolment: _Enrolment, names: Mapping[str, str]) -> None:
+    """Move the photos that stand alone, or are somebody else's, to the refused; what is odd about the others, in words.
+
+    Raises EnrolledAlready.
+    """
     # A photo that lacks its template of another space alone is among those of before: no witness for itself.
-    paths = [path for path in embeddings if shots.passed[path].digest not in shots.known[space]]
-    for path in embeddings.keys() - set(paths):
-        _recognise(path, embeddings[path], enrolled.matrix[own], shots, threshold)
+    known = enrolment.known[enrolment.space]
+    paths = [path for path, shot in enrolment.passed.items() if shot.photo.digest not in known]
+    for path in [path for path in enrolment.passed if path not in paths]:
+        # Another detector may find another face largest: a photo of before is refused where it is another one now.
+        own = enrolment.own
+        nearest = float((own @ enrolment.embedding(path)).max()) if len(own) else -1.0
+        if nearest < enrolment.threshold:
+            enrolment.refuse(path, _stray(nearest, enrolment.threshold))
     if not paths:
-        return []
-    new = np.stack([embeddings[path] for path in paths])
-    agreed = agreement(new, enrolled.matrix[own], threshold)
+        return
+    agreed = agreement(np.stack([enrolment.embedding(path) for path in paths]), enrolment.own, enrolment.verifies)
     for number, cosine in agreed.strays.items():
-        shots.refuse_stray(paths[number], cosine, threshold)
-    warnings = []
+        enrolment.refuse(paths[number], _stray(cosine, enrolment.verifies))
     if agreed.divided:
-        warnings.append(
+        enrolment.warnings.append(
             "not all of these photos resemble each other or those enrolled before (a similarity of "
-            f"{threshold:.2f} is wanted): make sure that they show one person"
+            f"{enrolment.verifies:.2f} is wanted): make sure that they show one person"
         )
-    kept = [number for number in range(len(paths)) if number not in agreed.strays]
-    owners = [owner for owner, mine in zip(enrolled.person_ids, own, strict=True) if not mine]
-    for person_id, cosine in lookalikes(new[kept], enrolled.matrix[~own], owners, threshold).items():
-        warnings.append(
-            f"resembles {store.name_of(person_id)} ({person_id}), who is enrolled already (similarity "
-            f"{cosine:.2f}): if this is the same person, forget one of the two"
-        )
-    return warnings
+    _compare_with_others(enrolment, [path for path in paths if path in enrolment.passed], names)
 
 
-def _recognise(path: Path, embedding: F32, before: F32, shots: _Shots, threshold: float) -> None:
-    """Refuse a photo of before where its face is another one now: another detector may find another one largest."""
-    nearest = float((before @ embedding).max()) if len(before) else -1.0
-    if nearest < threshold:
-        shots.refuse_stray(path, nearest, threshold)
+def _compare_with_others(enrolment: _Enrolment, paths: Sequence[Path], names: Mapping[str, str]) -> None:
+    if not paths:
+        return
+    new = np.stack([enrolment.embedding(path) for path in paths])
+    templates, owners = enrolment.others()
+    for other in others_alike(new, enrolment.own, templates, owners, enrolment.threshold):
+        whom = f"{names.get(other.person_id, 'somebody')} ({other.person_id}), who is enrolled already"
+        if other.same and not enrolment.force:
+            raise EnrolledAlready(
+                f"these photos resemble {whom} (similarity {other.cosine:.2f} where {enrolment.threshold:.2f} is one "
+                f"person's): add them to that name, or use --force if this is another person"
+            )
+        wrong = () if enrolment.force else other.photos
+        for path in [paths[number] for number in wrong if paths[number] in enrolment.passed]:
+            why = f"the face is rather that of {whom} (similarity {other.cosine:.2f})"
+            enrolment.refuse(path, OtherPerson(f"{why}; give another photo, or use --force"))
+        if not wrong:
+            enrolment.warnings.append(_resembles(whom, other))
 
 
-def _embedding_in(space: str, photo: NewPhoto) -> F32:
-    return next(template.embedding for template in photo.templates if template.space == space)
+def _resembles(whom: str, other: Other) -> str:
+    end = "if this is the same person, forget one of the two"
+    return f"resembles {whom} (similarity {other.cosine:.2f}): {end}"
 
 
-def _blind_spots(shots: _Shots) -> list[str]:
+def _stray(cosine: float, threshold: float) -> PersonDiffers:
+    return PersonDiffers(
+        f"the face resembles none of the others enrolled with it (similarity {cosine:.2f} at most, "
+        f"{threshold:.2f} is wanted); give photos of one person"
+    )
+
+
+def _blind_spots(enrolment: _Enrolment) -> list[str]:
     """Which models get no template of which photos, a line each."""
     missed: dict[str, list[Path]] = {}
-    for path, models in shots.blind.items():
-        for model in models if path not in shots.refused else ():
+    for path, shot in enrolment.chosen.items():
+        for model in shot.blind if path not in enrolment.refused else ():
             missed.setdefault(model, []).append(path)
     return [
         f"model {model} gave NaN, infinity or zeros for {_listed(paths)}: it gets no template of them; try "

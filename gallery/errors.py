@@ -4,6 +4,9 @@
     ├── PersonNotFound        person_not_found
     ├── PersonAmbiguous       person_ambiguous
     ├── NameInvalid           name_invalid
+    ├── NameTaken             name_taken
+    ├── PhotoNotFound         photo_not_found
+    ├── EnrolledAlready       enrolled_already
     ├── NoPhotoAccepted       no_photo_accepted
     ├── GalleryMissing        gallery_missing      (deleted while the service runs)
     ├── GalleryTooNew         gallery_too_new
@@ -16,7 +19,9 @@ A photo's own faults are recognition's ImageError family, and these, which a gat
     ├── NoFace                no_face
     ├── SeveralFaces          several_faces
     ├── QualityTooLow         quality_too_low
-    └── PersonDiffers         person_differs
+    ├── PersonDiffers         person_differs
+    ├── OtherPerson           other_person
+    └── InferenceFailed       inference_failed   (tried again before it is raised)
 """
 
 from collections.abc import Sequence
@@ -39,6 +44,22 @@ class PersonAmbiguous(GalleryError):
 
 class NameInvalid(GalleryError):
     code = "name_invalid"
+
+
+class NameTaken(GalleryError):
+    """Somebody has this name already, or one that differs by capitals or blanks alone."""
+
+    code = "name_taken"
+
+
+class PhotoNotFound(GalleryError):
+    code = "photo_not_found"
+
+
+class EnrolledAlready(GalleryError):
+    """The photos show somebody who is enrolled under another name."""
+
+    code = "enrolled_already"
 
 
 class NoPhotoAccepted(GalleryError):
@@ -88,3 +109,15 @@ class PersonDiffers(PhotoRefused):
     """The face resembles none of the other photos enrolled under the name."""
 
     code = "person_differs"
+
+
+class OtherPerson(PhotoRefused):
+    """The face is rather somebody's who is enrolled under another name."""
+
+    code = "other_person"
+
+
+class InferenceFailed(PhotoRefused):
+    """A model gave no answer for this photo, however often it was asked; others may get one."""
+
+    code = "inference_failed"

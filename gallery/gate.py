@@ -1,4 +1,4 @@
-"""The quality gate of enrolment: the faces of one photo in, the one to enrol out, or the reason why not.
+"""The quality gate of enrolment: the faces of one photo in, those that may be enrolled out, or the reason why none.
 
 Pure; any thread. Messages are one line without the photo's name: what was wrong, what to do.
 """
@@ -8,8 +8,10 @@ from typing import Literal
 
 import numpy as np
 
-from gallery.errors import NoFace, QualityTooLow, SeveralFaces
-from recognition.faces import Detections, Quality
+from gallery.choice import BY_FAR
+from gallery.errors import NoFace, QualityTooLow
+from recognition.arrays import F32
+from recognition.faces import Quality
 from recognition.quality import BRIGHTNESS_GRADE, CONTRAST_GRADE, PITCH_GRADE, SIZE_GRADE, YAW_GRADE
 
 Pick = Literal["largest"] | None
@@ -26,18 +28,41 @@ class Gate:
     min_quality: float
 
 
-def choose_face(found: Detections, quality: Quality, gate: Gate, pick: Pick = None) -> int:
-    """Which face of a photo to enrol. Raises NoFace, SeveralFaces (unless the largest may be picked) and
-    QualityTooLow, which names what is worst about the face.
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """The faces of a photo, by their numbers, that are good enough, the most prominent first; there is one at least.
+
+    `clear`: the first one is the only face of the photo, or by far the most prominent of all.
     """
-    if not len(found):
+
+    faces: tuple[int, ...]
+    clear: bool
+
+
+def pass_faces(prominence: F32, quality: Quality, gate: Gate, pick: Pick = None) -> Passed:
+    """The faces of a photo that may be its person's; see choice.prominence().
+
+    Raises NoFace, and QualityTooLow where the face that it must be, or the most prominent of several, is not good
+    enough. `pick`: the most prominent one is the person's, whatever the others are.
+    """
+    if not len(prominence):
         raise NoFace("no face was found; give a photo that shows the face large and from the front")
-    if len(found) > 1 and pick is None:
-        raise SeveralFaces(
-            f"{len(found)} faces were found; crop the photo to one, or take the largest with --pick largest"
-        )
-    boxes = found.boxes
-    face = int(np.argmax((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])))
+    first, *rest = np.argsort(-prominence, kind="stable").tolist()
+    if pick or not rest or prominence[first] >= BY_FAR * prominence[rest[0]]:
+        check_face(quality, first, gate)
+        return Passed((first, *(face for face in rest if _good(quality, face, gate) and not pick)), clear=True)
+    good = tuple(face for face in (first, *rest) if _good(quality, face, gate))
+    if not good:
+        check_face(quality, first, gate)
+    return Passed(good, clear=False)
+
+
+def _good(quality: Quality, face: int, gate: Gate) -> bool:
+    return bool(quality.size_px[face] >= gate.min_face_px and quality.score[face] >= gate.min_quality)
+
+
+def check_face(quality: Quality, face: int, gate: Gate) -> None:
+    """Raises QualityTooLow, which names what is worst about the face."""
     size_px, score = float(quality.size_px[face]), float(quality.score[face])
     if size_px < gate.min_face_px:
         raise QualityTooLow(
@@ -47,7 +72,6 @@ def choose_face(found: Detections, quality: Quality, gate: Gate, pick: Pick = No
     if score < gate.min_quality:
         worst = _worst_part(quality, face)
         raise QualityTooLow(f"{worst} (quality {score:.2f} where {gate.min_quality:.2f} is wanted)")
-    return face
 
 
 def _worst_part(quality: Quality, face: int) -> str:

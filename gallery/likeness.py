@@ -50,12 +50,39 @@ def _reachable(alike: NDArray[np.bool_], start: int) -> NDArray[np.bool_]:
     return group
 
 
-def lookalikes(new: F32, others: F32, person_ids: list[str], threshold: float) -> dict[str, float]:
-    """The people whose templates (m,d) one of the new faces (n,d) resembles, each with the highest cosine."""
-    found: dict[str, float] = {}
-    if len(new) and len(others):
-        nearest = (new @ others.T).max(axis=0)
-        for template in np.flatnonzero(nearest >= threshold):
-            person_id = person_ids[template]
-            found[person_id] = max(found.get(person_id, -1.0), float(nearest[template]))
-    return found
+@dataclass(frozen=True, slots=True)
+class Other:
+    """Somebody of another name whom the new faces resemble, with the highest cosine.
+
+    `same`: together they are that person's; `photos`: the numbers of those that are rather that person's.
+    """
+
+    person_id: str
+    cosine: float
+    same: bool
+    photos: tuple[int, ...]
+
+
+def others_alike(new: F32, own: F32, templates: F32, person_ids: list[str], threshold: float) -> list[Other]:
+    """Whom of the others (their templates (m,d), person_ids) the new faces (n,d) of a person resemble, nearest first.
+
+    `own` (k,d): the templates that the person has. A person who has none is the other one where the new faces' mean
+    cosine says so; one who has some, only where the other is nearer besides.
+    """
+    if not len(new) or not len(templates):
+        return []
+    cosines = np.full((len(set(person_ids)), len(new)), -1.0, np.float32)
+    rows = {person_id: row for row, person_id in enumerate(dict.fromkeys(person_ids))}
+    np.maximum.at(cosines, [rows[person_id] for person_id in person_ids], templates @ new.T)
+    to_own = (new @ own.T).max(axis=1) if len(own) else np.full(len(new), -1.0, np.float32)
+    among = new @ new.T
+    np.fill_diagonal(among, -1.0)
+    support = np.maximum(to_own, among.max(axis=1))
+    found = []
+    for person_id, row in rows.items():
+        nearest = cosines[row]
+        if nearest.max() >= threshold:
+            same = bool(nearest.mean() >= threshold and nearest.mean() > to_own.mean())
+            photos = tuple(np.flatnonzero((nearest >= threshold) & (nearest > support)).tolist())
+            found.append(Other(person_id, float(nearest.max()), same, photos))
+    return sorted(found, key=lambda other: -other.cosine)

@@ -80,6 +80,20 @@ class StoredPhoto:
     quality: float
 
 
+@dataclass(frozen=True, slots=True)
+class KeptPhoto:
+    """What is known of a kept photo. `digest`: the SHA-256 (hex) of its file, whose name is not kept.
+
+    `added_at` is Unix time in s; `spaces` are those in which it has its template.
+    """
+
+    id: int
+    quality: float
+    added_at: float
+    digest: str
+    spaces: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Templates:
     """n templates of one space: ids (n,) int64 rising, never reused; matrix (n,d) float32 unit vectors."""
@@ -129,3 +143,8 @@ def clean_name(name: str) -> str:
     if not cleaned.translate(_JOINERS).isprintable():
         raise NameInvalid("the name holds unprintable characters (a tab, a line break); leave them out")
     return cleaned
+
+
+def name_key(name: str) -> str:
+    """What names have in common that differ by capitals, blanks or the form of a letter alone."""
+    return "".join(unicodedata.normalize("NFKC", name).casefold().translate(_JOINERS).split())

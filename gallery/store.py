@@ -17,9 +17,26 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from gallery.errors import GalleryUnreadable, GalleryUnwritable, PersonAmbiguous, PersonNotFound
+from gallery.errors import (
+    GalleryUnreadable,
+    GalleryUnwritable,
+    NameTaken,
+    PersonAmbiguous,
+    PersonNotFound,
+    PhotoNotFound,
+)
 from gallery.file_copy import copy_in_memory
-from gallery.people import NewPhoto, NewTemplate, Person, StoredPhoto, Templates, clean_name, new_person_id
+from gallery.people import (
+    KeptPhoto,
+    NewPhoto,
+    NewTemplate,
+    Person,
+    StoredPhoto,
+    Templates,
+    clean_name,
+    name_key,
+    new_person_id,
+)
 from gallery.rows import insert_photos, jpeg, replace_template, stored_photo, unpacked
 from gallery.schema import open_database, transaction, translated
 from recognition.arrays import F32
@@ -102,14 +119,20 @@ class PersonStore:
         rows = self._rows("SELECT name FROM people WHERE id = ?", person_id)
         return str(rows[0][0]) if rows else None
 
-    def add_person(self, name: str, photos: Sequence[NewPhoto] = ()) -> Person:
-        """Enrol a new person with these photos, all or nothing. Raises NameInvalid and EmbeddingSpaceMismatch.
+    def check_free(self, name: str) -> None:
+        """Raises NameTaken where the name of a new person would be somebody's already, but for capitals and blanks."""
+        with self._lock, translated(self.path):
+            _must_be_free(self._db, name)
 
-        Names need not differ: whether a name is somebody's already is for the caller to ask find().
+    def add_person(self, name: str, photos: Sequence[NewPhoto] = ()) -> Person:
+        """Enrol a new person with these photos, all or nothing.
+
+        Raises NameInvalid, NameTaken and EmbeddingSpaceMismatch.
         """
         name, person_id, now = clean_name(name), new_person_id(), time.time()
         chips = [jpeg(photo.chip) for photo in photos]
         with self._transaction() as db:
+            _must_be_free(db, name)
             db.execute("INSERT INTO people VALUES (?, ?, ?)", (person_id, name, now))
             insert_photos(db, person_id, zip(photos, chips, strict=True), now)
         return self._person(person_id)
@@ -127,10 +150,11 @@ class PersonStore:
         return self._person(person_id)
 
     def rename(self, person_id: str, name: str) -> Person:
-        """Give a person another name. Raises PersonNotFound and NameInvalid."""
+        """Give a person another name. Raises PersonNotFound, NameInvalid and NameTaken."""
         name = clean_name(name)
         with self._transaction() as db:
             self._must_exist(db, person_id)
+            _must_be_free(db, name, person_id)
             db.execute("UPDATE people SET name = ? WHERE id = ?", (name, person_id))
         return self._person(person_id)
 
@@ -144,8 +168,30 @@ class PersonStore:
         with self._transaction() as db:
             self._must_exist(db, person_id)
             db.execute("DELETE FROM people WHERE id = ?", (person_id,))
-        (busy, _, _) = self._rows("PRAGMA wal_checkpoint(TRUNCATE)")[0]
-        return not busy
+        return self._emptied()
+
+    # Photos.
+
+    def photos(self, person_id: str) -> list[KeptPhoto]:
+        """What is kept of a person, in the order of enrolment; nothing where nobody has this id."""
+        spaces: dict[int, list[str]] = {}
+        for photo_id, space in self._rows(
+            "SELECT photo_id, space FROM templates WHERE person_id = ? ORDER BY space", person_id
+        ):
+            spaces.setdefault(photo_id, []).append(space)
+        rows = self._rows("SELECT id, quality, added_at, digest FROM photos WHERE person_id = ? ORDER BY id", person_id)
+        return [KeptPhoto(key, quality, at, digest, tuple(spaces.get(key, ()))) for key, quality, at, digest in rows]
+
+    def remove_photo(self, person_id: str, photo_id: int) -> bool:
+        """Erase one photo of a person with its templates, as forget() does. Raises PersonNotFound, PhotoNotFound."""
+        with self._transaction() as db:
+            self._must_exist(db, person_id)
+            removed = db.execute("DELETE FROM photos WHERE id = ? AND person_id = ?", (photo_id, person_id)).rowcount
+            if not removed:
+                raise PhotoNotFound(
+                    f"{person_id} has no photo {photo_id}; see whosthere people photos {person_id} for the numbers"
+                )
+        return self._emptied()
 
     # Templates.
 
@@ -230,6 +276,11 @@ class PersonStore:
                 yield self._db
             self._commits += 1
 
+    def _emptied(self) -> bool:
+        """Empty the log, which holds what was erased; False where somebody reads it."""
+        (busy, _, _) = self._rows("PRAGMA wal_checkpoint(TRUNCATE)")[0]
+        return not busy
+
     def _people(self, where: str, *values: str) -> list[Person]:
         people = self._rows(
             "SELECT id, name, created_at, (SELECT count(*) FROM photos WHERE person_id = people.id) "
@@ -268,3 +319,14 @@ def open_to_read(path: Path) -> PersonStore:
         return PersonStore(path)
     except GalleryUnwritable:
         return PersonStore(path, in_memory=True)
+
+
+def _must_be_free(db: sqlite3.Connection, name: str, person_id: str = "") -> None:
+    """Raises NameTaken where somebody but this person has the name, or one as good as it."""
+    key = name_key(name)
+    for taken_by, taken in db.execute("SELECT id, name FROM people"):
+        if taken_by != person_id and name_key(taken) == key:
+            raise NameTaken(
+                f"{taken!r} is enrolled already ({taken_by}): give a name that differs from it by more than capitals "
+                "and blanks; photos are added to that person by exactly this name"
+            )

@@ -42,6 +42,8 @@
     │   ├── ImageMissing              image_missing
     │   ├── ImageEmpty                image_empty
     │   ├── ImageUnreadable           image_unreadable
+    │   │   ├── ImageCutShort         image_cut_short
+    │   │   └── ImageKindUnsupported  image_kind_unsupported
     │   └── ImageTooLarge             image_too_large
     ├── GalleryError                  (gallery/errors.py)
     └── StreamerError                 (streamer/errors.py)
@@ -260,6 +262,18 @@ class ImageEmpty(ImageError):
 
 class ImageUnreadable(ImageError):
     code = "image_unreadable"
+
+
+class ImageCutShort(ImageUnreadable):
+    """The file ends before the picture does: a copy or a download that was not finished."""
+
+    code = "image_cut_short"
+
+
+class ImageKindUnsupported(ImageUnreadable):
+    """A photo of a kind that is not read, or that can't be turned as it says."""
+
+    code = "image_kind_unsupported"
 
 
 class ImageTooLarge(ImageError):

@@ -11,10 +11,22 @@ import cv2
 import numpy as np
 
 from recognition.arrays import U8
-from recognition.errors import ImageEmpty, ImageMissing, ImageTooLarge, ImageUnreadable
+from recognition.errors import (
+    ImageCutShort,
+    ImageEmpty,
+    ImageKindUnsupported,
+    ImageMissing,
+    ImageTooLarge,
+    ImageUnreadable,
+)
+from recognition.photo_files import Kind, avif_turn, bare_webp_exif, cut_short, declared_size, kind_of, turned
 
-MAX_PIXELS = 50_000_000
+# Phones take 50 and 64 megapixels (8160x6144, 9280x6944); decoded that is three bytes a pixel.
+MAX_PIXELS = 65_000_000
 MAX_BYTES = 64 * 1024 * 1024
+
+# What is wrong with a photo is said in our own line: OpenCV's several would come before it on stderr.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 class Image(Protocol):
@@ -66,45 +78,71 @@ class ArrayImage:
         return self._bgr
 
 
-def _declared_size(head: bytes) -> tuple[int, int] | None:
-    """Width and height as a JPEG, PNG, BMP or WebP header declares them, or None where it can't be told."""
-    if head.startswith(b"\x89PNG\r\n\x1a\n") and len(head) >= 24:
-        return int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
-    if head.startswith(b"BM") and len(head) >= 26:
-        return int.from_bytes(head[18:22], "little"), abs(int.from_bytes(head[22:26], "little", signed=True))
-    if head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and len(head) >= 30:
-        return 1 + int.from_bytes(head[24:27], "little"), 1 + int.from_bytes(head[27:30], "little")
-    if head.startswith(b"\xff\xd8"):
-        at = 2
-        while at + 9 < len(head) and head[at] == 0xFF:
-            marker = head[at + 1]
-            if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-                return int.from_bytes(head[at + 7 : at + 9], "big"), int.from_bytes(head[at + 5 : at + 7], "big")
-            at += 2 + int.from_bytes(head[at + 2 : at + 4], "big")
-    return None
-
-
 def decode_image(data: bytes, name: str) -> ArrayImage:
-    """A photo's bytes -> pixels, turned upright by its EXIF orientation. `name` is for the error's one line.
+    """A photo's bytes -> pixels, turned upright as the file says. `name` is for the error's one line.
 
-    Raises ImageEmpty, ImageTooLarge (before the pixels are decoded) and ImageUnreadable.
+    Raises ImageEmpty, ImageTooLarge (before the pixels are decoded), ImageCutShort, ImageKindUnsupported (HEIC) and
+    ImageUnreadable.
     """
     if not data:
         raise ImageEmpty(f"{name} is empty (0 bytes); give a JPEG, PNG or WebP photo")
-    size = _declared_size(data[: 1 << 20])
-    if size is not None and size[0] * size[1] > MAX_PIXELS:
-        raise ImageTooLarge(
-            f"{name} has {size[0]}x{size[1]} pixels, more than {MAX_PIXELS // 10**6} million; make it smaller"
+    kind = kind_of(data)
+    if kind == "HEIC":
+        raise ImageKindUnsupported(
+            f"{name} is a HEIC photo, which can't be read here; save or share it as JPEG (iPhone: Settings, Camera, "
+            "Formats, Most Compatible), or convert it: heif-convert photo.heic photo.jpg"
         )
+    size = declared_size(data, kind)
+    if size is not None:
+        _check_size(name, *size)
+    if kind == "AVIF":
+        bgr = _avif(data, name)
+    else:
+        _need_all(data, name, kind)  # before libpng says so on stderr
+        bgr = _pixels(bare_webp_exif(data) if kind == "WebP" else data, name, kind, cv2.IMREAD_COLOR)
+    _check_size(name, bgr.shape[1], bgr.shape[0])
+    return ArrayImage(bgr)
+
+
+def _check_size(name: str, width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise ImageTooLarge(
+            f"{name} has {width}x{height} pixels, more than {MAX_PIXELS // 10**6} million; make it smaller"
+        )
+
+
+def _need_all(data: bytes, name: str, kind: Kind | None) -> None:
+    if cut_short(data, kind):
+        raise ImageCutShort(f"{name} is cut short, the {kind} goes on beyond its {len(data)} bytes; copy it again")
+
+
+def _avif(data: bytes, name: str) -> U8:
     try:
-        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        return _turned_avif(data, name)
+    except ImageUnreadable:
+        _need_all(data, name, "AVIF")  # only now: whatever lies behind the boxes of a good one looks like a cut
+        raise
+
+
+def _turned_avif(data: bytes, name: str) -> U8:
+    width, height, matrix = avif_turn(data, name, MAX_PIXELS)
+    _check_size(name, width, height)
+    bgr = _pixels(data, name, "AVIF", cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    if bgr.shape[:2] != (height, width):  # libav sees the tiles of a grid, each with a turn of its own
+        raise ImageKindUnsupported(f"{name} is an AVIF made of tiles; give a JPEG, PNG or WebP photo")
+    return turned(bgr, matrix)
+
+
+def _pixels(data: bytes, name: str, kind: Kind | None, flags: int) -> U8:
+    try:
+        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:
         bgr = None
+    if bgr is None and kind is not None:
+        raise ImageUnreadable(f"{name} is a {kind} that is damaged; copy it again, or give another photo")
     if bgr is None:
         raise ImageUnreadable(f"{name} is not a photo that can be read; give a JPEG, PNG or WebP file")
-    if bgr.shape[0] * bgr.shape[1] > MAX_PIXELS:
-        raise ImageTooLarge(f"{name} has more than {MAX_PIXELS // 10**6} million pixels; make it smaller")
-    return ArrayImage(np.asarray(bgr, dtype=np.uint8))
+    return np.asarray(bgr, dtype=np.uint8)
 
 
 def read_image(path: Path) -> ArrayImage:

@@ -4,15 +4,20 @@ Exit codes: 0 success, 1 refused or failed (one line on stderr with its stable c
 """
 
 import sys
+from typing import Annotated
 
 import typer
 
 from recognition.errors import CodedError
-from streamer.cli import bench, cameras, demo, events, gallery, people, service, train_weights
+from streamer import __version__
+from streamer.cli import bench, cameras, demo, enrol, events, gallery, identify, people, service, train_weights
+from streamer.cli.anywhere import AnywhereGroup
 from streamer.cli.models import commands
+from streamer.cli.options import AsJson, ConfigFile, Overrides
 
 app = typer.Typer(
     name="whosthere",
+    cls=AnywhereGroup,
     help="Watches cameras and says who is there, on hardware of your own.",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -21,6 +26,8 @@ app = typer.Typer(
 )
 service.register(app)
 demo.register(app)
+enrol.register(app)
+identify.register(app)
 people.register(app)
 gallery.register(app)
 cameras.register(app)
@@ -28,6 +35,25 @@ commands.register(app)
 train_weights.register(app)
 events.register(app)
 bench.register(app)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"whosthere {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback(epilog="Example: whosthere --config whosthere.yaml serve")
+def root(
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    json: AsJson = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Say which version this is.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Watches cameras and says who is there, on hardware of your own."""
+    # The options are the commands': AnywhereGroup hands them on before this is called.
 
 
 def main() -> None:

@@ -31,6 +31,7 @@
     ├── OutputUnwritable              output_unwritable
     ├── AlreadyRunning                already_running
     ├── PeopleNotCovered              people_not_covered
+    ├── ConfirmationNeeded            confirmation_needed
     ├── DemoFailed                    demo_failed
     └── BenchFailed                   bench_failed
 
@@ -175,6 +176,12 @@ class PeopleNotCovered(StreamerError):
     """People have no template in an embedder's space: it could not name them."""
 
     code = "people_not_covered"
+
+
+class ConfirmationNeeded(StreamerError):
+    """What can't be taken back is asked before it is done, and there is nobody to ask."""
+
+    code = "confirmation_needed"
 
 
 class DemoFailed(StreamerError):

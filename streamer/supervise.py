@@ -23,6 +23,7 @@ async def supervise(
     longest_delay_s: float = 30.0,
     hopeless_delay_s: float = 60.0,
     healthy_after_s: float = 30.0,
+    attempts: int | None = None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> T:
@@ -32,8 +33,12 @@ async def supervise(
     from [0, delay] (full jitter: cameras that fell together don't come back together), the delay doubling
     from first_delay_s to longest_delay_s; one that is not, by hopeless_delay_s. An attempt that lasted
     healthy_after_s starts the delays anew. Whatever else is raised, a bug of ours or a cancellation, goes up.
+
+    `attempts`: for what is not worth waiting for for ever. What the last of so many raised goes up, and so does what is
+    not retryable.
     """
     delay_s = first_delay_s
+    left = attempts
     while True:
         started_s = clock()
         try:
@@ -41,6 +46,9 @@ async def supervise(
         except CodedError as error:
             report(name, error)
             retryable = error.retryable
+            left = None if left is None else left - 1
+            if left == 0 or (left is not None and not retryable):
+                raise
         if clock() - started_s >= healthy_after_s:
             delay_s = first_delay_s
         if retryable:

@@ -146,6 +146,9 @@ def _bad_photos(folder: Path) -> None:
     chunks = [(b"IHDR", head), (b"IDAT", rows), (b"IEND", b"")]
     (folder / "huge.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in chunks))
     shutil.copy(KNOWN.file, folder / "face.jpg")
+    whole = KNOWN.file.read_bytes()
+    (folder / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (folder / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200))
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
@@ -181,8 +184,10 @@ def test_photos_that_are_none(home: Path) -> None:
     bad = {
         "text.jpg": ("image_unreadable", "is not a photo that can be read; give a JPEG"),
         "empty.jpg": ("image_empty", "is empty (0 bytes)"),
-        "huge.png": ("image_too_large", "has 10000x10000 pixels, more than 50 million; make it smaller"),
+        "huge.png": ("image_too_large", "has 10000x10000 pixels, more than 65 million; make it smaller"),
         "huge.jpg": ("image_too_large", "has 10000x10000 pixels"),
+        "cut.jpg": ("image_cut_short", "is cut short"),
+        "phone.heic": ("image_kind_unsupported", "is a HEIC photo"),
         "gone.jpg": ("image_missing", "check the path"),
         "empty": ("image_missing", "Is a directory"),
     }

@@ -9,14 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from gallery.enrol import Gate, enrol
 from gallery.errors import GalleryError
 from gallery.store import PersonStore
 from streamer.demo import scene
 from streamer.errors import CameraNotFound, DemoFailed
 from streamer.ingest.address import address
+from streamer.model_layer.enrolling import enrol_person
 from streamer.model_layer.setup import open_for_enrolment
-from streamer.pipeline.match_policy import enrolling_threshold
 from streamer.settings import CameraSettings, HttpSettings, MqttSettings, Settings, camera_url
 
 CAMERA = "demo"
@@ -103,14 +102,12 @@ async def _enrol(settings: Settings, albums: list[Album], note: Callable[[str], 
     """Enrol everybody whose photos will do and say who could not be; raises DemoFailed where nobody could."""
     if not albums:
         return
-    gate = Gate(settings.gallery.enrol.min_face_px, settings.gallery.enrol.min_quality)
     enrolled = 0
     async with open_for_enrolment(settings) as recogniser:
-        threshold = enrolling_threshold(settings, recogniser)
         with PersonStore(settings.gallery_path) as store:
             for album in albums:
                 try:
-                    report = await enrol(album.name, album.photos, recogniser, store, gate, threshold=threshold)
+                    report = await enrol_person(settings, recogniser, store, album.name, album.photos)
                 except GalleryError as error:
                     note(f"{album.name} is not enrolled: {error} [{error.code}]")
                     continue

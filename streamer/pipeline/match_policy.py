@@ -71,6 +71,15 @@ def enrolling_threshold(settings: Settings, recogniser: Recogniser) -> float:
     return naming_threshold(settings, recogniser.embedder.spec, recogniser.template_specs[0])
 
 
+def verifying_threshold(settings: Settings, recogniser: Recogniser) -> float:
+    """The cosine from which on photos that are given as one person's are taken as that: the spec's for 1:1.
+
+    Never above enrolling_threshold(), which the configuration may have lowered.
+    """
+    thresholds = recogniser.template_specs[0].thresholds
+    return min(thresholds.cosine_at(thresholds.verification), enrolling_threshold(settings, recogniser))
+
+
 def _rates(thresholds: MatchThresholds) -> tuple[Rate, ...]:
     """The table's rows; none where one of them was not measured: confidence would be made of it."""
     rates = tuple(Rate(row.fmr, row.cosine, row.tmr) for row in thresholds.table if row.tmr is not None)

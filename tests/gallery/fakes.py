@@ -7,7 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from gallery.people import NewPhoto, NewTemplate, Templates
+from gallery.people import NewPhoto, NewTemplate, Person, Templates
+from gallery.store import PersonStore
 from recognition.arrays import F32
 from recognition.faces import Detections, InSpace, Quality
 from recognition.image import Image
@@ -44,6 +45,14 @@ def photo_of(
     landmarks = rng.uniform(80, 180, (5, 2)).astype(np.float32)
     digest = hashlib.sha256(embedding.tobytes() + number.to_bytes(4, "big")).hexdigest()
     return NewPhoto(chip, landmarks, digest, (NewTemplate(space, SIGNATURE, embedding), *others), quality)
+
+
+def namesakes(store: PersonStore, name: str) -> tuple[Person, Person]:
+    """Two people of one name, as galleries of before may have them."""
+    one, two = store.add_person(name), store.add_person(f"another {name}")
+    with store._transaction() as db:
+        db.execute("UPDATE people SET name = ? WHERE id = ?", (name, two.id))
+    return one, store.find(two.id)
 
 
 def other_template(seed: int, space: str = "other.1") -> NewTemplate:
@@ -83,6 +92,7 @@ class FakeFinder:
         self.views: dict[str, Callable[[F32], F32]] = {space: lambda face: face}
         self.looked = 0
         self._by_level: list[list[tuple[F32, Mapping[str, float]]]] = []
+        self._sides: list[Sequence[float]] = []
 
     @property
     def space(self) -> str:
@@ -92,8 +102,9 @@ class FakeFinder:
     def spaces(self) -> tuple[str, ...]:
         return tuple(self.views)
 
-    def paint(self, path: Path, *found: tuple[F32, Mapping[str, float]] | F32) -> Path:
-        """Write a photo in which these faces will be found."""
+    def paint(self, path: Path, *found: tuple[F32, Mapping[str, float]] | F32, sides: Sequence[float] = ()) -> Path:
+        """Write a photo in which these faces will be found, each as large as `sides` says (about 90 px)."""
+        self._sides.append(sides)
         cv2.imwrite(str(path), np.full((100, 300, 3), len(self._by_level), np.uint8))
         self._by_level.append([item if isinstance(item, tuple) else (item, {}) for item in found])
         return path
@@ -101,6 +112,10 @@ class FakeFinder:
     async def detect(self, image: Image, lane: str) -> Found:
         self.looked += 1
         detections, quality = graded(*(faults for _, faults in self._in(image)))
+        if sides := self._sides[int(image.luma()[0, 0])]:
+            corners = detections.boxes[:, :2]
+            boxes = np.hstack((corners, corners + np.array(sides, np.float32)[:, None]))
+            detections = Detections(boxes, detections.scores, detections.landmarks)
         return Found(detections, quality, np.zeros((len(detections), 16, 16), np.float32), 0.0, 0.0, 0.0, 0.0)
 
     async def in_every_space(self, image: Image, landmarks: F32, lane: str = "photo") -> list[InSpace]:

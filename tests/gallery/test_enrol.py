@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 
 from gallery.enrol import EnrolReport, Gate, enrol
-from gallery.errors import NameInvalid, NoPhotoAccepted, PersonAmbiguous
+from gallery.errors import EnrolledAlready, NameInvalid, NameTaken, NoPhotoAccepted, PersonAmbiguous
 from gallery.store import PersonStore
 from recognition.errors import EmbeddingSpaceMismatch, Overloaded
 from recognition.faces import InSpace
 from recognition.image import Image
 from recognition.recogniser import Found
-from tests.gallery.fakes import DIM, SPACE, FakeFinder, near, photo_of, unit
+from tests.gallery.fakes import DIM, SPACE, FakeFinder, namesakes, near, photo_of, unit
 
 GATE = Gate(min_face_px=48, min_quality=0.25)
-ADA, BOB = unit(1), unit(2)
+ADA, BOB, EVE = unit(1), unit(2), unit(3)
 
 
 class Desk:
@@ -30,8 +30,13 @@ class Desk:
     def shoot(self, face: np.ndarray, seed: int, **faults: float) -> Path:
         return self.finder.paint(self.folder / f"{seed}.png", (near(face, 0.8, seed), faults))
 
-    async def enrol(self, name: str, *paths: Path, pick: str | None = None) -> EnrolReport:
-        return await enrol(name, paths, self.finder, self.store, GATE, pick, threshold=0.4)
+    async def enrol(self, name: str, *paths: Path, pick: str | None = None, force: bool = False) -> EnrolReport:
+        return await enrol(name, paths, self.finder, self.store, GATE, pick, threshold=0.4, force=force)
+
+    def group(self, number: int, *faces: np.ndarray, sides: tuple[float, ...] = ()) -> Path:
+        """A photo of several people, each a little different in each photo; equally large, or as `sides` says."""
+        shown = [near(face, 0.8, 10 * number + place) for place, face in enumerate(faces)]
+        return self.finder.paint(self.folder / f"group{number}.png", *shown, sides=sides)
 
 
 @pytest.fixture
@@ -62,6 +67,7 @@ async def test_an_enrolled_name_gets_more_photos(desk: Desk) -> None:
     assert first.person.id == second.person.id == third.person.id
     assert third.person.photos == 3
     assert third.person.name == "Ada"
+    assert (first.added_to, second.added_to, third.added_to) == (False, True, True)
     assert len(desk.store.people()) == 1
 
 
@@ -82,7 +88,7 @@ async def test_every_bad_photo_is_told_with_its_code_and_the_good_one_kept(desk:
     wanted[desk.folder / "missing.jpg"] = "image_missing"
     wanted[desk.folder] = "image_missing"
     wanted[desk.finder.paint(desk.folder / "wall.png")] = "no_face"
-    wanted[desk.finder.paint(desk.folder / "two.png", ADA, BOB)] = "several_faces"
+    wanted[desk.finder.paint(desk.folder / "two.png", BOB, EVE)] = "several_faces"
     wanted[desk.shoot(ADA, 7, score=0.1, sharpness=3.0)] = "quality_too_low"
     good = desk.shoot(ADA, 8)
     report = await desk.enrol("Ada", *wanted, good)
@@ -153,7 +159,7 @@ async def test_templates_are_made_in_every_space_with_the_signature_of_who_made_
     rows = desk.store._rows("SELECT DISTINCT space, signature FROM templates ORDER BY space")
     assert rows == [("other.1", "by-other.1"), (SPACE, f"by-{SPACE}")]
     group = desk.finder.paint(desk.folder / "two.png", BOB, ADA)
-    bob = await desk.enrol("Bob", group, pick="largest")
+    bob = await desk.enrol("Bob", group, pick="largest", force=True)
     np.testing.assert_array_equal(desk.store.templates("other.1").matrix[2], _short(BOB))
     assert bob.person.templates == {SPACE: 1, "other.1": 1}
 
@@ -235,6 +241,20 @@ async def test_the_odd_one_out_of_three_is_refused(desk: Desk) -> None:
     assert report.person.photos == 2
 
 
+async def test_photos_given_as_one_persons_need_less_likeness_than_a_name(desk: Desk) -> None:
+    """Three photos of one person, one of them at the naming threshold from the others, and one of somebody else."""
+    far = desk.finder.paint(desk.folder / "far.png", near(ADA, 0.45, 3))
+    photos = [desk.shoot(ADA, 1), desk.shoot(ADA, 2), far, odd := desk.shoot(BOB, 4)]
+    strict = {"threshold": 0.4}
+    with pytest.raises(NoPhotoAccepted, match="person_differs"):
+        await enrol("Ada", [far, odd, desk.shoot(EVE, 5)], desk.finder, desk.store, GATE, **strict, verifies=0.3)
+    report = await enrol("Ada", photos, desk.finder, desk.store, GATE, **strict, verifies=0.3)
+    assert [path for path, _ in report.taken] == photos[:3]
+    assert [(path, code) for path, code, _ in report.refused] == [(odd, "person_differs")]
+    other = await enrol("Ada too", photos, desk.finder, desk.store, GATE, **strict, force=True)
+    assert [path for path, _, _ in other.refused] == [far, odd]
+
+
 async def test_of_two_that_differ_nobody_is_refused_but_there_is_a_warning(desk: Desk) -> None:
     report = await desk.enrol("Ada", desk.shoot(ADA, 1), desk.shoot(BOB, 2))
     assert len(report.taken) == 2
@@ -249,19 +269,95 @@ async def test_a_stray_against_those_of_before_leaves_the_person_as_is(desk: Des
     assert desk.store.find("Ada").photos == 2
 
 
-async def test_somebody_enrolled_under_another_name_gives_a_warning(desk: Desk) -> None:
+@pytest.mark.parametrize("photos", [1, 2, 5])
+async def test_the_same_face_under_another_name_is_refused_unless_forced(desk: Desk, photos: int) -> None:
     first = await desk.enrol("Ada", desk.shoot(ADA, 1))
     await desk.enrol("Bob", desk.shoot(BOB, 2))
-    report = await desk.enrol("Augusta", desk.shoot(ADA, 3))
-    assert len(report.warnings) == 1
-    assert "Ada" in report.warnings[0]
-    assert first.person.id in report.warnings[0]
-    assert len(desk.store.people()) == 3
+    again = [desk.shoot(ADA, 3 + number) for number in range(photos)]
+    version = desk.store.data_version()
+    with pytest.raises(EnrolledAlready, match=rf"Ada \({first.person.id}\).*--force"):
+        await desk.enrol("Augusta", *again)
+    assert desk.store.data_version() == version
+    forced = await desk.enrol("Augusta", *again, force=True)
+    assert len(forced.taken) == photos
+    assert len(forced.warnings) == 1
+    assert first.person.id in forced.warnings[0]
+    # Who is enrolled twice by force gets more photos without it being asked again, by either name.
+    assert len((await desk.enrol("Ada", desk.shoot(ADA, 30), force=True)).taken) == 1
+
+
+async def test_photos_of_somebody_else_are_not_added_to_a_person(desk: Desk) -> None:
+    await desk.enrol("Ada", desk.shoot(ADA, 1), desk.shoot(ADA, 2))
+    bob = await desk.enrol("Bob", desk.shoot(BOB, 3))
+    one = await desk.enrol("Eve", desk.shoot(EVE, 4))
+    with pytest.raises(EnrolledAlready, match=bob.person.id):
+        await desk.enrol("Eve", desk.shoot(BOB, 5))
+    # One of two: the other one is right.
+    report = await desk.enrol("Eve", wrong := desk.shoot(BOB, 6), desk.shoot(EVE, 7))
+    assert [(path, code) for path, code, _ in report.refused] == [(wrong, "person_differs")]
+    assert report.person.photos == one.person.photos + 1
+
+
+async def test_a_photo_that_is_rather_somebody_elses_is_refused_and_the_others_go_on(desk: Desk) -> None:
+    bob = await desk.enrol("Bob", desk.shoot(BOB, 1))
+    between = near(EVE, 0.45, 40) + 0.55 * desk.store.templates(SPACE).matrix[0]
+    mixed = desk.finder.paint(desk.folder / "mixed.png", between / np.linalg.norm(between))
+    good = [desk.shoot(EVE, number) for number in (2, 3, 4)]
+    report = await desk.enrol("Eve", *good, mixed)
+    assert [path for path, _ in report.taken] == good
+    ((path, code, why),) = report.refused
+    assert (path, code) == (mixed, "other_person")
+    assert bob.person.id in why
+
+
+async def test_a_name_but_for_capitals_and_blanks_is_refused_before_any_photo_is_looked_at(desk: Desk) -> None:
+    ada = await desk.enrol("Ada Lovelace", desk.shoot(ADA, 1))
+    looked = desk.finder.looked
+    for name in ("ada lovelace", "AdaLovelace", " ADA  LOVELACE "):
+        with pytest.raises(NameTaken, match=rf"'Ada Lovelace' is enrolled already \({ada.person.id}\)"):
+            await desk.enrol(name, desk.shoot(BOB, 2))
+    assert desk.finder.looked == looked
+    assert [person.photos for person in desk.store.people()] == [1]
+
+
+async def test_of_several_faces_the_by_far_largest_is_taken(desk: Desk) -> None:
+    report = await desk.enrol("Ada", desk.group(1, BOB, ADA, EVE, sides=(50, 90, 60)))
+    np.testing.assert_array_equal(desk.store.templates(SPACE).matrix, near(ADA, 0.8, 11)[None])
+    assert report.refused == report.warnings == ()
+
+
+async def test_of_several_faces_the_one_is_taken_that_the_other_photos_show(desk: Desk) -> None:
+    alone, group, other = desk.shoot(ADA, 1), desk.group(1, BOB, ADA), desk.group(2, EVE, BOB)
+    report = await desk.enrol("Ada", group, other, alone)
+    assert [path for path, _ in report.taken] == [group, alone]
+    assert [(path, code) for path, code, _ in report.refused] == [(other, "several_faces")]
+    assert (desk.store.templates(SPACE).matrix @ ADA).min() > 0.7
+    # And the one that the gallery shows, in a later enrolment.
+    later = await desk.enrol("Ada", desk.group(3, EVE, BOB, ADA))
+    assert later.person.photos == 3
+    assert (desk.store.templates(SPACE).matrix @ ADA).min() > 0.7
+
+
+async def test_a_photo_of_two_alone_is_refused_with_what_to_do(desk: Desk) -> None:
+    with pytest.raises(NoPhotoAccepted, match=r"2 faces were found.*not clear.*--pick largest.*\[several_faces\]"):
+        await desk.enrol("Ada", desk.group(1, ADA, BOB))
+
+
+async def test_who_is_somebody_else_s_by_the_gallery_is_refused_in_a_group_too(desk: Desk) -> None:
+    bob = await desk.enrol("Bob", desk.shoot(BOB, 1))
+    with pytest.raises(EnrolledAlready, match=bob.person.id):
+        await desk.enrol("Ada", desk.group(1, BOB, ADA, sides=(90, 50)))
+
+
+async def test_progress_is_told_photo_by_photo(desk: Desk) -> None:
+    told: list[tuple[int, int]] = []
+    photos = [desk.shoot(ADA, number) for number in (1, 2, 3)]
+    await enrol("Ada", photos, desk.finder, desk.store, GATE, threshold=0.4, progress=lambda *step: told.append(step))
+    assert told == [(0, 3), (1, 3), (2, 3), (3, 3)]
 
 
 async def test_a_name_that_several_have_asks_for_the_id(desk: Desk) -> None:
-    desk.store.add_person("Ada")
-    two = desk.store.add_person("Ada")
+    _, two = namesakes(desk.store, "Ada")
     photo = desk.shoot(ADA, 1)
     with pytest.raises(PersonAmbiguous):
         await desk.enrol("Ada", photo)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gallery.enrol import Gate, enrol
-from gallery.errors import NoPhotoAccepted
+from gallery.errors import EnrolledAlready, NoPhotoAccepted
 from gallery.index import FaceIndex
 from gallery.matching import Match, confidence, decide
 from gallery.store import PersonStore
@@ -69,7 +69,9 @@ async def test_one_person_and_people_whom_nobody_knows(store: PersonStore, tmp_p
         for stranger in strangers:
             assert (await _passer_by([stranger.file], recogniser, index)).outcome == "unknown"
 
-        again = await enrol("Elaine", [tilted], recogniser, store, GATE, threshold=threshold)
+        with pytest.raises(EnrolledAlready, match=eileen.person.id):
+            await enrol("Elaine", [tilted], recogniser, store, GATE, threshold=threshold)
+        again = await enrol("Elaine", [tilted], recogniser, store, GATE, threshold=threshold, force=True)
         assert len(again.warnings) == 1
         assert eileen.person.id in again.warnings[0]
 
@@ -124,7 +126,9 @@ async def test_from_photos_to_names(
         assert stranger.outcome == "unknown"
         assert confidence(stranger, rates, len(index)) > 0.97
 
-        again = await enrol("Charly", photos[MOYA][5:], recogniser, store, GATE, "largest", threshold=threshold)
+        with pytest.raises(EnrolledAlready, match=moya.person.id):
+            await enrol("Charly", photos[MOYA][5:], recogniser, store, GATE, threshold=threshold)
+        again = await enrol("Charly", photos[MOYA][5:], recogniser, store, GATE, threshold=threshold, force=True)
         assert len(again.warnings) == 1
         assert moya.person.id in again.warnings[0]
 

@@ -1,31 +1,64 @@
+import numpy as np
 import pytest
 
-from gallery.errors import NoFace, QualityTooLow, SeveralFaces
-from gallery.gate import Gate, choose_face
+from gallery.errors import NoFace, QualityTooLow
+from gallery.gate import Gate, Passed, check_face, pass_faces
+from recognition.faces import Quality
 from tests.gallery.fakes import graded
 
 GATE = Gate(min_face_px=48, min_quality=0.25)
 
 
-def test_one_good_face_is_chosen() -> None:
-    assert choose_face(*graded({}), GATE) == 0
+def quality_of(*faults: dict[str, float]) -> Quality:
+    return graded(*faults)[1]
+
+
+def prominence(*sides: float) -> np.ndarray:
+    return np.array(sides, np.float32)
+
+
+def test_one_good_face_passes() -> None:
+    assert pass_faces(prominence(90), quality_of({}), GATE) == Passed((0,), clear=True)
 
 
 def test_no_face() -> None:
     with pytest.raises(NoFace):
-        choose_face(*graded(), GATE)
+        pass_faces(prominence(), quality_of(), GATE)
 
 
-def test_several_faces_unless_the_largest_may_be_picked() -> None:
-    faces = graded({}, {})
-    with pytest.raises(SeveralFaces, match="2 faces"):
-        choose_face(*faces, GATE)
-    assert choose_face(*faces, GATE, "largest") == 0
+@pytest.mark.parametrize(
+    ("sides", "faces", "clear"),
+    [
+        ((90, 72), (0, 1), True),
+        ((90, 73), (0, 1), False),
+        ((40, 90, 60), (1, 2, 0), True),
+        ((80, 90, 60), (1, 0, 2), False),
+        ((90, 90), (0, 1), False),
+    ],
+)
+def test_of_several_one_is_clear_that_is_by_far_the_largest(
+    sides: tuple[float, ...], faces: tuple[int, ...], clear: bool
+) -> None:
+    assert pass_faces(prominence(*sides), quality_of(*[{}] * len(sides)), GATE) == Passed(faces, clear)
 
 
-def test_the_largest_must_be_good_enough_too() -> None:
+def test_the_largest_may_be_picked() -> None:
+    assert pass_faces(prominence(80, 90), quality_of({}, {}), GATE, "largest") == Passed((1,), clear=True)
+
+
+def test_poor_faces_beside_the_person_are_no_candidates() -> None:
+    small, blurred = {"size_px": 20.0}, {"score": 0.1}
+    assert pass_faces(prominence(90, 30, 60), quality_of({}, small, blurred), GATE) == Passed((0,), clear=True)
+    # That the other one is blurred does not make the photo the sharp one's.
+    assert pass_faces(prominence(90, 80), quality_of(blurred, {}), GATE) == Passed((1,), clear=False)
+
+
+@pytest.mark.parametrize("pick", [None, "largest"])
+@pytest.mark.parametrize("sides", [(90, 40), (90, 85)])
+def test_the_largest_must_be_good_enough_too(pick: str | None, sides: tuple[float, ...]) -> None:
+    poor = {"score": 0.1, "yaw": 55.0}
     with pytest.raises(QualityTooLow, match="turned"):
-        choose_face(*graded({"score": 0.1, "yaw": 55.0}, {}), GATE, "largest")
+        pass_faces(prominence(*sides), quality_of(poor, {} if pick or sides[1] < 50 else poor), GATE, pick)
 
 
 @pytest.mark.parametrize(
@@ -43,8 +76,8 @@ def test_the_largest_must_be_good_enough_too() -> None:
 )
 def test_what_is_worst_about_a_poor_face_is_named(faults: dict[str, float], said: str) -> None:
     with pytest.raises(QualityTooLow, match=said):
-        choose_face(*graded(faults), GATE)
+        check_face(quality_of(faults), 0, GATE)
 
 
 def test_a_face_at_the_gate_passes() -> None:
-    assert choose_face(*graded({"size_px": 48.0, "score": 0.25}), GATE) == 0
+    check_face(quality_of({"size_px": 48.0, "score": 0.25}), 0, GATE)

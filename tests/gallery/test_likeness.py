@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gallery.likeness import agreement, lookalikes
+from gallery.likeness import agreement, others_alike
 from tests.gallery.fakes import DIM, near, unit
 
 NONE = np.empty((0, 0), np.float32)
@@ -47,10 +47,30 @@ def test_nothing_new() -> None:
     assert agreement(np.empty((0, DIM), np.float32), _shots((ADA, 1), (ADA, 2)), 0.4).strays == {}
 
 
-def test_lookalikes_are_named_with_their_highest_cosine() -> None:
+def test_whom_the_new_faces_resemble() -> None:
     new = np.stack([ADA, BOB])
     others = np.stack([near(ADA, 0.5), near(ADA, 0.7), near(BOB, 0.45), EVE])
-    found = lookalikes(new, others, ["p1", "p1", "p2", "p3"], 0.4)
-    assert found == pytest.approx({"p1": 0.7, "p2": 0.45}, abs=1e-5)
-    assert lookalikes(new, NONE, [], 0.4) == {}
-    assert lookalikes(np.empty((0, DIM), np.float32), others, ["p1", "p1", "p2", "p3"], 0.4) == {}
+    owners = ["p1", "p1", "p2", "p3"]
+    ada, bob = others_alike(new, NONE, others, owners, 0.4)
+    assert (ada.person_id, ada.same, ada.photos) == ("p1", False, (0,))
+    assert (bob.person_id, bob.same, bob.photos) == ("p2", False, (1,))
+    assert (ada.cosine, bob.cosine) == pytest.approx((0.7, 0.45), abs=1e-5)
+    assert others_alike(new, NONE, NONE, [], 0.4) == []
+    assert others_alike(np.empty((0, DIM), np.float32), NONE, others, owners, 0.4) == []
+
+
+@pytest.mark.parametrize(
+    ("new", "own", "same", "photos"),
+    [
+        (_shots((ADA, 1)), NONE, True, (0,)),
+        (np.stack([near(ADA, 0.8, 50)] * 3), NONE, True, ()),
+        (_shots((ADA, 1), (BOB, 2), (BOB, 3)), NONE, False, (0,)),
+        # Twins: they are like each other, but each more like the photos of before.
+        (_shots((ADA, 1)), np.stack([near(ADA, 0.9)]), False, ()),
+        (_shots((ADA, 1)), _shots((BOB, 2)), True, (0,)),
+    ],
+)
+def test_a_face_under_another_name(new: np.ndarray, own: np.ndarray, same: bool, photos: tuple[int, ...]) -> None:
+    (other,) = others_alike(new, own, np.stack([near(ADA, 0.8, 50), near(ADA, 0.8, 51)]), ["p1", "p1"], 0.4)
+    assert (other.person_id, other.same) == ("p1", same)
+    assert other.photos == photos

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gallery.errors import NameInvalid, PersonAmbiguous, PersonNotFound
+from gallery.errors import NameInvalid, NameTaken, PersonAmbiguous, PersonNotFound, PhotoNotFound
 from gallery.people import NewTemplate
 from gallery.store import PersonStore
 from recognition.errors import EmbeddingSpaceMismatch
 from tests.conftest import PROJECT
-from tests.gallery.fakes import DIM, SIGNATURE, SPACE, other_template, photo_of, unit
+from tests.gallery.fakes import DIM, SIGNATURE, SPACE, namesakes, other_template, photo_of, unit
 
 
 def test_people_with_their_photos_and_templates_outlive_the_process(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_somebody_unknown_gets_the_nearest_name_named(store: PersonStore) -> Non
 
 
 def test_a_shared_name_asks_for_the_id(store: PersonStore) -> None:
-    one, two = store.add_person("Ada"), store.add_person("Ada")
+    one, two = namesakes(store, "Ada")
     with pytest.raises(PersonAmbiguous) as caught:
         store.find("Ada")
     assert one.id in str(caught.value)
@@ -157,9 +157,71 @@ def test_rename_keeps_the_id(store: PersonStore) -> None:
     ada = store.add_person("Ada Byron", [photo_of(unit(1))])
     renamed = store.rename(ada.id, "Ada Lovelace")
     assert (renamed.id, renamed.name, renamed.photos) == (ada.id, "Ada Lovelace", 1)
+    assert store.rename(ada.id, "ADA lovelace").name == "ADA lovelace"
+    assert store.rename(ada.id, "Ada Lovelace").name == "Ada Lovelace"
     with pytest.raises(NameInvalid):
         store.rename(ada.id, "")
     assert store.name_of(ada.id) == "Ada Lovelace"
+
+
+@pytest.mark.parametrize(
+    ("taken", "wanted"),
+    [
+        ("Ada Lovelace", "Ada Lovelace"),
+        ("Ada Lovelace", "ada lovelace"),
+        ("Ada Lovelace", " Ada  Love lace"),
+        ("Jos\u00e9", "JOSE\u0301"),
+        ("Stra\u00dfer", "STRASSER"),
+    ],
+)
+def test_a_name_that_is_taken_is_nobody_else_s(store: PersonStore, taken: str, wanted: str) -> None:
+    ada, bob = store.add_person(taken), store.add_person("Bob")
+    for change in (
+        lambda: store.add_person(wanted),
+        lambda: store.rename(bob.id, wanted),
+        lambda: store.check_free(wanted),
+    ):
+        with pytest.raises(NameTaken, match=ada.id):
+            change()
+    assert {person.name for person in store.people()} == {taken, "Bob"}
+    store.check_free("Ada Byron")
+
+
+def test_photos_one_by_one(store: PersonStore) -> None:
+    ada = store.add_person("Ada", [photo_of(unit(1), 1, others=[other_template(1)]), photo_of(unit(2), 2, quality=0.5)])
+    bob = store.add_person("Bob", [photo_of(unit(3), 3)])
+    first, second = store.photos(ada.id)
+    assert (first.quality, second.quality, first.spaces, second.spaces) == (0.9, 0.5, ("other.1", SPACE), (SPACE,))
+    assert first.digest == photo_of(unit(1), 1).digest
+    assert first.added_at == pytest.approx(ada.created_at)
+    version = store.data_version()
+    for person_id, photo_id, error in (
+        (bob.id, first.id, PhotoNotFound),
+        (ada.id, 999, PhotoNotFound),
+        ("p000000000000", first.id, PersonNotFound),
+    ):
+        with pytest.raises(error):
+            store.remove_photo(person_id, photo_id)
+    assert store.data_version() == version
+    assert store.remove_photo(ada.id, first.id)
+    assert store.photos(ada.id) == [second]
+    assert store.find("Ada").templates == {SPACE: 1}
+    store.remove_photo(ada.id, second.id)
+    assert (store.photos(ada.id), store.find("Ada").photos) == ([], 0)
+    assert len(store.photos(bob.id)) == 1
+    assert store.photos("p000000000000") == []
+
+
+def test_a_removed_photo_leaves_no_trace_on_the_disk(tmp_path: Path) -> None:
+    kept, gone = photo_of(unit(1), 1), photo_of(unit(2), 2)
+    with PersonStore(tmp_path / "gallery.db") as store:
+        ada = store.add_person("Ada", [kept, gone])
+        traces = [gone.templates[0].embedding.tobytes(), gone.digest.encode(), gone.landmarks.tobytes()]
+        files = lambda: b"".join(file.read_bytes() for file in tmp_path.iterdir())  # noqa: E731 used twice
+        assert all(trace in files() for trace in traces)
+        assert store.remove_photo(ada.id, store.photos(ada.id)[1].id)
+        assert not any(trace in files() for trace in traces)
+        assert kept.digest.encode() in files()
 
 
 def test_nobody_can_be_changed_who_is_not_there(store: PersonStore) -> None:

@@ -8,28 +8,32 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 import typer
 import yaml
 from typer.testing import CliRunner
 
 from gallery.store import PersonStore
+from streamer import __version__
+from streamer.cli.anywhere import moved_back
 from streamer.commands import app
 from streamer.demo.scene import write_stills
 from tests.command import assert_refused, whosthere
+from tests.faces import KNOWN, STRANGERS, write_photo
 from tests.gallery.fakes import photo_of, unit
 from tests.streamer.ingest.clips import write_clip
 
 COMMANDS = [
-    *("serve", "check", "demo", "enrol", "events", "bench"),
-    *("people list", "people show", "people rename", "people forget"),
+    *("serve", "check", "demo", "enrol", "identify", "events", "bench"),
+    *("people list", "people show", "people rename", "people forget", "people photos", "people remove-photo"),
     *("cameras list", "cameras probe"),
     *("models list", "models show", "models verify", "models selftest"),
     *("models eval", "models bench", "models use", "gallery reindex"),
     *("models pull", "models import", "models bundle", "models convert"),
     *("train-weights detector", "train-weights embedder"),
 ]
-WITHOUT_DATA = ("serve", "people rename", "people forget", "train-weights detector", "train-weights embedder")
+WITHOUT_DATA = ("serve", "train-weights detector", "train-weights embedder")
 
 
 @pytest.fixture
@@ -89,7 +93,12 @@ def test_help_has_an_example(command: str) -> None:
     ("typed", "complaint"),
     [
         ("watch", "No such command 'watch'"),
-        ("--set http.port=0 serve", "No such option: --set"),
+        ("--set http.port=0", "Missing command"),
+        ("--json serve", "No such option: --json"),
+        ("--loud serve", "No such option: --loud"),
+        ("identify", "Missing argument 'IMAGE'"),
+        ("people remove-photo Ada", "Missing argument 'ID'"),
+        ("people remove-photo Ada first", "Invalid value for 'ID'"),
         ("enrol", "Missing argument 'NAME'"),
         ("enrol Ada", "Missing argument 'IMAGE'"),
         ("enrol Ada a.jpg --pick smallest", "'smallest' is not"),
@@ -193,14 +202,124 @@ def test_a_person_from_enrolment_to_oblivion(studio: Path) -> None:
     assert none.document["person"] is None
     assert [row["code"] for row in none.document["refused"]] == ["image_unreadable"]
 
-    same = whosthere("enrol", "Grace", "3.jpg", "--pick", "largest", cwd=studio)
-    assert same.code == 0
-    assert re.match(r"warning: resembles Eileen \(p\w+\), who is enrolled already", same.err)
+    shouted = assert_refused(whosthere("enrol", "EILEEN", "3.jpg", cwd=studio), "name_taken")
+    assert "'Eileen' is enrolled already" in shouted
+    same = assert_refused(whosthere("enrol", "Grace", "3.jpg", cwd=studio), "enrolled_already")
+    assert re.search(r"resemble Eileen \(p\w+\), who is enrolled already .*--force", same)
+    forced = whosthere("enrol", "Grace", "3.jpg", "--force", cwd=studio)
+    assert forced.code == 0
+    assert re.match(r"warning: resembles Eileen \(p\w+\), who is enrolled already", forced.err)
+    assert "name_taken" in whosthere("people", "rename", "Grace", "eileen", cwd=studio).err
 
     assert "3 photos" in whosthere("people", "show", "Eileen", cwd=studio).out
     assert whosthere("people", "rename", "Eileen", "Eileen Zoë", cwd=studio).out.endswith("is now Eileen Zoë\n")
     unknown = assert_refused(whosthere("people", "show", "Eileen", cwd=studio), "person_not_found")
     assert "did you mean 'Eileen Zoë'?" in unknown
-    assert whosthere("people", "forget", "Eileen Zoë", cwd=studio).out.endswith("is forgotten\n")
+    unasked = assert_refused(whosthere("people", "forget", "Eileen Zoë", cwd=studio), "confirmation_needed")
+    assert "--yes" in unasked
+    assert "3 photos" in whosthere("people", "show", "Eileen Zoë", cwd=studio).out
+    assert whosthere("people", "forget", "Eileen Zoë", "--yes", cwd=studio).out.endswith("is forgotten\n")
     assert "Grace" in (listed := whosthere("people", "list", cwd=studio).out)
     assert "Eileen" not in listed
+
+
+def test_version() -> None:
+    ended = CliRunner().invoke(app, ["--version"])
+    assert (ended.exit_code, ended.stdout) == (0, f"whosthere {__version__}\n")
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "people list --json --config other.yaml",
+        "--config other.yaml people list --json",
+        "-c other.yaml --json people list",
+        "people --config=other.yaml --json list",
+        "--json people --set paths.data=var list --config other.yaml",
+    ],
+)
+def test_shared_options_may_stand_before_or_after_the_command(home: Path, typed: str) -> None:
+    (home / "whosthere.yaml").rename(home / "other.yaml")
+    (home / "whosthere.yaml").write_text("paths: {data: elsewhere}")
+    ended = whosthere(*typed.split(), cwd=home)
+    assert (ended.code, ended.err) == (0, "")
+    assert [person["name"] for person in ended.document["people"]] == ["Ada Lovelace"]
+
+
+def test_a_value_set_before_the_command_joins_one_set_behind_it(home: Path) -> None:
+    ended = whosthere("--set", "mqtt.port=many", "serve", "--set", "http.port=0", cwd=home)
+    assert "mqtt.port" in assert_refused(ended, "config_invalid")
+
+
+def test_what_belongs_to_a_command_stays_where_it_is() -> None:
+    commands = typer.main.get_command(app).commands
+    for typed in (["enrol", "--config", "x", "Ada", "a.jpg"], ["--loud", "people", "list"], ["nonsense"], [], ["-c"]):
+        assert moved_back(typed, commands) == typed
+    assert moved_back(["-s", "a.b=people", "people", "show", "--json", "list"], commands) == [
+        *("people", "show", "-s", "a.b=people", "--json", "list")
+    ]
+
+
+def test_photos_of_a_person(home: Path) -> None:
+    listed = whosthere("people", "photos", "Ada Lovelace", "--json", cwd=home)
+    assert listed.err == ""
+    assert listed.document["person"]["name"] == "Ada Lovelace"
+    first, second = listed.document["photos"]
+    assert (first["quality"], first["spaces"], len(first["sha256"])) == (0.9, ["test_space.1"], 64)
+    assert str(first["id"]) in whosthere("people", "photos", "Ada Lovelace", cwd=home).out
+    assert_refused(whosthere("people", "photos", "Bob", cwd=home), "person_not_found")
+    gone = assert_refused(whosthere("people", "remove-photo", "Ada Lovelace", "99", cwd=home), "photo_not_found")
+    assert "people photos p" in gone
+    removed = whosthere("people", "remove-photo", "Ada Lovelace", first["id"], "--json", cwd=home)
+    assert (removed.document["removed"], removed.document["photos"], removed.err) == (first["id"], 1, "")
+    left = whosthere("people", "photos", "Ada Lovelace", "--json", cwd=home).document["photos"]
+    assert left == [second]
+    last = whosthere("people", "remove-photo", "Ada Lovelace", second["id"], cwd=home)
+    assert last.code == 0
+    assert "is not recognised; enrol some" in last.err
+
+
+def test_who_is_in_photos(studio: Path, tmp_path: Path) -> None:
+    gallery = ("--set", f"paths.data={tmp_path}")
+    group, wall = write_photo(tmp_path / "group.png", STRANGERS[0], KNOWN), write_photo(tmp_path / "wall.png")
+    blurred = tmp_path / "blurred.png"
+    cv2.imwrite(str(blurred), cv2.GaussianBlur(cv2.imread(str(studio / "3.jpg")), (0, 0), 8))
+    before = whosthere("identify", "3.jpg", "--json", *gallery, cwd=studio)
+    (face,) = before.document["images"][0]["faces"]
+    assert (face["decision"], face["person"]) == ("unknown", None)
+
+    enrolled = whosthere("enrol", "Eileen", "1.jpg", "2.jpg", "--json", *gallery, cwd=studio).document["person"]
+    ended = whosthere("identify", group, "3.jpg", wall, blurred, "--json", *gallery, cwd=studio)
+    assert (ended.code, ended.err) == (0, "")
+    assert list(ended.document) == ["images"]
+    images = ended.document["images"]
+    assert [list(image) for image in images] == [["file", "faces"]] * 4
+    assert [image["file"] for image in images] == [str(group), "3.jpg", str(wall), str(blurred)]
+    for face in (face for image in images for face in image["faces"]):
+        assert list(face) == ["box", "quality", "decision", "person", "similarity", "threshold", "confidence"]
+        assert len(face["box"]) == 4
+    of_two, of_one, of_wall, of_blurred = (image["faces"] for image in images)
+    assert sorted((face["decision"], face["person"] and face["person"]["name"]) for face in of_two) == [
+        ("known", "Eileen"),
+        ("unknown", None),
+    ]
+    areas = [(right - left) * (bottom - top) for left, top, right, bottom in (face["box"] for face in of_two)]
+    assert areas == sorted(areas, reverse=True)
+    assert of_one[0]["person"] == enrolled
+    assert of_one[0]["similarity"] > of_one[0]["threshold"] > 0
+    assert of_wall == []
+    assert [(face["decision"], face["person"], face["similarity"], face["confidence"]) for face in of_blurred] == [
+        ("poor", None, None, None)
+    ]
+
+    told = whosthere("identify", "3.jpg", wall, *gallery, cwd=studio).out.splitlines()
+    assert told[0].startswith(f"3.jpg: Eileen ({enrolled['id']}) similarity 0.")
+    assert told[1:] == [f"{wall}: no face"]
+
+
+def test_a_photo_that_can_t_be_read_does_not_hide_the_others(studio: Path, tmp_path: Path) -> None:
+    ended = whosthere("identify", "text.jpg", "1.jpg", "--json", "--set", f"paths.data={tmp_path}", cwd=studio)
+    assert_refused(ended, "image_unreadable")
+    bad, good = ended.document["images"]
+    assert (bad["file"], bad["faces"], bad["error"]["code"]) == ("text.jpg", [], "image_unreadable")
+    assert len(good["faces"]) == 1

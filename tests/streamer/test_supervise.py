@@ -80,6 +80,25 @@ async def test_the_hopeless_is_tried_slowly_and_never_given_up():
     assert world.slept_s == [60, 60, 1, 60]
 
 
+@pytest.mark.usefixtures("longest_draw")
+@pytest.mark.parametrize(("attempts", "slept"), [(1, []), (2, [1]), (4, [1, 2, 4])])
+async def test_what_is_not_worth_waiting_for_for_ever_ends_with_the_last_error(attempts: int, slept: list[float]):
+    lost = [StreamLost(str(number)) for number in range(attempts)]
+    world = World(*[(0, error) for error in lost], (0, "too late"))
+    with pytest.raises(StreamLost) as caught:
+        await world.run(first_delay_s=1, attempts=attempts)
+    assert caught.value is lost[-1]
+    assert (world.slept_s, len(world.reported)) == (slept, attempts)
+
+
+async def test_with_so_many_attempts_the_hopeless_goes_up_at_once():
+    world = World((0, StreamLost("x")), (0, CameraLoginRefused("x")), (0, "never"))
+    with pytest.raises(CameraLoginRefused):
+        await world.run(attempts=9)
+    assert len(world.slept_s) == 1
+    assert await World((0, StreamLost("x")), (0, "done")).run(attempts=2) == "done"
+
+
 @pytest.mark.parametrize("bug", [ValueError("a bug of ours"), KeyError("x"), OSError("x")])
 async def test_a_bug_goes_up_at_once(bug):
     world = World((0, bug), (0, None))

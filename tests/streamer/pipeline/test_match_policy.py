@@ -7,7 +7,7 @@ import pytest
 
 from recognition.specs.files import load_specs
 from recognition.specs.spec import EmbedderSpec
-from streamer.pipeline.match_policy import MatchPolicy, enrolling_threshold, naming_threshold
+from streamer.pipeline.match_policy import MatchPolicy, enrolling_threshold, naming_threshold, verifying_threshold
 from streamer.settings import Settings, load
 from tests.streamer.scripted import SIZES, scripted_recogniser, spec_of
 
@@ -97,3 +97,14 @@ def test_enrolment_compares_as_the_first_of_two_that_have_to_agree(
     recogniser: Any = scripted_recogniser(specs=SPECS)
     recogniser.embedder.spec, recogniser.template_specs = PAIR, (A, B)
     assert enrolling_threshold(settings(configured, threshold), recogniser) == expected
+
+
+@pytest.mark.parametrize(
+    ("configured", "threshold", "expected"), [("a", None, 0.401), ("a", 0.9, 0.401), ("a", 0.2, 0.2), ("b", 0.2, 0.401)]
+)
+def test_photos_of_one_person_are_compared_one_to_one(
+    configured: str, threshold: float | None, expected: float
+) -> None:
+    recogniser: Any = scripted_recogniser(specs=SPECS)
+    recogniser.embedder.spec, recogniser.template_specs = A, (A,)
+    assert verifying_threshold(settings(configured, threshold), recogniser) == expected

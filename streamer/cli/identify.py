@@ -1,0 +1,97 @@
+"""`identify`: who is in these photos, by the gallery. Nothing is kept of them."""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import uvloop
+
+from recognition.errors import ImageError
+from recognition.image import read_image
+from recognition.recogniser import open_recogniser
+from streamer.cli.options import AsJson, ConfigFile, Overrides, print_json, print_line, settings_of
+from streamer.model_layer.setup import make_manager, recogniser_config
+from streamer.pipeline.live_gallery import LiveGallery
+from streamer.pipeline.stills import StillFace, identify_still
+from streamer.settings import Settings
+from streamer.telemetry.metrics import Metrics
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog="Example: whosthere identify party.jpg --json")(identify)
+
+
+def identify(
+    images: Annotated[list[Path], typer.Argument(help="Photos.", metavar="IMAGE")],
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    json: AsJson = False,
+) -> None:
+    """Say who is in these photos, by the gallery. Exit code 1 where one of them could not be read."""
+    settings = settings_of(config, overrides, log_level="error")
+    rows, unread = uvloop.run(_identify(settings, images))
+    if json:
+        print_json({"images": rows})
+    else:
+        for row in rows:
+            _show(row)
+    for error in unread:
+        sys.stderr.write(f"whosthere: {error} [{error.code}]\n")
+    if unread:
+        raise typer.Exit(1)
+
+
+async def _identify(settings: Settings, images: Sequence[Path]) -> tuple[list[dict[str, Any]], list[ImageError]]:
+    rows: list[dict[str, Any]] = []
+    unread: list[ImageError] = []
+    manager = await asyncio.to_thread(make_manager, settings)
+    try:
+        async with (
+            open_recogniser(recogniser_config(settings), manager) as recogniser,
+            LiveGallery.open(settings, recogniser, Metrics()) as gallery,
+        ):
+            for path in images:
+                try:
+                    image = await asyncio.to_thread(read_image, path)
+                except ImageError as error:
+                    unread.append(error)
+                    rows.append({"file": str(path), "faces": [], "error": {"code": error.code, "why": str(error)}})
+                    continue
+                faces = await identify_still(image, recogniser, gallery, settings.recognition.min_quality)
+                rows.append({"file": str(path), "faces": [_document(face, gallery) for face in faces]})
+    finally:
+        await asyncio.to_thread(manager.close)
+    return rows, unread
+
+
+def _document(face: StillFace, gallery: LiveGallery) -> dict[str, Any]:
+    person_id = face.person_id
+    return {
+        "box": list(face.box),
+        "quality": round(face.quality, 4),
+        "decision": face.decision,
+        "person": None if person_id is None else {"id": person_id, "name": gallery.name_of(person_id)},
+        "similarity": _rounded(face.similarity),
+        "threshold": _rounded(face.threshold),
+        "confidence": _rounded(face.confidence),
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def _show(row: dict[str, Any]) -> None:
+    if "error" in row:
+        return  # told on stderr
+    if not row["faces"]:
+        print_line(f"{row['file']}: no face")
+    for face in row["faces"]:
+        person = face["person"]
+        who = face["decision"] if person is None else f"{person['name']} ({person['id']})"
+        similarity = "" if face["similarity"] is None else f" similarity {face['similarity']:.2f}"
+        at = ", ".join(f"{edge:.0f}" for edge in face["box"])
+        print_line(f"{row['file']}: {who}{similarity} quality {face['quality']:.2f} at {at}")

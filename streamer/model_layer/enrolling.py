@@ -1,0 +1,40 @@
+"""Enrolment as the configuration wants it: its gate, its thresholds, and a finder that asks again.
+
+On the event loop.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from gallery.enrol import EnrolReport, Gate, Pick, enrol
+from gallery.store import PersonStore
+from recognition.recogniser import Recogniser
+from streamer.model_layer.patient_finder import PatientFinder
+from streamer.pipeline.match_policy import enrolling_threshold, verifying_threshold
+from streamer.settings import Settings
+
+
+async def enrol_person(
+    settings: Settings,
+    recogniser: Recogniser,
+    store: PersonStore,
+    name: str,
+    photos: Sequence[Path],
+    pick: Pick = None,
+    *,
+    force: bool = False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> EnrolReport:
+    """As gallery.enrol.enrol() does it, and raises."""
+    return await enrol(
+        name,
+        photos,
+        PatientFinder(recogniser),
+        store,
+        Gate(settings.gallery.enrol.min_face_px, settings.gallery.enrol.min_quality),
+        pick,
+        threshold=enrolling_threshold(settings, recogniser),
+        verifies=verifying_threshold(settings, recogniser),
+        force=force,
+        progress=progress,
+    )
