@@ -6,7 +6,6 @@ would: as a subscriber. Runs on the loop; drawing the sample scene has a thread.
 
 import asyncio
 import shlex
-import signal
 import sys
 import tempfile
 import time
@@ -26,6 +25,7 @@ from streamer.demo.truth import SceneTruth
 from streamer.events.event import IdentityEvent
 from streamer.mqtt.embedded_broker import embedded_broker
 from streamer.mqtt.subscriber import follow
+from streamer.process import stop_signals
 from streamer.settings import Settings
 
 T = TypeVar("T")
@@ -136,15 +136,16 @@ async def _unless(stop: asyncio.Event, work: Coroutine[None, None, T]) -> T | No
 
 @contextmanager
 def _stopped_by_signals() -> Iterator[asyncio.Event]:
-    """An event that Ctrl-C and SIGTERM set, for as long as the context lasts."""
+    """An event that Ctrl-C, SIGTERM and SIGHUP set, for as long as the context lasts."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    numbers = stop_signals()
+    for number in numbers:
         loop.add_signal_handler(number, stop.set)
     try:
         yield stop
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in numbers:
             loop.remove_signal_handler(number)
 
 

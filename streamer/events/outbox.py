@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from streamer.events.event import Due, LastSeen, sighting_of
+from streamer.events.event import Due, IdentityEvent, LastSeen, sighting_of
 from streamer.events.outbox_file import Stored
 from streamer.events.outbox_writer import Opened, OutboxWriter, Peek
 from streamer.telemetry.metrics import Metrics
@@ -27,7 +27,8 @@ class Outbox:
 
     While the disk is full or fails, events wait in memory (`buffer_limit` of them), `healthy` is False and
     writing is tried again every second. When file or memory is full the oldest update goes first, then the
-    oldest whole visit. Opening raises OutboxUnwritable, OutboxTooNew or AlreadyRunning.
+    oldest whole visit. Opening raises OutboxUnwritable, OutboxTooNew or AlreadyRunning. `told` is called with each
+    event that is put, whatever becomes of it.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Outbox:
     ) -> None:
         self.client_id = ""
         self.last_seen: dict[str, LastSeen] = {}
+        self.told: Callable[[IdentityEvent], None] = lambda _: None
         self._metrics = metrics
         self._writer = OutboxWriter(path, limit, max_age_s, metrics, now, buffer_limit)
         self._news = asyncio.Event()
@@ -79,6 +81,7 @@ class Outbox:
     def put(self, due: Due) -> None:
         """Take an event; never waits, never raises. flush() waits until it is on disk."""
         event = due.event
+        self.told(event)
         if not self._writer.put(due):
             return
         if event.person is not None:
@@ -121,6 +124,11 @@ class Outbox:
         """These messages are delivered: forget them."""
         with self._writer.ask() as work:
             work.changes.acked.update(rows)
+
+    def put_off(self, rows: Iterable[int]) -> None:
+        """These were handed out and are not on their way: they wait, and may be given up like others that wait."""
+        with self._writer.ask() as work:
+            work.put_off.update(rows)
 
     def release(self) -> None:
         """The connection is gone: nothing is in flight, everything may be given up again."""

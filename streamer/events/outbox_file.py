@@ -88,7 +88,7 @@ class OutboxFile:
         self._descriptor = os.open(path, os.O_RDWR)
         # Visits whose `new` was given up: nobody heard of them, so nobody is told how they go on.
         self._given_up: set[str] = set()
-        self._handed = 0
+        self._in_flight: set[int] = set()
         self._synchronous = ""
         self._free_pages = 0
         self.count = self._number("SELECT count(*) FROM pending")
@@ -132,13 +132,16 @@ class OutboxFile:
             for row, event, levels, created_at in found
             if row not in without
         ][:limit]
-        if stored or not after:
-            self._handed = stored[-1].row if stored else 0
+        self._in_flight.update(one.row for one in stored)
         return stored
+
+    def put_off(self, rows: Collection[int]) -> None:
+        """These are not in flight: the broker refuses them for now."""
+        self._in_flight.difference_update(rows)
 
     def release(self) -> None:
         """Nothing is in flight any more: the connection is gone."""
-        self._handed = 0
+        self._in_flight.clear()
 
     def write(self, changes: Changes, now: float) -> int:
         """Commit `changes`, and give up what is too old or too much; returns how many messages were lost."""
@@ -160,6 +163,7 @@ class OutboxFile:
             lost += self._drop_aged(now - self._max_age_s, given_up)
             lost += self._drop_excess(count - lost - self._limit, given_up)
         self._given_up, self.count = given_up, count - lost
+        self._in_flight -= changes.acked
         if lost or changes.acked or self.oldest_at is None:
             self.oldest_at = self._find_oldest() if self.count else None
         return lost
@@ -228,8 +232,9 @@ class OutboxFile:
         if self.oldest_at is None or self.oldest_at >= before:
             return 0
         aged = self._db.execute(
-            "SELECT row, event_id, type FROM pending WHERE created_at < ? AND row > ? ORDER BY row",
-            (before, self._handed),
+            "SELECT row, event_id, type FROM pending WHERE created_at < ?"
+            " AND row NOT IN (SELECT value FROM json_each(?)) ORDER BY row",
+            (before, self._rows_in_flight()),
         ).fetchall()
         lost = 0
         for row, event_id, kind in aged:
@@ -245,14 +250,15 @@ class OutboxFile:
             return 0
         lost = self._db.execute(
             "DELETE FROM pending WHERE row IN"
-            " (SELECT row FROM pending WHERE type = 'update' AND row > ? ORDER BY row LIMIT ?)",
-            (self._handed, excess),
+            " (SELECT row FROM pending WHERE type = 'update'"
+            " AND row NOT IN (SELECT value FROM json_each(?)) ORDER BY row LIMIT ?)",
+            (self._rows_in_flight(), excess),
         ).rowcount
         while lost < excess:
             oldest = self._db.execute(
                 "SELECT event_id FROM pending WHERE event_id NOT IN"
-                " (SELECT event_id FROM pending WHERE row <= ?) ORDER BY row LIMIT 1",
-                (self._handed,),
+                " (SELECT event_id FROM pending WHERE row IN (SELECT value FROM json_each(?))) ORDER BY row LIMIT 1",
+                (self._rows_in_flight(),),
             ).fetchone()
             if oldest is None:
                 break
@@ -268,6 +274,9 @@ class OutboxFile:
             if "end" not in kinds:
                 given_up.add(event_id)
         return len(kinds)
+
+    def _rows_in_flight(self) -> str:
+        return orjson.dumps(list(self._in_flight)).decode()
 
     def _find_oldest(self) -> float | None:
         row = self._db.execute("SELECT created_at FROM pending ORDER BY row LIMIT 1").fetchone()

@@ -48,6 +48,7 @@ class Work:
     changes: Changes = field(default_factory=Changes)
     peeks: list[Peek] = field(default_factory=list)
     flushes: list[asyncio.Future[bool]] = field(default_factory=list)
+    put_off: set[int] = field(default_factory=set)
     released: bool = False
     closing: bool = False
 
@@ -145,6 +146,7 @@ class OutboxWriter:
             work = self._take()
         if work.released:
             file.release()
+        file.put_off(work.put_off)
         due = work.changes or self.failing or self.oldest_s() > self._max_age_s
         written = self._write(file, work) if due else True
         if not due and not work.peeks:

@@ -15,7 +15,8 @@ from pydantic import SecretStr
 from streamer.errors import BrokerLoginRefused, BrokerLost
 from streamer.events.event import IdentityEvent
 from streamer.events.outbox import Outbox
-from streamer.mqtt.publisher import Publisher, try_login
+from streamer.mqtt.broker_check import try_broker
+from streamer.mqtt.publisher import Publisher
 from streamer.mqtt.subscriber import follow
 from streamer.settings import MqttSettings
 from streamer.supervise import supervise
@@ -271,14 +272,14 @@ async def test_a_login_that_is_refused_has_its_code_and_is_tried_again_slowly(lo
     assert line.message == f"broker 127.0.0.1:{locked.port} refuses the login; check mqtt.username and mqtt.password"
     assert "wr0ng" not in caplog.text
     with pytest.raises(BrokerLoginRefused):
-        await try_login(mqtt)
+        await try_broker(mqtt)
     with pytest.raises(BrokerLoginRefused):
         await follow(mqtt, on_event=lambda _: None)
 
 
 async def test_the_right_login_is_taken(locked, outbox, all_acknowledged):
     mqtt = MqttSettings(port=locked.port, username="whosthere", password=SecretStr("hunter2"))
-    await try_login(mqtt)
+    await try_broker(mqtt)
     publisher = Publisher(mqtt, outbox, {}.get, Metrics())
     outbox.put(due("a1n"))
     task = asyncio.create_task(publisher.run())

@@ -8,7 +8,7 @@ import pytest
 import uvloop
 
 from streamer.errors import BrokerLost, PortInUse
-from streamer.mqtt.connection import connection
+from streamer.mqtt.connection import Broker
 from streamer.mqtt.embedded_broker import embedded_broker
 from streamer.mqtt.subscriber import Once, follow
 from streamer.settings import MqttSettings
@@ -31,7 +31,7 @@ async def carry(events: str) -> list[str]:
             mqtt = MqttSettings(port=port)
             following = asyncio.create_task(follow(mqtt, on_event=note, on_listening=ready.set))
             await ready.wait()
-            async with connection(mqtt, client_id="tester") as client:
+            async with Broker(mqtt).connect(client_id="tester") as client:
                 await client.publish("whosthere/cameras/door/identity/unknown", b"no event", qos=1)
                 for item in dues(events):
                     payload = item.event.model_dump_json(by_alias=True)
@@ -53,7 +53,7 @@ def test_it_works_on_uvloop():
 
 async def test_what_is_retained_reaches_those_who_come_later():
     async with embedded_broker() as port:
-        async with connection(MqttSettings(port=port), client_id=None) as client:
+        async with Broker(MqttSettings(port=port)).connect(client_id=None) as client:
             await client.publish("whosthere/x", json.dumps({"a": 1}), qos=1, retain=True)
         async with listening(port, "whosthere/#") as heard:
             await heard.until(lambda: heard.messages)

@@ -12,7 +12,8 @@ from pydantic import SecretStr
 from streamer.errors import BrokerLost, BrokerUnreachable
 from streamer.events.outbox import Outbox
 from streamer.mqtt.embedded_broker import embedded_broker
-from streamer.mqtt.publisher import Publisher, try_login
+from streamer.mqtt.broker_check import try_broker
+from streamer.mqtt.publisher import Publisher
 from streamer.settings import MqttSettings
 from streamer.telemetry.metrics import Metrics
 from tests.streamer.listener import Heard, listening
@@ -229,7 +230,7 @@ async def test_forgetting_a_person_erases_what_is_retained(rig):
         rig.outbox.put(due("a1n"))
         await rig.heard.until(lambda: rig.heard.on(LAST_SEEN))
         del rig.names[ADA]
-        publisher.clear_last_seen([ADA, BOB])
+        publisher.gallery_changed([ADA, BOB])
         await rig.heard.until(lambda: rig.heard.on(LAST_SEEN)[-1] == b"")
         await until(lambda: ADA not in rig.outbox.last_seen)
         rig.outbox.put(due("a2e"))
@@ -260,7 +261,7 @@ async def test_a_broker_that_is_not_there_is_one_line_without_the_login(free_por
     assert "hunter2" not in str(caught.value)
     assert caught.value.__suppress_context__
     with pytest.raises(BrokerUnreachable):
-        await try_login(MqttSettings(port=free_port))
+        await try_broker(MqttSettings(port=free_port))
 
 
 async def test_a_fault_is_counted_each_time_and_logged_once(rig, caplog):

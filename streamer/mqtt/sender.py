@@ -1,0 +1,89 @@
+"""What one connection carries: messages that the broker takes, those that it refuses, those that may have cost it.
+
+Topics and payloads go in, whether they were taken comes out. One per connection, on the loop.
+"""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterable
+
+from streamer.errors import BrokerTopicRefused
+from streamer.mqtt.broker_check import ENDS_THE_CONNECTION
+from streamer.mqtt.connection import BrokerClient
+from streamer.mqtt.refusals import TOLD_JUST_NOW_S, Blame, Refusals
+from streamer.telemetry.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+IN_FLIGHT = 50
+
+
+class Sender:
+    """`check_topic` is nobody's: what asks the broker whether all before has passed names it."""
+
+    def __init__(
+        self, client: BrokerClient, refusals: Refusals, blame: Blame, metrics: Metrics, check_topic: str
+    ) -> None:
+        self.client = client
+        self._refusals = refusals
+        self._blame = blame
+        self._metrics = metrics
+        self._check_topic = check_topic
+        self._width = min(IN_FLIGHT, client.receive_maximum)
+        self._narrow = bool(blame.suspects)
+        self._window = asyncio.Semaphore(1 if self._narrow else self._width)
+        self._under_way: Counter[str] = Counter()
+        self._told_s = float("-inf")
+
+    async def send(self, topic: str, payload: bytes | str, *, retain: bool = False) -> bool:
+        """True once the broker has taken it; False where it refuses the topic, now or before. Raises MqttError.
+
+        Messages are written in the order of the calls.
+        """
+        async with self._window:
+            if topic in self._refusals:
+                return False
+            self._under_way[topic] += 1
+            why = await self.client.send(topic, payload, retain=retain)
+            if why is None and not self.client.tells_reasons:
+                await self.client.passed(self._check_topic)
+            self._under_way[topic] -= 1
+            if why is not None:
+                self._told_s = time.monotonic()
+                refuse(topic, why, self._refusals, self._metrics)
+        self.not_coming([topic])
+        return why is None
+
+    def not_coming(self, topics: Iterable[str]) -> None:
+        """These have passed, or wait for others: no suspects of this connection."""
+        self._blame.passed(topics)
+        if self._narrow and not self._blame.suspects:
+            self._narrow = False
+            for _ in range(self._width - 1):
+                self._window.release()
+
+    def lost(self) -> str | None:
+        """The connection is lost; returns the topic that is to blame, if that is known, which is set aside."""
+        told = time.monotonic() - self._told_s < TOLD_JUST_NOW_S
+        under_way = {topic for topic, count in self._under_way.items() if count} - self._refusals.topics
+        if told:  # mosquitto tells and ends the connection: nobody else is to blame
+            return ""
+        guilty = self._blame.lost(under_way)
+        if guilty is not None:
+            refuse(guilty, ENDS_THE_CONNECTION, self._refusals, self._metrics)
+        return guilty
+
+
+def refuse(topic: str, why: str, refusals: Refusals, metrics: Metrics) -> None:
+    """Set a topic aside: counted each time, logged when it is news."""
+    metrics.broker_errors.labels(code=BrokerTopicRefused.code).inc()
+    if refusals.refuse(topic, why):
+        log.warning(
+            "the broker refuses topic %s (%s): check its ACL and its limits; what is for it waits, the rest goes on",
+            topic,
+            why,
+            extra={"code": BrokerTopicRefused.code},
+        )
+    metrics.broker_refused_topics.set(len(refusals))
