@@ -87,7 +87,7 @@ async def _watch(
         show(event)
 
     async with embedded_broker(port=options.mqtt_port) as port:
-        mqtt = settings.mqtt.model_copy(update={"port": port})
+        mqtt = settings.mqtt.model_copy(update={"port": port, "version": "3.1.1"})  # amqtt knows no 5
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(follow(mqtt, on_event=hear, on_listening=listening.set), name="follow events")
             await listening.wait()

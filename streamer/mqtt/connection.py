@@ -72,6 +72,7 @@ class BrokerClient(Client):
             max_queued_incoming_messages=RECEIVED_LIMIT,
         )
         self._client.connect_timeout = REACH_WITHIN_S
+        self.ended_by: ReasonCode | None = None  # the broker's own word for it, which MQTT 5 has
         self._version = version
         self._limits: dict[str, int] = {}
         self._answers: dict[int, asyncio.Future[ReasonCode]] = {}
@@ -81,6 +82,11 @@ class BrokerClient(Client):
         """Whether an acknowledgement says that the message was taken: MQTT 5. A broker of 3.1.1 may acknowledge
         what it refuses, and end the connection."""
         return self._version is ProtocolVersion.V5
+
+    @property
+    def gone(self) -> bool:
+        """Whether the connection has ended."""
+        return self._disconnected.done()
 
     @property
     def receive_maximum(self) -> int:
@@ -115,6 +121,11 @@ class BrokerClient(Client):
             with suppress(OSError):
                 opened.shutdown(socket.SHUT_RDWR)
 
+    def forgive(self) -> None:
+        """Nobody asks any more how the connection ended: asyncio would complain of that."""
+        if self._disconnected.done() and not self._disconnected.cancelled():
+            self._disconnected.exception()
+
     def _on_connect(
         self,
         client: paho.Client,
@@ -134,6 +145,8 @@ class BrokerClient(Client):
         reason_code: ReasonCode,
         properties: Properties | None = None,
     ) -> None:
+        if flags.is_disconnect_packet_from_server:
+            self.ended_by = reason_code
         if not self._connected.done():
             self._connected.set_exception(_ClosedUnanswered("it ends the connection without a word"))
         super()._on_disconnect(client, userdata, flags, reason_code, properties)
@@ -227,13 +240,14 @@ class Broker:
         client.timeout = CLOSE_WITHIN_S
         with suppress(MqttError):
             await client.__aexit__(None, None, None)
+        client.forgive()
 
     def _forget_version(self) -> None:
         """It may come back as another one."""
         self._version = _VERSIONS[self._mqtt.version]
 
     def _lost(self, client: BrokerClient) -> BrokerError:
-        reason = _disconnected_by(client)
+        reason = client.ended_by
         if reason is not None and reason.value == _TAKEN_OVER:
             return id_taken(self.where)
         told = f" ({reason})" if reason is not None else ""
@@ -260,11 +274,3 @@ def id_taken(where: str) -> BrokerIdTaken:
 
 def _code(error: MqttConnectError) -> int:
     return int(error.rc.value if isinstance(error.rc, ReasonCode) else error.rc or 0)
-
-
-def _disconnected_by(client: BrokerClient) -> ReasonCode | None:
-    """The broker's own reason for ending the connection, where it told one."""
-    ended = client._disconnected
-    error = ended.exception() if ended.done() and not ended.cancelled() else None
-    reason = error.rc if isinstance(error, MqttCodeError) else None
-    return reason if isinstance(reason, ReasonCode) and client.tells_reasons else None

@@ -9,6 +9,8 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 
+from aiomqtt import MqttError
+
 from streamer.errors import BrokerTopicRefused
 from streamer.mqtt.broker_check import ENDS_THE_CONNECTION
 from streamer.mqtt.connection import BrokerClient
@@ -36,6 +38,7 @@ class Sender:
         self._window = asyncio.Semaphore(1 if self._narrow else self._width)
         self._under_way: Counter[str] = Counter()
         self._told_s = float("-inf")
+        self._broken = False
 
     async def send(self, topic: str, payload: bytes | str, *, retain: bool = False) -> bool:
         """True once the broker has taken it; False where it refuses the topic, now or before. Raises MqttError.
@@ -45,10 +48,16 @@ class Sender:
         async with self._window:
             if topic in self._refusals:
                 return False
+            if self._broken or self.client.gone:
+                raise MqttError("the connection is lost")
             self._under_way[topic] += 1
-            why = await self.client.send(topic, payload, retain=retain)
-            if why is None and not self.client.tells_reasons:
-                await self.client.passed(self._check_topic)
+            try:
+                why = await self.client.send(topic, payload, retain=retain)
+                if why is None and not self.client.tells_reasons:
+                    await self.client.passed(self._check_topic)
+            except BaseException:
+                self._broken = True  # nobody whose turn comes now is to blame
+                raise
             self._under_way[topic] -= 1
             if why is not None:
                 self._told_s = time.monotonic()
