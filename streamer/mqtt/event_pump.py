@@ -87,6 +87,10 @@ class EventPump:
                         return
                     await self._outbox.wait()
 
+    def waits(self, topic: str) -> bool:
+        """Whether a message was set aside because of this topic."""
+        return topic in self._walk.heads
+
     async def head(self, topic: str) -> tuple[Stored, bytes] | None:
         """The first message that waits because of this topic, as it is sent; None where there is none (any more)."""
         row = self._walk.heads.get(topic)

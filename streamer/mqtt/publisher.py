@@ -259,15 +259,17 @@ class Publisher:
 
     async def _try(self, topic: str) -> None:
         head = await self._pump.head(topic)
+        if head is None and self._pump.waits(topic):
+            self._pump.walk_again()  # what was first has been given up: another one is
+            return
         check = CHECK if topic == check_topic(self._mqtt) else None
         payload = check or (self._retained.payload(topic) if head is None else head[1])
-        why = None
         if payload is not None:
             why = await try_topic(self._broker, topic, payload, retain=head is None and check is None)
-        if why is not None:
-            refuse(topic, why, self._refusals, self._metrics)
-            return
-        log.info("the broker takes topic %s again", topic)
+            if why is not None:
+                refuse(topic, why, self._refusals, self._metrics)
+                return
+            log.info("the broker takes topic %s again", topic)
         self._refusals.accept(topic)
         self._metrics.broker_refused_topics.set(len(self._refusals))
         self._retained.touch(topic)
