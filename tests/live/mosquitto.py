@@ -102,6 +102,12 @@ class Mosquitto:
             assert time.monotonic() < give_up_s, "mosquitto does not read its rules again"
             time.sleep(0.02)
 
+    def set_users(self, users: dict[str, str]) -> None:
+        """Other logins from now on."""
+        assert self._process is not None
+        self._passwords(users)
+        self._process.send_signal(signal.SIGHUP)
+
     def thaw(self) -> None:
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)

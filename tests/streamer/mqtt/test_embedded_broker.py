@@ -6,8 +6,9 @@ import socket
 
 import pytest
 import uvloop
+from pydantic import SecretStr
 
-from streamer.errors import BrokerLost, PortInUse
+from streamer.errors import BrokerLost, BrokerUnreachable, PortInUse
 from streamer.mqtt.connection import Broker
 from streamer.mqtt.embedded_broker import embedded_broker
 from streamer.mqtt.subscriber import Once, follow
@@ -45,6 +46,24 @@ async def carry(events: str) -> list[str]:
 
 async def test_events_go_through_and_each_is_seen_once():
     assert await carry("a1n a2u a3e") == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("login", [None, "somebody"])
+async def test_it_knows_no_mqtt_5_and_is_spoken_to_in_3_1_1(login):
+    """It hangs up, or waits for ever for what a login of MQTT 5 does not have."""
+    async with embedded_broker() as port:
+        broker = Broker(MqttSettings(port=port, username=login, password=login and SecretStr("hunter2")))
+        for _ in range(2):
+            async with broker.connect(client_id="tester") as client:
+                assert await client.send("whosthere/x", b"1") is None
+                assert (broker.version, client.tells_reasons) == ("3.1.1", False)
+
+
+async def test_mqtt_5_alone_is_refused_by_a_broker_that_knows_none():
+    async with embedded_broker() as port:
+        with pytest.raises(BrokerUnreachable, match="ends the connection without a word"):
+            async with Broker(MqttSettings(port=port, version="5")).connect(client_id="tester"):
+                pass
 
 
 def test_it_works_on_uvloop():
