@@ -20,6 +20,8 @@ import httpx
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.conftest import PROJECT
+
 SHOWN_LINES = 60
 
 
@@ -152,8 +154,9 @@ class ServiceProcess:
 
 
 def _environment() -> dict[str, str]:
-    """This process's, without settings that some shell holds for whosthere."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("WHOSTHERE_")}
+    """This process's, without settings that some shell holds for whosthere; it runs the code beside the tests."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("WHOSTHERE_")}
+    return clean | {"PYTHONPATH": str(PROJECT)}
 
 
 async def until(condition: Callable[[], object | Awaitable[object]], within_s: float = 90.0) -> None:

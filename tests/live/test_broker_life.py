@@ -38,6 +38,11 @@ def service_of(tmp_path: Path, port: int, cameras: dict[str, object] | None = No
     return ServiceProcess(tmp_path, config)
 
 
+def codes(service: ServiceProcess) -> list[object]:
+    """Of each line of its log."""
+    return [line.get("extra", {}).get("code", line.get("code")) for line in service.log()]
+
+
 def film(tmp_path: Path) -> str:
     return str(write_film(tmp_path / "door.mp4", ([KNOWN, STRANGERS[0]], 3), ([], 3)))
 
@@ -93,7 +98,7 @@ async def test_a_login_that_is_mended_is_used_within_ten_seconds_and_readyz_says
         Mosquitto(folder, users={"whosthere": "other"}) as broker,
         service_of(tmp_path, broker.port, username="whosthere", password="hunter2", version=version) as service,
     ):
-        await until(lambda: any(line.get("code") == "broker_login_refused" for line in service.log()))
+        await until(lambda: codes(service).count("broker_login_refused"))
         part = (await service.parts())["broker"]
         assert not part["ok"]
         assert "refuses the login; check mqtt.username and mqtt.password [broker_login_refused]" in part["reason"]
@@ -105,7 +110,7 @@ async def test_a_login_that_is_mended_is_used_within_ten_seconds_and_readyz_says
 
 async def test_readyz_says_that_a_broker_is_not_there(tmp_path, free_port):
     with service_of(tmp_path, free_port) as service:
-        await until(lambda: any(line.get("code") == "broker_unreachable" for line in service.log()))
+        await until(lambda: codes(service).count("broker_unreachable"))
         part = (await service.parts())["broker"]
     assert not part["ok"]
     assert part["reason"].endswith("[broker_unreachable]")
@@ -137,8 +142,8 @@ async def test_a_second_client_with_our_id_is_named_as_such(tmp_path, broker, ve
     with service_of(tmp_path, broker.port, client_id="twin", version=version) as service:
         await service.until_ready("broker")
         async with namesake(broker.port, "twin"):
-            await until(lambda: any(line.get("code") == "broker_id_taken" for line in service.log()), 30)
-        (first, *_) = [line for line in service.log() if line.get("code") == "broker_id_taken"]
+            await until(lambda: codes(service).count("broker_id_taken"), 30)
+        (first, *_) = [line for line, code in zip(service.log(), codes(service), strict=False) if code == "broker_id_taken"]
         assert "another client seems to use the same client id" in first["message"]
         await service.until_ready("broker", within_s=15.0)
         assert "refuses topic" not in "".join(line["message"] for line in service.log())
@@ -159,7 +164,7 @@ async def test_who_is_there_is_retained_from_the_start_on_and_cleared_with_the_p
             await until(lambda: any(m.document["people"] for m in heard.on("whosthere/cameras/door/present")))
             first = [m.topic for m in heard.messages() if not m.topic.endswith(("test", "check"))]
             assert first[:2] == ["whosthere/available", "whosthere/service/state"]
-            at_start = [m.document for m in heard.on("whosthere/cameras/door/present")][0]
+            at_start = next(m.document for m in heard.on("whosthere/cameras/door/present"))
             assert (at_start["people"], at_start["unknown"]) == ([], 0)
             assert [m.document["present"] for m in heard.on(mine)][:2] == [False, True]
             assert heard.on("whosthere/cameras/wall/present")[0].document["people"] == []
