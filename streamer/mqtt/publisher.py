@@ -70,6 +70,9 @@ class Publisher:
         self._prefix = mqtt.topic_prefix
         self._broker = Broker(mqtt)
         self._cameras = cameras
+        self._available, self._state = f"{self._prefix}/available", f"{self._prefix}/service/state"
+        # Said once a connection, and again where the broker takes them later.
+        self._standing = {self._available: b"online", self._state: b"running", check_topic(mqtt): CHECK}
         self._states: dict[str, dict[str, object]] = {}
         self._forgotten: dict[str, str] = {}  # last_seen topics that are being erased, and whose they are
         self._refusals, self._blame = Refusals(), Blame()
@@ -164,8 +167,7 @@ class Publisher:
             self._person_present_changed(person_id)
         for person_id in self._outbox.last_seen:
             self._last_seen_changed(person_id)
-        available = f"{self._prefix}/available"
-        will = Will(available, "offline", qos=1, retain=True)
+        will = Will(self._available, "offline", qos=1, retain=True)
         client_id = self._mqtt.client_id or self._outbox.client_id
         sender: Sender | None = None
         try:
@@ -173,8 +175,8 @@ class Publisher:
                 sender = Sender(client, self._refusals, self._blame, self._metrics, check_topic(self._mqtt))
                 try:
                     # In this order: `offline` with `running` means that the service was lost.
-                    await sender.send(available, "online", retain=True)
-                    await sender.send(f"{self._prefix}/service/state", "running", retain=True)
+                    for topic in (self._available, self._state):
+                        await sender.send(topic, self._standing[topic], retain=True)
                     await self._serve(sender)
                 finally:
                     await self._farewell(client)
@@ -227,11 +229,8 @@ class Publisher:
     async def _farewell(self, client: BrokerClient) -> None:
         """Last retained words, where the connection still carries them; a broker that is slow may read them later."""
         client.timeout = FAREWELL_WITHIN_S
-        words = {"service/state": "stopped", "available": "offline"}
-        if not self._stopping:
-            del words["service/state"]
-        for level, word in words.items():
-            topic = f"{self._prefix}/{level}"
+        words = {self._state: "stopped"} if self._stopping else {}
+        for topic, word in (words | {self._available: "offline"}).items():
             if topic not in self._refusals:
                 with suppress(MqttError):
                     await client.send(topic, word, retain=True)
@@ -262,10 +261,11 @@ class Publisher:
         if head is None and self._pump.waits(topic):
             self._pump.walk_again()  # what was first has been given up: another one is
             return
-        check = CHECK if topic == check_topic(self._mqtt) else None
-        payload = check or (self._retained.payload(topic) if head is None else head[1])
+        standing = self._standing.get(topic) or self._retained.payload(topic)
+        payload = standing if head is None else head[1]
         if payload is not None:
-            why = await try_topic(self._broker, topic, payload, retain=head is None and check is None)
+            retain = head is None and topic != check_topic(self._mqtt)
+            why = await try_topic(self._broker, topic, payload, retain=retain)
             if why is not None:
                 refuse(topic, why, self._refusals, self._metrics)
                 return

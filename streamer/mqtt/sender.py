@@ -38,6 +38,8 @@ class Sender:
         self._window = asyncio.Semaphore(1 if self._narrow else self._width)
         self._under_way: Counter[str] = Counter()
         self._told_s = float("-inf")
+        self._asking = asyncio.Lock()
+        self._acknowledged = self._survived = 0
         self._broken = False
 
     async def send(self, topic: str, payload: bytes | str, *, retain: bool = False) -> bool:
@@ -54,7 +56,7 @@ class Sender:
             try:
                 why = await self.client.send(topic, payload, retain=retain)
                 if why is None and not self.client.tells_reasons:
-                    await self.client.passed(self._check_topic)
+                    await self._survives()
             except BaseException:
                 self._broken = True  # nobody whose turn comes now is to blame
                 raise
@@ -64,6 +66,16 @@ class Sender:
                 refuse(topic, why, self._refusals, self._metrics)
         self.not_coming([topic])
         return why is None
+
+    async def _survives(self) -> None:
+        """Return once the broker has gone on from what it has acknowledged by now: one question for all of it."""
+        self._acknowledged += 1
+        mine = self._acknowledged
+        async with self._asking:
+            if self._survived < mine:
+                asked = self._acknowledged
+                await self.client.passed(self._check_topic)
+                self._survived = asked
 
     def not_coming(self, topics: Iterable[str]) -> None:
         """These have passed, or wait for others: no suspects of this connection."""

@@ -143,7 +143,9 @@ async def test_a_second_client_with_our_id_is_named_as_such(tmp_path, broker, ve
         await service.until_ready("broker")
         async with namesake(broker.port, "twin"):
             await until(lambda: codes(service).count("broker_id_taken"), 30)
-        (first, *_) = [line for line, code in zip(service.log(), codes(service), strict=False) if code == "broker_id_taken"]
+        (first, *_) = [
+            line for line, code in zip(service.log(), codes(service), strict=False) if code == "broker_id_taken"
+        ]
         assert "another client seems to use the same client id" in first["message"]
         await service.until_ready("broker", within_s=15.0)
         assert "refuses topic" not in "".join(line["message"] for line in service.log())

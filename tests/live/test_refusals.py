@@ -224,8 +224,14 @@ async def test_states_that_are_denied_hold_up_nothing(broker, outbox, metrics, v
         publisher.set_camera_status("door", "online")
         outbox.put(due("a1n"))
         await heard.until(lambda: words(heard, DOOR) == ["a1n"])
-        await until(lambda: f"{DOOR}/status" in refused(publisher))
+        denied = {f"{DOOR}/status", "whosthere/available", "whosthere/service/state", "whosthere/service/check"}
+        await until(lambda: denied <= refused(publisher))
+        await until(lambda: (sample(metrics, "broker_errors_total", code="broker_topic_refused") or 0) > 20)
+        assert denied <= refused(publisher), "tried again, and refused again"
+        assert heard.on("whosthere/available") in ([], [b"offline"])
         broker.allow(ALL)
+        await heard.until(lambda: heard.on("whosthere/available")[-1:] == [b"online"])
+        await heard.until(lambda: heard.on("whosthere/service/state")[-1:] == [b"running"])
         await heard.until(lambda: heard.on(f"{DOOR}/status") and heard.on(f"whosthere/people/{ADA}/last_seen"))
         await until(lambda: not publisher.trouble)
 
