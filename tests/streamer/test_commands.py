@@ -204,3 +204,9 @@ def test_a_person_from_enrolment_to_oblivion(studio: Path) -> None:
     assert whosthere("people", "forget", "Eileen Zoë", cwd=studio).out.endswith("is forgotten\n")
     assert "Grace" in (listed := whosthere("people", "list", cwd=studio).out)
     assert "Eileen" not in listed
+
+
+@pytest.mark.parametrize("camera", ["dor", "Hall", "door/identity"])
+def test_events_of_a_camera_that_is_not_configured_are_not_waited_for(home: Path, camera: str) -> None:
+    line = assert_refused(whosthere("events", "--camera", camera, cwd=home), "camera_unknown")
+    assert f"whosthere: {camera} is no configured camera (there are: door, hall)" in line
