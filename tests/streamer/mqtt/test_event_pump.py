@@ -15,7 +15,14 @@ from streamer.mqtt.publisher import Publisher
 from streamer.settings import MqttSettings
 from streamer.telemetry.metrics import Metrics
 from tests.streamer.messages import ADA, BOB, due, dues
-from tests.streamer.mqtt.scripted_broker import NOT_AUTHORIZED, QUOTA_EXCEEDED, TAKEN_OVER, TOO_LARGE, ScriptedBroker
+from tests.streamer.mqtt.scripted_broker import (
+    IMPLEMENTATION_SPECIFIC,
+    NOT_AUTHORIZED,
+    QUOTA_EXCEEDED,
+    TAKEN_OVER,
+    TOO_LARGE,
+    ScriptedBroker,
+)
 
 DOOR, HALL = "whosthere/cameras/door/identity", "whosthere/cameras/hall/identity"
 
