@@ -4,7 +4,6 @@ import asyncio
 import json
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import asynccontextmanager
@@ -19,7 +18,7 @@ from tests.conftest import PROJECT
 from tests.faces import KNOWN, NAME, STRANGERS, write_film
 from tests.live.mosquitto import Mosquitto
 from tests.live.service import ServiceProcess, until
-from tests.live.subscriber import Subscriber
+from tests.live.subscriber import ECHO, Subscriber, assert_told_whole
 from tests.streamer.messages import due
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(180)]
@@ -55,20 +54,6 @@ async def test_a_signal_stops_it_cleanly(tmp_path, broker, number):
         assert service.end(number) == 0
         await until(lambda: [m.payload for m in heard.on("whosthere/service/state")][-1:] == ["stopped"])
         await until(lambda: [m.payload for m in heard.on("whosthere/available")][-1:] == ["offline"])
-
-
-async def test_a_hangup_that_was_to_be_ignored_is(tmp_path, broker):
-    """As `nohup whosthere serve &` has it."""
-    with service_of(tmp_path, broker.port) as service:
-        ignored = subprocess.run(
-            ["nohup", sys.executable, "-c", "from streamer.process import stop_signals; print(len(stop_signals()))"],
-            cwd=PROJECT,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        await service.until_ready("broker")
-    assert ignored.stdout == "2\n"
 
 
 @pytest.mark.parametrize("when", ["connected", "connecting", "with a message under way"])
@@ -231,3 +216,47 @@ async def _line(tail, publish, *words: str) -> str:
         await publish(*words)
         await asyncio.wait((reading,), timeout=0.2)
     return reading.result()
+
+
+@pytest.mark.parametrize("version", ["auto", "3.1.1"])
+async def test_one_of_two_cameras_is_denied_for_a_while_and_all_its_visits_arrive_whole(tmp_path, version):
+    folder = tmp_path / "denying"
+    folder.mkdir()
+    everything = "topic readwrite #\n"
+    but_door = "topic read #\n" + "".join(
+        f"topic write {topic}\n"
+        for topic in (
+            "whosthere/available",
+            "whosthere/service/#",
+            "whosthere/people/#",
+            "whosthere/cameras/hall/#",
+            ECHO,
+        )
+    )
+    cameras = {name: {"url": film(tmp_path), "fps": 10, "loop": True} for name in ("door", "hall")}
+    with (
+        Mosquitto(folder, acl=everything) as broker,
+        Subscriber(broker.port, tmp_path) as heard,
+        service_of(tmp_path, broker.port, cameras, version=version) as service,
+    ):
+        await heard.catch_up()
+        await until(lambda: all(heard.visits(camera) for camera in cameras))
+        broker.allow(but_door)
+        await until(lambda: service.metric("whosthere_outbox_set_aside"))
+        part = (await service.parts())["broker"]
+        assert not part["ok"]
+        assert "whosthere/cameras/door/identity/unknown" in part["reason"]
+        at_door, in_hall = len(heard.events("door")), len(heard.events("hall"))
+        await until(lambda: len(heard.events("hall")) >= in_hall + 4)
+        assert len(heard.events("door")) == at_door
+        broker.allow(everything)
+        await service.until_ready("broker", within_s=30.0)
+        await until(lambda: len(heard.events("door")) > at_door)
+        assert service.stop() == 0
+        await heard.catch_up()
+
+    assert_told_whole(heard.visits())
+    assert heard.misaddressed() == []
+    for visit in heard.visits("door"):
+        told = [event for event in heard.events("door") if event["event_id"] == visit[0]["event_id"]]
+        assert list(dict.fromkeys(event["seq"] for event in told)) == [event["seq"] for event in visit], "in order"

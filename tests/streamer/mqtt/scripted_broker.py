@@ -5,7 +5,7 @@ What to answer is scripted; what was published comes out in order. Runs on the l
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from streamer.events.event import IdentityEvent
@@ -60,6 +60,10 @@ class ScriptedBroker:
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         self._writers.append(writer)
+        with suppress(ConnectionError):
+            await self._hear(reader, writer)
+
+    async def _hear(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         buffer = b""
         while data := await reader.read(1 << 16):
             buffer += data
