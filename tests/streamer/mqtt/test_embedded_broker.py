@@ -9,12 +9,13 @@ import uvloop
 from pydantic import SecretStr
 
 from streamer.errors import BrokerLost, BrokerUnreachable, PortInUse
+from streamer.events.event import IdentityEvent, Person
 from streamer.mqtt.connection import Broker
 from streamer.mqtt.embedded_broker import embedded_broker
 from streamer.mqtt.subscriber import Once, follow
 from streamer.settings import MqttSettings
 from tests.streamer.listener import listening
-from tests.streamer.messages import due, dues
+from tests.streamer.messages import ADA, BOB, due, dues, word_of
 
 
 async def carry(events: str) -> list[str]:
@@ -46,6 +47,48 @@ async def carry(events: str) -> list[str]:
 
 async def test_events_go_through_and_each_is_seen_once():
     assert await carry("a1n a2u a3e") == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("person", "expected"),
+    [(None, "a1n a2u b1n c1n"), (ADA, "a1n a2u"), ("ada lovelace", "a1n a2u"), ("Bob", "a2u b1n"), ("Eve", "")],
+)
+async def test_one_persons_events_are_those_that_name_or_named_them(person, expected):
+    seen: list[str] = []
+    ready, last = asyncio.Event(), asyncio.Event()
+    words = [
+        ("a1n", ADA, None),
+        ("a2u", BOB, ADA),
+        ("b1n", BOB, None),
+        ("c1n", None, None),
+        ("z9e", "pend000000000", None),
+    ]
+    names = {ADA: "Ada Lovelace", BOB: "Bob", "pend000000000": person or "The End"}
+
+    def note(event: IdentityEvent) -> None:
+        seen.append(word_of(event))
+        if seen[-1] == "z9e":
+            last.set()
+
+    async with embedded_broker() as port, asyncio.timeout(20):
+        mqtt = MqttSettings(port=port, version="3.1.1")
+        following = asyncio.create_task(follow(mqtt, on_event=note, person=person, on_listening=ready.set))
+        await ready.wait()
+        async with Broker(mqtt).connect(client_id="tester") as client:
+            for word, who, before in words:
+                event = due(word, person=who, previous=before).event
+                named = {
+                    field: known and known.model_copy(update={"name": names[known.id]})
+                    for field, known in (("person", event.person), ("previous_person", event.previous_person))
+                }
+                if word == "z9e" and person == ADA:
+                    named["person"] = Person(id=ADA)
+                payload = event.model_copy(update=named).model_dump_json(by_alias=True)
+                await client.send("whosthere/cameras/door/identity/x", payload)
+            await last.wait()
+        following.cancel()
+        await asyncio.wait((following,))
+    assert " ".join(seen[:-1]) == expected
 
 
 @pytest.mark.parametrize("login", [None, "somebody"])
