@@ -3,7 +3,7 @@
 A topic goes in, why it is refused comes out. Each by a connection of its own, on the loop.
 """
 
-from streamer.errors import BrokerError, BrokerTopicRefused
+from streamer.errors import BrokerLost, BrokerTopicRefused
 from streamer.mqtt.connection import Broker
 from streamer.settings import MqttSettings
 
@@ -16,15 +16,15 @@ def check_topic(mqtt: MqttSettings) -> str:
     return f"{mqtt.topic_prefix}/service/check"
 
 
-async def try_topic(broker: Broker, topic: str, payload: bytes, *, retain: bool) -> str | None:
-    """None where the broker takes the message, else why not; also where it can't be reached."""
+async def try_topic(broker: Broker, topic: str, payload: bytes | str, *, retain: bool) -> str | None:
+    """None where the broker takes the message, else why not. Raises BrokerUnreachable and BrokerLoginRefused."""
     why: str | None = None
     try:
         async with broker.connect(client_id=None) as client:
             why = await client.send(topic, payload, retain=retain)
             if why is None:
                 await client.passed(topic)
-    except BrokerError:
+    except BrokerLost:
         return why or ENDS_THE_CONNECTION
     return why
 

@@ -16,7 +16,7 @@ import orjson
 from aiomqtt import MqttError, Will
 
 from recognition.errors import CodedError
-from streamer.errors import BrokerLost, BrokerUnreachable
+from streamer.errors import BrokerError, BrokerLost, BrokerUnreachable
 from streamer.events.event import IdentityEvent, Person
 from streamer.events.outbox import Outbox
 from streamer.events.outbox_file import Stored
@@ -181,15 +181,15 @@ class Publisher:
                 finally:
                     await self._farewell(client)
         except BrokerLost as lost:
-            if sender is None or not self._blames_a_message(sender):
+            if sender is None or not await self._blames_a_message(sender):
                 raise
             self._metrics.broker_errors.labels(code=lost.code).inc()
             return True
         return False
 
-    def _blames_a_message(self, sender: Sender) -> bool:
+    async def _blames_a_message(self, sender: Sender) -> bool:
         """Whether the loss is, or may be, a message's, so that going on at once leads somewhere."""
-        if sender.lost() is not None:
+        if sender.told or await self._is_found_guilty(sender):
             self._losses.clear()
             self._hurried = False
             return True
@@ -198,6 +198,16 @@ class Publisher:
             raise id_taken(self._broker.where)
         self._hurried = bool(self._blame.suspects) and not self._hurried
         return self._hurried
+
+    async def _is_found_guilty(self, sender: Sender) -> bool:
+        """Try what seems to be to blame where it costs nothing; its topic is set aside if it is."""
+        message = sender.lost()
+        if message is None:
+            return False
+        why = await try_topic(self._broker, message.topic, message.payload, retain=message.retain)
+        if why is not None:
+            refuse(message.topic, why, self._refusals, self._metrics)
+        return why is not None
 
     async def _serve(self, sender: Sender) -> None:
         self._set_connected(True)
@@ -254,7 +264,8 @@ class Publisher:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             for topic in self._refusals.due()[:TRIES_AT_ONCE]:
-                await self._try(topic)
+                with suppress(BrokerError):  # it can't be reached: our own connection learns that, too
+                    await self._try(topic)
 
     async def _try(self, topic: str) -> None:
         head = await self._pump.head(topic)

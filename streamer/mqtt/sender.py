@@ -8,11 +8,11 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from aiomqtt import MqttError
 
 from streamer.errors import BrokerTopicRefused
-from streamer.mqtt.broker_check import ENDS_THE_CONNECTION
 from streamer.mqtt.connection import BrokerClient
 from streamer.mqtt.refusals import TOLD_JUST_NOW_S, Blame, Refusals
 from streamer.telemetry.metrics import Metrics
@@ -20,6 +20,15 @@ from streamer.telemetry.metrics import Metrics
 log = logging.getLogger(__name__)
 
 IN_FLIGHT = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """As it is published."""
+
+    topic: str
+    payload: bytes | str
+    retain: bool
 
 
 class Sender:
@@ -37,6 +46,7 @@ class Sender:
         self._narrow = bool(blame.suspects)
         self._window = asyncio.Semaphore(1 if self._narrow else self._width)
         self._under_way: Counter[str] = Counter()
+        self._newest: dict[str, Message] = {}
         self._told_s = float("-inf")
         self._asking = asyncio.Lock()
         self._acknowledged = self._survived = 0
@@ -53,6 +63,7 @@ class Sender:
             if self._broken or self.client.gone:
                 raise MqttError("the connection is lost")
             self._under_way[topic] += 1
+            self._newest[topic] = Message(topic, payload, retain)
             try:
                 why = await self.client.send(topic, payload, retain=retain)
                 if why is None and not self.client.tells_reasons:
@@ -85,16 +96,16 @@ class Sender:
             for _ in range(self._width - 1):
                 self._window.release()
 
-    def lost(self) -> str | None:
-        """The connection is lost; returns the topic that is to blame, if that is known, which is set aside."""
-        told = time.monotonic() - self._told_s < TOLD_JUST_NOW_S
+    @property
+    def told(self) -> bool:
+        """Whether the broker has just said that it refuses something: mosquitto then ends the connection, too."""
+        return time.monotonic() - self._told_s < TOLD_JUST_NOW_S
+
+    def lost(self) -> Message | None:
+        """The connection is lost; returns the message that seems to be to blame, if it is one alone."""
         under_way = {topic for topic, count in self._under_way.items() if count} - self._refusals.topics
-        if told:  # mosquitto tells and ends the connection: nobody else is to blame
-            return ""
         guilty = self._blame.lost(under_way)
-        if guilty is not None:
-            refuse(guilty, ENDS_THE_CONNECTION, self._refusals, self._metrics)
-        return guilty
+        return None if guilty is None else self._newest[guilty]
 
 
 def refuse(topic: str, why: str, refusals: Refusals, metrics: Metrics) -> None:

@@ -102,7 +102,7 @@ async def test_readyz_says_that_a_broker_is_not_there(tmp_path, free_port):
 
 
 @asynccontextmanager
-async def namesake(port: int, client_id: str):
+async def namesake(port: int, client_id: str, wait_s: float):
     """Another client with this id, as tenacious as ours."""
 
     async def insist() -> None:
@@ -112,7 +112,7 @@ async def namesake(port: int, client_id: str):
                     async for _ in client.messages:
                         pass
             except MqttError:
-                await asyncio.sleep(0.3)
+                await asyncio.sleep(wait_s)
 
     task = asyncio.create_task(insist())
     try:
@@ -122,11 +122,12 @@ async def namesake(port: int, client_id: str):
         await asyncio.wait((task,))
 
 
+@pytest.mark.parametrize("wait_s", [0.0, 0.02, 0.3])
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
-async def test_a_second_client_with_our_id_is_named_as_such(tmp_path, broker, version):
+async def test_a_second_client_with_our_id_is_named_as_such(tmp_path, broker, version, wait_s):
     with service_of(tmp_path, broker.port, client_id="twin", version=version) as service:
         await service.until_ready("broker")
-        async with namesake(broker.port, "twin"):
+        async with namesake(broker.port, "twin", wait_s):
             await until(lambda: codes(service).count("broker_id_taken"), 30)
         (first, *_) = [
             line for line, code in zip(service.log(), codes(service), strict=False) if code == "broker_id_taken"
