@@ -118,8 +118,9 @@ async def namesake(port: int, client_id: str, wait_s: float):
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.wait((task,))
+        while not task.done():  # asyncio.wait_for may swallow a cancellation
+            task.cancel()
+            await asyncio.wait((task,), timeout=0.1)
 
 
 @pytest.mark.parametrize("wait_s", [0.0, 0.02, 0.3])
