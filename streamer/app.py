@@ -35,6 +35,7 @@ from streamer.telemetry.once_log import OnceLog
 log = logging.getLogger(__name__)
 
 WATCH_S = 0.25
+BROKER_HOPELESS_DELAY_S = 5.0  # a login that is refused may be mended at any time, and trying it costs nothing
 UNSURE_SHARE = 0.6  # the tracker's second stage looks at detections down to this share of the threshold
 
 
@@ -60,7 +61,7 @@ class Service:
         """What is ready and what is not, part by part, with the reason."""
         parts = [
             _models_part(self.models),
-            Part("broker", self.publisher.connected, "" if self.publisher.connected else "not connected"),
+            Part("broker", not self.publisher.trouble, self.publisher.trouble),
             Part("outbox", self.outbox.healthy, self.outbox.trouble),
         ]
         gallery = self.live_gallery.trouble
@@ -91,7 +92,14 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
                 metrics=metrics,
             )
         )
-        publisher = Publisher(settings.mqtt, outbox, live_gallery.name_of, metrics)
+        publisher = Publisher(
+            settings.mqtt,
+            outbox,
+            live_gallery.name_of,
+            metrics,
+            cameras=settings.cameras,
+            person_ids=live_gallery.person_ids,
+        )
         service = Service(settings, metrics, models, live_gallery, outbox, publisher, [])
         service.cameras = [_camera(name, service) for name in settings.cameras]
         await models.attach(live_gallery, publisher.set_model)
@@ -102,9 +110,16 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
         async with asyncio.TaskGroup() as tasks:
             keep = [
                 tasks.create_task(
-                    supervise("broker", publisher.run, publisher.failed, longest_delay_s=10.0), name="publisher"
+                    supervise(
+                        "broker",
+                        publisher.run,
+                        publisher.failed,
+                        longest_delay_s=10.0,
+                        hopeless_delay_s=BROKER_HOPELESS_DELAY_S,
+                    ),
+                    name="publisher",
                 ),
-                tasks.create_task(live_gallery.follow(publisher.clear_last_seen), name="gallery"),
+                tasks.create_task(live_gallery.follow(publisher.gallery_changed), name="gallery"),
                 tasks.create_task(_watch(service), name="watch cameras"),
                 tasks.create_task(models.run(), name="watch models"),
                 tasks.create_task(models.keep_covered(), name="templates of the ladder"),

@@ -19,7 +19,7 @@ from recognition.specs.spec import DetectorSpec, EmbedderSpec
 from recognition.specs.weights import verify_artifacts
 from streamer.ingest.probe import probe
 from streamer.model_layer.setup import make_manager, open_for_enrolment
-from streamer.mqtt.publisher import try_login
+from streamer.mqtt.broker_check import try_broker
 from streamer.process import make_data_folder
 from streamer.settings import Settings, camera_url
 
@@ -72,8 +72,8 @@ def _gallery(settings: Settings) -> str:
 
 
 async def _broker(settings: Settings) -> str:
-    await try_login(settings.mqtt)
-    return f"{settings.mqtt.host}:{settings.mqtt.port} takes the login"
+    version = await try_broker(settings.mqtt)
+    return f"{settings.mqtt.host}:{settings.mqtt.port} takes the login and a message (MQTT {version})"
 
 
 async def _camera(name: str, settings: Settings) -> str:

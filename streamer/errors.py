@@ -20,6 +20,8 @@
     ├── BrokerError
     │   ├── BrokerUnreachable         broker_unreachable     (retryable)
     │   ├── BrokerLoginRefused        broker_login_refused
+    │   ├── BrokerTopicRefused        broker_topic_refused
+    │   ├── BrokerIdTaken             broker_id_taken        (retryable)
     │   └── BrokerLost                broker_lost            (retryable)
     ├── OutboxError
     │   ├── OutboxUnwritable          outbox_unwritable      (retryable)
@@ -128,6 +130,17 @@ class BrokerUnreachable(BrokerError):
 
 class BrokerLoginRefused(BrokerError):
     code = "broker_login_refused"
+
+
+class BrokerTopicRefused(BrokerError):
+    """The broker takes the login, but not a message on this topic (ACL, size, quota)."""
+
+    code = "broker_topic_refused"
+
+
+class BrokerIdTaken(BrokerError):
+    code = "broker_id_taken"
+    retryable = True
 
 
 class BrokerLost(BrokerError):

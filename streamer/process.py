@@ -1,4 +1,4 @@
-"""How this process asks for memory: told to glibc once, before its threads are started. Nothing goes in or comes out.
+"""What this process has from its system: memory (glibc is told before threads are started), folders, locks, signals.
 
 A frame's megabytes are taken on one thread and given back on another, and glibc, which gives each thread a heap of
 its own, leaves holes in all of them: a process that opened sources again and again grew, and with two heaps did not.
@@ -7,6 +7,7 @@ its own, leaves holes in all of them: a process that opened sources again and ag
 import ctypes
 import fcntl
 import os
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,12 @@ from streamer.errors import AlreadyRunning, DataFolderUnwritable
 
 M_ARENA_MAX = -8
 ARENAS = 2
+
+
+def stop_signals() -> list[signal.Signals]:
+    """What ends a command cleanly: Ctrl-C, SIGTERM, and SIGHUP unless whoever started it wants that ignored (nohup)."""
+    hangup = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]
+    return [signal.SIGINT, signal.SIGTERM, *hangup]
 
 
 def limit_arenas() -> bool:

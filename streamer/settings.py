@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 from urllib.parse import quote
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+)
 from pydantic_core import ErrorDetails
 
 from recognition.runtimes.triton_client import check_address
@@ -29,6 +38,8 @@ _SECRET = frozenset({"url", "username", "password"})
 
 TritonAddress = Annotated[str, AfterValidator(check_address)]
 CameraName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]+$", max_length=64)]
+# YAML takes a bare 5 for a number.
+MqttVersion = Annotated[Literal["auto", "5", "3.1.1"], BeforeValidator(lambda value: "5" if value == 5 else value)]
 Topic = Annotated[str, StringConstraints(pattern=r"^[^+#\s\x00]+$", max_length=200)]
 
 
@@ -127,6 +138,7 @@ class MqttSettings(_Section):
     password: SecretStr | None = None
     topic_prefix: Topic = "whosthere"
     client_id: str | None = None
+    version: MqttVersion = "auto"
     keepalive_s: int = Field(default=20, ge=5, le=3600)
     publish_names: bool = True
 

@@ -1,16 +1,24 @@
 """The reference tables in docs/ say what the code says, no more and no less."""
 
+import json
 import re
 import subprocess
+import time
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import jsonschema
 import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from gallery.store import PersonStore
 from recognition.errors import CodedError
+from streamer.events.event import EndReason, IdentityEvent, sighting_of
+from streamer.mqtt.presence import Presence
+from streamer.pipeline.camera import State
+from streamer.schemas import IDENTITY
 from streamer.settings import CameraSettings, Settings, load
 from streamer.telemetry.metrics import Metrics
 from tests.conftest import PROJECT
@@ -126,3 +134,27 @@ def test_every_metric_is_documented_with_its_type_and_labels():
     assert len(described) > 20
     assert documented == described
     assert all(row[3] for row in table_rows("metrics.md"))
+
+
+def test_the_messages_of_the_mqtt_page_are_as_they_are_sent():
+    page = (PROJECT / "docs" / "mqtt.md").read_text()
+    event, camera, there, away, last_seen, status = map(json.loads, re.findall(r"```json\n(.*?)```", page, re.DOTALL))
+    jsonschema.Draft202012Validator(json.loads(IDENTITY.read_text())).validate(event)
+    ada = event["person"]["id"]
+    presence = Presence({ada: "Ada Lovelace"}.get, publish_names=True, now=time.time)
+    presence.heard(IdentityEvent.model_validate(event))
+
+    assert set(event) == set(IdentityEvent.model_validate(event).model_dump(by_alias=True))
+    assert (presence.camera("door") | {"unknown": 1, "at": camera["at"]}) == camera
+    assert set(presence.person(ada, None)) == set(there) == set(away)
+    assert presence.person(ada, None) | {"cameras": ["door", "hall"]} == there
+    assert last_seen == asdict(sighting_of(IdentityEvent.model_validate(event)))
+    assert list(status) == ["state", "since", "reason"]
+    assert {ada} == set(re.findall(r"\bp[a-z0-9]{12}\b", page)), "one person throughout"
+
+
+def test_the_mqtt_page_tells_every_end_reason_and_camera_state():
+    page = (PROJECT / "docs" / "mqtt.md").read_text()
+    words = {row[0].strip("`") for row in table_rows("mqtt.md")}
+
+    assert set(get_args(EndReason)) | set(get_args(State)) <= words, page

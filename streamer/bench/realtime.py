@@ -52,7 +52,7 @@ async def run_realtime(settings: Settings, clips: list[Path], seconds: float, fo
                     f"cam{number}": CameraSettings(url=str(clip), fps=FPS, loop=True)
                     for number, clip in enumerate(clips)
                 },
-                "mqtt": settings.mqtt.model_copy(update={"host": "127.0.0.1", "port": port}),
+                "mqtt": settings.mqtt.model_copy(update={"host": "127.0.0.1", "port": port, "version": "3.1.1"}),
                 "http": settings.http.model_copy(update={"enabled": False}),
                 "events": settings.events.model_copy(update={"gone_after_s": GONE_AFTER_S}),
             }

@@ -1,7 +1,6 @@
 """`events` follows the identity events on the broker."""
 
 import asyncio
-import signal
 import sys
 import time
 from typing import Annotated
@@ -10,28 +9,36 @@ import orjson
 import typer
 import uvloop
 
-from streamer.cli.options import AsJson, ConfigFile, Overrides, print_line, settings_of
+from recognition.errors import CodedError
+from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_line, settings_of
+from streamer.errors import CameraUnknown
 from streamer.events.event import IdentityEvent
-from streamer.mqtt.subscriber import follow
-from streamer.settings import Settings
+from streamer.mqtt.subscriber import Follower
+from streamer.process import stop_signals
+from streamer.supervise import supervise
 
 
 def register(app: typer.Typer) -> None:
-    app.command(epilog="Example: whosthere events --camera door")(events)
+    app.command(epilog='Example: whosthere events --camera door --person "Ada Lovelace"')(events)
 
 
 def events(
     config: ConfigFile = None,
     overrides: Overrides = None,
     camera: Annotated[str | None, typer.Option(help="Only this camera's.")] = None,
+    person: Annotated[str | None, typer.Option(help="Only this person's: an id, or a name as events have it.")] = None,
     count: Annotated[int | None, typer.Option(min=1, help="End after so many.")] = None,
     json: AsJson = False,
 ) -> None:
-    """Follow the identity events on the broker: one line each (with --json: one JSON document a line)."""
-    uvloop.run(_follow(settings_of(config, overrides, log_level="warning"), camera, count, json))
+    """Follow the identity events on the broker: one line each (with --json: one JSON document a line).
 
+    Goes on when the broker is back from an outage.
+    """
+    settings = settings_of(config, overrides, log_level="warning")
+    if camera is not None and camera not in settings.cameras:
+        known = ", ".join(settings.cameras) or "none"
+        raise CameraUnknown(f"{camera} is no configured camera (there are: {known}); check --camera and --config")
 
-async def _follow(settings: Settings, camera: str | None, count: int | None, json: bool) -> None:
     def show(event: IdentityEvent) -> None:
         if json:
             print_line(orjson.dumps(event.model_dump(by_alias=True)).decode())
@@ -39,15 +46,40 @@ async def _follow(settings: Settings, camera: str | None, count: int | None, jso
             print_line(line_of(event))
         sys.stdout.flush()  # somebody waits for it at the other end of a pipe
 
-    following = asyncio.create_task(
-        follow(settings.mqtt, on_event=show, camera=camera, count=count), name="follow events"
-    )
-    for number in (signal.SIGINT, signal.SIGTERM):
+    uvloop.run(_follow(Follower(settings.mqtt, show, camera=camera, person=person, count=count)))
+
+
+async def _follow(follower: Follower) -> None:
+    following = asyncio.create_task(_again_and_again(follower), name="follow events")
+    for number in stop_signals():
         asyncio.get_running_loop().add_signal_handler(number, following.cancel)
     try:
         await following
     except asyncio.CancelledError:
         return
+
+
+async def _again_and_again(follower: Follower) -> None:
+    """A broker that never answered ends it; one that goes away is waited for."""
+    away = False
+    heard = asyncio.Event()
+
+    def listening() -> None:
+        nonlocal away
+        if away:
+            note("the broker is back")
+        away = False
+        heard.set()
+
+    def lost(_name: str, error: CodedError) -> None:
+        nonlocal away
+        if not heard.is_set():
+            raise error
+        if not away:
+            note(f"{error}; waiting for it")
+        away = True
+
+    await supervise("events", lambda: follower.listen(listening), lost, longest_delay_s=5.0, hopeless_delay_s=5.0)
 
 
 def line_of(event: IdentityEvent) -> str:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import signal
 import sys
 from typing import Annotated
 
@@ -12,6 +11,7 @@ import uvloop
 from streamer.app import running_service
 from streamer.checks import check_everything
 from streamer.cli.options import AsJson, ConfigFile, Overrides, print_json, print_line, settings_of
+from streamer.process import stop_signals
 from streamer.settings import Settings, load
 from streamer.telemetry.logs import LogFormat, setup_logging
 
@@ -30,7 +30,7 @@ def serve(
         LogFormat | None, typer.Option("--log-format", help="auto: text on a terminal, JSON elsewhere.")
     ] = None,
 ) -> None:
-    """Watch the configured cameras and publish who is there, until Ctrl-C or SIGTERM."""
+    """Watch the configured cameras and publish who is there, until Ctrl-C, SIGTERM or SIGHUP."""
     settings = load(config, [*(overrides or ()), *([f"service.log_format={log_format}"] if log_format else [])])
     setup_logging(settings.service.log_level, settings.service.log_format)
     uvloop.run(_serve(settings))
@@ -39,7 +39,7 @@ def serve(
 async def _serve(settings: Settings) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in stop_signals():
         loop.add_signal_handler(number, stop.set)
     async with running_service(settings) as service:
         cameras = ", ".join(camera.name for camera in service.cameras) or "none (add some under `cameras:`)"

@@ -6,7 +6,6 @@ would: as a subscriber. Runs on the loop; drawing the sample scene has a thread.
 
 import asyncio
 import shlex
-import signal
 import sys
 import tempfile
 import time
@@ -26,6 +25,7 @@ from streamer.demo.truth import SceneTruth
 from streamer.events.event import IdentityEvent
 from streamer.mqtt.embedded_broker import embedded_broker
 from streamer.mqtt.subscriber import follow
+from streamer.process import stop_signals
 from streamer.settings import Settings
 
 T = TypeVar("T")
@@ -87,7 +87,7 @@ async def _watch(
         show(event)
 
     async with embedded_broker(port=options.mqtt_port) as port:
-        mqtt = settings.mqtt.model_copy(update={"port": port})
+        mqtt = settings.mqtt.model_copy(update={"port": port, "version": "3.1.1"})  # amqtt knows no 5
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(follow(mqtt, on_event=hear, on_listening=listening.set), name="follow events")
             await listening.wait()
@@ -136,15 +136,16 @@ async def _unless(stop: asyncio.Event, work: Coroutine[None, None, T]) -> T | No
 
 @contextmanager
 def _stopped_by_signals() -> Iterator[asyncio.Event]:
-    """An event that Ctrl-C and SIGTERM set, for as long as the context lasts."""
+    """An event that Ctrl-C, SIGTERM and SIGHUP set, for as long as the context lasts."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    numbers = stop_signals()
+    for number in numbers:
         loop.add_signal_handler(number, stop.set)
     try:
         yield stop
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in numbers:
             loop.remove_signal_handler(number)
 
 

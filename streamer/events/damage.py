@@ -127,14 +127,14 @@ def set_aside(path: Path) -> Path:
 
 @dataclass(slots=True)
 class Contents:
-    """Rows of an outbox, as they lie in it, each of which is sound by itself; `handed`: up to where in flight."""
+    """Rows of an outbox, as they lie in it, each sound by itself; in_flight: rows on their way to the broker."""
 
     client_id: str | None = None
     pending: dict[int, tuple[object, ...]] = field(default_factory=dict)
     open_visits: dict[str, tuple[object, ...]] = field(default_factory=dict)
     last_seen: dict[str, tuple[object, ...]] = field(default_factory=dict)
     clock: tuple[object, ...] | None = None
-    handed: int = 0
+    in_flight: set[int] = field(default_factory=set)
 
     @classmethod
     def read(cls, db: sqlite3.Connection) -> "Contents":
@@ -168,7 +168,7 @@ class Contents:
         db.executemany("INSERT INTO open_visits VALUES (?, ?, ?)", self.open_visits.values())
         db.executemany("INSERT INTO last_seen VALUES (?, ?)", self.last_seen.values())
         # An acknowledgement of what could not be read must not hit a newer message.
-        last = max([self.handed, *self.pending])
+        last = max([0, *self.in_flight, *self.pending])
         db.execute("DELETE FROM sqlite_sequence WHERE name = 'pending'")
         db.execute("INSERT INTO sqlite_sequence VALUES ('pending', ?)", (last,))
         if self.client_id is not None:

@@ -32,7 +32,8 @@ class Outbox:
     While the disk is full or fails, from the start on or later, events wait in memory (`buffer_limit` of them),
     `healthy` is False and writing is tried again every second. A damaged file is set aside, and a new one used. When
     file or memory is full the oldest update goes first, then the oldest whole visit. Opening raises OutboxTooNew or
-    AlreadyRunning. `now` is a clock in s that never jumps, of this `boot` of the machine.
+    AlreadyRunning. `told` is called with each event that is put, whatever becomes of it. `now` is a clock in s that
+    never jumps, of this `boot` of the machine.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Outbox:
         self.client_id = ""
         self.last_seen: dict[str, LastSeen] = {}
         self._sighted_s: dict[str, float] = {}  # on the steady clock: people seen in this run
+        self.told: Callable[[IdentityEvent], None] = lambda _: None
         self._metrics = metrics
         self._now = now
         boot = boot_id() if boot is None else boot
@@ -94,6 +96,7 @@ class Outbox:
     def put(self, due: Due) -> None:
         """Take an event; never waits, never raises. flush() waits until it is on disk."""
         event = due.event
+        self.told(event)
         if due.captured_s is not None:
             due = replace(due, captured_s=self._steady(due.captured_s))
         newest = self._is_newest(due)
@@ -157,6 +160,11 @@ class Outbox:
         """These messages are delivered: forget them."""
         with self._writer.ask() as work:
             work.changes.acked.update(rows)
+
+    def put_off(self, rows: Iterable[int]) -> None:
+        """These were handed out and are not on their way: they wait, and may be given up like others that wait."""
+        with self._writer.ask() as work:
+            work.put_off.update(rows)
 
     def release(self) -> None:
         """The connection is gone: nothing is in flight, everything may be given up again."""

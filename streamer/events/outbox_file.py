@@ -74,7 +74,7 @@ class OutboxFile:
         self._boot = boot
         # Visits whose `new` was given up: nobody heard of them, so nobody is told how they go on.
         self._given_up: set[str] = set()
-        self._handed = 0
+        self._in_flight: set[int] = set()
         self._synchronous = ""
         self._free_pages = 0
         self._db = open_outbox(path)
@@ -109,7 +109,7 @@ class OutboxFile:
     def contents(self) -> Contents:
         """All that can be read of it, whatever its state."""
         found = Contents.read(self._db)
-        found.handed = self._handed
+        found.in_flight = set(self._in_flight)
         return found
 
     def restore(self, contents: Contents, now: float) -> None:
@@ -119,7 +119,7 @@ class OutboxFile:
             with self._transaction("FULL"):
                 contents.write(self._db)
             self._read(now)
-        self._handed = contents.handed
+        self._in_flight = set(contents.in_flight)
 
     def interrupted(self) -> list[Due]:
         """The `end` of each visit that was open when the service died; writing one closes the visit."""
@@ -161,13 +161,16 @@ class OutboxFile:
                 for row in found
                 if row.row not in without
             ][:limit]
-        if stored or not after:
-            self._handed = stored[-1].row if stored else 0
+        self._in_flight.update(one.row for one in stored)
         return stored
+
+    def put_off(self, rows: Collection[int]) -> None:
+        """These are not in flight: the broker refuses them for now."""
+        self._in_flight.difference_update(rows)
 
     def release(self) -> None:
         """Nothing is in flight any more: the connection is gone."""
-        self._handed = 0
+        self._in_flight.clear()
 
     def write(self, changes: Changes, now: float) -> int:
         """Commit `changes`, and give up what is too old or too much; returns how many messages were lost."""
@@ -199,6 +202,7 @@ class OutboxFile:
             lost += self._drop_aged(now - self._max_age_s, given_up)
             lost += self._drop_excess(count - lost - self._limit, given_up)
         self._given_up, self.count = given_up, count - lost
+        self._in_flight -= changes.acked
         if lost or changes.acked or self.oldest_at is None:
             self.oldest_at = self._find_oldest() if self.count else None
         return lost
@@ -261,8 +265,9 @@ class OutboxFile:
         if self.oldest_at is None or self.oldest_at >= before:
             return 0
         aged = self._db.execute(
-            "SELECT row, event_id, type FROM pending WHERE created_at < ? AND row > ? ORDER BY row",
-            (before + self._ahead_s, self._handed),
+            "SELECT row, event_id, type FROM pending WHERE created_at < ?"
+            " AND row NOT IN (SELECT value FROM json_each(?)) ORDER BY row",
+            (before + self._ahead_s, self._rows_in_flight()),
         ).fetchall()
         lost = 0
         for row, event_id, kind in aged:
@@ -278,14 +283,15 @@ class OutboxFile:
             return 0
         lost = self._db.execute(
             "DELETE FROM pending WHERE row IN"
-            " (SELECT row FROM pending WHERE type = 'update' AND row > ? ORDER BY row LIMIT ?)",
-            (self._handed, excess),
+            " (SELECT row FROM pending WHERE type = 'update'"
+            " AND row NOT IN (SELECT value FROM json_each(?)) ORDER BY row LIMIT ?)",
+            (self._rows_in_flight(), excess),
         ).rowcount
         while lost < excess:
             oldest = self._db.execute(
                 "SELECT event_id FROM pending WHERE event_id NOT IN"
-                " (SELECT event_id FROM pending WHERE row <= ?) ORDER BY row LIMIT 1",
-                (self._handed,),
+                " (SELECT event_id FROM pending WHERE row IN (SELECT value FROM json_each(?))) ORDER BY row LIMIT 1",
+                (self._rows_in_flight(),),
             ).fetchone()
             if oldest is None:
                 break
@@ -301,6 +307,9 @@ class OutboxFile:
             if "end" not in kinds:
                 given_up.add(event_id)
         return len(kinds)
+
+    def _rows_in_flight(self) -> str:
+        return orjson.dumps(list(self._in_flight)).decode()
 
     def _find_oldest(self) -> float | None:
         row = self._db.execute("SELECT created_at FROM pending ORDER BY row LIMIT 1").fetchone()

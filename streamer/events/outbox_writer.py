@@ -50,6 +50,7 @@ class Work:
     changes: Changes = field(default_factory=Changes)
     peeks: list[Peek] = field(default_factory=list)
     flushes: list[asyncio.Future[bool]] = field(default_factory=list)
+    put_off: set[int] = field(default_factory=set)
     released: bool = False
     closing: bool = False
 
@@ -173,8 +174,10 @@ class OutboxWriter:
             self._wake.wait_for(self._has_work, TICK_S)
             work = self._take()
         self._try("opened", self._look)
-        if work.released and self._held.file is not None:
-            self._held.file.release()
+        if self._held.file is not None:
+            if work.released:
+                self._held.file.release()
+            self._held.file.put_off(work.put_off)
         due = work.changes or self.failing or self.oldest_s() > self._max_age_s
         written = self._write(work) if due else True
         if not due and not work.peeks:

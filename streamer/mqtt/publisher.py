@@ -6,34 +6,48 @@ Stored messages come in from the outbox, states from the service; both leave as 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 
 import orjson
-from aiomqtt import Client, MqttError, Will
+from aiomqtt import MqttError, Will
 
 from recognition.errors import CodedError
+from streamer.errors import BrokerError, BrokerLost, BrokerUnreachable
 from streamer.events.event import IdentityEvent, Person
 from streamer.events.outbox import Outbox
 from streamer.events.outbox_file import Stored
-from streamer.mqtt.connection import QOS, connection
+from streamer.mqtt.broker_check import CHECK, check_topic, try_topic
+from streamer.mqtt.connection import Broker, BrokerClient, id_taken
+from streamer.mqtt.event_pump import EventPump
+from streamer.mqtt.leftovers import is_leftover, look_for_leftovers
+from streamer.mqtt.presence import Presence
+from streamer.mqtt.refusals import Blame, Refusals
+from streamer.mqtt.retained import Retained
+from streamer.mqtt.sender import Sender, refuse
 from streamer.settings import MqttSettings
 from streamer.telemetry.metrics import Metrics
 from streamer.telemetry.once_log import OnceLog
 
 log = logging.getLogger(__name__)
 
-IN_FLIGHT = 50
-STOP_WITHIN_S = 5.0
-FAREWELL_WITHIN_S = 1.0
+STOP_WITHIN_S = 2.5
+FAREWELL_WITHIN_S = 0.3
+# So many losses within so long that no message explains: somebody else has our id.
+LOSSES, LOSSES_WITHIN_S = 3, 30.0
+LOOK_EVERY_S = 1.0
+TRIES_AT_ONCE = 5
 
 
 class Publisher:
     """One per service. run() is one connection's life: hand it to supervise(), with failed() as its report.
 
-    name_of(person_id) gives the display name of somebody enrolled, None for anybody else; it must know the
-    gallery before run() is called, because a retained last_seen of somebody not enrolled is erased.
+    name_of(person_id) gives the display name of somebody enrolled, None for anybody else, and person_ids() all who
+    are; both must know the gallery before run() is called, because what is retained of somebody who is not enrolled is
+    erased. `cameras` are those configured: what is retained of others is erased, too.
     """
 
     def __init__(
@@ -43,31 +57,58 @@ class Publisher:
         name_of: Callable[[str], str | None],
         metrics: Metrics,
         now: Callable[[], float] = time.time,
+        *,
+        cameras: Collection[str] = (),
+        person_ids: Callable[[], Collection[str]] = tuple,
     ) -> None:
         self._mqtt = mqtt
         self._outbox = outbox
         self._name_of = name_of
+        self._person_ids = person_ids
         self._metrics = metrics
         self._now = now
         self._prefix = mqtt.topic_prefix
+        self._broker = Broker(mqtt)
+        self._cameras = cameras
+        self._available, self._state = f"{self._prefix}/available", f"{self._prefix}/service/state"
+        # Said once a connection, and again where the broker takes them later.
+        self._standing = {self._available: b"online", self._state: b"running", check_topic(mqtt): CHECK}
         self._states: dict[str, dict[str, object]] = {}
-        self._forgotten: set[str] = set()
-        # Retained topics to send, each with what makes its payload when its turn comes: the latest wins.
-        self._changed: dict[str, Callable[[], bytes]] = {}
-        self._state_news = asyncio.Event()
+        self._forgotten: dict[str, str] = {}  # last_seen topics that are being erased, and whose they are
+        self._refusals, self._blame = Refusals(), Blame()
+        self._retained = Retained(self._erased)
+        self._pump = EventPump(self._prefix, outbox, self._refusals, self._as_sent, self._taken, metrics)
+        self._presence = Presence(name_of, mqtt.publish_names, now)
+        outbox.told = self._heard
+        self._losses: deque[float] = deque(maxlen=LOSSES)
+        self._hurried = False
+        self._looked_back = False
         self._stopping = False
         self._over = asyncio.Event()
         self._over.set()
         self._connected = False
+        self._fault: CodedError | None = None
         self._once = OnceLog(log)
+        for camera in cameras:
+            self._retained.put(self._present_topic(camera), partial(self._camera_present, camera))
 
     @property
     def connected(self) -> bool:
         """True from the broker's acknowledgement of `online` until the connection ends."""
         return self._connected
 
+    @property
+    def trouble(self) -> str:
+        """Why the broker is away, or which topics it refuses; empty where all is well. For people."""
+        if self._connected:
+            return str(self._refusals)
+        return "not connected yet" if self._fault is None else f"{self._fault} [{self._fault.code}]"
+
     def failed(self, _name: str, error: CodedError) -> None:
         """Count a fault of run(); logged when it is another one than before."""
+        self._fault = error
+        if isinstance(error, BrokerUnreachable):  # it was away: that explains the losses
+            self._losses.clear()
         self._metrics.broker_errors.labels(code=error.code).inc()
         self._once.warn("broker", error)
 
@@ -88,19 +129,31 @@ class Publisher:
             if isinstance(since := document.get("since"), float):
                 self._set(topic, document | {"since": round(since + step_s, 3)})
         for person_id in self._outbox.clock_stepped(step_s):
-            self._person_changed(person_id)
+            self._last_seen_changed(person_id)
+        self._presence.clock_stepped(step_s)
+        for camera in self._cameras:
+            self._retained.touch(self._present_topic(camera))
+        for person_id in self._person_ids():
+            self._person_present_changed(person_id)
 
-    def clear_last_seen(self, person_ids: Iterable[str]) -> None:
-        """Erase what the broker retains about people who are forgotten: at once, or when it is back."""
-        for person_id in person_ids:
+    def gallery_changed(self, gone: Iterable[str]) -> None:
+        """Somebody was enrolled, renamed or forgotten; of those who are `gone` what the broker retains is erased: at
+        once, or when it is back."""
+        for person_id in gone:
             if person_id in self._outbox.last_seen:
-                self._forgotten.add(person_id)
-                self._person_changed(person_id)
+                self._last_seen_changed(person_id)
+            self._presence.forget(person_id)
+            self._retained.erase(f"{self._prefix}/people/{person_id}/present")
+        for camera in self._cameras:
+            self._retained.touch(self._present_topic(camera))
+        for person_id in self._person_ids():
+            if f"{self._prefix}/people/{person_id}/present" not in self._retained:
+                self._person_present_changed(person_id)
 
     async def stop(self, limit_s: float = STOP_WITHIN_S) -> None:
-        """Send what is on disk, then `stopped`, and end run(); what takes over `limit_s` stays on disk."""
+        """Send what is on disk, then say so, and end run(); what takes over `limit_s` stays on disk."""
         self._stopping = True
-        self._outbox.wake()
+        self._pump.end()
         try:
             async with asyncio.timeout(limit_s):
                 await self._over.wait()
@@ -110,37 +163,81 @@ class Publisher:
     async def run(self) -> None:
         """Connect and publish until the connection ends or stop() is called.
 
-        Raises BrokerUnreachable, BrokerLoginRefused or BrokerLost. What the broker has not acknowledged by
-        then is sent again by the next call, with the same seq.
+        Raises BrokerUnreachable, BrokerLoginRefused, BrokerIdTaken or BrokerLost. What the broker has not acknowledged
+        by then is sent again by the next call, with the same seq. A connection that a message has cost, or may have,
+        is replaced at once.
         """
-        if self._stopping:
-            return
-        available = f"{self._prefix}/available"
-        will = Will(available, "offline", qos=QOS, retain=True)
-        client_id = self._mqtt.client_id or self._outbox.client_id
         self._over.clear()
         try:
-            async with connection(self._mqtt, client_id=client_id, will=will) as client:
-                try:
-                    await client.publish(available, "online", qos=QOS, retain=True)
-                    await self._serve(client)
-                finally:
-                    await _say(client, available, "stopped" if self._stopping else "offline")
+            while not self._stopping and await self._connection_lost_to_a_message():
+                pass
         finally:
             self._over.set()
 
-    async def _serve(self, client: Client) -> None:
+    async def _connection_lost_to_a_message(self) -> bool:
+        """One connection: False where it was stopped."""
+        for person_id in self._person_ids():
+            self._person_present_changed(person_id)
+        for person_id in self._outbox.last_seen:
+            self._last_seen_changed(person_id)
+        will = Will(self._available, "offline", qos=1, retain=True)
+        client_id = self._mqtt.client_id or self._outbox.client_id
+        sender: Sender | None = None
+        try:
+            async with self._broker.connect(client_id=client_id, will=will) as client:
+                sender = Sender(client, self._refusals, self._blame, self._metrics, check_topic(self._mqtt))
+                try:
+                    # In this order: `offline` with `running` means that the service was lost.
+                    for topic in (self._available, self._state):
+                        await sender.send(topic, self._standing[topic], retain=True)
+                    await self._serve(sender)
+                finally:
+                    await self._farewell(client)
+        except BrokerLost as lost:
+            if sender is None or not await self._blames_a_message(sender):
+                raise
+            self._metrics.broker_errors.labels(code=lost.code).inc()
+            return True
+        return False
+
+    async def _blames_a_message(self, sender: Sender) -> bool:
+        """Whether the loss is, or may be, a message's, so that going on at once leads somewhere."""
+        if sender.told or await self._is_found_guilty(sender):
+            self._losses.clear()
+            self._hurried = False
+            return True
+        self._losses.append(time.monotonic())
+        if len(self._losses) == LOSSES and self._losses[-1] - self._losses[0] < LOSSES_WITHIN_S:
+            raise id_taken(self._broker.where)
+        self._hurried = bool(self._blame.suspects) and not self._hurried
+        return self._hurried
+
+    async def _is_found_guilty(self, sender: Sender) -> bool:
+        """Try what seems to be to blame where it costs nothing; its topic is set aside if it is."""
+        message = sender.lost()
+        if message is None:
+            return False
+        why = await try_topic(self._broker, message.topic, message.payload, retain=message.retain)
+        if why is not None:
+            refuse(message.topic, why, self._refusals, self._metrics)
+        return why is not None
+
+    async def _serve(self, sender: Sender) -> None:
         self._set_connected(True)
-        all_sent = asyncio.Event()
         try:
             async with asyncio.TaskGroup() as tasks:
-                watch = tasks.create_task(_until_lost(client), name="watch broker")
-                states = tasks.create_task(self._keep_states(client, all_sent), name="publish states")
-                await self._pump(client)
-                all_sent.set()
-                self._state_news.set()
+                watches = [
+                    tasks.create_task(self._listen(sender.client), name="watch broker"),
+                    tasks.create_task(self._look_back(sender.client), name="look for leftovers"),
+                    tasks.create_task(self._try_refused(), name="try refused topics"),
+                ]
+                tasks.create_task(sender.send(check_topic(self._mqtt), CHECK), name="probe broker")
+                states = tasks.create_task(self._retained.run(sender), name="publish states")
+                await self._pump.run(sender)
+                self._retained.end()
                 await states
-                watch.cancel()
+                for watch in watches:
+                    watch.cancel()
         finally:
             self._set_connected(False)
             self._outbox.release()
@@ -152,50 +249,70 @@ class Publisher:
             self._once.over("broker")
             log.info("connected to broker %s:%d", self._mqtt.host, self._mqtt.port)
 
-    async def _pump(self, client: Client) -> None:
-        """Outbox to broker in order, up to IN_FLIGHT unacknowledged; returns when stopping, all sent."""
-        window = asyncio.Semaphore(IN_FLIGHT)
-        after = 0
-        async with asyncio.TaskGroup() as sends:
-            while True:
-                rows = await self._outbox.peek(IN_FLIGHT, after)
-                for stored in rows:
-                    await window.acquire()
-                    self._hand_over(stored, client, sends, window)
-                    after = stored.row
-                if not rows:
-                    if self._stopping:
-                        return
-                    await self._outbox.wait()
+    async def _farewell(self, client: BrokerClient) -> None:
+        """Last retained words, where the connection still carries them; a broker that is slow may read them later."""
+        client.timeout = FAREWELL_WITHIN_S
+        words = {self._state: "stopped"} if self._stopping else {}
+        for topic, word in (words | {self._available: "offline"}).items():
+            if topic not in self._refusals:
+                with suppress(MqttError):
+                    await client.send(topic, word, retain=True)
 
-    def _hand_over(self, stored: Stored, client: Client, sends: asyncio.TaskGroup, window: asyncio.Semaphore) -> None:
-        event = self._as_sent(self._outbox.handed_over(stored, self._now()))
-        payload = event.model_dump_json(by_alias=True).encode()
-        # Tasks take their first step, the one that writes, in the order in which they are made.
-        publishing = [
-            sends.create_task(
-                client.publish(f"{self._prefix}/cameras/{event.camera}/identity/{level}", payload, qos=QOS),
-                name="publish event",
-            )
-            for level in stored.levels
-        ]
-        sends.create_task(self._settle(stored, publishing, window), name="settle event")
-        if event.person is not None and self._name_of(event.person.id) is not None:
-            self._person_changed(event.person.id)
+    async def _listen(self, client: BrokerClient) -> None:
+        """Raises MqttError when the connection ends; all that ever arrives is what the broker has retained."""
+        async for message in client.messages:
+            topic = message.topic.value
+            ours = topic in self._retained or not message.payload
+            if message.retain and not ours and is_leftover(topic, self._prefix, self._cameras, self._name_of):
+                self._retained.erase(topic)
 
-    async def _settle(self, stored: Stored, publishing: list[asyncio.Task[None]], window: asyncio.Semaphore) -> None:
-        """Forget a message once the broker has acknowledged it on each of its topics."""
-        started_s = time.perf_counter()
-        for published in publishing:
-            await published
-        self._outbox.ack((stored.row,))
-        window.release()
-        self._metrics.stage.labels(stage="publish").observe(time.perf_counter() - started_s)
-        if stored.event.type != "end":
+    async def _look_back(self, client: BrokerClient) -> None:
+        """Once: what is retained while we run is known."""
+        if not self._looked_back:
+            await look_for_leftovers(client, self._prefix)
+            self._looked_back = True
+
+    async def _try_refused(self) -> None:
+        """Try topics again that are refused, by connections of their own: a refusal may cost them."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            for topic in self._refusals.due()[:TRIES_AT_ONCE]:
+                with suppress(BrokerError):  # it can't be reached: our own connection learns that, too
+                    await self._try(topic)
+
+    async def _try(self, topic: str) -> None:
+        head = await self._pump.head(topic)
+        if head is None and self._pump.waits(topic):
+            self._pump.walk_again()  # what was first has been given up: another one is
+            return
+        standing = self._standing.get(topic) or self._retained.payload(topic)
+        payload = standing if head is None else head[1]
+        if payload is not None:
+            retain = head is None and topic != check_topic(self._mqtt)
+            why = await try_topic(self._broker, topic, payload, retain=retain)
+            if why is not None:
+                refuse(topic, why, self._refusals, self._metrics)
+                return
+            log.info("the broker takes topic %s again", topic)
+        self._refusals.accept(topic)
+        self._metrics.broker_refused_topics.set(len(self._refusals))
+        self._retained.touch(topic)
+        if head is not None:
+            self._pump.delivered(head[0], topic)
+        self._pump.walk_again()
+
+    def _taken(self, stored: Stored, publish_s: float) -> None:
+        """The broker has acknowledged an event on each of its topics."""
+        event = stored.event
+        self._metrics.stage.labels(stage="publish").observe(publish_s)
+        if event.type != "end":
             self._metrics.event_latency.observe(self._outbox.latency_s(stored, self._now()))
+        if event.person is not None and self._name_of(event.person.id) is not None:
+            self._last_seen_changed(event.person.id)
 
-    def _as_sent(self, event: IdentityEvent) -> IdentityEvent:
-        """The event with the names of now."""
+    def _as_sent(self, stored: Stored) -> IdentityEvent:
+        """The event with what is only known now: names, when it is handed over, how long it took."""
+        event = self._outbox.handed_over(stored, self._now())
         return event.model_copy(
             update={"person": self._named(event.person), "previous_person": self._named(event.previous_person)}
         )
@@ -205,64 +322,51 @@ class Publisher:
             return None
         return Person(id=person.id, name=self._name_of(person.id) if self._mqtt.publish_names else None)
 
-    async def _keep_states(self, client: Client, all_sent: asyncio.Event) -> None:
-        """Send every retained state, then each that changes; returns once the events are all sent, too."""
-        self._changed = {topic: partial(self._state, topic) for topic in self._states} | self._changed
-        for person_id in self._outbox.last_seen:
-            self._person_changed(person_id)
-        while True:
-            while self._changed:
-                topic = next(iter(self._changed))
-                await client.publish(topic, self._changed.pop(topic)(), qos=QOS, retain=True)
-            self._erased()
-            if all_sent.is_set():
-                return
-            await self._state_news.wait()
-            self._state_news.clear()
+    def _heard(self, event: IdentityEvent) -> None:
+        """An event is due: who is there has changed, whenever the event itself is sent."""
+        people = self._presence.heard(event)
+        self._retained.put(self._present_topic(event.camera), partial(self._camera_present, event.camera))
+        for person_id in people:
+            self._person_present_changed(person_id)
 
     def _set(self, topic: str, document: dict[str, object]) -> None:
         if self._states.get(topic) != document:
             self._states[topic] = document
-            self._changed[topic] = partial(self._state, topic)
-            self._state_news.set()
+            self._retained.put(topic, lambda: orjson.dumps(self._states[topic]))
 
-    def _state(self, topic: str) -> bytes:
-        return orjson.dumps(self._states[topic])
+    def _present_topic(self, camera: str) -> str:
+        return f"{self._prefix}/cameras/{camera}/present"
 
-    def _person_changed(self, person_id: str) -> None:
-        self._changed[f"{self._prefix}/people/{person_id}/last_seen"] = partial(self._last_seen, person_id)
-        self._state_news.set()
+    def _camera_present(self, camera: str) -> bytes:
+        return orjson.dumps(self._presence.camera(camera))
+
+    def _person_present_changed(self, person_id: str) -> None:
+        topic = f"{self._prefix}/people/{person_id}/present"
+        if topic in self._retained or self._name_of(person_id) is not None:
+            self._retained.put(topic, partial(self._person_present, person_id))
+
+    def _person_present(self, person_id: str) -> bytes:
+        if self._name_of(person_id) is None:
+            return b""
+        seen = self._outbox.last_seen.get(person_id)
+        return orjson.dumps(self._presence.person(person_id, seen.at if seen else None))
+
+    def _last_seen_changed(self, person_id: str) -> None:
+        self._retained.put(self._last_seen_topic(person_id), partial(self._last_seen, person_id))
+        if self._name_of(person_id) is None:
+            self._forgotten[self._last_seen_topic(person_id)] = person_id
+            self._retained.erase(f"{self._prefix}/people/{person_id}/present")
+
+    def _last_seen_topic(self, person_id: str) -> str:
+        return f"{self._prefix}/people/{person_id}/last_seen"
 
     def _last_seen(self, person_id: str) -> bytes:
         """What to retain about a person: nothing, which erases the topic, where nobody has the id."""
         seen = self._outbox.last_seen.get(person_id)
-        if seen is None or person_id in self._forgotten or self._name_of(person_id) is None:
-            self._forgotten.add(person_id)
-            return b""
-        return orjson.dumps(asdict(seen))
+        return b"" if seen is None or self._name_of(person_id) is None else orjson.dumps(asdict(seen))
 
-    def _erased(self) -> None:
-        """The broker has acknowledged every erasure."""
-        if self._forgotten:
-            self._outbox.forget(self._forgotten)
-            self._forgotten.clear()
-
-
-async def try_login(mqtt: MqttSettings) -> None:
-    """Connect and leave again. Raises BrokerUnreachable and BrokerLoginRefused."""
-    async with connection(mqtt, client_id=None):
-        pass
-
-
-async def _until_lost(client: Client) -> None:
-    """Raises MqttError when the connection ends; nothing is subscribed to, so no message arrives."""
-    async for _ in client.messages:
-        pass
-
-
-async def _say(client: Client, topic: str, word: str) -> None:
-    """A last retained word, where the connection still carries it."""
-    try:
-        await client.publish(topic, word, qos=QOS, retain=True, timeout=FAREWELL_WITHIN_S)
-    except MqttError:
-        log.debug("the broker did not hear %r", word)
+    def _erased(self, topic: str) -> None:
+        """The broker has acknowledged it."""
+        person_id = self._forgotten.pop(topic, None)
+        if person_id is not None:
+            self._outbox.forget([person_id])

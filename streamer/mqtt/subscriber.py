@@ -7,11 +7,12 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable
 
+from aiomqtt import Message
 from pydantic import ValidationError
 
 from streamer.errors import BrokerLoginRefused
 from streamer.events.event import IdentityEvent
-from streamer.mqtt.connection import QOS, connection
+from streamer.mqtt.connection import QOS, Broker
 from streamer.settings import MqttSettings
 
 log = logging.getLogger(__name__)
@@ -42,33 +43,68 @@ async def follow(
     *,
     on_event: Callable[[IdentityEvent], None],
     camera: str | None = None,
+    person: str | None = None,
     count: int | None = None,
     on_listening: Callable[[], None] | None = None,
 ) -> int:
-    """Call on_event for each identity event, of one camera or of all; returns after `count`, else never.
+    """Call on_event for each identity event, of one camera or of all, of one person (id or name) or of all.
 
-    on_listening is called once the broker has taken the subscription: nothing published after it is missed.
-    Raises BrokerUnreachable, BrokerLoginRefused and BrokerLost.
+    Returns after `count`, else never. on_listening is called once the broker has taken the subscription: nothing
+    published after it is missed. Raises BrokerUnreachable, BrokerLoginRefused and BrokerLost.
     """
-    topic = f"{mqtt.topic_prefix}/cameras/{camera or '+'}/identity/+"
-    once, seen = Once(), 0
-    async with connection(mqtt, client_id=None) as client:
-        granted = await client.subscribe(topic, qos=QOS)
-        if any((code if isinstance(code, int) else code.value) >= SUBSCRIPTION_REFUSED for code in granted):
-            raise BrokerLoginRefused(f"broker {mqtt.host}:{mqtt.port} does not let this login read {topic}")
-        if on_listening is not None:
-            on_listening()
-        async for message in client.messages:
-            if not message.topic.matches(topic):  # amqtt shows a new client what is retained elsewhere
-                continue
-            try:
-                event = IdentityEvent.model_validate_json(message.payload)
-            except ValidationError:
-                log.warning("a message on %s is no identity event of this version; ignored", message.topic)
-                continue
-            if once.first(event):
-                on_event(event)
-                seen += 1
-                if seen == count:
+    follower = Follower(mqtt, on_event, camera=camera, person=person, count=count)
+    return await follower.listen(on_listening)
+
+
+class Follower:
+    """Hears events over one connection after another: what is sent again counts once, whoever sends it."""
+
+    def __init__(
+        self,
+        mqtt: MqttSettings,
+        on_event: Callable[[IdentityEvent], None],
+        *,
+        camera: str | None = None,
+        person: str | None = None,
+        count: int | None = None,
+    ) -> None:
+        self._broker = Broker(mqtt)
+        self._topic = f"{mqtt.topic_prefix}/cameras/{camera or '+'}/identity/+"
+        self._on_event = on_event
+        self._person = person.casefold() if person else None
+        self._count = count
+        self._once = Once()
+        self._seen = 0
+
+    async def listen(self, on_listening: Callable[[], None] | None = None) -> int:
+        """One connection; returns how many events were seen, of all connections. As follow()."""
+        async with self._broker.connect(client_id=None) as client:
+            granted = await client.subscribe(self._topic, qos=QOS)
+            if any((code if isinstance(code, int) else code.value) >= SUBSCRIPTION_REFUSED for code in granted):
+                raise BrokerLoginRefused(f"{self._broker.where} does not let this login read {self._topic}")
+            if on_listening is not None:
+                on_listening()
+            async for message in client.messages:
+                # amqtt shows a new client what is retained elsewhere
+                if message.topic.matches(self._topic) and self._hear(message) and self._seen == self._count:
                     break
-    return seen
+        return self._seen
+
+    def _hear(self, message: Message) -> bool:
+        """Whether it is an event to be told of, which then is."""
+        try:
+            event = IdentityEvent.model_validate_json(message.payload)
+        except ValidationError:
+            log.warning("a message on %s is no identity event of this version; ignored", message.topic)
+            return False
+        if not self._is_of_person(event) or not self._once.first(event):
+            return False
+        self._on_event(event)
+        self._seen += 1
+        return True
+
+    def _is_of_person(self, event: IdentityEvent) -> bool:
+        known = [person for person in (event.person, event.previous_person) if person is not None]
+        return self._person is None or any(
+            self._person in (person.id, (person.name or "").casefold()) for person in known
+        )

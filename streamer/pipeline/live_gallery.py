@@ -108,6 +108,10 @@ class LiveGallery:
         """The display name, from memory; None for somebody who is not enrolled (any more)."""
         return self._names.get(person_id)
 
+    def person_ids(self) -> list[str]:
+        """Everybody who is enrolled, from memory."""
+        return list(self._names)
+
     @property
     def trouble(self) -> str:
         """Why the gallery's file is not what is served; empty where it is."""
@@ -167,10 +171,11 @@ class LiveGallery:
         self._warn_of_the_nameless()
         return set(gone)
 
-    async def follow(self, forgotten: Callable[[Iterable[str]], None]) -> None:
-        """Refresh for ever; `forgotten` is told who is gone. A gallery that can't be read is tried again."""
+    async def follow(self, changed: Callable[[Iterable[str]], None]) -> None:
+        """Refresh for ever; `changed` is told of each change, and who is gone. Where it can't be read: again."""
         while True:
             await asyncio.sleep(POLL_S)
+            before = self.generation
             try:
                 gone = await self.refresh()
             except CodedError as error:
@@ -179,8 +184,8 @@ class LiveGallery:
                 continue
             self._trouble = None
             self._once.over("gallery")
-            if gone:
-                forgotten(gone)
+            if self.generation != before:
+                changed(gone)
 
     def _count_templates(self) -> None:
         for name, policy in self._policies.items():

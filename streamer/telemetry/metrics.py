@@ -86,8 +86,14 @@ class Metrics:
         self.outbox_errors = Counter(
             "whosthere_outbox_errors_total", "Failed writes by stable code", ["code"], registry=r
         )
+        self.outbox_set_aside = Gauge(
+            "whosthere_outbox_set_aside", "Messages that wait because the broker refuses a topic", registry=r
+        )
         self.broker_up = Gauge("whosthere_broker_up", "1 while connected to the broker", registry=r)
         self.broker_errors = Counter("whosthere_broker_errors_total", "Faults by stable code", ["code"], registry=r)
+        self.broker_refused_topics = Gauge(
+            "whosthere_broker_refused_topics", "Topics that the broker takes nothing on", registry=r
+        )
         self.model_active = Gauge("whosthere_model_active", "1 for a loaded model", ["model", "device"], registry=r)
         self.model_fallback = Gauge(
             "whosthere_model_fallback",

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,9 +21,12 @@ STARTS_WITHIN_S = 10.0
 
 
 class Mosquitto:
-    """`users` (name -> password) makes the login compulsory. Files go to `folder`."""
+    """`users` (name -> password) makes the login compulsory; `acl`: the rules, see allow(); `more`: lines of its
+    configuration. Files go to `folder`."""
 
-    def __init__(self, folder: Path, users: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, users: dict[str, str] | None = None, acl: str | None = None, more: Sequence[str] = ()
+    ) -> None:
         self._folder = folder
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -41,7 +45,11 @@ class Mosquitto:
             lines.append("user root")  # or it would give up the right to read its own files
         if users:
             lines.append(f"password_file {self._passwords(users)}")
-        (folder / "mosquitto.conf").write_text("\n".join(lines) + "\n")
+        if acl is not None:
+            lines.append(f"acl_file {folder}/acl")
+            self._write_acl(acl)
+        self._lines = lines
+        self.configure(more)
 
     def __enter__(self) -> Self:
         self.start()
@@ -78,6 +86,32 @@ class Mosquitto:
     def kill(self) -> None:
         self._end(signal.SIGKILL)
 
+    def configure(self, more: Sequence[str]) -> None:
+        """Have these lines in its configuration from the next start on, in place of those of before."""
+        (self._folder / "mosquitto.conf").write_text("\n".join([*self._lines, *more]) + "\n")
+
+    def allow(self, acl: str) -> None:
+        """Other rules from now on ("topic write a/#" a line); it says so in its log when it has read them."""
+        assert self._process is not None
+        log, reread = self._folder / "mosquitto.log", b"Reloading config"
+        before = log.read_bytes().count(reread)
+        self._write_acl(acl)
+        self._process.send_signal(signal.SIGHUP)
+        give_up_s = time.monotonic() + STARTS_WITHIN_S
+        while log.read_bytes().count(reread) == before:
+            assert time.monotonic() < give_up_s, "mosquitto does not read its rules again"
+            time.sleep(0.02)
+
+    def set_users(self, users: dict[str, str]) -> None:
+        """Other logins from now on."""
+        assert self._process is not None
+        self._passwords(users)
+        self._process.send_signal(signal.SIGHUP)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
     def freeze(self) -> None:
         """It takes what is sent, as far as the system buffers it, and answers nobody; kill() is what helps."""
         assert self._process is not None
@@ -92,6 +126,11 @@ class Mosquitto:
             self._process.send_signal(number)
             self._process.wait(10)
             self._process = None
+
+    def _write_acl(self, acl: str) -> None:
+        file = self._folder / "acl"
+        file.write_text(acl)
+        file.chmod(0o600)
 
     def _passwords(self, users: dict[str, str]) -> Path:
         file = self._folder / "passwords"

@@ -20,6 +20,8 @@ import httpx
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.conftest import PROJECT
+
 SHOWN_LINES = 60
 
 
@@ -52,7 +54,7 @@ class ServiceProcess:
         self._started_at_line = len(self.log())
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                [*self._command("serve"), "--log-format", "json"],
+                [*self.command("serve"), "--log-format", "json"],
                 cwd=self._folder,
                 env=_environment(),
                 stdout=subprocess.DEVNULL,
@@ -63,6 +65,10 @@ class ServiceProcess:
         """SIGKILL: nothing is said, nothing is tidied up."""
         self._end(signal.SIGKILL)
 
+    def end(self, number: int) -> int:
+        """Another signal; its exit code."""
+        return self._end(number)
+
     def stop(self) -> int:
         """SIGTERM, as a system stops a service; returns its exit code."""
         return self._end(signal.SIGTERM)
@@ -70,7 +76,7 @@ class ServiceProcess:
     def run(self, *arguments: str | Path) -> str:
         """Another command on the same config, e.g. run("people", "list"); its stdout. It must succeed."""
         done = subprocess.run(
-            self._command(*map(str, arguments)),
+            self.command(*map(str, arguments)),
             cwd=self._folder,
             env=_environment(),
             capture_output=True,
@@ -134,7 +140,8 @@ class ServiceProcess:
         async with httpx.AsyncClient(timeout=10) as client:
             return await client.get(told[-1] + path)
 
-    def _command(self, *arguments: str) -> list[str]:
+    def command(self, *arguments: str) -> list[str]:
+        """How to start a command on the same config."""
         command, *rest = arguments
         group = [command, rest.pop(0)] if command in ("people", "models", "cameras", "gallery") else [command]
         return [sys.executable, "-m", "streamer", *group, "--config", str(self._config), *rest]
@@ -147,8 +154,9 @@ class ServiceProcess:
 
 
 def _environment() -> dict[str, str]:
-    """This process's, without settings that some shell holds for whosthere."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("WHOSTHERE_")}
+    """This process's, without settings that some shell holds for whosthere; it runs the code beside the tests."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("WHOSTHERE_")}
+    return clean | {"PYTHONPATH": str(PROJECT)}
 
 
 async def until(condition: Callable[[], object | Awaitable[object]], within_s: float = 90.0) -> None:

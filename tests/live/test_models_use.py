@@ -86,7 +86,7 @@ async def test_a_choice_by_hand_switches_a_running_service_and_auto_gives_it_bac
             refused = command(tmp_path, "models", "use", "arcface_r100")
             assert_refused(refused, "weights_missing")
             assert service.stop() == 0
-        await until(lambda: [m.payload for m in heard.on("whosthere/available")][-1] == "stopped")
+        await until(lambda: [m.payload for m in heard.on("whosthere/service/state")][-1] == "stopped")
     visits = heard.visits("door")
     assert_told_whole(visits)
     assert [name for told in visits for name in names_of(told) if name not in (NAME, None)] == []

@@ -180,7 +180,7 @@ async def test_thirty_seconds_without_broker_and_without_camera_and_kills(servic
         assert service.stop() == 0
     await heard.catch_up()
 
-    assert heard.on("whosthere/available")[-1].payload == "stopped"
+    assert heard.on("whosthere/service/state")[-1].payload == "stopped"
     assert_told_whole(heard.visits())
     assert heard.misaddressed() == []
     assert end_reasons(heard, "street") == {"left", "interrupted", "camera_lost", "stopped"}

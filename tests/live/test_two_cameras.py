@@ -60,7 +60,7 @@ async def test_pictures_that_come_with_the_project(tmp_path):
 
             await until(lambda: all({names[camera], None} <= ended(camera) for camera in names), 120)
             assert service.stop() == 0
-        await until(lambda: [m.payload for m in heard.on("whosthere/available")][-1] == "stopped")
+        await until(lambda: [m.payload for m in heard.on("whosthere/service/state")][-1] == "stopped")
 
     assert_told_whole(heard.visits())
     for camera, name in names.items():
@@ -115,7 +115,7 @@ async def test_two_rtsp_cameras_and_one_where_nobody_is(shared, clips, tmp_path)
             assert whole == NEGATIVE_FRAMES
             await service.until_ready()
             assert service.stop() == 0
-        await until(lambda: [m.payload for m in heard.on("whosthere/available")][-1] == "stopped")
+        await until(lambda: [m.payload for m in heard.on("whosthere/service/state")][-1] == "stopped")
 
     for camera, portraits in people.items():
         visits = heard.visits(camera)

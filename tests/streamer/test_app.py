@@ -49,7 +49,7 @@ def test_only_at_pace_fastest_is_a_full_queue_waited_for(pace, waits):
 class Broker:
     """Keeps what is told of the models."""
 
-    connected = True
+    trouble = ""
     model: Any = None
 
     def set_model(self, document: dict[str, object]) -> None:

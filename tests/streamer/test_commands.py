@@ -323,3 +323,9 @@ def test_a_photo_that_can_t_be_read_does_not_hide_the_others(studio: Path, tmp_p
     bad, good = ended.document["images"]
     assert (bad["file"], bad["faces"], bad["error"]["code"]) == ("text.jpg", [], "image_unreadable")
     assert len(good["faces"]) == 1
+
+
+@pytest.mark.parametrize("camera", ["dor", "Hall", "door/identity"])
+def test_events_of_a_camera_that_is_not_configured_are_not_waited_for(home: Path, camera: str) -> None:
+    line = assert_refused(whosthere("events", "--camera", camera, cwd=home), "camera_unknown")
+    assert f"whosthere: {camera} is no configured camera (there are: door, hall)" in line

@@ -37,3 +37,16 @@ def test_threads_share_two_heaps():
     limited, few = arenas("limited")
     assert limited
     assert few <= 2 < free
+
+
+@pytest.mark.parametrize(("prefix", "count"), [([], 3), (["nohup"], 2)])
+def test_a_hangup_stops_a_command_unless_it_is_to_be_ignored(prefix, count):
+    program = "from streamer.process import stop_signals; print(len(stop_signals()))"
+    done = subprocess.run(
+        [*prefix, sys.executable, "-c", program],
+        cwd=PROJECT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert done.stdout == f"{count}\n"

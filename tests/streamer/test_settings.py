@@ -347,3 +347,22 @@ def test_no_repr_shows_a_secret(config):
 def test_the_tree_is_frozen():
     with pytest.raises(ValueError, match="frozen"):
         Settings().http.port = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("written", "version"), [("", "auto"), ("5", "5"), ('"5"', "5"), ("3.1.1", "3.1.1"), ("auto", "auto")]
+)
+def test_the_version_of_mqtt_may_be_written_as_it_comes(tmp_path, written, version):
+    file = tmp_path / "whosthere.yaml"
+    file.write_text(f"mqtt: {{version: {written}}}\n" if written else "mqtt: {}\n")
+    assert load(file, environ={}).mqtt.version == version
+    if written:
+        assert load(environ={"WHOSTHERE_MQTT__VERSION": written.strip('"')}).mqtt.version == version
+
+
+@pytest.mark.parametrize("written", ["4", "3.1", "latest", "5.5"])
+def test_another_version_of_mqtt_is_refused(tmp_path, written):
+    file = tmp_path / "whosthere.yaml"
+    file.write_text(f"mqtt: {{version: {written}}}\n")
+    with pytest.raises(ConfigInvalid, match=r"mqtt\.version: .*'auto', '5' or '3\.1\.1'"):
+        load(file, environ={})

@@ -13,8 +13,9 @@ from pydantic import SecretStr
 
 from streamer.errors import BrokerLost, BrokerUnreachable
 from streamer.events.outbox import Outbox
+from streamer.mqtt.broker_check import try_broker
 from streamer.mqtt.embedded_broker import embedded_broker
-from streamer.mqtt.publisher import Publisher, try_login
+from streamer.mqtt.publisher import Publisher
 from streamer.settings import MqttSettings
 from streamer.telemetry.metrics import Metrics
 from tests.streamer.listener import Heard, listening
@@ -144,7 +145,7 @@ async def test_many_messages_keep_their_order(rig):
     assert rig.heard.words() == words
 
 
-async def test_available_says_online_and_stopped(rig):
+async def test_available_says_online_and_offline_and_state_that_it_was_meant(rig):
     publisher = rig.publisher()
     assert not publisher.connected
     async with running(publisher):
@@ -152,22 +153,25 @@ async def test_available_says_online_and_stopped(rig):
         assert rig.sample("broker_up") == 1
     await rig.heard.until(lambda: len(rig.heard.on("whosthere/available")) == 2)
 
-    assert rig.heard.on("whosthere/available") == [b"online", b"stopped"]
+    assert rig.heard.on("whosthere/available") == [b"online", b"offline"]
+    assert rig.heard.on("whosthere/service/state") == [b"running", b"stopped"]
+    told = [payload for topic, payload, _ in rig.heard.messages if topic.endswith(("available", "state"))]
+    assert told == [b"online", b"running", b"stopped", b"offline"]
     assert not publisher.connected
     assert rig.sample("broker_up") == 0
 
 
-async def test_what_was_put_before_a_stop_is_sent_before_stopped(rig):
+async def test_what_was_put_before_a_stop_is_sent_before_offline(rig):
     publisher = rig.publisher()
     async with running(publisher):
         await until(lambda: publisher.connected)
         for item in dues("a1n a2e"):
             rig.outbox.put(item)
         await rig.outbox.flush()
-    await rig.heard.until(lambda: rig.heard.on("whosthere/available")[-1:] == [b"stopped"])
+    await rig.heard.until(lambda: rig.heard.on("whosthere/available")[-1:] == [b"offline"])
 
     assert rig.heard.words() == ["a1n", "a2e"]
-    assert rig.heard.messages[-1][:2] == ("whosthere/available", b"stopped")
+    assert rig.heard.messages[-1][:2] == ("whosthere/available", b"offline")
 
 
 async def test_a_publisher_that_is_cancelled_did_not_stop_cleanly_and_says_offline(rig):
@@ -232,7 +236,7 @@ async def test_forgetting_a_person_erases_what_is_retained(rig):
         rig.outbox.put(due("a1n"))
         await rig.heard.until(lambda: rig.heard.on(LAST_SEEN))
         del rig.names[ADA]
-        publisher.clear_last_seen([ADA, BOB])
+        publisher.gallery_changed([ADA, BOB])
         await rig.heard.until(lambda: rig.heard.on(LAST_SEEN)[-1] == b"")
         await until(lambda: ADA not in rig.outbox.last_seen)
         rig.outbox.put(due("a2e"))
@@ -251,7 +255,7 @@ async def test_who_was_forgotten_while_we_were_away_is_erased_on_connecting(rig)
         await rig.heard.until(lambda: rig.heard.on(LAST_SEEN)[-1] == b"")
         await until(lambda: ADA not in rig.outbox.last_seen)
     async with listening(rig.port, "whosthere/people/#") as late, running(rig.publisher()):
-        await rig.heard.until(lambda: rig.heard.on("whosthere/available").count(b"stopped") == 2)
+        await rig.heard.until(lambda: rig.heard.on("whosthere/service/state").count(b"stopped") == 2)
 
     assert late.messages == []
 
@@ -263,7 +267,7 @@ async def test_a_broker_that_is_not_there_is_one_line_without_the_login(free_por
     assert "hunter2" not in str(caught.value)
     assert caught.value.__suppress_context__
     with pytest.raises(BrokerUnreachable):
-        await try_login(MqttSettings(port=free_port))
+        await try_broker(MqttSettings(port=free_port))
 
 
 async def test_a_fault_is_counted_each_time_and_logged_once(rig, caplog):
@@ -281,7 +285,9 @@ async def test_a_fault_is_counted_each_time_and_logged_once(rig, caplog):
 
 async def test_a_bug_of_ours_is_not_taken_for_a_lost_broker(rig):
     def broken(_: str) -> str | None:
-        raise ZeroDivisionError
+        if publisher.connected:
+            raise ZeroDivisionError
+        return None
 
     publisher = Publisher(rig.mqtt, rig.outbox, broken, rig.metrics)
     rig.outbox.put(due("a1n"))

@@ -1,0 +1,204 @@
+"""The outbox's messages on their way to the broker, in order, past those that it refuses.
+
+Stored messages come out of the outbox, leave through a Sender, and are forgotten once they are taken on each of their
+topics. A message that is refused waits in the outbox, and so does whatever comes later for one of its topics. On the
+loop.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from streamer.events.event import IdentityEvent
+from streamer.events.outbox import Outbox
+from streamer.events.outbox_file import Stored
+from streamer.mqtt.refusals import Refusals
+from streamer.mqtt.sender import IN_FLIGHT, Sender
+from streamer.telemetry.metrics import Metrics
+
+
+@dataclass(slots=True)
+class _Walk:
+    """Through the outbox from its oldest row: where it is, what it set aside, the first row of each refused topic."""
+
+    after: int
+    blocked: set[str]
+    aside: set[int] = field(default_factory=set)
+    heads: dict[str, int] = field(default_factory=dict)
+
+
+class EventPump:
+    """run() is one connection's; what is known of refused messages outlives it.
+
+    as_sent(stored) is the event with what is known only when it is handed over.
+    """
+
+    def __init__(
+        self,
+        prefix: str,
+        outbox: Outbox,
+        refusals: Refusals,
+        as_sent: Callable[[Stored], IdentityEvent],
+        taken: Callable[[Stored, float], None],
+        metrics: Metrics,
+    ) -> None:
+        self._prefix = prefix
+        self._outbox = outbox
+        self._refusals = refusals
+        self._as_sent = as_sent
+        self._taken = taken
+        self._metrics = metrics
+        self._delivered: dict[int, set[str]] = {}  # of messages that were taken on some of their topics
+        self._ending = False
+        self._begin()
+
+    def _begin(self) -> None:
+        self._walk = _Walk(0, set(self._refusals.topics))
+        self._again: _Walk | None = None  # a second walk, up to where the first one is
+        self._in_flight: set[int] = set()
+        self._settled: set[int] = set()
+        self._busy: Counter[str] = Counter()
+        self._largest: dict[str, int] = {}  # of what is in flight
+        self._proved: dict[str, int] = {}  # of what the broker took
+        self._answered = asyncio.Event()
+
+    def end(self) -> None:
+        """Let run() return once all is sent that is not set aside."""
+        self._ending = True
+        self._outbox.wake()
+
+    async def run(self, sender: Sender) -> None:
+        """Outbox to broker, up to IN_FLIGHT messages at once. Raises MqttError."""
+        self._begin()
+        async with asyncio.TaskGroup() as sends:
+            while True:
+                moved = await self._step(self._walk, sender, sends, None)
+                if self._again is not None:
+                    again = self._again
+                    if not await self._step(again, sender, sends, self._walk.after) and again is self._again:
+                        self._walk = _Walk(self._walk.after, again.blocked, again.aside, again.heads)
+                        self._again = None
+                        self._settled.clear()
+                        self._show()
+                elif not moved:
+                    if self._ending:
+                        return
+                    await self._outbox.wait()
+
+    def waits(self, topic: str) -> bool:
+        """Whether a message was set aside because of this topic."""
+        return topic in self._walk.heads
+
+    async def head(self, topic: str) -> tuple[Stored, bytes] | None:
+        """The first message that waits because of this topic, as it is sent; None where there is none (any more)."""
+        row = self._walk.heads.get(topic)
+        if row is None:
+            return None
+        found = await self._outbox.peek(1, row - 1)
+        self._outbox.put_off(stored.row for stored in found if stored.row in self._walk.aside)
+        if not found or found[0].row != row:
+            return None
+        return found[0], _encoded(self._as_sent(found[0]))
+
+    def delivered(self, stored: Stored, topic: str) -> None:
+        """A message that was set aside has been taken on this topic, by another connection."""
+        self._delivered.setdefault(stored.row, set()).add(topic)
+
+    def walk_again(self) -> None:
+        """A topic is taken again: whatever was set aside gets another turn, the rest goes on beside it."""
+        self._again = _Walk(min(self._walk.aside, default=self._walk.after + 1) - 1, set(self._refusals.topics))
+        self._outbox.wake()
+
+    async def _step(self, walk: _Walk, sender: Sender, sends: asyncio.TaskGroup, to_row: int | None) -> bool:
+        """The next rows, up to `to_row` if that is given; False where there are none."""
+        rows = await self._outbox.peek(IN_FLIGHT, walk.after)
+        if to_row is not None:
+            rows = [stored for stored in rows if stored.row <= to_row]
+        for stored in rows:
+            if stored.row not in self._in_flight and stored.row not in self._settled:
+                await self._offer(stored, walk, sender, sends)
+            walk.after = stored.row
+        return bool(rows)
+
+    async def _offer(self, stored: Stored, walk: _Walk, sender: Sender, sends: asyncio.TaskGroup) -> None:
+        """Send it, or set it aside behind what is refused."""
+        topics = self._topics(stored)
+        payload = b""
+        while walk.blocked.isdisjoint(topics):
+            payload = payload or _encoded(self._as_sent(stored))
+            if len(self._in_flight) < IN_FLIGHT and self._is_proved(topics, len(payload)):
+                self._send(stored, topics, payload, sender, sends)
+                return
+            self._answered.clear()
+            await self._answered.wait()
+        self._put_aside(stored, topics, walk)
+        sender.not_coming(topics)
+
+    def _is_proved(self, topics: list[str], size: int) -> bool:
+        """Whether an answer for what is in flight on these topics can't put this message before one of them.
+
+        A topic on which as much was taken before is taken for good; else one message at a time shows whether it is.
+        """
+        return all(
+            not self._busy[topic] or max(size, self._largest[topic]) <= self._proved.get(topic, 0) for topic in topics
+        )
+
+    def _send(
+        self, stored: Stored, topics: list[str], payload: bytes, sender: Sender, sends: asyncio.TaskGroup
+    ) -> None:
+        self._in_flight.add(stored.row)
+        for topic in topics:
+            self._largest[topic] = max(len(payload), self._largest[topic] if self._busy[topic] else 0)
+            self._busy[topic] += 1
+        left = [topic for topic in topics if topic not in self._delivered.get(stored.row, ())]
+        # Tasks take their first step, the one that writes, in the order in which they are made.
+        publishing = {topic: sends.create_task(sender.send(topic, payload), name="publish event") for topic in left}
+        sends.create_task(self._settle(stored, topics, len(payload), publishing, sender), name="settle event")
+
+    async def _settle(
+        self, stored: Stored, topics: list[str], size: int, publishing: dict[str, asyncio.Task[bool]], sender: Sender
+    ) -> None:
+        """Forget a message once the broker has taken it on each of its topics."""
+        started_s = time.perf_counter()
+        taken = {topic for topic, published in publishing.items() if await published}
+        self._in_flight.discard(stored.row)
+        self._busy.subtract(topics)
+        for topic in taken:
+            self._proved[topic] = max(size, self._proved.get(topic, 0))
+        if len(taken) == len(publishing):
+            self._delivered.pop(stored.row, None)
+            if self._again is not None:
+                self._settled.add(stored.row)
+            self._outbox.ack((stored.row,))
+            self._taken(stored, time.perf_counter() - started_s)
+        else:
+            self._delivered.setdefault(stored.row, set()).update(taken)
+            self._put_aside(stored, topics, self._walk)
+            if self._again is not None and stored.row <= self._again.after:
+                self._put_aside(stored, topics, self._again)
+            elif self._again is not None:  # it comes to this row by itself
+                self._again.blocked.update(self._refusals.topics.intersection(topics))
+            sender.not_coming(topics)
+        self._answered.set()
+
+    def _put_aside(self, stored: Stored, topics: list[str], walk: _Walk) -> None:
+        self._outbox.put_off((stored.row,))
+        delivered = self._delivered.get(stored.row, set())
+        walk.blocked.update(topics)
+        walk.aside.add(stored.row)
+        for topic in topics:
+            if topic in self._refusals and topic not in delivered:
+                walk.heads[topic] = min(stored.row, walk.heads.get(topic, stored.row))
+        self._show()
+
+    def _show(self) -> None:
+        self._metrics.outbox_set_aside.set(len(self._walk.aside))
+
+    def _topics(self, stored: Stored) -> list[str]:
+        return [f"{self._prefix}/cameras/{stored.event.camera}/identity/{level}" for level in stored.levels]
+
+
+def _encoded(event: IdentityEvent) -> bytes:
+    return event.model_dump_json(by_alias=True).encode()

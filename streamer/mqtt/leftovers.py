@@ -1,0 +1,42 @@
+"""What an earlier run left retained on the broker: states of cameras that are gone, of people who are forgotten.
+
+A connection goes in; the broker's retained messages come out as ordinary messages of it. On the loop.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection
+
+from aiomqtt import Client
+from paho.mqtt.reasoncodes import ReasonCode
+
+log = logging.getLogger(__name__)
+
+LEAVES = {"cameras": ("status", "present"), "people": ("present", "last_seen")}
+LOOK_FOR_S = 5.0
+SUBSCRIPTION_REFUSED = 0x80  # SUBACK, MQTT 3.1.1 section 3.9.3
+
+
+async def look_for_leftovers(client: Client, prefix: str) -> None:
+    """Have the broker send what it retains under our prefix, for a while. Raises MqttError."""
+    filters = [f"{prefix}/{kind}/+/{leaf}" for kind, leaves in LEAVES.items() for leaf in leaves]
+    granted = await client.subscribe([(one, 0) for one in filters])
+    if any(_value(code) >= SUBSCRIPTION_REFUSED for code in granted):
+        log.info("the broker does not let us read %s/#: what is retained of former cameras stays", prefix)
+        return
+    await asyncio.sleep(LOOK_FOR_S)
+    await client.unsubscribe(filters)
+
+
+def is_leftover(topic: str, prefix: str, cameras: Collection[str], name_of: Callable[[str], str | None]) -> bool:
+    """Whether a retained topic is of a camera that is not configured, or of somebody who is not enrolled."""
+    if not topic.startswith(f"{prefix}/"):
+        return False  # some brokers send what nobody has asked for
+    kind, *rest = topic.removeprefix(f"{prefix}/").split("/")
+    if len(rest) != 2 or rest[1] not in LEAVES.get(kind, ()):
+        return False
+    return rest[0] not in cameras if kind == "cameras" else name_of(rest[0]) is None
+
+
+def _value(code: int | ReasonCode) -> int:
+    return code if isinstance(code, int) else int(code.value)
