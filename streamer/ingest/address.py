@@ -62,15 +62,22 @@ def address(name: str, camera: CameraSettings, url: str) -> Address:
             return Address(name, shown, "rtsp", camera.transport, url, options=options)
         case "http":
             # Of a live playlist the newest piece; libav would begin three pieces before it.
-            is_playlist = urlsplit(url).path.endswith(".m3u8")
+            is_playlist = url.partition("?")[0].endswith(".m3u8")
             options = {"user_agent": "whosthere", **_HTTP_PROBE} | ({"live_start_index": "-1"} if is_playlist else {})
             return Address(name, shown, "http", "http", url, options=options, is_playlist=is_playlist)
         case "file":
-            return Address(name, shown, "file", "file", unquote(urlsplit(url).path) if scheme else url)
+            return Address(name, shown, "file", "file", unquote(_path(url)) if scheme else url)
     raise CameraNotFound(
         f"camera {name}: {shown} has a scheme that is not known here; "
         "give an rtsp, rtsps, http, https or file URL, a path or a /dev/video device"
     )
+
+
+def _path(file_url: str) -> str:
+    try:
+        return urlsplit(file_url).path
+    except ValueError:
+        return file_url
 
 
 # "admin:secret@192.0.2.9/h264", "rtsp:/admin:secret@…": a URL that has lost its scheme, and is taken for a path.

@@ -60,9 +60,9 @@ class Decoder:
         self._stop = threading.Event()
         self._is_clip = where.kind == "file"
         self._is_paced = camera.pace == "realtime"
-        self._is_picture = self._is_polled = (
-            False  # a URL that gives pictures without a container; one, asked for again
-        )
+        self._is_picture = False  # a URL that gives pictures without a container
+        self._is_polled = False  # it gave one, and is asked again
+        self._last_image: VideoImage | None = None  # of such a one
         self._time = ClipTime()
         self._schedule = Schedule(clock)
         self._sampler: Sampler | None = None
@@ -126,23 +126,34 @@ class Decoder:
         from streamer.ingest.snapshot import SnapshotClient  # httpx takes its time to import, few cameras need it
 
         self._is_polled, self._stream_clock = True, StreamClock(is_told=False)
-        good_s, picture = self._clock.monotonic_s(), b""
-        with closing(SnapshotClient(self._where, self._camera.read_timeout_s)) as client:
+        good_s = self._clock.monotonic_s()
+        with closing(SnapshotClient(self._where, self._camera.read_timeout_s, self._stop.is_set)) as client:
             while True:
-                self._rest_until(self._last_packet_s + 1 / self._camera.fps)
+                due_s = self._last_packet_s + 1 / self._camera.fps
+                if good_s >= self._last_packet_s:
+                    self._rest_until(due_s)
+                else:  # which stays silence
+                    self._clock.wait(self._stop, due_s - self._clock.monotonic_s())
                 if self._stop.is_set():
                     raise StreamEnded("stopped")
                 self._last_packet_s = self._clock.monotonic_s()
                 try:
-                    picture = client.fetch() or picture
-                    with opened_picture(self._where, picture) as container:
-                        self._lap(container, opened)
+                    self._play_snapshot(client.fetch(), opened)
+                    good_s = self._clock.monotonic_s()
                 except StreamInvalid:
                     self._hooks.failed(StreamInvalid.code)
                     if self._last_packet_s - good_s > LONGEST_FAILING_S:
                         raise
-                else:
-                    good_s = self._last_packet_s
+
+    def _play_snapshot(self, data: bytes | None, opened: Callable[[StreamInfo], None]) -> None:
+        """An encoded picture; None: the last one still, so that whoever stands there still does."""
+        if data is None and self._last_image is not None:
+            self.last_frame_s = self._clock.monotonic_s()
+            self._offer(self._last_image, self._now(), 0.0, 0.0)
+        elif data is not None:
+            with opened_picture(self._where, data) as container:
+                if not self._lap(container, opened).decoded:
+                    raise faults.undecodable(self._where, "sends a picture that can't be decoded")
 
     def _lap(self, container: InputContainer, opened: Callable[[StreamInfo], None]) -> PictureDecoder:
         """One opening of the stream, to its end."""
@@ -161,7 +172,8 @@ class Decoder:
         context.copy_opaque = True
         if not self._is_clip:
             context.flags |= Flags.low_delay
-        self._last_packet_s = self.last_frame_s = self._clock.monotonic_s()
+        if not self._is_polled:
+            self._last_packet_s = self.last_frame_s = self._clock.monotonic_s()
         pictures = PictureDecoder(self._where, video, self._clock, self._hooks, self.trouble, is_clip=self._is_clip)
         opened(
             StreamInfo(
@@ -257,7 +269,7 @@ class Decoder:
         self._last_packet_s = at.monotonic_s
         for frame, decode_s in pictures.decode(packet, at):
             self._hand_over(frame, decode_s)
-        if pictures.waits_for_keyframe:
+        if pictures.waits_for_keyframe and not self._is_polled:
             self.last_frame_s = self._clock.monotonic_s()  # it is no silence
 
     def _hand_over(self, decoded: av.VideoFrame, decode_s: float) -> None:
@@ -282,6 +294,11 @@ class Decoder:
         # A frame that was held is of a later moment than the arrival of the next, which need not be.
         arrival = self._captured = max(arrival, self._captured, key=lambda moment: moment.monotonic_s)
         image = self._image(decoded)
+        if self._is_picture:
+            self._last_image = image
+        self._offer(image, arrival, decode_s, late_s)
+
+    def _offer(self, image: VideoImage, arrival: Instant, decode_s: float, late_s: float | None) -> None:
         self.trouble.look(image, self.last_frame_s)
         frame = Frame(self.next_number, image, *arrival, decode_s, late_s)
         self.next_number += 1

@@ -82,7 +82,10 @@ def _logged_in(where: Address, camera: CameraSettings, refusal: CameraLoginRefus
             "set its web login to Digest MD5 or Basic, or give its rtsp URL"
         )
     if where.kind == "rtsp":
-        relay = stack.enter_context(LoginRelay(login, camera.open_timeout_s))
+        try:
+            relay = stack.enter_context(LoginRelay(login, camera.open_timeout_s))
+        except OSError as error:
+            raise CameraUnreachable(f"{where.who}: its login can't be relayed ({error.strerror}); try again") from None
         target, option = relay.url, {"rtsp_transport": "tcp"}
     else:
         value = authorization(challenge, "GET", login.path or "/", login.user, login.password)
@@ -136,7 +139,10 @@ def _unknown_host(where: Address) -> CameraError | None:
 
     A raw / or # in a password ends what is taken for the host: what stands there may be a secret, and is not shown.
     """
-    parts = urlsplit(where.target)
+    try:
+        parts = urlsplit(where.target)
+    except ValueError:  # libav has said what it thinks of it
+        return None
     host = parts.netloc.rpartition("@")[2].partition(":")[0]
     if where.kind not in ("rtsp", "http") or not host or host.startswith("["):
         return None

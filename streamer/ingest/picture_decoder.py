@@ -95,7 +95,7 @@ class PictureDecoder:
         is_damaged = packet.is_corrupt or self._is_cut_short(packet)
         started_s = time.perf_counter()
         try:
-            frames = self._context.decode(packet if packet.size else None)
+            frames = self._context.decode(packet)  # an empty one, too: for None, PyAV knows no time base
         except av.FFmpegError:
             frames = []
             is_damaged = True
@@ -115,4 +115,4 @@ class PictureDecoder:
         """Whether a JPEG lacks its end: libav says nothing of that, and fills the rest with grey."""
         if self._context.name != "mjpeg" or not packet.size or self._where.kind == "usb":
             return False
-        return _JPEG_END not in bytes(memoryview(packet)[-1024:])
+        return _JPEG_END not in bytes(packet).rstrip(b"\x00\xff")[-1024:]  # padded to blocks

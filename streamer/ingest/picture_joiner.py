@@ -16,6 +16,8 @@ from streamer.ingest.packet_reader import Instant
 
 # Where the first slice begins, in most packets: after parameter sets and small messages.
 _LOOK_AT = 2048
+# So many whole pictures one after another, and the stream does not do it (any more).
+_TRUST = 25
 _START = b"\x00\x00\x01"
 
 
@@ -40,7 +42,7 @@ class PictureJoiner:
         self._last: Packet[VideoStream] | None = None  # the last picture's
         self._is_held = False
         self._in_pieces = {True}  # of keyframes, of others
-        self._were_joined = False
+        self._whole = _TRUST - 1  # that were held back and needed it not, one after another
 
     def push(self, packet: "Packet[VideoStream]", at: Instant) -> "list[Packet[VideoStream]]":
         """The next one -> those that are whole now, in order, each with the moment at which its last piece came.
@@ -69,7 +71,8 @@ class PictureJoiner:
         if not self._is_held or self._last is None:
             return []
         self._is_held = False
-        if not self._were_joined:
+        self._whole += 1
+        if self._whole >= _TRUST:
             self._in_pieces.discard(self._last.is_keyframe)
         return [self._last]
 
@@ -89,7 +92,7 @@ class PictureJoiner:
     def _join(self, packet: "Packet[VideoStream]", at: Instant) -> "list[Packet[VideoStream]]":
         """Its slices to the last picture; what is of the next one (H.265's parser leaves both together) is pushed."""
         assert self._last is not None
-        last, self._were_joined = self._last, True
+        last, self._whole = self._last, -1
         self._in_pieces.add(last.is_keyframe)
         data = bytes(packet)
         slices, rest = self._split(data)
@@ -102,12 +105,13 @@ class PictureJoiner:
         return self.push(_packet(rest, packet), at) if rest else []
 
     def _split(self, data: bytes) -> tuple[bytes, bytes]:
-        """(the slices of the picture that went before, what comes from the next picture on)."""
-        units = [*self._units(data), _Unit(len(data), True, True)]
-        ends = [unit.at for unit in units[1:]]
-        first = next(number for number, unit in enumerate(units) if unit.is_first)
+        """(the slices of the picture that went before, what comes from the next picture on, if there is one)."""
+        units = list(self._units(data))
+        ends = [*(unit.at for unit in units[1:]), len(data)]
+        first = next((number for number, unit in enumerate(units) if unit.is_first), len(units))
         mine = [(unit.at, end) for unit, end in zip(units[:first], ends, strict=False) if unit.is_slice]
-        return b"".join(data[at:end] for at, end in mine), data[mine[-1][1] :]
+        rest = data[mine[-1][1] :] if first < len(units) else b""  # else filler, or the end of a sequence
+        return b"".join(data[at:end] for at, end in mine), rest
 
     def _units(self, data: bytes) -> Iterator[_Unit]:
         assert self._read is not None

@@ -1,6 +1,7 @@
 """Cameras that want a login which libav does not know: RTSP and HTTP, in every order in which offers come."""
 
 import asyncio
+import contextlib
 import logging
 import re
 import time
@@ -13,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from streamer.errors import CameraLoginRefused, StreamLost
+from streamer.errors import CameraError, CameraLoginRefused, StreamLost
 from streamer.ingest.frame import Frame
 from streamer.ingest.logins.login import login_of
 from streamer.ingest.logins.relay import LoginRelay
@@ -183,3 +184,38 @@ async def test_hls_says_what_can_be_done(http_camera):
     url = http_camera(["SHA-256"], None, []).replace("/cgi/video?channel=1", "/live.m3u8")
     with pytest.raises(CameraLoginRefused, match="Digest SHA-256, which can't be given for HLS"):
         await take(url, 1)
+
+
+@pytest.mark.parametrize(
+    "challenge",
+    [
+        'Digest realm="camera", nonce="n", opaque=',
+        "Digest",
+        'Digest realm="',
+        "Digest =,,=",
+        "\xe9\xe8",
+        'Basic realm="c"',
+    ],
+)
+@pytest.mark.parametrize("who", ["ada:x", "ada:pa[ss", "ada:geheim\uff1fx"])
+async def test_whatever_is_asked_for_a_refusal_is_no_more_than_that(challenge, who, capfd):
+    """A camera's words, and passwords that make a URL none, end nothing but this attempt, and are shown nowhere."""
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                text = (await reader.readuntil(b"\r\n\r\n")).decode()
+                number = re.search(r"CSeq: *(\d+)", text)
+                head = f"RTSP/1.0 401 Unauthorized\r\nCSeq: {number and number[1]}\r\n"
+                writer.write(f"{head}WWW-Authenticate: {challenge}\r\n\r\n".encode("latin-1"))
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    try:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(CameraError) as refused:
+            await take(f"rtsp://{who}@127.0.0.1:{port}/door", 1)
+    finally:
+        server.close()
+    printed = capfd.readouterr()
+    assert who.partition(":")[2] not in str(refused.value) + printed.out + printed.err

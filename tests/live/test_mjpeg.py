@@ -3,19 +3,23 @@
 import asyncio
 import itertools
 import re
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from email.utils import formatdate
+from contextlib import nullcontext, suppress
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
+from streamer.errors import CameraError, CameraNotFound, StreamInvalid, StreamLost, StreamStalled
 from streamer.ingest.frame import Frame
 from streamer.ingest.source import open_source
+from streamer.ingest.stream import SourceHooks
 from streamer.settings import CameraSettings
 from tests.http_servers import Quiet, http_servers
 from tests.streamer.ingest.writers import by_ffmpeg, by_gstreamer
@@ -135,21 +139,18 @@ async def test_a_snapshot_is_asked_for_again_and_again(camera):
 
 
 class Unchanged(Quiet, BaseHTTPRequestHandler):
-    """Another picture each second, with an ETag or a date; what was sent already is not sent again."""
+    """Another picture each second, with an ETag; what was sent already is not sent again."""
 
     protocol_version = "HTTP/1.1"
     sent: Counter[int]
     connections: set[tuple[str, int]]
-    tag: str
 
     def do_GET(self) -> None:
         number = int(time.monotonic())
-        name, asked = ("ETag", "If-None-Match") if self.tag == "ETag" else ("Last-Modified", "If-Modified-Since")
-        value = f'"{number}"' if name == "ETag" else formatdate(number, usegmt=True)
         self.connections.add(self.client_address)
-        same = self.headers.get(asked) == value
+        same = self.headers.get("If-None-Match") == f'"{number}"'
         self.send_response(304 if same else 200)
-        self.send_header(name, value)
+        self.send_header("ETag", f'"{number}"')
         data = b"" if same else jpeg(number)
         if not same:
             self.sent[number] += 1
@@ -158,11 +159,10 @@ class Unchanged(Quiet, BaseHTTPRequestHandler):
         self.wfile.write(data)
 
 
-@pytest.mark.parametrize("tag", ["ETag", "Last-Modified"])
-async def test_a_snapshot_that_is_the_last_one_still_is_not_fetched_again(tag):
+async def test_a_snapshot_that_is_the_last_one_still_is_not_fetched_again():
     sent: Counter[int] = Counter()
     connections: set[tuple[str, int]] = set()
-    handler = type("Handler", (Unchanged,), {"sent": sent, "connections": connections, "tag": tag})
+    handler = type("Handler", (Unchanged,), {"sent": sent, "connections": connections})
     with http_servers() as start:
         frames = await taken(start(handler) + "/picture", 3, fps=10)
     assert len(frames) == pytest.approx(30, abs=6), "who stands there still is still there"
@@ -175,3 +175,72 @@ async def test_now_and_then_a_snapshot_is_broken(camera, monkeypatch):
     monkeypatch.setattr("tests.live.test_mjpeg.jpeg", lambda n: b"busy" if next(numbers) % 4 == 3 else whole(n))
     frames = await taken(camera("image/jpeg", None), 2, fps=10)
     assert 12 <= len(frames) <= 17
+
+
+class Whole(Quiet, BaseHTTPRequestHandler):
+    """Two pictures that are, then whatever `then` makes of the next."""
+
+    protocol_version = "HTTP/1.1"
+    then: Callable[[Any, bytes], None]
+    asked: Counter[str]
+
+    def do_GET(self) -> None:
+        self.asked["all"] += 1
+        if self.asked["all"] > 2:
+            type(self).then(self, jpeg(self.asked["all"]))
+        else:
+            self.answer(jpeg(self.asked["all"]))
+
+    def answer(self, data: bytes, status: int = 200, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in ({"Content-Length": str(len(data))} | headers).items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(data)
+
+
+def drips(handler: Whole, data: bytes) -> None:
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(len(data)))
+    handler.end_headers()
+    with suppress(OSError):
+        for number in range(200):
+            handler.wfile.write(data[number : number + 1])
+            time.sleep(0.1)
+
+
+def moved(handler: Whole, data: bytes) -> None:
+    if handler.path == "/picture":
+        handler.answer(b"", 302, Location="/elsewhere")
+    else:
+        handler.answer(data)
+
+
+STRANGE: dict[str, tuple[Callable[[Whole, bytes], None], type[CameraError] | None]] = {
+    "an etag that is none": (lambda handler, data: handler.answer(data, ETag='"\xe9"'), None),
+    "padded to blocks": (lambda handler, data: handler.answer(data + bytes(4000)), None),
+    "moved": (moved, None),
+    "nothing in them": (lambda handler, _: handler.answer(b""), StreamInvalid),
+    "none of them decodes": (lambda handler, data: handler.answer(data[:400]), StreamInvalid),
+    "no end": (drips, StreamStalled),
+    "from one to the next": (lambda handler, _: handler.answer(b"", 302, Location="/a"), StreamLost),
+    "gone": (lambda handler, _: handler.answer(b"", 404), CameraNotFound),
+}
+
+
+@pytest.mark.parametrize("what", STRANGE)
+async def test_snapshots_that_are_strange(what):
+    then, error = STRANGE[what]
+    counts: Counter[str] = Counter()
+    handler = type("Handler", (Whole,), {"asked": Counter(), "then": staticmethod(then)})
+    with http_servers() as start:
+        url = start(handler) + "/picture"
+        camera = CameraSettings(url=url, fps=10, read_timeout_s=1)
+        hooks = SourceHooks(failed=lambda code: counts.update([code]))
+        async with asyncio.timeout(20), open_source("door", camera, url, 0, hooks) as source:
+            with pytest.raises(error) if error else nullcontext():
+                for _ in range(12):
+                    await source.take()
+    assert bool(counts) == (error is StreamInvalid)
+    while any(thread.name == "camera-door" for thread in threading.enumerate()):
+        await asyncio.sleep(0.02)

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from streamer.errors import (
@@ -270,3 +271,13 @@ async def test_probe(server):
         report = (await probe(url, settings(url))).report
     assert (report.codec, report.width, report.height, report.transport) == ("hevc", 320, 192, "tcp")
     assert report.fps == pytest.approx(25)
+
+
+async def test_a_probe_watches_a_live_stream(tmp_path):
+    night = [np.full((192, 320, 3), 3, np.uint8)] * 25
+    clip = by_ffmpeg(tmp_path / "night.mp4", night, 25, "-c:v", "libx264")
+    with RtspServer(unused_port(), {"door": clip}) as server:
+        url = server.url("door")
+        report = (await probe(url, settings(url, fps=10), watch_s=1)).report
+    assert report.reading == "a live stream, by its own timestamps; 10 frames a second of its 25"
+    assert "its picture is black: check its lens, the light and its infrared lamp" in report.notes

@@ -7,7 +7,7 @@ import hashlib
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from urllib.request import parse_http_list, parse_keqv_list
+from urllib.request import parse_http_list
 
 
 def _md5(data: bytes) -> str:
@@ -47,7 +47,7 @@ def challenges(values: Iterable[str]) -> list[Challenge]:
     parts: list[list[str]] = []
     for value in values:
         is_digest = False
-        for item in parse_http_list(value):
+        for item in filter(None, parse_http_list(value)):
             scheme, _, rest = item.partition(" ")
             if "=" not in scheme:  # where an offer begins
                 is_digest, item = scheme.lower() == "digest", rest
@@ -55,7 +55,7 @@ def challenges(values: Iterable[str]) -> list[Challenge]:
                     parts.append([])
             if is_digest and "=" in item:
                 parts[-1].append(item)
-    found = [{key.strip().lower(): told for key, told in parse_keqv_list(part).items()} for part in parts]
+    found = [dict(_field(item) for item in part) for part in parts]
     return [
         Challenge(
             each.get("realm", ""),
@@ -67,6 +67,14 @@ def challenges(values: Iterable[str]) -> list[Challenge]:
         for each in found
         if "nonce" in each
     ]
+
+
+def _field(item: str) -> tuple[str, str]:
+    """`realm="cam"` -> ("realm", "cam")."""
+    key, _, value = item.partition("=")
+    value = value.strip()
+    is_quoted = len(value) > 1 and value[0] == value[-1] == '"'
+    return key.strip().lower(), value[1:-1].replace('\\"', '"') if is_quoted else value
 
 
 def best(offers: Iterable[Challenge]) -> Challenge | None:

@@ -5,8 +5,10 @@ On the camera's thread; blocks up to the limits that it is given.
 
 import contextlib
 import http.client
+import io
 import socket
 import ssl
+import time
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
@@ -42,13 +44,17 @@ class Login:
 
 
 def login_of(url: str) -> Login | None:
-    """The login in a camera's URL; None where there is none."""
-    parts, scheme = urlsplit(url), urlsplit(url).scheme.lower()
+    """The login in a camera's URL; None where there is none, or it is no URL."""
+    try:
+        parts = urlsplit(url)
+        scheme, port = parts.scheme.lower(), parts.port
+    except ValueError:  # its text may hold the password
+        return None
     if scheme not in _PORTS or parts.username is None or parts.hostname is None:
         return None
     path = parts.path + (f"?{parts.query}" if parts.query else "")
     user, password = unquote(parts.username), unquote(parts.password or "")
-    return Login(scheme, parts.hostname, parts.port or _PORTS[scheme], path, user, password)
+    return Login(scheme, parts.hostname, port or _PORTS[scheme], path, user, password)
 
 
 def unverified() -> ssl.SSLContext:
@@ -64,7 +70,9 @@ class CameraAuth(httpx.Auth):
 
     def __init__(self, login: Login) -> None:
         self._login = login
+        self._basic = httpx.BasicAuth(login.user, login.password)
         self._challenge: Challenge | None = None
+        self._is_basic = False
         self._answered = 0
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
@@ -73,11 +81,9 @@ class CameraAuth(httpx.Auth):
         if answer.status_code != httpx.codes.UNAUTHORIZED:
             return
         self._challenge, self._answered = best(challenges(answer.headers.get_list("WWW-Authenticate"))), 0
-        if self._challenge is not None:
-            self._sign(request)
-            yield request
-        else:
-            yield from httpx.BasicAuth(self._login.user, self._login.password).auth_flow(request)
+        self._is_basic = self._challenge is None
+        self._sign(request)
+        yield request
 
     def _sign(self, request: httpx.Request) -> None:
         if self._challenge is not None:
@@ -86,46 +92,41 @@ class CameraAuth(httpx.Auth):
             request.headers["Authorization"] = authorization(
                 self._challenge, request.method, uri, login.user, login.password, self._answered
             )
+        elif self._is_basic:
+            next(self._basic.auth_flow(request))
 
 
-def http_client(url: str, limit_s: float) -> httpx.Client:
-    """For one camera's pictures: no proxy between, its own certificate taken, its login given."""
-    login = login_of(url)
-    return httpx.Client(
-        auth=None if login is None else CameraAuth(login),
-        headers={"User-Agent": "whosthere"},
-        verify=False,
-        trust_env=False,
-        follow_redirects=True,
-        timeout=limit_s,
-    )
+def http_client(limit_s: float) -> httpx.Client:
+    """For one camera's pictures: no proxy between, its own certificate taken. limit_s: for each read."""
+    return httpx.Client(headers={"User-Agent": "whosthere"}, verify=False, trust_env=False, timeout=limit_s)
 
 
 def challenge_beyond_libav(login: Login, limit_s: float) -> Challenge | None:
     """The best offer of a camera that offers one which libav does not know; None where it can, or nobody can tell."""
     offers: list[Challenge] = []
-    with contextlib.suppress(OSError, http.client.HTTPException, httpx.HTTPError, httpx.InvalidURL, ValueError):
-        offers = challenges(
-            _rtsp_offers(login, limit_s) if login.scheme.startswith("rtsp") else _http_offers(login, limit_s)
-        )
+    with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
+        offers = challenges(_offers(login, limit_s))
     return best(offers) if any(not offer.is_for_libav for offer in offers) else None
 
 
-def _rtsp_offers(login: Login, limit_s: float) -> list[str]:
-    request = f"DESCRIBE {login.server}{login.path} RTSP/1.0\r\nCSeq: 1\r\nAccept: application/sdp\r\n\r\n"
+def _offers(login: Login, limit_s: float) -> list[str]:
+    """What an answer without any login asks for; up to limit_s for all of it."""
+    if login.scheme.startswith("rtsp"):
+        request = f"DESCRIBE {login.server}{login.path} RTSP/1.0\r\nCSeq: 1\r\nAccept: application/sdp\r\n\r\n"
+    else:
+        host = login.server.partition("://")[2]
+        request = f"GET {login.path or '/'} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+    until_s = time.monotonic() + limit_s
+    head = b""
     with contextlib.ExitStack() as stack:
         connection = stack.enter_context(socket.create_connection((login.host, login.port), limit_s))
         if login.tls is not None:
             connection = stack.enter_context(login.tls.wrap_socket(connection, server_hostname=login.host))
         connection.sendall(request.encode())
-        answer = stack.enter_context(connection.makefile("rb"))
-        answer.readline(_MOST_BYTES)
-        return http.client.parse_headers(answer).get_all("WWW-Authenticate", [])
-
-
-def _http_offers(login: Login, limit_s: float) -> list[str]:
-    with (
-        httpx.Client(verify=False, trust_env=False, timeout=limit_s) as client,
-        client.stream("GET", login.server + login.path, headers={"User-Agent": "whosthere"}) as answer,
-    ):
-        return answer.headers.get_list("WWW-Authenticate")
+        while b"\r\n\r\n" not in head and len(head) < _MOST_BYTES:
+            connection.settimeout(max(until_s - time.monotonic(), 0.001))
+            data = connection.recv(4096)
+            if not data:
+                break
+            head += data
+    return http.client.parse_headers(io.BytesIO(head.partition(b"\r\n")[2])).get_all("WWW-Authenticate", [])

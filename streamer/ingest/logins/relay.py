@@ -9,6 +9,7 @@ import contextlib
 import http.client
 import io
 import secrets
+import socket
 import threading
 from dataclasses import dataclass
 from email.message import Message
@@ -49,8 +50,8 @@ class LoginRelay:
         self._answered = 0  # requests, with this challenge
         self._is_refused = False
         self._asked: dict[str, _Request] = {}
-        self._listens = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="camera-login", daemon=True)
+        self._runs = threading.Event()  # or it never will
+        self._thread = threading.Thread(target=self._serve, name="camera-login", daemon=True)
 
     @property
     def url(self) -> str:
@@ -61,27 +62,40 @@ class LoginRelay:
         return f"rtsp://127.0.0.1:{self._port}/{self._secret}"
 
     def __enter__(self) -> Self:
+        """Raises OSError where nothing can listen."""
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._port = self._listener.getsockname()[1]
         self._thread.start()
-        self._listens.wait()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: the connection was
+        self._runs.wait()
+        with contextlib.suppress(AttributeError, RuntimeError):  # there was no loop, or it is closed
             self._loop.call_soon_threadsafe(self._over.set)
         self._thread.join()
 
+    def _serve(self) -> None:
+        """The thread. Without a loop (no descriptors are left) libav's connection is closed, as by a camera."""
+        try:
+            with contextlib.suppress(OSError):
+                asyncio.run(self._run())
+        finally:
+            self._listener.close()
+            self._runs.set()
+
     async def _run(self) -> None:
-        self._loop = asyncio.get_running_loop()
         self._over = asyncio.Event()
-        self._client: asyncio.Future[_Client] = self._loop.create_future()
-        server = await asyncio.start_server(self._accepted, "127.0.0.1", 0)
-        self._port = server.sockets[0].getsockname()[1]
-        self._listens.set()
+        self._client: asyncio.Future[_Client] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self._runs.set()
         over = asyncio.create_task(self._over.wait(), name="camera login, end")
-        async with server:
+        server = await asyncio.start_server(self._accepted, sock=self._listener)
+        try:
             await asyncio.wait((self._client, over), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            server.close()  # not wait_closed(): from Python 3.12 on that is for connections, too
         if self._client.done():
             # libav sees that the connection ends, and says so.
             with contextlib.suppress(*_ENDS):

@@ -4,6 +4,7 @@ Each kind by several writers, held to the right frames in the right time.
 """
 
 import asyncio
+import itertools
 import subprocess
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -262,6 +263,16 @@ async def test_timestamps_that_jump_hold_nothing_up(how, tmp_path):
     assert played.counts["stream_invalid"] == 0
     numbers = [index_of(frame) for frame in (await play(clip)).frames]
     np.testing.assert_allclose(numbers, np.arange(FRAMES), atol=1)
+
+
+async def test_the_last_pictures_of_a_clip_with_b_pictures_keep_their_times(tmp_path):
+    """They come out of the decoder when the file is over; here they are a second apart."""
+    slow = ("-vf", "setpts='PTS+if(gte(N,20),(N-19)/TB,0)'", "-fps_mode", "passthrough")
+    clip = by_ffmpeg(tmp_path / "clip.mp4", PICTURES[:24], FPS, *slow, "-c:v", "libx264", "-bf", "2", "-g", "100")
+    frames = (await play(clip)).frames
+    assert len(frames) == 24
+    steps = [later.captured_s - earlier.captured_s for earlier, later in itertools.pairwise(frames)]
+    assert steps[-4:] == pytest.approx([1.04] * 4, abs=0.01)
 
 
 # Addresses.

@@ -164,6 +164,27 @@ def test_pieces_are_joined_without_their_repeats_and_held_until_the_next_picture
     assert len(joiner.push(Packet(), AT)) == 2, "the end lets it go"
 
 
+def test_filler_behind_the_last_slice_is_no_picture():
+    """Encoders of constant bit rate send it."""
+    filler, end = b"\x00\x00\x01\x0c\xff\xff\x80", b"\x00\x00\x01\x0a"
+    joiner = PictureJoiner(h264_context())
+    for piece in (SETS + IDR, SETS + MORE_IDR + filler, SETS + MORE_IDR + filler + end):
+        assert joiner.push(packet(piece, 0, key=True), AT) == []
+    joined, following = joiner.push(packet(P, 1), AT)
+    assert bytes(joined) == SETS + IDR + MORE_IDR + MORE_IDR
+    assert bytes(following) == P
+    assert not joined.is_corrupt
+
+
+def test_one_join_is_not_for_ever():
+    joiner = PictureJoiner(h264_context())
+    for piece in (SETS + IDR, SETS + MORE_IDR):
+        joiner.push(packet(piece, 0, key=True), AT)
+    waits = [len(joiner.push(packet(SETS + IDR, number, key=True), AT)) for number in range(1, 40)]
+    assert waits[0] == 1
+    assert waits == [1] * 25 + [2] + [1] * 13, "held back until 25 were whole"
+
+
 def test_a_picture_that_lacks_its_start_is_damaged():
     joiner = PictureJoiner(h264_context())
     joiner.push(packet(SETS + IDR, 0, key=True), AT)

@@ -1,7 +1,5 @@
 """What a probe tells of a camera: how it is read and what is odd about it, in words."""
 
-import numpy as np
-
 from streamer.ingest.probe import probe
 from streamer.settings import CameraSettings
 from tests.streamer.ingest.clips import write_clip
@@ -13,7 +11,7 @@ async def test_a_clip_that_is_fine(tmp_path):
     clip = write_clip(tmp_path / "clip.mp4", 30)
     report = (await probe(str(clip), CameraSettings(url=str(clip), fps=10))).report
     assert report.reading == "a clip, by its own time; 10 frames a second of its 25"
-    assert report.notes == ("its picture is black: check its lens, the light and its infrared lamp",), "luma 16"
+    assert report.notes == (), "a clip may begin in black"
 
 
 async def test_a_slow_clip_is_taken_whole(tmp_path):
@@ -22,10 +20,3 @@ async def test_a_slow_clip_is_taken_whole(tmp_path):
     assert probed.report.reading == "a clip, by its own time; every frame of its 5"
     assert probed.report.notes == ()
     assert probed.frame.image.bgr().shape == (192, 320, 3)
-
-
-async def test_darkness_is_seen_at_once(tmp_path):
-    night = [np.full((192, 320, 3), 3, np.uint8)] * 5
-    clip = by_ffmpeg(tmp_path / "night.mp4", night, 5, "-c:v", "libx264")
-    report = (await probe(str(clip), CameraSettings(url=str(clip)))).report
-    assert [note for note in report.notes if note.startswith("its picture is black")]

@@ -60,6 +60,9 @@ def test_a_session_is_bound_to_its_first_nonces():
         (['Digest realm="c", nonce="n", algorithm=SHA-3', 'Digest realm="c", nonce="n"'], ["SHA-3", "MD5"], "MD5"),
         (['Basic realm="c"'], [], None),
         (["Digest"], [], None),
+        (['Digest realm="cam", nonce="abc", opaque='], ["MD5"], "MD5"),
+        (['Digest realm="cam, nonce=abc'], [], None),
+        (["Digest nonce=n, =, ,,algorithm=sha-256"], ["SHA-256"], "SHA-256"),
         ([""], [], None),
     ],
 )  # fmt: skip
