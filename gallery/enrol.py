@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from gallery.errors import NoPhotoAccepted, PersonDiffers, PersonNotFound, PhotoRefused
-from gallery.gate import Gate, Pick, choose_face
+from gallery.gate import Gate, Pick, choose_face, standing
 from gallery.likeness import agreement, lookalikes
 from gallery.people import NewPhoto, NewTemplate, Person, clean_name, space_mismatch
 from gallery.store import PersonStore
@@ -175,7 +175,7 @@ def _read(path: Path) -> tuple[ArrayImage, str]:
 
 
 async def _shoot(image: ArrayImage, digest: str, finder: FaceFinder, space: str, gate: Gate, pick: Pick) -> _Shot:
-    found = await finder.detect(image, "photo")
+    found = standing(await finder.detect(image, "photo"))
     face = choose_face(found.detections, found.quality, gate, pick)
     landmarks = found.detections.landmarks[face]
     templates: dict[str, NewTemplate] = {}

@@ -28,15 +28,22 @@ class Prepared:
     scale: float
 
 
-def prepare(spec: DetectorSpec, image: Image, *, trim: bool = False) -> Prepared:
+def fitting(spec: DetectorSpec, image: Image) -> float:
+    """The network's pixels per image pixel at which the whole image just fits into its input."""
+    wide, high = spec.input.size
+    return min(wide / image.width, high / image.height)
+
+
+def prepare(spec: DetectorSpec, image: Image, *, trim: bool = False, scale: float | None = None) -> Prepared:
     """Letterbox: the whole image at the top left of the input, aspect kept, the rest filled with black.
 
+    `scale`: the network's pixels per image pixel, at most fitting(), which None means.
     `trim` leaves out rows and columns that would be padding alone, as far as the spec's `multiple` allows;
     the faces stay as large as without. A batch needs tensors of one shape, so it is for batches of one.
     """
     want = spec.input
     wide, high = want.size
-    scale = min(wide / image.width, high / image.height)
+    scale = fitting(spec, image) if scale is None else scale
     width = max(1, round(image.width * scale))
     height = max(1, round(image.height * scale))
     if trim and want.multiple:

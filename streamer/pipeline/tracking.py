@@ -74,6 +74,7 @@ class Track:
     sightings: int = 1
     kept: list[KeptFace] = field(default_factory=list)
     embedded_s: float = -1e9
+    refused_s: float = -1e9
     pending: int = 0
     suspect: bool = False
     suspect_s: float = 0.0
@@ -203,6 +204,12 @@ class Tracker:
             sighting.track.pending -= 1
             sighting.track.embedded_s = -1e9
 
+    def refused(self, sightings: Sequence[Sighting]) -> None:
+        """These are no upright faces, as a second look saw: no embedding comes, and the next look is not at once."""
+        for sighting in sightings:
+            sighting.track.pending -= 1
+            sighting.track.refused_s = sighting.at_s
+
     def due(self, at_s: float, generation: int) -> list[Track]:
         """Tracks to judge again without a new face.
 
@@ -226,7 +233,7 @@ class Tracker:
         track, rules = sighting.track, self.rules
         sure = float(found.detections.scores[sighting.index]) >= rules.sure_score
         big = float(found.quality.size_px[sighting.index]) >= rules.min_face_px
-        if not sure or not big or track.sightings < 2:
+        if not sure or not big or track.sightings < 2 or at_s - track.refused_s < AGAIN_S:
             return False
         own = sum(face.model == model for face in track.kept)
         have = own + track.pending

@@ -12,6 +12,7 @@ import pytest
 
 from gallery.matching import Match
 from recognition.errors import CodedError, InsufficientGpuMemory, Overloaded, RunnerDead, TritonUnavailable
+from recognition.faces import Detections
 from recognition.recogniser import Embedded, Found, Recogniser
 from streamer.errors import StreamLost
 from streamer.events.event import Due, Models
@@ -47,13 +48,15 @@ class ScriptedSource:
 
 @dataclass
 class ScriptedRecogniser:
-    """detect() answers frame n after `delay(n)` turns of the loop; looks come from the script."""
+    """glance() answers frame n after `delay(n)` turns of the loop; looks come from the script."""
 
     script: Callable[[int], list[Face]]
     delay: Callable[[int], int] = lambda number: 0
     full: frozenset[int] = frozenset()
     dies_at: int | None = None
-    refusals: list[CodedError | None] = field(default_factory=list)  # of detect, call by call
+    turn: Callable[[int], float] = lambda number: 0.0
+    detector: Any = field(default_factory=lambda: SimpleNamespace(name="d"))
+    refusals: list[CodedError | None] = field(default_factory=list)  # of glance, call by call
     embed_refusals: list[CodedError | None] = field(default_factory=list)
     embedder: Any = field(default_factory=lambda: SimpleNamespace(name="switched_to_meanwhile"))
     detected: list[int] = field(default_factory=list)
@@ -61,7 +64,7 @@ class ScriptedRecogniser:
     most_at_once: int = 0
     _number: int = 0
 
-    async def detect(self, image: object, lane: str, least_score: float) -> Found:
+    async def glance(self, image: object, lane: str, least_score: float) -> Found:
         if self.refusals and (refusal := self.refusals.pop(0)):
             raise refusal
         number, self._number = self._number, self._number + 1
@@ -76,6 +79,9 @@ class ScriptedRecogniser:
         self.at_once -= 1
         self.detected.append(number)
         return found(*self.script(number))
+
+    async def look(self, image: object, found: Detections, lane: str) -> np.ndarray:
+        return np.array([self.turn(self._number - 1) for _ in found.scores], np.float32)
 
     async def embed(self, image: object, landmarks: np.ndarray, lane: str) -> Embedded:
         if self.embed_refusals and (refusal := self.embed_refusals.pop(0)):
@@ -314,11 +320,11 @@ class SwitchingRecogniser(ScriptedRecogniser):
     switch_at: int = 10
     by_b: int = 0
 
-    async def detect(self, image: object, lane: str, least_score: float) -> Found:
+    async def glance(self, image: object, lane: str, least_score: float) -> Found:
         assert self.live_gallery is not None
         if self._number == self.switch_at:
             self.live_gallery.use_embedder("b")
-        return await super().detect(image, lane, least_score)
+        return await super().glance(image, lane, least_score)
 
     async def embed(self, image: object, landmarks: np.ndarray, lane: str) -> Embedded:
         assert self.live_gallery is not None
