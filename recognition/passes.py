@@ -13,6 +13,7 @@ from recognition.detect import Prepared
 from recognition.faces import Detections, Quality, Rows
 from recognition.image import Image
 from recognition.quality import grade, thumbnails
+from recognition.second_look import Looked
 from recognition.serving.model_slot import Answer
 from recognition.serving.served_model import ServedModel
 from recognition.specs.spec import DetectorSpec
@@ -61,11 +62,20 @@ def prepare(
 
 def prepare_look(
     image: Image, landmarks: F32, trim_padding: bool, model: ServedModel[DetectorSpec]
-) -> tuple[list[F32], tuple[Prepared, int]]:
+) -> tuple[list[F32], tuple[Prepared, F32]]:
     """As many of the faces as fit into one input."""
     some = landmarks[: second_look.at_once(model.spec)]
     prepared = second_look.prepare(model.spec, image, some, trim=trims(model, trim_padding))
-    return [prepared.tensor], (prepared, len(some))
+    return [prepared.tensor], (prepared, some)
+
+
+def finish_look(image: Image, found: Found, looked: Looked) -> Found:
+    """The same faces as the second look saw them."""
+    detections = replace(found.detections, landmarks=looked.landmarks)
+    quality, thumbs = found.quality, found.thumbs
+    if (looked.landmarks != found.detections.landmarks).any():
+        quality, thumbs = _graded(image, detections)
+    return replace(found, detections=detections, quality=quality.looked_at(looked.turn), thumbs=thumbs)
 
 
 def finish(image: Image, answer: Passed, least_score: float, sure_score: float) -> Found:

@@ -26,6 +26,7 @@ from recognition.models.ensemble import halves
 from recognition.models.manager import Lease, ModelManager
 from recognition.passes import Found as Found
 from recognition.quarter_turns import QUARTERS, settled, surest, turned, turned_back
+from recognition.second_look import Looked
 from recognition.selection.candidates import Placement
 from recognition.serving.model_slot import ModelSlot
 from recognition.serving.served_model import BatchPlan, ServedModel, Serving
@@ -225,7 +226,7 @@ class Recogniser:
         found = await self.glance(image, lane)
         if found.close_up != "none":
             found = await self.close_up(image, found, lane)
-        return replace(found, quality=found.quality.looked_at(await self.look(image, found.detections, lane)))
+        return await self._on_pool(passes.finish_look, image, found, await self.look(image, found.detections, lane))
 
     async def glance(self, image: Image, lane: str, least_score: float | None = None) -> Found:
         """One pass over a picture: its faces of at least `least_score` (None: detection_threshold), graded.
@@ -242,22 +243,19 @@ class Recogniser:
         answer = await self.detecting.submit(partial(passes.prepare, image, self._trim_padding, close_ups.SHARE), lane)
         return await self._on_pool(passes.finish_close_up, image, found, answer, least)
 
-    async def look(self, image: Image, found: Detections, lane: str) -> F32:
-        """How far each of n faces has to be turned to stand upright, (n,) degrees: see second_look.turns().
-
-        Raises what ModelSlot.submit() raises.
-        """
-        looks: list[F32] = []
+    async def look(self, image: Image, found: Detections, lane: str) -> Looked:
+        """A second look at each of n faces: whether it stands upright. Raises what ModelSlot.submit() raises."""
+        looks, seen = [np.empty((0, second_look.TURNS), np.float32)], [found.landmarks[:0]]
         done = 0
         while done < len(found):
             prepare = partial(passes.prepare_look, image, found.landmarks[done:], self._trim_padding)
             answer = await self.detecting.submit(prepare, lane)
-            prepared, faces = answer.prepared
-            looks.append(second_look.parse(answer.model.spec, answer.served.outputs[0], prepared, faces))
-            done += faces
-        if not looks:
-            return np.empty(0, np.float32)
-        return second_look.turns(found, np.concatenate(looks), self.detection_threshold)
+            prepared, landmarks = answer.prepared
+            scores, points = second_look.parse(answer.model.spec, answer.served.outputs[0], prepared, landmarks)
+            looks.append(scores)
+            seen.append(points)
+            done += len(landmarks)
+        return second_look.judged(found, np.concatenate(looks), np.concatenate(seen), self.detection_threshold)
 
     async def _on_pool(self, work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(self.pool, partial(work, *given, **named))

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
@@ -19,6 +19,7 @@ from gallery.errors import FaceDoubtful, FaceNotUpright
 from recognition.embed import usable as usable_rows
 from recognition.errors import CodedError, EmbeddingUnusable, Overloaded
 from recognition.recogniser import Embedded, Found, Recogniser
+from recognition.second_look import Looked
 from streamer.errors import CameraError, StreamResized
 from streamer.events.event import Due, EndReason, LatencyMs
 from streamer.events.outbox import Outbox
@@ -115,7 +116,7 @@ async def walk(frame: Frame, path: CameraPath, turn: Turn) -> None:
             to_embed, judge_again = track(frame, found, path)
         known = Walk(frame, taken_s, found)
         to_embed = await upright(known, to_embed, path)
-        known.embedded = await embed(frame, found, to_embed, path)
+        known.embedded = await embed(frame, known.found, to_embed, path)
         if known.embedded or judge_again:
             async with turn.deciding():
                 tell(await identify(known, to_embed, judge_again, path), path)
@@ -201,27 +202,31 @@ def resized(before: tuple[int, int], now: tuple[int, int], path: CameraPath) -> 
 
 
 async def upright(walk: Walk, to_embed: list[Sighting], path: CameraPath) -> list[Sighting]:
-    """Look again at the faces that could name somebody: those that stand upright, and the poor ones, which name none."""
+    """The faces that stand upright, as a second look sees them, and the poor ones, which name nobody."""
     rows = [n for n, sighting in enumerate(to_embed) if sighting.quality >= path.tracker.rules.min_quality]
     if not rows:
         return to_embed
     started_s = time.monotonic()
-    faces = walk.found.detections.at(np.array([to_embed[n].index for n in rows]))
+    indices = np.array([to_embed[n].index for n in rows])
+    faces = walk.found.detections.at(indices)
 
-    def ask() -> Awaitable[NDArray[np.float32]]:
+    def ask() -> Awaitable[Looked]:
         return path.recogniser.look(walk.frame.image, faces, lane=path.camera)
 
-    turns = await attempt(ask, "detect", walk.frame, path)
+    looked = await attempt(ask, "detect", walk.frame, path)
     walk.looked_s = time.monotonic() - started_s
-    if isinstance(turns, CodedError):
+    if isinstance(looked, CodedError):
         path.metrics.embeddings_skipped.labels(camera=path.camera).inc(len(to_embed))
         path.tracker.abandoned(to_embed)
         return []
-    fallen = {n: turn for n, turn in zip(rows, turns, strict=True) if turn != 0}
+    fallen = {n: turn for n, turn in zip(rows, looked.turn, strict=True) if turn != 0}
     for turn in fallen.values():
         reason = FaceDoubtful.code if np.isnan(turn) else FaceNotUpright.code
         path.metrics.faces_rejected.labels(model=path.recogniser.detector.name, reason=reason).inc()
     path.tracker.refused([to_embed[n] for n in fallen])
+    landmarks = walk.found.detections.landmarks.copy()
+    landmarks[indices] = looked.landmarks
+    walk.found = replace(walk.found, detections=replace(walk.found.detections, landmarks=landmarks))
     return [sighting for n, sighting in enumerate(to_embed) if n not in fallen]
 
 

@@ -14,6 +14,7 @@ from gallery.matching import Match
 from recognition.errors import CodedError, InsufficientGpuMemory, Overloaded, RunnerDead, TritonUnavailable
 from recognition.faces import Detections
 from recognition.recogniser import Embedded, Found, Recogniser
+from recognition.second_look import Looked
 from streamer.errors import StreamLost
 from streamer.events.event import Due, Models
 from streamer.events.outbox import Outbox
@@ -80,8 +81,9 @@ class ScriptedRecogniser:
         self.detected.append(number)
         return found(*self.script(number))
 
-    async def look(self, image: object, found: Detections, lane: str) -> np.ndarray:
-        return np.array([self.turn(self._number - 1) for _ in found.scores], np.float32)
+    async def look(self, image: object, found: Detections, lane: str) -> Looked:
+        turn = np.array([self.turn(self._number - 1) for _ in found.scores], np.float32)
+        return Looked(turn, found.landmarks)
 
     async def embed(self, image: object, landmarks: np.ndarray, lane: str) -> Embedded:
         if self.embed_refusals and (refusal := self.embed_refusals.pop(0)):
