@@ -223,9 +223,7 @@ class Recogniser:
 
     async def _examined(self, image: Image, lane: str) -> Found:
         """Both passes and the second look."""
-        found = await self.glance(image, lane)
-        if found.close_up != "none":
-            found = await self.close_up(image, found, lane)
+        found = await self.close_up(image, await self.glance(image, lane), lane)
         return await self._on_pool(passes.finish_look, image, found, await self.look(image, found.detections, lane))
 
     async def glance(self, image: Image, lane: str, least_score: float | None = None) -> Found:

@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 
 Seen = tuple[Track, NDArray[np.float32]]  # a track and its box in one frame
 ROOM_S = 0.02  # how often somebody who waits looks for room in a full queue
+TILTED_PERHAPS = 15.0  # degrees of roll: detectors tell less than a tilted head has
 LONGEST_PAUSE_S = 1.0  # between two attempts at a batch that could not be run
 T = TypeVar("T")
 
@@ -202,16 +203,27 @@ def resized(before: tuple[int, int], now: tuple[int, int], path: CameraPath) -> 
 
 
 async def upright(walk: Walk, to_embed: list[Sighting], path: CameraPath) -> list[Sighting]:
-    """The faces that stand upright, as a second look sees them, and the poor ones, which name nobody."""
-    rows = [n for n, sighting in enumerate(to_embed) if sighting.quality >= path.tracker.rules.min_quality]
-    if not rows:
+    """Those whose faces stand upright, as a second look sees them.
+
+    There is none at poor faces, which name nobody, nor at those of a track whose face was seen to stand; but for
+    tilted ones, which get better landmarks by it.
+    """
+    quality = walk.found.quality
+    tilted = np.abs(quality.roll) >= TILTED_PERHAPS
+    doubtful = [
+        sighting
+        for sighting in to_embed
+        if sighting.quality >= path.tracker.rules.min_quality
+        and (tilted[sighting.index] or not sighting.track.current().upright)
+    ]
+    if not doubtful:
         return to_embed
     started_s = time.monotonic()
-    indices = np.array([to_embed[n].index for n in rows])
-    faces = walk.found.detections.at(indices)
+    rows = np.array([sighting.index for sighting in doubtful])
+    detections = walk.found.detections
 
     def ask() -> Awaitable[Looked]:
-        return path.recogniser.look(walk.frame.image, faces, lane=path.camera)
+        return path.recogniser.look(walk.frame.image, detections.at(rows), lane=path.camera)
 
     looked = await attempt(ask, "detect", walk.frame, path)
     walk.looked_s = time.monotonic() - started_s
@@ -219,15 +231,15 @@ async def upright(walk: Walk, to_embed: list[Sighting], path: CameraPath) -> lis
         path.metrics.embeddings_skipped.labels(camera=path.camera).inc(len(to_embed))
         path.tracker.abandoned(to_embed)
         return []
-    fallen = {n: turn for n, turn in zip(rows, looked.turn, strict=True) if turn != 0}
-    for turn in fallen.values():
+    path.tracker.looked(doubtful, [bool(turn == 0) for turn in looked.turn])
+    for turn in looked.turn[looked.turn != 0]:
         reason = FaceDoubtful.code if np.isnan(turn) else FaceNotUpright.code
         path.metrics.faces_rejected.labels(model=path.recogniser.detector.name, reason=reason).inc()
-    path.tracker.refused([to_embed[n] for n in fallen])
-    landmarks = walk.found.detections.landmarks.copy()
-    landmarks[indices] = looked.landmarks
-    walk.found = replace(walk.found, detections=replace(walk.found.detections, landmarks=landmarks))
-    return [sighting for n, sighting in enumerate(to_embed) if n not in fallen]
+    landmarks = detections.landmarks.copy()
+    landmarks[rows] = looked.landmarks
+    walk.found = replace(walk.found, detections=replace(detections, landmarks=landmarks))
+    fallen = set(rows[looked.turn != 0])
+    return [sighting for sighting in to_embed if sighting.index not in fallen]
 
 
 async def embed(frame: Frame, found: Found, to_embed: list[Sighting], path: CameraPath) -> Embedded | None:

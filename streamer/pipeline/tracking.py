@@ -60,6 +60,7 @@ class Track:
     """One person's face over time on one camera. box xyxy px; times on the frames' clock, s.
 
     unproven: it was doubted when there was nothing to hold its next face against, because the embedder had changed.
+    upright: a second look saw its face stand upright, and nothing has happened since that makes it another one.
     """
 
     id: str
@@ -74,6 +75,7 @@ class Track:
     sightings: int = 1
     kept: list[KeptFace] = field(default_factory=list)
     embedded_s: float = -1e9
+    upright: bool = False
     refused_s: float = -1e9
     pending: int = 0
     suspect: bool = False
@@ -90,7 +92,7 @@ class Track:
 
     def doubt(self, at_s: float) -> None:
         """From this frame on it may be somebody else's face: only a later one's embedding can clear it."""
-        self.suspect, self.suspect_s = True, at_s
+        self.suspect, self.suspect_s, self.upright = True, at_s, False
 
     def similarity_to(self, face: KeptFace) -> float | None:
         """Highest cosine to a kept face of the same model; None while there is none."""
@@ -204,11 +206,14 @@ class Tracker:
             sighting.track.pending -= 1
             sighting.track.embedded_s = -1e9
 
-    def refused(self, sightings: Sequence[Sighting]) -> None:
-        """These are no upright faces, as a second look saw: no embedding comes, and the next look is not at once."""
-        for sighting in sightings:
-            sighting.track.pending -= 1
-            sighting.track.refused_s = sighting.at_s
+    def looked(self, sightings: Sequence[Sighting], upright: Sequence[bool]) -> None:
+        """What a second look saw. A face that is not upright gets no embedding, and no other look at once."""
+        for sighting, stands in zip(sightings, upright, strict=True):
+            track = sighting.track.current()
+            track.upright = stands and sighting.at_s >= track.suspect_s
+            if not stands:
+                sighting.track.pending -= 1
+                track.refused_s = sighting.at_s
 
     def due(self, at_s: float, generation: int) -> list[Track]:
         """Tracks to judge again without a new face.
