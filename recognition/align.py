@@ -139,18 +139,19 @@ def loose_chip(image: Image, landmarks: F32) -> tuple[U8, F32]:
 def loose_tiles(image: Image, landmarks: F32, size: int, margin: float) -> U8:
     """Faces (k,5,2) -> upright tiles (k,size,size,3) uint8 BGR, each face `margin` times smaller than aligned."""
     tiles = np.empty((len(landmarks), size, size, 3), np.uint8)
-    for tile, transform in zip(tiles, similarity_transforms(landmarks, _loose(size, margin)), strict=True):
+    for tile, transform in zip(tiles, similarity_transforms(landmarks, loose_template(size, margin)), strict=True):
         tile[:] = _cut(image.bgr(), transform, size)
     return tiles
 
 
 def in_picture(points: F32, landmarks: F32, size: int, margin: float) -> F32:
     """Points (m,2) of the tile that loose_tiles() cuts for a face's landmarks (5,2) -> where they are in the image."""
-    (transform,) = similarity_transforms(landmarks[None], _loose(size, margin))
+    (transform,) = similarity_transforms(landmarks[None], loose_template(size, margin))
     return np.linalg.solve(transform[:, :2], (points - transform[:, 2]).T).T.astype(np.float32)
 
 
-def _loose(size: int, margin: float) -> F32:
+def loose_template(size: int, margin: float) -> F32:
+    """Where such a tile has the five points: (5,2) px."""
     template = (ARCFACE_TEMPLATE - (CROP_SIZE / 2, _MIDDLE_Y)) * (size / CROP_SIZE / margin) + size / 2
     return np.asarray(template, dtype=np.float32)
 

@@ -8,8 +8,10 @@ import numpy as np
 from recognition.align import quarter_turned
 from recognition.faces import Detections, Quality
 from recognition.image import ArrayImage, Image
+from recognition.second_look import log_odds
 
 QUARTERS = (2, 1, 3)  # upside down first
+CLEAR = 0.25  # log-odds
 
 
 def turned(image: Image, quarters: int) -> ArrayImage:
@@ -33,8 +35,21 @@ def settled(found: Detections, quality: Quality) -> bool:
     return bool(standing(quality)[np.argmax(np.prod(found.boxes[:, 2:] - found.boxes[:, :2], axis=1))])
 
 
-def surest(found: Detections, quality: Quality) -> float:
-    """The highest score of a face that stands upright; 0 without one."""
+def surer(found: Detections, quality: Quality, than: Detections, its_quality: Quality) -> bool:
+    """Whether the surest face that stands upright is surer than that of another turn."""
+    return _surest(found, quality) > _surest(than, its_quality)
+
+
+def clearly_surer(found: Detections, quality: Quality, than: Detections) -> bool:
+    """Whether it is clearly surer than whatever was found in the photo as it is, upright or not.
+
+    Else a face that a second look is in doubt of would be enrolled upside down.
+    """
+    before = float(than.scores.max(initial=0.0))
+    return float(log_odds(np.float32(_surest(found, quality))) - log_odds(np.float32(before))) >= CLEAR
+
+
+def _surest(found: Detections, quality: Quality) -> float:
     return float(found.scores[standing(quality)].max(initial=0.0))
 
 

@@ -25,7 +25,7 @@ from recognition.image import Image
 from recognition.models.ensemble import halves
 from recognition.models.manager import Lease, ModelManager
 from recognition.passes import Found as Found
-from recognition.quarter_turns import QUARTERS, settled, surest, turned, turned_back
+from recognition.quarter_turns import QUARTERS, clearly_surer, settled, surer, turned, turned_back
 from recognition.second_look import Looked
 from recognition.selection.candidates import Placement
 from recognition.serving.model_slot import ModelSlot
@@ -211,13 +211,13 @@ class Recogniser:
         best = await self._examined(image, lane)
         if settled(best.detections, best.quality):
             return best
-        most = surest(best.detections, best.quality)
+        as_it_is = best
         for quarters in QUARTERS:
             picture = await self._on_pool(turned, image, quarters)
             found = await self._examined(picture, lane)
-            score = surest(found.detections, found.quality)
-            if score > most:
-                most = score
+            if surer(found.detections, found.quality, best.detections, best.quality) and clearly_surer(
+                found.detections, found.quality, as_it_is.detections
+            ):
                 best = replace(found, detections=turned_back(found.detections, quarters, picture))
         return best
 
