@@ -3,6 +3,8 @@
 Pure NumPy; runs on the CPU pool. Alignment turns a face upright whatever its roll, so nothing else need be turned.
 """
 
+import math
+
 import numpy as np
 
 from recognition.align import quarter_turned
@@ -11,7 +13,7 @@ from recognition.image import ArrayImage, Image
 from recognition.second_look import log_odds
 
 QUARTERS = (2, 1, 3)  # upside down first
-CLEAR = 0.25  # log-odds
+CLEAR = 0.1  # log-odds
 
 
 def turned(image: Image, quarters: int) -> ArrayImage:
@@ -28,11 +30,12 @@ def turned_back(found: Detections, quarters: int, picture: Image) -> Detections:
     return Detections(boxes.astype(np.float32), found.scores, landmarks.astype(np.float32))
 
 
-def settled(found: Detections, quality: Quality) -> bool:
-    """Whether the largest face stands upright: then the photo does."""
+def way_up(found: Detections, quality: Quality) -> float:
+    """How far the photo has to be turned clockwise for its largest face to stand upright, in degrees; NaN: not told."""
     if not len(found):
-        return False
-    return bool(standing(quality)[np.argmax(np.prod(found.boxes[:, 2:] - found.boxes[:, :2], axis=1))])
+        return math.nan
+    largest = np.argmax(np.prod(found.boxes[:, 2:] - found.boxes[:, :2], axis=1))
+    return float(quality.turn[largest]) if standing(quality)[largest] or quality.turn[largest] else math.nan
 
 
 def surer(found: Detections, quality: Quality, than: Detections, its_quality: Quality) -> bool:

@@ -25,7 +25,7 @@ from recognition.image import Image
 from recognition.models.ensemble import halves
 from recognition.models.manager import Lease, ModelManager
 from recognition.passes import Found as Found
-from recognition.quarter_turns import QUARTERS, clearly_surer, settled, surer, turned, turned_back
+from recognition.quarter_turns import QUARTERS, clearly_surer, surer, turned, turned_back, way_up
 from recognition.second_look import Looked
 from recognition.selection.candidates import Placement
 from recognition.serving.model_slot import ModelSlot
@@ -209,14 +209,16 @@ class Recogniser:
         A face that stands upright in no turn has a quality of 0. Raises what ModelSlot.submit() raises.
         """
         best = await self._examined(image, lane)
-        if settled(best.detections, best.quality):
+        told = way_up(best.detections, best.quality)
+        if told == 0:
             return best
-        as_it_is = best
+        as_it_is = best.detections
         for quarters in QUARTERS:
             picture = await self._on_pool(turned, image, quarters)
             found = await self._examined(picture, lane)
-            if surer(found.detections, found.quality, best.detections, best.quality) and clearly_surer(
-                found.detections, found.quality, as_it_is.detections
+            seen = found.detections, found.quality
+            if surer(*seen, best.detections, best.quality) and (
+                told == 90 * quarters or clearly_surer(*seen, as_it_is)
             ):
                 best = replace(found, detections=turned_back(found.detections, quarters, picture))
         return best
