@@ -243,6 +243,7 @@ async def main() -> None:
     parser.add_argument("--textures", type=Path, nargs="*", default=[])
     parser.add_argument("--people", type=int, default=10**9)
     parser.add_argument("--turned", type=int, default=1000)
+    parser.add_argument("--given", type=int, default=200, help="how many of each kind as photos to enrol")
     parser.add_argument("--degrees", type=int, nargs="*", default=[45, 90, 135, 180])
     options = parser.parse_args()
     photos = PhotoSet(options.faces)
@@ -266,10 +267,10 @@ async def main() -> None:
         return ((n, turned(photos.read(f).bgr(), degrees)) for n, f in shuffled[: options.turned])
 
     kinds: list[tuple[str, Iterator[Probe], Iterator[Probe]]] = [
-        ("upright, another photo", upright(), itertools.islice(upright(), 200))
+        ("upright, another photo", upright(), itertools.islice(upright(), options.given))
     ]
     for degrees in options.degrees:
-        kinds.append((f"turned by {degrees}°", turned_by(degrees), itertools.islice(turned_by(degrees), 200)))
+        kinds.append((f"turned by {degrees}°", turned_by(degrees), itertools.islice(turned_by(degrees), options.given)))
     nobody: dict[str, Callable[[], Iterator[Probe]]] = {"scrambled faces": scrambles}
     if options.clip:
         nobody["crops of the clip"] = partial(clip_crops, options.clip, 400)
@@ -277,7 +278,7 @@ async def main() -> None:
         nobody["textures"] = partial(textures, options.textures, 200)
     if options.drawings:
         nobody["drawings, statues"] = partial(drawings, options.drawings, 200)
-    kinds += [(kind, probes(), probes()) for kind, probes in nobody.items()]
+    kinds += [(kind, probes(), itertools.islice(probes(), options.given)) for kind, probes in nobody.items()]
     first, *rest = options.embedder
     config = RecogniserConfig(options.detector, first, tuple(options.models), in_every_space=tuple(rest), device="cpu")
     async with open_recogniser(replace(config, queue_limit=64)) as recogniser:
