@@ -8,7 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from recognition.faces import Detections
+from recognition.arrays import F32
+from recognition.faces import Detections, iou
 from recognition.image import Image
 
 Need = Literal["none", "some", "clear"]
@@ -17,6 +18,7 @@ SHARE = 0.5
 # In pixels of the network's input at full scale: no bundled detector has trouble with a face lower than _TROUBLE_PX;
 # a box of _HUGE_PX may be part of such a face; of the second pass's faces those from _LARGE_PX on count.
 _TROUBLE_PX, _HUGE_PX, _LARGE_PX = 400.0, 256.0, 200.0
+_SAME = 0.6  # IoU
 _WIDE = 1.35  # height of a face over its width
 
 
@@ -28,22 +30,33 @@ def need(found: Detections, image: Image, scale: float, sure_score: float) -> Ne
     if min(image.height, _WIDE * image.width) * scale <= _TROUBLE_PX:
         return "none"
     sure = found.scores >= sure_score
-    heights = (found.boxes[:, 3] - found.boxes[:, 1])[sure] * scale
+    heights = _heights(found)[sure] * scale
     if (heights >= _HUGE_PX).any():
         return "clear"
     return "none" if len(heights) else "some"
 
 
 def joined(found: Detections, close: Detections, scale: float) -> Detections:
-    """The faces of both passes, each once: a large one of the second takes the place of all whose middle it holds."""
-    large = close.at((close.boxes[:, 3] - close.boxes[:, 1]) * scale >= _LARGE_PX)
+    """The faces of both passes, each once: a large one of the second takes the place of all whose middle it holds.
+
+    But for the same face of the first, unless that is one of which the first pass makes too little: there its landmarks
+    are finer.
+    """
+    large = close.at(_heights(close) * scale >= _LARGE_PX)
     if not len(large):
         return found
     middles = (found.boxes[:, :2] + found.boxes[:, 2:])[:, None] / 2
     inside = np.asarray((middles > large.boxes[:, :2]) & (middles < large.boxes[:, 2:]))
     held = np.logical_or.reduce(np.logical_and.reduce(inside, axis=2), axis=1)
-    rest = found.at(~held)
-    order = np.argsort(-np.concatenate((large.scores, rest.scores)), kind="stable")
-    columns = zip((large.boxes, large.scores, large.landmarks), (rest.boxes, rest.scores, rest.landmarks), strict=True)
-    boxes, scores, landmarks = (np.concatenate(pair)[order] for pair in columns)
-    return Detections(boxes, scores, landmarks)
+    same = (iou(found.boxes, large.boxes) >= _SAME) & (_heights(found) * scale <= _TROUBLE_PX)[:, None]
+    finer = [int(np.flatnonzero(column)[0]) for column in same.T if column.any()]  # the surest first
+    held[finer] = False
+    parts = large.at(~np.logical_or.reduce(same, axis=0)), found.at(~held)
+    scores = np.concatenate([part.scores for part in parts])
+    order = np.argsort(-scores, kind="stable")
+    boxes, landmarks = (np.concatenate([getattr(part, name) for part in parts]) for name in ("boxes", "landmarks"))
+    return Detections(boxes[order], scores[order], landmarks[order])
+
+
+def _heights(found: Detections) -> F32:
+    return np.asarray(found.boxes[:, 3] - found.boxes[:, 1], np.float32)

@@ -28,7 +28,7 @@ import numpy as np
 
 from gallery.enrol import Gate
 from gallery.errors import PhotoRefused
-from gallery.gate import choose_face, standing
+from gallery.gate import standing
 from gallery.matching import Candidates, decide
 from recognition.image import ArrayImage
 from recognition.photos import PhotoSet
@@ -154,9 +154,14 @@ class Bench:
         """The landmarks of the face that would be enrolled."""
         try:
             found = standing(await self.recogniser.detect(image, "photo"))
-            return found.detections.landmarks[choose_face(found.detections, found.quality, GATE, "largest")]
         except PhotoRefused:
             return None
+        if not len(found.detections):
+            return None
+        boxes, quality = found.detections.boxes, found.quality
+        largest = int(np.argmax(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)))
+        good = quality.size_px[largest] >= GATE.min_face_px and quality.score[largest] >= GATE.min_quality
+        return found.detections.landmarks[largest] if good else None
 
     async def embedded(self, image: ArrayImage, landmarks: np.ndarray) -> dict[str, np.ndarray]:
         seen = await self.recogniser.in_every_space(image, landmarks[None])

@@ -47,6 +47,15 @@ def test_a_large_face_takes_the_place_of_its_parts_and_of_itself() -> None:
     np.testing.assert_allclose(both.boxes[1], [60, 60, 480, 620])
 
 
+def test_the_same_face_of_the_first_pass_stays_for_its_finer_landmarks() -> None:
+    first = faces((62, 58, 300, 400, 0.9), (100, 90, 200, 240, 0.8))
+    close = faces((60, 60, 300, 400, 0.95))
+    both = close_ups.joined(first, close, 0.8)
+    np.testing.assert_array_equal(both.boxes, first.boxes[:1])
+    both = close_ups.joined(first, close, 1.2)  # 480 px to the network: too large for the first pass
+    np.testing.assert_array_equal(both.boxes, close.boxes)
+
+
 def test_two_large_faces_stay_two() -> None:
     close = faces((0, 60, 300, 400, 0.9), (250, 60, 300, 400, 0.8))
     assert len(close_ups.joined(faces(), close, 1.0)) == 2
