@@ -19,6 +19,8 @@ A photo's own faults are recognition's ImageError family, and these, which a gat
     ├── NoFace                no_face
     ├── SeveralFaces          several_faces
     ├── QualityTooLow         quality_too_low
+    ├── FaceNotUpright        face_not_upright
+    ├── FaceDoubtful          face_doubtful
     ├── PersonDiffers         person_differs
     ├── OtherPerson           other_person
     └── InferenceFailed       inference_failed   (tried again before it is raised)
@@ -103,6 +105,18 @@ class SeveralFaces(PhotoRefused):
 
 class QualityTooLow(PhotoRefused):
     code = "quality_too_low"
+
+
+class FaceNotUpright(PhotoRefused):
+    """Upside down or on its side, and no turn of the photo mends it."""
+
+    code = "face_not_upright"
+
+
+class FaceDoubtful(PhotoRefused):
+    """A detector found it, but hardly a face: a second look did not confirm it."""
+
+    code = "face_doubtful"
 
 
 class PersonDiffers(PhotoRefused):

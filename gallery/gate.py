@@ -9,10 +9,11 @@ from typing import Literal
 import numpy as np
 
 from gallery.choice import BY_FAR
-from gallery.errors import NoFace, QualityTooLow
+from gallery.errors import FaceDoubtful, FaceNotUpright, NoFace, QualityTooLow
 from recognition.arrays import F32
 from recognition.faces import Quality
-from recognition.quality import BRIGHTNESS_GRADE, CONTRAST_GRADE, PITCH_GRADE, SIZE_GRADE, YAW_GRADE
+from recognition.quality import BRIGHTNESS_GRADE, CONTRAST_GRADE, PITCH_GRADE, ROLL_GRADE, SIZE_GRADE, YAW_GRADE
+from recognition.recogniser import Found
 
 Pick = Literal["largest"] | None
 Points = tuple[tuple[float, float], ...]
@@ -26,6 +27,21 @@ class Gate:
 
     min_face_px: float
     min_quality: float
+
+
+def standing(found: Found) -> Found:
+    """The faces that stand upright (Quality.turn). Raises FaceNotUpright and FaceDoubtful where none of them does."""
+    turns = found.quality.turn
+    if not len(turns) or (turns == 0).any():
+        return found.at(turns == 0)
+    turn = float(turns[np.argmax(found.quality.size_px)])
+    if np.isnan(turn):
+        raise FaceDoubtful(
+            "what was found is hardly a face (a drawing, a pattern, or too little of one); give a photo that shows "
+            "a face from the front"
+        )
+    way = "is upside down" if turn == 180 else "lies on its side"
+    raise FaceNotUpright(f"the face {way}, and the photo turned shows none; give a photo of an upright face")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +92,7 @@ def check_face(quality: Quality, face: int, gate: Gate) -> None:
 
 def _worst_part(quality: Quality, face: int) -> str:
     brightness, contrast = float(quality.brightness[face]), float(quality.contrast[face])
-    yaw, pitch = abs(float(quality.yaw[face])), abs(float(quality.pitch[face]))
+    yaw, pitch, roll = (abs(float(angles[face])) for angles in (quality.yaw, quality.pitch, quality.roll))
     # Where it is dark or glaring there is little contrast too, and the light is what the user can change.
     light = "too flat, hardly any contrast; give a photo in clearer light"
     if brightness < _DARK:
@@ -88,6 +104,7 @@ def _worst_part(quality: Quality, face: int) -> str:
         (_grade(BRIGHTNESS_GRADE, brightness) * _grade(CONTRAST_GRADE, contrast), light),
         (_grade(YAW_GRADE, yaw), f"turned away by about {yaw:.0f} degrees; give a photo from the front"),
         (_grade(PITCH_GRADE, pitch), f"bowed or raised by about {pitch:.0f} degrees; give one from the front"),
+        (_grade(ROLL_GRADE, roll), f"tilted by about {roll:.0f} degrees; give a photo of a head that is upright"),
     ]
     # The score is the product of all grades; detail's is the one that Quality does not carry along.
     others = float(np.prod([grade for grade, _ in parts]))

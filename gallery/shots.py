@@ -14,7 +14,7 @@ import numpy as np
 
 from gallery.choice import Faces, prominence, whose
 from gallery.errors import PhotoRefused, SeveralFaces
-from gallery.gate import Gate, Pick, pass_faces
+from gallery.gate import Gate, Pick, pass_faces, standing
 from gallery.people import NewPhoto, NewTemplate
 from recognition.align import loose_chip
 from recognition.arrays import F32
@@ -140,7 +140,7 @@ def _read(path: Path) -> tuple[ArrayImage, str]:
 
 
 async def _look(image: ArrayImage, digest: str, finder: FaceFinder, gate: Gate, pick: Pick) -> Taken:
-    found = await finder.detect(image, "photo")
+    found = standing(await finder.detect(image, "photo"))
     passed = pass_faces(prominence(found.detections, image.width, image.height), found.quality, gate, pick)
     shots = []
     for face in passed.faces[:_MOST_FACES]:

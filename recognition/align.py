@@ -20,6 +20,8 @@ ARCFACE_TEMPLATE: F32 = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]],
     dtype=np.float32,
 )
+# The middle of a face's height on the template, chin and forehead with it.
+_MIDDLE_Y = 62.0
 # How much smaller the aligned face is within the chip, so that hair, chin and a turn of the head still fit.
 _CHIP_MARGIN = 1.6
 _CHIP_TEMPLATE = (ARCFACE_TEMPLATE - CROP_SIZE / 2) * (CHIP_SIZE / CROP_SIZE / _CHIP_MARGIN) + CHIP_SIZE / 2
@@ -75,21 +77,40 @@ def face_boxes(landmarks: F32) -> F32:
 
 
 def facenet_crops(image: Image, landmarks: F32, size: tuple[int, int] = (160, 160)) -> U8:
-    """Faces (k,160,160,3) uint8 BGR as facenet-pytorch cuts them: box and margin, not turned, stretched to a square.
+    """Faces (k,160,160,3) uint8 BGR as facenet-pytorch cuts them: box and margin, stretched to a square.
 
-    What is outside the image is left out, and not filled.
+    Turned by quarters alone, for a photo that lies on its side. What is outside the image is left out, and not filled.
     """
     width, height = size
     crops = np.empty((len(landmarks), height, width, 3), np.uint8)
     if not len(landmarks):
         return crops
-    pixels, edge = image.bgr(), np.array((image.width, image.height))
-    for box, crop in zip(face_boxes(landmarks), crops, strict=True):
+    for points, crop in zip(landmarks, crops, strict=True):
+        pixels, points = _standing(image.bgr(), points)
+        edge = np.array((pixels.shape[1], pixels.shape[0]))
+        (box,) = face_boxes(points[None])
         margin = (box[2:] - box[:2]) * _FACENET_MARGIN / (np.array(size) - _FACENET_MARGIN) / 2
         low = np.clip(box[:2] - margin, 0, edge - 1).astype(int)
         high = np.clip(box[2:] + margin, low + 1, edge).astype(int)
         cv2.resize(pixels[low[1] : high[1], low[0] : high[0]], size, dst=crop, interpolation=cv2.INTER_AREA)
     return crops
+
+
+def _standing(pixels: U8, points: F32) -> tuple[U8, F32]:
+    """The picture and one face's landmarks (5,2), turned by so many quarters that the face is nearly upright."""
+    (transform,) = similarity_transforms(points[None])
+    quarters = round(float(np.arctan2(transform[1, 0], transform[0, 0])) / (np.pi / 2)) % 4
+    if quarters == 0:
+        return pixels, points
+    return np.rot90(pixels, -quarters), quarter_turned(points, quarters, pixels.shape[1], pixels.shape[0])
+
+
+def quarter_turned(points: F32, quarters: int, width: int, height: int) -> F32:
+    """Where points (..., 2) of a picture of that size are once it is turned clockwise by so many quarters."""
+    for _ in range(quarters % 4):
+        points = np.stack((height - 1 - points[..., 1], points[..., 0]), axis=-1)
+        width, height = height, width
+    return points
 
 
 def aligned_grey_crops(image: Image, landmarks: F32) -> U8:
@@ -111,14 +132,43 @@ def loose_chip(image: Image, landmarks: F32) -> tuple[U8, F32]:
     What the gallery keeps: another model can be given its template from it later.
     """
     (transform,) = similarity_transforms(landmarks[None], _CHIP_TEMPLATE)
-    # Shrinking by more than two with a bilinear warp would alias: shrink the picture by area first.
-    shrink = min(1.0, 2 * float(np.hypot(*transform[:, 0])))
-    pixels = image.bgr()
+    moved = landmarks @ transform[:, :2].T + transform[:, 2]
+    return _cut(image.bgr(), transform, CHIP_SIZE), moved.astype(np.float32)
+
+
+def loose_tiles(image: Image, landmarks: F32, size: int, margin: float) -> U8:
+    """Faces (k,5,2) -> upright tiles (k,size,size,3) uint8 BGR, each face `margin` times smaller than aligned."""
+    tiles = np.empty((len(landmarks), size, size, 3), np.uint8)
+    for tile, transform in zip(tiles, similarity_transforms(landmarks, loose_template(size, margin)), strict=True):
+        tile[:] = _cut(image.bgr(), transform, size)
+    return tiles
+
+
+def in_picture(points: F32, landmarks: F32, size: int, margin: float) -> F32:
+    """Points (m,2) of the tile that loose_tiles() cuts for a face's landmarks (5,2) -> where they are in the image."""
+    (transform,) = similarity_transforms(landmarks[None], loose_template(size, margin))
+    return np.linalg.solve(transform[:, :2], (points - transform[:, 2]).T).T.astype(np.float32)
+
+
+def loose_template(size: int, margin: float) -> F32:
+    """Where such a tile has the five points: (5,2) px."""
+    template = (ARCFACE_TEMPLATE - (CROP_SIZE / 2, _MIDDLE_Y)) * (size / CROP_SIZE / margin) + size / 2
+    return np.asarray(template, dtype=np.float32)
+
+
+def _cut(pixels: U8, transform: F64, size: int) -> U8:
+    """The square (size,size,3) that the transform (2,3) lays the picture on; black outside the picture."""
+    # Shrinking by more than two with a bilinear warp would alias: shrink what it shows by area first.
+    shrink = 2 * float(np.hypot(*transform[:, 0]))
     if shrink < 1.0:
-        size = (max(1, round(image.width * shrink)), max(1, round(image.height * shrink)))
-        pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-        transform = transform / np.array([size[0] / image.width, size[1] / image.height, 1.0])
-    chip = cv2.warpAffine(pixels, transform, (CHIP_SIZE, CHIP_SIZE), flags=cv2.INTER_LINEAR)
-    (full,) = similarity_transforms(landmarks[None], _CHIP_TEMPLATE)
-    moved = landmarks @ full[:, :2].T + full[:, 2]
-    return np.asarray(chip, dtype=np.uint8), moved.astype(np.float32)
+        corners = np.array([[0, 0], [size, 0], [0, size], [size, size]]) - transform[:, 2]
+        shown = np.linalg.solve(transform[:, :2], corners.T)
+        edge = np.array([pixels.shape[1], pixels.shape[0]])
+        low = np.clip(np.floor(shown.min(axis=1)), 0, edge - 1).astype(int)
+        high = np.clip(np.ceil(shown.max(axis=1)), low + 1, edge).astype(int)
+        wide, tall = (max(1, round(side * shrink)) for side in high - low)
+        part = cv2.resize(pixels[low[1] : high[1], low[0] : high[0]], (wide, tall), interpolation=cv2.INTER_AREA)
+        pixels = np.asarray(part, dtype=np.uint8)
+        shift = transform[:, :2] @ low + transform[:, 2]
+        transform = np.column_stack((transform[:, :2] * ((high - low) / (wide, tall)), shift))
+    return np.asarray(cv2.warpAffine(pixels, transform, (size, size), flags=cv2.INTER_LINEAR), dtype=np.uint8)

@@ -18,6 +18,7 @@ STRIDES = (8, 16, 32)
 # How wide each kind of output is, in the order of the network's outputs; each comes once per stride.
 OUTPUT_WIDTHS = {"scrfd": (1, 4, 10), "yunet": (1, 1, 4, 10)}
 _SCRFD_ANCHORS = 2
+_PART = 0.85  # of a box's area, within a surer one's
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,15 +29,22 @@ class Prepared:
     scale: float
 
 
-def prepare(spec: DetectorSpec, image: Image, *, trim: bool = False) -> Prepared:
+def fitting(spec: DetectorSpec, image: Image) -> float:
+    """The network's pixels per image pixel at which the whole image just fits into its input."""
+    wide, high = spec.input.size
+    return min(wide / image.width, high / image.height)
+
+
+def prepare(spec: DetectorSpec, image: Image, *, trim: bool = False, scale: float | None = None) -> Prepared:
     """Letterbox: the whole image at the top left of the input, aspect kept, the rest filled with black.
 
+    `scale`: the network's pixels per image pixel, at most fitting(), which None means.
     `trim` leaves out rows and columns that would be padding alone, as far as the spec's `multiple` allows;
     the faces stay as large as without. A batch needs tensors of one shape, so it is for batches of one.
     """
     want = spec.input
     wide, high = want.size
-    scale = min(wide / image.width, high / image.height)
+    scale = fitting(spec, image) if scale is None else scale
     width = max(1, round(image.width * scale))
     height = max(1, round(image.height * scale))
     if trim and want.multiple:
@@ -107,4 +115,13 @@ def _suppress(boxes: F32, scores: F32, score_threshold: float, nms_threshold: fl
         return np.arange(len(scores))
     corner_and_size = np.concatenate((boxes[:, :2], boxes[:, 2:] - boxes[:, :2]), axis=1)
     kept = cv2.dnn.NMSBoxes(corner_and_size.astype(np.float64), scores, score_threshold, nms_threshold)  # type: ignore[arg-type]  # arrays are taken; the stub knows lists alone
-    return np.asarray(kept, dtype=np.intp).reshape(-1)
+    return _whole(boxes, np.asarray(kept, dtype=np.intp).reshape(-1))
+
+
+def _whole(boxes: F32, kept: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Without boxes within a surer face's box: nano_det sees mouth and chin of a large face as another."""
+    low, high = boxes[kept, :2], boxes[kept, 2:]
+    shared = np.maximum(np.minimum(high[:, None], high) - np.maximum(low[:, None], low), 0.0).prod(axis=2)
+    within = shared >= _PART * np.maximum((high - low).prod(axis=1), 1e-6)
+    part = np.logical_or.reduce(np.triu(within, k=1), axis=0)
+    return np.asarray(kept[~part], dtype=np.intp)

@@ -4,11 +4,14 @@ Plain data; made on the CPU pool, read anywhere. Pixels are those of the image t
 the order left eye, right eye, nose, left mouth corner, right mouth corner; left and right as seen in it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recognition.arrays import F32
+
+Rows = NDArray[np.bool_] | NDArray[np.intp]
 
 
 def _want(name: str, array: F32, shape: tuple[int, ...]) -> None:
@@ -36,6 +39,10 @@ class Detections:
     def __len__(self) -> int:
         return len(self.scores)
 
+    def at(self, rows: Rows) -> "Detections":
+        """These faces alone, in this order."""
+        return Detections(self.boxes[rows], self.scores[rows], self.landmarks[rows])
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Quality:
@@ -46,6 +53,9 @@ class Quality:
     sharp face, .01 for a blurred one); brightness (mean) and contrast (standard deviation) of the same crop, in
     [0,1]; size_px is the distance between the eyes' line and the mouth's times two, about the height of a face, in
     image pixels; yaw, pitch, roll in degrees, estimated from the five landmarks (0 is frontal and upright).
+
+    turn says what a second look saw (second_look): how far the face has to be turned clockwise to stand upright, in
+    degrees (0, 90, 180, 270), NaN where it is hardly a face in any turn; 0 where nobody looked.
     """
 
     score: F32
@@ -56,9 +66,18 @@ class Quality:
     yaw: F32
     pitch: F32
     roll: F32
+    turn: F32
 
     def __len__(self) -> int:
         return len(self.score)
+
+    def at(self, rows: Rows) -> "Quality":
+        """These faces alone, in this order."""
+        return Quality(*(getattr(self, column.name)[rows] for column in fields(self)))
+
+    def looked_at(self, turn: F32) -> "Quality":
+        """The same with what a second look saw (n,): a face that does not stand upright is worth nothing."""
+        return replace(self, score=np.where(turn == 0, self.score, np.float32(0.0)), turn=turn)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

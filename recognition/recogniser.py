@@ -9,29 +9,33 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import cv2
+import numpy as np
 
-from recognition import detect, embed
-from recognition.align import aligned_grey_crops
+from recognition import close_ups, embed, passes, second_look
 from recognition.arrays import F32
-from recognition.detect import Prepared
 from recognition.errors import EmbeddingUnusable
-from recognition.faces import Detections, Faces, InSpace, Quality
+from recognition.faces import Detections, Faces, InSpace
 from recognition.image import Image
 from recognition.models.ensemble import halves
 from recognition.models.manager import Lease, ModelManager
-from recognition.quality import grade, thumbnails
+from recognition.passes import Found as Found
+from recognition.quarter_turns import QUARTERS, clearly_surer, surer, turned, turned_back, way_up
+from recognition.second_look import Looked
 from recognition.selection.candidates import Placement
-from recognition.serving.model_slot import Answer, ModelSlot
+from recognition.serving.model_slot import ModelSlot
 from recognition.serving.served_model import BatchPlan, ServedModel, Serving
 from recognition.specs.devices import Device, usable_cores
 from recognition.specs.spec import DetectorSpec, EmbedderSpec, signature_of
 
 UNHEALTHY_AFTER = 10
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,22 +67,6 @@ class RecogniserConfig:
     detector_at: Placement | None = None
     embedder_at: Placement | None = None
     in_every_space: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Found:
-    """The faces of one image; thumbs (n,16,16) float32, see quality.thumbnails. Times in seconds.
-
-    prepare_s and grade_s are what the CPU pool worked before and after the detector's run.
-    """
-
-    detections: Detections
-    quality: Quality
-    thumbs: F32
-    prepare_s: float
-    queue_s: float
-    run_s: float
-    grade_s: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,7 +123,7 @@ class Recogniser:
     @property
     def trims(self) -> bool:
         """Whether padding is spared with the detector that serves now."""
-        return _trims(self.detector, self._trim_padding)
+        return passes.trims(self.detector, self._trim_padding)
 
     @property
     def template_specs(self) -> tuple[EmbedderSpec, ...]:
@@ -215,15 +203,62 @@ class Recogniser:
         """Items that wait, by model."""
         return {model.name: model.batcher.depth for model in (self.detector, self.embedder)}
 
-    async def detect(self, image: Image, lane: str, least_score: float | None = None) -> Found:
-        """Find and grade the faces of an image, those of at least `least_score` (None: detection_threshold).
+    async def detect(self, image: Image, lane: str) -> Found:
+        """Every face of a photo, whatever its size, by a second look at each; the photo may lie or stand on its head.
 
-        Raises what ModelSlot.submit() raises.
+        A face that stands upright in no turn has a quality of 0. Raises what ModelSlot.submit() raises.
+        """
+        best = await self._examined(image, lane)
+        told = way_up(best.detections, best.quality)
+        if told == 0:
+            return best
+        as_it_is = best.detections
+        for quarters in QUARTERS:
+            picture = await self._on_pool(turned, image, quarters)
+            found = await self._examined(picture, lane)
+            seen = found.detections, found.quality
+            if surer(*seen, best.detections, best.quality) and (
+                told == 90 * quarters or clearly_surer(*seen, as_it_is)
+            ):
+                best = replace(found, detections=turned_back(found.detections, quarters, picture))
+        return best
+
+    async def _examined(self, image: Image, lane: str) -> Found:
+        """Both passes and the second look."""
+        found = await self.close_up(image, await self.glance(image, lane), lane)
+        return await self._on_pool(passes.finish_look, image, found, await self.look(image, found.detections, lane))
+
+    async def glance(self, image: Image, lane: str, least_score: float | None = None) -> Found:
+        """One pass over a picture: its faces of at least `least_score` (None: detection_threshold), graded.
+
+        No second look: a face may be none, or upside down. Raises what ModelSlot.submit() raises.
         """
         least = self.detection_threshold if least_score is None else least_score
-        answer = await self.detecting.submit(partial(_prepare, image, self._trim_padding), lane)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.pool, partial(_finish, image, answer, least))
+        answer = await self.detecting.submit(partial(passes.prepare, image, self._trim_padding, 1.0), lane)
+        return await self._on_pool(passes.finish, image, answer, least, self.detection_threshold)
+
+    async def close_up(self, image: Image, found: Found, lane: str, least_score: float | None = None) -> Found:
+        """What glance() found, and the faces that fill the picture, each once. Raises as glance() does."""
+        least = self.detection_threshold if least_score is None else least_score
+        answer = await self.detecting.submit(partial(passes.prepare, image, self._trim_padding, close_ups.SHARE), lane)
+        return await self._on_pool(passes.finish_close_up, image, found, answer, least)
+
+    async def look(self, image: Image, found: Detections, lane: str) -> Looked:
+        """A second look at each of n faces: whether it stands upright. Raises what ModelSlot.submit() raises."""
+        looks, seen = [np.empty((0, second_look.TURNS), np.float32)], [found.landmarks[:0]]
+        done = 0
+        while done < len(found):
+            prepare = partial(passes.prepare_look, image, found.landmarks[done:], self._trim_padding)
+            answer = await self.detecting.submit(prepare, lane)
+            prepared, landmarks = answer.prepared
+            scores, points = second_look.parse(answer.model.spec, answer.served.outputs[0], prepared, landmarks)
+            looks.append(scores)
+            seen.append(points)
+            done += len(landmarks)
+        return second_look.judged(found, np.concatenate(looks), np.concatenate(seen), self.detection_threshold)
+
+    async def _on_pool(self, work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self.pool, partial(work, *given, **named))
 
     async def embed(self, image: Image, landmarks: F32, lane: str) -> Embedded:
         """Embed the faces with these landmarks (k,5,2), image pixels. Raises as detect() does.
@@ -253,29 +288,6 @@ class Recogniser:
 
 
 # On the CPU pool.
-
-
-def _trims(model: ServedModel[DetectorSpec], trim_padding: bool) -> bool:
-    """Whether padding is spared: tensors of one batch need one shape, so only where batches are of one."""
-    return trim_padding and model.max_batch == 1
-
-
-def _prepare(
-    image: Image, trim_padding: bool, model: ServedModel[DetectorSpec]
-) -> tuple[list[F32], tuple[Prepared, float]]:
-    started_s = time.perf_counter()
-    prepared = detect.prepare(model.spec, image, trim=_trims(model, trim_padding))
-    return [prepared.tensor], (prepared, time.perf_counter() - started_s)
-
-
-def _finish(image: Image, answer: Answer[DetectorSpec, tuple[Prepared, float]], least_score: float) -> Found:
-    started_s = time.perf_counter()
-    (prepared, prepare_s), served = answer.prepared, answer.served
-    detections = detect.parse(answer.model.spec, served.outputs[0], prepared, least_score)
-    grey = aligned_grey_crops(image, detections.landmarks)
-    quality, thumbs = grade(grey, detections.landmarks), thumbnails(grey)
-    grade_s = time.perf_counter() - started_s
-    return Found(detections, quality, thumbs, prepare_s, served.queue_s, served.run_s, grade_s)
 
 
 def _align(image: Image, landmarks: F32, model: ServedModel[EmbedderSpec]) -> tuple[list[F32], float]:

@@ -9,21 +9,24 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gallery.errors import FaceDoubtful, FaceNotUpright
 from recognition.embed import usable as usable_rows
 from recognition.errors import CodedError, EmbeddingUnusable, Overloaded
 from recognition.recogniser import Embedded, Found, Recogniser
+from recognition.second_look import Looked
 from streamer.errors import CameraError, StreamResized
 from streamer.events.event import Due, EndReason, LatencyMs
 from streamer.events.outbox import Outbox
 from streamer.ingest.frame import Frame
 from streamer.ingest.stream import StreamEnded
 from streamer.pipeline.camera_trouble import FaceSizes
+from streamer.pipeline.close_watch import CloseWatch
 from streamer.pipeline.live_gallery import LiveGallery
 from streamer.pipeline.outage_log import OutageLog, Step
 from streamer.pipeline.sequencer import Sequencer, Turn
@@ -35,6 +38,7 @@ log = logging.getLogger(__name__)
 
 Seen = tuple[Track, NDArray[np.float32]]  # a track and its box in one frame
 ROOM_S = 0.02  # how often somebody who waits looks for room in a full queue
+TILTED_PERHAPS = 15.0  # degrees of roll: detectors tell less than a tilted head has
 LONGEST_PAUSE_S = 1.0  # between two attempts at a batch that could not be run
 T = TypeVar("T")
 
@@ -55,16 +59,21 @@ class CameraPath:
     face_sizes: FaceSizes
     waits: bool = False  # pace fastest: what can't be run now is tried again, no frame is skipped
     outages: OutageLog = field(default_factory=OutageLog)
+    close_watch: CloseWatch = field(default_factory=CloseWatch)
 
 
 @dataclass(slots=True, eq=False)
 class Walk:
-    """What is known of a frame on its way; `taken_s`: when it was taken from its source (monotonic)."""
+    """What is known of a frame on its way; `taken_s`: when it was taken from its source (monotonic).
+
+    `looked_s`: how long the second look at its faces took, its wait in the queue included.
+    """
 
     frame: Frame
     taken_s: float
     found: Found
     embedded: Embedded | None = None
+    looked_s: float = 0.0
 
     @property
     def waited_s(self) -> float:
@@ -74,8 +83,8 @@ class Walk:
 
     @property
     def detect_s(self) -> float:
-        """Seconds of work on the frame before and after the detector's run, and of the run."""
-        return self.found.prepare_s + self.found.run_s + self.found.grade_s
+        """Seconds of work on the frame before and after the detector's runs, and of the runs."""
+        return self.found.prepare_s + self.found.run_s + self.found.grade_s + self.looked_s
 
 
 async def run_camera(take: Callable[[], Awaitable[Frame]], path: CameraPath) -> None:
@@ -108,7 +117,9 @@ async def walk(frame: Frame, path: CameraPath, turn: Turn) -> None:
             return
         async with turn.tracking():
             to_embed, judge_again = track(frame, found, path)
-        known = Walk(frame, taken_s, found, await embed(frame, found, to_embed, path))
+        known = Walk(frame, taken_s, found)
+        to_embed = await upright(known, to_embed, path)
+        known.embedded = await embed(frame, known.found, to_embed, path)
         if known.embedded or judge_again:
             async with turn.deciding():
                 tell(await identify(known, to_embed, judge_again, path), path)
@@ -116,12 +127,23 @@ async def walk(frame: Frame, path: CameraPath, turn: Turn) -> None:
 
 
 async def detect(frame: Frame, path: CameraPath) -> Found | None:
-    """Convert, prepare, batch with other cameras' frames, run, parse; None where that can't be done now."""
+    """Convert, prepare, batch with other cameras' frames, run, parse; None where that can't be done now.
+
+    Once more where a face may fill the picture.
+    """
 
     def ask() -> Awaitable[Found]:
-        return path.recogniser.detect(frame.image, lane=path.camera, least_score=path.least_score)
+        return path.recogniser.glance(frame.image, lane=path.camera, least_score=path.least_score)
+
+    def ask_close() -> Awaitable[Found]:
+        return path.recogniser.close_up(frame.image, seen, lane=path.camera, least_score=path.least_score)
 
     found = await attempt(ask, "detect", frame, path)
+    if isinstance(found, Found) and path.close_watch.due(found, frame.captured_s):
+        seen = found
+        found = await attempt(ask_close, "detect", frame, path)
+        if isinstance(found, Found):
+            path.close_watch.looked(found, path.tracker.rules.sure_score, frame.captured_s)
     if isinstance(found, CodedError):
         fate = "skipped" if isinstance(found, Overloaded) else "failed"
         path.metrics.frames.labels(camera=path.camera, outcome=fate).inc()
@@ -181,6 +203,46 @@ def resized(before: tuple[int, int], now: tuple[int, int], path: CameraPath) -> 
         *now,
         extra={"camera": path.camera, "code": StreamResized.code},
     )
+
+
+async def upright(walk: Walk, to_embed: list[Sighting], path: CameraPath) -> list[Sighting]:
+    """Those whose faces stand upright, as a second look sees them.
+
+    There is none at poor faces, which name nobody, nor at those of a track whose face was seen to stand; but for
+    tilted ones, which get better landmarks by it.
+    """
+    quality = walk.found.quality
+    tilted = np.abs(quality.roll) >= TILTED_PERHAPS
+    doubtful = [
+        sighting
+        for sighting in to_embed
+        if sighting.quality >= path.tracker.rules.min_quality
+        and (tilted[sighting.index] or not sighting.track.current().upright)
+    ]
+    if not doubtful:
+        return to_embed
+    started_s = time.monotonic()
+    rows = np.array([sighting.index for sighting in doubtful])
+    detections = walk.found.detections
+
+    def ask() -> Awaitable[Looked]:
+        return path.recogniser.look(walk.frame.image, detections.at(rows), lane=path.camera)
+
+    looked = await attempt(ask, "detect", walk.frame, path)
+    walk.looked_s = time.monotonic() - started_s
+    if isinstance(looked, CodedError):
+        path.metrics.embeddings_skipped.labels(camera=path.camera).inc(len(to_embed))
+        path.tracker.abandoned(to_embed)
+        return []
+    path.tracker.looked(doubtful, [bool(turn == 0) for turn in looked.turn])
+    for turn in looked.turn[looked.turn != 0]:
+        reason = FaceDoubtful.code if np.isnan(turn) else FaceNotUpright.code
+        path.metrics.faces_rejected.labels(model=path.recogniser.detector.name, reason=reason).inc()
+    landmarks = detections.landmarks.copy()
+    landmarks[rows] = looked.landmarks
+    walk.found = replace(walk.found, detections=replace(detections, landmarks=landmarks))
+    fallen = set(rows[looked.turn != 0])
+    return [sighting for sighting in to_embed if sighting.index not in fallen]
 
 
 async def embed(frame: Frame, found: Found, to_embed: list[Sighting], path: CameraPath) -> Embedded | None:

@@ -60,6 +60,7 @@ class Track:
     """One person's face over time on one camera. box xyxy px; times on the frames' clock, s.
 
     unproven: it was doubted when there was nothing to hold its next face against, because the embedder had changed.
+    upright: a second look saw its face stand upright, and nothing has happened since that makes it another one.
     """
 
     id: str
@@ -74,6 +75,8 @@ class Track:
     largest_px: float = 0.0  # its face's size, as embedding asks for it
     kept: list[KeptFace] = field(default_factory=list)
     embedded_s: float = -1e9
+    upright: bool = False
+    refused_s: float = -1e9
     pending: int = 0
     suspect: bool = False
     suspect_s: float = 0.0
@@ -89,7 +92,7 @@ class Track:
 
     def doubt(self, at_s: float) -> None:
         """From this frame on it may be somebody else's face: only a later one's embedding can clear it."""
-        self.suspect, self.suspect_s = True, at_s
+        self.suspect, self.suspect_s, self.upright = True, at_s, False
 
     def similarity_to(self, face: KeptFace) -> float | None:
         """Highest cosine to a kept face of the same model; None while there is none."""
@@ -205,6 +208,15 @@ class Tracker:
             sighting.track.pending -= 1
             sighting.track.embedded_s = -1e9
 
+    def looked(self, sightings: Sequence[Sighting], upright: Sequence[bool]) -> None:
+        """What a second look saw. A face that is not upright gets no embedding, and no other look at once."""
+        for sighting, stands in zip(sightings, upright, strict=True):
+            track = sighting.track.current()
+            track.upright = stands and sighting.at_s >= track.suspect_s
+            if not stands:
+                sighting.track.pending -= 1
+                track.refused_s = sighting.at_s
+
     def due(self, at_s: float, generation: int) -> list[Track]:
         """Tracks to judge again without a new face.
 
@@ -228,7 +240,7 @@ class Tracker:
         track, rules = sighting.track, self.rules
         sure = float(found.detections.scores[sighting.index]) >= rules.sure_score
         big = float(found.quality.size_px[sighting.index]) >= rules.min_face_px
-        if not sure or not big or track.sightings < 2:
+        if not sure or not big or track.sightings < 2 or at_s - track.refused_s < AGAIN_S:
             return False
         own = sum(face.model == model for face in track.kept)
         have = own + track.pending

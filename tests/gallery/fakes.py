@@ -74,10 +74,10 @@ def graded(*faults: Mapping[str, float]) -> tuple[Detections, Quality]:
         [[[100 * k + x, y] for x, y in ((30, 30), (60, 30), (45, 50), (33, 68), (57, 68))] for k in range(n)],
         np.float32,
     ).reshape(n, 5, 2)
-    parts = [{**GOOD, "pitch": 0.0, "roll": 0.0, **fault} for fault in faults]
+    parts = [{**GOOD, "pitch": 0.0, "roll": 0.0, "turn": 0.0, **fault} for fault in faults]
     columns = {
         name: np.array([part[name] for part in parts], np.float32)
-        for name in ("score", "sharpness", "brightness", "contrast", "size_px", "yaw", "pitch", "roll")
+        for name in ("score", "sharpness", "brightness", "contrast", "size_px", "yaw", "pitch", "roll", "turn")
     }
     return Detections(boxes, np.full(n, 0.9, np.float32), landmarks), Quality(**columns)
 

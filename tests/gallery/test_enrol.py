@@ -395,3 +395,11 @@ async def test_a_photo_that_the_embedder_can_t_use_is_refused(desk: Desk) -> Non
     assert [path for path, _ in report.taken] == [good]
     assert [(refused.path, refused.code) for refused in report.refused] == [(bad, "embedding_unusable")]
     assert desk.store.templates(SPACE).matrix.any(axis=1).all()
+
+
+async def test_photos_that_show_no_upright_face_are_refused_with_the_reason(desk: Desk) -> None:
+    fine = desk.shoot(ADA, 1)
+    lying, none = desk.shoot(ADA, 2, turn=180.0), desk.shoot(ADA, 3, turn=float("nan"))
+    report = await desk.enrol("Ada", fine, lying, none)
+    assert [path for path, _ in report.taken] == [fine]
+    assert [(path, code) for path, code, _ in report.refused] == [(lying, "face_not_upright"), (none, "face_doubtful")]

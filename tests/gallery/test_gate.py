@@ -1,9 +1,12 @@
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 
-from gallery.errors import NoFace, QualityTooLow
-from gallery.gate import Gate, Passed, check_face, pass_faces
+from gallery.errors import FaceDoubtful, FaceNotUpright, NoFace, PhotoRefused, QualityTooLow
+from gallery.gate import Gate, Passed, check_face, pass_faces, standing
 from recognition.faces import Quality
+from recognition.recogniser import Found
 from tests.gallery.fakes import graded
 
 GATE = Gate(min_face_px=48, min_quality=0.25)
@@ -71,6 +74,7 @@ def test_the_largest_must_be_good_enough_too(pick: str | None, sides: tuple[floa
         ({"contrast": 0.015, "score": 0.05}, "too flat"),
         ({"yaw": -52.0, "score": 0.1}, "turned away by about 52 degrees"),
         ({"pitch": 58.0, "score": 0.1}, "bowed or raised by about 58 degrees"),
+        ({"roll": -57.0, "score": 0.1}, "tilted by about 57 degrees"),
         ({"sharpness": 5.0, "score": 0.1}, "too blurred"),
     ],
 )
@@ -81,3 +85,29 @@ def test_what_is_worst_about_a_poor_face_is_named(faults: dict[str, float], said
 
 def test_a_face_at_the_gate_passes() -> None:
     check_face(quality_of({"size_px": 48.0, "score": 0.25}), 0, GATE)
+
+
+def looked_at(*faults: Mapping[str, float]) -> Found:
+    detections, quality = graded(*faults)
+    return Found(detections, quality, np.zeros((len(detections), 16, 16), np.float32), 0.0, 0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("turn", "error", "said"),
+    [
+        (180.0, FaceNotUpright, "upside down"),
+        (90.0, FaceNotUpright, "on its side"),
+        (270.0, FaceNotUpright, "on its side"),
+        (np.nan, FaceDoubtful, "hardly a face"),
+    ],
+)
+def test_what_does_not_stand_upright_is_no_face(turn: float, error: type[PhotoRefused], said: str) -> None:
+    with pytest.raises(error, match=said):
+        standing(looked_at({"turn": turn}))
+    found = standing(looked_at({"turn": turn}, {"size_px": 70.0}, {"turn": np.nan}))
+    assert found.quality.size_px.tolist() == [70.0]
+    check_face(found.quality, 0, GATE)
+
+
+def test_nobody_is_nobody_to_turn() -> None:
+    assert len(standing(looked_at()).detections) == 0

@@ -3,7 +3,15 @@ import numpy as np
 import pytest
 
 from recognition import embed
-from recognition.align import ARCFACE_TEMPLATE, aligned_crops, aligned_grey_crops, loose_chip, similarity_transforms
+from recognition.align import (
+    ARCFACE_TEMPLATE,
+    aligned_crops,
+    aligned_grey_crops,
+    in_picture,
+    loose_chip,
+    loose_tiles,
+    similarity_transforms,
+)
 from recognition.image import ArrayImage
 from recognition.specs.files import load_specs
 from tests.faces import EVERYBODY
@@ -85,3 +93,16 @@ def test_a_chip_of_a_large_face_does_not_alias():
     chip, inside = loose_chip(ArrayImage(board), ARCFACE_TEMPLATE * 14 + 200)
     assert chip[64:192, 64:192].std() < 10
     assert np.all((inside > 50) & (inside < 206))
+
+
+@pytest.mark.parametrize("scale", [0.4, 1.0, 3.0])
+def test_points_of_a_tile_are_found_again_in_the_picture(scale, six, find):
+    """Also where the tile shows so much that the picture is shrunk first."""
+    image = ArrayImage(cv2.resize(six.bgr(), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
+    landmarks = find(six, "nano_det").landmarks * np.float32(scale)
+    for tile, marks in zip(loose_tiles(image, landmarks, 128, 2.0), landmarks, strict=True):
+        assert tile.shape == (128, 128, 3)
+        seen = find(ArrayImage(cv2.resize(tile, (256, 256))), "nano_det").landmarks[0] / 2
+        back = in_picture(seen, marks, 128, 2.0)
+        apart = np.hypot(*(back - marks).T) / np.hypot(*(marks[0] - marks[1]))
+        assert apart.max() < 0.25

@@ -171,3 +171,18 @@ def test_our_own_finds_six_of_six_where_they_are(find, six):
 @pytest.mark.parametrize("name", [*DETECTORS, "nano_det"])
 def test_a_wall_has_no_face(find, name):
     assert len(find(ArrayImage(np.full((480, 640, 3), 127, np.uint8)), name)) == 0
+
+
+@pytest.mark.parametrize(
+    ("boxes", "stay"),
+    [
+        ([[0, 0, 100, 130], [20, 60, 80, 128]], [0]),  # mouth and chin of the first
+        ([[20, 60, 80, 128], [0, 0, 100, 130]], [0, 1]),  # a surer face in front of what may be none
+        ([[0, 0, 100, 130], [70, 40, 170, 170]], [0, 1]),  # cheek to cheek
+        ([[0, 0, 100, 130], [5, 90, 60, 160], [200, 0, 260, 80]], [0, 1, 2]),
+    ],
+)
+def test_a_part_of_a_surer_face_is_no_other_face(boxes: list[list[int]], stay: list[int]) -> None:
+    scores = np.linspace(0.95, 0.8, len(boxes), dtype=np.float32)
+    kept = detect._suppress(np.array(boxes, np.float32), scores, 0.5, 0.4)
+    assert kept.tolist() == stay

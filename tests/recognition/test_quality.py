@@ -130,3 +130,19 @@ def test_grey_is_the_colour_crop_s_brightness(portrait):
     image, landmarks = portrait.image(), portrait.landmarks[None]
     (grey,), (colour,) = aligned_grey_crops(image, landmarks), aligned_crops(image, landmarks)
     assert np.abs(grey.astype(int) - cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY)).mean() < 1
+
+
+@pytest.mark.parametrize(("roll", "worth"), [(0, 1.0), (40, 1.0), (-49, 1.0), (54, 0.5), (-70, 0.0), (180, 0.0)])
+def test_a_head_may_be_tilted_but_not_lie(roll, worth):
+    crop = np.random.default_rng(0).integers(60, 200, (1, 112, 112), np.uint8)
+    upright, tilted = (grade(crop, turned(0, 0, angle)).score[0] for angle in (0, roll))
+    assert tilted / upright == pytest.approx(worth, abs=0.05)
+
+
+def test_what_a_second_look_does_not_confirm_is_worth_nothing():
+    crops = np.random.default_rng(0).integers(60, 200, (4, 112, 112), np.uint8)
+    before = grade(crops, np.repeat(FRONT, 4, axis=0))
+    after = before.looked_at(np.array([0, 180, 90, np.nan], np.float32))
+    np.testing.assert_array_equal(after.score, [before.score[0], 0, 0, 0])
+    np.testing.assert_array_equal(after.sharpness, before.sharpness)
+    assert (before.turn == 0).all()

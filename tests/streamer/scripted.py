@@ -123,6 +123,7 @@ def found(*faces: Face) -> Found:
         yaw=ones,
         pitch=ones,
         roll=ones,
+        turn=np.zeros(n, np.float32),
     )
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
     thumbs = np.stack([unit(face.look, 256).reshape(16, 16) for face in faces]) if n else np.empty((0, 16, 16))

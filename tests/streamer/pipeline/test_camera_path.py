@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -12,7 +12,9 @@ import pytest
 
 from gallery.matching import Match
 from recognition.errors import CodedError, InsufficientGpuMemory, Overloaded, RunnerDead, TritonUnavailable
+from recognition.faces import Detections
 from recognition.recogniser import Embedded, Found, Recogniser
+from recognition.second_look import Looked
 from streamer.errors import StreamLost
 from streamer.events.event import Due, Models
 from streamer.events.outbox import Outbox
@@ -48,13 +50,17 @@ class ScriptedSource:
 
 @dataclass
 class ScriptedRecogniser:
-    """detect() answers frame n after `delay(n)` turns of the loop; looks come from the script."""
+    """glance() answers frame n after `delay(n)` turns of the loop; looks come from the script."""
 
     script: Callable[[int], list[Face]]
     delay: Callable[[int], int] = lambda number: 0
     full: frozenset[int] = frozenset()
     dies_at: int | None = None
-    refusals: list[CodedError | None] = field(default_factory=list)  # of detect, call by call
+    turn: Callable[[int], float] = lambda number: 0.0
+    looked_at: int = 0
+    look_refusals: list[CodedError | None] = field(default_factory=list)
+    detector: Any = field(default_factory=lambda: SimpleNamespace(name="d"))
+    refusals: list[CodedError | None] = field(default_factory=list)  # of glance, call by call
     embed_refusals: list[CodedError | None] = field(default_factory=list)
     embedder: Any = field(default_factory=lambda: SimpleNamespace(name="switched_to_meanwhile"))
     detected: list[int] = field(default_factory=list)
@@ -62,7 +68,7 @@ class ScriptedRecogniser:
     most_at_once: int = 0
     _number: int = 0
 
-    async def detect(self, image: object, lane: str, least_score: float) -> Found:
+    async def glance(self, image: object, lane: str, least_score: float) -> Found:
         if self.refusals and (refusal := self.refusals.pop(0)):
             raise refusal
         number, self._number = self._number, self._number + 1
@@ -77,6 +83,13 @@ class ScriptedRecogniser:
         self.at_once -= 1
         self.detected.append(number)
         return found(*self.script(number))
+
+    async def look(self, image: object, found: Detections, lane: str) -> Looked:
+        self.looked_at += len(found)
+        if self.look_refusals and (refusal := self.look_refusals.pop(0)):
+            raise refusal
+        turn = np.array([self.turn(self._number - 1) for _ in found.scores], np.float32)
+        return Looked(turn, found.landmarks)
 
     async def embed(self, image: object, landmarks: np.ndarray, lane: str) -> Embedded:
         if self.embed_refusals and (refusal := self.embed_refusals.pop(0)):
@@ -316,11 +329,11 @@ class SwitchingRecogniser(ScriptedRecogniser):
     switch_at: int = 10
     by_b: int = 0
 
-    async def detect(self, image: object, lane: str, least_score: float) -> Found:
+    async def glance(self, image: object, lane: str, least_score: float) -> Found:
         assert self.live_gallery is not None
         if self._number == self.switch_at:
             self.live_gallery.use_embedder("b")
-        return await super().detect(image, lane, least_score)
+        return await super().glance(image, lane, least_score)
 
     async def embed(self, image: object, landmarks: np.ndarray, lane: str) -> Embedded:
         assert self.live_gallery is not None
@@ -348,3 +361,62 @@ async def test_a_switch_in_the_middle_of_a_visit_loses_no_face_and_mixes_nothing
     assert frames_counted(done.metrics, "processed") == 120
     embeddings = {m: done.metrics.registry.get_sample_value("whosthere_embeddings_total", {"model": m}) for m in "ab"}
     assert embeddings == {"a": 2, "b": recogniser.by_b}
+
+
+@pytest.mark.parametrize(
+    ("turn", "reason"), [(180.0, "face_not_upright"), (90.0, "face_not_upright"), (np.nan, "face_doubtful")]
+)
+async def test_a_face_that_does_not_stand_upright_is_named_never(walk, turn: float, reason: str) -> None:
+    recogniser = ScriptedRecogniser(lambda number: [Face(x=100, quality=0.9)], turn=lambda number: turn)
+    done = await walk(recogniser, frames=50)
+    assert list(done.outbox) == []
+    sample = done.metrics.registry.get_sample_value
+    rejected = sample("whosthere_faces_rejected_total", {"model": "d", "reason": reason})
+    assert rejected == recogniser.looked_at
+    assert 3 <= rejected <= 25  # five seconds: not in every frame
+
+
+async def test_a_face_that_stands_is_looked_at_once(walk) -> None:
+    recogniser = ScriptedRecogniser(lambda number: [Face(x=100, quality=0.9)])
+    done = await walk(recogniser, frames=50, in_flight=1)
+    assert [due.event.type for due in done.outbox] == ["new"]
+    assert recogniser.looked_at == 1
+
+
+async def test_a_face_that_stands_up_is_named_then(walk) -> None:
+    recogniser = ScriptedRecogniser(lambda n: [Face(x=100, quality=0.9)], turn=lambda n: 180.0 if n < 20 else 0.0)
+    done = await walk(recogniser, frames=50, in_flight=1)
+    (new,) = [due.event for due in done.outbox]
+    assert new.captured_at >= 1002.0
+
+
+async def test_a_look_that_cannot_be_had_now_is_tried_again(walk) -> None:
+    refusals: list[CodedError | None] = [Overloaded("full"), TritonUnavailable("away"), None]
+    recogniser = ScriptedRecogniser(lambda number: [Face(x=100, quality=0.9)], look_refusals=refusals)
+    done = await walk(recogniser, frames=50, in_flight=1)
+    assert [due.event.type for due in done.outbox] == ["new"]
+    skipped = done.metrics.registry.get_sample_value("whosthere_embeddings_skipped_total", {"camera": "cam"})
+    assert skipped == 2
+
+
+async def test_who_fills_the_picture_is_found_by_the_second_pass(walk) -> None:
+    """The first sees nobody: the second sees somebody a second later, and from then on in every frame."""
+    recogniser = FilledPicture(lambda number: [])
+    done = await walk(recogniser, frames=40, in_flight=1)
+    assert [due.event.type for due in done.outbox] == ["new"]
+    assert recogniser.closer == [0, 10, *range(11, 40)]
+
+
+@dataclass
+class FilledPicture(ScriptedRecogniser):
+    """Somebody comes at frame 10, so near that one pass sees nobody."""
+
+    closer: list[int] = field(default_factory=list)
+
+    async def glance(self, image: object, lane: str, least_score: float) -> Found:
+        return replace(await super().glance(image, lane, least_score), close_up="some")
+
+    async def close_up(self, image: object, first: Found, lane: str, least_score: float) -> Found:
+        number = self._number - 1
+        self.closer.append(number)
+        return found(Face(x=100, quality=0.9)) if number >= 10 else found()
