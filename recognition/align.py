@@ -98,11 +98,16 @@ def facenet_crops(image: Image, landmarks: F32, size: tuple[int, int] = (160, 16
 
 def _standing(pixels: U8, points: F32) -> tuple[U8, F32]:
     """The picture and one face's landmarks (5,2), turned by so many quarters that the face is nearly upright."""
-    (transform,) = similarity_transforms(points[None])
-    quarters = round(float(np.arctan2(transform[1, 0], transform[0, 0])) / (np.pi / 2)) % 4
+    (quarters,) = quarters_to_upright(points[None])
     if quarters == 0:
         return pixels, points
     return np.rot90(pixels, -quarters), quarter_turned(points, quarters, pixels.shape[1], pixels.shape[0])
+
+
+def quarters_to_upright(landmarks: F32) -> list[int]:
+    """By how many quarters (0 to 3) clockwise a picture has to be turned for each face (k,5,2) to be nearly upright."""
+    transforms = similarity_transforms(landmarks)
+    return [round(angle / (np.pi / 2)) % 4 for angle in np.arctan2(transforms[:, 1, 0], transforms[:, 0, 0]).tolist()]
 
 
 def quarter_turned(points: F32, quarters: int, width: int, height: int) -> F32:

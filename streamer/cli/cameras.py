@@ -1,16 +1,21 @@
 """`cameras list|probe`."""
 
-from dataclasses import asdict
+from collections import Counter
+from dataclasses import asdict, replace
 from typing import Annotated, Literal
 
 import typer
 import uvloop
 
+from recognition.errors import CodedError
 from streamer.cli.options import AsJson, ConfigFile, Overrides, print_json, print_line, print_table, settings_of
 from streamer.errors import CameraUnknown
 from streamer.ingest.address import redacted_url
+from streamer.ingest.probe import ProbeReport
 from streamer.ingest.probe import probe as probe_source
-from streamer.settings import CameraSettings, camera_url
+from streamer.model_layer.setup import open_for_enrolment
+from streamer.pipeline.stills import turns_of
+from streamer.settings import CameraSettings, Settings, camera_url
 
 cameras = typer.Typer(no_args_is_help=True, help="List the configured cameras, or look at one.")
 
@@ -37,6 +42,21 @@ def list_cameras(config: ConfigFile = None, overrides: Overrides = None, json: A
         )
 
 
+async def _probe(settings: Settings, camera: CameraSettings, name: str, watch_s: float) -> ProbeReport:
+    """What it sends, and how the faces in its last picture stand."""
+    probed = await probe_source(camera_url(camera), camera, name, watch_s=watch_s)
+    try:
+        async with open_for_enrolment(settings) as recogniser:
+            turns = await turns_of(probed.frame.image, recogniser)
+    except CodedError as error:
+        return replace(probed.report, notes=(*probed.report.notes, f"faces were not looked for: {error}"))
+    report = replace(probed.report, faces=len(turns))
+    if turns and 0 not in turns:
+        turn = (camera.rotate + Counter(turns).most_common(1)[0][0]) % 360
+        return replace(report, notes=(*report.notes, f"faces stand upright only in the turned picture: rotate: {turn}"))
+    return report
+
+
 @cameras.command("probe", epilog="Example: whosthere cameras probe 'rtsp://${CAM_USER}:${CAM_PASSWORD}@192.0.2.9/h264'")
 def probe(
     name_or_url: Annotated[
@@ -61,7 +81,7 @@ def probe(
         camera, name = CameraSettings(url=name_or_url), "probe"
     if transport:
         camera = camera.model_copy(update={"transport": transport})
-    report = asdict(uvloop.run(probe_source(camera_url(camera), camera, name, watch_s=seconds)).report)
+    report = asdict(uvloop.run(_probe(settings, camera, name, seconds)))
     found = {key: round(value, 3) if isinstance(value, float) else value for key, value in report.items()}
     if json:
         print_json(found)

@@ -27,7 +27,7 @@ class ProbeReport:
     """What a camera sends. width and height are its first frame's, px; fps is None where it doesn't say.
 
     open_s and first_frame_s are counted from the start of the probe. reading: how it is read, in words; notes: what is
-    odd about it.
+    odd about it. faces: in the last picture; None where nobody looked.
     """
 
     codec: str
@@ -37,6 +37,7 @@ class ProbeReport:
     transport: str
     open_s: float
     first_frame_s: float
+    faces: int | None = None
     reading: str = ""
     notes: tuple[str, ...] = ()
 

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from recognition import embed
+from recognition.align import quarters_to_upright
 from recognition.arrays import F32
 from recognition.image import Image
 from recognition.recogniser import Recogniser
@@ -40,7 +41,7 @@ async def identify_still(
     found = await recogniser.detect(image, "photo")
     embedded = await recogniser.embed(image, found.detections.landmarks, "photo")
     boxes, quality = found.detections.boxes, found.quality.score
-    good = (quality >= min_quality) & embed.usable(embedded.embeddings)
+    good = (quality >= min_quality) & (found.quality.turn == 0) & embed.usable(embedded.embeddings)
     kept = [
         [KeptFace(embedding, float(score), embedded.model)] if passes else []
         for embedding, score, passes in zip(embedded.embeddings, quality, good, strict=True)
@@ -71,3 +72,13 @@ def _corners(box: F32) -> tuple[float, float, float, float]:
 def _largest_first(boxes: F32) -> Sequence[int]:
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     return [int(place) for place in np.argsort(-areas, kind="stable")]
+
+
+async def turns_of(image: Image, recogniser: Recogniser) -> list[int]:
+    """For each face of a picture that stands upright in one of its four turns: that turn, in degrees clockwise.
+
+    Raises what Recogniser.detect() raises.
+    """
+    found = await recogniser.detect(image, "photo")
+    landmarks = found.detections.landmarks[found.quality.turn == 0]
+    return [90 * quarters for quarters in quarters_to_upright(landmarks)] if len(landmarks) else []
