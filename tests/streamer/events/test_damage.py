@@ -243,7 +243,7 @@ async def test_while_running(tmp_path, harm, by, caplog):
         await damaged_while_running(box, path, harm)
         in_flight = await box.peek(10)
         number = 0
-        while by == "writing" and not box.trouble:
+        while by == "writing" and not box.trouble and number < 300:  # what lies in the middle reading alone finds
             box.put(due(f"{name(number)}3u"))
             number += 1
             await box.flush()

@@ -155,7 +155,7 @@ def test_what_is_in_flight_is_not_given_up(tmp_path):
 
 @pytest.mark.parametrize(("put_off", "kept"), [({2}, "a1n b1n c1n"), ({3}, "a1n a2u c1n"), ({2, 3}, "a1n b1n c1n")])
 def test_what_was_handed_out_and_put_off_is_given_up_like_others_that_wait(tmp_path, put_off, kept):
-    file = OutboxFile(tmp_path / "outbox.db", 3, WEEK_S)
+    file = OutboxFile(tmp_path / "outbox.db", 3, WEEK_S, 1000.0)
     file.write(Changes(puts=dues("a1n a2u b1n")), 1000.0)
     file.rows(0, 10)
     file.put_off(put_off)

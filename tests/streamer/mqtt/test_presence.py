@@ -76,6 +76,19 @@ def test_who_becomes_somebody_else_changes_both():
     assert found.person(BOB, None)["present"]
 
 
+def test_a_clock_that_is_set_moves_all_times():
+    found = presence()
+    found.heard(due("a1n").event)
+    found.heard(due("b1n", camera="hall", person=BOB).event)
+    found.heard(due("b2e", camera="hall", person=BOB).event)
+    before = found.camera("door"), found.person(ADA, None), found.person(BOB, None)
+    found.clock_stepped(100.0)
+    after = found.camera("door"), found.person(ADA, None), found.person(BOB, None)
+    assert after[0]["people"][0]["since"] == before[0]["people"][0]["since"] + 100.0  # type: ignore[index]
+    assert after[0]["at"] == before[0]["at"] + 100.0  # type: ignore[operator]
+    assert [each["since"] for each in after[1:]] == [each["since"] + 100.0 for each in before[1:]]  # type: ignore[operator]
+
+
 @pytest.mark.parametrize("publish_names", [True, False])
 def test_names_are_told_where_they_may_be(publish_names):
     found = presence(publish_names=publish_names)
