@@ -32,6 +32,7 @@ from gallery.store import PersonStore
 from recognition.photos import PhotoSet
 from recognition.recogniser import Recogniser, open_recogniser
 from streamer.app import camera_path
+from streamer.errors import StreamLost, StreamStalled
 from streamer.events.outbox import Outbox
 from streamer.ingest.source import open_source
 from streamer.ingest.stream import StreamEnded
@@ -44,6 +45,7 @@ from tests.live.servers import RtspServer, unused_port
 
 WIDE, HIGH, FPS, FRAMES = 1024, 576, 25, 30
 PAUSE_FRAMES = 75  # longer than a visit takes to end
+LEAD_IN_S = 15  # until every server is there and every camera open
 BURST_S = 5
 # Shape: (stored size, sample aspect that the codec tells, configured aspect, px/s, which field first)
 SHAPES: dict[str, tuple[tuple[int, int], str | None, str | None, int, str | None]] = {
@@ -131,7 +133,7 @@ async def told_by(
     path = camera_path("door", settings, recogniser, live, told, Metrics())
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds), open_source("door", camera, camera.url) as source:
-            with contextlib.suppress(StreamEnded):
+            with contextlib.suppress(StreamEnded, StreamLost, StreamStalled):  # the film is over
                 await run_camera(source.take, path)
     close_visits(path, "ended")
     return told
@@ -145,6 +147,9 @@ def film(path: Path, probes: Iterable[np.ndarray]) -> float:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=FPS, options=options)
         (stream.width, stream.height), stream.pix_fmt = (WIDE, HIGH), "yuv420p"
+        for _ in range(LEAD_IN_S * FPS):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(empty[0], format="bgr24")))
+            count += 1
         for photo in probes:
             for picture in (*pictures(photo, 250, None), *empty):
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
