@@ -283,7 +283,7 @@ def test_who_is_in_photos(studio: Path, tmp_path: Path) -> None:
     gallery = ("--set", f"paths.data={tmp_path}")
     group, wall = write_photo(tmp_path / "group.png", STRANGERS[0], KNOWN), write_photo(tmp_path / "wall.png")
     blurred = tmp_path / "blurred.png"
-    cv2.imwrite(str(blurred), cv2.GaussianBlur(cv2.imread(str(studio / "3.jpg")), (0, 0), 8))
+    cv2.imwrite(str(blurred), cv2.GaussianBlur(cv2.imread(str(studio / "3.jpg")), (0, 0), 7))
     before = whosthere("identify", "3.jpg", "--json", *gallery, cwd=studio)
     (face,) = before.document["images"][0]["faces"]
     assert (face["decision"], face["person"]) == ("unknown", None)
@@ -308,9 +308,8 @@ def test_who_is_in_photos(studio: Path, tmp_path: Path) -> None:
     assert of_one[0]["person"] == enrolled
     assert of_one[0]["similarity"] > of_one[0]["threshold"] > 0
     assert of_wall == []
-    assert [(face["decision"], face["person"], face["similarity"], face["confidence"]) for face in of_blurred] == [
-        ("poor", None, None, None)
-    ]
+    told = {(face["decision"], face["person"], face["similarity"], face["confidence"]) for face in of_blurred}
+    assert told == {("poor", None, None, None)}
 
     told = whosthere("identify", "3.jpg", wall, *gallery, cwd=studio).out.splitlines()
     assert told[0].startswith(f"3.jpg: Eileen ({enrolled['id']}) similarity 0.")
