@@ -309,8 +309,8 @@ class PersonStore:
         names = {str(row[0]).casefold(): str(row[0]) for row in self._rows("SELECT DISTINCT name FROM people")}
         if not names:
             return "; nobody is yet"
-        near = difflib.get_close_matches(name.casefold(), names, n=1, cutoff=0.0)
-        return f"; did you mean {names[near[0]]!r}?"
+        near = difflib.get_close_matches(name.casefold(), names, n=1)
+        return f"; did you mean {names[near[0]]!r}?" if near else "; see whosthere people list"
 
 
 def open_to_read(path: Path) -> PersonStore:

@@ -141,7 +141,7 @@ def _pixels(data: bytes, name: str, kind: Kind | None, flags: int) -> U8:
     if bgr is None and kind is not None:
         raise ImageUnreadable(f"{name} is a {kind} that is damaged; copy it again, or give another photo")
     if bgr is None:
-        raise ImageUnreadable(f"{name} is not a photo that can be read; give a JPEG, PNG or WebP file")
+        raise ImageUnreadable(f"{name} is not a photo that can be read; give a JPEG, PNG, WebP, AVIF or BMP file")
     return np.asarray(bgr, dtype=np.uint8)
 
 

@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 
 from gallery.index import FaceIndex
-from gallery.store import PersonStore
 from recognition.errors import CodedError
 from recognition.models.manager import ModelManager
 from recognition.runtimes.processor import this_processor
@@ -20,7 +19,7 @@ from recognition.specs.weights import verify_artifacts
 from streamer.ingest.probe import probe
 from streamer.model_layer.setup import make_manager, open_for_enrolment
 from streamer.mqtt.broker_check import try_broker
-from streamer.process import make_data_folder
+from streamer.process import make_data_folder, open_gallery
 from streamer.settings import Settings, camera_url
 
 
@@ -66,7 +65,7 @@ async def _models(settings: Settings) -> str:
 
 def _gallery(settings: Settings) -> str:
     make_data_folder(settings.paths.data)
-    with PersonStore(settings.gallery_path) as store:
+    with open_gallery(settings.gallery_path) as store:
         people = store.people()
     return f"{len(people)} people in {settings.gallery_path}"
 

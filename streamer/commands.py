@@ -13,7 +13,7 @@ from streamer import __version__
 from streamer.cli import bench, cameras, demo, enrol, events, gallery, identify, people, service, train_weights
 from streamer.cli.anywhere import AnywhereGroup
 from streamer.cli.models import commands
-from streamer.cli.options import AsJson, ConfigFile, Overrides
+from streamer.cli.options import AsJson, ConfigFile, Overrides, print_line
 
 app = typer.Typer(
     name="whosthere",
@@ -39,7 +39,7 @@ bench.register(app)
 
 def _version(wanted: bool) -> None:
     if wanted:
-        sys.stdout.write(f"whosthere {__version__}\n")
+        print_line(f"whosthere {__version__}")
         raise typer.Exit
 
 

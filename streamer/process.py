@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from gallery.errors import GalleryMissing
+from gallery.store import PersonStore
 from streamer.errors import AlreadyRunning, DataFolderUnwritable
 
 M_ARENA_MAX = -8
@@ -83,3 +85,16 @@ def service_runs(folder: Path) -> bool:
             f"{folder / 'lock'} can't be read ({error.strerror}); give this user the files in paths.data"
         ) from None
     return False
+
+
+def open_gallery(path: Path) -> PersonStore:
+    """The gallery, for a command. Raises GalleryError.
+
+    GalleryMissing where it is gone under a running service, which serves from memory: a new one would take its place.
+    """
+    if not path.exists() and service_runs(path.parent):
+        raise GalleryMissing(
+            f"gallery {path} is gone, and the service serves from memory; put it back, or stop the service to begin "
+            "anew"
+        )
+    return PersonStore(path)

@@ -9,11 +9,11 @@ import uvloop
 
 from gallery.enrol import EnrolReport
 from gallery.errors import NoPhotoAccepted
-from gallery.store import PersonStore
 from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json, print_line, settings_of
 from streamer.cli.progress import progress_of
 from streamer.model_layer.enrolling import enrol_person
 from streamer.model_layer.setup import open_for_enrolment
+from streamer.process import open_gallery
 from streamer.settings import Settings
 
 _WORTH_A_BAR = 20
@@ -75,7 +75,7 @@ def _print_refused(refused: Sequence[tuple[Path, str, str]]) -> None:
 async def _enrol(
     settings: Settings, name: str, images: list[Path], pick: Literal["largest"] | None, force: bool
 ) -> EnrolReport:
-    with PersonStore(settings.gallery_path) as store:
+    with open_gallery(settings.gallery_path) as store:
         async with open_for_enrolment(settings) as recogniser:
             with progress_of("photos") as told:
                 progress = told if len(images) >= _WORTH_A_BAR else _quiet

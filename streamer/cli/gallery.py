@@ -7,7 +7,6 @@ import typer
 import uvloop
 
 from gallery.reindex import ReindexReport
-from gallery.store import PersonStore
 from recognition.errors import CodedError
 from recognition.models.manager import ModelManager
 from recognition.specs.spec import DetectorSpec, EmbedderSpec, signature_of
@@ -16,7 +15,7 @@ from streamer.cli.progress import progress_of
 from streamer.model_layer.backfill import reindex_for
 from streamer.model_layer.coverage import embedders_behind
 from streamer.model_layer.setup import ladder_of, make_manager
-from streamer.process import make_data_folder
+from streamer.process import make_data_folder, open_gallery
 from streamer.settings import Settings
 
 gallery = typer.Typer(no_args_is_help=True, help="The gallery as a whole: templates for embedders that came later.")
@@ -76,7 +75,7 @@ def _reindex_named(name: str, manager: ModelManager, settings: Settings) -> list
 def _reindex_one(spec: EmbedderSpec, manager: ModelManager, settings: Settings) -> dict[str, Any]:
     try:
         manager.need(spec.name)
-        with PersonStore(settings.gallery_path) as store:
+        with open_gallery(settings.gallery_path) as store:
             report = _made(spec, manager, settings) if store.count_without_template(spec.space) else NOTHING
             people, uncovered = len(store.people()), store.uncovered(spec.space)
     except CodedError as error:

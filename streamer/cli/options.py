@@ -3,8 +3,10 @@
 Data goes to stdout (with --json: that document alone), progress and logs go to stderr.
 """
 
+import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from streamer.errors import OutputUnwritable
 from streamer.settings import Settings, load
 from streamer.telemetry.logs import setup_logging
 
@@ -34,14 +37,30 @@ def settings_of(config: Path | None, overrides: Sequence[str] | None, log_level:
     return settings
 
 
+@contextmanager
+def printed() -> Iterator[None]:
+    """Raises OutputUnwritable where stdout can't be written (a full disk); a pipe that is closed is no fault."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        with suppress(OSError):  # what is left would fail again at the end, with a traceback
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise OutputUnwritable(f"the output can't be written ({error.strerror}); make room where it goes") from None
+
+
 def print_json(document: object) -> None:
-    """One JSON document on stdout."""
-    sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode() + "\n")
+    """One JSON document on stdout. Raises OutputUnwritable."""
+    with printed():
+        sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode() + "\n")
 
 
 def print_line(text: str = "") -> None:
-    """A line of a command's answer."""
-    sys.stdout.write(text + "\n")
+    """A line of a command's answer. Raises OutputUnwritable."""
+    with printed():
+        sys.stdout.write(text + "\n")
 
 
 def note(text: str) -> None:
@@ -57,6 +76,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], empty: st
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
     if table.row_count:
-        Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False).print(table)
+        with printed():
+            Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False).print(table)
     else:
         print_line(empty)

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from gallery.people import Person
-from gallery.store import PersonStore
 from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json, print_line, print_table, settings_of
 from streamer.errors import ConfirmationNeeded
+from streamer.process import open_gallery
 
 people = typer.Typer(no_args_is_help=True, help="The people who are enrolled, and their photos.")
 
@@ -40,7 +40,7 @@ def _local(at: float) -> str:
 @people.command("list", epilog="Example: whosthere people list --json")
 def list_people(config: ConfigFile = None, overrides: Overrides = None, json: AsJson = False) -> None:
     """List everybody who is enrolled."""
-    with PersonStore(settings_of(config, overrides).gallery_path) as store:
+    with open_gallery(settings_of(config, overrides).gallery_path) as store:
         rows = [_summary(person) for person in store.people()]
     if json:
         print_json({"people": rows})
@@ -55,7 +55,7 @@ def list_people(config: ConfigFile = None, overrides: Overrides = None, json: As
 @people.command(epilog='Example: whosthere people show "Ada Lovelace"')
 def show(who: Who, config: ConfigFile = None, overrides: Overrides = None, json: AsJson = False) -> None:
     """Show what is known of one person."""
-    with PersonStore(settings_of(config, overrides).gallery_path) as store:
+    with open_gallery(settings_of(config, overrides).gallery_path) as store:
         found = store.find(who)
         row = next(_summary(person) for person in store.people() if person.id == found.id)
     if json:
@@ -75,7 +75,7 @@ def rename(
     json: AsJson = False,
 ) -> None:
     """Give a person another name, one that nobody else has; the id stays."""
-    with PersonStore(settings_of(config, overrides).gallery_path) as store:
+    with open_gallery(settings_of(config, overrides).gallery_path) as store:
         renamed = store.rename(store.find(who).id, name)
     if json:
         print_json({"id": renamed.id, "name": renamed.name})
@@ -92,7 +92,7 @@ def forget(
     json: AsJson = False,
 ) -> None:
     """Erase a person: photos, templates and name. Asks before; without a terminal --yes is needed."""
-    with PersonStore(settings_of(config, overrides).gallery_path) as store:
+    with open_gallery(settings_of(config, overrides).gallery_path) as store:
         person = store.find(who)
         if not yes:
             _confirm(f"Erase {person.name} ({person.id}), photos and templates included?")
@@ -108,7 +108,7 @@ def forget(
 @people.command(epilog='Example: whosthere people photos "Ada Lovelace" --json')
 def photos(who: Who, config: ConfigFile = None, overrides: Overrides = None, json: AsJson = False) -> None:
     """List a person's enrolled photos: number, quality, when, and the start of the file's SHA-256 (not its name)."""
-    with PersonStore(settings_of(config, overrides).gallery_path) as store:
+    with open_gallery(settings_of(config, overrides).gallery_path) as store:
         person = store.find(who)
         kept = store.photos(person.id)
     if json:
@@ -140,7 +140,7 @@ def remove_photo(
     json: AsJson = False,
 ) -> None:
     """Erase one of a person's photos with its templates, without asking."""
-    with PersonStore(settings_of(config, overrides).gallery_path) as store:
+    with open_gallery(settings_of(config, overrides).gallery_path) as store:
         person = store.find(who)
         emptied = store.remove_photo(person.id, photo)
         left = len(store.photos(person.id))

@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from gallery.matching import NOBODY
 from recognition import embed
 from recognition.align import quarters_to_upright
 from recognition.arrays import F32
@@ -20,7 +21,9 @@ from streamer.pipeline.tracking import KeptFace
 
 @dataclass(frozen=True, slots=True)
 class StillFace:
-    """box xyxy px; `person_id` only with `known`. Of a `poor` face similarity and confidence are None: nobody asked."""
+    """box xyxy px; `person_id` only with `known`. Similarity and confidence are None of a `poor` face, and
+    where nobody is enrolled: there is nothing to compare.
+    """
 
     box: tuple[float, float, float, float]
     quality: float
@@ -49,16 +52,16 @@ async def identify_still(
     verdicts = await gallery.identify(kept)
     faces = []
     for box, score, passes, verdict in zip(boxes, quality, good, verdicts, strict=True):
-        match = verdict.match
+        match, asked = verdict.match, passes and verdict.match != NOBODY
         faces.append(
             StillFace(
                 _corners(box),
                 float(score),
                 match.outcome if passes else "poor",
                 match.person_id if passes else None,
-                match.similarity if passes else None,
+                match.similarity if asked else None,
                 verdict.threshold,
-                verdict.confidence if passes else None,
+                verdict.confidence if asked else None,
             )
         )
     return [faces[place] for place in _largest_first(boxes)]

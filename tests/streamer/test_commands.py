@@ -3,7 +3,10 @@
 What is refused, and in which words, is in tests/test_bad_input.py.
 """
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +22,9 @@ from streamer import __version__
 from streamer.cli.anywhere import moved_back
 from streamer.commands import app
 from streamer.demo.scene import write_stills
+from streamer.process import only_one
 from tests.command import assert_refused, whosthere
+from tests.conftest import PROJECT
 from tests.faces import KNOWN, STRANGERS, write_photo
 from tests.gallery.fakes import photo_of, unit
 from tests.streamer.ingest.clips import write_clip
@@ -328,3 +333,28 @@ def test_a_photo_that_can_t_be_read_does_not_hide_the_others(studio: Path, tmp_p
 def test_events_of_a_camera_that_is_not_configured_are_not_waited_for(home: Path, camera: str) -> None:
     line = assert_refused(whosthere("events", "--camera", camera, cwd=home), "camera_unknown")
     assert f"whosthere: {camera} is no configured camera (there are: door, hall)" in line
+
+
+@pytest.mark.parametrize("typed", ["people list", "people list --json", "models list", "cameras list", "--version"])
+def test_an_output_that_is_full_ends_in_one_line(home: Path, typed: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "streamer", *typed.split()]
+        environ = os.environ | {"PYTHONPATH": str(PROJECT)}
+        ended = subprocess.run(
+            command, cwd=home, stdout=full, stderr=subprocess.PIPE, text=True, env=environ, timeout=60
+        )
+    assert ended.returncode == 1
+    why = "the output can't be written (No space left on device); make room where it goes [output_unwritable]"
+    assert ended.stderr == f"whosthere: {why}\n"
+
+
+def test_a_gallery_that_is_gone_under_a_service_is_not_begun_anew(home: Path) -> None:
+    (home / "var").mkdir(exist_ok=True)
+    gallery = home / "var" / "gallery.db"
+    for file in (home / "var").glob("gallery.db*"):
+        file.unlink()
+    with only_one(home / "var"):
+        for typed in (["people", "list"], ["people", "forget", "Ada", "--yes"], ["enrol", "Ada", "ada.jpg"]):
+            assert_refused(whosthere(*typed, cwd=home), "gallery_missing")
+            assert not gallery.exists()
+    assert whosthere("people", "list", cwd=home).code == 0

@@ -20,7 +20,16 @@ from recognition.selection.candidates import Cost, Measurement
 from recognition.selection.measurements import LocalMeasurements, device_figures
 from recognition.specs.spec import ACCURACY_FMR, DetectorSpec, EmbedderSpec
 from recognition.specs.weights import find_artifacts
-from streamer.cli.options import AsJson, ConfigFile, Overrides, print_json, print_line, print_table, settings_of
+from streamer.cli.options import (
+    AsJson,
+    ConfigFile,
+    Overrides,
+    print_json,
+    print_line,
+    print_table,
+    printed,
+    settings_of,
+)
 from streamer.model_layer.resolved import resolved_models
 from streamer.model_layer.selection_input import devices_for, gpus_of
 from streamer.model_layer.setup import make_manager
@@ -190,7 +199,8 @@ def print_models(rows: Sequence[Row], width: int) -> None:
         licence = row["licence"]
         table.add_row(*line, licence if len(licence) <= left else f"{licence[: left - 1].rstrip()}…")
     # On a narrow terminal lines are folded, and no number is cut.
-    Console(width=taken + left, highlight=False, markup=False).print(table)
+    with printed():
+        Console(width=taken + left, highlight=False, markup=False).print(table)
 
 
 def _cells(row: Row) -> list[str]:

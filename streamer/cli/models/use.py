@@ -11,7 +11,6 @@ from typing import Annotated, Any
 
 import typer
 
-from gallery.store import PersonStore
 from recognition.models.manager import ModelManager
 from recognition.specs.spec import EmbedderSpec
 from streamer.checks import verify_model
@@ -20,7 +19,7 @@ from streamer.errors import PeopleNotCovered
 from streamer.model_layer.coverage import coverage_in
 from streamer.model_layer.manual_choice import ModelChoice, write_choice
 from streamer.model_layer.setup import ladder_of, make_manager
-from streamer.process import make_data_folder, service_runs
+from streamer.process import make_data_folder, open_gallery, service_runs
 from streamer.settings import Settings
 
 AUTO = "auto"
@@ -74,7 +73,7 @@ def _hold_to_coverage(spec: EmbedderSpec, ladder: tuple[str, ...], manager: Mode
     if not gallery.is_file():
         return
     others = [other for other in ladder if manager.why_not(other) is None]
-    with PersonStore(gallery) as store:
+    with open_gallery(gallery) as store:
         against = coverage_in(store, manager, {spec.name, *others}).against(spec.name, others)
     if against is not None:
         raise PeopleNotCovered(f"model {spec.name}: {against.why}")
