@@ -142,7 +142,8 @@ class OutboxWriter:
         held = self._held
         try:
             try:
-                self._begin(held.open())
+                held.open()
+                held.use(self._begin)
             except (OutboxUnwritable, OutboxDamaged, sqlite3.DatabaseError, OSError) as error:
                 self._report("opened", error)
                 self._call(opened, None)
@@ -198,7 +199,7 @@ class OutboxWriter:
     def _look(self) -> None:
         self._held.look()
         if self._held.file is not None and not self._has_begun:
-            self._begin(self._held.file)
+            self._held.use(self._begin)
 
     def _try(self, verb: str, act: Callable[[], None]) -> None:
         try:

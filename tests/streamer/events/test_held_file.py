@@ -1,0 +1,207 @@
+"""An outbox whose file is away, comes back, or can't be replaced: nothing is lost, nothing is there twice."""
+
+import errno
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from streamer.errors import OutboxDamaged, OutboxUnwritable
+from streamer.events import held_file, outbox_schema
+from streamer.events.held_file import HeldFile
+from streamer.events.outbox_file import Changes, OutboxFile
+from streamer.telemetry.metrics import Metrics
+from tests.streamer.events.test_damage import filled
+from tests.streamer.events.test_outbox import WEEK_S, assert_sound, outbox, sample, until
+from tests.streamer.messages import dues, words_of
+
+
+class Place:
+    """The folder of an outbox, and the outbox as its writer holds it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.path = folder, folder / "outbox.db"
+        folder.mkdir()
+        self.held = HeldFile(
+            self.path, lambda: OutboxFile(self.path, 10_000, WEEK_S, 1000.0), lambda: 1000.0, Metrics()
+        )
+        self.held.open()
+
+    def put(self, words: str) -> None:
+        self.held.use(lambda file: file.write(Changes(puts=dues(words)), 1000.0))
+
+    def words(self) -> str:
+        return self.held.use(lambda file: words_of(file.rows(0, 100)))
+
+    def set_aside(self) -> int:
+        return len(list(self.folder.glob("*damaged-*Z*")))
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    monkeypatch.setattr(held_file, "RETRY_S", 0.0)
+    monkeypatch.setattr(held_file, "RENEW_S", 0.0)
+    place = Place(tmp_path / "var")
+    yield place
+    place.held.close()
+
+
+def failing_stat(monkeypatch: pytest.MonkeyPatch, path: Path, code: int) -> Callable[[], None]:
+    real = Path.stat
+
+    def stat(self: Path, **options: bool) -> os.stat_result:
+        if self == path:
+            raise OSError(code, os.strerror(code))
+        return real(self, **options)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    return lambda: monkeypatch.setattr(Path, "stat", real)
+
+
+def moved_away(folder: Path, _: pytest.MonkeyPatch) -> Callable[[], None]:
+    elsewhere = folder.with_name("elsewhere")
+    folder.rename(elsewhere)
+    return lambda: (elsewhere.rename(folder), None)[1]
+
+
+def a_file_in_its_place(folder: Path, patch: pytest.MonkeyPatch) -> Callable[[], None]:
+    bring_back = moved_away(folder, patch)
+    folder.touch()
+    return lambda: (folder.unlink(), bring_back())[1]
+
+
+AWAY: dict[str, Callable[[Path, pytest.MonkeyPatch], Callable[[], None]]] = {
+    "moved": moved_away,
+    "a file in its place": a_file_in_its_place,
+    "its disk fails": lambda folder, patch: failing_stat(patch, folder / "outbox.db", errno.EIO),
+    "its server has lost it": lambda folder, patch: failing_stat(patch, folder / "outbox.db", errno.ESTALE),
+    "nobody may look": lambda folder, patch: failing_stat(patch, folder / "outbox.db", errno.EACCES),
+}
+
+
+@pytest.mark.parametrize("how", AWAY)
+async def test_a_folder_that_is_away_for_a_while(tmp_path, monkeypatch, how):
+    path, metrics = tmp_path / "var/outbox.db", Metrics()
+    path.parent.mkdir()
+    async with outbox(path, metrics) as box:
+        for item in dues("a1n a2u"):
+            box.put(item)
+        assert await box.flush()
+        bring_back = AWAY[how](path.parent, monkeypatch)
+        await until(lambda: not box.healthy)
+        for item in dues("a3u b1n"):
+            box.put(item)
+        assert not await box.flush()
+        bring_back()
+        await until(lambda: box.healthy)
+        for item in dues("b2e a4e"):
+            box.put(item)
+        assert await box.flush()
+        assert box.trouble == ""
+        stored = await box.peek(10)
+        assert words_of(stored) == "a1n a2u a3u b1n b2e a4e"
+        assert [item.row for item in stored] == [1, 2, 3, 4, 5, 6]
+    assert not list(path.parent.glob("*damaged*"))
+    assert not sample(metrics, "outbox_dropped_total")
+    assert_sound(path)
+    async with outbox(path) as box:
+        await box.flush()
+        assert words_of(await box.peek(10)) == "a1n a2u a3u b1n b2e a4e"
+
+
+async def test_a_folder_that_comes_back_empty(tmp_path):
+    """What the file held is still there to be read."""
+    path = tmp_path / "var/outbox.db"
+    path.parent.mkdir()
+    async with outbox(path) as box:
+        box.put(dues("a1n")[0])
+        await box.flush()
+        path.parent.rename(tmp_path / "elsewhere")
+        await until(lambda: not box.healthy)
+        box.put(dues("a2u")[0])
+        path.parent.mkdir()
+        await until(lambda: box.healthy)
+        assert await box.flush()
+        assert words_of(await box.peek(10)) == "a1n a2u"
+
+
+def test_a_damaged_file_that_can_not_be_renamed_and_is_whole_after_all(place, monkeypatch):
+    """A read that failed once: the very file is opened again, and nothing is in it twice."""
+    place.put("a1n a2u")
+
+    def fails(path: Path) -> Path:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(held_file, "set_aside", fails)
+        with pytest.raises(OSError, match="Read-only"):
+            place.held.use(damaged_once())
+    with pytest.raises(OutboxUnwritable):
+        place.put("a3u")
+    place.held.look()
+    place.put("a3u a4e")
+    assert place.words() == "a1n a2u a3u a4e"
+    assert place.set_aside() == 0
+
+
+def damaged_once() -> Callable[[OutboxFile], None]:
+    told = iter([True])
+
+    def act(_: OutboxFile) -> None:
+        if next(told, False):
+            raise OutboxDamaged("outbox is damaged (disk I/O error)")
+
+    return act
+
+
+@pytest.mark.parametrize("fails", ["write", "_read", "restore"])
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_new_file_that_can_not_be_filled_is_tried_anew(place, monkeypatch, fails, times):
+    """Before what was saved is committed, and after it."""
+    place.put("a1n a2u")
+    owner = held_file.Contents if fails == "write" else OutboxFile
+    real, calls = getattr(owner, fails), []
+
+    def failing(*arguments: object) -> object:
+        # _read is called by each opening, and by each restore after it.
+        calls.append(1)
+        if len(calls) <= times and not (fails == "_read" and len(calls) % 2):
+            raise sqlite3.OperationalError("disk I/O error")
+        return real(*arguments)
+
+    monkeypatch.setattr(owner, fails, failing)
+    for _ in range(times + 1):
+        try:
+            place.held.use(damaged_once()) if place.held.file else place.held.look()
+        except sqlite3.OperationalError:
+            assert not place.path.exists(), "no file is left that has not got what was saved"
+    place.put("a3e")
+    assert place.words() == "a1n a2u a3e"
+    assert place.set_aside() == 1
+    assert_sound(next(place.folder.glob("*damaged-*Z")))
+
+
+@pytest.mark.parametrize("instead", ["another outbox", "some file", "nothing"])
+def test_another_file_in_its_place_before_a_new_one_could_be_made(place, monkeypatch, instead):
+    place.put("a1n a2u")
+    other = place.folder / "other.db"
+    filled(other, 2)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(outbox_schema, "_check_place", full)
+        place.path.unlink()
+        with pytest.raises(OutboxUnwritable):
+            place.held.look()
+    if instead == "another outbox":
+        other.rename(place.path)
+    elif instead == "some file":
+        place.path.write_text("no database")
+    place.held.look()
+    place.put("a3e")
+    assert place.words() == "a1n a2u a3e"
+    assert place.set_aside() == (instead != "nothing")
