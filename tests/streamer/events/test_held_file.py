@@ -36,7 +36,7 @@ class Place:
         return self.held.use(lambda file: words_of(file.rows(0, 100)))
 
     def set_aside(self) -> int:
-        return len(list(self.folder.glob("*damaged-*Z*")))
+        return sum(not file.name.endswith(("-wal", "-shm")) for file in self.folder.glob("*.damaged-*"))
 
 
 @pytest.fixture
@@ -162,21 +162,22 @@ def test_a_new_file_that_can_not_be_filled_is_tried_anew(place, monkeypatch, fai
     """Before what was saved is committed, and after it."""
     place.put("a1n a2u")
     owner = held_file.Contents if fails == "write" else OutboxFile
-    real, calls = getattr(owner, fails), []
+    real, calls, error = getattr(owner, fails), [], sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR
 
     def failing(*arguments: object) -> object:
-        # _read is called by each opening, and by each restore after it.
         calls.append(1)
-        if len(calls) <= times and not (fails == "_read" and len(calls) % 2):
-            raise sqlite3.OperationalError("disk I/O error")
+        by_opening = fails == "_read" and len(calls) % 2
+        if len(calls) <= times * (1 + (fails == "_read")) and not by_opening:
+            raise error
         return real(*arguments)
 
     monkeypatch.setattr(owner, fails, failing)
-    for _ in range(times + 1):
-        try:
-            place.held.use(damaged_once()) if place.held.file else place.held.look()
-        except sqlite3.OperationalError:
-            assert not place.path.exists(), "no file is left that has not got what was saved"
+    for attempt in range(times):
+        with pytest.raises(sqlite3.OperationalError):
+            place.held.use(damaged_once()) if attempt == 0 else place.held.look()
+        assert not place.path.exists(), "no file is left that has not got what was saved"
+    place.held.look()
     place.put("a3e")
     assert place.words() == "a1n a2u a3e"
     assert place.set_aside() == 1
