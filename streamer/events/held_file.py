@@ -73,6 +73,11 @@ class HeldFile:
         except OutboxDamaged as damage:
             return act(self._renew(damage))
 
+    def use_anyway(self) -> None:
+        """At the end a file that is away, and not deleted, takes what waits: it may be back at the next start."""
+        if self.file is not None and self.file.identity is not None:
+            self._is_away = False
+
     def look(self) -> None:
         """Open the file where that failed before; notice where somebody has deleted or replaced it."""
         if self.file is None:

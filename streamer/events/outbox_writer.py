@@ -174,7 +174,10 @@ class OutboxWriter:
         with self._wake:
             self._wake.wait_for(self._has_work, TICK_S)
             work = self._take()
+            closing = self._work.closing
         self._try("opened", self._look)
+        if closing:
+            self._held.use_anyway()
         if self._held.file is not None:
             if work.released:
                 self._held.file.release()

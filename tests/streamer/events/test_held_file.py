@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,13 +10,54 @@ from pathlib import Path
 import pytest
 
 from streamer.errors import OutboxDamaged, OutboxUnwritable
-from streamer.events import held_file, outbox_schema
+from streamer.events import held_file, outbox_file, outbox_schema
 from streamer.events.held_file import HeldFile
 from streamer.events.outbox_file import Changes, OutboxFile
 from streamer.telemetry.metrics import Metrics
-from tests.streamer.events.test_damage import filled
+from tests.streamer.events.test_damage import execute, filled, name
 from tests.streamer.events.test_outbox import WEEK_S, assert_sound, outbox, sample, until
 from tests.streamer.messages import dues, words_of
+
+HARM = {
+    "a visit that is none": "UPDATE open_visits SET event = '{}'",
+    "a time that is none": "UPDATE open_visits SET seen_at = 9e999",
+    "a sighting that is none": "INSERT INTO last_seen VALUES ('pada000000000', '{}')",
+}
+
+
+@pytest.mark.parametrize("when", ["at the start", "later"])
+@pytest.mark.parametrize("what", HARM)
+async def test_damage_that_only_the_first_look_at_open_visits_shows(tmp_path, monkeypatch, what, when):
+    """Where there is no room for a copy of its log, a file is opened unseen."""
+    path, metrics, open_file = tmp_path / "outbox.db", Metrics(), outbox_schema.open_outbox
+    filled(path, 2)
+    execute(path, HARM[what])
+    monkeypatch.setattr(outbox_schema, "_check_whole", lambda _: None)
+    monkeypatch.setattr(held_file, "RETRY_S", 0.0)
+    fails = iter([when == "later"])
+
+    def opened(path: Path) -> sqlite3.Connection:
+        if next(fails, False):
+            raise OutboxUnwritable("outbox can't be opened")
+        return open_file(path)
+
+    monkeypatch.setattr(outbox_file, "open_outbox", opened)
+    async with outbox(path, metrics) as box:
+        await until(lambda: box.trouble.startswith("damaged, set aside as "))
+        box.put(dues("new1n")[0])
+        assert await box.flush()
+        saved = words_of(await box.peek(100)).split()
+        assert [word for word in saved if word != "z2e"] == [
+            f"{name(0)}1n",
+            f"{name(0)}2e",
+            f"{name(1)}1n",
+            f"{name(1)}2e",
+            "z1n",
+            "new1n",
+        ]
+        assert ("z2e" in saved) == (what == "a sighting that is none")
+        assert sample(metrics, "outbox_errors_total", code="outbox_damaged") == 1
+        assert box.healthy
 
 
 class Place:
@@ -109,6 +151,34 @@ async def test_a_folder_that_is_away_for_a_while(tmp_path, monkeypatch, how):
     async with outbox(path) as box:
         await box.flush()
         assert words_of(await box.peek(10)) == "a1n a2u a3u b1n b2e a4e"
+
+
+@pytest.mark.parametrize("count", [1, 16, 2500])
+async def test_what_waits_at_the_end_goes_to_a_file_that_is_away(tmp_path, count):
+    path, elsewhere = tmp_path / "var/outbox.db", tmp_path / "elsewhere"
+    path.parent.mkdir()
+    words = ["a1n", *(f"a{seq}u" for seq in range(2, count + 2))]
+    async with outbox(path) as box:
+        box.put(dues(words[0])[0])
+        await box.flush()
+        path.parent.rename(elsewhere)
+        await until(lambda: not box.healthy)
+        for item in dues(" ".join(words[1:])):
+            box.put(item)
+    async with outbox(elsewhere / "outbox.db") as box:
+        await box.flush()
+        assert words_of(await box.peek(10_000)).split() == [*words, f"a{count + 2}e"]
+
+
+async def test_what_waits_at_the_end_is_said_to_be_lost_where_its_folder_was_deleted(tmp_path, caplog):
+    path, metrics = tmp_path / "var/outbox.db", Metrics()
+    path.parent.mkdir()
+    async with outbox(path, metrics) as box:
+        shutil.rmtree(path.parent)
+        await until(lambda: not box.healthy)
+        box.put(dues("a1n")[0])
+    assert "1 events could not be written and are lost" in caplog.text
+    assert sample(metrics, "outbox_dropped_total") == 1
 
 
 async def test_a_folder_that_comes_back_empty(tmp_path):
