@@ -270,7 +270,11 @@ class OutboxWriter:
         self._metrics.outbox_errors.labels(code=OutboxUnwritable.code).inc()
         if not self.failing:
             what = f"{error}:" if isinstance(error, CodedError) else f"outbox {self._path} can't be {verb} ({error}):"
-            log.error("%s events wait in memory; make room on the disk", what, extra={"code": OutboxUnwritable.code})
+            log.error(
+                "%s events wait in memory; make room on the disk, or bring it back",
+                what,
+                extra={"code": OutboxUnwritable.code},
+            )
         self.failing = True
 
     def _put_back(self, work: Work) -> None:

@@ -335,7 +335,7 @@ async def test_who_leaves_after_the_clock_was_set_was_last_seen_by_the_new_one(r
         publisher.clock_stepped(step_s)
         rig.outbox.put(replace(due("a2e", captured_at=990.0), captured_s=seen_s))
         await rig.heard.until(
-            lambda: not json.loads(rig.heard.on(present)[-1])["present"] and len(rig.heard.events) == 2
+            lambda: not json.loads(rig.heard.on(present)[-1])["present"] and len(rig.heard.events()) == 2
         )
     left_at = pytest.approx(NOW - 10.25, abs=0.5)
     assert json.loads(rig.heard.on(LAST_SEEN)[-1])["at"] == left_at
