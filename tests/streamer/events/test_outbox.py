@@ -419,7 +419,8 @@ async def test_an_outbox_that_cannot_be_opened_keeps_events_in_memory_until_it_c
         assert sample(metrics, "outbox_dropped_total") == 0
     (line,) = [record.message for record in caplog.records if record.levelname == "ERROR"]
     assert line == (
-        f"outbox {path} can't be opened (No such file or directory): events wait in memory; make room on the disk, or bring it back"
+        f"outbox {path} can't be opened (No such file or directory): events wait in memory;"
+        " make room on the disk, or bring it back"
     )
 
 
