@@ -113,9 +113,11 @@ class HeldFile:
 
     def _discard(self, file: OutboxFile) -> None:
         """One that was made in vain; else the next one to open would be it, without what was saved."""
+        is_ours = False
         with suppress(OSError):
             is_ours = file.is_in_place
-            file.close()
+        file.close()
+        with suppress(OSError):
             for left in (self._path, *side_files(self._path)) if is_ours else ():
                 left.unlink(missing_ok=True)
 

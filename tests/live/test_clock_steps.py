@@ -40,8 +40,8 @@ class ClockedService(ServiceProcess):
         draft.write_text(str(ahead_s))
         draft.rename(self._clock)
 
-    def _command(self, *arguments: str) -> list[str]:
-        python, _, _, *rest = super()._command(*arguments)
+    def command(self, *arguments: str) -> list[str]:
+        python, _, _, *rest = super().command(*arguments)
         return [python, "-c", WITH_A_CLOCK.format(file=str(self._clock)), *rest]
 
 
