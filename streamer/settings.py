@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
+from stat import S_ISREG
 from typing import Annotated, Any, Literal, NoReturn
 from urllib.parse import quote
 
@@ -29,7 +30,7 @@ from recognition.selection.candidates import Requirement
 from recognition.selection.measurements import FILE as FIGURES_FILE
 from recognition.specs.devices import Device
 from recognition.specs.spec import SpecProfile
-from streamer.errors import CameraVariableUnset, ConfigInvalid, ConfigUnknownKey
+from streamer.errors import CameraVariableUnset, ConfigInvalid, ConfigMissing, ConfigUnknownKey
 from streamer.settings_layers import ENV_PREFIX, merge, origin, read_yaml, resolve_paths, upper_layer
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -208,8 +209,8 @@ def load(path: Path | None = None, overrides: Sequence[str] = (), environ: Mappi
     of the shipped default, a variable or an override: against the current folder). Raises ConfigError.
     """
     environ = os.environ if environ is None else environ
-    if path is None and Path("whosthere.yaml").is_file():
-        path = Path("whosthere.yaml")
+    here = _current_folder()
+    path = path or _own_config()
     file = path or config_folder() / "default.yaml"
     tree = read_yaml(file)
     if isinstance(paths := tree.setdefault("paths", {}), dict):
@@ -217,9 +218,9 @@ def load(path: Path | None = None, overrides: Sequence[str] = (), environ: Mappi
         default = PathsSettings()
         paths.setdefault("models", [str(folder) for folder in default.models])
         paths.setdefault("data", str(default.data))
-    resolve_paths(tree, file.parent if path else Path.cwd())
+    resolve_paths(tree, file.parent if path else here)
     above, origins = upper_layer(environ, overrides)
-    resolve_paths(above, Path.cwd())
+    resolve_paths(above, here)
     merged = merge(tree, above)
     _expand_mqtt(merged, environ)
     try:
@@ -227,6 +228,26 @@ def load(path: Path | None = None, overrides: Sequence[str] = (), environ: Mappi
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
     _refuse(first, origin(first["loc"], origins, file))
+
+
+def _current_folder() -> Path:
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise ConfigMissing(f"the current folder can't be read ({error.strerror}); start in another one") from None
+
+
+def _own_config() -> Path | None:
+    """The current folder's own, if it has one: told apart from one that nobody may look for."""
+    file = Path("whosthere.yaml")
+    try:
+        return file if S_ISREG(file.stat().st_mode) else None
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ConfigMissing(
+            f"can't look for {file} in the current folder ({error.strerror}); start in another one, or pass --config"
+        ) from None
 
 
 def camera_url(camera: CameraSettings, environ: Mapping[str, str] | None = None) -> str:

@@ -30,22 +30,29 @@ def handed_over(stored: Stored, unix_s: float, steady_s: float) -> IdentityEvent
     and those that would lie in the future: these say the latest that it can have been.
     """
     event, late_s = stored.event, latency_s(stored, unix_s, steady_s)
-    moved_s = _moved_s(stored, unix_s, late_s)
-    return event.model_copy(
+    return moved(event, _moved_s(stored, unix_s, late_s)).model_copy(
         update={
-            "first_seen_at": event.first_seen_at + moved_s,
-            "captured_at": event.captured_at + moved_s,
             "published_at": round(unix_s, 3),
             "latency_ms": event.latency_ms.model_copy(update={"total": round(max(late_s, 0.0) * 1000.0, 1)}),
         }
     )
 
 
+def moved(event: IdentityEvent, by_s: float) -> IdentityEvent:
+    """The event with its own times so many seconds later."""
+    times = {"first_seen_at": event.first_seen_at + by_s, "captured_at": event.captured_at + by_s}
+    return event.model_copy(update=times) if by_s else event
+
+
+def set_since_s(captured_at: float, unix_s: float, late_s: float) -> float:
+    """By how much the wall clock was set since it said captured_at, late_s ago; 0 for less than can be told."""
+    by_s = unix_s - late_s - captured_at
+    return 0.0 if abs(by_s) < _NOTICED_S else round(by_s, 3)
+
+
 def _moved_s(stored: Stored, unix_s: float, late_s: float) -> float:
     captured_at = stored.event.captured_at
-    moved_s = unix_s - late_s - captured_at
+    moved_s = set_since_s(captured_at, unix_s, late_s)
     never_set = captured_at < UNSET_BEFORE <= unix_s
     in_future = moved_s < 0.0 and unix_s >= UNSET_BEFORE
-    if abs(moved_s) < _NOTICED_S or not (stored.captured_s is not None or never_set or in_future):
-        return 0.0
-    return round(moved_s, 3)
+    return moved_s if stored.captured_s is not None or never_set or in_future else 0.0

@@ -7,11 +7,12 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
 from streamer.errors import OutboxDamaged, OutboxUnwritable
-from streamer.events.damage import Contents, read_aside, set_aside
+from streamer.events.damage import Contents, read_aside, set_aside, side_files
 from streamer.events.outbox_file import OutboxFile
 from streamer.telemetry.metrics import Metrics
 
@@ -27,7 +28,8 @@ RENEW_S = 60.0
 class HeldFile:
     """`open_file` opens the file at `path`, made where there is none. `set_aside` says what became of a damaged one.
 
-    Methods raise what OutboxFile raises, and OSError where a damaged file can't be renamed.
+    While its folder is away, or can't be read, the file stays open and is not used. Methods raise what OutboxFile
+    raises, and OSError where a damaged file can't be renamed.
     """
 
     def __init__(
@@ -40,6 +42,8 @@ class HeldFile:
         self.file: OutboxFile | None = None
         self.set_aside = ""
         self._saved: Contents | None = None  # of a damaged file, until another one has it
+        self._saved_of: tuple[int, int] | None = None  # which one that was
+        self._is_away = False
         self._retry_at_s = 0.0
         self._renew_at_s = 0.0
 
@@ -62,29 +66,60 @@ class HeldFile:
         """What act() gives; of a new file where this one turns out to be damaged."""
         if self.file is None:
             raise OutboxUnwritable(f"outbox {self._path} can't be opened")
+        if self._is_away:
+            raise OutboxUnwritable(f"outbox {self._path} can't be found")
         try:
             return act(self.file)
         except OutboxDamaged as damage:
             return act(self._renew(damage))
+
+    def use_anyway(self) -> None:
+        """At the end a file that is away, and not deleted, takes what waits: it may be back at the next start."""
+        if self.file is not None and self.file.identity is not None:
+            self._is_away = False
 
     def look(self) -> None:
         """Open the file where that failed before; notice where somebody has deleted or replaced it."""
         if self.file is None:
             if time.monotonic() >= self._retry_at_s:
                 self.open()
-        elif not self.file.is_in_place:
+            return
+        self._is_away = True
+        try:
+            is_in_place = self.file.is_in_place
+        except OSError as error:
+            raise OutboxUnwritable(f"outbox {self._path} can't be found ({error.strerror})") from None
+        self._is_away = False
+        if not is_in_place:
             self._renew(OutboxDamaged(f"outbox {self._path} was deleted or replaced"))
 
     def _open_whole(self) -> OutboxFile:
+        """With what was saved in it: it goes into a file that is made now, or is there where the same one is back."""
+        is_there = os.path.lexists(self._path)
         file = self._open_file()
-        if self._saved is not None:
+        if self._saved is None:
+            return file
+        if is_there and file.identity != self._saved_of:
+            file.close()
+            raise OutboxDamaged(f"outbox {self._path} was replaced")
+        if not is_there:
             try:
                 file.restore(self._saved, self._now())
             except BaseException:
-                file.close()
+                self._discard(file)
                 raise
-            self._saved = None
+        self._saved = None
         return file
+
+    def _discard(self, file: OutboxFile) -> None:
+        """One that was made in vain; else the next one to open would be it, without what was saved."""
+        is_ours = False
+        with suppress(OSError):
+            is_ours = file.is_in_place
+        file.close()
+        with suppress(OSError):
+            for left in (self._path, *side_files(self._path)) if is_ours else ():
+                left.unlink(missing_ok=True)
 
     def _renew(self, damage: OutboxDamaged) -> OutboxFile:
         if time.monotonic() < self._renew_at_s:
@@ -97,14 +132,14 @@ class HeldFile:
         """Rename the damaged file, read what can be read of it, say so."""
         file, self.file = self.file, None
         if file is not None:
-            self._saved = file.contents()
+            self._saved, self._saved_of = file.contents(), file.identity
         try:
             aside = set_aside(self._path)
         finally:
             if file is not None:
                 file.close()  # only now: it may write, and deletes its log by name
         if self._saved is None:
-            self._saved = read_aside(aside)
+            self._saved, self._saved_of = read_aside(aside), None
         left = f"set aside as {aside.name}" if os.path.lexists(aside) else "nothing is left to set aside"
         messages, visits = len(self._saved.pending), len(self._saved.open_visits)
         self.set_aside = f"damaged, {left}; saved: {messages} waiting messages, {visits} open visits"

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from streamer.events.event import Due, IdentityEvent, LastSeen, sighting_of
-from streamer.events.hand_over import handed_over, latency_s
+from streamer.events.hand_over import handed_over, latency_s, moved, set_since_s
 from streamer.events.outbox_file import Stored
 from streamer.events.outbox_writer import Opened, OutboxWriter, Peek
 from streamer.steady import boot_id, steady_s
@@ -33,7 +33,7 @@ class Outbox:
     `healthy` is False and writing is tried again every second. A damaged file is set aside, and a new one used. When
     file or memory is full the oldest update goes first, then the oldest whole visit. Opening raises OutboxTooNew or
     AlreadyRunning. `told` is called with each event that is put, whatever becomes of it. `now` is a clock in s that
-    never jumps, of this `boot` of the machine.
+    never jumps, of this `boot` of the machine; `unix_s` the wall clock.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class Outbox:
         max_age_s: float,
         metrics: Metrics,
         now: Callable[[], float] = steady_s,
+        unix_s: Callable[[], float] = time.time,
         boot: str | None = None,
         buffer_limit: int = BUFFER_LIMIT,
     ) -> None:
@@ -53,6 +54,7 @@ class Outbox:
         self.told: Callable[[IdentityEvent], None] = lambda _: None
         self._metrics = metrics
         self._now = now
+        self._unix_s = unix_s
         boot = boot_id() if boot is None else boot
         self._writer = OutboxWriter(path, limit, max_age_s, metrics, now, boot, buffer_limit)
         self._news = asyncio.Event()
@@ -94,11 +96,15 @@ class Outbox:
         return self._writer.set_aside if self.healthy else "can't be written"
 
     def put(self, due: Due) -> None:
-        """Take an event; never waits, never raises. flush() waits until it is on disk."""
+        """Take an event; never waits, never raises. flush() waits until it is on disk.
+
+        Its times are those of a picture that may be older than the last step of the wall clock: they are moved.
+        """
+        if due.captured_s is not None:
+            captured_s = self._steady(due.captured_s)
+            due = Due(moved(due.event, self._set_since_s(due.event.captured_at, captured_s)), due.levels, captured_s)
         event = due.event
         self.told(event)
-        if due.captured_s is not None:
-            due = replace(due, captured_s=self._steady(due.captured_s))
         newest = self._is_newest(due)
         if self._writer.put(due, newest=newest) and newest and event.person is not None:
             if due.captured_s is not None:
@@ -107,17 +113,19 @@ class Outbox:
 
     def sighted(self, event_id: str, captured_at: float, captured_s: float) -> None:
         """An open visit's last sighting (Unix s, monotonic s), for its `end` should the service die. Call often."""
+        steady_s = self._steady(captured_s)
         with self._writer.ask() as work:
-            work.changes.seen[event_id] = (captured_at, self._steady(captured_s))
+            work.changes.seen[event_id] = (captured_at + self._set_since_s(captured_at, steady_s), steady_s)
 
-    def clock_stepped(self, step_s: float) -> list[str]:
-        """The wall clock was set by so many seconds: when people were seen in this run is told by the new one.
+    def clock_stepped(self) -> list[str]:
+        """The wall clock was set: when people were seen in this run is told by the new one.
 
         Returns who they are.
         """
-        for person_id in self._sighted_s:
+        for person_id, sighted_s in self._sighted_s.items():
             seen = self.last_seen[person_id]
-            self.last_seen[person_id] = replace(seen, at=round(seen.at + step_s, 3))
+            at = round(seen.at + self._set_since_s(seen.at, sighted_s), 3)
+            self.last_seen[person_id] = replace(seen, at=at)
         with self._writer.ask() as work:
             work.changes.sightings |= {person_id: self.last_seen[person_id] for person_id in self._sighted_s}
         return list(self._sighted_s)
@@ -189,6 +197,9 @@ class Outbox:
             return before_s is None or due.captured_s >= before_s
         known = self.last_seen.get(due.event.person.id)
         return known is None or due.event.captured_at >= known.at
+
+    def _set_since_s(self, captured_at: float, captured_s: float) -> float:
+        return set_since_s(captured_at, self._unix_s(), self._now() - captured_s)
 
     def _steady(self, monotonic_s: float) -> float:
         return self._now() - (time.monotonic() - monotonic_s)

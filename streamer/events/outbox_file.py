@@ -99,12 +99,21 @@ class OutboxFile:
 
     @property
     def is_in_place(self) -> bool:
-        """Whether the file at `path` is the one that is open."""
+        """Whether the file at `path` is the one that is open. Raises OSError where nobody knows: its folder is away, or
+        can't be read.
+        """
         try:
-            there = os.stat(self._path)
-        except OSError:
+            there = self._path.stat()
+        except FileNotFoundError:
+            self._path.parent.stat()
             return False
         return os.path.samestat(there, os.fstat(self._descriptor))
+
+    @property
+    def identity(self) -> tuple[int, int] | None:
+        """Device and inode, by which it is known again; None once it is deleted: another file may get them."""
+        state = os.fstat(self._descriptor)
+        return (state.st_dev, state.st_ino) if state.st_nlink else None
 
     def contents(self) -> Contents:
         """All that can be read of it, whatever its state."""

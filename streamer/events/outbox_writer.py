@@ -142,7 +142,8 @@ class OutboxWriter:
         held = self._held
         try:
             try:
-                self._begin(held.open())
+                held.open()
+                held.use(self._begin)
             except (OutboxUnwritable, OutboxDamaged, sqlite3.DatabaseError, OSError) as error:
                 self._report("opened", error)
                 self._call(opened, None)
@@ -173,7 +174,10 @@ class OutboxWriter:
         with self._wake:
             self._wake.wait_for(self._has_work, TICK_S)
             work = self._take()
+            closing = self._work.closing
         self._try("opened", self._look)
+        if closing:
+            self._held.use_anyway()
         if self._held.file is not None:
             if work.released:
                 self._held.file.release()
@@ -198,7 +202,7 @@ class OutboxWriter:
     def _look(self) -> None:
         self._held.look()
         if self._held.file is not None and not self._has_begun:
-            self._begin(self._held.file)
+            self._held.use(self._begin)
 
     def _try(self, verb: str, act: Callable[[], None]) -> None:
         try:
@@ -266,7 +270,11 @@ class OutboxWriter:
         self._metrics.outbox_errors.labels(code=OutboxUnwritable.code).inc()
         if not self.failing:
             what = f"{error}:" if isinstance(error, CodedError) else f"outbox {self._path} can't be {verb} ({error}):"
-            log.error("%s events wait in memory; make room on the disk", what, extra={"code": OutboxUnwritable.code})
+            log.error(
+                "%s events wait in memory; make room on the disk, or bring it back",
+                what,
+                extra={"code": OutboxUnwritable.code},
+            )
         self.failing = True
 
     def _put_back(self, work: Work) -> None:

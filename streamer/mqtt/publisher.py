@@ -128,7 +128,7 @@ class Publisher:
         for topic, document in self._states.items():
             if isinstance(since := document.get("since"), float):
                 self._set(topic, document | {"since": round(since + step_s, 3)})
-        for person_id in self._outbox.clock_stepped(step_s):
+        for person_id in self._outbox.clock_stepped():
             self._last_seen_changed(person_id)
         self._presence.clock_stepped(step_s)
         for camera in self._cameras:

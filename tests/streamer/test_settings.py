@@ -1,6 +1,9 @@
 """Settings from files, variables and overrides: what they become, and the one line that each mistake gets."""
 
+import os
 import re
+import subprocess
+import sys
 import traceback
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from streamer.errors import (
 )
 from streamer.settings import CameraSettings, Settings, camera_url, config_folder, expand_url, load
 from streamer.settings_layers import read_yaml
+from tests.conftest import PROJECT
 
 SECRET = "hunter2"
 
@@ -101,6 +105,50 @@ def test_whosthere_yaml_in_the_current_folder_is_found(folder):
 
     assert settings.http.port == 8081
     assert settings.paths.data == folder / "var"
+
+
+UNREADABLE = """
+import os, sys
+from streamer.errors import ConfigError
+from streamer.settings import load
+{harm}
+try:
+    load(environ={{}})
+except ConfigError as error:
+    print(error.code, error)
+"""
+AS_NOBODY = "os.getuid() or os.setuid(65534)"
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (
+            f"os.chmod('.', 0); {AS_NOBODY}",
+            "config_missing can't look for whosthere.yaml in the current folder (Permission denied); start in another",
+        ),
+        (
+            f"os.chmod('.', 0o644); {AS_NOBODY}",
+            "config_missing can't look for whosthere.yaml in the current folder (Permission denied); start in another",
+        ),
+        ("os.rmdir(os.getcwd())", "config_missing the current folder can't be read (No such file or directory); start"),
+        (
+            "os.symlink('whosthere.yaml', 'whosthere.yaml')",
+            "config_missing can't look for whosthere.yaml in the current",
+        ),
+    ],
+)
+def test_a_current_folder_that_can_not_be_read_is_told_in_one_line(tmp_path, harm, message):
+    """As another user would see it: root may read everything."""
+    here = tmp_path / "closed"
+    here.mkdir()
+    env = os.environ | {"PYTHONPATH": str(PROJECT)}
+    program = [sys.executable, "-c", UNREADABLE.format(harm=harm)]
+    ended = subprocess.run(program, cwd=here, env=env, capture_output=True, text=True, timeout=60)
+    if here.exists():
+        here.chmod(0o755)
+    assert ended.stdout.startswith(message), ended
+    assert ended.stdout.count("\n") == 1
 
 
 def test_default_paths_belong_to_the_config_file_too(config, tmp_path):

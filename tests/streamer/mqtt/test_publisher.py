@@ -33,10 +33,14 @@ class Rig:
         self.port, self.heard, self.outbox, self.metrics = port, heard, outbox, metrics
         self.mqtt = MqttSettings(port=port)
         self.names = names
+        self.wall_s = 1000.25
 
     def publisher(self, **changes: object) -> Publisher:
         mqtt = self.mqtt.model_copy(update=changes)
-        return Publisher(mqtt, self.outbox, self.names.get, self.metrics, now=lambda: 1000.25)
+        return Publisher(mqtt, self.outbox, self.names.get, self.metrics, now=self.unix_s)
+
+    def unix_s(self) -> float:
+        return self.wall_s
 
     def sample(self, name: str, **labels: str) -> float | None:
         return self.metrics.registry.get_sample_value(f"whosthere_{name}", labels)
@@ -44,13 +48,21 @@ class Rig:
 
 @pytest.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    metrics = Metrics()
+    metrics, rigs = Metrics(), []
     async with (
         embedded_broker() as port,
         listening(port) as heard,
-        Outbox(tmp_path / "outbox.db", limit=1000, max_age_s=1e9, metrics=metrics, now=lambda: 1000.0) as outbox,
+        Outbox(
+            tmp_path / "outbox.db",
+            limit=1000,
+            max_age_s=1e9,
+            metrics=metrics,
+            now=lambda: 1000.0,
+            unix_s=lambda: rigs[0].unix_s(),
+        ) as outbox,
     ):
-        yield Rig(port, heard, outbox, metrics, dict(NAMES))
+        rigs.append(Rig(port, heard, outbox, metrics, dict(NAMES)))
+        yield rigs[0]
 
 
 @asynccontextmanager
@@ -301,11 +313,30 @@ async def test_what_was_retained_in_this_run_is_told_by_a_clock_that_was_set(rig
     """Boots in 1970, and learns better while it runs."""
     publisher = rig.publisher()
     publisher.set_camera_status("door", "online")
-    rig.outbox.put(replace(due("a1n", captured_at=990.0), captured_s=time.monotonic()))
+    rig.outbox.put(replace(due("a1n", captured_at=990.0), captured_s=time.monotonic() - 10.25))
     status, before = "whosthere/cameras/door/status", NOW - 1000.25
     async with running(publisher):
         await rig.heard.until(lambda: rig.heard.on(status) and rig.heard.on(LAST_SEEN))
+        rig.wall_s += before
         publisher.clock_stepped(before)
         await rig.heard.until(lambda: len(rig.heard.on(status)) == 2 and len(rig.heard.on(LAST_SEEN)) >= 2)
     assert [json.loads(said)["since"] for said in rig.heard.on(status)] == [1000.25, NOW]
-    assert json.loads(rig.heard.on(LAST_SEEN)[-1])["at"] == NOW - 10.25
+    assert json.loads(rig.heard.on(LAST_SEEN)[-1])["at"] == pytest.approx(NOW - 10.25, abs=0.5)
+
+
+async def test_who_leaves_after_the_clock_was_set_was_last_seen_by_the_new_one(rig):
+    """The `end` tells of the last picture, which is of before."""
+    publisher = rig.publisher()
+    present, step_s, seen_s = f"whosthere/people/{ADA}/present", NOW - 1000.25, time.monotonic() - 10.25
+    rig.outbox.put(replace(due("a1n", captured_at=980.0), captured_s=seen_s - 10.0))
+    async with running(publisher):
+        await rig.heard.until(lambda: rig.heard.on(present) and rig.heard.on(LAST_SEEN))
+        rig.wall_s += step_s
+        publisher.clock_stepped(step_s)
+        rig.outbox.put(replace(due("a2e", captured_at=990.0), captured_s=seen_s))
+        await rig.heard.until(
+            lambda: not json.loads(rig.heard.on(present)[-1])["present"] and len(rig.heard.events()) == 2
+        )
+    left_at = pytest.approx(NOW - 10.25, abs=0.5)
+    assert json.loads(rig.heard.on(LAST_SEEN)[-1])["at"] == left_at
+    assert json.loads(rig.heard.on(present)[-1])["since"] == left_at
