@@ -86,7 +86,7 @@ async def test_a_login_that_is_mended_is_used_within_ten_seconds_and_readyz_says
         await until(lambda: codes(service).count("broker_login_refused"))
         part = (await service.parts())["broker"]
         assert not part["ok"]
-        assert "refuses the login; check mqtt.username and mqtt.password [broker_login_refused]" in part["reason"]
+        assert "refuses the login; check mqtt.username and mqtt.password, and mqtt.client_id" in part["reason"]
         assert "hunter2" not in json.dumps(part)
         broker.set_users({"whosthere": "hunter2"})
         await service.until_ready("broker", within_s=10.0)
