@@ -47,7 +47,7 @@ class Publisher:
 
     name_of(person_id) gives the display name of somebody enrolled, None for anybody else, and person_ids() all who
     are; both must know the gallery before run() is called, because what is retained of somebody who is not enrolled is
-    erased. `cameras` are those configured: what is retained of others is erased, too.
+    erased. `cameras` are those configured: what is retained of others is erased, too. own_broker: it denies nothing.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class Publisher:
         *,
         cameras: Collection[str] = (),
         person_ids: Callable[[], Collection[str]] = tuple,
+        own_broker: bool = False,
     ) -> None:
         self._mqtt = mqtt
         self._outbox = outbox
@@ -83,7 +84,7 @@ class Publisher:
         self._losses: deque[float] = deque(maxlen=LOSSES)
         self._hurried = False
         self._leftovers = Leftovers(self._prefix)
-        self._told_of_no_reasons = False
+        self._told_of_no_reasons = own_broker
         self._stopping = False
         self._over = asyncio.Event()
         self._over.set()
