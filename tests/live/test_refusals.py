@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from streamer.errors import BrokerTopicRefused
+from streamer.events.event import IdentityEvent
 from streamer.events.outbox import Outbox
 from streamer.mqtt import refusals
 from streamer.mqtt.broker_check import NO_REASONS, try_broker
 from streamer.mqtt.publisher import Publisher
+from streamer.mqtt.subscriber import follow
 from streamer.settings import MqttSettings
 from streamer.supervise import supervise
 from streamer.telemetry.metrics import Metrics
@@ -279,3 +281,25 @@ async def test_over_3_1_1_a_denied_message_is_acknowledged_and_lost_and_that_is_
             await until(lambda: sample(metrics, "outbox_depth") == 0)
     assert words(heard, DOOR) == []
     assert [NO_REASONS in record.message for record in caplog.records if record.levelname == "WARNING"] == [True]
+
+
+@pytest.mark.parametrize("version", ["auto", "5", "3.1.1"])
+@pytest.mark.parametrize("wants", ["clientid_prefixes whosthere", "allow_zero_length_clientid false"])
+async def test_a_broker_that_wants_certain_client_ids(tmp_path, outbox, metrics, wants, version):
+    folder = tmp_path / "choosy"
+    folder.mkdir()
+    told: list[IdentityEvent] = []
+    listens = asyncio.Event()
+    with Mosquitto(folder, acl=ALL if version == "3.1.1" else write_acl(), more=[wants]) as broker:
+        mqtt = MqttSettings(port=broker.port, version=version)
+        assert await try_broker(mqtt) == ("3.1.1" if version == "3.1.1" else "5")
+        following = asyncio.create_task(follow(mqtt, on_event=told.append, count=2, on_listening=listens.set))
+        async with asyncio.timeout(20), publishing(broker.port, outbox, metrics, version):
+            await listens.wait()
+            for word in ("a1n", "a2e"):
+                outbox.put(due(word))
+            if version != "3.1.1":
+                await until(lambda: sample(metrics, "outbox_set_aside") == 2)
+                broker.allow(ALL)
+            await following
+    assert [event.seq for event in told] == [1, 2]

@@ -1,4 +1,4 @@
-"""As much of an MQTT 5 broker as a publisher meets: one that refuses and stays, as most do (mosquitto 2.0.11 hangs up).
+"""As much of an MQTT 5 broker as a publisher meets: one that refuses and stays, as most do, or hangs up.
 
 What to answer is scripted; what was published comes out in order. Runs on the loop.
 """
