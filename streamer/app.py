@@ -74,8 +74,11 @@ class Service:
 
 
 @asynccontextmanager
-async def running_service(settings: Settings) -> AsyncIterator[Service]:
-    """Everything opened and running until the context is left. Raises CodedErrors where it can't start."""
+async def running_service(settings: Settings, *, own_broker: bool = False) -> AsyncIterator[Service]:
+    """Everything opened and running until the context is left. Raises CodedErrors where it can't start.
+
+    own_broker: the broker is ours, and denies nothing.
+    """
     limit_arenas()
     make_data_folder(settings.paths.data)
     metrics = Metrics()
@@ -99,6 +102,7 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
             metrics,
             cameras=settings.cameras,
             person_ids=live_gallery.person_ids,
+            own_broker=own_broker,
         )
         service = Service(settings, metrics, models, live_gallery, outbox, publisher, [])
         service.cameras = [_camera(name, service) for name in settings.cameras]

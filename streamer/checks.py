@@ -18,7 +18,7 @@ from recognition.specs.spec import DetectorSpec, EmbedderSpec
 from recognition.specs.weights import verify_artifacts
 from streamer.ingest.probe import probe
 from streamer.model_layer.setup import make_manager, open_for_enrolment
-from streamer.mqtt.broker_check import try_broker
+from streamer.mqtt.broker_check import NO_REASONS, try_broker
 from streamer.process import make_data_folder, open_gallery
 from streamer.settings import Settings, camera_url
 
@@ -72,7 +72,8 @@ def _gallery(settings: Settings) -> str:
 
 async def _broker(settings: Settings) -> str:
     version = await try_broker(settings.mqtt)
-    return f"{settings.mqtt.host}:{settings.mqtt.port} takes the login and a message (MQTT {version})"
+    taken = f"{settings.mqtt.host}:{settings.mqtt.port} takes the login and a message (MQTT {version})"
+    return taken if version == "5" else f"{taken}; {NO_REASONS}"
 
 
 async def _camera(name: str, settings: Settings) -> str:

@@ -91,7 +91,7 @@ async def _watch(
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(follow(mqtt, on_event=hear, on_listening=listening.set), name="follow events")
             await listening.wait()
-            async with running_service(settings.model_copy(update={"mqtt": mqtt})) as service:
+            async with running_service(settings.model_copy(update={"mqtt": mqtt}), own_broker=True) as service:
                 ran_from_s = time.monotonic()
                 truth.camera = service.cameras[0]
                 topics = shlex.quote(f"{mqtt.topic_prefix}/#")

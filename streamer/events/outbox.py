@@ -156,10 +156,13 @@ class Outbox:
         """End a wait()."""
         self._news.set()
 
-    async def peek(self, limit: int, after: int = 0) -> list[Stored]:
-        """The oldest `limit` messages on disk above row `after`; in flight until ack() or release()."""
+    async def peek(self, limit: int, after: int = 0) -> list[Stored] | None:
+        """The oldest `limit` messages on disk above row `after`; in flight until ack() or release().
+
+        None where they can't be read (now): wait() ends when it is worth another try.
+        """
         self._check()
-        answer: asyncio.Future[list[Stored]] = self._loop.create_future()
+        answer: asyncio.Future[list[Stored] | None] = self._loop.create_future()
         with self._writer.ask() as work:
             work.peeks.append(Peek(after, limit, answer))
         return await self._answer_to(answer)

@@ -40,7 +40,7 @@ class Peek:
 
     after: int
     limit: int
-    answer: asyncio.Future[list[Stored]]
+    answer: asyncio.Future[list[Stored] | None]
 
 
 @dataclass(slots=True)
@@ -294,7 +294,7 @@ class OutboxWriter:
     def _answer(self, peek: Peek) -> None:
         with self._wake:
             acked = frozenset(self._work.changes.acked)
-        stored: list[Stored] = []
+        stored: list[Stored] | None = None
         try:
             stored = self._held.use(lambda file: file.rows(peek.after, peek.limit, acked))
         except (CodedError, sqlite3.DatabaseError, OSError) as error:

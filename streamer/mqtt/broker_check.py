@@ -4,10 +4,11 @@ A topic goes in, why it is refused comes out. Each by a connection of its own, o
 """
 
 from streamer.errors import BrokerLost, BrokerTopicRefused
-from streamer.mqtt.connection import Broker
+from streamer.mqtt.connection import Broker, passing_id
 from streamer.settings import MqttSettings
 
 CHECK = b"check"
+NO_REASONS = "over MQTT 3.1.1 a message that its ACL denies may be lost unnoticed: let the broker speak MQTT 5"
 ENDS_THE_CONNECTION = "it ends the connection"
 
 
@@ -16,14 +17,12 @@ def check_topic(mqtt: MqttSettings) -> str:
     return f"{mqtt.topic_prefix}/service/check"
 
 
-async def try_topic(broker: Broker, topic: str, payload: bytes | str, *, retain: bool) -> str | None:
+async def try_topic(broker: Broker, client_id: str, topic: str, payload: bytes | str, *, retain: bool) -> str | None:
     """None where the broker takes the message, else why not. Raises BrokerUnreachable and BrokerLoginRefused."""
     why: str | None = None
     try:
-        async with broker.connect(client_id=None) as client:
+        async with broker.connect(client_id=client_id) as client:
             why = await client.send(topic, payload, retain=retain)
-            if why is None:
-                await client.passed(topic)
     except BrokerLost:
         return why or ENDS_THE_CONNECTION
     return why
@@ -35,9 +34,7 @@ async def try_broker(mqtt: MqttSettings) -> str:
     Raises BrokerUnreachable, BrokerLoginRefused and BrokerTopicRefused.
     """
     broker, topic = Broker(mqtt), check_topic(mqtt)
-    async with broker.connect(client_id=None):
-        version = broker.version
-    why = await try_topic(broker, topic, CHECK, retain=False)
+    why = await try_topic(broker, passing_id(mqtt), topic, CHECK, retain=False)
     if why is not None:
         raise BrokerTopicRefused(f"{broker.where} takes the login and refuses topic {topic} ({why}); check its ACL")
-    return version
+    return broker.version

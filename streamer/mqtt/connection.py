@@ -7,6 +7,7 @@ it refuses a message, else of 3.1.1. Runs on the loop.
 import asyncio
 import logging
 import re
+import secrets
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -50,12 +51,7 @@ class BrokerClient(Client):
     """aiomqtt's client, which keeps from us why a broker refused a message, and waits for a CONNACK that can't come."""
 
     def __init__(
-        self,
-        mqtt: MqttSettings,
-        version: ProtocolVersion,
-        client_id: str | None,
-        will: Will | None,
-        answer_within_s: float,
+        self, mqtt: MqttSettings, version: ProtocolVersion, client_id: str, will: Will | None, answer_within_s: float
     ) -> None:
         super().__init__(
             mqtt.host,
@@ -73,15 +69,9 @@ class BrokerClient(Client):
         )
         self._client.connect_timeout = REACH_WITHIN_S
         self.ended_by: ReasonCode | None = None  # the broker's own word for it, which MQTT 5 has
-        self._version = version
         self._limits: dict[str, int] = {}
         self._answers: dict[int, asyncio.Future[ReasonCode]] = {}
-
-    @property
-    def tells_reasons(self) -> bool:
-        """Whether an acknowledgement says that the message was taken: MQTT 5. A broker of 3.1.1 may acknowledge
-        what it refuses, and end the connection."""
-        return self._version is ProtocolVersion.V5
+        self._abandoned = False
 
     @property
     def gone(self) -> bool:
@@ -111,12 +101,20 @@ class BrokerClient(Client):
             del self._answers[info.mid]
         return str(reason) if reason.is_failure else None
 
-    async def passed(self, topic: str) -> None:
-        """Return once the broker has dealt with all that was sent before: it answers in order. Raises MqttError."""
-        await self.unsubscribe(topic)  # of nothing: no broker asks whether we may
+    def abandon(self) -> None:
+        """End a connection that is not waited for, now or as soon as it is there: aiomqtt leaves its socket open."""
+        self._abandoned = True
+        self._connected.cancel()
+        self._disconnected.cancel()
+        self._hang_up()
 
-    def hang_up(self) -> None:
-        """End a connection that was never answered: aiomqtt leaves its socket open."""
+    def _client_connect(self) -> None:
+        """On a thread, which nobody can cancel."""
+        super()._client_connect()
+        if self._abandoned:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
         if isinstance(opened := self._client.socket(), socket.socket):
             with suppress(OSError):
                 opened.shutdown(socket.SHUT_RDWR)
@@ -149,6 +147,10 @@ class BrokerClient(Client):
             self.ended_by = reason_code
         if not self._connected.done():
             self._connected.set_exception(_ClosedUnanswered("it ends the connection without a word"))
+        pending: list[asyncio.Future[Any]] = [*self._answers.values(), *self._pending_subscribes.values()]
+        for answer in pending:
+            if not answer.done():
+                answer.set_exception(MqttError("the connection is lost"))
         super()._on_disconnect(client, userdata, flags, reason_code, properties)
 
     def _on_publish(
@@ -179,7 +181,7 @@ class Broker:
         return "3.1.1" if self._version is ProtocolVersion.V311 else "5"
 
     @asynccontextmanager
-    async def connect(self, *, client_id: str | None, will: Will | None = None) -> AsyncIterator[BrokerClient]:
+    async def connect(self, *, client_id: str, will: Will | None = None) -> AsyncIterator[BrokerClient]:
         """A connected client.
 
         Raises BrokerUnreachable or BrokerLoginRefused on the way in, BrokerLost or BrokerIdTaken when the connection
@@ -197,10 +199,10 @@ class Broker:
         finally:
             await self._leave(client)
 
-    async def _open(self, client_id: str | None, will: Will | None) -> BrokerClient:
+    async def _open(self, client_id: str, will: Will | None) -> BrokerClient:
         try:
             if self._version is None:
-                self._version = await self._find_version()
+                self._version = await self._find_version(client_id)
             return await self._enter(self._version, client_id, will, ANSWER_WITHIN_S)
         except MqttConnectError as error:
             if _code(error) in _VERSION_REFUSED:
@@ -209,10 +211,13 @@ class Broker:
         except MqttError as error:
             raise self._unreachable(error) from None
 
-    async def _find_version(self) -> ProtocolVersion:
-        """By connections that leave nothing behind: what knows no MQTT 5 refuses it, hangs up, or waits for more."""
+    async def _find_version(self, client_id: str) -> ProtocolVersion:
+        """By connections that leave nothing behind: what knows no MQTT 5 refuses it, hangs up, or waits for more.
+
+        With the id that is meant: a broker may let in no other.
+        """
         try:
-            await self._leave(await self._enter(ProtocolVersion.V5, None, None, VERSION_WITHIN_S))
+            await self._leave(await self._enter(ProtocolVersion.V5, client_id, None, VERSION_WITHIN_S))
         except MqttConnectError as error:
             if _code(error) not in _VERSION_REFUSED:
                 raise
@@ -221,17 +226,19 @@ class Broker:
                 raise
         else:
             return ProtocolVersion.V5
-        await self._leave(await self._enter(ProtocolVersion.V311, None, None, ANSWER_WITHIN_S))
+        await self._leave(await self._enter(ProtocolVersion.V311, client_id, None, ANSWER_WITHIN_S))
         return ProtocolVersion.V311
 
     async def _enter(
-        self, version: ProtocolVersion, client_id: str | None, will: Will | None, within_s: float
+        self, version: ProtocolVersion, client_id: str, will: Will | None, within_s: float
     ) -> BrokerClient:
         client = BrokerClient(self._mqtt, version, client_id, will, within_s)
         try:
             await client.__aenter__()
+        except ValueError as error:  # `a..b` is no host name, nor is a label of over 63 letters
+            raise MqttError(str(error)) from None
         except BaseException:
-            client.hang_up()
+            client.abandon()
             raise
         client.timeout = ANSWER_WITHIN_S
         return client
@@ -260,8 +267,16 @@ class Broker:
 
     def _refused(self, error: MqttConnectError) -> BrokerError:
         if _code(error) in _LOGIN_REFUSED:
-            return BrokerLoginRefused(f"{self.where} refuses the login; check mqtt.username and mqtt.password")
+            return BrokerLoginRefused(
+                f"{self.where} refuses the login; check mqtt.username and mqtt.password, and mqtt.client_id where it "
+                "wants a certain one"
+            )
         return BrokerUnreachable(f"{self.where} refuses the connection ({error}); see its log")
+
+
+def passing_id(mqtt: MqttSettings) -> str:
+    """A client id for who comes and goes beside the service; brokers that want one want it to begin like ours."""
+    return f"{mqtt.client_id or 'whosthere'}-{secrets.token_hex(4)}"
 
 
 def id_taken(where: str) -> BrokerIdTaken:

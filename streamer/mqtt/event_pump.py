@@ -96,7 +96,7 @@ class EventPump:
         row = self._walk.heads.get(topic)
         if row is None:
             return None
-        found = await self._outbox.peek(1, row - 1)
+        found = await self._rows(1, row - 1)
         self._outbox.put_off(stored.row for stored in found if stored.row in self._walk.aside)
         if not found or found[0].row != row:
             return None
@@ -113,7 +113,7 @@ class EventPump:
 
     async def _step(self, walk: _Walk, sender: Sender, sends: asyncio.TaskGroup, to_row: int | None) -> bool:
         """The next rows, up to `to_row` if that is given; False where there are none."""
-        rows = await self._outbox.peek(IN_FLIGHT, walk.after)
+        rows = await self._rows(IN_FLIGHT, walk.after)
         if to_row is not None:
             rows = [stored for stored in rows if stored.row <= to_row]
         for stored in rows:
@@ -121,6 +121,12 @@ class EventPump:
                 await self._offer(stored, walk, sender, sends)
             walk.after = stored.row
         return bool(rows)
+
+    async def _rows(self, limit: int, after: int) -> list[Stored]:
+        """As soon as they can be read: none is the end of a walk."""
+        while (rows := await self._outbox.peek(limit, after)) is None:
+            await self._outbox.wait()
+        return rows
 
     async def _offer(self, stored: Stored, walk: _Walk, sender: Sender, sends: asyncio.TaskGroup) -> None:
         """Send it, or set it aside behind what is refused."""

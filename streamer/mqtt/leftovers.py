@@ -17,15 +17,30 @@ LOOK_FOR_S = 5.0
 SUBSCRIPTION_REFUSED = 0x80  # SUBACK, MQTT 3.1.1 section 3.9.3
 
 
-async def look_for_leftovers(client: Client, prefix: str) -> None:
-    """Have the broker send what it retains under our prefix, for a while. Raises MqttError."""
-    filters = [f"{prefix}/{kind}/+/{leaf}" for kind, leaves in LEAVES.items() for leaf in leaves]
-    granted = await client.subscribe([(one, 0) for one in filters])
-    if any(_value(code) >= SUBSCRIPTION_REFUSED for code in granted):
-        log.info("the broker does not let us read %s/#: what is retained of former cameras stays", prefix)
-        return
-    await asyncio.sleep(LOOK_FOR_S)
-    await client.unsubscribe(filters)
+class Leftovers:
+    """Looked for once in a run: what is retained later is known."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._filters = [f"{prefix}/{kind}/+/{leaf}" for kind, leaves in LEAVES.items() for leaf in leaves]
+        self._sought = False
+
+    async def look(self, client: Client) -> None:
+        """Have the broker send what it retains under our prefix, for a while. Raises MqttError.
+
+        Over the next connection again where this one is lost, unless it is lost for the question.
+        """
+        if self._sought:
+            return
+        self._sought = True
+        granted = await client.subscribe([(one, 0) for one in self._filters])
+        if any(_value(code) >= SUBSCRIPTION_REFUSED for code in granted):
+            log.info("the broker does not let us read %s/#: what is retained of former cameras stays", self._prefix)
+            return
+        self._sought = False
+        await asyncio.sleep(LOOK_FOR_S)
+        await client.unsubscribe(self._filters)
+        self._sought = True
 
 
 def is_leftover(topic: str, prefix: str, cameras: Collection[str], name_of: Callable[[str], str | None]) -> bool:

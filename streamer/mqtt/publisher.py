@@ -16,14 +16,14 @@ import orjson
 from aiomqtt import MqttError, Will
 
 from recognition.errors import CodedError
-from streamer.errors import BrokerError, BrokerLost, BrokerUnreachable
+from streamer.errors import BrokerError, BrokerLoginRefused, BrokerLost, BrokerUnreachable
 from streamer.events.event import IdentityEvent, Person
 from streamer.events.outbox import Outbox
 from streamer.events.outbox_file import Stored
-from streamer.mqtt.broker_check import CHECK, check_topic, try_topic
+from streamer.mqtt.broker_check import CHECK, ENDS_THE_CONNECTION, NO_REASONS, check_topic, try_topic
 from streamer.mqtt.connection import Broker, BrokerClient, id_taken
 from streamer.mqtt.event_pump import EventPump
-from streamer.mqtt.leftovers import is_leftover, look_for_leftovers
+from streamer.mqtt.leftovers import Leftovers, is_leftover
 from streamer.mqtt.presence import Presence
 from streamer.mqtt.refusals import Blame, Refusals
 from streamer.mqtt.retained import Retained
@@ -47,7 +47,7 @@ class Publisher:
 
     name_of(person_id) gives the display name of somebody enrolled, None for anybody else, and person_ids() all who
     are; both must know the gallery before run() is called, because what is retained of somebody who is not enrolled is
-    erased. `cameras` are those configured: what is retained of others is erased, too.
+    erased. `cameras` are those configured: what is retained of others is erased, too. own_broker: it denies nothing.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class Publisher:
         *,
         cameras: Collection[str] = (),
         person_ids: Callable[[], Collection[str]] = tuple,
+        own_broker: bool = False,
     ) -> None:
         self._mqtt = mqtt
         self._outbox = outbox
@@ -82,7 +83,8 @@ class Publisher:
         outbox.told = self._heard
         self._losses: deque[float] = deque(maxlen=LOSSES)
         self._hurried = False
-        self._looked_back = False
+        self._leftovers = Leftovers(self._prefix)
+        self._told_of_no_reasons = own_broker
         self._stopping = False
         self._over = asyncio.Event()
         self._over.set()
@@ -91,6 +93,10 @@ class Publisher:
         self._once = OnceLog(log)
         for camera in cameras:
             self._retained.put(self._present_topic(camera), partial(self._camera_present, camera))
+
+    @property
+    def _client_id(self) -> str:
+        return self._mqtt.client_id or self._outbox.client_id
 
     @property
     def connected(self) -> bool:
@@ -181,11 +187,10 @@ class Publisher:
         for person_id in self._outbox.last_seen:
             self._last_seen_changed(person_id)
         will = Will(self._available, "offline", qos=1, retain=True)
-        client_id = self._mqtt.client_id or self._outbox.client_id
         sender: Sender | None = None
         try:
-            async with self._broker.connect(client_id=client_id, will=will) as client:
-                sender = Sender(client, self._refusals, self._blame, self._metrics, check_topic(self._mqtt))
+            async with self._broker.connect(client_id=self._client_id, will=will) as client:
+                sender = Sender(client, self._refusals, self._blame, self._metrics)
                 try:
                     # In this order: `offline` with `running` means that the service was lost.
                     for topic in (self._available, self._state):
@@ -217,7 +222,10 @@ class Publisher:
         message = sender.lost()
         if message is None:
             return False
-        why = await try_topic(self._broker, message.topic, message.payload, retain=message.retain)
+        try:
+            why = await self._try_apart(message.topic, message.payload, retain=message.retain)
+        except BrokerLoginRefused:  # it can't be tried, and has cost two connections
+            why = ENDS_THE_CONNECTION
         if why is not None:
             refuse(message.topic, why, self._refusals, self._metrics)
         return why is not None
@@ -228,7 +236,7 @@ class Publisher:
             async with asyncio.TaskGroup() as tasks:
                 watches = [
                     tasks.create_task(self._listen(sender.client), name="watch broker"),
-                    tasks.create_task(self._look_back(sender.client), name="look for leftovers"),
+                    tasks.create_task(self._leftovers.look(sender.client), name="look for leftovers"),
                     tasks.create_task(self._try_refused(), name="try refused topics"),
                 ]
                 tasks.create_task(sender.send(check_topic(self._mqtt), CHECK), name="probe broker")
@@ -248,6 +256,9 @@ class Publisher:
         if connected:
             self._once.over("broker")
             log.info("connected to broker %s:%d", self._mqtt.host, self._mqtt.port)
+            if self._broker.version == "3.1.1" and not self._told_of_no_reasons:
+                log.warning("broker %s:%d: %s", self._mqtt.host, self._mqtt.port, NO_REASONS)
+                self._told_of_no_reasons = True
 
     async def _farewell(self, client: BrokerClient) -> None:
         """Last retained words, where the connection still carries them; a broker that is slow may read them later."""
@@ -266,19 +277,18 @@ class Publisher:
             if message.retain and not ours and is_leftover(topic, self._prefix, self._cameras, self._name_of):
                 self._retained.erase(topic)
 
-    async def _look_back(self, client: BrokerClient) -> None:
-        """Once: what is retained while we run is known."""
-        if not self._looked_back:
-            await look_for_leftovers(client, self._prefix)
-            self._looked_back = True
-
     async def _try_refused(self) -> None:
         """Try topics again that are refused, by connections of their own: a refusal may cost them."""
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             for topic in self._refusals.due()[:TRIES_AT_ONCE]:
-                with suppress(BrokerError):  # it can't be reached: our own connection learns that, too
+                try:
                     await self._try(topic)
+                except BrokerError as error:
+                    self._refusals.refuse(topic, f"and it can't be tried again: {error}")
+
+    async def _try_apart(self, topic: str, payload: bytes | str, *, retain: bool) -> str | None:
+        return await try_topic(self._broker, f"{self._client_id}-try", topic, payload, retain=retain)
 
     async def _try(self, topic: str) -> None:
         head = await self._pump.head(topic)
@@ -289,7 +299,7 @@ class Publisher:
         payload = standing if head is None else head[1]
         if payload is not None:
             retain = head is None and topic != check_topic(self._mqtt)
-            why = await try_topic(self._broker, topic, payload, retain=retain)
+            why = await self._try_apart(topic, payload, retain=retain)
             if why is not None:
                 refuse(topic, why, self._refusals, self._metrics)
                 return

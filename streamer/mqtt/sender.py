@@ -32,24 +32,17 @@ class Message:
 
 
 class Sender:
-    """`check_topic` is nobody's: what asks the broker whether all before has passed names it."""
-
-    def __init__(
-        self, client: BrokerClient, refusals: Refusals, blame: Blame, metrics: Metrics, check_topic: str
-    ) -> None:
+    def __init__(self, client: BrokerClient, refusals: Refusals, blame: Blame, metrics: Metrics) -> None:
         self.client = client
         self._refusals = refusals
         self._blame = blame
         self._metrics = metrics
-        self._check_topic = check_topic
         self._width = min(IN_FLIGHT, client.receive_maximum)
         self._narrow = bool(blame.suspects)
         self._window = asyncio.Semaphore(1 if self._narrow else self._width)
         self._under_way: Counter[str] = Counter()
         self._newest: dict[str, Message] = {}
         self._told_s = float("-inf")
-        self._asking = asyncio.Lock()
-        self._acknowledged = self._survived = 0
         self._broken = False
 
     async def send(self, topic: str, payload: bytes | str, *, retain: bool = False) -> bool:
@@ -66,8 +59,6 @@ class Sender:
             self._newest[topic] = Message(topic, payload, retain)
             try:
                 why = await self.client.send(topic, payload, retain=retain)
-                if why is None and not self.client.tells_reasons:
-                    await self._survives()
             except BaseException:
                 self._broken = True  # nobody whose turn comes now is to blame
                 raise
@@ -77,16 +68,6 @@ class Sender:
                 refuse(topic, why, self._refusals, self._metrics)
         self.not_coming([topic])
         return why is None
-
-    async def _survives(self) -> None:
-        """Return once the broker has gone on from what it has acknowledged by now: one question for all of it."""
-        self._acknowledged += 1
-        mine = self._acknowledged
-        async with self._asking:
-            if self._survived < mine:
-                asked = self._acknowledged
-                await self.client.passed(self._check_topic)
-                self._survived = asked
 
     def not_coming(self, topics: Iterable[str]) -> None:
         """These have passed, or wait for others: no suspects of this connection."""

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from streamer.errors import BrokerLoginRefused
 from streamer.events.event import IdentityEvent
-from streamer.mqtt.connection import QOS, Broker
+from streamer.mqtt.connection import QOS, Broker, passing_id
 from streamer.settings import MqttSettings
 
 log = logging.getLogger(__name__)
@@ -69,6 +69,7 @@ class Follower:
         count: int | None = None,
     ) -> None:
         self._broker = Broker(mqtt)
+        self._client_id = passing_id(mqtt)
         self._topic = f"{mqtt.topic_prefix}/cameras/{camera or '+'}/identity/+"
         self._on_event = on_event
         self._person = person.casefold() if person else None
@@ -78,7 +79,7 @@ class Follower:
 
     async def listen(self, on_listening: Callable[[], None] | None = None) -> int:
         """One connection; returns how many events were seen, of all connections. As follow()."""
-        async with self._broker.connect(client_id=None) as client:
+        async with self._broker.connect(client_id=self._client_id) as client:
             granted = await client.subscribe(self._topic, qos=QOS)
             if any((code if isinstance(code, int) else code.value) >= SUBSCRIPTION_REFUSED for code in granted):
                 raise BrokerLoginRefused(f"{self._broker.where} does not let this login read {self._topic}")

@@ -38,7 +38,6 @@ class Mosquitto:
             "autosave_on_changes true",
             "autosave_interval 1",
             f"persistence_location {folder}/",
-            "max_queued_messages 0",
             f"allow_anonymous {'false' if users else 'true'}",
         ]
         if os.geteuid() == 0:

@@ -86,7 +86,7 @@ async def test_a_login_that_is_mended_is_used_within_ten_seconds_and_readyz_says
         await until(lambda: codes(service).count("broker_login_refused"))
         part = (await service.parts())["broker"]
         assert not part["ok"]
-        assert "refuses the login; check mqtt.username and mqtt.password [broker_login_refused]" in part["reason"]
+        assert "refuses the login; check mqtt.username and mqtt.password, and mqtt.client_id" in part["reason"]
         assert "hunter2" not in json.dumps(part)
         broker.set_users({"whosthere": "hunter2"})
         await service.until_ready("broker", within_s=10.0)
@@ -220,8 +220,8 @@ async def _line(tail, publish, *words: str) -> str:
     return reading.result()
 
 
-@pytest.mark.parametrize("version", ["auto", "3.1.1"])
-async def test_one_of_two_cameras_is_denied_for_a_while_and_all_its_visits_arrive_whole(tmp_path, version):
+@pytest.mark.parametrize("more", [(), ("max_queued_messages 0",)], ids=["as it comes", "hangs up"])
+async def test_one_of_two_cameras_is_denied_for_a_while_and_all_its_visits_arrive_whole(tmp_path, more):
     folder = tmp_path / "denying"
     folder.mkdir()
     everything = "topic readwrite #\n"
@@ -237,9 +237,9 @@ async def test_one_of_two_cameras_is_denied_for_a_while_and_all_its_visits_arriv
     )
     cameras = {name: {"url": film(tmp_path), "fps": 10, "loop": True} for name in ("door", "hall")}
     with (
-        Mosquitto(folder, acl=everything) as broker,
+        Mosquitto(folder, acl=everything, more=more) as broker,
         Subscriber(broker.port, tmp_path) as heard,
-        service_of(tmp_path, broker.port, cameras, version=version) as service,
+        service_of(tmp_path, broker.port, cameras) as service,
     ):
         await heard.catch_up()
         await until(lambda: all(heard.visits(camera) for camera in cameras))
@@ -262,3 +262,10 @@ async def test_one_of_two_cameras_is_denied_for_a_while_and_all_its_visits_arriv
     for visit in heard.visits("door"):
         told = [event for event in heard.events("door") if event["event_id"] == visit[0]["event_id"]]
         assert list(dict.fromkeys(event["seq"] for event in told)) == [event["seq"] for event in visit], "in order"
+
+
+@pytest.mark.parametrize(("version", "told"), [("auto", False), ("5", False), ("3.1.1", True)])
+def test_check_says_that_over_3_1_1_denials_are_not_noticed(tmp_path, broker, version, told):
+    said = service_of(tmp_path, broker.port, version=version).run("check")
+    assert f"takes the login and a message (MQTT {'3.1.1' if told else '5'})" in " ".join(said.split())
+    assert ("a message that its ACL denies may be lost unnoticed" in " ".join(said.split())) is told

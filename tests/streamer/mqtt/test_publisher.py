@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from streamer.errors import BrokerLost, BrokerUnreachable
 from streamer.events.outbox import Outbox
-from streamer.mqtt.broker_check import try_broker
+from streamer.mqtt.broker_check import NO_REASONS, try_broker
 from streamer.mqtt.embedded_broker import embedded_broker
 from streamer.mqtt.publisher import Publisher
 from streamer.settings import MqttSettings
@@ -340,3 +340,18 @@ async def test_who_leaves_after_the_clock_was_set_was_last_seen_by_the_new_one(r
     left_at = pytest.approx(NOW - 10.25, abs=0.5)
     assert json.loads(rig.heard.on(LAST_SEEN)[-1])["at"] == left_at
     assert json.loads(rig.heard.on(present)[-1])["since"] == left_at
+
+
+@pytest.mark.parametrize(("version", "own", "times"), [("auto", False, 1), ("3.1.1", False, 1), ("3.1.1", True, 0)])
+async def test_a_broker_of_3_1_1_is_warned_of_once(rig, caplog, version, own, times):
+    mqtt = MqttSettings(port=rig.port, version=version)
+    publisher = Publisher(mqtt, rig.outbox, rig.names.get, rig.metrics, own_broker=own)
+    for _ in range(2):
+        run = asyncio.create_task(publisher.run())
+        await until(lambda: publisher.connected)
+        run.cancel()
+        await asyncio.wait((run,))
+
+    said = [record.levelname for record in caplog.records if NO_REASONS in record.message]
+    assert said == ["WARNING"] * times
+    assert await try_broker(mqtt) == "3.1.1"
