@@ -198,7 +198,8 @@ def _compare(enrolment: _Enrolment, names: Mapping[str, str]) -> None:
     if agreed.divided:
         enrolment.warnings.append(
             "not all of these photos resemble each other or those enrolled before (a similarity of "
-            f"{enrolment.verifies:.2f} is wanted): make sure that they show one person"
+            f"{enrolment.verifies:.2f} is wanted): make sure that they show one person; `people photos` "
+            "lists them, `people remove-photo` takes one away"
         )
     _compare_with_others(enrolment, [path for path in paths if path in enrolment.passed], names)
 

@@ -302,6 +302,8 @@ async def main(options: argparse.Namespace) -> None:
                     return
                 say("| shape | named | others' names |\n|---|---|---|")
                 for shape, (size, told, configured, speed, first) in SHAPES.items():
+                    if options.only and not any(word in shape for word in options.only):
+                        continue
                     right = wrong = 0
                     for person, photo in probes.items():
                         clip = work / "clip.ts"
@@ -322,5 +324,6 @@ if __name__ == "__main__":
     wanted.add_argument("--detector", default="nano_det")
     wanted.add_argument("--embedder", default="nano_embed")
     wanted.add_argument("--live", action="store_true", help="bursts instead of shapes")
+    wanted.add_argument("--only", action="append", help="shapes with this in their name; repeatable")
     wanted.add_argument("--people", type=int, default=60)
     sys.exit(asyncio.run(main(wanted.parse_args())))

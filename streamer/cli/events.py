@@ -9,6 +9,8 @@ import orjson
 import typer
 import uvloop
 
+from gallery.errors import GalleryError, PersonNotFound
+from gallery.store import open_to_read
 from recognition.errors import CodedError
 from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_line, settings_of
 from streamer.errors import CameraUnknown
@@ -38,6 +40,15 @@ def events(
     if camera is not None and camera not in settings.cameras:
         known = ", ".join(settings.cameras) or "none"
         raise CameraUnknown(f"{camera} is no configured camera (there are: {known}); check --camera and --config")
+
+    if person is not None and settings.gallery_path.is_file():
+        try:
+            with open_to_read(settings.gallery_path) as store:
+                store.find(person)
+        except PersonNotFound as error:  # who may be enrolled elsewhere, at the service's own machine
+            note(f"{error}; waiting for events of {person!r} all the same")
+        except GalleryError:
+            pass  # it is the service's to say so
 
     def show(event: IdentityEvent) -> None:
         if json:

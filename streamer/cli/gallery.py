@@ -77,7 +77,8 @@ def _reindex_one(spec: EmbedderSpec, manager: ModelManager, settings: Settings) 
         manager.need(spec.name)
         with open_gallery(settings.gallery_path) as store:
             report = _made(spec, manager, settings) if store.count_without_template(spec.space) else NOTHING
-            people, uncovered = len(store.people()), store.uncovered(spec.space)
+            people = len(store.people())
+            uncovered = people - len(set(store.templates(spec.space).person_ids))
     except CodedError as error:
         return _failed(spec.name, error)
     return {
@@ -118,6 +119,7 @@ def _show(row: dict[str, Any]) -> None:
         return
     covered = row["people"] - row["people_without_template"]
     told = f"{row['name']}: {row['added']} made; {covered} of {row['people']} people have a template"
+    told += "" if covered == row["people"] else " (the others have no photo that gives one)"
     skipped = f", {row['skipped']} photos skipped (their person was forgotten meanwhile)" if row["skipped"] else ""
     print_line(told + skipped)
     for photo in row["unusable"]:

@@ -76,7 +76,7 @@ class Metrics:
             "whosthere_vram_reserved_bytes", "Held by a model on GPUs, or promised to it", ["model"], registry=r
         )
         self.gallery_uncovered = Gauge(
-            "whosthere_gallery_uncovered", "People without a template in a model's space", ["model"], registry=r
+            "whosthere_gallery_uncovered", "People with photos, but no template of a model", ["model"], registry=r
         )
         self.queue_depth = Gauge("whosthere_queue_depth", "Items waiting", ["queue"], registry=r)
         self.events = Counter("whosthere_events_total", "Identity events made", ["type", "known"], registry=r)

@@ -69,6 +69,12 @@ class Subscriber:
     def _address(self) -> list[str]:
         return ["-h", "127.0.0.1", "-p", str(self._port)]
 
+    @classmethod
+    async def awaited(cls, port: int, folder: Path) -> None:
+        """From now on the broker keeps what a later Subscriber has missed, also what comes before it is there again."""
+        with cls(port, folder) as early:
+            await early.catch_up()
+
     async def catch_up(self) -> None:
         """Until it listens, and has heard all that the broker was given before."""
         count = len(self.on(ECHO))

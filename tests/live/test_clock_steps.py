@@ -64,6 +64,7 @@ async def test_the_clock_is_set_while_messages_wait(tmp_path, at_first, steps, i
             "cameras": {"street": {"url": str(film), "fps": 5, "loop": True}},
             "events": {"faces_to_settle": 1, "gone_after_s": 0.5},
         }
+        await Subscriber.awaited(broker.port, tmp_path)
         broker.stop()
         began_at = time.time()
         service = ClockedService(tmp_path, config)

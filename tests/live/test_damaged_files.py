@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gallery.store import PersonStore
-from tests.command import whosthere
+from tests.command import assert_refused, whosthere
 from tests.faces import KNOWN, STRANGERS, write_film
 from tests.gallery.fakes import photo_of, unit
 from tests.live.mosquitto import Mosquitto
@@ -54,6 +54,7 @@ def lines_with(service: ServiceProcess, code: str) -> list[str]:
 
 @pytest.mark.parametrize("harm", ["no database", "zeroes", "deleted"])
 async def test_an_outbox_damaged_between_two_starts_and_while_running(tmp_path, broker, harm):
+    await Subscriber.awaited(broker.port, tmp_path)
     broker.stop()
     with ServiceProcess(tmp_path, config(tmp_path, broker)) as service:
 
@@ -112,7 +113,9 @@ async def test_a_gallery_that_is_deleted_and_replaced(tmp_path, broker):
         await until(missed, 3.0)
         assert "is gone; put it back" in await reason_of(service, "gallery")
         assert (await reason_of(service, "gallery")).endswith("1 people are served from memory")
-        service.run("people", "list")  # which makes an empty one
+        refused = whosthere("people", "list", "--set", f"paths.data={service.data}", cwd=tmp_path)
+        assert_refused(refused, "gallery_missing")
+        PersonStore(service.data / "gallery.db").close()  # another program's: an empty one
         await until(lambda: len(lines_with(service, "gallery_missing")) >= 1)
         assert await missed()
         assert await service.metric("whosthere_gallery_people") == 1

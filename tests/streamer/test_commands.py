@@ -358,3 +358,19 @@ def test_a_gallery_that_is_gone_under_a_service_is_not_begun_anew(home: Path) ->
             assert_refused(whosthere(*typed, cwd=home), "gallery_missing")
             assert not gallery.exists()
     assert whosthere("people", "list", cwd=home).code == 0
+
+
+def test_events_of_somebody_who_is_not_enrolled_are_waited_for_with_a_word(home: Path) -> None:
+    ended = whosthere("events", "--person", "Zork", cwd=home)
+    assert ended.code == 1
+    assert "[broker_unreachable]" in ended.err
+    assert "nobody called 'Zork' is enrolled; see whosthere people list; waiting for events of 'Zork'" in ended.err
+    assert "Ada" not in whosthere("events", "--person", "Ada Lovelace", cwd=home).err
+
+
+def test_people_without_photos_have_no_template(home: Path) -> None:
+    listed = whosthere("people", "photos", "Ada Lovelace", "--json", cwd=home).document["photos"]
+    for photo in listed:
+        assert whosthere("people", "remove-photo", "Ada Lovelace", photo["id"], cwd=home).code == 0
+    told = whosthere("gallery", "reindex", cwd=home)
+    assert "0 of 1 people have a template (the others have no photo that gives one)" in told.out
