@@ -8,9 +8,11 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
+from gallery.errors import GalleryError
+from gallery.store import PersonStore
 from recognition.recogniser import Recogniser
 from streamer.api.health import create_app, serve_http
 from streamer.events.outbox import Outbox
@@ -84,6 +86,8 @@ async def running_service(settings: Settings, *, own_broker: bool = False) -> As
     metrics = Metrics()
     async with AsyncExitStack() as stack:
         stack.enter_context(only_one(settings.paths.data))
+        with suppress(GalleryError):  # there before the models are: a gallery that is missing now is gone
+            PersonStore(settings.gallery_path).close()
         models = await stack.enter_async_context(open_models(settings, metrics))
         recogniser = models.recogniser
         live_gallery = await stack.enter_async_context(LiveGallery.open(settings, recogniser, metrics))

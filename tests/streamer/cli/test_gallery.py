@@ -92,7 +92,7 @@ def test_a_photo_that_gives_nothing_is_told_of(home):
             db.execute("UPDATE photos SET chip = ?", (chip,))
     assert ended.code == 0
     first, second = ended.out.splitlines()
-    assert first == "three: 0 made; 0 of 1 people have a template"
+    assert first == "three: 0 made; 0 of 1 people have a template (the others have no photo that gives one)"
     assert second.startswith(f"unusable  photo 1 of {person_id}: the kept picture is damaged")
     (row,) = as_json.document["models"]
     assert [(photo["photo"], photo["person"]) for photo in row["unusable"]] == [(1, person_id)]
