@@ -251,7 +251,8 @@ class Recogniser:
             prepare = partial(passes.prepare_look, image, found.landmarks[done:], self._trim_padding)
             answer = await self.detecting.submit(prepare, lane)
             prepared, landmarks = answer.prepared
-            scores, points = second_look.parse(answer.model.spec, answer.served.outputs[0], prepared, landmarks)
+            outputs = answer.served.outputs[0]
+            scores, points = await self._on_pool(second_look.parse, answer.model.spec, outputs, prepared, landmarks)
             looks.append(scores)
             seen.append(points)
             done += len(landmarks)

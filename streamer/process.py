@@ -96,11 +96,11 @@ def open_gallery(path: Path) -> PersonStore:
     GalleryMissing where it is gone under a running service, which serves from memory: a new one would take its place.
     """
     until_s = time.monotonic() + _STARTS_WITHIN_S
-    while not path.exists() and service_runs(path.parent) and time.monotonic() < until_s:
+    while not path.exists() and service_runs(path.parent):
+        if time.monotonic() > until_s:
+            raise GalleryMissing(
+                f"gallery {path} is gone, and the service serves from memory; put it back, or stop the service to "
+                "begin anew"
+            )
         time.sleep(0.05)  # a service that starts just now makes it
-    if not path.exists() and service_runs(path.parent):
-        raise GalleryMissing(
-            f"gallery {path} is gone, and the service serves from memory; put it back, or stop the service to begin "
-            "anew"
-        )
     return PersonStore(path)

@@ -59,8 +59,8 @@ class Refusals:
         shown = ", ".join(f"{topic} ({refused.why})" for topic, refused in list(self._refused.items())[:SHOWN])
         more = len(self._refused) - SHOWN
         rest = f" and {more} more" if more > 0 else ""
-        topics = "topic" if len(self._refused) == 1 else "topics"
-        return f"the broker refuses {topics} {shown}{rest}: check its ACL and its limits; what is for them waits"
+        topics, them = ("topic", "it") if len(self._refused) == 1 else ("topics", "them")
+        return f"the broker refuses {topics} {shown}{rest}: check its ACL and its limits; what is for {them} waits"
 
 
 @dataclass(slots=True)

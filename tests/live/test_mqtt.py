@@ -23,6 +23,7 @@ from streamer.supervise import supervise
 from streamer.telemetry.metrics import Metrics
 from tests.conftest import PROJECT
 from tests.live.mosquitto import Mosquitto
+from tests.live.service import until
 from tests.streamer.listener import listening
 from tests.streamer.messages import ADA, BOB, due, dues, word_of
 
@@ -41,25 +42,8 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
 
 
 @pytest.fixture
-def metrics() -> Metrics:
-    return Metrics()
-
-
-@pytest.fixture
-async def outbox(tmp_path: Path, metrics: Metrics) -> AsyncIterator[Outbox]:
-    async with Outbox(tmp_path / "outbox.db", limit=10_000, max_age_s=1e9, metrics=metrics) as opened:
-        yield opened
-
-
-@pytest.fixture
 def all_acknowledged(metrics: Metrics) -> Callable[[], bool]:
     return lambda: metrics.registry.get_sample_value("whosthere_outbox_depth") == 0
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 @asynccontextmanager

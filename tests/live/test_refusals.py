@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from streamer.settings import MqttSettings
 from streamer.supervise import supervise
 from streamer.telemetry.metrics import Metrics
 from tests.live.mosquitto import Mosquitto
+from tests.live.service import until
 from tests.streamer.listener import Heard, listening
 from tests.streamer.messages import ADA, BOB, due
 
@@ -43,23 +44,6 @@ def broker(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Mosquitto
     folder.mkdir()
     with Mosquitto(folder, acl=ALL, more=SETUPS[request.param]) as running:
         yield running
-
-
-@pytest.fixture
-def metrics() -> Metrics:
-    return Metrics()
-
-
-@pytest.fixture
-async def outbox(tmp_path: Path, metrics: Metrics) -> AsyncIterator[Outbox]:
-    async with Outbox(tmp_path / "outbox.db", limit=10_000, max_age_s=1e9, metrics=metrics) as opened:
-        yield opened
-
-
-async def until(condition: Callable[[], object], within_s: float = 30.0) -> None:
-    async with asyncio.timeout(within_s):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 @asynccontextmanager

@@ -44,7 +44,7 @@ def test_once_one_is_taken_all_are_tried():
     ("topics", "line"),
     [
         ("", ""),
-        ("a", "the broker refuses topic a (why): check its ACL and its limits; what is for them waits"),
+        ("a", "the broker refuses topic a (why): check its ACL and its limits; what is for it waits"),
         ("ab", "the broker refuses topics a (why), b (why): check its ACL and its limits; what is for them waits"),
         (
             "abcde",
