@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
 
 import paho.mqtt.client as paho
 import pytest
@@ -13,13 +12,8 @@ from streamer.mqtt import connection
 from streamer.mqtt.broker_check import ENDS_THE_CONNECTION, try_topic
 from streamer.mqtt.connection import Broker, BrokerClient
 from streamer.settings import MqttSettings
+from tests.live.service import until
 from tests.streamer.mqtt.scripted_broker import HANG_UP, ScriptedBroker
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def _several(client: BrokerClient) -> None:

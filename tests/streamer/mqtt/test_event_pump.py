@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from streamer.mqtt.publisher import Publisher
 from streamer.settings import MqttSettings
 from streamer.supervise import supervise
 from streamer.telemetry.metrics import Metrics
+from tests.live.service import until
 from tests.streamer.messages import ADA, BOB, due, dues
 from tests.streamer.mqtt.scripted_broker import (
     HANG_UP,
@@ -51,12 +52,6 @@ async def running(broker: ScriptedBroker, outbox: Outbox) -> AsyncIterator[Publi
         tasks.create_task(publisher.run())
         yield publisher
         await publisher.stop()
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("code", [NOT_AUTHORIZED, QUOTA_EXCEEDED, IMPLEMENTATION_SPECIFIC])

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from streamer.mqtt.embedded_broker import embedded_broker
 from streamer.mqtt.publisher import Publisher
 from streamer.settings import MqttSettings
 from streamer.telemetry.metrics import Metrics
+from tests.live.service import until
 from tests.streamer.listener import Heard, listening
 from tests.streamer.messages import ADA, BOB, due, dues
 
@@ -72,12 +73,6 @@ async def running(publisher: Publisher) -> AsyncIterator[None]:
         tasks.create_task(publisher.run())
         yield
         await publisher.stop()
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def test_an_event_goes_to_its_topic_with_what_is_known_when_it_is_sent(rig):
