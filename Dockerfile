@@ -7,7 +7,7 @@ WORKDIR /src
 RUN python -m venv /opt/whosthere
 COPY . .
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels . \
-    && /opt/whosthere/bin/pip install --no-cache-dir "$(echo /wheels/whosthere-*.whl)[cpu]"
+    && /opt/whosthere/bin/pip install --no-cache-dir "$(echo /wheels/whosthere-*.whl)[cpu,webrtc]"
 
 FROM python:3.12-slim
 COPY --from=build /opt/whosthere /opt/whosthere

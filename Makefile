@@ -40,7 +40,7 @@ $(READY): pyproject.toml
 	        "$$python" -m venv --clear $(VENV); \
 	    fi; \
 	    echo 'installing whosthere and what it needs into $(VENV) (the first time takes a minute or two)'; \
-	    $(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[cpu,dev]'; \
+	    $(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[cpu,webrtc,dev]'; \
 	    touch $@; \
 	} >&2
 

@@ -20,6 +20,9 @@ case "${1:-}" in
             python3 python3-gi gir1.2-gst-rtsp-server-1.0   # the RTSP server, run by Debian's own python3
             gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
             gstreamer1.0-plugins-ugly gstreamer1.0-libav
+            gstreamer1.0-tools gstreamer1.0-rtsp            # a publisher besides ffmpeg
+            chromium chromium-driver        # the browser that publishes and watches
+            coturn                          # the TURN server
             qemu-user                       # the same Python as other processors
         )
         ;;

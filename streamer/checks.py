@@ -20,7 +20,8 @@ from streamer.ingest.probe import probe
 from streamer.model_layer.setup import make_manager, open_for_enrolment
 from streamer.mqtt.broker_check import NO_REASONS, try_broker
 from streamer.process import make_data_folder, open_gallery
-from streamer.settings import Settings, camera_url
+from streamer.settings import Settings
+from streamer.variables import expand_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ async def _broker(settings: Settings) -> str:
 
 async def _camera(name: str, settings: Settings) -> str:
     camera = settings.cameras[name]
-    report = (await probe(camera_url(camera), camera, name)).report
+    report = (await probe(expand_url(camera.url), camera, name)).report
     return f"{report.codec} {report.width}x{report.height}"
 
 

@@ -16,7 +16,8 @@
     │   ├── StreamInvalid             stream_invalid         (retryable)
     │   ├── StreamResized             stream_resized         (counted and logged; the stream goes on)
     │   ├── StreamStalled             stream_stalled         (retryable)
-    │   └── StreamLost                stream_lost            (retryable)
+    │   ├── StreamLost                stream_lost            (retryable)
+    │   └── PublisherPresent          publisher_present      (retryable)
     ├── BrokerError
     │   ├── BrokerUnreachable         broker_unreachable     (retryable)
     │   ├── BrokerLoginRefused        broker_login_refused
@@ -116,6 +117,13 @@ class StreamStalled(CameraError):
 
 class StreamLost(CameraError):
     code = "stream_lost"
+    retryable = True
+
+
+class PublisherPresent(CameraError):
+    """A camera that is published to has one publisher at a time."""
+
+    code = "publisher_present"
     retryable = True
 
 

@@ -5,13 +5,11 @@ load() blocks for a file read. The only reader of os.environ in the project.
 
 import difflib
 import os
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from stat import S_ISREG
 from typing import Annotated, Any, Literal, NoReturn
-from urllib.parse import quote
 
 from pydantic import (
     AfterValidator,
@@ -30,17 +28,18 @@ from recognition.selection.candidates import Requirement
 from recognition.selection.measurements import FILE as FIGURES_FILE
 from recognition.specs.devices import Device
 from recognition.specs.spec import SpecProfile
-from streamer.errors import CameraVariableUnset, ConfigInvalid, ConfigMissing, ConfigUnknownKey
+from streamer.errors import ConfigInvalid, ConfigMissing, ConfigUnknownKey
 from streamer.settings_layers import ENV_PREFIX, merge, origin, read_yaml, resolve_paths, upper_layer
+from streamer.variables import Unset, expanded
 
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 # Never shown in an error, and hidden in a repr: a camera's URL may hold its password.
-_SECRET = frozenset({"url", "username", "password"})
+_SECRET = frozenset({"url", "username", "user", "password", "ice_servers"})
 
 TritonAddress = Annotated[str, AfterValidator(check_address)]
 CameraName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]+$", max_length=64)]
 # YAML takes a bare 5 for a number.
 MqttVersion = Annotated[Literal["auto", "5", "3.1.1"], BeforeValidator(lambda value: "5" if value == 5 else value)]
+MqttCommand = Literal["cameras/enabled"]
 Topic = Annotated[str, StringConstraints(pattern=r"^[^+#\s\x00]+$", max_length=200)]
 
 
@@ -60,7 +59,7 @@ class PathsSettings(_Section):
 
 
 class CameraSettings(_Section):
-    """`url` is as written, `${VAR}` unexpanded: call camera_url() to open it."""
+    """`url` is as written, `${VAR}` unexpanded: call expand_url() to open it."""
 
     url: str = Field(min_length=1, repr=False)
     transport: Literal["tcp", "udp"] = "tcp"
@@ -77,6 +76,8 @@ class CameraSettings(_Section):
     pace: Literal["realtime", "fastest"] = "realtime"
     loop: bool = False
     enabled: bool = True
+    user: str | None = Field(default=None, description="of whoever publishes to it")
+    password: str | None = Field(default=None, repr=False, description="likewise; as written, `${VAR}` unexpanded")
     open_timeout_s: float = Field(default=10.0, gt=0, le=120)
     read_timeout_s: float = Field(default=10.0, gt=0, le=120)
     stalled_after_s: float = Field(default=3.0, gt=0, le=120)
@@ -142,12 +143,36 @@ class MqttSettings(_Section):
     version: MqttVersion = "auto"
     keepalive_s: int = Field(default=20, ge=5, le=3600)
     publish_names: bool = True
+    commands: tuple[MqttCommand, ...] = Field(default=(), description="what may be commanded over MQTT")
+
+
+class TlsSettings(_Section):
+    cert: Path
+    key: Path
 
 
 class HttpSettings(_Section):
     enabled: bool = True
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535, description="0: any free port")
+    tls: TlsSettings | None = None
+    trusted_proxies: tuple[str, ...] = Field(default=(), description="addresses or networks of proxies that do TLS")
+
+
+class RtspIngestSettings(_Section):
+    host: str = "127.0.0.1"
+    port: int = Field(default=8554, ge=0, le=65535, description="0: any free port")
+
+
+class WebrtcSettings(_Section):
+    enabled: bool = True
+    ice_servers: tuple[str, ...] = Field(default=(), description="stun: and turn: URLs, `${VAR}` unexpanded")
+    viewers: int = Field(default=4, ge=0, le=64, description="at most, of all cameras together")
+
+
+class IngestSettings(_Section):
+    rtsp: RtspIngestSettings = RtspIngestSettings()
+    webrtc: WebrtcSettings = WebrtcSettings()
 
 
 class MetricsSettings(_Section):
@@ -163,6 +188,7 @@ class Settings(_Section):
     events: EventsSettings = EventsSettings()
     mqtt: MqttSettings = MqttSettings()
     http: HttpSettings = HttpSettings()
+    ingest: IngestSettings = IngestSettings()
     metrics: MetricsSettings = MetricsSettings()
 
     @property
@@ -250,57 +276,14 @@ def _own_config() -> Path | None:
         ) from None
 
 
-def camera_url(camera: CameraSettings, environ: Mapping[str, str] | None = None) -> str:
-    """The URL to open, secrets in place (percent-encoded): never log it. Raises CameraVariableUnset."""
-    return expand_url(camera.url, environ)
-
-
-def expand_url(template: str, environ: Mapping[str, str] | None = None) -> str:
-    """`${VAR}` -> the variable's value, or the content of the file that VAR_FILE names.
-
-    Percent-encoded, except where the template is no URL itself: a file name, or a variable that holds a whole
-    URL. Raises CameraVariableUnset.
-    """
-    encode: Callable[[str], str] = _percent_encoded if "://" in template else str
-    try:
-        return _expand(template, os.environ if environ is None else environ, encode)
-    except _Unset as unset:
-        raise CameraVariableUnset(str(unset)) from None
-
-
-class _Unset(Exception):
-    """A variable has no value; the message says which and what to do."""
-
-
-def _percent_encoded(value: str) -> str:
-    return quote(value, safe="")
-
-
-def _expand(template: str, environ: Mapping[str, str], encode: Callable[[str], str]) -> str:
-    return _VARIABLE.sub(lambda match: encode(_variable(match[1], environ)), template)
-
-
-def _variable(name: str, environ: Mapping[str, str]) -> str:
-    if name in environ:
-        return environ[name]
-    file = environ.get(f"{name}_FILE")
-    if file is None:
-        raise _Unset(f"variable {name} is not set; set it, or {name}_FILE to a file's path")
-    try:
-        return Path(file).read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise _Unset(f"variable {name}_FILE: {file} can't be read ({why}); check the path") from None
-
-
 def _expand_mqtt(tree: dict[str, Any], environ: Mapping[str, str]) -> None:
     """The broker's login may be `${VAR}` too; an unset variable there is a config error."""
     section = tree.get("mqtt")
     for key in ("username", "password"):
         if isinstance(section, dict) and isinstance(template := section.get(key), str):
             try:
-                section[key] = _expand(template, environ, str)
-            except _Unset as unset:
+                section[key] = expanded(template, environ)
+            except Unset as unset:
                 raise ConfigInvalid(f"mqtt.{key}: {unset}") from None
 
 

@@ -15,7 +15,8 @@ from streamer.ingest.probe import ProbeReport
 from streamer.ingest.probe import probe as probe_source
 from streamer.model_layer.setup import open_for_enrolment
 from streamer.pipeline.stills import turns_of
-from streamer.settings import CameraSettings, Settings, camera_url
+from streamer.settings import CameraSettings, Settings
+from streamer.variables import expand_url
 
 cameras = typer.Typer(no_args_is_help=True, help="List the configured cameras, or look at one.")
 
@@ -44,7 +45,7 @@ def list_cameras(config: ConfigFile = None, overrides: Overrides = None, json: A
 
 async def _probe(settings: Settings, camera: CameraSettings, name: str, watch_s: float) -> ProbeReport:
     """What it sends, and how the faces in its last picture stand."""
-    probed = await probe_source(camera_url(camera), camera, name, watch_s=watch_s)
+    probed = await probe_source(expand_url(camera.url), camera, name, watch_s=watch_s)
     try:
         async with open_for_enrolment(settings) as recogniser:
             turns = await turns_of(probed.frame.image, recogniser)

@@ -16,7 +16,8 @@ from streamer.errors import CameraNotFound, DemoFailed
 from streamer.ingest.address import address
 from streamer.model_layer.enrolling import enrol_person
 from streamer.model_layer.setup import open_for_enrolment
-from streamer.settings import CameraSettings, HttpSettings, MqttSettings, Settings, camera_url
+from streamer.settings import CameraSettings, HttpSettings, MqttSettings, Settings
+from streamer.variables import expand_url
 
 CAMERA = "demo"
 PHOTOS = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
@@ -40,7 +41,7 @@ def source_camera(settings: Settings, source: str) -> Cameras:
     if source in settings.cameras:
         return {source: settings.cameras[source].model_copy(update={"enabled": True})}
     camera = CameraSettings(url=source or ".")
-    where = address(CAMERA, camera, camera_url(camera))
+    where = address(CAMERA, camera, expand_url(camera.url))
     if where.kind != "file":
         return {CAMERA: camera}
     if not Path(where.target).is_file():

@@ -51,7 +51,7 @@ class Probed:
 
 
 async def probe(url: str, camera: CameraSettings, name: str = "probe", *, watch_s: float = 0.0) -> Probed:
-    """`url` as camera_url() gives it; a live stream is watched for watch_s. Raises the CameraError."""
+    """`url` as expand_url() gives it; a live stream is watched for watch_s. Raises the CameraError."""
     started_s = time.monotonic()
     async with open_source(name, camera, url) as source:
         open_s = time.monotonic() - started_s

@@ -53,7 +53,7 @@ class Source(Protocol):
 def open_source(
     name: str, camera: CameraSettings, url: str, first_number: int = 0, hooks: SourceHooks | None = None
 ) -> "VideoSource":
-    """The source for a camera; `url` is camera_url(camera), secrets in place. Enter it to open it.
+    """The source for a camera; `url` is as expand_url() gives it, secrets in place. Enter it to open it.
 
     Raises CameraNotFound for a scheme that no source knows.
     """

@@ -19,8 +19,9 @@ from streamer.ingest.source import Source, open_source
 from streamer.ingest.stream import SourceHooks, StreamEnded
 from streamer.pipeline.camera_path import CameraPath, close_visits, run_camera
 from streamer.pipeline.camera_trouble import WORDS, Trouble
-from streamer.settings import CameraSettings, camera_url
+from streamer.settings import CameraSettings
 from streamer.supervise import supervise
+from streamer.variables import expand_url
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +113,7 @@ class Camera:
         if self._opened_before:
             self.path.metrics.camera_reconnects.labels(camera=self.name).inc()
         self._opened_before = True
-        url = camera_url(self.settings)
+        url = expand_url(self.settings.url)
         async with open_source(self.name, self.settings, url, self._frames_seen, self._hooks()) as source:
             self._source = source
             try:

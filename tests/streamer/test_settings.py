@@ -17,8 +17,9 @@ from streamer.errors import (
     ConfigUnknownKey,
     ConfigUnreadable,
 )
-from streamer.settings import CameraSettings, Settings, camera_url, config_folder, expand_url, load
+from streamer.settings import CameraSettings, Settings, config_folder, load
 from streamer.settings_layers import read_yaml
+from streamer.variables import expand_url
 from tests.conftest import PROJECT
 
 SECRET = "hunter2"
@@ -335,7 +336,7 @@ def test_a_missing_file_is_named(tmp_path):
 def test_variables_in_a_url_are_percent_encoded():
     url = "rtsp://${CAM_USER}:${CAM_PASSWORD}@192.0.2.9/h264?x=$x"
 
-    opened = camera_url(CameraSettings(url=url), {"CAM_USER": "gate", "CAM_PASSWORD": "p@ss/w:rd %?#é"})
+    opened = expand_url(CameraSettings(url=url).url, {"CAM_USER": "gate", "CAM_PASSWORD": "p@ss/w:rd %?#é"})
 
     assert opened == "rtsp://gate:p%40ss%2Fw%3Ard%20%25%3F%23%C3%A9@192.0.2.9/h264?x=$x"
 
@@ -343,8 +344,8 @@ def test_variables_in_a_url_are_percent_encoded():
 def test_a_variable_that_holds_the_url_or_the_file_is_taken_as_it_is(config):
     camera = load(config("cameras: {door: {url: '${WHERE}'}}"), environ={}).cameras["door"]
 
-    assert camera_url(camera, {"WHERE": "rtsp://u:p@192.0.2.9/a?b=c"}) == "rtsp://u:p@192.0.2.9/a?b=c"
-    assert camera_url(camera, {"WHERE": "/clips/a b.mp4"}) == "/clips/a b.mp4"
+    assert expand_url(camera.url, {"WHERE": "rtsp://u:p@192.0.2.9/a?b=c"}) == "rtsp://u:p@192.0.2.9/a?b=c"
+    assert expand_url(camera.url, {"WHERE": "/clips/a b.mp4"}) == "/clips/a b.mp4"
 
 
 def test_a_value_is_not_expanded_again():
@@ -362,9 +363,9 @@ def test_an_unset_variable_is_the_cameras_error_when_it_is_opened(config):
     camera = load(config(INTERFACES_EXAMPLE), environ={}).cameras["door"]
 
     with pytest.raises(CameraVariableUnset, match="variable CAM_PASSWORD is not set; set it, or CAM_PASSWORD_FILE"):
-        camera_url(camera, {"CAM_USER": "gate"})
+        expand_url(camera.url, {"CAM_USER": "gate"})
     with pytest.raises(CameraVariableUnset, match=r"CAM_USER_FILE: /nowhere can't be read \(No such file"):
-        camera_url(camera, {"CAM_USER_FILE": "/nowhere"})
+        expand_url(camera.url, {"CAM_USER_FILE": "/nowhere"})
 
 
 def test_the_brokers_login_is_expanded_at_load(config, tmp_path):

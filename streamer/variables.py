@@ -1,0 +1,65 @@
+"""`${VAR}` in a setting -> the variable's value, or the content of the file that VAR_FILE names.
+
+Text goes in, the secret in place comes out: never log it. Blocks for a small file's read.
+"""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from urllib.parse import quote
+
+from streamer.errors import CameraVariableUnset
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+class Unset(Exception):
+    """A variable has no value; the message says which and what to do."""
+
+
+def expand_url(template: str, environ: Mapping[str, str] | None = None) -> str:
+    """A camera's URL as it is opened.
+
+    Percent-encoded, except where the template is no URL itself: a file name, or a variable that holds a whole
+    URL. Raises CameraVariableUnset.
+    """
+    encode: Callable[[str], str] = _percent_encoded if "://" in template else str
+    try:
+        return _expand(template, os.environ if environ is None else environ, encode)
+    except Unset as unset:
+        raise CameraVariableUnset(str(unset)) from None
+
+
+def expand_secret(template: str, environ: Mapping[str, str] | None = None) -> str:
+    """A camera's user or password as it is compared. Raises CameraVariableUnset."""
+    try:
+        return _expand(template, os.environ if environ is None else environ, str)
+    except Unset as unset:
+        raise CameraVariableUnset(str(unset)) from None
+
+
+def expanded(template: str, environ: Mapping[str, str]) -> str:
+    """Any text, nothing encoded. Raises Unset."""
+    return _expand(template, environ, str)
+
+
+def _percent_encoded(value: str) -> str:
+    return quote(value, safe="")
+
+
+def _expand(template: str, environ: Mapping[str, str], encode: Callable[[str], str]) -> str:
+    return _VARIABLE.sub(lambda match: encode(_variable(match[1], environ)), template)
+
+
+def _variable(name: str, environ: Mapping[str, str]) -> str:
+    if name in environ:
+        return environ[name]
+    file = environ.get(f"{name}_FILE")
+    if file is None:
+        raise Unset(f"variable {name} is not set; set it, or {name}_FILE to a file's path")
+    try:
+        return Path(file).read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise Unset(f"variable {name}_FILE: {file} can't be read ({why}); check the path") from None
