@@ -18,7 +18,7 @@ from recognition.specs.spec import DetectorSpec, EmbedderSpec
 from recognition.specs.weights import verify_artifacts
 from streamer.ingest.probe import probe
 from streamer.model_layer.setup import make_manager, open_for_enrolment
-from streamer.mqtt.broker_check import NO_REASONS, try_broker
+from streamer.mqtt.broker_check import NO_REASONS, NOT_TRIED, check_topic, try_broker
 from streamer.process import make_data_folder, open_gallery
 from streamer.settings import Settings
 from streamer.variables import expand_url
@@ -73,8 +73,12 @@ def _gallery(settings: Settings) -> str:
 
 async def _broker(settings: Settings) -> str:
     version = await try_broker(settings.mqtt)
-    taken = f"{settings.mqtt.host}:{settings.mqtt.port} takes the login and a message (MQTT {version})"
-    return taken if version == "5" else f"{taken}; {NO_REASONS}"
+    told = [
+        f"{settings.mqtt.host}:{settings.mqtt.port} takes the login and a message on {check_topic(settings.mqtt)} "
+        f"(MQTT {version})",
+        NOT_TRIED,
+    ]
+    return "; ".join(told if version == "5" else [*told, NO_REASONS])
 
 
 async def _camera(name: str, settings: Settings) -> str:

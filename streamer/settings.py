@@ -3,7 +3,6 @@
 load() blocks for a file read. The only reader of os.environ in the project.
 """
 
-import difflib
 import os
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -23,6 +22,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from recognition.near_names import did_you_mean
 from recognition.runtimes.triton_client import check_address
 from recognition.selection.candidates import Requirement
 from recognition.selection.measurements import FILE as FIGURES_FILE
@@ -292,8 +292,7 @@ def _refuse(first: ErrorDetails, source: str) -> NoReturn:
     loc = first["loc"]
     where = ".".join(str(part) for part in loc if part != "[key]")
     if first["type"] in ("extra_forbidden", "invalid_key"):
-        near = difflib.get_close_matches(str(loc[-1]), _section(loc[:-1]).model_fields, n=1, cutoff=0.0)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = did_you_mean(str(loc[-1]), _section(loc[:-1]).model_fields)
         raise ConfigUnknownKey(f"{where}: unknown key ({source}){hint}")
     if loc[:1] == ("cameras",) and loc[-1] == "[key]":
         raise ConfigInvalid(f"{where}: a camera's name is made of a-z, 0-9, _ and -, 64 at most ({source})")

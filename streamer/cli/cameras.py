@@ -8,6 +8,7 @@ import typer
 import uvloop
 
 from recognition.errors import CodedError
+from recognition.near_names import did_you_mean
 from streamer.cli.options import AsJson, ConfigFile, Overrides, print_json, print_line, print_table, settings_of
 from streamer.errors import CameraUnknown
 from streamer.ingest.address import redacted_url
@@ -18,7 +19,17 @@ from streamer.pipeline.stills import turns_of
 from streamer.settings import CameraSettings, Settings
 from streamer.variables import expand_url
 
-cameras = typer.Typer(no_args_is_help=True, help="List the configured cameras, or look at one.")
+cameras = typer.Typer(
+    no_args_is_help=True,
+    help="List the configured cameras, or look at one.",
+    epilog="Example: whosthere cameras probe door",
+)
+
+
+def unknown_camera(name: str, settings: Settings, way_out: str) -> CameraUnknown:
+    """The error for a camera that the configuration has not."""
+    hint = did_you_mean(name, settings.cameras, f"there are: {', '.join(settings.cameras) or 'none'}")
+    return CameraUnknown(f"{name} is no configured camera{hint} ({way_out})")
 
 
 def register(app: typer.Typer) -> None:
@@ -74,11 +85,8 @@ def probe(
     camera, name = settings.cameras.get(name_or_url), name_or_url
     if camera is None:
         if not any(mark in name_or_url for mark in "/:.$"):
-            known = ", ".join(settings.cameras) or "none"
-            raise CameraUnknown(
-                f"{name_or_url} is no configured camera (there are: {known}); "
-                f"add it under `cameras:`, or give a URL or a file (./{name_or_url})"
-            )
+            way_out = f"add it under `cameras:`, or give a URL or a file: ./{name_or_url}"
+            raise unknown_camera(name_or_url, settings, way_out)
         camera, name = CameraSettings(url=name_or_url), "probe"
     if transport:
         camera = camera.model_copy(update={"transport": transport})

@@ -94,13 +94,32 @@ def test_help_has_an_example(command: str) -> None:
     assert ("--json" in shown.output) is (command not in WITHOUT_DATA)
 
 
+def test_help_of_every_group_has_an_example() -> None:
+    root = typer.main.get_command(app)
+    groups = [name for name, command in root.commands.items() if hasattr(command, "commands")]
+    assert groups == ["people", "gallery", "cameras", "models", "train-weights"]
+    for group in groups:
+        shown = CliRunner().invoke(app, [group, "--help"])
+        example = re.search(rf"Example: whosthere {group} ([\w-]+)", shown.output)
+        assert example, shown.output
+        assert example[1] in root.commands[group].commands
+
+
 @pytest.mark.parametrize(
     ("typed", "complaint"),
     [
         ("watch", "No such command 'watch'"),
         ("--set http.port=0", "Missing command"),
-        ("--json serve", "No such option: --json"),
-        ("--loud serve", "No such option: --loud"),
+        ("--json serve", "serve takes no --json; it takes --config, --set, --log-format."),
+        ("--json=1 serve", "serve takes no --json"),
+        ("--loud serve", "serve takes no --loud"),
+        ("-x 3 people list", "people list takes no -x; it takes --config, --set, --json."),
+        ("--json train-weights detector", "train-weights detector takes no --json; it takes --data, "),
+        ("--count 3 events", "--count has to stand behind the command: whosthere events --count"),
+        ("--pick=largest enrol Ada a.jpg", "--pick has to stand behind the command: whosthere enrol --pick"),
+        ("people --yes forget Ada", "--yes has to stand behind the command: whosthere people forget --yes"),
+        ("--loud", "No such option: --loud"),
+        ("serve --json", "No such option: --json"),
         ("identify", "Missing argument 'IMAGE'"),
         ("people remove-photo Ada", "Missing argument 'ID'"),
         ("people remove-photo Ada first", "Invalid value for 'ID'"),
@@ -265,6 +284,39 @@ def test_what_belongs_to_a_command_stays_where_it_is() -> None:
     ]
 
 
+@pytest.mark.parametrize("who", ["ada lovelace", "  Ada   LOVELACE ", "AdaLovelace", "ID"])
+def test_capitals_and_blanks_make_no_other_person(home: Path, who: str) -> None:
+    (ada,) = whosthere("people", "list", "--json", cwd=home).document["people"]
+    who = who.replace("ID", f" {ada['id'].upper()}")
+    assert whosthere("people", "show", who, "--json", cwd=home).document == ada
+    first, _ = whosthere("people", "photos", who, "--json", cwd=home).document["photos"]
+    removed = whosthere("people", "remove-photo", who, first["id"], "--json", cwd=home)
+    assert (removed.document["person"]["id"], removed.document["photos"]) == (ada["id"], 1)
+    renamed = whosthere("people", "rename", who, "ADA LOVELACE", "--json", cwd=home)
+    assert (renamed.code, renamed.document) == (0, {"id": ada["id"], "name": "ADA LOVELACE"})
+    assert whosthere("people", "forget", who, "--yes", "--json", cwd=home).document == {"forgotten": ada["id"]}
+    assert whosthere("people", "list", "--json", cwd=home).document == {"people": []}
+
+
+@pytest.mark.parametrize(
+    ("typed", "code", "told"),
+    [
+        ("people show ada", "person_not_found", "; did you mean 'Ada Lovelace'?"),
+        ("people forget Bob --yes", "person_not_found", "; see whosthere people list"),
+        ("cameras probe hal", "camera_unknown", "; did you mean hall? (add it under"),
+        ("cameras probe kitchen", "camera_unknown", "; there are: door, hall (add it under"),
+        ("events --camera Door", "camera_unknown", "; did you mean door? (check --camera"),
+        ("models use edgeface", "model_not_found", "; did you mean edgeface_xxs?"),
+        ("models use scrfd_500", "model_not_found", "; see whosthere models list"),
+        ("models show scrfd_500", "model_not_found", "; did you mean scrfd_500m?"),
+        ("models verify SCRFD_500M", "model_not_found", "; did you mean scrfd_500m?"),
+        ("models selftest xyzzy", "model_not_found", "; see whosthere models list"),
+    ],
+)
+def test_a_name_that_is_none(home: Path, typed: str, code: str, told: str) -> None:
+    assert told in assert_refused(whosthere(*typed.split(), cwd=home), code)
+
+
 def test_photos_of_a_person(home: Path) -> None:
     listed = whosthere("people", "photos", "Ada Lovelace", "--json", cwd=home)
     assert listed.err == ""
@@ -329,10 +381,13 @@ def test_a_photo_that_can_t_be_read_does_not_hide_the_others(studio: Path, tmp_p
     assert len(good["faces"]) == 1
 
 
-@pytest.mark.parametrize("camera", ["dor", "Hall", "door/identity"])
-def test_events_of_a_camera_that_is_not_configured_are_not_waited_for(home: Path, camera: str) -> None:
+@pytest.mark.parametrize(
+    ("camera", "hint"),
+    [("dor", "did you mean door?"), ("Hall", "did you mean hall?"), ("door/identity", "there are: door, hall")],
+)
+def test_events_of_a_camera_that_is_not_configured_are_not_waited_for(home: Path, camera: str, hint: str) -> None:
     line = assert_refused(whosthere("events", "--camera", camera, cwd=home), "camera_unknown")
-    assert f"whosthere: {camera} is no configured camera (there are: door, hall)" in line
+    assert f"whosthere: {camera} is no configured camera; {hint} (check --camera and --config)" in line
 
 
 @pytest.mark.parametrize("typed", ["people list", "people list --json", "models list", "cameras list", "--version"])
