@@ -7,9 +7,10 @@ visits get their `end`, what is due is written and, if the broker is there, sent
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from gallery.errors import GalleryError
 from gallery.store import PersonStore
@@ -19,7 +20,9 @@ from streamer.events.outbox import Outbox
 from streamer.model_layer.layer import ModelLayer, open_models
 from streamer.mqtt.publisher import Publisher
 from streamer.pipeline.camera import Camera, CameraStatus
+from streamer.pipeline.camera_control import CameraControl
 from streamer.pipeline.camera_path import CameraPath
+from streamer.pipeline.camera_set import CameraSet
 from streamer.pipeline.camera_trouble import WORDS, FaceSizes
 from streamer.pipeline.live_gallery import LiveGallery
 from streamer.pipeline.overload import Overload
@@ -27,7 +30,7 @@ from streamer.pipeline.tracking import Tracker, TrackingRules
 from streamer.pipeline.visits import Visits
 from streamer.process import limit_arenas, make_data_folder, only_one
 from streamer.readiness import Part, Readiness
-from streamer.settings import Settings
+from streamer.settings import CameraSettings, Layers, Settings
 from streamer.steady import WallClock, steady_s
 from streamer.supervise import supervise
 from streamer.telemetry.loop_lag import measure_loop_lag
@@ -53,6 +56,7 @@ class Service:
     publisher: Publisher
     cameras: list[Camera]
     http_port: int = 0
+    control: CameraControl | None = None
     overload: Overload = field(default_factory=Overload)
 
     @property
@@ -66,6 +70,8 @@ class Service:
             Part("broker", not self.publisher.trouble, self.publisher.trouble),
             Part("outbox", self.outbox.healthy, self.outbox.trouble),
         ]
+        if self.control is not None and self.control.trouble:
+            parts.append(Part("configuration", False, self.control.trouble))
         gallery = self.live_gallery.trouble
         parts.append(Part("gallery", not gallery, gallery))
         if self.overload.reason is not None:
@@ -75,11 +81,22 @@ class Service:
         return Readiness(tuple(parts), self.models.readiness())
 
 
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """What a service was configured by, and how that is read again."""
+
+    layers: Layers
+    read: Callable[[], Layers]
+
+
 @asynccontextmanager
-async def running_service(settings: Settings, *, own_broker: bool = False) -> AsyncIterator[Service]:
+async def running_service(
+    settings: Settings, *, configured: Configured | None = None, own_broker: bool = False
+) -> AsyncIterator[Service]:
     """Everything opened and running until the context is left. Raises CodedErrors where it can't start.
 
-    own_broker: the broker is ours, and denies nothing.
+    configured: the settings' source, which is followed; None: the cameras stay as they are. own_broker: the broker is
+    ours, and denies nothing.
     """
     limit_arenas()
     make_data_folder(settings.paths.data)
@@ -99,23 +116,36 @@ async def running_service(settings: Settings, *, own_broker: bool = False) -> As
                 metrics=metrics,
             )
         )
+
+        def command(camera: str, enabled: bool) -> None:
+            if service.control is not None:
+                service.control.command(camera, enabled)
+
         publisher = Publisher(
             settings.mqtt,
             outbox,
             live_gallery.name_of,
             metrics,
-            cameras=settings.cameras,
+            obey=command if configured is not None else None,
             person_ids=live_gallery.person_ids,
             own_broker=own_broker,
         )
         service = Service(settings, metrics, models, live_gallery, outbox, publisher, [])
-        service.cameras = [_camera(name, service) for name in settings.cameras]
+        for name, camera in settings.cameras.items():
+            publisher.add_camera(name, enabled=camera.enabled)
         await models.attach(live_gallery, publisher.set_model)
         if settings.http.enabled:
             service.http_port = await stack.enter_async_context(
                 serve_http(create_app(service), settings.http.host, settings.http.port)
             )
         async with asyncio.TaskGroup() as tasks:
+            cameras = CameraSet(tasks, partial(_camera, service), partial(_forget_camera, service))
+            service.cameras = cameras.cameras
+            await cameras.apply(settings.cameras)
+            following = []
+            if configured is not None:
+                service.control = CameraControl(configured.layers, settings, configured.read, cameras.apply)
+                following = [tasks.create_task(service.control.run(), name="follow configuration")]
             keep = [
                 tasks.create_task(
                     supervise(
@@ -133,25 +163,32 @@ async def running_service(settings: Settings, *, own_broker: bool = False) -> As
                 tasks.create_task(models.keep_covered(), name="templates of the ladder"),
                 tasks.create_task(measure_loop_lag(metrics, settings.metrics.loop_lag_interval_s), name="loop lag"),
             ]
-            cameras = [tasks.create_task(c.run(), name=f"camera {c.name}") for c in service.cameras]
             try:
                 yield service
             finally:
-                await _cancel(cameras)
+                await _cancel(following)
+                await cameras.close()
                 await outbox.flush()
                 await publisher.stop()
                 await _cancel(keep)
 
 
-def _camera(name: str, service: Service) -> Camera:
-    path = camera_path(
-        name, service.settings, service.recogniser, service.live_gallery, service.outbox, service.metrics
-    )
+def _camera(service: Service, name: str, camera: CameraSettings) -> Camera:
+    """One that is about to run: there from the start, added, or changed."""
+    settings = service.settings.model_copy(update={"cameras": {name: camera}})
+    path = camera_path(name, settings, service.recogniser, service.live_gallery, service.outbox, service.metrics)
+    service.publisher.add_camera(name, enabled=camera.enabled)
 
     def publish(camera: str, status: CameraStatus) -> None:
         service.publisher.set_camera_status(camera, status.state, status.reason)
 
-    return Camera(service.settings.cameras[name], path, publish)
+    return Camera(camera, path, publish)
+
+
+def _forget_camera(service: Service, name: str) -> None:
+    """It was removed: nothing is told of it any more."""
+    service.publisher.remove_camera(name)
+    service.metrics.forget_camera(name)
 
 
 def camera_path(

@@ -8,6 +8,7 @@
     │   └── ConfigInvalid             config_invalid
     ├── CameraError
     │   ├── CameraUnknown             camera_unknown
+    │   ├── CameraExists              camera_exists
     │   ├── CameraVariableUnset       camera_variable_unset
     │   ├── CameraUnreachable         camera_unreachable     (retryable)
     │   ├── CameraLoginRefused        camera_login_refused
@@ -74,6 +75,12 @@ class CameraError(StreamerError):
 
 class CameraUnknown(CameraError):
     code = "camera_unknown"
+
+
+class CameraExists(CameraError):
+    """There is a camera of that name, or one that was removed by command and still stands in the YAML."""
+
+    code = "camera_exists"
 
 
 class CameraVariableUnset(CameraError):

@@ -1,4 +1,4 @@
-"""`cameras list|probe`."""
+"""`cameras list|probe`; the commands that change cameras are camera_edits.py's."""
 
 from collections import Counter
 from dataclasses import asdict, replace
@@ -9,6 +9,7 @@ import uvloop
 
 from recognition.errors import CodedError
 from recognition.near_names import did_you_mean
+from streamer.cli import camera_edits
 from streamer.cli.options import AsJson, ConfigFile, Overrides, print_json, print_line, print_table, settings_of
 from streamer.errors import CameraUnknown
 from streamer.ingest.address import redacted_url
@@ -21,7 +22,7 @@ from streamer.variables import expand_url
 
 cameras = typer.Typer(
     no_args_is_help=True,
-    help="List the configured cameras, or look at one.",
+    help="List cameras, look at one, add, change or remove one.",
     epilog="Example: whosthere cameras probe door",
 )
 
@@ -33,25 +34,37 @@ def unknown_camera(name: str, settings: Settings, way_out: str) -> CameraUnknown
 
 
 def register(app: typer.Typer) -> None:
+    camera_edits.register(cameras)
     app.add_typer(cameras, name="cameras")
 
 
 @cameras.command("list", epilog="Example: whosthere cameras list --json")
 def list_cameras(config: ConfigFile = None, overrides: Overrides = None, json: AsJson = False) -> None:
-    """List the configured cameras (passwords are not shown)."""
-    settings = settings_of(config, overrides)
+    """List the cameras and where each comes from (passwords are not shown)."""
+    settings, layers, changes = camera_edits.configured(config, overrides)
     rows = [
-        {"name": name, "url": redacted_url(c.url), "fps": c.fps, "pace": c.pace, "loop": c.loop, "enabled": c.enabled}
+        {
+            "name": name,
+            "url": redacted_url(c.url),
+            "fps": c.fps,
+            "pace": c.pace,
+            "loop": c.loop,
+            "enabled": c.enabled,
+            "from": camera_edits.whence(name, layers, changes),
+        }
         for name, c in settings.cameras.items()
     ]
+    removed = [name for name, change in changes.items() if change is None]
     if json:
-        print_json({"cameras": rows})
-    else:
-        print_table(
-            ["name", "url", "fps", "pace", "loop", "enabled"],
-            [list(row.values()) for row in rows],
-            "No cameras are configured; add some under `cameras:`.",
-        )
+        print_json({"cameras": rows, "removed": removed})
+        return
+    print_table(
+        ["name", "url", "fps", "pace", "loop", "enabled", "from"],
+        [list(row.values()) for row in rows],
+        "No cameras are configured; add some under `cameras:`, or by `whosthere cameras add`.",
+    )
+    for name in removed:
+        print_line(f"{name}: removed by command; `whosthere cameras reset {name}` brings it back")
 
 
 async def _probe(settings: Settings, camera: CameraSettings, name: str, watch_s: float) -> ProbeReport:
@@ -85,7 +98,7 @@ def probe(
     camera, name = settings.cameras.get(name_or_url), name_or_url
     if camera is None:
         if not any(mark in name_or_url for mark in "/:.$"):
-            way_out = f"add it under `cameras:`, or give a URL or a file: ./{name_or_url}"
+            way_out = f"add it by `whosthere cameras add`, or give a URL or a file: ./{name_or_url}"
             raise unknown_camera(name_or_url, settings, way_out)
         camera, name = CameraSettings(url=name_or_url), "probe"
     if transport:

@@ -149,6 +149,7 @@ class Decoder:
         """An encoded picture; None: the last one still, so that whoever stands there still does."""
         if data is None and self._last_image is not None:
             self.last_frame_s = self._clock.monotonic_s()
+            self._hooks.decoded(1 / self._camera.fps)
             self._offer(self._last_image, self._now(), 0.0, 0.0)
         elif data is not None:
             with opened_picture(self._where, data) as container:
@@ -274,7 +275,8 @@ class Decoder:
 
     def _hand_over(self, decoded: av.VideoFrame, decode_s: float) -> None:
         """Samples, waits until a paced clip's frame is due, offers."""
-        self.last_frame_s = self._clock.monotonic_s()
+        before_s, self.last_frame_s = self.last_frame_s, self._clock.monotonic_s()
+        self._hooks.decoded(1 / self._camera.fps if self._is_polled else self.last_frame_s - before_s)
         late_s = None
         if self._is_clip:
             media_s = self._time.place(decoded.time)

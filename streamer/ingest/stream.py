@@ -17,11 +17,13 @@ def _ignore(*_: object) -> None:
 class SourceHooks:
     """Called on the camera's thread, once a frame: counters only.
 
-    dropped: replaced before anybody took it; failed(code): not decodable.
+    dropped: replaced before anybody took it; failed(code): not decodable; decoded(silent_s): one more frame, sampled or
+    not, after so long without (as Source.silent_s has it; of pictures that are asked for: how often they are).
     """
 
     dropped: Callable[[], object] = _ignore
     failed: Callable[[str], object] = _ignore
+    decoded: Callable[[float], object] = _ignore
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from recognition.errors import CodedError
-from streamer.errors import StreamStalled
+from streamer.errors import CameraNotFound, StreamStalled
 from streamer.events.event import EndReason
 from streamer.ingest.address import redacted_url
 from streamer.ingest.frame import Frame
@@ -19,13 +19,18 @@ from streamer.ingest.source import Source, open_source
 from streamer.ingest.stream import SourceHooks, StreamEnded
 from streamer.pipeline.camera_path import CameraPath, close_visits, run_camera
 from streamer.pipeline.camera_trouble import WORDS, Trouble
+from streamer.pipeline.rhythm import Rhythm
 from streamer.settings import CameraSettings
 from streamer.supervise import supervise
 from streamer.variables import expand_url
 
 log = logging.getLogger(__name__)
 
-LONGEST_DELAY_S = 10.0  # between two attempts to reach a camera
+# Between two attempts to reach a camera: frames are to flow within 3 s once it is back, and opening takes its time.
+LONGEST_DELAY_S = 1.5
+# It answers that there is no such stream, or a device is not there: both may come (docs/decisions.md).
+NOT_FOUND_DELAY_S = 2.0
+HOPELESS_DELAY_S = 60.0  # a login that is refused too often locks the account
 HEALTHY_AFTER_S = 5.0  # a camera that ran for so long is tried again soon when it falls
 
 State = Literal["online", "stalled", "offline", "disabled"]
@@ -56,6 +61,8 @@ class Camera:
         self.status = CameraStatus("offline", "starting") if settings.enabled else CameraStatus("disabled")
         self._publish = publish
         self._source: Source | None = None
+        self._rhythm = Rhythm()
+        self._left = False
         self._frames_seen = 0
         self.dropped = 0  # frames that nobody had time for
         self._opened_before = False
@@ -75,10 +82,13 @@ class Camera:
                 self._failed,
                 healthy_after_s=HEALTHY_AFTER_S,
                 longest_delay_s=LONGEST_DELAY_S,
+                hopeless_delay_s=_hopeless_delay_s,
             )
         except asyncio.CancelledError:
             self._over("stopped", "stopped")
             raise
+        finally:
+            self._left = True
 
     @property
     def clip_started_at(self) -> float | None:
@@ -93,7 +103,8 @@ class Camera:
     def watch(self) -> None:
         """Called every so often: notices silence, and keeps the last sightings of open visits on disk."""
         if self._source is not None and self.status.state in ("online", "stalled"):
-            silent = self._source.silent_s >= self.settings.stalled_after_s
+            limit_s = self.settings.stalled_after_s or self._rhythm.stalled_after_s
+            silent = self._source.silent_s >= limit_s
             if silent and self.status.state == "online":
                 self._become("stalled", StreamStalled.code)
             elif self.status.state == "online":
@@ -114,6 +125,7 @@ class Camera:
             self.path.metrics.camera_reconnects.labels(camera=self.name).inc()
         self._opened_before = True
         url = expand_url(self.settings.url)
+        self._rhythm = Rhythm()
         async with open_source(self.name, self.settings, url, self._frames_seen, self._hooks()) as source:
             self._source = source
             try:
@@ -182,8 +194,14 @@ class Camera:
             drops.inc()
 
         def failed(code: str) -> None:
+            if self._left:  # a thread inside a read outlives its camera, whose metrics may be gone
+                return
             self._damage = code
             failures.inc()
             errors.labels(camera=camera, code=code).inc()
 
-        return SourceHooks(dropped=dropped, failed=failed)
+        return SourceHooks(dropped=dropped, failed=failed, decoded=self._rhythm.heard)
+
+
+def _hopeless_delay_s(error: CodedError) -> float:
+    return NOT_FOUND_DELAY_S if isinstance(error, CameraNotFound) else HOPELESS_DELAY_S

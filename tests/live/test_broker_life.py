@@ -46,7 +46,7 @@ def film(tmp_path: Path) -> str:
     return str(write_film(tmp_path / "door.mp4", ([KNOWN, STRANGERS[0]], 3), ([], 3)))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_stops_it_cleanly(tmp_path, broker, number):
     with service_of(tmp_path, broker.port) as service, Subscriber(broker.port, tmp_path) as heard:
         await heard.catch_up()
