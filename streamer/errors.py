@@ -14,6 +14,7 @@
     │   ├── CameraNotFound            camera_not_found
     │   ├── StreamHasNoVideo          stream_no_video
     │   ├── StreamInvalid             stream_invalid         (retryable)
+    │   ├── StreamUnsupported         stream_unsupported
     │   ├── StreamResized             stream_resized         (counted and logged; the stream goes on)
     │   ├── StreamStalled             stream_stalled         (retryable)
     │   ├── StreamLost                stream_lost            (retryable)
@@ -102,6 +103,12 @@ class StreamHasNoVideo(CameraError):
 class StreamInvalid(CameraError):
     code = "stream_invalid"
     retryable = True
+
+
+class StreamUnsupported(CameraError):
+    """What is published is of a codec, or sent in a way, that is not taken."""
+
+    code = "stream_unsupported"
 
 
 class StreamResized(CameraError):
