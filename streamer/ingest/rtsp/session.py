@@ -153,6 +153,9 @@ class Session:
 
     def end(self, why: CameraError) -> None:
         """It is over, and the camera is told why. The first call counts."""
+        if self.is_recording:
+            for track, pair in self._pairs.items():
+                pair.drain(partial(self._take, track))
         for track in range(len(self._controls)):
             self._release(track)
         if self._receiver is None or self._publication is None:
