@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import av
 from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from streamer.errors import StreamInvalid
@@ -36,7 +37,7 @@ class PictureDecoder:
     def __init__(
         self,
         where: Address,
-        video: VideoStream,
+        context: VideoCodecContext,
         clock: Clock,
         hooks: SourceHooks,
         trouble: PictureTrouble,
@@ -44,7 +45,7 @@ class PictureDecoder:
         is_clip: bool,
     ) -> None:
         self._where = where
-        self._context = video.codec_context
+        self._context = context
         self._clock = clock
         self._hooks = hooks
         self._trouble = trouble
@@ -61,7 +62,7 @@ class PictureDecoder:
         if self._is_before_keyframe(packet):
             return
         for whole in self._joiner.push(packet, at):
-            yield from self._decode(whole)
+            yield from self.decode_whole(whole)
 
     def failed(self) -> None:
         """Count what can't be made sense of. Raises StreamInvalid or ClipBroken where nothing else comes."""
@@ -91,7 +92,8 @@ class PictureDecoder:
             )
         return True
 
-    def _decode(self, packet: "Packet[VideoStream]") -> Iterator[tuple[av.VideoFrame, float]]:
+    def decode_whole(self, packet: "Packet[VideoStream]") -> Iterator[tuple[av.VideoFrame, float]]:
+        """As decode(), of a packet that is a picture for certain, and may be decoded now."""
         is_damaged = packet.is_corrupt or self._is_cut_short(packet)
         started_s = time.perf_counter()
         try:

@@ -7,7 +7,7 @@ is bounded: where the thread can't keep up, all up to the next keyframe is left 
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import av
@@ -24,7 +24,7 @@ class EncodedPicture:
     """One access unit: NAL units with start codes (Annex B), all of one picture, in decoding order.
 
     pts: in 1/90000 s, unwrapped (it rises over 2**32), and goes back where there are B-frames. is_keyframe: decoding
-    may begin here. is_after_gap: packets before it, or of it, are missing.
+    may begin here. is_after_gap: something that was sent before it is missing. is_damaged: something of it is.
     """
 
     data: bytes = field(repr=False)
@@ -32,6 +32,7 @@ class EncodedPicture:
     is_keyframe: bool
     at: Instant
     is_after_gap: bool = False
+    is_damaged: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +70,7 @@ class Publication:
         self._changed = threading.Condition()
         self._waiting: deque[Picture] = deque()
         self._bytes = 0
-        self._waits_for_keyframe = False
+        self._waits_for_keyframe = self._is_after_dropped = False
         self._end: CameraError | None = None
 
     def put(self, picture: Picture) -> None:
@@ -83,9 +84,12 @@ class Publication:
                     self.dropped += 1
             elif not self._has_room(picture):
                 self.dropped += 1
+                self._is_after_dropped = True
                 return
             else:
                 self._bytes += len(picture.data)
+                if self._is_after_dropped:
+                    picture, self._is_after_dropped = replace(picture, is_after_gap=True), False
             self._waiting.append(picture)
             self._changed.notify_all()
 
