@@ -16,6 +16,8 @@ from gallery.store import PersonStore
 from recognition.recogniser import Recogniser
 from streamer.api.health import create_app, serve_http
 from streamer.events.outbox import Outbox
+from streamer.ingest.address import PUBLISH
+from streamer.ingest.publish.point import PublishPoint, PublishPoints
 from streamer.model_layer.layer import ModelLayer, open_models
 from streamer.mqtt.publisher import Publisher
 from streamer.pipeline.camera import Camera, CameraStatus
@@ -54,6 +56,7 @@ class Service:
     cameras: list[Camera]
     http_port: int = 0
     overload: Overload = field(default_factory=Overload)
+    points: PublishPoints = field(default_factory=dict)  # of the cameras that are published to
 
     @property
     def recogniser(self) -> Recogniser:
@@ -109,6 +112,9 @@ async def running_service(settings: Settings, *, own_broker: bool = False) -> As
             own_broker=own_broker,
         )
         service = Service(settings, metrics, models, live_gallery, outbox, publisher, [])
+        service.points = {
+            name: PublishPoint(name, camera) for name, camera in settings.cameras.items() if camera.url == PUBLISH
+        }
         service.cameras = [_camera(name, service) for name in settings.cameras]
         await models.attach(live_gallery, publisher.set_model)
         if settings.http.enabled:
@@ -151,7 +157,7 @@ def _camera(name: str, service: Service) -> Camera:
     def publish(camera: str, status: CameraStatus) -> None:
         service.publisher.set_camera_status(camera, status.state, status.reason)
 
-    return Camera(service.settings.cameras[name], path, publish)
+    return Camera(service.settings.cameras[name], path, publish, service.points.get(name))
 
 
 def camera_path(

@@ -61,14 +61,13 @@ class FrameOutlet:
     ) -> VideoImage | None:
         """A live stream's next picture, where it is sampled, at the stream's own pace. None where it is left out.
 
-        came: its last packet. stale_s: one that is so much later than the quickest is counted as dropped.
+        came: its last packet. stale_s: one that came so much later than the quickest is counted as dropped.
         """
         placed = self.stream_clock.place(picture.time, came.monotonic_s, self.last_frame_s)
         if not self.sampler.wants(placed.at_s):
             return None
-        if placed.late_s > stale_s:
-            self.next_number += 1
-            self._hooks.dropped()
+        if placed.came_late_s > stale_s:
+            self.left_out(1)
             return None
         if placed.hold_s:
             self.rest_until(self.last_frame_s + placed.hold_s)
@@ -91,6 +90,12 @@ class FrameOutlet:
             self._slot.offer_wait(frame)
             self._rested()
         elif self._slot.offer(frame):
+            self._hooks.dropped()
+
+    def left_out(self, pictures: int) -> None:
+        """So many were, since there are newer ones."""
+        self.next_number += pictures
+        for _ in range(pictures):
             self._hooks.dropped()
 
     def image(self, picture: av.VideoFrame, told_aspect: float) -> VideoImage:

@@ -55,6 +55,7 @@ class PictureDecoder:
         self._failures = 0
         self._failing_since_s = 0.0
         self.waits_for_keyframe = True
+        self.was_damaged = False  # something of the last packet, or a picture that it gave
         self.decoded = self.skipped = 0
 
     def decode(self, packet: "Packet[VideoStream]", at: Instant) -> Iterator[tuple[av.VideoFrame, float]]:
@@ -86,10 +87,7 @@ class PictureDecoder:
             return False
         self.skipped += 1
         if not self._is_clip and self._clock.monotonic_s() - self._waits_since_s > KEYFRAME_WITHIN_S:
-            raise faults.undecodable(
-                self._where,
-                f"sent no keyframe for {KEYFRAME_WITHIN_S:g} s (set a shorter keyframe interval, or GOP, there)",
-            )
+            raise faults.no_keyframe(self._where, KEYFRAME_WITHIN_S)
         return True
 
     def decode_whole(self, packet: "Packet[VideoStream]") -> Iterator[tuple[av.VideoFrame, float]]:
@@ -102,6 +100,7 @@ class PictureDecoder:
             frames = []
             is_damaged = True
         decode_s = time.perf_counter() - started_s
+        self.was_damaged = is_damaged or any(frame.is_corrupt for frame in frames)
         if is_damaged:
             self.failed()
         for frame in frames:

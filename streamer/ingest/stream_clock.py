@@ -23,12 +23,13 @@ _LEAST_STEP_S = 1e-6
 @dataclass(frozen=True, slots=True)
 class Placed:
     """One frame. `at_s`: on the stream's unbroken time. `hold_s`: until it is due. `late_s`: how much later than the
-    stream's quickest frame it is handed out.
+    stream's quickest frame it is handed out; `came_late_s`: it came.
     """
 
     at_s: float
     hold_s: float
     late_s: float
+    came_late_s: float = 0.0
 
 
 class StreamClock:
@@ -69,7 +70,8 @@ class StreamClock:
         if self._latest_s - self._quickest_s <= NO_HOLD_S:
             hold_s = 0.0
         hold_s = max(0.0, hold_s)
-        return Placed(at_s, hold_s, max(0.0, now_s + hold_s - at_s - self._quickest_s))
+        late_s = max(0.0, now_s + hold_s - at_s - self._quickest_s)
+        return Placed(at_s, hold_s, late_s, lag_s - self._quickest_s)
 
     def _time_of(self, stream_s: float | None, arrived_s: float) -> float:
         if self._at_s is None:

@@ -24,9 +24,13 @@ class PublishPoint:
         """(user, password) that a publisher needs, secrets in place. Raises CameraVariableUnset."""
         return expand_secret(self._camera.user or ""), expand_secret(self._camera.password or "")
 
+    @property
+    def has_publisher(self) -> bool:
+        return self._publication is not None and not self._publication.is_over
+
     def admit(self, publication: Publication) -> None:
         """This publisher's pictures are the camera's from now on. Raises PublisherPresent."""
-        if self._publication is not None and not self._publication.is_over:
+        if self.has_publisher:
             raise PublisherPresent(
                 f"camera {self.name}: somebody publishes to it already; end that publisher, or use another camera"
             )

@@ -17,6 +17,7 @@ from streamer.ingest.packet_reader import Instant
 
 MOST_BYTES = 16 * 2**20
 MOST_FRAMES = 2  # of decoded ones: the newest matters, and each holds megabytes
+LONGEST_WAIT_S = 2.0  # where what waits came longer ago, it gives way to the next keyframe
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,6 +101,18 @@ class Publication:
                 self._end = why
                 self._changed.notify_all()
 
+    def abandon(self, why: CameraError) -> None:
+        """Nobody takes any more: what waits goes, and it is over."""
+        with self._changed:
+            self._waiting.clear()
+            self._bytes = 0
+        self.end(why)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether a picture waits."""
+        return bool(self._waiting)
+
     @property
     def is_over(self) -> bool:
         return self._end is not None
@@ -118,6 +131,11 @@ class Publication:
             return picture
 
     def _has_room(self, picture: EncodedPicture) -> bool:
+        waited_s = picture.at.monotonic_s - self._waiting[0].at.monotonic_s if self._waiting else 0.0
+        if waited_s > LONGEST_WAIT_S and picture.is_keyframe and not picture.is_damaged:
+            self.dropped += len(self._waiting)
+            self._waiting.clear()
+            self._bytes, self._is_after_dropped = 0, True
         if self._bytes + len(picture.data) > MOST_BYTES:
             self._waits_for_keyframe = True
         elif picture.is_keyframe:

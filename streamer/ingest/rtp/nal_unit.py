@@ -6,8 +6,8 @@ from streamer.ingest.rtp.description import Codec
 
 
 class UnitKind(NamedTuple):
-    """is_first: a picture's first slice. begins: decoding may begin at this slice's picture. set_type: of a parameter
-    set, in the order in which they go; 0: none.
+    """is_first: a picture's first slice. begins: decoding may begin at its picture. set_type: of a parameter set, which
+    go in the order of these; 0: none.
     """
 
     is_slice: bool = False
@@ -37,7 +37,24 @@ def _h264(unit: bytes) -> UnitKind:
         return UnitKind(set_type=kind)
     if 1 <= kind <= 5:  # of data partitions, 2 to 4, the first alone has a slice's header
         return UnitKind(True, kind in (1, 2, 5) and bool(unit[1] & 128), kind == 5)
-    return _OTHER
+    return UnitKind(begins=kind == 6 and _has_recovery_point(unit))
+
+
+def _has_recovery_point(unit: bytes) -> bool:
+    """Whether an SEI says so (7.3.2.3, type 6): an open GOP begins, or an intra refresh; libav waits for its end."""
+    at = 1
+    while at < len(unit) - 2:
+        numbers = []
+        for _ in ("type", "size"):
+            number = 0
+            while at < len(unit) and unit[at] == 255:
+                number, at = number + 255, at + 1
+            numbers.append(number + (unit[at] if at < len(unit) else 0))
+            at += 1
+        if numbers[0] == 6:
+            return True
+        at += numbers[1]
+    return False
 
 
 def _h265(unit: bytes) -> UnitKind:

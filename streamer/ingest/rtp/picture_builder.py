@@ -8,7 +8,7 @@ from streamer.ingest.packet_reader import Instant
 from streamer.ingest.publish.publication import EncodedPicture
 from streamer.ingest.rtp.depacketiser import Depacketiser
 from streamer.ingest.rtp.description import START_CODE, TrackDescription
-from streamer.ingest.rtp.nal_unit import UnitKind, set_types, unit_kind
+from streamer.ingest.rtp.nal_unit import set_types, unit_kind
 from streamer.ingest.rtp.packet import RtpPacket, step
 from streamer.ingest.rtp.reorder import Ordered
 
@@ -127,14 +127,11 @@ class PictureBuilder:
             kind = unit_kind(self._codec, unit)
             if kind.set_type:
                 self._sets.setdefault(kind.set_type, []).append(unit)
-            elif kind.is_slice:
-                self._note_slice(kind)
+            self._is_keyframe |= kind.begins
+            if kind.is_slice:
+                self._is_damaged |= not self._has_slice and not kind.is_first
+                self._has_slice = True
             self._units.append(unit)
-
-    def _note_slice(self, kind: UnitKind) -> None:
-        self._is_damaged |= not self._has_slice and not kind.is_first
-        self._has_slice = True
-        self._is_keyframe |= kind.begins
 
     def _end(self) -> list[EncodedPicture]:
         """The picture that was begun, where there is one: parameter sets alone are none."""
