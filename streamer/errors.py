@@ -31,6 +31,7 @@
     │   └── OutboxTooNew              outbox_too_new
     ├── PortInUse                     port_in_use
     ├── HttpAddressInvalid            http_address_invalid
+    ├── IngestAddressInvalid          ingest_address_invalid
     ├── DataFolderUnwritable          data_folder_unwritable
     ├── OutputUnwritable              output_unwritable
     ├── AlreadyRunning                already_running
@@ -186,6 +187,10 @@ class PortInUse(StreamerError):
 
 class HttpAddressInvalid(StreamerError):
     code = "http_address_invalid"
+
+
+class IngestAddressInvalid(StreamerError):
+    code = "ingest_address_invalid"
 
 
 class DataFolderUnwritable(StreamerError):

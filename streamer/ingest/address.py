@@ -9,11 +9,9 @@ from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 from streamer.errors import CameraNotFound
-from streamer.settings import CameraSettings
+from streamer.settings import PUBLISH, CameraSettings
 
 Kind = Literal["rtsp", "http", "file", "usb", "publish"]
-
-PUBLISH = "publish://"
 
 # Enough for size and codec; libav's own limits cost another half second at every opening.
 _PROBE = {"analyzeduration": "500000", "probesize": "500000"}

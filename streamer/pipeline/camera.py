@@ -86,11 +86,6 @@ class Camera:
             self._over("stopped", "stopped")
             raise
 
-    def _delays(self) -> dict[str, float]:
-        if self.point is None:
-            return {"longest_delay_s": LONGEST_DELAY_S}
-        return {"longest_delay_s": PUBLISHED_DELAY_S, "hopeless_delay_s": PUBLISHED_DELAY_S}
-
     @property
     def clip_started_at(self) -> float | None:
         """As Source has it, while the camera is open."""
@@ -143,7 +138,7 @@ class Camera:
         if self.point is None:
             url = expand_url(self.settings.url)
             return open_source(self.name, self.settings, url, self._frames_seen, self._hooks())
-        if not self.point.has_publisher:
+        if not self.point.is_taken:
             self._become("offline", NO_PUBLISHER)
         return PublishedSource(self.point, self.settings, self._frames_seen, self._hooks())
 

@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 
 from streamer.errors import CameraError, StreamInvalid
 from streamer.ingest import faults
-from streamer.ingest.address import PUBLISH, Address
+from streamer.ingest.address import Address
 from streamer.ingest.frame_outlet import FrameOutlet
 from streamer.ingest.pacing import Clock
 from streamer.ingest.packet_reader import Instant
@@ -26,7 +26,7 @@ from streamer.ingest.publish.publication import DecodedPicture, EncodedPicture, 
 from streamer.ingest.slot import LatestSlot
 from streamer.ingest.stream import SourceHooks, StreamEnded
 from streamer.ingest.stream_clock import StreamClock
-from streamer.settings import CameraSettings
+from streamer.settings import PUBLISH, CameraSettings
 
 # A publisher that was stopped sends all of that time at once: what is older gives way to what came behind it.
 LONGEST_LATE_S = 1.0
