@@ -80,7 +80,11 @@ class Camera:
             return
         try:
             await supervise(
-                f"camera {self.name}", self._attempt, self._failed, healthy_after_s=HEALTHY_AFTER_S, **self._delays()
+                f"camera {self.name}",
+                self._attempt,
+                self._failed,
+                healthy_after_s=HEALTHY_AFTER_S,
+                longest_delay_s=LONGEST_DELAY_S if self.point is None else PUBLISHED_DELAY_S,
             )
         except asyncio.CancelledError:
             self._over("stopped", "stopped")
