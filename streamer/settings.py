@@ -95,7 +95,7 @@ class CameraSettings(_Section):
             raise PydanticCustomError("publish_url", "the url of a camera that pushes is publish:// and nothing more")
         if self.is_published and not self.password:
             raise PydanticCustomError(
-                "publish_password", "the url publish:// needs a password, like password: \"${DOOR_PASSWORD}\""
+                "publish_password", 'the url publish:// needs a password, like password: "${DOOR_PASSWORD}"'
             )
         return self
 
