@@ -24,7 +24,7 @@ from streamer.telemetry.metrics import Metrics
 log = logging.getLogger(__name__)
 
 TICK_S = 0.02  # packets that come out of their order are waited for by this clock
-_SLOW_TICKS = 25  # of these, one for all that has time
+SLOW_TICK_S = 0.1  # what has time
 
 
 class RtspServer:
@@ -85,16 +85,18 @@ class RtspServer:
 
     async def run(self) -> None:
         """The clock of all connections, until it is cancelled."""
-        ticks = 0
+        slow_s = 0.0
         while True:
-            await asyncio.sleep(TICK_S)
-            now_s = self._clock()
-            ticks += 1
-            for caller in self._desk.callers():
-                if not caller.is_waiting or ticks % _SLOW_TICKS == 0:
-                    caller.tick(now_s)
-            if ticks % _SLOW_TICKS == 0:
-                self._desk.tick(now_s)
+            callers = self._desk.callers()
+            publishing = [caller for caller in callers if not caller.is_waiting]
+            await asyncio.sleep(TICK_S if publishing else SLOW_TICK_S)
+            now_s = time.monotonic()
+            is_slow = now_s >= slow_s
+            for caller in callers if is_slow else publishing:
+                caller.tick(self._clock())
+            if is_slow:
+                slow_s = now_s + SLOW_TICK_S
+                self._desk.tick(self._clock())
 
     def _connection(self) -> Connection:
         return Connection(self._desk)

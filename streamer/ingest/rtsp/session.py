@@ -100,7 +100,7 @@ class Session:
         self.point.admit(publication)
         self._publication = publication
         self._receiver = TrackReceiver(self._video, publication.put, reorders=index in self._pairs)
-        self._heard_s = self._reported_s = self._clock()
+        self._heard_s = self._reported_s = publication.last_s = self._clock()
         self._metrics.publishers.labels(camera=self.point.name).set(1)
         for track, pair in self._pairs.items():
             pair.start(partial(self._take, track))

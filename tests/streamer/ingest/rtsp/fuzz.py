@@ -1,5 +1,6 @@
-"""RTSP streams, broken in every way, for the tests and for minutes by hand: python -m tests.streamer.ingest.rtsp.fuzz 300
+"""RTSP streams, broken in every way, by seed: for the tests, and for minutes by hand.
 
+python -m tests.streamer.ingest.rtsp.fuzz SECONDS
 What a seed makes is the same on every machine. By hand it also says how much memory it takes and which lines of the
 parser were reached.
 """
@@ -19,24 +20,37 @@ from streamer.ingest.rtsp.parser import MOST_BODY, MOST_HEAD, MOST_LINE, Message
 MOST_KEPT = MOST_HEAD + MOST_BODY + MOST_LINE
 METHODS = ("OPTIONS", "ANNOUNCE", "SETUP", "RECORD", "TEARDOWN", "GET_PARAMETER", "DESCRIBE", "X", "")
 SDP = (
-    "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nt=0 0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n"
-    "a=fmtp:96 packetization-mode=1; sprop-parameter-sets=Z2QAFKzZQUH7ARAAAAMAEAAAAwMg8UKZYA==,aOvjyyLA\r\n"
-    "a=control:streamid=0\r\nm=audio 0 RTP/AVP 97\r\na=rtpmap:97 MPEG4-GENERIC/44100/1\r\na=control:streamid=1\r\n"
-).encode()
+    b"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nt=0 0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n"
+    b"a=fmtp:96 packetization-mode=1; sprop-parameter-sets=Z2QAFKzZQUH7ARAAAAMAEAAAAwMg8UKZYA==,aOvjyyLA\r\n"
+    b"a=control:streamid=0\r\nm=audio 0 RTP/AVP 97\r\na=rtpmap:97 MPEG4-GENERIC/44100/1\r\na=control:streamid=1\r\n"
+)
 VERSIONS = (b"RTSP/1.0",) * 12 + (b"RTSP/1.1", b"RTSP/2.0", b"HTTP/1.1")
 HEADERS = (
     b"Transport: RTP/AVP/TCP;unicast;interleaved=0-1;mode=record",
     b"Transport: RTP/AVP/UDP;unicast;client_port=5000-5001;mode=record",
     b"Session: 0123456789abcdef",
-    b"Authorization: Digest username=\"u\", realm=\"whosthere\", nonce=\"0\", uri=\"*\", response=\"0\"",
+    b'Authorization: Digest username="u", realm="whosthere", nonce="0", uri="*", response="0"',
     b"Range: npt=0.000-",
     b"Content-Type: application/sdp",
     b"Require: implicit-play",
-    b"X: " + b"y" * 3000,
+    b"X: " + b"y" * 4000,
+    b"X: " + b"y" * 4200,
     b" folded",
     b"\tfolded: too",
 )
-PIECES = (b"\r\n", b"\n", b"\r", b"\x00", b"$", b":", b" ", b"\xff", b"RTSP/1.0", b"Content-Length: 99999999999\r\n", b"\xc3")
+PIECES = (
+    b"\r\n",
+    b"\n",
+    b"\r",
+    b"\x00",
+    b"$",
+    b":",
+    b" ",
+    b"\xff",
+    b"RTSP/1.0",
+    b"Content-Length: 99999999999\r\n",
+    b"\xc3",
+)
 
 
 def one_message(rng: random.Random, url: bytes = b"rtsp://127.0.0.1/door", login: bytes | None = None) -> bytes:
@@ -47,10 +61,14 @@ def one_message(rng: random.Random, url: bytes = b"rtsp://127.0.0.1/door", login
     body = SDP if method == b"ANNOUNCE" else rng.randbytes(rng.choice((0, 0, 0, 5, MOST_BODY)))
     lines = [method + b" " + url + rng.choice((b"", b"/streamid=0", b"?a/streamid=1")) + b" " + rng.choice(VERSIONS)]
     lines.append(b"CSeq: " + rng.choice((b"%d" % rng.randrange(10**6),) * 9 + (b"x",)))
+    if rng.random() < 0.02:
+        lines.append(b" folded")
     lines += [login] if login else []
-    lines += rng.choices(HEADERS, k=rng.choice((0, 1, 2, 3, 6))) + [b"A: b"] * rng.choice((0, 0, 0, 70))
-    if body:
-        lines.append(b"Content-Length: %d" % len(body))
+    lines += rng.choices(HEADERS, k=rng.choice((0, 1, 2, 3, 6)))
+    lines += rng.choice(([], [], [], [], [], [b"A: b"] * 70, [b"X: " + b"y" * 4000] * 5))
+    size = rng.choice((len(body),) * 12 + (MOST_BODY + 1, -1))
+    if size:
+        lines.append(b"Content-Length: %d" % size)
     return b"\r\n".join([*lines, b"", b""]) + body
 
 
@@ -126,9 +144,13 @@ def main(seconds: float) -> None:
         seed += 1
         if seed in (24, 48) or seed % 500 == 0:
             rss_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            print(f"seeds {seed}, streams {streams}, {size / 1e6:.0f} MB, at most {rss_mib:.0f} MiB of memory")
+            say(f"seeds {seed}, streams {streams}, {size / 1e6:.0f} MB, at most {rss_mib:.0f} MiB of memory")
     lines = code_lines(parser_module.__file__)
-    print(f"lines reached by the first 24 seeds: {len(reached & lines)} of {len(lines)}; not: {sorted(lines - reached)}")
+    say(f"lines reached by the first 24 seeds: {len(reached & lines)} of {len(lines)}; not: {sorted(lines - reached)}")
+
+
+def say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
 
 
 def code_lines(file: str) -> set[int]:
