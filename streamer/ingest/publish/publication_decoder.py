@@ -80,7 +80,12 @@ class PublicationDecoder:
 
     def _play(self) -> None:
         while True:
-            picture = self._publication.take(self._limit_s)
+            try:
+                picture = self._publication.take(self._limit_s)
+            except CameraError:
+                if not self._hold_back.holds:
+                    self._show(b"")  # the last pictures, which the codec still has
+                raise
             if self.outlet.is_stopped:
                 raise StreamEnded("stopped")
             if picture is None:

@@ -41,7 +41,10 @@ def _h264(unit: bytes) -> UnitKind:
 
 
 def _has_recovery_point(unit: bytes) -> bool:
-    """Whether an SEI says so (7.3.2.3, type 6): an open GOP begins, or an intra refresh; libav waits for its end."""
+    """Whether an SEI says that all is right from this picture on (D.1.8): an open GOP begins.
+
+    An intra refresh promises that for later, and x264's does not always keep it: such a stream waits for an IDR.
+    """
     at = 1
     while at < len(unit) - 2:
         numbers = []
@@ -52,7 +55,7 @@ def _has_recovery_point(unit: bytes) -> bool:
             numbers.append(number + (unit[at] if at < len(unit) else 0))
             at += 1
         if numbers[0] == 6:
-            return True
+            return at < len(unit) and bool(unit[at] & 128)  # recovery_frame_cnt is 0
         at += numbers[1]
     return False
 
