@@ -7,7 +7,7 @@ visits get their `end`, what is due is written and, if the broker is there, sent
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,12 +17,14 @@ from gallery.store import PersonStore
 from recognition.recogniser import Recogniser
 from streamer.api.health import create_app, serve_http
 from streamer.events.outbox import Outbox
+from streamer.ingest.publish.point import PublishPoint, PublishPoints
+from streamer.ingest.rtsp.server import RtspServer
 from streamer.model_layer.layer import ModelLayer, open_models
 from streamer.mqtt.publisher import Publisher
 from streamer.pipeline.camera import Camera, CameraStatus
 from streamer.pipeline.camera_control import CameraControl
 from streamer.pipeline.camera_path import CameraPath
-from streamer.pipeline.camera_set import CameraSet
+from streamer.pipeline.camera_set import CameraSet, Difference
 from streamer.pipeline.camera_trouble import WORDS, FaceSizes
 from streamer.pipeline.live_gallery import LiveGallery
 from streamer.pipeline.overload import Overload
@@ -55,7 +57,9 @@ class Service:
     outbox: Outbox
     publisher: Publisher
     cameras: list[Camera]
+    points: PublishPoints = field(default_factory=dict)
     http_port: int = 0
+    rtsp: RtspServer | None = None
     control: CameraControl | None = None
     overload: Overload = field(default_factory=Overload)
 
@@ -76,6 +80,8 @@ class Service:
         parts.append(Part("gallery", not gallery, gallery))
         if self.overload.reason is not None:
             parts.append(Part("load", True, self.overload.reason))
+        if self.rtsp is not None and (self.rtsp.port or self.rtsp.trouble):
+            parts.append(Part("rtsp ingest", not self.rtsp.trouble, self.rtsp.trouble))
         for camera in self.cameras:
             parts.append(_camera_part(camera.name, camera.status))
         return Readiness(tuple(parts), self.models.readiness())
@@ -133,18 +139,27 @@ async def running_service(
         service = Service(settings, metrics, models, live_gallery, outbox, publisher, [])
         for name, camera in settings.cameras.items():
             publisher.add_camera(name, enabled=camera.enabled)
+            _point(service, name, camera)
         await models.attach(live_gallery, publisher.set_model)
         if settings.http.enabled:
             service.http_port = await stack.enter_async_context(
                 serve_http(create_app(service), settings.http.host, settings.http.port)
             )
+        rtsp = await stack.enter_async_context(RtspServer(settings.ingest.rtsp, service.points, metrics))
+        service.rtsp = rtsp
         async with asyncio.TaskGroup() as tasks:
             cameras = CameraSet(tasks, partial(_camera, service), partial(_forget_camera, service))
             service.cameras = cameras.cameras
             await cameras.apply(settings.cameras)
+
+            async def apply(wanted: Mapping[str, CameraSettings]) -> Difference:
+                difference = await cameras.apply(wanted)
+                await rtsp.follow()
+                return difference
+
             following = []
             if configured is not None:
-                service.control = CameraControl(configured.layers, settings, configured.read, cameras.apply)
+                service.control = CameraControl(configured.layers, settings, configured.read, apply)
                 following = [tasks.create_task(service.control.run(), name="follow configuration")]
             keep = [
                 tasks.create_task(
@@ -159,6 +174,7 @@ async def running_service(
                 ),
                 tasks.create_task(live_gallery.follow(publisher.gallery_changed), name="gallery"),
                 tasks.create_task(_watch(service), name="watch cameras"),
+                tasks.create_task(rtsp.run(), name="rtsp ingest"),
                 tasks.create_task(models.run(), name="watch models"),
                 tasks.create_task(models.keep_covered(), name="templates of the ladder"),
                 tasks.create_task(measure_loop_lag(metrics, settings.metrics.loop_lag_interval_s), name="loop lag"),
@@ -182,11 +198,26 @@ def _camera(service: Service, name: str, camera: CameraSettings) -> Camera:
     def publish(camera: str, status: CameraStatus) -> None:
         service.publisher.set_camera_status(camera, status.state, status.reason)
 
-    return Camera(camera, path, publish)
+    return Camera(camera, path, publish, _point(service, name, camera))
+
+
+def _point(service: Service, name: str, camera: CameraSettings) -> PublishPoint | None:
+    """Its own, where it is published to; whoever publishes to the camera that it was is sent away."""
+    before = service.points.get(name)
+    if before is not None and before.camera == camera:
+        return before
+    if before is not None:
+        service.points.pop(name).retire()
+    if not camera.enabled or not camera.is_published:
+        return None
+    point = service.points[name] = PublishPoint(name, camera)
+    return point
 
 
 def _forget_camera(service: Service, name: str) -> None:
     """It was removed: nothing is told of it any more."""
+    if name in service.points:
+        service.points.pop(name).retire()
     service.publisher.remove_camera(name)
     service.metrics.forget_camera(name)
 

@@ -15,6 +15,7 @@
     │   ├── CameraNotFound            camera_not_found
     │   ├── StreamHasNoVideo          stream_no_video
     │   ├── StreamInvalid             stream_invalid         (retryable)
+    │   ├── StreamUnsupported         stream_unsupported
     │   ├── StreamResized             stream_resized         (counted and logged; the stream goes on)
     │   ├── StreamStalled             stream_stalled         (retryable)
     │   ├── StreamLost                stream_lost            (retryable)
@@ -31,6 +32,7 @@
     │   └── OutboxTooNew              outbox_too_new
     ├── PortInUse                     port_in_use
     ├── HttpAddressInvalid            http_address_invalid
+    ├── IngestAddressInvalid          ingest_address_invalid
     ├── DataFolderUnwritable          data_folder_unwritable
     ├── OutputUnwritable              output_unwritable
     ├── AlreadyRunning                already_running
@@ -111,6 +113,12 @@ class StreamInvalid(CameraError):
     retryable = True
 
 
+class StreamUnsupported(CameraError):
+    """What is published is of a codec, or sent in a way, that is not taken."""
+
+    code = "stream_unsupported"
+
+
 class StreamResized(CameraError):
     """Never raised: the frame size changed in mid-stream, every track ended, and the stream goes on."""
 
@@ -186,6 +194,10 @@ class PortInUse(StreamerError):
 
 class HttpAddressInvalid(StreamerError):
     code = "http_address_invalid"
+
+
+class IngestAddressInvalid(StreamerError):
+    code = "ingest_address_invalid"
 
 
 class DataFolderUnwritable(StreamerError):

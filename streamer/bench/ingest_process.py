@@ -1,4 +1,4 @@
-"""What `bench --ingest` measures, in a process of its own: cameras that are published to, pulled, or nothing but decoded.
+"""What `bench --ingest` measures, a process of its own: cameras that are published to, pulled, or merely decoded.
 
 Run as a program (python -m streamer.bench.ingest_process WAY CAMERAS SECONDS CLIP_OR_URL): `published` prints the port
 that publishers are to come to; each way then measures from the moment at which every camera has given a picture, and
@@ -20,9 +20,10 @@ from av.codec.context import ThreadType
 
 from streamer.ingest.publish.point import PublishPoint
 from streamer.ingest.publish.source import PublishedSource
-from streamer.ingest.rtsp.server import rtsp_server
+from streamer.ingest.rtsp.server import RtspServer
 from streamer.ingest.source import Source, open_source
-from streamer.settings import CameraSettings
+from streamer.settings import CameraSettings, RtspIngestSettings
+from streamer.telemetry.metrics import Metrics
 
 USER, PASSWORD = "bench", "bench"
 WITHIN_S = 30.0
@@ -46,9 +47,13 @@ def camera_name(number: int) -> str:
 async def _published(cameras: int, seconds: float) -> Measured:
     settings = CameraSettings(url="publish://", user=USER, password=PASSWORD)
     points = {name: PublishPoint(name, settings) for name in map(camera_name, range(cameras))}
-    async with rtsp_server(points, "127.0.0.1", 0) as server:
+    async with RtspServer(RtspIngestSettings(port=0), points, Metrics()) as server:
         _say(server.port)
-        return await _measured([PublishedSource(point, settings) for point in points.values()], seconds)
+        clock = asyncio.create_task(server.run(), name="rtsp ingest")
+        try:
+            return await _measured([PublishedSource(point, settings) for point in points.values()], seconds)
+        finally:
+            clock.cancel()
 
 
 async def _pulled(cameras: int, seconds: float, url: str) -> Measured:
@@ -110,12 +115,11 @@ def _decode(clip: str, stop: threading.Event, counts: list[int], number: int) ->
         packets = [packet for packet in container.demux(video) if packet.size]
         context = video.codec_context
         context.thread_type, context.thread_count = ThreadType.NONE, 1
-        began_s, sent = time.monotonic(), 0
-        for packet in itertools.cycle(packets):
+        began_s = time.monotonic()
+        for sent, packet in enumerate(itertools.cycle(packets)):
             if stop.wait(max(0.0, began_s + sent / rate - time.monotonic())):
                 return
             counts[number] += len(context.decode(packet))
-            sent += 1
 
 
 def _say(what: object) -> None:
