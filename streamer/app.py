@@ -16,6 +16,7 @@ from gallery.store import PersonStore
 from recognition.recogniser import Recogniser
 from streamer.api.health import create_app, serve_http
 from streamer.events.outbox import Outbox
+from streamer.live_view.view import LiveView
 from streamer.model_layer.layer import ModelLayer, open_models
 from streamer.mqtt.publisher import Publisher
 from streamer.pipeline.camera import Camera, CameraStatus
@@ -25,6 +26,7 @@ from streamer.pipeline.live_gallery import LiveGallery
 from streamer.pipeline.overload import Overload
 from streamer.pipeline.tracking import Tracker, TrackingRules
 from streamer.pipeline.visits import Visits
+from streamer.pipeline.watching import Watcher
 from streamer.process import limit_arenas, make_data_folder, only_one
 from streamer.readiness import Part, Readiness
 from streamer.settings import Settings
@@ -51,6 +53,7 @@ class Service:
     live_gallery: LiveGallery
     outbox: Outbox
     publisher: Publisher
+    live_view: LiveView
     cameras: list[Camera]
     http_port: int = 0
     overload: Overload = field(default_factory=Overload)
@@ -108,7 +111,8 @@ async def running_service(settings: Settings, *, own_broker: bool = False) -> As
             person_ids=live_gallery.person_ids,
             own_broker=own_broker,
         )
-        service = Service(settings, metrics, models, live_gallery, outbox, publisher, [])
+        live_view = LiveView(live_gallery.name_of, metrics)
+        service = Service(settings, metrics, models, live_gallery, outbox, publisher, live_view, [])
         service.cameras = [_camera(name, service) for name in settings.cameras]
         await models.attach(live_gallery, publisher.set_model)
         if settings.http.enabled:
@@ -129,6 +133,7 @@ async def running_service(settings: Settings, *, own_broker: bool = False) -> As
                 ),
                 tasks.create_task(live_gallery.follow(publisher.gallery_changed), name="gallery"),
                 tasks.create_task(_watch(service), name="watch cameras"),
+                tasks.create_task(live_view.run(), name="live view"),
                 tasks.create_task(models.run(), name="watch models"),
                 tasks.create_task(models.keep_covered(), name="templates of the ladder"),
                 tasks.create_task(measure_loop_lag(metrics, settings.metrics.loop_lag_interval_s), name="loop lag"),
@@ -145,17 +150,30 @@ async def running_service(settings: Settings, *, own_broker: bool = False) -> As
 
 def _camera(name: str, service: Service) -> Camera:
     path = camera_path(
-        name, service.settings, service.recogniser, service.live_gallery, service.outbox, service.metrics
+        name,
+        service.settings,
+        service.recogniser,
+        service.live_gallery,
+        service.outbox,
+        service.metrics,
+        service.live_view.view(name, service.settings.cameras[name].fps),
     )
 
     def publish(camera: str, status: CameraStatus) -> None:
         service.publisher.set_camera_status(camera, status.state, status.reason)
+        service.live_view.became(camera, status)
 
     return Camera(service.settings.cameras[name], path, publish)
 
 
 def camera_path(
-    name: str, settings: Settings, recogniser: Recogniser, live_gallery: LiveGallery, outbox: Outbox, metrics: Metrics
+    name: str,
+    settings: Settings,
+    recogniser: Recogniser,
+    live_gallery: LiveGallery,
+    outbox: Outbox,
+    metrics: Metrics,
+    watcher: Watcher | None = None,
 ) -> CameraPath:
     """Everything that one camera's frames meet, with a tracker and visits of its own."""
     sure = recogniser.detection_threshold
@@ -179,6 +197,7 @@ def camera_path(
         least_score=sure * UNSURE_SHARE,
         face_sizes=FaceSizes(rules.min_face_px),
         waits=settings.cameras[name].pace == "fastest",
+        watcher=watcher,
     )
 
 

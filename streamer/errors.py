@@ -8,6 +8,7 @@
     │   └── ConfigInvalid             config_invalid
     ├── CameraError
     │   ├── CameraUnknown             camera_unknown
+    │   ├── CameraDisabled            camera_disabled
     │   ├── CameraVariableUnset       camera_variable_unset
     │   ├── CameraUnreachable         camera_unreachable     (retryable)
     │   ├── CameraLoginRefused        camera_login_refused
@@ -74,6 +75,10 @@ class CameraError(StreamerError):
 
 class CameraUnknown(CameraError):
     code = "camera_unknown"
+
+
+class CameraDisabled(CameraError):
+    code = "camera_disabled"
 
 
 class CameraVariableUnset(CameraError):

@@ -13,6 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from streamer import __version__
 from streamer.api import problems, reference
 from streamer.api.server import serve_http as serve_http
+from streamer.live_view import pages
 from streamer.readiness import Readiness
 from streamer.telemetry.logs import redacted_text
 from streamer.telemetry.metrics import Metrics
@@ -52,6 +53,7 @@ def create_app(service: Service) -> FastAPI:
     async def docs() -> HTMLResponse:
         return HTMLResponse(reference.page(app.openapi()))
 
+    app.include_router(pages.routes())
     return app
 
 

@@ -18,6 +18,7 @@ MEDIA_TYPE = "application/problem+json"
 
 # Where neither 503 (trying again may help) nor 400 (it won't) says it best.
 _STATUS = {
+    "camera_disabled": 409,
     "camera_unknown": 404,
     "model_not_found": 404,
     "person_not_found": 404,

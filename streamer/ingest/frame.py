@@ -82,6 +82,16 @@ class VideoImage:
             planes = np.asarray(scaled_bgr[:, :, ::-1].transpose(2, 0, 1), dtype=np.uint8)
         return np.ascontiguousarray(np.rot90(planes, self._turns, axes=(1, 2)))
 
+    def scaled_i420(self, width: int, height: int) -> U8:
+        """The whole picture resized for the eye, as (height * 3 / 2, width) I420 (BT.601, limited range); a copy.
+
+        Width and height are even.
+        """
+        if self._is_plain_i420() and not self._turns:
+            return self._resized_i420(width, height, cv2.INTER_AREA)
+        rgb = cv2.merge(list(self.scaled_rgb_planes(width, height)))
+        return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV_I420), dtype=np.uint8)
+
     def _is_plain_i420(self) -> bool:
         """Whether OpenCV's one I420 conversion (BT.601, limited range) is the right one for this picture."""
         frame = self._frame
@@ -89,14 +99,18 @@ class VideoImage:
 
     def _scaled_i420(self, width: int, height: int) -> U8:
         """Shrink the three planes, then convert the few pixels that are left: faster than swscale, and smoother."""
+        planes = np.empty((3, height, width), np.uint8)
+        i420 = self._resized_i420(width, height, cv2.INTER_LINEAR)
+        cv2.split(cv2.cvtColor(i420, cv2.COLOR_YUV2RGB_I420), list(planes))
+        return planes
+
+    def _resized_i420(self, width: int, height: int, interpolation: int) -> U8:
         i420 = np.empty((height * 3 // 2, width), np.uint8)
         chroma = i420[height:].reshape(2, height // 2, width // 2)
         for plane, target in zip(self._frame.planes, (i420[:height], *chroma), strict=True):
             field = _pixels(plane)[:: self._rows]
-            cv2.resize(field, target.shape[::-1], dst=target, interpolation=cv2.INTER_LINEAR)
-        planes = np.empty((3, height, width), np.uint8)
-        cv2.split(cv2.cvtColor(i420, cv2.COLOR_YUV2RGB_I420), list(planes))
-        return planes
+            cv2.resize(field, target.shape[::-1], dst=target, interpolation=interpolation)
+        return i420
 
     def luma(self) -> U8:
         """Brightness at full size, (height, width); as a rule a view of what the decoder wrote."""

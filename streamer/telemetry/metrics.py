@@ -34,6 +34,10 @@ class Metrics:
             ["camera", "reason"],
             registry=r,
         )
+        self.viewers = Gauge("whosthere_viewers", "Browsers that look at a camera", ["camera"], registry=r)
+        self.view_frames = Counter(
+            "whosthere_view_frames_total", "Frames for viewers by fate", ["camera", "outcome"], registry=r
+        )
         self.stage = Histogram(
             "whosthere_stage_seconds", "Time in a stage", ["stage"], buckets=_STAGE_BUCKETS, registry=r
         )
