@@ -18,7 +18,21 @@
     │   ├── StreamResized             stream_resized         (counted and logged; the stream goes on)
     │   ├── StreamStalled             stream_stalled         (retryable)
     │   ├── StreamLost                stream_lost            (retryable)
-    │   └── PublisherPresent          publisher_present      (retryable)
+    │   ├── PublisherPresent          publisher_present      (retryable)
+    │   └── CameraNotPublished        camera_not_published
+    ├── WebrtcError
+    │   ├── WebrtcMissing             webrtc_missing
+    │   ├── WebrtcDisabled            webrtc_disabled
+    │   ├── OfferInvalid              offer_invalid
+    │   ├── OfferUnsupported          offer_unsupported
+    │   ├── BodyTooLarge              body_too_large
+    │   ├── MediaTypeUnsupported      media_type_unsupported
+    │   ├── SessionUnknown            session_unknown
+    │   ├── EntityTagMissing          entity_tag_missing
+    │   ├── SessionChanged            session_changed
+    │   ├── CandidatesInvalid         candidates_invalid
+    │   ├── IceRestartUnsupported     ice_restart_unsupported
+    │   └── TooManySessions           too_many_sessions      (retryable)
     ├── BrokerError
     │   ├── BrokerUnreachable         broker_unreachable     (retryable)
     │   ├── BrokerLoginRefused        broker_login_refused
@@ -129,6 +143,69 @@ class PublisherPresent(CameraError):
     """A camera that is published to has one publisher at a time."""
 
     code = "publisher_present"
+    retryable = True
+
+
+class CameraNotPublished(CameraError):
+    """It fetches its stream itself."""
+
+    code = "camera_not_published"
+
+
+class WebrtcError(StreamerError):
+    code = "webrtc_error"
+
+
+class WebrtcMissing(WebrtcError):
+    """The extra `webrtc` is not installed."""
+
+    code = "webrtc_missing"
+
+
+class WebrtcDisabled(WebrtcError):
+    code = "webrtc_disabled"
+
+
+class OfferInvalid(WebrtcError):
+    code = "offer_invalid"
+
+
+class OfferUnsupported(WebrtcError):
+    """Well-formed, and asks for what is not here."""
+
+    code = "offer_unsupported"
+
+
+class BodyTooLarge(WebrtcError):
+    code = "body_too_large"
+
+
+class MediaTypeUnsupported(WebrtcError):
+    code = "media_type_unsupported"
+
+
+class SessionUnknown(WebrtcError):
+    code = "session_unknown"
+
+
+class EntityTagMissing(WebrtcError):
+    code = "entity_tag_missing"
+
+
+class SessionChanged(WebrtcError):
+    code = "session_changed"
+
+
+class CandidatesInvalid(WebrtcError):
+    code = "candidates_invalid"
+
+
+class IceRestartUnsupported(WebrtcError):
+    code = "ice_restart_unsupported"
+
+
+class TooManySessions(WebrtcError):
+    code = "too_many_sessions"
     retryable = True
 
 

@@ -18,12 +18,23 @@ MEDIA_TYPE = "application/problem+json"
 
 # Where neither 503 (trying again may help) nor 400 (it won't) says it best.
 _STATUS = {
+    "body_too_large": 413,
     "camera_disabled": 409,
+    "camera_not_published": 404,
     "camera_unknown": 404,
+    "entity_tag_missing": 428,
+    "ice_restart_unsupported": 422,
+    "media_type_unsupported": 415,
     "model_not_found": 404,
-    "person_not_found": 404,
-    "person_ambiguous": 409,
+    "offer_unsupported": 422,
     "overloaded": 429,
+    "person_ambiguous": 409,
+    "person_not_found": 404,
+    "publisher_present": 409,
+    "session_changed": 412,
+    "session_unknown": 404,
+    "webrtc_disabled": 404,
+    "webrtc_missing": 501,
 }
 
 

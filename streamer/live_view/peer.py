@@ -53,7 +53,7 @@ class ViewerPeer:
         transceiver = connection.addTransceiver(SharedTrack(viewer), direction="sendonly")
         transceiver.setCodecPreferences(_CODECS)
         # aiortc keeps a viewer's wish for a keyframe (PLI, FIR) for an encoder of its own, which there is not.
-        transceiver.sender._send_keyframe = viewer.want_keyframe
+        setattr(transceiver.sender, "_send_keyframe", viewer.want_keyframe)  # noqa: B010
 
         @connection.on("datachannel")
         def opened(channel: RTCDataChannel) -> None:
