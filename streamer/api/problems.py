@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from recognition.errors import CodedError
+from streamer.errors import AccessRefused
 from streamer.telemetry.logs import redacted_text
 
 MEDIA_TYPE = "application/problem+json"
@@ -23,6 +24,11 @@ _STATUS = {
     "person_not_found": 404,
     "person_ambiguous": 409,
     "overloaded": 429,
+    "token_missing": 401,
+    "token_invalid": 401,
+    "role_too_low": 403,
+    "proxy_bypassed": 403,
+    "too_many_attempts": 429,
 }
 
 
@@ -31,6 +37,14 @@ def problem(status: int, code: str, detail: str, **extensions: object) -> JSONRe
     phrase = HTTPStatus(status).phrase
     body = {"type": "about:blank", "title": phrase, "status": status, "detail": redacted_text(detail), "code": code}
     return JSONResponse(body | extensions, status_code=status, media_type=MEDIA_TYPE)
+
+
+def of(error: CodedError) -> JSONResponse:
+    """The problem document of an error of ours."""
+    response = problem(_STATUS.get(error.code, 503 if error.retryable else 400), error.code, str(error))
+    if isinstance(error, AccessRefused):
+        response.headers.update(error.headers)
+    return response
 
 
 def install(app: FastAPI) -> None:
@@ -42,7 +56,7 @@ def install(app: FastAPI) -> None:
 
 
 async def _coded(_: Request, error: Any) -> JSONResponse:  # noqa: ANN401 - Starlette's handlers are untyped
-    return problem(_STATUS.get(error.code, 503 if error.retryable else 400), error.code, str(error))
+    return of(error)
 
 
 async def _http(request: Request, error: Any) -> JSONResponse:  # noqa: ANN401
