@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from gallery.errors import GalleryError
 from gallery.store import PersonStore
 from recognition.recogniser import Recogniser
+from streamer.access.guard import Guard
+from streamer.access.live_tokens import LiveTokens
 from streamer.api.health import create_app, serve_http
 from streamer.events.outbox import Outbox
 from streamer.model_layer.layer import ModelLayer, open_models
@@ -52,6 +54,8 @@ class Service:
     outbox: Outbox
     publisher: Publisher
     cameras: list[Camera]
+    tokens: LiveTokens
+    guard: Guard
     http_port: int = 0
     overload: Overload = field(default_factory=Overload)
 
@@ -68,6 +72,8 @@ class Service:
         ]
         gallery = self.live_gallery.trouble
         parts.append(Part("gallery", not gallery, gallery))
+        if self.settings.http.enabled:
+            parts.append(Part("tokens", not self.tokens.trouble, self.tokens.trouble))
         if self.overload.reason is not None:
             parts.append(Part("load", True, self.overload.reason))
         for camera in self.cameras:
@@ -108,7 +114,11 @@ async def running_service(settings: Settings, *, own_broker: bool = False) -> As
             person_ids=live_gallery.person_ids,
             own_broker=own_broker,
         )
-        service = Service(settings, metrics, models, live_gallery, outbox, publisher, [])
+        tokens = LiveTokens(settings.tokens_path)
+        await asyncio.to_thread(tokens.look)
+        service = Service(
+            settings, metrics, models, live_gallery, outbox, publisher, [], tokens, Guard(tokens, metrics)
+        )
         service.cameras = [_camera(name, service) for name in settings.cameras]
         await models.attach(live_gallery, publisher.set_model)
         if settings.http.enabled:
@@ -128,6 +138,7 @@ async def running_service(settings: Settings, *, own_broker: bool = False) -> As
                     name="publisher",
                 ),
                 tasks.create_task(live_gallery.follow(publisher.gallery_changed), name="gallery"),
+                tasks.create_task(tokens.follow(), name="tokens"),
                 tasks.create_task(_watch(service), name="watch cameras"),
                 tasks.create_task(models.run(), name="watch models"),
                 tasks.create_task(models.keep_covered(), name="templates of the ladder"),

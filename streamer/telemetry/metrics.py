@@ -104,6 +104,9 @@ class Metrics:
         self.model_healthy = Gauge("whosthere_model_healthy", "0 while its answers are useless", ["model"], registry=r)
         self.gallery_people = Gauge("whosthere_gallery_people", "People enrolled", registry=r)
         self.gallery_templates = Gauge("whosthere_gallery_templates", "Templates by space", ["model"], registry=r)
+        self.http_refused = Counter(
+            "whosthere_http_refused_total", "Requests that were not let in, by stable code", ["code"], registry=r
+        )
         self.loop_lag = Histogram(
             "whosthere_loop_lag_seconds", "How late the event loop wakes up", buckets=_LAG_BUCKETS, registry=r
         )
