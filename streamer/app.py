@@ -18,6 +18,8 @@ from streamer.access.guard import Guard
 from streamer.access.live_tokens import LiveTokens
 from streamer.api.health import create_app, serve_http
 from streamer.events.outbox import Outbox
+from streamer.ingest.publish.point import PublishPoint, PublishPoints
+from streamer.ingest.rtsp.server import RtspServer
 from streamer.model_layer.layer import ModelLayer, open_models
 from streamer.mqtt.publisher import Publisher
 from streamer.pipeline.camera import Camera, CameraStatus
@@ -56,7 +58,9 @@ class Service:
     cameras: list[Camera]
     tokens: LiveTokens
     guard: Guard
+    points: PublishPoints = field(default_factory=dict)
     http_port: int = 0
+    rtsp_port: int = 0  # 0: no camera pushes
     overload: Overload = field(default_factory=Overload)
 
     @property
@@ -76,6 +80,8 @@ class Service:
             parts.append(Part("tokens", not self.tokens.trouble, self.tokens.trouble))
         if self.overload.reason is not None:
             parts.append(Part("load", True, self.overload.reason))
+        if self.rtsp_port:
+            parts.append(Part("rtsp ingest", True))
         for camera in self.cameras:
             parts.append(_camera_part(camera.name, camera.status))
         return Readiness(tuple(parts), self.models.readiness())
@@ -119,12 +125,19 @@ async def running_service(settings: Settings, *, own_broker: bool = False) -> As
         service = Service(
             settings, metrics, models, live_gallery, outbox, publisher, [], tokens, Guard(tokens, metrics)
         )
+        service.points.update(
+            (name, PublishPoint(name, camera))
+            for name, camera in settings.cameras.items()
+            if camera.enabled and camera.is_published
+        )
         service.cameras = [_camera(name, service) for name in settings.cameras]
         await models.attach(live_gallery, publisher.set_model)
         if settings.http.enabled:
             service.http_port = await stack.enter_async_context(
                 serve_http(create_app(service), settings.http.host, settings.http.port)
             )
+        rtsp = await stack.enter_async_context(RtspServer(settings.ingest.rtsp, service.points, metrics))
+        service.rtsp_port = rtsp.port
         async with asyncio.TaskGroup() as tasks:
             keep = [
                 tasks.create_task(
@@ -140,6 +153,7 @@ async def running_service(settings: Settings, *, own_broker: bool = False) -> As
                 tasks.create_task(live_gallery.follow(publisher.gallery_changed), name="gallery"),
                 tasks.create_task(tokens.follow(), name="tokens"),
                 tasks.create_task(_watch(service), name="watch cameras"),
+                tasks.create_task(rtsp.run(), name="rtsp ingest"),
                 tasks.create_task(models.run(), name="watch models"),
                 tasks.create_task(models.keep_covered(), name="templates of the ladder"),
                 tasks.create_task(measure_loop_lag(metrics, settings.metrics.loop_lag_interval_s), name="loop lag"),

@@ -14,6 +14,7 @@
     │   ├── CameraNotFound            camera_not_found
     │   ├── StreamHasNoVideo          stream_no_video
     │   ├── StreamInvalid             stream_invalid         (retryable)
+    │   ├── StreamUnsupported         stream_unsupported
     │   ├── StreamResized             stream_resized         (counted and logged; the stream goes on)
     │   ├── StreamStalled             stream_stalled         (retryable)
     │   ├── StreamLost                stream_lost            (retryable)
@@ -59,6 +60,7 @@
     │   ├── RoleTooLow                role_too_low
     │   ├── TooManyAttempts           too_many_attempts      (retryable)
     │   └── ProxyBypassed             proxy_bypassed
+    ├── IngestAddressInvalid          ingest_address_invalid
     ├── DataFolderUnwritable          data_folder_unwritable
     ├── OutputUnwritable              output_unwritable
     ├── AlreadyRunning                already_running
@@ -133,6 +135,12 @@ class StreamHasNoVideo(CameraError):
 class StreamInvalid(CameraError):
     code = "stream_invalid"
     retryable = True
+
+
+class StreamUnsupported(CameraError):
+    """What is published is of a codec, or sent in a way, that is not taken."""
+
+    code = "stream_unsupported"
 
 
 class StreamResized(CameraError):
@@ -346,6 +354,10 @@ class ProxyBypassed(AccessRefused):
     """Where trusted proxies are named, nobody else may ask directly."""
 
     code = "proxy_bypassed"
+
+
+class IngestAddressInvalid(StreamerError):
+    code = "ingest_address_invalid"
 
 
 class DataFolderUnwritable(StreamerError):

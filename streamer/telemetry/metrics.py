@@ -28,6 +28,13 @@ class Metrics:
         self.camera_errors = Counter(
             "whosthere_camera_errors_total", "Faults by stable code", ["camera", "code"], registry=r
         )
+        self.publishers = Gauge("whosthere_publishers", "1 while somebody publishes to it", ["camera"], registry=r)
+        self.ingest_bytes = Counter(
+            "whosthere_ingest_bytes_total", "Received of publishers, without the network's own", ["camera"], registry=r
+        )
+        self.ingest_refused = Counter(
+            "whosthere_ingest_refused_total", "Publishers that were refused, by stable code", ["code"], registry=r
+        )
         self.camera_trouble = Gauge(
             "whosthere_camera_trouble",
             "1 while its pictures arrive and can't be used",
