@@ -14,8 +14,12 @@ from dataclasses import dataclass, field
 from gallery.errors import GalleryError
 from gallery.store import PersonStore
 from recognition.recogniser import Recogniser
+from streamer.access.guard import Guard
+from streamer.access.live_tokens import LiveTokens
 from streamer.api.health import create_app, serve_http
 from streamer.events.outbox import Outbox
+from streamer.ingest.publish.point import PublishPoint, PublishPoints
+from streamer.ingest.rtsp.server import RtspServer
 from streamer.live_view.view import LiveView
 from streamer.model_layer.layer import ModelLayer, open_models
 from streamer.mqtt.publisher import Publisher
@@ -55,7 +59,11 @@ class Service:
     publisher: Publisher
     live_view: LiveView
     cameras: list[Camera]
+    tokens: LiveTokens
+    guard: Guard
+    points: PublishPoints = field(default_factory=dict)
     http_port: int = 0
+    rtsp_port: int = 0  # 0: no camera pushes
     overload: Overload = field(default_factory=Overload)
 
     @property
@@ -71,8 +79,12 @@ class Service:
         ]
         gallery = self.live_gallery.trouble
         parts.append(Part("gallery", not gallery, gallery))
+        if self.settings.http.enabled:
+            parts.append(Part("tokens", not self.tokens.trouble, self.tokens.trouble))
         if self.overload.reason is not None:
             parts.append(Part("load", True, self.overload.reason))
+        if self.rtsp_port:
+            parts.append(Part("rtsp ingest", True))
         for camera in self.cameras:
             parts.append(_camera_part(camera.name, camera.status))
         return Readiness(tuple(parts), self.models.readiness())
@@ -112,13 +124,24 @@ async def running_service(settings: Settings, *, own_broker: bool = False) -> As
             own_broker=own_broker,
         )
         live_view = LiveView(live_gallery.name_of, metrics)
-        service = Service(settings, metrics, models, live_gallery, outbox, publisher, live_view, [])
+        tokens = LiveTokens(settings.tokens_path)
+        await asyncio.to_thread(tokens.look)
+        service = Service(
+            settings, metrics, models, live_gallery, outbox, publisher, live_view, [], tokens, Guard(tokens, metrics)
+        )
+        service.points.update(
+            (name, PublishPoint(name, camera))
+            for name, camera in settings.cameras.items()
+            if camera.enabled and camera.is_published
+        )
         service.cameras = [_camera(name, service) for name in settings.cameras]
         await models.attach(live_gallery, publisher.set_model)
         if settings.http.enabled:
             service.http_port = await stack.enter_async_context(
                 serve_http(create_app(service), settings.http.host, settings.http.port)
             )
+        rtsp = await stack.enter_async_context(RtspServer(settings.ingest.rtsp, service.points, metrics))
+        service.rtsp_port = rtsp.port
         async with asyncio.TaskGroup() as tasks:
             keep = [
                 tasks.create_task(
@@ -132,8 +155,10 @@ async def running_service(settings: Settings, *, own_broker: bool = False) -> As
                     name="publisher",
                 ),
                 tasks.create_task(live_gallery.follow(publisher.gallery_changed), name="gallery"),
+                tasks.create_task(tokens.follow(), name="tokens"),
                 tasks.create_task(_watch(service), name="watch cameras"),
                 tasks.create_task(live_view.run(), name="live view"),
+                tasks.create_task(rtsp.run(), name="rtsp ingest"),
                 tasks.create_task(models.run(), name="watch models"),
                 tasks.create_task(models.keep_covered(), name="templates of the ladder"),
                 tasks.create_task(measure_loop_lag(metrics, settings.metrics.loop_lag_interval_s), name="loop lag"),

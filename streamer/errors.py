@@ -15,6 +15,7 @@
     │   ├── CameraNotFound            camera_not_found
     │   ├── StreamHasNoVideo          stream_no_video
     │   ├── StreamInvalid             stream_invalid         (retryable)
+    │   ├── StreamUnsupported         stream_unsupported
     │   ├── StreamResized             stream_resized         (counted and logged; the stream goes on)
     │   ├── StreamStalled             stream_stalled         (retryable)
     │   ├── StreamLost                stream_lost            (retryable)
@@ -45,6 +46,22 @@
     │   └── OutboxTooNew              outbox_too_new
     ├── PortInUse                     port_in_use
     ├── HttpAddressInvalid            http_address_invalid
+    ├── HttpUnprotected               http_unprotected
+    ├── CertificateUnusable           certificate_unusable
+    ├── CertificateExpired            certificate_expired
+    ├── TokenError
+    │   ├── TokenNameInvalid          token_name_invalid
+    │   ├── TokenNameTaken            token_name_taken
+    │   ├── TokenUnknown              token_unknown
+    │   ├── TokensUnreadable          tokens_unreadable
+    │   └── TokensUnwritable          tokens_unwritable
+    ├── AccessRefused
+    │   ├── TokenMissing              token_missing
+    │   ├── TokenInvalid              token_invalid
+    │   ├── RoleTooLow                role_too_low
+    │   ├── TooManyAttempts           too_many_attempts      (retryable)
+    │   └── ProxyBypassed             proxy_bypassed
+    ├── IngestAddressInvalid          ingest_address_invalid
     ├── DataFolderUnwritable          data_folder_unwritable
     ├── OutputUnwritable              output_unwritable
     ├── AlreadyRunning                already_running
@@ -55,6 +72,8 @@
 
 Not retryable means that trying again soon is pointless; cameras and the broker are then tried again slowly.
 """
+
+from collections.abc import Mapping
 
 from recognition.errors import CodedError
 
@@ -121,6 +140,12 @@ class StreamHasNoVideo(CameraError):
 class StreamInvalid(CameraError):
     code = "stream_invalid"
     retryable = True
+
+
+class StreamUnsupported(CameraError):
+    """What is published is of a codec, or sent in a way, that is not taken."""
+
+    code = "stream_unsupported"
 
 
 class StreamResized(CameraError):
@@ -261,6 +286,83 @@ class PortInUse(StreamerError):
 
 class HttpAddressInvalid(StreamerError):
     code = "http_address_invalid"
+
+
+class HttpUnprotected(StreamerError):
+    """HTTP beyond this machine without TLS, or a proxy that does it."""
+
+    code = "http_unprotected"
+
+
+class CertificateUnusable(StreamerError):
+    code = "certificate_unusable"
+
+
+class CertificateExpired(StreamerError):
+    code = "certificate_expired"
+
+
+class TokenError(StreamerError):
+    code = "token_error"
+
+
+class TokenNameInvalid(TokenError):
+    code = "token_name_invalid"
+
+
+class TokenNameTaken(TokenError):
+    code = "token_name_taken"
+
+
+class TokenUnknown(TokenError):
+    code = "token_unknown"
+
+
+class TokensUnreadable(TokenError):
+    """The file of tokens: damaged, or not ours to read. Nobody gets in."""
+
+    code = "tokens_unreadable"
+
+
+class TokensUnwritable(TokenError):
+    code = "tokens_unwritable"
+
+
+class AccessRefused(StreamerError):
+    """A request that is not let in; `headers` belong into the answer."""
+
+    code = "access_refused"
+
+    def __init__(self, message: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.headers = dict(headers or {})
+
+
+class TokenMissing(AccessRefused):
+    code = "token_missing"
+
+
+class TokenInvalid(AccessRefused):
+    code = "token_invalid"
+
+
+class RoleTooLow(AccessRefused):
+    code = "role_too_low"
+
+
+class TooManyAttempts(AccessRefused):
+    code = "too_many_attempts"
+    retryable = True
+
+
+class ProxyBypassed(AccessRefused):
+    """Where trusted proxies are named, nobody else may ask directly."""
+
+    code = "proxy_bypassed"
+
+
+class IngestAddressInvalid(StreamerError):
+    code = "ingest_address_invalid"
 
 
 class DataFolderUnwritable(StreamerError):

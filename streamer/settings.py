@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from stat import S_ISREG
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn, Self
 
 from pydantic import (
     AfterValidator,
@@ -20,8 +20,9 @@ from pydantic import (
     SecretStr,
     StringConstraints,
     ValidationError,
+    model_validator,
 )
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from recognition.runtimes.triton_client import check_address
 from recognition.selection.candidates import Requirement
@@ -35,6 +36,7 @@ from streamer.variables import Unset, expanded
 # Never shown in an error, and hidden in a repr: a camera's URL may hold its password.
 _SECRET = frozenset({"url", "username", "user", "password", "ice_servers"})
 
+PUBLISH = "publish://"  # the url of a camera that pushes
 TritonAddress = Annotated[str, AfterValidator(check_address)]
 CameraName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]+$", max_length=64)]
 # YAML takes a bare 5 for a number.
@@ -76,11 +78,26 @@ class CameraSettings(_Section):
     pace: Literal["realtime", "fastest"] = "realtime"
     loop: bool = False
     enabled: bool = True
-    user: str | None = Field(default=None, description="of whoever publishes to it")
+    user: str | None = Field(default=None, description="of whoever publishes to it; null: its name")
     password: str | None = Field(default=None, repr=False, description="likewise; as written, `${VAR}` unexpanded")
     open_timeout_s: float = Field(default=10.0, gt=0, le=120)
     read_timeout_s: float = Field(default=10.0, gt=0, le=120)
     stalled_after_s: float = Field(default=3.0, gt=0, le=120)
+
+    @property
+    def is_published(self) -> bool:
+        """Whether it pushes its stream to us; nothing is opened then."""
+        return self.url == PUBLISH
+
+    @model_validator(mode="after")
+    def _published_with_password(self) -> Self:
+        if self.url.startswith("publish:") and not self.is_published:
+            raise PydanticCustomError("publish_url", "the url of a camera that pushes is publish:// and nothing more")
+        if self.is_published and not self.password:
+            raise PydanticCustomError(
+                "publish_password", 'the url publish:// needs a password, like password: "${DOOR_PASSWORD}"'
+            )
+        return self
 
 
 class TritonSettings(_Section):
@@ -203,6 +220,11 @@ class Settings(_Section):
     def model_choice_path(self) -> Path:
         """What `models use` chose."""
         return self.paths.data / "model-choice.json"
+
+    @property
+    def tokens_path(self) -> Path:
+        """The digests of tokens, and whose they are."""
+        return self.paths.data / "tokens.json"
 
     @property
     def manifest_path(self) -> Path:

@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from recognition.errors import CodedError
+from streamer.errors import AccessRefused
 from streamer.telemetry.logs import redacted_text
 
 MEDIA_TYPE = "application/problem+json"
@@ -30,9 +31,14 @@ _STATUS = {
     "overloaded": 429,
     "person_ambiguous": 409,
     "person_not_found": 404,
+    "proxy_bypassed": 403,
     "publisher_present": 409,
+    "role_too_low": 403,
     "session_changed": 412,
     "session_unknown": 404,
+    "token_invalid": 401,
+    "token_missing": 401,
+    "too_many_attempts": 429,
     "webrtc_disabled": 404,
     "webrtc_missing": 501,
 }
@@ -45,6 +51,14 @@ def problem(status: int, code: str, detail: str, **extensions: object) -> JSONRe
     return JSONResponse(body | extensions, status_code=status, media_type=MEDIA_TYPE)
 
 
+def of(error: CodedError) -> JSONResponse:
+    """The problem document of an error of ours."""
+    response = problem(_STATUS.get(error.code, 503 if error.retryable else 400), error.code, str(error))
+    if isinstance(error, AccessRefused):
+        response.headers.update(error.headers)
+    return response
+
+
 def install(app: FastAPI) -> None:
     """Every error that leaves the application leaves it as a problem document."""
     app.add_exception_handler(CodedError, _coded)
@@ -54,7 +68,7 @@ def install(app: FastAPI) -> None:
 
 
 async def _coded(_: Request, error: Any) -> JSONResponse:  # noqa: ANN401 - Starlette's handlers are untyped
-    return problem(_STATUS.get(error.code, 503 if error.retryable else 400), error.code, str(error))
+    return of(error)
 
 
 async def _http(request: Request, error: Any) -> JSONResponse:  # noqa: ANN401

@@ -3,10 +3,6 @@
 uvicorn without its ways with a process: no signal handlers, no logging setup, no task.
 """
 
-import asyncio
-import errno
-import os
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from email.utils import formatdate
@@ -14,9 +10,9 @@ from email.utils import formatdate
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from streamer.errors import HttpAddressInvalid, PortInUse
+from streamer.errors import HttpAddressInvalid
+from streamer.listen import BACKLOG, listen
 
-_BACKLOG = 128
 _LONGEST_GOODBYE_S = 2
 
 
@@ -26,7 +22,7 @@ async def serve_http(app: ASGIApp, host: str, port: int) -> AsyncIterator[int]:
 
     At the end open connections get 2 s to finish. Raises PortInUse and HttpAddressInvalid.
     """
-    with await _listen(host, port) as listener:
+    with await listen(host, port, "http", HttpAddressInvalid) as listener:
         config = uvicorn.Config(
             _dated(app),
             http="h11",
@@ -37,7 +33,7 @@ async def serve_http(app: ASGIApp, host: str, port: int) -> AsyncIterator[int]:
             server_header=False,
             date_header=False,
             proxy_headers=False,
-            backlog=_BACKLOG,
+            backlog=BACKLOG,
             timeout_graceful_shutdown=_LONGEST_GOODBYE_S,
         )
         config.load()
@@ -49,35 +45,6 @@ async def serve_http(app: ASGIApp, host: str, port: int) -> AsyncIterator[int]:
             yield listener.getsockname()[1]
         finally:
             await server.shutdown(sockets=[listener])
-
-
-async def _listen(host: str, port: int) -> socket.socket:
-    """A listening TCP socket."""
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise HttpAddressInvalid(
-            f"http.host {host}: {error.strerror}; 127.0.0.1 is for this machine alone, 0.0.0.0 for all"
-        ) from None
-    # "localhost" is ::1 and 127.0.0.1, and most who look there mean the latter.
-    family, kind, protocol, _, address = min(found, key=lambda info: info[0] != socket.AF_INET)
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(_BACKLOG)
-        listener.setblocking(False)
-    except OSError as error:
-        listener.close()
-        if error.errno == errno.EADDRINUSE:
-            raise PortInUse(
-                f"http.port {port} on {host} is in use by another program; end it, or set another port"
-            ) from None
-        why = os.strerror(error.errno or 0)
-        raise HttpAddressInvalid(
-            f"http: can't listen on {host} port {port} ({why}); set another http.host or http.port"
-        ) from None
-    return listener
 
 
 def _dated(app: ASGIApp) -> ASGIApp:

@@ -28,6 +28,13 @@ class Metrics:
         self.camera_errors = Counter(
             "whosthere_camera_errors_total", "Faults by stable code", ["camera", "code"], registry=r
         )
+        self.publishers = Gauge("whosthere_publishers", "1 while somebody publishes to it", ["camera"], registry=r)
+        self.ingest_bytes = Counter(
+            "whosthere_ingest_bytes_total", "Received of publishers, without the network's own", ["camera"], registry=r
+        )
+        self.ingest_refused = Counter(
+            "whosthere_ingest_refused_total", "Publishers that were refused, by stable code", ["code"], registry=r
+        )
         self.camera_trouble = Gauge(
             "whosthere_camera_trouble",
             "1 while its pictures arrive and can't be used",
@@ -108,6 +115,9 @@ class Metrics:
         self.model_healthy = Gauge("whosthere_model_healthy", "0 while its answers are useless", ["model"], registry=r)
         self.gallery_people = Gauge("whosthere_gallery_people", "People enrolled", registry=r)
         self.gallery_templates = Gauge("whosthere_gallery_templates", "Templates by space", ["model"], registry=r)
+        self.http_refused = Counter(
+            "whosthere_http_refused_total", "Requests that were not let in, by stable code", ["code"], registry=r
+        )
         self.loop_lag = Histogram(
             "whosthere_loop_lag_seconds", "How late the event loop wakes up", buckets=_LAG_BUCKETS, registry=r
         )

@@ -45,8 +45,9 @@ async def close_connection(connection: RTCPeerConnection) -> None:
     await connection.close()
     with suppress(TimeoutError):
         async with asyncio.timeout(CLOSE_S):
-            while any(transport.state == "closed" for transport in checking):
-                await asyncio.sleep(0.01)  # noqa: ASYNC110 - a closed transport tells nobody what becomes of it
+            # A closed transport tells nobody what becomes of it.
+            while any(transport.state == "closed" for transport in checking):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
     for transport in checking:
         await transport.stop()
     for transceiver in connection.getTransceivers():

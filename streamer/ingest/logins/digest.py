@@ -88,29 +88,39 @@ def authorization(
     challenge: Challenge, method: str, uri: str, user: str, password: str, count: int = 1, cnonce: str | None = None
 ) -> str:
     """The header's value for the count-th request that answers this challenge. RFC 7616, 3.4."""
-    digest = _HASHES[challenge.algorithm.removesuffix(_SESSION)]
     cnonce = cnonce or secrets.token_hex(8)
-    secret = digest(f"{user}:{challenge.realm}:{password}".encode())
-    if challenge.algorithm.endswith(_SESSION):
-        secret = digest(f"{secret}:{challenge.nonce}:{cnonce}".encode())
-    asked = digest(f"{method}:{uri}".encode())
-    numbered = f":{count:08x}:{cnonce}:auth" if challenge.has_qop else ""
-    fields = {
+    quoted_fields = {
         "username": user,
         "realm": challenge.realm,
         "nonce": challenge.nonce,
         "uri": uri,
-        "response": digest(f"{secret}:{challenge.nonce}{numbered}:{asked}".encode()),
+        "response": response(challenge, method, uri, user, password, f"{count:08x}", cnonce),
     }
     if challenge.opaque is not None:
-        fields["opaque"] = challenge.opaque
-    quoted = [f'{key}="{_escaped(value)}"' for key, value in fields.items()]
+        quoted_fields["opaque"] = challenge.opaque
+    quoted = [f'{key}="{_escaped(value)}"' for key, value in quoted_fields.items()]
     plain = [f"algorithm={challenge.algorithm.replace(_SESSION, '-sess')}"]
     if challenge.has_qop:
         plain += ["qop=auth", f"nc={count:08x}", f'cnonce="{cnonce}"']
     elif challenge.algorithm.endswith(_SESSION):
         plain.append(f'cnonce="{cnonce}"')
     return "Digest " + ", ".join(quoted + plain)
+
+
+def response(challenge: Challenge, method: str, uri: str, user: str, password: str, nc: str, cnonce: str) -> str:
+    """What proves the password; nc and cnonce are in it where the challenge has qop. RFC 7616, 3.4.1; RFC 2069."""
+    digest = _HASHES[challenge.algorithm.removesuffix(_SESSION)]
+    secret = digest(f"{user}:{challenge.realm}:{password}".encode())
+    if challenge.algorithm.endswith(_SESSION):
+        secret = digest(f"{secret}:{challenge.nonce}:{cnonce}".encode())
+    asked = digest(f"{method}:{uri}".encode())
+    numbered = f":{nc}:{cnonce}:auth" if challenge.has_qop else ""
+    return digest(f"{secret}:{challenge.nonce}{numbered}:{asked}".encode())
+
+
+def fields(credentials: str) -> dict[str, str]:
+    """The fields of an Authorization header's value, after `Digest `; names in lower case."""
+    return dict(_field(item) for item in parse_http_list(credentials) if "=" in item)
 
 
 def _escaped(value: str) -> str:

@@ -5,6 +5,7 @@ is bounded: where the thread can't keep up, all up to the next keyframe is left 
 """
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -66,6 +67,7 @@ class Publication:
         self.stream = stream
         self.close = close
         self.dropped = 0  # pictures that were left out because nobody took them in time
+        self.last_s = time.monotonic()  # when something of its video came last; a transport that sees packets sets it
         self._changed = threading.Condition()
         self._waiting: deque[Picture] = deque()
         self._bytes = 0
@@ -77,6 +79,7 @@ class Publication:
         with self._changed:
             if self._end is not None:
                 return
+            self.last_s = picture.at.monotonic_s
             if isinstance(picture, DecodedPicture):
                 if len(self._waiting) >= MOST_FRAMES:
                     self._waiting.popleft()

@@ -172,7 +172,7 @@ async def test_a_viewer_without_a_channel_sees_the_pictures():
 
 
 async def test_a_viewer_that_vanishes_is_dropped(monkeypatch):
-    """Without a goodbye: its machine lost its power. ICE asks every 5 s and gives up after 6 answers that are missing."""
+    """Without a goodbye: its machine lost its power. ICE asks every 5 s, and gives up after 6 without an answer."""
     monkeypatch.setattr("aioice.ice.CONSENT_INTERVAL", 0.2)
     metrics = Metrics()
     async with nothing_left(), asyncio.timeout(20), a_view(metrics) as (live_view, sessions):
