@@ -35,9 +35,9 @@ class CameraView:
         camera: str,
         name_of: Callable[[str], str | None],
         metrics: Metrics,
-        tasks: Callable[[], asyncio.TaskGroup],
+        tasks: Callable[[], asyncio.TaskGroup | None],
     ) -> None:
-        """tasks: where the encoding runs, while LiveView does."""
+        """tasks: where the encoding runs; None while LiveView does not."""
         self.camera = camera
         self.status = CameraStatus("offline", "starting")
         self._since = time.time()
@@ -87,10 +87,14 @@ class CameraView:
         return viewer
 
     def begin(self, viewer: Viewer) -> None:
+        tasks = self._tasks()
+        if tasks is None:
+            viewer.end("the service stops")
+            return
         self._connected.add(viewer)
         self.want_keyframe()
         if self._encoding is None:
-            self._encoding = self._tasks().create_task(self._encode(), name=f"view of {self.camera}")
+            self._encoding = tasks.create_task(self._encode(), name=f"view of {self.camera}")
 
     def leave(self, viewer: Viewer) -> None:
         self._viewers.discard(viewer)

@@ -30,7 +30,7 @@ class LiveView:
         """A camera's, made where it is not known yet: the `watcher` of its path. fps: what is looked at a second."""
         view = self._views.get(camera)
         if view is None:
-            view = self._views[camera] = CameraView(camera, self._name_of, self._metrics, self._group)
+            view = self._views[camera] = CameraView(camera, self._name_of, self._metrics, self._running)
         view.fps = fps
         return view
 
@@ -61,9 +61,9 @@ class LiveView:
             try:
                 await asyncio.Event().wait()
             finally:
+                self._tasks = None
                 for view in self._views.values():
                     view.end("the service stops")
 
-    def _group(self) -> asyncio.TaskGroup:
-        assert self._tasks is not None, "run() comes first"
+    def _running(self) -> asyncio.TaskGroup | None:
         return self._tasks

@@ -16,6 +16,7 @@ from recognition.specs.files import load_specs
 from streamer.access.guard import Guard
 from streamer.access.live_tokens import LiveTokens
 from streamer.app import Service, camera_path
+from streamer.live_view.view import LiveView
 from streamer.model_layer.layer import open_models
 from streamer.model_layer.setup import make_manager
 from streamer.pipeline.live_gallery import LiveGallery
@@ -76,7 +77,11 @@ async def watched(tmp_path: Path, **recognition: Any) -> AsyncIterator[tuple[Ser
         await models.attach(live_gallery, broker.set_model)
         tokens = LiveTokens(settings.tokens_path)
         guard = Guard(tokens, metrics)
-        yield Service(settings, metrics, models, live_gallery, outbox, cast(Any, broker), [], tokens, guard), broker
+        live_view = LiveView(live_gallery.name_of, metrics)
+        yield (
+            Service(settings, metrics, models, live_gallery, outbox, cast(Any, broker), live_view, [], tokens, guard),
+            broker,
+        )
 
 
 async def test_a_fallback_to_the_cpu_shows_everywhere(tmp_path: Path, caplog):

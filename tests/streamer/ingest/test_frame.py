@@ -79,3 +79,19 @@ async def test_a_phones_clip_is_turned_upright(tmp_path, matrix, clockwise):
         turned.image.scaled_rgb_planes(*size),
         np.rot90(as_stored.image.scaled_rgb_planes(*stored_size), -clockwise, axes=(1, 2)),
     )
+
+
+def as_rgb(i420: np.ndarray, form: str = "rgb24") -> np.ndarray:
+    return av.VideoFrame.from_ndarray(i420, format="yuv420p").to_ndarray(format=form)
+
+
+@pytest.mark.parametrize("form", ["yuv420p", "yuvj420p", "nv12", "rgb24"])
+@pytest.mark.parametrize("turns", [0, 90, 180, 270])
+def test_a_picture_for_the_eye_is_the_same_picture(form, turns):
+    image = VideoImage(coloured(form), rotate=turns)
+    width, height = (160, 90) if turns % 180 == 0 else (90, 160)
+    i420 = image.scaled_i420(width, height)
+    assert (i420.shape, i420.dtype) == ((height * 3 // 2, width), np.uint8)
+    want = image.scaled_rgb_planes(width, height).transpose(1, 2, 0).astype(int)
+    assert np.abs(as_rgb(i420).astype(int) - want).mean() < 3
+    assert np.abs(as_rgb(i420).astype(int)[::-1] - want).mean() > 30
