@@ -17,6 +17,7 @@ from recognition.recogniser import Recogniser
 from streamer.access.guard import Guard
 from streamer.access.live_tokens import LiveTokens
 from streamer.api.health import create_app, serve_http
+from streamer.api.whip import whip_routes
 from streamer.events.outbox import Outbox
 from streamer.ingest.publish.point import PublishPoint, PublishPoints
 from streamer.ingest.rtsp.server import RtspServer
@@ -133,9 +134,9 @@ async def running_service(settings: Settings, *, own_broker: bool = False) -> As
         service.cameras = [_camera(name, service) for name in settings.cameras]
         await models.attach(live_gallery, publisher.set_model)
         if settings.http.enabled:
-            service.http_port = await stack.enter_async_context(
-                serve_http(create_app(service), settings.http.host, settings.http.port)
-            )
+            whip = whip_routes(settings.ingest.webrtc, service.points, settings.cameras.__contains__, metrics)
+            app = create_app(service, [await stack.enter_async_context(whip)])
+            service.http_port = await stack.enter_async_context(serve_http(app, settings.http.host, settings.http.port))
         rtsp = await stack.enter_async_context(RtspServer(settings.ingest.rtsp, service.points, metrics))
         service.rtsp_port = rtsp.port
         async with asyncio.TaskGroup() as tasks:
