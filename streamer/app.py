@@ -177,7 +177,7 @@ def _camera(name: str, service: Service) -> Camera:
     def publish(camera: str, status: CameraStatus) -> None:
         service.publisher.set_camera_status(camera, status.state, status.reason)
 
-    return Camera(service.settings.cameras[name], path, publish)
+    return Camera(service.settings.cameras[name], path, publish, service.points.get(name))
 
 
 def camera_path(
