@@ -17,9 +17,12 @@ from recognition.recogniser import Recogniser
 from streamer.access.guard import Guard
 from streamer.access.live_tokens import LiveTokens
 from streamer.api.health import create_app, serve_http
+from streamer.api.whep import whep_routes
+from streamer.api.whip import whip_routes
 from streamer.events.outbox import Outbox
 from streamer.ingest.publish.point import PublishPoint, PublishPoints
 from streamer.ingest.rtsp.server import RtspServer
+from streamer.live_view import pages
 from streamer.live_view.view import LiveView
 from streamer.model_layer.layer import ModelLayer, open_models
 from streamer.mqtt.publisher import Publisher
@@ -137,9 +140,13 @@ async def running_service(settings: Settings, *, own_broker: bool = False) -> As
         service.cameras = [_camera(name, service) for name in settings.cameras]
         await models.attach(live_gallery, publisher.set_model)
         if settings.http.enabled:
-            service.http_port = await stack.enter_async_context(
-                serve_http(create_app(service), settings.http.host, settings.http.port)
-            )
+            webrtc = settings.ingest.webrtc
+            whip = whip_routes(webrtc, service.points, settings.cameras.__contains__, metrics)
+            routers = [
+                await stack.enter_async_context(kind) for kind in (whip, whep_routes(webrtc, live_view, metrics))
+            ]
+            app = create_app(service, [*routers, pages.routes()])
+            service.http_port = await stack.enter_async_context(serve_http(app, settings.http.host, settings.http.port))
         rtsp = await stack.enter_async_context(RtspServer(settings.ingest.rtsp, service.points, metrics))
         service.rtsp_port = rtsp.port
         async with asyncio.TaskGroup() as tasks:
@@ -188,7 +195,7 @@ def _camera(name: str, service: Service) -> Camera:
         service.publisher.set_camera_status(camera, status.state, status.reason)
         service.live_view.became(camera, status)
 
-    return Camera(service.settings.cameras[name], path, publish)
+    return Camera(service.settings.cameras[name], path, publish, service.points.get(name))
 
 
 def camera_path(

@@ -3,10 +3,11 @@
 Built once; every route runs on the event loop and answers from memory.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
 
-from fastapi import Depends, FastAPI, Response
+from fastapi import APIRouter, Depends, FastAPI, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -15,7 +16,7 @@ from streamer.access.guard import Guard, needs, open_to_all
 from streamer.api import problems, reference
 from streamer.api.closed import Closed
 from streamer.api.server import serve_http as serve_http
-from streamer.live_view import pages
+from streamer.api.webrtc import CrossOrigin
 from streamer.readiness import Readiness
 from streamer.telemetry.logs import redacted_text
 from streamer.telemetry.metrics import Metrics
@@ -33,12 +34,13 @@ class Service(Protocol):
     def readiness(self) -> Readiness: ...
 
 
-def create_app(service: Service) -> FastAPI:
-    """The routes /healthz, /readyz, /metrics, /docs and /openapi.json over a service that is built."""
+def create_app(service: Service, routers: Sequence[APIRouter] = ()) -> FastAPI:
+    """/healthz, /readyz, /metrics, /docs and /openapi.json over a service that is built, and what `routers` have."""
     # No pages of FastAPI's own: reference.py says why; and its /openapi.json would be for admins alone.
     app = FastAPI(title="whosthere", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     problems.install(app)
     app.add_middleware(Closed, routes=app.router.routes, guard=service.guard)
+    app.add_middleware(CrossOrigin)  # around it: a refusal, too, is for the page that asked
     for_all, for_viewers = [Depends(open_to_all)], [Depends(needs("viewer"))]
 
     @app.get("/healthz", response_description="It lives.", dependencies=for_all)
@@ -69,7 +71,8 @@ def create_app(service: Service) -> FastAPI:
     async def openapi() -> JSONResponse:
         return JSONResponse(app.openapi())
 
-    app.include_router(pages.routes(), dependencies=[Depends(open_to_all)])
+    for router in routers:
+        app.include_router(router)
     return app
 
 

@@ -17,6 +17,8 @@ from streamer.telemetry.logs import redacted_text
 
 MEDIA_TYPE = "application/problem+json"
 
+_RETRY_AFTER_S = "2"
+
 # Where neither 503 (trying again may help) nor 400 (it won't) says it best.
 _STATUS = {
     "body_too_large": 413,
@@ -54,6 +56,8 @@ def problem(status: int, code: str, detail: str, **extensions: object) -> JSONRe
 def of(error: CodedError) -> JSONResponse:
     """The problem document of an error of ours."""
     response = problem(_STATUS.get(error.code, 503 if error.retryable else 400), error.code, str(error))
+    if error.retryable:
+        response.headers["Retry-After"] = _RETRY_AFTER_S
     if isinstance(error, AccessRefused):
         response.headers.update(error.headers)
     return response

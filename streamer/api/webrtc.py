@@ -1,71 +1,54 @@
-"""RFC 9725's HTTP over sessions, for WHIP and WHEP alike: methods, headers, statuses.
+"""WebRTC's place in HTTP: its routes where it can be had, a clear word where it can't, and pages of other origins.
 
-On the loop. Who may is asked before, by the guard; what a peer gets is the caller's.
+On the loop. aiortc is imported where it is wanted, off the loop: it takes a quarter of a second.
 """
 
-from collections.abc import Callable
-from typing import Literal
+import asyncio
+import importlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from types import ModuleType
+from typing import TYPE_CHECKING, Literal
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Response
 from starlette.datastructures import MutableHeaders
-from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from streamer.errors import BodyTooLarge, CandidatesInvalid, MediaTypeUnsupported, OfferInvalid
-from streamer.webrtc import fragment, offer
-from streamer.webrtc.peer import Peer
-from streamer.webrtc.sessions import Sessions
+from streamer.access.guard import Needs
+from streamer.errors import WebrtcDisabled, WebrtcError, WebrtcMissing
+from streamer.settings import WebrtcSettings
 
-SDP = "application/sdp"
-FRAGMENT = "application/trickle-ice-sdpfrag"
+if TYPE_CHECKING:
+    from streamer.webrtc.peer import Peer
+
+Kind = Literal["whip", "whep"]
+
 _PATHS = ("/whip/", "/whep/")
-_PREFLIGHT = {
-    "Accept-Post": SDP,
-    "Access-Control-Allow-Methods": "POST, PATCH, DELETE, OPTIONS",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type, If-Match",
-    "Access-Control-Max-Age": "600",
-}
 
 
-def signalling(kind: Literal["whip", "whep"], sessions: Sessions, peer_of: Callable[[str], Peer]) -> APIRouter:
-    """`peer_of(camera)` makes what the session is for; raises CodedErrors where that camera has none to give.
+@asynccontextmanager
+async def webrtc_routes(
+    kind: Kind,
+    settings: WebrtcSettings,
+    needed: Needs,
+    peer_of: "Callable[[str], Peer]",
+    most: int,
+    count: Callable[[int], object],
+) -> AsyncIterator[APIRouter]:
+    """/whip/<camera> or /whep/<camera>; `most` sessions at once, `count` told how many. All are closed at the end.
 
-    GET, HEAD, PUT, and POST to a session, are 405 (RFC 9725, 4.1).
+    needed: what a request needs. peer_of(camera) makes what a session is for, or raises a CodedError. Raises
+    ConfigInvalid. Where WebRTC is disabled, or its extra not installed, the routes say so.
     """
-    routes = APIRouter(tags=[kind])
-    endpoint, session_path = f"/{kind}/{{camera}}", f"/{kind}/{{camera}}/{{session_id}}"
-
-    @routes.post(endpoint, status_code=201, response_class=Response, response_description="SDP answer, Location.")
-    async def begin(camera: str, request: Request) -> Response:
-        """An SDP offer in, a session and its answer out (RFC 9725, 4.2)."""
-        peer = peer_of(camera)
-        text = await _body(request, SDP, offer.MOST_BYTES, OfferInvalid)
-        session = await sessions.open(camera, text, peer)
-        headers = {"Location": f"/{kind}/{camera}/{session.id}", "ETag": session.etag, "Accept-Patch": FRAGMENT}
-        answer = Response(session.answer, 201, headers, SDP)
-        for server in sessions.servers:
-            answer.headers.append("Link", server.link())
-        return answer
-
-    @routes.patch(session_path, status_code=204, response_class=Response, response_description="Taken.")
-    async def trickle(camera: str, session_id: str, request: Request) -> Response:
-        """More ICE candidates (RFC 9725, 4.3.2)."""
-        text = await _body(request, FRAGMENT, fragment.MOST_BYTES, CandidatesInvalid)
-        await sessions.trickle(camera, session_id, text, request.headers.get("If-Match"))
-        return Response(status_code=204)
-
-    @routes.delete(session_path, response_class=Response, response_description="Over.")
-    async def end(camera: str, session_id: str) -> Response:
-        """The session ends (RFC 9725, 4.2)."""
-        await sessions.close(camera, session_id)
-        return Response()
-
-    @routes.options(endpoint, include_in_schema=False)
-    @routes.options(session_path, include_in_schema=False)
-    async def options() -> Response:
-        return Response(headers=_PREFLIGHT)
-
-    return routes
+    try:
+        if not settings.enabled:
+            raise WebrtcDisabled(f"/{kind} is switched off; set ingest.webrtc.enabled to true")
+        signalling = await _imported()
+    except WebrtcError as error:
+        yield _absent(kind, needed, error)
+        return
+    async with signalling.open_sessions(signalling.read_servers(settings.ice_servers), most, count) as sessions:
+        yield signalling.signalling(kind, sessions, needed, peer_of)
 
 
 class CrossOrigin:
@@ -89,18 +72,20 @@ class CrossOrigin:
         await self._app(scope, receive, open_send if is_open else send)
 
 
-async def _body(
-    request: Request, media_type: str, most_bytes: int, unreadable: type[OfferInvalid | CandidatesInvalid]
-) -> str:
-    """Never more than that of it is read."""
-    if request.headers.get("Content-Type", "").partition(";")[0].strip().lower() != media_type:
-        raise MediaTypeUnsupported(f"the body's Content-Type must be {media_type}")
-    body = bytearray()
+async def _imported() -> ModuleType:
     try:
-        async for piece in request.stream():
-            body += piece
-            if len(body) > most_bytes:
-                raise BodyTooLarge(f"the body is over {most_bytes} bytes; none that is well has as many")
-        return body.decode()
-    except (ClientDisconnect, UnicodeDecodeError):
-        raise unreadable("the body is cut short, or not UTF-8 text") from None
+        return await asyncio.to_thread(importlib.import_module, "streamer.api.signalling")
+    except ImportError:
+        raise WebrtcMissing("WebRTC needs the extra `webrtc`: pip install 'whosthere[webrtc]', start again") from None
+
+
+def _absent(kind: Kind, needed: Needs, error: WebrtcError) -> APIRouter:
+    routes = APIRouter(include_in_schema=False)
+
+    async def absent() -> Response:
+        raise error
+
+    methods = ["POST", "PATCH", "DELETE", "OPTIONS"]
+    for path in (f"/{kind}/{{camera}}", f"/{kind}/{{camera}}/{{session_id}}"):
+        routes.add_api_route(path, absent, methods=methods, dependencies=[Depends(needed)])
+    return routes

@@ -9,9 +9,9 @@ from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 from streamer.errors import CameraNotFound
-from streamer.settings import CameraSettings
+from streamer.settings import PUBLISH, CameraSettings
 
-Kind = Literal["rtsp", "http", "file", "usb"]
+Kind = Literal["rtsp", "http", "file", "usb", "publish"]
 
 # Enough for size and codec; libav's own limits cost another half second at every opening.
 _PROBE = {"analyzeduration": "500000", "probesize": "500000"}
@@ -54,6 +54,10 @@ def address(name: str, camera: CameraSettings, url: str) -> Address:
         device = usb[1] or usb[2]
         device = f"/dev/video{device}" if device.isdigit() else device
         return Address(name, shown, "usb", "usb", device, format="v4l2")
+    if url == PUBLISH:
+        raise CameraNotFound(
+            f"camera {name}: it is published to ({PUBLISH}), so only the service that runs has its pictures"
+        )
     scheme = _SCHEME.match(url)
     kind: Kind | None = _SCHEMES.get(scheme[1].lower()) if scheme else "file"
     match kind:

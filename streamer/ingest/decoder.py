@@ -4,7 +4,6 @@ Everything here runs on that one thread, blocks, and ends within the limits that
 world does leaves through the slot as a CameraError or StreamEnded.
 """
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from typing import NoReturn
@@ -18,12 +17,12 @@ from av.video.stream import VideoStream
 from streamer.errors import CameraError, StreamInvalid
 from streamer.ingest import faults
 from streamer.ingest.address import Address
-from streamer.ingest.frame import Frame, VideoImage
+from streamer.ingest.frame import VideoImage
+from streamer.ingest.frame_outlet import FrameOutlet
 from streamer.ingest.libav_open import choose_video, opened_picture, opened_stream, tracks_of
 from streamer.ingest.pacing import DEFAULT_FRAME_S, ClipTime, Clock, Schedule
 from streamer.ingest.packet_reader import Arrived, Instant, PacketReader
 from streamer.ingest.picture_decoder import LONGEST_FAILING_S, ClipBroken, PictureDecoder
-from streamer.ingest.picture_trouble import PictureTrouble
 from streamer.ingest.sampling import Sampler
 from streamer.ingest.slot import LatestSlot
 from streamer.ingest.stream import SourceHooks, StreamEnded, StreamInfo
@@ -36,8 +35,6 @@ _CUT_SHORT_S = 1.0
 _WITHOUT_TIMES = frozenset(
     {"mjpeg", "mpjpeg", "h264", "hevc", "m4v", "mpegvideo", "jpeg_pipe", "png_pipe", "webp_pipe"}
 )
-# Pixels that are wider or higher than this are a fault of the stream's header, not of anybody's picture.
-_MOST_ASPECT = 4.0
 
 
 class Decoder:
@@ -57,7 +54,6 @@ class Decoder:
         self._slot = slot
         self._hooks = hooks
         self._clock = clock
-        self._stop = threading.Event()
         self._is_clip = where.kind == "file"
         self._is_paced = camera.pace == "realtime"
         self._is_picture = False  # a URL that gives pictures without a container
@@ -65,21 +61,17 @@ class Decoder:
         self._last_image: VideoImage | None = None  # of such a one
         self._time = ClipTime()
         self._schedule = Schedule(clock)
-        self._sampler: Sampler | None = None
+        self._is_begun = False  # its first lap is
         self._video: VideoStream | None = None
         self._reader: PacketReader | None = None
-        self._stream_clock = StreamClock()
-        self._captured = Instant(0.0, 0.0)  # the last frame
-        self.trouble = PictureTrouble()
-        self.next_number = first_number
-        self.resting = False
-        self._last_packet_s = self.last_frame_s = clock.monotonic_s()
+        self.outlet = FrameOutlet(camera, slot, hooks, first_number, clock)
+        self._last_packet_s = clock.monotonic_s()
 
     @property
     def last_packet_s(self) -> float:
         """When the last packet came, on the monotonic clock. From any thread."""
         reader = self._reader
-        return self._last_packet_s if reader is None else reader.last_s
+        return max(self._last_packet_s, self.outlet.rested_s) if reader is None else reader.last_s
 
     @property
     def clip_started_at(self) -> float | None:
@@ -88,7 +80,7 @@ class Decoder:
 
     def stop(self) -> None:
         """The thread ends at its next packet; at once where it waits for time to pass or for the taker."""
-        self._stop.set()
+        self.outlet.stop()
         self._slot.close(StreamEnded("stopped"))
         reader = self._reader
         if reader is not None:
@@ -109,7 +101,7 @@ class Decoder:
         while True:
             with opened_stream(self._where, self._camera) as container:
                 pictures = self._lap(container, opened)
-            if self._stop.is_set():
+            if self.outlet.is_stopped:
                 raise StreamEnded("stopped")
             if self._is_picture and pictures.decoded == 1:
                 self._play_snapshots(opened)
@@ -125,16 +117,18 @@ class Decoder:
         """A URL that gives one picture: it is asked for again and again. Now and then a bad one may be among them."""
         from streamer.ingest.snapshot import SnapshotClient  # httpx takes its time to import, few cameras need it
 
-        self._is_polled, self._stream_clock = True, StreamClock(is_told=False)
+        self._is_polled, self.outlet.stream_clock = True, StreamClock(is_told=False)
         good_s = self._clock.monotonic_s()
-        with closing(SnapshotClient(self._where, self._camera.read_timeout_s, self._stop.is_set)) as client:
+        with closing(
+            SnapshotClient(self._where, self._camera.read_timeout_s, lambda: self.outlet.is_stopped)
+        ) as client:
             while True:
                 due_s = self._last_packet_s + 1 / self._camera.fps
                 if good_s >= self._last_packet_s:
-                    self._rest_until(due_s)
+                    self.outlet.rest_until(due_s)
                 else:  # which stays silence
-                    self._clock.wait(self._stop, due_s - self._clock.monotonic_s())
-                if self._stop.is_set():
+                    self.outlet.wait(due_s - self._clock.monotonic_s())
+                if self.outlet.is_stopped:
                     raise StreamEnded("stopped")
                 self._last_packet_s = self._clock.monotonic_s()
                 try:
@@ -148,8 +142,8 @@ class Decoder:
     def _play_snapshot(self, data: bytes | None, opened: Callable[[StreamInfo], None]) -> None:
         """An encoded picture; None: the last one still, so that whoever stands there still does."""
         if data is None and self._last_image is not None:
-            self.last_frame_s = self._clock.monotonic_s()
-            self._offer(self._last_image, self._now(), 0.0, 0.0)
+            self.outlet.decoded()
+            self.outlet.offer(self._last_image, self.outlet.now(), 0.0, 0.0)
         elif data is not None:
             with opened_picture(self._where, data) as container:
                 if not self._lap(container, opened).decoded:
@@ -165,16 +159,20 @@ class Decoder:
         if self._where.kind == "http" and (container.duration or not self._is_paced) and not self._is_picture:
             self._is_clip = True
         self._time.frame_s = 1 / fps if fps else DEFAULT_FRAME_S
-        if self._sampler is None:
-            self._sampler = Sampler(self._camera.fps, fps if self._is_clip else None)
+        if not self._is_begun and self._is_clip:
+            self.outlet.sampler = Sampler(self._camera.fps, fps)
+        self._is_begun = True
         context = video.codec_context
         context.thread_type = ThreadType.NONE
         context.copy_opaque = True
         if not self._is_clip:
             context.flags |= Flags.low_delay
         if not self._is_polled:
-            self._last_packet_s = self.last_frame_s = self._clock.monotonic_s()
-        pictures = PictureDecoder(self._where, video, self._clock, self._hooks, self.trouble, is_clip=self._is_clip)
+            self.outlet.decoded()
+            self._last_packet_s = self.outlet.last_frame_s
+        pictures = PictureDecoder(
+            self._where, context, self._clock, self._hooks, self.outlet.trouble, is_clip=self._is_clip
+        )
         opened(
             StreamInfo(
                 context.name,
@@ -196,10 +194,10 @@ class Decoder:
 
     def _play_packets(self, container: InputContainer, video: VideoStream, pictures: PictureDecoder) -> None:
         for packet in self._packets(container, video, pictures):
-            if self._stop.is_set():
+            if self.outlet.is_stopped:
                 return
             self._await_packet(packet)
-            self._decode(packet, self._now(), pictures)
+            self._decode(packet, self.outlet.now(), pictures)
         self._check_complete(video, pictures)
 
     def _follow(self, container: InputContainer, video: VideoStream, pictures: PictureDecoder) -> None:
@@ -209,15 +207,17 @@ class Decoder:
             container, video, self._clock, lambda error: self._read_fault(error) is None, f"camera-{self._where.name}"
         )
         self._reader = reader
-        self._stream_clock = StreamClock(is_told=self._has_times(container))
+        self.outlet.stream_clock = StreamClock(is_told=self._has_times(container))
         last_s = reader.last_s
         try:
-            while not self._stop.is_set():
+            while not self.outlet.is_stopped:
                 arrived = reader.take(limit_s)
                 # libav hands its parser's last frame out when a read times out, and ends HLS then without a word.
                 # Silence counts from the last frame on: what came in a burst was handed out until then.
-                silent_since_s = max(last_s, self.last_frame_s)
-                if not self._stop.is_set() and (arrived is None or arrived.at.monotonic_s - silent_since_s >= limit_s):
+                silent_since_s = max(last_s, self.outlet.last_frame_s)
+                if not self.outlet.is_stopped and (
+                    arrived is None or arrived.at.monotonic_s - silent_since_s >= limit_s
+                ):
                     raise faults.stalled(self._where, limit_s)
                 if arrived is None or arrived == Arrived(arrived.at):
                     return
@@ -246,7 +246,7 @@ class Decoder:
         self, container: InputContainer, video: VideoStream, pictures: PictureDecoder
     ) -> Iterator["Packet[VideoStream]"]:
         """Packets to the end of the stream, past those that the demuxer can't make sense of."""
-        while not self._stop.is_set():
+        while not self.outlet.is_stopped:
             try:
                 yield from container.demux(video)
             except av.FFmpegError as error:
@@ -270,64 +270,30 @@ class Decoder:
         for frame, decode_s in pictures.decode(packet, at):
             self._hand_over(frame, decode_s)
         if pictures.waits_for_keyframe and not self._is_polled:
-            self.last_frame_s = self._clock.monotonic_s()  # it is no silence
+            self.outlet.decoded()
 
     def _hand_over(self, decoded: av.VideoFrame, decode_s: float) -> None:
         """Samples, waits until a paced clip's frame is due, offers."""
-        self.last_frame_s = self._clock.monotonic_s()
-        late_s = None
-        if self._is_clip:
-            media_s = self._time.place(decoded.time)
-        else:
-            arrival = self._arrival(decoded)
-            placed = self._stream_clock.place(decoded.time, arrival.monotonic_s, self.last_frame_s)
-            media_s, late_s = placed.at_s, placed.late_s
-        if self._sampler is None or not self._sampler.wants(media_s):
+        outlet = self.outlet
+        outlet.decoded()
+        if not self._is_clip:
+            came = decoded.opaque if isinstance(decoded.opaque, Instant) else outlet.now()
+            image = outlet.offer_live(decoded, self._told_aspect(), came, decode_s)
+            if self._is_picture and image is not None:
+                self._last_image = image
             return
-        if self._is_clip:
-            if self._is_paced:
-                self._rest_until(self._schedule.due_s(media_s))
-            arrival = Instant(*self._schedule.planned(media_s))
-        elif placed.hold_s:
-            self._rest_until(self.last_frame_s + placed.hold_s)
-            arrival = self._now()
-        # A frame that was held is of a later moment than the arrival of the next, which need not be.
-        arrival = self._captured = max(arrival, self._captured, key=lambda moment: moment.monotonic_s)
-        image = self._image(decoded)
-        if self._is_picture:
-            self._last_image = image
-        self._offer(image, arrival, decode_s, late_s)
+        media_s = self._time.place(decoded.time)
+        if not outlet.sampler.wants(media_s):
+            return
+        if self._is_paced:
+            outlet.rest_until(self._schedule.due_s(media_s))
+        planned = Instant(*self._schedule.planned(media_s))
+        outlet.offer(outlet.image(decoded, self._told_aspect()), planned, decode_s, None, waits=not self._is_paced)
 
-    def _offer(self, image: VideoImage, arrival: Instant, decode_s: float, late_s: float | None) -> None:
-        self.trouble.look(image, self.last_frame_s)
-        frame = Frame(self.next_number, image, *arrival, decode_s, late_s)
-        self.next_number += 1
-        if self._is_clip and not self._is_paced:
-            self.resting = True
-            self._slot.offer_wait(frame)
-            self._rested()
-        elif self._slot.offer(frame):
-            self._hooks.dropped()
-
-    def _image(self, decoded: av.VideoFrame) -> VideoImage:
-        """With what the configuration says of its shape, else the stream: its container first, as players have it."""
-        if self._camera.aspect is not None:
-            wide, high = map(int, self._camera.aspect.split(":"))
-            pixel_aspect = wide * decoded.height / (high * decoded.width)
-        else:
-            assert self._video is not None
-            told = self._video.sample_aspect_ratio or self._video.codec_context.sample_aspect_ratio
-            pixel_aspect = float(told or 1)
-        if not 1 / _MOST_ASPECT <= pixel_aspect <= _MOST_ASPECT:
-            pixel_aspect = 1.0
-        return VideoImage(decoded, pixel_aspect, self._camera.rotate)
-
-    def _arrival(self, decoded: av.VideoFrame) -> Instant:
-        """When the frame's packet came, which a decoder that reorders has held back since."""
-        return decoded.opaque if isinstance(decoded.opaque, Instant) else self._now()
-
-    def _now(self) -> Instant:
-        return Instant(self._clock.unix_s(), self._clock.monotonic_s())
+    def _told_aspect(self) -> float:
+        """A pixel's width to its height as the stream says: its container first, as players have it."""
+        assert self._video is not None
+        return float(self._video.sample_aspect_ratio or self._video.codec_context.sample_aspect_ratio or 1)
 
     def _await_packet(self, packet: "Packet[VideoStream]") -> None:
         """A paced clip's packet "arrives" when it would from a camera, so that decoding counts as latency."""
@@ -335,18 +301,7 @@ class Decoder:
             return
         media_s = self._time.of_packet(float(packet.dts * packet.time_base))
         if media_s is not None:
-            self._rest_until(self._schedule.due_s(media_s))
-
-    def _rest_until(self, due_s: float) -> None:
-        seconds = due_s - self._clock.monotonic_s()
-        if seconds > 0:
-            self.resting = True
-            self._clock.wait(self._stop, seconds)
-            self._rested()
-
-    def _rested(self) -> None:
-        self._last_packet_s = self.last_frame_s = self._clock.monotonic_s()
-        self.resting = False
+            self.outlet.rest_until(self._schedule.due_s(media_s))
 
     def _check_complete(self, video: VideoStream, pictures: PictureDecoder) -> None:
         """A clip that was cut short plays to where it breaks; that is one failure, and it is counted."""

@@ -77,3 +77,7 @@ def lost(where: Address, why: str) -> StreamLost:
 
 def undecodable(where: Address, what: str) -> StreamInvalid:
     return StreamInvalid(f"{where.who} {what}; check the file or the camera")
+
+
+def no_keyframe(where: Address, limit_s: float) -> StreamInvalid:
+    return undecodable(where, f"sent no keyframe for {limit_s:g} s (set a shorter keyframe interval, or GOP, there)")

@@ -54,23 +54,23 @@ class VideoSource:
 
     @property
     def next_number(self) -> int:
-        return self._first_number if self._decoder is None else self._decoder.next_number
+        return self._first_number if self._decoder is None else self._decoder.outlet.next_number
 
     @property
     def silent_s(self) -> float:
         decoder = self._decoder
-        if decoder is None or decoder.resting:
+        if decoder is None or decoder.outlet.resting:
             return 0.0
-        return self._clock.monotonic_s() - decoder.last_frame_s
+        return self._clock.monotonic_s() - decoder.outlet.last_frame_s
 
     @property
     def trouble(self) -> PictureReason | None:
-        return None if self._decoder is None else self._decoder.trouble.reason
+        return None if self._decoder is None else self._decoder.outlet.trouble.reason
 
     @property
     def is_black(self) -> bool:
         """Whether the last picture was."""
-        return self._decoder is not None and self._decoder.trouble.is_black
+        return self._decoder is not None and self._decoder.outlet.trouble.is_black
 
     @property
     def clip_started_at(self) -> float | None:
@@ -115,7 +115,7 @@ class VideoSource:
 
     def _unread_s(self) -> float:
         decoder = self._decoder
-        if decoder is None or decoder.resting:
+        if decoder is None or decoder.outlet.resting:
             return 0.0
         return self._clock.monotonic_s() - decoder.last_packet_s
 

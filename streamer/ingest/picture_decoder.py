@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import av
 from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from streamer.errors import StreamInvalid
@@ -36,7 +37,7 @@ class PictureDecoder:
     def __init__(
         self,
         where: Address,
-        video: VideoStream,
+        context: VideoCodecContext,
         clock: Clock,
         hooks: SourceHooks,
         trouble: PictureTrouble,
@@ -44,7 +45,7 @@ class PictureDecoder:
         is_clip: bool,
     ) -> None:
         self._where = where
-        self._context = video.codec_context
+        self._context = context
         self._clock = clock
         self._hooks = hooks
         self._trouble = trouble
@@ -54,6 +55,7 @@ class PictureDecoder:
         self._failures = 0
         self._failing_since_s = 0.0
         self.waits_for_keyframe = True
+        self.was_damaged = False  # something of the last packet, or a picture that it gave
         self.decoded = self.skipped = 0
 
     def decode(self, packet: "Packet[VideoStream]", at: Instant) -> Iterator[tuple[av.VideoFrame, float]]:
@@ -61,7 +63,7 @@ class PictureDecoder:
         if self._is_before_keyframe(packet):
             return
         for whole in self._joiner.push(packet, at):
-            yield from self._decode(whole)
+            yield from self.decode_whole(whole)
 
     def failed(self) -> None:
         """Count what can't be made sense of. Raises StreamInvalid or ClipBroken where nothing else comes."""
@@ -85,13 +87,11 @@ class PictureDecoder:
             return False
         self.skipped += 1
         if not self._is_clip and self._clock.monotonic_s() - self._waits_since_s > KEYFRAME_WITHIN_S:
-            raise faults.undecodable(
-                self._where,
-                f"sent no keyframe for {KEYFRAME_WITHIN_S:g} s (set a shorter keyframe interval, or GOP, there)",
-            )
+            raise faults.no_keyframe(self._where, KEYFRAME_WITHIN_S)
         return True
 
-    def _decode(self, packet: "Packet[VideoStream]") -> Iterator[tuple[av.VideoFrame, float]]:
+    def decode_whole(self, packet: "Packet[VideoStream]") -> Iterator[tuple[av.VideoFrame, float]]:
+        """As decode(), of a packet that is a picture for certain, and may be decoded now."""
         is_damaged = packet.is_corrupt or self._is_cut_short(packet)
         started_s = time.perf_counter()
         try:
@@ -100,6 +100,7 @@ class PictureDecoder:
             frames = []
             is_damaged = True
         decode_s = time.perf_counter() - started_s
+        self.was_damaged = is_damaged or any(frame.is_corrupt for frame in frames)
         if is_damaged:
             self.failed()
         for frame in frames:

@@ -56,6 +56,8 @@ class PictureTrouble:
         is_suspect = at_s < self._suspect_until_s
         self._suspect_share += (is_suspect - self._suspect_share) * -math.expm1(-since_s / _OVER_S)
         self._is_damaged = self._suspect_share > (_FINE if self._is_damaged else _DAMAGED)
+        if self._is_damaged:
+            self.reason = "pictures_damaged"  # also where none of them is fit to be looked at
 
     def look(self, image: VideoImage, at_s: float) -> None:
         """A picture that is used; sets `reason`."""

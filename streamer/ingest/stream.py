@@ -17,11 +17,13 @@ def _ignore(*_: object) -> None:
 class SourceHooks:
     """Called on the camera's thread, once a frame: counters only.
 
-    dropped: replaced before anybody took it; failed(code): not decodable.
+    dropped: replaced before anybody took it; failed(code): not decodable; held_back: perhaps wrong, since something
+    that it is made from is missing.
     """
 
     dropped: Callable[[], object] = _ignore
     failed: Callable[[str], object] = _ignore
+    held_back: Callable[[], object] = _ignore
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ Timestamps and moments of arrival go in, on the camera's thread; pure. Streams t
 Wi-Fi) are handed out at the pace of their timestamps, as late as their latest part needs, and no later for long.
 """
 
+import math
 from dataclasses import dataclass
 
 # A longer step, or one back, is a fault in the timestamps (they wrap, or the camera's clock was set).
@@ -22,21 +23,24 @@ _LEAST_STEP_S = 1e-6
 @dataclass(frozen=True, slots=True)
 class Placed:
     """One frame. `at_s`: on the stream's unbroken time. `hold_s`: until it is due. `late_s`: how much later than the
-    stream's quickest frame it is handed out.
+    stream's quickest frame it is handed out; `came_late_s`: it came.
     """
 
     at_s: float
     hold_s: float
     late_s: float
+    came_late_s: float = 0.0
 
 
 class StreamClock:
     """Of one opening. Frames come in the order in which they are shown.
 
     `is_told`: whether the stream has timestamps at all; of pictures one after another libav makes some up.
+    `longest_late_s`: nothing is held for the sake of frames that are later than that.
     """
 
-    def __init__(self, *, is_told: bool = True) -> None:
+    def __init__(self, *, is_told: bool = True, longest_late_s: float = math.inf) -> None:
+        self._longest_late_s = longest_late_s
         self._is_trusted = is_told
         self._offset_s = 0.0  # from the stream's timestamps to its unbroken time
         self._next_offset_s = 0.0
@@ -56,6 +60,7 @@ class StreamClock:
             passed_s = max(0.0, arrived_s - self._arrived_s)
             self._latest_s = max(lag_s, self._latest_s - _CATCH_UP * passed_s)
             self._quickest_s = min(lag_s, self._quickest_s + _FORGET * passed_s)
+            self._latest_s = min(self._latest_s, self._quickest_s + self._longest_late_s)
         self._at_s, self._arrived_s = at_s, max(arrived_s, self._arrived_s)
         hold_s = at_s + self._latest_s - now_s
         if hold_s > LONGEST_HOLD_S or self._latest_s - self._quickest_s > LONGEST_HOLD_S:
@@ -65,7 +70,8 @@ class StreamClock:
         if self._latest_s - self._quickest_s <= NO_HOLD_S:
             hold_s = 0.0
         hold_s = max(0.0, hold_s)
-        return Placed(at_s, hold_s, max(0.0, now_s + hold_s - at_s - self._quickest_s))
+        late_s = max(0.0, now_s + hold_s - at_s - self._quickest_s)
+        return Placed(at_s, hold_s, late_s, lag_s - self._quickest_s)
 
     def _time_of(self, stream_s: float | None, arrived_s: float) -> float:
         if self._at_s is None:

@@ -5,8 +5,10 @@ They hold nothing private, so that no token is needed to load them; the page ask
 
 from importlib import resources
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Response
 from starlette.exceptions import HTTPException
+
+from streamer.access.guard import open_to_all
 
 _TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _HEADERS = {
@@ -25,7 +27,7 @@ _SHELL = "watch.html"
 def routes() -> APIRouter:
     """/watch/<camera> and /assets/<file>. The files are read once."""
     files = {file.name: file.read_bytes() for file in (resources.files("streamer.live_view") / "page").iterdir()}
-    pages = APIRouter(include_in_schema=False)
+    pages = APIRouter(include_in_schema=False, dependencies=[Depends(open_to_all)])
 
     @pages.get("/watch/{camera}")
     async def watch(camera: str) -> Response:

@@ -15,6 +15,8 @@ from streamer.errors import StreamStalled
 from streamer.events.event import EndReason
 from streamer.ingest.address import redacted_url
 from streamer.ingest.frame import Frame
+from streamer.ingest.publish.point import PublishPoint
+from streamer.ingest.publish.source import PublishedSource
 from streamer.ingest.source import Source, open_source
 from streamer.ingest.stream import SourceHooks, StreamEnded
 from streamer.pipeline.camera_path import CameraPath, close_visits, run_camera
@@ -27,13 +29,15 @@ log = logging.getLogger(__name__)
 
 LONGEST_DELAY_S = 10.0  # between two attempts to reach a camera
 HEALTHY_AFTER_S = 5.0  # a camera that ran for so long is tried again soon when it falls
+PUBLISHED_DELAY_S = 0.5  # where publishers come to us, trying again is waiting for the next one
+NO_PUBLISHER = "no_publisher"
 
 State = Literal["online", "stalled", "offline", "disabled"]
 
 
 @dataclass(frozen=True, slots=True)
 class CameraStatus:
-    """As published; reason: a stable code, `starting`, `ended`, `stopped`, a Trouble, or empty."""
+    """As published; reason: a stable code, `starting`, `ended`, `stopped`, `no_publisher`, a Trouble, or empty."""
 
     state: State
     reason: str = ""
@@ -48,8 +52,14 @@ class Camera:
     """Runs one camera until it is cancelled or its file is over. A fault of it never leaves run()."""
 
     def __init__(
-        self, settings: CameraSettings, path: CameraPath, publish: Callable[[str, CameraStatus], None]
+        self,
+        settings: CameraSettings,
+        path: CameraPath,
+        publish: Callable[[str, CameraStatus], None],
+        point: PublishPoint | None = None,
     ) -> None:
+        """point: where its publishers come to, of a camera that is published to."""
+        self.point = point
         self.name = path.camera
         self.settings = settings
         self.path = path
@@ -74,7 +84,7 @@ class Camera:
                 self._attempt,
                 self._failed,
                 healthy_after_s=HEALTHY_AFTER_S,
-                longest_delay_s=LONGEST_DELAY_S,
+                longest_delay_s=LONGEST_DELAY_S if self.point is None else PUBLISHED_DELAY_S,
             )
         except asyncio.CancelledError:
             self._over("stopped", "stopped")
@@ -113,8 +123,7 @@ class Camera:
         if self._opened_before:
             self.path.metrics.camera_reconnects.labels(camera=self.name).inc()
         self._opened_before = True
-        url = expand_url(self.settings.url)
-        async with open_source(self.name, self.settings, url, self._frames_seen, self._hooks()) as source:
+        async with self._closed_source() as source:
             self._source = source
             try:
                 await run_camera(self._take, self.path)
@@ -127,6 +136,15 @@ class Camera:
             finally:
                 self._source = None
                 self._frames_seen = source.next_number
+
+    def _closed_source(self) -> Source:
+        """To be entered."""
+        if self.point is None:
+            url = expand_url(self.settings.url)
+            return open_source(self.name, self.settings, url, self._frames_seen, self._hooks())
+        if not self.point.is_taken:
+            self._become("offline", NO_PUBLISHER)
+        return PublishedSource(self.point, self.settings, self._frames_seen, self._hooks())
 
     async def _take(self) -> Frame:
         """The source's next frame; the first one is what makes a camera online."""
@@ -175,7 +193,9 @@ class Camera:
     def _hooks(self) -> SourceHooks:
         """Counts the frames that never reach the pipeline, from the camera's thread."""
         frames, errors, camera = self.path.metrics.frames, self.path.metrics.camera_errors, self.name
-        failures, drops = (frames.labels(camera=camera, outcome=outcome) for outcome in ("failed", "dropped"))
+        failures, drops, held_back = (
+            frames.labels(camera=camera, outcome=outcome) for outcome in ("failed", "dropped", "held_back")
+        )
 
         def dropped() -> None:
             self.dropped += 1
@@ -186,4 +206,4 @@ class Camera:
             failures.inc()
             errors.labels(camera=camera, code=code).inc()
 
-        return SourceHooks(dropped=dropped, failed=failed)
+        return SourceHooks(dropped=dropped, failed=failed, held_back=held_back.inc)

@@ -118,6 +118,9 @@ class Metrics:
         self.http_refused = Counter(
             "whosthere_http_refused_total", "Requests that were not let in, by stable code", ["code"], registry=r
         )
+        self.webrtc_sessions = Gauge(
+            "whosthere_webrtc_sessions", "Peers that publish (whip) or watch (whep)", ["kind"], registry=r
+        )
         self.loop_lag = Histogram(
             "whosthere_loop_lag_seconds", "How late the event loop wakes up", buckets=_LAG_BUCKETS, registry=r
         )

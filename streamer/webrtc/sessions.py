@@ -6,7 +6,7 @@ On the loop. RFC 9725's rules for sessions are here, without its HTTP; WHEP's dr
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from aiortc import RTCPeerConnection, RTCSessionDescription
@@ -153,10 +153,18 @@ class Session:
 class Sessions:
     """Those of one kind (WHIP's, WHEP's) that are open; open_sessions() makes it and closes them all."""
 
-    def __init__(self, tasks: asyncio.TaskGroup, servers: Sequence[IceServer], most: int, connect_s: float) -> None:
+    def __init__(
+        self,
+        tasks: asyncio.TaskGroup,
+        servers: Sequence[IceServer],
+        most: int,
+        count: Callable[[int], object],
+        connect_s: float,
+    ) -> None:
         self.servers = tuple(servers)
         self._tasks = tasks
         self._most = most
+        self._count = count
         self._connect_s = connect_s
         self._opening = 0
         self._open: dict[str, Session] = {}
@@ -178,6 +186,7 @@ class Sessions:
         finally:
             self._opening -= 1
         self._open[session.id] = session
+        self._count(len(self._open))
         self._tasks.create_task(self._live(session), name=f"webrtc session of {name}")
         return session
 
@@ -204,6 +213,7 @@ class Sessions:
             await session.live(self._connect_s)
         finally:
             del self._open[session.id]
+            self._count(len(self._open))
 
     def _find(self, name: str, session_id: str) -> Session:
         session = self._open.get(session_id)
@@ -214,10 +224,10 @@ class Sessions:
 
 @asynccontextmanager
 async def open_sessions(
-    servers: Sequence[IceServer], most: int, connect_s: float = CONNECT_S
+    servers: Sequence[IceServer], most: int, count: Callable[[int], object], connect_s: float = CONNECT_S
 ) -> AsyncIterator[Sessions]:
-    """At most so many at once. No session, task or connection of it is left when the context is."""
+    """At most so many at once; count() is told how many. No session, task or connection is left after the context."""
     async with asyncio.TaskGroup() as tasks:
-        sessions = Sessions(tasks, servers, most, connect_s)
+        sessions = Sessions(tasks, servers, most, count, connect_s)
         yield sessions
         await sessions.close_all("the service stops")

@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import av
@@ -18,6 +18,7 @@ from streamer.ingest.packet_reader import Instant
 
 MOST_BYTES = 16 * 2**20
 MOST_FRAMES = 2  # of decoded ones: the newest matters, and each holds megabytes
+LONGEST_WAIT_S = 2.0  # where what waits came longer ago, it gives way to the next keyframe
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,7 +26,7 @@ class EncodedPicture:
     """One access unit: NAL units with start codes (Annex B), all of one picture, in decoding order.
 
     pts: in 1/90000 s, unwrapped (it rises over 2**32), and goes back where there are B-frames. is_keyframe: decoding
-    may begin here. is_after_gap: packets before it, or of it, are missing.
+    may begin here. is_after_gap: something that was sent before it is missing. is_damaged: something of it is.
     """
 
     data: bytes = field(repr=False)
@@ -33,6 +34,7 @@ class EncodedPicture:
     is_keyframe: bool
     at: Instant
     is_after_gap: bool = False
+    is_damaged: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +73,7 @@ class Publication:
         self._changed = threading.Condition()
         self._waiting: deque[Picture] = deque()
         self._bytes = 0
-        self._waits_for_keyframe = False
+        self._waits_for_keyframe = self._is_after_dropped = False
         self._end: CameraError | None = None
 
     def put(self, picture: Picture) -> None:
@@ -86,9 +88,12 @@ class Publication:
                     self.dropped += 1
             elif not self._has_room(picture):
                 self.dropped += 1
+                self._is_after_dropped = True
                 return
             else:
                 self._bytes += len(picture.data)
+                if self._is_after_dropped:
+                    picture, self._is_after_dropped = replace(picture, is_after_gap=True), False
             self._waiting.append(picture)
             self._changed.notify_all()
 
@@ -98,6 +103,18 @@ class Publication:
             if self._end is None:
                 self._end = why
                 self._changed.notify_all()
+
+    def abandon(self, why: CameraError) -> None:
+        """Nobody takes any more: what waits goes, and it is over."""
+        with self._changed:
+            self._waiting.clear()
+            self._bytes = 0
+        self.end(why)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether a picture waits."""
+        return bool(self._waiting)
 
     @property
     def is_over(self) -> bool:
@@ -117,6 +134,11 @@ class Publication:
             return picture
 
     def _has_room(self, picture: EncodedPicture) -> bool:
+        waited_s = picture.at.monotonic_s - self._waiting[0].at.monotonic_s if self._waiting else 0.0
+        if waited_s > LONGEST_WAIT_S and picture.is_keyframe and not picture.is_damaged:
+            self.dropped += len(self._waiting)
+            self._waiting.clear()
+            self._bytes, self._is_after_dropped = 0, True
         if self._bytes + len(picture.data) > MOST_BYTES:
             self._waits_for_keyframe = True
         elif picture.is_keyframe:

@@ -5,6 +5,7 @@ What it can't make sense of it passes over: publishers write much into it that n
 
 import base64
 import binascii
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
@@ -15,7 +16,8 @@ Codec = Literal["h264", "hevc"]
 
 START_CODE = b"\x00\x00\x00\x01"
 MOST_BYTES = 64 * 1024
-MOST_MEDIA = 16
+MOST_MEDIA = MOST_FORMATS = 16
+_NUMBER = re.compile(r"[0-9]{1,9}")
 _CODECS: dict[str, Codec] = {"H264": "h264", "H265": "hevc", "HEVC": "hevc"}
 # In the order in which a decoder wants them.
 _SETS: dict[Codec, tuple[str, ...]] = {
@@ -95,11 +97,11 @@ def _sections(lines: list[str]) -> Iterator[list[str]]:
 
 
 def _media(index: int, lines: list[str]) -> Media:
-    kind, _port, profile, *types = (lines[0][2:].split() + ["", "", ""])[: max(3, len(lines[0].split()))]
+    kind, _port, profile, *types = (*lines[0][2:].split(), "", "", "")
     attributes = [line[2:].partition(":") for line in lines if line.startswith("a=")]
     control = next((value.strip() for name, _, value in attributes if name == "control"), "")
-    formats = tuple(_format(int(number), attributes) for number in types if number.isascii() and number.isdigit())
-    return Media(index, kind.lower(), profile.upper(), control, formats[:MOST_MEDIA])
+    formats = tuple(_format(int(number), attributes) for number in types[:MOST_FORMATS] if _NUMBER.fullmatch(number))
+    return Media(index, kind.lower(), profile.upper(), control, formats)
 
 
 def _format(payload_type: int, attributes: list[tuple[str, str, str]]) -> Format:
@@ -111,7 +113,7 @@ def _format(payload_type: int, attributes: list[tuple[str, str, str]]) -> Format
         if name == "rtpmap":
             called, _, clock = rest.strip().partition("/")
             encoding, clock = called.strip().upper(), clock.partition("/")[0]
-            rate = int(clock) if clock.isascii() and clock.isdigit() and len(clock) < 10 else 0
+            rate = int(clock) if _NUMBER.fullmatch(clock) else 0
         elif name == "fmtp":
             parameters = {
                 key.strip().lower(): text.strip() for key, _, text in (part.partition("=") for part in rest.split(";"))

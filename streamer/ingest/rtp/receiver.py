@@ -3,27 +3,19 @@
 On the loop; no socket and no clock of its own: each call is given the moment.
 """
 
+import random
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from streamer.ingest.packet_reader import Instant
 from streamer.ingest.publish.publication import EncodedPicture
 from streamer.ingest.rtp.description import TrackDescription
+from streamer.ingest.rtp.packet import RtpPacket, parse_rtp, step
+from streamer.ingest.rtp.picture_builder import PictureBuilder
+from streamer.ingest.rtp.reorder import WINDOW_S, Ordered, PacketCounts, ReorderBuffer
+from streamer.ingest.rtp.rtcp import Reception, parse_rtcp
 
-
-@dataclass(slots=True)
-class PacketCounts:
-    """What became of a track's packets.
-
-    lost: given up. late: came after that, and is of no use. refused: no RTP, of another payload type, or of a kind that
-    is not taken.
-    """
-
-    received: int = 0
-    lost: int = 0
-    late: int = 0
-    duplicate: int = 0
-    refused: int = 0
+# Further on or back than this (RFC 3550, A.1, has 3000 and 100), it is another series of numbers.
+_MOST_AHEAD, _MOST_BACK = 3000, 128
 
 
 class TrackReceiver:
@@ -31,26 +23,91 @@ class TrackReceiver:
 
     def __init__(self, track: TrackDescription, put: Callable[[EncodedPicture], None], *, reorders: bool) -> None:
         """put: as Publication has it. reorders: the transport may (UDP): packets are put in order first."""
-        raise NotImplementedError
+        self._track = track
+        self._put = put
+        self._window_s = WINDOW_S if reorders else 0.0
+        self._builder = PictureBuilder(track)
+        self._reception: Reception | None = None
+        self._stranger: tuple[RtpPacket, Instant] | None = None  # of another source, or series of numbers
+        self._own_ssrc = random.getrandbits(32)
         self.counts = PacketCounts()
         self.said_bye = False  # by RTCP: nothing more comes
+        self._order = ReorderBuffer(self.counts, self._window_s)
 
     def rtp(self, packet: bytes, at: Instant) -> None:
         """One packet, whole, as it came. Never raises, whatever is in it."""
-        raise NotImplementedError
+        parsed = parse_rtp(packet)
+        if parsed is None:
+            self.counts.refused += 1
+            return
+        is_ours = parsed.payload_type == self._track.payload_type
+        reception = self._reception
+        if not is_ours:
+            self.counts.refused += 1
+            if reception is None or parsed.ssrc != reception.ssrc:
+                return
+            parsed = parsed._replace(payload=b"", marker=False)  # one of the series all the same
+        if reception is None:
+            reception = self._begin(parsed)
+        ahead = step(parsed.sequence, reception.highest, 16)
+        if parsed.ssrc == reception.ssrc and -_MOST_BACK <= ahead <= _MOST_AHEAD:
+            self._stranger = None
+            self._take(reception, reception.highest + ahead, parsed, at)
+        elif is_ours:
+            self._meet(parsed, at)
 
     def rtcp(self, packet: bytes, at: Instant) -> None:
         """One compound packet. Never raises."""
-        raise NotImplementedError
+        said = parse_rtcp(packet)
+        if said is None:
+            return
+        reception = self._reception
+        if reception is None or said.ssrc == reception.ssrc:
+            self.said_bye |= said.said_bye
+        if reception is not None and said.ssrc == reception.ssrc and said.ntp is not None:
+            reception.sender_report(said.ntp, at)
 
     def tick(self, now_s: float) -> None:
         """Gives up on what has not come in time: call it every 20 ms or so where `reorders`; monotonic time."""
-        raise NotImplementedError
+        self._build(self._order.tick(now_s))
 
     def receiver_report(self, now_s: float) -> bytes | None:
         """An RR with an SDES to send every 5 s or so; None before the first packet has come."""
-        raise NotImplementedError
+        return None if self._reception is None else self._reception.receiver_report(self._own_ssrc, now_s)
 
     def close(self) -> None:
         """Nothing more comes: what is whole is put now."""
-        raise NotImplementedError
+        self._build(self._order.flush())
+        self._give(self._builder.flush())
+
+    def _begin(self, packet: RtpPacket) -> Reception:
+        self._reception = Reception(packet.ssrc, packet.sequence + (1 << 16), self._track.clock_rate)
+        self._order = ReorderBuffer(self.counts, self._window_s)
+        return self._reception
+
+    def _take(self, reception: Reception, number: int, packet: RtpPacket, at: Instant) -> None:
+        self.counts.received += 1
+        reception.received(number, packet.timestamp, at)
+        self._build(self._order.push(number, packet, at))
+
+    def _meet(self, packet: RtpPacket, at: Instant) -> None:
+        """One that does not go on where the others were: two in a row are a new start, one is none."""
+        before, self._stranger = self._stranger, (packet, at)
+        if before is None or before[0].ssrc != packet.ssrc or step(packet.sequence, before[0].sequence, 16) != 1:
+            self.counts.refused += 1
+            return
+        self.counts.refused -= 1
+        self._stranger = None
+        self._build(self._order.flush())
+        self._give(self._builder.restart())
+        reception = self._begin(before[0])
+        self._take(reception, reception.highest, *before)
+        self._take(reception, reception.highest + 1, packet, at)
+
+    def _build(self, ordered: list[Ordered]) -> None:
+        for one in ordered:
+            self._give(self._builder.push(one))
+
+    def _give(self, pictures: list[EncodedPicture]) -> None:
+        for picture in pictures:
+            self._put(picture)

@@ -30,6 +30,19 @@ class Publisher:
         await close_connection(self.connection)
 
 
+class Pausing(VideoStreamTrack):
+    """Sends while `going` is set."""
+
+    def __init__(self):
+        super().__init__()
+        self.going = asyncio.Event()
+        self.going.set()
+
+    async def recv(self):
+        await self.going.wait()
+        return await super().recv()
+
+
 class Keeper:
     """A Peer that counts the pictures that come."""
 

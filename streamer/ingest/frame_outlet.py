@@ -1,0 +1,124 @@
+"""What follows decoding, whoever decodes: a picture is sampled, given its time and its shape, and offered to the loop.
+
+On a camera's thread; blocks where a frame is not due yet.
+"""
+
+import math
+import threading
+
+import av
+
+from streamer.ingest.frame import Frame, VideoImage
+from streamer.ingest.pacing import Clock
+from streamer.ingest.packet_reader import Instant
+from streamer.ingest.picture_trouble import PictureTrouble
+from streamer.ingest.sampling import Sampler
+from streamer.ingest.slot import LatestSlot
+from streamer.ingest.stream import SourceHooks
+from streamer.ingest.stream_clock import StreamClock
+from streamer.settings import CameraSettings
+
+# Pixels that are wider or higher than this are a fault of the stream's header, not of anybody's picture.
+_MOST_ASPECT = 4.0
+
+
+class FrameOutlet:
+    """Of one opening. next_number, resting, last_frame_s and trouble.reason are for any thread to read."""
+
+    def __init__(
+        self, camera: CameraSettings, slot: LatestSlot, hooks: SourceHooks, first_number: int, clock: Clock
+    ) -> None:
+        self._camera = camera
+        self._slot = slot
+        self._hooks = hooks
+        self._clock = clock
+        self._stop = threading.Event()
+        self._captured = Instant(0.0, 0.0)  # the last frame
+        self.trouble = PictureTrouble()
+        self.sampler = Sampler(camera.fps)
+        self.stream_clock = StreamClock()
+        self.next_number = first_number
+        self.resting = False
+        self.last_frame_s = self.rested_s = clock.monotonic_s()
+
+    @property
+    def is_stopped(self) -> bool:
+        return self._stop.is_set()
+
+    def stop(self) -> None:
+        """Nobody takes any more: whoever waits here goes on. From any thread."""
+        self._stop.set()
+
+    def now(self) -> Instant:
+        return Instant(self._clock.unix_s(), self._clock.monotonic_s())
+
+    def decoded(self) -> None:
+        """A picture came out of the codec, or it is no fault that none did: it is no silence."""
+        self.last_frame_s = self._clock.monotonic_s()
+
+    def offer_live(
+        self, picture: av.VideoFrame, told_aspect: float, came: Instant, decode_s: float, *, stale_s: float = math.inf
+    ) -> VideoImage | None:
+        """A live stream's next picture, where it is sampled, at the stream's own pace. None where it is left out.
+
+        came: its last packet. stale_s: one that came so much later than the quickest is counted as dropped.
+        """
+        placed = self.stream_clock.place(picture.time, came.monotonic_s, self.last_frame_s)
+        if not self.sampler.wants(placed.at_s):
+            return None
+        if placed.came_late_s > stale_s:
+            self.left_out(1)
+            return None
+        if placed.hold_s:
+            self.rest_until(self.last_frame_s + placed.hold_s)
+            came = self.now()
+        image = self.image(picture, told_aspect)
+        self.offer(image, came, decode_s, placed.late_s)
+        return image
+
+    def offer(
+        self, image: VideoImage, captured: Instant, decode_s: float, late_s: float | None, *, waits: bool = False
+    ) -> None:
+        """A frame for the loop. waits: until the last one is taken, instead of replacing it."""
+        # A frame that was held is of a later moment than the arrival of the next, which need not be.
+        self._captured = max(captured, self._captured, key=lambda moment: moment.monotonic_s)
+        self.trouble.look(image, self.last_frame_s)
+        frame = Frame(self.next_number, image, *self._captured, decode_s, late_s)
+        self.next_number += 1
+        if waits:
+            self.resting = True
+            self._slot.offer_wait(frame)
+            self._rested()
+        elif self._slot.offer(frame):
+            self._hooks.dropped()
+
+    def left_out(self, pictures: int) -> None:
+        """So many were, since there are newer ones."""
+        self.next_number += pictures
+        for _ in range(pictures):
+            self._hooks.dropped()
+
+    def image(self, picture: av.VideoFrame, told_aspect: float) -> VideoImage:
+        """With what the configuration says of its shape, else the stream."""
+        pixel_aspect = told_aspect
+        if self._camera.aspect is not None:
+            wide, high = map(int, self._camera.aspect.split(":"))
+            pixel_aspect = wide * picture.height / (high * picture.width)
+        if not 1 / _MOST_ASPECT <= pixel_aspect <= _MOST_ASPECT:
+            pixel_aspect = 1.0
+        return VideoImage(picture, pixel_aspect, self._camera.rotate)
+
+    def rest_until(self, due_s: float) -> None:
+        """Meanwhile silence is no fault."""
+        seconds = due_s - self._clock.monotonic_s()
+        if seconds > 0:
+            self.resting = True
+            self.wait(seconds)
+            self._rested()
+
+    def wait(self, seconds: float) -> None:
+        self._clock.wait(self._stop, seconds)
+
+    def _rested(self) -> None:
+        self.rested_s = self.last_frame_s = self._clock.monotonic_s()
+        self.resting = False
