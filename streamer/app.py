@@ -15,10 +15,16 @@ from functools import partial
 from gallery.errors import GalleryError
 from gallery.store import PersonStore
 from recognition.recogniser import Recogniser
+from streamer.access.guard import Guard
+from streamer.access.live_tokens import LiveTokens
 from streamer.api.health import create_app, serve_http
+from streamer.api.whep import whep_routes
+from streamer.api.whip import whip_routes
 from streamer.events.outbox import Outbox
 from streamer.ingest.publish.point import PublishPoint, PublishPoints
 from streamer.ingest.rtsp.server import RtspServer
+from streamer.live_view import pages
+from streamer.live_view.view import LiveView
 from streamer.model_layer.layer import ModelLayer, open_models
 from streamer.mqtt.publisher import Publisher
 from streamer.pipeline.camera import Camera, CameraStatus
@@ -30,6 +36,7 @@ from streamer.pipeline.live_gallery import LiveGallery
 from streamer.pipeline.overload import Overload
 from streamer.pipeline.tracking import Tracker, TrackingRules
 from streamer.pipeline.visits import Visits
+from streamer.pipeline.watching import Watcher
 from streamer.process import limit_arenas, make_data_folder, only_one
 from streamer.readiness import Part, Readiness
 from streamer.settings import CameraSettings, Layers, Settings
@@ -56,7 +63,10 @@ class Service:
     live_gallery: LiveGallery
     outbox: Outbox
     publisher: Publisher
+    live_view: LiveView
     cameras: list[Camera]
+    tokens: LiveTokens
+    guard: Guard
     points: PublishPoints = field(default_factory=dict)
     http_port: int = 0
     rtsp: RtspServer | None = None
@@ -66,6 +76,9 @@ class Service:
     @property
     def recogniser(self) -> Recogniser:
         return self.models.recogniser
+
+    def has_camera(self, name: str) -> bool:
+        return any(camera.name == name for camera in self.cameras)
 
     def readiness(self) -> Readiness:
         """What is ready and what is not, part by part, with the reason."""
@@ -78,6 +91,8 @@ class Service:
             parts.append(Part("configuration", False, self.control.trouble))
         gallery = self.live_gallery.trouble
         parts.append(Part("gallery", not gallery, gallery))
+        if self.settings.http.enabled:
+            parts.append(Part("tokens", not self.tokens.trouble, self.tokens.trouble))
         if self.overload.reason is not None:
             parts.append(Part("load", True, self.overload.reason))
         if self.rtsp is not None and (self.rtsp.port or self.rtsp.trouble):
@@ -136,15 +151,24 @@ async def running_service(
             person_ids=live_gallery.person_ids,
             own_broker=own_broker,
         )
-        service = Service(settings, metrics, models, live_gallery, outbox, publisher, [])
+        live_view = LiveView(live_gallery.name_of, metrics)
+        tokens = LiveTokens(settings.tokens_path)
+        await asyncio.to_thread(tokens.look)
+        service = Service(
+            settings, metrics, models, live_gallery, outbox, publisher, live_view, [], tokens, Guard(tokens, metrics)
+        )
         for name, camera in settings.cameras.items():
             publisher.add_camera(name, enabled=camera.enabled)
             _point(service, name, camera)
         await models.attach(live_gallery, publisher.set_model)
         if settings.http.enabled:
-            service.http_port = await stack.enter_async_context(
-                serve_http(create_app(service), settings.http.host, settings.http.port)
-            )
+            webrtc = settings.ingest.webrtc
+            whip = whip_routes(webrtc, service.points, service.has_camera, metrics)
+            routers = [
+                await stack.enter_async_context(kind) for kind in (whip, whep_routes(webrtc, live_view, metrics))
+            ]
+            app = create_app(service, [*routers, pages.routes()])
+            service.http_port = await stack.enter_async_context(serve_http(app, settings.http.host, settings.http.port))
         rtsp = await stack.enter_async_context(RtspServer(settings.ingest.rtsp, service.points, metrics))
         service.rtsp = rtsp
         async with asyncio.TaskGroup() as tasks:
@@ -173,7 +197,9 @@ async def running_service(
                     name="publisher",
                 ),
                 tasks.create_task(live_gallery.follow(publisher.gallery_changed), name="gallery"),
+                tasks.create_task(tokens.follow(), name="tokens"),
                 tasks.create_task(_watch(service), name="watch cameras"),
+                tasks.create_task(live_view.run(), name="live view"),
                 tasks.create_task(rtsp.run(), name="rtsp ingest"),
                 tasks.create_task(models.run(), name="watch models"),
                 tasks.create_task(models.keep_covered(), name="templates of the ladder"),
@@ -192,11 +218,20 @@ async def running_service(
 def _camera(service: Service, name: str, camera: CameraSettings) -> Camera:
     """One that is about to run: there from the start, added, or changed."""
     settings = service.settings.model_copy(update={"cameras": {name: camera}})
-    path = camera_path(name, settings, service.recogniser, service.live_gallery, service.outbox, service.metrics)
+    path = camera_path(
+        name,
+        settings,
+        service.recogniser,
+        service.live_gallery,
+        service.outbox,
+        service.metrics,
+        service.live_view.view(name, camera.fps),
+    )
     service.publisher.add_camera(name, enabled=camera.enabled)
 
     def publish(camera: str, status: CameraStatus) -> None:
         service.publisher.set_camera_status(camera, status.state, status.reason)
+        service.live_view.became(camera, status)
 
     return Camera(camera, path, publish, _point(service, name, camera))
 
@@ -218,12 +253,19 @@ def _forget_camera(service: Service, name: str) -> None:
     """It was removed: nothing is told of it any more."""
     if name in service.points:
         service.points.pop(name).retire()
+    service.live_view.removed(name)
     service.publisher.remove_camera(name)
     service.metrics.forget_camera(name)
 
 
 def camera_path(
-    name: str, settings: Settings, recogniser: Recogniser, live_gallery: LiveGallery, outbox: Outbox, metrics: Metrics
+    name: str,
+    settings: Settings,
+    recogniser: Recogniser,
+    live_gallery: LiveGallery,
+    outbox: Outbox,
+    metrics: Metrics,
+    watcher: Watcher | None = None,
 ) -> CameraPath:
     """Everything that one camera's frames meet, with a tracker and visits of its own."""
     sure = recogniser.detection_threshold
@@ -247,6 +289,7 @@ def camera_path(
         least_score=sure * UNSURE_SHARE,
         face_sizes=FaceSizes(rules.min_face_px),
         waits=settings.cameras[name].pace == "fastest",
+        watcher=watcher,
     )
 
 

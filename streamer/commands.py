@@ -10,7 +10,7 @@ import typer
 
 from recognition.errors import CodedError
 from streamer import __version__
-from streamer.cli import bench, cameras, demo, enrol, events, gallery, identify, people, service, train_weights
+from streamer.cli import bench, cameras, demo, enrol, events, gallery, identify, people, service, tokens, train_weights
 from streamer.cli.anywhere import AnywhereGroup
 from streamer.cli.models import commands
 from streamer.cli.options import AsJson, ConfigFile, Overrides, print_line
@@ -33,6 +33,7 @@ gallery.register(app)
 cameras.register(app)
 commands.register(app)
 train_weights.register(app)
+tokens.register(app)
 events.register(app)
 bench.register(app)
 

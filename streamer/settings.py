@@ -230,6 +230,11 @@ class Settings(_Section):
         return self.paths.data / "model-choice.json"
 
     @property
+    def tokens_path(self) -> Path:
+        """The digests of tokens, and whose they are."""
+        return self.paths.data / "tokens.json"
+
+    @property
     def manifest_path(self) -> Path:
         """What models serve, written at start and after each switch."""
         return self.paths.data / "models.json"

@@ -14,7 +14,7 @@ import streamer.errors
 from recognition.errors import CodedError
 
 PACKAGES = ("recognition", "gallery", "streamer")
-OF_EXTRAS = ("torch", "matplotlib", "tritonclient")
+OF_EXTRAS = ("torch", "matplotlib", "tritonclient", "aiortc")
 # A line of the family tree: "    │   ├── StreamLost     stream_lost   (retryable: why)".
 BRANCH = re.compile(r"[├└]── (?P<name>\w+)(?: +(?P<code>[a-z_]+))?(?: +\((?P<note>[^)]*)\)?)?$", re.MULTILINE)
 

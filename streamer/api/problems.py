@@ -12,17 +12,37 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from recognition.errors import CodedError
+from streamer.errors import AccessRefused
 from streamer.telemetry.logs import redacted_text
 
 MEDIA_TYPE = "application/problem+json"
 
+_RETRY_AFTER_S = "2"
+
 # Where neither 503 (trying again may help) nor 400 (it won't) says it best.
 _STATUS = {
+    "body_too_large": 413,
+    "camera_disabled": 409,
+    "camera_not_published": 404,
     "camera_unknown": 404,
+    "entity_tag_missing": 428,
+    "ice_restart_unsupported": 422,
+    "media_type_unsupported": 415,
     "model_not_found": 404,
-    "person_not_found": 404,
-    "person_ambiguous": 409,
+    "offer_unsupported": 422,
     "overloaded": 429,
+    "person_ambiguous": 409,
+    "person_not_found": 404,
+    "proxy_bypassed": 403,
+    "publisher_present": 409,
+    "role_too_low": 403,
+    "session_changed": 412,
+    "session_unknown": 404,
+    "token_invalid": 401,
+    "token_missing": 401,
+    "too_many_attempts": 429,
+    "webrtc_disabled": 404,
+    "webrtc_missing": 501,
 }
 
 
@@ -31,6 +51,16 @@ def problem(status: int, code: str, detail: str, **extensions: object) -> JSONRe
     phrase = HTTPStatus(status).phrase
     body = {"type": "about:blank", "title": phrase, "status": status, "detail": redacted_text(detail), "code": code}
     return JSONResponse(body | extensions, status_code=status, media_type=MEDIA_TYPE)
+
+
+def of(error: CodedError) -> JSONResponse:
+    """The problem document of an error of ours."""
+    response = problem(_STATUS.get(error.code, 503 if error.retryable else 400), error.code, str(error))
+    if error.retryable:
+        response.headers["Retry-After"] = _RETRY_AFTER_S
+    if isinstance(error, AccessRefused):
+        response.headers.update(error.headers)
+    return response
 
 
 def install(app: FastAPI) -> None:
@@ -42,7 +72,7 @@ def install(app: FastAPI) -> None:
 
 
 async def _coded(_: Request, error: Any) -> JSONResponse:  # noqa: ANN401 - Starlette's handlers are untyped
-    return problem(_STATUS.get(error.code, 503 if error.retryable else 400), error.code, str(error))
+    return of(error)
 
 
 async def _http(request: Request, error: Any) -> JSONResponse:  # noqa: ANN401

@@ -31,7 +31,8 @@ from streamer.pipeline.live_gallery import LiveGallery
 from streamer.pipeline.outage_log import OutageLog, Step
 from streamer.pipeline.sequencer import Sequencer, Turn
 from streamer.pipeline.tracking import Sighting, Track, Tracker
-from streamer.pipeline.visits import Moment, Visits
+from streamer.pipeline.visits import Moment, Visits, pixels
+from streamer.pipeline.watching import SeenFace, Watcher
 from streamer.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ class CameraPath:
     waits: bool = False  # pace fastest: what can't be run now is tried again, no frame is skipped
     outages: OutageLog = field(default_factory=OutageLog)
     close_watch: CloseWatch = field(default_factory=CloseWatch)
+    watcher: Watcher | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -100,6 +102,8 @@ async def run_camera(take: Callable[[], Awaitable[Frame]], path: CameraPath) -> 
             except (CameraError, StreamEnded) as over:
                 reason = over
                 break
+            if path.watcher is not None:
+                path.watcher.taken(frame)
             task = walks.create_task(walk(frame, path, turns.next()), name=f"{path.camera}/{frame.number}")
             task.add_done_callback(lambda _: in_flight.release())
     try:
@@ -188,9 +192,24 @@ def track(frame: Frame, found: Found, path: CameraPath) -> tuple[list[Sighting],
     path.face_sizes.look(sightings, gone)
     for left in gone:
         tell(path.visits.close(left, "left"), path)
+    if path.watcher is not None and path.watcher.looks:
+        path.watcher.looked(frame, [seen_face(sighting, frame, path.visits) for sighting in sightings])
     to_embed = path.tracker.to_embed(sightings, found, frame.captured_s, path.live_gallery.serving)
     judge_again = path.tracker.due(frame.captured_s, path.live_gallery.generation)
     return to_embed, [(waiting, waiting.box) for waiting in judge_again]
+
+
+def seen_face(sighting: Sighting, frame: Frame, visits: Visits) -> SeenFace:
+    """A face as this frame shows it, with what events have said so far of whose it is."""
+    track = sighting.track.current()
+    said = visits.said_of(track)
+    return SeenFace(
+        box=pixels(sighting.box, frame.width, frame.height),
+        score=track.score,
+        is_told=said is not None,
+        person_id=said.person.id if said and said.person else None,
+        similarity=said.similarity if said else None,
+    )
 
 
 def resized(before: tuple[int, int], now: tuple[int, int], path: CameraPath) -> None:

@@ -104,6 +104,11 @@ class Visits:
             return due
         return [*due, self._end(visit, reason)]
 
+    def said_of(self, track: Track) -> IdentityEvent | None:
+        """The last event of a track's open visit; None while nothing has been told of it."""
+        visit = self._open.get(track.id)
+        return visit.last if visit else None
+
     def sightings(self) -> list[tuple[str, float, float]]:
         """(event_id, last sighting in Unix s, and on the frames' clock) of every visit that has been told of."""
         return [(v.event_id, *_last_sighting(v, v.last)) for v in self._open.values() if v.last is not None]
@@ -160,7 +165,7 @@ class Visits:
             confidence=None if verdict.confidence is None else _rounded(verdict.confidence),
             margin=None if match.margin is None else _rounded(match.margin),
             quality=_rounded(max(face.quality for face in verdict.faces)),
-            box=_pixels(box, moment.width, moment.height),
+            box=pixels(box, moment.width, moment.height),
             frame=FrameSize(width=moment.width, height=moment.height),
             # The wall clock may have been set since.
             first_seen_at=moment.captured_at - (moment.captured_s - track.first_seen_s),
@@ -214,7 +219,7 @@ def _rounded(value: float) -> float:
     return round(float(value), 4)
 
 
-def _pixels(box: F32, width: int, height: int) -> tuple[int, int, int, int]:
+def pixels(box: F32, width: int, height: int) -> tuple[int, int, int, int]:
     """A box cut to the picture."""
     x1, y1, x2, y2 = (round(float(edge)) for edge in box)
     return min(max(x1, 0), width), min(max(y1, 0), height), min(max(x2, 0), width), min(max(y2, 0), height)

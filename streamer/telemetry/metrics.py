@@ -41,6 +41,10 @@ class Metrics:
             ["camera", "reason"],
             registry=r,
         )
+        self.viewers = Gauge("whosthere_viewers", "Browsers that look at a camera", ["camera"], registry=r)
+        self.view_frames = Counter(
+            "whosthere_view_frames_total", "Frames for viewers by fate", ["camera", "outcome"], registry=r
+        )
         self.stage = Histogram(
             "whosthere_stage_seconds", "Time in a stage", ["stage"], buckets=_STAGE_BUCKETS, registry=r
         )
@@ -114,6 +118,12 @@ class Metrics:
         self.model_healthy = Gauge("whosthere_model_healthy", "0 while its answers are useless", ["model"], registry=r)
         self.gallery_people = Gauge("whosthere_gallery_people", "People enrolled", registry=r)
         self.gallery_templates = Gauge("whosthere_gallery_templates", "Templates by space", ["model"], registry=r)
+        self.http_refused = Counter(
+            "whosthere_http_refused_total", "Requests that were not let in, by stable code", ["code"], registry=r
+        )
+        self.webrtc_sessions = Gauge(
+            "whosthere_webrtc_sessions", "Peers that publish (whip) or watch (whep)", ["kind"], registry=r
+        )
         self.loop_lag = Histogram(
             "whosthere_loop_lag_seconds", "How late the event loop wakes up", buckets=_LAG_BUCKETS, registry=r
         )

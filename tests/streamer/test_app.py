@@ -13,7 +13,10 @@ import pytest
 
 from recognition.recogniser import UNHEALTHY_AFTER
 from recognition.specs.files import load_specs
+from streamer.access.guard import Guard
+from streamer.access.live_tokens import LiveTokens
 from streamer.app import Service, camera_path
+from streamer.live_view.view import LiveView
 from streamer.model_layer.layer import open_models
 from streamer.model_layer.setup import make_manager
 from streamer.pipeline.live_gallery import LiveGallery
@@ -72,7 +75,13 @@ async def watched(tmp_path: Path, **recognition: Any) -> AsyncIterator[tuple[Ser
     ):
         outbox = cast(Any, SimpleNamespace(healthy=True, trouble=""))
         await models.attach(live_gallery, broker.set_model)
-        yield Service(settings, metrics, models, live_gallery, outbox, cast(Any, broker), []), broker
+        tokens = LiveTokens(settings.tokens_path)
+        guard = Guard(tokens, metrics)
+        live_view = LiveView(live_gallery.name_of, metrics)
+        yield (
+            Service(settings, metrics, models, live_gallery, outbox, cast(Any, broker), live_view, [], tokens, guard),
+            broker,
+        )
 
 
 async def test_a_fallback_to_the_cpu_shows_everywhere(tmp_path: Path, caplog):

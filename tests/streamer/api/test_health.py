@@ -16,6 +16,7 @@ from streamer.api.server import serve_http
 from streamer.errors import CameraUnknown, HttpAddressInvalid, PortInUse
 from streamer.readiness import ModelState, Part, Readiness
 from streamer.telemetry.metrics import Metrics
+from tests.streamer.access.keys import guard_with_tokens, guard_without_tokens
 
 
 class FakeService:
@@ -23,6 +24,7 @@ class FakeService:
 
     def __init__(self, *parts: Part) -> None:
         self.metrics = Metrics()
+        self.guard = guard_without_tokens()
         self.parts = parts
         self.models: tuple[ModelState, ...] = (
             ModelState("r100", "face_embedding", False, False, code="weights_missing"),
@@ -36,13 +38,14 @@ READY = (Part("models", True), Part("broker", True), Part("outbox", True), Part(
 
 
 @pytest.fixture
-async def served():
-    """The application, its service and a client of its server."""
+async def served(tmp_path):
+    """The application, its service and a client of its server that has a token for everything."""
     service = FakeService(*READY)
+    service.guard, tokens = guard_with_tokens(tmp_path)
     app = create_app(service)
     async with (
         serve_http(app, "127.0.0.1", 0) as port,
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=tokens["admin"]) as client,
     ):
         yield app, service, client
 

@@ -1,5 +1,6 @@
 """A decoded picture's views against PyAV's own conversions, and its orientation."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
@@ -79,3 +80,37 @@ async def test_a_phones_clip_is_turned_upright(tmp_path, matrix, clockwise):
         turned.image.scaled_rgb_planes(*size),
         np.rot90(as_stored.image.scaled_rgb_planes(*stored_size), -clockwise, axes=(1, 2)),
     )
+
+
+def as_rgb(i420: np.ndarray, form: str = "rgb24") -> np.ndarray:
+    return av.VideoFrame.from_ndarray(i420, format="yuv420p").to_ndarray(format=form)
+
+
+@pytest.mark.parametrize("form", ["yuv420p", "yuvj420p", "nv12", "rgb24"])
+@pytest.mark.parametrize("turns", [0, 90, 180, 270])
+def test_a_picture_for_the_eye_is_the_same_picture(form, turns):
+    image = VideoImage(coloured(form), rotate=turns)
+    width, height = (160, 90) if turns % 180 == 0 else (90, 160)
+    i420 = image.scaled_i420(width, height)
+    assert (i420.shape, i420.dtype) == ((height * 3 // 2, width), np.uint8)
+    want = image.scaled_rgb_planes(width, height).transpose(1, 2, 0).astype(int)
+    assert np.abs(as_rgb(i420).astype(int) - want).mean() < 3
+    assert np.abs(as_rgb(i420).astype(int)[::-1] - want).mean() > 30
+
+
+@pytest.mark.parametrize("form", ["yuvj420p", "nv12", "rgb24"])
+def test_two_threads_may_look_at_once(form):
+    """The pipeline does while a viewer's picture is made; libav's converter of a frame crashes at that."""
+    for _ in range(20):
+        image = VideoImage(coloured(form, 1280, 720))
+        with ThreadPoolExecutor(4) as threads:
+            views = [
+                threads.submit(view)
+                for view in (
+                    lambda image=image: image.scaled_i420(640, 360),
+                    lambda image=image: image.scaled_rgb_planes(320, 180),
+                    lambda image=image: image.bgr(),
+                    lambda image=image: image.luma(),
+                )
+            ]
+        assert [view.result().size for view in views] == [640 * 540, 3 * 320 * 180, 3 * 1280 * 720, 1280 * 720]

@@ -178,6 +178,14 @@ async def test_of_an_interlaced_picture_one_field_is_seen(how, tmp_path, look):
     assert_seen_as_square(frame, look, moved_px=moved_px)
 
 
+@pytest.mark.parametrize("how", ["ffmpeg, top first", "ffmpeg, mpeg-2", "by hand, bottom first"])
+async def test_of_an_interlaced_picture_the_eye_sees_the_same_field(how, tmp_path):
+    (frame,) = (await play(INTERLACED[how](tmp_path / "clip.mp4"), most=1)).frames
+    i420 = av.VideoFrame.from_ndarray(frame.image.scaled_i420(320, 240), format="yuv420p")
+    want = frame.image.scaled_rgb_planes(320, 240).transpose(1, 2, 0).astype(int)
+    assert np.abs(i420.to_ndarray(format="rgb24").astype(int) - want).mean() < 3
+
+
 @pytest.mark.parametrize(
     ("turned", "rotate"), [(cv2.ROTATE_90_COUNTERCLOCKWISE, 90), (cv2.ROTATE_180, 180), (cv2.ROTATE_90_CLOCKWISE, 270)]
 )

@@ -25,6 +25,7 @@ from streamer.pipeline.live_gallery import LiveGallery
 from streamer.pipeline.outage_log import OutageLog
 from streamer.pipeline.tracking import KeptFace, Tracker, TrackingRules
 from streamer.pipeline.visits import Verdict, Visits
+from streamer.pipeline.watching import SeenFace, Watcher
 from streamer.settings import EventsSettings
 from streamer.telemetry.metrics import Metrics
 from tests.streamer.scripted import Face, embedding_by, found, live_gallery_of, unit
@@ -133,6 +134,7 @@ def walk() -> Callable[..., Any]:
         waits: bool = False,
         live_gallery: object | None = None,
         in_flight: int = 3,
+        watcher: Watcher | None = None,
     ) -> Any:
         end = end or StreamLost("over")
         metrics, outbox, tracker = Metrics(), ListOutbox(), WatchedTracker()
@@ -148,6 +150,7 @@ def walk() -> Callable[..., Any]:
             least_score=0.25,
             face_sizes=FaceSizes(28.0),
             waits=waits,
+            watcher=watcher,
         )
         with pytest.raises(type(end)):
             await run_camera(ScriptedSource(frames, end).take, path)
@@ -229,6 +232,7 @@ async def test_a_dead_runner_goes_up():
             live_gallery=ScriptedGallery(),
             metrics=Metrics(),
             outages=OutageLog(),
+            watcher=None,
         ),
     )
     with pytest.raises(ExceptionGroup) as caught:
@@ -420,3 +424,49 @@ class FilledPicture(ScriptedRecogniser):
         number = self._number - 1
         self.closer.append(number)
         return found(Face(x=100, quality=0.9)) if number >= 10 else found()
+
+
+class Looker:
+    """A Watcher that keeps what it is told."""
+
+    def __init__(self, looks: bool = True) -> None:
+        self.looks = looks
+        self.taken_numbers: list[int] = []
+        self.seen: dict[int, list[SeenFace]] = {}
+
+    def taken(self, frame: Frame) -> None:
+        self.taken_numbers.append(frame.number)
+
+    def looked(self, frame: Frame, faces: list[SeenFace]) -> None:
+        self.seen[frame.number] = faces
+
+
+async def test_a_watcher_is_told_of_each_picture_and_of_faces_as_events_named_them(walk):
+    watcher = Looker()
+    recogniser = ScriptedRecogniser(lambda n: [Face(x=100)], full=frozenset({4}), delay=lambda n: n % 3)
+    done = await walk(recogniser, watcher=watcher)
+    assert watcher.taken_numbers == list(range(30))
+    assert list(watcher.seen) == [number for number in range(30) if number != 4]  # it was not looked at
+    (first,), (last,) = watcher.seen[0], watcher.seen[29]
+    assert (first.is_told, first.person_id, first.similarity) == (False, None, None)
+    assert (last.is_told, last.person_id, last.similarity) == (True, ADA, done.outbox[0].event.similarity)
+    assert last.box == done.outbox[0].event.box
+    assert last.score == pytest.approx(0.9, abs=0.1)
+
+
+async def test_somebody_unknown_is_told_of_without_a_name(walk):
+    class Strangers(ScriptedGallery):
+        async def identify(self, tracks: list[list[KeptFace]]) -> list[Verdict]:
+            models = Models(detector="d", embedder="e", signature="s")
+            return [Verdict(Match("unknown", None, 0.1, None, ADA), 0.4, None, models, list(kept)) for kept in tracks]
+
+    watcher = Looker()
+    await walk(ScriptedRecogniser(lambda n: [Face(x=100)]), frames=60, watcher=watcher, live_gallery=Strangers())
+    (face,) = watcher.seen[59]
+    assert (face.is_told, face.person_id, face.similarity) == (True, None, 0.1)
+
+
+async def test_no_faces_are_made_ready_where_nobody_looks(walk):
+    watcher = Looker(looks=False)
+    await walk(ScriptedRecogniser(lambda n: [Face(x=100)]), watcher=watcher)
+    assert watcher.seen == {}

@@ -227,3 +227,17 @@ def test_a_clock_that_is_set_in_mid_visit_makes_it_neither_longer_nor_shorter(se
     assert new.event.captured_at - new.event.first_seen_at == pytest.approx(0.5)
     assert end.event.captured_at == 1004.0 + set_by_s
     assert end.event.captured_at - end.event.first_seen_at == pytest.approx(4.0)
+
+
+def test_what_was_said_of_a_track_is_its_visits_last_event():
+    scene = Scene()
+    assert scene.visits.said_of(scene.track) is None
+    scene.see(known(ADA), faces=1)
+    assert scene.visits.said_of(scene.track) is None, "decided, and not yet told"
+    (due,) = scene.see(known(ADA), faces=2)
+    assert scene.visits.said_of(scene.track) == due.event
+    (due,) = scene.see(known(BOB), faces=4)
+    assert scene.visits.said_of(scene.track) == due.event
+    assert due.event.person.id == BOB
+    scene.visits.close(scene.track, "left")
+    assert scene.visits.said_of(scene.track) is None

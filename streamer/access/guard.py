@@ -1,0 +1,167 @@
+"""A request and what its route needs in; who asks, or the refusal, out. RFC 6750 as far as headers go.
+
+A route says what it needs by `Depends(needs("operator"))`; one that says nothing is for admins alone
+(streamer/api/closed.py asks before any route runs). On the loop, from memory.
+"""
+
+import hmac
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from fastapi.openapi.models import HTTPBearer
+from fastapi.security.base import SecurityBase
+from starlette.requests import HTTPConnection, Request
+from starlette.types import Scope
+
+from streamer.access.attempts import FailedAttempts, neighbourhood_of
+from streamer.access.live_tokens import LiveTokens
+from streamer.access.roles import Role, covers
+from streamer.access.tokens import Token, digest_of
+from streamer.errors import AccessRefused, RoleTooLow, TokenInvalid, TokenMissing, TooManyAttempts
+from streamer.telemetry.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+_CHALLENGE = 'Bearer realm="whosthere"'
+_ADMITTED = "whosthere.admitted"
+
+OwnSecret = Callable[[Request], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: the bearer of a token, or (None) of a route's own secret, or anybody where a route is open."""
+
+    token: Token | None = None
+
+    @property
+    def role(self) -> Role | None:
+        return None if self.token is None else self.token.role
+
+
+class Needs:
+    """What a route needs, as its dependency, which gives the Caller. role None: nothing, it is open to all."""
+
+    def __init__(self, role: Role | None, own_secret: OwnSecret | None = None) -> None:
+        self.role = role
+        self.own_secret = own_secret
+
+    def __call__(self, request: Request) -> Caller:
+        """Only looks at what mark() left: a route whose need was not asked about fails."""
+        needed, caller = request.scope[_ADMITTED]
+        if self not in needed:
+            raise RuntimeError(f"{request.url.path}: the guard was not asked about what its route needs")
+        assert isinstance(caller, Caller)
+        return caller
+
+
+class NeedsToken(Needs, SecurityBase):
+    """The same, told of in /openapi.json."""
+
+    scheme_name = "token"
+    model = HTTPBearer(description="`whosthere tokens make NAME --role viewer|operator|admin`")
+
+
+def needs(role: Role, own_secret: OwnSecret | None = None) -> Needs:
+    """For `Depends()`: a token of at least this role, or `own_secret(request)`, where that is not None or empty.
+
+    own_secret: as WHIP's, where a camera's password opens its own paths alone; asked on the loop, before the route
+    runs, with the path's parameters in `request.path_params`.
+    """
+    return NeedsToken(role, own_secret)
+
+
+open_to_all = Needs(None)
+_FOR_ADMINS = NeedsToken("admin")
+_ANY_TOKEN = NeedsToken("viewer")
+
+
+class Guard:
+    """Lets in or raises AccessRefused, whose `headers` belong into the answer."""
+
+    def __init__(self, tokens: LiveTokens, metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> None:
+        self._tokens = tokens
+        self._metrics = metrics
+        self._failed = FailedAttempts(clock)
+
+    def admit(self, request: Request, needed: Sequence[Needs] | None) -> Caller:
+        """Who asks for a route with these needs, of which the highest counts. Raises AccessRefused.
+
+        needed: empty for a route that says nothing, None where there is no such route.
+        """
+        try:
+            return self._caller(request, _highest(needed))
+        except AccessRefused as refused:
+            self._metrics.http_refused.labels(code=refused.code).inc()
+            raise
+
+    def still_admits(self, caller: Caller) -> bool:
+        """Whether a token by which somebody was let in holds still: for what goes on after the answer."""
+        return caller.token is None or self._tokens.has(caller.token)
+
+    def _caller(self, request: Request, needed: Needs) -> Caller:
+        if needed.role is None:
+            return Caller()
+        secret = bearer_of(request)
+        if secret is None:
+            raise TokenMissing(
+                "a token is needed: `Authorization: Bearer TOKEN`; `whosthere tokens make` makes one",
+                {"WWW-Authenticate": _CHALLENGE},
+            )
+        token = self._tokens.find(secret)
+        if token is not None:
+            if not covers(token.role, needed.role):
+                raise RoleTooLow(
+                    f"a token of role {needed.role} is needed, this one's is {token.role}",
+                    {"WWW-Authenticate": f'{_CHALLENGE}, error="insufficient_scope", scope="{needed.role}"'},
+                )
+            return Caller(token)
+        own = (needed.own_secret(request) if needed.own_secret else None) or None
+        self._try(request, secret, own)
+        return Caller()
+
+    def _try(self, request: Request, secret: bytes, own: str | None) -> None:
+        """Hold it to the route's own secret, which can be guessed; a token can't be, and holds whoever fails beside."""
+        address = neighbourhood_of(request.client.host) if request.client else ""
+        who = (address, None if own is None else digest_of(own.encode()))
+        if wait_s := self._failed.wait_s(who):
+            raise TooManyAttempts(
+                "too many failed logins from this address; try again later", {"Retry-After": str(math.ceil(wait_s))}
+            )
+        if own is not None and hmac.compare_digest(own.encode(), secret):
+            return
+        if self._failed.add(who):
+            log.warning(
+                "too many failed logins from %s: a minute's wait", address, extra={"code": TooManyAttempts.code}
+            )
+        raise TokenInvalid(
+            "this token is not known here, or was revoked; `whosthere tokens list` shows which there are",
+            {"WWW-Authenticate": f'{_CHALLENGE}, error="invalid_token"'},
+        )
+
+
+def mark(scope: Scope, needed: Sequence[Needs] | None, caller: Caller) -> None:
+    """Leave for the route who was let in, and that it was for these needs."""
+    scope[_ADMITTED] = (tuple(needed or ()), caller)
+
+
+def bearer_of(connection: HTTPConnection) -> bytes | None:
+    """The credentials of the one `Authorization: Bearer` header; None where there is none, or more than one."""
+    found = connection.headers.getlist("authorization")
+    scheme, _, secret = (found[0] if len(found) == 1 else "").partition(" ")
+    secret = secret.strip()
+    return secret.encode("latin-1") if scheme.lower() == "bearer" and secret else None
+
+
+def _highest(needed: Sequence[Needs] | None) -> Needs:
+    """Where nothing is said it is closed; any token may learn that there is nothing."""
+    if needed is None:
+        return _ANY_TOKEN
+    highest: Needs | None = None
+    for one in needed:
+        if highest is None or highest.role is None or (one.role is not None and covers(one.role, highest.role)):
+            highest = one
+    return highest or _FOR_ADMINS

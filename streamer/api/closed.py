@@ -1,0 +1,62 @@
+"""An application in; the same one out, closed: each request is held to what its route needs before anything runs.
+
+Before FastAPI too, which would read a body first. What is not HTTP is not let in at all.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import RouteContext, iter_route_contexts
+from starlette.requests import Request
+from starlette.routing import BaseRoute, Match
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from streamer.access.guard import Guard, Needs, mark
+from streamer.api import problems
+from streamer.errors import AccessRefused
+
+
+class Closed:
+    """ASGI middleware. `routes` is the application's own list, so that a route which is added later counts."""
+
+    def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute], guard: Guard) -> None:
+        self._app = app
+        self._routes = routes
+        self._guard = guard
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            raise RuntimeError(f"{scope['type']} is not served")
+        needed, params = _asked_for(self._routes, scope)
+        try:
+            caller = self._guard.admit(Request({**scope, "path_params": params}), needed)
+        except AccessRefused as refused:
+            await problems.of(refused)(scope, receive, send)
+            return
+        mark(scope, needed, caller)
+        await self._app(scope, receive, send)
+
+
+def _asked_for(routes: Sequence[BaseRoute], scope: Scope) -> tuple[tuple[Needs, ...] | None, dict[str, object]]:
+    """What the route of this request needs (None: there is no such route), and the parameters in its path."""
+    for context in iter_route_contexts(routes):
+        match, child = context.matches(scope)
+        if match is Match.FULL:
+            return needs_of(context), child.get("path_params", {})
+    return None, {}
+
+
+def needs_of(context: RouteContext) -> tuple[Needs, ...]:
+    """All that a route says it needs, and the routers above it; empty where it says nothing."""
+    dependant = getattr(context, "dependant", None)
+    return tuple(_needs_in(dependant)) if dependant is not None else ()
+
+
+def _needs_in(dependant: Dependant) -> Iterator[Needs]:
+    for one in dependant.dependencies:
+        if isinstance(one.call, Needs):
+            yield one.call
+        yield from _needs_in(one)

@@ -1,0 +1,104 @@
+"""RFC 9725's HTTP over sessions, for WHIP and WHEP alike: methods, headers, statuses.
+
+On the loop. Who may is asked before, by the guard; what a peer gets is the caller's.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+from fastapi import APIRouter, Depends, Request, Response
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from streamer.access.guard import Needs, open_to_all
+from streamer.errors import BodyTooLarge, CandidatesInvalid, MediaTypeUnsupported, OfferInvalid
+from streamer.webrtc import fragment, offer
+from streamer.webrtc.ice import read_servers as read_servers
+from streamer.webrtc.peer import Peer
+from streamer.webrtc.sessions import Sessions
+from streamer.webrtc.sessions import open_sessions as open_sessions
+
+SDP = "application/sdp"
+FRAGMENT = "application/trickle-ice-sdpfrag"
+_PREFLIGHT = {
+    "Accept-Post": SDP,
+    "Access-Control-Allow-Methods": "POST, PATCH, DELETE, OPTIONS",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, If-Match",
+    "Access-Control-Max-Age": "600",
+}
+
+
+def signalling(
+    kind: Literal["whip", "whep"], sessions: Sessions, needed: Needs, peer_of: Callable[[str], Peer]
+) -> APIRouter:
+    """`peer_of(camera)` makes what the session is for; raises CodedErrors where that camera has none to give."""
+    routes = APIRouter(tags=[kind])
+    endpoint, session_path = f"/{kind}/{{camera}}", f"/{kind}/{{camera}}/{{session_id}}"
+    # The token with every request, those to a session too; not with OPTIONS, where a browser can't (RFC 9725, 4.7).
+    closed, for_all = [Depends(needed)], [Depends(open_to_all)]
+
+    @routes.post(
+        endpoint,
+        status_code=201,
+        response_class=Response,
+        response_description="SDP answer, Location.",
+        dependencies=closed,
+    )
+    async def begin(camera: str, request: Request) -> Response:
+        """An SDP offer in, a session and its answer out (RFC 9725, 4.2)."""
+        peer = peer_of(camera)
+        text = await _body(request, SDP, offer.MOST_BYTES, OfferInvalid)
+        session = await sessions.open(camera, text, peer)
+        headers = {"Location": f"/{kind}/{camera}/{session.id}", "ETag": session.etag, "Accept-Patch": FRAGMENT}
+        answer = Response(session.answer, 201, headers, SDP)
+        for server in sessions.servers:
+            answer.headers.append("Link", server.link())
+        return answer
+
+    @routes.patch(
+        session_path, status_code=204, response_class=Response, response_description="Taken.", dependencies=closed
+    )
+    async def trickle(camera: str, session_id: str, request: Request) -> Response:
+        """More ICE candidates (RFC 9725, 4.3.2)."""
+        text = await _body(request, FRAGMENT, fragment.MOST_BYTES, CandidatesInvalid)
+        await sessions.trickle(camera, session_id, text, request.headers.get("If-Match"))
+        return Response(status_code=204)
+
+    @routes.delete(session_path, response_class=Response, response_description="Over.", dependencies=closed)
+    async def end(camera: str, session_id: str) -> Response:
+        """The session ends (RFC 9725, 4.2)."""
+        await sessions.close(camera, session_id)
+        return Response()
+
+    @routes.options(endpoint, include_in_schema=False, dependencies=for_all)
+    @routes.options(session_path, include_in_schema=False, dependencies=for_all)
+    async def options() -> Response:
+        return Response(headers=_PREFLIGHT)
+
+    # Kept free for what is to come (RFC 9725, 4.1); said to whoever asks, with a token or without.
+    free = {endpoint: ["GET", "HEAD", "PUT", "PATCH", "DELETE"], session_path: ["GET", "HEAD", "PUT", "POST"]}
+    for path, methods in free.items():
+        allowed = "POST, OPTIONS" if path == endpoint else "PATCH, DELETE, OPTIONS"
+
+        @routes.api_route(path, methods=methods, include_in_schema=False, dependencies=for_all)
+        async def none_such(allowed: str = allowed) -> Response:
+            raise HTTPException(405, "Method Not Allowed", {"Allow": allowed})
+
+    return routes
+
+
+async def _body(
+    request: Request, media_type: str, most_bytes: int, unreadable: type[OfferInvalid | CandidatesInvalid]
+) -> str:
+    """Never more than that of it is read."""
+    if request.headers.get("Content-Type", "").partition(";")[0].strip().lower() != media_type:
+        raise MediaTypeUnsupported(f"the body's Content-Type must be {media_type}")
+    body = bytearray()
+    try:
+        async for piece in request.stream():
+            body += piece
+            if len(body) > most_bytes:
+                raise BodyTooLarge(f"the body is over {most_bytes} bytes; none that is well has as many")
+        return body.decode()
+    except (ClientDisconnect, UnicodeDecodeError):
+        raise unreadable("the body is cut short, or not UTF-8 text") from None

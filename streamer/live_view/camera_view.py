@@ -1,0 +1,151 @@
+"""One camera as its viewers see it: a frame of its path in, one encoded picture out to all of them.
+
+On the loop; encodes on a thread that is there while somebody looks. The newest frame wins.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import av
+from av.codec.codec import UnknownCodecError
+
+from streamer.ingest.frame import Frame, VideoImage
+from streamer.live_view.encoder import Vp8Encoder
+from streamer.live_view.messages import CLOCK_HZ, faces_message, media_time, state_message
+from streamer.live_view.viewer import Viewer
+from streamer.pipeline.camera import CameraStatus
+from streamer.pipeline.watching import SeenFace
+from streamer.telemetry.metrics import Metrics
+from streamer.telemetry.once_log import OnceLog
+
+log = logging.getLogger(__name__)
+
+KEYFRAMES_APART = CLOCK_HZ // 2  # whose picture is damaged asks again and again; a keyframe costs everybody's bits
+_UNSEEN = "camera %s: a picture can't be encoded for its viewers (%s); they see the last one"
+
+
+class CameraView:
+    """A Watcher of its camera's path, whose cost is nothing while nobody looks. LiveView makes it."""
+
+    def __init__(
+        self,
+        camera: str,
+        name_of: Callable[[str], str | None],
+        metrics: Metrics,
+        tasks: Callable[[], asyncio.TaskGroup | None],
+    ) -> None:
+        """tasks: where the encoding runs; None while LiveView does not."""
+        self.camera = camera
+        self.status = CameraStatus("offline", "starting")
+        self._since = time.time()
+        self.fps = 10.0
+        self._name_of = name_of
+        self._tasks = tasks
+        self._viewers: set[Viewer] = set()
+        self._connected: set[Viewer] = set()
+        self._newest: Frame | None = None
+        self._news = asyncio.Event()
+        self._keyframe_wanted = True
+        self._encoding: asyncio.Task[None] | None = None
+        self._once = OnceLog(log)
+        self._gauge = metrics.viewers.labels(camera=camera)
+        self._encoded, self._dropped, self._failed = (
+            metrics.view_frames.labels(camera=camera, outcome=outcome) for outcome in ("encoded", "dropped", "failed")
+        )
+
+    @property
+    def looks(self) -> bool:
+        return bool(self._connected)
+
+    def taken(self, frame: Frame) -> None:
+        if self._connected:
+            if self._newest is not None:
+                self._dropped.inc()
+            self._newest = frame
+            self._news.set()
+
+    def looked(self, frame: Frame, faces: list[SeenFace]) -> None:
+        message = faces_message(frame, faces, self._name_of, time.time())
+        for viewer in self._connected:
+            viewer.tell(message)
+
+    def became(self, status: CameraStatus) -> None:
+        """The camera is in another state; its viewers stay, and see it when it is back."""
+        self.status, self._since = status, time.time()
+        for viewer in self._viewers:
+            viewer.tell_state(state_message(status, self._since))
+
+    def admit(self) -> Viewer:
+        """Somebody who is about to look."""
+        viewer = Viewer(self)
+        viewer.tell_state(state_message(self.status, self._since))
+        self._viewers.add(viewer)
+        self._gauge.set(len(self._viewers))
+        return viewer
+
+    def begin(self, viewer: Viewer) -> None:
+        tasks = self._tasks()
+        if tasks is None:
+            viewer.end("the service stops")
+            return
+        self._connected.add(viewer)
+        self.want_keyframe()
+        if self._encoding is None:
+            self._encoding = tasks.create_task(self._encode(), name=f"view of {self.camera}")
+
+    def leave(self, viewer: Viewer) -> None:
+        self._viewers.discard(viewer)
+        self._connected.discard(viewer)
+        self._gauge.set(len(self._viewers))
+        if not self._connected and self._encoding is not None:
+            self._encoding.cancel()
+            self._encoding, self._newest = None, None
+
+    def want_keyframe(self) -> None:
+        self._keyframe_wanted = True
+
+    def end(self, why: str) -> None:
+        """Nobody looks any more: the camera is removed, or the service stops."""
+        for viewer in list(self._viewers):
+            viewer.end(why)
+
+    async def _encode(self) -> None:
+        """While somebody looks. A fault costs a picture, and is told once."""
+        encoder, loop = Vp8Encoder(self.fps), asyncio.get_running_loop()
+        last = keyframe_at = -KEYFRAMES_APART
+        thread = ThreadPoolExecutor(1, thread_name_prefix=f"view-{self.camera}")
+        try:
+            while True:
+                image, at = await self._next()
+                if at <= last:
+                    self._dropped.inc()
+                    continue
+                last = at
+                keyframe = self._keyframe_wanted and at - keyframe_at >= KEYFRAMES_APART
+                try:
+                    packet = await loop.run_in_executor(thread, encoder.encode, image, at, keyframe)
+                except (av.FFmpegError, UnknownCodecError) as fault:
+                    self._failed.inc()
+                    self._once.say("view", str(fault), logging.WARNING, _UNSEEN, self.camera, fault, code="view_failed")
+                    continue
+                finally:
+                    del image
+                self._once.over("view")
+                self._encoded.inc()
+                if packet.is_keyframe:
+                    self._keyframe_wanted, keyframe_at = False, at
+                for viewer in list(self._connected):
+                    viewer.put(packet)
+        finally:
+            thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _next(self) -> tuple[VideoImage, int]:
+        """The newest picture that was not yet encoded, and its media_time()."""
+        while self._newest is None:
+            self._news.clear()
+            await self._news.wait()
+        frame, self._newest = self._newest, None
+        return frame.image, media_time(frame)

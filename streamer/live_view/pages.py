@@ -1,0 +1,47 @@
+"""The page that shows a camera, and its parts: files of this package, as they are, the same for everybody.
+
+They hold nothing private, so that no token is needed to load them; the page asks for one and watches with it.
+"""
+
+from importlib import resources
+
+from fastapi import APIRouter, Depends, Response
+from starlette.exceptions import HTTPException
+
+from streamer.access.guard import open_to_all
+
+_TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_HEADERS = {
+    # Everything from here, nothing from elsewhere, no script but the files; nobody may frame it.
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+_SHELL = "watch.html"
+
+
+def routes() -> APIRouter:
+    """/watch/<camera> and /assets/<file>. The files are read once."""
+    files = {file.name: file.read_bytes() for file in (resources.files("streamer.live_view") / "page").iterdir()}
+    pages = APIRouter(include_in_schema=False, dependencies=[Depends(open_to_all)])
+
+    @pages.get("/watch/{camera}")
+    async def watch(camera: str) -> Response:
+        return _answer(_SHELL, files)
+
+    @pages.get("/assets/{name}")
+    async def asset(name: str) -> Response:
+        if name not in files or name == _SHELL:
+            raise HTTPException(404, "Not Found")
+        return _answer(name, files)
+
+    return pages
+
+
+def _answer(name: str, files: dict[str, bytes]) -> Response:
+    kind = _TYPES[name[name.rindex(".") :]]
+    return Response(files[name], headers=_HEADERS, media_type=kind)

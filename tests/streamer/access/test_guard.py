@@ -1,0 +1,127 @@
+"""What the guard says of a request, apart from any application."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from starlette.requests import Request
+
+from streamer.access.attempts import LIMIT, WINDOW_S
+from streamer.access.guard import Caller, Guard, bearer_of, needs, open_to_all
+from streamer.access.live_tokens import LiveTokens
+from streamer.access.token_file import make_token, revoke_token
+from streamer.errors import RoleTooLow, TokenInvalid, TokenMissing, TooManyAttempts
+from streamer.telemetry.metrics import Metrics
+
+
+def request(*credentials: str, address: str = "192.0.2.7") -> Request:
+    headers = [(b"authorization", one.encode()) for one in credentials]
+    return Request({"type": "http", "path": "/", "headers": headers, "client": (address, 4711), "path_params": {}})
+
+
+class Clock:
+    now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def guard_of(path: Path, clock: Clock | None = None) -> tuple[Guard, LiveTokens]:
+    tokens = LiveTokens(path)
+    tokens.look()
+    return Guard(tokens, Metrics(), clock or Clock()), tokens
+
+
+@pytest.mark.parametrize(
+    ("credentials", "found"),
+    [
+        ([], None),
+        (["Bearer"], None),
+        (["Basic abc"], None),
+        (["Bearer abc", "Bearer abc"], None),
+        (["Bearer abc"], b"abc"),
+        (["BEARER abc"], b"abc"),
+        (["Bearer  abc "], b"abc"),
+        (["Bearer two words"], b"two words"),
+    ],
+)
+def test_the_bearers_secret_is_read_of_one_header(credentials, found):
+    assert bearer_of(request(*credentials)) == found
+
+
+def test_a_token_that_is_revoked_lets_nobody_in_and_ends_what_goes_on(tmp_path):
+    path = tmp_path / "tokens.json"
+    _, secret = make_token(path, "wall", "viewer")
+    guard, tokens = guard_of(path)
+    caller = guard.admit(request(f"Bearer {secret}"), [needs("viewer")])
+    assert (caller.role, guard.still_admits(caller)) == ("viewer", True)
+
+    revoke_token(path, "wall")
+    tokens.look()
+    assert not guard.still_admits(caller)
+    with pytest.raises(TokenInvalid):
+        guard.admit(request(f"Bearer {secret}"), [needs("viewer")])
+
+    make_token(path, "wall", "admin")
+    tokens.look()
+    assert not guard.still_admits(caller), "of the same name, and another one"
+    assert guard.still_admits(Caller()), "a route's own secret is not the guard's to take back"
+
+
+def test_without_any_token_only_what_is_open_is_open(tmp_path):
+    guard, _ = guard_of(tmp_path / "tokens.json")
+    assert guard.admit(request(), [open_to_all]) == Caller()
+    for needed in ([], None, [needs("viewer")], [open_to_all, needs("viewer")], [needs("viewer"), open_to_all]):
+        with pytest.raises(TokenMissing):
+            guard.admit(request(), needed)
+        with pytest.raises(TokenInvalid):
+            guard.admit(request("Bearer wt_x"), needed)
+
+
+@pytest.mark.parametrize(
+    ("needed", "lowest"),
+    [
+        ([needs("viewer")], "viewer"),
+        ([needs("operator"), needs("viewer")], "operator"),
+        ([needs("viewer"), needs("admin"), open_to_all], "admin"),
+        ([], "admin"),
+        (None, "viewer"),
+    ],
+)
+def test_the_highest_need_counts_and_none_is_for_admins(tmp_path, needed, lowest):
+    path = tmp_path / "tokens.json"
+    secrets = {role: make_token(path, role, role)[1] for role in ("viewer", "operator", "admin")}
+    guard, _ = guard_of(path)
+    admitted = []
+    for secret in secrets.values():
+        with suppress(RoleTooLow):
+            admitted.append(guard.admit(request(f"Bearer {secret}"), needed).role)
+    assert admitted == list(secrets)[list(secrets).index(lowest) :]
+
+
+@pytest.mark.parametrize("own", ["", None])
+def test_a_secret_that_is_not_set_opens_nothing(tmp_path, own):
+    guard, _ = guard_of(tmp_path / "tokens.json")
+    for credentials in ("Bearer None", 'Bearer ""', "Bearer x"):
+        with pytest.raises(TokenInvalid):
+            guard.admit(request(credentials), [needs("operator", lambda _: own)])
+
+
+def test_a_guesser_waits_for_the_rest_of_the_minute(tmp_path, caplog):
+    clock = Clock()
+    guard, _ = guard_of(tmp_path / "tokens.json", clock)
+    door = [needs("operator", lambda _: "hunter2")]
+    for _ in range(LIMIT):
+        with pytest.raises(TokenInvalid):
+            guard.admit(request("Bearer guess"), door)
+        clock.now_s += 1
+    with pytest.raises(TooManyAttempts) as caught:
+        guard.admit(request("Bearer hunter2"), door)
+    assert caught.value.headers == {"Retry-After": "50"}
+    assert guard.admit(request("Bearer hunter2", address="192.0.2.8"), door) == Caller()
+    assert [record.code for record in caplog.records] == ["too_many_attempts"], "said once"
+    assert "192.0.2.7" in caplog.text
+    assert "guess" not in caplog.text.replace("192.0.2.7", "")
+
+    clock.now_s += WINDOW_S - LIMIT
+    assert guard.admit(request("Bearer hunter2"), door) == Caller()

@@ -1,0 +1,82 @@
+"""The page's files: everybody gets them, they come from here alone, and nothing in them is private or inline."""
+
+import re
+from html.parser import HTMLParser
+from importlib import resources
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from streamer.api import problems
+from streamer.live_view.pages import routes
+
+FILES = sorted(file.name for file in (resources.files("streamer.live_view") / "page").iterdir())
+
+
+@pytest.fixture
+async def client():
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    problems.install(app)
+    app.include_router(routes())
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here") as client:
+        yield client
+
+
+class Parts(HTMLParser):
+    """What a page refers to, and what stands in it that its policy forbids."""
+
+    def __init__(self):
+        super().__init__()
+        self.references, self.inline = [], []
+
+    def handle_starttag(self, tag, attributes):
+        for name, value in attributes:
+            if name in ("src", "href"):
+                self.references.append(value)
+            if name == "style" or name.startswith("on"):
+                self.inline.append((tag, name))
+        if tag == "style" or (tag == "script" and not dict(attributes).get("src")):
+            self.inline.append((tag, None))
+
+
+async def test_the_page_is_whole_and_the_same_for_every_camera(client):
+    door, other = await client.get("/watch/door"), await client.get("/watch/there-is-no-such-camera")
+    assert (door.status_code, door.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert door.content == other.content, "or it would tell strangers which cameras there are"
+    parts = Parts()
+    parts.feed(door.text)
+    assert parts.inline == []
+    assert len(parts.references) == 3
+    scripts = []
+    for reference in parts.references:
+        answer = await client.get(reference)
+        assert answer.status_code == 200, reference
+        if reference.endswith(".js"):
+            scripts.append(answer.text)
+    (script,) = scripts
+    for imported in re.findall(r'from "\./(.+)"', script):
+        answer = await client.get(f"/assets/{imported}")
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "text/javascript; charset=utf-8")
+
+
+@pytest.mark.parametrize("path", ["/watch/door", "/assets/watch.js", "/assets/watch.css", "/assets/icon.svg"])
+async def test_nothing_from_elsewhere_may_run_in_it(client, path):
+    headers = (await client.get(path)).headers
+    policy = dict(part.strip().partition(" ")[::2] for part in headers["content-security-policy"].split(";"))
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+    assert policy["frame-ancestors"] == policy["form-action"] == policy["base-uri"] == "'none'"
+    assert (headers["x-content-type-options"], headers["referrer-policy"]) == ("nosniff", "no-referrer")
+
+
+@pytest.mark.parametrize("name", ["nothing.js", "watch.html", "__init__.py", "..%2Fview.py", "%2Fetc%2Fpasswd"])
+async def test_there_is_no_other_file(client, name):
+    assert (await client.get(f"/assets/{name}")).status_code == 404
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_file_names_another_place(name):
+    text = (resources.files("streamer.live_view") / "page" / name).read_text()
+    assert set(re.findall(r"(?:https?:)?//[a-z0-9.-]+\.[a-z]+[^\s\"]*", text)) <= {"http://www.w3.org/2000/svg"}
+    assert "innerHTML" not in text, "a person's name is text"
