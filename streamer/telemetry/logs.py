@@ -17,6 +17,8 @@ LogFormat = Literal["auto", "text", "json"]
 _QUIET = {
     "aiomqtt": logging.ERROR,
     "amqtt": logging.ERROR,
+    "aioice": logging.WARNING,
+    "aiortc": logging.ERROR,
     "asyncio": logging.WARNING,
     "faiss": logging.WARNING,
     "httpcore": logging.WARNING,

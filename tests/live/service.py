@@ -129,16 +129,21 @@ class ServiceProcess:
             if sample.name == name and labels.items() <= sample.labels.items()
         )
 
-    async def _get(self, path: str) -> httpx.Response | None:
-        assert self._process is not None, "start() it first"
-        assert self._process.poll() is None, f"the service ended with {self._process.returncode}"
+    @property
+    def http(self) -> str | None:
+        """Where it listens, as `http://127.0.0.1:PORT`; None while it does not."""
         told = [
             line["extra"]["http"] for line in self.log()[self._started_at_line :] if "http" in line.get("extra", {})
         ]
-        if not told:
+        return str(told[-1]) if told else None
+
+    async def _get(self, path: str) -> httpx.Response | None:
+        assert self._process is not None, "start() it first"
+        assert self._process.poll() is None, f"the service ended with {self._process.returncode}"
+        if self.http is None:
             return None
         async with httpx.AsyncClient(timeout=10) as client:
-            return await client.get(told[-1] + path)
+            return await client.get(self.http + path)
 
     def command(self, *arguments: str) -> list[str]:
         """How to start a command on the same config."""
