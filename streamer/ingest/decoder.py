@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 from streamer.errors import CameraError, StreamInvalid
 from streamer.ingest import faults
 from streamer.ingest.address import Address
-from streamer.ingest.frame import Frame, VideoImage
+from streamer.ingest.frame import Frame, ToldRotation, VideoImage
 from streamer.ingest.libav_open import choose_video, opened_picture, opened_stream, tracks_of
 from streamer.ingest.pacing import DEFAULT_FRAME_S, ClipTime, Clock, Schedule
 from streamer.ingest.packet_reader import Arrived, Instant, PacketReader
@@ -67,6 +67,7 @@ class Decoder:
         self._schedule = Schedule(clock)
         self._sampler: Sampler | None = None
         self._video: VideoStream | None = None
+        self._told_rotation = ToldRotation()
         self._reader: PacketReader | None = None
         self._stream_clock = StreamClock()
         self._captured = Instant(0.0, 0.0)  # the last frame
@@ -275,6 +276,7 @@ class Decoder:
     def _hand_over(self, decoded: av.VideoFrame, decode_s: float) -> None:
         """Samples, waits until a paced clip's frame is due, offers."""
         self.last_frame_s = self._clock.monotonic_s()
+        turned = self._told_rotation.look(decoded)
         late_s = None
         if self._is_clip:
             media_s = self._time.place(decoded.time)
@@ -293,7 +295,7 @@ class Decoder:
             arrival = self._now()
         # A frame that was held is of a later moment than the arrival of the next, which need not be.
         arrival = self._captured = max(arrival, self._captured, key=lambda moment: moment.monotonic_s)
-        image = self._image(decoded)
+        image = self._image(decoded, turned)
         if self._is_picture:
             self._last_image = image
         self._offer(image, arrival, decode_s, late_s)
@@ -309,7 +311,7 @@ class Decoder:
         elif self._slot.offer(frame):
             self._hooks.dropped()
 
-    def _image(self, decoded: av.VideoFrame) -> VideoImage:
+    def _image(self, decoded: av.VideoFrame, turned: int) -> VideoImage:
         """With what the configuration says of its shape, else the stream: its container first, as players have it."""
         if self._camera.aspect is not None:
             wide, high = map(int, self._camera.aspect.split(":"))
@@ -320,7 +322,7 @@ class Decoder:
             pixel_aspect = float(told or 1)
         if not 1 / _MOST_ASPECT <= pixel_aspect <= _MOST_ASPECT:
             pixel_aspect = 1.0
-        return VideoImage(decoded, pixel_aspect, self._camera.rotate)
+        return VideoImage(decoded, pixel_aspect, self._camera.rotate, turned)
 
     def _arrival(self, decoded: av.VideoFrame) -> Instant:
         """When the frame's packet came, which a decoder that reorders has held back since."""
