@@ -1,5 +1,6 @@
-"""An RTSP server for tests: clips in, cameras out, on 127.0.0.1; prints READY when it listens, and how many sessions it holds
-on SIGUSR1.
+"""An RTSP server for tests: clips in, cameras out, on 127.0.0.1; prints READY when it listens.
+
+On SIGUSR1 it prints how many sessions it holds.
 
 Run by Debian's own /usr/bin/python3, whose GStreamer bindings no virtual environment has. A clip's H.264 or
 H.265 access units are read once and sent as they are, in real time, for ever, with timestamps that go on.

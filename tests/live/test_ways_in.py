@@ -267,9 +267,8 @@ async def test_rtmp_with_sound_and_sound_alone(clip, tmp_path):
     with listening(sound, url, "flv", "-c", "copy") as (opened, _):
         assert len(await take(opened, 3)) == 3
 
-    with listening(sound, url, "flv", "-c", "copy", "-vn") as (opened, _):
-        with pytest.raises(StreamHasNoVideo):
-            await take(opened, 1)
+    with listening(sound, url, "flv", "-c", "copy", "-vn") as (opened, _), pytest.raises(StreamHasNoVideo):
+        await take(opened, 1)
 
 
 async def test_a_device_that_is_not_there():
