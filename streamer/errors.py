@@ -14,6 +14,7 @@
     │   ├── CameraUnreachable         camera_unreachable     (retryable)
     │   ├── CameraLoginRefused        camera_login_refused
     │   ├── CameraNotFound            camera_not_found
+    │   ├── CameraProtocolMissing     camera_protocol_missing
     │   ├── StreamHasNoVideo          stream_no_video
     │   ├── StreamInvalid             stream_invalid         (retryable)
     │   ├── StreamUnsupported         stream_unsupported
@@ -138,6 +139,12 @@ class CameraNotFound(CameraError):
     """The server answers, but has no such stream (RTSP or HTTP 404), or a file or device is not there."""
 
     code = "camera_not_found"
+
+
+class CameraProtocolMissing(CameraError):
+    """The libav that PyAV brings was built without what the URL asks for."""
+
+    code = "camera_protocol_missing"
 
 
 class StreamHasNoVideo(CameraError):

@@ -142,7 +142,7 @@ class Decoder:
     def _play_snapshot(self, data: bytes | None, opened: Callable[[StreamInfo], None]) -> None:
         """An encoded picture; None: the last one still, so that whoever stands there still does."""
         if data is None and self._last_image is not None:
-            self.outlet.decoded(1 / self._camera.fps)
+            self.outlet.decoded(None, 1 / self._camera.fps)
             self.outlet.offer(self._last_image, self.outlet.now(), 0.0, 0.0)
         elif data is not None:
             with opened_picture(self._where, data) as container:
@@ -275,7 +275,7 @@ class Decoder:
     def _hand_over(self, decoded: av.VideoFrame, decode_s: float) -> None:
         """Samples, waits until a paced clip's frame is due, offers."""
         outlet = self.outlet
-        outlet.decoded(1 / self._camera.fps if self._is_polled else None)
+        outlet.decoded(decoded, 1 / self._camera.fps if self._is_polled else None)
         if not self._is_clip:
             came = decoded.opaque if isinstance(decoded.opaque, Instant) else outlet.now()
             image = outlet.offer_live(decoded, self._told_aspect(), came, decode_s)

@@ -138,7 +138,7 @@ class PublicationDecoder:
             packet.pts = picture.pts
             packet.opaque = Instant(*picture.at)  # one of its own: PyAV loses one that two packets share
         for frame, decode_s in self._pictures.decode_whole(packet):
-            self.outlet.decoded()
+            self.outlet.decoded(frame)
             if self._pictures.was_damaged:
                 self._hooks.held_back()
                 continue
@@ -147,7 +147,7 @@ class PublicationDecoder:
 
     def _show_decoded(self, picture: DecodedPicture) -> None:
         frame = picture.frame
-        self.outlet.decoded()
+        self.outlet.decoded(frame)
         self.outlet.trouble.decoded(self.outlet.last_frame_s, is_keyframe=frame.key_frame, is_damaged=frame.is_corrupt)
         if frame.is_corrupt:
             self._hooks.failed(StreamInvalid.code)
