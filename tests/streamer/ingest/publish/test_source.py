@@ -5,6 +5,7 @@ import gc
 import os
 import threading
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 import av
@@ -20,7 +21,7 @@ from streamer.ingest.rtp.receiver import TrackReceiver
 from streamer.ingest.source import Source
 from streamer.settings import CameraSettings
 from tests.streamer.ingest.clips import camera_threads, drain
-from tests.streamer.ingest.rtp.packetiser import Clip, make_clip, packetise
+from tests.streamer.ingest.rtp.packetiser import FPS, Clip, make_clip, packetise
 
 SETTINGS = CameraSettings.model_validate({"url": "publish://", "password": "secret", "fps": 120})
 
@@ -48,15 +49,18 @@ class Publisher:
     def _close(self) -> None:
         self.closed += 1
 
-    def send(self, pictures: int = 12) -> "Publisher":
-        """Pictures that all have come at their time, up to now."""
+    def pictures(self, lost: Collection[int] = ()) -> list[EncodedPicture]:
+        """All of them, come at their time, up to now; but for those of which every packet is lost."""
         made: list[EncodedPicture] = []
         receiver = TrackReceiver(self._clip.track(), made.append, reorders=False)
-        packets = list(packetise(self._clip))
+        packets = [one for one in packetise(self._clip) if round(one[1].monotonic_s * FPS) not in lost]
         ago_s = time.monotonic() - packets[-1][1].monotonic_s
         for packet, at in packets:
             receiver.rtp(packet, Instant(at.unix_s, at.monotonic_s + ago_s))
-        for picture in made[:pictures]:
+        return made
+
+    def send(self, pictures: int = 12, lost: Collection[int] = ()) -> "Publisher":
+        for picture in self.pictures(lost)[:pictures]:
             self.publication.put(picture)
         return self
 
