@@ -4,17 +4,20 @@ A Protocol of the event loop; whatever a publisher sends ends in an answer, neve
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import cast
 
 from streamer.errors import CameraError, PublisherPresent, StreamInvalid, StreamLost, StreamStalled
 from streamer.ingest.publish.point import PublishPoint
 from streamer.ingest.rtsp.addressing import path_of
-from streamer.ingest.rtsp.front_desk import Caller, FrontDesk, Refusal, log
+from streamer.ingest.rtsp.front_desk import Caller, FrontDesk, Refusal
 from streamer.ingest.rtsp.login_guard import LoginGuard
 from streamer.ingest.rtsp.messages import Headers, Interleaved, Refused, Request, answer
 from streamer.ingest.rtsp.parser import MessageParser
 from streamer.ingest.rtsp.session import Session, Wire
+
+log = logging.getLogger(__name__)
 
 METHODS = ("OPTIONS", "ANNOUNCE", "SETUP", "RECORD", "TEARDOWN", "GET_PARAMETER", "SET_PARAMETER")
 _NOT_OFFERED = frozenset({"DESCRIBE", "PLAY", "PAUSE", "REDIRECT"})
