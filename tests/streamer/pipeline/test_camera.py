@@ -71,11 +71,11 @@ class Seen:
         for picture in publisher.pictures():
             before = self.counted("whosthere_frames_total", outcome="processed")
             publisher.publication.put(picture)
-            await self.until(lambda b=before: self.counted("whosthere_frames_total", outcome="processed") > b)  # type: ignore[misc]
+            await self.until(lambda b=before: self.counted("whosthere_frames_total", outcome="processed") > b)
         return publisher
 
     def is_(self, state: str, reason: str = "") -> Callable[[], bool]:
-        return lambda: self.camera.status == CameraStatus(state, reason)  # type: ignore[arg-type]
+        return lambda: self.camera.status == CameraStatus(state, reason)
 
     def events(self) -> list[tuple[str, str | None]]:
         return [(due.event.type, due.event.end_reason) for due in cast(list[Due], self.outbox)]

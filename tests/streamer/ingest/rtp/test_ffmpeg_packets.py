@@ -3,7 +3,7 @@
 import socket
 import subprocess
 import threading
-from itertools import count
+from collections.abc import Iterable
 from pathlib import Path
 
 import av
@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from streamer.ingest.packet_reader import Instant
 from streamer.ingest.publish.publication import EncodedPicture, PublishedStream
-from streamer.ingest.rtp.description import video_track
+from streamer.ingest.rtp.description import TrackDescription, video_track
 from streamer.ingest.rtp.receiver import TrackReceiver
+from streamer.ingest.rtp.reorder import PacketCounts
 from tests.streamer.ingest.publish.published import show
-from tests.streamer.ingest.rtp.packetiser import luma
+from tests.streamer.ingest.rtp.packetiser import lossy, luma
 
 FRAMES = 50
 ENCODERS = {
@@ -34,14 +35,14 @@ def made(path: Path, encoder: tuple[str, ...]) -> Path:
     return path
 
 
-def caught(clip: Path, folder: Path) -> tuple[bytes, list[bytes]]:
+def caught(clip: Path, folder: Path, size: int = 1200) -> tuple[bytes, list[bytes]]:
     """(SDP, the RTP packets of the video) of `ffmpeg -c copy`."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taker:
         taker.bind(("127.0.0.1", 0))
         taker.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * 2**20)
         taker.settimeout(0.2)
         sdp = folder / "session.sdp"
-        url = f"rtp://127.0.0.1:{taker.getsockname()[1]}?pkt_size=1200"
+        url = f"rtp://127.0.0.1:{taker.getsockname()[1]}?pkt_size={size}"
         command = ["ffmpeg", "-v", "error", "-readrate", "8", "-i", str(clip), "-map", "0:v", "-c", "copy"]
         packets: list[bytes] = []
         sent = threading.Event()
@@ -69,6 +70,16 @@ def lumas_of(clip: Path) -> list[NDArray[np.uint8]]:
         return [luma(frame) for frame in container.decode(video=0)]
 
 
+def received(track: TrackDescription, packets: Iterable[bytes]) -> tuple[PacketCounts, list[EncodedPicture]]:
+    """As if one came each millisecond."""
+    pictures: list[EncodedPicture] = []
+    receiver = TrackReceiver(track, pictures.append, reorders=True)
+    for number, packet in enumerate(packets):
+        receiver.rtp(packet, Instant(1e9 + number / 1000, number / 1000))
+    receiver.close()
+    return receiver.counts, pictures
+
+
 @pytest.mark.parametrize("container", ["mp4", "ts"])
 @pytest.mark.parametrize("kind", ENCODERS)
 def test_every_picture_that_ffmpeg_sends_comes_out_to_the_pixel(tmp_path, kind, container):
@@ -78,15 +89,27 @@ def test_every_picture_that_ffmpeg_sends_comes_out_to_the_pixel(tmp_path, kind, 
     track = video_track(sdp)
     assert track.codec == ("hevc" if kind == "h265" else "h264")
     assert bool(track.extradata) or container == "ts"
-    pictures: list[EncodedPicture] = []
-    receiver = TrackReceiver(track, pictures.append, reorders=True)
-    for number, packet in zip(count(), packets, strict=False):
-        receiver.rtp(packet, Instant(1e9 + number / 1000, number / 1000))
-    receiver.close()
-    assert (receiver.counts.lost, receiver.counts.refused) == (0, 0)
+    counts, pictures = received(track, packets)
+    assert (counts.lost, counts.refused) == (0, 0)
     shown = show(PublishedStream(track.codec, "rtsp udp", track.extradata), pictures)
     wanted = lumas_of(clip)
     assert len(wanted) == FRAMES
     got = shown.lumas()
     assert len(got) == FRAMES
     assert [number for number in range(FRAMES) if not np.array_equal(got[number], wanted[number])] == []
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_of_what_ffmpeg_sends_over_a_lossy_network_nothing_wrong_comes_out(tmp_path, kind):
+    clip = made(tmp_path / "clip.ts", ENCODERS[kind])
+    sdp, packets = caught(clip, tmp_path, 200)
+    track, wanted = video_track(sdp), {picture.tobytes() for picture in lumas_of(clip)}
+    nowhere = Instant(0.0, 0.0)
+    assert len(packets) > 300
+    for loss, swaps, seed in ((0.005, 0.0, 1), (0.005, 0.05, 2), (0.02, 0.02, 3), (0.05, 0.0, 4), (0.05, 0.05, 5)):
+        relayed = lossy(((packet, nowhere) for packet in packets), loss=loss, swaps=swaps, seed=seed)
+        counts, pictures = received(track, [packet for packet, _ in relayed])
+        assert counts.lost > 0
+        shown = show(PublishedStream(track.codec, "rtsp udp", track.extradata), pictures)
+        assert [n for n, picture in enumerate(shown.lumas()) if picture.tobytes() not in wanted] == []
+        assert len(shown.frames) < FRAMES
