@@ -43,12 +43,12 @@ class RtspServer:
         self.port = 0  # 0: not open
         self._settings = settings
         self._clock = clock
-        self._desk = FrontDesk(points, metrics, clock)
+        self.desk = FrontDesk(points, metrics, clock)
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
         """Raises PortInUse, IngestAddressInvalid."""
-        if self._desk.points:
+        if self.desk.points:
             await self.open()
         return self
 
@@ -72,8 +72,8 @@ class RtspServer:
             )
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._connection, sock=listener, backlog=BACKLOG)
-        for name in self._desk.points:
-            self._desk.metrics.publishers.labels(camera=name).set(0)
+        for name in self.desk.points:
+            self.desk.metrics.publishers.labels(camera=name).set(0)
         log.info("rtsp ingest: publishers come to rtsp://%s:%d/<camera>", host, self.port)
 
     async def close(self) -> None:
@@ -81,7 +81,7 @@ class RtspServer:
         server, self._server, self.port = self._server, None, 0
         if server is not None:
             server.close()
-            for caller in self._desk.callers():
+            for caller in self.desk.callers():
                 caller.hang_up()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1.0):
@@ -91,7 +91,7 @@ class RtspServer:
         """The clock of all connections, until it is cancelled."""
         slow_s = 0.0
         while True:
-            callers = self._desk.callers()
+            callers = self.desk.callers()
             publishing = [caller for caller in callers if not caller.is_waiting]
             await asyncio.sleep(TICK_S if publishing else SLOW_TICK_S)
             now_s = time.monotonic()
@@ -100,10 +100,10 @@ class RtspServer:
                 caller.tick(self._clock())
             if is_slow:
                 slow_s = now_s + SLOW_TICK_S
-                self._desk.tick(self._clock())
+                self.desk.tick(self._clock())
 
     def _connection(self) -> Connection:
-        return Connection(self._desk)
+        return Connection(self.desk)
 
 
 def url_of(settings: RtspIngestSettings, camera: str) -> str:

@@ -10,7 +10,7 @@ from streamer.errors import CameraError, IngestAddressInvalid, PortInUse, Stream
 from streamer.ingest.publish.point import PublishPoint, PublishPoints
 from streamer.ingest.publish.publication import EncodedPicture, Publication
 from streamer.ingest.rtsp.connection import METHODS, MOST_REQUESTS, MOST_WRONG_LOGINS
-from streamer.ingest.rtsp.front_desk import MOST_BARE, MOST_WAITING, MOST_WAITING_OF_ONE
+from streamer.ingest.rtsp.front_desk import MOST_BARE, MOST_WAITING, MOST_WAITING_OF_ONE, MOST_WRONG
 from streamer.ingest.rtsp.server import RtspServer
 from streamer.settings import CameraSettings, RtspIngestSettings
 from streamer.telemetry.metrics import Metrics
@@ -127,6 +127,27 @@ async def test_whoever_guesses_on_is_put_out(server: RtspServer, time: Time):
             await asyncio.sleep(0)
         assert (await asking).status == 401
     assert await publisher.closed() == b""
+
+
+async def test_guesses_are_counted_by_address_and_camera(server: RtspServer, time: Time, refusals: Refusals):
+    """However many connections they come over; another camera's publisher beside them is let in."""
+
+    async def status(camera: str, login: tuple[str, str]) -> int:
+        publisher = await Publisher.connect(server.port, camera, login, "basic")
+        asking = asyncio.create_task(publisher.announce())
+        before = refusals("login_refused")
+        await until(lambda: asking.done() or refusals("login_refused") > before)
+        time.pass_s(0 if asking.done() else 1.0)
+        return (await asking).status
+
+    for _ in range(MOST_WRONG):
+        assert await status("door", ("ada", "wrong")) == 401
+    assert await status("door", DOOR) == 401
+    assert await status("hall", HALL) == 200
+    assert await status("nowhere", HALL) == 404
+    time.pass_s(60.0)
+    await until(lambda: not server.desk.is_guessing("127.0.0.1", "door"))
+    assert await status("door", DOOR) == 200
 
 
 async def test_the_login_of_one_camera_opens_no_other_and_lists_none(server: RtspServer):
