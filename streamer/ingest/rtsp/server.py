@@ -72,8 +72,6 @@ class RtspServer:
             )
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._connection, sock=listener, backlog=BACKLOG)
-        for name in self.desk.points:
-            self.desk.metrics.publishers.labels(camera=name).set(0)
         log.info("rtsp ingest: publishers come to rtsp://%s:%d/<camera>", host, self.port)
 
     async def close(self) -> None:

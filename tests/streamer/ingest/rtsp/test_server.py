@@ -198,17 +198,36 @@ async def test_pictures_come_from_the_announcement_to_the_teardown(server: RtspS
     publisher.send(b"no RTP at all")
     publisher.send(keyframe(3), channel=200)
     assert [(await taken(publication)).pts for _ in range(3)] == [0, 3600, 7200]
-    assert metrics.registry.get_sample_value("whosthere_publishers", {"camera": "door"}) == 1
     assert (await publisher.ask("GET_PARAMETER")).status == 200
     assert (await publisher.set_up()).status == 455
     assert (await publisher.record()).status == 455
     assert (await publisher.ask("TEARDOWN")).status == 200
     assert ended(publication) is StreamLost
-    assert metrics.registry.get_sample_value("whosthere_publishers", {"camera": "door"}) == 0
+    packets = {
+        outcome: metrics.registry.get_sample_value(
+            "whosthere_ingest_packets_total", {"camera": "door", "outcome": outcome}
+        )
+        for outcome in ("received", "refused", "lost")
+    }
+    assert packets == {"received": 3, "refused": 1, "lost": None}
     assert metrics.registry.get_sample_value("whosthere_ingest_bytes_total", {"camera": "door"}) == 3 * 53 + 13
     publisher.session = None
     await publisher.publish()
     assert points["door"].is_taken
+
+
+async def test_answers_that_nobody_reads_wait_with_their_requests(server: RtspServer, points: PublishPoints):
+    publisher = await Publisher.connect(server.port, login=DOOR)
+    await publisher.publish()
+    asked = 30_000
+    for number in range(asked):
+        publisher.writer.write(f"OPTIONS * RTSP/1.0\r\nCSeq: {number}\r\n\r\n".encode())
+    (caller,) = server.desk.callers()
+    async with asyncio.timeout(60):
+        for number in range(asked):
+            assert (await publisher.answer()).cseq == str(number)
+    assert points["door"].is_taken
+    assert not caller.is_waiting
 
 
 async def test_a_publisher_may_do_without_the_session_header(server: RtspServer, points: PublishPoints):
