@@ -15,6 +15,7 @@ from streamer.errors import CameraUnknown
 from streamer.ingest.address import redacted_url
 from streamer.ingest.probe import ProbeReport
 from streamer.ingest.probe import probe as probe_source
+from streamer.ingest.rtsp.server import url_of
 from streamer.model_layer.setup import open_for_enrolment
 from streamer.pipeline.stills import turns_of
 from streamer.settings import CameraSettings, Settings
@@ -51,6 +52,7 @@ def list_cameras(config: ConfigFile = None, overrides: Overrides = None, json: A
             "loop": c.loop,
             "enabled": c.enabled,
             "from": camera_edits.whence(name, layers, changes),
+            "publish_to": url_of(settings.ingest.rtsp, name) if c.is_published else None,
         }
         for name, c in settings.cameras.items()
     ]
@@ -59,8 +61,8 @@ def list_cameras(config: ConfigFile = None, overrides: Overrides = None, json: A
         print_json({"cameras": rows, "removed": removed})
         return
     print_table(
-        ["name", "url", "fps", "pace", "loop", "enabled", "from"],
-        [list(row.values()) for row in rows],
+        ["name", "url", "fps", "pace", "loop", "enabled", "from", "publish to"],
+        [["" if value is None else value for value in row.values()] for row in rows],
         "No cameras are configured; add some under `cameras:`, or by `whosthere cameras add`.",
     )
     for name in removed:

@@ -13,10 +13,11 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from streamer.errors import IngestAddressInvalid, StreamerError
+from streamer.errors import IngestAddressInvalid, PortInUse, StreamerError
 from streamer.ingest.publish.point import PublishPoints
 from streamer.ingest.rtsp.connection import Connection
 from streamer.ingest.rtsp.front_desk import FrontDesk
+from streamer.ingest.rtsp.messages import SERVER
 from streamer.listen import BACKLOG, listen
 from streamer.settings import RtspIngestSettings
 from streamer.telemetry.metrics import Metrics
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 
 TICK_S = 0.02  # packets that come out of their order are waited for by this clock
 SLOW_TICK_S = 0.1  # what has time
+_LOOK_S = 2.0
 
 
 class RtspServer:
@@ -42,12 +44,12 @@ class RtspServer:
         self.trouble = ""  # why it is not, though a camera pushes
         self._settings = settings
         self._clock = clock
-        self._desk = FrontDesk(points, metrics, clock)
+        self.desk = FrontDesk(points, metrics, clock)
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
         """Raises PortInUse, IngestAddressInvalid."""
-        if self._desk.points:
+        if self.desk.points:
             await self.open()
         return self
 
@@ -59,7 +61,7 @@ class RtspServer:
     async def follow(self) -> None:
         """Cameras have come or gone: listen where one pushes, else no more. What can't be opened is told."""
         self.trouble = ""
-        if not self._desk.points:
+        if not self.desk.points:
             await self.close()
             return
         try:
@@ -90,7 +92,7 @@ class RtspServer:
         server, self._server, self.port = self._server, None, 0
         if server is not None:
             server.close()
-            for caller in self._desk.callers():
+            for caller in self.desk.callers():
                 caller.hang_up()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1.0):
@@ -100,7 +102,7 @@ class RtspServer:
         """The clock of all connections, until it is cancelled."""
         slow_s = 0.0
         while True:
-            callers = self._desk.callers()
+            callers = self.desk.callers()
             publishing = [caller for caller in callers if not caller.is_waiting]
             await asyncio.sleep(TICK_S if publishing else SLOW_TICK_S)
             now_s = time.monotonic()
@@ -109,10 +111,42 @@ class RtspServer:
                 caller.tick(self._clock())
             if is_slow:
                 slow_s = now_s + SLOW_TICK_S
-                self._desk.tick(self._clock())
+                self.desk.tick(self._clock())
 
     def _connection(self) -> Connection:
-        return Connection(self._desk)
+        return Connection(self.desk)
+
+
+def url_of(settings: RtspIngestSettings, camera: str) -> str:
+    """Where a camera's publisher goes, its login left to be filled in."""
+    host = "THIS_MACHINE" if settings.host in ("", "0.0.0.0", "::") else settings.host
+    return f"rtsp://USER:PASSWORD@{f'[{host}]' if ':' in host else host}:{settings.port}/{camera}"
+
+
+async def look(settings: RtspIngestSettings) -> str:
+    """Whether the address is free, or this server's already; in words. Raises PortInUse, IngestAddressInvalid."""
+    where = f"{settings.host}:{settings.port}"
+    try:
+        (await listen(settings.host, settings.port, "ingest.rtsp", IngestAddressInvalid)).close()
+    except PortInUse:
+        if not await _answers(settings):
+            raise
+        return f"the service listens on {where}"
+    return f"{where} is free"
+
+
+async def _answers(settings: RtspIngestSettings) -> bool:
+    """Whether one of these servers is there."""
+    try:
+        async with asyncio.timeout(_LOOK_S):
+            reader, writer = await asyncio.open_connection(settings.host, settings.port)
+            try:
+                writer.write(b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n")
+                return f"\r\nServer: {SERVER}\r\n".encode() in await reader.readuntil(b"\r\n\r\n")
+            finally:
+                writer.close()
+    except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        return False
 
 
 def _is_loopback(listener: socket.socket) -> bool:

@@ -5,19 +5,30 @@ What a seed makes is the same on every machine. By hand it also says how much me
 parser were reached.
 """
 
+import asyncio
+import base64
+import logging
 import random
+import re
 import resource
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable
 from types import FrameType
 from typing import Any
 
+from streamer.ingest.publish.point import PublishPoint
 from streamer.ingest.rtsp import parser as parser_module
+from streamer.ingest.rtsp.connection import Connection
+from streamer.ingest.rtsp.front_desk import FrontDesk
 from streamer.ingest.rtsp.messages import Interleaved, Refused, Request, packet
 from streamer.ingest.rtsp.parser import MOST_BODY, MOST_HEAD, MOST_LINE, MessageParser
+from streamer.settings import CameraSettings
+from streamer.telemetry.metrics import Metrics
 
 MOST_KEPT = MOST_HEAD + MOST_BODY + MOST_LINE
+SEEDS = 24  # that the tests use
 METHODS = ("OPTIONS", "ANNOUNCE", "SETUP", "RECORD", "TEARDOWN", "GET_PARAMETER", "DESCRIBE", "X", "")
 SDP = (
     b"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nt=0 0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n"
@@ -96,6 +107,22 @@ def one_stream(rng: random.Random) -> bytes:
     return broken(rng, b"".join(one_message(rng) for _ in range(rng.randrange(1, 6))))
 
 
+def one_visit(rng: random.Random) -> bytes:
+    """As a publisher speaks that may, and then as none does."""
+    url, login = b"rtsp://127.0.0.1/door", b"Authorization: Basic " + base64.b64encode(b"door:word")
+    steps = [
+        (b"ANNOUNCE", b"", b"Content-Length: %d\r\n\r\n" % len(SDP) + SDP),
+        (b"SETUP", b"/streamid=0", rng.choice(HEADERS[:2]) + b"\r\n\r\n"),
+        (b"SETUP", b"/streamid=1", b"Transport: RTP/AVP/TCP;interleaved=%d\r\n\r\n" % rng.randrange(255)),
+        (b"RECORD", b"", b"\r\n"),
+    ]
+    data = b"".join(
+        b"%s %s%s RTSP/1.0\r\nCSeq: 1\r\n%s\r\n%s" % (method, url, tail, login, rest) for method, tail, rest in steps
+    )
+    data = broken(rng, data) if rng.random() < 0.5 else data
+    return data + broken(rng, b"".join(one_message(rng, login=login) for _ in range(rng.randrange(8))))
+
+
 def kept(parser: MessageParser) -> int:
     """Bytes that it holds."""
     return len(parser._buffer) + sum(map(len, parser._lines))
@@ -115,7 +142,55 @@ def read(pieces: Iterable[bytes]) -> tuple[list[Request | Interleaved], Refused 
     return found, None
 
 
-def main(seconds: float) -> None:
+class Line(asyncio.Transport):
+    """A connection without a network: what is written to it is kept."""
+
+    def __init__(self) -> None:
+        super().__init__({"peername": ("127.0.0.1", 5000), "sockname": ("127.0.0.1", 8554)})
+        self.written = bytearray()
+        self.is_closed = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += data
+
+    def is_closing(self) -> bool:
+        return self.is_closed
+
+    def abort(self) -> None:
+        self.is_closed = True
+
+    def write_eof(self) -> None: ...
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+
+def meet(desk: FrontDesk, pieces: Iterable[bytes]) -> list[bytes]:
+    """One connection's whole life; the answers."""
+    line, connection = Line(), Connection(desk)
+    connection.connection_made(line)
+    for piece in pieces:
+        if line.is_closed:
+            break
+        connection.data_received(piece)
+        connection.tick(desk.clock())
+    connection.connection_lost(None)
+    return [bytes(found) for found in re.findall(rb"RTSP/1\.0 (\d+) ", line.written)]
+
+
+def cut(rng: random.Random, data: bytes) -> list[bytes]:
+    """In up to seven pieces."""
+    pieces = []
+    for _ in range(rng.randrange(7)):
+        size = rng.randrange(1, 2000)
+        pieces.append(data[:size])
+        data = data[size:]
+    return [*pieces, data]
+
+
+async def main(seconds: float) -> None:
+    """Half of the time the parser, half of it whole connections of somebody who may publish."""
     reached: set[int] = set()
 
     def trace(frame: FrameType, event: str, _: Any) -> Any:
@@ -124,29 +199,30 @@ def main(seconds: float) -> None:
         reached.add(frame.f_lineno)
         return trace
 
-    seed, streams, size = 0, 0, 0
-    until_s = time.monotonic() + seconds
-    while time.monotonic() < until_s:
-        sys.settrace(trace if seed < 24 else None)
+    started_s, seed, size = time.monotonic(), 0, 0
+    desk = FrontDesk({"door": PublishPoint("door", CameraSettings(url="publish://", password="word"))}, Metrics())
+    answers: Counter[bytes] = Counter()
+    logging.disable()
+    while (spent_s := time.monotonic() - started_s) < seconds:
         rng = random.Random(seed)
+        sys.settrace(trace if seed < SEEDS else None)
         for _ in range(40):
-            data = one_stream(rng)
-            sizes = [rng.randrange(1, 2000) for _ in range(rng.randrange(6))]
-            read([data])
-            at = 0
-            pieces = []
-            for piece in sizes:
-                pieces.append(data[at : at + piece])
-                at += piece
-            read([*pieces, data[at:]])
-            streams, size = streams + 2, size + 2 * len(data)
+            if spent_s < seconds / 2:
+                data = one_stream(rng)
+                read([data])
+                read(cut(rng, data))
+            else:
+                data = one_visit(rng)
+                answers.update(meet(desk, cut(rng, data)))
+            size += len(data)
         sys.settrace(None)
         seed += 1
-        if seed in (24, 48) or seed % 500 == 0:
+        if seed & (seed - 1) == 0:
             rss_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            say(f"seeds {seed}, streams {streams}, {size / 1e6:.0f} MB, at most {rss_mib:.0f} MiB of memory")
+            say(f"{seed} seeds, {40 * seed} streams, {size / 1e6:.0f} MB, at most {rss_mib:.0f} MiB of memory")
     lines = code_lines(parser_module.__file__)
-    say(f"lines reached by the first 24 seeds: {len(reached & lines)} of {len(lines)}; not: {sorted(lines - reached)}")
+    say(f"{seed} seeds, {40 * seed} streams; answers: {dict(answers)}")
+    say(f"lines reached by {SEEDS} seeds: {len(reached & lines)} of {len(lines)}; not: {sorted(lines - reached)}")
 
 
 def say(line: str) -> None:
@@ -169,4 +245,4 @@ def code_lines(file: str) -> set[int]:
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]))
+    asyncio.run(main(float(sys.argv[1])))

@@ -73,8 +73,7 @@ def test_a_nonce_ends(algorithm: str):
 @pytest.mark.parametrize(
     ("shown", "kind"),
     [
-        (None, "missing"),
-        ("", "missing"),
+        ("", "wrong"),
         ("Bearer x", "wrong"),
         ("Digest", "wrong"),
         ('Digest realm="whosthere"', "wrong"),
@@ -90,7 +89,7 @@ def test_a_nonce_ends(algorithm: str):
         (basic("ada"), "wrong"),
     ],
 )
-def test_what_else_is_shown(shown: str | None, kind: str):
+def test_what_else_is_shown(shown: str, kind: str):
     assert LoginGuard(takes_basic=True).look(shown, "ANNOUNCE", LOGINS, 0.0).kind == kind
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from streamer.ingest.rtsp.messages import Interleaved, Request, packet
 from streamer.ingest.rtsp.parser import MOST_BODY, MOST_HEAD, MOST_HEADERS, MOST_LINE, MessageParser
-from tests.streamer.ingest.rtsp.fuzz import MOST_KEPT, kept, one_stream, read
+from tests.streamer.ingest.rtsp.fuzz import MOST_KEPT, SEEDS, kept, one_stream, read
 
 Message = Request | Interleaved
 
@@ -125,7 +125,7 @@ def test_any_headers_end_alike_however_they_are_cut(lines: list[str], body: byte
     assert ends_alike(head.encode() + body + packet(1, body), cuts)
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(SEEDS))
 def test_broken_streams(seed: int):
     """The same streams as `python -m tests.streamer.ingest.rtsp.fuzz SECONDS` begins with."""
     rng = random.Random(seed)
