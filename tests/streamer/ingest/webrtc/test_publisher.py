@@ -30,7 +30,7 @@ async def published(door, *tracks, codec=None):
         for transceiver in publisher.connection.getTransceivers():
             if transceiver.kind == "video":
                 transceiver.setCodecPreferences([one for one in capabilities if one.name == codec])
-    async with nothing_left(), open_sessions((), 2, [].append) as sessions, asyncio.timeout(40):
+    async with nothing_left(), open_sessions((), 2) as sessions, asyncio.timeout(40):
         try:
             session = await sessions.open("door", await publisher.offer(), peer)
             await publisher.accept(session.answer)
