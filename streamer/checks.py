@@ -17,6 +17,8 @@ from recognition.runtimes.processor import this_processor
 from recognition.specs.spec import DetectorSpec, EmbedderSpec
 from recognition.specs.weights import verify_artifacts
 from streamer.ingest.probe import probe
+from streamer.ingest.publish.point import PublishPoint
+from streamer.ingest.rtsp.server import look, url_of
 from streamer.model_layer.setup import make_manager, open_for_enrolment
 from streamer.mqtt.broker_check import NO_REASONS, try_broker
 from streamer.process import make_data_folder, open_gallery
@@ -37,12 +39,14 @@ class Finding:
 async def check_everything(settings: Settings) -> list[Finding]:
     """Processor, models, gallery, broker and every enabled camera, each tried whatever became of the others."""
     cameras = [name for name, camera in settings.cameras.items() if camera.enabled]
+    published = any(settings.cameras[name].is_published for name in cameras)
     return [
         Finding("config", True, f"{len(settings.cameras)} cameras, {len(cameras)} of them enabled"),
         await _try("processor", lambda: asyncio.to_thread(lambda: str(this_processor()))),
         await _try("models", lambda: _models(settings)),
         await _try("gallery", lambda: asyncio.to_thread(_gallery, settings)),
         await _try("broker", lambda: _broker(settings)),
+        *([await _try("rtsp ingest", lambda: look(settings.ingest.rtsp))] if published else []),
         *await asyncio.gather(*(_try(f"camera {name}", partial(_camera, name, settings)) for name in cameras)),
     ]
 
@@ -79,6 +83,9 @@ async def _broker(settings: Settings) -> str:
 
 async def _camera(name: str, settings: Settings) -> str:
     camera = settings.cameras[name]
+    if camera.is_published:
+        PublishPoint(name, camera).login()
+        return f"has its login; publishers come to {url_of(settings.ingest.rtsp, name)}"
     report = (await probe(expand_url(camera.url), camera, name)).report
     return f"{report.codec} {report.width}x{report.height}"
 

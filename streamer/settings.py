@@ -97,6 +97,8 @@ class CameraSettings(_Section):
             raise PydanticCustomError(
                 "publish_password", 'the url publish:// needs a password, like password: "${DOOR_PASSWORD}"'
             )
+        if self.is_published and ":" in (self.user or ""):
+            raise PydanticCustomError("publish_user", "a user who publishes has no : in the name; leave it out")
         return self
 
 

@@ -13,6 +13,7 @@ from streamer.errors import CameraUnknown
 from streamer.ingest.address import redacted_url
 from streamer.ingest.probe import ProbeReport
 from streamer.ingest.probe import probe as probe_source
+from streamer.ingest.rtsp.server import url_of
 from streamer.model_layer.setup import open_for_enrolment
 from streamer.pipeline.stills import turns_of
 from streamer.settings import CameraSettings, Settings
@@ -30,15 +31,23 @@ def list_cameras(config: ConfigFile = None, overrides: Overrides = None, json: A
     """List the configured cameras (passwords are not shown)."""
     settings = settings_of(config, overrides)
     rows = [
-        {"name": name, "url": redacted_url(c.url), "fps": c.fps, "pace": c.pace, "loop": c.loop, "enabled": c.enabled}
+        {
+            "name": name,
+            "url": redacted_url(c.url),
+            "fps": c.fps,
+            "pace": c.pace,
+            "loop": c.loop,
+            "enabled": c.enabled,
+            "publish_to": url_of(settings.ingest.rtsp, name) if c.is_published else None,
+        }
         for name, c in settings.cameras.items()
     ]
     if json:
         print_json({"cameras": rows})
     else:
         print_table(
-            ["name", "url", "fps", "pace", "loop", "enabled"],
-            [list(row.values()) for row in rows],
+            ["name", "url", "fps", "pace", "loop", "enabled", "publish to"],
+            [["" if value is None else value for value in row.values()] for row in rows],
             "No cameras are configured; add some under `cameras:`.",
         )
 

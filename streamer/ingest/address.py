@@ -56,7 +56,8 @@ def address(name: str, camera: CameraSettings, url: str) -> Address:
         return Address(name, shown, "usb", "usb", device, format="v4l2")
     if url == PUBLISH:
         raise CameraNotFound(
-            f"camera {name}: it is published to ({PUBLISH}), so only the service that runs has its pictures"
+            f"camera {name}: it is published to ({PUBLISH}), so only the running service has its pictures; "
+            "start a publisher, and see in /readyz how the camera fares"
         )
     scheme = _SCHEME.match(url)
     kind: Kind | None = _SCHEMES.get(scheme[1].lower()) if scheme else "file"

@@ -138,10 +138,11 @@ class Camera:
                 self._frames_seen = source.next_number
 
     def _closed_source(self) -> Source:
-        """To be entered."""
+        """To be entered. Raises CameraVariableUnset."""
         if self.point is None:
             url = expand_url(self.settings.url)
             return open_source(self.name, self.settings, url, self._frames_seen, self._hooks())
+        self.point.login()
         if not self.point.is_taken:
             self._become("offline", NO_PUBLISHER)
         return PublishedSource(self.point, self.settings, self._frames_seen, self._hooks())

@@ -92,7 +92,7 @@ def video_track(sdp: bytes) -> TrackDescription:
 
 def _sections(lines: list[str]) -> Iterator[list[str]]:
     starts = [number for number, line in enumerate(lines) if line.startswith("m=")]
-    for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
+    for start, end in zip(starts, [*starts, len(lines)][1:], strict=True):
         yield lines[start:end]
 
 

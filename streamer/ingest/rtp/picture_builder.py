@@ -56,6 +56,7 @@ class PictureBuilder:
         self._kept.pop(0, None)
         self._has_sets_in_band = False
         self._follows_gap = False  # of the next picture
+        self._is_gap_ahead = False  # of the next packet
         self._timestamp: int | None = None  # of the one that is begun
         self._at = Instant(0.0, 0.0)  # its last packet
         self._units: list[bytes] = []
@@ -72,6 +73,11 @@ class PictureBuilder:
         """The next packet -> the pictures that are whole with it."""
         packet, at, is_after_gap = ordered
         done = []
+        if not packet.payload and packet.timestamp != self._timestamp:  # padding, or another payload type's
+            self._is_gap_ahead |= is_after_gap
+            return []
+        is_after_gap |= self._is_gap_ahead
+        self._is_gap_ahead = False
         if is_after_gap and self._depacketiser.drop():
             self._is_damaged = True
         if packet.timestamp != self._timestamp:

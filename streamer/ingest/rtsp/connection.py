@@ -4,17 +4,20 @@ A Protocol of the event loop; whatever a publisher sends ends in an answer, neve
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import cast
 
 from streamer.errors import CameraError, PublisherPresent, StreamInvalid, StreamLost, StreamStalled
 from streamer.ingest.publish.point import PublishPoint
 from streamer.ingest.rtsp.addressing import path_of
-from streamer.ingest.rtsp.front_desk import Caller, FrontDesk, Refusal, log
-from streamer.ingest.rtsp.login_guard import LoginGuard
+from streamer.ingest.rtsp.front_desk import Caller, FrontDesk, Refusal
+from streamer.ingest.rtsp.login_guard import LoginGuard, Verdict
 from streamer.ingest.rtsp.messages import Headers, Interleaved, Refused, Request, answer
 from streamer.ingest.rtsp.parser import MessageParser
 from streamer.ingest.rtsp.session import Session, Wire
+
+log = logging.getLogger(__name__)
 
 METHODS = ("OPTIONS", "ANNOUNCE", "SETUP", "RECORD", "TEARDOWN", "GET_PARAMETER", "SET_PARAMETER")
 _NOT_OFFERED = frozenset({"DESCRIBE", "PLAY", "PAUSE", "REDIRECT"})
@@ -235,20 +238,25 @@ class Connection(asyncio.Protocol):
         of another one, 404 is.
         """
         now_s = self._desk.clock()
+        shown = request.headers.get("authorization")
+        if not shown:
+            raise Refused(401, headers=self._guard.challenges(now_s))
         logins, unset = self._desk.logins()
-        verdict = self._guard.look(request.headers.get("authorization"), request.method, logins, now_s)
+        verdict = self._guard.look(shown, request.method, logins, now_s)
+        if self._desk.is_guessing(self._caller.address, camera):
+            verdict = Verdict("wrong")
         if verdict.kind == "right":
             point = self._desk.points.get(camera)
             if point is None or camera not in verdict.cameras:
                 raise Refused(404, "no such camera of this login")
             return point
-        if verdict.kind == "wrong":
-            if camera in unset:
-                raise Refused(503, "the variable of its password is not set")
-            self._wrong_logins += 1
-            self._desk.refused("login_refused", self._caller.address)
-            raise _WrongLogin(401, headers=self._guard.challenges(now_s))
-        raise Refused(401, headers=self._guard.challenges(now_s, is_stale=verdict.kind == "stale"))
+        if verdict.kind == "stale":
+            raise Refused(401, headers=self._guard.challenges(now_s, is_stale=True))
+        if camera in unset:
+            raise Refused(503, "the variable of its password is not set")
+        self._wrong_logins += 1
+        self._desk.wrong_login(self._caller.address, camera)
+        raise _WrongLogin(401, headers=self._guard.challenges(now_s))
 
     @property
     def _is_recording(self) -> bool:

@@ -20,7 +20,9 @@ log = logging.getLogger(__name__)
 MOST_WAITING = 128  # connections that do not publish (yet)
 MOST_WAITING_OF_ONE = 32  # of one address
 MOST_BARE = 10  # connections of one address in TELL_S that begin with a packet; then nothing is read of them
+MOST_WRONG = 20  # logins of one address for one camera in TELL_S; then none is looked at
 TELL_S = 60.0
+_MOST_GUESSERS = 4096
 
 
 Refusal = Literal[
@@ -71,6 +73,7 @@ class FrontDesk:
         self._callers: dict[Caller, None] = {}  # the oldest first
         self._once = OnceLog(log)
         self._bare: dict[str, int] = {}
+        self._wrong: dict[tuple[str, str], int] = {}
         self._again: dict[tuple[Refusal, str], int] = {}
         self._told_s = clock()
 
@@ -113,6 +116,20 @@ class FrontDesk:
             self._again[key] = 0
             log.warning("rtsp ingest: %s is refused: %s", address, _WORDS[code], extra={"code": code})
 
+    def wrong_login(self, address: str, camera: str) -> None:
+        self.refused("login_refused", address)
+        if len(self._wrong) >= _MOST_GUESSERS:
+            self._wrong.clear()
+        key = self._guess(address, camera)
+        self._wrong[key] = self._wrong.get(key, 0) + 1
+
+    def is_guessing(self, address: str, camera: str) -> bool:
+        """Whether so many logins were wrong that no more are looked at; one camera's publisher harms no other one."""
+        return self._wrong.get(self._guess(address, camera), 0) >= MOST_WRONG
+
+    def _guess(self, address: str, camera: str) -> tuple[str, str]:
+        return address, camera if camera in self.points else ""
+
     def is_flood(self, address: str) -> bool:
         """Whether this address, which came with a bare packet again, has done so too often."""
         if address in self._bare or len(self._bare) < MOST_WAITING:
@@ -131,3 +148,4 @@ class FrontDesk:
         self._told_s = now_s
         self._again.clear()
         self._bare.clear()
+        self._wrong.clear()

@@ -26,7 +26,7 @@ Logins = Mapping[str, tuple[str, str]]
 class Verdict:
     """cameras: whose login it is; none unless it is `right`. `stale`: right, by a nonce that counts no more."""
 
-    kind: Literal["missing", "wrong", "stale", "right"]
+    kind: Literal["wrong", "stale", "right"]
     cameras: frozenset[str] = frozenset()
 
 
@@ -51,11 +51,9 @@ class LoginGuard:
             offers.append(f'Basic realm="{REALM}", charset="UTF-8"')
         return [("WWW-Authenticate", offer) for offer in offers]
 
-    def look(self, authorization: str | None, method: str, logins: Logins, now_s: float) -> Verdict:
+    def look(self, authorization: str, method: str, logins: Logins, now_s: float) -> Verdict:
         """Every login is compared, whatever the first ones give, so that time tells nothing."""
-        scheme, _, shown = (authorization or "").partition(" ")
-        if not scheme:
-            return Verdict("missing")
+        scheme, _, shown = authorization.partition(" ")
         if scheme.lower() == "digest":
             return self._digest(fields(shown), method, logins, now_s)
         if scheme.lower() == "basic" and self._takes_basic:

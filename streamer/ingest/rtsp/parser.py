@@ -16,6 +16,7 @@ MOST_BODY = 65536
 _DOLLAR = 0x24
 _FRAME = 4  # bytes before a packet's own
 _TOKEN = re.compile(r"[A-Za-z0-9!#%&'*+.^_`|~$-]+")
+_METHOD = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 _DIGITS = re.compile(r"[0-9]{1,10}")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -116,7 +117,7 @@ class MessageParser:
 def _request_line(line: bytes) -> tuple[str, str]:
     """(method, URL)."""
     parts = _text(line).split(" ")
-    if len(parts) != 3 or not _TOKEN.fullmatch(parts[0]) or not parts[1]:
+    if len(parts) != 3 or not _METHOD.fullmatch(parts[0]) or not parts[1]:
         raise Refused(400)
     method, url, version = parts
     if not version.startswith("RTSP/"):

@@ -13,10 +13,11 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from streamer.errors import IngestAddressInvalid
+from streamer.errors import IngestAddressInvalid, PortInUse
 from streamer.ingest.publish.point import PublishPoints
 from streamer.ingest.rtsp.connection import Connection
 from streamer.ingest.rtsp.front_desk import FrontDesk
+from streamer.ingest.rtsp.messages import SERVER
 from streamer.listen import BACKLOG, listen
 from streamer.settings import RtspIngestSettings
 from streamer.telemetry.metrics import Metrics
@@ -24,7 +25,8 @@ from streamer.telemetry.metrics import Metrics
 log = logging.getLogger(__name__)
 
 TICK_S = 0.02  # packets that come out of their order are waited for by this clock
-_SLOW_TICKS = 25  # of these, one for all that has time
+SLOW_TICK_S = 0.1  # what has time
+_LOOK_S = 2.0
 
 
 class RtspServer:
@@ -41,12 +43,12 @@ class RtspServer:
         self.port = 0  # 0: not open
         self._settings = settings
         self._clock = clock
-        self._desk = FrontDesk(points, metrics, clock)
+        self.desk = FrontDesk(points, metrics, clock)
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
         """Raises PortInUse, IngestAddressInvalid."""
-        if self._desk.points:
+        if self.desk.points:
             await self.open()
         return self
 
@@ -70,6 +72,8 @@ class RtspServer:
             )
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._connection, sock=listener, backlog=BACKLOG)
+        for name in self.desk.points:
+            self.desk.metrics.publishers.labels(camera=name).set(0)
         log.info("rtsp ingest: publishers come to rtsp://%s:%d/<camera>", host, self.port)
 
     async def close(self) -> None:
@@ -77,7 +81,7 @@ class RtspServer:
         server, self._server, self.port = self._server, None, 0
         if server is not None:
             server.close()
-            for caller in self._desk.callers():
+            for caller in self.desk.callers():
                 caller.hang_up()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1.0):
@@ -85,19 +89,53 @@ class RtspServer:
 
     async def run(self) -> None:
         """The clock of all connections, until it is cancelled."""
-        ticks = 0
+        slow_s = 0.0
         while True:
-            await asyncio.sleep(TICK_S)
-            now_s = self._clock()
-            ticks += 1
-            for caller in self._desk.callers():
-                if not caller.is_waiting or ticks % _SLOW_TICKS == 0:
-                    caller.tick(now_s)
-            if ticks % _SLOW_TICKS == 0:
-                self._desk.tick(now_s)
+            callers = self.desk.callers()
+            publishing = [caller for caller in callers if not caller.is_waiting]
+            await asyncio.sleep(TICK_S if publishing else SLOW_TICK_S)
+            now_s = time.monotonic()
+            is_slow = now_s >= slow_s
+            for caller in callers if is_slow else publishing:
+                caller.tick(self._clock())
+            if is_slow:
+                slow_s = now_s + SLOW_TICK_S
+                self.desk.tick(self._clock())
 
     def _connection(self) -> Connection:
-        return Connection(self._desk)
+        return Connection(self.desk)
+
+
+def url_of(settings: RtspIngestSettings, camera: str) -> str:
+    """Where a camera's publisher goes, its login left to be filled in."""
+    host = "THIS_MACHINE" if settings.host in ("", "0.0.0.0", "::") else settings.host
+    return f"rtsp://USER:PASSWORD@{f'[{host}]' if ':' in host else host}:{settings.port}/{camera}"
+
+
+async def look(settings: RtspIngestSettings) -> str:
+    """Whether the address is free, or this server's already; in words. Raises PortInUse, IngestAddressInvalid."""
+    where = f"{settings.host}:{settings.port}"
+    try:
+        (await listen(settings.host, settings.port, "ingest.rtsp", IngestAddressInvalid)).close()
+    except PortInUse:
+        if not await _answers(settings):
+            raise
+        return f"the service listens on {where}"
+    return f"{where} is free"
+
+
+async def _answers(settings: RtspIngestSettings) -> bool:
+    """Whether one of these servers is there."""
+    try:
+        async with asyncio.timeout(_LOOK_S):
+            reader, writer = await asyncio.open_connection(settings.host, settings.port)
+            try:
+                writer.write(b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n")
+                return f"\r\nServer: {SERVER}\r\n".encode() in await reader.readuntil(b"\r\n\r\n")
+            finally:
+                writer.close()
+    except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        return False
 
 
 def _is_loopback(listener: socket.socket) -> bool:

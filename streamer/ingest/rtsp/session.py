@@ -100,7 +100,7 @@ class Session:
         self.point.admit(publication)
         self._publication = publication
         self._receiver = TrackReceiver(self._video, publication.put, reorders=index in self._pairs)
-        self._heard_s = self._reported_s = self._clock()
+        self._heard_s = self._reported_s = publication.last_s = self._clock()
         self._metrics.publishers.labels(camera=self.point.name).set(1)
         for track, pair in self._pairs.items():
             pair.start(partial(self._take, track))
@@ -153,6 +153,9 @@ class Session:
 
     def end(self, why: CameraError) -> None:
         """It is over, and the camera is told why. The first call counts."""
+        if self.is_recording:
+            for track, pair in self._pairs.items():
+                pair.drain(partial(self._take, track))
         for track in range(len(self._controls)):
             self._release(track)
         if self._receiver is None or self._publication is None:

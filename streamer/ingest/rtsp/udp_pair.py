@@ -26,8 +26,12 @@ class UdpPair:
     def start(self, take: Callable[[bytes, bool], None]) -> None:
         """take(packet, whether it is RTCP): each one from now on, and those that wait."""
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._rtp.fileno(), self._read, self._rtp, take, False)
-        self._loop.add_reader(self._rtcp.fileno(), self._read, self._rtcp, take, True)
+        for each, is_rtcp in ((self._rtp, False), (self._rtcp, True)):
+            self._loop.add_reader(each.fileno(), self._read, each, take, is_rtcp)
+
+    def drain(self, take: Callable[[bytes, bool], None]) -> None:
+        """What has come and was not read yet."""
+        self._read(self._rtp, take, False)
 
     def send_rtcp(self, packet: bytes) -> None:
         """Or not, where the network takes nothing now."""

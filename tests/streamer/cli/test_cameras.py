@@ -41,3 +41,26 @@ def test_nobody_is_there_and_no_detector(tmp_path):
     assert missing.code == 0
     assert missing.document["faces"] is None
     assert missing.document["notes"][0].startswith("faces were not looked for: ")
+
+
+PUBLISHED = """
+paths: {data: data}
+ingest: {rtsp: {port: %d}}
+cameras:
+  door: {url: "publish://", user: ada, password: "${DOOR_PASSWORD}"}
+  hall: {url: clip.mp4}
+"""
+
+
+def test_a_camera_that_pushes_is_listed_with_where_it_pushes_to(tmp_path):
+    (tmp_path / "whosthere.yaml").write_text(PUBLISHED % 8554)
+    listed = whosthere("cameras", "list", "--json", cwd=tmp_path).document["cameras"]
+    assert [camera["publish_to"] for camera in listed] == ["rtsp://USER:PASSWORD@127.0.0.1:8554/door", None]
+    assert "rtsp://USER:PASSWORD@127.0.0.1:8554/door" in whosthere("cameras", "list", cwd=tmp_path).out
+
+
+def test_a_camera_that_pushes_can_not_be_opened(tmp_path):
+    (tmp_path / "whosthere.yaml").write_text(PUBLISHED % 8554)
+    ended = whosthere("cameras", "probe", "door", cwd=tmp_path)
+    assert ended.code == 1
+    assert "camera door: it is published to" in ended.complaints[0]

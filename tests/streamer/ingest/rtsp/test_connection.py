@@ -1,0 +1,88 @@
+"""Whole connections without a network: whatever comes over one ends in answers, and leaves nothing behind."""
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamer.ingest.publish.point import PublishPoints
+from streamer.ingest.rtsp.front_desk import Caller, FrontDesk
+from streamer.telemetry.metrics import Metrics
+from tests.streamer.ingest.rtsp.conftest import DOOR, Time
+from tests.streamer.ingest.rtsp.fuzz import SEEDS, cut, meet, one_visit
+
+
+@pytest.fixture
+def desk(points: PublishPoints, time: Time) -> FrontDesk:
+    points["door"].camera = points["door"].camera.model_copy(update={"user": "door", "password": "word"})
+    return FrontDesk(points, Metrics(), time)
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+async def test_broken_visits(desk: FrontDesk, points: PublishPoints, seed: int):
+    rng = random.Random(seed)
+    for _ in range(40):
+        answers = meet(desk, cut(rng, one_visit(rng)))
+        assert b"500" not in answers
+        assert not points["door"].is_taken
+    assert desk.callers() == []
+
+
+async def test_the_visits_are_of_use(desk: FrontDesk, metrics: Metrics):
+    """Many of them publish: what is broken is broken in every state."""
+    rng = random.Random(0)
+    met = [meet(desk, [one_visit(rng)]) for _ in range(100)]
+    assert sum(answers[:4] == [b"200"] * 4 for answers in met) > 30
+    assert {status for answers in met for status in answers} >= {b"200", b"400", b"455"}
+
+
+@settings(max_examples=200, deadline=None)
+@given(pieces=st.lists(st.binary(max_size=200), max_size=10))
+def test_any_bytes(pieces: list[bytes]):
+    desk = FrontDesk({}, Metrics())
+    assert set(meet(desk, pieces)) <= {b"400", b"454"}
+    assert desk.callers() == []
+
+
+@pytest.mark.parametrize(
+    ("address", "is_local"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.9.1", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("192.0.2.1", False),
+        ("::ffff:192.0.2.1", False),
+        ("fe80::1%eth0", False),
+        ("", False),
+    ],
+)
+def test_who_is_on_this_machine(address: str, is_local: bool):
+    assert Caller(address, lambda _: None, lambda: None).is_local is is_local
+
+
+def test_what_is_refused_is_told_once_a_minute(points: PublishPoints, metrics: Metrics, time: Time, caplog):
+    desk = FrontDesk(points, metrics, time)
+    for _ in range(5):
+        desk.refused("login_refused", "192.0.2.1")
+    desk.refused("login_refused", "192.0.2.2")
+    assert [record.message for record in caplog.records] == [
+        f"rtsp ingest: 192.0.2.{n} is refused: its user or password is wrong; see cameras.<name>.user and password"
+        for n in (1, 2)
+    ]
+    caplog.clear()
+    desk.tick(time())
+    assert caplog.records == []
+    time.pass_s(60.0)
+    desk.tick(time())
+    assert [record.message.partition(":")[2].strip() for record in caplog.records] == [
+        "192.0.2.1 was refused 4 times more: its user or password is wrong; see cameras.<name>.user and password"
+    ]
+    assert metrics.registry.get_sample_value("whosthere_ingest_refused_total", {"code": "login_refused"}) == 6
+
+
+def test_passwords_stand_nowhere(points: PublishPoints, metrics: Metrics, time: Time):
+    desk = FrontDesk(points, metrics, time)
+    assert desk.logins()[0]["door"] == DOOR
+    assert DOOR[1] not in repr(points["door"].camera)

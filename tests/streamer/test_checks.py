@@ -1,0 +1,53 @@
+"""`check` of cameras that push: the port that they come to, and their logins."""
+
+import asyncio
+import socket
+from pathlib import Path
+
+import pytest
+
+from streamer.checks import Finding, check_everything
+from streamer.ingest.publish.point import PublishPoint
+from streamer.ingest.rtsp.server import RtspServer
+from streamer.settings import CameraSettings, IngestSettings, PathsSettings, RtspIngestSettings, Settings
+from streamer.telemetry.metrics import Metrics
+
+
+async def findings(tmp_path: Path, port: int, **camera: object) -> dict[str, Finding]:
+    door = CameraSettings.model_validate({"url": "publish://", "password": "word", **camera})
+    settings = Settings(
+        paths=PathsSettings(models=(tmp_path,), data=tmp_path / "data"),
+        ingest=IngestSettings(rtsp=RtspIngestSettings(port=port)),
+        cameras={"door": door},
+    )
+    return {finding.part: finding for finding in await check_everything(settings)}
+
+
+@pytest.mark.parametrize("password", ["${NOBODY_SET_IT}", "word"])
+async def test_a_free_port_and_a_login(tmp_path: Path, free_port: int, password: str):
+    found = await findings(tmp_path, free_port, password=password)
+    assert found["rtsp ingest"] == Finding("rtsp ingest", True, f"127.0.0.1:{free_port} is free")
+    door = found["camera door"]
+    if password == "word":
+        assert door.detail == f"has its login; publishers come to rtsp://USER:PASSWORD@127.0.0.1:{free_port}/door"
+    else:
+        assert (door.ok, door.code) == (False, "camera_variable_unset")
+
+
+async def test_a_port_of_the_service_itself(tmp_path: Path):
+    point = PublishPoint("door", CameraSettings(url="publish://", password="word"))
+    async with RtspServer(RtspIngestSettings(port=0), {"door": point}, Metrics()) as server:
+        assert (await findings(tmp_path, server.port))["rtsp ingest"].detail.startswith("the service listens on")
+
+
+async def test_a_port_of_somebody_else(tmp_path: Path):
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        assert (await findings(tmp_path, port))["rtsp ingest"].code == "port_in_use"
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        assert (await findings(tmp_path, silent.getsockname()[1]))["rtsp ingest"].code == "port_in_use"
+
+
+async def test_no_camera_pushes(tmp_path: Path, free_port: int):
+    assert "rtsp ingest" not in await findings(tmp_path, free_port, enabled=False)
