@@ -4,8 +4,8 @@ No loop and no wall clock: the pictures are all there, the clock stands still, e
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -54,17 +54,25 @@ class ArrivalClock:
 
 
 class Tape(Publication):
-    """Hands out pictures that are there already, each at its time."""
+    """Hands out pictures that are there already, each at its time; those that came meanwhile wait."""
 
-    def __init__(self, stream: PublishedStream, pictures: Iterable[Picture], clock: ArrivalClock) -> None:
+    def __init__(
+        self, stream: PublishedStream, pictures: Iterable[Picture], clock: ArrivalClock, taken: Callable[[], object]
+    ) -> None:
         super().__init__(stream, lambda: None)
-        self._tape = iter(pictures)
+        self._tape = deque(pictures)
         self._at = clock
+        self._taken = taken
+
+    @property
+    def has_more(self) -> bool:
+        return bool(self._tape) and self._tape[0].at.monotonic_s <= self._at.now_s
 
     def take(self, limit_s: float) -> Picture | None:
-        picture = next(self._tape, None)
-        if picture is None:
+        self._taken()
+        if not self._tape:
             raise StreamLost("the tape is over")
+        picture = self._tape.popleft()
         self._at.now_s = max(self._at.now_s, picture.at.monotonic_s)
         return picture
 
@@ -73,7 +81,7 @@ class Tape(Publication):
 class Shown:
     frames: list[Frame] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
-    reasons: list[PictureReason | None] = field(default_factory=list)
+    reasons: list[PictureReason | None] = field(default_factory=list)  # before each picture, and at the end
     end: BaseException | None = None
 
     def lumas(self) -> list[NDArray[np.uint8]]:
@@ -88,16 +96,14 @@ def show(stream: PublishedStream, pictures: Iterable[Picture], camera: CameraSet
     def failed(code: str) -> None:
         counts[code] += 1
 
-    def told() -> Iterable[Picture]:
-        for picture in pictures:
-            yield picture
-            shown.reasons.append(decoder.outlet.trouble.reason)
+    def taken() -> None:
+        shown.reasons.append(decoder.outlet.trouble.reason)
 
     hooks = SourceHooks(
         dropped=lambda: counts.update(["dropped"]), failed=failed, held_back=lambda: counts.update(["held_back"])
     )
     settings = camera or CameraSettings(url="publish://", password="secret", fps=120)
-    decoder = PublicationDecoder("door", Tape(stream, told(), clock), settings, slot, hooks, 0, clock.clock())
+    decoder = PublicationDecoder("door", Tape(stream, pictures, clock, taken), settings, slot, hooks, 0, clock.clock())
     decoder.run()
     shown.frames, shown.end = slot.frames, slot.end
     return shown

@@ -42,6 +42,15 @@ class Clip:
         )
         return Clip(self.codec, pictures, self.lumas)
 
+    @property
+    def first_pts(self) -> int:
+        return self.pictures[0][0]
+
+    def index_of(self, luma: NDArray[np.uint8]) -> int | None:
+        """Which picture this is, in the order in which they are shown, to the pixel; None: none."""
+        same = (n for n, pts in enumerate(sorted(self.lumas)) if np.array_equal(self.lumas[pts], luma))
+        return next(same, None)
+
     def track(self, sets: Iterable[bytes] = (), clock_rate: int = 90_000) -> TrackDescription:
         extradata = b"".join(START_CODE + unit for unit in sets)
         return TrackDescription(self.codec, PAYLOAD_TYPE, clock_rate, "streamid=0", 0, extradata)
@@ -170,16 +179,15 @@ def lossy(
 ) -> Iterator[tuple[bytes, Instant]]:
     """A relay that loses a share of them, and lets a share of them be overtaken by the next one to three."""
     dice = random.Random(seed)
-    held: list[list[object]] = []
+    held: list[tuple[int, bytes]] = []  # how many more go first, packet
     for packet, at in packets:
         if dice.random() < loss:
             continue
         if dice.random() < swaps:
-            held.append([dice.randint(1, 3), packet])
+            held.append((dice.randint(1, 3), packet))
             continue
         yield packet, at
-        for one in held:
-            one[0] = int(str(one[0])) - 1
-        for one in [one for one in held if one[0] == 0]:
-            yield bytes(one[1]), at  # type: ignore[call-overload]
-        held = [one for one in held if one[0]]
+        held = [(more - 1, one) for more, one in held]
+        yield from ((one, at) for more, one in held if more == 0)
+        held = [(more, one) for more, one in held if more]
+    yield from ((one, at) for _, one in held)
