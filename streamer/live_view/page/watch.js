@@ -96,7 +96,8 @@ function refused(error) {
   }
   if (said?.status === 429 || said?.status === 503) {
     const waitS = said.retryAfter ?? LONGEST_WAIT_S;
-    return lost("As many people are watching as may at once, or the service is busy.", waitS);
+    const full = said.code === "too_many_sessions";
+    return lost(full ? "As many people are watching as may at once." : "The service is busy.", waitS);
   }
   if (said?.status === 404) return given(`There is no camera “${camera}” to watch here. ${said.message ?? ""}`);
   if (said?.status === 501) return given("This service was installed without WebRTC (its extra “webrtc”).");
