@@ -1,6 +1,6 @@
-"""The page that shows a camera, and its parts: files of this package, as they are, the same for everybody.
+"""The page that shows a camera, the one that is a camera, and their parts: files as they are, the same for everybody.
 
-They hold nothing private, so that no token is needed to load them; the page asks for one and watches with it.
+They hold nothing private, so that no token is needed to load them; the pages ask for one and go on with it.
 """
 
 from importlib import resources
@@ -21,21 +21,25 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
-_SHELL = "watch.html"
+_SHELLS = {"watch": "watch.html", "publish": "publish.html"}
 
 
 def routes() -> APIRouter:
-    """/watch/<camera> and /assets/<file>. The files are read once."""
+    """/watch/<camera>, /publish/<camera> and /assets/<file>. The files are read once."""
     files = {file.name: file.read_bytes() for file in (resources.files("streamer.live_view") / "page").iterdir()}
     pages = APIRouter(include_in_schema=False, dependencies=[Depends(open_to_all)])
 
     @pages.get("/watch/{camera}")
     async def watch(camera: str) -> Response:
-        return _answer(_SHELL, files)
+        return _answer(_SHELLS["watch"], files)
+
+    @pages.get("/publish/{camera}")
+    async def publish(camera: str) -> Response:
+        return _answer(_SHELLS["publish"], files)
 
     @pages.get("/assets/{name}")
     async def asset(name: str) -> Response:
-        if name not in files or name == _SHELL:
+        if name not in files or name in _SHELLS.values():
             raise HTTPException(404, "Not Found")
         return _answer(name, files)
 

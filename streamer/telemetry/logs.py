@@ -18,7 +18,7 @@ _QUIET = {
     "aiomqtt": logging.ERROR,
     "amqtt": logging.ERROR,
     "aioice": logging.WARNING,
-    "aiortc": logging.WARNING,
+    "aiortc": logging.ERROR,
     "asyncio": logging.WARNING,
     "faiss": logging.WARNING,
     "httpcore": logging.WARNING,

@@ -86,8 +86,9 @@ def _checked(sdp: str, candidates: int, description: SessionDescription) -> Offe
         assert part.dtls is not None, "a media section without DTLS"
         if not (part.ice.usernameFragment and part.ice.password and part.dtls.fingerprints and part.rtp.muxId):
             raise ValueError("a media section without a name, an ICE login or a fingerprint")
-    if len({part.rtp.muxId for part in media}) < len(media):
-        raise ValueError("two media sections of one name")
+    names = {part.rtp.muxId for part in media}
+    if len(names) < len(media) or any(set(group.items) - names for group in description.group):
+        raise ValueError("two media sections of one name, or a group of sections that are not there")
     kinds = [part.kind for part in media]
     # RFC 9725, 4.4.2 and 4.4.3: one track of a kind, and an offer is taken as a whole or not at all.
     if set(kinds) - {"audio", "video", "application"} or len(set(kinds)) < len(kinds):

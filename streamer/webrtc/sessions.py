@@ -227,7 +227,12 @@ async def open_sessions(
     servers: Sequence[IceServer], most: int, count: Callable[[int], object], connect_s: float = CONNECT_S
 ) -> AsyncIterator[Sessions]:
     """At most so many at once; count() is told how many. No session, task or connection is left after the context."""
-    async with asyncio.TaskGroup() as tasks:
-        sessions = Sessions(tasks, servers, most, count, connect_s)
+    tasks = asyncio.TaskGroup()
+    await tasks.__aenter__()
+    sessions = Sessions(tasks, servers, most, count, connect_s)
+    try:
         yield sessions
+    finally:
         await sessions.close_all("the service stops")
+        # Not by `async with`: what was raised in the context is no group's, it goes on as it is.
+        await tasks.__aexit__(None, None, None)

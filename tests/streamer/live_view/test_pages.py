@@ -9,7 +9,9 @@ import pytest
 from fastapi import FastAPI
 
 from streamer.api import problems
+from streamer.api.closed import Closed
 from streamer.live_view.pages import routes
+from tests.streamer.access.keys import guard_without_tokens
 
 FILES = sorted(file.name for file in (resources.files("streamer.live_view") / "page").iterdir())
 
@@ -19,6 +21,7 @@ async def client():
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     problems.install(app)
     app.include_router(routes())
+    app.add_middleware(Closed, routes=app.router.routes, guard=guard_without_tokens())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here") as client:
         yield client
 
@@ -40,8 +43,9 @@ class Parts(HTMLParser):
             self.inline.append((tag, None))
 
 
-async def test_the_page_is_whole_and_the_same_for_every_camera(client):
-    door, other = await client.get("/watch/door"), await client.get("/watch/there-is-no-such-camera")
+@pytest.mark.parametrize("page", ["watch", "publish"])
+async def test_a_page_is_whole_and_the_same_for_every_camera(client, page):
+    door, other = await client.get(f"/{page}/door"), await client.get(f"/{page}/there-is-no-such-camera")
     assert (door.status_code, door.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert door.content == other.content, "or it would tell strangers which cameras there are"
     parts = Parts()
@@ -60,7 +64,9 @@ async def test_the_page_is_whole_and_the_same_for_every_camera(client):
         assert (answer.status_code, answer.headers["content-type"]) == (200, "text/javascript; charset=utf-8")
 
 
-@pytest.mark.parametrize("path", ["/watch/door", "/assets/watch.js", "/assets/watch.css", "/assets/icon.svg"])
+@pytest.mark.parametrize(
+    "path", ["/watch/door", "/publish/door", "/assets/watch.js", "/assets/watch.css", "/assets/icon.svg"]
+)
 async def test_nothing_from_elsewhere_may_run_in_it(client, path):
     headers = (await client.get(path)).headers
     policy = dict(part.strip().partition(" ")[::2] for part in headers["content-security-policy"].split(";"))
@@ -70,9 +76,12 @@ async def test_nothing_from_elsewhere_may_run_in_it(client, path):
     assert (headers["x-content-type-options"], headers["referrer-policy"]) == ("nosniff", "no-referrer")
 
 
-@pytest.mark.parametrize("name", ["nothing.js", "watch.html", "__init__.py", "..%2Fview.py", "%2Fetc%2Fpasswd"])
+@pytest.mark.parametrize(
+    "name", ["nothing.js", "watch.html", "publish.html", "__init__.py", "..%2Fview.py", "%2Fetc%2Fpasswd"]
+)
 async def test_there_is_no_other_file(client, name):
-    assert (await client.get(f"/assets/{name}")).status_code == 404
+    # With a / in it that is no path of the pages', and whoever has no token isn't told whether it is one at all.
+    assert (await client.get(f"/assets/{name}")).status_code == (401 if "%2F" in name else 404)
 
 
 @pytest.mark.parametrize("name", FILES)

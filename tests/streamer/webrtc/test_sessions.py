@@ -61,6 +61,39 @@ async def test_the_end_of_the_service_ends_every_session():
             await publisher.close()
 
 
+async def test_what_goes_wrong_beside_it_is_told_as_it_is():
+    async def published_and_over():
+        async with open_sessions((), 2, [].append) as sessions:
+            await begin(sessions, peer, publisher)
+            await peer.pictures.get()
+            raise PublisherPresent("something else")
+
+    async with nothing_left(), asyncio.timeout(20):
+        publisher, peer = Publisher(), Keeper()
+        with pytest.raises(PublisherPresent):
+            await published_and_over()
+        assert peer.ends == ["the service stops"]
+        await publisher.close()
+
+
+async def test_a_fault_of_ours_in_a_peer_stops_all():
+    class Broken(Keeper):
+        async def run(self):
+            raise ZeroDivisionError
+
+    async def published():
+        async with open_sessions((), 2, [].append) as sessions:
+            await begin(sessions, Broken(), publisher)
+            await asyncio.Event().wait()
+
+    async with nothing_left(), asyncio.timeout(20):
+        publisher = Publisher()
+        with pytest.raises(ExceptionGroup) as group:
+            await published()
+        assert group.group_contains(ZeroDivisionError)
+        await publisher.close()
+
+
 async def test_a_peer_that_never_connects_is_given_up():
     async with nothing_left(), open_sessions((), 2, [].append, connect_s=0.2) as sessions, asyncio.timeout(20):
         publisher, peer = Publisher(), Keeper()

@@ -1,0 +1,104 @@
+"""Acceptance: a page in a browser publishes by WHIP to the real service, and who is seen is told over MQTT."""
+
+import time
+from contextlib import suppress
+
+import psutil
+import pytest
+from aiortc import AudioStreamTrack, RTCRtpSender
+
+from tests.faces import HEIGHT, KNOWN, NAME, STRANGERS, WIDTH, write_film
+from tests.live.browser import Browser
+from tests.live.publishing import NOTICE, PASSWORD, STATE, Film, fake_camera, post_until_taken, watching
+from tests.live.service import until
+from tests.live.subscriber import assert_told_whole, names_of
+from tests.streamer.webrtc.peers import Publisher
+
+pytestmark = [pytest.mark.live, pytest.mark.both_cores, pytest.mark.timeout(240)]
+
+
+async def test_a_page_publishes_and_who_is_seen_is_told(tmp_path):
+    switches = fake_camera(tmp_path, write_film(tmp_path / "film.mp4", ([KNOWN], 4)))
+    async with watching(tmp_path) as (service, heard):
+        async with Browser(*switches) as browser:
+            await browser.open(f"{service.http}/publish/door")
+            await browser.keys("#token", "wrong\n")
+            await browser.until(f"{NOTICE}.includes('not the password')")
+            assert heard.status("door")["state"] == "offline"
+            await browser.keys("#token", PASSWORD + "\n")
+            await browser.until(f"{STATE} === 'publishing'")
+            await until(lambda: heard.status("door") == {"state": "online", "reason": None}, 15)
+            await until(lambda: [NAME] in map(names_of, heard.visits("door")), 30)
+            (named,) = [visit[-1] for visit in heard.visits("door") if names_of(visit) == [NAME]]
+            assert named["frame"] == {"width": WIDTH, "height": HEIGHT}
+            assert await service.metric("whosthere_webrtc_sessions", kind="whip") == 1
+            await browser.run("document.getElementById('stop').click()")
+            await until(lambda: heard.status("door") == {"state": "offline", "reason": "stream_lost"}, 5)
+            assert await service.metric("whosthere_webrtc_sessions", kind="whip") == 0
+        await until(lambda: heard.visits("door")[0][-1]["type"] == "end")
+    for visit in heard.visits("door"):
+        assert_told_whole([visit])
+
+
+def kill(browser):
+    """SIGKILL to all of it: nothing is said to anybody."""
+    for process in psutil.Process(browser.driver_pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+async def test_a_browser_that_is_killed_stalls_its_camera_then_it_is_offline_and_the_next_one_is_taken(tmp_path):
+    switches = fake_camera(tmp_path, write_film(tmp_path / "film.mp4", ([KNOWN], 4)))
+    async with watching(tmp_path, read_timeout_s=6) as (service, heard):
+
+        async def publishes(browser):
+            await browser.open(f"{service.http}/publish/door")
+            await browser.keys("#token", PASSWORD + "\n")
+            await browser.until(f"{STATE} === 'publishing'")
+            await until(lambda: heard.status("door") == {"state": "online", "reason": None}, 15)
+
+        async with Browser(*switches) as browser:
+            await publishes(browser)
+            await until(lambda: heard.visits("door"), 30)
+            kill(browser)
+            killed = time.time()
+            await until(lambda: heard.status("door")["state"] == "stalled", 15)
+            await until(lambda: heard.status("door") == {"state": "offline", "reason": "stream_stalled"}, 15)
+        assert await service.metric("whosthere_webrtc_sessions", kind="whip") == 0
+        async with Browser(*switches) as browser:
+            began = time.time()
+            await publishes(browser)
+        told = [message.document for message in heard.on("whosthere/cameras/door/status")]
+        stalled, offline, online = (
+            next(status["since"] for status in told if status["state"] == state and status["since"] > killed)
+            for state in ("stalled", "offline", "online")
+        )
+        print(  # noqa: T201
+            f"stalled {stalled - killed:.1f} s, offline {offline - killed:.1f} s after it was killed; "
+            f"online {online - began:.1f} s after the next page was opened"
+        )
+        await until(lambda: heard.visits("door")[0][-1]["type"] == "end")
+        assert heard.visits("door")[0][-1]["end_reason"] in ("left", "camera_lost")
+
+
+@pytest.mark.parametrize("codec", ["VP8", "H264"])
+async def test_another_publisher_waits_for_a_living_one_and_takes_a_silent_ones_place(tmp_path, codec):
+    switches = fake_camera(tmp_path, write_film(tmp_path / "film.mp4", ([STRANGERS[0]], 4)))
+    second = Publisher(Film(None, KNOWN), AudioStreamTrack())
+    capabilities = RTCRtpSender.getCapabilities("video").codecs
+    second.connection.getTransceivers()[0].setCodecPreferences([one for one in capabilities if one.name == codec])
+    async with watching(tmp_path) as (service, heard):
+        async with Browser(*switches) as browser:
+            await browser.open(f"{service.http}/publish/door")
+            await browser.keys("#token", PASSWORD + "\n")
+            await until(lambda: [None] in map(names_of, heard.visits("door")), 60)
+            kill(browser)
+            _, took_s, refusals = await post_until_taken(service, second)
+        assert set(refusals) == {(409, "publisher_present")}
+        await until(lambda: [NAME] in map(names_of, heard.visits("door")), 30)
+        assert heard.status("door") == {"state": "online", "reason": None}
+        print(f"{codec}: taken {took_s:.1f} s after the first one's last picture")  # noqa: T201
+        # The service is stopped in full flight.
+    await second.close()
+    for visit in heard.visits("door"):
+        assert_told_whole([visit])
