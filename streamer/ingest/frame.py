@@ -9,6 +9,7 @@ import av
 import cv2
 import numpy as np
 from av.video.plane import VideoPlane
+from av.video.reformatter import VideoReformatter
 
 from recognition.arrays import U8
 
@@ -30,7 +31,7 @@ def _pixels(plane: VideoPlane) -> U8:
 
 
 class VideoImage:
-    """A decoded picture as a person sees it, behind recognition's Image protocol; converts when asked.
+    """A decoded picture as a person sees it, behind recognition's Image protocol; converts when asked, on any thread.
 
     Pixels that are not square are stretched, never squeezed: `pixel_aspect` is a stored pixel's width to its height. Of
     an interlaced picture one field is looked at, its lines stretched: what moves is in two places in the two fields.
@@ -74,8 +75,7 @@ class VideoImage:
         if self._is_plain_i420() and width % 2 == 0 and height % 2 == 0:
             planes = self._scaled_i420(width, height)
         elif self._rows == 1:
-            scaled = self._frame.reformat(width, height, "gbrp", interpolation="BILINEAR", threads=_THREADS)
-            g, b, r = (_pixels(plane) for plane in scaled.planes)
+            g, b, r = (_pixels(plane) for plane in self._converted("gbrp", width, height).planes)
             planes = np.stack((r, g, b))
         else:
             scaled_bgr = cv2.resize(self._field_bgr(), (width, height), interpolation=cv2.INTER_LINEAR)
@@ -116,7 +116,7 @@ class VideoImage:
         """Brightness at full size, (height, width); as a rule a view of what the decoder wrote."""
         frame = self._frame
         if frame.format.name not in _PLANAR_LUMA:
-            frame = frame.reformat(format="gray", threads=_THREADS)
+            frame = self._converted("gray")
         return np.rot90(self._stretched(_pixels(frame.planes[0])[:: self._rows]), self._turns)
 
     def luma_sample(self) -> U8:
@@ -127,7 +127,7 @@ class VideoImage:
             if frame.color_range == _FULL_RANGE or frame.format.name.startswith("yuvj"):
                 return np.asarray(16 + sample * np.float32(219 / 255), dtype=np.uint8)
             return sample
-        small = frame.reformat(max(2, frame.width // _EVERY), max(2, frame.height // _EVERY), "gray", threads=_THREADS)
+        small = self._converted("gray", max(2, frame.width // _EVERY), max(2, frame.height // _EVERY))
         return np.ascontiguousarray(_pixels(small.planes[0]))
 
     def bgr(self) -> U8:
@@ -145,7 +145,11 @@ class VideoImage:
             i420 = np.concatenate([_pixels(plane)[::rows].ravel() for plane in frame.planes])
             bgr = cv2.cvtColor(i420.reshape(-1, frame.width), cv2.COLOR_YUV2BGR_I420)
             return np.asarray(bgr, dtype=np.uint8)
-        return np.asarray(frame.to_ndarray(format="bgr24", threads=_THREADS)[::rows], dtype=np.uint8)
+        return np.asarray(self._converted("bgr24").to_ndarray()[::rows], dtype=np.uint8)
+
+    def _converted(self, form: str, width: int | None = None, height: int | None = None) -> av.VideoFrame:
+        """By a converter of this call's own: the frame's is one for all threads, and two at once would crash."""
+        return VideoReformatter().reformat(self._frame, width, height, form, interpolation="BILINEAR", threads=_THREADS)
 
     def _stretched(self, stored: U8) -> U8:
         """Rows and pixels as they are shown; a view where they are as they are stored."""

@@ -1,5 +1,6 @@
 """A decoded picture's views against PyAV's own conversions, and its orientation."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
@@ -95,3 +96,21 @@ def test_a_picture_for_the_eye_is_the_same_picture(form, turns):
     want = image.scaled_rgb_planes(width, height).transpose(1, 2, 0).astype(int)
     assert np.abs(as_rgb(i420).astype(int) - want).mean() < 3
     assert np.abs(as_rgb(i420).astype(int)[::-1] - want).mean() > 30
+
+
+@pytest.mark.parametrize("form", ["yuvj420p", "nv12", "rgb24"])
+def test_two_threads_may_look_at_once(form):
+    """The pipeline does while a viewer's picture is made; libav's converter of a frame crashes at that."""
+    for _ in range(20):
+        image = VideoImage(coloured(form, 1280, 720))
+        with ThreadPoolExecutor(4) as threads:
+            views = [
+                threads.submit(view)
+                for view in (
+                    lambda image=image: image.scaled_i420(640, 360),
+                    lambda image=image: image.scaled_rgb_planes(320, 180),
+                    lambda image=image: image.bgr(),
+                    lambda image=image: image.luma(),
+                )
+            ]
+        assert [view.result().size for view in views] == [640 * 540, 3 * 320 * 180, 3 * 1280 * 720, 1280 * 720]
