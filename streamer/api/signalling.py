@@ -3,6 +3,7 @@
 On the loop. Who may is asked before, by the guard; what a peer gets is the caller's.
 """
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Literal
@@ -21,6 +22,7 @@ from streamer.webrtc.sessions import open_sessions as open_sessions
 
 SDP = "application/sdp"
 FRAGMENT = "application/trickle-ice-sdpfrag"
+BODY_S = 10.0  # for a body to come
 _PREFLIGHT = {
     "Accept-Post": SDP,
     "Access-Control-Allow-Methods": "POST, PATCH, DELETE, OPTIONS",
@@ -90,10 +92,13 @@ async def _body(
         raise MediaTypeUnsupported(f"the body's Content-Type must be {media_type}")
     body = bytearray()
     try:
-        async for piece in request.stream():
-            body += piece
-            if len(body) > most_bytes:
-                raise BodyTooLarge(f"the body is over {most_bytes} bytes; none that is well has as many")
+        async with asyncio.timeout(BODY_S):
+            async for piece in request.stream():
+                body += piece
+                if len(body) > most_bytes:
+                    raise BodyTooLarge(f"the body is over {most_bytes} bytes; none that is well has as many")
         return body.decode()
+    except TimeoutError:
+        raise unreadable(f"the body was not whole after {BODY_S:g} s") from None
     except (ClientDisconnect, UnicodeDecodeError):
         raise unreadable("the body is cut short, or not UTF-8 text") from None

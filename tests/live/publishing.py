@@ -33,13 +33,13 @@ def fake_camera(folder, film):
 
 
 @asynccontextmanager
-async def watching(tmp_path, webrtc=None, **camera):
+async def watching(tmp_path, config=None, webrtc=None, **camera):
     """A service with one person enrolled, its camera `door` waiting for a publisher; what it says is heard."""
     camera = {"url": "publish://", "password": PASSWORD, "fps": 10} | camera
     with Mosquitto(tmp_path) as broker, Subscriber(broker.port, tmp_path) as heard:
         await heard.catch_up()
         config = {
-            "paths": {"data": "data"},
+            **({"paths": {"data": "data"}} | (config or {})),
             "mqtt": {"port": broker.port},
             "cameras": {"door": camera},
             "ingest": {"rtsp": {"port": 0}, "webrtc": webrtc or {}},

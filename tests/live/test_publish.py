@@ -1,5 +1,6 @@
 """Acceptance: a page in a browser publishes by WHIP to the real service, and who is seen is told over MQTT."""
 
+import json
 import time
 from contextlib import suppress
 
@@ -7,6 +8,7 @@ import psutil
 import pytest
 from aiortc import AudioStreamTrack, RTCRtpSender
 
+from tests.conftest import LARGER
 from tests.faces import HEIGHT, KNOWN, NAME, STRANGERS, WIDTH, write_film
 from tests.live.browser import Browser
 from tests.live.publishing import NOTICE, PASSWORD, STATE, Film, fake_camera, post_until_taken, watching
@@ -102,3 +104,51 @@ async def test_another_publisher_waits_for_a_living_one_and_takes_a_silent_ones_
     await second.close()
     for visit in heard.visits("door"):
         assert_told_whole([visit])
+
+
+CROSS_ORIGIN = """
+return (async (endpoint, token) => {
+  const stream = await navigator.mediaDevices.getUserMedia({video: true});
+  const connection = new RTCPeerConnection();
+  for (const track of stream.getTracks()) connection.addTransceiver(track, {direction: "sendonly"});
+  await connection.setLocalDescription(await connection.createOffer());
+  const headers = {Authorization: `Bearer ${token}`, "Content-Type": "application/sdp"};
+  const wrong = {...headers, Authorization: "Bearer no"};
+  const refused = await fetch(endpoint, {method: "POST", headers: wrong, body: "v=0"});
+  const answer = await fetch(endpoint, {method: "POST", headers, body: connection.localDescription.sdp});
+  await connection.setRemoteDescription({type: "answer", sdp: await answer.text()});
+  window.session = new URL(answer.headers.get("Location"), endpoint);
+  window.headers = headers;
+  const ufrag = connection.localDescription.sdp.match(/a=ice-ufrag:(.+)/)[1].trim();
+  const type = {"Content-Type": "application/trickle-ice-sdpfrag", "If-Match": answer.headers.get("ETag")};
+  const patched = await fetch(session, {method: "PATCH", headers: {...headers, ...type}, body: `a=ice-ufrag:${ufrag}`});
+  const elsewhere = await fetch(new URL("/healthz", endpoint)).then(() => "read", () => "kept from it");
+  return [(await refused.json()).code, answer.status, patched.status, elsewhere];
+})(...arguments);
+"""
+
+
+async def test_a_page_of_another_origin_publishes_with_the_token_that_it_has(tmp_path):
+    switches = fake_camera(tmp_path, write_film(tmp_path / "film.mp4", ([KNOWN], 4)))
+    async with watching(tmp_path) as (service, heard), Browser(*switches) as browser:
+        token = service.run("tokens", "make", "page", "--role", "operator", "--json")
+        await browser.open(f"{service.http}/healthz".replace("127.0.0.1", "localhost"))
+        endpoint = f"{service.http}/whip/door"
+        told = await browser.run(CROSS_ORIGIN, endpoint, json.loads(token)["token"])
+        assert told == ["token_invalid", 201, 204, "kept from it"]
+        await until(lambda: [NAME] in map(names_of, heard.visits("door")), 30)
+        deleted = "return fetch(session, {method: 'DELETE', headers}).then((answer) => answer.status)"
+        assert await browser.run(deleted) == 200
+        await until(lambda: heard.status("door") == {"state": "offline", "reason": "stream_lost"}, 5)
+
+
+@pytest.mark.shared
+async def test_people_of_a_real_clip_are_seen_by_way_of_a_browser(tmp_path, shared):
+    switches = fake_camera(tmp_path, shared / "video" / "friends1_720p_6s.mp4")
+    larger = {"paths": {"models": [str(shared / "models")], "data": "data"}, "recognition": LARGER}
+    async with watching(tmp_path, config=larger) as (service, heard), Browser(*switches) as browser:
+        await browser.open(f"{service.http}/publish/door")
+        await browser.keys("#token", PASSWORD + "\n")
+        await until(lambda: len(heard.visits("door")) >= 2, 60)
+        assert heard.events("door")[0]["frame"] == {"width": 1280, "height": 720}
+        assert NAME not in {name for visit in heard.visits("door") for name in names_of(visit)}

@@ -201,6 +201,18 @@ async def test_bodies_that_are_no_offer(whip, content, kind, status, code):
     assert (answer.status_code, answer.json()["code"]) == (status, code)
 
 
+async def test_a_body_that_does_not_end(whip, monkeypatch):
+    monkeypatch.setattr("streamer.api.signalling.BODY_S", 0.2)
+
+    async def slowly():
+        yield b"v=0"
+        await asyncio.sleep(0.5)
+
+    answer = await whip.client.post("/whip/door", content=slowly(), headers=SDP | DOOR)
+    assert (answer.status_code, answer.json()["code"]) == (400, "offer_invalid")
+    assert "not whole after 0.2 s" in answer.json()["detail"]
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
