@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 from gallery.index import FaceIndex
@@ -24,6 +25,7 @@ from streamer.mqtt.broker_check import NO_REASONS, NOT_TRIED, check_topic, try_b
 from streamer.process import make_data_folder, open_gallery
 from streamer.settings import Settings
 from streamer.variables import expand_url
+from streamer.webrtc.ice import read_servers
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ async def check_everything(settings: Settings) -> list[Finding]:
         await _try("gallery", lambda: asyncio.to_thread(_gallery, settings)),
         await _try("broker", lambda: _broker(settings)),
         *([await _try("rtsp ingest", lambda: look(settings.ingest.rtsp))] if published else []),
+        *([await _try("webrtc", lambda: _webrtc(settings))] if settings.ingest.webrtc.enabled else []),
         *await asyncio.gather(*(_try(f"camera {name}", partial(_camera, name, settings)) for name in cameras)),
     ]
 
@@ -83,6 +86,13 @@ async def _broker(settings: Settings) -> str:
         NOT_TRIED,
     ]
     return "; ".join(told if version == "5" else [*told, NO_REASONS])
+
+
+async def _webrtc(settings: Settings) -> str:
+    servers = len(read_servers(settings.ingest.webrtc.ice_servers))
+    if find_spec("aiortc") is None:
+        return "not installed, which is fine where no browser publishes or watches: pip install 'whosthere[webrtc]'"
+    return f"browsers may publish and watch; {servers or 'no'} STUN and TURN servers"
 
 
 async def _camera(name: str, settings: Settings) -> str:

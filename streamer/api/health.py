@@ -39,6 +39,7 @@ def create_app(service: Service, routers: Sequence[APIRouter] = ()) -> FastAPI:
     # No pages of FastAPI's own: reference.py says why; and its /openapi.json would be for admins alone.
     app = FastAPI(title="whosthere", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     problems.install(app)
+    app.state.guard = service.guard  # for what goes on after an answer
     app.add_middleware(Closed, routes=app.router.routes, guard=service.guard)
     app.add_middleware(CrossOrigin)  # around it: a refusal, too, is for the page that asked
     for_all, for_viewers = [Depends(open_to_all)], [Depends(needs("viewer"))]

@@ -3,14 +3,16 @@
 On the loop. Who may is asked before, by the guard; what a peer gets is the caller's.
 """
 
+import asyncio
 from collections.abc import Callable
-from typing import Literal
+from functools import partial
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from streamer.access.guard import Needs, open_to_all
+from streamer.access.guard import Caller, Needs, open_to_all
 from streamer.errors import BodyTooLarge, CandidatesInvalid, MediaTypeUnsupported, OfferInvalid
 from streamer.webrtc import fragment, offer
 from streamer.webrtc.ice import read_servers as read_servers
@@ -20,6 +22,7 @@ from streamer.webrtc.sessions import open_sessions as open_sessions
 
 SDP = "application/sdp"
 FRAGMENT = "application/trickle-ice-sdpfrag"
+BODY_S = 10.0  # for a body to come
 _PREFLIGHT = {
     "Accept-Post": SDP,
     "Access-Control-Allow-Methods": "POST, PATCH, DELETE, OPTIONS",
@@ -37,18 +40,12 @@ def signalling(
     # The token with every request, those to a session too; not with OPTIONS, where a browser can't (RFC 9725, 4.7).
     closed, for_all = [Depends(needed)], [Depends(open_to_all)]
 
-    @routes.post(
-        endpoint,
-        status_code=201,
-        response_class=Response,
-        response_description="SDP answer, Location.",
-        dependencies=closed,
-    )
-    async def begin(camera: str, request: Request) -> Response:
+    @routes.post(endpoint, status_code=201, response_class=Response, response_description="SDP answer, Location.")
+    async def begin(camera: str, request: Request, caller: Annotated[Caller, Depends(needed)]) -> Response:
         """An SDP offer in, a session and its answer out (RFC 9725, 4.2)."""
         peer = peer_of(camera)
         text = await _body(request, SDP, offer.MOST_BYTES, OfferInvalid)
-        session = await sessions.open(camera, text, peer)
+        session = await sessions.open(camera, text, peer, partial(request.app.state.guard.still_admits, caller))
         headers = {"Location": f"/{kind}/{camera}/{session.id}", "ETag": session.etag, "Accept-Patch": FRAGMENT}
         answer = Response(session.answer, 201, headers, SDP)
         for server in sessions.servers:
@@ -95,10 +92,13 @@ async def _body(
         raise MediaTypeUnsupported(f"the body's Content-Type must be {media_type}")
     body = bytearray()
     try:
-        async for piece in request.stream():
-            body += piece
-            if len(body) > most_bytes:
-                raise BodyTooLarge(f"the body is over {most_bytes} bytes; none that is well has as many")
+        async with asyncio.timeout(BODY_S):
+            async for piece in request.stream():
+                body += piece
+                if len(body) > most_bytes:
+                    raise BodyTooLarge(f"the body is over {most_bytes} bytes; none that is well has as many")
         return body.decode()
+    except TimeoutError:
+        raise unreadable(f"the body was not whole after {BODY_S:g} s") from None
     except (ClientDisconnect, UnicodeDecodeError):
         raise unreadable("the body is cut short, or not UTF-8 text") from None

@@ -49,6 +49,7 @@ class CameraView:
         self._newest: Frame | None = None
         self._news = asyncio.Event()
         self._keyframe_wanted = True
+        self._keyframe_from = 0  # media_time() of the earliest
         self._encoding: asyncio.Task[None] | None = None
         self._once = OnceLog(log)
         self._gauge = metrics.viewers.labels(camera=camera)
@@ -92,7 +93,7 @@ class CameraView:
             viewer.end("the service stops")
             return
         self._connected.add(viewer)
-        self.want_keyframe()
+        self._keyframe_wanted, self._keyframe_from = True, 0
         if self._encoding is None:
             self._encoding = tasks.create_task(self._encode(), name=f"view of {self.camera}")
 
@@ -115,7 +116,7 @@ class CameraView:
     async def _encode(self) -> None:
         """While somebody looks. A fault costs a picture, and is told once."""
         encoder, loop = Vp8Encoder(self.fps), asyncio.get_running_loop()
-        last = keyframe_at = -KEYFRAMES_APART
+        last = -1
         thread = ThreadPoolExecutor(1, thread_name_prefix=f"view-{self.camera}")
         try:
             while True:
@@ -124,7 +125,7 @@ class CameraView:
                     self._dropped.inc()
                     continue
                 last = at
-                keyframe = self._keyframe_wanted and at - keyframe_at >= KEYFRAMES_APART
+                keyframe = self._keyframe_wanted and at >= self._keyframe_from
                 try:
                     packet = await loop.run_in_executor(thread, encoder.encode, image, at, keyframe)
                 except (av.FFmpegError, UnknownCodecError) as fault:
@@ -136,7 +137,7 @@ class CameraView:
                 self._once.over("view")
                 self._encoded.inc()
                 if packet.is_keyframe:
-                    self._keyframe_wanted, keyframe_at = False, at
+                    self._keyframe_wanted, self._keyframe_from = False, at + KEYFRAMES_APART
                 for viewer in list(self._connected):
                     viewer.put(packet)
         finally:

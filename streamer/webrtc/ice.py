@@ -1,14 +1,12 @@
-"""`ingest.webrtc.ice_servers` in; what aiortc asks for ways through NATs, and what peers are told to ask, out.
+"""`ingest.webrtc.ice_servers` in; the servers that know ways through NATs, and what peers are told of them, out.
 
-Secrets are in place here: never log a server.
+Needs no extra. Secrets are in place here: never log a server.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote
-
-from aiortc import RTCConfiguration, RTCIceServer
 
 from streamer.errors import CameraVariableUnset, ConfigInvalid
 from streamer.variables import expand_secret
@@ -39,16 +37,6 @@ class IceServer:
 def read_servers(templates: Sequence[str], environ: Mapping[str, str] | None = None) -> tuple[IceServer, ...]:
     """`turn:user:${TURN_PASSWORD}@host:3478`, a login percent-encoded as in any URL. Raises ConfigInvalid."""
     return tuple(_read(number, template, environ) for number, template in enumerate(templates))
-
-
-def configuration(servers: Sequence[IceServer]) -> RTCConfiguration:
-    """Never None for aiortc: without a list of servers it asks a public one."""
-    return RTCConfiguration(
-        iceServers=[
-            RTCIceServer(urls=server.url, username=server.username or None, credential=server.credential or None)
-            for server in servers
-        ]
-    )
 
 
 def _read(number: int, template: str, environ: Mapping[str, str] | None) -> IceServer:

@@ -9,7 +9,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
-from aiortc import RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSessionDescription
 from aiortc.exceptions import OperationError
 
 from streamer.errors import (
@@ -22,14 +22,25 @@ from streamer.errors import (
     TooManySessions,
 )
 from streamer.webrtc.fragment import read_fragment
-from streamer.webrtc.ice import IceServer, configuration
+from streamer.webrtc.ice import IceServer
 from streamer.webrtc.offer import MOST_CANDIDATES, SDP_FAULTS, Offer, read_offer
 from streamer.webrtc.peer import Peer
 
 log = logging.getLogger(__name__)
 
 CLOSE_S = 1.0  # aioice looks every 20 ms whether it is over
+HOLDS_S = 1.0  # how often it is asked who may still be here
 CONNECT_S = 10.0  # from the answer to the first packet that is understood
+
+
+def configuration(servers: Sequence[IceServer]) -> RTCConfiguration:
+    """Never None for aiortc: without a list of servers it asks a public one."""
+    return RTCConfiguration(
+        iceServers=[
+            RTCIceServer(urls=server.url, username=server.username or None, credential=server.credential or None)
+            for server in servers
+        ]
+    )
 
 
 async def close_connection(connection: RTCPeerConnection) -> None:
@@ -57,12 +68,15 @@ async def close_connection(connection: RTCPeerConnection) -> None:
 class Session:
     """One peer: what is known of it. Sessions alone makes them."""
 
-    def __init__(self, name: str, offer: Offer, connection: RTCPeerConnection, peer: Peer) -> None:
+    def __init__(
+        self, name: str, offer: Offer, connection: RTCPeerConnection, peer: Peer, holds: Callable[[], bool]
+    ) -> None:
         self.id = secrets.token_urlsafe(24)  # it is the session's URL: nobody may guess it
         self.etag = f'"{secrets.token_urlsafe(9)}"'
         self.name = name
         self.answer = ""
         self.closed = asyncio.Event()
+        self.holds = holds
         self._offer = offer
         self._candidates = offer.candidates
         self._connection = connection
@@ -172,14 +186,15 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._open) + self._opening
 
-    async def open(self, name: str, offer_text: str, peer: Peer) -> Session:
-        """`name`: the camera's. Its answer is in the session.
+    async def open(self, name: str, offer_text: str, peer: Peer, holds: Callable[[], bool] = lambda: True) -> Session:
+        """`name`: the camera's. holds(): whether what the peer was let in by is good still. The session has the answer.
 
         Raises OfferInvalid, OfferUnsupported, TooManySessions, and what the peer's set_up() raises.
         """
         if len(self) >= self._most:
             raise TooManySessions(f"{self._most} WebRTC sessions are open, and no more may be; try again later")
-        session = Session(name, read_offer(offer_text), RTCPeerConnection(configuration(self.servers)), peer)
+        offer = read_offer(offer_text)
+        session = Session(name, offer, RTCPeerConnection(configuration(self.servers)), peer, holds)
         self._opening += 1
         try:
             await session.negotiate()
@@ -208,6 +223,14 @@ class Sessions:
         for session in sessions:
             await session.closed.wait()
 
+    async def watch(self) -> None:
+        """Ends whoever may be here no more. Until it is cancelled."""
+        while True:
+            await asyncio.sleep(HOLDS_S)
+            for session in self._open.values():
+                if not session.holds():
+                    session.end("its token was revoked")
+
     async def _live(self, session: Session) -> None:
         try:
             await session.live(self._connect_s)
@@ -224,10 +247,20 @@ class Sessions:
 
 @asynccontextmanager
 async def open_sessions(
-    servers: Sequence[IceServer], most: int, count: Callable[[int], object], connect_s: float = CONNECT_S
+    servers: Sequence[IceServer],
+    most: int,
+    count: Callable[[int], object] = lambda _: None,
+    connect_s: float = CONNECT_S,
 ) -> AsyncIterator[Sessions]:
     """At most so many at once; count() is told how many. No session, task or connection is left after the context."""
-    async with asyncio.TaskGroup() as tasks:
-        sessions = Sessions(tasks, servers, most, count, connect_s)
+    tasks = asyncio.TaskGroup()
+    await tasks.__aenter__()
+    sessions = Sessions(tasks, servers, most, count, connect_s)
+    watch = tasks.create_task(sessions.watch(), name="webrtc tokens")
+    try:
         yield sessions
+    finally:
+        watch.cancel()
         await sessions.close_all("the service stops")
+        # Not by `async with`: what was raised in the context is no group's, it goes on as it is.
+        await tasks.__aexit__(None, None, None)

@@ -67,6 +67,12 @@ class Browser:
             self._driver.wait(30)
             self._folder.cleanup()
 
+    @property
+    def driver_pid(self) -> int:
+        """Of chromedriver, whose children Chromium's processes are."""
+        assert self._driver is not None
+        return self._driver.pid
+
     async def open(self, url: str) -> None:
         """Returns when the page is loaded."""
         await self._ask("/url", {"url": url})

@@ -1,54 +1,22 @@
 """Acceptance: a page in a browser publishes by WHIP to the real service, and who is seen is told over MQTT."""
 
-import subprocess
-from contextlib import asynccontextmanager
+import json
+import time
+from contextlib import suppress
 
+import psutil
 import pytest
+from aiortc import AudioStreamTrack, RTCRtpSender
 
-from tests.faces import HEIGHT, KNOWN, NAME, WIDTH, write_film
+from tests.conftest import LARGER
+from tests.faces import HEIGHT, KNOWN, NAME, STRANGERS, WIDTH, write_film
 from tests.live.browser import Browser
-from tests.live.mosquitto import Mosquitto
-from tests.live.service import ServiceProcess, until
-from tests.live.subscriber import Subscriber, assert_told_whole, names_of
+from tests.live.publishing import NOTICE, PASSWORD, STATE, Film, fake_camera, post_until_taken, watching
+from tests.live.service import until
+from tests.live.subscriber import assert_told_whole, names_of
+from tests.streamer.webrtc.peers import Publisher
 
 pytestmark = [pytest.mark.live, pytest.mark.both_cores, pytest.mark.timeout(240)]
-
-PASSWORD = "pä/ss:w%40rd"
-STATE = "document.getElementById('state').textContent"
-NOTICE = "document.getElementById('notice-text').textContent"
-
-
-def fake_camera(folder, film):
-    """Chromium's switches for a camera that sees a film, again and again."""
-    file = folder / "camera.mjpeg"
-    command = ["ffmpeg", "-v", "error", "-y", "-i", str(film), "-q:v", "2", "-r", "15", "-f", "mjpeg", str(file)]
-    subprocess.run(command, check=True, timeout=60)
-    return (
-        "--use-fake-device-for-media-stream",
-        "--use-fake-ui-for-media-stream",
-        f"--use-file-for-fake-video-capture={file}",
-    )
-
-
-@asynccontextmanager
-async def watching(tmp_path, **camera):
-    """A service with one person enrolled, its camera `door` waiting for a publisher; what it says is heard."""
-    camera = {"url": "publish://", "password": PASSWORD, "fps": 10} | camera
-    with Mosquitto(tmp_path) as broker, Subscriber(broker.port, tmp_path) as heard:
-        await heard.catch_up()
-        config = {
-            "paths": {"data": "data"},
-            "mqtt": {"port": broker.port},
-            "cameras": {"door": camera},
-            "ingest": {"rtsp": {"port": 0}},
-        }
-        service = ServiceProcess(tmp_path, config)
-        service.run("enrol", NAME, KNOWN.file)
-        with service:
-            await service.until_ready("broker", "models")
-            yield service, heard
-            assert service.stop() == 0
-    assert "Traceback" not in service.log_file.read_text()
 
 
 async def test_a_page_publishes_and_who_is_seen_is_told(tmp_path):
@@ -72,3 +40,115 @@ async def test_a_page_publishes_and_who_is_seen_is_told(tmp_path):
         await until(lambda: heard.visits("door")[0][-1]["type"] == "end")
     for visit in heard.visits("door"):
         assert_told_whole([visit])
+
+
+def kill(browser):
+    """SIGKILL to all of it: nothing is said to anybody."""
+    for process in psutil.Process(browser.driver_pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+async def test_a_browser_that_is_killed_stalls_its_camera_then_it_is_offline_and_the_next_one_is_taken(tmp_path):
+    switches = fake_camera(tmp_path, write_film(tmp_path / "film.mp4", ([KNOWN], 4)))
+    async with watching(tmp_path, read_timeout_s=6) as (service, heard):
+
+        async def publishes(browser):
+            await browser.open(f"{service.http}/publish/door")
+            await browser.keys("#token", PASSWORD + "\n")
+            await browser.until(f"{STATE} === 'publishing'")
+            await until(lambda: heard.status("door") == {"state": "online", "reason": None}, 15)
+
+        async with Browser(*switches) as browser:
+            await publishes(browser)
+            await until(lambda: heard.visits("door"), 30)
+            kill(browser)
+            killed = time.time()
+            await until(lambda: heard.status("door")["state"] == "stalled", 15)
+            await until(lambda: heard.status("door") == {"state": "offline", "reason": "stream_stalled"}, 15)
+        assert await service.metric("whosthere_webrtc_sessions", kind="whip") == 0
+        async with Browser(*switches) as browser:
+            began = time.time()
+            await publishes(browser)
+        told = [message.document for message in heard.on("whosthere/cameras/door/status")]
+        stalled, offline, online = (
+            next(status["since"] for status in told if status["state"] == state and status["since"] > killed)
+            for state in ("stalled", "offline", "online")
+        )
+        print(  # noqa: T201
+            f"stalled {stalled - killed:.1f} s, offline {offline - killed:.1f} s after it was killed; "
+            f"online {online - began:.1f} s after the next page was opened"
+        )
+        await until(lambda: heard.visits("door")[0][-1]["type"] == "end")
+        assert heard.visits("door")[0][-1]["end_reason"] in ("left", "camera_lost")
+
+
+@pytest.mark.parametrize("codec", ["VP8", "H264"])
+async def test_another_publisher_waits_for_a_living_one_and_takes_a_silent_ones_place(tmp_path, codec):
+    switches = fake_camera(tmp_path, write_film(tmp_path / "film.mp4", ([STRANGERS[0]], 4)))
+    second = Publisher(Film(None, KNOWN), AudioStreamTrack())
+    capabilities = RTCRtpSender.getCapabilities("video").codecs
+    second.connection.getTransceivers()[0].setCodecPreferences([one for one in capabilities if one.name == codec])
+    async with watching(tmp_path) as (service, heard):
+        async with Browser(*switches) as browser:
+            await browser.open(f"{service.http}/publish/door")
+            await browser.keys("#token", PASSWORD + "\n")
+            await until(lambda: [None] in map(names_of, heard.visits("door")), 60)
+            kill(browser)
+            _, took_s, refusals = await post_until_taken(service, second)
+        assert set(refusals) == {(409, "publisher_present")}
+        await until(lambda: [NAME] in map(names_of, heard.visits("door")), 30)
+        assert heard.status("door") == {"state": "online", "reason": None}
+        print(f"{codec}: taken {took_s:.1f} s after the first one's last picture")  # noqa: T201
+        # The service is stopped in full flight.
+    await second.close()
+    for visit in heard.visits("door"):
+        assert_told_whole([visit])
+
+
+CROSS_ORIGIN = """
+return (async (endpoint, token) => {
+  const stream = await navigator.mediaDevices.getUserMedia({video: true});
+  const connection = new RTCPeerConnection();
+  for (const track of stream.getTracks()) connection.addTransceiver(track, {direction: "sendonly"});
+  await connection.setLocalDescription(await connection.createOffer());
+  const headers = {Authorization: `Bearer ${token}`, "Content-Type": "application/sdp"};
+  const wrong = {...headers, Authorization: "Bearer no"};
+  const refused = await fetch(endpoint, {method: "POST", headers: wrong, body: "v=0"});
+  const answer = await fetch(endpoint, {method: "POST", headers, body: connection.localDescription.sdp});
+  await connection.setRemoteDescription({type: "answer", sdp: await answer.text()});
+  window.session = new URL(answer.headers.get("Location"), endpoint);
+  window.headers = headers;
+  const ufrag = connection.localDescription.sdp.match(/a=ice-ufrag:(.+)/)[1].trim();
+  const type = {"Content-Type": "application/trickle-ice-sdpfrag", "If-Match": answer.headers.get("ETag")};
+  const patched = await fetch(session, {method: "PATCH", headers: {...headers, ...type}, body: `a=ice-ufrag:${ufrag}`});
+  const elsewhere = await fetch(new URL("/healthz", endpoint)).then(() => "read", () => "kept from it");
+  return [(await refused.json()).code, answer.status, patched.status, elsewhere];
+})(...arguments);
+"""
+
+
+async def test_a_page_of_another_origin_publishes_with_the_token_that_it_has(tmp_path):
+    switches = fake_camera(tmp_path, write_film(tmp_path / "film.mp4", ([KNOWN], 4)))
+    async with watching(tmp_path) as (service, heard), Browser(*switches) as browser:
+        token = service.run("tokens", "make", "page", "--role", "operator", "--json")
+        await browser.open(f"{service.http}/healthz".replace("127.0.0.1", "localhost"))
+        endpoint = f"{service.http}/whip/door"
+        told = await browser.run(CROSS_ORIGIN, endpoint, json.loads(token)["token"])
+        assert told == ["token_invalid", 201, 204, "kept from it"]
+        await until(lambda: [NAME] in map(names_of, heard.visits("door")), 30)
+        deleted = "return fetch(session, {method: 'DELETE', headers}).then((answer) => answer.status)"
+        assert await browser.run(deleted) == 200
+        await until(lambda: heard.status("door") == {"state": "offline", "reason": "stream_lost"}, 5)
+
+
+@pytest.mark.shared
+async def test_people_of_a_real_clip_are_seen_by_way_of_a_browser(tmp_path, shared):
+    switches = fake_camera(tmp_path, shared / "video" / "friends1_720p_6s.mp4")
+    larger = {"paths": {"models": [str(shared / "models")], "data": "data"}, "recognition": LARGER}
+    async with watching(tmp_path, config=larger) as (service, heard), Browser(*switches) as browser:
+        await browser.open(f"{service.http}/publish/door")
+        await browser.keys("#token", PASSWORD + "\n")
+        await until(lambda: len(heard.visits("door")) >= 2, 60)
+        assert heard.events("door")[0]["frame"] == {"width": 1280, "height": 720}
+        assert NAME not in {name for visit in heard.visits("door") for name in names_of(visit)}

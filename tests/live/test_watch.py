@@ -1,4 +1,4 @@
-"""Acceptance: a camera of the real service in headless Chromium: pictures, boxes, names, and words for what is wrong."""
+"""Acceptance: a real service's camera in headless Chromium: pictures, boxes, names, and words for what is wrong."""
 
 import json
 import os
@@ -11,10 +11,12 @@ from streamer.demo.scene import write_stills
 from tests.faces import KNOWN, NAME, STRANGERS, write_film
 from tests.live.browser import Browser
 from tests.live.mosquitto import Mosquitto
+from tests.live.servers import RtspServer, unused_port
 from tests.live.service import ServiceProcess, until
 
 pytestmark = [pytest.mark.live, pytest.mark.both_cores, pytest.mark.timeout(240)]
 
+SIZES = {"wide": (1280, 800), "phone": (375, 740), "lying": (740, 340), "tablet": (820, 1100)}
 PLAYS = "document.querySelector('video').videoWidth > 0 && document.getElementById('notice').hidden"
 PEOPLE = "[...document.querySelectorAll('#people li')].map((item) => item.textContent).sort()"
 STATE = "document.getElementById('state').textContent"
@@ -84,7 +86,7 @@ async def watched(tmp_path, **config):
             for role in ("viewer", "admin")
         }
         with service:
-            await service.until_ready("camera door")
+            await service.until_ready(*(f"camera {name}" for name in config.get("cameras", ["door"])))
             async with Browser() as browser:
                 yield service, Page(browser, service), tokens
 
@@ -105,10 +107,12 @@ async def test_a_viewer_sees_the_camera_with_boxes_and_names(tmp_path):
         assert 0.03 < left < 0.2 < right < 0.5, (left, right)
         assert 0.0 < top < 0.2 < bottom < 0.5, (top, bottom)
         await page.says("document.getElementById('latency').textContent", "ms behind")
-        for name, width, height, dark in (("wide", 1280, 800, False), ("dark", 1280, 800, True)):
-            await browser.dark(dark)
-            await browser.resize(width, height)
-            await page.picture(name)
+        for name, size in SIZES.items():
+            for dark in (False, True):
+                await browser.dark(dark)
+                await browser.resize(*size)
+                await fits(browser)
+                await page.picture(f"{name}-{'dark' if dark else 'light'}")
         await browser.keys("body", "b")
         await page.says("document.getElementById('show-boxes').getAttribute('aria-pressed')", "false")
         assert await browser.run(PAINTED) is None
@@ -120,3 +124,113 @@ async def test_a_viewer_sees_the_camera_with_boxes_and_names(tmp_path):
 
 async def gone(service):
     return await service.metric("whosthere_viewers", camera="door") == 0
+
+
+async def fits(browser):
+    """Nothing is cut off, no button is too small for a finger, and the picture has the most of the page."""
+    found = await browser.run("""
+        const seen = [...document.querySelectorAll("button, h1, #state, #stage")].filter((it) => it.checkVisibility());
+        const cut = ({right, bottom, left}) => right > innerWidth + 1 || bottom > innerHeight + 1 || left < 0;
+        const small = ({width, height}) => Math.min(width, height) < 30;
+        const names = (wrong) => seen.filter((it) => wrong(it.getBoundingClientRect())).map((it) => it.id);
+        const {width, height} = document.getElementById("stage").getBoundingClientRect();
+        return {cut: names(cut), small: names((box) => small(box)).filter((id) => !["camera", "state"].includes(id)),
+                share: width * height / innerWidth / innerHeight};
+    """)
+    assert (found["cut"], found["small"]) == ([], []), found
+    assert found["share"] > 0.6, found
+
+
+async def test_what_is_wrong_is_said_in_words(tmp_path):
+    async with watched(tmp_path, ingest={"webrtc": {"viewers": 1}}) as (service, page, tokens):
+        browser = page.browser
+        await page.open("door")
+        await page.says("document.getElementById('login').hidden", False)
+        await page.picture("login")
+        await browser.resize(375, 740)
+        await page.picture("login-phone")
+        form = await browser.run("return document.getElementById('login').getBoundingClientRect()")
+        assert (form["left"] >= 0, form["right"] <= 375) == (True, True), form
+        await browser.keys("#token", "not-a-token\n")
+        await page.says("document.getElementById('login-text').textContent", "not known here")
+        await page.picture("login-refused")
+        await browser.keys("#token", tokens["viewer"] + "\n")
+        await page.says(PLAYS, True)
+
+        await page.open("cellar")  # the tab keeps its token
+        await page.says(NOTICE, "There is no camera “cellar”")
+        await page.picture("no-camera")
+        await page.open("attic")
+        await page.says(NOTICE, "This camera is disabled.")
+        await page.says(STATE, "disabled")
+        async with Browser() as first:
+            other = Page(first, service)
+            await other.open("door", tokens["admin"])
+            await other.says(PLAYS, True)
+            await page.open("door")
+            await page.says(NOTICE, "As many people are watching as may")
+            await page.picture("full")
+        await page.says(PLAYS, True, 60)  # it tries again by itself
+
+        service.run("tokens", "revoke", "a viewer")
+        await page.open("door")
+        await page.says("document.getElementById('login-text').textContent", "not known here")
+        assert await browser.run("return sessionStorage.length") == 0
+
+
+async def test_a_camera_that_is_lost_is_told_of_and_seen_again(tmp_path):
+    film = write_film(tmp_path / "hall.mp4", ([KNOWN, None, STRANGERS[0]], 3))
+    with RtspServer(unused_port(), {"hall": film}) as server:
+        cameras = {"hall": {"url": server.url("hall"), "fps": 10}}
+        async with watched(tmp_path, cameras=cameras) as (service, page, tokens):
+            await page.open("hall", tokens["viewer"])
+            await page.says(PLAYS, True)
+            await page.says(PEOPLE, sorted([NAME, "somebody unknown"]))
+            server.kill()
+            await page.says(NOTICE, "The camera has been offline since")
+            await page.says(STATE, "offline")
+            await page.says(PEOPLE, [])
+            await page.picture("offline")
+            server.start()
+            await page.says(STATE, "online")
+            await page.says(PLAYS, True)
+            await page.says(PEOPLE, sorted([NAME, "somebody unknown"]))
+
+            service.stop()
+            await page.says(NOTICE, "Trying again")
+            await page.says(STATE, "not connected")
+            await page.picture("service-gone")
+
+
+async def test_boxes_stay_with_their_pictures(tmp_path):
+    """The page knows whose message is whose picture's: a second after the start, and of nearly all of them."""
+    async with watched(tmp_path) as (_, page, tokens):
+        await page.open("door", tokens["viewer"])
+        await page.says(PLAYS, True)
+        exact = await page.browser.run("""
+            const { Alignment } = await import("/assets/alignment.js");
+            const { Session } = await import("/assets/whep.js");
+            const alignment = new Alignment(), video = document.createElement("video");
+            const late = [];
+            let pictures = 0, before;
+            Object.assign(video, { muted: true });
+            const session = new Session(sessionStorage.getItem("whosthere.token"), {
+                track: (stream) => ((video.srcObject = stream), video.play()),
+                message: (message) => "faces" in message && alignment.message(message),
+                state: () => {}, over: () => {},
+            });
+            await session.open("door");
+            await new Promise((done) => {
+                const presented = (_, picture) => {
+                    alignment.picture(picture.rtpTimestamp);
+                    if (++pictures > 10) late.push(alignment.exact(before) !== undefined);
+                    before = picture.rtpTimestamp;
+                    if (late.length === 50) return done();
+                    video.requestVideoFrameCallback(presented);
+                };
+                video.requestVideoFrameCallback(presented);
+            });
+            session.close();
+            return late.filter(Boolean).length;
+        """)
+        assert exact >= 40, f"{exact} of 50 pictures were shown with their own boxes"

@@ -9,15 +9,24 @@ import pytest
 from streamer.checks import Finding, check_everything
 from streamer.ingest.publish.point import PublishPoint
 from streamer.ingest.rtsp.server import RtspServer
-from streamer.settings import CameraSettings, IngestSettings, PathsSettings, RtspIngestSettings, Settings
+from streamer.settings import (
+    CameraSettings,
+    IngestSettings,
+    PathsSettings,
+    RtspIngestSettings,
+    Settings,
+    WebrtcSettings,
+)
 from streamer.telemetry.metrics import Metrics
 
 
-async def findings(tmp_path: Path, port: int, **camera: object) -> dict[str, Finding]:
+async def findings(
+    tmp_path: Path, port: int, webrtc: WebrtcSettings | None = None, **camera: object
+) -> dict[str, Finding]:
     door = CameraSettings.model_validate({"url": "publish://", "password": "word", **camera})
     settings = Settings(
         paths=PathsSettings(models=(tmp_path,), data=tmp_path / "data"),
-        ingest=IngestSettings(rtsp=RtspIngestSettings(port=port)),
+        ingest=IngestSettings(rtsp=RtspIngestSettings(port=port), webrtc=webrtc or WebrtcSettings()),
         cameras={"door": door},
     )
     return {finding.part: finding for finding in await check_everything(settings)}
@@ -51,3 +60,26 @@ async def test_a_port_of_somebody_else(tmp_path: Path):
 
 async def test_no_camera_pushes(tmp_path: Path, free_port: int):
     assert "rtsp ingest" not in await findings(tmp_path, free_port, enabled=False)
+
+
+@pytest.mark.parametrize(
+    ("servers", "detail"),
+    [
+        ((), "browsers may publish and watch; no STUN and TURN servers"),
+        (("stun:a", "turn:u:p@b"), "browsers may publish and watch; 2 STUN and TURN servers"),
+    ],
+)
+async def test_webrtc_as_it_is_configured(tmp_path: Path, free_port: int, servers: tuple[str, ...], detail: str):
+    found = await findings(tmp_path, free_port, WebrtcSettings(ice_servers=servers))
+    assert found["webrtc"] == Finding("webrtc", True, detail)
+
+
+async def test_webrtc_that_can_not_be_had_as_it_is_configured(
+    tmp_path: Path, free_port: int, monkeypatch: pytest.MonkeyPatch
+):
+    found = await findings(tmp_path, free_port, WebrtcSettings(ice_servers=("turn:u:${NOBODY_SET_IT}@b",)))
+    assert (found["webrtc"].ok, found["webrtc"].code) == (False, "config_invalid")
+    monkeypatch.setattr("streamer.checks.find_spec", lambda name: None)
+    found = await findings(tmp_path, free_port)
+    assert (found["webrtc"].ok, "pip install" in found["webrtc"].detail) == (True, True)
+    assert "webrtc" not in await findings(tmp_path, free_port, WebrtcSettings(enabled=False))

@@ -20,6 +20,7 @@ from streamer.ingest.publish.publication import DecodedPicture, Publication, Pub
 from streamer.ingest.webrtc.bitrate import with_start_bitrate
 from streamer.ingest.webrtc.lateness import Lateness
 from streamer.webrtc.offer import Offer
+from streamer.webrtc.sessions import CONNECT_S
 
 log = logging.getLogger(__name__)
 
@@ -87,15 +88,17 @@ class WhipPublisher:
         publication, name = self._publication, self._point.name
         assert publication is not None
         lateness = Lateness()
+        limit_s = self._silent_after_s + CONNECT_S  # the first one's
         while True:
             try:
-                async with asyncio.timeout(self._silent_after_s):
+                async with asyncio.timeout(limit_s):
                     frame = await track.recv()
             except MediaStreamError:
                 return "its video ended"
             except TimeoutError:
                 publication.end(_stalled(name, f"sent no picture for {self._silent_after_s:g} s"))
                 return "it sent no picture"
+            limit_s = self._silent_after_s
             at = Instant(time.time(), time.monotonic())
             assert isinstance(frame, VideoFrame)
             publication.put(DecodedPicture(frame, at))

@@ -8,6 +8,7 @@ const TOKEN = "whosthere.token"; // of this tab alone
 const LONGEST_WAIT_S = 10;
 const COMES_BACK_MS = 3000;
 const GONE = "The connection to the service was lost.";
+const BACK = "Once it is back, you see it here.";
 const SILENT_MS = 5000; // without a picture, that is worth a word
 
 const camera = decodeURIComponent(location.pathname.split("/").at(-1));
@@ -37,6 +38,7 @@ async function watch() {
   at("forget").hidden = token === null;
   if (token === null) return askForToken();
   at("login").hidden = true;
+  at("controls").hidden = false;
   leave();
   if (!canPlay()) return;
   setState("connecting", "connecting");
@@ -94,7 +96,8 @@ function refused(error) {
   }
   if (said?.status === 429 || said?.status === 503) {
     const waitS = said.retryAfter ?? LONGEST_WAIT_S;
-    return lost("As many people are watching as may at once, or the service is busy.", waitS);
+    const full = said.code === "too_many_sessions";
+    return lost(full ? "As many people are watching as may at once." : "The service is busy.", waitS);
   }
   if (said?.status === 404) return given(`There is no camera “${camera}” to watch here. ${said.message ?? ""}`);
   if (said?.status === 501) return given("This service was installed without WebRTC (its extra “webrtc”).");
@@ -140,13 +143,17 @@ const TROUBLES = {
   faces_too_small: "faces too small to name",
 };
 const REASONS = {
-  starting: "The camera is starting.",
-  ended: "The clip is over.",
-  stopped: "The service is stopping.",
-  camera_login_refused: "The camera is offline: it refuses the service's login.",
-  camera_not_found: "The camera is offline: there is no such stream.",
-  camera_unreachable: "The camera is offline: it can't be reached.",
-  publisher_absent: "Nobody is sending to this camera.",
+  camera_login_refused: "it refuses the service's login",
+  camera_not_found: "it has no such stream",
+  camera_unreachable: "it can't be reached",
+  camera_variable_unset: "a variable in its URL is not set",
+  ended: "its clip is over",
+  starting: "the service is starting",
+  stopped: "the service is stopping",
+  stream_invalid: "its stream can't be decoded",
+  stream_lost: "its stream broke off",
+  stream_no_video: "its stream has no video",
+  stream_stalled: "its stream stood still",
 };
 
 function became(told) {
@@ -160,9 +167,9 @@ function became(told) {
   setState(told.state, told.state);
   clearFaces();
   const words = {
-    stalled: `No new picture since ${since}. It goes on by itself when the camera does.`,
-    disabled: `The camera was disabled at ${since}.`,
-    offline: `${REASONS[told.reason] ?? `The camera is offline (${told.reason}).`} Since ${since}.`,
+    stalled: `No new picture has come from the camera since ${since}. ${BACK}`,
+    disabled: `The camera was disabled at ${since}. ${BACK}`,
+    offline: `The camera has been offline since ${since}: ${REASONS[told.reason] ?? told.reason}. ${BACK}`,
   };
   notice(words[told.state] ?? told.state);
 }
@@ -251,6 +258,7 @@ function askForToken(why = "") {
   setState("lost", "not connected");
   at("notice").hidden = true;
   at("login").hidden = false;
+  at("controls").hidden = true;
   if (why) {
     at("login-text").textContent = why;
     at("login-text").classList.add("refused");

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections.abc import Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from aiortc.sdp import candidate_to_sdp
 
 from streamer.access.guard import Guard
+from streamer.access.token_file import revoke_token
 from streamer.api.health import create_app
 from streamer.api.server import serve_http
 from streamer.api.whip import whip_routes
@@ -45,6 +47,7 @@ class Served:
     points: PublishPoints
     tokens: dict[str, dict[str, str]]
     metrics: Metrics
+    revoke: Callable[[str], None]
 
     async def publish(self, publisher: Publisher, headers=DOOR):
         answer = await self.client.post("/whip/door", content=await publisher.offer(), headers=SDP | headers)
@@ -63,6 +66,11 @@ class Served:
 async def served(folder: Path, settings: WebrtcSettings):
     guard, tokens = guard_with_tokens(folder)
     service = Looked(guard)
+
+    def revoke(name):
+        revoke_token(folder / "tokens.json", name)
+        guard._tokens.look()
+
     cameras = {"door": CameraSettings(url="publish://", password="s3cret-of-the-door", read_timeout_s=0.5)}
     points = {name: PublishPoint(name, camera) for name, camera in cameras.items()}
     async with (
@@ -70,7 +78,7 @@ async def served(folder: Path, settings: WebrtcSettings):
         serve_http(create_app(service, [routes]), "127.0.0.1", 0) as port,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client,
     ):
-        yield Served(client, points, tokens, service.metrics)
+        yield Served(client, points, tokens, service.metrics, revoke)
 
 
 @pytest.fixture
@@ -141,6 +149,17 @@ async def test_an_operators_token_publishes(whip, publisher, role):
     assert (await whip.picture()).width == 640
 
 
+async def test_a_token_that_is_revoked_publishes_no_more(whip, publisher):
+    answer = await whip.publish(publisher, whip.tokens["operator"])
+    await whip.picture()
+    publication = await whip.points["door"].next()
+    whip.revoke("the operator")
+    with pytest.raises(StreamLost, match="its token was revoked"):
+        await asyncio.to_thread(_emptied, publication)
+    gone = await whip.client.delete(answer.headers["location"], headers=whip.tokens["operator"])
+    assert gone.status_code == 401
+
+
 async def test_two_publishers_of_one_camera_are_one_too_many_until_the_first_ends(whip, publisher):
     first = await whip.publish(publisher)
     await whip.picture()
@@ -180,6 +199,18 @@ async def test_cameras_that_take_no_publisher(whip, publisher, camera, status, c
 async def test_bodies_that_are_no_offer(whip, content, kind, status, code):
     answer = await whip.client.post("/whip/door", content=content, headers={"Content-Type": kind} | DOOR)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+async def test_a_body_that_does_not_end(whip, monkeypatch):
+    monkeypatch.setattr("streamer.api.signalling.BODY_S", 0.2)
+
+    async def slowly():
+        yield b"v=0"
+        await asyncio.sleep(0.5)
+
+    answer = await whip.client.post("/whip/door", content=slowly(), headers=SDP | DOOR)
+    assert (answer.status_code, answer.json()["code"]) == (400, "offer_invalid")
+    assert "not whole after 0.2 s" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize(

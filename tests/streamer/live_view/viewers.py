@@ -94,7 +94,7 @@ async def a_view(metrics=None, cameras=("door",), most=4):
     for camera in cameras:
         live_view.view(camera, 20.0)
         live_view.became(camera, CameraStatus("online"))
-    async with asyncio.TaskGroup() as tasks, open_sessions((), most) as sessions:
+    async with asyncio.TaskGroup() as tasks, open_sessions((), most, lambda _: None) as sessions:
         running = tasks.create_task(live_view.run(), name="live view")
         try:
             yield live_view, sessions

@@ -14,8 +14,8 @@ from streamer.webrtc.sessions import close_connection
 class Publisher:
     """Sends a green picture of 640x480, 30 a second."""
 
-    def __init__(self, *tracks):
-        self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    def __init__(self, *tracks, connection=None):
+        self.connection = connection or RTCPeerConnection(RTCConfiguration(iceServers=[]))
         for track in tracks or (VideoStreamTrack(),):
             self.connection.addTransceiver(track, direction="sendonly")
 

@@ -3,7 +3,8 @@
 import pytest
 
 from streamer.errors import ConfigInvalid
-from streamer.webrtc.ice import configuration, read_servers
+from streamer.webrtc.ice import read_servers
+from streamer.webrtc.sessions import configuration
 
 ENVIRON = {"PW": 'p%40 "w\\', "TURN": "turn:ada:s%2Fcret@[2001:db8::7]:5349?transport=tcp"}
 

@@ -77,7 +77,7 @@ async def outcome(sessions, text):
 
 async def test_offers_changed_by_chance_are_answered_or_refused_and_leave_nothing():
     outcomes = Counter()
-    async with nothing_left(), open_sessions((), 1, [].append) as sessions:
+    async with nothing_left(), open_sessions((), 1) as sessions:
         with no_task_fails():
             for seed in SEEDS:
                 found, session = await outcome(sessions, mutated(CHROMIUM, seed))
@@ -91,7 +91,7 @@ async def test_offers_changed_by_chance_are_answered_or_refused_and_leave_nothin
 @pytest.mark.timeout(300)
 async def test_connections_that_begin_with_such_an_offer_go_on_or_end_and_leave_nothing():
     outcomes = Counter()
-    async with nothing_left(), open_sessions((), 1, [].append, connect_s=0.3) as sessions:
+    async with nothing_left(), open_sessions((), 1, connect_s=0.3) as sessions:
         with no_task_fails():
             for seed in CONNECTED_SEEDS:
                 publisher = Publisher()

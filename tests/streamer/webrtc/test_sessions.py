@@ -28,7 +28,7 @@ async def begin(sessions, peer, publisher, name="door"):
 async def test_pictures_come_until_the_peer_ends_its_session_and_nothing_is_left():
     async with nothing_left():
         publisher, peer = Publisher(), Keeper()
-        async with open_sessions((), 2, [].append) as sessions, asyncio.timeout(20):
+        async with open_sessions((), 2) as sessions, asyncio.timeout(20):
             session = await begin(sessions, peer, publisher)
             picture = await peer.pictures.get()
             await sessions.close("door", session.id)
@@ -40,7 +40,7 @@ async def test_pictures_come_until_the_peer_ends_its_session_and_nothing_is_left
 
 
 async def test_a_peer_that_leaves_ends_its_session():
-    async with nothing_left(), open_sessions((), 2, [].append) as sessions, asyncio.timeout(20):
+    async with nothing_left(), open_sessions((), 2) as sessions, asyncio.timeout(20):
         publisher, peer = Publisher(), Keeper()
         session = await begin(sessions, peer, publisher)
         await peer.pictures.get()
@@ -52,7 +52,7 @@ async def test_a_peer_that_leaves_ends_its_session():
 async def test_the_end_of_the_service_ends_every_session():
     async with nothing_left():
         peers, publishers = [Keeper(), Keeper()], [Publisher(), Publisher()]
-        async with open_sessions((), 2, [].append) as sessions, asyncio.timeout(20):
+        async with open_sessions((), 2) as sessions, asyncio.timeout(20):
             for peer, publisher in zip(peers, publishers, strict=True):
                 await begin(sessions, peer, publisher)
             await peers[0].pictures.get()
@@ -61,8 +61,41 @@ async def test_the_end_of_the_service_ends_every_session():
             await publisher.close()
 
 
+async def test_what_goes_wrong_beside_it_is_told_as_it_is():
+    async def published_and_over():
+        async with open_sessions((), 2) as sessions:
+            await begin(sessions, peer, publisher)
+            await peer.pictures.get()
+            raise PublisherPresent("something else")
+
+    async with nothing_left(), asyncio.timeout(20):
+        publisher, peer = Publisher(), Keeper()
+        with pytest.raises(PublisherPresent):
+            await published_and_over()
+        assert peer.ends == ["the service stops"]
+        await publisher.close()
+
+
+async def test_a_fault_of_ours_in_a_peer_stops_all():
+    class Broken(Keeper):
+        async def run(self):
+            raise ZeroDivisionError
+
+    async def published():
+        async with open_sessions((), 2) as sessions:
+            await begin(sessions, Broken(), publisher)
+            await asyncio.Event().wait()
+
+    async with nothing_left(), asyncio.timeout(20):
+        publisher = Publisher()
+        with pytest.raises(ExceptionGroup) as group:
+            await published()
+        assert group.group_contains(ZeroDivisionError)
+        await publisher.close()
+
+
 async def test_a_peer_that_never_connects_is_given_up():
-    async with nothing_left(), open_sessions((), 2, [].append, connect_s=0.2) as sessions, asyncio.timeout(20):
+    async with nothing_left(), open_sessions((), 2, connect_s=0.2) as sessions, asyncio.timeout(20):
         publisher, peer = Publisher(), Keeper()
         session = await sessions.open("door", await publisher.offer(), peer)
         await session.closed.wait()
@@ -72,7 +105,7 @@ async def test_a_peer_that_never_connects_is_given_up():
 
 @pytest.mark.parametrize("after_s", [0.0, 0.01, 0.02, 0.03, 0.05, 0.1])
 async def test_an_end_while_they_connect_leaves_nothing(after_s):
-    async with nothing_left(), open_sessions((), 1, [].append) as sessions, asyncio.timeout(20):
+    async with nothing_left(), open_sessions((), 1) as sessions, asyncio.timeout(20):
         publisher, peer = Publisher(), Keeper()
         session = await begin(sessions, peer, publisher)
         await asyncio.sleep(after_s)  # nothing to wait for: any moment is what is tried
@@ -81,7 +114,7 @@ async def test_an_end_while_they_connect_leaves_nothing(after_s):
 
 
 async def test_no_more_sessions_than_may_be():
-    async with nothing_left(), open_sessions((), 1, [].append) as sessions, asyncio.timeout(20):
+    async with nothing_left(), open_sessions((), 1) as sessions, asyncio.timeout(20):
         first, second = Publisher(), Publisher()
         session = await begin(sessions, Keeper(), first)
         offer = await second.offer()
@@ -98,7 +131,7 @@ async def test_what_a_peer_refuses_leaves_nothing():
         def set_up(self, connection, offer):
             raise PublisherPresent("camera door: somebody publishes")
 
-    async with nothing_left(), open_sessions((), 1, [].append) as sessions:
+    async with nothing_left(), open_sessions((), 1) as sessions:
         publisher, peer = Publisher(), Refuser()
         with pytest.raises(PublisherPresent):
             await begin(sessions, peer, publisher)
@@ -121,7 +154,7 @@ async def test_what_a_peer_refuses_leaves_nothing():
     ],
 )
 async def test_offers_that_are_refused_leave_nothing(old, new, error):
-    async with nothing_left(), open_sessions((), 1, [].append) as sessions:
+    async with nothing_left(), open_sessions((), 1) as sessions:
         publisher = Publisher()
         offer = (await publisher.offer()).replace(old, new)
         with pytest.raises(error):
@@ -130,7 +163,7 @@ async def test_offers_that_are_refused_leave_nothing(old, new, error):
 
 
 async def test_candidates_are_taken_with_the_sessions_tag_alone_and_a_restart_is_refused():
-    async with nothing_left(), open_sessions((), 1, [].append) as sessions, asyncio.timeout(20):
+    async with nothing_left(), open_sessions((), 1) as sessions, asyncio.timeout(20):
         publisher, peer = Publisher(), Keeper()
         offer = await publisher.offer()
         bare = "\r\n".join(line for line in offer.splitlines() if "candidate" not in line) + "\r\n"
