@@ -16,7 +16,9 @@ from gallery.store import PersonStore
 from recognition.recogniser import Recogniser
 from streamer.access.guard import Guard
 from streamer.access.live_tokens import LiveTokens
+from streamer.api.certificate import Certificate
 from streamer.api.health import create_app, serve_http
+from streamer.api.server import prepare_http
 from streamer.events.outbox import Outbox
 from streamer.model_layer.layer import ModelLayer, open_models
 from streamer.mqtt.publisher import Publisher
@@ -56,6 +58,7 @@ class Service:
     cameras: list[Camera]
     tokens: LiveTokens
     guard: Guard
+    certificate: Certificate | None = None
     http_port: int = 0
     overload: Overload = field(default_factory=Overload)
 
@@ -74,6 +77,8 @@ class Service:
         parts.append(Part("gallery", not gallery, gallery))
         if self.settings.http.enabled:
             parts.append(Part("tokens", not self.tokens.trouble, self.tokens.trouble))
+        if self.certificate is not None:
+            parts.append(Part("certificate", not self.certificate.fault, self.certificate.trouble))
         if self.overload.reason is not None:
             parts.append(Part("load", True, self.overload.reason))
         for camera in self.cameras:
@@ -90,6 +95,7 @@ async def running_service(settings: Settings, *, own_broker: bool = False) -> As
     limit_arenas()
     make_data_folder(settings.paths.data)
     metrics = Metrics()
+    certificate = await prepare_http(settings.http)
     async with AsyncExitStack() as stack:
         stack.enter_context(only_one(settings.paths.data))
         with suppress(GalleryError):  # there before the models are: a gallery that is missing now is gone
@@ -117,13 +123,20 @@ async def running_service(settings: Settings, *, own_broker: bool = False) -> As
         tokens = LiveTokens(settings.tokens_path)
         await asyncio.to_thread(tokens.look)
         service = Service(
-            settings, metrics, models, live_gallery, outbox, publisher, [], tokens, Guard(tokens, metrics)
+            settings, metrics, models, live_gallery, outbox, publisher, [], tokens, Guard(tokens, metrics), certificate
         )
         service.cameras = [_camera(name, service) for name in settings.cameras]
         await models.attach(live_gallery, publisher.set_model)
         if settings.http.enabled:
             service.http_port = await stack.enter_async_context(
-                serve_http(create_app(service), settings.http.host, settings.http.port)
+                serve_http(
+                    create_app(service),
+                    settings.http.host,
+                    settings.http.port,
+                    tls=None if certificate is None else certificate.context,
+                    trusted_proxies=settings.http.trusted_proxies,
+                    metrics=metrics,
+                )
             )
         async with asyncio.TaskGroup() as tasks:
             keep = [
@@ -139,6 +152,7 @@ async def running_service(settings: Settings, *, own_broker: bool = False) -> As
                 ),
                 tasks.create_task(live_gallery.follow(publisher.gallery_changed), name="gallery"),
                 tasks.create_task(tokens.follow(), name="tokens"),
+                *([tasks.create_task(certificate.follow(), name="certificate")] if certificate else []),
                 tasks.create_task(_watch(service), name="watch cameras"),
                 tasks.create_task(models.run(), name="watch models"),
                 tasks.create_task(models.keep_covered(), name="templates of the ladder"),

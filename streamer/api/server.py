@@ -7,26 +7,46 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import AsyncIterator
+import ssl
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from email.utils import formatdate
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from streamer.errors import HttpAddressInvalid, PortInUse
+from streamer.api.certificate import Certificate
+from streamer.api.proxies import BehindProxies, unmapped
+from streamer.errors import HttpAddressInvalid, HttpUnprotected, PortInUse
+from streamer.settings import HttpSettings
+from streamer.telemetry.metrics import Metrics
 
 _BACKLOG = 128
 _LONGEST_GOODBYE_S = 2
 
+_Address = tuple[int, int, tuple[Any, ...]]
+
 
 @asynccontextmanager
-async def serve_http(app: ASGIApp, host: str, port: int) -> AsyncIterator[int]:
+async def serve_http(
+    app: ASGIApp,
+    host: str,
+    port: int,
+    *,
+    tls: ssl.SSLContext | None = None,
+    trusted_proxies: Sequence[str] = (),
+    metrics: Metrics | None = None,
+) -> AsyncIterator[int]:
     """Serves `app` while the context is open, and gives the port (the real one where 0 was asked for).
 
-    At the end open connections get 2 s to finish. Raises PortInUse and HttpAddressInvalid.
+    At the end open connections get 2 s to finish. Raises PortInUse, HttpAddressInvalid and HttpUnprotected.
     """
-    with await _listen(host, port) as listener:
+    address = await _resolve(host, port)
+    _protected(host, address, tls is not None or bool(trusted_proxies))
+    if trusted_proxies:
+        app = BehindProxies(app, trusted_proxies, metrics)
+    with _listen(host, port, address) as listener:
         config = uvicorn.Config(
             _dated(app),
             http="h11",
@@ -39,6 +59,7 @@ async def serve_http(app: ASGIApp, host: str, port: int) -> AsyncIterator[int]:
             proxy_headers=False,
             backlog=_BACKLOG,
             timeout_graceful_shutdown=_LONGEST_GOODBYE_S,
+            ssl_context_factory=None if tls is None else lambda *_: tls,
         )
         config.load()
         server = uvicorn.Server(config)
@@ -51,20 +72,54 @@ async def serve_http(app: ASGIApp, host: str, port: int) -> AsyncIterator[int]:
             await server.shutdown(sockets=[listener])
 
 
-async def _listen(host: str, port: int) -> socket.socket:
-    """A listening TCP socket."""
+async def check_address(settings: HttpSettings) -> None:
+    """Whether HTTP may listen there as it is configured. Raises HttpAddressInvalid and HttpUnprotected."""
+    address = await _resolve(settings.host, settings.port)
+    _protected(settings.host, address, settings.tls is not None or bool(settings.trusted_proxies))
+
+
+async def prepare_http(settings: HttpSettings) -> Certificate | None:
+    """All that a start needs to know of HTTP before anything else is opened; None where there is no TLS.
+
+    Raises HttpAddressInvalid, HttpUnprotected, CertificateUnusable and CertificateExpired.
+    """
+    if not settings.enabled:
+        return None
+    await check_address(settings)
+    return None if settings.tls is None else await asyncio.to_thread(Certificate, settings.tls)
+
+
+def _protected(host: str, address: _Address, by_something: bool) -> None:
+    """Tokens are sent as they are: beyond this machine they need TLS."""
+    found = unmapped(address[2][0])
+    if not (by_something or (found is not None and found.is_loopback)):
+        raise HttpUnprotected(
+            f"http.host {host} is open to the network, where tokens could be read: set http.tls (cert, key), or "
+            "http.trusted_proxies where a proxy does TLS, or 127.0.0.1"
+        )
+
+
+async def _resolve(host: str, port: int) -> _Address:
+    """Where to listen: family, protocol, and the address of that family."""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or "no name of a host"
         raise HttpAddressInvalid(
-            f"http.host {host}: {error.strerror}; 127.0.0.1 is for this machine alone, 0.0.0.0 for all"
+            f"http.host {host}: {why}; 127.0.0.1 is for this machine alone, 0.0.0.0 for all"
         ) from None
     # "localhost" is ::1 and 127.0.0.1, and most who look there mean the latter.
-    family, kind, protocol, _, address = min(found, key=lambda info: info[0] != socket.AF_INET)
-    listener = socket.socket(family, kind, protocol)
+    family, _, protocol, _, address = min(found, key=lambda info: info[0] != socket.AF_INET)
+    return family, protocol, address
+
+
+def _listen(host: str, port: int, address: _Address) -> socket.socket:
+    """A listening TCP socket."""
+    family, protocol, bound_to = address
+    listener = socket.socket(family, socket.SOCK_STREAM, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
+        listener.bind(bound_to)
         listener.listen(_BACKLOG)
         listener.setblocking(False)
     except OSError as error:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import shlex
 import sys
 from typing import Annotated
 
@@ -33,10 +34,14 @@ def serve(
     """Watch the configured cameras and publish who is there, until Ctrl-C, SIGTERM or SIGHUP."""
     settings = load(config, [*(overrides or ()), *([f"service.log_format={log_format}"] if log_format else [])])
     setup_logging(settings.service.log_level, settings.service.log_format)
-    uvloop.run(_serve(settings))
+    # Of --set what leads to the data folder alone: others may be secret.
+    to_data = [word for one in overrides or () if one.startswith("paths.") for word in ("--set", one)]
+    to_config = [] if config is None else ["--config", str(config)]
+    command = ["whosthere", "tokens", "make", "me", "--role", "admin", *to_config, *to_data]
+    uvloop.run(_serve(settings, shlex.join(command)))
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, make_token: str) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in stop_signals():
@@ -44,8 +49,11 @@ async def _serve(settings: Settings) -> None:
     async with running_service(settings) as service:
         cameras = ", ".join(camera.name for camera in service.cameras) or "none (add some under `cameras:`)"
         if settings.http.enabled:
-            address = f"http://{settings.http.host}:{service.http_port}"
+            host = f"[{settings.http.host}]" if ":" in settings.http.host else settings.http.host
+            address = f"{'https' if settings.http.tls else 'http'}://{host}:{service.http_port}"
             log.info("listening on %s", address, extra={"http": address})
+            if not len(service.tokens) and not service.tokens.trouble:
+                log.warning("HTTP lets nobody in yet; make a token: %s", make_token)
         log.info("running; cameras: %s", cameras)
         await stop.wait()
         log.info("stopping")
