@@ -10,7 +10,8 @@ from importlib import resources
 from ipaddress import ip_network
 from pathlib import Path
 from stat import S_ISREG
-from typing import Annotated, Any, Literal, NoReturn
+from types import UnionType
+from typing import Annotated, Any, Literal, NoReturn, get_args
 
 from pydantic import (
     AfterValidator,
@@ -347,6 +348,8 @@ def _section(loc: Sequence[int | str]) -> type[BaseModel]:
             section = CameraSettings
         elif str(part) in section.model_fields:
             annotation = section.model_fields[str(part)].annotation
-            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-                section = annotation
+            either = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
+            for kind in either:
+                if isinstance(kind, type) and issubclass(kind, BaseModel):
+                    section = kind
     return section

@@ -143,7 +143,7 @@ class ServiceProcess:
     def command(self, *arguments: str) -> list[str]:
         """How to start a command on the same config."""
         command, *rest = arguments
-        group = [command, rest.pop(0)] if command in ("people", "models", "cameras", "gallery") else [command]
+        group = [command, rest.pop(0)] if command in ("people", "models", "cameras", "gallery", "tokens") else [command]
         return [sys.executable, "-m", "streamer", *group, "--config", str(self._config), *rest]
 
     def _end(self, number: int) -> int:
