@@ -17,7 +17,9 @@ from gallery.store import PersonStore
 from recognition.recogniser import Recogniser
 from streamer.access.guard import Guard
 from streamer.access.live_tokens import LiveTokens
+from streamer.api.certificate import Certificate
 from streamer.api.health import create_app, serve_http
+from streamer.api.server import prepare_http
 from streamer.api.whep import whep_routes
 from streamer.api.whip import whip_routes
 from streamer.events.outbox import Outbox
@@ -68,6 +70,7 @@ class Service:
     tokens: LiveTokens
     guard: Guard
     points: PublishPoints = field(default_factory=dict)
+    certificate: Certificate | None = None
     http_port: int = 0
     rtsp: RtspServer | None = None
     control: CameraControl | None = None
@@ -93,6 +96,8 @@ class Service:
         parts.append(Part("gallery", not gallery, gallery))
         if self.settings.http.enabled:
             parts.append(Part("tokens", not self.tokens.trouble, self.tokens.trouble))
+        if self.certificate is not None:
+            parts.append(Part("certificate", not self.certificate.fault, self.certificate.trouble))
         if self.overload.reason is not None:
             parts.append(Part("load", True, self.overload.reason))
         if self.rtsp is not None and (self.rtsp.port or self.rtsp.trouble):
@@ -122,6 +127,7 @@ async def running_service(
     limit_arenas()
     make_data_folder(settings.paths.data)
     metrics = Metrics()
+    certificate = await prepare_http(settings.http)
     async with AsyncExitStack() as stack:
         stack.enter_context(only_one(settings.paths.data))
         with suppress(GalleryError):  # there before the models are: a gallery that is missing now is gone
@@ -155,7 +161,17 @@ async def running_service(
         tokens = LiveTokens(settings.tokens_path)
         await asyncio.to_thread(tokens.look)
         service = Service(
-            settings, metrics, models, live_gallery, outbox, publisher, live_view, [], tokens, Guard(tokens, metrics)
+            settings,
+            metrics,
+            models,
+            live_gallery,
+            outbox,
+            publisher,
+            live_view,
+            [],
+            tokens,
+            Guard(tokens, metrics),
+            certificate=certificate,
         )
         for name, camera in settings.cameras.items():
             publisher.add_camera(name, enabled=camera.enabled)
@@ -167,8 +183,16 @@ async def running_service(
             routers = [
                 await stack.enter_async_context(kind) for kind in (whip, whep_routes(webrtc, live_view, metrics))
             ]
-            app = create_app(service, [*routers, pages.routes()])
-            service.http_port = await stack.enter_async_context(serve_http(app, settings.http.host, settings.http.port))
+            service.http_port = await stack.enter_async_context(
+                serve_http(
+                    create_app(service, [*routers, pages.routes()]),
+                    settings.http.host,
+                    settings.http.port,
+                    tls=None if certificate is None else certificate.context,
+                    trusted_proxies=settings.http.trusted_proxies,
+                    metrics=metrics,
+                )
+            )
         rtsp = await stack.enter_async_context(RtspServer(settings.ingest.rtsp, service.points, metrics))
         service.rtsp = rtsp
         async with asyncio.TaskGroup() as tasks:
@@ -198,6 +222,7 @@ async def running_service(
                 ),
                 tasks.create_task(live_gallery.follow(publisher.gallery_changed), name="gallery"),
                 tasks.create_task(tokens.follow(), name="tokens"),
+                *([tasks.create_task(certificate.follow(), name="certificate")] if certificate else []),
                 tasks.create_task(_watch(service), name="watch cameras"),
                 tasks.create_task(live_view.run(), name="live view"),
                 tasks.create_task(rtsp.run(), name="rtsp ingest"),

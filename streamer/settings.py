@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
+from ipaddress import ip_network
 from pathlib import Path
 from stat import S_ISREG
 from typing import Annotated, Any, Literal, Self
@@ -169,8 +170,21 @@ class MqttSettings(_Section):
 
 
 class TlsSettings(_Section):
-    cert: Path
-    key: Path
+    cert: Path = Field(description="PEM: the server's first, then the chain's")
+    key: Path = Field(description="PEM, without a password")
+
+
+def _checked_proxy(value: str) -> str:
+    try:
+        network = ip_network(value)
+    except ValueError as error:
+        raise ValueError(f"want an address or a network such as 192.0.2.0/24 ({error})") from None
+    if network.prefixlen == 0:
+        raise ValueError("names everybody; name the proxies alone")
+    return value
+
+
+TrustedProxy = Annotated[str, AfterValidator(_checked_proxy)]
 
 
 class HttpSettings(_Section):
@@ -178,7 +192,9 @@ class HttpSettings(_Section):
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535, description="0: any free port")
     tls: TlsSettings | None = None
-    trusted_proxies: tuple[str, ...] = Field(default=(), description="addresses or networks of proxies that do TLS")
+    trusted_proxies: tuple[TrustedProxy, ...] = Field(
+        default=(), description="addresses or networks of proxies that do TLS"
+    )
 
 
 class RtspIngestSettings(_Section):

@@ -4,6 +4,8 @@ A value is shown only where it can be no secret.
 """
 
 from collections.abc import Sequence
+from types import UnionType
+from typing import get_args
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
@@ -54,6 +56,8 @@ def _section(loc: Sequence[int | str], root: type[BaseModel], camera: type[BaseM
             section = camera
         elif str(part) in section.model_fields:
             annotation = section.model_fields[str(part)].annotation
-            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-                section = annotation
+            either = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
+            for kind in either:
+                if isinstance(kind, type) and issubclass(kind, BaseModel):
+                    section = kind
     return section

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import shlex
 import signal
 import sys
 from typing import Annotated
@@ -37,10 +38,15 @@ def serve(
     layers = read_layers(config, above)
     settings = layers.settings(layers.changes())
     setup_logging(settings.service.log_level, settings.service.log_format)
-    uvloop.run(_serve(settings, Configured(layers, lambda: read_layers(config, above))))
+    # Of --set what leads to the data folder alone: others may be secret.
+    to_data = [word for one in overrides or () if one.startswith("paths.") for word in ("--set", one)]
+    to_config = [] if config is None else ["--config", str(config)]
+    make_token = shlex.join(["whosthere", "tokens", "make", "me", "--role", "admin", *to_config, *to_data])
+    uvloop.run(_serve(settings, Configured(layers, lambda: read_layers(config, above)), make_token))
 
 
-async def _serve(settings: Settings, configured: Configured) -> None:
+async def _serve(settings: Settings, configured: Configured, make_token: str) -> None:
+    """make_token: the command for somebody who has none."""
     stop, terminal = asyncio.Event(), Terminal()
     control: CameraControl | None = None
     was_asked = False  # before there was anything to reload
@@ -63,8 +69,11 @@ async def _serve(settings: Settings, configured: Configured) -> None:
             hung_up()
         cameras = ", ".join(camera.name for camera in service.cameras) or "none (add some under `cameras:`)"
         if settings.http.enabled:
-            address = f"http://{settings.http.host}:{service.http_port}"
+            host = f"[{settings.http.host}]" if ":" in settings.http.host else settings.http.host
+            address = f"{'https' if settings.http.tls else 'http'}://{host}:{service.http_port}"
             log.info("listening on %s", address, extra={"http": address})
+            if not len(service.tokens) and not service.tokens.trouble:
+                log.warning("HTTP lets nobody in yet; make a token: %s", make_token)
         log.info("running; cameras: %s", cameras)
         await stop.wait()
         log.info("stopping")

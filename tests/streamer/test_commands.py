@@ -37,6 +37,7 @@ COMMANDS = [
     *("models eval", "models bench", "models use", "gallery reindex"),
     *("models pull", "models import", "models bundle", "models convert"),
     *("train-weights detector", "train-weights embedder"),
+    *("tokens make", "tokens list", "tokens revoke"),
 ]
 WITHOUT_DATA = ("serve", "train-weights detector", "train-weights embedder")
 
@@ -200,9 +201,10 @@ def test_check_as_json(studio: Path) -> None:
         "processor": None,
         "models": None,
         "gallery": None,
+        "http": None,
         "broker": "broker_unreachable",
     }
-    assert "1 of 5 checks failed" in assert_refused(ended, "broker_unreachable")
+    assert "1 of 6 checks failed" in assert_refused(ended, "broker_unreachable")
 
 
 def test_a_person_from_enrolment_to_oblivion(studio: Path) -> None:

@@ -18,7 +18,7 @@ from streamer.ingest.publish.point import PublishPoints
 from streamer.ingest.rtsp.connection import Connection
 from streamer.ingest.rtsp.front_desk import FrontDesk
 from streamer.ingest.rtsp.messages import SERVER
-from streamer.listen import BACKLOG, listen
+from streamer.listen import BACKLOG, listen, resolve
 from streamer.settings import RtspIngestSettings
 from streamer.telemetry.metrics import Metrics
 
@@ -75,7 +75,7 @@ class RtspServer:
         if self._server is not None:
             return
         host = self._settings.host
-        listener = await listen(host, self._settings.port, "ingest.rtsp", IngestAddressInvalid)
+        listener = listen(await resolve(host, self._settings.port, "ingest.rtsp", IngestAddressInvalid))
         self.port = listener.getsockname()[1]
         if not _is_loopback(listener):
             log.warning(
@@ -127,7 +127,7 @@ async def look(settings: RtspIngestSettings) -> str:
     """Whether the address is free, or this server's already; in words. Raises PortInUse, IngestAddressInvalid."""
     where = f"{settings.host}:{settings.port}"
     try:
-        (await listen(settings.host, settings.port, "ingest.rtsp", IngestAddressInvalid)).close()
+        listen(await resolve(settings.host, settings.port, "ingest.rtsp", IngestAddressInvalid)).close()
     except PortInUse:
         if not await _answers(settings):
             raise
