@@ -80,6 +80,11 @@ class RtspServer:
             self.stop()
             pytest.fail(f"the RTSP server did not start: {' '.join(self._mounts)}")
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "start() it first"
+        return self._process.pid
+
     def stop(self) -> None:
         """SIGTERM."""
         self._end(subprocess.Popen.terminate)
