@@ -3,7 +3,7 @@
     python scripts/measure-reconnects.py --outages 5 60
     python scripts/measure-reconnects.py --reconnects 1000
 
-The real service, with cameras of the RTSP server of the tests (Debian's gir1.2-gst-rtsp-server-1.0), which is killed and
+The real service, with cameras of the tests' RTSP server (Debian's gir1.2-gst-rtsp-server-1.0), which is killed and
 started again, or stopped (SIGSTOP) and continued. Blocks for minutes.
 """
 
@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import os
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -24,9 +25,15 @@ from streamer.bench.processes import cutting_server
 from streamer.settings import CameraSettings, Settings, load
 from tests.faces import KNOWN, write_film
 from tests.live.servers import RtspServer, unused_port
+from tests.live.service import until
 
 CAMERAS = 8
 CUT_S = 0.2
+
+
+def say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def settings_of(folder: Path, cameras: dict[str, CameraSettings]) -> Settings:
@@ -34,7 +41,9 @@ def settings_of(folder: Path, cameras: dict[str, CameraSettings]) -> Settings:
     return settings.model_copy(update={"cameras": cameras})
 
 
-async def back_after(service: Service, outage_s: float, go: Callable[[], None], come: Callable[[], None]) -> list[float]:
+async def back_after(
+    service: Service, outage_s: float, go: Callable[[], None], come: Callable[[], None]
+) -> list[float]:
     """Seconds from a server's return to each camera's next frame."""
     go()
     await asyncio.sleep(outage_s)
@@ -55,8 +64,7 @@ async def measure_outages(folder: Path, clip: Path, outages_s: list[float], roun
     with RtspServer(unused_port(), mounts) as server:
         cameras = {name: CameraSettings(url=server.url(name), fps=10) for name in mounts}
         async with running_service(settings_of(folder, cameras)) as service:
-            while any(camera.status.state != "online" for camera in service.cameras):
-                await asyncio.sleep(0.05)
+            await until(lambda: all(camera.status.state == "online" for camera in service.cameras))
 
             def freeze() -> None:
                 os.kill(server.pid, signal.SIGSTOP)
@@ -68,10 +76,9 @@ async def measure_outages(folder: Path, clip: Path, outages_s: list[float], roun
                 for outage_s in outages_s:
                     took = [s for _ in range(rounds) for s in await back_after(service, outage_s, go, come)]
                     took.sort()
-                    print(
+                    say(
                         f"{how} for {outage_s:.0f} s: {len(took)} returns, first frame after "
-                        f"{took[len(took) // 2]:.2f} s (median), {took[-1]:.2f} s (most)",
-                        flush=True,
+                        f"{took[len(took) // 2]:.2f} s (median), {took[-1]:.2f} s (most)"
                     )
 
 
@@ -89,11 +96,10 @@ async def measure_reconnects(folder: Path, clip: Path, count: int) -> None:
             while told < count:
                 if done() // 100 * 100 > told:
                     told = done() // 100 * 100
-                    print(
+                    say(
                         f"{done():5d} reconnects  {time.monotonic() - started_s:5.0f} s  "
                         f"RSS {process.memory_info().rss / 2**20:6.1f} MiB  {threading.active_count()} threads  "
-                        f"{process.num_fds()} descriptors",
-                        flush=True,
+                        f"{process.num_fds()} descriptors"
                     )
                 await asyncio.sleep(0.2)
 

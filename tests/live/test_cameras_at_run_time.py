@@ -81,7 +81,9 @@ async def test_a_reload_adds_changes_and_removes_and_leaves_the_others_alone(tmp
     with Rig(tmp_path, broker.port, before) as service:
         await service.until_ready()
         await until(lambda: all(heard.events(name) for name in before))
-        service.write({"door": camera(film), "hall": camera(film, fps=4), "new": camera(film)}, events={"settle_s": 3.0})
+        service.write(
+            {"door": camera(film), "hall": camera(film, fps=4), "new": camera(film)}, events={"settle_s": 3.0}
+        )
         service.hang_up()
         await until(lambda: service.told("cameras reloaded: added: new; changed: hall; removed: gate"))
         await until(lambda: heard.events("new"))

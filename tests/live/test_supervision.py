@@ -43,6 +43,10 @@ def states(service: Service) -> dict[str, str]:
     return {camera.name: camera.status.state for camera in service.cameras}
 
 
+def four_of(url: str) -> dict[str, CameraSettings]:
+    return {f"c{number}": CameraSettings(url=url, fps=10) for number in range(4)}
+
+
 async def test_a_stall_is_told_by_the_streams_own_rhythm_unless_a_limit_is_set(tmp_path, clip):
     with RtspServer(unused_port(), stalling={"quiet": (clip, 3.0), "patient": (clip, 3.0)}) as server:
         quiet, patient = (CameraSettings(url=server.url(name), fps=2) for name in ("quiet", "patient"))
@@ -53,16 +57,15 @@ async def test_a_stall_is_told_by_the_streams_own_rhythm_unless_a_limit_is_set(t
             assert states(service)["patient"] == "online", "its limit was set"
             (camera,) = (camera for camera in service.cameras if camera.name == "quiet")
             assert camera.status.reason == "stream_stalled"
-            assert camera._rhythm.stalled_after_s < 2.0, "by the stream's 10 frames a second, not by the 2 that are used"
+            assert camera._rhythm.stalled_after_s < 2.0, (
+                "by the stream's 10 frames a second, not by the 2 that are used"
+            )
             await until(lambda: states(service)["patient"] == "stalled")
             await until(lambda: states(service)["quiet"] == "online")  # lost after read_timeout_s, and opened again
 
 
 async def test_frames_flow_again_once_it_is_back_and_the_others_go_on(tmp_path, clip):
-    with (
-        RtspServer(unused_port(), {"away": clip}) as server,
-        RtspServer(unused_port(), {"there": clip}) as other,
-    ):
+    with RtspServer(unused_port(), {"away": clip}) as server, RtspServer(unused_port(), {"there": clip}) as other:
         away, there = (CameraSettings(url=s.url(name)) for s, name in ((server, "away"), (other, "there")))
         async with serving(tmp_path, away=away, there=there) as service:
             camera, neighbour = service.cameras
@@ -86,16 +89,15 @@ async def test_frames_flow_again_once_it_is_back_and_the_others_go_on(tmp_path, 
 async def test_reconnects_leave_nothing_behind(tmp_path, clip):
     """scripts/measure-reconnects.py does a thousand."""
     process = psutil.Process()
-    async with cutting_server(clip, 0.1) as url:
-        async with serving(tmp_path, **{f"c{n}": CameraSettings(url=url, fps=10) for n in range(4)}) as service:
+    async with cutting_server(clip, 0.1) as url, serving(tmp_path, **four_of(url)) as service:
 
-            async def after(reconnects: int) -> tuple[int, int]:
-                """Threads and descriptors."""
-                await until(lambda: total(service.metrics.camera_reconnects) >= reconnects)
-                return threading.active_count(), process.num_fds()
+        async def after(reconnects: int) -> tuple[int, int]:
+            """Threads and descriptors."""
+            await until(lambda: total(service.metrics.camera_reconnects) >= reconnects)
+            return threading.active_count(), process.num_fds()
 
-            threads, descriptors = await after(12)
-            threads_later, descriptors_later = await after(12 + 60)
-            # Those of four cameras and of the broker's socket come and go; one a reconnect would be 60.
-            assert threads_later - threads < 15
-            assert descriptors_later - descriptors < 15
+        threads, descriptors = await after(12)
+        threads_later, descriptors_later = await after(12 + 60)
+        # Those of four cameras and of the broker's socket come and go; one a reconnect would be 60.
+        assert threads_later - threads < 15
+        assert descriptors_later - descriptors < 15

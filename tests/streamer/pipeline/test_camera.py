@@ -1,7 +1,6 @@
 """One camera's life with a scripted source: stalls by its rhythm or by a set limit, delays, what outlives it."""
 
 import asyncio
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -49,7 +48,7 @@ class Rig:
         path = SimpleNamespace(
             camera="door",
             metrics=self.metrics,
-            visits=SimpleNamespace(sightings=lambda: []),
+            visits=SimpleNamespace(sightings=list),
             face_sizes=SimpleNamespace(too_small=False),
             tracker=SimpleNamespace(clear=list, frame_size=None),
             outbox=None,
@@ -141,8 +140,8 @@ def with_sleep(supervise: Any, sleep: Any) -> Any:
 
 
 @pytest.fixture
-def ended(monkeypatch) -> Iterator[Rig]:
-    yield Rig(monkeypatch)
+def ended(monkeypatch) -> Rig:
+    return Rig(monkeypatch)
 
 
 async def test_a_thread_that_outlives_its_camera_brings_none_of_its_metrics_back(ended):
