@@ -18,7 +18,8 @@ from streamer.telemetry.once_log import OnceLog
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 0.5
-_Identity = tuple[int, int, int] | None
+_Identity = tuple[int, int, int] | None  # of a file; None: there is none
+_UNREAD: _Identity = (0, 0, 0)
 
 
 class CameraControl:
@@ -40,7 +41,7 @@ class CameraControl:
         self._read = read
         self._apply = apply
         self._path = settings.camera_changes_path
-        self._seen: _Identity = None
+        self._seen = _UNREAD
         self._asked = asyncio.Event()
         self._wants_reload = False
         self._commands: dict[str, bool] = {}  # by camera: the newest counts

@@ -92,6 +92,11 @@ class RtspServer:
         self._process.send_signal(signal.SIGUSR1)
         return int(self._process.stdout.readline())
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "start() it first"
+        return self._process.pid
+
     def stop(self) -> None:
         """SIGTERM."""
         self._end(subprocess.Popen.terminate)
