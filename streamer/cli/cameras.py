@@ -1,4 +1,4 @@
-"""`cameras list|probe`."""
+"""`cameras list|probe|discover`."""
 
 from collections import Counter
 from dataclasses import asdict, replace
@@ -8,6 +8,7 @@ import typer
 import uvloop
 
 from recognition.errors import CodedError
+from streamer.cli import discover
 from streamer.cli.options import AsJson, ConfigFile, Overrides, print_json, print_line, print_table, settings_of
 from streamer.errors import CameraUnknown
 from streamer.ingest.address import redacted_url
@@ -23,6 +24,7 @@ cameras = typer.Typer(no_args_is_help=True, help="List the configured cameras, o
 
 def register(app: typer.Typer) -> None:
     app.add_typer(cameras, name="cameras")
+    discover.register(cameras)
 
 
 @cameras.command("list", epilog="Example: whosthere cameras list --json")
