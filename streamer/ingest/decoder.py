@@ -218,7 +218,11 @@ class Decoder:
                 # libav hands its parser's last frame out when a read times out, and ends HLS then without a word.
                 # Silence counts from the last frame on: what came in a burst was handed out until then.
                 silent_since_s = max(last_s, self.last_frame_s)
-                if not self._stop.is_set() and (arrived is None or arrived.at.monotonic_s - silent_since_s >= limit_s):
+                if not self._stop.is_set() and (
+                    arrived is None
+                    or arrived.at.monotonic_s - silent_since_s >= limit_s
+                    or (arrived.waited_s >= limit_s and not self._where.is_playlist)
+                ):
                     raise faults.stalled(self._where, limit_s)
                 if arrived is None or arrived == Arrived(arrived.at):
                     return
