@@ -196,7 +196,8 @@ async def live_table(
     with contextlib.ExitStack() as stack:
         cameras = [CameraSettings(url=stack.enter_context(way), fps=10, read_timeout_s=20) for way in ways.values()]
         found = await asyncio.gather(
-            *(told_by(settings, recogniser, live, camera, seconds + 20) for camera in cameras), return_exceptions=True
+            *(told_by(settings, recogniser, live, camera, seconds + LEAD_IN_S - 3) for camera in cameras),
+            return_exceptions=True,
         )
     for name, told in zip(ways, found, strict=True):
         say(row(name, told, list(probes)) if isinstance(told, Told) else f"| {name} | {told} | | | |")

@@ -46,6 +46,7 @@
     │   ├── OutboxUnwritable          outbox_unwritable      (retryable)
     │   ├── OutboxDamaged             outbox_damaged         (set aside; the service goes on with a new one)
     │   └── OutboxTooNew              outbox_too_new
+    ├── DiscoveryFailed               discovery_failed
     ├── PortInUse                     port_in_use
     ├── HttpAddressInvalid            http_address_invalid
     ├── HttpUnprotected               http_unprotected
@@ -292,6 +293,12 @@ class OutboxDamaged(OutboxError):
 
 class OutboxTooNew(OutboxError):
     code = "outbox_too_new"
+
+
+class DiscoveryFailed(StreamerError):
+    """No network could be asked for cameras."""
+
+    code = "discovery_failed"
 
 
 class PortInUse(StreamerError):

@@ -1,4 +1,4 @@
-"""`cameras list|probe`; the commands that change cameras are camera_edits.py's."""
+"""`cameras list|probe|discover`; the commands that change cameras are camera_edits.py's."""
 
 from collections import Counter
 from dataclasses import asdict, replace
@@ -9,7 +9,7 @@ import uvloop
 
 from recognition.errors import CodedError
 from recognition.near_names import did_you_mean
-from streamer.cli import camera_edits
+from streamer.cli import camera_edits, discover
 from streamer.cli.options import AsJson, ConfigFile, Overrides, print_json, print_line, print_table, settings_of
 from streamer.errors import CameraUnknown
 from streamer.ingest.address import redacted_url
@@ -37,6 +37,7 @@ def unknown_camera(name: str, settings: Settings, way_out: str) -> CameraUnknown
 def register(app: typer.Typer) -> None:
     camera_edits.register(cameras)
     app.add_typer(cameras, name="cameras")
+    discover.register(cameras)
 
 
 @cameras.command("list", epilog="Example: whosthere cameras list --json")

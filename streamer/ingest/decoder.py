@@ -216,7 +216,9 @@ class Decoder:
                 # Silence counts from the last frame on: what came in a burst was handed out until then.
                 silent_since_s = max(last_s, self.outlet.last_frame_s)
                 if not self.outlet.is_stopped and (
-                    arrived is None or arrived.at.monotonic_s - silent_since_s >= limit_s
+                    arrived is None
+                    or arrived.at.monotonic_s - silent_since_s >= limit_s
+                    or (arrived.waited_s >= limit_s and not self._where.is_playlist)
                 ):
                     raise faults.stalled(self._where, limit_s)
                 if arrived is None or arrived == Arrived(arrived.at):

@@ -27,11 +27,12 @@ class Instant(NamedTuple):
 
 
 class Arrived(NamedTuple):
-    """A packet, or the error that was raised in its place; neither: the stream is over."""
+    """A packet, or the error that was raised in its place; neither: the stream is over. waited_s: a packet's read."""
 
     at: Instant
     packet: "Packet[VideoStream] | None" = None
     error: Exception | None = None
+    waited_s: float = 0.0
 
 
 class PacketReader:
@@ -95,9 +96,12 @@ class PacketReader:
 
     def _arrivals(self) -> Iterator[Arrived]:
         while True:
+            asked_s = self._clock.monotonic_s()
             try:
                 for packet in self._container.demux(self._video):
-                    yield Arrived(self._moment(), packet)
+                    at = self._moment()
+                    yield Arrived(at, packet, waited_s=at.monotonic_s - asked_s)
+                    asked_s = self._clock.monotonic_s()
             except av.FFmpegError as error:
                 # Its traceback would keep this thread's calls alive.
                 yield Arrived(self._moment(), error=error.with_traceback(None))

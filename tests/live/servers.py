@@ -85,12 +85,16 @@ class RtspServer:
             self.stop()
             pytest.fail(f"the RTSP server did not start: {' '.join(self._mounts)}")
 
+    @property
+    def process(self) -> subprocess.Popen[str]:
+        assert self._process is not None, "it is not started"
+        return self._process
+
     def sessions(self) -> int:
         """How many it holds. Blocks for its answer."""
-        assert self._process is not None
-        assert self._process.stdout is not None
-        self._process.send_signal(signal.SIGUSR1)
-        return int(self._process.stdout.readline())
+        assert self.process.stdout is not None
+        self.process.send_signal(signal.SIGUSR1)
+        return int(self.process.stdout.readline())
 
     @property
     def pid(self) -> int:

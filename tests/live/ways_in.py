@@ -135,7 +135,7 @@ WAYS: Mapping[str, Way] = {
 
 
 @contextmanager
-def stopped(process: subprocess.Popen[bytes]) -> Iterator[None]:
+def stopped(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> Iterator[None]:
     """It sends nothing meanwhile, and closes nothing."""
     process.send_signal(signal.SIGSTOP)
     try:
