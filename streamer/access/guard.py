@@ -49,8 +49,8 @@ class Needs:
         self.role = role
         self.own_secret = own_secret
 
-    def __call__(self, request: Request) -> Caller:
-        """Only looks at what mark() left: a route whose need was not asked about fails."""
+    async def __call__(self, request: Request) -> Caller:
+        """Only looks at what mark() left: a route whose need was not asked about fails. (Not async: a thread each.)"""
         needed, caller = request.scope[_ADMITTED]
         if self not in needed:
             raise RuntimeError(f"{request.url.path}: the guard was not asked about what its route needs")
