@@ -125,9 +125,9 @@ async def running_service(
     ours, and denies nothing.
     """
     limit_arenas()
+    certificate = await prepare_http(settings.http)
     make_data_folder(settings.paths.data)
     metrics = Metrics()
-    certificate = await prepare_http(settings.http)
     async with AsyncExitStack() as stack:
         stack.enter_context(only_one(settings.paths.data))
         with suppress(GalleryError):  # there before the models are: a gallery that is missing now is gone
@@ -221,7 +221,7 @@ async def running_service(
                     name="publisher",
                 ),
                 tasks.create_task(live_gallery.follow(publisher.gallery_changed), name="gallery"),
-                tasks.create_task(tokens.follow(), name="tokens"),
+                *([tasks.create_task(tokens.follow(), name="tokens")] if settings.http.enabled else []),
                 *([tasks.create_task(certificate.follow(), name="certificate")] if certificate else []),
                 tasks.create_task(_watch(service), name="watch cameras"),
                 tasks.create_task(live_view.run(), name="live view"),

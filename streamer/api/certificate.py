@@ -77,6 +77,8 @@ class Certificate:
         while True:
             if self.trouble:
                 self._once.say("trouble", self.trouble, logging.WARNING, "%s", self.trouble)
+            else:
+                self._once.over("trouble")
             await asyncio.sleep(POLL_S)
             identities = await asyncio.to_thread(_identities, self._tls)
             if identities == self._seen:
@@ -103,12 +105,13 @@ def _opened(tls: TlsSettings) -> tuple[ssl.SSLContext, float, float]:
     try:
         context.load_cert_chain(tls.cert, tls.key, password="")
         from_s, until_s = _validity(context, tls.cert)
-    except ssl.SSLError as error:
-        if error.reason in _NO_MATCH:
+    except OSError as error:  # ssl.SSLError among them; a file that is gone since
+        reason = getattr(error, "reason", None) or error.strerror or "unreadable"
+        if reason in _NO_MATCH:
             raise CertificateUnusable(
                 f"http.tls: {tls.key} is not the key of the first certificate in {tls.cert}; give the two that match"
             ) from None
-        why = getattr(error, "verify_message", None) or (error.reason or "unreadable").replace("_", " ").lower()
+        why = getattr(error, "verify_message", None) or reason.replace("_", " ").lower()
         raise CertificateUnusable(f"http.tls: {tls.cert} with {tls.key} can't be used ({why}); get others") from None
     return context, from_s, until_s
 

@@ -35,7 +35,7 @@ def test_serve_does_not_start(home, code):
     ended = whosthere("serve", cwd=home)
     assert "http." in assert_refused(ended, code)
     assert "BEGIN" not in ended.everything
-    assert not (home / "var" / "gallery.db").exists()
+    assert not (home / "var").exists()
 
 
 @pytest.mark.parametrize("code", ["http_unprotected", "certificate_expired"])
