@@ -149,6 +149,7 @@ class Line(asyncio.Transport):
         super().__init__({"peername": ("127.0.0.1", 5000), "sockname": ("127.0.0.1", 8554)})
         self.written = bytearray()
         self.is_closed = False
+        self.is_read = True
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.written += data
@@ -161,9 +162,11 @@ class Line(asyncio.Transport):
 
     def write_eof(self) -> None: ...
 
-    def pause_reading(self) -> None: ...
+    def pause_reading(self) -> None:
+        self.is_read = False
 
-    def resume_reading(self) -> None: ...
+    def resume_reading(self) -> None:
+        self.is_read = True
 
 
 def meet(desk: FrontDesk, pieces: Iterable[bytes]) -> list[bytes]:
