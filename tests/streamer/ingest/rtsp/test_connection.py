@@ -115,7 +115,7 @@ def test_basic_is_for_this_machine_alone(desk: FrontDesk, time: Time, peer: str,
     connection.data_received(head % (base64.b64encode(b"door:word"), len(SDP)) + SDP)
     time.pass_s(1.0)
     connection.tick(time())
-    assert line.written.startswith(b"RTSP/1.0 " + status)
+    assert line.written.startswith(b"RTSP/1.0 %d " % status)
     assert b"Basic" not in line.written
     connection.connection_lost(None)
 
