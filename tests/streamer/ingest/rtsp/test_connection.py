@@ -105,10 +105,8 @@ def test_who_does_not_read_answers_is_not_read(desk: FrontDesk):
     connection.connection_lost(None)
 
 
-@pytest.mark.parametrize(
-    ("peer", "status"), [("127.0.0.1", b"200"), ("192.0.2.1", b"401"), ("::ffff:192.0.2.1", b"401")]
-)
-def test_basic_is_for_this_machine_alone(desk: FrontDesk, time: Time, peer: str, status: bytes):
+@pytest.mark.parametrize(("peer", "status"), [("127.0.0.1", 200), ("192.0.2.1", 401), ("::ffff:192.0.2.1", 401)])
+def test_basic_is_for_this_machine_alone(desk: FrontDesk, time: Time, peer: str, status: int):
     line, connection = Line(peer), Connection(desk)
     connection.connection_made(line)
     head = b"ANNOUNCE rtsp://h/door RTSP/1.0\r\nCSeq: 1\r\nAuthorization: Basic %s\r\nContent-Length: %d\r\n\r\n"
