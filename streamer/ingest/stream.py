@@ -17,7 +17,7 @@ def _ignore(*_: object) -> None:
 class SourceHooks:
     """Called on the camera's thread, once a frame: counters only.
 
-    dropped: replaced before anybody took it; failed(code): not decodable; held_back: perhaps wrong, since something
+    dropped: replaced before anybody took it; failed(code): not decodable; held_back: not shown, since something
     that it is made from is missing.
     """
 
