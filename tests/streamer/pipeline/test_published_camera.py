@@ -61,7 +61,9 @@ async def test_what_is_held_back_is_counted(clip):
         await seen.until(seen.is_("online"))
         publisher.go()
         await seen.until(seen.is_("offline", "no_publisher"))
-        assert seen.counted("whosthere_frames_total", outcome="held_back") == 7 + 4
+        assert seen.counted("whosthere_frames_total", outcome="failed") == 2
+        assert seen.counted("whosthere_frames_total", outcome="held_back") == 6 + 3
+        assert seen.counted("whosthere_camera_errors_total", code="stream_invalid") == 2
 
 
 async def test_a_disabled_one_takes_nobody():
