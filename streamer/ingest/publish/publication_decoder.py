@@ -125,6 +125,7 @@ class PublicationDecoder:
         if self._is_lossy:
             self.outlet.trouble.decoded(now_s, is_keyframe=False, is_damaged=True)
         if has_hole:
+            self._waits_since_s = now_s  # what is missing may have been a keyframe
             self._hooks.failed(StreamInvalid.code)
         elif self._is_lossy:
             self._hooks.held_back()
