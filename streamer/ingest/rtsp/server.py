@@ -72,7 +72,8 @@ class RtspServer:
             )
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._connection, sock=listener, backlog=BACKLOG)
-        log.info("rtsp ingest: publishers come to rtsp://%s:%d/<camera>", host, self.port)
+        where = url_of(self._settings.model_copy(update={"port": self.port}), "CAMERA")
+        log.info("rtsp ingest: publishers come to %s", where)
 
     async def close(self) -> None:
         """Nobody comes any more, and whoever is there is gone."""
