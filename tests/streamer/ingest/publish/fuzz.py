@@ -59,7 +59,8 @@ def main(seconds: float) -> None:
         packets, frames = packets + more_packets, frames + more_frames
         if seed % 500 == 0:
             peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-            print(f"{seed + 1} sessions, {packets} packets, {frames} frames, peak {peak_mib} MiB", flush=True)
+            sys.stdout.write(f"{seed + 1} sessions, {packets} packets, {frames} frames, peak {peak_mib} MiB\n")
+            sys.stdout.flush()
 
 
 if __name__ == "__main__":
