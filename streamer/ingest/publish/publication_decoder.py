@@ -118,7 +118,7 @@ class PublicationDecoder:
 
     def _hold(self, picture: EncodedPicture) -> None:
         """Counts it; one before the first keyframe, when nothing was lost, is no fault. Raises StreamInvalid."""
-        self.outlet.decoded()
+        self.outlet.heard()
         now_s = self.outlet.last_frame_s
         has_hole = picture.is_damaged or picture.is_after_gap
         self._is_lossy |= has_hole
