@@ -168,7 +168,7 @@ class Decoder:
         if not self._is_clip:
             context.flags |= Flags.low_delay
         if not self._is_polled:
-            self.outlet.not_silent()
+            self.outlet.heard()
             self._last_packet_s = self.outlet.last_frame_s
         pictures = PictureDecoder(
             self._where, context, self._clock, self._hooks, self.outlet.trouble, is_clip=self._is_clip
@@ -272,7 +272,7 @@ class Decoder:
         for frame, decode_s in pictures.decode(packet, at):
             self._hand_over(frame, decode_s)
         if pictures.waits_for_keyframe and not self._is_polled:
-            self.outlet.not_silent()
+            self.outlet.heard()
 
     def _hand_over(self, decoded: av.VideoFrame, decode_s: float) -> None:
         """Samples, waits until a paced clip's frame is due, offers."""

@@ -61,10 +61,10 @@ class FrameOutlet:
         if picture is not None:
             self._turned = self._told_rotation.look(picture)
         before_s = self.last_frame_s
-        self.not_silent()
+        self.heard()
         self._hooks.decoded(self.last_frame_s - before_s if every_s is None else every_s)
 
-    def not_silent(self) -> None:
+    def heard(self) -> None:
         """It is no fault that none came until now."""
         self.last_frame_s = self._clock.monotonic_s()
 

@@ -24,8 +24,8 @@ class SourceHooks:
 
     dropped: Callable[[], object] = _ignore
     failed: Callable[[str], object] = _ignore
-    held_back: Callable[[], object] = _ignore
     decoded: Callable[[float], object] = _ignore
+    held_back: Callable[[], object] = _ignore
 
 
 @dataclass(frozen=True, slots=True)
