@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from recognition.errors import CodedError
-from streamer.errors import CameraNotFound, StreamStalled
+from streamer.errors import CameraNotFound, CameraUnreachable, StreamStalled
 from streamer.events.event import EndReason
-from streamer.ingest.address import redacted_url
+from streamer.ingest import faults
+from streamer.ingest.address import address, redacted_url
 from streamer.ingest.frame import Frame
 from streamer.ingest.source import Source, open_source
 from streamer.ingest.stream import SourceHooks, StreamEnded
 from streamer.pipeline.camera_path import CameraPath, close_visits, run_camera
 from streamer.pipeline.camera_trouble import WORDS, Trouble
+from streamer.pipeline.reach import Reach
 from streamer.pipeline.rhythm import Rhythm
 from streamer.settings import CameraSettings
 from streamer.supervise import supervise
@@ -62,6 +64,7 @@ class Camera:
         self._publish = publish
         self._source: Source | None = None
         self._rhythm = Rhythm()
+        self._reach = Reach()
         self._left = False
         self._frames_seen = 0
         self.dropped = 0  # frames that nobody had time for
@@ -125,6 +128,8 @@ class Camera:
             self.path.metrics.camera_reconnects.labels(camera=self.name).inc()
         self._opened_before = True
         url = expand_url(self.settings.url)
+        if self.status.reason == CameraUnreachable.code and await self._reach.is_silent(url):
+            raise faults.unanswered(address(self.name, self.settings, url))
         self._rhythm = Rhythm()
         async with open_source(self.name, self.settings, url, self._frames_seen, self._hooks()) as source:
             self._source = source
