@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from recognition.errors import CodedError
-from streamer.errors import CameraNotFound, CameraUnreachable, StreamStalled
+from streamer.errors import CameraNotFound, CameraUnreachable, StreamLost, StreamStalled
 from streamer.events.event import EndReason
 from streamer.ingest import faults
 from streamer.ingest.address import address, redacted_url
@@ -20,7 +20,7 @@ from streamer.ingest.source import Source, open_source
 from streamer.ingest.stream import SourceHooks, StreamEnded
 from streamer.pipeline.camera_path import CameraPath, close_visits, run_camera
 from streamer.pipeline.camera_trouble import WORDS, Trouble
-from streamer.pipeline.reach import Reach
+from streamer.pipeline.reach import is_silent
 from streamer.pipeline.rhythm import Rhythm
 from streamer.settings import CameraSettings
 from streamer.supervise import supervise
@@ -34,6 +34,8 @@ LONGEST_DELAY_S = 1.5
 NOT_FOUND_DELAY_S = 2.0
 HOPELESS_DELAY_S = 60.0  # a login that is refused too often locks the account
 HEALTHY_AFTER_S = 5.0  # a camera that ran for so long is tried again soon when it falls
+
+_LOST = (CameraUnreachable.code, StreamStalled.code, StreamLost.code)
 
 State = Literal["online", "stalled", "offline", "disabled"]
 
@@ -64,7 +66,6 @@ class Camera:
         self._publish = publish
         self._source: Source | None = None
         self._rhythm = Rhythm()
-        self._reach = Reach()
         self._left = False
         self._frames_seen = 0
         self.dropped = 0  # frames that nobody had time for
@@ -128,7 +129,7 @@ class Camera:
             self.path.metrics.camera_reconnects.labels(camera=self.name).inc()
         self._opened_before = True
         url = expand_url(self.settings.url)
-        if self.status.reason == CameraUnreachable.code and await self._reach.is_silent(url):
+        if self.status.reason in _LOST and await is_silent(url, self.settings.open_timeout_s):
             raise faults.unanswered(address(self.name, self.settings, url))
         self._rhythm = Rhythm()
         async with open_source(self.name, self.settings, url, self._frames_seen, self._hooks()) as source:

@@ -1,5 +1,6 @@
 """Whether anybody answers at an address: a listener, a refusal, a queue that is full (its packets vanish), names."""
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
@@ -7,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from streamer.pipeline import reach
-from streamer.pipeline.reach import MOST, Reach
+from streamer.pipeline.reach import is_silent
 
 
 @pytest.fixture
@@ -33,25 +34,35 @@ def url(server: socket.socket, scheme: str = "rtsp") -> str:
     return f"{scheme}://ada:p%40ss@127.0.0.1:{server.getsockname()[1]}/door?x=1"
 
 
-@pytest.fixture(autouse=True)
-def _soon(monkeypatch):
-    monkeypatch.setattr(reach, "ANSWERS_WITHIN_S", 0.3)
-
-
 @pytest.mark.parametrize("scheme", ["rtsp", "http", "rtsps", "HTTPS"])
 async def test_somebody_answers(listener, scheme):
-    assert not await Reach().is_silent(url(listener, scheme))
+    assert not await is_silent(url(listener, scheme), 10)
 
 
 async def test_a_refusal_is_an_answer(free_port):
-    assert not await Reach().is_silent(f"rtsp://127.0.0.1:{free_port}/door")
+    assert not await is_silent(f"rtsp://127.0.0.1:{free_port}/door", 10)
 
 
-async def test_nobody_answers_until_it_is_opened_all_the_same(listener):
-    asked = Reach()
+async def test_nobody_answers(listener, monkeypatch):
+    monkeypatch.setattr(reach, "ASK_EVERY_S", 0.05)
     with full(listener):
-        found = [await asked.is_silent(url(listener)) for _ in range(MOST + 2)]
-    assert found == [True] * MOST + [False, True]
+        assert await is_silent(url(listener), 0.3)
+
+
+async def test_whoever_comes_back_is_asked_anew_before_the_system_would(listener, monkeypatch):
+    monkeypatch.setattr(reach, "ASK_EVERY_S", 0.05)
+    asked: list[float] = []
+
+    async def ask(_where: object, answered: asyncio.Event) -> None:
+        asked.append(1)
+        if len(asked) == 3:
+            answered.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(reach, "_ask", ask)
+    async with asyncio.timeout(10):
+        assert not await is_silent(url(listener), 10)
+    assert len(asked) == 3
 
 
 @pytest.mark.parametrize(
@@ -68,4 +79,4 @@ async def test_nobody_answers_until_it_is_opened_all_the_same(listener):
     ],
 )
 async def test_what_has_no_address_of_its_own_is_opened(target):
-    assert not await Reach().is_silent(target)
+    assert not await is_silent(target, 10)
