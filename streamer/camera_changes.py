@@ -8,6 +8,7 @@ not at all, for this user alone: URLs may hold logins. Blocks for small reads an
 
 import fcntl
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -38,6 +39,8 @@ def read_changes(path: Path) -> dict[str, Tree | None]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
+        if not os.access(path.parent, os.X_OK):
+            return {}  # the folder is somebody else's, who runs the service: this is another command of another user
         raise ConfigUnreadable(
             f"{path} can't be read ({error.strerror}); give this user the files in paths.data"
         ) from None
@@ -62,6 +65,7 @@ def editing(path: Path) -> Iterator[dict[str, Tree | None]]:
     except OSError as error:
         raise _unwritable(path, error) from None
     with lock:
+        _give_to_the_service(lock.fileno(), path.parent)
         give_up_s = time.monotonic() + LOCKED_WITHIN_S
         while not _locked(lock.fileno()):
             if time.monotonic() > give_up_s:
@@ -77,6 +81,7 @@ def editing(path: Path) -> Iterator[dict[str, Tree | None]]:
         document = {"format": _FORMAT, "cameras": changes}
         try:
             with replacing(path) as file:
+                _give_to_the_service(file.fileno(), path.parent)
                 file.write(json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n")
         except OSError as error:
             raise _unwritable(path, error) from None
@@ -106,6 +111,13 @@ def is_added(changes: Changes, name: str) -> bool:
 def alter(changes: dict[str, Tree | None], name: str, values: Tree) -> None:
     """Have these values from now on, whatever the YAML says."""
     changes[name] = {**(changes.get(name) or {}), **values}
+
+
+def _give_to_the_service(descriptor: int, folder: Path) -> None:
+    """What root writes has to be readable for whoever runs the service, whose folder it is."""
+    if os.geteuid() == 0:
+        owner = folder.stat()
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
 def _locked(descriptor: int) -> bool:

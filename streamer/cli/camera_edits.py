@@ -12,7 +12,7 @@ import yaml
 
 from streamer.camera_changes import ADDED, Changes, alter, editing, is_added
 from streamer.cli.options import AsJson, ConfigFile, Overrides, print_json, print_line
-from streamer.errors import CameraExists, CameraUnknown, ConfigInvalid
+from streamer.errors import CameraExists, CameraUnknown, ConfigInvalid, ConfigUnknownKey
 from streamer.ingest.address import redacted_url
 from streamer.process import make_data_folder
 from streamer.settings import Layers, Settings, read_layers
@@ -180,6 +180,8 @@ def _parsed(values: Sequence[str]) -> Tree:
         key, equals, text = given.partition("=")
         if not equals:
             raise typer.BadParameter(f"{key}: want KEY=VALUE")
+        if key == ADDED:
+            raise ConfigUnknownKey(f"{key}: unknown key (as given)")
         if key in _TEXT:
             tree[key] = None if text == "null" and key == "aspect" else text
             continue

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from recognition.errors import CodedError
-from streamer.errors import CameraNotFound, StreamStalled
+from streamer.errors import CameraNotFound, CameraUnreachable, StreamLost, StreamStalled
 from streamer.events.event import EndReason
-from streamer.ingest.address import redacted_url
+from streamer.ingest import faults
+from streamer.ingest.address import address, redacted_url
 from streamer.ingest.frame import Frame
 from streamer.ingest.publish.point import PublishPoint
 from streamer.ingest.publish.source import PublishedSource
@@ -21,6 +22,7 @@ from streamer.ingest.source import Source, open_source
 from streamer.ingest.stream import SourceHooks, StreamEnded
 from streamer.pipeline.camera_path import CameraPath, close_visits, run_camera
 from streamer.pipeline.camera_trouble import WORDS, Trouble
+from streamer.pipeline.reach import is_silent
 from streamer.pipeline.rhythm import Rhythm
 from streamer.settings import CameraSettings
 from streamer.supervise import supervise
@@ -36,6 +38,8 @@ HOPELESS_DELAY_S = 60.0  # a login that is refused too often locks the account
 HEALTHY_AFTER_S = 5.0  # a camera that ran for so long is tried again soon when it falls
 PUBLISHED_DELAY_S = 0.5  # where publishers come to us, trying again is waiting for the next one
 NO_PUBLISHER = "no_publisher"
+
+_LOST = (CameraUnreachable.code, StreamStalled.code, StreamLost.code)
 
 State = Literal["online", "stalled", "offline", "disabled"]
 
@@ -134,6 +138,7 @@ class Camera:
         if self._opened_before:
             self.path.metrics.camera_reconnects.labels(camera=self.name).inc()
         self._opened_before = True
+        await self._wait_for_answer()
         self._rhythm = Rhythm()
         async with self._closed_source() as source:
             self._source = source
@@ -148,6 +153,13 @@ class Camera:
             finally:
                 self._source = None
                 self._frames_seen = source.next_number
+
+    async def _wait_for_answer(self) -> None:
+        """A camera that was lost is opened once its port answers. Raises CameraUnreachable where it doesn't."""
+        if self.point is None and self.status.reason in _LOST:
+            url = expand_url(self.settings.url)
+            if await is_silent(url, self.settings.open_timeout_s):
+                raise faults.unanswered(address(self.name, self.settings, url))
 
     def _closed_source(self) -> Source:
         """To be entered. Raises CameraVariableUnset."""

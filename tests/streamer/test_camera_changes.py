@@ -1,6 +1,7 @@
 """What was changed about cameras by command: laid over the YAML, kept whole, refused where it can't be read."""
 
 import json
+import os
 import stat
 import subprocess
 import sys
@@ -54,6 +55,17 @@ def test_they_are_kept_for_this_user_alone_and_written_only_where_something_is_n
     with pytest.raises(KeyError), editing(file) as changes:
         changes["hall"] = changes["nobody"]
     assert "hall" not in read_changes(file)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_what_root_writes_is_the_services(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    os.chown(folder, 12345, 54321)
+    with editing(folder / "cameras.json") as changes:
+        changes["door"] = None
+    owners = {(found.stat().st_uid, found.stat().st_gid) for found in folder.iterdir()}
+    assert owners == {(12345, 54321)}
 
 
 def test_a_disk_that_is_full_leaves_them_as_they_were(tmp_path, monkeypatch):

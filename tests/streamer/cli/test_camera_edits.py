@@ -104,6 +104,7 @@ def test_what_is_set_for_this_run_goes_first_and_that_is_said(site, monkeypatch,
     [
         ("door", ["fps=0"], ConfigInvalid, "cameras.door.fps: .*got 0 [(]as given[)]"),
         ("door", ["rotat=90"], ConfigUnknownKey, "did you mean rotate?"),
+        ("door", ["added=true"], ConfigUnknownKey, "added: unknown key"),
         ("door", ["enabled=perhaps"], ConfigInvalid, "want true or false"),
         ("door", ["fps={"], ConfigInvalid, "fps: the value is no YAML"),
         ("nix", ["fps=3"], CameraUnknown, "there are: door, hall"),
