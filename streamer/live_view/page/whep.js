@@ -12,7 +12,8 @@ export class Session {
   constructor(token, on) {
     const connection = this.#connection;
     this.#signalling = new Signalling(token, connection);
-    connection.addTransceiver("video", { direction: "recvonly" });
+    const { receiver } = connection.addTransceiver("video", { direction: "recvonly" });
+    receiver.jitterBufferTarget = 0; // now is worth more than smooth
     const boxes = connection.createDataChannel("boxes");
     boxes.onmessage = (event) => on.message(JSON.parse(event.data));
     boxes.onclose = () => on.over(); // the service says goodbye
