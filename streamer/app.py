@@ -81,6 +81,7 @@ class Service:
         return self.models.recogniser
 
     def has_camera(self, name: str) -> bool:
+        """Whether there is one of this name now, disabled or not."""
         return any(camera.name == name for camera in self.cameras)
 
     def readiness(self) -> Readiness:
