@@ -172,10 +172,15 @@ async def test_what_is_wrong_is_said_in_words(tmp_path):
             await page.picture("full")
         await page.says(PLAYS, True, 60)  # it tries again by itself
 
-        service.run("tokens", "revoke", "a viewer")
-        await page.open("door")
+        service.run("tokens", "revoke", "a viewer")  # while she watches
         await page.says("document.getElementById('login-text').textContent", "not known here")
         assert await browser.run("return sessionStorage.length") == 0
+
+
+async def test_a_service_without_webrtc_says_so(tmp_path):
+    async with watched(tmp_path, ingest={"webrtc": {"enabled": False}}) as (_, page, tokens):
+        await page.open("door", tokens["viewer"])
+        await page.says(NOTICE, "Watching is switched off here")
 
 
 async def test_a_camera_that_is_lost_is_told_of_and_seen_again(tmp_path):
