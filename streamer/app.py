@@ -73,6 +73,10 @@ class Service:
     def recogniser(self) -> Recogniser:
         return self.models.recogniser
 
+    def has_camera(self, name: str) -> bool:
+        """Whether there is one of this name now, disabled or not."""
+        return any(camera.name == name for camera in self.cameras)
+
     def readiness(self) -> Readiness:
         """What is ready and what is not, part by part, with the reason."""
         parts = [
@@ -141,7 +145,7 @@ async def running_service(settings: Settings, *, own_broker: bool = False) -> As
         await models.attach(live_gallery, publisher.set_model)
         if settings.http.enabled:
             webrtc = settings.ingest.webrtc
-            whip = whip_routes(webrtc, service.points, settings.cameras.__contains__, metrics)
+            whip = whip_routes(webrtc, service.points, service.has_camera, metrics)
             routers = [
                 await stack.enter_async_context(kind) for kind in (whip, whep_routes(webrtc, live_view, metrics))
             ]

@@ -7,13 +7,18 @@ from contextlib import suppress
 import psutil
 import pytest
 from aiortc import AudioStreamTrack, RTCRtpSender
+from fastapi import FastAPI
 
+from streamer.api.closed import Closed
+from streamer.api.server import serve_http
+from streamer.live_view import pages
 from tests.conftest import LARGER
 from tests.faces import HEIGHT, KNOWN, NAME, STRANGERS, WIDTH, write_film
 from tests.live.browser import Browser
 from tests.live.publishing import NOTICE, PASSWORD, STATE, Film, fake_camera, post_until_taken, watching
 from tests.live.service import until
 from tests.live.subscriber import assert_told_whole, names_of
+from tests.streamer.access.keys import guard_without_tokens
 from tests.streamer.webrtc.peers import Publisher
 
 pytestmark = [pytest.mark.live, pytest.mark.both_cores, pytest.mark.timeout(240)]
@@ -104,6 +109,19 @@ async def test_another_publisher_waits_for_a_living_one_and_takes_a_silent_ones_
     await second.close()
     for visit in heard.visits("door"):
         assert_told_whole([visit])
+
+
+async def test_a_page_that_came_by_http_says_that_browsers_open_cameras_by_https_alone():
+    app = FastAPI()
+    app.include_router(pages.routes())
+    app.add_middleware(Closed, routes=app.router.routes, guard=guard_without_tokens())
+    switches = ("--use-fake-device-for-media-stream", "--host-resolver-rules=MAP camera.example 127.0.0.1")
+    async with serve_http(app, "127.0.0.1", 0) as port, Browser(*switches) as browser:
+        await browser.open(f"http://camera.example:{port}/publish/door")
+        await browser.until(f"{NOTICE}.includes('Open this page by https://')")
+        assert await browser.run("return document.getElementById('login').hidden")
+        await browser.open(f"http://localhost:{port}/publish/door")
+        await browser.until("!document.getElementById('login').hidden")
 
 
 CROSS_ORIGIN = """

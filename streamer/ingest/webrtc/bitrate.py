@@ -10,6 +10,11 @@ START_KBIT_S = 2500  # 720p from the first picture on
 _RTPMAP = re.compile(r"a=rtpmap:(\d+) (VP8|H264)/90000", re.IGNORECASE)
 
 
+def video_codecs(answer: str) -> list[str]:
+    """`VP8` and `H264` as they stand in an answer, the preferred one first."""
+    return [match[2].upper() for match in _RTPMAP.finditer(answer)]
+
+
 def with_start_bitrate(answer: str) -> str:
     """`x-google-start-bitrate` in the fmtp of each video codec (of Chromium's making; others pass it over)."""
     lines = answer.splitlines()

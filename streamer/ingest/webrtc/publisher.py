@@ -17,7 +17,7 @@ from streamer.errors import CameraError, OfferUnsupported, StreamLost, StreamSta
 from streamer.ingest.packet_reader import Instant
 from streamer.ingest.publish.point import PublishPoint
 from streamer.ingest.publish.publication import DecodedPicture, Publication, PublishedStream
-from streamer.ingest.webrtc.bitrate import with_start_bitrate
+from streamer.ingest.webrtc.bitrate import video_codecs, with_start_bitrate
 from streamer.ingest.webrtc.lateness import Lateness
 from streamer.webrtc.offer import Offer
 from streamer.webrtc.sessions import CONNECT_S
@@ -44,24 +44,23 @@ class WhipPublisher:
         self._silent_after_s = point.camera.read_timeout_s
         self._tracks: list[Track] = []
         self._publication: Publication | None = None
-        self._codec = ""
         self._unwanted = asyncio.Event()
 
     def set_up(self, connection: RTCPeerConnection, offer: Offer) -> None:
         """Raises OfferUnsupported."""
         offered = offer.codecs("video", "sendonly")
-        self._codec = next((codec for codec in map(str.upper, offered) if codec in _CODECS), "")
-        if not self._codec:
+        if not any(codec.upper() in _CODECS for codec in offered):
             has = f"video in {', '.join(sorted(set(offered)))[:80]}" if offered else "no video"
             raise OfferUnsupported(f"camera {self._point.name}: the offer sends {has}; VP8 and H.264 are taken")
         connection.on("track", self._tracks.append)
 
     def amended(self, answer: str) -> str:
         """The camera is this publisher's from here on. Raises PublisherPresent."""
-        publication = Publication(PublishedStream(_CODECS[self._codec], "webrtc"), self._unwanted.set)
+        codec = video_codecs(answer)[0]  # the one that is sent, unless the peer changes its mind
+        publication = Publication(PublishedStream(_CODECS[codec], "webrtc"), self._unwanted.set)
         self._point.admit(publication)
         self._publication = publication
-        log.info("camera %s: a publisher by WebRTC (%s)", self._point.name, self._codec)
+        log.info("camera %s: a publisher by WebRTC (%s)", self._point.name, codec)
         return with_start_bitrate(answer)
 
     async def run(self) -> str:

@@ -35,7 +35,8 @@ async function publish() {
     return given(CAMERA[error.name] ?? `The camera of this device can't be opened (${error.name}).`);
   }
   video.srcObject = stream;
-  at("turn").hidden = false;
+  const devices = await navigator.mediaDevices.enumerateDevices();
+  at("turn").hidden = devices.filter(({ kind }) => kind === "videoinput").length < 2;
   const connection = new RTCPeerConnection();
   const mine = (session = { connection, signalling: new Signalling(password, connection) });
   for (const track of stream.getTracks()) connection.addTransceiver(track, { direction: "sendonly", streams: [stream] });

@@ -1,6 +1,7 @@
 """WHIP over real sockets: a publisher of aiortc's, every status of RFC 9725's that there is a reason for."""
 
 import asyncio
+import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import asynccontextmanager
@@ -334,3 +335,10 @@ async def test_where_webrtc_is_not_to_be_had_it_is_said(tmp_path, monkeypatch, s
         assert (answer.status_code, answer.json()["code"]) == (status, code)
         assert (await whip.client.post("/whip/door", content="v=0", headers=SDP)).status_code == 401
         assert (await whip.client.get("/healthz")).status_code == 200
+
+
+def test_nothing_but_webrtc_needs_its_extra():
+    blocked = "import sys; sys.modules.update(aiortc=None, aioice=None); "
+    everything = "import streamer.app, streamer.checks, streamer.commands, streamer.api.whip, streamer.api.whep"
+    done = subprocess.run([sys.executable, "-c", blocked + everything], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

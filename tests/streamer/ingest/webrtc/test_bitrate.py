@@ -2,7 +2,7 @@
 
 import pytest
 
-from streamer.ingest.webrtc.bitrate import with_start_bitrate
+from streamer.ingest.webrtc.bitrate import video_codecs, with_start_bitrate
 
 ASKED = "x-google-start-bitrate=2500"
 
@@ -26,3 +26,15 @@ def test_every_video_codec_is_asked_to_begin_fast(answer, asks):
         line for line in answer if "fmtp" not in line
     ]
     assert amended.endswith("\r\n")
+
+
+@pytest.mark.parametrize(
+    ("answer", "codecs"),
+    [
+        ("a=rtpmap:96 VP8/90000\r\na=rtpmap:97 rtx/90000\r\na=rtpmap:9 H264/90000\r\n", ["VP8", "H264"]),
+        ("a=rtpmap:9 h264/90000\r\na=rtpmap:96 VP8/90000\r\n", ["H264", "VP8"]),
+        ("a=rtpmap:111 opus/48000/2\r\n", []),
+    ],
+)
+def test_which_codec_is_preferred(answer, codecs):
+    assert video_codecs(answer) == codecs
