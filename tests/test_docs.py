@@ -16,12 +16,14 @@ from pydantic.fields import FieldInfo
 from gallery.store import PersonStore
 from recognition.errors import CodedError
 from streamer.events.event import EndReason, IdentityEvent, sighting_of
+from streamer.ingest.address import Kind, address
 from streamer.mqtt.presence import Presence
 from streamer.pipeline.camera import State
 from streamer.pipeline.camera_trouble import WORDS
 from streamer.schemas import IDENTITY
 from streamer.settings import CameraSettings, Settings, load
 from streamer.telemetry.metrics import Metrics
+from streamer.variables import expand_url
 from tests.conftest import PROJECT
 from tests.test_error_codes import family, import_everything
 
@@ -76,6 +78,19 @@ def test_the_example_of_the_configuration_page_loads(tmp_path):
 
     assert list(settings.cameras) == ["door", "hall", "desk"]
     assert settings.cameras["hall"].url == str(tmp_path / "clips/hall.mp4")
+
+
+def test_every_url_of_the_cameras_page_can_be_opened(tmp_path):
+    page = (PROJECT / "docs" / "cameras.md").read_text()
+    file = tmp_path / "whosthere.yaml"
+    file.write_text(re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)[0])
+    environ = {"CAM_USER": "ada", "CAM_PASSWORD": "hunter2/@", "STREAM_KEY": "hunter2"}
+
+    cameras = load(file, environ={}).cameras
+
+    opened = {name: address(name, camera, expand_url(camera.url, environ)) for name, camera in cameras.items()}
+    assert {where.kind for where in opened.values()} == set(get_args(Kind)) - {"srt"}
+    assert not any("hunter2" in where.who for where in opened.values())
 
 
 def test_the_example_of_a_triton_server_loads(tmp_path):

@@ -4,6 +4,7 @@ Everything here runs on that one thread, blocks, and ends within the limits that
 world does leaves through the slot as a CameraError or StreamEnded.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from typing import NoReturn
@@ -203,8 +204,14 @@ class Decoder:
     def _follow(self, container: InputContainer, video: VideoStream, pictures: PictureDecoder) -> None:
         """A live stream, to its end."""
         limit_s = self._camera.read_timeout_s
+        read_limit_s = math.inf if self._where.is_playlist else limit_s
         reader = PacketReader(
-            container, video, self._clock, lambda error: self._read_fault(error) is None, f"camera-{self._where.name}"
+            container,
+            video,
+            self._clock,
+            lambda error: self._read_fault(error) is None,
+            f"camera-{self._where.name}",
+            read_limit_s,
         )
         self._reader = reader
         self.outlet.stream_clock = StreamClock(is_told=self._has_times(container))
@@ -218,7 +225,7 @@ class Decoder:
                 if not self.outlet.is_stopped and (
                     arrived is None
                     or arrived.at.monotonic_s - silent_since_s >= limit_s
-                    or (arrived.waited_s >= limit_s and not self._where.is_playlist)
+                    or arrived.waited_s >= read_limit_s
                 ):
                     raise faults.stalled(self._where, limit_s)
                 if arrived is None or arrived == Arrived(arrived.at):

@@ -36,7 +36,7 @@ class Arrived(NamedTuple):
 
 
 class PacketReader:
-    """The thread lasts until the stream is over, fails for good, or close(), which waits for a read under way."""
+    """The thread lasts until the stream is over, fails for good, falls silent, or close(), which waits for a read."""
 
     def __init__(
         self,
@@ -45,8 +45,9 @@ class PacketReader:
         clock: Clock,
         goes_on: Callable[[av.FFmpegError], bool],
         name: str,
+        limit_s: float,
     ) -> None:
-        """`goes_on`: whether reading on after this error may help."""
+        """`goes_on`: whether reading on after this error may help. limit_s: a read that took so long is the last."""
         self._container = container
         self._video = video
         self._clock = clock
@@ -55,6 +56,7 @@ class PacketReader:
         self._waiting: deque[Arrived] = deque()
         self._bytes = 0
         self._closed = False
+        self._limit_s = limit_s
         self.last_s = clock.monotonic_s()  # when the last packet came
         self._thread = threading.Thread(target=self._read, name=f"{name}-read", daemon=True)
         self._thread.start()
@@ -101,6 +103,8 @@ class PacketReader:
                 for packet in self._container.demux(self._video):
                     at = self._moment()
                     yield Arrived(at, packet, waited_s=at.monotonic_s - asked_s)
+                    if at.monotonic_s - asked_s >= self._limit_s:
+                        return
                     asked_s = self._clock.monotonic_s()
             except av.FFmpegError as error:
                 # Its traceback would keep this thread's calls alive.

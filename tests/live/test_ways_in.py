@@ -112,6 +112,14 @@ async def test_frames_follow_one_another(way, clip, tmp_path):
     assert {(frame.width, frame.height) for frame in frames} == {(320, 192)}
 
 
+@pytest.mark.parametrize("way", ["ts over http", "hls", "file"])
+async def test_h265(way, tmp_path):
+    clip = write_clip(tmp_path / "clip.mp4", 100, size=(320, 192), codec="libx265")
+    with WAYS[way](clip=clip, folder=tmp_path / "sent") as url:
+        frames = await take(url, 10)
+    assert len({index_of(frame) for frame in frames}) == 10
+
+
 PULLED = {
     "rtmp": ("rtmp://127.0.0.1:{port}/live/" + KEY, "flv", r"rtmp://127\.0\.0\.1:\d+/live/\*\*\*"),
     "flv over http": ("http://127.0.0.1:{port}/live.flv", "flv", r"http://127\.0\.0\.1:\d+/live\.flv"),
