@@ -19,10 +19,10 @@ from starlette.types import Scope
 
 from recognition.errors import CodedError
 from streamer.access.attempts import FailedAttempts, neighbourhood_of
+from streamer.access.errors import AccessRefused, RoleTooLow, TokenInvalid, TokenMissing, TooManyAttempts
 from streamer.access.live_tokens import LiveTokens
 from streamer.access.roles import Role, covers
 from streamer.access.tokens import Token, digest_of
-from streamer.errors import AccessRefused, RoleTooLow, TokenInvalid, TokenMissing, TooManyAttempts
 from streamer.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from streamer.access.errors import ProxyBypassed
 from streamer.api import problems
-from streamer.errors import ProxyBypassed
 from streamer.telemetry.metrics import Metrics
 
 

@@ -7,10 +7,11 @@ import pytest
 from starlette.requests import Request
 
 from streamer.access.attempts import LIMIT, WINDOW_S
+from streamer.access.errors import RoleTooLow, TokenInvalid, TokenMissing, TooManyAttempts
 from streamer.access.guard import Caller, Guard, bearer_of, needs, open_to_all
 from streamer.access.live_tokens import LiveTokens
 from streamer.access.token_file import make_token, revoke_token
-from streamer.errors import CameraVariableUnset, RoleTooLow, TokenInvalid, TokenMissing, TooManyAttempts
+from streamer.errors import CameraVariableUnset
 from streamer.telemetry.metrics import Metrics
 
 

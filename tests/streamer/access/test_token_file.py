@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from streamer.access.errors import TokenNameInvalid, TokenNameTaken, TokensUnreadable, TokensUnwritable, TokenUnknown
 from streamer.access.token_file import make_token, read_tokens, revoke_token
 from streamer.access.tokens import LONGEST_NAME, digest_of
-from streamer.errors import TokenNameInvalid, TokenNameTaken, TokensUnreadable, TokensUnwritable, TokenUnknown
 from tests.conftest import PROJECT
 
 
