@@ -22,7 +22,7 @@ from streamer.ingest.frame import VideoImage
 from streamer.ingest.frame_outlet import FrameOutlet
 from streamer.ingest.libav_open import choose_video, opened_picture, opened_stream, tracks_of
 from streamer.ingest.pacing import DEFAULT_FRAME_S, ClipTime, Clock, Schedule
-from streamer.ingest.packet_reader import Arrived, Instant, PacketReader
+from streamer.ingest.packet_reader import Arrived, Instant, PacketReader, packets_of
 from streamer.ingest.picture_decoder import LONGEST_FAILING_S, ClipBroken, PictureDecoder
 from streamer.ingest.sampling import Sampler
 from streamer.ingest.slot import LatestSlot
@@ -257,7 +257,8 @@ class Decoder:
         """Packets to the end of the stream, past those that the demuxer can't make sense of."""
         while not self.outlet.is_stopped:
             try:
-                yield from container.demux(video)
+                with packets_of(container, video) as packets:
+                    yield from packets
             except av.FFmpegError as error:
                 fault = self._read_fault(error)
             else:

@@ -6,8 +6,9 @@ is bounded in bytes; then reading waits, and the sender's own queue fills.
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Generator
+from contextlib import closing
+from typing import NamedTuple, cast
 
 import av
 from av.container import InputContainer
@@ -17,6 +18,14 @@ from av.video.stream import VideoStream
 from streamer.ingest.pacing import Clock
 
 MOST_BYTES = 32 * 2**20
+
+
+def packets_of(container: InputContainer, video: VideoStream) -> "closing[Generator[Packet[VideoStream], None, None]]":
+    """Packets, to be entered: left unclosed, PyAV's generator keeps the last read's limit on the container.
+
+    What that sends when it is closed (RTSP's TEARDOWN) would then be cut off, once the limit has passed.
+    """
+    return closing(cast("Generator[Packet[VideoStream], None, None]", container.demux(video)))
 
 
 class Instant(NamedTuple):
@@ -86,26 +95,28 @@ class PacketReader:
 
     def _read(self) -> None:
         """The thread."""
-        for arrived in self._arrivals():
-            with self._changed:
-                self._changed.wait_for(lambda: self._bytes < MOST_BYTES or self._closed)
-                if self._closed:
-                    return
-                self.last_s = arrived.at.monotonic_s
-                self._waiting.append(arrived)
-                self._bytes += arrived.packet.size if arrived.packet is not None else 0
-                self._changed.notify_all()
+        with closing(self._arrivals()) as arrivals:
+            for arrived in arrivals:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._bytes < MOST_BYTES or self._closed)
+                    if self._closed:
+                        return
+                    self.last_s = arrived.at.monotonic_s
+                    self._waiting.append(arrived)
+                    self._bytes += arrived.packet.size if arrived.packet is not None else 0
+                    self._changed.notify_all()
 
-    def _arrivals(self) -> Iterator[Arrived]:
+    def _arrivals(self) -> Generator[Arrived, None, None]:
         while True:
             asked_s = self._clock.monotonic_s()
             try:
-                for packet in self._container.demux(self._video):
-                    at = self._moment()
-                    yield Arrived(at, packet, waited_s=at.monotonic_s - asked_s)
-                    if at.monotonic_s - asked_s >= self._limit_s:
-                        return
-                    asked_s = self._clock.monotonic_s()
+                with packets_of(self._container, self._video) as packets:
+                    for packet in packets:
+                        at = self._moment()
+                        yield Arrived(at, packet, waited_s=at.monotonic_s - asked_s)
+                        if at.monotonic_s - asked_s >= self._limit_s:
+                            return
+                        asked_s = self._clock.monotonic_s()
             except av.FFmpegError as error:
                 # Its traceback would keep this thread's calls alive.
                 yield Arrived(self._moment(), error=error.with_traceback(None))

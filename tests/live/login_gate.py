@@ -87,7 +87,10 @@ class LoginGate:
     def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
-                target.sendall(data)
+                try:
+                    target.sendall(data)
+                except OSError:
+                    return  # the client is gone, and its last request is on its way yet
         _shut(source, target)
 
     def _requests(self, client: socket.socket, server: socket.socket) -> None:

@@ -102,7 +102,7 @@ def srt_handed_on(clip: Path, folder: Path, *, passphrase: str = "") -> Iterator
     del folder
     port = unused_port()
     with srt(clip, passphrase=passphrase) as source:
-        quickly = ["-fflags", "nobuffer", "-analyzeduration", "500000", "-probesize", "500000"]
+        quickly = ["-analyzeduration", "500000", "-probesize", "500000"]
         output = ["-c", "copy", "-f", "mpegts", "-listen", "1", f"http://127.0.0.1:{port}/door.ts"]
         with subprocess.Popen(
             ["ffmpeg", "-v", "quiet", *quickly, "-i", source, *output], stdin=subprocess.DEVNULL
