@@ -14,7 +14,7 @@ from streamer.variables import expand_secret
 _KEY = "ingest.webrtc.ice_servers"
 _SERVER = re.compile(
     r"(?P<scheme>stuns?|turns?):(?:(?P<user>[^@:]*):(?P<password>[^@]*)@)?"
-    r"(?P<place>(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?(?:\?transport=(?:udp|tcp))?)"
+    r"(?P<place>[A-Za-z0-9._-]+(?::(?P<port>\d{1,5}))?(?:\?transport=(?:udp|tcp))?)"
 )
 
 
@@ -46,7 +46,12 @@ def _read(number: int, template: str, environ: Mapping[str, str] | None) -> IceS
         whole = expand_secret(template, environ) if template.startswith("${") else template
         parts = _SERVER.fullmatch(whole)
         if parts is None or (parts["scheme"].startswith("stun") and (parts["user"] or "?" in parts["place"])):
-            raise ConfigInvalid(f"{where}: want stun:HOST:PORT or turn:USER:PASSWORD@HOST:PORT?transport=udp")
+            raise ConfigInvalid(
+                f"{where}: want stun:HOST:PORT or turn:USER:PASSWORD@HOST:PORT?transport=udp; "
+                "HOST is a name or an IPv4 address"
+            )
+        if not 0 < int(parts["port"] or 3478) < 65536:
+            raise ConfigInvalid(f"{where}: a port is 1 to 65535")
         if parts["scheme"].startswith("turn") and not parts["user"]:
             raise ConfigInvalid(f"{where}: a TURN server needs a login; write turn:USER:PASSWORD@HOST:PORT")
         user, password = (expand_secret(unquote(parts[key] or ""), environ) for key in ("user", "password"))

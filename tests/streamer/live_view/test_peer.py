@@ -205,16 +205,16 @@ async def test_lost_packets_freeze_nothing(monkeypatch, share):
 
     async with nothing_left(), asyncio.timeout(60), a_view() as (live_view, sessions):
         browser = Browser()
-        async with filming(live_view.view("door", 20.0), shape=(640, 360), make=busy_picture) as given:
+        async with filming(live_view.view("door", 20.0), shape=(640, 360), make=busy_picture):
             await browser.open(sessions, live_view)
             await browser.pictures.get()
             monkeypatch.setattr(RTCDtlsTransport, "_send_rtp", lossy)
             while len(lost) < 6:
                 await asyncio.sleep(0.01)
             monkeypatch.undo()
-            until = len(given) + 20
-            while len(given) < until:
-                await asyncio.sleep(0.01)
+            # aiortc asks once for a packet; where what is sent again is lost, too, it waits for 128 others, then for a
+            # keyframe.
             shown = browser.pictures.qsize()
-        assert shown >= 0.8 * len(given), f"{shown} of {len(given)}"
+            while browser.pictures.qsize() < shown + 20:
+                await asyncio.sleep(0.01)
         await browser.close()
