@@ -52,7 +52,7 @@ async def check_everything(settings: Settings) -> list[Finding]:
         *([await _try("http", lambda: _http(settings))] if settings.http.enabled else []),
         await _try("broker", lambda: _broker(settings)),
         *([await _try("rtsp ingest", lambda: look(settings.ingest.rtsp))] if published else []),
-        *([await _try("webrtc", lambda: _webrtc(settings))] if settings.ingest.webrtc.enabled else []),
+        *([await _try("webrtc", lambda: _webrtc(settings))] if published and settings.ingest.webrtc.enabled else []),
         *await asyncio.gather(*(_try(f"camera {name}", partial(_camera, name, settings)) for name in cameras)),
     ]
 
