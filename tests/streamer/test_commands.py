@@ -32,7 +32,8 @@ from tests.streamer.ingest.clips import write_clip
 COMMANDS = [
     *("serve", "check", "demo", "enrol", "identify", "events", "bench"),
     *("people list", "people show", "people rename", "people forget", "people photos", "people remove-photo"),
-    *("cameras list", "cameras probe"),
+    *("cameras list", "cameras probe", "cameras add", "cameras set"),
+    *("cameras enable", "cameras disable", "cameras remove", "cameras reset"),
     *("models list", "models show", "models verify", "models selftest"),
     *("models eval", "models bench", "models use", "gallery reindex"),
     *("models pull", "models import", "models bundle", "models convert"),
@@ -130,6 +131,8 @@ def test_help_of_every_group_has_an_example() -> None:
         ("people forget", "Missing argument 'PERSON'"),
         ("people rename Ada", "Missing argument 'NAME'"),
         ("cameras probe", "Missing argument 'CAMERA_OR_URL'"),
+        ("cameras add door", "Missing argument 'URL'"),
+        ("cameras set hall", "want at least one KEY=VALUE"),
         ("cameras probe hall --transport sctp", "'sctp' is not one of 'tcp', 'udp'"),
         ("serve --log-format xml", "'xml' is not one of 'auto', 'text', 'json'"),
         ("events --count 0", "--count"),
