@@ -3,7 +3,6 @@
 How soon: scripts/measure-reconnects.py and docs/reliability.md.
 """
 
-import asyncio
 import os
 import signal
 import threading
@@ -66,7 +65,8 @@ async def test_a_stall_is_told_by_the_streams_own_rhythm_unless_a_limit_is_set(t
 
 async def test_frames_flow_again_once_it_is_back_and_the_others_go_on(tmp_path, clip):
     with RtspServer(unused_port(), {"away": clip}) as server, RtspServer(unused_port(), {"there": clip}) as other:
-        away, there = (CameraSettings(url=s.url(name)) for s, name in ((server, "away"), (other, "there")))
+        short = {"read_timeout_s": 2, "open_timeout_s": 2}
+        away, there = (CameraSettings(url=s.url(name), **short) for s, name in ((server, "away"), (other, "there")))
         async with serving(tmp_path, away=away, there=there) as service:
             camera, neighbour = service.cameras
             await until(lambda: set(states(service).values()) == {"online"})
@@ -76,8 +76,10 @@ async def test_frames_flow_again_once_it_is_back_and_the_others_go_on(tmp_path, 
                 (lambda: os.kill(server.pid, signal.SIGSTOP), lambda: os.kill(server.pid, signal.SIGCONT)),
             ):
                 go()
-                await until(lambda: camera.status.state in ("offline", "stalled"))
-                await asyncio.sleep(4.0)  # by now the delays are as long as they get
+                tried = total(service.metrics.camera_reconnects)
+                await until(lambda: camera.status.state == "offline")
+                # By then the delays are as long as they get.
+                await until(lambda tried=tried: total(service.metrics.camera_reconnects) >= tried + 3)
                 come()
                 before = camera.asked
                 await until(lambda before=before: camera.asked > before, 20)
