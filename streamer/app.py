@@ -263,6 +263,8 @@ async def _watch(service: Service) -> None:
             service.publisher.clock_stepped(step_s)
         for camera in service.cameras:
             camera.watch()
+        for name, point in service.points.items():
+            service.metrics.publishers.labels(camera=name).set(point.is_taken)
         cameras, overload = service.cameras, service.overload
         online = sum(camera.status.state == "online" for camera in cameras)
         asked, dropped = sum(camera.asked for camera in cameras), sum(camera.dropped for camera in cameras)

@@ -142,7 +142,7 @@ class Decoder:
     def _play_snapshot(self, data: bytes | None, opened: Callable[[StreamInfo], None]) -> None:
         """An encoded picture; None: the last one still, so that whoever stands there still does."""
         if data is None and self._last_image is not None:
-            self.outlet.decoded()
+            self.outlet.decoded(1 / self._camera.fps)
             self.outlet.offer(self._last_image, self.outlet.now(), 0.0, 0.0)
         elif data is not None:
             with opened_picture(self._where, data) as container:
@@ -168,7 +168,7 @@ class Decoder:
         if not self._is_clip:
             context.flags |= Flags.low_delay
         if not self._is_polled:
-            self.outlet.decoded()
+            self.outlet.heard()
             self._last_packet_s = self.outlet.last_frame_s
         pictures = PictureDecoder(
             self._where, context, self._clock, self._hooks, self.outlet.trouble, is_clip=self._is_clip
@@ -270,12 +270,12 @@ class Decoder:
         for frame, decode_s in pictures.decode(packet, at):
             self._hand_over(frame, decode_s)
         if pictures.waits_for_keyframe and not self._is_polled:
-            self.outlet.decoded()
+            self.outlet.heard()
 
     def _hand_over(self, decoded: av.VideoFrame, decode_s: float) -> None:
         """Samples, waits until a paced clip's frame is due, offers."""
         outlet = self.outlet
-        outlet.decoded()
+        outlet.decoded(1 / self._camera.fps if self._is_polled else None)
         if not self._is_clip:
             came = decoded.opaque if isinstance(decoded.opaque, Instant) else outlet.now()
             image = outlet.offer_live(decoded, self._told_aspect(), came, decode_s)

@@ -52,8 +52,14 @@ class FrameOutlet:
     def now(self) -> Instant:
         return Instant(self._clock.unix_s(), self._clock.monotonic_s())
 
-    def decoded(self) -> None:
-        """A picture came out of the codec, or it is no fault that none did: it is no silence."""
+    def decoded(self, silent_s: float | None = None) -> None:
+        """A picture came out of the codec, after so long without; None: since the last one."""
+        before_s = self.last_frame_s
+        self.heard()
+        self._hooks.decoded(self.last_frame_s - before_s if silent_s is None else silent_s)
+
+    def heard(self) -> None:
+        """It is no silence that no picture came out."""
         self.last_frame_s = self._clock.monotonic_s()
 
     def offer_live(

@@ -32,6 +32,9 @@ class Metrics:
         self.ingest_bytes = Counter(
             "whosthere_ingest_bytes_total", "Received of publishers, without the network's own", ["camera"], registry=r
         )
+        self.ingest_packets = Counter(
+            "whosthere_ingest_packets_total", "Of publishers' video, by fate", ["camera", "outcome"], registry=r
+        )
         self.ingest_refused = Counter(
             "whosthere_ingest_refused_total", "Publishers that were refused, by stable code", ["code"], registry=r
         )

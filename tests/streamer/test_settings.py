@@ -273,10 +273,7 @@ def test_an_unknown_key_says_where_it_was_set(config):
         ("cameras: {7: {url: a}}", "cameras.7: a camera's name is made of a-z"),
         ("cameras: {door: {url: 'publish://'}}", "cameras.door: the url publish:// needs a password, like password: "),
         ("cameras: {door: {url: 'publish://', password: ''}}", "cameras.door: the url publish:// needs a password"),
-        (
-            "cameras: {door: {url: 'publish://', user: 'a:b', password: word}}",
-            "cameras.door: a user who publishes has no",
-        ),
+        ("cameras: {door: {url: 'publish://', user: 'a:b', password: word}}", "cameras.door: a user who publishes"),
         ("cameras: {door: {url: 'publish://door', password: word}}", "cameras.door: .* publish:// and nothing more"),
         ("cameras: [a]", "cameras: want a section"),
         (f"cameras: {{door: 'rtsp://u:{SECRET}@h/a'}}", "cameras.door: want a section"),

@@ -118,15 +118,17 @@ class PublicationDecoder:
 
     def _hold(self, picture: EncodedPicture) -> None:
         """Counts it; one before the first keyframe, when nothing was lost, is no fault. Raises StreamInvalid."""
-        self.outlet.decoded()
+        self.outlet.heard()
         now_s = self.outlet.last_frame_s
-        self._is_lossy |= picture.is_damaged or picture.is_after_gap
+        has_hole = picture.is_damaged or picture.is_after_gap
+        self._is_lossy |= has_hole
         if self._is_lossy:
             self.outlet.trouble.decoded(now_s, is_keyframe=False, is_damaged=True)
-            if picture.is_damaged:
-                self._hooks.failed(StreamInvalid.code)
-            else:
-                self._hooks.held_back()
+        if has_hole:
+            self._waits_since_s = now_s  # what is missing may have been a keyframe
+            self._hooks.failed(StreamInvalid.code)
+        elif self._is_lossy:
+            self._hooks.held_back()
         if now_s - self._waits_since_s > KEYFRAME_WITHIN_S:
             raise faults.no_keyframe(self._where, KEYFRAME_WITHIN_S)
 

@@ -72,9 +72,8 @@ class RtspServer:
             )
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._connection, sock=listener, backlog=BACKLOG)
-        for name in self.desk.points:
-            self.desk.metrics.publishers.labels(camera=name).set(0)
-        log.info("rtsp ingest: publishers come to rtsp://%s:%d/<camera>", host, self.port)
+        where = url_of(self._settings.model_copy(update={"port": self.port}), "CAMERA")
+        log.info("rtsp ingest: publishers come to %s", where)
 
     async def close(self) -> None:
         """Nobody comes any more, and whoever is there is gone."""

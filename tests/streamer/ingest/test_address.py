@@ -62,6 +62,11 @@ def test_transport(transport):
     assert (found.transport, found.options["rtsp_transport"]) == (transport, transport)
 
 
+def test_a_camera_that_pushes_is_opened_nowhere_else():
+    with pytest.raises(CameraNotFound, match=r"camera door: it is published to \(publish://\)"):
+        address("door", CameraSettings(url="publish://", password="secret"), "publish://")
+
+
 def test_unknown_scheme_is_refused_in_one_line():
     with pytest.raises(CameraNotFound, match=r"camera door: ftp://\*\*\*@cam/x has a scheme") as refused:
         address("door", CameraSettings(url="x"), "ftp://ada:hunter2@cam/x")
