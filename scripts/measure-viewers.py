@@ -14,12 +14,13 @@ import statistics
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import psutil
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
-from aiortc.mediastreams import MediaStreamTrack
+from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
 from tests.live.mosquitto import Mosquitto
 from tests.live.service import ServiceProcess
@@ -63,10 +64,11 @@ class Viewer:
         self._tasks.append(asyncio.get_running_loop().create_task(self._count(track), name="viewer"))
 
     async def _count(self, track: MediaStreamTrack) -> None:
-        while True:
-            await track.recv()
-            self.pictures += 1
-            self.first.set()
+        with suppress(MediaStreamError):
+            while True:
+                await track.recv()
+                self.pictures += 1
+                self.first.set()
 
 
 async def measure(service: ServiceProcess, token: str, viewers: int, seconds: float) -> list[str]:

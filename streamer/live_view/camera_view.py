@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import av
 from av.codec.codec import UnknownCodecError
+from av.packet import Packet
+from av.video.stream import VideoStream
 
 from streamer.ingest.frame import Frame, VideoImage
 from streamer.live_view.encoder import Vp8Encoder
@@ -127,7 +129,7 @@ class CameraView:
                 last = at
                 keyframe = self._keyframe_wanted and at >= self._keyframe_from
                 try:
-                    packet = await loop.run_in_executor(thread, encoder.encode, image, at, keyframe)
+                    packets = await loop.run_in_executor(thread, encoder.encode, image, at, keyframe)
                 except (av.FFmpegError, UnknownCodecError) as fault:
                     self._failed.inc()
                     self._once.say("view", str(fault), logging.WARNING, _UNSEEN, self.camera, fault, code="view_failed")
@@ -136,12 +138,16 @@ class CameraView:
                     del image
                 self._once.over("view")
                 self._encoded.inc()
-                if packet.is_keyframe:
-                    self._keyframe_wanted, self._keyframe_from = False, at + KEYFRAMES_APART
-                for viewer in list(self._connected):
-                    viewer.put(packet)
+                for packet in packets:
+                    self._hand_out(packet, at)
         finally:
             thread.shutdown(wait=False, cancel_futures=True)
+
+    def _hand_out(self, packet: "Packet[VideoStream]", at: int) -> None:
+        if packet.is_keyframe:
+            self._keyframe_wanted, self._keyframe_from = False, at + KEYFRAMES_APART
+        for viewer in list(self._connected):
+            viewer.put(packet)
 
     async def _next(self) -> tuple[VideoImage, int]:
         """The newest picture that was not yet encoded, and its media_time()."""

@@ -29,10 +29,10 @@ class Vp8Encoder:
         self._fps = fps
         self._context: VideoCodecContext | None = None
 
-    def encode(self, image: VideoImage, media_time: int, keyframe: bool) -> "Packet[VideoStream]":
-        """The picture, shrunk to 640 px at most; media_time (1/90000 s) rises from call to call.
+    def encode(self, image: VideoImage, media_time: int, keyframe: bool) -> "list[Packet[VideoStream]]":
+        """The picture, shrunk to 640 px at most: one packet, or none where libvpx leaves it out.
 
-        Raises av.FFmpegError; after it the next picture is a keyframe of another context.
+        media_time (1/90000 s) rises from call to call. Raises av.FFmpegError; after it the next picture is a keyframe.
         """
         width, height = fitted(image.width, image.height)
         context, self._context = self._context, None
@@ -41,9 +41,9 @@ class Vp8Encoder:
         picture = av.VideoFrame.from_ndarray(image.scaled_i420(width, height), format="yuv420p")
         picture.pts, picture.time_base = media_time, Fraction(1, CLOCK_HZ)
         picture.pict_type = PictureType.I if keyframe else PictureType.NONE
-        (packet,) = context.encode(picture)
+        packets = context.encode(picture)
         self._context = context
-        return packet
+        return packets
 
 
 def fitted(width: int, height: int) -> tuple[int, int]:

@@ -172,10 +172,15 @@ async def test_what_is_wrong_is_said_in_words(tmp_path):
             await page.picture("full")
         await page.says(PLAYS, True, 60)  # it tries again by itself
 
-        service.run("tokens", "revoke", "a viewer")
-        await page.open("door")
+        service.run("tokens", "revoke", "a viewer")  # while she watches
         await page.says("document.getElementById('login-text').textContent", "not known here")
         assert await browser.run("return sessionStorage.length") == 0
+
+
+async def test_a_service_without_webrtc_says_so(tmp_path):
+    async with watched(tmp_path, ingest={"webrtc": {"enabled": False}}) as (_, page, tokens):
+        await page.open("door", tokens["viewer"])
+        await page.says(NOTICE, "Watching is switched off here")
 
 
 async def test_a_camera_that_is_lost_is_told_of_and_seen_again(tmp_path):
@@ -234,3 +239,31 @@ async def test_boxes_stay_with_their_pictures(tmp_path):
             return late.filter(Boolean).length;
         """)
         assert exact >= 40, f"{exact} of 50 pictures were shown with their own boxes"
+
+
+async def test_a_goodbye_that_could_not_be_said_is_said_before_the_next_session(tmp_path):
+    """A phone between two networks: its old session would take the one place that there is for half a minute."""
+    async with watched(tmp_path, ingest={"webrtc": {"viewers": 1}}) as (service, page, tokens):
+        browser = page.browser
+        await page.open("door")
+        begin = """
+            const { Signalling } = await import("/assets/signalling.js");
+            const connection = new RTCPeerConnection();
+            connection.addTransceiver("video", { direction: "recvonly" });
+            const signalling = new Signalling(arguments[0], connection);
+            await signalling.open("/whep/door").catch((error) => { throw new Error(error.code); });
+            if (connection.connectionState !== "connected") {
+                await new Promise((done) => (connection.onconnectionstatechange = done));
+            }
+        """
+        await browser.run(begin + "window.first = signalling; window.kept = connection;", tokens["viewer"])
+        with pytest.raises(AssertionError, match="too_many_sessions"):
+            await browser.run(begin, tokens["viewer"])
+        offline = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+        await browser.devtools("Network.enable")
+        await browser.devtools("Network.emulateNetworkConditions", offline=True, **offline)
+        await browser.run("first.leave(); await new Promise((done) => setTimeout(done, 300));")
+        await browser.devtools("Network.emulateNetworkConditions", offline=False, **offline)
+        assert await service.metric("whosthere_viewers", camera="door") == 1
+        await browser.run(begin, tokens["viewer"])
+        assert await service.metric("whosthere_viewers", camera="door") == 1

@@ -2,6 +2,12 @@
 
 const ANSWER_WITHIN_MS = 15000;
 
+const unsaid = []; // goodbyes to sessions that were lost together with the network
+
+function sayGoodbye({ url, headers }) {
+  return fetch(url, { method: "DELETE", headers, keepalive: true }).catch(() => unsaid.push({ url, headers }));
+}
+
 export class Refused extends Error {
   constructor(status, code, detail, retryAfter) {
     super(detail);
@@ -28,6 +34,7 @@ export class Signalling {
 
   // endpoint: "/whip/door". Candidates are looked for after the answer, which says by way of which servers (4.6).
   async open(endpoint) {
+    await Promise.all(unsaid.splice(0).map(sayGoodbye)); // or they would take up places for half a minute
     const connection = this.#connection;
     const offer = await connection.createOffer();
     const answer = await this.#ask(endpoint, "POST", "application/sdp", offer.sdp);
@@ -43,7 +50,7 @@ export class Signalling {
   // Also while the page goes away.
   leave() {
     if (!this.#url) return;
-    fetch(this.#url, { method: "DELETE", headers: this.#headers(), keepalive: true }).catch(() => {});
+    sayGoodbye({ url: this.#url, headers: this.#headers() });
     this.#url = null;
   }
 

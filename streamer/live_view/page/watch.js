@@ -99,6 +99,7 @@ function refused(error) {
     const full = said.code === "too_many_sessions";
     return lost(full ? "As many people are watching as may at once." : "The service is busy.", waitS);
   }
+  if (said?.code === "webrtc_disabled") return given("Watching is switched off here (ingest.webrtc.enabled).");
   if (said?.status === 404) return given(`There is no camera “${camera}” to watch here. ${said.message ?? ""}`);
   if (said?.status === 501) return given("This service was installed without WebRTC (its extra “webrtc”).");
   if (said && said.status < 500) return given(`The service does not take this browser's offer: ${said.message}`);

@@ -26,6 +26,11 @@ def test_the_size_that_is_shown(size, shown):
     assert fitted(*size) == shown
 
 
+def encoded(encoder, image, media_time, keyframe=False):
+    (packet,) = encoder.encode(image, media_time, keyframe)
+    return packet
+
+
 def decoded(packets):
     decoder = av.CodecContext.create("libvpx", "r")
     return [frame for packet in packets for frame in decoder.decode(packet)]
@@ -34,7 +39,7 @@ def decoded(packets):
 def test_pictures_come_out_at_once_and_look_as_they_went_in():
     encoder = Vp8Encoder(10)
     image = VideoImage(coloured("yuv420p", 1280, 720))
-    packets = [encoder.encode(image, 9000 * number, keyframe=number == 3) for number in range(6)]
+    packets = [encoded(encoder, image, 9000 * number, number == 3) for number in range(6)]
     assert [packet.is_keyframe for packet in packets] == [True, False, False, True, False, False]
     assert [packet.pts for packet in packets] == [9000 * number for number in range(6)]
     frames = decoded(packets)
@@ -48,7 +53,7 @@ def test_pictures_come_out_at_once_and_look_as_they_went_in():
 def test_another_size_begins_with_a_keyframe(other):
     encoder = Vp8Encoder(10)
     packets = [
-        encoder.encode(VideoImage(coloured("yuv420p", *size)), 9000 * number, keyframe=False)
+        encoded(encoder, VideoImage(coloured("yuv420p", *size)), 9000 * number)
         for number, size in enumerate([(1280, 720), (1280, 720), other, other])
     ]
     assert [packet.is_keyframe for packet in packets] == [True, False, True, False]
@@ -57,14 +62,14 @@ def test_another_size_begins_with_a_keyframe(other):
 
 def test_after_hours_without_a_picture_it_goes_on():
     encoder, image = Vp8Encoder(10), VideoImage(coloured("yuv420p", 320, 240))
-    packets = [encoder.encode(image, at, keyframe=False) for at in (0, 9000, 9000 + 8 * 3600 * 90_000)]
+    packets = [encoded(encoder, image, at) for at in (0, 9000, 9000 + 8 * 3600 * 90_000)]
     assert len(decoded(packets)) == 3
     assert max(packet.size for packet in packets) < 40_000
 
 
 def test_after_a_fault_the_next_picture_is_a_keyframe():
     encoder, image = Vp8Encoder(10), VideoImage(coloured("yuv420p", 320, 240))
-    encoder.encode(image, 9000, keyframe=False)
+    encoded(encoder, image, 9000)
     with pytest.raises((InvalidDataError, av.FFmpegError, OverflowError)):
-        encoder.encode(image, 0, keyframe=False)  # back in time, which no caller does
-    assert encoder.encode(image, 18000, keyframe=False).is_keyframe
+        encoded(encoder, image, 0)  # back in time, which no caller does
+    assert encoded(encoder, image, 18000).is_keyframe

@@ -1,14 +1,16 @@
 """Viewers of aiortc's, by way of real sessions: pictures and messages come, encoded once, and nothing stays."""
 
 import asyncio
+import random
 import threading
 
 import pytest
+from aiortc import RTCDtlsTransport
 
 from streamer.errors import CameraDisabled, CameraUnknown, OfferUnsupported, TooManySessions
 from streamer.pipeline.camera import CameraStatus
 from streamer.telemetry.metrics import Metrics
-from tests.streamer.live_view.viewers import ADA, Browser, a_view, filming
+from tests.streamer.live_view.viewers import ADA, Browser, a_view, busy_picture, filming
 from tests.streamer.webrtc.peers import nothing_left
 
 
@@ -185,5 +187,33 @@ async def test_a_viewer_that_vanishes_is_dropped(monkeypatch):
             assert not view.looks
             assert value(metrics, "whosthere_viewers", camera="door") == 0
             while encoding_threads():
+                await asyncio.sleep(0.01)
+        await browser.close()
+
+
+@pytest.mark.parametrize("share", [0.005, 0.05])
+async def test_lost_packets_freeze_nothing(monkeypatch, share):
+    """Dropped before they are encrypted, on both sides: pictures, what is sent again, and what asks for it."""
+    dice, lost, send = random.Random(7), [], RTCDtlsTransport._send_rtp
+
+    async def lossy(self, data):
+        if dice.random() < share:
+            lost.append(data)
+        else:
+            await send(self, data)
+
+    async with nothing_left(), asyncio.timeout(60), a_view() as (live_view, sessions):
+        browser = Browser()
+        async with filming(live_view.view("door", 20.0), shape=(640, 360), make=busy_picture):
+            await browser.open(sessions, live_view)
+            await browser.pictures.get()
+            monkeypatch.setattr(RTCDtlsTransport, "_send_rtp", lossy)
+            while len(lost) < 6:
+                await asyncio.sleep(0.01)
+            monkeypatch.undo()
+            # aiortc asks once for a packet; where what is sent again is lost, too, it waits for 128 others, then for a
+            # keyframe.
+            shown = browser.pictures.qsize()
+            while browser.pictures.qsize() < shown + 20:
                 await asyncio.sleep(0.01)
         await browser.close()

@@ -84,6 +84,13 @@ def picture(number, width=320, height=240):
     return Frame(number, image, time.time(), time.monotonic(), 0.001)
 
 
+def busy_picture(number, width=640, height=360):
+    """One that takes several packets: squares of other colours each time."""
+    squares = np.random.default_rng(number).integers(0, 255, (height // 20, width // 20, 3), np.uint8)
+    frame = av.VideoFrame.from_ndarray(squares.repeat(20, axis=0).repeat(20, axis=1), format="bgr24")
+    return Frame(number, VideoImage(frame.reformat(format="yuv420p")), time.time(), time.monotonic(), 0.001)
+
+
 FACE = SeenFace((10, 20, 60, 90), 0.9, True, ADA, 0.71)
 
 
@@ -104,13 +111,13 @@ async def a_view(metrics=None, cameras=("door",), most=4):
 
 
 @asynccontextmanager
-async def filming(view, fps=20.0, shape=(320, 240), faces=(FACE,)):
+async def filming(view, fps=20.0, shape=(320, 240), faces=(FACE,), make=picture):
     """The camera's path gives it pictures, so many a second, and faces; yields the list of those given."""
     given = []
 
     async def film():
         while True:
-            frame = picture(len(given), *shape)
+            frame = make(len(given), *shape)
             given.append(frame)
             view.taken(frame)
             if view.looks:
