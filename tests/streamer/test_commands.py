@@ -32,7 +32,7 @@ from tests.streamer.ingest.clips import write_clip
 COMMANDS = [
     *("serve", "check", "demo", "enrol", "identify", "events", "bench"),
     *("people list", "people show", "people rename", "people forget", "people photos", "people remove-photo"),
-    *("cameras list", "cameras probe", "cameras add", "cameras set"),
+    *("cameras list", "cameras probe", "cameras discover", "cameras add", "cameras set"),
     *("cameras enable", "cameras disable", "cameras remove", "cameras reset"),
     *("models list", "models show", "models verify", "models selftest"),
     *("models eval", "models bench", "models use", "gallery reindex"),
@@ -99,7 +99,7 @@ def test_help_has_an_example(command: str) -> None:
 def test_help_of_every_group_has_an_example() -> None:
     root = typer.main.get_command(app)
     groups = [name for name, command in root.commands.items() if hasattr(command, "commands")]
-    assert groups == ["people", "gallery", "cameras", "models", "train-weights"]
+    assert groups == ["people", "gallery", "cameras", "models", "train-weights", "tokens"]
     for group in groups:
         shown = CliRunner().invoke(app, [group, "--help"])
         example = re.search(rf"Example: whosthere {group} ([\w-]+)", shown.output)
@@ -308,8 +308,8 @@ def test_capitals_and_blanks_make_no_other_person(home: Path, who: str) -> None:
     [
         ("people show ada", "person_not_found", "; did you mean 'Ada Lovelace'?"),
         ("people forget Bob --yes", "person_not_found", "; see whosthere people list"),
-        ("cameras probe hal", "camera_unknown", "; did you mean hall? (add it under"),
-        ("cameras probe kitchen", "camera_unknown", "; there are: door, hall (add it under"),
+        ("cameras probe hal", "camera_unknown", "; did you mean hall? (add it by `whosthere cameras add`"),
+        ("cameras probe kitchen", "camera_unknown", "; there are: door, hall (add it by `whosthere cameras add`"),
         ("events --camera Door", "camera_unknown", "; did you mean door? (check --camera"),
         ("models use edgeface", "model_not_found", "; did you mean edgeface_xxs?"),
         ("models use scrfd_500", "model_not_found", "; see whosthere models list"),
