@@ -91,7 +91,7 @@ async def test_whoever_asks_again_and_again_gets_two_keyframes_a_second_at_most(
         keyframes = [await waiting]
         while len(keyframes) < 4:
             view.want_keyframe()
-            view.taken(picture(len(keyframes)))
+            view.taken(picture(0))  # another one might be a scene of its own, and a keyframe for that
             packet = await viewer.take()
             if packet.is_keyframe:
                 keyframes.append(packet)
