@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from streamer.bench.clips import at_rate
-from streamer.bench.ingest_process import PASSWORD, USER, Measured, camera_name
+from streamer.bench.ingest_process import Measured, camera_name
 from streamer.bench.processes import cutting_server
+from streamer.bench.publishers import publisher
 from streamer.errors import BenchFailed
 
 PULLED_FOR_S = 3600.0
@@ -69,8 +70,7 @@ async def _published(load: Load, seconds: float, clip: Path) -> Measured:
     port = int(await process.stdout.readline())
     async with AsyncExitStack() as stack:
         for number in range(load.cameras):
-            publisher = await _publish(clip, f"rtsp://{USER}:{PASSWORD}@127.0.0.1:{port}/{camera_name(number)}")
-            stack.push_async_callback(_end, publisher)
+            await stack.enter_async_context(publisher(clip, port, camera_name(number)))
         return await _outcome(process)
 
 
@@ -87,19 +87,3 @@ async def _outcome(process: asyncio.subprocess.Process) -> Measured:
     if await process.wait() or not line:
         raise BenchFailed("a process of the ingest benchmark ended without a result; its error is above")
     return Measured(**json.loads(line))
-
-
-async def _publish(clip: Path, url: str) -> asyncio.subprocess.Process:
-    command = ("ffmpeg", "-v", "error", "-re", "-stream_loop", "-1", "-i", str(clip), "-c", "copy")
-    try:
-        return await asyncio.create_subprocess_exec(
-            *command, "-f", "rtsp", "-rtsp_transport", "tcp", url, stderr=asyncio.subprocess.DEVNULL
-        )
-    except FileNotFoundError:
-        raise BenchFailed("ffmpeg is not there, and it is what publishes; install it (Debian: ffmpeg)") from None
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        process.terminate()
-    await process.wait()

@@ -18,14 +18,14 @@ import av
 import uvloop
 from av.codec.context import ThreadType
 
+from streamer.bench.publishers import PASSWORD, USER
 from streamer.ingest.publish.point import PublishPoint
 from streamer.ingest.publish.source import PublishedSource
 from streamer.ingest.rtsp.server import RtspServer
 from streamer.ingest.source import Source, open_source
-from streamer.settings import CameraSettings, RtspIngestSettings
+from streamer.settings import PUBLISH, CameraSettings, RtspIngestSettings
 from streamer.telemetry.metrics import Metrics
 
-USER, PASSWORD = "bench", "bench"
 WITHIN_S = 30.0
 
 
@@ -45,7 +45,7 @@ def camera_name(number: int) -> str:
 
 
 async def _published(cameras: int, seconds: float) -> Measured:
-    settings = CameraSettings(url="publish://", user=USER, password=PASSWORD)
+    settings = CameraSettings(url=PUBLISH, user=USER, password=PASSWORD)
     points = {name: PublishPoint(name, settings) for name in map(camera_name, range(cameras))}
     async with RtspServer(RtspIngestSettings(port=0), points, Metrics()) as server:
         _say(server.port)

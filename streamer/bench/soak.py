@@ -1,4 +1,4 @@
-"""`bench --soak`: cameras that are cut off every ten seconds, for twenty minutes; does anything grow?
+"""`bench --soak`: cameras that are cut off every ten seconds, publishers that are killed; does anything grow?
 
 A clip goes in; a line of RSS, threads and file descriptors every half minute comes out.
 """
@@ -7,7 +7,8 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +17,10 @@ from prometheus_client import Counter
 
 from streamer.app import Service, running_service
 from streamer.bench.processes import broker_process, cutting_server
-from streamer.settings import CameraSettings, Settings
+from streamer.bench.publishers import PASSWORD, USER, publisher
+from streamer.settings import PUBLISH, CameraSettings, Settings
 
-CAMERAS = 4
+CAMERAS, PUBLISHED = 4, 2
 RECONNECT_S = 10.0
 REPORT_S = 30.0
 
@@ -39,19 +41,29 @@ class SoakSample:
 async def run_soak(
     settings: Settings, clip: Path, seconds: float, folder: Path, say: Callable[[str], None]
 ) -> list[SoakSample]:
-    """Run four looped cameras, each reopened every ten seconds, and sample the process as they go."""
+    """Run four cameras, each reopened every ten seconds, and two whose publisher (ffmpeg) is killed as often.
+
+    Samples the process as they go.
+    """
     samples: list[SoakSample] = []
     async with broker_process() as port, cutting_server(clip, RECONNECT_S) as url:
         camera = CameraSettings(url=url, fps=10.0)
+        pushed = CameraSettings(url=PUBLISH, user=USER, password=PASSWORD, fps=10.0)
         settings = settings.model_copy(
             update={
                 "paths": settings.paths.model_copy(update={"data": folder}),
-                "cameras": {f"cam{number}": camera for number in range(CAMERAS)},
+                "cameras": {f"cam{number}": camera for number in range(CAMERAS)}
+                | {f"pushed{number}": pushed for number in range(PUBLISHED)},
+                "ingest": settings.ingest.model_copy(
+                    update={"rtsp": settings.ingest.rtsp.model_copy(update={"host": "127.0.0.1", "port": 0})}
+                ),
                 "mqtt": settings.mqtt.model_copy(update={"host": "127.0.0.1", "port": port}),
                 "http": settings.http.model_copy(update={"port": 0}),
             }
         )
-        async with running_service(settings) as service:
+        async with running_service(settings) as service, AsyncExitStack() as publishers:
+            for number in range(PUBLISHED):
+                await publishers.enter_async_context(_publishing(service, clip, f"pushed{number}"))
             started_s = time.monotonic()
             while (at_s := time.monotonic() - started_s) < seconds:
                 samples.append(_sample(at_s, service))
@@ -60,6 +72,24 @@ async def run_soak(
             samples.append(_sample(at_s, service))
             say(line_of(samples[-1]))
     return samples
+
+
+@asynccontextmanager
+async def _publishing(service: Service, clip: Path, camera: str) -> AsyncIterator[None]:
+    """A publisher while the context lasts, killed every so often and started anew."""
+
+    async def publish() -> None:
+        assert service.rtsp is not None
+        while True:
+            async with publisher(clip, service.rtsp.port, camera):
+                await asyncio.sleep(RECONNECT_S)
+
+    task = asyncio.create_task(publish(), name=f"publisher of {camera}")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 def _sample(at_s: float, service: Service) -> SoakSample:
