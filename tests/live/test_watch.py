@@ -170,6 +170,7 @@ async def test_what_is_wrong_is_said_in_words(tmp_path):
             await page.open("door")
             await page.says(NOTICE, "As many people are watching as may")
             await page.picture("full")
+            await first.open("about:blank")  # it says goodbye; one that is killed is noticed after half a minute
         await page.says(PLAYS, True, 60)  # it tries again by itself
 
         service.run("tokens", "revoke", "a viewer")  # while she watches
