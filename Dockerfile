@@ -1,6 +1,8 @@
 # Only our own small weights are inside: mount larger ones at /models, your whosthere.yaml at /config, and keep /data.
 #   docker build -t whosthere .
-#   docker run -p 8080:8080 -v ./config:/config:ro -v ./models:/models:ro -v whosthere-data:/data whosthere
+#   docker run --name whosthere -v ./config:/config:ro -v ./models:/models:ro -v whosthere-data:/data whosthere
+#   docker exec whosthere whosthere tokens make me --role admin
+# HTTP is for the container alone (127.0.0.1) until it has a certificate or a proxy: docs/http.md, "In a container".
 
 FROM python:3.12-slim AS build
 WORKDIR /src
@@ -16,13 +18,12 @@ RUN useradd --system --uid 10001 --no-create-home whosthere \
 ENV PATH=/opt/whosthere/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     WHOSTHERE_PATHS__DATA=/data \
-    WHOSTHERE_PATHS__MODELS='["/models"]' \
-    WHOSTHERE_HTTP__HOST=0.0.0.0
+    WHOSTHERE_PATHS__MODELS='["/models"]'
 USER whosthere
 WORKDIR /config
 VOLUME /data
 EXPOSE 8080
-HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
-    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8080/healthz', timeout=4)"]
+HEALTHCHECK --interval=30s --timeout=10s --start-period=60s \
+    CMD ["python", "-m", "streamer.api.alive"]
 ENTRYPOINT ["whosthere"]
 CMD ["serve"]

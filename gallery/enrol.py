@@ -152,6 +152,8 @@ def _started(
         person = store.find(name)
     except PersonNotFound:
         store.check_free(name)
+    if person is not None and name not in (person.id, person.name):
+        store.check_free(name)  # who is nearly called that is not taken for the one who is meant
     known = {each: frozenset() if person is None else store.digests(person.id, each) for each in spaces}
     return _Enrolment(person, known, store.templates(space), *cosines, force)
 
@@ -195,12 +197,10 @@ def _compare(enrolment: _Enrolment, names: Mapping[str, str]) -> None:
     agreed = agreement(np.stack([enrolment.embedding(path) for path in paths]), enrolment.own, enrolment.verifies)
     for number, cosine in agreed.strays.items():
         enrolment.refuse(paths[number], _stray(cosine, enrolment.verifies))
-    if agreed.divided:
-        enrolment.warnings.append(
-            "not all of these photos resemble each other or those enrolled before (a similarity of "
-            f"{enrolment.verifies:.2f} is wanted): make sure that they show one person; `people photos` "
-            "lists them, `people remove-photo` takes one away"
-        )
+    if agreed.apart:
+        apart = [paths[number] for number in agreed.apart]
+        together = [path for number, path in enumerate(paths) if number not in {*agreed.apart, *agreed.strays}]
+        enrolment.warnings.append(_divided(apart, together, agreed.nearest, enrolment.verifies))
     _compare_with_others(enrolment, [path for path in paths if path in enrolment.passed], names)
 
 
@@ -222,6 +222,15 @@ def _compare_with_others(enrolment: _Enrolment, paths: Sequence[Path], names: Ma
             enrolment.refuse(path, OtherPerson(f"{why}; give another photo, or use --force"))
         if not wrong:
             enrolment.warnings.append(_resembles(whom, other))
+
+
+def _divided(apart: Sequence[Path], together: Sequence[Path], cosine: float, wanted: float) -> str:
+    others = _listed(together) or "the photos enrolled before"
+    return (
+        f"{_listed(apart)} {'does' if len(apart) == 1 else 'do'} not resemble {others} (similarity {cosine:.2f} at "
+        f"most, {wanted:.2f} is wanted): make sure that all show one person; `people photos` lists what is enrolled, "
+        "`people remove-photo` takes one away"
+    )
 
 
 def _resembles(whom: str, other: Other) -> str:

@@ -14,11 +14,13 @@ from recognition.arrays import F32
 @dataclass(frozen=True, slots=True)
 class Agreement:
     """`strays`: the new faces that resemble no other face, with their highest cosine, where three or more
-    could be compared; `divided`: the other faces do not all hang together, or not with those of before.
+    could be compared. `apart`: those of the other new ones that do not hang together with most of them, or with any
+    of before; `nearest`: the highest cosine between these and the faces that they stand apart from.
     """
 
     strays: dict[int, float]
-    divided: bool
+    apart: tuple[int, ...] = ()
+    nearest: float = -1.0
 
 
 def agreement(new: F32, before: F32, threshold: float) -> Agreement:
@@ -28,17 +30,22 @@ def agreement(new: F32, before: F32, threshold: float) -> Agreement:
     """
     faces = np.concatenate((new, before)) if len(before) else new
     if len(faces) < 2 or not len(new):
-        return Agreement({}, divided=False)
+        return Agreement({})
     cosines = faces @ faces.T
     np.fill_diagonal(cosines, -np.inf)
     nearest = cosines[: len(new)].max(axis=1)
     strays = {n: float(c) for n, c in enumerate(nearest) if c < threshold} if len(faces) > 2 else {}
-    rest = [n for n in range(len(new)) if n not in strays]
-    if not rest:
-        return Agreement(strays, divided=False)
-    group = _reachable(cosines >= threshold, rest[0])
-    joined = bool(group[rest].all()) and (not len(before) or bool(group[len(new) :].any()))
-    return Agreement(strays, divided=not joined)
+    rest = np.array([n for n in range(len(new)) if n not in strays], int)
+    groups = [_reachable(cosines >= threshold, n) for n in rest]
+    main = max(
+        (group for group in groups if not len(before) or group[len(new) :].any()),
+        key=lambda group: group[rest].sum(),
+        default=np.arange(len(faces)) >= len(new),
+    )
+    apart = rest[~main[rest]]
+    if not len(apart):
+        return Agreement(strays)
+    return Agreement(strays, tuple(apart.tolist()), float(cosines[np.ix_(apart, np.flatnonzero(main))].max()))
 
 
 def _reachable(alike: NDArray[np.bool_], start: int) -> NDArray[np.bool_]:

@@ -4,7 +4,6 @@ Every method blocks for disk I/O: call it off the event loop. Any thread may, on
 other processes may read and write the same file meanwhile.
 """
 
-import difflib
 import sqlite3
 import threading
 import time
@@ -41,6 +40,7 @@ from gallery.rows import insert_photos, jpeg, replace_template, stored_photo, un
 from gallery.schema import open_database, transaction, translated
 from recognition.arrays import F32
 from recognition.errors import EmbeddingSpaceMismatch
+from recognition.near_names import did_you_mean
 
 _PHOTOS_AT_ONCE = 32
 _LACKING = "NOT EXISTS (SELECT 1 FROM templates WHERE photo_id = photos.id AND space = ?)"
@@ -99,19 +99,22 @@ class PersonStore:
         return self._people("")
 
     def find(self, name_or_id: str) -> Person:
-        """The person of this id, or else of this name.
+        """The person of this id, or else of this name, or else of one that differs by capitals and blanks alone.
 
         Raises PersonNotFound, which names the nearest, PersonAmbiguous where several share the name, and
         NameInvalid.
         """
-        found = self._people("WHERE id = ?", name_or_id)
+        found = self._people("WHERE id = ?", name_or_id.strip().lower())
         if not found:
             found = self._people("WHERE name = ?", clean_name(name_or_id))
         if not found:
+            key = name_key(name_or_id)
+            found = [person for person in self.people() if name_key(person.name) == key]
+        if not found:
             raise PersonNotFound(f"nobody called {name_or_id!r} is enrolled{self._nearest(name_or_id)}")
         if len(found) > 1:
-            ids = ", ".join(person.id for person in found)
-            raise PersonAmbiguous(f"{len(found)} people are called {name_or_id!r}; give the id, one of {ids}")
+            people = ", ".join(f"{person.id} ({person.name})" for person in found)
+            raise PersonAmbiguous(f"{len(found)} people are called {name_or_id!r}; give the id, one of {people}")
         return found[0]
 
     def name_of(self, person_id: str) -> str | None:
@@ -306,11 +309,10 @@ class PersonStore:
             raise PersonNotFound(f"nobody with the id {person_id} is enrolled; see whosthere people list")
 
     def _nearest(self, name: str) -> str:
-        names = {str(row[0]).casefold(): str(row[0]) for row in self._rows("SELECT DISTINCT name FROM people")}
+        names = [str(row[0]) for row in self._rows("SELECT DISTINCT name FROM people ORDER BY name")]
         if not names:
             return "; nobody is yet"
-        near = difflib.get_close_matches(name.casefold(), names, n=1)
-        return f"; did you mean {names[near[0]]!r}?" if near else "; see whosthere people list"
+        return did_you_mean(name, names, "see whosthere people list")
 
 
 def open_to_read(path: Path) -> PersonStore:

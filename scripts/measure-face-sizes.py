@@ -22,7 +22,7 @@ from recognition.photos import PhotoSet, nearest_to_centre
 from recognition.recogniser import Found, Recogniser, RecogniserConfig, open_recogniser
 
 SHARES = (5, 7, 10, 20, 40, 60, 75, 90, 100, 115, 130)
-SHAPES = ((1280, 720), (640, 480), (800, 800), (600, 800))
+SHAPES = ("1280x720", "640x480", "800x800", "600x800")
 LEAST_OVERLAP = 0.4
 
 
@@ -85,6 +85,8 @@ async def main() -> None:
     parser.add_argument("--detector", required=True)
     parser.add_argument("--embedder", default="nano_embed")
     parser.add_argument("--count", type=int, default=50)
+    parser.add_argument("--shares", type=int, nargs="+", default=SHARES)
+    parser.add_argument("--pictures", nargs="+", default=SHAPES, metavar="WIDTHxHEIGHT")
     options = parser.parse_args()
     photos = PhotoSet(options.faces)
     config = RecogniserConfig(options.detector, options.embedder, tuple(options.models), device="cpu")
@@ -97,10 +99,12 @@ async def main() -> None:
             if which is not None:
                 faces.append((image.bgr(), found.boxes[which]))
         say(f"{options.detector}, {len(faces)} faces")
-        for size in SHAPES:
+        for picture in options.pictures:
+            width, _, height = picture.partition("x")
+            size = int(width), int(height)
             say(f"\n| {size[0]}x{size[1]}: % of its height | camera: found, % | once, % | photo: found, % | once, % |")
             say("|---|---|---|---|---|")
-            for share in SHARES:
+            for share in options.shares:
                 say(f"| {share} | {' | '.join(await row(recogniser, faces, share / 100, size))} |")
 
 

@@ -5,8 +5,8 @@
 Each of so many people is enrolled with one photo; another photo of them is pushed through a picture of 1024x576 at 25
 frames a second, sent in each shape, and goes through detector, tracker, embedder and gallery. Named: the visit's
 event has the right name. With --live one film in which all of them come, one after another, is played as a file and by
-real servers at once: HLS by ffmpeg, a transport stream over HTTP that is held back, RTSP by GStreamer (Debian's
-gir1.2-gst-rtsp-server-1.0). Blocks for minutes.
+real servers at once: HLS, RTMP and SRT by ffmpeg, a transport stream over HTTP that is held back, RTSP by GStreamer
+(Debian's gir1.2-gst-rtsp-server-1.0). Blocks for minutes.
 """
 
 import argparse
@@ -17,9 +17,8 @@ import itertools
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import av
@@ -41,7 +40,8 @@ from streamer.pipeline.camera_path import close_visits, run_camera
 from streamer.pipeline.live_gallery import LiveGallery
 from streamer.settings import CameraSettings, Settings, load
 from streamer.telemetry.metrics import Metrics
-from tests.live.servers import RtspServer, unused_port
+from tests.http_servers import Quiet, http_servers
+from tests.live.ways_in import WAYS, hls
 
 WIDE, HIGH, FPS, FRAMES = 1024, 576, 25, 30
 PAUSE_FRAMES = 75  # longer than a visit takes to end
@@ -159,29 +159,6 @@ def film(path: Path, probes: Iterable[np.ndarray]) -> float:
 
 
 @contextlib.contextmanager
-def hls(clip: Path, folder: Path, seconds: int) -> Iterator[str]:
-    """A live playlist of pieces of so many seconds, written as it plays; its URL."""
-    folder.mkdir()
-    pieces = ["-f", "hls", "-hls_time", str(seconds), "-hls_list_size", "4", "-hls_flags", "delete_segments"]
-    command = ["ffmpeg", "-v", "error", "-re", "-i", str(clip), "-c", "copy", *pieces, str(folder / "live.m3u8")]
-
-    class Files(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *others: object) -> None:
-            super().__init__(*others, directory=str(folder))  # type: ignore[arg-type]
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with served(Files) as url, subprocess.Popen(command, stdin=subprocess.DEVNULL) as writer:
-        try:
-            while not (folder / "live.m3u8").is_file():
-                time.sleep(0.05)
-            yield f"{url}/live.m3u8"
-        finally:
-            writer.kill()
-
-
-@contextlib.contextmanager
 def held_back(clip: Path, folder: Path, seconds: float) -> Iterator[str]:
     """A transport stream over HTTP, BURST_S of it at once."""
     stream = folder / "held_back.ts"
@@ -189,7 +166,7 @@ def held_back(clip: Path, folder: Path, seconds: float) -> Iterator[str]:
     data = stream.read_bytes()
     piece = round(len(data) * BURST_S / seconds / 188) * 188
 
-    class InBursts(http.server.BaseHTTPRequestHandler):
+    class InBursts(Quiet, http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
             self.send_header("Content-Type", "video/mp2t")
@@ -200,30 +177,8 @@ def held_back(clip: Path, folder: Path, seconds: float) -> Iterator[str]:
                     time.sleep(max(0.0, began_s + BURST_S * number - time.monotonic()))
                     self.wfile.write(data[start : start + piece])
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with served(InBursts) as url:
-        yield f"{url}/live.ts"
-
-
-@contextlib.contextmanager
-def served(handler: Callable[..., http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-@contextlib.contextmanager
-def rtsp(clip: Path) -> Iterator[str]:
-    with RtspServer(unused_port(), {"door": clip}) as server:
-        yield server.url("door")
+    with http_servers() as start:
+        yield f"{start(InBursts)}/live.ts"
 
 
 async def live_table(
@@ -234,14 +189,15 @@ async def live_table(
     file = await told_by(settings, recogniser, live, CameraSettings(url=str(clip), fps=10, pace="fastest"))
     ways = {f"HLS, pieces of {piece} s": hls(clip, work / f"hls{piece}", piece) for piece in (2, 4, 6)} | {
         f"TS over HTTP, {BURST_S} s at once": held_back(clip, work, seconds),
-        "RTSP": rtsp(clip),
+        **{way: WAYS[way](clip=clip, folder=work / way) for way in ("rtsp", "rtmp", "srt, handed on")},
     }
     say("\n| stream | visits | named right | others' names | p50 and most of `stream_late_ms` |\n|---|---|---|---|---|")
     say(row("file", file, list(probes)))
     with contextlib.ExitStack() as stack:
         cameras = [CameraSettings(url=stack.enter_context(way), fps=10, read_timeout_s=20) for way in ways.values()]
         found = await asyncio.gather(
-            *(told_by(settings, recogniser, live, camera, seconds + 20) for camera in cameras), return_exceptions=True
+            *(told_by(settings, recogniser, live, camera, seconds + LEAD_IN_S - 3) for camera in cameras),
+            return_exceptions=True,
         )
     for name, told in zip(ways, found, strict=True):
         say(row(name, told, list(probes)) if isinstance(told, Told) else f"| {name} | {told} | | | |")

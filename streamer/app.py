@@ -7,16 +7,19 @@ visits get their `end`, what is due is written and, if the broker is there, sent
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from gallery.errors import GalleryError
 from gallery.store import PersonStore
 from recognition.recogniser import Recogniser
 from streamer.access.guard import Guard
 from streamer.access.live_tokens import LiveTokens
+from streamer.api.certificate import Certificate
 from streamer.api.health import create_app, serve_http
+from streamer.api.server import prepare_http
 from streamer.api.whep import whep_routes
 from streamer.api.whip import whip_routes
 from streamer.events.outbox import Outbox
@@ -27,7 +30,9 @@ from streamer.live_view.view import LiveView
 from streamer.model_layer.layer import ModelLayer, open_models
 from streamer.mqtt.publisher import Publisher
 from streamer.pipeline.camera import Camera, CameraStatus
+from streamer.pipeline.camera_control import CameraControl
 from streamer.pipeline.camera_path import CameraPath
+from streamer.pipeline.camera_set import CameraSet, Difference
 from streamer.pipeline.camera_trouble import WORDS, FaceSizes
 from streamer.pipeline.live_gallery import LiveGallery
 from streamer.pipeline.overload import Overload
@@ -36,7 +41,7 @@ from streamer.pipeline.visits import Visits
 from streamer.pipeline.watching import Watcher
 from streamer.process import limit_arenas, make_data_folder, only_one
 from streamer.readiness import Part, Readiness
-from streamer.settings import Settings
+from streamer.settings import CameraSettings, Layers, Settings
 from streamer.steady import WallClock, steady_s
 from streamer.supervise import supervise
 from streamer.telemetry.loop_lag import measure_loop_lag
@@ -65,8 +70,10 @@ class Service:
     tokens: LiveTokens
     guard: Guard
     points: PublishPoints = field(default_factory=dict)
+    certificate: Certificate | None = None
     http_port: int = 0
-    rtsp_port: int = 0  # 0: no camera pushes
+    rtsp: RtspServer | None = None
+    control: CameraControl | None = None
     overload: Overload = field(default_factory=Overload)
 
     @property
@@ -84,26 +91,42 @@ class Service:
             Part("broker", not self.publisher.trouble, self.publisher.trouble),
             Part("outbox", self.outbox.healthy, self.outbox.trouble),
         ]
+        if self.control is not None and self.control.trouble:
+            parts.append(Part("configuration", False, self.control.trouble))
         gallery = self.live_gallery.trouble
         parts.append(Part("gallery", not gallery, gallery))
         if self.settings.http.enabled:
             parts.append(Part("tokens", not self.tokens.trouble, self.tokens.trouble))
+        if self.certificate is not None:
+            parts.append(Part("certificate", not self.certificate.fault, self.certificate.trouble))
         if self.overload.reason is not None:
             parts.append(Part("load", True, self.overload.reason))
-        if self.rtsp_port:
-            parts.append(Part("rtsp ingest", True))
+        if self.rtsp is not None and (self.rtsp.port or self.rtsp.trouble):
+            parts.append(Part("rtsp ingest", not self.rtsp.trouble, self.rtsp.trouble))
         for camera in self.cameras:
             parts.append(_camera_part(camera.name, camera.status))
         return Readiness(tuple(parts), self.models.readiness())
 
 
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """What a service was configured by, and how that is read again."""
+
+    layers: Layers
+    read: Callable[[], Layers]
+
+
 @asynccontextmanager
-async def running_service(settings: Settings, *, own_broker: bool = False) -> AsyncIterator[Service]:
+async def running_service(
+    settings: Settings, *, configured: Configured | None = None, own_broker: bool = False
+) -> AsyncIterator[Service]:
     """Everything opened and running until the context is left. Raises CodedErrors where it can't start.
 
-    own_broker: the broker is ours, and denies nothing.
+    configured: the settings' source, which is followed; None: the cameras stay as they are. own_broker: the broker is
+    ours, and denies nothing.
     """
     limit_arenas()
+    certificate = await prepare_http(settings.http)
     make_data_folder(settings.paths.data)
     metrics = Metrics()
     async with AsyncExitStack() as stack:
@@ -121,12 +144,17 @@ async def running_service(settings: Settings, *, own_broker: bool = False) -> As
                 metrics=metrics,
             )
         )
+
+        def command(camera: str, enabled: bool) -> None:
+            if service.control is not None:
+                service.control.command(camera, enabled)
+
         publisher = Publisher(
             settings.mqtt,
             outbox,
             live_gallery.name_of,
             metrics,
-            cameras=settings.cameras,
+            obey=command if configured is not None else None,
             person_ids=live_gallery.person_ids,
             own_broker=own_broker,
         )
@@ -134,14 +162,21 @@ async def running_service(settings: Settings, *, own_broker: bool = False) -> As
         tokens = LiveTokens(settings.tokens_path)
         await asyncio.to_thread(tokens.look)
         service = Service(
-            settings, metrics, models, live_gallery, outbox, publisher, live_view, [], tokens, Guard(tokens, metrics)
+            settings,
+            metrics,
+            models,
+            live_gallery,
+            outbox,
+            publisher,
+            live_view,
+            [],
+            tokens,
+            Guard(tokens, metrics),
+            certificate=certificate,
         )
-        service.points.update(
-            (name, PublishPoint(name, camera))
-            for name, camera in settings.cameras.items()
-            if camera.enabled and camera.is_published
-        )
-        service.cameras = [_camera(name, service) for name in settings.cameras]
+        for name, camera in settings.cameras.items():
+            publisher.add_camera(name, enabled=camera.enabled)
+            _point(service, name, camera)
         await models.attach(live_gallery, publisher.set_model)
         if settings.http.enabled:
             webrtc = settings.ingest.webrtc
@@ -149,11 +184,32 @@ async def running_service(settings: Settings, *, own_broker: bool = False) -> As
             routers = [
                 await stack.enter_async_context(kind) for kind in (whip, whep_routes(webrtc, live_view, metrics))
             ]
-            app = create_app(service, [*routers, pages.routes()])
-            service.http_port = await stack.enter_async_context(serve_http(app, settings.http.host, settings.http.port))
+            service.http_port = await stack.enter_async_context(
+                serve_http(
+                    create_app(service, [*routers, pages.routes()]),
+                    settings.http.host,
+                    settings.http.port,
+                    tls=None if certificate is None else certificate.context,
+                    trusted_proxies=settings.http.trusted_proxies,
+                    metrics=metrics,
+                )
+            )
         rtsp = await stack.enter_async_context(RtspServer(settings.ingest.rtsp, service.points, metrics))
-        service.rtsp_port = rtsp.port
+        service.rtsp = rtsp
         async with asyncio.TaskGroup() as tasks:
+            cameras = CameraSet(tasks, partial(_camera, service), partial(_forget_camera, service))
+            service.cameras = cameras.cameras
+            await cameras.apply(settings.cameras)
+
+            async def apply(wanted: Mapping[str, CameraSettings]) -> Difference:
+                difference = await cameras.apply(wanted)
+                await rtsp.follow()
+                return difference
+
+            following = []
+            if configured is not None:
+                service.control = CameraControl(configured.layers, settings, configured.read, apply)
+                following = [tasks.create_task(service.control.run(), name="follow configuration")]
             keep = [
                 tasks.create_task(
                     supervise(
@@ -166,7 +222,8 @@ async def running_service(settings: Settings, *, own_broker: bool = False) -> As
                     name="publisher",
                 ),
                 tasks.create_task(live_gallery.follow(publisher.gallery_changed), name="gallery"),
-                tasks.create_task(tokens.follow(), name="tokens"),
+                *([tasks.create_task(tokens.follow(), name="tokens")] if settings.http.enabled else []),
+                *([tasks.create_task(certificate.follow(), name="certificate")] if certificate else []),
                 tasks.create_task(_watch(service), name="watch cameras"),
                 tasks.create_task(live_view.run(), name="live view"),
                 tasks.create_task(rtsp.run(), name="rtsp ingest"),
@@ -174,32 +231,57 @@ async def running_service(settings: Settings, *, own_broker: bool = False) -> As
                 tasks.create_task(models.keep_covered(), name="templates of the ladder"),
                 tasks.create_task(measure_loop_lag(metrics, settings.metrics.loop_lag_interval_s), name="loop lag"),
             ]
-            cameras = [tasks.create_task(c.run(), name=f"camera {c.name}") for c in service.cameras]
             try:
                 yield service
             finally:
-                await _cancel(cameras)
+                await _cancel(following)
+                await cameras.close()
                 await outbox.flush()
                 await publisher.stop()
                 await _cancel(keep)
 
 
-def _camera(name: str, service: Service) -> Camera:
+def _camera(service: Service, name: str, camera: CameraSettings) -> Camera:
+    """One that is about to run: there from the start, added, or changed."""
+    settings = service.settings.model_copy(update={"cameras": {name: camera}})
     path = camera_path(
         name,
-        service.settings,
+        settings,
         service.recogniser,
         service.live_gallery,
         service.outbox,
         service.metrics,
-        service.live_view.view(name, service.settings.cameras[name].fps),
+        service.live_view.view(name, camera.fps),
     )
+    service.publisher.add_camera(name, enabled=camera.enabled)
 
     def publish(camera: str, status: CameraStatus) -> None:
         service.publisher.set_camera_status(camera, status.state, status.reason)
         service.live_view.became(camera, status)
 
-    return Camera(service.settings.cameras[name], path, publish, service.points.get(name))
+    return Camera(camera, path, publish, _point(service, name, camera))
+
+
+def _point(service: Service, name: str, camera: CameraSettings) -> PublishPoint | None:
+    """Its own, where it is published to; whoever publishes to the camera that it was is sent away."""
+    before = service.points.get(name)
+    if before is not None and before.camera == camera:
+        return before
+    if before is not None:
+        service.points.pop(name).retire()
+    if not camera.enabled or not camera.is_published:
+        return None
+    point = service.points[name] = PublishPoint(name, camera)
+    return point
+
+
+def _forget_camera(service: Service, name: str) -> None:
+    """It was removed: nothing is told of it any more."""
+    if name in service.points:
+        service.points.pop(name).retire()
+    service.live_view.removed(name)
+    service.publisher.remove_camera(name)
+    service.metrics.forget_camera(name)
 
 
 def camera_path(
@@ -263,6 +345,8 @@ async def _watch(service: Service) -> None:
             service.publisher.clock_stepped(step_s)
         for camera in service.cameras:
             camera.watch()
+        for name, point in service.points.items():
+            service.metrics.publishers.labels(camera=name).set(point.is_taken)
         cameras, overload = service.cameras, service.overload
         online = sum(camera.status.state == "online" for camera in cameras)
         asked, dropped = sum(camera.asked for camera in cameras), sum(camera.dropped for camera in cameras)

@@ -17,11 +17,13 @@ from recognition.models.manager import ModelManager
 from recognition.runtimes.processor import this_processor
 from recognition.specs.spec import DetectorSpec, EmbedderSpec
 from recognition.specs.weights import verify_artifacts
+from streamer.access.token_file import read_tokens
+from streamer.api.server import prepare_http
 from streamer.ingest.probe import probe
 from streamer.ingest.publish.point import PublishPoint
 from streamer.ingest.rtsp.server import look, url_of
 from streamer.model_layer.setup import make_manager, open_for_enrolment
-from streamer.mqtt.broker_check import NO_REASONS, try_broker
+from streamer.mqtt.broker_check import NO_REASONS, NOT_TRIED, check_topic, try_broker
 from streamer.process import make_data_folder, open_gallery
 from streamer.settings import Settings
 from streamer.variables import expand_url
@@ -39,7 +41,7 @@ class Finding:
 
 
 async def check_everything(settings: Settings) -> list[Finding]:
-    """Processor, models, gallery, broker and every enabled camera, each tried whatever became of the others."""
+    """Processor, models, gallery, HTTP, broker and every enabled camera, each tried whatever became of the others."""
     cameras = [name for name, camera in settings.cameras.items() if camera.enabled]
     published = any(settings.cameras[name].is_published for name in cameras)
     return [
@@ -47,9 +49,10 @@ async def check_everything(settings: Settings) -> list[Finding]:
         await _try("processor", lambda: asyncio.to_thread(lambda: str(this_processor()))),
         await _try("models", lambda: _models(settings)),
         await _try("gallery", lambda: asyncio.to_thread(_gallery, settings)),
+        *([await _try("http", lambda: _http(settings))] if settings.http.enabled else []),
         await _try("broker", lambda: _broker(settings)),
         *([await _try("rtsp ingest", lambda: look(settings.ingest.rtsp))] if published else []),
-        *([await _try("webrtc", lambda: _webrtc(settings))] if settings.ingest.webrtc.enabled else []),
+        *([await _try("webrtc", lambda: _webrtc(settings))] if published and settings.ingest.webrtc.enabled else []),
         *await asyncio.gather(*(_try(f"camera {name}", partial(_camera, name, settings)) for name in cameras)),
     ]
 
@@ -78,10 +81,23 @@ def _gallery(settings: Settings) -> str:
     return f"{len(people)} people in {settings.gallery_path}"
 
 
+async def _http(settings: Settings) -> str:
+    certificate = await prepare_http(settings.http)
+    tokens = await asyncio.to_thread(read_tokens, settings.tokens_path)
+    how = f"{settings.http.host} port {settings.http.port}, {len(tokens)} tokens"
+    if certificate is None:
+        return how
+    return f"{how}, TLS: {certificate.trouble or f'certificate valid until {certificate.until}'}"
+
+
 async def _broker(settings: Settings) -> str:
     version = await try_broker(settings.mqtt)
-    taken = f"{settings.mqtt.host}:{settings.mqtt.port} takes the login and a message (MQTT {version})"
-    return taken if version == "5" else f"{taken}; {NO_REASONS}"
+    told = [
+        f"{settings.mqtt.host}:{settings.mqtt.port} takes the login and a message on {check_topic(settings.mqtt)} "
+        f"(MQTT {version})",
+        NOT_TRIED,
+    ]
+    return "; ".join(told if version == "5" else [*told, NO_REASONS])
 
 
 async def _webrtc(settings: Settings) -> str:

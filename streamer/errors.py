@@ -8,11 +8,13 @@
     │   └── ConfigInvalid             config_invalid
     ├── CameraError
     │   ├── CameraUnknown             camera_unknown
+    │   ├── CameraExists              camera_exists
     │   ├── CameraDisabled            camera_disabled
     │   ├── CameraVariableUnset       camera_variable_unset
     │   ├── CameraUnreachable         camera_unreachable     (retryable)
     │   ├── CameraLoginRefused        camera_login_refused
     │   ├── CameraNotFound            camera_not_found
+    │   ├── CameraProtocolMissing     camera_protocol_missing
     │   ├── StreamHasNoVideo          stream_no_video
     │   ├── StreamInvalid             stream_invalid         (retryable)
     │   ├── StreamUnsupported         stream_unsupported
@@ -21,19 +23,6 @@
     │   ├── StreamLost                stream_lost            (retryable)
     │   ├── PublisherPresent          publisher_present      (retryable)
     │   └── CameraNotPublished        camera_not_published
-    ├── WebrtcError
-    │   ├── WebrtcMissing             webrtc_missing
-    │   ├── WebrtcDisabled            webrtc_disabled
-    │   ├── OfferInvalid              offer_invalid
-    │   ├── OfferUnsupported          offer_unsupported
-    │   ├── BodyTooLarge              body_too_large
-    │   ├── MediaTypeUnsupported      media_type_unsupported
-    │   ├── SessionUnknown            session_unknown
-    │   ├── EntityTagMissing          entity_tag_missing
-    │   ├── SessionChanged            session_changed
-    │   ├── CandidatesInvalid         candidates_invalid
-    │   ├── IceRestartUnsupported     ice_restart_unsupported
-    │   └── TooManySessions           too_many_sessions      (retryable)
     ├── BrokerError
     │   ├── BrokerUnreachable         broker_unreachable     (retryable)
     │   ├── BrokerLoginRefused        broker_login_refused
@@ -44,23 +33,12 @@
     │   ├── OutboxUnwritable          outbox_unwritable      (retryable)
     │   ├── OutboxDamaged             outbox_damaged         (set aside; the service goes on with a new one)
     │   └── OutboxTooNew              outbox_too_new
+    ├── DiscoveryFailed               discovery_failed
     ├── PortInUse                     port_in_use
     ├── HttpAddressInvalid            http_address_invalid
     ├── HttpUnprotected               http_unprotected
     ├── CertificateUnusable           certificate_unusable
     ├── CertificateExpired            certificate_expired
-    ├── TokenError
-    │   ├── TokenNameInvalid          token_name_invalid
-    │   ├── TokenNameTaken            token_name_taken
-    │   ├── TokenUnknown              token_unknown
-    │   ├── TokensUnreadable          tokens_unreadable
-    │   └── TokensUnwritable          tokens_unwritable
-    ├── AccessRefused
-    │   ├── TokenMissing              token_missing
-    │   ├── TokenInvalid              token_invalid
-    │   ├── RoleTooLow                role_too_low
-    │   ├── TooManyAttempts           too_many_attempts      (retryable)
-    │   └── ProxyBypassed             proxy_bypassed
     ├── IngestAddressInvalid          ingest_address_invalid
     ├── DataFolderUnwritable          data_folder_unwritable
     ├── OutputUnwritable              output_unwritable
@@ -70,10 +48,10 @@
     ├── DemoFailed                    demo_failed
     └── BenchFailed                   bench_failed
 
+Those of WebRTC are in streamer/webrtc/errors.py, those of tokens and of who may ask in streamer/access/errors.py.
+
 Not retryable means that trying again soon is pointless; cameras and the broker are then tried again slowly.
 """
-
-from collections.abc import Mapping
 
 from recognition.errors import CodedError
 
@@ -110,6 +88,12 @@ class CameraUnknown(CameraError):
     code = "camera_unknown"
 
 
+class CameraExists(CameraError):
+    """There is a camera of that name, or one that was removed by command and still stands in the YAML."""
+
+    code = "camera_exists"
+
+
 class CameraDisabled(CameraError):
     code = "camera_disabled"
 
@@ -131,6 +115,12 @@ class CameraNotFound(CameraError):
     """The server answers, but has no such stream (RTSP or HTTP 404), or a file or device is not there."""
 
     code = "camera_not_found"
+
+
+class CameraProtocolMissing(CameraError):
+    """The libav that PyAV brings was built without what the URL asks for."""
+
+    code = "camera_protocol_missing"
 
 
 class StreamHasNoVideo(CameraError):
@@ -175,63 +165,6 @@ class CameraNotPublished(CameraError):
     """It fetches its stream itself."""
 
     code = "camera_not_published"
-
-
-class WebrtcError(StreamerError):
-    code = "webrtc_error"
-
-
-class WebrtcMissing(WebrtcError):
-    """The extra `webrtc` is not installed."""
-
-    code = "webrtc_missing"
-
-
-class WebrtcDisabled(WebrtcError):
-    code = "webrtc_disabled"
-
-
-class OfferInvalid(WebrtcError):
-    code = "offer_invalid"
-
-
-class OfferUnsupported(WebrtcError):
-    """Well-formed, and asks for what is not here."""
-
-    code = "offer_unsupported"
-
-
-class BodyTooLarge(WebrtcError):
-    code = "body_too_large"
-
-
-class MediaTypeUnsupported(WebrtcError):
-    code = "media_type_unsupported"
-
-
-class SessionUnknown(WebrtcError):
-    code = "session_unknown"
-
-
-class EntityTagMissing(WebrtcError):
-    code = "entity_tag_missing"
-
-
-class SessionChanged(WebrtcError):
-    code = "session_changed"
-
-
-class CandidatesInvalid(WebrtcError):
-    code = "candidates_invalid"
-
-
-class IceRestartUnsupported(WebrtcError):
-    code = "ice_restart_unsupported"
-
-
-class TooManySessions(WebrtcError):
-    code = "too_many_sessions"
-    retryable = True
 
 
 class BrokerError(StreamerError):
@@ -280,6 +213,12 @@ class OutboxTooNew(OutboxError):
     code = "outbox_too_new"
 
 
+class DiscoveryFailed(StreamerError):
+    """No network could be asked for cameras."""
+
+    code = "discovery_failed"
+
+
 class PortInUse(StreamerError):
     code = "port_in_use"
 
@@ -300,65 +239,6 @@ class CertificateUnusable(StreamerError):
 
 class CertificateExpired(StreamerError):
     code = "certificate_expired"
-
-
-class TokenError(StreamerError):
-    code = "token_error"
-
-
-class TokenNameInvalid(TokenError):
-    code = "token_name_invalid"
-
-
-class TokenNameTaken(TokenError):
-    code = "token_name_taken"
-
-
-class TokenUnknown(TokenError):
-    code = "token_unknown"
-
-
-class TokensUnreadable(TokenError):
-    """The file of tokens: damaged, or not ours to read. Nobody gets in."""
-
-    code = "tokens_unreadable"
-
-
-class TokensUnwritable(TokenError):
-    code = "tokens_unwritable"
-
-
-class AccessRefused(StreamerError):
-    """A request that is not let in; `headers` belong into the answer."""
-
-    code = "access_refused"
-
-    def __init__(self, message: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(message)
-        self.headers = dict(headers or {})
-
-
-class TokenMissing(AccessRefused):
-    code = "token_missing"
-
-
-class TokenInvalid(AccessRefused):
-    code = "token_invalid"
-
-
-class RoleTooLow(AccessRefused):
-    code = "role_too_low"
-
-
-class TooManyAttempts(AccessRefused):
-    code = "too_many_attempts"
-    retryable = True
-
-
-class ProxyBypassed(AccessRefused):
-    """Where trusted proxies are named, nobody else may ask directly."""
-
-    code = "proxy_bypassed"
 
 
 class IngestAddressInvalid(StreamerError):

@@ -4,36 +4,56 @@ import asyncio
 import errno
 import os
 import socket
+from dataclasses import dataclass
+from typing import Any
 
 from streamer.errors import PortInUse, StreamerError
 
 BACKLOG = 128
 
 
-async def listen(host: str, port: int, section: str, invalid: type[StreamerError]) -> socket.socket:
-    """section: `http`, whose host and port they are. Raises PortInUse, or `invalid` where the address is none here."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where to listen, as the settings of `section` say; `invalid`: how it is refused where it is no place here."""
+
+    section: str
+    host: str
+    port: int
+    invalid: type[StreamerError]
+    family: int
+    protocol: int
+    address: tuple[Any, ...]
+
+
+async def resolve(host: str, port: int, section: str, invalid: type[StreamerError]) -> Place:
+    """section: `http`, whose host and port they are. Raises `invalid` where there is no such host."""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise invalid(
-            f"{section}.host {host}: {error.strerror}; 127.0.0.1 is for this machine alone, 0.0.0.0 for all"
-        ) from None
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or "no name of a host"
+        raise invalid(f"{section}.host {host}: {why}; 127.0.0.1 is for this machine alone, 0.0.0.0 for all") from None
     # "localhost" is ::1 and 127.0.0.1, and most who look there mean the latter.
-    family, kind, protocol, _, address = min(found, key=lambda info: info[0] != socket.AF_INET)
-    listener = socket.socket(family, kind, protocol)
+    family, _, protocol, _, address = min(found, key=lambda info: info[0] != socket.AF_INET)
+    return Place(section, host, port, invalid, family, protocol, address)
+
+
+def listen(place: Place) -> socket.socket:
+    """Raises PortInUse, or what the place says where it is none here."""
+    listener = socket.socket(place.family, socket.SOCK_STREAM, place.protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
+        listener.bind(place.address)
         listener.listen(BACKLOG)
         listener.setblocking(False)
     except OSError as error:
         listener.close()
+        section, host, port = place.section, place.host, place.port
         if error.errno == errno.EADDRINUSE:
             raise PortInUse(
                 f"{section}.port {port} on {host} is in use by another program; end it, or set another port"
             ) from None
         why = os.strerror(error.errno or 0)
-        raise invalid(
+        raise place.invalid(
             f"{section}: can't listen on {host} port {port} ({why}); set another {section}.host or {section}.port"
         ) from None
     return listener

@@ -28,6 +28,18 @@ def stop_signals() -> list[signal.Signals]:
     return [signal.SIGINT, signal.SIGTERM, *hangup]
 
 
+class Terminal:
+    """The terminal that a command was started at, if any: when it is closed, it sends SIGHUP, too."""
+
+    def __init__(self) -> None:
+        self._descriptors = [number for number in (0, 1, 2) if os.isatty(number)]
+
+    @property
+    def is_gone(self) -> bool:
+        """There was one."""
+        return any(not os.isatty(number) for number in self._descriptors)
+
+
 def limit_arenas() -> bool:
     """Share ARENAS heaps among all threads; False where the C library is not glibc and has no such limit."""
     try:

@@ -3,13 +3,15 @@
 load() blocks for a file read. The only reader of os.environ in the project.
 """
 
-import difflib
+import logging
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import resources
+from ipaddress import ip_network
 from pathlib import Path
 from stat import S_ISREG
-from typing import Annotated, Any, Literal, NoReturn, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -22,19 +24,21 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import PydanticCustomError
 
 from recognition.runtimes.triton_client import check_address
 from recognition.selection.candidates import Requirement
 from recognition.selection.measurements import FILE as FIGURES_FILE
 from recognition.specs.devices import Device
 from recognition.specs.spec import SpecProfile
-from streamer.errors import ConfigInvalid, ConfigMissing, ConfigUnknownKey
-from streamer.settings_layers import ENV_PREFIX, merge, origin, read_yaml, resolve_paths, upper_layer
+from streamer.camera_changes import FILE as CHANGES_FILE
+from streamer.camera_changes import Changes, read_changes, with_changes
+from streamer.errors import ConfigInvalid, ConfigMissing
+from streamer.settings_layers import Keys, Tree, merge, origin, read_yaml, resolve_paths, upper_layer
+from streamer.settings_refusal import refusal
 from streamer.variables import Unset, expanded
 
-# Never shown in an error, and hidden in a repr: a camera's URL may hold its password.
-_SECRET = frozenset({"url", "username", "user", "password", "ice_servers"})
+log = logging.getLogger(__name__)
 
 PUBLISH = "publish://"  # the url of a camera that pushes
 TritonAddress = Annotated[str, AfterValidator(check_address)]
@@ -82,7 +86,7 @@ class CameraSettings(_Section):
     password: str | None = Field(default=None, repr=False, description="likewise; as written, `${VAR}` unexpanded")
     open_timeout_s: float = Field(default=10.0, gt=0, le=120)
     read_timeout_s: float = Field(default=10.0, gt=0, le=120)
-    stalled_after_s: float = Field(default=3.0, gt=0, le=120)
+    stalled_after_s: float | None = Field(default=None, gt=0, le=120, description="null: as its own rhythm has it")
 
     @property
     def is_published(self) -> bool:
@@ -166,8 +170,21 @@ class MqttSettings(_Section):
 
 
 class TlsSettings(_Section):
-    cert: Path
-    key: Path
+    cert: Path = Field(description="PEM: the server's first, then the chain's")
+    key: Path = Field(description="PEM, without a password")
+
+
+def _checked_proxy(value: str) -> str:
+    try:
+        network = ip_network(value)
+    except ValueError as error:
+        raise ValueError(f"want an address or a network such as 192.0.2.0/24 ({error})") from None
+    if network.prefixlen == 0:
+        raise ValueError("names everybody; name the proxies alone")
+    return value
+
+
+TrustedProxy = Annotated[str, AfterValidator(_checked_proxy)]
 
 
 class HttpSettings(_Section):
@@ -175,7 +192,9 @@ class HttpSettings(_Section):
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535, description="0: any free port")
     tls: TlsSettings | None = None
-    trusted_proxies: tuple[str, ...] = Field(default=(), description="addresses or networks of proxies that do TLS")
+    trusted_proxies: tuple[TrustedProxy, ...] = Field(
+        default=(), description="addresses or networks of proxies that do TLS"
+    )
 
 
 class RtspIngestSettings(_Section):
@@ -219,6 +238,11 @@ class Settings(_Section):
         return self.paths.data / "outbox.db"
 
     @property
+    def camera_changes_path(self) -> Path:
+        """What was changed about cameras by command."""
+        return self.paths.data / CHANGES_FILE
+
+    @property
     def model_choice_path(self) -> Path:
         """What `models use` chose."""
         return self.paths.data / "model-choice.json"
@@ -253,7 +277,18 @@ def config_folder() -> Path:
 
 
 def load(path: Path | None = None, overrides: Sequence[str] = (), environ: Mapping[str, str] | None = None) -> Settings:
-    """The settings of this run. `path` None: ./whosthere.yaml where there is one, else the shipped default.
+    """The settings of this run, with what was changed about cameras by command. As read_layers() and Layers.settings().
+
+    Raises ConfigError.
+    """
+    layers = read_layers(path, overrides, environ)
+    return layers.settings(layers.changes())
+
+
+def read_layers(
+    path: Path | None = None, overrides: Sequence[str] = (), environ: Mapping[str, str] | None = None
+) -> "Layers":
+    """What a run is configured by. `path` None: ./whosthere.yaml where there is one, else the shipped default.
 
     `overrides` are `section.key=value`, value as YAML. Relative paths resolve against the config file (those
     of the shipped default, a variable or an override: against the current folder). Raises ConfigError.
@@ -273,11 +308,56 @@ def load(path: Path | None = None, overrides: Sequence[str] = (), environ: Mappi
     resolve_paths(above, here)
     merged = merge(tree, above)
     _expand_mqtt(merged, environ)
-    try:
-        return Settings.model_validate(merged)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-    _refuse(first, origin(first["loc"], origins, file))
+    return Layers(file, merged, _cameras_of(tree), _cameras_of(above), origins)
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """A YAML file, variables and --set, read and not yet held to what is known.
+
+    `configured`: the cameras of the file, `above`: what variables and --set say of cameras.
+    """
+
+    file: Path
+    _merged: Tree = field(repr=False)
+    configured: Tree = field(repr=False)
+    above: Tree = field(repr=False)
+    _origins: dict[Keys, str] = field(repr=False)
+
+    def changes(self) -> Changes:
+        """What was changed by command. Raises ConfigError."""
+        return {} if self.changes_path is None else read_changes(self.changes_path)
+
+    @property
+    def changes_path(self) -> Path | None:
+        """Where that is kept; None where paths.data is none, which settings() refuses."""
+        paths = self._merged.get("paths")
+        data = paths.get("data") if isinstance(paths, dict) else None
+        return Path(data) / CHANGES_FILE if isinstance(data, str) else None
+
+    def settings(self, changes: Changes, changed_by: str | None = None) -> Settings:
+        """One frozen tree. `changed_by`: what an error calls the source of the changes. Raises ConfigError."""
+        merged, origins = dict(self._merged), dict(self._origins)
+        if changes and isinstance(merged.get("cameras") or {}, dict):
+            merged["cameras"], stale = with_changes(self.configured, changes, self.above)
+            for name in stale:
+                log.warning("camera %s: changed by command, and the configuration has it no more: left out", name)
+            source = changed_by or str(self.changes_path)
+            for name, change in changes.items():
+                if name not in self.configured:
+                    origins.setdefault(("cameras", name), source)
+                for key in change or ():
+                    origins.setdefault(("cameras", name, key), source)
+        try:
+            return Settings.model_validate(merged)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False)[0]
+        raise refusal(first, origin(first["loc"], origins, self.file), Settings, CameraSettings)
+
+
+def _cameras_of(tree: Tree) -> Tree:
+    cameras = tree.get("cameras")
+    return cameras if isinstance(cameras, dict) else {}
 
 
 def _current_folder() -> Path:
@@ -309,47 +389,3 @@ def _expand_mqtt(tree: dict[str, Any], environ: Mapping[str, str]) -> None:
                 section[key] = expanded(template, environ)
             except Unset as unset:
                 raise ConfigInvalid(f"mqtt.{key}: {unset}") from None
-
-
-def _refuse(first: ErrorDetails, source: str) -> NoReturn:
-    """pydantic's first complaint as one line of ours; the value is shown only where it can be no secret."""
-    loc = first["loc"]
-    where = ".".join(str(part) for part in loc if part != "[key]")
-    if first["type"] in ("extra_forbidden", "invalid_key"):
-        near = difflib.get_close_matches(str(loc[-1]), _section(loc[:-1]).model_fields, n=1, cutoff=0.0)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise ConfigUnknownKey(f"{where}: unknown key ({source}){hint}")
-    if loc[:1] == ("cameras",) and loc[-1] == "[key]":
-        raise ConfigInvalid(f"{where}: a camera's name is made of a-z, 0-9, _ and -, 64 at most ({source})")
-    message = {
-        "model_type": "want a section, with keys and values below it",
-        "dict_type": "want a section, with names below it",
-        "tuple_type": f"want a list (in a {ENV_PREFIX} variable: as JSON)",
-        "string_type": "want text; put the value in quotes",
-        "missing": "is missing; add it",
-        "int_parsing": "want a whole number",
-        "int_type": "want a whole number",
-        "int_from_float": "want a whole number",
-        "float_parsing": "want a number",
-        "float_type": "want a number",
-        "bool_parsing": "want true or false",
-        "bool_type": "want true or false",
-    }.get(first["type"], f"{first['msg'][:1].lower()}{first['msg'][1:]}")
-    value, key, section = first["input"], str(loc[-1]), _section(loc[:-1])
-    # Text in place of a whole section may be anything, a URL with its password too.
-    harmless = key in section.model_fields and key not in _SECRET and _section(loc) is section
-    shown = f", got {value!r}" if harmless and isinstance(value, (int, float, str)) else ""
-    raise ConfigInvalid(f"{where}: {message}{shown} ({source})")
-
-
-def _section(loc: Sequence[int | str]) -> type[BaseModel]:
-    """The section that `loc` leads to; a camera's name counts as its section."""
-    section: type[BaseModel] = Settings
-    for part in loc:
-        if section is Settings and part == "cameras":
-            section = CameraSettings
-        elif str(part) in section.model_fields:
-            annotation = section.model_fields[str(part)].annotation
-            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-                section = annotation
-    return section

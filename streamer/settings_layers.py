@@ -99,6 +99,9 @@ def resolve_paths(tree: Tree, folder: Path) -> None:
             paths["models"] = [_absolute(item, folder) for item in models]
         if "data" in paths:
             paths["data"] = _absolute(paths["data"], folder)
+    http = tree.get("http")
+    if isinstance(http, dict) and isinstance(tls := http.get("tls"), dict):
+        tls.update({key: _absolute(tls[key], folder) for key in ("cert", "key") if key in tls})
     cameras = tree.get("cameras")
     for camera in cameras.values() if isinstance(cameras, dict) else ():
         url = camera.get("url") if isinstance(camera, dict) else None

@@ -24,7 +24,7 @@ def http_servers() -> Iterator[Start]:
     def start(handler: Callable[..., BaseHTTPRequestHandler]) -> str:
         server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         servers.append((server, thread))
         return f"http://127.0.0.1:{server.server_port}"

@@ -218,12 +218,13 @@ def test_check_names_each_fault_and_looks_at_the_rest(home: Path) -> None:
         "processor": ("ok", None),
         "models": ("FAILED", "weights_digest_mismatch"),
         "gallery": ("FAILED", "gallery_too_new"),
+        "http": ("ok", None),
         "broker": ("FAILED", "broker_unreachable"),
         "camera door": ("ok", None),
         "camera off": ("FAILED", "camera_unreachable"),
         "camera unset": ("FAILED", "camera_variable_unset"),
     }
-    assert ended.complaints == ["whosthere: 5 of 8 checks failed [weights_digest_mismatch]"]
+    assert ended.complaints == ["whosthere: 5 of 9 checks failed [weights_digest_mismatch]"]
     assert PASSWORD not in ended.everything
 
 

@@ -16,12 +16,14 @@ from pydantic.fields import FieldInfo
 from gallery.store import PersonStore
 from recognition.errors import CodedError
 from streamer.events.event import EndReason, IdentityEvent, sighting_of
+from streamer.ingest.address import Kind, address
 from streamer.mqtt.presence import Presence
 from streamer.pipeline.camera import State
 from streamer.pipeline.camera_trouble import WORDS
 from streamer.schemas import IDENTITY
 from streamer.settings import CameraSettings, Settings, load
 from streamer.telemetry.metrics import Metrics
+from streamer.variables import expand_url
 from tests.conftest import PROJECT
 from tests.test_error_codes import family, import_everything
 
@@ -78,6 +80,19 @@ def test_the_example_of_the_configuration_page_loads(tmp_path):
     assert settings.cameras["hall"].url == str(tmp_path / "clips/hall.mp4")
 
 
+def test_every_url_of_the_cameras_page_can_be_opened(tmp_path):
+    page = (PROJECT / "docs" / "cameras.md").read_text()
+    file = tmp_path / "whosthere.yaml"
+    file.write_text(re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)[0])
+    environ = {"CAM_USER": "ada", "CAM_PASSWORD": "hunter2/@", "STREAM_KEY": "hunter2"}
+
+    cameras = load(file, environ={}).cameras
+
+    opened = {name: address(name, camera, expand_url(camera.url, environ)) for name, camera in cameras.items()}
+    assert {where.kind for where in opened.values()} == set(get_args(Kind)) - {"srt", "publish"}
+    assert not any("hunter2" in where.who for where in opened.values())
+
+
 def test_the_example_of_a_triton_server_loads(tmp_path):
     page = (PROJECT / "docs" / "models.md").read_text()
     (text,) = (block for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "profiles:" in block)
@@ -113,7 +128,13 @@ def test_a_gallery_in_use_is_copied_as_the_page_says(tmp_path):
 def test_every_code_of_the_page_of_troubles_is_one():
     """Those of faults, and what else the log says with a code."""
     import_everything()
-    known = {error.code for error in family(CodedError)} | {"clock_set", "gallery_replaced", "ended", *WORDS}
+    known = {error.code for error in family(CodedError)} | {
+        "clock_set",
+        "gallery_replaced",
+        "ended",
+        "no_publisher",
+        *WORDS,
+    }
     rows = re.findall(r"^\|(.*)\|$", (PROJECT / "docs" / "troubleshooting.md").read_text(), re.MULTILINE)
     told = [code for row in rows for code in re.findall(r"`([a-z]+(?:_[a-z]+)+|ended)`", row)]
     assert len(told) >= 25

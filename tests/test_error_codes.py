@@ -10,7 +10,9 @@ import pytest
 
 import gallery.errors
 import recognition.errors
+import streamer.access.errors
 import streamer.errors
+import streamer.webrtc.errors
 from recognition.errors import CodedError
 
 PACKAGES = ("recognition", "gallery", "streamer")
@@ -47,7 +49,10 @@ def test_every_class_has_a_code_of_its_own():
     assert [error.code for error in errors if not re.fullmatch(r"[a-z][a-z0-9_]*", error.code)] == []
 
 
-@pytest.mark.parametrize("module", [recognition.errors, gallery.errors, streamer.errors], ids=lambda m: m.__name__)
+MODULES = [recognition.errors, gallery.errors, streamer.errors, streamer.access.errors, streamer.webrtc.errors]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda m: m.__name__)
 def test_the_docstrings_tree_lists_every_class_of_its_module(module: ModuleType):
     drawn = {match["name"]: match for match in BRANCH.finditer(module.__doc__ or "")}
     errors = [error for error in family(CodedError) if error.__module__ == module.__name__]

@@ -3,7 +3,6 @@
 A name goes in, a row of the table out, without PyTorch; build() alone imports that. Blocks for a small file read.
 """
 
-import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from importlib import import_module, resources
 from typing import TYPE_CHECKING, Any, Literal
 
 from recognition.errors import ModelNotFound
+from recognition.near_names import did_you_mean
 
 if TYPE_CHECKING:
     from torch import nn
@@ -93,6 +93,5 @@ def find_architecture(name: str) -> Architecture:
     full = ALIASES.get(name, name)
     if full in ARCHITECTURES:
         return ARCHITECTURES[full]
-    near = difflib.get_close_matches(name, ARCHITECTURES, n=1, cutoff=0.0)[0]
-    known = ", ".join(ARCHITECTURES)
-    raise ModelNotFound(f"architecture {name}: is not known; did you mean {near}? There are {known}")
+    hint = did_you_mean(name, ARCHITECTURES, f"there are {', '.join(ARCHITECTURES)}")
+    raise ModelNotFound(f"architecture {name}: is not known{hint}")

@@ -71,7 +71,7 @@ class ModelManager:
 
     def spec_of(self, name: str, kind: type[S]) -> S:
         """As spec(); ModelNotFound too where it is of another role."""
-        spec = self.spec(name)
+        spec = find_spec(name, self.specs, kind)
         if not isinstance(spec, kind):
             kind_of = "an embedder" if isinstance(spec, EmbedderSpec) else "a detector"
             others = ", ".join(sorted(n for n, other in self.specs.items() if isinstance(other, kind)))

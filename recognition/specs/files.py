@@ -3,7 +3,6 @@
 python -m recognition.specs.files > model/specs/schema.json
 """
 
-import difflib
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,9 +15,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from recognition.architectures import ALIASES
 from recognition.errors import ModelNotFound, SpecInvalid
-from recognition.specs.spec import AnySpec, DetectorSpec, EmbedderSpec, complaint
+from recognition.near_names import did_you_mean
+from recognition.specs.spec import AnySpec, DetectorSpec, EmbedderSpec, ModelSpec, complaint
 
 _ADAPTER: TypeAdapter[DetectorSpec | EmbedderSpec] = TypeAdapter(AnySpec)
+SEE_MODELS = "see whosthere models list"
 
 
 def bundled(part: Literal["specs", "spaces", "packs", "faces", "nano"]) -> Path:
@@ -74,13 +75,18 @@ def read_spec(file: Path) -> DetectorSpec | EmbedderSpec:
     return spec
 
 
-def find_spec(name: str, specs: Mapping[str, DetectorSpec | EmbedderSpec]) -> DetectorSpec | EmbedderSpec:
-    """The spec of this name or alias (`adaface`: its largest). Raises ModelNotFound, which names the nearest one."""
+def find_spec(
+    name: str, specs: Mapping[str, DetectorSpec | EmbedderSpec], wanted: type[ModelSpec] = ModelSpec
+) -> DetectorSpec | EmbedderSpec:
+    """The spec of this name or alias (`adaface`: its largest).
+
+    Raises ModelNotFound, which names the nearest one of the `wanted` role.
+    """
     name = name if name in specs else ALIASES.get(name, name)
     if name in specs:
         return specs[name]
-    near = difflib.get_close_matches(name, specs, n=1, cutoff=0.0)
-    hint = f"; did you mean {near[0]}?" if near else "; there is no spec at all"
+    fitting = [other for other, spec in specs.items() if isinstance(spec, wanted)]
+    hint = did_you_mean(name, fitting, SEE_MODELS if specs else "there is no spec at all")
     raise ModelNotFound(f"model {name}: there is no spec of this name{hint}")
 
 

@@ -3,7 +3,6 @@
 Blocks for a few small file reads.
 """
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,7 +10,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from recognition.errors import ModelNotFound, SpecInvalid
-from recognition.specs.files import bundled
+from recognition.near_names import did_you_mean
+from recognition.specs.files import SEE_MODELS, bundled
 from recognition.specs.spec import DetectorSpec, EmbedderSpec, SpecName
 
 
@@ -65,8 +65,7 @@ def resolve(
             "detector to measure it beside"
         )
     if pack is None:
-        near = difflib.get_close_matches(name, [*packs, *specs], n=1, cutoff=0.0)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = did_you_mean(name, [*packs, *specs], SEE_MODELS)
         raise ModelNotFound(f"model {name}: there is no pack and no spec of this name{hint}")
     for role, model in (("detector", pack.detector), ("embedder", pack.embedder)):
         spec = specs.get(model)

@@ -4,7 +4,6 @@ Blocks for a few small file reads; called once at start. Everything that the cod
 weights stands in its spec: nothing about a model is ever guessed from its file name.
 """
 
-import difflib
 import hashlib
 import json
 import re
@@ -14,6 +13,7 @@ from typing import Annotated, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from recognition.errors import SpecInvalid
+from recognition.near_names import did_you_mean
 from recognition.specs.devices import Device
 
 Role = Literal["face_detection", "face_embedding", "face_liveness", "classifier"]
@@ -337,8 +337,7 @@ def complaint(error: ValidationError) -> tuple[tuple[int | str, ...], str]:
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         missing = [str(one["loc"][-1]) for one in complaints if one["type"] == "missing"]
-        near = difflib.get_close_matches(str(loc[-1]), [*missing, *_KEYS], n=1)
-        return loc, f"{where}: unknown key; {f'did you mean {near[0]}?' if near else 'remove it'}"
+        return loc, f"{where}: unknown key{did_you_mean(str(loc[-1]), [*missing, *_KEYS], 'remove it')}"
     if not loc and (named := re.match(r"([a-z_]+(?:\.[a-z_]+)*): ", message)):
         return tuple(named[1].split(".")), message
     return loc, f"{where}: {message[:1].lower()}{message[1:]}" if where else message

@@ -3,7 +3,6 @@
 Blocks for one small file read. Reading it touches no network; recognition.zoo.download alone does.
 """
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -13,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from recognition.errors import ModelNotFound, SpecInvalid
+from recognition.near_names import did_you_mean
 from recognition.specs.files import bundled
 from recognition.specs.spec import SpecName
 
@@ -92,6 +92,5 @@ def find_entry(name: str, entries: Mapping[str, CatalogueEntry]) -> CatalogueEnt
     """The entry of this name. Raises ModelNotFound, which names the nearest one there is."""
     if name in entries:
         return entries[name]
-    near = difflib.get_close_matches(name, entries, n=1, cutoff=0.0)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    raise ModelNotFound(f"{name}: is not in the catalogue{hint} `whosthere models pull` lists what is")
+    hint = did_you_mean(name, entries, "`whosthere models pull` lists what is")
+    raise ModelNotFound(f"{name}: is not in the catalogue{hint}")

@@ -9,6 +9,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from fastapi.openapi.models import HTTPBearer
@@ -16,11 +17,12 @@ from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection, Request
 from starlette.types import Scope
 
+from recognition.errors import CodedError
 from streamer.access.attempts import FailedAttempts, neighbourhood_of
+from streamer.access.errors import AccessRefused, RoleTooLow, TokenInvalid, TokenMissing, TooManyAttempts
 from streamer.access.live_tokens import LiveTokens
 from streamer.access.roles import Role, covers
 from streamer.access.tokens import Token, digest_of
-from streamer.errors import AccessRefused, RoleTooLow, TokenInvalid, TokenMissing, TooManyAttempts
 from streamer.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -49,8 +51,8 @@ class Needs:
         self.role = role
         self.own_secret = own_secret
 
-    def __call__(self, request: Request) -> Caller:
-        """Only looks at what mark() left: a route whose need was not asked about fails."""
+    async def __call__(self, request: Request) -> Caller:
+        """Only looks at what mark() left: a route whose need was not asked about fails. (Not async: a thread each.)"""
         needed, caller = request.scope[_ADMITTED]
         if self not in needed:
             raise RuntimeError(f"{request.url.path}: the guard was not asked about what its route needs")
@@ -119,19 +121,18 @@ class Guard:
                     {"WWW-Authenticate": f'{_CHALLENGE}, error="insufficient_scope", scope="{needed.role}"'},
                 )
             return Caller(token)
-        own = (needed.own_secret(request) if needed.own_secret else None) or None
-        self._try(request, secret, own)
+        self._try(request, secret, _own_secret(needed, request))
         return Caller()
 
-    def _try(self, request: Request, secret: bytes, own: str | None) -> None:
+    def _try(self, request: Request, secret: bytes, own: bytes | None) -> None:
         """Hold it to the route's own secret, which can be guessed; a token can't be, and holds whoever fails beside."""
         address = neighbourhood_of(request.client.host) if request.client else ""
-        who = (address, None if own is None else digest_of(own.encode()))
+        who = (address, None if own is None else digest_of(own))
         if wait_s := self._failed.wait_s(who):
             raise TooManyAttempts(
                 "too many failed logins from this address; try again later", {"Retry-After": str(math.ceil(wait_s))}
             )
-        if own is not None and hmac.compare_digest(own.encode(), secret):
+        if own is not None and hmac.compare_digest(own, secret):
             return
         if self._failed.add(who):
             log.warning(
@@ -154,6 +155,14 @@ def bearer_of(connection: HTTPConnection) -> bytes | None:
     scheme, _, secret = (found[0] if len(found) == 1 else "").partition(" ")
     secret = secret.strip()
     return secret.encode("latin-1") if scheme.lower() == "bearer" and secret else None
+
+
+def _own_secret(needed: Needs, request: Request) -> bytes | None:
+    """None where there is none, or where it can't be had: a variable that is not set opens nothing."""
+    own: str | None = None
+    with suppress(CodedError):
+        own = needed.own_secret(request) if needed.own_secret else None
+    return own.encode("utf-8", "surrogateescape") if own else None
 
 
 def _highest(needed: Sequence[Needs] | None) -> Needs:

@@ -8,9 +8,9 @@ import hmac
 import logging
 from pathlib import Path
 
+from streamer.access.errors import TokensUnreadable
 from streamer.access.token_file import read_tokens
 from streamer.access.tokens import Token, digest_of
-from streamer.errors import TokensUnreadable
 from streamer.telemetry.once_log import OnceLog
 
 log = logging.getLogger(__name__)

@@ -14,9 +14,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, StringConstraints, ValidationError
 
 from recognition.whole_file import replacing
+from streamer.access.errors import TokenNameTaken, TokensUnreadable, TokensUnwritable, TokenUnknown
 from streamer.access.roles import Role
 from streamer.access.tokens import Token, checked_name, digest_of, make_secret, same_name
-from streamer.errors import TokenNameTaken, TokensUnreadable, TokensUnwritable, TokenUnknown
 
 LARGEST_BYTES = 1 << 20
 _BUSY_FOR_S = 5.0

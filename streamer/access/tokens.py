@@ -6,8 +6,8 @@ import secrets
 import unicodedata
 from dataclasses import dataclass
 
+from streamer.access.errors import TokenNameInvalid
 from streamer.access.roles import Role
-from streamer.errors import TokenNameInvalid
 
 PREFIX = "wt_"
 SECRET_BYTES = 32

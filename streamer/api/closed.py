@@ -11,9 +11,9 @@ from starlette.requests import Request
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from streamer.access.errors import AccessRefused
 from streamer.access.guard import Guard, Needs, mark
 from streamer.api import problems
-from streamer.errors import AccessRefused
 
 
 class Closed:

@@ -84,7 +84,7 @@ def _readiness(found: Readiness) -> JSONResponse:
     parts: dict[str, Any] = {
         part.name: {"ok": part.ok, "reason": redacted_text(part.reason) or None} for part in found.parts
     }
-    models = [asdict(model) for model in found.models]
+    models = [asdict(model) | {"reason": redacted_text(model.reason)} for model in found.models]
     if found.ready:
         return JSONResponse({"ready": True, "parts": parts, "models": models})
     detail = "; ".join(f"{part.name}: {part.reason or 'not ok'}" for part in found.parts if not part.ok)

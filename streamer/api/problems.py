@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from recognition.errors import CodedError
-from streamer.errors import AccessRefused
+from streamer.access.errors import AccessRefused
 from streamer.telemetry.logs import redacted_text
 
 MEDIA_TYPE = "application/problem+json"

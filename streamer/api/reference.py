@@ -37,4 +37,5 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
         f"<li><code>{escape(status)}</code> {escape(answer['description'])}</li>"
         for status, answer in operation["responses"].items()
     )
-    return f"<h2><code>{escape(method.upper())} {escape(path)}</code></h2><p>{description}</p><ul>{answers}</ul>"
+    wants = "<p>Wants a token.</p>" if operation.get("security") else ""
+    return f"<h2><code>{escape(method.upper())} {escape(path)}</code></h2><p>{description}</p>{wants}<ul>{answers}</ul>"

@@ -3,26 +3,44 @@
 uvicorn without its ways with a process: no signal handlers, no logging setup, no task.
 """
 
-from collections.abc import AsyncIterator
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from email.utils import formatdate
 
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from streamer.errors import HttpAddressInvalid
-from streamer.listen import BACKLOG, listen
+from streamer.api.certificate import Certificate
+from streamer.api.proxies import BehindProxies, unmapped
+from streamer.errors import HttpAddressInvalid, HttpUnprotected
+from streamer.listen import BACKLOG, Place, listen, resolve
+from streamer.settings import HttpSettings
+from streamer.telemetry.metrics import Metrics
 
 _LONGEST_GOODBYE_S = 2
 
 
 @asynccontextmanager
-async def serve_http(app: ASGIApp, host: str, port: int) -> AsyncIterator[int]:
+async def serve_http(
+    app: ASGIApp,
+    host: str,
+    port: int,
+    *,
+    tls: ssl.SSLContext | None = None,
+    trusted_proxies: Sequence[str] = (),
+    metrics: Metrics | None = None,
+) -> AsyncIterator[int]:
     """Serves `app` while the context is open, and gives the port (the real one where 0 was asked for).
 
-    At the end open connections get 2 s to finish. Raises PortInUse and HttpAddressInvalid.
+    At the end open connections get 2 s to finish. Raises PortInUse, HttpAddressInvalid and HttpUnprotected.
     """
-    with await listen(host, port, "http", HttpAddressInvalid) as listener:
+    place = await resolve(host, port, "http", HttpAddressInvalid)
+    _protected(place, tls is not None or bool(trusted_proxies))
+    if trusted_proxies:
+        app = BehindProxies(app, trusted_proxies, metrics)
+    with listen(place) as listener:
         config = uvicorn.Config(
             _dated(app),
             http="h11",
@@ -35,6 +53,7 @@ async def serve_http(app: ASGIApp, host: str, port: int) -> AsyncIterator[int]:
             proxy_headers=False,
             backlog=BACKLOG,
             timeout_graceful_shutdown=_LONGEST_GOODBYE_S,
+            ssl_context_factory=None if tls is None else lambda *_: tls,
         )
         config.load()
         server = uvicorn.Server(config)
@@ -45,6 +64,33 @@ async def serve_http(app: ASGIApp, host: str, port: int) -> AsyncIterator[int]:
             yield listener.getsockname()[1]
         finally:
             await server.shutdown(sockets=[listener])
+
+
+async def check_address(settings: HttpSettings) -> None:
+    """Whether HTTP may listen there as it is configured. Raises HttpAddressInvalid and HttpUnprotected."""
+    place = await resolve(settings.host, settings.port, "http", HttpAddressInvalid)
+    _protected(place, settings.tls is not None or bool(settings.trusted_proxies))
+
+
+async def prepare_http(settings: HttpSettings) -> Certificate | None:
+    """All that a start needs to know of HTTP before anything else is opened; None where there is no TLS.
+
+    Raises HttpAddressInvalid, HttpUnprotected, CertificateUnusable and CertificateExpired.
+    """
+    if not settings.enabled:
+        return None
+    await check_address(settings)
+    return None if settings.tls is None else await asyncio.to_thread(Certificate, settings.tls)
+
+
+def _protected(place: Place, by_something: bool) -> None:
+    """Tokens are sent as they are: beyond this machine they need TLS."""
+    found = unmapped(place.address[0])
+    if not (by_something or (found is not None and found.is_loopback)):
+        raise HttpUnprotected(
+            f"http.host {place.host} is open to the network, where tokens could be read: set http.tls (cert, key), or "
+            "http.trusted_proxies where a proxy does TLS, or 127.0.0.1"
+        )
 
 
 def _dated(app: ASGIApp) -> ASGIApp:

@@ -15,8 +15,8 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streamer.access.guard import Needs
-from streamer.errors import WebrtcDisabled, WebrtcError, WebrtcMissing
 from streamer.settings import WebrtcSettings
+from streamer.webrtc.errors import WebrtcDisabled, WebrtcError, WebrtcMissing
 
 if TYPE_CHECKING:
     from streamer.webrtc.peer import Peer

@@ -50,3 +50,18 @@ def with_gap(clip: Path, out: Path, *, start: float = 0.0, gap_s: float = 1.0, m
             target.mux(stream.encode(picture))
         target.mux(stream.encode(None))
     return out
+
+
+def at_rate(clip: Path, out: Path, width: int, height: int, bits_per_s: int) -> Path:
+    """The clip as a camera would send it: this size and bit rate, 25 frames a second, a keyframe every two seconds."""
+    with av.open(str(clip)) as source, av.open(str(out), "w") as target:
+        options = {"preset": "veryfast", "tune": "zerolatency", "maxrate": str(bits_per_s), "bufsize": str(bits_per_s)}
+        stream = target.add_stream("libx264", rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.bit_rate, stream.gop_size, stream.thread_count = bits_per_s, 50, 1
+        for number, frame in enumerate(source.decode(source.streams.video[0])):
+            picture = frame.reformat(width, height, "yuv420p", interpolation="AREA")
+            picture.pts, picture.time_base = number, Fraction(1, 25)
+            target.mux(stream.encode(picture))
+        target.mux(stream.encode(None))
+    return out

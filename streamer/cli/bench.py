@@ -1,4 +1,5 @@
-"""`bench` measures ours, the peer, the limit and the model layer; `--models` that alone, `--soak` looks for leaks."""
+"""`bench` measures ours, the peer, the limit and the model layer; `--models` that alone, `--ingest`
+cameras that publish, `--soak` looks for leaks."""
 
 import tempfile
 import threading
@@ -9,9 +10,11 @@ from typing import Annotated, Any
 import typer
 import uvloop
 
-from streamer.cli.bench_tables import show_model_layer
+from streamer.cli.bench_tables import show_ingest, show_model_layer
 from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json, print_line, print_table, settings_of
 from streamer.settings import Settings
+
+INGEST_S = 20.0  # for which each way is measured
 
 
 def register(app: typer.Typer) -> None:
@@ -29,6 +32,9 @@ def bench(
         bool, typer.Option("--all-models", help="All published architectures, not the smallest of each family alone.")
     ] = False,
     soak: Annotated[bool, typer.Option("--soak", help="Reconnect cameras for --minutes, watch for leaks.")] = False,
+    ingest: Annotated[
+        bool, typer.Option("--ingest", help="Cameras that publish by RTSP, beside pulling and decoding alone.")
+    ] = False,
     minutes: Annotated[float, typer.Option(min=0.1, help="How long to soak.")] = 20.0,
     folder: Annotated[Path, typer.Option(help="Where the peer's environment is made and kept.", metavar="DIR")] = Path(
         ".bench"
@@ -49,11 +55,25 @@ def bench(
         if clip is None:
             clip = Path(scratch) / "scene.mp4"
             render(clip, threading.Event())
+        if ingest:
+            _ingest(clip, Path(scratch), as_json=json)
+            return
         if soak:
             _soak(settings, clip, minutes, Path(scratch) / "data", as_json=json)
             return
         options = BenchOptions(clip, folder.absolute(), models=layer)
         _print(uvloop.run(run_bench(settings, options, note)), as_json=json)
+
+
+def _ingest(clip: Path, scratch: Path, *, as_json: bool) -> None:
+    from streamer.bench.ingest import run_ingest
+    from streamer.bench.run import machine
+
+    document = {"machine": machine(), "clip": clip.name, **uvloop.run(run_ingest(clip, scratch, INGEST_S, note))}
+    if as_json:
+        print_json(document)
+    else:
+        show_ingest(document["ingest"])
 
 
 def _soak(settings: Settings, clip: Path, minutes: float, data: Path, *, as_json: bool) -> None:

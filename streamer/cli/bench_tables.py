@@ -10,6 +10,26 @@ _OF_MODELS = ("model", "weights", "device", "threads", "batch", "ms a batch", "b
 _OF_SWITCHES = ("from", "to", "room first", "seconds", "a batch ms", "faces")
 
 
+def show_ingest(loads: dict[str, Any]) -> None:
+    """Print what it costs to take streams in. Shares of one core; pictures decoded, or used of those."""
+    print_table(
+        ["cameras", "way", "% of a core", "on top of decoding", "pictures", "first picture s"],
+        [
+            [
+                load,
+                way,
+                f"{row[way]['cpu_share']:.1%}",
+                "" if way == "decoded" else f"{row[way]['cpu_share'] - row['decoded']['cpu_share']:+.1%}",
+                row[way]["pictures"],
+                f"{row[way]['first_s']:.2f}",
+            ]
+            for load, row in loads.items()
+            for way in ("decoded", "pulled", "published")
+        ],
+        "Nothing was measured.",
+    )
+
+
 def show_model_layer(document: dict[str, Any]) -> None:
     """Print its parts one after another. `others`: of the machine's CPU time, what other programs took meanwhile."""
     print_line("faces a second, bare and through the batcher at full load:")

@@ -1,4 +1,4 @@
-"""`cameras list|probe`."""
+"""`cameras list|probe|discover`; the commands that change cameras are camera_edits.py's."""
 
 from collections import Counter
 from dataclasses import asdict, replace
@@ -8,6 +8,8 @@ import typer
 import uvloop
 
 from recognition.errors import CodedError
+from recognition.near_names import did_you_mean
+from streamer.cli import camera_edits, discover
 from streamer.cli.options import AsJson, ConfigFile, Overrides, print_json, print_line, print_table, settings_of
 from streamer.errors import CameraUnknown
 from streamer.ingest.address import redacted_url
@@ -19,17 +21,29 @@ from streamer.pipeline.stills import turns_of
 from streamer.settings import CameraSettings, Settings
 from streamer.variables import expand_url
 
-cameras = typer.Typer(no_args_is_help=True, help="List the configured cameras, or look at one.")
+cameras = typer.Typer(
+    no_args_is_help=True,
+    help="List cameras, look at one, add, change or remove one.",
+    epilog="Example: whosthere cameras probe door",
+)
+
+
+def unknown_camera(name: str, settings: Settings, way_out: str) -> CameraUnknown:
+    """The error for a camera that the configuration has not."""
+    hint = did_you_mean(name, settings.cameras, f"there are: {', '.join(settings.cameras) or 'none'}")
+    return CameraUnknown(f"{name} is no configured camera{hint} ({way_out})")
 
 
 def register(app: typer.Typer) -> None:
+    camera_edits.register(cameras)
     app.add_typer(cameras, name="cameras")
+    discover.register(cameras)
 
 
 @cameras.command("list", epilog="Example: whosthere cameras list --json")
 def list_cameras(config: ConfigFile = None, overrides: Overrides = None, json: AsJson = False) -> None:
-    """List the configured cameras (passwords are not shown)."""
-    settings = settings_of(config, overrides)
+    """List the cameras and where each comes from (passwords are not shown)."""
+    settings, layers, changes = camera_edits.configured(config, overrides)
     rows = [
         {
             "name": name,
@@ -38,18 +52,22 @@ def list_cameras(config: ConfigFile = None, overrides: Overrides = None, json: A
             "pace": c.pace,
             "loop": c.loop,
             "enabled": c.enabled,
+            "from": camera_edits.whence(name, layers, changes),
             "publish_to": url_of(settings.ingest.rtsp, name) if c.is_published else None,
         }
         for name, c in settings.cameras.items()
     ]
+    removed = [name for name, change in changes.items() if change is None]
     if json:
-        print_json({"cameras": rows})
-    else:
-        print_table(
-            ["name", "url", "fps", "pace", "loop", "enabled", "publish to"],
-            [["" if value is None else value for value in row.values()] for row in rows],
-            "No cameras are configured; add some under `cameras:`.",
-        )
+        print_json({"cameras": rows, "removed": removed})
+        return
+    print_table(
+        ["name", "url", "fps", "pace", "loop", "enabled", "from", "publish to"],
+        [["" if value is None else value for value in row.values()] for row in rows],
+        "No cameras are configured; add some under `cameras:`, or by `whosthere cameras add`.",
+    )
+    for name in removed:
+        print_line(f"{name}: removed by command; `whosthere cameras reset {name}` brings it back")
 
 
 async def _probe(settings: Settings, camera: CameraSettings, name: str, watch_s: float) -> ProbeReport:
@@ -83,11 +101,8 @@ def probe(
     camera, name = settings.cameras.get(name_or_url), name_or_url
     if camera is None:
         if not any(mark in name_or_url for mark in "/:.$"):
-            known = ", ".join(settings.cameras) or "none"
-            raise CameraUnknown(
-                f"{name_or_url} is no configured camera (there are: {known}); "
-                f"add it under `cameras:`, or give a URL or a file (./{name_or_url})"
-            )
+            way_out = f"add it by `whosthere cameras add`, or give a URL or a file: ./{name_or_url}"
+            raise unknown_camera(name_or_url, settings, way_out)
         camera, name = CameraSettings(url=name_or_url), "probe"
     if transport:
         camera = camera.model_copy(update={"transport": transport})

@@ -12,8 +12,8 @@ import uvloop
 from gallery.errors import GalleryError, PersonNotFound
 from gallery.store import open_to_read
 from recognition.errors import CodedError
+from streamer.cli.cameras import unknown_camera
 from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_line, settings_of
-from streamer.errors import CameraUnknown
 from streamer.events.event import IdentityEvent
 from streamer.mqtt.subscriber import Follower
 from streamer.process import stop_signals
@@ -38,9 +38,7 @@ def events(
     """
     settings = settings_of(config, overrides, log_level="warning")
     if camera is not None and camera not in settings.cameras:
-        known = ", ".join(settings.cameras) or "none"
-        raise CameraUnknown(f"{camera} is no configured camera (there are: {known}); check --camera and --config")
-
+        raise unknown_camera(camera, settings, "check --camera and --config")
     if person is not None and settings.gallery_path.is_file():
         try:
             with open_to_read(settings.gallery_path) as store:

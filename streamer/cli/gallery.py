@@ -18,7 +18,11 @@ from streamer.model_layer.setup import ladder_of, make_manager
 from streamer.process import make_data_folder, open_gallery
 from streamer.settings import Settings
 
-gallery = typer.Typer(no_args_is_help=True, help="The gallery as a whole: templates for embedders that came later.")
+gallery = typer.Typer(
+    no_args_is_help=True,
+    help="The gallery as a whole: templates for embedders that came later.",
+    epilog="Example: whosthere gallery reindex",
+)
 
 NOTHING = ReindexReport(0, 0, ())
 

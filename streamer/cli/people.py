@@ -11,9 +11,13 @@ from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json
 from streamer.errors import ConfirmationNeeded
 from streamer.process import open_gallery
 
-people = typer.Typer(no_args_is_help=True, help="The people who are enrolled, and their photos.")
+people = typer.Typer(
+    no_args_is_help=True,
+    help="The people who are enrolled, and their photos.",
+    epilog='Example: whosthere people show "Ada Lovelace"',
+)
 
-Who = Annotated[str, typer.Argument(help="The person's name or id.", metavar="PERSON")]
+Who = Annotated[str, typer.Argument(help="The person's name or id; capitals and blanks don't count.", metavar="PERSON")]
 
 _LOG_IS_READ = "the gallery's log was being read and still holds their pages; the next write empties it"
 

@@ -2,17 +2,20 @@
 
 import asyncio
 import logging
+import shlex
+import signal
 import sys
 from typing import Annotated
 
 import typer
 import uvloop
 
-from streamer.app import running_service
+from streamer.app import Configured, running_service
 from streamer.checks import check_everything
 from streamer.cli.options import AsJson, ConfigFile, Overrides, print_json, print_line, settings_of
-from streamer.process import stop_signals
-from streamer.settings import Settings, load
+from streamer.pipeline.camera_control import CameraControl
+from streamer.process import Terminal
+from streamer.settings import Settings, read_layers
 from streamer.telemetry.logs import LogFormat, setup_logging
 
 log = logging.getLogger(__name__)
@@ -30,22 +33,47 @@ def serve(
         LogFormat | None, typer.Option("--log-format", help="auto: text on a terminal, JSON elsewhere.")
     ] = None,
 ) -> None:
-    """Watch the configured cameras and publish who is there, until Ctrl-C, SIGTERM or SIGHUP."""
-    settings = load(config, [*(overrides or ()), *([f"service.log_format={log_format}"] if log_format else [])])
+    """Watch the configured cameras and publish who is there, until Ctrl-C or SIGTERM; SIGHUP reloads."""
+    above = [*(overrides or ()), *([f"service.log_format={log_format}"] if log_format else [])]
+    layers = read_layers(config, above)
+    settings = layers.settings(layers.changes())
     setup_logging(settings.service.log_level, settings.service.log_format)
-    uvloop.run(_serve(settings))
+    # Of --set what leads to the data folder alone: others may be secret.
+    to_data = [word for one in overrides or () if one.startswith("paths.") for word in ("--set", one)]
+    to_config = [] if config is None else ["--config", str(config)]
+    make_token = shlex.join(["whosthere", "tokens", "make", "me", "--role", "admin", *to_config, *to_data])
+    uvloop.run(_serve(settings, Configured(layers, lambda: read_layers(config, above)), make_token))
 
 
-async def _serve(settings: Settings) -> None:
-    stop = asyncio.Event()
+async def _serve(settings: Settings, configured: Configured, make_token: str) -> None:
+    """make_token: the command for somebody who has none."""
+    stop, terminal = asyncio.Event(), Terminal()
+    control: CameraControl | None = None
+    was_asked = False  # before there was anything to reload
+
+    def hung_up() -> None:
+        nonlocal was_asked
+        if terminal.is_gone:
+            stop.set()
+        elif control is not None:
+            control.reload()
+        else:
+            was_asked = True
+
     loop = asyncio.get_running_loop()
-    for number in stop_signals():
-        loop.add_signal_handler(number, stop.set)
-    async with running_service(settings) as service:
+    for number, handle in ((signal.SIGINT, stop.set), (signal.SIGTERM, stop.set), (signal.SIGHUP, hung_up)):
+        loop.add_signal_handler(number, handle)
+    async with running_service(settings, configured=configured) as service:
+        control = service.control
+        if was_asked:
+            hung_up()
         cameras = ", ".join(camera.name for camera in service.cameras) or "none (add some under `cameras:`)"
         if settings.http.enabled:
-            address = f"http://{settings.http.host}:{service.http_port}"
+            host = f"[{settings.http.host}]" if ":" in settings.http.host else settings.http.host
+            address = f"{'https' if settings.http.tls else 'http'}://{host}:{service.http_port}"
             log.info("listening on %s", address, extra={"http": address})
+            if not len(service.tokens) and not service.tokens.trouble:
+                log.warning("HTTP lets nobody in yet; make a token: %s", make_token)
         log.info("running; cameras: %s", cameras)
         await stop.wait()
         log.info("stopping")

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from recognition.training.loop import Schedule
 
 train_weights = typer.Typer(
-    no_args_is_help=True, help="Distil small weights of your own from a teacher and photos that you may use."
+    no_args_is_help=True,
+    help="Distil small weights of your own from a teacher and photos that you may use.",
+    epilog="Example: whosthere train-weights embedder --help",
 )
 
 Data = Annotated[Path, typer.Option(help="Photos in a folder per person: Name/Name_0001.jpg.", metavar="ZIP_OR_FOLDER")]

@@ -185,7 +185,7 @@ def looked_at(path: Path, *, with_log: bool) -> Iterator[sqlite3.Connection]:
     Raises OSError where there is no room for one.
     """
     if not with_log:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)) as db:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as db:
             yield db
         return
     with tempfile.TemporaryDirectory(prefix=f"{path.name}.read-", dir=path.parent) as folder:

@@ -43,6 +43,7 @@ class HeldFile:
         self.set_aside = ""
         self._saved: Contents | None = None  # of a damaged file, until another one has it
         self._saved_of: tuple[int, int] | None = None  # which one that was
+        self._lost: int | None = None  # how many of its messages could not be read; None: nobody knows
         self._is_away = False
         self._retry_at_s = 0.0
         self._renew_at_s = 0.0
@@ -133,22 +134,32 @@ class HeldFile:
         file, self.file = self.file, None
         if file is not None:
             self._saved, self._saved_of = file.contents(), file.identity
+            self._lost = max(file.count - len(self._saved.pending), 0)
         try:
             aside = set_aside(self._path)
         finally:
             if file is not None:
                 file.close()  # only now: it may write, and deletes its log by name
         if self._saved is None:
-            self._saved, self._saved_of = read_aside(aside), None
-        left = f"set aside as {aside.name}" if os.path.lexists(aside) else "nothing is left to set aside"
-        messages, visits = len(self._saved.pending), len(self._saved.open_visits)
-        self.set_aside = f"damaged, {left}; saved: {messages} waiting messages, {visits} open visits"
+            self._saved, self._saved_of, self._lost = read_aside(aside), None, None
+        what = _what_became(aside, self._saved, self._lost)
+        self.set_aside = f"{'damaged' if os.path.lexists(aside) else 'deleted'}, {what}"
         self._metrics.outbox_errors.labels(code=OutboxDamaged.code).inc()
-        log.error(
-            "%s: %s; saved: %d waiting messages, %d open visits; a new one is used",
-            damage,
-            left,
-            messages,
-            visits,
-            extra={"code": OutboxDamaged.code},
-        )
+        log.error("%s: %s; a new one is used", damage, what, extra={"code": OutboxDamaged.code})
+
+
+def _what_became(aside: Path, saved: Contents, lost: int | None) -> str:
+    """Of an outbox: which files are kept, what of it goes on, what is lost (None: nobody knows), what to do."""
+    beside = [file.name for file in side_files(aside) if os.path.lexists(file)]
+    kept = [aside.name] * os.path.lexists(aside) + beside
+    left = f"set aside as {', '.join(kept)}" if kept else "nothing is left to set aside"
+    parts = [left, f"saved: {len(saved.pending)} waiting messages, {len(saved.open_visits)} open visits"]
+    gone = f"{lost} waiting messages" if lost else "nothing" if lost == 0 else "what else waited in it"
+    parts.append(f"lost: {gone}")
+    if not os.path.lexists(aside):
+        parts.append("leave outbox.db alone, or stop the service before it is moved")
+    else:
+        parts.append("check the disk")
+    if kept:
+        parts.append(f"delete {', '.join(kept)} when you no longer want {'it' if len(kept) == 1 else 'them'}")
+    return "; ".join(parts)

@@ -119,8 +119,10 @@ def _check_place(path: Path, *, created: bool) -> None:
     """What SQLite would take for its own, and isn't."""
     # Ours has its log from its first commit on, and never a journal.
     beside = [file.name for file in side_files(path) if os.path.lexists(file)]
-    if beside and (created or f"{path.name}-journal" in beside):
-        raise OutboxDamaged(f"outbox {path} is damaged (beside it lies {beside[0]}, which is not its own)")
+    if beside and created:
+        raise OutboxDamaged(f"outbox {path} was deleted, and {beside[0]} was left")
+    if f"{path.name}-journal" in beside:
+        raise OutboxDamaged(f"outbox {path} is damaged (beside it lies {path.name}-journal, which is not its own)")
     if not created and not path.is_file():
         raise OutboxDamaged(f"outbox {path} is no file")
     if not created and path.stat().st_size == 0:

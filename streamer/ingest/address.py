@@ -11,16 +11,30 @@ from urllib.parse import unquote, urlsplit
 from streamer.errors import CameraNotFound
 from streamer.settings import PUBLISH, CameraSettings
 
-Kind = Literal["rtsp", "http", "file", "usb", "publish"]
+Kind = Literal["rtsp", "http", "rtmp", "srt", "file", "usb", "publish"]
 
 # Enough for size and codec; libav's own limits cost another half second at every opening.
 _PROBE = {"analyzeduration": "500000", "probesize": "500000"}
 # Slow cameras send few pictures a second: libav would look at five seconds' worth, and give up before.
-_HTTP_PROBE = {"analyzeduration": "1000000"}
-_SCHEMES: dict[str, Kind] = {"rtsp": "rtsp", "rtsps": "rtsp", "http": "http", "https": "http", "file": "file"}
+_HTTP_PROBE = {"analyzeduration": "500000"}
+# FLV tells size and codec before its first picture, and never how many tracks it has: all of this time is waited.
+_RTMP_PROBE = {**_PROBE, "analyzeduration": "100000"}
+_SCHEMES: dict[str, Kind] = {
+    "rtsp": "rtsp",
+    "rtsps": "rtsp",
+    "http": "http",
+    "https": "http",
+    "rtmp": "rtmp",
+    "rtmps": "rtmp",
+    "srt": "srt",
+    "file": "file",
+}
 # The rest of a query may be a login, whatever it is called.
-_SHOWN_IN_QUERY = frozenset({"channel", "subtype", "stream", "profile", "resolution", "fps", "codec"})
+_SHOWN_IN_QUERY = frozenset(
+    {"channel", "subtype", "stream", "profile", "resolution", "fps", "codec", "mode", "latency"}
+)
 _LOGIN_IN_PATH = re.compile(r"(?i)((?:user|usr|login|pass|pwd|token|auth)\w*=)[^&/;]*")
+_RTMP_APP = re.compile(r"[\w.-]+")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _USB = re.compile(r"(?:usb|v4l2):(?://)?(.+)|(/dev/video\d+)")
 
@@ -45,7 +59,7 @@ class Address:
 
 
 def address(name: str, camera: CameraSettings, url: str) -> Address:
-    """`url` with its secrets in place: rtsp(s), http(s), file, a path, /dev/videoN, usb:N or v4l2:DEVICE.
+    """`url` with its secrets in place: rtsp(s), http(s), rtmp(s), srt, file, a path, /dev/videoN, usb:N, v4l2:DEVICE.
 
     Raises CameraNotFound for any other scheme.
     """
@@ -63,18 +77,24 @@ def address(name: str, camera: CameraSettings, url: str) -> Address:
     kind: Kind | None = _SCHEMES.get(scheme[1].lower()) if scheme else "file"
     match kind:
         case "rtsp":
-            options = {"rtsp_transport": camera.transport, "user_agent": "whosthere", **_PROBE}
-            return Address(name, shown, "rtsp", camera.transport, url, options=options)
+            # TLS is over TCP alone, whatever is asked for.
+            transport = "tcp" if url[:6].lower() == "rtsps:" else camera.transport
+            options = {"rtsp_transport": transport, "user_agent": "whosthere", **_PROBE}
+            return Address(name, shown, "rtsp", transport, url, options=options)
         case "http":
             # Of a live playlist the newest piece; libav would begin three pieces before it.
             is_playlist = url.partition("?")[0].endswith(".m3u8")
             options = {"user_agent": "whosthere", **_HTTP_PROBE} | ({"live_start_index": "-1"} if is_playlist else {})
             return Address(name, shown, "http", "http", url, options=options, is_playlist=is_playlist)
+        case "rtmp":
+            return Address(name, shown, "rtmp", "rtmp", url, options=dict(_RTMP_PROBE))
+        case "srt":
+            return Address(name, shown, "srt", "srt", url, format="mpegts", options=dict(_PROBE))
         case "file":
             return Address(name, shown, "file", "file", unquote(_path(url)) if scheme else url)
     raise CameraNotFound(
         f"camera {name}: {shown} has a scheme that is not known here; "
-        "give an rtsp, rtsps, http, https or file URL, a path or a /dev/video device"
+        "give an rtsp(s), http(s), rtmp(s), srt or file URL, a path or a /dev/video device"
     )
 
 
@@ -98,6 +118,8 @@ def redacted_url(url: str) -> str:
     if scheme[1].lower() == "file":
         return url
     rest, _, query = url[scheme.end() :].partition("?")
+    if scheme[1].lower().startswith("rtmp"):
+        return _redacted_rtmp(scheme[0], rest, query)
     if "@" in rest:
         # Up to the last one: a password with an unescaped "/" or "@" looks like a path.
         rest = "***@" + rest.rpartition("@")[2]
@@ -105,6 +127,17 @@ def redacted_url(url: str) -> str:
         return f"{scheme[0]}***"
     rest = _LOGIN_IN_PATH.sub(r"\1***", rest)
     return f"{scheme[0]}{rest}" + (f"?{_redact_query(query)}" if query else "")
+
+
+def _redacted_rtmp(scheme: str, rest: str, query: str) -> str:
+    """Host and app; what follows is the stream's key, which lets whoever has it watch, and often publish."""
+    server, _, path = rest.partition("/")
+    if "@" in path + query:  # where the password ends nobody can tell
+        return f"{scheme}***"
+    server = "***@" + server.rpartition("@")[2] if "@" in server else server
+    app, _, key = path.partition("/")
+    shown = f"/{app}/***" if key and _RTMP_APP.fullmatch(app) else "/***" if path else ""
+    return f"{scheme}{server}{shown}" + (f"?{_redact_query(query)}" if query else "")
 
 
 def _redact_query(query: str) -> str:

@@ -4,6 +4,7 @@ Everything here runs on that one thread, blocks, and ends within the limits that
 world does leaves through the slot as a CameraError or StreamEnded.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from typing import NoReturn
@@ -21,7 +22,7 @@ from streamer.ingest.frame import VideoImage
 from streamer.ingest.frame_outlet import FrameOutlet
 from streamer.ingest.libav_open import choose_video, opened_picture, opened_stream, tracks_of
 from streamer.ingest.pacing import DEFAULT_FRAME_S, ClipTime, Clock, Schedule
-from streamer.ingest.packet_reader import Arrived, Instant, PacketReader
+from streamer.ingest.packet_reader import Arrived, Instant, PacketReader, packets_of
 from streamer.ingest.picture_decoder import LONGEST_FAILING_S, ClipBroken, PictureDecoder
 from streamer.ingest.sampling import Sampler
 from streamer.ingest.slot import LatestSlot
@@ -142,7 +143,7 @@ class Decoder:
     def _play_snapshot(self, data: bytes | None, opened: Callable[[StreamInfo], None]) -> None:
         """An encoded picture; None: the last one still, so that whoever stands there still does."""
         if data is None and self._last_image is not None:
-            self.outlet.decoded()
+            self.outlet.decoded(None, 1 / self._camera.fps)
             self.outlet.offer(self._last_image, self.outlet.now(), 0.0, 0.0)
         elif data is not None:
             with opened_picture(self._where, data) as container:
@@ -168,7 +169,7 @@ class Decoder:
         if not self._is_clip:
             context.flags |= Flags.low_delay
         if not self._is_polled:
-            self.outlet.decoded()
+            self.outlet.heard()
             self._last_packet_s = self.outlet.last_frame_s
         pictures = PictureDecoder(
             self._where, context, self._clock, self._hooks, self.outlet.trouble, is_clip=self._is_clip
@@ -203,8 +204,14 @@ class Decoder:
     def _follow(self, container: InputContainer, video: VideoStream, pictures: PictureDecoder) -> None:
         """A live stream, to its end."""
         limit_s = self._camera.read_timeout_s
+        read_limit_s = math.inf if self._where.is_playlist else limit_s
         reader = PacketReader(
-            container, video, self._clock, lambda error: self._read_fault(error) is None, f"camera-{self._where.name}"
+            container,
+            video,
+            self._clock,
+            lambda error: self._read_fault(error) is None,
+            f"camera-{self._where.name}",
+            read_limit_s,
         )
         self._reader = reader
         self.outlet.stream_clock = StreamClock(is_told=self._has_times(container))
@@ -216,7 +223,9 @@ class Decoder:
                 # Silence counts from the last frame on: what came in a burst was handed out until then.
                 silent_since_s = max(last_s, self.outlet.last_frame_s)
                 if not self.outlet.is_stopped and (
-                    arrived is None or arrived.at.monotonic_s - silent_since_s >= limit_s
+                    arrived is None
+                    or arrived.at.monotonic_s - silent_since_s >= limit_s
+                    or arrived.waited_s >= read_limit_s
                 ):
                     raise faults.stalled(self._where, limit_s)
                 if arrived is None or arrived == Arrived(arrived.at):
@@ -248,7 +257,8 @@ class Decoder:
         """Packets to the end of the stream, past those that the demuxer can't make sense of."""
         while not self.outlet.is_stopped:
             try:
-                yield from container.demux(video)
+                with packets_of(container, video) as packets:
+                    yield from packets
             except av.FFmpegError as error:
                 fault = self._read_fault(error)
             else:
@@ -270,12 +280,12 @@ class Decoder:
         for frame, decode_s in pictures.decode(packet, at):
             self._hand_over(frame, decode_s)
         if pictures.waits_for_keyframe and not self._is_polled:
-            self.outlet.decoded()
+            self.outlet.heard()
 
     def _hand_over(self, decoded: av.VideoFrame, decode_s: float) -> None:
         """Samples, waits until a paced clip's frame is due, offers."""
         outlet = self.outlet
-        outlet.decoded()
+        outlet.decoded(decoded, 1 / self._camera.fps if self._is_polled else None)
         if not self._is_clip:
             came = decoded.opaque if isinstance(decoded.opaque, Instant) else outlet.now()
             image = outlet.offer_live(decoded, self._told_aspect(), came, decode_s)

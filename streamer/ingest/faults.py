@@ -10,6 +10,7 @@ from streamer.errors import (
     CameraError,
     CameraLoginRefused,
     CameraNotFound,
+    CameraProtocolMissing,
     CameraUnreachable,
     StreamInvalid,
     StreamLost,
@@ -51,6 +52,8 @@ def open_fault(where: Address, error: av.FFmpegError, *, timed_out: bool) -> Cam
     if status is not None:
         return refused(where, status)
     match error:
+        case av.error.ProtocolNotFoundError():
+            return _without_protocol(where)
         case av.error.FileNotFoundError():
             return CameraNotFound(f"{who} is not there; check the path")
         case av.error.PermissionError():
@@ -63,8 +66,18 @@ def open_fault(where: Address, error: av.FFmpegError, *, timed_out: bool) -> Cam
     return StreamInvalid(f"{who} is no video that can be read ({why}); check the file or the camera")
 
 
+def _without_protocol(where: Address) -> CameraProtocolMissing:
+    what = where.kind.upper() if where.kind in ("rtmp", "srt") else "its protocol"
+    return CameraProtocolMissing(
+        f"{where.who}: the libav that came with PyAV was built without {what}; "
+        'let ffmpeg hand it on to a camera with url "publish://" (docs/cameras.md has the line)'
+    )
+
+
 def unanswered(where: Address) -> CameraUnreachable:
-    return CameraUnreachable(f"{where.who} didn't answer in time; check that it is on, and its address and port")
+    # A server of RTMP waits for somebody to publish there.
+    asked = ", and that something is sent under that key" if where.kind == "rtmp" else ""
+    return CameraUnreachable(f"{where.who} didn't answer in time; check that it is on, and its address and port{asked}")
 
 
 def stalled(where: Address, limit_s: float) -> StreamStalled:

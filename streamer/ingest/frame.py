@@ -30,18 +30,37 @@ def _pixels(plane: VideoPlane) -> U8:
     return np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
 
 
+class ToldRotation:
+    """How a stream says that its pictures are turned, picture after picture, degrees counterclockwise.
+
+    H.264 and H.265 say it beside a keyframe for all up to the next one (repetition period 1), and libav marks that
+    picture alone. Look at every picture, also at those that are left out.
+    """
+
+    def __init__(self) -> None:
+        self._degrees = 0
+
+    def look(self, picture: av.VideoFrame) -> int:
+        if picture.key_frame or picture.rotation:
+            self._degrees = picture.rotation
+        return self._degrees
+
+
 class VideoImage:
     """A decoded picture as a person sees it, behind recognition's Image protocol; converts when asked, on any thread.
 
     Pixels that are not square are stretched, never squeezed: `pixel_aspect` is a stored pixel's width to its height. Of
     an interlaced picture one field is looked at, its lines stretched: what moves is in two places in the two fields.
-    Turned by a clip's display matrix (phones hold the sensor sideways), then clockwise by `rotate` degrees, in steps
-    of 90.
+    Turned as the stream tells (phones hold the sensor sideways; None: as this picture does), then clockwise by `rotate`
+    degrees, in steps of 90.
     """
 
-    def __init__(self, video_frame: av.VideoFrame, pixel_aspect: float = 1.0, rotate: int = 0) -> None:
+    def __init__(
+        self, video_frame: av.VideoFrame, pixel_aspect: float = 1.0, rotate: int = 0, told_rotation: int | None = None
+    ) -> None:
         self._frame = video_frame
-        self._turns = (round(video_frame.rotation / 90) - rotate // 90) % 4  # counterclockwise quarters
+        told = video_frame.rotation if told_rotation is None else told_rotation
+        self._turns = (round(told / 90) - rotate // 90) % 4  # counterclockwise quarters
         self._rows = 2 if video_frame.interlaced_frame else 1  # every so many rows is a field's
         wide, high = max(1.0, pixel_aspect), max(1.0, 1 / pixel_aspect)
         self._size = round(video_frame.width * wide), round(video_frame.height * high)  # before it is turned

@@ -8,7 +8,7 @@ import threading
 
 import av
 
-from streamer.ingest.frame import Frame, VideoImage
+from streamer.ingest.frame import Frame, ToldRotation, VideoImage
 from streamer.ingest.pacing import Clock
 from streamer.ingest.packet_reader import Instant
 from streamer.ingest.picture_trouble import PictureTrouble
@@ -34,6 +34,7 @@ class FrameOutlet:
         self._clock = clock
         self._stop = threading.Event()
         self._captured = Instant(0.0, 0.0)  # the last frame
+        self._told_rotation, self._turned = ToldRotation(), 0
         self.trouble = PictureTrouble()
         self.sampler = Sampler(camera.fps)
         self.stream_clock = StreamClock()
@@ -52,8 +53,19 @@ class FrameOutlet:
     def now(self) -> Instant:
         return Instant(self._clock.unix_s(), self._clock.monotonic_s())
 
-    def decoded(self) -> None:
-        """A picture came out of the codec, or it is no fault that none did: it is no silence."""
+    def decoded(self, picture: av.VideoFrame | None, every_s: float | None = None) -> None:
+        """This one came out of the codec, or (None) is the same as before.
+
+        every_s: how often one is asked for, where that is what it comes by.
+        """
+        if picture is not None:
+            self._turned = self._told_rotation.look(picture)
+        before_s = self.last_frame_s
+        self.heard()
+        self._hooks.decoded(self.last_frame_s - before_s if every_s is None else every_s)
+
+    def heard(self) -> None:
+        """It is no fault that none came until now."""
         self.last_frame_s = self._clock.monotonic_s()
 
     def offer_live(
@@ -106,7 +118,7 @@ class FrameOutlet:
             pixel_aspect = wide * picture.height / (high * picture.width)
         if not 1 / _MOST_ASPECT <= pixel_aspect <= _MOST_ASPECT:
             pixel_aspect = 1.0
-        return VideoImage(picture, pixel_aspect, self._camera.rotate)
+        return VideoImage(picture, pixel_aspect, self._camera.rotate, self._turned)
 
     def rest_until(self, due_s: float) -> None:
         """Meanwhile silence is no fault."""

@@ -144,7 +144,7 @@ def _unknown_host(where: Address) -> CameraError | None:
     except ValueError:  # libav has said what it thinks of it
         return None
     host = parts.netloc.rpartition("@")[2].partition(":")[0]
-    if where.kind not in ("rtsp", "http") or not host or host.startswith("["):
+    if where.kind in ("file", "usb") or not host or host.startswith("["):
         return None
     try:
         socket.getaddrinfo(host, None)

@@ -6,8 +6,9 @@ is bounded in bytes; then reading waits, and the sender's own queue fills.
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Generator
+from contextlib import closing
+from typing import NamedTuple, cast
 
 import av
 from av.container import InputContainer
@@ -19,6 +20,14 @@ from streamer.ingest.pacing import Clock
 MOST_BYTES = 32 * 2**20
 
 
+def packets_of(container: InputContainer, video: VideoStream) -> "closing[Generator[Packet[VideoStream], None, None]]":
+    """Packets, to be entered: left unclosed, PyAV's generator keeps the last read's limit on the container.
+
+    What that sends when it is closed (RTSP's TEARDOWN) would then be cut off, once the limit has passed.
+    """
+    return closing(cast("Generator[Packet[VideoStream], None, None]", container.demux(video)))
+
+
 class Instant(NamedTuple):
     """One moment on both clocks, in s."""
 
@@ -27,15 +36,16 @@ class Instant(NamedTuple):
 
 
 class Arrived(NamedTuple):
-    """A packet, or the error that was raised in its place; neither: the stream is over."""
+    """A packet, or the error that was raised in its place; neither: the stream is over. waited_s: a packet's read."""
 
     at: Instant
     packet: "Packet[VideoStream] | None" = None
     error: Exception | None = None
+    waited_s: float = 0.0
 
 
 class PacketReader:
-    """The thread lasts until the stream is over, fails for good, or close(), which waits for a read under way."""
+    """The thread lasts until the stream is over, fails for good, falls silent, or close(), which waits for a read."""
 
     def __init__(
         self,
@@ -44,8 +54,9 @@ class PacketReader:
         clock: Clock,
         goes_on: Callable[[av.FFmpegError], bool],
         name: str,
+        limit_s: float,
     ) -> None:
-        """`goes_on`: whether reading on after this error may help."""
+        """`goes_on`: whether reading on after this error may help. limit_s: a read that took so long is the last."""
         self._container = container
         self._video = video
         self._clock = clock
@@ -54,6 +65,7 @@ class PacketReader:
         self._waiting: deque[Arrived] = deque()
         self._bytes = 0
         self._closed = False
+        self._limit_s = limit_s
         self.last_s = clock.monotonic_s()  # when the last packet came
         self._thread = threading.Thread(target=self._read, name=f"{name}-read", daemon=True)
         self._thread.start()
@@ -83,21 +95,28 @@ class PacketReader:
 
     def _read(self) -> None:
         """The thread."""
-        for arrived in self._arrivals():
-            with self._changed:
-                self._changed.wait_for(lambda: self._bytes < MOST_BYTES or self._closed)
-                if self._closed:
-                    return
-                self.last_s = arrived.at.monotonic_s
-                self._waiting.append(arrived)
-                self._bytes += arrived.packet.size if arrived.packet is not None else 0
-                self._changed.notify_all()
+        with closing(self._arrivals()) as arrivals:
+            for arrived in arrivals:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._bytes < MOST_BYTES or self._closed)
+                    if self._closed:
+                        return
+                    self.last_s = arrived.at.monotonic_s
+                    self._waiting.append(arrived)
+                    self._bytes += arrived.packet.size if arrived.packet is not None else 0
+                    self._changed.notify_all()
 
-    def _arrivals(self) -> Iterator[Arrived]:
+    def _arrivals(self) -> Generator[Arrived, None, None]:
         while True:
+            asked_s = self._clock.monotonic_s()
             try:
-                for packet in self._container.demux(self._video):
-                    yield Arrived(self._moment(), packet)
+                with packets_of(self._container, self._video) as packets:
+                    for packet in packets:
+                        at = self._moment()
+                        yield Arrived(at, packet, waited_s=at.monotonic_s - asked_s)
+                        if at.monotonic_s - asked_s >= self._limit_s:
+                            return
+                        asked_s = self._clock.monotonic_s()
             except av.FFmpegError as error:
                 # Its traceback would keep this thread's calls alive.
                 yield Arrived(self._moment(), error=error.with_traceback(None))

@@ -18,11 +18,13 @@ class SourceHooks:
     """Called on the camera's thread, once a frame: counters only.
 
     dropped: replaced before anybody took it; failed(code): not decodable; held_back: perhaps wrong, since something
-    that it is made from is missing.
+    that it is made from is missing; decoded(silent_s): one more frame, sampled or not, after so long without (as
+    Source.silent_s has it; of pictures that are asked for: how often they are).
     """
 
     dropped: Callable[[], object] = _ignore
     failed: Callable[[str], object] = _ignore
+    decoded: Callable[[float], object] = _ignore
     held_back: Callable[[], object] = _ignore
 
 

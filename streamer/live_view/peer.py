@@ -8,9 +8,9 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from streamer.errors import OfferUnsupported
 from streamer.live_view.camera_view import CameraView
 from streamer.live_view.viewer import Viewer
+from streamer.webrtc.errors import OfferUnsupported
 from streamer.webrtc.offer import Offer
 
 CHANNEL = "boxes"

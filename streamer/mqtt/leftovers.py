@@ -12,7 +12,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 log = logging.getLogger(__name__)
 
-LEAVES = {"cameras": ("status", "present"), "people": ("present", "last_seen")}
+LEAVES = {"cameras": ("status", "present", "enabled/state"), "people": ("present", "last_seen")}
 LOOK_FOR_S = 5.0
 SUBSCRIPTION_REFUSED = 0x80  # SUBACK, MQTT 3.1.1 section 3.9.3
 
@@ -34,7 +34,7 @@ class Leftovers:
             return
         self._sought = True
         granted = await client.subscribe([(one, 0) for one in self._filters])
-        if any(_value(code) >= SUBSCRIPTION_REFUSED for code in granted):
+        if any(reason_value(code) >= SUBSCRIPTION_REFUSED for code in granted):
             log.info("the broker does not let us read %s/#: what is retained of former cameras stays", self._prefix)
             return
         self._sought = False
@@ -44,14 +44,18 @@ class Leftovers:
 
 
 def is_leftover(topic: str, prefix: str, cameras: Collection[str], name_of: Callable[[str], str | None]) -> bool:
-    """Whether a retained topic is of a camera that is not configured, or of somebody who is not enrolled."""
+    """Whether a retained topic, none that we put, is of a camera not configured, or of somebody not enrolled."""
     if not topic.startswith(f"{prefix}/"):
         return False  # some brokers send what nobody has asked for
-    kind, *rest = topic.removeprefix(f"{prefix}/").split("/")
-    if len(rest) != 2 or rest[1] not in LEAVES.get(kind, ()):
+    kind, _, rest = topic.removeprefix(f"{prefix}/").partition("/")
+    name, _, leaf = rest.partition("/")
+    if leaf not in LEAVES.get(kind, ()):
         return False
-    return rest[0] not in cameras if kind == "cameras" else name_of(rest[0]) is None
+    if leaf == "enabled/state":
+        return True  # cameras were commanded over MQTT once, and are no more
+    return name not in cameras if kind == "cameras" else name_of(name) is None
 
 
-def _value(code: int | ReasonCode) -> int:
+def reason_value(code: int | ReasonCode) -> int:
+    """Of one topic in a SUBACK."""
     return code if isinstance(code, int) else int(code.value)

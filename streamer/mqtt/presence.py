@@ -81,5 +81,9 @@ class Presence:
         """Keep nothing of somebody who is not enrolled any more; an open visit goes on as unknown."""
         self._left_at.pop(person_id, None)
 
+    def forget_camera(self, camera: str) -> None:
+        """It is configured no more; all its visits have ended."""
+        self._changed_at.pop(camera, None)
+
     def _of(self, person_id: str) -> list[_There]:
         return [visit for visit in self._visits.values() if visit.person_id == person_id]

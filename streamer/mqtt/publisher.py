@@ -21,6 +21,8 @@ from streamer.events.event import IdentityEvent, Person
 from streamer.events.outbox import Outbox
 from streamer.events.outbox_file import Stored
 from streamer.mqtt.broker_check import CHECK, ENDS_THE_CONNECTION, NO_REASONS, check_topic, try_topic
+from streamer.mqtt.camera_commands import CameraCommands
+from streamer.mqtt.camera_topics import CameraTopics
 from streamer.mqtt.connection import Broker, BrokerClient, id_taken
 from streamer.mqtt.event_pump import EventPump
 from streamer.mqtt.leftovers import Leftovers, is_leftover
@@ -47,7 +49,8 @@ class Publisher:
 
     name_of(person_id) gives the display name of somebody enrolled, None for anybody else, and person_ids() all who
     are; both must know the gallery before run() is called, because what is retained of somebody who is not enrolled is
-    erased. `cameras` are those configured: what is retained of others is erased, too. own_broker: it denies nothing.
+    erased. What is retained of cameras that add_camera() did not name by then is erased, too. obey(camera, enabled):
+    called for each command that is allowed by mqtt.commands; None: none is. own_broker: it denies nothing.
     """
 
     def __init__(
@@ -58,7 +61,7 @@ class Publisher:
         metrics: Metrics,
         now: Callable[[], float] = time.time,
         *,
-        cameras: Collection[str] = (),
+        obey: Callable[[str, bool], None] | None = None,
         person_ids: Callable[[], Collection[str]] = tuple,
         own_broker: bool = False,
     ) -> None:
@@ -70,16 +73,20 @@ class Publisher:
         self._now = now
         self._prefix = mqtt.topic_prefix
         self._broker = Broker(mqtt)
-        self._cameras = cameras
         self._available, self._state = f"{self._prefix}/available", f"{self._prefix}/service/state"
         # Said once a connection, and again where the broker takes them later.
         self._standing = {self._available: b"online", self._state: b"running", check_topic(mqtt): CHECK}
-        self._states: dict[str, dict[str, object]] = {}
+        self._model: dict[str, object] = {}
         self._forgotten: dict[str, str] = {}  # last_seen topics that are being erased, and whose they are
         self._refusals, self._blame = Refusals(), Blame()
         self._retained = Retained(self._erased)
         self._pump = EventPump(self._prefix, outbox, self._refusals, self._as_sent, self._taken, metrics)
         self._presence = Presence(name_of, mqtt.publish_names, now)
+        commanded = obey is not None and "cameras/enabled" in mqtt.commands
+        self._cameras = CameraTopics(self._prefix, self._retained, self._presence, now, tell_enabled=commanded)
+        self._commands = (
+            CameraCommands(self._prefix, lambda: self._cameras.names, obey, metrics) if obey and commanded else None
+        )
         outbox.told = self._heard
         self._losses: deque[float] = deque(maxlen=LOSSES)
         self._hurried = False
@@ -91,8 +98,6 @@ class Publisher:
         self._connected = False
         self._fault: CodedError | None = None
         self._once = OnceLog(log)
-        for camera in cameras:
-            self._retained.put(self._present_topic(camera), partial(self._camera_present, camera))
 
     @property
     def _client_id(self) -> str:
@@ -118,27 +123,31 @@ class Publisher:
         self._metrics.broker_errors.labels(code=error.code).inc()
         self._once.warn("broker", error)
 
+    def add_camera(self, camera: str, *, enabled: bool = True) -> None:
+        """A camera that is configured, or is otherwise now than it was."""
+        self._cameras.add(camera)
+        self._cameras.set_enabled(camera, enabled)
+
+    def remove_camera(self, camera: str) -> None:
+        """It is configured no more: what the broker retains of it is erased, at once or when it is back."""
+        self._cameras.remove(camera)
+
     def set_camera_status(self, camera: str, state: str, reason: str = "") -> None:
         """Retain a camera's state, now and after each reconnect; `since` is when the state was first set."""
-        topic = f"{self._prefix}/cameras/{camera}/status"
-        before = self._states.get(topic, {})
-        since = before["since"] if before.get("state") == state else round(self._now(), 3)
-        self._set(topic, {"state": state, "since": since, "reason": reason or None})
+        self._cameras.set_status(camera, state, reason)
 
     def set_model(self, document: dict[str, object]) -> None:
         """Retain what is said about the active models."""
-        self._set(f"{self._prefix}/service/model", document)
+        if document != self._model:
+            self._model = document
+            self._retained.put(f"{self._prefix}/service/model", lambda: orjson.dumps(self._model))
 
     def clock_stepped(self, step_s: float) -> None:
         """The wall clock was set by so many seconds: what was retained in this run is told by the new one."""
-        for topic, document in self._states.items():
-            if isinstance(since := document.get("since"), float):
-                self._set(topic, document | {"since": round(since + step_s, 3)})
         for person_id in self._outbox.clock_stepped():
             self._last_seen_changed(person_id)
         self._presence.clock_stepped(step_s)
-        for camera in self._cameras:
-            self._retained.touch(self._present_topic(camera))
+        self._cameras.clock_stepped(step_s)
         for person_id in self._person_ids():
             self._person_present_changed(person_id)
 
@@ -150,8 +159,7 @@ class Publisher:
                 self._last_seen_changed(person_id)
             self._presence.forget(person_id)
             self._retained.erase(f"{self._prefix}/people/{person_id}/present")
-        for camera in self._cameras:
-            self._retained.touch(self._present_topic(camera))
+        self._cameras.names_changed()
         for person_id in self._person_ids():
             if f"{self._prefix}/people/{person_id}/present" not in self._retained:
                 self._person_present_changed(person_id)
@@ -240,6 +248,8 @@ class Publisher:
                     tasks.create_task(self._try_refused(), name="try refused topics"),
                 ]
                 tasks.create_task(sender.send(check_topic(self._mqtt), CHECK), name="probe broker")
+                if self._commands is not None:
+                    tasks.create_task(self._commands.subscribe(sender.client), name="hear commands")
                 states = tasks.create_task(self._retained.run(sender), name="publish states")
                 await self._pump.run(sender)
                 self._retained.end()
@@ -270,11 +280,13 @@ class Publisher:
                     await client.send(topic, word, retain=True)
 
     async def _listen(self, client: BrokerClient) -> None:
-        """Raises MqttError when the connection ends; all that ever arrives is what the broker has retained."""
+        """Raises MqttError when the connection ends; all that ever arrives is what is retained, and commands."""
         async for message in client.messages:
+            if self._commands is not None and self._commands.heard(message):
+                continue
             topic = message.topic.value
             ours = topic in self._retained or not message.payload
-            if message.retain and not ours and is_leftover(topic, self._prefix, self._cameras, self._name_of):
+            if message.retain and not ours and is_leftover(topic, self._prefix, self._cameras.names, self._name_of):
                 self._retained.erase(topic)
 
     async def _try_refused(self) -> None:
@@ -335,20 +347,9 @@ class Publisher:
     def _heard(self, event: IdentityEvent) -> None:
         """An event is due: who is there has changed, whenever the event itself is sent."""
         people = self._presence.heard(event)
-        self._retained.put(self._present_topic(event.camera), partial(self._camera_present, event.camera))
+        self._cameras.present_changed(event.camera)
         for person_id in people:
             self._person_present_changed(person_id)
-
-    def _set(self, topic: str, document: dict[str, object]) -> None:
-        if self._states.get(topic) != document:
-            self._states[topic] = document
-            self._retained.put(topic, lambda: orjson.dumps(self._states[topic]))
-
-    def _present_topic(self, camera: str) -> str:
-        return f"{self._prefix}/cameras/{camera}/present"
-
-    def _camera_present(self, camera: str) -> bytes:
-        return orjson.dumps(self._presence.camera(camera))
 
     def _person_present_changed(self, person_id: str) -> None:
         topic = f"{self._prefix}/people/{person_id}/present"

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from aiomqtt import Message
 from pydantic import ValidationError
 
+from gallery.people import name_key
 from streamer.errors import BrokerLoginRefused
 from streamer.events.event import IdentityEvent
 from streamer.mqtt.connection import QOS, Broker, passing_id
@@ -72,7 +73,7 @@ class Follower:
         self._client_id = passing_id(mqtt)
         self._topic = f"{mqtt.topic_prefix}/cameras/{camera or '+'}/identity/+"
         self._on_event = on_event
-        self._person = person.casefold() if person else None
+        self._person = (person.strip().lower(), name_key(person)) if person else None
         self._count = count
         self._once = Once()
         self._seen = 0
@@ -106,6 +107,7 @@ class Follower:
 
     def _is_of_person(self, event: IdentityEvent) -> bool:
         known = [person for person in (event.person, event.previous_person) if person is not None]
-        return self._person is None or any(
-            self._person in (person.id, (person.name or "").casefold()) for person in known
-        )
+        if self._person is None:
+            return True
+        person_id, key = self._person
+        return any(person.id == person_id or (person.name and name_key(person.name) == key) for person in known)

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from recognition.errors import CodedError
-from streamer.errors import StreamStalled
+from streamer.errors import CameraNotFound, CameraUnreachable, StreamLost, StreamStalled
 from streamer.events.event import EndReason
-from streamer.ingest.address import redacted_url
+from streamer.ingest import faults
+from streamer.ingest.address import address, redacted_url
 from streamer.ingest.frame import Frame
 from streamer.ingest.publish.point import PublishPoint
 from streamer.ingest.publish.source import PublishedSource
@@ -21,16 +22,24 @@ from streamer.ingest.source import Source, open_source
 from streamer.ingest.stream import SourceHooks, StreamEnded
 from streamer.pipeline.camera_path import CameraPath, close_visits, run_camera
 from streamer.pipeline.camera_trouble import WORDS, Trouble
+from streamer.pipeline.reach import is_silent
+from streamer.pipeline.rhythm import Rhythm
 from streamer.settings import CameraSettings
 from streamer.supervise import supervise
 from streamer.variables import expand_url
 
 log = logging.getLogger(__name__)
 
-LONGEST_DELAY_S = 10.0  # between two attempts to reach a camera
+# Between two attempts to reach a camera: frames are to flow within 3 s once it is back, and opening takes its time.
+LONGEST_DELAY_S = 1.5
+# It answers that there is no such stream, or a device is not there: both may come (docs/decisions.md).
+NOT_FOUND_DELAY_S = 2.0
+HOPELESS_DELAY_S = 60.0  # a login that is refused too often locks the account
 HEALTHY_AFTER_S = 5.0  # a camera that ran for so long is tried again soon when it falls
 PUBLISHED_DELAY_S = 0.5  # where publishers come to us, trying again is waiting for the next one
 NO_PUBLISHER = "no_publisher"
+
+_LOST = (CameraUnreachable.code, StreamStalled.code, StreamLost.code)
 
 State = Literal["online", "stalled", "offline", "disabled"]
 
@@ -66,6 +75,8 @@ class Camera:
         self.status = CameraStatus("offline", "starting") if settings.enabled else CameraStatus("disabled")
         self._publish = publish
         self._source: Source | None = None
+        self._rhythm = Rhythm()
+        self._left = False
         self._frames_seen = 0
         self.dropped = 0  # frames that nobody had time for
         self._opened_before = False
@@ -85,10 +96,13 @@ class Camera:
                 self._failed,
                 healthy_after_s=HEALTHY_AFTER_S,
                 longest_delay_s=LONGEST_DELAY_S if self.point is None else PUBLISHED_DELAY_S,
+                hopeless_delay_s=_hopeless_delay_s,
             )
         except asyncio.CancelledError:
             self._over("stopped", "stopped")
             raise
+        finally:
+            self._left = True
 
     @property
     def clip_started_at(self) -> float | None:
@@ -103,7 +117,8 @@ class Camera:
     def watch(self) -> None:
         """Called every so often: notices silence, and keeps the last sightings of open visits on disk."""
         if self._source is not None and self.status.state in ("online", "stalled"):
-            silent = self._source.silent_s >= self.settings.stalled_after_s
+            limit_s = self.settings.stalled_after_s or self._rhythm.stalled_after_s
+            silent = self._source.silent_s >= limit_s
             if silent and self.status.state == "online":
                 self._become("stalled", StreamStalled.code)
             elif self.status.state == "online":
@@ -123,6 +138,8 @@ class Camera:
         if self._opened_before:
             self.path.metrics.camera_reconnects.labels(camera=self.name).inc()
         self._opened_before = True
+        await self._wait_for_answer()
+        self._rhythm = Rhythm()
         async with self._closed_source() as source:
             self._source = source
             try:
@@ -136,6 +153,13 @@ class Camera:
             finally:
                 self._source = None
                 self._frames_seen = source.next_number
+
+    async def _wait_for_answer(self) -> None:
+        """A camera that was lost is opened once its port answers. Raises CameraUnreachable where it doesn't."""
+        if self.point is None and self.status.reason in _LOST:
+            url = expand_url(self.settings.url)
+            if await is_silent(url, self.settings.open_timeout_s):
+                raise faults.unanswered(address(self.name, self.settings, url))
 
     def _closed_source(self) -> Source:
         """To be entered. Raises CameraVariableUnset."""
@@ -203,8 +227,14 @@ class Camera:
             drops.inc()
 
         def failed(code: str) -> None:
+            if self._left:  # a thread inside a read outlives its camera, whose metrics may be gone
+                return
             self._damage = code
             failures.inc()
             errors.labels(camera=camera, code=code).inc()
 
-        return SourceHooks(dropped=dropped, failed=failed, held_back=held_back.inc)
+        return SourceHooks(dropped=dropped, failed=failed, held_back=held_back.inc, decoded=self._rhythm.heard)
+
+
+def _hopeless_delay_s(error: CodedError) -> float:
+    return NOT_FOUND_DELAY_S if isinstance(error, CameraNotFound) else HOPELESS_DELAY_S

@@ -37,14 +37,18 @@ _LOGIN = re.compile(r"://\S*@")
 _LOGIN_WITHOUT_SCHEME = re.compile(r"(?<![/\w])[^/\s:]+:[^/\s]+@(?=[\w.-]+[:/])")
 # Cameras that take the login in the path or the query: ?user=a&password=b, /user=a_password=b_channel=1.
 _PARAMETER = re.compile(r"(?i)(pass(?:word|wd)?|pwd|token|secret|api_?key)=[^&\s\"']+")
+# Our tokens wherever they stand, a query among them, and whatever else is sent as one.
+_TOKEN = re.compile(r"\bwt_[\w-]+")
+_HEADER = re.compile(r"(?i)\b(bearer|authorization.{1,8}?basic)\s+(?!token\b|realm=)[^\s'\"`,;]{4,}")
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 _COLOURS = {"WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[31m", "DEBUG": "\x1b[2m"}
 
 
 def redacted_text(text: str) -> str:
-    """`scheme://user:password@host` -> `scheme://***@host`, and what follows password= or the like -> ***."""
-    return _PARAMETER.sub(r"\1=***", _LOGIN_WITHOUT_SCHEME.sub("***@", _LOGIN.sub("://***@", text)))
+    """`scheme://user:password@host` -> `scheme://***@host`; tokens, and what follows password= or the like -> ***."""
+    text = _LOGIN_WITHOUT_SCHEME.sub("***@", _LOGIN.sub("://***@", text))
+    return _HEADER.sub(r"\1 ***", _TOKEN.sub("wt_***", _PARAMETER.sub(r"\1=***", text)))
 
 
 def _clean(text: str) -> str:

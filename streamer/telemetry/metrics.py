@@ -32,6 +32,9 @@ class Metrics:
         self.ingest_bytes = Counter(
             "whosthere_ingest_bytes_total", "Received of publishers, without the network's own", ["camera"], registry=r
         )
+        self.ingest_packets = Counter(
+            "whosthere_ingest_packets_total", "Of publishers' video, by fate", ["camera", "outcome"], registry=r
+        )
         self.ingest_refused = Counter(
             "whosthere_ingest_refused_total", "Publishers that were refused, by stable code", ["code"], registry=r
         )
@@ -105,6 +108,9 @@ class Metrics:
         self.broker_refused_topics = Gauge(
             "whosthere_broker_refused_topics", "Topics that the broker takes nothing on", registry=r
         )
+        self.broker_commands = Counter(
+            "whosthere_broker_commands_total", "Commands over MQTT by fate", ["outcome"], registry=r
+        )
         self.model_active = Gauge("whosthere_model_active", "1 for a loaded model", ["model", "device"], registry=r)
         self.model_fallback = Gauge(
             "whosthere_model_fallback",
@@ -126,3 +132,16 @@ class Metrics:
         )
         self.build_info = Gauge("whosthere_build_info", "Always 1", ["version"], registry=r)
         self.build_info.labels(version=__version__).set(1)
+
+    def forget_camera(self, camera: str) -> None:
+        """A camera that is removed has no series any more."""
+        for metric in (
+            self.frames,
+            self.camera_up,
+            self.camera_reconnects,
+            self.camera_errors,
+            self.camera_trouble,
+            self.faces_detected,
+            self.embeddings_skipped,
+        ):
+            metric.remove_by_labels({"camera": camera})

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from aiortc import RTCIceCandidate
 from aiortc.sdp import candidate_from_sdp
 
-from streamer.errors import CandidatesInvalid
+from streamer.webrtc.errors import CandidatesInvalid
 from streamer.webrtc.offer import is_usable
 
 MOST_BYTES = 16 * 1024

@@ -11,7 +11,7 @@ from aiortc import InvalidStateError
 from aiortc.exceptions import InternalError, InvalidAccessError, OperationError
 from aiortc.sdp import MediaDescription, SessionDescription, candidate_from_sdp
 
-from streamer.errors import OfferInvalid, OfferUnsupported
+from streamer.webrtc.errors import OfferInvalid, OfferUnsupported
 
 MOST_BYTES = 64 * 1024  # Chromium's with all its codecs is 7 kB
 MOST_CANDIDATES = 64  # of one session, all its life: each is sent checks

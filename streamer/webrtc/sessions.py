@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSessionDescription
 from aiortc.exceptions import OperationError
 
-from streamer.errors import (
+from streamer.webrtc.errors import (
     EntityTagMissing,
     IceRestartUnsupported,
     OfferInvalid,

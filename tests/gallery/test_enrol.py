@@ -17,6 +17,7 @@ from tests.gallery.fakes import DIM, SPACE, FakeFinder, namesakes, near, photo_o
 
 GATE = Gate(min_face_px=48, min_quality=0.25)
 ADA, BOB, EVE = unit(1), unit(2), unit(3)
+PAIRS = ((ADA, (1, 2, 3)), (BOB, (4, 5)), (EVE, (6, 7)))
 
 
 class Desk:
@@ -256,10 +257,22 @@ async def test_photos_given_as_one_persons_need_less_likeness_than_a_name(desk: 
 
 
 async def test_of_two_that_differ_nobody_is_refused_but_there_is_a_warning(desk: Desk) -> None:
-    report = await desk.enrol("Ada", desk.shoot(ADA, 1), desk.shoot(BOB, 2))
+    one, other = desk.shoot(ADA, 1), desk.shoot(BOB, 2)
+    report = await desk.enrol("Ada", one, other)
     assert len(report.taken) == 2
-    assert len(report.warnings) == 1
-    assert "resemble" in report.warnings[0]
+    (warning,) = report.warnings
+    assert warning.startswith(f"{other} does not resemble {one} (similarity ")
+
+
+async def test_a_warning_names_the_photos_that_resemble_each_other_alone(desk: Desk) -> None:
+    ada, bob, eve = ([desk.shoot(who, number) for number in numbers] for who, numbers in PAIRS)
+    report = await desk.enrol("Ada", *bob, *ada)
+    (warning,) = report.warnings
+    assert warning.startswith(f"{bob[0]}, {bob[1]} do not resemble {', '.join(map(str, ada))} (similarity ")
+    later = await desk.enrol("Ada", *eve)
+    (warning,) = later.warnings
+    assert warning.startswith(f"{eve[0]}, {eve[1]} do not resemble the photos enrolled before (similarity ")
+    assert "`people remove-photo` takes one away" in warning
 
 
 async def test_a_stray_against_those_of_before_leaves_the_person_as_is(desk: Desk) -> None:

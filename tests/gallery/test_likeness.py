@@ -14,25 +14,31 @@ def _shots(*faces: tuple[np.ndarray, int]) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("new", "before", "strays", "divided"),
+    ("new", "before", "strays", "apart"),
     [
-        (_shots((ADA, 1)), NONE, set(), False),
-        (_shots((ADA, 1), (ADA, 2)), NONE, set(), False),
-        (_shots((ADA, 1), (BOB, 2)), NONE, set(), True),
-        (_shots((ADA, 1), (BOB, 2), (ADA, 3)), NONE, {1}, False),
-        (_shots((ADA, 1), (BOB, 2), (EVE, 3)), NONE, {0, 1, 2}, False),
-        (_shots((ADA, 1), (ADA, 2), (BOB, 3), (BOB, 4)), NONE, set(), True),
-        (_shots((ADA, 1)), _shots((ADA, 2)), set(), False),
-        (_shots((BOB, 1)), _shots((ADA, 2)), set(), True),
-        (_shots((BOB, 1)), _shots((ADA, 2), (ADA, 3)), {0}, False),
-        (_shots((BOB, 1), (BOB, 2)), _shots((ADA, 3), (ADA, 4)), set(), True),
-        (_shots((ADA, 1), (ADA, 2)), _shots((ADA, 3), (BOB, 4)), set(), False),
+        (_shots((ADA, 1)), NONE, set(), ()),
+        (_shots((ADA, 1), (ADA, 2)), NONE, set(), ()),
+        (_shots((ADA, 1), (BOB, 2)), NONE, set(), (1,)),
+        (_shots((ADA, 1), (BOB, 2), (ADA, 3)), NONE, {1}, ()),
+        (_shots((ADA, 1), (BOB, 2), (EVE, 3)), NONE, {0, 1, 2}, ()),
+        (_shots((ADA, 1), (ADA, 2), (BOB, 3), (BOB, 4)), NONE, set(), (2, 3)),
+        (_shots((BOB, 1), (BOB, 2), (ADA, 3), (ADA, 4), (ADA, 5)), NONE, set(), (0, 1)),
+        (_shots((BOB, 1), (ADA, 2), (BOB, 3), (EVE, 4), (EVE, 5), (BOB, 6)), NONE, {1}, (3, 4)),
+        (_shots((ADA, 1)), _shots((ADA, 2)), set(), ()),
+        (_shots((BOB, 1)), _shots((ADA, 2)), set(), (0,)),
+        (_shots((BOB, 1)), _shots((ADA, 2), (ADA, 3)), {0}, ()),
+        (_shots((BOB, 1), (BOB, 2)), _shots((ADA, 3), (ADA, 4)), set(), (0, 1)),
+        (_shots((BOB, 1), (BOB, 2), (ADA, 5)), _shots((ADA, 3), (ADA, 4)), set(), (0, 1)),
+        (_shots((ADA, 1), (ADA, 2)), _shots((ADA, 3), (BOB, 4)), set(), ()),
     ],
 )
-def test_do_the_photos_show_one_person(new: np.ndarray, before: np.ndarray, strays: set[int], divided: bool) -> None:
+def test_do_the_photos_show_one_person(
+    new: np.ndarray, before: np.ndarray, strays: set[int], apart: tuple[int, ...]
+) -> None:
     found = agreement(new, before, threshold=0.4)
     assert set(found.strays) == strays
-    assert found.divided == divided
+    assert found.apart == apart
+    assert found.nearest < 0.4
     assert all(cosine < 0.4 for cosine in found.strays.values())
 
 
@@ -40,7 +46,7 @@ def test_a_chain_of_likeness_holds_together() -> None:
     angles = np.radians([0, 40, 80, 120])
     chain = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
     found = agreement(chain, NONE, threshold=0.7)
-    assert (found.strays, found.divided) == ({}, False)
+    assert (found.strays, found.apart) == ({}, ())
 
 
 def test_nothing_new() -> None:

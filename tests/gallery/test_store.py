@@ -140,8 +140,29 @@ def test_somebody_unknown_gets_the_nearest_name_named(store: PersonStore) -> Non
         store.find("Ada")
     store.add_person("Ada Lovelace")
     store.add_person("Grace Hopper")
-    with pytest.raises(PersonNotFound, match="did you mean 'Ada Lovelace'"):
-        store.find("ada lovelase")
+    for near in ("ada lovelase", "Ada", "LOVELACE"):
+        with pytest.raises(PersonNotFound, match="did you mean 'Ada Lovelace'"):
+            store.find(near)
+    with pytest.raises(PersonNotFound, match="see whosthere people list"):
+        store.find("Bob")
+
+
+@pytest.mark.parametrize("typed", ["ada lovelace", " ADA   Lovelace", "AdaLovelace"])
+def test_a_name_is_found_though_capitals_and_blanks_differ(store: PersonStore, typed: str) -> None:
+    ada = store.add_person("Ada Lovelace")
+    store.add_person("Grace Hopper")
+    assert store.find(typed) == ada
+    assert store.find(f" {ada.id.upper()} ") == ada
+
+
+def test_a_name_that_several_have_but_for_capitals(store: PersonStore) -> None:
+    """As a gallery of an earlier version may hold them."""
+    ada, other = namesakes(store, "Ada")
+    with store._transaction() as db:
+        db.execute("UPDATE people SET name = 'ADA' WHERE id = ?", (other.id,))
+    assert (store.find("Ada").id, store.find("ADA").id) == (ada.id, other.id)
+    with pytest.raises(PersonAmbiguous, match=rf"2 people are called 'ada'; .*{other.id} \(ADA\), {ada.id} \(Ada\)"):
+        store.find("ada")
 
 
 def test_a_shared_name_asks_for_the_id(store: PersonStore) -> None:

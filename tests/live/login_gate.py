@@ -8,6 +8,7 @@ import hashlib
 import re
 import socket
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
@@ -43,6 +44,7 @@ class LoginGate:
     """In front of the server at `port`. offers: algorithms in the order in which they are named, `Basic` among them.
 
     After `renew_after` requests of a connection another nonce is wanted. `seen`: each request's Authorization or None.
+    `methods`: of the requests that were let in.
     """
 
     def __init__(self, port: int, offers: Sequence[str], *, qop: bool = True, renew_after: int = 1000) -> None:
@@ -51,6 +53,7 @@ class LoginGate:
         self._qop = qop
         self._renew_after = renew_after
         self.seen: list[str | None] = []
+        self.methods: Counter[str] = Counter()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self._sockets: list[socket.socket] = []
@@ -84,7 +87,10 @@ class LoginGate:
     def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
-                target.sendall(data)
+                try:
+                    target.sendall(data)
+                except OSError:
+                    return  # the client is gone, and its last request is on its way yet
         _shut(source, target)
 
     def _requests(self, client: socket.socket, server: socket.socket) -> None:
@@ -105,6 +111,7 @@ class LoginGate:
                 if not self._lets_in(text, nonce):
                     client.sendall(self._challenge(text, nonce))
                     continue
+                self.methods.update([text.partition(" ")[0]])
                 server.sendall(re.sub(r"Authorization:.*\r\n", "", text).encode())
         except OSError:
             pass

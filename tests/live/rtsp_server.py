@@ -1,5 +1,7 @@
 """An RTSP server for tests: clips in, cameras out, on 127.0.0.1; prints READY when it listens.
 
+On SIGUSR1 it prints how many sessions it holds.
+
 Run by Debian's own /usr/bin/python3, whose GStreamer bindings no virtual environment has. A clip's H.264 or
 H.265 access units are read once and sent as they are, in real time, for ever, with timestamps that go on.
 """
@@ -14,7 +16,7 @@ import gi
 
 gi.require_version("Gst", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402 (versions must be required first)
+from gi.repository import Gio, GLib, Gst, GstRtspServer  # noqa: E402 (versions must be required first)
 
 MAX_QUEUED_BYTES = 200_000
 
@@ -84,13 +86,19 @@ class ClipFactory(GstRtspServer.RTSPMediaFactory):
         source.connect("need-data", feeder.need_data)
 
 
-def require_login(server, factories, login):
-    user, _, password = login.partition(":")
+def guard(server, factories, login, certificate):
+    """login: `user:password`, or "" for everybody. certificate: a PEM file with its key, or None without TLS."""
+    user, _, password = (login or "anybody:").partition(":")
     auth = GstRtspServer.RTSPAuth()
-    auth.set_supported_methods(2)  # GST_RTSP_AUTH_DIGEST
+    if certificate:
+        auth.set_tls_certificate(Gio.TlsCertificate.new_from_file(certificate))
     token = GstRtspServer.RTSPToken()
     token.set_string("media.factory.role", user)
-    auth.add_digest(user, password, token)
+    if login:
+        auth.set_supported_methods(2)  # GST_RTSP_AUTH_DIGEST
+        auth.add_digest(user, password, token)
+    else:
+        auth.set_default_token(token)
     server.set_auth(auth)
     for factory in factories:
         permissions = GstRtspServer.RTSPPermissions()
@@ -99,12 +107,19 @@ def require_login(server, factories, login):
         factory.set_permissions(permissions)
 
 
+def tell_sessions(server):
+    sys.stdout.write(f"{server.get_session_pool().get_n_sessions()}\n")
+    sys.stdout.flush()
+    return True
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", required=True)
     parser.add_argument("--clip", action="append", default=[], metavar="MOUNT=MP4")
     parser.add_argument("--stalling", action="append", default=[], metavar="MOUNT=MP4@SECONDS")
     parser.add_argument("--audio", action="append", default=[], metavar="MOUNT")
+    parser.add_argument("--certificate", metavar="PEM")
     args = parser.parse_args()
     Gst.init(None)
 
@@ -123,12 +138,14 @@ def main():
     server.set_service(args.port)
     for mount, factory in factories.items():
         server.get_mount_points().add_factory(f"/{mount}", factory)
-    if login := os.environ.get("RTSP_SERVER_LOGIN"):  # not an argument: `ps` shows those
-        require_login(server, factories.values(), login)
+    login = os.environ.get("RTSP_SERVER_LOGIN", "")  # not an argument: `ps` shows those
+    if login or args.certificate:
+        guard(server, factories.values(), login, args.certificate)
     loop = GLib.MainLoop()
     if server.attach(None) == 0:
         sys.exit(f"port {args.port} is in use")
     GLib.unix_signal_add(GLib.PRIORITY_DEFAULT, signal.SIGTERM, loop.quit)
+    GLib.unix_signal_add(GLib.PRIORITY_DEFAULT, signal.SIGUSR1, tell_sessions, server)
     sys.stdout.write("READY\n")
     sys.stdout.flush()
     loop.run()

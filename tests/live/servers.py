@@ -5,6 +5,7 @@ For tests: clips by mount in, URLs out. start() and stop() block until the serve
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -43,6 +44,7 @@ class RtspServer:
 
     clips: mount -> MP4 with H.264 or H.265. stalling: mount -> (MP4, s of it after which nothing more is
     sent, while the connection stays open). audio: mounts without video. login: (user, password) for all.
+    certificate: a PEM file with its key; then it is rtsps.
     """
 
     def __init__(
@@ -53,19 +55,22 @@ class RtspServer:
         stalling: Mapping[str, tuple[Path, float]] | None = None,
         audio: Sequence[str] = (),
         login: tuple[str, str] | None = None,
+        certificate: Path | None = None,
     ) -> None:
         self.port = port
         self.login = login
         self._mounts = [f"--clip={mount}={clip}" for mount, clip in (clips or {}).items()]
         self._mounts += [f"--stalling={m}={clip}@{s}" for m, (clip, s) in (stalling or {}).items()]
         self._mounts += [f"--audio={mount}" for mount in audio]
+        self._mounts += [f"--certificate={certificate}"] if certificate else []
+        self._scheme = "rtsps" if certificate else "rtsp"
         self._process: subprocess.Popen[str] | None = None
 
     def url(self, mount: str, login: tuple[str, str] | None = None) -> str:
         """The mount's URL, with the server's login in it, or another."""
         login = login or self.login
         user = f"{quote(login[0], safe='')}:{quote(login[1], safe='')}@" if login else ""
-        return f"rtsp://{user}127.0.0.1:{self.port}/{mount}"
+        return f"{self._scheme}://{user}127.0.0.1:{self.port}/{mount}"
 
     def start(self) -> None:
         need_rtsp_server()
@@ -80,6 +85,22 @@ class RtspServer:
             self.stop()
             pytest.fail(f"the RTSP server did not start: {' '.join(self._mounts)}")
 
+    @property
+    def process(self) -> subprocess.Popen[str]:
+        assert self._process is not None, "it is not started"
+        return self._process
+
+    def sessions(self) -> int:
+        """How many it holds. Blocks for its answer."""
+        assert self.process.stdout is not None
+        self.process.send_signal(signal.SIGUSR1)
+        return int(self.process.stdout.readline())
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "start() it first"
+        return self._process.pid
+
     def stop(self) -> None:
         """SIGTERM."""
         self._end(subprocess.Popen.terminate)
@@ -88,10 +109,10 @@ class RtspServer:
         """SIGKILL: its clients see the connection close, and no goodbye."""
         self._end(subprocess.Popen.kill)
 
-    def _end(self, signal) -> None:
+    def _end(self, send) -> None:
         process, self._process = self._process, None
         if process is not None:
-            signal(process)
+            send(process)
             process.wait(timeout=10)
             if process.stdout:
                 process.stdout.close()

@@ -76,7 +76,13 @@ async def test_an_outbox_damaged_between_two_starts_and_while_running(tmp_path, 
                 return "saved" in await reason_of(service, "outbox")
 
             await until(noticed)
-            assert "nothing is left to set aside" in await reason_of(service, "outbox")
+            reason = await reason_of(service, "outbox")
+            (log,) = service.data.glob("outbox.db.damaged-*-wal")
+            assert reason.startswith(f"deleted, set aside as {log.name}; saved: ")
+            assert (
+                f"lost: nothing; leave outbox.db alone, or stop the service before it is moved; delete {log.name}"
+                in reason
+            )
             assert await service.metric("whosthere_outbox_depth") >= 6, "it was saved whole"
         service.kill()
         service.start()

@@ -49,7 +49,9 @@ def broker(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Mosquitto
 @asynccontextmanager
 async def publishing(port: int, outbox: Outbox, metrics: Metrics, version: str = "auto") -> AsyncIterator[Publisher]:
     mqtt = MqttSettings(port=port, version=version)
-    publisher = Publisher(mqtt, outbox, {ADA: "Ada", BOB: "Bob"}.get, metrics, cameras=("door", "hall", "gate"))
+    publisher = Publisher(mqtt, outbox, {ADA: "Ada", BOB: "Bob"}.get, metrics)
+    for camera in ("door", "hall", "gate"):
+        publisher.add_camera(camera)
     task = asyncio.create_task(
         supervise("broker", publisher.run, publisher.failed, first_delay_s=0.05, longest_delay_s=0.2)
     )

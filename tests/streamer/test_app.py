@@ -15,14 +15,23 @@ from recognition.recogniser import UNHEALTHY_AFTER
 from recognition.specs.files import load_specs
 from streamer.access.guard import Guard
 from streamer.access.live_tokens import LiveTokens
-from streamer.app import Service, camera_path
+from streamer.app import Configured, Service, camera_path, running_service
 from streamer.live_view.view import LiveView
 from streamer.model_layer.layer import open_models
 from streamer.model_layer.setup import make_manager
 from streamer.pipeline.live_gallery import LiveGallery
 from streamer.process import make_data_folder
-from streamer.settings import CameraSettings, EventsSettings, PathsSettings, RecognitionSettings, Settings
+from streamer.settings import (
+    CameraSettings,
+    EventsSettings,
+    Layers,
+    PathsSettings,
+    RecognitionSettings,
+    Settings,
+    read_layers,
+)
 from streamer.telemetry.metrics import Metrics
+from tests.faces import KNOWN, STRANGERS, write_film
 from tests.fragile import faces, fragile_model
 from tests.recognition.fakes import until
 
@@ -154,3 +163,50 @@ async def test_an_embedder_of_no_use_shows_until_it_is_of_use_again(tmp_path: Pa
             assert service.readiness().parts[0].ok
             assert caplog.messages[1:] == ["model fragile: its embeddings are usable again"]
             running.cancel()
+
+
+async def test_a_change_of_some_cameras_leaves_source_and_visits_of_the_others_alone(tmp_path: Path, free_port: int):
+    film = str(write_film(tmp_path / "film.mp4", ([KNOWN, STRANGERS[0]], 2)))
+    file = tmp_path / "whosthere.yaml"
+
+    def write(**cameras: float) -> None:
+        told = {name: {"url": film, "loop": True, "fps": fps} for name, fps in cameras.items()}
+        file.write_text(
+            json.dumps(
+                {"cameras": told, "http": {"enabled": False}, "mqtt": {"port": free_port}, "paths": {"data": "d"}}
+            )
+        )
+
+    def read() -> Layers:
+        return read_layers(file, (), {})
+
+    write(door=10, hall=10, gate=10)
+    layers = read()
+    async with (
+        asyncio.timeout(90),
+        running_service(layers.settings({}), configured=Configured(layers, read)) as service,
+    ):
+        door, hall, _ = service.cameras
+        await until(lambda: all(len(camera.path.visits.sightings()) == 2 for camera in service.cameras))
+        assert service.control is not None
+        source, tracker, seen = door._source, door.path.tracker, door.path.visits.sightings()
+        for cameras in ({"door": 10, "hall": 5, "new": 10}, {"new": 10, "door": 10}, {"door": 10, "gate": 2}):
+            write(**cameras)
+            service.control.reload()
+            await until(lambda cameras=cameras: [camera.name for camera in service.cameras] == list(cameras))
+            (same,) = (camera for camera in service.cameras if camera.name == "door")
+            assert same is door
+            assert hall not in service.cameras
+            assert door._source is source
+            assert door.path.tracker is tracker
+            assert [event_id for event_id, *_ in door.path.visits.sightings()] == [event_id for event_id, *_ in seen]
+            asked = door.asked
+            await until(lambda asked=asked: door.asked > asked)
+            parts = {part.name for part in service.readiness().parts}
+            assert {name for name in parts if name.startswith("camera ")} == {f"camera {name}" for name in cameras}
+
+    def count(kind: str) -> float:
+        value = service.metrics.registry.get_sample_value
+        return sum(value("whosthere_events_total", {"type": kind, "known": known}) or 0 for known in ("true", "false"))
+
+    assert count("new") == count("end"), "every visit of every camera has ended, once"

@@ -32,11 +32,13 @@ from tests.streamer.ingest.clips import write_clip
 COMMANDS = [
     *("serve", "check", "demo", "enrol", "identify", "events", "bench"),
     *("people list", "people show", "people rename", "people forget", "people photos", "people remove-photo"),
-    *("cameras list", "cameras probe"),
+    *("cameras list", "cameras probe", "cameras discover", "cameras add", "cameras set"),
+    *("cameras enable", "cameras disable", "cameras remove", "cameras reset"),
     *("models list", "models show", "models verify", "models selftest"),
     *("models eval", "models bench", "models use", "gallery reindex"),
     *("models pull", "models import", "models bundle", "models convert"),
     *("train-weights detector", "train-weights embedder"),
+    *("tokens make", "tokens list", "tokens revoke"),
 ]
 WITHOUT_DATA = ("serve", "train-weights detector", "train-weights embedder")
 
@@ -94,13 +96,32 @@ def test_help_has_an_example(command: str) -> None:
     assert ("--json" in shown.output) is (command not in WITHOUT_DATA)
 
 
+def test_help_of_every_group_has_an_example() -> None:
+    root = typer.main.get_command(app)
+    groups = [name for name, command in root.commands.items() if hasattr(command, "commands")]
+    assert groups == ["people", "gallery", "cameras", "models", "train-weights", "tokens"]
+    for group in groups:
+        shown = CliRunner().invoke(app, [group, "--help"])
+        example = re.search(rf"Example: whosthere {group} ([\w-]+)", shown.output)
+        assert example, shown.output
+        assert example[1] in root.commands[group].commands
+
+
 @pytest.mark.parametrize(
     ("typed", "complaint"),
     [
         ("watch", "No such command 'watch'"),
         ("--set http.port=0", "Missing command"),
-        ("--json serve", "No such option: --json"),
-        ("--loud serve", "No such option: --loud"),
+        ("--json serve", "serve takes no --json; it takes --config, --set, --log-format."),
+        ("--json=1 serve", "serve takes no --json"),
+        ("--loud serve", "serve takes no --loud"),
+        ("-x 3 people list", "people list takes no -x; it takes --config, --set, --json."),
+        ("--json train-weights detector", "train-weights detector takes no --json; it takes --data, "),
+        ("--count 3 events", "--count has to stand behind the command: whosthere events --count"),
+        ("--pick=largest enrol Ada a.jpg", "--pick has to stand behind the command: whosthere enrol --pick"),
+        ("people --yes forget Ada", "--yes has to stand behind the command: whosthere people forget --yes"),
+        ("--loud", "No such option: --loud"),
+        ("serve --json", "No such option: --json"),
         ("identify", "Missing argument 'IMAGE'"),
         ("people remove-photo Ada", "Missing argument 'ID'"),
         ("people remove-photo Ada first", "Invalid value for 'ID'"),
@@ -110,6 +131,8 @@ def test_help_has_an_example(command: str) -> None:
         ("people forget", "Missing argument 'PERSON'"),
         ("people rename Ada", "Missing argument 'NAME'"),
         ("cameras probe", "Missing argument 'CAMERA_OR_URL'"),
+        ("cameras add door", "Missing argument 'URL'"),
+        ("cameras set hall", "want at least one KEY=VALUE"),
         ("cameras probe hall --transport sctp", "'sctp' is not one of 'tcp', 'udp'"),
         ("serve --log-format xml", "'xml' is not one of 'auto', 'text', 'json'"),
         ("events --count 0", "--count"),
@@ -181,9 +204,10 @@ def test_check_as_json(studio: Path) -> None:
         "processor": None,
         "models": None,
         "gallery": None,
+        "http": None,
         "broker": "broker_unreachable",
     }
-    assert "1 of 5 checks failed" in assert_refused(ended, "broker_unreachable")
+    assert "1 of 6 checks failed" in assert_refused(ended, "broker_unreachable")
 
 
 def test_a_person_from_enrolment_to_oblivion(studio: Path) -> None:
@@ -265,6 +289,39 @@ def test_what_belongs_to_a_command_stays_where_it_is() -> None:
     ]
 
 
+@pytest.mark.parametrize("who", ["ada lovelace", "  Ada   LOVELACE ", "AdaLovelace", "ID"])
+def test_capitals_and_blanks_make_no_other_person(home: Path, who: str) -> None:
+    (ada,) = whosthere("people", "list", "--json", cwd=home).document["people"]
+    who = who.replace("ID", f" {ada['id'].upper()}")
+    assert whosthere("people", "show", who, "--json", cwd=home).document == ada
+    first, _ = whosthere("people", "photos", who, "--json", cwd=home).document["photos"]
+    removed = whosthere("people", "remove-photo", who, first["id"], "--json", cwd=home)
+    assert (removed.document["person"]["id"], removed.document["photos"]) == (ada["id"], 1)
+    renamed = whosthere("people", "rename", who, "ADA LOVELACE", "--json", cwd=home)
+    assert (renamed.code, renamed.document) == (0, {"id": ada["id"], "name": "ADA LOVELACE"})
+    assert whosthere("people", "forget", who, "--yes", "--json", cwd=home).document == {"forgotten": ada["id"]}
+    assert whosthere("people", "list", "--json", cwd=home).document == {"people": []}
+
+
+@pytest.mark.parametrize(
+    ("typed", "code", "told"),
+    [
+        ("people show ada", "person_not_found", "; did you mean 'Ada Lovelace'?"),
+        ("people forget Bob --yes", "person_not_found", "; see whosthere people list"),
+        ("cameras probe hal", "camera_unknown", "; did you mean hall? (add it by `whosthere cameras add`"),
+        ("cameras probe kitchen", "camera_unknown", "; there are: door, hall (add it by `whosthere cameras add`"),
+        ("events --camera Door", "camera_unknown", "; did you mean door? (check --camera"),
+        ("models use edgeface", "model_not_found", "; did you mean edgeface_xxs?"),
+        ("models use scrfd_500", "model_not_found", "; see whosthere models list"),
+        ("models show scrfd_500", "model_not_found", "; did you mean scrfd_500m?"),
+        ("models verify SCRFD_500M", "model_not_found", "; did you mean scrfd_500m?"),
+        ("models selftest xyzzy", "model_not_found", "; see whosthere models list"),
+    ],
+)
+def test_a_name_that_is_none(home: Path, typed: str, code: str, told: str) -> None:
+    assert told in assert_refused(whosthere(*typed.split(), cwd=home), code)
+
+
 def test_photos_of_a_person(home: Path) -> None:
     listed = whosthere("people", "photos", "Ada Lovelace", "--json", cwd=home)
     assert listed.err == ""
@@ -329,10 +386,13 @@ def test_a_photo_that_can_t_be_read_does_not_hide_the_others(studio: Path, tmp_p
     assert len(good["faces"]) == 1
 
 
-@pytest.mark.parametrize("camera", ["dor", "Hall", "door/identity"])
-def test_events_of_a_camera_that_is_not_configured_are_not_waited_for(home: Path, camera: str) -> None:
+@pytest.mark.parametrize(
+    ("camera", "hint"),
+    [("dor", "did you mean door?"), ("Hall", "did you mean hall?"), ("door/identity", "there are: door, hall")],
+)
+def test_events_of_a_camera_that_is_not_configured_are_not_waited_for(home: Path, camera: str, hint: str) -> None:
     line = assert_refused(whosthere("events", "--camera", camera, cwd=home), "camera_unknown")
-    assert f"whosthere: {camera} is no configured camera (there are: door, hall)" in line
+    assert f"whosthere: {camera} is no configured camera; {hint} (check --camera and --config)" in line
 
 
 @pytest.mark.parametrize("typed", ["people list", "people list --json", "models list", "cameras list", "--version"])

@@ -22,7 +22,11 @@ from streamer.cli.options import AsJson, ConfigFile, Overrides, print_json, prin
 from streamer.model_layer.setup import ladder_of, make_manager
 from streamer.settings import Settings
 
-models = typer.Typer(no_args_is_help=True, help="The models that are known, and whether their weights are in order.")
+models = typer.Typer(
+    no_args_is_help=True,
+    help="The models that are known, and whether their weights are in order.",
+    epilog="Example: whosthere models list",
+)
 
 Names = Annotated[
     list[str] | None, typer.Argument(help="Models; default: those configured, with the ladder.", metavar="MODEL")

@@ -66,10 +66,11 @@ def unverified() -> ssl.SSLContext:
 
 
 class CameraAuth(httpx.Auth):
-    """For a client's requests, by what the camera asks for: Digest, the best it offers, else Basic."""
+    """For a client's requests, by what the camera asks for: Digest, the best it offers, else Basic, if that may be."""
 
-    def __init__(self, login: Login) -> None:
+    def __init__(self, login: Login, *, may_be_basic: bool = True) -> None:
         self._login = login
+        self._may_be_basic = may_be_basic
         self._basic = httpx.BasicAuth(login.user, login.password)
         self._challenge: Challenge | None = None
         self._is_basic = False
@@ -81,11 +82,12 @@ class CameraAuth(httpx.Auth):
         if answer.status_code != httpx.codes.UNAUTHORIZED:
             return
         self._challenge, self._answered = best(challenges(answer.headers.get_list("WWW-Authenticate"))), 0
-        self._is_basic = self._challenge is None
-        self._sign(request)
-        yield request
+        self._is_basic = self._challenge is None and self._may_be_basic
+        if self._sign(request):
+            yield request
 
-    def _sign(self, request: httpx.Request) -> None:
+    def _sign(self, request: httpx.Request) -> bool:
+        """Whether there is something to sign it by."""
         if self._challenge is not None:
             self._answered += 1
             uri, login = request.url.raw_path.decode(), self._login
@@ -94,6 +96,7 @@ class CameraAuth(httpx.Auth):
             )
         elif self._is_basic:
             next(self._basic.auth_flow(request))
+        return self._challenge is not None or self._is_basic
 
 
 def http_client(limit_s: float) -> httpx.Client:

@@ -21,6 +21,7 @@ from streamer.ingest.logins.login import Login
 
 _END = b"\r\n\r\n"
 _TRIES = 2
+_LAST_SEQUENCE = 2**31 - 1  # libav counts from 1
 # How a connection ends, or what comes over it is no RTSP.
 _ENDS = (OSError, EOFError, asyncio.LimitOverrunError, TimeoutError, ValueError, http.client.HTTPException)
 
@@ -50,6 +51,7 @@ class LoginRelay:
         self._answered = 0  # requests, with this challenge
         self._is_refused = False
         self._asked: dict[str, _Request] = {}
+        self._playing: _Request | None = None  # PLAY, until TEARDOWN
         self._runs = threading.Event()  # or it never will
         self._thread = threading.Thread(target=self._serve, name="camera-login", daemon=True)
 
@@ -127,6 +129,8 @@ class LoginRelay:
                 asyncio.create_task(self._answer(camera, to_camera, to_client), name="camera login, answers"),
             ]
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if self._playing is not None:
+                to_camera.write(self._goodbye(self._playing))
         finally:
             for task in tasks:
                 task.cancel()
@@ -137,7 +141,13 @@ class LoginRelay:
     async def _ask(self, client: asyncio.StreamReader, to_camera: asyncio.StreamWriter) -> None:
         while True:
             raw, head = await _message(client)
-            to_camera.write(raw if head is None else self._signed(self._bare(raw)))
+            if head is None:
+                to_camera.write(raw)
+            else:
+                request = self._bare(raw)
+                if request.method in ("PLAY", "TEARDOWN"):
+                    self._playing = request if request.method == "PLAY" else None
+                to_camera.write(self._signed(request))
             await to_camera.drain()
 
     async def _answer(
@@ -151,6 +161,11 @@ class LoginRelay:
                 continue
             to_client.write(raw)
             await to_client.drain()
+
+    def _goodbye(self, playing: _Request) -> bytes:
+        """For the camera, whose session would last: libav hangs up on what it has not read, and its own may be lost."""
+        session = [line for line in playing.lines if line.lower().startswith("session:")]
+        return self._signed(_Request("TEARDOWN", playing.uri, [f"CSeq: {_LAST_SEQUENCE}", *session], b""))
 
     def _may_retry(self, raw: bytes, head: Message, request: _Request) -> bool:
         """Whether the camera wants a login, or another one than it got (nonces grow old), that can be given."""

@@ -7,7 +7,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from streamer.errors import CameraVariableUnset, PublisherPresent, StreamLost
+from streamer.errors import CameraUnknown, CameraVariableUnset, PublisherPresent, StreamLost
 from streamer.ingest.publish.publication import Publication
 from streamer.settings import CameraSettings
 from streamer.variables import expand_secret
@@ -24,6 +24,14 @@ class PublishPoint:
         self._clock = clock
         self._publication: Publication | None = None
         self._arrived = asyncio.Event()
+        self._is_retired = False
+
+    def retire(self) -> None:
+        """Its camera is another one now, or none: whoever publishes is sent away, nobody comes any more."""
+        self._is_retired = True
+        if self._publication is not None and not self._publication.is_over:
+            self._publication.end(StreamLost(f"camera {self.name}: its configuration was changed"))
+            self._publication.close()
 
     def login(self) -> tuple[str, str]:
         """(user, password) that a publisher needs, secrets in place. Raises CameraVariableUnset."""
@@ -40,8 +48,10 @@ class PublishPoint:
     def admit(self, publication: Publication) -> None:
         """This publisher's pictures are the camera's from now on, in place of one that has fallen silent.
 
-        Raises PublisherPresent where another one sends.
+        Raises PublisherPresent where another one sends, CameraUnknown where the camera was changed meanwhile.
         """
+        if self._is_retired:
+            raise CameraUnknown(f"camera {self.name} was changed or removed meanwhile; publish again")
         before = self._publication if self.is_taken else None
         silent_after_s = self.camera.stalled_after_s or SILENT_AFTER_S
         if before is not None and self._clock() - before.last_s < silent_after_s:

@@ -118,15 +118,17 @@ class PublicationDecoder:
 
     def _hold(self, picture: EncodedPicture) -> None:
         """Counts it; one before the first keyframe, when nothing was lost, is no fault. Raises StreamInvalid."""
-        self.outlet.decoded()
+        self.outlet.heard()
         now_s = self.outlet.last_frame_s
-        self._is_lossy |= picture.is_damaged or picture.is_after_gap
+        has_hole = picture.is_damaged or picture.is_after_gap
+        self._is_lossy |= has_hole
         if self._is_lossy:
             self.outlet.trouble.decoded(now_s, is_keyframe=False, is_damaged=True)
-            if picture.is_damaged:
-                self._hooks.failed(StreamInvalid.code)
-            else:
-                self._hooks.held_back()
+        if has_hole:
+            self._waits_since_s = now_s  # what is missing may have been a keyframe
+            self._hooks.failed(StreamInvalid.code)
+        elif self._is_lossy:
+            self._hooks.held_back()
         if now_s - self._waits_since_s > KEYFRAME_WITHIN_S:
             raise faults.no_keyframe(self._where, KEYFRAME_WITHIN_S)
 
@@ -138,7 +140,7 @@ class PublicationDecoder:
             packet.pts = picture.pts
             packet.opaque = Instant(*picture.at)  # one of its own: PyAV loses one that two packets share
         for frame, decode_s in self._pictures.decode_whole(packet):
-            self.outlet.decoded()
+            self.outlet.decoded(frame)
             if self._pictures.was_damaged:
                 self._hooks.held_back()
                 continue
@@ -147,7 +149,7 @@ class PublicationDecoder:
 
     def _show_decoded(self, picture: DecodedPicture) -> None:
         frame = picture.frame
-        self.outlet.decoded()
+        self.outlet.decoded(frame)
         self.outlet.trouble.decoded(self.outlet.last_frame_s, is_keyframe=frame.key_frame, is_damaged=frame.is_corrupt)
         if frame.is_corrupt:
             self._hooks.failed(StreamInvalid.code)

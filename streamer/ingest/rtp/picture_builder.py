@@ -1,14 +1,14 @@
 """Packets of one track, in order -> whole access units with start codes. Pure but for the picture that is begun.
 
-A picture ends with the packet that has the marker; where none has it, with the next timestamp. One with a hole is given
-out all the same, and says so; what is to be done about it is decided where it is decoded.
+A picture ends with the packet that has the marker; where none has it, or each slice, with the next timestamp. One with
+a hole is given out all the same, and says so; what is to be done about it is decided where it is decoded.
 """
 
 from streamer.ingest.packet_reader import Instant
 from streamer.ingest.publish.publication import EncodedPicture
 from streamer.ingest.rtp.depacketiser import Depacketiser
 from streamer.ingest.rtp.description import START_CODE, TrackDescription
-from streamer.ingest.rtp.nal_unit import set_types, unit_kind
+from streamer.ingest.rtp.nal_unit import UnitKind, set_types, unit_kind
 from streamer.ingest.rtp.packet import RtpPacket, step
 from streamer.ingest.rtp.reorder import Ordered
 
@@ -57,6 +57,8 @@ class PictureBuilder:
         self._has_sets_in_band = False
         self._follows_gap = False  # of the next picture
         self._is_gap_ahead = False  # of the next packet
+        self._marked: int | None = None  # the timestamp of the last picture that a marker ended
+        self._trusts_markers = True
         self._timestamp: int | None = None  # of the one that is begun
         self._at = Instant(0.0, 0.0)  # its last packet
         self._units: list[bytes] = []
@@ -95,10 +97,11 @@ class PictureBuilder:
             self._is_after_gap |= is_after_gap
         self._at = max(at, self._at, key=lambda moment: moment.monotonic_s)
         self._add(packet)
-        if packet.marker and self._has_slice:
+        if packet.marker and self._has_slice and self._trusts_markers:
             self._is_damaged |= self._depacketiser.drop()
             done += self._end()
             self._begin(None)
+            self._marked = packet.timestamp
         return done
 
     def restart(self) -> list[EncodedPicture]:
@@ -135,9 +138,15 @@ class PictureBuilder:
                 self._sets.setdefault(kind.set_type, []).append(unit)
             self._is_keyframe |= kind.begins
             if kind.is_slice:
-                self._is_damaged |= not self._has_slice and not kind.is_first
-                self._has_slice = True
+                self._note_slice(kind)
             self._units.append(unit)
+
+    def _note_slice(self, kind: UnitKind) -> None:
+        if not self._has_slice and not kind.is_first:
+            self._is_damaged = True
+            if self._timestamp == self._marked and not self._is_after_gap:  # its picture had not ended
+                self._trusts_markers = False
+        self._has_slice = True
 
     def _end(self) -> list[EncodedPicture]:
         """The picture that was begun, where there is one: parameter sets alone are none."""

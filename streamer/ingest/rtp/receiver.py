@@ -12,7 +12,7 @@ from streamer.ingest.rtp.description import TrackDescription
 from streamer.ingest.rtp.packet import RtpPacket, parse_rtp, step
 from streamer.ingest.rtp.picture_builder import PictureBuilder
 from streamer.ingest.rtp.reorder import WINDOW_S, Ordered, PacketCounts, ReorderBuffer
-from streamer.ingest.rtp.rtcp import Reception, parse_rtcp
+from streamer.ingest.rtp.rtcp import Reception, sender_report
 
 # Further on or back than this (RFC 3550, A.1, has 3000 and 100), it is another series of numbers.
 _MOST_AHEAD, _MOST_BACK = 3000, 128
@@ -31,7 +31,6 @@ class TrackReceiver:
         self._stranger: tuple[RtpPacket, Instant] | None = None  # of another source, or series of numbers
         self._own_ssrc = random.getrandbits(32)
         self.counts = PacketCounts()
-        self.said_bye = False  # by RTCP: nothing more comes
         self._order = ReorderBuffer(self.counts, self._window_s)
 
     def rtp(self, packet: bytes, at: Instant) -> None:
@@ -58,14 +57,9 @@ class TrackReceiver:
 
     def rtcp(self, packet: bytes, at: Instant) -> None:
         """One compound packet. Never raises."""
-        said = parse_rtcp(packet)
-        if said is None:
-            return
-        reception = self._reception
-        if reception is None or said.ssrc == reception.ssrc:
-            self.said_bye |= said.said_bye
-        if reception is not None and said.ssrc == reception.ssrc and said.ntp is not None:
-            reception.sender_report(said.ntp, at)
+        report, reception = sender_report(packet), self._reception
+        if report is not None and reception is not None and report.ssrc == reception.ssrc:
+            reception.reported(report.ntp, at)
 
     def tick(self, now_s: float) -> None:
         """Gives up on what has not come in time: call it every 20 ms or so where `reorders`; monotonic time."""
@@ -105,8 +99,10 @@ class TrackReceiver:
         self._take(reception, reception.highest + 1, packet, at)
 
     def _build(self, ordered: list[Ordered]) -> None:
+        refused = self._builder.refused
         for one in ordered:
             self._give(self._builder.push(one))
+        self.counts.refused += self._builder.refused - refused
 
     def _give(self, pictures: list[EncodedPicture]) -> None:
         for picture in pictures:

@@ -5,35 +5,28 @@ from typing import NamedTuple
 from streamer.ingest.packet_reader import Instant
 from streamer.ingest.rtp.packet import step
 
-_SENDER_REPORT, _RECEIVER_REPORT, _DESCRIPTION, _BYE = 200, 201, 202, 203
+_SENDER_REPORT, _RECEIVER_REPORT, _DESCRIPTION = 200, 201, 202
 _CNAME = b"whosthere"
 
 
-class SenderSaid(NamedTuple):
-    """Of one compound packet. ntp: the middle 32 bits of a sender report's time; None: it has none."""
+class SenderReport(NamedTuple):
+    """ntp: the middle 32 bits of its time."""
 
     ssrc: int
-    ntp: int | None
-    said_bye: bool
+    ntp: int
 
 
-def parse_rtcp(data: bytes) -> SenderSaid | None:
-    """None where nothing in it is of use."""
-    ssrc: int | None = None
-    ntp: int | None = None
-    said_bye = False
+def sender_report(data: bytes) -> SenderReport | None:
+    """The one in a compound packet; None where there is none."""
     at = 0
     while at + 8 <= len(data) and data[at] >> 6 == 2:
         size = 4 + 4 * int.from_bytes(data[at + 2 : at + 4])
         if at + size > len(data):
             break
-        kind = data[at + 1]
-        if kind == _SENDER_REPORT and size >= 28:
-            ssrc, ntp = int.from_bytes(data[at + 4 : at + 8]), int.from_bytes(data[at + 10 : at + 14])
-        elif kind == _BYE and size >= 8 and data[at] & 31:
-            ssrc, said_bye = int.from_bytes(data[at + 4 : at + 8]) if ssrc is None else ssrc, True
+        if data[at + 1] == _SENDER_REPORT and size >= 28:
+            return SenderReport(int.from_bytes(data[at + 4 : at + 8]), int.from_bytes(data[at + 10 : at + 14]))
         at += size
-    return None if ssrc is None else SenderSaid(ssrc, ntp, said_bye)
+    return None
 
 
 class Reception:
@@ -61,7 +54,8 @@ class Reception:
             self._jitter += (abs(moved) - self._jitter) / 16
         self._transit, self._timestamp = arrived, timestamp
 
-    def sender_report(self, ntp: int, at: Instant) -> None:
+    def reported(self, ntp: int, at: Instant) -> None:
+        """A sender report came."""
         self._report = ntp, at.monotonic_s
 
     def receiver_report(self, own_ssrc: int, now_s: float) -> bytes:

@@ -67,7 +67,7 @@ class Connection(asyncio.Protocol):
         self._transport.pause_reading()  # who doesn't read its answers asks for no more of them
 
     def resume_writing(self) -> None:
-        if self._held is None:
+        if self._held is None and not self._transport.is_closing():
             self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:

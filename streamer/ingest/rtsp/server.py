@@ -13,12 +13,12 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from streamer.errors import IngestAddressInvalid, PortInUse
+from streamer.errors import IngestAddressInvalid, PortInUse, StreamerError
 from streamer.ingest.publish.point import PublishPoints
 from streamer.ingest.rtsp.connection import Connection
 from streamer.ingest.rtsp.front_desk import FrontDesk
 from streamer.ingest.rtsp.messages import SERVER
-from streamer.listen import BACKLOG, listen
+from streamer.listen import BACKLOG, listen, resolve
 from streamer.settings import RtspIngestSettings
 from streamer.telemetry.metrics import Metrics
 
@@ -41,6 +41,7 @@ class RtspServer:
     ) -> None:
         """points: looked at for each request; cameras may come and go."""
         self.port = 0  # 0: not open
+        self.trouble = ""  # why it is not, though a camera pushes
         self._settings = settings
         self._clock = clock
         self.desk = FrontDesk(points, metrics, clock)
@@ -57,12 +58,24 @@ class RtspServer:
     ) -> None:
         await self.close()
 
+    async def follow(self) -> None:
+        """Cameras have come or gone: listen where one pushes, else no more. What can't be opened is told."""
+        self.trouble = ""
+        if not self.desk.points:
+            await self.close()
+            return
+        try:
+            await self.open()
+        except StreamerError as error:
+            self.trouble = f"{error} [{error.code}]"
+            log.warning("%s", error, extra={"code": error.code})
+
     async def open(self) -> None:
         """Listen from now on, for a first camera that comes at run time too. Raises as entering does."""
         if self._server is not None:
             return
         host = self._settings.host
-        listener = await listen(host, self._settings.port, "ingest.rtsp", IngestAddressInvalid)
+        listener = listen(await resolve(host, self._settings.port, "ingest.rtsp", IngestAddressInvalid))
         self.port = listener.getsockname()[1]
         if not _is_loopback(listener):
             log.warning(
@@ -72,9 +85,8 @@ class RtspServer:
             )
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._connection, sock=listener, backlog=BACKLOG)
-        for name in self.desk.points:
-            self.desk.metrics.publishers.labels(camera=name).set(0)
-        log.info("rtsp ingest: publishers come to rtsp://%s:%d/<camera>", host, self.port)
+        where = url_of(self._settings.model_copy(update={"port": self.port}), "CAMERA")
+        log.info("rtsp ingest: publishers come to %s", where)
 
     async def close(self) -> None:
         """Nobody comes any more, and whoever is there is gone."""
@@ -116,7 +128,7 @@ async def look(settings: RtspIngestSettings) -> str:
     """Whether the address is free, or this server's already; in words. Raises PortInUse, IngestAddressInvalid."""
     where = f"{settings.host}:{settings.port}"
     try:
-        (await listen(settings.host, settings.port, "ingest.rtsp", IngestAddressInvalid)).close()
+        listen(await resolve(settings.host, settings.port, "ingest.rtsp", IngestAddressInvalid)).close()
     except PortInUse:
         if not await _answers(settings):
             raise

@@ -7,7 +7,7 @@ import contextlib
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 
 from streamer.errors import CameraError, StreamStalled
@@ -22,6 +22,7 @@ from streamer.ingest.rtsp.udp_pair import UdpPair
 from streamer.telemetry.metrics import Metrics
 
 REPORT_S = 5.0
+COUNT_S = 1.0  # the metrics' locks at every tick would cost more than the packets
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,9 @@ class Session:
         self._publication: Publication | None = None
         self._heard_s = 0.0
         self._reported_s = 0.0
+        self._counted_s = 0.0
         self._bytes = 0
+        self._counted: dict[str, int] = {}
 
     @property
     def is_recording(self) -> bool:
@@ -101,7 +104,6 @@ class Session:
         self._publication = publication
         self._receiver = TrackReceiver(self._video, publication.put, reorders=index in self._pairs)
         self._heard_s = self._reported_s = publication.last_s = self._clock()
-        self._metrics.publishers.labels(camera=self.point.name).set(1)
         for track, pair in self._pairs.items():
             pair.start(partial(self._take, track))
 
@@ -130,7 +132,9 @@ class Session:
         if self._receiver is None:
             return
         self._receiver.tick(now_s)
-        self._count()
+        if now_s - self._counted_s >= COUNT_S:
+            self._counted_s = now_s
+            self._count()
         limit_s = self.point.camera.read_timeout_s
         if now_s - self._heard_s >= limit_s:
             raise StreamStalled(
@@ -160,12 +164,10 @@ class Session:
             self._release(track)
         if self._receiver is None or self._publication is None:
             return
-        self._count()
         self._receiver.close()
+        self._count()
         self._publication.end(why)
         self._receiver = self._publication = None
-        if not self.point.is_taken:
-            self._metrics.publishers.labels(camera=self.point.name).set(0)
 
     @property
     def _transport(self) -> str:
@@ -180,3 +182,10 @@ class Session:
     def _count(self) -> None:
         self._metrics.ingest_bytes.labels(camera=self.point.name).inc(self._bytes)
         self._bytes = 0
+        if self._receiver is None:
+            return
+        for outcome, count in asdict(self._receiver.counts).items():
+            more = count - self._counted.get(outcome, 0)
+            if more > 0:  # a stranger that turns out to be the publisher anew is refused no more
+                self._metrics.ingest_packets.labels(camera=self.point.name, outcome=outcome).inc(more)
+                self._counted[outcome] = count

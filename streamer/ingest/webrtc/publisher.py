@@ -13,12 +13,13 @@ from aiortc.mediastreams import MediaStreamError
 from av.frame import Frame
 from av.video.frame import VideoFrame
 
-from streamer.errors import CameraError, OfferUnsupported, StreamLost, StreamStalled
+from streamer.errors import CameraError, StreamLost, StreamStalled
 from streamer.ingest.packet_reader import Instant
 from streamer.ingest.publish.point import PublishPoint
 from streamer.ingest.publish.publication import DecodedPicture, Publication, PublishedStream
 from streamer.ingest.webrtc.bitrate import video_codecs, with_start_bitrate
 from streamer.ingest.webrtc.lateness import Lateness
+from streamer.webrtc.errors import OfferUnsupported
 from streamer.webrtc.offer import Offer
 from streamer.webrtc.sessions import CONNECT_S
 

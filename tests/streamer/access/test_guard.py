@@ -7,10 +7,11 @@ import pytest
 from starlette.requests import Request
 
 from streamer.access.attempts import LIMIT, WINDOW_S
+from streamer.access.errors import RoleTooLow, TokenInvalid, TokenMissing, TooManyAttempts
 from streamer.access.guard import Caller, Guard, bearer_of, needs, open_to_all
 from streamer.access.live_tokens import LiveTokens
 from streamer.access.token_file import make_token, revoke_token
-from streamer.errors import RoleTooLow, TokenInvalid, TokenMissing, TooManyAttempts
+from streamer.errors import CameraVariableUnset
 from streamer.telemetry.metrics import Metrics
 
 
@@ -105,6 +106,23 @@ def test_a_secret_that_is_not_set_opens_nothing(tmp_path, own):
     for credentials in ("Bearer None", 'Bearer ""', "Bearer x"):
         with pytest.raises(TokenInvalid):
             guard.admit(request(credentials), [needs("operator", lambda _: own)])
+
+
+def test_a_secret_that_can_not_be_had_opens_nothing(tmp_path):
+    def unset(_: Request) -> str:
+        raise CameraVariableUnset("variable DOOR_PASSWORD is not set; set it")
+
+    guard, _ = guard_of(tmp_path / "tokens.json")
+    with pytest.raises(TokenInvalid):
+        guard.admit(request("Bearer x"), [needs("operator", unset)])
+
+
+def test_a_secret_may_be_any_bytes(tmp_path):
+    """As Python gives those of a variable that are no UTF-8."""
+    guard, _ = guard_of(tmp_path / "tokens.json")
+    asks = request()
+    asks.scope["headers"].append((b"authorization", b"Bearer \xff\xe4"))
+    assert guard.admit(asks, [needs("operator", lambda _: "\udcff\udce4")]) == Caller()
 
 
 def test_a_guesser_waits_for_the_rest_of_the_minute(tmp_path, caplog):

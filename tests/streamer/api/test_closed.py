@@ -299,12 +299,14 @@ async def test_what_is_no_http_is_not_served(service):
 async def test_openapi_tells_which_operations_want_a_token(service):
     async with served(extended(service)) as client:
         paths = (await client.get("/openapi.json", headers=service.headers["viewer"])).json()["paths"]
+        page = (await client.get("/docs", headers=service.headers["viewer"])).text
     assert {path for path, said in paths.items() if "security" not in next(iter(said.values()))} >= {
         "/healthz",
         "/readyz",
         "/metrics",
     }
     assert paths["/for/viewer"]["get"]["security"] == [{"token": []}]
+    assert page.count("Wants a token") == sum("security" in one for said in paths.values() for one in said.values())
 
 
 async def test_many_requests_at_once_are_all_asked(service):

@@ -133,7 +133,9 @@ async def test_at_the_start(tmp_path, caplog, what):
         assert box.healthy
         (aside,) = tmp_path.glob("outbox.db.damaged-*Z")
         assert aside.is_dir() if before is None else aside.read_bytes() == before
-        assert box.trouble.startswith(f"damaged, set aside as {aside.name}; saved: ")
+        kept = sorted(file.name for file in tmp_path.glob("outbox.db.damaged-*"))
+        assert box.trouble.startswith(f"damaged, set aside as {', '.join(kept)}; saved: ")
+        assert f"; lost: what else waited in it; check the disk; delete {', '.join(kept)} when" in box.trouble
         assert sample(metrics, "outbox_errors_total", code="outbox_damaged") == 1
         (line,) = [record for record in caplog.records if getattr(record, "code", "") == "outbox_damaged"]
         assert "\n" not in line.message
@@ -279,6 +281,15 @@ async def test_deleted_or_replaced_while_running(tmp_path, instead):
             path.with_suffix(".txt").write_text("no database")
             path.with_suffix(".txt").rename(path)
         await until(lambda: box.trouble)
+        kept = sorted(file.name for file in tmp_path.glob("*damaged-*"))
+        what = "deleted" if instead == "nothing" else "damaged"
+        assert box.trouble.startswith(
+            f"{what}, set aside as {', '.join(kept)}; saved: 3 waiting messages, 2 open visits;"
+        )
+        assert "; lost: nothing; " in box.trouble
+        assert box.trouble.endswith(
+            f"delete {', '.join(kept)} when you no longer want {'it' if len(kept) == 1 else 'them'}"
+        )
         box.put(dues("b2e")[0])
         assert await box.flush()
         assert words_of(await box.peek(10)) == "a1n a2u b1n b2e"
@@ -286,6 +297,26 @@ async def test_deleted_or_replaced_while_running(tmp_path, instead):
         await box.flush()
         assert words_of(await box.peek(10)) == "a1n a2u b1n b2e a3e"
     assert len(list(tmp_path.glob("*damaged-*Z"))) == (instead != "nothing")
+
+
+@pytest.mark.parametrize(("log", "left"), [(b"", []), (b"a log", ["wal"])], ids=["whole", "its log is left"])
+async def test_deleted_while_it_was_stopped(tmp_path, log, left, caplog):
+    path = tmp_path / "outbox.db"
+    killed(path, "a1n")
+    path.unlink()
+    if not log:
+        Path(f"{path}-wal").unlink()
+    async with outbox(path) as box:
+        kept = [file.name for file in tmp_path.glob("outbox.db.damaged-*")]
+        assert [name.rpartition("-")[2] for name in kept] == left
+        if left:
+            assert box.trouble.startswith(
+                f"deleted, set aside as {kept[0]}; saved: 0 waiting messages, 0 open visits; "
+            )
+            assert "; lost: what else waited in it; " in box.trouble
+            assert "outbox.db was deleted, and outbox.db-wal was left" in caplog.text
+        else:
+            assert box.trouble == ""
 
 
 async def test_a_row_that_names_somebody_else_than_its_topic_is_not_saved(tmp_path):

@@ -276,3 +276,22 @@ def test_another_file_in_its_place_before_a_new_one_could_be_made(place, monkeyp
     place.put("a3e")
     assert place.words() == "a1n a2u a3e"
     assert place.set_aside() == (instead != "nothing")
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ("2", "saved: 3 waiting messages, 3 open visits; lost: 1 waiting messages; check the disk; "),
+        ("1, 3, 4", "saved: 1 waiting messages, 3 open visits; lost: 3 waiting messages; check the disk; "),
+        ("1, 2, 3, 4", "saved: 0 waiting messages, 3 open visits; lost: 4 waiting messages; check the disk; "),
+    ],
+)
+def test_what_is_lost_of_a_file_that_was_open_is_counted(place, rows, told):
+    place.put("a1n a2u b1n c1n")
+    place.held.use(lambda file: file._db.execute(f"UPDATE pending SET event = '{{' WHERE row IN ({rows})"))
+    place.words()
+    assert told in place.held.set_aside
+    (aside,) = place.folder.glob("*.damaged-*Z")
+    log = f"{aside.name}-wal"
+    assert place.held.set_aside.startswith(f"damaged, set aside as {aside.name}, {log}; ")
+    assert place.held.set_aside.endswith(f"; delete {aside.name}, {log} when you no longer want them")

@@ -24,6 +24,30 @@ SECRETS = ("hunter2", "ada")
         ("http://cam/video?hunter2", "http://cam/video?***"),
         ("rtsp://cam/user=ada_password=hunter2_channel=1.sdp", "rtsp://cam/user=***"),
         ("rtsp://cam/user=ada&password=hunter2&stream=0.sdp", "rtsp://cam/user=***&password=***&stream=0.sdp"),
+        ("rtmp://cam/live/hunter2", "rtmp://cam/live/***"),
+        ("rtmps://cam:443/app/instance/hunter2", "rtmps://cam:443/app/***"),
+        ("rtmp://cam/hunter2", "rtmp://cam/***"),
+        ("rtmp://cam/hunter2/", "rtmp://cam/***"),
+        ("rtmp://cam", "rtmp://cam"),
+        ("rtmp://ada:hunter2@cam/live/hunter2", "rtmp://***@cam/live/***"),
+        ("rtmp://ada:hun/ter2@cam/live/x", "rtmp://***"),
+        ("rtmp://cam/live/hunter@2", "rtmp://***"),
+        ("rtmp://cam/live/x playpath=hunter2 pageUrl=http://x/hunter2", "rtmp://cam/live/***"),
+        ("rtmp://cam/live playpath=a/hunter2", "rtmp://cam/***"),
+        (
+            "RTMP://cam/bcs/channel0_main.bcs?channel=0&stream=0&user=ada&password=hunter2",
+            "RTMP://cam/bcs/***?channel=0&stream=0&user=***&password=***",
+        ),
+        (
+            "srt://cam:9000?mode=caller&latency=200000&passphrase=hunter2&pbkeylen=16",
+            "srt://cam:9000?mode=caller&latency=200000&passphrase=***&pbkeylen=***",
+        ),
+        ("srt://cam:9000?streamid=#!::r=live/hunter2,m=request", "srt://cam:9000?streamid=***"),
+        ("srt://cam:9000?streamid=read:door:ada:hunter2", "srt://cam:9000?streamid=***"),
+        (
+            "http://cam/flv?port=1935&app=bcs&user=ada&password=hunter2",
+            "http://cam/flv?port=***&app=***&user=***&password=***",
+        ),
         ("clips/hall.mp4", "clips/hall.mp4"),
         ("ada:hunter2@192.0.2.9/h264", "***@192.0.2.9/h264"),
         ("rtsp:/ada:hunter2@192.0.2.9/h264", "***@192.0.2.9/h264"),
@@ -41,6 +65,9 @@ def test_redaction(url, shown):
     [
         ("rtsp://ada:hunter2@cam/x", "rtsp", "rtsp://ada:hunter2@cam/x", None),
         ("https://ada:hunter2@cam/x.m3u8", "http", "https://ada:hunter2@cam/x.m3u8", None),
+        ("rtmp://cam/live/hunter2", "rtmp", "rtmp://cam/live/hunter2", None),
+        ("RTMPS://ada:hunter2@cam/live/x", "rtmp", "RTMPS://ada:hunter2@cam/live/x", None),
+        ("srt://cam:9000?passphrase=hunter2", "srt", "srt://cam:9000?passphrase=hunter2", "mpegts"),
         ("clips/a.mp4", "file", "clips/a.mp4", None),
         ("/clips/12:30.mp4", "file", "/clips/12:30.mp4", None),
         ("file:///clips/a%20b.mp4", "file", "/clips/a b.mp4", None),
@@ -60,6 +87,18 @@ def test_kinds(url, kind, target, form):
 def test_transport(transport):
     found = address("door", CameraSettings(url="rtsp://cam/x", transport=transport), "rtsp://cam/x")
     assert (found.transport, found.options["rtsp_transport"]) == (transport, transport)
+
+
+@pytest.mark.parametrize("url", ["rtsps://cam/x", "RTSPS://ada:hunter2@cam:322/x"])
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
+def test_over_tls_pictures_come_by_tcp(url, transport):
+    found = address("door", CameraSettings(url=url, transport=transport), url)
+    assert (found.transport, found.options["rtsp_transport"]) == ("tcp", "tcp")
+
+
+def test_a_camera_that_pushes_is_opened_nowhere_else():
+    with pytest.raises(CameraNotFound, match=r"camera door: it is published to \(publish://\)"):
+        address("door", CameraSettings(url="publish://", password="secret"), "publish://")
 
 
 def test_unknown_scheme_is_refused_in_one_line():

@@ -75,6 +75,14 @@ def test_a_picture_with_something_in_it_is_not_black(level):
     assert Camera().shows_life(level, 11) is None
 
 
+def test_pictures_of_which_none_is_fit_to_be_looked_at_are_damaged_as_well():
+    camera = Camera()
+    camera.shows_life(90, 1)
+    for number in range(60):
+        camera.trouble.decoded(1 + number / 10, is_keyframe=False, is_damaged=True)
+    assert camera.trouble.reason == "pictures_damaged"
+
+
 def test_frozen():
     camera = Camera()
     camera.shows_life(90, 1)

@@ -1,5 +1,6 @@
 """A live stream's time, by scripted timestamps and arrivals: bursts are spread, lag is caught up, faults are passed."""
 
+import math
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
@@ -11,9 +12,11 @@ from streamer.ingest.stream_clock import LONGEST_HOLD_S, NO_HOLD_S, StreamClock
 STEP_S = 0.04
 
 
-def play(frames: Iterable[tuple[float | None, float]], fps: float = 10.0) -> list[tuple[float, float, float]]:
+def play(
+    frames: Iterable[tuple[float | None, float]], fps: float = 10.0, longest_late_s: float = math.inf
+) -> list[tuple[float, float, float]]:
     """(timestamp, arrival) of each frame -> (timestamp or nan, when it is handed out, how late) of those sampled."""
-    clock, sampler, taken, free_s = StreamClock(), Sampler(fps), [], 0.0
+    clock, sampler, taken, free_s = StreamClock(longest_late_s=longest_late_s), Sampler(fps), [], 0.0
     for stream_s, arrived_s in frames:
         now_s = max(arrived_s, free_s)
         placed = clock.place(stream_s, arrived_s, now_s)
@@ -48,6 +51,19 @@ def test_bursts_are_spread_by_their_own_timestamps(seconds):
     assert max(gaps(handed)) < 0.2 + 0.1 * seconds, "what is caught up between two pieces is waited for before the next"
     assert sum(gap < 0.02 for gap in gaps(handed)) < 0.2 * len(handed)
     assert taken[-1][2] == pytest.approx(seconds, abs=0.2 * seconds + NO_HOLD_S)
+
+
+@pytest.mark.parametrize("longest_s", [0.5, 1.0, 2.0])
+def test_what_came_too_late_holds_up_nothing(longest_s):
+    """All of four seconds comes at once; what is later than may be is for the caller to drop."""
+    taken = play(
+        [(n * STEP_S, max(n * STEP_S, 24.0) if n * STEP_S > 20 else n * STEP_S) for n in range(1500)],
+        longest_late_s=longest_s,
+    )
+    lag = {stream_s: handed_s - stream_s for stream_s, handed_s, _ in taken}
+    assert all(seconds <= longest_s + 0.05 for stream_s, seconds in lag.items() if stream_s > 24 - longest_s + 0.1)
+    assert all(handed_s < 24.05 for stream_s, handed_s, _ in taken if stream_s < 24 - longest_s - 0.1)
+    assert all(seconds < NO_HOLD_S for stream_s, seconds in lag.items() if stream_s > 24 + 12 * longest_s)
 
 
 def test_after_one_gap_it_is_on_time_again_and_nobody_was_left_out():

@@ -7,9 +7,10 @@ import threading
 import pytest
 from aiortc import RTCDtlsTransport
 
-from streamer.errors import CameraDisabled, CameraUnknown, OfferUnsupported, TooManySessions
+from streamer.errors import CameraDisabled, CameraUnknown
 from streamer.pipeline.camera import CameraStatus
 from streamer.telemetry.metrics import Metrics
+from streamer.webrtc.errors import OfferUnsupported, TooManySessions
 from tests.streamer.live_view.viewers import ADA, Browser, a_view, busy_picture, filming
 from tests.streamer.webrtc.peers import nothing_left
 

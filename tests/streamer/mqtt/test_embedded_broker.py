@@ -51,7 +51,15 @@ async def test_events_go_through_and_each_is_seen_once():
 
 @pytest.mark.parametrize(
     ("person", "expected"),
-    [(None, "a1n a2u b1n c1n"), (ADA, "a1n a2u"), ("ada lovelace", "a1n a2u"), ("Bob", "a2u b1n"), ("Eve", "")],
+    [
+        (None, "a1n a2u b1n c1n"),
+        (ADA, "a1n a2u"),
+        (f" {ADA.upper()}", "a1n a2u"),
+        ("ada lovelace", "a1n a2u"),
+        ("  ADA   Lovelace", "a1n a2u"),
+        ("Bob", "a2u b1n"),
+        ("Eve", ""),
+    ],
 )
 async def test_one_persons_events_are_those_that_name_or_named_them(person, expected):
     seen: list[str] = []

@@ -48,7 +48,9 @@ async def outbox(tmp_path: Path) -> AsyncIterator[Outbox]:
 async def running(broker: ScriptedBroker, outbox: Outbox) -> AsyncIterator[Publisher]:
     async with broker.listen(), asyncio.TaskGroup() as tasks:
         mqtt = MqttSettings(port=broker.port)
-        publisher = Publisher(mqtt, outbox, {ADA: "Ada", BOB: "Bob"}.get, Metrics(), cameras=("door", "hall"))
+        publisher = Publisher(mqtt, outbox, {ADA: "Ada", BOB: "Bob"}.get, Metrics())
+        for camera in ("door", "hall"):
+            publisher.add_camera(camera)
         tasks.create_task(publisher.run())
         yield publisher
         await publisher.stop()

@@ -1,153 +1,163 @@
-"""A camera that is published to, from the first publisher to the last: its states, its events, its counters."""
+"""One camera's life with a scripted source: stalls by its rhythm or by a set limit, delays, what outlives it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import cast
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-from recognition.recogniser import Recogniser
-from streamer.events.event import Due
-from streamer.events.outbox import Outbox
-from streamer.ingest.publish.point import PublishPoint
+from streamer.errors import CameraLoginRefused, CameraNotFound, CameraUnreachable, CameraVariableUnset, StreamLost
+from streamer.ingest.stream import SourceHooks
+from streamer.pipeline import camera as module
 from streamer.pipeline.camera import Camera, CameraStatus
-from streamer.pipeline.camera_path import CameraPath
-from streamer.pipeline.camera_trouble import FaceSizes
-from streamer.pipeline.live_gallery import LiveGallery
-from streamer.pipeline.tracking import Tracker, TrackingRules
-from streamer.pipeline.visits import Visits
-from streamer.settings import CameraSettings, EventsSettings
+from streamer.pipeline.rhythm import SLACK_S, UNKNOWN_LIMIT_S
+from streamer.settings import CameraSettings
 from streamer.telemetry.metrics import Metrics
-from tests.streamer.ingest.clips import camera_threads
-from tests.streamer.ingest.publish.test_source import Publisher
-from tests.streamer.ingest.rtp.packetiser import Clip, make_clip
-from tests.streamer.pipeline.test_camera_path import ListOutbox, ScriptedGallery, ScriptedRecogniser
-from tests.streamer.scripted import Face
-
-BACK_WITHIN_S = 3.0  # frames of a publisher that is back
+from tests.recognition.fakes import until
 
 
-@pytest.fixture(scope="module")
-def clip() -> Clip:
-    return make_clip("h264", 40, (160, 96), bf="0", g="10")
+class FakeSource:
+    """Silent for as long as it is told; its take() never ends."""
+
+    trouble = None
+    clip_started_at = None
+    next_number = 0
+
+    def __init__(self, hooks: SourceHooks) -> None:
+        self.silent_s = 0.0
+        self.hooks = hooks
+        self.frames: asyncio.Queue[Any] = asyncio.Queue(1)
+
+    async def __aenter__(self) -> "FakeSource":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    async def take(self) -> Any:
+        return await self.frames.get()
 
 
-class KeptOutbox(ListOutbox):
-    def sighted(self, event_id: str, seen_at: float, seen_s: float) -> None:
-        """Nobody asks here."""
-
-
-class Seen:
-    """A running camera, and all that it says."""
-
-    def __init__(self, settings: CameraSettings) -> None:
-        self.metrics, self.outbox = Metrics(), KeptOutbox()
+class Rig:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> None:
+        self.sources: list[FakeSource] = []
         self.statuses: list[CameraStatus] = []
-        self.point = PublishPoint("cam", settings)
-        path = CameraPath(
-            camera="cam",
-            recogniser=cast(Recogniser, ScriptedRecogniser(lambda n: [Face(x=100)])),
-            tracker=Tracker("cam", TrackingRules()),
-            visits=Visits("cam", EventsSettings(), 0.15),
-            live_gallery=cast(LiveGallery, ScriptedGallery()),
-            outbox=cast(Outbox, self.outbox),
+        self.metrics = Metrics()
+        monkeypatch.setattr(module, "open_source", self._open)
+        monkeypatch.setattr(module, "run_camera", self._run)
+        path = SimpleNamespace(
+            camera="door",
             metrics=self.metrics,
-            frames_in_flight=3,
-            least_score=0.25,
-            face_sizes=FaceSizes(28.0),
+            visits=SimpleNamespace(sightings=list),
+            face_sizes=SimpleNamespace(too_small=False),
+            tracker=SimpleNamespace(clear=list, frame_size=None),
+            outbox=None,
         )
-        self.camera = Camera(settings, path, lambda _, status: self.statuses.append(status), self.point)
+        camera = CameraSettings(url="rtsp://127.0.0.1/x", **settings)
+        self.camera = Camera(camera, cast(Any, path), lambda _, status: self.statuses.append(status))
 
-    async def until(self, true: Callable[[], bool]) -> None:
-        async with asyncio.timeout(BACK_WITHIN_S):
-            while not true():
-                self.camera.watch()
-                await asyncio.sleep(0.01)
+    def _open(self, _name: str, _camera: object, _url: str, _number: int, hooks: SourceHooks) -> Any:
+        self.sources.append(FakeSource(hooks))
+        return self.sources[-1]
 
-    async def publish(self, clip: Clip) -> Publisher:
-        """One whose pictures are all looked at."""
-        publisher = Publisher(clip, self.point)
-        for picture in publisher.pictures():
-            before = self.counted("whosthere_frames_total", outcome="processed")
-            publisher.publication.put(picture)
-            await self.until(lambda b=before: self.counted("whosthere_frames_total", outcome="processed") > b)
-        return publisher
+    async def _run(self, take: Any, _path: object) -> None:
+        while True:
+            await take()
 
-    def is_(self, state: str, reason: str = "") -> Callable[[], bool]:
-        return lambda: self.camera.status == CameraStatus(state, reason)
+    def frames(self, silences_s: list[float]) -> None:
+        for silent_s in silences_s:
+            self.sources[-1].hooks.decoded(silent_s)
 
-    def events(self) -> list[tuple[str, str | None]]:
-        return [(due.event.type, due.event.end_reason) for due in cast(list[Due], self.outbox)]
-
-    def counted(self, name: str, **labels: str) -> float:
-        return self.metrics.registry.get_sample_value(name, {"camera": "cam", **labels}) or 0.0
+    def state_after(self, silent_s: float) -> str:
+        self.sources[-1].silent_s = silent_s
+        self.camera.watch()
+        return self.camera.status.state
 
 
-@asynccontextmanager
-async def running(**settings: object) -> AsyncIterator[Seen]:
-    seen = Seen(CameraSettings.model_validate({"url": "publish://", "password": "secret", "fps": 120, **settings}))
-    task = asyncio.create_task(seen.camera.run())
-    try:
-        yield seen
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-    assert camera_threads() == []
+@pytest.mark.parametrize(
+    ("settings", "silences_s", "limit_s"),
+    [
+        ({}, [0.04] * 30, 0.08 + SLACK_S),
+        ({}, [1.0] * 30, 2.0 + SLACK_S),
+        ({"fps": 1}, [0.04] * 30, 0.08 + SLACK_S),
+        ({}, [0.04] * 2, UNKNOWN_LIMIT_S),
+        ({"stalled_after_s": 5.0}, [0.04] * 30, 5.0),
+        ({"stalled_after_s": 0.5}, [1.0] * 30, 0.5),
+    ],
+)
+async def test_a_stall_is_told_by_the_rhythm_unless_a_limit_is_set(monkeypatch, settings, silences_s, limit_s):
+    rig = Rig(monkeypatch, **settings)
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(rig.camera.run())
+        await until(lambda: rig.sources)
+        rig.frames(silences_s)
+        await rig.sources[-1].frames.put("a frame")
+        await until(lambda: rig.camera.status.state == "online")
+        assert rig.state_after(limit_s - 0.01) == "online"
+        assert rig.state_after(limit_s + 0.01) == "stalled"
+        assert rig.camera.status.reason == "stream_stalled"
+        await rig.sources[-1].frames.put("another")
+        await until(lambda: rig.camera.status == CameraStatus("online"))
+        running.cancel()
+    assert rig.statuses[-1] == CameraStatus("offline", "stopped")
 
 
-async def test_publishers_that_come_and_go_in_quick_succession_are_each_seen(clip):
-    async with running() as seen:
-        await seen.until(seen.is_("offline", "no_publisher"))
-        for number in range(1, 7):
-            publisher = await seen.publish(clip)
-            assert seen.camera.status == CameraStatus("online")
-            publisher.go()
-            await seen.until(seen.is_("offline", "no_publisher"))
-            assert seen.events() == [("new", None), ("end", "camera_lost")] * number
-        assert [status.reason for status in seen.statuses[:5]] == [
-            "starting",
-            "no_publisher",
-            "",
-            "stream_lost",
-            "no_publisher",
-        ]
-        assert seen.counted("whosthere_camera_errors_total", code="stream_lost") == 6
-    assert seen.statuses[-1] == CameraStatus("offline", "stopped")
+@pytest.mark.parametrize(
+    ("error", "longest_s"),
+    [
+        (CameraUnreachable("x"), 1.5),
+        (StreamLost("x"), 1.5),
+        (CameraNotFound("x"), 2.0),
+        (CameraLoginRefused("x"), 60.0),
+        (CameraVariableUnset("x"), 60.0),
+    ],
+)
+async def test_what_may_come_back_is_tried_again_soon_and_a_login_is_not(monkeypatch, error, longest_s):
+    waits: list[float] = []
+
+    def fails(*_: object) -> None:
+        raise error
+
+    def uniform(_least: float, most: float) -> float:
+        return most
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 6:
+            raise asyncio.CancelledError
+
+    rig = Rig(monkeypatch)
+    monkeypatch.setattr(module, "open_source", fails)
+    monkeypatch.setattr("streamer.supervise.random.uniform", uniform)
+    monkeypatch.setattr(module, "supervise", with_sleep(module.supervise, sleep))
+    with pytest.raises(asyncio.CancelledError):
+        await rig.camera.run()
+    assert max(waits) == longest_s
 
 
-async def test_a_publisher_that_falls_silent_is_stalled_then_lost_and_may_come_again(clip):
-    async with running(stalled_after_s=0.2, read_timeout_s=0.6) as seen:
-        publisher = await seen.publish(clip)
-        await seen.until(seen.is_("stalled", "stream_stalled"))
-        await seen.until(lambda: seen.camera.status.state == "offline")
-        assert publisher.closed == 1
-        await seen.publish(clip)
-        assert seen.camera.status.state == "online"
-    assert ("end", "camera_lost") in seen.events()
+def with_sleep(supervise: Any, sleep: Any) -> Any:
+    return lambda *args, **options: supervise(*args, **options, sleep=sleep)
 
 
-async def test_stopped_under_a_publisher_the_publisher_goes_as_well(clip):
-    async with running() as seen:
-        publisher = await seen.publish(clip)
-        assert seen.events() == [("new", None)]
-    assert publisher.closed == 1
-    assert publisher.publication.is_over
-    assert seen.events()[-1] == ("end", "stopped")
+@pytest.fixture
+def ended(monkeypatch) -> Rig:
+    return Rig(monkeypatch)
 
 
-async def test_what_is_held_back_is_counted(clip):
-    async with running() as seen:
-        publisher = Publisher(clip, seen.point)
-        publisher.send(40, lost={12, 25})
-        await seen.until(seen.is_("online"))
-        publisher.go()
-        await seen.until(seen.is_("offline", "no_publisher"))
-        assert seen.counted("whosthere_frames_total", outcome="held_back") == 7 + 4
-
-
-async def test_a_disabled_one_takes_nobody():
-    seen = Seen(CameraSettings.model_validate({"url": "publish://", "password": "secret", "enabled": False}))
-    await seen.camera.run()
-    assert seen.statuses == [CameraStatus("disabled")]
-    assert not seen.point.is_taken
+async def test_a_thread_that_outlives_its_camera_brings_none_of_its_metrics_back(ended):
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(ended.camera.run())
+        await until(lambda: ended.sources)
+        ended.sources[-1].hooks.failed("stream_invalid")
+        running.cancel()
+    ended.metrics.forget_camera("door")
+    ended.sources[-1].hooks.failed("stream_invalid")
+    ended.sources[-1].hooks.dropped()
+    ended.sources[-1].hooks.decoded(1.0)
+    names = [
+        sample.labels["camera"]
+        for family in ended.metrics.registry.collect()
+        for sample in family.samples
+        if "camera" in sample.labels
+    ]
+    assert names == []

@@ -151,3 +151,29 @@ def test_no_login_gets_into_a_line(log, log_format):
 )
 def test_redact(text, expected):
     assert redacted_text(text) == expected
+
+
+TOKEN = "wt_RB3iRCqstq3RdiUJiKb2GJeU2F9j8IVMDD-UwsJJdoM"
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        (f"GET /docs?access_token={TOKEN}&n=1", "GET /docs?access_token=***&n=1"),
+        (f"GET /docs?t={TOKEN}#a", "GET /docs?t=wt_***#a"),
+        (f"Authorization: Bearer {TOKEN}", "Authorization: Bearer ***"),
+        ("[(b'authorization', b'Bearer pass-phrase')]", "[(b'authorization', b'Bearer ***')]"),
+        ("authorization: basic dXNlcjpwYXNz", "authorization: basic ***"),
+        (f'{{"name": "me", "token": "{TOKEN}"}}', '{"name": "me", "token": "wt_***"}'),
+        ("send it as `Authorization: Bearer TOKEN`", "send it as `Authorization: Bearer TOKEN`"),
+        ('Bearer realm="whosthere", error="invalid_token"', 'Bearer realm="whosthere", error="invalid_token"'),
+        ("wants a login by Digest SHA-256; set Basic or give", "wants a login by Digest SHA-256; set Basic or give"),
+    ],
+)
+def test_no_token_is_logged_wherever_it_stands(log, said, shown):
+    assert redacted_text(said) == shown
+    stream = io.StringIO()
+    setup_logging("info", "json", stream)
+    log.warning("%s", said, extra={"headers": {"a": said}})
+    (line,) = lines(stream)
+    assert (line["message"], line["extra"]["headers"]["a"]) == (shown, shown)

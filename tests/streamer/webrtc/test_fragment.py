@@ -2,7 +2,7 @@
 
 import pytest
 
-from streamer.errors import CandidatesInvalid
+from streamer.webrtc.errors import CandidatesInvalid
 from streamer.webrtc.fragment import read_fragment
 from streamer.webrtc.offer import is_usable
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recognition.errors import CodedError
-from streamer.errors import CandidatesInvalid, OfferInvalid, OfferUnsupported
+from streamer.webrtc.errors import CandidatesInvalid, OfferInvalid, OfferUnsupported
 from streamer.webrtc.fragment import read_fragment
 from streamer.webrtc.offer import MOST_CANDIDATES, read_offer
 from streamer.webrtc.sessions import open_sessions

@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 
-from streamer.errors import (
+from streamer.errors import PublisherPresent
+from streamer.webrtc.errors import (
     CandidatesInvalid,
     EntityTagMissing,
     IceRestartUnsupported,
     OfferInvalid,
     OfferUnsupported,
-    PublisherPresent,
     SessionChanged,
     SessionUnknown,
     TooManySessions,

@@ -1,5 +1,6 @@
 """Packets to pictures, to the pixel: with losses, reordering, bursts, damage; what the camera says of it."""
 
+from dataclasses import replace
 from fractions import Fraction
 from functools import cache
 
@@ -141,13 +142,10 @@ def test_a_stream_of_which_most_is_held_back_says_so_and_takes_it_back():
 
     def after(seconds: float, these: list[EncodedPicture]) -> list[EncodedPicture]:
         return [
-            EncodedPicture(
-                one.data,
-                one.pts + round(seconds * 90_000),
-                one.is_keyframe,
-                Instant(one.at.unix_s + seconds, one.at.monotonic_s + seconds),
-                one.is_after_gap,
-                one.is_damaged,
+            replace(
+                one,
+                pts=one.pts + round(seconds * 90_000),
+                at=Instant(one.at.unix_s + seconds, one.at.monotonic_s + seconds),
             )
             for one in these
         ]
@@ -161,11 +159,30 @@ def test_a_stream_of_which_most_is_held_back_says_so_and_takes_it_back():
     assert got.counts["held_back"] > got.counts[StreamInvalid.code] > 0
 
 
-def test_joined_between_keyframes_it_waits_and_nothing_is_called_damaged():
-    clip = clip_of("h264 with b")
-    got = shown(clip, received(clip, packetise(clip))[7:])
-    assert indices(clip, got) == list(range(20, FRAMES))
+@pytest.mark.parametrize("kind", ["h264", "h264 with b", "h264 open", "h265 open with b"])
+def test_joined_between_keyframes_it_waits_and_nothing_is_called_damaged(kind):
+    clip = clip_of(kind)
+    pictures = received(clip, packetise(clip))
+    first_pts = min(one.pts for one in pictures)
+    begins = next((one.pts - first_pts) // TICKS for one in pictures[1:] if one.is_keyframe)
+    got = shown(clip, pictures[7:])
+    assert indices(clip, got) == list(range(begins, FRAMES))
     assert not got.counts
+
+
+def test_where_every_keyframe_is_cut_to_pieces_the_network_is_blamed_and_not_the_encoder():
+    clip = clip_of("h264")
+    packets = [one for one in packetise(clip, mtu=100) if round(one[1].monotonic_s * FPS) % 20 or one[0][1] & 128]
+    seconds, tape = FRAMES // FPS, []
+    for turn in range(round(KEYFRAME_WITHIN_S / seconds) + 3):
+        for one in received(clip, packets):
+            at = Instant(one.at.unix_s, one.at.monotonic_s + turn * seconds)
+            tape.append(replace(one, pts=one.pts + turn * seconds * 90_000, at=at))
+    got = shown(clip, tape)
+    assert got.frames == []
+    assert not any(one.is_keyframe and not one.is_damaged for one in tape)
+    assert got.reasons[-1] == "pictures_damaged"
+    assert isinstance(got.end, StreamLost), "of the tape"
 
 
 def test_a_stream_without_keyframes_ends_with_what_to_do():
@@ -223,6 +240,30 @@ def test_after_a_stop_the_old_pictures_give_way_by_time(kind):
     assert len(late) <= 2  # that had come before, and that the codec held
     captured = [frame.captured_s for frame in got.frames]
     assert captured == sorted(captured)
+
+
+@pytest.mark.parametrize(
+    "pts_of",
+    [
+        lambda number: round(number * TICKS * 1.02),
+        lambda number: round(number * TICKS * 0.98),
+        lambda number: number * TICKS + (90_000 * 3600 if number >= 50 else 0),
+        lambda number: number * TICKS - (90_000 * 3600 if number >= 50 else 0),
+        lambda number: number * TICKS - (90_000 if number >= 50 else 0),
+        lambda number: 5,
+        lambda number: (number * 7919) % 90_000,
+    ],
+    ids=["drifts on", "drifts back", "an hour on", "an hour back", "a second back", "stands still", "jumps about"],
+)
+def test_whatever_the_publishers_clock_does_pictures_flow(pts_of):
+    clip = clip_of("h264")
+    tape = [
+        EncodedPicture(one.data, pts_of(number), one.is_keyframe, one.at)
+        for number, one in enumerate(received(clip, packetise(clip)))
+    ]
+    got = shown(clip, tape)
+    assert indices(clip, got) == list(range(FRAMES))
+    assert all(abs(frame.captured_s - number / FPS) < LONGEST_LATE_S + 0.01 for number, frame in enumerate(got.frames))
 
 
 @pytest.mark.parametrize("form", ["yuv420p", "yuvj420p", "nv12"])

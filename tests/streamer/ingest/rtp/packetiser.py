@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 
 import av
 import numpy as np
@@ -42,14 +43,13 @@ class Clip:
         )
         return Clip(self.codec, pictures, self.lumas)
 
-    @property
-    def first_pts(self) -> int:
-        return self.pictures[0][0]
+    @cached_property
+    def _numbers(self) -> dict[bytes, int]:
+        return {self.lumas[pts].tobytes(): number for number, pts in enumerate(sorted(self.lumas))}
 
     def index_of(self, luma: NDArray[np.uint8]) -> int | None:
         """Which picture this is, in the order in which they are shown, to the pixel; None: none."""
-        same = (n for n, pts in enumerate(sorted(self.lumas)) if np.array_equal(self.lumas[pts], luma))
-        return next(same, None)
+        return self._numbers.get(luma.tobytes())
 
     def track(self, sets: Iterable[bytes] = (), clock_rate: int = 90_000) -> TrackDescription:
         extradata = b"".join(START_CODE + unit for unit in sets)

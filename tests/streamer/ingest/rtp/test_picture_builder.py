@@ -68,6 +68,21 @@ def test_without_markers_it_ends_with_the_next_timestamp():
     assert built.seen()[1:] == [((SLICE, SECOND), "")]
 
 
+def test_where_each_slice_has_a_marker_it_ends_with_the_next_timestamp_from_then_on():
+    built = Builder((SPS, PPS)).send(1, IDR).send(1, IDR_SECOND)
+    for timestamp in (2, 3, 4):
+        built.send(timestamp, SLICE).send(timestamp, SECOND)
+    built.send(5, IDR).send(5, IDR_SECOND).send(6, SLICE)
+    whole = [((SLICE, SECOND), "")] * 3 + [((SPS, PPS, IDR, IDR_SECOND), "K")]
+    assert built.seen() == [((SPS, PPS, IDR), "K"), ((SPS, PPS, IDR_SECOND), "KD"), *whole]
+
+
+def test_a_first_slice_that_was_lost_is_no_reason_to_distrust_markers():
+    built = Builder((SPS, PPS)).send(1, IDR).send(2, SECOND, gap=True).send(3, SECOND).send(4, SLICE, SECOND)
+    assert [mark for _, mark in built.seen()] == ["K", "GD", "D", ""]
+    assert built.seen()[-1] == ((SLICE, SECOND), "")
+
+
 def test_markers_at_parameter_sets_end_nothing():
     built = Builder().send(1, SPS).send(1, PPS).send(1, SEI).send(1, IDR).send(2, SLICE)
     assert built.seen() == [((SPS, PPS, SEI, IDR), "K"), ((SLICE,), "")]

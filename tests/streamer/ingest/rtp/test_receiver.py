@@ -12,7 +12,6 @@ from streamer.ingest.rtp.receiver import TrackReceiver
 from tests.streamer.ingest.rtp.packetiser import FPS, TICKS, Clip, make_clip, packetise, rtp, units_of
 
 SENDER_REPORT = struct.pack("!BBHIQIII", 0x80, 200, 6, 7, 0xE1234567_89ABCDEF, 0, 0, 0)
-BYE = struct.pack("!BBHI", 0x81, 203, 1, 7)
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +143,15 @@ def test_empty_and_dressed_up_packets_are_no_fault(clip, extra):
     assert all(picture.data for picture in received.pictures)
 
 
+@pytest.mark.parametrize("payload", [b"\x19\0\0\0\x02\x65\x88", b"\x1d\x85\0\0ab", b"\0\0"])
+def test_what_was_not_agreed_on_is_counted_and_marks_its_picture(clip, payload):
+    packets = list(packetise(clip, mtu=300))
+    packets[9] = rtp(payload, 65_509, int.from_bytes(packets[9][0][4:8])), packets[9][1]
+    received = Received(clip).take(packets)
+    assert received.receiver.counts.refused == 1
+    assert len(received.marked()) >= 1
+
+
 @pytest.mark.parametrize("reorders", [True, False])
 def test_a_packet_that_comes_twice_is_taken_once(clip, reorders):
     twice = [one for one in packetise(clip, mtu=300) for _ in range(2)]
@@ -153,7 +161,7 @@ def test_a_packet_that_comes_twice_is_taken_once(clip, reorders):
     assert received.receiver.counts.duplicate == len(twice) // 2
 
 
-def test_reports_and_a_goodbye(clip):
+def test_a_report_answers_the_senders(clip):
     received = Received(clip)
     receiver = received.receiver
     assert receiver.receiver_report(0.0) is None
@@ -168,10 +176,10 @@ def test_reports_and_a_goodbye(clip):
     assert int.from_bytes(report[13:16]) == 2
     assert report[24:28] == bytes.fromhex("456789ab")
     assert int.from_bytes(report[28:32]) == 65_536
-    receiver.rtcp(BYE.replace(b"\x07", b"\x08"), Instant(1e9, 4.0))  # another's
-    assert not receiver.said_bye
-    receiver.rtcp(BYE, Instant(1e9, 4.0))
-    assert receiver.said_bye
+    receiver.rtcp(SENDER_REPORT.replace(b"\0\0\0\x07", b"\0\0\0\x08"), Instant(1e9, 4.0))  # another's
+    again = receiver.receiver_report(5.0)
+    assert again is not None
+    assert int.from_bytes(again[28:32]) == 3 * 65_536
 
 
 def test_the_clip_has_b_frames(clip):

@@ -145,10 +145,11 @@ def read(pieces: Iterable[bytes]) -> tuple[list[Request | Interleaved], Refused 
 class Line(asyncio.Transport):
     """A connection without a network: what is written to it is kept."""
 
-    def __init__(self) -> None:
-        super().__init__({"peername": ("127.0.0.1", 5000), "sockname": ("127.0.0.1", 8554)})
+    def __init__(self, peer: str = "127.0.0.1") -> None:
+        super().__init__({"peername": (peer, 5000), "sockname": ("127.0.0.1", 8554)})
         self.written = bytearray()
         self.is_closed = False
+        self.is_read = True
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.written += data
@@ -161,9 +162,11 @@ class Line(asyncio.Transport):
 
     def write_eof(self) -> None: ...
 
-    def pause_reading(self) -> None: ...
+    def pause_reading(self) -> None:
+        self.is_read = False
 
-    def resume_reading(self) -> None: ...
+    def resume_reading(self) -> None:
+        self.is_read = True
 
 
 def meet(desk: FrontDesk, pieces: Iterable[bytes]) -> list[bytes]:

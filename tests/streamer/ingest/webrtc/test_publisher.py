@@ -12,10 +12,11 @@ from aioice.ice import StunProtocol
 from aiortc import AudioStreamTrack, RTCRtpSender, VideoStreamTrack
 from av import VideoFrame
 
-from streamer.errors import OfferUnsupported, StreamLost, StreamStalled
+from streamer.errors import StreamLost, StreamStalled
 from streamer.ingest.publish.point import PublishPoint
 from streamer.ingest.webrtc.publisher import WhipPublisher
 from streamer.settings import CameraSettings
+from streamer.webrtc.errors import OfferUnsupported
 from streamer.webrtc.sessions import open_sessions
 from tests.streamer.webrtc.peers import Pausing, Publisher, nothing_left
 

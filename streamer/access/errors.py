@@ -1,0 +1,79 @@
+"""Tokens, and who is not let in; the family is streamer/errors.py's.
+
+StreamerError
+├── TokenError
+│   ├── TokenNameInvalid          token_name_invalid
+│   ├── TokenNameTaken            token_name_taken
+│   ├── TokenUnknown              token_unknown
+│   ├── TokensUnreadable          tokens_unreadable
+│   └── TokensUnwritable          tokens_unwritable
+└── AccessRefused
+    ├── TokenMissing              token_missing
+    ├── TokenInvalid              token_invalid
+    ├── RoleTooLow                role_too_low
+    ├── TooManyAttempts           too_many_attempts      (retryable)
+    └── ProxyBypassed             proxy_bypassed
+"""
+
+from collections.abc import Mapping
+
+from streamer.errors import StreamerError
+
+
+class TokenError(StreamerError):
+    code = "token_error"
+
+
+class TokenNameInvalid(TokenError):
+    code = "token_name_invalid"
+
+
+class TokenNameTaken(TokenError):
+    code = "token_name_taken"
+
+
+class TokenUnknown(TokenError):
+    code = "token_unknown"
+
+
+class TokensUnreadable(TokenError):
+    """The file of tokens: damaged, or not ours to read. Nobody gets in."""
+
+    code = "tokens_unreadable"
+
+
+class TokensUnwritable(TokenError):
+    code = "tokens_unwritable"
+
+
+class AccessRefused(StreamerError):
+    """A request that is not let in; `headers` belong into the answer."""
+
+    code = "access_refused"
+
+    def __init__(self, message: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.headers = dict(headers or {})
+
+
+class TokenMissing(AccessRefused):
+    code = "token_missing"
+
+
+class TokenInvalid(AccessRefused):
+    code = "token_invalid"
+
+
+class RoleTooLow(AccessRefused):
+    code = "role_too_low"
+
+
+class TooManyAttempts(AccessRefused):
+    code = "too_many_attempts"
+    retryable = True
+
+
+class ProxyBypassed(AccessRefused):
+    """Where trusted proxies are named, nobody else may ask directly."""
+
+    code = "proxy_bypassed"

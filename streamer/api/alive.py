@@ -1,0 +1,53 @@
+"""`python -m streamer.api.alive`: exit code 0 if the service of this configuration lives; a container's health check.
+
+Asks /healthz from this machine, over TLS where that is set; nothing is sent that needs a certificate to be checked.
+"""
+
+import http.client
+import ssl
+import sys
+from contextlib import closing
+from ipaddress import ip_address
+
+from recognition.errors import CodedError
+from streamer.settings import HttpSettings, load
+
+LIMIT_S = 4.0
+
+
+def main() -> int:
+    try:
+        settings = load().http
+    except CodedError as error:
+        sys.stderr.write(f"whosthere: {error} [{error.code}]\n")
+        return 1
+    return 0 if not settings.enabled or lives(settings) else 1
+
+
+def lives(settings: HttpSettings) -> bool:
+    """Whether it answers. Blocks for LIMIT_S at most for each step."""
+    try:
+        with closing(_connection(settings)) as connection:
+            connection.request("GET", "/healthz")
+            return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+def _connection(settings: HttpSettings) -> http.client.HTTPConnection:
+    host = settings.host
+    try:
+        if ip_address(host).is_unspecified:
+            host = "::1" if ":" in host else "127.0.0.1"
+    except ValueError:
+        pass  # a name
+    if settings.tls is None:
+        return http.client.HTTPConnection(host, settings.port, timeout=LIMIT_S)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return http.client.HTTPSConnection(host, settings.port, timeout=LIMIT_S, context=context)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

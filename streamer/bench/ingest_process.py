@@ -1,0 +1,144 @@
+"""What `bench --ingest` measures, a process of its own: cameras that are published to, pulled, or merely decoded.
+
+Run as a program (python -m streamer.bench.ingest_process WAY CAMERAS SECONDS CLIP_OR_URL): `published` prints the port
+that publishers are to come to; each way then measures from the moment at which every camera has given a picture, and
+prints one JSON line. No face is looked for.
+"""
+
+import asyncio
+import itertools
+import json
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import av
+import uvloop
+from av.codec.context import ThreadType
+
+from streamer.ingest.publish.point import PublishPoint
+from streamer.ingest.publish.source import PublishedSource
+from streamer.ingest.rtsp.server import RtspServer
+from streamer.ingest.source import Source, open_source
+from streamer.settings import CameraSettings, RtspIngestSettings
+from streamer.telemetry.metrics import Metrics
+
+USER, PASSWORD = "bench", "bench"
+WITHIN_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """cpu_share: of one core. first_s: the slowest camera's first picture after it was opened (published: after the
+    first publisher was let in). pictures: that were used."""
+
+    cpu_share: float
+    pictures: int
+    first_s: float
+
+
+def camera_name(number: int) -> str:
+    """What its publisher's path is called."""
+    return f"cam{number}"
+
+
+async def _published(cameras: int, seconds: float) -> Measured:
+    settings = CameraSettings(url="publish://", user=USER, password=PASSWORD)
+    points = {name: PublishPoint(name, settings) for name in map(camera_name, range(cameras))}
+    async with RtspServer(RtspIngestSettings(port=0), points, Metrics()) as server:
+        _say(server.port)
+        clock = asyncio.create_task(server.run(), name="rtsp ingest")
+        try:
+            return await _measured([PublishedSource(point, settings) for point in points.values()], seconds)
+        finally:
+            clock.cancel()
+
+
+async def _pulled(cameras: int, seconds: float, url: str) -> Measured:
+    settings = CameraSettings(url=url)
+    return await _measured([open_source(camera_name(n), settings, url) for n in range(cameras)], seconds)
+
+
+async def _measured(sources: Sequence[Source], seconds: float) -> Measured:
+    """Take from all of them, and measure for so long from the moment at which each has given a picture."""
+    counts = [0] * len(sources)
+    all_there = asyncio.Event()
+
+    async def run(number: int, source: Source) -> None:
+        async with source:
+            while True:
+                await source.take()
+                counts[number] += 1
+                if all(counts):
+                    all_there.set()
+
+    began_s = time.monotonic()
+    tasks = [asyncio.create_task(run(*one), name=f"camera {one[0]}") for one in enumerate(sources)]
+    try:
+        async with asyncio.timeout(WITHIN_S):
+            await all_there.wait()
+        first_s = time.monotonic() - began_s
+        before, cpu_s = sum(counts), time.process_time()
+        await asyncio.sleep(seconds)
+        return Measured((time.process_time() - cpu_s) / seconds, sum(counts) - before, first_s)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+def _decoded(cameras: int, seconds: float, clip: str) -> Measured:
+    """The clip's packets, at their pace, straight into as many decoders: the least that it can cost."""
+    stop, counts = threading.Event(), [0] * cameras
+    threads = [threading.Thread(target=_decode, args=(clip, stop, counts, number)) for number in range(cameras)]
+    began_s = time.monotonic()
+    for thread in threads:
+        thread.start()
+    while not all(counts):
+        time.sleep(0.01)
+    first_s = time.monotonic() - began_s
+    before, cpu_s = sum(counts), time.process_time()
+    time.sleep(seconds)
+    measured = Measured((time.process_time() - cpu_s) / seconds, sum(counts) - before, first_s)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    return measured
+
+
+def _decode(clip: str, stop: threading.Event, counts: list[int], number: int) -> None:
+    with av.open(clip) as container:
+        video = container.streams.video[0]
+        rate = float(video.average_rate or 25)
+        packets = [packet for packet in container.demux(video) if packet.size]
+        context = video.codec_context
+        context.thread_type, context.thread_count = ThreadType.NONE, 1
+        began_s = time.monotonic()
+        for sent, packet in enumerate(itertools.cycle(packets)):
+            if stop.wait(max(0.0, began_s + sent / rate - time.monotonic())):
+                return
+            counts[number] += len(context.decode(packet))
+
+
+def _say(what: object) -> None:
+    sys.stdout.write(f"{what}\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """The process itself."""
+    way, cameras, seconds, where = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
+    match way:
+        case "published":
+            measured = uvloop.run(_published(cameras, seconds))
+        case "pulled":
+            measured = uvloop.run(_pulled(cameras, seconds, where))
+        case _:
+            measured = _decoded(cameras, seconds, where)
+    _say(json.dumps(asdict(measured)))
+
+
+if __name__ == "__main__":
+    main()

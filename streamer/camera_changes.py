@@ -1,0 +1,134 @@
+"""What was changed about cameras by command (`cameras add|set|disable|remove`, MQTT): a file in the data folder.
+
+It lies over the user's YAML, which stays as it is.
+
+Trees as YAML gives them go in and out, `${VAR}` unexpanded. Whoever changes it holds its lock; it is written whole or
+not at all, for this user alone: URLs may hold logins. Blocks for small reads and writes; any thread.
+"""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from recognition.whole_file import replacing
+from streamer.errors import ConfigInvalid, ConfigUnreadable, DataFolderUnwritable
+from streamer.settings_layers import Tree, merge
+
+FILE = "cameras.json"
+LOCKED_WITHIN_S = 10.0
+_FORMAT = 1
+
+ADDED = "added"  # the key that marks a camera which no YAML need have
+
+# By camera: what it has that the YAML says otherwise or not at all; None: it is removed.
+Changes = Mapping[str, Tree | None]
+
+
+def read_changes(path: Path) -> dict[str, Tree | None]:
+    """Nothing was changed where there is no such file.
+
+    Raises ConfigUnreadable, ConfigInvalid: what can't be read may have said that a camera is not to be opened.
+    """
+    way_out = "put a copy back, or move it away to go by the configuration file alone"
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        if not os.access(path.parent, os.X_OK):
+            return {}  # the folder is somebody else's, who runs the service: this is another command of another user
+        raise ConfigUnreadable(
+            f"{path} can't be read ({error.strerror}); give this user the files in paths.data"
+        ) from None
+    except ValueError:
+        raise ConfigUnreadable(f"{path} is damaged: it holds what was changed about cameras; {way_out}") from None
+    if isinstance(document, dict) and isinstance(found := document.get("format"), int) and found > _FORMAT:
+        raise ConfigUnreadable(f"{path} was written by a newer whosthere; use that one, or move the file away")
+    cameras = document.get("cameras") if isinstance(document, dict) and document.get("format") == _FORMAT else None
+    if not isinstance(cameras, dict) or not all(isinstance(one, dict | None) for one in cameras.values()):
+        raise ConfigInvalid(f"{path} is none of ours: it has not the form of changes to cameras; {way_out}")
+    return cameras
+
+
+@contextmanager
+def editing(path: Path) -> Iterator[dict[str, Tree | None]]:
+    """The changes, to be changed: written when the block has ended, unless it raises or nothing is new.
+
+    One at a time, of all processes. Raises as read_changes(), and DataFolderUnwritable.
+    """
+    try:
+        lock = path.with_name(f"{path.name}.lock").open("w")
+    except OSError as error:
+        raise _unwritable(path, error) from None
+    with lock:
+        _give_to_the_service(lock.fileno(), path.parent)
+        give_up_s = time.monotonic() + LOCKED_WITHIN_S
+        while not _locked(lock.fileno()):
+            if time.monotonic() > give_up_s:
+                raise DataFolderUnwritable(
+                    f"{path} has been held by another command for {LOCKED_WITHIN_S:.0f} s; end that"
+                )
+            time.sleep(0.02)
+        before = read_changes(path)
+        changes = dict(before)
+        yield changes
+        if changes == before:
+            return
+        document = {"format": _FORMAT, "cameras": changes}
+        try:
+            with replacing(path) as file:
+                _give_to_the_service(file.fileno(), path.parent)
+                file.write(json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n")
+        except OSError as error:
+            raise _unwritable(path, error) from None
+
+
+def with_changes(configured: Tree, changes: Changes, above: Tree) -> tuple[Tree, list[str]]:
+    """Cameras as configured, with the changes laid over them and what variables and --set say (`above`) over that.
+
+    Also returns the names of those that were changed and stand nowhere any more: they are left out.
+    """
+    told = {
+        name: {key: value for key, value in change.items() if key != ADDED}
+        for name, change in changes.items()
+        if change is not None
+    }
+    cameras = merge(merge(configured, told), above)
+    stale = [name for name in told if name not in configured and name not in above and not is_added(changes, name)]
+    left_out = {*stale, *(name for name, change in changes.items() if change is None)}
+    return {name: camera for name, camera in cameras.items() if name not in left_out}, stale
+
+
+def is_added(changes: Changes, name: str) -> bool:
+    """Whether the camera is one by command alone, in need of no other source."""
+    return ADDED in (changes.get(name) or {})
+
+
+def alter(changes: dict[str, Tree | None], name: str, values: Tree) -> None:
+    """Have these values from now on, whatever the YAML says."""
+    changes[name] = {**(changes.get(name) or {}), **values}
+
+
+def _give_to_the_service(descriptor: int, folder: Path) -> None:
+    """What root writes has to be readable for whoever runs the service, whose folder it is."""
+    if os.geteuid() == 0:
+        owner = folder.stat()
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _unwritable(path: Path, error: OSError) -> DataFolderUnwritable:
+    return DataFolderUnwritable(
+        f"{path} can't be written ({error.strerror}); make paths.data writable, or make room there"
+    )

@@ -1,0 +1,82 @@
+"""What the broker retains of cameras: state, who is before it, whether it is enabled; erased when a camera is removed.
+
+States go in, messages leave through Retained. On the loop.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import orjson
+
+from streamer.mqtt.presence import Presence
+from streamer.mqtt.retained import Retained
+
+ENABLED = {True: b"ON", False: b"OFF"}  # what Home Assistant's switches send and expect
+
+
+class CameraTopics:
+    """tell_enabled: whether cameras are commanded over MQTT, and so have a topic that says what became of it."""
+
+    def __init__(
+        self, prefix: str, retained: Retained, presence: Presence, now: Callable[[], float], *, tell_enabled: bool
+    ) -> None:
+        self._prefix = prefix
+        self._retained = retained
+        self._presence = presence
+        self._now = now
+        self._tell_enabled = tell_enabled
+        self._statuses: dict[str, dict[str, object]] = {}
+        self._gone: set[str] = set()
+        self.names: set[str] = set()
+
+    def add(self, camera: str) -> None:
+        """A camera that is configured: there at the start, or added since."""
+        self.names.add(camera)
+        self._gone.discard(camera)
+        self._retained.put(self._topic(camera, "present"), partial(self._present, camera))
+
+    def remove(self, camera: str) -> None:
+        """It is configured no more; events of it that are under way bring none of its topics back."""
+        self.names.discard(camera)
+        self._gone.add(camera)
+        self._statuses.pop(camera, None)
+        self._presence.forget_camera(camera)
+        for leaf in ("status", "present", *(("enabled/state",) if self._tell_enabled else ())):
+            self._retained.erase(self._topic(camera, leaf))
+
+    def set_status(self, camera: str, state: str, reason: str = "") -> None:
+        """`since` is when the state was first set."""
+        before = self._statuses.get(camera, {})
+        since = before["since"] if before.get("state") == state else round(self._now(), 3)
+        self._set(camera, {"state": state, "since": since, "reason": reason or None})
+
+    def set_enabled(self, camera: str, enabled: bool) -> None:
+        if self._tell_enabled:
+            self._retained.put(self._topic(camera, "enabled/state"), lambda: ENABLED[enabled])
+
+    def present_changed(self, camera: str) -> None:
+        """Somebody has come or left."""
+        if camera not in self._gone:
+            self._retained.put(self._topic(camera, "present"), partial(self._present, camera))
+
+    def names_changed(self) -> None:
+        """What is said of people has to be said anew."""
+        for camera in self.names:
+            self._retained.touch(self._topic(camera, "present"))
+
+    def clock_stepped(self, step_s: float) -> None:
+        for camera, status in list(self._statuses.items()):
+            if isinstance(since := status["since"], float):
+                self._set(camera, status | {"since": round(since + step_s, 3)})
+        self.names_changed()
+
+    def _set(self, camera: str, status: dict[str, object]) -> None:
+        if self._statuses.get(camera) != status:
+            self._statuses[camera] = status
+            self._retained.put(self._topic(camera, "status"), lambda: orjson.dumps(self._statuses[camera]))
+
+    def _topic(self, camera: str, leaf: str) -> str:
+        return f"{self._prefix}/cameras/{camera}/{leaf}"
+
+    def _present(self, camera: str) -> bytes:
+        return orjson.dumps(self._presence.camera(camera))
