@@ -170,6 +170,7 @@ async def test_what_is_wrong_is_said_in_words(tmp_path):
             await page.open("door")
             await page.says(NOTICE, "As many people are watching as may")
             await page.picture("full")
+            await first.open("about:blank")  # it says goodbye; one that is killed is noticed after half a minute
         await page.says(PLAYS, True, 60)  # it tries again by itself
 
         service.run("tokens", "revoke", "a viewer")  # while she watches
@@ -267,3 +268,18 @@ async def test_a_goodbye_that_could_not_be_said_is_said_before_the_next_session(
         assert await service.metric("whosthere_viewers", camera="door") == 1
         await browser.run(begin, tokens["viewer"])
         assert await service.metric("whosthere_viewers", camera="door") == 1
+
+
+async def test_a_camera_that_is_disabled_and_removed_while_somebody_watches(tmp_path):
+    async with watched(tmp_path) as (service, page, tokens):
+        await page.open("door", tokens["viewer"])
+        await page.says(PLAYS, True)
+        service.run("cameras", "disable", "door")
+        await page.says(NOTICE, "The camera was disabled at")
+        await page.says(STATE, "disabled")
+        service.run("cameras", "set", "door", "enabled=true")
+        await page.says(PLAYS, True)
+        await page.says(STATE, "online")
+        service.run("cameras", "remove", "door")
+        await page.says(NOTICE, "There is no camera")
+        assert await service.metric("whosthere_viewers", camera="door") == 0
