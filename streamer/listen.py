@@ -39,7 +39,11 @@ async def resolve(host: str, port: int, section: str, invalid: type[StreamerErro
 
 def listen(place: Place) -> socket.socket:
     """Raises PortInUse, or what the place says where it is none here."""
-    listener = socket.socket(place.family, socket.SOCK_STREAM, place.protocol)
+    section, host, port = place.section, place.host, place.port
+    try:
+        listener = socket.socket(place.family, socket.SOCK_STREAM, place.protocol)
+    except OSError as error:
+        raise place.invalid(f"{section}: no socket can be opened ({error.strerror}); see `ulimit -n`") from None
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(place.address)
@@ -47,7 +51,6 @@ def listen(place: Place) -> socket.socket:
         listener.setblocking(False)
     except OSError as error:
         listener.close()
-        section, host, port = place.section, place.host, place.port
         if error.errno == errno.EADDRINUSE:
             raise PortInUse(
                 f"{section}.port {port} on {host} is in use by another program; end it, or set another port"

@@ -56,10 +56,11 @@ class LiveTokens:
         except TokensUnreadable as error:
             self._tokens, self.trouble = (), str(error)
             self._once.warn("file", error)
-        else:
-            self._once.over("file")
-            if self._seen is not _UNSEEN:
-                log.info("tokens: there are %d now", len(self._tokens))
+            self._seen = _UNSEEN  # what keeps it from being read may pass
+            return
+        self._once.over("file")
+        if self._seen is not _UNSEEN:
+            log.info("tokens: there are %d now", len(self._tokens))
         self._seen = identity
 
     async def follow(self) -> None:

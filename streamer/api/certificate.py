@@ -83,7 +83,6 @@ class Certificate:
             identities = await asyncio.to_thread(_identities, self._tls)
             if identities == self._seen:
                 continue
-            self._seen = identities
             try:
                 serving, from_s, until_s = await asyncio.to_thread(_opened, self._tls)
                 if until_s <= self._now():
@@ -91,6 +90,7 @@ class Certificate:
             except CodedError as error:  # half of a renewal: the other file comes
                 self._refused = str(error)
                 continue
+            self._seen = identities
             self._serving, self._from_s, self.until_s, self._refused = serving, from_s, until_s, ""
             log.info("http.tls: another certificate serves, valid until %s", _day(until_s))
 

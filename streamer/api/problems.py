@@ -16,6 +16,7 @@ from streamer.access.errors import AccessRefused
 from streamer.telemetry.logs import redacted_text
 
 MEDIA_TYPE = "application/problem+json"
+_LONGEST_PATH = 200  # of one that is shown to who asked for it
 
 _RETRY_AFTER_S = "2"
 
@@ -78,7 +79,9 @@ async def _coded(_: Request, error: Any) -> JSONResponse:  # noqa: ANN401 - Star
 async def _http(request: Request, error: Any) -> JSONResponse:  # noqa: ANN401
     """404 `not_found`, 405 `method_not_allowed`: the code is the status's phrase."""
     code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_").replace("-", "_")
-    detail = f"{request.method} {request.url.path}: {error.detail}; /docs lists what there is"
+    path = request.url.path
+    shown = path if len(path) <= _LONGEST_PATH else f"{path[:_LONGEST_PATH]}…"
+    detail = f"{request.method} {shown}: {error.detail}; /docs lists what there is"
     response = problem(error.status_code, code, detail)
     response.headers.update(error.headers or {})
     return response

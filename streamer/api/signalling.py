@@ -43,9 +43,9 @@ def signalling(
     @routes.post(endpoint, status_code=201, response_class=Response, response_description="SDP answer, Location.")
     async def begin(camera: str, request: Request, caller: Annotated[Caller, Depends(needed)]) -> Response:
         """An SDP offer in, a session and its answer out (RFC 9725, 4.2)."""
-        peer = peer_of(camera)
+        peer_of(camera)  # refused before its offer is waited for
         text = await _body(request, SDP, offer.MOST_BYTES, OfferInvalid)
-        session = await sessions.open(camera, text, peer, partial(request.app.state.guard.still_admits, caller))
+        session = await sessions.open(camera, text, peer_of(camera), partial(request.app.state.guard.still_admits, caller))
         headers = {"Location": f"/{kind}/{camera}/{session.id}", "ETag": session.etag, "Accept-Patch": FRAGMENT}
         answer = Response(session.answer, 201, headers, SDP)
         for server in sessions.servers:

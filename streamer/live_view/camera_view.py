@@ -14,6 +14,7 @@ from av.codec.codec import UnknownCodecError
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from streamer.errors import CameraUnknown
 from streamer.ingest.frame import Frame, VideoImage
 from streamer.live_view.encoder import Vp8Encoder
 from streamer.live_view.messages import CLOCK_HZ, faces_message, media_time, state_message
@@ -50,6 +51,7 @@ class CameraView:
         self._connected: set[Viewer] = set()
         self._newest: Frame | None = None
         self._news = asyncio.Event()
+        self._is_over = False
         self._keyframe_wanted = True
         self._keyframe_from = 0  # media_time() of the earliest
         self._encoding: asyncio.Task[None] | None = None
@@ -82,7 +84,9 @@ class CameraView:
             viewer.tell_state(state_message(status, self._since))
 
     def admit(self) -> Viewer:
-        """Somebody who is about to look."""
+        """Somebody who is about to look. Raises CameraUnknown where the camera was removed meanwhile."""
+        if self._is_over:
+            raise CameraUnknown(f"camera {self.camera} was removed; `whosthere cameras list` names those that are there")
         viewer = Viewer(self)
         viewer.tell_state(state_message(self.status, self._since))
         self._viewers.add(viewer)
@@ -112,6 +116,7 @@ class CameraView:
 
     def end(self, why: str) -> None:
         """Nobody looks any more: the camera is removed, or the service stops."""
+        self._is_over = True
         for viewer in list(self._viewers):
             viewer.end(why)
 

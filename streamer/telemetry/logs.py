@@ -28,15 +28,18 @@ _QUIET = {
     "transitions": logging.ERROR,
     "uvicorn": logging.WARNING,
     "uvicorn.access": logging.CRITICAL,
-    "uvicorn.error": logging.WARNING,
+    "uvicorn.error": logging.ERROR,  # a warning for each request that is none, from whoever sends it
 }
 
-# Up to the last @: a password that nobody encoded may hold @, / and : itself.
-_LOGIN = re.compile(r"://\S*@")
 # A URL that has lost its "rtsp://" is taken for a path, and still holds its login.
 _LOGIN_WITHOUT_SCHEME = re.compile(r"(?<![/\w])[^/\s:]+:[^/\s]+@(?=[\w.-]+[:/])")
+# Looking for it takes the square of a word's length.
+_LONGEST_WORD = 1024
+# TURN servers have no slashes, RTMP's key is the path after its app.
+_TURN = re.compile(r"(?i)\b(turns?):[^\s@]{1,512}@")
+_RTMP_KEY = re.compile(r"(?i)\b(rtmps?://[^\s/]+/[^\s/?]+)/[^\s?\"']+")
 # Cameras that take the login in the path or the query: ?user=a&password=b, /user=a_password=b_channel=1.
-_PARAMETER = re.compile(r"(?i)(pass(?:word|wd)?|pwd|token|secret|api_?key)=[^&\s\"']+")
+_PARAMETER = re.compile(r"(?i)(pass(?:word|wd|phrase)?|pwd|token|secret|credential|streamid|api_?key)=[^&\s\"']+")
 # Our tokens wherever they stand, a query among them, and whatever else is sent as one.
 _TOKEN = re.compile(r"\bwt_[\w-]+")
 _HEADER = re.compile(r"(?i)\b(bearer|authorization.{1,8}?basic)\s+(?!token\b|realm=)[^\s'\"`,;]{4,}")
@@ -47,8 +50,23 @@ _COLOURS = {"WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[31m", 
 
 def redacted_text(text: str) -> str:
     """`scheme://user:password@host` -> `scheme://***@host`; tokens, and what follows password= or the like -> ***."""
-    text = _LOGIN_WITHOUT_SCHEME.sub("***@", _LOGIN.sub("://***@", text))
+    if "@" in text:
+        text = "".join(_without_login(word) for word in re.split(r"(\s+)", text))
+    text = _RTMP_KEY.sub(r"\1/***", text)
     return _HEADER.sub(r"\1 ***", _TOKEN.sub("wt_***", _PARAMETER.sub(r"\1=***", text)))
+
+
+def _without_login(word: str) -> str:
+    """Up to the last @: a password that nobody encoded may hold @, / and : itself."""
+    if "@" not in word:
+        return word
+    login, _, rest = word.rpartition("@")
+    scheme, slashes, _ = login.partition("://")
+    if slashes:
+        return f"{scheme}://***@{rest}"
+    if len(word) > _LONGEST_WORD:
+        return f"***@{rest}"
+    return _LOGIN_WITHOUT_SCHEME.sub("***@", _TURN.sub(r"\1:***@", word))
 
 
 def _clean(text: str) -> str:

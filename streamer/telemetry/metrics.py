@@ -135,13 +135,6 @@ class Metrics:
 
     def forget_camera(self, camera: str) -> None:
         """A camera that is removed has no series any more."""
-        for metric in (
-            self.frames,
-            self.camera_up,
-            self.camera_reconnects,
-            self.camera_errors,
-            self.camera_trouble,
-            self.faces_detected,
-            self.embeddings_skipped,
-        ):
-            metric.remove_by_labels({"camera": camera})
+        for metric in vars(self).values():
+            if "camera" in getattr(metric, "_labelnames", ()):
+                metric.remove_by_labels({"camera": camera})

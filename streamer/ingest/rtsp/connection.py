@@ -241,7 +241,7 @@ class Connection(asyncio.Protocol):
         shown = request.headers.get("authorization")
         if not shown:
             raise Refused(401, headers=self._guard.challenges(now_s))
-        logins, unset = self._desk.logins()
+        logins, _ = self._desk.logins()
         verdict = self._guard.look(shown, request.method, logins, now_s)
         if self._desk.is_guessing(self._caller.address, camera):
             verdict = Verdict("wrong")
@@ -252,8 +252,6 @@ class Connection(asyncio.Protocol):
             return point
         if verdict.kind == "stale":
             raise Refused(401, headers=self._guard.challenges(now_s, is_stale=True))
-        if camera in unset:
-            raise Refused(503, "the variable of its password is not set")
         self._wrong_logins += 1
         self._desk.wrong_login(self._caller.address, camera)
         raise _WrongLogin(401, headers=self._guard.challenges(now_s))

@@ -17,6 +17,7 @@ _DOLLAR = 0x24
 _FRAME = 4  # bytes before a packet's own
 _TOKEN = re.compile(r"[A-Za-z0-9!#%&'*+.^_`|~$-]+")
 _METHOD = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
+_BLANK = re.compile(rb"[\r\n]+")
 _DIGITS = re.compile(r"[0-9]{1,10}")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -41,6 +42,7 @@ class MessageParser:
         self._looked = 0  # up to here there is no end of line
         self._lines: list[bytes] = []
         self._head_size = 0
+        self._blank_size = 0  # since the last message
         self._head: _Head | None = None
 
     def feed(self, data: bytes) -> None:
@@ -59,6 +61,10 @@ class MessageParser:
         if self._head is None and self.is_at_packet:
             return self._packet()
         while self._head is None:
+            if not self._lines:
+                self._skip_blank()
+                if self.is_at_packet:
+                    return self._packet()
             line = self._line()
             if line is None:
                 return None
@@ -70,15 +76,23 @@ class MessageParser:
                     raise Refused(400, f"more than {MOST_HEADERS} headers")
             elif self._lines:
                 self._head = _head(self._lines)
-                self._lines, self._head_size = [], 0
-            elif self.is_at_packet:
-                return self._packet()
+                self._lines, self._head_size, self._blank_size = [], 0, 0
         head, end = self._head, self._at + self._head.body_size
         if len(self._buffer) < end:
             return None
         body = bytes(self._buffer[self._at : end])
         self._head, self._at, self._looked = None, end, end
         return Request(head.method, head.url, head.cseq, head.headers, body)
+
+    def _skip_blank(self) -> None:
+        """Empty lines between messages, which are allowed, up to as many as a head may be long."""
+        blank = _BLANK.match(self._buffer, self._at)
+        if blank is None:
+            return
+        self._blank_size += blank.end() - self._at
+        if self._blank_size > MOST_HEAD:
+            raise Refused(400, f"more than {MOST_HEAD} bytes of empty lines")
+        self._at = self._looked = blank.end()
 
     @property
     def _is_between(self) -> bool:
@@ -91,6 +105,7 @@ class MessageParser:
         end = start + int.from_bytes(self._buffer[start - 2 : start], "big")
         if len(self._buffer) < end:
             return None
+        self._blank_size = 0
         found = Interleaved(self._buffer[self._at + 1], bytes(self._buffer[start:end]))
         self._at = self._looked = end
         return found

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 TICK_S = 0.02  # packets that come out of their order are waited for by this clock
 SLOW_TICK_S = 0.1  # what has time
+RETRY_S = 3.0  # where the address could not be listened at
 _LOOK_S = 2.0
 
 
@@ -46,6 +47,7 @@ class RtspServer:
         self._clock = clock
         self.desk = FrontDesk(points, metrics, clock)
         self._server: asyncio.Server | None = None
+        self._changing = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         """Raises PortInUse, IngestAddressInvalid."""
@@ -59,16 +61,19 @@ class RtspServer:
         await self.close()
 
     async def follow(self) -> None:
-        """Cameras have come or gone: listen where one pushes, else no more. What can't be opened is told."""
-        self.trouble = ""
-        if not self.desk.points:
-            await self.close()
-            return
-        try:
-            await self.open()
-        except StreamerError as error:
-            self.trouble = f"{error} [{error.code}]"
-            log.warning("%s", error, extra={"code": error.code})
+        """Cameras have come or gone: listen where one pushes, else no more. What can't be opened is told, and tried
+        again by run()."""
+        async with self._changing:
+            before, self.trouble = self.trouble, ""
+            if not self.desk.points:
+                await self.close()
+                return
+            try:
+                await self.open()
+            except StreamerError as error:
+                self.trouble = f"{error} [{error.code}]"
+                if self.trouble != before:
+                    log.warning("%s", error, extra={"code": error.code})
 
     async def open(self) -> None:
         """Listen from now on, for a first camera that comes at run time too. Raises as entering does."""
@@ -101,7 +106,7 @@ class RtspServer:
 
     async def run(self) -> None:
         """The clock of all connections, until it is cancelled."""
-        slow_s = 0.0
+        slow_s = retry_s = 0.0
         while True:
             callers = self.desk.callers()
             publishing = [caller for caller in callers if not caller.is_waiting]
@@ -110,6 +115,9 @@ class RtspServer:
             is_slow = now_s >= slow_s
             for caller in callers if is_slow else publishing:
                 caller.tick(self._clock())
+            if is_slow and self.trouble and now_s >= retry_s:
+                retry_s = now_s + RETRY_S
+                await self.follow()
             if is_slow:
                 slow_s = now_s + SLOW_TICK_S
                 self.desk.tick(self._clock())

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer.ingest.rtsp.messages import Interleaved, Request, packet
+from streamer.ingest.rtsp.messages import Interleaved, Refused, Request, packet
 from streamer.ingest.rtsp.parser import MOST_BODY, MOST_HEAD, MOST_HEADERS, MOST_LINE, MessageParser
 from tests.streamer.ingest.rtsp.fuzz import MOST_KEPT, SEEDS, kept, one_stream, read
 
@@ -156,3 +156,14 @@ def test_nothing_is_kept_beyond_the_limits():
             while parser.next() is not None:
                 pass
             assert kept(parser) <= MOST_KEPT + len(piece)
+
+
+@pytest.mark.parametrize("blank", [b"\n", b"\r\n", b"\r"])
+def test_empty_lines_between_messages_are_skipped_at_once_and_have_an_end(blank):
+    parser = MessageParser()
+    parser.feed(blank * 4 + b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n" + blank * 4)
+    assert parser.next().cseq == "1"
+    assert parser.next() is None
+    parser.feed(blank * (MOST_HEAD + 1))
+    with pytest.raises(Refused, match="empty lines"):
+        parser.next()
