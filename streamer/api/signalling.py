@@ -45,7 +45,8 @@ def signalling(
         """An SDP offer in, a session and its answer out (RFC 9725, 4.2)."""
         peer_of(camera)  # refused before its offer is waited for
         text = await _body(request, SDP, offer.MOST_BYTES, OfferInvalid)
-        session = await sessions.open(camera, text, peer_of(camera), partial(request.app.state.guard.still_admits, caller))
+        holds = partial(request.app.state.guard.still_admits, caller)
+        session = await sessions.open(camera, text, peer_of(camera), holds)
         headers = {"Location": f"/{kind}/{camera}/{session.id}", "ETag": session.etag, "Accept-Patch": FRAGMENT}
         answer = Response(session.answer, 201, headers, SDP)
         for server in sessions.servers:

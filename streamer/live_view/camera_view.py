@@ -86,7 +86,7 @@ class CameraView:
     def admit(self) -> Viewer:
         """Somebody who is about to look. Raises CameraUnknown where the camera was removed meanwhile."""
         if self._is_over:
-            raise CameraUnknown(f"camera {self.camera} was removed; `whosthere cameras list` names those that are there")
+            raise CameraUnknown(f"camera {self.camera} was removed; `whosthere cameras list` names those there are")
         viewer = Viewer(self)
         viewer.tell_state(state_message(self.status, self._since))
         self._viewers.add(viewer)

@@ -2,10 +2,12 @@
 
 import asyncio
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from streamer.access import live_tokens as module
+from streamer.access.errors import TokensUnreadable
 from streamer.access.live_tokens import LiveTokens
 from streamer.access.token_file import make_token, revoke_token
 from tests.recognition.fakes import until
@@ -76,3 +78,19 @@ async def test_a_file_that_is_damaged_meanwhile_lets_nobody_in_until_it_is_mende
     finally:
         following.cancel()
     assert [record.code for record in caplog.records if record.levelname == "WARNING"] == ["tokens_unreadable"]
+
+
+def test_a_fault_that_passes_locks_nobody_out(path: Path, monkeypatch: pytest.MonkeyPatch):
+    _, secret = make_token(path, "me", "viewer")
+    tokens = LiveTokens(path)
+    with monkeypatch.context() as broken:
+        broken.setattr(module, "read_tokens", _cannot)
+        tokens.look()
+        assert tokens.find(secret.encode()) is None
+    tokens.look()
+    assert tokens.find(secret.encode()) is not None
+    assert tokens.trouble == ""
+
+
+def _cannot(_: Path) -> NoReturn:
+    raise TokensUnreadable("tokens can't be read (too many open files)")

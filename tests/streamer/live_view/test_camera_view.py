@@ -10,6 +10,7 @@ from itertools import pairwise
 import av
 import pytest
 
+from streamer.errors import CameraUnknown
 from streamer.live_view.camera_view import KEYFRAMES_APART
 from streamer.live_view.encoder import Vp8Encoder
 from streamer.live_view.messages import CLOCK_HZ
@@ -174,3 +175,12 @@ async def test_the_end_of_the_service_ends_viewers_and_threads():
     async with asyncio.timeout(5):
         while any(thread.name.startswith("view-") for thread in threading.enumerate()):
             await asyncio.sleep(0.01)
+
+
+def test_nobody_is_admitted_to_the_view_of_a_camera_that_was_removed():
+    live_view = LiveView({}.get, Metrics())
+    before = live_view.view("door", 10.0)
+    live_view.removed("door")
+    with pytest.raises(CameraUnknown, match="camera door was removed"):
+        before.admit()
+    assert live_view.view("door", 10.0) is not before
