@@ -269,7 +269,7 @@ def _point(service: Service, name: str, camera: CameraSettings) -> PublishPoint 
         return before
     if before is not None:
         service.points.pop(name).retire()
-    if not camera.enabled or not camera.is_published:
+    if not camera.is_published:
         return None
     point = service.points[name] = PublishPoint(name, camera)
     return point

@@ -19,12 +19,14 @@ from recognition.specs.spec import DetectorSpec, EmbedderSpec
 from recognition.specs.weights import verify_artifacts
 from streamer.access.token_file import read_tokens
 from streamer.api.server import prepare_http
+from streamer.errors import HttpAddressInvalid
 from streamer.ingest.probe import probe
 from streamer.ingest.publish.point import PublishPoint
 from streamer.ingest.rtsp.server import look, url_of
+from streamer.listen import listen, resolve
 from streamer.model_layer.setup import make_manager, open_for_enrolment
 from streamer.mqtt.broker_check import NO_REASONS, NOT_TRIED, check_topic, try_broker
-from streamer.process import make_data_folder, open_gallery
+from streamer.process import make_data_folder, open_gallery, service_runs
 from streamer.settings import Settings
 from streamer.variables import expand_url
 from streamer.webrtc.ice import read_servers
@@ -83,6 +85,8 @@ def _gallery(settings: Settings) -> str:
 
 async def _http(settings: Settings) -> str:
     certificate = await prepare_http(settings.http)
+    if not service_runs(settings.paths.data):
+        listen(await resolve(settings.http.host, settings.http.port, "http", HttpAddressInvalid)).close()
     tokens = await asyncio.to_thread(read_tokens, settings.tokens_path)
     how = f"{settings.http.host} port {settings.http.port}, {len(tokens)} tokens"
     if certificate is None:

@@ -298,6 +298,7 @@ def read_layers(
     path = path or _own_config()
     file = path or config_folder() / "default.yaml"
     tree = read_yaml(file)
+    is_empty = not tree
     if isinstance(paths := tree.setdefault("paths", {}), dict):
         # Defaults too belong to the file's folder: serve and enrol with one --config share one gallery.
         default = PathsSettings()
@@ -308,7 +309,7 @@ def read_layers(
     resolve_paths(above, here)
     merged = merge(tree, above)
     _expand_mqtt(merged, environ)
-    return Layers(file, merged, _cameras_of(tree), _cameras_of(above), origins)
+    return Layers(file, merged, _cameras_of(tree), _cameras_of(above), origins, path is None, is_empty)
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,6 +324,17 @@ class Layers:
     configured: Tree = field(repr=False)
     above: Tree = field(repr=False)
     _origins: dict[Keys, str] = field(repr=False)
+    is_shipped: bool = False  # no file of the user's
+    is_empty: bool = False  # it says nothing at all
+
+    def again(self, overrides: Sequence[str]) -> "Layers":
+        """The same file as it is now, never another in its place. Raises ConfigError, also where it was emptied."""
+        if self.is_shipped:
+            return read_layers(None, overrides)
+        layers = read_layers(self.file, overrides)
+        if layers.is_empty and not self.is_empty:
+            raise ConfigInvalid(f"config {self.file} is empty now; write it again, or stop the service")
+        return layers
 
     def changes(self) -> Changes:
         """What was changed by command. Raises ConfigError."""

@@ -106,7 +106,7 @@ def resolve_paths(tree: Tree, folder: Path) -> None:
     for camera in cameras.values() if isinstance(cameras, dict) else ():
         url = camera.get("url") if isinstance(camera, dict) else None
         # "${CLIP}" is known only when the camera is opened, and may be absolute or a URL; usb:0 is a device.
-        if isinstance(url, str) and "://" not in url and not url.startswith(("${", "usb:", "v4l2:")):
+        if isinstance(url, str) and "://" not in url and not url.startswith(("${", "usb:", "v4l2:", "publish:")):
             camera["url"] = _absolute(url, folder)
 
 

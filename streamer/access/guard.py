@@ -138,8 +138,9 @@ class Guard:
             log.warning(
                 "too many failed logins from %s: a minute's wait", address, extra={"code": TooManyAttempts.code}
             )
+        what = "this token" if own is None else "this is not the camera's password, and as a token it"
         raise TokenInvalid(
-            "this token is not known here, or was revoked; `whosthere tokens list` shows which there are",
+            f"{what} is not known here, or was revoked; `whosthere tokens list` shows which there are",
             {"WWW-Authenticate": f'{_CHALLENGE}, error="invalid_token"'},
         )
 

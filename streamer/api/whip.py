@@ -39,7 +39,7 @@ async def whip_routes(
     def publisher(camera: str) -> "WhipPublisher":
         from streamer.ingest.webrtc.publisher import WhipPublisher
 
-        if camera in points:
+        if camera in points and points[camera].camera.enabled:
             return WhipPublisher(points[camera])
         if is_camera(camera):
             raise CameraNotPublished(

@@ -13,9 +13,9 @@ import yaml
 from streamer.camera_changes import ADDED, Changes, alter, editing, is_added
 from streamer.cli.options import AsJson, ConfigFile, Overrides, print_json, print_line
 from streamer.errors import CameraExists, CameraUnknown, ConfigInvalid, ConfigUnknownKey
-from streamer.ingest.address import redacted_url
+from streamer.ingest.address import address, redacted_url
 from streamer.process import make_data_folder
-from streamer.settings import Layers, Settings, read_layers
+from streamer.settings import CameraSettings, Layers, Settings, read_layers
 from streamer.settings_layers import Tree, resolve_paths
 from streamer.telemetry.logs import setup_logging
 
@@ -80,6 +80,8 @@ def add(
             raise CameraExists(f"camera {name} is there already; change it by `whosthere cameras set {name} url=...`")
         changes[name] = {ADDED: True, "url": url, **options, **_parsed(values or ())}
         resolve_paths({"cameras": {name: changes[name]}}, Path.cwd())
+        if "$" not in url and not url.startswith("publish:"):
+            address(name, CameraSettings(url=url), url)  # a scheme that no source knows
         return "added"
 
     _apply(name, edit, config, overrides, json)

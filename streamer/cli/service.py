@@ -42,7 +42,7 @@ def serve(
     to_data = [word for one in overrides or () if one.startswith("paths.") for word in ("--set", one)]
     to_config = [] if config is None else ["--config", str(config)]
     make_token = shlex.join(["whosthere", "tokens", "make", "me", "--role", "admin", *to_config, *to_data])
-    uvloop.run(_serve(settings, Configured(layers, lambda: read_layers(config, above)), make_token))
+    uvloop.run(_serve(settings, Configured(layers, lambda: layers.again(above)), make_token))
 
 
 async def _serve(settings: Settings, configured: Configured, make_token: str) -> None:

@@ -94,7 +94,7 @@ def address(name: str, camera: CameraSettings, url: str) -> Address:
             return Address(name, shown, "file", "file", unquote(_path(url)) if scheme else url)
     raise CameraNotFound(
         f"camera {name}: {shown} has a scheme that is not known here; "
-        "give an rtsp(s), http(s), rtmp(s), srt or file URL, a path or a /dev/video device"
+        "give an rtsp(s), http(s), rtmp(s), srt, file or publish:// URL, a path or a /dev/video device"
     )
 
 

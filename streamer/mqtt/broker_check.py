@@ -8,7 +8,10 @@ from streamer.mqtt.connection import Broker, passing_id
 from streamer.settings import MqttSettings
 
 CHECK = b"check"
-NO_REASONS = "over MQTT 3.1.1 a message that its ACL denies may be lost unnoticed: let the broker speak MQTT 5"
+NO_REASONS = (
+    "over MQTT 3.1.1 a message that its ACL denies may be lost unnoticed: let the broker speak MQTT 5, and "
+    "mqtt.version be auto"
+)
 NOT_TRIED = (
     "those of cameras and people were not tried, since whoever listens there would take a message for an event: "
     "what the broker refuses of them shows in /readyz while the service runs"

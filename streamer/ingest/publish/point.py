@@ -7,7 +7,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from streamer.errors import CameraUnknown, CameraVariableUnset, PublisherPresent, StreamLost
+from streamer.errors import CameraDisabled, CameraUnknown, CameraVariableUnset, PublisherPresent, StreamLost
 from streamer.ingest.publish.publication import Publication
 from streamer.settings import CameraSettings
 from streamer.variables import expand_secret
@@ -50,6 +50,8 @@ class PublishPoint:
 
         Raises PublisherPresent where another one sends, CameraUnknown where the camera was changed meanwhile.
         """
+        if not self.camera.enabled:
+            raise CameraDisabled(f"camera {self.name} is disabled; enable it, then publish again")
         if self._is_retired:
             raise CameraUnknown(f"camera {self.name} was changed or removed meanwhile; publish again")
         before = self._publication if self.is_taken else None

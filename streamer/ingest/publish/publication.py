@@ -101,7 +101,7 @@ class Publication:
         """Nothing more comes; take() raises this when what waits is out. The first call counts."""
         with self._changed:
             if self._end is None:
-                self._end = why
+                self._end = _anew(why)
                 self._changed.notify_all()
 
     def abandon(self, why: CameraError) -> None:
@@ -127,7 +127,7 @@ class Publication:
                 return None
             if not self._waiting:
                 assert self._end is not None
-                raise self._end
+                raise _anew(self._end)
             picture = self._waiting.popleft()
             if isinstance(picture, EncodedPicture):
                 self._bytes -= len(picture.data)
@@ -144,3 +144,8 @@ class Publication:
         elif picture.is_keyframe:
             self._waits_for_keyframe = False
         return not self._waits_for_keyframe
+
+
+def _anew(error: CameraError) -> CameraError:
+    """Without a traceback: the publication, and with it a codec's pictures, would be in a circle with what is in it."""
+    return type(error)(str(error))

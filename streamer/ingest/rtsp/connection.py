@@ -249,6 +249,8 @@ class Connection(asyncio.Protocol):
             point = self._desk.points.get(camera)
             if point is None or camera not in verdict.cameras:
                 raise Refused(404, "no such camera of this login")
+            if not point.camera.enabled:
+                raise Refused(404, "the camera is disabled")
             return point
         if verdict.kind == "stale":
             raise Refused(401, headers=self._guard.challenges(now_s, is_stale=True))

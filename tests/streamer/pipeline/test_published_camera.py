@@ -1,7 +1,10 @@
 """A camera that is published to, from the first publisher to the last: its states, its events, its counters."""
 
+import gc
+
 import pytest
 
+from streamer.ingest.publish.publication_decoder import PublicationDecoder
 from streamer.pipeline.camera import CameraStatus
 from streamer.settings import CameraSettings
 from tests.streamer.ingest.publish.test_source import Publisher
@@ -71,3 +74,22 @@ async def test_a_disabled_one_takes_nobody():
     await seen.camera.run()
     assert seen.statuses == [CameraStatus("disabled")]
     assert not seen.point.is_taken
+
+
+async def test_publishers_that_went_leave_no_pictures_to_the_garbage_collector(clip):
+    """It comes seldom, and knows nothing of the megabytes that a codec holds."""
+
+    def decoders() -> int:
+        return sum(isinstance(one, PublicationDecoder) for one in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = decoders()
+        async with running() as seen:
+            for _ in range(4):
+                (await seen.publish(clip)).go()
+                await seen.until(seen.is_("offline", "no_publisher"))
+            await seen.until(lambda: decoders() <= before + 1)
+    finally:
+        gc.enable()
