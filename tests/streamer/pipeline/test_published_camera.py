@@ -76,8 +76,9 @@ async def test_a_disabled_one_takes_nobody():
     assert not seen.point.is_taken
 
 
-async def test_publishers_that_went_leave_no_pictures_to_the_garbage_collector(clip):
+async def test_publishers_that_went_leave_no_pictures_to_the_garbage_collector(clip, caplog):
     """It comes seldom, and knows nothing of the megabytes that a codec holds."""
+    caplog.set_level("CRITICAL")  # pytest keeps what was logged, errors with their tracebacks
 
     def decoders() -> int:
         return sum(isinstance(one, PublicationDecoder) for one in gc.get_objects())
