@@ -81,7 +81,7 @@ async def test_publishers_that_went_leave_no_pictures_to_the_garbage_collector(c
     caplog.set_level("CRITICAL")  # pytest keeps what was logged, errors with their tracebacks
 
     def decoders() -> int:
-        return sum(isinstance(one, PublicationDecoder) for one in gc.get_objects())
+        return sum(type(one) is PublicationDecoder for one in gc.get_objects())
 
     gc.collect()
     gc.disable()
