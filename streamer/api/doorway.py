@@ -136,7 +136,7 @@ class Handshake(SSLProtocol):
             tls,
             None,
             server_side=True,
-            ssl_handshake_timeout=limits.head_s,
+            ssl_handshake_timeout=limits.head_s,  # type: ignore[arg-type] # typeshed: int
             ssl_shutdown_timeout=_LONGEST_TLS_GOODBYE_S,
         )
         self._visitor = visitor
@@ -147,7 +147,7 @@ class Handshake(SSLProtocol):
         self._doorway.waits(self._visitor.socket)
         super().connection_made(transport)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: BaseException | None) -> None:
         if self._visitor.socket is not None:
             self._doorway.asks(self._visitor.socket)
         super().connection_lost(exc)

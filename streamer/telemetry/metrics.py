@@ -143,5 +143,8 @@ class Metrics:
             self.camera_trouble,
             self.faces_detected,
             self.embeddings_skipped,
+            self.publishers,
+            self.ingest_bytes,
+            self.ingest_packets,
         ):
             metric.remove_by_labels({"camera": camera})

@@ -116,7 +116,9 @@ def test_another_source_is_heard_a_second_after_ours_fell_silent(clip, pause_s, 
     again = []
     for turn in range(3):
         start_s = silent_from_s + pause_s + turn * len(clip.pictures) / FPS
-        series = packetise(clip, mtu=300, ssrc=9, sequence=100 + turn * len(packets), timestamp=turn * len(clip.pictures) * TICKS)
+        series = packetise(
+            clip, mtu=300, ssrc=9, sequence=100 + turn * len(packets), timestamp=turn * len(clip.pictures) * TICKS
+        )
         again += [(one, Instant(start_s + at.monotonic_s, start_s + at.monotonic_s)) for one, at in series]
     received.take(again)
     received.receiver.close()
