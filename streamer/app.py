@@ -1,4 +1,4 @@
-"""The running service: builds every object, opens them in order, owns the one TaskGroup, closes in reverse.
+"""The running service: builds every object, opens them in order, owns the tasks, closes in reverse.
 
 Settings go in; a Service to look at comes out while everything runs. Leaving the context is a clean stop: open
 visits get their `end`, what is due is written and, if the broker is there, sent.

@@ -134,7 +134,7 @@ class Handshake(SSLProtocol):
             asyncio.get_running_loop(),
             visitor,
             tls,
-            None,
+            None,  # type: ignore[arg-type] # typeshed: a Future; nobody waits for one here
             server_side=True,
             ssl_handshake_timeout=limits.head_s,  # type: ignore[arg-type] # typeshed: int
             ssl_shutdown_timeout=_LONGEST_TLS_GOODBYE_S,
