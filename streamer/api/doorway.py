@@ -129,14 +129,13 @@ class Visitor(H11Protocol):
 class Handshake(SSLProtocol):
     """asyncio's TLS, set up here, for the loop's own shows nobody a connection before the handshake is over."""
 
-    def __init__(self, visitor: Visitor, tls: ssl.SSLContext, doorway: Doorway, limits: WaitLimits) -> None:
+    def __init__(self, visitor: Visitor, tls: ssl.SSLContext, doorway: Doorway) -> None:
         super().__init__(
             asyncio.get_running_loop(),
             visitor,
             tls,
             None,  # type: ignore[arg-type] # typeshed: a Future; nobody waits for one here
             server_side=True,
-            ssl_handshake_timeout=limits.head_s,  # type: ignore[arg-type] # typeshed: int
             ssl_shutdown_timeout=_LONGEST_TLS_GOODBYE_S,
         )
         self._visitor = visitor

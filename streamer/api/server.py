@@ -63,7 +63,7 @@ async def serve_http(
 
         def visitor() -> asyncio.Protocol | asyncio.BufferedProtocol:
             made = Visitor(config, server.server_state, doorway)
-            return made if tls is None else Handshake(made, tls, doorway, limits)
+            return made if tls is None else Handshake(made, tls, doorway)
 
         # Not serve(): that is a task, whose crash somebody would have to notice, and it ticks at 10 Hz. Nor startup():
         # that hears of a connection only when its TLS is there.
