@@ -146,5 +146,7 @@ class Metrics:
             self.publishers,
             self.ingest_bytes,
             self.ingest_packets,
+            self.viewers,
+            self.view_frames,
         ):
             metric.remove_by_labels({"camera": camera})
