@@ -1,4 +1,4 @@
-"""The running service: builds every object, opens them in order, owns the one TaskGroup, closes in reverse.
+"""The running service: builds every object, opens them in order, owns the tasks, closes in reverse.
 
 Settings go in; a Service to look at comes out while everything runs. Leaving the context is a clean stop: open
 visits get their `end`, what is due is written and, if the broker is there, sent.
@@ -128,74 +128,10 @@ async def running_service(
     limit_arenas()
     certificate = await prepare_http(settings.http)
     make_data_folder(settings.paths.data)
-    metrics = Metrics()
     async with AsyncExitStack() as stack:
         stack.enter_context(only_one(settings.paths.data))
-        with suppress(GalleryError):  # there before the models are: a gallery that is missing now is gone
-            PersonStore(settings.gallery_path).close()
-        models = await stack.enter_async_context(open_models(settings, metrics))
-        recogniser = models.recogniser
-        live_gallery = await stack.enter_async_context(LiveGallery.open(settings, recogniser, metrics))
-        outbox = await stack.enter_async_context(
-            Outbox(
-                settings.outbox_path,
-                limit=settings.events.outbox_limit,
-                max_age_s=settings.events.outbox_max_age_h * 3600.0,
-                metrics=metrics,
-            )
-        )
-
-        def command(camera: str, enabled: bool) -> None:
-            if service.control is not None:
-                service.control.command(camera, enabled)
-
-        publisher = Publisher(
-            settings.mqtt,
-            outbox,
-            live_gallery.name_of,
-            metrics,
-            obey=command if configured is not None else None,
-            person_ids=live_gallery.person_ids,
-            own_broker=own_broker,
-        )
-        live_view = LiveView(live_gallery.name_of, metrics)
-        tokens = LiveTokens(settings.tokens_path)
-        await asyncio.to_thread(tokens.look)
-        service = Service(
-            settings,
-            metrics,
-            models,
-            live_gallery,
-            outbox,
-            publisher,
-            live_view,
-            [],
-            tokens,
-            Guard(tokens, metrics),
-            certificate=certificate,
-        )
-        for name, camera in settings.cameras.items():
-            publisher.add_camera(name, enabled=camera.enabled)
-            _point(service, name, camera)
-        await models.attach(live_gallery, publisher.set_model)
-        if settings.http.enabled:
-            webrtc = settings.ingest.webrtc
-            whip = whip_routes(webrtc, service.points, service.has_camera, metrics)
-            routers = [
-                await stack.enter_async_context(kind) for kind in (whip, whep_routes(webrtc, live_view, metrics))
-            ]
-            service.http_port = await stack.enter_async_context(
-                serve_http(
-                    create_app(service, [*routers, pages.routes()]),
-                    settings.http.host,
-                    settings.http.port,
-                    tls=None if certificate is None else certificate.context,
-                    trusted_proxies=settings.http.trusted_proxies,
-                    metrics=metrics,
-                )
-            )
-        rtsp = await stack.enter_async_context(RtspServer(settings.ingest.rtsp, service.points, metrics))
-        service.rtsp = rtsp
+        service = await _opened(stack, settings, certificate, obeys=configured is not None, own_broker=own_broker)
+        rtsp = await _open_doors(stack, service)
         async with asyncio.TaskGroup() as tasks:
             cameras = CameraSet(tasks, partial(_camera, service), partial(_forget_camera, service))
             service.cameras = cameras.cameras
@@ -210,35 +146,112 @@ async def running_service(
             if configured is not None:
                 service.control = CameraControl(configured.layers, settings, configured.read, apply)
                 following = [tasks.create_task(service.control.run(), name="follow configuration")]
-            keep = [
-                tasks.create_task(
-                    supervise(
-                        "broker",
-                        publisher.run,
-                        publisher.failed,
-                        longest_delay_s=10.0,
-                        hopeless_delay_s=BROKER_HOPELESS_DELAY_S,
-                    ),
-                    name="publisher",
-                ),
-                tasks.create_task(live_gallery.follow(publisher.gallery_changed), name="gallery"),
-                *([tasks.create_task(tokens.follow(), name="tokens")] if settings.http.enabled else []),
-                *([tasks.create_task(certificate.follow(), name="certificate")] if certificate else []),
-                tasks.create_task(_watch(service), name="watch cameras"),
-                tasks.create_task(live_view.run(), name="live view"),
-                tasks.create_task(rtsp.run(), name="rtsp ingest"),
-                tasks.create_task(models.run(), name="watch models"),
-                tasks.create_task(models.keep_covered(), name="templates of the ladder"),
-                tasks.create_task(measure_loop_lag(metrics, settings.metrics.loop_lag_interval_s), name="loop lag"),
-            ]
+            keep = _keep_up(tasks, service, rtsp)
             try:
                 yield service
             finally:
                 await _cancel(following)
                 await cameras.close()
-                await outbox.flush()
-                await publisher.stop()
+                await service.outbox.flush()
+                await service.publisher.stop()
                 await _cancel(keep)
+
+
+async def _opened(
+    stack: AsyncExitStack, settings: Settings, certificate: Certificate | None, *, obeys: bool, own_broker: bool
+) -> Service:
+    """All that cameras need, in order; nobody is let in yet. obeys: commands over MQTT."""
+    metrics = Metrics()
+    with suppress(GalleryError):  # there before the models are: a gallery that is missing now is gone
+        PersonStore(settings.gallery_path).close()
+    models = await stack.enter_async_context(open_models(settings, metrics))
+    live_gallery = await stack.enter_async_context(LiveGallery.open(settings, models.recogniser, metrics))
+    outbox = await stack.enter_async_context(
+        Outbox(
+            settings.outbox_path,
+            limit=settings.events.outbox_limit,
+            max_age_s=settings.events.outbox_max_age_h * 3600.0,
+            metrics=metrics,
+        )
+    )
+
+    def command(camera: str, enabled: bool) -> None:
+        if service.control is not None:
+            service.control.command(camera, enabled)
+
+    publisher = Publisher(
+        settings.mqtt,
+        outbox,
+        live_gallery.name_of,
+        metrics,
+        obey=command if obeys else None,
+        person_ids=live_gallery.person_ids,
+        own_broker=own_broker,
+    )
+    live_view = LiveView(live_gallery.name_of, metrics)
+    tokens = LiveTokens(settings.tokens_path)
+    await asyncio.to_thread(tokens.look)
+    service = Service(
+        settings,
+        metrics,
+        models,
+        live_gallery,
+        outbox,
+        publisher,
+        live_view,
+        [],
+        tokens,
+        Guard(tokens, metrics),
+        certificate=certificate,
+    )
+    for name, camera in settings.cameras.items():
+        publisher.add_camera(name, enabled=camera.enabled)
+        _point(service, name, camera)
+    await models.attach(live_gallery, publisher.set_model)
+    return service
+
+
+async def _open_doors(stack: AsyncExitStack, service: Service) -> RtspServer:
+    """HTTP and RTSP: whoever looks and whoever publishes is let in from now on."""
+    settings, metrics = service.settings, service.metrics
+    if settings.http.enabled:
+        webrtc = settings.ingest.webrtc
+        whip = whip_routes(webrtc, service.points, service.has_camera, metrics)
+        whep = whep_routes(webrtc, service.live_view, metrics)
+        routers = [await stack.enter_async_context(kind) for kind in (whip, whep)]
+        service.http_port = await stack.enter_async_context(
+            serve_http(
+                create_app(service, [*routers, pages.routes()]),
+                settings.http.host,
+                settings.http.port,
+                tls=None if service.certificate is None else service.certificate.context,
+                trusted_proxies=settings.http.trusted_proxies,
+                metrics=metrics,
+            )
+        )
+    service.rtsp = await stack.enter_async_context(RtspServer(settings.ingest.rtsp, service.points, metrics))
+    return service.rtsp
+
+
+def _keep_up(tasks: asyncio.TaskGroup, service: Service, rtsp: RtspServer) -> list[asyncio.Task[None]]:
+    """What runs beside the cameras, until the last event is out."""
+    publisher, models, certificate = service.publisher, service.models, service.certificate
+    broker = supervise(
+        "broker", publisher.run, publisher.failed, longest_delay_s=10.0, hopeless_delay_s=BROKER_HOPELESS_DELAY_S
+    )
+    lag_every_s = service.settings.metrics.loop_lag_interval_s
+    return [
+        tasks.create_task(broker, name="publisher"),
+        tasks.create_task(service.live_gallery.follow(publisher.gallery_changed), name="gallery"),
+        *([tasks.create_task(service.tokens.follow(), name="tokens")] if service.settings.http.enabled else []),
+        *([tasks.create_task(certificate.follow(), name="certificate")] if certificate else []),
+        tasks.create_task(_watch(service), name="watch cameras"),
+        tasks.create_task(service.live_view.run(), name="live view"),
+        tasks.create_task(rtsp.run(), name="rtsp ingest"),
+        tasks.create_task(models.run(), name="watch models"),
+        tasks.create_task(models.keep_covered(), name="templates of the ladder"),
+        tasks.create_task(measure_loop_lag(service.metrics, lag_every_s), name="loop lag"),
+    ]
 
 
 def _camera(service: Service, name: str, camera: CameraSettings) -> Camera:
@@ -267,18 +280,22 @@ def _point(service: Service, name: str, camera: CameraSettings) -> PublishPoint 
     before = service.points.get(name)
     if before is not None and before.camera == camera:
         return before
-    if before is not None:
-        service.points.pop(name).retire()
+    _retire_point(service, name)
     if not camera.is_published:
         return None
     point = service.points[name] = PublishPoint(name, camera)
     return point
 
 
-def _forget_camera(service: Service, name: str) -> None:
-    """It was removed: nothing is told of it any more."""
+def _retire_point(service: Service, name: str) -> None:
     if name in service.points:
         service.points.pop(name).retire()
+        service.metrics.publishers.labels(camera=name).set(0)
+
+
+def _forget_camera(service: Service, name: str) -> None:
+    """It was removed: nothing is told of it any more."""
+    _retire_point(service, name)
     service.live_view.removed(name)
     service.publisher.remove_camera(name)
     service.metrics.forget_camera(name)

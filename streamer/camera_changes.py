@@ -6,15 +6,13 @@ Trees as YAML gives them go in and out, `${VAR}` unexpanded. Whoever changes it 
 not at all, for this user alone: URLs may hold logins. Blocks for small reads and writes; any thread.
 """
 
-import fcntl
 import json
 import os
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from recognition.whole_file import replacing
+from recognition.whole_file import HeldByAnother, held_alone, replacing
 from streamer.errors import ConfigInvalid, ConfigUnreadable, DataFolderUnwritable
 from streamer.settings_layers import Tree, merge
 
@@ -61,30 +59,22 @@ def editing(path: Path) -> Iterator[dict[str, Tree | None]]:
     One at a time, of all processes. Raises as read_changes(), and DataFolderUnwritable.
     """
     try:
-        lock = path.with_name(f"{path.name}.lock").open("w")
+        with held_alone(path, within_s=LOCKED_WITHIN_S):
+            before = read_changes(path)
+            changes = dict(before)
+            yield changes
+            if changes != before:
+                document = {"format": _FORMAT, "cameras": changes}
+                with replacing(path) as file:
+                    file.write(json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n")
+    except HeldByAnother:
+        raise DataFolderUnwritable(
+            f"{path} has been held by another command for {LOCKED_WITHIN_S:.0f} s; end that"
+        ) from None
     except OSError as error:
-        raise _unwritable(path, error) from None
-    with lock:
-        _give_to_the_service(lock.fileno(), path.parent)
-        give_up_s = time.monotonic() + LOCKED_WITHIN_S
-        while not _locked(lock.fileno()):
-            if time.monotonic() > give_up_s:
-                raise DataFolderUnwritable(
-                    f"{path} has been held by another command for {LOCKED_WITHIN_S:.0f} s; end that"
-                )
-            time.sleep(0.02)
-        before = read_changes(path)
-        changes = dict(before)
-        yield changes
-        if changes == before:
-            return
-        document = {"format": _FORMAT, "cameras": changes}
-        try:
-            with replacing(path) as file:
-                _give_to_the_service(file.fileno(), path.parent)
-                file.write(json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n")
-        except OSError as error:
-            raise _unwritable(path, error) from None
+        raise DataFolderUnwritable(
+            f"{path} can't be written ({error.strerror}); make paths.data writable, or make room there"
+        ) from None
 
 
 def with_changes(configured: Tree, changes: Changes, above: Tree) -> tuple[Tree, list[str]]:
@@ -111,24 +101,3 @@ def is_added(changes: Changes, name: str) -> bool:
 def alter(changes: dict[str, Tree | None], name: str, values: Tree) -> None:
     """Have these values from now on, whatever the YAML says."""
     changes[name] = {**(changes.get(name) or {}), **values}
-
-
-def _give_to_the_service(descriptor: int, folder: Path) -> None:
-    """What root writes has to be readable for whoever runs the service, whose folder it is."""
-    if os.geteuid() == 0:
-        owner = folder.stat()
-        os.fchown(descriptor, owner.st_uid, owner.st_gid)
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _unwritable(path: Path, error: OSError) -> DataFolderUnwritable:
-    return DataFolderUnwritable(
-        f"{path} can't be written ({error.strerror}); make paths.data writable, or make room there"
-    )

@@ -3,7 +3,6 @@
 Blocks for a small file, read again only when it has changed, and for a lock while one is written. Any thread.
 """
 
-import fcntl
 import logging
 import os
 from collections.abc import Iterator, Mapping
@@ -21,7 +20,7 @@ from recognition.reason import Reason
 from recognition.runtimes.processor import processor_name
 from recognition.selection.candidates import BatchCap, Candidate, Cost, DeviceFigures, Measurement
 from recognition.specs.spec import BatchNeeds, EmbedderSpec, ModelSpec
-from recognition.whole_file import replacing
+from recognition.whole_file import held_alone, replacing
 
 log = logging.getLogger(__name__)
 
@@ -159,12 +158,8 @@ class LocalMeasurements:
         """This process alone writes; the lock lies beside the file, which is another one after each write."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            lock = os.open(self._path.with_name(f"{self._path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            with held_alone(self._path):
                 yield
-            finally:
-                os.close(lock)
         except OSError as error:
             raise FiguresUnwritable(
                 f"{self._path} can't be written ({error.strerror}); make paths.data writable, or make room there"

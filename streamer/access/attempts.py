@@ -2,7 +2,6 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from ipaddress import IPv6Address, ip_address, ip_network
 
 LIMIT = 10
 WINDOW_S = 60.0
@@ -37,15 +36,3 @@ class FailedAttempts:
         if len(self._failed) > MOST_KEPT:
             self._failed.popitem(last=False)
         return count + 1 == self._limit
-
-
-def neighbourhood_of(address: str) -> str:
-    """Who counts as one: an address; of IPv6 the /64 that a household has. Anything else is cut short."""
-    try:
-        found = ip_address(address.partition("%")[0])
-    except ValueError:
-        return address[:64]
-    if isinstance(found, IPv6Address):
-        mapped = found.ipv4_mapped
-        return str(mapped) if mapped else str(ip_network((found, 64), strict=False))
-    return str(found)

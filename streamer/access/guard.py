@@ -18,11 +18,12 @@ from starlette.requests import HTTPConnection, Request
 from starlette.types import Scope
 
 from recognition.errors import CodedError
-from streamer.access.attempts import FailedAttempts, neighbourhood_of
+from streamer.access.attempts import FailedAttempts
 from streamer.access.errors import AccessRefused, RoleTooLow, TokenInvalid, TokenMissing, TooManyAttempts
 from streamer.access.live_tokens import LiveTokens
 from streamer.access.roles import Role, covers
 from streamer.access.tokens import Token, digest_of
+from streamer.addresses import neighbourhood_of
 from streamer.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)

@@ -1,9 +1,8 @@
 """The file of tokens in the data folder: read as a whole, changed by one command at a time, whole or not at all.
 
-For this user alone (0600). Every function blocks for the disk.
+For its folder's owner alone (0600). Every function blocks for the disk.
 """
 
-import fcntl
 import json
 import time
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, StringConstraints, ValidationError
 
-from recognition.whole_file import replacing
+from recognition.whole_file import HeldByAnother, held_alone, replacing
 from streamer.access.errors import TokenNameTaken, TokensUnreadable, TokensUnwritable, TokenUnknown
 from streamer.access.roles import Role
 from streamer.access.tokens import Token, checked_name, digest_of, make_secret, same_name
@@ -87,36 +86,19 @@ def _write(path: Path, tokens: tuple[Token, ...]) -> None:
         {"name": token.name, "role": token.role, "created_at": token.created_at, "sha256": token.digest}
         for token in tokens
     ]
-    try:
-        with replacing(path) as file:
-            file.write(json.dumps({"version": 1, "tokens": entries}, indent=2, ensure_ascii=False).encode() + b"\n")
-    except OSError as error:
-        raise _unwritable(path, error) from None
+    with replacing(path) as file:
+        file.write(json.dumps({"version": 1, "tokens": entries}, indent=2, ensure_ascii=False).encode() + b"\n")
 
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
     """No other command changes the file meanwhile. Raises TokensUnwritable."""
     try:
-        lock = path.with_suffix(".lock").open("w")
+        with held_alone(path, within_s=_BUSY_FOR_S):
+            yield
+    except HeldByAnother:
+        raise TokensUnwritable(f"tokens {path} is being written by another command; try again") from None
     except OSError as error:
-        raise _unwritable(path, error) from None
-    with lock:
-        until_s = time.monotonic() + _BUSY_FOR_S
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > until_s:
-                    raise TokensUnwritable(f"tokens {path} is being written by another command; try again") from None
-                time.sleep(0.02)
-            except OSError as error:
-                raise _unwritable(path, error) from None
-        yield
-
-
-def _unwritable(path: Path, error: OSError) -> TokensUnwritable:
-    return TokensUnwritable(
-        f"tokens {path} can't be written ({error.strerror}); make paths.data writable, or make room there"
-    )
+        raise TokensUnwritable(
+            f"tokens {path} can't be written ({error.strerror}); make paths.data writable, or make room there"
+        ) from None

@@ -4,12 +4,13 @@ This machine's own requests are let in directly: a health check, a command.
 """
 
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import ip_network
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from streamer.access.errors import ProxyBypassed
+from streamer.addresses import unmapped
 from streamer.api import problems
 from streamer.telemetry.metrics import Metrics
 
@@ -38,12 +39,3 @@ class BehindProxies:
             if self._metrics is not None:
                 self._metrics.http_refused.labels(code=refused.code).inc()
             await problems.of(refused)(scope, receive, send)
-
-
-def unmapped(address: str) -> IPv4Address | IPv6Address | None:
-    """An address; one of IPv4 that came in over a socket of IPv6 as what it is. None where it is none."""
-    try:
-        found = ip_address(address.partition("%")[0])
-    except ValueError:
-        return None
-    return (found.ipv4_mapped or found) if isinstance(found, IPv6Address) else found

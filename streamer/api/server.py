@@ -12,8 +12,10 @@ from email.utils import formatdate
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from streamer.addresses import is_of_this_machine
 from streamer.api.certificate import Certificate
-from streamer.api.proxies import BehindProxies, unmapped
+from streamer.api.doorway import Doorway, Handshake, Visitor, WaitLimits
+from streamer.api.proxies import BehindProxies
 from streamer.errors import HttpAddressInvalid, HttpUnprotected
 from streamer.listen import BACKLOG, Place, listen, resolve
 from streamer.settings import HttpSettings
@@ -31,10 +33,11 @@ async def serve_http(
     tls: ssl.SSLContext | None = None,
     trusted_proxies: Sequence[str] = (),
     metrics: Metrics | None = None,
+    limits: WaitLimits = WaitLimits(),  # noqa: B008 # frozen
 ) -> AsyncIterator[int]:
     """Serves `app` while the context is open, and gives the port (the real one where 0 was asked for).
 
-    At the end open connections get 2 s to finish. Raises PortInUse, HttpAddressInvalid and HttpUnprotected.
+    At the end requests that are under way get 2 s to finish. Raises PortInUse, HttpAddressInvalid and HttpUnprotected.
     """
     place = await resolve(host, port, "http", HttpAddressInvalid)
     _protected(place, tls is not None or bool(trusted_proxies))
@@ -51,18 +54,25 @@ async def serve_http(
             server_header=False,
             date_header=False,
             proxy_headers=False,
-            backlog=BACKLOG,
             timeout_graceful_shutdown=_LONGEST_GOODBYE_S,
-            ssl_context_factory=None if tls is None else lambda *_: tls,
         )
         config.load()
         server = uvicorn.Server(config)
         server.lifespan = config.lifespan_class(config)
-        # Not serve(): that is a task, whose crash somebody would have to notice, and it ticks at 10 Hz.
-        await server.startup(sockets=[listener])
+        doorway = Doorway(limits, trusted_proxies, metrics)
+
+        def visitor() -> asyncio.Protocol | asyncio.BufferedProtocol:
+            made = Visitor(config, server.server_state, doorway)
+            return made if tls is None else Handshake(made, tls, doorway)
+
+        # Not serve(): that is a task, whose crash somebody would have to notice, and it ticks at 10 Hz. Nor startup():
+        # that hears of a connection only when its TLS is there.
+        loop = asyncio.get_running_loop()
+        server.servers = [await loop.create_server(visitor, sock=listener, backlog=BACKLOG)]
         try:
             yield listener.getsockname()[1]
         finally:
+            doorway.close()
             await server.shutdown(sockets=[listener])
 
 
@@ -85,8 +95,7 @@ async def prepare_http(settings: HttpSettings) -> Certificate | None:
 
 def _protected(place: Place, by_something: bool) -> None:
     """Tokens are sent as they are: beyond this machine they need TLS."""
-    found = unmapped(place.address[0])
-    if not (by_something or (found is not None and found.is_loopback)):
+    if not (by_something or is_of_this_machine(place.address[0])):
         raise HttpUnprotected(
             f"http.host {place.host} is open to the network, where tokens could be read: set http.tls (cert, key), or "
             "http.trusted_proxies where a proxy does TLS, or 127.0.0.1"

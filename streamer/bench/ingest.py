@@ -7,8 +7,8 @@ that is pulled from are processes of their own, and not counted.
 import asyncio
 import json
 import sys
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -60,30 +60,39 @@ async def run_ingest(clip: Path, scratch: Path, seconds: float, say: Callable[[s
 
 
 async def _measured(way: str, load: Load, seconds: float, where: str) -> Measured:
-    process = await _start(way, load, seconds, where)
-    return await _outcome(process)
+    async with _process(way, load, seconds, where) as process:
+        return Measured(**json.loads(await _line_of(process)))
 
 
 async def _published(load: Load, seconds: float, clip: Path) -> Measured:
-    process = await _start("published", load, seconds, "-")
-    assert process.stdout is not None
-    port = int(await process.stdout.readline())
-    async with AsyncExitStack() as stack:
-        for number in range(load.cameras):
-            await stack.enter_async_context(publisher(clip, port, camera_name(number)))
-        return await _outcome(process)
+    async with _process("published", load, seconds, "-") as process:
+        port = int(await _line_of(process))
+        async with AsyncExitStack() as stack:
+            for number in range(load.cameras):
+                await stack.enter_async_context(publisher(clip, port, camera_name(number)))
+            line = await _line_of(process)  # it goes on taking until the publishers are gone: they see no end
+        return Measured(**json.loads(line))
 
 
-async def _start(way: str, load: Load, seconds: float, where: str) -> asyncio.subprocess.Process:
-    arguments = (way, str(load.cameras), str(seconds), where)
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "streamer.bench.ingest_process", *arguments, stdout=asyncio.subprocess.PIPE
+@asynccontextmanager
+async def _process(way: str, load: Load, seconds: float, where: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """What measures, gone when the context is left."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "streamer.bench.ingest_process", way, str(load.cameras), str(seconds), where),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
     )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
 
 
-async def _outcome(process: asyncio.subprocess.Process) -> Measured:
+async def _line_of(process: asyncio.subprocess.Process) -> bytes:
     assert process.stdout is not None
     line = await process.stdout.readline()
-    if await process.wait() or not line:
+    if not line:
         raise BenchFailed("a process of the ingest benchmark ended without a result; its error is above")
-    return Measured(**json.loads(line))
+    return line

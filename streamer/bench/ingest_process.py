@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 import av
@@ -19,6 +20,7 @@ import uvloop
 from av.codec.context import ThreadType
 
 from streamer.bench.publishers import PASSWORD, USER
+from streamer.errors import BenchFailed, StreamerError
 from streamer.ingest.publish.point import PublishPoint
 from streamer.ingest.publish.source import PublishedSource
 from streamer.ingest.rtsp.server import RtspServer
@@ -44,14 +46,16 @@ def camera_name(number: int) -> str:
     return f"cam{number}"
 
 
-async def _published(cameras: int, seconds: float) -> Measured:
+async def _published(cameras: int, seconds: float) -> None:
+    """Prints where, then what; and takes on until stdin ends, so that no publisher ends by itself."""
     settings = CameraSettings(url=PUBLISH, user=USER, password=PASSWORD)
     points = {name: PublishPoint(name, settings) for name in map(camera_name, range(cameras))}
     async with RtspServer(RtspIngestSettings(port=0), points, Metrics()) as server:
         _say(server.port)
         clock = asyncio.create_task(server.run(), name="rtsp ingest")
         try:
-            return await _measured([PublishedSource(point, settings) for point in points.values()], seconds)
+            _tell(await _measured([PublishedSource(point, settings) for point in points.values()], seconds))
+            await asyncio.to_thread(sys.stdin.read)
         finally:
             clock.cancel()
 
@@ -89,27 +93,33 @@ async def _measured(sources: Sequence[Source], seconds: float) -> Measured:
         await asyncio.wait(tasks)
 
 
-def _decoded(cameras: int, seconds: float, clip: str) -> Measured:
-    """The clip's packets, at their pace, straight into as many decoders: the least that it can cost."""
+def _decoded(cameras: int, seconds: float, clip: str, within_s: float = WITHIN_S) -> Measured:
+    """The clip's packets, at their pace, straight into as many decoders: the least that it can cost.
+
+    Raises BenchFailed where one gives no picture within that time.
+    """
     stop, counts = threading.Event(), [0] * cameras
     threads = [threading.Thread(target=_decode, args=(clip, stop, counts, number)) for number in range(cameras)]
     began_s = time.monotonic()
     for thread in threads:
         thread.start()
-    while not all(counts):
-        time.sleep(0.01)
-    first_s = time.monotonic() - began_s
-    before, cpu_s = sum(counts), time.process_time()
-    time.sleep(seconds)
-    measured = Measured((time.process_time() - cpu_s) / seconds, sum(counts) - before, first_s)
-    stop.set()
-    for thread in threads:
-        thread.join()
-    return measured
+    try:
+        while not all(counts):
+            if time.monotonic() - began_s > within_s or not all(thread.is_alive() for thread in threads):
+                raise BenchFailed(f"{clip} gave no picture within {within_s:g} s; give one that can be decoded")
+            time.sleep(0.01)
+        first_s = time.monotonic() - began_s
+        before, cpu_s = sum(counts), time.process_time()
+        time.sleep(seconds)
+        return Measured((time.process_time() - cpu_s) / seconds, sum(counts) - before, first_s)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
 
 
 def _decode(clip: str, stop: threading.Event, counts: list[int], number: int) -> None:
-    with av.open(clip) as container:
+    with suppress(av.FFmpegError, IndexError), av.open(clip) as container:  # who waits for its pictures says so
         video = container.streams.video[0]
         rate = float(video.average_rate or 25)
         packets = [packet for packet in container.demux(video) if packet.size]
@@ -122,6 +132,10 @@ def _decode(clip: str, stop: threading.Event, counts: list[int], number: int) ->
             counts[number] += len(context.decode(packet))
 
 
+def _tell(measured: Measured) -> None:
+    _say(json.dumps(asdict(measured)))
+
+
 def _say(what: object) -> None:
     sys.stdout.write(f"{what}\n")
     sys.stdout.flush()
@@ -130,14 +144,18 @@ def _say(what: object) -> None:
 def main() -> None:
     """The process itself."""
     way, cameras, seconds, where = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
-    match way:
-        case "published":
-            measured = uvloop.run(_published(cameras, seconds))
-        case "pulled":
-            measured = uvloop.run(_pulled(cameras, seconds, where))
-        case _:
-            measured = _decoded(cameras, seconds, where)
-    _say(json.dumps(asdict(measured)))
+    try:
+        match way:
+            case "published":
+                uvloop.run(_published(cameras, seconds))
+            case "pulled":
+                _tell(uvloop.run(_pulled(cameras, seconds, where)))
+            case _:
+                _tell(_decoded(cameras, seconds, where))
+    except TimeoutError:
+        sys.exit(f"a camera gave no picture within {WITHIN_S:g} s")
+    except StreamerError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

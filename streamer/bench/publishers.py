@@ -1,8 +1,8 @@
 """ffmpeg as a publisher by RTSP, a process of its own. On the benchmark's loop."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from streamer.errors import BenchFailed
@@ -12,7 +12,10 @@ USER, PASSWORD = "bench", "bench"
 
 @asynccontextmanager
 async def publisher(clip: Path, port: int, camera: str) -> AsyncIterator[None]:
-    """The clip, round and round, until the context is left; then it is killed. Raises BenchFailed without ffmpeg."""
+    """The clip, round and round, until the context is left; then it is killed.
+
+    Raises BenchFailed without ffmpeg, and, in place of what the context does, once it has ended by itself.
+    """
     read = ("ffmpeg", "-v", "error", "-re", "-stream_loop", "-1", "-i", str(clip), "-an", "-c", "copy")
     url = f"rtsp://{USER}:{PASSWORD}@127.0.0.1:{port}/{camera}"
     try:
@@ -22,8 +25,33 @@ async def publisher(clip: Path, port: int, camera: str) -> AsyncIterator[None]:
     except FileNotFoundError:
         raise BenchFailed("ffmpeg is not there, and it is what publishes; install it (Debian: ffmpeg)") from None
     try:
-        yield
+        with failing_plainly():
+            async with asyncio.TaskGroup() as tasks:
+                watching = tasks.create_task(_never_ends(process, camera), name=f"ffmpeg of {camera}")
+                yield
+                watching.cancel()
     finally:
         if process.returncode is None:
             process.kill()
         await process.wait()
+
+
+@contextmanager
+def failing_plainly() -> Iterator[None]:
+    """A BenchFailed out of task groups comes as it is; with others beside it, it is the one that is told."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        failed: BaseException | None = group.subgroup(BenchFailed)
+        while isinstance(failed, BaseExceptionGroup):
+            failed = failed.exceptions[0]
+        if failed is None:
+            raise
+        raise failed from None
+
+
+async def _never_ends(process: asyncio.subprocess.Process, camera: str) -> None:
+    code = await process.wait()
+    raise BenchFailed(
+        f"the publisher (ffmpeg) of {camera} ended by itself with {code}; is the clip one that it can send as it is?"
+    )

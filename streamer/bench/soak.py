@@ -7,8 +7,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from prometheus_client import Counter
 
 from streamer.app import Service, running_service
 from streamer.bench.processes import broker_process, cutting_server
-from streamer.bench.publishers import PASSWORD, USER, publisher
+from streamer.bench.publishers import PASSWORD, USER, failing_plainly, publisher
 from streamer.settings import PUBLISH, CameraSettings, Settings
 
 CAMERAS, PUBLISHED = 4, 2
@@ -43,7 +42,7 @@ async def run_soak(
 ) -> list[SoakSample]:
     """Run four cameras, each reopened every ten seconds, and two whose publisher (ffmpeg) is killed as often.
 
-    Samples the process as they go.
+    Samples the process as they go. Raises BenchFailed where a publisher can't start, or ends by itself.
     """
     samples: list[SoakSample] = []
     async with broker_process() as port, cutting_server(clip, RECONNECT_S) as url:
@@ -61,35 +60,27 @@ async def run_soak(
                 "http": settings.http.model_copy(update={"port": 0}),
             }
         )
-        async with running_service(settings) as service, AsyncExitStack() as publishers:
-            for number in range(PUBLISHED):
-                await publishers.enter_async_context(_publishing(service, clip, f"pushed{number}"))
-            started_s = time.monotonic()
-            while (at_s := time.monotonic() - started_s) < seconds:
+        with failing_plainly():
+            async with running_service(settings) as service, asyncio.TaskGroup() as tasks:
+                publishing = [tasks.create_task(_publish(service, clip, f"pushed{n}")) for n in range(PUBLISHED)]
+                started_s = time.monotonic()
+                while (at_s := time.monotonic() - started_s) < seconds:
+                    samples.append(_sample(at_s, service))
+                    say(line_of(samples[-1]))
+                    await asyncio.sleep(min(REPORT_S, seconds - at_s))
                 samples.append(_sample(at_s, service))
                 say(line_of(samples[-1]))
-                await asyncio.sleep(min(REPORT_S, seconds - at_s))
-            samples.append(_sample(at_s, service))
-            say(line_of(samples[-1]))
+                for task in publishing:
+                    task.cancel()
     return samples
 
 
-@asynccontextmanager
-async def _publishing(service: Service, clip: Path, camera: str) -> AsyncIterator[None]:
-    """A publisher while the context lasts, killed every so often and started anew."""
-
-    async def publish() -> None:
-        assert service.rtsp is not None
-        while True:
-            async with publisher(clip, service.rtsp.port, camera):
-                await asyncio.sleep(RECONNECT_S)
-
-    task = asyncio.create_task(publish(), name=f"publisher of {camera}")
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
+async def _publish(service: Service, clip: Path, camera: str) -> None:
+    """A publisher that is killed every so often and started anew, until it is cancelled. Raises BenchFailed."""
+    assert service.rtsp is not None
+    while True:
+        async with publisher(clip, service.rtsp.port, camera):
+            await asyncio.sleep(RECONNECT_S)
 
 
 def _sample(at_s: float, service: Service) -> SoakSample:

@@ -1,7 +1,8 @@
-"""A camera's thread: packets in, sampled frames into the slot; every packet is decoded, codecs need them.
+"""A camera's decode thread: packets in, sampled frames into the slot; every packet is decoded, codecs need them.
 
-Everything here runs on that one thread, blocks, and ends within the limits that libav is given; what the
-world does leaves through the slot as a CameraError or StreamEnded.
+run() is that thread, which blocks, and ends within the limits that libav is given (a live stream's packets are read by
+packet_reader's own); stop() and what is to be looked at are for any other. What the world does leaves through the slot
+as a CameraError or StreamEnded.
 """
 
 import math

@@ -1,6 +1,7 @@
-"""Every camera behind one Protocol: open it, take its newest frame, leave it; nobody else knows the kind.
+"""Every camera behind one Protocol: open it, take its newest frame, leave it; who takes need not know the kind.
 
-A URL goes in, Frames come out on the loop; each source owns one thread, started on entry, joined on exit.
+Frames come out on the loop; the threads that a source has (one that decodes, for a live stream one that reads) end
+with it. open_source() is for URLs that are opened here; a camera that pushes has publish/source.
 """
 
 from types import TracebackType

@@ -51,9 +51,6 @@ class Offer:
             for codec in media.rtp.codecs
         ]
 
-    def has_data_channel(self) -> bool:
-        return any(media.kind == "application" for media in self.media)
-
 
 def read_offer(text: str) -> Offer:
     """Raises OfferInvalid for what is no offer, OfferUnsupported for one that asks for more than there is here."""

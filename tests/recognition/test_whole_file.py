@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from recognition.whole_file import replacing
+from recognition.whole_file import HeldByAnother, held_alone, replacing
 
 
 def test_it_takes_the_place_of_the_old_one(tmp_path):
@@ -40,3 +40,44 @@ def test_others_may_read_it_where_that_is_meant(tmp_path):
     umask = os.umask(0)
     os.umask(umask)
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_what_lies_where_it_is_written_is_left_alone(tmp_path, links):
+    """A link that somebody put there is not followed: root may be the one who writes."""
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in (f".file.{os.getpid()}.part", "file.lock"):
+        (folder / name).symlink_to(precious) if links else (folder / name).write_text("left over")
+    with replacing(folder / "file") as file:
+        file.write(b"new")
+    assert precious.read_text() == "precious"
+    assert (folder / "file").read_bytes() == b"new"
+    if links:
+        with pytest.raises(OSError, match="symbolic links"), held_alone(folder / "file"):
+            pass
+    assert precious.read_text() == "precious"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("mode", [0o600, 0o644])
+def test_what_root_writes_is_the_folders_owners(tmp_path, mode):
+    os.chown(tmp_path, 12345, 54321)
+    with held_alone(tmp_path / "file"), replacing(tmp_path / "file", mode=mode) as file:
+        file.write(b"new")
+    assert {(found.stat().st_uid, found.stat().st_gid) for found in tmp_path.iterdir()} == {(12345, 54321)}
+
+
+def test_one_at_a_time(tmp_path):
+    path = tmp_path / "file"
+    with held_alone(path):
+        with pytest.raises(HeldByAnother), held_alone(path, within_s=0.0):
+            pass
+        with held_alone(tmp_path / "other", within_s=0.0):
+            pass
+    with held_alone(path, within_s=0.0):
+        pass
+    with pytest.raises(FileNotFoundError), held_alone(tmp_path / "gone" / "file"):
+        pass

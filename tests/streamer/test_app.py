@@ -34,6 +34,7 @@ from streamer.telemetry.metrics import Metrics
 from tests.faces import KNOWN, STRANGERS, write_film
 from tests.fragile import faces, fragile_model
 from tests.recognition.fakes import until
+from tests.streamer.ingest.rtsp.publisher import Publisher
 
 
 def path_of(**camera: Any) -> Any:
@@ -210,3 +211,46 @@ async def test_a_change_of_some_cameras_leaves_source_and_visits_of_the_others_a
         return sum(value("whosthere_events_total", {"type": kind, "known": known}) or 0 for known in ("true", "false"))
 
     assert count("new") == count("end"), "every visit of every camera has ended, once"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"), [({"enabled": False}, 0), ({"fps": 3}, 0), ({"user": "eve"}, 0), (None, None)]
+)
+async def test_nobody_publishes_to_a_camera_that_is_another_now(tmp_path: Path, free_port: int, change, told):
+    """None: it is removed, and has no series any more."""
+    file = tmp_path / "whosthere.yaml"
+    door = {"url": "publish://", "password": "word"}
+
+    def write(**cameras: dict[str, Any]) -> None:
+        tree = {
+            "cameras": cameras,
+            "http": {"enabled": False},
+            "mqtt": {"port": free_port},
+            "paths": {"data": "d"},
+            "ingest": {"rtsp": {"host": "127.0.0.1", "port": 0}},
+        }
+        file.write_text(json.dumps(tree))
+
+    def read() -> Layers:
+        return read_layers(file, (), {})
+
+    write(door=door, hall=door)
+    layers = read()
+    async with (
+        asyncio.timeout(60),
+        running_service(layers.settings({}), configured=Configured(layers, read)) as service,
+    ):
+
+        def publishers(camera: str) -> float | None:
+            return service.metrics.registry.get_sample_value("whosthere_publishers", {"camera": camera})
+
+        assert service.rtsp is not None
+        assert service.control is not None
+        for name in ("door", "hall"):
+            publisher = await Publisher.connect(service.rtsp.port, name, (name, "word"))
+            await publisher.publish()
+        await until(lambda: publishers("door") == publishers("hall") == 1)
+        write(hall=door, **({} if change is None else {"door": door | change}))
+        service.control.reload()
+        await until(lambda: publishers("door") == told)
+        assert publishers("hall") == 1

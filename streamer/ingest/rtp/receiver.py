@@ -16,6 +16,7 @@ from streamer.ingest.rtp.rtcp import Reception, sender_report
 
 # Further on or back than this (RFC 3550, A.1, has 3000 and 100), it is another series of numbers.
 _MOST_AHEAD, _MOST_BACK = 3000, 128
+SILENT_S = 1.0  # so long ours is not heard before another source takes its place: anybody can send to a UDP port
 
 
 class TrackReceiver:
@@ -28,6 +29,7 @@ class TrackReceiver:
         self._window_s = WINDOW_S if reorders else 0.0
         self._builder = PictureBuilder(track)
         self._reception: Reception | None = None
+        self._heard_s = 0.0  # ours, last
         self._stranger: tuple[RtpPacket, Instant] | None = None  # of another source, or series of numbers
         self._own_ssrc = random.getrandbits(32)
         self.counts = PacketCounts()
@@ -51,6 +53,7 @@ class TrackReceiver:
         ahead = step(parsed.sequence, reception.highest, 16)
         if parsed.ssrc == reception.ssrc and -_MOST_BACK <= ahead <= _MOST_AHEAD:
             self._stranger = None
+            self._heard_s = at.monotonic_s
             self._take(reception, reception.highest + ahead, parsed, at)
         elif is_ours:
             self._meet(parsed, at)
@@ -85,13 +88,21 @@ class TrackReceiver:
         self._build(self._order.push(number, packet, at))
 
     def _meet(self, packet: RtpPacket, at: Instant) -> None:
-        """One that does not go on where the others were: two in a row are a new start, one is none."""
+        """One that does not go on where the others were: two in a row are a new start, one is none.
+
+        Of another source they are one once ours is silent.
+        """
+        is_other = self._reception is not None and packet.ssrc != self._reception.ssrc
+        if is_other and at.monotonic_s - self._heard_s < SILENT_S:
+            self.counts.refused += 1
+            return
         before, self._stranger = self._stranger, (packet, at)
         if before is None or before[0].ssrc != packet.ssrc or step(packet.sequence, before[0].sequence, 16) != 1:
             self.counts.refused += 1
             return
         self.counts.refused -= 1
         self._stranger = None
+        self._heard_s = at.monotonic_s
         self._build(self._order.flush())
         self._give(self._builder.restart())
         reception = self._begin(before[0])

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 from typing import cast
 
+from streamer.addresses import is_of_this_machine
 from streamer.errors import CameraError, PublisherPresent, StreamInvalid, StreamLost, StreamStalled
 from streamer.ingest.publish.point import PublishPoint
 from streamer.ingest.rtsp.addressing import path_of
@@ -55,7 +56,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername") or ("",)
         self._caller = Caller(str(peer[0]), self.tick, self.hang_up)
-        self._guard = LoginGuard(takes_basic=self._caller.is_local)
+        self._guard = LoginGuard(takes_basic=is_of_this_machine(self._caller.address))
         self._desk.come(self._caller)
 
     def connection_lost(self, exc: Exception | None) -> None:

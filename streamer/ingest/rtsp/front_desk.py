@@ -3,13 +3,14 @@
 On the loop. Who does not publish yet may always be sent away in favour of somebody who has just come.
 """
 
-import ipaddress
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from streamer.access.attempts import FailedAttempts
+from streamer.addresses import neighbourhood_of, who_has_to_go
 from streamer.errors import CameraVariableUnset
 from streamer.ingest.publish.point import PublishPoints
 from streamer.telemetry.metrics import Metrics
@@ -18,11 +19,10 @@ from streamer.telemetry.once_log import OnceLog
 log = logging.getLogger(__name__)
 
 MOST_WAITING = 128  # connections that do not publish (yet)
-MOST_WAITING_OF_ONE = 32  # of one address
+MOST_WAITING_OF_ONE = 32  # of one address, or IPv6 /64
 MOST_BARE = 10  # connections of one address in TELL_S that begin with a packet; then nothing is read of them
 MOST_WRONG = 20  # logins of one address for one camera in TELL_S; then none is looked at
 TELL_S = 60.0
-_MOST_GUESSERS = 4096
 
 
 Refusal = Literal[
@@ -53,16 +53,10 @@ class Caller:
     tick: Callable[[float], None]
     hang_up: Callable[[], None]
     is_waiting: bool = True
+    neighbourhood: str = field(init=False)
 
-    @property
-    def is_local(self) -> bool:
-        """On this machine: nobody listens in."""
-        try:
-            found = ipaddress.ip_address(self.address.partition("%")[0])
-        except ValueError:
-            return False
-        mapped = getattr(found, "ipv4_mapped", None)
-        return (mapped or found).is_loopback
+    def __post_init__(self) -> None:
+        self.neighbourhood = neighbourhood_of(self.address)
 
 
 class FrontDesk:
@@ -72,21 +66,20 @@ class FrontDesk:
         self.clock = clock
         self._callers: dict[Caller, None] = {}  # the oldest first
         self._once = OnceLog(log)
-        self._bare: dict[str, int] = {}
-        self._wrong: dict[tuple[str, str], int] = {}
+        self._bare = FailedAttempts(clock, MOST_BARE, TELL_S)
+        self._wrong = FailedAttempts(clock, MOST_WRONG, TELL_S)
         self._again: dict[tuple[Refusal, str], int] = {}
         self._told_s = clock()
 
     def come(self, caller: Caller) -> None:
         """Lets one in; where too many wait, the oldest of them goes."""
         waiting = [other for other in self._callers if other.is_waiting]
-        of_one = [other for other in waiting if other.address == caller.address]
         self._callers[caller] = None
-        for others, most in ((of_one, MOST_WAITING_OF_ONE), (waiting, MOST_WAITING)):
-            if len(others) >= most:
-                self.refused("too_many_connections", caller.address)
-                others[0].hang_up()
-                return
+        gone = who_has_to_go(waiting, caller, most=MOST_WAITING, most_of_one=MOST_WAITING_OF_ONE)
+        if gone is not None:
+            self.refused("too_many_connections", caller.address)
+            self.gone(gone)
+            gone.hang_up()
 
     def gone(self, caller: Caller) -> None:
         self._callers.pop(caller, None)
@@ -109,7 +102,7 @@ class FrontDesk:
     def refused(self, code: Refusal, address: str) -> None:
         """Counted; the log has the first of a minute, and then how many more there were."""
         self.metrics.ingest_refused.labels(code=code).inc()
-        key = (code, address)
+        key = (code, neighbourhood_of(address))
         if key in self._again:
             self._again[key] += 1
         elif len(self._again) < MOST_WAITING:
@@ -118,23 +111,21 @@ class FrontDesk:
 
     def wrong_login(self, address: str, camera: str) -> None:
         self.refused("login_refused", address)
-        if len(self._wrong) >= _MOST_GUESSERS:
-            self._wrong.clear()
-        key = self._guess(address, camera)
-        self._wrong[key] = self._wrong.get(key, 0) + 1
+        self._wrong.add(self._guess(address, camera))
 
     def is_guessing(self, address: str, camera: str) -> bool:
         """Whether so many logins were wrong that no more are looked at; one camera's publisher harms no other one."""
-        return self._wrong.get(self._guess(address, camera), 0) >= MOST_WRONG
+        return self._wrong.wait_s(self._guess(address, camera)) > 0
 
     def _guess(self, address: str, camera: str) -> tuple[str, str]:
-        return address, camera if camera in self.points else ""
+        return neighbourhood_of(address), camera if camera in self.points else ""
 
     def is_flood(self, address: str) -> bool:
         """Whether this address, which came with a bare packet again, has done so too often."""
-        if address in self._bare or len(self._bare) < MOST_WAITING:
-            self._bare[address] = self._bare.get(address, 0) + 1
-        return self._bare.get(address, 0) > MOST_BARE
+        who = neighbourhood_of(address)
+        is_too_often = self._bare.wait_s(who) > 0
+        self._bare.add(who)
+        return is_too_often
 
     def tick(self, now_s: float) -> None:
         """Called every so often: what was refused is told, and counted anew."""
@@ -147,5 +138,3 @@ class FrontDesk:
                 )
         self._told_s = now_s
         self._again.clear()
-        self._bare.clear()
-        self._wrong.clear()

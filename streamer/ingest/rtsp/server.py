@@ -5,14 +5,13 @@ Points and settings in; publications come to the points. Everything runs on the 
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
-import socket
 import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from streamer.addresses import is_of_this_machine
 from streamer.errors import IngestAddressInvalid, PortInUse, StreamerError
 from streamer.ingest.publish.point import PublishPoints
 from streamer.ingest.rtsp.connection import Connection
@@ -82,7 +81,7 @@ class RtspServer:
         host = self._settings.host
         listener = listen(await resolve(host, self._settings.port, "ingest.rtsp", IngestAddressInvalid))
         self.port = listener.getsockname()[1]
-        if not _is_loopback(listener):
+        if not is_of_this_machine(str(listener.getsockname()[0])):
             log.warning(
                 "ingest.rtsp.host is %s: publishers log in by Digest there, and their video goes unencrypted; "
                 "keep the port to a network that you trust",
@@ -156,7 +155,3 @@ async def _answers(settings: RtspIngestSettings) -> bool:
                 writer.close()
     except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
         return False
-
-
-def _is_loopback(listener: socket.socket) -> bool:
-    return ipaddress.ip_address(str(listener.getsockname()[0]).partition("%")[0]).is_loopback

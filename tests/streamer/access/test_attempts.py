@@ -1,8 +1,6 @@
 """Failed logins, counted by a clock that the test holds."""
 
-import pytest
-
-from streamer.access.attempts import MOST_KEPT, FailedAttempts, neighbourhood_of
+from streamer.access.attempts import MOST_KEPT, FailedAttempts
 
 
 class Clock:
@@ -44,20 +42,3 @@ def test_memory_is_bounded_and_the_oldest_goes_first():
     assert len(failed) == MOST_KEPT
     assert failed.wait_s(3 * MOST_KEPT - 1) > 0
     assert failed.wait_s(0) == 0
-
-
-@pytest.mark.parametrize(
-    ("address", "who"),
-    [
-        ("192.0.2.7", "192.0.2.7"),
-        ("::ffff:192.0.2.7", "192.0.2.7"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("2001:db8:1:2::9", "2001:db8:1:2::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
-        ("unknown", "unknown"),
-        (9000 * "x", 64 * "x"),
-        ("", ""),
-    ],
-)
-def test_an_ipv6_household_is_one(address, who):
-    assert neighbourhood_of(address) == who

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from recognition.whole_file import held_alone
+from streamer.access import token_file
 from streamer.access.errors import TokenNameInvalid, TokenNameTaken, TokensUnreadable, TokensUnwritable, TokenUnknown
 from streamer.access.token_file import make_token, read_tokens, revoke_token
 from streamer.access.tokens import LONGEST_NAME, digest_of
@@ -33,7 +35,7 @@ def test_what_is_kept_is_no_token(path):
     assert token.digest == digest_of(secret.encode())
     assert [(one.name, one.role) for one in read_tokens(path)] == [("me", "admin"), ("wall", "viewer")]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert {file.name for file in path.parent.iterdir()} == {"tokens.json", "tokens.lock"}
+    assert {file.name for file in path.parent.iterdir()} == {"tokens.json", "tokens.json.lock"}
 
 
 def test_a_token_is_taken_away_and_its_name_is_free(path):
@@ -128,7 +130,7 @@ def test_a_full_disk_leaves_what_was(path, monkeypatch):
     with pytest.raises(TokensUnwritable, match="No space left"):
         revoke_token(path, "me")
     assert path.read_bytes() == before
-    assert {file.name for file in path.parent.iterdir()} == {"tokens.json", "tokens.lock"}
+    assert {file.name for file in path.parent.iterdir()} == {"tokens.json", "tokens.json.lock"}
 
 
 def test_commands_at_once_lose_nothing(path):
@@ -170,3 +172,24 @@ def test_who_reads_meanwhile_sees_the_old_one_or_the_new_one(path):
         reader.join()
     assert seen <= set(range(1, 32))
     assert 0 not in seen
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_what_root_makes_and_revokes_is_the_services(tmp_path):
+    """`sudo whosthere tokens make`, and then nobody would get in."""
+    os.chown(tmp_path, 12345, 54321)
+    for change in (
+        lambda: make_token(tmp_path / "tokens.json", "me", "admin"),
+        lambda: make_token(tmp_path / "tokens.json", "you", "viewer"),
+        lambda: revoke_token(tmp_path / "tokens.json", "me"),
+    ):
+        change()
+        owners = {file.name: (file.stat().st_uid, file.stat().st_gid) for file in tmp_path.iterdir()}
+        assert owners == dict.fromkeys(("tokens.json", "tokens.json.lock"), (12345, 54321))
+        assert (tmp_path / "tokens.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_file_that_is_held_for_long_is_said(path, monkeypatch):
+    monkeypatch.setattr(token_file, "_BUSY_FOR_S", 0.0)
+    with held_alone(path), pytest.raises(TokensUnwritable, match="is being written by another command; try again"):
+        make_token(path, "me", "admin")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from streamer.api.proxies import BehindProxies, unmapped
+from streamer.api.proxies import BehindProxies
 from streamer.telemetry.metrics import Metrics
 
 TRUSTED = ("192.0.2.1", "10.1.0.0/16", "2001:db8::/64")
@@ -78,11 +78,3 @@ async def test_nobody_else_may_ask_whatever_they_say(peer):
 async def test_this_machine_may_ask_and_is_taken_for_itself(peer, server):
     found = await asked(peer, ("X-Forwarded-For", "203.0.113.9"), ("X-Forwarded-Proto", "https"), server=server)
     assert found == {"client": peer, "scheme": "http"}
-
-
-@pytest.mark.parametrize(
-    ("address", "found"),
-    [("::ffff:192.0.2.1", "192.0.2.1"), ("fe80::1%eth0", "fe80::1"), ("192.0.2.1", "192.0.2.1"), ("proxy", "None")],
-)
-def test_an_address_is_read_as_what_it_is(address, found):
-    assert str(unmapped(address)) == found

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from streamer.ingest.packet_reader import Instant
 from streamer.ingest.publish.publication import EncodedPicture
-from streamer.ingest.rtp.receiver import TrackReceiver
+from streamer.ingest.rtp.receiver import SILENT_S, TrackReceiver
 from tests.streamer.ingest.rtp.packetiser import FPS, TICKS, Clip, make_clip, packetise, rtp, units_of
 
 SENDER_REPORT = struct.pack("!BBHIQIII", 0x80, 200, 6, 7, 0xE1234567_89ABCDEF, 0, 0, 0)
@@ -82,6 +82,53 @@ def test_of_two_sources_the_first_is_heard_until_it_is_silent(clip):
     received = Received(clip).take(mixed)
     assert_same(clip, received.pictures)
     assert received.receiver.counts.refused == len(strangers)
+
+
+@pytest.mark.parametrize("burst", [2, 5, 40])
+@pytest.mark.parametrize("stranger_size", [(160, 96), (64, 48)])
+@pytest.mark.parametrize("reorders", [True, False])
+def test_bursts_of_another_source_change_nothing(clip, burst, stranger_size, reorders):
+    """Anybody may send to the port; several packets in a row are no right to it."""
+    other = make_clip("h264", 200, stranger_size, bf="2", g="10", slices="2")
+    strangers = [packet for packet, _ in packetise(other, mtu=300, ssrc=9, sequence=3, timestamp=77)]
+    mixed, sent = [], 0
+    for number, (packet, at) in enumerate(packetise(clip, mtu=300)):
+        mixed.append((packet, at))
+        if number % 4 == 0:
+            taken = strangers[sent : sent + burst]
+            mixed += [(one, at) for one in taken]
+            sent += len(taken)
+    assert sent >= 4 * burst
+    received = Received(clip, reorders=reorders).take(mixed)
+    received.receiver.close()
+    assert_same(clip, received.pictures)
+    assert received.marked() == []
+    assert received.receiver.counts.refused == sent
+
+
+@pytest.mark.parametrize("reorders", [True, False])
+@pytest.mark.parametrize("pause_s", [0.0, 0.4, 0.9])
+def test_another_source_is_heard_a_second_after_ours_fell_silent(clip, pause_s, reorders):
+    """An encoder that began anew within its session, while its first second is still held to be a stranger's."""
+    received = Received(clip, reorders=reorders).take(packetise(clip, mtu=300))
+    packets = list(packetise(clip, mtu=300))
+    silent_from_s = packets[-1][1].monotonic_s
+    again = []
+    for turn in range(3):
+        start_s = silent_from_s + pause_s + turn * len(clip.pictures) / FPS
+        series = packetise(
+            clip, mtu=300, ssrc=9, sequence=100 + turn * len(packets), timestamp=turn * len(clip.pictures) * TICKS
+        )
+        again += [(one, Instant(start_s + at.monotonic_s, start_s + at.monotonic_s)) for one, at in series]
+    received.take(again)
+    received.receiver.close()
+    count = len(clip.pictures)
+    assert_same(clip, received.pictures[:count])
+    heard = received.pictures[count:]
+    assert heard[0].is_after_gap
+    assert heard[0].at.monotonic_s >= silent_from_s + SILENT_S
+    assert len(heard) >= 3 * count - SILENT_S * FPS - 2
+    assert [picture.is_damaged for picture in heard[1:]] == [False] * (len(heard) - 1)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 python -m tests.streamer.ingest.rtsp.fuzz SECONDS
 What a seed makes is the same on every machine. By hand it also says how much memory it takes and which lines of the
-parser were reached.
+two parsers, of messages and of SDPs, were reached.
 """
 
 import asyncio
@@ -15,10 +15,15 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import nullcontext, suppress
+from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 
+from streamer.errors import CameraError
 from streamer.ingest.publish.point import PublishPoint
+from streamer.ingest.rtp import description as description_module
+from streamer.ingest.rtp.description import MOST_BYTES
 from streamer.ingest.rtsp import parser as parser_module
 from streamer.ingest.rtsp.connection import Connection
 from streamer.ingest.rtsp.front_desk import FrontDesk
@@ -61,6 +66,20 @@ PIECES = (
     b"RTSP/1.0",
     b"Content-Length: 99999999999\r\n",
     b"\xc3",
+)
+
+
+PROFILES = (b"RTP/AVP",) * 6 + (b"RTP/SAVP", b"RTP/AVP/TCP", b"")
+ENCODINGS = (b"H264",) * 4 + (b"H265", b"h265", b"HEVC", b"MPEG4-GENERIC", b"JPEG", b"\x01", b"")
+PARAMETERS = (
+    b"packetization-mode=1",
+    b"packetization-mode=2",
+    b"sprop-parameter-sets=Z2QAFKzZQUH7ARAAAAMAEAAAAwMg8UKZYA==,aOvjyyLA",
+    b"sprop-parameter-sets=Z2QA,,!",
+    b"sprop-vps=QAEM; sprop-sps=QgEB; sprop-pps=RAHA",
+    b"sprop-max-don-diff=3",
+    b"profile-level-id",
+    b"=",
 )
 
 
@@ -121,6 +140,33 @@ def one_visit(rng: random.Random) -> bytes:
     )
     data = broken(rng, data) if rng.random() < 0.5 else data
     return data + broken(rng, b"".join(one_message(rng, login=login) for _ in range(rng.randrange(8))))
+
+
+def one_sdp(rng: random.Random) -> bytes:
+    """An announcement, most of them right; of everything that publishers announce, and of what none does."""
+    lines = [b"v=0"] * (rng.random() < 0.97) + [b"o=- 0 0 IN IP4 127.0.0.1", b"s=x"]
+    for index in range(rng.choice((0, 1, 1, 1, 2, 2, 3, 17))):
+        kind, profile = rng.choice((b"video", b"video", b"audio", b"Video")), rng.choice(PROFILES)
+        types = [rng.choice((b"96", b"97", b"x", b"9999999999")) for _ in range(rng.choice((0, 1, 1, 2, 20)))]
+        lines.append(b"m=%s 0 %s %s" % (kind, profile, b" ".join(types)))
+        for number in types[:3]:
+            lines.append(
+                b"a=rtpmap:%s %s/%s" % (number, rng.choice(ENCODINGS), rng.choice((b"90000", b"90000/1", b"x")))
+            )
+            lines.append(b"a=fmtp:%s %s" % (number, b";".join(rng.choices(PARAMETERS, k=rng.randrange(4)))))
+        lines.append(b"a=control:streamid=%d" % index)
+    return broken(rng, rng.choice((b"\r\n", b"\n")).join([*lines, b""])) + rng.choice(
+        (b"",) * 30 + (b"\n" * MOST_BYTES,)
+    )
+
+
+def describe(sdp: bytes) -> None:
+    """Whatever else than a CameraError is raised is a fault; what comes out is within bounds."""
+    with suppress(CameraError):
+        track = description_module.video_track(sdp)
+        assert track.codec in ("h264", "hevc")
+        assert len(track.extradata) <= len(sdp)
+        assert track.index < description_module.MOST_MEDIA
 
 
 def kept(parser: MessageParser) -> int:
@@ -192,40 +238,66 @@ def cut(rng: random.Random, data: bytes) -> list[bytes]:
     return [*pieces, data]
 
 
-async def main(seconds: float) -> None:
-    """Half of the time the parser, half of it whole connections of somebody who may publish."""
-    reached: set[int] = set()
+class Reached:
+    """Which lines of the two parsers are reached while it is entered."""
 
-    def trace(frame: FrameType, event: str, _: Any) -> Any:
-        if frame.f_code.co_filename != parser_module.__file__:
+    modules = (parser_module, description_module)
+
+    def __init__(self) -> None:
+        self._lines: dict[str, set[int]] = {str(module.__file__): set() for module in self.modules}
+        self._before: Any = None
+
+    def __enter__(self) -> Self:
+        self._before = sys.gettrace()
+        sys.settrace(self._trace)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.settrace(self._before)
+
+    def report(self) -> dict[str, tuple[float, list[int]]]:
+        """By module: the share of its functions' lines, and those that were not reached."""
+        found = {}
+        for file, reached in self._lines.items():
+            lines = code_lines(file)
+            found[Path(file).stem] = len(reached & lines) / len(lines), sorted(lines - reached)
+        return found
+
+    def _trace(self, frame: FrameType, event: str, _: Any) -> Any:
+        lines = self._lines.get(frame.f_code.co_filename)
+        if lines is None:
             return None
-        reached.add(frame.f_lineno)
-        return trace
+        lines.add(frame.f_lineno)
+        return self._trace
 
+
+async def main(seconds: float) -> None:
+    """Half of the time the parsers, half of it whole connections of somebody who may publish."""
     started_s, seed, size = time.monotonic(), 0, 0
     desk = FrontDesk({"door": PublishPoint("door", CameraSettings(url="publish://", password="word"))}, Metrics())
     answers: Counter[bytes] = Counter()
+    reached = Reached()
     logging.disable()
     while (spent_s := time.monotonic() - started_s) < seconds:
         rng = random.Random(seed)
-        sys.settrace(trace if seed < SEEDS else None)
-        for _ in range(40):
-            if spent_s < seconds / 2:
-                data = one_stream(rng)
-                read([data])
-                read(cut(rng, data))
-            else:
-                data = one_visit(rng)
-                answers.update(meet(desk, cut(rng, data)))
-            size += len(data)
-        sys.settrace(None)
+        with reached if seed < SEEDS else nullcontext():
+            for _ in range(40):
+                if spent_s < seconds / 2:
+                    data = one_stream(rng)
+                    read([data])
+                    read(cut(rng, data))
+                    describe(one_sdp(rng))
+                else:
+                    data = one_visit(rng)
+                    answers.update(meet(desk, cut(rng, data)))
+                size += len(data)
         seed += 1
         if seed & (seed - 1) == 0:
             rss_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             say(f"{seed} seeds, {40 * seed} streams, {size / 1e6:.0f} MB, at most {rss_mib:.0f} MiB of memory")
-    lines = code_lines(parser_module.__file__)
     say(f"{seed} seeds, {40 * seed} streams; answers: {dict(answers)}")
-    say(f"lines reached by {SEEDS} seeds: {len(reached & lines)} of {len(lines)}; not: {sorted(lines - reached)}")
+    for module, (share, left) in reached.report().items():
+        say(f"lines of {module} reached by {SEEDS} seeds: {share:.0%}; not: {left}")
 
 
 def say(line: str) -> None:

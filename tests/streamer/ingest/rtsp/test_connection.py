@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from streamer.ingest.publish.point import PublishPoints
 from streamer.ingest.rtsp.connection import Connection
-from streamer.ingest.rtsp.front_desk import Caller, FrontDesk
+from streamer.ingest.rtsp.front_desk import MOST_BARE, MOST_WAITING_OF_ONE, MOST_WRONG, FrontDesk
 from streamer.ingest.rtsp.server import url_of
 from streamer.settings import RtspIngestSettings
 from streamer.telemetry.metrics import Metrics
@@ -46,23 +46,6 @@ def test_any_bytes(pieces: list[bytes]):
     desk = FrontDesk({}, Metrics())
     meet(desk, pieces)
     assert desk.callers() == []
-
-
-@pytest.mark.parametrize(
-    ("address", "is_local"),
-    [
-        ("127.0.0.1", True),
-        ("127.8.9.1", True),
-        ("::1", True),
-        ("::ffff:127.0.0.1", True),
-        ("192.0.2.1", False),
-        ("::ffff:192.0.2.1", False),
-        ("fe80::1%eth0", False),
-        ("", False),
-    ],
-)
-def test_who_is_on_this_machine(address: str, is_local: bool):
-    assert Caller(address, lambda _: None, lambda: None).is_local is is_local
 
 
 def test_what_is_refused_is_told_once_a_minute(points: PublishPoints, metrics: Metrics, time: Time, caplog):
@@ -129,3 +112,26 @@ def test_basic_is_for_this_machine_alone(desk: FrontDesk, time: Time, peer: str,
 )
 def test_where_publishers_go(host: str, url: str):
     assert url_of(RtspIngestSettings(host=host), "door") == url
+
+
+def test_an_ipv6_household_has_the_places_and_the_guesses_of_one(desk: FrontDesk, metrics: Metrics):
+    of_one = [Line(f"2001:db8:0:1::{n:x}") for n in range(MOST_WAITING_OF_ONE + 3)]
+    other = Line("2001:db8:0:2::1")
+    for line in (other, *of_one):
+        Connection(desk).connection_made(line)
+    assert [line.is_closed for line in of_one] == [True] * 3 + [False] * MOST_WAITING_OF_ONE
+    assert not other.is_closed
+    for number in range(MOST_WRONG):
+        assert not desk.is_guessing("2001:db8:0:1::9", "door")
+        desk.wrong_login(f"2001:db8:0:1::{number:x}", "door")
+    assert desk.is_guessing("2001:db8:0:1:9::9", "door")
+    assert not desk.is_guessing("2001:db8:0:2::9", "door")
+    assert not desk.is_guessing("2001:db8:0:1::9", "hall")
+    assert [desk.is_flood(f"2001:db8:0:1::{n:x}") for n in range(MOST_BARE + 1)] == [False] * MOST_BARE + [True]
+
+
+def test_whoever_guesses_from_many_places_makes_nobody_elses_guesses_undone(desk: FrontDesk):
+    for number in range(MOST_WRONG):
+        desk.wrong_login("192.0.2.1", "door")
+        desk.wrong_login(f"198.51.100.{number}", "door")
+    assert desk.is_guessing("192.0.2.1", "door")

@@ -1,0 +1,95 @@
+"""A publisher of a benchmark that can't start, or ends by itself, ends the benchmark; and nothing is left running."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import av
+import psutil
+import pytest
+
+from streamer.bench.ingest import Load, _published
+from streamer.bench.ingest_process import _decoded
+from streamer.bench.publishers import failing_plainly, publisher
+from streamer.bench.soak import run_soak
+from streamer.errors import BenchFailed
+from streamer.settings import Settings
+
+LOAD = Load(2, 320, 240, 100_000)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("bench") / "clip.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"g": "5"})
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        for _ in range(50):
+            container.mux(stream.encode(av.VideoFrame(320, 240, "yuv420p")))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.fixture(params=["missing", "exit 0", "exit 3"])
+def bad_ffmpeg(request, tmp_path, monkeypatch) -> str:
+    """Not there, or one that ends at once; what the error says of it."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    if request.param == "missing":
+        return "ffmpeg is not there"
+    (folder / "ffmpeg").write_text(f"#!/bin/sh\n{request.param}\n")
+    (folder / "ffmpeg").chmod(0o755)
+    return f"ended by itself with {request.param[-1]}"
+
+
+def children() -> list[psutil.Process]:
+    return [child for child in psutil.Process().children(recursive=True) if child.status() != psutil.STATUS_ZOMBIE]
+
+
+async def test_the_ingest_benchmark_ends_with_its_publisher(clip, bad_ffmpeg):
+    before = children()
+    async with asyncio.timeout(60):
+        with pytest.raises(BenchFailed, match=bad_ffmpeg):
+            await _published(LOAD, 60.0, clip)
+    assert children() == before
+
+
+async def test_the_soak_ends_with_its_publisher(clip, bad_ffmpeg, tmp_path):
+    before, said = children(), list[str]()
+    async with asyncio.timeout(60):
+        with pytest.raises(BenchFailed, match=bad_ffmpeg):
+            await run_soak(Settings(), clip, 3600.0, tmp_path / "data", said.append)
+    assert len(said) == 1
+    assert children() == before
+
+
+async def test_what_publishers_send_is_measured(clip):
+    before = children()
+    async with asyncio.timeout(60):
+        measured = await _published(LOAD, 0.5, clip)
+    assert measured.pictures > 0
+    assert children() == before
+
+
+async def test_what_fails_beside_a_publisher_is_told_as_it_is(clip):
+    with pytest.raises(BenchFailed, match="the other"):
+        async with publisher(clip, 1, "nobody"):
+            raise BenchFailed("the other")
+    with pytest.raises(ExceptionGroup), failing_plainly():
+        raise ExceptionGroup("none of ours", [ValueError(), OSError()])
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no clip", os.urandom(5000)])
+def test_a_clip_that_gives_no_picture_is_waited_for_no_longer(tmp_path, content):
+    path = tmp_path / "clip.mp4"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(BenchFailed, match="gave no picture"):
+        _decoded(2, 1.0, str(path))
+
+
+def test_pictures_that_take_too_long_end_it(clip):
+    with pytest.raises(BenchFailed, match="within 0 s"):
+        _decoded(2, 1.0, str(clip), within_s=0.0)
+    assert _decoded(2, 0.2, str(clip)).pictures > 0
