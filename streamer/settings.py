@@ -1,6 +1,6 @@
 """Configuration: YAML, then WHOSTHERE_SECTION__KEY, then --set -> one frozen tree; unknown keys are refused.
 
-load() blocks for a file read. The only reader of os.environ in the project.
+load() blocks for a file read. Nobody but this module and variables.py reads os.environ.
 """
 
 import logging
@@ -261,11 +261,6 @@ class Settings(_Section):
     def figures_path(self) -> Path:
         """What `models bench` measured on this machine."""
         return self.paths.data / FIGURES_FILE
-
-
-def visible_gpus(environ: Mapping[str, str] | None = None) -> str | None:
-    """What CUDA_VISIBLE_DEVICES says; None where it is not set."""
-    return (os.environ if environ is None else environ).get("CUDA_VISIBLE_DEVICES")
 
 
 def config_folder() -> Path:

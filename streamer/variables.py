@@ -44,6 +44,11 @@ def expanded(template: str, environ: Mapping[str, str]) -> str:
     return _expand(template, environ, str)
 
 
+def visible_gpus(environ: Mapping[str, str] | None = None) -> str | None:
+    """What CUDA_VISIBLE_DEVICES says; None where it is not set."""
+    return (os.environ if environ is None else environ).get("CUDA_VISIBLE_DEVICES")
+
+
 def _percent_encoded(value: str) -> str:
     return quote(value, safe="")
 

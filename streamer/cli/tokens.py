@@ -10,7 +10,11 @@ from streamer.access.token_file import make_token, read_tokens, revoke_token
 from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json, print_line, print_table, settings_of
 from streamer.process import make_data_folder
 
-tokens = typer.Typer(no_args_is_help=True, help="The tokens that HTTP asks for.")
+tokens = typer.Typer(
+    no_args_is_help=True,
+    help="The tokens that HTTP asks for.",
+    epilog="Example: whosthere tokens make phone --role viewer",
+)
 
 Name = Annotated[str, typer.Argument(help="Whose or what it is for; each name once.", metavar="NAME")]
 

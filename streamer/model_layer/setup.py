@@ -16,8 +16,9 @@ from recognition.models.providers import TritonServer
 from recognition.recogniser import Recogniser, RecogniserConfig, open_recogniser
 from recognition.selection.candidates import Placement
 from recognition.specs.spec import DetectorSpec, EmbedderSpec
-from streamer.settings import Settings, visible_gpus
+from streamer.settings import Settings
 from streamer.telemetry.metrics import Metrics
+from streamer.variables import visible_gpus
 
 log = logging.getLogger(__name__)
 
