@@ -295,7 +295,7 @@ async def measure(folder: Path, seconds: float) -> None:
             "mqtt": {"port": broker.port, "commands": ["cameras/enabled"]},
             "ingest": {"rtsp": {"port": unused_port()}},
             "events": {"gone_after_s": 1.0},
-            "cameras": {name: looped for name in STEADY} | {"pushed": pushed, "switched": looped},
+            "cameras": dict.fromkeys(STEADY, looped) | {"pushed": pushed, "switched": looped},
         }
         service = ServiceProcess(folder, yaml.safe_load(yaml.safe_dump(config)))
         service.run("enrol", KNOWN.name, KNOWN.file)

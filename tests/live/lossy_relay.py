@@ -1,4 +1,4 @@
-"""Between a real publisher and the RTSP server: hands its connection on, and of its UDP packets what a bad network would.
+"""Between a publisher and the RTSP server: hands the connection on, and of UDP packets what a bad network would.
 
 On the loop. The publisher is told the relay's ports in place of the server's; RTCP back to it goes by no relay.
 """

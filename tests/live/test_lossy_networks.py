@@ -1,6 +1,5 @@
 """ffmpeg over UDP through a relay that loses and swaps its packets, into the real RTSP server and the real decoder."""
 
-import asyncio
 import subprocess
 from pathlib import Path
 

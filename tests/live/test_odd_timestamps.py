@@ -1,4 +1,4 @@
-"""Publishers whose timestamps are wrong, or who are joined in mid-stream, by hand into the real RTSP server and decoder."""
+"""Publishers with wrong timestamps, or joined in mid-stream: by hand into the real RTSP server and decoder."""
 
 import asyncio
 import time
@@ -6,11 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
+from streamer.errors import StreamLost
 from streamer.ingest.publish.point import PublishPoint
 from streamer.ingest.publish.source import PublishedSource
 from streamer.settings import CameraSettings
 from tests.live.service import until
 from tests.live.test_published_faults import PASSWORD, SETTINGS, served
+from tests.streamer.ingest.clips import drain
 from tests.streamer.ingest.rtp.packetiser import FPS, TICKS, Clip, make_clip, packetise
 from tests.streamer.ingest.rtsp import publisher as by_hand
 
@@ -51,9 +53,8 @@ async def published(clip: Clip, shown: list, stamp: Callable[[int], int], *, fir
                     publisher.send(packet[:4] + pts.to_bytes(4) + packet[8:])
             publisher.close()
             await until(lambda: not point.is_taken)
-            with pytest.raises(Exception, match="its publisher is gone"):
-                while True:
-                    await source.take()
+            with pytest.raises(StreamLost, match="its publisher is gone"):
+                await drain(source)
     await by_hand.close_all()
     found = [clip.index_of(one) for one in shown]
     assert None not in found, "a wrong picture"
