@@ -9,9 +9,9 @@ from streamer.ingest.publish.point import PublishPoint
 from streamer.ingest.publish.source import PublishedSource
 from streamer.settings import CameraSettings
 from tests.live.lossy_relay import lossy_relay
+from tests.live.publish_server import PASSWORD, SETTINGS, served
 from tests.live.publishers import by_ffmpeg
 from tests.live.service import until
-from tests.live.test_published_faults import PASSWORD, SETTINGS, served
 from tests.streamer.ingest.rtp.test_ffmpeg_packets import lumas_of
 
 pytestmark = [pytest.mark.live]
