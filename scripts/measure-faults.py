@@ -26,7 +26,7 @@ import yaml
 from tests.faces import EVERYBODY, KNOWN, write_film
 from tests.live.lossy_relay import LossyRelay, lossy_relay
 from tests.live.mosquitto import Mosquitto, program
-from tests.live.publishers import Publishing, by_ffmpeg
+from tests.live.publishers import Publishing, Transport, by_ffmpeg
 from tests.live.servers import unused_port
 from tests.live.service import ServiceProcess, until
 from tests.live.subscriber import Subscriber, assert_told_whole, visits_of
@@ -58,15 +58,17 @@ class Rig:
 
     @property
     def port(self) -> int:
-        return int(self.config["ingest"]["rtsp"]["port"])
+        port: int = self.config["ingest"]["rtsp"]["port"]
+        return port
 
-    def another(self, password: str, transport: str = "tcp") -> Publishing:
+    def another(self, password: str, transport: Transport = "tcp") -> Publishing:
+        """Over UDP: by way of the relay."""
         self.logs += 1
         log = self.folder / f"publisher-{self.logs}.log"
         port = self.relay.port if transport == "udp" else self.port
-        return by_ffmpeg(self.film, self.url(port, password), log, transport="udp" if transport == "udp" else "tcp")
+        return by_ffmpeg(self.film, self.url(port, password), log, transport=transport)
 
-    async def publish(self, transport: str = "tcp") -> None:
+    async def publish(self, transport: Transport = "tcp") -> None:
         """In place of the one before; until its frames flow."""
         self.leave()
         self.publisher = self.another(self.password, transport)
@@ -227,8 +229,32 @@ async def _switched(rig: Rig, seconds: float) -> str:
     return took
 
 
+async def _peer_killed(rig: Rig, seconds: float) -> str:
+    """The one that follows is refused until the camera is seen to be silent."""
+    rig.leave()
+    await until(lambda: rig.heard.status("pushed").get("state") == "offline")
+    command = [sys.executable, "-m", "tests.live.whip_peer", f"{rig.service.http}/whip/pushed", rig.password]
+    with Publishing(command, rig.folder / "peer.log") as peer:
+        await rig.flows()
+        await asyncio.sleep(seconds / 2)
+        began_s = time.monotonic()
+        peer.send(signal.SIGKILL)
+        peer.code()
+    before = await rig.frames("processed", "pushed")
+    with Publishing(command, rig.folder / "peer.log"):
+        await until(lambda: rig.heard.status("pushed").get("state") != "online")
+
+        async def is_back() -> bool:
+            return await rig.frames("processed", "pushed") > before + FPS
+
+        await until(is_back)
+        took = f"{time.monotonic() - began_s:.1f} s after its end, the next one's start in it"
+        await asyncio.sleep(seconds / 2)
+    return took
+
+
 # what -> (the fault, how the publisher publishes, whose frames are counted)
-FAULTS: dict[str, tuple[Fault, str, str]] = {
+FAULTS: dict[str, tuple[Fault, Transport, str]] = {
     "nothing, TCP": (_nothing, "tcp", "pushed"),
     "publisher killed, started again half a phase later": (_killed, "tcp", "pushed"),
     "publisher stopped (SIGSTOP) for 5 s": (_stopped, "tcp", "pushed"),
@@ -237,6 +263,7 @@ FAULTS: dict[str, tuple[Fault, str, str]] = {
     "8 that send random bytes again and again": (_noise, "tcp", "pushed"),
     "a second publisher, again and again": (_second, "tcp", "pushed"),
     "5 % of the UDP packets lost": (_lossy, "udp", "pushed"),
+    "a WHIP publisher killed, the next one started at once": (_peer_killed, "tcp", "pushed"),
     "a file camera disabled, enabled half a phase later": (_switched, "tcp", "switched"),
     "another password (SIGHUP)": (_password, "tcp", "pushed"),
 }
@@ -287,34 +314,46 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-async def measure(folder: Path, seconds: float) -> None:
-    film = write_film(folder / "film.mp4", (EVERYBODY[:3], 2), ([], 2))
+def config_of(film: Path, broker_port: int) -> dict[str, Any]:
     looped = {"url": str(film), "loop": True, "fps": FPS}
     pushed = {"url": "publish://", "user": "pushed", "password": PASSWORD, "fps": FPS}
+    return {
+        "paths": {"data": "data"},
+        "mqtt": {"port": broker_port, "commands": ["cameras/enabled"]},
+        "ingest": {"rtsp": {"port": unused_port()}},
+        "events": {"gone_after_s": 1.0},
+        "cameras": dict.fromkeys(STEADY, looped) | {"pushed": pushed, "switched": looped},
+    }
+
+
+async def observe_all(rig: Rig, seconds: float, only: str) -> dict[str, tuple[Phase, Phase]]:
+    """What -> (before, during)."""
+    phases = {}
+    for what, (fault, transport, camera) in FAULTS.items():
+        if only not in what:
+            continue
+        if rig.publisher is None or transport == "udp":
+            await rig.publish(transport)
+        calm = await observe(rig, _nothing, camera, seconds)
+        phases[what] = calm, await observe(rig, fault, camera, seconds)
+        sys.stderr.write(f"{what}: done\n")
+        if transport == "udp":
+            await rig.publish()
+    return phases
+
+
+async def measure(folder: Path, seconds: float, only: str) -> None:
+    film = write_film(folder / "film.mp4", (EVERYBODY[:3], 2), ([], 2))
     with Mosquitto(folder) as broker, Subscriber(broker.port, folder) as heard:
         await heard.catch_up()
-        config = {
-            "paths": {"data": "data"},
-            "mqtt": {"port": broker.port, "commands": ["cameras/enabled"]},
-            "ingest": {"rtsp": {"port": unused_port()}},
-            "events": {"gone_after_s": 1.0},
-            "cameras": dict.fromkeys(STEADY, looped) | {"pushed": pushed, "switched": looped},
-        }
+        config = config_of(film, broker.port)
         service = ServiceProcess(folder, yaml.safe_load(yaml.safe_dump(config)))
         service.run("enrol", KNOWN.name, KNOWN.file)
         with service:
-            async with lossy_relay(int(config["ingest"]["rtsp"]["port"])) as relay:
+            async with lossy_relay(config["ingest"]["rtsp"]["port"]) as relay:
                 rig = Rig(service, heard, film, config, broker.port, folder, relay)
                 await service.until_ready("broker", "models", *(f"camera {name}" for name in STEADY))
-                phases: dict[str, tuple[Phase, Phase]] = {}
-                for what, (fault, transport, camera) in FAULTS.items():
-                    if rig.publisher is None or transport == "udp":
-                        await rig.publish(transport)
-                    calm = await observe(rig, _nothing, camera, seconds)
-                    phases[what] = calm, await observe(rig, fault, camera, seconds)
-                    sys.stderr.write(f"{what}: done\n")
-                    if transport == "udp":
-                        await rig.publish()
+                phases = await observe_all(rig, seconds, only)
                 dropped = await service.metric("whosthere_outbox_dropped_total")
                 began_s = time.monotonic()
                 code = service.stop()
@@ -345,9 +384,10 @@ def tell(events: list[dict[str, Any]], phases: dict[str, tuple[Phase, Phase]]) -
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=20.0, help="of each phase")
+    parser.add_argument("--only", default="", help="faults with this in their name")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(measure(Path(folder), args.seconds))
+        asyncio.run(measure(Path(folder), args.seconds, args.only))
 
 
 if __name__ == "__main__":
