@@ -21,9 +21,11 @@ FRAMES, KEYFRAME_EVERY = 250, 10
 
 @pytest.fixture(scope="module", params=["h264", "h265"])
 def clip(request, tmp_path_factory) -> Path:
-    """Two or three packets a picture, no B-frames; no two pictures are the same."""
+    """Few packets a picture (of H.265 some whole slices), no B-frames; no two pictures are the same."""
     path = tmp_path_factory.mktemp("clip") / f"{request.param}.mp4"
-    encoder = {"h264": ["libx264"], "h265": ["libx265", "-x265-params", "log-level=none:bframes=0"]}[request.param]
+    encoder = {"h264": ["libx264"], "h265": ["libx265", "-x265-params", "log-level=none:bframes=0:ctu=16:slices=4"]}[
+        request.param
+    ]
     source = ["-f", "lavfi", "-i", f"testsrc2=s=320x240:r=25:d={FRAMES / 25:g}", "-c:v", *encoder, "-bf", "0"]
     more = ["-preset", "ultrafast", "-g", str(KEYFRAME_EVERY), "-pix_fmt", "yuv420p", str(path)]
     subprocess.run(["ffmpeg", "-v", "error", *source, *more], check=True, timeout=60)
