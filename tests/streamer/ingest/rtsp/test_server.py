@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from streamer.errors import CameraError, IngestAddressInvalid, PortInUse, StreamLost, StreamStalled
-from streamer.ingest.publish.point import PublishPoint, PublishPoints
+from streamer.ingest.publish.point import SILENT_AFTER_S, PublishPoint, PublishPoints
 from streamer.ingest.publish.publication import EncodedPicture, Publication
 from streamer.ingest.rtsp.connection import METHODS, MOST_REQUESTS, MOST_WRONG_LOGINS
 from streamer.ingest.rtsp.front_desk import MOST_BARE, MOST_WAITING, MOST_WAITING_OF_ONE, MOST_WRONG
@@ -320,7 +320,7 @@ async def test_a_second_publisher_waits_until_the_first_is_silent(
     assert refusals("publisher_present") == 1
     assert not before.is_over
 
-    time.pass_s(points["door"].camera.stalled_after_s + 0.1)
+    time.pass_s(SILENT_AFTER_S + 0.1)
     assert (await second.record()).status == 200
     assert ended(before) is StreamLost
     assert await first.closed() == b""
