@@ -1,11 +1,16 @@
-"""What tests of the publisher share: an outbox of their own, and its metrics."""
+"""What tests of the publisher share: an outbox of their own, and its metrics; of cameras: all that is shown."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from streamer.events.outbox import Outbox
+from streamer.ingest.frame import Frame
+from streamer.ingest.publish import source as source_module
+from streamer.ingest.slot import LatestSlot
 from streamer.telemetry.metrics import Metrics
 
 
@@ -18,3 +23,17 @@ def metrics() -> Metrics:
 async def outbox(tmp_path: Path, metrics: Metrics) -> AsyncIterator[Outbox]:
     async with Outbox(tmp_path / "outbox.db", limit=10_000, max_age_s=1e9, metrics=metrics) as opened:
         yield opened
+
+
+@pytest.fixture
+def shown(monkeypatch) -> list[NDArray[np.uint8]]:
+    """Every picture that reaches the camera's slot, taken or not."""
+    pictures: list[NDArray[np.uint8]] = []
+
+    class Watched(LatestSlot):
+        def offer(self, frame: Frame) -> bool:
+            pictures.append(frame.image.luma())
+            return super().offer(frame)
+
+    monkeypatch.setattr(source_module, "LatestSlot", Watched)
+    return pictures

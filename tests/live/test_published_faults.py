@@ -5,26 +5,21 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from streamer.ingest.publish.point import PublishPoint
 from streamer.ingest.publish.source import PublishedSource
-from streamer.ingest.rtsp.server import RtspServer
-from streamer.settings import CameraSettings, RtspIngestSettings
-from streamer.telemetry.metrics import Metrics
+from streamer.settings import CameraSettings
+from tests.live.publish_server import PASSWORD, SETTINGS, served
 from tests.live.publishers import by_ffmpeg
 from tests.streamer.ingest.rtp.packetiser import FPS, TICKS, Clip, lossy, make_clip, packetise
 from tests.streamer.ingest.rtsp import publisher as by_hand
 from tests.streamer.pipeline.watched_camera import Watched, running
 
 pytestmark = [pytest.mark.live]
-
-PASSWORD = "secret"
-SETTINGS = {"password": PASSWORD, "fps": 120, "stalled_after_s": 0.6}
 
 
 @pytest.fixture(scope="module")
@@ -43,19 +38,6 @@ def clips(tmp_path_factory) -> dict[str, Path]:
         more += ["-x265-params", "log-level=none"] if codec == "libx265" else []
         subprocess.run([*source, *more, str(made[name])], check=True, timeout=60)
     return made
-
-
-@asynccontextmanager
-async def served(*points: PublishPoint) -> AsyncIterator[int]:
-    """The RTSP server's port."""
-    named = {point.name: point for point in points}
-    async with RtspServer(RtspIngestSettings(port=0), named, Metrics()) as server:
-        task = asyncio.create_task(server.run(), name="rtsp ingest")
-        try:
-            yield server.port
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
 
 
 def processed(seen: Watched) -> float:

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+import psutil
 import pytest
 
 from streamer.errors import StreamLost, StreamStalled
 from streamer.ingest.frame import Frame
 from streamer.ingest.publish.point import PublishPoint
 from streamer.ingest.publish.source import PublishedSource
-from streamer.ingest.rtsp import login_guard
+from streamer.ingest.rtsp import front_desk, login_guard
 from streamer.ingest.rtsp.server import RtspServer
 from streamer.settings import CameraSettings, RtspIngestSettings
 from streamer.telemetry.metrics import Metrics
@@ -251,21 +252,34 @@ async def test_sent_away_it_ends(ingest: Ingest, clips, program: Program, transp
         async with ingest.watched() as source:
             await frames(source)
         if program == "gst" and transport == "udp":
-            return  # it sends on to ports that nobody has, and harms nobody
+            # It sends on to ports that nobody has, and none of that is seen.
+            assert not ingest.point.is_taken
+            with ingest.publisher("ffmpeg", clips["large"]):
+                async with ingest.watched() as source:
+                    assert {(frame.width, frame.height) for frame in await frames(source, 30)} == {(640, 384)}
+            assert not publishing.is_over
+            return
         assert await asyncio.to_thread(publishing.code) != 0
     assert (ingest.refused("session_unknown") > 0) == (program == "gst")
 
 
 async def test_idle_and_mute_ones_keep_nobody_out(ingest: Ingest, clips):
-    for _ in range(200):
-        await Publisher.connect(ingest.server.port)
+    process = psutil.Process()
+    descriptors = process.num_fds()
+    idle = [await Publisher.connect(ingest.server.port) for _ in range(200)]
+    beyond = len(idle) - front_desk.MOST_WAITING_OF_ONE
+    assert [await one.closed() for one in idle[:beyond]] == [b""] * beyond, "the oldest were hung up on"
+    assert ingest.refused("too_many_connections") == beyond
+    assert not any(one.reader.at_eof() for one in idle[beyond:])
     mute = await Publisher.connect(ingest.server.port, login=(USER, PASSWORD))
     await mute.announce()
     await mute.set_up()
     with ingest.publisher("ffmpeg", clips["h264"]):
         async with ingest.watched() as source:
             await frames(source, 30)
+    assert ingest.refused("too_many_connections") == beyond + 2
     await close_all()
+    await until(lambda: process.num_fds() <= descriptors)
 
 
 async def test_one_that_publishes_and_sends_nothing(ingest: Ingest, clips):

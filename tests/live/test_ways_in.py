@@ -1,4 +1,4 @@
-"""Every protocol by which cameras are pulled, from real senders: the picture as it was meant, limits, faults, secrets.
+"""Every protocol by which cameras are pulled, and RTSP pushed, from real senders: what is seen, limits, secrets.
 
 RTSP's own matters are in test_rtsp.py, HTTP's in tests/streamer/ingest/test_http.py and test_mjpeg.py.
 """
@@ -32,7 +32,7 @@ from streamer.ingest.source import open_source
 from streamer.settings import CameraSettings
 from tests.certificates import Files, make_certificate
 from tests.live.servers import RtspServer, unused_port
-from tests.live.ways_in import WAYS, listening, srt, srt_handed_on, stopped
+from tests.live.ways_in import PUBLISHED, WAYS, listening, published, srt, srt_handed_on, stopped
 from tests.streamer.ingest.clips import camera_threads, drain, index_of, write_clip
 from tests.streamer.ingest.test_shape import FPS, MOVING, SCENE, X264, assert_seen_as_square, look, stored
 from tests.streamer.ingest.writers import by_ffmpeg, woven
@@ -79,11 +79,19 @@ async def take(url: str, count: int, **others: object) -> list[Frame]:
         return [await source.take() for _ in range(count)]
 
 
-@pytest.mark.parametrize("way", [way for way in WAYS if way != "mjpeg"])
+async def sent(way: str, clip: Path, folder: Path, count: int) -> list[Frame]:
+    """The first frames of a clip that comes by this way."""
+    if way in PUBLISHED:
+        async with asyncio.timeout(30), published(way, clip, folder) as source:
+            return [await source.take() for _ in range(count)]
+    with WAYS[way](clip=clip, folder=folder) as url:
+        return await take(url, count)
+
+
+@pytest.mark.parametrize("way", [way for way in (*WAYS, *PUBLISHED) if way != "mjpeg"])
 async def test_the_picture_is_as_it_was_meant(way, odd, tmp_path, look):
     """Not the first one alone: between keyframes nothing repeats how it is turned."""
-    with WAYS[way](clip=odd, folder=tmp_path / "sent") as url:
-        frames = await take(url, 3)
+    frames = await sent(way, odd, tmp_path / "sent", 3)
     for frame in frames:
         box, _ = look(ArrayImage(SCENE))
         found, _ = look(frame.image)
@@ -102,21 +110,19 @@ async def test_jpegs_tell_their_pixels_shape(squeezed, tmp_path, look):
         assert_seen_as_square(frame, look)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [*WAYS, *PUBLISHED])
 async def test_frames_follow_one_another(way, clip, tmp_path):
-    with WAYS[way](clip=clip, folder=tmp_path / "sent") as url:
-        frames = await take(url, 30)
+    frames = await sent(way, clip, tmp_path / "sent", 30)
     numbers = [index_of(frame) for frame in frames]
     steps = [(later - earlier) % 100 for earlier, later in itertools.pairwise(numbers)]
     assert max(steps[5:]) <= 3, "of those that came while it was opened the newest was taken"
     assert {(frame.width, frame.height) for frame in frames} == {(320, 192)}
 
 
-@pytest.mark.parametrize("way", ["ts over http", "hls", "file"])
+@pytest.mark.parametrize("way", ["ts over http", "hls", "file", *PUBLISHED])
 async def test_h265(way, tmp_path):
     clip = write_clip(tmp_path / "clip.mp4", 100, size=(320, 192), codec="libx265")
-    with WAYS[way](clip=clip, folder=tmp_path / "sent") as url:
-        frames = await take(url, 10)
+    frames = await sent(way, clip, tmp_path / "sent", 10)
     assert len({index_of(frame) for frame in frames}) == 10
 
 

@@ -9,13 +9,18 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
+from streamer.ingest.publish.point import PublishPoint
+from streamer.ingest.publish.source import PublishedSource
+from streamer.settings import CameraSettings
 from tests.http_servers import Quiet, http_servers
+from tests.live.publish_server import PASSWORD, served
+from tests.live.publishers import Transport, by_ffmpeg
 from tests.live.servers import RtspServer, unused_port
 
 COPY = ("-c", "copy", "-an")
@@ -135,6 +140,22 @@ WAYS: Mapping[str, Way] = {
     "mjpeg": partial(_by_listening, "http://127.0.0.1:{port}/video", "mpjpeg", "-c:v", "mjpeg", "-q:v", "2"),
     "file": _as_file,
 }
+
+# Nothing is opened: the sender comes to us.
+PUBLISHED: Mapping[str, Transport] = {"published tcp": "tcp", "published udp": "udp"}
+
+
+@asynccontextmanager
+async def published(way: str, clip: Path, folder: Path) -> AsyncIterator[PublishedSource]:
+    """What a camera has of ffmpeg that pushes the clip, round and round. `folder` is made."""
+    folder.mkdir()
+    camera = CameraSettings.model_validate({"url": "publish://", "password": PASSWORD, "fps": 25})
+    point = PublishPoint("door", camera)
+    async with served(point) as port:
+        url = f"rtsp://door:{PASSWORD}@127.0.0.1:{port}/door"
+        with by_ffmpeg(clip, url, folder / "publisher.log", transport=PUBLISHED[way]):
+            async with PublishedSource(point, camera) as source:
+                yield source
 
 
 @contextmanager

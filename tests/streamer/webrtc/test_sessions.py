@@ -16,6 +16,7 @@ from streamer.webrtc.errors import (
     TooManySessions,
 )
 from streamer.webrtc.sessions import open_sessions
+from tests.streamer.webrtc.mutations import CHROMIUM
 from tests.streamer.webrtc.peers import Keeper, Publisher, nothing_left
 
 
@@ -37,6 +38,15 @@ async def test_pictures_come_until_the_peer_ends_its_session_and_nothing_is_left
             with pytest.raises(SessionUnknown):
                 await sessions.close("door", session.id)
             await publisher.close()
+
+
+async def test_a_browser_has_to_turn_its_pictures_itself():
+    """It offers to tell how it is held instead (CVO), of which nothing here would know."""
+    async with nothing_left(), open_sessions((), 2) as sessions, asyncio.timeout(20):
+        session = await sessions.open("door", CHROMIUM, Keeper())
+        assert "urn:3gpp:video-orientation" in CHROMIUM
+        assert "a=extmap:" in session.answer
+        assert "urn:3gpp:video-orientation" not in session.answer
 
 
 async def test_a_peer_that_leaves_ends_its_session():

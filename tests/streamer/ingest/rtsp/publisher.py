@@ -149,9 +149,9 @@ class Publisher:
     async def record(self) -> Answer:
         return await self.ask("RECORD", headers={"Range": "npt=0.000-"})
 
-    async def publish(self, transport: str = TCP) -> Answer:
+    async def publish(self, transport: str = TCP, sdp: str = SDP) -> Answer:
         """All that leads to packets; the answer to SETUP."""
-        assert (await self.announce()).status == 200
+        assert (await self.announce(sdp)).status == 200
         answer = await self.set_up(transport=transport)
         assert answer.status == 200
         assert (await self.record()).status == 200
