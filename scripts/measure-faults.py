@@ -250,6 +250,7 @@ async def _peer_killed(rig: Rig, seconds: float) -> str:
         await until(is_back)
         took = f"{time.monotonic() - began_s:.1f} s after its end, the next one's start in it"
         await asyncio.sleep(seconds / 2)
+    await until(lambda: rig.heard.status("pushed").get("state") == "offline")  # else the next one is refused
     return took
 
 
