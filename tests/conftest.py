@@ -22,6 +22,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         group = item.nodeid.partition("::")[0]
         if item.get_closest_marker("emulated") and hasattr(item, "callspec"):
             group += item.callspec.id  # each processor by itself
+        if "discover" in item.path.parent.name or item.path.name == "test_discover.py":
+            group = "discovery"  # by multicast: two processes would find each other's cameras
         if item.get_closest_marker("both_cores"):
             group = "both cores"
         item.add_marker(pytest.mark.xdist_group(group))

@@ -22,7 +22,7 @@ FRAMES, KEYFRAME_EVERY = 50, 25
 HOUR = 3600 * 90_000
 
 
-@pytest.fixture(scope="module", params=["h264", "hevc"])
+@pytest.fixture(scope="module", params=["h264"])
 def clip(request) -> Clip:
     return make_clip(request.param, FRAMES, **options_of(request.param))
 

@@ -1,5 +1,7 @@
 """Acceptance: a camera that pushes by RTSP, and who it shows over MQTT; a stop in full flight, another password."""
 
+import asyncio
+
 import httpx
 import pytest
 
@@ -46,7 +48,9 @@ async def test_from_a_publisher_to_a_name(tmp_path, monkeypatch):
             with by_ffmpeg(film, url, tmp_path / "publisher.log") as publisher:
                 await until(lambda: NAME in {name for told in heard.visits("door") for name in names_of(told)}, 60)
                 assert (await service.readiness())["camera door"]
-                assert 'whosthere_publishers{camera="door"} 1.0' in await service.text("/metrics")
+                async with asyncio.timeout(10):
+                    while 'whosthere_publishers{camera="door"} 1.0' not in await service.text("/metrics"):
+                        await asyncio.sleep(0.05)
                 assert service.stop() == 0
                 await until(lambda: publisher.is_over)
             await heard.catch_up()

@@ -37,13 +37,15 @@ def keyframe(sequence: int, timestamp: int = 0, ssrc: int = 7, payload_type: int
     return head + ssrc.to_bytes(4, "big") + b"\x65" + b"x" * 40
 
 
-_open: list["Publisher"] = []
+_open: list[tuple[asyncio.AbstractEventLoop, asyncio.StreamWriter]] = []
 
 
 async def close_all() -> None:
     """At a test's end."""
     while _open:
-        writer = _open.pop().writer
+        opened, writer = _open.pop()
+        if opened is not asyncio.get_running_loop():
+            continue  # another test's, which is over
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
@@ -66,7 +68,7 @@ class Publisher:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         publisher = cls(reader, writer, f"rtsp://127.0.0.1:{port}/{camera}")
         publisher.login = (*login, form) if login else None
-        _open.append(publisher)
+        _open.append((asyncio.get_running_loop(), writer))
         return publisher
 
     async def ask(
