@@ -8,8 +8,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ARGS ?=
-# Files of tests run in three processes (many wait for servers), in the order that tests/conftest.py gives them.
-AT_ONCE := --numprocesses 3 --dist loadgroup --no-loadscope-reorder
+# Files of tests run in two processes, in the order that tests/conftest.py gives them.
+IN_TWO := --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 # The benchmark's larger weights are found beside the project without being copied into it.
 ifneq ($(wildcard ../shared/models),)
@@ -49,7 +49,7 @@ demo: $(READY)
 
 test: $(READY)
 	@scripts/install-debian-packages.sh test
-	@$(BIN)/python -m pytest $(AT_ONCE) $(ARGS)
+	@$(BIN)/python -m pytest $(IN_TWO) $(ARGS)
 
 test-pythons: $(READY)
 	@scripts/test-other-pythons.sh $(ARGS)

@@ -11,7 +11,7 @@ from tests.live.subscriber import names_of
 from tests.live.turn import TurnServer
 from tests.streamer.webrtc.peers import Publisher
 
-pytestmark = [pytest.mark.live, pytest.mark.both_cores, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(240)]
 
 # What a page does is the page's; which ways it may go is the browser's.
 RELAYED_ALONE = """

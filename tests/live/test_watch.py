@@ -14,7 +14,7 @@ from tests.live.mosquitto import Mosquitto
 from tests.live.servers import RtspServer, unused_port
 from tests.live.service import ServiceProcess, until
 
-pytestmark = [pytest.mark.live, pytest.mark.both_cores, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(240)]
 
 SIZES = {"wide": (1280, 800), "phone": (375, 740), "lying": (740, 340), "tablet": (820, 1100)}
 PLAYS = "document.querySelector('video').videoWidth > 0 && document.getElementById('notice').hidden"
