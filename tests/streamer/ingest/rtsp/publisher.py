@@ -42,13 +42,13 @@ _open: list[tuple[asyncio.AbstractEventLoop, asyncio.StreamWriter]] = []
 
 async def close_all() -> None:
     """At a test's end."""
-    while _open:
-        opened, writer = _open.pop()
-        if opened is not asyncio.get_running_loop():
-            continue  # another test's, which is over
-        writer.close()
+    here = asyncio.get_running_loop()
+    mine = [one for one in _open if one[0] is here]
+    for one in mine:  # those of another test stay where they are: its loop is closed
+        _open.remove(one)
+        one[1].close()
         with contextlib.suppress(OSError):
-            await writer.wait_closed()
+            await one[1].wait_closed()
 
 
 class Publisher:
