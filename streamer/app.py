@@ -152,6 +152,8 @@ async def running_service(
             finally:
                 await _cancel(following)
                 await cameras.close()
+                for name in list(service.points):  # nobody takes what is published from now on
+                    _retire_point(service, name)
                 await service.outbox.flush()
                 await service.publisher.stop()
                 await _cancel(keep)

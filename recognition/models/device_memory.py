@@ -53,8 +53,18 @@ class RamReader:
     def __init__(self, root: Path = Path("/")) -> None:
         """`root`: where proc/ and sys/ lie."""
         self._root = root
+        self._last: dict[str, DeviceMemory] | None = None
 
     def read(self) -> dict[str, DeviceMemory]:
+        """Where it can't be read now (too many open files), the last reading. Raises OSError where there is none."""
+        try:
+            self._last = self._read()
+        except OSError:
+            if self._last is None:
+                raise
+        return self._last
+
+    def _read(self) -> dict[str, DeviceMemory]:
         machine = psutil.virtual_memory()
         free, total = machine.available, machine.total
         for limit, used in _cgroup_limits(self._root):

@@ -90,14 +90,8 @@ class Decoder:
 
     def run(self, opened: Callable[[StreamInfo], None]) -> None:
         """Plays until the stream ends, fails or is stopped; the slot says which. opened() comes each lap."""
-        try:
+        with self._slot.closed_by_its_end():
             self._play(opened)
-        except (CameraError, StreamEnded) as end:
-            # Its traceback would keep this thread's calls alive, and they libav's pool of pictures.
-            self._slot.close(end.with_traceback(None))
-        except BaseException as bug:
-            self._slot.close(bug)
-            raise
 
     def _play(self, opened: Callable[[StreamInfo], None]) -> None:
         while True:

@@ -6,8 +6,11 @@ offer(), offer_wait() and close() are for the thread (close also for the loop), 
 import asyncio
 import contextlib
 import threading
+from collections.abc import Iterator
 
+from streamer.errors import CameraError
 from streamer.ingest.frame import Frame
+from streamer.ingest.stream import StreamEnded
 
 
 class LatestSlot:
@@ -50,6 +53,18 @@ class LatestSlot:
                 self._end = end
                 self._wake()
                 self._changed.notify_all()
+
+    @contextlib.contextmanager
+    def closed_by_its_end(self) -> Iterator[None]:
+        """Around all that fills it: how that ends is what take() raises; a bug goes on up as well."""
+        try:
+            yield
+        except (CameraError, StreamEnded) as end:
+            # Its traceback would keep the thread's calls alive, and they libav's pool of pictures.
+            self.close(end.with_traceback(None))
+        except BaseException as bug:
+            self.close(bug)
+            raise
 
     async def take(self) -> Frame:
         """The newest frame, as soon as there is one. Raises what close() was given; after that RuntimeError."""

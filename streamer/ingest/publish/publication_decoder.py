@@ -69,14 +69,8 @@ class PublicationDecoder:
 
     def run(self) -> None:
         """Plays until the publication ends, fails or is left; the slot says which."""
-        try:
+        with self._slot.closed_by_its_end():
             self._play()
-        except (CameraError, StreamEnded) as end:
-            # Its traceback would keep this thread's calls alive, and they libav's pool of pictures.
-            self._slot.close(end.with_traceback(None))
-        except BaseException as bug:
-            self._slot.close(bug)
-            raise
 
     def _play(self) -> None:
         while True:

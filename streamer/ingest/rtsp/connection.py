@@ -242,7 +242,7 @@ class Connection(asyncio.Protocol):
         shown = request.headers.get("authorization")
         if not shown:
             raise Refused(401, headers=self._guard.challenges(now_s))
-        logins, _ = self._desk.logins()
+        logins = self._desk.logins()
         verdict = self._guard.look(shown, request.method, logins, now_s)
         if self._desk.is_guessing(self._caller.address, camera):
             verdict = Verdict("wrong")

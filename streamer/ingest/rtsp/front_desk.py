@@ -87,17 +87,16 @@ class FrontDesk:
     def callers(self) -> list[Caller]:
         return list(self._callers)
 
-    def logins(self) -> tuple[dict[str, tuple[str, str]], set[str]]:
-        """(user, password) of every camera; the cameras whose variables are not set."""
-        found, unset = {}, set()
+    def logins(self) -> dict[str, tuple[str, str]]:
+        """(user, password) of every camera but those whose variables are not set, which is told."""
+        found = {}
         for name, point in self.points.items():
             try:
                 found[name] = point.login()
                 self._once.over(name)
             except CameraVariableUnset as error:
-                unset.add(name)
                 self._once.warn(name, error, f"camera {name}: nobody can publish to it: %s")
-        return found, unset
+        return found
 
     def refused(self, code: Refusal, address: str) -> None:
         """Counted; the log has the first of a minute, and then how many more there were."""

@@ -246,3 +246,18 @@ def test_several_readers_are_read_as_one():
     joined = JoinedReader(ScriptedMemory(cpu=8000), ScriptedMemory(cuda_0=16000))
 
     assert joined.read() == {"cpu": DeviceMemory(8000, 8000), "cuda:0": DeviceMemory(16000, 16000)}
+
+
+def test_memory_that_cannot_be_read_now_is_as_it_was(monkeypatch):
+    reader = RamReader()
+
+    def unreadable() -> None:
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("psutil.virtual_memory", unreadable)
+        with pytest.raises(OSError, match="Too many open files"):
+            reader.read()
+    before = reader.read()
+    monkeypatch.setattr("psutil.virtual_memory", unreadable)
+    assert reader.read() == before
