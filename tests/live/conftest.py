@@ -1,6 +1,6 @@
 """What tests of the publisher share: an outbox of their own, and its metrics; of cameras: all that is shown."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,23 @@ from streamer.ingest.frame import Frame
 from streamer.ingest.publish import source as source_module
 from streamer.ingest.slot import LatestSlot
 from streamer.telemetry.metrics import Metrics
+from tests.live.mosquitto import Mosquitto
+from tests.live.subscriber import Subscriber
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    folder = tmp_path / "mosquitto"
+    folder.mkdir()
+    with Mosquitto(folder) as running:
+        yield running
+
+
+@pytest.fixture
+async def heard(broker: Mosquitto, tmp_path: Path) -> AsyncIterator[Subscriber]:
+    with Subscriber(broker.port, tmp_path) as subscriber:
+        await subscriber.catch_up()
+        yield subscriber
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import pty
 import signal
 import subprocess
 import termios
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +15,13 @@ import yaml
 
 from tests.conftest import PROJECT
 from tests.faces import KNOWN, write_film
-from tests.live.mosquitto import Mosquitto, program
+from tests.live.mosquitto import program
 from tests.live.service import ServiceProcess, until
 from tests.live.subscriber import Subscriber, assert_told_whole
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(180)]
 
 SET, STATE = "whosthere/cameras/{}/enabled/set", "whosthere/cameras/{}/enabled/state"
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    folder = tmp_path / "mosquitto"
-    folder.mkdir()
-    with Mosquitto(folder) as running:
-        yield running
-
-
-@pytest.fixture
-async def heard(broker, tmp_path):
-    with Subscriber(broker.port, tmp_path) as subscriber:
-        await subscriber.catch_up()
-        yield subscriber
 
 
 @pytest.fixture

@@ -52,13 +52,6 @@ def broker(tmp_path):
 
 
 @pytest.fixture
-async def heard(broker, tmp_path):
-    with Subscriber(broker.port, tmp_path) as subscriber:
-        await subscriber.catch_up()
-        yield subscriber
-
-
-@pytest.fixture
 def service(cameras, broker, tmp_path):
     """A camera that can be taken away, and one that can't."""
     hall = write_film(tmp_path / "hall.mp4", (STRANGERS[3:], 1))

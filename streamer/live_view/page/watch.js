@@ -96,8 +96,11 @@ function refused(error) {
   }
   if (said?.status === 429 || said?.status === 503) {
     const waitS = said.retryAfter ?? LONGEST_WAIT_S;
-    const full = said.code === "too_many_sessions";
-    return lost(full ? "As many people are watching as may at once." : "The service is busy.", waitS);
+    const words = {
+      too_many_sessions: "As many people are watching as may at once.",
+      too_many_attempts: "Too many wrong tokens came from here; the service lets nobody in for now.",
+    };
+    return lost(words[said.code] ?? "The service is busy.", waitS);
   }
   if (said?.code === "webrtc_disabled") return given("Watching is switched off here (ingest.webrtc.enabled).");
   if (said?.status === 404) return given(`There is no camera “${camera}” to watch here. ${said.message ?? ""}`);
