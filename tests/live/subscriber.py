@@ -120,6 +120,11 @@ class Subscriber:
         told = self.on(f"whosthere/cameras/{camera}/status")
         return {key: told[-1].document[key] for key in ("state", "reason")} if told else {}
 
+    def has_been(self, camera: str, state: str, reason: str | None) -> bool:
+        """Whether a camera was told of in this state, even if another one came at once behind it."""
+        told = (message.document for message in self.on(f"whosthere/cameras/{camera}/status"))
+        return any((status["state"], status["reason"]) == (state, reason) for status in told)
+
     def visits(self, camera: str | None = None) -> list[list[Event]]:
         """What was told of each visit, each (event_id, seq) once and in order."""
         return visits_of(self.events(camera))
