@@ -26,10 +26,10 @@ import av
 import cv2
 import numpy as np
 
-from gallery.enrol import Gate
+from gallery.enrolment.enrol import Gate
+from gallery.enrolment.quality_gate import standing
 from gallery.errors import PhotoRefused
-from gallery.gate import standing
-from gallery.matching import Candidates, decide
+from gallery.matching.decide import Candidates, decide
 from recognition.image import ArrayImage
 from recognition.photos import PhotoSet
 from recognition.recogniser import Found, Recogniser, RecogniserConfig, open_recogniser

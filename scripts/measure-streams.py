@@ -25,9 +25,9 @@ import av
 import cv2
 import numpy as np
 
-from gallery.enrol import Gate, enrol
+from gallery.enrolment.enrol import Gate, enrol
 from gallery.errors import GalleryError
-from gallery.store import PersonStore
+from gallery.storage.store import PersonStore
 from recognition.photos import PhotoSet
 from recognition.recogniser import Recogniser, open_recogniser
 from streamer.app import camera_path

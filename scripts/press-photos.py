@@ -22,10 +22,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from gallery.choice import prominence
-from gallery.enrol import Gate, enrol
+from gallery.enrolment.choice import prominence
+from gallery.enrolment.enrol import Gate, enrol
 from gallery.errors import EnrolledAlready, NoPhotoAccepted
-from gallery.store import PersonStore
+from gallery.storage.store import PersonStore
 from recognition.image import Image, read_image
 from recognition.photos import PhotoSet, nearest_to_centre
 from recognition.recogniser import Recogniser, RecogniserConfig, open_recogniser

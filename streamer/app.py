@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from gallery.errors import GalleryError
-from gallery.store import PersonStore
+from gallery.storage.store import PersonStore
 from recognition.recogniser import Recogniser
 from streamer.access.guard import Guard
 from streamer.access.live_tokens import LiveTokens

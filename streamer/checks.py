@@ -11,7 +11,7 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
-from gallery.index import FaceIndex
+from gallery.index.faiss_index import FaceIndex
 from recognition.errors import CodedError
 from recognition.models.manager import ModelManager
 from recognition.runtimes.processor import this_processor

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from gallery.errors import GalleryMissing
-from gallery.store import PersonStore
+from gallery.storage.store import PersonStore
 from streamer.errors import AlreadyRunning, DataFolderUnwritable
 
 M_ARENA_MAX = -8

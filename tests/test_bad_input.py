@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import yaml
 
-from gallery.store import PersonStore
+from gallery.storage.store import PersonStore
 from recognition.errors import CodedError, WeightsMissing
 from recognition.specs.files import bundled
 from streamer.commands import first_coded
@@ -311,7 +311,7 @@ def test_a_lock_that_belongs_to_somebody_else(home: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("patch", "command"),
     [
-        ("import gallery.store; gallery.store.PersonStore.people = lambda self: 1 / 0", "people list"),
+        ("import gallery.store; gallery.storage.store.PersonStore.people = lambda self: 1 / 0", "people list"),
         ("import streamer.pipeline.camera; streamer.pipeline.camera.Camera.watch = lambda self: 1 / 0", "serve"),
     ],
 )

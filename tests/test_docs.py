@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from gallery.store import PersonStore
+from gallery.storage.store import PersonStore
 from recognition.errors import CodedError
 from streamer.events.event import EndReason, IdentityEvent, sighting_of
 from streamer.ingest.address import Kind, address

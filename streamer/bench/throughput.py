@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from gallery.people import NewPhoto, NewTemplate
-from gallery.store import PersonStore
+from gallery.storage.store import PersonStore
 from recognition.arrays import F32
 from recognition.image import Image
 from recognition.recogniser import Embedded, Found, Recogniser

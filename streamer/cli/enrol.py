@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 import uvloop
 
-from gallery.enrol import EnrolReport
+from gallery.enrolment.enrol import EnrolReport
 from gallery.errors import NoPhotoAccepted
 from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json, print_line, settings_of
 from streamer.cli.progress import progress_of

@@ -10,7 +10,7 @@ import typer
 import uvloop
 
 from gallery.errors import GalleryError, PersonNotFound
-from gallery.store import open_to_read
+from gallery.storage.store import open_to_read
 from recognition.errors import CodedError
 from streamer.cli.cameras import unknown_camera
 from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_line, settings_of

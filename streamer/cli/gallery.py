@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 import uvloop
 
-from gallery.reindex import ReindexReport
+from gallery.enrolment.reindex import ReindexReport
 from recognition.errors import CodedError
 from recognition.models.manager import ModelManager
 from recognition.specs.spec import DetectorSpec, EmbedderSpec, signature_of

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gallery.errors import GalleryError
-from gallery.store import PersonStore
+from gallery.storage.store import PersonStore
 from streamer.demo import scene
 from streamer.errors import CameraNotFound, DemoFailed
 from streamer.ingest.address import address

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gallery.reindex import ReindexReport, reindex
-from gallery.store import PersonStore, open_to_read
+from gallery.enrolment.reindex import ReindexReport, reindex
+from gallery.storage.store import PersonStore, open_to_read
 from recognition.arrays import F32
 from recognition.errors import CodedError
 from recognition.image import Image

@@ -6,7 +6,7 @@ Names and counts in, what speaks against an embedder out. Pure, but for coverage
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from gallery.store import PersonStore
+from gallery.storage.store import PersonStore
 from recognition.errors import ModelNotFound
 from recognition.models.manager import ModelManager
 from recognition.reason import Reason

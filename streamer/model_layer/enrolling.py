@@ -6,8 +6,8 @@ On the event loop.
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from gallery.enrol import EnrolReport, Gate, Pick, enrol
-from gallery.store import PersonStore
+from gallery.enrolment.enrol import EnrolReport, Gate, Pick, enrol
+from gallery.storage.store import PersonStore
 from recognition.recogniser import Recogniser
 from streamer.model_layer.patient_finder import PatientFinder
 from streamer.pipeline.match_policy import enrolling_threshold, verifying_threshold
@@ -25,7 +25,7 @@ async def enrol_person(
     force: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> EnrolReport:
-    """As gallery.enrol.enrol() does it, and raises."""
+    """As gallery.enrolment.enrol.enrol() does it, and raises."""
     return await enrol(
         name,
         photos,

@@ -28,7 +28,7 @@ ATTEMPTS = 6
 
 
 class PatientFinder:
-    """What gallery.shots.FaceFinder wants, of a recogniser."""
+    """What gallery.enrolment.shots.FaceFinder wants, of a recogniser."""
 
     def __init__(self, recogniser: Recogniser, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         self._recogniser = recogniser

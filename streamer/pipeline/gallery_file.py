@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from gallery.errors import GalleryError, GalleryMissing, GalleryUnwritable
-from gallery.file_copy import identity_of
-from gallery.store import PersonStore
+from gallery.storage.file_copy import identity_of
+from gallery.storage.store import PersonStore
 
 log = logging.getLogger(__name__)
 

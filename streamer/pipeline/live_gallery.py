@@ -17,8 +17,8 @@ from typing import Self, TypeVar
 
 import numpy as np
 
-from gallery.index import FaceIndex
-from gallery.matching import Candidates, agree, confidence, decide
+from gallery.index.faiss_index import FaceIndex
+from gallery.matching.decide import Candidates, agree, confidence, decide
 from recognition.errors import CodedError, EmbeddingSpaceMismatch
 from recognition.models.ensemble import halves
 from recognition.recogniser import Recogniser

@@ -6,7 +6,7 @@ Settings and specs go in, a MatchPolicy comes out. Pure; any thread.
 from dataclasses import dataclass
 from typing import Self
 
-from gallery.matching import Rate
+from gallery.matching.decide import Rate
 from recognition.architectures import ALIASES
 from recognition.recogniser import Recogniser
 from recognition.specs.spec import EmbedderSpec, MatchThresholds

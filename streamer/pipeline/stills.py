@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from gallery.matching import NOBODY
+from gallery.matching.decide import NOBODY
 from recognition import embed
 from recognition.align import quarters_to_upright
 from recognition.arrays import F32

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from ulid import ULID
 
-from gallery.matching import NOBODY, Match
+from gallery.matching.decide import NOBODY, Match
 from recognition.arrays import F32
 from streamer.events.event import Due, EndReason, EventType, FrameSize, IdentityEvent, LatencyMs, Models, Person
 from streamer.pipeline.tracking import KeptFace, Track

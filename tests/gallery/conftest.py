@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gallery.store import PersonStore
+from gallery.storage.store import PersonStore
 
 
 @pytest.fixture

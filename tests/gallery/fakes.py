@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from gallery.people import NewPhoto, NewTemplate, Person, Templates
-from gallery.store import PersonStore
+from gallery.storage.store import PersonStore
 from recognition.arrays import F32
 from recognition.faces import Detections, InSpace, Quality
 from recognition.image import Image

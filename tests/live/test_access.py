@@ -10,7 +10,7 @@ import httpx
 import pytest
 import yaml
 
-from gallery.store import PersonStore
+from gallery.storage.store import PersonStore
 from tests.certificates import make_certificate
 from tests.command import run_python
 from tests.gallery.fakes import photo_of, unit

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gallery.store import PersonStore
+from gallery.storage.store import PersonStore
 from streamer.events.outbox_file import Changes, OutboxFile
 from streamer.steady import steady_s
 from tests.command import assert_refused, whosthere

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from aiomqtt import Client, MqttError
 
-from gallery.store import PersonStore
+from gallery.storage.store import PersonStore
 from streamer.demo.scene import write_stills
 from tests.conftest import PROJECT
 from tests.faces import KNOWN, NAME, STRANGERS, write_film

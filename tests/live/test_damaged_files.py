@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gallery.store import PersonStore
+from gallery.storage.store import PersonStore
 from tests.command import assert_refused, whosthere
 from tests.faces import KNOWN, STRANGERS, write_film
 from tests.gallery.fakes import photo_of, unit

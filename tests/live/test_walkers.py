@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from gallery.enrol import Gate, enrol
-from gallery.store import PersonStore
+from gallery.enrolment.enrol import Gate, enrol
+from gallery.storage.store import PersonStore
 from recognition.recogniser import RecogniserConfig, open_recogniser
 from streamer.settings import EnrolSettings
 from tests.conftest import LARGER

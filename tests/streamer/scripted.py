@@ -10,7 +10,7 @@ from typing import cast
 
 import numpy as np
 
-from gallery.store import PersonStore
+from gallery.storage.store import PersonStore
 from recognition.arrays import F32
 from recognition.faces import Detections, Quality
 from recognition.recogniser import Found, Recogniser

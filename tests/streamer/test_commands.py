@@ -17,7 +17,7 @@ import typer
 import yaml
 from typer.testing import CliRunner
 
-from gallery.store import PersonStore
+from gallery.storage.store import PersonStore
 from streamer import __version__
 from streamer.cli.anywhere import moved_back
 from streamer.commands import app

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gallery.store import PersonStore
+from gallery.storage.store import PersonStore
 from recognition.specs.files import load_specs
 from recognition.specs.spec import signature_of
 from tests.command import assert_refused, whosthere

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gallery.store import PersonStore
+from gallery.storage.store import PersonStore
 from recognition.models.manager import ModelManager
 from streamer.errors import PeopleNotCovered
 from streamer.model_layer.coverage import NOBODY, Coverage, coverage_in, embedders_behind

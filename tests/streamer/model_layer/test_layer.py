@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from gallery.errors import GalleryUnreadable
-from gallery.index import FaceIndex
-from gallery.store import PersonStore
+from gallery.index.faiss_index import FaceIndex
+from gallery.storage.store import PersonStore
 from recognition.checks.portraits import read_portraits
 from recognition.errors import CodedError, InsufficientMemory, SelfTestFailed, WeightsMissing
 from recognition.models.manager import ModelManager

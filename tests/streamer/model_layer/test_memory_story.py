@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 import yaml
 
-from gallery.enrol import enrol
-from gallery.gate import Gate
-from gallery.store import PersonStore
+from gallery.enrolment.enrol import enrol
+from gallery.enrolment.quality_gate import Gate
+from gallery.storage.store import PersonStore
 from recognition.arrays import F32
 from recognition.checks.portraits import read_portraits
 from recognition.checks.spaces import make_space

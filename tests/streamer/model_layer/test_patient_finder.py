@@ -6,9 +6,9 @@ from pathlib import Path
 import cv2
 import pytest
 
-from gallery.enrol import EnrolReport, Gate, enrol
+from gallery.enrolment.enrol import EnrolReport, Gate, enrol
 from gallery.errors import InferenceFailed, NoPhotoAccepted
-from gallery.store import PersonStore
+from gallery.storage.store import PersonStore
 from recognition.errors import EmbeddingUnusable, RunnerDead, TritonUnavailable
 from recognition.models.manager import ModelManager
 from recognition.models.providers import default_providers

@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from gallery.matching import Match
+from gallery.matching.decide import Match
 from recognition.errors import CodedError, InsufficientGpuMemory, Overloaded, RunnerDead, TritonUnavailable
 from recognition.faces import Detections
 from recognition.recogniser import Embedded, Found, Recogniser

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gallery.errors import GalleryError, GalleryMissing, GalleryUnreadable, GalleryUnwritable
-from gallery.store import PersonStore
+from gallery.storage.store import PersonStore
 from streamer.pipeline.gallery_file import GalleryFile
 from tests.gallery.fakes import photo_of, unit
 from tests.small_disk import fill, small_disk

@@ -15,8 +15,8 @@ from hypothesis import assume, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from gallery.enrol import Gate, enrol
-from gallery.store import PersonStore
+from gallery.enrolment.enrol import Gate, enrol
+from gallery.storage.store import PersonStore
 from recognition.image import read_image
 from recognition.recogniser import Recogniser
 from recognition.specs.files import load_specs

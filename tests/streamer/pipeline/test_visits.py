@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gallery.matching import NOBODY, Match
+from gallery.matching.decide import NOBODY, Match
 from streamer.events.event import Due, LatencyMs, Models
 from streamer.pipeline.tracking import KeptFace, Track
 from streamer.pipeline.visits import Moment, Verdict, Visits

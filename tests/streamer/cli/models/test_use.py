@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gallery.store import PersonStore
+from gallery.storage.store import PersonStore
 from recognition.specs.files import load_specs
 from streamer.cli.models.use import answers
 from streamer.model_layer.manual_choice import ModelChoice, read_choice

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from gallery.errors import GalleryError, GalleryTooNew, GalleryUnreadable, GalleryUnwritable
-from gallery.rows import jpeg
-from gallery.schema import SCHEMA_VERSION, migrate
-from gallery.store import PersonStore
+from gallery.storage.rows import jpeg
+from gallery.storage.schema import SCHEMA_VERSION, migrate
+from gallery.storage.store import PersonStore
 from tests.gallery.fakes import SIGNATURE, SPACE, photo_of, unit
 from tests.small_disk import fill, small_disk
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from gallery.choice import BY_FAR
+from gallery.enrolment.choice import BY_FAR
 from gallery.errors import FaceDoubtful, FaceNotUpright, NoFace, QualityTooLow
 from recognition.arrays import F32
 from recognition.faces import Quality

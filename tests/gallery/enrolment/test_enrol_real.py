@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 import pytest
 
-from gallery.enrol import Gate, enrol
+from gallery.enrolment.enrol import Gate, enrol
 from gallery.errors import EnrolledAlready, NoPhotoAccepted
-from gallery.index import FaceIndex
-from gallery.matching import Match, confidence, decide
-from gallery.store import PersonStore
+from gallery.index.faiss_index import FaceIndex
+from gallery.matching.decide import Match, confidence, decide
+from gallery.storage.store import PersonStore
 from recognition.image import read_image
 from recognition.recogniser import Recogniser, RecogniserConfig, open_recogniser
 from streamer.demo.scene import write_stills

@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gallery.enrolment.likeness import Other, agreement, others_alike
+from gallery.enrolment.quality_gate import Gate, Pick
+from gallery.enrolment.shots import Album, FaceFinder, Shot, choose, embedding_in, take
 from gallery.errors import EnrolledAlready, NoPhotoAccepted, OtherPerson, PersonDiffers, PersonNotFound
-from gallery.gate import Gate, Pick
-from gallery.likeness import Other, agreement, others_alike
 from gallery.people import Person, Templates, clean_name, space_mismatch
-from gallery.shots import Album, FaceFinder, Shot, choose, embedding_in, take
-from gallery.store import PersonStore
+from gallery.storage.store import PersonStore
 from recognition.arrays import F32
 from recognition.errors import CodedError
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gallery.enrol import Gate, enrol
-from gallery.reindex import ReindexReport, reindex
-from gallery.store import PersonStore
+from gallery.enrolment.enrol import Gate, enrol
+from gallery.enrolment.reindex import ReindexReport, reindex
+from gallery.storage.store import PersonStore
 from recognition.arrays import F32
 from recognition.errors import EmbeddingSpaceMismatch, Overloaded
 from recognition.image import Image

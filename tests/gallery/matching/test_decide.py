@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gallery.matching import NOBODY, Candidates, Match, Rate, agree, confidence, decide
+from gallery.matching.decide import NOBODY, Candidates, Match, Rate, agree, confidence, decide
 
 RATES = (Rate(1e-3, 0.241, 0.995), Rate(1e-4, 0.296, 0.992), Rate(1e-5, 0.347, 0.98))
 

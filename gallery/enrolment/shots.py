@@ -12,9 +12,9 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from gallery.choice import Faces, prominence, whose
+from gallery.enrolment.choice import Faces, prominence, whose
+from gallery.enrolment.quality_gate import Gate, Pick, pass_faces, standing
 from gallery.errors import PhotoRefused, SeveralFaces
-from gallery.gate import Gate, Pick, pass_faces, standing
 from gallery.people import NewPhoto, NewTemplate
 from recognition.align import loose_chip
 from recognition.arrays import F32

@@ -6,10 +6,10 @@ from typing import cast
 import numpy as np
 import pytest
 
-from gallery import index as index_module
-from gallery.index import FaceIndex, Synced
+from gallery.index import faiss_index as index_module
+from gallery.index.faiss_index import FaceIndex, Synced
 from gallery.people import Templates
-from gallery.store import PersonStore
+from gallery.storage.store import PersonStore
 from recognition.errors import EmbeddingSpaceMismatch, UnsupportedRuntime
 from tests.gallery.fakes import DIM, SPACE, near, photo_of, templates_of, unit
 

@@ -4,7 +4,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from gallery.schema import BUSY_TIMEOUT_S, check_file, make_schema, migrate, translated
+from gallery.storage.schema import BUSY_TIMEOUT_S, check_file, make_schema, migrate, translated
 
 Identity = tuple[int, int, int, int]
 

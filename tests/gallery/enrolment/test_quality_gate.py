@@ -3,8 +3,8 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
+from gallery.enrolment.quality_gate import Gate, Passed, check_face, pass_faces, standing
 from gallery.errors import FaceDoubtful, FaceNotUpright, NoFace, PhotoRefused, QualityTooLow
-from gallery.gate import Gate, Passed, check_face, pass_faces, standing
 from recognition.faces import Quality
 from recognition.recogniser import Found
 from tests.gallery.fakes import graded

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gallery.matching import Candidates
+from gallery.matching.decide import Candidates
 from gallery.people import Templates
-from gallery.store import PersonStore
+from gallery.storage.store import PersonStore
 from recognition.arrays import F32
 from recognition.errors import EmbeddingSpaceMismatch, UnsupportedRuntime
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from gallery.people import StoredPhoto
-from gallery.store import PersonStore
+from gallery.storage.store import PersonStore
 from recognition.arrays import F32
 from recognition.image import ArrayImage, Image
 

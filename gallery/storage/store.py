@@ -24,7 +24,6 @@ from gallery.errors import (
     PersonNotFound,
     PhotoNotFound,
 )
-from gallery.file_copy import copy_in_memory
 from gallery.people import (
     KeptPhoto,
     NewPhoto,
@@ -36,8 +35,9 @@ from gallery.people import (
     name_key,
     new_person_id,
 )
-from gallery.rows import insert_photos, jpeg, replace_template, stored_photo, unpacked
-from gallery.schema import open_database, transaction, translated
+from gallery.storage.file_copy import copy_in_memory
+from gallery.storage.rows import insert_photos, jpeg, replace_template, stored_photo, unpacked
+from gallery.storage.schema import open_database, transaction, translated
 from recognition.arrays import F32
 from recognition.errors import EmbeddingSpaceMismatch
 from recognition.near_names import did_you_mean

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gallery.choice import BY_FAR, Faces, prominence, whose
+from gallery.enrolment.choice import BY_FAR, Faces, prominence, whose
 from recognition.faces import Detections
 from tests.gallery.fakes import DIM, near, unit
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gallery.likeness import agreement, others_alike
+from gallery.enrolment.likeness import agreement, others_alike
 from tests.gallery.fakes import DIM, near, unit
 
 NONE = np.empty((0, 0), np.float32)

@@ -9,7 +9,7 @@ import pytest
 
 from gallery.errors import NameInvalid, NameTaken, PersonAmbiguous, PersonNotFound, PhotoNotFound
 from gallery.people import NewTemplate
-from gallery.store import PersonStore
+from gallery.storage.store import PersonStore
 from recognition.errors import EmbeddingSpaceMismatch
 from tests.conftest import PROJECT
 from tests.gallery.fakes import DIM, SIGNATURE, SPACE, namesakes, other_template, photo_of, unit
@@ -333,7 +333,7 @@ def test_another_process_shows_in_the_data_version(store: PersonStore) -> None:
     store.add_person("Ada")
     before = store.data_version()
     assert store.data_version() == before
-    code = "import sys; from pathlib import Path; from gallery.store import PersonStore\n"
+    code = "import sys; from pathlib import Path; from gallery.storage.store import PersonStore\n"
     code += "with PersonStore(Path(sys.argv[1])) as store: store.add_person('Bob')"
     subprocess.run([sys.executable, "-c", code, str(store.path)], check=True, cwd=PROJECT, timeout=60)
     assert store.data_version() != before

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gallery.enrol import EnrolReport, Gate, enrol
+from gallery.enrolment.enrol import EnrolReport, Gate, enrol
 from gallery.errors import EnrolledAlready, NameInvalid, NameTaken, NoPhotoAccepted, PersonAmbiguous
-from gallery.store import PersonStore
+from gallery.storage.store import PersonStore
 from recognition.errors import EmbeddingSpaceMismatch, Overloaded
 from recognition.faces import InSpace
 from recognition.image import Image

@@ -1,0 +1,1 @@
+"""Photos -> templates that may be trusted."""

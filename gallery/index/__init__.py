@@ -1,0 +1,1 @@
+"""Search among templates of one space."""

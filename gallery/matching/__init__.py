@@ -1,0 +1,1 @@
+"""Candidates -> who it is, or nobody."""
