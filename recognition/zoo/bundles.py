@@ -16,7 +16,7 @@ from recognition.specs.files import read_spec
 from recognition.specs.spec import AnySpec, EmbedderSpec
 from recognition.specs.weights import read_weights
 from recognition.whole_file import replacing
-from recognition.zoo.archive import Archive, open_archive
+from recognition.archive import Archive, open_archive
 from recognition.zoo.imports import ImportReport, Taken, digest_of, space_text, spec_text
 from recognition.zoo.staging import Staging, staging
 
