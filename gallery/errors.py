@@ -11,7 +11,17 @@
     ├── GalleryMissing        gallery_missing      (deleted while the service runs)
     ├── GalleryTooNew         gallery_too_new
     ├── GalleryUnreadable     gallery_unreadable
-    └── GalleryUnwritable     gallery_unwritable   (retryable: a full disk may get room again)
+    ├── GalleryUnwritable     gallery_unwritable   (retryable: a full disk may get room again)
+    ├── BackupUnreadable      backup_unreadable
+    ├── AuditBroken           audit_broken
+    ├── PersonIdTaken         person_id_taken
+    ├── PersonForgotten       person_forgotten
+    ├── ConsentInvalid        consent_invalid
+    ├── PersonFileMissing     person_file_missing
+    ├── PersonFileInvalid     person_file_invalid
+    ├── PersonFileTooNew      person_file_too_new
+    ├── TargetExists          target_exists
+    └── TargetUnwritable      target_unwritable
 
 A photo's own faults are recognition's ImageError family, and these, which a gate raises for one photo:
 
@@ -89,6 +99,60 @@ class GalleryUnreadable(GalleryError):
 class GalleryUnwritable(GalleryError):
     code = "gallery_unwritable"
     retryable = True
+
+
+class BackupUnreadable(GalleryError):
+    """It is not there, is no backup, or is damaged; the gallery is as it was."""
+
+    code = "backup_unreadable"
+
+
+class AuditBroken(GalleryError):
+    """An entry was changed, or is missing."""
+
+    code = "audit_broken"
+
+
+class PersonIdTaken(GalleryError):
+    """Somebody has this id already: who comes with it is there, or another one is."""
+
+    code = "person_id_taken"
+
+
+class PersonForgotten(GalleryError):
+    """Whoever had this id was forgotten, and does not come back."""
+
+    code = "person_forgotten"
+
+
+class ConsentInvalid(GalleryError):
+    """Its date is in the past or can't be read, or it says too little."""
+
+    code = "consent_invalid"
+
+
+class PersonFileMissing(GalleryError):
+    code = "person_file_missing"
+
+
+class PersonFileInvalid(GalleryError):
+    """A ZIP that is not what people export wrote, or was damaged since."""
+
+    code = "person_file_invalid"
+
+
+class PersonFileTooNew(GalleryError):
+    code = "person_file_too_new"
+
+
+class TargetExists(GalleryError):
+    """A file is written to a free name alone."""
+
+    code = "target_exists"
+
+
+class TargetUnwritable(GalleryError):
+    code = "target_unwritable"
 
 
 class PhotoRefused(GalleryError):
