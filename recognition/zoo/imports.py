@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 import yaml
 
+from recognition.archive import WEIGHTS, open_archive
 from recognition.checks.portraits import make_sample
 from recognition.checks.self_test import self_test
 from recognition.checks.spaces import EmbeddingSpace, make_space
@@ -36,7 +37,6 @@ from recognition.specs.spec import (
     InputSpec,
     MatchThresholds,
 )
-from recognition.archive import WEIGHTS, open_archive
 from recognition.zoo.catalogue import CatalogueEntry
 from recognition.zoo.identify import Graph, identify
 from recognition.zoo.staging import Staging, staging
