@@ -17,8 +17,9 @@ from streamer.errors import (
     ConfigUnknownKey,
     ConfigUnreadable,
 )
-from streamer.settings import CameraSettings, Settings, config_folder, load
+from streamer.settings import CameraSettings, Settings
 from streamer.settings_layers import read_yaml
+from streamer.settings_reading import config_folder, load
 from streamer.variables import expand_url
 from tests.conftest import PROJECT
 
@@ -111,7 +112,7 @@ def test_whosthere_yaml_in_the_current_folder_is_found(folder):
 UNREADABLE = """
 import os, sys
 from streamer.errors import ConfigError
-from streamer.settings import load
+from streamer.settings_reading import load
 {harm}
 try:
     load(environ={{}})
