@@ -4,6 +4,7 @@ What fills it, YAML, then WHOSTHERE_SECTION__KEY, then --set, is in settings_rea
 """
 
 import logging
+import os
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -38,6 +39,12 @@ MqttCommand = Literal["cameras/enabled"]
 Topic = Annotated[str, StringConstraints(pattern=r"^[^+#\s\x00]+$", max_length=200)]
 
 
+_MASTER_KEY_FORMS = (
+    "want exactly one of {file: PATH}, {variable: NAME}, {command: [PROGRAM, ARGUMENT, ...]}; the key itself does not "
+    "belong here"
+)
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
 
@@ -51,6 +58,22 @@ class ServiceSettings(_Section):
 class PathsSettings(_Section):
     models: tuple[Path, ...] = (Path("model/artifacts"),)
     data: Path = Path("var")
+    keys: Path | None = Field(default=None, description="null: beside paths.data, called as it is with -keys")
+
+    @property
+    def key_folder(self) -> Path:
+        """Where master.key is kept; never in `data`: whoever gets a copy of that gets no key with it."""
+        data = Path(os.path.abspath(self.data))
+        return self.keys or data.parent / f"{data.name}-keys"
+
+    @model_validator(mode="after")
+    def _keys_apart(self) -> Self:
+        if self.key_folder.resolve().is_relative_to(self.data.resolve()):
+            raise PydanticCustomError(
+                "keys_in_data",
+                "paths.keys lies in paths.data: whoever copies the data has the key; give another folder",
+            )
+        return self
 
 
 class CameraSettings(_Section):
@@ -128,11 +151,36 @@ class EnrolSettings(_Section):
     min_quality: float = Field(default=0.25, ge=0, le=1)
 
 
+class MasterKeySettings(_Section):
+    """Exactly one of them; the key is base64 of 32 bytes."""
+
+    file: Path | None = None
+    variable: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    command: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if sum(place is not None for place in (self.file, self.variable, self.command)) != 1:
+            raise PydanticCustomError("master_key", _MASTER_KEY_FORMS)
+        return self
+
+
+def _no_key_itself(value: object) -> object:
+    if isinstance(value, str):
+        raise PydanticCustomError("master_key", _MASTER_KEY_FORMS)
+    return value
+
+
 class GallerySettings(_Section):
     threshold: float | None = Field(default=None, ge=-1, le=1, description="null: the spec's, for 1:N")
     margin: float = Field(default=0.05, ge=0, le=1, description="least lead over the next best person")
     top_k: int = Field(default=10, ge=1, le=1000)
     enrol: EnrolSettings = EnrolSettings()
+    encryption: bool = Field(default=True, description="of a new gallery, and of a plain one when it is opened")
+    master_key: Annotated[MasterKeySettings | None, BeforeValidator(_no_key_itself)] = Field(
+        default=None, description="null: a file in paths.keys, made where there is none"
+    )
+    keep_chips: bool = Field(default=True, description="of photos; templates of later models are made of them")
 
 
 class EventsSettings(_Section):
