@@ -21,7 +21,10 @@
     ├── PersonFileInvalid     person_file_invalid
     ├── PersonFileTooNew      person_file_too_new
     ├── TargetExists          target_exists
-    └── TargetUnwritable      target_unwritable
+    ├── TargetUnwritable      target_unwritable
+    └── MasterKeyError
+        ├── MasterKeyMissing      master_key_missing
+        └── MasterKeyWrong        master_key_wrong
 
 A photo's own faults are recognition's ImageError family, and these, which a gate raises for one photo:
 
@@ -153,6 +156,24 @@ class TargetExists(GalleryError):
 
 class TargetUnwritable(GalleryError):
     code = "target_unwritable"
+
+
+class MasterKeyError(GalleryError):
+    """Nothing can be opened, and nothing was written, neither the gallery nor a key."""
+
+    code = "master_key_error"
+
+
+class MasterKeyMissing(MasterKeyError):
+    """It is not where it should be, or can't be read."""
+
+    code = "master_key_missing"
+
+
+class MasterKeyWrong(MasterKeyError):
+    """What is there is another key, or none at all."""
+
+    code = "master_key_wrong"
 
 
 class PhotoRefused(GalleryError):

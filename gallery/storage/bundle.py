@@ -13,7 +13,6 @@ import orjson
 from pydantic import BaseModel, ValidationError
 
 from gallery.errors import PersonFileInvalid, PersonFileMissing, PersonFileTooNew, TargetExists, TargetUnwritable
-from gallery.people import clean_name
 from gallery.portable import PortablePerson
 from gallery.storage.person_document import (
     AUDIT,
@@ -90,12 +89,9 @@ def read_bundle(path: Path) -> PortablePerson:
         jpegs = [None if photo.file is None else _jpeg(path, archive, photo.file) for photo in person.photos]
         templates = _parsed(path, TEMPLATES, TemplatesPart, _read(path, archive, TEMPLATES))
     try:
-        found = person_of(person, templates, jpegs)
-        if clean_name(found.name) != found.name:
-            raise ValueError("the name has blanks around it, or is not in NFC")
+        return person_of(person, templates, jpegs)
     except (ValueError, CodedError) as error:
         raise PersonFileInvalid(f"{path} does not fit together ({error}); export the person again") from None
-    return found
 
 
 def _read(path: Path, archive: Archive, name: str) -> bytes:

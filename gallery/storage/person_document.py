@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from gallery.people import Consent
+from gallery.people import Consent, clean_name
 from gallery.portable import PortablePerson, PortablePhoto, PortableTemplate
 
 FORMAT = "whosthere.person/1"
@@ -132,7 +132,11 @@ def templates_document(person: PortablePerson) -> dict[str, object]:
 
 
 def person_of(person: PersonPart, templates: TemplatesPart, jpegs: Sequence[bytes | None]) -> PortablePerson:
-    """jpegs: the pictures of person.json's photos, in their order. Raises ValueError: what does not fit together."""
+    """jpegs: the pictures of person.json's photos, in their order. Raises ValueError: what does not fit together,
+    and NameInvalid.
+    """
+    if clean_name(person.name) != person.name:
+        raise ValueError("the name has blanks around it, or is not in NFC")
     made: list[list[PortableTemplate]] = [[] for _ in person.photos]
     for part in templates.templates:
         if part.photo > len(made):

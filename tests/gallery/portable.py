@@ -1,4 +1,4 @@
-"""People as they travel between galleries, made of numbers; and whether two of them are the same in all that is kept."""
+"""People as they travel between galleries, made of numbers; whether two are the same in all that is kept."""
 
 import hashlib
 
