@@ -5,7 +5,7 @@ Pure; any thread. Numbers of photos and templates are a file's own and don't tra
 
 from dataclasses import dataclass
 
-from gallery.people import Consent, check_unit
+from gallery.people import Profile, check_unit
 from recognition.arrays import F32
 
 
@@ -44,13 +44,9 @@ class PortablePhoto:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PortablePerson:
-    """created_at is Unix time in s; threshold is a cosine, None: the embedder's own."""
+    """created_at is Unix time in s."""
 
     id: str
-    name: str
+    profile: Profile
     created_at: float
-    external_id: str | None
-    tags: tuple[str, ...]
-    threshold: float | None
-    consent: Consent | None
     photos: tuple[PortablePhoto, ...]

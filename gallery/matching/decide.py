@@ -7,7 +7,6 @@ comes out. A false name is worse than no name: what is in doubt stays without on
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 Outcome = Literal["known", "unknown", "ambiguous"]
@@ -51,25 +50,19 @@ class Rate(NamedTuple):
     tmr: float
 
 
-NO_OWN: Mapping[str, float] = MappingProxyType({})
 NOBODY = Match("unknown", None, -1.0, None, None)
 _DECIDED: Sequence[Outcome] = ("unknown", "ambiguous", "known")
 
 
 def decide(
-    probes: Sequence[Candidates],
-    threshold: float,
-    margin: float,
-    weights: Sequence[float] | None = None,
-    own: Mapping[str, float] = NO_OWN,
+    probes: Sequence[Candidates], threshold: float, margin: float, weights: Sequence[float] | None = None
 ) -> Match:
     """Count the votes of one or several probes of one face. `weights` (the faces' quality) None: all equal.
 
     A person's vote is the weighted mean, over the probes, of the person's similarity; where a probe does not
     list the person its floor stands in, the most that it can have been. Known: the best vote is at least
     `threshold` and leads the next person's by at least `margin`; ambiguous: only the first of these; unknown:
-    neither. `own`: thresholds of people who have one of their own, which counts for them. Nobody is named because the
-    one who is more alike has a higher one. For the lead to be a true one each probe must list two people where the gallery has two, as
+    neither. For the lead to be a true one each probe must list two people where the gallery has two, as
     FaceIndex.search_people does. Raises ValueError for negative or missing weights.
     """
     weights = [1.0] * len(probes) if weights is None else weights
@@ -90,16 +83,11 @@ def decide(
     best = ranked[0]
     lead = votes[best] - votes[ranked[1]] if len(ranked) > 1 else None
     similarity = min(max(votes[best], -1.0), 1.0)
-    if similarity < own.get(best, threshold):
+    if similarity < threshold:
         return Match("unknown", None, similarity, lead, best)
     if lead is not None and lead < margin:
         return Match("ambiguous", None, similarity, lead, best)
     return Match("known", best, similarity, lead, best)
-
-
-def held_to(match: Match, threshold: float, own: Mapping[str, float]) -> float:
-    """The threshold that a decision was made by: that of the nearest person, who may have one of their own."""
-    return threshold if match.best_person is None else own.get(match.best_person, threshold)
 
 
 def agree(matches: Sequence[Match], thresholds: Sequence[float]) -> tuple[Match, int]:

@@ -7,7 +7,17 @@ from typing import Annotated, Any
 import typer
 
 from gallery.people import Person
-from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json, print_line, print_table, settings_of
+from streamer.cli.options import (
+    AsJson,
+    ConfigFile,
+    Overrides,
+    Who,
+    note,
+    print_json,
+    print_line,
+    print_table,
+    settings_of,
+)
 from streamer.errors import ConfirmationNeeded
 from streamer.process import open_gallery
 
@@ -16,8 +26,6 @@ people = typer.Typer(
     help="The people who are enrolled, and their photos.",
     epilog='Example: whosthere people show "Ada Lovelace"',
 )
-
-Who = Annotated[str, typer.Argument(help="The person's name or id; capitals and blanks don't count.", metavar="PERSON")]
 
 _LOG_IS_READ = "the gallery's log was being read and still holds their pages; the next write empties it"
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from gallery.people import Consent, clean_name
+from gallery.people import Consent, Profile, checked_profile
 from gallery.portable import PortablePerson, PortablePhoto, PortableTemplate
 
 FORMAT = "whosthere.person/1"
@@ -86,16 +86,16 @@ def photo_file(number: int) -> str:
 
 def person_document(person: PortablePerson, at: float) -> dict[str, object]:
     """person.json; `at`: when it was exported, Unix time in s."""
-    consent = person.consent
+    profile, consent = person.profile, person.profile.consent
     return {
         "format": FORMAT,
         "exported_at": at,
         "id": person.id,
-        "name": person.name,
+        "name": profile.name,
         "created_at": person.created_at,
-        "external_id": person.external_id,
-        "tags": list(person.tags),
-        "threshold": person.threshold,
+        "external_id": profile.external_id,
+        "tags": list(profile.tags),
+        "threshold": profile.threshold,
         "consent": consent
         and {"by": consent.by, "at": consent.at, "purpose": consent.purpose, "expires_at": consent.expires_at},
         "photos": [
@@ -135,8 +135,6 @@ def person_of(person: PersonPart, templates: TemplatesPart, jpegs: Sequence[byte
     """jpegs: the pictures of person.json's photos, in their order. Raises ValueError: what does not fit together,
     and NameInvalid.
     """
-    if clean_name(person.name) != person.name:
-        raise ValueError("the name has blanks around it, or is not in NFC")
     made: list[list[PortableTemplate]] = [[] for _ in person.photos]
     for part in templates.templates:
         if part.photo > len(made):
@@ -152,14 +150,19 @@ def person_of(person: PersonPart, templates: TemplatesPart, jpegs: Sequence[byte
     if len({photo.sha256 for photo in person.photos}) < len(person.photos):
         raise ValueError("two photos have the same sha256")
     consent = person.consent
-    return PortablePerson(
-        person.id,
+    profile = Profile(
         person.name,
-        person.created_at,
         person.external_id,
         tuple(person.tags),
         person.threshold,
         None if consent is None else Consent(consent.by, consent.at, consent.purpose, consent.expires_at),
+    )
+    if checked_profile(profile) != profile:
+        raise ValueError("a name has blanks around it, or is not in NFC, or tags are not in order")
+    return PortablePerson(
+        person.id,
+        profile,
+        person.created_at,
         tuple(
             PortablePhoto(
                 jpeg,

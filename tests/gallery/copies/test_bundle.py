@@ -19,7 +19,7 @@ from gallery.errors import (
     TargetExists,
     TargetUnwritable,
 )
-from gallery.storage.bundle import read_bundle, write_bundle
+from gallery.copies.bundle import read_bundle, write_bundle
 from recognition.errors import ArchiveInvalid
 from tests.gallery.portable import assert_same, portable_person
 from tests.small_disk import fill, small_disk

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from gallery.errors import PersonFileInvalid, PersonFileMissing, PersonFileTooNew, TargetExists, TargetUnwritable
 from gallery.portable import PortablePerson
-from gallery.storage.person_document import (
+from gallery.copies.person_document import (
     AUDIT,
     FORMAT,
     PERSON,
