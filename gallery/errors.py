@@ -14,8 +14,6 @@
     ├── GalleryUnwritable     gallery_unwritable   (retryable: a full disk may get room again)
     ├── BackupUnreadable      backup_unreadable
     ├── AuditBroken           audit_broken
-    ├── PersonIdTaken         person_id_taken
-    ├── PersonForgotten       person_forgotten
     ├── ConsentInvalid        consent_invalid
     ├── PersonFileMissing     person_file_missing
     ├── PersonFileInvalid     person_file_invalid
@@ -114,18 +112,6 @@ class AuditBroken(GalleryError):
     """An entry was changed, or is missing."""
 
     code = "audit_broken"
-
-
-class PersonIdTaken(GalleryError):
-    """Somebody has this id already: who comes with it is there, or another one is."""
-
-    code = "person_id_taken"
-
-
-class PersonForgotten(GalleryError):
-    """Whoever had this id was forgotten, and does not come back."""
-
-    code = "person_forgotten"
 
 
 class ConsentInvalid(GalleryError):

@@ -23,16 +23,6 @@ _JOINERS = str.maketrans("", "", "\u200c\u200d")
 
 
 @dataclass(frozen=True, slots=True)
-class Consent:
-    """What a person agreed to: told to whom, when (Unix time in s), for what purpose, and until when."""
-
-    by: str
-    at: float
-    purpose: str
-    expires_at: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Person:
     """One enrolled person. `created_at` is Unix time in s; `templates` counts them by embedding space."""
 
