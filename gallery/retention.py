@@ -27,7 +27,7 @@ def expired(
     """
     over = []
     for person in people:
-        consent = person.consent
+        consent = person.profile.consent
         if consent is not None and consent.expires_at is not None and consent.expires_at <= now:
             over.append(Expired(person.id, "consent_expired", consent.expires_at))
         elif keep_days is not None:

@@ -78,7 +78,8 @@ class BackupCopy:
     def _check_structure(self) -> None:
         (verdict,) = self.db.execute("PRAGMA integrity_check(1)").fetchone()
         if verdict != "ok" or self.db.execute("PRAGMA foreign_key_check").fetchone():
-            raise BackupUnreadable(f"backup {self.path} is damaged ({verdict}); {_MORE}")
+            told = " ".join(verdict.split())  # SQLite says it in two lines
+            raise BackupUnreadable(f"backup {self.path} is damaged ({told}); {_MORE}")
 
     def _check_seals(self) -> None:
         """AES-GCM tells a byte that was changed, which SQLite does not."""

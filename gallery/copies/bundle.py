@@ -12,8 +12,6 @@ from typing import TypeVar
 import orjson
 from pydantic import BaseModel, ValidationError
 
-from gallery.errors import PersonFileInvalid, PersonFileMissing, PersonFileTooNew, TargetExists, TargetUnwritable
-from gallery.portable import PortablePerson
 from gallery.copies.person_document import (
     AUDIT,
     FORMAT,
@@ -27,6 +25,8 @@ from gallery.copies.person_document import (
     photo_file,
     templates_document,
 )
+from gallery.errors import PersonFileInvalid, PersonFileMissing, PersonFileTooNew, TargetExists, TargetUnwritable
+from gallery.portable import PortablePerson
 from recognition.archive import Archive, Limits, open_archive
 from recognition.errors import CodedError
 from recognition.image import decode_image

@@ -1,4 +1,4 @@
-"""Everybody in the gallery gives way to those of another gallery's database: within the caller's transaction. Blocks."""
+"""Everybody in the gallery gives way to those of another one's database, in the caller's transaction. Blocks."""
 
 import sqlite3
 from collections.abc import Iterable, Iterator

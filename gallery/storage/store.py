@@ -25,12 +25,14 @@ from gallery.people import (
     clean_name,
     new_person_id,
 )
+from gallery.portable import PortablePerson
 from gallery.storage import audit
 from gallery.storage.admission import must_be_free, must_be_new, must_exist
 from gallery.storage.database import GalleryDatabase
 from gallery.storage.encryption import SealBroken
 from gallery.storage.master_key import KeySource
 from gallery.storage.meta import set_meta
+from gallery.storage.moving import insert_person, insert_row, read_person
 from gallery.storage.profiles import COLUMNS, OpenedProfiles
 from gallery.storage.rows import (
     insert_photos,
@@ -120,34 +122,41 @@ class PersonStore(GalleryDatabase):
         """The ids of everybody who was forgotten."""
         return frozenset(row[0] for row in self._rows("SELECT id FROM forgotten"))
 
-    def add_person(
-        self,
-        who: str | Profile,
-        photos: Sequence[NewPhoto] = (),
-        *,
-        person_id: str | None = None,
-        as_: str = "enrolled",
-    ) -> Person:
+    def add_person(self, who: str | Profile, photos: Sequence[NewPhoto] = ()) -> Person:
         """Enrol a new person with these photos, all or nothing. `who`: the name, or all that is said of the person.
 
-        `person_id`: of somebody who comes from elsewhere; `as_`: what the audit log calls it. Raises NameInvalid,
-        NameTaken, ThresholdInvalid, ExternalIdTaken, PersonIdTaken, PersonForgotten and EmbeddingSpaceMismatch.
+        Raises NameInvalid, NameTaken, ThresholdInvalid, ExternalIdTaken and EmbeddingSpaceMismatch.
         """
         profile = checked_profile(Profile(who) if isinstance(who, str) else who)
-        key, now = person_id or new_person_id(), time.time()
+        key, now = new_person_id(), time.time()
         chips = self._chips(photos)
         with self._transaction() as db:
-            must_be_new(db, key)
             must_be_free(db, self._vault, self._opened, profile)
-            keys = self._vault.new_keys(key)
-            cipher = self._vault.profile_cipher(key, keys.profile)
-            sealed = cipher.seal(packed_profile(profile), profile_place(key))
-            tags = self._vault.name_tag(profile.name), self._vault.external_tag(profile.external_id)
-            db.execute("INSERT INTO people VALUES (?, ?, ?, ?, ?, ?, ?)", (key, now, *tags, *keys, sealed))
-            faces = self._vault.template_cipher(key, keys.template)
+            faces = self._vault.template_cipher(key, insert_row(db, self._vault, key, profile, now))
             insert_photos(db, key, faces, zip(photos, chips, strict=True), now)
-            audit.append(db, self.actor, as_, key, {"photos": len(photos)})
+            audit.append(db, self.actor, "enrolled", key, {"photos": len(photos)})
         return self._person(key)
+
+    def portable(self, person_id: str) -> PortablePerson:
+        """All that is kept of a person, in clear. Raises PersonNotFound."""
+
+        def read() -> PortablePerson:
+            with self._lock, translated(self.path):
+                return read_person(self._db, self._vault, person_id)
+
+        return self._opening(read)
+
+    def add_portable(self, person: PortablePerson) -> Person:
+        """Somebody who comes from another gallery, with the id of there, all or nothing.
+
+        Raises PersonForgotten, PersonIdTaken, NameTaken, ExternalIdTaken and EmbeddingSpaceMismatch.
+        """
+        with self._transaction() as db:
+            must_be_new(db, person.id)
+            must_be_free(db, self._vault, self._opened, person.profile)
+            insert_person(db, self._vault, person)
+            audit.append(db, self.actor, "imported", person.id, {"photos": len(person.photos)})
+        return self._person(person.id)
 
     def add_photos(self, person_id: str, photos: Sequence[NewPhoto]) -> Person:
         """Add photos and their templates to a person, all or nothing.

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+from gallery.copies.bundle import read_bundle, write_bundle
 from gallery.errors import (
     GalleryError,
     PersonFileInvalid,
@@ -19,7 +20,6 @@ from gallery.errors import (
     TargetExists,
     TargetUnwritable,
 )
-from gallery.copies.bundle import read_bundle, write_bundle
 from recognition.errors import ArchiveInvalid
 from tests.gallery.portable import assert_same, portable_person
 from tests.small_disk import fill, small_disk
