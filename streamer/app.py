@@ -47,6 +47,7 @@ from streamer.supervise import supervise
 from streamer.telemetry.loop_lag import measure_loop_lag
 from streamer.telemetry.metrics import Metrics
 from streamer.telemetry.once_log import OnceLog
+from streamer.upkeep.daily import Upkeep
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ class Service:
     cameras: list[Camera]
     tokens: LiveTokens
     guard: Guard
+    upkeep: Upkeep
     points: PublishPoints = field(default_factory=dict)
     certificate: Certificate | None = None
     http_port: int = 0
@@ -93,7 +95,7 @@ class Service:
         ]
         if self.control is not None and self.control.trouble:
             parts.append(Part("configuration", False, self.control.trouble))
-        gallery = self.live_gallery.trouble
+        gallery = self.live_gallery.trouble or self.upkeep.damage or ""
         parts.append(Part("gallery", not gallery, gallery))
         if self.settings.http.enabled:
             parts.append(Part("tokens", not self.tokens.trouble, self.tokens.trouble))
@@ -204,6 +206,7 @@ async def _opened(
         [],
         tokens,
         Guard(tokens, metrics),
+        Upkeep(settings),
         certificate=certificate,
     )
     for name, camera in settings.cameras.items():
@@ -247,6 +250,7 @@ def _keep_up(tasks: asyncio.TaskGroup, service: Service, rtsp: RtspServer) -> li
         tasks.create_task(service.live_gallery.follow(publisher.gallery_changed), name="gallery"),
         *([tasks.create_task(service.tokens.follow(), name="tokens")] if service.settings.http.enabled else []),
         *([tasks.create_task(certificate.follow(), name="certificate")] if certificate else []),
+        tasks.create_task(service.upkeep.run(), name="upkeep"),
         tasks.create_task(_watch(service), name="watch cameras"),
         tasks.create_task(service.live_view.run(), name="live view"),
         tasks.create_task(rtsp.run(), name="rtsp ingest"),

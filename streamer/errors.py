@@ -45,6 +45,7 @@
     ├── AlreadyRunning                already_running
     ├── PeopleNotCovered              people_not_covered
     ├── ConfirmationNeeded            confirmation_needed
+    ├── NewKeyNeeded                  new_key_needed
     ├── DemoFailed                    demo_failed
     └── BenchFailed                   bench_failed
 
@@ -267,6 +268,12 @@ class ConfirmationNeeded(StreamerError):
     """What can't be taken back is asked before it is done, and there is nobody to ask."""
 
     code = "confirmation_needed"
+
+
+class NewKeyNeeded(StreamerError):
+    """The settings name where the master key is, and a new one is not ours to put there."""
+
+    code = "new_key_needed"
 
 
 class DemoFailed(StreamerError):

@@ -180,6 +180,9 @@ class GallerySettings(_Section):
     master_key: Annotated[MasterKeySettings | None, BeforeValidator(_no_key_itself)] = Field(
         default=None, description="null: a file in paths.keys, made where there is none"
     )
+    keep_days: float | None = Field(
+        default=None, gt=0, le=36_500, description="who has no newer photo is erased; null: kept"
+    )
     keep_chips: bool = Field(default=True, description="of photos; templates of later models are made of them")
 
 

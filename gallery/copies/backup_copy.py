@@ -66,6 +66,10 @@ class BackupCopy:
         except sqlite3.OperationalError as error:
             raise OSError(errno.ENOSPC, str(error)) from None
 
+    def people(self) -> int:
+        """How many are in it."""
+        return int(self.db.execute("SELECT count(*) FROM people").fetchone()[0])
+
     def _own_vault(self, keys: KeySource | None) -> Vault:
         try:
             return vault_of(self.db, self.path, keys)

@@ -5,7 +5,7 @@ unpacked onto the disk.
 """
 
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -46,23 +46,37 @@ def write_bundle(
     at: float,
     audit: Sequence[Mapping[str, object]] = (),
     visits: Iterable[tuple[str, bytes]] = (),
+    record: Callable[[], None] = lambda: None,
 ) -> None:
     """Write the ZIP, for its owner alone and whole or not at all. `visits`: (name below visits/, bytes).
 
-    Raises TargetExists and TargetUnwritable.
+    `record` is called when all of it is there, before it gets its name: nothing leaves the gallery untold. Raises
+    TargetExists and TargetUnwritable.
     """
     try:
-        with creating(path) as draft, zipfile.ZipFile(draft, "w") as archive:
-            _put(archive, PERSON, _json(person_document(person, at)))
-            for number, photo in enumerate(person.photos, 1):
-                if photo.jpeg is not None:
-                    _put(archive, photo_file(number), photo.jpeg)
-            _put(archive, TEMPLATES, _json(templates_document(person)))
-            _put(archive, AUDIT, _json({"entries": list(audit)}))
-            for name, data in visits:
-                _put(archive, f"visits/{name}", data)
+        with creating(path) as draft:
+            _fill(draft, person_document(person, at), person, audit, visits)
+            record()
     except OSError as error:
         raise target_error(path, error) from None
+
+
+def _fill(
+    draft: Path,
+    document: Mapping[str, object],
+    person: PortablePerson,
+    audit: Sequence[Mapping[str, object]],
+    visits: Iterable[tuple[str, bytes]],
+) -> None:
+    with zipfile.ZipFile(draft, "w") as archive:
+        _put(archive, PERSON, _json(document))
+        for number, photo in enumerate(person.photos, 1):
+            if photo.jpeg is not None:
+                _put(archive, photo_file(number), photo.jpeg)
+        _put(archive, TEMPLATES, _json(templates_document(person)))
+        _put(archive, AUDIT, _json({"entries": list(audit)}))
+        for name, data in visits:
+            _put(archive, f"visits/{name}", data)
 
 
 def target_error(path: Path, error: OSError) -> CodedError:

@@ -201,19 +201,20 @@ class PersonStore(GalleryDatabase):
         name = clean_name(name)
         return self.change(person_id, lambda profile: replace(profile, name=name), as_="renamed")
 
-    def forget(self, person_id: str) -> bool:
+    def forget(self, person_id: str, why: str | None = None) -> bool:
         """Destroy a person's keys and erase all rows, overwritten in file and log alike. Raises PersonNotFound.
 
-        The id alone is kept, so that no backup brings the person back unnoticed. False where another process read the
-        gallery for so long that the log could not be emptied: its pages go at the next forget(), with vacuum(), which
-        is due from now on, or when the last process closes the gallery.
+        `why`: what the audit log is told, where somebody's time was over. The id alone is kept, so that no backup
+        brings the person back unnoticed. False where another process read the gallery for so long that the log could
+        not be emptied: its pages go at the next forget(), with vacuum(), which is due from now on, or when the last
+        process closes the gallery.
         """
         with self._transaction() as db:
             must_exist(db, person_id)
             db.execute("DELETE FROM people WHERE id = ?", (person_id,))
             db.execute("INSERT OR IGNORE INTO forgotten VALUES (?)", (person_id,))
             set_meta(db, VACUUM_DUE, ERASED)
-            audit.append(db, self.actor, "forgotten", person_id)
+            audit.append(db, self.actor, "forgotten", person_id, {} if why is None else {"why": why})
             self._opened.drop(person_id)
         return self._emptied()
 
@@ -228,6 +229,10 @@ class PersonStore(GalleryDatabase):
             spaces.setdefault(photo_id, []).append(space)
         rows = self._rows("SELECT id, quality, added_at, digest FROM photos WHERE person_id = ? ORDER BY id", person_id)
         return [KeptPhoto(key, quality, at, digest, tuple(spaces.get(key, ()))) for key, quality, at, digest in rows]
+
+    def newest_photos(self) -> Mapping[str, float]:
+        """When the newest photo of each person was added, Unix time in s; who has none is not listed."""
+        return dict(self._rows("SELECT person_id, max(added_at) FROM photos GROUP BY person_id"))
 
     def remove_photo(self, person_id: str, photo_id: int) -> bool:
         """Erase one photo of a person with its templates, overwritten as forget() does.

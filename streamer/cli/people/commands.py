@@ -1,12 +1,10 @@
 """`people list|show|rename|forget|photos|remove-photo`: who is enrolled. A running service notices within a second."""
 
 import sys
-import time
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from gallery.people import Person
 from streamer.cli.options import (
     AsJson,
     ConfigFile,
@@ -18,6 +16,9 @@ from streamer.cli.options import (
     print_table,
     settings_of,
 )
+from streamer.cli.people.files import export_person, import_person
+from streamer.cli.people.profile import set_person
+from streamer.cli.people.summary import lines, local, summary
 from streamer.errors import ConfirmationNeeded
 from streamer.process import open_gallery
 
@@ -31,29 +32,19 @@ _LOG_IS_READ = "the gallery's log was being read and still holds their pages; th
 
 
 def register(app: typer.Typer) -> None:
+    people.command("set", epilog='Example: whosthere people set "Ada Lovelace" --external-id 4711 --tag staff')(
+        set_person
+    )
+    people.command("export", epilog='Example: whosthere people export "Ada Lovelace" ada.zip')(export_person)
+    people.command("import", epilog="Example: whosthere people import ada.zip")(import_person)
     app.add_typer(people, name="people")
-
-
-def _summary(person: Person) -> dict[str, Any]:
-    return {
-        "id": person.id,
-        "name": person.name,
-        "enrolled_at": person.created_at,
-        "created": _local(person.created_at),
-        "photos": person.photos,
-        "templates": dict(person.templates),
-    }
-
-
-def _local(at: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
 
 
 @people.command("list", epilog="Example: whosthere people list --json")
 def list_people(config: ConfigFile = None, overrides: Overrides = None, json: AsJson = False) -> None:
     """List everybody who is enrolled."""
     with open_gallery(settings_of(config, overrides)) as store:
-        rows = [_summary(person) for person in store.people()]
+        rows = [summary(person) for person in store.people()]
     if json:
         print_json({"people": rows})
     else:
@@ -69,13 +60,11 @@ def show(who: Who, config: ConfigFile = None, overrides: Overrides = None, json:
     """Show what is known of one person."""
     with open_gallery(settings_of(config, overrides)) as store:
         found = store.find(who)
-        row = next(_summary(person) for person in store.people() if person.id == found.id)
     if json:
-        print_json(row)
+        print_json(summary(found))
         return
-    print_line(f"{row['name']} ({row['id']}), enrolled {row['created']}, {row['photos']} photos")
-    for space, count in row["templates"].items():
-        print_line(f"  {count} templates for {space}")
+    for line in lines(found):
+        print_line(line)
 
 
 @people.command(epilog='Example: whosthere people rename "Ada Byron" "Ada Lovelace"')
@@ -138,7 +127,7 @@ def photos(who: Who, config: ConfigFile = None, overrides: Overrides = None, jso
         return
     print_table(
         ["id", "quality", "enrolled", "templates", "sha256"],
-        [[p.id, f"{p.quality:.2f}", _local(p.added_at), len(p.spaces), p.digest[:12]] for p in kept],
+        [[p.id, f"{p.quality:.2f}", local(p.added_at), len(p.spaces), p.digest[:12]] for p in kept],
         f"{person.name} ({person.id}) has no photos; enrol some",
     )
 

@@ -372,7 +372,8 @@ from gallery.storage import database
 from gallery.storage.master_key import KeySource
 from gallery.storage.store import PersonStore
 
-path, keys, file, what, left = Path(sys.argv[1]), KeySource(Path(sys.argv[2])), Path(sys.argv[3]), sys.argv[4], [int(sys.argv[5])]
+path, folder, file = map(Path, sys.argv[1:4])
+keys, what, left = KeySource(folder), sys.argv[4], [int(sys.argv[5])]
 
 def count(statement):
     left[0] -= 1
