@@ -16,9 +16,9 @@ from streamer.cli.options import (
     print_table,
     settings_of,
 )
-from streamer.cli.people.files import export_person, import_person
 from streamer.cli.people.profile import set_person
 from streamer.cli.people.summary import lines, local, summary
+from streamer.cli.people.zips import export_person, import_person
 from streamer.errors import ConfirmationNeeded
 from streamer.process import open_gallery
 
