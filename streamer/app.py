@@ -7,7 +7,7 @@ visits get their `end`, what is due is written and, if the broker is there, sent
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -31,7 +31,7 @@ from streamer.model_layer.layer import ModelLayer, open_models
 from streamer.mqtt.publisher import Publisher
 from streamer.pipeline.camera import Camera, CameraStatus
 from streamer.pipeline.camera_control import CameraControl
-from streamer.pipeline.camera_path import CameraPath
+from streamer.pipeline.camera_path import CameraPath, tell
 from streamer.pipeline.camera_set import CameraSet, Difference
 from streamer.pipeline.camera_trouble import WORDS, FaceSizes
 from streamer.pipeline.live_gallery import LiveGallery
@@ -168,14 +168,14 @@ async def _opened(
         PersonStore(settings.gallery_path).close()
     models = await stack.enter_async_context(open_models(settings, metrics))
     live_gallery = await stack.enter_async_context(LiveGallery.open(settings, models.recogniser, metrics))
-    outbox = await stack.enter_async_context(
-        Outbox(
-            settings.outbox_path,
-            limit=settings.events.outbox_limit,
-            max_age_s=settings.events.outbox_max_age_h * 3600.0,
-            metrics=metrics,
-        )
+    outbox = Outbox(
+        settings.outbox_path,
+        limit=settings.events.outbox_limit,
+        max_age_s=settings.events.outbox_max_age_h * 3600.0,
+        metrics=metrics,
     )
+    outbox.forget(live_gallery.forgotten)
+    await stack.enter_async_context(outbox)
 
     def command(camera: str, enabled: bool) -> None:
         if service.control is not None:
@@ -209,6 +209,7 @@ async def _opened(
     for name, camera in settings.cameras.items():
         publisher.add_camera(name, enabled=camera.enabled)
         _point(service, name, camera)
+    publisher.forget(live_gallery.forgotten)  # the broker, or the service, may have been away
     await models.attach(live_gallery, publisher.set_model)
     return service
 
@@ -244,7 +245,7 @@ def _keep_up(tasks: asyncio.TaskGroup, service: Service, rtsp: RtspServer) -> li
     lag_every_s = service.settings.metrics.loop_lag_interval_s
     return [
         tasks.create_task(broker, name="publisher"),
-        tasks.create_task(service.live_gallery.follow(publisher.gallery_changed), name="gallery"),
+        tasks.create_task(service.live_gallery.follow(partial(_gallery_changed, service)), name="gallery"),
         *([tasks.create_task(service.tokens.follow(), name="tokens")] if service.settings.http.enabled else []),
         *([tasks.create_task(certificate.follow(), name="certificate")] if certificate else []),
         tasks.create_task(_watch(service), name="watch cameras"),
@@ -293,6 +294,16 @@ def _retire_point(service: Service, name: str) -> None:
     if name in service.points:
         service.points.pop(name).retire()
         service.metrics.publishers.labels(camera=name).set(0)
+
+
+def _gallery_changed(service: Service, gone: Iterable[str]) -> None:
+    """Somebody was enrolled, renamed or forgotten. Of who is forgotten nothing is kept or told from now on."""
+    forgotten = service.outbox.forget(service.live_gallery.forgotten)
+    if forgotten:
+        for camera in service.cameras:
+            tell(camera.path.visits.forget(forgotten), camera.path)
+        service.publisher.forget(forgotten)
+    service.publisher.gallery_changed(gone)
 
 
 def _forget_camera(service: Service, name: str) -> None:

@@ -233,8 +233,9 @@ class OutboxFile:
                 self._free_pages = 0
 
     def scrub(self, person_ids: Collection[str]) -> None:
-        """Leave no byte of these ids in file and log, once write() has forgotten them: pages that were divided keep
-        copies of rows that SQLite never overwrites. Raises OSError besides.
+        """Leave no byte of these ids in file and log, once write() has forgotten them, whoever left them there.
+
+        Raises OSError besides.
         """
         log = side_files(self._path)[0]
         if not (holds(self._descriptor, person_ids) or holds(log, person_ids)):

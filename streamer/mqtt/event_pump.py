@@ -8,7 +8,7 @@ loop.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from streamer.events.event import IdentityEvent
@@ -113,11 +113,17 @@ class EventPump:
 
     def forget(self, person_ids: Collection[str]) -> None:
         """What is known of these people's topics; the outbox gives no message for them any more."""
-        for known in (self._proved, self._largest):
-            for topic in [topic for topic in known if topic.rpartition("/")[2] in person_ids]:
-                if not self._busy[topic]:
-                    del known[topic], self._busy[topic]
+        known = self._proved.keys() | self._largest.keys()
+        self._unlearn([topic for topic in known if topic.rpartition("/")[2] in person_ids])
         self.walk_again()
+
+    def _unlearn(self, topics: Iterable[str]) -> None:
+        """Those on which something is under way are left: it asks for this again when it is settled."""
+        for topic in topics:
+            if not self._busy[topic]:
+                del self._busy[topic]
+                self._proved.pop(topic, None)
+                self._largest.pop(topic, None)
 
     async def _step(self, walk: _Walk, sender: Sender, sends: asyncio.TaskGroup, to_row: int | None) -> bool:
         """The next rows, up to `to_row` if that is given; False where there are none."""
@@ -198,6 +204,8 @@ class EventPump:
             elif self._again is not None:  # it comes to this row by itself
                 self._again.blocked.update(self._refusals.topics.intersection(topics))
             sender.not_coming(topics)
+        if (told := self._outbox.as_told(stored)) is not stored:
+            self._unlearn(set(topics) - set(self._topics(told)))
         self._answered.set()
 
     def _put_aside(self, stored: Stored, topics: list[str], walk: _Walk) -> None:

@@ -25,7 +25,7 @@ from recognition.recogniser import Recogniser
 from streamer.pipeline.gallery_file import GalleryFile
 from streamer.pipeline.match_policy import MatchPolicy
 from streamer.pipeline.tracking import KeptFace
-from streamer.pipeline.visits import Verdict
+from streamer.pipeline.visits import Verdict, unnamed
 from streamer.settings import Settings
 from streamer.telemetry.metrics import Metrics
 from streamer.telemetry.once_log import OnceLog
@@ -83,6 +83,7 @@ class LiveGallery:
         self._pool = recogniser.pool
         self._version = -1
         self._names: dict[str, str] = {}
+        self.forgotten: frozenset[str] = frozenset()  # everybody who ever was, by id
         self._once = OnceLog(log)
         self._trouble: CodedError | None = None
 
@@ -152,7 +153,9 @@ class LiveGallery:
         """The verdict on each track, voted by its kept faces of one embedder, weighted by their quality."""
         chosen = [voters(kept, self.serving, self._min_quality) for kept in tracks]
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, self._judge, chosen, self.serving)
+        verdicts = await loop.run_in_executor(self._pool, self._judge, chosen, self.serving)
+        # Somebody may have been forgotten meanwhile, or be so by now and not yet out of the index that was searched.
+        return [unnamed(verdict, self.forgotten) for verdict in verdicts]
 
     async def uncovered(self, space: str) -> int:
         """How many people have photos but no template in this space."""
@@ -163,10 +166,11 @@ class LiveGallery:
         changed = await self._off_loop(self._follow)
         if changed is None:
             return set()
-        gone = self._names.keys() - changed.keys()
-        self._names = changed
+        names, self.forgotten = changed
+        gone = self._names.keys() - names.keys()
+        self._names = names
         self.generation += 1
-        self._metrics.gallery_people.set(len(changed))
+        self._metrics.gallery_people.set(len(names))
         self._count_templates()
         self._warn_of_the_nameless()
         return set(gone)
@@ -258,8 +262,8 @@ class LiveGallery:
         index.sync(self._file.store)
         self._indexes[index.space] = index
 
-    def _follow(self) -> dict[str, str] | None:
-        """Bring the indexes up to date; the names by id, None where nothing changed."""
+    def _follow(self) -> tuple[dict[str, str], frozenset[str]] | None:
+        """Bring the indexes up to date; the names by id and who was forgotten, None where nothing changed."""
         file, is_new = self._file, False
         nobody_wrote = file.trouble is None and file.store.data_version() == self._version
         if file.look():
@@ -282,7 +286,7 @@ class LiveGallery:
         if is_new and (file.was_replaced or (nobody_wrote and names != self._names)):
             told = "gallery %s was replaced; %d people are in it"
             log.warning(told, file.path, len(names), extra={"code": "gallery_replaced"})
-        return names
+        return names, frozenset(file.store.forgotten())
 
     async def _off_loop(self, work: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
