@@ -32,7 +32,8 @@ class Outbox:
     While the disk is full or fails, from the start on or later, events wait in memory (`buffer_limit` of them),
     `healthy` is False and writing is tried again every second. A damaged file is set aside, and a new one used. When
     file or memory is full the oldest update goes first, then the oldest whole visit. Opening raises OutboxTooNew or
-    AlreadyRunning. `told` is called with each event that is put, whatever becomes of it. `now` is a clock in s that
+    AlreadyRunning. `told` is called with each event that is put, whatever becomes of it, `interrupted` with each `end`
+    of a visit that the run before left open. `now` is a clock in s that
     never jumps, of this `boot` of the machine; `unix_s` the wall clock.
     """
 
@@ -52,6 +53,7 @@ class Outbox:
         self.last_seen: dict[str, LastSeen] = {}
         self._sighted_s: dict[str, float] = {}  # on the steady clock: people seen in this run
         self.told: Callable[[IdentityEvent], None] = lambda _: None
+        self.interrupted: Callable[[IdentityEvent], None] = lambda _: None
         self._metrics = metrics
         self._now = now
         self._unix_s = unix_s
@@ -209,9 +211,11 @@ class Outbox:
 
     def _opened(self, opened: Opened) -> None:
         """A file was opened, or none could be: then this run has a name at the broker that nobody remembers."""
-        client_id, last_seen = opened or (f"whosthere-{secrets.token_hex(6)}", {})
+        client_id, last_seen, interrupted = opened or (f"whosthere-{secrets.token_hex(6)}", {}, [])
         self.client_id = self.client_id or client_id
         self.last_seen = last_seen | self.last_seen
+        for event in interrupted:
+            self.interrupted(event)
         if not self._is_open.done():
             self._is_open.set_result(None)
 

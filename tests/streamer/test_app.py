@@ -15,7 +15,7 @@ from recognition.recogniser import UNHEALTHY_AFTER
 from recognition.specs.files import load_specs
 from streamer.access.guard import Guard
 from streamer.access.live_tokens import LiveTokens
-from streamer.app import Configured, Service, camera_path, running_service
+from streamer.app import Configured, Service, running_service
 from streamer.live_view.view import LiveView
 from streamer.model_layer.layer import open_models
 from streamer.model_layer.setup import make_manager
