@@ -33,6 +33,11 @@
     │   ├── OutboxUnwritable          outbox_unwritable      (retryable)
     │   ├── OutboxDamaged             outbox_damaged         (set aside; the service goes on with a new one)
     │   └── OutboxTooNew              outbox_too_new
+    ├── KeptVisitsError
+    │   ├── KeptVisitsMissing         kept_visits_missing
+    │   ├── KeptVisitsUnwritable      kept_visits_unwritable (retryable)
+    │   ├── KeptVisitsDamaged         kept_visits_damaged    (set aside; the service goes on with new ones)
+    │   └── KeptVisitsTooNew          kept_visits_too_new
     ├── DiscoveryFailed               discovery_failed
     ├── PortInUse                     port_in_use
     ├── HttpAddressInvalid            http_address_invalid
@@ -211,6 +216,29 @@ class OutboxDamaged(OutboxError):
 
 class OutboxTooNew(OutboxError):
     code = "outbox_too_new"
+
+
+class KeptVisitsError(StreamerError):
+    code = "kept_visits_error"
+
+
+class KeptVisitsMissing(KeptVisitsError):
+    """There is no file of them: no camera ever kept any."""
+
+    code = "kept_visits_missing"
+
+
+class KeptVisitsUnwritable(KeptVisitsError):
+    code = "kept_visits_unwritable"
+    retryable = True
+
+
+class KeptVisitsDamaged(KeptVisitsError):
+    code = "kept_visits_damaged"
+
+
+class KeptVisitsTooNew(KeptVisitsError):
+    code = "kept_visits_too_new"
 
 
 class DiscoveryFailed(StreamerError):

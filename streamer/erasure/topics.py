@@ -16,7 +16,6 @@ from streamer.settings import MqttSettings
 
 QUIET_S = 0.5  # what is retained comes right behind the broker's answer
 LOOK_FOR_S = 10.0
-AGAIN_S = 0.2
 _AT_ONCE = 50
 
 
@@ -52,8 +51,9 @@ async def await_erased(mqtt: MqttSettings, person_ids: Collection[str], within_s
         look = _Look(client, mqtt.topic_prefix, person_ids)
         loop = asyncio.get_running_loop()
         until_s = loop.time() + within_s
-        while (left := await look.retained()) and loop.time() < until_s:
-            await asyncio.sleep(AGAIN_S)
+        left = await look.retained()
+        while left and loop.time() < until_s:
+            left = await look.retained()
         return Topics(left=tuple(left), unseen=look.is_refused)
 
 
@@ -86,8 +86,10 @@ class _Look:
                     message = await anext(self._client.messages)
                 payload = bytes(message.payload) if isinstance(message.payload, bytes | bytearray) else b""
                 topic = message.topic.value
-                if message.retain and payload and any(
-                    one in topic or one.encode() in payload for one in self._person_ids
+                if (
+                    message.retain
+                    and payload
+                    and any(one in topic or one.encode() in payload for one in self._person_ids)
                 ):
                     found[topic] = payload
         except TimeoutError:

@@ -44,13 +44,13 @@ def as_unknown(message: M, forgotten: Collection[str]) -> M:
 
 
 def event_as_unknown(event: IdentityEvent, forgotten: Collection[str]) -> IdentityEvent:
-    """How alike the face was to theirs goes, too."""
+    """How alike the face was to theirs goes, too, and where the visit is kept: it is not, any more."""
     changes: dict[str, object] = {}
     if _is_of(event.person, forgotten):
         changes = {"person": None, "similarity": None, "confidence": None, "margin": None}
     if _is_of(event.previous_person, forgotten):
         changes["previous_person"] = None
-    return event.model_copy(update=changes) if changes else event
+    return event.model_copy(update=changes | {"snapshot": None}) if changes else event
 
 
 def left_of(
@@ -60,8 +60,21 @@ def left_of(
     by_visit: dict[str, list[M]] = {}
     for message in waiting:
         by_visit.setdefault(message.event.event_id, []).append(message)
-    erased = {visit for visit, messages in by_visit.items() if _may_go(messages, forgotten, is_heard)}
-    return [as_unknown(message, forgotten) for message in waiting if message.event.event_id not in erased]
+    theirs = {visit for visit, messages in by_visit.items() if any(names(one, forgotten) for one in messages)}
+    erased = {visit for visit in theirs if _may_go(by_visit[visit], forgotten, is_heard)}
+    return [
+        _not_kept(as_unknown(message, forgotten)) if message.event.event_id in theirs else message
+        for message in waiting
+        if message.event.event_id not in erased
+    ]
+
+
+def _not_kept(message: M) -> M:
+    """Of a visit that named one of them nothing is kept."""
+    if message.event.snapshot is None:
+        return message
+    changes: dict[str, Any] = {"event": message.event.model_copy(update={"snapshot": None})}
+    return replace(message, **changes)  # type: ignore[type-var]
 
 
 def _may_go(messages: Sequence[M], forgotten: Collection[str], is_heard: Callable[[M], bool]) -> bool:

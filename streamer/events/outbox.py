@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from streamer.events.event import Due, IdentityEvent, LastSeen, sighting_of
-from streamer.events.forgotten import as_unknown
+from streamer.events.forgotten import as_unknown, event_as_unknown
 from streamer.events.hand_over import handed_over, latency_s, moved, set_since_s
 from streamer.events.outbox_file import Stored
 from streamer.events.outbox_writer import Opened, OutboxWriter, Peek
@@ -33,7 +33,8 @@ class Outbox:
     While the disk is full or fails, from the start on or later, events wait in memory (`buffer_limit` of them),
     `healthy` is False and writing is tried again every second. A damaged file is set aside, and a new one used. When
     file or memory is full the oldest update goes first, then the oldest whole visit. Opening raises OutboxTooNew or
-    AlreadyRunning. `told` is called with each event that is put, whatever becomes of it. `now` is a clock in s that
+    AlreadyRunning. `told` is called with each event that is put, whatever becomes of it, `interrupted` with each `end`
+    of a visit that the run before left open. `now` is a clock in s that
     never jumps, of this `boot` of the machine; `unix_s` the wall clock.
     """
 
@@ -54,6 +55,7 @@ class Outbox:
         self._sighted_s: dict[str, float] = {}  # on the steady clock: people seen in this run
         self._forgotten: set[str] = set()
         self.told: Callable[[IdentityEvent], None] = lambda _: None
+        self.interrupted: Callable[[IdentityEvent], None] = lambda _: None
         self._metrics = metrics
         self._now = now
         self._unix_s = unix_s
@@ -233,10 +235,12 @@ class Outbox:
 
     def _opened(self, opened: Opened) -> None:
         """A file was opened, or none could be: then this run has a name at the broker that nobody remembers."""
-        client_id, last_seen = opened or (f"whosthere-{secrets.token_hex(6)}", {})
+        client_id, last_seen, interrupted = opened or (f"whosthere-{secrets.token_hex(6)}", {}, [])
         self.client_id = self.client_id or client_id
         found = {person_id: seen for person_id, seen in last_seen.items() if person_id not in self._forgotten}
         self.last_seen = found | self.last_seen
+        for event in interrupted:
+            self.interrupted(event_as_unknown(event, self._forgotten))
         if not self._is_open.done():
             self._is_open.set_result(None)
 

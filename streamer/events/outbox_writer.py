@@ -19,7 +19,7 @@ from typing import TypeVar
 from recognition.errors import CodedError
 from streamer.errors import OutboxDamaged, OutboxUnwritable
 from streamer.events.erasing import blot_set_aside
-from streamer.events.event import Due, LastSeen, give_up, sighting_of
+from streamer.events.event import Due, IdentityEvent, LastSeen, give_up, sighting_of
 from streamer.events.forgotten import left_of
 from streamer.events.held_file import HeldFile
 from streamer.events.outbox_file import Changes, OutboxFile, Stored
@@ -28,7 +28,8 @@ from streamer.telemetry.metrics import Metrics
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Opened = tuple[str, dict[str, LastSeen]] | None  # of a file: the installation's client id, who was seen last where
+# Of a file: the installation's client id, who was seen last where, the ends of visits that were open in it.
+Opened = tuple[str, dict[str, LastSeen], list[IdentityEvent]] | None
 
 GROUP = 1_000
 STEP = 16  # a small change may still fit where a big one does not
@@ -190,7 +191,7 @@ class OutboxWriter:
             self._drop_forgotten()
         self._has_begun = True
         self._show(file)
-        self._call(self._opened, (file.client_id, last_seen))
+        self._call(self._opened, (file.client_id, last_seen, [due.event for due in interrupted]))
 
     def _once(self) -> bool:
         """Wait for something to do, write it in one transaction, answer who waits. False: it was the last."""

@@ -109,6 +109,10 @@ class LiveGallery:
         """The display name, from memory; None for somebody who is not enrolled (any more)."""
         return self._names.get(person_id)
 
+    def signature_of(self, embedder: str) -> str:
+        """What models made the faces of an embedder that is known."""
+        return self._policies[embedder].models.signature
+
     def person_ids(self) -> list[str]:
         """Everybody who is enrolled, from memory."""
         return list(self._names)
