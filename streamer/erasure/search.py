@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streamer.byte_search import holds
-from streamer.erasure.report import Left
+from streamer.erasure.report import Left, counted
 from streamer.erasure.task import Task
 from streamer.errors import KeptVisitsError, KeptVisitsMissing
 from streamer.events.damage import side_files
@@ -32,7 +32,7 @@ def search(task: Task) -> Found:
     files = list(_others(task))
     for file in files:
         if holds(file, task.person_ids):
-            left.append(_left_in(file.relative_to(task.data)))
+            left.append(_left_in(task, file))
     databases = sum(path.exists() for path in (task.settings.gallery_path, task.settings.visits_path))
     return Found(len(files) + databases, tuple(left))
 
@@ -43,25 +43,29 @@ def _in_gallery(task: Task) -> Iterator[Left]:
         for table in store.tables_with(task.person_ids):
             yield Left(f"{name}, table {table}", "the id is there; forget the person once more", "you")
         if store.is_vacuum_due:
-            yield Left(name, "what was deleted may still be in its free pages", "purge")
+            yield Left(name, "it was not written anew: what was deleted may still be in its free pages", "purge")
 
 
 def _in_visits(task: Task) -> Iterator[Left]:
     path = task.settings.visits_path
-    until_s = time.monotonic() + VISITS_WITHIN_S
     try:
         with VisitsFile(path, None) as file:
-            while count := sum(file.count_of(person_id) for person_id in task.person_ids):
-                if time.monotonic() > until_s:
-                    yield Left(path.name, f"{count} kept visits name them; forget them once more", "you")
-                    return
-                file.forget(task.person_ids)
-                file.tidy()
-                time.sleep(_LOOK_EVERY_S)
+            if count := _count_of(task, file):
+                yield Left(path.name, f"{counted(count, 'kept visit')} of theirs; forget them once more", "you")
     except KeptVisitsMissing:
         return
     except KeptVisitsError as error:
         yield Left(path.name, str(error), "you")
+
+
+def _count_of(task: Task, file: VisitsFile) -> int:
+    """How many there are; a running service may just have written one, and erases it."""
+    until_s = time.monotonic() + VISITS_WITHIN_S
+    while count := sum(file.count_of(person_id) for person_id in task.person_ids):
+        if not task.service_runs() or time.monotonic() > until_s:
+            break
+        time.sleep(_LOOK_EVERY_S)
+    return count
 
 
 def _others(task: Task) -> Iterator[Path]:
@@ -75,7 +79,8 @@ def _others(task: Task) -> Iterator[Path]:
             yield file
 
 
-def _left_in(file: Path) -> Left:
-    if file.name == "outbox.db" or file.name.startswith("outbox.db-"):
-        return Left(str(file), "the id is there", "service")
-    return Left(str(file), "the id is there, in a copy that whosthere does not change: delete it", "you")
+def _left_in(task: Task, file: Path) -> Left:
+    name = str(file.relative_to(task.data))
+    if name.startswith(task.settings.outbox_path.name):  # or one that was set aside
+        return Left(name, "the id is there", "service")
+    return Left(name, "the id is there, in a copy that whosthere does not change: delete it", "you")

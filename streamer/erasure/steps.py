@@ -42,7 +42,7 @@ def destroy_keys(task: Task) -> Outcome:
         for person_id in sorted(task.person_ids):
             kept = store.photos(person_id)
             try:
-                store.forget(person_id)
+                store.forget(person_id, empty_log=False)
             except PersonNotFound:
                 continue  # forgotten before: whatever is left of them is erased
             gone, photos = gone + 1, photos + len(kept)
@@ -139,15 +139,14 @@ def _of_topics(topics: Topics) -> Outcome:
 
 def write_anew(task: Task) -> Outcome:
     """The gallery without what was deleted, and without the log of it."""
-    path = task.settings.gallery_path
-    with task.store() as store:
-        for _ in range(VACUUM_TRIES):
-            if store.vacuum():
-                break
-        else:
-            why = "what was deleted is still in its free pages: no room to write it anew, or others use it"
-            return Outcome("", (Left(path.name, why, "purge"),))
-    return Outcome(f"{path.name} written anew, its log emptied")
+    name, why = task.settings.gallery_path.name, "no room to write it anew, or others use it"
+    try:
+        with task.store() as store:
+            if any(store.vacuum() for _ in range(VACUUM_TRIES)):
+                return Outcome(f"{name} written anew, its log emptied")
+    except GalleryError as error:
+        why = str(error)
+    return Outcome("", (Left(name, f"what was deleted may still be in its free pages ({why})", "purge"),))
 
 
 def look_everywhere(task: Task) -> Outcome:
