@@ -62,7 +62,8 @@ def assert_proven(house: House, without: str = "") -> Report:
         if reader.in_transaction:
             reader.execute("ROLLBACK")
         left = house.remains("ada", secrets)
-        assert left == ["id in copied.txt"], left
+        if left != ["id in copied.txt"]:
+            raise AssertionError("; ".join(left))
     told = [(left.where, left.by) for left in report.left]
     assert told == [("notes/copied.txt", "you")]
     assert house.secrets("bob") == of_bob, "Bob is as he was"
@@ -91,7 +92,7 @@ FOUND_WITHOUT = {
     "keys": r"people 0: profile in gallery\.db.*people 0: profile in backup\.db.*id in table photos of gallery\.db",
     "visits": r"pictures 0: sealed in visits\.db.*id in visits\.db",
     "outbox": r"id in outbox\.db.*id in outbox\.db\.damaged",
-    "topics": r"'p\w+ retained', '.* retained'",
+    "topics": r"p\w+ retained; Ada Lovelace-Ünïque retained",
     "files": r"people 0: profile in gallery\.db",
     "search": r"assert \[\] == \[\('notes/copied\.txt', 'you'\)\]",
 }
