@@ -10,7 +10,20 @@ import typer
 
 from recognition.errors import CodedError
 from streamer import __version__
-from streamer.cli import bench, cameras, demo, enrol, events, gallery, identify, people, service, tokens, train_weights
+from streamer.cli import (
+    bench,
+    cameras,
+    demo,
+    enrol,
+    events,
+    forget,
+    gallery,
+    identify,
+    people,
+    service,
+    tokens,
+    train_weights,
+)
 from streamer.cli.anywhere import AnywhereGroup
 from streamer.cli.models import commands
 from streamer.cli.options import AsJson, ConfigFile, Overrides, print_line
@@ -29,6 +42,7 @@ demo.register(app)
 enrol.register(app)
 identify.register(app)
 people.register(app)
+forget.register()
 gallery.register(app)
 cameras.register(app)
 commands.register(app)

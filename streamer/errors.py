@@ -50,6 +50,7 @@
     ├── AlreadyRunning                already_running
     ├── PeopleNotCovered              people_not_covered
     ├── ConfirmationNeeded            confirmation_needed
+    ├── ErasureIncomplete             erasure_incomplete
     ├── DemoFailed                    demo_failed
     └── BenchFailed                   bench_failed
 
@@ -295,6 +296,12 @@ class ConfirmationNeeded(StreamerError):
     """What can't be taken back is asked before it is done, and there is nobody to ask."""
 
     code = "confirmation_needed"
+
+
+class ErasureIncomplete(StreamerError):
+    """Somebody is forgotten, and something of them stays unless somebody does something about it."""
+
+    code = "erasure_incomplete"
 
 
 class DemoFailed(StreamerError):

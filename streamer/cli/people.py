@@ -1,6 +1,5 @@
-"""`people list|show|rename|forget|photos|remove-photo`: who is enrolled. A running service notices within a second."""
+"""`people list|show|rename|photos|remove-photo`: who is enrolled. A running service notices within a second."""
 
-import sys
 import time
 from typing import Annotated, Any
 
@@ -8,7 +7,6 @@ import typer
 
 from gallery.people import Person
 from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json, print_line, print_table, settings_of
-from streamer.errors import ConfirmationNeeded
 from streamer.process import open_gallery
 
 people = typer.Typer(
@@ -44,7 +42,7 @@ def _local(at: float) -> str:
 @people.command("list", epilog="Example: whosthere people list --json")
 def list_people(config: ConfigFile = None, overrides: Overrides = None, json: AsJson = False) -> None:
     """List everybody who is enrolled."""
-    with open_gallery(settings_of(config, overrides).gallery_path) as store:
+    with open_gallery(settings_of(config, overrides)) as store:
         rows = [_summary(person) for person in store.people()]
     if json:
         print_json({"people": rows})
@@ -59,7 +57,7 @@ def list_people(config: ConfigFile = None, overrides: Overrides = None, json: As
 @people.command(epilog='Example: whosthere people show "Ada Lovelace"')
 def show(who: Who, config: ConfigFile = None, overrides: Overrides = None, json: AsJson = False) -> None:
     """Show what is known of one person."""
-    with open_gallery(settings_of(config, overrides).gallery_path) as store:
+    with open_gallery(settings_of(config, overrides)) as store:
         found = store.find(who)
         row = next(_summary(person) for person in store.people() if person.id == found.id)
     if json:
@@ -79,7 +77,7 @@ def rename(
     json: AsJson = False,
 ) -> None:
     """Give a person another name, one that nobody else has; the id stays."""
-    with open_gallery(settings_of(config, overrides).gallery_path) as store:
+    with open_gallery(settings_of(config, overrides)) as store:
         renamed = store.rename(store.find(who).id, name)
     if json:
         print_json({"id": renamed.id, "name": renamed.name})
@@ -87,32 +85,10 @@ def rename(
         print_line(f"{renamed.id} is now {renamed.name}")
 
 
-@people.command(epilog='Example: whosthere people forget "Ada Lovelace" --yes')
-def forget(
-    who: Who,
-    config: ConfigFile = None,
-    overrides: Overrides = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    json: AsJson = False,
-) -> None:
-    """Erase a person: photos, templates and name. Asks before; without a terminal --yes is needed."""
-    with open_gallery(settings_of(config, overrides).gallery_path) as store:
-        person = store.find(who)
-        if not yes:
-            _confirm(f"Erase {person.name} ({person.id}), photos and templates included?")
-        emptied = store.forget(person.id)
-    if json:
-        print_json({"forgotten": person.id})
-    else:
-        print_line(f"{person.id} is forgotten")
-    if not emptied:
-        note(_LOG_IS_READ)
-
-
 @people.command(epilog='Example: whosthere people photos "Ada Lovelace" --json')
 def photos(who: Who, config: ConfigFile = None, overrides: Overrides = None, json: AsJson = False) -> None:
     """List a person's enrolled photos: number, quality, when, and the start of the file's SHA-256 (not its name)."""
-    with open_gallery(settings_of(config, overrides).gallery_path) as store:
+    with open_gallery(settings_of(config, overrides)) as store:
         person = store.find(who)
         kept = store.photos(person.id)
     if json:
@@ -144,7 +120,7 @@ def remove_photo(
     json: AsJson = False,
 ) -> None:
     """Erase one of a person's photos with its templates, without asking."""
-    with open_gallery(settings_of(config, overrides).gallery_path) as store:
+    with open_gallery(settings_of(config, overrides)) as store:
         person = store.find(who)
         emptied = store.remove_photo(person.id, photo)
         left = len(store.photos(person.id))
@@ -156,10 +132,3 @@ def remove_photo(
         note(f"{person.id} has no photo any more and is not recognised; enrol some, or forget the person")
     if not emptied:
         note(_LOG_IS_READ)
-
-
-def _confirm(question: str) -> None:
-    """Raises ConfirmationNeeded where nobody can be asked."""
-    if not sys.stdin.isatty():
-        raise ConfirmationNeeded("nothing was erased: there is no terminal to ask on; give --yes to erase")
-    typer.confirm(question, abort=True, err=True)

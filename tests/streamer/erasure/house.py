@@ -103,7 +103,9 @@ class House:
     def publish(self, topic: str, document: object) -> None:
         """Retained, as by the service."""
         command = [program("mosquitto_pub"), "-h", "127.0.0.1", "-p", str(self._port), "-q", "1", "-r"]
-        subprocess.run([*command, "-t", f"whosthere/{topic}", "-m", json.dumps(document, ensure_ascii=False)], check=True)
+        subprocess.run(
+            [*command, "-t", f"whosthere/{topic}", "-m", json.dumps(document, ensure_ascii=False)], check=True
+        )
 
     def retained(self) -> str:
         """All that the broker keeps for those who come later."""
