@@ -7,7 +7,7 @@ processes may read and write the same file meanwhile, and put it under another k
 import errno
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +24,7 @@ from gallery.storage.opening import open_database, vault_of
 from gallery.storage.replacing import Replaced, forget_again, replace_people
 from gallery.storage.resealing import reseal
 from gallery.storage.schema import transaction, translated
+from gallery.storage.traces import tables_with
 from gallery.storage.vacuum import ENCRYPTED, ERASED, VACUUM_DUE, empty_log, vacuum
 from gallery.storage.vault import Vault
 
@@ -116,6 +117,11 @@ class GalleryDatabase:
         with self._lock:
             self._commits += 1
             return vacuum(self._db, self.path)
+
+    def tables_with(self, person_ids: Collection[str]) -> list[str]:
+        """The tables that hold one of these ids, but the list of the forgotten and the audit log."""
+        with self._lock, translated(self.path):
+            return tables_with(self._db, person_ids)
 
     # Copies.
 

@@ -201,13 +201,13 @@ class PersonStore(GalleryDatabase):
         name = clean_name(name)
         return self.change(person_id, lambda profile: replace(profile, name=name), as_="renamed")
 
-    def forget(self, person_id: str, why: str | None = None) -> bool:
+    def forget(self, person_id: str, *, why: str | None = None, empty_log: bool = True) -> bool:
         """Destroy a person's keys and erase all rows, overwritten in file and log alike. Raises PersonNotFound.
 
         `why`: what the audit log is told, where somebody's time was over. The id alone is kept, so that no backup
         brings the person back unnoticed. False where another process read the gallery for so long that the log could
         not be emptied: its pages go at the next forget(), with vacuum(), which is due from now on, or when the last
-        process closes the gallery.
+        process closes the gallery. So it is without `empty_log`: nobody is waited for.
         """
         with self._transaction() as db:
             must_exist(db, person_id)
@@ -216,7 +216,7 @@ class PersonStore(GalleryDatabase):
             set_meta(db, VACUUM_DUE, ERASED)
             audit.append(db, self.actor, "forgotten", person_id, {} if why is None else {"why": why})
             self._opened.drop(person_id)
-        return self._emptied()
+        return empty_log and self._emptied()
 
     # Photos.
 

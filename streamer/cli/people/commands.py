@@ -1,6 +1,5 @@
-"""`people list|show|rename|forget|photos|remove-photo`: who is enrolled. A running service notices within a second."""
+"""`people list|show|rename|photos|remove-photo`: who is enrolled. A running service notices within a second."""
 
-import sys
 from typing import Annotated
 
 import typer
@@ -16,10 +15,10 @@ from streamer.cli.options import (
     print_table,
     settings_of,
 )
+from streamer.cli.people.forget import forget
 from streamer.cli.people.profile import set_person
 from streamer.cli.people.summary import lines, local, summary
 from streamer.cli.people.zips import export_person, import_person
-from streamer.errors import ConfirmationNeeded
 from streamer.process import open_gallery
 
 people = typer.Typer(
@@ -35,6 +34,7 @@ def register(app: typer.Typer) -> None:
     people.command("set", epilog='Example: whosthere people set "Ada Lovelace" --external-id 4711 --tag staff')(
         set_person
     )
+    people.command("forget", epilog='Example: whosthere people forget "Ada Lovelace" --yes')(forget)
     people.command("export", epilog='Example: whosthere people export "Ada Lovelace" ada.zip')(export_person)
     people.command("import", epilog="Example: whosthere people import ada.zip")(import_person)
     app.add_typer(people, name="people")
@@ -84,28 +84,6 @@ def rename(
         print_line(f"{renamed.id} is now {renamed.name}")
 
 
-@people.command(epilog='Example: whosthere people forget "Ada Lovelace" --yes')
-def forget(
-    who: Who,
-    config: ConfigFile = None,
-    overrides: Overrides = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    json: AsJson = False,
-) -> None:
-    """Erase a person: photos, templates and name. Asks before; without a terminal --yes is needed."""
-    with open_gallery(settings_of(config, overrides)) as store:
-        person = store.find(who)
-        if not yes:
-            _confirm(f"Erase {person.name} ({person.id}), photos and templates included?")
-        emptied = store.forget(person.id)
-    if json:
-        print_json({"forgotten": person.id})
-    else:
-        print_line(f"{person.id} is forgotten")
-    if not emptied:
-        note(_LOG_IS_READ)
-
-
 @people.command(epilog='Example: whosthere people photos "Ada Lovelace" --json')
 def photos(who: Who, config: ConfigFile = None, overrides: Overrides = None, json: AsJson = False) -> None:
     """List a person's enrolled photos: number, quality, when, and the start of the file's SHA-256 (not its name)."""
@@ -153,10 +131,3 @@ def remove_photo(
         note(f"{person.id} has no photo any more and is not recognised; enrol some, or forget the person")
     if not emptied:
         note(_LOG_IS_READ)
-
-
-def _confirm(question: str) -> None:
-    """Raises ConfirmationNeeded where nobody can be asked."""
-    if not sys.stdin.isatty():
-        raise ConfirmationNeeded("nothing was erased: there is no terminal to ask on; give --yes to erase")
-    typer.confirm(question, abort=True, err=True)
