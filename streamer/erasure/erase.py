@@ -5,7 +5,7 @@ to leave is told, and done by the service, the next purge, or whoever reads the 
 """
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from streamer.erasure.report import Report, StepTaken
 from streamer.erasure.steps import STEPS, Step
@@ -19,6 +19,7 @@ def erase(
     *,
     actor: str,
     in_service: bool = False,
+    why: Mapping[str, str] = {},
     begins: Callable[[Step], None] = lambda _: None,
     told: Callable[[StepTaken], None] = lambda _: None,
     steps: Sequence[Step] = STEPS,
@@ -26,10 +27,10 @@ def erase(
     """Erase these people, also those of whom something was left the last time. `begins` and `told`: of each step.
 
     `actor`: who is told to the audit log. `in_service`: called by the running service itself, off its loop, which
-    takes care of its own outbox and topics. Raises GalleryError where the keys can't be destroyed: nothing is erased
-    then.
+    takes care of its own outbox and topics. `why`: by id, what the audit log is told besides. Raises GalleryError where
+    the keys can't be destroyed: nothing is erased then.
     """
-    task = Task(frozenset(person_ids), settings, actor, in_service)
+    task = Task(frozenset(person_ids), settings, actor, in_service, why)
     began_s, taken = time.monotonic(), []
     for step in steps:
         begins(step)

@@ -42,7 +42,7 @@ def destroy_keys(task: Task) -> Outcome:
         for person_id in sorted(task.person_ids):
             kept = store.photos(person_id)
             try:
-                store.forget(person_id, empty_log=False)
+                store.forget(person_id, why=task.why.get(person_id), empty_log=False)
             except PersonNotFound:
                 continue  # forgotten before: whatever is left of them is erased
             gone, photos = gone + 1, photos + len(kept)

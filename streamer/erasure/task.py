@@ -1,6 +1,7 @@
 """Whom an erasure is about and where it works. Plain data."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gallery.storage.store import PersonStore
@@ -16,6 +17,7 @@ class Task:
     settings: Settings
     actor: str
     in_service: bool
+    why: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def data(self) -> Path:

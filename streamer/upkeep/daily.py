@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from gallery.errors import GalleryError, GalleryMissing, GalleryUnreadable
-from gallery.storage.store import PersonStore
+from streamer.errors import KeptVisitsError
 from streamer.process import store_of
 from streamer.settings import Settings
 from streamer.steady import UNSET_BEFORE
@@ -51,21 +51,24 @@ class Upkeep:
         """False where it could not be done."""
         try:
             done = await asyncio.to_thread(self._purge)
-        except GalleryError as error:
+        except (GalleryError, KeptVisitsError) as error:
             self._once.warn("purge", error, "%s; who has had their time is erased when it can be")
             return False
         self._once.over("purge")
         for one in done.people:
             log.info("person %s is erased: %s", one.person_id, one.why, extra={"code": one.why})
+        for left in done.report.left if done.report else ():
+            log.warning("of the erased is left: %s", left)
         return True
 
     def _purge(self) -> Purged:
-        with self._opened() as store:
-            return purge(store, self._settings, clock=self._clock)
+        self._must_be_there()
+        return purge(self._settings, actor="service", in_service=True, clock=self._clock)
 
     def _look_through(self) -> None:
         try:
-            with self._opened() as store:
+            self._must_be_there()
+            with store_of(self._settings) as store:
                 store.check()
         except GalleryUnreadable as damage:
             self.damage = str(damage)
@@ -76,8 +79,7 @@ class Upkeep:
             self.damage = ""
             self._once.over("damage")
 
-    def _opened(self) -> PersonStore:
+    def _must_be_there(self) -> None:
         """Raises GalleryMissing: nothing is begun anew in the place of a gallery that is gone."""
         if not self._settings.gallery_path.exists():
             raise GalleryMissing(f"gallery {self._settings.gallery_path} is gone; put it back, or restore a backup")
-        return store_of(self._settings)

@@ -1,23 +1,33 @@
-"""What has had its time is erased: people by consent and age. By a command, and by the service once a day. Blocks.
+"""What has had its time is erased: people by consent and age, kept visits. By a command, and by the service once a day.
 
-A running service notices who is gone as it does where a command forgets somebody.
+Blocks. Whoever is erased is erased everywhere, as by people forget.
 """
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gallery.errors import PersonNotFound
 from gallery.retention import Expired, expired
 from gallery.storage.store import PersonStore
+from streamer.erasure.erase import erase
+from streamer.erasure.report import Report
+from streamer.errors import KeptVisitsMissing
+from streamer.kept_visits.keeper import limits_of
+from streamer.kept_visits.visits_file import VisitsFile
+from streamer.process import store_of
 from streamer.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Purged:
-    """`people`: who was erased, or would be; `vacuum_left`: erased pages are in the gallery's file still."""
+    """`people`: who was erased, or would be, `report`: how; None where nobody was. `visits`: how many, likewise.
+
+    `vacuum_left`: erased pages are in the gallery's file still.
+    """
 
     people: tuple[Expired, ...]
+    visits: int
+    report: Report | None
     vacuum_left: bool
 
 
@@ -27,23 +37,36 @@ def due(store: PersonStore, settings: Settings, now: float) -> list[Expired]:
 
 
 def purge(
-    store: PersonStore, settings: Settings, *, dry_run: bool = False, clock: Callable[[], float] = time.time
+    settings: Settings,
+    *,
+    actor: str,
+    in_service: bool = False,
+    dry_run: bool = False,
+    clock: Callable[[], float] = time.time,
 ) -> Purged:
-    """Erase who has had their time, each in one transaction. Raises GalleryError."""
-    gone = []
-    for one in due(store, settings, clock()):
-        if not dry_run and not _forgotten(store, one):
-            continue
-        gone.append(one)
-    if not dry_run and store.is_vacuum_due:
-        store.vacuum()
-    return Purged(tuple(gone), store.is_vacuum_due)
+    """Erase what has had its time; `actor`, `in_service`: as erase() has them. Raises GalleryError, KeptVisitsError."""
+    now = clock()
+    with store_of(settings, actor=actor) as store:
+        people = due(store, settings, now)
+    report = None
+    if people and not dry_run:
+        why = {one.person_id: one.why for one in people}
+        report = erase(list(why), settings, actor=actor, in_service=in_service, why=why)
+    visits = 0 if in_service else _purge_visits(settings, now, dry_run=dry_run)  # the service's writer does it itself
+    with store_of(settings, actor=actor) as store:
+        if store.is_vacuum_due and not dry_run:
+            store.vacuum()
+        return Purged(tuple(people), visits, report, store.is_vacuum_due)
 
 
-def _forgotten(store: PersonStore, one: Expired) -> bool:
-    """False where somebody else has just done it."""
+def _purge_visits(settings: Settings, now: float, *, dry_run: bool) -> int:
+    limits = limits_of(settings.events)
     try:
-        store.forget(one.person_id, why=one.why)
-    except PersonNotFound:
-        return False
-    return True
+        with VisitsFile(settings.visits_path, None) as file:  # erasing needs no key
+            if dry_run:
+                return file.aged(now, limits)
+            if gone := file.purge(now, limits):
+                file.tidy()
+            return gone
+    except KeptVisitsMissing:
+        return 0

@@ -7,9 +7,11 @@ ends this in between, each file names the key that it is under, and both are the
 from dataclasses import dataclass
 from pathlib import Path
 
+from gallery.storage.encryption import MasterKey
 from gallery.storage.master_key import KeySource
 from gallery.storage.store import PersonStore
 from streamer.errors import NewKeyNeeded
+from streamer.kept_visits.visits_file import VisitsFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +27,17 @@ class Rotated:
     told: str
 
 
-def rotate(store: PersonStore, keys: KeySource, folder: Path, *, encrypt: bool) -> Rotated:
-    """Put the gallery under a new master key, the one that keys has coming or one that is made; encrypt False: make it
-    plain.
+def rotate(store: PersonStore, keys: KeySource, visits_path: Path, *, encrypt: bool) -> Rotated:
+    """Put the gallery and kept visits under a new master key, the one that keys has coming or one that is made; encrypt
+    False: make them plain.
 
-    folder: whose owner has to read a key that is made. Raises NewKeyNeeded, MasterKeyError and GalleryError.
+    Raises NewKeyNeeded, MasterKeyError, GalleryError and KeptVisitsError.
     """
     former = store.key_id
     if not encrypt:
-        store.rekey(None)
+        if former is not None:
+            store.rekey(None)
+        _rekey_visits(visits_path, keys, None)
         return Rotated(former, None, False, store.vacuum(), "nowhere")
     if keys.configured is not None and keys.coming is None:
         raise NewKeyNeeded(
@@ -41,10 +45,17 @@ def rotate(store: PersonStore, keys: KeySource, folder: Path, *, encrypt: bool) 
             "with --new-file, --new-variable or --new-command"
         )
     was_begun = keys.coming is None and keys.next_file.exists()
-    key = keys.begin_rotation(folder)
-    if store.key_id != key.id:
+    key = keys.begin_rotation(store.path.parent)
+    if former != key.id:
         store.rekey(key)
+    _rekey_visits(visits_path, keys, key)
     vacuumed = store.vacuum()
     if keys.coming is None:
         keys.end_rotation()
     return Rotated(former, key.id, was_begun, vacuumed, keys.coming.told if keys.coming else keys.told)
+
+
+def _rekey_visits(path: Path, keys: KeySource, key: MasterKey | None) -> None:
+    if path.exists():
+        with VisitsFile(path, keys) as file:
+            file.rekey(key)

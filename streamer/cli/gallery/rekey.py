@@ -33,7 +33,7 @@ def rekey(
     settings = settings_of(config, overrides, log_level="error")
     keys = key_source(settings, given)
     with open_gallery(settings, keys) as store:
-        done = rotate(store, keys, settings.gallery_path.parent, encrypt=settings.gallery.encryption)
+        done = rotate(store, keys, settings.visits_path, encrypt=settings.gallery.encryption)
     if json:
         print_json(
             {

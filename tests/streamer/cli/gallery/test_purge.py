@@ -1,15 +1,19 @@
 """`gallery purge` and `gallery audit` as a user types them."""
 
 import sqlite3
+import time
 from contextlib import closing
 from dataclasses import replace
 
 import pytest
 
 from gallery.people import Consent
+from streamer.kept_visits.visits_file import VisitsFile
+from streamer.process import key_source
+from streamer.settings_reading import load
 from tests.command import assert_refused, whosthere
 from tests.gallery.portable import portable_person
-from tests.seeded import opened, seeded
+from tests.seeded import keep_visit, opened, seeded
 
 
 def with_consent(person, until):
@@ -28,11 +32,15 @@ def test_who_has_had_their_time_is_erased(tmp_path):
     assert first.document == {
         "dry_run": True,
         "people": [{"id": OVER.id, "why": "consent_expired", "since": 1.76e9}],
+        "visits": 0,
         "vacuum_left": False,
     }
     assert "1 of them have had their time: whosthere gallery purge" in whosthere("check", cwd=home).out
     done = whosthere("gallery", "purge", cwd=home)
-    assert done.out.splitlines() == [f"{OVER.id}: the consent was over on 2025-10-09", "1 people are erased"]
+    assert done.out.splitlines() == [
+        f"{OVER.id}: the consent was over on 2025-10-09",
+        "1 people and 0 kept visits are erased",
+    ]
     with opened(home) as store:
         assert {person.name for person in store.people()} == {"Bob", "Eve"}
         assert store.forgotten() == {OVER.id}
@@ -45,7 +53,22 @@ def test_who_has_had_their_time_is_erased(tmp_path):
         (GOES_ON.id, "kept_long_enough"),
         (NO_CONSENT.id, "kept_long_enough"),
     ]
-    assert whosthere("gallery", "purge", cwd=home).out == "0 people are erased\n"
+    assert whosthere("gallery", "purge", cwd=home).out == "0 people and 0 kept visits are erased\n"
+
+
+def test_kept_visits_go_with_their_person_and_by_their_age(tmp_path):
+    home = seeded(tmp_path / "home", [OVER, GOES_ON])
+    theirs = keep_visit(home, OVER.id, 1, time.time())
+    others = keep_visit(home, GOES_ON.id, 2, time.time())
+    old = keep_visit(home, GOES_ON.id, 3, time.time() - 15 * 86_400)
+    assert whosthere("gallery", "purge", "--dry-run", "--json", cwd=home).document["visits"] == 1
+    done = whosthere("gallery", "purge", "--json", cwd=home).document
+    assert ([one["id"] for one in done["people"]], done["visits"]) == ([OVER.id], 1)
+    settings = load(home / "whosthere.yaml")
+    with VisitsFile(settings.visits_path, key_source(settings)) as file:
+        left = {visit.event_id for visit in file.search(0.0, 1e12)}
+    assert left == {others}
+    assert {theirs, old}.isdisjoint(left)
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "soon"])

@@ -6,11 +6,12 @@ from contextlib import closing
 import pytest
 
 from gallery.storage.encryption import MasterKey
+from streamer.kept_visits.visits_file import VisitsFile
 from streamer.process import key_source
 from streamer.settings_reading import load
 from tests.command import assert_refused, whosthere
 from tests.gallery.portable import assert_same, portable_person
-from tests.seeded import opened, seeded
+from tests.seeded import keep_visit, opened, seeded
 
 ADA = portable_person(1)
 
@@ -35,8 +36,24 @@ def test_a_new_key_takes_the_place_of_the_old_one(tmp_path):
     assert_refused(whosthere("people", "list", cwd=home), "master_key_wrong")
 
 
+@pytest.mark.parametrize("is_plain", [True, False])
+def test_kept_visits_go_along(tmp_path, is_plain):
+    home = seeded(tmp_path / "home", [ADA])
+    event_id = keep_visit(home, ADA.id, 1, 1.76e9)
+    off = ("--set", "gallery.encryption=false") if is_plain else ()
+    assert whosthere("gallery", "rekey", *off, cwd=home).code == 0
+    settings = load(home / "whosthere.yaml")
+    with VisitsFile(settings.visits_path, key_source(settings)) as file:
+        assert (file.key_id is None) is is_plain
+        assert [visit.event_id for visit in file.search(0.0, 1e12)] == [event_id]
+        assert file.pictures(event_id).scene == b"its scene"
+        key_id = file.key_id
+    assert is_plain or key_id == holds(home)
+
+
 def test_what_was_cut_off_is_finished_first(tmp_path):
     home = seeded(tmp_path / "home", [ADA])
+    event_id = keep_visit(home, ADA.id, 1, 1.76e9)
     keys = key_source(load(home / "whosthere.yaml"))
     with opened(home) as store:
         key = keys.begin_rotation(home)
@@ -46,6 +63,8 @@ def test_what_was_cut_off_is_finished_first(tmp_path):
     assert done.out.startswith(f"the rotation that was cut off is finished: all is under master key {key.id}")
     assert holds(home) == key.id
     assert not keys.next_file.exists()
+    with VisitsFile(home / "var" / "visits.db", keys) as file:
+        assert (file.key_id, file.pictures(event_id).face) == (key.id, b"its face")
 
 
 def test_to_plain_and_back(tmp_path):

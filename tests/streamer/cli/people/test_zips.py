@@ -5,10 +5,13 @@ import os
 import zipfile
 from dataclasses import replace
 
+import pytest
+
 from gallery.copies.bundle import write_bundle
 from tests.command import assert_refused, whosthere
+from tests.gallery.fakes import unit
 from tests.gallery.portable import assert_same, portable_person
-from tests.seeded import opened, seeded
+from tests.seeded import keep_visit, opened, seeded
 
 ADA, BOB = portable_person(1), portable_person(2, "Bob")
 
@@ -34,6 +37,22 @@ def test_out_of_one_gallery_into_another(tmp_path):
     assert whosthere("people", "forget", ADA.id, "--yes", cwd=other).code == 0
     line = assert_refused(whosthere("people", "import", home / "ada.zip", cwd=other), "person_forgotten")
     assert ADA.id in line
+
+
+def test_what_kept_visits_hold_of_a_person_comes_along(tmp_path):
+    home = seeded(tmp_path / "home", [ADA, BOB])
+    theirs = keep_visit(home, ADA.id, 1, 1.76e9)
+    keep_visit(home, BOB.id, 2, 1.76e9)
+    assert whosthere("people", "export", ADA.id, "ada.zip", cwd=home).code == 0
+    with zipfile.ZipFile(home / "ada.zip") as archive:
+        assert [name for name in archive.namelist() if name.startswith("visits/")] == [
+            f"visits/{theirs}/{name}" for name in ("visit.json", "face.jpg", "scene.jpg")
+        ]
+        visit = json.loads(archive.read(f"visits/{theirs}/visit.json"))
+        assert archive.read(f"visits/{theirs}/scene.jpg") == b"its scene"
+    assert (visit["camera"], visit["began_at"], len(visit["messages"])) == ("door", 1.76e9, 1)
+    assert visit["messages"][0]["person"]["id"] == ADA.id
+    assert visit["faces"][0]["embedding"] == pytest.approx(unit(1).tolist(), abs=1e-7)
 
 
 def test_who_can_not_come(tmp_path):
