@@ -5,12 +5,14 @@ loop of its own; cameras are tried side by side.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
+from gallery.errors import AuditBroken
 from gallery.index.faiss_index import FaceIndex
 from recognition.errors import CodedError
 from recognition.models.manager import ModelManager
@@ -26,8 +28,9 @@ from streamer.ingest.rtsp.server import look, url_of
 from streamer.listen import listen, resolve
 from streamer.model_layer.setup import make_manager, open_for_enrolment
 from streamer.mqtt.broker_check import NO_REASONS, NOT_TRIED, check_topic, try_broker
-from streamer.process import make_data_folder, open_gallery, service_runs
+from streamer.process import key_source, make_data_folder, open_gallery, service_runs
 from streamer.settings import Settings
+from streamer.upkeep.purge import due
 from streamer.variables import expand_url
 from streamer.webrtc.ice import read_servers
 
@@ -78,9 +81,36 @@ async def _models(settings: Settings) -> str:
 
 def _gallery(settings: Settings) -> str:
     make_data_folder(settings.paths.data)
-    with open_gallery(settings.gallery_path) as store:
-        people = store.people()
-    return f"{len(people)} people in {settings.gallery_path}"
+    with open_gallery(settings) as store:
+        store.check()
+        if (broken := store.audit_broken()) is not None:
+            raise AuditBroken(
+                f"entry {broken} of the audit log of {settings.gallery_path} was changed or is missing; compare it "
+                "with that of a backup"
+            )
+        told = [f"{store.count()} people in {settings.gallery_path}", _protection(store.key_id, settings)]
+        if store.is_vacuum_due:
+            told.append("whom it has forgotten is overwritten in it, and its file is still to be written anew")
+        if over := due(store, settings, time.time()):
+            told.append(f"{len(over)} of them have had their time: whosthere gallery purge")
+    return "; ".join(told)
+
+
+def _protection(key_id: str | None, settings: Settings) -> str:
+    """What the gallery's encryption protects against, and what it does not. Raises MasterKeyError."""
+    keys = key_source(settings)
+    if key_id is None:
+        return "plain: whoever reads that file, or a copy of it, reads names and faces (gallery.encryption)"
+    place, _ = keys.locate(key_id)
+    told = (
+        f"encrypted under master key {key_id} of {place.told}: a copy of paths.data alone tells of nobody, whoever "
+        "has the key besides, or this machine while it runs, reads all; without the key nobody does: keep a copy apart"
+    )
+    if keys.configured is not None and place != keys.configured:
+        told += f"; that is not the key of {keys.configured.told}, as gallery.master_key says: whosthere gallery rekey"
+    if not settings.gallery.encryption:
+        told += "; gallery.encryption is false: whosthere gallery rekey makes it plain"
+    return told
 
 
 async def _http(settings: Settings) -> str:

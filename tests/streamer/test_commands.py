@@ -17,7 +17,6 @@ import typer
 import yaml
 from typer.testing import CliRunner
 
-from gallery.storage.store import PersonStore
 from streamer import __version__
 from streamer.cli.anywhere import moved_back
 from streamer.commands import app
@@ -26,12 +25,15 @@ from streamer.process import only_one
 from tests.command import assert_refused, whosthere
 from tests.conftest import PROJECT
 from tests.faces import KNOWN, STRANGERS, write_photo
+from tests.galleries import open_store
 from tests.gallery.fakes import photo_of, unit
 from tests.streamer.ingest.clips import write_clip
 
 COMMANDS = [
     *("serve", "check", "demo", "enrol", "identify", "events", "bench"),
     *("people list", "people show", "people rename", "people forget", "people photos", "people remove-photo"),
+    *("people set", "people export", "people import", "gallery backup", "gallery restore", "gallery rekey"),
+    *("gallery purge", "gallery audit"),
     *("cameras list", "cameras probe", "cameras discover", "cameras add", "cameras set"),
     *("cameras enable", "cameras disable", "cameras remove", "cameras reset"),
     *("models list", "models show", "models verify", "models selftest"),
@@ -55,7 +57,7 @@ def home(tmp_path: Path) -> Path:
         },
     }
     (tmp_path / "whosthere.yaml").write_text(yaml.safe_dump(config))
-    with PersonStore(tmp_path / "var" / "gallery.db") as store:
+    with open_store(tmp_path / "var" / "gallery.db") as store:
         store.add_person("Ada Lovelace", [photo_of(unit(1), 1), photo_of(unit(1), 2)])
     return tmp_path
 

@@ -1,4 +1,4 @@
-"""`gallery ...`: what is done to the gallery as a whole. A running service notices within a second."""
+"""`gallery reindex`: templates of kept photos for embedders that came later. A running service notices them."""
 
 import sys
 from typing import Annotated, Any
@@ -18,23 +18,7 @@ from streamer.model_layer.setup import ladder_of, make_manager
 from streamer.process import make_data_folder, open_gallery
 from streamer.settings import Settings
 
-gallery = typer.Typer(
-    no_args_is_help=True,
-    help="The gallery as a whole: templates for embedders that came later.",
-    epilog="Example: whosthere gallery reindex",
-)
-
 NOTHING = ReindexReport(0, 0, ())
-
-
-def register(app: typer.Typer) -> None:
-    gallery.command("reindex", epilog="Example: whosthere gallery reindex arcface_w600k_mbf")(reindex)
-    app.add_typer(gallery, name="gallery")
-
-
-@gallery.callback()
-def group() -> None:
-    """Keeps `gallery` a group, however many commands it has."""
 
 
 def reindex(
@@ -79,9 +63,9 @@ def _reindex_named(name: str, manager: ModelManager, settings: Settings) -> list
 def _reindex_one(spec: EmbedderSpec, manager: ModelManager, settings: Settings) -> dict[str, Any]:
     try:
         manager.need(spec.name)
-        with open_gallery(settings.gallery_path) as store:
+        with open_gallery(settings) as store:
             report = _made(spec, manager, settings) if store.count_without_template(spec.space) else NOTHING
-            people = len(store.people())
+            people = store.count()
             uncovered = people - len(set(store.templates(spec.space).person_ids))
     except CodedError as error:
         return _failed(spec.name, error)
@@ -105,9 +89,7 @@ def _made(spec: EmbedderSpec, manager: ModelManager, settings: Settings) -> Rein
     detector = manager.spec_of(settings.recognition.detector, DetectorSpec)
     with progress_of(f"{spec.name}: photos") as told:
         return uvloop.run(
-            reindex_for(
-                spec.name, settings.gallery_path, manager, lambda embedder: signature_of(detector, embedder), told
-            )
+            reindex_for(spec.name, settings, manager, lambda embedder: signature_of(detector, embedder), told)
         )
 
 
