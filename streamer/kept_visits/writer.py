@@ -40,9 +40,10 @@ class _Due:
     erase: set[str] = field(default_factory=set)
     ends: deque[IdentityEvent] = field(default_factory=lambda: deque(maxlen=MOST_JOBS))
     stepped: bool = False
+    tidying: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.forget or self.erase or self.ends or self.stepped)
+        return bool(self.forget or self.erase or self.ends or self.stepped or self.tidying)
 
 
 class VisitsWriter:
@@ -92,7 +93,7 @@ class VisitsWriter:
     def want(self) -> None:
         """There are visits to keep from now on."""
         with self._wake:
-            self.held.make = True
+            self.held.want()
             self._wake.notify()
 
     def put(self, job: Job) -> bool:
@@ -205,12 +206,14 @@ class VisitsWriter:
         """All that waits. What can't be written now stays, and is tried again soon."""
         self._write_at_s = None
         changes = {track: change for track, sheet in self._sheets.items() if (change := sheet.change(now_s))}
-        if self.held.file is None and self.held.trouble is None:
+        if not self.held.is_wanted and self.held.file is None and self.held.trouble is None:
             self._due = _Due()  # there is no file: nothing to erase, nothing to end
-        elif not changes and not self._due:
+        if not changes and not self._due:
             return
-        elif self.held.use(lambda file: self._work_off(file, changes)):
+        if self.held.use(lambda file: self._work_off(file, changes)):
             self.held.works()
+            if self._due:  # somebody reads the log
+                self._write_soon(GROUP_S)
         else:
             self._write_soon(GROUP_S)
         for track in [key for key, sheet in self._sheets.items() if sheet.is_over and not sheet.unwritten]:
@@ -223,8 +226,9 @@ class VisitsWriter:
         if due.forget or due.erase:
             file.forget(due.forget)
             file.erase(due.erase)
-            file.tidy()
-            due.forget, due.erase = set(), set()
+            due.forget, due.erase, due.tidying = set(), set(), True
+        if due.tidying:
+            due.tidying = not file.tidy()
         if due.stepped:
             file.follow_clock(self._boot, self._unix_s() - self._now())
             due.stepped = False

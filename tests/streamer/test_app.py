@@ -19,6 +19,7 @@ from streamer.app import Configured, Service, running_service
 from streamer.live_view.view import LiveView
 from streamer.model_layer.layer import open_models
 from streamer.model_layer.setup import make_manager
+from streamer.pipeline.camera import camera_path
 from streamer.pipeline.live_gallery import LiveGallery
 from streamer.process import make_data_folder
 from streamer.settings import CameraSettings, EventsSettings, PathsSettings, RecognitionSettings, Settings
