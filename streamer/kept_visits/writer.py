@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import assert_never
 
 from gallery.storage.master_key import KeySource
-from recognition.image import Image
 from streamer.events.event import IdentityEvent
 from streamer.kept_visits.held_visits import HeldVisits
 from streamer.kept_visits.jobs import Ended, Forgotten, Gone, Job, Refused, Seen, Stepped, Told
-from streamer.kept_visits.pictures import Scene, Shot
+from streamer.kept_visits.pictures import Chip, Scene
 from streamer.kept_visits.sheet import Sheet
 from streamer.kept_visits.visit import Limits, VisitChange
 from streamer.kept_visits.visits_file import VisitsFile
@@ -128,7 +127,7 @@ class VisitsWriter:
     def _once(self) -> bool:
         self.held.look()
         with self._wake:
-            self._wake.wait_for(lambda: self._jobs or self._is_closing, self._pause_s())
+            self._wake.wait_for(self._has_work, self._pause_s())
             jobs, self._jobs, self._frames = self._jobs, deque(), 0
             is_closing = self._is_closing
         self.held.look()
@@ -145,6 +144,9 @@ class VisitsWriter:
             self._metrics.visits_lost.labels(code=self.refusal or QUEUE_FULL).inc(self._waiting)
             log.error("%d visits could not be written and are not kept", self._waiting)
         return not is_closing
+
+    def _has_work(self) -> bool:
+        return bool(self._jobs) or self._is_closing or self.held.retry_in_s <= 0.0
 
     def _pause_s(self) -> float | None:
         until_s = self._purge_at_s if self._write_at_s is None else min(self._purge_at_s, self._write_at_s)
@@ -169,14 +171,14 @@ class VisitsWriter:
     def _do(self, job: Job, scenes: dict[int, Scene]) -> None:
         match job:
             case Seen():
-                shot = None if job.image is None else _shot(job.image, job, scenes)
-                self._sheets.setdefault(job.track, Sheet()).add_face(job.face, shot)
+                sheet = self._sheets.setdefault(job.track, Sheet())
+                sheet.add_face(job.face, *_pictures(job, scenes))
                 return
             case Told():
                 self._sheets.setdefault(job.track, Sheet()).tell(job.messages, job.began_s)
             case Gone():
-                sheet = self._sheets.get(job.track)
-                if sheet is not None and not sheet.is_over:
+                known = self._sheets.get(job.track)
+                if known is not None and not known.is_over:
                     del self._sheets[job.track]
                 return
             case Refused():
@@ -247,7 +249,12 @@ class VisitsWriter:
             self._purge(file)
 
 
-def _shot(image: Image, seen: Seen, scenes: dict[int, Scene]) -> Shot:
+def _pictures(seen: Seen, scenes: dict[int, Scene]) -> tuple[Chip | None, Scene | None]:
     """One scene for all faces of a frame."""
-    scene = scenes.get(id(image)) or scenes.setdefault(id(image), Scene(image))
-    return Shot(image, seen.landmarks, scene)
+    image = seen.image
+    if image is None:
+        return None, None
+    scene = None
+    if seen.is_scene:
+        scene = scenes.get(id(image)) or scenes.setdefault(id(image), Scene(image))
+    return Chip(image, seen.landmarks), scene

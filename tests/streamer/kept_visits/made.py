@@ -10,7 +10,6 @@ import numpy as np
 from gallery.storage.master_key import KeySource
 from recognition.image import ArrayImage
 from streamer.events.event import FrameSize, IdentityEvent, LatencyMs, Models, Person
-from streamer.kept_visits.pictures import Pictures
 from streamer.kept_visits.visit import Limits, VisitChange, VisitFace, people_of
 from tests.streamer.scripted import unit
 
@@ -72,7 +71,7 @@ def change(event_id: str, *messages: IdentityEvent, is_first: bool = True, **mor
         "people": people_of(told),
         "messages": told,
         "faces": (face(1), face(2, 0.5)),
-        "pictures": Pictures(b"\xff\xd8 the face", b"\xff\xd8 the scene"),
+        "pictures": {"face": b"\xff\xd8 the face", "scene": b"\xff\xd8 the scene"},
     }
     return VisitChange(**(values | more))
 

@@ -88,7 +88,7 @@ def test_what_shows_somebody_is_nowhere_in_clear(file, tmp_path):
 def test_later_writes_add_to_a_visit_and_make_none(file):
     one, two = visit_id(), visit_id()
     file.write([change(one)])
-    later = change(one, event(one, 2, BOB, previous_person=event(one).person), is_first=False, pictures=None)
+    later = change(one, event(one, 2, BOB, previous_person=event(one).person), is_first=False, pictures={})
     assert file.write([later, change(two, is_first=False)]) == {two}
     (visit,) = file.search(0, 1e12)
     assert (visit.people, len(visit.messages)) == ({ADA, BOB}, 2)
@@ -177,7 +177,7 @@ def test_the_oldest_make_room(file, tmp_path):
     ids = [visit_id() for _ in range(40)]
     for number, one in enumerate(ids):
         scene = os.urandom(50_000)
-        pictures = replace(change(one).pictures, scene=scene)
+        pictures = {**change(one).pictures, "scene": scene}
         file.write([change(one, event(one, at=NOW + number), pictures=pictures)])
     limits = replace(LIMITS, most_bytes=1 << 20)
     gone = file.purge(NOW, limits)
@@ -358,7 +358,7 @@ def test_a_full_disk_leaves_nothing_of_what_failed(encrypt):
         one, two = visit_id(), visit_id()
         file.write([change(one)])
         hog = fill(disk)
-        large = replace(change(two).pictures, scene=os.urandom(300_000))
+        large = {**change(two).pictures, "scene": os.urandom(300_000)}
         with pytest.raises(KeptVisitsUnwritable, match="make room"):
             file.write([change(two, pictures=large)])
         assert ids_of(file) == [one]

@@ -7,6 +7,7 @@ import sqlite3
 import weakref
 from collections.abc import Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from streamer.events.event import Due
 from streamer.kept_visits import writer as writer_module
 from streamer.kept_visits.camera_visits import CameraVisits
 from streamer.kept_visits.keeper import VisitKeeper
+from streamer.kept_visits.pictures import Chip
 from streamer.kept_visits.visit import KeptVisit
 from streamer.kept_visits.visits_file import VisitsFile
 from streamer.settings import EventsSettings
@@ -122,7 +124,9 @@ async def test_a_visit_from_its_first_face_to_its_end(tmp_path):
     assert (faces[0].space, faces[0].signature) == ("e.1", "d+e")
     scene = decoded(pictures.scene).astype(int)
     off = {shade: np.abs(scene - picture(shade).bgr()).mean() for shade in (1, 2, 3)}
-    assert off[3] < 5 < min(off[1], off[2])
+    assert off[1] < 5 < min(off[2], off[3]), "the first good one: it is not far poorer"
+    chip = Chip(picture(3), LANDMARKS)
+    assert pictures.face == chip.jpeg, "the best one"
     assert (kept.counted("kept_total"), kept.counted("bytes")) == (1, pytest.approx(1e6, rel=1))
 
 
@@ -374,12 +378,16 @@ async def test_a_full_disk_is_told_once_and_visits_wait_in_memory(caplog, monkey
             kept.tell(first, track_ids=[first])
             await until(kept.visits)
             hog = fill(disk)
+
+            def waiting(count: int) -> bool:
+                return kept.keeper._writer._waiting == count and bool(kept.keeper.trouble)
+
             ids = [visit_id() for _ in range(5)]
             taken = []
             for one in ids:
                 kept.see(track=one)
                 taken += [one] if kept.tell(one, track_ids=[one]) else []
-                await until(lambda number=len(taken): kept.keeper._writer._waiting == number and kept.keeper.trouble)
+                await until(partial(waiting, len(taken)))
             assert taken == ids[:3]
             assert kept.counted("lost_total", code="kept_visits_unwritable") == 2
             assert [visit.event_id for visit in kept.visits()] == [first]
@@ -405,7 +413,7 @@ async def test_a_queue_that_is_full_costs_visits_and_holds_nobody_up(tmp_path, m
     assert {visit.event_id for visit in kept.visits()} == set(taken)
 
 
-async def test_one_shot_a_visit_is_held(tmp_path):
+async def test_one_chip_and_one_scene_a_visit_are_held(tmp_path):
     """Frames are megabytes: none is held for longer than it takes to look at it."""
     async with keeping(tmp_path) as kept:
         images = [picture(shade) for shade in range(6)]
@@ -420,7 +428,7 @@ async def test_one_shot_a_visit_is_held(tmp_path):
 
         await until(all_gone)
         (sheet,) = kept.keeper._writer._sheets.values()
-        assert (sheet.shot is not None, len(sheet.faces)) == (True, 5)
+        assert (sheet.chip is not None, sheet.scene is not None, len(sheet.faces)) == (True, True, 5)
         kept.camera.gone("door-1")
         await until(lambda: not kept.keeper._writer._sheets)
     assert kept.visits() == []
