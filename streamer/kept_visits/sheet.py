@@ -32,15 +32,18 @@ class Sheet:
     scene: Scene | None = None
     pictures: dict[str, bytes] = field(default_factory=dict)  # encoded, and not written yet
     pictured_s: float = -1e9
+    has_scene: bool = False
 
     def add_face(self, face: VisitFace, chip: Chip | None, scene: Scene | None) -> None:
-        """chip and scene: clearly better than those before, or none."""
+        """chip and scene: clearly better than those before, or none. A scene that was encoded stays."""
         if self.is_gone:
             return
         faces = best_faces((*self.faces, face))
         self.has_new_faces = self.has_new_faces or faces != self.faces
         self.faces = faces
-        self.chip, self.scene = chip or self.chip, scene or self.scene
+        self.chip = chip or self.chip
+        if not self.has_scene:
+            self.scene = scene or self.scene
 
     def tell(self, messages: tuple[IdentityEvent, ...], began_s: float | None) -> None:
         """What was told of it since the last call, the oldest first; began_s: first sight, on the steady clock."""
@@ -88,5 +91,6 @@ class Sheet:
                 if pixels is not None:
                     self.pictures[kind] = pixels.jpeg
                     self.pictured_s = now_s
+            self.has_scene = self.has_scene or self.scene is not None
             self.chip = self.scene = None
         return bool(self.pictures)

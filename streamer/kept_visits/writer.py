@@ -159,7 +159,7 @@ class VisitsWriter:
         self._has_begun = True
         file.follow_clock(self._boot, self._unix_s() - self._now())
         for sheet in self._sheets.values():
-            sheet.is_written = False
+            sheet.is_written = sheet.has_scene = False
         self._purge(file)
 
     def _purge(self, file: VisitsFile) -> None:

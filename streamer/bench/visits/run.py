@@ -81,7 +81,7 @@ class _Timed(CameraVisits):
 async def run_visits(
     settings: Settings, clip: Path, folder: Path, seconds: float, say: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Everybody in the clip, again and again for so long; `folder` is there. Raises BenchFailed where that is nobody."""
+    """Everybody in the clip, again and again; `folder` is there. Raises BenchFailed where that is nobody."""
     say(f"kept visits: one camera at 10 fps for {seconds:.0f} s")
     lap = await asyncio.to_thread(with_gap, clip, folder / "lap.mp4")
     camera = CameraSettings(url=str(lap), fps=10.0, loop=True, snapshots=True)
@@ -116,7 +116,6 @@ async def _measured(settings: Settings, recogniser: Recogniser, seconds: float) 
             timed = _Timed(kept)
             path = camera_path(CAMERA, settings, recogniser, live_gallery, outbox, metrics)
             path = replace(path, keeps=timed)
-            camera = settings.cameras[CAMERA]
             (writer,) = (thread for thread in threading.enumerate() if thread.name.startswith("kept visits"))
             clock = time.pthread_getcpuclockid(writer.ident or 0)
             await _play(path, settings.cameras[CAMERA], WARM_UP_S)
