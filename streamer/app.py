@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from gallery.errors import GalleryError
-from gallery.storage.store import PersonStore
 from recognition.recogniser import Recogniser
 from streamer.access.guard import Guard
 from streamer.access.live_tokens import LiveTokens
@@ -36,7 +35,7 @@ from streamer.pipeline.camera_set import CameraSet, Difference
 from streamer.pipeline.camera_trouble import WORDS
 from streamer.pipeline.live_gallery import LiveGallery
 from streamer.pipeline.overload import Overload
-from streamer.process import key_source, limit_arenas, make_data_folder, only_one
+from streamer.process import key_source, limit_arenas, make_data_folder, only_one, store_of
 from streamer.readiness import Part, Readiness
 from streamer.settings import CameraSettings, Settings
 from streamer.settings_reading import Layers
@@ -165,7 +164,7 @@ async def _opened(
     """All that cameras need, in order; nobody is let in yet. obeys: commands over MQTT."""
     metrics = Metrics()
     with suppress(GalleryError):  # there before the models are: a gallery that is missing now is gone
-        PersonStore(settings.gallery_path).close()
+        store_of(settings).close()
     models = await stack.enter_async_context(open_models(settings, metrics))
     live_gallery = await stack.enter_async_context(LiveGallery.open(settings, models.recogniser, metrics))
     visits = VisitKeeper(
@@ -178,6 +177,7 @@ async def _opened(
         signature_of=live_gallery.signature_of,
     )
     await stack.enter_async_context(visits)
+    visits.forget(live_gallery.forgotten)  # also those whom a command forgot while the file could not be written
     outbox = Outbox(
         settings.outbox_path,
         limit=settings.events.outbox_limit,
@@ -250,7 +250,8 @@ def _keep_up(tasks: asyncio.TaskGroup, service: Service, rtsp: RtspServer) -> li
     """What runs beside the cameras, until the last event is out."""
 
     def gallery_changed(gone: Iterable[str]) -> None:
-        service.visits.forget(set(gone))
+        # A gallery that was replaced has lost people, and nobody has asked for their visits to be erased.
+        service.visits.forget(service.live_gallery.forgotten.intersection(gone))
         publisher.gallery_changed(gone)
 
     publisher, models, certificate = service.publisher, service.models, service.certificate

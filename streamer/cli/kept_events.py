@@ -10,14 +10,13 @@ from pathlib import Path
 import typer
 
 from gallery.errors import PersonNotFound
-from gallery.storage.store import open_to_read
 from streamer.cli.cameras import unknown_camera
 from streamer.cli.options import note
 from streamer.errors import OutputUnwritable
 from streamer.events.event import IdentityEvent, Person
 from streamer.kept_visits.visit import KeptVisit
 from streamer.kept_visits.visits_file import VisitsFile
-from streamer.process import key_source
+from streamer.process import key_source, readable_store_of
 from streamer.settings import Settings
 
 _UNIT_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
@@ -84,7 +83,7 @@ def _people(settings: Settings, person: str | None) -> tuple[frozenset[str] | No
         if person is not None and not _ID.fullmatch(person):
             raise PersonNotFound(f"nobody called {person!r} is enrolled; give an id, or check paths.data")
         return None if person is None else frozenset({person}), {}
-    with open_to_read(settings.gallery_path) as store:
+    with readable_store_of(settings) as store:
         names = {one.id: one.name for one in store.people()}
         if person is None:
             return None, names
