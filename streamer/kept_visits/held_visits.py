@@ -41,7 +41,7 @@ class HeldVisits:
         self._keys = keys
         self._encrypt = encrypt
         self._began = began
-        self._is_open = False
+        self._is_open = self._is_unlocked = False
         self._retry_at_s = 0.0
         self._renew_at_s = 0.0
         self._once = OnceLog(log)
@@ -54,20 +54,24 @@ class HeldVisits:
     @property
     def retry_in_s(self) -> float:
         """When look() is to be called again, where there is something to try again."""
-        waits = self.trouble is not None or (self.is_wanted and not self._is_open)
+        waits = self.trouble is not None or (self.is_wanted and not self._is_ready)
         return max(self._retry_at_s - time.monotonic(), 0.0) if waits else float("inf")
+
+    @property
+    def _is_ready(self) -> bool:
+        return self._is_open and (self._is_unlocked or not self.is_wanted)
 
     def close(self) -> None:
         if self.file is not None:
             self.file.close()
-        self.file, self._is_open = None, False
+        self.file, self._is_open, self._is_unlocked = None, False, False
 
     def look(self) -> None:
         """Open what is to be opened; notice where somebody has deleted or replaced the file."""
         if self._is_open and self.file is not None and not self.file.is_in_place:
             self.close()
             self._retry_at_s = 0.0
-        if self._is_open or time.monotonic() < self._retry_at_s:
+        if self._is_ready or time.monotonic() < self._retry_at_s:
             return
         self._retry_at_s = time.monotonic() + RETRY_S
         try:
@@ -108,6 +112,7 @@ class HeldVisits:
             self.file = VisitsFile(self._path, self._keys, make=self.is_wanted)
         if self.is_wanted:
             self.file.unlock(encrypt=self._encrypt)
+            self._is_unlocked = True
         self._began(self.file)
         self._is_open = True
         self.works()

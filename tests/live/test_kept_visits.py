@@ -142,7 +142,10 @@ def command(service: ServiceProcess, *options: str) -> Ended:
 
 
 async def test_a_killed_service_leaves_visits_that_get_their_end(tmp_path, broker):
-    with ServiceProcess(tmp_path, config(tmp_path, broker, keep_unknown_h=1.0)) as service:
+    settings = config(tmp_path, broker, keep_unknown_h=1.0)
+    standing = write_film(tmp_path / "standing.mp4", ([KNOWN, STRANGERS[0]], 1))
+    settings["cameras"] = {"street": {"url": str(standing), "fps": 5, "loop": True, "snapshots": True}}
+    with ServiceProcess(tmp_path, settings) as service:
         service.run("enrol", NAME, KNOWN.file)
 
         def two_are_open() -> bool:
