@@ -180,6 +180,7 @@ async def _opened(
         signature_of=live_gallery.signature_of,
     )
     await stack.enter_async_context(visits)
+    visits.forget(live_gallery.forgotten)  # also those whom a command forgot while the file could not be written
     outbox = Outbox(
         settings.outbox_path,
         limit=settings.events.outbox_limit,
@@ -188,7 +189,6 @@ async def _opened(
     )
     outbox.interrupted = visits.ended
     # The service may not have been there when they were forgotten.
-    visits.forget(live_gallery.forgotten)
     outbox.forget(live_gallery.forgotten)
     await stack.enter_async_context(outbox)
 

@@ -30,6 +30,15 @@ def show_ingest(loads: dict[str, Any]) -> None:
     )
 
 
+def show_visits(document: dict[str, Any]) -> None:
+    """What a kept visit costs."""
+    cost = document["kept_visits"]
+    print_line(
+        f"a kept visit: {cost['cpu_ms']:.1f} ms of CPU time, {cost['loop_cpu_ms']:.2f} of it on the loop (which one call "
+        f"held up for {cost['loop_longest_ms']:.2f} ms at most), {cost['kib']:.0f} KiB; of {cost['visits']} visits"
+    )
+
+
 def show_model_layer(document: dict[str, Any]) -> None:
     """Print its parts one after another. `others`: of the machine's CPU time, what other programs took meanwhile."""
     print_line("faces a second, bare and through the batcher at full load:")
