@@ -1,21 +1,22 @@
 """FaceIndex: the templates of one embedding space, searched exactly (FAISS), rebuilt from the store.
 
 Methods block (CPU; sync() disk too): call them off the event loop. Any number of threads may search while
-one adds or removes: a change is made on a copy, which then takes the old one's place.
+one adds or removes: they go on with what they began with, and a change takes its place when it is whole.
 """
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gallery.matching.decide import Candidates
-from gallery.people import Templates
+from gallery.people import TemplateMark, Templates, TemplateStamps
 from gallery.storage.store import PersonStore
 from recognition.arrays import F32
 from recognition.errors import EmbeddingSpaceMismatch, UnsupportedRuntime
@@ -23,6 +24,7 @@ from recognition.errors import EmbeddingSpaceMismatch, UnsupportedRuntime
 # FAISS compares queries x dimensions with it: up to two 512-d probes go one by one, more by matrix product,
 # which took 50 ms and not 240 for 16 probes against 100k templates.
 _BLAS_THRESHOLD = 1025
+_ROOM = 16  # a matrix that is too small gets a 16th more than it needs
 
 
 class Synced(NamedTuple):
@@ -32,9 +34,51 @@ class Synced(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Contents:
-    vectors: Any
-    people: dict[int, str]
+    """n templates in the order in which they came, with their stamps, whose they are, how many each person has.
+
+    matrix (m,d), m >= n: the rows after the nth are room for more, and nobody reads them.
+    """
+
+    matrix: F32
+    stamps: TemplateStamps
+    people: list[str]
     sizes: Counter[str]
+
+    def __len__(self) -> int:
+        return len(self.stamps)
+
+    @property
+    def vectors(self) -> F32:
+        return self.matrix[: len(self)]
+
+    def without(self, rows: NDArray[np.intp]) -> "_Contents":
+        """A copy that holds nothing of these rows, which rise."""
+        if not len(rows):
+            return self
+        kept = np.empty((len(self) - len(rows), self.matrix.shape[1]), np.float32)
+        start = 0
+        for number, row in enumerate([*rows.tolist(), len(self)]):  # slices are copied while other threads run
+            kept[start - number : row - number] = self.matrix[start:row]
+            start = row + 1
+        gone = set(rows.tolist())
+        people = [person for row, person in enumerate(self.people) if row not in gone]
+        sizes = self.sizes - Counter(self.people[row] for row in gone)
+        return _Contents(kept, self.stamps.at(np.delete(np.arange(len(self)), rows)), people, sizes)
+
+    def with_more(self, added: Templates, stamps: TemplateStamps) -> "_Contents":
+        """Written after those that are there, whose rows stay where they are as long as there is room."""
+        n, total = len(self), len(self) + len(added)
+        matrix = self.matrix
+        if n == 0:
+            matrix = np.ascontiguousarray(added.matrix)
+        else:
+            if len(matrix) < total:
+                matrix = np.empty((total + total // _ROOM, matrix.shape[1]), np.float32)
+                matrix[:n] = self.vectors
+            matrix[n:total] = added.matrix
+        sizes = self.sizes.copy()
+        sizes.update(added.person_ids)
+        return _Contents(matrix, self.stamps.and_more(stamps), [*self.people, *added.person_ids], sizes)
 
 
 class FaceIndex:
@@ -42,14 +86,16 @@ class FaceIndex:
 
     def __init__(self, space: str, dim: int) -> None:
         """An empty index. Raises UnsupportedRuntime where FAISS is not installed."""
-        faiss = _faiss()
+        _faiss()
         self.space = space
         self.dim = dim
-        self._contents = _Contents(faiss.IndexIDMap2(faiss.IndexFlatIP(dim)), {}, Counter())
+        self._contents = _Contents(np.empty((0, dim), np.float32), TemplateStamps.of([]), [], Counter())
+        self._store: PersonStore | None = None
+        self._mark: TemplateMark | None = None
         self._changing = threading.Lock()
 
     def __len__(self) -> int:
-        return len(self._contents.people)
+        return len(self._contents)
 
     @property
     def people(self) -> int:
@@ -68,13 +114,44 @@ class FaceIndex:
         the store raises. Read store.data_version() before, so that nothing written meanwhile is missed.
         """
         with self._changing:
-            known = self._contents.people
-            stored = set(store.template_ids(self.space).tolist())
-            missing = stored - known.keys()
-            added = _without(store.templates(self.space, min(missing) - 1), known) if missing else None
-            removed = known.keys() - stored
-            self._change(added, removed)
-            return Synced(len(added or ()), len(removed))
+            mark = store.template_mark(self.space)
+            if store is self._store and mark == self._mark:
+                return Synced(0, 0)
+            former = self._contents
+            contents, kept = self._with_newer(store, former, mark.count) if store is self._store else None, len(former)
+            if contents is None:
+                contents = self._as_stored(store, former)
+                kept = int(former.stamps.are_among(contents.stamps).sum())
+            self._contents = contents
+            self._store, self._mark = store, mark  # read before the rest: what was written meanwhile makes another one
+            return Synced(len(contents) - kept, len(former) - kept)
+
+    def _with_newer(self, store: PersonStore, contents: _Contents, count: int) -> _Contents | None:
+        """With what was written after all that is known; None where that makes not so many: others are gone."""
+        newest = int(contents.stamps.ids.max(initial=-1))
+        added = store.templates(self.space, newest)
+        stamps = store.template_stamps(self.space, newest)
+        return self._with_more(contents, added, stamps) if len(contents) + len(stamps) == count else None
+
+    def _as_stored(self, store: PersonStore, contents: _Contents) -> _Contents:
+        """Whatever became of the store, another file in its place too."""
+        stored = store.template_stamps(self.space)
+        contents = contents.without(np.flatnonzero(~contents.stamps.are_among(stored)))
+        missing = stored.at(np.flatnonzero(~stored.are_among(contents.stamps)))
+        if not len(missing):
+            return contents
+        return self._with_more(contents, store.templates(self.space, int(missing.ids.min()) - 1), missing)
+
+    def _with_more(self, contents: _Contents, added: Templates, stamps: TemplateStamps) -> _Contents:
+        """Those of `added` that have a stamp here; who has none was written or erased while this was read."""
+        both, rows, places = np.intersect1d(added.ids, stamps.ids, assume_unique=True, return_indices=True)
+        if not len(both):
+            return contents
+        self._check_new(added)
+        if len(both) < len(added):
+            owners = tuple(added.person_ids[row] for row in rows)
+            added = Templates(added.space, both, owners, added.matrix[rows])
+        return contents.with_more(added, stamps.at(places))
 
     def search_people(self, probes: F32, top_k: int, space: str | None = None) -> list[Candidates]:
         """For each probe (n,d) float32 the best similarity of every person among its top_k templates.
@@ -89,7 +166,7 @@ class FaceIndex:
         for row, (scores, owners) in enumerate(zip(*_nearest(contents, probes, top_k), strict=True)):
             if owners and len(contents.sizes) > 1 and len(set(owners)) == 1:
                 (scores,), (owners,) = _nearest(contents, probes[row : row + 1], contents.sizes[owners[0]] + 1)
-            lists.append(_by_person(scores, owners, everybody=len(owners) == len(contents.people)))
+            lists.append(_by_person(scores, owners, everybody=len(owners) == len(contents)))
         return lists
 
     def _check(self, probes: F32, top_k: int, space: str | None) -> None:
@@ -100,23 +177,6 @@ class FaceIndex:
         if top_k < 1:
             raise ValueError(f"top_k: want at least 1, got {top_k}")
 
-    def _change(self, added: Templates | None, removed: Iterable[int]) -> None:
-        gone = np.fromiter(removed, np.int64)
-        old = self._contents
-        if added is not None and len(added):
-            self._check_new(added)
-        elif not len(gone):
-            return
-        vectors, people = _faiss().clone_index(old.vectors), dict(old.people)
-        if len(gone):
-            vectors.remove_ids(gone)
-            for template_id in gone.tolist():
-                del people[template_id]
-        if added is not None and len(added):
-            vectors.add_with_ids(np.ascontiguousarray(added.matrix), added.ids)
-            people.update(zip(added.ids.tolist(), added.person_ids, strict=True))
-        self._contents = _Contents(vectors, people, Counter(people.values()))
-
     def _check_new(self, added: Templates) -> None:
         if added.space != self.space or added.matrix.shape[1] != self.dim:
             raise EmbeddingSpaceMismatch(
@@ -125,24 +185,18 @@ class FaceIndex:
             )
 
 
-def _without(templates: Templates, known: Mapping[int, str]) -> Templates:
-    new = [row for row, template_id in enumerate(templates.ids.tolist()) if template_id not in known]
-    if len(new) == len(templates):
-        return templates
-    owners = tuple(templates.person_ids[row] for row in new)
-    return Templates(templates.space, templates.ids[new], owners, templates.matrix[new])
-
-
 def _nearest(contents: _Contents, probes: F32, top_k: int) -> tuple[F32, list[list[str]]]:
     """The k nearest templates of n probes: similarities (n,k) float32, falling, and whose they are."""
-    k = min(top_k, len(contents.people))
+    k = min(top_k, len(contents))
     if not k or not len(probes):
         return np.empty((len(probes), 0), np.float32), [[] for _ in probes]
     # OpenMP keeps this number for each calling thread; a search must not take the cores of its neighbours.
-    _faiss().omp_set_num_threads(1)
-    similarities, ids = contents.vectors.search(np.ascontiguousarray(probes), k)
+    faiss = _faiss()
+    faiss.omp_set_num_threads(1)
+    probes = np.ascontiguousarray(probes)
+    similarities, rows = faiss.knn(probes, contents.vectors, k, metric=faiss.METRIC_INNER_PRODUCT)
     np.clip(similarities, -1.0, 1.0, out=similarities)
-    return similarities, [[contents.people[i] for i in row if i >= 0] for row in ids.tolist()]
+    return similarities, [[contents.people[i] for i in row if i >= 0] for row in rows.tolist()]
 
 
 def _by_person(scores: F32, owners: Sequence[str], *, everybody: bool) -> Candidates:

@@ -14,7 +14,6 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gallery.errors import (
     GalleryUnreadable,
@@ -30,7 +29,9 @@ from gallery.people import (
     NewTemplate,
     Person,
     StoredPhoto,
+    TemplateMark,
     Templates,
+    TemplateStamps,
     clean_name,
     name_key,
     new_person_id,
@@ -214,10 +215,19 @@ class PersonStore:
         ids = np.array([row[0] for row in rows], np.int64)
         return Templates(space, ids, tuple(row[1] for row in rows), unpacked([row[2] for row in rows]))
 
-    def template_ids(self, space: str) -> NDArray[np.int64]:
-        """(n,) int64, rising."""
-        rows = self._rows("SELECT id FROM templates WHERE space = ? ORDER BY id", space)
-        return np.array([row[0] for row in rows], np.int64)
+    def template_mark(self, space: str) -> TemplateMark:
+        """Another one after every change to this space's templates. No template is read for it."""
+        count, newest = self._rows(
+            "SELECT count(*), (SELECT seq FROM sqlite_sequence WHERE name = 'templates') FROM templates "
+            "WHERE space = ?",
+            space,
+        )[0]
+        return TemplateMark(count, newest or 0)
+
+    def template_stamps(self, space: str, after_id: int = 0) -> TemplateStamps:
+        """By id, rising, those with an id above `after_id` alone."""
+        query = "SELECT id, substr(embedding, 2, 16) FROM templates WHERE space = ? AND id > ? ORDER BY id"
+        return TemplateStamps.of(self._rows(query, space, after_id))
 
     def digests(self, person_id: str, space: str) -> frozenset[str]:
         """SHA-256 (hex) of the photos of a person that have their template in this space."""
