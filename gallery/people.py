@@ -140,11 +140,12 @@ class TemplateStamps:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def at(self, rows: NDArray[np.intp]) -> "TemplateStamps":
-        return TemplateStamps(self.ids[rows], self.stamps[rows])
+    def at(self, rows: NDArray[np.intp]) -> Self:
+        return type(self)(self.ids[rows], self.stamps[rows])
 
-    def and_more(self, others: "TemplateStamps") -> "TemplateStamps":
-        return TemplateStamps(np.concatenate((self.ids, others.ids)), np.concatenate((self.stamps, others.stamps)))
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        return cls(np.concatenate([part.ids for part in parts]), np.concatenate([part.stamps for part in parts]))
 
     def are_among(self, others: "TemplateStamps") -> NDArray[np.bool_]:
         """(n,): whether the same template is there, under the same number."""

@@ -6,7 +6,7 @@ one adds or removes: they go on with what they began with, and a change takes it
 
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
@@ -25,6 +25,11 @@ from recognition.errors import EmbeddingSpaceMismatch, UnsupportedRuntime
 # which took 50 ms and not 240 for 16 probes against 100k templates.
 _BLAS_THRESHOLD = 1025
 _ROOM = 16  # a matrix that is too small gets a 16th more than it needs
+
+
+_AT_ONCE = 4096  # templates are read from the store
+
+_Block = tuple[Templates, TemplateStamps]
 
 
 class Synced(NamedTuple):
@@ -65,20 +70,20 @@ class _Contents:
         sizes = self.sizes - Counter(self.people[row] for row in gone)
         return _Contents(kept, self.stamps.at(np.delete(np.arange(len(self)), rows)), people, sizes)
 
-    def with_more(self, added: Templates, stamps: TemplateStamps) -> "_Contents":
-        """Written after those that are there, whose rows stay where they are as long as there is room."""
-        n, total = len(self), len(self) + len(added)
-        matrix = self.matrix
-        if n == 0:
-            matrix = np.ascontiguousarray(added.matrix)
-        else:
-            if len(matrix) < total:
-                matrix = np.empty((total + total // _ROOM, matrix.shape[1]), np.float32)
-                matrix[:n] = self.vectors
-            matrix[n:total] = added.matrix
-        sizes = self.sizes.copy()
-        sizes.update(added.person_ids)
-        return _Contents(matrix, self.stamps.and_more(stamps), [*self.people, *added.person_ids], sizes)
+    def with_more(self, blocks: Iterable[_Block], most: int) -> "_Contents":
+        """Up to so many, written after those that are there, whose rows stay where they are while there is room."""
+        n, matrix = len(self), self.matrix
+        if len(matrix) < n + most:
+            matrix = np.empty((n + most + (n + most) // _ROOM, matrix.shape[1]), np.float32)
+            matrix[:n] = self.vectors
+        stamps, people, sizes = [self.stamps], self.people.copy(), self.sizes.copy()
+        for templates, their_stamps in blocks:
+            matrix[n : n + len(templates)] = templates.matrix
+            n += len(templates)
+            stamps.append(their_stamps)
+            people.extend(templates.person_ids)
+            sizes.update(templates.person_ids)
+        return _Contents(matrix, TemplateStamps.joined(stamps), people, sizes)
 
 
 class FaceIndex:
@@ -131,27 +136,36 @@ class FaceIndex:
         newest = int(contents.stamps.ids.max(initial=-1))
         added = store.templates(self.space, newest)
         stamps = store.template_stamps(self.space, newest)
-        return self._with_more(contents, added, stamps) if len(contents) + len(stamps) == count else None
+        if len(contents) + len(stamps) != count:
+            return None
+        return contents.with_more([self._stamped(added, stamps)], len(stamps)) if len(stamps) else contents
 
     def _as_stored(self, store: PersonStore, contents: _Contents) -> _Contents:
         """Whatever became of the store, another file in its place too."""
         stored = store.template_stamps(self.space)
         contents = contents.without(np.flatnonzero(~contents.stamps.are_among(stored)))
         missing = stored.at(np.flatnonzero(~stored.are_among(contents.stamps)))
-        if not len(missing):
-            return contents
-        return self._with_more(contents, store.templates(self.space, int(missing.ids.min()) - 1), missing)
+        return contents.with_more(self._blocks(store, missing), len(missing)) if len(missing) else contents
 
-    def _with_more(self, contents: _Contents, added: Templates, stamps: TemplateStamps) -> _Contents:
-        """Those of `added` that have a stamp here; who has none was written or erased while this was read."""
-        both, rows, places = np.intersect1d(added.ids, stamps.ids, assume_unique=True, return_indices=True)
-        if not len(both):
-            return contents
-        self._check_new(added)
-        if len(both) < len(added):
-            owners = tuple(added.person_ids[row] for row in rows)
-            added = Templates(added.space, both, owners, added.matrix[rows])
-        return contents.with_more(added, stamps.at(places))
+    def _blocks(self, store: PersonStore, missing: TemplateStamps) -> Iterator[_Block]:
+        """Read some at a time: opened, they take as much room as the index."""
+        while len(missing):
+            block = store.templates(self.space, int(missing.ids[0]) - 1, _AT_ONCE)
+            if not len(block):
+                return
+            so_far = int(np.searchsorted(missing.ids, block.ids[-1], "right"))
+            yield self._stamped(block, missing.at(np.arange(so_far)))
+            missing = missing.at(np.arange(so_far, len(missing)))
+
+    def _stamped(self, templates: Templates, stamps: TemplateStamps) -> _Block:
+        """Those that have a stamp here; who has none is known, or was written or erased while this was read."""
+        both, rows, places = np.intersect1d(templates.ids, stamps.ids, assume_unique=True, return_indices=True)
+        if len(both):
+            self._check_new(templates)
+        if len(both) == len(templates):
+            return templates, stamps.at(places)
+        owners = tuple(templates.person_ids[row] for row in rows)
+        return Templates(templates.space, both, owners, templates.matrix[rows].reshape(-1, self.dim)), stamps.at(places)
 
     def search_people(self, probes: F32, top_k: int, space: str | None = None) -> list[Candidates]:
         """For each probe (n,d) float32 the best similarity of every person among its top_k templates.

@@ -199,13 +199,16 @@ class PersonStore:
 
     # Templates.
 
-    def templates(self, space: str, after_id: int = 0) -> Templates:
-        """The templates of a space, by id, those with an id above `after_id` alone.
+    def templates(self, space: str, after_id: int = 0, most: int = -1) -> Templates:
+        """The templates of a space, by id, those with an id above `after_id` alone, and of these `most` (-1: all).
 
         Raises EmbeddingSpaceMismatch where their sizes differ.
         """
         rows = self._rows(
-            "SELECT id, person_id, embedding FROM templates WHERE space = ? AND id > ? ORDER BY id", space, after_id
+            "SELECT id, person_id, embedding FROM templates WHERE space = ? AND id > ? ORDER BY id LIMIT ?",
+            space,
+            after_id,
+            most,
         )
         sizes = {len(row[2]) for row in rows}
         if len(sizes) > 1:

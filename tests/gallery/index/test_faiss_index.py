@@ -27,8 +27,9 @@ class Rows(dict[int, tuple[str, np.ndarray]]):
     def template_stamps(self, space: str, after_id: int = -1) -> TemplateStamps:
         return TemplateStamps.of([(key, face.tobytes()[:16]) for key, (_, face) in self.items() if key > after_id])
 
-    def templates(self, space: str, after_id: int = 0) -> Templates:
-        return templates_of({number: row for number, row in self.items() if number > after_id}, space)
+    def templates(self, space: str, after_id: int = 0, most: int = -1) -> Templates:
+        numbers = [number for number in self if number > after_id][: most if most >= 0 else None]
+        return templates_of({number: self[number] for number in numbers}, space)
 
 
 def _follow(index: FaceIndex, rows: Rows) -> Synced:
@@ -134,8 +135,8 @@ def test_wrong_probes_are_refused() -> None:
 
 def test_wrong_templates_are_refused() -> None:
     class OfAnotherSpace(Rows):
-        def templates(self, space: str, after_id: int = 0) -> Templates:
-            return super().templates("other.1", after_id)
+        def templates(self, space: str, after_id: int = 0, most: int = -1) -> Templates:
+            return super().templates("other.1", after_id, most)
 
     index = _index({1: ("pa", unit(1))})
     for rows in (OfAnotherSpace({2: ("pa", unit(2))}), Rows({2: ("pa", unit(2, DIM * 2))})):
@@ -181,8 +182,8 @@ def test_the_same_file_opened_anew_is_not_read_again(store: PersonStore) -> None
     class Counting(PersonStore):
         read = 0
 
-        def templates(self, space: str, after_id: int = 0) -> Templates:
-            found = super().templates(space, after_id)
+        def templates(self, space: str, after_id: int = 0, most: int = -1) -> Templates:
+            found = super().templates(space, after_id, most)
             self.read += len(found)
             return found
 
@@ -196,6 +197,15 @@ def test_the_same_file_opened_anew_is_not_read_again(store: PersonStore) -> None
         store.forget(ada.id)
         assert (index.sync(anew), anew.read) == ((0, 2), 1)
         assert _who(index, unit(3)[None]) == [bob.id]
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 7])
+def test_many_are_read_some_at_a_time(store: PersonStore, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    monkeypatch.setattr(index_module, "_AT_ONCE", at_once)
+    people = [store.add_person(f"Person {n}", [photo_of(unit(n), n)]).id for n in range(7)]
+    index = FaceIndex(SPACE, DIM)
+    assert index.sync(store) == (7, 0)
+    assert _who(index, np.stack([unit(n) for n in range(7)])) == people
 
 
 @pytest.mark.parametrize("comes", [True, False])
