@@ -11,7 +11,10 @@
     ├── GalleryMissing        gallery_missing      (deleted while the service runs)
     ├── GalleryTooNew         gallery_too_new
     ├── GalleryUnreadable     gallery_unreadable
-    └── GalleryUnwritable     gallery_unwritable   (retryable: a full disk may get room again)
+    ├── GalleryUnwritable     gallery_unwritable   (retryable: a full disk may get room again)
+    └── MasterKeyError
+        ├── MasterKeyMissing      master_key_missing
+        └── MasterKeyWrong        master_key_wrong
 
 A photo's own faults are recognition's ImageError family, and these, which a gate raises for one photo:
 
@@ -89,6 +92,24 @@ class GalleryUnreadable(GalleryError):
 class GalleryUnwritable(GalleryError):
     code = "gallery_unwritable"
     retryable = True
+
+
+class MasterKeyError(GalleryError):
+    """Nothing can be opened, and nothing was written, neither the gallery nor a key."""
+
+    code = "master_key_error"
+
+
+class MasterKeyMissing(MasterKeyError):
+    """It is not where it should be, or can't be read."""
+
+    code = "master_key_missing"
+
+
+class MasterKeyWrong(MasterKeyError):
+    """What is there is another key, or none at all."""
+
+    code = "master_key_wrong"
 
 
 class PhotoRefused(GalleryError):

@@ -38,7 +38,8 @@ from streamer.ingest.stream import StreamEnded
 from streamer.model_layer.setup import recogniser_config
 from streamer.pipeline.camera_path import close_visits, run_camera
 from streamer.pipeline.live_gallery import LiveGallery
-from streamer.settings import CameraSettings, Settings, load
+from streamer.settings import CameraSettings, Settings
+from streamer.settings_reading import load
 from streamer.telemetry.metrics import Metrics
 from tests.http_servers import Quiet, http_servers
 from tests.live.ways_in import WAYS, hls

@@ -41,7 +41,8 @@ from streamer.pipeline.visits import Visits
 from streamer.pipeline.watching import Watcher
 from streamer.process import limit_arenas, make_data_folder, only_one
 from streamer.readiness import Part, Readiness
-from streamer.settings import CameraSettings, Layers, Settings
+from streamer.settings import CameraSettings, Settings
+from streamer.settings_reading import Layers
 from streamer.steady import WallClock, steady_s
 from streamer.supervise import supervise
 from streamer.telemetry.loop_lag import measure_loop_lag

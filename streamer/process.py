@@ -14,9 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from gallery.errors import GalleryMissing
+from gallery.errors import GalleryMissing, MasterKeyMissing
+from gallery.storage.master_key import GivenKey, KeySource, from_command, in_file
 from gallery.storage.store import PersonStore
 from streamer.errors import AlreadyRunning, DataFolderUnwritable
+from streamer.settings import MasterKeySettings, Settings
+from streamer.variables import Unset, variable
 
 M_ARENA_MAX = -8
 ARENAS = 2
@@ -97,6 +100,28 @@ def service_runs(folder: Path) -> bool:
             f"{folder / 'lock'} can't be read ({error.strerror}); give this user the files in paths.data"
         ) from None
     return False
+
+
+def key_source(settings: Settings) -> KeySource:
+    """Where the key is that the gallery and what belongs to it are encrypted under. Reads nothing yet."""
+    configured = settings.gallery.master_key
+    return KeySource(settings.paths.key_folder, None if configured is None else _given(configured))
+
+
+def _given(place: MasterKeySettings) -> GivenKey:
+    if place.file is not None:
+        return in_file(place.file)
+    if place.command is not None:
+        return from_command(place.command)
+    name = place.variable or ""
+
+    def read() -> str:
+        try:
+            return variable(name)
+        except Unset as unset:
+            raise MasterKeyMissing(f"master key: {unset}") from None
+
+    return GivenKey(f"variable {name}", read)
 
 
 _STARTS_WITHIN_S = 1.0

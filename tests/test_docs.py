@@ -21,7 +21,8 @@ from streamer.mqtt.presence import Presence
 from streamer.pipeline.camera import State
 from streamer.pipeline.camera_trouble import WORDS
 from streamer.schemas import IDENTITY
-from streamer.settings import CameraSettings, Settings, load
+from streamer.settings import CameraSettings, Settings
+from streamer.settings_reading import load
 from streamer.telemetry.metrics import Metrics
 from streamer.variables import expand_url
 from tests.conftest import PROJECT

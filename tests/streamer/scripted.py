@@ -18,7 +18,8 @@ from recognition.specs.files import load_specs
 from recognition.specs.spec import EmbedderSpec
 from streamer.pipeline.live_gallery import LiveGallery
 from streamer.pipeline.match_policy import MatchPolicy
-from streamer.settings import Settings, load
+from streamer.settings import Settings
+from streamer.settings_reading import load
 from streamer.telemetry.metrics import Metrics
 from tests.gallery.fakes import photo_of
 

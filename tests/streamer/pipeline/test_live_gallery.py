@@ -22,7 +22,8 @@ from streamer.pipeline.live_gallery import LiveGallery, voters
 from streamer.pipeline.match_policy import MatchPolicy
 from streamer.pipeline.tracking import KeptFace, Track, Tracker, TrackingRules
 from streamer.pipeline.visits import Moment, Verdict, Visits
-from streamer.settings import EventsSettings, load
+from streamer.settings import EventsSettings
+from streamer.settings_reading import load
 from streamer.telemetry.metrics import Metrics
 from tests.gallery.fakes import photo_of
 from tests.streamer.scripted import SIZE, SIZES, THRESHOLDS, Face, embedding_by, found, known, live_gallery_of, unit

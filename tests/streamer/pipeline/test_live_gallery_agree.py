@@ -34,7 +34,8 @@ from streamer.pipeline.match_policy import MatchPolicy, enrolling_threshold
 from streamer.pipeline.tracking import KeptFace
 from streamer.pipeline.visits import Verdict
 from streamer.process import make_data_folder
-from streamer.settings import CameraSettings, Settings, load
+from streamer.settings import CameraSettings, Settings
+from streamer.settings_reading import load
 from streamer.telemetry.metrics import Metrics
 from tests.ensembles import Colour, coloured_faces, ensemble, tiny_model
 from tests.faces import KNOWN, STRANGERS, write_film, write_photo
