@@ -33,10 +33,15 @@ from streamer.model_layer.setup import open_for_enrolment
 from streamer.pipeline.live_gallery import LiveGallery
 from streamer.pipeline.tracking import KeptFace
 from streamer.process import open_gallery
-from streamer.settings import Settings, load
+from streamer.settings import Settings
 from streamer.telemetry.metrics import Metrics
 
 Found = dict[str, Any]
+
+try:
+    from streamer.settings_reading import load
+except ImportError:  # the release before has it there
+    from streamer.settings import load  # type: ignore[attr-defined,no-redef]
 
 EMBEDDER = "arcface_w600k_mbf"
 SEARCH_EVERY_S = 0.025  # while somebody is forgotten: eight cameras that ask five times a second
