@@ -266,6 +266,14 @@ class Settings(_Section):
     ingest: IngestSettings = IngestSettings()
     metrics: MetricsSettings = MetricsSettings()
 
+    def apart_in(self, folder: Path, **changes: object) -> Self:
+        """The same with a data folder and a key of its own in `folder`, whatever the user's are, and these sections."""
+        own = {
+            "paths": self.paths.model_copy(update={"data": folder / "data", "keys": folder / "keys"}),
+            "gallery": self.gallery.model_copy(update={"master_key": None}),
+        }
+        return self.model_copy(update=own | changes)
+
     @property
     def gallery_path(self) -> Path:
         return self.paths.data / "gallery.db"

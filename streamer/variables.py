@@ -49,6 +49,11 @@ def variable(name: str, environ: Mapping[str, str] | None = None) -> str:
     return _variable(name, os.environ if environ is None else environ)
 
 
+def sudo_user(environ: Mapping[str, str] | None = None) -> str | None:
+    """Who called sudo; None where nobody did."""
+    return (os.environ if environ is None else environ).get("SUDO_USER") or None
+
+
 def visible_gpus(environ: Mapping[str, str] | None = None) -> str | None:
     """What CUDA_VISIBLE_DEVICES says; None where it is not set."""
     return (os.environ if environ is None else environ).get("CUDA_VISIBLE_DEVICES")

@@ -19,7 +19,10 @@ _PLAIN, _SEALED = b"\x00", b"\x01"
 
 
 class SealBroken(Exception):
-    """Bytes that this key did not seal at this place: changed, cut, moved from elsewhere, or under another key."""
+    """Bytes that this key did not seal at this place: changed, cut, moved from elsewhere, or under another key.
+
+    str() of it is the place.
+    """
 
 
 class Cipher:
@@ -40,14 +43,14 @@ class Cipher:
         """Raises SealBroken."""
         if self._aead is None:
             if sealed[:1] != _PLAIN:
-                raise SealBroken
+                raise SealBroken(place)
             return sealed[1:]
         if sealed[:1] != _SEALED:
-            raise SealBroken
+            raise SealBroken(place)
         try:
             return self._aead.decrypt(sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :], place.encode())
         except (InvalidTag, ValueError):  # ValueError: too short for a nonce
-            raise SealBroken from None
+            raise SealBroken(place) from None
 
 
 class MasterKey:

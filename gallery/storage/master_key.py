@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gallery.errors import MasterKeyError, MasterKeyMissing, MasterKeyWrong
+from gallery.errors import GalleryUnwritable, MasterKeyError, MasterKeyMissing, MasterKeyWrong
 from gallery.storage.encryption import MasterKey
 
 FILE, NEXT_FILE = "master.key", "master.key.new"
@@ -103,7 +103,8 @@ class KeySource:
     def for_new_store(self, owned_like: Path) -> MasterKey:
         """The key for what has none yet; made where none is configured and there is no file.
 
-        `owned_like`: a folder whose owner has to be able to read it, where root makes it. Raises MasterKeyError.
+        `owned_like`: a folder whose owner has to be able to read it, where root makes it. Raises MasterKeyError, and
+        GalleryUnwritable where it can't be made.
         """
         if self.configured is not None:
             return self.configured.key()
@@ -112,7 +113,7 @@ class KeySource:
         return in_file(self.file).key()
 
     def begin_rotation(self, owned_like: Path) -> MasterKey:
-        """The key that comes: made and on the disk, or that of a rotation that was cut off. Raises MasterKeyError."""
+        """The key that comes: made and on the disk, or that of a rotation that was cut off; as for_new_store()."""
         if self.coming is not None:
             return self.coming.key()
         if not _is_there(self.next_file):
@@ -153,7 +154,7 @@ class KeySource:
             finally:
                 draft.unlink(missing_ok=True)
         except OSError as error:
-            raise MasterKeyMissing(
+            raise GalleryUnwritable(
                 f"master key {path} can't be made ({error.strerror}); make its folder writable, set paths.keys, name a "
                 "key of your own in gallery.master_key, or set gallery.encryption to false"
             ) from None

@@ -10,6 +10,7 @@ import pytest
 from gallery.index import faiss_index as index_module
 from gallery.index.faiss_index import FaceIndex, Synced
 from gallery.people import TemplateMark, Templates, TemplateStamps
+from gallery.storage.master_key import KeySource
 from gallery.storage.store import PersonStore
 from recognition.errors import EmbeddingSpaceMismatch, UnsupportedRuntime
 from tests.gallery.fakes import DIM, SPACE, near, photo_of, templates_of, unit
@@ -178,7 +179,7 @@ def test_the_same_numbers_in_another_file_are_other_templates(tmp_path: Path) ->
         assert found.similarities.keys() == {bob.id}
 
 
-def test_the_same_file_opened_anew_is_not_read_again(store: PersonStore) -> None:
+def test_the_same_file_opened_anew_is_not_read_again(store: PersonStore, keys: KeySource | None) -> None:
     class Counting(PersonStore):
         read = 0
 
@@ -190,7 +191,7 @@ def test_the_same_file_opened_anew_is_not_read_again(store: PersonStore) -> None
     index = FaceIndex(SPACE, DIM)
     ada = store.add_person("Ada", [photo_of(unit(1), 1), photo_of(unit(2), 2)])
     index.sync(store)
-    with Counting(store.path) as anew:
+    with Counting(store.path, keys) as anew:
         assert (index.sync(anew), anew.read) == ((0, 0), 0)
         bob = store.add_person("Bob", [photo_of(unit(3), 3)])
         assert (index.sync(anew), anew.read) == ((1, 0), 1)
