@@ -77,13 +77,15 @@ class GalleryDatabase:
         """Which master key it was under when it was last used; None: it is plain."""
         return self._vault.key_id
 
-    def check(self) -> None:
-        """Read the whole file and hold it to its own structure. Raises GalleryUnreadable."""
-        (verdict,) = self._rows("PRAGMA quick_check(1)")[0]
-        if verdict != "ok":
-            raise GalleryUnreadable(
-                f"gallery {self.path} is damaged ({verdict}); restore it from a backup: whosthere gallery restore FILE"
-            )
+    def check(self, *tables: str) -> None:
+        """Read the whole file, or these tables, and hold it to its own structure. Raises GalleryUnreadable."""
+        for what in tables or ("1",):  # 1: the first complaint is enough
+            verdict = self._rows(f"PRAGMA quick_check({what})")[0][0]
+            if verdict != "ok":
+                raise GalleryUnreadable(
+                    f"gallery {self.path} is damaged ({verdict}); restore it from a backup: "
+                    "whosthere gallery restore FILE"
+                )
 
     def checkpoint(self) -> None:
         """Carry the log over into the file, as far as nobody reads it and there is room."""

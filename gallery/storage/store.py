@@ -81,6 +81,10 @@ class PersonStore(GalleryDatabase):
         """Everybody's profile by id: what people() says, photos and templates aside, for less."""
         return self._opening(lambda: self._profiles(""))
 
+    def take_over(self, former: "PersonStore") -> None:
+        """The profiles that the former store, which is closed, has opened: those that are sealed alike stay open."""
+        self._opened = former._opened
+
     def count(self) -> int:
         """How many people are enrolled."""
         return self._count("people")

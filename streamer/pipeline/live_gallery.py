@@ -12,6 +12,7 @@ import math
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import Self, TypeVar
@@ -58,6 +59,16 @@ def voters(kept: Sequence[KeptFace], serving: str, min_quality: float) -> list[K
     return max(by_model.values(), key=weight, default=[])
 
 
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What the store says now, made ready on its thread: the loop would stand still over so many. By id: the profiles,
+    the thresholds of those who have one; gone: who was there before."""
+
+    profiles: Mapping[str, Profile]
+    thresholds: Mapping[str, float]
+    gone: set[str]
+
+
 class LiveGallery:
     """Made by LiveGallery.open() alone.
 
@@ -86,7 +97,7 @@ class LiveGallery:
         self._pool = recogniser.pool
         self._version = -1
         self._profiles: Mapping[str, Profile] = {}
-        self._thresholds: dict[str, float] = {}
+        self._thresholds: Mapping[str, float] = {}
         self._once = OnceLog(log)
         self._trouble: CodedError | None = None
 
@@ -171,14 +182,12 @@ class LiveGallery:
         changed = await self._off_loop(self._follow)
         if changed is None:
             return set()
-        gone = self._profiles.keys() - changed.keys()
-        self._thresholds = {who: one.threshold for who, one in changed.items() if one.threshold is not None}
-        self._profiles = changed
+        self._profiles, self._thresholds = changed.profiles, changed.thresholds
         self.generation += 1
-        self._metrics.gallery_people.set(len(changed))
+        self._metrics.gallery_people.set(len(self._profiles))
         self._count_templates()
         self._warn_of_the_nameless()
-        return set(gone)
+        return changed.gone
 
     async def follow(self, changed: Callable[[Iterable[str]], None]) -> None:
         """Refresh for ever; `changed` is told of each change, and who is gone. Where it can't be read: again."""
@@ -203,8 +212,11 @@ class LiveGallery:
 
     def _warn_of_the_nameless(self) -> None:
         """Say who can't be named, once for each change: they were enrolled with another embedder."""
-        named = [self._indexes[one.space].person_ids for one in self._policies[self.serving].spaces]
-        count = len(self._profiles) - len(frozenset.intersection(*named))
+        indexes = [self._indexes[one.space] for one in self._policies[self.serving].spaces]
+        named = indexes[0].people
+        if len(indexes) > 1:
+            named = len(frozenset.intersection(*(index.person_ids for index in indexes)))
+        count = len(self._profiles) - named
         if count > 0:  # whoever is forgotten goes from the names before or after the templates
             self._once.say(
                 "nameless",
@@ -272,17 +284,12 @@ class LiveGallery:
         index.sync(self._file.store)
         self._indexes[index.space] = index
 
-    def _follow(self) -> Mapping[str, Profile] | None:
-        """Bring the indexes up to date; who is enrolled by id, None where nothing changed."""
+    def _follow(self) -> _Change | None:
+        """Bring the indexes up to date; None where nothing changed."""
         file, is_new = self._file, False
         nobody_wrote = file.trouble is None and file.store.data_version() == self._version
         if file.look():
-            is_new = True
-            # Another file gives the same numbers to other people's templates.
-            fresh = {space: FaceIndex(space, index.dim) for space, index in self._indexes.items()}
-            for index in fresh.values():
-                index.sync(file.store)
-            self._indexes, self._version = fresh, -1
+            is_new, self._version = True, -1
         if file.trouble is not None and not file.store.in_memory:
             raise file.trouble
         version = file.store.data_version()
@@ -296,7 +303,11 @@ class LiveGallery:
         if is_new and (file.was_replaced or (nobody_wrote and profiles != self._profiles)):
             told = "gallery %s was replaced; %d people are in it"
             log.warning(told, file.path, len(profiles), extra={"code": "gallery_replaced"})
-        return profiles
+        return _Change(
+            profiles,
+            {who: one.threshold for who, one in profiles.items() if one.threshold is not None},
+            set(self._profiles.keys() - profiles.keys()),
+        )
 
     async def _off_loop(self, work: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
