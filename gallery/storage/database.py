@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from gallery.errors import GallerySealBroken, GalleryUnreadable
+from gallery.errors import GallerySealBroken, GalleryUnreadable, GalleryUnwritable
 from gallery.storage import audit
 from gallery.storage.audit import AuditEntry
 from gallery.storage.encryption import MasterKey, SealBroken
@@ -188,9 +188,12 @@ class GalleryDatabase:
             self._commits += 1
 
     def _emptied(self) -> bool:
-        """Empty the log, which holds what was erased; False where somebody reads it."""
-        with self._lock, translated(self.path):
-            return empty_log(self._db)
+        """Empty the log, which holds what was erased; False where somebody reads it, or there is no room to."""
+        try:
+            with self._lock, translated(self.path):
+                return empty_log(self._db)
+        except GalleryUnwritable:  # what was to be written is
+            return False
 
     def _broken(self, broken: SealBroken) -> GallerySealBroken:
         return GallerySealBroken(
