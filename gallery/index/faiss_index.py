@@ -5,12 +5,14 @@ one adds or removes: they go on with what they began with, and a change takes it
 """
 
 import threading
+from bisect import bisect
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
+from itertools import accumulate
 from types import ModuleType
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,12 +26,9 @@ from recognition.errors import EmbeddingSpaceMismatch, UnsupportedRuntime
 # FAISS compares queries x dimensions with it: up to two 512-d probes go one by one, more by matrix product,
 # which took 50 ms and not 240 for 16 probes against 100k templates.
 _BLAS_THRESHOLD = 1025
-_ROOM = 16  # a matrix that is too small gets a 16th more than it needs
+_BLOCK_ROWS = 8192  # what is copied where one of them is forgotten
 
-
-_AT_ONCE = 4096  # templates are read from the store
-
-_Block = tuple[Templates, TemplateStamps]
+_Stamped = tuple[Templates, TemplateStamps]
 
 
 class Synced(NamedTuple):
@@ -38,16 +37,27 @@ class Synced(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Contents:
-    """n templates in the order in which they came, with their stamps, whose they are, how many each person has.
+class _Block:
+    """n templates in the order in which they came, with their stamps, and whose they are.
 
     matrix (m,d), m >= n: the rows after the nth are room for more, and nobody reads them.
     """
 
     matrix: F32
     stamps: TemplateStamps
-    people: list[str]
-    sizes: Counter[str]
+    people: tuple[str, ...]
+
+    @classmethod
+    def of(cls, rows: int, dim: int, parts: Iterable[tuple[F32, TemplateStamps, Sequence[str]]]) -> Self:
+        """Copies of all parts, in their order, with room for so many rows."""
+        matrix, stamps, n = np.empty((rows, dim), np.float32), [TemplateStamps.of([])], 0
+        people: list[str] = []
+        for vectors, their_stamps, owners in parts:
+            matrix[n : n + len(vectors)] = vectors
+            n += len(vectors)
+            stamps.append(their_stamps)
+            people.extend(owners)
+        return cls(matrix, TemplateStamps.joined(stamps), tuple(people))
 
     def __len__(self) -> int:
         return len(self.stamps)
@@ -56,34 +66,62 @@ class _Contents:
     def vectors(self) -> F32:
         return self.matrix[: len(self)]
 
-    def without(self, rows: NDArray[np.intp]) -> "_Contents":
-        """A copy that holds nothing of these rows, which rise."""
-        if not len(rows):
-            return self
-        kept = np.empty((len(self) - len(rows), self.matrix.shape[1]), np.float32)
-        start = 0
-        for number, row in enumerate([*rows.tolist(), len(self)]):  # slices are copied while other threads run
-            kept[start - number : row - number] = self.matrix[start:row]
-            start = row + 1
-        gone = set(rows.tolist())
-        people = [person for row, person in enumerate(self.people) if row not in gone]
-        sizes = self.sizes - Counter(self.people[row] for row in gone)
-        return _Contents(kept, self.stamps.at(np.delete(np.arange(len(self)), rows)), people, sizes)
+    def kept(self, rows: NDArray[np.intp]) -> tuple[F32, TemplateStamps, Sequence[str]]:
+        return self.matrix[rows], self.stamps.at(rows), [self.people[row] for row in rows.tolist()]
 
-    def with_more(self, blocks: Iterable[_Block], most: int) -> "_Contents":
-        """Up to so many, written after those that are there, whose rows stay where they are while there is room."""
-        n, matrix = len(self), self.matrix
-        if len(matrix) < n + most:
-            matrix = np.empty((n + most + (n + most) // _ROOM, matrix.shape[1]), np.float32)
-            matrix[:n] = self.vectors
-        stamps, people, sizes = [self.stamps], self.people.copy(), self.sizes.copy()
-        for templates, their_stamps in blocks:
-            matrix[n : n + len(templates)] = templates.matrix
-            n += len(templates)
-            stamps.append(their_stamps)
-            people.extend(templates.person_ids)
+    def with_more(self, added: Templates, stamps: TemplateStamps) -> Self:
+        """Written after those that are there, whose rows stay where they are."""
+        self.matrix[len(self) : len(self) + len(added)] = added.matrix
+        stamps = TemplateStamps.joined([self.stamps, stamps])
+        return type(self)(self.matrix, stamps, (*self.people, *added.person_ids))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Contents:
+    """All blocks, and how many templates each person has. What changes, changes in a copy that shares the others."""
+
+    dim: int
+    blocks: tuple[_Block, ...] = ()
+    sizes: Counter[str] = field(default_factory=Counter)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.blocks))
+
+    @property
+    def stamps(self) -> TemplateStamps:
+        return TemplateStamps.joined([TemplateStamps.of([]), *(block.stamps for block in self.blocks)])
+
+    def only(self, stays: NDArray[np.bool_]) -> "_Contents":
+        """Those (n,) that stay. Nothing is left of the others: the blocks that had some are copied."""
+        if stays.all():
+            return self
+        blocks: list[_Block] = []
+        sizes, start = self.sizes.copy(), 0
+        for block in self.blocks:
+            here = stays[start : start + len(block)]
+            start += len(block)
+            if here.all():
+                blocks.append(block)
+                continue
+            sizes.subtract(owner for owner, stay in zip(block.people, here.tolist(), strict=True) if not stay)
+            parts = [block.kept(np.flatnonzero(here))]
+            if blocks and len(blocks[-1]) + len(parts[0][0]) <= _BLOCK_ROWS:  # many that come and go fill no blocks
+                last = blocks.pop()
+                parts.insert(0, last.kept(np.arange(len(last))))
+            blocks.append(_Block.of(_BLOCK_ROWS, self.dim, parts))
+        return _Contents(self.dim, tuple(filter(len, blocks)), +sizes)
+
+    def with_more(self, parts: Iterable[_Stamped]) -> "_Contents":
+        blocks, sizes = list(self.blocks), self.sizes.copy()
+        for templates, stamps in parts:
             sizes.update(templates.person_ids)
-        return _Contents(matrix, TemplateStamps.joined(stamps), people, sizes)
+            while len(templates):
+                if not blocks or len(blocks[-1]) == len(blocks[-1].matrix):
+                    blocks.append(_Block.of(_BLOCK_ROWS, self.dim, ()))
+                room = len(blocks[-1].matrix) - len(blocks[-1])
+                blocks[-1] = blocks[-1].with_more(*_cut(templates, stamps, slice(room)))
+                templates, stamps = _cut(templates, stamps, slice(room, None))
+        return _Contents(self.dim, tuple(blocks), sizes)
 
 
 class FaceIndex:
@@ -94,7 +132,7 @@ class FaceIndex:
         _faiss()
         self.space = space
         self.dim = dim
-        self._contents = _Contents(np.empty((0, dim), np.float32), TemplateStamps.of([]), [], Counter())
+        self._contents = _Contents(dim)
         self._store: PersonStore | None = None
         self._mark: TemplateMark | None = None
         self._changing = threading.Lock()
@@ -138,26 +176,26 @@ class FaceIndex:
         stamps = store.template_stamps(self.space, newest)
         if len(contents) + len(stamps) != count:
             return None
-        return contents.with_more([self._stamped(added, stamps)], len(stamps)) if len(stamps) else contents
+        return contents.with_more([self._stamped(added, stamps)])
 
     def _as_stored(self, store: PersonStore, contents: _Contents) -> _Contents:
         """Whatever became of the store, another file in its place too."""
         stored = store.template_stamps(self.space)
-        contents = contents.without(np.flatnonzero(~contents.stamps.are_among(stored)))
+        contents = contents.only(contents.stamps.are_among(stored))
         missing = stored.at(np.flatnonzero(~stored.are_among(contents.stamps)))
-        return contents.with_more(self._blocks(store, missing), len(missing)) if len(missing) else contents
+        return contents.with_more(self._read(store, missing))
 
-    def _blocks(self, store: PersonStore, missing: TemplateStamps) -> Iterator[_Block]:
+    def _read(self, store: PersonStore, missing: TemplateStamps) -> Iterator[_Stamped]:
         """Read some at a time: opened, they take as much room as the index."""
         while len(missing):
-            block = store.templates(self.space, int(missing.ids[0]) - 1, _AT_ONCE)
-            if not len(block):
+            found = store.templates(self.space, int(missing.ids[0]) - 1, _BLOCK_ROWS)
+            if not len(found):
                 return
-            so_far = int(np.searchsorted(missing.ids, block.ids[-1], "right"))
-            yield self._stamped(block, missing.at(np.arange(so_far)))
+            so_far = int(np.searchsorted(missing.ids, found.ids[-1], "right"))
+            yield self._stamped(found, missing.at(np.arange(so_far)))
             missing = missing.at(np.arange(so_far, len(missing)))
 
-    def _stamped(self, templates: Templates, stamps: TemplateStamps) -> _Block:
+    def _stamped(self, templates: Templates, stamps: TemplateStamps) -> _Stamped:
         """Those that have a stamp here; who has none is known, or was written or erased while this was read."""
         both, rows, places = np.intersect1d(templates.ids, stamps.ids, assume_unique=True, return_indices=True)
         if len(both):
@@ -204,13 +242,32 @@ def _nearest(contents: _Contents, probes: F32, top_k: int) -> tuple[F32, list[li
     k = min(top_k, len(contents))
     if not k or not len(probes):
         return np.empty((len(probes), 0), np.float32), [[] for _ in probes]
-    # OpenMP keeps this number for each calling thread; a search must not take the cores of its neighbours.
     faiss = _faiss()
+    # OpenMP keeps this number for each calling thread; a search must not take the cores of its neighbours.
     faiss.omp_set_num_threads(1)
     probes = np.ascontiguousarray(probes)
-    similarities, rows = faiss.knn(probes, contents.vectors, k, metric=faiss.METRIC_INNER_PRODUCT)
-    np.clip(similarities, -1.0, 1.0, out=similarities)
-    return similarities, [[contents.people[i] for i in row if i >= 0] for row in rows.tolist()]
+    starts = [0, *accumulate(map(len, contents.blocks))]
+    scores, rows = [], []
+    for start, block in zip(starts, contents.blocks, strict=False):
+        theirs, places = faiss.knn(probes, block.vectors, min(k, len(block)), metric=faiss.METRIC_INNER_PRODUCT)
+        scores.append(theirs)
+        rows.append(np.where(places < 0, -1, places + start))
+    every = np.concatenate(scores, axis=1)
+    best = np.argsort(-every, axis=1, kind="stable")[:, :k]
+    similarities = np.clip(np.take_along_axis(every, best, axis=1), -1.0, 1.0)
+    found = np.take_along_axis(np.concatenate(rows, axis=1), best, axis=1).tolist()
+
+    def owner(row: int) -> str:
+        number = bisect(starts, row) - 1
+        return contents.blocks[number].people[row - starts[number]]
+
+    return similarities, [[owner(row) for row in nearest if row >= 0] for nearest in found]
+
+
+def _cut(templates: Templates, stamps: TemplateStamps, rows: slice) -> _Stamped:
+    owners = templates.person_ids[rows]
+    cut = Templates(templates.space, templates.ids[rows], owners, templates.matrix[rows])
+    return cut, TemplateStamps(stamps.ids[rows], stamps.stamps[rows])
 
 
 def _by_person(scores: F32, owners: Sequence[str], *, everybody: bool) -> Candidates:
