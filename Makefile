@@ -11,9 +11,12 @@ ARGS ?=
 # Files of tests run in two processes, in the order that tests/conftest.py gives them.
 IN_TWO := --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
-# The benchmark's larger weights are found beside the project without being copied into it.
+# The benchmark's larger weights and real photos are found beside the project without being copied into it.
 ifneq ($(wildcard ../shared/models),)
 bench: export WHOSTHERE_PATHS__MODELS ?= ["model/artifacts", "../shared/models"]
+endif
+ifneq ($(wildcard ../shared/faces/lfw_dev.zip),)
+bench: export WHOSTHERE_BENCH_FACES ?= ../shared/faces/lfw_dev.zip
 endif
 
 .PHONY: help setup demo test test-arm64 test-pythons check bench clean

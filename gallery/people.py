@@ -6,8 +6,9 @@ Pure; any thread. A person's id is random, never made from the name: it is seen 
 import secrets
 import string
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,6 +144,48 @@ class Templates:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateMark:
+    """How many templates a space has, and the highest number that any ever had: equal where nothing changed."""
+
+    count: int
+    newest: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TemplateStamps:
+    """By which n stored templates are told from all others, those of another file too: ids (n,) int64, and stamps
+    (n,2) uint64, the first 16 bytes of what is stored (a nonce where it is sealed, else numbers of the face).
+    """
+
+    ids: NDArray[np.int64]
+    stamps: NDArray[np.uint64]
+
+    @classmethod
+    def of(cls, rows: Sequence[tuple[int, bytes]]) -> Self:
+        """Of (id, 16 bytes) rows."""
+        packed = b"".join(stamp.ljust(16, b"\0") for _, stamp in rows)
+        ids = np.fromiter((row[0] for row in rows), np.int64, len(rows))
+        return cls(ids, np.frombuffer(packed, np.uint64).reshape(-1, 2))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def at(self, rows: NDArray[np.intp]) -> Self:
+        return type(self)(self.ids[rows], self.stamps[rows])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        return cls(np.concatenate([part.ids for part in parts]), np.concatenate([part.stamps for part in parts]))
+
+    def are_among(self, others: "TemplateStamps") -> NDArray[np.bool_]:
+        """(n,): whether the same template is there, under the same number."""
+        found = np.zeros(len(self), np.bool_)
+        _, mine, theirs = np.intersect1d(self.ids, others.ids, assume_unique=True, return_indices=True)
+        found[mine] = (self.stamps[mine] == others.stamps[theirs]).all(axis=1)
+        return found
 
 
 def check_unit(embedding: F32) -> None:

@@ -1,21 +1,24 @@
 """FaceIndex: the templates of one embedding space, searched exactly (FAISS), rebuilt from the store.
 
 Methods block (CPU; sync() disk too): call them off the event loop. Any number of threads may search while
-one adds or removes: a change is made on a copy, which then takes the old one's place.
+one adds or removes: they go on with what they began with, and a change takes its place when it is whole.
 """
 
 import threading
+from bisect import bisect
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import cache
+from itertools import accumulate
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gallery.matching.decide import Candidates
-from gallery.people import Templates
+from gallery.people import TemplateMark, Templates, TemplateStamps
 from gallery.storage.store import PersonStore
 from recognition.arrays import F32
 from recognition.errors import EmbeddingSpaceMismatch, UnsupportedRuntime
@@ -23,6 +26,9 @@ from recognition.errors import EmbeddingSpaceMismatch, UnsupportedRuntime
 # FAISS compares queries x dimensions with it: up to two 512-d probes go one by one, more by matrix product,
 # which took 50 ms and not 240 for 16 probes against 100k templates.
 _BLAS_THRESHOLD = 1025
+_BLOCK_ROWS = 8192  # what is copied where one of them is forgotten
+
+_Stamped = tuple[Templates, TemplateStamps]
 
 
 class Synced(NamedTuple):
@@ -31,10 +37,91 @@ class Synced(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class _Block:
+    """n templates in the order in which they came, with their stamps, and whose they are.
+
+    matrix (m,d), m >= n: the rows after the nth are room for more, and nobody reads them.
+    """
+
+    matrix: F32
+    stamps: TemplateStamps
+    people: tuple[str, ...]
+
+    @classmethod
+    def of(cls, rows: int, dim: int, parts: Iterable[tuple[F32, TemplateStamps, Sequence[str]]]) -> Self:
+        """Copies of all parts, in their order, with room for so many rows."""
+        matrix, stamps, n = np.empty((rows, dim), np.float32), [TemplateStamps.of([])], 0
+        people: list[str] = []
+        for vectors, their_stamps, owners in parts:
+            matrix[n : n + len(vectors)] = vectors
+            n += len(vectors)
+            stamps.append(their_stamps)
+            people.extend(owners)
+        return cls(matrix, TemplateStamps.joined(stamps), tuple(people))
+
+    def __len__(self) -> int:
+        return len(self.stamps)
+
+    @property
+    def vectors(self) -> F32:
+        return self.matrix[: len(self)]
+
+    def kept(self, rows: NDArray[np.intp]) -> tuple[F32, TemplateStamps, Sequence[str]]:
+        return self.matrix[rows], self.stamps.at(rows), [self.people[row] for row in rows.tolist()]
+
+    def with_more(self, added: Templates, stamps: TemplateStamps) -> Self:
+        """Written after those that are there, whose rows stay where they are."""
+        self.matrix[len(self) : len(self) + len(added)] = added.matrix
+        stamps = TemplateStamps.joined([self.stamps, stamps])
+        return type(self)(self.matrix, stamps, (*self.people, *added.person_ids))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Contents:
-    vectors: Any
-    people: dict[int, str]
-    sizes: Counter[str]
+    """All blocks, and how many templates each person has. What changes, changes in a copy that shares the others."""
+
+    dim: int
+    blocks: tuple[_Block, ...] = ()
+    sizes: Counter[str] = field(default_factory=Counter)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.blocks))
+
+    @property
+    def stamps(self) -> TemplateStamps:
+        return TemplateStamps.joined([TemplateStamps.of([]), *(block.stamps for block in self.blocks)])
+
+    def only(self, stays: NDArray[np.bool_]) -> "_Contents":
+        """Those (n,) that stay. Nothing is left of the others: the blocks that had some are copied."""
+        if stays.all():
+            return self
+        blocks: list[_Block] = []
+        sizes, start = self.sizes.copy(), 0
+        for block in self.blocks:
+            here = stays[start : start + len(block)]
+            start += len(block)
+            if here.all():
+                blocks.append(block)
+                continue
+            sizes.subtract(owner for owner, stay in zip(block.people, here.tolist(), strict=True) if not stay)
+            parts = [block.kept(np.flatnonzero(here))]
+            if blocks and len(blocks[-1]) + len(parts[0][0]) <= _BLOCK_ROWS:  # many that come and go fill no blocks
+                last = blocks.pop()
+                parts.insert(0, last.kept(np.arange(len(last))))
+            blocks.append(_Block.of(_BLOCK_ROWS, self.dim, parts))
+        return _Contents(self.dim, tuple(filter(len, blocks)), +sizes)
+
+    def with_more(self, parts: Iterable[_Stamped]) -> "_Contents":
+        blocks, sizes = list(self.blocks), self.sizes.copy()
+        for templates, stamps in parts:
+            sizes.update(templates.person_ids)
+            while len(templates):
+                if not blocks or len(blocks[-1]) == len(blocks[-1].matrix):
+                    blocks.append(_Block.of(_BLOCK_ROWS, self.dim, ()))
+                room = len(blocks[-1].matrix) - len(blocks[-1])
+                blocks[-1] = blocks[-1].with_more(*_cut(templates, stamps, slice(room)))
+                templates, stamps = _cut(templates, stamps, slice(room, None))
+        return _Contents(self.dim, tuple(blocks), sizes)
 
 
 class FaceIndex:
@@ -42,14 +129,16 @@ class FaceIndex:
 
     def __init__(self, space: str, dim: int) -> None:
         """An empty index. Raises UnsupportedRuntime where FAISS is not installed."""
-        faiss = _faiss()
+        _faiss()
         self.space = space
         self.dim = dim
-        self._contents = _Contents(faiss.IndexIDMap2(faiss.IndexFlatIP(dim)), {}, Counter())
+        self._contents = _Contents(dim)
+        self._store: PersonStore | None = None
+        self._mark: TemplateMark | None = None
         self._changing = threading.Lock()
 
     def __len__(self) -> int:
-        return len(self._contents.people)
+        return len(self._contents)
 
     @property
     def people(self) -> int:
@@ -68,13 +157,53 @@ class FaceIndex:
         the store raises. Read store.data_version() before, so that nothing written meanwhile is missed.
         """
         with self._changing:
-            known = self._contents.people
-            stored = set(store.template_ids(self.space).tolist())
-            missing = stored - known.keys()
-            added = _without(store.templates(self.space, min(missing) - 1), known) if missing else None
-            removed = known.keys() - stored
-            self._change(added, removed)
-            return Synced(len(added or ()), len(removed))
+            mark = store.template_mark(self.space)
+            if store is self._store and mark == self._mark:
+                return Synced(0, 0)
+            former = self._contents
+            contents, kept = self._with_newer(store, former, mark.count) if store is self._store else None, len(former)
+            if contents is None:
+                contents = self._as_stored(store, former)
+                kept = int(former.stamps.are_among(contents.stamps).sum())
+            self._contents = contents
+            self._store, self._mark = store, mark  # read before the rest: what was written meanwhile makes another one
+            return Synced(len(contents) - kept, len(former) - kept)
+
+    def _with_newer(self, store: PersonStore, contents: _Contents, count: int) -> _Contents | None:
+        """With what was written after all that is known; None where that makes not so many: others are gone."""
+        newest = int(contents.stamps.ids.max(initial=-1))
+        added = store.templates(self.space, newest)
+        stamps = store.template_stamps(self.space, newest)
+        if len(contents) + len(stamps) != count:
+            return None
+        return contents.with_more([self._stamped(added, stamps)])
+
+    def _as_stored(self, store: PersonStore, contents: _Contents) -> _Contents:
+        """Whatever became of the store, another file in its place too."""
+        stored = store.template_stamps(self.space)
+        contents = contents.only(contents.stamps.are_among(stored))
+        missing = stored.at(np.flatnonzero(~stored.are_among(contents.stamps)))
+        return contents.with_more(self._read(store, missing))
+
+    def _read(self, store: PersonStore, missing: TemplateStamps) -> Iterator[_Stamped]:
+        """Read some at a time: opened, they take as much room as the index."""
+        while len(missing):
+            found = store.templates(self.space, int(missing.ids[0]) - 1, _BLOCK_ROWS)
+            if not len(found):
+                return
+            so_far = int(np.searchsorted(missing.ids, found.ids[-1], "right"))
+            yield self._stamped(found, missing.at(np.arange(so_far)))
+            missing = missing.at(np.arange(so_far, len(missing)))
+
+    def _stamped(self, templates: Templates, stamps: TemplateStamps) -> _Stamped:
+        """Those that have a stamp here; who has none is known, or was written or erased while this was read."""
+        both, rows, places = np.intersect1d(templates.ids, stamps.ids, assume_unique=True, return_indices=True)
+        if len(both):
+            self._check_new(templates)
+        if len(both) == len(templates):
+            return templates, stamps.at(places)
+        owners = tuple(templates.person_ids[row] for row in rows)
+        return Templates(templates.space, both, owners, templates.matrix[rows].reshape(-1, self.dim)), stamps.at(places)
 
     def search_people(self, probes: F32, top_k: int, space: str | None = None) -> list[Candidates]:
         """For each probe (n,d) float32 the best similarity of every person among its top_k templates.
@@ -89,7 +218,7 @@ class FaceIndex:
         for row, (scores, owners) in enumerate(zip(*_nearest(contents, probes, top_k), strict=True)):
             if owners and len(contents.sizes) > 1 and len(set(owners)) == 1:
                 (scores,), (owners,) = _nearest(contents, probes[row : row + 1], contents.sizes[owners[0]] + 1)
-            lists.append(_by_person(scores, owners, everybody=len(owners) == len(contents.people)))
+            lists.append(_by_person(scores, owners, everybody=len(owners) == len(contents)))
         return lists
 
     def _check(self, probes: F32, top_k: int, space: str | None) -> None:
@@ -100,23 +229,6 @@ class FaceIndex:
         if top_k < 1:
             raise ValueError(f"top_k: want at least 1, got {top_k}")
 
-    def _change(self, added: Templates | None, removed: Iterable[int]) -> None:
-        gone = np.fromiter(removed, np.int64)
-        old = self._contents
-        if added is not None and len(added):
-            self._check_new(added)
-        elif not len(gone):
-            return
-        vectors, people = _faiss().clone_index(old.vectors), dict(old.people)
-        if len(gone):
-            vectors.remove_ids(gone)
-            for template_id in gone.tolist():
-                del people[template_id]
-        if added is not None and len(added):
-            vectors.add_with_ids(np.ascontiguousarray(added.matrix), added.ids)
-            people.update(zip(added.ids.tolist(), added.person_ids, strict=True))
-        self._contents = _Contents(vectors, people, Counter(people.values()))
-
     def _check_new(self, added: Templates) -> None:
         if added.space != self.space or added.matrix.shape[1] != self.dim:
             raise EmbeddingSpaceMismatch(
@@ -125,24 +237,37 @@ class FaceIndex:
             )
 
 
-def _without(templates: Templates, known: Mapping[int, str]) -> Templates:
-    new = [row for row, template_id in enumerate(templates.ids.tolist()) if template_id not in known]
-    if len(new) == len(templates):
-        return templates
-    owners = tuple(templates.person_ids[row] for row in new)
-    return Templates(templates.space, templates.ids[new], owners, templates.matrix[new])
-
-
 def _nearest(contents: _Contents, probes: F32, top_k: int) -> tuple[F32, list[list[str]]]:
     """The k nearest templates of n probes: similarities (n,k) float32, falling, and whose they are."""
-    k = min(top_k, len(contents.people))
+    k = min(top_k, len(contents))
     if not k or not len(probes):
         return np.empty((len(probes), 0), np.float32), [[] for _ in probes]
+    faiss = _faiss()
     # OpenMP keeps this number for each calling thread; a search must not take the cores of its neighbours.
-    _faiss().omp_set_num_threads(1)
-    similarities, ids = contents.vectors.search(np.ascontiguousarray(probes), k)
-    np.clip(similarities, -1.0, 1.0, out=similarities)
-    return similarities, [[contents.people[i] for i in row if i >= 0] for row in ids.tolist()]
+    faiss.omp_set_num_threads(1)
+    probes = np.ascontiguousarray(probes)
+    starts = [0, *accumulate(map(len, contents.blocks))]
+    scores, rows = [], []
+    for start, block in zip(starts, contents.blocks, strict=False):
+        theirs, places = faiss.knn(probes, block.vectors, min(k, len(block)), metric=faiss.METRIC_INNER_PRODUCT)
+        scores.append(theirs)
+        rows.append(np.where(places < 0, -1, places + start))
+    every = np.concatenate(scores, axis=1)
+    best = np.argsort(-every, axis=1, kind="stable")[:, :k]
+    similarities = np.clip(np.take_along_axis(every, best, axis=1), -1.0, 1.0)
+    found = np.take_along_axis(np.concatenate(rows, axis=1), best, axis=1).tolist()
+
+    def owner(row: int) -> str:
+        number = bisect(starts, row) - 1
+        return contents.blocks[number].people[row - starts[number]]
+
+    return similarities, [[owner(row) for row in nearest if row >= 0] for nearest in found]
+
+
+def _cut(templates: Templates, stamps: TemplateStamps, rows: slice) -> _Stamped:
+    owners = templates.person_ids[rows]
+    cut = Templates(templates.space, templates.ids[rows], owners, templates.matrix[rows])
+    return cut, TemplateStamps(stamps.ids[rows], stamps.stamps[rows])
 
 
 def _by_person(scores: F32, owners: Sequence[str], *, everybody: bool) -> Candidates:

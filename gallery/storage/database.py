@@ -81,14 +81,15 @@ class GalleryDatabase:
         """Which master key it was under when it was last used; None: it is plain."""
         return self._vault.key_id
 
-    def check(self) -> None:
-        """Read the whole file and hold it to its own structure. Raises GalleryUnreadable."""
-        (verdict,) = self._rows("PRAGMA quick_check(1)")[0]
-        if verdict != "ok":
-            told = " ".join(verdict.split())  # SQLite says it in two lines
-            raise GalleryUnreadable(
-                f"gallery {self.path} is damaged ({told}); restore it from a backup: whosthere gallery restore FILE"
-            )
+    def check(self, *tables: str) -> None:
+        """Read the whole file, or these tables, and hold it to its own structure. Raises GalleryUnreadable."""
+        for what in tables or ("1",):  # 1: the first complaint is enough
+            verdict = self._rows(f"PRAGMA quick_check({what})")[0][0]
+            if verdict != "ok":
+                told = " ".join(verdict.split())  # SQLite says it in two lines
+                raise GalleryUnreadable(
+                    f"gallery {self.path} is damaged ({told}); restore it from a backup: whosthere gallery restore FILE"
+                )
 
     def interrupt(self) -> None:
         """End what another thread reads or writes just now; there it raises sqlite3.OperationalError."""

@@ -10,7 +10,6 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gallery.errors import PersonAmbiguous, PersonNotFound, PhotoNotFound
 from gallery.people import (
@@ -20,7 +19,9 @@ from gallery.people import (
     Person,
     Profile,
     StoredPhoto,
+    TemplateMark,
     Templates,
+    TemplateStamps,
     checked_profile,
     clean_name,
     new_person_id,
@@ -81,6 +82,10 @@ class PersonStore(GalleryDatabase):
     def profiles(self) -> Mapping[str, Profile]:
         """Everybody's profile by id: what people() says, photos and templates aside, for less."""
         return self._opening(lambda: self._profiles(""))
+
+    def take_over(self, former: "PersonStore") -> None:
+        """The profiles that the former store, which is closed, has opened: those that are sealed alike stay open."""
+        self._opened = former._opened
 
     def count(self) -> int:
         """How many people are enrolled."""
@@ -252,19 +257,20 @@ class PersonStore(GalleryDatabase):
 
     # Templates.
 
-    def templates(self, space: str, after_id: int = 0) -> Templates:
-        """The templates of a space, by id, those with an id above `after_id` alone.
+    def templates(self, space: str, after_id: int = 0, most: int = -1) -> Templates:
+        """The templates of a space, by id, those with an id above `after_id` alone, and of these `most` (-1: all).
 
         Raises EmbeddingSpaceMismatch where their sizes differ.
         """
-        return self._opening(lambda: self._templates(space, after_id))
+        return self._opening(lambda: self._templates(space, after_id, most))
 
-    def _templates(self, space: str, after_id: int) -> Templates:
+    def _templates(self, space: str, after_id: int, most: int) -> Templates:
         rows = self._rows(
             "SELECT templates.id, person_id, embedding, template_key FROM templates "
-            "JOIN people ON people.id = person_id WHERE space = ? AND templates.id > ? ORDER BY templates.id",
+            "JOIN people ON people.id = person_id WHERE space = ? AND templates.id > ? ORDER BY templates.id LIMIT ?",
             space,
             after_id,
+            most,
         )
         opened = opened_templates(self._vault, space, rows)
         if len({len(embedding) for embedding in opened}) > 1:
@@ -274,10 +280,19 @@ class PersonStore(GalleryDatabase):
         ids = np.array([row[0] for row in rows], np.int64)
         return Templates(space, ids, tuple(row[1] for row in rows), unpacked(opened))
 
-    def template_ids(self, space: str) -> NDArray[np.int64]:
-        """(n,) int64, rising."""
-        rows = self._rows("SELECT id FROM templates WHERE space = ? ORDER BY id", space)
-        return np.array([row[0] for row in rows], np.int64)
+    def template_mark(self, space: str) -> TemplateMark:
+        """Another one after every change to this space's templates. No template is read for it."""
+        count, newest = self._rows(
+            "SELECT count(*), (SELECT seq FROM sqlite_sequence WHERE name = 'templates') FROM templates "
+            "WHERE space = ?",
+            space,
+        )[0]
+        return TemplateMark(count, newest or 0)
+
+    def template_stamps(self, space: str, after_id: int = 0) -> TemplateStamps:
+        """By id, rising, those with an id above `after_id` alone."""
+        query = "SELECT id, substr(embedding, 2, 16) FROM templates WHERE space = ? AND id > ? ORDER BY id"
+        return TemplateStamps.of(self._rows(query, space, after_id))
 
     def digests(self, person_id: str, space: str) -> frozenset[str]:
         """SHA-256 (hex) of the photos of a person that have their template in this space."""

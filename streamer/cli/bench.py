@@ -1,21 +1,25 @@
-"""`bench` measures ours, the peer, the limit and the model layer; `--models` that alone, `--ingest`
-cameras that publish, `--visits` what a kept visit costs, `--soak` looks for leaks."""
+"""`bench` measures ours, the peer, the limit and the model layer; `--models` that alone, `--gallery` a large gallery,
+`--ingest` cameras that publish, `--visits` what a kept visit costs, `--soak` looks for leaks."""
 
 import tempfile
 import threading
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import uvloop
 
-from streamer.cli.bench_tables import show_ingest, show_model_layer, show_visits
+from streamer.cli.bench_tables import show_gallery, show_ingest, show_model_layer, show_visits
 from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json, print_line, print_table, settings_of
 from streamer.settings import Settings
 
+if TYPE_CHECKING:
+    from streamer.bench.gallery.run import GalleryBenchOptions
+
 INGEST_S = 20.0  # for which each way is measured
 VISITS_S = 30.0
+FACES_VARIABLE = "WHOSTHERE_BENCH_FACES"
 
 
 def register(app: typer.Typer) -> None:
@@ -38,12 +42,21 @@ def bench(
         bool, typer.Option("--ingest", help="Cameras that publish by RTSP, beside pulling and decoding alone.")
     ] = False,
     minutes: Annotated[float, typer.Option(min=0.1, help="How long to soak.")] = 20.0,
+    gallery: Annotated[
+        bool, typer.Option("--gallery", help="A gallery of --people, beside the release before (out of git).")
+    ] = False,
+    people: Annotated[int, typer.Option(min=100, help="How many people that gallery has.")] = 100_000,
+    faces: Annotated[
+        Path | None,
+        typer.Option(help="Real photos for it: a ZIP with a folder a person.", metavar="ZIP", envvar=FACES_VARIABLE),
+    ] = None,
     folder: Annotated[Path, typer.Option(help="Where the peer's environment is made and kept.", metavar="DIR")] = Path(
         ".bench"
     ),
     json: AsJson = False,
 ) -> None:
     """Measure frames a second against the usual loop and the bare limit, event latency, and the model layer."""
+    from streamer.bench.gallery.run import GalleryBenchOptions
     from streamer.bench.model_layer import ALL_ARCHITECTURES, SOME_ARCHITECTURES, ModelBenchOptions
     from streamer.bench.run import BenchOptions, run_bench, run_models
     from streamer.bench.visits.run import run_visits
@@ -53,6 +66,9 @@ def bench(
     layer = ModelBenchOptions(ALL_ARCHITECTURES if all_models else SOME_ARCHITECTURES)
     if models:
         _print(uvloop.run(run_models(settings, layer, note)), as_json=json)
+        return
+    if gallery:
+        _gallery(GalleryBenchOptions(folder.absolute(), people, faces=faces), as_json=json)
         return
     with tempfile.TemporaryDirectory(prefix="whosthere-bench-") as scratch:
         if clip is None:
@@ -71,6 +87,17 @@ def bench(
         document = uvloop.run(run_bench(settings, options, note))
         document |= uvloop.run(run_visits(settings, clip, Path(scratch), VISITS_S, note))
         _print(document, as_json=json)
+
+
+def _gallery(options: "GalleryBenchOptions", *, as_json: bool) -> None:
+    from streamer.bench.gallery.run import run_gallery
+    from streamer.bench.run import machine
+
+    document = {"machine": machine(), "people": options.people, **run_gallery(options, note)}
+    if as_json:
+        print_json(document)
+    else:
+        show_gallery(document)
 
 
 def _ingest(clip: Path, scratch: Path, *, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""The model layer's part of `bench` as tables: the document of streamer.bench.model_layer goes in, lines come out."""
+"""The parts of `bench` as tables: the documents of streamer.bench go in, lines come out."""
 
 from typing import Any
 
@@ -37,6 +37,48 @@ def show_visits(document: dict[str, Any]) -> None:
         f"a kept visit: {cost['cpu_ms']:.1f} ms of CPU time, {cost['loop_cpu_ms']:.2f} of it on the loop (which one call "
         f"held up for {cost['loop_longest_ms']:.2f} ms at most), {cost['kib']:.0f} KiB; of {cost['visits']} visits"
     )
+
+
+_OF_GALLERY = {
+    "upgrade_s": "first opening, s",
+    "upgrade_cpu_s": "the same, CPU s",
+    "start_cpu_s": "start, CPU s",
+    "start_s": "start, s",
+    "start_rss_mib": "memory then, MiB",
+    "search_p50_ms": "a search, p50 ms",
+    "search_p99_ms": "a search, p99 ms",
+    "follow_cpu_s": "somebody enrolled beside a service, CPU s",
+    "enrolled_photos_per_s": "made-up photos enrolled a second",
+    "enrolled_photos_per_cpu_s": "the same a CPU second",
+    "enrolled_among_many_photos_per_s": "made-up photos a second into the large gallery",
+    "enrolled_real_photos_per_s": "real photos enrolled a second",
+    "enrolled_real_photos_per_cpu_s": "the same a CPU second",
+    "forget_key_s": "somebody forgotten: key destroyed, s",
+    "forget_done_s": "file rewritten, log emptied, s",
+    "forget_unknown_s": "no name in the service, s",
+    "forget_search_p50_ms": "searches meanwhile, p50 ms",
+    "forget_search_p99_ms": "searches meanwhile, p99 ms",
+}
+
+
+def show_gallery(document: Row) -> None:
+    """Print what a large gallery costs. The limit of searches while somebody is forgotten: those just before."""
+    print_line(f"machine: {document['machine']}; others took {document['others_share']:.0%} of it")
+    print_line(f"{document['people']} people; made from one and the same file of the release before")
+    print_line()
+    print_table(
+        ["", "ours", "before", "limit", "goal", "ours to before"],
+        [
+            [told, *(_figure(row[key]) for key in ("ours", "before", "limit", "goal", "ratio_to_before"))]
+            for key, told in _OF_GALLERY.items()
+            if (row := document["gallery_store"].get(key)) is not None
+        ],
+        "Nothing was measured.",
+    )
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:g}"
 
 
 def show_model_layer(document: dict[str, Any]) -> None:

@@ -101,7 +101,7 @@ class GalleryFile:
                 self._give_up()
             store = self._open()
             try:
-                store.check()
+                store.check("people", "templates")  # chips are most of the file, and not served
                 self._refuse_nobody(store, same=same)
             except GalleryError:
                 store.close()
@@ -111,6 +111,7 @@ class GalleryFile:
             return False
         self.was_replaced = not same
         self.close()
+        store.take_over(self.store)
         self.store, self.trouble, self._identity = store, None, identity
         self._is_closed, self._has_people, self._log_identity = False, store.count() > 0, self._log_now()
         return True

@@ -12,6 +12,7 @@ import math
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import Self, TypeVar
@@ -58,6 +59,17 @@ def voters(kept: Sequence[KeptFace], serving: str, min_quality: float) -> list[K
     return max(by_model.values(), key=weight, default=[])
 
 
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What the store says now, made ready on its thread: the loop would stand still over so many. By id: the profiles,
+    the thresholds of those who have one; gone: who was there before; forgotten: everybody who ever was."""
+
+    profiles: Mapping[str, Profile]
+    thresholds: Mapping[str, float]
+    gone: set[str]
+    forgotten: frozenset[str]
+
+
 class LiveGallery:
     """Made by LiveGallery.open() alone.
 
@@ -88,8 +100,7 @@ class LiveGallery:
         self._version = -1
         self.forgotten: frozenset[str] = frozenset()  # everybody who ever was, by id
         self._profiles: Mapping[str, Profile] = {}
-        self._thresholds: dict[str, float] = {}
-        self.forgotten: frozenset[str] = frozenset()
+        self._thresholds: Mapping[str, float] = {}
         self._once = OnceLog(log)
         self._trouble: CodedError | None = None
         self._damage: CodedError | None = None
@@ -181,15 +192,13 @@ class LiveGallery:
         changed = await self._off_loop(self._follow)
         if changed is None:
             return set()
-        profiles, self.forgotten = changed
-        gone = self._profiles.keys() - profiles.keys()
-        self._thresholds = {who: one.threshold for who, one in profiles.items() if one.threshold is not None}
-        self._profiles = profiles
+        self._profiles, self._thresholds = changed.profiles, changed.thresholds
+        self.forgotten = changed.forgotten
         self.generation += 1
-        self._metrics.gallery_people.set(len(profiles))
+        self._metrics.gallery_people.set(len(self._profiles))
         self._count_templates()
         self._warn_of_the_nameless()
-        return set(gone)
+        return changed.gone
 
     async def follow(self, changed: Callable[[Iterable[str]], None]) -> None:
         """Refresh for ever; `changed` is told of each change, and who is gone. Where it can't be read: again."""
@@ -230,8 +239,11 @@ class LiveGallery:
 
     def _warn_of_the_nameless(self) -> None:
         """Say who can't be named, once for each change: they were enrolled with another embedder."""
-        named = [self._indexes[one.space].person_ids for one in self._policies[self.serving].spaces]
-        count = len(self._profiles) - len(frozenset.intersection(*named))
+        indexes = [self._indexes[one.space] for one in self._policies[self.serving].spaces]
+        named = indexes[0].people
+        if len(indexes) > 1:
+            named = len(frozenset.intersection(*(index.person_ids for index in indexes)))
+        count = len(self._profiles) - named
         if count > 0:  # whoever is forgotten goes from the names before or after the templates
             self._once.say(
                 "nameless",
@@ -299,17 +311,12 @@ class LiveGallery:
         index.sync(self._file.store)
         self._indexes[index.space] = index
 
-    def _follow(self) -> tuple[Mapping[str, Profile], frozenset[str]] | None:
-        """Bring the indexes up to date; who is enrolled by id and who was forgotten, None where nothing changed."""
+    def _follow(self) -> _Change | None:
+        """Bring the indexes up to date; None where nothing changed."""
         file, is_new = self._file, False
         nobody_wrote = file.trouble is None and file.store.data_version() == self._version
         if file.look():
-            is_new = True
-            # Another file gives the same numbers to other people's templates.
-            fresh = {space: FaceIndex(space, index.dim) for space, index in self._indexes.items()}
-            for index in fresh.values():
-                index.sync(file.store)
-            self._indexes, self._version, self._damage = fresh, -1, None
+            is_new, self._version, self._damage = True, -1, None
         if file.trouble is not None and not file.store.in_memory:
             raise file.trouble
         version = file.store.data_version()
@@ -317,13 +324,18 @@ class LiveGallery:
             return None
         for index in self._indexes.values():
             index.sync(file.store)
-        profiles, self.forgotten = file.store.profiles(), file.store.forgotten()
+        profiles = file.store.profiles()
         self._version = version
         file.settle(len(profiles))
         if is_new and (file.was_replaced or (nobody_wrote and profiles != self._profiles)):
             told = "gallery %s was replaced; %d people are in it"
             log.warning(told, file.path, len(profiles), extra={"code": "gallery_replaced"})
-        return profiles, file.store.forgotten()
+        return _Change(
+            profiles,
+            {who: one.threshold for who, one in profiles.items() if one.threshold is not None},
+            set(self._profiles.keys() - profiles.keys()),
+            file.store.forgotten(),
+        )
 
     async def _off_loop(self, work: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)

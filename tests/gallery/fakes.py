@@ -68,7 +68,8 @@ def other_template(seed: int, space: str = "other.1") -> NewTemplate:
 def templates_of(rows: Mapping[int, tuple[str, F32]], space: str = SPACE) -> Templates:
     """{id: (person, face)} -> Templates."""
     ids = np.array(list(rows), np.int64)
-    return Templates(space, ids, tuple(p for p, _ in rows.values()), np.stack([f for _, f in rows.values()]))
+    matrix = np.stack([face for _, face in rows.values()]) if rows else np.empty((0, 0), np.float32)
+    return Templates(space, ids, tuple(person for person, _ in rows.values()), matrix)
 
 
 def graded(*faults: Mapping[str, float]) -> tuple[Detections, Quality]:

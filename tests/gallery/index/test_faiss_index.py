@@ -1,6 +1,7 @@
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 
 from gallery.index import faiss_index as index_module
 from gallery.index.faiss_index import FaceIndex, Synced
-from gallery.people import Templates
+from gallery.people import TemplateMark, Templates, TemplateStamps
+from gallery.storage.master_key import KeySource
 from gallery.storage.store import PersonStore
 from recognition.errors import EmbeddingSpaceMismatch, UnsupportedRuntime
 from tests.gallery.fakes import DIM, SPACE, near, photo_of, templates_of, unit
@@ -17,11 +19,26 @@ from tests.gallery.fakes import DIM, SPACE, near, photo_of, templates_of, unit
 class Rows(dict[int, tuple[str, np.ndarray]]):
     """{template id: (person, face)}: a store as sync() reads one."""
 
-    def template_ids(self, space: str) -> np.ndarray:
-        return np.array(list(self), np.int64)
+    written = 0
 
-    def templates(self, space: str, after_id: int = 0) -> Templates:
-        return templates_of({number: row for number, row in self.items() if number > after_id}, space)
+    def template_mark(self, space: str) -> TemplateMark:
+        self.written += 1
+        return TemplateMark(len(self), self.written)
+
+    def template_stamps(self, space: str, after_id: int = -1) -> TemplateStamps:
+        return TemplateStamps.of(
+            [(key, face.tobytes()[:16]) for key, (_, face) in sorted(self.items()) if key > after_id]
+        )
+
+    def templates(self, space: str, after_id: int = 0, most: int = -1) -> Templates:
+        numbers = sorted(number for number in self if number > after_id)[: most if most >= 0 else None]
+        return templates_of({number: self[number] for number in numbers}, space)
+
+
+@pytest.fixture(autouse=True, params=[1, 3, 8192])
+def block_rows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever holds of an index holds however many blocks its templates take."""
+    monkeypatch.setattr(index_module, "_BLOCK_ROWS", request.param)
 
 
 def _follow(index: FaceIndex, rows: Rows) -> Synced:
@@ -62,6 +79,27 @@ def test_search_gives_what_brute_force_gives() -> None:
             assert found.similarities == pytest.approx(best, abs=1e-5)
             assert list(found.similarities) == list(best)
             assert found.floor == pytest.approx(row[nearest[-1]], abs=1e-5)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_search_gives_what_brute_force_gives_whatever_came_and_went(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows, index, newest = Rows(), FaceIndex(SPACE, DIM), 0
+    for _ in range(12):
+        for _ in range(int(rng.integers(0, 9))):
+            newest += 1
+            rows[newest] = (f"p{newest % 5}", unit(newest))
+        for key in rng.permutation(list(rows))[: int(rng.integers(0, 6))].tolist():
+            del rows[key]
+        _follow(index, rows)
+        assert len(index) == len(rows)
+        assert index.person_ids == {person for person, _ in rows.values()}
+        probe = unit(int(rng.integers(0, newest + 1)))
+        (found,) = index.search_people(probe[None], len(rows) + 1)
+        best: dict[str, float] = {}
+        for person, face in rows.values():
+            best[person] = max(best.get(person, -1.0), float(face @ probe))
+        assert found.similarities == pytest.approx(best, abs=1e-5)
 
 
 def test_no_probe_no_neighbours() -> None:
@@ -127,8 +165,8 @@ def test_wrong_probes_are_refused() -> None:
 
 def test_wrong_templates_are_refused() -> None:
     class OfAnotherSpace(Rows):
-        def templates(self, space: str, after_id: int = 0) -> Templates:
-            return super().templates("other.1", after_id)
+        def templates(self, space: str, after_id: int = 0, most: int = -1) -> Templates:
+            return super().templates("other.1", after_id, most)
 
     index = _index({1: ("pa", unit(1))})
     for rows in (OfAnotherSpace({2: ("pa", unit(2))}), Rows({2: ("pa", unit(2, DIM * 2))})):
@@ -154,6 +192,90 @@ def test_sync_follows_the_store(store: PersonStore) -> None:
     store.forget(eve.id)
     assert index.sync(store) == (0, 3)
     assert _who(index, unit(3)[None]) == [None]
+
+
+def test_the_same_numbers_in_another_file_are_other_templates(tmp_path: Path) -> None:
+    index = FaceIndex(SPACE, DIM)
+    with PersonStore(tmp_path / "one.db") as one, PersonStore(tmp_path / "two.db") as two:
+        ada = one.add_person("Ada", [photo_of(unit(1), 1), photo_of(unit(2), 2)])
+        bob = two.add_person("Bob", [photo_of(unit(3), 3), photo_of(unit(4), 4)])
+        assert one.template_stamps(SPACE).ids.tolist() == two.template_stamps(SPACE).ids.tolist()
+        assert index.sync(one) == (2, 0)
+        assert _who(index, unit(1)[None]) == [ada.id]
+        assert index.sync(two) == (2, 2)
+        assert _who(index, np.stack([unit(3), unit(4)])) == [bob.id] * 2
+        (found,) = index.search_people(unit(1)[None], 5)
+        assert found.similarities.keys() == {bob.id}
+
+
+def test_the_same_file_opened_anew_is_not_read_again(store: PersonStore, keys: KeySource | None) -> None:
+    class Counting(PersonStore):
+        read = 0
+
+        def templates(self, space: str, after_id: int = 0, most: int = -1) -> Templates:
+            found = super().templates(space, after_id, most)
+            self.read += len(found)
+            return found
+
+    index = FaceIndex(SPACE, DIM)
+    ada = store.add_person("Ada", [photo_of(unit(1), 1), photo_of(unit(2), 2)])
+    index.sync(store)
+    with Counting(store.path, keys) as anew:
+        assert (index.sync(anew), anew.read) == ((0, 0), 0)
+        bob = store.add_person("Bob", [photo_of(unit(3), 3)])
+        assert (index.sync(anew), anew.read) == ((1, 0), 1)
+        store.forget(ada.id)
+        assert (index.sync(anew), anew.read) == ((0, 2), 1)
+        assert _who(index, unit(3)[None]) == [bob.id]
+
+
+def test_many_are_read_some_at_a_time(store: PersonStore) -> None:
+    people = [store.add_person(f"Person {n}", [photo_of(unit(n), n)]).id for n in range(7)]
+    index = FaceIndex(SPACE, DIM)
+    assert index.sync(store) == (7, 0)
+    assert _who(index, np.stack([unit(n) for n in range(7)])) == people
+
+
+@pytest.mark.parametrize("comes", [True, False])
+@pytest.mark.parametrize("goes", ["at once", "later", "never"])
+@pytest.mark.parametrize("an_older_one_goes", [True, False])
+def test_what_changes_while_the_store_is_read_is_followed(comes: bool, goes: str, an_older_one_goes: bool) -> None:
+    """Whatever comes and goes between two of sync()'s readings: after the next one the index is as the store is."""
+
+    class Changing(Rows):
+        to_come: Callable[[], None] = staticmethod(lambda: None)
+
+        def template_mark(self, space: str) -> TemplateMark:
+            mark = TemplateMark(len(self), self.written)
+            self.to_come()
+            return mark
+
+    def meanwhile() -> None:
+        if comes:
+            rows[9] = ("pb", unit(9))
+            rows.written = 9
+        if goes == "at once":
+            rows.pop(9, None)
+        if an_older_one_goes:
+            rows.pop(2, None)
+
+    rows = Changing({key: ("pa", unit(key)) for key in (1, 2, 3)})
+    index = FaceIndex(SPACE, DIM)
+    _follow(index, rows)
+    rows[5] = ("pa", unit(5))
+    rows.written = 5
+    rows.to_come = meanwhile
+    _follow(index, rows)
+    rows.to_come = lambda: None
+    if goes == "later":
+        rows.pop(9, None)
+    _follow(index, rows)
+    assert len(index) == len(rows)
+    found = {who for row in rows for who in _who(index, unit(row)[None])}
+    assert found == {person for person, _ in rows.values()}
+    assert max(index.search_people(unit(9)[None], 1)[0].similarities.values()) == pytest.approx(
+        max(float(unit(9) @ face) for _, face in rows.values()), abs=1e-5
+    )
 
 
 def test_sync_refuses_templates_of_another_size(store: PersonStore) -> None:

@@ -122,7 +122,7 @@ def test_galleries_of_any_size(tmp_path: Path, version: int, people: int) -> Non
     with PersonStore(path, KeySource(tmp_path / "keys")) as store:
         assert store.count() == len(store.templates(SPACE)) == people
         store.add_person("Grace", [photo_of(unit(9), 9)])
-        assert store.template_ids(SPACE).tolist()[-1] == people + 2
+        assert store.template_stamps(SPACE).ids.tolist()[-1] == people + 2
 
 
 def test_a_plain_gallery_is_encrypted_when_it_is_opened_with_encryption_on(tmp_path: Path) -> None:

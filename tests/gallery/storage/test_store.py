@@ -34,21 +34,21 @@ def test_people_with_their_photos_and_templates_outlive_the_process(tmp_path: Pa
 def test_an_empty_space_has_no_templates(store: PersonStore) -> None:
     store.add_person("Ada", [photo_of(unit(1))])
     assert len(store.templates("another.1")) == 0
-    assert store.template_ids("another.1").tolist() == []
+    assert store.template_stamps("another.1").ids.tolist() == []
 
 
 def test_templates_after_an_id(store: PersonStore) -> None:
     store.add_person("Ada", [photo_of(unit(1), 1), photo_of(unit(2), 2), photo_of(unit(3), 3)])
-    first, *rest = store.template_ids(SPACE).tolist()
+    first, *rest = store.template_stamps(SPACE).ids.tolist()
     assert store.templates(SPACE, after_id=first).ids.tolist() == rest
 
 
 def test_template_ids_are_never_given_again(store: PersonStore) -> None:
     ada = store.add_person("Ada", [photo_of(unit(1))])
-    gone = store.template_ids(SPACE).tolist()
+    gone = store.template_stamps(SPACE).ids.tolist()
     store.forget(ada.id)
     store.add_person("Bob", [photo_of(unit(2))])
-    assert set(gone).isdisjoint(store.template_ids(SPACE).tolist())
+    assert set(gone).isdisjoint(store.template_stamps(SPACE).ids.tolist())
 
 
 def test_a_photo_given_twice_is_kept_once(store: PersonStore) -> None:
@@ -389,9 +389,9 @@ def test_another_model_gets_its_templates_from_the_chips(store: PersonStore) -> 
 def test_a_new_template_of_a_photo_takes_a_new_id(store: PersonStore) -> None:
     store.add_person("Ada", [photo_of(unit(1))])
     (photo_id,) = (kept.id for kept in store.photos_without_template("none.1"))
-    old = store.template_ids(SPACE).tolist()
+    old = store.template_stamps(SPACE).ids.tolist()
     assert store.add_template(photo_id, SPACE, "another", unit(2), 0.5)
-    assert store.template_ids(SPACE).tolist() != old
+    assert store.template_stamps(SPACE).ids.tolist() != old
     np.testing.assert_array_equal(store.templates(SPACE).matrix, unit(2)[None])
     assert _signatures(store) == {(photo_id, SPACE): "another"}
 

@@ -1,0 +1,60 @@
+"""`bench --gallery` on a small gallery: every row is there, and what each says is measured."""
+
+import pytest
+
+from streamer.bench.gallery import run
+from streamer.bench.gallery.run import GalleryBenchOptions, Row, run_gallery
+from streamer.errors import BenchFailed
+
+ROWS = {
+    *("upgrade_s", "upgrade_cpu_s", "start_cpu_s", "start_s", "start_rss_mib", "search_p50_ms", "search_p99_ms"),
+    *("follow_cpu_s", "enrolled_photos_per_s", "enrolled_photos_per_cpu_s", "enrolled_among_many_photos_per_s"),
+    *("forget_key_s", "forget_done_s", "forget_unknown_s", "forget_search_p50_ms", "forget_search_p99_ms"),
+}
+
+
+@pytest.mark.parametrize("people", [120])
+def test_every_row_is_measured(tmp_path, monkeypatch, people):
+    monkeypatch.setattr(run, "before", lambda folder: None)  # a checkout without history
+    said = []
+    options = GalleryBenchOptions(tmp_path / "bench", people, photos=8, rounds=1, beside_s=0.3)
+    document = run_gallery(options, said.append)
+    assert document.keys() == {"gallery", "gallery_store", "others_share"}
+    assert document["gallery_store"].keys() == ROWS
+    for row in document["gallery_store"].values():
+        assert row["ours"] > 0
+        assert row["before"] is row["ratio_to_before"] is None
+    (found,) = document["gallery"].values()
+    assert (list(document["gallery"]), found["recall"]) == (["120"], 1.0)
+    assert 0 < found["p50_ms"] <= found["p99_ms"]
+    assert document["gallery_store"]["start_cpu_s"]["goal"] == 5.0
+    assert said
+    assert list((tmp_path / "bench").iterdir()) == []
+
+
+def test_without_room_it_is_not_begun(tmp_path):
+    with pytest.raises(BenchFailed, match="MiB are needed"):
+        run_gallery(GalleryBenchOptions(tmp_path / "bench", people=10**12), print)
+    assert list((tmp_path / "bench").iterdir()) == []
+
+
+def test_a_probe_that_fails_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "before", lambda folder: None)
+    monkeypatch.setattr(run, "write_crowd", lambda path, people: (path.parent.mkdir(), path.write_bytes(b"no gallery")))
+    with pytest.raises(BenchFailed, match=r"at start of ours: .*damaged or no gallery"):
+        run_gallery(GalleryBenchOptions(tmp_path / "bench", 100, rounds=1), lambda line: None)
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        (Row(2.0, 4.0), {"ours": 2.0, "before": 4.0, "limit": None, "goal": None, "ratio_to_before": 0.5}),
+        (Row(1234.56), {"ours": 1235, "before": None, "limit": None, "goal": None, "ratio_to_before": None}),
+        (
+            Row(0.012345, 0.0, 0.01, 2.0),
+            {"ours": 0.0123, "before": 0.0, "limit": 0.01, "goal": 2.0, "ratio_to_before": None},
+        ),
+    ],
+)
+def test_a_row_says_how_ours_is_to_the_one_before(row, told):
+    assert row.told() == told
