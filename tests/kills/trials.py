@@ -1,0 +1,187 @@
+"""Trials of an operation: killed once to three times where chance says, by seed; then the gallery is held to what it
+may hold, the operation is done to its end, and the gallery is held to what it must hold.
+"""
+
+import random
+import shutil
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.kills.operations import Operation, Step
+from tests.kills.states import State, found_in, gallery_of, loose_files, open_store, state_in, state_of
+from tests.kills.tracing import CAN_TRACE, TOLD, Apart, Ending, Point, Tell, Work, apart, run
+
+_BY_TIME = 0.15  # of all kills; the others are at a call
+_SLOWEST = 1.2
+_WATCHED = 0.3
+
+
+class Broken(AssertionError):
+    """What a kill left is not what it may leave; the message says how to have it again."""
+
+
+@dataclass(slots=True)
+class Counts:
+    """Of an operation's trials: `kills` that hit, `torn` of them within a write, `timed` ones by time, `late` ones
+    that came when it was done; `states`: how many steps the gallery was found to have done.
+    """
+
+    calls: int = 0
+    kills: int = 0
+    torn: int = 0
+    timed: int = 0
+    late: int = 0
+    states: Counter[int] = field(default_factory=Counter)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.calls} calls; {self.kills} kills ({self.torn} within a write, {self.timed} by time), {self.late} "
+            f"too late; found with so many steps done: {', '.join(f'{n}: {k}' for n, k in sorted(self.states.items()))}"
+        )
+
+
+class Trials:
+    """One operation, rehearsed once without a kill: what it holds after each step, which calls it makes."""
+
+    def __init__(self, operation: Operation, folder: Path) -> None:
+        self.operation, self._folder = operation, folder
+        self.counts = Counts()
+        self._base = folder / "base"
+        self._base.mkdir()
+        apart(lambda: operation.prepare(self._base))
+        self._known = apart(lambda: _ids(self._base)) if gallery_of(self._base).exists() else ()
+        self._states = list(self._rehearsed())
+        with self._copy() as home:
+            ending, self._takes_s = _timed(lambda: run(_work(operation.steps, home)))
+            assert ending.code == 0, ending.said
+            self._calls = ending.calls
+            self.counts.calls = len(self._calls)
+
+    def kill(self, where: str | int) -> None:
+        """One trial: at points that a seed chooses, or at the call of this number. Raises Broken."""
+        chance = random.Random(where)
+        rounds = chance.choice((1, 1, 1, 2, 3)) if isinstance(where, str) else 1
+        points: list[str] = []
+        with self._copy() as home:
+            try:
+                done = 0
+                for _ in range(rounds):
+                    point = self._point(chance, done) if isinstance(where, str) else Point(where)
+                    watched = not self.operation.from_nothing and chance.random() < _WATCHED
+                    points.append(f"{point}{', a service has it open' if watched else ''}")
+                    done += self._killed(home, done, point, watched)
+                points.append("to the end")
+                self._finish(home, done)
+            except (AssertionError, OSError, ValueError) as error:
+                raise Broken(f"{self.operation.name}, seed {where!r}: {', then '.join(points)}: {error}") from error
+
+    def _rehearsed(self) -> Iterator[State]:
+        with self._copy() as home:
+            yield self._looked_at(home)
+            for step in self.operation.steps:
+                apart(lambda step=step: step(home))
+                yield self._looked_at(home)
+
+    def _point(self, chance: random.Random, done: int) -> Point:
+        """Somewhere in what is left to do."""
+        calls = self._calls[self._calls_of(done) :]
+        if not CAN_TRACE or not calls or chance.random() < _BY_TIME:
+            share = len(calls) / len(self._calls) if self._calls else 1.0
+            return Point(after_s=chance.uniform(0, self._takes_s * share * _SLOWEST))
+        # Every kind as often: most calls by far are writes of pages.
+        kind = chance.choice(sorted(set(calls)))
+        call = chance.choice([number for number, made in enumerate(calls, 1) if made == kind])
+        return Point(call, chance.random() if kind == "write" and chance.random() < 0.5 else None)
+
+    def _calls_of(self, done: int) -> int:
+        """How many calls so many steps make."""
+        ends = [number for number, kind in enumerate(self._calls, 1) if kind == TOLD]
+        return ends[done - 1] if done and ends else 0
+
+    def _killed(self, home: Path, done: int, point: Point, watched: bool) -> int:
+        """How many more steps were said to be done."""
+        onlooker = _onlooker(home, self._known) if watched else None
+        ending = run(_work(self.operation.steps[done:], home), point)
+        self._count(ending, point)
+        assert ending.killed or ending.code == 0, ending.said
+        told = ending.told
+        self._assert_nothing_lies_about(home, done + told)
+        if onlooker is not None:
+            self._assert_may_be(onlooker.answer(), done + told)
+        self._assert_may_be(self._looked_at(home), done + told)
+        self._assert_nothing_lies_about(home, done + told)
+        return told
+
+    def _count(self, ending: Ending, point: Point) -> None:
+        self.counts.kills += ending.killed
+        self.counts.late += not ending.killed
+        self.counts.torn += ending.killed and point.torn is not None
+        self.counts.timed += ending.killed and point.after_s is not None
+
+    def _finish(self, home: Path, done: int) -> None:
+        for step in self.operation.steps[done:]:
+            apart(lambda step=step: step(home))
+        state = self._looked_at(home)
+        assert state == self._states[-1], _difference(state, self._states[-1])
+        self._assert_nothing_lies_about(home, len(self.operation.steps))
+
+    def _looked_at(self, home: Path) -> State:
+        """Nobody where there is no gallery, and none is made for the look."""
+        return apart(lambda: state_of(home, self._known)) if gallery_of(home).exists() else {}
+
+    def _assert_may_be(self, state: State, done: int) -> None:
+        allowed = self._states[done : done + 2]
+        assert state in allowed, f"after {done} steps: {_difference(state, allowed[0])}"
+        self.counts.states[done + allowed.index(state)] += 1
+
+    def _assert_nothing_lies_about(self, home: Path, done: int) -> None:
+        for since, secrets in self.operation.forgotten:
+            if done >= since:
+                assert not (found := found_in(home, secrets)), f"after {done} steps: {found[:5]}"
+        assert not (loose := loose_files(home)), loose
+
+    @contextmanager
+    def _copy(self) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory(dir=self._folder, ignore_cleanup_errors=True) as folder:
+            yield Path(shutil.copytree(self._base, Path(folder) / "home"))
+
+
+def _work(steps: Sequence[Step], home: Path) -> Work:
+    def work(tell: Tell) -> None:
+        for step in steps:
+            step(home)
+            tell()
+
+    return work
+
+
+def _onlooker(home: Path, known: tuple[str, ...]) -> Apart:
+    """A running service: it had the gallery open before, and reads on afterwards."""
+    held = []
+
+    def open_it() -> None:
+        held.append(open_store(home))
+        held[0].people()
+
+    return Apart(lambda: state_in(held[0], known), before=open_it)
+
+
+def _ids(home: Path) -> tuple[str, ...]:
+    with open_store(home) as store:
+        return tuple(person.id for person in store.people())
+
+
+def _timed(call: Callable[[], Ending]) -> tuple[Ending, float]:
+    before_s = time.monotonic()
+    return call(), time.monotonic() - before_s
+
+
+def _difference(state: State, wanted: State) -> str:
+    if set(state) != set(wanted):
+        return f"there are {sorted(state)}, not {sorted(wanted)}"
+    return "; ".join(f"{name}: {state[name]}, not {wanted[name]}" for name in state if state[name] != wanted[name])
