@@ -5,7 +5,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from gallery.errors import NameTaken, PersonNotFound
-from tests.kills.operations import BOB, NEWCOMERS, SECRETS, Operation, four_people
+from tests.kills.operations import BOB, NEWCOMERS, Erased, Operation, four_people
 from tests.kills.states import gallery_of, open_store
 
 
@@ -49,12 +49,12 @@ BROKEN = {
     operation.name: operation
     for operation in (
         Operation("enrol in two transactions", four_people, [enrolled_in_two_transactions]),
-        Operation("forget without overwriting", four_people, [forgot_but_not_overwritten], [(1, SECRETS[BOB])]),
+        Operation("forget without overwriting", four_people, [forgot_but_not_overwritten], [Erased(1, BOB)]),
         Operation(
             "forget told too early",
             four_people,
             [forgot_but_said_so_too_early, forgotten_after_it_was_told],
-            [(1, SECRETS[BOB])],
+            [Erased(1, BOB)],
         ),
         Operation("copy over itself", four_people, [copied_over_itself]),
     )

@@ -7,23 +7,33 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from gallery.errors import NameTaken, PersonNotFound, PhotoNotFound
-from gallery.people import NewPhoto
+from gallery.people import Consent, NewPhoto
 from streamer.commands import main
 from tests.faces import KNOWN, NAME
 from tests.gallery.fakes import other_template, photo_of, unit
-from tests.kills.states import Secrets, open_store, photo_secrets, secrets_of
+from tests.kills.old_galleries import write_old_gallery
+from tests.kills.states import PLAIN, Secrets, keys_of, open_store, secrets_of
 
 Step = Callable[[Path], None]
 
 
+class Erased(NamedTuple):
+    """What may not be left in any file once so many steps are done: somebody, or `photos` of somebody by number."""
+
+    steps: int
+    name: str
+    photos: Sequence[int] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """`forgotten`: by the number of steps done, the secrets of those of whom nothing may be left from then on.
+    """A gallery and what is done to it.
 
     `from_nothing`: there is no gallery of this version to begin with, so that nobody can have it open meanwhile.
     `is_command`: the whole command line, which takes a second.
@@ -32,7 +42,7 @@ class Operation:
     name: str
     prepare: Step
     steps: Sequence[Step]
-    forgotten: Sequence[tuple[int, Secrets]] = ()
+    erased: Sequence[Erased] = ()
     from_nothing: bool = False
     is_command: bool = False
 
@@ -45,8 +55,17 @@ def photos_of(seed: int, count: int = 2) -> list[NewPhoto]:
 
 PEOPLE = {name: photos_of(seed) for seed, name in enumerate(("Ada Lovelace", "Bob Marley", "Cleo Laine", "Dora Maar"))}
 NEWCOMERS = {name: photos_of(seed) for seed, name in enumerate(("Eve Arden", "Fay Wray", "Gus Grissom"), 50)}
-SECRETS = {name: secrets_of(name, photos) for name, photos in {**PEOPLE, **NEWCOMERS}.items()}
+MORE = {name: photos_of(seed) for seed, name in enumerate(PEOPLE, 70)}
+NEW_NAMES = {"Ada Lovelace": "Ada Byron", "Dora Maar": "Henriette Markovitch"}
+# Of everybody who comes up anywhere.
+SECRETS: Secrets = {
+    what: secret
+    for people in (PEOPLE, NEWCOMERS, MORE, {name: [] for name in [*NEW_NAMES.values(), NAME]})
+    for name, photos in people.items()
+    for what, secret in secrets_of(name, photos).items()
+}
 ADA, BOB, CLEO, DORA = PEOPLE
+EVE, FAY, GUS = NEWCOMERS
 
 
 def nothing(home: Path) -> None:
@@ -57,6 +76,32 @@ def four_people(home: Path) -> None:
     with open_store(home) as store:
         for name, photos in PEOPLE.items():
             store.add_person(name, photos)
+
+
+def four_people_in_clear(home: Path) -> None:
+    """Encryption was off, and is on from now on."""
+    (home / PLAIN).touch()
+    four_people(home)
+    (home / PLAIN).unlink()
+
+
+def four_people_to_be_in_clear(home: Path) -> None:
+    """Encryption was on, and is to be off."""
+    four_people(home)
+    (home / PLAIN).touch()
+
+
+def four_people_without_encryption(home: Path) -> None:
+    (home / PLAIN).touch()
+    four_people(home)
+
+
+def of_version(version: int) -> Step:
+    return lambda home: write_old_gallery(home, version, {**PEOPLE, **NEWCOMERS}, let_go=EVE)
+
+
+def opened(home: Path) -> None:
+    open_store(home).close()
 
 
 def enrolled(name: str) -> Step:
@@ -96,6 +141,45 @@ def renamed(name: str, new: str) -> Step:
     return step
 
 
+def told_of(name: str, **what: Any) -> Step:
+    """What is said of a person, changed."""
+
+    def step(home: Path) -> None:
+        with open_store(home) as store:
+            person = store.find(name)
+            if any(getattr(person.profile, key) != value for key, value in what.items()):
+                store.change(person.id, lambda profile: replace(profile, **what))
+
+    return step
+
+
+def rotated(times: int) -> Step:
+    """The key changed for the nth time: what was begun is finished first."""
+
+    def step(home: Path) -> None:
+        keys = keys_of(home)
+        with open_store(home) as store:
+            done = sum(entry.action == "rekeyed" for entry in store.audit_entries())
+            if done < times:
+                store.rekey(keys.begin_rotation(home))
+            keys.end_rotation()
+            store.vacuum()
+
+    return step
+
+
+def put_in_clear(home: Path) -> None:
+    with open_store(home) as store:
+        if store.key_id is not None:
+            store.rekey(None)
+        store.vacuum()
+
+
+def vacuumed(home: Path) -> None:
+    with open_store(home) as store:
+        store.vacuum()
+
+
 def forgot(name: str) -> Step:
     def step(home: Path) -> None:
         with open_store(home) as store, suppress(PersonNotFound):
@@ -110,6 +194,14 @@ def templates_made(home: Path) -> None:
         for photo in store.photos_without_template("third.1"):
             store.add_template(photo.id, "third.1", "by-third.1", unit(photo.id), photo.quality)
             return
+
+
+def after(*steps: Step) -> Step:
+    def prepare(home: Path) -> None:
+        for step in steps:
+            step(home)
+
+    return prepare
 
 
 def command(*arguments: object, done: Sequence[str] = ()) -> Step:
@@ -137,25 +229,47 @@ def command(*arguments: object, done: Sequence[str] = ()) -> Step:
 OPERATIONS = {
     operation.name: operation
     for operation in (
-        Operation("create", nothing, [enrolled(name) for name in NEWCOMERS], from_nothing=True),
+        Operation("create", nothing, [opened, *(enrolled(name) for name in NEWCOMERS)], from_nothing=True),
         Operation("enrol", four_people, [enrolled(name) for name in NEWCOMERS]),
         Operation("enrol by command", four_people, [command("enrol", NAME, KNOWN.file)], is_command=True),
-        Operation("add photos", four_people, [photos_added(name, photos_of(70 + n)) for n, name in enumerate(PEOPLE)]),
+        Operation("add photos", four_people, [photos_added(name, photos) for name, photos in MORE.items()]),
         Operation(
             "remove photos",
             four_people,
             [photo_removed(ADA, 0), photo_removed(CLEO, 1), photo_removed(ADA, 1)],
-            [(1, photo_secrets(ADA, PEOPLE[ADA][:1])), (2, photo_secrets(CLEO, PEOPLE[CLEO][1:]))],
+            [Erased(1, ADA, [0]), Erased(2, CLEO, [1]), Erased(3, ADA, [0, 1])],
         ),
-        Operation("rename", four_people, [renamed(ADA, "Ada Byron"), renamed(DORA, "Henriette Markovitch")]),
-        Operation("forget", four_people, [forgot(BOB), forgot(DORA)], [(1, SECRETS[BOB]), (2, SECRETS[DORA])]),
+        Operation("migrate 1", of_version(1), [opened], from_nothing=True),
+        Operation("migrate 2", of_version(2), [opened], from_nothing=True),
+        Operation("encrypt", four_people_in_clear, [opened], from_nothing=True),
+        Operation("rekey", four_people, [rotated(1), rotated(2)]),
+        Operation("rekey to plain", four_people_to_be_in_clear, [put_in_clear]),
+        Operation(
+            "change",
+            four_people,
+            [
+                told_of(ADA, external_id="4711", tags=("staff", "night")),
+                told_of(BOB, external_id="4712", threshold=0.5),
+                told_of(CLEO, consent=Consent("Cleo Laine", 1e9, "the door", 2e9)),
+                told_of(ADA, external_id=None),
+            ],
+        ),
+        Operation("rename", four_people, [renamed(*names) for names in NEW_NAMES.items()]),
+        Operation("forget", four_people, [forgot(BOB), forgot(DORA)], [Erased(1, BOB), Erased(2, DORA)]),
         Operation(
             "forget by command",
             four_people,
             [command("people", "forget", BOB, "--yes", done=["person_not_found"])],
-            [(1, SECRETS[BOB])],
+            [Erased(1, BOB)],
             is_command=True,
         ),
+        Operation(
+            "forget without encryption",
+            four_people_without_encryption,
+            [forgot(BOB), forgot(DORA)],
+            [Erased(1, BOB), Erased(2, DORA)],
+        ),
+        Operation("vacuum", after(four_people, forgot(BOB), forgot(CLEO)), [vacuumed]),
         Operation("templates of another model", four_people, [templates_made] * 8),
     )
 }

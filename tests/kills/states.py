@@ -5,19 +5,24 @@ Opens databases: call it in a child of the process that forks (tracing.apart). A
 
 import hashlib
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from gallery.storage.encryption import MasterKey
+from gallery.storage.master_key import FILE, NEXT_FILE, KeySource
 
 from gallery.people import NewPhoto
 from gallery.storage.rows import jpeg
 from gallery.storage.store import PersonStore
 
-DATA = "var"
+DATA, KEYS, PLAIN = "var", "var-keys", "encryption-is-off"
+_JPEG_HEADER = 1024  # at most; it is the same in all
 State = dict[str, Any]
+Secrets = Mapping[str, bytes]
 
 
 def gallery_of(home: Path) -> Path:
@@ -25,27 +30,48 @@ def gallery_of(home: Path) -> Path:
 
 
 def open_store(home: Path) -> PersonStore:
-    """As a command that is called in this folder opens it."""
-    return PersonStore(gallery_of(home))
+    """As a command that is called in this folder opens it; without encryption where a file there says so."""
+    encrypt = not (home / PLAIN).exists()
+    return PersonStore(gallery_of(home), keys_of(home), actor="ada", encrypt=encrypt)
+
+
+def keys_of(home: Path) -> KeySource:
+    return KeySource(home / KEYS)
 
 
 def state_of(home: Path, known: Iterable[str]) -> State:
     """Of the gallery there, opened anew; `known` are the ids that were there at first, all others are called new."""
     with open_store(home) as store:
-        return state_in(store, known)
+        state = state_in(store, known)
+        _assert_key_is_whole(home, store.key_id)
+        return state
 
 
 def state_in(store: PersonStore, known: Iterable[str]) -> State:
-    """Everybody with all that is kept of them, by name. Raises where anything doesn't open or hang together."""
+    """Everybody by name with all that is kept of them, the audit log, the forgotten.
+
+    Raises where anything doesn't open or hang together.
+    """
     store.check()
     _assert_sound(store.path)
-    known = frozenset(known)
+    assert store.audit_broken() is None
+    who = {key: key for key in known}
+    log = [
+        (entry.actor, entry.action, who.get(entry.person_id or "", "new"), sorted(entry.details))
+        for entry in store.audit_entries()
+    ]
+    forgotten = {who.get(key, "new") for key in store.forgotten()}
+    return {"people": _people(store, who), "audit": log, "forgotten": forgotten}
+
+
+def _people(store: PersonStore, who: Mapping[str, str]) -> dict[str, Any]:
     templates = _templates(store)
     chips = {photo.id: photo for photo in store.photos_without_template("in no space at all")}
-    state = {}
+    people = {}
     for person in store.people():
         photos = store.photos(person.id)
         assert person.photos == len(photos), person.id
+        assert store.find(person.name).id == person.id
         kept = []
         for photo in photos:
             chip, made = chips[photo.id], templates.pop(photo.id, {})
@@ -54,9 +80,9 @@ def state_in(store: PersonStore, known: Iterable[str]) -> State:
             assert set(made) == set(photo.spaces)
             kept.append((photo.digest, photo.quality, _digest(chip.chip), _digest(chip.landmarks), made))
         assert dict(person.templates) == _counted(space for *_, made in kept for space in made)
-        state[person.name] = {"id": person.id if person.id in known else "new", "photos": kept}
+        people[person.name] = {"id": who.get(person.id, "new"), "profile": asdict(person.profile), "photos": kept}
     assert not templates, "templates of nobody's photos"
-    return state
+    return people
 
 
 def _templates(store: PersonStore) -> dict[int, dict[str, str]]:
@@ -82,6 +108,18 @@ def _assert_sound(path: Path) -> None:
         assert db.execute("PRAGMA foreign_key_check").fetchall() == []
 
 
+def _assert_key_is_whole(home: Path, key_id: str | None) -> None:
+    """Every key file that there is holds a key, and the gallery is under one of them."""
+    files = [home / KEYS / name for name in (FILE, NEXT_FILE) if (home / KEYS / name).exists()]
+    ids = [MasterKey.from_text(file.read_text()).id for file in files]
+    assert key_id is None or key_id in ids
+
+
+def ids_in(home: Path) -> tuple[str, ...]:
+    with open_store(home) as store:
+        return tuple(person.id for person in store.people())
+
+
 def _digest(array: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:16]
 
@@ -95,10 +133,8 @@ def _counted(things: Iterable[str]) -> dict[str, int]:
 
 # The disk.
 
-Secrets = Mapping[str, bytes]
 
-
-def secrets_of(name: str, photos: Iterable[NewPhoto]) -> Secrets:
+def secrets_of(name: str, photos: Iterable[NewPhoto]) -> dict[str, bytes]:
     """Pieces of what is kept of somebody, as they lie in a file that is not encrypted, by what they are."""
     return {f"the name {name}": name.encode()} | photo_secrets(name, photos)
 
@@ -106,15 +142,44 @@ def secrets_of(name: str, photos: Iterable[NewPhoto]) -> Secrets:
 def photo_secrets(name: str, photos: Iterable[NewPhoto]) -> dict[str, bytes]:
     secrets = {}
     for number, photo in enumerate(photos):
-        chip = jpeg(photo.chip)
-        secrets[f"photo {number} of {name}, landmarks"] = photo.landmarks.tobytes()[:32]
-        for at in range(1024, len(chip) - 64, 8192):
-            secrets[f"photo {number} of {name}, chip at {at}"] = chip[at : at + 48]
+        of = f"photo {number} of {name}"
+        assert photo.chip is not None
+        secrets |= _pieces(f"{of}, landmarks", photo.landmarks.tobytes())
+        secrets |= _pieces(f"{of}, chip", jpeg(photo.chip)[_JPEG_HEADER:])
         for template in photo.templates:
-            data = template.embedding.tobytes()
-            secrets[f"photo {number} of {name}, template of {template.space}, its start"] = data[:48]
-            secrets[f"photo {number} of {name}, template of {template.space}, its end"] = data[-48:]
+            secrets |= _pieces(f"{of}, template of {template.space}", template.embedding.tobytes())
     return secrets
+
+
+def sealed_secrets(home: Path, name: str, digests: Sequence[str] = ()) -> dict[str, bytes]:
+    """The same as it lies in this gallery, sealed, wrapped keys too; `digests`: of these photos alone.
+
+    Nothing where it is not encrypted: what is not sealed is known, and its ends may be like other people's.
+    """
+    with open_store(home) as store, closing(sqlite3.connect(store.path)) as db:
+        if store.key_id is None:
+            return {}
+        key = store.find(name).id
+        kept = [photo for photo in store.photos(key) if photo.digest in digests or not digests]
+        rows = (
+            []
+            if digests
+            else db.execute("SELECT profile, profile_key, template_key FROM people WHERE id = ?", (key,)).fetchall()
+        )
+        for photo in kept:
+            rows += db.execute("SELECT chip, landmarks FROM photos WHERE id = ?", (photo.id,))
+            rows += db.execute("SELECT embedding FROM templates WHERE photo_id = ?", (photo.id,))
+    secrets = {}
+    for number, blob in enumerate(blob for row in rows for blob in row if blob is not None):
+        secrets |= _pieces(f"blob {number} of {name}", blob)
+    return secrets
+
+
+def _pieces(what: str, content: bytes) -> dict[str, bytes]:
+    """Its start, its end and, of a long one, some between: a page holds 4 KiB."""
+    length = min(len(content), 32)
+    starts = {1, len(content) - length, *range(4096, len(content) - length, 16384)}
+    return {f"{what}, from byte {at}": content[at : at + length] for at in starts}
 
 
 def found_in(home: Path, secrets: Secrets) -> list[str]:
@@ -129,5 +194,6 @@ def found_in(home: Path, secrets: Secrets) -> list[str]:
 
 
 def loose_files(home: Path) -> list[str]:
-    """Files in the data folder that others than the owner may read."""
-    return [str(file.relative_to(home)) for file in (home / DATA).rglob("*") if file.stat().st_mode & 0o077]
+    """Files of whosthere that others than the owner may read."""
+    files = [file for folder in (DATA, KEYS) for file in (home / folder).rglob("*")]
+    return [str(file.relative_to(home)) for file in files if file.stat().st_mode & 0o077]
