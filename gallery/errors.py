@@ -5,13 +5,21 @@
     ├── PersonAmbiguous       person_ambiguous
     ├── NameInvalid           name_invalid
     ├── NameTaken             name_taken
+    ├── ExternalIdTaken       external_id_taken
+    ├── PersonIdTaken         person_id_taken
+    ├── PersonForgotten       person_forgotten
+    ├── ThresholdInvalid      threshold_invalid
     ├── PhotoNotFound         photo_not_found
     ├── EnrolledAlready       enrolled_already
     ├── NoPhotoAccepted       no_photo_accepted
     ├── GalleryMissing        gallery_missing      (deleted while the service runs)
     ├── GalleryTooNew         gallery_too_new
     ├── GalleryUnreadable     gallery_unreadable
-    └── GalleryUnwritable     gallery_unwritable   (retryable: a full disk may get room again)
+    ├── GallerySealBroken     gallery_seal_broken  (bytes of somebody were changed)
+    ├── GalleryUnwritable     gallery_unwritable   (retryable: a full disk may get room again)
+    └── MasterKeyError
+        ├── MasterKeyMissing      master_key_missing
+        └── MasterKeyWrong        master_key_wrong
 
 A photo's own faults are recognition's ImageError family, and these, which a gate raises for one photo:
 
@@ -54,6 +62,28 @@ class NameTaken(GalleryError):
     code = "name_taken"
 
 
+class ExternalIdTaken(GalleryError):
+    """Somebody else has this external id already."""
+
+    code = "external_id_taken"
+
+
+class PersonIdTaken(GalleryError):
+    """Who is imported is here already."""
+
+    code = "person_id_taken"
+
+
+class PersonForgotten(GalleryError):
+    """Who is imported was forgotten here, and stays so."""
+
+    code = "person_forgotten"
+
+
+class ThresholdInvalid(GalleryError):
+    code = "threshold_invalid"
+
+
 class PhotoNotFound(GalleryError):
     code = "photo_not_found"
 
@@ -86,9 +116,33 @@ class GalleryUnreadable(GalleryError):
     code = "gallery_unreadable"
 
 
+class GallerySealBroken(GalleryError):
+    """What is kept of somebody does not open with the gallery's key, which is the right one: its bytes were changed."""
+
+    code = "gallery_seal_broken"
+
+
 class GalleryUnwritable(GalleryError):
     code = "gallery_unwritable"
     retryable = True
+
+
+class MasterKeyError(GalleryError):
+    """Nothing can be opened, and nothing was written, neither the gallery nor a key."""
+
+    code = "master_key_error"
+
+
+class MasterKeyMissing(MasterKeyError):
+    """It is not where it should be, or can't be read."""
+
+    code = "master_key_missing"
+
+
+class MasterKeyWrong(MasterKeyError):
+    """What is there is another key, or none at all."""
+
+    code = "master_key_wrong"
 
 
 class PhotoRefused(GalleryError):

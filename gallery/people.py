@@ -7,12 +7,12 @@ import secrets
 import string
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gallery.errors import NameInvalid
+from gallery.errors import NameInvalid, ThresholdInvalid
 from recognition.arrays import F32, U8
 from recognition.errors import EmbeddingSpaceMismatch
 
@@ -23,14 +23,46 @@ _JOINERS = str.maketrans("", "", "\u200c\u200d")
 
 
 @dataclass(frozen=True, slots=True)
+class Consent:
+    """Whose word it is that this person may be recognised, since when and what for; Unix times in s.
+
+    `expires_at` None: until it is taken back.
+    """
+
+    by: str
+    at: float
+    purpose: str
+    expires_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What is said of a person, photos aside. `external_id`: what another system calls the person, nobody else.
+
+    `threshold`: the cosine from which on this person is named; None: that of the gallery.
+    """
+
+    name: str
+    external_id: str | None = None
+    tags: tuple[str, ...] = ()
+    threshold: float | None = None
+    consent: Consent | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
     """One enrolled person. `created_at` is Unix time in s; `templates` counts them by embedding space."""
 
     id: str
-    name: str
+    profile: Profile
     created_at: float
     photos: int
     templates: Mapping[str, int]
+
+    @property
+    def name(self) -> str:
+        """The display name."""
+        return self.profile.name
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,19 +81,20 @@ class NewTemplate:
 class NewPhoto:
     """One enrolment photo's face on its way into the store, with its templates: one at least, one a space.
 
-    chip (256,256,3) uint8 BGR and landmarks (5,2) float32 in it, as align.loose_chip gives them; digest is
-    the SHA-256 of the photo file in hex; quality in [0,1].
+    chip (256,256,3) uint8 BGR, None where none is to be kept, and landmarks (5,2) float32 in it, as align.loose_chip
+    gives them; digest is the SHA-256 of the photo file in hex; quality in [0,1].
     """
 
-    chip: U8
+    chip: U8 | None
     landmarks: F32
     digest: str
     templates: tuple[NewTemplate, ...]
     quality: float
 
     def __post_init__(self) -> None:
-        if self.chip.ndim != 3 or self.chip.shape[2] != 3 or self.chip.dtype != np.uint8:
-            raise ValueError(f"chip: want uint8 (h, w, 3), got {self.chip.dtype} {self.chip.shape}")
+        chip = self.chip
+        if chip is not None and (chip.ndim != 3 or chip.shape[2] != 3 or chip.dtype != np.uint8):
+            raise ValueError(f"chip: want uint8 (h, w, 3), got {chip.dtype} {chip.shape}")
         if self.landmarks.shape != (5, 2):
             raise ValueError(f"landmarks: want (5, 2), got {self.landmarks.shape}")
         spaces = [template.space for template in self.templates]
@@ -133,16 +166,29 @@ def new_person_id() -> str:
     return "p" + "".join(secrets.choice(_ID_ALPHABET) for _ in range(12))
 
 
-def clean_name(name: str) -> str:
+def clean_name(name: str, what: str = "name") -> str:
     """A display name in NFC without outer blanks. Raises NameInvalid: want 1-100 printable characters."""
     cleaned = unicodedata.normalize("NFC", name.strip())
     if not cleaned.translate(_JOINERS).strip():
-        raise NameInvalid("the name is empty; give one of 1 to 100 printable characters")
+        raise NameInvalid(f"the {what} is empty; give one of 1 to {LONGEST_NAME} printable characters")
     if len(cleaned) > LONGEST_NAME:
-        raise NameInvalid(f"the name has {len(cleaned)} characters; give one of at most {LONGEST_NAME}")
+        raise NameInvalid(f"the {what} has {len(cleaned)} characters; give one of at most {LONGEST_NAME}")
     if not cleaned.translate(_JOINERS).isprintable():
-        raise NameInvalid("the name holds unprintable characters (a tab, a line break); leave them out")
+        raise NameInvalid(f"the {what} holds unprintable characters (a tab, a line break); leave them out")
     return cleaned
+
+
+def checked_profile(profile: Profile) -> Profile:
+    """The same with its texts as clean_name() makes them. Raises NameInvalid, and ThresholdInvalid beyond [-1, 1]."""
+    if profile.threshold is not None and not -1.0 <= profile.threshold <= 1.0:
+        raise ThresholdInvalid(f"the threshold is {profile.threshold:g}; give a cosine from -1 to 1")
+    external_id = profile.external_id
+    return replace(
+        profile,
+        name=clean_name(profile.name),
+        external_id=None if external_id is None else clean_name(external_id, "external id"),
+        tags=tuple(sorted({clean_name(tag, "tag") for tag in profile.tags})),
+    )
 
 
 def name_key(name: str) -> str:

@@ -34,7 +34,7 @@ from recognition.image import ArrayImage
 from recognition.photos import PhotoSet
 from recognition.recogniser import Found, Recogniser, RecogniserConfig, open_recogniser
 from recognition.specs.spec import EmbedderSpec
-from streamer.settings import load
+from streamer.settings_reading import load
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 AT_ONCE = 4

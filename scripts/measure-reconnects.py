@@ -25,7 +25,8 @@ import psutil
 
 from streamer.app import Service, running_service
 from streamer.bench.processes import cutting_server
-from streamer.settings import CameraSettings, Settings, load
+from streamer.settings import CameraSettings, Settings
+from streamer.settings_reading import load
 from tests.faces import KNOWN, write_film
 from tests.live.servers import RtspServer, unused_port
 from tests.live.service import until

@@ -27,7 +27,6 @@ import numpy as np
 
 from gallery.enrolment.enrol import Gate, enrol
 from gallery.errors import GalleryError
-from gallery.storage.store import PersonStore
 from recognition.photos import PhotoSet
 from recognition.recogniser import Recogniser, open_recogniser
 from streamer.app import camera_path
@@ -38,7 +37,9 @@ from streamer.ingest.stream import StreamEnded
 from streamer.model_layer.setup import recogniser_config
 from streamer.pipeline.camera_path import close_visits, run_camera
 from streamer.pipeline.live_gallery import LiveGallery
-from streamer.settings import CameraSettings, Settings, load
+from streamer.process import store_of
+from streamer.settings import CameraSettings, Settings
+from streamer.settings_reading import load
 from streamer.telemetry.metrics import Metrics
 from tests.http_servers import Quiet, http_servers
 from tests.live.ways_in import WAYS, hls
@@ -232,7 +233,7 @@ async def main(options: argparse.Namespace) -> None:
         people = {name: files for name, files in people.items() if len(files) > 1}
         async with open_recogniser(recogniser_config(settings)) as recogniser:
             probes: dict[str, np.ndarray] = {}
-            with PersonStore(settings.gallery_path) as store:
+            with store_of(settings) as store:
                 for name, files in sorted(people.items()):
                     if len(probes) == options.people:
                         break

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from gallery.errors import GalleryError
-from gallery.storage.store import PersonStore
 from recognition.recogniser import Recogniser
 from streamer.access.guard import Guard
 from streamer.access.live_tokens import LiveTokens
@@ -39,9 +38,10 @@ from streamer.pipeline.overload import Overload
 from streamer.pipeline.tracking import Tracker, TrackingRules
 from streamer.pipeline.visits import Visits
 from streamer.pipeline.watching import Watcher
-from streamer.process import limit_arenas, make_data_folder, only_one
+from streamer.process import limit_arenas, make_data_folder, only_one, store_of
 from streamer.readiness import Part, Readiness
-from streamer.settings import CameraSettings, Layers, Settings
+from streamer.settings import CameraSettings, Settings
+from streamer.settings_reading import Layers
 from streamer.steady import WallClock, steady_s
 from streamer.supervise import supervise
 from streamer.telemetry.loop_lag import measure_loop_lag
@@ -165,7 +165,7 @@ async def _opened(
     """All that cameras need, in order; nobody is let in yet. obeys: commands over MQTT."""
     metrics = Metrics()
     with suppress(GalleryError):  # there before the models are: a gallery that is missing now is gone
-        PersonStore(settings.gallery_path).close()
+        store_of(settings).close()
     models = await stack.enter_async_context(open_models(settings, metrics))
     live_gallery = await stack.enter_async_context(LiveGallery.open(settings, models.recogniser, metrics))
     outbox = await stack.enter_async_context(

@@ -78,9 +78,9 @@ async def _models(settings: Settings) -> str:
 
 def _gallery(settings: Settings) -> str:
     make_data_folder(settings.paths.data)
-    with open_gallery(settings.gallery_path) as store:
-        people = store.people()
-    return f"{len(people)} people in {settings.gallery_path}"
+    with open_gallery(settings) as store:
+        people = store.count()
+    return f"{people} people in {settings.gallery_path}"
 
 
 async def _http(settings: Settings) -> str:

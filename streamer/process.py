@@ -7,6 +7,7 @@ its own, leaves holes in all of them: a process that opened sources again and ag
 import ctypes
 import fcntl
 import os
+import pwd
 import signal
 import time
 from collections.abc import Iterator
@@ -14,9 +15,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from gallery.errors import GalleryMissing
+from gallery.errors import GalleryMissing, GalleryUnwritable, MasterKeyMissing
+from gallery.storage.master_key import GivenKey, KeySource, from_command, in_file
 from gallery.storage.store import PersonStore
 from streamer.errors import AlreadyRunning, DataFolderUnwritable
+from streamer.settings import MasterKeySettings, Settings
+from streamer.variables import Unset, sudo_user, variable
 
 M_ARENA_MAX = -8
 ARENAS = 2
@@ -99,15 +103,37 @@ def service_runs(folder: Path) -> bool:
     return False
 
 
+def key_source(settings: Settings) -> KeySource:
+    """Where the key is that the gallery and what belongs to it are encrypted under. Reads nothing yet."""
+    configured = settings.gallery.master_key
+    return KeySource(settings.paths.key_folder, None if configured is None else _given(configured))
+
+
+def _given(place: MasterKeySettings) -> GivenKey:
+    if place.file is not None:
+        return in_file(place.file)
+    if place.command is not None:
+        return from_command(place.command)
+    name = place.variable or ""
+
+    def read() -> str:
+        try:
+            return variable(name)
+        except Unset as unset:
+            raise MasterKeyMissing(f"master key: {unset}") from None
+
+    return GivenKey(f"variable {name}", read)
+
+
 _STARTS_WITHIN_S = 1.0
 
 
-def open_gallery(path: Path) -> PersonStore:
-    """The gallery, for a command. Raises GalleryError.
+def open_gallery(settings: Settings) -> PersonStore:
+    """The gallery, for a command; the audit log is told who ran it. Raises GalleryError.
 
     GalleryMissing where it is gone under a running service, which serves from memory: a new one would take its place.
     """
-    until_s = time.monotonic() + _STARTS_WITHIN_S
+    path, until_s = settings.gallery_path, time.monotonic() + _STARTS_WITHIN_S
     while not path.exists() and service_runs(path.parent):
         if time.monotonic() > until_s:
             raise GalleryMissing(
@@ -115,4 +141,34 @@ def open_gallery(path: Path) -> PersonStore:
                 "begin anew"
             )
         time.sleep(0.05)  # a service that starts just now makes it
-    return PersonStore(path)
+    return store_of(settings, actor=this_user())
+
+
+def store_of(settings: Settings, *, actor: str = "service", in_memory: bool = False) -> PersonStore:
+    """The gallery as the settings want it. Raises GalleryError."""
+    return PersonStore(
+        settings.gallery_path,
+        key_source(settings),
+        actor=actor,
+        encrypt=settings.gallery.encryption,
+        keep_chips=settings.gallery.keep_chips,
+        in_memory=in_memory,
+    )
+
+
+def readable_store_of(settings: Settings) -> PersonStore:
+    """The gallery; a copy in memory where it can't be written. Raises GalleryError."""
+    try:
+        return store_of(settings)
+    except GalleryUnwritable:
+        return store_of(settings, in_memory=True)
+
+
+def this_user() -> str:
+    """The system's user whose command this is; under sudo who called that, too."""
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        name = f"user {os.getuid()}"
+    caller = sudo_user()
+    return name if caller is None or caller == name else f"{caller} as {name}"

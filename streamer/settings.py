@@ -1,17 +1,13 @@
-"""Configuration: YAML, then WHOSTHERE_SECTION__KEY, then --set -> one frozen tree; unknown keys are refused.
+"""The settings as one frozen tree, each with its default and bounds; unknown keys are refused. Pure.
 
-load() blocks for a file read. Nobody but this module and variables.py reads os.environ.
+What fills it, YAML, then WHOSTHERE_SECTION__KEY, then --set, is in settings_reading.
 """
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from importlib import resources
 from ipaddress import ip_network
 from pathlib import Path
-from stat import S_ISREG
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -21,7 +17,6 @@ from pydantic import (
     Field,
     SecretStr,
     StringConstraints,
-    ValidationError,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -32,11 +27,6 @@ from recognition.selection.measurements import FILE as FIGURES_FILE
 from recognition.specs.devices import Device
 from recognition.specs.spec import SpecProfile
 from streamer.camera_changes import FILE as CHANGES_FILE
-from streamer.camera_changes import Changes, read_changes, with_changes
-from streamer.errors import ConfigInvalid, ConfigMissing
-from streamer.settings_layers import Keys, Tree, merge, origin, read_yaml, resolve_paths, upper_layer
-from streamer.settings_refusal import refusal
-from streamer.variables import Unset, expanded
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +37,12 @@ CameraName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]+$", max_leng
 MqttVersion = Annotated[Literal["auto", "5", "3.1.1"], BeforeValidator(lambda value: "5" if value == 5 else value)]
 MqttCommand = Literal["cameras/enabled"]
 Topic = Annotated[str, StringConstraints(pattern=r"^[^+#\s\x00]+$", max_length=200)]
+
+
+_MASTER_KEY_FORMS = (
+    "want exactly one of {file: PATH}, {variable: NAME}, {command: [PROGRAM, ARGUMENT, ...]}; the key itself does not "
+    "belong here"
+)
 
 
 class _Section(BaseModel):
@@ -62,6 +58,22 @@ class ServiceSettings(_Section):
 class PathsSettings(_Section):
     models: tuple[Path, ...] = (Path("model/artifacts"),)
     data: Path = Path("var")
+    keys: Path | None = Field(default=None, description="null: beside paths.data, called as it is with -keys")
+
+    @property
+    def key_folder(self) -> Path:
+        """Where master.key is kept; never in `data`: whoever gets a copy of that gets no key with it."""
+        data = Path(os.path.abspath(self.data))
+        return self.keys or data.parent / f"{data.name}-keys"
+
+    @model_validator(mode="after")
+    def _keys_apart(self) -> Self:
+        if self.key_folder.resolve().is_relative_to(self.data.resolve()):
+            raise PydanticCustomError(
+                "keys_in_data",
+                "paths.keys lies in paths.data: whoever copies the data has the key; give another folder",
+            )
+        return self
 
 
 class CameraSettings(_Section):
@@ -139,11 +151,36 @@ class EnrolSettings(_Section):
     min_quality: float = Field(default=0.25, ge=0, le=1)
 
 
+class MasterKeySettings(_Section):
+    """Exactly one of them; the key is base64 of 32 bytes."""
+
+    file: Path | None = None
+    variable: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    command: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if sum(place is not None for place in (self.file, self.variable, self.command)) != 1:
+            raise PydanticCustomError("master_key", _MASTER_KEY_FORMS)
+        return self
+
+
+def _no_key_itself(value: object) -> object:
+    if isinstance(value, str):
+        raise PydanticCustomError("master_key", _MASTER_KEY_FORMS)
+    return value
+
+
 class GallerySettings(_Section):
     threshold: float | None = Field(default=None, ge=-1, le=1, description="null: the spec's, for 1:N")
     margin: float = Field(default=0.05, ge=0, le=1, description="least lead over the next best person")
     top_k: int = Field(default=10, ge=1, le=1000)
     enrol: EnrolSettings = EnrolSettings()
+    encryption: bool = Field(default=True, description="of a new gallery, and of a plain one when it is opened")
+    master_key: Annotated[MasterKeySettings | None, BeforeValidator(_no_key_itself)] = Field(
+        default=None, description="null: a file in paths.keys, made where there is none"
+    )
+    keep_chips: bool = Field(default=True, description="of photos; templates of later models are made of them")
 
 
 class EventsSettings(_Section):
@@ -229,6 +266,14 @@ class Settings(_Section):
     ingest: IngestSettings = IngestSettings()
     metrics: MetricsSettings = MetricsSettings()
 
+    def apart_in(self, folder: Path, **changes: object) -> Self:
+        """The same with a data folder and a key of its own in `folder`, whatever the user's are, and these sections."""
+        own = {
+            "paths": self.paths.model_copy(update={"data": folder / "data", "keys": folder / "keys"}),
+            "gallery": self.gallery.model_copy(update={"master_key": None}),
+        }
+        return self.model_copy(update=own | changes)
+
     @property
     def gallery_path(self) -> Path:
         return self.paths.data / "gallery.db"
@@ -261,138 +306,3 @@ class Settings(_Section):
     def figures_path(self) -> Path:
         """What `models bench` measured on this machine."""
         return self.paths.data / FIGURES_FILE
-
-
-def config_folder() -> Path:
-    """Where the shipped configuration lies: configs/ of a checkout, or inside the installed package."""
-    checkout = Path(__file__).resolve().parent.parent / "configs"
-    if (checkout / "default.yaml").is_file():
-        return checkout
-    return Path(str(resources.files("streamer"))) / "bundled" / "configs"
-
-
-def load(path: Path | None = None, overrides: Sequence[str] = (), environ: Mapping[str, str] | None = None) -> Settings:
-    """The settings of this run, with what was changed about cameras by command. As read_layers() and Layers.settings().
-
-    Raises ConfigError.
-    """
-    layers = read_layers(path, overrides, environ)
-    return layers.settings(layers.changes())
-
-
-def read_layers(
-    path: Path | None = None, overrides: Sequence[str] = (), environ: Mapping[str, str] | None = None
-) -> "Layers":
-    """What a run is configured by. `path` None: ./whosthere.yaml where there is one, else the shipped default.
-
-    `overrides` are `section.key=value`, value as YAML. Relative paths resolve against the config file (those
-    of the shipped default, a variable or an override: against the current folder). Raises ConfigError.
-    """
-    environ = os.environ if environ is None else environ
-    here = _current_folder()
-    path = path or _own_config()
-    file = path or config_folder() / "default.yaml"
-    tree = read_yaml(file)
-    is_empty = not tree
-    if isinstance(paths := tree.setdefault("paths", {}), dict):
-        # Defaults too belong to the file's folder: serve and enrol with one --config share one gallery.
-        default = PathsSettings()
-        paths.setdefault("models", [str(folder) for folder in default.models])
-        paths.setdefault("data", str(default.data))
-    resolve_paths(tree, file.parent if path else here)
-    above, origins = upper_layer(environ, overrides)
-    resolve_paths(above, here)
-    merged = merge(tree, above)
-    _expand_mqtt(merged, environ)
-    return Layers(file, merged, _cameras_of(tree), _cameras_of(above), origins, path is None, is_empty)
-
-
-@dataclass(frozen=True, slots=True)
-class Layers:
-    """A YAML file, variables and --set, read and not yet held to what is known.
-
-    `configured`: the cameras of the file, `above`: what variables and --set say of cameras.
-    """
-
-    file: Path
-    _merged: Tree = field(repr=False)
-    configured: Tree = field(repr=False)
-    above: Tree = field(repr=False)
-    _origins: dict[Keys, str] = field(repr=False)
-    is_shipped: bool = False  # no file of the user's
-    is_empty: bool = False  # it says nothing at all
-
-    def again(self, overrides: Sequence[str]) -> "Layers":
-        """The same file as it is now, never another in its place. Raises ConfigError, also where it was emptied."""
-        if self.is_shipped:
-            return read_layers(None, overrides)
-        layers = read_layers(self.file, overrides)
-        if layers.is_empty and not self.is_empty:
-            raise ConfigInvalid(f"config {self.file} is empty now; write it again, or stop the service")
-        return layers
-
-    def changes(self) -> Changes:
-        """What was changed by command. Raises ConfigError."""
-        return {} if self.changes_path is None else read_changes(self.changes_path)
-
-    @property
-    def changes_path(self) -> Path | None:
-        """Where that is kept; None where paths.data is none, which settings() refuses."""
-        paths = self._merged.get("paths")
-        data = paths.get("data") if isinstance(paths, dict) else None
-        return Path(data) / CHANGES_FILE if isinstance(data, str) else None
-
-    def settings(self, changes: Changes, changed_by: str | None = None) -> Settings:
-        """One frozen tree. `changed_by`: what an error calls the source of the changes. Raises ConfigError."""
-        merged, origins = dict(self._merged), dict(self._origins)
-        if changes and isinstance(merged.get("cameras") or {}, dict):
-            merged["cameras"], stale = with_changes(self.configured, changes, self.above)
-            for name in stale:
-                log.warning("camera %s: changed by command, and the configuration has it no more: left out", name)
-            source = changed_by or str(self.changes_path)
-            for name, change in changes.items():
-                if name not in self.configured:
-                    origins.setdefault(("cameras", name), source)
-                for key in change or ():
-                    origins.setdefault(("cameras", name, key), source)
-        try:
-            return Settings.model_validate(merged)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_context=False)[0]
-        raise refusal(first, origin(first["loc"], origins, self.file), Settings, CameraSettings)
-
-
-def _cameras_of(tree: Tree) -> Tree:
-    cameras = tree.get("cameras")
-    return cameras if isinstance(cameras, dict) else {}
-
-
-def _current_folder() -> Path:
-    try:
-        return Path.cwd()
-    except OSError as error:
-        raise ConfigMissing(f"the current folder can't be read ({error.strerror}); start in another one") from None
-
-
-def _own_config() -> Path | None:
-    """The current folder's own, if it has one: told apart from one that nobody may look for."""
-    file = Path("whosthere.yaml")
-    try:
-        return file if S_ISREG(file.stat().st_mode) else None
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise ConfigMissing(
-            f"can't look for {file} in the current folder ({error.strerror}); start in another one, or pass --config"
-        ) from None
-
-
-def _expand_mqtt(tree: dict[str, Any], environ: Mapping[str, str]) -> None:
-    """The broker's login may be `${VAR}` too; an unset variable there is a config error."""
-    section = tree.get("mqtt")
-    for key in ("username", "password"):
-        if isinstance(section, dict) and isinstance(template := section.get(key), str):
-            try:
-                section[key] = expanded(template, environ)
-            except Unset as unset:
-                raise ConfigInvalid(f"mqtt.{key}: {unset}") from None

@@ -97,8 +97,10 @@ def resolve_paths(tree: Tree, folder: Path) -> None:
     if isinstance(paths, dict):
         if isinstance(models := paths.get("models"), list):
             paths["models"] = [_absolute(item, folder) for item in models]
-        if "data" in paths:
-            paths["data"] = _absolute(paths["data"], folder)
+        paths.update({key: _absolute(paths[key], folder) for key in ("data", "keys") if key in paths})
+    gallery = tree.get("gallery")
+    if isinstance(gallery, dict) and isinstance(key := gallery.get("master_key"), dict) and "file" in key:
+        gallery["master_key"] = {**key, "file": _absolute(key["file"], folder)}
     http = tree.get("http")
     if isinstance(http, dict) and isinstance(tls := http.get("tls"), dict):
         tls.update({key: _absolute(tls[key], folder) for key in ("cert", "key") if key in tls})

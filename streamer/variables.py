@@ -44,6 +44,16 @@ def expanded(template: str, environ: Mapping[str, str]) -> str:
     return _expand(template, environ, str)
 
 
+def variable(name: str, environ: Mapping[str, str] | None = None) -> str:
+    """The variable's value, or the content of the file that NAME_FILE names. Raises Unset."""
+    return _variable(name, os.environ if environ is None else environ)
+
+
+def sudo_user(environ: Mapping[str, str] | None = None) -> str | None:
+    """Who called sudo; None where nobody did."""
+    return (os.environ if environ is None else environ).get("SUDO_USER") or None
+
+
 def visible_gpus(environ: Mapping[str, str] | None = None) -> str | None:
     """What CUDA_VISIBLE_DEVICES says; None where it is not set."""
     return (os.environ if environ is None else environ).get("CUDA_VISIBLE_DEVICES")

@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 import yaml
 
-from gallery.storage.store import PersonStore
 from recognition.errors import CodedError, WeightsMissing
 from recognition.specs.files import bundled
 from streamer.commands import first_coded
@@ -26,6 +25,7 @@ from streamer.errors import CameraUnreachable
 from tests.command import Ended, assert_refused, patched, whosthere
 from tests.conftest import PROJECT
 from tests.faces import KNOWN
+from tests.galleries import open_store
 from tests.gallery.fakes import photo_of, unit
 from tests.small_disk import fill, small_disk
 from tests.streamer.ingest.clips import write_clip, write_sound
@@ -118,7 +118,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _bad_photos(folder)
     _bad_weights(folder)
     for data in ("var", "newer"):
-        with PersonStore(folder / data / "gallery.db") as store:
+        with open_store(folder / data / "gallery.db") as store:
             store.add_person("Ada Lovelace", [photo_of(unit(1))])
     with closing(sqlite3.connect(folder / "newer" / "gallery.db")) as database:
         database.execute("PRAGMA user_version = 99")
@@ -278,7 +278,7 @@ def test_without_an_extra_the_rest_still_works(home: Path) -> None:
 
 def test_a_full_disk_under_the_gallery(home: Path) -> None:
     with small_disk(1) as disk:
-        with PersonStore(disk / "gallery.db") as store:
+        with open_store(disk / "gallery.db") as store:
             store.add_person("Ada Lovelace", [photo_of(unit(1))])
             before = people_in(disk)
             hog = fill(disk)

@@ -13,7 +13,6 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from gallery.storage.store import PersonStore
 from recognition.errors import CodedError
 from streamer.events.event import EndReason, IdentityEvent, sighting_of
 from streamer.ingest.address import Kind, address
@@ -21,10 +20,12 @@ from streamer.mqtt.presence import Presence
 from streamer.pipeline.camera import State
 from streamer.pipeline.camera_trouble import WORDS
 from streamer.schemas import IDENTITY
-from streamer.settings import CameraSettings, Settings, load
+from streamer.settings import CameraSettings, Settings
+from streamer.settings_reading import load
 from streamer.telemetry.metrics import Metrics
 from streamer.variables import expand_url
 from tests.conftest import PROJECT
+from tests.galleries import open_store
 from tests.test_error_codes import family, import_everything
 
 
@@ -111,7 +112,7 @@ def test_a_gallery_in_use_is_copied_as_the_page_says(tmp_path):
     copying, restoring = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)[:2]
     path = tmp_path / "var" / "gallery.db"
     path.parent.mkdir()
-    with PersonStore(path) as store:
+    with open_store(path) as store:
         store.add_person("Ada")
         subprocess.run(["sh", "-ec", copying], cwd=tmp_path, check=True)
         store.add_person("Bob")
@@ -120,7 +121,7 @@ def test_a_gallery_in_use_is_copied_as_the_page_says(tmp_path):
         file.write_bytes(content)
     assert (tmp_path / "gallery-copy.db").stat().st_mode & 0o777 == 0o600
     subprocess.run(["sh", "-ec", restoring], cwd=tmp_path, check=True)
-    with PersonStore(path) as store:
+    with open_store(path) as store:
         store.check()
         assert [person.name for person in store.people()] == ["Ada"]
 

@@ -175,7 +175,7 @@ def _settle(enrolment: _Enrolment, album: Album, paths: Sequence[Path]) -> tuple
 
 
 def _names(store: PersonStore) -> dict[str, str]:
-    return {person.id: person.name for person in store.people()}
+    return {person_id: profile.name for person_id, profile in store.profiles().items()}
 
 
 def _compare(enrolment: _Enrolment, names: Mapping[str, str]) -> None:

@@ -55,15 +55,19 @@ _DECIDED: Sequence[Outcome] = ("unknown", "ambiguous", "known")
 
 
 def decide(
-    probes: Sequence[Candidates], threshold: float, margin: float, weights: Sequence[float] | None = None
+    probes: Sequence[Candidates],
+    threshold: float,
+    margin: float,
+    weights: Sequence[float] | None = None,
+    own_thresholds: Mapping[str, float] = {},
 ) -> Match:
     """Count the votes of one or several probes of one face. `weights` (the faces' quality) None: all equal.
 
     A person's vote is the weighted mean, over the probes, of the person's similarity; where a probe does not
     list the person its floor stands in, the most that it can have been. Known: the best vote is at least
-    `threshold` and leads the next person's by at least `margin`; ambiguous: only the first of these; unknown:
-    neither. For the lead to be a true one each probe must list two people where the gallery has two, as
-    FaceIndex.search_people does. Raises ValueError for negative or missing weights.
+    `threshold`, or that person's own one, and leads the next person's by at least `margin`; ambiguous: only the first
+    of these; unknown: neither. For the lead to be a true one each probe must list two people where the gallery has
+    two, as FaceIndex.search_people does. Raises ValueError for negative or missing weights.
     """
     weights = [1.0] * len(probes) if weights is None else weights
     if len(weights) != len(probes) or any(not weight >= 0 for weight in weights):
@@ -83,7 +87,7 @@ def decide(
     best = ranked[0]
     lead = votes[best] - votes[ranked[1]] if len(ranked) > 1 else None
     similarity = min(max(votes[best], -1.0), 1.0)
-    if similarity < threshold:
+    if similarity < own_thresholds.get(best, threshold):
         return Match("unknown", None, similarity, lead, best)
     if lead is not None and lead < margin:
         return Match("ambiguous", None, similarity, lead, best)

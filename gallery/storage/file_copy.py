@@ -4,7 +4,11 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from gallery.storage.schema import BUSY_TIMEOUT_S, check_file, make_schema, migrate, translated
+from gallery.storage.master_key import KeySource
+from gallery.storage.migrations import bring_up_to_date
+from gallery.storage.opening import vault_of
+from gallery.storage.schema import BUSY_TIMEOUT_S, check_file, make_schema, translated
+from gallery.storage.vault import Vault
 
 Identity = tuple[int, int, int, int]
 
@@ -20,10 +24,11 @@ def identity_of(path: Path) -> Identity | None:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def copy_in_memory(path: Path) -> sqlite3.Connection:
+def copy_in_memory(path: Path, keys: KeySource | None) -> tuple[sqlite3.Connection, Vault]:
     """What the gallery holds, to be read only; nobody where there is no file. Needs no room on the disk.
 
-    Raises GalleryUnreadable, GalleryTooNew, and GalleryUnwritable where another process uses the file.
+    One that is plain stays so: no key is made for it. Raises GalleryUnreadable, GalleryTooNew, MasterKeyError, and
+    GalleryUnwritable where another process uses the file.
     """
     memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     try:
@@ -32,11 +37,12 @@ def copy_in_memory(path: Path) -> sqlite3.Connection:
                 db.execute("PRAGMA locking_mode = EXCLUSIVE")  # no file beside it, for which there may be no room
                 check_file(db, path, logged=True)
                 db.backup(memory)
-            migrate(memory, path)
+            bring_up_to_date(memory, path, Vault(None), "nobody")
         else:
             make_schema(memory)
+        vault = vault_of(memory, path, keys)
         memory.execute("PRAGMA query_only = ON")
     except BaseException:
         memory.close()
         raise
-    return memory
+    return memory, vault

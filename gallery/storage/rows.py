@@ -1,72 +1,149 @@
-"""Photos and templates as rows of the gallery's file: what is written of them, and a kept photo read back.
+"""Profiles, photos and templates as rows of the gallery's file: what is written of them, and what is read back.
 
-Blocks; the writing functions are called by PersonStore within its transaction.
+Blocks; the writing functions are called by PersonStore within its transaction. Who opens a blob may meet SealBroken.
 """
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 
 import cv2
 import numpy as np
+import orjson
 
-from gallery.people import NewPhoto, NewTemplate, StoredPhoto, space_mismatch
+from gallery.people import Consent, NewPhoto, NewTemplate, Profile, StoredPhoto, space_mismatch
+from gallery.storage.encryption import Cipher, SealBroken
+from gallery.storage.vault import Vault, chip_place, landmarks_place, template_place
 from recognition.arrays import F32, U8
 
 _JPEG_QUALITY = 92
 _F32 = np.dtype("<f4")
 _TEMPLATE = (
-    "INSERT {instead} INTO templates (photo_id, person_id, space, embedding, quality, signature) "
-    "SELECT id, person_id, ?, ?, ?, ? FROM photos WHERE id = ? {otherwise}"
+    "INSERT {instead} INTO templates "
+    "(photo_id, person_id, space, dim, embedding, quality, signature, source, created_at) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) {otherwise}"
 )
 _KEEP_FORMER = _TEMPLATE.format(instead="", otherwise="ON CONFLICT (photo_id, space) DO NOTHING")
 _REPLACE_FORMER = _TEMPLATE.format(instead="OR REPLACE", otherwise="")
 
+FROM_PHOTO, FROM_CHIP = "photo", "chip"  # what a template was made of: templates.source
+
+
+def packed_profile(profile: Profile) -> bytes:
+    """As it is sealed: JSON."""
+    return orjson.dumps(asdict(profile))
+
+
+def profile_from(packed: bytes) -> Profile:
+    """What packed_profile() made."""
+    found = orjson.loads(packed)
+    consent = found["consent"]
+    return Profile(
+        found["name"],
+        found["external_id"],
+        tuple(found["tags"]),
+        found["threshold"],
+        None if consent is None else Consent(**consent),
+    )
+
 
 def insert_photos(
-    db: sqlite3.Connection, person_id: str, photos: Iterable[tuple[NewPhoto, bytes]], added_at: float
-) -> None:
+    db: sqlite3.Connection,
+    person_id: str,
+    cipher: Cipher,
+    photos: Iterable[tuple[NewPhoto, bytes | None]],
+    added_at: float,
+) -> int:
     """Write photos, each with its chip as jpeg() gives it, and their templates, those that are not there yet.
 
-    Raises EmbeddingSpaceMismatch.
+    How many photos were not there yet. Raises EmbeddingSpaceMismatch.
     """
+    added = 0
     for photo, chip in photos:
-        db.execute(
-            "INSERT INTO photos (person_id, chip, landmarks, quality, digest, added_at) "
-            "VALUES (?, ?, ?, ?, ?, ?) "
+        digest = photo.digest
+        added += db.execute(
+            "INSERT INTO photos (person_id, chip, landmarks, quality, digest, added_at) VALUES (?, ?, ?, ?, ?, ?) "
             "ON CONFLICT (person_id, digest) DO NOTHING",
-            (person_id, chip, packed(photo.landmarks), photo.quality, photo.digest, added_at),
-        )
+            (
+                person_id,
+                None if chip is None else cipher.seal(chip, chip_place(person_id, digest)),
+                cipher.seal(packed(photo.landmarks), landmarks_place(person_id, digest)),
+                photo.quality,
+                digest,
+                added_at,
+            ),
+        ).rowcount
         (photo_id,) = db.execute(
-            "SELECT id FROM photos WHERE person_id = ? AND digest = ?", (person_id, photo.digest)
+            "SELECT id FROM photos WHERE person_id = ? AND digest = ?", (person_id, digest)
         ).fetchone()
         for template in photo.templates:
-            _insert_template(db, _KEEP_FORMER, photo_id, template, photo.quality)
+            row = _template_row(db, photo_id, person_id, cipher, template, photo.quality)
+            db.execute(_KEEP_FORMER, (*row, FROM_PHOTO, added_at))
+    return added
 
 
-def replace_template(db: sqlite3.Connection, photo_id: int, template: NewTemplate, quality: float) -> bool:
-    """Write a photo's template over the one it had in this space; False where the photo is gone.
+def replace_template(
+    db: sqlite3.Connection, photo_id: int, vault: Vault, template: NewTemplate, quality: float, made_at: float
+) -> bool:
+    """Write a photo's template, made of its chip, over the one it had in this space; False where the photo is gone.
 
     Raises EmbeddingSpaceMismatch.
     """
-    return _insert_template(db, _REPLACE_FORMER, photo_id, template, quality)
+    owner = db.execute(
+        "SELECT people.id, template_key FROM photos JOIN people ON people.id = person_id WHERE photos.id = ?",
+        (photo_id,),
+    ).fetchone()
+    if owner is None:
+        return False
+    person_id, wrapped = owner
+    row = _template_row(db, photo_id, person_id, vault.template_cipher(person_id, wrapped), template, quality)
+    db.execute(_REPLACE_FORMER, (*row, FROM_CHIP, made_at))
+    return True
 
 
-def _insert_template(
-    db: sqlite3.Connection, statement: str, photo_id: int, template: NewTemplate, quality: float
-) -> bool:
-    space, embedding = template.space, packed(template.embedding)
+def _template_row(
+    db: sqlite3.Connection, photo_id: int, person_id: str, cipher: Cipher, template: NewTemplate, quality: float
+) -> tuple[int, str, str, int, bytes, float, str]:
+    space, dim = template.space, len(template.embedding)
     # One vector of another size would make the whole space unreadable.
-    other = db.execute("SELECT length(embedding) FROM templates WHERE space = ? LIMIT 1", (space,)).fetchone()
-    if other is not None and other[0] != len(embedding):
-        raise space_mismatch(space, other[0] // _F32.itemsize, len(template.embedding))
-    return db.execute(statement, (space, embedding, quality, template.signature, photo_id)).rowcount == 1
+    other = db.execute("SELECT dim FROM templates WHERE space = ? LIMIT 1", (space,)).fetchone()
+    if other is not None and other[0] != dim:
+        raise space_mismatch(space, other[0], dim)
+    sealed = cipher.seal(packed(template.embedding), template_place(person_id, space))
+    return photo_id, person_id, space, dim, sealed, quality, template.signature
 
 
-def stored_photo(photo_id: int, person_id: str, chip: bytes, landmarks: bytes, quality: float) -> StoredPhoto:
-    """A row of photos read back; its chip is None where it is no picture any more."""
-    pixels = cv2.imdecode(np.frombuffer(chip, np.uint8), cv2.IMREAD_COLOR)
-    points = np.frombuffer(landmarks, _F32).reshape(5, 2).astype(np.float32)
-    return StoredPhoto(photo_id, person_id, None if pixels is None else np.asarray(pixels, np.uint8), points, quality)
+def opened_templates(vault: Vault, space: str, rows: Sequence[tuple[int, str, bytes, bytes | None]]) -> list[bytes]:
+    """The embeddings of (id, person_id, embedding, template_key) rows of one space, in their order.
+
+    Raises SealBroken.
+    """
+    ciphers: dict[str, Cipher] = {}
+    found = []
+    for _, person_id, sealed, wrapped in rows:
+        cipher = ciphers.get(person_id)
+        if cipher is None:
+            cipher = ciphers[person_id] = vault.template_cipher(person_id, wrapped)
+        found.append(cipher.open(sealed, template_place(person_id, space)))
+    return found
+
+
+def stored_photo(
+    photo_id: int, person_id: str, digest: str, cipher: Cipher, chip: bytes, landmarks: bytes, quality: float
+) -> StoredPhoto:
+    """A row of photos read back; its chip is None where it, or its landmarks, is not what was kept any more."""
+    try:
+        pixels = cv2.imdecode(np.frombuffer(_chip(cipher, person_id, digest, chip), np.uint8), cv2.IMREAD_COLOR)
+        points = np.frombuffer(cipher.open(landmarks, landmarks_place(person_id, digest)), _F32)
+    except SealBroken:
+        return StoredPhoto(photo_id, person_id, None, np.zeros((5, 2), np.float32), quality)
+    picture = None if pixels is None else np.asarray(pixels, np.uint8)
+    return StoredPhoto(photo_id, person_id, picture, points.reshape(5, 2).astype(np.float32), quality)
+
+
+def _chip(cipher: Cipher, person_id: str, digest: str, sealed: bytes) -> bytes:
+    """A JPEG; a byte that is none where nothing is left, which OpenCV would not take."""
+    return cipher.open(sealed, chip_place(person_id, digest)) or b"\x00"
 
 
 def packed(numbers: F32) -> bytes:

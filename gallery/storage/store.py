@@ -4,93 +4,71 @@ Every method blocks for disk I/O: call it off the event loop. Any thread may, on
 other processes may read and write the same file meanwhile.
 """
 
-import sqlite3
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gallery.errors import (
-    GalleryUnreadable,
-    GalleryUnwritable,
-    NameTaken,
-    PersonAmbiguous,
-    PersonNotFound,
-    PhotoNotFound,
-)
+from gallery.errors import PersonAmbiguous, PersonNotFound, PhotoNotFound
 from gallery.people import (
     KeptPhoto,
     NewPhoto,
     NewTemplate,
     Person,
+    Profile,
     StoredPhoto,
     Templates,
+    checked_profile,
     clean_name,
-    name_key,
     new_person_id,
 )
-from gallery.storage.file_copy import copy_in_memory
-from gallery.storage.rows import insert_photos, jpeg, replace_template, stored_photo, unpacked
-from gallery.storage.schema import open_database, transaction, translated
+from gallery.storage import audit
+from gallery.storage.admission import must_be_free, must_be_new, must_exist
+from gallery.storage.database import GalleryDatabase
+from gallery.storage.encryption import SealBroken
+from gallery.storage.master_key import KeySource
+from gallery.storage.meta import set_meta
+from gallery.storage.profiles import COLUMNS, OpenedProfiles
+from gallery.storage.rows import (
+    insert_photos,
+    jpeg,
+    opened_templates,
+    packed_profile,
+    replace_template,
+    stored_photo,
+    unpacked,
+)
+from gallery.storage.schema import translated
+from gallery.storage.vacuum import ERASED, VACUUM_DUE
+from gallery.storage.vault import profile_place
 from recognition.arrays import F32
 from recognition.errors import EmbeddingSpaceMismatch
 from recognition.near_names import did_you_mean
 
 _PHOTOS_AT_ONCE = 32
-_LACKING = "NOT EXISTS (SELECT 1 FROM templates WHERE photo_id = photos.id AND space = ?)"
+# Of a photo whose chip was not kept none can be made.
+_LACKING = "chip IS NOT NULL AND NOT EXISTS (SELECT 1 FROM templates WHERE photo_id = photos.id AND space = ?)"
 
 
-class PersonStore:
-    """Any method may raise GalleryUnwritable (a full disk, say) or GalleryUnreadable (a damaged file).
+class PersonStore(GalleryDatabase):
+    """Raises as GalleryDatabase does. `keep_chips` False: of new photos none is kept."""
 
-    What fails leaves no trace: each call is one transaction.
-    """
-
-    def __init__(self, path: Path, *, in_memory: bool = False) -> None:
-        """Opens the gallery, or makes an empty one; `in_memory`: a copy that can't be written. Raises GalleryTooNew
-        besides.
-        """
-        self.path = path
-        self.in_memory = in_memory
-        self._db = copy_in_memory(path) if in_memory else open_database(path)
-        self._lock = threading.Lock()
-        self._commits = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    def __init__(
+        self,
+        path: Path,
+        keys: KeySource | None = None,
+        *,
+        actor: str = "somebody",
+        encrypt: bool = True,
+        keep_chips: bool = True,
+        in_memory: bool = False,
     ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Give the file back; a second call does nothing."""
-        with self._lock:
-            self._db.close()
-
-    def check(self) -> None:
-        """Read the whole file and hold it to its own structure. Raises GalleryUnreadable."""
-        (verdict,) = self._rows("PRAGMA quick_check(1)")[0]
-        if verdict != "ok":
-            raise GalleryUnreadable(f"gallery {self.path} is damaged ({verdict}); restore it from a backup")
-
-    def checkpoint(self) -> None:
-        """Carry the log over into the file, as far as nobody reads it and there is room."""
-        self._rows("PRAGMA wal_checkpoint(PASSIVE)")
-
-    def data_version(self) -> int:
-        """A number that is another one after every commit, by this store or by any other process.
-
-        Read it before what it stands for, so that a commit between the two shows the next time.
-        """
-        return int(self._rows("PRAGMA data_version")[0][0]) + self._commits
+        super().__init__(path, keys, actor=actor, encrypt=encrypt, in_memory=in_memory)
+        self._keep_chips = keep_chips
+        self._opened = OpenedProfiles()
 
     # People.
 
@@ -98,18 +76,24 @@ class PersonStore:
         """Everybody, by name."""
         return self._people("")
 
+    def profiles(self) -> Mapping[str, Profile]:
+        """Everybody's profile by id: what people() says, photos and templates aside, for less."""
+        return self._opening(lambda: self._profiles(""))
+
+    def count(self) -> int:
+        """How many people are enrolled."""
+        return self._count("people")
+
     def find(self, name_or_id: str) -> Person:
-        """The person of this id, or else of this name, or else of one that differs by capitals and blanks alone.
+        """The person of this id, or else of this name, or else of one that differs by capitals and blanks alone, or
+        else of this external id.
 
         Raises PersonNotFound, which names the nearest, PersonAmbiguous where several share the name, and
         NameInvalid.
         """
-        found = self._people("WHERE id = ?", name_or_id.strip().lower())
-        if not found:
-            found = self._people("WHERE name = ?", clean_name(name_or_id))
-        if not found:
-            key = name_key(name_or_id)
-            found = [person for person in self.people() if name_key(person.name) == key]
+        found = self._found(name_or_id)
+        if not found and self._follows_key():
+            found = self._found(name_or_id)
         if not found:
             raise PersonNotFound(f"nobody called {name_or_id!r} is enrolled{self._nearest(name_or_id)}")
         if len(found) > 1:
@@ -119,26 +103,51 @@ class PersonStore:
 
     def name_of(self, person_id: str) -> str | None:
         """The display name; None where nobody has this id (any more)."""
-        rows = self._rows("SELECT name FROM people WHERE id = ?", person_id)
-        return str(rows[0][0]) if rows else None
+        found = self._opening(lambda: self._profiles("WHERE id = ?", person_id)).get(person_id)
+        return None if found is None else found.name
 
     def check_free(self, name: str) -> None:
         """Raises NameTaken where the name of a new person would be somebody's already, but for capitals and blanks."""
-        with self._lock, translated(self.path):
-            _must_be_free(self._db, name)
+        self._follows_key()
 
-    def add_person(self, name: str, photos: Sequence[NewPhoto] = ()) -> Person:
-        """Enrol a new person with these photos, all or nothing.
+        def look() -> None:
+            with self._lock, translated(self.path):
+                must_be_free(self._db, self._vault, self._opened, Profile(name))
 
-        Raises NameInvalid, NameTaken and EmbeddingSpaceMismatch.
+        self._opening(look)
+
+    def forgotten(self) -> frozenset[str]:
+        """The ids of everybody who was forgotten."""
+        return frozenset(row[0] for row in self._rows("SELECT id FROM forgotten"))
+
+    def add_person(
+        self,
+        who: str | Profile,
+        photos: Sequence[NewPhoto] = (),
+        *,
+        person_id: str | None = None,
+        as_: str = "enrolled",
+    ) -> Person:
+        """Enrol a new person with these photos, all or nothing. `who`: the name, or all that is said of the person.
+
+        `person_id`: of somebody who comes from elsewhere; `as_`: what the audit log calls it. Raises NameInvalid,
+        NameTaken, ThresholdInvalid, ExternalIdTaken, PersonIdTaken, PersonForgotten and EmbeddingSpaceMismatch.
         """
-        name, person_id, now = clean_name(name), new_person_id(), time.time()
-        chips = [jpeg(photo.chip) for photo in photos]
+        profile = checked_profile(Profile(who) if isinstance(who, str) else who)
+        key, now = person_id or new_person_id(), time.time()
+        chips = self._chips(photos)
         with self._transaction() as db:
-            _must_be_free(db, name)
-            db.execute("INSERT INTO people VALUES (?, ?, ?)", (person_id, name, now))
-            insert_photos(db, person_id, zip(photos, chips, strict=True), now)
-        return self._person(person_id)
+            must_be_new(db, key)
+            must_be_free(db, self._vault, self._opened, profile)
+            keys = self._vault.new_keys(key)
+            cipher = self._vault.profile_cipher(key, keys.profile)
+            sealed = cipher.seal(packed_profile(profile), profile_place(key))
+            tags = self._vault.name_tag(profile.name), self._vault.external_tag(profile.external_id)
+            db.execute("INSERT INTO people VALUES (?, ?, ?, ?, ?, ?, ?)", (key, now, *tags, *keys, sealed))
+            faces = self._vault.template_cipher(key, keys.template)
+            insert_photos(db, key, faces, zip(photos, chips, strict=True), now)
+            audit.append(db, self.actor, as_, key, {"photos": len(photos)})
+        return self._person(key)
 
     def add_photos(self, person_id: str, photos: Sequence[NewPhoto]) -> Person:
         """Add photos and their templates to a person, all or nothing.
@@ -146,31 +155,57 @@ class PersonStore:
         A photo that the person has already (same digest) is not kept twice; it only gets its templates of the
         spaces in which it has none yet. Raises PersonNotFound and EmbeddingSpaceMismatch.
         """
-        chips = [jpeg(photo.chip) for photo in photos]
+        chips = self._chips(photos)
         with self._transaction() as db:
-            self._must_exist(db, person_id)
-            insert_photos(db, person_id, zip(photos, chips, strict=True), time.time())
+            (wrapped,) = must_exist(db, person_id, "template_key")
+            faces = self._vault.template_cipher(person_id, wrapped)
+            added = insert_photos(db, person_id, faces, zip(photos, chips, strict=True), time.time())
+            audit.append(db, self.actor, "photos_added", person_id, {"photos": added})
+        return self._person(person_id)
+
+    def change(self, person_id: str, edit: Callable[[Profile], Profile], as_: str = "changed") -> Person:
+        """Say something else of a person; `edit`, pure, is given what is said now. The audit log has no words of it.
+
+        Raises PersonNotFound, NameInvalid, NameTaken, ExternalIdTaken and ThresholdInvalid.
+        """
+        with self._transaction() as db:
+            wrapped, sealed = must_exist(db, person_id, "profile_key, profile")
+            former = self._opened.of([(person_id, wrapped, sealed)], self._vault)[person_id]
+            profile = checked_profile(edit(former))
+            must_be_free(db, self._vault, self._opened, profile, person_id)
+            cipher = self._vault.profile_cipher(person_id, wrapped)
+            db.execute(
+                "UPDATE people SET name_tag = ?, external_tag = ?, profile = ? WHERE id = ?",
+                (
+                    self._vault.name_tag(profile.name),
+                    self._vault.external_tag(profile.external_id),
+                    cipher.seal(packed_profile(profile), profile_place(person_id)),
+                    person_id,
+                ),
+            )
+            what = [one.name for one in fields(Profile) if getattr(profile, one.name) != getattr(former, one.name)]
+            audit.append(db, self.actor, as_, person_id, {"what": what})
         return self._person(person_id)
 
     def rename(self, person_id: str, name: str) -> Person:
         """Give a person another name. Raises PersonNotFound, NameInvalid and NameTaken."""
         name = clean_name(name)
-        with self._transaction() as db:
-            self._must_exist(db, person_id)
-            _must_be_free(db, name, person_id)
-            db.execute("UPDATE people SET name = ? WHERE id = ?", (name, person_id))
-        return self._person(person_id)
+        return self.change(person_id, lambda profile: replace(profile, name=name), as_="renamed")
 
     def forget(self, person_id: str) -> bool:
-        """Erase a person, photos and templates, overwritten in file and log alike. Raises PersonNotFound.
+        """Destroy a person's keys and erase all rows, overwritten in file and log alike. Raises PersonNotFound.
 
-        False where another process read the gallery for so long that the log could not be emptied: its pages
-        go at the next forget() or when the last process closes the gallery. What a disk keeps of blocks that
-        were given back is beyond SQLite.
+        The id alone is kept, so that no backup brings the person back unnoticed. False where another process read the
+        gallery for so long that the log could not be emptied: its pages go at the next forget(), with vacuum(), which
+        is due from now on, or when the last process closes the gallery.
         """
         with self._transaction() as db:
-            self._must_exist(db, person_id)
+            must_exist(db, person_id)
             db.execute("DELETE FROM people WHERE id = ?", (person_id,))
+            db.execute("INSERT OR IGNORE INTO forgotten VALUES (?)", (person_id,))
+            set_meta(db, VACUUM_DUE, ERASED)
+            audit.append(db, self.actor, "forgotten", person_id)
+            self._opened.drop(person_id)
         return self._emptied()
 
     # Photos.
@@ -186,14 +221,19 @@ class PersonStore:
         return [KeptPhoto(key, quality, at, digest, tuple(spaces.get(key, ()))) for key, quality, at, digest in rows]
 
     def remove_photo(self, person_id: str, photo_id: int) -> bool:
-        """Erase one photo of a person with its templates, as forget() does. Raises PersonNotFound, PhotoNotFound."""
+        """Erase one photo of a person with its templates, overwritten as forget() does.
+
+        Raises PersonNotFound, PhotoNotFound.
+        """
         with self._transaction() as db:
-            self._must_exist(db, person_id)
+            must_exist(db, person_id)
             removed = db.execute("DELETE FROM photos WHERE id = ? AND person_id = ?", (photo_id, person_id)).rowcount
             if not removed:
                 raise PhotoNotFound(
                     f"{person_id} has no photo {photo_id}; see whosthere people photos {person_id} for the numbers"
                 )
+            set_meta(db, VACUUM_DUE, ERASED)
+            audit.append(db, self.actor, "photo_removed", person_id, {"photo": photo_id})
         return self._emptied()
 
     # Templates.
@@ -203,16 +243,22 @@ class PersonStore:
 
         Raises EmbeddingSpaceMismatch where their sizes differ.
         """
+        return self._opening(lambda: self._templates(space, after_id))
+
+    def _templates(self, space: str, after_id: int) -> Templates:
         rows = self._rows(
-            "SELECT id, person_id, embedding FROM templates WHERE space = ? AND id > ? ORDER BY id", space, after_id
+            "SELECT templates.id, person_id, embedding, template_key FROM templates "
+            "JOIN people ON people.id = person_id WHERE space = ? AND templates.id > ? ORDER BY templates.id",
+            space,
+            after_id,
         )
-        sizes = {len(row[2]) for row in rows}
-        if len(sizes) > 1:
+        opened = opened_templates(self._vault, space, rows)
+        if len({len(embedding) for embedding in opened}) > 1:
             raise EmbeddingSpaceMismatch(
                 f"gallery {self.path} holds templates of different sizes for {space}; enrol those people anew"
             )
         ids = np.array([row[0] for row in rows], np.int64)
-        return Templates(space, ids, tuple(row[1] for row in rows), unpacked([row[2] for row in rows]))
+        return Templates(space, ids, tuple(row[1] for row in rows), unpacked(opened))
 
     def template_ids(self, space: str) -> NDArray[np.int64]:
         """(n,) int64, rising."""
@@ -237,20 +283,27 @@ class PersonStore:
         )
 
     def count_without_template(self, space: str) -> int:
-        """How many photos have no template in this space."""
+        """How many photos have no template in this space, and a chip of which one can be made."""
         return self._count(f"photos WHERE {_LACKING}", space)
 
     def photos_without_template(self, space: str) -> Iterator[StoredPhoto]:
         """Photos that another model's space has no template for yet, by id; add_template() between is fine."""
         last_id = 0
         while rows := self._rows(
-            "SELECT id, person_id, chip, landmarks, quality FROM photos "
-            f"WHERE id > ? AND {_LACKING} ORDER BY id LIMIT ?",
+            "SELECT photos.id, person_id, digest, template_key, chip, landmarks, quality FROM photos "
+            f"JOIN people ON people.id = person_id WHERE photos.id > ? AND {_LACKING} ORDER BY photos.id LIMIT ?",
             last_id,
             space,
             _PHOTOS_AT_ONCE,
         ):
-            yield from (stored_photo(*row) for row in rows)
+            try:
+                ciphers = [self._vault.template_cipher(row[1], row[3]) for row in rows]
+            except SealBroken as broken:
+                if self._follows_key():
+                    continue
+                raise self._broken(broken) from None
+            for (key, person_id, digest, _, *kept), cipher in zip(rows, ciphers, strict=True):
+                yield stored_photo(key, person_id, digest, cipher, *kept)
             last_id = rows[-1][0]
 
     def add_template(self, photo_id: int, space: str, signature: str, embedding: F32, quality: float) -> bool:
@@ -261,42 +314,48 @@ class PersonStore:
         """
         template = NewTemplate(space, signature, embedding)
         with self._transaction() as db:
-            return replace_template(db, photo_id, template, quality)
+            return replace_template(db, photo_id, self._vault, template, quality, time.time())
 
-    # SQLite.
+    # What the above are made of.
 
-    def _rows(self, query: str, *values: str | int) -> list[tuple[Any, ...]]:
-        with self._lock, translated(self.path):
-            return self._db.execute(query, values).fetchall()
+    def _chips(self, photos: Sequence[NewPhoto]) -> list[bytes | None]:
+        return [None if photo.chip is None or not self._keep_chips else jpeg(photo.chip) for photo in photos]
 
-    def _count(self, what: str, space: str) -> int:
-        return int(self._rows(f"SELECT count(*) FROM {what}", space)[0][0])
+    def _profiles(self, where: str, *values: str | bytes) -> Mapping[str, Profile]:
+        rows = self._rows(f"SELECT {COLUMNS} FROM people {where}", *values)
+        return self._opened.of(rows, self._vault, everybody=not where)
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, translated(self.path):
-            with transaction(self._db):
-                yield self._db
-            self._commits += 1
+    def _found(self, name_or_id: str) -> list[Person]:
+        found = self._people("WHERE id = ?", name_or_id.strip().lower())
+        if not found:
+            name = clean_name(name_or_id)
+            found = self._people("WHERE name_tag = ?", self._vault.name_tag(name))
+            found = [person for person in found if person.name == name] or found
+        if not found:
+            found = self._people("WHERE external_tag = ?", self._vault.external_tag(clean_name(name_or_id)) or b"")
+        return found
 
-    def _emptied(self) -> bool:
-        """Empty the log, which holds what was erased; False where somebody reads it."""
-        (busy, _, _) = self._rows("PRAGMA wal_checkpoint(TRUNCATE)")[0]
-        return not busy
+    def _people(self, where: str, *values: str | bytes) -> list[Person]:
+        def read() -> list[Person]:
+            profiles = self._profiles(where, *values)
+            rows = self._rows(
+                f"SELECT id, created_at, (SELECT count(*) FROM photos WHERE person_id = people.id) FROM people {where}",
+                *values,
+            )
+            counts: dict[str, dict[str, int]] = {}
+            only = "" if not where else f"WHERE person_id IN (SELECT id FROM people {where})"
+            for person_id, space, count in self._rows(
+                f"SELECT person_id, space, count(*) FROM templates {only} GROUP BY person_id, space", *values
+            ):
+                counts.setdefault(person_id, {})[space] = count
+            found = [
+                Person(key, profiles[key], at, photos, counts.get(key, {}))
+                for key, at, photos in rows
+                if key in profiles
+            ]
+            return sorted(found, key=lambda person: (person.name, person.id))
 
-    def _people(self, where: str, *values: str) -> list[Person]:
-        people = self._rows(
-            "SELECT id, name, created_at, (SELECT count(*) FROM photos WHERE person_id = people.id) "
-            f"FROM people {where} ORDER BY name, id",
-            *values,
-        )
-        counts: dict[str, dict[str, int]] = {}
-        only = "" if not where else f"WHERE person_id IN (SELECT id FROM people {where})"
-        for person_id, space, count in self._rows(
-            f"SELECT person_id, space, count(*) FROM templates {only} GROUP BY person_id, space", *values
-        ):
-            counts.setdefault(person_id, {})[space] = count
-        return [Person(key, name, at, photos, counts.get(key, {})) for key, name, at, photos in people]
+        return self._opening(read)
 
     def _person(self, person_id: str) -> Person:
         found = self._people("WHERE id = ?", person_id)
@@ -304,31 +363,8 @@ class PersonStore:
             raise PersonNotFound(f"person {person_id} was forgotten meanwhile; enrol the person anew")
         return found[0]
 
-    def _must_exist(self, db: sqlite3.Connection, person_id: str) -> None:
-        if db.execute("SELECT 1 FROM people WHERE id = ?", (person_id,)).fetchone() is None:
-            raise PersonNotFound(f"nobody with the id {person_id} is enrolled; see whosthere people list")
-
     def _nearest(self, name: str) -> str:
-        names = [str(row[0]) for row in self._rows("SELECT DISTINCT name FROM people ORDER BY name")]
+        names = sorted({profile.name for profile in self.profiles().values()})
         if not names:
             return "; nobody is yet"
         return did_you_mean(name, names, "see whosthere people list")
-
-
-def open_to_read(path: Path) -> PersonStore:
-    """The gallery; a copy in memory where it can't be written. Raises GalleryError."""
-    try:
-        return PersonStore(path)
-    except GalleryUnwritable:
-        return PersonStore(path, in_memory=True)
-
-
-def _must_be_free(db: sqlite3.Connection, name: str, person_id: str = "") -> None:
-    """Raises NameTaken where somebody but this person has the name, or one as good as it."""
-    key = name_key(name)
-    for taken_by, taken in db.execute("SELECT id, name FROM people"):
-        if taken_by != person_id and name_key(taken) == key:
-            raise NameTaken(
-                f"{taken!r} is enrolled already ({taken_by}): give a name that differs from it by more than capitals "
-                "and blanks; photos are added to that person by exactly this name"
-            )

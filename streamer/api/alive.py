@@ -10,7 +10,8 @@ from contextlib import closing
 from ipaddress import ip_address
 
 from recognition.errors import CodedError
-from streamer.settings import HttpSettings, load
+from streamer.settings import HttpSettings
+from streamer.settings_reading import load
 
 LIMIT_S = 4.0
 

@@ -45,17 +45,14 @@ class RealtimeRun:
 async def run_realtime(settings: Settings, clips: list[Path], seconds: float, folder: Path) -> RealtimeRun:
     """Play each clip as one camera for so long."""
     async with broker_process() as port:
-        settings = settings.model_copy(
-            update={
-                "paths": settings.paths.model_copy(update={"data": folder}),
-                "cameras": {
-                    f"cam{number}": CameraSettings(url=str(clip), fps=FPS, loop=True)
-                    for number, clip in enumerate(clips)
-                },
-                "mqtt": settings.mqtt.model_copy(update={"host": "127.0.0.1", "port": port, "version": "3.1.1"}),
-                "http": settings.http.model_copy(update={"enabled": False}),
-                "events": settings.events.model_copy(update={"gone_after_s": GONE_AFTER_S}),
-            }
+        settings = settings.apart_in(
+            folder,
+            cameras={
+                f"cam{number}": CameraSettings(url=str(clip), fps=FPS, loop=True) for number, clip in enumerate(clips)
+            },
+            mqtt=settings.mqtt.model_copy(update={"host": "127.0.0.1", "port": port, "version": "3.1.1"}),
+            http=settings.http.model_copy(update={"enabled": False}),
+            events=settings.events.model_copy(update={"gone_after_s": GONE_AFTER_S}),
         )
         async with running_service(settings) as service:
             heard = _Heard()

@@ -48,17 +48,15 @@ async def run_soak(
     async with broker_process() as port, cutting_server(clip, RECONNECT_S) as url:
         camera = CameraSettings(url=url, fps=10.0)
         pushed = CameraSettings(url=PUBLISH, user=USER, password=PASSWORD, fps=10.0)
-        settings = settings.model_copy(
-            update={
-                "paths": settings.paths.model_copy(update={"data": folder}),
-                "cameras": {f"cam{number}": camera for number in range(CAMERAS)}
-                | {f"pushed{number}": pushed for number in range(PUBLISHED)},
-                "ingest": settings.ingest.model_copy(
-                    update={"rtsp": settings.ingest.rtsp.model_copy(update={"host": "127.0.0.1", "port": 0})}
-                ),
-                "mqtt": settings.mqtt.model_copy(update={"host": "127.0.0.1", "port": port}),
-                "http": settings.http.model_copy(update={"port": 0}),
-            }
+        settings = settings.apart_in(
+            folder,
+            cameras={f"cam{number}": camera for number in range(CAMERAS)}
+            | {f"pushed{number}": pushed for number in range(PUBLISHED)},
+            ingest=settings.ingest.model_copy(
+                update={"rtsp": settings.ingest.rtsp.model_copy(update={"host": "127.0.0.1", "port": 0})}
+            ),
+            mqtt=settings.mqtt.model_copy(update={"host": "127.0.0.1", "port": port}),
+            http=settings.http.model_copy(update={"port": 0}),
         )
         with failing_plainly():
             async with running_service(settings) as service, asyncio.TaskGroup() as tasks:

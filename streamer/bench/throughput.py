@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from gallery.people import NewPhoto, NewTemplate
-from gallery.storage.store import PersonStore
 from recognition.arrays import F32
 from recognition.image import Image
 from recognition.recogniser import Embedded, Found, Recogniser
@@ -23,6 +22,7 @@ from streamer.ingest.stream import StreamEnded
 from streamer.pipeline.camera_path import CameraPath, close_visits, run_camera
 from streamer.pipeline.live_gallery import LiveGallery
 from streamer.pipeline.tracking import Sighting, Track, Tracker
+from streamer.process import store_of
 from streamer.settings import CameraSettings, Settings
 from streamer.telemetry.metrics import Metrics
 
@@ -75,10 +75,8 @@ async def run_ours(
     metrics = Metrics()
     watched = WatchedRecogniser(recogniser)
     camera = CameraSettings(url=str(clip), fps=120.0, pace="fastest")
-    settings = settings.model_copy(
-        update={"paths": settings.paths.model_copy(update={"data": folder}), "cameras": {"bench": camera}}
-    )
-    people = _enrol(settings.gallery_path, templates, recogniser)
+    settings = settings.apart_in(folder, cameras={"bench": camera})
+    people = _enrol(settings, templates, recogniser)
     async with LiveGallery.open(settings, watched, metrics) as live_gallery, _outbox(settings, metrics) as outbox:
         path = camera_path("bench", settings, watched, live_gallery, outbox, metrics)
         tracker = WatchedTracker(path.tracker)
@@ -108,12 +106,12 @@ async def _who(seen: list[tuple[int, Sighting]], live_gallery: LiveGallery, peop
     return [SeenFace(frame, s.box, nearest[id(s.track.current())]) for frame, s in seen]
 
 
-def _enrol(path: Path, templates: list[F32], recogniser: Recogniser) -> list[str]:
+def _enrol(settings: Settings, templates: list[F32], recogniser: Recogniser) -> list[str]:
     """Enrol people from embeddings (k,d) alone, without photos; their ids in the same order."""
     chip, landmarks = np.zeros((256, 256, 3), np.uint8), np.zeros((5, 2), np.float32)
     space, signature = recogniser.space, recogniser.signature
-    path.parent.mkdir()
-    with PersonStore(path) as store:
+    settings.paths.data.mkdir(parents=True)
+    with store_of(settings) as store:
         return [
             store.add_person(
                 f"Person {number}",

@@ -15,8 +15,9 @@ from streamer.cli.options import AsJson, ConfigFile, Overrides, print_json, prin
 from streamer.errors import CameraExists, CameraUnknown, ConfigInvalid, ConfigUnknownKey
 from streamer.ingest.address import address, redacted_url
 from streamer.process import make_data_folder
-from streamer.settings import CameraSettings, Layers, Settings, read_layers
+from streamer.settings import CameraSettings, Settings
 from streamer.settings_layers import Tree, resolve_paths
+from streamer.settings_reading import Layers, read_layers
 from streamer.telemetry.logs import setup_logging
 
 Name = Annotated[str, typer.Argument(help="a-z, 0-9, _ and -.", metavar="NAME")]

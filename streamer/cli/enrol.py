@@ -75,7 +75,7 @@ def _print_refused(refused: Sequence[tuple[Path, str, str]]) -> None:
 async def _enrol(
     settings: Settings, name: str, images: list[Path], pick: Literal["largest"] | None, force: bool
 ) -> EnrolReport:
-    with open_gallery(settings.gallery_path) as store:
+    with open_gallery(settings) as store:
         async with open_for_enrolment(settings) as recogniser:
             with progress_of("photos") as told:
                 progress = told if len(images) >= _WORTH_A_BAR else _quiet

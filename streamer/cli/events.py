@@ -10,13 +10,12 @@ import typer
 import uvloop
 
 from gallery.errors import GalleryError, PersonNotFound
-from gallery.storage.store import open_to_read
 from recognition.errors import CodedError
 from streamer.cli.cameras import unknown_camera
 from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_line, settings_of
 from streamer.events.event import IdentityEvent
 from streamer.mqtt.subscriber import Follower
-from streamer.process import stop_signals
+from streamer.process import readable_store_of, stop_signals
 from streamer.supervise import supervise
 
 
@@ -41,7 +40,7 @@ def events(
         raise unknown_camera(camera, settings, "check --camera and --config")
     if person is not None and settings.gallery_path.is_file():
         try:
-            with open_to_read(settings.gallery_path) as store:
+            with readable_store_of(settings) as store:
                 store.find(person)
         except PersonNotFound as error:  # who may be enrolled elsewhere, at the service's own machine
             note(f"{error}; waiting for events of {person!r} all the same")

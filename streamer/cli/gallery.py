@@ -79,9 +79,9 @@ def _reindex_named(name: str, manager: ModelManager, settings: Settings) -> list
 def _reindex_one(spec: EmbedderSpec, manager: ModelManager, settings: Settings) -> dict[str, Any]:
     try:
         manager.need(spec.name)
-        with open_gallery(settings.gallery_path) as store:
+        with open_gallery(settings) as store:
             report = _made(spec, manager, settings) if store.count_without_template(spec.space) else NOTHING
-            people = len(store.people())
+            people = store.count()
             uncovered = people - len(set(store.templates(spec.space).person_ids))
     except CodedError as error:
         return _failed(spec.name, error)
@@ -105,9 +105,7 @@ def _made(spec: EmbedderSpec, manager: ModelManager, settings: Settings) -> Rein
     detector = manager.spec_of(settings.recognition.detector, DetectorSpec)
     with progress_of(f"{spec.name}: photos") as told:
         return uvloop.run(
-            reindex_for(
-                spec.name, settings.gallery_path, manager, lambda embedder: signature_of(detector, embedder), told
-            )
+            reindex_for(spec.name, settings, manager, lambda embedder: signature_of(detector, embedder), told)
         )
 
 

@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from streamer.errors import OutputUnwritable
-from streamer.settings import Settings, load
+from streamer.settings import Settings
+from streamer.settings_reading import load
 from streamer.telemetry.logs import setup_logging
 
 ConfigFile = Annotated[

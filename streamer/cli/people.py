@@ -44,7 +44,7 @@ def _local(at: float) -> str:
 @people.command("list", epilog="Example: whosthere people list --json")
 def list_people(config: ConfigFile = None, overrides: Overrides = None, json: AsJson = False) -> None:
     """List everybody who is enrolled."""
-    with open_gallery(settings_of(config, overrides).gallery_path) as store:
+    with open_gallery(settings_of(config, overrides)) as store:
         rows = [_summary(person) for person in store.people()]
     if json:
         print_json({"people": rows})
@@ -59,7 +59,7 @@ def list_people(config: ConfigFile = None, overrides: Overrides = None, json: As
 @people.command(epilog='Example: whosthere people show "Ada Lovelace"')
 def show(who: Who, config: ConfigFile = None, overrides: Overrides = None, json: AsJson = False) -> None:
     """Show what is known of one person."""
-    with open_gallery(settings_of(config, overrides).gallery_path) as store:
+    with open_gallery(settings_of(config, overrides)) as store:
         found = store.find(who)
         row = next(_summary(person) for person in store.people() if person.id == found.id)
     if json:
@@ -79,7 +79,7 @@ def rename(
     json: AsJson = False,
 ) -> None:
     """Give a person another name, one that nobody else has; the id stays."""
-    with open_gallery(settings_of(config, overrides).gallery_path) as store:
+    with open_gallery(settings_of(config, overrides)) as store:
         renamed = store.rename(store.find(who).id, name)
     if json:
         print_json({"id": renamed.id, "name": renamed.name})
@@ -96,7 +96,7 @@ def forget(
     json: AsJson = False,
 ) -> None:
     """Erase a person: photos, templates and name. Asks before; without a terminal --yes is needed."""
-    with open_gallery(settings_of(config, overrides).gallery_path) as store:
+    with open_gallery(settings_of(config, overrides)) as store:
         person = store.find(who)
         if not yes:
             _confirm(f"Erase {person.name} ({person.id}), photos and templates included?")
@@ -112,7 +112,7 @@ def forget(
 @people.command(epilog='Example: whosthere people photos "Ada Lovelace" --json')
 def photos(who: Who, config: ConfigFile = None, overrides: Overrides = None, json: AsJson = False) -> None:
     """List a person's enrolled photos: number, quality, when, and the start of the file's SHA-256 (not its name)."""
-    with open_gallery(settings_of(config, overrides).gallery_path) as store:
+    with open_gallery(settings_of(config, overrides)) as store:
         person = store.find(who)
         kept = store.photos(person.id)
     if json:
@@ -144,7 +144,7 @@ def remove_photo(
     json: AsJson = False,
 ) -> None:
     """Erase one of a person's photos with its templates, without asking."""
-    with open_gallery(settings_of(config, overrides).gallery_path) as store:
+    with open_gallery(settings_of(config, overrides)) as store:
         person = store.find(who)
         emptied = store.remove_photo(person.id, photo)
         left = len(store.photos(person.id))

@@ -15,7 +15,8 @@ from streamer.checks import check_everything
 from streamer.cli.options import AsJson, ConfigFile, Overrides, print_json, print_line, settings_of
 from streamer.pipeline.camera_control import CameraControl
 from streamer.process import Terminal
-from streamer.settings import Settings, read_layers
+from streamer.settings import Settings
+from streamer.settings_reading import read_layers
 from streamer.telemetry.logs import LogFormat, setup_logging
 
 log = logging.getLogger(__name__)

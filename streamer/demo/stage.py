@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gallery.errors import GalleryError
-from gallery.storage.store import PersonStore
 from streamer.demo import scene
 from streamer.errors import CameraNotFound, DemoFailed
 from streamer.ingest.address import address
 from streamer.model_layer.enrolling import enrol_person
 from streamer.model_layer.setup import open_for_enrolment
+from streamer.process import make_data_folder, open_gallery
 from streamer.settings import CameraSettings, HttpSettings, MqttSettings, Settings
 from streamer.variables import expand_url
 
@@ -76,14 +76,13 @@ async def prepare(
     Leaves the settings to run with; mqtt.port is still the caller's to set. Raises CodedErrors.
     """
     albums = albums_in(enrol_folder) if enrol_folder else []
-    own = settings.model_copy(
-        update={
-            "paths": settings.paths.model_copy(update={"data": folder}),
-            "mqtt": MqttSettings(topic_prefix=settings.mqtt.topic_prefix),
-            "http": HttpSettings(port=0),
-            "cameras": cameras or {},
-        }
+    own = settings.apart_in(
+        folder,
+        mqtt=MqttSettings(topic_prefix=settings.mqtt.topic_prefix),
+        http=HttpSettings(port=0),
+        cameras=cameras or {},
     )
+    make_data_folder(own.paths.data)
     if cameras is not None:
         await _enrol(own, albums, note)
         return own
@@ -105,7 +104,7 @@ async def _enrol(settings: Settings, albums: list[Album], note: Callable[[str], 
         return
     enrolled = 0
     async with open_for_enrolment(settings) as recogniser:
-        with PersonStore(settings.gallery_path) as store:
+        with open_gallery(settings) as store:
             for album in albums:
                 try:
                     report = await enrol_person(settings, recogniser, store, album.name, album.photos)

@@ -8,12 +8,10 @@ import asyncio
 import logging
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
 from gallery.enrolment.reindex import ReindexReport, reindex
-from gallery.storage.store import PersonStore, open_to_read
 from recognition.arrays import F32
 from recognition.errors import CodedError
 from recognition.image import Image
@@ -24,6 +22,7 @@ from recognition.selection.measurements import LocalMeasurements, device_figures
 from recognition.specs.spec import EmbedderSpec
 from streamer.model_layer.coverage import NOBODY, Coverage, coverage_in, embedders_behind, spaces_behind
 from streamer.pipeline.live_gallery import LiveGallery
+from streamer.process import readable_store_of, store_of
 from streamer.settings import Settings
 from streamer.telemetry.metrics import Metrics
 from streamer.telemetry.once_log import OnceLog
@@ -45,7 +44,7 @@ class TemplateBackfill:
         names: Callable[[], list[str]],
     ) -> None:
         self.coverage: Coverage = NOBODY
-        self._gallery = settings.gallery_path
+        self._settings = settings
         self._poll_s = settings.recognition.poll_s
         self._manager = manager
         self._local = local
@@ -56,10 +55,10 @@ class TemplateBackfill:
 
     def look_up(self) -> None:
         """Read who has templates, before there is a live gallery. Blocks. Raises GalleryError."""
-        if not self._gallery.is_file():
+        if not self._settings.gallery_path.is_file():
             self.coverage = Coverage(0, dict.fromkeys(self._names(), 0))
             return
-        with open_to_read(self._gallery) as store:
+        with readable_store_of(self._settings) as store:
             self.coverage = coverage_in(store, self._manager, self._names())
 
     async def count(self, live_gallery: LiveGallery) -> None:
@@ -116,7 +115,7 @@ class TemplateBackfill:
     async def _make(self, name: str, signature_with: Callable[[EmbedderSpec], str]) -> None:
         for spec in embedders_behind(self._manager, name):
             await reindex_for(
-                spec.name, self._gallery, self._manager, signature_with, lambda done, total: None, self._local
+                spec.name, self._settings, self._manager, signature_with, lambda done, total: None, self._local
             )
 
 
@@ -135,7 +134,7 @@ class RunnerEmbedder:
 
 async def reindex_for(
     name: str,
-    gallery: Path,
+    settings: Settings,
     manager: ModelManager,
     signature_with: Callable[[EmbedderSpec], str],
     progress: Callable[[int, int], None],
@@ -155,7 +154,7 @@ async def reindex_for(
         need_mib = memory.value if memory is not None else None
     lease = await asyncio.to_thread(partial(manager.lease, spec, device, bucket=1, need_mib=need_mib))
     try:
-        store = await asyncio.to_thread(PersonStore, gallery)
+        store = await asyncio.to_thread(store_of, settings)
         try:
             report = await reindex(store, RunnerEmbedder(lease.runner, signature_with(spec)), progress)
         finally:

@@ -54,4 +54,4 @@ def coverage_in(store: PersonStore, manager: ModelManager, names: Iterable[str])
     """How these embedders are covered now. Raises GalleryError."""
     spaces = {name: spaces_behind(manager, name) for name in names}
     lacking = {name: max(map(store.uncovered, those), default=0) for name, those in spaces.items()}
-    return Coverage(len(store.people()), lacking)
+    return Coverage(store.count(), lacking)

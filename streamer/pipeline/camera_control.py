@@ -12,7 +12,8 @@ from pathlib import Path
 from recognition.errors import CodedError
 from streamer.camera_changes import Changes, alter, editing, read_changes
 from streamer.pipeline.camera_set import Difference
-from streamer.settings import CameraSettings, Layers, Settings
+from streamer.settings import CameraSettings, Settings
+from streamer.settings_reading import Layers
 from streamer.telemetry.once_log import OnceLog
 
 log = logging.getLogger(__name__)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from gallery.errors import GalleryError, GalleryMissing, GalleryUnwritable
 from gallery.storage.file_copy import identity_of
+from gallery.storage.master_key import KeySource
 from gallery.storage.store import PersonStore
 
 log = logging.getLogger(__name__)
@@ -23,28 +24,35 @@ class GalleryFile:
     the store.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Opens the gallery; in memory where it can't be written. Raises GalleryError."""
+    def __init__(self, path: Path, keys: KeySource | None = None, *, encrypt: bool = True) -> None:
+        """Opens the gallery; in memory where it can't be written. `keys`, `encrypt`: as PersonStore has them.
+
+        Raises GalleryError.
+        """
         self.path = path
+        self._keys, self._encrypt = keys, encrypt
         self.trouble: GalleryError | None = None
         self._retry_at_s = time.monotonic() + RETRY_S
         self.was_replaced = False
         try:
-            self.store = PersonStore(path)
+            self.store = self._open()
         except GalleryUnwritable as error:
-            self.store = PersonStore(path, in_memory=True)
+            self.store = PersonStore(path, keys, in_memory=True)
             self.trouble = error
         if self.trouble is not None:
             log.error(
                 "%s; until then %d people are served from memory, and nobody can be enrolled",
                 self.trouble,
-                len(self.store.people()),
+                self.store.count(),
                 extra={"code": self.trouble.code},
             )
         self._identity = identity_of(path)
         self._is_closed = False
-        self._has_people = bool(self.store.people())
+        self._has_people = self.store.count() > 0
         self._log_identity = self._log_now()
+
+    def _open(self) -> PersonStore:
+        return PersonStore(self.path, self._keys, actor="service", encrypt=self._encrypt)
 
     def close(self) -> None:
         self._is_closed = True
@@ -91,7 +99,7 @@ class GalleryFile:
         try:
             if not same:
                 self._give_up()
-            store = PersonStore(self.path)
+            store = self._open()
             try:
                 store.check()
                 self._refuse_nobody(store, same=same)
@@ -104,7 +112,7 @@ class GalleryFile:
         self.was_replaced = not same
         self.close()
         self.store, self.trouble, self._identity = store, None, identity
-        self._is_closed, self._has_people, self._log_identity = False, bool(store.people()), self._log_now()
+        self._is_closed, self._has_people, self._log_identity = False, store.count() > 0, self._log_now()
         return True
 
     def _give_up(self) -> None:
@@ -122,7 +130,7 @@ class GalleryFile:
 
     def _refuse_nobody(self, store: PersonStore, *, same: bool) -> None:
         """Any command makes an empty gallery where there is none, and that does not mean that all are forgotten."""
-        if not same and self._has_people and not store.people():
+        if not same and self._has_people and not store.count():
             raise GalleryMissing(
                 f"gallery {self.path} was replaced by an empty one; put it back, or restart the service to begin "
                 "without anybody"

@@ -9,9 +9,10 @@ blocks the loop. What the CLI writes is noticed within a second (SQLite's data_v
 import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import islice
 from typing import Self, TypeVar
 
@@ -19,6 +20,7 @@ import numpy as np
 
 from gallery.index.faiss_index import FaceIndex
 from gallery.matching.decide import Candidates, agree, confidence, decide
+from gallery.people import Profile
 from recognition.errors import CodedError, EmbeddingSpaceMismatch
 from recognition.models.ensemble import halves
 from recognition.recogniser import Recogniser
@@ -26,6 +28,7 @@ from streamer.pipeline.gallery_file import GalleryFile
 from streamer.pipeline.match_policy import MatchPolicy
 from streamer.pipeline.tracking import KeptFace
 from streamer.pipeline.visits import Verdict
+from streamer.process import key_source
 from streamer.settings import Settings
 from streamer.telemetry.metrics import Metrics
 from streamer.telemetry.once_log import OnceLog
@@ -82,7 +85,8 @@ class LiveGallery:
         self._thread = thread
         self._pool = recogniser.pool
         self._version = -1
-        self._names: dict[str, str] = {}
+        self._profiles: Mapping[str, Profile] = {}
+        self._thresholds: dict[str, float] = {}
         self._once = OnceLog(log)
         self._trouble: CodedError | None = None
 
@@ -93,7 +97,10 @@ class LiveGallery:
         loop = asyncio.get_running_loop()
         thread = ThreadPoolExecutor(1, thread_name_prefix="gallery")
         try:
-            file = await loop.run_in_executor(thread, GalleryFile, settings.gallery_path)
+            opening = partial(
+                GalleryFile, settings.gallery_path, key_source(settings), encrypt=settings.gallery.encryption
+            )
+            file = await loop.run_in_executor(thread, opening)
             try:
                 live_gallery = cls(file, settings, recogniser, metrics, thread)
                 await live_gallery.add_embedder(MatchPolicy.of(settings, recogniser.embedder.spec, recogniser))
@@ -106,11 +113,12 @@ class LiveGallery:
 
     def name_of(self, person_id: str) -> str | None:
         """The display name, from memory; None for somebody who is not enrolled (any more)."""
-        return self._names.get(person_id)
+        found = self._profiles.get(person_id)
+        return None if found is None else found.name
 
     def person_ids(self) -> list[str]:
         """Everybody who is enrolled, from memory."""
-        return list(self._names)
+        return list(self._profiles)
 
     @property
     def trouble(self) -> str:
@@ -121,7 +129,7 @@ class LiveGallery:
     @property
     def people(self) -> int:
         """How many people are enrolled, templates or not."""
-        return len(self._names)
+        return len(self._profiles)
 
     async def add_embedder(self, policy: MatchPolicy) -> None:
         """Index the gallery in this embedder's space and follow it from now on; before its first face is judged.
@@ -163,8 +171,9 @@ class LiveGallery:
         changed = await self._off_loop(self._follow)
         if changed is None:
             return set()
-        gone = self._names.keys() - changed.keys()
-        self._names = changed
+        gone = self._profiles.keys() - changed.keys()
+        self._thresholds = {who: one.threshold for who, one in changed.items() if one.threshold is not None}
+        self._profiles = changed
         self.generation += 1
         self._metrics.gallery_people.set(len(changed))
         self._count_templates()
@@ -195,7 +204,7 @@ class LiveGallery:
     def _warn_of_the_nameless(self) -> None:
         """Say who can't be named, once for each change: they were enrolled with another embedder."""
         named = [self._indexes[one.space].person_ids for one in self._policies[self.serving].spaces]
-        count = len(self._names) - len(frozenset.intersection(*named))
+        count = len(self._profiles) - len(frozenset.intersection(*named))
         if count > 0:  # whoever is forgotten goes from the names before or after the templates
             self._once.say(
                 "nameless",
@@ -204,7 +213,7 @@ class LiveGallery:
                 "%d of %d people have no template for %s and can't be named; enrol them again, or go back to the "
                 "embedder that they were enrolled with",
                 count,
-                len(self._names),
+                len(self._profiles),
                 self.serving,
             )
         else:
@@ -241,16 +250,21 @@ class LiveGallery:
     ) -> Verdict:
         """What the spaces say together; similarity, margin, threshold and confidence are those of the weakest."""
         weights = [face.quality for face in faces]
+        owns = [self._thresholds if one.is_configured else {} for one in policy.spaces]
         matches = [
-            decide(candidates, one.threshold, self._settings.margin, weights)
-            for one, candidates in zip(policy.spaces, votes, strict=True)
+            decide(candidates, one.threshold, self._settings.margin, weights, own)
+            for one, candidates, own in zip(policy.spaces, votes, owns, strict=True)
         ]
-        match, number = agree(matches, [one.threshold for one in policy.spaces])
+        thresholds = [
+            own.get(match.best_person or "", one.threshold)
+            for one, match, own in zip(policy.spaces, matches, owns, strict=True)
+        ]
+        match, number = agree(matches, thresholds)
         weakest = policy.spaces[number]
         sure = confidence(matches[number], weakest.rates, len(self._indexes[weakest.space]))
         if match.outcome == "ambiguous":
             sure = None  # each may be sure of its own, but they are sure of two people
-        return Verdict(match, weakest.threshold, sure, policy.models, faces, weakest.space)
+        return Verdict(match, thresholds[number], sure, policy.models, faces, weakest.space)
 
     # On the gallery's thread.
 
@@ -258,8 +272,8 @@ class LiveGallery:
         index.sync(self._file.store)
         self._indexes[index.space] = index
 
-    def _follow(self) -> dict[str, str] | None:
-        """Bring the indexes up to date; the names by id, None where nothing changed."""
+    def _follow(self) -> Mapping[str, Profile] | None:
+        """Bring the indexes up to date; who is enrolled by id, None where nothing changed."""
         file, is_new = self._file, False
         nobody_wrote = file.trouble is None and file.store.data_version() == self._version
         if file.look():
@@ -276,13 +290,13 @@ class LiveGallery:
             return None
         for index in self._indexes.values():
             index.sync(file.store)
-        names = {person.id: person.name for person in file.store.people()}
+        profiles = file.store.profiles()
         self._version = version
-        file.settle(len(names))
-        if is_new and (file.was_replaced or (nobody_wrote and names != self._names)):
+        file.settle(len(profiles))
+        if is_new and (file.was_replaced or (nobody_wrote and profiles != self._profiles)):
             told = "gallery %s was replaced; %d people are in it"
-            log.warning(told, file.path, len(names), extra={"code": "gallery_replaced"})
-        return names
+            log.warning(told, file.path, len(profiles), extra={"code": "gallery_replaced"})
+        return profiles
 
     async def _off_loop(self, work: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)

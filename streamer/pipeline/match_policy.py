@@ -16,12 +16,16 @@ from streamer.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class SpacePolicy:
-    """How cosines of one embedding space are judged; `rates` are empty where nobody measured them."""
+    """How cosines of one embedding space are judged; `rates` are empty where nobody measured them.
+
+    `is_configured`: they are on the scale that the settings' threshold, and those of people, are meant for.
+    """
 
     space: str
     dim: int
     threshold: float
     rates: tuple[Rate, ...]
+    is_configured: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,11 @@ class MatchPolicy:
             members = [recogniser.manager.spec_of(name, EmbedderSpec) for name in spec.matched_by]
         spaces = (
             SpacePolicy(
-                member.space, member.embedding_size, naming_threshold(settings, spec, member), _rates(member.thresholds)
+                member.space,
+                member.embedding_size,
+                naming_threshold(settings, spec, member),
+                _rates(member.thresholds),
+                _is_configured(settings, spec, member),
             )
             for member in members
         )
@@ -60,10 +68,14 @@ def naming_threshold(settings: Settings, spec: EmbedderSpec, member: EmbedderSpe
     that of each member.
     """
     judged = member or spec
-    configured = ALIASES.get(settings.recognition.embedder, settings.recognition.embedder)
-    if settings.gallery.threshold is not None and configured in (spec.name, judged.name):
+    if settings.gallery.threshold is not None and _is_configured(settings, spec, judged):
         return settings.gallery.threshold
     return judged.identification_threshold
+
+
+def _is_configured(settings: Settings, spec: EmbedderSpec, member: EmbedderSpec) -> bool:
+    configured = ALIASES.get(settings.recognition.embedder, settings.recognition.embedder)
+    return configured in (spec.name, member.name)
 
 
 def enrolling_threshold(settings: Settings, recogniser: Recogniser) -> float:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from unittest.mock import patch
 
 import cv2
 import numpy as np
@@ -50,9 +51,13 @@ def photo_of(
 def namesakes(store: PersonStore, name: str) -> tuple[Person, Person]:
     """Two people of one name, as galleries of before may have them."""
     one, two = store.add_person(name), store.add_person(f"another {name}")
-    with store._transaction() as db:
-        db.execute("UPDATE people SET name = ? WHERE id = ?", (name, two.id))
-    return one, store.find(two.id)
+    return one, called(store, two.id, name)
+
+
+def called(store: PersonStore, person_id: str, name: str) -> Person:
+    """Rename a person, whoever else has the name."""
+    with patch("gallery.storage.store.must_be_free"):
+        return store.rename(person_id, name)
 
 
 def other_template(seed: int, space: str = "other.1") -> NewTemplate:

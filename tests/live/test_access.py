@@ -10,9 +10,9 @@ import httpx
 import pytest
 import yaml
 
-from gallery.storage.store import PersonStore
 from tests.certificates import make_certificate
 from tests.command import run_python
+from tests.galleries import open_store
 from tests.gallery.fakes import photo_of, unit
 from tests.live.servers import unused_port
 from tests.live.service import ServiceProcess, until
@@ -36,7 +36,7 @@ async def address_of(service: ServiceProcess) -> str:
 
 async def test_tokens_are_made_and_revoked_while_it_runs_and_no_name_is_told(tmp_path):
     with ServiceProcess(tmp_path, {"mqtt": {"port": 1}, "paths": {"data": "data"}}) as service:
-        with PersonStore(service.data / "gallery.db") as store:
+        with open_store(service.data / "gallery.db") as store:
             store.add_person(PERSON, [photo_of(unit(1), 1)])
         async with httpx.AsyncClient(base_url=await address_of(service)) as client:
             assert (await client.get("/docs")).status_code == 401

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gallery.storage.store import PersonStore
 from streamer.events.outbox_file import Changes, OutboxFile
 from streamer.steady import steady_s
 from tests.command import assert_refused, whosthere
 from tests.faces import KNOWN, STRANGERS, write_film
+from tests.galleries import open_store
 from tests.gallery.fakes import photo_of, unit
 from tests.live.mosquitto import Mosquitto
 from tests.live.servers import RtspServer, unused_port
@@ -175,7 +175,7 @@ def write_without_end(outbox: OutboxFile) -> None:
 def disk() -> Iterator[Path]:
     """A small one, whose outbox has used up all the room that it had set aside."""
     with small_disk(6) as folder:
-        with PersonStore(folder / "gallery.db") as store:
+        with open_store(folder / "gallery.db") as store:
             store.add_person("Ada Lovelace", [photo_of(unit(1))])
         outbox = OutboxFile(folder / "outbox.db", 100_000, WEEK_S, steady_s())
         hog = fill(folder)

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from aiomqtt import Client, MqttError
 
-from gallery.storage.store import PersonStore
 from streamer.demo.scene import write_stills
 from tests.conftest import PROJECT
 from tests.faces import KNOWN, NAME, STRANGERS, write_film
+from tests.galleries import open_store
 from tests.live.mosquitto import Mosquitto
 from tests.live.service import ServiceProcess, until
 from tests.live.subscriber import ECHO, Subscriber, assert_told_whole
@@ -144,7 +144,7 @@ async def test_who_is_there_is_retained_from_the_start_on_and_cleared_with_the_p
     with Subscriber(broker.port, tmp_path) as heard:
         await heard.catch_up()
         service.run("enrol", NAME, *write_stills(tmp_path))
-        person = PersonStore(service.data / "gallery.db")
+        person = open_store(service.data / "gallery.db")
         (ada,) = person.people()
         person.close()
         mine = f"whosthere/people/{ada.id}/present"

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from gallery.storage.store import PersonStore
 from tests.command import assert_refused, whosthere
 from tests.faces import KNOWN, STRANGERS, write_film
+from tests.galleries import open_store
 from tests.gallery.fakes import photo_of, unit
 from tests.live.mosquitto import Mosquitto
 from tests.live.service import ServiceProcess, until
@@ -121,7 +121,7 @@ async def test_a_gallery_that_is_deleted_and_replaced(tmp_path, broker):
         assert (await reason_of(service, "gallery")).endswith("1 people are served from memory")
         refused = whosthere("people", "list", "--set", f"paths.data={service.data}", cwd=tmp_path)
         assert_refused(refused, "gallery_missing")
-        PersonStore(service.data / "gallery.db").close()  # another program's: an empty one
+        open_store(service.data / "gallery.db").close()  # another program's: an empty one
         await until(lambda: len(lines_with(service, "gallery_missing")) >= 1)
         assert await missed()
         assert await service.metric("whosthere_gallery_people") == 1
@@ -136,7 +136,7 @@ async def test_a_gallery_that_is_deleted_and_replaced(tmp_path, broker):
             return await service.metric("whosthere_gallery_people") == 2
 
         await until(two)
-        with PersonStore(tmp_path / "other.db") as store:
+        with open_store(tmp_path / "other.db") as store:
             store.add_person("Grace", [photo_of(unit(1))])
         (tmp_path / "other.db").rename(service.data / "gallery.db")
         await until(lambda: any("; 1 people are in it" in line for line in lines_with(service, "gallery_replaced")), 5)

@@ -16,7 +16,8 @@ import pytest
 from streamer.app import Service, running_service
 from streamer.bench.processes import cutting_server
 from streamer.bench.soak import total
-from streamer.settings import CameraSettings, load
+from streamer.settings import CameraSettings
+from streamer.settings_reading import load
 from tests.faces import KNOWN, write_film
 from tests.live.servers import RtspServer, unused_port
 from tests.live.service import until

@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from gallery.enrolment.enrol import Gate, enrol
-from gallery.storage.store import PersonStore
 from recognition.recogniser import RecogniserConfig, open_recogniser
 from streamer.settings import EnrolSettings
 from tests.conftest import LARGER
+from tests.galleries import open_store
 from tests.live.mosquitto import Mosquitto
 from tests.live.service import ServiceProcess, until
 from tests.live.subscriber import Subscriber, assert_told_whole, names_of
@@ -60,7 +60,7 @@ async def enrol_walkers(walk, gallery, weights):
     gate = Gate(EnrolSettings().min_face_px, EnrolSettings().min_quality)
     async with open_recogniser(RecogniserConfig("scrfd_500m", "arcface_w600k_mbf", (weights,))) as recogniser:
         threshold = recogniser.embedder.spec.identification_threshold
-        with PersonStore(gallery) as store:
+        with open_store(gallery) as store:
             for name, photos in walk.enrolment.items():
                 taken = await enrol(name, photos, recogniser, store, gate, "largest", threshold=threshold)
                 assert len(taken.taken) == 3, taken.refused

@@ -10,7 +10,6 @@ from typing import cast
 
 import numpy as np
 
-from gallery.storage.store import PersonStore
 from recognition.arrays import F32
 from recognition.faces import Detections, Quality
 from recognition.recogniser import Found, Recogniser
@@ -18,8 +17,10 @@ from recognition.specs.files import load_specs
 from recognition.specs.spec import EmbedderSpec
 from streamer.pipeline.live_gallery import LiveGallery
 from streamer.pipeline.match_policy import MatchPolicy
-from streamer.settings import Settings, load
+from streamer.settings import Settings
+from streamer.settings_reading import load
 from streamer.telemetry.metrics import Metrics
+from tests.galleries import open_store
 from tests.gallery.fakes import photo_of
 
 SIZE = (1280, 720)
@@ -95,7 +96,7 @@ async def live_gallery_of(
     Gives the people's ids by look, too.
     """
     settings = load(overrides=[f"paths.data={folder}"])
-    with PersonStore(settings.gallery_path) as store:
+    with open_store(settings.gallery_path) as store:
         ids = {
             look: store.add_person(
                 f"Look {look}", [photo_of(unit(look, SIZES[m]), 10 * look + n, f"{m}.1") for n, m in enumerate(models)]

@@ -21,15 +21,8 @@ from streamer.model_layer.layer import open_models
 from streamer.model_layer.setup import make_manager
 from streamer.pipeline.live_gallery import LiveGallery
 from streamer.process import make_data_folder
-from streamer.settings import (
-    CameraSettings,
-    EventsSettings,
-    Layers,
-    PathsSettings,
-    RecognitionSettings,
-    Settings,
-    read_layers,
-)
+from streamer.settings import CameraSettings, EventsSettings, PathsSettings, RecognitionSettings, Settings
+from streamer.settings_reading import Layers, read_layers
 from streamer.telemetry.metrics import Metrics
 from tests.faces import KNOWN, STRANGERS, write_film
 from tests.fragile import faces, fragile_model

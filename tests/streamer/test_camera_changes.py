@@ -13,7 +13,8 @@ import pytest
 from recognition import whole_file
 from streamer.camera_changes import ADDED, alter, editing, read_changes, with_changes
 from streamer.errors import ConfigError, ConfigInvalid, ConfigUnknownKey, ConfigUnreadable, DataFolderUnwritable
-from streamer.settings import Settings, load
+from streamer.settings import Settings
+from streamer.settings_reading import load
 from tests.conftest import PROJECT
 
 YAML = {"door": {"url": "rtsp://h/door", "fps": 5}, "hall": {"url": "hall.mp4"}}

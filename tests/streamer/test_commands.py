@@ -17,7 +17,6 @@ import typer
 import yaml
 from typer.testing import CliRunner
 
-from gallery.storage.store import PersonStore
 from streamer import __version__
 from streamer.cli.anywhere import moved_back
 from streamer.commands import app
@@ -26,6 +25,7 @@ from streamer.process import only_one
 from tests.command import assert_refused, whosthere
 from tests.conftest import PROJECT
 from tests.faces import KNOWN, STRANGERS, write_photo
+from tests.galleries import open_store
 from tests.gallery.fakes import photo_of, unit
 from tests.streamer.ingest.clips import write_clip
 
@@ -55,7 +55,7 @@ def home(tmp_path: Path) -> Path:
         },
     }
     (tmp_path / "whosthere.yaml").write_text(yaml.safe_dump(config))
-    with PersonStore(tmp_path / "var" / "gallery.db") as store:
+    with open_store(tmp_path / "var" / "gallery.db") as store:
         store.add_person("Ada Lovelace", [photo_of(unit(1), 1), photo_of(unit(1), 2)])
     return tmp_path
 

@@ -6,6 +6,10 @@ import sys
 
 import pytest
 
+from gallery.errors import MasterKeyMissing
+from gallery.storage.encryption import MasterKey
+from streamer.process import key_source
+from streamer.settings import Settings
 from tests.conftest import PROJECT
 
 PROGRAM = """
@@ -50,3 +54,34 @@ def test_a_hangup_stops_a_command_unless_it_is_to_be_ignored(prefix, count):
         text=True,
     )
     assert done.stdout == f"{count}\n"
+
+
+@pytest.mark.parametrize("place", ["file", "variable", "variable's file", "command", "none"])
+def test_the_key_comes_from_where_the_settings_say(tmp_path, monkeypatch, place):
+    key, file = MasterKey.new(), tmp_path / "my.key"
+    file.write_text(key.to_text() + "\n")
+    written = {
+        "file": {"file": file},
+        "variable": {"variable": "GALLERY_KEY"},
+        "variable's file": {"variable": "GALLERY_KEY"},
+        "command": {"command": ("cat", str(file))},
+        "none": None,
+    }[place]
+    if place == "variable":
+        monkeypatch.setenv("GALLERY_KEY", key.to_text())
+    elif place == "variable's file":
+        monkeypatch.setenv("GALLERY_KEY_FILE", str(file))
+    settings = Settings.model_validate({"paths": {"data": tmp_path / "var"}, "gallery": {"master_key": written}})
+    found = key_source(settings).for_new_store(tmp_path)
+    assert (found == key) == (place != "none")
+    assert (tmp_path / "var-keys" / "master.key").exists() == (place == "none")
+
+
+def test_a_variable_that_is_not_set_is_a_missing_key(tmp_path, monkeypatch):
+    monkeypatch.delenv("GALLERY_KEY", raising=False)
+    settings = Settings.model_validate(
+        {"paths": {"data": tmp_path / "var"}, "gallery": {"master_key": {"variable": "GALLERY_KEY"}}}
+    )
+    with pytest.raises(MasterKeyMissing, match="variable GALLERY_KEY is not set"):
+        key_source(settings).for_new_store(tmp_path)
+    assert not (tmp_path / "var-keys").exists()

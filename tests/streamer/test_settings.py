@@ -17,8 +17,9 @@ from streamer.errors import (
     ConfigUnknownKey,
     ConfigUnreadable,
 )
-from streamer.settings import CameraSettings, Settings, config_folder, load
+from streamer.settings import CameraSettings, Settings
 from streamer.settings_layers import read_yaml
+from streamer.settings_reading import config_folder, load
 from streamer.variables import expand_url
 from tests.conftest import PROJECT
 
@@ -111,7 +112,7 @@ def test_whosthere_yaml_in_the_current_folder_is_found(folder):
 UNREADABLE = """
 import os, sys
 from streamer.errors import ConfigError
-from streamer.settings import load
+from streamer.settings_reading import load
 {harm}
 try:
     load(environ={{}})
@@ -458,3 +459,53 @@ def test_proxies_are_addresses_and_networks(config, proxies):
 def test_what_is_no_proxys_address_is_refused(config, proxy):
     told = refusal(ConfigInvalid, config(f"http: {{trusted_proxies: ['{proxy}']}}"))
     assert told.startswith("http.trusted_proxies.0: ")
+
+
+def test_the_key_lies_beside_the_data_unless_told_otherwise(config, folder):
+    site = config("{}").parent
+    assert load(config("{}"), environ={}).paths.key_folder == site / "var-keys"
+    assert load(config("paths: {data: ../gallery/}"), environ={}).paths.key_folder == site.parent / "gallery-keys"
+    assert load(config("paths: {keys: k}"), environ={}).paths.key_folder == site / "k"
+    assert load(config("paths: {keys: k}"), environ={"WHOSTHERE_PATHS__KEYS": "k"}).paths.key_folder == folder / "k"
+
+
+@pytest.mark.parametrize("keys", ["var", "var/keys", "./var/../var/a/b", "link/keys"])
+def test_a_key_inside_the_data_is_refused(config, keys):
+    file = config(f"paths: {{keys: {keys}}}")
+    (file.parent / "var").mkdir()
+    (file.parent / "link").symlink_to(file.parent / "var")
+    assert "paths.keys lies in paths.data" in refusal(ConfigInvalid, file)
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("{file: my.key}", lambda key, site: (key.file, key.variable, key.command) == (site / "my.key", None, None)),
+        ("{file: /run/my.key}", lambda key, _: key.file == Path("/run/my.key")),
+        ("{variable: GALLERY_KEY}", lambda key, _: (key.file, key.variable) == (None, "GALLERY_KEY")),
+        ("{command: [pass, show, whosthere]}", lambda key, _: key.command == ("pass", "show", "whosthere")),
+        ("null", lambda key, _: key is None),
+    ],
+)
+def test_where_the_master_key_is(config, written, expected):
+    file = config(f"gallery: {{master_key: {written}}}")
+    assert expected(load(file, environ={}).gallery.master_key, file.parent)
+
+
+def test_a_variable_names_the_file_of_the_master_key(config, folder):
+    environ = {"WHOSTHERE_GALLERY__MASTER_KEY": '{"file": "my.key"}'}
+    assert load(config("{}"), environ=environ).gallery.master_key.file == folder / "my.key"
+
+
+@pytest.mark.parametrize(
+    "written", [f"{SECRET}", "{}", "{file: a, variable: B}", "{variable: B, command: [c]}", "{file: null}"]
+)
+def test_a_master_key_in_the_settings_or_in_two_places_is_refused(config, written):
+    told = refusal(ConfigInvalid, config(f"gallery: {{master_key: {written}}}"))
+    assert told.startswith("gallery.master_key: want exactly one of {file: PATH}, {variable: NAME}, {command: [PROGRAM")
+
+
+@pytest.mark.parametrize("written", ["{variable: '${KEY}'}", "{command: []}", "{command: pass show}", "{key: x}"])
+def test_a_place_of_the_master_key_that_is_none(config, written):
+    kind = ConfigUnknownKey if "key: x" in written else ConfigInvalid
+    assert refusal(kind, config(f"gallery: {{master_key: {written}}}")).startswith("gallery.master_key.")

@@ -62,18 +62,18 @@ def _may_serve(name: str, settings: Settings) -> str:
     manager.need(spec.name)
     verify_model(spec, manager, settings.paths.models)
     ladder = ladder_of(settings, manager)
-    _hold_to_coverage(spec, ladder, manager, settings.gallery_path)
+    _hold_to_coverage(spec, ladder, manager, settings)
     if spec.name not in ladder:
         note(f"{spec.name} is not in recognition.ladder: name it there, and enrolment makes its templates at once")
     return spec.name
 
 
-def _hold_to_coverage(spec: EmbedderSpec, ladder: tuple[str, ...], manager: ModelManager, gallery: Path) -> None:
+def _hold_to_coverage(spec: EmbedderSpec, ladder: tuple[str, ...], manager: ModelManager, settings: Settings) -> None:
     """Raises PeopleNotCovered where the service would refuse the model for that."""
-    if not gallery.is_file():
+    if not settings.gallery_path.is_file():
         return
     others = [other for other in ladder if manager.why_not(other) is None]
-    with open_gallery(gallery) as store:
+    with open_gallery(settings) as store:
         against = coverage_in(store, manager, {spec.name, *others}).against(spec.name, others)
     if against is not None:
         raise PeopleNotCovered(f"model {spec.name}: {against.why}")

@@ -61,11 +61,11 @@ async def test_every_photo_without_a_template_gets_one(store: PersonStore) -> No
     report, told = await _run(store, embedder)
     assert report == ReindexReport(added=41, skipped=0, unusable=())
     assert told == [(done, 41) for done in range(1, 42)]
-    rows = store._rows("SELECT photo_id, embedding, signature, quality FROM templates WHERE space = ?", OTHER)
-    (kept,) = (row for row in rows if row[0] not in photos)
-    assert kept[1:3] == (unit(7, 32).tobytes(), "by-other.1")
-    made = {row[0]: row[1:] for row in rows if row[0] in photos}
-    assert made == {key: (embedder.sees(points).tobytes(), "by-fake", 0.9) for key, points in photos.items()}
+    rows = store._rows("SELECT photo_id, signature, source, quality FROM templates WHERE space = ? ORDER BY id", OTHER)
+    found = {row[0]: (face.tobytes(), *row[1:]) for row, face in zip(rows, store.templates(OTHER).matrix, strict=True)}
+    (kept,) = (found.pop(key) for key in list(found) if key not in photos)
+    assert kept == (unit(7, 32).tobytes(), "by-other.1", "photo", 0.9)
+    assert found == {key: (embedder.sees(points).tobytes(), "by-fake", "chip", 0.9) for key, points in photos.items()}
     assert store.uncovered(OTHER) == 0
     assert store.find(bob.id).templates == {SPACE: 2, OTHER: 2}
     assert await _run(store, embedder) == (ReindexReport(0, 0, ()), [])

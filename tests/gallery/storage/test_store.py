@@ -10,9 +10,10 @@ import pytest
 from gallery.errors import NameInvalid, NameTaken, PersonAmbiguous, PersonNotFound, PhotoNotFound
 from gallery.people import NewTemplate
 from gallery.storage.store import PersonStore
+from gallery.storage.vault import template_place
 from recognition.errors import EmbeddingSpaceMismatch
 from tests.conftest import PROJECT
-from tests.gallery.fakes import DIM, SIGNATURE, SPACE, namesakes, other_template, photo_of, unit
+from tests.gallery.fakes import DIM, SIGNATURE, SPACE, called, namesakes, other_template, photo_of, unit
 
 
 def test_people_with_their_photos_and_templates_outlive_the_process(tmp_path: Path) -> None:
@@ -158,8 +159,7 @@ def test_a_name_is_found_though_capitals_and_blanks_differ(store: PersonStore, t
 def test_a_name_that_several_have_but_for_capitals(store: PersonStore) -> None:
     """As a gallery of an earlier version may hold them."""
     ada, other = namesakes(store, "Ada")
-    with store._transaction() as db:
-        db.execute("UPDATE people SET name = 'ADA' WHERE id = ?", (other.id,))
+    called(store, other.id, "ADA")
     assert (store.find("Ada").id, store.find("ADA").id) == (ada.id, other.id)
     with pytest.raises(PersonAmbiguous, match=rf"2 people are called 'ada'; .*{other.id} \(ADA\), {ada.id} \(Ada\)"):
         store.find("ada")
@@ -279,7 +279,7 @@ def test_forget_leaves_nothing_in_any_file(tmp_path: Path) -> None:
         store.add_template(1, "other.1", SIGNATURE, unit(200, 32), 0.5)
         chips = [row[0] for row in store._rows("SELECT chip FROM photos WHERE person_id = ?", person.id)]
         assert len(service.people()) == 3
-        secrets = [name.encode(), person.id.encode()]
+        secrets = [name.encode(), b"somebodyquiteunmistakable"]
         for photo, chip in zip(photos, chips, strict=True):
             secrets += [
                 photo.digest.encode(),
@@ -329,13 +329,17 @@ def test_commits_of_this_store_change_the_data_version(store: PersonStore) -> No
     assert store.data_version() == seen[-1]
 
 
-def test_another_process_shows_in_the_data_version(store: PersonStore) -> None:
+def test_another_process_shows_in_the_data_version(store: PersonStore, tmp_path: Path) -> None:
     store.add_person("Ada")
     before = store.data_version()
     assert store.data_version() == before
     code = "import sys; from pathlib import Path; from gallery.storage.store import PersonStore\n"
-    code += "with PersonStore(Path(sys.argv[1])) as store: store.add_person('Bob')"
-    subprocess.run([sys.executable, "-c", code, str(store.path)], check=True, cwd=PROJECT, timeout=60)
+    code += "from gallery.storage.master_key import KeySource\n"
+    code += "keys = KeySource(Path(sys.argv[2])) if Path(sys.argv[2]).exists() else None\n"
+    code += "with PersonStore(Path(sys.argv[1]), keys) as store: store.add_person('Bob')"
+    subprocess.run(
+        [sys.executable, "-c", code, str(store.path), str(tmp_path / "keys")], check=True, cwd=PROJECT, timeout=60
+    )
     assert store.data_version() != before
     assert [person.name for person in store.people()] == ["Ada", "Bob"]
 
@@ -402,8 +406,10 @@ def test_chips_survive_as_pictures(store: PersonStore) -> None:
 
 
 def test_templates_of_different_sizes_in_one_space_are_refused(store: PersonStore) -> None:
-    store.add_person("Ada", [photo_of(unit(1), 1), photo_of(unit(2), 2)])
-    store._db.execute("UPDATE templates SET embedding = x'0000803f' WHERE id = 1")
+    ada = store.add_person("Ada", [photo_of(unit(1), 1), photo_of(unit(2), 2)])
+    ((wrapped,),) = store._rows("SELECT template_key FROM people")
+    short = store._vault.template_cipher(ada.id, wrapped).seal(b"\0\0\x80?", template_place(ada.id, SPACE))
+    store._db.execute("UPDATE templates SET embedding = ? WHERE id = 1", (short,))
     with pytest.raises(EmbeddingSpaceMismatch):
         store.templates(SPACE)
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gallery.storage.store import PersonStore
 from recognition.specs.files import load_specs
 from recognition.specs.spec import signature_of
 from tests.command import assert_refused, whosthere
 from tests.ensembles import ensemble
 from tests.faces import KNOWN, NAME
+from tests.galleries import open_store
 from tests.twin import TWIN, write_twin
 
 OURS = load_specs()
@@ -50,7 +50,7 @@ def test_the_ladder_gets_its_templates_by_the_models_that_made_them(home):
     assert (twin["name"], twin["ok"], twin["space"], twin["added"]) == (TWIN, True, f"{TWIN}.1", 1)
     assert (twin["skipped"], twin["unusable"], twin["people"], twin["people_without_template"]) == (0, [], 1, 0)
     assert f"{TWIN}: photos: 1 of 1 in" in ended.err
-    with PersonStore(home / "var" / "gallery.db") as store:
+    with open_store(home / "var" / "gallery.db") as store:
         (made,) = store.templates(f"{TWIN}.1").matrix
         (first,) = store.templates("nano_embed.2").matrix
     with closing(sqlite3.connect(home / "var" / "gallery.db")) as db:

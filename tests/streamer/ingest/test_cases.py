@@ -19,7 +19,8 @@ from streamer.ingest.probe import probe
 from streamer.ingest.source import open_source
 from streamer.ingest.stream import SourceHooks, StreamEnded
 from streamer.model_layer.setup import recogniser_config
-from streamer.settings import CameraSettings, load
+from streamer.settings import CameraSettings
+from streamer.settings_reading import load
 from tests.http_servers import Quiet, http_servers
 from tests.streamer.ingest.clips import SimulatedTime, drain, play
 

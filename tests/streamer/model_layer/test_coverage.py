@@ -2,11 +2,11 @@
 
 import pytest
 
-from gallery.storage.store import PersonStore
 from recognition.models.manager import ModelManager
 from streamer.errors import PeopleNotCovered
 from streamer.model_layer.coverage import NOBODY, Coverage, coverage_in, embedders_behind
 from tests.ensembles import ensemble, tiny_model
+from tests.galleries import open_store
 from tests.gallery.fakes import photo_of, unit
 
 
@@ -41,7 +41,7 @@ def test_what_has_to_agree_needs_the_templates_of_each(tmp_path):
     manager = ModelManager([tmp_path])
     assert [spec.name for spec in embedders_behind(manager, both.name)] == ["one", "two"]
     assert [spec.name for spec in embedders_behind(manager, joint.name)] == ["joint"]
-    with PersonStore(tmp_path / "gallery.db") as store:
+    with open_store(tmp_path / "gallery.db") as store:
         for number, name in enumerate(("Ada", "Grace")):
             store.add_person(name, [photo_of(unit(number), number, space="one.1")])
         found = coverage_in(store, manager, ["one", "both", "joint"])

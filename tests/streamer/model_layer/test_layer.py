@@ -31,6 +31,7 @@ from streamer.settings import PathsSettings, RecognitionSettings, Settings
 from streamer.telemetry.metrics import Metrics
 from tests.ensembles import ensemble, tiny_model
 from tests.fragile import faces, fragile_model
+from tests.galleries import open_store
 from tests.gallery.fakes import photo_of, unit
 from tests.recognition.fakes import until
 from tests.recognition.scripted_memory import ScriptedMemory
@@ -74,7 +75,7 @@ def written(settings: Settings) -> object:
 
 
 def enrolled_for(settings: Settings, space: str, dim: int) -> None:
-    with PersonStore(settings.gallery_path) as store:
+    with open_store(settings.gallery_path) as store:
         store.add_person("Ada", [photo_of(unit(1, dim), 1, space=space)])
 
 
@@ -137,7 +138,7 @@ async def test_whom_it_could_not_name_keeps_an_embedder_out_until_there_are_temp
             await until(lambda: told[-1]["embedder"]["name"] == TWIN)
             background.cancel()
         assert (told[-1]["reason"], told[-1]["by_hand_refused"]) == ("by_hand", None)
-    with PersonStore(settings.gallery_path) as store:
+    with open_store(settings.gallery_path) as store:
         assert store.uncovered(f"{TWIN}.1") == 0
 
 
@@ -154,7 +155,7 @@ async def test_two_that_have_to_agree_wait_for_the_templates_of_each(tmp_path):
             background = tasks.create_task(layer.keep_covered())
             await until(lambda: layer.embedder.choice.why_not("both").code != "people_not_covered")
             background.cancel()
-    with PersonStore(settings.gallery_path) as store:
+    with open_store(settings.gallery_path) as store:
         assert [store.uncovered(member.space) for member in members] == [0, 0]
 
 

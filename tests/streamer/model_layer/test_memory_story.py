@@ -19,7 +19,6 @@ import yaml
 
 from gallery.enrolment.enrol import enrol
 from gallery.enrolment.quality_gate import Gate
-from gallery.storage.store import PersonStore
 from recognition.arrays import F32
 from recognition.checks.portraits import read_portraits
 from recognition.checks.spaces import make_space
@@ -40,6 +39,7 @@ from streamer.pipeline.live_gallery import LiveGallery
 from streamer.process import make_data_folder
 from streamer.settings import CameraSettings, PathsSettings, RecognitionSettings, Settings
 from streamer.telemetry.metrics import Metrics
+from tests.galleries import open_store
 from tests.recognition.scripted_memory import ScriptedMemory
 from tests.streamer.scripted_gpu import ScriptedGpu, turned
 
@@ -196,7 +196,7 @@ async def enrol_eileen(settings: Settings, manager: ModelManager) -> str:
     portrait = read_portraits()[0]
     config = RecogniserConfig("nano_det", R100, settings.paths.models, device="cpu", in_every_space=(MBF,))
     async with open_recogniser(config, manager) as recogniser:
-        with PersonStore(settings.gallery_path) as store:
+        with open_store(settings.gallery_path) as store:
             gate = Gate(settings.gallery.enrol.min_face_px, settings.gallery.enrol.min_quality)
             report = await enrol("Eileen Collins", [portrait.file], recogniser, store, gate, threshold=0.5)
             assert report.person.templates == {f"{R100}.1": 1, f"{MBF}.1": 1}

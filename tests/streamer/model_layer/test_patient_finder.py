@@ -8,7 +8,6 @@ import pytest
 
 from gallery.enrolment.enrol import EnrolReport, Gate, enrol
 from gallery.errors import InferenceFailed, NoPhotoAccepted
-from gallery.storage.store import PersonStore
 from recognition.errors import EmbeddingUnusable, RunnerDead, TritonUnavailable
 from recognition.models.manager import ModelManager
 from recognition.models.providers import default_providers
@@ -16,6 +15,7 @@ from recognition.recogniser import Recogniser, RecogniserConfig, open_recogniser
 from recognition.specs.spec import SpecProfile, TritonModel
 from streamer.model_layer.patient_finder import ATTEMPTS, PatientFinder
 from tests.faces import KNOWN
+from tests.galleries import open_store
 from tests.streamer.scripted_server import ScriptedServer
 
 
@@ -42,7 +42,7 @@ class Desk:
 
         finder = PatientFinder(self.recogniser, sleep=self.sleep)
         threshold = self.recogniser.embedder.spec.identification_threshold
-        with PersonStore(self.data / "gallery.db") as store:
+        with open_store(self.data / "gallery.db") as store:
             return await enrol(
                 "Ada", self.photos, finder, store, Gate(48, 0.25), threshold=threshold, progress=progress
             )

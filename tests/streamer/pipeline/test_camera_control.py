@@ -14,7 +14,8 @@ from streamer.camera_changes import editing, read_changes
 from streamer.pipeline import camera_control
 from streamer.pipeline.camera_control import CameraControl
 from streamer.pipeline.camera_set import Difference
-from streamer.settings import CameraSettings, Layers, read_layers
+from streamer.settings import CameraSettings
+from streamer.settings_reading import Layers, read_layers
 from tests.recognition.fakes import until
 
 DOOR = {"door": {"url": "a.mp4"}}

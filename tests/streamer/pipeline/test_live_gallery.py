@@ -14,7 +14,6 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from gallery.errors import GalleryMissing
-from gallery.storage.store import PersonStore
 from recognition.errors import EmbeddingSpaceMismatch
 from recognition.recogniser import RecogniserConfig, open_recogniser
 from streamer.events.event import IdentityEvent, LatencyMs
@@ -22,8 +21,10 @@ from streamer.pipeline.live_gallery import LiveGallery, voters
 from streamer.pipeline.match_policy import MatchPolicy
 from streamer.pipeline.tracking import KeptFace, Track, Tracker, TrackingRules
 from streamer.pipeline.visits import Moment, Verdict, Visits
-from streamer.settings import EventsSettings, load
+from streamer.settings import EventsSettings
+from streamer.settings_reading import load
 from streamer.telemetry.metrics import Metrics
+from tests.galleries import open_store
 from tests.gallery.fakes import photo_of
 from tests.streamer.scripted import SIZE, SIZES, THRESHOLDS, Face, embedding_by, found, known, live_gallery_of, unit
 
@@ -39,14 +40,14 @@ async def test_people_of_another_embedder_are_told_of_once(tmp_path: Path, caplo
     settings = load(overrides=[f"paths.data={tmp_path}"])
     async with open_recogniser(RecogniserConfig("nano_det", "nano_embed", ())) as recogniser:
         embedding = np.eye(1, recogniser.embedder.spec.embedding_size, dtype=np.float32)[0]
-        with PersonStore(settings.gallery_path) as store:
+        with open_store(settings.gallery_path) as store:
             store.add_person("Ada", [photo_of(embedding, space=recogniser.space)])
             store.add_person("Grace", [photo_of(embedding, space="another.1")])
         with caplog.at_level(logging.WARNING, logger="streamer.pipeline.live_gallery"):
             async with LiveGallery.open(settings, recogniser, Metrics()) as live_gallery:
                 assert "1 of 2 people have no template for nano_embed" in caplog.text
                 caplog.clear()
-                with PersonStore(settings.gallery_path) as store:
+                with open_store(settings.gallery_path) as store:
                     store.add_person("Alan", [photo_of(embedding, space=recogniser.space)])
                 await live_gallery.refresh()
                 assert live_gallery.people == 3
@@ -63,7 +64,7 @@ async def test_another_gallery_gives_nobody_anothers_name(tmp_path, caplog, how)
         ids = []
         for path, name, embedding in ((settings.gallery_path, "Ada", ada), (other, "Bob", bob)):
             path.parent.mkdir()
-            with PersonStore(path) as store:
+            with open_store(path) as store:
                 ids.append(store.add_person(name, [photo_of(embedding, space=recogniser.space)]).id)
         async with LiveGallery.open(settings, recogniser, Metrics()) as live_gallery:
 
@@ -147,7 +148,7 @@ async def test_two_sizes_in_one_space_are_refused(tmp_path: Path) -> None:
 
         with pytest.raises(EmbeddingSpaceMismatch, match=r"model b: 256 numbers of space a\.1, where others have 512"):
             await live_gallery.add_embedder(in_space("a.1"))
-        with PersonStore(settings.gallery_path) as store:
+        with open_store(settings.gallery_path) as store:
             store.add_person("Eve", [photo_of(unit(5, 16), space="new.1")])
         with pytest.raises(EmbeddingSpaceMismatch, match=r"new\.1"):
             await live_gallery.add_embedder(in_space("new.1"))
@@ -159,7 +160,7 @@ async def test_who_is_enrolled_later_is_found_in_every_known_space(tmp_path: Pat
     metrics = Metrics()
     async with live_gallery_of(tmp_path, {ADA: "ab"}, metrics) as (live_gallery, _):
         photos = [photo_of(unit(BOB, SIZES[m]), 90 + n, f"{m}.1") for n, m in enumerate("bc")]
-        with PersonStore(tmp_path / "gallery.db") as store:
+        with open_store(tmp_path / "gallery.db") as store:
             bob = store.add_person("Bob", photos).id
         before = live_gallery.generation
         await live_gallery.refresh()

@@ -16,7 +16,6 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from gallery.enrolment.enrol import Gate, enrol
-from gallery.storage.store import PersonStore
 from recognition.image import read_image
 from recognition.recogniser import Recogniser
 from recognition.specs.files import load_specs
@@ -34,10 +33,12 @@ from streamer.pipeline.match_policy import MatchPolicy, enrolling_threshold
 from streamer.pipeline.tracking import KeptFace
 from streamer.pipeline.visits import Verdict
 from streamer.process import make_data_folder
-from streamer.settings import CameraSettings, Settings, load
+from streamer.settings import CameraSettings, Settings
+from streamer.settings_reading import load
 from streamer.telemetry.metrics import Metrics
 from tests.ensembles import Colour, coloured_faces, ensemble, tiny_model
 from tests.faces import KNOWN, STRANGERS, write_film, write_photo
+from tests.galleries import open_store
 from tests.gallery.fakes import photo_of
 from tests.streamer.scripted import embedding_by, known, live_gallery_of
 
@@ -201,7 +202,7 @@ async def test_two_networks_have_to_agree(
     async with serving(tmp_path, "pair") as (recogniser, live_gallery):
         image, landmarks = coloured_faces(RED, GREEN, BLUE)
         looks = await recogniser.in_every_space(image, landmarks)
-        with PersonStore(tmp_path / "var" / "gallery.db") as store:
+        with open_store(tmp_path / "var" / "gallery.db") as store:
             ids = {}
             for name, colours in (("Ada", ada), ("Bob", bob)):
                 photos = [
@@ -256,7 +257,7 @@ async def test_from_photos_to_events_with_a_second_network_that_can_tell_nobody_
     names: dict[str, str] = {}
 
     async def enrolled(name: str, photo: Path) -> None:
-        with PersonStore(settings.gallery_path) as store:
+        with open_store(settings.gallery_path) as store:
             async with open_for_enrolment(settings, make_manager(settings, portraits=False)) as recogniser:
                 threshold = enrolling_threshold(settings, recogniser)
                 report = await enrol(name, [photo], recogniser, store, GATE, threshold=threshold)
@@ -318,7 +319,7 @@ async def test_two_real_models_agree_on_two_people_and_know_no_third(shared: Pat
         LiveGallery.open(settings, models.recogniser, metrics) as live_gallery,
     ):
         recogniser = models.recogniser
-        with PersonStore(settings.gallery_path) as store:
+        with open_store(settings.gallery_path) as store:
             threshold = enrolling_threshold(settings, recogniser)
             assert threshold == members[0].identification_threshold
             for name in (MOYA, GUL):

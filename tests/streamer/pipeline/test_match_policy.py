@@ -8,7 +8,8 @@ import pytest
 from recognition.specs.files import load_specs
 from recognition.specs.spec import EmbedderSpec
 from streamer.pipeline.match_policy import MatchPolicy, enrolling_threshold, naming_threshold, verifying_threshold
-from streamer.settings import Settings, load
+from streamer.settings import Settings
+from streamer.settings_reading import load
 from tests.streamer.scripted import SIZES, scripted_recogniser, spec_of
 
 A, B = spec_of("a"), spec_of("b").model_copy(update={"thresholds": load_specs()["mobileface_v2"].thresholds})

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gallery.storage.store import PersonStore
 from recognition.specs.files import load_specs
 from streamer.cli.models.use import answers
 from streamer.model_layer.manual_choice import ModelChoice, read_choice
 from streamer.process import service_runs
 from tests.command import assert_refused, whosthere
+from tests.galleries import open_store
 from tests.gallery.fakes import photo_of, unit
 from tests.twin import TWIN, write_twin
 
@@ -74,7 +74,7 @@ def test_what_can_not_serve_is_refused_and_the_choice_stays(home, name, code):
 
 
 def test_an_embedder_that_could_not_name_people_is_refused_until_it_can(home):
-    with PersonStore(home / "var" / "gallery.db") as store:
+    with open_store(home / "var" / "gallery.db") as store:
         ada = store.add_person("Ada", [photo_of(unit(1, 256), 1, space="nano_embed.2")])
         store.add_person("Grace", [photo_of(unit(2, 256), 2, space="nano_embed.2")])
         (photo,) = (photo for photo in store.photos_without_template(f"{TWIN}.1") if photo.person_id == ada.id)

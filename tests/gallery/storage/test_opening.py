@@ -3,80 +3,16 @@ import sqlite3
 import subprocess
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from gallery.errors import GalleryError, GalleryTooNew, GalleryUnreadable, GalleryUnwritable
-from gallery.storage.rows import jpeg
-from gallery.storage.schema import SCHEMA_VERSION, migrate
+from gallery.storage.schema import SCHEMA_VERSION
 from gallery.storage.store import PersonStore
-from tests.gallery.fakes import SIGNATURE, SPACE, photo_of, unit
+from tests.gallery.fakes import SPACE, photo_of, unit
+from tests.gallery.storage.former_galleries import gallery_of_version, shape_of
 from tests.small_disk import fill, small_disk
-
-# The schema of version 1, as it was.
-VERSION_1 = """
-PRAGMA journal_mode = WAL; PRAGMA application_id = 2003332980; PRAGMA user_version = 1;
-CREATE TABLE people (
-    id TEXT PRIMARY KEY,
-    name TEXT NOT NULL,
-    created_at REAL NOT NULL
-);
-CREATE INDEX people_by_name ON people (name);
-CREATE TABLE photos (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    person_id TEXT NOT NULL REFERENCES people (id) ON DELETE CASCADE,
-    chip BLOB NOT NULL,
-    landmarks BLOB NOT NULL,
-    quality REAL NOT NULL,
-    digest TEXT NOT NULL,
-    added_at REAL NOT NULL,
-    UNIQUE (person_id, digest)
-);
-CREATE TABLE templates (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    photo_id INTEGER NOT NULL REFERENCES photos (id) ON DELETE CASCADE,
-    person_id TEXT NOT NULL REFERENCES people (id) ON DELETE CASCADE,
-    space TEXT NOT NULL,
-    embedding BLOB NOT NULL,
-    quality REAL NOT NULL,
-    UNIQUE (photo_id, space)
-);
-CREATE INDEX templates_by_space ON templates (space, id);
-CREATE INDEX templates_by_person ON templates (person_id, space);
-"""
-
-
-def _gallery_of_version_1(path: Path, people: int = 3) -> Path:
-    """Each person has one photo, and a template of it."""
-    db = sqlite3.connect(path, isolation_level=None)
-    db.executescript(VERSION_1)
-    for seed in range(people):
-        db.execute("INSERT INTO people VALUES (?, ?, 1.0)", (f"p{seed:012}", f"person {seed}"))
-        db.execute(
-            "INSERT INTO photos (person_id, chip, landmarks, quality, digest, added_at) "
-            "VALUES (?, ?, ?, 0.9, 'digest', 1.0)",
-            (f"p{seed:012}", jpeg(photo_of(unit(seed), seed).chip), bytes(40)),
-        )
-        db.execute(
-            "INSERT INTO templates (photo_id, person_id, space, embedding, quality) VALUES (?, ?, ?, ?, 0.9)",
-            (seed + 1, f"p{seed:012}", SPACE, unit(seed).tobytes()),
-        )
-    db.close()
-    return path
-
-
-def _shape_of(path: Path) -> tuple[int, list[tuple[object, ...]]]:
-    """Version and columns of a gallery, read by SQLite alone."""
-    db = sqlite3.connect(path)
-    try:
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        tables = ("people", "photos", "templates")
-        return version, [row for table in tables for row in db.execute(f"PRAGMA table_info({table})")]
-    finally:
-        db.close()
 
 
 def _gallery(path: Path, people: int = 3) -> Path:
@@ -113,90 +49,6 @@ def test_a_newer_gallery_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(GalleryTooNew, match="schema 99"):
         PersonStore(path)
     assert path.read_bytes() == before
-
-
-def test_a_gallery_of_version_1_is_brought_up_to_date(tmp_path: Path) -> None:
-    path = _gallery_of_version_1(tmp_path / "gallery.db")
-    with PersonStore(path) as store:
-        store.check()
-        assert [(person.name, dict(person.templates)) for person in store.people()] == [
-            (f"person {seed}", {SPACE: 1}) for seed in range(3)
-        ]
-        np.testing.assert_array_equal(store.templates(SPACE).matrix, np.stack([unit(seed) for seed in range(3)]))
-        assert len(list(store.photos_without_template("other.1"))) == 3
-        assert store.add_template(1, "other.1", "by-other.1", unit(1), 0.9)
-        store.add_person("Ada", [photo_of(unit(9), 9)])
-        rows = store._rows("SELECT space, signature FROM templates ORDER BY id")
-        assert rows == [(SPACE, "")] * 3 + [("other.1", "by-other.1"), (SPACE, SIGNATURE)]
-    assert _shape_of(path) == _shape_of(_gallery(tmp_path / "new.db"))
-    with PersonStore(path) as store:
-        assert len(store.people()) == 4
-
-
-def test_many_may_bring_a_gallery_up_to_date_at_once(tmp_path: Path) -> None:
-    for attempt in range(5):
-        path = _gallery_of_version_1(tmp_path / f"{attempt}.db")
-        with ThreadPoolExecutor(8) as pool:
-            start = threading.Barrier(8)
-
-            def count_people(path: Path = path, start: threading.Barrier = start) -> int:
-                start.wait()
-                with PersonStore(path) as store:
-                    return len(store.people())
-
-            assert [done.result() for done in [pool.submit(count_people) for _ in range(8)]] == [3] * 8
-        assert _shape_of(path)[0] == SCHEMA_VERSION
-
-
-def test_who_has_a_gallery_open_may_go_on_when_another_brings_it_up_to_date(tmp_path: Path) -> None:
-    path = _gallery_of_version_1(tmp_path / "gallery.db")
-    older = sqlite3.connect(path, isolation_level=None)
-    older.execute("SELECT count(*) FROM templates").fetchall()
-    with PersonStore(path) as store:
-        older.execute(
-            "INSERT INTO templates (photo_id, person_id, space, embedding, quality) "
-            "SELECT id, person_id, ?, ?, 0.9 FROM photos WHERE id = 1",
-            ("other.1", unit(1).tobytes()),
-        )
-        assert len(store.templates("other.1")) == 1
-    older.close()
-
-
-def test_a_change_that_fails_half_way_leaves_version_1(tmp_path: Path) -> None:
-    path = _gallery_of_version_1(tmp_path / "gallery.db")
-    before = _shape_of(path)
-
-    def refuse_the_last_step(action: int, name: str | None, value: str | None, *_: str | None) -> int:
-        last = (action, name) == (sqlite3.SQLITE_PRAGMA, "user_version") and value is not None
-        return sqlite3.SQLITE_DENY if last else sqlite3.SQLITE_OK
-
-    db = sqlite3.connect(path, isolation_level=None)
-    db.set_authorizer(refuse_the_last_step)
-    with pytest.raises(sqlite3.DatabaseError, match="not authorized"):
-        migrate(db, path)
-    db.close()
-    assert _shape_of(path) == before
-    PersonStore(path).close()
-
-
-def test_a_gallery_that_a_newer_whosthere_brought_up_to_date_while_we_waited_is_refused(tmp_path: Path) -> None:
-    path = _gallery_of_version_1(tmp_path / "gallery.db")
-    ours = sqlite3.connect(path, isolation_level=None)
-    newer = sqlite3.connect(path, isolation_level=None)
-    newer.execute("BEGIN IMMEDIATE")
-    newer.execute("PRAGMA user_version = 99")
-
-    def commit_when_asked_for_the_lock(statement: str) -> None:
-        if statement == "BEGIN IMMEDIATE":
-            newer.execute("COMMIT")
-
-    ours.set_trace_callback(commit_when_asked_for_the_lock)
-    with pytest.raises(GalleryTooNew):
-        migrate(ours, path)
-    assert not ours.in_transaction
-    ours.close()
-    newer.close()
-    assert _shape_of(path)[0] == 99
 
 
 @pytest.mark.parametrize(
@@ -357,8 +209,8 @@ def test_a_gallery_that_may_not_grow(tmp_path: Path) -> None:
 
 
 def test_a_gallery_of_version_1_on_a_full_disk_stays_as_it_is(disk: Path) -> None:
-    path = _gallery_of_version_1(disk / "gallery.db")
-    before = _shape_of(path)
+    path = gallery_of_version(1, disk / "gallery.db")
+    before = shape_of(path)
     reader = sqlite3.connect(path, isolation_level=None)  # SQLite's own files are there: what fails is the change
     reader.execute("UPDATE people SET created_at = 2.0")
     hog = fill(disk)
@@ -366,21 +218,21 @@ def test_a_gallery_of_version_1_on_a_full_disk_stays_as_it_is(disk: Path) -> Non
         PersonStore(path)
     reader.close()
     hog.unlink()
-    assert _shape_of(path) == before
+    assert shape_of(path) == before
     with PersonStore(path) as store:
         assert [person.created_at for person in store.people()] == [2.0] * 3
-    assert _shape_of(path)[0] == SCHEMA_VERSION
+    assert shape_of(path)[0] == SCHEMA_VERSION
 
 
 def test_a_gallery_of_version_1_on_a_read_only_disk_stays_as_it_is(disk: Path) -> None:
-    path = _gallery_of_version_1(disk / "gallery.db")
-    before = _shape_of(path)
+    path = gallery_of_version(1, disk / "gallery.db")
+    before = shape_of(path)
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     try:
         with pytest.raises(GalleryUnwritable):
             PersonStore(path)
     finally:
         subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
-    assert _shape_of(path) == before
+    assert shape_of(path) == before
     PersonStore(path).close()
-    assert _shape_of(path)[0] == SCHEMA_VERSION
+    assert shape_of(path)[0] == SCHEMA_VERSION

@@ -1,0 +1,70 @@
+"""The audit log: who did what to whom, when; rows that nobody changes, each with a hash over itself and the one before.
+
+Blocks; appending is done by PersonStore within its transaction, so that nothing is done untold and nothing told undone.
+No name stands here: whoever is forgotten leaves an id that nothing else bears.
+"""
+
+import hashlib
+import json
+import sqlite3
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gallery.storage.meta import get_meta, set_meta
+
+HEAD = "audit_head"
+_BEGINNING = "0" * 64
+_COLUMNS = "id, at, actor, action, person_id, details"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """`at`: Unix time in s; `actor`: a token's name or a system's user; `details`: figures and words, no names."""
+
+    id: int
+    at: float
+    actor: str
+    action: str
+    person_id: str | None
+    details: Mapping[str, Any]
+
+
+def append(
+    db: sqlite3.Connection, actor: str, action: str, person_id: str | None = None, details: Mapping[str, Any] = {}
+) -> None:
+    """Write what is being done, within the transaction that does it."""
+    text = json.dumps(details, sort_keys=True, ensure_ascii=False)
+    (row_id,) = db.execute("SELECT coalesce(max(id), 0) + 1 FROM audit").fetchone()
+    row = (row_id, time.time(), actor, action, person_id, text)
+    head = _hash(get_meta(db, HEAD) or _BEGINNING, row)
+    db.execute(f"INSERT INTO audit ({_COLUMNS}, hash) VALUES (?, ?, ?, ?, ?, ?, ?)", (*row, head))
+    set_meta(db, HEAD, head)
+
+
+def entries(db: sqlite3.Connection, person_id: str | None = None) -> list[AuditEntry]:
+    """The oldest first, all or those about one person."""
+    where, values = ("", ()) if person_id is None else (" WHERE person_id = ?", (person_id,))
+    rows = db.execute(f"SELECT {_COLUMNS} FROM audit{where} ORDER BY id", values)
+    return [
+        AuditEntry(number, at, actor, action, about, json.loads(details))
+        for number, at, actor, action, about, details in rows
+    ]
+
+
+def first_broken(db: sqlite3.Connection) -> int | None:
+    """The number of the first entry that was changed, or after which one is missing; None where the log is whole.
+
+    One more than the last entry where the end was cut off.
+    """
+    head, number = _BEGINNING, 0
+    for number, (*row, kept) in enumerate(db.execute(f"SELECT {_COLUMNS}, hash FROM audit ORDER BY id"), start=1):
+        head = _hash(head, tuple(row))
+        if head != kept or row[0] != number:
+            return number
+    return None if head == (get_meta(db, HEAD) or _BEGINNING) else number + 1
+
+
+def _hash(before: str, row: tuple[Any, ...]) -> str:
+    return hashlib.sha256(json.dumps([before, *row], ensure_ascii=False).encode()).hexdigest()

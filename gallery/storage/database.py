@@ -1,0 +1,197 @@
+"""GalleryDatabase: the gallery's file with its vault, who uses it, and how: transactions, the audit log, keys, room.
+
+Every method blocks for disk I/O: call it off the event loop. Any thread may, one at a time (a lock inside); other
+processes may read and write the same file meanwhile, and put it under another key.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from gallery.errors import GallerySealBroken, GalleryUnreadable
+from gallery.storage import audit
+from gallery.storage.audit import AuditEntry
+from gallery.storage.encryption import MasterKey, SealBroken
+from gallery.storage.file_copy import copy_in_memory
+from gallery.storage.master_key import KeySource
+from gallery.storage.meta import KEY_ID, get_meta, set_meta
+from gallery.storage.opening import open_database, vault_of
+from gallery.storage.resealing import reseal
+from gallery.storage.schema import transaction, translated
+from gallery.storage.vacuum import ENCRYPTED, VACUUM_DUE, empty_log, vacuum
+from gallery.storage.vault import Vault
+
+T = TypeVar("T")
+
+
+class GalleryDatabase:
+    """Any method may raise GalleryUnwritable (a full disk, say), GalleryUnreadable (a damaged file), MasterKeyError
+    (the key is another one now, and not to be found), or GallerySealBroken.
+
+    What fails leaves no trace: each call is one transaction.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        keys: KeySource | None = None,
+        *,
+        actor: str = "somebody",
+        encrypt: bool = True,
+        in_memory: bool = False,
+    ) -> None:
+        """Opens the gallery, or makes an empty one; `in_memory`: a copy that can't be written.
+
+        `keys` None: a plain one alone. `encrypt`: a new one is encrypted, and a plain one as soon as it is opened.
+        `actor`: who is told to the audit log. Raises GalleryTooNew besides.
+        """
+        self.path = path
+        self.in_memory = in_memory
+        self.actor = actor
+        self._keys = keys
+        self._db, self._vault = (
+            copy_in_memory(path, keys) if in_memory else open_database(path, keys, encrypt=encrypt, actor=actor)
+        )
+        self._lock = threading.Lock()
+        self._commits = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the file back; a second call does nothing."""
+        with self._lock:
+            self._db.close()
+
+    @property
+    def key_id(self) -> str | None:
+        """Which master key it was under when it was last used; None: it is plain."""
+        return self._vault.key_id
+
+    def check(self) -> None:
+        """Read the whole file and hold it to its own structure. Raises GalleryUnreadable."""
+        (verdict,) = self._rows("PRAGMA quick_check(1)")[0]
+        if verdict != "ok":
+            raise GalleryUnreadable(
+                f"gallery {self.path} is damaged ({verdict}); restore it from a backup: whosthere gallery restore FILE"
+            )
+
+    def checkpoint(self) -> None:
+        """Carry the log over into the file, as far as nobody reads it and there is room."""
+        self._rows("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def data_version(self) -> int:
+        """A number that is another one after every commit, by this store or by any other process.
+
+        Read it before what it stands for, so that a commit between the two shows the next time.
+        """
+        return int(self._rows("PRAGMA data_version")[0][0]) + self._commits
+
+    # Room: what was erased, and was not overwritten on the spot.
+
+    @property
+    def is_vacuum_due(self) -> bool:
+        """Whether somebody was erased, and vacuum() has not been through yet."""
+        with self._lock, translated(self.path):
+            return get_meta(self._db, VACUUM_DUE) is not None
+
+    def vacuum(self) -> bool:
+        """Write the file anew without what was erased. False where it can't be done now: no room, or others use it.
+
+        Takes as long as the file is large; others read meanwhile, and wait to write.
+        """
+        with self._lock:
+            self._commits += 1
+            return vacuum(self._db, self.path)
+
+    # Who did what.
+
+    def record(self, action: str, person_id: str | None = None, details: Mapping[str, Any] = {}) -> None:
+        """Tell the audit log of what was done outside the gallery's own rows (an export, a backup). No names."""
+        with self._transaction() as db:
+            audit.append(db, self.actor, action, person_id, details)
+
+    def audit_entries(self, person_id: str | None = None) -> list[AuditEntry]:
+        """The oldest first, all or those about one person."""
+        with self._lock, translated(self.path):
+            return audit.entries(self._db, person_id)
+
+    def audit_broken(self) -> int | None:
+        """The number of the first entry of the audit log that was changed or is missing; None where it is whole."""
+        with self._lock, translated(self.path):
+            return audit.first_broken(self._db)
+
+    # Keys.
+
+    def rekey(self, master: MasterKey | None) -> None:
+        """Put everything under this master key (None: make it plain), in one transaction.
+
+        Other processes take it as soon as they meet it; what was sealed by the former one is in the file until
+        vacuum(). Raises MasterKeyError where the present key is not to be found.
+        """
+        vault = Vault(master)
+        with self._transaction() as db:
+            reseal(db, self._vault, vault)
+            audit.append(db, self.actor, "rekeyed", details={"key": vault.key_id, "former_key": self._vault.key_id})
+            set_meta(db, VACUUM_DUE, ENCRYPTED)
+        self._vault = vault
+
+    # SQLite.
+
+    def _rows(self, query: str, *values: str | int | bytes | None) -> list[tuple[Any, ...]]:
+        with self._lock, translated(self.path):
+            return self._db.execute(query, values).fetchall()
+
+    def _count(self, what: str, *values: str) -> int:
+        return int(self._rows(f"SELECT count(*) FROM {what}", *values)[0][0])
+
+    def _opening(self, work: Callable[[], T]) -> T:
+        """What `work` reads and opens; again where another process has put the gallery under another key meanwhile."""
+        while True:
+            try:
+                return work()
+            except SealBroken as broken:
+                if not self._follows_key():
+                    raise self._broken(broken) from None
+
+    def _follows_key(self) -> bool:
+        """Take the key that the gallery is under now; whether it is another one."""
+        with self._lock, translated(self.path):
+            return self._take_key(self._db)
+
+    def _take_key(self, db: sqlite3.Connection) -> bool:
+        if get_meta(db, KEY_ID) == self._vault.key_id:
+            return False
+        self._vault = vault_of(db, self.path, self._keys)
+        return True
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, translated(self.path):
+            try:
+                with transaction(self._db):
+                    self._take_key(self._db)
+                    yield self._db
+            except SealBroken as broken:
+                raise self._broken(broken) from None
+            self._commits += 1
+
+    def _emptied(self) -> bool:
+        """Empty the log, which holds what was erased; False where somebody reads it."""
+        with self._lock, translated(self.path):
+            return empty_log(self._db)
+
+    def _broken(self, broken: SealBroken) -> GallerySealBroken:
+        return GallerySealBroken(
+            f"gallery {self.path}: the {broken} doesn't open, its bytes were changed; restore a backup (whosthere "
+            "gallery restore FILE), or forget the person by this id and enrol anew"
+        )

@@ -1,0 +1,38 @@
+"""Profiles as they are kept, sealed, and as they were opened: each is opened once. Not for two threads at once."""
+
+from collections.abc import Iterable, Mapping
+
+from gallery.people import Profile
+from gallery.storage.rows import profile_from
+from gallery.storage.vault import Vault, profile_place
+
+Row = tuple[str, bytes | None, bytes]  # id, profile_key, profile
+COLUMNS = "id, profile_key, profile"
+
+
+class OpenedProfiles:
+    """Held by the bytes that they were sealed as: one that was written anew is opened anew."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[bytes, Profile]] = {}
+
+    def of(self, rows: Iterable[Row], vault: Vault, *, everybody: bool = False) -> Mapping[str, Profile]:
+        """By id. `everybody`: the rows are all there are, and whoever is not among them is held no more.
+
+        Raises SealBroken.
+        """
+        found: dict[str, tuple[bytes, Profile]] = {}
+        for person_id, wrapped, sealed in rows:
+            kept = self._kept.get(person_id)
+            if kept is None or kept[0] != sealed:
+                plain = vault.profile_cipher(person_id, wrapped).open(sealed, profile_place(person_id))
+                kept = (sealed, profile_from(plain))
+            found[person_id] = kept
+        if everybody:
+            self._kept = found
+        else:
+            self._kept.update(found)
+        return {person_id: profile for person_id, (_, profile) in found.items()}
+
+    def drop(self, person_id: str) -> None:
+        self._kept.pop(person_id, None)

@@ -1,0 +1,17 @@
+"""A gallery as a service or a command has it: encrypted, its key beside the data folder."""
+
+from pathlib import Path
+
+from gallery.storage.master_key import KeySource
+from gallery.storage.store import PersonStore
+
+
+def keys_of(path: Path) -> KeySource:
+    """Where the settings look for the key of a gallery at `path`, unless they say otherwise."""
+    data = path.absolute().parent
+    return KeySource(data.with_name(f"{data.name}-keys"))
+
+
+def open_store(path: Path) -> PersonStore:
+    """To enrol people behind a service's back, or to see what became of them."""
+    return PersonStore(path, keys_of(path), actor="the test")

@@ -1,0 +1,92 @@
+"""Galleries as whosthere of before wrote them, statement by statement."""
+
+import sqlite3
+from pathlib import Path
+
+from gallery.storage.rows import jpeg
+from tests.gallery.fakes import SPACE, photo_of, unit
+
+VERSION_1 = """
+PRAGMA journal_mode = WAL; PRAGMA application_id = 2003332980; PRAGMA user_version = 1;
+CREATE TABLE people (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    created_at REAL NOT NULL
+);
+CREATE INDEX people_by_name ON people (name);
+CREATE TABLE photos (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    person_id TEXT NOT NULL REFERENCES people (id) ON DELETE CASCADE,
+    chip BLOB NOT NULL,
+    landmarks BLOB NOT NULL,
+    quality REAL NOT NULL,
+    digest TEXT NOT NULL,
+    added_at REAL NOT NULL,
+    UNIQUE (person_id, digest)
+);
+CREATE TABLE templates (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    photo_id INTEGER NOT NULL REFERENCES photos (id) ON DELETE CASCADE,
+    person_id TEXT NOT NULL REFERENCES people (id) ON DELETE CASCADE,
+    space TEXT NOT NULL,
+    embedding BLOB NOT NULL,
+    quality REAL NOT NULL,
+    UNIQUE (photo_id, space)
+);
+CREATE INDEX templates_by_space ON templates (space, id);
+CREATE INDEX templates_by_person ON templates (person_id, space);
+"""
+# What led from 1 to 2, and what version 2 made by itself: the column stands before the UNIQUE.
+TO_2 = "ALTER TABLE templates ADD COLUMN signature TEXT NOT NULL DEFAULT ''; PRAGMA user_version = 2;"
+VERSION_2 = VERSION_1.replace("user_version = 1", "user_version = 2").replace(
+    "    quality REAL NOT NULL,\n    UNIQUE (photo_id, space)",
+    "    quality REAL NOT NULL,\n    signature TEXT NOT NULL DEFAULT '',\n    UNIQUE (photo_id, space)",
+)
+RELEASED: dict[int | str, str] = {1: VERSION_1, 2: VERSION_2, "2, of 1 before": VERSION_1 + TO_2}
+
+
+def name_of(seed: int) -> str:
+    return f"person {seed} of Ada Lovelace's"
+
+
+def gallery_of_version(version: int | str, path: Path, people: int = 3) -> Path:
+    """Each person has one photo, and a template of it; somebody more was there and has been forgotten."""
+    db = sqlite3.connect(path, isolation_level=None)
+    db.executescript(RELEASED[version])
+    for seed in range(people + 1):
+        person_id = f"p{seed:012}"
+        db.execute("INSERT INTO people VALUES (?, ?, 1.0)", (person_id, name_of(seed)))
+        db.execute(
+            "INSERT INTO photos (person_id, chip, landmarks, quality, digest, added_at) VALUES (?, ?, ?, 0.9, ?, 2.0)",
+            (person_id, chip_of(seed), photo_of(unit(seed), seed).landmarks.tobytes(), f"digest {seed}"),
+        )
+        db.execute(
+            "INSERT INTO templates (photo_id, person_id, space, embedding, quality) VALUES (?, ?, ?, ?, 0.8)",
+            (seed + 1, person_id, SPACE, unit(seed).tobytes()),
+        )
+    db.execute("PRAGMA foreign_keys = ON")
+    db.execute("DELETE FROM people WHERE id = ?", (f"p{people:012}",))
+    db.close()
+    return path
+
+
+def chip_of(seed: int) -> bytes:
+    chip = photo_of(unit(seed), seed).chip
+    assert chip is not None
+    return jpeg(chip)
+
+
+def shape_of(path: Path) -> tuple[int, list[tuple[object, ...]]]:
+    """Version and columns of a gallery, read by SQLite alone."""
+    db = sqlite3.connect(path)
+    try:
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        tables = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
+        return version, [(table, *row) for table in tables for row in db.execute(f"PRAGMA table_info({table})")]
+    finally:
+        db.close()
+
+
+def all_bytes(folder: Path) -> bytes:
+    """Of every file in it."""
+    return b"".join(file.read_bytes() for file in folder.rglob("*") if file.is_file())
