@@ -35,12 +35,12 @@ def try_out(operation: Operation, seed: int, numbers: Iterable[int], every: bool
     with tempfile.TemporaryDirectory(prefix="kills-") as folder:
         trials = Trials(operation, Path(folder))
         calls = range(1, trials.counts.calls + 1) if every and not operation.is_command else ()
-        again = [f"--seed {seed} --first {number} --kills 1" for number in numbers] + [
-            "--kills 0 --every" for _ in calls
-        ]
-        for points, how in zip([*(f"{seed}/{number}" for number in numbers), *calls], again, strict=True):
+        wheres: dict[str | int, str] = {
+            f"{operation.name}/{seed}/{number}": f"--seed {seed} --first {number} --kills 1" for number in numbers
+        }
+        for where, how in (wheres | dict.fromkeys(calls, "--kills 0 --every")).items():
             try:
-                trials.kill(points)
+                trials.kill(where)
             except Broken as error:
                 broken += 1
                 say(f"BROKEN {error}\n  again: python -m tests.kills {operation.name!r} {how}")

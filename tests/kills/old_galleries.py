@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gallery.people import NewPhoto
 from gallery.storage.rows import jpeg, packed
-from tests.gallery.storage.test_schema import VERSION_1
+from tests.gallery.storage.former_galleries import RELEASED
 from tests.kills.states import DATA, gallery_of
 
 People = Mapping[str, Sequence[NewPhoto]]
@@ -19,10 +19,7 @@ def write_old_gallery(home: Path, version: int, people: People, let_go: str) -> 
     path = gallery_of(home)
     path.touch(0o600)
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
-        db.executescript(VERSION_1)
-        if version == 2:
-            db.execute("ALTER TABLE templates ADD COLUMN signature TEXT NOT NULL DEFAULT ''")
-            db.execute("PRAGMA user_version = 2")
+        db.executescript(RELEASED[version])
         db.execute("PRAGMA foreign_keys = ON")
         for number, (name, photos) in enumerate(people.items()):
             _insert(db, f"p{number:012}", name, photos)

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,14 +70,12 @@ class Trials:
         self._base.mkdir()
         apart(lambda: operation.prepare(self._base))
         self._is_hidden = not found_in(self._base, SECRETS)
-        self._known = apart(lambda: ids_in(self._base)) if _is_current(self._base) else ()
+        self._known = () if operation.from_nothing else apart(lambda: ids_in(self._base))
         self._erased = [(erased.steps, self._secrets(erased)) for erased in operation.erased]
         self._states = list(self._rehearsed())
-        with self._copy() as home:
-            ending, self._takes_s = _timed(lambda: run(_work(operation.steps, home)))
-            assert ending.code == 0, ending.said
-            self._calls = ending.calls
-            self.counts.calls = len(self._calls)
+        self._calls, self._takes_s = self._rehearsed_whole(watched=False)
+        self._watched_calls = self._calls if operation.from_nothing else self._rehearsed_whole(watched=True)[0]
+        self.counts.calls = len(self._calls)
 
     def kill(self, where: str | int) -> None:
         """One trial: at points that a seed chooses, or at the call of this number. Raises Broken."""
@@ -88,8 +86,10 @@ class Trials:
             try:
                 done = 0
                 for _ in range(rounds):
-                    point = self._point(chance, done) if isinstance(where, str) else Point(where)
-                    watched = not self.operation.from_nothing and chance.random() < _WATCHED
+                    if done == len(self.operation.steps):
+                        break
+                    watched = not self.operation.from_nothing and isinstance(where, str) and chance.random() < _WATCHED
+                    point = self._point(chance, done, watched) if isinstance(where, str) else Point(where)
                     points.append(f"{point}{', a service has it open' if watched else ''}")
                     done += self._killed(home, done, point, watched)
                 points.append("to the end")
@@ -111,9 +111,22 @@ class Trials:
                 apart(lambda step=step: step(home))
                 yield self._looked_at(home)
 
-    def _point(self, chance: random.Random, done: int) -> Point:
+    def _rehearsed_whole(self, *, watched: bool) -> tuple[tuple[str, ...], float]:
+        """Which calls all of it makes, and in what time; who closes a gallery that nobody else has open makes more."""
+        with self._copy() as home:
+            onlooker = _onlooker(home, self._known) if watched else None
+            before_s = time.monotonic()
+            ending = run(_work(self.operation.steps, home))
+            takes_s = time.monotonic() - before_s
+            assert ending.code == 0, ending.said
+            if onlooker is not None:
+                onlooker.answer()
+            return ending.calls, takes_s
+
+    def _point(self, chance: random.Random, done: int, watched: bool) -> Point:
         """Somewhere in what is left to do."""
-        calls = self._calls[self._calls_of(done) :]
+        calls = self._watched_calls if watched else self._calls
+        calls = calls[_calls_of(calls, done) :]
         if not CAN_TRACE or not calls or chance.random() < _BY_TIME:
             share = len(calls) / len(self._calls) if self._calls else 1.0
             return Point(after_s=chance.uniform(0, self._takes_s * share * _SLOWEST))
@@ -121,11 +134,6 @@ class Trials:
         kind = chance.choice(sorted(set(calls)))
         call = chance.choice([number for number, made in enumerate(calls, 1) if made == kind])
         return Point(call, chance.random() if kind == "write" and chance.random() < 0.5 else None)
-
-    def _calls_of(self, done: int) -> int:
-        """How many calls so many steps make."""
-        ends = [number for number, kind in enumerate(self._calls, 1) if kind == TOLD]
-        return ends[done - 1] if done and ends else 0
 
     def _killed(self, home: Path, done: int, point: Point, watched: bool) -> int:
         """How many more steps were said to be done."""
@@ -203,9 +211,10 @@ def _is_current(home: Path) -> bool:
     return path.exists() and int.from_bytes(path.read_bytes()[60:64], "big") == SCHEMA_VERSION
 
 
-def _timed(call: Callable[[], Ending]) -> tuple[Ending, float]:
-    before_s = time.monotonic()
-    return call(), time.monotonic() - before_s
+def _calls_of(calls: Sequence[str], done: int) -> int:
+    """How many calls so many steps make."""
+    ends = [number for number, kind in enumerate(calls, 1) if kind == TOLD]
+    return ends[done - 1] if done and ends else 0
 
 
 def _difference(state: State, wanted: State) -> str:
