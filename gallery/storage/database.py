@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from gallery.errors import GallerySealBroken, GalleryUnreadable
+from gallery.errors import GalleryUnreadable
 from gallery.storage import audit
 from gallery.storage.audit import AuditEntry
 from gallery.storage.encryption import MasterKey, SealBroken
@@ -21,7 +21,7 @@ from gallery.storage.master_key import KeySource
 from gallery.storage.meta import KEY_ID, get_meta, set_meta
 from gallery.storage.opening import open_database, vault_of
 from gallery.storage.resealing import reseal
-from gallery.storage.schema import transaction, translated
+from gallery.storage.schema import seal_broken, transaction, translated
 from gallery.storage.vacuum import ENCRYPTED, VACUUM_DUE, empty_log, vacuum
 from gallery.storage.vault import Vault
 
@@ -81,6 +81,7 @@ class GalleryDatabase:
         """Read the whole file and hold it to its own structure. Raises GalleryUnreadable."""
         (verdict,) = self._rows("PRAGMA quick_check(1)")[0]
         if verdict != "ok":
+            verdict = verdict.rpartition("\n")[2]  # SQLite's first line says in which of its files
             raise GalleryUnreadable(
                 f"gallery {self.path} is damaged ({verdict}); restore it from a backup: whosthere gallery restore FILE"
             )
@@ -161,7 +162,7 @@ class GalleryDatabase:
                 return work()
             except SealBroken as broken:
                 if not self._follows_key():
-                    raise self._broken(broken) from None
+                    raise seal_broken(self.path, broken) from None
 
     def _follows_key(self) -> bool:
         """Take the key that the gallery is under now; whether it is another one."""
@@ -182,16 +183,10 @@ class GalleryDatabase:
                     self._take_key(self._db)
                     yield self._db
             except SealBroken as broken:
-                raise self._broken(broken) from None
+                raise seal_broken(self.path, broken) from None
             self._commits += 1
 
     def _emptied(self) -> bool:
         """Empty the log, which holds what was erased; False where somebody reads it."""
         with self._lock, translated(self.path):
             return empty_log(self._db)
-
-    def _broken(self, broken: SealBroken) -> GallerySealBroken:
-        return GallerySealBroken(
-            f"gallery {self.path}: the {broken} doesn't open, its bytes were changed; restore a backup (whosthere "
-            "gallery restore FILE), or forget the person by this id and enrol anew"
-        )
