@@ -17,6 +17,14 @@
     ├── GalleryUnreadable     gallery_unreadable
     ├── GallerySealBroken     gallery_seal_broken  (bytes of somebody were changed)
     ├── GalleryUnwritable     gallery_unwritable   (retryable: a full disk may get room again)
+    ├── BackupUnreadable      backup_unreadable
+    ├── AuditBroken           audit_broken
+    ├── ConsentInvalid        consent_invalid
+    ├── PersonFileMissing     person_file_missing
+    ├── PersonFileInvalid     person_file_invalid
+    ├── PersonFileTooNew      person_file_too_new
+    ├── TargetExists          target_exists
+    ├── TargetUnwritable      target_unwritable
     └── MasterKeyError
         ├── MasterKeyMissing      master_key_missing
         └── MasterKeyWrong        master_key_wrong
@@ -125,6 +133,48 @@ class GallerySealBroken(GalleryError):
 class GalleryUnwritable(GalleryError):
     code = "gallery_unwritable"
     retryable = True
+
+
+class BackupUnreadable(GalleryError):
+    """It is not there, is no backup, or is damaged; the gallery is as it was."""
+
+    code = "backup_unreadable"
+
+
+class AuditBroken(GalleryError):
+    """An entry was changed, or is missing."""
+
+    code = "audit_broken"
+
+
+class ConsentInvalid(GalleryError):
+    """Its date is in the past or can't be read, or it says too little."""
+
+    code = "consent_invalid"
+
+
+class PersonFileMissing(GalleryError):
+    code = "person_file_missing"
+
+
+class PersonFileInvalid(GalleryError):
+    """A ZIP that is not what people export wrote, or was damaged since."""
+
+    code = "person_file_invalid"
+
+
+class PersonFileTooNew(GalleryError):
+    code = "person_file_too_new"
+
+
+class TargetExists(GalleryError):
+    """A file is written to a free name alone."""
+
+    code = "target_exists"
+
+
+class TargetUnwritable(GalleryError):
+    code = "target_unwritable"
 
 
 class MasterKeyError(GalleryError):

@@ -3,8 +3,11 @@
 What root writes is the folder's owner's: a command under sudo leaves nothing that the service's user can't read.
 """
 
+import errno
 import fcntl
+import glob
 import os
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 _LOOK_S = 0.02
+_LEFT_OVER_AFTER_S = 3600.0
 
 
 class HeldByAnother(Exception):
@@ -40,6 +44,32 @@ def replacing(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
 
 
 @contextmanager
+def creating(path: Path) -> Iterator[Path]:
+    """A new file, for its owner alone: the block fills the one that comes out, which is empty and lies beside `path`.
+
+    It gets its name once the block has ended and all of it is on the disk, and is gone where that fails. Nothing is
+    written over: raises FileExistsError, also where another process was faster, and OSError. What a process that was
+    killed has left of the same file is removed, an hour later.
+    """
+    _refuse_existing(path)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.new"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > _LEFT_OVER_AFTER_S:
+                left.unlink()
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
+    try:
+        with open(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "rb") as file:
+            _give_to_the_folders_owner(file.fileno(), path.parent)
+            yield draft
+            os.fsync(file.fileno())
+        _link(draft, path)
+    finally:
+        with suppress(OSError):  # a disk that can't be written refuses that, too
+            draft.unlink()
+    _sync_folder(path.parent)
+
+
+@contextmanager
 def held_alone(path: Path, *, within_s: float | None = None) -> Iterator[None]:
     """Nobody else who asks so changes the file meanwhile, in this process or another; the lock lies beside it.
 
@@ -55,6 +85,31 @@ def held_alone(path: Path, *, within_s: float | None = None) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
+
+
+def _refuse_existing(path: Path) -> None:
+    if os.path.lexists(path):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+
+
+def _link(draft: Path, path: Path) -> None:
+    try:
+        path.hardlink_to(draft)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        _refuse_existing(path)
+        draft.replace(path)
+
+
+def _sync_folder(folder: Path) -> None:
+    """A name is on the disk once its folder is."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with suppress(OSError):  # file systems that can't
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _lock_file(path: Path) -> int:

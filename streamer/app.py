@@ -7,7 +7,7 @@ visits get their `end`, what is due is written and, if the broker is there, sent
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,21 +24,19 @@ from streamer.api.whip import whip_routes
 from streamer.events.outbox import Outbox
 from streamer.ingest.publish.point import PublishPoint, PublishPoints
 from streamer.ingest.rtsp.server import RtspServer
+from streamer.kept_visits.keeper import VisitKeeper
 from streamer.live_view import pages
 from streamer.live_view.view import LiveView
 from streamer.model_layer.layer import ModelLayer, open_models
 from streamer.mqtt.publisher import Publisher
-from streamer.pipeline.camera import Camera, CameraStatus
+from streamer.pipeline.camera import Camera, CameraStatus, camera_path
 from streamer.pipeline.camera_control import CameraControl
-from streamer.pipeline.camera_path import CameraPath
+from streamer.pipeline.camera_path import tell
 from streamer.pipeline.camera_set import CameraSet, Difference
-from streamer.pipeline.camera_trouble import WORDS, FaceSizes
+from streamer.pipeline.camera_trouble import WORDS
 from streamer.pipeline.live_gallery import LiveGallery
 from streamer.pipeline.overload import Overload
-from streamer.pipeline.tracking import Tracker, TrackingRules
-from streamer.pipeline.visits import Visits
-from streamer.pipeline.watching import Watcher
-from streamer.process import limit_arenas, make_data_folder, only_one, store_of
+from streamer.process import key_source, limit_arenas, make_data_folder, only_one, store_of
 from streamer.readiness import Part, Readiness
 from streamer.settings import CameraSettings, Settings
 from streamer.settings_reading import Layers
@@ -47,12 +45,12 @@ from streamer.supervise import supervise
 from streamer.telemetry.loop_lag import measure_loop_lag
 from streamer.telemetry.metrics import Metrics
 from streamer.telemetry.once_log import OnceLog
+from streamer.upkeep.daily import Upkeep
 
 log = logging.getLogger(__name__)
 
 WATCH_S = 0.25
 BROKER_HOPELESS_DELAY_S = 5.0  # a login that is refused may be mended at any time, and trying it costs nothing
-UNSURE_SHARE = 0.6  # the tracker's second stage looks at detections down to this share of the threshold
 
 
 @dataclass(slots=True, eq=False)
@@ -64,11 +62,13 @@ class Service:
     models: ModelLayer
     live_gallery: LiveGallery
     outbox: Outbox
+    visits: VisitKeeper
     publisher: Publisher
     live_view: LiveView
     cameras: list[Camera]
     tokens: LiveTokens
     guard: Guard
+    upkeep: Upkeep
     points: PublishPoints = field(default_factory=dict)
     certificate: Certificate | None = None
     http_port: int = 0
@@ -91,9 +91,11 @@ class Service:
             Part("broker", not self.publisher.trouble, self.publisher.trouble),
             Part("outbox", self.outbox.healthy, self.outbox.trouble),
         ]
+        if self.visits.is_wanted:
+            parts.append(Part("kept visits", not self.visits.trouble, self.visits.trouble))
         if self.control is not None and self.control.trouble:
             parts.append(Part("configuration", False, self.control.trouble))
-        gallery = self.live_gallery.trouble
+        gallery = self.live_gallery.trouble or self.upkeep.damage or ""
         parts.append(Part("gallery", not gallery, gallery))
         if self.settings.http.enabled:
             parts.append(Part("tokens", not self.tokens.trouble, self.tokens.trouble))
@@ -168,14 +170,27 @@ async def _opened(
         store_of(settings).close()
     models = await stack.enter_async_context(open_models(settings, metrics))
     live_gallery = await stack.enter_async_context(LiveGallery.open(settings, models.recogniser, metrics))
-    outbox = await stack.enter_async_context(
-        Outbox(
-            settings.outbox_path,
-            limit=settings.events.outbox_limit,
-            max_age_s=settings.events.outbox_max_age_h * 3600.0,
-            metrics=metrics,
-        )
+    visits = VisitKeeper(
+        settings.visits_path,
+        key_source(settings),
+        settings.events,
+        metrics,
+        encrypt=settings.gallery.encryption,
+        is_enrolled=lambda person_id: live_gallery.name_of(person_id) is not None,
+        signature_of=live_gallery.signature_of,
     )
+    await stack.enter_async_context(visits)
+    outbox = Outbox(
+        settings.outbox_path,
+        limit=settings.events.outbox_limit,
+        max_age_s=settings.events.outbox_max_age_h * 3600.0,
+        metrics=metrics,
+    )
+    outbox.interrupted = visits.ended
+    # The service may not have been there when they were forgotten.
+    visits.forget(live_gallery.forgotten)
+    outbox.forget(live_gallery.forgotten)
+    await stack.enter_async_context(outbox)
 
     def command(camera: str, enabled: bool) -> None:
         if service.control is not None:
@@ -199,16 +214,19 @@ async def _opened(
         models,
         live_gallery,
         outbox,
+        visits,
         publisher,
         live_view,
         [],
         tokens,
         Guard(tokens, metrics),
+        Upkeep(settings),
         certificate=certificate,
     )
     for name, camera in settings.cameras.items():
         publisher.add_camera(name, enabled=camera.enabled)
         _point(service, name, camera)
+    publisher.forget(live_gallery.forgotten)  # the broker, or the service, may have been away
     await models.attach(live_gallery, publisher.set_model)
     return service
 
@@ -244,9 +262,11 @@ def _keep_up(tasks: asyncio.TaskGroup, service: Service, rtsp: RtspServer) -> li
     lag_every_s = service.settings.metrics.loop_lag_interval_s
     return [
         tasks.create_task(broker, name="publisher"),
-        tasks.create_task(service.live_gallery.follow(publisher.gallery_changed), name="gallery"),
+        tasks.create_task(service.live_gallery.follow(partial(_gallery_changed, service)), name="gallery"),
+        tasks.create_task(service.visits.run(), name="kept visits"),
         *([tasks.create_task(service.tokens.follow(), name="tokens")] if service.settings.http.enabled else []),
         *([tasks.create_task(certificate.follow(), name="certificate")] if certificate else []),
+        tasks.create_task(service.upkeep.run(), name="upkeep"),
         tasks.create_task(_watch(service), name="watch cameras"),
         tasks.create_task(service.live_view.run(), name="live view"),
         tasks.create_task(rtsp.run(), name="rtsp ingest"),
@@ -267,6 +287,7 @@ def _camera(service: Service, name: str, camera: CameraSettings) -> Camera:
         service.outbox,
         service.metrics,
         service.live_view.view(name, camera.fps),
+        service.visits.camera(name, keeps=camera.snapshots),
     )
     service.publisher.add_camera(name, enabled=camera.enabled)
 
@@ -295,47 +316,24 @@ def _retire_point(service: Service, name: str) -> None:
         service.metrics.publishers.labels(camera=name).set(0)
 
 
+def _gallery_changed(service: Service, gone: Iterable[str]) -> None:
+    """Somebody was enrolled, renamed or forgotten. Of who is forgotten nothing is kept or told from now on."""
+    forgotten = service.outbox.forget(service.live_gallery.forgotten)
+    service.visits.forget(forgotten | set(gone))
+    if forgotten:
+        for camera in service.cameras:
+            tell(camera.path.visits.forget(forgotten), camera.path)
+        service.publisher.forget(forgotten)
+    service.publisher.gallery_changed(gone)
+
+
 def _forget_camera(service: Service, name: str) -> None:
     """It was removed: nothing is told of it any more."""
     _retire_point(service, name)
     service.live_view.removed(name)
+    service.visits.removed(name)
     service.publisher.remove_camera(name)
     service.metrics.forget_camera(name)
-
-
-def camera_path(
-    name: str,
-    settings: Settings,
-    recogniser: Recogniser,
-    live_gallery: LiveGallery,
-    outbox: Outbox,
-    metrics: Metrics,
-    watcher: Watcher | None = None,
-) -> CameraPath:
-    """Everything that one camera's frames meet, with a tracker and visits of its own."""
-    sure = recogniser.detection_threshold
-    rules = TrackingRules(
-        sure_score=sure,
-        min_face_px=settings.recognition.min_face_px,
-        min_quality=settings.recognition.min_quality,
-        # A track that its next sighting can't reach in time would never have a second one.
-        gone_after_s=max(settings.events.gone_after_s, 3.0 / settings.cameras[name].fps),
-        settle_s=settings.events.settle_s,
-    )
-    return CameraPath(
-        camera=name,
-        recogniser=recogniser,
-        tracker=Tracker(name, rules),
-        visits=Visits(name, settings.events, settings.recognition.min_quality),
-        live_gallery=live_gallery,
-        outbox=outbox,
-        metrics=metrics,
-        frames_in_flight=settings.recognition.frames_in_flight,
-        least_score=sure * UNSURE_SHARE,
-        face_sizes=FaceSizes(rules.min_face_px),
-        waits=settings.cameras[name].pace == "fastest",
-        watcher=watcher,
-    )
 
 
 def _camera_part(name: str, status: CameraStatus) -> Part:
@@ -362,6 +360,7 @@ async def _watch(service: Service) -> None:
         if step_s := clock.step(time.time(), steady_s()):
             log.warning("the system's clock was set by %+.0f s", step_s, extra={"code": "clock_set"})
             service.publisher.clock_stepped(step_s)
+            service.visits.clock_stepped()
         for camera in service.cameras:
             camera.watch()
         for name, point in service.points.items():

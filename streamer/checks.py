@@ -5,12 +5,14 @@ loop of its own; cameras are tried side by side.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
+from gallery.errors import AuditBroken
 from gallery.index.faiss_index import FaceIndex
 from recognition.errors import CodedError
 from recognition.models.manager import ModelManager
@@ -26,8 +28,9 @@ from streamer.ingest.rtsp.server import look, url_of
 from streamer.listen import listen, resolve
 from streamer.model_layer.setup import make_manager, open_for_enrolment
 from streamer.mqtt.broker_check import NO_REASONS, NOT_TRIED, check_topic, try_broker
-from streamer.process import make_data_folder, open_gallery, service_runs
+from streamer.process import key_source, make_data_folder, open_gallery, service_runs
 from streamer.settings import Settings
+from streamer.upkeep.purge import due
 from streamer.variables import expand_url
 from streamer.webrtc.ice import read_servers
 
@@ -79,8 +82,26 @@ async def _models(settings: Settings) -> str:
 def _gallery(settings: Settings) -> str:
     make_data_folder(settings.paths.data)
     with open_gallery(settings) as store:
-        people = store.count()
-    return f"{people} people in {settings.gallery_path}"
+        store.check()
+        if (broken := store.audit_broken()) is not None:
+            raise AuditBroken(
+                f"entry {broken} of the audit log of {settings.gallery_path} was changed or is missing; compare it "
+                "with that of a backup"
+            )
+        people, key_id, over = store.count(), store.key_id, len(due(store, settings, time.time()))
+    told = [f"{people} people in {settings.gallery_path}", _protection(settings, key_id)]
+    return "; ".join([*told, f"{over} of them have had their time: whosthere gallery purge"] if over else told)
+
+
+def _protection(settings: Settings, key_id: str | None) -> str:
+    """What it helps against that the gallery is encrypted, and what not."""
+    if key_id is None:
+        return "not encrypted: whoever gets the file, or a copy of it, has faces and names"
+    place = key_source(settings).told
+    return (
+        f"encrypted under master key {key_id} ({place}): a copy of the data without that tells nobody anything, "
+        "whoever gets both, or may run commands as this user, reads all"
+    )
 
 
 async def _http(settings: Settings) -> str:

@@ -10,10 +10,12 @@ import typer
 
 from recognition.errors import CodedError
 from streamer import __version__
-from streamer.cli import bench, cameras, demo, enrol, events, gallery, identify, people, service, tokens, train_weights
+from streamer.cli import bench, cameras, demo, enrol, events, identify, service, tokens, train_weights
 from streamer.cli.anywhere import AnywhereGroup
-from streamer.cli.models import commands
+from streamer.cli.gallery import commands as gallery
+from streamer.cli.models import commands as models
 from streamer.cli.options import AsJson, ConfigFile, Overrides, print_line
+from streamer.cli.people import commands as people
 
 app = typer.Typer(
     name="whosthere",
@@ -31,7 +33,7 @@ identify.register(app)
 people.register(app)
 gallery.register(app)
 cameras.register(app)
-commands.register(app)
+models.register(app)
 train_weights.register(app)
 tokens.register(app)
 events.register(app)

@@ -33,6 +33,11 @@
     │   ├── OutboxUnwritable          outbox_unwritable      (retryable)
     │   ├── OutboxDamaged             outbox_damaged         (set aside; the service goes on with a new one)
     │   └── OutboxTooNew              outbox_too_new
+    ├── KeptVisitsError
+    │   ├── KeptVisitsMissing         kept_visits_missing
+    │   ├── KeptVisitsUnwritable      kept_visits_unwritable (retryable)
+    │   ├── KeptVisitsDamaged         kept_visits_damaged    (set aside; the service goes on with new ones)
+    │   └── KeptVisitsTooNew          kept_visits_too_new
     ├── DiscoveryFailed               discovery_failed
     ├── PortInUse                     port_in_use
     ├── HttpAddressInvalid            http_address_invalid
@@ -45,6 +50,8 @@
     ├── AlreadyRunning                already_running
     ├── PeopleNotCovered              people_not_covered
     ├── ConfirmationNeeded            confirmation_needed
+    ├── NewKeyNeeded                  new_key_needed
+    ├── ErasureIncomplete             erasure_incomplete
     ├── DemoFailed                    demo_failed
     └── BenchFailed                   bench_failed
 
@@ -213,6 +220,29 @@ class OutboxTooNew(OutboxError):
     code = "outbox_too_new"
 
 
+class KeptVisitsError(StreamerError):
+    code = "kept_visits_error"
+
+
+class KeptVisitsMissing(KeptVisitsError):
+    """There is no file of them: no camera ever kept any."""
+
+    code = "kept_visits_missing"
+
+
+class KeptVisitsUnwritable(KeptVisitsError):
+    code = "kept_visits_unwritable"
+    retryable = True
+
+
+class KeptVisitsDamaged(KeptVisitsError):
+    code = "kept_visits_damaged"
+
+
+class KeptVisitsTooNew(KeptVisitsError):
+    code = "kept_visits_too_new"
+
+
 class DiscoveryFailed(StreamerError):
     """No network could be asked for cameras."""
 
@@ -267,6 +297,18 @@ class ConfirmationNeeded(StreamerError):
     """What can't be taken back is asked before it is done, and there is nobody to ask."""
 
     code = "confirmation_needed"
+
+
+class NewKeyNeeded(StreamerError):
+    """The settings name where the master key is, and a new one is not ours to put there."""
+
+    code = "new_key_needed"
+
+
+class ErasureIncomplete(StreamerError):
+    """Somebody is forgotten, and something of them stays unless somebody does something about it."""
+
+    code = "erasure_incomplete"
 
 
 class DemoFailed(StreamerError):

@@ -103,13 +103,16 @@ def service_runs(folder: Path) -> bool:
     return False
 
 
-def key_source(settings: Settings) -> KeySource:
-    """Where the key is that the gallery and what belongs to it are encrypted under. Reads nothing yet."""
+def key_source(settings: Settings, coming: GivenKey | None = None) -> KeySource:
+    """Where the key is that the gallery and what belongs to it are encrypted under; `coming`: the one of a rotation.
+
+    Reads nothing yet.
+    """
     configured = settings.gallery.master_key
-    return KeySource(settings.paths.key_folder, None if configured is None else _given(configured))
+    return KeySource(settings.paths.key_folder, None if configured is None else given_key(configured), coming)
 
 
-def _given(place: MasterKeySettings) -> GivenKey:
+def given_key(place: MasterKeySettings) -> GivenKey:
     if place.file is not None:
         return in_file(place.file)
     if place.command is not None:
@@ -128,8 +131,8 @@ def _given(place: MasterKeySettings) -> GivenKey:
 _STARTS_WITHIN_S = 1.0
 
 
-def open_gallery(settings: Settings) -> PersonStore:
-    """The gallery, for a command; the audit log is told who ran it. Raises GalleryError.
+def open_gallery(settings: Settings, keys: KeySource | None = None) -> PersonStore:
+    """The gallery, for a command; the audit log is told who ran it. keys None: the settings'. Raises GalleryError.
 
     GalleryMissing where it is gone under a running service, which serves from memory: a new one would take its place.
     """
@@ -141,14 +144,16 @@ def open_gallery(settings: Settings) -> PersonStore:
                 "begin anew"
             )
         time.sleep(0.05)  # a service that starts just now makes it
-    return store_of(settings, actor=this_user())
+    return store_of(settings, actor=this_user(), keys=keys)
 
 
-def store_of(settings: Settings, *, actor: str = "service", in_memory: bool = False) -> PersonStore:
+def store_of(
+    settings: Settings, *, actor: str = "service", in_memory: bool = False, keys: KeySource | None = None
+) -> PersonStore:
     """The gallery as the settings want it. Raises GalleryError."""
     return PersonStore(
         settings.gallery_path,
-        key_source(settings),
+        keys or key_source(settings),
         actor=actor,
         encrypt=settings.gallery.encryption,
         keep_chips=settings.gallery.keep_chips,

@@ -99,6 +99,7 @@ class CameraSettings(_Section):
     open_timeout_s: float = Field(default=10.0, gt=0, le=120)
     read_timeout_s: float = Field(default=10.0, gt=0, le=120)
     stalled_after_s: float | None = Field(default=None, gt=0, le=120, description="null: as its own rhythm has it")
+    snapshots: bool = Field(default=False, description="keep its visits: pictures, messages, embeddings")
 
     @property
     def is_published(self) -> bool:
@@ -180,6 +181,9 @@ class GallerySettings(_Section):
     master_key: Annotated[MasterKeySettings | None, BeforeValidator(_no_key_itself)] = Field(
         default=None, description="null: a file in paths.keys, made where there is none"
     )
+    keep_days: float | None = Field(
+        default=None, gt=0, le=36_500, description="who has no newer photo is erased; null: kept"
+    )
     keep_chips: bool = Field(default=True, description="of photos; templates of later models are made of them")
 
 
@@ -191,6 +195,9 @@ class EventsSettings(_Section):
     surer_by: float = Field(default=0.1, gt=0, le=1, description="an update when similarity rises by this")
     outbox_limit: int = Field(default=100_000, ge=10)
     outbox_max_age_h: float = Field(default=168.0, gt=0)
+    keep_days: float = Field(default=14.0, gt=0, le=3650, description="of kept visits")
+    keep_mib: int = Field(default=2048, ge=16, description="most room that kept visits take; the oldest go first")
+    keep_unknown_h: float = Field(default=0.0, ge=0, le=8760, description="visits of unknown faces; 0: never kept")
 
 
 class MqttSettings(_Section):
@@ -281,6 +288,11 @@ class Settings(_Section):
     @property
     def outbox_path(self) -> Path:
         return self.paths.data / "outbox.db"
+
+    @property
+    def visits_path(self) -> Path:
+        """Kept visits."""
+        return self.paths.data / "visits.db"
 
     @property
     def camera_changes_path(self) -> Path:

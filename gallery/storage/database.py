@@ -4,9 +4,10 @@ Every method blocks for disk I/O: call it off the event loop. Any thread may, on
 processes may read and write the same file meanwhile, and put it under another key.
 """
 
+import errno
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -20,12 +21,15 @@ from gallery.storage.file_copy import copy_in_memory
 from gallery.storage.master_key import KeySource
 from gallery.storage.meta import KEY_ID, get_meta, set_meta
 from gallery.storage.opening import open_database, vault_of
+from gallery.storage.replacing import Replaced, forget_again, replace_people
 from gallery.storage.resealing import reseal
 from gallery.storage.schema import seal_broken, transaction, translated
-from gallery.storage.vacuum import ENCRYPTED, VACUUM_DUE, empty_log, vacuum
+from gallery.storage.traces import tables_with
+from gallery.storage.vacuum import ENCRYPTED, ERASED, VACUUM_DUE, empty_log, vacuum
 from gallery.storage.vault import Vault
 
 T = TypeVar("T")
+_TARGET_FAILED = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
 
 
 class GalleryDatabase:
@@ -81,9 +85,9 @@ class GalleryDatabase:
         """Read the whole file and hold it to its own structure. Raises GalleryUnreadable."""
         (verdict,) = self._rows("PRAGMA quick_check(1)")[0]
         if verdict != "ok":
-            verdict = verdict.rpartition("\n")[2]  # SQLite's first line says in which of its files
+            told = " ".join(verdict.split())  # SQLite says it in two lines
             raise GalleryUnreadable(
-                f"gallery {self.path} is damaged ({verdict}); restore it from a backup: whosthere gallery restore FILE"
+                f"gallery {self.path} is damaged ({told}); restore it from a backup: whosthere gallery restore FILE"
             )
 
     def checkpoint(self) -> None:
@@ -113,6 +117,48 @@ class GalleryDatabase:
         with self._lock:
             self._commits += 1
             return vacuum(self._db, self.path)
+
+    def tables_with(self, person_ids: Collection[str]) -> list[str]:
+        """The tables that hold one of these ids, but the list of the forgotten and the audit log."""
+        with self._lock, translated(self.path):
+            return tables_with(self._db, person_ids)
+
+    # Copies.
+
+    def write_copy(self, target: Path) -> None:
+        """All of it, as of now, into an empty file; others read and write meanwhile. Raises OSError (no room there)."""
+        with self._lock:
+            try:
+                self._db.execute("VACUUM INTO ?", (str(target),))
+            except sqlite3.Error as error:
+                if error.sqlite_errorcode & 0xFF in _TARGET_FAILED:
+                    raise OSError(errno.EIO, f"{error}") from None
+                with translated(self.path):
+                    raise
+
+    def replace_people(self, other: Callable[[Vault], sqlite3.Connection]) -> Replaced:
+        """Put everybody of another gallery in the place of all. `other`: its database, sealed as this vault seals.
+
+        Raises what it raises.
+        """
+        other(self._vault)  # most of the work, while others write
+        with self._transaction() as db:
+            replaced = replace_people(db, other(self._vault))
+            self._restored(db, replaced)
+        self._emptied()
+        return replaced
+
+    def forget_again(self, forgotten: Iterable[str]) -> Replaced:
+        """A backup becomes the gallery: whoever was forgotten, by it or by these ids, goes."""
+        with self._transaction() as db:
+            replaced = forget_again(db, forgotten)
+            self._restored(db, replaced)
+        return replaced
+
+    def _restored(self, db: sqlite3.Connection, replaced: Replaced) -> None:
+        figures = {"people": replaced.people, "left_out": len(replaced.left_out), "gone": len(replaced.gone)}
+        audit.append(db, self.actor, "restored", details=figures)
+        set_meta(db, VACUUM_DUE, ERASED)
 
     # Who did what.
 

@@ -65,6 +65,11 @@ class KeySource:
     coming: GivenKey | None = None
 
     @property
+    def told(self) -> str:
+        """What people are told of the place of the key."""
+        return f"file {self.file}" if self.configured is None else self.configured.told
+
+    @property
     def file(self) -> Path:
         return self.folder / FILE
 

@@ -12,6 +12,7 @@ import numpy as np
 import orjson
 
 from gallery.people import Consent, NewPhoto, NewTemplate, Profile, StoredPhoto, space_mismatch
+from gallery.portable import PortableTemplate
 from gallery.storage.encryption import Cipher, SealBroken
 from gallery.storage.vault import Vault, chip_place, landmarks_place, template_place
 from recognition.arrays import F32, U8
@@ -24,7 +25,7 @@ _TEMPLATE = (
     "(photo_id, person_id, space, dim, embedding, quality, signature, source, created_at) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) {otherwise}"
 )
-_KEEP_FORMER = _TEMPLATE.format(instead="", otherwise="ON CONFLICT (photo_id, space) DO NOTHING")
+KEEP_FORMER = _TEMPLATE.format(instead="", otherwise="ON CONFLICT (photo_id, space) DO NOTHING")
 _REPLACE_FORMER = _TEMPLATE.format(instead="OR REPLACE", otherwise="")
 
 FROM_PHOTO, FROM_CHIP = "photo", "chip"  # what a template was made of: templates.source
@@ -88,8 +89,8 @@ def insert_photos(
             raise SealBroken(f"photo list of {person_id}")
         (photo_id,) = found
         for template in photo.templates:
-            row = _template_row(db, photo_id, person_id, cipher, template, photo.quality)
-            db.execute(_KEEP_FORMER, (*row, FROM_PHOTO, added_at))
+            row = template_row(db, photo_id, person_id, cipher, template, photo.quality)
+            db.execute(KEEP_FORMER, (*row, FROM_PHOTO, added_at))
     return added
 
 
@@ -107,14 +108,20 @@ def replace_template(
     if owner is None:
         return False
     person_id, wrapped = owner
-    row = _template_row(db, photo_id, person_id, vault.template_cipher(person_id, wrapped), template, quality)
+    row = template_row(db, photo_id, person_id, vault.template_cipher(person_id, wrapped), template, quality)
     db.execute(_REPLACE_FORMER, (*row, FROM_CHIP, made_at))
     return True
 
 
-def _template_row(
-    db: sqlite3.Connection, photo_id: int, person_id: str, cipher: Cipher, template: NewTemplate, quality: float
+def template_row(
+    db: sqlite3.Connection,
+    photo_id: int,
+    person_id: str,
+    cipher: Cipher,
+    template: NewTemplate | PortableTemplate,
+    quality: float,
 ) -> tuple[int, str, str, int, bytes, float, str]:
+    """Its row but for what it was made of, and when. Raises EmbeddingSpaceMismatch."""
     space, dim = template.space, len(template.embedding)
     # One vector of another size would make the whole space unreadable.
     other = db.execute("SELECT dim FROM templates WHERE space = ? LIMIT 1", (space,)).fetchone()

@@ -25,12 +25,14 @@ from gallery.people import (
     clean_name,
     new_person_id,
 )
+from gallery.portable import PortablePerson
 from gallery.storage import audit
 from gallery.storage.admission import must_be_free, must_be_new, must_exist
 from gallery.storage.database import GalleryDatabase
 from gallery.storage.encryption import SealBroken
 from gallery.storage.master_key import KeySource
 from gallery.storage.meta import set_meta
+from gallery.storage.moving import insert_person, insert_row, read_person
 from gallery.storage.profiles import COLUMNS, OpenedProfiles
 from gallery.storage.rows import (
     insert_photos,
@@ -120,34 +122,41 @@ class PersonStore(GalleryDatabase):
         """The ids of everybody who was forgotten."""
         return frozenset(row[0] for row in self._rows("SELECT id FROM forgotten"))
 
-    def add_person(
-        self,
-        who: str | Profile,
-        photos: Sequence[NewPhoto] = (),
-        *,
-        person_id: str | None = None,
-        as_: str = "enrolled",
-    ) -> Person:
+    def add_person(self, who: str | Profile, photos: Sequence[NewPhoto] = ()) -> Person:
         """Enrol a new person with these photos, all or nothing. `who`: the name, or all that is said of the person.
 
-        `person_id`: of somebody who comes from elsewhere; `as_`: what the audit log calls it. Raises NameInvalid,
-        NameTaken, ThresholdInvalid, ExternalIdTaken, PersonIdTaken, PersonForgotten and EmbeddingSpaceMismatch.
+        Raises NameInvalid, NameTaken, ThresholdInvalid, ExternalIdTaken and EmbeddingSpaceMismatch.
         """
         profile = checked_profile(Profile(who) if isinstance(who, str) else who)
-        key, now = person_id or new_person_id(), time.time()
+        key, now = new_person_id(), time.time()
         chips = self._chips(photos)
         with self._transaction() as db:
-            must_be_new(db, key)
             must_be_free(db, self._vault, self._opened, profile)
-            keys = self._vault.new_keys(key)
-            cipher = self._vault.profile_cipher(key, keys.profile)
-            sealed = cipher.seal(packed_profile(profile), profile_place(key))
-            tags = self._vault.name_tag(profile.name), self._vault.external_tag(profile.external_id)
-            db.execute("INSERT INTO people VALUES (?, ?, ?, ?, ?, ?, ?)", (key, now, *tags, *keys, sealed))
-            faces = self._vault.template_cipher(key, keys.template)
+            faces = self._vault.template_cipher(key, insert_row(db, self._vault, key, profile, now))
             insert_photos(db, key, faces, zip(photos, chips, strict=True), now)
-            audit.append(db, self.actor, as_, key, {"photos": len(photos)})
+            audit.append(db, self.actor, "enrolled", key, {"photos": len(photos)})
         return self._person(key)
+
+    def portable(self, person_id: str) -> PortablePerson:
+        """All that is kept of a person, in clear. Raises PersonNotFound."""
+
+        def read() -> PortablePerson:
+            with self._lock, translated(self.path):
+                return read_person(self._db, self._vault, person_id)
+
+        return self._opening(read)
+
+    def add_portable(self, person: PortablePerson) -> Person:
+        """Somebody who comes from another gallery, with the id of there, all or nothing.
+
+        Raises PersonForgotten, PersonIdTaken, NameTaken, ExternalIdTaken and EmbeddingSpaceMismatch.
+        """
+        with self._transaction() as db:
+            must_be_new(db, person.id)
+            must_be_free(db, self._vault, self._opened, person.profile)
+            insert_person(db, self._vault, person)
+            audit.append(db, self.actor, "imported", person.id, {"photos": len(person.photos)})
+        return self._person(person.id)
 
     def add_photos(self, person_id: str, photos: Sequence[NewPhoto]) -> Person:
         """Add photos and their templates to a person, all or nothing.
@@ -192,21 +201,22 @@ class PersonStore(GalleryDatabase):
         name = clean_name(name)
         return self.change(person_id, lambda profile: replace(profile, name=name), as_="renamed")
 
-    def forget(self, person_id: str) -> bool:
+    def forget(self, person_id: str, *, why: str | None = None, empty_log: bool = True) -> bool:
         """Destroy a person's keys and erase all rows, overwritten in file and log alike. Raises PersonNotFound.
 
-        The id alone is kept, so that no backup brings the person back unnoticed. False where another process read the
-        gallery for so long that the log could not be emptied: its pages go at the next forget(), with vacuum(), which
-        is due from now on, or when the last process closes the gallery.
+        `why`: what the audit log is told, where somebody's time was over. The id alone is kept, so that no backup
+        brings the person back unnoticed. False where another process read the gallery for so long that the log could
+        not be emptied: its pages go at the next forget(), with vacuum(), which is due from now on, or when the last
+        process closes the gallery. So it is without `empty_log`: nobody is waited for.
         """
         with self._transaction() as db:
             must_exist(db, person_id)
             db.execute("DELETE FROM people WHERE id = ?", (person_id,))
             db.execute("INSERT OR IGNORE INTO forgotten VALUES (?)", (person_id,))
             set_meta(db, VACUUM_DUE, ERASED)
-            audit.append(db, self.actor, "forgotten", person_id)
+            audit.append(db, self.actor, "forgotten", person_id, {} if why is None else {"why": why})
             self._opened.drop(person_id)
-        return self._emptied()
+        return empty_log and self._emptied()
 
     # Photos.
 
@@ -219,6 +229,10 @@ class PersonStore(GalleryDatabase):
             spaces.setdefault(photo_id, []).append(space)
         rows = self._rows("SELECT id, quality, added_at, digest FROM photos WHERE person_id = ? ORDER BY id", person_id)
         return [KeptPhoto(key, quality, at, digest, tuple(spaces.get(key, ()))) for key, quality, at, digest in rows]
+
+    def newest_photos(self) -> Mapping[str, float]:
+        """When the newest photo of each person was added, Unix time in s; who has none is not listed."""
+        return dict(self._rows("SELECT person_id, max(added_at) FROM photos GROUP BY person_id"))
 
     def remove_photo(self, person_id: str, photo_id: int) -> bool:
         """Erase one photo of a person with its templates, overwritten as forget() does.

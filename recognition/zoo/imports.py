@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 import yaml
 
+from recognition.archive import WEIGHTS, open_archive
 from recognition.checks.portraits import make_sample
 from recognition.checks.self_test import self_test
 from recognition.checks.spaces import EmbeddingSpace, make_space
@@ -36,7 +37,6 @@ from recognition.specs.spec import (
     InputSpec,
     MatchThresholds,
 )
-from recognition.zoo.archive import MAX_FILE_BYTES, open_archive
 from recognition.zoo.catalogue import CatalogueEntry
 from recognition.zoo.identify import Graph, identify
 from recognition.zoo.staging import Staging, staging
@@ -106,8 +106,8 @@ def import_entry(file: Path, entry: CatalogueEntry, folder: Path, known: Mapping
 def read_file(file: Path) -> bytes:
     """The bytes of a file of weights. Raises WeightsMissing."""
     try:
-        if file.stat().st_size > MAX_FILE_BYTES:
-            raise WeightsMissing(f"{file} has more than {MAX_FILE_BYTES >> 30} GiB; that is no file of weights")
+        if file.stat().st_size > WEIGHTS.file_bytes:
+            raise WeightsMissing(f"{file} has more than {WEIGHTS.file_bytes >> 30} GiB; that is no file of weights")
         return file.read_bytes()
     except OSError as error:
         raise WeightsMissing(f"{file} can't be read ({error.strerror}); check the path") from None

@@ -14,11 +14,11 @@ from gallery.people import NewPhoto, NewTemplate
 from recognition.arrays import F32
 from recognition.image import Image
 from recognition.recogniser import Embedded, Found, Recogniser
-from streamer.app import camera_path
 from streamer.bench.agreement import SeenFace
 from streamer.events.outbox import Outbox
 from streamer.ingest.source import open_source
 from streamer.ingest.stream import StreamEnded
+from streamer.pipeline.camera import camera_path
 from streamer.pipeline.camera_path import CameraPath, close_visits, run_camera
 from streamer.pipeline.live_gallery import LiveGallery
 from streamer.pipeline.tracking import Sighting, Track, Tracker

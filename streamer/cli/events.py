@@ -1,8 +1,11 @@
-"""`events` follows the identity events on the broker."""
+"""`events` follows the identity events on the broker; `--since` reads those of kept visits instead."""
 
 import asyncio
 import sys
 import time
+from collections.abc import Mapping
+from itertools import islice
+from pathlib import Path
 from typing import Annotated
 
 import orjson
@@ -12,6 +15,7 @@ import uvloop
 from gallery.errors import GalleryError, PersonNotFound
 from recognition.errors import CodedError
 from streamer.cli.cameras import unknown_camera
+from streamer.cli.kept_events import Asked, kept_events, moment
 from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_line, settings_of
 from streamer.events.event import IdentityEvent
 from streamer.mqtt.subscriber import Follower
@@ -20,7 +24,7 @@ from streamer.supervise import supervise
 
 
 def register(app: typer.Typer) -> None:
-    app.command(epilog='Example: whosthere events --camera door --person "Ada Lovelace"')(events)
+    app.command(epilog='Example: whosthere events --since 8h --person "Ada Lovelace" --pictures seen')(events)
 
 
 def events(
@@ -29,13 +33,30 @@ def events(
     camera: Annotated[str | None, typer.Option(help="Only this camera's.")] = None,
     person: Annotated[str | None, typer.Option(help="Only this person's: an id, or a name as events have it.")] = None,
     count: Annotated[int | None, typer.Option(min=1, help="End after so many.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Of kept visits: from so long ago on (8h, 30m, 2d), or a time.", metavar="TIME")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="With --since: up to then.", metavar="TIME")] = None,
+    pictures: Annotated[
+        Path | None, typer.Option(help="With --since: write the visits' pictures there.", metavar="FOLDER")
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Follow the identity events on the broker: one line each (with --json: one JSON document a line).
 
-    Goes on when the broker is back from an outage.
+    Goes on when the broker is back from an outage. With --since: those of visits that were kept
+    (cameras.<name>.snapshots), whether a service runs or not.
     """
+    if since is None and (until is not None or pictures is not None):
+        raise typer.BadParameter("--until and --pictures are for kept visits; give --since TIME with them")
     settings = settings_of(config, overrides, log_level="warning")
+    if since is not None:
+        now_at = time.time()
+        until_at = float("inf") if until is None else moment(until, now_at)
+        asked = Asked(moment(since, now_at), until_at, camera, person, pictures)
+        for event, files in islice(kept_events(settings, asked), count):
+            print_line(_document(event, files) if json else line_of(event, dated=True))
+        return
     if camera is not None and camera not in settings.cameras:
         raise unknown_camera(camera, settings, "check --camera and --config")
     if person is not None and settings.gallery_path.is_file():
@@ -49,7 +70,7 @@ def events(
 
     def show(event: IdentityEvent) -> None:
         if json:
-            print_line(orjson.dumps(event.model_dump(by_alias=True)).decode())
+            print_line(_document(event))
         else:
             print_line(line_of(event))
         sys.stdout.flush()  # somebody waits for it at the other end of a pipe
@@ -90,9 +111,15 @@ async def _again_and_again(follower: Follower) -> None:
     await supervise("events", lambda: follower.listen(listening), lost, longest_delay_s=5.0, hopeless_delay_s=5.0)
 
 
-def line_of(event: IdentityEvent) -> str:
+def _document(event: IdentityEvent, pictures: Mapping[str, str] | None = None) -> str:
+    """pictures: which files they are in, by kind."""
+    document = event.model_dump(by_alias=True)
+    return orjson.dumps(document | {"pictures": pictures} if pictures else document).decode()
+
+
+def line_of(event: IdentityEvent, *, dated: bool = False) -> str:
     """An event as one line of text for people."""
-    when = time.strftime("%H:%M:%S", time.localtime(event.captured_at))
+    when = time.strftime("%Y-%m-%d %H:%M:%S" if dated else "%H:%M:%S", time.localtime(event.captured_at))
     who = "unknown" if event.person is None else event.person.name or event.person.id
     similarity = "" if event.similarity is None else f" similarity {event.similarity:.2f}"
     reason = f" ({event.end_reason})" if event.end_reason else ""

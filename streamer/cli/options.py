@@ -28,6 +28,7 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", "-s", help="Set one value, e.g. mqtt.port=1884. Repeatable.", metavar="SECTION.KEY=VALUE"),
 ]
+Who = Annotated[str, typer.Argument(help="The person's name or id; capitals and blanks don't count.", metavar="PERSON")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, nothing else.")]
 
 

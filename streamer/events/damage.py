@@ -68,7 +68,9 @@ def damage_told(path: Path, *, opening: bool = False) -> Iterator[None]:
         raise OutboxDamaged(f"outbox {path} is damaged (a row of it is none of ours)") from None
 
 
-def pending(db: sqlite3.Connection, which: str = "ORDER BY row", values: tuple[int, ...] = ()) -> Iterator[Pending]:
+def pending(
+    db: sqlite3.Connection, which: str = "ORDER BY row", values: tuple[int | str, ...] = ()
+) -> Iterator[Pending]:
     """The rows that wait. Raises sqlite3.DatabaseError and ValidationError."""
     rows = db.execute(f"SELECT row, event, levels, created_at, {_CAPTURED_S} FROM pending {which}", values)
     for row, event, levels, created_at, captured_s in rows:

@@ -55,6 +55,7 @@ class IdentityEvent(_Wire):
     """One message of a visit. Times are Unix seconds, box is xyxy px of the deciding frame.
 
     stream_late_ms: how much later than its stream's quickest frame the deciding one came (bursts); null for a clip.
+    snapshot: under what name the visit is kept (its event_id); null where it is not.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
@@ -82,7 +83,7 @@ class IdentityEvent(_Wire):
     latency_ms: LatencyMs
     stream_late_ms: Annotated[float, Field(ge=0)] | None = None
     model: Models
-    snapshot: None = None
+    snapshot: Annotated[str, Field(min_length=26, max_length=26)] | None = None
 
 
 @dataclass(frozen=True, slots=True)

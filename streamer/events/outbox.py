@@ -7,7 +7,7 @@ them. This is the loop's side; all file work is done in groups on a thread of it
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from streamer.events.event import Due, IdentityEvent, LastSeen, sighting_of
+from streamer.events.forgotten import as_unknown, event_as_unknown
 from streamer.events.hand_over import handed_over, latency_s, moved, set_since_s
 from streamer.events.outbox_file import Stored
 from streamer.events.outbox_writer import Opened, OutboxWriter, Peek
@@ -32,7 +33,8 @@ class Outbox:
     While the disk is full or fails, from the start on or later, events wait in memory (`buffer_limit` of them),
     `healthy` is False and writing is tried again every second. A damaged file is set aside, and a new one used. When
     file or memory is full the oldest update goes first, then the oldest whole visit. Opening raises OutboxTooNew or
-    AlreadyRunning. `told` is called with each event that is put, whatever becomes of it. `now` is a clock in s that
+    AlreadyRunning. `told` is called with each event that is put, whatever becomes of it, `interrupted` with each `end`
+    of a visit that the run before left open. `now` is a clock in s that
     never jumps, of this `boot` of the machine; `unix_s` the wall clock.
     """
 
@@ -51,7 +53,9 @@ class Outbox:
         self.client_id = ""
         self.last_seen: dict[str, LastSeen] = {}
         self._sighted_s: dict[str, float] = {}  # on the steady clock: people seen in this run
+        self._forgotten: set[str] = set()
         self.told: Callable[[IdentityEvent], None] = lambda _: None
+        self.interrupted: Callable[[IdentityEvent], None] = lambda _: None
         self._metrics = metrics
         self._now = now
         self._unix_s = unix_s
@@ -103,6 +107,7 @@ class Outbox:
         if due.captured_s is not None:
             captured_s = self._steady(due.captured_s)
             due = Due(moved(due.event, self._set_since_s(due.event.captured_at, captured_s)), due.levels, captured_s)
+        due = as_unknown(due, self._forgotten)  # a verdict may have been on its way
         event = due.event
         self.told(event)
         newest = self._is_newest(due)
@@ -182,14 +187,35 @@ class Outbox:
         with self._writer.ask() as work:
             work.released = True
 
-    def forget(self, person_ids: Iterable[str]) -> None:
-        """Drop these people's last sighting. Waiting messages hold their ids alone, never a name."""
+    def drop_last_seen(self, person_ids: Iterable[str]) -> None:
+        """Of people who are not in the gallery any more; what waits holds their ids alone, never a name."""
         with self._writer.ask() as work:
             for person_id in person_ids:
-                self.last_seen.pop(person_id, None)
-                self._sighted_s.pop(person_id, None)
+                self._drop_last_seen(person_id)
                 work.changes.sightings.pop(person_id, None)
-                work.changes.forgotten.add(person_id)
+                work.changes.unseen.add(person_id)
+
+    def forget(self, person_ids: Collection[str]) -> set[str]:
+        """Keep nothing of these people, now and of what comes, also before the file is open; those who are new here.
+
+        Messages of them that wait are of somebody unknown from now on, or gone where nobody has heard of a visit that
+        is over. On disk it is done with the next flush().
+        """
+        new = set(person_ids) - self._forgotten
+        self._forgotten |= new
+        for person_id in new:
+            self._drop_last_seen(person_id)
+        if new:
+            self._writer.forget(new)
+        return new
+
+    def as_told(self, stored: Stored) -> Stored:
+        """A message that was handed out, without those who were forgotten since."""
+        return as_unknown(stored, self._forgotten)
+
+    def _drop_last_seen(self, person_id: str) -> None:
+        self.last_seen.pop(person_id, None)
+        self._sighted_s.pop(person_id, None)
 
     def _is_newest(self, due: Due) -> bool:
         """Whether nobody saw this event's person later; by the wall clock where nothing better is known."""
@@ -209,9 +235,12 @@ class Outbox:
 
     def _opened(self, opened: Opened) -> None:
         """A file was opened, or none could be: then this run has a name at the broker that nobody remembers."""
-        client_id, last_seen = opened or (f"whosthere-{secrets.token_hex(6)}", {})
+        client_id, last_seen, interrupted = opened or (f"whosthere-{secrets.token_hex(6)}", {}, [])
         self.client_id = self.client_id or client_id
-        self.last_seen = last_seen | self.last_seen
+        found = {person_id: seen for person_id, seen in last_seen.items() if person_id not in self._forgotten}
+        self.last_seen = found | self.last_seen
+        for event in interrupted:
+            self.interrupted(event_as_unknown(event, self._forgotten))
         if not self._is_open.done():
             self._is_open.set_result(None)
 

@@ -15,10 +15,13 @@ from pathlib import Path
 
 import orjson
 
+from streamer.byte_search import holds
 from streamer.errors import OutboxDamaged
-from streamer.events.damage import Contents, damage_told, is_time, open_visits, pending, sightings
+from streamer.events.damage import Contents, damage_told, is_time, open_visits, pending, side_files, sightings
+from streamer.events.erasing import erase_people
 from streamer.events.event import Due, IdentityEvent, LastSeen
-from streamer.events.outbox_schema import CLOCK, PAGE_BYTES, SPARE_BYTES, open_outbox
+from streamer.events.outbox_schema import CLOCK, PAGE_BYTES, SPARE_BYTES, claim_spare, open_outbox
+from streamer.events.stored_text import text_of
 from streamer.steady import UNSET_BEFORE
 
 _TIDY_PAGES = 1024
@@ -42,17 +45,18 @@ class Stored:
 @dataclass(slots=True)
 class Changes:
     """What one transaction writes: messages, rows to delete, last sightings by event_id (Unix and steady s) and by
-    person, people to forget.
+    person, people whose last sighting is to go, and those of whom nothing is to stay.
     """
 
     puts: list[Due] = field(default_factory=list)
     acked: set[int] = field(default_factory=set)
     seen: dict[str, tuple[float, float]] = field(default_factory=dict)
     sightings: dict[str, LastSeen] = field(default_factory=dict)
+    unseen: set[str] = field(default_factory=set)
     forgotten: set[str] = field(default_factory=set)
 
     def __bool__(self) -> bool:
-        return bool(self.puts or self.acked or self.seen or self.sightings or self.forgotten)
+        return bool(self.puts or self.acked or self.seen or self.sightings or self.unseen or self.forgotten)
 
 
 class OutboxFile:
@@ -206,13 +210,15 @@ class OutboxFile:
                 ((person_id, orjson.dumps(seen).decode()) for person_id, seen in changes.sightings.items()),
             )
             self._db.executemany(
-                "DELETE FROM last_seen WHERE person_id = ?", ((person_id,) for person_id in changes.forgotten)
+                "DELETE FROM last_seen WHERE person_id = ?", ((person_id,) for person_id in changes.unseen)
             )
+            if changes.forgotten:
+                count -= erase_people(self._db, changes.forgotten, self._in_flight)
             lost += self._drop_aged(now - self._max_age_s, given_up)
             lost += self._drop_excess(count - lost - self._limit, given_up)
         self._given_up, self.count = given_up, count - lost
         self._in_flight -= changes.acked
-        if lost or changes.acked or self.oldest_at is None:
+        if lost or changes.acked or changes.forgotten or self.oldest_at is None:
             self.oldest_at = self._find_oldest() if self.count else None
         return lost
 
@@ -225,6 +231,25 @@ class OutboxFile:
             with damage_told(self._path), suppress(sqlite3.OperationalError):
                 self._db.execute(f"PRAGMA incremental_vacuum({min(excess, _TIDY_PAGES)})").fetchall()
                 self._free_pages = 0
+
+    def scrub(self, person_ids: Collection[str]) -> None:
+        """Leave no byte of these ids in file and log, once write() has forgotten them, whoever left them there.
+
+        Raises OSError besides.
+        """
+        log = side_files(self._path)[0]
+        if not (holds(self._descriptor, person_ids) or holds(log, person_ids)):
+            return
+        with damage_told(self._path):
+            self._empty_log()
+            if holds(self._descriptor, person_ids):
+                self._db.execute("VACUUM")
+                self._empty_log()
+            self._free_pages = 0
+            claim_spare(self._db)
+
+    def _empty_log(self) -> None:
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def reuse_log(self) -> None:
         """Let the next write begin at the start of the log: on a full disk that is the room there is."""
@@ -256,7 +281,7 @@ class OutboxFile:
             if event.type == "end":
                 given_up.discard(event.event_id)
             return 1
-        text = _without_names(event, None if due.captured_s is None else due.captured_s + self._ahead_s)
+        text = text_of(event, captured_s=None if due.captured_s is None else due.captured_s + self._ahead_s)
         self._db.execute(
             "INSERT INTO pending (event_id, type, levels, event, created_at) VALUES (?, ?, ?, ?, ?)",
             (event.event_id, event.type, orjson.dumps(due.levels).decode(), text, now + self._ahead_s),
@@ -371,9 +396,3 @@ class OutboxFile:
             if self._db.in_transaction:  # a full disk has rolled back by itself
                 self._db.execute("ROLLBACK")
             raise
-
-
-def _without_names(event: IdentityEvent, captured_s: float | None) -> str:
-    """As JSON; whoever reads an event ignores a key that is none of its own."""
-    text = event.model_dump_json(by_alias=True, exclude={"person": {"name"}, "previous_person": {"name"}})
-    return text if captured_s is None else f'{text[:-1]},"captured_s":{captured_s!r}}}'

@@ -111,6 +111,13 @@ def _create(db: sqlite3.Connection) -> None:
     db.execute("DELETE FROM spare")
 
 
+def claim_spare(db: sqlite3.Connection) -> None:
+    """Have the spare pages and a log of their size again, after both were given back; on a full disk without them."""
+    with suppress(sqlite3.OperationalError):
+        db.execute("INSERT INTO spare VALUES (zeroblob(?))", (SPARE_BYTES,))
+    db.execute("DELETE FROM spare")
+
+
 def _why(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 

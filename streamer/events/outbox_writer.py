@@ -10,7 +10,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,9 @@ from typing import TypeVar
 
 from recognition.errors import CodedError
 from streamer.errors import OutboxDamaged, OutboxUnwritable
-from streamer.events.event import Due, LastSeen, give_up, sighting_of
+from streamer.events.erasing import blot_set_aside
+from streamer.events.event import Due, IdentityEvent, LastSeen, give_up, sighting_of
+from streamer.events.forgotten import left_of
 from streamer.events.held_file import HeldFile
 from streamer.events.outbox_file import Changes, OutboxFile, Stored
 from streamer.telemetry.metrics import Metrics
@@ -26,12 +28,14 @@ from streamer.telemetry.metrics import Metrics
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Opened = tuple[str, dict[str, LastSeen]] | None  # of a file: the installation's client id, who was seen last where
+# Of a file: the installation's client id, who was seen last where, the ends of visits that were open in it.
+Opened = tuple[str, dict[str, LastSeen], list[IdentityEvent]] | None
 
 GROUP = 1_000
 STEP = 16  # a small change may still fit where a big one does not
 TICK_S = 1.0
 SIGHTINGS_EVERY_S = 5.0
+SCRUB_AGAIN_S = 60.0
 
 
 @dataclass(slots=True, eq=False)
@@ -78,11 +82,15 @@ class OutboxWriter:
         self._wake = threading.Condition()
         self._buffer: deque[Due] = deque()
         self._unheard: set[str] = set()
+        self._forgotten: set[str] = set()
         self._work = Work()
         # The thread's own.
         self._seen_written_s = time.monotonic()
         self._oldest_at: float | None = None
         self._has_begun = False
+        self._forgotten_in: OutboxFile | None = None  # the file that has heard of all who are forgotten
+        self._to_scrub: set[str] = set()
+        self._scrub_at_s = float("-inf")
         self._held = HeldFile(path, lambda: OutboxFile(path, limit, max_age_s, now(), boot), now, metrics)
 
     # On the loop.
@@ -104,6 +112,14 @@ class OutboxWriter:
             self._trim()
             self._wake.notify()
         return True
+
+    def forget(self, person_ids: Collection[str]) -> None:
+        """Nothing is kept of these people, in memory at once, on disk when the thread comes to it."""
+        with self._wake:
+            self._forgotten.update(person_ids)
+            self._work.changes.forgotten.update(person_ids)
+            self._drop_forgotten()
+            self._wake.notify()
 
     @contextmanager
     def ask(self) -> Iterator[Work]:
@@ -128,6 +144,13 @@ class OutboxWriter:
             self._metrics.outbox_dropped.inc(len(self._buffer) - len(kept))
             self._buffer = deque(kept)
             self._unheard |= unheard
+
+    def _drop_forgotten(self) -> None:
+        if self._forgotten:
+            self._buffer = deque(left_of(self._buffer, self._forgotten))
+            sightings = self._work.changes.sightings
+            for person_id in self._forgotten & sightings.keys():
+                del sightings[person_id]
 
     # On the thread.
 
@@ -165,9 +188,10 @@ class OutboxWriter:
         with self._wake:
             self._buffer.extendleft(reversed(interrupted))
             self._work.changes.sightings = later | self._work.changes.sightings
+            self._drop_forgotten()
         self._has_begun = True
         self._show(file)
-        self._call(self._opened, (file.client_id, last_seen))
+        self._call(self._opened, (file.client_id, last_seen, [due.event for due in interrupted]))
 
     def _once(self) -> bool:
         """Wait for something to do, write it in one transaction, answer who waits. False: it was the last."""
@@ -182,8 +206,14 @@ class OutboxWriter:
             if work.released:
                 self._held.file.release()
             self._held.file.put_off(work.put_off)
+        if (file := self._held.file) is not None and file is not self._forgotten_in:  # a new one, with what was saved
+            with self._wake:
+                work.changes.forgotten |= self._forgotten
         due = work.changes or self.failing or self.oldest_s() > self._max_age_s
         written = self._write(work) if due else True
+        if written and file is self._held.file:
+            self._forgotten_in = file
+        self._scrub()
         if not due and not work.peeks:
             self._try("written", lambda: self._held.use(OutboxFile.tidy))
         for peek in work.peeks:
@@ -214,7 +244,8 @@ class OutboxWriter:
         work, waiting = self._work, self._work.changes
         if work.peeks or work.flushes or work.released or work.closing:
             return True
-        return not self.failing and bool(self._buffer or waiting.acked or waiting.forgotten or waiting.sightings)
+        gone = waiting.acked or waiting.unseen or waiting.forgotten
+        return not self.failing and bool(self._buffer or gone or waiting.sightings)
 
     def _take(self) -> Work:
         """What waits; but sightings wait on for a while, and flushes until all that was put before them is taken."""
@@ -242,6 +273,7 @@ class OutboxWriter:
             if self.failing:
                 log.info("outbox %s can be written again", self._path)
             self.failing = False
+            self._to_scrub |= work.changes.forgotten
             written = True
         if news:
             self._call(self._news)
@@ -256,15 +288,31 @@ class OutboxWriter:
                 self._metrics.outbox_dropped.inc(file.write(changes, self._now()))
                 return
         file.reuse_log()
-        delivered = Changes(acked=changes.acked, forgotten=changes.forgotten)
-        self._metrics.outbox_dropped.inc(file.write(delivered, self._now()))
-        changes.acked, changes.forgotten = set(), set()
+        gone = Changes(acked=changes.acked, unseen=changes.unseen, forgotten=changes.forgotten)
+        self._metrics.outbox_dropped.inc(file.write(gone, self._now()))
+        self._to_scrub |= changes.forgotten
+        changes.acked, changes.unseen, changes.forgotten = set(), set(), set()
         while True:
             step = Changes(puts=changes.puts[:STEP], seen=changes.seen, sightings=changes.sightings)
             self._metrics.outbox_dropped.inc(file.write(step, self._now()))
             changes.puts, changes.seen, changes.sightings = changes.puts[STEP:], {}, {}
             if not changes.puts:
                 return
+
+    def _scrub(self) -> None:
+        """What is left of those who were forgotten, byte by byte; where the disk is in the way, later."""
+        if not self._to_scrub or time.monotonic() < self._scrub_at_s:
+            return
+        try:
+            self._held.use(lambda file: file.scrub(self._to_scrub))
+            blot_set_aside(self._path, self._to_scrub)
+        except (CodedError, sqlite3.DatabaseError, OSError) as error:
+            if self._scrub_at_s < 0:
+                told = "outbox %s: what is left of people who were forgotten can't be overwritten yet (%s)"
+                log.warning(told, self._path, error, extra={"code": OutboxUnwritable.code})
+            self._scrub_at_s = time.monotonic() + SCRUB_AGAIN_S
+        else:
+            self._to_scrub, self._scrub_at_s = set(), float("-inf")
 
     def _report(self, verb: str, error: Exception) -> None:
         self._metrics.outbox_errors.labels(code=OutboxUnwritable.code).inc()
@@ -283,9 +331,11 @@ class OutboxWriter:
             self._trim()
             waiting = self._work
             waiting.changes.acked |= work.changes.acked
+            waiting.changes.unseen |= work.changes.unseen
             waiting.changes.forgotten |= work.changes.forgotten
             waiting.changes.seen = work.changes.seen | waiting.changes.seen
             waiting.changes.sightings = work.changes.sightings | waiting.changes.sightings
+            self._drop_forgotten()
             # Whoever wants to know whether all is written learns now that it is not; closing waits no longer.
             work.flushes += waiting.flushes
             waiting.flushes = []

@@ -8,7 +8,7 @@ loop.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from streamer.events.event import IdentityEvent
@@ -96,7 +96,7 @@ class EventPump:
         row = self._walk.heads.get(topic)
         if row is None:
             return None
-        found = await self._rows(1, row - 1)
+        found = [self._outbox.as_told(stored) for stored in await self._rows(1, row - 1)]
         self._outbox.put_off(stored.row for stored in found if stored.row in self._walk.aside)
         if not found or found[0].row != row:
             return None
@@ -110,6 +110,20 @@ class EventPump:
         """A topic is taken again: whatever was set aside gets another turn, the rest goes on beside it."""
         self._again = _Walk(min(self._walk.aside, default=self._walk.after + 1) - 1, set(self._refusals.topics))
         self._outbox.wake()
+
+    def forget(self, person_ids: Collection[str]) -> None:
+        """What is known of these people's topics; the outbox gives no message for them any more."""
+        known = self._proved.keys() | self._largest.keys()
+        self._unlearn([topic for topic in known if topic.rpartition("/")[2] in person_ids])
+        self.walk_again()
+
+    def _unlearn(self, topics: Iterable[str]) -> None:
+        """Those on which something is under way are left: it asks for this again when it is settled."""
+        for topic in topics:
+            if not self._busy[topic]:
+                del self._busy[topic]
+                self._proved.pop(topic, None)
+                self._largest.pop(topic, None)
 
     async def _step(self, walk: _Walk, sender: Sender, sends: asyncio.TaskGroup, to_row: int | None) -> bool:
         """The next rows, up to `to_row` if that is given; False where there are none."""
@@ -130,6 +144,7 @@ class EventPump:
 
     async def _offer(self, stored: Stored, walk: _Walk, sender: Sender, sends: asyncio.TaskGroup) -> None:
         """Send it, or set it aside behind what is refused."""
+        stored = self._outbox.as_told(stored)
         topics = self._topics(stored)
         payload = b""
         while walk.blocked.isdisjoint(topics):
@@ -139,6 +154,8 @@ class EventPump:
                 return
             self._answered.clear()
             await self._answered.wait()
+            if (now := self._outbox.as_told(stored)) is not stored:  # somebody was forgotten meanwhile
+                stored, topics, payload = now, self._topics(now), b""
         self._put_aside(stored, topics, walk)
         sender.not_coming(topics)
 
@@ -187,6 +204,8 @@ class EventPump:
             elif self._again is not None:  # it comes to this row by itself
                 self._again.blocked.update(self._refusals.topics.intersection(topics))
             sender.not_coming(topics)
+        if (told := self._outbox.as_told(stored)) is not stored:
+            self._unlearn(set(topics) - set(self._topics(told)))
         self._answered.set()
 
     def _put_aside(self, stored: Stored, topics: list[str], walk: _Walk) -> None:

@@ -80,6 +80,9 @@ class Presence:
     def forget(self, person_id: str) -> None:
         """Keep nothing of somebody who is not enrolled any more; an open visit goes on as unknown."""
         self._left_at.pop(person_id, None)
+        for event_id, visit in self._visits.items():
+            if visit.person_id == person_id:
+                self._visits[event_id] = replace(visit, person_id=None)
 
     def forget_camera(self, camera: str) -> None:
         """It is configured no more; all its visits have ended."""

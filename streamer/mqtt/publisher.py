@@ -164,6 +164,18 @@ class Publisher:
             if f"{self._prefix}/people/{person_id}/present" not in self._retained:
                 self._person_present_changed(person_id)
 
+    def forget(self, person_ids: Collection[str]) -> None:
+        """Nothing is retained of these people from now on, and nothing kept: erased at once, or when the broker is
+        back. What it is just being sent may still arrive.
+        """
+        for person_id in person_ids:
+            self._presence.forget(person_id)
+            for leaf in ("last_seen", "present"):
+                self._retained.erase(f"{self._prefix}/people/{person_id}/{leaf}")
+            self._forgotten.pop(self._last_seen_topic(person_id), None)
+        self._pump.forget(person_ids)
+        self._cameras.names_changed()
+
     async def stop(self, limit_s: float = STOP_WITHIN_S) -> None:
         """Send what is on disk, then say so, and end run(); what takes over `limit_s` stays on disk."""
         self._stopping = True
@@ -380,4 +392,4 @@ class Publisher:
         """The broker has acknowledged it."""
         person_id = self._forgotten.pop(topic, None)
         if person_id is not None:
-            self._outbox.forget([person_id])
+            self._outbox.drop_last_seen([person_id])

@@ -63,6 +63,8 @@ class Sender:
                 self._broken = True  # nobody whose turn comes now is to blame
                 raise
             self._under_way[topic] -= 1
+            if not self._under_way[topic]:
+                del self._under_way[topic], self._newest[topic]
             if why is not None:
                 self._told_s = time.monotonic()
                 refuse(topic, why, self._refusals, self._metrics)

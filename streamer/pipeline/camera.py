@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from recognition.errors import CodedError
+from recognition.recogniser import Recogniser
 from streamer.errors import CameraNotFound, CameraUnreachable, StreamLost, StreamStalled
 from streamer.events.event import EndReason
+from streamer.events.outbox import Outbox
 from streamer.ingest import faults
 from streamer.ingest.address import address, redacted_url
 from streamer.ingest.frame import Frame
@@ -20,12 +22,18 @@ from streamer.ingest.publish.point import PublishPoint
 from streamer.ingest.publish.source import PublishedSource
 from streamer.ingest.source import Source, open_source
 from streamer.ingest.stream import SourceHooks, StreamEnded
+from streamer.kept_visits.camera_visits import CameraVisits
 from streamer.pipeline.camera_path import CameraPath, close_visits, run_camera
-from streamer.pipeline.camera_trouble import WORDS, Trouble
+from streamer.pipeline.camera_trouble import WORDS, FaceSizes, Trouble
+from streamer.pipeline.live_gallery import LiveGallery
 from streamer.pipeline.reach import is_silent
 from streamer.pipeline.rhythm import Rhythm
-from streamer.settings import CameraSettings
+from streamer.pipeline.tracking import Tracker, TrackingRules
+from streamer.pipeline.visits import Visits
+from streamer.pipeline.watching import Watcher
+from streamer.settings import CameraSettings, Settings
 from streamer.supervise import supervise
+from streamer.telemetry.metrics import Metrics
 from streamer.variables import expand_url
 
 log = logging.getLogger(__name__)
@@ -36,6 +44,7 @@ LONGEST_DELAY_S = 1.5
 NOT_FOUND_DELAY_S = 2.0
 HOPELESS_DELAY_S = 60.0  # a login that is refused too often locks the account
 HEALTHY_AFTER_S = 5.0  # a camera that ran for so long is tried again soon when it falls
+UNSURE_SHARE = 0.6  # the tracker's second stage looks at detections down to this share of the threshold
 PUBLISHED_DELAY_S = 0.5  # where publishers come to us, trying again is waiting for the next one
 NO_PUBLISHER = "no_publisher"
 
@@ -238,3 +247,40 @@ class Camera:
 
 def _hopeless_delay_s(error: CodedError) -> float:
     return NOT_FOUND_DELAY_S if isinstance(error, CameraNotFound) else HOPELESS_DELAY_S
+
+
+def camera_path(
+    name: str,
+    settings: Settings,
+    recogniser: Recogniser,
+    live_gallery: LiveGallery,
+    outbox: Outbox,
+    metrics: Metrics,
+    watcher: Watcher | None = None,
+    keeps: CameraVisits | None = None,
+) -> CameraPath:
+    """Everything that one camera's frames meet, with a tracker and visits of its own."""
+    sure = recogniser.detection_threshold
+    rules = TrackingRules(
+        sure_score=sure,
+        min_face_px=settings.recognition.min_face_px,
+        min_quality=settings.recognition.min_quality,
+        # A track that its next sighting can't reach in time would never have a second one.
+        gone_after_s=max(settings.events.gone_after_s, 3.0 / settings.cameras[name].fps),
+        settle_s=settings.events.settle_s,
+    )
+    return CameraPath(
+        camera=name,
+        recogniser=recogniser,
+        tracker=Tracker(name, rules),
+        visits=Visits(name, settings.events, settings.recognition.min_quality),
+        live_gallery=live_gallery,
+        outbox=outbox,
+        metrics=metrics,
+        frames_in_flight=settings.recognition.frames_in_flight,
+        least_score=sure * UNSURE_SHARE,
+        face_sizes=FaceSizes(rules.min_face_px),
+        waits=settings.cameras[name].pace == "fastest",
+        watcher=watcher,
+        keeps=keeps,
+    )

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gallery.errors import FaceDoubtful, FaceNotUpright
+from recognition.arrays import F32
 from recognition.embed import usable as usable_rows
 from recognition.errors import CodedError, EmbeddingUnusable, Overloaded
 from recognition.recogniser import Embedded, Found, Recogniser
@@ -25,6 +26,7 @@ from streamer.events.event import Due, EndReason, LatencyMs
 from streamer.events.outbox import Outbox
 from streamer.ingest.frame import Frame
 from streamer.ingest.stream import StreamEnded
+from streamer.kept_visits.camera_visits import CameraVisits
 from streamer.pipeline.camera_trouble import FaceSizes
 from streamer.pipeline.close_watch import CloseWatch
 from streamer.pipeline.live_gallery import LiveGallery
@@ -62,13 +64,15 @@ class CameraPath:
     outages: OutageLog = field(default_factory=OutageLog)
     close_watch: CloseWatch = field(default_factory=CloseWatch)
     watcher: Watcher | None = None
+    keeps: CameraVisits | None = None  # where its visits are kept
 
 
 @dataclass(slots=True, eq=False)
 class Walk:
     """What is known of a frame on its way; `taken_s`: when it was taken from its source (monotonic).
 
-    `looked_s`: how long the second look at its faces took, its wait in the queue included.
+    `looked_s`: how long the second look at its faces took, its wait in the queue included. `good`: faces that may be
+    kept, each with its track and embedding; where visits are kept.
     """
 
     frame: Frame
@@ -76,6 +80,7 @@ class Walk:
     found: Found
     embedded: Embedded | None = None
     looked_s: float = 0.0
+    good: list[tuple[Track, Sighting, F32]] = field(default_factory=list)
 
     @property
     def waited_s(self) -> float:
@@ -127,6 +132,8 @@ async def walk(frame: Frame, path: CameraPath, turn: Turn) -> None:
         if known.embedded or judge_again:
             async with turn.deciding():
                 tell(await identify(known, to_embed, judge_again, path), path)
+                if path.keeps is not None:
+                    keep_faces(path.keeps, known, path)
     observe(known, path)
 
 
@@ -191,7 +198,7 @@ def track(frame: Frame, found: Found, path: CameraPath) -> tuple[list[Sighting],
     sightings, gone = path.tracker.update(found, size, frame.captured_at, frame.captured_s)
     path.face_sizes.look(sightings, gone)
     for left in gone:
-        tell(path.visits.close(left, "left"), path)
+        leave(left, "left", path)
     if path.watcher is not None and path.watcher.looks:
         path.watcher.looked(frame, [seen_face(sighting, frame, path.visits) for sighting in sightings])
     to_embed = path.tracker.to_embed(sightings, found, frame.captured_s, path.live_gallery.serving)
@@ -289,7 +296,10 @@ async def identify(walk: Walk, to_embed: list[Sighting], judge_again: list[Seen]
         reject([sighting for sighting, fine in zip(to_embed, usable, strict=True) if not fine], embedded.model, path)
         for sighting, embedding, fine in zip(to_embed, embedded.embeddings, usable, strict=True):
             if fine:
-                changed[path.tracker.embedded(sighting, embedding, embedded.model)] = sighting.box
+                owner = path.tracker.embedded(sighting, embedding, embedded.model)
+                changed[owner] = sighting.box
+                if path.keeps is not None and sighting.quality >= path.tracker.rules.min_quality:
+                    walk.good.append((owner, sighting, embedding))
     started_s = time.monotonic()
     verdicts = await path.live_gallery.identify([owner.kept for owner in changed])
     match_s = time.monotonic() - started_s
@@ -316,6 +326,15 @@ async def identify(walk: Walk, to_embed: list[Sighting], judge_again: list[Seen]
     ]
 
 
+def keep_faces(keeps: CameraVisits, walk: Walk, path: CameraPath) -> None:
+    """Show good faces to whoever keeps their visits: only now is it known whether these are to be kept."""
+    for owner, sighting, embedding in walk.good:
+        if walk.embedded is not None and owner in path.tracker.tracks:  # it may have ended meanwhile
+            landmarks = walk.found.detections.landmarks[sighting.index]
+            model, space = walk.embedded.model, walk.embedded.space
+            keeps.seen(owner.id, walk.frame.image, landmarks, sighting.quality, embedding, model, space)
+
+
 def reject(to_embed: list[Sighting], model: str, path: CameraPath) -> None:
     """This embedder gave nothing usable for these: they say nothing about who it is, and may be tried again."""
     if to_embed:
@@ -326,6 +345,7 @@ def reject(to_embed: list[Sighting], model: str, path: CameraPath) -> None:
 def tell(due: list[Due], path: CameraPath) -> None:
     """Count what there is to say and hand it to the outbox, which never makes the loop wait."""
     for item in due:
+        item = item if path.keeps is None else path.keeps.told(item)
         event = item.event
         path.metrics.events.labels(type=event.type, known="true" if event.person else "false").inc()
         if item.names:
@@ -336,8 +356,15 @@ def tell(due: list[Due], path: CameraPath) -> None:
 def close_visits(path: CameraPath, reason: EndReason) -> None:
     """The camera is lost, over or stopped: so is every visit."""
     for gone in path.tracker.clear():
-        tell(path.visits.close(gone, reason), path)
+        leave(gone, reason, path)
     path.tracker.frame_size = None
+
+
+def leave(gone: Track, reason: EndReason, path: CameraPath) -> None:
+    """A track is over: what there is to say of its end."""
+    tell(path.visits.close(gone, reason), path)
+    if path.keeps is not None:
+        path.keeps.gone(gone.id)
 
 
 def observe(walk: Walk, path: CameraPath) -> None:

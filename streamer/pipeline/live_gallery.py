@@ -27,7 +27,7 @@ from recognition.recogniser import Recogniser
 from streamer.pipeline.gallery_file import GalleryFile
 from streamer.pipeline.match_policy import MatchPolicy
 from streamer.pipeline.tracking import KeptFace
-from streamer.pipeline.visits import Verdict
+from streamer.pipeline.visits import Verdict, unnamed
 from streamer.process import key_source
 from streamer.settings import Settings
 from streamer.telemetry.metrics import Metrics
@@ -85,6 +85,7 @@ class LiveGallery:
         self._thread = thread
         self._pool = recogniser.pool
         self._version = -1
+        self.forgotten: frozenset[str] = frozenset()  # everybody who ever was, by id
         self._profiles: Mapping[str, Profile] = {}
         self._thresholds: dict[str, float] = {}
         self._once = OnceLog(log)
@@ -115,6 +116,10 @@ class LiveGallery:
         """The display name, from memory; None for somebody who is not enrolled (any more)."""
         found = self._profiles.get(person_id)
         return None if found is None else found.name
+
+    def signature_of(self, embedder: str) -> str:
+        """What models made the faces of an embedder that is known."""
+        return self._policies[embedder].models.signature
 
     def person_ids(self) -> list[str]:
         """Everybody who is enrolled, from memory."""
@@ -160,7 +165,9 @@ class LiveGallery:
         """The verdict on each track, voted by its kept faces of one embedder, weighted by their quality."""
         chosen = [voters(kept, self.serving, self._min_quality) for kept in tracks]
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, self._judge, chosen, self.serving)
+        verdicts = await loop.run_in_executor(self._pool, self._judge, chosen, self.serving)
+        # Somebody may have been forgotten meanwhile, or be so by now and not yet out of the index that was searched.
+        return [unnamed(verdict, self.forgotten) for verdict in verdicts]
 
     async def uncovered(self, space: str) -> int:
         """How many people have photos but no template in this space."""
@@ -171,11 +178,12 @@ class LiveGallery:
         changed = await self._off_loop(self._follow)
         if changed is None:
             return set()
-        gone = self._profiles.keys() - changed.keys()
-        self._thresholds = {who: one.threshold for who, one in changed.items() if one.threshold is not None}
-        self._profiles = changed
+        profiles, self.forgotten = changed
+        gone = self._profiles.keys() - profiles.keys()
+        self._thresholds = {who: one.threshold for who, one in profiles.items() if one.threshold is not None}
+        self._profiles = profiles
         self.generation += 1
-        self._metrics.gallery_people.set(len(changed))
+        self._metrics.gallery_people.set(len(profiles))
         self._count_templates()
         self._warn_of_the_nameless()
         return set(gone)
@@ -272,8 +280,8 @@ class LiveGallery:
         index.sync(self._file.store)
         self._indexes[index.space] = index
 
-    def _follow(self) -> Mapping[str, Profile] | None:
-        """Bring the indexes up to date; who is enrolled by id, None where nothing changed."""
+    def _follow(self) -> tuple[Mapping[str, Profile], frozenset[str]] | None:
+        """Bring the indexes up to date; who is enrolled by id and who was forgotten, None where nothing changed."""
         file, is_new = self._file, False
         nobody_wrote = file.trouble is None and file.store.data_version() == self._version
         if file.look():
@@ -296,7 +304,7 @@ class LiveGallery:
         if is_new and (file.was_replaced or (nobody_wrote and profiles != self._profiles)):
             told = "gallery %s was replaced; %d people are in it"
             log.warning(told, file.path, len(profiles), extra={"code": "gallery_replaced"})
-        return profiles
+        return profiles, file.store.forgotten()
 
     async def _off_loop(self, work: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)

@@ -5,7 +5,7 @@ already. A verdict is by one embedder, so an event is too; similarities of two a
 its own state: no I/O, no clock. Runs on the loop.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from ulid import ULID
@@ -13,6 +13,7 @@ from ulid import ULID
 from gallery.matching.decide import NOBODY, Match
 from recognition.arrays import F32
 from streamer.events.event import Due, EndReason, EventType, FrameSize, IdentityEvent, LatencyMs, Models, Person
+from streamer.events.forgotten import UNKNOWN, event_as_unknown
 from streamer.pipeline.tracking import KeptFace, Track
 from streamer.settings import EventsSettings
 
@@ -104,6 +105,27 @@ class Visits:
             return due
         return [*due, self._end(visit, reason)]
 
+    def forget(self, person_ids: Collection[str]) -> list[Due]:
+        """These people are in the gallery no more: whoever of them is in view goes on as somebody unknown, and is told
+        of at once.
+
+        That message has no previous person and goes to `unknown` alone: who was there is not said any more.
+        """
+        due: list[Due] = []
+        for visit in self._open.values():
+            if visit.undecided is not None:
+                verdict, moment, box = visit.undecided
+                visit.undecided = unnamed(verdict, person_ids), moment, box
+            if visit.last is None or visit.person_id not in person_ids:
+                continue
+            visit.seq += 1
+            changes = {"seq": visit.seq, "type": "update", "previous_person": None}
+            seen, visit.last_s = _as_last_seen(visit, visit.last)
+            visit.last = event_as_unknown(seen, person_ids).model_copy(update=changes)
+            visit.heard = {}
+            due.append(Due(visit.last, (UNKNOWN,), visit.last_s))
+        return due
+
     def said_of(self, track: Track) -> IdentityEvent | None:
         """The last event of a track's open visit; None while nothing has been told of it."""
         visit = self._open.get(track.id)
@@ -174,28 +196,33 @@ class Visits:
             stream_late_ms=moment.stream_late_ms,
             model=verdict.models,
         )
-        levels = [person_id or "unknown"]
+        levels = [person_id or UNKNOWN]
         if changed:
-            levels.insert(0, before.person.id if before and before.person else "unknown")
+            levels.insert(0, before.person.id if before and before.person else UNKNOWN)
         visit.last_s = moment.captured_s
         return [Due(visit.last, tuple(levels), moment.captured_s)]
 
     def _end(self, visit: _Visit, reason: EndReason) -> Due:
         assert visit.last is not None
         visit.seq += 1
-        track, last = visit.track, visit.last
-        captured_at, captured_s = _last_sighting(visit, last)
-        end = last.model_copy(
-            update={
-                "seq": visit.seq,
-                "type": "end",
-                "previous_person": None,
-                "first_seen_at": captured_at - (captured_s - track.first_seen_s),
-                "captured_at": captured_at,
-                "end_reason": reason,
-            }
-        )
-        return Due(end, (visit.person_id or "unknown",), captured_s)
+        seen, captured_s = _as_last_seen(visit, visit.last)
+        changes = {"seq": visit.seq, "type": "end", "previous_person": None, "end_reason": reason}
+        return Due(seen.model_copy(update=changes), (visit.person_id or UNKNOWN,), captured_s)
+
+
+def _as_last_seen(visit: _Visit, last: IdentityEvent) -> tuple[IdentityEvent, float]:
+    """The visit's last event as of its last sighting, and when that was on the frames' clock."""
+    captured_at, captured_s = _last_sighting(visit, last)
+    first_seen_at = captured_at - (captured_s - visit.track.first_seen_s)
+    return last.model_copy(update={"first_seen_at": first_seen_at, "captured_at": captured_at}), captured_s
+
+
+def unnamed(verdict: Verdict, person_ids: Collection[str]) -> Verdict:
+    """The verdict, where it is on one of these people: that it is nobody enrolled."""
+    match = verdict.match
+    if match.person_id not in person_ids and match.best_person not in person_ids:
+        return verdict
+    return replace(verdict, match=NOBODY, confidence=None)
 
 
 def _last_sighting(visit: _Visit, last: IdentityEvent) -> tuple[float, float]:

@@ -103,6 +103,11 @@ class Metrics:
         self.outbox_set_aside = Gauge(
             "whosthere_outbox_set_aside", "Messages that wait because the broker refuses a topic", registry=r
         )
+        self.visits_kept = Counter("whosthere_visits_kept_total", "Visits kept with their pictures", registry=r)
+        self.visits_lost = Counter(
+            "whosthere_visits_lost_total", "Visits that should have been kept, by stable code", ["code"], registry=r
+        )
+        self.visits_bytes = Gauge("whosthere_visits_bytes", "Room that kept visits take", registry=r)
         self.broker_up = Gauge("whosthere_broker_up", "1 while connected to the broker", registry=r)
         self.broker_errors = Counter("whosthere_broker_errors_total", "Faults by stable code", ["code"], registry=r)
         self.broker_refused_topics = Gauge(

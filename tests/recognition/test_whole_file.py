@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from recognition.whole_file import HeldByAnother, held_alone, replacing
+from recognition.whole_file import HeldByAnother, creating, held_alone, replacing
 
 
 def test_it_takes_the_place_of_the_old_one(tmp_path):
@@ -81,3 +81,59 @@ def test_one_at_a_time(tmp_path):
         pass
     with pytest.raises(FileNotFoundError), held_alone(tmp_path / "gone" / "file"):
         pass
+
+
+def test_a_new_file_is_there_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "file"
+    with creating(path) as draft:
+        draft.write_bytes(b"whole")
+        assert not path.exists(), "until it is whole"
+        assert draft.parent == tmp_path, "a link needs the same file system"
+    assert path.read_bytes() == b"whole"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("error", [OSError("no room"), KeyboardInterrupt()])
+def test_a_new_file_that_failed_half_way_leaves_nothing(tmp_path, error):
+    def fail_half_way() -> None:
+        with creating(tmp_path / "file") as draft:
+            draft.write_bytes(b"half")
+            raise error
+
+    with pytest.raises(type(error)):
+        fail_half_way()
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "link to nowhere", "comes meanwhile"])
+def test_a_new_file_takes_nobodys_place(tmp_path, kind):
+    path = tmp_path / "file"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "link to nowhere":
+        path.symlink_to(tmp_path / "nowhere")
+    elif kind == "file":
+        path.write_text("theirs")
+
+    def create() -> None:
+        with creating(path) as draft:
+            draft.write_text("ours")
+            path.write_text("theirs")
+
+    with pytest.raises(FileExistsError):
+        create()
+    assert os.listdir(tmp_path) == ["file"]
+    if path.is_file():
+        assert path.read_text() == "theirs"
+
+
+def test_what_a_killed_process_has_left_of_a_new_file_goes_after_an_hour(tmp_path):
+    old, fresh, other = (tmp_path / name for name in (".file.00.new", ".file.01.new", ".file2.02.new"))
+    for left in (old, fresh, other):
+        left.write_text("somebody's face")
+    for left in (old, other):
+        os.utime(left, (0, 0))
+    with creating(tmp_path / "file"):
+        pass
+    assert sorted(os.listdir(tmp_path)) == [".file.01.new", ".file2.02.new", "file"]

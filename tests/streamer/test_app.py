@@ -15,10 +15,11 @@ from recognition.recogniser import UNHEALTHY_AFTER
 from recognition.specs.files import load_specs
 from streamer.access.guard import Guard
 from streamer.access.live_tokens import LiveTokens
-from streamer.app import Configured, Service, camera_path, running_service
+from streamer.app import Configured, Service, running_service
 from streamer.live_view.view import LiveView
 from streamer.model_layer.layer import open_models
 from streamer.model_layer.setup import make_manager
+from streamer.pipeline.camera import camera_path
 from streamer.pipeline.live_gallery import LiveGallery
 from streamer.process import make_data_folder
 from streamer.settings import CameraSettings, EventsSettings, PathsSettings, RecognitionSettings, Settings

@@ -10,11 +10,11 @@ from typing import Annotated, Any
 
 import typer
 
+from recognition.archive import open_archive
 from recognition.errors import LicenceNotAccepted, ModelNotFound, WeightsMissing
 from recognition.specs.files import find_spec, load_specs
 from recognition.specs.packs import load_packs
 from recognition.specs.spec import AnySpec, EmbedderSpec
-from recognition.zoo.archive import open_archive
 from recognition.zoo.bundles import import_bundle, is_bundle, read_licences, write_bundle
 from recognition.zoo.catalogue import CatalogueEntry, find_entry, load_catalogue
 from recognition.zoo.imports import UNMEASURED, ImportReport, digest_of, import_as, import_entry

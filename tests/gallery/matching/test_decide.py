@@ -64,6 +64,31 @@ def test_who_is_not_listed_counts_as_the_floor() -> None:
     assert match.margin == pytest.approx(0.8 - (0.6 + 0.3) / 2)
 
 
+@pytest.mark.parametrize(
+    ("own", "outcome", "person"),
+    [
+        ({"a": 0.7}, "known", "a"),
+        ({"a": 0.71}, "unknown", None),
+        ({"a": 0.1}, "known", "a"),
+        ({"b": 0.9}, "known", "a"),
+        ({"a": 0.8, "b": 0.2}, "unknown", None),
+        ({"c": 0.0}, "known", "a"),
+    ],
+)
+def test_a_person_s_own_threshold(own: dict[str, float], outcome: str, person: str | None) -> None:
+    """Whoever is less alike is not named because the nearest one is hard to be taken for."""
+    match = decide([Candidates({"a": 0.7, "b": 0.5})], 0.35, 0.05, own_thresholds=own)
+    assert (match.outcome, match.person_id, match.best_person) == (outcome, person, "a")
+
+
+def test_a_lower_threshold_of_one_s_own_names_who_would_be_unknown() -> None:
+    probes = [Candidates({"a": 0.3, "b": 0.1})]
+    assert decide(probes, 0.35, 0.05).outcome == "unknown"
+    assert decide(probes, 0.35, 0.05, own_thresholds={"a": 0.3}).person_id == "a"
+    lead_needed = decide(probes, 0.35, 0.25, own_thresholds={"a": 0.3})
+    assert lead_needed.outcome == "ambiguous"
+
+
 def test_weights_of_nothing_count_equally() -> None:
     match = decide([Candidates({"a": 0.8}), Candidates({"a": 0.4})], 0.35, 0.05, weights=[0.0, 0.0])
     assert match.similarity == pytest.approx(0.6)

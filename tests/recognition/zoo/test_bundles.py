@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from recognition.archive import open_archive
 from recognition.errors import ArchiveInvalid, SpecInvalid, WeightsFolderUnwritable, WeightsMissing
 from recognition.models.manager import ModelManager
 from recognition.specs.files import load_specs
-from recognition.zoo.archive import open_archive
 from recognition.zoo.bundles import LICENCES, SUMS, import_bundle, is_bundle, read_licences, write_bundle
 from recognition.zoo.catalogue import load_catalogue
 from recognition.zoo.imports import import_entry

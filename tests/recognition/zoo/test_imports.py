@@ -4,6 +4,7 @@ import hashlib
 import stat
 import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import onnx
 import pytest
 import yaml
 
+from recognition import archive
 from recognition.errors import (
     ArchiveInvalid,
     SelfTestFailed,
@@ -24,7 +26,6 @@ from recognition.runtimes import int8_forms
 from recognition.runtimes.int8_forms import EXACT, saturates
 from recognition.specs.files import bundled, load_specs
 from recognition.specs.spec import DetectorSpec, EmbedderSpec
-from recognition.zoo import archive
 from recognition.zoo.catalogue import CatalogueEntry, load_catalogue
 from recognition.zoo.imports import UNMEASURED, import_as, import_entry
 from tests.int8_networks import hidden, int8_embedder
@@ -238,10 +239,10 @@ def test_bombs(tmp_path, monkeypatch):
         bomb.writestr("det.onnx", bytes(50 << 20))
     with pytest.raises(ArchiveInvalid, match="would unpack to 52428800 bytes"):
         take(pack, tmp_path / "weights")
-    monkeypatch.setattr(archive, "MAX_BYTES", 1000)
+    monkeypatch.setattr(archive, "WEIGHTS", replace(archive.WEIGHTS, total_bytes=1000))
     with pytest.raises(ArchiveInvalid, match="would unpack to more than"):
         take(packed(tmp_path, PACK), tmp_path / "weights")
-    monkeypatch.setattr(archive, "MAX_FILES", 3)
+    monkeypatch.setattr(archive, "WEIGHTS", replace(archive.WEIGHTS, files=3))
     with pytest.raises(ArchiveInvalid, match="holds 5 files"):
         take(packed(tmp_path, PACK), tmp_path / "weights")
 

@@ -29,11 +29,11 @@ from recognition.runtimes.onnx_runner import OnnxRunner
 from recognition.selection.measurements import BatchFigures, LocalMeasurements
 from recognition.specs.files import load_specs
 from recognition.specs.spec import EmbedderSpec
-from streamer.app import camera_path
 from streamer.events.event import Due
 from streamer.ingest.frame import Frame
 from streamer.ingest.stream import StreamEnded
 from streamer.model_layer.layer import ModelLayer, open_models
+from streamer.pipeline.camera import camera_path
 from streamer.pipeline.camera_path import close_visits, run_camera
 from streamer.pipeline.live_gallery import LiveGallery
 from streamer.process import make_data_folder

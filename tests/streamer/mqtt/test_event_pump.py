@@ -218,3 +218,19 @@ async def test_a_broker_that_hangs_up_on_who_reads_is_kept(outbox):
         await running
     assert (broker.connections, broker.subscriptions) == (2, 1)
     assert set(faults) <= {"broker_lost"}, "nobody is accused"
+
+
+async def test_what_is_refused_of_somebody_who_is_forgotten_goes_to_unknown_in_its_order(outbox):
+    """Denied topics are told nothing more; what waited behind them is told of somebody unknown."""
+    broker = ScriptedBroker(lambda topic, _: NOT_AUTHORIZED if topic.endswith(ADA) else 0)
+    async with running(broker, outbox) as publisher:
+        for item in (due("a1n", person=None), due("a2u"), due("a3e"), due("b1n", person=BOB)):
+            outbox.put(item)
+        await until(lambda: f"{DOOR}/{ADA}" in publisher.trouble)
+        await until(lambda: broker.words(DOOR) == ["a1n", "b1n"])
+        publisher.forget(outbox.forget([ADA]))
+        await until(lambda: broker.words(f"{DOOR}/unknown") == ["a1n", "a2u", "a3e"])
+        await outbox.flush()
+        assert await outbox.peek(10) == []
+        await until(lambda: not publisher.trouble)
+    assert ADA not in str(vars(publisher._pump))

@@ -267,6 +267,45 @@ async def test_who_was_forgotten_while_we_were_away_is_erased_on_connecting(rig)
     assert late.messages == []
 
 
+async def test_nothing_is_retained_of_who_is_forgotten_and_nothing_waits_that_names_them(rig):
+    publisher = rig.publisher()
+    publisher.add_camera("door")
+    mine, there = f"whosthere/people/{ADA}/present", "whosthere/cameras/door/present"
+    async with running(publisher):
+        rig.outbox.put(due("a1n"))
+        rig.outbox.put(due("b1n", person=BOB))
+        await rig.heard.until(lambda: rig.heard.on(LAST_SEEN) and rig.heard.on(mine))
+        del rig.names[ADA]
+        publisher.forget(rig.outbox.forget([ADA]))
+        await rig.heard.until(lambda: rig.heard.on(LAST_SEEN)[-1] == rig.heard.on(mine)[-1] == b"")
+        await rig.heard.until(lambda: json.loads(rig.heard.on(there)[-1])["unknown"] == 1)
+        rig.outbox.put(due("a2e"))
+        await rig.heard.until(lambda: "a2e" in rig.heard.words())
+    assert [person["id"] for person in json.loads(rig.heard.on(there)[-1])["people"]] == [BOB]
+    (end,) = [m for m in rig.heard.messages if b'"type":"end"' in m[1]]
+    assert end[0] == "whosthere/cameras/door/identity/unknown"
+    assert ADA.encode() not in end[1]
+    assert ADA not in str([vars(part) for part in (publisher._pump, publisher._presence, publisher._retained)])
+
+
+async def test_what_the_broker_retains_of_who_was_forgotten_long_ago_is_erased_at_each_start(rig):
+    """It may have been away, or have been given back what it had before."""
+    async with running(rig.publisher()):
+        rig.outbox.put(due("a1n"))
+        await rig.heard.until(lambda: rig.heard.on(LAST_SEEN))
+    rig.outbox.forget([ADA])
+    await rig.outbox.flush()
+    del rig.names[ADA]
+    publisher = rig.publisher()
+    publisher.forget([ADA])
+    async with running(publisher):
+        await rig.heard.until(lambda: rig.heard.on(LAST_SEEN)[-1] == b"")
+        await rig.heard.until(lambda: rig.heard.on(f"whosthere/people/{ADA}/present")[-1] == b"")
+    async with listening(rig.port, "whosthere/people/+/last_seen") as late, running(rig.publisher()):
+        await rig.heard.until(lambda: rig.heard.on("whosthere/service/state").count(b"stopped") == 2)
+    assert late.messages == []
+
+
 async def test_a_broker_that_is_not_there_is_one_line_without_the_login(free_port, rig):
     login = {"port": free_port, "username": "user", "password": SecretStr("hunter2")}
     with pytest.raises(BrokerUnreachable, match=rf"^broker 127\.0\.0\.1:{free_port} can't be reached") as caught:

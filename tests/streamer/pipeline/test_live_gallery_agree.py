@@ -20,13 +20,13 @@ from recognition.image import read_image
 from recognition.recogniser import Recogniser
 from recognition.specs.files import load_specs
 from recognition.specs.spec import EmbedderSpec
-from streamer.app import camera_path
 from streamer.events.event import Due
 from streamer.events.outbox import Outbox
 from streamer.ingest.source import open_source
 from streamer.ingest.stream import StreamEnded
 from streamer.model_layer.layer import open_models
 from streamer.model_layer.setup import make_manager, open_for_enrolment
+from streamer.pipeline.camera import camera_path
 from streamer.pipeline.camera_path import close_visits, run_camera
 from streamer.pipeline.live_gallery import LiveGallery
 from streamer.pipeline.match_policy import MatchPolicy, enrolling_threshold

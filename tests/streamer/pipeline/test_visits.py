@@ -6,7 +6,7 @@ import pytest
 from gallery.matching.decide import NOBODY, Match
 from streamer.events.event import Due, LatencyMs, Models
 from streamer.pipeline.tracking import KeptFace, Track
-from streamer.pipeline.visits import Moment, Verdict, Visits
+from streamer.pipeline.visits import Moment, Verdict, Visits, unnamed
 from streamer.settings import EventsSettings
 from tests.streamer.scripted import unit
 
@@ -241,3 +241,55 @@ def test_what_was_said_of_a_track_is_its_visits_last_event():
     assert due.event.person.id == BOB
     scene.visits.close(scene.track, "left")
     assert scene.visits.said_of(scene.track) is None
+
+
+def test_who_is_forgotten_in_view_goes_on_as_unknown_with_a_message_that_names_nobody():
+    scene = Scene()
+    scene.see(known(ADA), faces=2)
+    scene.track.last_seen_s, scene.track.last_seen_at = 0.9, 1000.9
+    assert scene.visits.forget({BOB}) == []
+    (due,) = scene.visits.forget({ADA, BOB})
+    event = due.event
+    assert told([due]) == [("update", None, ("unknown",))]
+    assert (event.seq, event.previous_person) == (2, None)
+    assert (event.captured_at, due.captured_s) == (1000.9, 0.9)  # as it was last seen
+    assert (event.similarity, event.confidence, event.margin) == (None, None, None)
+    assert ADA not in event.model_dump_json()
+    assert scene.visits.forget({ADA}) == []
+
+    assert scene.see(unknown(), faces=3, at_s=1.0) == []  # said already
+    assert told(scene.see(known(BOB), faces=3, at_s=1.1)) == [("update", BOB, ("unknown", BOB))]
+    (end,) = scene.visits.close(scene.track, "left")
+    assert (end.event.seq, end.levels) == (4, (BOB,))
+
+
+def test_who_is_forgotten_before_being_told_of_is_told_of_as_unknown():
+    scene = Scene()
+    assert scene.see(known(ADA), faces=1) == []
+    assert scene.visits.forget({ADA}) == []
+    assert scene.visits.close(scene.track, "left") == []  # too short to name anybody, or to call unknown
+    scene = Scene()
+    scene.track.sightings = 2
+    assert scene.see(unknown(ADA, 0.3), faces=2) == []
+    assert scene.visits.forget({ADA}) == []
+    new, end = scene.visits.close(scene.track, "left")
+    assert told([new, end]) == [("new", None, ("unknown",)), ("end", None, ("unknown",))]
+    assert new.event.similarity is None, "that was how alike they were to who is forgotten"
+
+
+def test_only_who_is_forgotten_is_no_more():
+    scene = Scene()
+    scene.see(known(BOB), faces=2)
+    assert scene.visits.forget({ADA}) == []
+    said = scene.visits.said_of(scene.track)
+    assert said is not None
+    assert (said.person.id if said.person else None, said.seq) == (BOB, 1)
+
+
+@pytest.mark.parametrize(
+    ("match", "left"), [(known(ADA), NOBODY), (unknown(ADA), NOBODY), (known(BOB), known(BOB)), (NOBODY, NOBODY)]
+)
+def test_a_verdict_on_who_is_forgotten_is_one_on_nobody(match, left):
+    verdict = Verdict(match, 0.4, 0.99, models_with("e"), [])
+    assert unnamed(verdict, {ADA}).match == left
+    assert (unnamed(verdict, {ADA}) is verdict) == (match == left)

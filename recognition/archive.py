@@ -8,15 +8,25 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from recognition.errors import ArchiveInvalid, WeightsMissing
+from recognition.errors import ArchiveInvalid, CodedError, WeightsMissing
 
-MAX_FILES = 200
-MAX_FILE_BYTES = 1 << 30
-MAX_BYTES = 3 << 30
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an archive of `content` may hold at most, unpacked; no file may grow more than `ratio`-fold."""
+
+    content: str
+    files: int
+    file_bytes: int
+    total_bytes: int
+    ratio: int
+
+
 # Weights hardly shrink; a file that grows a hundredfold is no network.
-MAX_RATIO = 100
+WEIGHTS = Limits("weights", files=200, file_bytes=1 << 30, total_bytes=3 << 30, ratio=100)
 
 
 class Archive:
@@ -28,7 +38,7 @@ class Archive:
         self.names = tuple(info.filename for info in archive.infolist() if not info.is_dir())
 
     def read(self, name: str) -> bytes:
-        """The bytes of one file. Raises ArchiveInvalid where they are damaged."""
+        """The bytes of one file. Raises ArchiveInvalid where they are damaged, and KeyError."""
         try:
             return self._archive.read(name)
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError):
@@ -36,22 +46,32 @@ class Archive:
 
 
 @contextmanager
-def open_archive(path: Path) -> Iterator[Archive]:
-    """Open and look through a zip file. Raises WeightsMissing (no such file) and ArchiveInvalid."""
+def open_archive(
+    path: Path, limits: Limits | None = None, missing: type[CodedError] = WeightsMissing
+) -> Iterator[Archive]:
+    """Open and look through a zip file; limits None: those of weights.
+
+    Raises `missing` (no such file, or one that may not be read) and ArchiveInvalid.
+    """
     try:
-        with zipfile.ZipFile(path) as archive:
-            _refuse_unsafe(path, archive.infolist())
-            yield Archive(path, archive)
+        archive = zipfile.ZipFile(path)
     except FileNotFoundError:
-        raise WeightsMissing(f"{path}: there is no such file; check the path") from None
-    except zipfile.BadZipFile:
+        raise missing(f"{path}: there is no such file; check the path") from None
+    except OSError as error:
+        raise missing(f"{path} can't be read ({error.strerror}); check the path") from None
+    except (zipfile.BadZipFile, NotImplementedError):
         raise ArchiveInvalid(f"{path} is no zip file, or is cut short; get it again") from None
+    with archive:
+        _refuse_unsafe(path, archive.infolist(), limits or WEIGHTS)
+        yield Archive(path, archive)
 
 
-def _refuse_unsafe(path: Path, files: list[zipfile.ZipInfo]) -> None:
+def _refuse_unsafe(path: Path, files: list[zipfile.ZipInfo], limits: Limits) -> None:
     names = [file.filename for file in files]
-    if len(names) > MAX_FILES or len(set(names)) != len(names):
-        raise ArchiveInvalid(f"{path} holds {len(names)} files, or one name twice: it is no archive of weights")
+    if len(names) > limits.files or len(set(names)) != len(names):
+        raise ArchiveInvalid(
+            f"{path} holds {len(names)} files, or one name twice: it is no archive of {limits.content}"
+        )
     for file in files:
         parts = PurePosixPath(file.filename).parts
         if file.filename.startswith("/") or "\\" in file.filename or ".." in parts or ":" in file.filename:
@@ -60,9 +80,9 @@ def _refuse_unsafe(path: Path, files: list[zipfile.ZipInfo]) -> None:
             raise ArchiveInvalid(f"{path}: {file.filename} in it is a link; don't trust it")
         if file.flag_bits & 1:
             raise ArchiveInvalid(f"{path}: {file.filename} in it is encrypted; unpack and pack it again without")
-        if file.file_size > MAX_FILE_BYTES or file.file_size > MAX_RATIO * max(file.compress_size, 1024):
+        if file.file_size > limits.file_bytes or file.file_size > limits.ratio * max(file.compress_size, 1024):
             raise ArchiveInvalid(
                 f"{path}: {file.filename} in it would unpack to {file.file_size} bytes; don't trust it"
             )
-    if sum(file.file_size for file in files) > MAX_BYTES:
-        raise ArchiveInvalid(f"{path} would unpack to more than {MAX_BYTES >> 30} GiB; don't trust it")
+    if sum(file.file_size for file in files) > limits.total_bytes:
+        raise ArchiveInvalid(f"{path} would unpack to more than {limits.total_bytes >> 20} MiB; don't trust it")

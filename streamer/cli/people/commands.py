@@ -1,14 +1,24 @@
-"""`people list|show|rename|forget|photos|remove-photo`: who is enrolled. A running service notices within a second."""
+"""`people list|show|rename|photos|remove-photo`: who is enrolled. A running service notices within a second."""
 
-import sys
-import time
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from gallery.people import Person
-from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json, print_line, print_table, settings_of
-from streamer.errors import ConfirmationNeeded
+from streamer.cli.options import (
+    AsJson,
+    ConfigFile,
+    Overrides,
+    Who,
+    note,
+    print_json,
+    print_line,
+    print_table,
+    settings_of,
+)
+from streamer.cli.people.forget import forget
+from streamer.cli.people.profile import set_person
+from streamer.cli.people.summary import lines, local, summary
+from streamer.cli.people.zips import export_person, import_person
 from streamer.process import open_gallery
 
 people = typer.Typer(
@@ -17,35 +27,24 @@ people = typer.Typer(
     epilog='Example: whosthere people show "Ada Lovelace"',
 )
 
-Who = Annotated[str, typer.Argument(help="The person's name or id; capitals and blanks don't count.", metavar="PERSON")]
-
 _LOG_IS_READ = "the gallery's log was being read and still holds their pages; the next write empties it"
 
 
 def register(app: typer.Typer) -> None:
+    people.command("set", epilog='Example: whosthere people set "Ada Lovelace" --external-id 4711 --tag staff')(
+        set_person
+    )
+    people.command("forget", epilog='Example: whosthere people forget "Ada Lovelace" --yes')(forget)
+    people.command("export", epilog='Example: whosthere people export "Ada Lovelace" ada.zip')(export_person)
+    people.command("import", epilog="Example: whosthere people import ada.zip")(import_person)
     app.add_typer(people, name="people")
-
-
-def _summary(person: Person) -> dict[str, Any]:
-    return {
-        "id": person.id,
-        "name": person.name,
-        "enrolled_at": person.created_at,
-        "created": _local(person.created_at),
-        "photos": person.photos,
-        "templates": dict(person.templates),
-    }
-
-
-def _local(at: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
 
 
 @people.command("list", epilog="Example: whosthere people list --json")
 def list_people(config: ConfigFile = None, overrides: Overrides = None, json: AsJson = False) -> None:
     """List everybody who is enrolled."""
     with open_gallery(settings_of(config, overrides)) as store:
-        rows = [_summary(person) for person in store.people()]
+        rows = [summary(person) for person in store.people()]
     if json:
         print_json({"people": rows})
     else:
@@ -61,13 +60,11 @@ def show(who: Who, config: ConfigFile = None, overrides: Overrides = None, json:
     """Show what is known of one person."""
     with open_gallery(settings_of(config, overrides)) as store:
         found = store.find(who)
-        row = next(_summary(person) for person in store.people() if person.id == found.id)
     if json:
-        print_json(row)
+        print_json(summary(found))
         return
-    print_line(f"{row['name']} ({row['id']}), enrolled {row['created']}, {row['photos']} photos")
-    for space, count in row["templates"].items():
-        print_line(f"  {count} templates for {space}")
+    for line in lines(found):
+        print_line(line)
 
 
 @people.command(epilog='Example: whosthere people rename "Ada Byron" "Ada Lovelace"')
@@ -85,28 +82,6 @@ def rename(
         print_json({"id": renamed.id, "name": renamed.name})
     else:
         print_line(f"{renamed.id} is now {renamed.name}")
-
-
-@people.command(epilog='Example: whosthere people forget "Ada Lovelace" --yes')
-def forget(
-    who: Who,
-    config: ConfigFile = None,
-    overrides: Overrides = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    json: AsJson = False,
-) -> None:
-    """Erase a person: photos, templates and name. Asks before; without a terminal --yes is needed."""
-    with open_gallery(settings_of(config, overrides)) as store:
-        person = store.find(who)
-        if not yes:
-            _confirm(f"Erase {person.name} ({person.id}), photos and templates included?")
-        emptied = store.forget(person.id)
-    if json:
-        print_json({"forgotten": person.id})
-    else:
-        print_line(f"{person.id} is forgotten")
-    if not emptied:
-        note(_LOG_IS_READ)
 
 
 @people.command(epilog='Example: whosthere people photos "Ada Lovelace" --json')
@@ -130,7 +105,7 @@ def photos(who: Who, config: ConfigFile = None, overrides: Overrides = None, jso
         return
     print_table(
         ["id", "quality", "enrolled", "templates", "sha256"],
-        [[p.id, f"{p.quality:.2f}", _local(p.added_at), len(p.spaces), p.digest[:12]] for p in kept],
+        [[p.id, f"{p.quality:.2f}", local(p.added_at), len(p.spaces), p.digest[:12]] for p in kept],
         f"{person.name} ({person.id}) has no photos; enrol some",
     )
 
@@ -156,10 +131,3 @@ def remove_photo(
         note(f"{person.id} has no photo any more and is not recognised; enrol some, or forget the person")
     if not emptied:
         note(_LOG_IS_READ)
-
-
-def _confirm(question: str) -> None:
-    """Raises ConfirmationNeeded where nobody can be asked."""
-    if not sys.stdin.isatty():
-        raise ConfirmationNeeded("nothing was erased: there is no terminal to ask on; give --yes to erase")
-    typer.confirm(question, abort=True, err=True)

@@ -1,4 +1,4 @@
-"""`gallery ...`: what is done to the gallery as a whole. A running service notices within a second."""
+"""`gallery reindex`: templates of kept photos for embedders that came later. A running service notices them."""
 
 import sys
 from typing import Annotated, Any
@@ -18,23 +18,7 @@ from streamer.model_layer.setup import ladder_of, make_manager
 from streamer.process import make_data_folder, open_gallery
 from streamer.settings import Settings
 
-gallery = typer.Typer(
-    no_args_is_help=True,
-    help="The gallery as a whole: templates for embedders that came later.",
-    epilog="Example: whosthere gallery reindex",
-)
-
 NOTHING = ReindexReport(0, 0, ())
-
-
-def register(app: typer.Typer) -> None:
-    gallery.command("reindex", epilog="Example: whosthere gallery reindex arcface_w600k_mbf")(reindex)
-    app.add_typer(gallery, name="gallery")
-
-
-@gallery.callback()
-def group() -> None:
-    """Keeps `gallery` a group, however many commands it has."""
 
 
 def reindex(

@@ -1,0 +1,134 @@
+"""The gallery written to a backup while it is used, and a backup put back in its place, used or not.
+
+Blocks, for as long as the gallery is large; others read meanwhile. A backup of an encrypted gallery is encrypted under
+the same master key, which is not in it.
+"""
+
+import os
+import secrets
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from gallery.copies.backup_copy import BackupCopy
+from gallery.copies.bundle import target_error
+from gallery.errors import BackupUnreadable, GalleryUnreadable, GalleryUnwritable
+from gallery.storage.database import GalleryDatabase
+from gallery.storage.master_key import KeySource
+from gallery.storage.replacing import Replaced
+from gallery.storage.vault import Vault
+from recognition.whole_file import creating
+
+_LOG = "-wal"
+_LEFT_OVER_AFTER_S = 3600.0
+
+
+def back_up(gallery: GalleryDatabase, target: Path) -> int:
+    """Write all of the gallery to a new file, for its owner alone, whole or not at all; its size in bytes.
+
+    Raises TargetExists, TargetUnwritable, and GalleryUnreadable where the gallery is damaged.
+    """
+    try:
+        with creating(target) as draft:
+            gallery.write_copy(draft)
+            size = draft.stat().st_size
+            gallery.record("backed_up", details={"bytes": size})
+    except OSError as error:
+        raise target_error(target, error) from None
+    return size
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """`set_aside`: where the damaged gallery lies that was in the way. `forgotten_known` False: who was forgotten since
+    the backup could not be read of it.
+    """
+
+    what: Replaced
+    set_aside: Path | None = None
+    forgotten_known: bool = True
+
+
+def restore(path: Path, copy: BackupCopy, keys: KeySource | None, *, encrypt: bool, actor: str) -> Restored:
+    """Put the backup's people in the place of all in the gallery of this path, or nobody.
+
+    The gallery keeps its own audit log, list of the forgotten and key. One that is damaged is set aside, and where
+    there is none one is made: of the backup itself. Raises BackupUnreadable (the gallery itself was given),
+    GalleryTooNew, GalleryUnwritable and MasterKeyError.
+    """
+    if not path.exists():
+        return _made_of(copy, path, keys, encrypt=encrypt, actor=actor)
+    if path.samefile(copy.path):
+        raise BackupUnreadable(f"{copy.path} is the gallery itself; give a file that gallery backup wrote")
+    try:
+        with GalleryDatabase(path, keys, encrypt=encrypt, actor=actor) as gallery:
+            gallery.check()
+            replaced = gallery.replace_people(copy.under)
+            gallery.vacuum()  # what it can't do now it does when somebody is erased, or purged
+            return Restored(replaced)
+    except GalleryUnreadable:
+        if not path.is_file():
+            raise
+    return _made_of(copy, path, keys, encrypt=encrypt, actor=actor)
+
+
+def _made_of(copy: BackupCopy, path: Path, keys: KeySource | None, *, encrypt: bool, actor: str) -> Restored:
+    """The backup itself becomes the gallery, its audit log and all; a damaged one in its place is set aside."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        forgotten = _forgotten_in(path) if path.exists() else frozenset[str]()
+        master = keys.for_new_store(path.parent) if encrypt and keys is not None else None
+        copy.under(Vault(master))
+        with _draft(path) as draft:
+            copy.write(draft)
+            with GalleryDatabase(draft, keys, encrypt=encrypt, actor=actor) as gallery:
+                replaced = gallery.forget_again(forgotten or ())
+                gallery.vacuum()
+            aside = _set_aside(path)
+            draft.replace(path)
+    except OSError as error:
+        raise GalleryUnwritable(
+            f"gallery {path} can't be written ({error.strerror}); make room, and let this user write its folder"
+        ) from None
+    return Restored(replaced, aside, forgotten is not None)
+
+
+@contextmanager
+def _draft(path: Path) -> Iterator[Path]:
+    """A name for the gallery until it is whole; nothing is left of it, nor, after an hour, of one that was killed."""
+    for left in path.parent.glob(f"{path.name}.*.new*"):
+        if time.time() - left.stat().st_mtime > _LEFT_OVER_AFTER_S:
+            left.unlink(missing_ok=True)
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")
+    os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    try:
+        yield draft
+    finally:
+        for left in path.parent.glob(f"{draft.name}*"):
+            left.unlink(missing_ok=True)
+
+
+def _set_aside(path: Path) -> Path | None:
+    """A second name for a damaged gallery, and for its log, which must not be laid over the next file: it goes."""
+    if not path.exists():
+        return None
+    aside = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
+    for end in ("", _LOG):
+        if path.with_name(path.name + end).exists():
+            aside.with_name(aside.name + end).hardlink_to(path.with_name(path.name + end))
+    for end in (_LOG, "-shm"):
+        path.with_name(path.name + end).unlink(missing_ok=True)
+    return aside
+
+
+def _forgotten_in(path: Path) -> frozenset[str] | None:
+    """Who was forgotten, as far as a damaged gallery still says; None where it doesn't."""
+    with suppress(sqlite3.Error):
+        address = f"file:{quote(str(path.absolute()))}?mode=ro"
+        with closing(sqlite3.connect(address, uri=True)) as db:
+            return frozenset(row[0] for row in db.execute("SELECT id FROM forgotten"))
+    return None

@@ -1,0 +1,37 @@
+"""Whose time is over: a consent that has expired, photos that are older than they are to be kept. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from gallery.people import Person
+
+DAY_S = 86_400.0
+Why = Literal["consent_expired", "kept_long_enough"]
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """`since`: when the time was over, Unix time in s."""
+
+    person_id: str
+    why: Why
+    since: float
+
+
+def expired(
+    people: Iterable[Person], newest: Mapping[str, float], now: float, keep_days: float | None
+) -> list[Expired]:
+    """Those to be erased, in the order given. newest: when each person's newest photo was added; who has none counts
+    from the enrolment. keep_days None: however old.
+    """
+    over = []
+    for person in people:
+        consent = person.profile.consent
+        if consent is not None and consent.expires_at is not None and consent.expires_at <= now:
+            over.append(Expired(person.id, "consent_expired", consent.expires_at))
+        elif keep_days is not None:
+            until = newest.get(person.id, person.created_at) + keep_days * DAY_S
+            if until <= now:
+                over.append(Expired(person.id, "kept_long_enough", until))
+    return over

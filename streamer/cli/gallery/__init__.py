@@ -1,0 +1,1 @@
+"""`whosthere gallery ...`: a module a command."""

@@ -1,0 +1,1 @@
+"""`whosthere people ...`: who is enrolled, and what is kept of them."""

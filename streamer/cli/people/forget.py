@@ -1,0 +1,86 @@
+"""`people forget`: a person erased everywhere, told step by step; what is left is told, too."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from gallery.errors import PersonNotFound
+from gallery.storage.store import PersonStore
+from streamer.cli.options import AsJson, ConfigFile, Overrides, Who, note, print_json, print_line, settings_of
+from streamer.erasure.erase import erase
+from streamer.erasure.report import Report, StepTaken
+from streamer.erasure.steps import Step
+from streamer.errors import ConfirmationNeeded, ErasureIncomplete
+from streamer.process import open_gallery, this_user
+
+
+def forget(
+    who: Who,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Erase a person everywhere: keys, photos, templates, name, kept visits, waiting events, retained MQTT topics.
+
+    Asks before; without a terminal --yes is needed. Looks afterwards for what is left, and says so. Once more by the
+    id, it erases what was left.
+    """
+    settings = settings_of(config, overrides)
+    with open_gallery(settings) as store:
+        person_id, question = _whom(store, who)
+    if not yes:
+        _confirm(question)
+    with _shown() as begins:
+        report = erase([person_id], settings, actor=this_user(), begins=begins, told=_tell)
+    if json:
+        print_json({"forgotten": person_id} | report.document())
+    else:
+        print_line(f"{person_id} is forgotten")
+    _complain(person_id, report)
+
+
+def _whom(store: PersonStore, who: str) -> tuple[str, str]:
+    """The id, and what is asked before. Raises PersonNotFound."""
+    try:
+        person = store.find(who)
+    except PersonNotFound:
+        person_id = who.strip().lower()
+        if person_id not in store.forgotten():
+            raise
+        return person_id, f"{person_id} was forgotten before; erase what is left of them?"
+    return person.id, f"Erase {person.name} ({person.id}), photos, templates, kept visits and waiting events included?"
+
+
+@contextmanager
+def _shown() -> Iterator[Callable[[Step], None]]:
+    """What is being done, on a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    with Console(stderr=True).status("") as status:
+        yield lambda step: status.update(f"{step.about} ...")
+
+
+def _tell(taken: StepTaken) -> None:
+    if taken.outcome.done:
+        note(f"{taken.name}: {taken.outcome.done} ({taken.after_s:.1f} s)")
+    for left in taken.outcome.left:
+        note(f"{taken.name}: left for now: {left} ({taken.after_s:.1f} s)")
+
+
+def _complain(person_id: str, report: Report) -> None:
+    """Raises ErasureIncomplete where something stays unless somebody does something about it."""
+    if report.for_you:
+        raise ErasureIncomplete(f"{person_id} is forgotten, but not everywhere: {'; '.join(map(str, report.for_you))}")
+
+
+def _confirm(question: str) -> None:
+    """Raises ConfirmationNeeded where nobody can be asked."""
+    if not sys.stdin.isatty():
+        raise ConfirmationNeeded("nothing was erased: there is no terminal to ask on; give --yes to erase")
+    typer.confirm(question, abort=True, err=True)

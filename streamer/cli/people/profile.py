@@ -1,0 +1,90 @@
+"""`people set`: what is said of a person beside the name."""
+
+import time
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from gallery.consent import changed, until_of
+from gallery.people import Profile
+from streamer.cli.options import AsJson, ConfigFile, Overrides, Who, print_json, print_line, settings_of
+from streamer.cli.people.summary import lines, summary
+from streamer.process import open_gallery
+
+NONE = "none"
+
+
+def set_person(
+    who: Who,
+    external_id: Annotated[
+        str | None, typer.Option("--external-id", help='What another system calls them; "none": nothing.')
+    ] = None,
+    tags: Annotated[
+        list[str] | None, typer.Option("--tag", help='Instead of all that are there. Repeatable; "none": none.')
+    ] = None,
+    threshold: Annotated[
+        str | None,
+        typer.Option(
+            help='The cosine from which on this person is named, by recognition.embedder; "none": as all are.'
+        ),
+    ] = None,
+    consent_by: Annotated[str | None, typer.Option("--consent-by", help="Whose word it is.")] = None,
+    consent_purpose: Annotated[str | None, typer.Option("--consent-purpose", help="And what for.")] = None,
+    consent_until: Annotated[
+        str | None,
+        typer.Option("--consent-until", help='Until when, like 2027-12-31: then the person is erased; "none": no end.'),
+    ] = None,
+    no_consent: Annotated[
+        bool, typer.Option("--no-consent", help="Nothing is known of a consent (any more); nobody is erased for it.")
+    ] = False,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    json: AsJson = False,
+) -> None:
+    """Say what another system calls a person, tags, a threshold of their own, and the consent that they gave."""
+    told = (external_id, tags, threshold, consent_by, consent_purpose, consent_until)
+    if not no_consent and all(value is None for value in told):
+        raise typer.BadParameter("say what to set, like --external-id or --consent-until; see --help")
+    if no_consent and any(value is not None for value in told[3:]):
+        raise typer.BadParameter("--no-consent and another --consent-... don't go together")
+    cosine = _cosine(threshold)
+    now = time.time()
+    until = None if consent_until is None or consent_until == NONE else until_of(consent_until, now)
+
+    def edit(profile: Profile) -> Profile:
+        consent = profile.consent
+        if no_consent:
+            consent = None
+        elif any(value is not None for value in told[3:]):
+            consent = changed(consent, now, by=consent_by, purpose=consent_purpose, until=until)
+            if consent_until == NONE:
+                consent = replace(consent, expires_at=None)
+        return replace(
+            profile,
+            external_id=profile.external_id if external_id is None else _or_none(external_id),
+            tags=profile.tags if tags is None else tuple(tag for tag in tags if tag != NONE),
+            threshold=profile.threshold if threshold is None else cosine,
+            consent=consent,
+        )
+
+    with open_gallery(settings_of(config, overrides)) as store:
+        person = store.change(store.find(who).id, edit)
+    if json:
+        print_json(summary(person))
+    else:
+        for line in lines(person):
+            print_line(line)
+
+
+def _or_none(text: str) -> str | None:
+    return None if text == NONE else text
+
+
+def _cosine(text: str | None) -> float | None:
+    if text is None or text == NONE:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f'--threshold {text}: give a cosine from -1 to 1, or "{NONE}"') from None

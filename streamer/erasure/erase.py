@@ -1,0 +1,40 @@
+"""People erased from everywhere, by their ids, and told of step by step. Blocks.
+
+The first step destroys the keys: from then on nobody is known, whatever the others still have to do. What a step has
+to leave is told, and done by the service, the next purge, or whoever reads the report.
+"""
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from streamer.erasure.report import Report, StepTaken
+from streamer.erasure.steps import STEPS, Step
+from streamer.erasure.task import Task
+from streamer.settings import Settings
+
+
+def erase(
+    person_ids: Collection[str],
+    settings: Settings,
+    *,
+    actor: str,
+    in_service: bool = False,
+    why: Mapping[str, str] = {},
+    begins: Callable[[Step], None] = lambda _: None,
+    told: Callable[[StepTaken], None] = lambda _: None,
+    steps: Sequence[Step] = STEPS,
+) -> Report:
+    """Erase these people, also those of whom something was left the last time. `begins` and `told`: of each step.
+
+    `actor`: who is told to the audit log. `in_service`: called by the running service itself, off its loop, which
+    takes care of its own outbox and topics. `why`: by id, what the audit log is told besides. Raises GalleryError where
+    the keys can't be destroyed: nothing is erased then.
+    """
+    task = Task(frozenset(person_ids), settings, actor, in_service, why)
+    began_s, taken = time.monotonic(), []
+    for step in steps:
+        begins(step)
+        outcome = step.run(task)
+        taken.append(StepTaken(step.name, outcome, time.monotonic() - began_s))
+        told(taken[-1])
+    return Report(tuple(sorted(task.person_ids)), tuple(taken))

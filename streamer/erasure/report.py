@@ -1,0 +1,80 @@
+"""What an erasure has erased, and what is left of it: plain data, for people and as JSON."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+DoneBy = Literal["service", "purge", "you"]
+DONE_BY: dict[DoneBy, str] = {
+    "service": "the service erases it when it runs and the broker is there",
+    "purge": "the next purge does it: the service's daily one, or whosthere gallery purge",
+    "you": "",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Something of the forgotten that is still there, why, and who does something about it."""
+
+    where: str
+    why: str
+    by: DoneBy
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.why}" + (f"; {DONE_BY[self.by]}" if DONE_BY[self.by] else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a step has done, in words, and what it had to leave."""
+
+    done: str
+    left: tuple[Left, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StepTaken:
+    """A step by its name; after_s: when it was over, counted from the beginning."""
+
+    name: str
+    outcome: Outcome
+    after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Of one erasure of one or more people, by id."""
+
+    person_ids: tuple[str, ...]
+    steps: tuple[StepTaken, ...]
+
+    @property
+    def left(self) -> tuple[Left, ...]:
+        """Each once: a step may leave what the search finds."""
+        return tuple(dict.fromkeys(left for step in self.steps for left in step.outcome.left))
+
+    @property
+    def for_you(self) -> tuple[Left, ...]:
+        """What stays if nobody does anything."""
+        return tuple(left for left in self.left if left.by == "you")
+
+    def document(self) -> dict[str, object]:
+        """As JSON."""
+        return {
+            "complete": not self.left,
+            "steps": [
+                {"step": step.name, "done": step.outcome.done, "after_s": round(step.after_s, 3)} for step in self.steps
+            ],
+            "left": [{"where": left.where, "why": left.why, "done_by": left.by} for left in self.left],
+        }
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """`1 photo`, `2 photos`."""
+    return f"{count} {one if count == 1 else many or f'{one}s'}"
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """The first few, and how many more."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

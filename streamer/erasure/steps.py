@@ -1,0 +1,170 @@
+"""The steps of an erasure, in their order: each takes the task and says what it did and what it had to leave.
+
+A step is whole by itself and may be taken again: what is gone is gone. Blocks.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gallery.errors import GalleryError, PersonNotFound
+from streamer.byte_search import holds
+from streamer.erasure.report import Left, Outcome, counted, listed
+from streamer.erasure.search import search
+from streamer.erasure.task import Task
+from streamer.erasure.topics import Topics, await_erased, erase_topics
+from streamer.errors import AlreadyRunning, BrokerError, KeptVisitsError, KeptVisitsMissing, OutboxDamaged, OutboxError
+from streamer.events.damage import side_files
+from streamer.events.erasing import blot_set_aside, set_aside_files
+from streamer.events.outbox_file import Changes, OutboxFile
+from streamer.kept_visits.visits_file import VisitsFile
+from streamer.steady import boot_id, steady_s
+
+SERVICE_WITHIN_S = 10.0
+VACUUM_TRIES = 3
+_LOOK_EVERY_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """`about`: what is being done, for who waits."""
+
+    name: str
+    about: str
+    run: Callable[[Task], Outcome]
+
+
+def destroy_keys(task: Task) -> Outcome:
+    """The keys are overwritten, rows deleted, the ids written down: nobody is known by then. Raises GalleryError."""
+    gone, photos, templates = 0, 0, 0
+    with task.store() as store:
+        for person_id in sorted(task.person_ids):
+            kept = store.photos(person_id)
+            try:
+                store.forget(person_id, why=task.why.get(person_id), empty_log=False)
+            except PersonNotFound:
+                continue  # forgotten before: whatever is left of them is erased
+            gone, photos = gone + 1, photos + len(kept)
+            templates += sum(len(photo.spaces) for photo in kept)
+        kind = "keys destroyed" if store.key_id is not None else "erased (the gallery is not encrypted)"
+    people = counted(gone, "person", "people")
+    return Outcome(f"{people}: {kind}, {counted(photos, 'photo')} and {counted(templates, 'template')} deleted")
+
+
+def erase_visits(task: Task) -> Outcome:
+    """The kept visits that name one of them, whole. Needs no key."""
+    path = task.settings.visits_path
+    try:
+        with VisitsFile(path, None) as file:
+            gone = file.forget(task.person_ids)
+            file.tidy()
+    except KeptVisitsMissing:
+        return Outcome("no visits are kept")
+    except KeptVisitsError as error:
+        return Outcome("", (Left(path.name, f"{error}", "you"),))
+    return Outcome(f"{counted(gone, 'kept visit')} erased")
+
+
+def clear_outbox(task: Task) -> Outcome:
+    """Messages that wait, last sightings, and damaged outboxes that were set aside; by the service if one runs."""
+    path = task.settings.outbox_path
+    if task.in_service:
+        return Outcome("the service has its outbox erased as it notices")
+    until_s = time.monotonic() + SERVICE_WITHIN_S
+    while True:
+        if task.service_runs():
+            if not _outbox_holds(task):
+                return Outcome("the service has erased waiting messages and last sightings")
+            if time.monotonic() > until_s:
+                return Outcome("", (Left(path.name, "the running service has not erased it yet", "service"),))
+            time.sleep(_LOOK_EVERY_S)
+            continue
+        try:
+            return _clear_unused_outbox(task)
+        except AlreadyRunning:  # a service has started just now
+            if time.monotonic() > until_s:
+                return Outcome("", (Left(path.name, "another process uses it", "service"),))
+            time.sleep(_LOOK_EVERY_S)
+        except OutboxDamaged as damage:
+            return Outcome("", (Left(path.name, f"{damage}", "service"),))
+        except (OutboxError, OSError) as error:
+            return Outcome("", (Left(path.name, f"it can't be written now ({error})", "service"),))
+
+
+def _clear_unused_outbox(task: Task) -> Outcome:
+    path, events = task.settings.outbox_path, task.settings.events
+    waited = 0
+    if path.exists():
+        file = OutboxFile(path, events.outbox_limit, events.outbox_max_age_h * 3600.0, steady_s(), boot_id())
+        try:
+            waited = file.count
+            file.write(Changes(forgotten=set(task.person_ids)), steady_s())
+            file.scrub(task.person_ids)
+            waited -= file.count
+        finally:
+            file.close()
+    aside = blot_set_aside(path, task.person_ids)
+    told = f"{counted(waited, 'waiting message')} erased, last sightings too"
+    return Outcome(f"{told}; written over in {counted(aside, 'file')} set aside" if aside else told)
+
+
+def _outbox_holds(task: Task) -> bool:
+    path = task.settings.outbox_path
+    files = (path, side_files(path)[0], *set_aside_files(path))
+    return any(holds(file, task.person_ids) for file in files)
+
+
+def empty_topics(task: Task) -> Outcome:
+    """What the broker retains of them; by the service if one runs, and at each of its starts."""
+    mqtt = task.settings.mqtt
+    if task.in_service:
+        return Outcome("the service has its topics emptied as it notices")
+    try:
+        if task.service_runs():
+            topics = asyncio.run(await_erased(mqtt, task.person_ids, SERVICE_WITHIN_S))
+        else:
+            topics = asyncio.run(erase_topics(mqtt, task.person_ids))
+    except BrokerError as error:
+        return Outcome("", (Left("retained MQTT topics", f"{error}", "service"),))
+    return _of_topics(topics)
+
+
+def _of_topics(topics: Topics) -> Outcome:
+    if topics.left:
+        return Outcome("", tuple(Left(topic, "the broker still retains it", "service") for topic in topics.left))
+    erased = f"{listed(topics.erased)} emptied; nothing retained names them" if topics.erased else "none retained"
+    return Outcome("emptied (the broker lets this login not look whether they are)" if topics.unseen else erased)
+
+
+def write_anew(task: Task) -> Outcome:
+    """The gallery without what was deleted, and without the log of it."""
+    name, why = task.settings.gallery_path.name, "no room to write it anew, or others use it"
+    try:
+        with task.store() as store:
+            if any(store.vacuum() for _ in range(VACUUM_TRIES)):
+                return Outcome(f"{name} written anew, its log emptied")
+    except GalleryError as error:
+        why = str(error)
+    return Outcome("", (Left(name, f"what was deleted may still be in its free pages ({why})", "purge"),))
+
+
+def look_everywhere(task: Task) -> Outcome:
+    """Their ids in every file of paths.data, but in the list of the forgotten and the audit log."""
+    try:
+        found = search(task)
+    except (GalleryError, OSError) as error:
+        return Outcome("", (Left(str(task.data), f"can't be searched ({error})", "you"),))
+    if found.left:
+        return Outcome("", found.left)
+    return Outcome(f"{counted(found.files, 'file')} searched: the id is in the list of the forgotten and the audit log")
+
+
+STEPS = (
+    Step("keys", "destroying the keys", destroy_keys),
+    Step("visits", "erasing kept visits", erase_visits),
+    Step("outbox", "erasing messages that wait", clear_outbox),
+    Step("topics", "emptying retained topics", empty_topics),
+    Step("files", "writing the gallery anew", write_anew),
+    Step("search", "looking for what is left", look_everywhere),
+)

@@ -1,0 +1,70 @@
+"""A visit's two pictures: its best face as an upright chip, and the scene that it was seen in.
+
+A frame and landmarks go in, JPEGs come out. Blocks for some milliseconds; on the writer's thread.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+
+from recognition.align import loose_chip
+from recognition.arrays import F32, U8
+from recognition.image import Image
+
+LONGEST_PX = 1280
+_FACE_JPEG, _SCENE_JPEG = 92, 80
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """Both as JPEG: the face (256x256) and the scene (its longer side at most LONGEST_PX)."""
+
+    face: bytes
+    scene: bytes
+
+
+class Scene:
+    """A frame's picture made small; one for all faces in it, and encoded when it is written."""
+
+    def __init__(self, image: Image) -> None:
+        self._pixels = _small(image.bgr())
+
+    @cached_property
+    def jpeg(self) -> bytes:
+        return _jpeg(self._pixels, _SCENE_JPEG)
+
+
+class Shot:
+    """A face (its landmarks (5,2) px) and its scene, pixels still: most shots are replaced before they are written."""
+
+    __slots__ = ("_chip", "_scene")
+
+    def __init__(self, image: Image, landmarks: F32, scene: Scene) -> None:
+        self._chip, _ = loose_chip(image, landmarks)
+        self._scene = scene
+
+    def pictures(self) -> Pictures:
+        return Pictures(_jpeg(self._chip, _FACE_JPEG), self._scene.jpeg)
+
+
+def _small(pixels: U8) -> U8:
+    """(h,w,3) -> its longer side at most LONGEST_PX. By halves first: a bilinear step beyond that would alias."""
+    while max(pixels.shape[:2]) >= 2 * LONGEST_PX:
+        height, width = pixels.shape[:2]
+        halved = cv2.resize(pixels, (max(width // 2, 1), max(height // 2, 1)), interpolation=cv2.INTER_AREA)
+        pixels = np.asarray(halved, dtype=np.uint8)
+    height, width = pixels.shape[:2]
+    share = LONGEST_PX / max(height, width)
+    if share >= 1.0:
+        return pixels.copy()  # a view would keep the whole frame
+    size = max(round(width * share), 1), max(round(height * share), 1)
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+
+
+def _jpeg(pixels: U8, quality: int) -> bytes:
+    done, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise ValueError(f"JPEG can't hold {pixels.shape}")
+    return data.tobytes()

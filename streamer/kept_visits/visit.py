@@ -1,0 +1,77 @@
+"""What is kept of a visit, as plain data: what one write adds to it, and what is read back. Pure; any thread."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from recognition.arrays import F32
+from streamer.events.event import IdentityEvent
+from streamer.kept_visits.pictures import Pictures
+
+KEPT_FACES = 5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VisitFace:
+    """One of a visit's best faces: its unit embedding (d,) float32, what space that is in, which models made it."""
+
+    embedding: F32
+    quality: float
+    space: str
+    signature: str
+
+
+def best_faces(faces: Iterable[VisitFace]) -> tuple[VisitFace, ...]:
+    """The few that are kept, the best first."""
+    return tuple(sorted(faces, key=lambda face: -face.quality)[:KEPT_FACES])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VisitChange:
+    """What is written of a visit: `is_first` makes it; else it is only added to, and nothing where it is gone.
+
+    Times in Unix s; began_s: the same moment as began_at on the steady clock. is_known: by its newest message it is
+    somebody's. people: all whom its messages name. faces and pictures replace the former; None leaves them.
+    """
+
+    event_id: str
+    camera: str
+    is_first: bool
+    is_known: bool
+    began_at: float
+    began_s: float | None
+    seen_at: float
+    ended_at: float | None
+    people: frozenset[str]
+    messages: tuple[IdentityEvent, ...]
+    faces: tuple[VisitFace, ...] | None = None
+    pictures: Pictures | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeptVisit:
+    """A visit read back; `ended_at` is None while it goes on. `broken`: messages that can't be opened any more."""
+
+    event_id: str
+    camera: str
+    is_known: bool
+    began_at: float
+    seen_at: float
+    ended_at: float | None
+    people: frozenset[str]
+    messages: tuple[IdentityEvent, ...]
+    broken: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long visits are kept, and how much room they may take; unknown_s 0: those of unknown faces not at all."""
+
+    keep_s: float
+    unknown_s: float
+    most_bytes: int
+
+
+def people_of(messages: Iterable[IdentityEvent]) -> frozenset[str]:
+    """Whose ids they hold."""
+    both = (person for event in messages for person in (event.person, event.previous_person))
+    return frozenset(person.id for person in both if person is not None)

@@ -1,0 +1,267 @@
+"""The SQLite file of kept visits: written by the service; read, erased and given another key by commands as well.
+
+Changes go in, each call one transaction; visits come out. Blocks; for one thread at a time. Other processes may use
+the same file meanwhile (WAL).
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import orjson
+
+from gallery.storage.encryption import Cipher, MasterKey, new_key
+from gallery.storage.master_key import KeySource
+from streamer.events.event import IdentityEvent
+from streamer.kept_visits.pictures import Pictures
+from streamer.kept_visits.visit import KeptVisit, Limits, VisitChange, VisitFace
+from streamer.kept_visits.visit_rows import (
+    VISIT,
+    read_faces,
+    read_pictures,
+    read_visit,
+    seal_anew,
+    write_messages,
+    write_visit,
+)
+from streamer.kept_visits.visits_schema import (
+    StoreKey,
+    keep_key,
+    meta,
+    open_database,
+    store_key,
+    transaction,
+    translated,
+)
+from streamer.steady import UNSET_BEFORE
+
+_NOTICED_S = 1.0  # two clocks drift apart by less
+_OF_PEOPLE = "event_id IN (SELECT event_id FROM visit_people WHERE person_id IN (SELECT value FROM json_each(?)))"
+_OLDEST = "event_id IN (SELECT event_id FROM visits ORDER BY began_at LIMIT max(1, (SELECT count(*) FROM visits) / 50))"
+
+
+class VisitsFile:
+    """`make`: the service's, where there is none.
+
+    Opening raises KeptVisitsMissing, KeptVisitsDamaged, KeptVisitsTooNew and KeptVisitsUnwritable. Erasing needs no
+    key; what reads or writes visits raises MasterKeyMissing and MasterKeyWrong. Any method may raise KeptVisitsDamaged
+    and KeptVisitsUnwritable, and leaves nothing of what failed.
+    """
+
+    def __init__(self, path: Path, keys: KeySource | None, *, make: bool = False) -> None:
+        self.path = path
+        self._keys = keys
+        self._db = open_database(path, make=make)
+        self._place = _place_of(path)
+        self._key: StoreKey | None = None
+        self._cipher = Cipher(None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._db.close()
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the file at `path` is the one that is open."""
+        return _place_of(self.path) == self._place
+
+    @property
+    def used_bytes(self) -> int:
+        """What is in use of the file; what was freed goes back to the disk by tidy()."""
+        with translated(self.path):
+            pages = self._number("PRAGMA page_count") - self._number("PRAGMA freelist_count")
+            return pages * self._number("PRAGMA page_size")
+
+    # Written by the service.
+
+    def unlock(self, *, encrypt: bool) -> None:
+        """Get its key; a plain one gets one, if `encrypt`. Raises MasterKeyMissing and MasterKeyWrong."""
+        with translated(self.path):
+            if encrypt and self._keys is not None and self._wrapped() is None:
+                self._exchange(self._keys.for_new_store(self.path.parent))
+            self._follow_key()
+
+    def write(self, changes: Sequence[VisitChange], boot: str = "") -> set[str]:
+        """All of them, of this boot of the machine; returns the visits that are gone: erased or purged meanwhile."""
+        with translated(self.path), transaction(self._db):
+            self._follow_key()
+            return {change.event_id for change in changes if not write_visit(self._db, self._cipher, change, boot)}
+
+    def end(self, event: IdentityEvent) -> bool:
+        """An `end` of a visit that a run before left open, whenever that is told; False where it is not kept."""
+        with translated(self.path), transaction(self._db):
+            self._follow_key()
+            found = self._db.execute(
+                "UPDATE visits SET seen_at = ?1, ended_at = ?1 WHERE event_id = ?2", (event.captured_at, event.event_id)
+            ).rowcount
+            if found:
+                write_messages(self._db, self._cipher, event.event_id, [event])
+        return bool(found)
+
+    def take_over(self) -> None:
+        """Whatever visits a run before left open are over."""
+        with translated(self.path), transaction(self._db):
+            self._db.execute("UPDATE visits SET ended_at = seen_at WHERE ended_at IS NULL")
+
+    def follow_clock(self, boot: str, ahead_s: float) -> None:
+        """Move the visits of this boot where the wall clock was set since; it is so far ahead of the steady one."""
+        if not boot:
+            return
+        with translated(self.path), transaction(self._db):
+            self._db.execute(
+                "UPDATE visits SET began_at = began_at + by_s, seen_at = seen_at + by_s, ended_at = ended_at + by_s,"
+                " set_s = set_s + by_s FROM (SELECT event_id AS id, began_s + ?1 - began_at AS by_s FROM visits"
+                " WHERE boot = ?2 AND began_s IS NOT NULL) WHERE event_id = id AND abs(by_s) >= ?3",
+                (ahead_s, boot, _NOTICED_S),
+            )
+
+    # Erased, by the service and by commands; tidy() erases what is left in the log.
+
+    def erase(self, event_ids: Collection[str]) -> int:
+        """These visits; how many there were."""
+        with translated(self.path), transaction(self._db):
+            return self._delete("event_id IN (SELECT value FROM json_each(?))", orjson.dumps(list(event_ids)).decode())
+
+    def forget(self, person_ids: Collection[str]) -> int:
+        """Every visit that names one of them, whole, also where somebody else was named later; how many there were."""
+        with translated(self.path), transaction(self._db):
+            return self._delete(_OF_PEOPLE, orjson.dumps(list(person_ids)).decode())
+
+    def aged(self, now_at: float, limits: Limits) -> int:
+        """How many purge() would erase for their age."""
+        where, values = _age(now_at, limits)
+        with translated(self.path):
+            return self._number(f"SELECT count(*) FROM visits WHERE {where}", values)
+
+    def purge(self, now_at: float, limits: Limits) -> int:
+        """Those that were kept for long enough, then the oldest until the rest takes no more room than it may.
+
+        Returns how many. By a clock that was never set nothing is old.
+        """
+        where, values = _age(now_at, limits)
+        with translated(self.path), transaction(self._db):
+            gone = self._delete(where, *values)
+        while self.used_bytes > limits.most_bytes:
+            with translated(self.path), transaction(self._db):
+                step = self._delete(_OLDEST)
+            gone += step
+            if not step:
+                break
+        return gone
+
+    def tidy(self) -> None:
+        """Give what was freed back to the disk, and empty the log, which holds what was erased."""
+        with translated(self.path):
+            self._db.execute("PRAGMA incremental_vacuum").fetchall()
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    # Read.
+
+    def search(
+        self, since_at: float, until_at: float, camera: str | None = None, people: Collection[str] | None = None
+    ) -> Iterator[KeptVisit]:
+        """Visits of that time, of a camera, of any of these people, the earliest first."""
+        where, values = ["began_at <= ?", "coalesce(ended_at, 1e12) >= ?"], [until_at, since_at]
+        texts: list[str] = []
+        if camera is not None:
+            where.append("camera = ?")
+            texts.append(camera)
+        if people is not None:
+            where.append(_OF_PEOPLE)
+            texts.append(orjson.dumps(list(people)).decode())
+        query = f"SELECT {VISIT} FROM visits WHERE {' AND '.join(where)} ORDER BY began_at"
+        with translated(self.path):
+            rows = self._db.execute(query, (*values, *texts)).fetchall()
+            self._follow_key()
+        for row in rows:
+            with translated(self.path):
+                visit = read_visit(self._db, self._cipher, row)
+            yield visit
+
+    def pictures(self, event_id: str) -> Pictures | None:
+        """None where there are none: the visit is gone, nothing good was seen of it, or they can't be opened."""
+        with translated(self.path):
+            self._follow_key()
+            return read_pictures(self._db, self._cipher, event_id)
+
+    def faces(self, event_id: str) -> tuple[VisitFace, ...]:
+        """Its best faces, the best first."""
+        with translated(self.path):
+            self._follow_key()
+            return read_faces(self._db, self._cipher, event_id)
+
+    def count_of(self, person_id: str) -> int:
+        """In how many visits a person's id stands anywhere."""
+        with translated(self.path):
+            return self._number("SELECT count(*) FROM visit_people WHERE person_id = ?", (person_id,))
+
+    # Keys.
+
+    @property
+    def key_id(self) -> str | None:
+        """Of the master key that it is under; None: it is plain."""
+        with translated(self.path):
+            found = meta(self._db, "key_id")
+        return None if found is None else str(found)
+
+    def rekey(self, new: MasterKey | None) -> None:
+        """Put it under this master key, whatever it was under; None: make it plain. Done before: nothing is changed.
+
+        Under another master key the file's own key stays, and with it what is sealed; a running service goes on. To
+        make it plain, or encrypt it, it is written whole, in one transaction.
+        """
+        with translated(self.path):
+            if (new and new.id) != self.key_id:
+                self._exchange(new)
+
+    def _exchange(self, master: MasterKey | None) -> None:
+        with transaction(self._db):
+            self._follow_key()
+            before = self._key.key if self._key else None
+            key = None if master is None else before or new_key()
+            keep_key(self._db, master, key)
+            if (before is None) != (key is None):
+                seal_anew(self._db, Cipher(before), Cipher(key))
+            self._key, self._cipher = StoreKey(key, self._wrapped()), Cipher(key)
+        self.tidy()
+
+    def _follow_key(self) -> None:
+        """Get it, and again where another process has exchanged it."""
+        if self._key is None or self._wrapped() != self._key.wrapped:
+            self._key = store_key(self._db, self.path, self._keys)
+            self._cipher = Cipher(self._key.key)
+
+    def _wrapped(self) -> object:
+        return meta(self._db, "store_key")
+
+    # SQLite.
+
+    def _delete(self, where: str, *values: str | float) -> int:
+        return self._db.execute(f"DELETE FROM visits WHERE {where}", values).rowcount
+
+    def _number(self, query: str, values: Sequence[str | float] = ()) -> int:
+        return int(self._db.execute(query, values).fetchone()[0])
+
+
+def _age(now_at: float, limits: Limits) -> tuple[str, tuple[float, ...]]:
+    """Which visits were kept for long enough."""
+    if now_at < UNSET_BEFORE:
+        return "0", ()
+    unknown_before = now_at - limits.unknown_s if limits.unknown_s else float("inf")
+    return "coalesce(ended_at, seen_at) < iif(is_known, ?, ?)", (now_at - limits.keep_s, unknown_before)
+
+
+def _place_of(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

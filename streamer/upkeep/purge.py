@@ -1,0 +1,72 @@
+"""What has had its time is erased: people by consent and age, kept visits. By a command, and by the service once a day.
+
+Blocks. Whoever is erased is erased everywhere, as by people forget.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gallery.retention import Expired, expired
+from gallery.storage.store import PersonStore
+from streamer.erasure.erase import erase
+from streamer.erasure.report import Report
+from streamer.errors import KeptVisitsMissing
+from streamer.kept_visits.keeper import limits_of
+from streamer.kept_visits.visits_file import VisitsFile
+from streamer.process import store_of
+from streamer.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """`people`: who was erased, or would be, `report`: how; None where nobody was. `visits`: how many, likewise.
+
+    `vacuum_left`: erased pages are in the gallery's file still.
+    """
+
+    people: tuple[Expired, ...]
+    visits: int
+    report: Report | None
+    vacuum_left: bool
+
+
+def due(store: PersonStore, settings: Settings, now: float) -> list[Expired]:
+    """Who has had their time by now, Unix time in s."""
+    return expired(store.people(), store.newest_photos(), now, settings.gallery.keep_days)
+
+
+def purge(
+    settings: Settings,
+    *,
+    actor: str,
+    in_service: bool = False,
+    dry_run: bool = False,
+    clock: Callable[[], float] = time.time,
+) -> Purged:
+    """Erase what has had its time; `actor`, `in_service`: as erase() has them. Raises GalleryError, KeptVisitsError."""
+    now = clock()
+    with store_of(settings, actor=actor) as store:
+        people = due(store, settings, now)
+    report = None
+    if people and not dry_run:
+        why = {one.person_id: one.why for one in people}
+        report = erase(list(why), settings, actor=actor, in_service=in_service, why=why)
+    visits = 0 if in_service else _purge_visits(settings, now, dry_run=dry_run)  # the service's writer does it itself
+    with store_of(settings, actor=actor) as store:
+        if store.is_vacuum_due and not dry_run:
+            store.vacuum()
+        return Purged(tuple(people), visits, report, store.is_vacuum_due)
+
+
+def _purge_visits(settings: Settings, now: float, *, dry_run: bool) -> int:
+    limits = limits_of(settings.events)
+    try:
+        with VisitsFile(settings.visits_path, None) as file:  # erasing needs no key
+            if dry_run:
+                return file.aged(now, limits)
+            if gone := file.purge(now, limits):
+                file.tidy()
+            return gone
+    except KeptVisitsMissing:
+        return 0

@@ -1,0 +1,109 @@
+"""`gallery backup|restore` as a user types them."""
+
+import os
+import shutil
+
+import pytest
+
+from streamer.process import only_one
+from tests.command import assert_refused, whosthere
+from tests.gallery.portable import assert_same, portable_person
+from tests.seeded import opened, seeded
+
+ADA, BOB, EVE = portable_person(1), portable_person(2, "Bob"), portable_person(3, "Eve")
+
+
+def test_a_backup_and_back(tmp_path):
+    home = seeded(tmp_path / "home", [ADA, BOB])
+    made = whosthere("gallery", "backup", "monday.db", "--json", cwd=home)
+    assert made.code == 0, made.err
+    key = made.document["key"]
+    assert made.document == {
+        "file": "monday.db",
+        "bytes": (home / "monday.db").stat().st_size,
+        "people": 2,
+        "key": key,
+        "key_at": f"file {home}/var-keys/master.key",
+    }
+    assert made.complaints == [
+        f"it opens with master key {key} alone, which is not in it: keep a copy of that (file {home}/var-keys/"
+        "master.key) apart from it"
+    ]
+    assert (home / "monday.db").stat().st_mode & 0o777 == 0o600
+    assert_refused(whosthere("gallery", "backup", "monday.db", cwd=home), "target_exists")
+    assert_refused(whosthere("gallery", "backup", "nowhere/monday.db", cwd=home), "target_unwritable")
+
+    with opened(home) as store:
+        store.forget(BOB.id)
+        store.add_portable(EVE)
+    back = whosthere("gallery", "restore", "monday.db", cwd=home)
+    assert (back.code, back.out) == (0, "1 people with 2 photos are restored\n")
+    assert back.complaints == [
+        f"left out, since they were forgotten: {BOB.id}; the backup still holds them",
+        f"not in the backup, and enrolled no more: {EVE.id}",
+    ]
+    with opened(home) as store:
+        assert_same(store.portable(ADA.id), ADA)
+        assert [entry.action for entry in store.audit_entries()][-1] == "restored"
+
+
+def test_bad_backups_change_nothing(tmp_path):
+    home = seeded(tmp_path / "home", [ADA])
+    assert whosthere("gallery", "backup", "good.db", cwd=home).code == 0
+    data = (home / "good.db").read_bytes()
+    (home / "cut.db").write_bytes(data[:5000])
+    (home / "text.db").write_text("no backup\n" * 1000)
+    for file in ("cut.db", "text.db", "nowhere.db", "var", "var/gallery.db"):
+        assert_refused(whosthere("gallery", "restore", file, cwd=home), "backup_unreadable")
+    shutil.copytree(home / "var-keys", home / "keys-elsewhere")
+    shutil.rmtree(home / "var-keys")
+    assert_refused(whosthere("gallery", "restore", "good.db", cwd=home), "master_key_missing")
+    assert not (home / "var-keys").exists(), "no key is made where one is missing"
+    shutil.copytree(home / "keys-elsewhere", home / "var-keys")
+    with opened(home) as store:
+        assert_same(store.portable(ADA.id), ADA)
+
+
+def test_on_a_new_machine(tmp_path):
+    home = seeded(tmp_path / "old", [ADA, BOB])
+    assert whosthere("gallery", "backup", tmp_path / "it.db", cwd=home).code == 0
+    shutil.move(home / "var-keys" / "master.key", tmp_path / "old.key")
+    shutil.rmtree(home)
+    new = tmp_path / "new"
+    new.mkdir()
+    (new / "whosthere.yaml").write_text("mqtt: {port: 1}\n")
+    line = assert_refused(whosthere("gallery", "restore", "../it.db", cwd=new), "master_key_missing")
+    assert "--key-file" in line
+    assert not (new / "var").exists()
+    done = whosthere("gallery", "restore", "../it.db", "--key-file", "../old.key", "--json", cwd=new)
+    assert done.code == 0, done.err
+    assert done.document == {
+        "people": 2,
+        "photos": 4,
+        "left_out": [],
+        "gone": [],
+        "set_aside": None,
+        "forgotten_known": True,
+    }
+    with opened(new) as store:
+        assert {person.name for person in store.people()} == {"Ada Lovelace", "Bob"}
+    assert os.listdir(new / "var") == ["gallery.db"]
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_the_way_out_of_a_damaged_or_missing_gallery_while_a_service_runs(tmp_path, is_gone):
+    home = seeded(tmp_path / "home", [ADA])
+    assert whosthere("gallery", "backup", "it.db", cwd=home).code == 0
+    with only_one(home / "var"):
+        if is_gone:
+            (home / "var" / "gallery.db").unlink()
+            assert_refused(whosthere("people", "list", cwd=home), "gallery_missing")
+        else:
+            (home / "var" / "gallery.db").write_bytes(b"rubbish" * 3000)
+            line = assert_refused(whosthere("people", "list", cwd=home), "gallery_unreadable")
+            assert "restore" in line
+        done = whosthere("gallery", "restore", "it.db", "--json", cwd=home)
+        assert done.code == 0, done.err
+        assert (done.document["set_aside"] is None) is is_gone
+        listed = whosthere("people", "list", "--json", cwd=home).document
+    assert [person["name"] for person in listed["people"]] == ["Ada Lovelace"]

@@ -1,0 +1,73 @@
+"""`people set` as a user types it."""
+
+import time
+
+import pytest
+
+from gallery.people import Consent
+from tests.command import assert_refused, whosthere
+from tests.gallery.portable import portable_person
+from tests.seeded import opened, seeded
+
+ADA, BOB = portable_person(1), portable_person(2, "Bob")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return seeded(tmp_path_factory.mktemp("set") / "home", [ADA, BOB])
+
+
+def profile_of(home, name):
+    with opened(home) as store:
+        return store.find(name).profile
+
+
+def test_what_is_said_of_a_person(home):
+    done = whosthere(
+        *("people", "set", "bob", "--external-id", " 4711 ", "--tag", "x", "--tag", "a", "--threshold", "0.625"),
+        *("--consent-until", "2050-05-01"),
+        cwd=home,
+    )
+    assert done.code == 0, done.err
+    profile = profile_of(home, "4711")
+    assert (profile.name, profile.external_id, profile.tags, profile.threshold) == ("Bob", "4711", ("a", "x"), 0.625)
+    until = time.mktime((2050, 5, 1, 23, 59, 59, 0, 0, -1))
+    assert profile.consent == Consent(BOB.profile.consent.by, BOB.profile.consent.at, "the door of the library", until)
+    for line in ("external id 4711", "tags: a, x", "named from a cosine of 0.625 on", "until 2050-05-01 23:59"):
+        assert line in done.out
+    cleared = whosthere(
+        *("people", "set", "bob", "--external-id", "none", "--tag", "none", "--threshold", "none"),
+        *("--consent-until", "none", "--consent-purpose", "the gate", "--json"),
+        cwd=home,
+    ).document
+    assert (cleared["external_id"], cleared["tags"], cleared["threshold"]) == (None, [], None)
+    assert (cleared["consent"]["purpose"], cleared["consent"]["expires_at"]) == ("the gate", None)
+    assert cleared["consent"]["at"] > BOB.profile.consent.at, "for something new it is given anew"
+    assert whosthere("people", "set", "bob", "--no-consent", "--json", cwd=home).document["consent"] is None
+    assert profile_of(home, "ada lovelace") == ADA.profile
+
+
+REFUSED = [
+    (("--consent-until", "2020-01-01"), "consent_invalid"),
+    (("--consent-until", "tomorrow"), "consent_invalid"),
+    (("--consent-by", "  "), "consent_invalid"),
+    (("--external-id", "staff-2"), "external_id_taken"),
+    (("--threshold", "1.5"), "threshold_invalid"),
+    (("--threshold", "nan"), "threshold_invalid"),
+    (("--tag", ""), "name_invalid"),
+    (("--external-id", "x" * 101), "name_invalid"),
+]
+
+
+@pytest.mark.parametrize(("options", "code"), REFUSED, ids=[" ".join(options)[:40] for options, _ in REFUSED])
+def test_what_can_not_be(tmp_path, options, code):
+    home = seeded(tmp_path / "home", [ADA, BOB])
+    line = assert_refused(whosthere("people", "set", ADA.id, *options, cwd=home), code)
+    assert code != "external_id_taken" or BOB.id in line
+    assert profile_of(home, ADA.id) == ADA.profile
+
+
+@pytest.mark.parametrize("options", [(), ("--no-consent", "--consent-by", "Ada"), ("--threshold", "high")])
+def test_bad_usage(home, options):
+    assert whosthere("people", "set", ADA.id, *options, cwd=home).code == 2
+    assert profile_of(home, ADA.id) == ADA.profile

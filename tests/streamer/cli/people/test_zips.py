@@ -1,0 +1,81 @@
+"""`people export|import` as a user types them."""
+
+import json
+import os
+import zipfile
+from dataclasses import replace
+
+import pytest
+
+from gallery.copies.bundle import write_bundle
+from tests.command import assert_refused, whosthere
+from tests.gallery.fakes import unit
+from tests.gallery.portable import assert_same, portable_person
+from tests.seeded import keep_visit, opened, seeded
+
+ADA, BOB = portable_person(1), portable_person(2, "Bob")
+
+
+def test_out_of_one_gallery_into_another(tmp_path):
+    home, other = seeded(tmp_path / "home", [ADA, BOB]), seeded(tmp_path / "other", [BOB])
+    done = whosthere("people", "export", "ada lovelace", "ada.zip", "--json", cwd=home)
+    assert done.document == {"id": ADA.id, "file": "ada.zip", "photos": 2}
+    assert "it is in clear" in done.complaints[0]
+    assert (home / "ada.zip").stat().st_mode & 0o777 == 0o600
+    with zipfile.ZipFile(home / "ada.zip") as archive:
+        assert [row["action"] for row in json.loads(archive.read("audit.json"))["entries"]] == ["imported"]
+    assert_refused(whosthere("people", "export", "ada lovelace", "ada.zip", cwd=home), "target_exists")
+    with opened(home) as store:
+        assert [entry.action for entry in store.audit_entries(ADA.id)] == ["imported", "exported"]
+
+    came = whosthere("people", "import", home / "ada.zip", cwd=other)
+    assert came.out == f"Ada Lovelace ({ADA.id}): 2 photos imported\n"
+    with opened(other) as store:
+        assert_same(store.portable(ADA.id), ADA)
+    line = assert_refused(whosthere("people", "import", home / "ada.zip", cwd=other), "person_id_taken")
+    assert ADA.id in line
+    assert whosthere("people", "forget", ADA.id, "--yes", cwd=other).code == 0
+    line = assert_refused(whosthere("people", "import", home / "ada.zip", cwd=other), "person_forgotten")
+    assert ADA.id in line
+
+
+def test_what_kept_visits_hold_of_a_person_comes_along(tmp_path):
+    home = seeded(tmp_path / "home", [ADA, BOB])
+    theirs = keep_visit(home, ADA.id, 1, 1.76e9)
+    keep_visit(home, BOB.id, 2, 1.76e9)
+    assert whosthere("people", "export", ADA.id, "ada.zip", cwd=home).code == 0
+    with zipfile.ZipFile(home / "ada.zip") as archive:
+        assert [name for name in archive.namelist() if name.startswith("visits/")] == [
+            f"visits/{theirs}/{name}" for name in ("visit.json", "face.jpg", "scene.jpg")
+        ]
+        visit = json.loads(archive.read(f"visits/{theirs}/visit.json"))
+        assert archive.read(f"visits/{theirs}/scene.jpg") == b"its scene"
+    assert (visit["camera"], visit["began_at"], len(visit["messages"])) == ("door", 1.76e9, 1)
+    assert visit["messages"][0]["person"]["id"] == ADA.id
+    assert visit["faces"][0]["embedding"] == pytest.approx(unit(1).tolist(), abs=1e-7)
+
+
+def test_who_can_not_come(tmp_path):
+    home = seeded(tmp_path / "home", [ADA])
+    cases = {
+        "name_taken": replace(BOB, profile=replace(BOB.profile, name="ADA lovelace")),
+        "external_id_taken": replace(BOB, profile=replace(BOB.profile, external_id="staff-1")),
+        "consent_invalid": replace(
+            BOB, profile=replace(BOB.profile, consent=replace(ADA.profile.consent, expires_at=1.76e9))
+        ),
+        "embedding_space_mismatch": replace(
+            BOB, photos=(replace(BOB.photos[0], templates=(replace(BOB.photos[1].templates[0], space="other.1"),)),)
+        ),
+    }
+    for code, person in cases.items():
+        write_bundle(tmp_path / f"{code}.zip", person, at=0.0)
+        line = assert_refused(whosthere("people", "import", tmp_path / f"{code}.zip", cwd=home), code)
+        assert code not in ("name_taken", "external_id_taken") or ADA.id in line
+    (tmp_path / "text.zip").write_text("no zip")
+    assert_refused(whosthere("people", "import", tmp_path / "text.zip", cwd=home), "archive_invalid")
+    assert_refused(whosthere("people", "import", tmp_path / "nowhere.zip", cwd=home), "person_file_missing")
+    assert_refused(whosthere("people", "export", "Nobody", "nobody.zip", cwd=home), "person_not_found")
+    assert not (home / "nobody.zip").exists()
+    with opened(home) as store:
+        assert [person.id for person in store.people()] == [ADA.id]
+    assert sorted(os.listdir(home / "var")) == ["gallery.db"]

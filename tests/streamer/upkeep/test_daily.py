@@ -1,0 +1,94 @@
+"""The service's own upkeep, with a clock of the test's."""
+
+import logging
+from dataclasses import replace
+
+import pytest
+
+from gallery.people import Consent
+from streamer.settings_reading import load
+from streamer.upkeep.daily import DAY_S, Upkeep
+from tests.gallery.portable import portable_person
+from tests.seeded import opened, seeded
+
+NOW = 1.8e9
+
+
+def until(number, name, at):
+    person = portable_person(number, name)
+    return replace(person, profile=replace(person.profile, consent=Consent("Ada", 1.7e9, "the door", at)))
+
+
+class Clock:
+    def __init__(self, now: float = NOW) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def names(home):
+    with opened(home) as store:
+        return [person.name for person in store.people()]
+
+
+@pytest.fixture
+def home(tmp_path):
+    people = [until(1, "Ada", NOW - 1), until(2, "Bob", NOW + DAY_S / 2), until(3, "Eve", NOW + 10 * DAY_S)]
+    return seeded(tmp_path / "home", people)
+
+
+async def test_at_the_start_and_once_a_day(home, caplog):
+    clock = Clock()
+    upkeep = Upkeep(load(home / "whosthere.yaml"), clock=clock)
+    with caplog.at_level(logging.INFO, logger="streamer.upkeep"):
+        await upkeep.look()
+    assert names(home) == ["Bob", "Eve"]
+    assert "Ada" not in caplog.text
+    assert f"person {portable_person(1).id} is erased: consent_expired" in caplog.text
+    for after, left in ((0.9 * DAY_S, ["Bob", "Eve"]), (DAY_S, ["Eve"]), (1.5 * DAY_S, ["Eve"])):
+        clock.now = NOW + after
+        await upkeep.look()
+        assert names(home) == left
+    with opened(home) as store:
+        last = [entry for entry in store.audit_entries() if entry.action == "forgotten"]
+    assert [(entry.actor, entry.details["why"]) for entry in last] == [("service", "consent_expired")] * 2
+
+
+async def test_a_clock_that_was_never_set_erases_nobody_and_is_looked_at_again(home):
+    clock = Clock(1000.0)
+    upkeep = Upkeep(load(home / "whosthere.yaml"), clock=clock)
+    await upkeep.look()
+    assert names(home) == ["Ada", "Bob", "Eve"]
+    clock.now = NOW
+    await upkeep.look()
+    assert names(home) == ["Bob", "Eve"]
+
+
+async def test_a_gallery_that_is_gone_is_not_begun_anew(home, caplog):
+    settings = load(home / "whosthere.yaml")
+    settings.gallery_path.rename(home / "elsewhere.db")
+    upkeep = Upkeep(settings, clock=Clock())
+    await upkeep.look()
+    await upkeep.look()
+    assert not settings.gallery_path.exists()
+    assert caplog.text.count("is gone; put it back") == 2, "once for the look, once for the purge"
+    (home / "elsewhere.db").rename(settings.gallery_path)
+    await upkeep.look()
+    assert names(home) == ["Bob", "Eve"], "it is tried again"
+
+
+async def test_a_damaged_gallery_is_told_with_the_way_out_and_left_alone(home, caplog):
+    settings = load(home / "whosthere.yaml")
+    good = settings.gallery_path.read_bytes()
+    settings.gallery_path.write_bytes(good[: 4096 * 12] + b"\xff" * 4096 + good[4096 * 13 :])
+    upkeep = Upkeep(settings, clock=Clock())
+    await upkeep.look()
+    await upkeep.look()
+    assert upkeep.damage
+    assert "whosthere gallery restore FILE" in upkeep.damage
+    assert caplog.text.count("is damaged") == 1
+    settings.gallery_path.write_bytes(good)
+    await upkeep.look()
+    assert upkeep.damage == ""
+    assert names(home) == ["Bob", "Eve"]
