@@ -12,20 +12,22 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tests.kills.broken import BROKEN
+from tests.kills.command_operations import COMMANDS
 from tests.kills.operations import OPERATIONS, Operation
 from tests.kills.trials import Broken, Trials
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.kills", description="Default: every operation.")
-    parser.add_argument("operations", nargs="*", default=list(OPERATIONS), metavar="OPERATION")
+    parser.add_argument("operations", nargs="*", default=[*OPERATIONS, *COMMANDS], metavar="OPERATION")
     parser.add_argument("--kills", type=int, default=20, help="trials of each, at points that the seed chooses")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--first", type=int, default=0, help="number of the first trial")
     parser.add_argument("--every", action="store_true", help="besides, one at every call (not of commands)")
     asked = parser.parse_args()
     numbers = range(asked.first, asked.first + asked.kills)
-    broken = sum(try_out((OPERATIONS | BROKEN)[name], asked.seed, numbers, asked.every) for name in asked.operations)
+    known = OPERATIONS | COMMANDS | BROKEN
+    broken = sum(try_out(known[name], asked.seed, numbers, asked.every) for name in asked.operations)
     sys.exit(bool(broken))
 
 

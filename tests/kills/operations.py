@@ -3,19 +3,15 @@
 A step may be done again: where it is done already it does nothing, as the error says that a user would be told.
 """
 
-import os
-import sys
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stderr, redirect_stdout, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from gallery.errors import NameTaken, PersonNotFound, PhotoNotFound
 from gallery.people import Consent, NewPhoto
-from streamer.commands import main
-from tests.faces import KNOWN, NAME
+from tests.faces import NAME
 from tests.gallery.fakes import other_template, photo_of, unit
 from tests.kills.old_galleries import write_old_gallery
 from tests.kills.states import PLAIN, Secrets, keys_of, open_store, secrets_of
@@ -36,7 +32,8 @@ class Operation:
     """A gallery and what is done to it.
 
     `from_nothing`: there is no gallery of this version to begin with, so that nobody can have it open meanwhile.
-    `is_command`: the whole command line, which takes a second.
+    `is_command`: the whole command line, which takes a second. `beside`: what else it writes, put so that it can be
+    compared. `at_last`: what its user does after a kill, once the steps are done.
     """
 
     name: str
@@ -45,6 +42,8 @@ class Operation:
     erased: Sequence[Erased] = ()
     from_nothing: bool = False
     is_command: bool = False
+    beside: Callable[[Path], object] = lambda _: None
+    at_last: Step = lambda _: None
 
 
 def photos_of(seed: int, count: int = 2) -> list[NewPhoto]:
@@ -204,34 +203,11 @@ def after(*steps: Step) -> Step:
     return prepare
 
 
-def command(*arguments: object, done: Sequence[str] = ()) -> Step:
-    """A command as a user types it; `done`: the codes by which it says that there is nothing to do any more."""
-
-    def step(home: Path) -> None:
-        for variable in [name for name in os.environ if name.startswith("WHOSTHERE_")]:
-            del os.environ[variable]
-        os.chdir(home)
-        sys.argv = ["whosthere", *map(str, arguments)]
-        told = StringIO()
-        code: object = 0
-        with redirect_stdout(told), redirect_stderr(told):
-            try:
-                main()
-            except SystemExit as error:
-                code = error.code
-        said = told.getvalue()
-        if code not in (0, None) and not any(f"[{name}]" in said for name in done):
-            raise AssertionError(f"{arguments}: exit code {code}: {said}")
-
-    return step
-
-
 OPERATIONS = {
     operation.name: operation
     for operation in (
         Operation("create", nothing, [opened, *(enrolled(name) for name in NEWCOMERS)], from_nothing=True),
         Operation("enrol", four_people, [enrolled(name) for name in NEWCOMERS]),
-        Operation("enrol by command", four_people, [command("enrol", NAME, KNOWN.file)], is_command=True),
         Operation("add photos", four_people, [photos_added(name, photos) for name, photos in MORE.items()]),
         Operation(
             "remove photos",
@@ -256,13 +232,6 @@ OPERATIONS = {
         ),
         Operation("rename", four_people, [renamed(*names) for names in NEW_NAMES.items()]),
         Operation("forget", four_people, [forgot(BOB), forgot(DORA)], [Erased(1, BOB), Erased(2, DORA)]),
-        Operation(
-            "forget by command",
-            four_people,
-            [command("people", "forget", BOB, "--yes", done=["person_not_found"])],
-            [Erased(1, BOB)],
-            is_command=True,
-        ),
         Operation(
             "forget without encryption",
             four_people_without_encryption,

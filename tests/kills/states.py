@@ -4,6 +4,7 @@ Opens databases: call it in a child of the process that forks (tracing.apart). A
 """
 
 import hashlib
+import math
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
@@ -12,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gallery.storage.encryption import MasterKey
-from gallery.storage.master_key import FILE, NEXT_FILE, KeySource
 
 from gallery.people import NewPhoto
+from gallery.storage.encryption import MasterKey
+from gallery.storage.master_key import FILE, NEXT_FILE, KeySource
 from gallery.storage.rows import jpeg
 from gallery.storage.store import PersonStore
+from streamer.kept_visits.visits_file import VisitsFile
 
 DATA, KEYS, PLAIN = "var", "var-keys", "encryption-is-off"
 _JPEG_HEADER = 1024  # at most; it is the same in all
@@ -44,7 +46,7 @@ def state_of(home: Path, known: Iterable[str]) -> State:
     with open_store(home) as store:
         state = state_in(store, known)
         _assert_key_is_whole(home, store.key_id)
-        return state
+    return state | {"visits": _visits(home, known)}
 
 
 def state_in(store: PersonStore, known: Iterable[str]) -> State:
@@ -100,6 +102,21 @@ def _templates(store: PersonStore) -> dict[int, dict[str, str]]:
             found.setdefault(photo_id, {})[space] = _digest(embedding)
         assert not by_id
     return found
+
+
+def _visits(home: Path, known: Iterable[str]) -> list[object]:
+    """Kept visits, opened."""
+    path = gallery_of(home).with_name("visits.db")
+    if not path.exists():
+        return []
+    _assert_sound(path)
+    with VisitsFile(path, keys_of(home)) as file:
+        visits = list(file.search(0.0, math.inf))
+        return [
+            (visit.event_id, len(visit.messages), file.pictures(visit.event_id), len(file.faces(visit.event_id)),
+             [key for key in known if visit.event_id in {v.event_id for v in file.search(0.0, math.inf, people=[key])}])
+            for visit in visits
+        ]  # fmt: skip
 
 
 def _assert_sound(path: Path) -> None:
@@ -183,8 +200,8 @@ def _pieces(what: str, content: bytes) -> dict[str, bytes]:
 
 
 def found_in(home: Path, secrets: Secrets) -> list[str]:
-    """Which of them lie in any file below `home`, and where."""
-    files = {file: file.read_bytes() for file in sorted(home.rglob("*")) if file.is_file()}
+    """Which of them lie in any file below `home`, and where; not in ZIPs, which are in clear, and said to be."""
+    files = {file: file.read_bytes() for file in sorted(home.rglob("*")) if file.is_file() and file.suffix != ".zip"}
     return [
         f"{what} in {file.relative_to(home)}"
         for what, secret in secrets.items()
