@@ -19,13 +19,14 @@ ifneq ($(wildcard ../shared/faces/lfw_dev.zip),)
 bench: export WHOSTHERE_BENCH_FACES ?= ../shared/faces/lfw_dev.zip
 endif
 
-.PHONY: help setup demo test test-arm64 test-pythons check bench clean
+.PHONY: help setup demo test test-arm64 test-pythons test-kill check bench clean
 
 help:
 	@echo 'make demo    see it work: a broker, a sample camera and a live table of who is seen'
 	@echo 'make test    run the tests (real servers on loopback; ARGS goes to pytest)'
 	@echo 'make test-pythons  the tests without servers, on every other Python from 3.11 to 3.13 that is here'
 	@echo 'make test-arm64  test on aarch64, emulated: what a Raspberry Pi or a Jetson would answer'
+	@echo 'make test-kill  kill commands and the gallery at every call that writes, and hundreds of times by chance'
 	@echo 'make check   lint, formatting, types, the direction of imports'
 	@echo 'make bench   measure speed on this machine'
 	@echo 'make setup   make $(VENV) alone; the others do so themselves'
@@ -60,6 +61,10 @@ test-pythons: $(READY)
 test-arm64: $(READY)
 	@scripts/make-arm64-root.sh
 	@$(BIN)/python -m pytest tests/emulated/test_arm64.py $(ARGS)
+
+# The seed is a new one each time, and printed; ARGS="--seed N" has the same kills again.
+test-kill: $(READY)
+	@$(BIN)/python -m tests.kills --every --kills 50 --seed $$(date +%s) $(ARGS)
 
 check: $(READY)
 	@$(BIN)/ruff check .

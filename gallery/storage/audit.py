@@ -48,8 +48,7 @@ def entries(db: sqlite3.Connection, person_id: str | None = None) -> list[AuditE
     where, values = ("", ()) if person_id is None else (" WHERE person_id = ?", (person_id,))
     rows = db.execute(f"SELECT {_COLUMNS} FROM audit{where} ORDER BY id", values)
     return [
-        AuditEntry(number, at, actor, action, about, json.loads(details))
-        for number, at, actor, action, about, details in rows
+        AuditEntry(number, at, actor, action, about, _details(text)) for number, at, actor, action, about, text in rows
     ]
 
 
@@ -66,5 +65,14 @@ def first_broken(db: sqlite3.Connection) -> int | None:
     return None if head == (get_meta(db, HEAD) or _BEGINNING) else number + 1
 
 
+def _details(text: object) -> Mapping[str, Any]:
+    try:
+        found = json.loads(text) if isinstance(text, str) else None
+    except ValueError:
+        found = None
+    return found if isinstance(found, dict) else {"damaged": True}  # first_broken() says which
+
+
 def _hash(before: str, row: tuple[Any, ...]) -> str:
-    return hashlib.sha256(json.dumps([before, *row], ensure_ascii=False).encode()).hexdigest()
+    text = json.dumps([before, *row], ensure_ascii=False, default=repr)  # repr: a damaged row may hold bytes
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from gallery.errors import GallerySealBroken, GalleryUnreadable, GalleryUnwritable
+from gallery.errors import GalleryUnreadable, GalleryUnwritable
 from gallery.storage import audit
 from gallery.storage.audit import AuditEntry
 from gallery.storage.encryption import MasterKey, SealBroken
@@ -23,7 +23,7 @@ from gallery.storage.meta import KEY_ID, get_meta, set_meta
 from gallery.storage.opening import open_database, vault_of
 from gallery.storage.replacing import Replaced, forget_again, replace_people
 from gallery.storage.resealing import reseal
-from gallery.storage.schema import transaction, translated
+from gallery.storage.schema import seal_broken, transaction, translated
 from gallery.storage.traces import tables_with
 from gallery.storage.vacuum import ENCRYPTED, ERASED, VACUUM_DUE, empty_log, vacuum
 from gallery.storage.vault import Vault
@@ -213,7 +213,7 @@ class GalleryDatabase:
                 return work()
             except SealBroken as broken:
                 if not self._follows_key():
-                    raise self._broken(broken) from None
+                    raise seal_broken(self.path, broken) from None
 
     def _follows_key(self) -> bool:
         """Take the key that the gallery is under now; whether it is another one."""
@@ -234,7 +234,7 @@ class GalleryDatabase:
                     self._take_key(self._db)
                     yield self._db
             except SealBroken as broken:
-                raise self._broken(broken) from None
+                raise seal_broken(self.path, broken) from None
             self._commits += 1
 
     def _emptied(self) -> bool:
@@ -244,9 +244,3 @@ class GalleryDatabase:
                 return empty_log(self._db)
         except GalleryUnwritable:  # what was to be written is
             return False
-
-    def _broken(self, broken: SealBroken) -> GallerySealBroken:
-        return GallerySealBroken(
-            f"gallery {self.path}: the {broken} doesn't open, its bytes were changed; restore a backup (whosthere "
-            "gallery restore FILE), or forget the person by this id and enrol anew"
-        )

@@ -39,14 +39,12 @@ class Cipher:
         nonce = os.urandom(_NONCE_BYTES)
         return _SEALED + nonce + self._aead.encrypt(nonce, plain, place.encode())
 
-    def open(self, sealed: bytes, place: str) -> bytes:
-        """Raises SealBroken."""
-        if self._aead is None:
-            if sealed[:1] != _PLAIN:
-                raise SealBroken(place)
-            return sealed[1:]
-        if sealed[:1] != _SEALED:
+    def open(self, sealed: object, place: str) -> bytes:
+        """`sealed`: bytes, or what a damaged row gives in their place. Raises SealBroken."""
+        if not isinstance(sealed, bytes) or sealed[:1] != (_PLAIN if self._aead is None else _SEALED):
             raise SealBroken(place)
+        if self._aead is None:
+            return sealed[1:]
         try:
             return self._aead.decrypt(sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :], place.encode())
         except (InvalidTag, ValueError):  # ValueError: too short for a nonce

@@ -11,10 +11,19 @@ from pathlib import Path
 
 from gallery.errors import GalleryUnreadable, GalleryUnwritable, MasterKeyMissing
 from gallery.storage.audit import append
+from gallery.storage.encryption import SealBroken
 from gallery.storage.master_key import KeySource
 from gallery.storage.meta import KEY_ID, get_meta
 from gallery.storage.migrations import bring_up_to_date
-from gallery.storage.schema import BUSY_TIMEOUT_S, SCHEMA_VERSION, check_file, make_schema, translated, version_of
+from gallery.storage.schema import (
+    BUSY_TIMEOUT_S,
+    SCHEMA_VERSION,
+    check_file,
+    make_schema,
+    seal_broken,
+    translated,
+    version_of,
+)
 from gallery.storage.vacuum import ENCRYPTED, VACUUM_DUE, vacuum
 from gallery.storage.vault import Vault
 
@@ -55,6 +64,9 @@ def open_database(path: Path, keys: KeySource | None, *, encrypt: bool, actor: s
         except OSError as error:
             db.close()
             raise _unusable(path, error) from None
+        except SealBroken as broken:  # sealed, though the file says that it is plain
+            db.close()
+            raise seal_broken(path, broken) from None
         except BaseException:
             db.close()
             raise

@@ -18,6 +18,7 @@ from gallery.storage.vault import Vault, chip_place, landmarks_place, template_p
 from recognition.arrays import F32, U8
 
 _JPEG_QUALITY = 92
+_UNIT_WITHIN = 1e-2  # of the length's square; people.check_unit() is stricter with what comes in
 _F32 = np.dtype("<f4")
 _TEMPLATE = (
     "INSERT {instead} INTO templates "
@@ -36,16 +37,25 @@ def packed_profile(profile: Profile) -> bytes:
 
 
 def profile_from(packed: bytes) -> Profile:
-    """What packed_profile() made."""
-    found = orjson.loads(packed)
-    consent = found["consent"]
-    return Profile(
-        found["name"],
-        found["external_id"],
-        tuple(found["tags"]),
-        found["threshold"],
-        None if consent is None else Consent(**consent),
-    )
+    """What packed_profile() made. Raises SealBroken, of a plain gallery's damaged bytes."""
+    try:
+        found = orjson.loads(packed)
+        consent = found["consent"]
+        return Profile(
+            _text(found["name"]),
+            found["external_id"],
+            tuple(found["tags"]),
+            found["threshold"],
+            None if consent is None else Consent(**consent),
+        )
+    except (ValueError, KeyError, TypeError):
+        raise SealBroken("profile of somebody") from None
+
+
+def _text(found: object) -> str:
+    if not isinstance(found, str):
+        raise TypeError("want text")
+    return found
 
 
 def insert_photos(
@@ -74,9 +84,10 @@ def insert_photos(
                 added_at,
             ),
         ).rowcount
-        (photo_id,) = db.execute(
-            "SELECT id FROM photos WHERE person_id = ? AND digest = ?", (person_id, digest)
-        ).fetchone()
+        found = db.execute("SELECT id FROM photos WHERE person_id = ? AND digest = ?", (person_id, digest)).fetchone()
+        if found is None:  # an index that says otherwise than its table
+            raise SealBroken(f"photo list of {person_id}")
+        (photo_id,) = found
         for template in photo.templates:
             row = template_row(db, photo_id, person_id, cipher, template, photo.quality)
             db.execute(KEEP_FORMER, (*row, FROM_PHOTO, added_at))
@@ -132,7 +143,17 @@ def opened_templates(vault: Vault, space: str, rows: Sequence[tuple[int, str, by
         if cipher is None:
             cipher = ciphers[person_id] = vault.template_cipher(person_id, wrapped)
         found.append(cipher.open(sealed, template_place(person_id, space)))
+    if vault.key_id is None:
+        _check_plain(space, rows, found)
     return found
+
+
+def _check_plain(space: str, rows: Sequence[tuple[int, str, bytes, bytes | None]], opened: Sequence[bytes]) -> None:
+    """No seal tells damage from a face there, but its length does. Raises SealBroken."""
+    for (_, person_id, *_), embedding in zip(rows, opened, strict=True):
+        numbers = np.frombuffer(embedding, _F32) if len(embedding) % _F32.itemsize == 0 else np.empty(0)
+        if not abs(float(numbers @ numbers) - 1.0) < _UNIT_WITHIN:
+            raise SealBroken(template_place(person_id, space))
 
 
 def stored_photo(
@@ -141,11 +162,11 @@ def stored_photo(
     """A row of photos read back; its chip is None where it, or its landmarks, is not what was kept any more."""
     try:
         pixels = cv2.imdecode(np.frombuffer(_chip(cipher, person_id, digest, chip), np.uint8), cv2.IMREAD_COLOR)
-        points = np.frombuffer(cipher.open(landmarks, landmarks_place(person_id, digest)), _F32)
-    except SealBroken:
+        points = np.frombuffer(cipher.open(landmarks, landmarks_place(person_id, digest)), _F32).reshape(5, 2)
+    except (SealBroken, ValueError):  # ValueError: of another size, in a plain gallery
         return StoredPhoto(photo_id, person_id, None, np.zeros((5, 2), np.float32), quality)
     picture = None if pixels is None else np.asarray(pixels, np.uint8)
-    return StoredPhoto(photo_id, person_id, picture, points.reshape(5, 2).astype(np.float32), quality)
+    return StoredPhoto(photo_id, person_id, picture, points.astype(np.float32), quality)
 
 
 def _chip(cipher: Cipher, person_id: str, digest: str, sealed: bytes) -> bytes:

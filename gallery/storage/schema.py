@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gallery.errors import GalleryError, GalleryTooNew, GalleryUnreadable, GalleryUnwritable
+from gallery.errors import GalleryError, GallerySealBroken, GalleryTooNew, GalleryUnreadable, GalleryUnwritable
+from gallery.storage.encryption import SealBroken
 from gallery.storage.meta import KEY_ID, set_meta
 
 SCHEMA_VERSION = 3
@@ -68,7 +69,23 @@ BEGIN SELECT raise(ABORT, 'the audit log is only ever added to'); END""",
 BEGIN SELECT raise(ABORT, 'the audit log is only ever added to'); END""",
 )
 
-_UNREADABLE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+# What we never bring about: of numbers that are drawn, and of people who are there, rows say otherwise.
+_UNREADABLE = {
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_MISMATCH,
+    sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY,
+    sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY,
+    sqlite3.SQLITE_CONSTRAINT_ROWID,
+}
+# The tables, the file's head or a text that is no UTF-8: SQLite and Python have no code of their own for these.
+_UNREADABLE_WORDS = (
+    "no such table",
+    "no such column",
+    "has no column named",
+    "unsupported file format",
+    "Could not decode to UTF-8",
+)
 _UNWRITABLE = {
     sqlite3.SQLITE_FULL: "the disk is full; free some room, then try again",
     sqlite3.SQLITE_READONLY: "it is read-only; let this user write the file and its folder",
@@ -85,6 +102,8 @@ def translated(path: Path) -> Iterator[None]:
     """SQLite's complaints become GalleryUnreadable or GalleryUnwritable; our own bugs go through."""
     try:
         yield
+    except UnicodeDecodeError:  # in SQLite's own complaint, which quotes a table's damaged words
+        raise _unreadable(path, "its tables are not what they were") from None
     except sqlite3.Error as error:
         coded = _coded(error, path)
         if coded is None:
@@ -93,15 +112,28 @@ def translated(path: Path) -> Iterator[None]:
 
 
 def _coded(error: sqlite3.Error, path: Path) -> GalleryError | None:
-    extended = getattr(error, "sqlite_errorcode", None)
-    if extended is None:
-        return None
+    extended = getattr(error, "sqlite_errorcode", 0)
     primary = extended & 0xFF
-    if primary in _UNREADABLE or extended == sqlite3.SQLITE_IOERR_SHORT_READ:
-        return GalleryUnreadable(f"gallery {path} is damaged or no gallery ({error}); restore it from a backup")
+    if {primary, extended} & _UNREADABLE or extended == sqlite3.SQLITE_IOERR_SHORT_READ:
+        return _unreadable(path, str(error))
+    for words in _UNREADABLE_WORDS:
+        if words in str(error):
+            return _unreadable(path, words)  # the rest may quote somebody's name
     if primary in _UNWRITABLE:
         return GalleryUnwritable(f"gallery {path} can't be written: {_UNWRITABLE[primary]}")
     return None
+
+
+def _unreadable(path: Path, why: str) -> GalleryUnreadable:
+    return GalleryUnreadable(f"gallery {path} is damaged or no gallery ({why}); restore it from a backup")
+
+
+def seal_broken(path: Path, broken: SealBroken) -> GallerySealBroken:
+    """What doesn't open, in words for a user."""
+    return GallerySealBroken(
+        f"gallery {path}: the {broken} doesn't open, its bytes were changed; restore a backup (whosthere gallery "
+        "restore FILE), or forget the person by this id and enrol anew"
+    )
 
 
 @contextmanager

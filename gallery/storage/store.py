@@ -44,7 +44,7 @@ from gallery.storage.rows import (
     stored_photo,
     unpacked,
 )
-from gallery.storage.schema import translated
+from gallery.storage.schema import seal_broken, translated
 from gallery.storage.vacuum import ERASED, VACUUM_DUE
 from gallery.storage.vault import profile_place
 from recognition.arrays import F32
@@ -330,7 +330,7 @@ class PersonStore(GalleryDatabase):
             except SealBroken as broken:
                 if self._follows_key():
                     continue
-                raise self._broken(broken) from None
+                raise seal_broken(self.path, broken) from None
             for (key, person_id, digest, _, *kept), cipher in zip(rows, ciphers, strict=True):
                 yield stored_photo(key, person_id, digest, cipher, *kept)
             last_id = rows[-1][0]
