@@ -34,7 +34,7 @@ def clip(tmp_path_factory) -> Path:
 ENDS_WITH = {
     "exit 0": "ended by itself with 0;",
     "echo of no use >&2; echo Connection refused >&2; exit 3": "with 3 and said: Connection refused;",
-    "echo '[rtsp] rtsp://bench:bench@127.0.0.1: lost' >&2; exit 1": r"with 1 and said: \[rtsp\] rtsp://\*\*\*@127.0.0.1: l",
+    "echo '[rtsp] rtsp://bench:bench@127.0.0.1: lost' >&2; exit 1": r"with 1 and said: \[rtsp\] rtsp://\*{3}@127",
     "head -c 300000 /dev/zero >&2; printf '\\nlast\\377\\n\\n' >&2; exit 4": "with 4 and said: last\ufffd;",
 }
 
