@@ -1,11 +1,13 @@
 """The limit on glibc's heaps holds in a process that asks for it."""
 
 import ctypes
+import stat
 import subprocess
 import sys
 
 import pytest
 
+from streamer.process import only_one, service_runs
 from tests.conftest import PROJECT
 
 PROGRAM = """
@@ -50,3 +52,15 @@ def test_a_hangup_stops_a_command_unless_it_is_to_be_ignored(prefix, count):
         text=True,
     )
     assert done.stdout == f"{count}\n"
+
+
+@pytest.mark.parametrize("before", [None, 0o600, 0o644, 0o666])
+def test_the_lock_is_this_users_alone(tmp_path, before):
+    lock = tmp_path / "lock"
+    if before is not None:
+        lock.touch()
+        lock.chmod(before)
+    with only_one(tmp_path):
+        assert stat.S_IMODE(lock.stat().st_mode) == 0o600
+        assert service_runs(tmp_path)
+    assert not service_runs(tmp_path)
