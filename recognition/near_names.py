@@ -10,11 +10,8 @@ from collections.abc import Iterable
 _PLAIN = re.compile(r"[\w.-]+", re.ASCII)
 
 
-def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
-    """`; did you mean X?`, else `; otherwise`; capitals don't count, and a part of a name will do (of the first one).
-
-    Without `otherwise` the nearest is named however far it is; nothing where nothing is known.
-    """
+def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
+    """`; did you mean X?`, else `; otherwise`; capitals don't count, a part of a name will do (of the first one)."""
     by_key: dict[str, str] = {}
     for each in known:
         by_key.setdefault(each.casefold(), each)
@@ -22,9 +19,7 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
     near = difflib.get_close_matches(key, by_key, n=1)
     if not near and key:
         near = sorted(each for each in by_key if key in each)[:1]
-    if not near and not otherwise:
-        near = difflib.get_close_matches(key, by_key, n=1, cutoff=0.0)
     if not near:
-        return f"; {otherwise}" if otherwise else ""
+        return f"; {otherwise}"
     meant = by_key[near[0]]
     return f"; did you mean {meant if _PLAIN.fullmatch(meant) else repr(meant)}?"

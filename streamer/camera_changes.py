@@ -98,6 +98,12 @@ def is_added(changes: Changes, name: str) -> bool:
     return ADDED in (changes.get(name) or {})
 
 
-def alter(changes: dict[str, Tree | None], name: str, values: Tree) -> None:
-    """Have these values from now on, whatever the YAML says."""
-    changes[name] = {**(changes.get(name) or {}), **values}
+def alter(changes: dict[str, Tree | None], name: str, values: Tree, beneath: Tree) -> None:
+    """Have these values from now on. `beneath`: the camera's without any change; what is so anyway is not kept."""
+    change = {**(changes.get(name) or {}), **values}
+    if ADDED not in change:
+        change = {key: value for key, value in change.items() if key not in beneath or beneath[key] != value}
+    if change:
+        changes[name] = change
+    else:
+        changes.pop(name, None)

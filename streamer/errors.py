@@ -42,6 +42,7 @@
     ├── PortInUse                     port_in_use
     ├── HttpAddressInvalid            http_address_invalid
     ├── HttpUnprotected               http_unprotected
+    ├── ServiceStopping               service_stopping       (retryable)
     ├── CertificateUnusable           certificate_unusable
     ├── CertificateExpired            certificate_expired
     ├── IngestAddressInvalid          ingest_address_invalid
@@ -261,6 +262,13 @@ class HttpUnprotected(StreamerError):
     """HTTP beyond this machine without TLS, or a proxy that does it."""
 
     code = "http_unprotected"
+
+
+class ServiceStopping(StreamerError):
+    """A request came too late to be answered."""
+
+    code = "service_stopping"
+    retryable = True
 
 
 class CertificateUnusable(StreamerError):

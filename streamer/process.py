@@ -69,12 +69,13 @@ def make_data_folder(folder: Path) -> None:
 def only_one(folder: Path) -> Iterator[IO[str]]:
     """Hold the data folder's lock: two services on one outbox would send everything twice."""
     try:
-        opened = (folder / "lock").open("w")
+        opened = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        os.fchmod(opened, 0o600)  # one that is there already, too
     except OSError as error:
         raise DataFolderUnwritable(
             f"{folder / 'lock'} can't be written ({error.strerror}); give this user the files in paths.data"
         ) from None
-    with opened as lock:
+    with open(opened, "r+") as lock:
         for last in (False, False, True):
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -3,7 +3,8 @@
 A value is shown only where it can be no secret.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from types import UnionType
 from typing import get_args
 
@@ -23,8 +24,7 @@ def refusal(first: ErrorDetails, source: str, root: type[BaseModel], camera: typ
     loc = first["loc"]
     where = ".".join(str(part) for part in loc if part != "[key]")
     if first["type"] in ("extra_forbidden", "invalid_key"):
-        hint = did_you_mean(str(loc[-1]), _section(loc[:-1], root, camera).model_fields)
-        return ConfigUnknownKey(f"{where}: unknown key ({source}){hint}")
+        return ConfigUnknownKey(f"{where}: unknown key ({source}){_hint(loc, root, camera)}")
     if loc[:1] == ("cameras",) and loc[-1] == "[key]":
         return ConfigInvalid(f"{where}: a camera's name is made of a-z, 0-9, _ and -, 64 at most ({source})")
     message = {
@@ -46,6 +46,28 @@ def refusal(first: ErrorDetails, source: str, root: type[BaseModel], camera: typ
     harmless = key in section.model_fields and key not in _SECRET and _section(loc, root, camera) is section
     shown = f", got {value!r}" if harmless and isinstance(value, (int, float, str)) else ""
     return ConfigInvalid(f"{where}: {message}{shown} ({source})")
+
+
+def _hint(loc: Sequence[int | str], root: type[BaseModel], camera: type[BaseModel]) -> str:
+    """The key of that section that was meant, else those like it of sections below, else all that the section has."""
+    key, section = str(loc[-1]), _section(loc[:-1], root, camera)
+    here, above = section.model_fields, "".join(f"{part}." for part in loc[:-1])
+    below = [*_paths(section, camera, above), *(_paths(camera, camera, "cameras.<name>.") if section is root else ())]
+    by_key: dict[str, list[str]] = {}
+    for path in below:
+        by_key.setdefault(path.rpartition(".")[2], []).append(path)
+    alike = [path for near in get_close_matches(key.casefold(), by_key, n=1, cutoff=0.8) for path in by_key[near]]
+    otherwise = f"did you mean {' or '.join(alike)}?" if alike else f"there are {', '.join(here)}"
+    return did_you_mean(key, here, otherwise)
+
+
+def _paths(section: type[BaseModel], camera: type[BaseModel], above: str) -> Iterator[str]:
+    """Every setting of a section, by its full name."""
+    for key in section.model_fields:
+        below = _section([key], section, camera)
+        yield f"{above}{key}"
+        if below not in (section, camera):
+            yield from _paths(below, camera, f"{above}{key}.")
 
 
 def _section(loc: Sequence[int | str], root: type[BaseModel], camera: type[BaseModel]) -> type[BaseModel]:

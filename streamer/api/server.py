@@ -16,12 +16,14 @@ from streamer.addresses import is_of_this_machine
 from streamer.api.certificate import Certificate
 from streamer.api.doorway import Doorway, Handshake, Visitor, WaitLimits
 from streamer.api.proxies import BehindProxies
+from streamer.api.under_way import UnderWay
 from streamer.errors import HttpAddressInvalid, HttpUnprotected
 from streamer.listen import BACKLOG, Place, listen, resolve
 from streamer.settings import HttpSettings
 from streamer.telemetry.metrics import Metrics
 
-_LONGEST_GOODBYE_S = 2
+FINISH_S = 1.0  # that requests under way get when the service stops
+_LONGEST_GOODBYE_S = 3  # their clearing up included; then uvicorn cuts them off, with a traceback each
 
 
 @asynccontextmanager
@@ -37,15 +39,17 @@ async def serve_http(
 ) -> AsyncIterator[int]:
     """Serves `app` while the context is open, and gives the port (the real one where 0 was asked for).
 
-    At the end requests that are under way get 2 s to finish. Raises PortInUse, HttpAddressInvalid and HttpUnprotected.
+    At the end requests that are under way get a second to finish, then 503. Raises PortInUse, HttpAddressInvalid and
+    HttpUnprotected.
     """
     place = await resolve(host, port, "http", HttpAddressInvalid)
     _protected(place, tls is not None or bool(trusted_proxies))
     if trusted_proxies:
         app = BehindProxies(app, trusted_proxies, metrics)
+    under_way = UnderWay(app)
     with listen(place) as listener:
         config = uvicorn.Config(
-            _dated(app),
+            _dated(under_way),
             http="h11",
             ws="none",
             lifespan="off",
@@ -73,6 +77,7 @@ async def serve_http(
             yield listener.getsockname()[1]
         finally:
             doorway.close()
+            under_way.stop(FINISH_S)
             await server.shutdown(sockets=[listener])
 
 

@@ -11,8 +11,8 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
 
 import av
@@ -54,39 +54,52 @@ async def _published(cameras: int, seconds: float) -> None:
         _say(server.port)
         clock = asyncio.create_task(server.run(), name="rtsp ingest")
         try:
-            _tell(await _measured([PublishedSource(point, settings) for point in points.values()], seconds))
-            await asyncio.to_thread(sys.stdin.read)
+            async with _taken([PublishedSource(point, settings) for point in points.values()]) as taken:
+                _tell(await taken.measured(seconds))
+                await asyncio.to_thread(sys.stdin.read)
         finally:
             clock.cancel()
 
 
-async def _pulled(cameras: int, seconds: float, url: str) -> Measured:
+async def _pulled(cameras: int, seconds: float, url: str) -> None:
     settings = CameraSettings(url=url)
-    return await _measured([open_source(camera_name(n), settings, url) for n in range(cameras)], seconds)
+    async with _taken([open_source(camera_name(n), settings, url) for n in range(cameras)]) as taken:
+        _tell(await taken.measured(seconds))
 
 
-async def _measured(sources: Sequence[Source], seconds: float) -> Measured:
-    """Take from all of them, and measure for so long from the moment at which each has given a picture."""
-    counts = [0] * len(sources)
-    all_there = asyncio.Event()
+class _Taken:
+    """What comes from all of them, counted."""
 
-    async def run(number: int, source: Source) -> None:
+    def __init__(self, cameras: int) -> None:
+        self._began_s = time.monotonic()
+        self._counts = [0] * cameras
+        self._all_there = asyncio.Event()
+
+    async def run(self, number: int, source: Source) -> None:
         async with source:
             while True:
                 await source.take()
-                counts[number] += 1
-                if all(counts):
-                    all_there.set()
+                self._counts[number] += 1
+                if all(self._counts):
+                    self._all_there.set()
 
-    began_s = time.monotonic()
-    tasks = [asyncio.create_task(run(*one), name=f"camera {one[0]}") for one in enumerate(sources)]
-    try:
+    async def measured(self, seconds: float) -> Measured:
+        """For so long from the moment at which each has given a picture. Raises TimeoutError where one gives none."""
         async with asyncio.timeout(WITHIN_S):
-            await all_there.wait()
-        first_s = time.monotonic() - began_s
-        before, cpu_s = sum(counts), time.process_time()
+            await self._all_there.wait()
+        first_s = time.monotonic() - self._began_s
+        before, cpu_s = sum(self._counts), time.process_time()
         await asyncio.sleep(seconds)
-        return Measured((time.process_time() - cpu_s) / seconds, sum(counts) - before, first_s)
+        return Measured((time.process_time() - cpu_s) / seconds, sum(self._counts) - before, first_s)
+
+
+@asynccontextmanager
+async def _taken(sources: Sequence[Source]) -> AsyncIterator[_Taken]:
+    """Taken from until the context is left: a publisher whose camera closes ends by itself."""
+    taken = _Taken(len(sources))
+    tasks = [asyncio.create_task(taken.run(*one), name=f"camera {one[0]}") for one in enumerate(sources)]
+    try:
+        yield taken
     finally:
         for task in tasks:
             task.cancel()
@@ -149,7 +162,7 @@ def main() -> None:
             case "published":
                 uvloop.run(_published(cameras, seconds))
             case "pulled":
-                _tell(uvloop.run(_pulled(cameras, seconds, where)))
+                uvloop.run(_pulled(cameras, seconds, where))
             case _:
                 _tell(_decoded(cameras, seconds, where))
     except TimeoutError:

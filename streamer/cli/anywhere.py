@@ -7,6 +7,7 @@ with them.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import typer
 from typer.core import TyperGroup
 
 TAKE_A_VALUE = ("--config", "-c", "--set", "-s")
@@ -14,8 +15,18 @@ FLAGS = ("--json",)
 _SHARED = (*TAKE_A_VALUE, *FLAGS)
 
 
+_VALUE_ERROR = "Value error, "  # how pydantic, by which typer reads options, begins what is wrong with one
+
+
 class AnywhereGroup(TyperGroup):
     """The root of the command line."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 as below
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as wrong:
+            wrong.message = wrong.message.removeprefix(_VALUE_ERROR)
+            raise
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 typer keeps its Context to itself
         wrong = misplaced(args, self, ctx.help_option_names)

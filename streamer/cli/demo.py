@@ -7,7 +7,6 @@ import typer
 import uvloop
 
 from streamer.cli.options import AsJson, ConfigFile, Overrides, settings_of
-from streamer.demo.run import DemoOptions, run_demo
 
 
 def register(app: typer.Typer) -> None:
@@ -27,5 +26,7 @@ def demo(
     json: AsJson = False,
 ) -> None:
     """Show it working: a broker, a sample camera, the service, and a live table of who is seen."""
+    from streamer.demo.run import DemoOptions, run_demo  # its broker takes its time to import
+
     settings = settings_of(config, overrides, log_level="warning")
     uvloop.run(run_demo(settings, DemoOptions(seconds=seconds, source=source, enrol_folder=enrol, json=json)))

@@ -55,7 +55,7 @@ def discover(
     ] = None,
     only: Annotated[
         list[str] | None,
-        typer.Option(help="Show, and give the login to, this device alone. Repeatable.", metavar="ADDRESS"),
+        typer.Option(help="Only this device: shown, given the login. Repeatable.", metavar="ADDRESS", parser=_ipv4),
     ] = None,
     user: Annotated[str | None, typer.Option(help="Of the cameras; ${VAR} is expanded.")] = None,
     password: Annotated[
@@ -74,10 +74,8 @@ def discover(
     if json:
         print_json({"devices": [_row(device, login, templates) for device in found]})
         return
-    if not found:
-        note(_NOBODY)
-        return
-    _print(found, login, templates, cameras)
+    if found:
+        _print(found, login, templates, cameras)
 
 
 async def _found(
@@ -85,7 +83,14 @@ async def _found(
 ) -> list[Device]:
     from streamer.discovery.onvif import streams_of  # httpx takes its time to import, few commands need it
 
-    answered = [each for each in await search(seconds, interface) if not only or each.address in only]
+    everybody = await search(seconds, interface)
+    answered = [each for each in everybody if not only or each.address in only]
+    silent = [address for address in only if all(each.address != address for each in answered)]
+    if not everybody:
+        note(_NOBODY)
+    elif silent:
+        there = ", ".join(sorted({each.address for each in everybody}))
+        note(f"no device answered from {', '.join(silent)}; there are: {there}")
     gate = asyncio.Semaphore(_AT_ONCE)
 
     async def asked(name: str, answer: Announcement) -> Device:

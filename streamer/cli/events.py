@@ -75,11 +75,12 @@ def events(
             print_line(line_of(event))
         sys.stdout.flush()  # somebody waits for it at the other end of a pipe
 
-    uvloop.run(_follow(Follower(settings.mqtt, show, camera=camera, person=person, count=count)))
+    waiting = f"waiting for events at {settings.mqtt.host}:{settings.mqtt.port}; Ctrl-C ends it"
+    uvloop.run(_follow(Follower(settings.mqtt, show, camera=camera, person=person, count=count), waiting))
 
 
-async def _follow(follower: Follower) -> None:
-    following = asyncio.create_task(_again_and_again(follower), name="follow events")
+async def _follow(follower: Follower, waiting: str) -> None:
+    following = asyncio.create_task(_again_and_again(follower, waiting), name="follow events")
     for number in stop_signals():
         asyncio.get_running_loop().add_signal_handler(number, following.cancel)
     try:
@@ -88,8 +89,8 @@ async def _follow(follower: Follower) -> None:
         return
 
 
-async def _again_and_again(follower: Follower) -> None:
-    """A broker that never answered ends it; one that goes away is waited for."""
+async def _again_and_again(follower: Follower, waiting: str) -> None:
+    """A broker that never answered ends it; one that goes away is waited for. waiting: said once it has answered."""
     away = False
     heard = asyncio.Event()
 
@@ -97,6 +98,8 @@ async def _again_and_again(follower: Follower) -> None:
         nonlocal away
         if away:
             note("the broker is back")
+        elif not heard.is_set():
+            note(waiting)
         away = False
         heard.set()
 

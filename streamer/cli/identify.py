@@ -93,5 +93,7 @@ def _show(row: dict[str, Any]) -> None:
         person = face["person"]
         who = face["decision"] if person is None else f"{person['name']} ({person['id']})"
         similarity = "" if face["similarity"] is None else f" similarity {face['similarity']:.2f}"
+        if similarity and person is None and face["threshold"] is not None:
+            similarity += f" (threshold {face['threshold']:.2f})"
         at = ", ".join(f"{edge:.0f}" for edge in face["box"])
         print_line(f"{row['file']}: {who}{similarity} quality {face['quality']:.2f} at {at}")

@@ -5,19 +5,20 @@ import logging
 import shlex
 import signal
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 import uvloop
 
-from streamer.app import Configured, running_service
-from streamer.checks import check_everything
 from streamer.cli.options import AsJson, ConfigFile, Overrides, print_json, print_line, settings_of
-from streamer.pipeline.camera_control import CameraControl
 from streamer.process import Terminal
 from streamer.settings import Settings
 from streamer.settings_reading import read_layers
 from streamer.telemetry.logs import LogFormat, setup_logging
+
+if TYPE_CHECKING:
+    from streamer.app import Configured
+    from streamer.pipeline.camera_control import CameraControl
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,8 @@ def serve(
     ] = None,
 ) -> None:
     """Watch the configured cameras and publish who is there, until Ctrl-C or SIGTERM; SIGHUP reloads."""
+    from streamer.app import Configured  # all of HTTP and MQTT, which the other commands do without
+
     above = [*(overrides or ()), *([f"service.log_format={log_format}"] if log_format else [])]
     layers = read_layers(config, above)
     settings = layers.settings(layers.changes())
@@ -46,8 +49,10 @@ def serve(
     uvloop.run(_serve(settings, Configured(layers, lambda: layers.again(above)), make_token))
 
 
-async def _serve(settings: Settings, configured: Configured, make_token: str) -> None:
+async def _serve(settings: Settings, configured: "Configured", make_token: str) -> None:
     """make_token: the command for somebody who has none."""
+    from streamer.app import running_service  # as above
+
     stop, terminal = asyncio.Event(), Terminal()
     control: CameraControl | None = None
     was_asked = False  # before there was anything to reload
@@ -82,6 +87,8 @@ async def _serve(settings: Settings, configured: Configured, make_token: str) ->
 
 def check(config: ConfigFile = None, overrides: Overrides = None, json: AsJson = False) -> None:
     """Check the configuration, models, gallery, cameras and broker, and say what is wrong with each."""
+    from streamer.checks import check_everything  # as above
+
     settings = settings_of(config, overrides, log_level="warning")
     findings = uvloop.run(check_everything(settings))
     failed = [finding for finding in findings if not finding.ok]

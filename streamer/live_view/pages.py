@@ -6,6 +6,7 @@ They hold nothing private, so that no token is needed to load them; the pages as
 from importlib import resources
 
 from fastapi import APIRouter, Depends, Response
+from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 
 from streamer.access.guard import open_to_all
@@ -27,17 +28,19 @@ _SHELLS = {"watch": "watch.html", "publish": "publish.html"}
 def routes() -> APIRouter:
     """/watch/<camera>, /publish/<camera> and /assets/<file>. The files are read once."""
     files = {file.name: file.read_bytes() for file in (resources.files("streamer.live_view") / "page").iterdir()}
-    pages = APIRouter(include_in_schema=False, dependencies=[Depends(open_to_all)])
+    pages = APIRouter(tags=["pages"], dependencies=[Depends(open_to_all)])
 
-    @pages.get("/watch/{camera}")
+    @pages.get("/watch/{camera}", response_class=HTMLResponse, response_description="The page.")
     async def watch(camera: str) -> Response:
+        """A page that shows the camera with boxes and names; it asks for a token (viewer)."""
         return _answer(_SHELLS["watch"], files)
 
-    @pages.get("/publish/{camera}")
+    @pages.get("/publish/{camera}", response_class=HTMLResponse, response_description="The page.")
     async def publish(camera: str) -> Response:
+        """A page that makes this device the camera; it asks for the camera's password, or a token (operator)."""
         return _answer(_SHELLS["publish"], files)
 
-    @pages.get("/assets/{name}")
+    @pages.get("/assets/{name}", include_in_schema=False)
     async def asset(name: str) -> Response:
         if name not in files or name in _SHELLS.values():
             raise HTTPException(404, "Not Found")

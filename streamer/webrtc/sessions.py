@@ -99,6 +99,11 @@ class Session:
             await close_connection(self._connection)
             raise
 
+    async def drop(self, why: str) -> None:
+        """In place of live(), where nobody wants the answer any more."""
+        await close_connection(self._connection)
+        self._peer.ended(why)
+
     async def live(self, connect_s: float) -> None:
         """Runs the peer until it is over, or the connection is; closes all."""
         why = "the service stops"
@@ -189,17 +194,22 @@ class Sessions:
     async def open(self, name: str, offer_text: str, peer: Peer, holds: Callable[[], bool] = lambda: True) -> Session:
         """`name`: the camera's. holds(): whether what the peer was let in by is good still. The session has the answer.
 
-        Raises OfferInvalid, OfferUnsupported, TooManySessions, and what the peer's set_up() raises.
+        Raises OfferInvalid, OfferUnsupported, TooManySessions, and what the peer's set_up() raises. Cancelled, it
+        leaves at once; what it had begun is ended before the context of open_sessions() is left.
         """
         if len(self) >= self._most:
             raise TooManySessions(f"{self._most} WebRTC sessions are open, and no more may be; try again later")
         offer = read_offer(offer_text)
         session = Session(name, offer, RTCPeerConnection(configuration(self.servers)), peer, holds)
         self._opening += 1
+        negotiating = asyncio.create_task(session.negotiate(), name=f"webrtc offer to {name}")
+        negotiating.add_done_callback(self._negotiated)
         try:
-            await session.negotiate()
-        finally:
-            self._opening -= 1
+            await asyncio.shield(negotiating)
+        except asyncio.CancelledError:
+            # It may not be cancelled: while aioice asks a STUN server, what it began would go on over closed sockets.
+            self._tasks.create_task(_given_up(session, negotiating), name=f"webrtc offer to {name}, given up")
+            raise
         self._open[session.id] = session
         self._count(len(self._open))
         self._tasks.create_task(self._live(session), name=f"webrtc session of {name}")
@@ -231,6 +241,9 @@ class Sessions:
                 if not session.holds():
                     session.end("its token was revoked")
 
+    def _negotiated(self, _: asyncio.Task[None]) -> None:
+        self._opening -= 1
+
     async def _live(self, session: Session) -> None:
         try:
             await session.live(self._connect_s)
@@ -243,6 +256,12 @@ class Sessions:
         if session is None or session.name != name:
             raise SessionUnknown("this session is over, or never was; begin a new one with POST")
         return session
+
+
+async def _given_up(session: Session, negotiating: asyncio.Task[None]) -> None:
+    await asyncio.wait([negotiating])
+    if negotiating.exception() is None:
+        await session.drop("nobody waits for its answer")
 
 
 @asynccontextmanager

@@ -21,15 +21,3 @@ MODELS = ["scrfd_500m", "scrfd_2.5g", "edgeface_xxs"]
 )
 def test_the_one_that_was_meant_else_where_to_look(name, known, told):
     assert did_you_mean(name, known, "see the list") == told
-
-
-@pytest.mark.parametrize(
-    ("name", "known", "told"),
-    [
-        ("camera", ["mqtt", "cameras"], "; did you mean cameras?"),
-        ("zz", ["a", "za"], "; did you mean za?"),
-        ("a", [], ""),
-    ],
-)
-def test_the_nearest_however_far(name, known, told):
-    assert did_you_mean(name, known) == told

@@ -43,6 +43,22 @@ def test_they_are_laid_between_the_yaml_and_what_is_set_for_this_run(changes, ab
     assert json.dumps(YAML) == before
 
 
+@pytest.mark.parametrize(
+    ("before", "values", "kept"),
+    [
+        ({}, {"enabled": False}, {"door": {"enabled": False}}),
+        ({"door": {"enabled": False}}, {"enabled": True}, {}),
+        ({"door": {"enabled": False, "fps": 2}}, {"enabled": True}, {"door": {"fps": 2}}),
+        ({"door": {"fps": 2}}, {"fps": 5, "rotate": 90}, {"door": {"rotate": 90}}),
+        ({"door": {"added": True, "enabled": False}}, {"enabled": True}, {"door": {"added": True, "enabled": True}}),
+        ({"hall": None}, {"fps": 5}, {"hall": None}),
+    ],
+)
+def test_what_is_so_anyway_is_no_change(before, values, kept):
+    alter(before, "door", values, {"enabled": True, "fps": 5})
+    assert before == kept
+
+
 def test_they_are_kept_for_this_user_alone_and_written_only_where_something_is_new(tmp_path):
     file = tmp_path / "cameras.json"
     with editing(file) as changes:
@@ -51,7 +67,7 @@ def test_they_are_kept_for_this_user_alone_and_written_only_where_something_is_n
     assert read_changes(file) == {"door": {"url": "rtsp://u:${P}@h/é"}}
     before = file.stat().st_ino
     with editing(file) as changes:
-        alter(changes, "door", {"url": "rtsp://u:${P}@h/é"})
+        alter(changes, "door", {"url": "rtsp://u:${P}@h/é"}, {"url": "rtsp://h"})
     assert file.stat().st_ino == before
     with pytest.raises(KeyError), editing(file) as changes:
         changes["hall"] = changes["nobody"]

@@ -140,6 +140,9 @@ def test_help_of_every_group_has_an_example() -> None:
         ("events --count 0", "--count"),
         ("demo --seconds soon", "--seconds"),
         ("models eval nano", "Missing option '--images'"),
+        ("tokens make phone --role boss", "'--role': 'boss' is not one of 'viewer', 'operator', 'admin'."),
+        ("cameras add door x --transport tls", "'--transport': 'tls' is not one of 'tcp', 'udp'."),
+        ("serve --log-format xml", "'--log-format': 'xml' is not one of "),
         ("models use", "Missing argument 'MODEL'"),
     ],
 )

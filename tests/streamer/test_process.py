@@ -3,6 +3,7 @@
 import ctypes
 import os
 import pwd
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from gallery.errors import GalleryInUse, MasterKeyMissing
 from gallery.storage.encryption import MasterKey
-from streamer.process import key_source, only_one, open_gallery, readable_store_of, store_of, this_user
+from streamer.process import key_source, only_one, open_gallery, readable_store_of, service_runs, store_of, this_user
 from streamer.settings import Settings
 from tests.conftest import PROJECT
 from tests.gallery.fakes import photo_of, unit
@@ -149,3 +150,15 @@ def test_where_the_disk_is_full_it_is_read_from_memory():
         fill(disk)
         with readable_store_of(settings) as store:
             assert (store.in_memory, [person.name for person in store.people()]) == (True, ["Ada"])
+
+
+@pytest.mark.parametrize("before", [None, 0o600, 0o644, 0o666])
+def test_the_lock_is_this_users_alone(tmp_path, before):
+    lock = tmp_path / "lock"
+    if before is not None:
+        lock.touch()
+        lock.chmod(before)
+    with only_one(tmp_path):
+        assert stat.S_IMODE(lock.stat().st_mode) == 0o600
+        assert service_runs(tmp_path)
+    assert not service_runs(tmp_path)

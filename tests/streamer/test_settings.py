@@ -248,6 +248,24 @@ def test_an_unknown_key_names_the_nearest(config, text, key, nearest):
     assert refusal(ConfigUnknownKey, file) == f"{key}: unknown key (config {file}); did you mean {nearest}?"
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("port: 1", "port: unknown key (config {}); did you mean mqtt.port or http.port or ingest.rtsp.port?"),
+        ("log_level: debug", "log_level: unknown key (config {}); did you mean service.log_level?"),
+        ("fps: 5", "fps: unknown key (config {}); did you mean cameras.<name>.fps?"),
+        ("ingest: {port: 1}", "ingest.port: unknown key (config {}); did you mean ingest.rtsp.port?"),
+        ("zzz: 1", "zzz: unknown key (config {}); there are service, paths, cameras, recognition, "),
+        ("mqtt: {url: x}", "mqtt.url: unknown key (config {}); there are host, port, username, "),
+        ("metrics: {x: 1}", "metrics.x: unknown key (config {}); there are loop_lag_interval_s"),
+    ],
+)
+def test_where_no_key_of_the_section_is_near_those_are_named_that_there_are(config, text, told):
+    file = config(text)
+
+    assert refusal(ConfigUnknownKey, file).startswith(told.format(file))
+
+
 def test_an_unknown_key_says_where_it_was_set(config):
     file = config("")
 
@@ -442,7 +460,7 @@ def test_a_certificate_lies_beside_the_file_that_names_it(config, folder):
     [
         ("{cert: a.pem}", "http.tls.key: is missing; add it"),
         ("a.pem", "http.tls: want a section"),
-        ("{cert: a.pem, key: b, ca: c}", "did you mean cert?"),
+        ("{cert: a.pem, key: b, ca: c}", "there are cert, key"),
     ],
 )
 def test_half_a_certificate_is_refused(config, tls, message):

@@ -10,7 +10,6 @@ import uvloop
 from recognition.errors import CodedError
 from recognition.models.manager import ModelManager
 from recognition.specs.spec import DetectorSpec, EmbedderSpec
-from streamer.checks import selftest_model, verify_model
 from streamer.cli.models.bench import bench_models
 from streamer.cli.models.convert import convert_models
 from streamer.cli.models.evaluate import evaluate_model
@@ -58,6 +57,8 @@ def verify(names: Names = None, config: ConfigFile = None, overrides: Overrides 
     manager = make_manager(settings)
 
     def one(spec: DetectorSpec | EmbedderSpec) -> str:
+        from streamer.checks import verify_model  # with all of HTTP, which the other commands do without
+
         return verify_model(spec, manager, settings.paths.models)
 
     _report(_chosen(names, settings, manager), one, json)
@@ -67,6 +68,8 @@ def selftest(names: Names = None, config: ConfigFile = None, overrides: Override
     """Load models and hold them to what their specs promise: shapes, batch = single, embedding space, portraits."""
     settings = settings_of(config, overrides, log_level="warning")
     chosen = _chosen(names, settings, make_manager(settings))
+    from streamer.checks import selftest_model  # as above
+
     _report(chosen, lambda spec: uvloop.run(selftest_model(spec.name, settings)), json)
 
 

@@ -13,7 +13,6 @@ import typer
 
 from recognition.models.manager import ModelManager
 from recognition.specs.spec import EmbedderSpec
-from streamer.checks import verify_model
 from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json, print_line, settings_of
 from streamer.errors import PeopleNotCovered
 from streamer.model_layer.coverage import coverage_in
@@ -60,6 +59,8 @@ def _may_serve(name: str, settings: Settings) -> str:
     manager = make_manager(settings)
     spec = manager.spec_of(name, EmbedderSpec)
     manager.need(spec.name)
+    from streamer.checks import verify_model  # with all of HTTP, which the other commands do without
+
     verify_model(spec, manager, settings.paths.models)
     ladder = ladder_of(settings, manager)
     _hold_to_coverage(spec, ladder, manager, settings)

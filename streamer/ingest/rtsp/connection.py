@@ -13,7 +13,7 @@ from streamer.errors import CameraError, PublisherPresent, StreamInvalid, Stream
 from streamer.ingest.publish.point import PublishPoint
 from streamer.ingest.rtsp.addressing import path_of
 from streamer.ingest.rtsp.front_desk import Caller, FrontDesk, Refusal
-from streamer.ingest.rtsp.login_guard import LoginGuard, Verdict
+from streamer.ingest.rtsp.login_guard import LoginGuard, Verdict, user_of
 from streamer.ingest.rtsp.messages import Headers, Interleaved, Refused, Request, answer
 from streamer.ingest.rtsp.parser import MessageParser
 from streamer.ingest.rtsp.session import Session, Wire
@@ -37,6 +37,7 @@ class Connection(asyncio.Protocol):
         self._session: Session | None = None
         self._asked = 0
         self._wrong_logins = 0
+        self._whom = ""  # who it is, once it has shown a login; for the log
         self._is_over = False  # what comes is read and dropped
         self._held: bytes | None = None  # an answer that waits, and all that came after it
         self._until_s = desk.clock() + SAY_WITHIN_S
@@ -98,7 +99,7 @@ class Connection(asyncio.Protocol):
                 self._transport.abort()
         elif now_s >= self._until_s:
             if not self._is_over:
-                self._desk.refused("publisher_silent", self._caller.address)
+                self._refused("publisher_silent")
             self._transport.abort()
 
     def hang_up(self, why: str = "it was closed here") -> None:
@@ -124,13 +125,13 @@ class Connection(asyncio.Protocol):
                 else:
                     self._request(message)
         except Refused as refused:
-            self._desk.refused("request_malformed", self._caller.address)
+            self._refused("request_malformed")
             self._transport.write(answer(refused.status, refused.cseq, words=refused.words))
             self._say_goodbye("what it sent was no RTSP")
 
     def _refuse_bare_packets(self) -> None:
         """GStreamer, whose session was closed, comes back so: 454 ends it, anything else brings it again and again."""
-        self._desk.refused("session_unknown", self._caller.address)
+        self._refused("session_unknown")
         if self._desk.is_flood(self._caller.address):
             self._is_over = True
             self._transport.pause_reading()  # it blocks, until it is too late
@@ -154,7 +155,7 @@ class Connection(asyncio.Protocol):
             self._transport.write(answer(refused.status, request.cseq, refused.headers, words=refused.words))
         except CameraError as error:
             status, code = _refusal_of(error)
-            self._desk.refused(code, self._caller.address)
+            self._refused(code)
             self._transport.write(answer(status, request.cseq, words=str(error)))
         else:
             self._transport.write(answer(200, request.cseq, headers))
@@ -243,21 +244,27 @@ class Connection(asyncio.Protocol):
         if not shown:
             raise Refused(401, headers=self._guard.challenges(now_s))
         logins = self._desk.logins()
+        self._whom = self._desk.whom(camera, user_of(shown), logins)
         verdict = self._guard.look(shown, request.method, logins, now_s)
         if self._desk.is_guessing(self._caller.address, camera):
             verdict = Verdict("wrong")
         if verdict.kind == "right":
             point = self._desk.points.get(camera)
             if point is None or camera not in verdict.cameras:
+                self._refused("camera_unknown")
                 raise Refused(404, "no such camera of this login")
             if not point.camera.enabled:
+                self._refused("camera_disabled")
                 raise Refused(404, "the camera is disabled")
             return point
         if verdict.kind == "stale":
             raise Refused(401, headers=self._guard.challenges(now_s, is_stale=True))
         self._wrong_logins += 1
-        self._desk.wrong_login(self._caller.address, camera)
+        self._desk.wrong_login(self._caller.address, camera, self._whom)
         raise _WrongLogin(401, headers=self._guard.challenges(now_s))
+
+    def _refused(self, code: Refusal) -> None:
+        self._desk.refused(code, self._caller.address, self._whom)
 
     @property
     def _is_recording(self) -> bool:

@@ -5,7 +5,7 @@ On the loop. Who does not publish yet may always be sent away in favour of someb
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -27,6 +27,8 @@ TELL_S = 60.0
 
 Refusal = Literal[
     "login_refused",
+    "camera_unknown",
+    "camera_disabled",
     "publisher_present",
     "session_unknown",
     "request_malformed",
@@ -36,6 +38,8 @@ Refusal = Literal[
 ]
 _WORDS: dict[Refusal, str] = {
     "login_refused": "its user or password is wrong; see cameras.<name>.user and password",
+    "camera_unknown": "there is no camera of that name that its login is for",
+    "camera_disabled": "the camera is disabled",
     "publisher_present": "another one publishes to that camera already",
     "session_unknown": "it sends packets without a session; start that publisher again",
     "request_malformed": "what it sends is no RTSP, or too much of it",
@@ -68,7 +72,7 @@ class FrontDesk:
         self._once = OnceLog(log)
         self._bare = FailedAttempts(clock, MOST_BARE, TELL_S)
         self._wrong = FailedAttempts(clock, MOST_WRONG, TELL_S)
-        self._again: dict[tuple[Refusal, str], int] = {}
+        self._again: dict[tuple[Refusal, str, str], int] = {}
         self._told_s = clock()
 
     def come(self, caller: Caller) -> None:
@@ -98,18 +102,29 @@ class FrontDesk:
                 self._once.warn(name, error, f"camera {name}: nobody can publish to it: %s")
         return found
 
-    def refused(self, code: Refusal, address: str) -> None:
-        """Counted; the log has the first of a minute, and then how many more there were."""
+    def refused(self, code: Refusal, address: str, whom: str = "") -> None:
+        """Counted; the log has the first of a minute, and then how many more there were. whom: as whom() says it."""
         self.metrics.ingest_refused.labels(code=code).inc()
-        key = (code, neighbourhood_of(address))
+        key = (code, neighbourhood_of(address), whom)
         if key in self._again:
             self._again[key] += 1
         elif len(self._again) < MOST_WAITING:
             self._again[key] = 0
-            log.warning("rtsp ingest: %s is refused: %s", address, _WORDS[code], extra={"code": code})
+            log.warning("rtsp ingest: %s%s is refused: %s", address, whom, _WORDS[code], extra={"code": code})
 
-    def wrong_login(self, address: str, camera: str) -> None:
-        self.refused("login_refused", address)
+    def whom(self, camera: str, user: str, logins: Mapping[str, tuple[str, str]]) -> str:
+        """Which camera and whose login somebody came with, for the log.
+
+        What is not configured here is not repeated: where a user is wanted, people paste passwords.
+        """
+        named = f"camera {camera}" if camera in self.points else "no camera of that name"
+        if not user:
+            return f" ({named}, without a user)"
+        is_known = any(user == known for known, _ in logins.values())
+        return f" ({named}, user {user})" if is_known else f" ({named}, a user that no camera has)"
+
+    def wrong_login(self, address: str, camera: str, whom: str = "") -> None:
+        self.refused("login_refused", address, whom)
         self._wrong.add(self._guess(address, camera))
 
     def is_guessing(self, address: str, camera: str) -> bool:
@@ -130,10 +145,9 @@ class FrontDesk:
         """Called every so often: what was refused is told, and counted anew."""
         if now_s - self._told_s < TELL_S:
             return
-        for (code, address), times in self._again.items():
+        for (code, address, whom), times in self._again.items():
             if times:
-                log.warning(
-                    "rtsp ingest: %s was refused %d times more: %s", address, times, _WORDS[code], extra={"code": code}
-                )
+                told = (address, whom, times, _WORDS[code])
+                log.warning("rtsp ingest: %s%s was refused %d times more: %s", *told, extra={"code": code})
         self._told_s = now_s
         self._again.clear()

@@ -57,10 +57,7 @@ class LoginGuard:
         if scheme.lower() == "digest":
             return self._digest(fields(shown), method, logins, now_s)
         if scheme.lower() == "basic" and self._takes_basic:
-            try:
-                pair = base64.b64decode(shown.strip(), validate=True)
-            except (binascii.Error, ValueError):
-                return Verdict("wrong")
+            pair = _decoded(shown)
             return _verdict({name for name, login in logins.items() if _same(pair, ":".join(login).encode())})
         return Verdict("wrong")
 
@@ -97,6 +94,22 @@ class LoginGuard:
             return False
         is_new, self._count = count > self._count, max(count, self._count)
         return is_new
+
+
+def user_of(authorization: str) -> str:
+    """The user that a login names, right or wrong; empty where it names none."""
+    scheme, _, shown = authorization.partition(" ")
+    if scheme.lower() == "digest":
+        return fields(shown).get("username", "")
+    return _decoded(shown).partition(b":")[0].decode(errors="replace") if scheme.lower() == "basic" else ""
+
+
+def _decoded(shown: str) -> bytes:
+    """USER:PASSWORD of Basic; nothing, which is no login, where that is not what it is."""
+    try:
+        return base64.b64decode(shown.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        return b""
 
 
 def _verdict(cameras: set[str]) -> Verdict:

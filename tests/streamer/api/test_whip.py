@@ -1,6 +1,7 @@
 """WHIP over real sockets: a publisher of aiortc's, every status of RFC 9725's that there is a reason for."""
 
 import asyncio
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -342,3 +343,26 @@ def test_nothing_but_webrtc_needs_its_extra():
     everything = "import streamer.app, streamer.checks, streamer.commands, streamer.api.whip, streamer.api.whep"
     done = subprocess.run([sys.executable, "-c", blocked + everything], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+async def test_an_offer_that_is_being_answered_when_the_service_stops_is_told_so(tmp_path, caplog, monkeypatch):
+    """Its answer waits for a STUN server, which says nothing: for 2.5 s, here."""
+    monkeypatch.setattr("aioice.stun.RETRY_RTO", 0.04)
+    monkeypatch.setattr("aioice.stun.RETRY_MAX", 5)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stun:
+        stun.bind(("127.0.0.1", 0))
+        stun.setblocking(False)
+        settings = WebrtcSettings(ice_servers=[f"stun:127.0.0.1:{stun.getsockname()[1]}"])
+        async with nothing_left(), asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+            publisher = Publisher()
+            offer = await publisher.offer()
+            async with served(tmp_path, settings) as whip:
+                client = httpx.AsyncClient(base_url=whip.client.base_url, timeout=20)
+                asking = tasks.create_task(client.post("/whip/door", content=offer, headers=SDP | DOOR))
+                await asyncio.get_running_loop().sock_recv(stun, 2000)
+            answer = await asking
+            assert whip.metrics.webrtc_sessions.labels(kind="whip")._value.get() == 0
+            await client.aclose()
+            await publisher.close()
+        assert (answer.status_code, answer.json()["code"]) == (503, "service_stopping")
+    assert not [record for record in caplog.records if record.exc_info]

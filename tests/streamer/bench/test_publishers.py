@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -30,17 +31,25 @@ def clip(tmp_path_factory) -> Path:
     return path
 
 
-@pytest.fixture(params=["missing", "exit 0", "exit 3"])
+ENDS_WITH = {
+    "exit 0": "ended by itself with 0;",
+    "echo of no use >&2; echo Connection refused >&2; exit 3": "with 3 and said: Connection refused;",
+    "echo '[rtsp] rtsp://bench:bench@127.0.0.1: lost' >&2; exit 1": r"with 1 and said: \[rtsp\] rtsp://\*{3}@127",
+    "head -c 300000 /dev/zero >&2; printf '\\nlast\\377\\n\\n' >&2; exit 4": "with 4 and said: last\ufffd;",
+}
+
+
+@pytest.fixture(params=["missing", *ENDS_WITH])
 def bad_ffmpeg(request, tmp_path, monkeypatch) -> str:
     """Not there, or one that ends at once; what the error says of it."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin" if request.param in ENDS_WITH else str(folder))
     if request.param == "missing":
         return "ffmpeg is not there"
     (folder / "ffmpeg").write_text(f"#!/bin/sh\n{request.param}\n")
     (folder / "ffmpeg").chmod(0o755)
-    return f"ended by itself with {request.param[-1]}"
+    return ENDS_WITH[request.param]
 
 
 def children() -> list[psutil.Process]:
@@ -64,10 +73,12 @@ async def test_the_soak_ends_with_its_publisher(clip, bad_ffmpeg, tmp_path):
     assert children() == before
 
 
-async def test_what_publishers_send_is_measured(clip):
+@pytest.mark.parametrize("cameras", [1, 2, 8])
+async def test_what_publishers_send_is_measured(clip, cameras):
+    """All are taken from until the result is here: a publisher whose camera closed would end the benchmark."""
     before = children()
     async with asyncio.timeout(60):
-        measured = await _published(LOAD, 0.5, clip)
+        measured = await _published(replace(LOAD, cameras=cameras), 0.5, clip)
     assert measured.pictures > 0
     assert children() == before
 

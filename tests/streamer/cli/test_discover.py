@@ -86,7 +86,16 @@ def test_a_login_that_is_refused_is_told(device, tmp_path):
 def test_the_login_goes_to_whom_it_is_for(device, tmp_path):
     ended = discover(*LOGIN, "--only", "192.0.2.9", "--json", cwd=tmp_path, environ=ENVIRON)
     assert ended.document == {"devices": []}
+    assert re.search(r"^no device answered from 192\.0\.2\.9; there are: .*127\.0\.0\.1", ended.err, re.MULTILINE)
     assert device.asked == []
+
+
+@pytest.mark.parametrize("wrong", ["banana", "192.0.2", "http://192.0.2.9", "::1"])
+def test_a_device_is_named_by_its_address(tmp_path, wrong):
+    ended = discover("--only", wrong, cwd=tmp_path)
+    assert ended.code == 2
+    assert "--only" in ended.err
+    assert "give an IPv4 address, such as 192.0.2.5" in ended.err
 
 
 def test_nobody_answers(tmp_path):

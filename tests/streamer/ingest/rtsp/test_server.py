@@ -156,6 +156,43 @@ async def test_the_login_of_one_camera_opens_no_other_and_lists_none(server: Rts
         assert (await publisher.announce()).status == 404
 
 
+@pytest.mark.parametrize("form", ["basic", "sha256", "md5"])
+@pytest.mark.parametrize(
+    ("camera", "login", "told"),
+    [
+        ("door", (DOOR[0], "wrong-s3cret"), "(camera door, user ada) is refused: its user or password is wrong"),
+        ("door", (HALL[0], "wrong-s3cret"), "(camera door, user hall) is refused: its user or password is wrong"),
+        ("hall", ("pasted-s3cret", "x"), "(camera hall, a user that no camera has) is refused: its user or"),
+        ("dooor-s3cret", DOOR, "(no camera of that name, user ada) is refused: there is no camera of that name"),
+        ("hall", DOOR, "(camera hall, user ada) is refused: there is no camera of that name that its login is for"),
+        ("off", ("off", "word"), "(camera off, user off) is refused: the camera is disabled"),
+    ],
+)
+async def test_the_log_names_camera_and_user_of_who_is_refused(
+    server: RtspServer, points: PublishPoints, time: Time, caplog, camera: str, login, told: str, form: Form
+):
+    off = CameraSettings(url="publish://", password="word", enabled=False)
+    points["off"] = PublishPoint("off", off, time)
+    publisher = await Publisher.connect(server.port, camera, login, form=form)
+    asking = asyncio.create_task(publisher.announce())
+    while not asking.done():
+        time.pass_s(1.0)
+        await asyncio.sleep(0)
+    assert (await asking).status in (401, 404)
+    assert told in caplog.text
+    assert "s3cret" not in caplog.text
+
+
+async def test_a_second_publisher_is_named_too(server: RtspServer, caplog):
+    first = await Publisher.connect(server.port, "door", DOOR)
+    await first.publish()
+    second = await Publisher.connect(server.port, "door", DOOR)
+    await second.announce()
+    await second.set_up()
+    assert (await second.record()).status == 409
+    assert "(camera door, user ada) is refused: another one publishes" in caplog.text
+
+
 async def test_a_camera_without_its_variable(
     server: RtspServer, points: PublishPoints, time: Time, caplog, monkeypatch, tmp_path
 ):

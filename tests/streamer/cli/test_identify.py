@@ -1,0 +1,29 @@
+"""The lines of `identify`, for people."""
+
+import pytest
+
+from streamer.cli.identify import _show
+
+FACE = {"box": [1.4, 2, 30, 40], "quality": 0.876, "decision": "unknown", "person": None}
+ADA = {"id": "p1", "name": "Ada"}
+
+
+@pytest.mark.parametrize(
+    ("face", "line"),
+    [
+        ({"similarity": 0.312, "threshold": 0.42}, "unknown similarity 0.31 (threshold 0.42) quality 0.88"),
+        ({"similarity": None, "threshold": 0.42}, "unknown quality 0.88"),
+        ({"similarity": 0.312, "threshold": None}, "unknown similarity 0.31 quality 0.88"),
+        (
+            {"similarity": 0.31, "threshold": 0.42, "decision": "ambiguous"},
+            "ambiguous similarity 0.31 (threshold 0.42) quality 0.88",
+        ),
+        (
+            {"similarity": 0.61, "threshold": 0.42, "decision": "known", "person": ADA},
+            "Ada (p1) similarity 0.61 quality 0.88",
+        ),
+    ],
+)
+def test_who_is_not_named_is_told_what_was_missing(capsys, face, line):
+    _show({"file": "a.jpg", "faces": [FACE | face]})
+    assert capsys.readouterr().out == f"a.jpg: {line} at 1, 2, 30, 40\n"
