@@ -26,6 +26,7 @@ from streamer.telemetry.metrics import Metrics
 from streamer.variables import expand_url
 from tests.conftest import PROJECT
 from tests.galleries import open_store
+from tests.streamer.test_commands import COMMANDS
 from tests.test_error_codes import family, import_everything
 
 
@@ -181,3 +182,22 @@ def test_the_mqtt_page_tells_every_end_reason_and_camera_state():
     words = {row[0].strip("`") for row in table_rows("mqtt.md")}
 
     assert set(get_args(EndReason)) | set(get_args(State)) <= words, page
+
+
+def test_every_statement_of_the_privacy_page_names_a_test_or_a_command():
+    """Each row of each table, in its last cell: a test that is there, a command that is, or a page; "the same" will do."""
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in (PROJECT / "docs" / "privacy.md").read_text().splitlines()
+        if line.startswith("| ") and not line.startswith("| |")
+    ]
+    held = [row[-1] for row in rows if row[-1] not in ("held by", "what helps")]
+    assert len(held) > 30
+    for cell in held:
+        tests = re.findall(r"`([\w/]+\.py)::(\w+)`", cell)
+        for file, name in tests:
+            assert f"def {name}(" in (PROJECT / "tests" / file).read_text(), cell
+        told = [words.split() for words in re.findall(r"`whosthere ([^`]+)`", cell)]
+        for words in told:
+            assert words[0] in COMMANDS or " ".join(words[:2]) in COMMANDS, cell
+        assert tests or told or "the same" in cell or "this page" in cell or "keep_days" in cell, cell

@@ -1,4 +1,4 @@
-"""Somebody is forgotten while the service watches, while the broker is away, while nobody serves: nothing comes back."""
+"""Somebody is forgotten while the service watches, while the broker is away, while nobody serves: all of it goes."""
 
 import json
 from pathlib import Path
