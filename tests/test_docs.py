@@ -185,7 +185,7 @@ def test_the_mqtt_page_tells_every_end_reason_and_camera_state():
 
 
 def test_every_statement_of_the_privacy_page_names_a_test_or_a_command():
-    """Each row of each table, in its last cell: a test that is there, a command that is, or a page; "the same" will do."""
+    """Each row of each table, in its last cell: a test that is there, a command, a page, or what the row above says."""
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in (PROJECT / "docs" / "privacy.md").read_text().splitlines()

@@ -1,4 +1,4 @@
-"""What a plain service keeps of people: nothing of strangers, and no name, picture or embedding that anybody can read."""
+"""What a plain service keeps of people: of strangers nothing, of others no name and no picture that can be read."""
 
 import httpx
 import pytest
