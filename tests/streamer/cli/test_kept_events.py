@@ -58,10 +58,7 @@ class Home:
         now = time.time()
         with VisitsFile(self.settings.visits_path, key_source(self.settings), make=True) as file:
             file.unlock(encrypt=True)
-            told = (
-                event(self.hers, person=self.ada, at=now - 3600),
-                event(self.hers, 2, self.ada, now - 3500, type="end"),
-            )
+            new, end = event(self.hers, 1, self.ada, now - 3600), event(self.hers, 2, self.ada, now - 3500, type="end")
             file.write(
                 [
                     change(self.hers, new, end),
