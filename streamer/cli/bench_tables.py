@@ -33,10 +33,8 @@ def show_ingest(loads: dict[str, Any]) -> None:
 def show_visits(document: dict[str, Any]) -> None:
     """What a kept visit costs."""
     cost = document["kept_visits"]
-    print_line(
-        f"a kept visit: {cost['cpu_ms']:.1f} ms of CPU time, {cost['loop_cpu_ms']:.2f} of it on the loop (which one "
-        f"call held up for {cost['loop_longest_ms']:.2f} ms at most), {cost['kib']:.0f} KiB; of {cost['visits']} visits"
-    )
+    loop = f"{cost['loop_cpu_ms']:.2f} of it on the loop (one call at most {cost['loop_longest_ms']:.2f} ms)"
+    print_line(f"a kept visit: {cost['cpu_ms']:.1f} ms of CPU time, {loop}, {cost['kib']:.0f} KiB; of {cost['visits']}")
 
 
 _OF_GALLERY = {

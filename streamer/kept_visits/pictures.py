@@ -48,8 +48,8 @@ class Chip:
 
 
 def _small(pixels: U8) -> U8:
-    """(h,w,3) -> its longer side at most LONGEST_PX. By halves first: a bilinear step beyond that would alias."""
-    while max(pixels.shape[:2]) >= 2 * LONGEST_PX:
+    """(h,w,3) -> its longer side at most LONGEST_PX; by halves as far as that goes: cheap, without aliasing."""
+    while max(pixels.shape[:2]) >= 1.5 * LONGEST_PX:
         height, width = pixels.shape[:2]
         halved = cv2.resize(pixels, (max(width // 2, 1), max(height // 2, 1)), interpolation=cv2.INTER_AREA)
         pixels = np.asarray(halved, dtype=np.uint8)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -83,7 +84,7 @@ async def run_visits(
 ) -> dict[str, Any]:
     """Everybody in the clip, again and again; `folder` is there. Raises BenchFailed where that is nobody."""
     say(f"kept visits: one camera at 10 fps for {seconds:.0f} s")
-    lap = await asyncio.to_thread(with_gap, clip, folder / "lap.mp4")
+    lap = await asyncio.to_thread(partial(with_gap, clip, folder / "lap.mp4", most_height=1080))
     camera = CameraSettings(url=str(lap), fps=10.0, loop=True, snapshots=True)
     settings = settings.model_copy(
         update={
