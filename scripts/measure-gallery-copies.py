@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""What a backup, a restore, a new master key and a look for who has had their time cost: docs/gallery.md has the figures.
+"""What a backup, a restore, a new master key and a look for who has had their time cost; docs/gallery.md tells.
 
     python scripts/measure-gallery-copies.py FOLDER [PEOPLE]
 
