@@ -64,6 +64,7 @@ class LiveGallery:
     `serving` is the embedder whose faces come now. `generation` rises whenever somebody was enrolled, renamed or
     forgotten; not with a switch, which makes nothing wrong that was said: a track is judged again when a face of the
     new embedder comes, and nobody's identity moves from one space to another without a face having been seen.
+    `forgotten`: the ids of whoever was, ever.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class LiveGallery:
         self.forgotten: frozenset[str] = frozenset()  # everybody who ever was, by id
         self._profiles: Mapping[str, Profile] = {}
         self._thresholds: dict[str, float] = {}
+        self.forgotten: frozenset[str] = frozenset()
         self._once = OnceLog(log)
         self._trouble: CodedError | None = None
         self._damage: CodedError | None = None
@@ -315,7 +317,7 @@ class LiveGallery:
             return None
         for index in self._indexes.values():
             index.sync(file.store)
-        profiles = file.store.profiles()
+        profiles, self.forgotten = file.store.profiles(), file.store.forgotten()
         self._version = version
         file.settle(len(profiles))
         if is_new and (file.was_replaced or (nobody_wrote and profiles != self._profiles)):
