@@ -89,7 +89,6 @@ class LiveGallery:
         self.forgotten: frozenset[str] = frozenset()  # everybody who ever was, by id
         self._profiles: Mapping[str, Profile] = {}
         self._thresholds: dict[str, float] = {}
-        self.forgotten: frozenset[str] = frozenset()
         self._once = OnceLog(log)
         self._trouble: CodedError | None = None
         self._damage: CodedError | None = None
@@ -317,7 +316,7 @@ class LiveGallery:
             return None
         for index in self._indexes.values():
             index.sync(file.store)
-        profiles, self.forgotten = file.store.profiles(), file.store.forgotten()
+        profiles = file.store.profiles()
         self._version = version
         file.settle(len(profiles))
         if is_new and (file.was_replaced or (nobody_wrote and profiles != self._profiles)):

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from tests.faces import KNOWN, write_film
-from tests.live.mosquitto import Mosquitto
 from tests.live.service import ServiceProcess, until
 from tests.live.subscriber import Subscriber
 
