@@ -178,6 +178,7 @@ async def _opened(
         signature_of=live_gallery.signature_of,
     )
     await stack.enter_async_context(visits)
+    visits.forget(live_gallery.forgotten)  # also those whom a command forgot while the file could not be written
     outbox = Outbox(
         settings.outbox_path,
         limit=settings.events.outbox_limit,
@@ -260,6 +261,7 @@ def _keep_up(tasks: asyncio.TaskGroup, service: Service, rtsp: RtspServer) -> li
     return [
         tasks.create_task(broker, name="publisher"),
         tasks.create_task(service.live_gallery.follow(partial(_gallery_changed, service)), name="gallery"),
+        tasks.create_task(service.live_gallery.check_file(service.settings), name="check of the gallery"),
         tasks.create_task(service.visits.run(), name="kept visits"),
         *([tasks.create_task(service.tokens.follow(), name="tokens")] if service.settings.http.enabled else []),
         *([tasks.create_task(certificate.follow(), name="certificate")] if certificate else []),
@@ -315,7 +317,7 @@ def _retire_point(service: Service, name: str) -> None:
 def _gallery_changed(service: Service, gone: Iterable[str]) -> None:
     """Somebody was enrolled, renamed or forgotten. Of who is forgotten nothing is kept or told from now on."""
     forgotten = service.outbox.forget(service.live_gallery.forgotten)
-    service.visits.forget(forgotten | set(gone))
+    service.visits.forget(forgotten)  # not who is gone because the gallery was replaced: nobody has asked for that
     if forgotten:
         for camera in service.cameras:
             tell(camera.path.visits.forget(forgotten), camera.path)
