@@ -1,4 +1,4 @@
-"""Somebody is forgotten while the service watches, while the broker is away, while nobody serves: nothing comes back."""
+"""Somebody is forgotten while the service watches, the broker is away, or nobody serves: nothing comes back."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from tests.faces import KNOWN, write_film
-from tests.live.mosquitto import Mosquitto
 from tests.live.service import ServiceProcess, until
 from tests.live.subscriber import Subscriber
 
