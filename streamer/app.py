@@ -320,8 +320,7 @@ def _retire_point(service: Service, name: str) -> None:
 def _gallery_changed(service: Service, gone: Iterable[str]) -> None:
     """Somebody was enrolled, renamed or forgotten. Of who is forgotten nothing is kept or told from now on."""
     forgotten = service.outbox.forget(service.live_gallery.forgotten)
-    # A gallery that was replaced has lost people, and nobody has asked for their visits to be erased.
-    service.visits.forget(forgotten | service.live_gallery.forgotten.intersection(gone))
+    service.visits.forget(forgotten)  # not who is gone because the gallery was replaced: nobody has asked for that
     if forgotten:
         for camera in service.cameras:
             tell(camera.path.visits.forget(forgotten), camera.path)

@@ -98,7 +98,7 @@ class LiveGallery:
         self._thread = thread
         self._pool = recogniser.pool
         self._version = -1
-        self.forgotten: frozenset[str] = frozenset()  # everybody who ever was, by id
+        self.forgotten: frozenset[str] = frozenset()
         self._profiles: Mapping[str, Profile] = {}
         self._thresholds: Mapping[str, float] = {}
         self._once = OnceLog(log)

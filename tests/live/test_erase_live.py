@@ -1,4 +1,4 @@
-"""Somebody is forgotten while the service watches, while the broker is away, while nobody serves: all of it goes."""
+"""Somebody is forgotten while the service watches, the broker is away, or nobody serves: nothing comes back."""
 
 import json
 from pathlib import Path

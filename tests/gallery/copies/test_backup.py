@@ -460,3 +460,18 @@ def test_a_rotation_that_is_killed_leaves_all_readable_and_is_finished(tmp_path)
     assert statement > 5
     home.holds(ADA, BOB)
     assert not home.keys.next_file.exists()
+
+
+def test_no_room_for_what_takes_the_place_of_a_damaged_gallery(tmp_path):
+    source = Home(tmp_path / "from", people=[portable_person(n, f"Person {n}") for n in range(1, 20)])
+    file = source.backup()
+    with small_disk(2) as disk:
+        home = Home(disk / "home", people=())
+        home.keys = source.keys
+        home.path.parent.mkdir()
+        home.path.write_bytes(b"no gallery" * 500)
+        fill(disk)
+        with pytest.raises(GalleryUnwritable, match="can't be written"):
+            home.restore(file)
+        assert home.path.read_bytes() == b"no gallery" * 500
+        assert home.files() == {"gallery.db"}
