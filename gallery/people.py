@@ -206,7 +206,11 @@ def space_mismatch(space: str, stored: int, given: int) -> EmbeddingSpaceMismatc
 
 def new_person_id() -> str:
     """`p` and 12 of [a-z0-9]: 62 random bits."""
-    return "p" + "".join(secrets.choice(_ID_ALPHABET) for _ in range(12))
+    number, letters = secrets.randbelow(len(_ID_ALPHABET) ** 12), []
+    for _ in range(12):
+        number, letter = divmod(number, len(_ID_ALPHABET))
+        letters.append(_ID_ALPHABET[letter])
+    return "p" + "".join(letters)
 
 
 def clean_name(name: str, what: str = "name") -> str:
