@@ -245,6 +245,7 @@ def _keep_up(tasks: asyncio.TaskGroup, service: Service, rtsp: RtspServer) -> li
     return [
         tasks.create_task(broker, name="publisher"),
         tasks.create_task(service.live_gallery.follow(publisher.gallery_changed), name="gallery"),
+        tasks.create_task(service.live_gallery.check_file(service.settings), name="check of the gallery"),
         *([tasks.create_task(service.tokens.follow(), name="tokens")] if service.settings.http.enabled else []),
         *([tasks.create_task(certificate.follow(), name="certificate")] if certificate else []),
         tasks.create_task(_watch(service), name="watch cameras"),

@@ -26,7 +26,7 @@ from streamer.ingest.rtsp.server import look, url_of
 from streamer.listen import listen, resolve
 from streamer.model_layer.setup import make_manager, open_for_enrolment
 from streamer.mqtt.broker_check import NO_REASONS, NOT_TRIED, check_topic, try_broker
-from streamer.process import make_data_folder, open_gallery, service_runs
+from streamer.process import key_source, make_data_folder, open_gallery, service_runs
 from streamer.settings import Settings
 from streamer.variables import expand_url
 from streamer.webrtc.ice import read_servers
@@ -79,8 +79,28 @@ async def _models(settings: Settings) -> str:
 def _gallery(settings: Settings) -> str:
     make_data_folder(settings.paths.data)
     with open_gallery(settings) as store:
-        people = store.count()
-    return f"{people} people in {settings.gallery_path}"
+        store.check()
+        told = [f"{store.count()} people in {settings.gallery_path}", _protection(store.key_id, settings)]
+        if store.is_vacuum_due:
+            told.append("whom it has forgotten is overwritten in it, and its file is still to be written anew")
+    return "; ".join(told)
+
+
+def _protection(key_id: str | None, settings: Settings) -> str:
+    """What the gallery's encryption protects against, and what it does not. Raises MasterKeyError."""
+    keys = key_source(settings)
+    if key_id is None:
+        return "plain: whoever reads that file, or a copy of it, reads names and faces (gallery.encryption)"
+    place, _ = keys.locate(key_id)
+    told = (
+        f"encrypted under master key {key_id} of {place.told}: a copy of paths.data alone tells of nobody, whoever "
+        "has the key besides, or this machine while it runs, reads all; without the key nobody does: keep a copy apart"
+    )
+    if keys.configured is not None and place != keys.configured:
+        told += f"; that is not the key of {keys.configured.told}, as gallery.master_key says: whosthere gallery rekey"
+    if not settings.gallery.encryption:
+        told += "; gallery.encryption is false: whosthere gallery rekey makes it plain"
+    return told
 
 
 async def _http(settings: Settings) -> str:

@@ -87,6 +87,10 @@ class GalleryDatabase:
                     "whosthere gallery restore FILE"
                 )
 
+    def interrupt(self) -> None:
+        """End what another thread reads or writes just now; there it raises sqlite3.OperationalError."""
+        self._db.interrupt()
+
     def checkpoint(self) -> None:
         """Carry the log over into the file, as far as nobody reads it and there is room."""
         self._rows("PRAGMA wal_checkpoint(PASSIVE)")
