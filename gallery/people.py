@@ -145,6 +145,14 @@ class Templates:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def and_newer(self, newer: Self) -> Self:
+        """Of the same space; nothing is copied where there is nothing newer."""
+        if not len(newer):
+            return self
+        matrix = np.concatenate((self.matrix, newer.matrix)) if len(self) else newer.matrix
+        ids = np.concatenate((self.ids, newer.ids))
+        return type(self)(self.space, ids, self.person_ids + newer.person_ids, matrix)
+
 
 @dataclass(frozen=True, slots=True)
 class TemplateMark:
