@@ -145,6 +145,14 @@ class Templates:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def and_newer(self, newer: Self) -> Self:
+        """Of the same space; nothing is copied where there is nothing newer."""
+        if not len(newer):
+            return self
+        matrix = np.concatenate((self.matrix, newer.matrix)) if len(self) else newer.matrix
+        ids = np.concatenate((self.ids, newer.ids))
+        return type(self)(self.space, ids, self.person_ids + newer.person_ids, matrix)
+
 
 @dataclass(frozen=True, slots=True)
 class TemplateMark:
@@ -206,7 +214,11 @@ def space_mismatch(space: str, stored: int, given: int) -> EmbeddingSpaceMismatc
 
 def new_person_id() -> str:
     """`p` and 12 of [a-z0-9]: 62 random bits."""
-    return "p" + "".join(secrets.choice(_ID_ALPHABET) for _ in range(12))
+    number, letters = secrets.randbelow(len(_ID_ALPHABET) ** 12), []
+    for _ in range(12):
+        number, letter = divmod(number, len(_ID_ALPHABET))
+        letters.append(_ID_ALPHABET[letter])
+    return "p" + "".join(letters)
 
 
 def clean_name(name: str, what: str = "name") -> str:

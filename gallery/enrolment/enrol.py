@@ -155,7 +155,7 @@ def _started(
     if person is not None and name not in (person.id, person.name):
         store.check_free(name)  # who is nearly called that is not taken for the one who is meant
     known = {each: frozenset() if person is None else store.digests(person.id, each) for each in spaces}
-    return _Enrolment(person, known, store.templates(space), *cosines, force)
+    return _Enrolment(person, known, store.all_templates(space), *cosines, force)
 
 
 def _settle(enrolment: _Enrolment, album: Album, paths: Sequence[Path]) -> tuple[Path, ...]:

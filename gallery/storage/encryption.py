@@ -54,12 +54,13 @@ class Cipher:
 class MasterKey:
     """32 bytes from which all other keys come; never shown. `id` (16 hex digits) tells keys apart and opens nothing."""
 
-    __slots__ = ("_key", "id")
+    __slots__ = ("_key", "_tag_keys", "id")
 
     def __init__(self, key: bytes) -> None:
         if len(key) != KEY_BYTES:
             raise ValueError(f"master key: want {KEY_BYTES} bytes, got {len(key)}")
         self._key = key
+        self._tag_keys: dict[str, bytes] = {}
         self.id = _derived(key, "id", 8).hex()
 
     def __repr__(self) -> str:
@@ -93,7 +94,10 @@ class MasterKey:
 
     def tag(self, purpose: str, text: str) -> bytes:
         """A blind index (32 bytes): equal texts have equal tags, and without the key a tag tells nothing."""
-        return hmac.digest(_derived(self._key, f"tag {purpose}", KEY_BYTES), text.encode(), "sha256")
+        key = self._tag_keys.get(purpose)
+        if key is None:  # derived once: a large gallery has a hundred thousand names
+            key = self._tag_keys[purpose] = _derived(self._key, f"tag {purpose}", KEY_BYTES)
+        return hmac.digest(key, text.encode(), "sha256")
 
 
 def new_key() -> bytes:

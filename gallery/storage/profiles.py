@@ -1,8 +1,11 @@
-"""Profiles as they are kept, sealed, and as they were opened: each is opened once. Not for two threads at once."""
+"""Profiles and templates as they are kept, sealed, and as they were opened: each is opened once.
 
-from collections.abc import Iterable, Mapping
+Not for two threads at once.
+"""
 
-from gallery.people import Profile
+from collections.abc import Callable, Iterable, Mapping
+
+from gallery.people import Profile, TemplateMark, Templates
 from gallery.storage.rows import profile_from
 from gallery.storage.vault import Vault, profile_place
 
@@ -36,3 +39,24 @@ class OpenedProfiles:
 
     def drop(self, person_id: str) -> None:
         self._kept.pop(person_id, None)
+
+
+class OpenedTemplates:
+    """Those of each space, whole, for who asks for them again and again."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[TemplateMark, Templates]] = {}
+
+    def of(self, space: str, mark: TemplateMark, after: Callable[[int], Templates]) -> Templates:
+        """`mark`: the store's, read before; after(id) reads those with a higher id."""
+        former, kept = self._kept.get(space, (None, None))
+        if kept is None or former != mark:
+            if kept is not None:
+                kept = kept.and_newer(after(int(kept.ids.max(initial=0))))
+            if kept is None or len(kept) != mark.count:  # somebody is gone
+                kept = after(0)
+            self._kept[space] = (mark, kept)
+        return kept
+
+    def drop(self) -> None:
+        self._kept.clear()

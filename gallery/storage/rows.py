@@ -5,7 +5,6 @@ Blocks; the writing functions are called by PersonStore within its transaction. 
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 
 import cv2
 import numpy as np
@@ -33,7 +32,7 @@ FROM_PHOTO, FROM_CHIP = "photo", "chip"  # what a template was made of: template
 
 def packed_profile(profile: Profile) -> bytes:
     """As it is sealed: JSON."""
-    return orjson.dumps(asdict(profile))
+    return orjson.dumps(profile)
 
 
 def profile_from(packed: bytes) -> Profile:

@@ -34,7 +34,7 @@ from gallery.storage.encryption import SealBroken
 from gallery.storage.master_key import KeySource
 from gallery.storage.meta import set_meta
 from gallery.storage.moving import insert_person, insert_row, read_person
-from gallery.storage.profiles import COLUMNS, OpenedProfiles
+from gallery.storage.profiles import COLUMNS, OpenedProfiles, OpenedTemplates
 from gallery.storage.rows import (
     insert_photos,
     jpeg,
@@ -72,6 +72,7 @@ class PersonStore(GalleryDatabase):
         super().__init__(path, keys, actor=actor, encrypt=encrypt, in_memory=in_memory)
         self._keep_chips = keep_chips
         self._opened = OpenedProfiles()
+        self._opened_templates = OpenedTemplates()
 
     # People.
 
@@ -225,6 +226,7 @@ class PersonStore(GalleryDatabase):
             set_meta(db, VACUUM_DUE, ERASED)
             audit.append(db, self.actor, "forgotten", person_id, {} if why is None else {"why": why})
             self._opened.drop(person_id)
+            self._opened_templates.drop()
         return empty_log and self._emptied()
 
     # Photos.
@@ -283,6 +285,11 @@ class PersonStore(GalleryDatabase):
             )
         ids = np.array([row[0] for row in rows], np.int64)
         return Templates(space, ids, tuple(row[1] for row in rows), unpacked(opened))
+
+    def all_templates(self, space: str) -> Templates:
+        """As templates(), and kept in memory: the next time only what was written meanwhile is read and opened."""
+        mark = self.template_mark(space)
+        return self._opened_templates.of(space, mark, lambda after_id: self.templates(space, after_id))
 
     def template_mark(self, space: str) -> TemplateMark:
         """Another one after every change to this space's templates. No template is read for it."""

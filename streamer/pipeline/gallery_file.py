@@ -16,6 +16,7 @@ from gallery.storage.store import PersonStore
 log = logging.getLogger(__name__)
 
 RETRY_S = 1.0
+_SERVED = ("people", "templates")  # by far the most of a file are chips
 
 
 class GalleryFile:
@@ -64,13 +65,15 @@ class GalleryFile:
             raise self.trouble
         return self.store
 
-    def look(self) -> bool:
-        """Notice what became of the file; whether `store` is another one now."""
+    def look(self, *, thorough: bool = False) -> bool:
+        """Notice what became of the file; whether `store` is another one now. `thorough`: one that was written over is
+        read whole before it is served.
+        """
         if self.store.in_memory:
             if time.monotonic() < self._retry_at_s:
                 return False
             self._retry_at_s = time.monotonic() + RETRY_S
-            return self._reopened(same=True)
+            return self._reopened(same=True, thorough=thorough)
         identity = identity_of(self.path)
         if identity is None:
             self._give_up()
@@ -82,7 +85,7 @@ class GalleryFile:
             self.trouble = None
             return False
         same = not self._is_closed and self._identity is not None and identity[:2] == self._identity[:2]
-        return self._reopened(same=same)
+        return self._reopened(same=same, thorough=thorough)
 
     def settle(self, people: int) -> None:
         """So many people were read of the file. Carry the log over into it: who copies it, or copies another one over
@@ -94,14 +97,14 @@ class GalleryFile:
                 self.store.checkpoint()
             self._identity = identity_of(self.path)
 
-    def _reopened(self, *, same: bool) -> bool:
+    def _reopened(self, *, same: bool, thorough: bool) -> bool:
         identity = identity_of(self.path)
         try:
             if not same:
                 self._give_up()
             store = self._open()
             try:
-                store.check("people", "templates")  # chips are most of the file, and not served
+                store.check(*(_SERVED if same and not thorough else ()))
                 self._refuse_nobody(store, same=same)
             except GalleryError:
                 store.close()

@@ -315,7 +315,7 @@ class LiveGallery:
         """Bring the indexes up to date; None where nothing changed."""
         file, is_new = self._file, False
         nobody_wrote = file.trouble is None and file.store.data_version() == self._version
-        if file.look():
+        if file.look(thorough=self._damage is not None):
             is_new, self._version, self._damage = True, -1, None
         if file.trouble is not None and not file.store.in_memory:
             raise file.trouble

@@ -19,7 +19,8 @@ from gallery.errors import (
     PhotoNotFound,
     ThresholdInvalid,
 )
-from gallery.people import Consent, NewPhoto, NewTemplate, Profile
+from gallery.people import Consent, NewPhoto, NewTemplate, Profile, Templates
+from gallery.storage.master_key import KeySource
 from gallery.storage.store import PersonStore
 from gallery.storage.vault import template_place
 from recognition.errors import EmbeddingSpaceMismatch
@@ -483,3 +484,46 @@ def test_a_photo_without_its_chip_has_its_template_all_the_same(store: PersonSto
     assert store.find("Ada").templates == {SPACE: 1}
     assert (store.count_without_template("other.1"), list(store.photos_without_template("other.1"))) == (0, [])
     assert store.uncovered("other.1") == 1
+
+
+def test_all_templates_are_opened_once(store: PersonStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+    real = PersonStore.templates
+
+    def templates(self: PersonStore, space: str, after_id: int = 0, most: int = -1) -> Templates:
+        found = real(self, space, after_id, most)
+        opened.append(len(found))
+        return found
+
+    monkeypatch.setattr(PersonStore, "templates", templates)
+
+    def holds(*faces: int) -> bool:
+        found = store.all_templates(SPACE)
+        return np.array_equal(found.matrix.reshape(-1, DIM), np.reshape([unit(n) for n in faces], (-1, DIM)))
+
+    assert holds()
+    ada = store.add_person("Ada", [photo_of(unit(1), 1), photo_of(unit(2), 2)])
+    assert holds(1, 2)
+    assert holds(1, 2)
+    bob = store.add_person("Bob", [photo_of(unit(3), 3)])
+    assert holds(1, 2, 3)
+    assert store.all_templates(SPACE).person_ids == (ada.id, ada.id, bob.id)
+    assert opened == [0, 2, 1]
+    store.forget(ada.id)
+    assert holds(3)
+    eve = store.add_person("Eve", [photo_of(unit(4), 4)])
+    store.forget(bob.id)
+    assert holds(4)
+    assert store.all_templates(SPACE).person_ids == (eve.id,)
+    assert len(store.all_templates("another.1")) == 0
+
+
+def test_all_templates_follow_another_process(store: PersonStore, keys: KeySource | None) -> None:
+    store.add_person("Ada", [photo_of(unit(1), 1)])
+    assert len(store.all_templates(SPACE)) == 1
+    with PersonStore(store.path, keys) as other:
+        bob = other.add_person("Bob", [photo_of(unit(2), 2)])
+        assert store.all_templates(SPACE).person_ids[1:] == (bob.id,)
+        other.forget(bob.id)
+        (ada,) = other.people()
+        assert store.all_templates(SPACE).person_ids == (ada.id,)
