@@ -87,6 +87,33 @@ def held_alone(path: Path, *, within_s: float | None = None) -> Iterator[None]:
         os.close(lock)
 
 
+@contextmanager
+def creating_unseen(path: Path) -> Iterator[Path]:
+    """The same for what is in clear, and may not be left lying about: until all of it is on the disk it has no name,
+    and whoever kills this process leaves nothing. On a file system that has no such files: as creating().
+    """
+    _refuse_existing(path)
+    try:
+        descriptor = os.open(path.parent, os.O_RDWR | os.O_TMPFILE, 0o600)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+            raise
+        with creating(path) as draft:
+            yield draft
+        return
+    nameless = Path(f"/proc/self/fd/{descriptor}")
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        _give_to_the_folders_owner(descriptor, path.parent)
+        yield nameless
+        os.fsync(descriptor)
+        os.link(nameless, path.name, dst_dir_fd=folder)  # with a folder's descriptor it follows the link that this is
+    finally:
+        os.close(folder)
+        os.close(descriptor)
+    _sync_folder(path.parent)
+
+
 def _refuse_existing(path: Path) -> None:
     if os.path.lexists(path):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
