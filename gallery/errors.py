@@ -14,6 +14,7 @@
     ├── NoPhotoAccepted       no_photo_accepted
     ├── GalleryMissing        gallery_missing      (deleted while the service runs)
     ├── GalleryTooNew         gallery_too_new
+    ├── GalleryInUse          gallery_in_use       (by a service of the version before)
     ├── GalleryUnreadable     gallery_unreadable
     ├── GallerySealBroken     gallery_seal_broken  (bytes of somebody were changed)
     ├── GalleryUnwritable     gallery_unwritable   (retryable: a full disk may get room again)
@@ -118,6 +119,12 @@ class GalleryMissing(GalleryError):
 
 class GalleryTooNew(GalleryError):
     code = "gallery_too_new"
+
+
+class GalleryInUse(GalleryError):
+    """A service of the version before has it open, which could not go on once it is brought up to date."""
+
+    code = "gallery_in_use"
 
 
 class GalleryUnreadable(GalleryError):

@@ -95,7 +95,7 @@ class Service:
             parts.append(Part("kept visits", not self.visits.trouble, self.visits.trouble))
         if self.control is not None and self.control.trouble:
             parts.append(Part("configuration", False, self.control.trouble))
-        gallery = self.live_gallery.trouble or self.upkeep.damage or ""
+        gallery = self.live_gallery.trouble
         parts.append(Part("gallery", not gallery, gallery))
         if self.settings.http.enabled:
             parts.append(Part("tokens", not self.tokens.trouble, self.tokens.trouble))
@@ -264,6 +264,7 @@ def _keep_up(tasks: asyncio.TaskGroup, service: Service, rtsp: RtspServer) -> li
         tasks.create_task(broker, name="publisher"),
         tasks.create_task(service.live_gallery.follow(partial(_gallery_changed, service)), name="gallery"),
         tasks.create_task(service.visits.run(), name="kept visits"),
+        tasks.create_task(service.live_gallery.check_file(service.settings), name="check of the gallery"),
         *([tasks.create_task(service.tokens.follow(), name="tokens")] if service.settings.http.enabled else []),
         *([tasks.create_task(certificate.follow(), name="certificate")] if certificate else []),
         tasks.create_task(service.upkeep.run(), name="upkeep"),

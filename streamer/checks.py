@@ -88,20 +88,29 @@ def _gallery(settings: Settings) -> str:
                 f"entry {broken} of the audit log of {settings.gallery_path} was changed or is missing; compare it "
                 "with that of a backup"
             )
-        people, key_id, over = store.count(), store.key_id, len(due(store, settings, time.time()))
-    told = [f"{people} people in {settings.gallery_path}", _protection(settings, key_id)]
-    return "; ".join([*told, f"{over} of them have had their time: whosthere gallery purge"] if over else told)
+        told = [f"{store.count()} people in {settings.gallery_path}", _protection(store.key_id, settings)]
+        if store.is_vacuum_due:
+            told.append("whom it has forgotten is overwritten in it, and its file is still to be written anew")
+        if over := due(store, settings, time.time()):
+            told.append(f"{len(over)} of them have had their time: whosthere gallery purge")
+    return "; ".join(told)
 
 
-def _protection(settings: Settings, key_id: str | None) -> str:
-    """What it helps against that the gallery is encrypted, and what not."""
+def _protection(key_id: str | None, settings: Settings) -> str:
+    """What the gallery's encryption protects against, and what it does not. Raises MasterKeyError."""
+    keys = key_source(settings)
     if key_id is None:
-        return "not encrypted: whoever gets the file, or a copy of it, has faces and names"
-    place = key_source(settings).told
-    return (
-        f"encrypted under master key {key_id} ({place}): a copy of the data without that tells nobody anything, "
-        "whoever gets both, or may run commands as this user, reads all"
+        return "plain: whoever reads that file, or a copy of it, reads names and faces (gallery.encryption)"
+    place, _ = keys.locate(key_id)
+    told = (
+        f"encrypted under master key {key_id} of {place.told}: a copy of paths.data alone tells of nobody, whoever "
+        "has the key besides, or this machine while it runs, reads all; without the key nobody does: keep a copy apart"
     )
+    if keys.configured is not None and place != keys.configured:
+        told += f"; that is not the key of {keys.configured.told}, as gallery.master_key says: whosthere gallery rekey"
+    if not settings.gallery.encryption:
+        told += "; gallery.encryption is false: whosthere gallery rekey makes it plain"
+    return told
 
 
 async def _http(settings: Settings) -> str:

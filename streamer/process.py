@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from gallery.errors import GalleryMissing, GalleryUnwritable, MasterKeyMissing
+from gallery.errors import GalleryInUse, GalleryMissing, GalleryUnwritable, MasterKeyMissing
+from gallery.storage.file_copy import is_of_before
 from gallery.storage.master_key import GivenKey, KeySource, from_command, in_file
 from gallery.storage.store import PersonStore
 from streamer.errors import AlreadyRunning, DataFolderUnwritable
@@ -135,6 +136,7 @@ def open_gallery(settings: Settings, keys: KeySource | None = None) -> PersonSto
     """The gallery, for a command; the audit log is told who ran it. keys None: the settings'. Raises GalleryError.
 
     GalleryMissing where it is gone under a running service, which serves from memory: a new one would take its place.
+    GalleryInUse where a running service could not go on with what it would be brought up to.
     """
     path, until_s = settings.gallery_path, time.monotonic() + _STARTS_WITHIN_S
     while not path.exists() and service_runs(path.parent):
@@ -144,7 +146,17 @@ def open_gallery(settings: Settings, keys: KeySource | None = None) -> PersonSto
                 "begin anew"
             )
         time.sleep(0.05)  # a service that starts just now makes it
+    refuse_in_use(path)
     return store_of(settings, actor=this_user(), keys=keys)
+
+
+def refuse_in_use(path: Path) -> None:
+    """Raises GalleryInUse where a service of the version before has the gallery open."""
+    if service_runs(path.parent) and is_of_before(path):
+        raise GalleryInUse(
+            f"gallery {path} is of the version before, and a service of that version has it open; stop the service, "
+            "and start it again with this version"
+        )
 
 
 def store_of(

@@ -12,6 +12,6 @@ def keys_of(path: Path) -> KeySource:
     return KeySource(data.with_name(f"{data.name}-keys"))
 
 
-def open_store(path: Path) -> PersonStore:
-    """To enrol people behind a service's back, or to see what became of them."""
-    return PersonStore(path, keys_of(path), actor="the test")
+def open_store(path: Path, keys: KeySource | None = None) -> PersonStore:
+    """To enrol people behind a service's back, or to see what became of them. `keys`: None: those of `path`."""
+    return PersonStore(path, keys or keys_of(path), actor="the test")

@@ -30,7 +30,7 @@ def seeded(home: Path, people: Iterable[PortablePerson] = (), **config: Any) -> 
 def keep_visit(home: Path, person_id: str, number: int, at: float) -> str:
     """A visit of theirs is kept, that began then, with pictures and a face; its event_id."""
     settings = load(home / "whosthere.yaml")
-    event = due(f"x{number}n", person=person_id).event
+    event = due("abcdef"[number] + "1n", person=person_id).event
     with VisitsFile(settings.visits_path, key_source(settings), make=True) as file:
         file.unlock(encrypt=settings.gallery.encryption)
         change = VisitChange(

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from gallery.errors import GalleryUnreadable
+from gallery.errors import GalleryUnreadable, GalleryUnwritable
 from gallery.storage import audit
 from gallery.storage.audit import AuditEntry
 from gallery.storage.encryption import MasterKey, SealBroken
@@ -89,6 +89,10 @@ class GalleryDatabase:
             raise GalleryUnreadable(
                 f"gallery {self.path} is damaged ({told}); restore it from a backup: whosthere gallery restore FILE"
             )
+
+    def interrupt(self) -> None:
+        """End what another thread reads or writes just now; there it raises sqlite3.OperationalError."""
+        self._db.interrupt()
 
     def checkpoint(self) -> None:
         """Carry the log over into the file, as far as nobody reads it and there is room."""
@@ -233,6 +237,9 @@ class GalleryDatabase:
             self._commits += 1
 
     def _emptied(self) -> bool:
-        """Empty the log, which holds what was erased; False where somebody reads it."""
-        with self._lock, translated(self.path):
-            return empty_log(self._db)
+        """Empty the log, which holds what was erased; False where somebody reads it, or there is no room to."""
+        try:
+            with self._lock, translated(self.path):
+                return empty_log(self._db)
+        except GalleryUnwritable:  # what was to be written is
+            return False

@@ -7,7 +7,7 @@ from pathlib import Path
 from gallery.storage.master_key import KeySource
 from gallery.storage.migrations import bring_up_to_date
 from gallery.storage.opening import vault_of
-from gallery.storage.schema import BUSY_TIMEOUT_S, check_file, make_schema, translated
+from gallery.storage.schema import BUSY_TIMEOUT_S, SCHEMA_VERSION, check_file, make_schema, translated
 from gallery.storage.vault import Vault
 
 Identity = tuple[int, int, int, int]
@@ -22,6 +22,16 @@ def identity_of(path: Path) -> Identity | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def is_of_before(path: Path) -> bool:
+    """Whether it is a gallery of an older schema, which opening it would bring up to date; False for what is none."""
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", timeout=BUSY_TIMEOUT_S, uri=True)) as db:
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+    except sqlite3.Error:
+        return False
+    return 0 < int(version) < SCHEMA_VERSION
 
 
 def copy_in_memory(path: Path, keys: KeySource | None) -> tuple[sqlite3.Connection, Vault]:

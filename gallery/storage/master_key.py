@@ -83,6 +83,10 @@ class KeySource:
 
         Raises MasterKeyMissing, and MasterKeyWrong where there are others alone.
         """
+        return self.locate(key_id)[1]
+
+    def locate(self, key_id: str) -> tuple[GivenKey, MasterKey]:
+        """The same with the place where it was found."""
         problems: list[MasterKeyError] = []
         for given in self._places():
             try:
@@ -91,7 +95,7 @@ class KeySource:
                 problems.append(error)
                 continue
             if found.id == key_id:
-                return found
+                return given, found
             problems.append(
                 MasterKeyWrong(
                     f"{given.told} holds master key {found.id}, and what is kept here is encrypted under {key_id}; "

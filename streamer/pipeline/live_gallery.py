@@ -28,7 +28,7 @@ from streamer.pipeline.gallery_file import GalleryFile
 from streamer.pipeline.match_policy import MatchPolicy
 from streamer.pipeline.tracking import KeptFace
 from streamer.pipeline.visits import Verdict, unnamed
-from streamer.process import key_source
+from streamer.process import key_source, readable_store_of
 from streamer.settings import Settings
 from streamer.telemetry.metrics import Metrics
 from streamer.telemetry.once_log import OnceLog
@@ -90,6 +90,7 @@ class LiveGallery:
         self._thresholds: dict[str, float] = {}
         self._once = OnceLog(log)
         self._trouble: CodedError | None = None
+        self._damage: CodedError | None = None
 
     @classmethod
     @asynccontextmanager
@@ -128,7 +129,7 @@ class LiveGallery:
     @property
     def trouble(self) -> str:
         """Why the gallery's file is not what is served; empty where it is."""
-        found = self._trouble or self._file.trouble
+        found = self._trouble or self._file.trouble or self._damage
         return "" if found is None else f"{found}; {self.people} people are served from memory"
 
     @property
@@ -203,6 +204,22 @@ class LiveGallery:
             self._once.over("gallery")
             if self.generation != before:
                 changed(gone)
+
+    async def check_file(self, settings: Settings) -> None:
+        """Read the whole file once, beside what is served from it; damage is said, with the way out, and served on."""
+        try:
+            store = await asyncio.to_thread(readable_store_of, settings)
+            try:
+                await asyncio.to_thread(store.check)
+            except asyncio.CancelledError:
+                store.interrupt()
+                raise
+            finally:
+                await asyncio.to_thread(store.close)
+        except CodedError as error:
+            self._damage = error
+        if self._damage is not None:
+            log.error("%s", self._damage, extra={"code": self._damage.code})
 
     def _count_templates(self) -> None:
         for name, policy in self._policies.items():
@@ -290,7 +307,7 @@ class LiveGallery:
             fresh = {space: FaceIndex(space, index.dim) for space, index in self._indexes.items()}
             for index in fresh.values():
                 index.sync(file.store)
-            self._indexes, self._version = fresh, -1
+            self._indexes, self._version, self._damage = fresh, -1, None
         if file.trouble is not None and not file.store.in_memory:
             raise file.trouble
         version = file.store.data_version()

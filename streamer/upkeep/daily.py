@@ -1,6 +1,6 @@
-"""The service's own upkeep: the gallery looked through once, who has had their time erased, at its start and daily.
+"""The service's own upkeep: who has had their time is erased at its start, and once a day.
 
-On the loop; the work is on a thread of its own, with a connection of its own, so that neither loop nor gallery waits.
+On the loop; the work is on a thread of its own, with connections of its own, so that neither loop nor gallery waits.
 """
 
 import asyncio
@@ -8,9 +8,8 @@ import logging
 import time
 from collections.abc import Callable
 
-from gallery.errors import GalleryError, GalleryMissing, GalleryUnreadable
+from gallery.errors import GalleryError, GalleryMissing
 from streamer.errors import KeptVisitsError
-from streamer.process import store_of
 from streamer.settings import Settings
 from streamer.steady import UNSET_BEFORE
 from streamer.telemetry.once_log import OnceLog
@@ -23,10 +22,9 @@ LOOK_S = 60.0
 
 
 class Upkeep:
-    """`damage`: what is wrong with the gallery, and the way out; empty where nothing is, None: not looked yet."""
+    """Made by the service, whose gallery and files these settings name."""
 
     def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.time) -> None:
-        self.damage: str | None = None
         self._settings = settings
         self._clock = clock
         self._purged_at = 0.0
@@ -40,11 +38,9 @@ class Upkeep:
 
     async def look(self) -> None:
         """What is due now."""
-        if self.damage is None or self.damage:
-            await asyncio.to_thread(self._look_through)
         now = self._clock()
         due = now >= UNSET_BEFORE and abs(now - self._purged_at) >= DAY_S  # also where the clock was set back
-        if due and not self.damage and await self._purged():
+        if due and await self._purged():
             self._purged_at = now
 
     async def _purged(self) -> bool:
@@ -64,20 +60,6 @@ class Upkeep:
     def _purge(self) -> Purged:
         self._must_be_there()
         return purge(self._settings, actor="service", in_service=True, clock=self._clock)
-
-    def _look_through(self) -> None:
-        try:
-            self._must_be_there()
-            with store_of(self._settings) as store:
-                store.check()
-        except GalleryUnreadable as damage:
-            self.damage = str(damage)
-            self._once.say("damage", self.damage, logging.ERROR, "%s", damage, code=damage.code)
-        except GalleryError as error:
-            self._once.warn("look through", error, "%s; the gallery is looked through when it can be")
-        else:
-            self.damage = ""
-            self._once.over("damage")
 
     def _must_be_there(self) -> None:
         """Raises GalleryMissing: nothing is begun anew in the place of a gallery that is gone."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gallery.storage.encryption import MasterKey
 from streamer.checks import Finding, check_everything
 from streamer.ingest.publish.point import PublishPoint
 from streamer.ingest.rtsp.server import RtspServer
@@ -83,3 +84,43 @@ async def test_webrtc_that_can_not_be_had_as_it_is_configured(
     found = await findings(tmp_path, free_port)
     assert (found["webrtc"].ok, "pip install" in found["webrtc"].detail) == (True, True)
     assert "webrtc" not in await findings(tmp_path, free_port, WebrtcSettings(enabled=False))
+
+
+async def gallery_line(tmp_path: Path, **gallery: object) -> Finding:
+    settings = Settings.model_validate({"paths": {"models": [tmp_path], "data": tmp_path / "data"}, "gallery": gallery})
+    return {finding.part: finding for finding in await check_everything(settings)}["gallery"]
+
+
+async def test_how_the_gallery_is_protected_is_told(tmp_path: Path):
+    plain = await gallery_line(tmp_path, encryption=False)
+    assert "; plain: whoever reads that file" in plain.detail
+    sealed = await gallery_line(tmp_path)
+    assert (
+        f"of file {tmp_path / 'data-keys' / 'master.key'}: a copy of paths.data alone tells of nobody" in sealed.detail
+    )
+    assert "keep a copy apart" in sealed.detail
+    assert (
+        "gallery.encryption is false: whosthere gallery rekey"
+        in (await gallery_line(tmp_path, encryption=False)).detail
+    )
+    other = tmp_path / "other.key"
+    other.write_text(MasterKey.new().to_text())
+    moved = await gallery_line(tmp_path, master_key={"file": other})
+    assert f"that is not the key of file {other}, as gallery.master_key says: whosthere gallery rekey" in moved.detail
+    assert all(one.ok and "\n" not in one.detail for one in (plain, sealed, moved))
+
+
+async def test_a_key_that_is_away_and_a_damaged_gallery_are_faults(tmp_path: Path):
+    await gallery_line(tmp_path)
+    key = tmp_path / "data-keys" / "master.key"
+    key.rename(tmp_path / "kept")
+    assert (await gallery_line(tmp_path)).code == "master_key_missing"
+    key.write_text(MasterKey.new().to_text())
+    assert (await gallery_line(tmp_path)).code == "master_key_wrong"
+    (tmp_path / "kept").rename(key)
+    gallery = tmp_path / "data" / "gallery.db"
+    content = bytearray(gallery.read_bytes())
+    content[4096 * 3 : 4096 * 12] = b"\xff" * (4096 * 9)
+    gallery.write_bytes(content)
+    found = await gallery_line(tmp_path)
+    assert (found.code, "gallery restore" in found.detail or "backup" in found.detail) == ("gallery_unreadable", True)

@@ -1,16 +1,22 @@
-"""The limit on glibc's heaps holds in a process that asks for it."""
+"""The limit on glibc's heaps; the gallery as commands and the service open it, and its key."""
 
 import ctypes
+import os
+import pwd
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from gallery.errors import MasterKeyMissing
+from gallery.errors import GalleryInUse, MasterKeyMissing
 from gallery.storage.encryption import MasterKey
-from streamer.process import key_source
+from streamer.process import key_source, only_one, open_gallery, readable_store_of, store_of, this_user
 from streamer.settings import Settings
 from tests.conftest import PROJECT
+from tests.gallery.fakes import photo_of, unit
+from tests.gallery.storage.former_galleries import gallery_of_version
+from tests.small_disk import fill, small_disk
 
 PROGRAM = """
 import ctypes, sys, threading
@@ -85,3 +91,61 @@ def test_a_variable_that_is_not_set_is_a_missing_key(tmp_path, monkeypatch):
     with pytest.raises(MasterKeyMissing, match="variable GALLERY_KEY is not set"):
         key_source(settings).for_new_store(tmp_path)
     assert not (tmp_path / "var-keys").exists()
+
+
+def of_before(folder: Path) -> Settings:
+    """A gallery of the version before, and a service that holds the folder's lock."""
+    (folder / "var").mkdir()
+    gallery_of_version(2, folder / "var" / "gallery.db")
+    return Settings.model_validate({"paths": {"data": folder / "var"}})
+
+
+def test_a_command_leaves_a_gallery_of_before_to_the_service_that_has_it_open(tmp_path):
+    settings = of_before(tmp_path)
+    before = settings.gallery_path.read_bytes()
+    with only_one(settings.paths.data), pytest.raises(GalleryInUse, match="stop the service"):
+        open_gallery(settings)
+    assert settings.gallery_path.read_bytes() == before
+    with open_gallery(settings) as store:
+        assert store.count() == 3
+    with only_one(settings.paths.data), open_gallery(settings) as store:
+        assert store.count() == 3
+
+
+def test_commands_are_told_by_their_user(tmp_path, monkeypatch):
+    settings = of_before(tmp_path)
+    monkeypatch.delenv("SUDO_USER", raising=False)
+    me = pwd.getpwuid(os.getuid()).pw_name
+    assert this_user() == me
+    with open_gallery(settings) as store:
+        assert {entry.actor for entry in store.audit_entries()} == {me}
+    monkeypatch.setenv("SUDO_USER", "ada")
+    assert this_user() == f"ada as {me}"
+    with store_of(settings) as store:
+        assert store.actor == "service"
+
+
+@pytest.mark.parametrize(("keep", "encrypted"), [(True, True), (False, True), (True, False)])
+def test_a_store_is_as_the_settings_say(tmp_path, keep, encrypted):
+    gallery = {"keep_chips": keep, "encryption": encrypted}
+    settings = Settings.model_validate({"paths": {"data": tmp_path / "var"}, "gallery": gallery})
+    with store_of(settings) as store:
+        ada = store.add_person("Ada", [photo_of(unit(1))])
+        assert (store.key_id is None) == (not encrypted)
+        assert [photo.chip is not None for photo in store.photos_without_template("other.1")] == (
+            [True] if keep else []
+        )
+        assert store.count_without_template("other.1") == int(keep)
+        assert (len(store.photos(ada.id)), store.uncovered("other.1")) == (1, 1)
+    with readable_store_of(settings) as store:
+        assert (store.in_memory, store.count()) == (False, 1)
+
+
+def test_where_the_disk_is_full_it_is_read_from_memory():
+    with small_disk(1) as disk:
+        settings = Settings.model_validate({"paths": {"data": disk / "var", "keys": disk / "keys"}})
+        with store_of(settings) as store:
+            store.add_person("Ada")
+        fill(disk)
+        with readable_store_of(settings) as store:
+            assert (store.in_memory, [person.name for person in store.people()]) == (True, ["Ada"])

@@ -10,7 +10,7 @@ from gallery.copies.backup import Restored, back_up, restore
 from gallery.copies.backup_copy import BackupCopy
 from gallery.storage.master_key import KeySource, in_file
 from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json, print_line, settings_of
-from streamer.process import key_source, make_data_folder, open_gallery, this_user
+from streamer.process import key_source, make_data_folder, open_gallery, refuse_in_use, this_user
 
 Backup = Annotated[Path, typer.Argument(help="The backup's file.", metavar="FILE")]
 
@@ -65,6 +65,7 @@ def restore_backup(
             question = f"Put the {copy.people()} people of {file} in the place of all who are enrolled now?"
             typer.confirm(question, abort=True, err=True)
         make_data_folder(settings.paths.data)
+        refuse_in_use(settings.gallery_path)
         done = restore(settings.gallery_path, copy, keys, encrypt=settings.gallery.encryption, actor=this_user())
     if json:
         print_json(

@@ -3,7 +3,10 @@
 import asyncio
 import logging
 import shutil
+import sqlite3
+import threading
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +16,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from gallery.errors import GalleryMissing
+from gallery.errors import GalleryMissing, MasterKeyWrong
+from gallery.storage.store import PersonStore
 from recognition.errors import EmbeddingSpaceMismatch
 from recognition.recogniser import RecogniserConfig, open_recogniser
 from streamer.events.event import IdentityEvent, LatencyMs
@@ -24,8 +28,8 @@ from streamer.pipeline.visits import Moment, Verdict, Visits
 from streamer.settings import EventsSettings
 from streamer.settings_reading import load
 from streamer.telemetry.metrics import Metrics
-from tests.galleries import open_store
-from tests.gallery.fakes import photo_of
+from tests.galleries import keys_of, open_store
+from tests.gallery.fakes import near, photo_of
 from tests.streamer.scripted import SIZE, SIZES, THRESHOLDS, Face, embedding_by, found, known, live_gallery_of, unit
 
 ADA, BOB, STRANGER = 1, 2, 3
@@ -64,7 +68,7 @@ async def test_another_gallery_gives_nobody_anothers_name(tmp_path, caplog, how)
         ids = []
         for path, name, embedding in ((settings.gallery_path, "Ada", ada), (other, "Bob", bob)):
             path.parent.mkdir()
-            with open_store(path) as store:
+            with open_store(path, keys_of(settings.gallery_path)) as store:
                 ids.append(store.add_person(name, [photo_of(embedding, space=recogniser.space)]).id)
         async with LiveGallery.open(settings, recogniser, Metrics()) as live_gallery:
 
@@ -88,6 +92,105 @@ async def test_another_gallery_gives_nobody_anothers_name(tmp_path, caplog, how)
                 await live_gallery.refresh()
             assert live_gallery.trouble.endswith("without anybody; 1 people are served from memory")
             assert (await who(ada), await who(bob)) == (None, ids[1])
+
+
+async def test_a_gallery_under_another_key_is_not_served_and_said(tmp_path: Path) -> None:
+    async with live_gallery_of(tmp_path / "data", {ADA: "a"}) as (live_gallery, ids):
+        other = tmp_path / "other" / "gallery.db"
+        with open_store(other) as store:
+            store.add_person("Eve")
+        other.rename(tmp_path / "data" / "gallery.db")
+        for _ in range(2):
+            with pytest.raises(MasterKeyWrong):
+                await live_gallery.refresh()
+        assert "is encrypted under" in live_gallery.trouble
+        assert "1 people are served from memory" in live_gallery.trouble
+        (verdict,) = await live_gallery.identify([faces("aa")])
+        assert verdict.match.person_id == ids[ADA]
+
+
+async def test_a_rekey_is_followed_while_it_serves(tmp_path: Path) -> None:
+    path = tmp_path / "gallery.db"
+    async with live_gallery_of(tmp_path, {ADA: "a", BOB: "a"}) as (live_gallery, ids):
+        with open_store(path) as store:
+            store.rekey(keys_of(path).begin_rotation(tmp_path))
+            keys_of(path).end_rotation()
+            assert store.vacuum()
+            eve = store.add_person("Eve", [photo_of(unit(STRANGER, SIZES["a"]), 90, "a.1")]).id
+            store.rename(ids[BOB], "Robert")
+        await live_gallery.refresh()
+        verdicts = await live_gallery.identify([faces("aa", look) for look in (ADA, BOB, STRANGER)])
+        assert [verdict.match.person_id for verdict in verdicts] == [ids[ADA], ids[BOB], eve]
+        assert live_gallery.name_of(ids[BOB]) == "Robert"
+        assert live_gallery.trouble == ""
+
+
+@pytest.mark.parametrize(
+    ("own", "similar", "person"),
+    [
+        (None, 0.41, True),  # the threshold of a is 0.4
+        (None, 0.39, False),
+        (0.7, 0.69, False),
+        (0.7, 0.71, True),
+        (0.2, 0.21, True),
+        (0.2, 0.19, False),
+    ],
+)
+async def test_a_person_s_own_threshold_is_held_to(
+    tmp_path: Path, own: float | None, similar: float, person: bool
+) -> None:
+    async with live_gallery_of(tmp_path, {ADA: "a"}) as (live_gallery, ids):
+        with open_store(tmp_path / "gallery.db") as store:
+            store.change(ids[ADA], lambda who: replace(who, threshold=own))
+        await live_gallery.refresh()
+        policy = live_gallery._policies["a"]
+        live_gallery._policies["a"] = replace(policy, spaces=(replace(policy.spaces[0], is_configured=True),))
+        probe = KeptFace(near(unit(ADA, SIZES["a"]), similar), 0.8, "a")
+        (verdict,) = await live_gallery.identify([[probe]])
+        assert verdict.match.person_id == (ids[ADA] if person else None)
+        assert verdict.threshold == (0.4 if own is None else own)
+        live_gallery._policies["a"] = policy
+        (elsewhere,) = await live_gallery.identify([[probe]])
+        assert elsewhere.threshold == 0.4, "cosines of another embedder are on another scale"
+
+
+async def test_damage_is_told_in_the_background_with_the_way_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = load(overrides=[f"paths.data={tmp_path}"])
+    async with live_gallery_of(tmp_path, {ADA: "a"}) as (live_gallery, ids):
+        await live_gallery.check_file(settings)
+        assert live_gallery.trouble == ""
+        await live_gallery.refresh()
+        content = bytearray(settings.gallery_path.read_bytes())
+        with closing(sqlite3.connect(settings.gallery_path)) as db:
+            (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'audit_by_person'").fetchone()
+        content[4096 * (page - 1) : 4096 * page] = b"\xff" * 4096
+        with settings.gallery_path.open("r+b") as file:  # the same file: nobody has put another in its place
+            file.write(content)
+        await live_gallery.check_file(settings)
+        assert "is damaged" in live_gallery.trouble
+        (line,) = [record for record in caplog.records if getattr(record, "code", "") == "gallery_unreadable"]
+        assert "restore" in line.message
+        (verdict,) = await live_gallery.identify([faces("aa")])
+        assert verdict.match.person_id == ids[ADA]
+
+
+async def test_the_check_of_a_large_gallery_holds_up_no_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(overrides=[f"paths.data={tmp_path}"])
+    started = threading.Event()
+
+    def endless(store: PersonStore) -> None:
+        started.set()
+        store._rows("WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n")
+
+    monkeypatch.setattr(PersonStore, "check", endless)
+    async with live_gallery_of(tmp_path, {ADA: "a"}) as (live_gallery, _), asyncio.timeout(20):
+        checking = asyncio.create_task(live_gallery.check_file(settings), name="check")
+        await asyncio.to_thread(started.wait)
+        checking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await checking
 
 
 @pytest.mark.parametrize(

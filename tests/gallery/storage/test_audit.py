@@ -1,0 +1,106 @@
+"""The audit log tells who did what, without a name; whatever is changed or cut out of it shows."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from gallery.people import Consent, Profile
+from gallery.storage.encryption import MasterKey
+from gallery.storage.store import PersonStore
+from tests.gallery.fakes import photo_of, unit
+
+
+@pytest.fixture
+def busy(store: PersonStore) -> PersonStore:
+    """A store in which a lot was done."""
+    ada = store.add_person("Ada Lovelace", [photo_of(unit(1), 1)])
+    store.add_photos(ada.id, [photo_of(unit(2), 2), photo_of(unit(1), 1)])
+    store.rename(ada.id, "Ada Byron")
+    store.change(ada.id, lambda who: Profile(who.name, "E-1", ("staff",), 0.5, Consent("Ada", 1.0, "door")))
+    store.remove_photo(ada.id, 1)
+    store.record("exported", ada.id, {"to": "a ZIP"})
+    store.forget(ada.id)
+    return store
+
+
+def test_every_write_of_a_person_is_told_in_its_order(busy: PersonStore) -> None:
+    entries = busy.audit_entries()
+    assert [(entry.action, dict(entry.details)) for entry in entries] == [
+        ("made", {"encrypted": busy.key_id is not None}),
+        ("enrolled", {"photos": 1}),
+        ("photos_added", {"photos": 1}),
+        ("renamed", {"what": ["name"]}),
+        ("changed", {"what": ["external_id", "tags", "threshold", "consent"]}),
+        ("photo_removed", {"photo": 1}),
+        ("exported", {"to": "a ZIP"}),
+        ("forgotten", {}),
+    ]
+    assert [entry.id for entry in entries] == list(range(1, 9))
+    assert {entry.actor for entry in entries} == {"the test"}
+    assert [entry.at for entry in entries] == sorted(entry.at for entry in entries)
+    assert [entry.person_id for entry in entries[1:]] == [entries[1].person_id] * 7
+    assert busy.audit_entries(entries[1].person_id) == entries[1:]
+    assert busy.audit_broken() is None
+    assert not any(word in repr(entries) for word in ("Ada", "Byron", "E-1", "staff", "door"))
+
+
+def test_what_fails_is_not_told(store: PersonStore) -> None:
+    ada = store.add_person("Ada")
+    before = store.audit_entries()
+    for refused in (
+        lambda: store.add_person("ada"),
+        lambda: store.rename(ada.id, ""),
+        lambda: store.remove_photo(ada.id, 7),
+        lambda: store.change(ada.id, lambda who: Profile("Ada", threshold=3.0)),
+    ):
+        with pytest.raises(Exception, match=r"Ada|empty|photo|threshold"):
+            refused()
+    assert store.audit_entries() == before
+
+
+def test_templates_that_the_service_makes_are_not_told(store: PersonStore) -> None:
+    store.add_person("Ada", [photo_of(unit(1))])
+    before = store.audit_entries()
+    assert store.add_template(1, "other.1", "by", unit(1, 32), 0.5)
+    assert store.audit_entries() == before
+
+
+@pytest.mark.parametrize(
+    "statement", ["UPDATE audit SET actor = 'x'", "DELETE FROM audit", "DELETE FROM audit WHERE id = 3"]
+)
+def test_it_is_only_ever_added_to(busy: PersonStore, statement: str) -> None:
+    with pytest.raises(sqlite3.IntegrityError, match="only ever added to"):
+        busy._db.execute(statement)
+    assert busy.audit_broken() is None
+
+
+@pytest.mark.parametrize(
+    ("statement", "broken"),
+    [
+        ("UPDATE audit SET actor = 'somebody else' WHERE id = 4", 4),
+        ("UPDATE audit SET person_id = 'p0' WHERE id = 2", 2),
+        ("UPDATE audit SET details = '{}' WHERE id = 1", 1),
+        ("UPDATE audit SET at = at + 0.001 WHERE id = 8", 8),
+        ("DELETE FROM audit WHERE id = 1", 1),
+        ("DELETE FROM audit WHERE id = 5", 5),
+        ("DELETE FROM audit WHERE id > 6", 7),
+        ("DELETE FROM audit", 1),
+        ("UPDATE audit SET id = id + 20 WHERE id > 3", 4),
+        ("INSERT INTO audit VALUES (9, 1.0, 'x', 'forgotten', NULL, '{}', '00')", 9),
+    ],
+)
+def test_what_was_changed_past_us_shows(busy: PersonStore, statement: str, broken: int) -> None:
+    for trigger in ("audit_is_not_changed", "audit_is_not_cut"):
+        busy._db.execute(f"DROP TRIGGER {trigger}")
+    busy._db.execute(statement)
+    assert busy.audit_broken() == broken
+
+
+def test_it_goes_on_after_another_process_and_another_key(tmp_path: Path, store: PersonStore) -> None:
+    store.add_person("Ada")
+    if store.key_id is not None:
+        store.rekey(MasterKey.new())
+        assert dict(store.audit_entries()[-1].details).keys() == {"key", "former_key"}
+    store.record("backed_up")
+    assert store.audit_broken() is None
