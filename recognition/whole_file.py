@@ -52,10 +52,7 @@ def creating(path: Path) -> Iterator[Path]:
     killed has left of the same file is removed, an hour later.
     """
     _refuse_existing(path)
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.new"):
-        with suppress(OSError):
-            if time.time() - left.stat().st_mtime > _LEFT_OVER_AFTER_S:
-                left.unlink()
+    remove_left_over(path.parent, f".{glob.escape(path.name)}.*.new")
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
     try:
         with open(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "rb") as file:
@@ -85,6 +82,14 @@ def held_alone(path: Path, *, within_s: float | None = None) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
+
+
+def remove_left_over(folder: Path, pattern: str) -> None:
+    """What killed processes have left of files that were to become whole: those of such a name, an hour later."""
+    for left in folder.glob(pattern):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > _LEFT_OVER_AFTER_S:
+                left.unlink()
 
 
 @contextmanager
