@@ -10,6 +10,7 @@ import pytest
 from tests.command import Ended, run_python
 from tests.conftest import PROJECT
 from tests.kills.broken import BROKEN
+from tests.kills.command_operations import COMMANDS
 from tests.kills.operations import OPERATIONS
 from tests.kills.tracing import CAN_TRACE
 
@@ -26,7 +27,7 @@ def kills(*arguments: object) -> Ended:
 def test_a_kill_leaves_each_person_wholly_there_or_wholly_absent(seed):
     ended = kills("--seed", seed, "--kills", KILLS)
     assert ended.code == 0, ended.everything
-    assert [line.partition(": ")[0] for line in ended.out.splitlines()] == list(OPERATIONS)
+    assert [line.partition(": ")[0] for line in ended.out.splitlines()] == [*OPERATIONS, *COMMANDS]
     hits = sum(int(hit) for hit in re.findall(r"; (\d+) kills ", ended.out))
     assert hits >= 20, ended.out
 
