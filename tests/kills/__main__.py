@@ -1,4 +1,4 @@
-"""python -m tests.kills [OPERATION ...] [--kills N] [--seed S] [--first K] [--every N]: kills, by hand and for the tests.
+"""python -m tests.kills [OPERATION ...] [--kills N] [--every N] [--seed S]: kills, by hand and for the tests.
 
 Prints a line for each operation, and one for each trial that went wrong, with how to have it again; then it ends
 with 1.
@@ -24,14 +24,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--first", type=int, default=0, help="number of the first trial")
     parser.add_argument("--every", type=int, metavar="N", help="besides, one at every Nth call, of commands too")
+    parser.add_argument("--stop", action="store_true", help="of each operation, at the first that went wrong")
     asked = parser.parse_args()
     numbers = range(asked.first, asked.first + asked.kills)
     known = OPERATIONS | COMMANDS | BROKEN
-    broken = sum(try_out(known[name], asked.seed, numbers, asked.every) for name in asked.operations)
+    broken = sum(try_out(known[name], asked.seed, numbers, asked.every, asked.stop) for name in asked.operations)
     sys.exit(bool(broken))
 
 
-def try_out(operation: Operation, seed: int, numbers: Iterable[int], every: int | None) -> int:
+def try_out(operation: Operation, seed: int, numbers: Iterable[int], every: int | None, stop: bool) -> int:
     """How many trials went wrong."""
     began_s, broken = time.monotonic(), 0
     with tempfile.TemporaryDirectory(prefix="kills-") as folder:
@@ -46,6 +47,8 @@ def try_out(operation: Operation, seed: int, numbers: Iterable[int], every: int 
             except Broken as error:
                 broken += 1
                 say(f"BROKEN {error}\n  again: python -m tests.kills {operation.name!r} {how}")
+                if stop:
+                    break
         say(f"{operation.name}: {trials.counts}; {broken} broken; {time.monotonic() - began_s:.1f} s")
     return broken
 
