@@ -311,7 +311,7 @@ def test_a_lock_that_belongs_to_somebody_else(home: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("patch", "command"),
     [
-        ("import gallery.store; gallery.storage.store.PersonStore.people = lambda self: 1 / 0", "people list"),
+        ("import gallery.storage.store; gallery.storage.store.PersonStore.people = lambda self: 1 / 0", "people list"),
         ("import streamer.pipeline.camera; streamer.pipeline.camera.Camera.watch = lambda self: 1 / 0", "serve"),
     ],
 )

@@ -115,7 +115,9 @@ def enrolled(name: str) -> Step:
 def photos_added(name: str, photos: Sequence[NewPhoto]) -> Step:
     def step(home: Path) -> None:
         with open_store(home) as store:
-            store.add_photos(store.find(name).id, photos)
+            person_id = store.find(name).id
+            if {photo.digest for photo in photos} - {photo.digest for photo in store.photos(person_id)}:
+                store.add_photos(person_id, photos)
 
     return step
 
