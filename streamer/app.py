@@ -180,6 +180,7 @@ async def _opened(
         signature_of=live_gallery.signature_of,
     )
     await stack.enter_async_context(visits)
+    visits.forget(live_gallery.forgotten)  # also those whom a command forgot while the file could not be written
     outbox = Outbox(
         settings.outbox_path,
         limit=settings.events.outbox_limit,
@@ -320,7 +321,8 @@ def _retire_point(service: Service, name: str) -> None:
 def _gallery_changed(service: Service, gone: Iterable[str]) -> None:
     """Somebody was enrolled, renamed or forgotten. Of who is forgotten nothing is kept or told from now on."""
     forgotten = service.outbox.forget(service.live_gallery.forgotten)
-    service.visits.forget(forgotten | set(gone))
+    # Who is merely gone was in a gallery that was replaced: nobody has asked for their visits to be erased.
+    service.visits.forget(forgotten)
     if forgotten:
         for camera in service.cameras:
             tell(camera.path.visits.forget(forgotten), camera.path)

@@ -11,8 +11,13 @@ import pytest
 
 @contextmanager
 def small_disk(mib: int) -> Iterator[Path]:
-    """Not in tmp_path, which other runs of pytest clean up while it is mounted. Skips where nobody may mount."""
-    with tempfile.TemporaryDirectory(prefix="small-disk-") as folder:
+    """Not in tmp_path, which other runs of pytest clean up while it is mounted. Skips where nobody may mount.
+
+    What a gallery there has beside its data folder, the key, goes with it.
+    """
+    with tempfile.TemporaryDirectory(prefix="small-disk-") as around:
+        folder = f"{around}/disk"
+        Path(folder).mkdir()
         mounting = ["mount", "-t", "tmpfs", "-o", f"size={mib}m", "none", folder]
         try:
             subprocess.run(mounting, check=True, capture_output=True)

@@ -2,7 +2,7 @@
 
 import json
 import re
-import subprocess
+import shlex
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -24,8 +24,10 @@ from streamer.settings import CameraSettings, Settings
 from streamer.settings_reading import load
 from streamer.telemetry.metrics import Metrics
 from streamer.variables import expand_url
+from tests.command import whosthere
 from tests.conftest import PROJECT
-from tests.galleries import open_store
+from tests.gallery.portable import portable_person
+from tests.seeded import opened, seeded
 from tests.test_error_codes import family, import_everything
 
 
@@ -108,22 +110,16 @@ def test_the_example_of_a_triton_server_loads(tmp_path):
 
 
 def test_a_gallery_in_use_is_copied_as_the_page_says(tmp_path):
-    page = (PROJECT / "docs" / "troubleshooting.md").read_text()
-    copying, restoring = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)[:2]
-    path = tmp_path / "var" / "gallery.db"
-    path.parent.mkdir()
-    with open_store(path) as store:
-        store.add_person("Ada")
-        subprocess.run(["sh", "-ec", copying], cwd=tmp_path, check=True)
+    page = (PROJECT / "docs" / "gallery.md").read_text()
+    copying, restoring, rekeying, exporting, auditing = re.findall(r"```sh\nwhosthere (.*?)\n```", page)
+    with opened(seeded(tmp_path / "home", [portable_person()])) as store:
+        assert whosthere(*shlex.split(copying), cwd=tmp_path / "home").code == 0
         store.add_person("Bob")
-        left = [(file, file.read_bytes()) for file in path.parent.glob("gallery.db-*")]
-    for file, content in left:  # as after a crash
-        file.write_bytes(content)
-    assert (tmp_path / "gallery-copy.db").stat().st_mode & 0o777 == 0o600
-    subprocess.run(["sh", "-ec", restoring], cwd=tmp_path, check=True)
-    with open_store(path) as store:
-        store.check()
-        assert [person.name for person in store.people()] == ["Ada"]
+        assert whosthere(*shlex.split(restoring), cwd=tmp_path / "home").code == 0
+        assert [person.name for person in store.people()] == ["Ada Lovelace"]
+        for command in (rekeying, exporting, auditing):
+            ended = whosthere(*shlex.split(command), cwd=tmp_path / "home")
+            assert ended.code == 0, ended.err
 
 
 def test_every_code_of_the_page_of_troubles_is_one():

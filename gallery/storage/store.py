@@ -108,13 +108,17 @@ class PersonStore(GalleryDatabase):
         found = self._opening(lambda: self._profiles("WHERE id = ?", person_id)).get(person_id)
         return None if found is None else found.name
 
-    def check_free(self, name: str) -> None:
-        """Raises NameTaken where the name of a new person would be somebody's already, but for capitals and blanks."""
+    def check_free(self, who: str | Profile, person_id: str | None = None) -> None:
+        """Raises NameTaken where the name of a new person would be somebody's already, but for capitals and blanks, and
+        ExternalIdTaken; of somebody who comes with an id PersonIdTaken and PersonForgotten, too.
+        """
         self._follows_key()
 
         def look() -> None:
             with self._lock, translated(self.path):
-                must_be_free(self._db, self._vault, self._opened, Profile(name))
+                if person_id is not None:
+                    must_be_new(self._db, person_id)
+                must_be_free(self._db, self._vault, self._opened, Profile(who) if isinstance(who, str) else who)
 
         self._opening(look)
 

@@ -16,7 +16,7 @@ def tables_with(db: sqlite3.Connection, person_ids: Collection[str]) -> list[str
 
 
 def _is_in(db: sqlite3.Connection, table: str, theirs: str) -> bool:
-    columns = [row[1] for row in db.execute(f'PRAGMA table_info("{table}")')]
+    columns = [row[1] for row in db.execute(f'PRAGMA table_info("{table}")') if row[2] in ("TEXT", "")]
     return any(
         db.execute(
             f'SELECT 1 FROM "{table}" WHERE "{column}" IN (SELECT value FROM json_each(?)) LIMIT 1', (theirs,)

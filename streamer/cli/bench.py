@@ -1,5 +1,5 @@
 """`bench` measures ours, the peer, the limit and the model layer; `--models` that alone, `--ingest`
-cameras that publish, `--soak` looks for leaks."""
+cameras that publish, `--visits` what a kept visit costs, `--soak` looks for leaks."""
 
 import tempfile
 import threading
@@ -10,11 +10,12 @@ from typing import Annotated, Any
 import typer
 import uvloop
 
-from streamer.cli.bench_tables import show_ingest, show_model_layer
+from streamer.cli.bench_tables import show_ingest, show_model_layer, show_visits
 from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json, print_line, print_table, settings_of
 from streamer.settings import Settings
 
 INGEST_S = 20.0  # for which each way is measured
+VISITS_S = 30.0
 
 
 def register(app: typer.Typer) -> None:
@@ -32,6 +33,7 @@ def bench(
         bool, typer.Option("--all-models", help="All published architectures, not the smallest of each family alone.")
     ] = False,
     soak: Annotated[bool, typer.Option("--soak", help="Reconnect cameras for --minutes, watch for leaks.")] = False,
+    visits: Annotated[bool, typer.Option("--visits", help="What a kept visit costs, alone.")] = False,
     ingest: Annotated[
         bool, typer.Option("--ingest", help="Cameras that publish by RTSP, beside pulling and decoding alone.")
     ] = False,
@@ -44,6 +46,7 @@ def bench(
     """Measure frames a second against the usual loop and the bare limit, event latency, and the model layer."""
     from streamer.bench.model_layer import ALL_ARCHITECTURES, SOME_ARCHITECTURES, ModelBenchOptions
     from streamer.bench.run import BenchOptions, run_bench, run_models
+    from streamer.bench.visits.run import run_visits
     from streamer.demo.scene import render
 
     settings = settings_of(config, overrides, log_level="warning")
@@ -58,11 +61,16 @@ def bench(
         if ingest:
             _ingest(clip, Path(scratch), as_json=json)
             return
+        if visits:
+            _visits(settings, clip, Path(scratch), as_json=json)
+            return
         if soak:
             _soak(settings, clip, minutes, Path(scratch) / "data", as_json=json)
             return
         options = BenchOptions(clip, folder.absolute(), models=layer)
-        _print(uvloop.run(run_bench(settings, options, note)), as_json=json)
+        document = uvloop.run(run_bench(settings, options, note))
+        document |= uvloop.run(run_visits(settings, clip, Path(scratch), VISITS_S, note))
+        _print(document, as_json=json)
 
 
 def _ingest(clip: Path, scratch: Path, *, as_json: bool) -> None:
@@ -74,6 +82,18 @@ def _ingest(clip: Path, scratch: Path, *, as_json: bool) -> None:
         print_json(document)
     else:
         show_ingest(document["ingest"])
+
+
+def _visits(settings: Settings, clip: Path, scratch: Path, *, as_json: bool) -> None:
+    from streamer.bench.run import machine
+    from streamer.bench.visits.run import run_visits
+
+    cost = uvloop.run(run_visits(settings, clip, scratch, VISITS_S, note))
+    document = {"machine": machine(), "clip": clip.name, **cost}
+    if as_json:
+        print_json(document)
+    else:
+        show_visits(document)
 
 
 def _soak(settings: Settings, clip: Path, minutes: float, data: Path, *, as_json: bool) -> None:
@@ -92,6 +112,8 @@ def _print(document: dict[str, Any], *, as_json: bool) -> None:
     print_line(f"machine: {document['machine']}")
     if "clip" in document:
         _show(document)
+        print_line()
+        show_visits(document)
         print_line()
     show_model_layer(document)
 

@@ -30,6 +30,13 @@ def show_ingest(loads: dict[str, Any]) -> None:
     )
 
 
+def show_visits(document: dict[str, Any]) -> None:
+    """What a kept visit costs."""
+    cost = document["kept_visits"]
+    loop = f"{cost['loop_cpu_ms']:.2f} of it on the loop (one call at most {cost['loop_longest_ms']:.2f} ms)"
+    print_line(f"a kept visit: {cost['cpu_ms']:.1f} ms of CPU time, {loop}, {cost['kib']:.0f} KiB; of {cost['visits']}")
+
+
 def show_model_layer(document: dict[str, Any]) -> None:
     """Print its parts one after another. `others`: of the machine's CPU time, what other programs took meanwhile."""
     print_line("faces a second, bare and through the batcher at full load:")

@@ -229,7 +229,8 @@ class OutboxFile:
         if excess > 0:
             # Room on the disk is what this is for: where there is none it can wait.
             with damage_told(self._path), suppress(sqlite3.OperationalError):
-                self._db.execute(f"PRAGMA incremental_vacuum({min(excess, _TIDY_PAGES)})").fetchall()
+                # executescript: execute() takes one step of it, which is one page.
+                self._db.executescript(f"PRAGMA incremental_vacuum({min(excess, _TIDY_PAGES)})")
                 self._free_pages = 0
 
     def scrub(self, person_ids: Collection[str]) -> None:

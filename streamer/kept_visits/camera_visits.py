@@ -15,7 +15,8 @@ from streamer.kept_visits.visit import VisitFace, people_of
 from streamer.kept_visits.writer import QUEUE_FULL, VisitsWriter
 from streamer.telemetry.metrics import Metrics
 
-CLEARLY_BETTER = 1.25  # a grade this much above the last shot's is worth another one: it wobbles by itself
+CLEARLY_BETTER = 1.25  # a grade this much above the last chip's is worth another one: it wobbles by itself
+FAR_BETTER = 2.0  # the same of the scene, which costs ten times as much and shows the same
 _MOST_HELD = 50  # messages of a visit that is not kept, and may be once it has a name
 
 
@@ -24,7 +25,8 @@ class _Track:
     """taken: it is being kept. refused: nothing of it is to be. held: what was told while it was not taken."""
 
     number: int
-    shot_quality: float = 0.0
+    chip_quality: float = 0.0
+    scene_quality: float = 0.0
     taken: bool = False
     refused: bool = False
     unwanted: bool = False
@@ -63,12 +65,14 @@ class CameraVisits:
         if track.refused or track.unwanted or self._writer.refusal:
             return
         face = VisitFace(embedding, quality, space, self._around.signature_of(model))
-        if quality > CLEARLY_BETTER * track.shot_quality and self._writer.put(
-            Seen(track.number, face, landmarks, image)
+        is_scene = quality > FAR_BETTER * track.scene_quality
+        if quality > CLEARLY_BETTER * track.chip_quality and self._writer.put(
+            Seen(track.number, face, landmarks, image, is_scene)
         ):
-            track.shot_quality = quality
+            track.chip_quality = quality
+            track.scene_quality = quality if is_scene else track.scene_quality
         else:
-            self._writer.put(Seen(track.number, face, landmarks, None))
+            self._writer.put(Seen(track.number, face, landmarks))
 
     def told(self, due: Due) -> Due:
         """An event on its way to the outbox; with its `snapshot` where its visit is kept."""
@@ -119,9 +123,9 @@ class CameraVisits:
 
     def _put_off(self, track: _Track, due: Due) -> None:
         """It is not to be kept as long as it is nobody's; what was kept of it goes."""
-        if track.taken or track.shot_quality:
+        if track.taken or track.chip_quality:
             self._writer.put(Refused(track.number))
-        track.taken, track.shot_quality = False, 0.0
+        track.taken, track.chip_quality, track.scene_quality = False, 0.0, 0.0
         track.held = [*track.held[: _MOST_HELD - 1], self._by_the_clock(due)]
 
     def _refuse(self, track: _Track) -> None:

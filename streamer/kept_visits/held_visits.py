@@ -25,7 +25,7 @@ RENEW_S = 60.0
 
 
 class HeldVisits:
-    """`make`: whether there is to be a file. `file` is None while there is none; `trouble`: why no visit can be kept.
+    """`is_wanted`: there is to be a file. `file` is None while there is none; `trouble`: why no visit can be kept.
 
     A file whose key is not to be had stays as it is: it can be erased from, and nothing is written.
     """
@@ -34,34 +34,44 @@ class HeldVisits:
         self, path: Path, keys: KeySource | None, *, encrypt: bool, began: Callable[[VisitsFile], None]
     ) -> None:
         """`began` is called with each file that is opened, once it can be read."""
-        self.make = False
+        self.is_wanted = False
         self.file: VisitsFile | None = None
         self.trouble: CodedError | None = None
         self._path = path
         self._keys = keys
         self._encrypt = encrypt
         self._began = began
-        self._is_open = False
+        self._is_open = self._is_unlocked = False
         self._retry_at_s = 0.0
         self._renew_at_s = 0.0
         self._once = OnceLog(log)
 
+    def want(self) -> None:
+        """There is to be a file. On any thread."""
+        self.is_wanted = True
+        self._retry_at_s = 0.0
+
     @property
     def retry_in_s(self) -> float:
         """When look() is to be called again, where there is something to try again."""
-        waits = self.trouble is not None or (self.make and not self._is_open)
+        waits = self.trouble is not None or (self.is_wanted and not self._is_ready)
         return max(self._retry_at_s - time.monotonic(), 0.0) if waits else float("inf")
+
+    @property
+    def _is_ready(self) -> bool:
+        return self._is_open and (self._is_unlocked or not self.is_wanted)
 
     def close(self) -> None:
         if self.file is not None:
             self.file.close()
-        self.file, self._is_open = None, False
+        self.file, self._is_open, self._is_unlocked = None, False, False
 
     def look(self) -> None:
         """Open what is to be opened; notice where somebody has deleted or replaced the file."""
         if self._is_open and self.file is not None and not self.file.is_in_place:
             self.close()
-        if self._is_open or time.monotonic() < self._retry_at_s:
+            self._retry_at_s = 0.0
+        if self._is_ready or time.monotonic() < self._retry_at_s:
             return
         self._retry_at_s = time.monotonic() + RETRY_S
         try:
@@ -99,9 +109,10 @@ class HeldVisits:
 
     def _open(self) -> None:
         if self.file is None:
-            self.file = VisitsFile(self._path, self._keys, make=self.make)
-        if self.make:
+            self.file = VisitsFile(self._path, self._keys, make=self.is_wanted)
+        if self.is_wanted:
             self.file.unlock(encrypt=self._encrypt)
+            self._is_unlocked = True
         self._began(self.file)
         self._is_open = True
         self.works()
@@ -132,4 +143,4 @@ class HeldVisits:
             ", ".join(kept),
             extra={"code": damage.code},
         )
-        self._retry_at_s = 0.0
+        self.trouble, self._retry_at_s = None, 0.0

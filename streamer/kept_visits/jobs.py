@@ -10,12 +10,16 @@ from streamer.kept_visits.visit import VisitFace
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seen:
-    """A good face of a track; with the picture that it was seen in where it is the best so far, else None."""
+    """A good face of a track; with the picture that it was seen in where it is clearly the best so far, else None.
+
+    is_scene: that is to be the visit's scene, too.
+    """
 
     track: int
     face: VisitFace
     landmarks: F32
-    image: Image | None
+    image: Image | None = None
+    is_scene: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

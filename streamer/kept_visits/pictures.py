@@ -26,7 +26,7 @@ class Pictures:
 
 
 class Scene:
-    """A frame's picture made small; one for all faces in it, and encoded when it is written."""
+    """A frame's picture made small; one for all faces in it, and encoded once, when it is written."""
 
     def __init__(self, image: Image) -> None:
         self._pixels = _small(image.bgr())
@@ -36,29 +36,27 @@ class Scene:
         return _jpeg(self._pixels, _SCENE_JPEG)
 
 
-class Shot:
-    """A face (its landmarks (5,2) px) and its scene, pixels still: most shots are replaced before they are written."""
+class Chip:
+    """A face, by its landmarks (5,2) px; its pixels still: most are replaced before they are written."""
 
-    __slots__ = ("_chip", "_scene")
+    def __init__(self, image: Image, landmarks: F32) -> None:
+        self._pixels, _ = loose_chip(image, landmarks)
 
-    def __init__(self, image: Image, landmarks: F32, scene: Scene) -> None:
-        self._chip, _ = loose_chip(image, landmarks)
-        self._scene = scene
-
-    def pictures(self) -> Pictures:
-        return Pictures(_jpeg(self._chip, _FACE_JPEG), self._scene.jpeg)
+    @property
+    def jpeg(self) -> bytes:
+        return _jpeg(self._pixels, _FACE_JPEG)
 
 
 def _small(pixels: U8) -> U8:
-    """(h,w,3) -> its longer side at most LONGEST_PX. By halves first: a bilinear step beyond that would alias."""
-    while max(pixels.shape[:2]) >= 2 * LONGEST_PX:
+    """(h,w,3) -> its longer side at most LONGEST_PX; by halves as far as that goes: cheap, without aliasing."""
+    while max(pixels.shape[:2]) >= 1.5 * LONGEST_PX:
         height, width = pixels.shape[:2]
         halved = cv2.resize(pixels, (max(width // 2, 1), max(height // 2, 1)), interpolation=cv2.INTER_AREA)
         pixels = np.asarray(halved, dtype=np.uint8)
     height, width = pixels.shape[:2]
     share = LONGEST_PX / max(height, width)
     if share >= 1.0:
-        return pixels.copy()  # a view would keep the whole frame
+        return pixels
     size = max(round(width * share), 1), max(round(height * share), 1)
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
 

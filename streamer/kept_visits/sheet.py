@@ -1,12 +1,12 @@
-"""What is known of one visit until it is written: its messages, its best faces, its best shot. Pure but for its state.
+"""What is known of one visit until it is written: its messages, its best faces, its pictures. Pure but for its state.
 
-On the writer's thread. One shot a visit at most: a clearly better one takes its place.
+On the writer's thread. One chip and one scene a visit at most: clearly better ones take their place.
 """
 
 from dataclasses import dataclass, field
 
 from streamer.events.event import IdentityEvent
-from streamer.kept_visits.pictures import Pictures, Shot
+from streamer.kept_visits.pictures import Chip, Scene
 from streamer.kept_visits.visit import VisitChange, VisitFace, best_faces, people_of
 
 # A visit that lasts has its picture written anew so often at most, and once more at its end.
@@ -28,19 +28,22 @@ class Sheet:
     unwritten: list[IdentityEvent] = field(default_factory=list)
     faces: tuple[VisitFace, ...] = ()
     has_new_faces: bool = False
-    shot: Shot | None = None
-    pictures: Pictures | None = None
+    chip: Chip | None = None
+    scene: Scene | None = None
+    pictures: dict[str, bytes] = field(default_factory=dict)  # encoded, and not written yet
     pictured_s: float = -1e9
+    has_scene: bool = False
 
-    def add_face(self, face: VisitFace, shot: Shot | None) -> None:
-        """`shot`: one that is clearly better than the one before, or none."""
+    def add_face(self, face: VisitFace, chip: Chip | None, scene: Scene | None) -> None:
+        """chip and scene: clearly better than those before, or none. A scene that was encoded stays."""
         if self.is_gone:
             return
         faces = best_faces((*self.faces, face))
         self.has_new_faces = self.has_new_faces or faces != self.faces
         self.faces = faces
-        if shot is not None:
-            self.shot, self.pictures = shot, None
+        self.chip = chip or self.chip
+        if not self.has_scene:
+            self.scene = scene or self.scene
 
     def tell(self, messages: tuple[IdentityEvent, ...], began_s: float | None) -> None:
         """What was told of it since the last call, the oldest first; began_s: first sight, on the steady clock."""
@@ -72,17 +75,22 @@ class Sheet:
             people=self.people,
             messages=tuple(self.unwritten),
             faces=self.faces if self.has_new_faces else None,
-            pictures=self.pictures,
+            pictures=self.pictures.copy(),
         )
 
     def done(self, *, is_gone: bool) -> None:
         self.is_written, self.is_gone = True, is_gone
-        self.unwritten, self.has_new_faces, self.pictures = [], False, None
+        self.unwritten, self.has_new_faces, self.pictures = [], False, {}
         if is_gone:
-            self.faces, self.shot = (), None
+            self.faces, self.chip, self.scene = (), None, None
 
     def _encode(self, now_s: float) -> bool:
-        """Whether there are pictures to write: those of a shot are made when their time has come, and once."""
-        if self.shot is not None and (self.is_over or now_s - self.pictured_s >= PICTURES_EVERY_S):
-            self.pictures, self.shot, self.pictured_s = self.shot.pictures(), None, now_s
-        return self.pictures is not None
+        """Whether there are pictures to write: they are encoded when their time has come, and once."""
+        if self.is_over or now_s - self.pictured_s >= PICTURES_EVERY_S:
+            for kind, pixels in (("face", self.chip), ("scene", self.scene)):
+                if pixels is not None:
+                    self.pictures[kind] = pixels.jpeg
+                    self.pictured_s = now_s
+            self.has_scene = self.has_scene or self.scene is not None
+            self.chip = self.scene = None
+        return bool(self.pictures)

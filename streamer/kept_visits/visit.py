@@ -1,11 +1,10 @@
 """What is kept of a visit, as plain data: what one write adds to it, and what is read back. Pure; any thread."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from recognition.arrays import F32
 from streamer.events.event import IdentityEvent
-from streamer.kept_visits.pictures import Pictures
 
 KEPT_FACES = 5
 
@@ -30,7 +29,8 @@ class VisitChange:
     """What is written of a visit: `is_first` makes it; else it is only added to, and nothing where it is gone.
 
     Times in Unix s; began_s: the same moment as began_at on the steady clock. is_known: by its newest message it is
-    somebody's. people: all whom its messages name. faces and pictures replace the former; None leaves them.
+    somebody's. people: all whom its messages name. faces (None: as they were) and pictures replace the former: JPEGs,
+    "face" and "scene".
     """
 
     event_id: str
@@ -44,7 +44,7 @@ class VisitChange:
     people: frozenset[str]
     messages: tuple[IdentityEvent, ...]
     faces: tuple[VisitFace, ...] | None = None
-    pictures: Pictures | None = None
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,10 +39,9 @@ def write_visit(db: sqlite3.Connection, cipher: Cipher, change: VisitChange, boo
     write_messages(db, cipher, change.event_id, change.messages)
     if change.faces is not None:
         _write_faces(db, cipher, change.event_id, change.faces)
-    if change.pictures is not None:
-        for kind, jpeg in (("face", change.pictures.face), ("scene", change.pictures.scene)):
-            sealed = cipher.seal(jpeg, _place("pictures", change.event_id, kind))
-            db.execute("INSERT OR REPLACE INTO pictures VALUES (?, ?, ?)", (change.event_id, kind, sealed))
+    for kind, jpeg in change.pictures.items():
+        sealed = cipher.seal(jpeg, _place("pictures", change.event_id, kind))
+        db.execute("INSERT OR REPLACE INTO pictures VALUES (?, ?, ?)", (change.event_id, kind, sealed))
     return True
 
 

@@ -157,11 +157,15 @@ class VisitsFile:
                 break
         return gone
 
-    def tidy(self) -> None:
-        """Give what was freed back to the disk, and empty the log, which holds what was erased."""
+    def tidy(self) -> bool:
+        """Give what was freed back to the disk, and empty the log, which holds what was erased.
+
+        False where somebody reads it: it is to be done again.
+        """
         with translated(self.path):
-            self._db.execute("PRAGMA incremental_vacuum").fetchall()
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            self._db.executescript("PRAGMA incremental_vacuum")  # execute() takes one step of it: a page
+            (busy, _, _) = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
 
     # Read.
 

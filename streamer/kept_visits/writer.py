@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import assert_never
 
 from gallery.storage.master_key import KeySource
-from recognition.image import Image
 from streamer.events.event import IdentityEvent
 from streamer.kept_visits.held_visits import HeldVisits
 from streamer.kept_visits.jobs import Ended, Forgotten, Gone, Job, Refused, Seen, Stepped, Told
-from streamer.kept_visits.pictures import Scene, Shot
+from streamer.kept_visits.pictures import Chip, Scene
 from streamer.kept_visits.sheet import Sheet
 from streamer.kept_visits.visit import Limits, VisitChange
 from streamer.kept_visits.visits_file import VisitsFile
@@ -40,9 +39,10 @@ class _Due:
     erase: set[str] = field(default_factory=set)
     ends: deque[IdentityEvent] = field(default_factory=lambda: deque(maxlen=MOST_JOBS))
     stepped: bool = False
+    tidying: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.forget or self.erase or self.ends or self.stepped)
+        return bool(self.forget or self.erase or self.ends or self.stepped or self.tidying)
 
 
 class VisitsWriter:
@@ -92,7 +92,7 @@ class VisitsWriter:
     def want(self) -> None:
         """There are visits to keep from now on."""
         with self._wake:
-            self.held.make = True
+            self.held.want()
             self._wake.notify()
 
     def put(self, job: Job) -> bool:
@@ -127,7 +127,7 @@ class VisitsWriter:
     def _once(self) -> bool:
         self.held.look()
         with self._wake:
-            self._wake.wait_for(lambda: self._jobs or self._is_closing, self._pause_s())
+            self._wake.wait_for(self._has_work, self._pause_s())
             jobs, self._jobs, self._frames = self._jobs, deque(), 0
             is_closing = self._is_closing
         self.held.look()
@@ -145,6 +145,9 @@ class VisitsWriter:
             log.error("%d visits could not be written and are not kept", self._waiting)
         return not is_closing
 
+    def _has_work(self) -> bool:
+        return bool(self._jobs) or self._is_closing or self.held.retry_in_s <= 0.0
+
     def _pause_s(self) -> float | None:
         until_s = self._purge_at_s if self._write_at_s is None else min(self._purge_at_s, self._write_at_s)
         return max(min(until_s - self._now(), self.held.retry_in_s), 0.0)
@@ -156,7 +159,7 @@ class VisitsWriter:
         self._has_begun = True
         file.follow_clock(self._boot, self._unix_s() - self._now())
         for sheet in self._sheets.values():
-            sheet.is_written = False
+            sheet.is_written = sheet.has_scene = False
         self._purge(file)
 
     def _purge(self, file: VisitsFile) -> None:
@@ -168,14 +171,14 @@ class VisitsWriter:
     def _do(self, job: Job, scenes: dict[int, Scene]) -> None:
         match job:
             case Seen():
-                shot = None if job.image is None else _shot(job.image, job, scenes)
-                self._sheets.setdefault(job.track, Sheet()).add_face(job.face, shot)
+                sheet = self._sheets.setdefault(job.track, Sheet())
+                sheet.add_face(job.face, *_pictures(job, scenes))
                 return
             case Told():
                 self._sheets.setdefault(job.track, Sheet()).tell(job.messages, job.began_s)
             case Gone():
-                sheet = self._sheets.get(job.track)
-                if sheet is not None and not sheet.is_over:
+                known = self._sheets.get(job.track)
+                if known is not None and not known.is_over:
                     del self._sheets[job.track]
                 return
             case Refused():
@@ -205,12 +208,14 @@ class VisitsWriter:
         """All that waits. What can't be written now stays, and is tried again soon."""
         self._write_at_s = None
         changes = {track: change for track, sheet in self._sheets.items() if (change := sheet.change(now_s))}
-        if self.held.file is None and self.held.trouble is None:
+        if not self.held.is_wanted and self.held.file is None and self.held.trouble is None:
             self._due = _Due()  # there is no file: nothing to erase, nothing to end
-        elif not changes and not self._due:
+        if not changes and not self._due:
             return
-        elif self.held.use(lambda file: self._work_off(file, changes)):
+        if self.held.use(lambda file: self._work_off(file, changes)):
             self.held.works()
+            if self._due:  # somebody reads the log
+                self._write_soon(GROUP_S)
         else:
             self._write_soon(GROUP_S)
         for track in [key for key, sheet in self._sheets.items() if sheet.is_over and not sheet.unwritten]:
@@ -223,8 +228,9 @@ class VisitsWriter:
         if due.forget or due.erase:
             file.forget(due.forget)
             file.erase(due.erase)
-            file.tidy()
-            due.forget, due.erase = set(), set()
+            due.forget, due.erase, due.tidying = set(), set(), True
+        if due.tidying:
+            due.tidying = not file.tidy()
         if due.stepped:
             file.follow_clock(self._boot, self._unix_s() - self._now())
             due.stepped = False
@@ -243,7 +249,12 @@ class VisitsWriter:
             self._purge(file)
 
 
-def _shot(image: Image, seen: Seen, scenes: dict[int, Scene]) -> Shot:
+def _pictures(seen: Seen, scenes: dict[int, Scene]) -> tuple[Chip | None, Scene | None]:
     """One scene for all faces of a frame."""
-    scene = scenes.get(id(image)) or scenes.setdefault(id(image), Scene(image))
-    return Shot(image, seen.landmarks, scene)
+    image = seen.image
+    if image is None:
+        return None, None
+    scene = None
+    if seen.is_scene:
+        scene = scenes.get(id(image)) or scenes.setdefault(id(image), Scene(image))
+    return Chip(image, seen.landmarks), scene

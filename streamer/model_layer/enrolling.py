@@ -8,9 +8,13 @@ from pathlib import Path
 
 from gallery.enrolment.enrol import EnrolReport, Gate, Pick, enrol
 from gallery.storage.store import PersonStore
+from recognition.models.manager import ModelManager
 from recognition.recogniser import Recogniser
+from recognition.specs.spec import EmbedderSpec
+from streamer.model_layer.coverage import embedders_behind
 from streamer.model_layer.patient_finder import PatientFinder
-from streamer.pipeline.match_policy import enrolling_threshold, verifying_threshold
+from streamer.model_layer.setup import ladder_of
+from streamer.pipeline.match_policy import enrolling_threshold, naming_threshold, verifying_threshold
 from streamer.settings import Settings
 
 
@@ -38,3 +42,16 @@ async def enrol_person(
         force=force,
         progress=progress,
     )
+
+
+def naming_thresholds(settings: Settings, manager: ModelManager) -> dict[str, float]:
+    """By space, the cosine from which on two faces are one person's, of all embedders that may serve.
+
+    Raises ModelNotFound.
+    """
+    thresholds: dict[str, float] = {}
+    for name in ladder_of(settings, manager):
+        spec = manager.spec_of(name, EmbedderSpec)
+        for member in embedders_behind(manager, name):
+            thresholds.setdefault(member.space, naming_threshold(settings, spec, member))
+    return thresholds

@@ -64,6 +64,7 @@ class LiveGallery:
     `serving` is the embedder whose faces come now. `generation` rises whenever somebody was enrolled, renamed or
     forgotten; not with a switch, which makes nothing wrong that was said: a track is judged again when a face of the
     new embedder comes, and nobody's identity moves from one space to another without a face having been seen.
+    `forgotten`: the ids of whoever was, ever.
     """
 
     def __init__(

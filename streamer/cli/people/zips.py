@@ -10,10 +10,12 @@ from typing import Annotated
 import orjson
 import typer
 
+from gallery.copies.arrival import check_consent, check_likeness
 from gallery.copies.bundle import read_bundle, write_bundle
-from gallery.errors import ConsentInvalid
 from streamer.cli.options import AsJson, ConfigFile, Overrides, Who, note, print_json, print_line, settings_of
 from streamer.kept_visits.visits_file import VisitsFile
+from streamer.model_layer.enrolling import naming_thresholds
+from streamer.model_layer.setup import make_manager
 from streamer.process import key_source, open_gallery
 from streamer.settings import Settings
 
@@ -66,19 +68,27 @@ def visits_of(person_id: str, settings: Settings) -> Iterator[tuple[str, bytes]]
                 yield f"{visit.event_id}/scene.jpg", pictures.scene
 
 
-def import_person(file: Zip, config: ConfigFile = None, overrides: Overrides = None, json: AsJson = False) -> None:
+def import_person(
+    file: Zip,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also somebody who looks like a person of another name.")
+    ] = False,
+    json: AsJson = False,
+) -> None:
     """Enrol a person from the ZIP of another gallery, with the id, photos and templates of there.
 
-    Refused where the id, the name or the external id is somebody's here, or the person was forgotten here. The ZIP's
-    audit log and kept visits stay in it.
+    Refused where the id, the name, the external id or the face is somebody's here, or the person was forgotten here.
+    The ZIP's audit log and kept visits stay in it.
     """
     settings = settings_of(config, overrides, log_level="error")
     person = read_bundle(file)
-    consent = person.profile.consent
-    if consent is not None and consent.expires_at is not None and consent.expires_at <= time.time():
-        day = time.strftime("%Y-%m-%d", time.localtime(consent.expires_at))
-        raise ConsentInvalid(f"{file}: the consent in it was over on {day}; have it given anew where the ZIP is from")
+    check_consent(person, time.time())
     with open_gallery(settings) as store:
+        store.check_free(person.profile, person.id)
+        if not force:
+            check_likeness(person, store, naming_thresholds(settings, make_manager(settings)))
         imported = store.add_portable(person)
     if json:
         print_json({"id": imported.id, "name": imported.name, "photos": imported.photos})

@@ -12,6 +12,7 @@ from gallery.storage.master_key import KeySource
 from gallery.storage.store import PersonStore
 from gallery.storage.vault import template_place
 from tests.gallery.fakes import SIGNATURE, SPACE, other_template, photo_of, unit
+from tests.gallery.portable import portable_person
 from tests.gallery.storage.former_galleries import all_bytes
 from tests.small_disk import fill, small_disk
 
@@ -109,10 +110,10 @@ def test_with_the_master_key_and_a_copy_of_the_wrapped_keys_nothing_left_opens(t
 
 
 def test_who_was_forgotten_does_not_come_back_unnoticed(store: PersonStore) -> None:
-    ada = store.add_person("Ada", [photo_of(unit(1), 1)])
+    ada = store.add_portable(portable_person())
     store.forget(ada.id)
     with pytest.raises(PersonForgotten, match=f"{ada.id} was forgotten"):
-        store.add_person("Ada", person_id=ada.id)
+        store.add_portable(portable_person())
     with pytest.raises(PersonNotFound):
         store.forget(ada.id)
     again = store.add_person("Ada", [photo_of(unit(1), 1)])

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from streamer.errors import AlreadyRunning, OutboxTooNew
-from streamer.events.event import give_up
+from streamer.events.event import Due, give_up
 from streamer.events.outbox import Outbox
 from streamer.events.outbox_file import Changes, OutboxFile
 from streamer.telemetry.metrics import Metrics
@@ -51,6 +51,25 @@ async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(20):
         while not condition():
             await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("backlog", [3_000, 6_000])
+def test_what_a_backlog_took_goes_back_to_the_disk_in_steps(tmp_path, backlog):
+    file = OutboxFile(tmp_path / "outbox.db", 100_000, WEEK_S, 1000.0)
+    event = due("a1n").event
+    many = [event.model_copy(update={"event_id": f"{number:026d}"}) for number in range(backlog)]
+    file.write(Changes(puts=[Due(one, ("unknown",)) for one in many]), 1000.0)
+    rows = {stored.row for stored in file.rows(0, backlog, frozenset())}
+    file.write(Changes(acked=rows), 1000.0)
+    file.reuse_log()
+    large = (tmp_path / "outbox.db").stat().st_size
+    for _ in range(4):
+        file.tidy()
+        file.reuse_log()
+    small = (tmp_path / "outbox.db").stat().st_size
+    file.close()
+    assert large - small > 2 << 20, "what is not spare, and not the visits that are open"
+    assert_sound(tmp_path / "outbox.db")
 
 
 async def test_what_is_put_is_on_disk_after_a_flush_and_comes_out_in_order(tmp_path):

@@ -19,6 +19,7 @@ from streamer.errors import StreamLost
 from streamer.events.event import Due, Models
 from streamer.events.outbox import Outbox
 from streamer.ingest.frame import Frame
+from streamer.kept_visits.camera_visits import CameraVisits
 from streamer.pipeline.camera_path import CameraPath, close_visits, detect, run_camera
 from streamer.pipeline.camera_trouble import FaceSizes
 from streamer.pipeline.live_gallery import LiveGallery
@@ -135,6 +136,7 @@ def walk() -> Callable[..., Any]:
         live_gallery: object | None = None,
         in_flight: int = 3,
         watcher: Watcher | None = None,
+        keeps: CameraVisits | None = None,
     ) -> Any:
         end = end or StreamLost("over")
         metrics, outbox, tracker = Metrics(), ListOutbox(), WatchedTracker()
@@ -151,6 +153,7 @@ def walk() -> Callable[..., Any]:
             face_sizes=FaceSizes(28.0),
             waits=waits,
             watcher=watcher,
+            keeps=keeps,
         )
         with pytest.raises(type(end)):
             await run_camera(ScriptedSource(frames, end).take, path)
@@ -470,3 +473,61 @@ async def test_no_faces_are_made_ready_where_nobody_looks(walk):
     watcher = Looker(looks=False)
     await walk(ScriptedRecogniser(lambda n: [Face(x=100)]), watcher=watcher)
     assert watcher.seen == {}
+
+
+class ScriptedVisits:
+    """As much of CameraVisits as the path calls, with what it was told in order."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, str]] = []
+        self.qualities: list[float] = []
+
+    def seen(self, track_id, image, landmarks, quality, embedding, model, space) -> None:
+        assert landmarks.shape == (5, 2)
+        assert (image.width, model, space, embedding.shape) == (1280, "e", "e.1", (512,))
+        self.heard.append(("seen", track_id))
+        self.qualities.append(round(quality, 2))
+
+    def told(self, due: Due) -> Due:
+        self.heard.append((due.event.type, due.event.track_ids[0]))
+        return replace(due, event=due.event.model_copy(update={"snapshot": due.event.event_id}))
+
+    def gone(self, track_id: str) -> None:
+        self.heard.append(("gone", track_id))
+
+
+def told_to(script: Callable[[int], list[Face]], walk: Callable[..., Any], frames: int = 60) -> Any:
+    kept = ScriptedVisits()
+    return kept, walk(ScriptedRecogniser(script), frames=frames, keeps=cast(CameraVisits, kept))
+
+
+async def test_whoever_keeps_visits_is_shown_faces_after_what_was_told_of_them(walk):
+    kept, walking = told_to(lambda n: [Face(x=100 + 5 * n)] if n < 20 else [], walk)
+    done = await walking
+    assert kept.heard == [
+        *[("seen", "cam-1")],
+        ("new", "cam-1"),
+        ("seen", "cam-1"),
+        ("end", "cam-1"),
+        ("gone", "cam-1"),
+    ]
+    assert [item.event.snapshot == item.event.event_id for item in done.outbox] == [True, True]
+
+
+async def test_poor_faces_are_not_kept_and_tracks_without_a_visit_are_over_all_the_same(walk):
+    kept, walking = told_to(
+        lambda n: [Face(x=100, quality=0.1), Face(x=600, look=2, quality=0.5)] if n < 3 else [], walk, 40
+    )
+    done = await walking
+    assert set(kept.qualities) <= {0.5}
+    over = {track for what, track in kept.heard if what == "gone"}
+    assert over == {"cam-1", "cam-2"}
+    assert {track for what, track in kept.heard if what == "new"} == {d.event.track_ids[0] for d in done.outbox}
+
+
+async def test_a_camera_that_is_lost_ends_what_is_kept(walk):
+    kept, walking = told_to(lambda n: [Face(x=100)], walk, 10)
+    done = await walking
+    close_visits(done.path, "camera_lost")
+    assert kept.heard[-2:] == [("end", "cam-1"), ("gone", "cam-1")]
+    assert done.outbox[-1].event.snapshot == done.outbox[0].event.event_id

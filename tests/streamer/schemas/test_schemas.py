@@ -40,8 +40,13 @@ def test_the_documented_example_is_valid(validator):
 
 @pytest.mark.parametrize(
     "event",
-    [due("a1n").event, due("a2u", previous=ADA, person=None).event, due("a3e").event],
-    ids=["new", "update", "end"],
+    [
+        due("a1n").event,
+        due("a2u", previous=ADA, person=None).event,
+        due("a3e").event,
+        due("a1n").event.model_copy(update={"snapshot": due("a1n").event.event_id}),
+    ],
+    ids=["new", "update", "end", "kept"],
 )
 def test_what_we_make_is_valid(validator, event):
     validator.validate(json.loads(event.model_dump_json(by_alias=True)))
@@ -57,6 +62,8 @@ def test_what_we_make_is_valid(validator, event):
         ("person", {"id": "Ada", "name": None}),
         ("confidence", 1.2),
         ("end_reason", "bored"),
+        ("snapshot", "door.jpg"),
+        ("snapshot", True),
     ],
 )
 def test_what_is_wrong_is_refused(validator, key, value):

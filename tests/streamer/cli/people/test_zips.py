@@ -8,8 +8,10 @@ from dataclasses import replace
 import pytest
 
 from gallery.copies.bundle import write_bundle
+from gallery.portable import PortableTemplate
+from recognition.specs.files import load_specs
 from tests.command import assert_refused, whosthere
-from tests.gallery.fakes import unit
+from tests.gallery.fakes import near, unit
 from tests.gallery.portable import assert_same, portable_person
 from tests.seeded import keep_visit, opened, seeded
 
@@ -53,6 +55,32 @@ def test_what_kept_visits_hold_of_a_person_comes_along(tmp_path):
     assert (visit["camera"], visit["began_at"], len(visit["messages"])) == ("door", 1.76e9, 1)
     assert visit["messages"][0]["person"]["id"] == ADA.id
     assert visit["faces"][0]["embedding"] == pytest.approx(unit(1).tolist(), abs=1e-7)
+
+
+def test_who_is_here_under_another_id_and_name_is_found_by_the_face(tmp_path):
+    home = seeded(tmp_path / "home", [ADA])
+    spec = load_specs()["nano_embed"]
+    faces = [near(unit(7, spec.embedding_size), cosine, seed) for seed, cosine in ((1, 0.9), (2, 0.85))]
+
+    def with_faces(person, *faces):
+        photos = tuple(
+            replace(photo, templates=(PortableTemplate(spec.space, "s", face, 0.9, "photo", 0.0),))
+            for photo, face in zip(person.photos, faces, strict=True)
+        )
+        return replace(person, photos=photos)
+
+    with opened(home) as store:
+        store.add_portable(with_faces(BOB, *faces))
+    grace = with_faces(portable_person(3, "Grace"), unit(7, spec.embedding_size), unit(7, spec.embedding_size))
+    write_bundle(tmp_path / "grace.zip", grace, at=0.0)
+    line = assert_refused(whosthere("people", "import", tmp_path / "grace.zip", cwd=home), "enrolled_already")
+    assert f"looks like Bob ({BOB.id})" in line
+    stranger = with_faces(portable_person(4, "Mary"), unit(8, spec.embedding_size), unit(9, spec.embedding_size))
+    write_bundle(tmp_path / "mary.zip", stranger, at=0.0)
+    assert whosthere("people", "import", tmp_path / "mary.zip", cwd=home).code == 0
+    assert whosthere("people", "import", tmp_path / "grace.zip", "--force", cwd=home).code == 0
+    with opened(home) as store:
+        assert {person.name for person in store.people()} == {"Ada Lovelace", "Bob", "Grace", "Mary"}
 
 
 def test_who_can_not_come(tmp_path):
