@@ -52,10 +52,7 @@ def creating(path: Path) -> Iterator[Path]:
     killed has left of the same file is removed, an hour later.
     """
     _refuse_existing(path)
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.new"):
-        with suppress(OSError):
-            if time.time() - left.stat().st_mtime > _LEFT_OVER_AFTER_S:
-                left.unlink()
+    remove_left_over(path.parent, f".{glob.escape(path.name)}.*.new")
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
     try:
         with open(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "rb") as file:
@@ -85,6 +82,41 @@ def held_alone(path: Path, *, within_s: float | None = None) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
+
+
+def remove_left_over(folder: Path, pattern: str) -> None:
+    """What killed processes have left of files that were to become whole: those of such a name, an hour later."""
+    for left in folder.glob(pattern):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > _LEFT_OVER_AFTER_S:
+                left.unlink()
+
+
+@contextmanager
+def creating_unseen(path: Path) -> Iterator[Path]:
+    """The same for what is in clear, and may not be left lying about: until all of it is on the disk it has no name,
+    and whoever kills this process leaves nothing. On a file system that has no such files: as creating().
+    """
+    _refuse_existing(path)
+    try:
+        descriptor = os.open(path.parent, os.O_RDWR | os.O_TMPFILE, 0o600)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+            raise
+        with creating(path) as draft:
+            yield draft
+        return
+    nameless = Path(f"/proc/self/fd/{descriptor}")
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        _give_to_the_folders_owner(descriptor, path.parent)
+        yield nameless
+        os.fsync(descriptor)
+        os.link(nameless, path.name, dst_dir_fd=folder)  # with a folder's descriptor it follows the link that this is
+    finally:
+        os.close(folder)
+        os.close(descriptor)
+    _sync_folder(path.parent)
 
 
 def _refuse_existing(path: Path) -> None:

@@ -24,7 +24,6 @@ from gallery.storage.vault import Vault
 from recognition.whole_file import creating
 
 _LOG = "-wal"
-_LEFT_OVER_AFTER_S = 3600.0
 
 
 def back_up(gallery: GalleryDatabase, target: Path) -> int:
@@ -99,10 +98,7 @@ def _made_of(copy: BackupCopy, path: Path, keys: KeySource | None, *, encrypt: b
 
 @contextmanager
 def _draft(path: Path) -> Iterator[Path]:
-    """A name for the gallery until it is whole; nothing is left of it, nor, after an hour, of one that was killed."""
-    for left in path.parent.glob(f"{path.name}.*.new*"):
-        if time.time() - left.stat().st_mtime > _LEFT_OVER_AFTER_S:
-            left.unlink(missing_ok=True)
+    """A name for the gallery until it is whole; of one that was killed nothing is left either: see open_database()."""
     draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")
     os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     try:

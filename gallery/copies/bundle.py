@@ -30,7 +30,7 @@ from gallery.portable import PortablePerson
 from recognition.archive import Archive, Limits, open_archive
 from recognition.errors import CodedError
 from recognition.image import decode_image
-from recognition.whole_file import creating
+from recognition.whole_file import creating_unseen
 
 LIMITS = Limits("one person", files=20_000, file_bytes=256 << 20, total_bytes=2 << 30, ratio=200)
 _LARGEST_JPEG_BYTES = 4 << 20
@@ -54,7 +54,7 @@ def write_bundle(
     TargetExists and TargetUnwritable.
     """
     try:
-        with creating(path) as draft:
+        with creating_unseen(path) as draft:
             _fill(draft, person_document(person, at), person, audit, visits)
             record()
     except OSError as error:

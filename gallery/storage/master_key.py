@@ -12,9 +12,11 @@ from pathlib import Path
 
 from gallery.errors import GalleryUnwritable, MasterKeyError, MasterKeyMissing, MasterKeyWrong
 from gallery.storage.encryption import MasterKey
+from recognition.whole_file import remove_left_over
 
 FILE, NEXT_FILE = "master.key", "master.key.new"
 COMMAND_LIMIT_S = 30.0
+_DRAFT = ".draft"
 _LARGEST_BYTES = 4096
 _FORM = "want base64 of 32 bytes, as `openssl rand -base64 32` gives it"
 
@@ -117,6 +119,8 @@ class KeySource:
         """
         if self.configured is not None:
             return self.configured.key()
+        if _is_there(self.next_file):  # the one that stays: the other goes when the rotation is finished
+            return in_file(self.next_file).key()
         if not _is_there(self.file):
             self._make(self.file, owned_like)
         return in_file(self.file).key()
@@ -140,13 +144,17 @@ class KeySource:
                 f"master key {self.next_file} can't take the place of {self.file} ({error.strerror}); rename it by hand"
             ) from None
 
+    def remove_left_over(self) -> None:
+        """What a process that was killed while it made a key has left: a second name of the key."""
+        remove_left_over(self.folder, f"{FILE}*.????????{_DRAFT}")
+
     def _places(self) -> Iterator[GivenKey]:
         yield from (given for given in (self.configured, self.coming) if given is not None)
         yield from (in_file(path) for path in (self.file, self.next_file) if _is_there(path))
 
     def _make(self, path: Path, owned_like: Path) -> None:
         """Written beside its place and linked in, so that whoever looks finds a whole key; one that is there stays."""
-        draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.draft")
+        draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}{_DRAFT}")
         try:
             owner = owned_like.stat()
             if not self.folder.is_dir():

@@ -3,6 +3,7 @@
 Blocks for disk I/O; called by PersonStore on whatever thread uses it.
 """
 
+import glob
 import logging
 import os
 import secrets
@@ -26,6 +27,7 @@ from gallery.storage.schema import (
 )
 from gallery.storage.vacuum import ENCRYPTED, VACUUM_DUE, vacuum
 from gallery.storage.vault import Vault
+from recognition.whole_file import remove_left_over
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,9 @@ def open_database(path: Path, keys: KeySource | None, *, encrypt: bool, actor: s
     encrypted where `encrypt` is set and there are keys, and vacuumed. Raises GalleryUnreadable, GalleryTooNew,
     GalleryUnwritable and MasterKeyError; a file that is refused is left as it is.
     """
+    remove_left_over(path.parent, f"{glob.escape(path.name)}.????????.new*")  # of _create() and copies.backup.restore()
+    if keys is not None:
+        keys.remove_left_over()
     try:
         if not path.exists():
             _create(path, keys if encrypt else None, actor)

@@ -32,8 +32,9 @@ class Operation:
     """A gallery and what is done to it.
 
     `from_nothing`: there is no gallery of this version to begin with, so that nobody can have it open meanwhile.
-    `is_command`: the whole command line, which takes a second. `beside`: what else it writes, put so that it can be
-    compared. `at_last`: what its user does after a kill, once the steps are done.
+    `beside`: what else it writes, put so that it can be compared. `at_last`: what its user does after a kill, once the
+    steps are done. `told_first`: the audit log is told before it is done, so that nothing leaves untold, and again by
+    who does it again.
     """
 
     name: str
@@ -41,9 +42,9 @@ class Operation:
     steps: Sequence[Step]
     erased: Sequence[Erased] = ()
     from_nothing: bool = False
-    is_command: bool = False
     beside: Callable[[Path], object] = lambda _: None
     at_last: Step = lambda _: None
+    told_first: bool = False
 
 
 def photos_of(seed: int, count: int = 2) -> list[NewPhoto]:
@@ -114,7 +115,9 @@ def enrolled(name: str) -> Step:
 def photos_added(name: str, photos: Sequence[NewPhoto]) -> Step:
     def step(home: Path) -> None:
         with open_store(home) as store:
-            store.add_photos(store.find(name).id, photos)
+            person_id = store.find(name).id
+            if {photo.digest for photo in photos} - {photo.digest for photo in store.photos(person_id)}:
+                store.add_photos(person_id, photos)
 
     return step
 

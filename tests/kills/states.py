@@ -212,5 +212,9 @@ def found_in(home: Path, secrets: Secrets) -> list[str]:
 
 def loose_files(home: Path) -> list[str]:
     """Files of whosthere that others than the owner may read."""
-    files = [file for folder in (DATA, KEYS) for file in (home / folder).rglob("*")]
-    return [str(file.relative_to(home)) for file in files if file.stat().st_mode & 0o077]
+    return [str(file.relative_to(home)) for file in files_of(home) if file.stat().st_mode & 0o077]
+
+
+def files_of(home: Path) -> list[Path]:
+    """Of the data folder and that of the keys."""
+    return [file for folder in (DATA, KEYS) for file in (home / folder).rglob("*")]

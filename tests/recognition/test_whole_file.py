@@ -1,10 +1,11 @@
 """A file is replaced whole or not at all, and nothing is left beside it."""
 
+import errno
 import os
 
 import pytest
 
-from recognition.whole_file import HeldByAnother, creating, held_alone, replacing
+from recognition.whole_file import HeldByAnother, creating, creating_unseen, held_alone, replacing
 
 
 def test_it_takes_the_place_of_the_old_one(tmp_path):
@@ -83,21 +84,23 @@ def test_one_at_a_time(tmp_path):
         pass
 
 
-def test_a_new_file_is_there_whole_or_not_at_all(tmp_path):
+@pytest.mark.parametrize("how", [creating, creating_unseen])
+def test_a_new_file_is_there_whole_or_not_at_all(tmp_path, how):
     path = tmp_path / "file"
-    with creating(path) as draft:
+    with how(path) as draft:
         draft.write_bytes(b"whole")
         assert not path.exists(), "until it is whole"
-        assert draft.parent == tmp_path, "a link needs the same file system"
+        assert len(os.listdir(tmp_path)) == (how is creating), "a link needs the same file system"
     assert path.read_bytes() == b"whole"
     assert path.stat().st_mode & 0o777 == 0o600
     assert os.listdir(tmp_path) == ["file"]
 
 
+@pytest.mark.parametrize("how", [creating, creating_unseen])
 @pytest.mark.parametrize("error", [OSError("no room"), KeyboardInterrupt()])
-def test_a_new_file_that_failed_half_way_leaves_nothing(tmp_path, error):
+def test_a_new_file_that_failed_half_way_leaves_nothing(tmp_path, how, error):
     def fail_half_way() -> None:
-        with creating(tmp_path / "file") as draft:
+        with how(tmp_path / "file") as draft:
             draft.write_bytes(b"half")
             raise error
 
@@ -106,8 +109,9 @@ def test_a_new_file_that_failed_half_way_leaves_nothing(tmp_path, error):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize("how", [creating, creating_unseen])
 @pytest.mark.parametrize("kind", ["file", "folder", "link to nowhere", "comes meanwhile"])
-def test_a_new_file_takes_nobodys_place(tmp_path, kind):
+def test_a_new_file_takes_nobodys_place(tmp_path, how, kind):
     path = tmp_path / "file"
     if kind == "folder":
         path.mkdir()
@@ -117,7 +121,7 @@ def test_a_new_file_takes_nobodys_place(tmp_path, kind):
         path.write_text("theirs")
 
     def create() -> None:
-        with creating(path) as draft:
+        with how(path) as draft:
             draft.write_text("ours")
             path.write_text("theirs")
 
@@ -126,6 +130,32 @@ def test_a_new_file_takes_nobodys_place(tmp_path, kind):
     assert os.listdir(tmp_path) == ["file"]
     if path.is_file():
         assert path.read_text() == "theirs"
+
+
+def test_where_every_file_has_a_name_a_new_one_has_one_meanwhile(tmp_path, monkeypatch):
+    opened = os.open
+
+    def as_there(path, flags, mode=0o777, **options):
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+        return opened(path, flags, mode, **options)
+
+    monkeypatch.setattr(os, "open", as_there)
+    with creating_unseen(tmp_path / "file") as draft:
+        draft.write_bytes(b"whole")
+        assert os.listdir(tmp_path) == [draft.name]
+    assert (tmp_path / "file").read_bytes() == b"whole"
+    with pytest.raises(FileNotFoundError), creating_unseen(tmp_path / "gone" / "file"):
+        pass
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_new_file_of_roots_is_the_folders_owners(tmp_path):
+    os.chown(tmp_path, 12345, 54321)
+    for number, how in enumerate((creating, creating_unseen)):
+        with how(tmp_path / f"{number}"):
+            pass
+    assert {(found.stat().st_uid, found.stat().st_gid) for found in tmp_path.iterdir()} == {(12345, 54321)}
 
 
 def test_what_a_killed_process_has_left_of_a_new_file_goes_after_an_hour(tmp_path):

@@ -1,5 +1,6 @@
 """Where the key comes from; one is made for what has none yet alone, and none is ever written over."""
 
+import os
 import sys
 import threading
 from pathlib import Path
@@ -165,3 +166,23 @@ def test_a_coming_key_and_one_in_the_folder_are_found_beside_the_configured_one(
     assert [every.find(key.id) for key in (own, configured, coming)] == [own, configured, coming]
     assert every.begin_rotation(tmp_path) == coming
     assert not source.next_file.exists()
+
+
+def test_what_comes_new_while_a_rotation_is_under_way_has_the_key_that_stays(source, tmp_path):
+    source.for_new_store(tmp_path)
+    coming = source.begin_rotation(tmp_path)
+    assert source.for_new_store(tmp_path) == coming
+    source.end_rotation()
+    assert source.for_new_store(tmp_path) == source.find(coming.id) == coming
+
+
+@pytest.mark.parametrize("name", ["master.key.0123abcd.draft", "master.key.new.0123abcd.draft"])
+def test_what_a_killed_process_has_left_of_a_key_goes_after_an_hour(source, tmp_path, name):
+    source.for_new_store(tmp_path)
+    (source.folder / name).write_text("a key")
+    source.remove_left_over()
+    assert sorted(file.name for file in source.folder.iterdir()) == ["master.key", name]
+    os.utime(source.folder / name, (0, 0))
+    source.remove_left_over()
+    assert [file.name for file in source.folder.iterdir()] == ["master.key"]
+    KeySource(tmp_path / "nowhere").remove_left_over()

@@ -236,3 +236,17 @@ def test_a_gallery_of_version_1_on_a_read_only_disk_stays_as_it_is(disk: Path) -
     assert shape_of(path) == before
     PersonStore(path).close()
     assert shape_of(path)[0] == SCHEMA_VERSION
+
+
+@pytest.mark.parametrize("end", ["", "-wal", "-shm", "-journal"])
+def test_what_a_killed_process_has_left_of_a_gallery_goes_after_an_hour(tmp_path: Path, end: str) -> None:
+    path = _gallery(tmp_path / "gallery.db")
+    left, other = path.with_name(f"gallery.db.0123abcd.new{end}"), path.with_name("gallery.db.monday.new")
+    for file in (left, other):
+        file.write_text("somebody's face")
+    PersonStore(path).close()
+    assert left.exists(), "somebody may be making it"
+    for file in (left, other):
+        os.utime(file, (0, 0))
+    PersonStore(path).close()
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["gallery.db", other.name]
