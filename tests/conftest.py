@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from streamer.process import limit_arenas
+
 PROJECT = Path(__file__).resolve().parent.parent
 SHARED = PROJECT.parent / "shared"
 
@@ -16,7 +18,7 @@ LONG = ("test_convert.py", "test_model_layer.py", "test_run.py", "test_torch_run
 WAITING = frozenset(
     f"test_{name}.py"
     for name in (
-        *("bursts", "logins", "lossy_networks", "mjpeg", "odd_timestamps", "published_faults", "reconnects"),
+        *("logins", "lossy_networks", "mjpeg", "odd_timestamps", "published_faults", "reconnects"),
         *("refusals", "rtsp", "rtsp_ingest", "supervision", "triton"),
     )
 )
@@ -30,6 +32,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--waiting", choices=("all", "only", "without"), default="all", help="of those that wait: all, they alone, none"
     )
     parser.addoption("--thorough", action="store_true", help="run what `thorough` marks, too, and outages of 30 s")
+
+
+def pytest_configure() -> None:
+    """As the service does: with a heap for each of hundreds of threads a process of tests kept a third more memory."""
+    limit_arenas()
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
