@@ -10,6 +10,8 @@ READY := $(VENV)/.ready
 ARGS ?=
 # Files of tests run in two processes, in the order that tests/conftest.py gives them.
 IN_TWO := --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+# Those that wait nearly all of their time, test by test: more processes would be busy with importing.
+IN_FIVE := --numprocesses 5 --dist loadgroup
 
 # The benchmark's larger weights and real photos are found beside the project without being copied into it.
 ifneq ($(wildcard ../shared/models),)
@@ -53,7 +55,11 @@ demo: $(READY)
 
 test: $(READY)
 	@scripts/install-debian-packages.sh test
-	@$(BIN)/python -m pytest $(IN_TWO) $(ARGS)
+	@# 5: there is none of these among those that ARGS names.
+	@one=0; other=0; \
+	$(BIN)/python -m pytest --waiting only $(IN_FIVE) $(ARGS) || one=$$?; \
+	$(BIN)/python -m pytest --waiting without $(IN_TWO) $(ARGS) || other=$$?; \
+	case "$$one $$other" in "0 0"|"5 0"|"0 5") ;; *) exit 1;; esac
 
 test-pythons: $(READY)
 	@scripts/test-other-pythons.sh $(ARGS)

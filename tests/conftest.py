@@ -6,20 +6,59 @@ from pathlib import Path
 
 import pytest
 
+from streamer.process import limit_arenas
+
 PROJECT = Path(__file__).resolve().parent.parent
 SHARED = PROJECT.parent / "shared"
 
 # Files that take more than half a minute: they would keep one process busy when the other has nothing left to do.
 LONG = ("test_convert.py", "test_model_layer.py", "test_run.py", "test_torch_runner.py")
 
+# Live tests that wait for streams and limits nearly all of their time: five at once take no more than one processor.
+WAITING = frozenset(
+    f"test_{name}.py"
+    for name in (
+        *("logins", "lossy_networks", "mjpeg", "odd_timestamps", "published_faults", "reconnects"),
+        *("refusals", "rtsp", "rtsp_ingest", "supervision", "triton"),
+    )
+)
+
 # The models of tests whose subject is other people's faces; their weights lie in ../shared/models.
 LARGER = {"detector": "scrfd_500m", "embedder": "arcface_w600k_mbf"}
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--waiting", choices=("all", "only", "without"), default="all", help="of those that wait: all, they alone, none"
+    )
+    parser.addoption("--thorough", action="store_true", help="run what `thorough` marks, too, and outages of 30 s")
+
+
+def pytest_configure() -> None:
+    """As the service does: with a heap for each of hundreds of threads a process of tests kept a third more memory."""
+    limit_arenas()
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Files that would be left out are not even imported."""
+    waiting = config.getoption("--waiting")
+    if waiting == "all" or collection_path.suffix != ".py" or not collection_path.name.startswith("test_"):
+        return None
+    return None if _waits(collection_path) == (waiting == "only") else True
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """A file stays in one process, where there are several: the longest first, who needs both cores last."""
+    waiting, thorough = config.getoption("--waiting"), config.getoption("--thorough")
+    wanted, left_out = list[pytest.Item](), list[pytest.Item]()
     for item in items:
-        group = item.nodeid.partition("::")[0]
+        is_wanted = waiting == "all" or _waits(item.path) == (waiting == "only")
+        is_wanted = is_wanted and (thorough or not item.get_closest_marker("thorough"))
+        (wanted if is_wanted else left_out).append(item)
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = wanted
+    for item in items:
+        group = item.nodeid if waiting == "only" else item.nodeid.partition("::")[0]
         if item.get_closest_marker("emulated") and hasattr(item, "callspec"):
             group += item.callspec.id  # each processor by itself
         if "discover" in item.path.parent.name or item.path.name == "test_discover.py":
@@ -28,6 +67,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             group = "both cores"
         item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=_turn)
+
+
+def _waits(file: Path) -> bool:
+    return file.name in WAITING and file.parent.name == "live"
 
 
 def _turn(item: pytest.Item) -> int:

@@ -20,7 +20,6 @@ from tests.live.subscriber import Event, Subscriber, assert_told_whole
 
 pytestmark = pytest.mark.live
 
-OUTAGE_S = 30.0
 Key = tuple[str, int]
 
 
@@ -35,6 +34,12 @@ class Killed:
     due: frozenset[Key]
     open_visits: dict[str, int]
     told: frozenset[Key]
+
+
+@pytest.fixture
+def outage_s(pytestconfig) -> float:
+    """Longer than the longest wait between two tries, of the broker's 10 s."""
+    return 30.0 if pytestconfig.getoption("--thorough") else 12.0
 
 
 @pytest.fixture
@@ -124,7 +129,7 @@ async def until_waiting(service: ServiceProcess, count: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-async def test_thirty_seconds_without_broker_and_without_camera_and_kills(service, heard, broker, cameras):
+async def test_a_while_without_broker_and_without_camera_and_kills(service, heard, broker, cameras, outage_s):
     with service:
         await service.until_ready()
         await until(lambda: heard.events("hall") and "left" in end_reasons(heard, "street"))
@@ -134,8 +139,8 @@ async def test_thirty_seconds_without_broker_and_without_camera_and_kills(servic
         broker.freeze()
         await until_waiting(service, 3)
         broker.kill()
-        away_until_s = time.monotonic() + OUTAGE_S
-        await asyncio.sleep(OUTAGE_S / 2)
+        away_until_s = time.monotonic() + outage_s
+        await asyncio.sleep(outage_s / 2)
         assert not (await service.readiness())["broker"]
         first = await kill(service, heard, None)
         assert first.due
@@ -143,7 +148,7 @@ async def test_thirty_seconds_without_broker_and_without_camera_and_kills(servic
         service.start()
         await until(service.readiness)
         await asyncio.sleep(away_until_s - time.monotonic())
-        assert await service.metric("whosthere_outbox_depth") > len(first.due) + len(first.open_visits)
+        await until_waiting(service, len(first.due) + len(first.open_visits) + 1)
         broker.start()
         await service.until_ready()
         await until_all_heard(service, heard, first.told)
@@ -159,12 +164,12 @@ async def test_thirty_seconds_without_broker_and_without_camera_and_kills(servic
 
         await until(lambda: any(told[-1]["type"] != "end" for told in heard.visits("street")))
         cameras.kill()
-        away_until_s = time.monotonic() + OUTAGE_S
+        away_until_s = time.monotonic() + outage_s
         await until(lambda: heard.status("street")["state"] == "offline")
         assert not (await service.readiness())["camera street"]
         hall = await service.metric("whosthere_frames_total", camera="hall", outcome="processed")
         await asyncio.sleep(away_until_s - time.monotonic())
-        assert await service.metric("whosthere_frames_total", camera="hall", outcome="processed") > hall + OUTAGE_S
+        assert await service.metric("whosthere_frames_total", camera="hall", outcome="processed") > hall + outage_s
         visits = len(heard.visits("street"))
         cameras.start()
         await service.until_ready()

@@ -21,9 +21,10 @@ from tests.live.subscriber import assert_told_whole, names_of
 from tests.streamer.access.keys import guard_without_tokens
 from tests.streamer.webrtc.peers import Publisher
 
-pytestmark = [pytest.mark.live, pytest.mark.both_cores, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(240)]
 
 
+@pytest.mark.both_cores
 async def test_a_page_publishes_and_who_is_seen_is_told(tmp_path):
     switches = fake_camera(tmp_path, write_film(tmp_path / "film.mp4", ([KNOWN], 4)))
     async with watching(tmp_path) as (service, heard):
@@ -54,6 +55,7 @@ def kill(browser):
             process.kill()
 
 
+@pytest.mark.both_cores
 async def test_a_browser_that_is_killed_stalls_its_camera_then_it_is_offline_and_the_next_one_is_taken(tmp_path):
     switches = fake_camera(tmp_path, write_film(tmp_path / "film.mp4", ([KNOWN], 4)))
     async with watching(tmp_path, read_timeout_s=6) as (service, heard):
@@ -160,6 +162,7 @@ async def test_a_page_of_another_origin_publishes_with_the_token_that_it_has(tmp
         await until(lambda: heard.has_been("door", "offline", "stream_lost"), 5)
 
 
+@pytest.mark.both_cores
 @pytest.mark.shared
 async def test_people_of_a_real_clip_are_seen_by_way_of_a_browser(tmp_path, shared):
     switches = fake_camera(tmp_path, shared / "video" / "friends1_720p_6s.mp4")

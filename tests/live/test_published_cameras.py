@@ -15,9 +15,10 @@ from tests.live.subscriber import Subscriber, assert_told_whole, names_of
 from tests.live.test_cameras_at_run_time import Rig
 from tests.streamer.webrtc.peers import Publisher as Peer
 
-pytestmark = [pytest.mark.live, pytest.mark.both_cores, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(240)]
 
 
+@pytest.mark.both_cores
 async def test_from_a_publisher_to_a_name(tmp_path, monkeypatch):
     film = write_film(tmp_path / "door.mp4", ([KNOWN, STRANGERS[0]], 3), ([STRANGERS[0]], 3))
     monkeypatch.setenv("DOOR_PASSWORD", "p@ss:w/rd")

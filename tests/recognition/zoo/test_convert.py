@@ -59,7 +59,13 @@ def exported(architecture, net, folder):
     return spec, OnnxRunner(spec, file.read_bytes(), "cpu")
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+# Of each family the smallest every time: the others have more of the same blocks.
+DEEP = {"adaface_ir50", "adaface_ir101", "arcface_r34", "arcface_r50", "arcface_r100", "facenet_vggface2"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.thorough] * (name in DEEP)) for name in ARCHITECTURES]
+)
 def test_onnx_answers_as_pytorch(name, tmp_path):
     """Every architecture, at its full depth; a batch is what its faces are alone."""
     architecture = ARCHITECTURES[name]

@@ -1,11 +1,15 @@
 """The model layer's part of the benchmark: the promised keys, a row for what can't be measured, and the tables."""
 
+import asyncio
+from collections.abc import Iterator
+
 import pytest
 
 from recognition.architectures import find_architecture
 from recognition.specs.devices import count_gpus
 from recognition.specs.files import load_specs
 from recognition.zoo.random_model import write_random_model
+from streamer.bench import calm, full_load
 from streamer.bench.full_load import Pace
 from streamer.bench.gpu import GFLOP_A_FACE, Card, run_gpu, share_of, why_not
 from streamer.bench.model_layer import ModelBenchOptions, run_model_layer
@@ -19,20 +23,30 @@ ANSWERS = {"faces_per_s", "p50_ms", "p95_ms", "lost"}
 no_gpu = pytest.mark.skipif(bool(count_gpus()), reason="there is a GPU here: what is said without one can't be tried")
 
 
-@pytest.fixture
-def settings(tmp_path) -> Settings:
+@pytest.fixture(scope="module", autouse=True)
+def impatience() -> Iterator[None]:
+    """Whether others disturb is nothing here: beside another test everything would be measured thrice as often."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calm, "PATIENCE", 1)
+        patch.setattr(full_load, "LEAST_ROUNDS", 1)
+        yield
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory) -> Settings:
     """Our own weights; of a larger model, a file that is none of its weights."""
+    tmp_path = tmp_path_factory.mktemp("models")
     (tmp_path / load_specs()["mobileface_v2"].file).write_text("no weights\n")
     return Settings.model_validate({"paths": {"models": [str(tmp_path)], "data": str(tmp_path / "var")}})
 
 
-@pytest.fixture
-async def document(settings):
-    return await run_model_layer(settings, QUICK, lambda _: None)
+@pytest.fixture(scope="module")
+def document(settings):
+    return asyncio.run(run_model_layer(settings, QUICK, lambda _: None))
 
 
 @no_gpu
-async def test_the_document_has_the_promised_keys(document):
+def test_the_document_has_the_promised_keys(document):
     assert set(document) == {"models", "eight_cameras", "switches", "gpu"}
     rows = {(row["name"], row["device"]): row for row in document["models"]}
     assert set(rows) == {(name, device) for name in (EMBEDDER, "mobileface_v2") for device in ("cpu", "cuda:0")}
@@ -54,7 +68,7 @@ async def test_the_document_has_the_promised_keys(document):
 
 
 @no_gpu
-async def test_the_tables_have_a_row_for_each_figure_and_say_what_is_missing(document, capsys):
+def test_the_tables_have_a_row_for_each_figure_and_say_what_is_missing(document, capsys):
     show_model_layer(document)
     lines = capsys.readouterr().out.splitlines()
     rows = [line.split() for line in lines if line.startswith(f"{EMBEDDER} ")]
