@@ -151,10 +151,12 @@ def _own_config() -> Path | None:
 
 def _expand_mqtt(tree: dict[str, Any], environ: Mapping[str, str]) -> None:
     """The broker's login may be `${VAR}` too; an unset variable there is a config error."""
-    section = tree.get("mqtt")
+    section, unset = tree.get("mqtt"), list[str]()
     for key in ("username", "password"):
         if isinstance(section, dict) and isinstance(template := section.get(key), str):
             try:
                 section[key] = expanded(template, environ)
-            except Unset as unset:
-                raise ConfigInvalid(f"mqtt.{key}: {unset}") from None
+            except Unset as one:
+                unset.append(f"mqtt.{key}: {one}")
+    if unset:
+        raise ConfigInvalid("; ".join(unset))

@@ -401,6 +401,9 @@ def test_the_brokers_login_is_expanded_at_load(config, tmp_path):
     assert settings.mqtt.password is not None
     assert settings.mqtt.password.get_secret_value() == SECRET
     assert "mqtt.password: variable PW is not set" in refusal(ConfigInvalid, file, WHO="gate")
+    both = refusal(ConfigInvalid, file)
+    assert "mqtt.username: variable WHO is not set" in both
+    assert "mqtt.password: variable PW is not set" in both
 
 
 def test_no_repr_shows_a_secret(config):
