@@ -467,7 +467,7 @@ def test_a_certificate_lies_beside_the_file_that_names_it(config, folder):
     ],
 )
 def test_half_a_certificate_is_refused(config, tls, message):
-    kind = ConfigUnknownKey if "mean" in message else ConfigInvalid
+    kind = ConfigUnknownKey if "there are" in message else ConfigInvalid
     assert message in refusal(kind, config(f"http: {{tls: {tls}}}"))
 
 
