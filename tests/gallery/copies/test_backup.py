@@ -215,6 +215,28 @@ def test_one_byte_of_a_sealed_blob(tmp_path, table):
     home.holds(ADA, BOB)
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE people SET profile = 7",
+        "UPDATE photos SET landmarks = 'text'",
+        "UPDATE people SET profile_key = x'00'",
+        "DROP TABLE templates",
+        "DELETE FROM people",
+        "UPDATE templates SET person_id = 'nobody'",
+    ],
+)
+def test_rows_that_are_none_of_ours(home, statement):
+    file = home.backup()
+    with closing(sqlite3.connect(file)) as db:
+        db.execute(statement)
+        db.commit()
+    with pytest.raises(BackupUnreadable) as told:
+        home.restore(file)
+    assert "\n" not in str(told.value)
+    home.holds(ADA, BOB)
+
+
 def test_bits_that_were_flipped_anywhere_never_make_another_person(tmp_path):
     """At random places of an encrypted backup: it is refused, or nothing that counts was hit."""
     home = Home(tmp_path / "home", people=(ADA,))
