@@ -16,6 +16,7 @@ from gallery.storage.store import PersonStore
 log = logging.getLogger(__name__)
 
 RETRY_S = 1.0
+_LARGE_LOG_BYTES = 64 << 20
 _SERVED = ("people", "templates")  # by far the most of a file are chips
 
 
@@ -55,6 +56,10 @@ class GalleryFile:
     def _open(self) -> PersonStore:
         return PersonStore(self.path, self._keys, actor="service", encrypt=self._encrypt)
 
+    @property
+    def _log_path(self) -> Path:
+        return self.path.with_name(f"{self.path.name}-wal")
+
     def close(self) -> None:
         self._is_closed = True
         self.store.close()
@@ -89,9 +94,13 @@ class GalleryFile:
 
     def settle(self, people: int) -> None:
         """So many people were read of the file. Carry the log over into it: who copies it, or copies another one over
-        it, finds it whole.
+        it, finds it whole. A log as large as that of a file written anew is carried over, and emptied, by who wrote it,
+        who would wait for us.
         """
         self._has_people = people > 0
+        log_file = identity_of(self._log_path)
+        if log_file is not None and log_file[2] > _LARGE_LOG_BYTES:
+            return
         if not self.store.in_memory and self.trouble is None and identity_of(self.path) == self._identity:
             with suppress(GalleryUnwritable):  # there is room another time
                 self.store.checkpoint()
@@ -129,7 +138,7 @@ class GalleryFile:
                 self.path.with_name(self.path.name + end).unlink(missing_ok=True)
 
     def _log_now(self) -> tuple[int, int] | None:
-        identity = identity_of(self.path.with_name(f"{self.path.name}-wal"))
+        identity = identity_of(self._log_path)
         return None if identity is None else identity[:2]
 
     def _refuse_nobody(self, store: PersonStore, *, same: bool) -> None:

@@ -175,7 +175,8 @@ def erase(settings: Settings, person_id: str) -> None:
         store.forget(person_id)
         _say({"forgotten": time.monotonic()})
         if hasattr(store, "vacuum"):
-            store.vacuum()
+            if not store.vacuum():
+                raise RuntimeError("the file could not be written anew: somebody used it for too long")
             _say({"vacuumed": time.monotonic()})
 
 

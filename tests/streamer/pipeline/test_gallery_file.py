@@ -8,6 +8,7 @@ import pytest
 
 from gallery.errors import GalleryError, GalleryMissing, GalleryUnreadable, GalleryUnwritable
 from gallery.storage.store import PersonStore
+from streamer.pipeline import gallery_file
 from streamer.pipeline.gallery_file import GalleryFile
 from tests.gallery.fakes import photo_of, unit
 from tests.small_disk import fill, small_disk
@@ -190,3 +191,17 @@ def test_a_damaged_gallery_is_refused_at_the_start(path):
     path.write_text("no database")
     with pytest.raises(GalleryUnreadable):
         GalleryFile(path)
+
+
+@pytest.mark.parametrize(("large_bytes", "is_carried"), [(0, False), (4096, False), (64 << 20, True)])
+def test_a_large_log_is_left_to_who_wrote_it(path, monkeypatch, large_bytes, is_carried):
+    """An erasure that writes the file anew empties its log, and does not wait for a service that carries it over."""
+    monkeypatch.setattr(gallery_file, "_LARGE_LOG_BYTES", large_bytes)
+    file = GalleryFile(path)
+    size = path.stat().st_size
+    gallery(path, *(f"Person {number}" for number in range(20)))
+    file.settle(22)
+    assert (path.stat().st_size > size) == is_carried
+    assert len(names(file)) == 22
+    assert not file.look()
+    file.close()

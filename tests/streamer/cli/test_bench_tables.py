@@ -1,0 +1,23 @@
+"""A document of the benchmark as a table: what there is no figure for stays empty."""
+
+import pytest
+
+from streamer.bench.gallery.run import Row
+from streamer.cli.bench_tables import show_gallery
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        (Row(2.0, 4.0, 1.0, 5.0), ["2", "4", "1", "5", "0.5"]),
+        (Row(1.5, goal=5.0), ["1.5", "5"]),
+        (Row(0.25, 0.5), ["0.25", "0.5", "0.5"]),
+    ],
+)
+def test_a_gallery_s_rows(capsys, row, told):
+    document = {"machine": "m", "others_share": 0.25, "people": 7, "gallery_store": {"start_cpu_s": row.told()}}
+    show_gallery(document)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "machine: m; others took 25% of it"
+    assert lines[1].startswith("7 people")
+    assert lines[-1].split() == ["start,", "CPU", "s", *told]
