@@ -8,7 +8,6 @@ import yaml
 
 from gallery.portable import PortablePerson
 from gallery.storage.store import PersonStore
-from streamer.kept_visits.pictures import Pictures
 from streamer.kept_visits.visit import VisitChange, VisitFace, people_of
 from streamer.kept_visits.visits_file import VisitsFile
 from streamer.process import key_source, store_of
@@ -45,7 +44,7 @@ def keep_visit(home: Path, person_id: str, number: int, at: float) -> str:
             people=people_of([event]),
             messages=(event,),
             faces=(VisitFace(unit(number), 0.9, SPACE, "s"),),
-            pictures=Pictures(b"its face", b"its scene"),
+            pictures={"face": b"its face", "scene": b"its scene"},
         )
         assert file.write([change]) == set()
     return event.event_id

@@ -1,4 +1,4 @@
-"""Somebody is forgotten while the service watches, while the broker is away, while nobody serves: nothing comes back."""
+"""Somebody is forgotten while the service watches, the broker is away, or nobody serves: nothing comes back."""
 
 import json
 from pathlib import Path
