@@ -20,7 +20,8 @@ from streamer.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Purged:
-    """`people`: who was erased, or would be, `report`: how; None where nobody was. `visits`: how many, likewise.
+    """`people`: who was erased, or would be; `report`: how, and whom before, where that was cut off; None where nobody
+    was. `visits`: how many, likewise.
 
     `vacuum_left`: erased pages are in the gallery's file still.
     """
@@ -48,10 +49,12 @@ def purge(
     now = clock()
     with store_of(settings, actor=actor) as store:
         people = due(store, settings, now)
+        # The gallery is written anew after all else of an erasure: where that is due, one may have been cut off.
+        before = store.forgotten() if store.is_vacuum_due else frozenset[str]()
     report = None
-    if people and not dry_run:
+    if (people or before) and not dry_run:
         why = {one.person_id: one.why for one in people}
-        report = erase(list(why), settings, actor=actor, in_service=in_service, why=why)
+        report = erase(before | why.keys(), settings, actor=actor, in_service=in_service, why=why)
     visits = 0 if in_service else _purge_visits(settings, now, dry_run=dry_run)  # the service's writer does it itself
     with store_of(settings, actor=actor) as store:
         if store.is_vacuum_due and not dry_run:

@@ -32,9 +32,8 @@ class Operation:
     """A gallery and what is done to it.
 
     `from_nothing`: there is no gallery of this version to begin with, so that nobody can have it open meanwhile.
-    `beside`: what else it writes, put so that it can be compared. `at_last`: what its user does after a kill, once the
-    steps are done. `told_first`: the audit log is told before it is done, so that nothing leaves untold, and again by
-    who does it again.
+    `beside`: what else it writes, put so that it can be compared. `told_first`: the audit log is told before it is
+    done, so that nothing leaves untold, and again by who does it again.
     """
 
     name: str
@@ -43,7 +42,6 @@ class Operation:
     erased: Sequence[Erased] = ()
     from_nothing: bool = False
     beside: Callable[[Path], object] = lambda _: None
-    at_last: Step = lambda _: None
     told_first: bool = False
 
 

@@ -164,7 +164,7 @@ class Trials:
         self.counts.timed += ending.killed and point.after_s is not None
 
     def _finish(self, home: Path, done: int) -> None:
-        for step in [*self.operation.steps[done:], self.operation.at_last]:
+        for step in self.operation.steps[done:]:
             apart(lambda step=step: step(home))
         state = self._looked_at(home)
         assert state == self._states[-1], _difference(state, self._states[-1])

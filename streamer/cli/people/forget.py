@@ -48,9 +48,11 @@ def _whom(store: PersonStore, who: str) -> tuple[str, str]:
     """The id, and what is asked before. Raises PersonNotFound."""
     try:
         person = store.find(who)
-    except PersonNotFound:
+    except PersonNotFound as error:
         person_id = who.strip().lower()
         if person_id not in store.forgotten():
+            if store.is_vacuum_due:  # by the name nobody can tell whom: it went first
+                raise PersonNotFound(f"{error}; somebody's erasure was not finished: whosthere gallery purge") from None
             raise
         return person_id, f"{person_id} was forgotten before; erase what is left of them?"
     return person.id, f"Erase {person.name} ({person.id}), photos, templates, kept visits and waiting events included?"

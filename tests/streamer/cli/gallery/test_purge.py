@@ -71,6 +71,24 @@ def test_kept_visits_go_with_their_person_and_by_their_age(tmp_path):
     assert {theirs, old}.isdisjoint(left)
 
 
+def test_an_erasure_that_was_cut_off_is_finished(tmp_path):
+    """After its first step, as by SIGKILL: nobody is known, and what else there is of them still lies about."""
+    home = seeded(tmp_path / "home", [GOES_ON, NO_CONSENT])
+    for person in (GOES_ON, NO_CONSENT):
+        keep_visit(home, person.id, 1 if person is GOES_ON else 2, time.time())
+    with opened(home) as store:
+        store.forget(GOES_ON.id)
+    refused = whosthere("people", "forget", "Bob", "--yes", cwd=home)
+    assert "somebody's erasure was not finished: whosthere gallery purge" in assert_refused(refused, "person_not_found")
+    done = whosthere("gallery", "purge", "--json", cwd=home).document
+    assert (done["people"], done["vacuum_left"]) == ([], False)
+    settings = load(home / "whosthere.yaml")
+    with VisitsFile(settings.visits_path, key_source(settings)) as file:
+        assert (file.count_of(GOES_ON.id), file.count_of(NO_CONSENT.id)) == (0, 1)
+    again = assert_refused(whosthere("people", "forget", "Bob", "--yes", cwd=home), "person_not_found")
+    assert "purge" not in again
+
+
 @pytest.mark.parametrize("value", ["0", "-1", "soon"])
 def test_senseless_days(tmp_path, value):
     home = seeded(tmp_path / "home")
