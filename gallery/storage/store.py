@@ -5,58 +5,28 @@ other processes may read and write the same file meanwhile.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
-import numpy as np
-
 from gallery.errors import PersonAmbiguous, PersonNotFound, PhotoNotFound
-from gallery.people import (
-    KeptPhoto,
-    NewPhoto,
-    NewTemplate,
-    Person,
-    Profile,
-    StoredPhoto,
-    TemplateMark,
-    Templates,
-    TemplateStamps,
-    checked_profile,
-    clean_name,
-    new_person_id,
-)
+from gallery.people import KeptPhoto, NewPhoto, Person, Profile, checked_profile, clean_name, new_person_id
 from gallery.portable import PortablePerson
 from gallery.storage import audit
 from gallery.storage.admission import must_be_free, must_be_new, must_exist
-from gallery.storage.database import GalleryDatabase
-from gallery.storage.encryption import SealBroken
 from gallery.storage.master_key import KeySource
 from gallery.storage.meta import set_meta
 from gallery.storage.moving import insert_person, insert_row, read_person
-from gallery.storage.profiles import COLUMNS, OpenedProfiles, OpenedTemplates
-from gallery.storage.rows import (
-    insert_photos,
-    jpeg,
-    opened_templates,
-    packed_profile,
-    replace_template,
-    stored_photo,
-    unpacked,
-)
-from gallery.storage.schema import seal_broken, translated
+from gallery.storage.profiles import COLUMNS, OpenedProfiles
+from gallery.storage.rows import insert_photos, jpeg, packed_profile
+from gallery.storage.schema import translated
+from gallery.storage.template_store import TemplateStore
 from gallery.storage.vacuum import ERASED, VACUUM_DUE
 from gallery.storage.vault import profile_place
-from recognition.arrays import F32
-from recognition.errors import EmbeddingSpaceMismatch
 from recognition.near_names import did_you_mean
 
-_PHOTOS_AT_ONCE = 32
-# Of a photo whose chip was not kept none can be made.
-_LACKING = "chip IS NOT NULL AND NOT EXISTS (SELECT 1 FROM templates WHERE photo_id = photos.id AND space = ?)"
 
-
-class PersonStore(GalleryDatabase):
+class PersonStore(TemplateStore):
     """Raises as GalleryDatabase does. `keep_chips` False: of new photos none is kept."""
 
     def __init__(
@@ -72,7 +42,6 @@ class PersonStore(GalleryDatabase):
         super().__init__(path, keys, actor=actor, encrypt=encrypt, in_memory=in_memory)
         self._keep_chips = keep_chips
         self._opened = OpenedProfiles()
-        self._opened_templates = OpenedTemplates()
 
     # People.
 
@@ -260,101 +229,6 @@ class PersonStore(GalleryDatabase):
             set_meta(db, VACUUM_DUE, ERASED)
             audit.append(db, self.actor, "photo_removed", person_id, {"photo": photo_id})
         return self._emptied()
-
-    # Templates.
-
-    def templates(self, space: str, after_id: int = 0, most: int = -1) -> Templates:
-        """The templates of a space, by id, those with an id above `after_id` alone, and of these `most` (-1: all).
-
-        Raises EmbeddingSpaceMismatch where their sizes differ.
-        """
-        return self._opening(lambda: self._templates(space, after_id, most))
-
-    def _templates(self, space: str, after_id: int, most: int) -> Templates:
-        rows = self._rows(
-            "SELECT templates.id, person_id, embedding, template_key FROM templates "
-            "JOIN people ON people.id = person_id WHERE space = ? AND templates.id > ? ORDER BY templates.id LIMIT ?",
-            space,
-            after_id,
-            most,
-        )
-        opened = opened_templates(self._vault, space, rows)
-        if len({len(embedding) for embedding in opened}) > 1:
-            raise EmbeddingSpaceMismatch(
-                f"gallery {self.path} holds templates of different sizes for {space}; enrol those people anew"
-            )
-        ids = np.array([row[0] for row in rows], np.int64)
-        return Templates(space, ids, tuple(row[1] for row in rows), unpacked(opened))
-
-    def all_templates(self, space: str) -> Templates:
-        """As templates(), and kept in memory: the next time only what was written meanwhile is read and opened."""
-        mark = self.template_mark(space)
-        return self._opened_templates.of(space, mark, lambda after_id: self.templates(space, after_id))
-
-    def template_mark(self, space: str) -> TemplateMark:
-        """Another one after every change to this space's templates. No template is read for it."""
-        count, newest = self._rows(
-            "SELECT count(*), (SELECT seq FROM sqlite_sequence WHERE name = 'templates') FROM templates "
-            "WHERE space = ?",
-            space,
-        )[0]
-        return TemplateMark(count, newest or 0)
-
-    def template_stamps(self, space: str, after_id: int = 0) -> TemplateStamps:
-        """By id, rising, those with an id above `after_id` alone."""
-        query = "SELECT id, substr(embedding, 2, 16) FROM templates WHERE space = ? AND id > ? ORDER BY id"
-        return TemplateStamps.of(self._rows(query, space, after_id))
-
-    def digests(self, person_id: str, space: str) -> frozenset[str]:
-        """SHA-256 (hex) of the photos of a person that have their template in this space."""
-        rows = self._rows(
-            "SELECT digest FROM photos JOIN templates ON photo_id = photos.id WHERE photos.person_id = ? AND space = ?",
-            person_id,
-            space,
-        )
-        return frozenset(row[0] for row in rows)
-
-    def uncovered(self, space: str) -> int:
-        """How many people have photos, but no template in this space: nobody could name them by it."""
-        return self._count(
-            "people WHERE EXISTS (SELECT 1 FROM photos WHERE person_id = people.id) "
-            "AND NOT EXISTS (SELECT 1 FROM templates WHERE person_id = people.id AND space = ?)",
-            space,
-        )
-
-    def count_without_template(self, space: str) -> int:
-        """How many photos have no template in this space, and a chip of which one can be made."""
-        return self._count(f"photos WHERE {_LACKING}", space)
-
-    def photos_without_template(self, space: str) -> Iterator[StoredPhoto]:
-        """Photos that another model's space has no template for yet, by id; add_template() between is fine."""
-        last_id = 0
-        while rows := self._rows(
-            "SELECT photos.id, person_id, digest, template_key, chip, landmarks, quality FROM photos "
-            f"JOIN people ON people.id = person_id WHERE photos.id > ? AND {_LACKING} ORDER BY photos.id LIMIT ?",
-            last_id,
-            space,
-            _PHOTOS_AT_ONCE,
-        ):
-            try:
-                ciphers = [self._vault.template_cipher(row[1], row[3]) for row in rows]
-            except SealBroken as broken:
-                if self._follows_key():
-                    continue
-                raise seal_broken(self.path, broken) from None
-            for (key, person_id, digest, _, *kept), cipher in zip(rows, ciphers, strict=True):
-                yield stored_photo(key, person_id, digest, cipher, *kept)
-            last_id = rows[-1][0]
-
-    def add_template(self, photo_id: int, space: str, signature: str, embedding: F32, quality: float) -> bool:
-        """Keep the (d,) float32 unit vector of a photo; one that it had in this space is replaced.
-
-        `signature` says what models made it. False where the photo is gone (its person was forgotten
-        meanwhile). Raises EmbeddingSpaceMismatch.
-        """
-        template = NewTemplate(space, signature, embedding)
-        with self._transaction() as db:
-            return replace_template(db, photo_id, self._vault, template, quality, time.time())
 
     # What the above are made of.
 
