@@ -1,5 +1,6 @@
 """`people forget`: a person erased everywhere, told step by step; what is left is told, too."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,9 +14,11 @@ from gallery.storage.store import PersonStore
 from streamer.cli.options import AsJson, ConfigFile, Overrides, Who, note, print_json, print_line, settings_of
 from streamer.erasure.erase import erase
 from streamer.erasure.report import Report, StepTaken
-from streamer.erasure.steps import Step
+from streamer.erasure.steps import STEPS, Step
 from streamer.errors import ConfirmationNeeded, ErasureIncomplete
 from streamer.process import open_gallery, this_user
+
+POLITE = 10
 
 
 def forget(
@@ -69,6 +72,8 @@ def _shown() -> Iterator[Callable[[Step], None]]:
 
 
 def _tell(taken: StepTaken) -> None:
+    if taken.name == STEPS[0].name:
+        os.nice(POLITE)  # the keys are gone; the rest may take its time beside a service that looks at cameras
     if taken.outcome.done:
         note(f"{taken.name}: {taken.outcome.done} ({taken.after_s:.1f} s)")
     for left in taken.outcome.left:
