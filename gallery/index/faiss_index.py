@@ -26,6 +26,7 @@ from recognition.errors import EmbeddingSpaceMismatch, UnsupportedRuntime
 # FAISS compares queries x dimensions with it: up to two 512-d probes go one by one, more by matrix product,
 # which took 50 ms and not 240 for 16 probes against 100k templates.
 _BLAS_THRESHOLD = 1025
+_AT_ONCE = 1024  # are read from the store: opened, they take room besides
 _BLOCK_ROWS = 8192  # what is copied where one of them is forgotten
 
 _Stamped = tuple[Templates, TemplateStamps]
@@ -186,9 +187,9 @@ class FaceIndex:
         return contents.with_more(self._read(store, missing))
 
     def _read(self, store: PersonStore, missing: TemplateStamps) -> Iterator[_Stamped]:
-        """Read some at a time: opened, they take as much room as the index."""
+        """Read some at a time."""
         while len(missing):
-            found = store.templates(self.space, int(missing.ids[0]) - 1, _BLOCK_ROWS)
+            found = store.templates(self.space, int(missing.ids[0]) - 1, _AT_ONCE)
             if not len(found):
                 return
             so_far = int(np.searchsorted(missing.ids, found.ids[-1], "right"))

@@ -142,7 +142,7 @@ async def forget(settings: Settings, probes: str, person_id: str, beside_s: str)
 
         def changed(gone: object) -> None:
             nonlocal unknown_at_s
-            if live_gallery.name_of(person_id) is None:
+            if not unknown.is_set() and live_gallery.name_of(person_id) is None:
                 unknown_at_s = time.monotonic()
                 unknown.set()
 

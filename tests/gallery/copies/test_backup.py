@@ -84,13 +84,13 @@ def test_a_backup_brings_back_what_was_changed_since(home):
         store.rename(ADA.id, "Somebody")
         store.remove_photo(ADA.id, store.photos(ADA.id)[0].id)
         store.add_portable(EVE)
-        before = store.template_ids(SPACE).tolist()
+        before = store.templates(SPACE).ids.tolist()
     restored = home.restore(file)
     assert (restored.what.people, restored.what.photos) == (2, 3)
     assert (restored.what.gone, restored.what.left_out, restored.set_aside) == ((EVE.id,), (), None)
     home.holds(ADA, BOB)
     with home.opened() as store:
-        assert set(before).isdisjoint(store.template_ids(SPACE).tolist()), "an index follows by numbers"
+        assert set(before).isdisjoint(store.templates(SPACE).ids.tolist()), "an index follows by numbers"
         actions = [(entry.actor, entry.action) for entry in store.audit_entries()]
     assert actions[-1] == ("ada", "restored")
     assert ("ada", "backed_up") in actions, "the log is the gallery's own, and goes on"

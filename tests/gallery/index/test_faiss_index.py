@@ -39,6 +39,7 @@ class Rows(dict[int, tuple[str, np.ndarray]]):
 def block_rows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever holds of an index holds however many blocks its templates take."""
     monkeypatch.setattr(index_module, "_BLOCK_ROWS", request.param)
+    monkeypatch.setattr(index_module, "_AT_ONCE", request.param + 1)
 
 
 def _follow(index: FaceIndex, rows: Rows) -> Synced:
