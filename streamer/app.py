@@ -264,8 +264,8 @@ def _keep_up(tasks: asyncio.TaskGroup, service: Service, rtsp: RtspServer) -> li
     return [
         tasks.create_task(broker, name="publisher"),
         tasks.create_task(service.live_gallery.follow(partial(_gallery_changed, service)), name="gallery"),
-        tasks.create_task(service.visits.run(), name="kept visits"),
         tasks.create_task(service.live_gallery.check_file(service.settings), name="check of the gallery"),
+        tasks.create_task(service.visits.run(), name="kept visits"),
         *([tasks.create_task(service.tokens.follow(), name="tokens")] if service.settings.http.enabled else []),
         *([tasks.create_task(certificate.follow(), name="certificate")] if certificate else []),
         tasks.create_task(service.upkeep.run(), name="upkeep"),
@@ -321,8 +321,7 @@ def _retire_point(service: Service, name: str) -> None:
 def _gallery_changed(service: Service, gone: Iterable[str]) -> None:
     """Somebody was enrolled, renamed or forgotten. Of who is forgotten nothing is kept or told from now on."""
     forgotten = service.outbox.forget(service.live_gallery.forgotten)
-    # Who is merely gone was in a gallery that was replaced: nobody has asked for their visits to be erased.
-    service.visits.forget(forgotten)
+    service.visits.forget(forgotten)  # not who is gone because the gallery was replaced: nobody has asked for that
     if forgotten:
         for camera in service.cameras:
             tell(camera.path.visits.forget(forgotten), camera.path)

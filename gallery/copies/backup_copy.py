@@ -111,7 +111,7 @@ class BackupCopy:
             ) from None
         except GalleryUnreadable:
             raise BackupUnreadable(f"backup {self.path} is no gallery's, or was cut short; {_MORE}") from None
-        except (sqlite3.Error, KeyError, ValueError) as error:
+        except (sqlite3.Error, LookupError, TypeError, ValueError) as error:  # rows that are none of ours
             if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
                 raise GalleryUnwritable(
                     f"backup {self.path}: no room for a copy of it in the folder for temporary files; make some, or "

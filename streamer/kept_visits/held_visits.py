@@ -54,7 +54,7 @@ class HeldVisits:
     @property
     def retry_in_s(self) -> float:
         """When look() is to be called again, where there is something to try again."""
-        waits = self.trouble is not None or (self.is_wanted and not self._is_ready)
+        waits = not self._is_ready and (self.is_wanted or self.trouble is not None)
         return max(self._retry_at_s - time.monotonic(), 0.0) if waits else float("inf")
 
     @property

@@ -86,9 +86,9 @@ class LiveGallery:
         self._thread = thread
         self._pool = recogniser.pool
         self._version = -1
-        self.forgotten: frozenset[str] = frozenset()  # everybody who ever was, by id
         self._profiles: Mapping[str, Profile] = {}
         self._thresholds: dict[str, float] = {}
+        self.forgotten: frozenset[str] = frozenset()
         self._once = OnceLog(log)
         self._trouble: CodedError | None = None
         self._damage: CodedError | None = None
@@ -316,13 +316,13 @@ class LiveGallery:
             return None
         for index in self._indexes.values():
             index.sync(file.store)
-        profiles = file.store.profiles()
+        profiles, forgotten = file.store.profiles(), file.store.forgotten()
         self._version = version
         file.settle(len(profiles))
         if is_new and (file.was_replaced or (nobody_wrote and profiles != self._profiles)):
             told = "gallery %s was replaced; %d people are in it"
             log.warning(told, file.path, len(profiles), extra={"code": "gallery_replaced"})
-        return profiles, file.store.forgotten()
+        return profiles, forgotten
 
     async def _off_loop(self, work: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)

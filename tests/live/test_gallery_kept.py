@@ -1,15 +1,19 @@
 """A gallery is backed up, put under another key and restored while a service looks at who stands in view."""
 
 import shutil
+from dataclasses import replace
 
 import orjson
 import pytest
 
+from gallery.people import Consent
 from tests.command import assert_refused, whosthere
 from tests.faces import KNOWN, NAME, write_film
+from tests.gallery.portable import portable_person
 from tests.live.mosquitto import Mosquitto
 from tests.live.service import ServiceProcess, until
 from tests.live.subscriber import Subscriber
+from tests.seeded import seeded
 
 pytestmark = pytest.mark.live
 
@@ -61,3 +65,27 @@ async def test_a_running_service_goes_on_through_all_of_it(tmp_path):
 def _audit(service: ServiceProcess) -> list[dict[str, str]]:
     """The whole log, which holds against its chain."""
     return list(orjson.loads(service.run("gallery", "audit", "--verify", "--json"))["entries"])
+
+
+async def test_who_has_had_their_time_is_erased_when_the_service_starts(tmp_path):
+    over, goes_on = portable_person(1, "Ada Lovelace"), portable_person(2, "Bob")
+    consent = Consent("herself", 1.7e9, "the door", 1.76e9)
+    paths = {"data": "data"}
+    seeded(tmp_path, [replace(over, profile=replace(over.profile, consent=consent)), goes_on], paths=paths)
+    backup = tmp_path / "before.db"
+    with ServiceProcess(tmp_path, {"paths": paths, "mqtt": {"port": 1}}) as service:
+        service.run("gallery", "backup", backup)
+
+        def people() -> list[str]:
+            return [person["id"] for person in orjson.loads(service.run("people", "list", "--json"))["people"]]
+
+        await until(lambda: people() == [goes_on.id])
+        service.run("gallery", "restore", backup)
+        assert people() == [goes_on.id], "who was erased stays so"
+        (erased,) = [entry for entry in _audit(service) if entry["action"] == "forgotten"]
+        assert (erased["actor"], erased["person_id"]) == ("service", over.id)
+        assert service.stop() == 0
+    for file in service.data.iterdir():
+        assert b"Lovelace" not in file.read_bytes(), file
+    told = [line["message"] for line in service.log() if line.get("code") == "consent_expired"]
+    assert told == [f"person {over.id} is erased: consent_expired"]

@@ -78,12 +78,15 @@ async def watched(tmp_path: Path, **recognition: Any) -> AsyncIterator[tuple[Ser
         LiveGallery.open(settings, models.recogniser, metrics) as live_gallery,
     ):
         outbox = cast(Any, SimpleNamespace(healthy=True, trouble=""))
+        visits = cast(Any, SimpleNamespace(is_wanted=False, trouble=""))
         await models.attach(live_gallery, broker.set_model)
         tokens = LiveTokens(settings.tokens_path)
         guard = Guard(tokens, metrics)
         live_view = LiveView(live_gallery.name_of, metrics)
         yield (
-            Service(settings, metrics, models, live_gallery, outbox, cast(Any, broker), live_view, [], tokens, guard),
+            Service(
+                settings, metrics, models, live_gallery, outbox, visits, cast(Any, broker), live_view, [], tokens, guard
+            ),
             broker,
         )
 

@@ -301,7 +301,15 @@ def test_capitals_and_blanks_make_no_other_person(home: Path, who: str) -> None:
     assert (removed.document["person"]["id"], removed.document["photos"]) == (ada["id"], 1)
     renamed = whosthere("people", "rename", who, "ADA LOVELACE", "--json", cwd=home)
     assert (renamed.code, renamed.document) == (0, {"id": ada["id"], "name": "ADA LOVELACE"})
-    assert whosthere("people", "forget", who, "--yes", "--json", cwd=home).document == {"forgotten": ada["id"]}
+    told = whosthere("people", "forget", who, "--yes", "--json", cwd=home).document
+    assert (told["forgotten"], [left["done_by"] for left in told["left"]]) == (ada["id"], ["service"])  # no broker here
+    again = whosthere("people", "forget", ada["id"], "--yes", cwd=home)
+    assert (again.code, again.out) == (0, f"{ada['id']} is forgotten\n")
+    assert "keys: 0 people" in again.err
+    (home / "var" / "copy.db").write_bytes(ada["id"].encode())
+    left = whosthere("people", "forget", ada["id"], "--yes", cwd=home)
+    assert (left.code, left.complaints[-1].rpartition(" ")[2]) == (1, "[erasure_incomplete]")
+    assert "copy.db: the id is there" in left.complaints[-1]
     assert whosthere("people", "list", "--json", cwd=home).document == {"people": []}
 
 

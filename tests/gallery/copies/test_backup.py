@@ -215,6 +215,28 @@ def test_one_byte_of_a_sealed_blob(tmp_path, table):
     home.holds(ADA, BOB)
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE people SET profile = 7",
+        "UPDATE photos SET landmarks = 'text'",
+        "UPDATE people SET profile_key = x'00'",
+        "DROP TABLE templates",
+        "DELETE FROM people",
+        "UPDATE templates SET person_id = 'nobody'",
+    ],
+)
+def test_rows_that_are_none_of_ours(home, statement):
+    file = home.backup()
+    with closing(sqlite3.connect(file)) as db:
+        db.execute(statement)
+        db.commit()
+    with pytest.raises(BackupUnreadable) as told:
+        home.restore(file)
+    assert "\n" not in str(told.value)
+    home.holds(ADA, BOB)
+
+
 def test_bits_that_were_flipped_anywhere_never_make_another_person(tmp_path):
     """At random places of an encrypted backup: it is refused, or nothing that counts was hit."""
     home = Home(tmp_path / "home", people=(ADA,))
@@ -460,3 +482,18 @@ def test_a_rotation_that_is_killed_leaves_all_readable_and_is_finished(tmp_path)
     assert statement > 5
     home.holds(ADA, BOB)
     assert not home.keys.next_file.exists()
+
+
+def test_no_room_for_what_takes_the_place_of_a_damaged_gallery(tmp_path):
+    source = Home(tmp_path / "from", people=[portable_person(n, f"Person {n}") for n in range(1, 20)])
+    file = source.backup()
+    with small_disk(2) as disk:
+        home = Home(disk / "home", people=())
+        home.keys = source.keys
+        home.path.parent.mkdir()
+        home.path.write_bytes(b"no gallery" * 500)
+        fill(disk)
+        with pytest.raises(GalleryUnwritable, match="can't be written"):
+            home.restore(file)
+        assert home.path.read_bytes() == b"no gallery" * 500
+        assert home.files() == {"gallery.db"}

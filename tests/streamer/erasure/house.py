@@ -14,7 +14,6 @@ from gallery.storage.encryption import Cipher
 from gallery.storage.rows import packed
 from streamer.events.event import Due, sighting_of
 from streamer.events.outbox_file import Changes, OutboxFile
-from streamer.kept_visits.pictures import Pictures
 from streamer.kept_visits.visit import VisitChange, VisitFace, people_of
 from streamer.kept_visits.visits_file import VisitsFile
 from streamer.process import key_source, make_data_folder, store_of
@@ -65,7 +64,7 @@ class House:
             for seed, (nick, person_id) in enumerate(self.ids.items(), start=1):
                 event = due(f"{nick}1n", person=person_id).event
                 face = VisitFace(unit(100 + seed), 0.9, SPACE, "s")
-                pictures = Pictures(f"face of {nick}".encode() * 500, f"scene of {nick}".encode() * 3000)
+                pictures = {"face": f"face of {nick}".encode() * 500, "scene": f"scene of {nick}".encode() * 3000}
                 change = VisitChange(
                     event_id=event.event_id,
                     camera="door",

@@ -53,7 +53,7 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.01)
 
 
-@pytest.mark.parametrize("backlog", [3_000, 6_000])
+@pytest.mark.parametrize("backlog", [6_000, 9_000])
 def test_what_a_backlog_took_goes_back_to_the_disk_in_steps(tmp_path, backlog):
     file = OutboxFile(tmp_path / "outbox.db", 100_000, WEEK_S, 1000.0)
     event = due("a1n").event
