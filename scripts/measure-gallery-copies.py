@@ -17,10 +17,10 @@ import numpy as np
 
 from gallery.copies.backup import back_up, restore
 from gallery.copies.backup_copy import BackupCopy
+from gallery.keys.master_key import KeySource
 from gallery.people import Profile
 from gallery.portable import PortablePerson, PortablePhoto, PortableTemplate
 from gallery.retention import expired
-from gallery.storage.master_key import KeySource
 from gallery.storage.moving import insert_person
 from gallery.storage.store import PersonStore
 

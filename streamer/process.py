@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import IO
 
 from gallery.errors import GalleryInUse, GalleryMissing, GalleryUnwritable, MasterKeyMissing
+from gallery.keys.master_key import GivenKey, KeySource, from_command, in_file
 from gallery.storage.file_copy import is_of_before
-from gallery.storage.master_key import GivenKey, KeySource, from_command, in_file
 from gallery.storage.store import PersonStore
 from streamer.errors import AlreadyRunning, DataFolderUnwritable
 from streamer.settings import MasterKeySettings, Settings

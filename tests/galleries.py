@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gallery.storage.master_key import KeySource
+from gallery.keys.master_key import KeySource
 from gallery.storage.store import PersonStore
 
 

@@ -17,10 +17,10 @@ from urllib.parse import quote
 from gallery.copies.backup_copy import BackupCopy
 from gallery.copies.bundle import target_error
 from gallery.errors import BackupUnreadable, GalleryUnreadable, GalleryUnwritable
+from gallery.keys.master_key import KeySource
+from gallery.keys.vault import Vault
 from gallery.storage.database import GalleryDatabase
-from gallery.storage.master_key import KeySource
 from gallery.storage.replacing import Replaced
-from gallery.storage.vault import Vault
 from recognition.whole_file import creating
 
 _LOG = "-wal"

@@ -10,14 +10,14 @@ from typing import Self
 from urllib.parse import quote
 
 from gallery.errors import BackupUnreadable, GalleryUnreadable, GalleryUnwritable, MasterKeyError
-from gallery.storage.encryption import SealBroken
-from gallery.storage.master_key import KeySource
+from gallery.keys.encryption import SealBroken
+from gallery.keys.master_key import KeySource
+from gallery.keys.vault import Vault, chip_place, landmarks_place, profile_place, template_place
 from gallery.storage.meta import KEY_ID, get_meta
 from gallery.storage.migrations import bring_up_to_date
 from gallery.storage.opening import vault_of
 from gallery.storage.resealing import reseal
 from gallery.storage.schema import BUSY_TIMEOUT_S, check_file, transaction
-from gallery.storage.vault import Vault, chip_place, landmarks_place, profile_place, template_place
 
 _MORE = "give another backup; the gallery is as it was"
 

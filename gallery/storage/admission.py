@@ -7,9 +7,9 @@ import sqlite3
 from typing import Any
 
 from gallery.errors import ExternalIdTaken, NameTaken, PersonForgotten, PersonIdTaken, PersonNotFound
+from gallery.keys.vault import Vault
 from gallery.people import Profile
 from gallery.storage.profiles import COLUMNS, OpenedProfiles
-from gallery.storage.vault import Vault
 
 
 def must_exist(db: sqlite3.Connection, person_id: str, columns: str = "id") -> tuple[Any, ...]:

@@ -14,11 +14,12 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from gallery.errors import GalleryUnreadable, GalleryUnwritable
+from gallery.keys.encryption import MasterKey, SealBroken
+from gallery.keys.master_key import KeySource
+from gallery.keys.vault import Vault
 from gallery.storage import audit
 from gallery.storage.audit import AuditEntry
-from gallery.storage.encryption import MasterKey, SealBroken
 from gallery.storage.file_copy import copy_in_memory
-from gallery.storage.master_key import KeySource
 from gallery.storage.meta import KEY_ID, get_meta, set_meta
 from gallery.storage.opening import open_database, vault_of
 from gallery.storage.replacing import Replaced, forget_again, replace_people
@@ -26,7 +27,6 @@ from gallery.storage.resealing import reseal
 from gallery.storage.schema import seal_broken, transaction, translated
 from gallery.storage.traces import tables_with
 from gallery.storage.vacuum import ENCRYPTED, ERASED, VACUUM_DUE, empty_log, vacuum
-from gallery.storage.vault import Vault
 
 T = TypeVar("T")
 _TARGET_FAILED = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}

@@ -4,11 +4,11 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from gallery.storage.master_key import KeySource
+from gallery.keys.master_key import KeySource
+from gallery.keys.vault import Vault
 from gallery.storage.migrations import bring_up_to_date
 from gallery.storage.opening import vault_of
 from gallery.storage.schema import BUSY_TIMEOUT_S, SCHEMA_VERSION, check_file, make_schema, translated
-from gallery.storage.vault import Vault
 
 Identity = tuple[int, int, int, int]
 

@@ -6,6 +6,7 @@ Blocks for disk I/O; nothing is changed where any of it fails.
 import sqlite3
 from pathlib import Path
 
+from gallery.keys.vault import PLAIN, Vault
 from gallery.people import Profile
 from gallery.storage.audit import append
 from gallery.storage.meta import KEY_ID, get_meta, set_meta
@@ -13,7 +14,6 @@ from gallery.storage.resealing import reseal
 from gallery.storage.rows import packed_profile
 from gallery.storage.schema import SCHEMA_VERSION, TABLES, transaction, version_of
 from gallery.storage.vacuum import ENCRYPTED, VACUUM_DUE
-from gallery.storage.vault import PLAIN, Vault
 
 
 def bring_up_to_date(db: sqlite3.Connection, path: Path, vault: Vault, actor: str) -> None:

@@ -5,11 +5,11 @@ Blocks; within PersonStore's lock or transaction. Who opens a blob may meet Seal
 
 import sqlite3
 
+from gallery.keys.vault import Vault, chip_place, landmarks_place, profile_place, template_place
 from gallery.people import Profile
 from gallery.portable import PortablePerson, PortablePhoto, PortableTemplate
 from gallery.storage.admission import must_exist
 from gallery.storage.rows import KEEP_FORMER, packed, packed_profile, profile_from, template_row, unpacked
-from gallery.storage.vault import Vault, chip_place, landmarks_place, profile_place, template_place
 
 
 def read_person(db: sqlite3.Connection, vault: Vault, person_id: str) -> PortablePerson:

@@ -11,9 +11,10 @@ import sqlite3
 from pathlib import Path
 
 from gallery.errors import GalleryUnreadable, GalleryUnwritable, MasterKeyMissing
+from gallery.keys.encryption import SealBroken
+from gallery.keys.master_key import KeySource
+from gallery.keys.vault import Vault
 from gallery.storage.audit import append
-from gallery.storage.encryption import SealBroken
-from gallery.storage.master_key import KeySource
 from gallery.storage.meta import KEY_ID, get_meta
 from gallery.storage.migrations import bring_up_to_date
 from gallery.storage.schema import (
@@ -26,7 +27,6 @@ from gallery.storage.schema import (
     version_of,
 )
 from gallery.storage.vacuum import ENCRYPTED, VACUUM_DUE, vacuum
-from gallery.storage.vault import Vault
 from recognition.whole_file import remove_left_over
 
 log = logging.getLogger(__name__)

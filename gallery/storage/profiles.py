@@ -5,9 +5,9 @@ Not for two threads at once.
 
 from collections.abc import Callable, Iterable, Mapping
 
+from gallery.keys.vault import Vault, profile_place
 from gallery.people import Profile, TemplateMark, Templates
 from gallery.storage.rows import profile_from
-from gallery.storage.vault import Vault, profile_place
 
 Row = tuple[str, bytes | None, bytes]  # id, profile_key, profile
 COLUMNS = "id, profile_key, profile"

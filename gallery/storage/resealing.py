@@ -5,9 +5,9 @@ Within the caller's transaction; blocks, seconds for 100k people.
 
 import sqlite3
 
+from gallery.keys.vault import PersonKeys, Vault, chip_place, landmarks_place, profile_place, template_place
 from gallery.storage.meta import KEY_ID, set_meta
 from gallery.storage.rows import profile_from
-from gallery.storage.vault import PersonKeys, Vault, chip_place, landmarks_place, profile_place, template_place
 
 
 def reseal(db: sqlite3.Connection, former: Vault, vault: Vault) -> None:

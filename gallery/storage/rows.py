@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import orjson
 
+from gallery.keys.encryption import Cipher, SealBroken
+from gallery.keys.vault import Vault, chip_place, landmarks_place, template_place
 from gallery.people import Consent, NewPhoto, NewTemplate, Profile, StoredPhoto, space_mismatch
 from gallery.portable import PortableTemplate
-from gallery.storage.encryption import Cipher, SealBroken
-from gallery.storage.vault import Vault, chip_place, landmarks_place, template_place
 from recognition.arrays import F32, U8
 
 _JPEG_QUALITY = 92

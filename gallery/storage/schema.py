@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gallery.errors import GalleryError, GallerySealBroken, GalleryTooNew, GalleryUnreadable, GalleryUnwritable
-from gallery.storage.encryption import SealBroken
+from gallery.keys.encryption import SealBroken
 from gallery.storage.meta import KEY_ID, set_meta
 
 SCHEMA_VERSION = 3

@@ -10,11 +10,12 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from gallery.errors import PersonAmbiguous, PersonNotFound, PhotoNotFound
+from gallery.keys.master_key import KeySource
+from gallery.keys.vault import profile_place
 from gallery.people import KeptPhoto, NewPhoto, Person, Profile, checked_profile, clean_name, new_person_id
 from gallery.portable import PortablePerson
 from gallery.storage import audit
 from gallery.storage.admission import must_be_free, must_be_new, must_exist
-from gallery.storage.master_key import KeySource
 from gallery.storage.meta import set_meta
 from gallery.storage.moving import insert_person, insert_row, read_person
 from gallery.storage.profiles import COLUMNS, OpenedProfiles
@@ -22,7 +23,6 @@ from gallery.storage.rows import insert_photos, jpeg, packed_profile
 from gallery.storage.schema import translated
 from gallery.storage.template_store import TemplateStore
 from gallery.storage.vacuum import ERASED, VACUUM_DUE
-from gallery.storage.vault import profile_place
 from recognition.near_names import did_you_mean
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from gallery.keys.encryption import SealBroken
+from gallery.keys.master_key import KeySource
 from gallery.people import NewTemplate, StoredPhoto, TemplateMark, Templates, TemplateStamps
 from gallery.storage.database import GalleryDatabase
-from gallery.storage.encryption import SealBroken
-from gallery.storage.master_key import KeySource
 from gallery.storage.profiles import OpenedTemplates
 from gallery.storage.rows import opened_templates, replace_template, stored_photo, unpacked
 from gallery.storage.schema import seal_broken

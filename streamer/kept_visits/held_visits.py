@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gallery.errors import MasterKeyError
-from gallery.storage.master_key import KeySource
+from gallery.keys.master_key import KeySource
 from recognition.errors import CodedError
 from streamer.errors import KeptVisitsDamaged, KeptVisitsError, KeptVisitsMissing, KeptVisitsUnwritable
 from streamer.events.damage import set_aside, side_files

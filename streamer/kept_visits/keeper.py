@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from gallery.storage.master_key import KeySource
+from gallery.keys.master_key import KeySource
 from streamer.events.event import IdentityEvent
 from streamer.kept_visits.camera_visits import CameraVisits, Surroundings
 from streamer.kept_visits.jobs import Ended, Forgotten, Stepped

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from gallery.storage.encryption import Cipher, SealBroken
+from gallery.keys.encryption import Cipher, SealBroken
 from streamer.events.event import IdentityEvent
 from streamer.events.hand_over import moved
 from streamer.kept_visits.pictures import Pictures

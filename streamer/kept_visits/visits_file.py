@@ -11,8 +11,8 @@ from typing import Self
 
 import orjson
 
-from gallery.storage.encryption import Cipher, MasterKey, new_key
-from gallery.storage.master_key import KeySource
+from gallery.keys.encryption import Cipher, MasterKey, new_key
+from gallery.keys.master_key import KeySource
 from streamer.events.event import IdentityEvent
 from streamer.kept_visits.pictures import Pictures
 from streamer.kept_visits.visit import KeptVisit, Limits, VisitChange, VisitFace

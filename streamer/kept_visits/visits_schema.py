@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from gallery.storage.encryption import MasterKey, SealBroken
-from gallery.storage.master_key import KeySource
+from gallery.keys.encryption import MasterKey, SealBroken
+from gallery.keys.master_key import KeySource
 from streamer.errors import KeptVisitsDamaged, KeptVisitsMissing, KeptVisitsTooNew, KeptVisitsUnwritable
 from streamer.events.damage import side_files
 

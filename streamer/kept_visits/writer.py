@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import assert_never
 
-from gallery.storage.master_key import KeySource
+from gallery.keys.master_key import KeySource
 from streamer.events.event import IdentityEvent
 from streamer.kept_visits.held_visits import HeldVisits
 from streamer.kept_visits.jobs import Ended, Forgotten, Gone, Job, Refused, Seen, Stepped, Told

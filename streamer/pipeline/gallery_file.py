@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from gallery.errors import GalleryError, GalleryMissing, GalleryUnwritable
+from gallery.keys.master_key import KeySource
 from gallery.storage.file_copy import identity_of
-from gallery.storage.master_key import KeySource
 from gallery.storage.store import PersonStore
 
 log = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ ends this in between, each file names the key that it is under, and both are the
 from dataclasses import dataclass
 from pathlib import Path
 
-from gallery.storage.encryption import MasterKey
-from gallery.storage.master_key import KeySource
+from gallery.keys.encryption import MasterKey
+from gallery.keys.master_key import KeySource
 from gallery.storage.store import PersonStore
 from streamer.errors import NewKeyNeeded
 from streamer.kept_visits.visits_file import VisitsFile

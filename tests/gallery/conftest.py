@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gallery.storage.master_key import KeySource
+from gallery.keys.master_key import KeySource
 from gallery.storage.store import PersonStore
 
 

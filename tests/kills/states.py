@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from gallery.keys.encryption import MasterKey
+from gallery.keys.master_key import FILE, NEXT_FILE, KeySource
 from gallery.people import NewPhoto
-from gallery.storage.encryption import MasterKey
-from gallery.storage.master_key import FILE, NEXT_FILE, KeySource
 from gallery.storage.rows import jpeg
 from gallery.storage.store import PersonStore
 from streamer.kept_visits.visits_file import VisitsFile

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gallery.storage.encryption import MasterKey
+from gallery.keys.encryption import MasterKey
 from streamer.checks import Finding, check_everything
 from streamer.ingest.publish.point import PublishPoint
 from streamer.ingest.rtsp.server import RtspServer

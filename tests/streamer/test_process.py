@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gallery.errors import GalleryInUse, MasterKeyMissing
-from gallery.storage.encryption import MasterKey
+from gallery.keys.encryption import MasterKey
 from streamer.process import key_source, only_one, open_gallery, readable_store_of, service_runs, store_of, this_user
 from streamer.settings import Settings
 from tests.conftest import PROJECT

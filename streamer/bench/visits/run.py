@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gallery.storage.master_key import KeySource
+from gallery.keys.master_key import KeySource
 from recognition.arrays import F32
 from recognition.image import Image
 from recognition.recogniser import Recogniser, open_recogniser

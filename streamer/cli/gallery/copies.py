@@ -8,7 +8,7 @@ import typer
 
 from gallery.copies.backup import Restored, back_up, restore
 from gallery.copies.backup_copy import BackupCopy
-from gallery.storage.master_key import KeySource, in_file
+from gallery.keys.master_key import KeySource, in_file
 from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json, print_line, settings_of
 from streamer.process import key_source, make_data_folder, open_gallery, refuse_in_use, this_user
 

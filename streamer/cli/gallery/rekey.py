@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from gallery.storage.master_key import GivenKey
+from gallery.keys.master_key import GivenKey
 from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json, print_line, settings_of
 from streamer.process import given_key, key_source, open_gallery
 from streamer.settings import MasterKeySettings

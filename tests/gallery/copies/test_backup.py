@@ -24,8 +24,8 @@ from gallery.errors import (
     TargetExists,
     TargetUnwritable,
 )
-from gallery.storage.encryption import MasterKey
-from gallery.storage.master_key import KeySource, in_file
+from gallery.keys.encryption import MasterKey
+from gallery.keys.master_key import KeySource, in_file
 from gallery.storage.store import PersonStore
 from tests.conftest import PROJECT
 from tests.gallery.fakes import SPACE, photo_of, unit
@@ -331,7 +331,7 @@ def test_a_backup_made_while_others_enrol_is_of_one_moment(home):
     program = f"""
 import sys
 from pathlib import Path
-from gallery.storage.master_key import KeySource
+from gallery.keys.master_key import KeySource
 from gallery.storage.store import PersonStore
 from tests.gallery.fakes import photo_of, unit
 keys = KeySource(Path({str(home.keys.folder)!r}))
@@ -391,7 +391,7 @@ from pathlib import Path
 from gallery.copies.backup import back_up, restore
 from gallery.copies.backup_copy import BackupCopy
 from gallery.storage import database
-from gallery.storage.master_key import KeySource
+from gallery.keys.master_key import KeySource
 from gallery.storage.store import PersonStore
 
 path, folder, file = map(Path, sys.argv[1:4])

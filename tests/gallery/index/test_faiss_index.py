@@ -9,8 +9,8 @@ import pytest
 
 from gallery.index import faiss_index as index_module
 from gallery.index.faiss_index import FaceIndex, Synced
+from gallery.keys.master_key import KeySource
 from gallery.people import TemplateMark, Templates, TemplateStamps
-from gallery.storage.master_key import KeySource
 from gallery.storage.store import PersonStore
 from recognition.errors import EmbeddingSpaceMismatch, UnsupportedRuntime
 from tests.gallery.fakes import DIM, SPACE, near, photo_of, templates_of, unit

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gallery.storage.master_key import KeySource
+from gallery.keys.master_key import KeySource
 from gallery.storage.store import PersonStore
 from tests.conftest import PROJECT
 from tests.gallery.fakes import SPACE
@@ -20,7 +20,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from gallery.errors import NameTaken
-from gallery.storage.master_key import KeySource
+from gallery.keys.master_key import KeySource
 from gallery.storage.store import PersonStore
 from tests.gallery.fakes import photo_of, unit
 me = int(sys.argv[1])

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from gallery.keys.encryption import MasterKey
 from gallery.people import Consent, Profile
-from gallery.storage.encryption import MasterKey
 from gallery.storage.store import PersonStore
 from tests.gallery.fakes import photo_of, unit
 

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from gallery.errors import GallerySealBroken, GalleryUnreadable
+from gallery.keys.encryption import MasterKey
+from gallery.keys.master_key import KeySource
 from gallery.people import NewPhoto, Profile
-from gallery.storage.encryption import MasterKey
-from gallery.storage.master_key import KeySource
 from gallery.storage.store import PersonStore
 from recognition.errors import CodedError
 from tests.gallery.fakes import SPACE, other_template, photo_of, unit

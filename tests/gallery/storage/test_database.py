@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from gallery.errors import GallerySealBroken, GalleryUnwritable, MasterKeyMissing, MasterKeyWrong
+from gallery.keys.encryption import MasterKey
+from gallery.keys.master_key import KeySource
 from gallery.people import Profile
-from gallery.storage.encryption import MasterKey
-from gallery.storage.master_key import KeySource
 from gallery.storage.store import PersonStore
 from tests.gallery.fakes import SPACE, other_template, photo_of, unit
 from tests.gallery.storage.former_galleries import all_bytes

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from gallery.errors import GalleryTooNew, GalleryUnwritable, MasterKeyMissing, MasterKeyWrong
+from gallery.keys.master_key import KeySource, in_file
+from gallery.keys.vault import Vault
 from gallery.storage import opening
-from gallery.storage.master_key import KeySource, in_file
 from gallery.storage.migrations import bring_up_to_date
 from gallery.storage.schema import SCHEMA_VERSION
 from gallery.storage.store import PersonStore
-from gallery.storage.vault import Vault
 from tests.gallery.fakes import SIGNATURE, SPACE, photo_of, unit
 from tests.gallery.storage.former_galleries import RELEASED, all_bytes, chip_of, gallery_of_version, name_of, shape_of
 

@@ -19,10 +19,10 @@ from gallery.errors import (
     PhotoNotFound,
     ThresholdInvalid,
 )
+from gallery.keys.master_key import KeySource
+from gallery.keys.vault import template_place
 from gallery.people import Consent, NewPhoto, NewTemplate, Profile, Templates
-from gallery.storage.master_key import KeySource
 from gallery.storage.store import PersonStore
-from gallery.storage.vault import template_place
 from recognition.errors import EmbeddingSpaceMismatch
 from tests.conftest import PROJECT
 from tests.gallery.fakes import DIM, SIGNATURE, SPACE, called, namesakes, other_template, photo_of, unit
@@ -346,7 +346,7 @@ def test_another_process_shows_in_the_data_version(store: PersonStore, tmp_path:
     before = store.data_version()
     assert store.data_version() == before
     code = "import sys; from pathlib import Path; from gallery.storage.store import PersonStore\n"
-    code += "from gallery.storage.master_key import KeySource\n"
+    code += "from gallery.keys.master_key import KeySource\n"
     code += "keys = KeySource(Path(sys.argv[2])) if Path(sys.argv[2]).exists() else None\n"
     code += "with PersonStore(Path(sys.argv[1]), keys) as store: store.add_person('Bob')"
     subprocess.run(

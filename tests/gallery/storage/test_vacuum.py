@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from gallery.errors import PersonForgotten, PersonNotFound
+from gallery.keys.encryption import SealBroken
+from gallery.keys.master_key import KeySource
+from gallery.keys.vault import template_place
 from gallery.people import Consent, Profile
-from gallery.storage.encryption import SealBroken
-from gallery.storage.master_key import KeySource
 from gallery.storage.store import PersonStore
-from gallery.storage.vault import template_place
 from tests.gallery.fakes import SIGNATURE, SPACE, other_template, photo_of, unit
 from tests.gallery.portable import portable_person
 from tests.gallery.storage.former_galleries import all_bytes

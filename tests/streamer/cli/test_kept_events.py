@@ -8,7 +8,7 @@ import pytest
 import typer
 import yaml
 
-from gallery.storage.encryption import MasterKey
+from gallery.keys.encryption import MasterKey
 from streamer.cli.kept_events import moment
 from streamer.kept_visits.visits_file import VisitsFile
 from streamer.process import key_source

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from gallery.storage.encryption import Cipher
+from gallery.keys.encryption import Cipher
 from gallery.storage.rows import packed
 from streamer.events.event import Due, sighting_of
 from streamer.events.outbox_file import Changes, OutboxFile

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gallery.storage.encryption import SealBroken
+from gallery.keys.encryption import SealBroken
 from streamer.erasure.erase import erase
 from streamer.erasure.report import Report, StepTaken
 from streamer.erasure.steps import STEPS

@@ -7,7 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from gallery.storage.master_key import KeySource
+from gallery.keys.master_key import KeySource
 from recognition.image import ArrayImage
 from streamer.events.event import FrameSize, IdentityEvent, LatencyMs, Models, Person
 from streamer.kept_visits.visit import Limits, VisitChange, VisitFace, people_of

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gallery.errors import MasterKeyMissing, MasterKeyWrong
-from gallery.storage.encryption import MasterKey
+from gallery.keys.encryption import MasterKey
 from streamer.errors import KeptVisitsDamaged, KeptVisitsMissing, KeptVisitsTooNew, KeptVisitsUnwritable
 from streamer.kept_visits.visits_file import VisitsFile
 from tests.small_disk import fill, small_disk

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gallery.storage.encryption import MasterKey
+from gallery.keys.encryption import MasterKey
 from streamer.events.event import Due
 from streamer.kept_visits import writer as writer_module
 from streamer.kept_visits.camera_visits import CameraVisits

@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 
-from gallery.storage.encryption import MasterKey
+from gallery.keys.encryption import MasterKey
 from streamer.kept_visits.visits_file import VisitsFile
 from streamer.process import key_source
 from streamer.settings_reading import load

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gallery.storage.encryption import Cipher, MasterKey, SealBroken, new_key
+from gallery.keys.encryption import Cipher, MasterKey, SealBroken, new_key
 
 TEXT = "c2l4dGVlbiBieXRlcyBhbmQgc2l4dGVlbiBtb3JlIQ=="  # 34 bytes
 

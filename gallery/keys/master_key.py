@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gallery.errors import GalleryUnwritable, MasterKeyError, MasterKeyMissing, MasterKeyWrong
-from gallery.storage.encryption import MasterKey
+from gallery.keys.encryption import MasterKey
 from recognition.whole_file import remove_left_over
 
 FILE, NEXT_FILE = "master.key", "master.key.new"

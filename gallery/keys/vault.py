@@ -7,8 +7,8 @@ an error can show: no name is among them.
 
 from typing import NamedTuple
 
+from gallery.keys.encryption import Cipher, MasterKey, SealBroken, new_key
 from gallery.people import name_key
-from gallery.storage.encryption import Cipher, MasterKey, SealBroken, new_key
 
 PLAIN = Cipher(None)
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from gallery.storage.encryption import MasterKey, SealBroken
-from gallery.storage.vault import PLAIN, PersonKeys, Vault
+from gallery.keys.encryption import MasterKey, SealBroken
+from gallery.keys.vault import PLAIN, PersonKeys, Vault
 
 
 def test_keys_of_a_person_are_random_two_and_theirs_alone():

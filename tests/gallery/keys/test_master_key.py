@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from gallery.errors import GalleryUnwritable, MasterKeyError, MasterKeyMissing, MasterKeyWrong
-from gallery.storage.encryption import MasterKey
-from gallery.storage.master_key import GivenKey, KeySource, from_command, in_file
+from gallery.keys.encryption import MasterKey
+from gallery.keys.master_key import GivenKey, KeySource, from_command, in_file
 
 
 @pytest.fixture
