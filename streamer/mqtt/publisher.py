@@ -13,7 +13,7 @@ from dataclasses import asdict
 from functools import partial
 
 import orjson
-from aiomqtt import MqttError, Will
+from aiomqtt import Message, MqttError, Will
 
 from recognition.errors import CodedError
 from streamer.errors import BrokerError, BrokerLoginRefused, BrokerLost, BrokerUnreachable
@@ -294,12 +294,15 @@ class Publisher:
     async def _listen(self, client: BrokerClient) -> None:
         """Raises MqttError when the connection ends; all that ever arrives is what is retained, and commands."""
         async for message in client.messages:
-            if self._commands is not None and self._commands.heard(message):
-                continue
-            topic = message.topic.value
-            ours = topic in self._retained or not message.payload
-            if message.retain and not ours and is_leftover(topic, self._prefix, self._cameras.names, self._name_of):
-                self._retained.erase(topic)
+            if self._commands is None or not self._commands.heard(message):
+                self._found_retained(message)
+            del message  # until the next one comes it would hold a topic, and whose that is
+
+    def _found_retained(self, message: Message) -> None:
+        topic = message.topic.value
+        ours = topic in self._retained or not message.payload
+        if message.retain and not ours and is_leftover(topic, self._prefix, self._cameras.names, self._name_of):
+            self._retained.erase(topic)
 
     async def _try_refused(self) -> None:
         """Try topics again that are refused, by connections of their own: a refusal may cost them."""

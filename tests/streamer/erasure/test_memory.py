@@ -56,7 +56,7 @@ def holders(root: object, text: str) -> list[str]:
         for value in gc.get_referents(holder):
             words = value.decode(errors="replace") if isinstance(value, bytes) else value
             if isinstance(words, str) and text in words:
-                found.append(f"{type(holder).__name__}: {words[:120]}")
+                found.append(f"{getattr(holder, '__qualname__', type(holder).__name__)}: {words[:120]}")
     return found
 
 
