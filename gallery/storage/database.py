@@ -29,6 +29,7 @@ from gallery.storage.traces import tables_with
 from gallery.storage.vacuum import ENCRYPTED, ERASED, VACUUM_DUE, empty_log, vacuum
 
 T = TypeVar("T")
+_STEPS_BETWEEN_LOOKS = 100_000
 _TARGET_FAILED = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
 
 
@@ -61,6 +62,9 @@ class GalleryDatabase:
             copy_in_memory(path, keys) if in_memory else open_database(path, keys, encrypt=encrypt, actor=actor)
         )
         self._lock = threading.Lock()
+        self._interrupted = threading.Event()
+        # SQLite forgets an interrupt that comes before its statement begins.
+        self._db.set_progress_handler(self._interrupted.is_set, _STEPS_BETWEEN_LOOKS)
         self._commits = 0
 
     def __enter__(self) -> Self:
@@ -92,7 +96,10 @@ class GalleryDatabase:
                 )
 
     def interrupt(self) -> None:
-        """End what another thread reads or writes just now; there it raises sqlite3.OperationalError."""
+        """End what another thread reads or writes just now, or is about to: there it raises sqlite3.OperationalError.
+        What remains is close().
+        """
+        self._interrupted.set()
         self._db.interrupt()
 
     def checkpoint(self) -> None:

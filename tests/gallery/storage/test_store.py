@@ -14,7 +14,6 @@ from gallery.errors import (
     NameInvalid,
     NameTaken,
     PersonAmbiguous,
-    PersonIdTaken,
     PersonNotFound,
     PhotoNotFound,
     ThresholdInvalid,
@@ -468,14 +467,6 @@ def test_what_can_not_be_said_of_a_person_changes_nothing(
         with pytest.raises(error, match=why):
             refused()
     assert store.people() == [ada, bob]
-
-
-def test_somebody_from_elsewhere_keeps_the_id(store: PersonStore) -> None:
-    ada = store.add_person("Ada", [photo_of(unit(1))], person_id="pabcdefghijkl", as_="imported")
-    assert store.find("pabcdefghijkl") == ada
-    assert store.audit_entries(ada.id)[0].action == "imported"
-    with pytest.raises(PersonIdTaken, match="pabcdefghijkl is enrolled already"):
-        store.add_person("Bob", person_id="pabcdefghijkl")
 
 
 def test_a_photo_without_its_chip_has_its_template_all_the_same(store: PersonStore) -> None:

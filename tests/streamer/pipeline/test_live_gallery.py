@@ -176,12 +176,17 @@ async def test_damage_is_told_in_the_background_with_the_way_out(
         assert verdict.match.person_id == ids[ADA]
 
 
-async def test_the_check_of_a_large_gallery_holds_up_no_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("early", [False, True])
+async def test_the_check_of_a_large_gallery_holds_up_no_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, early: bool
+) -> None:
     settings = load(overrides=[f"paths.data={tmp_path}"])
     started = threading.Event()
 
     def endless(store: PersonStore) -> None:
         started.set()
+        if early:
+            store._interrupted.wait()
         store._rows("WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n")
 
     monkeypatch.setattr(PersonStore, "check", endless)
