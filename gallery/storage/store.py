@@ -78,6 +78,10 @@ class PersonStore(TemplateStore):
             raise PersonAmbiguous(f"{len(found)} people are called {name_or_id!r}; give the id, one of {people}")
         return found[0]
 
+    def is_enrolled(self, person_id: str) -> bool:
+        """Whether somebody has this id; nothing is opened for it, so also of whom nothing opens any more."""
+        return self._count("people WHERE id = ?", person_id) > 0
+
     def name_of(self, person_id: str) -> str | None:
         """The display name; None where nobody has this id (any more)."""
         found = self._opening(lambda: self._profiles("WHERE id = ?", person_id)).get(person_id)

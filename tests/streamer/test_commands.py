@@ -5,9 +5,11 @@ What is refused, and in which words, is in tests/test_bad_input.py.
 
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -318,6 +320,18 @@ def test_who_was_forgotten_can_be_once_more_by_the_id_and_what_stays_is_an_error
     assert "keys: 0 people" in left.err
     assert left.complaints[-1].endswith(" [erasure_incomplete]")
     assert "copy.db: the id is there" in left.complaints[-1]
+
+
+@pytest.mark.parametrize("column", ["profile", "profile_key", "template_key"])
+def test_whoever_can_not_be_read_any_more_can_be_forgotten(home: Path, column: str) -> None:
+    (ada,) = whosthere("people", "list", "--json", cwd=home).document["people"]
+    with closing(sqlite3.connect(home / "var" / "gallery.db")) as db, db:
+        db.execute(f"UPDATE people SET {column} = CAST(substr({column}, 1, 20) || 'xyz' AS BLOB)")
+    if column != "template_key":
+        assert ada["id"] in assert_refused(whosthere("people", "list", cwd=home), "gallery_seal_broken")
+        assert_refused(whosthere("people", "forget", "Somebody Else", "--yes", cwd=home), "gallery_seal_broken")
+    assert whosthere("people", "forget", ada["id"], "--yes", cwd=home).code == 0
+    assert whosthere("people", "list", "--json", cwd=home).document == {"people": []}
 
 
 @pytest.mark.parametrize(

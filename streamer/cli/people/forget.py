@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from gallery.errors import PersonNotFound
+from gallery.errors import GallerySealBroken, PersonNotFound
 from gallery.storage.store import PersonStore
 from streamer.cli.options import AsJson, ConfigFile, Overrides, Who, note, print_json, print_line, settings_of
 from streamer.erasure.erase import erase
@@ -49,10 +49,14 @@ def forget(
 
 def _whom(store: PersonStore, who: str) -> tuple[str, str]:
     """The id, and what is asked before. Raises PersonNotFound."""
+    person_id = who.strip().lower()
     try:
         person = store.find(who)
+    except GallerySealBroken:
+        if not store.is_enrolled(person_id):
+            raise
+        return person_id, f"Erase {person_id}, of whom not everything can be read any more?"
     except PersonNotFound as error:
-        person_id = who.strip().lower()
         if person_id not in store.forgotten():
             if store.is_vacuum_due:  # by the name nobody can tell whom: it went first
                 raise PersonNotFound(f"{error}; somebody's erasure was not finished: whosthere gallery purge") from None
