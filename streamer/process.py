@@ -6,6 +6,7 @@ its own, leaves holes in all of them: a process that opened sources again and ag
 
 import ctypes
 import fcntl
+import logging
 import os
 import pwd
 import signal
@@ -22,6 +23,8 @@ from gallery.storage.store import PersonStore
 from streamer.errors import AlreadyRunning, DataFolderUnwritable
 from streamer.settings import MasterKeySettings, Settings
 from streamer.variables import Unset, sudo_user, variable
+
+log = logging.getLogger(__name__)
 
 M_ARENA_MAX = -8
 ARENAS = 2
@@ -162,15 +165,24 @@ def refuse_in_use(path: Path) -> None:
 def store_of(
     settings: Settings, *, actor: str = "service", in_memory: bool = False, keys: KeySource | None = None
 ) -> PersonStore:
-    """The gallery as the settings want it. Raises GalleryError."""
-    return PersonStore(
+    """The gallery as the settings want it; a key that is made for it is told of. Raises GalleryError."""
+    keys = keys or key_source(settings)
+    had_key = keys.file.exists()
+    store = PersonStore(
         settings.gallery_path,
-        keys or key_source(settings),
+        keys,
         actor=actor,
         encrypt=settings.gallery.encryption,
         keep_chips=settings.gallery.keep_chips,
         in_memory=in_memory,
     )
+    if store.key_id is not None and not had_key and keys.file.exists():
+        log.warning(
+            "the gallery is encrypted under a key that was made for it, %s: keep a copy of that, apart from the data; "
+            "nothing opens without it",
+            keys.file,
+        )
+    return store
 
 
 def readable_store_of(settings: Settings) -> PersonStore:

@@ -22,7 +22,7 @@ from streamer.pipeline.camera import camera_path
 from streamer.pipeline.camera_path import CameraPath, close_visits, run_camera
 from streamer.pipeline.live_gallery import LiveGallery
 from streamer.pipeline.tracking import Sighting, Track, Tracker
-from streamer.process import store_of
+from streamer.process import key_source, store_of
 from streamer.settings import CameraSettings, Settings
 from streamer.telemetry.metrics import Metrics
 
@@ -111,6 +111,7 @@ def _enrol(settings: Settings, templates: list[F32], recogniser: Recogniser) -> 
     chip, landmarks = np.zeros((256, 256, 3), np.uint8), np.zeros((5, 2), np.float32)
     space, signature = recogniser.space, recogniser.signature
     settings.paths.data.mkdir(parents=True)
+    key_source(settings).for_new_store(settings.paths.data)  # made here it is not told of: it goes with the folder
     with store_of(settings) as store:
         return [
             store.add_person(

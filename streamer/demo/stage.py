@@ -15,7 +15,7 @@ from streamer.errors import CameraNotFound, DemoFailed
 from streamer.ingest.address import address
 from streamer.model_layer.enrolling import enrol_person
 from streamer.model_layer.setup import open_for_enrolment
-from streamer.process import make_data_folder, open_gallery
+from streamer.process import key_source, make_data_folder, open_gallery
 from streamer.settings import CameraSettings, HttpSettings, MqttSettings, Settings
 from streamer.variables import expand_url
 
@@ -83,6 +83,7 @@ async def prepare(
         cameras=cameras or {},
     )
     make_data_folder(own.paths.data)
+    key_source(own).for_new_store(own.paths.data)  # made here it is not told of: it goes with the folder
     if cameras is not None:
         await _enrol(own, albums, note)
         return own

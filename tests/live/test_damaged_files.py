@@ -11,7 +11,7 @@ import pytest
 
 from tests.command import assert_refused, whosthere
 from tests.faces import KNOWN, STRANGERS, write_film
-from tests.galleries import open_store
+from tests.galleries import keys_of, open_store
 from tests.gallery.fakes import photo_of, unit
 from tests.live.mosquitto import Mosquitto
 from tests.live.service import ServiceProcess, until
@@ -136,7 +136,7 @@ async def test_a_gallery_that_is_deleted_and_replaced(tmp_path, broker):
             return await service.metric("whosthere_gallery_people") == 2
 
         await until(two)
-        with open_store(tmp_path / "other.db") as store:
+        with open_store(tmp_path / "other.db", keys_of(service.data / "gallery.db")) as store:
             store.add_person("Grace", [photo_of(unit(1))])
         (tmp_path / "other.db").rename(service.data / "gallery.db")
         await until(lambda: any("; 1 people are in it" in line for line in lines_with(service, "gallery_replaced")), 5)

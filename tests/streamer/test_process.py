@@ -141,6 +141,20 @@ def test_a_store_is_as_the_settings_say(tmp_path, keep, encrypted):
         assert (store.in_memory, store.count()) == (False, 1)
 
 
+def test_a_key_that_is_made_is_told_of_once(tmp_path, caplog):
+    settings = Settings.model_validate({"paths": {"data": tmp_path / "var"}})
+    for _ in range(2):
+        store_of(settings).close()
+    (line,) = caplog.records
+    assert f"{tmp_path / 'var-keys' / 'master.key'}: keep a copy of that" in line.message
+    caplog.clear()
+    key = tmp_path / "own.key"
+    key.write_text(MasterKey.new().to_text())
+    for data, gallery in (("own", {"master_key": {"file": key}}), ("plain", {"encryption": False})):
+        store_of(Settings.model_validate({"paths": {"data": tmp_path / data}, "gallery": gallery})).close()
+    assert caplog.records == []
+
+
 def test_where_the_disk_is_full_it_is_read_from_memory():
     with small_disk(1) as disk:
         settings = Settings.model_validate({"paths": {"data": disk / "var", "keys": disk / "keys"}})

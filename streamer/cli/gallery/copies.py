@@ -60,6 +60,7 @@ def restore_backup(
     """
     settings = settings_of(config, overrides, log_level="error")
     keys = key_source(settings)
+    had_key = keys.file.exists()
     with BackupCopy(file, keys if key_file is None else KeySource(keys.folder, in_file(key_file))) as copy:
         if not yes and sys.stdin.isatty():
             question = f"Put the {copy.people()} people of {file} in the place of all who are enrolled now?"
@@ -81,6 +82,8 @@ def restore_backup(
     else:
         print_line(f"{done.what.people} people with {done.what.photos} photos are restored")
     _tell(done)
+    if not had_key and keys.file.exists():
+        note(f"a master key was made for the gallery, {keys.file}: keep a copy of it, apart from the data")
 
 
 def _tell(done: Restored) -> None:

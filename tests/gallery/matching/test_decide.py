@@ -281,3 +281,19 @@ def test_confidence_is_a_share_and_goes_with_the_similarity(cosines: list[float]
 
 def test_the_order_of_the_rows_does_not_matter() -> None:
     assert confidence(_known(0.3), RATES[::-1], 5) == confidence(_known(0.3), RATES, 5)
+
+
+@pytest.mark.parametrize(
+    ("own", "outcome"),
+    [
+        ({}, "known"),
+        ({"a": 0.7}, "unknown"),
+        ({"a": 0.6}, "known"),
+        ({"a": 0.2}, "known"),
+        ({"b": 0.1}, "known"),  # the second best is nobody's name, however low the own threshold
+        ({"a": 0.7, "b": 0.1}, "unknown"),
+    ],
+)
+def test_a_person_may_have_an_own_threshold(own, outcome):
+    match = decide([Candidates({"a": 0.6, "b": 0.3})], 0.5, 0.05, own_thresholds=own)
+    assert (match.outcome, match.person_id, match.best_person) == (outcome, "a" if outcome == "known" else None, "a")

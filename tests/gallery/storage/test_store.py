@@ -2,13 +2,24 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from gallery.errors import NameInvalid, NameTaken, PersonAmbiguous, PersonNotFound, PhotoNotFound
-from gallery.people import NewTemplate
+from gallery.errors import (
+    ExternalIdTaken,
+    GalleryError,
+    NameInvalid,
+    NameTaken,
+    PersonAmbiguous,
+    PersonIdTaken,
+    PersonNotFound,
+    PhotoNotFound,
+    ThresholdInvalid,
+)
+from gallery.people import Consent, NewPhoto, NewTemplate, Profile
 from gallery.storage.store import PersonStore
 from gallery.storage.vault import template_place
 from recognition.errors import EmbeddingSpaceMismatch
@@ -420,3 +431,55 @@ def test_a_damaged_chip_is_none(store: PersonStore) -> None:
     damaged, sound = store.photos_without_template("other.1")
     assert (damaged.id, damaged.chip) == (1, None)
     assert sound.chip is not None
+
+
+def test_all_that_is_said_of_a_person_is_kept(store: PersonStore) -> None:
+    consent = Consent("Ada herself", 1.0, "the door", 2.0)
+    ada = store.add_person(Profile(" Ada ", " E-1", (" staff ", "night", "staff"), 0.5, consent))
+    assert ada.profile == Profile("Ada", "E-1", ("night", "staff"), 0.5, consent)
+    assert store.find("E-1") == store.find("ada") == store.find(ada.id) == ada
+    changed = store.change(ada.id, lambda who: replace(who, external_id=None, tags=(), consent=None))
+    assert changed.profile == Profile("Ada", threshold=0.5)
+    assert store.profiles() == {ada.id: changed.profile}
+    with pytest.raises(PersonNotFound):
+        store.find("E-1")
+    bob = store.add_person(Profile("Bob", "E-1"))
+    assert store.find("E-1") == bob
+
+
+@pytest.mark.parametrize(
+    ("profile", "error", "why"),
+    [
+        (Profile("Eve", "E-1"), ExternalIdTaken, "external id 'E-1' is that of Ada"),
+        (Profile("ADA", "E-2"), NameTaken, "'Ada' is enrolled already"),
+        (Profile("Eve", " "), NameInvalid, "external id is empty"),
+        (Profile("Eve", "E\n2"), NameInvalid, "unprintable"),
+        (Profile("Eve", tags=("x" * 101,)), NameInvalid, "the tag has 101 characters"),
+        (Profile("Eve", threshold=1.5), ThresholdInvalid, "from -1 to 1"),
+        (Profile("Eve", threshold=float("nan")), ThresholdInvalid, "from -1 to 1"),
+    ],
+)
+def test_what_can_not_be_said_of_a_person_changes_nothing(
+    store: PersonStore, profile: Profile, error: type[GalleryError], why: str
+) -> None:
+    ada, bob = store.add_person(Profile("Ada", "E-1")), store.add_person("Bob")
+    for refused in (lambda: store.add_person(profile), lambda: store.change(bob.id, lambda _: profile)):
+        with pytest.raises(error, match=why):
+            refused()
+    assert store.people() == [ada, bob]
+
+
+def test_somebody_from_elsewhere_keeps_the_id(store: PersonStore) -> None:
+    ada = store.add_person("Ada", [photo_of(unit(1))], person_id="pabcdefghijkl", as_="imported")
+    assert store.find("pabcdefghijkl") == ada
+    assert store.audit_entries(ada.id)[0].action == "imported"
+    with pytest.raises(PersonIdTaken, match="pabcdefghijkl is enrolled already"):
+        store.add_person("Bob", person_id="pabcdefghijkl")
+
+
+def test_a_photo_without_its_chip_has_its_template_all_the_same(store: PersonStore) -> None:
+    photo = photo_of(unit(1))
+    store.add_person("Ada", [NewPhoto(None, photo.landmarks, photo.digest, photo.templates, photo.quality)])
+    assert store.find("Ada").templates == {SPACE: 1}
+    assert (store.count_without_template("other.1"), list(store.photos_without_template("other.1"))) == (0, [])
+    assert store.uncovered("other.1") == 1

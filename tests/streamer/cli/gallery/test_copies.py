@@ -85,6 +85,9 @@ def test_on_a_new_machine(tmp_path):
         "set_aside": None,
         "forgotten_known": True,
     }
+    assert done.complaints == [
+        f"a master key was made for the gallery, {new}/var-keys/master.key: keep a copy of it, apart from the data"
+    ]
     with opened(new) as store:
         assert {person.name for person in store.people()} == {"Ada Lovelace", "Bob"}
     assert os.listdir(new / "var") == ["gallery.db"]
