@@ -4,6 +4,7 @@ Blocks, for as long as the gallery is large; others read meanwhile. A backup of 
 the same master key, which is not in it.
 """
 
+import glob
 import os
 import secrets
 import sqlite3
@@ -113,9 +114,14 @@ def _set_aside(path: Path) -> Path | None:
     if not path.exists():
         return None
     aside = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
+    begun = False
+    for former in path.parent.glob(f"{glob.escape(path.name)}.damaged-*"):
+        if former.samefile(path):  # by a restore that was killed
+            aside, begun = former, True
     for end in ("", _LOG):
-        if path.with_name(path.name + end).exists():
-            aside.with_name(aside.name + end).hardlink_to(path.with_name(path.name + end))
+        file, second = path.with_name(path.name + end), aside.with_name(aside.name + end)
+        if file.exists() and not (begun and second.exists()):
+            second.hardlink_to(file)
     for end in (_LOG, "-shm"):
         path.with_name(path.name + end).unlink(missing_ok=True)
     return aside

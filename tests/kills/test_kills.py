@@ -14,21 +14,23 @@ from tests.kills.command_operations import COMMANDS
 from tests.kills.operations import OPERATIONS
 from tests.kills.tracing import CAN_TRACE
 
-SEEDS = (1,)  # kept: of those that found something, the first
-KILLS = 2  # trials of each operation
+pytestmark = pytest.mark.timeout(600)  # hundreds of processes, and a disk that others use, too
+
+SEED = 1  # kept; the kills of each operation follow from it, in `make test-kill` from a new one
+KILLS = 1  # trials of each operation, with one to three kills
 
 
 def kills(*arguments: object) -> Ended:
-    return run_python(["-m", "tests.kills", *map(str, arguments)], PROJECT, limit_s=170)
+    return run_python(["-m", "tests.kills", *map(str, arguments)], PROJECT, limit_s=580)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_a_kill_leaves_each_person_wholly_there_or_wholly_absent(seed):
-    ended = kills("--seed", seed, "--kills", KILLS)
+@pytest.mark.parametrize(("operations", "least_hits"), [(OPERATIONS, 15), (COMMANDS, 10)], ids=["store", "commands"])
+def test_a_kill_leaves_each_person_wholly_there_or_wholly_absent(operations, least_hits):
+    ended = kills(*operations, "--seed", SEED, "--kills", KILLS)
     assert ended.code == 0, ended.everything
-    assert [line.partition(": ")[0] for line in ended.out.splitlines()] == [*OPERATIONS, *COMMANDS]
+    assert [line.partition(": ")[0] for line in ended.out.splitlines()] == list(operations)
     hits = sum(int(hit) for hit in re.findall(r"; (\d+) kills ", ended.out))
-    assert hits >= 20, ended.out
+    assert hits >= least_hits, ended.out
 
 
 @pytest.mark.skipif(not CAN_TRACE, reason="needs ptrace on x86-64, to hit what is seldom hit by time")

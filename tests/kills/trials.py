@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 
@@ -81,7 +82,6 @@ class Trials:
         self._erased = [(erased.steps, self._secrets(erased)) for erased in operation.erased]
         self._states = list(self._rehearsed())
         self._calls, self._takes_s = self._rehearsed_whole(watched=False)
-        self._watched_calls = self._calls if operation.from_nothing else self._rehearsed_whole(watched=True)[0]
         self.counts.calls = len(self._calls)
 
     def kill(self, where: str | int) -> None:
@@ -118,6 +118,10 @@ class Trials:
                 apart(lambda step=step: step(home))
                 yield self._looked_at(home)
             self._files = {str(file.relative_to(home)) for file in files_of(home)}
+
+    @cached_property
+    def _watched_calls(self) -> tuple[str, ...]:
+        return self._rehearsed_whole(watched=True)[0]
 
     def _rehearsed_whole(self, *, watched: bool) -> tuple[tuple[str, ...], float]:
         """Which calls all of it makes, and in what time; who closes a gallery that nobody else has open makes more."""

@@ -277,6 +277,22 @@ def test_a_damaged_gallery_is_set_aside(tmp_path, how):
     assert restored.forgotten_known or how in ("text", "empty", "cut short", "a page of it")
 
 
+@pytest.mark.parametrize(
+    "name", ["gallery.db.damaged-20260101-120000", "gallery.db.damaged-1", "gallery.db.damaged-x y"]
+)
+def test_what_a_killed_restore_has_set_aside_is_not_set_aside_twice(tmp_path, name):
+    home = Home(tmp_path / "home")
+    file = home.backup()
+    home.path.write_bytes(b"\xff" * 8192)
+    aside = home.path.with_name(name)
+    aside.hardlink_to(home.path)
+    other = home.path.with_name("gallery.db.damaged-long-ago")
+    other.write_bytes(b"\xff" * 8192)
+    assert home.restore(file).set_aside == aside
+    assert home.files() == {"gallery.db", aside.name, other.name}
+    home.holds(ADA, BOB)
+
+
 def test_a_missing_gallery_is_made_of_the_backup_with_its_log(home):
     file = home.backup()
     for left in home.path.parent.iterdir():

@@ -17,7 +17,7 @@ from gallery.storage.store import PersonStore
 from tests.gallery.fakes import SPACE, other_template, photo_of, unit
 from tests.gallery.storage.former_galleries import all_bytes
 
-SECRETS = [b"Ada", b"adalovelace", b"E-17", b"staff", *(unit(seed).tobytes()[:48] for seed in (1, 2))]
+SECRETS = [b"Ada Lovelace", b"adalovelace", b"E-17", b"staff", *(unit(seed).tobytes()[:48] for seed in (1, 2))]
 
 
 @pytest.fixture

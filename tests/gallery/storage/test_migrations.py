@@ -137,7 +137,7 @@ def test_a_plain_gallery_is_encrypted_when_it_is_opened_with_encryption_on(tmp_p
         assert (store.find("ada lovelace").photos, len(store.templates(SPACE))) == (3, 3)
         assert len(list(store.photos_without_template("other.1"))) == 3
     faces = [unit(seed).tobytes()[:48] for seed in range(3)]
-    assert not [secret for secret in (b"Ada", b"adalovelace", *faces) if secret in all_bytes(path.parent)]
+    assert not [secret for secret in (b"Ada Lovelace", b"adalovelace", *faces) if secret in all_bytes(path.parent)]
     with PersonStore(path, keys, encrypt=False) as store:
         assert store.key_id is not None, "until gallery rekey"
 
