@@ -24,7 +24,7 @@ from gallery.storage.meta import KEY_ID, get_meta, set_meta
 from gallery.storage.opening import open_database, vault_of
 from gallery.storage.replacing import Replaced, forget_again, replace_people
 from gallery.storage.resealing import reseal
-from gallery.storage.schema import seal_broken, transaction, translated
+from gallery.storage.schema import BUSY_TIMEOUT_S, seal_broken, transaction, translated
 from gallery.storage.traces import tables_with
 from gallery.storage.vacuum import ENCRYPTED, ERASED, VACUUM_DUE, empty_log, vacuum
 
@@ -157,7 +157,7 @@ class GalleryDatabase:
         with self._transaction() as db:
             replaced = replace_people(db, other(self._vault))
             self._restored(db, replaced)
-        self._emptied()
+        self.empty_log()
         return replaced
 
     def forget_again(self, forgotten: Iterable[str]) -> Replaced:
@@ -244,10 +244,10 @@ class GalleryDatabase:
                 raise seal_broken(self.path, broken) from None
             self._commits += 1
 
-    def _emptied(self) -> bool:
-        """Empty the log, which holds what was erased; False where somebody reads it, or there is no room to."""
+    def empty_log(self, within_s: float = BUSY_TIMEOUT_S) -> bool:
+        """Empty the log, which holds what was erased; False where somebody reads it that long, or there is no room."""
         try:
             with self._lock, translated(self.path):
-                return empty_log(self._db)
+                return empty_log(self._db, within_s)
         except GalleryUnwritable:  # what was to be written is
             return False

@@ -200,7 +200,7 @@ class PersonStore(TemplateStore):
             audit.append(db, self.actor, "forgotten", person_id, {} if why is None else {"why": why})
             self._opened.drop(person_id)
             self._opened_templates.drop()
-        return empty_log and self._emptied()
+        return empty_log and self.empty_log()
 
     # Photos.
 
@@ -232,7 +232,7 @@ class PersonStore(TemplateStore):
                 )
             set_meta(db, VACUUM_DUE, ERASED)
             audit.append(db, self.actor, "photo_removed", person_id, {"photo": photo_id})
-        return self._emptied()
+        return self.empty_log()
 
     # What the above are made of.
 

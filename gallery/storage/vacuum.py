@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gallery.errors import GalleryUnwritable
 from gallery.storage.meta import set_meta
-from gallery.storage.schema import transaction, translated
+from gallery.storage.schema import BUSY_TIMEOUT_S, transaction, translated
 
 VACUUM_DUE = "vacuum_due"
 # Why: the whole gallery was written anew (done when it is opened next), or somebody was erased (done by who erases).
@@ -16,9 +16,13 @@ ENCRYPTED, ERASED = "encrypted", "erased"
 _IN_MEMORY_BYTES = 256 << 20  # a file that is larger is written to the system's temporary folder meanwhile
 
 
-def empty_log(db: sqlite3.Connection) -> bool:
-    """Carry the log over into the file and empty it; False where somebody reads what it holds."""
-    (busy, _, _) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+def empty_log(db: sqlite3.Connection, within_s: float = BUSY_TIMEOUT_S) -> bool:
+    """Carry the log over into the file and empty it; False where somebody reads what it holds for so long."""
+    db.execute(f"PRAGMA busy_timeout = {round(within_s * 1000)}")
+    try:
+        (busy, _, _) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        db.execute(f"PRAGMA busy_timeout = {round(BUSY_TIMEOUT_S * 1000)}")
     return not busy
 
 

@@ -75,7 +75,10 @@ def test_nothing_is_left_of_who_is_forgotten(house):
     assert [step.name for step in report.steps] == ["keys", "visits", "outbox", "topics", "files", "search"]
     done = {step.name: step.outcome.done for step in report.steps}
     word = "keys destroyed" if house.encrypted else "erased (the gallery is not encrypted)"
-    assert done["keys"] == f"1 person: {word}, 2 photos and 2 templates deleted"
+    assert done["keys"] == (
+        f"1 person: {word}, 2 photos and 2 templates deleted; somebody reads the log that held them, emptied with the "
+        "files"
+    )
     assert done["visits"] == "1 kept visit erased"
     assert done["outbox"] == "2 waiting messages erased, last sightings too; written over in 1 file set aside"
     assert "nothing retained names them" in done["topics"]
