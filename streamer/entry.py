@@ -38,8 +38,10 @@ def main() -> None:
                 f"(and perhaps without SSE4.2, the least that is needed); {way_out} [unsupported_runtime]\n"
             )
             sys.exit(1)
-    from streamer.commands import main as run
-
+    try:
+        from streamer.commands import main as run
+    except KeyboardInterrupt:  # a second or more goes by while all of it is loaded
+        sys.exit(130)
     run()
 
 

@@ -168,7 +168,7 @@ def store_of(
 ) -> PersonStore:
     """The gallery as the settings want it; a key that is made for it is told of. Raises GalleryError."""
     keys = keys or key_source(settings)
-    had_key = keys.file.exists()
+    had_key = os.path.exists(keys.file)  # False, too, where its folder can't be entered
     store = PersonStore(
         settings.gallery_path,
         keys,
@@ -177,7 +177,7 @@ def store_of(
         keep_chips=settings.gallery.keep_chips,
         in_memory=in_memory,
     )
-    if store.key_id is not None and not had_key and keys.file.exists():
+    if store.key_id is not None and not had_key and os.path.exists(keys.file):
         log.warning(
             "the gallery is encrypted under a key that was made for it, %s: keep a copy of that, apart from the data; "
             "nothing opens without it",

@@ -62,10 +62,9 @@ class PersonStore(TemplateStore):
         return self._count("people")
 
     def find(self, name_or_id: str) -> Person:
-        """The person of this id, or else of this name, or else of one that differs by capitals and blanks alone, or
-        else of this external id.
+        """The person of this id, or else of this name (or one that differs by capitals and blanks alone) or external id.
 
-        Raises PersonNotFound, which names the nearest, PersonAmbiguous where several share the name, and
+        Raises PersonNotFound, which names the nearest, PersonAmbiguous where it is several people's, and
         NameInvalid.
         """
         found = self._found(name_or_id)
@@ -249,8 +248,9 @@ class PersonStore(TemplateStore):
             name = clean_name(name_or_id)
             found = self._people("WHERE name_tag = ?", self._vault.name_tag(name))
             found = [person for person in found if person.name == name] or found
-        if not found:
-            found = self._people("WHERE external_tag = ?", self._vault.external_tag(clean_name(name_or_id)) or b"")
+            # One's name may be what another system calls somebody else: then it names neither.
+            elsewhere = self._people("WHERE external_tag = ?", self._vault.external_tag(name) or b"")
+            found += [person for person in elsewhere if person not in found]
         return found
 
     def _people(self, where: str, *values: str | bytes) -> list[Person]:

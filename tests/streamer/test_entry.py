@@ -57,3 +57,21 @@ def test_a_user_reads_one_line(packages, monkeypatch, kernels):
     assert ended.stderr.endswith("[unsupported_runtime]\n")
     assert ("OPENBLAS_CORETYPE is set" in ended.stderr) == bool(kernels)
     assert ended.stderr.count("\n") == 1
+
+
+LOADING = """
+import builtins, sys
+from streamer import entry
+real = builtins.__import__
+def interrupted(name, *rest, **options):
+    if name == "streamer.commands":
+        raise KeyboardInterrupt
+    return real(name, *rest, **options)
+builtins.__import__ = interrupted
+entry.main()
+"""
+
+
+def test_ctrl_c_while_it_loads_ends_it_without_a_word():
+    done = subprocess.run([sys.executable, "-c", LOADING], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

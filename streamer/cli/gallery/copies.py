@@ -1,5 +1,6 @@
 """`gallery backup|restore`: a copy of the gallery, made and put back while a service runs, which notices it."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -60,7 +61,9 @@ def restore_backup(
     """
     settings = settings_of(config, overrides, log_level="error")
     keys = key_source(settings)
-    had_key = keys.file.exists()
+    had_key = os.path.exists(keys.file)
+    if key_file is not None:
+        in_file(key_file).key()  # what is wrong with it is said of it
     with BackupCopy(file, keys if key_file is None else KeySource(keys.folder, in_file(key_file))) as copy:
         if not yes and sys.stdin.isatty():
             question = f"Put the {copy.people()} people of {file} in the place of all who are enrolled now?"
@@ -82,7 +85,7 @@ def restore_backup(
     else:
         print_line(f"{done.what.people} people with {done.what.photos} photos are restored")
     _tell(done)
-    if not had_key and keys.file.exists():
+    if not had_key and os.path.exists(keys.file):
         note(f"a master key was made for the gallery, {keys.file}: keep a copy of it, apart from the data")
 
 

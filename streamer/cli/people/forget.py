@@ -81,7 +81,8 @@ def _tell(taken: StepTaken) -> None:
     if taken.outcome.done:
         note(f"{taken.name}: {taken.outcome.done} ({taken.after_s:.1f} s)")
     for left in taken.outcome.left:
-        note(f"{taken.name}: left for now: {left} ({taken.after_s:.1f} s)")
+        whose = "left to you" if left.by == "you" else "left for now"
+        note(f"{taken.name}: {whose}: {left} ({taken.after_s:.1f} s)")
 
 
 def _complain(person_id: str, report: Report) -> None:

@@ -518,3 +518,13 @@ def test_all_templates_follow_another_process(store: PersonStore, keys: KeySourc
         other.forget(bob.id)
         (ada,) = other.people()
         assert store.all_templates(SPACE).person_ids == (ada.id,)
+
+
+def test_a_name_that_is_somebody_elses_external_id_names_neither(store: PersonStore) -> None:
+    ada, bob = store.add_person(Profile("Ada", "77")), store.add_person("77")
+    with pytest.raises(PersonAmbiguous, match="2 people are called '77'") as told:
+        store.find("77")
+    assert ada.id in str(told.value)
+    assert store.find(bob.id) == bob
+    assert store.rename(bob.id, "Bob").name == "Bob"
+    assert store.find("77").id == ada.id
