@@ -62,7 +62,7 @@ class PersonStore(TemplateStore):
         return self._count("people")
 
     def find(self, name_or_id: str) -> Person:
-        """The person of this id, or else of this name (or one that differs by capitals and blanks alone) or external id.
+        """The person of this id, or else of this name (capitals and blanks do not count) or external id.
 
         Raises PersonNotFound, which names the nearest, PersonAmbiguous where it is several people's, and
         NameInvalid.
