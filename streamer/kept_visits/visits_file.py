@@ -5,6 +5,7 @@ the same file meanwhile (WAL).
 """
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -86,7 +87,9 @@ class VisitsFile:
         """Get its key; a plain one gets one, if `encrypt`. Raises MasterKeyMissing and MasterKeyWrong."""
         with translated(self.path):
             if encrypt and self._keys is not None and self._wrapped() is None:
-                self._exchange(self._keys.for_new_store(self.path.parent))
+                with self._exchanging():
+                    if self._wrapped() is None:  # a rotation may have been here since
+                        self._put_under(self._keys.for_new_store(self.path.parent))
             self._follow_key()
 
     def write(self, changes: Sequence[VisitChange], boot: str = "") -> set[str]:
@@ -217,25 +220,29 @@ class VisitsFile:
         return None if found is None else str(found)
 
     def rekey(self, new: MasterKey | None) -> None:
-        """Put it under this master key, whatever it was under; None: make it plain. Done before: nothing is changed.
+        """Put it under this master key, whatever it was under; None: make it plain. May be done again.
 
         Under another master key the file's own key stays, and with it what is sealed; a running service goes on. To
         make it plain, or encrypt it, it is written whole, in one transaction.
         """
-        with translated(self.path):
-            if (new and new.id) != self.key_id:
-                self._exchange(new)
+        with translated(self.path), self._exchanging():
+            self._put_under(new)
 
-    def _exchange(self, master: MasterKey | None) -> None:
+    @contextmanager
+    def _exchanging(self) -> Iterator[None]:
+        """A transaction."""
         with transaction(self._db):
-            self._follow_key()
-            before = self._key.key if self._key else None
-            key = None if master is None else before or new_key()
-            keep_key(self._db, master, key)
-            if (before is None) != (key is None):
-                seal_anew(self._db, Cipher(before), Cipher(key))
-            self._key, self._cipher = StoreKey(key, self._wrapped()), Cipher(key)
+            yield
         self.tidy()
+
+    def _put_under(self, master: MasterKey | None) -> None:
+        self._follow_key()
+        before = self._key.key if self._key else None
+        key = None if master is None else before or new_key()
+        keep_key(self._db, master, key)
+        if (before is None) != (key is None):
+            seal_anew(self._db, Cipher(before), Cipher(key))
+        self._key, self._cipher = StoreKey(key, self._wrapped()), Cipher(key)
 
     def _follow_key(self) -> None:
         """Get it, and again where another process has exchanged it."""

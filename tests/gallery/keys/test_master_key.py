@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gallery.errors import GalleryUnwritable, MasterKeyError, MasterKeyMissing, MasterKeyWrong
+from gallery.keys import master_key
 from gallery.keys.encryption import MasterKey
 from gallery.keys.master_key import GivenKey, KeySource, from_command, in_file
 
@@ -174,6 +175,22 @@ def test_what_comes_new_while_a_rotation_is_under_way_has_the_key_that_stays(sou
     assert source.for_new_store(tmp_path) == coming
     source.end_rotation()
     assert source.for_new_store(tmp_path) == source.find(coming.id) == coming
+
+
+@pytest.mark.parametrize("asks", ["find", "locate", "for_new_store"])
+def test_a_rotation_that_ends_while_the_key_is_looked_for(source, tmp_path, monkeypatch, asks):
+    source.for_new_store(tmp_path)
+    coming = source.begin_rotation(tmp_path)
+    read = master_key._read
+
+    def ends_first(path: Path) -> str:
+        monkeypatch.setattr(master_key, "_read", read)
+        source.end_rotation()
+        return read(path)
+
+    monkeypatch.setattr(master_key, "_read", ends_first)
+    found = getattr(source, asks)(tmp_path if asks == "for_new_store" else coming.id)
+    assert (found[1] if asks == "locate" else found) == coming
 
 
 @pytest.mark.parametrize("name", ["master.key.0123abcd.draft", "master.key.new.0123abcd.draft"])

@@ -11,7 +11,9 @@ import pytest
 from gallery.errors import MasterKeyMissing, MasterKeyWrong
 from gallery.keys.encryption import MasterKey
 from streamer.errors import KeptVisitsDamaged, KeptVisitsMissing, KeptVisitsTooNew, KeptVisitsUnwritable
+from streamer.kept_visits import visits_file
 from streamer.kept_visits.visits_file import VisitsFile
+from streamer.kept_visits.visits_schema import transaction
 from tests.small_disk import fill, small_disk
 from tests.streamer.kept_visits.made import (
     ADA,
@@ -287,6 +289,36 @@ def test_a_plain_file_is_encrypted_when_the_service_opens_it(tmp_path):
         assert len(file.faces(one)) == 2
     with service_file(tmp_path, encrypt=False) as file:
         assert file.key_id is not None, "one that is encrypted stays so"
+
+
+@pytest.mark.parametrize("already", ["encrypted by another", "given another key", "nothing"])
+def test_encrypting_a_plain_file_takes_the_key_of_then(tmp_path, monkeypatch, already):
+    """Between the look at the file and the transaction, everything under the former key may be gone."""
+    one = visit_id()
+    with service_file(tmp_path, encrypt=False) as file:
+        file.write([change(one)])
+    keys = keys_in(tmp_path)
+    keys.for_new_store(tmp_path)
+
+    def meanwhile(db):
+        monkeypatch.setattr(visits_file, "transaction", transaction)
+        with as_command(tmp_path) as command:
+            if already != "nothing":
+                command.rekey(keys.for_new_store(tmp_path))
+            new = keys.begin_rotation(tmp_path)
+            if already == "given another key":
+                command.rekey(new)
+        if already != "encrypted by another":
+            keys.end_rotation()
+        return transaction(db)
+
+    monkeypatch.setattr(visits_file, "transaction", meanwhile)
+    with as_command(tmp_path) as file:
+        file.unlock(encrypt=True)
+        assert file.pictures(one) is not None
+    with as_command(tmp_path) as reader:
+        assert reader.pictures(one) is not None
+        assert (reader.key_id == keys.for_new_store(tmp_path).id) == (already != "encrypted by another")
 
 
 def test_a_blob_moved_to_another_visit_is_not_opened(tmp_path):
