@@ -136,10 +136,13 @@ class KeySource:
             self._make(self.next_file, owned_like)
         return in_file(self.next_file).key()
 
-    def end_rotation(self) -> None:
-        """Everything is under the new key: its file takes the place of the old one's. Raises MasterKeyMissing."""
+    def end_rotation(self, key: MasterKey) -> None:
+        """Everything is under this key, which came: its file takes the place of the old one's.
+
+        Nothing is done where it has that place, or another key comes by now. Raises MasterKeyError.
+        """
         try:
-            if _is_there(self.next_file):
+            if _is_there(self.next_file) and in_file(self.next_file).key() == key:
                 os.replace(self.next_file, self.file)
                 _sync(self.folder)
         except OSError as error:

@@ -191,18 +191,22 @@ class GalleryDatabase:
 
     # Keys.
 
-    def rekey(self, master: MasterKey | None) -> None:
-        """Put everything under this master key (None: make it plain), in one transaction.
+    def rekey(self, master: MasterKey | None) -> str | None:
+        """Put everything under this master key (None: make it plain), in one transaction, unless it is.
 
-        Other processes take it as soon as they meet it; what was sealed by the former one is in the file until
-        vacuum(). Raises MasterKeyError where the present key is not to be found.
+        Returns the id of the one that it was under. Other processes take the new one as soon as they meet it; what was
+        sealed by the former one is in the file until vacuum(). Raises MasterKeyError where the present key is not to
+        be found.
         """
         vault = Vault(master)
         with self._transaction() as db:
-            reseal(db, self._vault, vault)
-            audit.append(db, self.actor, "rekeyed", details={"key": vault.key_id, "former_key": self._vault.key_id})
-            set_meta(db, VACUUM_DUE, ENCRYPTED)
+            former = self._vault.key_id
+            if former != vault.key_id:
+                reseal(db, self._vault, vault)
+                audit.append(db, self.actor, "rekeyed", details={"key": vault.key_id, "former_key": former})
+                set_meta(db, VACUUM_DUE, ENCRYPTED)
         self._vault = vault
+        return former
 
     # SQLite.
 

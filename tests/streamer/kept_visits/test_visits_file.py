@@ -254,7 +254,7 @@ def test_another_master_key_while_the_service_writes(file, tmp_path):
             command.rekey(new)
         assert command.key_id == new.id
     file.write([change(two)])
-    keys.end_rotation()
+    keys.end_rotation(new)
     file.write([change(one, event(one, 2), is_first=False)])
     with as_command(tmp_path) as reader:
         assert ids_of(reader) == [one, two]
@@ -309,7 +309,7 @@ def test_encrypting_a_plain_file_takes_the_key_of_then(tmp_path, monkeypatch, al
             if already == "given another key":
                 command.rekey(new)
         if already != "encrypted by another":
-            keys.end_rotation()
+            keys.end_rotation(new)
         return transaction(db)
 
     monkeypatch.setattr(visits_file, "transaction", meanwhile)
