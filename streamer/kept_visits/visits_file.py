@@ -27,6 +27,7 @@ from streamer.kept_visits.visit_rows import (
     write_visit,
 )
 from streamer.kept_visits.visits_schema import (
+    SYNCHRONOUS,
     StoreKey,
     keep_key,
     meta,
@@ -90,6 +91,7 @@ class VisitsFile:
                 with self._exchanging():
                     if self._wrapped() is None:  # a rotation may have been here since
                         self._put_under(self._keys.for_new_store(self.path.parent))
+                self.tidy()
             self._follow_key()
 
     def write(self, changes: Sequence[VisitChange], boot: str = "") -> set[str]:
@@ -219,21 +221,27 @@ class VisitsFile:
             found = meta(self._db, "key_id")
         return None if found is None else str(found)
 
-    def rekey(self, new: MasterKey | None) -> None:
+    def rekey(self, new: MasterKey | None) -> bool:
         """Put it under this master key, whatever it was under; None: make it plain. May be done again.
 
         Under another master key the file's own key stays, and with it what is sealed; a running service goes on. To
-        make it plain, or encrypt it, it is written whole, in one transaction.
+        make it plain, or encrypt it, it is written whole, in one transaction. False: what was sealed before is in the
+        log until tidy().
         """
-        with translated(self.path), self._exchanging():
-            self._put_under(new)
+        with translated(self.path):
+            with self._exchanging():
+                self._put_under(new)
+            return self.tidy()
 
     @contextmanager
     def _exchanging(self) -> Iterator[None]:
-        """A transaction."""
-        with transaction(self._db):
-            yield
-        self.tidy()
+        """A transaction that is on the disk when it is over: the former key may go then."""
+        self._db.execute("PRAGMA synchronous = FULL")
+        try:
+            with transaction(self._db):
+                yield
+        finally:
+            self._db.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
 
     def _put_under(self, master: MasterKey | None) -> None:
         self._follow_key()

@@ -20,8 +20,8 @@ from streamer.kept_visits.visits_file import VisitsFile
 
 @dataclass(frozen=True, slots=True)
 class Rotated:
-    """Ids of master keys, None: plain. `was_finished`: a rotation that had been cut off; `vacuumed`: pages under the
-    former key are gone from the gallery's file. `told`: where the new key is.
+    """Ids of master keys, None: plain. `was_finished`: a rotation that had been cut off; `vacuumed`: what was sealed
+    under the former key is gone from the files. `told`: where the new key is.
     """
 
     former: str | None
@@ -45,13 +45,13 @@ def rotate(store: PersonStore, keys: KeySource, visits_path: Path, *, encrypt: b
     with _one_at_a_time(store.path):
         if not encrypt:
             former = store.rekey(None)
-            _rekey_visits(visits_path, keys, None)
-            return Rotated(former, None, False, store.vacuum(), "nowhere")
+            tidied = _rekey_visits(visits_path, keys, None)
+            return Rotated(former, None, False, store.vacuum() and tidied, "nowhere")
         was_begun = keys.coming is None and keys.next_file.exists()
         key = keys.begin_rotation(store.path.parent)
         former = store.rekey(key)
-        _rekey_visits(visits_path, keys, key)
-        vacuumed = store.vacuum()
+        tidied = _rekey_visits(visits_path, keys, key)
+        vacuumed = store.vacuum() and tidied
         if keys.coming is None:
             keys.end_rotation(key)
         return Rotated(former, key.id, was_begun, vacuumed, keys.coming.told if keys.coming else keys.told)
@@ -71,7 +71,9 @@ def _one_at_a_time(gallery_path: Path) -> Iterator[None]:
         yield
 
 
-def _rekey_visits(path: Path, keys: KeySource, key: MasterKey | None) -> None:
-    if path.exists():
-        with VisitsFile(path, keys) as file:
-            file.rekey(key)
+def _rekey_visits(path: Path, keys: KeySource, key: MasterKey | None) -> bool:
+    """False: what was sealed before is in their log still."""
+    if not path.exists():
+        return True
+    with VisitsFile(path, keys) as file:
+        return file.rekey(key)

@@ -80,6 +80,6 @@ def _tell(done: Rotated, *, is_given: bool) -> None:
         )
     if not done.vacuumed:
         note(
-            "pages under the former key are in the gallery's file still: it is being read, or there is no room; "
+            "pages under the former key are in gallery.db or visits.db still: it is being read, or there is no room; "
             "gallery purge tidies them"
         )
