@@ -14,7 +14,7 @@ from gallery.keys.encryption import MasterKey
 from gallery.keys.master_key import KeySource
 from gallery.storage.store import PersonStore
 from recognition.whole_file import held_alone
-from streamer.errors import NewKeyNeeded
+from streamer.errors import KeptVisitsDamaged, NewKeyNeeded
 from streamer.kept_visits.visits_file import VisitsFile
 
 
@@ -75,5 +75,11 @@ def _rekey_visits(path: Path, keys: KeySource, key: MasterKey | None) -> bool:
     """False: what was sealed before is in their log still."""
     if not path.exists():
         return True
-    with VisitsFile(path, keys) as file:
-        return file.rekey(key)
+    try:
+        with VisitsFile(path, keys) as file:
+            return file.rekey(key)
+    except KeptVisitsDamaged as damage:
+        raise KeptVisitsDamaged(
+            f"{damage}; the gallery is done: move {path.name} away, and run the same gallery rekey again, which does "
+            "the rest"
+        ) from None

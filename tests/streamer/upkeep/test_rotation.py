@@ -1,6 +1,8 @@
 """Another master key for gallery and kept visits: one rotation at a time, nothing is left under a key that is gone."""
 
+import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from gallery.errors import GalleryUnwritable
 from gallery.keys.master_key import KeySource
 from gallery.storage.store import PersonStore
 from recognition.whole_file import held_alone
+from streamer.errors import KeptVisitsDamaged
 from streamer.kept_visits.visits_file import VisitsFile
 from streamer.upkeep import rotation
 from streamer.upkeep.rotation import Rotated, rotate
@@ -102,3 +105,27 @@ def test_it_waits_for_whoever_holds_the_gallery(home):
         assert not done
     thread.join()
     assert key_ids(home) == [None, None]
+
+
+@pytest.mark.parametrize("encrypt", [True, False])
+@pytest.mark.parametrize("damage", ["text", "empty", "another SQLite file", "its key"])
+def test_damaged_kept_visits_are_no_dead_end(home, damage, encrypt):
+    visits = home / "visits.db"
+    if damage == "its key":
+        with closing(sqlite3.connect(visits)) as db, db:
+            db.execute("UPDATE meta SET value = x'00' WHERE key = 'store_key'")
+    elif damage == "another SQLite file":
+        visits.unlink()
+        with closing(sqlite3.connect(visits)) as db, db:
+            db.execute("CREATE TABLE t (a)")
+    else:
+        visits.write_bytes(b"" if damage == "empty" else b"x" * 5000)
+    for _ in range(2):
+        with pytest.raises(KeptVisitsDamaged, match=r"kept visits .*; the gallery is done: move visits\.db away"):
+            rotated(home, encrypt=encrypt)
+    visits.unlink()
+    done = rotated(home, encrypt=encrypt)
+    assert (done.was_finished, [file.name for file in (home / "keys").iterdir()]) == (encrypt, ["master.key"])
+    with PersonStore(home / "gallery.db", keys_of(home), encrypt=False) as store:
+        assert store.portable(ADA.id).profile == ADA.profile
+        assert store.key_id == done.key == (keys_of(home).for_new_store(home).id if encrypt else None)
