@@ -133,7 +133,16 @@ def test_other_places_of_a_new_key(tmp_path, how):
 
 def test_bad_usage(tmp_path):
     home = seeded(tmp_path / "home", [ADA])
-    both = whosthere("gallery", "rekey", "--new-file", "a", "--new-variable", "B", cwd=home)
-    no_name = whosthere("gallery", "rekey", "--new-variable", "no name", cwd=home)
-    assert (both.code, no_name.code) == (2, 2)
-    assert holds(home) is not None
+    before = holds(home)
+    for given in (
+        ("--new-file", "a", "--new-variable", "B"),
+        ("--new-variable", "no name"),
+        ("--new-command", "pass 'x"),
+        ("--new-command", "secret\\"),
+        ("--new-command", "  "),
+    ):
+        done = whosthere("gallery", "rekey", *given, cwd=home)
+        assert done.code == 2, given
+        assert "Traceback" not in done.err
+        assert "secret" not in done.err
+    assert holds(home) == before
