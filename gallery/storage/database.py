@@ -24,7 +24,7 @@ from gallery.storage.meta import KEY_ID, get_meta, set_meta
 from gallery.storage.opening import open_database, vault_of
 from gallery.storage.replacing import Replaced, forget_again, replace_people
 from gallery.storage.resealing import reseal
-from gallery.storage.schema import BUSY_TIMEOUT_S, seal_broken, transaction, translated
+from gallery.storage.schema import BUSY_TIMEOUT_S, seal_broken, snapshot, transaction, translated
 from gallery.storage.traces import tables_with
 from gallery.storage.vacuum import ENCRYPTED, ERASED, VACUUM_DUE, empty_log, vacuum
 
@@ -186,7 +186,7 @@ class GalleryDatabase:
 
     def audit_broken(self) -> int | None:
         """The number of the first entry of the audit log that was changed or is missing; None where it is whole."""
-        with self._lock, translated(self.path):
+        with self._lock, translated(self.path), snapshot(self._db):
             return audit.first_broken(self._db)
 
     # Keys.

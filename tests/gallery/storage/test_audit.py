@@ -1,12 +1,14 @@
 """The audit log tells who did what, without a name; whatever is changed or cut out of it shows."""
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from gallery.keys.encryption import MasterKey
 from gallery.people import Consent, Profile
+from gallery.storage import audit
 from gallery.storage.store import PersonStore
 from tests.gallery.fakes import photo_of, unit
 
@@ -95,6 +97,27 @@ def test_what_was_changed_past_us_shows(busy: PersonStore, statement: str, broke
         busy._db.execute(f"DROP TRIGGER {trigger}")
     busy._db.execute(statement)
     assert busy.audit_broken() == broken
+
+
+@pytest.mark.parametrize("writes", [1, 2, 5])
+def test_what_is_written_while_the_log_is_verified_is_no_damage(
+    busy: PersonStore, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    get_meta = audit.get_meta
+
+    def meanwhile(db: sqlite3.Connection, key: str) -> str | None:
+        """Between the rows and the head."""
+        monkeypatch.setattr(audit, "get_meta", get_meta)
+        with closing(sqlite3.connect(busy.path)) as other, other:
+            for number in range(writes):
+                audit.append(other, "another process", f"step {number}")
+        return get_meta(db, key)
+
+    monkeypatch.setattr(audit, "get_meta", meanwhile)
+    assert busy.audit_broken() is None
+    assert audit.get_meta is get_meta
+    assert busy.audit_broken() is None
+    assert len(busy.audit_entries()) == 8 + writes
 
 
 def test_it_goes_on_after_another_process_and_another_key(tmp_path: Path, store: PersonStore) -> None:
