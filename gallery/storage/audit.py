@@ -55,14 +55,15 @@ def entries(db: sqlite3.Connection, person_id: str | None = None) -> list[AuditE
 def first_broken(db: sqlite3.Connection) -> int | None:
     """The number of the first entry that was changed, or after which one is missing; None where the log is whole.
 
-    One more than the last entry where the end was cut off.
+    One more than the last entry where the end was cut off. An empty log was emptied: the first entry is the gallery's
+    own making.
     """
     head, number = _BEGINNING, 0
     for number, (*row, kept) in enumerate(db.execute(f"SELECT {_COLUMNS}, hash FROM audit ORDER BY id"), start=1):
         head = _hash(head, tuple(row))
         if head != kept or row[0] != number:
             return number
-    return None if head == (get_meta(db, HEAD) or _BEGINNING) else number + 1
+    return None if number and head == get_meta(db, HEAD) else number + 1
 
 
 def _details(text: object) -> Mapping[str, Any]:

@@ -88,6 +88,8 @@ def test_it_is_only_ever_added_to(busy: PersonStore, statement: str) -> None:
         ("DELETE FROM audit WHERE id = 5", 5),
         ("DELETE FROM audit WHERE id > 6", 7),
         ("DELETE FROM audit", 1),
+        ("DELETE FROM audit; DELETE FROM meta WHERE key = 'audit_head'", 1),
+        ("DELETE FROM meta WHERE key = 'audit_head'", 9),
         ("UPDATE audit SET id = id + 20 WHERE id > 3", 4),
         ("INSERT INTO audit VALUES (9, 1.0, 'x', 'forgotten', NULL, '{}', '00')", 9),
     ],
@@ -95,7 +97,7 @@ def test_it_is_only_ever_added_to(busy: PersonStore, statement: str) -> None:
 def test_what_was_changed_past_us_shows(busy: PersonStore, statement: str, broken: int) -> None:
     for trigger in ("audit_is_not_changed", "audit_is_not_cut"):
         busy._db.execute(f"DROP TRIGGER {trigger}")
-    busy._db.execute(statement)
+    busy._db.executescript(statement)
     assert busy.audit_broken() == broken
 
 
