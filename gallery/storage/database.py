@@ -187,7 +187,8 @@ class GalleryDatabase:
     def audit_broken(self) -> int | None:
         """The number of the first entry of the audit log that was changed or is missing; None where it is whole."""
         with self._lock, translated(self.path), snapshot(self._db):
-            return audit.first_broken(self._db)
+            self._take_key(self._db)
+            return audit.first_broken(self._db, self._vault)
 
     # Keys.
 
@@ -199,7 +200,7 @@ class GalleryDatabase:
         be found.
         """
         vault = Vault(master)
-        with self._transaction() as db:
+        with self._transaction(vault) as db:
             former = self._vault.key_id
             if former != vault.key_id:
                 reseal(db, self._vault, vault)
@@ -238,12 +239,16 @@ class GalleryDatabase:
         return True
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, becoming: Vault | None = None) -> Iterator[sqlite3.Connection]:
+        """`becoming`: what the gallery is under at its end, where that is another vault."""
         with self._lock, translated(self.path):
             try:
                 with transaction(self._db):
                     self._take_key(self._db)
+                    was_sealed = audit.is_sealed(self._db, self._vault)
                     yield self._db
+                    if was_sealed:  # else it stays broken for all to see
+                        audit.seal(self._db, becoming or self._vault)
             except SealBroken as broken:
                 raise seal_broken(self.path, broken) from None
             self._commits += 1
