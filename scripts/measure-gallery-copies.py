@@ -64,8 +64,9 @@ def measure(folder: Path, count: int) -> None:
     with copy:
         timed("restore", lambda: restore(path, copy, keys, encrypt=True, actor="measure"))
     with PersonStore(path, keys) as store:
-        timed("rekey", lambda: store.rekey(keys.begin_rotation(path.parent)))
-        keys.end_rotation()
+        key = keys.begin_rotation(path.parent)
+        timed("rekey", lambda: store.rekey(key))
+        keys.end_rotation(key)
         timed("written anew", store.vacuum)
         timed("who has had their time", lambda: expired(store.people(), store.newest_photos(), time.time(), 30))
 

@@ -119,8 +119,11 @@ class KeySource:
         """
         if self.configured is not None:
             return self.configured.key()
-        if _is_there(self.next_file):  # the one that stays: the other goes when the rotation is finished
-            return in_file(self.next_file).key()
+        try:
+            return in_file(self.next_file).key()  # the one that stays: the other goes when the rotation is finished
+        except MasterKeyMissing:
+            if _is_there(self.next_file):
+                raise
         if not _is_there(self.file):
             self._make(self.file, owned_like)
         return in_file(self.file).key()
@@ -133,10 +136,13 @@ class KeySource:
             self._make(self.next_file, owned_like)
         return in_file(self.next_file).key()
 
-    def end_rotation(self) -> None:
-        """Everything is under the new key: its file takes the place of the old one's. Raises MasterKeyMissing."""
+    def end_rotation(self, key: MasterKey) -> None:
+        """Everything is under this key, which came: its file takes the place of the old one's.
+
+        Nothing is done where it has that place, or another key comes by now. Raises MasterKeyError.
+        """
         try:
-            if _is_there(self.next_file):
+            if _is_there(self.next_file) and in_file(self.next_file).key() == key:
                 os.replace(self.next_file, self.file)
                 _sync(self.folder)
         except OSError as error:
@@ -150,7 +156,8 @@ class KeySource:
 
     def _places(self) -> Iterator[GivenKey]:
         yield from (given for given in (self.configured, self.coming) if given is not None)
-        yield from (in_file(path) for path in (self.file, self.next_file) if _is_there(path))
+        # A key that is given its place meanwhile is met in one of the two, in this order.
+        yield from (in_file(path) for path in (self.next_file, self.file) if _is_there(path))
 
     def _make(self, path: Path, owned_like: Path) -> None:
         """Written beside its place and linked in, so that whoever looks finds a whole key; one that is there stays."""

@@ -39,6 +39,10 @@ class Vault:
     def external_tag(self, external_id: str | None) -> bytes | None:
         return None if external_id is None else self._tag("external id", external_id)
 
+    def audit_tag(self, text: str) -> bytes | None:
+        """Nobody without the key can say it of another text; None: plain."""
+        return None if self._master is None else self._master.tag("audit", text)
+
     def new_keys(self, person_id: str) -> PersonKeys:
         return self._wrapped(person_id, new_key(), new_key())
 

@@ -12,9 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gallery.keys.vault import Vault
 from gallery.storage.meta import get_meta, set_meta
 
 HEAD = "audit_head"
+_SEAL = "audit_seal"
 _BEGINNING = "0" * 64
 _COLUMNS = "id, at, actor, action, person_id, details"
 
@@ -52,17 +54,37 @@ def entries(db: sqlite3.Connection, person_id: str | None = None) -> list[AuditE
     ]
 
 
-def first_broken(db: sqlite3.Connection) -> int | None:
+def seal(db: sqlite3.Connection, vault: Vault) -> None:
+    """Say how long the log is and how it ends under the key of the vault; of a plain one nothing. In a transaction."""
+    told = _sealed(db, vault)
+    if told != get_meta(db, _SEAL):
+        set_meta(db, _SEAL, told)
+
+
+def is_sealed(db: sqlite3.Connection, vault: Vault) -> bool:
+    """Whether the log is as long and ends as was said last; True in a plain gallery, which can't tell."""
+    told = _sealed(db, vault)
+    return told is None or told == get_meta(db, _SEAL)
+
+
+def _sealed(db: sqlite3.Connection, vault: Vault) -> str | None:
+    (count,) = db.execute("SELECT coalesce(max(id), 0) FROM audit").fetchone()
+    tag = vault.audit_tag(f"{count} {get_meta(db, HEAD)}")
+    return None if tag is None else tag.hex()
+
+
+def first_broken(db: sqlite3.Connection, vault: Vault) -> int | None:
     """The number of the first entry that was changed, or after which one is missing; None where the log is whole.
 
-    One more than the last entry where the end was cut off.
+    One more than the last entry where the end was cut off, or was once (then which one is not known). An empty log was
+    emptied: the first entry is the gallery's own making.
     """
     head, number = _BEGINNING, 0
     for number, (*row, kept) in enumerate(db.execute(f"SELECT {_COLUMNS}, hash FROM audit ORDER BY id"), start=1):
         head = _hash(head, tuple(row))
         if head != kept or row[0] != number:
             return number
-    return None if head == (get_meta(db, HEAD) or _BEGINNING) else number + 1
+    return None if number and head == get_meta(db, HEAD) and is_sealed(db, vault) else number + 1
 
 
 def _details(text: object) -> Mapping[str, Any]:

@@ -24,7 +24,7 @@ from gallery.storage.meta import KEY_ID, get_meta, set_meta
 from gallery.storage.opening import open_database, vault_of
 from gallery.storage.replacing import Replaced, forget_again, replace_people
 from gallery.storage.resealing import reseal
-from gallery.storage.schema import BUSY_TIMEOUT_S, seal_broken, transaction, translated
+from gallery.storage.schema import BUSY_TIMEOUT_S, seal_broken, snapshot, transaction, translated
 from gallery.storage.traces import tables_with
 from gallery.storage.vacuum import ENCRYPTED, ERASED, VACUUM_DUE, empty_log, vacuum
 
@@ -186,23 +186,28 @@ class GalleryDatabase:
 
     def audit_broken(self) -> int | None:
         """The number of the first entry of the audit log that was changed or is missing; None where it is whole."""
-        with self._lock, translated(self.path):
-            return audit.first_broken(self._db)
+        with self._lock, translated(self.path), snapshot(self._db):
+            self._take_key(self._db)
+            return audit.first_broken(self._db, self._vault)
 
     # Keys.
 
-    def rekey(self, master: MasterKey | None) -> None:
-        """Put everything under this master key (None: make it plain), in one transaction.
+    def rekey(self, master: MasterKey | None) -> str | None:
+        """Put everything under this master key (None: make it plain), in one transaction, unless it is.
 
-        Other processes take it as soon as they meet it; what was sealed by the former one is in the file until
-        vacuum(). Raises MasterKeyError where the present key is not to be found.
+        Returns the id of the one that it was under. Other processes take the new one as soon as they meet it; what was
+        sealed by the former one is in the file until vacuum(). Raises MasterKeyError where the present key is not to
+        be found.
         """
         vault = Vault(master)
-        with self._transaction() as db:
-            reseal(db, self._vault, vault)
-            audit.append(db, self.actor, "rekeyed", details={"key": vault.key_id, "former_key": self._vault.key_id})
-            set_meta(db, VACUUM_DUE, ENCRYPTED)
+        with self._transaction(vault) as db:
+            former = self._vault.key_id
+            if former != vault.key_id:
+                reseal(db, self._vault, vault)
+                audit.append(db, self.actor, "rekeyed", details={"key": vault.key_id, "former_key": former})
+                set_meta(db, VACUUM_DUE, ENCRYPTED)
         self._vault = vault
+        return former
 
     # SQLite.
 
@@ -234,12 +239,16 @@ class GalleryDatabase:
         return True
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, becoming: Vault | None = None) -> Iterator[sqlite3.Connection]:
+        """`becoming`: what the gallery is under at its end, where that is another vault."""
         with self._lock, translated(self.path):
             try:
                 with transaction(self._db):
                     self._take_key(self._db)
+                    was_sealed = audit.is_sealed(self._db, self._vault)
                     yield self._db
+                    if was_sealed:  # else it stays broken for all to see
+                        audit.seal(self._db, becoming or self._vault)
             except SealBroken as broken:
                 raise seal_broken(self.path, broken) from None
             self._commits += 1

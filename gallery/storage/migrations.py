@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gallery.keys.vault import PLAIN, Vault
 from gallery.people import Profile
-from gallery.storage.audit import append
+from gallery.storage.audit import append, seal
 from gallery.storage.meta import KEY_ID, get_meta, set_meta
 from gallery.storage.resealing import reseal
 from gallery.storage.rows import packed_profile
@@ -32,6 +32,7 @@ def bring_up_to_date(db: sqlite3.Connection, path: Path, vault: Vault, actor: st
         if vault.key_id is not None and get_meta(db, KEY_ID) is None:
             reseal(db, Vault(None), vault)
             append(db, actor, "encrypted", details={"key": vault.key_id})
+            seal(db, vault)
             set_meta(db, VACUUM_DUE, ENCRYPTED)
         if version < SCHEMA_VERSION:
             db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

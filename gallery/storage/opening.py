@@ -14,7 +14,7 @@ from gallery.errors import GalleryUnreadable, GalleryUnwritable, MasterKeyMissin
 from gallery.keys.encryption import SealBroken
 from gallery.keys.master_key import KeySource
 from gallery.keys.vault import Vault
-from gallery.storage.audit import append
+from gallery.storage.audit import append, seal
 from gallery.storage.meta import KEY_ID, get_meta
 from gallery.storage.migrations import bring_up_to_date
 from gallery.storage.schema import (
@@ -110,15 +110,16 @@ def _prepared(db: sqlite3.Connection, path: Path, keys: KeySource | None, *, enc
 def _create(path: Path, keys: KeySource | None, actor: str) -> None:
     """Make an empty gallery beside its place and link it in: who opens it meanwhile sees all or nothing."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    key_id = None if keys is None else keys.for_new_store(path.parent).id
+    vault = Vault(None if keys is None else keys.for_new_store(path.parent))
     draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")
     try:
         os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         with translated(path):
             db = sqlite3.connect(draft, isolation_level=None)
             try:
-                make_schema(db, key_id)
-                append(db, actor, "made", details={"encrypted": key_id is not None})
+                make_schema(db, vault.key_id)
+                append(db, actor, "made", details={"encrypted": vault.key_id is not None})
+                seal(db, vault)
             finally:
                 db.close()
         _link(draft, path)

@@ -6,17 +6,24 @@ Within the caller's transaction; blocks, seconds for 100k people.
 import sqlite3
 
 from gallery.keys.vault import PersonKeys, Vault, chip_place, landmarks_place, profile_place, template_place
+from gallery.storage import audit
 from gallery.storage.meta import KEY_ID, set_meta
 from gallery.storage.rows import profile_from
 
 
 def reseal(db: sqlite3.Connection, former: Vault, vault: Vault) -> None:
-    """All people, with their tags, and the file's own word for its key. Raises SealBroken."""
+    """All people, with their tags, the file's own word for its key, and for the end of an audit log that is whole.
+
+    Raises SealBroken.
+    """
+    was_sealed = audit.is_sealed(db, former)
     if former.key_id is not None and vault.key_id is not None:
         _rewrap(db, former, vault)
     else:
         _reseal(db, former, vault)
     set_meta(db, KEY_ID, vault.key_id)
+    if was_sealed:
+        audit.seal(db, vault)
 
 
 def _people(db: sqlite3.Connection) -> list[tuple[str, PersonKeys, bytes]]:

@@ -5,6 +5,7 @@ the same file meanwhile (WAL).
 """
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -26,6 +27,7 @@ from streamer.kept_visits.visit_rows import (
     write_visit,
 )
 from streamer.kept_visits.visits_schema import (
+    SYNCHRONOUS,
     StoreKey,
     keep_key,
     meta,
@@ -86,7 +88,10 @@ class VisitsFile:
         """Get its key; a plain one gets one, if `encrypt`. Raises MasterKeyMissing and MasterKeyWrong."""
         with translated(self.path):
             if encrypt and self._keys is not None and self._wrapped() is None:
-                self._exchange(self._keys.for_new_store(self.path.parent))
+                with self._exchanging():
+                    if self._wrapped() is None:  # a rotation may have been here since
+                        self._put_under(self._keys.for_new_store(self.path.parent))
+                self.tidy()
             self._follow_key()
 
     def write(self, changes: Sequence[VisitChange], boot: str = "") -> set[str]:
@@ -216,26 +221,36 @@ class VisitsFile:
             found = meta(self._db, "key_id")
         return None if found is None else str(found)
 
-    def rekey(self, new: MasterKey | None) -> None:
-        """Put it under this master key, whatever it was under; None: make it plain. Done before: nothing is changed.
+    def rekey(self, new: MasterKey | None) -> bool:
+        """Put it under this master key, whatever it was under; None: make it plain. May be done again.
 
         Under another master key the file's own key stays, and with it what is sealed; a running service goes on. To
-        make it plain, or encrypt it, it is written whole, in one transaction.
+        make it plain, or encrypt it, it is written whole, in one transaction. False: what was sealed before is in the
+        log until tidy().
         """
         with translated(self.path):
-            if (new and new.id) != self.key_id:
-                self._exchange(new)
+            with self._exchanging():
+                self._put_under(new)
+            return self.tidy()
 
-    def _exchange(self, master: MasterKey | None) -> None:
-        with transaction(self._db):
-            self._follow_key()
-            before = self._key.key if self._key else None
-            key = None if master is None else before or new_key()
-            keep_key(self._db, master, key)
-            if (before is None) != (key is None):
-                seal_anew(self._db, Cipher(before), Cipher(key))
-            self._key, self._cipher = StoreKey(key, self._wrapped()), Cipher(key)
-        self.tidy()
+    @contextmanager
+    def _exchanging(self) -> Iterator[None]:
+        """A transaction that is on the disk when it is over: the former key may go then."""
+        self._db.execute("PRAGMA synchronous = FULL")
+        try:
+            with transaction(self._db):
+                yield
+        finally:
+            self._db.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
+
+    def _put_under(self, master: MasterKey | None) -> None:
+        self._follow_key()
+        before = self._key.key if self._key else None
+        key = None if master is None else before or new_key()
+        keep_key(self._db, master, key)
+        if (before is None) != (key is None):
+            seal_anew(self._db, Cipher(before), Cipher(key))
+        self._key, self._cipher = StoreKey(key, self._wrapped()), Cipher(key)
 
     def _follow_key(self) -> None:
         """Get it, and again where another process has exchanged it."""

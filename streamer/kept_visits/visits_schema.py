@@ -18,6 +18,7 @@ from streamer.events.damage import side_files
 
 VERSION = 1
 BUSY_TIMEOUT_S = 5.0
+SYNCHRONOUS = "NORMAL"  # the last visits may be lost with the power, and none is damaged
 _PURPOSE = "visits"
 _APPLICATION_ID = 0x77686F76  # "whov"
 _KEY_PLACE = "key of the kept visits"
@@ -129,7 +130,7 @@ def open_database(path: Path, *, make: bool) -> sqlite3.Connection:
         db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         try:
             _check(db, path)
-            db.execute("PRAGMA synchronous = NORMAL")
+            db.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
             db.execute("PRAGMA foreign_keys = ON")
             db.execute("PRAGMA secure_delete = ON")
         except BaseException:

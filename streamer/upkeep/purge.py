@@ -68,8 +68,8 @@ def _purge_visits(settings: Settings, now: float, *, dry_run: bool) -> int:
         with VisitsFile(settings.visits_path, None) as file:  # erasing needs no key
             if dry_run:
                 return file.aged(now, limits)
-            if gone := file.purge(now, limits):
-                file.tidy()
+            gone = file.purge(now, limits)
+            file.tidy()  # also of what an exchange of keys has left there
             return gone
     except KeptVisitsMissing:
         return 0

@@ -162,7 +162,7 @@ def rotated(times: int) -> Step:
             done = sum(entry.action == "rekeyed" for entry in store.audit_entries())
             if done < times:
                 store.rekey(keys.begin_rotation(home))
-            keys.end_rotation()
+            keys.end_rotation(keys.find(store.key_id or ""))
             store.vacuum()
 
     return step

@@ -30,10 +30,9 @@ def backup(file: Backup, config: ConfigFile = None, overrides: Overrides = None,
     with open_gallery(settings) as store:
         people, key_id = store.count(), store.key_id
         size = back_up(store, file)
-    place = key_source(settings).told
+    place = key_source(settings).locate(key_id)[0].told if key_id else None
     if json:
-        encrypted = {"key": key_id, "key_at": place} if key_id else {"key": None, "key_at": None}
-        print_json({"file": str(file), "bytes": size, "people": people, **encrypted})
+        print_json({"file": str(file), "bytes": size, "people": people, "key": key_id, "key_at": place})
     else:
         print_line(f"{file}: {people} people, {_size(size)}")
     note(

@@ -50,14 +50,24 @@ def rekey(
 
 
 def _given(file: Path | None, variable: str | None, command: str | None) -> GivenKey | None:
-    named = {"file": file, "variable": variable, "command": command and tuple(shlex.split(command))}
-    chosen = {kind: value for kind, value in named.items() if value}
+    named = {"file": file, "variable": variable, "command": None if command is None else _split(command)}
+    chosen = {kind: value for kind, value in named.items() if value is not None}
     if len(chosen) > 1:
         raise typer.BadParameter("give one of --new-file, --new-variable and --new-command")
     try:
         return given_key(MasterKeySettings.model_validate(chosen)) if chosen else None
     except ValidationError:
         raise typer.BadParameter(f"{variable!r} is no variable's name; want letters, digits and _") from None
+
+
+def _split(command: str) -> tuple[str, ...]:
+    try:
+        words = tuple(shlex.split(command))
+    except ValueError as error:
+        raise typer.BadParameter(f"--new-command can't be split as the shell does it ({error})") from None
+    if not words:
+        raise typer.BadParameter("--new-command is empty; want a program and what it is given")
+    return words
 
 
 def _line(done: Rotated) -> str:
@@ -80,6 +90,6 @@ def _tell(done: Rotated, *, is_given: bool) -> None:
         )
     if not done.vacuumed:
         note(
-            "pages under the former key are in the gallery's file still: it is being read, or there is no room; "
+            "pages under the former key are in gallery.db or visits.db still: it is being read, or there is no room; "
             "gallery purge tidies them"
         )

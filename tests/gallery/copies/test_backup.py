@@ -140,8 +140,9 @@ def test_a_key_that_was_rotated_since(tmp_path):
     old = tmp_path / "old.key"
     shutil.copy(home.keys.file, old)
     with home.opened() as store:
-        store.rekey(home.keys.begin_rotation(home.path.parent))
-        home.keys.end_rotation()
+        key = home.keys.begin_rotation(home.path.parent)
+        store.rekey(key)
+        home.keys.end_rotation(key)
         new_id = store.key_id
     with pytest.raises(MasterKeyWrong, match=r"backup .* is encrypted under master key \w{16}, .* --key-file"):
         home.restore(file)
@@ -428,10 +429,11 @@ if what == "backup":
     with PersonStore(path, keys) as store:
         back_up(store, file)
 elif what == "rekey":
+    key = keys.begin_rotation(path.parent)
     with PersonStore(path, keys) as store:
-        store.rekey(keys.begin_rotation(path.parent))
+        store.rekey(key)
         count("")
-    keys.end_rotation()
+    keys.end_rotation(key)
 else:
     with BackupCopy(file, keys) as copy:
         restore(path, copy, keys, encrypt=True, actor="killed")

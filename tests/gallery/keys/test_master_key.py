@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gallery.errors import GalleryUnwritable, MasterKeyError, MasterKeyMissing, MasterKeyWrong
+from gallery.keys import master_key
 from gallery.keys.encryption import MasterKey
 from gallery.keys.master_key import GivenKey, KeySource, from_command, in_file
 
@@ -152,11 +153,11 @@ def test_a_rotation_keeps_both_until_it_is_over(source, tmp_path):
     assert source.begin_rotation(tmp_path) == new, "cut off and begun again: the same"
     assert (source.find(old.id), source.find(new.id)) == (old, new)
     assert source.next_file.stat().st_mode & 0o777 == 0o600
-    source.end_rotation()
+    source.end_rotation(new)
     assert source.find(new.id) == new
     with pytest.raises(MasterKeyError):
         source.find(old.id)
-    source.end_rotation()  # again, where it was cut off just after
+    source.end_rotation(new)  # again, where it was cut off just after
     assert [file.name for file in source.folder.iterdir()] == ["master.key"]
 
 
@@ -172,8 +173,36 @@ def test_what_comes_new_while_a_rotation_is_under_way_has_the_key_that_stays(sou
     source.for_new_store(tmp_path)
     coming = source.begin_rotation(tmp_path)
     assert source.for_new_store(tmp_path) == coming
-    source.end_rotation()
+    source.end_rotation(coming)
     assert source.for_new_store(tmp_path) == source.find(coming.id) == coming
+
+
+@pytest.mark.parametrize("over", ["the former", "one of before", "none of ours"])
+def test_a_rotation_that_another_has_begun_is_not_ended_by_the_one_before(source, tmp_path, over):
+    former = source.for_new_store(tmp_path)
+    first = source.begin_rotation(tmp_path)
+    source.end_rotation(first)
+    second = source.begin_rotation(tmp_path)
+    source.end_rotation({"the former": former, "one of before": first, "none of ours": MasterKey.new()}[over])
+    assert [source.find(key.id) for key in (first, second)] == [first, second]
+    source.end_rotation(second)
+    assert source.find(second.id) == second
+
+
+@pytest.mark.parametrize("asks", ["find", "locate", "for_new_store"])
+def test_a_rotation_that_ends_while_the_key_is_looked_for(source, tmp_path, monkeypatch, asks):
+    source.for_new_store(tmp_path)
+    coming = source.begin_rotation(tmp_path)
+    read = master_key._read
+
+    def ends_first(path: Path) -> str:
+        monkeypatch.setattr(master_key, "_read", read)
+        source.end_rotation(coming)
+        return read(path)
+
+    monkeypatch.setattr(master_key, "_read", ends_first)
+    found = getattr(source, asks)(tmp_path if asks == "for_new_store" else coming.id)
+    assert (found[1] if asks == "locate" else found) == coming
 
 
 @pytest.mark.parametrize("name", ["master.key.0123abcd.draft", "master.key.new.0123abcd.draft"])

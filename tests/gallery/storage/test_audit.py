@@ -7,6 +7,7 @@ import pytest
 
 from gallery.keys.encryption import MasterKey
 from gallery.people import Consent, Profile
+from gallery.storage import audit
 from gallery.storage.store import PersonStore
 from tests.gallery.fakes import photo_of, unit
 
@@ -86,6 +87,8 @@ def test_it_is_only_ever_added_to(busy: PersonStore, statement: str) -> None:
         ("DELETE FROM audit WHERE id = 5", 5),
         ("DELETE FROM audit WHERE id > 6", 7),
         ("DELETE FROM audit", 1),
+        ("DELETE FROM audit; DELETE FROM meta WHERE key = 'audit_head'", 1),
+        ("DELETE FROM meta WHERE key = 'audit_head'", 9),
         ("UPDATE audit SET id = id + 20 WHERE id > 3", 4),
         ("INSERT INTO audit VALUES (9, 1.0, 'x', 'forgotten', NULL, '{}', '00')", 9),
     ],
@@ -93,8 +96,29 @@ def test_it_is_only_ever_added_to(busy: PersonStore, statement: str) -> None:
 def test_what_was_changed_past_us_shows(busy: PersonStore, statement: str, broken: int) -> None:
     for trigger in ("audit_is_not_changed", "audit_is_not_cut"):
         busy._db.execute(f"DROP TRIGGER {trigger}")
-    busy._db.execute(statement)
+    busy._db.executescript(statement)
     assert busy.audit_broken() == broken
+
+
+@pytest.mark.parametrize("writes", [1, 2, 5])
+def test_what_is_written_while_the_log_is_verified_is_no_damage(
+    busy: PersonStore, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    get_meta = audit.get_meta
+
+    def meanwhile(db: sqlite3.Connection, key: str) -> str | None:
+        """Between the rows and the head."""
+        monkeypatch.setattr(audit, "get_meta", get_meta)
+        with PersonStore(busy.path, busy._keys, encrypt=False) as other:
+            for number in range(writes):
+                other.record(f"step {number}")
+        return get_meta(db, key)
+
+    monkeypatch.setattr(audit, "get_meta", meanwhile)
+    assert busy.audit_broken() is None
+    assert audit.get_meta is get_meta
+    assert busy.audit_broken() is None
+    assert len(busy.audit_entries()) == 8 + writes
 
 
 def test_it_goes_on_after_another_process_and_another_key(tmp_path: Path, store: PersonStore) -> None:
@@ -104,3 +128,37 @@ def test_it_goes_on_after_another_process_and_another_key(tmp_path: Path, store:
         assert dict(store.audit_entries()[-1].details).keys() == {"key", "former_key"}
     store.record("backed_up")
     assert store.audit_broken() is None
+
+
+FORGED = (
+    "DELETE FROM audit WHERE id > {last};"
+    "UPDATE meta SET value = (SELECT hash FROM audit WHERE id = {last}) WHERE key = 'audit_head'"
+)
+
+
+@pytest.mark.parametrize("last", [1, 4, 7])
+@pytest.mark.parametrize("more", ["", "; DELETE FROM meta WHERE key = 'audit_seal'"])
+def test_a_tail_that_was_cut_with_its_head_shows_where_there_is_a_key(busy: PersonStore, last: int, more: str) -> None:
+    """And goes on to show, whatever is written afterwards and under whatever key."""
+    for trigger in ("audit_is_not_changed", "audit_is_not_cut"):
+        busy._db.execute(f"DROP TRIGGER {trigger}")
+    busy._db.executescript(FORGED.format(last=last) + more)
+    is_plain = busy.key_id is None
+    assert busy.audit_broken() == (None if is_plain else last + 1)
+    busy.record("exported")
+    assert busy.audit_broken() == (None if is_plain else last + 2)
+    if not is_plain:
+        busy.rekey(MasterKey.new())
+        assert busy.audit_broken() == last + 3
+
+
+@pytest.mark.parametrize("to", ["another key", "plain", "plain and back"])
+def test_the_end_is_sealed_under_the_key_that_comes(busy: PersonStore, to: str) -> None:
+    key = busy._keys.for_new_store(busy.path.parent) if busy._keys else None
+    busy.rekey(MasterKey.new() if to == "another key" else None)
+    if to == "plain and back":
+        busy.rekey(key)
+    assert busy.audit_broken() is None
+    busy.record("exported")
+    assert busy.audit_broken() is None
+    assert bool(busy._rows("SELECT 1 FROM meta WHERE key = 'audit_seal'")) == (busy.key_id is not None)

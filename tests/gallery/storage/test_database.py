@@ -224,9 +224,13 @@ def test_a_rekey_that_can_t_be_followed_is_said_and_writes_nothing(path: Path, k
 
 
 def test_rekey_changes_the_keys_alone(path: Path, keys: KeySource, store: PersonStore) -> None:
+    former = store.key_id
     blobs = store._rows("SELECT profile FROM people UNION ALL SELECT embedding FROM templates")
     wrapped = store._rows("SELECT profile_key, template_key, name_tag, external_tag FROM people ORDER BY id")
-    store.rekey(keys.begin_rotation(path.parent))
+    key = keys.begin_rotation(path.parent)
+    assert store.rekey(key) == former
+    assert store.rekey(key) == key.id, "again: nothing is changed"
+    assert [entry.action for entry in store.audit_entries()].count("rekeyed") == 1
     assert store._rows("SELECT profile FROM people UNION ALL SELECT embedding FROM templates") == blobs
     now = store._rows("SELECT profile_key, template_key, name_tag, external_tag FROM people ORDER BY id")
     assert not set(filter(None, sum(now, ()))) & set(filter(None, sum(wrapped, ())))
@@ -234,7 +238,7 @@ def test_rekey_changes_the_keys_alone(path: Path, keys: KeySource, store: Person
     assert store.vacuum()
     old = [blob for row in wrapped for blob in row if blob]
     assert not [blob for blob in old if blob in all_bytes(path.parent)]
-    keys.end_rotation()
+    keys.end_rotation(key)
     with PersonStore(path, keys) as again:
         assert again.find("ada LOVELACE").photos == 2
 

@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import pytest
 from gallery.errors import MasterKeyMissing, MasterKeyWrong
 from gallery.keys.encryption import MasterKey
 from streamer.errors import KeptVisitsDamaged, KeptVisitsMissing, KeptVisitsTooNew, KeptVisitsUnwritable
+from streamer.kept_visits import visits_file, visits_schema
 from streamer.kept_visits.visits_file import VisitsFile
+from streamer.kept_visits.visits_schema import keep_key, transaction
 from tests.small_disk import fill, small_disk
 from tests.streamer.kept_visits.made import (
     ADA,
@@ -252,7 +255,7 @@ def test_another_master_key_while_the_service_writes(file, tmp_path):
             command.rekey(new)
         assert command.key_id == new.id
     file.write([change(two)])
-    keys.end_rotation()
+    keys.end_rotation(new)
     file.write([change(one, event(one, 2), is_first=False)])
     with as_command(tmp_path) as reader:
         assert ids_of(reader) == [one, two]
@@ -287,6 +290,61 @@ def test_a_plain_file_is_encrypted_when_the_service_opens_it(tmp_path):
         assert len(file.faces(one)) == 2
     with service_file(tmp_path, encrypt=False) as file:
         assert file.key_id is not None, "one that is encrypted stays so"
+
+
+@pytest.mark.parametrize("already", ["encrypted by another", "given another key", "nothing"])
+def test_encrypting_a_plain_file_takes_the_key_of_then(tmp_path, monkeypatch, already):
+    """Between the look at the file and the transaction, everything under the former key may be gone."""
+    one = visit_id()
+    with service_file(tmp_path, encrypt=False) as file:
+        file.write([change(one)])
+    keys = keys_in(tmp_path)
+    keys.for_new_store(tmp_path)
+
+    def meanwhile(db):
+        monkeypatch.setattr(visits_file, "transaction", transaction)
+        with as_command(tmp_path) as command:
+            if already != "nothing":
+                command.rekey(keys.for_new_store(tmp_path))
+            new = keys.begin_rotation(tmp_path)
+            if already == "given another key":
+                command.rekey(new)
+        if already != "encrypted by another":
+            keys.end_rotation(new)
+        return transaction(db)
+
+    monkeypatch.setattr(visits_file, "transaction", meanwhile)
+    with as_command(tmp_path) as file:
+        file.unlock(encrypt=True)
+        assert file.pictures(one) is not None
+    with as_command(tmp_path) as reader:
+        assert reader.pictures(one) is not None
+        assert (reader.key_id == keys.for_new_store(tmp_path).id) == (already != "encrypted by another")
+
+
+@pytest.mark.parametrize("to", ["another key", "plain", "the same key"])
+def test_an_exchange_of_keys_is_on_the_disk_before_the_former_may_go(tmp_path, monkeypatch, to):
+    """Not in the log alone, which is synced later: also where somebody reads it and it can't be emptied."""
+    with service_file(tmp_path) as file:
+        file.write([change(visit_id())])
+        keys, modes = keys_in(tmp_path), []
+
+        def kept(db, master, key):
+            modes.append(db.execute("PRAGMA synchronous").fetchone()[0])
+            keep_key(db, master, key)
+
+        monkeypatch.setattr(visits_file, "keep_key", kept)
+        monkeypatch.setattr(visits_schema, "BUSY_TIMEOUT_S", 0.01)
+        new = {"another key": MasterKey.new(), "plain": None, "the same key": keys.for_new_store(tmp_path)}[to]
+        with closing(sqlite3.connect(tmp_path / "visits.db")) as reader, as_command(tmp_path) as command:
+            reader.execute("BEGIN")
+            reader.execute("SELECT * FROM visits").fetchall()
+            assert not command.rekey(new)
+            assert not command.rekey(new), "still read"
+            reader.rollback()
+            assert command.rekey(new)
+            assert (modes, command._number("PRAGMA synchronous")) == ([2, 2, 2], 1)
+            assert command.key_id == (new and new.id)
 
 
 def test_a_blob_moved_to_another_visit_is_not_opened(tmp_path):

@@ -113,8 +113,9 @@ async def test_a_rekey_is_followed_while_it_serves(tmp_path: Path) -> None:
     path = tmp_path / "gallery.db"
     async with live_gallery_of(tmp_path, {ADA: "a", BOB: "a"}) as (live_gallery, ids):
         with open_store(path) as store:
-            store.rekey(keys_of(path).begin_rotation(tmp_path))
-            keys_of(path).end_rotation()
+            key = keys_of(path).begin_rotation(tmp_path)
+            store.rekey(key)
+            keys_of(path).end_rotation(key)
             assert store.vacuum()
             eve = store.add_person("Eve", [photo_of(unit(STRANGER, SIZES["a"]), 90, "a.1")]).id
             store.rename(ids[BOB], "Robert")

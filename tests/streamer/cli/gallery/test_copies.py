@@ -5,7 +5,9 @@ import shutil
 
 import pytest
 
-from streamer.process import only_one
+from gallery.keys.master_key import in_file
+from streamer.process import key_source, only_one
+from streamer.settings_reading import load
 from tests.command import assert_refused, whosthere
 from tests.gallery.portable import assert_same, portable_person
 from tests.seeded import opened, seeded
@@ -45,6 +47,28 @@ def test_a_backup_and_back(tmp_path):
     with opened(home) as store:
         assert_same(store.portable(ADA.id), ADA)
         assert [entry.action for entry in store.audit_entries()][-1] == "restored"
+
+
+@pytest.mark.parametrize("cut_off", ["before the gallery", "after the gallery", "with a key that is given"])
+def test_a_backup_names_the_key_that_it_is_under_while_a_rotation_is_unfinished(tmp_path, cut_off):
+    home = seeded(tmp_path / "home", [ADA])
+    keys = key_source(load(home / "whosthere.yaml"))
+    coming = keys.begin_rotation(home / "var")
+    if cut_off != "before the gallery":
+        with opened(home) as store:
+            store.rekey(coming)
+    if cut_off == "with a key that is given":
+        keys.next_file.rename(home / "given.key")
+        seeded(home, gallery={"master_key": {"file": str(home / "given.key")}})
+    place = {
+        "before the gallery": keys.file,
+        "after the gallery": keys.next_file,
+        "with a key that is given": home / "given.key",
+    }[cut_off]
+    made = whosthere("gallery", "backup", "monday.db", "--json", cwd=home)
+    assert made.document["key_at"] == f"file {place}"
+    assert made.document["key"] == in_file(place).key().id
+    assert f"keep a copy of that (file {place}) apart" in made.complaints[0]
 
 
 def test_bad_backups_change_nothing(tmp_path):

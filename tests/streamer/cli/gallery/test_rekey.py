@@ -67,6 +67,19 @@ def test_what_was_cut_off_is_finished_first(tmp_path):
         assert (file.key_id, file.pictures(event_id).face) == (key.id, b"its face")
 
 
+def test_damaged_kept_visits_are_told_with_the_way_out(tmp_path):
+    home = seeded(tmp_path / "home", [ADA])
+    former = holds(home)
+    (home / "var" / "visits.db").write_bytes(b"x" * 5000)
+    line = assert_refused(whosthere("gallery", "rekey", cwd=home), "kept_visits_damaged")
+    assert "the gallery is done: move visits.db away, and run the same gallery rekey again" in line
+    (home / "var" / "visits.db").rename(tmp_path / "away.db")
+    done = whosthere("gallery", "rekey", cwd=home)
+    key = MasterKey.from_text((home / "var-keys" / "master.key").read_text()).id
+    assert done.out.startswith(f"the rotation that was cut off is finished: all is under master key {key}")
+    assert former != key == holds(home)
+
+
 def test_to_plain_and_back(tmp_path):
     home = seeded(tmp_path / "home", [ADA])
     off = ("--set", "gallery.encryption=false")
@@ -120,7 +133,16 @@ def test_other_places_of_a_new_key(tmp_path, how):
 
 def test_bad_usage(tmp_path):
     home = seeded(tmp_path / "home", [ADA])
-    both = whosthere("gallery", "rekey", "--new-file", "a", "--new-variable", "B", cwd=home)
-    no_name = whosthere("gallery", "rekey", "--new-variable", "no name", cwd=home)
-    assert (both.code, no_name.code) == (2, 2)
-    assert holds(home) is not None
+    before = holds(home)
+    for given in (
+        ("--new-file", "a", "--new-variable", "B"),
+        ("--new-variable", "no name"),
+        ("--new-command", "pass 'x"),
+        ("--new-command", "secret\\"),
+        ("--new-command", "  "),
+    ):
+        done = whosthere("gallery", "rekey", *given, cwd=home)
+        assert done.code == 2, given
+        assert "Traceback" not in done.err
+        assert "secret" not in done.err
+    assert holds(home) == before
