@@ -305,6 +305,61 @@ def test_a_missing_gallery_is_made_of_the_backup_with_its_log(home):
         assert [entry.action for entry in store.audit_entries()][-2:] == ["imported", "restored"]
 
 
+@pytest.mark.parametrize("people", [1, 3, 20])
+def test_the_log_of_a_gallery_that_is_gone_is_set_aside(tmp_path, people):
+    home = Home(tmp_path / "home")
+    file = home.backup()
+    log, index = (home.path.with_name(home.path.name + end) for end in ("-wal", "-shm"))
+    with home.opened() as store:
+        for number in range(people):
+            store.add_person(f"Late {number}", [photo_of(unit(number), number)])
+        left = {path: path.read_bytes() for path in (log, index)}
+    home.path.unlink()
+    for path, data in left.items():
+        path.write_bytes(data)
+    restored = home.restore(file)
+    assert restored.set_aside is not None
+    assert restored.set_aside.read_bytes() == left[log]
+    home.holds(ADA, BOB)
+    with home.opened() as store:
+        store.check()
+
+
+@pytest.mark.parametrize("how", ["text", "zeros", "a page of it"])
+def test_a_damaged_gallery_is_set_aside_where_files_have_one_name_alone(tmp_path, monkeypatch, how):
+    def no_links(path, other):
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "hardlink_to", no_links)
+    home = Home(tmp_path / "home")
+    file = home.backup()
+    bad = DAMAGE[how](home.path.read_bytes())
+    home.path.write_bytes(bad)
+    restored = home.restore(file)
+    assert restored.set_aside is not None
+    assert restored.set_aside.read_bytes() == bad
+    assert restored.set_aside.stat().st_mode & 0o777 == 0o600
+    assert home.files() == {"gallery.db", restored.set_aside.name}
+    home.holds(ADA, BOB)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("state", ["living", "missing", "damaged"])
+def test_what_root_restores_is_the_folders_owners(tmp_path, state):
+    home = Home(tmp_path / "home")
+    file = home.backup()
+    if state == "missing":
+        home.path.unlink()
+    elif state == "damaged":
+        home.path.write_bytes(b"no gallery" * 500)
+    for path in (home.path.parent, *home.path.parent.iterdir()):
+        os.chown(path, 12345, 54321)
+    home.restore(file)
+    with home.opened():
+        owners = {(found.stat().st_uid, found.stat().st_gid) for found in home.path.parent.iterdir()}
+    assert owners == {(12345, 54321)}
+
+
 def test_a_file_that_is_there_is_left_alone(home):
     file = home.folder / "backup.db"
     file.write_text("theirs")
