@@ -42,7 +42,7 @@ def back_up(gallery: GalleryDatabase, target: Path) -> int:
 @dataclass(frozen=True, slots=True)
 class Restored:
     """`set_aside`: where the damaged gallery lies that was in the way. `forgotten_known` False: who was forgotten since
-    the backup could not be read of it.
+    the backup could not be read of it, or it was gone.
     """
 
     what: Replaced
@@ -77,7 +77,7 @@ def _made_of(copy: BackupCopy, path: Path, keys: KeySource | None, *, encrypt: b
     """The backup itself becomes the gallery, its audit log and all; a damaged one in its place is set aside."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        forgotten = _forgotten_in(path) if path.exists() else frozenset[str]()
+        forgotten = _forgotten_in(path)
         master = keys.for_new_store(path.parent) if encrypt and keys is not None else None
         copy.under(Vault(master))
         with draft_of(path) as draft:
@@ -128,7 +128,7 @@ def _name_again(file: Path, second: Path) -> None:
 
 
 def _forgotten_in(path: Path) -> frozenset[str] | None:
-    """Who was forgotten, as far as a damaged gallery still says; None where it doesn't."""
+    """Who was forgotten, as far as a damaged gallery still says; None where it doesn't, or there is none."""
     with suppress(sqlite3.Error):
         address = f"file:{quote(str(path.absolute()))}?mode=ro"
         with closing(sqlite3.connect(address, uri=True)) as db:

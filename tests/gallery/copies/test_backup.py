@@ -298,7 +298,7 @@ def test_a_missing_gallery_is_made_of_the_backup_with_its_log(home):
     for left in home.path.parent.iterdir():
         left.unlink()
     restored = home.restore(file)
-    assert (restored.what.people, restored.set_aside, restored.forgotten_known) == (2, None, True)
+    assert (restored.what.people, restored.set_aside, restored.forgotten_known) == (2, None, False)
     home.holds(ADA, BOB)
     assert home.path.stat().st_mode & 0o777 == 0o600
     with home.opened() as store:
