@@ -15,7 +15,8 @@ from urllib.parse import quote
 
 from gallery.copies.backup_copy import BackupCopy
 from gallery.copies.bundle import target_error
-from gallery.errors import BackupUnreadable, GalleryUnreadable, GalleryUnwritable
+from gallery.copies.seals import broken_seals
+from gallery.errors import BackupUnreadable, GallerySealBroken, GalleryUnreadable, GalleryUnwritable
 from gallery.keys.master_key import KeySource
 from gallery.keys.vault import Vault
 from gallery.storage.database import GalleryDatabase
@@ -23,20 +24,42 @@ from gallery.storage.new_file import INDEX, LOGS, draft_of
 from gallery.storage.replacing import Replaced
 from recognition.whole_file import creating, folder_held, replacing, sync_folder
 
+_MOST_TOLD = 20
+
 
 def back_up(gallery: GalleryDatabase, target: Path) -> int:
     """Write all of the gallery to a new file, for its owner alone, whole or not at all; its size in bytes.
 
-    Raises TargetExists, TargetUnwritable, and GalleryUnreadable where the gallery is damaged.
+    Raises TargetExists, TargetUnwritable, and GalleryUnreadable or GallerySealBroken where the gallery is damaged: a
+    restore would refuse what was copied.
     """
     try:
         with creating(target) as draft:
             gallery.write_copy(draft)
+            _check_seals(gallery, draft)
             size = draft.stat().st_size
             gallery.record("backed_up", details={"bytes": size})
     except OSError as error:
         raise target_error(target, error) from None
     return size
+
+
+def _check_seals(gallery: GalleryDatabase, draft: Path) -> None:
+    try:
+        with closing(sqlite3.connect(f"{draft.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as db:
+            broken = sorted(broken_seals(db, gallery.vault_of_copy(db)))
+    except (sqlite3.Error, LookupError, TypeError, ValueError) as error:  # rows that are none of ours
+        raise GalleryUnreadable(
+            f"gallery {gallery.path} is damaged ({error}), and no backup is made of it: none could be restored; "
+            "restore an earlier one: whosthere gallery restore FILE"
+        ) from None
+    if broken:
+        whose = ", ".join(broken[:_MOST_TOLD]) + (f" and {len(broken) - _MOST_TOLD} more" * (len(broken) > _MOST_TOLD))
+        raise GallerySealBroken(
+            f"gallery {gallery.path}: what is kept of {whose} doesn't open, its bytes were changed, and no backup is "
+            "made of it: none could be restored; restore an earlier one (whosthere gallery restore FILE), or forget "
+            "these people by their ids and enrol them anew"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,9 @@ from gallery.copies.backup_copy import BackupCopy
 from gallery.errors import (
     BackupUnreadable,
     GalleryError,
+    GallerySealBroken,
     GalleryTooNew,
+    GalleryUnreadable,
     GalleryUnwritable,
     MasterKeyMissing,
     MasterKeyWrong,
@@ -213,6 +215,57 @@ def test_one_byte_of_a_sealed_blob(tmp_path, table):
     with pytest.raises(BackupUnreadable, match="doesn't open, its bytes were changed"):
         home.restore(file)
     home.holds(ADA, BOB)
+
+
+@pytest.mark.parametrize(
+    "table", ["profile of people", "profile_key of people", "landmarks of photos", "embedding of templates"]
+)
+@pytest.mark.parametrize("whose", [(ADA,), (BOB,), (ADA, BOB)], ids=["Ada's", "Bob's", "both"])
+def test_what_could_not_be_restored_is_no_backup(tmp_path, table, whose):
+    home = Home(tmp_path / "home", people=(ADA, BOB, EVE))
+    earlier = home.backup("earlier.db")
+    column, _, rows = table.split()
+    with closing(sqlite3.connect(home.path)) as db:
+        for person in whose:
+            found = db.execute(
+                f"SELECT rowid, {column} FROM {rows} WHERE {'id' if rows == 'people' else 'person_id'} = ?",
+                (person.id,),
+            )
+            rowid, blob = found.fetchone()
+            changed = blob[:20] + bytes([blob[20] ^ 1]) + blob[21:]
+            db.execute(f"UPDATE {rows} SET {column} = ? WHERE rowid = ?", (changed, rowid))
+        db.commit()
+    with pytest.raises(GallerySealBroken, match=", ".join(person.id for person in whose)) as told:
+        home.backup()
+    assert EVE.id not in str(told.value)
+    assert "\n" not in str(told.value)
+    assert sorted(os.listdir(home.folder)) == ["data", "earlier.db", "keys"]
+    with home.opened() as store:
+        assert [entry.action for entry in store.audit_entries()].count("backed_up") == 1
+        for person in whose:
+            store.forget(person.id)
+    home.backup()
+    home.restore(earlier)
+    home.holds(*(person for person in (ADA, BOB, EVE) if person not in whose))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE photos SET landmarks = 7",
+        "UPDATE people SET profile_key = x'00'",
+        "UPDATE templates SET person_id = 'x'",
+    ],
+)
+def test_rows_that_are_none_of_ours_are_no_backup(tmp_path, statement):
+    home = Home(tmp_path / "home")
+    with closing(sqlite3.connect(home.path)) as db:
+        db.execute(statement)
+        db.commit()
+    with pytest.raises((GalleryUnreadable, GallerySealBroken)) as told:
+        home.backup()
+    assert "\n" not in str(told.value)
+    assert not (home.folder / "backup.db").exists()
 
 
 @pytest.mark.parametrize(
