@@ -23,6 +23,7 @@
     ├── ConsentInvalid        consent_invalid
     ├── PersonFileMissing     person_file_missing
     ├── PersonFileInvalid     person_file_invalid
+    ├── PersonFileOutdated    person_file_outdated
     ├── PersonFileTooNew      person_file_too_new
     ├── TargetExists          target_exists
     ├── TargetUnwritable      target_unwritable
@@ -168,6 +169,12 @@ class PersonFileInvalid(GalleryError):
     """A ZIP that is not what people export wrote, or was damaged since."""
 
     code = "person_file_invalid"
+
+
+class PersonFileOutdated(GalleryError):
+    """A ZIP of somebody whose photos are older than people are kept here: the next purge would erase the person."""
+
+    code = "person_file_outdated"
 
 
 class PersonFileTooNew(GalleryError):

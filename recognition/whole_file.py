@@ -32,7 +32,7 @@ def replacing(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
     part.unlink(missing_ok=True)  # nothing that somebody else put there is followed, or given away
     try:
         with open(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode), "w+b") as file:
-            _give_to_the_folders_owner(file.fileno(), path.parent)
+            give_to_the_folders_owner(file.fileno(), path.parent)
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -56,14 +56,47 @@ def creating(path: Path) -> Iterator[Path]:
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
     try:
         with open(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "rb") as file:
-            _give_to_the_folders_owner(file.fileno(), path.parent)
+            give_to_the_folders_owner(file.fileno(), path.parent)
             yield draft
             os.fsync(file.fileno())
-        _link(draft, path)
+        with folder_held(path.parent):
+            if not named(draft, path):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
     finally:
         with suppress(OSError):  # a disk that can't be written refuses that, too
             draft.unlink()
-    _sync_folder(path.parent)
+
+
+@contextmanager
+def folder_held(folder: Path) -> Iterator[None]:
+    """Nobody else who asks so gives a name in this folder meanwhile, for moments alone; nothing lies there for it.
+
+    Where a file system has no such locks it goes on without. Raises OSError.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def named(draft: Path, path: Path) -> bool:
+    """Give a whole file its name, also in the folder on the disk; False where something bears it: that stays.
+
+    Called within folder_held(), since a file system without hard links can't refuse by itself. Raises OSError.
+    """
+    try:
+        path.hardlink_to(draft)
+    except FileExistsError:
+        return False
+    except OSError:
+        if os.path.lexists(path):
+            return False
+        draft.replace(path)
+    sync_folder(path.parent)
+    return True
 
 
 @contextmanager
@@ -109,14 +142,14 @@ def creating_unseen(path: Path) -> Iterator[Path]:
     nameless = Path(f"/proc/self/fd/{descriptor}")
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        _give_to_the_folders_owner(descriptor, path.parent)
+        give_to_the_folders_owner(descriptor, path.parent)
         yield nameless
         os.fsync(descriptor)
         os.link(nameless, path.name, dst_dir_fd=folder)  # with a folder's descriptor it follows the link that this is
     finally:
         os.close(folder)
         os.close(descriptor)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def _refuse_existing(path: Path) -> None:
@@ -124,17 +157,7 @@ def _refuse_existing(path: Path) -> None:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
 
 
-def _link(draft: Path, path: Path) -> None:
-    try:
-        path.hardlink_to(draft)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without hard links
-        _refuse_existing(path)
-        draft.replace(path)
-
-
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """A name is on the disk once its folder is."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -150,7 +173,7 @@ def _lock_file(path: Path) -> int:
     except FileExistsError:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
-        _give_to_the_folders_owner(made, path.parent)
+        give_to_the_folders_owner(made, path.parent)
     except BaseException:
         os.close(made)
         raise
@@ -165,7 +188,8 @@ def _locked(descriptor: int, *, waits: bool) -> bool:
     return True
 
 
-def _give_to_the_folders_owner(descriptor: int, folder: Path) -> None:
+def give_to_the_folders_owner(descriptor: int, folder: Path) -> None:
+    """What root makes in somebody's folder is theirs."""
     if os.geteuid() == 0:
         owner = folder.stat()
         os.fchown(descriptor, owner.st_uid, owner.st_gid)

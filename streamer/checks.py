@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gallery.errors import AuditBroken
 from gallery.index.faiss_index import FaceIndex
-from recognition.errors import CodedError
+from recognition.errors import CodedError, EmbeddingSpaceMismatch
 from recognition.models.manager import ModelManager
 from recognition.runtimes.processor import this_processor
 from recognition.specs.spec import DetectorSpec, EmbedderSpec
@@ -26,6 +26,7 @@ from streamer.ingest.probe import probe
 from streamer.ingest.publish.point import PublishPoint
 from streamer.ingest.rtsp.server import look, url_of
 from streamer.listen import listen, resolve
+from streamer.model_layer.enrolling import space_sizes
 from streamer.model_layer.setup import make_manager, open_for_enrolment
 from streamer.mqtt.broker_check import NO_REASONS, NOT_TRIED, check_topic, try_broker
 from streamer.process import key_source, make_data_folder, open_gallery, service_runs
@@ -88,6 +89,13 @@ def _gallery(settings: Settings) -> str:
                 f"entry {broken} of the audit log of {settings.gallery_path} was changed or is missing; compare it "
                 "with that of a backup"
             )
+        known = space_sizes(make_manager(settings))
+        for space, dim, people in store.sizes():
+            if known.get(space, dim) != dim:
+                raise EmbeddingSpaceMismatch(
+                    f"{people} people in {settings.gallery_path} have templates of {dim} numbers in {space}, whose "
+                    f"model gives {known[space]}: nobody is named by them; forget those people and enrol them anew"
+                )
         told = [f"{store.count()} people in {settings.gallery_path}", _protection(store.key_id, settings)]
         if store.is_vacuum_due:
             told.append("whom it has forgotten is overwritten in it, and its file is still to be written anew")

@@ -1,4 +1,5 @@
-"""Whether somebody who comes from another gallery may: with a consent that goes on, and as nobody who is here already.
+"""Whether somebody who comes from another gallery may: to stay, with templates of this gallery's models, as nobody who
+is here already.
 
 Blocks for reads of the gallery.
 """
@@ -9,8 +10,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from gallery.enrolment.likeness import others_alike
-from gallery.errors import ConsentInvalid, EnrolledAlready
+from gallery.errors import ConsentInvalid, EnrolledAlready, PersonFileInvalid, PersonFileOutdated
 from gallery.portable import PortablePerson
+from gallery.retention import DAY_S
 from gallery.storage.store import PersonStore
 
 
@@ -20,6 +22,28 @@ def check_consent(person: PortablePerson, now: float) -> None:
     if consent is not None and consent.expires_at is not None and consent.expires_at <= now:
         day = time.strftime("%Y-%m-%d", time.localtime(consent.expires_at))
         raise ConsentInvalid(f"the consent of {person.id} was over on {day}; have it given anew where the ZIP is from")
+
+
+def check_age(person: PortablePerson, now: float, keep_days: float | None) -> None:
+    """keep_days None: however old. Raises PersonFileOutdated: the next purge would erase the person."""
+    newest = max((photo.added_at for photo in person.photos), default=person.created_at)
+    if keep_days is not None and newest + keep_days * DAY_S <= now:
+        day = time.strftime("%Y-%m-%d", time.localtime(newest))
+        raise PersonFileOutdated(
+            f"the newest photo of {person.id} is of {day}, and people are kept here for {keep_days:g} days "
+            "(gallery.keep_days): enrol the person anew"
+        )
+
+
+def check_sizes(person: PortablePerson, sizes: Mapping[str, int]) -> None:
+    """sizes: by space how many numbers its model gives; of other spaces any will do. Raises PersonFileInvalid."""
+    for template in (template for photo in person.photos for template in photo.templates):
+        want, got = sizes.get(template.space, len(template.embedding)), len(template.embedding)
+        if want != got:
+            raise PersonFileInvalid(
+                f"a template of {person.id} has {got} numbers, and those of {template.space} have {want}: it was not "
+                "made by that model; enrol the person anew"
+            )
 
 
 def check_likeness(person: PortablePerson, store: PersonStore, thresholds: Mapping[str, float]) -> None:

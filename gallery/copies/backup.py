@@ -5,36 +5,38 @@ the same master key, which is not in it.
 """
 
 import glob
-import os
-import secrets
+import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
 from gallery.copies.backup_copy import BackupCopy
 from gallery.copies.bundle import target_error
-from gallery.errors import BackupUnreadable, GalleryUnreadable, GalleryUnwritable
+from gallery.copies.seals import broken_seals
+from gallery.errors import BackupUnreadable, GallerySealBroken, GalleryUnreadable, GalleryUnwritable
 from gallery.keys.master_key import KeySource
 from gallery.keys.vault import Vault
 from gallery.storage.database import GalleryDatabase
+from gallery.storage.new_file import INDEX, LOGS, draft_of
 from gallery.storage.replacing import Replaced
-from recognition.whole_file import creating
+from recognition.whole_file import creating, folder_held, replacing, sync_folder
 
-_LOG = "-wal"
+_MOST_TOLD = 20
 
 
 def back_up(gallery: GalleryDatabase, target: Path) -> int:
     """Write all of the gallery to a new file, for its owner alone, whole or not at all; its size in bytes.
 
-    Raises TargetExists, TargetUnwritable, and GalleryUnreadable where the gallery is damaged.
+    Raises TargetExists, TargetUnwritable, and GalleryUnreadable or GallerySealBroken where the gallery is damaged: a
+    restore would refuse what was copied.
     """
     try:
         with creating(target) as draft:
             gallery.write_copy(draft)
+            _check_seals(gallery, draft)
             size = draft.stat().st_size
             gallery.record("backed_up", details={"bytes": size})
     except OSError as error:
@@ -42,10 +44,28 @@ def back_up(gallery: GalleryDatabase, target: Path) -> int:
     return size
 
 
+def _check_seals(gallery: GalleryDatabase, draft: Path) -> None:
+    try:
+        with closing(sqlite3.connect(f"{draft.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as db:
+            broken = sorted(broken_seals(db, gallery.vault_of_copy(db)))
+    except (sqlite3.Error, LookupError, TypeError, ValueError) as error:  # rows that are none of ours
+        raise GalleryUnreadable(
+            f"gallery {gallery.path} is damaged ({error}), and no backup is made of it: none could be restored; "
+            "restore an earlier one: whosthere gallery restore FILE"
+        ) from None
+    if broken:
+        whose = ", ".join(broken[:_MOST_TOLD]) + (f" and {len(broken) - _MOST_TOLD} more" * (len(broken) > _MOST_TOLD))
+        raise GallerySealBroken(
+            f"gallery {gallery.path}: what is kept of {whose} doesn't open, its bytes were changed, and no backup is "
+            "made of it: none could be restored; restore an earlier one (whosthere gallery restore FILE), or forget "
+            "these people by their ids and enrol them anew"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Restored:
     """`set_aside`: where the damaged gallery lies that was in the way. `forgotten_known` False: who was forgotten since
-    the backup could not be read of it.
+    the backup could not be read of it, or it was gone.
     """
 
     what: Replaced
@@ -80,16 +100,18 @@ def _made_of(copy: BackupCopy, path: Path, keys: KeySource | None, *, encrypt: b
     """The backup itself becomes the gallery, its audit log and all; a damaged one in its place is set aside."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        forgotten = _forgotten_in(path) if path.exists() else frozenset[str]()
+        forgotten = _forgotten_in(path)
         master = keys.for_new_store(path.parent) if encrypt and keys is not None else None
         copy.under(Vault(master))
-        with _draft(path) as draft:
+        with draft_of(path) as draft:
             copy.write(draft)
             with GalleryDatabase(draft, keys, encrypt=encrypt, actor=actor) as gallery:
                 replaced = gallery.forget_again(forgotten or ())
                 gallery.vacuum()
-            aside = _set_aside(path)
-            draft.replace(path)
+            with folder_held(path.parent):
+                aside = _set_aside(path)
+                draft.replace(path)
+            sync_folder(path.parent)
     except OSError as error:
         raise GalleryUnwritable(
             f"gallery {path} can't be written ({error.strerror}); make room, and let this user write its folder"
@@ -97,38 +119,39 @@ def _made_of(copy: BackupCopy, path: Path, keys: KeySource | None, *, encrypt: b
     return Restored(replaced, aside, forgotten is not None)
 
 
-@contextmanager
-def _draft(path: Path) -> Iterator[Path]:
-    """A name for the gallery until it is whole; of one that was killed nothing is left either: see open_database()."""
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")
-    os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    try:
-        yield draft
-    finally:
-        for left in path.parent.glob(f"{draft.name}*"):
-            left.unlink(missing_ok=True)
-
-
 def _set_aside(path: Path) -> Path | None:
-    """A second name for a damaged gallery, and for its log, which must not be laid over the next file: it goes."""
-    if not path.exists():
-        return None
+    """A second name for a damaged gallery, and for its log, which must not be laid over the next file: it goes. So does
+    the log of one that is gone.
+    """
     aside = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
     begun = False
     for former in path.parent.glob(f"{glob.escape(path.name)}.damaged-*"):
-        if former.samefile(path):  # by a restore that was killed
+        if path.exists() and former.samefile(path):  # by a restore that was killed
             aside, begun = former, True
-    for end in ("", _LOG):
+    kept = None
+    for end in ("", *LOGS):
         file, second = path.with_name(path.name + end), aside.with_name(aside.name + end)
-        if file.exists() and not (begun and second.exists()):
-            second.hardlink_to(file)
-    for end in (_LOG, "-shm"):
+        if file.exists() and (not end or file.stat().st_size):
+            kept = kept or second
+            if not (begun and second.exists()):
+                _name_again(file, second)
+    for end in (*LOGS, INDEX):
         path.with_name(path.name + end).unlink(missing_ok=True)
-    return aside
+    return kept
+
+
+def _name_again(file: Path, second: Path) -> None:
+    try:
+        second.hardlink_to(file)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links; the first name has to stay until the next file has it
+        with file.open("rb") as source, replacing(second) as copied:
+            shutil.copyfileobj(source, copied)
 
 
 def _forgotten_in(path: Path) -> frozenset[str] | None:
-    """Who was forgotten, as far as a damaged gallery still says; None where it doesn't."""
+    """Who was forgotten, as far as a damaged gallery still says; None where it doesn't, or there is none."""
     with suppress(sqlite3.Error):
         address = f"file:{quote(str(path.absolute()))}?mode=ro"
         with closing(sqlite3.connect(address, uri=True)) as db:

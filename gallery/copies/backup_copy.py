@@ -9,10 +9,11 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
+from gallery.copies.seals import broken_seals
 from gallery.errors import BackupUnreadable, GalleryUnreadable, GalleryUnwritable, MasterKeyError
 from gallery.keys.encryption import SealBroken
 from gallery.keys.master_key import KeySource
-from gallery.keys.vault import Vault, chip_place, landmarks_place, profile_place, template_place
+from gallery.keys.vault import Vault
 from gallery.storage.meta import KEY_ID, get_meta
 from gallery.storage.migrations import bring_up_to_date
 from gallery.storage.opening import vault_of
@@ -86,20 +87,8 @@ class BackupCopy:
             raise BackupUnreadable(f"backup {self.path} is damaged ({told}); {_MORE}")
 
     def _check_seals(self) -> None:
-        """AES-GCM tells a byte that was changed, which SQLite does not."""
-        keys = self.db.execute("SELECT id, profile_key, template_key, profile FROM people").fetchall()
-        ciphers = {}
-        for person_id, profile_key, template_key, profile in keys:
-            self.vault.profile_cipher(person_id, profile_key).open(profile, profile_place(person_id))
-            ciphers[person_id] = self.vault.template_cipher(person_id, template_key)
-        for person_id, digest, chip, landmarks in self.db.execute(
-            "SELECT person_id, digest, chip, landmarks FROM photos"
-        ):
-            ciphers[person_id].open(landmarks, landmarks_place(person_id, digest))
-            if chip is not None:
-                ciphers[person_id].open(chip, chip_place(person_id, digest))
-        for person_id, space, embedding in self.db.execute("SELECT person_id, space, embedding FROM templates"):
-            ciphers[person_id].open(embedding, template_place(person_id, space))
+        for broken in broken_seals(self.db, self.vault).values():
+            raise broken
 
     @contextmanager
     def _told(self) -> Iterator[None]:

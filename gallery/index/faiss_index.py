@@ -136,6 +136,7 @@ class FaceIndex:
         self._contents = _Contents(dim)
         self._store: PersonStore | None = None
         self._mark: TemplateMark | None = None
+        self._misfits: set[str] = set()
         self._changing = threading.Lock()
 
     def __len__(self) -> int:
@@ -151,11 +152,18 @@ class FaceIndex:
         """Who has templates here."""
         return frozenset(self._contents.sizes)
 
+    @property
+    def misfits(self) -> frozenset[str]:
+        """Who has templates in the store that are of another size, and were left out."""
+        with self._changing:
+            return frozenset(self._misfits)
+
     def sync(self, store: PersonStore) -> Synced:
         """Follow the store: apply what was added and removed since the last time.
 
-        Raises EmbeddingSpaceMismatch where the store's templates of this space have another size, and what
-        the store raises. Read store.data_version() before, so that nothing written meanwhile is missed.
+        Templates of another size are left out: see `misfits`. Raises EmbeddingSpaceMismatch where the store gives
+        those of another space, and what the store raises. Read store.data_version() before, so that nothing written
+        meanwhile is missed.
         """
         with self._changing:
             mark = store.template_mark(self.space)
@@ -172,6 +180,8 @@ class FaceIndex:
 
     def _with_newer(self, store: PersonStore, contents: _Contents, count: int) -> _Contents | None:
         """With what was written after all that is known; None where that makes not so many: others are gone."""
+        if self._misfits:
+            return None
         newest = int(contents.stamps.ids.max(initial=-1))
         added = store.templates(self.space, newest)
         stamps = store.template_stamps(self.space, newest)
@@ -181,6 +191,7 @@ class FaceIndex:
 
     def _as_stored(self, store: PersonStore, contents: _Contents) -> _Contents:
         """Whatever became of the store, another file in its place too."""
+        self._misfits = set()
         stored = store.template_stamps(self.space)
         contents = contents.only(contents.stamps.are_among(stored))
         missing = stored.at(np.flatnonzero(~stored.are_among(contents.stamps)))
@@ -199,8 +210,12 @@ class FaceIndex:
     def _stamped(self, templates: Templates, stamps: TemplateStamps) -> _Stamped:
         """Those that have a stamp here; who has none is known, or was written or erased while this was read."""
         both, rows, places = np.intersect1d(templates.ids, stamps.ids, assume_unique=True, return_indices=True)
-        if len(both):
-            self._check_new(templates)
+        if templates.space != self.space:
+            raise EmbeddingSpaceMismatch(f"templates are of space {templates.space}, the index is of {self.space}")
+        if len(both) and templates.matrix.shape[1] != self.dim:
+            self._misfits.update(templates.person_ids[row] for row in rows)
+            none = Templates(templates.space, both[:0], (), np.empty((0, self.dim), np.float32))
+            return none, stamps.at(places[:0])
         if len(both) == len(templates):
             return templates, stamps.at(places)
         owners = tuple(templates.person_ids[row] for row in rows)
@@ -229,13 +244,6 @@ class FaceIndex:
             raise ValueError(f"probes: want float32 (n, {self.dim}), got {probes.dtype} {probes.shape}")
         if top_k < 1:
             raise ValueError(f"top_k: want at least 1, got {top_k}")
-
-    def _check_new(self, added: Templates) -> None:
-        if added.space != self.space or added.matrix.shape[1] != self.dim:
-            raise EmbeddingSpaceMismatch(
-                f"templates are {added.matrix.shape[1]} numbers of space {added.space}, "
-                f"the index takes {self.dim} of {self.space}; enrol those people anew with this model"
-            )
 
 
 def _nearest(contents: _Contents, probes: F32, top_k: int) -> tuple[F32, list[list[str]]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from gallery.errors import GalleryUnwritable, MasterKeyError, MasterKeyMissing, MasterKeyWrong
 from gallery.keys.encryption import MasterKey
-from recognition.whole_file import remove_left_over
+from recognition.whole_file import folder_held, named, remove_left_over, sync_folder
 
 FILE, NEXT_FILE = "master.key", "master.key.new"
 COMMAND_LIMIT_S = 30.0
@@ -144,7 +144,7 @@ class KeySource:
         try:
             if _is_there(self.next_file) and in_file(self.next_file).key() == key:
                 os.replace(self.next_file, self.file)
-                _sync(self.folder)
+                sync_folder(self.folder)
         except OSError as error:
             raise MasterKeyMissing(
                 f"master key {self.next_file} can't take the place of {self.file} ({error.strerror}); rename it by hand"
@@ -173,8 +173,8 @@ class KeySource:
                     file.flush()
                     os.fsync(file.fileno())
                 _give(draft, owner)
-                _link(draft, path)
-                _sync(self.folder)
+                with folder_held(self.folder):
+                    named(draft, path)  # where another process was first, its key is the one
             finally:
                 draft.unlink(missing_ok=True)
         except OSError as error:
@@ -212,26 +212,6 @@ def _read(path: Path) -> str:
         ) from None
 
 
-def _link(draft: Path, path: Path) -> None:
-    try:
-        path.hardlink_to(draft)
-    except FileExistsError:
-        pass  # another process was first, and its key is the one
-    except OSError:  # a file system without hard links: nobody may be written over there either
-        with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
-            file.write(draft.read_bytes())
-            os.fsync(file.fileno())
-
-
 def _give(path: Path, owner: os.stat_result) -> None:
     if os.geteuid() == 0:
         os.chown(path, owner.st_uid, owner.st_gid)
-
-
-def _sync(folder: Path) -> None:
-    """A name is on the disk when its folder is."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -148,6 +148,10 @@ class GalleryDatabase:
                 with translated(self.path):
                     raise
 
+    def vault_of_copy(self, copy: sqlite3.Connection) -> Vault:
+        """What opens a copy of this gallery. Raises MasterKeyError."""
+        return vault_of(copy, self.path, self._keys)
+
     def replace_people(self, other: Callable[[Vault], sqlite3.Connection]) -> Replaced:
         """Put everybody of another gallery in the place of all. `other`: its database, sealed as this vault seals.
 

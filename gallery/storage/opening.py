@@ -5,8 +5,6 @@ Blocks for disk I/O; called by PersonStore on whatever thread uses it.
 
 import glob
 import logging
-import os
-import secrets
 import sqlite3
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from gallery.keys.vault import Vault
 from gallery.storage.audit import append, seal
 from gallery.storage.meta import KEY_ID, get_meta
 from gallery.storage.migrations import bring_up_to_date
+from gallery.storage.new_file import draft_of, put_in_place
 from gallery.storage.schema import (
     BUSY_TIMEOUT_S,
     SCHEMA_VERSION,
@@ -111,9 +110,7 @@ def _create(path: Path, keys: KeySource | None, actor: str) -> None:
     """Make an empty gallery beside its place and link it in: who opens it meanwhile sees all or nothing."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     vault = Vault(None if keys is None else keys.for_new_store(path.parent))
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")
-    try:
-        os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    with draft_of(path) as draft:
         with translated(path):
             db = sqlite3.connect(draft, isolation_level=None)
             try:
@@ -122,19 +119,7 @@ def _create(path: Path, keys: KeySource | None, actor: str) -> None:
                 seal(db, vault)
             finally:
                 db.close()
-        _link(draft, path)
-    finally:
-        for leftover in path.parent.glob(f"{draft.name}*"):
-            leftover.unlink(missing_ok=True)
-
-
-def _link(draft: Path, path: Path) -> None:
-    try:
-        path.hardlink_to(draft)
-    except FileExistsError:
-        pass  # another process was first: its gallery is as good as ours
-    except OSError:
-        draft.replace(path)  # a file system without hard links
+        put_in_place(draft, path)  # where another process was first, its gallery is as good as ours
 
 
 def _unusable(path: Path, error: OSError) -> GalleryUnwritable:

@@ -27,7 +27,9 @@ from recognition.near_names import did_you_mean
 
 
 class PersonStore(TemplateStore):
-    """Raises as GalleryDatabase does. `keep_chips` False: of new photos none is kept."""
+    """Raises as GalleryDatabase does. `keep_chips` False: of new photos, and of those that come from elsewhere, none is
+    kept.
+    """
 
     def __init__(
         self,
@@ -133,6 +135,8 @@ class PersonStore(TemplateStore):
 
         Raises PersonForgotten, PersonIdTaken, NameTaken, ExternalIdTaken and EmbeddingSpaceMismatch.
         """
+        if not self._keep_chips:
+            person = replace(person, photos=tuple(replace(photo, jpeg=None) for photo in person.photos))
         with self._transaction() as db:
             must_be_new(db, person.id)
             must_be_free(db, self._vault, self._opened, person.profile)

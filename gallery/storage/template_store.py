@@ -81,6 +81,11 @@ class TemplateStore(GalleryDatabase):
         query = "SELECT id, substr(embedding, 2, 16) FROM templates WHERE space = ? AND id > ? ORDER BY id"
         return TemplateStamps.of(self._rows(query, space, after_id))
 
+    def sizes(self) -> list[tuple[str, int, int]]:
+        """(space, how many numbers its templates have, how many people have such)."""
+        query = "SELECT space, dim, count(DISTINCT person_id) FROM templates GROUP BY space, dim"
+        return [(str(space), int(dim), int(people)) for space, dim, people in self._rows(query)]
+
     def digests(self, person_id: str, space: str) -> frozenset[str]:
         """SHA-256 (hex) of the photos of a person that have their template in this space."""
         rows = self._rows(

@@ -4,7 +4,6 @@ Blocks for disk I/O, and for what the master key comes from.
 """
 
 import os
-import secrets
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +12,8 @@ from typing import NamedTuple
 
 from gallery.keys.encryption import MasterKey, SealBroken
 from gallery.keys.master_key import KeySource
+from gallery.storage.new_file import draft_of, put_in_place
 from streamer.errors import KeptVisitsDamaged, KeptVisitsMissing, KeptVisitsTooNew, KeptVisitsUnwritable
-from streamer.events.damage import side_files
 
 VERSION = 1
 BUSY_TIMEOUT_S = 5.0
@@ -158,10 +157,8 @@ def _check(db: sqlite3.Connection, path: Path) -> None:
 
 
 def _create(path: Path) -> None:
-    """Beside its place, then renamed: whoever is killed here leaves none, or a whole one."""
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")
-    try:
-        os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    """Beside its place, then put there: whoever is killed here leaves none, or a whole one."""
+    with draft_of(path) as draft:
         with translated(path):
             db = sqlite3.connect(draft, isolation_level=None)
             try:
@@ -171,12 +168,7 @@ def _create(path: Path) -> None:
                 )
             finally:
                 db.close()
-        for left in side_files(path):  # of a file that was deleted; SQLite would lay its log over the new one
-            left.unlink(missing_ok=True)
-        draft.replace(path)
-    finally:
-        for left in (draft, *side_files(draft)):
-            left.unlink(missing_ok=True)
+        put_in_place(draft, path)
 
 
 class StoreKey(NamedTuple):

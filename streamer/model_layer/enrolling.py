@@ -44,6 +44,11 @@ async def enrol_person(
     )
 
 
+def space_sizes(manager: ModelManager) -> dict[str, int]:
+    """By space, how many numbers a template has, of all embedders that are known."""
+    return {spec.space: spec.embedding_size for spec in manager.specs.values() if isinstance(spec, EmbedderSpec)}
+
+
 def naming_thresholds(settings: Settings, manager: ModelManager) -> dict[str, float]:
     """By space, the cosine from which on two faces are one person's, of all embedders that may serve.
 

@@ -104,6 +104,7 @@ class LiveGallery:
         self._once = OnceLog(log)
         self._trouble: CodedError | None = None
         self._damage: CodedError | None = None
+        self._misfit: CodedError | None = None
 
     @classmethod
     @asynccontextmanager
@@ -143,7 +144,9 @@ class LiveGallery:
     def trouble(self) -> str:
         """Why the gallery's file is not what is served; empty where it is."""
         found = self._trouble or self._file.trouble or self._damage
-        return "" if found is None else f"{found}; {self.people} people are served from memory"
+        if found is not None:
+            return f"{found}; {self.people} people are served from memory"
+        return "" if self._misfit is None else str(self._misfit)
 
     @property
     def people(self) -> int:
@@ -153,8 +156,8 @@ class LiveGallery:
     async def add_embedder(self, policy: MatchPolicy) -> None:
         """Index the gallery in this embedder's space and follow it from now on; before its first face is judged.
 
-        A name that is known already gets the new figures. Raises GalleryError, and EmbeddingSpaceMismatch where
-        templates, or another embedder of the space, have another size.
+        A name that is known already gets the new figures. Raises GalleryError, and EmbeddingSpaceMismatch where another
+        embedder of the space has another size; templates that have are left out, and it is said.
         """
         for one in policy.spaces:
             index = self._indexes.get(one.space) or FaceIndex(one.space, one.dim)
@@ -166,6 +169,7 @@ class LiveGallery:
             await self._off_loop(self._adopt, index)
         self._policies[policy.models.embedder] = policy
         self._count_templates()
+        await self._off_loop(self._tell_misfits)
 
     def use_embedder(self, name: str) -> None:
         """From now on faces come from this embedder, which must be known. Says whom it can't name."""
@@ -311,6 +315,22 @@ class LiveGallery:
         index.sync(self._file.store)
         self._indexes[index.space] = index
 
+    def _tell_misfits(self) -> None:
+        """Who can't be named for the size of their templates, once for each change."""
+        told = [
+            f"{index.dim} numbers in {index.space}, and those of {', '.join(sorted(index.misfits))} have not so many"
+            for index in self._indexes.values()
+            if index.misfits
+        ]
+        self._misfit = None
+        if not told:
+            self._once.over("misfits")
+            return
+        error = self._misfit = EmbeddingSpaceMismatch(
+            f"templates have {'; '.join(told)}: they are left out; forget these people and enrol them anew"
+        )
+        self._once.say("misfits", str(error), logging.ERROR, "%s", error, code=error.code)
+
     def _follow(self) -> _Change | None:
         """Bring the indexes up to date; None where nothing changed."""
         file, is_new = self._file, False
@@ -324,6 +344,7 @@ class LiveGallery:
             return None
         for index in self._indexes.values():
             index.sync(file.store)
+        self._tell_misfits()
         profiles = file.store.profiles()
         self._version = version
         file.settle(len(profiles))

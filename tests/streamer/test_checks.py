@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from gallery.keys.encryption import MasterKey
+from recognition.specs.files import load_specs
 from streamer.checks import Finding, check_everything
 from streamer.ingest.publish.point import PublishPoint
 from streamer.ingest.rtsp.server import RtspServer
+from streamer.process import store_of
 from streamer.settings import (
     CameraSettings,
     IngestSettings,
@@ -19,6 +21,7 @@ from streamer.settings import (
     WebrtcSettings,
 )
 from streamer.telemetry.metrics import Metrics
+from tests.gallery.fakes import photo_of, unit
 
 
 async def findings(
@@ -108,6 +111,16 @@ async def test_how_the_gallery_is_protected_is_told(tmp_path: Path):
     moved = await gallery_line(tmp_path, master_key={"file": other})
     assert f"that is not the key of file {other}, as gallery.master_key says: whosthere gallery rekey" in moved.detail
     assert all(one.ok and "\n" not in one.detail for one in (plain, sealed, moved))
+
+
+@pytest.mark.parametrize("dim", [2, 64, 1024])
+async def test_templates_of_another_size_than_their_models_are_a_fault(tmp_path: Path, free_port: int, dim: int):
+    space = load_specs()["nano_embed"].space
+    with store_of(Settings(paths=PathsSettings(data=tmp_path / "data"))) as store:
+        store.add_person("Ada", [photo_of(unit(1, dim), space=space), photo_of(unit(2, 32), 2, space="unknown.1")])
+    found = (await findings(tmp_path, free_port))["gallery"]
+    assert (found.ok, found.code) == (False, "embedding_space_mismatch")
+    assert f"1 people in {tmp_path}/data/gallery.db have templates of {dim} numbers in {space}" in found.detail
 
 
 async def test_a_key_that_is_away_and_a_damaged_gallery_are_faults(tmp_path: Path):

@@ -98,7 +98,10 @@ def _tell(done: Restored) -> None:
             f"the damaged gallery was set aside: {done.set_aside}; delete it once it is needed no more, it holds people"
         )
     if not done.forgotten_known:
-        note("who was forgotten since the backup could not be read of it: forget them again")
+        note(
+            "who was forgotten since the backup is not known, for the gallery that said so is gone or can't be read: "
+            "forget them again"
+        )
 
 
 def _size(count: int) -> str:

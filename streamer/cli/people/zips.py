@@ -10,11 +10,11 @@ from typing import Annotated
 import orjson
 import typer
 
-from gallery.copies.arrival import check_consent, check_likeness
+from gallery.copies.arrival import check_age, check_consent, check_likeness, check_sizes
 from gallery.copies.bundle import read_bundle, write_bundle
 from streamer.cli.options import AsJson, ConfigFile, Overrides, Who, note, print_json, print_line, settings_of
 from streamer.kept_visits.visits_file import VisitsFile
-from streamer.model_layer.enrolling import naming_thresholds
+from streamer.model_layer.enrolling import naming_thresholds, space_sizes
 from streamer.model_layer.setup import make_manager
 from streamer.process import key_source, open_gallery
 from streamer.settings import Settings
@@ -84,11 +84,14 @@ def import_person(
     """
     settings = settings_of(config, overrides, log_level="error")
     person = read_bundle(file)
-    check_consent(person, time.time())
+    now, manager = time.time(), make_manager(settings)
+    check_consent(person, now)
+    check_age(person, now, settings.gallery.keep_days)
+    check_sizes(person, space_sizes(manager))
     with open_gallery(settings) as store:
         store.check_free(person.profile, person.id)
         if not force:
-            check_likeness(person, store, naming_thresholds(settings, make_manager(settings)))
+            check_likeness(person, store, naming_thresholds(settings, manager))
         imported = store.add_portable(person)
     if json:
         print_json({"id": imported.id, "name": imported.name, "photos": imported.photos})

@@ -16,7 +16,9 @@ from gallery.copies.backup_copy import BackupCopy
 from gallery.errors import (
     BackupUnreadable,
     GalleryError,
+    GallerySealBroken,
     GalleryTooNew,
+    GalleryUnreadable,
     GalleryUnwritable,
     MasterKeyMissing,
     MasterKeyWrong,
@@ -217,6 +219,57 @@ def test_one_byte_of_a_sealed_blob(tmp_path, table):
 
 
 @pytest.mark.parametrize(
+    "table", ["profile of people", "profile_key of people", "landmarks of photos", "embedding of templates"]
+)
+@pytest.mark.parametrize("whose", [(ADA,), (BOB,), (ADA, BOB)], ids=["Ada's", "Bob's", "both"])
+def test_what_could_not_be_restored_is_no_backup(tmp_path, table, whose):
+    home = Home(tmp_path / "home", people=(ADA, BOB, EVE))
+    earlier = home.backup("earlier.db")
+    column, _, rows = table.split()
+    with closing(sqlite3.connect(home.path)) as db:
+        for person in whose:
+            found = db.execute(
+                f"SELECT rowid, {column} FROM {rows} WHERE {'id' if rows == 'people' else 'person_id'} = ?",
+                (person.id,),
+            )
+            rowid, blob = found.fetchone()
+            changed = blob[:20] + bytes([blob[20] ^ 1]) + blob[21:]
+            db.execute(f"UPDATE {rows} SET {column} = ? WHERE rowid = ?", (changed, rowid))
+        db.commit()
+    with pytest.raises(GallerySealBroken, match=", ".join(person.id for person in whose)) as told:
+        home.backup()
+    assert EVE.id not in str(told.value)
+    assert "\n" not in str(told.value)
+    assert sorted(os.listdir(home.folder)) == ["data", "earlier.db", "keys"]
+    with home.opened() as store:
+        assert [entry.action for entry in store.audit_entries()].count("backed_up") == 1
+        for person in whose:
+            store.forget(person.id)
+    home.backup()
+    home.restore(earlier)
+    home.holds(*(person for person in (ADA, BOB, EVE) if person not in whose))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE photos SET landmarks = 7",
+        "UPDATE people SET profile_key = x'00'",
+        "UPDATE templates SET person_id = 'x'",
+    ],
+)
+def test_rows_that_are_none_of_ours_are_no_backup(tmp_path, statement):
+    home = Home(tmp_path / "home")
+    with closing(sqlite3.connect(home.path)) as db:
+        db.execute(statement)
+        db.commit()
+    with pytest.raises((GalleryUnreadable, GallerySealBroken)) as told:
+        home.backup()
+    assert "\n" not in str(told.value)
+    assert not (home.folder / "backup.db").exists()
+
+
+@pytest.mark.parametrize(
     "statement",
     [
         "UPDATE people SET profile = 7",
@@ -299,11 +352,66 @@ def test_a_missing_gallery_is_made_of_the_backup_with_its_log(home):
     for left in home.path.parent.iterdir():
         left.unlink()
     restored = home.restore(file)
-    assert (restored.what.people, restored.set_aside, restored.forgotten_known) == (2, None, True)
+    assert (restored.what.people, restored.set_aside, restored.forgotten_known) == (2, None, False)
     home.holds(ADA, BOB)
     assert home.path.stat().st_mode & 0o777 == 0o600
     with home.opened() as store:
         assert [entry.action for entry in store.audit_entries()][-2:] == ["imported", "restored"]
+
+
+@pytest.mark.parametrize("people", [1, 3, 20])
+def test_the_log_of_a_gallery_that_is_gone_is_set_aside(tmp_path, people):
+    home = Home(tmp_path / "home")
+    file = home.backup()
+    log, index = (home.path.with_name(home.path.name + end) for end in ("-wal", "-shm"))
+    with home.opened() as store:
+        for number in range(people):
+            store.add_person(f"Late {number}", [photo_of(unit(number), number)])
+        left = {path: path.read_bytes() for path in (log, index)}
+    home.path.unlink()
+    for path, data in left.items():
+        path.write_bytes(data)
+    restored = home.restore(file)
+    assert restored.set_aside is not None
+    assert restored.set_aside.read_bytes() == left[log]
+    home.holds(ADA, BOB)
+    with home.opened() as store:
+        store.check()
+
+
+@pytest.mark.parametrize("how", ["text", "zeros", "a page of it"])
+def test_a_damaged_gallery_is_set_aside_where_files_have_one_name_alone(tmp_path, monkeypatch, how):
+    def no_links(path, other):
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "hardlink_to", no_links)
+    home = Home(tmp_path / "home")
+    file = home.backup()
+    bad = DAMAGE[how](home.path.read_bytes())
+    home.path.write_bytes(bad)
+    restored = home.restore(file)
+    assert restored.set_aside is not None
+    assert restored.set_aside.read_bytes() == bad
+    assert restored.set_aside.stat().st_mode & 0o777 == 0o600
+    assert home.files() == {"gallery.db", restored.set_aside.name}
+    home.holds(ADA, BOB)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("state", ["living", "missing", "damaged"])
+def test_what_root_restores_is_the_folders_owners(tmp_path, state):
+    home = Home(tmp_path / "home")
+    file = home.backup()
+    if state == "missing":
+        home.path.unlink()
+    elif state == "damaged":
+        home.path.write_bytes(b"no gallery" * 500)
+    for path in (home.path.parent, *home.path.parent.iterdir()):
+        os.chown(path, 12345, 54321)
+    home.restore(file)
+    with home.opened():
+        owners = {(found.stat().st_uid, found.stat().st_gid) for found in home.path.parent.iterdir()}
+    assert owners == {(12345, 54321)}
 
 
 def test_a_file_that_is_there_is_left_alone(home):

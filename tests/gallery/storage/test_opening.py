@@ -139,6 +139,24 @@ def test_many_may_open_a_gallery_that_is_not_there_yet(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["gallery.db"]
 
 
+@pytest.mark.parametrize("people", [1, 3, 20])
+def test_the_log_of_a_gallery_that_is_gone_is_not_laid_over_a_new_one(tmp_path: Path, people: int) -> None:
+    path = tmp_path / "gallery.db"
+    with PersonStore(path) as store:
+        for number in range(people):
+            store.add_person(f"Late {number}", [photo_of(unit(number), number)])
+        left = {each: each.read_bytes() for each in tmp_path.iterdir() if each != path}
+    path.unlink()
+    for each, data in left.items():
+        each.write_bytes(data)
+    with PersonStore(path) as store:
+        store.check()
+        assert store.people() == []
+        store.add_person("Ada", [photo_of(unit(1))])
+    with PersonStore(path) as store:
+        assert [person.name for person in store.people()] == ["Ada"]
+
+
 @pytest.fixture
 def disk() -> Iterator[Path]:
     with small_disk(1) as folder:

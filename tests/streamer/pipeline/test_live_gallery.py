@@ -247,7 +247,7 @@ async def test_the_index_itself_refuses_faces_of_another_space(tmp_path: Path) -
             await live_gallery.identify([faces("aa")])
 
 
-async def test_two_sizes_in_one_space_are_refused(tmp_path: Path) -> None:
+async def test_two_sizes_in_one_space_are_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     settings = load(overrides=[f"paths.data={tmp_path}"])
     async with live_gallery_of(tmp_path, {ADA: "a"}) as (live_gallery, ids):
         b = known(settings, "b")
@@ -258,9 +258,16 @@ async def test_two_sizes_in_one_space_are_refused(tmp_path: Path) -> None:
         with pytest.raises(EmbeddingSpaceMismatch, match=r"model b: 256 numbers of space a\.1, where others have 512"):
             await live_gallery.add_embedder(in_space("a.1"))
         with open_store(settings.gallery_path) as store:
-            store.add_person("Eve", [photo_of(unit(5, 16), space="new.1")])
-        with pytest.raises(EmbeddingSpaceMismatch, match=r"new\.1"):
-            await live_gallery.add_embedder(in_space("new.1"))
+            eve = store.add_person("Eve", [photo_of(unit(5, 16), space="new.1")]).id
+        assert live_gallery.trouble == ""
+        await live_gallery.add_embedder(in_space("new.1"))
+        assert f"256 numbers in new.1, and those of {eve} have not so many" in live_gallery.trouble
+        assert [record.code for record in caplog.records if eve in record.getMessage()] == ["embedding_space_mismatch"]
+        await live_gallery.refresh()
+        with open_store(settings.gallery_path) as store:
+            store.forget(eve)
+        await live_gallery.refresh()
+        assert live_gallery.trouble == ""
         verdicts = await live_gallery.identify([faces("aa")])
     assert verdicts[0].match.person_id == ids[ADA]
 

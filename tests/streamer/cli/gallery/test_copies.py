@@ -107,10 +107,12 @@ def test_on_a_new_machine(tmp_path):
         "left_out": [],
         "gone": [],
         "set_aside": None,
-        "forgotten_known": True,
+        "forgotten_known": False,
     }
     assert done.complaints == [
-        f"a master key was made for the gallery, {new}/var-keys/master.key: keep a copy of it, apart from the data"
+        "who was forgotten since the backup is not known, for the gallery that said so is gone or can't be read: "
+        "forget them again",
+        f"a master key was made for the gallery, {new}/var-keys/master.key: keep a copy of it, apart from the data",
     ]
     with opened(new) as store:
         assert {person.name for person in store.people()} == {"Ada Lovelace", "Bob"}
@@ -132,5 +134,7 @@ def test_the_way_out_of_a_damaged_or_missing_gallery_while_a_service_runs(tmp_pa
         done = whosthere("gallery", "restore", "it.db", "--json", cwd=home)
         assert done.code == 0, done.err
         assert (done.document["set_aside"] is None) is is_gone
+        assert done.document["forgotten_known"] is False
+        assert "forget them again" in done.err
         listed = whosthere("people", "list", "--json", cwd=home).document
     assert [person["name"] for person in listed["people"]] == ["Ada Lovelace"]

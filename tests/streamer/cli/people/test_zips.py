@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 import zipfile
 from dataclasses import replace
 
@@ -81,6 +82,66 @@ def test_who_is_here_under_another_id_and_name_is_found_by_the_face(tmp_path):
     assert whosthere("people", "import", tmp_path / "grace.zip", "--force", cwd=home).code == 0
     with opened(home) as store:
         assert {person.name for person in store.people()} == {"Ada Lovelace", "Bob", "Grace", "Mary"}
+
+
+@pytest.mark.parametrize("keep", ["true", "false"])
+def test_photos_are_kept_as_the_settings_say(tmp_path, keep):
+    home = seeded(tmp_path / "home")
+    for person in (ADA, BOB, portable_person(3, "Grace", photos=1)):
+        write_bundle(tmp_path / f"{person.id}.zip", person, at=0.0)
+        done = whosthere(
+            "people", "import", tmp_path / f"{person.id}.zip", "--set", f"gallery.keep_chips={keep}", cwd=home
+        )
+        assert done.code == 0, done.err
+        with opened(home) as store:
+            came = store.portable(person.id)
+            assert [photo.jpeg for photo in came.photos] == [
+                photo.jpeg if keep == "true" else None for photo in person.photos
+            ]
+            assert [len(photo.templates) for photo in came.photos] == [len(photo.templates) for photo in person.photos]
+
+
+@pytest.mark.parametrize("days", [1, 30, 100])
+def test_who_would_be_erased_at_once_does_not_come(tmp_path, days):
+    home, now = seeded(tmp_path / "home"), time.time()
+
+    def with_photos(person, *ages_days):
+        return replace(
+            person,
+            created_at=now - 1000 * 86_400,
+            photos=tuple(
+                replace(photo, added_at=now - age * 86_400)
+                for photo, age in zip(person.photos, ages_days, strict=False)
+            ),
+        )
+
+    people = {"old": with_photos(ADA, days + 1, days + 2), "none": with_photos(ADA), "kept": with_photos(ADA, 900, 0.5)}
+    for name, person in people.items():
+        write_bundle(tmp_path / f"{name}.zip", person, at=0.0)
+    keeping = ("--set", f"gallery.keep_days={days}")
+    for name in ("old", "none"):
+        line = assert_refused(
+            whosthere("people", "import", tmp_path / f"{name}.zip", *keeping, cwd=home), "person_file_outdated"
+        )
+        assert ADA.id in line
+    assert whosthere("people", "import", tmp_path / "kept.zip", *keeping, cwd=home).code == 0
+    assert whosthere("gallery", "purge", *keeping, cwd=home).code == 0
+    with opened(home) as store:
+        assert [person.id for person in store.people()] == [ADA.id]
+        assert store.forgotten() == frozenset()
+
+
+@pytest.mark.parametrize("dim", [2, 64, 1024])
+def test_a_template_of_another_size_than_its_models_does_not_come(tmp_path, dim):
+    home, space = seeded(tmp_path / "home"), load_specs()["nano_embed"].space
+    template = PortableTemplate(space, "s", unit(1, dim), 0.9, "photo", 0.0)
+    write_bundle(tmp_path / "it.zip", replace(BOB, photos=(replace(BOB.photos[0], templates=(template,)),)), at=0.0)
+    line = assert_refused(
+        whosthere("people", "import", tmp_path / "it.zip", "--force", cwd=home), "person_file_invalid"
+    )
+    assert f"has {dim} numbers" in line
+    with opened(home) as store:
+        assert store.people() == []
 
 
 def test_who_can_not_come(tmp_path):
