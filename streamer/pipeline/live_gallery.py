@@ -62,12 +62,15 @@ def voters(kept: Sequence[KeptFace], serving: str, min_quality: float) -> list[K
 @dataclass(frozen=True, slots=True)
 class _Change:
     """What the store says now, made ready on its thread: the loop would stand still over so many. By id: the profiles,
-    the thresholds of those who have one; gone: who was there before; forgotten: everybody who ever was."""
+    the thresholds of those who have one; gone: who was there before; forgotten: everybody who ever was; unreadable: who
+    is enrolled and left out, at least in part, left_out: what is to be said of them."""
 
     profiles: Mapping[str, Profile]
     thresholds: Mapping[str, float]
     gone: set[str]
     forgotten: frozenset[str]
+    unreadable: frozenset[str]
+    left_out: CodedError | None
 
 
 class LiveGallery:
@@ -104,6 +107,9 @@ class LiveGallery:
         self._once = OnceLog(log)
         self._trouble: CodedError | None = None
         self._damage: CodedError | None = None
+        self._nameless: frozenset[str] = frozenset()
+        self._left_out: CodedError | None = None
+        self._last_entry: tuple[int, str] | None = None
 
     @classmethod
     @asynccontextmanager
@@ -143,7 +149,9 @@ class LiveGallery:
     def trouble(self) -> str:
         """Why the gallery's file is not what is served; empty where it is."""
         found = self._trouble or self._file.trouble or self._damage
-        return "" if found is None else f"{found}; {self.people} people are served from memory"
+        if found is not None:
+            return f"{found}; {self.people} people are served from memory"
+        return "" if self._left_out is None else f"{self._left_out}; {self.people} people are served"
 
     @property
     def people(self) -> int:
@@ -181,7 +189,7 @@ class LiveGallery:
         loop = asyncio.get_running_loop()
         verdicts = await loop.run_in_executor(self._pool, self._judge, chosen, self.serving)
         # Somebody may have been forgotten meanwhile, or be so by now and not yet out of the index that was searched.
-        return [unnamed(verdict, self.forgotten) for verdict in verdicts]
+        return [unnamed(verdict, self._nameless) for verdict in verdicts]
 
     async def uncovered(self, space: str) -> int:
         """How many people have photos but no template in this space."""
@@ -194,6 +202,10 @@ class LiveGallery:
             return set()
         self._profiles, self._thresholds = changed.profiles, changed.thresholds
         self.forgotten = changed.forgotten
+        # Whose profile doesn't open may be in an index that was made before, and has a threshold that nobody knows.
+        self._nameless = changed.forgotten | (changed.unreadable - changed.profiles.keys())
+        self._left_out = changed.left_out
+        self._tell_left_out()
         self.generation += 1
         self._metrics.gallery_people.set(len(self._profiles))
         self._count_templates()
@@ -231,6 +243,14 @@ class LiveGallery:
             self._damage = error
         if self._damage is not None:
             log.error("%s", self._damage, extra={"code": self._damage.code})
+
+    def _tell_left_out(self) -> None:
+        """Once for each change of who it is."""
+        error = self._left_out
+        if error is None:
+            self._once.over("left out")
+        else:
+            self._once.say("left out", str(error), logging.ERROR, "%s", error, code=error.code)
 
     def _count_templates(self) -> None:
         for name, policy in self._policies.items():
@@ -314,7 +334,6 @@ class LiveGallery:
     def _follow(self) -> _Change | None:
         """Bring the indexes up to date; None where nothing changed."""
         file, is_new = self._file, False
-        nobody_wrote = file.trouble is None and file.store.data_version() == self._version
         if file.look(thorough=self._damage is not None):
             is_new, self._version, self._damage = True, -1, None
         if file.trouble is not None and not file.store.in_memory:
@@ -324,10 +343,12 @@ class LiveGallery:
             return None
         for index in self._indexes.values():
             index.sync(file.store)
-        profiles = file.store.profiles()
+        profiles, left_out = file.store.profiles(), file.store.left_out()
+        former, self._last_entry = self._last_entry, file.store.last_entry()
+        replaced = is_new and (file.was_replaced if former is None else not file.store.has_entry(former))
         self._version = version
         file.settle(len(profiles))
-        if is_new and (file.was_replaced or (nobody_wrote and profiles != self._profiles)):
+        if replaced:
             told = "gallery %s was replaced; %d people are in it"
             log.warning(told, file.path, len(profiles), extra={"code": "gallery_replaced"})
         return _Change(
@@ -335,6 +356,8 @@ class LiveGallery:
             {who: one.threshold for who, one in profiles.items() if one.threshold is not None},
             set(self._profiles.keys() - profiles.keys()),
             file.store.forgotten(),
+            frozenset(file.store.unreadable),
+            left_out,
         )
 
     async def _off_loop(self, work: Callable[..., T], *arguments: object) -> T:
