@@ -27,7 +27,7 @@ class Rows(dict[int, tuple[str, np.ndarray]]):
 
     def template_stamps(self, space: str, after_id: int = -1) -> TemplateStamps:
         return TemplateStamps.of(
-            [(key, face.tobytes()[:16]) for key, (_, face) in sorted(self.items()) if key > after_id]
+            [(key, owner, face.tobytes()[:16]) for key, (owner, face) in sorted(self.items()) if key > after_id]
         )
 
     def templates(self, space: str, after_id: int = 0, most: int = -1) -> Templates:
