@@ -12,7 +12,8 @@ from gallery.storage.rows import profile_from
 from gallery.storage.unopened import Broken
 
 Row = tuple[str, bytes | None, bytes]  # id, profile_key, profile
-COLUMNS = "id, profile_key, profile"
+# A changed byte makes a text of a blob, one that SQLite would not give out.
+COLUMNS = "id, CAST(profile_key AS BLOB), CAST(profile AS BLOB)"
 
 
 class OpenedProfiles:

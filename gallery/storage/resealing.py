@@ -24,7 +24,9 @@ def reseal(db: sqlite3.Connection, former: Vault, vault: Vault) -> None:
 
 
 def _people(db: sqlite3.Connection) -> list[tuple[str, PersonKeys, bytes]]:
-    rows = db.execute("SELECT id, profile_key, template_key, profile FROM people").fetchall()
+    rows = db.execute(
+        "SELECT id, CAST(profile_key AS BLOB), CAST(template_key AS BLOB), CAST(profile AS BLOB) FROM people"
+    ).fetchall()
     return [(person_id, PersonKeys(*keys), profile) for person_id, *keys, profile in rows]
 
 

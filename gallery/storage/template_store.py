@@ -23,7 +23,8 @@ from recognition.errors import EmbeddingSpaceMismatch
 _PHOTOS_AT_ONCE = 32
 # Of a photo whose chip was not kept none can be made.
 _READ = (
-    "SELECT templates.id, person_id, embedding, template_key, profile_key, profile FROM templates "
+    "SELECT templates.id, person_id, CAST(embedding AS BLOB), CAST(template_key AS BLOB), "
+    "CAST(profile_key AS BLOB), CAST(profile AS BLOB) FROM templates "
     "JOIN people ON people.id = person_id WHERE space = ? AND templates.id > ? ORDER BY templates.id LIMIT ?"
 )
 _LACKING = "chip IS NOT NULL AND NOT EXISTS (SELECT 1 FROM templates WHERE photo_id = photos.id AND space = ?)"
