@@ -1,5 +1,6 @@
 """Keys of a gallery that is in use: wrong, missing, changed by another process; bytes that were changed."""
 
+import math
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -180,6 +181,73 @@ def test_a_plain_blob_is_not_taken_for_a_sealed_one(path: Path, keys: KeySource)
     with PersonStore(path, keys) as store:
         assert 1 not in store.templates(SPACE).ids.tolist()
         assert list(store.unreadable.values()) == [f"template of {store.people()[0].id} in {SPACE}"]
+
+
+NUMBERS = {
+    "enrolled": ("people", "created_at"),
+    "photo's time": ("photos", "added_at"),
+    "photo's quality": ("photos", "quality"),
+    "template's time": ("templates", "created_at"),
+    "template's quality": ("templates", "quality"),
+}
+
+
+@pytest.mark.parametrize("value", ["x'4041424344454647'", "'then'", "1e300"])
+@pytest.mark.parametrize("what", NUMBERS)
+def test_what_is_no_number_any_more_is_told_and_ends_nothing(
+    path: Path, keys: KeySource, what: str, value: str
+) -> None:
+    with PersonStore(path, keys) as store:
+        ada, bob = store.people()
+        before = store.newest_photos()
+    table, column = NUMBERS[what]
+    if column == "quality" and value == "1e300":
+        value = "9e999"
+    with closing(sqlite3.connect(path)) as db, db:
+        where = "id" if table == "people" else "person_id"
+        db.execute(f"UPDATE {table} SET {column} = {value} WHERE {where} = ?", (ada.id,))
+    with PersonStore(path, keys) as store:
+        assert store.people() == ([bob] if what == "enrolled" else [ada, bob])
+        newest = math.inf if what == "photo's time" else before[ada.id]
+        assert store.newest_photos() == before | {ada.id: newest}
+        with pytest.raises(GallerySealBroken, match=ada.id):
+            store.portable(ada.id)
+        if what == "enrolled":
+            with pytest.raises(GallerySealBroken, match=f"time of enrolment of {ada.id}"):
+                store.find(ada.id)
+        if table == "photos":
+            with pytest.raises(GallerySealBroken, match=f"of photo 1 of {ada.id}"):
+                store.photos(ada.id)
+        assert set(store.unreadable) == ({ada.id} if what in ("enrolled", "photo's time") else set())
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "is_safe"),
+    [
+        ("people", "profile", True),
+        ("templates", "embedding", True),
+        ("people", "profile_key", False),
+        ("people", "template_key", False),
+    ],
+)
+def test_a_new_key_leaves_who_does_not_open_as_they_are_or_is_refused(
+    path: Path, keys: KeySource, table: str, column: str, is_safe: bool
+) -> None:
+    with PersonStore(path, keys) as store:
+        ada, bob = store.people()
+    _changed(path, table, column, f"{'id' if table == 'people' else 'person_id'} = '{ada.id}'")
+    with PersonStore(path, keys) as store:
+        former, key = store.key_id, keys.begin_rotation(path.parent)
+        if is_safe:
+            store.rekey(key)
+        else:
+            with pytest.raises(GallerySealBroken, match=rf"key of {ada.id} doesn't open.*forget"):
+                store.rekey(key)
+        assert store.key_id == (key.id if is_safe else former)
+        with pytest.raises(GallerySealBroken, match=ada.id):
+            store.check_people()
+        assert store.find("Bob") == bob
+        assert set(store.unreadable) == {ada.id}
 
 
 # Another process puts the gallery under another key.
