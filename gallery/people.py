@@ -165,18 +165,21 @@ class TemplateMark:
 @dataclass(frozen=True, slots=True, eq=False)
 class TemplateStamps:
     """By which n stored templates are told from all others, those of another file too: ids (n,) int64, and stamps
-    (n,2) uint64, the first 16 bytes of what is stored (a nonce where it is sealed, else numbers of the face).
+    (n,4) uint64, the first 16 bytes of what is stored (a nonce where it is sealed, else numbers of the face), and whose
+    it is: a gallery that is made anew of the same photos has the same faces under other ids.
     """
 
     ids: NDArray[np.int64]
     stamps: NDArray[np.uint64]
 
     @classmethod
-    def of(cls, rows: Sequence[tuple[int, bytes]]) -> Self:
-        """Of (id, 16 bytes) rows."""
-        packed = b"".join(stamp.ljust(16, b"\0") for _, stamp in rows)
+    def of(cls, rows: Sequence[tuple[int, str, bytes]]) -> Self:
+        """Of (id, person_id, 16 bytes) rows."""
+        packed = b"".join(
+            stamp.ljust(16, b"\0") + str(owner).encode()[:16].ljust(16, b"\0") for _, owner, stamp in rows
+        )
         ids = np.fromiter((row[0] for row in rows), np.int64, len(rows))
-        return cls(ids, np.frombuffer(packed, np.uint64).reshape(-1, 2))
+        return cls(ids, np.frombuffer(packed, np.uint64).reshape(-1, 4))
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -84,6 +84,7 @@ def _gallery(settings: Settings) -> str:
     make_data_folder(settings.paths.data)
     with open_gallery(settings) as store:
         store.check()
+        store.check_people()
         if (broken := store.audit_broken()) is not None:
             raise AuditBroken(
                 f"entry {broken} of the audit log of {settings.gallery_path} was changed or is missing; compare it "

@@ -137,6 +137,7 @@ class FaceIndex:
         self._store: PersonStore | None = None
         self._mark: TemplateMark | None = None
         self._misfits: set[str] = set()
+        self._is_whole = False
         self._changing = threading.Lock()
 
     def __len__(self) -> int:
@@ -170,9 +171,11 @@ class FaceIndex:
             if store is self._store and mark == self._mark:
                 return Synced(0, 0)
             former = self._contents
-            contents, kept = self._with_newer(store, former, mark.count) if store is self._store else None, len(former)
+            contents, kept = None, len(former)
+            if store is self._store and self._is_whole:  # else so many are no sign that nobody is gone
+                contents = self._with_newer(store, former, mark.count)
             if contents is None:
-                contents = self._as_stored(store, former)
+                contents, self._is_whole = self._as_stored(store, former)
                 kept = int(former.stamps.are_among(contents.stamps).sum())
             self._contents = contents
             self._store, self._mark = store, mark  # read before the rest: what was written meanwhile makes another one
@@ -185,17 +188,18 @@ class FaceIndex:
         newest = int(contents.stamps.ids.max(initial=-1))
         added = store.templates(self.space, newest)
         stamps = store.template_stamps(self.space, newest)
-        if len(contents) + len(stamps) != count:
+        if len(contents) + len(stamps) != count or len(added) < len(stamps):
             return None
         return contents.with_more([self._stamped(added, stamps)])
 
-    def _as_stored(self, store: PersonStore, contents: _Contents) -> _Contents:
-        """Whatever became of the store, another file in its place too."""
+    def _as_stored(self, store: PersonStore, contents: _Contents) -> tuple[_Contents, bool]:
+        """Whatever became of the store, another file in its place too; whether nothing that is stored was left out."""
         self._misfits = set()
         stored = store.template_stamps(self.space)
         contents = contents.only(contents.stamps.are_among(stored))
         missing = stored.at(np.flatnonzero(~stored.are_among(contents.stamps)))
-        return contents.with_more(self._read(store, missing))
+        contents = contents.with_more(self._read(store, missing))
+        return contents, len(contents) == len(stored)
 
     def _read(self, store: PersonStore, missing: TemplateStamps) -> Iterator[_Stamped]:
         """Read some at a time."""

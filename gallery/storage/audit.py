@@ -12,8 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gallery.keys.encryption import SealBroken
 from gallery.keys.vault import Vault
 from gallery.storage.meta import get_meta, set_meta
+from gallery.storage.rows import moment
 
 HEAD = "audit_head"
 _SEAL = "audit_seal"
@@ -50,7 +52,8 @@ def entries(db: sqlite3.Connection, person_id: str | None = None) -> list[AuditE
     where, values = ("", ()) if person_id is None else (" WHERE person_id = ?", (person_id,))
     rows = db.execute(f"SELECT {_COLUMNS} FROM audit{where} ORDER BY id", values)
     return [
-        AuditEntry(number, at, actor, action, about, _details(text)) for number, at, actor, action, about, text in rows
+        AuditEntry(number, _moment(at), str(actor), str(action), about, _details(text))
+        for number, at, actor, action, about, text in rows
     ]
 
 
@@ -85,6 +88,14 @@ def first_broken(db: sqlite3.Connection, vault: Vault) -> int | None:
         if head != kept or row[0] != number:
             return number
     return None if number and head == get_meta(db, HEAD) and is_sealed(db, vault) else number + 1
+
+
+def _moment(at: object) -> float:
+    """0 where a damaged row has no time; first_broken() says which."""
+    try:
+        return moment(at, "")
+    except SealBroken:
+        return 0.0
 
 
 def _details(text: object) -> Mapping[str, Any]:

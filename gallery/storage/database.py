@@ -188,6 +188,15 @@ class GalleryDatabase:
         with self._lock, translated(self.path):
             return audit.entries(self._db, person_id)
 
+    def last_entry(self) -> tuple[int, str] | None:
+        """Number and hash of the last entry of the audit log; None where it has none."""
+        rows = self._rows("SELECT id, hash FROM audit ORDER BY id DESC LIMIT 1")
+        return rows[0] if rows else None
+
+    def has_entry(self, entry: tuple[int, str]) -> bool:
+        """Whether this is the gallery, gone on, that this entry (see last_entry()) was the last of."""
+        return self._rows("SELECT hash FROM audit WHERE id = ?", entry[0]) == [(entry[1],)]
+
     def audit_broken(self) -> int | None:
         """The number of the first entry of the audit log that was changed or is missing; None where it is whole."""
         with self._lock, translated(self.path), snapshot(self._db):
@@ -235,6 +244,10 @@ class GalleryDatabase:
         """Take the key that the gallery is under now; whether it is another one."""
         with self._lock, translated(self.path):
             return self._take_key(self._db)
+
+    def _has_other_key(self, vault: Vault) -> bool:
+        """Whether what this vault did not open may open with the one of now."""
+        return self._follows_key() or self._vault is not vault
 
     def _take_key(self, db: sqlite3.Connection) -> bool:
         if get_meta(db, KEY_ID) == self._vault.key_id:

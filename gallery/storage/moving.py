@@ -9,7 +9,16 @@ from gallery.keys.vault import Vault, chip_place, landmarks_place, profile_place
 from gallery.people import Profile
 from gallery.portable import PortablePerson, PortablePhoto, PortableTemplate
 from gallery.storage.admission import must_exist
-from gallery.storage.rows import KEEP_FORMER, packed, packed_profile, profile_from, template_row, unpacked
+from gallery.storage.rows import (
+    KEEP_FORMER,
+    moment,
+    number,
+    packed,
+    packed_profile,
+    profile_from,
+    template_row,
+    unpacked,
+)
 
 
 def read_person(db: sqlite3.Connection, vault: Vault, person_id: str) -> PortablePerson:
@@ -17,7 +26,7 @@ def read_person(db: sqlite3.Connection, vault: Vault, person_id: str) -> Portabl
     created_at, wrapped, faces_wrapped, sealed = must_exist(
         db, person_id, "created_at, profile_key, template_key, profile"
     )
-    profile = profile_from(vault.profile_cipher(person_id, wrapped).open(sealed, profile_place(person_id)))
+    profile = profile_from(vault.profile_cipher(person_id, wrapped).open(sealed, profile_place(person_id)), person_id)
     faces = vault.template_cipher(person_id, faces_wrapped)
     made: dict[int, list[PortableTemplate]] = {}
     for photo_id, space, embedding, quality, signature, source, at in db.execute(
@@ -26,7 +35,10 @@ def read_person(db: sqlite3.Connection, vault: Vault, person_id: str) -> Portabl
         (person_id,),
     ):
         (vector,) = unpacked([faces.open(embedding, template_place(person_id, space))])
-        made.setdefault(photo_id, []).append(PortableTemplate(space, signature, vector, quality, source, at))
+        about = template_place(person_id, space)
+        made.setdefault(photo_id, []).append(
+            PortableTemplate(space, signature, vector, number(quality, about), source, moment(at, about))
+        )
     photos = []
     for photo_id, chip, landmarks, quality, digest, added_at in db.execute(
         "SELECT id, chip, landmarks, quality, digest, added_at FROM photos WHERE person_id = ? ORDER BY id",
@@ -35,9 +47,16 @@ def read_person(db: sqlite3.Connection, vault: Vault, person_id: str) -> Portabl
         jpeg = None if chip is None else faces.open(chip, chip_place(person_id, digest))
         (points,) = unpacked([faces.open(landmarks, landmarks_place(person_id, digest))])
         photos.append(
-            PortablePhoto(jpeg, points.reshape(5, 2), quality, digest, added_at, tuple(made.get(photo_id, ())))
+            PortablePhoto(
+                jpeg,
+                points.reshape(5, 2),
+                number(quality, f"quality of photo {photo_id} of {person_id}"),
+                digest,
+                moment(added_at, f"time of photo {photo_id} of {person_id}"),
+                tuple(made.get(photo_id, ())),
+            )
         )
-    return PortablePerson(person_id, profile, created_at, tuple(photos))
+    return PortablePerson(person_id, profile, moment(created_at, f"time of enrolment of {person_id}"), tuple(photos))
 
 
 def insert_row(

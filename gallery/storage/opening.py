@@ -97,6 +97,8 @@ def _prepared(db: sqlite3.Connection, path: Path, keys: KeySource | None, *, enc
         vault = Vault(None if sealing is None else sealing.for_new_store(path.parent))
         bring_up_to_date(db, path, vault, actor)
     vault = vault_of(db, path, keys)
+    if vault.key_id is None and _is_sealed(db):
+        raise SealBroken("word for its key")
     if get_meta(db, VACUUM_DUE) == ENCRYPTED and not vacuum(db, path):
         log.warning(
             "gallery %s is encrypted, and its file still holds pages of before: there is no room to write it anew, or "
@@ -104,6 +106,14 @@ def _prepared(db: sqlite3.Connection, path: Path, keys: KeySource | None, *, enc
             path,
         )
     return vault
+
+
+def _is_sealed(db: sqlite3.Connection) -> bool:
+    """Whether there are people, and each has a key of their own."""
+    (sealed,) = db.execute(
+        "SELECT EXISTS (SELECT 1 FROM people) AND NOT EXISTS (SELECT 1 FROM people WHERE profile_key IS NULL)"
+    ).fetchone()
+    return bool(sealed)
 
 
 def _create(path: Path, keys: KeySource | None, actor: str) -> None:

@@ -3,8 +3,10 @@
 Within the caller's transaction; blocks, seconds for 100k people.
 """
 
+import secrets
 import sqlite3
 
+from gallery.keys.encryption import SealBroken
 from gallery.keys.vault import PersonKeys, Vault, chip_place, landmarks_place, profile_place, template_place
 from gallery.storage import audit
 from gallery.storage.meta import KEY_ID, set_meta
@@ -14,7 +16,8 @@ from gallery.storage.rows import profile_from
 def reseal(db: sqlite3.Connection, former: Vault, vault: Vault) -> None:
     """All people, with their tags, the file's own word for its key, and for the end of an audit log that is whole.
 
-    Raises SealBroken.
+    Raises SealBroken where keys don't open, and on the way to or from a plain gallery anything: what can't be opened
+    would be lost.
     """
     was_sealed = audit.is_sealed(db, former)
     if former.key_id is not None and vault.key_id is not None:
@@ -27,7 +30,9 @@ def reseal(db: sqlite3.Connection, former: Vault, vault: Vault) -> None:
 
 
 def _people(db: sqlite3.Connection) -> list[tuple[str, PersonKeys, bytes]]:
-    rows = db.execute("SELECT id, profile_key, template_key, profile FROM people").fetchall()
+    rows = db.execute(
+        "SELECT id, CAST(profile_key AS BLOB), CAST(template_key AS BLOB), CAST(profile AS BLOB) FROM people"
+    ).fetchall()
     return [(person_id, PersonKeys(*keys), profile) for person_id, *keys, profile in rows]
 
 
@@ -35,10 +40,12 @@ def _rewrap(db: sqlite3.Connection, former: Vault, vault: Vault) -> None:
     """What the keys seal stays as it is."""
     rows = []
     for person_id, keys, sealed in _people(db):
-        plain = former.profile_cipher(person_id, keys.profile).open(sealed, profile_place(person_id))
-        profile = profile_from(plain)
         wrapped = vault.rewrapped(person_id, keys, former)
-        rows.append((vault.name_tag(profile.name), vault.external_tag(profile.external_id), *wrapped, person_id))
+        try:
+            plain = former.profile_cipher(person_id, keys.profile).open(sealed, profile_place(person_id))
+        except SealBroken:  # stays as it is, and goes on being told
+            plain = b""
+        rows.append((*_tags(vault, plain, person_id), *wrapped, person_id))
     db.executemany(
         "UPDATE people SET name_tag = ?, external_tag = ?, profile_key = ?, template_key = ? WHERE id = ?", rows
     )
@@ -50,19 +57,26 @@ def _reseal(db: sqlite3.Connection, former: Vault, vault: Vault) -> None:
         old = former.profile_cipher(person_id, keys.profile)
         fresh = vault.new_keys(person_id)
         plain = old.open(sealed, profile_place(person_id))
-        profile = profile_from(plain)
         db.execute(
             "UPDATE people SET name_tag = ?, external_tag = ?, profile_key = ?, template_key = ?, profile = ? "
             "WHERE id = ?",
             (
-                vault.name_tag(profile.name),
-                vault.external_tag(profile.external_id),
+                *_tags(vault, plain, person_id),
                 *fresh,
                 vault.profile_cipher(person_id, fresh.profile).seal(plain, profile_place(person_id)),
                 person_id,
             ),
         )
         _reseal_faces(db, person_id, (former, keys), (vault, fresh))
+
+
+def _tags(vault: Vault, packed: bytes, person_id: str) -> tuple[bytes, bytes | None]:
+    """Of a profile; where that is none any more, tags that no name has."""
+    try:
+        profile = profile_from(packed, person_id)
+    except SealBroken:
+        return secrets.token_bytes(32), None
+    return vault.name_tag(profile.name), vault.external_tag(profile.external_id)
 
 
 def _reseal_faces(

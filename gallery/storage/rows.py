@@ -3,15 +3,16 @@
 Blocks; the writing functions are called by PersonStore within its transaction. Who opens a blob may meet SealBroken.
 """
 
+import math
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import cv2
 import numpy as np
 import orjson
 
 from gallery.keys.encryption import Cipher, SealBroken
-from gallery.keys.vault import Vault, chip_place, landmarks_place, template_place
+from gallery.keys.vault import Vault, chip_place, landmarks_place, profile_place, template_place
 from gallery.people import Consent, NewPhoto, NewTemplate, Profile, StoredPhoto, space_mismatch
 from gallery.portable import PortableTemplate
 from recognition.arrays import F32, U8
@@ -19,6 +20,7 @@ from recognition.arrays import F32, U8
 _JPEG_QUALITY = 92
 _UNIT_WITHIN = 1e-2  # of the length's square; people.check_unit() is stricter with what comes in
 _F32 = np.dtype("<f4")
+_YEAR_10000_S = 253_402_300_800.0
 _TEMPLATE = (
     "INSERT {instead} INTO templates "
     "(photo_id, person_id, space, dim, embedding, quality, signature, source, created_at) "
@@ -35,8 +37,8 @@ def packed_profile(profile: Profile) -> bytes:
     return orjson.dumps(profile)
 
 
-def profile_from(packed: bytes) -> Profile:
-    """What packed_profile() made. Raises SealBroken, of a plain gallery's damaged bytes."""
+def profile_from(packed: bytes, person_id: str) -> Profile:
+    """What packed_profile() made of this person. Raises SealBroken, of a plain gallery's damaged bytes."""
     try:
         found = orjson.loads(packed)
         consent = found["consent"]
@@ -48,7 +50,7 @@ def profile_from(packed: bytes) -> Profile:
             None if consent is None else Consent(**consent),
         )
     except (ValueError, KeyError, TypeError):
-        raise SealBroken("profile of somebody") from None
+        raise SealBroken(profile_place(person_id)) from None
 
 
 def _text(found: object) -> str:
@@ -130,29 +132,53 @@ def template_row(
     return photo_id, person_id, space, dim, sealed, quality, template.signature
 
 
-def opened_templates(vault: Vault, space: str, rows: Sequence[tuple[int, str, bytes, bytes | None]]) -> list[bytes]:
-    """The embeddings of (id, person_id, embedding, template_key) rows of one space, in their order.
+TemplateRow = tuple[int, str, bytes, bytes | None]  # id, person_id, embedding, template_key
 
-    Raises SealBroken.
+
+def opened_templates(
+    vault: Vault, space: str, rows: Iterable[TemplateRow], broken: dict[int, tuple[str, str]]
+) -> list[tuple[int, str, bytes]]:
+    """(id, person_id, embedding in clear) of one space's templates, in their order.
+
+    Those that do not open are left out, and put into `broken`: whose, and what.
     """
     ciphers: dict[str, Cipher] = {}
     found = []
-    for _, person_id, sealed, wrapped in rows:
-        cipher = ciphers.get(person_id)
-        if cipher is None:
-            cipher = ciphers[person_id] = vault.template_cipher(person_id, wrapped)
-        found.append(cipher.open(sealed, template_place(person_id, space)))
-    if vault.key_id is None:
-        _check_plain(space, rows, found)
+    for number, person_id, sealed, wrapped in rows:
+        try:
+            cipher = ciphers.get(person_id)
+            if cipher is None:
+                cipher = ciphers[person_id] = vault.template_cipher(person_id, wrapped)
+            embedding = cipher.open(sealed, template_place(person_id, space))
+            if vault.key_id is None:
+                _check_plain(embedding, template_place(person_id, space))
+        except SealBroken as error:
+            broken[number] = (str(person_id), str(error))
+            continue
+        found.append((number, person_id, embedding))
     return found
 
 
-def _check_plain(space: str, rows: Sequence[tuple[int, str, bytes, bytes | None]], opened: Sequence[bytes]) -> None:
+def _check_plain(embedding: bytes, place: str) -> None:
     """No seal tells damage from a face there, but its length does. Raises SealBroken."""
-    for (_, person_id, *_), embedding in zip(rows, opened, strict=True):
-        numbers = np.frombuffer(embedding, _F32) if len(embedding) % _F32.itemsize == 0 else np.empty(0)
-        if not abs(float(numbers @ numbers) - 1.0) < _UNIT_WITHIN:
-            raise SealBroken(template_place(person_id, space))
+    numbers = np.frombuffer(embedding, _F32) if len(embedding) % _F32.itemsize == 0 else np.empty(0)
+    if not abs(float(numbers @ numbers) - 1.0) < _UNIT_WITHIN:
+        raise SealBroken(place)
+
+
+def number(found: object, place: str) -> float:
+    """What a column of numbers holds: after a changed byte that may be a blob. Raises SealBroken."""
+    if isinstance(found, int | float) and math.isfinite(found):
+        return float(found)
+    raise SealBroken(place)
+
+
+def moment(found: object, place: str) -> float:
+    """As number(), Unix time in s, one that a calendar has."""
+    at = number(found, place)
+    if not 0 <= at < _YEAR_10000_S:
+        raise SealBroken(place)
+    return at
 
 
 def stored_photo(
@@ -162,10 +188,16 @@ def stored_photo(
     try:
         pixels = cv2.imdecode(np.frombuffer(_chip(cipher, person_id, digest, chip), np.uint8), cv2.IMREAD_COLOR)
         points = np.frombuffer(cipher.open(landmarks, landmarks_place(person_id, digest)), _F32).reshape(5, 2)
+        quality = number(quality, landmarks_place(person_id, digest))
     except (SealBroken, ValueError):  # ValueError: of another size, in a plain gallery
-        return StoredPhoto(photo_id, person_id, None, np.zeros((5, 2), np.float32), quality)
+        return spoilt_photo(photo_id, person_id)
     picture = None if pixels is None else np.asarray(pixels, np.uint8)
     return StoredPhoto(photo_id, person_id, picture, points.astype(np.float32), quality)
+
+
+def spoilt_photo(photo_id: int, person_id: str) -> StoredPhoto:
+    """One of which nothing opens."""
+    return StoredPhoto(photo_id, person_id, None, np.zeros((5, 2), np.float32), 0.0)
 
 
 def _chip(cipher: Cipher, person_id: str, digest: str, sealed: bytes) -> bytes:

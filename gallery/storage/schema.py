@@ -1,8 +1,9 @@
 """The tables of the gallery's file, whether a file is one, transactions, SQLite's complaints in our words. Blocks."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
 from gallery.errors import GalleryError, GallerySealBroken, GalleryTooNew, GalleryUnreadable, GalleryUnwritable
@@ -11,6 +12,7 @@ from gallery.storage.meta import KEY_ID, set_meta
 
 SCHEMA_VERSION = 3
 BUSY_TIMEOUT_S = 5.0
+_MOST_TOLD = 10  # people in one line
 _APPLICATION_ID = 0x77686F74  # "whot": tells a gallery from anybody else's SQLite file
 
 # AUTOINCREMENT: an id that was given away is never given again, so that an index can follow the store by ids.
@@ -133,6 +135,17 @@ def seal_broken(path: Path, broken: SealBroken) -> GallerySealBroken:
     return GallerySealBroken(
         f"gallery {path}: the {broken} doesn't open, its bytes were changed; restore a backup (whosthere gallery "
         "restore FILE), or forget the person by this id and enrol anew"
+    )
+
+
+def left_out(path: Path, unreadable: Mapping[str, str]) -> GallerySealBroken:
+    """Who does not open, by id with what that is, in words for a user; the others are served."""
+    told = "; ".join(f"{who}: {what}" for who, what in islice(sorted(unreadable.items()), _MOST_TOLD))
+    more = f" and {len(unreadable) - _MOST_TOLD} more" if len(unreadable) > _MOST_TOLD else ""
+    return GallerySealBroken(
+        f"gallery {path}: {len(unreadable)} people are left out: of them something doesn't open, its bytes were "
+        f"changed ({told}{more}); restore a backup (whosthere gallery restore FILE), or forget each "
+        "by this id and enrol anew"
     )
 
 

@@ -4,12 +4,14 @@ Every method blocks for disk I/O: call it off the event loop. Any thread may, on
 other processes may read and write the same file meanwhile.
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
-from gallery.errors import PersonAmbiguous, PersonNotFound, PhotoNotFound
+from gallery.errors import GallerySealBroken, PersonAmbiguous, PersonNotFound, PhotoNotFound
+from gallery.keys.encryption import SealBroken
 from gallery.keys.master_key import KeySource
 from gallery.keys.vault import profile_place
 from gallery.people import KeptPhoto, NewPhoto, Person, Profile, checked_profile, clean_name, new_person_id
@@ -18,10 +20,11 @@ from gallery.storage import audit
 from gallery.storage.admission import must_be_free, must_be_new, must_exist
 from gallery.storage.meta import set_meta
 from gallery.storage.moving import insert_person, insert_row, read_person
-from gallery.storage.profiles import COLUMNS, OpenedProfiles
-from gallery.storage.rows import insert_photos, jpeg, packed_profile
-from gallery.storage.schema import translated
+from gallery.storage.profiles import COLUMNS
+from gallery.storage.rows import insert_photos, jpeg, moment, number, packed_profile
+from gallery.storage.schema import left_out, translated
 from gallery.storage.template_store import TemplateStore
+from gallery.storage.unopened import Broken
 from gallery.storage.vacuum import ERASED, VACUUM_DUE
 from recognition.near_names import did_you_mean
 
@@ -43,17 +46,38 @@ class PersonStore(TemplateStore):
     ) -> None:
         super().__init__(path, keys, actor=actor, encrypt=encrypt, in_memory=in_memory)
         self._keep_chips = keep_chips
-        self._opened = OpenedProfiles()
 
     # People.
 
     def people(self) -> list[Person]:
-        """Everybody, by name."""
+        """Everybody, by name, but who does not open: see `unreadable`."""
         return self._people("")
 
     def profiles(self) -> Mapping[str, Profile]:
-        """Everybody's profile by id: what people() says, photos and templates aside, for less."""
-        return self._opening(lambda: self._profiles(""))
+        """Everybody's profile by id: what people() says, photos and templates aside, for less. Who does not open is
+        left out: see `unreadable`.
+        """
+        while True:
+            vault, broken = self._vault, Broken()
+            rows = self._rows(f"SELECT {COLUMNS} FROM people")
+            found = self._opened.of(rows, vault, everybody=True, broken=broken)
+            if not broken or not self._has_other_key(vault):
+                self._unopened.met("profile", broken)
+                return found
+
+    def check_people(self) -> None:
+        """Open everybody's profile and templates. Raises GallerySealBroken, which names who does not open."""
+        self.people()
+        self.newest_photos()
+        for (space,) in self._rows("SELECT DISTINCT space FROM templates"):
+            self.templates(space)
+        if (error := self.left_out()) is not None:
+            raise error
+
+    def left_out(self) -> GallerySealBroken | None:
+        """What is to be said of who is `unreadable`; None where nobody is."""
+        unreadable = self.unreadable
+        return left_out(self.path, unreadable) if unreadable else None
 
     def take_over(self, former: "PersonStore") -> None:
         """The profiles that the former store, which is closed, has opened: those that are sealed alike stay open."""
@@ -152,7 +176,8 @@ class PersonStore(TemplateStore):
         """
         chips = self._chips(photos)
         with self._transaction() as db:
-            (wrapped,) = must_exist(db, person_id, "template_key")
+            wrapped, *profile = must_exist(db, person_id, "template_key, profile_key, profile")
+            self._opened.of([(person_id, *profile)], self._vault)  # who does not open is not added to
             faces = self._vault.template_cipher(person_id, wrapped)
             added = insert_photos(db, person_id, faces, zip(photos, chips, strict=True), time.time())
             audit.append(db, self.actor, "photos_added", person_id, {"photos": added})
@@ -215,11 +240,34 @@ class PersonStore(TemplateStore):
         ):
             spaces.setdefault(photo_id, []).append(space)
         rows = self._rows("SELECT id, quality, added_at, digest FROM photos WHERE person_id = ? ORDER BY id", person_id)
-        return [KeptPhoto(key, quality, at, digest, tuple(spaces.get(key, ()))) for key, quality, at, digest in rows]
+
+        def read() -> list[KeptPhoto]:
+            return [
+                KeptPhoto(
+                    key,
+                    number(quality, f"quality of photo {key} of {person_id}"),
+                    moment(at, f"time of photo {key} of {person_id}"),
+                    str(digest),
+                    tuple(spaces.get(key, ())),
+                )
+                for key, quality, at, digest in rows
+            ]
+
+        return self._opening(read)
 
     def newest_photos(self) -> Mapping[str, float]:
-        """When the newest photo of each person was added, Unix time in s; who has none is not listed."""
-        return dict(self._rows("SELECT person_id, max(added_at) FROM photos GROUP BY person_id"))
+        """When the newest photo of each person was added, Unix time in s; who has none is not listed. Infinity where
+        that can't be read: nobody's time is over by it (see `unreadable`).
+        """
+        broken, found = Broken(), {}
+        for person_id, at in self._rows("SELECT person_id, max(added_at) FROM photos GROUP BY person_id"):
+            try:
+                found[person_id] = moment(at, f"time of a photo of {person_id}")
+            except SealBroken as error:
+                broken[str(person_id)] = str(error)
+                found[person_id] = math.inf
+        self._unopened.met("photos", broken)
+        return found
 
     def remove_photo(self, person_id: str, photo_id: int) -> bool:
         """Erase one photo of a person with its templates, overwritten as forget() does.
@@ -243,8 +291,7 @@ class PersonStore(TemplateStore):
         return [None if photo.chip is None or not self._keep_chips else jpeg(photo.chip) for photo in photos]
 
     def _profiles(self, where: str, *values: str | bytes) -> Mapping[str, Profile]:
-        rows = self._rows(f"SELECT {COLUMNS} FROM people {where}", *values)
-        return self._opened.of(rows, self._vault, everybody=not where)
+        return self._opened.of(self._rows(f"SELECT {COLUMNS} FROM people {where}", *values), self._vault)
 
     def _found(self, name_or_id: str) -> list[Person]:
         found = self._people("WHERE id = ?", name_or_id.strip().lower())
@@ -258,8 +305,10 @@ class PersonStore(TemplateStore):
         return found
 
     def _people(self, where: str, *values: str | bytes) -> list[Person]:
+        """Raises SealBroken of those that `where` names; of everybody, who does not open is left out."""
+
         def read() -> list[Person]:
-            profiles = self._profiles(where, *values)
+            profiles = self._profiles(where, *values) if where else self.profiles()
             rows = self._rows(
                 f"SELECT id, created_at, (SELECT count(*) FROM photos WHERE person_id = people.id) FROM people {where}",
                 *values,
@@ -270,11 +319,20 @@ class PersonStore(TemplateStore):
                 f"SELECT person_id, space, count(*) FROM templates {only} GROUP BY person_id, space", *values
             ):
                 counts.setdefault(person_id, {})[space] = count
-            found = [
-                Person(key, profiles[key], at, photos, counts.get(key, {}))
-                for key, at, photos in rows
-                if key in profiles
-            ]
+            found, broken = [], Broken()
+            for key, at, photos in rows:
+                if key not in profiles:
+                    continue
+                try:
+                    created_at = moment(at, f"time of enrolment of {key}")
+                except SealBroken as error:
+                    if where:
+                        raise
+                    broken[key] = str(error)
+                    continue
+                found.append(Person(key, profiles[key], created_at, photos, counts.get(key, {})))
+            if not where:
+                self._unopened.met("people", broken)
             return sorted(found, key=lambda person: (person.name, person.id))
 
         return self._opening(read)

@@ -4,23 +4,29 @@ As GalleryDatabase: blocks for disk I/O, any thread, one at a time.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
-from gallery.keys.encryption import SealBroken
+from gallery.keys.encryption import Cipher, SealBroken
 from gallery.keys.master_key import KeySource
+from gallery.keys.vault import Vault
 from gallery.people import NewTemplate, StoredPhoto, TemplateMark, Templates, TemplateStamps
 from gallery.storage.database import GalleryDatabase
-from gallery.storage.profiles import OpenedTemplates
-from gallery.storage.rows import opened_templates, replace_template, stored_photo, unpacked
-from gallery.storage.schema import seal_broken
+from gallery.storage.profiles import OpenedProfiles, OpenedTemplates
+from gallery.storage.rows import opened_templates, replace_template, spoilt_photo, stored_photo, unpacked
+from gallery.storage.unopened import Unopened
 from recognition.arrays import F32
 from recognition.errors import EmbeddingSpaceMismatch
 
 _PHOTOS_AT_ONCE = 32
 # Of a photo whose chip was not kept none can be made.
+_READ = (
+    "SELECT templates.id, person_id, CAST(embedding AS BLOB), CAST(template_key AS BLOB), "
+    "CAST(profile_key AS BLOB), CAST(profile AS BLOB) FROM templates "
+    "JOIN people ON people.id = person_id WHERE space = ? AND templates.id > ? ORDER BY templates.id LIMIT ?"
+)
 _LACKING = "chip IS NOT NULL AND NOT EXISTS (SELECT 1 FROM templates WHERE photo_id = photos.id AND space = ?)"
 
 
@@ -37,35 +43,70 @@ class TemplateStore(GalleryDatabase):
         in_memory: bool = False,
     ) -> None:
         super().__init__(path, keys, actor=actor, encrypt=encrypt, in_memory=in_memory)
+        self._opened = OpenedProfiles()
         self._opened_templates = OpenedTemplates()
+        self._unopened = Unopened()
 
     def templates(self, space: str, after_id: int = 0, most: int = -1) -> Templates:
         """The templates of a space, by id, those with an id above `after_id` alone, and of these `most` (-1: all).
 
-        Raises EmbeddingSpaceMismatch where their sizes differ.
+        What does not open, and whoever's profile does not, is left out: see `unreadable`. Raises EmbeddingSpaceMismatch
+        where their sizes differ.
         """
-        return self._opening(lambda: self._templates(space, after_id, most))
-
-    def _templates(self, space: str, after_id: int, most: int) -> Templates:
-        rows = self._rows(
-            "SELECT templates.id, person_id, embedding, template_key FROM templates "
-            "JOIN people ON people.id = person_id WHERE space = ? AND templates.id > ? ORDER BY templates.id LIMIT ?",
-            space,
-            after_id,
-            most,
-        )
-        opened = opened_templates(self._vault, space, rows)
-        if len({len(embedding) for embedding in opened}) > 1:
+        while True:
+            vault = self._vault
+            opened, last_id, broken = self._templates(vault, space, after_id, most)
+            if not broken or not self._has_other_key(vault):
+                break
+        self._unopened.met_templates(space, after_id, last_id, broken)
+        if len({len(embedding) for *_, embedding in opened}) > 1:
             raise EmbeddingSpaceMismatch(
                 f"gallery {self.path} holds templates of different sizes for {space}; enrol those people anew"
             )
-        ids = np.array([row[0] for row in rows], np.int64)
-        return Templates(space, ids, tuple(row[1] for row in rows), unpacked(opened))
+        ids = np.array([row[0] for row in opened], np.int64)
+        return Templates(space, ids, tuple(row[1] for row in opened), unpacked([row[2] for row in opened]))
+
+    def _templates(
+        self, vault: Vault, space: str, after_id: int, most: int
+    ) -> tuple[list[tuple[int, str, bytes]], int | None, dict[int, tuple[str, str]]]:
+        """(id, person_id, embedding), up to which id was read (None: to the last), and what does not open, by id."""
+        opened: list[tuple[int, str, bytes]] = []
+        broken: dict[int, tuple[str, str]] = {}
+        while True:
+            wanted = most - len(opened) if most >= 0 else -1
+            rows = self._rows(_READ, space, after_id, wanted)
+            nobody: dict[str, str] = {}
+            self._opened.of({row[1]: (row[1], *row[4:]) for row in rows}.values(), vault, broken=nobody)
+            for row in rows:
+                if str(row[1]) in nobody:
+                    broken[row[0]] = (str(row[1]), nobody[str(row[1])])
+            opened += opened_templates(vault, space, (row[:4] for row in rows if row[0] not in broken), broken)
+            if len(rows) != wanted:
+                return opened, None, broken
+            after_id = rows[-1][0] if rows else after_id
+            if len(opened) >= most:
+                return opened, after_id, broken
+
+    @property
+    def unreadable(self) -> Mapping[str, str]:
+        """Who was left out, by id, wholly or in part, since something of them does not open: what that is. As people(),
+        profiles(), newest_photos() and templates() met it last.
+        """
+        if not self._unopened.people:
+            return {}
+        self._unopened.keep_templates({row[0] for row in self._rows("SELECT id FROM templates")})
+        enrolled = {str(row[0]) for row in self._rows("SELECT id FROM people")}
+        return {who: what for who, what in self._unopened.people.items() if who in enrolled}
 
     def all_templates(self, space: str) -> Templates:
         """As templates(), and kept in memory: the next time only what was written meanwhile is read and opened."""
         mark = self.template_mark(space)
-        return self._opened_templates.of(space, mark, lambda after_id: self.templates(space, after_id))
+        return self._opened_templates.of(
+            space,
+            mark,
+            lambda after_id: self.templates(space, after_id),
+            lambda: not self._unopened.has_templates(space),
+        )
 
     def template_mark(self, space: str) -> TemplateMark:
         """Another one after every change to this space's templates. No template is read for it."""
@@ -78,7 +119,10 @@ class TemplateStore(GalleryDatabase):
 
     def template_stamps(self, space: str, after_id: int = 0) -> TemplateStamps:
         """By id, rising, those with an id above `after_id` alone."""
-        query = "SELECT id, substr(embedding, 2, 16) FROM templates WHERE space = ? AND id > ? ORDER BY id"
+        query = (
+            "SELECT id, person_id, coalesce(substr(CAST(embedding AS BLOB), 2, 16), x'') FROM templates "
+            "WHERE space = ? AND id > ? ORDER BY id"
+        )
         return TemplateStamps.of(self._rows(query, space, after_id))
 
     def sizes(self) -> list[tuple[str, int, int]]:
@@ -117,14 +161,15 @@ class TemplateStore(GalleryDatabase):
             space,
             _PHOTOS_AT_ONCE,
         ):
-            try:
-                ciphers = [self._vault.template_cipher(row[1], row[3]) for row in rows]
-            except SealBroken as broken:
-                if self._follows_key():
-                    continue
-                raise seal_broken(self.path, broken) from None
+            vault = self._vault
+            ciphers = [_cipher(vault, row[1], row[3]) for row in rows]
+            if None in ciphers and self._has_other_key(vault):
+                continue
             for (key, person_id, digest, _, *kept), cipher in zip(rows, ciphers, strict=True):
-                yield stored_photo(key, person_id, digest, cipher, *kept)
+                if cipher is None:
+                    yield spoilt_photo(key, person_id)
+                else:
+                    yield stored_photo(key, person_id, digest, cipher, *kept)
             last_id = rows[-1][0]
 
     def add_template(self, photo_id: int, space: str, signature: str, embedding: F32, quality: float) -> bool:
@@ -136,3 +181,11 @@ class TemplateStore(GalleryDatabase):
         template = NewTemplate(space, signature, embedding)
         with self._transaction() as db:
             return replace_template(db, photo_id, self._vault, template, quality, time.time())
+
+
+def _cipher(vault: Vault, person_id: str, wrapped: bytes | None) -> Cipher | None:
+    """None where the key does not open."""
+    try:
+        return vault.template_cipher(person_id, wrapped)
+    except SealBroken:
+        return None

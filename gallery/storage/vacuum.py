@@ -41,5 +41,5 @@ def vacuum(db: sqlite3.Connection, path: Path) -> bool:
             with transaction(db):
                 set_meta(db, VACUUM_DUE, None)
             return empty_log(db)
-    except GalleryUnwritable:
+    except (GalleryUnwritable, OSError):  # OSError: it is gone from its place, or can't be looked at
         return False

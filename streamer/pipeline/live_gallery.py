@@ -62,12 +62,15 @@ def voters(kept: Sequence[KeptFace], serving: str, min_quality: float) -> list[K
 @dataclass(frozen=True, slots=True)
 class _Change:
     """What the store says now, made ready on its thread: the loop would stand still over so many. By id: the profiles,
-    the thresholds of those who have one; gone: who was there before; forgotten: everybody who ever was."""
+    the thresholds of those who have one; gone: who was there before; forgotten: everybody who ever was; unreadable: who
+    is enrolled and left out, at least in part, left_out: what is to be said of them."""
 
     profiles: Mapping[str, Profile]
     thresholds: Mapping[str, float]
     gone: set[str]
     forgotten: frozenset[str]
+    unreadable: frozenset[str]
+    left_out: CodedError | None
 
 
 class LiveGallery:
@@ -105,6 +108,9 @@ class LiveGallery:
         self._trouble: CodedError | None = None
         self._damage: CodedError | None = None
         self._misfit: CodedError | None = None
+        self._nameless: frozenset[str] = frozenset()
+        self._left_out: CodedError | None = None
+        self._last_entry: tuple[int, str] | None = None
 
     @classmethod
     @asynccontextmanager
@@ -146,7 +152,8 @@ class LiveGallery:
         found = self._trouble or self._file.trouble or self._damage
         if found is not None:
             return f"{found}; {self.people} people are served from memory"
-        return "" if self._misfit is None else str(self._misfit)
+        left_out = "; ".join(str(one) for one in (self._misfit, self._left_out) if one is not None)
+        return f"{left_out}; {self.people} people are served" if left_out else ""
 
     @property
     def people(self) -> int:
@@ -185,7 +192,7 @@ class LiveGallery:
         loop = asyncio.get_running_loop()
         verdicts = await loop.run_in_executor(self._pool, self._judge, chosen, self.serving)
         # Somebody may have been forgotten meanwhile, or be so by now and not yet out of the index that was searched.
-        return [unnamed(verdict, self.forgotten) for verdict in verdicts]
+        return [unnamed(verdict, self._nameless) for verdict in verdicts]
 
     async def uncovered(self, space: str) -> int:
         """How many people have photos but no template in this space."""
@@ -198,6 +205,10 @@ class LiveGallery:
             return set()
         self._profiles, self._thresholds = changed.profiles, changed.thresholds
         self.forgotten = changed.forgotten
+        # Whose profile doesn't open may be in an index that was made before, and has a threshold that nobody knows.
+        self._nameless = changed.forgotten | (changed.unreadable - changed.profiles.keys())
+        self._left_out = changed.left_out
+        self._tell_left_out()
         self.generation += 1
         self._metrics.gallery_people.set(len(self._profiles))
         self._count_templates()
@@ -235,6 +246,14 @@ class LiveGallery:
             self._damage = error
         if self._damage is not None:
             log.error("%s", self._damage, extra={"code": self._damage.code})
+
+    def _tell_left_out(self) -> None:
+        """Once for each change of who it is."""
+        error = self._left_out
+        if error is None:
+            self._once.over("left out")
+        else:
+            self._once.say("left out", str(error), logging.ERROR, "%s", error, code=error.code)
 
     def _count_templates(self) -> None:
         for name, policy in self._policies.items():
@@ -334,7 +353,6 @@ class LiveGallery:
     def _follow(self) -> _Change | None:
         """Bring the indexes up to date; None where nothing changed."""
         file, is_new = self._file, False
-        nobody_wrote = file.trouble is None and file.store.data_version() == self._version
         if file.look(thorough=self._damage is not None):
             is_new, self._version, self._damage = True, -1, None
         if file.trouble is not None and not file.store.in_memory:
@@ -345,10 +363,12 @@ class LiveGallery:
         for index in self._indexes.values():
             index.sync(file.store)
         self._tell_misfits()
-        profiles = file.store.profiles()
+        profiles, left_out = file.store.profiles(), file.store.left_out()
+        former, self._last_entry = self._last_entry, file.store.last_entry()
+        replaced = is_new and (file.was_replaced if former is None else not file.store.has_entry(former))
         self._version = version
         file.settle(len(profiles))
-        if is_new and (file.was_replaced or (nobody_wrote and profiles != self._profiles)):
+        if replaced:
             told = "gallery %s was replaced; %d people are in it"
             log.warning(told, file.path, len(profiles), extra={"code": "gallery_replaced"})
         return _Change(
@@ -356,6 +376,8 @@ class LiveGallery:
             {who: one.threshold for who, one in profiles.items() if one.threshold is not None},
             set(self._profiles.keys() - profiles.keys()),
             file.store.forgotten(),
+            frozenset(file.store.unreadable),
+            left_out,
         )
 
     async def _off_loop(self, work: Callable[..., T], *arguments: object) -> T:

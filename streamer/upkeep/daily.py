@@ -8,8 +8,8 @@ import logging
 import time
 from collections.abc import Callable
 
-from gallery.errors import GalleryError, GalleryMissing
-from streamer.errors import KeptVisitsError
+from gallery.errors import GalleryMissing
+from recognition.errors import CodedError
 from streamer.settings import Settings
 from streamer.steady import UNSET_BEFORE
 from streamer.telemetry.once_log import OnceLog
@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 DAY_S = 86_400.0
 LOOK_S = 60.0
+_LATER = "%s; who has had their time is erased when it can be"
 
 
 class Upkeep:
@@ -47,8 +48,11 @@ class Upkeep:
         """False where it could not be done."""
         try:
             done = await asyncio.to_thread(self._purge)
-        except (GalleryError, KeptVisitsError) as error:
-            self._once.warn("purge", error, "%s; who has had their time is erased when it can be")
+        except CodedError as error:
+            self._once.warn("purge", error, _LATER)
+            return False
+        except OSError as error:  # of a file that is looked at beside the gallery
+            self._once.say("purge", str(error), logging.WARNING, _LATER, error)
             return False
         self._once.over("purge")
         for one in done.people:

@@ -45,6 +45,7 @@ def list_people(config: ConfigFile = None, overrides: Overrides = None, json: As
     """List everybody who is enrolled."""
     with open_gallery(settings_of(config, overrides)) as store:
         rows = [summary(person) for person in store.people()]
+        left_out = store.left_out()
     if json:
         print_json({"people": rows})
     else:
@@ -53,6 +54,8 @@ def list_people(config: ConfigFile = None, overrides: Overrides = None, json: As
             [[row["id"], row["name"], row["photos"], sum(row["templates"].values())] for row in rows],
             'Nobody is enrolled yet; try: whosthere enrol "Ada Lovelace" *.jpg',
         )
+    if left_out is not None:
+        note(str(left_out))
 
 
 @people.command(epilog='Example: whosthere people show "Ada Lovelace"')

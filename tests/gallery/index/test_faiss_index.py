@@ -1,6 +1,8 @@
+import sqlite3
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import cast
 
@@ -27,7 +29,7 @@ class Rows(dict[int, tuple[str, np.ndarray]]):
 
     def template_stamps(self, space: str, after_id: int = -1) -> TemplateStamps:
         return TemplateStamps.of(
-            [(key, face.tobytes()[:16]) for key, (_, face) in sorted(self.items()) if key > after_id]
+            [(key, owner, face.tobytes()[:16]) for key, (owner, face) in sorted(self.items()) if key > after_id]
         )
 
     def templates(self, space: str, after_id: int = 0, most: int = -1) -> Templates:
@@ -206,6 +208,42 @@ def test_the_same_numbers_in_another_file_are_other_templates(tmp_path: Path) ->
         assert _who(index, np.stack([unit(3), unit(4)])) == [bob.id] * 2
         (found,) = index.search_people(unit(1)[None], 5)
         assert found.similarities.keys() == {bob.id}
+
+
+def test_a_gallery_made_anew_of_the_same_photos_has_its_own_ids(tmp_path: Path) -> None:
+    index = FaceIndex(SPACE, DIM)
+    made = []
+    for name in ("one", "two", "three"):
+        with PersonStore(tmp_path / f"{name}.db") as store:
+            made.append([store.add_person(who, [photo_of(unit(n), n)]).id for n, who in enumerate(("Ada", "Bob"), 1)])
+            assert index.sync(store) == (2, 0 if name == "one" else 2)
+            assert _who(index, np.stack([unit(1), unit(2)])) == made[-1]
+
+
+@pytest.mark.parametrize("harmed", [1, 2, 3])
+def test_a_template_that_does_not_open_is_not_there_and_hides_nobody_s_going(
+    tmp_path: Path, keys: KeySource, harmed: int
+) -> None:
+    path = tmp_path / "gallery.db"
+    with PersonStore(path, keys) as store:
+        ids = [store.add_person(f"Number {n}", [photo_of(unit(n), n)]).id for n in (1, 2, 3)]
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE templates SET embedding = CAST(substr(embedding, 1, 40) AS BLOB) WHERE id = ?", (harmed,))
+    index = FaceIndex(SPACE, DIM)
+    with PersonStore(path, keys) as store:
+        index.sync(store)
+        whole = [n for n in (1, 2, 3) if n != harmed]
+        assert index.person_ids == {ids[n - 1] for n in whole} == set(store.all_templates(SPACE).person_ids)
+        with PersonStore(path, keys) as other:
+            other.forget(ids[whole[0] - 1])
+        index.sync(store)
+        assert index.person_ids == {ids[whole[1] - 1]} == set(store.all_templates(SPACE).person_ids)
+        with PersonStore(path, keys) as other:
+            eve = other.add_person("Eve", [photo_of(unit(4), 4)])
+            other.forget(ids[whole[1] - 1])
+        index.sync(store)
+        assert index.person_ids == {eve.id} == set(store.all_templates(SPACE).person_ids)
+        assert list(store.unreadable) == [ids[harmed - 1]]
 
 
 def test_the_same_file_opened_anew_is_not_read_again(store: PersonStore, keys: KeySource | None) -> None:

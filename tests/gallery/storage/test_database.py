@@ -1,5 +1,6 @@
 """Keys of a gallery that is in use: wrong, missing, changed by another process; bytes that were changed."""
 
+import math
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gallery.errors import GallerySealBroken, GalleryUnwritable, MasterKeyMissing, MasterKeyWrong
+from gallery.errors import GallerySealBroken, GalleryUnwritable, MasterKeyMissing, MasterKeyWrong, PersonNotFound
 from gallery.keys.encryption import MasterKey
 from gallery.keys.master_key import KeySource
 from gallery.people import Profile
@@ -103,11 +104,11 @@ def _changed(path: Path, table: str, column: str, where: str = "1") -> None:
 
 
 READS: dict[str, Callable[[PersonStore, str], object]] = {
-    "people": lambda store, _: store.people(),
-    "profiles": lambda store, _: store.profiles(),
     "find by id": lambda store, who: store.find(who),
     "find by name": lambda store, _: store.find("Ada Lovelace"),
     "rename": lambda store, who: store.rename(who, "Ada Byron"),
+    "add photos": lambda store, who: store.add_photos(who, [photo_of(unit(6), 6)]),
+    "export": lambda store, who: store.portable(who),
     "the same name again": lambda store, _: store.add_person("ada lovelace"),
 }
 
@@ -126,23 +127,35 @@ def test_a_changed_profile_is_said_with_whose_it_is_and_the_way_out(
         ) as told:
             READS[read](store, ada.id)
         assert "Ada" not in str(told.value)
+        assert len(store.photos(ada.id)) == ada.photos, "nothing was written"
         assert store.find("Bob") == bob
-        assert len(store.templates(SPACE)) == 3
+        assert store.people() == [bob]
+        assert store.profiles() == {bob.id: bob.profile}
+        assert set(store.templates(SPACE).person_ids) == {bob.id}, "nobody is found who can't be named"
+        assert list(store.unreadable) == [ada.id]
+        with pytest.raises(PersonNotFound):
+            store.find("Somebody Else")
         assert store.forget(ada.id), "the way out"
         assert store.people() == [bob]
+        assert store.unreadable == {}
 
 
 @pytest.mark.parametrize(("table", "column"), [("templates", "embedding"), ("people", "template_key")])
-def test_a_changed_template_is_said(path: Path, keys: KeySource, table: str, column: str) -> None:
+def test_a_changed_template_is_left_out_and_said(path: Path, keys: KeySource, table: str, column: str) -> None:
     with PersonStore(path, keys) as store:
-        ada, _ = store.people()
+        ada, bob = store.people()
     _changed(path, table, column, f"{'id' if table == 'people' else 'person_id'} = '{ada.id}'")
     with PersonStore(path, keys) as store:
-        with pytest.raises(GallerySealBroken, match=rf"template (key )?of {ada.id} .*doesn't open"):
-            store.templates(SPACE)
-        assert len(store.people()) == 2
+        for templates in (store.templates(SPACE), store.templates(SPACE, 0, 1), store.all_templates(SPACE)):
+            assert templates.person_ids == (bob.id,)
+        with pytest.raises(GallerySealBroken, match=rf"doesn't open.*\({ada.id}: template (key )?of {ada.id}.*forget"):
+            store.check_people()
+        assert store.people() == [ada, bob]
         store.forget(ada.id)
         np.testing.assert_array_equal(store.templates(SPACE).matrix, unit(3)[None])
+        np.testing.assert_array_equal(store.all_templates(SPACE).matrix, unit(3)[None])
+        assert store.unreadable == {}
+        store.check_people()
 
 
 def test_a_template_of_somebody_else_does_not_pass_for_ones_own(path: Path, keys: KeySource) -> None:
@@ -150,8 +163,9 @@ def test_a_template_of_somebody_else_does_not_pass_for_ones_own(path: Path, keys
         ada, bob = store.people()
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("UPDATE templates SET person_id = ? WHERE person_id = ?", (ada.id, bob.id))
-    with PersonStore(path, keys) as store, pytest.raises(GallerySealBroken):
-        store.templates(SPACE)
+    with PersonStore(path, keys) as store:
+        assert set(store.templates(SPACE).matrix[:, :].shape) == {2, len(unit(1))}
+        assert set(store.templates(SPACE).person_ids) == {ada.id} == set(store.unreadable)
 
 
 @pytest.mark.parametrize("column", ["chip", "landmarks"])
@@ -164,8 +178,76 @@ def test_a_changed_chip_spoils_that_photo_alone(path: Path, keys: KeySource, col
 def test_a_plain_blob_is_not_taken_for_a_sealed_one(path: Path, keys: KeySource) -> None:
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("UPDATE templates SET embedding = ? WHERE id = 1", (b"\0" + unit(8).tobytes(),))
-    with PersonStore(path, keys) as store, pytest.raises(GallerySealBroken):
-        store.templates(SPACE)
+    with PersonStore(path, keys) as store:
+        assert 1 not in store.templates(SPACE).ids.tolist()
+        assert list(store.unreadable.values()) == [f"template of {store.people()[0].id} in {SPACE}"]
+
+
+NUMBERS = {
+    "enrolled": ("people", "created_at"),
+    "photo's time": ("photos", "added_at"),
+    "photo's quality": ("photos", "quality"),
+    "template's time": ("templates", "created_at"),
+    "template's quality": ("templates", "quality"),
+}
+
+
+@pytest.mark.parametrize("value", ["x'4041424344454647'", "'then'", "1e300"])
+@pytest.mark.parametrize("what", NUMBERS)
+def test_what_is_no_number_any_more_is_told_and_ends_nothing(
+    path: Path, keys: KeySource, what: str, value: str
+) -> None:
+    with PersonStore(path, keys) as store:
+        ada, bob = store.people()
+        before = store.newest_photos()
+    table, column = NUMBERS[what]
+    if column == "quality" and value == "1e300":
+        value = "9e999"
+    with closing(sqlite3.connect(path)) as db, db:
+        where = "id" if table == "people" else "person_id"
+        db.execute(f"UPDATE {table} SET {column} = {value} WHERE {where} = ?", (ada.id,))
+    with PersonStore(path, keys) as store:
+        assert store.people() == ([bob] if what == "enrolled" else [ada, bob])
+        newest = math.inf if what == "photo's time" else before[ada.id]
+        assert store.newest_photos() == before | {ada.id: newest}
+        with pytest.raises(GallerySealBroken, match=ada.id):
+            store.portable(ada.id)
+        if what == "enrolled":
+            with pytest.raises(GallerySealBroken, match=f"time of enrolment of {ada.id}"):
+                store.find(ada.id)
+        if table == "photos":
+            with pytest.raises(GallerySealBroken, match=f"of photo 1 of {ada.id}"):
+                store.photos(ada.id)
+        assert set(store.unreadable) == ({ada.id} if what in ("enrolled", "photo's time") else set())
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "is_safe"),
+    [
+        ("people", "profile", True),
+        ("templates", "embedding", True),
+        ("people", "profile_key", False),
+        ("people", "template_key", False),
+    ],
+)
+def test_a_new_key_leaves_who_does_not_open_as_they_are_or_is_refused(
+    path: Path, keys: KeySource, table: str, column: str, is_safe: bool
+) -> None:
+    with PersonStore(path, keys) as store:
+        ada, bob = store.people()
+    _changed(path, table, column, f"{'id' if table == 'people' else 'person_id'} = '{ada.id}'")
+    with PersonStore(path, keys) as store:
+        former, key = store.key_id, keys.begin_rotation(path.parent)
+        if is_safe:
+            store.rekey(key)
+        else:
+            with pytest.raises(GallerySealBroken, match=rf"key of {ada.id} doesn't open.*forget"):
+                store.rekey(key)
+        assert store.key_id == (key.id if is_safe else former)
+        with pytest.raises(GallerySealBroken, match=ada.id):
+            store.check_people()
+        assert store.find("Bob") == bob
+        assert set(store.unreadable) == {ada.id}
 
 
 # Another process puts the gallery under another key.

@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -30,9 +31,20 @@ from streamer.settings_reading import load
 from streamer.telemetry.metrics import Metrics
 from tests.galleries import keys_of, open_store
 from tests.gallery.fakes import near, photo_of
-from tests.streamer.scripted import SIZE, SIZES, THRESHOLDS, Face, embedding_by, found, known, live_gallery_of, unit
+from tests.streamer.scripted import (
+    SIZE,
+    SIZES,
+    THRESHOLDS,
+    Face,
+    embedding_by,
+    found,
+    known,
+    live_gallery_of,
+    scripted_recogniser,
+    unit,
+)
 
-ADA, BOB, STRANGER = 1, 2, 3
+ADA, BOB, STRANGER, EVE = 1, 2, 3, 4
 
 
 def faces(models: str, look: int = ADA, quality: float = 0.8) -> list[KeptFace]:
@@ -92,6 +104,74 @@ async def test_another_gallery_gives_nobody_anothers_name(tmp_path, caplog, how)
                 await live_gallery.refresh()
             assert live_gallery.trouble.endswith("without anybody; 1 people are served from memory")
             assert (await who(ada), await who(bob)) == (None, ids[1])
+
+
+@pytest.mark.parametrize(
+    ("table", "column"), [("people", "profile"), ("people", "profile_key"), ("templates", "embedding")]
+)
+async def test_who_does_not_open_is_left_out_and_said_and_all_others_are_followed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, table: str, column: str
+) -> None:
+    path = tmp_path / "data" / "gallery.db"
+    async with live_gallery_of(tmp_path / "data", {ADA: "a", BOB: "a", EVE: "a"}) as (live_gallery, ids):
+        with closing(sqlite3.connect(path)) as db, db:
+            db.execute(
+                f"UPDATE {table} SET {column} = substr({column}, 1, 20) || x'0000' || substr({column}, 23) "
+                f"WHERE {'id' if table == 'people' else 'person_id'} = ?",
+                (ids[ADA],),
+            )
+        with open_store(path) as store:
+            store.forget(ids[BOB])
+        gone = await live_gallery.refresh()
+        assert gone - {ids[ADA]} == {ids[BOB]}
+        verdicts = await live_gallery.identify([faces("aa", look) for look in (ADA, BOB, EVE)])
+        assert [verdict.match.person_id for verdict in verdicts][1:] == [None, ids[EVE]]
+        if column == "profile":  # what only its key opens was open before
+            assert verdicts[0].match.person_id is None, "no name without a profile"
+    settings = load(overrides=[f"paths.data={tmp_path / 'data'}"])
+    caplog.clear()
+    with ThreadPoolExecutor(2) as pool:
+        async with LiveGallery.open(settings, scripted_recogniser(pool), Metrics()) as live_gallery:
+            verdicts = await live_gallery.identify([faces("aa", look) for look in (ADA, BOB, EVE)])
+            assert [verdict.match.person_id for verdict in verdicts] == [None, None, ids[EVE]]
+            assert ids[ADA] in live_gallery.trouble
+            (line,) = [one for one in caplog.records if getattr(one, "code", "") == "gallery_seal_broken"]
+            assert (line.levelname, ids[ADA] in line.message) == ("ERROR", True)
+            with open_store(path) as store:
+                store.forget(ids[ADA])
+            await live_gallery.refresh()
+            assert live_gallery.trouble == ""
+
+
+@pytest.mark.parametrize("how", ["written", "written over", "moved"])
+async def test_a_gallery_that_goes_on_was_not_replaced(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Also where somebody is enrolled between two looks at the same file."""
+    path = tmp_path / "data" / "gallery.db"
+    async with live_gallery_of(tmp_path / "data", {ADA: "a"}) as (live_gallery, _):
+        version = PersonStore.data_version
+        written = False
+
+        def enrolled_just_after(store: PersonStore) -> int:
+            nonlocal written
+            found = version(store)
+            if not written:
+                written = True
+                with open_store(path) as other:
+                    other.add_person("Eve")
+                    other.checkpoint()
+                if how != "written":
+                    copy = path.with_name("copy.db")
+                    shutil.copyfile(path, copy)
+                    copy.rename(path) if how == "moved" else shutil.copyfile(copy, path)
+            return found
+
+        monkeypatch.setattr(PersonStore, "data_version", enrolled_just_after)
+        for _ in range(3):
+            await live_gallery.refresh()
+        assert live_gallery.people == 2
+    assert not [one for one in caplog.records if getattr(one, "code", "") == "gallery_replaced"]
 
 
 async def test_a_gallery_under_another_key_is_not_served_and_said(tmp_path: Path) -> None:

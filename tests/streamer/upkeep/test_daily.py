@@ -1,10 +1,13 @@
 """The service's own upkeep, with a clock of the test's."""
 
 import logging
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
 
+from gallery.errors import GalleryUnwritable
 from gallery.people import Consent
 from streamer.settings_reading import load
 from streamer.upkeep.daily import DAY_S, Upkeep
@@ -63,6 +66,38 @@ async def test_a_clock_that_was_never_set_erases_nobody_and_is_looked_at_again(h
     clock.now = NOW
     await upkeep.look()
     assert names(home) == ["Bob", "Eve"]
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(5, "Input/output error"), PermissionError(13, "Permission denied"), GalleryUnwritable("full")]
+)
+async def test_a_disk_that_fails_ends_nothing_and_is_tried_again(home, caplog, monkeypatch, error):
+    settings = load(home / "whosthere.yaml")
+    upkeep = Upkeep(settings, clock=Clock())
+
+    def failing(self):
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(settings.gallery_path), "exists", failing)
+        await upkeep.look()
+        await upkeep.look()
+    assert caplog.text.count("is erased when it can be") == 1
+    await upkeep.look()
+    assert names(home) == ["Bob", "Eve"]
+
+
+@pytest.mark.parametrize(("table", "column"), [("photos", "added_at"), ("people", "created_at"), ("people", "profile")])
+async def test_who_can_not_be_read_keeps_nobody_else_from_being_erased(home, caplog, table, column):
+    with opened(home) as store, closing(sqlite3.connect(store.path)) as db, db:
+        where = "person_id" if table == "photos" else "id"
+        db.execute(f"UPDATE {table} SET {column} = x'41' WHERE {where} = ?", (portable_person(3).id,))
+    settings = load(home / "whosthere.yaml", overrides=["gallery.keep_days=1"])
+    upkeep = Upkeep(settings, clock=Clock())
+    await upkeep.look()
+    with opened(home) as store:
+        assert not store.is_enrolled(portable_person(1).id)
+        assert store.is_enrolled(portable_person(3).id), "nobody knows whether the time is over"
 
 
 async def test_a_gallery_that_is_gone_is_not_begun_anew(home, caplog):
