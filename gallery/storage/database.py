@@ -20,13 +20,13 @@ from gallery.keys.vault import Vault
 from gallery.storage import audit
 from gallery.storage.audit import AuditEntry
 from gallery.storage.file_copy import copy_in_memory
-from gallery.storage.meta import KEY_ID, get_meta, set_meta
+from gallery.storage.meta import KEY_ID, get_meta
 from gallery.storage.opening import open_database, vault_of
 from gallery.storage.replacing import Replaced, forget_again, replace_people
 from gallery.storage.resealing import reseal
 from gallery.storage.schema import BUSY_TIMEOUT_S, seal_broken, transaction, translated
 from gallery.storage.traces import tables_with
-from gallery.storage.vacuum import ENCRYPTED, ERASED, VACUUM_DUE, empty_log, vacuum
+from gallery.storage.vacuum import ENCRYPTED, ERASED, empty_log, is_due, make_due, vacuum
 
 T = TypeVar("T")
 _STEPS_BETWEEN_LOOKS = 100_000
@@ -119,7 +119,7 @@ class GalleryDatabase:
     def is_vacuum_due(self) -> bool:
         """Whether somebody was erased, and vacuum() has not been through yet."""
         with self._lock, translated(self.path):
-            return get_meta(self._db, VACUUM_DUE) is not None
+            return is_due(self._db)
 
     def vacuum(self) -> bool:
         """Write the file anew without what was erased. False where it can't be done now: no room, or others use it.
@@ -170,7 +170,7 @@ class GalleryDatabase:
     def _restored(self, db: sqlite3.Connection, replaced: Replaced) -> None:
         figures = {"people": replaced.people, "left_out": len(replaced.left_out), "gone": len(replaced.gone)}
         audit.append(db, self.actor, "restored", details=figures)
-        set_meta(db, VACUUM_DUE, ERASED)
+        make_due(db, ERASED)
 
     # Who did what.
 
@@ -201,7 +201,7 @@ class GalleryDatabase:
         with self._transaction() as db:
             reseal(db, self._vault, vault)
             audit.append(db, self.actor, "rekeyed", details={"key": vault.key_id, "former_key": self._vault.key_id})
-            set_meta(db, VACUUM_DUE, ENCRYPTED)
+            make_due(db, ENCRYPTED)
         self._vault = vault
 
     # SQLite.

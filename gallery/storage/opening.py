@@ -26,7 +26,7 @@ from gallery.storage.schema import (
     translated,
     version_of,
 )
-from gallery.storage.vacuum import ENCRYPTED, VACUUM_DUE, vacuum
+from gallery.storage.vacuum import ENCRYPTED, is_due, vacuum
 from recognition.whole_file import remove_left_over
 
 log = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ def _prepared(db: sqlite3.Connection, path: Path, keys: KeySource | None, *, enc
         vault = Vault(None if sealing is None else sealing.for_new_store(path.parent))
         bring_up_to_date(db, path, vault, actor)
     vault = vault_of(db, path, keys)
-    if get_meta(db, VACUUM_DUE) == ENCRYPTED and not vacuum(db, path):
+    if is_due(db, ENCRYPTED) and not vacuum(db, path):
         log.warning(
             "gallery %s is encrypted, and its file still holds pages of before: there is no room to write it anew, or "
             "it is being read; tried again the next time it is opened",

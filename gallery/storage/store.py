@@ -5,7 +5,7 @@ other processes may read and write the same file meanwhile.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -16,13 +16,13 @@ from gallery.people import KeptPhoto, NewPhoto, Person, Profile, checked_profile
 from gallery.portable import PortablePerson
 from gallery.storage import audit
 from gallery.storage.admission import must_be_free, must_be_new, must_exist
-from gallery.storage.meta import set_meta
+from gallery.storage.forgetting import finish, write_down
 from gallery.storage.moving import insert_person, insert_row, read_person
 from gallery.storage.profiles import COLUMNS, OpenedProfiles
 from gallery.storage.rows import insert_photos, jpeg, packed_profile
 from gallery.storage.schema import translated
 from gallery.storage.template_store import TemplateStore
-from gallery.storage.vacuum import ERASED, VACUUM_DUE
+from gallery.storage.vacuum import ERASED, make_due
 from recognition.near_names import did_you_mean
 
 
@@ -104,6 +104,15 @@ class PersonStore(TemplateStore):
     def forgotten(self) -> frozenset[str]:
         """The ids of everybody who was forgotten."""
         return frozenset(row[0] for row in self._rows("SELECT id FROM forgotten"))
+
+    def unfinished(self) -> frozenset[str]:
+        """Those of them of whom something may be left elsewhere: their erasure goes on, or was cut off."""
+        return frozenset(row[0] for row in self._rows("SELECT id FROM forgotten WHERE unfinished"))
+
+    def finish(self, person_ids: Iterable[str]) -> None:
+        """They are erased everywhere."""
+        with self._transaction() as db:
+            finish(db, person_ids)
 
     def add_person(self, who: str | Profile, photos: Sequence[NewPhoto] = ()) -> Person:
         """Enrol a new person with these photos, all or nothing. `who`: the name, or all that is said of the person.
@@ -188,15 +197,16 @@ class PersonStore(TemplateStore):
         """Destroy a person's keys and erase all rows, overwritten in file and log alike. Raises PersonNotFound.
 
         `why`: what the audit log is told, where somebody's time was over. The id alone is kept, so that no backup
-        brings the person back unnoticed. False where another process read the gallery for so long that the log could
-        not be emptied: its pages go at the next forget(), with vacuum(), which is due from now on, or when the last
-        process closes the gallery. So it is without `empty_log`: nobody is waited for.
+        brings the person back unnoticed, as one of unfinished() until finish(). False where another process read the
+        gallery for so long that the log could not be emptied: its pages go at the next forget(), with vacuum(), which
+        is due from now on, or when the last process closes the gallery. So it is without `empty_log`: nobody is
+        waited for.
         """
         with self._transaction() as db:
             must_exist(db, person_id)
             db.execute("DELETE FROM people WHERE id = ?", (person_id,))
-            db.execute("INSERT OR IGNORE INTO forgotten VALUES (?)", (person_id,))
-            set_meta(db, VACUUM_DUE, ERASED)
+            write_down(db, [person_id])
+            make_due(db, ERASED)
             audit.append(db, self.actor, "forgotten", person_id, {} if why is None else {"why": why})
             self._opened.drop(person_id)
             self._opened_templates.drop()
@@ -230,7 +240,7 @@ class PersonStore(TemplateStore):
                 raise PhotoNotFound(
                     f"{person_id} has no photo {photo_id}; see whosthere people photos {person_id} for the numbers"
                 )
-            set_meta(db, VACUUM_DUE, ERASED)
+            make_due(db, ERASED)
             audit.append(db, self.actor, "photo_removed", person_id, {"photo": photo_id})
         return self.empty_log()
 

@@ -14,11 +14,15 @@ DONE_BY: dict[DoneBy, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """Something of the forgotten that is still there, why, and who does something about it."""
+    """Something of the forgotten that is still there, why, and who does something about it.
+
+    `is_copy`: a file that is none of ours.
+    """
 
     where: str
     why: str
     by: DoneBy
+    is_copy: bool = False
 
     def __str__(self) -> str:
         return f"{self.where}: {self.why}" + (f"; {DONE_BY[self.by]}" if DONE_BY[self.by] else "")
@@ -57,6 +61,11 @@ class Report:
     def for_you(self) -> tuple[Left, ...]:
         """What stays if nobody does anything."""
         return tuple(left for left in self.left if left.by == "you")
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing is left for another erasure: the service, at each start, does its part for all."""
+        return all(left.by == "service" or left.is_copy for left in self.left)
 
     def document(self) -> dict[str, object]:
         """As JSON."""

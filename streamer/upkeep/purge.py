@@ -49,12 +49,11 @@ def purge(
     now = clock()
     with store_of(settings, actor=actor) as store:
         people = due(store, settings, now)
-        # The gallery is written anew after all else of an erasure: where that is due, one may have been cut off.
-        before = store.forgotten() if store.is_vacuum_due else frozenset[str]()
+        cut_off = store.unfinished()
     report = None
-    if (people or before) and not dry_run:
+    if (people or cut_off) and not dry_run:
         why = {one.person_id: one.why for one in people}
-        report = erase(before | why.keys(), settings, actor=actor, in_service=in_service, why=why)
+        report = erase(why.keys(), settings, actor=actor, in_service=in_service, why=why)
     visits = 0 if in_service else _purge_visits(settings, now, dry_run=dry_run)  # the service's writer does it itself
     with store_of(settings, actor=actor) as store:
         if store.is_vacuum_due and not dry_run:

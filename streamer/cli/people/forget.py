@@ -58,7 +58,7 @@ def _whom(store: PersonStore, who: str) -> tuple[str, str]:
         return person_id, f"Erase {person_id}, of whom not everything can be read any more?"
     except PersonNotFound as error:
         if person_id not in store.forgotten():
-            if store.is_vacuum_due:  # by the name nobody can tell whom: it went first
+            if store.unfinished():  # by the name nobody can tell whom: it went first
                 raise PersonNotFound(f"{error}; somebody's erasure was not finished: whosthere gallery purge") from None
             raise
         return person_id, f"{person_id} was forgotten before; erase what is left of them?"
