@@ -170,6 +170,8 @@ class GalleryDatabase:
     def _restored(self, db: sqlite3.Connection, replaced: Replaced) -> None:
         figures = {"people": replaced.people, "left_out": len(replaced.left_out), "gone": len(replaced.gone)}
         audit.append(db, self.actor, "restored", details=figures)
+        for person_id in replaced.gone:
+            audit.append(db, self.actor, "gone", person_id, {"why": "restored"})
         make_due(db, ERASED)
 
     # Who did what.

@@ -212,6 +212,14 @@ class PersonStore(TemplateStore):
             self._opened_templates.drop()
         return empty_log and self.empty_log()
 
+    def forget_absent(self, person_id: str) -> None:
+        """The same of somebody who is not enrolled any more, by a restore, say: there may be more elsewhere."""
+        with self._transaction() as db:
+            is_new = not db.execute("SELECT 1 FROM forgotten WHERE id = ?", (person_id,)).fetchone()
+            write_down(db, [person_id])
+            if is_new:
+                audit.append(db, self.actor, "forgotten", person_id)
+
     # Photos.
 
     def photos(self, person_id: str) -> list[KeptPhoto]:

@@ -45,7 +45,8 @@ def destroy_keys(task: Task) -> Outcome:
             try:
                 store.forget(person_id, why=task.why.get(person_id), empty_log=False)
             except PersonNotFound:
-                continue  # forgotten before: whatever is left of them is erased
+                store.forget_absent(person_id)  # whatever is left of them is erased
+                continue
             gone, photos = gone + 1, photos + len(kept)
             templates += sum(len(photo.spaces) for photo in kept)
         kind = "keys destroyed" if store.key_id is not None else "erased (the gallery is not encrypted)"
