@@ -4,6 +4,7 @@ Every method blocks for disk I/O: call it off the event loop. Any thread may, on
 other processes may read and write the same file meanwhile.
 """
 
+import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
@@ -204,13 +205,31 @@ class PersonStore(TemplateStore):
         """
         with self._transaction() as db:
             must_exist(db, person_id)
-            db.execute("DELETE FROM people WHERE id = ?", (person_id,))
-            write_down(db, [person_id])
-            make_due(db, ERASED)
-            audit.append(db, self.actor, "forgotten", person_id, {} if why is None else {"why": why})
-            self._opened.drop(person_id)
-            self._opened_templates.drop()
+            self._forget(db, person_id, why)
         return empty_log and self.empty_log()
+
+    def forget_if(self, person_id: str, is_over: Callable[[Profile, float], bool], *, why: str | None = None) -> bool:
+        """The same, the log aside, where it is to be so at that very moment; whether it was.
+
+        `is_over`, pure, is given the profile, and when the newest photo was added, or else the person. Raises
+        PersonNotFound.
+        """
+        with self._transaction() as db:
+            created_at, wrapped, sealed = must_exist(db, person_id, "created_at, profile_key, profile")
+            profile = self._opened.of([(person_id, wrapped, sealed)], self._vault)[person_id]
+            (newest,) = db.execute("SELECT max(added_at) FROM photos WHERE person_id = ?", (person_id,)).fetchone()
+            if not is_over(profile, created_at if newest is None else newest):
+                return False
+            self._forget(db, person_id, why)
+        return True
+
+    def _forget(self, db: sqlite3.Connection, person_id: str, why: str | None) -> None:
+        db.execute("DELETE FROM people WHERE id = ?", (person_id,))
+        write_down(db, [person_id])
+        make_due(db, ERASED)
+        audit.append(db, self.actor, "forgotten", person_id, {} if why is None else {"why": why})
+        self._opened.drop(person_id)
+        self._opened_templates.drop()
 
     def forget_absent(self, person_id: str) -> None:
         """The same of somebody who is not enrolled any more, by a restore, say: there may be more elsewhere."""

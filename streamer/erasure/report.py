@@ -30,10 +30,11 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a step has done, in words, and what it had to leave."""
+    """What a step has done, in words, and what it had to leave. `spared`: the ids of whom nothing is to be erased."""
 
     done: str
     left: tuple[Left, ...] = ()
+    spared: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class StepTaken:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Of one erasure of one or more people, by id."""
+    """Of one erasure of people, by id: those who are erased."""
 
     person_ids: tuple[str, ...]
     steps: tuple[StepTaken, ...]

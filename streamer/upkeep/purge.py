@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gallery.retention import Expired, expired
+from gallery.people import Profile
+from gallery.retention import Expired, expired, since_when
 from gallery.storage.store import PersonStore
 from streamer.erasure.erase import erase
 from streamer.erasure.report import Report
@@ -47,13 +48,18 @@ def purge(
 ) -> Purged:
     """Erase what has had its time; `actor`, `in_service`: as erase() has them. Raises GalleryError, KeptVisitsError."""
     now = clock()
+
+    def is_over(profile: Profile, newest: float) -> bool:
+        return since_when(profile, newest, now, settings.gallery.keep_days) is not None
+
     with store_of(settings, actor=actor) as store:
         people = due(store, settings, now)
         cut_off = store.unfinished()
     report = None
     if (people or cut_off) and not dry_run:
         why = {one.person_id: one.why for one in people}
-        report = erase(why.keys(), settings, actor=actor, in_service=in_service, why=why)
+        report = erase(why.keys(), settings, actor=actor, in_service=in_service, why=why, is_over=is_over)
+        people = [one for one in people if one.person_id in report.person_ids]
     visits = 0 if in_service else _purge_visits(settings, now, dry_run=dry_run)  # the service's writer does it itself
     with store_of(settings, actor=actor) as store:
         if store.is_vacuum_due and not dry_run:
