@@ -52,6 +52,12 @@ def entries(db: sqlite3.Connection, person_id: str | None = None) -> list[AuditE
     ]
 
 
+def newest_at(db: sqlite3.Connection) -> float | None:
+    """When the newest entry was written, Unix time in s; None where there is none."""
+    row = db.execute("SELECT at FROM audit ORDER BY id DESC LIMIT 1").fetchone()
+    return None if row is None else float(row[0])
+
+
 def first_broken(db: sqlite3.Connection) -> int | None:
     """The number of the first entry that was changed, or after which one is missing; None where the log is whole.
 

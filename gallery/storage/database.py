@@ -186,6 +186,11 @@ class GalleryDatabase:
         with self._lock, translated(self.path):
             return audit.entries(self._db, person_id)
 
+    def last_written_at(self) -> float | None:
+        """When the audit log's newest entry was written, Unix time in s; None where there is none."""
+        with self._lock, translated(self.path):
+            return audit.newest_at(self._db)
+
     def audit_broken(self) -> int | None:
         """The number of the first entry of the audit log that was changed or is missing; None where it is whole."""
         with self._lock, translated(self.path):
