@@ -9,7 +9,7 @@ from gallery.errors import PersonForgotten, PersonNotFound
 from gallery.keys.encryption import SealBroken
 from gallery.keys.master_key import KeySource
 from gallery.keys.vault import template_place
-from gallery.people import Consent, Profile
+from gallery.people import Consent, OwnThreshold, Profile
 from gallery.storage.store import PersonStore
 from gallery.storage.vacuum import empty_log
 from tests.gallery.fakes import SIGNATURE, SPACE, other_template, photo_of, unit
@@ -61,7 +61,7 @@ def crowd(store: PersonStore) -> tuple[PersonStore, str]:
     for seed in range(20):
         store.add_person(f"before {seed}", [photo_of(unit(seed), seed)])
     photos = [photo_of(unit(seed), seed, others=[other_template(300 + seed)]) for seed in range(100, 108)]
-    person = store.add_person(Profile(NAME, ID, ("a-tag",), 0.5, CONSENT), photos[:5])
+    person = store.add_person(Profile(NAME, ID, ("a-tag",), OwnThreshold(SPACE, 0.5), CONSENT), photos[:5])
     for seed in range(40, 60):
         store.add_person(f"after {seed}", [photo_of(unit(seed), seed)])
     store.add_photos(person.id, photos[5:])
