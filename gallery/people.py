@@ -37,16 +37,24 @@ class Consent:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnThreshold:
+    """The cosine from which on one person is named, in this embedding space: that of another is on another scale."""
+
+    space: str
+    cosine: float
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """What is said of a person, photos aside. `external_id`: what another system calls the person, nobody else.
 
-    `threshold`: the cosine from which on this person is named; None: that of the gallery.
+    `threshold`: from which on this person is named in its space; None, and in all others: as everybody is.
     """
 
     name: str
     external_id: str | None = None
     tags: tuple[str, ...] = ()
-    threshold: float | None = None
+    threshold: OwnThreshold | None = None
     consent: Consent | None = None
 
 
@@ -238,8 +246,8 @@ def clean_name(name: str, what: str = "name") -> str:
 
 def checked_profile(profile: Profile) -> Profile:
     """The same with its texts as clean_name() makes them. Raises NameInvalid, and ThresholdInvalid beyond [-1, 1]."""
-    if profile.threshold is not None and not -1.0 <= profile.threshold <= 1.0:
-        raise ThresholdInvalid(f"the threshold is {profile.threshold:g}; give a cosine from -1 to 1")
+    if profile.threshold is not None and not -1.0 <= profile.threshold.cosine <= 1.0:
+        raise ThresholdInvalid(f"the threshold is {profile.threshold.cosine:g}; give a cosine from -1 to 1")
     external_id = profile.external_id
     return replace(
         profile,

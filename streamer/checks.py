@@ -100,6 +100,8 @@ def _gallery(settings: Settings) -> str:
         told = [f"{store.count()} people in {settings.gallery_path}", _protection(store.key_id, settings)]
         if store.is_vacuum_due:
             told.append("whom it has forgotten is overwritten in it, and its file is still to be written anew")
+        if cut_off := store.unfinished():
+            told.append(f"the erasure of {len(cut_off)} is not finished: whosthere gallery purge")
         if over := due(store, settings, time.time()):
             told.append(f"{len(over)} of them have had their time: whosthere gallery purge")
     return "; ".join(told)

@@ -128,6 +128,7 @@ def test_every_code_of_the_page_of_troubles_is_one():
     import_everything()
     known = {error.code for error in family(CodedError)} | {
         "clock_set",
+        "clock_ahead",
         "gallery_replaced",
         "ended",
         "no_publisher",

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from gallery.people import Consent, Profile, checked_profile
+from gallery.people import Consent, OwnThreshold, Profile, checked_profile
 from gallery.portable import PortablePerson, PortablePhoto, PortableTemplate
 
 FORMAT = "whosthere.person/1"
@@ -40,6 +40,11 @@ class ConsentPart(_Part):
     expires_at: _Time | None = None
 
 
+class ThresholdPart(_Part):
+    space: _Text
+    cosine: _Cosine
+
+
 class PhotoPart(_Part):
     """`file`: its name in the ZIP; null where the gallery kept no picture."""
 
@@ -57,7 +62,7 @@ class PersonPart(_Part):
     created_at: _Time
     external_id: _Text | None = None
     tags: Annotated[list[_Text], Field(max_length=1000)] = []
-    threshold: _Cosine | None = None
+    threshold: ThresholdPart | None = None
     consent: ConsentPart | None = None
     photos: Annotated[list[PhotoPart], Field(max_length=10_000)]
 
@@ -86,7 +91,7 @@ def photo_file(number: int) -> str:
 
 def person_document(person: PortablePerson, at: float) -> dict[str, object]:
     """person.json; `at`: when it was exported, Unix time in s."""
-    profile, consent = person.profile, person.profile.consent
+    profile, consent, threshold = person.profile, person.profile.consent, person.profile.threshold
     return {
         "format": FORMAT,
         "exported_at": at,
@@ -95,7 +100,7 @@ def person_document(person: PortablePerson, at: float) -> dict[str, object]:
         "created_at": person.created_at,
         "external_id": profile.external_id,
         "tags": list(profile.tags),
-        "threshold": profile.threshold,
+        "threshold": threshold and {"space": threshold.space, "cosine": threshold.cosine},
         "consent": consent
         and {"by": consent.by, "at": consent.at, "purpose": consent.purpose, "expires_at": consent.expires_at},
         "photos": [
@@ -149,12 +154,12 @@ def person_of(person: PersonPart, templates: TemplatesPart, jpegs: Sequence[byte
         )
     if len({photo.sha256 for photo in person.photos}) < len(person.photos):
         raise ValueError("two photos have the same sha256")
-    consent = person.consent
+    consent, threshold = person.consent, person.threshold
     profile = Profile(
         person.name,
         person.external_id,
         tuple(person.tags),
-        person.threshold,
+        None if threshold is None else OwnThreshold(threshold.space, threshold.cosine),
         None if consent is None else Consent(consent.by, consent.at, consent.purpose, consent.expires_at),
     )
     if checked_profile(profile) != profile:

@@ -57,6 +57,12 @@ def entries(db: sqlite3.Connection, person_id: str | None = None) -> list[AuditE
     ]
 
 
+def newest_at(db: sqlite3.Connection) -> float | None:
+    """When the newest entry was written, Unix time in s; None where there is none."""
+    row = db.execute("SELECT at FROM audit ORDER BY id DESC LIMIT 1").fetchone()
+    return None if row is None else float(row[0])
+
+
 def seal(db: sqlite3.Connection, vault: Vault) -> None:
     """Say how long the log is and how it ends under the key of the vault; of a plain one nothing. In a transaction."""
     told = _sealed(db, vault)

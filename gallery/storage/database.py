@@ -20,13 +20,13 @@ from gallery.keys.vault import Vault
 from gallery.storage import audit
 from gallery.storage.audit import AuditEntry
 from gallery.storage.file_copy import copy_in_memory
-from gallery.storage.meta import KEY_ID, get_meta, set_meta
+from gallery.storage.forgetting import tables_with
+from gallery.storage.meta import KEY_ID, get_meta
 from gallery.storage.opening import open_database, vault_of
 from gallery.storage.replacing import Replaced, forget_again, replace_people
 from gallery.storage.resealing import reseal
 from gallery.storage.schema import BUSY_TIMEOUT_S, seal_broken, snapshot, transaction, translated
-from gallery.storage.traces import tables_with
-from gallery.storage.vacuum import ENCRYPTED, ERASED, VACUUM_DUE, empty_log, vacuum
+from gallery.storage.vacuum import ENCRYPTED, ERASED, empty_log, is_due, make_due, vacuum
 
 T = TypeVar("T")
 _STEPS_BETWEEN_LOOKS = 100_000
@@ -119,7 +119,7 @@ class GalleryDatabase:
     def is_vacuum_due(self) -> bool:
         """Whether somebody was erased, and vacuum() has not been through yet."""
         with self._lock, translated(self.path):
-            return get_meta(self._db, VACUUM_DUE) is not None
+            return is_due(self._db)
 
     def vacuum(self) -> bool:
         """Write the file anew without what was erased. False where it can't be done now: no room, or others use it.
@@ -174,7 +174,9 @@ class GalleryDatabase:
     def _restored(self, db: sqlite3.Connection, replaced: Replaced) -> None:
         figures = {"people": replaced.people, "left_out": len(replaced.left_out), "gone": len(replaced.gone)}
         audit.append(db, self.actor, "restored", details=figures)
-        set_meta(db, VACUUM_DUE, ERASED)
+        for person_id in replaced.gone:
+            audit.append(db, self.actor, "gone", person_id, {"why": "restored"})
+        make_due(db, ERASED)
 
     # Who did what.
 
@@ -197,6 +199,11 @@ class GalleryDatabase:
         """Whether this is the gallery, gone on, that this entry (see last_entry()) was the last of."""
         return self._rows("SELECT hash FROM audit WHERE id = ?", entry[0]) == [(entry[1],)]
 
+    def last_written_at(self) -> float | None:
+        """When the audit log's newest entry was written, Unix time in s; None where there is none."""
+        with self._lock, translated(self.path):
+            return audit.newest_at(self._db)
+
     def audit_broken(self) -> int | None:
         """The number of the first entry of the audit log that was changed or is missing; None where it is whole."""
         with self._lock, translated(self.path), snapshot(self._db):
@@ -218,7 +225,7 @@ class GalleryDatabase:
             if former != vault.key_id:
                 reseal(db, self._vault, vault)
                 audit.append(db, self.actor, "rekeyed", details={"key": vault.key_id, "former_key": former})
-                set_meta(db, VACUUM_DUE, ENCRYPTED)
+                make_due(db, ENCRYPTED)
         self._vault = vault
         return former
 

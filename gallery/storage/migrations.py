@@ -9,11 +9,11 @@ from pathlib import Path
 from gallery.keys.vault import PLAIN, Vault
 from gallery.people import Profile
 from gallery.storage.audit import append, seal
-from gallery.storage.meta import KEY_ID, get_meta, set_meta
+from gallery.storage.meta import KEY_ID, get_meta
 from gallery.storage.resealing import reseal
 from gallery.storage.rows import packed_profile
 from gallery.storage.schema import SCHEMA_VERSION, TABLES, transaction, version_of
-from gallery.storage.vacuum import ENCRYPTED, VACUUM_DUE
+from gallery.storage.vacuum import ENCRYPTED, make_due
 
 
 def bring_up_to_date(db: sqlite3.Connection, path: Path, vault: Vault, actor: str) -> None:
@@ -28,12 +28,12 @@ def bring_up_to_date(db: sqlite3.Connection, path: Path, vault: Vault, actor: st
             _STEPS[former](db)
         if version < SCHEMA_VERSION:
             append(db, actor, "upgraded", details={"from_schema": version, "to_schema": SCHEMA_VERSION})
-            set_meta(db, VACUUM_DUE, ENCRYPTED)
+            make_due(db, ENCRYPTED)
         if vault.key_id is not None and get_meta(db, KEY_ID) is None:
             reseal(db, Vault(None), vault)
             append(db, actor, "encrypted", details={"key": vault.key_id})
             seal(db, vault)
-            set_meta(db, VACUUM_DUE, ENCRYPTED)
+            make_due(db, ENCRYPTED)
         if version < SCHEMA_VERSION:
             db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 

@@ -25,7 +25,7 @@ from gallery.storage.schema import (
     translated,
     version_of,
 )
-from gallery.storage.vacuum import ENCRYPTED, VACUUM_DUE, vacuum
+from gallery.storage.vacuum import ENCRYPTED, is_due, vacuum
 from recognition.whole_file import remove_left_over
 
 log = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ def _prepared(db: sqlite3.Connection, path: Path, keys: KeySource | None, *, enc
     vault = vault_of(db, path, keys)
     if vault.key_id is None and _is_sealed(db):
         raise SealBroken("word for its key")
-    if get_meta(db, VACUUM_DUE) == ENCRYPTED and not vacuum(db, path):
+    if is_due(db, ENCRYPTED) and not vacuum(db, path):
         log.warning(
             "gallery %s is encrypted, and its file still holds pages of before: there is no room to write it anew, or "
             "it is being read; tried again the next time it is opened",

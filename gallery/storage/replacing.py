@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from gallery.storage.forgetting import learn
+
 _AT_ONCE = 1000
 _PEOPLE = "id, created_at, name_tag, external_tag, profile_key, template_key, profile"
 _PHOTOS = "id, person_id, chip, landmarks, quality, digest, added_at"
@@ -26,7 +28,7 @@ def replace_people(db: sqlite3.Connection, other: sqlite3.Connection) -> Replace
     whoever was forgotten in one of the two comes in neither.
     """
     before, coming = _ids(db, "people"), _ids(other, "people")
-    db.executemany("INSERT OR IGNORE INTO forgotten VALUES (?)", ((one,) for one in _ids(other, "forgotten")))
+    learn(db, _ids(other, "forgotten"))
     forgotten = _ids(db, "forgotten")
     db.execute("DELETE FROM people")
     given = dict(db.execute("SELECT name, seq FROM sqlite_sequence"))
@@ -57,7 +59,7 @@ def replace_people(db: sqlite3.Connection, other: sqlite3.Connection) -> Replace
 
 def forget_again(db: sqlite3.Connection, forgotten: Iterable[str]) -> Replaced:
     """The same for a gallery that is the other one itself: of those in it whoever was forgotten goes."""
-    db.executemany("INSERT OR IGNORE INTO forgotten VALUES (?)", ((one,) for one in forgotten))
+    learn(db, forgotten)
     left_out = _ids(db, "people") & _ids(db, "forgotten")
     db.executemany("DELETE FROM people WHERE id = ?", ((one,) for one in left_out))
     return _replaced(db, left_out, frozenset())

@@ -13,7 +13,7 @@ import orjson
 
 from gallery.keys.encryption import Cipher, SealBroken
 from gallery.keys.vault import Vault, chip_place, landmarks_place, profile_place, template_place
-from gallery.people import Consent, NewPhoto, NewTemplate, Profile, StoredPhoto, space_mismatch
+from gallery.people import Consent, NewPhoto, NewTemplate, OwnThreshold, Profile, StoredPhoto, space_mismatch
 from gallery.portable import PortableTemplate
 from recognition.arrays import F32, U8
 
@@ -41,12 +41,12 @@ def profile_from(packed: bytes, person_id: str) -> Profile:
     """What packed_profile() made of this person. Raises SealBroken, of a plain gallery's damaged bytes."""
     try:
         found = orjson.loads(packed)
-        consent = found["consent"]
+        consent, threshold = found["consent"], found["threshold"]
         return Profile(
             _text(found["name"]),
             found["external_id"],
             tuple(found["tags"]),
-            found["threshold"],
+            None if threshold is None else OwnThreshold(_text(threshold["space"]), float(threshold["cosine"])),
             None if consent is None else Consent(**consent),
         )
     except (ValueError, KeyError, TypeError):

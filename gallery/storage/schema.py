@@ -54,7 +54,7 @@ TABLES = (
 )""",
     "CREATE INDEX templates_by_space ON templates (space, id)",
     "CREATE INDEX templates_by_person ON templates (person_id, space)",
-    "CREATE TABLE forgotten (id TEXT PRIMARY KEY) WITHOUT ROWID",
+    "CREATE TABLE forgotten (id TEXT PRIMARY KEY, unfinished INTEGER NOT NULL) WITHOUT ROWID",
     """CREATE TABLE audit (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     at REAL NOT NULL,

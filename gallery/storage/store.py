@@ -5,8 +5,9 @@ other processes may read and write the same file meanwhile.
 """
 
 import math
+import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -18,14 +19,14 @@ from gallery.people import KeptPhoto, NewPhoto, Person, Profile, checked_profile
 from gallery.portable import PortablePerson
 from gallery.storage import audit
 from gallery.storage.admission import must_be_free, must_be_new, must_exist
-from gallery.storage.meta import set_meta
+from gallery.storage.forgetting import finish, write_down
 from gallery.storage.moving import insert_person, insert_row, read_person
 from gallery.storage.profiles import COLUMNS
 from gallery.storage.rows import insert_photos, jpeg, moment, number, packed_profile
 from gallery.storage.schema import left_out, translated
 from gallery.storage.template_store import TemplateStore
 from gallery.storage.unopened import Broken
-from gallery.storage.vacuum import ERASED, VACUUM_DUE
+from gallery.storage.vacuum import ERASED, make_due
 from recognition.near_names import did_you_mean
 
 
@@ -130,6 +131,15 @@ class PersonStore(TemplateStore):
         """The ids of everybody who was forgotten."""
         return frozenset(row[0] for row in self._rows("SELECT id FROM forgotten"))
 
+    def unfinished(self) -> frozenset[str]:
+        """Those of them of whom something may be left elsewhere: their erasure goes on, or was cut off."""
+        return frozenset(row[0] for row in self._rows("SELECT id FROM forgotten WHERE unfinished"))
+
+    def finish(self, person_ids: Iterable[str]) -> None:
+        """They are erased everywhere."""
+        with self._transaction() as db:
+            finish(db, person_ids)
+
     def add_person(self, who: str | Profile, photos: Sequence[NewPhoto] = ()) -> Person:
         """Enrol a new person with these photos, all or nothing. `who`: the name, or all that is said of the person.
 
@@ -216,19 +226,46 @@ class PersonStore(TemplateStore):
         """Destroy a person's keys and erase all rows, overwritten in file and log alike. Raises PersonNotFound.
 
         `why`: what the audit log is told, where somebody's time was over. The id alone is kept, so that no backup
-        brings the person back unnoticed. False where another process read the gallery for so long that the log could
-        not be emptied: its pages go at the next forget(), with vacuum(), which is due from now on, or when the last
-        process closes the gallery. So it is without `empty_log`: nobody is waited for.
+        brings the person back unnoticed, as one of unfinished() until finish(). False where another process read the
+        gallery for so long that the log could not be emptied: its pages go at the next forget(), with vacuum(), which
+        is due from now on, or when the last process closes the gallery. So it is without `empty_log`: nobody is
+        waited for.
         """
         with self._transaction() as db:
             must_exist(db, person_id)
-            db.execute("DELETE FROM people WHERE id = ?", (person_id,))
-            db.execute("INSERT OR IGNORE INTO forgotten VALUES (?)", (person_id,))
-            set_meta(db, VACUUM_DUE, ERASED)
-            audit.append(db, self.actor, "forgotten", person_id, {} if why is None else {"why": why})
-            self._opened.drop(person_id)
-            self._opened_templates.drop()
+            self._forget(db, person_id, why)
         return empty_log and self.empty_log()
+
+    def forget_if(self, person_id: str, is_over: Callable[[Profile, float], bool], *, why: str | None = None) -> bool:
+        """The same, the log aside, where it is to be so at that very moment; whether it was.
+
+        `is_over`, pure, is given the profile, and when the newest photo was added, or else the person. Raises
+        PersonNotFound.
+        """
+        with self._transaction() as db:
+            created_at, wrapped, sealed = must_exist(db, person_id, "created_at, profile_key, profile")
+            profile = self._opened.of([(person_id, wrapped, sealed)], self._vault)[person_id]
+            (newest,) = db.execute("SELECT max(added_at) FROM photos WHERE person_id = ?", (person_id,)).fetchone()
+            if not is_over(profile, created_at if newest is None else newest):
+                return False
+            self._forget(db, person_id, why)
+        return True
+
+    def _forget(self, db: sqlite3.Connection, person_id: str, why: str | None) -> None:
+        db.execute("DELETE FROM people WHERE id = ?", (person_id,))
+        write_down(db, [person_id])
+        make_due(db, ERASED)
+        audit.append(db, self.actor, "forgotten", person_id, {} if why is None else {"why": why})
+        self._opened.drop(person_id)
+        self._opened_templates.drop()
+
+    def forget_absent(self, person_id: str) -> None:
+        """The same of somebody who is not enrolled any more, by a restore, say: there may be more elsewhere."""
+        with self._transaction() as db:
+            is_new = not db.execute("SELECT 1 FROM forgotten WHERE id = ?", (person_id,)).fetchone()
+            write_down(db, [person_id])
+            if is_new:
+                audit.append(db, self.actor, "forgotten", person_id)
 
     # Photos.
 
@@ -281,7 +318,7 @@ class PersonStore(TemplateStore):
                 raise PhotoNotFound(
                     f"{person_id} has no photo {photo_id}; see whosthere people photos {person_id} for the numbers"
                 )
-            set_meta(db, VACUUM_DUE, ERASED)
+            make_due(db, ERASED)
             audit.append(db, self.actor, "photo_removed", person_id, {"photo": photo_id})
         return self.empty_log()
 

@@ -14,11 +14,15 @@ DONE_BY: dict[DoneBy, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """Something of the forgotten that is still there, why, and who does something about it."""
+    """Something of the forgotten that is still there, why, and who does something about it.
+
+    `is_copy`: a file that is none of ours.
+    """
 
     where: str
     why: str
     by: DoneBy
+    is_copy: bool = False
 
     def __str__(self) -> str:
         return f"{self.where}: {self.why}" + (f"; {DONE_BY[self.by]}" if DONE_BY[self.by] else "")
@@ -26,10 +30,11 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a step has done, in words, and what it had to leave."""
+    """What a step has done, in words, and what it had to leave. `spared`: the ids of whom nothing is to be erased."""
 
     done: str
     left: tuple[Left, ...] = ()
+    spared: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,7 @@ class StepTaken:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Of one erasure of one or more people, by id."""
+    """Of one erasure of people, by id: those who are erased."""
 
     person_ids: tuple[str, ...]
     steps: tuple[StepTaken, ...]
@@ -57,6 +62,11 @@ class Report:
     def for_you(self) -> tuple[Left, ...]:
         """What stays if nobody does anything."""
         return tuple(left for left in self.left if left.by == "you")
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing is left for another erasure: the service, at each start, does its part for all."""
+        return all(left.by == "service" or left.is_copy for left in self.left)
 
     def document(self) -> dict[str, object]:
         """As JSON."""

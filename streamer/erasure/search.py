@@ -83,4 +83,4 @@ def _left_in(task: Task, file: Path) -> Left:
     name = str(file.relative_to(task.data))
     if name.startswith(task.settings.outbox_path.name):  # or one that was set aside
         return Left(name, "the id is there", "service")
-    return Left(name, "the id is there, in a copy that whosthere does not change: delete it", "you")
+    return Left(name, "the id is there, in a copy that whosthere does not change: delete it", "you", is_copy=True)

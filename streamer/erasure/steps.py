@@ -38,21 +38,28 @@ class Step:
 
 def destroy_keys(task: Task) -> Outcome:
     """The keys are overwritten, rows deleted, the ids written down: nobody is known by then. Raises GalleryError."""
-    gone, photos, templates = 0, 0, 0
+    gone, photos, templates, spared = 0, 0, 0, set()
     with task.store() as store:
         for person_id in sorted(task.person_ids):
             kept = store.photos(person_id)
             try:
-                store.forget(person_id, why=task.why.get(person_id), empty_log=False)
+                if person_id not in task.why:
+                    store.forget(person_id, empty_log=False)
+                elif not store.forget_if(person_id, task.is_over, why=task.why[person_id]):
+                    spared.add(person_id)  # the consent was renewed just now, say
+                    continue
             except PersonNotFound:
-                continue  # forgotten before: whatever is left of them is erased
+                store.forget_absent(person_id)  # whatever is left of them is erased
+                continue
             gone, photos = gone + 1, photos + len(kept)
             templates += sum(len(photo.spaces) for photo in kept)
         kind = "keys destroyed" if store.key_id is not None else "erased (the gallery is not encrypted)"
         is_overwritten = store.empty_log(_LOG_WITHIN_S)
     people = counted(gone, "person", "people")
     done = f"{people}: {kind}, {counted(photos, 'photo')} and {counted(templates, 'template')} deleted"
-    return Outcome(done if is_overwritten else f"{done}; somebody reads the log that held them, emptied with the files")
+    if not is_overwritten:
+        done += "; somebody reads the log that held them, emptied with the files"
+    return Outcome(done, spared=frozenset(spared))
 
 
 def erase_visits(task: Task) -> Outcome:

@@ -1,9 +1,10 @@
 """Whom an erasure is about and where it works. Plain data."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gallery.people import Profile
 from gallery.storage.store import PersonStore
 from streamer.process import service_runs, store_of
 from streamer.settings import Settings
@@ -11,13 +12,17 @@ from streamer.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """`actor`: who is told to the audit log; `in_service`: the service itself does it, and has its files open."""
+    """`actor`: who is told to the audit log; `in_service`: the service itself does it, and has its files open.
+
+    `why`, by id: of whom the time is over, asked once more by `is_over` when they are erased.
+    """
 
     person_ids: frozenset[str]
     settings: Settings
     actor: str
     in_service: bool
     why: Mapping[str, str] = field(default_factory=dict)
+    is_over: Callable[[Profile, float], bool] = lambda _profile, _newest: True
 
     @property
     def data(self) -> Path:

@@ -40,6 +40,15 @@ POLL_S = 0.25
 T = TypeVar("T")
 
 
+def _own_thresholds(profiles: Mapping[str, Profile]) -> Mapping[str, Mapping[str, float]]:
+    """By space and person."""
+    found: dict[str, dict[str, float]] = {}
+    for who, one in profiles.items():
+        if one.threshold is not None:
+            found.setdefault(one.threshold.space, {})[who] = one.threshold.cosine
+    return found
+
+
 def voters(kept: Sequence[KeptFace], serving: str, min_quality: float) -> list[KeptFace]:
     """Which of a track's faces it is judged by: those of the embedder that made most of the good ones.
 
@@ -62,11 +71,11 @@ def voters(kept: Sequence[KeptFace], serving: str, min_quality: float) -> list[K
 @dataclass(frozen=True, slots=True)
 class _Change:
     """What the store says now, made ready on its thread: the loop would stand still over so many. By id: the profiles,
-    the thresholds of those who have one; gone: who was there before; forgotten: everybody who ever was; unreadable: who
-    is enrolled and left out, at least in part, left_out: what is to be said of them."""
+    the thresholds of those who have one, by space; gone: who was there before; forgotten: everybody who ever was;
+    unreadable: who is enrolled and left out, at least in part, left_out: what is to be said of them."""
 
     profiles: Mapping[str, Profile]
-    thresholds: Mapping[str, float]
+    thresholds: Mapping[str, Mapping[str, float]]
     gone: set[str]
     forgotten: frozenset[str]
     unreadable: frozenset[str]
@@ -103,7 +112,7 @@ class LiveGallery:
         self._version = -1
         self.forgotten: frozenset[str] = frozenset()
         self._profiles: Mapping[str, Profile] = {}
-        self._thresholds: Mapping[str, float] = {}
+        self._thresholds: Mapping[str, Mapping[str, float]] = {}  # by space and person
         self._once = OnceLog(log)
         self._trouble: CodedError | None = None
         self._damage: CodedError | None = None
@@ -312,7 +321,7 @@ class LiveGallery:
     ) -> Verdict:
         """What the spaces say together; similarity, margin, threshold and confidence are those of the weakest."""
         weights = [face.quality for face in faces]
-        owns = [self._thresholds if one.is_configured else {} for one in policy.spaces]
+        owns = [self._thresholds.get(one.space, {}) for one in policy.spaces]
         matches = [
             decide(candidates, one.threshold, self._settings.margin, weights, own)
             for one, candidates, own in zip(policy.spaces, votes, owns, strict=True)
@@ -373,7 +382,7 @@ class LiveGallery:
             log.warning(told, file.path, len(profiles), extra={"code": "gallery_replaced"})
         return _Change(
             profiles,
-            {who: one.threshold for who, one in profiles.items() if one.threshold is not None},
+            _own_thresholds(profiles),
             set(self._profiles.keys() - profiles.keys()),
             file.store.forgotten(),
             frozenset(file.store.unreadable),

@@ -8,6 +8,7 @@ from typing import Self
 
 from gallery.matching.decide import Rate
 from recognition.architectures import ALIASES
+from recognition.models.manager import ModelManager
 from recognition.recogniser import Recogniser
 from recognition.specs.spec import EmbedderSpec, MatchThresholds
 from streamer.events.event import Models
@@ -16,16 +17,12 @@ from streamer.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class SpacePolicy:
-    """How cosines of one embedding space are judged; `rates` are empty where nobody measured them.
-
-    `is_configured`: they are on the scale that the settings' threshold, and those of people, are meant for.
-    """
+    """How cosines of one embedding space are judged; `rates` are empty where nobody measured them."""
 
     space: str
     dim: int
     threshold: float
     rates: tuple[Rate, ...]
-    is_configured: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +41,11 @@ class MatchPolicy:
         models = Models(
             detector=recogniser.detector.spec.name, embedder=spec.name, signature=recogniser.signature_with(spec)
         )
-        members = [spec]
-        if spec.matched_by != (spec.name,):
-            members = [recogniser.manager.spec_of(name, EmbedderSpec) for name in spec.matched_by]
         spaces = (
             SpacePolicy(
-                member.space,
-                member.embedding_size,
-                naming_threshold(settings, spec, member),
-                _rates(member.thresholds),
-                _is_configured(settings, spec, member),
+                member.space, member.embedding_size, naming_threshold(settings, spec, member), _rates(member.thresholds)
             )
-            for member in members
+            for member in _matched_by(spec, recogniser.manager)
         )
         return cls(models, tuple(spaces))
 
@@ -71,6 +61,20 @@ def naming_threshold(settings: Settings, spec: EmbedderSpec, member: EmbedderSpe
     if settings.gallery.threshold is not None and _is_configured(settings, spec, judged):
         return settings.gallery.threshold
     return judged.identification_threshold
+
+
+def own_threshold_spec(settings: Settings, manager: ModelManager) -> EmbedderSpec:
+    """In whose space a person's own threshold is meant: the configured embedder's, or its first member's, where
+    members have to agree. Raises ModelNotFound.
+    """
+    configured = ALIASES.get(settings.recognition.embedder, settings.recognition.embedder)
+    return _matched_by(manager.spec_of(configured, EmbedderSpec), manager)[0]
+
+
+def _matched_by(spec: EmbedderSpec, manager: ModelManager) -> list[EmbedderSpec]:
+    if spec.matched_by == (spec.name,):
+        return [spec]
+    return [manager.spec_of(name, EmbedderSpec) for name in spec.matched_by]
 
 
 def _is_configured(settings: Settings, spec: EmbedderSpec, member: EmbedderSpec) -> bool:

@@ -5,7 +5,7 @@ import hashlib
 import cv2
 import numpy as np
 
-from gallery.people import Consent, Profile
+from gallery.people import Consent, OwnThreshold, Profile
 from gallery.portable import PortablePerson, PortablePhoto, PortableTemplate
 from tests.gallery.fakes import SIGNATURE, SPACE, unit
 
@@ -29,7 +29,7 @@ def portable_person(
         digest = hashlib.sha256(f"{seed} {number}".encode()).hexdigest()
         made.append(PortablePhoto(jpeg, landmarks, 0.875, digest, 1.75e9 + number, templates))
     consent = Consent("Ada's guardian", 1.75e9, "the door of the library", 4e9)
-    profile = Profile(name, f"staff-{seed}", ("night shift", "staff"), 0.5, consent)
+    profile = Profile(name, f"staff-{seed}", ("night shift", "staff"), OwnThreshold(SPACE, 0.5), consent)
     return PortablePerson(f"p{seed:012d}", profile, 1.75e9, tuple(made))
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gallery.errors import NameTaken, PersonNotFound, PhotoNotFound
-from gallery.people import Consent, NewPhoto
+from gallery.people import Consent, NewPhoto, OwnThreshold
 from tests.faces import NAME
-from tests.gallery.fakes import other_template, photo_of, unit
+from tests.gallery.fakes import SPACE, other_template, photo_of, unit
 from tests.kills.old_galleries import write_old_gallery
 from tests.kills.states import PLAIN, Secrets, keys_of, open_store, secrets_of
 
@@ -231,7 +231,7 @@ OPERATIONS = {
             four_people,
             [
                 told_of(ADA, external_id="4711", tags=("night", "staff")),
-                told_of(BOB, external_id="4712", threshold=0.5),
+                told_of(BOB, external_id="4712", threshold=OwnThreshold(SPACE, 0.5)),
                 told_of(CLEO, consent=Consent("Cleo Laine", 1e9, "the door", 2e9)),
                 told_of(ADA, external_id=None),
             ],

@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
+from gallery.retention import DAY_S
 from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json, print_line, settings_of
-from streamer.errors import ErasureIncomplete
+from streamer.errors import ConfirmationNeeded, ErasureIncomplete
 from streamer.process import open_gallery, this_user
-from streamer.upkeep.purge import purge
+from streamer.upkeep.purge import LEAP_S, purge
 
 _WHY = {
     "consent_expired": "the consent was over on {since}",
@@ -20,6 +21,7 @@ def purge_gallery(
     config: ConfigFile = None,
     overrides: Overrides = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be erased.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="The clock is right, however far it is ahead.")] = False,
     json: AsJson = False,
 ) -> None:
     """Erase people whose consent has expired, or whose photos are older than gallery.keep_days, and old kept visits.
@@ -28,7 +30,7 @@ def purge_gallery(
     """
     settings = settings_of(config, overrides, log_level="error")
     open_gallery(settings).close()  # refused where it is gone under a running service
-    done = purge(settings, actor=this_user(), dry_run=dry_run)
+    done = purge(settings, actor=this_user(), dry_run=dry_run, trusts_clock=yes or dry_run)
     if json:
         people = [{"id": one.person_id, "why": one.why, "since": one.since} for one in done.people]
         erasure = {} if done.report is None else done.report.document()
@@ -45,3 +47,8 @@ def purge_gallery(
         note(f"left for now: {left}")
     if done.report is not None and done.report.for_you:
         raise ErasureIncomplete(f"not erased everywhere: {'; '.join(map(str, done.report.for_you))}")
+    if done.held_back:
+        raise ConfirmationNeeded(
+            f"{len(done.held_back)} people are not erased whose time would be over: the clock is more than "
+            f"{LEAP_S / DAY_S:.0f} days ahead of the gallery's last change; if it is right, give --yes"
+        )

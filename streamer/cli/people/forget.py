@@ -57,11 +57,13 @@ def _whom(store: PersonStore, who: str) -> tuple[str, str]:
             raise
         return person_id, f"Erase {person_id}, of whom not everything can be read any more?"
     except PersonNotFound as error:
-        if person_id not in store.forgotten():
-            if store.is_vacuum_due:  # by the name nobody can tell whom: it went first
+        if person_id in store.forgotten():
+            return person_id, f"{person_id} was forgotten before; erase what is left of them?"
+        if not store.audit_entries(person_id):
+            if store.unfinished():  # by the name nobody can tell whom: it went first
                 raise PersonNotFound(f"{error}; somebody's erasure was not finished: whosthere gallery purge") from None
             raise
-        return person_id, f"{person_id} was forgotten before; erase what is left of them?"
+        return person_id, f"{person_id} is enrolled no more; erase what is left of them?"
     return person.id, f"Erase {person.name} ({person.id}), photos, templates, kept visits and waiting events included?"
 
 

@@ -7,10 +7,13 @@ from typing import Annotated
 import typer
 
 from gallery.consent import changed, until_of
-from gallery.people import Profile
-from streamer.cli.options import AsJson, ConfigFile, Overrides, Who, print_json, print_line, settings_of
+from gallery.people import OwnThreshold, Profile
+from streamer.cli.options import AsJson, ConfigFile, Overrides, Who, note, print_json, print_line, settings_of
 from streamer.cli.people.summary import lines, summary
+from streamer.model_layer.setup import make_manager
+from streamer.pipeline.match_policy import own_threshold_spec
 from streamer.process import open_gallery
+from streamer.settings import Settings
 
 NONE = "none"
 
@@ -48,7 +51,8 @@ def set_person(
         raise typer.BadParameter("say what to set, like --external-id or --consent-until; see --help")
     if no_consent and any(value is not None for value in told[3:]):
         raise typer.BadParameter("--no-consent and another --consent-... don't go together")
-    cosine = _cosine(threshold)
+    settings, cosine = settings_of(config, overrides), _cosine(threshold)
+    own = None if cosine is None else _of_space(settings, cosine)
     now = time.time()
     until = None if consent_until is None or consent_until == NONE else until_of(consent_until, now)
 
@@ -64,11 +68,11 @@ def set_person(
             profile,
             external_id=profile.external_id if external_id is None else _or_none(external_id),
             tags=profile.tags if tags is None else tuple(tag for tag in tags if tag != NONE),
-            threshold=profile.threshold if threshold is None else cosine,
+            threshold=profile.threshold if threshold is None else own,
             consent=consent,
         )
 
-    with open_gallery(settings_of(config, overrides)) as store:
+    with open_gallery(settings) as store:
         person = store.change(store.find(who).id, edit)
     if json:
         print_json(summary(person))
@@ -79,6 +83,18 @@ def set_person(
 
 def _or_none(text: str) -> str | None:
     return None if text == NONE else text
+
+
+def _of_space(settings: Settings, cosine: float) -> OwnThreshold:
+    """In the configured embedder's space; told where strangers may be named by it. Raises ModelNotFound."""
+    member = own_threshold_spec(settings, make_manager(settings))
+    usual = member.identification_threshold
+    if cosine < usual:
+        note(
+            f"{cosine:g} is below {usual:g}, from which on {member.name} names others: strangers are more often taken "
+            "for this person"
+        )
+    return OwnThreshold(member.space, cosine)
 
 
 def _cosine(text: str | None) -> float | None:

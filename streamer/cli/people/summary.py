@@ -14,7 +14,7 @@ def summary(person: Person) -> dict[str, Any]:
         "name": person.name,
         "external_id": profile.external_id,
         "tags": list(profile.tags),
-        "threshold": profile.threshold,
+        "threshold": None if profile.threshold is None else asdict(profile.threshold),
         "consent": None if profile.consent is None else asdict(profile.consent),
         "enrolled_at": person.created_at,
         "created": local(person.created_at),
@@ -32,7 +32,7 @@ def lines(person: Person) -> list[str]:
     if profile.tags:
         told.append(f"  tags: {', '.join(profile.tags)}")
     if profile.threshold is not None:
-        told.append(f"  named from a cosine of {profile.threshold:g} on")
+        told.append(f"  named from a cosine of {profile.threshold.cosine:g} on in {profile.threshold.space}")
     if (consent := profile.consent) is not None:
         until = "" if consent.expires_at is None else f", until {local(consent.expires_at)}"
         told.append(f"  consent by {consent.by} since {local(consent.at)}{until}, for: {consent.purpose}")

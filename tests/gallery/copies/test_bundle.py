@@ -138,7 +138,7 @@ BAD = {
     "an unprintable name": (edit("person.json", lambda p: p.update(name="A\tB")), PersonFileInvalid, "unprintable"),
     "a year far away": (edit("person.json", lambda p: p.update(created_at=1e18)), PersonFileInvalid, "created_at"),
     "a threshold beyond all cosines": (
-        edit("person.json", lambda p: p.update(threshold=2)),
+        edit("person.json", lambda p: p.update(threshold={"space": "a.1", "cosine": 2})),
         PersonFileInvalid,
         "thresh",
     ),

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from gallery.keys.encryption import MasterKey
-from gallery.people import Consent, Profile
+from gallery.people import Consent, OwnThreshold, Profile
 from gallery.storage import audit
 from gallery.storage.store import PersonStore
-from tests.gallery.fakes import photo_of, unit
+from tests.gallery.fakes import SPACE, photo_of, unit
 
 
 @pytest.fixture
@@ -18,7 +18,9 @@ def busy(store: PersonStore) -> PersonStore:
     ada = store.add_person("Ada Lovelace", [photo_of(unit(1), 1)])
     store.add_photos(ada.id, [photo_of(unit(2), 2), photo_of(unit(1), 1)])
     store.rename(ada.id, "Ada Byron")
-    store.change(ada.id, lambda who: Profile(who.name, "E-1", ("staff",), 0.5, Consent("Ada", 1.0, "door")))
+    store.change(
+        ada.id, lambda who: Profile(who.name, "E-1", ("staff",), OwnThreshold(SPACE, 0.5), Consent("Ada", 1.0, "door"))
+    )
     store.remove_photo(ada.id, 1)
     store.record("exported", ada.id, {"to": "a ZIP"})
     store.forget(ada.id)
@@ -53,7 +55,7 @@ def test_what_fails_is_not_told(store: PersonStore) -> None:
         lambda: store.add_person("ada"),
         lambda: store.rename(ada.id, ""),
         lambda: store.remove_photo(ada.id, 7),
-        lambda: store.change(ada.id, lambda who: Profile("Ada", threshold=3.0)),
+        lambda: store.change(ada.id, lambda who: Profile("Ada", threshold=OwnThreshold(SPACE, 3.0))),
     ):
         with pytest.raises(Exception, match=r"Ada|empty|photo|threshold"):
             refused()

@@ -16,7 +16,7 @@ import pytest
 from gallery.errors import GallerySealBroken, GalleryUnreadable
 from gallery.keys.encryption import MasterKey
 from gallery.keys.master_key import KeySource
-from gallery.people import NewPhoto, Profile
+from gallery.people import NewPhoto, OwnThreshold, Profile
 from gallery.storage.store import PersonStore
 from recognition.errors import CodedError
 from tests.gallery.fakes import SPACE, other_template, photo_of, unit
@@ -50,7 +50,7 @@ class Gallery:
         self.path, self.keys, self.encrypted = folder / "gallery.db", KeySource(folder / "keys"), mode == ENCRYPTED
         with self.open() as store:
             for number, name in enumerate(NAMES):
-                who = Profile(name, external_id=f"id-{number}", tags=("staff",), threshold=0.5)
+                who = Profile(name, external_id=f"id-{number}", tags=("staff",), threshold=OwnThreshold(SPACE, 0.5))
                 store.add_person(who, [small_photo(10 * number + n) for n in range(2)])
             self.profiles = dict(store.profiles())
             self.faces = self.faces_in(store)

@@ -20,7 +20,7 @@ from gallery.errors import (
 )
 from gallery.keys.master_key import KeySource
 from gallery.keys.vault import template_place
-from gallery.people import Consent, NewPhoto, NewTemplate, Profile, Templates
+from gallery.people import Consent, NewPhoto, NewTemplate, OwnThreshold, Profile, Templates
 from gallery.storage.store import PersonStore
 from recognition.errors import EmbeddingSpaceMismatch
 from tests.conftest import PROJECT
@@ -435,11 +435,11 @@ def test_a_damaged_chip_is_none(store: PersonStore) -> None:
 
 def test_all_that_is_said_of_a_person_is_kept(store: PersonStore) -> None:
     consent = Consent("Ada herself", 1.0, "the door", 2.0)
-    ada = store.add_person(Profile(" Ada ", " E-1", (" staff ", "night", "staff"), 0.5, consent))
-    assert ada.profile == Profile("Ada", "E-1", ("night", "staff"), 0.5, consent)
+    ada = store.add_person(Profile(" Ada ", " E-1", (" staff ", "night", "staff"), OwnThreshold(SPACE, 0.5), consent))
+    assert ada.profile == Profile("Ada", "E-1", ("night", "staff"), OwnThreshold(SPACE, 0.5), consent)
     assert store.find("E-1") == store.find("ada") == store.find(ada.id) == ada
     changed = store.change(ada.id, lambda who: replace(who, external_id=None, tags=(), consent=None))
-    assert changed.profile == Profile("Ada", threshold=0.5)
+    assert changed.profile == Profile("Ada", threshold=OwnThreshold(SPACE, 0.5))
     assert store.profiles() == {ada.id: changed.profile}
     with pytest.raises(PersonNotFound):
         store.find("E-1")
@@ -455,8 +455,8 @@ def test_all_that_is_said_of_a_person_is_kept(store: PersonStore) -> None:
         (Profile("Eve", " "), NameInvalid, "external id is empty"),
         (Profile("Eve", "E\n2"), NameInvalid, "unprintable"),
         (Profile("Eve", tags=("x" * 101,)), NameInvalid, "the tag has 101 characters"),
-        (Profile("Eve", threshold=1.5), ThresholdInvalid, "from -1 to 1"),
-        (Profile("Eve", threshold=float("nan")), ThresholdInvalid, "from -1 to 1"),
+        (Profile("Eve", threshold=OwnThreshold(SPACE, 1.5)), ThresholdInvalid, "from -1 to 1"),
+        (Profile("Eve", threshold=OwnThreshold(SPACE, float("nan"))), ThresholdInvalid, "from -1 to 1"),
     ],
 )
 def test_what_can_not_be_said_of_a_person_changes_nothing(

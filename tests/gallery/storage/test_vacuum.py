@@ -9,8 +9,9 @@ from gallery.errors import PersonForgotten, PersonNotFound
 from gallery.keys.encryption import SealBroken
 from gallery.keys.master_key import KeySource
 from gallery.keys.vault import template_place
-from gallery.people import Consent, Profile
+from gallery.people import Consent, OwnThreshold, Profile
 from gallery.storage.store import PersonStore
+from gallery.storage.vacuum import empty_log
 from tests.gallery.fakes import SIGNATURE, SPACE, other_template, photo_of, unit
 from tests.gallery.portable import portable_person
 from tests.gallery.storage.former_galleries import all_bytes
@@ -60,7 +61,7 @@ def crowd(store: PersonStore) -> tuple[PersonStore, str]:
     for seed in range(20):
         store.add_person(f"before {seed}", [photo_of(unit(seed), seed)])
     photos = [photo_of(unit(seed), seed, others=[other_template(300 + seed)]) for seed in range(100, 108)]
-    person = store.add_person(Profile(NAME, ID, ("a-tag",), 0.5, CONSENT), photos[:5])
+    person = store.add_person(Profile(NAME, ID, ("a-tag",), OwnThreshold(SPACE, 0.5), CONSENT), photos[:5])
     for seed in range(40, 60):
         store.add_person(f"after {seed}", [photo_of(unit(seed), seed)])
     store.add_photos(person.id, photos[5:])
@@ -168,3 +169,40 @@ def test_without_room_it_stays_due_and_nothing_is_lost() -> None:
             assert [person.name for person in store.people()] == [f"person {seed}" for seed in range(5)]
             size = store.path.stat().st_size
         assert size < 5 * 200_000
+
+
+MEANWHILE = {
+    "somebody else is forgotten": lambda other, bob: other.forget(bob.id, empty_log=False),
+    "a photo is removed": lambda other, bob: other.remove_photo(bob.id, other.photos(bob.id)[0].id),
+    "it is put under another key": lambda other, bob: other.rekey(None),
+}
+
+
+@pytest.mark.parametrize("what", MEANWHILE)
+def test_what_another_process_erases_meanwhile_stays_due(store: PersonStore, monkeypatch, what: str) -> None:
+    ada, bob = (store.add_person(name, [photo_of(unit(seed), seed)]) for seed, name in enumerate(("Ada", "Bob")))
+    store.forget(ada.id)
+    todo = [MEANWHILE[what]]
+
+    def interrupted(db: sqlite3.Connection, *within_s: float) -> bool:
+        done = empty_log(db, *within_s)
+        if todo:
+            with PersonStore(store.path, store._keys, encrypt=False) as other:
+                todo.pop()(other, bob)
+        return done
+
+    monkeypatch.setattr("gallery.storage.vacuum.empty_log", interrupted)
+    assert not store.vacuum()
+    assert store.is_vacuum_due
+    assert store.vacuum()
+    assert not store.is_vacuum_due
+
+
+def test_an_erasure_is_unfinished_until_it_is_said_to_be_done(store: PersonStore) -> None:
+    ada, bob = (store.add_person(name, [photo_of(unit(seed), seed)]) for seed, name in enumerate(("Ada", "Bob")))
+    store.forget(ada.id)
+    assert store.vacuum()
+    assert store.unfinished() == {ada.id}
+    store.forget(bob.id)
+    store.finish([ada.id])
+    assert (store.unfinished(), store.forgotten()) == ({bob.id}, {ada.id, bob.id})

@@ -18,6 +18,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from gallery.errors import GalleryMissing, MasterKeyWrong
+from gallery.people import OwnThreshold
 from gallery.storage.store import PersonStore
 from recognition.errors import EmbeddingSpaceMismatch
 from recognition.recogniser import RecogniserConfig, open_recogniser
@@ -222,15 +223,17 @@ async def test_a_person_s_own_threshold_is_held_to(
 ) -> None:
     async with live_gallery_of(tmp_path, {ADA: "a"}) as (live_gallery, ids):
         with open_store(tmp_path / "gallery.db") as store:
-            store.change(ids[ADA], lambda who: replace(who, threshold=own))
+            space = live_gallery._policies["a"].spaces[0].space
+            threshold = None if own is None else OwnThreshold(space, own)
+            store.change(ids[ADA], lambda who: replace(who, threshold=threshold))
         await live_gallery.refresh()
-        policy = live_gallery._policies["a"]
-        live_gallery._policies["a"] = replace(policy, spaces=(replace(policy.spaces[0], is_configured=True),))
         probe = KeptFace(near(unit(ADA, SIZES["a"]), similar), 0.8, "a")
         (verdict,) = await live_gallery.identify([[probe]])
         assert verdict.match.person_id == (ids[ADA] if person else None)
         assert verdict.threshold == (0.4 if own is None else own)
-        live_gallery._policies["a"] = policy
+        with open_store(tmp_path / "gallery.db") as store:
+            store.change(ids[ADA], lambda who: replace(who, threshold=OwnThreshold("another.1", own or 0.9)))
+        await live_gallery.refresh()
         (elsewhere,) = await live_gallery.identify([[probe]])
         assert elsewhere.threshold == 0.4, "cosines of another embedder are on another scale"
 

@@ -2,6 +2,7 @@
 
 import logging
 import sqlite3
+import time
 from contextlib import closing
 from dataclasses import replace
 
@@ -10,11 +11,11 @@ import pytest
 from gallery.errors import GalleryUnwritable
 from gallery.people import Consent
 from streamer.settings_reading import load
-from streamer.upkeep.daily import DAY_S, Upkeep
+from streamer.upkeep.daily import DAY_S, TRUST_AFTER_S, Upkeep
 from tests.gallery.portable import portable_person
 from tests.seeded import opened, seeded
 
-NOW = 1.8e9
+NOW = time.time()
 
 
 def until(number, name, at):
@@ -126,3 +127,35 @@ async def test_a_damaged_gallery_is_told_once_and_left_alone(home, caplog):
     settings.gallery_path.write_bytes(good)
     await upkeep.look()
     assert names(home) == ["Bob", "Eve"]
+
+
+async def test_a_clock_that_leaps_ahead_erases_nobody_for_a_day(home, caplog):
+    """At the start already, or while the service runs."""
+    for leapt_before_start in (True, False):
+        clock, steady = Clock(NOW + 400 * DAY_S if leapt_before_start else NOW - 10.0), Clock(5000.0)
+        upkeep = Upkeep(load(home / "whosthere.yaml"), clock=clock, steady=steady)
+        await upkeep.look()
+        if not leapt_before_start:
+            steady.now += 3 * DAY_S
+            clock.now = NOW + 400 * DAY_S
+            await upkeep.look()
+        assert names(home) == ["Ada", "Bob", "Eve"]
+        assert "more than 30 days ahead of the gallery's last change: 3 people" in caplog.text
+        caplog.clear()
+    clock.now = NOW
+    await upkeep.look()
+    assert names(home) == ["Bob", "Eve"], "it was set right"
+    for after_s in (10 * DAY_S, 40 * DAY_S):
+        clock.now, steady.now = NOW + after_s, steady.now + TRUST_AFTER_S
+        await upkeep.look()
+    assert names(home) == []
+
+
+async def test_where_the_clock_stays_so_it_is_believed_a_day_later(home):
+    clock, steady = Clock(NOW + 31 * DAY_S), Clock(5000.0)
+    upkeep = Upkeep(load(home / "whosthere.yaml"), clock=clock, steady=steady)
+    await upkeep.look()
+    assert names(home) == ["Ada", "Bob", "Eve"]
+    clock.now, steady.now = clock.now + DAY_S, steady.now + DAY_S - 40.0  # it is slewed
+    await upkeep.look()
+    assert names(home) == []

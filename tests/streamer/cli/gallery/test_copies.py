@@ -2,15 +2,17 @@
 
 import os
 import shutil
+import time
 
 import pytest
 
 from gallery.keys.master_key import in_file
+from streamer.kept_visits.visits_file import VisitsFile
 from streamer.process import key_source, only_one
 from streamer.settings_reading import load
 from tests.command import assert_refused, whosthere
 from tests.gallery.portable import assert_same, portable_person
-from tests.seeded import opened, seeded
+from tests.seeded import keep_visit, opened, seeded
 
 ADA, BOB, EVE = portable_person(1), portable_person(2, "Bob"), portable_person(3, "Eve")
 
@@ -46,7 +48,33 @@ def test_a_backup_and_back(tmp_path):
     ]
     with opened(home) as store:
         assert_same(store.portable(ADA.id), ADA)
-        assert [entry.action for entry in store.audit_entries()][-1] == "restored"
+        actions = [(entry.action, entry.person_id) for entry in store.audit_entries()]
+    assert actions[-2:] == [("restored", None), ("gone", EVE.id)]
+
+
+def test_who_is_gone_by_a_restore_can_be_forgotten_all_the_same(tmp_path):
+    home = seeded(tmp_path / "home", [ADA])
+    assert whosthere("gallery", "backup", "monday.db", cwd=home).code == 0
+    with opened(home) as store:
+        for person in (BOB, EVE):
+            store.add_portable(person)
+    for number, person in enumerate((ADA, BOB, EVE), start=1):
+        keep_visit(home, person.id, number, time.time())
+    assert whosthere("gallery", "restore", "monday.db", cwd=home).code == 0
+    settings = load(home / "whosthere.yaml")
+    for typed in (BOB.id, EVE.id.upper()):
+        done = whosthere("people", "forget", typed, "--yes", cwd=home)
+        assert done.code == 0, done.err
+        with VisitsFile(settings.visits_path, key_source(settings)) as file:
+            assert file.count_of(typed.lower()) == 0
+    for unheard_of in ("p" + 12 * "a", "Bob"):
+        refused = whosthere("people", "forget", unheard_of, "--yes", cwd=home)
+        assert_refused(refused, "person_not_found")
+    with VisitsFile(settings.visits_path, key_source(settings)) as file:
+        assert file.count_of(ADA.id) == 1
+    with opened(home) as store:
+        assert store.forgotten() == {BOB.id, EVE.id}
+        assert [entry.action for entry in store.audit_entries(BOB.id)] == ["imported", "gone", "forgotten"]
 
 
 @pytest.mark.parametrize("cut_off", ["before the gallery", "after the gallery", "with a key that is given"])

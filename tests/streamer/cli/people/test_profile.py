@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from gallery.people import Consent
+from gallery.people import Consent, OwnThreshold
 from tests.command import assert_refused, whosthere
 from tests.gallery.portable import portable_person
 from tests.seeded import opened, seeded
@@ -30,10 +30,20 @@ def test_what_is_said_of_a_person(home):
     )
     assert done.code == 0, done.err
     profile = profile_of(home, "4711")
-    assert (profile.name, profile.external_id, profile.tags, profile.threshold) == ("Bob", "4711", ("a", "x"), 0.625)
+    assert (profile.name, profile.external_id, profile.tags, profile.threshold) == (
+        "Bob",
+        "4711",
+        ("a", "x"),
+        OwnThreshold("nano_embed.2", 0.625),
+    )
     until = time.mktime((2050, 5, 1, 23, 59, 59, 0, 0, -1))
     assert profile.consent == Consent(BOB.profile.consent.by, BOB.profile.consent.at, "the door of the library", until)
-    for line in ("external id 4711", "tags: a, x", "named from a cosine of 0.625 on", "until 2050-05-01 23:59"):
+    for line in (
+        "external id 4711",
+        "tags: a, x",
+        "named from a cosine of 0.625 on in nano_embed.2",
+        "until 2050-05-01 23:59",
+    ):
         assert line in done.out
     cleared = whosthere(
         *("people", "set", "bob", "--external-id", "none", "--tag", "none", "--threshold", "none"),
@@ -71,3 +81,20 @@ def test_what_can_not_be(tmp_path, options, code):
 def test_bad_usage(home, options):
     assert whosthere("people", "set", ADA.id, *options, cwd=home).code == 2
     assert profile_of(home, ADA.id) == ADA.profile
+
+
+@pytest.mark.parametrize(
+    ("embedder", "cosine", "space", "is_told"),
+    [
+        ("nano_embed", 0.2, "nano_embed.2", True),
+        ("nano_embed", 0.9, "nano_embed.2", False),
+        ("edgeface_xxs", 0.1, "edgeface_xxs.1", True),
+    ],
+)
+def test_a_threshold_is_that_of_the_configured_embedder(tmp_path, embedder, cosine, space, is_told):
+    home = seeded(tmp_path / "home", [ADA], recognition={"embedder": embedder})
+    done = whosthere("people", "set", ADA.id, "--threshold", f"{cosine}", "--json", cwd=home)
+    assert done.code == 0, done.err
+    assert done.document["threshold"] == {"space": space, "cosine": cosine}
+    assert ("strangers are more often taken for this person" in done.err) is is_told
+    assert profile_of(home, ADA.id).threshold == OwnThreshold(space, cosine)
