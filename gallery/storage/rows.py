@@ -41,16 +41,22 @@ def profile_from(packed: bytes, person_id: str) -> Profile:
     """What packed_profile() made of this person. Raises SealBroken, of a plain gallery's damaged bytes."""
     try:
         found = orjson.loads(packed)
-        consent = found["consent"]
+        consent, threshold = found["consent"], found["threshold"]
+        about = profile_place(person_id)
         return Profile(
             _text(found["name"]),
             found["external_id"],
             tuple(found["tags"]),
-            found["threshold"],
-            None if consent is None else Consent(**consent),
+            None if threshold is None else number(threshold, about),
+            None if consent is None else _consent(about, **consent),
         )
     except (ValueError, KeyError, TypeError):
         raise SealBroken(profile_place(person_id)) from None
+
+
+def _consent(about: str, by: str, at: float, purpose: str, expires_at: float | None) -> Consent:
+    until = None if expires_at is None else number(expires_at, about)
+    return Consent(by, number(at, about), purpose, until)
 
 
 def _text(found: object) -> str:
