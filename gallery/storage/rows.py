@@ -42,15 +42,21 @@ def profile_from(packed: bytes, person_id: str) -> Profile:
     try:
         found = orjson.loads(packed)
         consent, threshold = found["consent"], found["threshold"]
+        about = profile_place(person_id)
         return Profile(
             _text(found["name"]),
             found["external_id"],
             tuple(found["tags"]),
-            None if threshold is None else OwnThreshold(_text(threshold["space"]), float(threshold["cosine"])),
-            None if consent is None else Consent(**consent),
+            None if threshold is None else OwnThreshold(_text(threshold["space"]), number(threshold["cosine"], about)),
+            None if consent is None else _consent(about, **consent),
         )
     except (ValueError, KeyError, TypeError):
         raise SealBroken(profile_place(person_id)) from None
+
+
+def _consent(about: str, by: str, at: float, purpose: str, expires_at: float | None) -> Consent:
+    until = None if expires_at is None else number(expires_at, about)
+    return Consent(by, number(at, about), purpose, until)
 
 
 def _text(found: object) -> str:

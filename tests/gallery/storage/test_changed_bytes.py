@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import orjson
 import pytest
 
 from gallery.errors import GallerySealBroken, GalleryUnreadable
@@ -256,7 +257,24 @@ def test_a_gallery_that_names_another_key_is_left_as_it_is(encrypted: Gallery) -
     assert [file.name for file in encrypted.keys.folder.iterdir()] == ["master.key"]
 
 
-@pytest.mark.parametrize("harm", [b"x", b"{}", b'{"name": 7}', b'{"name": "Eve", "tags": 5}', b"\xff\xfe"])
+def profile_with(threshold: object, until: object) -> bytes:
+    consent = {"by": "Eve", "at": 1e9, "purpose": "the door", "expires_at": until}
+    return orjson.dumps({"name": "Eve", "external_id": None, "tags": [], "threshold": threshold, "consent": consent})
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        b"x",
+        b"{}",
+        b'{"name": 7}',
+        b'{"name": "Eve", "tags": 5}',
+        b"\xff\xfe",
+        profile_with("0.5", 2e9),
+        profile_with(0.5, "never"),
+        profile_with(0.5, [2e9]),
+    ],
+)
 def test_a_profile_in_clear_that_is_none(tmp_path: Path, harm: bytes) -> None:
     gallery = Gallery(tmp_path, PLAIN)
     gallery.change(f"UPDATE people SET profile = x'00{harm.hex()}' WHERE rowid = 2")
