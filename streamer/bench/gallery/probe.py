@@ -204,6 +204,7 @@ def _models() -> Recogniser:
     stand_in = SimpleNamespace(
         detector=SimpleNamespace(spec=_specs()["scrfd_500m"]),
         embedder=SimpleNamespace(spec=_spec()),
+        manager=None,  # of members that have to agree alone
         signature_with=lambda spec: spec.name,
         pool=ThreadPoolExecutor(2, thread_name_prefix="cpu"),
     )
