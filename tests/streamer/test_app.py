@@ -25,6 +25,7 @@ from streamer.process import make_data_folder
 from streamer.settings import CameraSettings, EventsSettings, PathsSettings, RecognitionSettings, Settings
 from streamer.settings_reading import Layers, read_layers
 from streamer.telemetry.metrics import Metrics
+from streamer.upkeep.daily import Upkeep
 from tests.faces import KNOWN, STRANGERS, write_film
 from tests.fragile import faces, fragile_model
 from tests.recognition.fakes import until
@@ -85,7 +86,18 @@ async def watched(tmp_path: Path, **recognition: Any) -> AsyncIterator[tuple[Ser
         live_view = LiveView(live_gallery.name_of, metrics)
         yield (
             Service(
-                settings, metrics, models, live_gallery, outbox, visits, cast(Any, broker), live_view, [], tokens, guard
+                settings,
+                metrics,
+                models,
+                live_gallery,
+                outbox,
+                visits,
+                cast(Any, broker),
+                live_view,
+                [],
+                tokens,
+                guard,
+                Upkeep(settings),
             ),
             broker,
         )
