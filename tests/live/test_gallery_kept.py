@@ -56,7 +56,7 @@ async def test_a_running_service_goes_on_through_all_of_it(tmp_path):
             actions = [entry["action"] for entry in _audit(service)]
             assert actions == [
                 *("made", "backed_up", "enrolled", "backed_up", "rekeyed"),
-                *("restored", "restored", "forgotten", "restored"),
+                *("restored", "gone", "restored", "forgotten", "restored"),
             ]
             assert service.stop() == 0
         assert [line for line in service.log() if line["level"] in ("error", "critical")] == []
