@@ -199,15 +199,19 @@ async def test_events_goes_on_after_the_brokers_restart_and_can_be_of_one_person
     with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as tail:
         assert tail.stdout is not None
         assert tail.stderr is not None
-        while not (line := await _line(tail, publish, "a1n", "b1n")):
-            pass
-        broker.stop()
-        assert "waiting for it" in await asyncio.to_thread(tail.stderr.readline)
-        broker.start()
-        assert "the broker is back" in await asyncio.to_thread(tail.stderr.readline)
-        await publish("a2e", "b1n", "b2u", "b3e")
-        rest = await asyncio.to_thread(tail.stdout.readlines)
-        assert tail.wait(20) == 0
+        try:
+            while not (line := await _line(tail, publish, "a1n", "b1n")):
+                pass
+            assert "waiting for events at" in await asyncio.to_thread(tail.stderr.readline)
+            broker.stop()
+            assert "waiting for it" in await asyncio.to_thread(tail.stderr.readline)
+            broker.start()
+            assert "the broker is back" in await asyncio.to_thread(tail.stderr.readline)
+            await publish("a2e", "b1n", "b2u", "b3e")
+            rest = await asyncio.to_thread(tail.stdout.readlines)
+            assert tail.wait(20) == 0
+        finally:
+            tail.kill()  # or a failure would wait for it
     assert [json.loads(text)["seq"] for text in (line, *rest)] == [1, 2, 3]
 
 
