@@ -14,6 +14,7 @@ import orjson
 
 from gallery.keys.encryption import Cipher, MasterKey, new_key
 from gallery.keys.master_key import KeySource
+from gallery.storage.schema import transaction
 from streamer.events.event import IdentityEvent
 from streamer.kept_visits.pictures import Pictures
 from streamer.kept_visits.visit import KeptVisit, Limits, VisitChange, VisitFace
@@ -33,7 +34,6 @@ from streamer.kept_visits.visits_schema import (
     meta,
     open_database,
     store_key,
-    transaction,
     translated,
 )
 from streamer.steady import UNSET_BEFORE

@@ -94,19 +94,6 @@ def translated(path: Path) -> Iterator[None]:
         ) from None
 
 
-@contextmanager
-def transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """All that the body writes, or nothing."""
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:  # a full disk has rolled back by itself
-            db.execute("ROLLBACK")
-        raise
-
-
 def open_database(path: Path, *, make: bool) -> sqlite3.Connection:
     """Made where there is none, if `make`; only its owner may read it.
 

@@ -11,10 +11,11 @@ import pytest
 
 from gallery.errors import MasterKeyMissing, MasterKeyWrong
 from gallery.keys.encryption import MasterKey
+from gallery.storage.schema import transaction
 from streamer.errors import KeptVisitsDamaged, KeptVisitsMissing, KeptVisitsTooNew, KeptVisitsUnwritable
 from streamer.kept_visits import visits_file, visits_schema
 from streamer.kept_visits.visits_file import VisitsFile
-from streamer.kept_visits.visits_schema import keep_key, transaction
+from streamer.kept_visits.visits_schema import keep_key
 from tests.small_disk import fill, small_disk
 from tests.streamer.kept_visits.made import (
     ADA,
