@@ -10,6 +10,7 @@
     ├── PersonForgotten       person_forgotten
     ├── ThresholdInvalid      threshold_invalid
     ├── PhotoNotFound         photo_not_found
+    ├── NegativeNotFound      negative_not_found
     ├── EnrolledAlready       enrolled_already
     ├── NoPhotoAccepted       no_photo_accepted
     ├── GalleryMissing        gallery_missing      (deleted while the service runs)
@@ -96,6 +97,12 @@ class ThresholdInvalid(GalleryError):
 
 class PhotoNotFound(GalleryError):
     code = "photo_not_found"
+
+
+class NegativeNotFound(GalleryError):
+    """Nobody has said of this face that it is not that person, or it was taken back."""
+
+    code = "negative_not_found"
 
 
 class EnrolledAlready(GalleryError):

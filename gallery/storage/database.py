@@ -18,9 +18,9 @@ from gallery.keys.encryption import MasterKey, SealBroken
 from gallery.keys.master_key import KeySource
 from gallery.keys.vault import Vault
 from gallery.storage import audit
+from gallery.storage.admission import tables_with
 from gallery.storage.audit import AuditEntry
 from gallery.storage.file_copy import copy_in_memory
-from gallery.storage.forgetting import tables_with
 from gallery.storage.meta import KEY_ID, get_meta
 from gallery.storage.opening import open_database, vault_of
 from gallery.storage.replacing import Replaced, forget_again, replace_people

@@ -9,44 +9,27 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
-from pathlib import Path
 
 from gallery.errors import GallerySealBroken, PersonAmbiguous, PersonNotFound, PhotoNotFound
 from gallery.keys.encryption import SealBroken
-from gallery.keys.master_key import KeySource
 from gallery.keys.vault import profile_place
 from gallery.people import KeptPhoto, NewPhoto, Person, Profile, checked_profile, clean_name, new_person_id
 from gallery.portable import PortablePerson
 from gallery.storage import audit
-from gallery.storage.admission import must_be_free, must_be_new, must_exist
-from gallery.storage.forgetting import finish, write_down
+from gallery.storage.admission import finish, must_be_free, must_be_new, must_exist, write_down
 from gallery.storage.moving import insert_person, insert_row, read_person
-from gallery.storage.profiles import COLUMNS
+from gallery.storage.negative_store import NegativeStore
+from gallery.storage.profiles import COLUMNS, Broken
 from gallery.storage.rows import insert_photos, jpeg, moment, number, packed_profile
 from gallery.storage.schema import left_out, translated
-from gallery.storage.template_store import TemplateStore
-from gallery.storage.unopened import Broken
 from gallery.storage.vacuum import ERASED, make_due
 from recognition.near_names import did_you_mean
 
 
-class PersonStore(TemplateStore):
+class PersonStore(NegativeStore):
     """Raises as GalleryDatabase does. `keep_chips` False: of new photos, and of those that come from elsewhere, none is
     kept.
     """
-
-    def __init__(
-        self,
-        path: Path,
-        keys: KeySource | None = None,
-        *,
-        actor: str = "somebody",
-        encrypt: bool = True,
-        keep_chips: bool = True,
-        in_memory: bool = False,
-    ) -> None:
-        super().__init__(path, keys, actor=actor, encrypt=encrypt, in_memory=in_memory)
-        self._keep_chips = keep_chips
 
     # People.
 
@@ -72,6 +55,8 @@ class PersonStore(TemplateStore):
         self.newest_photos()
         for (space,) in self._rows("SELECT DISTINCT space FROM templates"):
             self.templates(space)
+        for (space,) in self._rows("SELECT DISTINCT space FROM negative_templates"):
+            self.negatives(space)
         if (error := self.left_out()) is not None:
             raise error
 
@@ -258,6 +243,7 @@ class PersonStore(TemplateStore):
         audit.append(db, self.actor, "forgotten", person_id, {} if why is None else {"why": why})
         self._opened.drop(person_id)
         self._opened_templates.drop()
+        self._opened_negatives.clear()
 
     def forget_absent(self, person_id: str) -> None:
         """The same of somebody who is not enrolled any more, by a restore, say: there may be more elsewhere."""
