@@ -103,9 +103,11 @@ class NegativeStore(TemplateStore):
 
         return self._opening(read)
 
-    def count_negatives(self) -> int:
-        """How many are kept, of everybody."""
-        return self._count("negatives")
+    def count_negatives(self, person_id: str | None = None) -> int:
+        """How many are kept, of everybody or of one person."""
+        return (
+            self._count("negatives") if person_id is None else self._count("negatives WHERE person_id = ?", person_id)
+        )
 
     def add_negative(self, person_id: str, negative: NewNegative) -> KeptNegative:
         """This face is not that person. One of the same source stays, and gets the templates of spaces that it lacks.

@@ -72,7 +72,7 @@ def voters(kept: Sequence[KeptFace], serving: str, min_quality: float) -> list[K
 class _Change:
     """What the store says now, made ready on its thread: the loop would stand still over so many. By id: the profiles,
     the thresholds of those who have one, by space; gone: who was there before; forgotten: everybody who ever was;
-    unreadable: who is enrolled and left out, at least in part, left_out: what is to be said of them."""
+    unreadable: who is enrolled and left out, at least in part, left_out: what is said of them; merged: former ids."""
 
     profiles: Mapping[str, Profile]
     thresholds: Mapping[str, Mapping[str, float]]
@@ -80,6 +80,7 @@ class _Change:
     forgotten: frozenset[str]
     unreadable: frozenset[str]
     left_out: CodedError | None
+    merged: Mapping[str, str]
 
 
 class LiveGallery:
@@ -112,6 +113,7 @@ class LiveGallery:
         self._version = -1
         self.forgotten: frozenset[str] = frozenset()
         self._profiles: Mapping[str, Profile] = {}
+        self._merged: Mapping[str, str] = {}
         self._thresholds: Mapping[str, Mapping[str, float]] = {}  # by space and person
         self._once = OnceLog(log)
         self._trouble: CodedError | None = None
@@ -146,6 +148,10 @@ class LiveGallery:
         """The display name, from memory; None for somebody who is not enrolled (any more)."""
         found = self._profiles.get(person_id)
         return None if found is None else found.name
+
+    def is_enrolled(self, person_id: str) -> bool:
+        """Whether somebody has this id, or had it and was merged into who has another."""
+        return self._merged.get(person_id, person_id) in self._profiles
 
     def signature_of(self, embedder: str) -> str:
         """What models made the faces of an embedder that is known."""
@@ -213,7 +219,7 @@ class LiveGallery:
         if changed is None:
             return set()
         self._profiles, self._thresholds = changed.profiles, changed.thresholds
-        self.forgotten = changed.forgotten
+        self.forgotten, self._merged = changed.forgotten, changed.merged
         # Whose profile doesn't open may be in an index that was made before, and has a threshold that nobody knows.
         self._nameless = changed.forgotten | (changed.unreadable - changed.profiles.keys())
         self._left_out = changed.left_out
@@ -387,6 +393,7 @@ class LiveGallery:
             file.store.forgotten(),
             frozenset(file.store.unreadable),
             left_out,
+            file.store.merged(),
         )
 
     async def _off_loop(self, work: Callable[..., T], *arguments: object) -> T:
