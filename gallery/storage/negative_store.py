@@ -145,6 +145,10 @@ class NegativeStore(TemplateStore):
         """How many have no template in this space, and a chip of which one can be made."""
         return self._count(f"negatives WHERE {_LACKING}", space)
 
+    def lacking(self, space: str) -> tuple[int, int]:
+        """uncovered() people, and negatives that have no template in this space and could have one."""
+        return self.uncovered(space), self.count_negatives_without_template(space)
+
     def negatives_without_template(self, space: str) -> Iterator[StoredPhoto]:
         """As photos_without_template(); add_negative_template() between is fine."""
         return self._pictures(_PICTURES, space, negative_chip_place, negative_landmarks_place)

@@ -209,9 +209,9 @@ class LiveGallery:
         # Somebody may have been forgotten meanwhile, or be so by now and not yet out of the index that was searched.
         return [unnamed(verdict, self._nameless) for verdict in verdicts]
 
-    async def uncovered(self, space: str) -> int:
-        """How many people have photos but no template in this space."""
-        return await self._off_loop(lambda: self._file.readable().uncovered(space))
+    async def uncovered(self, space: str) -> tuple[int, int]:
+        """How many people have photos, and how many negatives a chip, but no template in this space."""
+        return await self._off_loop(lambda: self._file.readable().lacking(space))
 
     async def refresh(self) -> set[str]:
         """Follow the store where it has changed; returns the ids of people who are gone."""

@@ -53,7 +53,14 @@ def negative_summary(negative: KeptNegative) -> dict[str, Any]:
 
 
 def negative_line(negative: KeptNegative) -> str:
-    return f"  not the face of {negative.source} (negative {negative.id}, said {local(negative.created_at)})"
+    where = seen_at(negative.source)
+    return f"  not the face of {where} (negative {negative.id}, since {local(negative.created_at)})"
+
+
+def seen_at(source: str) -> str:
+    """A photo by the start of its SHA-256, as `people photos` has it."""
+    kind, _, which = source.partition(" ")
+    return f"photo {which[:12]}" if kind == "photo" else source
 
 
 def local(at: float) -> str:

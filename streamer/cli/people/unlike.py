@@ -86,9 +86,9 @@ def not_person(
         rows = [negative_summary(one) for one in kept]
         print_json({"person": {"id": person.id, "name": person.name}, "negatives": rows})
         return
-    for one in kept:
+    for given, one in zip(seen, kept, strict=True):
         how = "already kept as" if one.id in before else "kept as"
-        print_line(f"{one.source} is not {person.name} ({person.id}): {how} negative {one.id}")
+        print_line(f"{given} is not {person.name} ({person.id}): {how} negative {one.id}")
 
 
 def _undo(store: PersonStore, person: Person, seen: Sequence[str], *, json: bool) -> None:
