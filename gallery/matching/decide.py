@@ -82,15 +82,14 @@ def decide(
     """
     weights = _shares(len(probes), weights)
     votes = _counted([probe.similarities for probe in probes], weights)
-    if any(probe.negatives for probe in probes):
+    if probes and probes[0].negatives:
         against = _counted([probe.negatives for probe in probes], weights)
         votes = {who: vote for who, vote in votes.items() if not is_refuted(vote, against.get(who, -math.inf))}
     if not votes:
         return NOBODY
-    highest = max(votes.values())
+    rising = sorted(votes.values())
+    highest, lead = rising[-1], rising[-1] - rising[-2] if len(rising) > 1 else None
     best = min(person for person, vote in votes.items() if vote == highest)
-    second = max((vote for person, vote in votes.items() if person != best), default=None)
-    lead = None if second is None else highest - second
     similarity = _cosine(highest)
     if similarity < own_thresholds.get(best, threshold):
         return Match("unknown", None, similarity, lead, best)
