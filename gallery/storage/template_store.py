@@ -6,6 +6,7 @@ As GalleryDatabase: blocks for disk I/O, any thread, one at a time.
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,9 +14,12 @@ from gallery.keys.encryption import Cipher, SealBroken
 from gallery.keys.master_key import KeySource
 from gallery.keys.vault import Vault, chip_place, landmarks_place
 from gallery.people import NewTemplate, StoredPhoto, TemplateMark, Templates, TemplateStamps
+from gallery.storage import audit
 from gallery.storage.database import GalleryDatabase
+from gallery.storage.meta import get_calibrations, set_calibrations
 from gallery.storage.profiles import OpenedProfiles, OpenedTemplates, Unopened
 from gallery.storage.rows import opened_templates, replace_template, spoilt_photo, stored_photo, unpacked
+from gallery.storage.schema import translated
 from recognition.arrays import F32
 from recognition.errors import EmbeddingSpaceMismatch
 
@@ -187,6 +191,18 @@ class TemplateStore(GalleryDatabase):
         template = NewTemplate(space, signature, embedding)
         with self._transaction() as db:
             return replace_template(db, photo_id, self._vault, template, quality, time.time())
+
+    def calibrations(self) -> dict[str, str | None]:
+        """By space, the documents that keep_calibrations() was given; None: its bytes were changed since."""
+        self._follows_key()
+        with self._lock, translated(self.path):
+            return get_calibrations(self._db, self._vault)
+
+    def keep_calibrations(self, documents: Mapping[str, str | None], details: Mapping[str, Any]) -> None:
+        """By space, in the place of what there was; None: there is none any more. `details`: for the audit log."""
+        with self._transaction() as db:
+            set_calibrations(db, self._vault, documents)
+            audit.append(db, self.actor, "calibrated", details=details)
 
 
 def _cipher(vault: Vault, person_id: str, wrapped: bytes | None) -> Cipher | None:
