@@ -22,8 +22,30 @@ def must_exist(db: sqlite3.Connection, person_id: str, columns: str = "id") -> t
     """These columns of a person's row. Raises PersonNotFound."""
     row: tuple[Any, ...] | None = db.execute(f"SELECT {columns} FROM people WHERE id = ?", (person_id,)).fetchone()
     if row is None:
-        raise PersonNotFound(f"nobody with the id {person_id} is enrolled; see whosthere people list")
+        raise PersonNotFound(f"nobody with the id {person_id} is enrolled{_where(db, person_id)}")
     return row
+
+
+def _where(db: sqlite3.Connection, person_id: str) -> str:
+    into = merged_into(db, person_id)
+    return "; see whosthere people list" if into is None else f" any more: it was merged into {into}"
+
+
+def merged_into(db: sqlite3.Connection, person_id: str) -> str | None:
+    """Whose id this one has become; None where nobody was merged who had it."""
+    row = db.execute("SELECT person_id FROM merged WHERE id = ?", (person_id,)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def merge_ids(db: sqlite3.Connection, person_id: str, into_id: str, at: float) -> None:
+    """One id, and those that were merged into it, stand for another from now on."""
+    db.execute("UPDATE merged SET person_id = ? WHERE person_id = ?", (into_id, person_id))
+    db.execute("INSERT INTO merged VALUES (?, ?, ?)", (person_id, into_id, at))
+
+
+def former_ids(db: sqlite3.Connection, person_id: str) -> list[str]:
+    """The ids that were merged into this one."""
+    return [row[0] for row in db.execute("SELECT id FROM merged WHERE person_id = ? ORDER BY id", (person_id,))]
 
 
 def must_be_new(db: sqlite3.Connection, person_id: str) -> None:
@@ -32,6 +54,8 @@ def must_be_new(db: sqlite3.Connection, person_id: str) -> None:
         raise PersonForgotten(f"{person_id} was forgotten here and stays so; enrol the person anew, under another id")
     if db.execute("SELECT 1 FROM people WHERE id = ?", (person_id,)).fetchone():
         raise PersonIdTaken(f"{person_id} is enrolled already; see whosthere people show {person_id}")
+    if (into := merged_into(db, person_id)) is not None:
+        raise PersonIdTaken(f"{person_id} was merged into {into} here; see whosthere people show {into}")
 
 
 def must_be_free(

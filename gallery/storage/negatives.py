@@ -78,6 +78,26 @@ def drop_alike(
     return len(alike)
 
 
+def drop_who_shows(db: sqlite3.Connection, vault: Vault, person_id: str, thresholds: Mapping[str, float]) -> int:
+    """Erase the negatives of others that show this person, by what opens of the person's templates: as drop_alike()."""
+    faces = {}
+    query = (
+        "SELECT templates.id, person_id, CAST(embedding AS BLOB), CAST(template_key AS BLOB) FROM templates "
+        "JOIN people ON people.id = person_id WHERE person_id = ? AND space = ?"
+    )
+    for (space,) in db.execute("SELECT DISTINCT space FROM templates WHERE person_id = ?", (person_id,)).fetchall():
+        opened = opened_templates(vault, space, db.execute(query, (person_id, space)), {})
+        faces[space] = unpacked([row[2] for row in opened])
+    return drop_alike(db, vault, faces, thresholds, "person_id != ?", person_id)
+
+
+def drop_sources(db: sqlite3.Connection, person_id: str, sources: Iterable[str]) -> None:
+    """What was seen there is that person after all."""
+    db.executemany(
+        "DELETE FROM negatives WHERE person_id = ? AND source = ?", ((person_id, source) for source in sources)
+    )
+
+
 def reseal_negatives(db: sqlite3.Connection, whose: str, opening: Cipher, to: str, sealing: Cipher) -> None:
     """From one person's key to another key of theirs, or to another person's: of one source the latter's own stays.
 

@@ -34,6 +34,7 @@ def replace_people(db: sqlite3.Connection, other: sqlite3.Connection) -> Replace
     before, coming = _ids(db, "people"), _ids(other, "people")
     learn(db, _ids(other, "forgotten"))
     forgotten = _ids(db, "forgotten")
+    learn(db, _merged_into(db, forgotten) | _merged_into(other, forgotten))
     db.execute("DELETE FROM people")
     given = dict(db.execute("SELECT name, seq FROM sqlite_sequence"))
     _insert(db, "people", _PEOPLE, (row for row in _rows(other, "people", _PEOPLE) if row[0] not in forgotten))
@@ -64,6 +65,7 @@ def replace_people(db: sqlite3.Connection, other: sqlite3.Connection) -> Replace
 def forget_again(db: sqlite3.Connection, forgotten: Iterable[str]) -> Replaced:
     """The same for a gallery that is the other one itself: of those in it whoever was forgotten goes."""
     learn(db, forgotten)
+    learn(db, _merged_into(db, _ids(db, "forgotten")))
     left_out = _ids(db, "people") & _ids(db, "forgotten")
     db.executemany("DELETE FROM people WHERE id = ?", ((one,) for one in left_out))
     return _replaced(db, left_out, frozenset())
@@ -83,6 +85,12 @@ def _rows(db: sqlite3.Connection, table: str, columns: str) -> Iterator[tuple[An
     cursor = db.execute(f"SELECT {columns} FROM {table} ORDER BY id")
     while rows := cursor.fetchmany(_AT_ONCE):
         yield from rows
+
+
+def _merged_into(db: sqlite3.Connection, people: frozenset[str]) -> frozenset[str]:
+    return frozenset(
+        former for former, person_id in db.execute("SELECT id, person_id FROM merged") if person_id in people
+    )
 
 
 def _ids(db: sqlite3.Connection, table: str) -> frozenset[str]:

@@ -3,6 +3,7 @@
 As GalleryDatabase: blocks for disk I/O, any thread, one at a time.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -10,16 +11,27 @@ from typing import Any
 
 import numpy as np
 
+from gallery.errors import PhotoNotFound
 from gallery.keys.encryption import Cipher, SealBroken
 from gallery.keys.master_key import KeySource
 from gallery.keys.vault import Vault, chip_place, landmarks_place
-from gallery.people import NewTemplate, StoredPhoto, TemplateMark, Templates, TemplateStamps
+from gallery.people import KeptPhoto, NewTemplate, StoredPhoto, TemplateMark, Templates, TemplateStamps
 from gallery.storage import audit
+from gallery.storage.admission import must_exist
 from gallery.storage.database import GalleryDatabase
 from gallery.storage.meta import get_calibrations, set_calibrations
-from gallery.storage.profiles import OpenedProfiles, OpenedTemplates, Unopened
-from gallery.storage.rows import opened_templates, replace_template, spoilt_photo, stored_photo, unpacked
+from gallery.storage.profiles import Broken, OpenedProfiles, OpenedTemplates, Unopened
+from gallery.storage.rows import (
+    moment,
+    number,
+    opened_templates,
+    replace_template,
+    spoilt_photo,
+    stored_photo,
+    unpacked,
+)
 from gallery.storage.schema import translated
+from gallery.storage.vacuum import ERASED, make_due
 from recognition.arrays import F32
 from recognition.errors import EmbeddingSpaceMismatch
 
@@ -192,6 +204,8 @@ class TemplateStore(GalleryDatabase):
         with self._transaction() as db:
             return replace_template(db, photo_id, self._vault, template, quality, time.time())
 
+    # Calibrations.
+
     def calibrations(self) -> dict[str, str | None]:
         """By space, the documents that keep_calibrations() was given; None: its bytes were changed since."""
         self._follows_key()
@@ -203,6 +217,65 @@ class TemplateStore(GalleryDatabase):
         with self._transaction() as db:
             set_calibrations(db, self._vault, documents)
             audit.append(db, self.actor, "calibrated", details=details)
+
+    # Photos.
+
+    def photos(self, person_id: str) -> list[KeptPhoto]:
+        """What is kept of a person, in the order of enrolment; nothing where nobody has this id."""
+        spaces: dict[int, list[str]] = {}
+        for photo_id, space in self._rows(
+            "SELECT photo_id, space FROM templates WHERE person_id = ? ORDER BY space", person_id
+        ):
+            spaces.setdefault(photo_id, []).append(space)
+        rows = self._rows("SELECT id, quality, added_at, digest FROM photos WHERE person_id = ? ORDER BY id", person_id)
+
+        def read() -> list[KeptPhoto]:
+            return [
+                KeptPhoto(
+                    key,
+                    number(quality, f"quality of photo {key} of {person_id}"),
+                    moment(at, f"time of photo {key} of {person_id}"),
+                    str(digest),
+                    tuple(spaces.get(key, ())),
+                )
+                for key, quality, at, digest in rows
+            ]
+
+        return self._opening(read)
+
+    def newest_photos(self) -> Mapping[str, float]:
+        """When the newest photo of each person was added, Unix time in s; who has none is not listed. Infinity where
+        that can't be read: nobody's time is over by it (see `unreadable`).
+        """
+        broken, found = Broken(), {}
+        for person_id, at in self._rows("SELECT person_id, max(added_at) FROM photos GROUP BY person_id"):
+            try:
+                found[person_id] = moment(at, f"time of a photo of {person_id}")
+            except SealBroken as error:
+                broken[str(person_id)] = str(error)
+                found[person_id] = math.inf
+        self._unopened.met("photos", broken)
+        return found
+
+    def remove_photo(self, person_id: str, photo_id: int) -> bool:
+        """Erase one photo of a person with its templates, overwritten as forget() does.
+
+        Raises PersonNotFound, PhotoNotFound.
+        """
+        with self._transaction() as db:
+            must_exist(db, person_id)
+            removed = db.execute("DELETE FROM photos WHERE id = ? AND person_id = ?", (photo_id, person_id)).rowcount
+            if not removed:
+                raise no_photo(person_id, photo_id)
+            make_due(db, ERASED)
+            audit.append(db, self.actor, "photo_removed", person_id, {"photo": photo_id})
+        return self.empty_log()
+
+
+def no_photo(person_id: str, photo_id: int) -> PhotoNotFound:
+    return PhotoNotFound(
+        f"{person_id} has no photo {photo_id}; see whosthere people photos {person_id} for the numbers"
+    )
 
 
 def _cipher(vault: Vault, person_id: str, wrapped: bytes | None) -> Cipher | None:
