@@ -73,7 +73,7 @@ def table(name: str, quantiles: Quantiles) -> list[str]:
 def write(space: str, faces: LabelledFaces, asked: argparse.Namespace, alike: list[tuple[str, str]]) -> None:
     kept = faces.usable(asked.min_quality)
     measured = MeasuredImpostors(faces.embeddings[space][kept], faces.people[kept], alike)
-    left_out = f", {len(alike)} pairs of names that are one person's left out" if alike else ""
+    left_out = f", {len(alike)} pairs of names of one person left out" if alike else ""
     lines = [
         "# Written by scripts/make-impostor-model.py: quantiles over thousands of people, nothing of any one of them.",
         f"space: {space}",

@@ -5,7 +5,7 @@ are matched go in; a threshold and what it was computed from come out, to be kep
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from gallery.errors import CalibrationTooFew, CalibrationTooRare, CalibrationUnr
 from gallery.matching.aggregate import Aggregation
 from gallery.matching.cross_scores import CrossScores
 from gallery.matching.expected_rates import false_negative_rates, false_positive_rates, trust
-from gallery.matching.impostors import ImpostorModel, bundled_models, usual_shape
+from gallery.matching.impostors import ImpostorModel, bundled_model, usual_shape
 from gallery.matching.tails import F64, GRID, Tail, bin_of
 
 # From so much more than was asked on a gallery has outgrown its threshold. What a fresh one says is met within a third
@@ -81,18 +81,17 @@ class Calibration:
 
         `own`: thresholds of people's own. `threshold`: another one.
         """
-        rates = _stranger_rates(self._model, self.conditions, templates, own)
+        rates = _Strangers(self._base, self.conditions, self.shift, self.scale).rates(templates, own)
         return float(rates[bin_of(np.float64(self.threshold if threshold is None else threshold))])
-
-    @property
-    def _model(self) -> ImpostorModel:
-        return (usual_shape() if self.base is None else bundled_models()[self.base]).moved(self.shift, self.scale)
 
     @property
     def is_of_other_measurements(self) -> bool:
         """The measured scores that it was made with are no longer there, or others are."""
-        measured = usual_shape() if self.base is None else bundled_models().get(self.base)
-        return measured is None or measured.digest != self.model
+        return self._base.digest != self.model
+
+    @property
+    def _base(self) -> ImpostorModel:
+        return (bundled_model(self.base) if self.base else None) or usual_shape()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,9 +117,8 @@ def calibrate(
     fpir: float,
     now: float,
     own: Mapping[str, float] = {},
-    models: Mapping[str, ImpostorModel] | None = None,
 ) -> tuple[Calibration, Curves]:
-    """`own`: thresholds of people's own in this space; `models` None: the bundled ones; now: Unix time in s.
+    """`own`: thresholds of people's own in this space; now: Unix time in s.
 
     Raises FpirInvalid, CalibrationTooFew (nobody to compare with), CalibrationTooRare (3 comparisons could not tell)
     and CalibrationUnreachable (own thresholds let more through).
@@ -132,16 +130,15 @@ def calibrate(
             f"{count or 'no'} {'person has' if count == 1 else 'people have'} templates in {space}; thresholds are "
             "computed from how alike different people are: enrol two at least"
         )
-    measured = (bundled_models() if models is None else models).get(space)
+    measured = bundled_model(space)
     _check_rate(space, fpir, scores, measured)
     if measured is None:
         base, shift, scale = usual_shape(), *_spread(scores)
     else:
         base, scale = measured, 1.0
         shift = _shift(measured.impostor_tail(conditions.aggregation, scores.people.values()), scores, fpir)
-    model = base.moved(shift, scale)
-    impostor = model.impostor_tail(conditions.aggregation, scores.people.values())
-    rates = _stranger_rates(model, conditions, scores.people, own)
+    strangers = _Strangers(base, conditions, shift, scale)
+    impostor, rates = strangers.tail(scores.people.values()), strangers.rates(scores.people, own)
     if rates[-1] > fpir:
         people = ", ".join(sorted(who for who in own if who in scores.people))
         raise CalibrationUnreachable(
@@ -194,7 +191,8 @@ def _shift(expected: Tail, scores: CrossScores, fpir: float) -> float:
     """By how much this gallery's people are more alike than those who were measured, in cosine.
 
     Where about 50 of its pairs should lie beyond, or where the wanted rate is if that is commoner, those that do are
-    counted, and as many again as 16 pairs speak for the measured tail: a small gallery says little.
+    counted, and as many again as 16 pairs speak for the measured tail: a small gallery says little. Never less than 0:
+    that few of these people are alike does not make strangers so, and a false name is worse than none.
     """
     people = len(scores.people)
     pairs = people * (people - 1) / 2
@@ -202,7 +200,7 @@ def _shift(expected: Tail, scores: CrossScores, fpir: float) -> float:
     likely = pairs * expected.at(cosine)
     seen = float(scores.impostor[bin_of(np.float64(cosine)) :].sum()) / 2
     rate = expected.at(cosine) * (_PRIOR_PAIRS + seen) / (_PRIOR_PAIRS + likely)
-    return cosine - expected.cosine_at(min(rate, 1.0))
+    return max(cosine - expected.cosine_at(min(rate, 1.0)), 0.0)
 
 
 def _spread(scores: CrossScores) -> tuple[float, float]:
@@ -216,14 +214,23 @@ def _spread(scores: CrossScores) -> tuple[float, float]:
     return low - scale * shape.cosine_at(_MIDDLE), scale
 
 
-def _stranger_rates(
-    model: ImpostorModel, conditions: Conditions, templates: Mapping[str, int], own: Mapping[str, float]
-) -> F64:
-    how = conditions.aggregation
-    others = [number for who, number in templates.items() if who not in own]
-    tail = model.impostor_tail(how, others or [1])
-    apart = [(own[who], model.impostor_tail(how, [number])) for who, number in templates.items() if who in own]
-    return false_positive_rates(tail, len(others), conditions.margin, apart)
+@dataclass(frozen=True, slots=True)
+class _Strangers:
+    """Whoever is not enrolled, as the measured ones are, but moved by shift + scale * cosine."""
+
+    base: ImpostorModel
+    conditions: Conditions
+    shift: float
+    scale: float
+
+    def tail(self, templates: Iterable[int]) -> Tail:
+        return self.base.impostor_tail(self.conditions.aggregation, templates).moved(self.shift, self.scale)
+
+    def rates(self, templates: Mapping[str, int], own: Mapping[str, float]) -> F64:
+        """The share of them who are named, by a threshold at each cosine of GRID."""
+        usual = [number for who, number in templates.items() if who not in own]
+        apart = [(own[who], self.tail([number])) for who, number in templates.items() if who in own]
+        return false_positive_rates(self.tail(usual or [1]), len(usual), self.conditions.margin, apart)
 
 
 def _genuine(measured: ImpostorModel | None, how: Aggregation, scores: CrossScores) -> Tail | None:

@@ -6,7 +6,6 @@ from pydantic import TypeAdapter, ValidationError
 
 from gallery.matching.calibration import Calibration
 
-
 _ADAPTER: TypeAdapter[Calibration] = TypeAdapter(Calibration)
 
 

@@ -135,9 +135,10 @@ def _tails(table: _Quantiles, rates: tuple[float, ...]) -> dict[int, Tail]:
 
 
 @cache
-def bundled_models() -> Mapping[str, ImpostorModel]:
-    """By space, of all embedders that were measured. Raises ImpostorModelInvalid."""
-    return {model.space: model for model in map(read_model, sorted(bundled("impostors").glob("*.yaml")))}
+def bundled_model(space: str) -> ImpostorModel | None:
+    """None where nobody measured the embedder of this space. Raises ImpostorModelInvalid."""
+    file = bundled("impostors") / f"{space}.yaml"
+    return read_model(file) if file.is_file() else None
 
 
 @cache
@@ -145,7 +146,7 @@ def usual_shape() -> ImpostorModel:
     """For an embedder that nobody measured: the heaviest tail of all that were, from 0 (what 30 % of strangers reach)
     to 1 (1 %); its people's own scores say where these two lie. `moved` makes cosines of it.
     """
-    models = list(bundled_models().values())
+    models = [read_model(file) for file in sorted(bundled("impostors").glob("*.yaml"))]
     standard = []
     for model in models:
         single = model.tails["best"][1]

@@ -38,7 +38,7 @@ class MeasuredImpostors:
         self._photos = np.bincount(self._person)
         place = {str(name): number for number, name in enumerate(self.names)}
         self._apart = np.ones((len(self.names), len(self.names)), np.bool_)
-        np.fill_diagonal(self._apart, False)  # noqa: FBT003
+        np.fill_diagonal(self._apart, False)
         for first, second in alike:
             if first in place and second in place:
                 self._apart[place[first], place[second]] = self._apart[place[second], place[first]] = False
