@@ -15,7 +15,7 @@ from gallery.matching.aggregate import Aggregation
 from gallery.matching.cross_scores import CrossScores
 from gallery.matching.expected_rates import false_negative_rates, false_positive_rates, trust
 from gallery.matching.impostors import ImpostorModel, bundled_model, usual_shape
-from gallery.matching.tails import F64, GRID, Tail, bin_of
+from gallery.matching.tails import F64, GRID, Tail, place_of
 
 # From so much more than was asked on a gallery has outgrown its threshold. What a fresh one says is met within a third
 # or so (docs/calibration.md), so that half as much again is the growth and no noise, and twice is still to come.
@@ -82,7 +82,7 @@ class Calibration:
         `own`: thresholds of people's own. `threshold`: another one.
         """
         rates = _Strangers(self._base, self.conditions, self.shift, self.scale).rates(templates, own)
-        return float(rates[bin_of(np.float64(self.threshold if threshold is None else threshold))])
+        return float(rates[place_of(self.threshold if threshold is None else threshold)])
 
     @property
     def is_of_other_measurements(self) -> bool:
@@ -111,12 +111,7 @@ def check_fpir(fpir: float) -> None:
 
 
 def calibrate(
-    space: str,
-    scores: CrossScores,
-    conditions: Conditions,
-    fpir: float,
-    now: float,
-    own: Mapping[str, float] = {},
+    space: str, scores: CrossScores, conditions: Conditions, fpir: float, now: float, own: Mapping[str, float] = {}
 ) -> tuple[Calibration, Curves]:
     """`own`: thresholds of people's own in this space; now: Unix time in s.
 
@@ -198,7 +193,7 @@ def _shift(expected: Tail, scores: CrossScores, fpir: float) -> float:
     pairs = people * (people - 1) / 2
     cosine = expected.cosine_at(min(max(fpir / people, _OWN_PAIRS / pairs), _COMMONEST))
     likely = pairs * expected.at(cosine)
-    seen = float(scores.impostor[bin_of(np.float64(cosine)) :].sum()) / 2
+    seen = float(scores.impostor[place_of(cosine) :].sum()) / 2
     rate = expected.at(cosine) * (_PRIOR_PAIRS + seen) / (_PRIOR_PAIRS + likely)
     return max(cosine - expected.cosine_at(min(rate, 1.0)), 0.0)
 

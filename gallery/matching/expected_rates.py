@@ -5,11 +5,12 @@ independently of each other here: measured on LFW, how alike a face is to many a
 at FPIR 1e-2 (docs/calibration.md). Pure NumPy; any thread.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from gallery.matching.tails import F64, GRID, Tail, bin_of
+from gallery.matching.tails import F64, GRID, Tail, place_of
 
 
 def false_positive_rates(impostor: Tail, people: int, margin: float, own: Sequence[tuple[float, Tail]] = ()) -> F64:
@@ -24,7 +25,7 @@ def false_positive_rates(impostor: Tail, people: int, margin: float, own: Sequen
     reached = people * impostor.rates + sum((tail.rates for _, tail in own), np.zeros_like(GRID))
     alone = np.exp(-_at(reached, -margin) * (everybody - 1) / everybody)
     named = people * impostor.shares * alone
-    fixed = sum(float((tail.shares * alone)[bin_of(np.float64(cosine)) :].sum()) for cosine, tail in own)
+    fixed = math.fsum(float((tail.shares * alone)[place_of(cosine) :].sum()) for cosine, tail in own)
     return np.minimum(np.cumsum(named[::-1])[::-1] + fixed, 1.0)
 
 

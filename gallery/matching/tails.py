@@ -85,6 +85,11 @@ class Tail:
         return np.log(np.maximum(self.rates, _LEAST))
 
 
+def place_of(cosine: float) -> int:
+    """As bin_of(), of one."""
+    return int(bin_of(np.array(cosine, np.float64)))
+
+
 def bin_of(cosines: NDArray[np.floating]) -> NDArray[np.intp]:
     """The last place of GRID that each reaches."""
     return np.clip(((np.asarray(cosines, np.float64) + 1.0) / _STEP + 1e-6).astype(np.intp), 0, len(GRID) - 1)

@@ -160,6 +160,11 @@ class TemplateStore(GalleryDatabase):
         )
         return frozenset(row[0] for row in rows)
 
+    def templates_by_person(self, space: str) -> dict[str, int]:
+        """How many templates each person has in this space, of those who have some."""
+        query = "SELECT person_id, count(*) FROM templates WHERE space = ? GROUP BY person_id"
+        return {str(who): int(count) for who, count in self._rows(query, space)}
+
     def uncovered(self, space: str) -> int:
         """How many people have photos, but no template in this space: nobody could name them by it."""
         return self._count(

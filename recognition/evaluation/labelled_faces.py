@@ -39,6 +39,7 @@ class LabelledFaces:
             found=self.found,
             quality=self.quality,
             upright=self.upright,
+            allow_pickle=False,
             **{f"in {space}": vectors for space, vectors in self.embeddings.items()},
         )
 
