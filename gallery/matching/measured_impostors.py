@@ -16,7 +16,16 @@ from gallery.matching.tails import GRID, Tail, bin_of
 from recognition.arrays import F32
 
 TEMPLATES = (1, 2, 3, 5, 10)
-RATES = (0.9, 0.7, 0.5, 0.3, 0.2, *(float(f"{first}e-{power}") for power in range(1, 8) for first in (1, 0.5, 0.2)))
+RATES = (
+    0.999,
+    0.98,
+    0.9,
+    0.7,
+    0.5,
+    0.3,
+    0.2,
+    *(float(f"{first}e-{power}") for power in range(1, 8) for first in (1, 0.5, 0.2)),
+)
 SHARES = (0.995, 0.99, 0.98, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005)
 Ints = NDArray[np.intp]
 Quantiles = dict[Aggregation, dict[int, list[float]]]

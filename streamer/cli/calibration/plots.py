@@ -24,7 +24,7 @@ def _scores(one: SpaceReport, path: Path) -> Path:
     from matplotlib.figure import Figure
 
     found = one.calibration
-    figure = Figure(figsize=(7.5, 4.5), layout="constrained")
+    figure = Figure(figsize=(7.5, 5), layout="constrained")
     axes = figure.add_subplot(
         title=f"{found.space}: {found.people} people, {found.templates} photos",
         xlabel="cosine",
@@ -43,7 +43,7 @@ def _scores(one: SpaceReport, path: Path) -> Path:
         axes.stairs(genuine, edges, color="tab:green", label="a person's own")
     axes.axvline(found.threshold, color="black", linestyle="--", label=f"named from {found.threshold:.3f} on")
     axes.grid(visible=True, alpha=0.3)
-    axes.legend(loc="upper right")
+    figure.legend(loc="outside lower center", ncols=2)
     figure.savefig(path, dpi=_DOT_SIZE)
     return path
 

@@ -85,7 +85,7 @@ def _trade_off(one: SpaceReport) -> None:
         rows.append(
             [
                 f"{rate:g}" + (" <" if rate == found.fpir else ""),
-                f"{GRID[place]:.3f}",
+                f"{round(float(GRID[place]), 6):.3f}",
                 "" if missed is None else f"{missed:.1%}",
                 "" if missed is None else _bar(missed),
             ]
