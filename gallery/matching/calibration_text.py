@@ -1,6 +1,7 @@
 """A Calibration as the gallery keeps it: one JSON document, in which nobody is named."""
 
 import math
+from collections.abc import Mapping
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -11,6 +12,14 @@ _ADAPTER: TypeAdapter[Calibration] = TypeAdapter(Calibration)
 
 def to_text(calibration: Calibration) -> str:
     return _ADAPTER.dump_json(calibration).decode()
+
+
+def from_texts(texts: Mapping[str, str | None]) -> dict[str, Calibration]:
+    """By space, as PersonStore.calibrations() gives them, those that can be gone by: one whose bytes were changed
+    (None), or that is of another version, is as none.
+    """
+    read = {space: from_text(text) for space, text in texts.items() if text is not None}
+    return {space: one for space, one in read.items() if one is not None}
 
 
 def from_text(text: str) -> Calibration | None:

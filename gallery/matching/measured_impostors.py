@@ -30,6 +30,7 @@ SHARES = (0.995, 0.99, 0.98, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 
 Ints = NDArray[np.intp]
 Quantiles = dict[Aggregation, dict[int, list[float]]]
 _LEAST_SCORES = 10  # fewer than so many beyond a cosine say nothing of it
+_LEAST_PEOPLE = 20
 _DRAWS = 5
 _BLOCK = 256
 
@@ -59,12 +60,16 @@ class MeasuredImpostors:
 
     def impostor(self) -> Quantiles:
         """Cosines at RATES, as far as they can be told, by aggregation and number of templates."""
-        single = self._single()
-        return {how: {1: single} | {count: self._several(how, count) for count in TEMPLATES[1:]} for how in ways()}
+        single, counts = self._single(), self._told(0)
+        return {how: {1: single} | {count: self._several(how, count) for count in counts[1:]} for how in ways()}
 
     def genuine(self) -> Quantiles:
         """Cosines at SHARES."""
-        return {how: {count: self._own(how, count) for count in TEMPLATES} for how in ways()}
+        return {how: {count: self._own(how, count) for count in self._told(1)} for how in ways()}
+
+    def _told(self, more: int) -> list[int]:
+        """The numbers of templates that people enough have photos for, and so many more."""
+        return [count for count in TEMPLATES if (self._photos >= count + more).sum() >= _LEAST_PEOPLE]
 
     def _single(self) -> list[float]:
         """Each photo against each: the mean over photos of both people."""

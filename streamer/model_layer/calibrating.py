@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from gallery.errors import CalibrationTooFew, GallerySealBroken
 from gallery.matching.calibration import Calibration, Curves, calibrate, check_fpir
-from gallery.matching.calibration_text import from_text, to_text
+from gallery.matching.calibration_text import from_texts, to_text
 from gallery.matching.cross_scores import CrossScores, cross_scores
 from gallery.matching.negatives import Negatives
 from gallery.matching.space_policy import SpacePolicy, Standing, standing
@@ -120,20 +120,15 @@ def keep(store: PersonStore, report: GalleryReport) -> None:
     store.keep_calibrations({space: to_text(one) for space, one in told.items()}, figures)
 
 
-def kept(store: PersonStore) -> dict[str, Calibration]:
-    """By space, those that can be gone by: one that was changed, or is of another version, is as none."""
-    read = {space: from_text(text) for space, text in store.calibrations().items() if text is not None}
-    return {space: one for space, one in read.items() if one is not None}
-
-
 def standings(settings: Settings, manager: ModelManager, store: PersonStore) -> dict[str, Standing]:
     """By space, how the kept calibrations stand. Raises GallerySealBroken where one was changed without the key."""
-    if changed := sorted(space for space, text in store.calibrations().items() if text is None):
+    texts = store.calibrations()
+    if changed := sorted(space for space, text in texts.items() if text is None):
         raise GallerySealBroken(
             f"gallery {store.path}: the calibration of {', '.join(changed)} was changed by somebody without "
             "its key and is not used; run whosthere calibrate again"
         )
-    calibrations, profiles = kept(store), store.profiles()
+    calibrations, profiles = from_texts(texts), store.profiles()
     return {
         space: standing(
             policy,

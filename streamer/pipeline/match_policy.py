@@ -3,7 +3,7 @@
 Settings and specs go in, a MatchPolicy comes out. Pure; any thread.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -37,11 +37,9 @@ class MatchPolicy:
         members = _matched_by(spec, recogniser.manager)
         return cls(models, tuple(space_policy(settings, spec, one, recogniser.signature_with(one)) for one in members))
 
-    def under(self, calibrations: Mapping[str, Calibration], settings: Settings) -> Self:
-        """With the gallery's calibrations, by space."""
-        spaces = (
-            one.under(calibrations.get(one.space), conditions_now(settings, one.signature)) for one in self.spaces
-        )
+    def under(self, calibrations: Mapping[str, Calibration], now: Callable[[str], Conditions]) -> Self:
+        """With the gallery's calibrations, by space. `now`: the conditions of today for models of a signature."""
+        spaces = (one.under(calibrations.get(one.space), now(one.signature)) for one in self.spaces)
         return replace(self, spaces=tuple(spaces))
 
 
