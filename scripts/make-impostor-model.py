@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--models", type=Path, action="append", default=[])
     parser.add_argument("--detector", required=True)
     parser.add_argument("--embedder", action="append", required=True)
-    parser.add_argument("--min-quality", type=float, default=0.25)
+    parser.add_argument("--min-quality", type=float, default=0.15)
     parser.add_argument("--alike", type=Path)
     parser.add_argument("--find-alike", type=float)
     parser.add_argument("--embeddings", type=Path)

@@ -31,7 +31,7 @@ from recognition.evaluation.pairs import by_person
 from recognition.photos import PhotoSet
 from recognition.recogniser import RecogniserConfig
 
-MARGIN, MIN_QUALITY, TOP_K, SPLITS = 0.05, 0.25, 10, 5
+MARGIN, MIN_QUALITY, TOP_K, SPLITS = 0.05, 0.15, 10, 5
 SIZES = (10, 50, 400, 2000)
 ENROLLED = (1, 3, 1000)
 

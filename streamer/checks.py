@@ -113,7 +113,7 @@ def _calibration(settings: Settings) -> str:
     """Which threshold each space is judged by, and whether its calibration still holds."""
     with open_gallery(settings) as store:
         found = standings(settings, make_manager(settings), store)
-    return "; ".join(one.told for one in found.values())
+    return "; ".join(one.told if one.state in ("used", "none") else f"warning: {one.told}" for one in found.values())
 
 
 def _protection(key_id: str | None, settings: Settings) -> str:

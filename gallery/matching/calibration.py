@@ -118,15 +118,8 @@ def calibrate(
     Raises FpirInvalid, CalibrationTooFew (nobody to compare with), CalibrationTooRare (3 comparisons could not tell)
     and CalibrationUnreachable (own thresholds let more through).
     """
-    check_fpir(fpir)
-    count = len(scores.people)
-    if count < 2:
-        raise CalibrationTooFew(
-            f"{count or 'no'} {'person has' if count == 1 else 'people have'} templates in {space}; thresholds are "
-            "computed from how alike different people are: enrol two at least"
-        )
-    measured = bundled_model(space)
-    _check_rate(space, fpir, scores, measured)
+    check_possible(space, scores.people, fpir)
+    count, measured = len(scores.people), bundled_model(space)
     if measured is None:
         base, shift, scale = usual_shape(), *_spread(scores)
     else:
@@ -163,16 +156,28 @@ def calibrate(
     return found, Curves(impostor, genuine, rates, missed)
 
 
-def _check_rate(space: str, fpir: float, scores: CrossScores, measured: ImpostorModel | None) -> None:
-    """By the rule of three: an event that none of n comparisons shows may still happen 3 times in n."""
-    pairs = scores.pairs if measured is None else measured.comparisons
-    rarest = 3.0 / max(pairs, 1) * (1 if measured is None else len(scores.people))
+def check_possible(space: str, people: Mapping[str, int], fpir: float) -> None:
+    """Whether so many templates of people can tell that rate. By the rule of three: an event that none of n comparisons
+    shows may still happen 3 times in n. Raises FpirInvalid, CalibrationTooFew and CalibrationTooRare.
+    """
+    check_fpir(fpir)
+    count, measured = len(people), bundled_model(space)
+    if count < 2:
+        raise CalibrationTooFew(
+            f"{count or 'no'} {'person has' if count == 1 else 'people have'} templates in {space}; thresholds are "
+            "computed from how alike different people are: enrol two at least, or make templates of kept photos "
+            "(whosthere gallery reindex)"
+        )
+    numbers = list(people.values())
+    own = (sum(numbers) ** 2 - sum(number**2 for number in numbers)) // 2
+    pairs = own if measured is None else measured.comparisons
+    rarest = 3.0 / max(pairs, 1) * (1 if measured is None else count)
     if fpir < rarest:
         whose = "this gallery's own" if measured is None else "the measured"
         more = "enrol more people, or " if measured is None else ""
         raise CalibrationTooRare(
             f"--fpir {fpir:g} is rarer than {whose} {pairs} pairs of different people can tell for {space} with "
-            f"{len(scores.people)} people; {more}ask for {_upwards(rarest):g} or more"
+            f"{count} people; {more}ask for {_upwards(rarest):g} or more"
         )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gallery.errors import CalibrationTooFew, GallerySealBroken
-from gallery.matching.calibration import Calibration, Curves, calibrate, check_fpir
+from gallery.matching.calibration import Calibration, Curves, calibrate, check_fpir, check_possible
 from gallery.matching.calibration_text import from_texts, to_text
 from gallery.matching.cross_scores import CrossScores, cross_scores
 from gallery.matching.negatives import Negatives
@@ -96,6 +96,7 @@ def _calibrated(
     fpir: float,
     progress: Callable[[int, int], None],
 ) -> SpaceReport:
+    check_possible(policy.space, store.templates_by_person(policy.space), fpir)
     scores = scores_of(settings, store, policy.space, progress)
     now = conditions_now(settings, policy.signature)
     own = {who: cosine for who, cosine in own_thresholds(profiles, policy.space).items() if who in scores.people}

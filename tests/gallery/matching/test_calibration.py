@@ -15,7 +15,7 @@ from gallery.people import Templates
 
 NANO = "nano_embed.2"
 UNMEASURED = "somebodys_own.1"
-CONDITIONS = Conditions("signature", "class_mean", 0.05, 0.25)
+CONDITIONS = Conditions("signature", "class_mean", 0.05, 0.15)
 
 
 def people(count: int, photos: int, seed: int) -> Templates:
