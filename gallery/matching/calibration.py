@@ -174,10 +174,11 @@ def check_possible(space: str, people: Mapping[str, int], fpir: float) -> None:
     rarest = 3.0 / max(pairs, 1) * (1 if measured is None else count)
     if fpir < rarest:
         whose = "this gallery's own" if measured is None else "the measured"
-        more = "enrol more people, or " if measured is None else ""
+        more = ["enrol more people"] if measured is None else []
+        more += [f"ask for {_upwards(rarest):g} or more"] if rarest < 1.0 else []
         raise CalibrationTooRare(
             f"--fpir {fpir:g} is rarer than {whose} {pairs} pairs of different people can tell for {space} with "
-            f"{count} people; {more}ask for {_upwards(rarest):g} or more"
+            f"{count} people; {', or '.join(more)}"
         )
 
 
