@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gallery.matching.aggregate import Aggregation, aggregate, class_means
+from gallery.matching.decide import is_refuted
 from gallery.matching.exact import cosines, on_grid
-from gallery.matching.negatives import Negatives, is_refuted
+from gallery.matching.negatives import Negatives
 from gallery.matching.tails import F64, GRID, bin_of
 from gallery.people import Templates
 from recognition.arrays import F32
