@@ -9,6 +9,11 @@
     ├── PersonIdTaken         person_id_taken
     ├── PersonForgotten       person_forgotten
     ├── ThresholdInvalid      threshold_invalid
+    ├── FpirInvalid           fpir_invalid
+    ├── CalibrationTooFew     calibration_too_few
+    ├── CalibrationTooRare    calibration_too_rare
+    ├── CalibrationUnreachable  calibration_unreachable
+    ├── ImpostorModelInvalid  impostor_model_invalid
     ├── PhotoNotFound         photo_not_found
     ├── NegativeNotFound      negative_not_found
     ├── NegativeRefused       negative_refused
@@ -96,6 +101,34 @@ class PersonForgotten(GalleryError):
 
 class ThresholdInvalid(GalleryError):
     code = "threshold_invalid"
+
+
+class FpirInvalid(GalleryError):
+    code = "fpir_invalid"
+
+
+class CalibrationTooFew(GalleryError):
+    """Thresholds are computed from how alike different people are, and there are no two."""
+
+    code = "calibration_too_few"
+
+
+class CalibrationTooRare(GalleryError):
+    """The rate is rarer than the comparisons at hand can tell."""
+
+    code = "calibration_too_rare"
+
+
+class CalibrationUnreachable(GalleryError):
+    """People's own thresholds alone let more strangers through than was asked for."""
+
+    code = "calibration_unreachable"
+
+
+class ImpostorModelInvalid(GalleryError):
+    """The measured scores of an embedder's strangers, which come with the project, can't be read."""
+
+    code = "impostor_model_invalid"
 
 
 class PhotoNotFound(GalleryError):

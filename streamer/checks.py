@@ -26,6 +26,7 @@ from streamer.ingest.probe import probe
 from streamer.ingest.publish.point import PublishPoint
 from streamer.ingest.rtsp.server import look, url_of
 from streamer.listen import listen, resolve
+from streamer.model_layer.calibrating import standings
 from streamer.model_layer.enrolling import space_sizes
 from streamer.model_layer.setup import make_manager, open_for_enrolment
 from streamer.mqtt.broker_check import NO_REASONS, NOT_TRIED, check_topic, try_broker
@@ -55,6 +56,7 @@ async def check_everything(settings: Settings) -> list[Finding]:
         await _try("processor", lambda: asyncio.to_thread(lambda: str(this_processor()))),
         await _try("models", lambda: _models(settings)),
         await _try("gallery", lambda: asyncio.to_thread(_gallery, settings)),
+        await _try("calibration", lambda: asyncio.to_thread(_calibration, settings)),
         *([await _try("http", lambda: _http(settings))] if settings.http.enabled else []),
         await _try("broker", lambda: _broker(settings)),
         *([await _try("rtsp ingest", lambda: look(settings.ingest.rtsp))] if published else []),
@@ -105,6 +107,13 @@ def _gallery(settings: Settings) -> str:
         if over := due(store, settings, time.time()):
             told.append(f"{len(over)} of them have had their time: whosthere gallery purge")
     return "; ".join(told)
+
+
+def _calibration(settings: Settings) -> str:
+    """Which threshold each space is judged by, and whether its calibration still holds."""
+    with open_gallery(settings) as store:
+        found = standings(settings, make_manager(settings), store)
+    return "; ".join(one.told if one.state in ("used", "none") else f"warning: {one.told}" for one in found.values())
 
 
 def _protection(key_id: str | None, settings: Settings) -> str:

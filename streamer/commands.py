@@ -12,6 +12,7 @@ from recognition.errors import CodedError
 from streamer import __version__
 from streamer.cli import bench, cameras, demo, enrol, events, identify, service, tokens, train_weights
 from streamer.cli.anywhere import AnywhereGroup
+from streamer.cli.calibration import commands as calibration
 from streamer.cli.gallery import commands as gallery
 from streamer.cli.models import commands as models
 from streamer.cli.options import AsJson, ConfigFile, Overrides, print_line
@@ -32,6 +33,7 @@ enrol.register(app)
 identify.register(app)
 people.register(app)
 gallery.register(app)
+calibration.register(app)
 cameras.register(app)
 models.register(app)
 train_weights.register(app)

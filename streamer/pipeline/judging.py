@@ -13,7 +13,7 @@ from itertools import islice
 import numpy as np
 
 from gallery.index.faiss_index import FaceIndex
-from gallery.matching.decide import Candidates, agree, confidence, decide
+from gallery.matching.decide import Candidates, agree, decide
 from gallery.matching.negatives import Negatives
 from recognition.arrays import F32
 from recognition.models.ensemble import halves
@@ -102,7 +102,7 @@ class Judge:
         ]
         match, number = agree(matches, thresholds)
         weakest = policy.spaces[number]
-        sure = confidence(matches[number], weakest.rates, len(self.indexes[weakest.space]))
+        sure = weakest.confidence(matches[number], len(self.indexes[weakest.space]))
         if match.outcome == "ambiguous":
             sure = None  # each may be sure of its own, but they are sure of two people
         return Verdict(match, thresholds[number], sure, policy.models, faces, weakest.space, self.ignored)

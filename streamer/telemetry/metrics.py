@@ -125,6 +125,15 @@ class Metrics:
         )
         self.model_healthy = Gauge("whosthere_model_healthy", "0 while its answers are useless", ["model"], registry=r)
         self.gallery_people = Gauge("whosthere_gallery_people", "People enrolled", registry=r)
+        self.gallery_calibration = Gauge(
+            "whosthere_gallery_calibration", "1 for how the space's calibration stands", ["space", "state"], registry=r
+        )
+        self.gallery_expected_fpir = Gauge(
+            "whosthere_gallery_expected_fpir",
+            "Share of strangers that would be named now; NaN where nobody can tell",
+            ["space"],
+            registry=r,
+        )
         self.gallery_templates = Gauge("whosthere_gallery_templates", "Templates by space", ["model"], registry=r)
         self.http_refused = Counter(
             "whosthere_http_refused_total", "Requests that were not let in, by stable code", ["code"], registry=r

@@ -35,7 +35,7 @@ COMMANDS = [
     *("serve", "check", "demo", "enrol", "identify", "events", "bench"),
     *("people list", "people show", "people rename", "people forget", "people photos", "people remove-photo"),
     *("people set", "people export", "people import", "gallery backup", "gallery restore", "gallery rekey"),
-    *("gallery purge", "gallery audit"),
+    *("gallery purge", "gallery audit", "calibrate", "people look-alikes"),
     *("cameras list", "cameras probe", "cameras discover", "cameras add", "cameras set"),
     *("cameras enable", "cameras disable", "cameras remove", "cameras reset"),
     *("models list", "models show", "models verify", "models selftest"),
