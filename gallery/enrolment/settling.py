@@ -15,7 +15,7 @@ from gallery.enrolment.likeness import Other, agreement, others_alike
 from gallery.enrolment.quality_gate import Gate, Pick
 from gallery.enrolment.report import EnrolReport, LeftOut, Taken, listed, nothing_accepted, refusal
 from gallery.enrolment.shots import Album, Shot, choose, embedding_in
-from gallery.errors import EnrolledAlready, ExternalIdTaken, NoPhotoAccepted, OtherPerson, PersonDiffers, PersonNotFound
+from gallery.errors import EnrolledAlready, ExternalIdTaken, NoPhotoAccepted, OtherPerson, PersonDiffers
 from gallery.people import Person, Profile, Templates, clean_name, space_mismatch
 from gallery.storage.store import PersonStore
 from recognition.arrays import F32
@@ -54,10 +54,8 @@ def profile_of(who: str | Profile) -> Profile:
 
 def person_of(who: Profile, store: PersonStore) -> Person | None:
     """Who is meant; None where it is somebody new. Raises NameTaken, PersonAmbiguous, ExternalIdTaken."""
-    person: Person | None = None
-    try:
-        person = store.find(who.name)
-    except PersonNotFound:
+    person = store.lookup(who.name)
+    if person is None:
         store.check_free(who)
         return None
     if who.name not in (person.id, person.name):
