@@ -5,7 +5,7 @@ Runs on the event loop; files, pixels and the store are touched on threads.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from gallery.enrolment.photo_reading import InFlight, Read, of_file
 from gallery.enrolment.quality_gate import Gate, Pick
 from gallery.enrolment.report import EnrolReport, Refused, Taken
 from gallery.enrolment.settling import Terms, known_digests, person_of, profile_of, settle
-from gallery.enrolment.shots import Album, FaceFinder, only_fault, take
+from gallery.enrolment.shots import Album, FaceFinder, Shot, only_fault, take
 from gallery.errors import (
     EnrolledAlready,
     ExternalIdTaken,
@@ -41,6 +41,7 @@ __all__ = [
     "Terms",
     "enrol",
     "enrol_many",
+    "settled",
 ]
 
 Progress = Callable[[int, int], None]
@@ -81,7 +82,25 @@ async def enrol(
     """
     profile = profile_of(who)
     album = await _album(profile, paths, finder, store, terms, read, in_flight or InFlight(), progress)
-    return await asyncio.to_thread(settle, profile, album, paths, finder.spaces, store, terms)
+    return await settled(profile, album, paths, finder, store, terms)
+
+
+async def settled(
+    who: Profile,
+    album: Album,
+    paths: Sequence[Path],
+    finder: FaceFinder,
+    store: PersonStore,
+    terms: Terms,
+    chosen: Mapping[Path, Shot] | None = None,
+) -> EnrolReport:
+    """settle(), on a thread of its own and to its end, also when this is cancelled: the gallery may be closed then."""
+    work = asyncio.to_thread(settle, who, album, paths, finder.spaces, store, terms, chosen)
+    writing = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(writing)
+    finally:
+        await asyncio.wait([writing])
 
 
 async def _album(
@@ -185,8 +204,7 @@ async def _outcome(
     if isinstance(album, CodedError):
         return Outcome(sitter, None, album)
     try:
-        who, photos = profile_of(sitter.who), sitter.photos
-        report = await asyncio.to_thread(settle, who, album, photos, finder.spaces, store, terms)
+        report = await settled(profile_of(sitter.who), album, sitter.photos, finder, store, terms)
     except _ONE_PERSONS as error:
         return Outcome(sitter, None, error.with_traceback(None))
     return Outcome(sitter, report)

@@ -7,9 +7,9 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-from gallery.enrolment.enrol import EnrolReport, FaceFinder, Terms
+from gallery.enrolment.enrol import EnrolReport, FaceFinder, Terms, settled
 from gallery.enrolment.report import by_reason, nothing_accepted
-from gallery.enrolment.settling import person_of, profile_of, settle
+from gallery.enrolment.settling import person_of, profile_of
 from gallery.enrolment.shots import Album, look
 from gallery.enrolment.sitting import follow
 from gallery.errors import NoPhotoAccepted, PhotoRefused
@@ -46,7 +46,7 @@ async def enrol_pictures(
     chosen, refused = follow(album.taken, finder.space, terms.verifying)
     album.refused.update(refused)
     try:
-        report = await asyncio.to_thread(settle, profile, album, paths, finder.spaces, store, terms, chosen)
+        report = await settled(profile, album, paths, finder, store, terms, chosen)
     except NoPhotoAccepted as error:
         told = by_reason(error.refused, source)
         raise NoPhotoAccepted(nothing_accepted(told), told) from None

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gallery.enrolment.diversity import LeftOver, diverse_few
+from gallery.enrolment.diversity import NEARLY_THE_SAME, LeftOver, diverse_few
 from gallery.enrolment.likeness import Other, agreement, others_alike
 from gallery.enrolment.quality_gate import Gate, Pick
 from gallery.enrolment.report import EnrolReport, LeftOut, Taken, listed, nothing_accepted, refusal
@@ -31,7 +31,8 @@ class Terms:
     names by; photos given as one person's from `verifies` on (None: the same), since few of those are not.
 
     pick: which face of several is the person's. force: whoever else looks like this is another person. most: photos
-    that are kept of a person.
+    that are kept of a person. by_hand: the photos were chosen one by one, so that none is left out for being nearly the
+    same as another.
     """
 
     gate: Gate
@@ -40,6 +41,7 @@ class Terms:
     pick: Pick = None
     force: bool = False
     most: int = MOST_PHOTOS
+    by_hand: bool = True
 
     @property
     def verifying(self) -> float:
@@ -204,10 +206,12 @@ def _left_out(enrolment: _Enrolment, new: Sequence[Path]) -> tuple[LeftOut, ...]
         return ()
     held = enrolment.person.photos if enrolment.person else 0
     quality = [enrolment.passed[path].photo.quality for path in new]
-    left = diverse_few(enrolment.embeddings(new), quality, enrolment.own, enrolment.terms.most - held)
+    terms = enrolment.terms
+    nearly = None if terms.by_hand else NEARLY_THE_SAME
+    left = diverse_few(enrolment.embeddings(new), quality, enrolment.own, terms.most - held, nearly)
     for one in left:
         del enrolment.passed[new[one.face]]
-    return tuple(LeftOut(new[one.face], _why_left(one, new, held, enrolment.terms.most)) for one in sorted(left))
+    return tuple(LeftOut(new[one.face], _why_left(one, new, held, terms.most)) for one in sorted(left))
 
 
 def _why_left(left: LeftOver, new: Sequence[Path], held: int, most: int) -> str:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gallery.enrolment.enrol import EnrolReport, FaceFinder, Gate, Terms
-from gallery.enrolment.settling import profile_of, settle
+from gallery.enrolment.enrol import EnrolReport, FaceFinder, Gate, Terms, settled
+from gallery.enrolment.settling import profile_of
 from gallery.enrolment.shots import Album, Shot, look
 from gallery.errors import PhotoRefused, QualityTooLow
 from gallery.people import NewPhoto, NewTemplate
@@ -48,7 +48,7 @@ async def enrol_visit(
         except QualityTooLow as error:
             refused[path] = error
     album = Album({}, [], refused)
-    return await asyncio.to_thread(settle, who, album, paths, finder.spaces, store, terms, shots)
+    return await settled(who, album, paths, finder, store, terms, shots)
 
 
 def check_quality(quality: float, gate: Gate) -> None:

@@ -31,7 +31,8 @@ class EnrolmentDesk:
         self._settings = settings
         self._recogniser = recogniser
 
-    def terms(self, pick: Pick = None, *, force: bool = False) -> Terms:
+    def terms(self, pick: Pick = None, *, force: bool = False, by_hand: bool = True) -> Terms:
+        """by_hand: see Terms."""
         wanted = self._settings.gallery.enrol
         return Terms(
             Gate(wanted.min_face_px, wanted.min_quality),
@@ -40,6 +41,7 @@ class EnrolmentDesk:
             pick,
             force,
             wanted.max_photos,
+            by_hand,
         )
 
     def in_flight(self) -> InFlight:

@@ -145,7 +145,7 @@ def _one(settings: Settings, enrolling: Enrolling, pick: Pick, what: str, *, for
 
     async def run() -> tuple[EnrolReport, int]:
         async with _desk(settings) as desk:
-            return await enrolling(desk, desk.terms(pick, force=force))
+            return await enrolling(desk, desk.terms(pick, force=force, by_hand=what == "photos"))
 
     try:
         report, given = uvloop.run(run())
@@ -220,7 +220,7 @@ async def _many(settings: Settings, source: Path, pick: Pick, *, force: bool, as
                     looked += 1
                     progress(looked, listing.photos)
 
-                terms, in_flight = desk.terms(pick, force=force), desk.in_flight()
+                terms, in_flight = desk.terms(pick, force=force, by_hand=False), desk.in_flight()
                 await enrol_many(
                     listing.sitters,
                     desk.finder,

@@ -6,7 +6,6 @@ from pathlib import Path
 import cv2
 import pytest
 
-from gallery.enrolment import diversity
 from gallery.enrolment.enrol import EnrolReport, Gate, Terms, enrol
 from gallery.errors import InferenceFailed, NoPhotoAccepted
 from recognition.errors import EmbeddingUnusable, RunnerDead, TritonUnavailable
@@ -54,8 +53,7 @@ def served(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def desk(tmp_path: Path, served: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
-    monkeypatch.setattr(diversity, "NEARLY_THE_SAME", 1.1)  # as shades of one picture are
+async def desk(tmp_path: Path, served: str) -> AsyncIterator[Desk]:
     photos = []
     for number, shade in enumerate((1.0, 0.95, 0.9)):
         photos.append(tmp_path / f"{number}.png")
