@@ -21,6 +21,8 @@
     ├── SplitRefused          split_refused
     ├── EnrolledAlready       enrolled_already
     ├── NoPhotoAccepted       no_photo_accepted
+    ├── EnrolmentListMissing  enrolment_list_missing
+    ├── EnrolmentListInvalid  enrolment_list_invalid
     ├── GalleryMissing        gallery_missing      (deleted while the service runs)
     ├── GalleryTooNew         gallery_too_new
     ├── GalleryInUse          gallery_in_use       (by a service of the version before)
@@ -50,6 +52,8 @@ A photo's own faults are recognition's ImageError family, and these, which a gat
     ├── FaceDoubtful          face_doubtful
     ├── PersonDiffers         person_differs
     ├── OtherPerson           other_person
+    ├── PhotoMisplaced        photo_misplaced
+    ├── RowInvalid            row_invalid
     └── InferenceFailed       inference_failed   (tried again before it is raised)
 """
 
@@ -173,6 +177,16 @@ class NoPhotoAccepted(GalleryError):
     def __init__(self, message: str, refused: Sequence[tuple[Path, str, str]] = ()) -> None:
         super().__init__(message)
         self.refused = tuple(refused)
+
+
+class EnrolmentListMissing(GalleryError):
+    code = "enrolment_list_missing"
+
+
+class EnrolmentListInvalid(GalleryError):
+    """A folder or a ZIP of nobody's photos, or a CSV that can't be read; nobody was enrolled."""
+
+    code = "enrolment_list_invalid"
 
 
 class GalleryMissing(GalleryError):
@@ -308,6 +322,18 @@ class OtherPerson(PhotoRefused):
     """The face is rather somebody's who is enrolled under another name."""
 
     code = "other_person"
+
+
+class PhotoMisplaced(PhotoRefused):
+    """Where it lies in a folder or a ZIP does not say whose it is."""
+
+    code = "photo_misplaced"
+
+
+class RowInvalid(PhotoRefused):
+    """A row of a CSV that is not one person and one photo."""
+
+    code = "row_invalid"
 
 
 class InferenceFailed(PhotoRefused):

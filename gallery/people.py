@@ -92,11 +92,11 @@ class NewTemplate:
 class NewPhoto:
     """One enrolment photo's face on its way into the store, with its templates: one at least, one a space.
 
-    chip (256,256,3) uint8 BGR, None where none is to be kept, and landmarks (5,2) float32 in it, as align.loose_chip
-    gives them; digest is the SHA-256 of the photo file in hex; quality in [0,1].
+    chip (256,256,3) uint8 BGR, or the JPEG of it; None where none is to be kept; landmarks (5,2) float32 in it, as
+    align.loose_chip gives them; digest is the SHA-256 of the photo file in hex; quality in [0,1].
     """
 
-    chip: U8 | None
+    chip: U8 | bytes | None
     landmarks: F32
     digest: str
     templates: tuple[NewTemplate, ...]
@@ -104,7 +104,7 @@ class NewPhoto:
 
     def __post_init__(self) -> None:
         chip = self.chip
-        if chip is not None and (chip.ndim != 3 or chip.shape[2] != 3 or chip.dtype != np.uint8):
+        if isinstance(chip, np.ndarray) and (chip.ndim != 3 or chip.shape[2] != 3 or chip.dtype != np.uint8):
             raise ValueError(f"chip: want uint8 (h, w, 3), got {chip.dtype} {chip.shape}")
         if self.landmarks.shape != (5, 2):
             raise ValueError(f"landmarks: want (5, 2), got {self.landmarks.shape}")

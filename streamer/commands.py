@@ -10,9 +10,10 @@ import typer
 
 from recognition.errors import CodedError
 from streamer import __version__
-from streamer.cli import bench, cameras, demo, enrol, events, identify, service, tokens, train_weights
+from streamer.cli import bench, cameras, demo, events, identify, service, tokens, train_weights
 from streamer.cli.anywhere import AnywhereGroup
 from streamer.cli.calibration import commands as calibration
+from streamer.cli.enrolment import command as enrol
 from streamer.cli.gallery import commands as gallery
 from streamer.cli.models import commands as models
 from streamer.cli.options import AsJson, ConfigFile, Overrides, print_line

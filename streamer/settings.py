@@ -151,6 +151,7 @@ class RecognitionSettings(_Section):
 class EnrolSettings(_Section):
     min_face_px: float = Field(default=48.0, ge=0)
     min_quality: float = Field(default=0.25, ge=0, le=1)
+    max_photos: int = Field(default=20, ge=1, le=1000, description="that are kept of a person")
 
 
 class MasterKeySettings(_Section):

@@ -34,6 +34,17 @@ def unknown_camera(name: str, settings: Settings, way_out: str) -> CameraUnknown
     return CameraUnknown(f"{name} is no configured camera{hint} ({way_out})")
 
 
+def camera_or_url(settings: Settings, name_or_url: str) -> tuple[CameraSettings, str]:
+    """A configured camera, or one for this URL, file or device; and what to call it. Raises CameraUnknown."""
+    camera = settings.cameras.get(name_or_url)
+    if camera is not None:
+        return camera, name_or_url
+    if not any(mark in name_or_url for mark in "/:.$"):
+        way_out = f"add it by `whosthere cameras add`, or give a URL or a file: ./{name_or_url}"
+        raise unknown_camera(name_or_url, settings, way_out)
+    return CameraSettings(url=name_or_url), "probe"
+
+
 def register(app: typer.Typer) -> None:
     camera_edits.register(cameras)
     app.add_typer(cameras, name="cameras")
@@ -98,12 +109,7 @@ def probe(
 ) -> None:
     """Open a camera, watch it for a moment, say what it sends and what is odd. ${VAR} in a quoted URL is expanded."""
     settings = settings_of(config, overrides)
-    camera, name = settings.cameras.get(name_or_url), name_or_url
-    if camera is None:
-        if not any(mark in name_or_url for mark in "/:.$"):
-            way_out = f"add it by `whosthere cameras add`, or give a URL or a file: ./{name_or_url}"
-            raise unknown_camera(name_or_url, settings, way_out)
-        camera, name = CameraSettings(url=name_or_url), "probe"
+    camera, name = camera_or_url(settings, name_or_url)
     if transport:
         camera = camera.model_copy(update={"transport": transport})
     report = asdict(uvloop.run(_probe(settings, camera, name, seconds)))
