@@ -82,7 +82,9 @@ def _encoded(cosines: F32, mutual: Mask, half: Mask) -> F32:
     rows = np.repeat(np.arange(n), _sizes(mine))
     columns = pairs - n * rows
     theirs = small.take(columns, axis=1)
-    joined = np.flatnonzero(3 * _sizes(mine.take(rows, axis=1) & theirs) >= 2 * _sizes(small)[columns])  # a point itself is
+    joined = np.flatnonzero(
+        3 * _sizes(mine.take(rows, axis=1) & theirs) >= 2 * _sizes(small)[columns]
+    )  # a point itself is
     starts = np.searchsorted(rows[joined], np.arange(n))
     expanded = mine | np.bitwise_or.reduceat(theirs[:, joined], starts, axis=1)
     weights = np.subtract(cosines, 1.0, out=cosines)
