@@ -179,7 +179,7 @@ class GallerySettings(_Section):
     top_k: int = Field(default=10, ge=1, le=1000)
     rerank: bool = Field(default=False, description="names are held to re-ranking, too, and may be taken away by it")
     rerank_threshold: float | None = Field(
-        default=None, ge=0, le=1, description="null: 0.5 for who asks for scores, none in matching"
+        default=None, ge=0, le=1, description="null: 0.6 for who asks for scores, none in matching"
     )
     rerank_library: Path | None = Field(default=None, description="a kernel of your own; null: the built-in one")
     aggregation: Aggregation = Field(default="class_mean", description="of a person's templates")

@@ -29,10 +29,13 @@ class Neighbourhood:
 
     @classmethod
     def among(cls, candidates: int) -> "Neighbourhood":
-        """The paper's from 200 candidates on, and in proportion for fewer, at least one: where a large part of all
-        is near to everybody, all neighbourhoods are alike, and strangers score as the person does."""
+        """The paper's from 200 candidates on; for fewer k1 goes down in proportion, to one, and nothing is averaged.
+
+        Where a large part of all is near to everybody, all neighbourhoods are alike, and averaged over two to five
+        points those of any two that are each other's nearest are: strangers score as the person does.
+        """
         k1 = min(max(candidates // _CANDIDATES_A_NEIGHBOUR, 1), K1)
-        return cls(k1, max(k1 * K2 // K1, 1))
+        return cls(k1, K2 if k1 == K1 else 1)
 
 
 Kernel = Callable[[F32, Neighbourhood], F32]

@@ -33,9 +33,17 @@ def test_the_numbers_are_the_papers_from_200_candidates_on() -> None:
     assert Neighbourhood.among(200) == Neighbourhood.among(1000) == Neighbourhood(20, 6, 0.3)
 
 
-@pytest.mark.parametrize(("candidates", "k1", "k2"), [(1, 1, 1), (2, 1, 1), (19, 1, 1), (40, 4, 1), (100, 10, 3)])
-def test_fewer_candidates_have_smaller_neighbourhoods(candidates: int, k1: int, k2: int) -> None:
-    assert Neighbourhood.among(candidates) == Neighbourhood(k1, k2)
+@pytest.mark.parametrize(("candidates", "k1"), [(1, 1), (2, 1), (19, 1), (40, 4), (100, 10), (199, 19)])
+def test_fewer_candidates_have_smaller_neighbourhoods_and_no_averages(candidates: int, k1: int) -> None:
+    assert Neighbourhood.among(candidates) == Neighbourhood(k1, 1)
+
+
+@pytest.mark.parametrize("count", [1, 10, 50, 100, 150, 199, 200, 400])
+def test_strangers_do_not_score_as_the_person_does_however_many_they_are(count: int) -> None:
+    points = np.concatenate([faces(3, 1, 512, 1), faces(4, count, 512, 1)])
+    points[1] = units(points[:1] + 0.7 * points[1:2])[0]  # cosine .8
+    scores = rerank_scores(points, Neighbourhood.among(count))
+    assert scores[0] > max(scores[1:].max(initial=0.0) + 0.1, 0.5)
 
 
 def test_of_one_candidate_the_score_follows_from_its_cosine() -> None:

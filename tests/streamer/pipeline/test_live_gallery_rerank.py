@@ -64,7 +64,7 @@ async def test_a_threshold_of_the_users_is_a_bar(tmp_path: Path, bar: float | No
 
 async def test_whoever_wants_scores_has_the_service_s_kernel_and_threshold(tmp_path: Path) -> None:
     async with live_gallery_of(tmp_path, {}) as (live_gallery, _):
-        assert live_gallery.reranker.threshold == DEFAULT_THRESHOLD == 0.5
+        assert live_gallery.reranker.threshold == DEFAULT_THRESHOLD == 0.6
     async with live_gallery_of(tmp_path, {}, overrides=["gallery.rerank_threshold=0.7"]) as (live_gallery, _):
         assert live_gallery.reranker.threshold == 0.7
 
