@@ -180,6 +180,11 @@ class GallerySettings(_Section):
     top_k: int = Field(default=10, ge=1, le=1000)
     aggregation: Aggregation = Field(default="class_mean", description="of a person's templates")
     enrol: EnrolSettings = EnrolSettings()
+    rerank: bool = Field(default=False, description="names are held to re-ranking, too, and may be taken away by it")
+    rerank_threshold: float | None = Field(
+        default=None, ge=0, le=1, description="null: 0.6 for who asks for scores, none in matching"
+    )
+    rerank_library: Path | None = Field(default=None, description="a kernel of your own; null: the built-in one")
     encryption: bool = Field(default=True, description="of a new gallery, and of a plain one when it is opened")
     master_key: Annotated[MasterKeySettings | None, BeforeValidator(_no_key_itself)] = Field(
         default=None, description="null: a file in paths.keys, made where there is none"

@@ -1,5 +1,6 @@
 """`bench` measures ours, the peer, the limit and the model layer; `--models` that alone, `--gallery` a large gallery,
-`--matching` matching, `--ingest` cameras that publish, `--visits` what a kept visit costs, `--soak` looks for leaks."""
+`--matching` matching, `--rerank` re-ranking, `--ingest` cameras that publish, `--visits` what a kept visit costs,
+`--soak` looks for leaks."""
 
 import tempfile
 import threading
@@ -10,7 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import uvloop
 
-from streamer.cli.bench_tables import show_gallery, show_ingest, show_matching, show_model_layer, show_visits
+from streamer.cli.bench_tables import (
+    show_gallery,
+    show_ingest,
+    show_matching,
+    show_model_layer,
+    show_rerank,
+    show_visits,
+)
 from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json, print_line, print_table, settings_of
 from streamer.settings import Settings
 
@@ -46,6 +54,7 @@ def bench(
         bool, typer.Option("--gallery", help="A gallery of --people, beside the release before (out of git).")
     ] = False,
     matching: Annotated[bool, typer.Option("--matching", help="What matching costs beside bare FAISS, alone.")] = False,
+    rerank: Annotated[bool, typer.Option("--rerank", help="What re-ranking costs on one core, alone.")] = False,
     people: Annotated[int, typer.Option(min=100, help="How many people that gallery has.")] = 100_000,
     faces: Annotated[
         Path | None,
@@ -70,6 +79,9 @@ def bench(
         return
     if matching:
         _matching(as_json=json)
+        return
+    if rerank:
+        _rerank(as_json=json)
         return
     if gallery:
         _gallery(GalleryBenchOptions(folder.absolute(), people, faces=faces), as_json=json)
@@ -114,6 +126,17 @@ def _matching(*, as_json: bool) -> None:
     else:
         print_line(f"machine: {document['machine']}")
         show_matching(document["gallery"])
+
+
+def _rerank(*, as_json: bool) -> None:
+    from streamer.bench.gallery.rerank import run_rerank
+    from streamer.bench.run import machine
+
+    document = {"machine": machine(), "rerank": run_rerank()}
+    if as_json:
+        print_json(document)
+    else:
+        show_rerank(document)
 
 
 def _ingest(clip: Path, scratch: Path, *, as_json: bool) -> None:

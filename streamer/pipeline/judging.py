@@ -13,8 +13,9 @@ from itertools import islice
 import numpy as np
 
 from gallery.index.faiss_index import FaceIndex
-from gallery.matching.decide import Candidates, agree, decide
+from gallery.matching.decide import Candidates, Match, agree, decide
 from gallery.matching.negatives import Negatives
+from gallery.matching.reconsider import NeighbourCheck
 from recognition.arrays import F32
 from recognition.models.ensemble import halves
 from streamer.pipeline.match_policy import MatchPolicy
@@ -48,7 +49,7 @@ def voters(kept: Sequence[KeptFace], serving: str, min_quality: float) -> list[K
 class Judge:
     """What tracks are judged by: policies by embedder; by space indexes, negatives and, by person, own thresholds.
 
-    ignored: who is known and never told of.
+    ignored: who is known and never told of. check: what names are held to besides; None: nothing.
     """
 
     policies: Mapping[str, MatchPolicy]
@@ -57,6 +58,7 @@ class Judge:
     own_thresholds: Mapping[str, Mapping[str, float]]
     ignored: AbstractSet[str]
     rules: GallerySettings
+    check: NeighbourCheck | None = None
 
     def verdicts(self, tracks: Tracks, serving: str) -> list[Verdict]:
         """The faces of each track are of one embedder; none at all get the serving embedder's verdict on nothing."""
@@ -75,10 +77,9 @@ class Judge:
 
     def _search(self, policy: MatchPolicy, tracks: Tracks) -> list[Iterator[Candidates]]:
         """For each space the candidates of each face of these tracks, all of this embedder, in their order."""
-        probes = np.stack([face.embedding for faces in tracks for face in faces])
-        parts = [probes] if len(policy.spaces) == 1 else halves(probes, [one.dim for one in policy.spaces])
         counts = [len(faces) for faces in tracks]
-        return [self._candidates(one.space, part, counts) for one, part in zip(policy.spaces, parts, strict=True)]
+        parts = zip(policy.spaces, _parts(policy, tracks), strict=True)
+        return [self._candidates(one.space, part, counts) for one, part in parts]
 
     def _candidates(self, space: str, probes: F32, faces: Sequence[int]) -> Iterator[Candidates]:
         """Of probes (n,d), so many of each track, with what speaks against them."""
@@ -96,6 +97,8 @@ class Judge:
             decide(candidates, one.threshold, self.rules.margin, weights, own)
             for one, candidates, own in zip(policy.spaces, votes, owns, strict=True)
         ]
+        if self.check is not None and faces:
+            matches = self._reconsidered(self.check, policy, faces, votes, matches)
         thresholds = [
             own.get(match.best_person or "", one.threshold)
             for one, match, own in zip(policy.spaces, matches, owns, strict=True)
@@ -106,3 +109,29 @@ class Judge:
         if match.outcome == "ambiguous":
             sure = None  # each may be sure of its own, but they are sure of two people
         return Verdict(match, thresholds[number], sure, policy.models, faces, weakest.space, self.ignored)
+
+    def _reconsidered(
+        self,
+        check: NeighbourCheck,
+        policy: MatchPolicy,
+        faces: Sequence[KeptFace],
+        votes: Sequence[Sequence[Candidates]],
+        matches: Sequence[Match],
+    ) -> list[Match]:
+        """Each space's match as the neighbours of its faces have it."""
+        weights = [face.quality for face in faces]
+
+        def look(match: Match, space: str, listed: Sequence[Candidates], probes: F32) -> Match:
+            if match.person_id is None:
+                return match
+            templates = self.indexes[space].templates_of(listed[0].similarities)
+            return check.reconsidered(match, listed, probes, weights, templates)
+
+        spaces = [one.space for one in policy.spaces]
+        return list(map(look, matches, spaces, votes, _parts(policy, [faces])))
+
+
+def _parts(policy: MatchPolicy, tracks: Tracks) -> list[F32]:
+    """For each space the probes (n,d) that the faces of these tracks are there, in their order."""
+    probes = np.stack([face.embedding for faces in tracks for face in faces])
+    return [probes] if len(policy.spaces) == 1 else halves(probes, [one.dim for one in policy.spaces])

@@ -25,6 +25,7 @@ from streamer.bench.gallery import bare, probe
 from streamer.bench.gallery.before import PROJECT, before
 from streamer.bench.gallery.crowd import Somebody, chip, faces, probes, write_crowd
 from streamer.bench.gallery.matching import PROBES, SIZES, run_matching
+from streamer.bench.gallery.rerank import run_rerank
 from streamer.errors import BenchFailed
 
 Say = Callable[[str], None]
@@ -108,7 +109,8 @@ class _GalleryBench:
         store |= self._searched(templates, asked) | self._followed() | self._enrolled() | self._forgotten()
         self._say(f"{PROBES} faces a call, matched beside bare FAISS")
         return {
-            "gallery": run_matching([size for size in SIZES if size <= max(options.people, SIZES[0])]),
+            "gallery": run_matching([size for size in SIZES if size <= max(options.people, SIZES[0])])
+            | {"rerank200_ms": run_rerank()["ours_ms"]},
             "gallery_store": {key: row.told() for key, row in store.items()},
         }
 
