@@ -53,25 +53,24 @@ def packed(
     return files | {VERSION: "\n".join([*lines, f"id: {_id(files, lines)}", ""]).encode()}
 
 
-def load(folder: Path, *, space: str | None = None, forgotten: Collection[str] = ()) -> PersonClassifier:
-    """The classifier of a folder. `space`: in which faces will be; forgotten: ids of people who were.
+def load(folder: Path, *, serving: str | None = None, forgotten: Collection[str] = ()) -> PersonClassifier:
+    """The classifier of a folder. `serving`: the space in which faces come; forgotten: ids of people who were.
 
     Raises ClassifierMissing, ClassifierStale, ClassifierDamaged, ClassifierOutdated, EmbeddingSpaceMismatch.
     """
     try:
-        return _loaded(folder, space, forgotten)
+        return _loaded(folder, serving, forgotten)
     except ClassifierDamaged:
-        return _loaded(folder, space, forgotten)  # a new one may have taken its place between two files
+        return _loaded(folder, serving, forgotten)  # a new one may have taken its place between two files
 
 
-def _loaded(folder: Path, space: str | None, forgotten: Collection[str]) -> PersonClassifier:
+def _loaded(folder: Path, serving: str | None, forgotten: Collection[str]) -> PersonClassifier:
     files = files_of.read(folder)
     version = _checked(folder, files)
     try:
         config, people = json.loads(files[CONFIG]), json.loads(files[PEOPLE])
         person_ids = tuple(str(people[str(label)]) for label in range(len(people)))
-        facts = EmbedderFacts(**config["embedder"] | {"image_size": tuple(config["embedder"]["image_size"])})
-        library = str(config["scikit_learn"])
+        space, dim, library = str(config["space"]), int(config["embedding_size"]), str(config["scikit_learn"])
     except (KeyError, TypeError, ValueError) as error:
         raise ClassifierDamaged(f"classifier {folder}: a file can't be understood ({error}); train anew") from None
     here = importlib.metadata.version("scikit-learn")
@@ -79,25 +78,15 @@ def _loaded(folder: Path, space: str | None, forgotten: Collection[str]) -> Pers
         raise ClassifierOutdated(
             f"classifier {folder} was made with scikit-learn {library}, and {here} is installed; run: whosthere train"
         )
-    if space is not None and facts.space != space:
+    if serving is not None and space != serving:
         raise EmbeddingSpaceMismatch(
-            f"classifier {folder} was trained in embedding space {facts.space}, and faces come in {space}; "
+            f"classifier {folder} was trained in embedding space {space}, and faces come in {serving}; "
             "run: whosthere train"
         )
     if not set(person_ids).isdisjoint(forgotten):
         raise ClassifierStale(f"classifier {folder} knows somebody who was forgotten; run: whosthere train")
-    fitted = unpickled(files[CLASSIFIER], len(person_ids), facts.embedding_size)
-    return PersonClassifier(fitted, person_ids, facts.space, version["id"], version["time"])
-
-
-def people_of(folder: Path) -> frozenset[str]:
-    """The ids of the people whom the folder's classifier knows. Raises ClassifierMissing, ClassifierStale,
-    ClassifierDamaged.
-    """
-    try:
-        return frozenset(str(person) for person in json.loads(files_of.read(folder)[PEOPLE]).values())
-    except (AttributeError, ValueError):
-        raise ClassifierDamaged(f"classifier {folder}: {PEOPLE} can't be understood; train anew") from None
+    fitted = unpickled(files[CLASSIFIER], len(person_ids), dim)
+    return PersonClassifier(fitted, person_ids, space, version["id"], version["time"])
 
 
 def _checked(folder: Path, files: Mapping[str, bytes]) -> dict[str, str]:
@@ -127,8 +116,10 @@ def _id(files: Mapping[str, bytes], lines: list[str]) -> str:
 def _config(fitted: Fitted, facts: EmbedderFacts, kind: str) -> dict[str, Any]:
     small = _VOTES if kind == "knn" else _MARGIN
     large = small if fitted.calibrated is None else _CALIBRATED
+    embedder = {name: value for name, value in asdict(facts).items() if name not in ("mean", "std")}
     return {
-        "embedder": asdict(facts),
+        **embedder,
+        "normalisation": {"mean": facts.mean, "std": facts.std, "formula": "(pixel - mean) / std, pixels 0 to 255"},
         "classifier": kind,
         "classes": fitted.classes,
         "classes_with_probability": len(fitted.calibrated_labels),

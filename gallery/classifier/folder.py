@@ -3,6 +3,7 @@
 A run lies whole beside its files' places before it takes them one by one; until it has, readers get it from there.
 """
 
+import json
 import os
 import secrets
 import shutil
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from gallery.errors import ClassifierMissing, ClassifierStale, TargetUnwritable
+from gallery.errors import ClassifierDamaged, ClassifierMissing, ClassifierStale, TargetUnwritable
 from recognition.whole_file import folder_held, replacing, sync_folder
 
 CLASSIFIER, PEOPLE, CONFIG, METRICS, VERSION = FILES = (
@@ -82,6 +83,17 @@ def stamp(folder: Path) -> tuple[object, ...]:
         except OSError:
             found.append((0, 0, 0))
     return tuple(found)
+
+
+def people_of(folder: Path) -> frozenset[str]:
+    """Whom the folder's classifier knows, by the ids that it was trained with.
+
+    Raises ClassifierMissing, ClassifierStale, ClassifierDamaged.
+    """
+    try:
+        return frozenset(str(person) for person in json.loads(read(folder)[PEOPLE]).values())
+    except (AttributeError, ValueError):
+        raise ClassifierDamaged(f"classifier {folder}: {PEOPLE} can't be understood; train anew") from None
 
 
 def make_stale(folder: Path) -> None:

@@ -34,7 +34,7 @@ class FaceRow:
 
 
 class FaceTable:
-    """The table `face` of a SQLite file, opened for reading; a context."""
+    """The table `face` of a SQLite file, opened for reading; close() it."""
 
     def __init__(self, path: Path) -> None:
         """Raises TrainingSourceUnusable, TrainingSourceLocked."""
@@ -51,10 +51,7 @@ class FaceTable:
             self._db.close()
             raise
 
-    def __enter__(self) -> "FaceTable":
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         self._db.close()
 
     def count(self) -> int:
@@ -76,10 +73,7 @@ class FaceTable:
             after = rows[-1][0]
 
     def _row(self, number: int, crop: object, person_id: object, verified: object) -> FaceRow:
-        if "verified" in self._columns:
-            is_verified = _is_yes(verified)
-        else:
-            is_verified = person_id is not None
+        is_verified = person_id is not None and ("verified" not in self._columns or _is_yes(verified))
         return FaceRow(number, is_verified, _id_of(person_id), crop if isinstance(crop, bytes) and crop else None)
 
     def _look(self) -> frozenset[str]:

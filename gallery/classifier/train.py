@@ -8,7 +8,7 @@ import hashlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
@@ -70,13 +70,15 @@ class Training:
     person_ids: tuple[str, ...]
 
 
-async def from_table(table: FaceTable, embedder: CropEmbedder, progress: Progress) -> Samples:
-    """The verified rows' faces. Corrupt rows are skipped, logged and counted. Raises what table and embedder raise."""
+async def from_table(
+    table: FaceTable, embedder: CropEmbedder, progress: Progress, forgotten: Collection[str] = ()
+) -> Samples:
+    """The verified rows' faces, but for people who were forgotten. Corrupt rows are skipped, logged and counted. Raises what table and embedder raise."""
     samples, total = Samples(), await asyncio.to_thread(table.count)
     seen: dict[bytes, str] = {}
     rows = table.rows()
     while chunk := await asyncio.to_thread(lambda: list(islice(rows, _AT_ONCE))):
-        crops = [(row, crop) for row in chunk if (crop := _crop_of(row, samples, seen)) is not None]
+        crops = [(row, crop) for row in chunk if (crop := _crop_of(row, samples, seen, forgotten)) is not None]
         async with asyncio.TaskGroup() as group:
             faces = [group.create_task(embedder.embed_crop(crop), name="embed a crop") for _, crop in crops]
         for (row, _), face in zip(crops, faces, strict=True):
@@ -88,10 +90,15 @@ async def from_table(table: FaceTable, embedder: CropEmbedder, progress: Progres
     return samples
 
 
-def _crop_of(row: FaceRow, samples: Samples, seen: dict[bytes, str]) -> ArrayImage | None:
+def _crop_of(
+    row: FaceRow, samples: Samples, seen: dict[bytes, str], forgotten: Collection[str]
+) -> ArrayImage | None:
     """The decoded picture of a row that counts; others are counted by why they don't."""
     if not row.is_verified:
         samples.skipped["unverified"] += 1
+        return None
+    if row.person_id in forgotten:
+        samples.skipped["forgotten"] += 1
         return None
     why = None
     if row.person_id is None:
