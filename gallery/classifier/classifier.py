@@ -1,14 +1,19 @@
 """PersonClassifier: embeddings in, who it is by the trained classifier, or nobody, out. Any thread; blocks."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from gallery.classifier.fitting import Fitted
-from gallery.matching.decide import NOBODY, Match
+from gallery.matching.decide import Candidate, Candidates, Match
+from gallery.matching.exact import cosines, on_grid
+from gallery.people import Profile
 from recognition.arrays import F32
 from recognition.embed import usable
+
+if TYPE_CHECKING:
+    from gallery.classifier.fitting import Fitted
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +35,7 @@ class Prediction:
 class PersonClassifier:
     """As artifacts.load() gives it. `run_id` and `trained_at`: of its training."""
 
-    fitted: Fitted
+    fitted: "Fitted"
     person_ids: tuple[str, ...]
     space: str
     run_id: str
@@ -58,22 +63,65 @@ class PersonClassifier:
             )
         return predictions
 
-    def match(self, embeddings: F32, weights: Sequence[float], threshold: float, margin: float) -> Match:
-        """The decision on several faces of one person, (n,d) with n weights: the class with most of the weight, held to
-        the threshold by the weighted mean of its cosines.
+    def vote(self, embeddings: F32, weights: Sequence[float]) -> int:
+        """The class that has most of the weight of several faces (n,d), n > 0, by the classifier's own word."""
+        best = self.fitted.predict(embeddings).best
+        return int(np.bincount(best, np.asarray(weights, np.float64) + 1e-9).argmax())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NamedClasses:
+    """A classifier and, for each of its classes, who that is in the gallery; None of whom nobody is there."""
+
+    classifier: PersonClassifier
+    owners: tuple[str | None, ...]
+
+    @classmethod
+    def of(cls, classifier: PersonClassifier, profiles: Mapping[str, Profile]) -> Self:
+        """A class is the person of that id, else whoever another system calls so (the profile's external_id)."""
+        by_external = {one.external_id: who for who, one in profiles.items() if one.external_id is not None}
+        owners = (one if one in profiles else by_external.get(one) for one in classifier.person_ids)
+        return cls(classifier, tuple(owners))
+
+    @property
+    def people(self) -> frozenset[str]:
+        """Who can be named, by the gallery's ids."""
+        return frozenset(owner for owner in self.owners if owner is not None)
+
+    def candidates(self, embeddings: F32, weights: Sequence[float], most: int) -> list[Candidates]:
+        """For each of several faces (n,d) of one person the cosines to the means of the same nearest classes, so many
+        at most. Classes of nobody here stand in as well, as their own ids: whoever is one of them is nobody else.
         """
         if not len(embeddings):
-            return NOBODY
-        shares = np.maximum(np.asarray(weights, np.float64), 1e-9)
-        said = self.fitted.predict(embeddings)
-        votes = np.bincount(said.best, shares, minlength=self.fitted.classes)
-        label = int(votes.argmax())
-        cosines = shares / shares.sum() @ (embeddings.astype(np.float64) @ self.fitted.means.T.astype(np.float64))
-        similarity = min(max(float(cosines[label]), -1.0), 1.0)
-        lead = similarity - float(np.delete(cosines, label).max())
-        who = self.person_ids[label]
-        if similarity < threshold:
-            return Match("unknown", None, similarity, lead, who)
-        if lead < margin:
-            return Match("ambiguous", None, similarity, lead, who)
-        return Match("known", who, similarity, lead, who)
+            return []
+        means = self.classifier.fitted.means
+        by_face = cosines(on_grid(embeddings), means)
+        shares = np.asarray(weights, np.float64) + 1e-9
+        nearest = np.argsort(-(shares @ by_face), kind="stable")[: max(most, 2)].tolist()
+        listed = [self.owners[label] or f"class {label}" for label in nearest]
+        found = []
+        for row in by_face[:, nearest].tolist():
+            similarities: dict[str, float] = {}
+            for who, cosine in zip(listed, row, strict=True):
+                similarities[who] = max(cosine, similarities.get(who, -1.0))
+            found.append(Candidates(similarities))
+        return found
+
+    def confirmed(self, match: Match, embeddings: F32, weights: Sequence[float]) -> Match:
+        """The decision on candidates() where the classifier's own vote is the same person's; ambiguous where it is
+        another's. Of whom nobody is in the gallery: unknown.
+        """
+        if match.best_person not in self.people:
+            return replace(match, outcome="unknown", person_id=None, best_person=None, candidates=())
+        if match.outcome != "known":
+            return replace(match, candidates=tuple(one for one in match.candidates if one.person_id in self.people))
+        label = self.classifier.vote(embeddings, weights)
+        voted = self.owners[label]
+        if voted == match.person_id:
+            return match
+        near = [Candidate(match.person_id or "", match.similarity)]
+        if voted is not None:
+            shares = np.asarray(weights, np.float64) + 1e-9
+            by_face = cosines(on_grid(embeddings), self.classifier.fitted.means[[label]])[:, 0]
+            near.append(Candidate(voted, min(max(float(shares / shares.sum() @ by_face), -1.0), 1.0)))
+        return replace(match, outcome="ambiguous", person_id=None, candidates=tuple(near))

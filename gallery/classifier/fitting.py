@@ -94,7 +94,7 @@ class Fitted:
         return Predictions(np.empty(0, np.intp), empty, empty, empty)
 
 
-def margin_confidence(classifier: Any, scaled: F64, best: Labels) -> F64:
+def margin_confidence(classifier: Any, scaled: F64, best: Labels) -> F64:  # noqa: ANN401 - it has no types
     """1 / (1 + exp(-m)) of the class that was predicted, m its lead over the next one in the decision function; of a
     classifier without one, the share of its neighbours' votes.
     """

@@ -70,7 +70,9 @@ def read(folder: Path) -> dict[str, bytes]:
             f"classifier {folder} has no {Path(str(error.filename)).name}; run: whosthere train"
         ) from None
     except OSError as error:
-        raise ClassifierMissing(f"classifier {folder} can't be read ({error.strerror}); let this user read it") from None
+        raise ClassifierMissing(
+            f"classifier {folder} can't be read ({error.strerror}); let this user read it"
+        ) from None
 
 
 def stamp(folder: Path) -> tuple[object, ...]:

@@ -26,7 +26,7 @@ _MADE_OF = {
 
 
 class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
+    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - as its parent has it
         if name not in _MADE_OF.get(module, ()):
             raise pickle.UnpicklingError(f"asks for {module}.{name}")
         return super().find_class(module, name)
@@ -46,7 +46,16 @@ def unpickled(packed: bytes, classes: int, dim: int) -> Fitted:
         fitted = Fitted(**{name: parts[name] for name in _PARTS})
         fits = fitted.means.shape == (classes, dim) and fitted.scaler.n_features_in_ == dim
         fits = fits and np.array_equal(fitted.classifier.classes_, np.arange(classes))
-    except (pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError, KeyError, TypeError, ValueError) as error:
+    except (
+        pickle.UnpicklingError,
+        EOFError,
+        AttributeError,
+        ImportError,
+        IndexError,
+        KeyError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise ClassifierDamaged(f"classifier.pkl holds no classifier ({error}); train anew") from None
     if not fits:
         raise ClassifierDamaged("classifier.pkl is of other people or another network than its neighbours; train anew")
@@ -57,5 +66,6 @@ def _dumped(parts: object) -> bytes:
     return pickle.dumps(parts, protocol=_PROTOCOL)
 
 
-def _read(packed: bytes) -> Any:
-    return _Unpickler(io.BytesIO(packed)).load()
+def _read(packed: bytes) -> dict[str, Any]:
+    parts: dict[str, Any] = _Unpickler(io.BytesIO(packed)).load()
+    return parts

@@ -40,9 +40,13 @@ class FaceTable:
         """Raises TrainingSourceUnusable, TrainingSourceLocked."""
         self._path = path
         if not path.is_file():
-            raise TrainingSourceUnusable(f"training source {path} is no file; give a SQLite file, or leave --source out")
+            raise TrainingSourceUnusable(
+                f"training source {path} is no file; give a SQLite file, or leave --source out"
+            )
         try:
-            self._db = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=_BUSY_S, check_same_thread=False)
+            self._db = sqlite3.connect(
+                f"file:{quote(str(path))}?mode=ro", uri=True, timeout=_BUSY_S, check_same_thread=False
+            )
         except sqlite3.Error as error:
             raise self._refusal(error) from None
         try:
@@ -88,7 +92,7 @@ class FaceTable:
         columns = frozenset(str(row[1]).lower() for row in self._read(f"PRAGMA table_info({TABLE})"))
         if missing := sorted({"face_crop_blob", "person_id"} - columns):
             raise TrainingSourceUnusable(
-                f"training source {self._path}: table face has no column {' and no '.join(missing)}; add what is missing"
+                f"training source {self._path}: table face has no {' and no '.join(missing)}; add what is missing"
             )
         self._read(f"SELECT rowid FROM {TABLE} LIMIT 1")
         return columns

@@ -78,7 +78,8 @@ async def from_table(
     seen: dict[bytes, str] = {}
     rows = table.rows()
     while chunk := await asyncio.to_thread(lambda: list(islice(rows, _AT_ONCE))):
-        crops = [(row, crop) for row in chunk if (crop := _crop_of(row, samples, seen, forgotten)) is not None]
+        decoded = [(row, _crop_of(row, samples, seen, forgotten)) for row in chunk]
+        crops = [(row, crop) for row, crop in decoded if crop is not None]
         async with asyncio.TaskGroup() as group:
             faces = [group.create_task(embedder.embed_crop(crop), name="embed a crop") for _, crop in crops]
         for (row, _), face in zip(crops, faces, strict=True):
@@ -90,9 +91,7 @@ async def from_table(
     return samples
 
 
-def _crop_of(
-    row: FaceRow, samples: Samples, seen: dict[bytes, str], forgotten: Collection[str]
-) -> ArrayImage | None:
+def _crop_of(row: FaceRow, samples: Samples, seen: dict[bytes, str], forgotten: Collection[str]) -> ArrayImage | None:
     """The decoded picture of a row that counts; others are counted by why they don't."""
     if not row.is_verified:
         samples.skipped["unverified"] += 1

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,6 +26,7 @@ from streamer.settings import Settings
 
 if TYPE_CHECKING:
     from gallery.classifier.embedding import CropEmbedder
+    from gallery.classifier.sources import FaceTable
     from gallery.classifier.train import Samples, Training, TrainOptions
 
 GALLERY = "gallery"
@@ -85,7 +87,9 @@ async def _train(settings: Settings, source: str, name: str | None, options: "Tr
     table = None if source == GALLERY else FaceTable(Path(source))  # before a model is loaded for nothing
     try:
         if table is None and not settings.gallery_path.exists():
-            raise TrainingImpossible(f"nobody is enrolled in {settings.gallery_path}; enrol people, or give --source FILE")
+            raise TrainingImpossible(
+                f"nobody is enrolled in {settings.gallery_path}; enrol people, or give --source FILE"
+            )
         manager = await asyncio.to_thread(make_manager, settings)
         try:
             if name is None:
@@ -107,7 +111,9 @@ async def _train(settings: Settings, source: str, name: str | None, options: "Tr
             table.close()
 
 
-async def _samples(settings: Settings, table: Any, embedder: "CropEmbedder", told: Any) -> "Samples":
+async def _samples(
+    settings: Settings, table: "FaceTable | None", embedder: "CropEmbedder", told: Callable[[int, int], None]
+) -> "Samples":
     from gallery.classifier.train import from_gallery, from_table
 
     if table is not None:
@@ -126,7 +132,9 @@ def _forgotten(settings: Settings) -> frozenset[str]:
 def _refuse_forgotten(settings: Settings, person_ids: tuple[str, ...]) -> None:
     """Raises ClassifierStale where somebody was forgotten while it was trained."""
     if not _forgotten(settings).isdisjoint(person_ids):
-        raise ClassifierStale("somebody was forgotten while the classifier was trained; nothing is written, train again")
+        raise ClassifierStale(
+            "somebody was forgotten while the classifier was trained; nothing is written, train again"
+        )
 
 
 def _put(settings: Settings, out: Path, training: "Training") -> None:
