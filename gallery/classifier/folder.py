@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -32,6 +33,7 @@ def write(folder: Path, files: Mapping[str, bytes]) -> None:
     draft = folder / f".classifier-{secrets.token_hex(4)}.new"
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _remove_drafts(folder, older_than_s=3600.0)
         try:
             draft.mkdir(mode=0o700)
             for name in FILES:
@@ -102,6 +104,7 @@ def make_stale(folder: Path) -> None:
     """Nobody uses it from now on; what is made of people's faces, and who they are, is deleted. Raises OSError."""
     with folder_held(folder):
         _settle(folder)
+        _remove_drafts(folder, older_than_s=0.0)
         with replacing(folder / STALE) as file:
             file.write(b"somebody whom this classifier knew was forgotten; train anew\n")
         for name in (CLASSIFIER, PEOPLE):
@@ -122,6 +125,14 @@ def _settle(folder: Path) -> None:
     old = folder / f".classifier-{secrets.token_hex(4)}.old"
     os.rename(whole, old)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _remove_drafts(folder: Path, older_than_s: float) -> None:
+    """What trainings that were killed have left of people's faces; with 0 that of one that writes now, too."""
+    for left in folder.glob(".classifier-*.*"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime >= older_than_s:
+                shutil.rmtree(left)
 
 
 def _all_of(folder: Path) -> dict[str, bytes]:

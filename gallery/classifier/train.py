@@ -51,14 +51,24 @@ class Samples:
     read: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
     whole_crops: int = 0
+    digests: list[bytes] = field(default_factory=list)
 
-    def add(self, person_id: str, face: CropFace) -> None:
+    def add(self, person_id: str, face: CropFace, digest: bytes = b"") -> None:
+        """Keep it, if its embedding is of use."""
         if not usable(face.embedding):
             self.skipped["no_embedding"] += 1
             return
         self.embeddings.append(face.embedding)
         self.person_ids.append(person_id)
+        self.digests.append(digest)
         self.whole_crops += not face.is_found
+
+    def leave_out(self, digests: Collection[bytes]) -> None:
+        """Those of these crops, which are two people's."""
+        kept = [row for row, digest in enumerate(self.digests) if digest not in digests]
+        self.skipped["of_two_people"] += len(self.digests) - len(kept)
+        self.embeddings = [self.embeddings[row] for row in kept]
+        self.person_ids = [self.person_ids[row] for row in kept]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,54 +83,66 @@ class Training:
 async def from_table(
     table: FaceTable, embedder: CropEmbedder, progress: Progress, forgotten: Collection[str] = ()
 ) -> Samples:
-    """The verified rows' faces, but for people who were forgotten. Corrupt rows are skipped, logged and counted. Raises what table and embedder raise."""
+    """The verified rows' faces, but for people who were forgotten. Corrupt rows are skipped, logged and counted; a
+    crop that comes again counts once, and one that comes as two people's not at all.
+
+    Raises what table and embedder raise.
+    """
     samples, total = Samples(), await asyncio.to_thread(table.count)
-    seen: dict[bytes, str] = {}
-    rows = table.rows()
-    while chunk := await asyncio.to_thread(lambda: list(islice(rows, _AT_ONCE))):
-        decoded = [(row, _crop_of(row, samples, seen, forgotten)) for row in chunk]
-        crops = [(row, crop) for row, crop in decoded if crop is not None]
+    rows, owners = table.rows(), _Owners(forgotten)
+
+    def next_crops() -> tuple[int, list[tuple[str, bytes, ArrayImage]]]:
+        chunk = list(islice(rows, _AT_ONCE))
+        crops = [owners.crop_of(row, samples) for row in chunk]
+        return len(chunk), [crop for crop in crops if crop is not None]
+
+    while (found := await asyncio.to_thread(next_crops))[0]:
+        count, crops = found
         async with asyncio.TaskGroup() as group:
-            faces = [group.create_task(embedder.embed_crop(crop), name="embed a crop") for _, crop in crops]
-        for (row, _), face in zip(crops, faces, strict=True):
-            samples.add(row.person_id or "", face.result())
-        samples.read += len(chunk)
+            faces = [group.create_task(embedder.embed_crop(crop), name="embed a crop") for *_, crop in crops]
+        for (person_id, digest, _), face in zip(crops, faces, strict=True):
+            samples.add(person_id, face.result(), digest)
+        samples.read += count
         progress(samples.read, max(total, samples.read))
+    samples.leave_out(owners.disputed)
     if samples.skipped["corrupt"] > _TOLD_ROWS:
         log.warning("%d rows are corrupt and were skipped", samples.skipped["corrupt"])
     return samples
 
 
-def _crop_of(row: FaceRow, samples: Samples, seen: dict[bytes, str], forgotten: Collection[str]) -> ArrayImage | None:
-    """The decoded picture of a row that counts; others are counted by why they don't."""
-    if not row.is_verified:
-        samples.skipped["unverified"] += 1
-        return None
-    if row.person_id in forgotten:
-        samples.skipped["forgotten"] += 1
-        return None
-    why = None
-    if row.person_id is None:
-        why = "its person_id is no number and no short text"
-    elif row.crop is None:
-        why = "its face_crop_blob holds no bytes, or too many"
-    if row.person_id is None or row.crop is None:
-        _corrupt(row, samples, why or "")
-        return None
-    digest = hashlib.sha256(row.crop).digest()
-    if digest in seen:
-        samples.skipped["duplicate" if seen[digest] == row.person_id else "of_two_people"] += 1
-        return None
-    try:
-        crop = decode_image(row.crop, f"row {row.number}")
-    except ImageError as error:
-        _corrupt(row, samples, str(error))
-        return None
-    seen[digest] = row.person_id
-    return crop
+class _Owners:
+    """Whose the crops are that were met; `disputed`: the digests of those that came as two people's."""
+
+    def __init__(self, forgotten: Collection[str]) -> None:
+        self.disputed: set[bytes] = set()
+        self._forgotten = forgotten
+        self._owner_of: dict[bytes, str] = {}
+
+    def crop_of(self, row: FaceRow, samples: Samples) -> tuple[str, bytes, ArrayImage] | None:
+        """Whose, its digest, and the picture of a row that counts; others are counted by why they don't."""
+        if not row.is_verified or row.person_id in self._forgotten:
+            samples.skipped["forgotten" if row.is_verified else "unverified"] += 1
+            return None
+        if row.person_id is None:
+            return _corrupt(row, samples, "its person_id is no number and no short text")
+        if row.crop is None:
+            return _corrupt(row, samples, "its face_crop_blob holds no bytes, or too many")
+        digest = hashlib.sha256(row.crop).digest()
+        if digest in self._owner_of:
+            is_disputed = self._owner_of[digest] != row.person_id
+            samples.skipped["of_two_people" if is_disputed else "duplicate"] += 1
+            self.disputed |= {digest} if is_disputed else set()
+            return None
+        try:
+            crop = decode_image(row.crop, f"row {row.number}")
+        except ImageError as error:
+            return _corrupt(row, samples, str(error))
+        self._owner_of[digest] = row.person_id
+        return row.person_id, digest, crop
 
 
 def _corrupt(row: FaceRow, samples: Samples, why: str) -> None:
+    """Count it; the first few are told."""
     samples.skipped["corrupt"] += 1
     if samples.skipped["corrupt"] <= _TOLD_ROWS:
         log.warning("row %d of the training source is corrupt and skipped: %s", row.number, why)
@@ -177,7 +199,7 @@ def _train(samples: Samples, embedder: CropEmbedder, options: TrainOptions) -> T
             "read": samples.read,
             "kept": len(dataset),
             "dropped": len(samples.embeddings) - len(dataset),
-            "skipped": dict(sorted(samples.skipped.items())),
+            "skipped": {why: count for why, count in sorted(samples.skipped.items()) if count},
             "without_landmarks": samples.whole_crops,
         },
         "validation": {"samples": len(validation), "trained_on": len(training), "accuracy": round(accuracy, 6)},

@@ -6,7 +6,7 @@ a thread.
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -24,13 +24,18 @@ POLL_S = 1.0
 
 
 class ServedClassifier:
-    """`named`: what cameras may be named by now; None where there is none, see `trouble`."""
+    """`named`: what cameras may be named by now; None where there is none, see `trouble`. `is_wanted`: some camera asks
+    for it; until then nothing is loaded.
+    """
 
-    def __init__(self, folder: Path, metrics: Metrics) -> None:
+    def __init__(self, folder: Path, metrics: Metrics, changed: Callable[[], None]) -> None:
+        """`changed` is called whenever another one was loaded, or none can be any more."""
+        self.is_wanted = False
         self.named: NamedClasses | None = None
         self.trouble: CodedError | None = None
         self._folder = folder
         self._metrics = metrics
+        self._changed = changed
         self._loaded: PersonClassifier | None = None
         self._seen: object = None
         self._profiles: Mapping[str, Profile] = {}
@@ -38,7 +43,9 @@ class ServedClassifier:
         self._once = OnceLog(log)
 
     async def look(self) -> None:
-        """Load what lies there, if it is another than was seen last."""
+        """Load what lies there, if it is wanted and another than was seen last."""
+        if not self.is_wanted:
+            return
         seen = await asyncio.to_thread(files_of.stamp, self._folder)
         if seen == self._seen:
             return
@@ -52,14 +59,11 @@ class ServedClassifier:
             self.trouble = None
             self._once.over("classifier")
         self._name()
+        self._changed()
         if self.named is not None:
-            log.info(
-                "classifier of %s, %s: %d of its %d people are in the gallery",
-                self._loaded.trained_at if self._loaded else "",
-                self._loaded.run_id if self._loaded else "",
-                len(self.named.people),
-                len(self.named.owners),
-            )
+            classifier, count = self.named.classifier, len(self.named.people)
+            told = "classifier of %s, %s: %d of its %d people are in the gallery"
+            log.info(told, classifier.trained_at, classifier.run_id, count, len(self.named.owners))
 
     async def follow(self) -> None:
         """Look for ever."""

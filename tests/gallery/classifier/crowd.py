@@ -23,7 +23,7 @@ def faces(sizes: Sequence[int], cosine: float = 0.8, seed: int = 0) -> tuple[F32
         for person, size in enumerate(sizes)
         for number in range(size)
     ]
-    return np.stack(found), [f"p{person}" for person, size in enumerate(sizes) for _ in range(size)]
+    return np.stack(found), [f"p{person:03}" for person, size in enumerate(sizes) for _ in range(size)]
 
 
 def crop(person: int, number: int) -> U8:

@@ -15,7 +15,7 @@ def test_faces_that_it_never_saw_get_their_class(kind, sizes):
     probes, people = faces([4] * len(sizes), seed=500)
     said = fitted.predict(probes)
 
-    assert [f"p{label}" for label in said.best] == people
+    assert [f"p{label:03}" for label in said.best] == people
     assert (said.similarity > 0.5).all()
     assert (said.lead > 0.2).all()
     assert ((said.confidence >= 0) & (said.confidence <= 1)).all()
@@ -45,7 +45,7 @@ def test_the_name_is_the_surest_class_whatever_the_photos_a_person(photos):
     said = fitted.predict(probes)
     shares = fitted.calibrated.predict_proba(fitted.scaler.transform(probes.astype(np.float64)))
 
-    assert [f"p{label}" for label in said.best] == people
+    assert [f"p{label:03}" for label in said.best] == people
     assert shares.argmax(axis=1).tolist() == said.best.tolist()
 
 
@@ -62,5 +62,5 @@ def test_many_probes_are_taken_in_parts():
     fitted = fit(Dataset.of(*faces([3] * 300, cosine=0.95)))
     probes, people = faces([1] * 300, cosine=0.95, seed=500)
 
-    assert [f"p{label}" for label in fitted.predict(probes).best] == people
+    assert [f"p{label:03}" for label in fitted.predict(probes).best] == people
     assert len(fitted.predict(probes[:0]).best) == 0

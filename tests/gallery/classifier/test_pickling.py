@@ -50,7 +50,7 @@ class Command:
         return os.system, ("touch /tmp/whosthere-was-here",)
 
 
-@pytest.mark.parametrize("asked", [Command(), subprocess.Popen, io.open, np.load])  # noqa: UP020 - as pickle names it
+@pytest.mark.parametrize("asked", [Command(), subprocess.Popen, io.open, np.load])
 def test_nothing_else_is_unpickled(asked):
     packed = pickle.dumps({"scaler": asked, "classifier": 1, "calibrated": None, "calibrated_labels": 1, "means": 1})
     with pytest.raises(ClassifierDamaged, match="asks for"):
