@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from gallery.classifier.folder import make_stale, people_of
 from gallery.errors import ClassifierDamaged, ClassifierMissing, ClassifierStale, GalleryError, PersonNotFound
-from gallery.people import is_person_id
 from streamer.byte_search import holds
 from streamer.erasure.report import Left, Outcome, counted, listed
 from streamer.erasure.search import search
@@ -151,25 +150,28 @@ def _of_topics(topics: Topics) -> Outcome:
 
 
 def retire_classifiers(task: Task) -> Outcome:
-    """Those that were trained on their faces, or may have been: nobody uses them from now on, and their faces go."""
+    """Those that know whoever is not enrolled (any more): nobody uses them from now on, and faces and ids go.
+
+    So does one of another system's ids, which tell nothing of who is who here, and of a person who became another.
+    """
     left, retired = [], 0
+    with task.store() as store:
+        enrolled = store.profiles().keys()
     for place in trained_places(task.settings):
         try:
-            knows = people_of(place)
+            if people_of(place) <= enrolled:
+                continue
         except (ClassifierMissing, ClassifierStale):
             continue
         except ClassifierDamaged:
-            knows = task.person_ids
-        # Ids of another system tell nothing of who is who here.
-        if knows.isdisjoint(task.person_ids) and all(map(is_person_id, knows)):
-            continue
+            pass
         try:
             make_stale(place)
         except OSError as error:
             left.append(Left(str(place), f"a classifier there can't be erased ({error.strerror})", "purge"))
         else:
             retired += 1
-    told = f"{counted(retired, 'classifier')} erased: train anew" if retired else "no classifier knows them"
+    told = f"{counted(retired, 'classifier')} erased: train anew" if retired else "none was trained on them"
     return Outcome("" if left else told, tuple(left))
 
 
