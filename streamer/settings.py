@@ -287,6 +287,11 @@ class Settings(_Section):
         return self.model_copy(update=own | changes)
 
     @property
+    def uses_classifier(self) -> bool:
+        """Whether some camera's names are a trained classifier's, alone or beside the gallery's."""
+        return any(camera.names != "gallery" for camera in self.cameras.values())
+
+    @property
     def gallery_path(self) -> Path:
         return self.paths.data / "gallery.db"
 

@@ -123,10 +123,10 @@ class _Owners:
         if not row.is_verified or row.person_id in self._forgotten:
             samples.skipped["forgotten" if row.is_verified else "unverified"] += 1
             return None
-        if row.person_id is None:
-            return _corrupt(row, samples, "its person_id is no number and no short text")
-        if row.crop is None:
-            return _corrupt(row, samples, "its face_crop_blob holds no bytes, or too many")
+        if row.person_id is None or row.crop is None:
+            no_id = "its person_id is no number and no short text"
+            _corrupt(row, samples, no_id if row.person_id is None else "its face_crop_blob holds no bytes, or too many")
+            return None
         digest = hashlib.sha256(row.crop).digest()
         if digest in self._owner_of:
             is_disputed = self._owner_of[digest] != row.person_id
@@ -136,7 +136,8 @@ class _Owners:
         try:
             crop = decode_image(row.crop, f"row {row.number}")
         except ImageError as error:
-            return _corrupt(row, samples, str(error))
+            _corrupt(row, samples, str(error))
+            return None
         self._owner_of[digest] = row.person_id
         return row.person_id, digest, crop
 

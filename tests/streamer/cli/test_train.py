@@ -1,7 +1,9 @@
 """`train` as a user has it: crops in a SQLite file, or a gallery -> a classifier that names people of a film."""
 
+import re
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,7 +24,7 @@ from streamer.pipeline.live_gallery import LiveGallery
 from streamer.settings import CameraSettings, Names, Settings
 from streamer.settings_reading import load
 from streamer.telemetry.metrics import Metrics
-from tests.command import whosthere
+from tests.command import assert_refused, patched, whosthere
 from tests.faces import KNOWN, STRANGERS, head, write_film
 from tests.galleries import open_store
 
@@ -148,3 +150,48 @@ def test_the_embedder_may_be_another_one(tmp_path, settings):
         assert ran.code == 1
         assert f"[{code}]" in ran.err
         assert not (tmp_path / "model").exists(), "nothing is half written"
+
+
+def _with(path: Path, *statements: str) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        for statement in statements:
+            db.execute(statement)
+        db.commit()
+
+
+BAD = {
+    "missing.db": ("training_source_unusable", "is no file"),
+    "text.db": ("training_source_unusable", "can't be read as SQLite"),
+    "other.db": ("training_source_unusable", "has no table `face`"),
+    "columns.db": ("training_source_unusable", "has no person_id"),
+    "view.db": ("training_source_unusable", "has a view `face`"),
+    "gallery": ("training_impossible", "nobody is enrolled"),
+    "one.db": ("training_impossible", "0 of 1 people have two usable verified faces"),
+    "nobody.db": ("training_impossible", "0 of 0 people"),
+}
+
+
+@pytest.mark.parametrize("source", BAD)
+def test_a_source_that_gives_no_classifier_is_told_in_a_line(tmp_path, settings, source):
+    (tmp_path / "text.db").write_text("This is no database.\n" * 100)
+    _with(tmp_path / "other.db", "CREATE TABLE faces (face_crop_blob, person_id)")
+    _with(tmp_path / "columns.db", "CREATE TABLE face (face_crop_blob, person)")
+    _with(tmp_path / "view.db", "CREATE VIEW face AS SELECT 1 AS face_crop_blob, 1 AS person_id")
+    _with(tmp_path / "nobody.db", "CREATE TABLE face (face_crop_blob, person_id)")
+    write_table(tmp_path / "one.db", {7: crops(KNOWN, 1)})
+    code, line = BAD[source]
+    ended = whosthere("train", "--source", source, cwd=tmp_path)
+    told = assert_refused(replace(ended, err=re.sub("^faces: .*\n", "", ended.err, flags=re.MULTILINE)), code)
+
+    assert line in told
+    assert not (tmp_path / "model").exists()
+
+
+def test_without_scikit_learn_it_says_what_to_install(tmp_path, settings):
+    hidden = (
+        "import importlib.util as u; real = u.find_spec\n"
+        "u.find_spec = lambda name, *more: None if name == 'sklearn' else real(name, *more)"
+    )
+    told = assert_refused(patched(hidden, "train", cwd=tmp_path), "classifier_unavailable")
+
+    assert "pip install 'whosthere[classifier]'" in told
