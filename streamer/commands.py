@@ -10,7 +10,7 @@ import typer
 
 from recognition.errors import CodedError
 from streamer import __version__
-from streamer.cli import bench, cameras, demo, events, identify, service, tokens, train_weights
+from streamer.cli import bench, cameras, demo, events, identify, service, tokens, train, train_weights
 from streamer.cli.anywhere import AnywhereGroup
 from streamer.cli.calibration import commands as calibration
 from streamer.cli.enrolment import command as enrol
@@ -37,6 +37,7 @@ gallery.register(app)
 calibration.register(app)
 cameras.register(app)
 models.register(app)
+train.register(app)
 train_weights.register(app)
 tokens.register(app)
 events.register(app)

@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from gallery.errors import GalleryError, PersonNotFound
+from gallery.classifier.folder import make_stale, people_of
+from gallery.errors import ClassifierDamaged, ClassifierMissing, ClassifierStale, GalleryError, PersonNotFound
 from gallery.storage.store import PersonStore
 from recognition.errors import CodedError
 from streamer.byte_search import holds
@@ -24,6 +25,7 @@ from streamer.events.outbox_file import Changes, OutboxFile
 from streamer.kept_visits.visits_file import VisitsFile
 from streamer.model_layer.enrolling import verifying_thresholds
 from streamer.model_layer.setup import make_manager
+from streamer.naming.places import trained_places
 from streamer.steady import boot_id, steady_s
 
 log = logging.getLogger(__name__)
@@ -176,6 +178,32 @@ def _of_topics(topics: Topics) -> Outcome:
     return Outcome("emptied (the broker lets this login not look whether they are)" if topics.unseen else erased)
 
 
+def retire_classifiers(task: Task) -> Outcome:
+    """Those that know whoever is not enrolled (any more): nobody uses them from now on, and faces and ids go.
+
+    So does one of another system's ids, which tell nothing of who is who here, and of a person who became another.
+    """
+    left, retired = [], 0
+    with task.store() as store:
+        enrolled = store.profiles().keys()
+    for place in trained_places(task.settings):
+        try:
+            if people_of(place) <= enrolled:
+                continue
+        except (ClassifierMissing, ClassifierStale):
+            continue
+        except ClassifierDamaged:
+            pass
+        try:
+            make_stale(place)
+        except OSError as error:
+            left.append(Left(str(place), f"a classifier there can't be erased ({error.strerror})", "purge"))
+        else:
+            retired += 1
+    told = f"{counted(retired, 'classifier')} erased: train anew" if retired else "none was trained on them"
+    return Outcome("" if left else told, tuple(left))
+
+
 def write_anew(task: Task) -> Outcome:
     """The gallery without what was deleted, and without the log of it."""
     name, why = task.settings.gallery_path.name, "no room to write it anew, or others use it"
@@ -204,6 +232,7 @@ STEPS = (
     Step("visits", "erasing kept visits", erase_visits),
     Step("outbox", "erasing messages that wait", clear_outbox),
     Step("topics", "emptying retained topics", empty_topics),
+    Step("classifiers", "erasing classifiers", retire_classifiers),
     Step("files", "writing the gallery anew", write_anew),
     Step("search", "looking for what is left", look_everywhere),
 )

@@ -26,13 +26,14 @@ from gallery.matching.space_policy import standing
 from gallery.people import Profile, TemplateMark
 from recognition.errors import CodedError, EmbeddingSpaceMismatch
 from recognition.recogniser import Recogniser
+from streamer.naming.served import ServedClassifier
 from streamer.pipeline.gallery_file import GalleryFile
 from streamer.pipeline.judging import Judge, voters
 from streamer.pipeline.match_policy import MatchPolicy, conditions_now
 from streamer.pipeline.tracking import KeptFace
 from streamer.pipeline.visits import Verdict, unnamed
 from streamer.process import key_source, readable_store_of
-from streamer.settings import Settings
+from streamer.settings import Names, Settings
 from streamer.telemetry.calibration_watch import CalibrationWatch
 from streamer.telemetry.metrics import Metrics
 from streamer.telemetry.once_log import OnceLog
@@ -109,6 +110,7 @@ class LiveGallery:
         self._ignored: frozenset[str] = frozenset()
         self._negatives: dict[str, Negatives] = {}  # by space
         self._negative_marks: dict[str, TemplateMark] = {}
+        self.classifier = ServedClassifier(settings.paths.classifier, metrics, self._classes_changed)
         self._once = OnceLog(log)
         self._check: NeighbourCheck | None = None
         if settings.gallery.rerank:
@@ -201,8 +203,11 @@ class LiveGallery:
             self.serving = name
             self._warn_of_the_nameless()
 
-    async def identify(self, tracks: Sequence[Sequence[KeptFace]]) -> list[Verdict]:
-        """The verdict on each track, voted by its kept faces of one embedder, weighted by their quality."""
+    async def identify(self, tracks: Sequence[Sequence[KeptFace]], names: Names = "gallery") -> list[Verdict]:
+        """The verdict on each track, voted by its kept faces of one embedder, weighted by their quality.
+
+        names: whose word a name is.
+        """
         chosen = [voters(kept, self.serving, self._min_quality) for kept in tracks]
         judge = Judge(
             self._calibrated,
@@ -215,6 +220,9 @@ class LiveGallery:
         )
         loop = asyncio.get_running_loop()
         verdicts = await loop.run_in_executor(self._pool, judge.verdicts, chosen, self.serving)
+        if names != "gallery":
+            classes = self.classifier.named
+            verdicts = await loop.run_in_executor(self._pool, judge.by_classifier, verdicts, names, classes)
         # Somebody may have been forgotten meanwhile, or be so by now and not yet out of the index that was searched.
         return [unnamed(verdict, self._nameless) for verdict in verdicts]
 
@@ -233,6 +241,7 @@ class LiveGallery:
         self._nameless = changed.forgotten | (changed.unreadable - changed.profiles.keys())
         self._left_out = changed.left_out
         self._tell_left_out()
+        self.classifier.people_changed(self._profiles, self.forgotten)
         self.generation += 1
         self._metrics.gallery_people.set(len(self._profiles))
         self._count_templates()
@@ -270,6 +279,10 @@ class LiveGallery:
             self._damage = error
         if self._damage is not None:
             log.error("%s", self._damage, extra={"code": self._damage.code})
+
+    def _classes_changed(self) -> None:
+        """Another classifier: whoever is in view is judged again."""
+        self.generation += 1
 
     def _tell_left_out(self) -> None:
         """Once for each change of who it is."""

@@ -136,6 +136,9 @@ class Metrics:
             ["space"],
             registry=r,
         )
+        self.classifier_people = Gauge(
+            "whosthere_classifier_people", "People whom the trained classifier names", registry=r
+        )
         self.gallery_templates = Gauge("whosthere_gallery_templates", "Templates by space", ["model"], registry=r)
         self.rerank_seconds = Histogram(
             "whosthere_rerank_seconds", "Re-ranking of one face", buckets=_RERANK_BUCKETS, registry=r

@@ -32,7 +32,7 @@ from tests.gallery.fakes import photo_of, unit
 from tests.streamer.ingest.clips import write_clip
 
 COMMANDS = [
-    *("serve", "check", "demo", "enrol", "identify", "events", "bench"),
+    *("serve", "check", "demo", "enrol", "identify", "events", "bench", "train"),
     *("people list", "people show", "people rename", "people forget", "people photos", "people remove-photo"),
     *("people set", "people export", "people import", "gallery backup", "gallery restore", "gallery rekey"),
     *("gallery purge", "gallery audit", "calibrate", "people look-alikes"),

@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+from gallery.classifier.folder import CLASSIFIER, FILES, PEOPLE, write
 from gallery.keys.encryption import Cipher
 from gallery.people import NewNegative
 from gallery.storage.rows import packed
@@ -18,6 +19,7 @@ from streamer.events.event import Due, sighting_of
 from streamer.events.outbox_file import Changes, OutboxFile
 from streamer.kept_visits.visit import VisitChange, VisitFace, people_of
 from streamer.kept_visits.visits_file import VisitsFile
+from streamer.naming.places import note_place
 from streamer.process import key_source, make_data_folder, store_of
 from streamer.settings import Settings
 from streamer.settings_reading import load
@@ -39,6 +41,7 @@ class House:
         self.settings: Settings = load(
             overrides=[
                 f"paths.data={folder / 'data'}",
+                f"paths.classifier={folder / 'classifier'}",
                 f"mqtt.port={port}",
                 f"gallery.encryption={'true' if encryption else 'false'}",
             ],
@@ -53,6 +56,8 @@ class House:
         self._keep_visits()
         self._fill_outbox()
         self._retain()
+        self.trained = (folder / "classifier", folder / "elsewhere")
+        self._train()
 
     def _enrol(self, nick: str, seed: int) -> str:
         photos = [photo_of(unit(seed), 10 * seed + number) for number in range(2)]
@@ -115,6 +120,13 @@ class House:
             self.publish(f"people/{person_id}/present", {"present": True, "cameras": ["door"], "since": 1.0})
             people.append({"id": person_id, "name": NAMES[nick], "since": 1.0})
         self.publish("cameras/door/present", {"people": people, "unknown": 0, "at": 1.0})
+
+    def _train(self) -> None:
+        people = {str(label): person_id for label, person_id in enumerate(self.ids.values())}
+        for place in self.trained:
+            note_place(self.settings, place)
+            faces = b"".join(packed(unit(seed)) for seed, _ in enumerate(NAMES, start=1))
+            write(place, dict.fromkeys(FILES, b"") | {CLASSIFIER: faces, PEOPLE: json.dumps(people).encode()})
 
     def publish(self, topic: str, document: object) -> None:
         """Retained, as by the service."""
@@ -186,7 +198,8 @@ class House:
         backup.unlink(missing_ok=True)
         with closing(sqlite3.connect(self.settings.gallery_path)) as db:
             db.execute("VACUUM INTO ?", (str(backup),))
-        files = [*(file for file in sorted(self.data.rglob("*")) if file.is_file()), backup]
+        places = (self.data, *self.trained)
+        files = [*(file for place in places for file in sorted(place.rglob("*")) if file.is_file()), backup]
         left = []
         for file in files:
             content = file.read_bytes()

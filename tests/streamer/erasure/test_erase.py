@@ -73,7 +73,8 @@ def assert_proven(house: House, without: str = "") -> Report:
 
 def test_nothing_is_left_of_who_is_forgotten(house):
     report = assert_proven(house)
-    assert [step.name for step in report.steps] == ["keys", "visits", "outbox", "topics", "files", "search"]
+    steps = ["keys", "visits", "outbox", "topics", "classifiers", "files", "search"]
+    assert [step.name for step in report.steps] == steps
     done = {step.name: step.outcome.done for step in report.steps}
     word = "keys destroyed" if house.encrypted else "erased (the gallery is not encrypted)"
     assert done["keys"] == (
@@ -83,6 +84,7 @@ def test_nothing_is_left_of_who_is_forgotten(house):
     assert done["visits"] == "3 kept visits erased"
     assert done["outbox"] == "2 waiting messages erased, last sightings too; written over in 1 file set aside"
     assert "nothing retained names them" in done["topics"]
+    assert done["classifiers"] == "2 classifiers erased: train anew"
     with store_of(house.settings) as store:
         assert store.forgotten() == {house.ids["ada"]}
         assert [entry.action for entry in store.audit_entries(house.ids["ada"])][-1] == "forgotten"
@@ -98,6 +100,7 @@ FOUND_WITHOUT = {
     "visits": r"pictures 0: sealed in visits\.db.*id in visits\.db",
     "outbox": r"id in outbox\.db.*id in outbox\.db\.damaged",
     "topics": r"p\w+ retained; Ada Lovelace-Ünïque retained",
+    "classifiers": r"template in classifier\.pkl.*id in person_id_mapping\.json; template in classifier\.pkl",
     "files": r"(profile|name) in gallery\.db",
     "search": r"assert \[\] == \[\('notes/copied\.txt', 'you'\)\]",
 }
