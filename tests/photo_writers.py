@@ -149,7 +149,7 @@ def _count_boxes(data: bytes) -> int:
 
 
 def avif_by_libav() -> bytes:
-    """In a thread of its own: root's thread keeps the real-time priority that SVT-AV1 gives it, and so do its children."""
+    """In a thread of its own: root's thread is left with real-time priority by SVT-AV1, which its children inherit."""
     with ThreadPoolExecutor(1) as encoder:
         return encoder.submit(_avif_by_libav).result()
 
