@@ -25,9 +25,10 @@ from recognition.specs.weights import verify_artifacts
 from streamer.access.token_file import read_tokens
 from streamer.api.server import prepare_http
 from streamer.errors import HttpAddressInvalid
+from streamer.ingest.address import publishers_url
 from streamer.ingest.probe import probe
 from streamer.ingest.publish.point import PublishPoint
-from streamer.ingest.rtsp.server import look, url_of
+from streamer.ingest.rtsp.server import look
 from streamer.listen import listen, resolve
 from streamer.model_layer.calibrating import standings
 from streamer.model_layer.enrolling import space_sizes
@@ -197,7 +198,7 @@ async def _camera(name: str, settings: Settings) -> str:
     camera = settings.cameras[name]
     if camera.is_published:
         PublishPoint(name, camera).login()
-        return f"has its login; publishers come to {url_of(settings.ingest.rtsp, name)}"
+        return f"has its login; publishers come to {publishers_url(settings.ingest.rtsp, name)}"
     report = (await probe(expand_url(camera.url), camera, name)).report
     return f"{report.codec} {report.width}x{report.height}"
 

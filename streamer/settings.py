@@ -22,7 +22,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from gallery.matching.aggregate import Aggregation
-from recognition.runtimes.triton_client import check_address
+from recognition.runtimes.triton_address import check_address
 from recognition.selection.candidates import Requirement
 from recognition.selection.measurements import FILE as FIGURES_FILE
 from recognition.specs.devices import Device

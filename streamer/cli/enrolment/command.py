@@ -16,7 +16,7 @@ from gallery.enrolment.enrol import enrol as enrol_photos
 from gallery.enrolment.listing import open_listing
 from gallery.enrolment.pictures import enrol_pictures
 from gallery.errors import NoPhotoAccepted
-from streamer.cli.cameras import camera_or_url
+from streamer.cli.camera_names import camera_or_url
 from streamer.cli.enrolment import telling
 from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json, settings_of
 from streamer.cli.progress import progress_of
