@@ -1,0 +1,71 @@
+"""The part of `models eval` that measures ways of naming: aggregation, margin, re-ranking, the classifier."""
+
+from typing import Any
+
+from gallery.evaluation.naming import ENROLLED, FPIRS, Naming, Rules, measure_naming
+from gallery.evaluation.open_set import NamingRates
+from recognition.evaluation.evaluate import Evaluation
+from streamer.cli.options import print_line, print_table
+from streamer.settings import GallerySettings
+
+_TOLD = {1e-2: "1e-2", 1e-3: "1e-3"}
+_WAYS = {
+    "best": "best template",
+    "mean_of_three": "mean of the best three",
+    "class_mean": "class mean",
+    "margin": "{aggregation}, margin {margin:g}",
+}
+
+
+def naming_of(found: Evaluation, settings: GallerySettings) -> Naming:
+    """By the settings' margin and aggregation. Raises UnsupportedRuntime without FAISS."""
+    rules = Rules(settings.aggregation, settings.margin, settings.top_k)
+    return measure_naming(found.templates, found.is_enrolled, rules)
+
+
+def naming_document(naming: Naming) -> dict[str, Any]:
+    return {
+        "people_to_find": naming.people_to_find,
+        "genuine_probes": naming.genuine_probes,
+        "impostor_probes": naming.impostor_probes,
+        "aggregation": naming.rules.aggregation,
+        "margin": naming.rules.margin,
+        "fnir": {
+            way: {
+                enrolled: {_TOLD[fpir]: _rates_document(rates) for fpir, rates in by_fpir.items()}
+                for enrolled, by_fpir in by_enrolled.items()
+            }
+            for way, by_enrolled in naming.rates.items()
+        },
+    }
+
+
+def _rates_document(rates: NamingRates) -> dict[str, float | None]:
+    return {"fnir": rates.fnir, "threshold": rates.threshold, "low": rates.low, "high": rates.high}
+
+
+def show_naming(naming: Naming) -> None:
+    print_line("")
+    print_line(
+        f"who is enrolled with one, three or all photos but a quarter: FNIR (95 % interval) over {naming.people_to_find} people,"
+    )
+    print_line(
+        f"{naming.genuine_probes} genuine and {naming.impostor_probes} impostor probes, half of the people enrolled, "
+        "then the other half"
+    )
+    rules = {"aggregation": naming.rules.aggregation.replace("_", " "), "margin": naming.rules.margin}
+    heads = ["", *(f"{enrolled}, FPIR {_TOLD[fpir]}" for fpir in FPIRS for enrolled in ENROLLED)]
+    rows = [
+        [
+            _WAYS[way].format(**rules),
+            *(_cell(by_enrolled[enrolled][fpir]) for fpir in FPIRS for enrolled in ENROLLED),
+        ]
+        for way, by_enrolled in naming.rates.items()
+    ]
+    print_table(heads, rows, "")
+
+
+def _cell(rates: NamingRates) -> str:
+    if rates.fnir is None or rates.low is None or rates.high is None:
+        return "too few"
+    return f"{rates.fnir:.1%} ({rates.low:.0%}-{rates.high:.0%})"
