@@ -37,7 +37,8 @@
     │   ├── KeptVisitsMissing         kept_visits_missing
     │   ├── KeptVisitsUnwritable      kept_visits_unwritable (retryable)
     │   ├── KeptVisitsDamaged         kept_visits_damaged    (set aside; the service goes on with new ones)
-    │   └── KeptVisitsTooNew          kept_visits_too_new
+    │   ├── KeptVisitsTooNew          kept_visits_too_new
+    │   └── VisitNotFound             visit_not_found
     ├── DiscoveryFailed               discovery_failed
     ├── PortInUse                     port_in_use
     ├── HttpAddressInvalid            http_address_invalid
@@ -242,6 +243,12 @@ class KeptVisitsDamaged(KeptVisitsError):
 
 class KeptVisitsTooNew(KeptVisitsError):
     code = "kept_visits_too_new"
+
+
+class VisitNotFound(KeptVisitsError):
+    """No visit of this id is kept (any more)."""
+
+    code = "visit_not_found"
 
 
 class DiscoveryFailed(StreamerError):

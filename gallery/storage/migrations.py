@@ -12,7 +12,7 @@ from gallery.storage.audit import append, seal
 from gallery.storage.meta import KEY_ID, get_meta
 from gallery.storage.resealing import reseal
 from gallery.storage.rows import packed_profile
-from gallery.storage.schema import SCHEMA_VERSION, TABLES, transaction, version_of
+from gallery.storage.schema import SCHEMA_VERSION, SINCE_4, TABLES_OF_3, transaction, version_of
 from gallery.storage.vacuum import ENCRYPTED, make_due
 
 
@@ -53,7 +53,7 @@ def _to_3(db: sqlite3.Connection) -> None:
         db.execute(f"DROP INDEX {index}")
     for table in tables:
         db.execute(f"ALTER TABLE {table} RENAME TO {table}_2")
-    for statement in TABLES:
+    for statement in TABLES_OF_3:
         db.execute(statement)
     db.execute(
         "INSERT INTO people SELECT id, created_at, plain_tag(name), NULL, NULL, NULL, plain_profile(name) FROM people_2"
@@ -75,4 +75,10 @@ def _to_3(db: sqlite3.Connection) -> None:
         db.create_function(function, 1, None)
 
 
-_STEPS = {1: _to_2, 2: _to_3}
+def _to_4(db: sqlite3.Connection) -> None:
+    """Nobody has said of a face that it is not somebody's, and nobody was merged."""
+    for statement in SINCE_4:
+        db.execute(statement)
+
+
+_STEPS = {1: _to_2, 2: _to_3, 3: _to_4}

@@ -16,6 +16,7 @@ from gallery.keys.encryption import Cipher, MasterKey, new_key
 from gallery.keys.master_key import KeySource
 from gallery.storage.schema import transaction
 from streamer.events.event import IdentityEvent
+from streamer.errors import VisitNotFound
 from streamer.kept_visits.pictures import Pictures
 from streamer.kept_visits.visit import KeptVisit, Limits, VisitChange, VisitFace
 from streamer.kept_visits.visit_rows import (
@@ -194,6 +195,18 @@ class VisitsFile:
             with translated(self.path):
                 visit = read_visit(self._db, self._cipher, row)
             yield visit
+
+    def visit(self, event_id: str) -> KeptVisit:
+        """Raises VisitNotFound."""
+        with translated(self.path):
+            row = self._db.execute(f"SELECT {VISIT} FROM visits WHERE event_id = ?", (event_id,)).fetchone()
+            if row is None:
+                raise VisitNotFound(
+                    f"no visit {event_id} is kept; `whosthere events --since 8h` lists those that are, of cameras with "
+                    "snapshots"
+                )
+            self._follow_key()
+            return read_visit(self._db, self._cipher, row)
 
     def pictures(self, event_id: str) -> Pictures | None:
         """None where there are none: the visit is gone, nothing good was seen of it, or they can't be opened."""

@@ -12,7 +12,7 @@ import pytest
 from gallery.errors import MasterKeyMissing, MasterKeyWrong
 from gallery.keys.encryption import MasterKey
 from gallery.storage.schema import transaction
-from streamer.errors import KeptVisitsDamaged, KeptVisitsMissing, KeptVisitsTooNew, KeptVisitsUnwritable
+from streamer.errors import KeptVisitsDamaged, KeptVisitsMissing, KeptVisitsTooNew, KeptVisitsUnwritable, VisitNotFound
 from streamer.kept_visits import visits_file, visits_schema
 from streamer.kept_visits.visits_file import VisitsFile
 from streamer.kept_visits.visits_schema import keep_key
@@ -424,3 +424,14 @@ def test_a_full_disk_leaves_nothing_of_what_failed(encrypt):
         hog.unlink()
         file.write([change(two, pictures=large)])
         assert ids_of(file) == [one, two]
+
+
+def test_one_visit_is_read_by_its_id_and_one_that_is_not_kept_is_said(file, tmp_path):
+    mine, other = visit_id(), visit_id()
+    file.write([change(mine, event(mine, person=BOB)), change(other)])
+    with as_command(tmp_path) as reader:
+        found = reader.visit(mine)
+        assert (found.event_id, found.people, len(found.messages)) == (mine, {BOB}, 1)
+        for gone in (visit_id(), "", "nonsense"):
+            with pytest.raises(VisitNotFound, match="events --since"):
+                reader.visit(gone)
