@@ -90,7 +90,9 @@ def naming_rates(
     falling = np.argsort(-impostors, kind="stable")
     impostors, whose_impostors = impostors[falling], whose_impostors[falling]
     random = np.random.default_rng(_SEED)
-    resampled = [np.bincount(random.integers(len(photos), size=len(photos)), minlength=len(photos)) for _ in range(_RESAMPLED)]
+    resampled = [
+        np.bincount(random.integers(len(photos), size=len(photos)), minlength=len(photos)) for _ in range(_RESAMPLED)
+    ]
 
     def rates(fpir: float) -> NamingRates:
         everybody = np.ones(len(photos))

@@ -45,27 +45,22 @@ def _rates_document(rates: NamingRates) -> dict[str, float | None]:
 
 
 def show_naming(naming: Naming) -> None:
+    rules = {"aggregation": naming.rules.aggregation.replace("_", " "), "margin": naming.rules.margin}
     print_line("")
     print_line(
-        f"who is enrolled with one, three or all photos but a quarter: FNIR (95 % interval) over {naming.people_to_find} people,"
+        f"naming {naming.people_to_find} people: half of all enrolled, then the other half; "
+        f"{naming.genuine_probes} genuine and {naming.impostor_probes} impostor probes"
     )
-    print_line(
-        f"{naming.genuine_probes} genuine and {naming.impostor_probes} impostor probes, half of the people enrolled, "
-        "then the other half"
-    )
-    rules = {"aggregation": naming.rules.aggregation.replace("_", " "), "margin": naming.rules.margin}
-    heads = ["", *(f"{enrolled}, FPIR {_TOLD[fpir]}" for fpir in FPIRS for enrolled in ENROLLED)]
     rows = [
-        [
-            _WAYS[way].format(**rules),
-            *(_cell(by_enrolled[enrolled][fpir]) for fpir in FPIRS for enrolled in ENROLLED),
-        ]
+        [_WAYS[way].format(**rules), enrolled, *(_cell(by_fpir[fpir]) for fpir in FPIRS)]
         for way, by_enrolled in naming.rates.items()
+        for enrolled, by_fpir in by_enrolled.items()
     ]
-    print_table(heads, rows, "")
+    heads = (f"FNIR at FPIR {_TOLD[fpir]} (95 %)" for fpir in FPIRS)
+    print_table(["", "photos enrolled", *heads], rows, "")
 
 
 def _cell(rates: NamingRates) -> str:
     if rates.fnir is None or rates.low is None or rates.high is None:
         return "too few"
-    return f"{rates.fnir:.1%} ({rates.low:.0%}-{rates.high:.0%})"
+    return f"{rates.fnir:.1%} ({rates.low:.1%} to {rates.high:.1%})"

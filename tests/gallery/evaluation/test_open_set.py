@@ -14,12 +14,7 @@ def photos(*counts: int, without_face: tuple[int, ...] = ()) -> Templates:
 
 
 @pytest.mark.parametrize(
-    ("most", "first", "second"),
-    [
-        (1, [0, 10], [8]),
-        (3, [0, 1, 2, 10], [8]),
-        (None, [0, 1, 2, 3, 4, 5, 10], [8]),
-    ],
+    ("most", "first", "second"), [(1, [0, 10], [8]), (3, [0, 1, 2, 10], [8]), (None, [0, 1, 2, 3, 4, 5, 10], [8])]
 )
 def test_both_halves_are_enrolled_once(most: int | None, first: list[int], second: list[int]) -> None:
     # Ada has 8 photos, Bob 2, Cy 1.
