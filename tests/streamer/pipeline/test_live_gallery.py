@@ -23,7 +23,8 @@ from gallery.storage.store import PersonStore
 from recognition.errors import EmbeddingSpaceMismatch
 from recognition.recogniser import RecogniserConfig, open_recogniser
 from streamer.events.event import IdentityEvent, LatencyMs
-from streamer.pipeline.live_gallery import LiveGallery, voters
+from streamer.pipeline.judging import voters
+from streamer.pipeline.live_gallery import LiveGallery
 from streamer.pipeline.match_policy import MatchPolicy
 from streamer.pipeline.tracking import KeptFace, Track, Tracker, TrackingRules
 from streamer.pipeline.visits import Moment, Verdict, Visits
