@@ -31,6 +31,9 @@
     ├── PersonFileTooNew      person_file_too_new
     ├── TargetExists          target_exists
     ├── TargetUnwritable      target_unwritable
+    ├── RerankInputInvalid    rerank_input_invalid
+    ├── RerankLibraryUnusable rerank_library_unusable
+    ├── RerankFailed          rerank_failed
     └── MasterKeyError
         ├── MasterKeyMissing      master_key_missing
         └── MasterKeyWrong        master_key_wrong
@@ -217,6 +220,24 @@ class TargetExists(GalleryError):
 
 class TargetUnwritable(GalleryError):
     code = "target_unwritable"
+
+
+class RerankInputInvalid(GalleryError):
+    """A probe or candidates that have no direction, no common length, or are too many."""
+
+    code = "rerank_input_invalid"
+
+
+class RerankLibraryUnusable(GalleryError):
+    """A user's own kernel can't be loaded, or did not pass its self-test."""
+
+    code = "rerank_library_unusable"
+
+
+class RerankFailed(GalleryError):
+    """A user's own kernel gave an error, or no scores."""
+
+    code = "rerank_failed"
 
 
 class MasterKeyError(GalleryError):
