@@ -13,7 +13,7 @@ from recognition.arrays import F32
 
 Aggregation = Literal["best", "mean_of_three", "class_mean"]
 
-OUTLIER = 0.1  # so far under the median of the person's templates one resembles the others: it is left out
+OUTLIER = 0.15  # so far under the median of the person's templates one resembles the others: it is left out
 _MOST = 3
 _AT_ONCE = 1 << 22  # numbers of templates in one piece of work, float64
 

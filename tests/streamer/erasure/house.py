@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from gallery.keys.encryption import Cipher
@@ -80,6 +81,11 @@ class House:
                     pictures=pictures,
                 )
                 assert file.write([change]) == set()
+            event = due("twins1n", candidates=tuple(self.ids.values())).event
+            either = replace(
+                change, event_id=event.event_id, is_known=False, people=people_of([event]), messages=(event,)
+            )
+            assert file.write([replace(either, faces=(), pictures={})]) == set()
 
     def _fill_outbox(self) -> None:
         for name in ("outbox.db", "outbox.db.damaged-20260101T000000Z"):
@@ -88,6 +94,7 @@ class House:
             for nick, person_id in self.ids.items():
                 puts += [due(f"{nick}{number}{kind}", person=person_id) for number, kind in ((1, "n"), (2, "e"))]
                 puts.append(due(f"{nick}x1n", person=person_id))
+            puts.append(due("y1n", candidates=tuple(self.ids.values())))  # it is one of the two
             sightings = {one.event.person.id: sighting_of(one.event) for one in puts if one.event.person}
             file.write(Changes(puts=puts, sightings=sightings), steady_s())
             file.close()

@@ -79,7 +79,7 @@ def test_nothing_is_left_of_who_is_forgotten(house):
         f"1 person: {word}, 2 photos and 2 templates deleted; somebody reads the log that held them, emptied with the "
         "files"
     )
-    assert done["visits"] == "1 kept visit erased"
+    assert done["visits"] == "2 kept visits erased"
     assert done["outbox"] == "2 waiting messages erased, last sightings too; written over in 1 file set aside"
     assert "nothing retained names them" in done["topics"]
     with store_of(house.settings) as store:
