@@ -6,6 +6,7 @@ Whatever comes is looked at here; the kernel behind it (`rerank_kernel`, or a us
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -68,9 +69,10 @@ class Reranker:
             order = _order(ids, others)
             scores = self.kernel(_points(face, others, order), Neighbourhood.among(len(others)))
             for row, score in zip(order, scores.tolist(), strict=True):
-                best[ids[row]] = max(score, best.get(ids[row], 0.0))
-        ranked = sorted(best.items(), key=lambda scored: (-scored[1], scored[0]))
-        told = tuple(Score(who, score, score >= bar) for who, score in ranked)
+                if score > best.get(ids[row], -1.0):
+                    best[ids[row]] = score
+        ranked = sorted(best.items(), key=itemgetter(1), reverse=True)  # by id before, and where equal still
+        told = tuple([Score(who, score, score >= bar) for who, score in ranked])
         return Reranked(told, bar, 1000.0 * (time.perf_counter() - began_s), len(others))
 
 

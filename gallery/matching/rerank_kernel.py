@@ -56,10 +56,10 @@ def rerank_scores(points: F32, neighbourhood: Neighbourhood) -> F32:
     original = (1.0 - cosines[0, 1:]) / 2.0
     weights = _encoded(cosines, k1_nearest & k1_nearest.T, half_nearest & half_nearest.T)
     averaged = k2_nearest.astype(np.float32)
-    averaged /= averaged.sum(axis=1, keepdims=True)
-    ours = averaged[0] @ weights
+    sizes = averaged.sum(axis=1, keepdims=True)
+    ours = averaged[0] @ weights / sizes[0]
     there = np.flatnonzero(ours)  # elsewhere nothing is common to the probe and anybody
-    theirs = averaged[1:] @ weights[:, there]
+    theirs = averaged[1:] @ weights[:, there] / sizes[1:]
     common = np.minimum(theirs, ours[there]).sum(axis=1)
     jaccard = 1.0 - common / (2.0 - common)
     share = neighbourhood.original_share
@@ -82,12 +82,12 @@ def _encoded(cosines: F32, mutual: Mask, half: Mask) -> F32:
     rows = np.repeat(np.arange(n), _sizes(mine))
     columns = pairs - n * rows
     theirs = small.take(columns, axis=1)
-    joined = np.flatnonzero(3 * _sizes(mine.take(rows, axis=1) & theirs) >= 2 * _sizes(small)[columns])  # a point itself is
+    joined = np.flatnonzero(
+        3 * _sizes(mine.take(rows, axis=1) & theirs) >= 2 * _sizes(small)[columns]
+    )  # a point itself is
     starts = np.searchsorted(rows[joined], np.arange(n))
     expanded = mine | np.bitwise_or.reduceat(theirs[:, joined], starts, axis=1)
-    weights = np.subtract(cosines, 1.0, out=cosines)
-    weights *= 2.0
-    np.exp(weights, out=weights)
+    weights = np.exp(np.multiply(cosines, 2.0, out=cosines), out=cosines)  # exp(-2) of each goes with the sum
     weights *= np.unpackbits(np.ascontiguousarray(expanded.T).view(np.uint8), axis=1, count=n).view(np.bool_)
     weights /= weights.sum(axis=1, keepdims=True)
     return weights

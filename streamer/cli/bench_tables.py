@@ -75,6 +75,27 @@ def show_gallery(document: Row) -> None:
     )
 
 
+def show_rerank(document: Row) -> None:
+    """What one call of re-ranking costs."""
+    cost = document["rerank"]
+    print_line(f"machine: {document['machine']}")
+    print_line(f"re-ranking of {cost['candidates']} candidates of {cost['numbers']} numbers, one core, one thread:")
+    print_line()
+    print_table(
+        ["ours ms", "plain, set by set, ms", "limit ms", "ours is", "scores differ by"],
+        [
+            [
+                f"{cost['ours_ms']:.2f}",
+                f"{cost['plain_ms']:.0f}",
+                f"{cost['limit_ms']:g}",
+                f"{cost['ratio_to_plain']:.0f} times as fast",
+                f"{cost['largest_difference']:g} at most",
+            ]
+        ],
+        "Nothing was measured.",
+    )
+
+
 def _figure(value: float | None) -> str:
     return "" if value is None else f"{value:g}"
 

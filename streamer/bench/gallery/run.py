@@ -24,6 +24,7 @@ from streamer.bench.calm import others_share
 from streamer.bench.gallery import bare, probe
 from streamer.bench.gallery.before import PROJECT, before
 from streamer.bench.gallery.crowd import Somebody, chip, faces, probes, write_crowd
+from streamer.bench.gallery.rerank import run_rerank
 from streamer.errors import BenchFailed
 
 Say = Callable[[str], None]
@@ -106,7 +107,7 @@ class _GalleryBench:
         found, rows = self._searched(templates, asked)
         store |= rows | self._followed() | self._enrolled() | self._forgotten()
         return {
-            "gallery": {str(options.people): found},
+            "gallery": {str(options.people): found, "rerank200_ms": run_rerank()["ours_ms"]},
             "gallery_store": {key: row.told() for key, row in store.items()},
         }
 
