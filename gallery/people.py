@@ -270,6 +270,11 @@ def new_person_id() -> str:
     return "p" + "".join(letters)
 
 
+def is_person_id(text: str) -> bool:
+    """Whether new_person_id() may have made it."""
+    return len(text) == 13 and text[0] == "p" and set(text) <= set(_ID_ALPHABET)
+
+
 def clean_name(name: str, what: str = "name") -> str:
     """A display name in NFC without outer blanks. Raises NameInvalid: want 1-100 printable characters."""
     cleaned = unicodedata.normalize("NFC", name.strip())

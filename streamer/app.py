@@ -97,6 +97,9 @@ class Service:
             parts.append(Part("configuration", False, self.control.trouble))
         gallery = self.live_gallery.trouble
         parts.append(Part("gallery", not gallery, gallery))
+        if self.live_gallery.classifier.is_wanted:
+            trouble = self.live_gallery.classifier.trouble
+            parts.append(Part("classifier", trouble is None, "" if trouble is None else str(trouble)))
         if self.settings.http.enabled:
             parts.append(Part("tokens", not self.tokens.trouble, self.tokens.trouble))
         if self.certificate is not None:
@@ -135,6 +138,8 @@ async def running_service(
         service = await _opened(stack, settings, certificate, obeys=configured is not None, own_broker=own_broker)
         rtsp = await _open_doors(stack, service)
         async with asyncio.TaskGroup() as tasks:
+            service.live_gallery.classifier.is_wanted = any(one.names != "gallery" for one in settings.cameras.values())
+            await service.live_gallery.classifier.look()
             cameras = CameraSet(tasks, partial(_camera, service), partial(_forget_camera, service))
             service.cameras = cameras.cameras
             await cameras.apply(settings.cameras)
@@ -263,6 +268,7 @@ def _keep_up(tasks: asyncio.TaskGroup, service: Service, rtsp: RtspServer) -> li
     return [
         tasks.create_task(broker, name="publisher"),
         tasks.create_task(service.live_gallery.follow(partial(_gallery_changed, service)), name="gallery"),
+        tasks.create_task(service.live_gallery.classifier.follow(), name="classifier"),
         tasks.create_task(service.visits.run(), name="kept visits"),
         tasks.create_task(service.live_gallery.check_file(service.settings), name="check of the gallery"),
         *([tasks.create_task(service.tokens.follow(), name="tokens")] if service.settings.http.enabled else []),
@@ -280,6 +286,7 @@ def _keep_up(tasks: asyncio.TaskGroup, service: Service, rtsp: RtspServer) -> li
 def _camera(service: Service, name: str, camera: CameraSettings) -> Camera:
     """One that is about to run: there from the start, added, or changed."""
     settings = service.settings.model_copy(update={"cameras": {name: camera}})
+    service.live_gallery.classifier.is_wanted |= camera.names != "gallery"
     path = camera_path(
         name,
         settings,

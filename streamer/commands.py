@@ -10,7 +10,7 @@ import typer
 
 from recognition.errors import CodedError
 from streamer import __version__
-from streamer.cli import bench, cameras, demo, enrol, events, identify, service, tokens, train_weights
+from streamer.cli import bench, cameras, demo, enrol, events, identify, service, tokens, train, train_weights
 from streamer.cli.anywhere import AnywhereGroup
 from streamer.cli.gallery import commands as gallery
 from streamer.cli.models import commands as models
@@ -34,6 +34,7 @@ people.register(app)
 gallery.register(app)
 cameras.register(app)
 models.register(app)
+train.register(app)
 train_weights.register(app)
 tokens.register(app)
 events.register(app)

@@ -37,6 +37,7 @@ CameraName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]+$", max_leng
 # YAML takes a bare 5 for a number.
 MqttVersion = Annotated[Literal["auto", "5", "3.1.1"], BeforeValidator(lambda value: "5" if value == 5 else value)]
 MqttCommand = Literal["cameras/enabled"]
+Names = Literal["gallery", "classifier", "both"]
 Topic = Annotated[str, StringConstraints(pattern=r"^[^+#\s\x00]+$", max_length=200)]
 
 
@@ -59,6 +60,7 @@ class ServiceSettings(_Section):
 class PathsSettings(_Section):
     models: tuple[Path, ...] = (Path("model/artifacts"),)
     data: Path = Path("var")
+    classifier: Path = Field(default=Path("model"), description="where `train` puts its files")
     keys: Path | None = Field(default=None, description="null: beside paths.data, called as it is with -keys")
 
     @property
@@ -100,6 +102,7 @@ class CameraSettings(_Section):
     open_timeout_s: float = Field(default=10.0, gt=0, le=120)
     read_timeout_s: float = Field(default=10.0, gt=0, le=120)
     stalled_after_s: float | None = Field(default=None, gt=0, le=120, description="null: as its own rhythm has it")
+    names: Names = Field(default="gallery", description="whose word a name is: the gallery's, the classifier's, both's")
     snapshots: bool = Field(default=False, description="keep its visits: pictures, messages, embeddings")
 
     @property
@@ -310,6 +313,11 @@ class Settings(_Section):
     def tokens_path(self) -> Path:
         """The digests of tokens, and whose they are."""
         return self.paths.data / "tokens.json"
+
+    @property
+    def classifiers_path(self) -> Path:
+        """In which folders classifiers were put: whoever is forgotten is to be forgotten there."""
+        return self.paths.data / "classifiers.json"
 
     @property
     def manifest_path(self) -> Path:

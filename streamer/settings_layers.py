@@ -97,7 +97,7 @@ def resolve_paths(tree: Tree, folder: Path) -> None:
     if isinstance(paths, dict):
         if isinstance(models := paths.get("models"), list):
             paths["models"] = [_absolute(item, folder) for item in models]
-        paths.update({key: _absolute(paths[key], folder) for key in ("data", "keys") if key in paths})
+        paths.update({key: _absolute(paths[key], folder) for key in ("data", "keys", "classifier") if key in paths})
     gallery = tree.get("gallery")
     if isinstance(gallery, dict) and isinstance(key := gallery.get("master_key"), dict) and "file" in key:
         gallery["master_key"] = {**key, "file": _absolute(key["file"], folder)}

@@ -61,6 +61,7 @@ def read_layers(
         default = PathsSettings()
         paths.setdefault("models", [str(folder) for folder in default.models])
         paths.setdefault("data", str(default.data))
+        paths.setdefault("classifier", str(default.classifier))
     resolve_paths(tree, file.parent if path else here)
     above, origins = upper_layer(environ, overrides)
     resolve_paths(above, here)

@@ -16,7 +16,7 @@ import streamer.webrtc.errors
 from recognition.errors import CodedError
 
 PACKAGES = ("recognition", "gallery", "streamer")
-OF_EXTRAS = ("torch", "matplotlib", "tritonclient", "aiortc")
+OF_EXTRAS = ("torch", "matplotlib", "tritonclient", "aiortc", "sklearn")
 # A line of the family tree: "    │   ├── StreamLost     stream_lost   (retryable: why)".
 BRANCH = re.compile(r"[├└]── (?P<name>\w+)(?: +(?P<code>[a-z_]+))?(?: +\((?P<note>[^)]*)\)?)?$", re.MULTILINE)
 

@@ -16,7 +16,7 @@ from streamer.cli.options import AsJson, ConfigFile, Overrides, print_json, prin
 from streamer.model_layer.setup import make_manager, recogniser_config
 from streamer.pipeline.live_gallery import LiveGallery
 from streamer.pipeline.stills import StillFace, identify_still
-from streamer.settings import Settings
+from streamer.settings import Names, Settings
 from streamer.telemetry.metrics import Metrics
 
 
@@ -28,11 +28,14 @@ def identify(
     images: Annotated[list[Path], typer.Argument(help="Photos.", metavar="IMAGE")],
     config: ConfigFile = None,
     overrides: Overrides = None,
+    names: Annotated[
+        Names, typer.Option(help="Whose word a name is: the gallery's, the trained classifier's, or both's.")
+    ] = "gallery",
     json: AsJson = False,
 ) -> None:
     """Say who is in these photos, by the gallery. Exit code 1 where one of them could not be read."""
     settings = settings_of(config, overrides, log_level="error")
-    rows, unread = uvloop.run(_identify(settings, images))
+    rows, unread = uvloop.run(_identify(settings, images, names))
     if json:
         print_json({"images": rows})
     else:
@@ -44,7 +47,9 @@ def identify(
         raise typer.Exit(1)
 
 
-async def _identify(settings: Settings, images: Sequence[Path]) -> tuple[list[dict[str, Any]], list[ImageError]]:
+async def _identify(
+    settings: Settings, images: Sequence[Path], names: Names
+) -> tuple[list[dict[str, Any]], list[ImageError]]:
     rows: list[dict[str, Any]] = []
     unread: list[ImageError] = []
     manager = await asyncio.to_thread(make_manager, settings)
@@ -53,6 +58,7 @@ async def _identify(settings: Settings, images: Sequence[Path]) -> tuple[list[di
             open_recogniser(recogniser_config(settings), manager) as recogniser,
             LiveGallery.open(settings, recogniser, Metrics()) as gallery,
         ):
+            await _load_classifier(gallery, names)
             for path in images:
                 try:
                     image = await asyncio.to_thread(read_image, path)
@@ -60,11 +66,19 @@ async def _identify(settings: Settings, images: Sequence[Path]) -> tuple[list[di
                     unread.append(error)
                     rows.append({"file": str(path), "faces": [], "error": {"code": error.code, "why": str(error)}})
                     continue
-                faces = await identify_still(image, recogniser, gallery, settings.recognition.min_quality)
+                faces = await identify_still(image, recogniser, gallery, settings.recognition.min_quality, names)
                 rows.append({"file": str(path), "faces": [_document(face, gallery) for face in faces]})
     finally:
         await asyncio.to_thread(manager.close)
     return rows, unread
+
+
+async def _load_classifier(gallery: LiveGallery, names: Names) -> None:
+    """Raises what keeps it from being used: who asks for it wants to know."""
+    gallery.classifier.is_wanted = names != "gallery"
+    await gallery.classifier.look()
+    if gallery.classifier.trouble is not None:
+        raise gallery.classifier.trouble
 
 
 def _document(face: StillFace, gallery: LiveGallery) -> dict[str, Any]:

@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gallery.errors import GalleryError, PersonNotFound
+from gallery.classifier.folder import make_stale, people_of
+from gallery.errors import ClassifierDamaged, ClassifierMissing, ClassifierStale, GalleryError, PersonNotFound
+from gallery.people import is_person_id
 from streamer.byte_search import holds
 from streamer.erasure.report import Left, Outcome, counted, listed
 from streamer.erasure.search import search
@@ -19,6 +21,7 @@ from streamer.events.damage import side_files
 from streamer.events.erasing import blot_set_aside, set_aside_files
 from streamer.events.outbox_file import Changes, OutboxFile
 from streamer.kept_visits.visits_file import VisitsFile
+from streamer.naming.places import trained_places
 from streamer.steady import boot_id, steady_s
 
 SERVICE_WITHIN_S = 10.0
@@ -147,6 +150,29 @@ def _of_topics(topics: Topics) -> Outcome:
     return Outcome("emptied (the broker lets this login not look whether they are)" if topics.unseen else erased)
 
 
+def retire_classifiers(task: Task) -> Outcome:
+    """Those that were trained on their faces, or may have been: nobody uses them from now on, and their faces go."""
+    left, retired = [], 0
+    for place in trained_places(task.settings):
+        try:
+            knows = people_of(place)
+        except (ClassifierMissing, ClassifierStale):
+            continue
+        except ClassifierDamaged:
+            knows = task.person_ids
+        # Ids of another system tell nothing of who is who here.
+        if knows.isdisjoint(task.person_ids) and all(map(is_person_id, knows)):
+            continue
+        try:
+            make_stale(place)
+        except OSError as error:
+            left.append(Left(str(place), f"a classifier there can't be erased ({error.strerror})", "purge"))
+        else:
+            retired += 1
+    told = f"{counted(retired, 'classifier')} erased: train anew" if retired else "no classifier knows them"
+    return Outcome("" if left else told, tuple(left))
+
+
 def write_anew(task: Task) -> Outcome:
     """The gallery without what was deleted, and without the log of it."""
     name, why = task.settings.gallery_path.name, "no room to write it anew, or others use it"
@@ -175,6 +201,7 @@ STEPS = (
     Step("visits", "erasing kept visits", erase_visits),
     Step("outbox", "erasing messages that wait", clear_outbox),
     Step("topics", "emptying retained topics", empty_topics),
+    Step("classifiers", "erasing classifiers", retire_classifiers),
     Step("files", "writing the gallery anew", write_anew),
     Step("search", "looking for what is left", look_everywhere),
 )

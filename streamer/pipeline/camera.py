@@ -283,4 +283,5 @@ def camera_path(
         waits=settings.cameras[name].pace == "fastest",
         watcher=watcher,
         keeps=keeps,
+        names=settings.cameras[name].names,
     )

@@ -35,6 +35,7 @@ from streamer.pipeline.sequencer import Sequencer, Turn
 from streamer.pipeline.tracking import Sighting, Track, Tracker
 from streamer.pipeline.visits import Moment, Visits, pixels
 from streamer.pipeline.watching import SeenFace, Watcher
+from streamer.settings import Names
 from streamer.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ class CameraPath:
     close_watch: CloseWatch = field(default_factory=CloseWatch)
     watcher: Watcher | None = None
     keeps: CameraVisits | None = None  # where its visits are kept
+    names: Names = "gallery"  # whose word a name is
 
 
 @dataclass(slots=True, eq=False)
@@ -301,7 +303,7 @@ async def identify(walk: Walk, to_embed: list[Sighting], judge_again: list[Seen]
                 if path.keeps is not None and sighting.quality >= path.tracker.rules.min_quality:
                     walk.good.append((owner, sighting, embedding))
     started_s = time.monotonic()
-    verdicts = await path.live_gallery.identify([owner.kept for owner in changed])
+    verdicts = await path.live_gallery.identify([owner.kept for owner in changed], path.names)
     match_s = time.monotonic() - started_s
     path.metrics.stage_seconds["match"].observe(match_s)
     moment = Moment(

@@ -12,8 +12,9 @@ from itertools import islice
 
 import numpy as np
 
+from gallery.classifier.classifier import NamedClasses
 from gallery.index.faiss_index import FaceIndex
-from gallery.matching.decide import Candidates, agree, confidence, decide
+from gallery.matching.decide import NOBODY, Candidates, agree, confidence, decide
 from gallery.matching.exact import on_grid
 from gallery.matching.negatives import Negatives
 from recognition.arrays import F32
@@ -21,7 +22,7 @@ from recognition.models.ensemble import halves
 from streamer.pipeline.match_policy import MatchPolicy
 from streamer.pipeline.tracking import KeptFace
 from streamer.pipeline.visits import Verdict
-from streamer.settings import GallerySettings
+from streamer.settings import GallerySettings, Names
 
 Tracks = Sequence[Sequence[KeptFace]]
 
@@ -74,6 +75,29 @@ class Judge:
             verdicts.append(self._verdict(policy, faces, votes))
         return verdicts
 
+    def by_classifier(self, verdicts: Sequence[Verdict], names: Names, classes: NamedClasses | None) -> list[Verdict]:
+        """The gallery's verdicts as cameras have them whose `names` a classifier gives, alone or beside the gallery.
+
+        Where it can't be asked (there is none, or of another space) it names nobody; beside the gallery it is silent.
+        """
+        return [self._by_classifier(verdict, names, classes) for verdict in verdicts]
+
+    def _by_classifier(self, verdict: Verdict, names: Names, classes: NamedClasses | None) -> Verdict:
+        policy, faces = self.policies[verdict.models.embedder], verdict.faces
+        spaces = [one.space for one in policy.spaces]
+        if classes is None or classes.classifier.space not in spaces or not faces:
+            return verdict if names == "both" else replace(verdict, match=NOBODY, confidence=None)
+        place, weights = spaces.index(classes.classifier.space), [face.quality for face in faces]
+        one, probes = policy.spaces[place], np.stack([face.embedding for face in faces])
+        part = probes if len(spaces) == 1 else halves(probes, [space.dim for space in policy.spaces])[place]
+        candidates = classes.candidates(part, weights, self.rules.top_k)
+        against = self.negatives[one.space].nearest(on_grid(part), candidates[0].similarities.keys())
+        votes = [replace(found, negatives=near) for found, near in zip(candidates, against, strict=True)]
+        said = self._verdict(replace(policy, spaces=(one,)), faces, [votes])
+        match = classes.confirmed(said.match, part, weights)
+        said = replace(said, match=match, confidence=None if match.outcome == "ambiguous" else said.confidence)
+        return said if names == "classifier" else _both(verdict, said, classes)
+
     def _search(self, policy: MatchPolicy, tracks: Tracks) -> list[Iterator[Candidates]]:
         """For each space the candidates of each face of these tracks, all of this embedder, in their order."""
         probes = np.stack([face.embedding for faces in tracks for face in faces])
@@ -115,3 +139,14 @@ class Judge:
         if match.outcome == "ambiguous":
             sure = None  # each may be sure of its own, but they are sure of two people
         return Verdict(match, thresholds[number], sure, policy.models, faces, weakest.space, self.ignored)
+
+
+def _both(verdict: Verdict, said: Verdict, classes: NamedClasses) -> Verdict:
+    """The gallery's and the classifier's in one: a name where both give it, or where the gallery gives it of whom the
+    classifier was not trained on, and that one says nobody.
+    """
+    if said.match.outcome == "unknown" and verdict.match.person_id not in classes.people:
+        return verdict
+    match, weakest = agree([verdict.match, said.match], [verdict.threshold, said.threshold])
+    weak = (verdict, said)[weakest]
+    return replace(weak, match=match, confidence=None if match.outcome == "ambiguous" else weak.confidence)

@@ -20,13 +20,14 @@ from gallery.matching.negatives import Negatives
 from gallery.people import Profile, TemplateMark
 from recognition.errors import CodedError, EmbeddingSpaceMismatch
 from recognition.recogniser import Recogniser
+from streamer.naming.served import ServedClassifier
 from streamer.pipeline.gallery_file import GalleryFile
 from streamer.pipeline.judging import Judge, voters
 from streamer.pipeline.match_policy import MatchPolicy
 from streamer.pipeline.tracking import KeptFace
 from streamer.pipeline.visits import Verdict, unnamed
 from streamer.process import key_source, readable_store_of
-from streamer.settings import Settings
+from streamer.settings import Names, Settings
 from streamer.telemetry.metrics import Metrics
 from streamer.telemetry.once_log import OnceLog
 
@@ -95,6 +96,7 @@ class LiveGallery:
         self._ignored: frozenset[str] = frozenset()
         self._negatives: dict[str, Negatives] = {}  # by space
         self._negative_marks: dict[str, TemplateMark] = {}
+        self.classifier = ServedClassifier(settings.paths.classifier, metrics, self._classes_changed)
         self._once = OnceLog(log)
         self._trouble: CodedError | None = None
         self._damage: CodedError | None = None
@@ -177,12 +179,18 @@ class LiveGallery:
             self.serving = name
             self._warn_of_the_nameless()
 
-    async def identify(self, tracks: Sequence[Sequence[KeptFace]]) -> list[Verdict]:
-        """The verdict on each track, voted by its kept faces of one embedder, weighted by their quality."""
+    async def identify(self, tracks: Sequence[Sequence[KeptFace]], names: Names = "gallery") -> list[Verdict]:
+        """The verdict on each track, voted by its kept faces of one embedder, weighted by their quality.
+
+        names: whose word a name is.
+        """
         chosen = [voters(kept, self.serving, self._min_quality) for kept in tracks]
         judge = Judge(self._policies, self._indexes, self._negatives, self._thresholds, self._ignored, self._settings)
         loop = asyncio.get_running_loop()
         verdicts = await loop.run_in_executor(self._pool, judge.verdicts, chosen, self.serving)
+        if names != "gallery":
+            classes = self.classifier.named
+            verdicts = await loop.run_in_executor(self._pool, judge.by_classifier, verdicts, names, classes)
         # Somebody may have been forgotten meanwhile, or be so by now and not yet out of the index that was searched.
         return [unnamed(verdict, self._nameless) for verdict in verdicts]
 
@@ -201,6 +209,7 @@ class LiveGallery:
         self._nameless = changed.forgotten | (changed.unreadable - changed.profiles.keys())
         self._left_out = changed.left_out
         self._tell_left_out()
+        self.classifier.people_changed(self._profiles, self.forgotten)
         self.generation += 1
         self._metrics.gallery_people.set(len(self._profiles))
         self._count_templates()
@@ -238,6 +247,10 @@ class LiveGallery:
             self._damage = error
         if self._damage is not None:
             log.error("%s", self._damage, extra={"code": self._damage.code})
+
+    def _classes_changed(self) -> None:
+        """Another classifier: whoever is in view is judged again."""
+        self.generation += 1
 
     def _tell_left_out(self) -> None:
         """Once for each change of who it is."""

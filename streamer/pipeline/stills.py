@@ -17,6 +17,7 @@ from recognition.image import Image
 from recognition.recogniser import Recogniser
 from streamer.pipeline.live_gallery import LiveGallery
 from streamer.pipeline.tracking import KeptFace
+from streamer.settings import Names
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class StillFace:
 
 
 async def identify_still(
-    image: Image, recogniser: Recogniser, gallery: LiveGallery, min_quality: float
+    image: Image, recogniser: Recogniser, gallery: LiveGallery, min_quality: float, names: Names = "gallery"
 ) -> list[StillFace]:
     """The faces of a photo, the largest first; one of less than `min_quality` (or that no embedder can use) is poor.
 
@@ -51,7 +52,7 @@ async def identify_still(
         [KeptFace(embedding, float(score), embedded.model)] if passes else []
         for embedding, score, passes in zip(embedded.embeddings, quality, good, strict=True)
     ]
-    verdicts = await gallery.identify(kept)
+    verdicts = await gallery.identify(kept, names)
     faces = []
     for box, score, passes, verdict in zip(boxes, quality, good, verdicts, strict=True):
         match, asked = verdict.match, passes and verdict.match != NOBODY

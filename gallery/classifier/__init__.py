@@ -1,0 +1,1 @@
+"""A classifier trained on people's own photos."""

@@ -1,0 +1,1 @@
+"""Who a trained classifier says it is, beside matching."""
