@@ -5,102 +5,131 @@ Blocks for seconds to a minute, CPU. Nothing is kept of the photos.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
+from gallery.classifier.classifier import PersonClassifier
+from gallery.classifier.dataset import LEAST_OF_A_CLASS, Dataset
 from gallery.evaluation.open_set import F64, Named, NamingRates, Trial, naming_rates, trials
 from gallery.index.faiss_index import FaceIndex
 from gallery.matching.aggregate import Aggregation
-from gallery.matching.decide import Candidates, decide
+from gallery.matching.decide import decide
 from gallery.people import Templates
 from recognition.evaluation import error_rates
 from recognition.evaluation.error_rates import Bools, Ints
 
+Way = Aggregation | Literal["margin", "margin_of_classes", "classifier"]
+
 FPIRS = (1e-2, 1e-3)
 ENROLLED: dict[str, int | None] = {"one": 1, "three": 3, "all": None}
 _LOWEST = -1.0  # a threshold that everything passes: what is left out even so, no threshold brings back
+_SPACE = "evaluated"
+
+
+class _Said(NamedTuple):
+    """Who a probe is where the threshold is no higher than the similarity; None: nobody."""
+
+    person_id: str | None
+    similarity: float
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the settings say of matching."""
+    """What the settings say of matching; `classifies`: whether a classifier is to be trained, by scikit-learn."""
 
     aggregation: Aggregation
     margin: float
     top_k: int
+    classifies: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """rates by way of naming, by how many photos each is enrolled with (ENROLLED) and by FPIR; and what they are of."""
+    """rates by way of naming, by how many photos each is enrolled with (ENROLLED) and by FPIR.
+
+    A classifier can find people with two enrolled photos alone; it and `margin_of_classes`, the matcher beside it, have
+    galleries of them alone, and no rates where there are not two such people.
+    """
 
     rules: Rules
-    people_to_find: int
-    genuine_probes: int
-    impostor_probes: int
-    rates: dict[str, dict[str, dict[float, NamingRates]]]
+    rates: dict[Way, dict[str, dict[float, NamingRates]]]
 
 
 def measure_naming(photos: error_rates.Templates, is_enrolled: Bools, rules: Rules) -> Naming:
-    """is_enrolled (people,): who is it first, before the halves change places. Raises UnsupportedRuntime without FAISS."""
-    rates: dict[str, dict[str, dict[float, NamingRates]]] = {}
+    """is_enrolled (people,): who is it first, before the halves change places.
+
+    Raises UnsupportedRuntime without FAISS.
+    """
+    rates: dict[Way, dict[str, dict[float, NamingRates]]] = {}
     for enrolled, most in ENROLLED.items():
-        halves = trials(photos, is_enrolled, most)
-        told = [dict(_ways(photos, trial, rules)) for trial in halves]
-        for way in told[0]:
-            pairs = [(trial, named[way]) for trial, named in zip(halves, told, strict=True)]
-            rates.setdefault(way, {})[enrolled] = naming_rates(photos.people, pairs, FPIRS)
-    genuine = np.concatenate([trial.genuine for trial in halves])
-    return Naming(
-        rules=rules,
-        people_to_find=len(np.unique(photos.people[genuine])),
-        genuine_probes=len(genuine),
-        impostor_probes=sum(len(trial.impostors) for trial in halves),
-        rates=rates,
-    )
+        told: dict[Way, list[tuple[Trial, Named]]] = {}
+        for trial in trials(photos, is_enrolled, most):
+            for way, held, named in _ways(photos, trial, rules):
+                told.setdefault(way, []).append((held, named))
+        for way, halves in told.items():
+            rates.setdefault(way, {})[enrolled] = naming_rates(photos.people, halves, FPIRS)
+    return Naming(rules, rates)
 
 
-def _ways(photos: error_rates.Templates, trial: Trial, rules: Rules) -> Iterator[tuple[str, Named]]:
-    enrolled = gallery_of(photos, trial)
+def _ways(photos: error_rates.Templates, trial: Trial, rules: Rules) -> Iterator[tuple[Way, Trial, Named]]:
     for aggregation in get_args(Aggregation):
-        index = FaceIndex.of(enrolled, aggregation)
-        found = _candidates(index, photos, trial, rules.top_k)
-        yield aggregation, _named(found, photos, trial, 0.0)
-        if aggregation == rules.aggregation:
-            yield "margin", _named(found, photos, trial, rules.margin)
+        yield aggregation, trial, _by_matching(photos, trial, aggregation, 0.0, rules.top_k)
+    yield "margin", trial, _by_matching(photos, trial, rules.aggregation, rules.margin, rules.top_k)
+    classes = _of_classes(photos, trial)
+    if rules.classifies and len(np.unique(photos.people[classes.enrolled])) >= LEAST_OF_A_CLASS:
+        matched = _by_matching(photos, classes, rules.aggregation, rules.margin, rules.top_k)
+        yield "margin_of_classes", classes, matched
+        yield "classifier", classes, _by_classifier(photos, classes, rules)
 
 
-def gallery_of(photos: error_rates.Templates, trial: Trial) -> Templates:
-    """The enrolled photos; a person's id is the number."""
-    rows = trial.enrolled
-    owners = tuple(map(str, photos.people[rows].tolist()))
-    return Templates("evaluated", np.arange(len(rows)), owners, photos.embeddings[rows])
+def _of_classes(photos: error_rates.Templates, trial: Trial) -> Trial:
+    """The part of a trial that is of people with two enrolled photos."""
+    sizes = np.bincount(photos.people[trial.enrolled], minlength=len(photos.first_photos))
+    has_class = sizes >= LEAST_OF_A_CLASS
+    enrolled, genuine = (rows[has_class[photos.people[rows]]] for rows in (trial.enrolled, trial.genuine))
+    return Trial(enrolled, genuine, trial.impostors)
 
 
-def _candidates(
-    index: FaceIndex, photos: error_rates.Templates, trial: Trial, top_k: int
-) -> tuple[list[Candidates], list[Candidates]]:
-    """Of the genuine probes and of the impostors."""
-    genuine, impostors = (
-        index.search_people(photos.embeddings[rows], top_k) for rows in (trial.genuine, trial.impostors)
-    )
-    return genuine, impostors
-
-
-def _named(
-    found: tuple[Sequence[Candidates], Sequence[Candidates]], photos: error_rates.Templates, trial: Trial, margin: float
+def _by_matching(
+    photos: error_rates.Templates, trial: Trial, aggregation: Aggregation, margin: float, top_k: int
 ) -> Named:
-    genuine = _scores(found[0], margin, photos.people[trial.genuine])
-    genuine[~photos.found[trial.genuine]] = -np.inf
-    return Named(genuine, _scores(found[1], margin, None))
+    owners = _ids(photos, trial.enrolled)
+    templates = Templates(_SPACE, np.arange(len(owners)), owners, photos.embeddings[trial.enrolled])
+    index = FaceIndex.of(templates, aggregation)
+
+    def said(rows: Ints) -> list[_Said]:
+        matches = (decide([found], _LOWEST, margin) for found in index.search_people(photos.embeddings[rows], top_k))
+        return [_Said(match.person_id, match.similarity) for match in matches]
+
+    return _named(photos, trial, said(trial.genuine), said(trial.impostors))
 
 
-def _scores(found: Sequence[Candidates], margin: float, right: Ints | None) -> F64:
-    """The highest threshold at which each is named (as `right` (k,) says, where that is given); -inf: at none."""
-    scores = np.full(len(found), -np.inf)
-    for row, candidates in enumerate(found):
-        match = decide([candidates], _LOWEST, margin)
-        if match.outcome == "known" and (right is None or match.person_id == str(right[row])):
-            scores[row] = match.similarity
-    return scores
+def _by_classifier(photos: error_rates.Templates, trial: Trial, rules: Rules) -> Named:
+    from gallery.classifier.fitting import fit  # needs scikit-learn
+
+    ids = _ids(photos, trial.enrolled)
+    dataset = Dataset.of(photos.embeddings[trial.enrolled], ids)
+    fitted = fit(dataset, calibrates=False)
+    classifier = PersonClassifier(fitted, dataset.person_ids, _SPACE, "", "")
+
+    def said(rows: Ints) -> list[_Said]:
+        predictions = classifier.predict_ids(photos.embeddings[rows], _LOWEST)
+        return [_Said(one.person_id if one.lead >= rules.margin else None, one.similarity) for one in predictions]
+
+    return _named(photos, trial, said(trial.genuine), said(trial.impostors))
+
+
+def _ids(photos: error_rates.Templates, rows: Ints) -> tuple[str, ...]:
+    return tuple(map(str, photos.people[rows].tolist()))
+
+
+def _named(photos: error_rates.Templates, trial: Trial, genuine: Sequence[_Said], impostors: Sequence[_Said]) -> Named:
+    owners, found = _ids(photos, trial.genuine), photos.found[trial.genuine]
+    right = [one.person_id == who for one, who in zip(genuine, owners, strict=True)]
+    return Named(np.where(np.array(right, np.bool_) & found, _scores(genuine), -np.inf), _scores(impostors))
+
+
+def _scores(said: Sequence[_Said]) -> F64:
+    """The highest threshold at which each is a name, -inf where there is none."""
+    return np.array([-np.inf if one.person_id is None else one.similarity for one in said], np.float64)

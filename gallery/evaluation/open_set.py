@@ -39,16 +39,19 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class NamingRates:
-    """At `threshold` no more than the asked share of impostors is named, and a share `fnir` of genuine probes not rightly.
+    """At `threshold` no more than the asked share of impostors is named; a share `fnir` of genuine probes not rightly.
 
     low, high: 95 % of such figures over other people of their kind (bootstrap over people, threshold and all).
-    None each: too few impostors, or nobody to find again.
+    None each: too few impostors, or nobody to find. people: who is to be found; probes of them, and impostors.
     """
 
     fnir: float | None
     threshold: float | None
     low: float | None
     high: float | None
+    people: int
+    probes: int
+    impostors: int
 
 
 def trials(templates: Templates, is_enrolled: Bools, most: int | None) -> tuple[Trial, Trial]:
@@ -94,18 +97,20 @@ def naming_rates(
         np.bincount(random.integers(len(photos), size=len(photos)), minlength=len(photos)) for _ in range(_RESAMPLED)
     ]
 
+    counts = int((photos > 0).sum()), len(genuine), len(impostors)
+
     def rates(fpir: float) -> NamingRates:
         everybody = np.ones(len(photos))
         threshold = _threshold(impostors, everybody[whose_impostors], fpir)
         if threshold is None or not len(genuine):
-            return NamingRates(None, threshold, None, None)
+            return NamingRates(None, None, None, None, *counts)
         fnirs = []
         for times in (everybody, *resampled):
             weights = once * times[whose_genuine]
             at = _threshold(impostors, times[whose_impostors], fpir)
             fnirs.append(1.0 if at is None else float(weights[genuine < at].sum() / max(weights.sum(), 1e-9)))
         low, high = np.quantile(fnirs[1:], (0.025, 0.975))
-        return NamingRates(fnirs[0], threshold, float(low), float(high))
+        return NamingRates(fnirs[0], threshold, float(low), float(high), *counts)
 
     return {fpir: rates(fpir) for fpir in fpirs}
 

@@ -80,7 +80,7 @@ def test_each_person_counts_once(genuine: list[float], fnir: float) -> None:
 
 
 def test_too_few_impostors_tell_no_rate() -> None:
-    assert rates([1.0] * 4, [0.9, 0.4, 0.2, 0.1], 0.2) == NamingRates(None, None, None, None)
+    assert rates([1.0] * 4, [0.9, 0.4, 0.2, 0.1], 0.2) == NamingRates(None, None, None, None, 2, 4, 4)
 
 
 def test_the_interval_holds_the_figure_and_shrinks_with_more_people() -> None:
@@ -91,7 +91,9 @@ def test_the_interval_holds_the_figure_and_shrinks_with_more_people() -> None:
         random = np.random.default_rng(1)
         named = Named(random.normal(0.6, 0.15, count), random.normal(0.1, 0.1, count))
         told = naming_rates(people, [(trial, named)], [0.05])[0.05]
-        assert told.fnir is not None and told.low is not None and told.high is not None
+        assert told.fnir is not None
+        assert told.low is not None
+        assert told.high is not None
         assert told.low <= told.fnir <= told.high
         widths.append(told.high - told.low)
     assert widths[1] < widths[0] / 1.5
