@@ -106,15 +106,18 @@ def _evaluate_detector(name: str, images: Path, beside: Compare, settings: Setti
         show_beside(compared)
 
 
-def _tell(found: Evaluation, naming: Naming, compared: dict[str, Any], thresholds_of: str | None, json: bool) -> None:
+def _tell(
+    found: Evaluation, naming: Naming | None, compared: dict[str, Any], thresholds_of: str | None, json: bool
+) -> None:
     """Everything on stdout; with the spec's thresholds where the photos that they are of are named."""
     thresholds = None if thresholds_of is None else _spec_thresholds(found, thresholds_of)
     if json:
-        told = _document(found) | {"naming": naming_document(naming)}
+        told = _document(found) | {"naming": naming and naming_document(naming)}
         print_json(told | ({} if thresholds is None else {"thresholds": thresholds}) | compared)
         return
     _show(found)
-    show_naming(naming)
+    if naming is not None:
+        show_naming(naming)
     show_beside(compared)
     if thresholds is not None:
         _show_thresholds(thresholds)

@@ -5,6 +5,7 @@ from typing import Any
 
 from gallery.evaluation.naming import FPIRS, Naming, Rules, Way, measure_naming
 from gallery.evaluation.open_set import NamingRates
+from recognition.errors import UnsupportedRuntime
 from recognition.evaluation.evaluate import Evaluation
 from streamer.cli.options import note, print_line, print_table
 from streamer.settings import GallerySettings
@@ -20,13 +21,17 @@ _WAYS: dict[Way, str] = {
 }
 
 
-def naming_of(found: Evaluation, settings: GallerySettings) -> Naming:
-    """By the settings' margin and aggregation. Raises UnsupportedRuntime without FAISS."""
+def naming_of(found: Evaluation, settings: GallerySettings) -> Naming | None:
+    """By the settings' margin and aggregation. None without FAISS, which is said."""
     classifies = find_spec("sklearn") is not None
     if not classifies:
         note("no classifier is measured: it needs scikit-learn; do: pip install 'whosthere[classifier]'")
     rules = Rules(settings.aggregation, settings.margin, settings.top_k, classifies)
-    return measure_naming(found.templates, found.is_enrolled, rules)
+    try:
+        return measure_naming(found.templates, found.is_enrolled, rules)
+    except UnsupportedRuntime as error:
+        note(f"warning: no way of naming is measured: {error}")
+        return None
 
 
 def naming_document(naming: Naming) -> dict[str, Any]:
