@@ -14,6 +14,7 @@ from pathlib import Path
 
 from gallery.errors import AuditBroken
 from gallery.index.faiss_index import FaceIndex
+from gallery.matching.rerank_library import load_library
 from recognition.errors import CodedError, EmbeddingSpaceMismatch
 from recognition.models.manager import ModelManager
 from recognition.runtimes.processor import this_processor
@@ -55,6 +56,11 @@ async def check_everything(settings: Settings) -> list[Finding]:
         await _try("processor", lambda: asyncio.to_thread(lambda: str(this_processor()))),
         await _try("models", lambda: _models(settings)),
         await _try("gallery", lambda: asyncio.to_thread(_gallery, settings)),
+        *(
+            [await _try("re-ranking", partial(_rerank_library, library))]
+            if (library := settings.gallery.rerank_library)
+            else []
+        ),
         *([await _try("http", lambda: _http(settings))] if settings.http.enabled else []),
         await _try("broker", lambda: _broker(settings)),
         *([await _try("rtsp ingest", lambda: look(settings.ingest.rtsp))] if published else []),
@@ -105,6 +111,11 @@ def _gallery(settings: Settings) -> str:
         if over := due(store, settings, time.time()):
             told.append(f"{len(over)} of them have had their time: whosthere gallery purge")
     return "; ".join(told)
+
+
+async def _rerank_library(library: Path) -> str:
+    await asyncio.to_thread(load_library, library)
+    return f"{library} gives the built-in kernel's scores"
 
 
 def _protection(key_id: str | None, settings: Settings) -> str:

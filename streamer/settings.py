@@ -180,6 +180,11 @@ class GallerySettings(_Section):
     threshold: float | None = Field(default=None, ge=-1, le=1, description="null: the spec's, for 1:N")
     margin: float = Field(default=0.05, ge=0, le=1, description="least lead over the next best person")
     top_k: int = Field(default=10, ge=1, le=1000)
+    rerank: bool = Field(default=False, description="names are held to re-ranking, too, and may be taken away by it")
+    rerank_threshold: float | None = Field(
+        default=None, ge=0, le=1, description="null: 0.5 for who asks for scores, none in matching"
+    )
+    rerank_library: Path | None = Field(default=None, description="a kernel of your own; null: the built-in one")
     aggregation: Aggregation = Field(default="class_mean", description="of a person's templates")
     enrol: EnrolSettings = EnrolSettings()
     encryption: bool = Field(default=True, description="of a new gallery, and of a plain one when it is opened")

@@ -99,8 +99,11 @@ def resolve_paths(tree: Tree, folder: Path) -> None:
             paths["models"] = [_absolute(item, folder) for item in models]
         paths.update({key: _absolute(paths[key], folder) for key in ("data", "keys", "classifier") if key in paths})
     gallery = tree.get("gallery")
-    if isinstance(gallery, dict) and isinstance(key := gallery.get("master_key"), dict) and "file" in key:
-        gallery["master_key"] = {**key, "file": _absolute(key["file"], folder)}
+    if isinstance(gallery, dict):
+        if isinstance(key := gallery.get("master_key"), dict) and "file" in key:
+            gallery["master_key"] = {**key, "file": _absolute(key["file"], folder)}
+        if "rerank_library" in gallery:
+            gallery["rerank_library"] = _absolute(gallery["rerank_library"], folder)
     http = tree.get("http")
     if isinstance(http, dict) and isinstance(tls := http.get("tls"), dict):
         tls.update({key: _absolute(tls[key], folder) for key in ("cert", "key") if key in tls})

@@ -4,7 +4,7 @@ Blocks for seconds to a minute, CPU. Nothing is kept of the photos.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -14,12 +14,14 @@ from gallery.classifier.dataset import LEAST_OF_A_CLASS, Dataset
 from gallery.evaluation.open_set import F64, Named, NamingRates, Trial, naming_rates, trials
 from gallery.index.faiss_index import FaceIndex
 from gallery.matching.aggregate import Aggregation
-from gallery.matching.decide import decide
+from gallery.matching.decide import Match, decide
+from gallery.matching.reconsider import NeighbourCheck
+from gallery.matching.rerank import Reranker
 from gallery.people import Templates
 from recognition.evaluation import error_rates
 from recognition.evaluation.error_rates import Bools, Ints
 
-Way = Aggregation | Literal["margin", "margin_of_classes", "classifier"]
+Way = Aggregation | Literal["margin", "rerank", "margin_of_classes", "classifier"]
 
 FPIRS = (1e-2, 1e-3)
 ENROLLED: dict[str, int | None] = {"one": 1, "three": 3, "all": None}
@@ -36,11 +38,14 @@ class _Said(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the settings say of matching; `classifies`: whether a classifier is to be trained, by scikit-learn."""
+    """What the settings say of matching. rerank_bar: as NeighbourCheck has it; classifies: whether a classifier is to be
+    trained, by scikit-learn.
+    """
 
     aggregation: Aggregation
     margin: float
     top_k: int
+    rerank_bar: float | None
     classifies: bool
 
 
@@ -74,12 +79,13 @@ def measure_naming(photos: error_rates.Templates, is_enrolled: Bools, rules: Rul
 
 def _ways(photos: error_rates.Templates, trial: Trial, rules: Rules) -> Iterator[tuple[Way, Trial, Named]]:
     for aggregation in get_args(Aggregation):
-        yield aggregation, trial, _by_matching(photos, trial, aggregation, 0.0, rules.top_k)
-    yield "margin", trial, _by_matching(photos, trial, rules.aggregation, rules.margin, rules.top_k)
+        yield aggregation, trial, _by_matching(photos, trial, replace(rules, aggregation=aggregation, margin=0.0))
+    yield "margin", trial, _by_matching(photos, trial, rules)
+    check = NeighbourCheck(Reranker(), rules.rerank_bar, lambda _: None)
+    yield "rerank", trial, _by_matching(photos, trial, rules, check)
     classes = _of_classes(photos, trial)
     if rules.classifies and len(np.unique(photos.people[classes.enrolled])) >= LEAST_OF_A_CLASS:
-        matched = _by_matching(photos, classes, rules.aggregation, rules.margin, rules.top_k)
-        yield "margin_of_classes", classes, matched
+        yield "margin_of_classes", classes, _by_matching(photos, classes, rules)
         yield "classifier", classes, _by_classifier(photos, classes, rules)
 
 
@@ -92,15 +98,23 @@ def _of_classes(photos: error_rates.Templates, trial: Trial) -> Trial:
 
 
 def _by_matching(
-    photos: error_rates.Templates, trial: Trial, aggregation: Aggregation, margin: float, top_k: int
+    photos: error_rates.Templates, trial: Trial, rules: Rules, check: NeighbourCheck | None = None
 ) -> Named:
     owners = _ids(photos, trial.enrolled)
     templates = Templates(_SPACE, np.arange(len(owners)), owners, photos.embeddings[trial.enrolled])
-    index = FaceIndex.of(templates, aggregation)
+    index = FaceIndex.of(templates, rules.aggregation)
+
+    def matches(rows: Ints) -> Iterator[Match]:
+        probes = photos.embeddings[rows]
+        for row, found in enumerate(index.search_people(probes, rules.top_k)):
+            match = decide([found], _LOWEST, rules.margin)
+            if check is not None and match.person_id is not None:
+                theirs = index.templates_of(found.similarities)
+                match = check.reconsidered(match, [found], probes[row : row + 1], [1.0], theirs)
+            yield match
 
     def said(rows: Ints) -> list[_Said]:
-        matches = (decide([found], _LOWEST, margin) for found in index.search_people(photos.embeddings[rows], top_k))
-        return [_Said(match.person_id, match.similarity) for match in matches]
+        return [_Said(match.person_id, match.similarity) for match in matches(rows)]
 
     return _named(photos, trial, said(trial.genuine), said(trial.impostors))
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from gallery.errors import RerankFailed, RerankLibraryUnusable
+from gallery.matching.rerank import DEFAULT_THRESHOLD, Reranker
 from gallery.matching.rerank_kernel import Neighbourhood, rerank_scores
 from recognition.arrays import F32
 
@@ -102,6 +103,14 @@ def load_library(path: Path, limit_s: float = LIMIT_S) -> LibraryKernel:
     if fault is not None:
         raise fault
     return LibraryKernel(path)
+
+
+def make_reranker(threshold: float | None, library: Path | None) -> Reranker:
+    """As the settings have it; None: the default threshold, the built-in kernel. Raises RerankLibraryUnusable."""
+    return Reranker(
+        DEFAULT_THRESHOLD if threshold is None else threshold,
+        rerank_scores if library is None else load_library(library),
+    )
 
 
 def _answer(answering: "Connection[RerankLibraryUnusable | None, None]", path: Path) -> None:

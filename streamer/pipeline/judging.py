@@ -14,9 +14,10 @@ import numpy as np
 
 from gallery.classifier.classifier import NamedClasses
 from gallery.index.faiss_index import FaceIndex
-from gallery.matching.decide import NOBODY, Candidates, agree, confidence, decide
+from gallery.matching.decide import NOBODY, Candidates, Match, agree, confidence, decide
 from gallery.matching.exact import on_grid
 from gallery.matching.negatives import Negatives
+from gallery.matching.reconsider import NeighbourCheck
 from recognition.arrays import F32
 from recognition.models.ensemble import halves
 from streamer.pipeline.match_policy import MatchPolicy
@@ -50,7 +51,7 @@ def voters(kept: Sequence[KeptFace], serving: str, min_quality: float) -> list[K
 class Judge:
     """What tracks are judged by: policies by embedder; by space indexes, negatives and, by person, own thresholds.
 
-    ignored: who is known and never told of.
+    ignored: who is known and never told of. check: what names are held to besides; None: nothing.
     """
 
     policies: Mapping[str, MatchPolicy]
@@ -59,6 +60,7 @@ class Judge:
     own_thresholds: Mapping[str, Mapping[str, float]]
     ignored: AbstractSet[str]
     rules: GallerySettings
+    check: NeighbourCheck | None = None
 
     def verdicts(self, tracks: Tracks, serving: str) -> list[Verdict]:
         """The faces of each track are of one embedder; none at all get the serving embedder's verdict on nothing."""
@@ -93,17 +95,17 @@ class Judge:
         candidates = classes.candidates(part, weights, self.rules.top_k)
         against = self.negatives[one.space].nearest(on_grid(part), candidates[0].similarities.keys())
         votes = [replace(found, negatives=near) for found, near in zip(candidates, against, strict=True)]
-        said = self._verdict(replace(policy, spaces=(one,)), faces, [votes])
+        # Re-ranking looks at the gallery's names; the classifier's are held to its own word.
+        said = replace(self, check=None)._verdict(replace(policy, spaces=(one,)), faces, [votes])
         match = classes.confirmed(said.match, part, weights)
         said = replace(said, match=match, confidence=None if match.outcome == "ambiguous" else said.confidence)
         return said if names == "classifier" else _both(verdict, said, classes)
 
     def _search(self, policy: MatchPolicy, tracks: Tracks) -> list[Iterator[Candidates]]:
         """For each space the candidates of each face of these tracks, all of this embedder, in their order."""
-        probes = np.stack([face.embedding for faces in tracks for face in faces])
-        parts = [probes] if len(policy.spaces) == 1 else halves(probes, [one.dim for one in policy.spaces])
         counts = [len(faces) for faces in tracks]
-        return [self._candidates(one.space, part, counts) for one, part in zip(policy.spaces, parts, strict=True)]
+        parts = zip(policy.spaces, _parts(policy, tracks), strict=True)
+        return [self._candidates(one.space, part, counts) for one, part in parts]
 
     def _candidates(self, space: str, probes: F32, faces: Sequence[int]) -> Iterator[Candidates]:
         """Of probes (n,d), so many of each track, with what speaks against them."""
@@ -129,6 +131,8 @@ class Judge:
             decide(candidates, one.threshold, self.rules.margin, weights, own)
             for one, candidates, own in zip(policy.spaces, votes, owns, strict=True)
         ]
+        if self.check is not None and faces:
+            matches = self._reconsidered(self.check, policy, faces, votes, matches)
         thresholds = [
             own.get(match.best_person or "", one.threshold)
             for one, match, own in zip(policy.spaces, matches, owns, strict=True)
@@ -139,6 +143,32 @@ class Judge:
         if match.outcome == "ambiguous":
             sure = None  # each may be sure of its own, but they are sure of two people
         return Verdict(match, thresholds[number], sure, policy.models, faces, weakest.space, self.ignored)
+
+    def _reconsidered(
+        self,
+        check: NeighbourCheck,
+        policy: MatchPolicy,
+        faces: Sequence[KeptFace],
+        votes: Sequence[Sequence[Candidates]],
+        matches: Sequence[Match],
+    ) -> list[Match]:
+        """Each space's match as the neighbours of its faces have it."""
+        weights = [face.quality for face in faces]
+
+        def look(match: Match, space: str, listed: Sequence[Candidates], probes: F32) -> Match:
+            if match.person_id is None:
+                return match
+            templates = self.indexes[space].templates_of(listed[0].similarities)
+            return check.reconsidered(match, listed, probes, weights, templates)
+
+        spaces = [one.space for one in policy.spaces]
+        return list(map(look, matches, spaces, votes, _parts(policy, [faces])))
+
+
+def _parts(policy: MatchPolicy, tracks: Tracks) -> list[F32]:
+    """For each space the probes (n,d) that the faces of these tracks are there, in their order."""
+    probes = np.stack([face.embedding for faces in tracks for face in faces])
+    return [probes] if len(policy.spaces) == 1 else halves(probes, [one.dim for one in policy.spaces])
 
 
 def _both(verdict: Verdict, said: Verdict, classes: NamedClasses) -> Verdict:

@@ -15,8 +15,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Self, TypeVar
 
+from gallery.errors import RerankFailed
 from gallery.index.faiss_index import FaceIndex
 from gallery.matching.negatives import Negatives
+from gallery.matching.reconsider import NeighbourCheck
+from gallery.matching.rerank import Reranked, Reranker
+from gallery.matching.rerank_library import make_reranker
 from gallery.people import Profile, TemplateMark
 from recognition.errors import CodedError, EmbeddingSpaceMismatch
 from recognition.recogniser import Recogniser
@@ -68,7 +72,7 @@ class LiveGallery:
     `serving` is the embedder whose faces come now. `generation` rises whenever somebody was enrolled, renamed or
     forgotten; not with a switch, which makes nothing wrong that was said: a track is judged again when a face of the
     new embedder comes, and nobody's identity moves from one space to another without a face having been seen.
-    `forgotten`: the ids of whoever was, ever.
+    `forgotten`: the ids of whoever was, ever. `reranker`: loaded once, for whoever wants scores.
     """
 
     def __init__(
@@ -78,9 +82,11 @@ class LiveGallery:
         recogniser: Recogniser,
         metrics: Metrics,
         thread: ThreadPoolExecutor,
+        reranker: Reranker,
     ) -> None:
         self.serving = recogniser.embedder.spec.name
         self.generation = 0
+        self.reranker = reranker
         self._settings = settings.gallery
         self._min_quality = settings.recognition.min_quality
         self._file = file
@@ -98,6 +104,9 @@ class LiveGallery:
         self._negative_marks: dict[str, TemplateMark] = {}
         self.classifier = ServedClassifier(settings.paths.classifier, metrics, self._classes_changed)
         self._once = OnceLog(log)
+        self._check: NeighbourCheck | None = None
+        if settings.gallery.rerank:
+            self._check = NeighbourCheck(reranker, settings.gallery.rerank_threshold, self._tell_reranked)
         self._trouble: CodedError | None = None
         self._damage: CodedError | None = None
         self._misfit: CodedError | None = None
@@ -109,6 +118,8 @@ class LiveGallery:
     @asynccontextmanager
     async def open(cls, settings: Settings, recogniser: Recogniser, metrics: Metrics) -> AsyncIterator[Self]:
         """Open the gallery and index it for the recogniser's embedder. Raises GalleryError, EmbeddingSpaceMismatch."""
+        rules = settings.gallery
+        reranker = await asyncio.to_thread(make_reranker, rules.rerank_threshold, rules.rerank_library)
         loop = asyncio.get_running_loop()
         thread = ThreadPoolExecutor(1, thread_name_prefix="gallery")
         try:
@@ -117,7 +128,7 @@ class LiveGallery:
             )
             file = await loop.run_in_executor(thread, opening)
             try:
-                live_gallery = cls(file, settings, recogniser, metrics, thread)
+                live_gallery = cls(file, settings, recogniser, metrics, thread, reranker)
                 await live_gallery.add_embedder(MatchPolicy.of(settings, recogniser.embedder.spec, recogniser))
                 await live_gallery.refresh()
                 yield live_gallery
@@ -185,7 +196,9 @@ class LiveGallery:
         names: whose word a name is.
         """
         chosen = [voters(kept, self.serving, self._min_quality) for kept in tracks]
-        judge = Judge(self._policies, self._indexes, self._negatives, self._thresholds, self._ignored, self._settings)
+        judge = Judge(
+            self._policies, self._indexes, self._negatives, self._thresholds, self._ignored, self._settings, self._check
+        )
         loop = asyncio.get_running_loop()
         verdicts = await loop.run_in_executor(self._pool, judge.verdicts, chosen, self.serving)
         if names != "gallery":
@@ -285,6 +298,16 @@ class LiveGallery:
             )
         else:
             self._once.over("nameless")
+
+    # On the CPU pool.
+
+    def _tell_reranked(self, found: Reranked | RerankFailed) -> None:
+        if isinstance(found, RerankFailed):
+            self._metrics.rerank_errors.labels(code=found.code).inc()
+            self._once.warn("rerank", found, "%s; the built-in kernel does what it fails at")
+            return
+        self._metrics.rerank_seconds.observe(found.latency_ms / 1000.0)
+        self._metrics.rerank_candidates.observe(found.candidates)
 
     # On the gallery's thread.
 

@@ -11,6 +11,8 @@ _STAGE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.
 _LATENCY_BUCKETS = (0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
 _NAMING_BUCKETS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
 _BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64)
+_RERANK_BUCKETS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.1)
+_CANDIDATE_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 _LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 STAGES = ("decode", "queue", "detect", "align", "embed", "match", "publish")
 
@@ -129,6 +131,18 @@ class Metrics:
             "whosthere_classifier_people", "People whom the trained classifier names", registry=r
         )
         self.gallery_templates = Gauge("whosthere_gallery_templates", "Templates by space", ["model"], registry=r)
+        self.rerank_seconds = Histogram(
+            "whosthere_rerank_seconds", "Re-ranking of one face", buckets=_RERANK_BUCKETS, registry=r
+        )
+        self.rerank_candidates = Histogram(
+            "whosthere_rerank_candidates", "Templates that it was held against", buckets=_CANDIDATE_BUCKETS, registry=r
+        )
+        self.rerank_errors = Counter(
+            "whosthere_rerank_errors_total",
+            "Calls that gallery.rerank_library failed at, by code",
+            ["code"],
+            registry=r,
+        )
         self.http_refused = Counter(
             "whosthere_http_refused_total", "Requests that were not let in, by stable code", ["code"], registry=r
         )

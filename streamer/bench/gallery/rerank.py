@@ -48,7 +48,7 @@ def measured() -> dict[str, Any]:
         return reranker.rerank(points[0], ids, points[1:])
 
     def plain() -> list[float]:
-        return plain_scores(points, paper.k1, paper.k2, paper.original_share).tolist()
+        return list(map(float, plain_scores(points, paper.k1, paper.k2, paper.original_share)))
 
     scores = {score.id: score.score for score in ours().scores}
     difference = max(abs(scores[one] - other) for one, other in zip(ids, plain(), strict=True))

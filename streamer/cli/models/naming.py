@@ -16,7 +16,8 @@ _WAYS: dict[Way, str] = {
     "mean_of_three": "mean of the best three",
     "class_mean": "class mean",
     "margin": "{aggregation}, margin {margin:g}",
-    "margin_of_classes": "the same, of who has a class",
+    "rerank": "the same, and re-ranking",
+    "margin_of_classes": "margin {margin:g}, of who has a class",
     "classifier": "classifier, of who has a class",
 }
 
@@ -26,7 +27,7 @@ def naming_of(found: Evaluation, settings: GallerySettings) -> Naming | None:
     classifies = find_spec("sklearn") is not None
     if not classifies:
         note("no classifier is measured: it needs scikit-learn; do: pip install 'whosthere[classifier]'")
-    rules = Rules(settings.aggregation, settings.margin, settings.top_k, classifies)
+    rules = Rules(settings.aggregation, settings.margin, settings.top_k, settings.rerank_threshold, classifies)
     try:
         return measure_naming(found.templates, found.is_enrolled, rules)
     except UnsupportedRuntime as error:

@@ -1,5 +1,7 @@
 """Made-up people whose likeness is known: every way of naming finds them, or not, as it must."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,8 @@ from gallery.evaluation.naming import ENROLLED, FPIRS, Naming, Rules, measure_na
 from recognition.evaluation.error_rates import Templates
 
 DIM = 64
-RULES = Rules("class_mean", 0.05, 10, classifies=True)
+OF_CLASSES = {"margin_of_classes", "classifier"}
+RULES = Rules("class_mean", 0.05, 10, None, classifies=True)
 
 
 def crowd(people: int, photos: int, spread: float, seed: int = 1) -> Templates:
@@ -29,9 +32,9 @@ def measured(photos: Templates, rules: Rules = RULES) -> Naming:
 
 def test_who_is_unlike_everybody_else_is_found_every_way() -> None:
     naming = measured(crowd(40, 6, spread=0.3))
-    assert set(naming.rates) == {"best", "mean_of_three", "class_mean", "margin", "margin_of_classes", "classifier"}
+    assert set(naming.rates) == {"best", "mean_of_three", "class_mean", "margin", "rerank", *OF_CLASSES}
     for way, by_enrolled in naming.rates.items():
-        classes = way in ("margin_of_classes", "classifier")
+        classes = way in OF_CLASSES
         assert set(by_enrolled) == set(ENROLLED) - ({"one"} if classes else set())
         for by_fpir in by_enrolled.values():
             assert set(by_fpir) == set(FPIRS)
@@ -86,5 +89,17 @@ def test_too_few_people_or_photos_tell_nothing(photos: Templates) -> None:
 
 
 def test_no_classifier_where_none_is_wanted() -> None:
-    rates = measured(crowd(10, 4, 0.2), Rules("best", 0.0, 5, classifies=False)).rates
-    assert set(rates) == {"best", "mean_of_three", "class_mean", "margin"}
+    rates = measured(crowd(10, 4, 0.2), Rules("best", 0.0, 5, None, classifies=False)).rates
+    assert set(rates) == {"best", "mean_of_three", "class_mean", "margin", "rerank"}
+
+
+def test_re_ranking_takes_names_away_alone() -> None:
+    photos = crowd(60, 6, spread=1.3)
+    by_order, by_bar = (measured(photos, replace(RULES, rerank_bar=bar)).rates for bar in (None, 0.99))
+    for enrolled in ENROLLED:
+        assert by_bar["rerank"][enrolled][1e-2].fnir == 1.0
+        assert by_bar["margin"][enrolled] == by_order["margin"][enrolled]
+    named = [by_order[way]["all"][1e-2].fnir for way in ("margin", "rerank")]
+    assert named[0] is not None
+    assert named[1] is not None
+    assert named[1] < 1.0

@@ -121,7 +121,13 @@ def test_our_own_pack_over_photos_that_come_with_the_project(album: Path) -> Non
     assert (found["verification_accuracy"], found["images_without_face"]) == (None, 0)
     naming = found["naming"]
     assert (naming["aggregation"], naming["margin"]) == ("class_mean", 0.05)
-    assert set(naming["fnir"]) == {"best", "mean_of_three", "class_mean", "margin"}  # nobody has photos for a class
+    assert set(naming["fnir"]) == {
+        "best",
+        "mean_of_three",
+        "class_mean",
+        "margin",
+        "rerank",
+    }  # nobody has photos for a class
     one = naming["fnir"]["margin"]["one"]["1e-2"]
     assert (one["fnir"], one["threshold"]) == (None, None)
     assert (one["people"], one["genuine_probes"], one["impostor_probes"]) == (6, 6, 12)
@@ -157,7 +163,13 @@ def test_a_zip_gives_the_same_with_a_table_curves_and_thresholds_for_the_spec(st
     table, section, thresholds = ended.out.partition("thresholds:\n")
     for row in ("verification accuracy", "at FMR 1e-2", "at FMR 1e-4", "FNIR at FPIR 1e-2", "photos without a face"):
         assert row in table
-    ways = ("best template", "mean of the best three", "class mean", "class mean, margin 0.05")
+    ways = (
+        "best template",
+        "mean of the best three",
+        "class mean",
+        "class mean, margin 0.05",
+        "the same, and re-ranking",
+    )
     for way in ways:
         for enrolled in ("one", "three", "all"):
             assert re.search(rf"^{way} +{enrolled} +too few +too few +24 of 24 people, 48 others", table, re.MULTILINE)
