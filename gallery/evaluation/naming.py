@@ -38,8 +38,8 @@ class _Said(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the settings say of matching. rerank_bar: as NeighbourCheck has it; classifies: whether a classifier is to be
-    trained, by scikit-learn.
+    """What the settings say of matching. rerank_bar: as NeighbourCheck has it. classifies: whether a classifier is
+    trained, which needs scikit-learn.
     """
 
     aggregation: Aggregation

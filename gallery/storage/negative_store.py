@@ -103,9 +103,11 @@ class NegativeStore(TemplateStore):
 
         return self._opening(read)
 
-    def count_negatives(self) -> int:
-        """How many are kept, of everybody."""
-        return self._count("negatives")
+    def count_negatives(self, person_id: str | None = None) -> int:
+        """How many are kept, of everybody or of one person."""
+        return (
+            self._count("negatives") if person_id is None else self._count("negatives WHERE person_id = ?", person_id)
+        )
 
     def add_negative(self, person_id: str, negative: NewNegative) -> KeptNegative:
         """This face is not that person. One of the same source stays, and gets the templates of spaces that it lacks.
@@ -142,6 +144,10 @@ class NegativeStore(TemplateStore):
     def count_negatives_without_template(self, space: str) -> int:
         """How many have no template in this space, and a chip of which one can be made."""
         return self._count(f"negatives WHERE {_LACKING}", space)
+
+    def lacking(self, space: str) -> tuple[int, int]:
+        """uncovered() people, and negatives that have no template in this space and could have one."""
+        return self.uncovered(space), self.count_negatives_without_template(space)
 
     def negatives_without_template(self, space: str) -> Iterator[StoredPhoto]:
         """As photos_without_template(); add_negative_template() between is fine."""

@@ -19,22 +19,24 @@ def insert_negative(
 ) -> bool:
     """False where one of this source is there: it gets templates of spaces that it lacks alone."""
     source, jpeg = negative.source, negative.jpeg if keep_chip else None
-    added = db.execute(
-        "INSERT INTO negatives (person_id, chip, landmarks, quality, source, created_at) VALUES (?, ?, ?, ?, ?, ?) "
-        "ON CONFLICT (person_id, source) DO NOTHING",
-        (
-            person_id,
-            None if jpeg is None else faces.seal(jpeg, negative_chip_place(person_id, source)),
-            faces.seal(packed(negative.landmarks), negative_landmarks_place(person_id, source)),
-            negative.quality,
-            source,
-            at,
-        ),
-    ).rowcount
-    (key,) = db.execute("SELECT id FROM negatives WHERE person_id = ? AND source = ?", (person_id, source)).fetchone()
+    find = "SELECT id FROM negatives WHERE person_id = ? AND source = ?"
+    is_new = db.execute(find, (person_id, source)).fetchone() is None
+    if is_new:
+        db.execute(
+            "INSERT INTO negatives (person_id, chip, landmarks, quality, source, created_at) VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                person_id,
+                None if jpeg is None else faces.seal(jpeg, negative_chip_place(person_id, source)),
+                faces.seal(packed(negative.landmarks), negative_landmarks_place(person_id, source)),
+                negative.quality,
+                source,
+                at,
+            ),
+        )
+    (key,) = db.execute(find, (person_id, source)).fetchone()
     there = {row[0] for row in db.execute("SELECT space FROM negative_templates WHERE negative_id = ?", (key,))}
     insert_templates(db, key, person_id, faces, [one for one in negative.templates if one.space not in there], at)
-    return bool(added)
+    return is_new
 
 
 def insert_templates(

@@ -11,6 +11,7 @@ from gallery.keys.encryption import SealBroken
 from gallery.storage.meta import KEY_ID, set_meta
 
 SCHEMA_VERSION = 4
+SEALED_SINCE = 3  # a gallery may be encrypted from this version on
 BUSY_TIMEOUT_S = 5.0
 _MOST_TOLD = 10  # people in one line
 _APPLICATION_ID = 0x77686F74  # "whot": tells a gallery from anybody else's SQLite file

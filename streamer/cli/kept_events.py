@@ -86,11 +86,13 @@ def _people(settings: Settings, person: str | None) -> tuple[frozenset[str] | No
         return None if person is None else frozenset({person}), {}
     with readable_store_of(settings) as store:
         names = {one.id: one.name for one in store.people()}
+        names |= {former: names[now] for former, now in store.merged().items() if now in names}
         if person is None:
             return None, names
         if _ID.fullmatch(person) and person not in names:
             return frozenset({person}), names
-        return frozenset({store.find(person).id}), names
+        found = store.find(person).id
+        return frozenset({found, *store.former_ids(found)}), names
 
 
 def _saved(file: VisitsFile, visit: KeptVisit, folder: Path | None) -> dict[str, str]:

@@ -55,7 +55,7 @@ class _Change:
     """What the store says now, made ready on its thread: the loop would stand still over so many. By id: the profiles,
     the thresholds of those who have one, by space; ignored: who is never told of; gone: who was there before;
     forgotten: everybody who ever was; unreadable: who is enrolled and left out, at least in part, left_out: what is to
-    be said of them."""
+    be said of them; merged: ids that stand for somebody else's."""
 
     profiles: Mapping[str, Profile]
     thresholds: Mapping[str, Mapping[str, float]]
@@ -64,6 +64,7 @@ class _Change:
     forgotten: frozenset[str]
     unreadable: frozenset[str]
     left_out: CodedError | None
+    merged: Mapping[str, str]
 
 
 class LiveGallery:
@@ -98,6 +99,7 @@ class LiveGallery:
         self._version = -1
         self.forgotten: frozenset[str] = frozenset()
         self._profiles: Mapping[str, Profile] = {}
+        self._merged: Mapping[str, str] = {}
         self._thresholds: Mapping[str, Mapping[str, float]] = {}  # by space and person
         self._ignored: frozenset[str] = frozenset()
         self._negatives: dict[str, Negatives] = {}  # by space
@@ -141,6 +143,10 @@ class LiveGallery:
         """The display name, from memory; None for somebody who is not enrolled (any more)."""
         found = self._profiles.get(person_id)
         return None if found is None else found.name
+
+    def is_enrolled(self, person_id: str) -> bool:
+        """Whether somebody has this id, or had it and was merged into who has another."""
+        return self._merged.get(person_id, person_id) in self._profiles
 
     def signature_of(self, embedder: str) -> str:
         """What models made the faces of an embedder that is known."""
@@ -207,9 +213,9 @@ class LiveGallery:
         # Somebody may have been forgotten meanwhile, or be so by now and not yet out of the index that was searched.
         return [unnamed(verdict, self._nameless) for verdict in verdicts]
 
-    async def uncovered(self, space: str) -> int:
-        """How many people have photos but no template in this space."""
-        return await self._off_loop(lambda: self._file.readable().uncovered(space))
+    async def uncovered(self, space: str) -> tuple[int, int]:
+        """How many people have photos, and how many negatives a chip, but no template in this space."""
+        return await self._off_loop(lambda: self._file.readable().lacking(space))
 
     async def refresh(self) -> set[str]:
         """Follow the store where it has changed; returns the ids of people who are gone."""
@@ -217,7 +223,7 @@ class LiveGallery:
         if changed is None:
             return set()
         self._profiles, self._thresholds, self._ignored = changed.profiles, changed.thresholds, changed.ignored
-        self.forgotten = changed.forgotten
+        self.forgotten, self._merged = changed.forgotten, changed.merged
         # Whose profile doesn't open may be in an index that was made before, and has a threshold that nobody knows.
         self._nameless = changed.forgotten | (changed.unreadable - changed.profiles.keys())
         self._left_out = changed.left_out
@@ -370,6 +376,7 @@ class LiveGallery:
             file.store.forgotten(),
             frozenset(file.store.unreadable),
             left_out,
+            file.store.merged(),
         )
 
     async def _off_loop(self, work: Callable[..., T], *arguments: object) -> T:
