@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from operator import mul
 from typing import Literal, NamedTuple
 
-from gallery.matching.negatives import is_refuted
-
 Outcome = Literal["known", "unknown", "ambiguous"]
 
 
@@ -51,6 +49,9 @@ class Match:
     candidates: tuple[Candidate, ...] = ()
 
 
+REFUTED_WITHIN = 0.05  # measured on look-alike pairs: docs/accuracy.md
+
+
 class Rate(NamedTuple):
     """At this cosine a share `fmr` of impostor pairs passes and a share `tmr` of genuine ones."""
 
@@ -81,26 +82,38 @@ def decide(
     """
     weights = _shares(len(probes), weights)
     votes = _counted([probe.similarities for probe in probes], weights)
-    if against := _counted([probe.negatives for probe in probes], weights):
+    if any(probe.negatives for probe in probes):
+        against = _counted([probe.negatives for probe in probes], weights)
         votes = {who: vote for who, vote in votes.items() if not is_refuted(vote, against.get(who, -math.inf))}
     if not votes:
         return NOBODY
-    ranked = sorted(votes, key=lambda person: (-votes[person], person))
-    best = ranked[0]
-    lead = votes[best] - votes[ranked[1]] if len(ranked) > 1 else None
-    similarity = _cosine(votes[best])
+    highest = max(votes.values())
+    best = min(person for person, vote in votes.items() if vote == highest)
+    second = max((vote for person, vote in votes.items() if person != best), default=None)
+    lead = None if second is None else highest - second
+    similarity = _cosine(highest)
     if similarity < own_thresholds.get(best, threshold):
         return Match("unknown", None, similarity, lead, best)
     if lead is not None and lead < margin:
-        near = tuple(Candidate(who, _cosine(votes[who])) for who in ranked if votes[best] - votes[who] < margin)
-        return Match("ambiguous", None, similarity, lead, best, near)
+        near = [(-vote, person) for person, vote in votes.items() if highest - vote < margin]
+        candidates = tuple(Candidate(person, _cosine(-vote)) for vote, person in sorted(near))
+        return Match("ambiguous", None, similarity, lead, best, candidates)
     return Match("known", best, similarity, lead, best)
+
+
+def is_refuted(similarity: float, negative: float) -> bool:
+    """Whether a face that resembles a person so much is not that person's, since it resembles a face that is not.
+
+    Both by the same probes: as much as the person, or less by no more than REFUTED_WITHIN.
+    """
+    return negative >= similarity - REFUTED_WITHIN
 
 
 def _shares(count: int, weights: Sequence[float] | None) -> Sequence[float]:
     """Of a whole that is 1; weights of nothing are equal ones."""
-    weights = [1.0] * count if weights is None else weights
-    if len(weights) != count or any(not weight >= 0 for weight in weights):
+    if weights is None:
+        return [1.0 / count] * count if count else []
+    if len(weights) != count or not all(weight >= 0 for weight in weights):
         raise ValueError(f"weights: want {count} numbers of at least 0, got {list(weights)}")
     total = math.fsum(weights)
     return [weight / total for weight in weights] if total else [1.0 / count for _ in weights]

@@ -4,23 +4,15 @@ Pure; any thread.
 """
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Self
 
 import numpy as np
 
+from gallery.matching.decide import Candidates
 from gallery.matching.exact import cosines, on_grid
 from gallery.people import Templates
 from recognition.arrays import F32
-
-REFUTED_WITHIN = 0.05  # measured on look-alike pairs: see docs/accuracy.md
-
-
-def is_refuted(similarity: float, negative: float) -> bool:
-    """Whether a face that resembles a person so much is not that person's, since it resembles a face that is not.
-
-    Both by the same probes: as much as the person, or less by no more than REFUTED_WITHIN.
-    """
-    return negative >= similarity - REFUTED_WITHIN
 
 
 class Negatives:
@@ -42,10 +34,28 @@ class Negatives:
         """Who has some."""
         return self._faces.keys()
 
-    def nearest(self, probes: F32, people: Collection[str]) -> Sequence[dict[str, float]]:
+    def nearest(self, probes: F32, people: Collection[str]) -> list[dict[str, float]]:
         """For each of probes (n,d) on the grid: by person, of those who have negatives, the cosine with the nearest."""
         found: list[dict[str, float]] = [{} for _ in range(len(probes))]
         for person in self._faces.keys() & people:
             for one, cosine in zip(found, cosines(probes, self._faces[person]).max(axis=1).tolist(), strict=True):
                 one[person] = cosine
         return found
+
+    def against(
+        self, found: Sequence[Candidates], probes: F32, faces: Sequence[int] | None = None
+    ) -> Sequence[Candidates]:
+        """What was found for each of probes (n,d), with what speaks against it. `faces`: as FaceIndex.search_people()
+        has it.
+        """
+        if not self._faces:
+            return found
+        probes, told, end = on_grid(probes), list(found), 0
+        for count in [1] * len(found) if faces is None else faces:
+            start, end = end, end + count
+            if count and not self._faces.keys().isdisjoint(found[start].similarities):
+                near = self.nearest(probes[start:end], found[start].similarities.keys())
+                told[start:end] = [
+                    replace(one, negatives=against) for one, against in zip(found[start:end], near, strict=True)
+                ]
+        return told

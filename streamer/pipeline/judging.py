@@ -7,7 +7,7 @@ place.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
@@ -15,7 +15,6 @@ import numpy as np
 from gallery.classifier.classifier import NamedClasses
 from gallery.index.faiss_index import FaceIndex
 from gallery.matching.decide import NOBODY, Candidates, Match, agree, confidence, decide
-from gallery.matching.exact import on_grid
 from gallery.matching.negatives import Negatives
 from gallery.matching.reconsider import NeighbourCheck
 from recognition.arrays import F32
@@ -93,8 +92,7 @@ class Judge:
         one, probes = policy.spaces[place], np.stack([face.embedding for face in faces])
         part = probes if len(spaces) == 1 else halves(probes, [space.dim for space in policy.spaces])[place]
         candidates = classes.candidates(part, weights, self.rules.top_k)
-        against = self.negatives[one.space].nearest(on_grid(part), candidates[0].similarities.keys())
-        votes = [replace(found, negatives=near) for found, near in zip(candidates, against, strict=True)]
+        votes = self.negatives[one.space].against(candidates, part, [len(faces)])
         # Re-ranking looks at the gallery's names; the classifier's are held to its own word.
         said = replace(self, check=None)._verdict(replace(policy, spaces=(one,)), faces, [votes])
         match = classes.confirmed(said.match, part, weights)
@@ -110,16 +108,7 @@ class Judge:
     def _candidates(self, space: str, probes: F32, faces: Sequence[int]) -> Iterator[Candidates]:
         """Of probes (n,d), so many of each track, with what speaks against them."""
         found = self.indexes[space].search_people(probes, self.rules.top_k, space=space, faces=faces)
-        negatives = self.negatives[space]
-        if not negatives.people:
-            yield from found
-            return
-        probes, end = on_grid(probes), 0
-        for count in faces:
-            start, end = end, end + count
-            against = negatives.nearest(probes[start:end], found[start].similarities.keys())
-            for candidates, nearest in zip(found[start:end], against, strict=True):
-                yield replace(candidates, negatives=nearest) if nearest else candidates
+        return iter(self.negatives[space].against(found, probes, faces))
 
     def _verdict(
         self, policy: MatchPolicy, faces: Sequence[KeptFace], votes: Sequence[Sequence[Candidates]]
