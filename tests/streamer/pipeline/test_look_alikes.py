@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from streamer.pipeline.tracking import KeptFace
 from streamer.pipeline.visits import Verdict
 from streamer.settings_reading import load
 from streamer.telemetry.metrics import Metrics
+from tests.command import Ended, whosthere
 from tests.galleries import open_store
 from tests.gallery.fakes import SIGNATURE, photo_of
 
@@ -160,3 +162,48 @@ async def test_the_same_face_is_not_given_that_name_again_and_her_own_still_are(
             (named,) = await service.names([one.row])
             assert named == service.ids[one.person]
         assert sum(map(sum, before.values())) > 2 * PAIRS  # her own were named at all
+
+
+async def test_the_same_by_commands(album: Album, tmp_path: Path) -> None:
+    """enrol, identify, people not, identify, --undo: as a user would, with the files themselves."""
+    async with service_of(album, tmp_path / "data", 0.45) as service:
+        alike = (await look_alikes(service))[:2]
+    photos = album.photos
+    for name in (photos.people[album.people[row]] for one in alike for row in (one.row, album.rows(one.person)[0])):
+        (tmp_path / name).mkdir(exist_ok=True)
+    rows = {row for one in alike for row in (one.row, *album.rows(one.person))}
+    for row in rows:
+        (tmp_path / photos.names[row]).write_bytes(photos.photos.bytes_of(photos.files[row]))
+    (tmp_path / "whosthere.yaml").write_text("gallery: {threshold: 0.45}\n")
+
+    def said(*arguments: object) -> Ended:
+        ended = whosthere(*arguments, cwd=tmp_path)
+        assert ended.code == 0, ended.err
+        return ended
+
+    def names() -> dict[str, str | None]:
+        """By photo, of the face in its middle."""
+        shown = said("identify", *sorted(photos.names[row] for row in rows), "--json").document["images"]
+        return {one["file"]: _central_name(one["faces"]) for one in shown}
+
+    for one in alike:
+        enrolled = [photos.names[row] for row in album.rows(one.person)[:-1]]
+        said("enrol", photos.people[one.person], *enrolled, "--pick", "largest")
+    before = names()
+    for one in alike:
+        assert before[photos.names[one.row]] == photos.people[one.person]
+        said("people", "not", photos.people[one.person], photos.names[one.row], "--pick", "largest")
+    after = names()
+    strangers = {photos.names[one.row] for one in alike}
+    assert {file: after[file] for file in strangers} == dict.fromkeys(strangers)
+    hers = before.keys() - strangers
+    assert {file: after[file] for file in hers} == {file: before[file] for file in hers}
+    assert sum(before[file] is not None for file in hers) > len(alike)
+    said("people", "not", photos.people[alike[0].person], photos.names[alike[0].row], "--undo")
+    assert names()[photos.names[alike[0].row]] == photos.people[alike[0].person]
+
+
+def _central_name(faces: Sequence[dict[str, Any]]) -> str | None:
+    """LFW's photos are 250 px wide and high, and their person's face is in the middle."""
+    nearest = min(faces, key=lambda face: abs(face["box"][0] + face["box"][2] - 250))
+    return None if nearest["person"] is None else str(nearest["person"]["name"])
