@@ -67,6 +67,7 @@ class Evaluation:
     """The figures of one pack on one set of photos. `accuracy` None: no pairs were given.
 
     `accuracy_of_found` leaves out the pairs with a face that was not found: what the embedder is to answer for.
+    templates: of each photo; is_enrolled (people,): who is in the gallery of the open-set test.
     """
 
     pack: Pack
@@ -84,6 +85,8 @@ class Evaluation:
     identification: Identification
     curve: Curve | None
     speed: Speed
+    templates: Templates
+    is_enrolled: NDArray[np.bool_]
 
 
 async def evaluate(
@@ -187,6 +190,8 @@ def _figures(pack: Pack, photos: PeoplesPhotos, pairs: Pairs | None, templates: 
         identification=identify(templates, enrolled, FPIR),
         curve=trade_off(genuine, impostors),
         speed=speed,
+        templates=templates,
+        is_enrolled=enrolled,
     )
 
 

@@ -93,7 +93,8 @@ class Judge:
         part = probes if len(spaces) == 1 else halves(probes, [space.dim for space in policy.spaces])[place]
         candidates = classes.candidates(part, weights, self.rules.top_k)
         votes = self.negatives[one.space].against(candidates, part, [len(faces)])
-        said = self._verdict(replace(policy, spaces=(one,)), faces, [votes])
+        # Re-ranking looks at the gallery's names; the classifier's are held to its own word.
+        said = replace(self, check=None)._verdict(replace(policy, spaces=(one,)), faces, [votes])
         match = classes.confirmed(said.match, part, weights)
         said = replace(said, match=match, confidence=None if match.outcome == "ambiguous" else said.confidence)
         return said if names == "classifier" else _both(verdict, said, classes)

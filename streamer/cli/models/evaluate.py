@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 import uvloop
 
+from gallery.evaluation.naming import Naming
 from recognition.errors import PlotsUnavailable
 from recognition.evaluation.error_rates import FOLDS
 from recognition.evaluation.evaluate import Evaluation, OperatingRates, evaluate
@@ -27,6 +28,7 @@ from streamer.cli.models.compare import (
     Scenes,
     show_beside,
 )
+from streamer.cli.models.naming import naming_document, naming_of, show_naming
 from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json, print_line, print_table, settings_of
 from streamer.cli.progress import progress_of
 from streamer.errors import OutputUnwritable
@@ -89,7 +91,7 @@ def evaluate_model(
     with progress_of(f"{pack.detector} + {pack.embedder}") as told:
         found = uvloop.run(evaluate(pack, recogniser_config(settings), photos, chosen, told))
     compared = beside.measure(pack.detector, pack.embedder, images, weights)
-    _tell(found, compared, images.name if thresholds else None, json)
+    _tell(found, naming_of(found, settings.gallery), compared, images.name if thresholds else None, json)
     if folder is not None:
         _draw(found, name, folder)
 
@@ -104,13 +106,18 @@ def _evaluate_detector(name: str, images: Path, beside: Compare, settings: Setti
         show_beside(compared)
 
 
-def _tell(found: Evaluation, compared: dict[str, Any], thresholds_of: str | None, json: bool) -> None:
+def _tell(
+    found: Evaluation, naming: Naming | None, compared: dict[str, Any], thresholds_of: str | None, json: bool
+) -> None:
     """Everything on stdout; with the spec's thresholds where the photos that they are of are named."""
     thresholds = None if thresholds_of is None else _spec_thresholds(found, thresholds_of)
     if json:
-        print_json(_document(found) | ({} if thresholds is None else {"thresholds": thresholds}) | compared)
+        told = _document(found) | {"naming": naming and naming_document(naming)}
+        print_json(told | ({} if thresholds is None else {"thresholds": thresholds}) | compared)
         return
     _show(found)
+    if naming is not None:
+        show_naming(naming)
     show_beside(compared)
     if thresholds is not None:
         _show_thresholds(thresholds)

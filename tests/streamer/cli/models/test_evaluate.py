@@ -1,5 +1,7 @@
 """`models eval` as a user types it: figures, curves and thresholds over a few real people; what is refused."""
 
+import json
+import re
 import sys
 import zipfile
 from itertools import groupby, pairwise
@@ -10,6 +12,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
+from gallery.index import faiss_index
 from recognition.errors import CodedError
 from recognition.specs.spec import MatchThresholds
 from streamer.commands import app
@@ -116,6 +119,18 @@ def test_our_own_pack_over_photos_that_come_with_the_project(album: Path) -> Non
     assert (found["detector"], found["embedder"]) == ("nano_det", "nano_embed")
     assert (found["people"], found["images"], found["impostor_pairs"]) == (6, 12, 12 * 10 // 2)
     assert (found["verification_accuracy"], found["images_without_face"]) == (None, 0)
+    naming = found["naming"]
+    assert (naming["aggregation"], naming["margin"]) == ("class_mean", 0.05)
+    assert set(naming["fnir"]) == {
+        "best",
+        "mean_of_three",
+        "class_mean",
+        "margin",
+        "rerank",
+    }  # nobody has photos for a class
+    one = naming["fnir"]["margin"]["one"]["1e-2"]
+    assert (one["fnir"], one["threshold"]) == (None, None)
+    assert (one["people"], one["genuine_probes"], one["impostor_probes"]) == (6, 6, 12)
     assert "12 of 12" in ended.err
     assert [file.name for file in album.iterdir()] == ["photos"]
 
@@ -148,6 +163,16 @@ def test_a_zip_gives_the_same_with_a_table_curves_and_thresholds_for_the_spec(st
     table, section, thresholds = ended.out.partition("thresholds:\n")
     for row in ("verification accuracy", "at FMR 1e-2", "at FMR 1e-4", "FNIR at FPIR 1e-2", "photos without a face"):
         assert row in table
+    ways = (
+        "best template",
+        "mean of the best three",
+        "class mean",
+        "class mean, margin 0.05",
+        "the same, and re-ranking",
+    )
+    for way in ways:
+        for enrolled in ("one", "three", "all"):
+            assert re.search(rf"^{way} +{enrolled} +too few +too few +24 of 24 people, 48 others", table, re.MULTILINE)
     assert "48 photos of 24 people" in table
     MatchThresholds.model_validate(yaml.safe_load(section + thresholds)["thresholds"])
     assert {file.name: file.read_bytes()[:8] for file in (tmp_path / "c").iterdir()} == dict.fromkeys(
@@ -163,6 +188,38 @@ def test_without_matplotlib_the_figures_are_printed_all_the_same(album: Path, mo
     assert "true-match rate at FMR 1e-2" in ended.stdout
     assert "the curves can't be drawn without Matplotlib; do: pip install 'whosthere[train]'" in ended.stderr
     assert not (album / "eval-nano").exists()
+
+
+@pytest.fixture
+def no_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in [name for name in sys.modules if name.partition(".")[0] == "sklearn"]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+
+
+@pytest.fixture
+def no_faiss(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    faiss_index._faiss.cache_clear()
+
+
+@pytest.mark.usefixtures("no_scikit_learn")
+def test_without_scikit_learn_all_but_the_classifier_is_measured(album: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(album)
+    ended = run("nano --images photos --json")
+    assert ended.exit_code == 0, ended.exception
+    assert "no classifier is measured: it needs scikit-learn; do: pip install 'whosthere[classifier]'" in ended.stderr
+    assert "class_mean" in json.loads(ended.stdout)["naming"]["fnir"]
+
+
+@pytest.mark.usefixtures("no_faiss")
+def test_without_faiss_all_that_needs_no_gallery_is_measured(album: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(album)
+    ended = run("nano --images photos --json")
+    assert ended.exit_code == 0, ended.exception
+    assert "warning: no way of naming is measured: faiss is not installed" in ended.stderr
+    found = json.loads(ended.stdout)
+    assert (found["people"], found["naming"]) == (6, None)
 
 
 @pytest.mark.usefixtures("home", "no_matplotlib")

@@ -1,0 +1,1 @@
+"""How often people are named rightly, wrongly and not at all, over labelled photos."""
