@@ -60,6 +60,15 @@ class Profile:
     ignored: bool = False
 
 
+def own_thresholds(profiles: Mapping[str, Profile]) -> Mapping[str, Mapping[str, float]]:
+    """By space and person, of those who have one."""
+    found: dict[str, dict[str, float]] = {}
+    for who, profile in profiles.items():
+        if profile.threshold is not None:
+            found.setdefault(profile.threshold.space, {})[who] = profile.threshold.cosine
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Person:
     """One enrolled person. `created_at` is Unix time in s; `templates` counts them by embedding space."""

@@ -13,7 +13,7 @@ from gallery.matching.calibration_text import from_texts, to_text
 from gallery.matching.cross_scores import CrossScores, cross_scores
 from gallery.matching.negatives import Negatives
 from gallery.matching.space_policy import SpacePolicy, Standing, standing
-from gallery.people import Profile
+from gallery.people import own_thresholds
 from gallery.storage.store import PersonStore
 from recognition.errors import CodedError
 from recognition.models.manager import ModelManager
@@ -60,15 +60,6 @@ def policies_of(settings: Settings, manager: ModelManager) -> dict[str, tuple[st
     return found
 
 
-def own_thresholds(profiles: Mapping[str, Profile], space: str) -> dict[str, float]:
-    """By person, of those who have one in this space."""
-    return {
-        who: profile.threshold.cosine
-        for who, profile in profiles.items()
-        if profile.threshold is not None and profile.threshold.space == space
-    }
-
-
 def calibrate_gallery(
     settings: Settings, manager: ModelManager, store: PersonStore, fpir: float, progress: Progress
 ) -> GalleryReport:
@@ -99,7 +90,7 @@ def _calibrated(
     check_possible(policy.space, store.templates_by_person(policy.space), fpir)
     scores = scores_of(settings, store, policy.space, progress)
     now = conditions_now(settings, policy.signature)
-    own = {who: cosine for who, cosine in own_thresholds(profiles, policy.space).items() if who in scores.people}
+    own = {who: cosine for who, cosine in own_thresholds(profiles).get(policy.space, {}).items() if who in scores.people}
     found, curves = calibrate(policy.space, scores, now, fpir, time.time(), own)
     return SpaceReport(embedder, policy.under(found, now), found, curves, scores)
 
@@ -136,7 +127,7 @@ def standings(settings: Settings, manager: ModelManager, store: PersonStore) -> 
             calibrations.get(space),
             conditions_now(settings, policy.signature),
             store.templates_by_person(space),
-            own_thresholds(profiles, space),
+            own_thresholds(profiles).get(space, {}),
         )
         for space, (_, policy) in policies_of(settings, manager).items()
     }

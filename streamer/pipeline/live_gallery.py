@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Self, TypeVar
 
-from gallery.errors import ImpostorModelInvalid, RerankFailed
+from gallery.errors import ImpostorModelInvalid
 from gallery.index.faiss_index import FaceIndex
 from gallery.matching.calibration_text import from_texts
 from gallery.matching.negatives import Negatives
 from gallery.matching.reconsider import NeighbourCheck
-from gallery.matching.rerank import Reranked, Reranker
+from gallery.matching.rerank import Reranker
 from gallery.matching.rerank_library import make_reranker
 from gallery.matching.space_policy import standing
-from gallery.people import Profile, TemplateMark
+from gallery.people import Profile, TemplateMark, own_thresholds
 from recognition.errors import CodedError, EmbeddingSpaceMismatch
 from recognition.recogniser import Recogniser
 from streamer.naming.served import ServedClassifier
@@ -37,20 +37,12 @@ from streamer.settings import Names, Settings
 from streamer.telemetry.calibration_watch import CalibrationWatch
 from streamer.telemetry.metrics import Metrics
 from streamer.telemetry.once_log import OnceLog
+from streamer.telemetry.rerank_watch import RerankWatch
 
 log = logging.getLogger(__name__)
 
 POLL_S = 0.25
 T = TypeVar("T")
-
-
-def _own_thresholds(profiles: Mapping[str, Profile]) -> Mapping[str, Mapping[str, float]]:
-    """By space and person."""
-    found: dict[str, dict[str, float]] = {}
-    for who, one in profiles.items():
-        if one.threshold is not None:
-            found.setdefault(one.threshold.space, {})[who] = one.threshold.cosine
-    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +106,7 @@ class LiveGallery:
         self._once = OnceLog(log)
         self._check: NeighbourCheck | None = None
         if settings.gallery.rerank:
-            self._check = NeighbourCheck(reranker, settings.gallery.rerank_threshold, self._tell_reranked)
+            self._check = NeighbourCheck(reranker, settings.gallery.rerank_threshold, RerankWatch(metrics).tell)
         self._trouble: CodedError | None = None
         self._damage: CodedError | None = None
         self._misfit: CodedError | None = None
@@ -318,16 +310,6 @@ class LiveGallery:
         else:
             self._once.over("nameless")
 
-    # On the CPU pool.
-
-    def _tell_reranked(self, found: Reranked | RerankFailed) -> None:
-        if isinstance(found, RerankFailed):
-            self._metrics.rerank_errors.labels(code=found.code).inc()
-            self._once.warn("rerank", found, "%s; the built-in kernel does what it fails at")
-            return
-        self._metrics.rerank_seconds.observe(found.latency_ms / 1000.0)
-        self._metrics.rerank_candidates.observe(found.candidates)
-
     # On the gallery's thread.
 
     def _adopt(self, index: FaceIndex) -> None:
@@ -389,7 +371,7 @@ class LiveGallery:
             self._follow_negatives(index.space)
         self._tell_misfits()
         profiles, left_out = file.store.profiles(), file.store.left_out()
-        thresholds = _own_thresholds(profiles)
+        thresholds = own_thresholds(profiles)
         self._follow_calibrations(thresholds)
         former, self._last_entry = self._last_entry, file.store.last_entry()
         replaced = is_new and (file.was_replaced if former is None else not file.store.has_entry(former))
