@@ -10,6 +10,10 @@
     ├── PersonForgotten       person_forgotten
     ├── ThresholdInvalid      threshold_invalid
     ├── PhotoNotFound         photo_not_found
+    ├── NegativeNotFound      negative_not_found
+    ├── NegativeRefused       negative_refused
+    ├── MergeRefused          merge_refused
+    ├── SplitRefused          split_refused
     ├── EnrolledAlready       enrolled_already
     ├── NoPhotoAccepted       no_photo_accepted
     ├── EnrolmentListMissing  enrolment_list_missing
@@ -100,6 +104,30 @@ class ThresholdInvalid(GalleryError):
 
 class PhotoNotFound(GalleryError):
     code = "photo_not_found"
+
+
+class NegativeNotFound(GalleryError):
+    """Nobody has said of this face that it is not that person, or it was taken back."""
+
+    code = "negative_not_found"
+
+
+class NegativeRefused(GalleryError):
+    """That this face is not a person can't be kept: it is one of the person's own, or there is nothing to compare."""
+
+    code = "negative_refused"
+
+
+class MergeRefused(GalleryError):
+    """These two can't be made one person as they are; nothing was changed."""
+
+    code = "merge_refused"
+
+
+class SplitRefused(GalleryError):
+    """These photos can't be made another person's; nothing was changed."""
+
+    code = "split_refused"
 
 
 class EnrolledAlready(GalleryError):

@@ -48,7 +48,8 @@ class OwnThreshold:
 class Profile:
     """What is said of a person, photos aside. `external_id`: what another system calls the person, nobody else.
 
-    `threshold`: from which on this person is named in its space; None, and in all others: as everybody is.
+    `threshold`: from which on this person is named in its space; None, and in all others: as everybody is. `ignored`:
+    known, and never told of.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Profile:
     tags: tuple[str, ...] = ()
     threshold: OwnThreshold | None = None
     consent: Consent | None = None
+    ignored: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,42 @@ class NewPhoto:
         spaces = [template.space for template in self.templates]
         if not spaces or len(set(spaces)) < len(spaces):
             raise ValueError(f"templates: want one at least and one a space, got {spaces}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NewNegative:
+    """A face that is not a person, though it looks like it; `templates`: one at least, maybe several a space.
+
+    jpeg: its chip (256,256), None where none is to be kept; landmarks (5,2) float32 in it; quality in [0,1]. `source`:
+    where it was seen, `event ID` or `photo SHA-256`: each is kept once.
+    """
+
+    jpeg: bytes | None
+    landmarks: F32
+    quality: float
+    source: str
+    templates: tuple[NewTemplate, ...]
+
+    def __post_init__(self) -> None:
+        if self.landmarks.shape != (5, 2):
+            raise ValueError(f"landmarks: want (5, 2), got {self.landmarks.shape}")
+        if not self.templates:
+            raise ValueError("templates: want one at least")
+
+
+@dataclass(frozen=True, slots=True)
+class KeptNegative:
+    """What is known of a face that is not `person_id`. created_at: when somebody said so, Unix time in s.
+
+    `spaces` are those in which it has templates.
+    """
+
+    id: int
+    person_id: str
+    quality: float
+    source: str
+    created_at: float
+    spaces: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -24,7 +24,8 @@ ARCFACE_TEMPLATE: F32 = np.array(
 _MIDDLE_Y = 62.0
 # How much smaller the aligned face is within the chip, so that hair, chin and a turn of the head still fit.
 _CHIP_MARGIN = 1.6
-_CHIP_TEMPLATE = (ARCFACE_TEMPLATE - CROP_SIZE / 2) * (CHIP_SIZE / CROP_SIZE / _CHIP_MARGIN) + CHIP_SIZE / 2
+# A chip's own landmarks are moved from here by what its face differs in; both are laid on ARCFACE_TEMPLATE alike.
+CHIP_TEMPLATE: F32 = (ARCFACE_TEMPLATE - CROP_SIZE / 2) * (CHIP_SIZE / CROP_SIZE / _CHIP_MARGIN) + CHIP_SIZE / 2
 
 # A detector's box on the template: its centre, width and height, and how far the centre moves against the nose when
 # the head turns. Fitted on 397 photos of LFW; it overlaps SCRFD's and YuNet's boxes by .91 and .93 (median IoU),
@@ -136,7 +137,7 @@ def loose_chip(image: Image, landmarks: F32) -> tuple[U8, F32]:
 
     What the gallery keeps: another model can be given its template from it later.
     """
-    (transform,) = similarity_transforms(landmarks[None], _CHIP_TEMPLATE)
+    (transform,) = similarity_transforms(landmarks[None], CHIP_TEMPLATE)
     moved = landmarks @ transform[:, :2].T + transform[:, 2]
     return _cut(image.bgr(), transform, CHIP_SIZE), moved.astype(np.float32)
 

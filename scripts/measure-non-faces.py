@@ -216,7 +216,7 @@ class Bench:
         best = np.argsort(-cosines)[: SETTINGS.gallery.top_k]
         near = {self.people[n]: float(cosines[n]) for n in best}
         spec = self.recogniser.manager.spec_of(model, EmbedderSpec)
-        match = decide([Candidates(near, min(near.values()))], spec.identification_threshold, SETTINGS.gallery.margin)
+        match = decide([Candidates(near)], spec.identification_threshold, SETTINGS.gallery.margin)
         return match.person_id
 
 

@@ -176,7 +176,7 @@ async def _opened(
         settings.events,
         metrics,
         encrypt=settings.gallery.encryption,
-        is_enrolled=lambda person_id: live_gallery.name_of(person_id) is not None,
+        is_enrolled=live_gallery.is_enrolled,
         signature_of=live_gallery.signature_of,
     )
     await stack.enter_async_context(visits)

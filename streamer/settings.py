@@ -21,6 +21,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from gallery.matching.aggregate import Aggregation
 from recognition.runtimes.triton_client import check_address
 from recognition.selection.candidates import Requirement
 from recognition.selection.measurements import FILE as FIGURES_FILE
@@ -177,6 +178,7 @@ class GallerySettings(_Section):
     threshold: float | None = Field(default=None, ge=-1, le=1, description="null: the spec's, for 1:N")
     margin: float = Field(default=0.05, ge=0, le=1, description="least lead over the next best person")
     top_k: int = Field(default=10, ge=1, le=1000)
+    aggregation: Aggregation = Field(default="class_mean", description="of a person's templates")
     enrol: EnrolSettings = EnrolSettings()
     encryption: bool = Field(default=True, description="of a new gallery, and of a plain one when it is opened")
     master_key: Annotated[MasterKeySettings | None, BeforeValidator(_no_key_itself)] = Field(

@@ -36,9 +36,9 @@ class BackupCopy:
             with self._told():
                 _copy(path, self.db)
                 self.db.execute("PRAGMA trusted_schema = OFF")
-                bring_up_to_date(self.db, path, Vault(None), "nobody")
-                self._check_structure()
                 self.vault = self._own_vault(keys)
+                bring_up_to_date(self.db, path, self.vault, "nobody")
+                self._check_structure()
                 self._check_seals()
         except BaseException:
             self.db.close()

@@ -3,7 +3,16 @@
 import sqlite3
 
 from gallery.keys.encryption import Cipher, SealBroken
-from gallery.keys.vault import Vault, chip_place, landmarks_place, profile_place, template_place
+from gallery.keys.vault import (
+    Vault,
+    chip_place,
+    landmarks_place,
+    negative_chip_place,
+    negative_landmarks_place,
+    negative_template_place,
+    profile_place,
+    template_place,
+)
 
 
 def broken_seals(db: sqlite3.Connection, vault: Vault) -> dict[str, SealBroken]:
@@ -29,10 +38,15 @@ def broken_seals(db: sqlite3.Connection, vault: Vault) -> dict[str, SealBroken]:
         except SealBroken as error:
             broken[person_id] = error
 
-    for person_id, digest, chip, landmarks in db.execute("SELECT person_id, digest, chip, landmarks FROM photos"):
-        look(person_id, landmarks, landmarks_place(person_id, digest))
-        if chip is not None:
-            look(person_id, chip, chip_place(person_id, digest))
-    for person_id, space, embedding in db.execute("SELECT person_id, space, embedding FROM templates"):
-        look(person_id, embedding, template_place(person_id, space))
+    for pictures, chip_at, landmarks_at in (
+        ("digest, chip, landmarks FROM photos", chip_place, landmarks_place),
+        ("source, chip, landmarks FROM negatives", negative_chip_place, negative_landmarks_place),
+    ):
+        for person_id, which, chip, landmarks in db.execute(f"SELECT person_id, {pictures}"):
+            look(person_id, landmarks, landmarks_at(person_id, which))
+            if chip is not None:
+                look(person_id, chip, chip_at(person_id, which))
+    for table, place in (("templates", template_place), ("negative_templates", negative_template_place)):
+        for person_id, space, embedding in db.execute(f"SELECT person_id, space, embedding FROM {table}"):
+            look(person_id, embedding, place(person_id, space))
     return broken

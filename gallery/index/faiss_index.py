@@ -5,19 +5,22 @@ one adds or removes: they go on with what they began with, and a change takes it
 """
 
 import threading
-from bisect import bisect
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
-from itertools import accumulate
+from itertools import islice
 from types import ModuleType
 from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gallery.index.contents import Contents, Stamped
+from gallery.index.person_rows import PersonRows
+from gallery.index.search import exactly, nearest
+from gallery.matching.aggregate import Aggregation, class_means
 from gallery.matching.decide import Candidates
+from gallery.matching.exact import on_grid
 from gallery.people import TemplateMark, Templates, TemplateStamps
 from gallery.storage.store import PersonStore
 from recognition.arrays import F32
@@ -27,9 +30,6 @@ from recognition.errors import EmbeddingSpaceMismatch, UnsupportedRuntime
 # which took 50 ms and not 240 for 16 probes against 100k templates.
 _BLAS_THRESHOLD = 1025
 _AT_ONCE = 1024  # are read from the store: opened, they take room besides
-_BLOCK_ROWS = 8192  # what is copied where one of them is forgotten
-
-_Stamped = tuple[Templates, TemplateStamps]
 
 
 class Synced(NamedTuple):
@@ -38,120 +38,57 @@ class Synced(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Block:
-    """n templates in the order in which they came, with their stamps, and whose they are.
+class _State:
+    """What a search goes by, whatever comes meanwhile: the templates, and what is searched, both with whose they are.
 
-    matrix (m,d), m >= n: the rows after the nth are room for more, and nobody reads them.
+    Searched are the templates themselves, or the class means of the people, one each.
     """
 
-    matrix: F32
-    stamps: TemplateStamps
-    people: tuple[str, ...]
-
-    @classmethod
-    def of(cls, rows: int, dim: int, parts: Iterable[tuple[F32, TemplateStamps, Sequence[str]]]) -> Self:
-        """Copies of all parts, in their order, with room for so many rows."""
-        matrix, stamps, n = np.empty((rows, dim), np.float32), [TemplateStamps.of([])], 0
-        people: list[str] = []
-        for vectors, their_stamps, owners in parts:
-            matrix[n : n + len(vectors)] = vectors
-            n += len(vectors)
-            stamps.append(their_stamps)
-            people.extend(owners)
-        return cls(matrix, TemplateStamps.joined(stamps), tuple(people))
-
-    def __len__(self) -> int:
-        return len(self.stamps)
-
-    @property
-    def vectors(self) -> F32:
-        return self.matrix[: len(self)]
-
-    def kept(self, rows: NDArray[np.intp]) -> tuple[F32, TemplateStamps, Sequence[str]]:
-        return self.matrix[rows], self.stamps.at(rows), [self.people[row] for row in rows.tolist()]
-
-    def with_more(self, added: Templates, stamps: TemplateStamps) -> Self:
-        """Written after those that are there, whose rows stay where they are."""
-        self.matrix[len(self) : len(self) + len(added)] = added.matrix
-        stamps = TemplateStamps.joined([self.stamps, stamps])
-        return type(self)(self.matrix, stamps, (*self.people, *added.person_ids))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Contents:
-    """All blocks, and how many templates each person has. What changes, changes in a copy that shares the others."""
-
-    dim: int
-    blocks: tuple[_Block, ...] = ()
-    sizes: Counter[str] = field(default_factory=Counter)
-
-    def __len__(self) -> int:
-        return sum(map(len, self.blocks))
-
-    @property
-    def stamps(self) -> TemplateStamps:
-        return TemplateStamps.joined([TemplateStamps.of([]), *(block.stamps for block in self.blocks)])
-
-    def only(self, stays: NDArray[np.bool_]) -> "_Contents":
-        """Those (n,) that stay. Nothing is left of the others: the blocks that had some are copied."""
-        if stays.all():
-            return self
-        blocks: list[_Block] = []
-        sizes, start = self.sizes.copy(), 0
-        for block in self.blocks:
-            here = stays[start : start + len(block)]
-            start += len(block)
-            if here.all():
-                blocks.append(block)
-                continue
-            sizes.subtract(owner for owner, stay in zip(block.people, here.tolist(), strict=True) if not stay)
-            parts = [block.kept(np.flatnonzero(here))]
-            if blocks and len(blocks[-1]) + len(parts[0][0]) <= _BLOCK_ROWS:  # many that come and go fill no blocks
-                last = blocks.pop()
-                parts.insert(0, last.kept(np.arange(len(last))))
-            blocks.append(_Block.of(_BLOCK_ROWS, self.dim, parts))
-        return _Contents(self.dim, tuple(filter(len, blocks)), +sizes)
-
-    def with_more(self, parts: Iterable[_Stamped]) -> "_Contents":
-        blocks, sizes = list(self.blocks), self.sizes.copy()
-        for templates, stamps in parts:
-            sizes.update(templates.person_ids)
-            while len(templates):
-                if not blocks or len(blocks[-1]) == len(blocks[-1].matrix):
-                    blocks.append(_Block.of(_BLOCK_ROWS, self.dim, ()))
-                room = len(blocks[-1].matrix) - len(blocks[-1])
-                blocks[-1] = blocks[-1].with_more(*_cut(templates, stamps, slice(room)))
-                templates, stamps = _cut(templates, stamps, slice(room, None))
-        return _Contents(self.dim, tuple(blocks), sizes)
+    templates: Contents
+    searched: Contents
+    of_templates: PersonRows
+    of_searched: PersonRows
 
 
 class FaceIndex:
-    """Inner product is cosine here: templates and probes are unit vectors. 2 KiB a 512-d template."""
+    """Inner product is cosine here: templates and probes are unit vectors. 2 KiB a 512-d template, and as much again a
+    person where class means are searched.
+    """
 
-    def __init__(self, space: str, dim: int) -> None:
+    def __init__(self, space: str, dim: int, aggregation: Aggregation = "best") -> None:
         """An empty index. Raises UnsupportedRuntime where FAISS is not installed."""
         _faiss()
         self.space = space
         self.dim = dim
-        self._contents = _Contents(dim)
+        self.aggregation = aggregation
+        nothing = PersonRows.of(())
+        self._state = _State(Contents(dim), Contents(dim), nothing, nothing)
         self._store: PersonStore | None = None
         self._mark: TemplateMark | None = None
         self._misfits: set[str] = set()
         self._is_whole = False
         self._changing = threading.Lock()
 
+    @classmethod
+    def of(cls, templates: Templates, aggregation: Aggregation = "best") -> Self:
+        """Of these templates, (n,d), for good: without a store."""
+        index = cls(templates.space, templates.matrix.shape[1], aggregation)
+        contents = index._state.templates.with_more([(templates, _unstamped(templates.ids))])
+        index._state = index._made(contents, contents.sizes)
+        return index
+
     def __len__(self) -> int:
-        return len(self._contents)
+        return len(self._state.templates)
 
     @property
     def people(self) -> int:
         """How many different people have templates here."""
-        return len(self._contents.sizes)
+        return len(self._state.of_templates.people)
 
     @property
     def person_ids(self) -> frozenset[str]:
         """Who has templates here."""
-        return frozenset(self._contents.sizes)
+        return frozenset(self._state.of_templates.people)
 
     @property
     def misfits(self) -> frozenset[str]:
@@ -170,18 +107,43 @@ class FaceIndex:
             mark = store.template_mark(self.space)
             if store is self._store and mark == self._mark:
                 return Synced(0, 0)
-            former = self._contents
-            contents, kept = None, len(former)
+            former = self._state.templates
+            contents, stays = None, np.ones(len(former), np.bool_)
             if store is self._store and self._is_whole:  # else so many are no sign that nobody is gone
                 contents = self._with_newer(store, former, mark.count)
             if contents is None:
                 contents, self._is_whole = self._as_stored(store, former)
-                kept = int(former.stamps.are_among(contents.stamps).sum())
-            self._contents = contents
+                stays = former.stamps.are_among(contents.stamps)
+            kept = int(stays.sum())
+            changed = {owner for owner, stay in zip(former.owners, stays.tolist(), strict=True) if not stay}
+            changed.update(islice(contents.owners, kept, None))
+            if changed:
+                self._state = self._made(contents, changed)
             self._store, self._mark = store, mark  # read before the rest: what was written meanwhile makes another one
             return Synced(len(contents) - kept, len(former) - kept)
 
-    def _with_newer(self, store: PersonStore, contents: _Contents, count: int) -> _Contents | None:
+    def _made(self, templates: Contents, changed: Collection[str]) -> _State:
+        """Of these templates, where those of some people are others than before: theirs alone are meant anew."""
+        of_templates = PersonRows.of(templates.owners, len(templates))
+        if self.aggregation != "class_mean":
+            return _State(templates, templates, of_templates, of_templates)
+        former = self._state.searched
+        same = np.fromiter((owner not in changed for owner in former.owners), np.bool_, len(former))
+        means = former.only(same).with_more(self._means(templates, of_templates, changed))
+        return _State(templates, means, of_templates, PersonRows.of(means.owners, len(means)))
+
+    def _means(self, templates: Contents, whose: PersonRows, changed: Collection[str]) -> Iterator[Stamped]:
+        """The class means of those of these people who have templates, some at a time."""
+        there = [person for person in whose.people if person in changed]
+        for first in range(0, len(there), _AT_ONCE):
+            some = there[first : first + _AT_ONCE]
+            numbers = np.array([whose.numbers[person] for person in some], np.intp)
+            sizes = whose.sizes[numbers]
+            means = class_means(templates.vectors(whose.rows_of(numbers)), np.cumsum(sizes) - sizes)
+            ids = np.zeros(len(some), np.int64)
+            yield Templates(self.space, ids, tuple(some), means), _unstamped(ids)
+
+    def _with_newer(self, store: PersonStore, contents: Contents, count: int) -> Contents | None:
         """With what was written after all that is known; None where that makes not so many: others are gone."""
         if self._misfits:
             return None
@@ -192,7 +154,7 @@ class FaceIndex:
             return None
         return contents.with_more([self._stamped(added, stamps)])
 
-    def _as_stored(self, store: PersonStore, contents: _Contents) -> tuple[_Contents, bool]:
+    def _as_stored(self, store: PersonStore, contents: Contents) -> tuple[Contents, bool]:
         """Whatever became of the store, another file in its place too; whether nothing that is stored was left out."""
         self._misfits = set()
         stored = store.template_stamps(self.space)
@@ -201,7 +163,7 @@ class FaceIndex:
         contents = contents.with_more(self._read(store, missing))
         return contents, len(contents) == len(stored)
 
-    def _read(self, store: PersonStore, missing: TemplateStamps) -> Iterator[_Stamped]:
+    def _read(self, store: PersonStore, missing: TemplateStamps) -> Iterator[Stamped]:
         """Read some at a time."""
         while len(missing):
             found = store.templates(self.space, int(missing.ids[0]) - 1, _AT_ONCE)
@@ -211,7 +173,7 @@ class FaceIndex:
             yield self._stamped(found, missing.at(np.arange(so_far)))
             missing = missing.at(np.arange(so_far, len(missing)))
 
-    def _stamped(self, templates: Templates, stamps: TemplateStamps) -> _Stamped:
+    def _stamped(self, templates: Templates, stamps: TemplateStamps) -> Stamped:
         """Those that have a stamp here; who has none is known, or was written or erased while this was read."""
         both, rows, places = np.intersect1d(templates.ids, stamps.ids, assume_unique=True, return_indices=True)
         if templates.space != self.space:
@@ -225,21 +187,36 @@ class FaceIndex:
         owners = tuple(templates.person_ids[row] for row in rows)
         return Templates(templates.space, both, owners, templates.matrix[rows].reshape(-1, self.dim)), stamps.at(places)
 
-    def search_people(self, probes: F32, top_k: int, space: str | None = None) -> list[Candidates]:
-        """For each probe (n,d) float32 the best similarity of every person among its top_k templates.
+    def templates_of(self, people: Collection[str]) -> Templates:
+        """These people's templates, on the grid: one person's after another's, in the order in which they came."""
+        state = self._state
+        whose = state.of_templates
+        numbers = np.array([whose.numbers[person] for person in people if person in whose.numbers], np.intp)
+        rows = whose.rows_of(numbers)
+        owners = tuple(whose.people[number] for number in whose.owners[rows])
+        return Templates(self.space, state.templates.stamps.ids[rows], owners, state.templates.vectors(rows))
 
-        Where all of these are one person's, that probe's list is made just long enough to hold a second
-        person, so that a lead can be told. `space`, where given, is the probes' own. Raises EmbeddingSpaceMismatch,
-        ValueError for a wrong shape.
+    def search_people(
+        self, probes: F32, top_k: int, space: str | None = None, *, faces: Sequence[int] | None = None
+    ) -> list[Candidates]:
+        """For each probe (n,d) float32 how alike it is to the people near to it, by this index's aggregation.
+
+        Near are those whose templates (class means) are among the top_k of a probe, and in any case two people, and
+        whoever ties with the second. `faces`: how many probes, one after another, are of one face (None: each is of
+        its own); those of one face list the same people. Exact: whatever way it is searched, the numbers are the same
+        (gallery.matching.exact). A probe that is not finite resembles nobody. `space`, where given, is the probes'
+        own. Raises EmbeddingSpaceMismatch, ValueError for a wrong shape.
         """
         self._check(probes, top_k, space)
-        contents = self._contents
-        lists = []
-        for row, (scores, owners) in enumerate(zip(*_nearest(contents, probes, top_k), strict=True)):
-            if owners and len(contents.sizes) > 1 and len(set(owners)) == 1:
-                (scores,), (owners,) = _nearest(contents, probes[row : row + 1], contents.sizes[owners[0]] + 1)
-            lists.append(_by_person(scores, owners, everybody=len(owners) == len(contents)))
-        return lists
+        faces = [1] * len(probes) if faces is None else faces
+        if sum(faces) != len(probes):
+            raise ValueError(f"faces: want {len(probes)} probes in all, got {sum(faces)}")
+        state = self._state
+        if not len(state.searched) or not len(probes):
+            return [Candidates({}) for _ in range(len(probes))]
+        probes = np.ascontiguousarray(on_grid(probes))
+        near = nearest(_faiss(), state.searched, state.of_searched, probes, top_k)
+        return exactly(probes, near, faces, state.searched, state.of_searched, self.aggregation)
 
     def _check(self, probes: F32, top_k: int, space: str | None) -> None:
         if space is not None and space != self.space:
@@ -250,45 +227,8 @@ class FaceIndex:
             raise ValueError(f"top_k: want at least 1, got {top_k}")
 
 
-def _nearest(contents: _Contents, probes: F32, top_k: int) -> tuple[F32, list[list[str]]]:
-    """The k nearest templates of n probes: similarities (n,k) float32, falling, and whose they are."""
-    k = min(top_k, len(contents))
-    if not k or not len(probes):
-        return np.empty((len(probes), 0), np.float32), [[] for _ in probes]
-    faiss = _faiss()
-    # OpenMP keeps this number for each calling thread; a search must not take the cores of its neighbours.
-    faiss.omp_set_num_threads(1)
-    probes = np.ascontiguousarray(probes)
-    starts = [0, *accumulate(map(len, contents.blocks))]
-    scores, rows = [], []
-    for start, block in zip(starts, contents.blocks, strict=False):
-        theirs, places = faiss.knn(probes, block.vectors, min(k, len(block)), metric=faiss.METRIC_INNER_PRODUCT)
-        scores.append(theirs)
-        rows.append(np.where(places < 0, -1, places + start))
-    every = np.concatenate(scores, axis=1)
-    best = np.argsort(-every, axis=1, kind="stable")[:, :k]
-    similarities = np.clip(np.take_along_axis(every, best, axis=1), -1.0, 1.0)
-    found = np.take_along_axis(np.concatenate(rows, axis=1), best, axis=1).tolist()
-
-    def owner(row: int) -> str:
-        number = bisect(starts, row) - 1
-        return contents.blocks[number].people[row - starts[number]]
-
-    return similarities, [[owner(row) for row in nearest if row >= 0] for nearest in found]
-
-
-def _cut(templates: Templates, stamps: TemplateStamps, rows: slice) -> _Stamped:
-    owners = templates.person_ids[rows]
-    cut = Templates(templates.space, templates.ids[rows], owners, templates.matrix[rows])
-    return cut, TemplateStamps(stamps.ids[rows], stamps.stamps[rows])
-
-
-def _by_person(scores: F32, owners: Sequence[str], *, everybody: bool) -> Candidates:
-    similarities: dict[str, float] = {}
-    for owner, score in zip(owners, scores.tolist(), strict=False):
-        similarities.setdefault(owner, score)  # falling: the first one is the best
-    floor = -1.0 if everybody or not owners else float(scores[len(owners) - 1])
-    return Candidates(similarities, floor)
+def _unstamped(ids: NDArray[np.int64]) -> TemplateStamps:
+    return TemplateStamps(ids, np.zeros((len(ids), 4), np.uint64))
 
 
 @cache

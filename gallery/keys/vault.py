@@ -97,6 +97,18 @@ def template_place(person_id: str, space: str) -> str:
     return f"template of {person_id} in {space}"
 
 
+def negative_template_place(person_id: str, space: str) -> str:
+    return f"template of somebody who is not {person_id} in {space}"
+
+
+def negative_chip_place(person_id: str, source: str) -> str:
+    return f"chip of somebody who is not {person_id}, {source}"
+
+
+def negative_landmarks_place(person_id: str, source: str) -> str:
+    return f"landmarks of somebody who is not {person_id}, {source}"
+
+
 def chip_place(person_id: str, digest: str) -> str:
     return f"chip of {person_id}, photo {digest}"
 

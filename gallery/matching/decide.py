@@ -6,25 +6,32 @@ comes out. A false name is worse than no name: what is in doubt stays without on
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from operator import mul
 from typing import Literal, NamedTuple
+
+from gallery.matching.negatives import is_refuted
 
 Outcome = Literal["known", "unknown", "ambiguous"]
 
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """The people nearest to one probe: `similarities` has, by person id, the cosine of their best template.
+    """The people near to one probe: by person id how alike the probe is to them, a cosine, by whatever aggregation.
 
-    Nobody who is not listed is more similar than `floor` (-1 where everybody is listed).
+    negatives: of those of whom faces are known that are not theirs, the cosine with the nearest such face.
     """
 
     similarities: Mapping[str, float]
-    floor: float = -1.0
+    negatives: Mapping[str, float] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        if any(similarity < self.floor for similarity in self.similarities.values()):
-            raise ValueError("candidates: one is less similar than the floor; want floor <= every similarity")
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Somebody whom it may be, and how alike the face is to that person, in [-1, 1]."""
+
+    person_id: str
+    similarity: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +39,8 @@ class Match:
     """The decision. `person_id` is None unless known; `best_person` is the nearest whatever the outcome.
 
     `similarity` is the best person's, in [-1, 1] (-1 where nobody is enrolled); `margin` its lead over the
-    next different person, None where there is none.
+    next different person, None where there is none. `candidates`: whom an ambiguous one lies between, the nearest
+    first; empty otherwise.
     """
 
     outcome: Outcome
@@ -40,6 +48,7 @@ class Match:
     similarity: float
     margin: float | None
     best_person: str | None
+    candidates: tuple[Candidate, ...] = ()
 
 
 class Rate(NamedTuple):
@@ -63,35 +72,49 @@ def decide(
 ) -> Match:
     """Count the votes of one or several probes of one face. `weights` (the faces' quality) None: all equal.
 
-    A person's vote is the weighted mean, over the probes, of the person's similarity; where a probe does not
-    list the person its floor stands in, the most that it can have been. Known: the best vote is at least
-    `threshold`, or that person's own one, and leads the next person's by at least `margin`; ambiguous: only the first
-    of these; unknown: neither. For the lead to be a true one each probe must list two people where the gallery has
-    two, as FaceIndex.search_people does. Raises ValueError for negative or missing weights.
+    All of these probes list the same people. A person's vote is the weighted mean, over the probes, of the person's
+    similarity; so is that of what speaks against it, the person's negatives, and whom these refute is no candidate.
+    Known: the best vote is at least `threshold`, or that person's own one, and leads the next person's by at least
+    `margin`; ambiguous: only the first of these; unknown: neither. For the lead to be a true one two people must be
+    listed where the gallery has two, as FaceIndex.search_people does. Raises ValueError for negative or missing
+    weights, KeyError where a probe does not list somebody.
     """
-    weights = [1.0] * len(probes) if weights is None else weights
-    if len(weights) != len(probes) or any(not weight >= 0 for weight in weights):
-        raise ValueError(f"weights: want {len(probes)} numbers of at least 0, got {list(weights)}")
-    total = math.fsum(weights)
-    if not total:
-        weights, total = [1.0] * len(probes), float(len(probes))
-    people = {person for probe in probes for person in probe.similarities}
-    if not people:
+    weights = _shares(len(probes), weights)
+    votes = _counted([probe.similarities for probe in probes], weights)
+    if against := _counted([probe.negatives for probe in probes], weights):
+        votes = {who: vote for who, vote in votes.items() if not is_refuted(vote, against.get(who, -math.inf))}
+    if not votes:
         return NOBODY
-    # fsum: the order in which faces were seen must not decide a close call.
-    votes = {
-        person: math.fsum(w * p.similarities.get(person, p.floor) for w, p in zip(weights, probes, strict=True)) / total
-        for person in people
-    }
-    ranked = sorted(people, key=lambda person: (-votes[person], person))
+    ranked = sorted(votes, key=lambda person: (-votes[person], person))
     best = ranked[0]
     lead = votes[best] - votes[ranked[1]] if len(ranked) > 1 else None
-    similarity = min(max(votes[best], -1.0), 1.0)
+    similarity = _cosine(votes[best])
     if similarity < own_thresholds.get(best, threshold):
         return Match("unknown", None, similarity, lead, best)
     if lead is not None and lead < margin:
-        return Match("ambiguous", None, similarity, lead, best)
+        near = tuple(Candidate(who, _cosine(votes[who])) for who in ranked if votes[best] - votes[who] < margin)
+        return Match("ambiguous", None, similarity, lead, best, near)
     return Match("known", best, similarity, lead, best)
+
+
+def _shares(count: int, weights: Sequence[float] | None) -> Sequence[float]:
+    """Of a whole that is 1; weights of nothing are equal ones."""
+    weights = [1.0] * count if weights is None else weights
+    if len(weights) != count or any(not weight >= 0 for weight in weights):
+        raise ValueError(f"weights: want {count} numbers of at least 0, got {list(weights)}")
+    total = math.fsum(weights)
+    return [weight / total for weight in weights] if total else [1.0 / count for _ in weights]
+
+
+def _counted(probes: Sequence[Mapping[str, float]], shares: Sequence[float]) -> Mapping[str, float]:
+    """The vote of each person; fsum: the order in which faces were seen must not decide a close call."""
+    if not probes or len(probes) == 1:
+        return probes[0] if probes else {}
+    return {person: math.fsum(map(mul, shares, (probe[person] for probe in probes))) for person in probes[0]}
+
+
+def _cosine(vote: float) -> float:
+    return min(max(vote, -1.0), 1.0)
 
 
 def agree(matches: Sequence[Match], thresholds: Sequence[float]) -> tuple[Match, int]:
@@ -100,8 +123,8 @@ def agree(matches: Sequence[Match], thresholds: Sequence[float]) -> tuple[Match,
     Known: all are, and name one person. Unknown: one of them is. Ambiguous: none of them is unknown, but one is in
     doubt, or two name different people. The weakest is the least decided one (unknown before ambiguous before known),
     among these the one with the smallest lead over its threshold, since cosines of two models can't be compared:
-    similarity and margin are its own. `best_person` is the one whom all of them have as such. Raises ValueError for
-    no matches.
+    similarity and margin are its own. `best_person` is the one whom all of them have as such; `candidates` are those
+    of all, each as in the first that has it. Raises ValueError for no matches.
     """
     leads = [match.similarity - threshold for match, threshold in zip(matches, thresholds, strict=True)]
     weakest = min(range(len(matches)), key=lambda number: (_DECIDED.index(matches[number].outcome), leads[number]))
@@ -109,7 +132,18 @@ def agree(matches: Sequence[Match], thresholds: Sequence[float]) -> tuple[Match,
     best = weak.best_person if len({match.best_person for match in matches}) == 1 else None
     outcome: Outcome = "ambiguous" if weak.outcome == "known" and best is None else weak.outcome
     person_id = best if outcome == "known" else None
-    return Match(outcome, person_id, weak.similarity, weak.margin, best), weakest
+    near = _candidates(matches) if outcome == "ambiguous" else ()
+    return Match(outcome, person_id, weak.similarity, weak.margin, best, near), weakest
+
+
+def _candidates(matches: Sequence[Match]) -> tuple[Candidate, ...]:
+    """Whom models that are in doubt, or of two minds, have in mind."""
+    found: dict[str, Candidate] = {}
+    for match in matches:
+        named = [] if match.person_id is None else [Candidate(match.person_id, match.similarity)]
+        for one in (*match.candidates, *named):
+            found.setdefault(one.person_id, one)
+    return tuple(found.values())
 
 
 def confidence(match: Match, rates: Sequence[tuple[float, float, float]], templates: int) -> float | None:

@@ -18,9 +18,9 @@ from gallery.keys.encryption import MasterKey, SealBroken
 from gallery.keys.master_key import KeySource
 from gallery.keys.vault import Vault
 from gallery.storage import audit
+from gallery.storage.admission import finish, tables_with
 from gallery.storage.audit import AuditEntry
 from gallery.storage.file_copy import copy_in_memory
-from gallery.storage.forgetting import tables_with
 from gallery.storage.meta import KEY_ID, get_meta
 from gallery.storage.opening import open_database, vault_of
 from gallery.storage.replacing import Replaced, forget_again, replace_people
@@ -134,6 +134,29 @@ class GalleryDatabase:
         """The tables that hold one of these ids, but the list of the forgotten and the audit log."""
         with self._lock, translated(self.path):
             return tables_with(self._db, person_ids)
+
+    # Ids that are nobody's any more.
+
+    def forgotten(self) -> frozenset[str]:
+        """The ids of everybody who was forgotten."""
+        return frozenset(row[0] for row in self._rows("SELECT id FROM forgotten"))
+
+    def unfinished(self) -> frozenset[str]:
+        """Those of them of whom something may be left elsewhere: their erasure goes on, or was cut off."""
+        return frozenset(row[0] for row in self._rows("SELECT id FROM forgotten WHERE unfinished"))
+
+    def finish(self, person_ids: Iterable[str]) -> None:
+        """They are erased everywhere."""
+        with self._transaction() as db:
+            finish(db, person_ids)
+
+    def former_ids(self, person_id: str) -> list[str]:
+        """The ids that were merged into this one: kept visits may name them."""
+        return [row[0] for row in self._rows("SELECT id FROM merged WHERE person_id = ? ORDER BY id", person_id)]
+
+    def merged(self) -> Mapping[str, str]:
+        """Every id that was merged away, with the one that it stands for."""
+        return dict(self._rows("SELECT id, person_id FROM merged"))
 
     # Copies.
 

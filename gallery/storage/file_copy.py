@@ -47,7 +47,7 @@ def copy_in_memory(path: Path, keys: KeySource | None) -> tuple[sqlite3.Connecti
                 db.execute("PRAGMA locking_mode = EXCLUSIVE")  # no file beside it, for which there may be no room
                 check_file(db, path, logged=True)
                 db.backup(memory)
-            bring_up_to_date(memory, path, Vault(None), "nobody")
+            bring_up_to_date(memory, path, vault_of(memory, path, keys), "nobody")
         else:
             make_schema(memory)
         vault = vault_of(memory, path, keys)

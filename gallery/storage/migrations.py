@@ -8,22 +8,24 @@ from pathlib import Path
 
 from gallery.keys.vault import PLAIN, Vault
 from gallery.people import Profile
-from gallery.storage.audit import append, seal
+from gallery.storage.audit import append, is_sealed, seal
 from gallery.storage.meta import KEY_ID, get_meta
 from gallery.storage.resealing import reseal
 from gallery.storage.rows import packed_profile
-from gallery.storage.schema import SCHEMA_VERSION, TABLES, transaction, version_of
+from gallery.storage.schema import SCHEMA_VERSION, SEALED_SINCE, SINCE_4, TABLES_OF_3, transaction, version_of
 from gallery.storage.vacuum import ENCRYPTED, make_due
 
 
 def bring_up_to_date(db: sqlite3.Connection, path: Path, vault: Vault, actor: str) -> None:
-    """Bring the file to SCHEMA_VERSION, and a plain one under the vault's key where that has one.
+    """Bring the file to SCHEMA_VERSION, and a plain one under the vault's key where that has one; of one that is
+    encrypted it is the vault.
 
     Does nothing where another process has done it. The file holds pages of before until it is vacuumed, which is noted
     in it. Raises GalleryTooNew.
     """
     with transaction(db):
         version = version_of(db, path)
+        was_sealed = SEALED_SINCE <= version < SCHEMA_VERSION and is_sealed(db, vault)
         for former in range(version, SCHEMA_VERSION):
             _STEPS[former](db)
         if version < SCHEMA_VERSION:
@@ -34,6 +36,8 @@ def bring_up_to_date(db: sqlite3.Connection, path: Path, vault: Vault, actor: st
             append(db, actor, "encrypted", details={"key": vault.key_id})
             seal(db, vault)
             make_due(db, ENCRYPTED)
+        elif was_sealed:
+            seal(db, vault)
         if version < SCHEMA_VERSION:
             db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
@@ -53,7 +57,7 @@ def _to_3(db: sqlite3.Connection) -> None:
         db.execute(f"DROP INDEX {index}")
     for table in tables:
         db.execute(f"ALTER TABLE {table} RENAME TO {table}_2")
-    for statement in TABLES:
+    for statement in TABLES_OF_3:
         db.execute(statement)
     db.execute(
         "INSERT INTO people SELECT id, created_at, plain_tag(name), NULL, NULL, NULL, plain_profile(name) FROM people_2"
@@ -75,4 +79,10 @@ def _to_3(db: sqlite3.Connection) -> None:
         db.create_function(function, 1, None)
 
 
-_STEPS = {1: _to_2, 2: _to_3}
+def _to_4(db: sqlite3.Connection) -> None:
+    """Nobody has said of a face that it is not somebody's, and nobody was merged."""
+    for statement in SINCE_4:
+        db.execute(statement)
+
+
+_STEPS = {1: _to_2, 2: _to_3, 3: _to_4}

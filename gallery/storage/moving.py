@@ -1,14 +1,20 @@
-"""All that is kept of one person, read from the gallery's rows in clear, and written as rows of a gallery.
+"""All that is kept of one person, read from the gallery's rows in clear, and written as rows, of another person, too.
 
 Blocks; within PersonStore's lock or transaction. Who opens a blob may meet SealBroken.
 """
 
 import sqlite3
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 
+import numpy as np
+
+from gallery.keys.encryption import Cipher
 from gallery.keys.vault import Vault, chip_place, landmarks_place, profile_place, template_place
 from gallery.people import Profile
 from gallery.portable import PortablePerson, PortablePhoto, PortableTemplate
 from gallery.storage.admission import must_exist
+from gallery.storage.negatives import drop_alike, reseal_negatives
 from gallery.storage.rows import (
     KEEP_FORMER,
     moment,
@@ -19,6 +25,7 @@ from gallery.storage.rows import (
     template_row,
     unpacked,
 )
+from recognition.arrays import F32
 
 
 def read_person(db: sqlite3.Connection, vault: Vault, person_id: str) -> PortablePerson:
@@ -70,22 +77,80 @@ def insert_row(
     return keys.template
 
 
+def update_row(db: sqlite3.Connection, vault: Vault, person_id: str, wrapped: bytes | None, profile: Profile) -> None:
+    """Something else is said of a person, whose wrapped key this is."""
+    sealed = vault.profile_cipher(person_id, wrapped).seal(packed_profile(profile), profile_place(person_id))
+    tags = vault.name_tag(profile.name), vault.external_tag(profile.external_id)
+    db.execute("UPDATE people SET name_tag = ?, external_tag = ?, profile = ? WHERE id = ?", (*tags, sealed, person_id))
+
+
 def insert_person(db: sqlite3.Connection, vault: Vault, person: PortablePerson) -> None:
     """Somebody who comes from elsewhere, under new keys. Raises EmbeddingSpaceMismatch."""
     wrapped = insert_row(db, vault, person.id, person.profile, person.created_at)
-    faces = vault.template_cipher(person.id, wrapped)
-    for photo in person.photos:
-        photo_id = db.execute(
-            "INSERT INTO photos (person_id, chip, landmarks, quality, digest, added_at) VALUES (?, ?, ?, ?, ?, ?)",
+    _insert_photos(db, person.id, vault.template_cipher(person.id, wrapped), person.photos)
+
+
+def _insert_photos(db: sqlite3.Connection, person_id: str, faces: Cipher, photos: Iterable[PortablePhoto]) -> int:
+    """A photo that is there gets the templates of spaces that it lacks. How many were not there."""
+    added = 0
+    for photo in photos:
+        added += db.execute(
+            "INSERT INTO photos (person_id, chip, landmarks, quality, digest, added_at) VALUES (?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT (person_id, digest) DO NOTHING",
             (
-                person.id,
-                None if photo.jpeg is None else faces.seal(photo.jpeg, chip_place(person.id, photo.digest)),
-                faces.seal(packed(photo.landmarks), landmarks_place(person.id, photo.digest)),
+                person_id,
+                None if photo.jpeg is None else faces.seal(photo.jpeg, chip_place(person_id, photo.digest)),
+                faces.seal(packed(photo.landmarks), landmarks_place(person_id, photo.digest)),
                 photo.quality,
                 photo.digest,
                 photo.added_at,
             ),
-        ).lastrowid
+        ).rowcount
+        (photo_id,) = db.execute(
+            "SELECT id FROM photos WHERE person_id = ? AND digest = ?", (person_id, photo.digest)
+        ).fetchone()
         for template in photo.templates:
-            row = template_row(db, photo_id or 0, person.id, faces, template, template.quality)
+            row = template_row(db, photo_id, person_id, faces, template, template.quality)
             db.execute(KEEP_FORMER, (*row, template.source, template.created_at))
+    return added
+
+
+def merge_faces(
+    db: sqlite3.Connection, vault: Vault, person_id: str, into_id: str, thresholds: Mapping[str, float]
+) -> tuple[int, int]:
+    """The photos and negatives of one person become another's; then the first one's row may go.
+
+    Negatives of either that show the other, by space from a cosine of `thresholds` on, were wrong: they are erased. How
+    many photos came, and how many negatives were erased. Raises PersonNotFound and EmbeddingSpaceMismatch.
+    """
+    person, into = read_person(db, vault, person_id), read_person(db, vault, into_id)
+    wrong = sum(
+        drop_alike(db, vault, faces_of(shown), thresholds, "negative_templates.person_id = ?", whose.id)
+        for shown, whose in ((person, into), (into, person))
+    )
+    opening, sealing = (
+        vault.template_cipher(one, *must_exist(db, one, "template_key")) for one in (person_id, into_id)
+    )
+    added = _insert_photos(db, into_id, sealing, person.photos)
+    reseal_negatives(db, person_id, opening, into_id, sealing)
+    return added, wrong
+
+
+def split_photos(
+    db: sqlite3.Connection, vault: Vault, person_id: str, photo_ids: Collection[int], anew: PortablePerson
+) -> None:
+    """These photos of a person, and what was made of them, become those of a new one. Raises PersonNotFound."""
+    ids = [row[0] for row in db.execute("SELECT id FROM photos WHERE person_id = ? ORDER BY id", (person_id,))]
+    photos = read_person(db, vault, person_id).photos
+    moved = tuple(photo for key, photo in zip(ids, photos, strict=True) if key in photo_ids)
+    db.executemany("DELETE FROM photos WHERE id = ?", ((key,) for key in photo_ids))
+    insert_person(db, vault, replace(anew, photos=moved))
+
+
+def faces_of(person: PortablePerson) -> dict[str, F32]:
+    """By space, the person's templates (n,d)."""
+    found: dict[str, list[F32]] = {}
+    for photo in person.photos:
+        for template in photo.templates:
+            found.setdefault(template.space, []).append(template.embedding)
+    return {space: np.stack(rows) for space, rows in found.items()}

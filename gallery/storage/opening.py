@@ -19,6 +19,7 @@ from gallery.storage.new_file import draft_of, put_in_place
 from gallery.storage.schema import (
     BUSY_TIMEOUT_S,
     SCHEMA_VERSION,
+    SEALED_SINCE,
     check_file,
     make_schema,
     seal_broken,
@@ -79,7 +80,7 @@ def open_database(path: Path, keys: KeySource | None, *, encrypt: bool, actor: s
 
 def vault_of(db: sqlite3.Connection, path: Path, keys: KeySource | None) -> Vault:
     """What opens this gallery. Raises MasterKeyError."""
-    key_id = get_meta(db, KEY_ID)
+    key_id = get_meta(db, KEY_ID) if version_of(db, path) >= SEALED_SINCE else None
     if key_id is None:
         return Vault(None)
     if keys is None:
@@ -90,13 +91,12 @@ def vault_of(db: sqlite3.Connection, path: Path, keys: KeySource | None) -> Vaul
 def _prepared(db: sqlite3.Connection, path: Path, keys: KeySource | None, *, encrypt: bool, actor: str) -> Vault:
     while True:  # another process may be doing the same
         is_current = version_of(db, path) == SCHEMA_VERSION
-        is_plain = not is_current or get_meta(db, KEY_ID) is None
-        sealing = keys if encrypt and is_plain else None
+        vault = vault_of(db, path, keys)
+        sealing = keys if encrypt and vault.key_id is None else None
         if is_current and sealing is None:
             break
-        vault = Vault(None if sealing is None else sealing.for_new_store(path.parent))
+        vault = vault if sealing is None else Vault(sealing.for_new_store(path.parent))
         bring_up_to_date(db, path, vault, actor)
-    vault = vault_of(db, path, keys)
     if vault.key_id is None and _is_sealed(db):
         raise SealBroken("word for its key")
     if is_due(db, ENCRYPTED) and not vacuum(db, path):

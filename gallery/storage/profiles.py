@@ -1,16 +1,16 @@
-"""Profiles and templates as they are kept, sealed, and as they were opened: each is opened once.
+"""Profiles and templates as they are kept, sealed, and as they were opened: each is opened once; and who does not open.
 
 Not for two threads at once.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from gallery.keys.encryption import SealBroken
 from gallery.keys.vault import Vault, profile_place
 from gallery.people import Profile, TemplateMark, Templates
 from gallery.storage.rows import profile_from
-from gallery.storage.unopened import Broken
 
+Broken = dict[str, str]  # id -> what does not open
 Row = tuple[str, bytes | None, bytes]  # id, profile_key, profile
 # A changed byte makes a text of a blob, one that SQLite would not give out.
 COLUMNS = "id, CAST(profile_key AS BLOB), CAST(profile AS BLOB)"
@@ -73,6 +73,47 @@ class OpenedTemplates:
 
     def drop(self) -> None:
         self._kept.clear()
+
+
+class Unopened:
+    """What the last reading of each kind met: of profiles and photos all, of templates those of a space."""
+
+    def __init__(self) -> None:
+        self._people: dict[str, Mapping[str, str]] = {}
+        self._templates: dict[str, dict[int, tuple[str, str]]] = {}
+
+    def met(self, kind: str, broken: Mapping[str, str]) -> None:
+        """All of a kind were read, and these do not open."""
+        self._people[kind] = dict(broken)
+
+    def met_templates(
+        self, space: str, after_id: int, last_id: int | None, broken: Mapping[int, tuple[str, str]]
+    ) -> None:
+        """Those above `after_id`, up to `last_id` (None: to the last), were read; of (id, what) these do not open."""
+        kept = {
+            number: what
+            for number, what in self._templates.get(space, {}).items()
+            if number <= after_id or (last_id is not None and number > last_id)
+        }
+        self._templates[space] = kept | dict(broken)
+
+    def has_templates(self, space: str) -> bool:
+        """Whether one of this space was left out."""
+        return bool(self._templates.get(space))
+
+    def keep_templates(self, ids: Collection[int]) -> None:
+        """Of the templates that were left out, these are there still."""
+        for space, broken in self._templates.items():
+            self._templates[space] = {number: what for number, what in broken.items() if number in ids}
+
+    @property
+    def people(self) -> Mapping[str, str]:
+        found: dict[str, str] = {}
+        for broken in self._templates.values():
+            found.update(broken.values())
+        for people in self._people.values():
+            found.update(people)
+        return found
 
 
 def _opened(vault: Vault, person_id: str, wrapped: bytes | None, sealed: bytes) -> Profile:

@@ -10,6 +10,7 @@ from gallery.keys.encryption import SealBroken
 from gallery.keys.vault import PersonKeys, Vault, chip_place, landmarks_place, profile_place, template_place
 from gallery.storage import audit
 from gallery.storage.meta import KEY_ID, set_meta
+from gallery.storage.negatives import reseal_negatives
 from gallery.storage.rows import profile_from
 
 
@@ -105,3 +106,4 @@ def _reseal_faces(
         "UPDATE templates SET embedding = ? WHERE id = ?",
         [(again(blob, template_place(person_id, space)), number) for number, space, blob in templates],
     )
+    reseal_negatives(db, person_id, opening, person_id, sealing)

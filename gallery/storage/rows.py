@@ -5,7 +5,7 @@ Blocks; the writing functions are called by PersonStore within its transaction. 
 
 import math
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import cv2
 import numpy as np
@@ -49,6 +49,7 @@ def profile_from(packed: bytes, person_id: str) -> Profile:
             tuple(found["tags"]),
             None if threshold is None else OwnThreshold(_text(threshold["space"]), number(threshold["cosine"], about)),
             None if consent is None else _consent(about, **consent),
+            _flag(found.get("ignored", False)),
         )
     except (ValueError, KeyError, TypeError):
         raise SealBroken(profile_place(person_id)) from None
@@ -57,6 +58,12 @@ def profile_from(packed: bytes, person_id: str) -> Profile:
 def _consent(about: str, by: str, at: float, purpose: str, expires_at: float | None) -> Consent:
     until = None if expires_at is None else number(expires_at, about)
     return Consent(by, number(at, about), purpose, until)
+
+
+def _flag(found: object) -> bool:
+    if not isinstance(found, bool):
+        raise TypeError("want true or false")
+    return found
 
 
 def _text(found: object) -> str:
@@ -130,21 +137,30 @@ def template_row(
 ) -> tuple[int, str, str, int, bytes, float, str]:
     """Its row but for what it was made of, and when. Raises EmbeddingSpaceMismatch."""
     space, dim = template.space, len(template.embedding)
-    # One vector of another size would make the whole space unreadable.
-    other = db.execute("SELECT dim FROM templates WHERE space = ? LIMIT 1", (space,)).fetchone()
-    if other is not None and other[0] != dim:
-        raise space_mismatch(space, other[0], dim)
+    check_size(db, space, dim)
     sealed = cipher.seal(packed(template.embedding), template_place(person_id, space))
     return photo_id, person_id, space, dim, sealed, quality, template.signature
+
+
+def check_size(db: sqlite3.Connection, space: str, dim: int) -> None:
+    """One vector of another size would make the whole space unreadable. Raises EmbeddingSpaceMismatch."""
+    for table in ("templates", "negative_templates"):
+        other = db.execute(f"SELECT dim FROM {table} WHERE space = ? LIMIT 1", (space,)).fetchone()
+        if other is not None and other[0] != dim:
+            raise space_mismatch(space, other[0], dim)
 
 
 TemplateRow = tuple[int, str, bytes, bytes | None]  # id, person_id, embedding, template_key
 
 
 def opened_templates(
-    vault: Vault, space: str, rows: Iterable[TemplateRow], broken: dict[int, tuple[str, str]]
+    vault: Vault,
+    space: str,
+    rows: Iterable[TemplateRow],
+    broken: dict[int, tuple[str, str]],
+    place: Callable[[str, str], str] = template_place,
 ) -> list[tuple[int, str, bytes]]:
-    """(id, person_id, embedding in clear) of one space's templates, in their order.
+    """(id, person_id, embedding in clear) of one space's templates, in their order. `place`: where they are sealed.
 
     Those that do not open are left out, and put into `broken`: whose, and what.
     """
@@ -155,9 +171,9 @@ def opened_templates(
             cipher = ciphers.get(person_id)
             if cipher is None:
                 cipher = ciphers[person_id] = vault.template_cipher(person_id, wrapped)
-            embedding = cipher.open(sealed, template_place(person_id, space))
+            embedding = cipher.open(sealed, place(person_id, space))
             if vault.key_id is None:
-                _check_plain(embedding, template_place(person_id, space))
+                _check_plain(embedding, place(person_id, space))
         except SealBroken as error:
             broken[number] = (str(person_id), str(error))
             continue
@@ -188,13 +204,17 @@ def moment(found: object, place: str) -> float:
 
 
 def stored_photo(
-    photo_id: int, person_id: str, digest: str, cipher: Cipher, chip: bytes, landmarks: bytes, quality: float
+    photo_id: int, person_id: str, cipher: Cipher, chip: tuple[bytes, str], landmarks: tuple[bytes, str], quality: float
 ) -> StoredPhoto:
-    """A row of photos read back; its chip is None where it, or its landmarks, is not what was kept any more."""
+    """A row of photos, or of negatives, read back: chip and landmarks, each with the place that it is sealed at.
+
+    The chip is None where it, or its landmarks, is not what was kept any more.
+    """
     try:
-        pixels = cv2.imdecode(np.frombuffer(_chip(cipher, person_id, digest, chip), np.uint8), cv2.IMREAD_COLOR)
-        points = np.frombuffer(cipher.open(landmarks, landmarks_place(person_id, digest)), _F32).reshape(5, 2)
-        quality = number(quality, landmarks_place(person_id, digest))
+        jpeg_bytes = cipher.open(*chip) or b"\x00"  # no byte at all OpenCV would not take
+        pixels = cv2.imdecode(np.frombuffer(jpeg_bytes, np.uint8), cv2.IMREAD_COLOR)
+        points = np.frombuffer(cipher.open(*landmarks), _F32).reshape(5, 2)
+        quality = number(quality, landmarks[1])
     except (SealBroken, ValueError):  # ValueError: of another size, in a plain gallery
         return spoilt_photo(photo_id, person_id)
     picture = None if pixels is None else np.asarray(pixels, np.uint8)
@@ -204,11 +224,6 @@ def stored_photo(
 def spoilt_photo(photo_id: int, person_id: str) -> StoredPhoto:
     """One of which nothing opens."""
     return StoredPhoto(photo_id, person_id, None, np.zeros((5, 2), np.float32), 0.0)
-
-
-def _chip(cipher: Cipher, person_id: str, digest: str, sealed: bytes) -> bytes:
-    """A JPEG; a byte that is none where nothing is left, which OpenCV would not take."""
-    return cipher.open(sealed, chip_place(person_id, digest)) or b"\x00"
 
 
 def packed(numbers: F32) -> bytes:

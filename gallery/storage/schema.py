@@ -10,14 +10,15 @@ from gallery.errors import GalleryError, GallerySealBroken, GalleryTooNew, Galle
 from gallery.keys.encryption import SealBroken
 from gallery.storage.meta import KEY_ID, set_meta
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
+SEALED_SINCE = 3  # a gallery may be encrypted from this version on
 BUSY_TIMEOUT_S = 5.0
 _MOST_TOLD = 10  # people in one line
 _APPLICATION_ID = 0x77686F74  # "whot": tells a gallery from anybody else's SQLite file
 
 # AUTOINCREMENT: an id that was given away is never given again, so that an index can follow the store by ids.
 # Blobs are sealed (vault), but for tags and wrapped keys. Tables of statements: a script would end the transaction.
-TABLES = (
+TABLES_OF_3 = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID",
     """CREATE TABLE people (
     id TEXT PRIMARY KEY,
@@ -69,6 +70,38 @@ TABLES = (
 BEGIN SELECT raise(ABORT, 'the audit log is only ever added to'); END""",
     """CREATE TRIGGER audit_is_not_cut BEFORE DELETE ON audit
 BEGIN SELECT raise(ABORT, 'the audit log is only ever added to'); END""",
+)
+# Faces that are not of the person, of whom somebody said so; and ids that were merged into a person's.
+SINCE_4 = (
+    """CREATE TABLE negatives (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    person_id TEXT NOT NULL REFERENCES people (id) ON DELETE CASCADE,
+    chip BLOB,
+    landmarks BLOB NOT NULL,
+    quality REAL NOT NULL,
+    source TEXT NOT NULL,
+    created_at REAL NOT NULL,
+    UNIQUE (person_id, source)
+)""",
+    """CREATE TABLE negative_templates (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    negative_id INTEGER NOT NULL REFERENCES negatives (id) ON DELETE CASCADE,
+    person_id TEXT NOT NULL REFERENCES people (id) ON DELETE CASCADE,
+    space TEXT NOT NULL,
+    dim INTEGER NOT NULL,
+    embedding BLOB NOT NULL,
+    signature TEXT NOT NULL,
+    created_at REAL NOT NULL
+)""",
+    "CREATE INDEX negative_templates_by_space ON negative_templates (space, id)",
+    "CREATE INDEX negative_templates_by_negative ON negative_templates (negative_id, space)",
+    "CREATE INDEX negative_templates_by_person ON negative_templates (person_id)",
+    """CREATE TABLE merged (
+    id TEXT PRIMARY KEY,
+    person_id TEXT NOT NULL REFERENCES people (id) ON DELETE CASCADE,
+    at REAL NOT NULL
+) WITHOUT ROWID""",
+    "CREATE INDEX merged_by_person ON merged (person_id)",
 )
 
 # What we never bring about: of numbers that are drawn, and of people who are there, rows say otherwise.
@@ -200,7 +233,7 @@ def make_schema(db: sqlite3.Connection, key_id: str | None = None) -> None:
     db.execute("PRAGMA journal_mode = WAL")
     db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
     with transaction(db):
-        for statement in TABLES:
+        for statement in (*TABLES_OF_3, *SINCE_4):
             db.execute(statement)
         set_meta(db, KEY_ID, key_id)
         db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

@@ -4,49 +4,45 @@ Every method blocks for disk I/O: call it off the event loop. Any thread may, on
 other processes may read and write the same file meanwhile.
 """
 
-import math
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields, replace
-from pathlib import Path
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 
-from gallery.errors import GallerySealBroken, PersonAmbiguous, PersonNotFound, PhotoNotFound
+from gallery.errors import GallerySealBroken, MergeRefused, PersonAmbiguous, PersonNotFound, SplitRefused
 from gallery.keys.encryption import SealBroken
-from gallery.keys.master_key import KeySource
-from gallery.keys.vault import profile_place
-from gallery.people import KeptPhoto, NewPhoto, Person, Profile, checked_profile, clean_name, new_person_id
+from gallery.merging import merged
+from gallery.people import NewPhoto, Person, Profile, checked_profile, clean_name, new_person_id
 from gallery.portable import PortablePerson
 from gallery.storage import audit
-from gallery.storage.admission import must_be_free, must_be_new, must_exist
-from gallery.storage.forgetting import finish, write_down
-from gallery.storage.moving import insert_person, insert_row, read_person
-from gallery.storage.profiles import COLUMNS
-from gallery.storage.rows import insert_photos, jpeg, moment, number, packed_profile
+from gallery.storage.admission import former_ids, merge_ids, must_be_free, must_be_new, must_exist, write_down
+from gallery.storage.moving import insert_person, insert_row, merge_faces, read_person, split_photos, update_row
+from gallery.storage.negative_store import NegativeStore
+from gallery.storage.negatives import drop_sources, drop_who_shows
+from gallery.storage.profiles import COLUMNS, Broken
+from gallery.storage.rows import insert_photos, jpeg, moment
 from gallery.storage.schema import left_out, translated
-from gallery.storage.template_store import TemplateStore
-from gallery.storage.unopened import Broken
+from gallery.storage.template_store import no_photo
 from gallery.storage.vacuum import ERASED, make_due
 from recognition.near_names import did_you_mean
 
 
-class PersonStore(TemplateStore):
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """Who is one person now; how many photos came to them, how many negatives were erased since they showed the person.
+    is_overwritten: as PersonStore.forget() says.
+    """
+
+    person: Person
+    photos: int
+    negatives: int
+    is_overwritten: bool
+
+
+class PersonStore(NegativeStore):
     """Raises as GalleryDatabase does. `keep_chips` False: of new photos, and of those that come from elsewhere, none is
     kept.
     """
-
-    def __init__(
-        self,
-        path: Path,
-        keys: KeySource | None = None,
-        *,
-        actor: str = "somebody",
-        encrypt: bool = True,
-        keep_chips: bool = True,
-        in_memory: bool = False,
-    ) -> None:
-        super().__init__(path, keys, actor=actor, encrypt=encrypt, in_memory=in_memory)
-        self._keep_chips = keep_chips
 
     # People.
 
@@ -72,6 +68,8 @@ class PersonStore(TemplateStore):
         self.newest_photos()
         for (space,) in self._rows("SELECT DISTINCT space FROM templates"):
             self.templates(space)
+        for (space,) in self._rows("SELECT DISTINCT space FROM negative_templates"):
+            self.negatives(space)
         if (error := self.left_out()) is not None:
             raise error
 
@@ -96,7 +94,8 @@ class PersonStore(TemplateStore):
         return person
 
     def lookup(self, name_or_id: str) -> Person | None:
-        """The person of this id, or else of this name (capitals and blanks do not count) or external id.
+        """The person of this id, or whom it was merged into, or else of this name (capitals and blanks do not count) or
+        external id.
 
         Raises PersonAmbiguous where it is several people's, and NameInvalid.
         """
@@ -130,19 +129,6 @@ class PersonStore(TemplateStore):
                 must_be_free(self._db, self._vault, self._opened, Profile(who) if isinstance(who, str) else who)
 
         self._opening(look)
-
-    def forgotten(self) -> frozenset[str]:
-        """The ids of everybody who was forgotten."""
-        return frozenset(row[0] for row in self._rows("SELECT id FROM forgotten"))
-
-    def unfinished(self) -> frozenset[str]:
-        """Those of them of whom something may be left elsewhere: their erasure goes on, or was cut off."""
-        return frozenset(row[0] for row in self._rows("SELECT id FROM forgotten WHERE unfinished"))
-
-    def finish(self, person_ids: Iterable[str]) -> None:
-        """They are erased everywhere."""
-        with self._transaction() as db:
-            finish(db, person_ids)
 
     def add_person(self, who: str | Profile, photos: Sequence[NewPhoto] = ()) -> Person:
         """Enrol a new person with these photos, all or nothing. `who`: the name, or all that is said of the person.
@@ -194,6 +180,7 @@ class PersonStore(TemplateStore):
             self._opened.of([(person_id, *profile)], self._vault)  # who does not open is not added to
             faces = self._vault.template_cipher(person_id, wrapped)
             added = insert_photos(db, person_id, faces, zip(photos, chips, strict=True), time.time())
+            drop_sources(db, person_id, [f"photo {photo.digest}" for photo in photos])  # the newer word counts
             audit.append(db, self.actor, "photos_added", person_id, {"photos": added})
         return self._person(person_id)
 
@@ -207,16 +194,7 @@ class PersonStore(TemplateStore):
             former = self._opened.of([(person_id, wrapped, sealed)], self._vault)[person_id]
             profile = checked_profile(edit(former))
             must_be_free(db, self._vault, self._opened, profile, person_id)
-            cipher = self._vault.profile_cipher(person_id, wrapped)
-            db.execute(
-                "UPDATE people SET name_tag = ?, external_tag = ?, profile = ? WHERE id = ?",
-                (
-                    self._vault.name_tag(profile.name),
-                    self._vault.external_tag(profile.external_id),
-                    cipher.seal(packed_profile(profile), profile_place(person_id)),
-                    person_id,
-                ),
-            )
+            update_row(db, self._vault, person_id, wrapped, profile)
             what = [one.name for one in fields(Profile) if getattr(profile, one.name) != getattr(former, one.name)]
             audit.append(db, self.actor, as_, person_id, {"what": what})
         return self._person(person_id)
@@ -226,8 +204,62 @@ class PersonStore(TemplateStore):
         name = clean_name(name)
         return self.change(person_id, lambda profile: replace(profile, name=name), as_="renamed")
 
-    def forget(self, person_id: str, *, why: str | None = None, empty_log: bool = True) -> bool:
+    def merge(self, person_id: str, into_id: str, thresholds: Mapping[str, float]) -> Merged:
+        """Two who were enrolled are one: photos, negatives and what is said of the first (as merging.merged() has it)
+        become the second's, whose name and id stay. The first's keys are destroyed; that id stands for the other's.
+
+        Negatives that show the other of the two, by space from a cosine of `thresholds` on, are erased. All or nothing.
+        Raises PersonNotFound, MergeRefused, and EmbeddingSpaceMismatch.
+        """
+        if person_id == into_id:
+            raise MergeRefused(f"{person_id} is one person already, and can't be merged into itself; give two")
+        with self._transaction() as db:
+            people = [must_exist(db, one, f"{COLUMNS}, created_at") for one in (person_id, into_id)]
+            profiles = self._opened.of((row[:3] for row in people), self._vault)
+            profile = merged(profiles[person_id], profiles[into_id])
+            photos, wrong = merge_faces(db, self._vault, person_id, into_id, thresholds)
+            merge_ids(db, person_id, into_id, time.time())
+            db.execute("DELETE FROM people WHERE id = ?", (person_id,))
+            update_row(db, self._vault, into_id, people[1][1], profile)
+            created_at = min(row[3] for row in people)
+            db.execute("UPDATE people SET created_at = ? WHERE id = ?", (created_at, into_id))
+            self._gone(db, person_id)
+            audit.append(db, self.actor, "merged_away", person_id, {"into": into_id})
+            audit.append(db, self.actor, "merged", into_id, {"person": person_id, "photos": photos, "negatives": wrong})
+        return Merged(self._person(into_id), photos, wrong, self.empty_log())
+
+    def split(self, person_id: str, photo_ids: Collection[int], name: str) -> tuple[Person, Person]:
+        """Some of a person's photos are somebody else's, who is enrolled by them under this name; nothing else is said
+        of them yet. Both, as they are now. All or nothing.
+
+        Raises PersonNotFound, PhotoNotFound, SplitRefused (all photos, or none), NameInvalid and NameTaken.
+        """
+        anew = PortablePerson(new_person_id(), checked_profile(Profile(name)), time.time(), ())
+        with self._transaction() as db:
+            must_exist(db, person_id)
+            must_be_free(db, self._vault, self._opened, anew.profile)
+            there = {row[0] for row in db.execute("SELECT id FROM photos WHERE person_id = ?", (person_id,))}
+            for photo_id in sorted(set(photo_ids) - there):
+                raise no_photo(person_id, photo_id)
+            if not photo_ids or there <= set(photo_ids):
+                raise SplitRefused(
+                    f"{person_id} has {len(there)} photos, and {'all' if photo_ids else 'none'} of them would be "
+                    "somebody else's; give some of them, or rename the person: whosthere people rename"
+                )
+            split_photos(db, self._vault, person_id, set(photo_ids), anew)
+            make_due(db, ERASED)
+            self._opened_templates.drop()
+            audit.append(db, self.actor, "split", person_id, {"person": anew.id, "photos": len(set(photo_ids))})
+            audit.append(db, self.actor, "enrolled", anew.id, {"photos": len(set(photo_ids)), "split_from": person_id})
+        self.empty_log()
+        return self._person(person_id), self._person(anew.id)
+
+    def forget(
+        self, person_id: str, *, why: str | None = None, empty_log: bool = True, thresholds: Mapping[str, float] = {}
+    ) -> bool:
         """Destroy a person's keys and erase all rows, overwritten in file and log alike. Raises PersonNotFound.
+
+        So are the negatives of others that show the person: by space, from a cosine of `thresholds` on.
 
         `why`: what the audit log is told, where somebody's time was over. The id alone is kept, so that no backup
         brings the person back unnoticed, as one of unfinished() until finish(). False where another process read the
@@ -237,10 +269,17 @@ class PersonStore(TemplateStore):
         """
         with self._transaction() as db:
             must_exist(db, person_id)
-            self._forget(db, person_id, why)
+            self._forget(db, person_id, why, thresholds)
         return empty_log and self.empty_log()
 
-    def forget_if(self, person_id: str, is_over: Callable[[Profile, float], bool], *, why: str | None = None) -> bool:
+    def forget_if(
+        self,
+        person_id: str,
+        is_over: Callable[[Profile, float], bool],
+        *,
+        why: str | None = None,
+        thresholds: Mapping[str, float] = {},
+    ) -> bool:
         """The same, the log aside, where it is to be so at that very moment; whether it was.
 
         `is_over`, pure, is given the profile, and when the newest photo was added, or else the person. Raises
@@ -252,16 +291,28 @@ class PersonStore(TemplateStore):
             (newest,) = db.execute("SELECT max(added_at) FROM photos WHERE person_id = ?", (person_id,)).fetchone()
             if not is_over(profile, created_at if newest is None else newest):
                 return False
-            self._forget(db, person_id, why)
+            self._forget(db, person_id, why, thresholds)
         return True
 
-    def _forget(self, db: sqlite3.Connection, person_id: str, why: str | None) -> None:
+    def _forget(self, db: sqlite3.Connection, person_id: str, why: str | None, thresholds: Mapping[str, float]) -> None:
+        """The ids that were merged into this one go, too."""
+        details: dict[str, object] = {} if why is None else {"why": why}
+        if negatives := drop_who_shows(db, self._vault, person_id, thresholds):
+            details["negatives_of_others"] = negatives
+        former = former_ids(db, person_id)
         db.execute("DELETE FROM people WHERE id = ?", (person_id,))
-        write_down(db, [person_id])
+        write_down(db, [person_id, *former])
+        audit.append(db, self.actor, "forgotten", person_id, details)
+        for one in former:
+            audit.append(db, self.actor, "forgotten", one, {"merged_into": person_id})
+        self._gone(db, person_id)
+
+    def _gone(self, db: sqlite3.Connection, person_id: str) -> None:
+        """A row was deleted, with keys and all: what was opened of it goes, and what is left in the file is to go."""
         make_due(db, ERASED)
-        audit.append(db, self.actor, "forgotten", person_id, {} if why is None else {"why": why})
         self._opened.drop(person_id)
         self._opened_templates.drop()
+        self._opened_negatives.clear()
 
     def forget_absent(self, person_id: str) -> None:
         """The same of somebody who is not enrolled any more, by a restore, say: there may be more elsewhere."""
@@ -270,61 +321,6 @@ class PersonStore(TemplateStore):
             write_down(db, [person_id])
             if is_new:
                 audit.append(db, self.actor, "forgotten", person_id)
-
-    # Photos.
-
-    def photos(self, person_id: str) -> list[KeptPhoto]:
-        """What is kept of a person, in the order of enrolment; nothing where nobody has this id."""
-        spaces: dict[int, list[str]] = {}
-        for photo_id, space in self._rows(
-            "SELECT photo_id, space FROM templates WHERE person_id = ? ORDER BY space", person_id
-        ):
-            spaces.setdefault(photo_id, []).append(space)
-        rows = self._rows("SELECT id, quality, added_at, digest FROM photos WHERE person_id = ? ORDER BY id", person_id)
-
-        def read() -> list[KeptPhoto]:
-            return [
-                KeptPhoto(
-                    key,
-                    number(quality, f"quality of photo {key} of {person_id}"),
-                    moment(at, f"time of photo {key} of {person_id}"),
-                    str(digest),
-                    tuple(spaces.get(key, ())),
-                )
-                for key, quality, at, digest in rows
-            ]
-
-        return self._opening(read)
-
-    def newest_photos(self) -> Mapping[str, float]:
-        """When the newest photo of each person was added, Unix time in s; who has none is not listed. Infinity where
-        that can't be read: nobody's time is over by it (see `unreadable`).
-        """
-        broken, found = Broken(), {}
-        for person_id, at in self._rows("SELECT person_id, max(added_at) FROM photos GROUP BY person_id"):
-            try:
-                found[person_id] = moment(at, f"time of a photo of {person_id}")
-            except SealBroken as error:
-                broken[str(person_id)] = str(error)
-                found[person_id] = math.inf
-        self._unopened.met("photos", broken)
-        return found
-
-    def remove_photo(self, person_id: str, photo_id: int) -> bool:
-        """Erase one photo of a person with its templates, overwritten as forget() does.
-
-        Raises PersonNotFound, PhotoNotFound.
-        """
-        with self._transaction() as db:
-            must_exist(db, person_id)
-            removed = db.execute("DELETE FROM photos WHERE id = ? AND person_id = ?", (photo_id, person_id)).rowcount
-            if not removed:
-                raise PhotoNotFound(
-                    f"{person_id} has no photo {photo_id}; see whosthere people photos {person_id} for the numbers"
-                )
-            make_due(db, ERASED)
-            audit.append(db, self.actor, "photo_removed", person_id, {"photo": photo_id})
-        return self.empty_log()
 
     # What the above are made of.
 
@@ -335,7 +331,9 @@ class PersonStore(TemplateStore):
         return self._opened.of(self._rows(f"SELECT {COLUMNS} FROM people {where}", *values), self._vault)
 
     def _found(self, name_or_id: str) -> list[Person]:
-        found = self._people("WHERE id = ?", name_or_id.strip().lower())
+        key = name_or_id.strip().lower()
+        found = self._people("WHERE id = ?", key)
+        found = found or self._people("WHERE id = (SELECT person_id FROM merged WHERE merged.id = ?)", key)
         if not found:
             name = clean_name(name_or_id)
             found = self._people("WHERE name_tag = ?", self._vault.name_tag(name))

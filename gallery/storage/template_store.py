@@ -3,20 +3,32 @@
 As GalleryDatabase: blocks for disk I/O, any thread, one at a time.
 """
 
+import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
+from gallery.errors import PhotoNotFound
 from gallery.keys.encryption import Cipher, SealBroken
 from gallery.keys.master_key import KeySource
-from gallery.keys.vault import Vault
-from gallery.people import NewTemplate, StoredPhoto, TemplateMark, Templates, TemplateStamps
+from gallery.keys.vault import Vault, chip_place, landmarks_place
+from gallery.people import KeptPhoto, NewTemplate, StoredPhoto, TemplateMark, Templates, TemplateStamps
+from gallery.storage import audit
+from gallery.storage.admission import must_exist
 from gallery.storage.database import GalleryDatabase
-from gallery.storage.profiles import OpenedProfiles, OpenedTemplates
-from gallery.storage.rows import opened_templates, replace_template, spoilt_photo, stored_photo, unpacked
-from gallery.storage.unopened import Unopened
+from gallery.storage.profiles import Broken, OpenedProfiles, OpenedTemplates, Unopened
+from gallery.storage.rows import (
+    moment,
+    number,
+    opened_templates,
+    replace_template,
+    spoilt_photo,
+    stored_photo,
+    unpacked,
+)
+from gallery.storage.vacuum import ERASED, make_due
 from recognition.arrays import F32
 from recognition.errors import EmbeddingSpaceMismatch
 
@@ -26,6 +38,10 @@ _READ = (
     "SELECT templates.id, person_id, CAST(embedding AS BLOB), CAST(template_key AS BLOB), "
     "CAST(profile_key AS BLOB), CAST(profile AS BLOB) FROM templates "
     "JOIN people ON people.id = person_id WHERE space = ? AND templates.id > ? ORDER BY templates.id LIMIT ?"
+)
+_PHOTOS_LACKING = (
+    "SELECT photos.id, person_id, digest, template_key, chip, landmarks, quality FROM photos "
+    "JOIN people ON people.id = person_id WHERE photos.id > ? AND {lacking} ORDER BY photos.id LIMIT ?"
 )
 _LACKING = "chip IS NOT NULL AND NOT EXISTS (SELECT 1 FROM templates WHERE photo_id = photos.id AND space = ?)"
 
@@ -110,9 +126,11 @@ class TemplateStore(GalleryDatabase):
 
     def template_mark(self, space: str) -> TemplateMark:
         """Another one after every change to this space's templates. No template is read for it."""
+        return self._mark("templates", space)
+
+    def _mark(self, table: str, space: str) -> TemplateMark:
         count, newest = self._rows(
-            "SELECT count(*), (SELECT seq FROM sqlite_sequence WHERE name = 'templates') FROM templates "
-            "WHERE space = ?",
+            f"SELECT count(*), (SELECT seq FROM sqlite_sequence WHERE name = '{table}') FROM {table} WHERE space = ?",
             space,
         )[0]
         return TemplateMark(count, newest or 0)
@@ -153,23 +171,24 @@ class TemplateStore(GalleryDatabase):
 
     def photos_without_template(self, space: str) -> Iterator[StoredPhoto]:
         """Photos that another model's space has no template for yet, by id; add_template() between is fine."""
+        return self._pictures(_PHOTOS_LACKING.format(lacking=_LACKING), space, chip_place, landmarks_place)
+
+    def _pictures(
+        self, query: str, space: str, chip_at: Callable[[str, str], str], landmarks_at: Callable[[str, str], str]
+    ) -> Iterator[StoredPhoto]:
+        """Rows with an id above the query's first value, of this space, so many; where their blobs are sealed."""
         last_id = 0
-        while rows := self._rows(
-            "SELECT photos.id, person_id, digest, template_key, chip, landmarks, quality FROM photos "
-            f"JOIN people ON people.id = person_id WHERE photos.id > ? AND {_LACKING} ORDER BY photos.id LIMIT ?",
-            last_id,
-            space,
-            _PHOTOS_AT_ONCE,
-        ):
+        while rows := self._rows(query, last_id, space, _PHOTOS_AT_ONCE):
             vault = self._vault
             ciphers = [_cipher(vault, row[1], row[3]) for row in rows]
             if None in ciphers and self._has_other_key(vault):
                 continue
-            for (key, person_id, digest, _, *kept), cipher in zip(rows, ciphers, strict=True):
+            for (key, person_id, which, _, chip, landmarks, quality), cipher in zip(rows, ciphers, strict=True):
                 if cipher is None:
                     yield spoilt_photo(key, person_id)
-                else:
-                    yield stored_photo(key, person_id, digest, cipher, *kept)
+                    continue
+                sealed = (chip, chip_at(person_id, which)), (landmarks, landmarks_at(person_id, which))
+                yield stored_photo(key, person_id, cipher, *sealed, quality)
             last_id = rows[-1][0]
 
     def add_template(self, photo_id: int, space: str, signature: str, embedding: F32, quality: float) -> bool:
@@ -181,6 +200,65 @@ class TemplateStore(GalleryDatabase):
         template = NewTemplate(space, signature, embedding)
         with self._transaction() as db:
             return replace_template(db, photo_id, self._vault, template, quality, time.time())
+
+    # Photos.
+
+    def photos(self, person_id: str) -> list[KeptPhoto]:
+        """What is kept of a person, in the order of enrolment; nothing where nobody has this id."""
+        spaces: dict[int, list[str]] = {}
+        for photo_id, space in self._rows(
+            "SELECT photo_id, space FROM templates WHERE person_id = ? ORDER BY space", person_id
+        ):
+            spaces.setdefault(photo_id, []).append(space)
+        rows = self._rows("SELECT id, quality, added_at, digest FROM photos WHERE person_id = ? ORDER BY id", person_id)
+
+        def read() -> list[KeptPhoto]:
+            return [
+                KeptPhoto(
+                    key,
+                    number(quality, f"quality of photo {key} of {person_id}"),
+                    moment(at, f"time of photo {key} of {person_id}"),
+                    str(digest),
+                    tuple(spaces.get(key, ())),
+                )
+                for key, quality, at, digest in rows
+            ]
+
+        return self._opening(read)
+
+    def newest_photos(self) -> Mapping[str, float]:
+        """When the newest photo of each person was added, Unix time in s; who has none is not listed. Infinity where
+        that can't be read: nobody's time is over by it (see `unreadable`).
+        """
+        broken, found = Broken(), {}
+        for person_id, at in self._rows("SELECT person_id, max(added_at) FROM photos GROUP BY person_id"):
+            try:
+                found[person_id] = moment(at, f"time of a photo of {person_id}")
+            except SealBroken as error:
+                broken[str(person_id)] = str(error)
+                found[person_id] = math.inf
+        self._unopened.met("photos", broken)
+        return found
+
+    def remove_photo(self, person_id: str, photo_id: int) -> bool:
+        """Erase one photo of a person with its templates, overwritten as forget() does.
+
+        Raises PersonNotFound, PhotoNotFound.
+        """
+        with self._transaction() as db:
+            must_exist(db, person_id)
+            removed = db.execute("DELETE FROM photos WHERE id = ? AND person_id = ?", (photo_id, person_id)).rowcount
+            if not removed:
+                raise no_photo(person_id, photo_id)
+            make_due(db, ERASED)
+            audit.append(db, self.actor, "photo_removed", person_id, {"photo": photo_id})
+        return self.empty_log()
+
+
+def no_photo(person_id: str, photo_id: int) -> PhotoNotFound:
+    return PhotoNotFound(
+        f"{person_id} has no photo {photo_id}; see whosthere people photos {person_id} for the numbers"
+    )
 
 
 def _cipher(vault: Vault, person_id: str, wrapped: bytes | None) -> Cipher | None:

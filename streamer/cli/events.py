@@ -123,7 +123,9 @@ def _document(event: IdentityEvent, pictures: Mapping[str, str] | None = None) -
 def line_of(event: IdentityEvent, *, dated: bool = False) -> str:
     """An event as one line of text for people."""
     when = time.strftime("%Y-%m-%d %H:%M:%S" if dated else "%H:%M:%S", time.localtime(event.captured_at))
-    who = "unknown" if event.person is None else event.person.name or event.person.id
+    who = event.decision if event.person is None else event.person.name or event.person.id
+    if event.candidates:
+        who += f" ({' or '.join(one.name or one.id for one in event.candidates)})"
     similarity = "" if event.similarity is None else f" similarity {event.similarity:.2f}"
     reason = f" ({event.end_reason})" if event.end_reason else ""
     return f"{when} {event.camera} {event.type} {who}{similarity}{reason}"

@@ -68,20 +68,28 @@ async def _identify(settings: Settings, images: Sequence[Path]) -> tuple[list[di
 
 
 def _document(face: StillFace, gallery: LiveGallery) -> dict[str, Any]:
-    person_id = face.person_id
+    def named(person_id: str) -> dict[str, Any]:
+        return {"id": person_id, "name": gallery.name_of(person_id)}
+
     return {
         "box": list(face.box),
         "quality": round(face.quality, 4),
         "decision": face.decision,
-        "person": None if person_id is None else {"id": person_id, "name": gallery.name_of(person_id)},
+        "person": None if face.person_id is None else named(face.person_id),
         "similarity": _rounded(face.similarity),
         "threshold": _rounded(face.threshold),
         "confidence": _rounded(face.confidence),
+        "candidates": [named(one.person_id) | {"similarity": _rounded(one.similarity)} for one in face.candidates],
+        "ignored": face.is_ignored,
     }
 
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
+
+
+def _alike(candidate: dict[str, Any]) -> str:
+    return f"{candidate['name']} {candidate['similarity']:.2f}"
 
 
 def _show(row: dict[str, Any]) -> None:
@@ -92,6 +100,10 @@ def _show(row: dict[str, Any]) -> None:
     for face in row["faces"]:
         person = face["person"]
         who = face["decision"] if person is None else f"{person['name']} ({person['id']})"
+        if face["candidates"]:
+            who += f" ({' or '.join(_alike(one) for one in face['candidates'])})"
+        if face["ignored"]:
+            who += ", ignored"
         similarity = "" if face["similarity"] is None else f" similarity {face['similarity']:.2f}"
         if similarity and person is None and face["threshold"] is not None:
             similarity += f" (threshold {face['threshold']:.2f})"

@@ -13,7 +13,7 @@ from gallery.errors import PersonNotFound
 from streamer.cli.cameras import unknown_camera
 from streamer.cli.options import note
 from streamer.errors import OutputUnwritable
-from streamer.events.event import IdentityEvent, Person
+from streamer.events.event import IdentityEvent, named
 from streamer.kept_visits.visit import KeptVisit
 from streamer.kept_visits.visits_file import VisitsFile
 from streamer.process import key_source, readable_store_of
@@ -69,12 +69,13 @@ def kept_events(settings: Settings, asked: Asked) -> Iterator[tuple[IdentityEven
         files = {visit.event_id: _saved(file, visit, asked.pictures) for visit, events in found if events}
     told = [event for _, events in found for event in events]
     for event in sorted(told, key=lambda event: (event.captured_at, event.event_id, event.seq)):
-        yield _with_names(event, names), files[event.event_id]
+        yield named(event, names.get), files[event.event_id]
 
 
 def _is_asked_for(event: IdentityEvent, asked: Asked, people: frozenset[str] | None) -> bool:
-    named = {person.id for person in (event.person, event.previous_person) if person is not None}
-    return asked.since_at <= event.captured_at <= asked.until_at and (people is None or not named.isdisjoint(people))
+    if not asked.since_at <= event.captured_at <= asked.until_at:
+        return False
+    return people is None or not people.isdisjoint(person.id for person in event.people)
 
 
 def _people(settings: Settings, person: str | None) -> tuple[frozenset[str] | None, Mapping[str, str]]:
@@ -85,19 +86,13 @@ def _people(settings: Settings, person: str | None) -> tuple[frozenset[str] | No
         return None if person is None else frozenset({person}), {}
     with readable_store_of(settings) as store:
         names = {one.id: one.name for one in store.people()}
+        names |= {former: names[now] for former, now in store.merged().items() if now in names}
         if person is None:
             return None, names
         if _ID.fullmatch(person) and person not in names:
             return frozenset({person}), names
-        return frozenset({store.find(person).id}), names
-
-
-def _with_names(event: IdentityEvent, names: Mapping[str, str]) -> IdentityEvent:
-    def named(person: Person | None) -> Person | None:
-        return None if person is None else Person(id=person.id, name=names.get(person.id))
-
-    both = {"person": named(event.person), "previous_person": named(event.previous_person)}
-    return event.model_copy(update=both)
+        found = store.find(person).id
+        return frozenset({found, *store.former_ids(found)}), names
 
 
 def _saved(file: VisitsFile, visit: KeptVisit, folder: Path | None) -> dict[str, str]:

@@ -29,6 +29,7 @@ Overrides = Annotated[
     typer.Option("--set", "-s", help="Set one value, e.g. mqtt.port=1884. Repeatable.", metavar="SECTION.KEY=VALUE"),
 ]
 Who = Annotated[str, typer.Argument(help="The person's name or id; capitals and blanks don't count.", metavar="PERSON")]
+LOG_IS_READ = "the gallery's log was being read and still holds their pages; the next write empties it"
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, nothing else.")]
 
 

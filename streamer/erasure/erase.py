@@ -45,6 +45,9 @@ def erase(
         taken.append(StepTaken(step.name, outcome, time.monotonic() - began_s))
         told(taken[-1])
         task = replace(task, person_ids=task.person_ids - outcome.spared)
+        if step is STEPS[0]:  # and all ids that were merged into theirs
+            with task.store() as store:
+                task = replace(task, person_ids=task.person_ids | store.unfinished())
         if not task.person_ids:
             break
     report = Report(tuple(sorted(task.person_ids)), tuple(taken))

@@ -4,11 +4,14 @@ A step is whole by itself and may be taken again: what is gone is gone. Blocks.
 """
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gallery.errors import GalleryError, PersonNotFound
+from gallery.storage.store import PersonStore
+from recognition.errors import CodedError
 from streamer.byte_search import holds
 from streamer.erasure.report import Left, Outcome, counted, listed
 from streamer.erasure.search import search
@@ -19,7 +22,11 @@ from streamer.events.damage import side_files
 from streamer.events.erasing import blot_set_aside, set_aside_files
 from streamer.events.outbox_file import Changes, OutboxFile
 from streamer.kept_visits.visits_file import VisitsFile
+from streamer.model_layer.enrolling import verifying_thresholds
+from streamer.model_layer.setup import make_manager
 from streamer.steady import boot_id, steady_s
+
+log = logging.getLogger(__name__)
 
 SERVICE_WITHIN_S = 10.0
 VACUUM_TRIES = 3
@@ -38,28 +45,50 @@ class Step:
 
 def destroy_keys(task: Task) -> Outcome:
     """The keys are overwritten, rows deleted, the ids written down: nobody is known by then. Raises GalleryError."""
-    gone, photos, templates, spared = 0, 0, 0, set()
+    gone, photos, templates, negatives, spared = 0, 0, 0, 0, set()
     with task.store() as store:
+        before, alike = store.count_negatives(), _alike(task, store)
         for person_id in sorted(task.person_ids):
-            kept = store.photos(person_id)
+            kept, own = store.photos(person_id), store.count_negatives(person_id)
             try:
                 if person_id not in task.why:
-                    store.forget(person_id, empty_log=False)
-                elif not store.forget_if(person_id, task.is_over, why=task.why[person_id]):
+                    store.forget(person_id, empty_log=False, thresholds=alike)
+                elif not store.forget_if(person_id, task.is_over, why=task.why[person_id], thresholds=alike):
                     spared.add(person_id)  # the consent was renewed just now, say
                     continue
             except PersonNotFound:
                 store.forget_absent(person_id)  # whatever is left of them is erased
                 continue
-            gone, photos = gone + 1, photos + len(kept)
+            gone, photos, negatives = gone + 1, photos + len(kept), negatives + own
             templates += sum(len(photo.spaces) for photo in kept)
         kind = "keys destroyed" if store.key_id is not None else "erased (the gallery is not encrypted)"
-        is_overwritten = store.empty_log(_LOG_WITHIN_S)
+        is_overwritten, left = store.empty_log(_LOG_WITHIN_S), store.count_negatives()
     people = counted(gone, "person", "people")
     done = f"{people}: {kind}, {counted(photos, 'photo')} and {counted(templates, 'template')} deleted"
+    if negatives:
+        done += f", {counted(negatives, 'negative')} too"
+    if alike:
+        done += f"; {counted(before - left - negatives, 'negative')} of others showed them, and went"
     if not is_overwritten:
         done += "; somebody reads the log that held them, emptied with the files"
     return Outcome(done, spared=frozenset(spared))
+
+
+def _alike(task: Task, store: PersonStore) -> Mapping[str, float]:
+    """By space, from which cosine on a negative of somebody else shows one who is forgotten; nothing where there is no
+    negative. What a model is needed for that is not known any more is held to the lowest of all thresholds, and, where
+    none is known, all that can be compared goes: a negative can be made anew, a face that stayed is not forgotten.
+    """
+    if not store.count_negatives():
+        return {}
+    known: dict[str, float] = {}
+    try:
+        manager = make_manager(task.settings)
+        known = verifying_thresholds(manager)
+        manager.close()
+    except CodedError as error:
+        log.warning("models: %s; all negatives that can be compared with who is forgotten are erased", error)
+    return dict.fromkeys((space for space, *_ in store.sizes()), min(known.values(), default=-1.0)) | known
 
 
 def erase_visits(task: Task) -> Outcome:

@@ -15,7 +15,10 @@ from streamer.events.forgotten import event_as_unknown, left_of
 from streamer.events.stored_text import text_of
 
 _THEIRS = "(SELECT value FROM json_each(?1))"
-_NAMES = f"json_extract(event, '$.person.id') IN {_THEIRS} OR json_extract(event, '$.previous_person.id') IN {_THEIRS}"
+_NAMES = (
+    f"json_extract(event, '$.person.id') IN {_THEIRS} OR json_extract(event, '$.previous_person.id') IN {_THEIRS} OR "
+    f"EXISTS (SELECT 1 FROM json_each(event, '$.candidates') WHERE json_extract(value, '$.id') IN {_THEIRS})"
+)
 
 
 def erase_people(db: sqlite3.Connection, person_ids: Collection[str], in_flight: Collection[int]) -> int:

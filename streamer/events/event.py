@@ -4,15 +4,16 @@ Pure data; made on the loop. An event carries the person's id alone: the publish
 sent, so that what lies in the outbox holds no names.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 SCHEMA: Final = "whosthere.identity/1"
 
 EventType = Literal["new", "update", "end"]
+Decision = Literal["known", "unknown", "ambiguous"]
 EndReason = Literal["left", "camera_lost", "ended", "stopped", "interrupted"]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -25,6 +26,15 @@ class _Wire(BaseModel):
 class Person(_Wire):
     id: Annotated[str, Field(pattern=r"^p[a-z0-9]{12}$")]
     name: str | None = None
+
+
+class PossiblePerson(Person):
+    """Somebody whom it may be, and how alike the face is to that person."""
+
+    similarity: Annotated[float, Field(ge=-1, le=1)]
+
+
+P = TypeVar("P", bound=Person)
 
 
 class FrameSize(_Wire):
@@ -54,6 +64,7 @@ class Models(_Wire):
 class IdentityEvent(_Wire):
     """One message of a visit. Times are Unix seconds, box is xyxy px of the deciding frame.
 
+    candidates: between whom an ambiguous decision lies, the nearest first; of any other there are none.
     stream_late_ms: how much later than its stream's quickest frame the deciding one came (bursts); null for a clip.
     snapshot: under what name the visit is kept (its event_id); null where it is not.
     """
@@ -84,6 +95,41 @@ class IdentityEvent(_Wire):
     stream_late_ms: Annotated[float, Field(ge=0)] | None = None
     model: Models
     snapshot: Annotated[str, Field(min_length=26, max_length=26)] | None = None
+    decision: Decision
+    candidates: tuple[PossiblePerson, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_before(cls, data: object) -> object:
+        """Messages that were kept before there was a decision have a person, or none."""
+        if isinstance(data, dict) and "decision" not in data:
+            return data | {"decision": "unknown" if data.get("person") is None else "known"}
+        return data
+
+    @property
+    def people(self) -> tuple[Person, ...]:
+        """Everybody whose id is in it."""
+        both = (person for person in (self.person, self.previous_person) if person is not None)
+        return *both, *self.candidates
+
+
+# Where names stand, which are joined in when a message is sent and kept nowhere.
+NAMES: Final[Mapping[str, Any]] = {"person": {"name"}, "previous_person": {"name"}, "candidates": {"__all__": {"name"}}}
+
+
+def named(event: IdentityEvent, name_of: Callable[[str], str | None]) -> IdentityEvent:
+    """The event with everybody's name as this says; None: there is none (any more)."""
+
+    def with_name(person: P) -> P:
+        return person.model_copy(update={"name": name_of(person.id)})
+
+    return event.model_copy(
+        update={
+            "person": None if event.person is None else with_name(event.person),
+            "previous_person": None if event.previous_person is None else with_name(event.previous_person),
+            "candidates": tuple(map(with_name, event.candidates)),
+        }
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,8 +28,7 @@ M = TypeVar("M", bound=Message)
 
 def names(message: Message, forgotten: Collection[str]) -> bool:
     """Whether one of these people is in it."""
-    event = message.event
-    return _is_of(event.person, forgotten) or _is_of(event.previous_person, forgotten)
+    return any(person.id in forgotten for person in message.event.people)
 
 
 def as_unknown(message: M, forgotten: Collection[str]) -> M:
@@ -44,10 +43,14 @@ def as_unknown(message: M, forgotten: Collection[str]) -> M:
 
 
 def event_as_unknown(event: IdentityEvent, forgotten: Collection[str]) -> IdentityEvent:
-    """How alike the face was to theirs goes, too, and where the visit is kept: it is not, any more."""
+    """How alike the face was to theirs goes, too, and where the visit is kept: it is not, any more.
+
+    Where somebody is left of those whom it may have been, that is nothing to go by: it is somebody unknown, too.
+    """
     changes: dict[str, object] = {}
-    if _is_of(event.person, forgotten):
+    if any(_is_of(person, forgotten) for person in (event.person, *event.candidates)):
         changes = {"person": None, "similarity": None, "confidence": None, "margin": None}
+        changes |= {"decision": "unknown", "candidates": ()}
     if _is_of(event.previous_person, forgotten):
         changes["previous_person"] = None
     return event.model_copy(update=changes | {"snapshot": None}) if changes else event

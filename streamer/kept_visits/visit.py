@@ -73,5 +73,4 @@ class Limits:
 
 def people_of(messages: Iterable[IdentityEvent]) -> frozenset[str]:
     """Whose ids they hold."""
-    both = (person for event in messages for person in (event.person, event.previous_person))
-    return frozenset(person.id for person in both if person is not None)
+    return frozenset(person.id for event in messages for person in event.people)

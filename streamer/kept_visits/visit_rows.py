@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from gallery.keys.encryption import Cipher, SealBroken
-from streamer.events.event import IdentityEvent
+from streamer.events.event import NAMES, IdentityEvent
 from streamer.events.hand_over import moved
 from streamer.kept_visits.pictures import Pictures
 from streamer.kept_visits.visit import KeptVisit, VisitChange, VisitFace, people_of
@@ -48,9 +48,8 @@ def write_visit(db: sqlite3.Connection, cipher: Cipher, change: VisitChange, boo
 def write_messages(db: sqlite3.Connection, cipher: Cipher, event_id: str, messages: Sequence[IdentityEvent]) -> None:
     """Without names. Their times lie there as if the clock had not been set since the visit was first written."""
     (set_s,) = db.execute("SELECT set_s FROM visits WHERE event_id = ?", (event_id,)).fetchone()
-    names = {"person": {"name"}, "previous_person": {"name"}}
     for event in messages:
-        text = moved(event, -set_s).model_dump_json(by_alias=True, exclude=names)
+        text = moved(event, -set_s).model_dump_json(by_alias=True, exclude=dict(NAMES))
         sealed = cipher.seal(text.encode(), _place("messages", event_id, event.seq))
         db.execute("INSERT OR REPLACE INTO messages VALUES (?, ?, ?)", (event_id, event.seq, sealed))
 

@@ -50,6 +50,7 @@ class TemplateBackfill:
         self._local = local
         self._metrics = metrics
         self._names = names
+        self._negatives: dict[str, int] = {}  # by embedder, how many have no template for it
         self._fault: CodedError | None = None
         self._once = OnceLog(log)
 
@@ -67,7 +68,9 @@ class TemplateBackfill:
         try:
             for name in self._names():
                 spaces = spaces_behind(self._manager, name)
-                lacking[name] = max([await live_gallery.uncovered(space) for space in spaces], default=0)
+                uncovered = [await live_gallery.uncovered(space) for space in spaces]
+                lacking[name] = max((people for people, _ in uncovered), default=0)
+                self._negatives[name] = max((negatives for _, negatives in uncovered), default=0)
                 self._metrics.gallery_uncovered.labels(model=name).set(lacking[name])
         except CodedError as error:
             self._once.warn("coverage", error, "who has templates can't be told: %s")
@@ -88,18 +91,19 @@ class TemplateBackfill:
 
         Photos of which nothing can be made are looked at again when something else in the gallery has changed.
         """
-        settled: dict[str, tuple[int, int]] = {}
+        settled: dict[str, tuple[int, int, int]] = {}
         paused: dict[str, tuple[float, float]] = {}  # until when (the loop's seconds), and for how long
         clock = asyncio.get_running_loop().time
         while True:
             for name in self._names():
-                lacking, generation = self.coverage.lacking.get(name, 0), live_gallery.generation
+                generation, lacking = live_gallery.generation, self._lacking(name)
                 until_s, pause_s = paused.get(name, (0.0, self._poll_s))
-                if not lacking or settled.get(name) == (generation, lacking) or clock() < until_s:
+                if not any(lacking) or settled.get(name) == (generation, *lacking) or clock() < until_s:
                     continue
                 if self._manager.why_not(name) is not None:
                     continue
-                log.info("model %s: %d people lack templates in its space; making them of their photos", name, lacking)
+                told = "model %s: %d people and %d negatives lack templates in its space; making them of their pictures"
+                log.info(told, name, *lacking)
                 try:
                     await self._make(name, signature_with)
                 except CodedError as error:
@@ -109,8 +113,12 @@ class TemplateBackfill:
                 paused.pop(name, None)
                 await self.count(live_gallery)
                 if self._fault is None:
-                    settled[name] = (generation, self.coverage.lacking.get(name, 0))
+                    settled[name] = (generation, *self._lacking(name))
             await asyncio.sleep(self._poll_s)
+
+    def _lacking(self, name: str) -> tuple[int, int]:
+        """How many people and negatives have no template for this embedder."""
+        return self.coverage.lacking.get(name, 0), self._negatives.get(name, 0)
 
     async def _make(self, name: str, signature_with: Callable[[EmbedderSpec], str]) -> None:
         for spec in embedders_behind(self._manager, name):
@@ -164,6 +172,11 @@ async def reindex_for(
     log.info("model %s: %d templates made of kept photos", spec.name, report.added)
     for photo in report.unusable:
         log.warning(
-            "model %s: no template of photo %d of %s: %s", spec.name, photo.photo_id, photo.person_id, photo.why
+            "model %s: no template of %s %d of %s: %s",
+            spec.name,
+            "negative" if photo.is_negative else "photo",
+            photo.photo_id,
+            photo.person_id,
+            photo.why,
         )
     return report

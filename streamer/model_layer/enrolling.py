@@ -73,6 +73,14 @@ def space_sizes(manager: ModelManager) -> dict[str, int]:
     return {spec.space: spec.embedding_size for spec in manager.specs.values() if isinstance(spec, EmbedderSpec)}
 
 
+def verifying_thresholds(manager: ModelManager) -> dict[str, float]:
+    """By space, the cosine from which on two faces are one person's where that is supposed already, the spec's for 1:1,
+    of all embedders that are known.
+    """
+    specs = [spec for spec in manager.specs.values() if isinstance(spec, EmbedderSpec)]
+    return {spec.space: spec.thresholds.cosine_at(spec.thresholds.verification) for spec in specs}
+
+
 def naming_thresholds(settings: Settings, manager: ModelManager) -> dict[str, float]:
     """By space, the cosine from which on two faces are one person's, of all embedders that may serve.
 

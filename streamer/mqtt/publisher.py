@@ -17,7 +17,7 @@ from aiomqtt import Message, MqttError, Will
 
 from recognition.errors import CodedError
 from streamer.errors import BrokerError, BrokerLoginRefused, BrokerLost, BrokerUnreachable
-from streamer.events.event import IdentityEvent, Person
+from streamer.events.event import IdentityEvent, named
 from streamer.events.outbox import Outbox
 from streamer.events.outbox_file import Stored
 from streamer.mqtt.broker_check import CHECK, ENDS_THE_CONNECTION, NO_REASONS, check_topic, try_topic
@@ -350,14 +350,7 @@ class Publisher:
     def _as_sent(self, stored: Stored) -> IdentityEvent:
         """The event with what is only known now: names, when it is handed over, how long it took."""
         event = self._outbox.handed_over(stored, self._now())
-        return event.model_copy(
-            update={"person": self._named(event.person), "previous_person": self._named(event.previous_person)}
-        )
-
-    def _named(self, person: Person | None) -> Person | None:
-        if person is None:
-            return None
-        return Person(id=person.id, name=self._name_of(person.id) if self._mqtt.publish_names else None)
+        return named(event, self._name_of if self._mqtt.publish_names else lambda _: None)
 
     def _heard(self, event: IdentityEvent) -> None:
         """An event is due: who is there has changed, whenever the event itself is sent."""

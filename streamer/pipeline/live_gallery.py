@@ -8,24 +8,20 @@ blocks the loop. What the CLI writes is noticed within a second (SQLite's data_v
 
 import asyncio
 import logging
-import math
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from typing import Self, TypeVar
 
-import numpy as np
-
 from gallery.index.faiss_index import FaceIndex
-from gallery.matching.decide import Candidates, agree, confidence, decide
-from gallery.people import Profile
+from gallery.matching.negatives import Negatives
+from gallery.people import Profile, TemplateMark
 from recognition.errors import CodedError, EmbeddingSpaceMismatch
-from recognition.models.ensemble import halves
 from recognition.recogniser import Recogniser
 from streamer.pipeline.gallery_file import GalleryFile
+from streamer.pipeline.judging import Judge, voters
 from streamer.pipeline.match_policy import MatchPolicy
 from streamer.pipeline.tracking import KeptFace
 from streamer.pipeline.visits import Verdict, unnamed
@@ -49,37 +45,21 @@ def _own_thresholds(profiles: Mapping[str, Profile]) -> Mapping[str, Mapping[str
     return found
 
 
-def voters(kept: Sequence[KeptFace], serving: str, min_quality: float) -> list[KeptFace]:
-    """Which of a track's faces it is judged by: those of the embedder that made most of the good ones.
-
-    Among equals the serving one, then those of more quality. So a switch leaves a visit's name alone until as many good
-    faces by the new embedder speak for another, whoever has no template for it keeps the name for so long, and a poor
-    face or two change nothing.
-    """
-    by_model: dict[str, list[KeptFace]] = {}
-    for face in kept:
-        by_model.setdefault(face.model, []).append(face)
-
-    def weight(faces: list[KeptFace]) -> tuple[int, bool, float]:
-        qualities = [face.quality for face in faces]
-        good = sum(quality >= min_quality for quality in qualities)
-        return good, faces[0].model == serving, math.fsum(qualities)
-
-    return max(by_model.values(), key=weight, default=[])
-
-
 @dataclass(frozen=True, slots=True)
 class _Change:
     """What the store says now, made ready on its thread: the loop would stand still over so many. By id: the profiles,
-    the thresholds of those who have one, by space; gone: who was there before; forgotten: everybody who ever was;
-    unreadable: who is enrolled and left out, at least in part, left_out: what is to be said of them."""
+    the thresholds of those who have one, by space; ignored: who is never told of; gone: who was there before;
+    forgotten: everybody who ever was; unreadable: who is enrolled and left out, at least in part, left_out: what is to
+    be said of them; merged: ids that stand for somebody else's."""
 
     profiles: Mapping[str, Profile]
     thresholds: Mapping[str, Mapping[str, float]]
+    ignored: frozenset[str]
     gone: set[str]
     forgotten: frozenset[str]
     unreadable: frozenset[str]
     left_out: CodedError | None
+    merged: Mapping[str, str]
 
 
 class LiveGallery:
@@ -112,7 +92,11 @@ class LiveGallery:
         self._version = -1
         self.forgotten: frozenset[str] = frozenset()
         self._profiles: Mapping[str, Profile] = {}
+        self._merged: Mapping[str, str] = {}
         self._thresholds: Mapping[str, Mapping[str, float]] = {}  # by space and person
+        self._ignored: frozenset[str] = frozenset()
+        self._negatives: dict[str, Negatives] = {}  # by space
+        self._negative_marks: dict[str, TemplateMark] = {}
         self._once = OnceLog(log)
         self._trouble: CodedError | None = None
         self._damage: CodedError | None = None
@@ -147,6 +131,10 @@ class LiveGallery:
         found = self._profiles.get(person_id)
         return None if found is None else found.name
 
+    def is_enrolled(self, person_id: str) -> bool:
+        """Whether somebody has this id, or had it and was merged into who has another."""
+        return self._merged.get(person_id, person_id) in self._profiles
+
     def signature_of(self, embedder: str) -> str:
         """What models made the faces of an embedder that is known."""
         return self._policies[embedder].models.signature
@@ -176,7 +164,7 @@ class LiveGallery:
         embedder of the space has another size; templates that have are left out, and it is said.
         """
         for one in policy.spaces:
-            index = self._indexes.get(one.space) or FaceIndex(one.space, one.dim)
+            index = self._indexes.get(one.space) or FaceIndex(one.space, one.dim, self._settings.aggregation)
             if index.dim != one.dim:
                 raise EmbeddingSpaceMismatch(
                     f"model {policy.models.embedder}: {one.dim} numbers of space {one.space}, where others have "
@@ -198,22 +186,23 @@ class LiveGallery:
     async def identify(self, tracks: Sequence[Sequence[KeptFace]]) -> list[Verdict]:
         """The verdict on each track, voted by its kept faces of one embedder, weighted by their quality."""
         chosen = [voters(kept, self.serving, self._min_quality) for kept in tracks]
+        judge = Judge(self._policies, self._indexes, self._negatives, self._thresholds, self._ignored, self._settings)
         loop = asyncio.get_running_loop()
-        verdicts = await loop.run_in_executor(self._pool, self._judge, chosen, self.serving)
+        verdicts = await loop.run_in_executor(self._pool, judge.verdicts, chosen, self.serving)
         # Somebody may have been forgotten meanwhile, or be so by now and not yet out of the index that was searched.
         return [unnamed(verdict, self._nameless) for verdict in verdicts]
 
-    async def uncovered(self, space: str) -> int:
-        """How many people have photos but no template in this space."""
-        return await self._off_loop(lambda: self._file.readable().uncovered(space))
+    async def uncovered(self, space: str) -> tuple[int, int]:
+        """How many people have photos, and how many negatives a chip, but no template in this space."""
+        return await self._off_loop(lambda: self._file.readable().lacking(space))
 
     async def refresh(self) -> set[str]:
         """Follow the store where it has changed; returns the ids of people who are gone."""
         changed = await self._off_loop(self._follow)
         if changed is None:
             return set()
-        self._profiles, self._thresholds = changed.profiles, changed.thresholds
-        self.forgotten = changed.forgotten
+        self._profiles, self._thresholds, self._ignored = changed.profiles, changed.thresholds, changed.ignored
+        self.forgotten, self._merged = changed.forgotten, changed.merged
         # Whose profile doesn't open may be in an index that was made before, and has a threshold that nobody knows.
         self._nameless = changed.forgotten | (changed.unreadable - changed.profiles.keys())
         self._left_out = changed.left_out
@@ -290,58 +279,18 @@ class LiveGallery:
         else:
             self._once.over("nameless")
 
-    # On the CPU pool.
-
-    def _judge(self, tracks: Sequence[Sequence[KeptFace]], serving: str) -> list[Verdict]:
-        """The faces of each track are of one embedder; none at all get the serving embedder's verdict on nothing."""
-        by_model: dict[str, list[KeptFace]] = {}
-        for face in (face for faces in tracks for face in faces):
-            by_model.setdefault(face.model, []).append(face)
-        found = {model: self._search(self._policies[model], faces) for model, faces in by_model.items()}
-        verdicts = []
-        for faces in tracks:
-            policy = self._policies[faces[0].model if faces else serving]
-            votes: list[list[Candidates]] = [[] for _ in policy.spaces]
-            if faces:
-                votes = [list(islice(candidates, len(faces))) for candidates in found[policy.models.embedder]]
-            verdicts.append(self._verdict(policy, faces, votes))
-        return verdicts
-
-    def _search(self, policy: MatchPolicy, faces: Sequence[KeptFace]) -> list[Iterator[Candidates]]:
-        """For each space the candidates of each of these faces, all of this embedder, in their order."""
-        probes = np.stack([face.embedding for face in faces])
-        parts = [probes] if len(policy.spaces) == 1 else halves(probes, [one.dim for one in policy.spaces])
-        return [
-            iter(self._indexes[one.space].search_people(part, self._settings.top_k, space=one.space))
-            for one, part in zip(policy.spaces, parts, strict=True)
-        ]
-
-    def _verdict(
-        self, policy: MatchPolicy, faces: Sequence[KeptFace], votes: Sequence[Sequence[Candidates]]
-    ) -> Verdict:
-        """What the spaces say together; similarity, margin, threshold and confidence are those of the weakest."""
-        weights = [face.quality for face in faces]
-        owns = [self._thresholds.get(one.space, {}) for one in policy.spaces]
-        matches = [
-            decide(candidates, one.threshold, self._settings.margin, weights, own)
-            for one, candidates, own in zip(policy.spaces, votes, owns, strict=True)
-        ]
-        thresholds = [
-            own.get(match.best_person or "", one.threshold)
-            for one, match, own in zip(policy.spaces, matches, owns, strict=True)
-        ]
-        match, number = agree(matches, thresholds)
-        weakest = policy.spaces[number]
-        sure = confidence(matches[number], weakest.rates, len(self._indexes[weakest.space]))
-        if match.outcome == "ambiguous":
-            sure = None  # each may be sure of its own, but they are sure of two people
-        return Verdict(match, thresholds[number], sure, policy.models, faces, weakest.space)
-
     # On the gallery's thread.
 
     def _adopt(self, index: FaceIndex) -> None:
         index.sync(self._file.store)
+        self._follow_negatives(index.space)
         self._indexes[index.space] = index
+
+    def _follow_negatives(self, space: str) -> None:
+        mark = self._file.store.negative_mark(space)
+        if mark != self._negative_marks.get(space):
+            self._negatives[space] = Negatives(self._file.store.negatives(space))
+            self._negative_marks[space] = mark
 
     def _tell_misfits(self) -> None:
         """Who can't be named for the size of their templates, once for each change."""
@@ -369,8 +318,11 @@ class LiveGallery:
         version = file.store.data_version()
         if version == self._version:
             return None
+        if is_new:
+            self._negative_marks.clear()  # another file may have the same marks
         for index in self._indexes.values():
             index.sync(file.store)
+            self._follow_negatives(index.space)
         self._tell_misfits()
         profiles, left_out = file.store.profiles(), file.store.left_out()
         former, self._last_entry = self._last_entry, file.store.last_entry()
@@ -383,10 +335,12 @@ class LiveGallery:
         return _Change(
             profiles,
             _own_thresholds(profiles),
+            frozenset(who for who, one in profiles.items() if one.ignored),
             set(self._profiles.keys() - profiles.keys()),
             file.store.forgotten(),
             frozenset(file.store.unreadable),
             left_out,
+            file.store.merged(),
         )
 
     async def _off_loop(self, work: Callable[..., T], *arguments: object) -> T:

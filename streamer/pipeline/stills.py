@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from gallery.matching.decide import NOBODY
+from gallery.matching.decide import NOBODY, Candidate
 from recognition import embed
 from recognition.align import quarters_to_upright
 from recognition.arrays import F32
@@ -21,8 +21,8 @@ from streamer.pipeline.tracking import KeptFace
 
 @dataclass(frozen=True, slots=True)
 class StillFace:
-    """box xyxy px; `person_id` only with `known`. Similarity and confidence are None of a `poor` face, and
-    where nobody is enrolled: there is nothing to compare.
+    """box xyxy px; `person_id` only with `known`, `candidates` with `ambiguous`. Similarity and confidence: None of a
+    `poor` face, and where nobody is enrolled: there is nothing to compare. `is_ignored`: no event tells of it.
     """
 
     box: tuple[float, float, float, float]
@@ -32,6 +32,8 @@ class StillFace:
     similarity: float | None
     threshold: float
     confidence: float | None
+    candidates: tuple[Candidate, ...] = ()
+    is_ignored: bool = False
 
 
 async def identify_still(
@@ -62,6 +64,8 @@ async def identify_still(
                 match.similarity if asked else None,
                 verdict.threshold,
                 verdict.confidence if asked else None,
+                match.candidates if passes else (),
+                verdict.is_ignored if passes else False,
             )
         )
     return [faces[place] for place in _largest_first(boxes)]

@@ -6,13 +6,25 @@ its own state: no I/O, no clock. Runs on the loop.
 """
 
 from collections.abc import Callable, Collection, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
 from ulid import ULID
 
-from gallery.matching.decide import NOBODY, Match
+from gallery.matching.decide import NOBODY, Candidate, Match
 from recognition.arrays import F32
-from streamer.events.event import Due, EndReason, EventType, FrameSize, IdentityEvent, LatencyMs, Models, Person
+from streamer.events.event import (
+    Decision,
+    Due,
+    EndReason,
+    EventType,
+    FrameSize,
+    IdentityEvent,
+    LatencyMs,
+    Models,
+    Person,
+    PossiblePerson,
+)
 from streamer.events.forgotten import UNKNOWN, event_as_unknown
 from streamer.pipeline.tracking import KeptFace, Track
 from streamer.settings import EventsSettings
@@ -41,7 +53,7 @@ class Verdict:
     """What the gallery says of a track: the match, the threshold it was held to, the confidence in it.
 
     faces: those that voted, all of one embedder; models: what made them. space: that of the similarity; of an ensemble
-    whose members have to agree, it may be another member's the next time.
+    whose members have to agree, it may be another member's the next time. ignored: who is known and never told of.
     """
 
     match: Match
@@ -50,6 +62,14 @@ class Verdict:
     models: Models
     faces: Sequence[KeptFace]
     space: str = ""
+    ignored: AbstractSet[str] = frozenset()
+
+    @property
+    def is_ignored(self) -> bool:
+        """Whether it is on people alone of whom nothing is told."""
+        match = self.match
+        whose = {match.person_id} if match.outcome == "known" else {one.person_id for one in match.candidates}
+        return bool(whose) and whose <= self.ignored
 
 
 @dataclass(slots=True, eq=False)
@@ -60,12 +80,24 @@ class _Visit:
     last: IdentityEvent | None = None
     last_s: float = 0.0  # when the deciding frame of `last` was captured
     undecided: tuple[Verdict, Moment, F32] | None = None
+    hushed: str | None = None  # of whom nothing is told, while it is that person's
     # By embedder and space: what a later similarity of the same has to exceed to be worth telling.
     heard: dict[tuple[str, str], float] = field(default_factory=dict)
 
     @property
     def person_id(self) -> str | None:
         return self.last.person.id if self.last and self.last.person else None
+
+    @property
+    def decision(self) -> Decision | None:
+        return self.last.decision if self.last else None
+
+    @property
+    def told_of(self) -> set[str]:
+        """Whom the last message names, or has in mind."""
+        if self.last is None:
+            return set()
+        return {self.last.person.id} if self.last.person else {one.id for one in self.last.candidates}
 
 
 class Visits:
@@ -83,10 +115,16 @@ class Visits:
     def consider(self, track: Track, verdict: Verdict, moment: Moment, box: F32) -> list[Due]:
         """A track's votes were counted: what is there to say? Marks the track settled once its identity is."""
         if self._is_poor(verdict):
-            verdict = replace(verdict, match=replace(verdict.match, outcome="unknown", person_id=None))
+            verdict = replace(verdict, match=replace(verdict.match, outcome="unknown", person_id=None, candidates=()))
         visit = self._open.get(track.id)
         if visit is None:
             visit = self._open[track.id] = _Visit(track, self._new_id())
+        if verdict.is_ignored and (visit.last is None or len(verdict.faces) >= self._rules.faces_to_name):
+            return self._hush(visit, verdict)
+        if visit.hushed is not None:
+            if _is_still(visit.hushed, verdict):
+                return []
+            visit.hushed = None
         if visit.last is None:
             return self._first(visit, verdict, moment, box)
         return self._changed(visit, verdict, moment, box)
@@ -116,7 +154,9 @@ class Visits:
             if visit.undecided is not None:
                 verdict, moment, box = visit.undecided
                 visit.undecided = unnamed(verdict, person_ids), moment, box
-            if visit.last is None or visit.person_id not in person_ids:
+            if visit.hushed in person_ids:
+                visit.hushed = None
+            if visit.last is None or visit.told_of.isdisjoint(person_ids):
                 continue
             visit.seq += 1
             changes = {"seq": visit.seq, "type": "update", "previous_person": None}
@@ -153,16 +193,24 @@ class Visits:
 
     def _changed(self, visit: _Visit, verdict: Verdict, moment: Moment, box: F32) -> list[Due]:
         now, before = _named(verdict), visit.person_id
-        if now == before:
+        if now == before and (now is not None or _decision(verdict) == visit.decision):
             heard = visit.heard.setdefault(_scale(verdict), verdict.match.similarity)
             surer = now is not None and verdict.match.similarity - heard >= self._rules.surer_by
             return self._say(visit, "update", verdict, moment, box) if surer else []
         if len(verdict.faces) < self._rules.faces_to_name:
             return []
-        barely = verdict.match.best_person == before and verdict.match.similarity > verdict.threshold - HYSTERESIS
-        if now is None and barely:
+        barely = verdict.match.similarity > verdict.threshold - HYSTERESIS
+        if now is None and barely and verdict.match.best_person in visit.told_of:
             return []
         return self._say(visit, "update", verdict, moment, box)
+
+    def _hush(self, visit: _Visit, verdict: Verdict) -> list[Due]:
+        """It is somebody of whom nothing is told: what was told before is over. Anything later is another visit."""
+        due = [] if visit.last is None else [self._end(visit, "left")]
+        visit.track.settled = True
+        hushed = verdict.match.best_person
+        self._open[visit.track.id] = _Visit(visit.track, self._new_id() if due else visit.event_id, hushed=hushed)
+        return due
 
     def _say(self, visit: _Visit, kind: EventType, verdict: Verdict, moment: Moment, box: F32) -> list[Due]:
         before = visit.last
@@ -195,6 +243,10 @@ class Visits:
             latency_ms=moment.latency,
             stream_late_ms=moment.stream_late_ms,
             model=verdict.models,
+            decision=_decision(verdict),
+            candidates=tuple(
+                PossiblePerson(id=one.person_id, similarity=_rounded(one.similarity)) for one in _candidates(verdict)
+            ),
         )
         levels = [person_id or UNKNOWN]
         if changed:
@@ -220,7 +272,8 @@ def _as_last_seen(visit: _Visit, last: IdentityEvent) -> tuple[IdentityEvent, fl
 def unnamed(verdict: Verdict, person_ids: Collection[str]) -> Verdict:
     """The verdict, where it is on one of these people: that it is nobody enrolled."""
     match = verdict.match
-    if match.person_id not in person_ids and match.best_person not in person_ids:
+    whose = {match.person_id, match.best_person, *(one.person_id for one in match.candidates)}
+    if whose.isdisjoint(person_ids):
         return verdict
     return replace(verdict, match=NOBODY, confidence=None)
 
@@ -235,6 +288,26 @@ def _last_sighting(visit: _Visit, last: IdentityEvent) -> tuple[float, float]:
 
 def _named(verdict: Verdict) -> str | None:
     return verdict.match.person_id if verdict.match.outcome == "known" else None
+
+
+def _candidates(verdict: Verdict) -> list[Candidate]:
+    """Whom it may be, of those who may be told of."""
+    return [one for one in verdict.match.candidates if one.person_id not in verdict.ignored]
+
+
+def _decision(verdict: Verdict) -> Decision:
+    """As it is told: nothing is in doubt between people of whom nothing is told."""
+    outcome = verdict.match.outcome
+    return "unknown" if outcome == "ambiguous" and not _candidates(verdict) else outcome
+
+
+def _is_still(hushed: str, verdict: Verdict) -> bool:
+    """Whether it may well be that person still, as a name that was given is kept."""
+    match = verdict.match
+    if match.outcome == "known":
+        return match.person_id in verdict.ignored
+    near = match.best_person == hushed and match.similarity > verdict.threshold - HYSTERESIS
+    return hushed in verdict.ignored and (near or hushed in {one.person_id for one in match.candidates})
 
 
 def _scale(verdict: Verdict) -> tuple[str, str]:

@@ -15,7 +15,7 @@ IDENTITY = Path(__file__).with_name("identity-1.schema.json")
 
 
 # Of /1, and yet younger than it: messages that somebody kept don't have them.
-ADDED = ("stream_late_ms",)
+ADDED = ("stream_late_ms", "decision", "candidates")
 
 
 class _EveryKey(GenerateJsonSchema):

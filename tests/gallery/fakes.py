@@ -8,7 +8,8 @@ from unittest.mock import patch
 import cv2
 import numpy as np
 
-from gallery.people import NewPhoto, NewTemplate, Person, Templates
+from gallery.people import NewNegative, NewPhoto, NewTemplate, Person, Templates
+from gallery.storage.rows import jpeg
 from gallery.storage.store import PersonStore
 from recognition.arrays import F32
 from recognition.faces import Detections, InSpace, Quality
@@ -46,6 +47,15 @@ def photo_of(
     landmarks = rng.uniform(80, 180, (5, 2)).astype(np.float32)
     digest = hashlib.sha256(embedding.tobytes() + number.to_bytes(4, "big")).hexdigest()
     return NewPhoto(chip, landmarks, digest, (NewTemplate(space, SIGNATURE, embedding), *others), quality)
+
+
+def negative_of(*faces: F32, number: int = 0, source: str = "", space: str = SPACE) -> NewNegative:
+    """A face that is not somebody, seen so and so in one space; its chip is noise."""
+    rng = np.random.default_rng([2, number])
+    chip = rng.integers(0, 256, (256, 256, 3), np.uint8)
+    landmarks = rng.uniform(80, 180, (5, 2)).astype(np.float32)
+    templates = tuple(NewTemplate(space, SIGNATURE, face) for face in faces)
+    return NewNegative(jpeg(chip), landmarks, 0.8, source or f"event {number}", templates)
 
 
 def namesakes(store: PersonStore, name: str) -> tuple[Person, Person]:

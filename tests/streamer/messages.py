@@ -1,8 +1,9 @@
 """Scripted identity events for tests of the outbox and the publisher: "a1n a2u a3e" is one visit, end and all."""
 
 import re
+from collections.abc import Sequence
 
-from streamer.events.event import Due, EventType, FrameSize, IdentityEvent, LatencyMs, Models, Person
+from streamer.events.event import Due, EventType, FrameSize, IdentityEvent, LatencyMs, Models, Person, PossiblePerson
 from streamer.events.outbox_file import Stored
 
 TYPES: dict[str, EventType] = {"n": "new", "u": "update", "e": "end"}
@@ -23,8 +24,10 @@ def due(
     previous: str | None = None,
     captured_at: float = 1000.0,
     camera: str = "door",
+    candidates: Sequence[str] = (),
 ) -> Due:
-    """`a2u` -> the second message of visit a, an update."""
+    """`a2u` -> the second message of visit a, an update. candidates: of one that is in doubt between them."""
+    person = None if candidates else person
     parts = re.fullmatch(r"([a-z]+)(\d+)([nue])", word)
     assert parts, word
     kind = TYPES[parts[3]]
@@ -37,7 +40,7 @@ def due(
         track_ids=[f"{camera}-1"],
         person=Person(id=person, name=name) if person else None,
         previous_person=Person(id=previous, name=name) if previous else None,
-        similarity=0.7 if person else None,
+        similarity=0.7 if person or candidates else None,
         threshold=0.4,
         confidence=0.9 if person else None,
         margin=0.3,
@@ -49,6 +52,8 @@ def due(
         end_reason="left" if kind == "end" else None,
         latency_ms=LatencyMs(decode=1.0, queue=1.0, detect=10.0, embed=5.0, match=0.1),
         model=Models(detector="scrfd_500m", embedder="arcface_w600k_mbf", signature="s"),
+        decision="ambiguous" if candidates else "known" if person else "unknown",
+        candidates=tuple(PossiblePerson(id=one, name=name, similarity=0.6) for one in candidates),
     )
     levels = (previous, person) if previous else (person,)
     return Due(event, tuple(level or "unknown" for level in levels))

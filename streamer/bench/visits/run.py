@@ -108,7 +108,7 @@ async def _measured(settings: Settings, recogniser: Recogniser, seconds: float) 
             settings.events,
             metrics,
             encrypt=True,
-            is_enrolled=lambda person_id: live_gallery.name_of(person_id) is not None,
+            is_enrolled=live_gallery.is_enrolled,
             signature_of=live_gallery.signature_of,
         )
         async with keeper:

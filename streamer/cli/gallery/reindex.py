@@ -64,7 +64,8 @@ def _reindex_one(spec: EmbedderSpec, manager: ModelManager, settings: Settings) 
     try:
         manager.need(spec.name)
         with open_gallery(settings) as store:
-            report = _made(spec, manager, settings) if store.count_without_template(spec.space) else NOTHING
+            lacking = store.count_without_template(spec.space) + store.count_negatives_without_template(spec.space)
+            report = _made(spec, manager, settings) if lacking else NOTHING
             people = store.count()
             uncovered = people - len(set(store.templates(spec.space).person_ids))
     except CodedError as error:
@@ -78,7 +79,8 @@ def _reindex_one(spec: EmbedderSpec, manager: ModelManager, settings: Settings) 
         "added": report.added,
         "skipped": report.skipped,
         "unusable": [
-            {"photo": photo.photo_id, "person": photo.person_id, "why": photo.why} for photo in report.unusable
+            {"negative" if photo.is_negative else "photo": photo.photo_id, "person": photo.person_id, "why": photo.why}
+            for photo in report.unusable
         ],
         "people": people,
         "people_without_template": uncovered,
@@ -109,4 +111,5 @@ def _show(row: dict[str, Any]) -> None:
     skipped = f", {row['skipped']} photos skipped (their person was forgotten meanwhile)" if row["skipped"] else ""
     print_line(told + skipped)
     for photo in row["unusable"]:
-        print_line(f"unusable  photo {photo['photo']} of {photo['person']}: {photo['why']}")
+        which = f"photo {photo['photo']}" if "photo" in photo else f"negative {photo['negative']}"
+        print_line(f"unusable  {which} of {photo['person']}: {photo['why']}")

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from streamer.cli.options import (
+    LOG_IS_READ,
     AsJson,
     ConfigFile,
     Overrides,
@@ -16,8 +17,10 @@ from streamer.cli.options import (
     settings_of,
 )
 from streamer.cli.people.forget import forget
-from streamer.cli.people.profile import set_person
-from streamer.cli.people.summary import lines, local, summary
+from streamer.cli.people.joining import merge, split
+from streamer.cli.people.profile import ignore, set_person
+from streamer.cli.people.summary import lines, local, negative_line, negative_summary, summary
+from streamer.cli.people.unlike import not_person
 from streamer.cli.people.zips import export_person, import_person
 from streamer.process import open_gallery
 
@@ -27,13 +30,17 @@ people = typer.Typer(
     epilog='Example: whosthere people show "Ada Lovelace"',
 )
 
-_LOG_IS_READ = "the gallery's log was being read and still holds their pages; the next write empties it"
-
 
 def register(app: typer.Typer) -> None:
     people.command("set", epilog='Example: whosthere people set "Ada Lovelace" --external-id 4711 --tag staff')(
         set_person
     )
+    people.command("ignore", epilog='Example: whosthere people ignore "Ada Lovelace"')(ignore)
+    people.command(
+        "not", epilog='Example: whosthere people not "Ada Lovelace" 01KBAGZ0M2T4V6X8Y0A2C4E6G8 stranger.jpg'
+    )(not_person)
+    people.command("merge", epilog='Example: whosthere people merge "Ada Byron" "Ada Lovelace" --yes')(merge)
+    people.command("split", epilog='Example: whosthere people split "Ada Lovelace" 17 19 --as "Grace Hopper"')(split)
     people.command("forget", epilog='Example: whosthere people forget "Ada Lovelace" --yes')(forget)
     people.command("export", epilog='Example: whosthere people export "Ada Lovelace" ada.zip')(export_person)
     people.command("import", epilog="Example: whosthere people import ada.zip")(import_person)
@@ -63,11 +70,17 @@ def show(who: Who, config: ConfigFile = None, overrides: Overrides = None, json:
     """Show what is known of one person."""
     with open_gallery(settings_of(config, overrides)) as store:
         found = store.find(who)
+        negatives, former = store.list_negatives(found.id), store.former_ids(found.id)
     if json:
-        print_json(summary(found))
+        more = {"former_ids": former, "negatives": [negative_summary(one) for one in negatives]}
+        print_json(summary(found) | more)
         return
     for line in lines(found):
         print_line(line)
+    if former:
+        print_line(f"  was {', '.join(former)}, too, before they were merged")
+    for one in negatives:
+        print_line(negative_line(one))
 
 
 @people.command(epilog='Example: whosthere people rename "Ada Byron" "Ada Lovelace"')
@@ -133,4 +146,4 @@ def remove_photo(
     if not left:
         note(f"{person.id} has no photo any more and is not recognised; enrol some, or forget the person")
     if not emptied:
-        note(_LOG_IS_READ)
+        note(LOG_IS_READ)

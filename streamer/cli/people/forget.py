@@ -37,7 +37,7 @@ def forget(
     with open_gallery(settings) as store:
         person_id, question = _whom(store, who)
     if not yes:
-        _confirm(question)
+        confirm(question)
     with _shown() as begins:
         report = erase([person_id], settings, actor=this_user(), begins=begins, told=_tell)
     if json:
@@ -93,8 +93,8 @@ def _complain(person_id: str, report: Report) -> None:
         raise ErasureIncomplete(f"{person_id} is forgotten, but not everywhere: {'; '.join(map(str, report.for_you))}")
 
 
-def _confirm(question: str) -> None:
+def confirm(question: str, otherwise: str = "nothing was erased") -> None:
     """Raises ConfirmationNeeded where nobody can be asked."""
     if not sys.stdin.isatty():
-        raise ConfirmationNeeded("nothing was erased: there is no terminal to ask on; give --yes to erase")
+        raise ConfirmationNeeded(f"{otherwise}: there is no terminal to ask on; give --yes to go on")
     typer.confirm(question, abort=True, err=True)

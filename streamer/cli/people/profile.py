@@ -1,4 +1,4 @@
-"""`people set`: what is said of a person beside the name."""
+"""`people set|ignore`: what is said of a person beside the name."""
 
 import time
 from dataclasses import replace
@@ -79,6 +79,23 @@ def set_person(
     else:
         for line in lines(person):
             print_line(line)
+
+
+def ignore(
+    who: Who,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    undo: Annotated[bool, typer.Option("--undo", help="From now on the person is told of again.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Know a person and never tell of them: no events, no presence; nobody else is taken for them either."""
+    with open_gallery(settings_of(config, overrides)) as store:
+        person = store.change(store.find(who).id, lambda profile: replace(profile, ignored=not undo))
+    if json:
+        print_json(summary(person))
+    else:
+        how = "told of as everybody is" if undo else "known, and never told of"
+        print_line(f"{person.name} ({person.id}) is {how} from now on")
 
 
 def _or_none(text: str) -> str | None:

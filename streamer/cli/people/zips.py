@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -33,7 +33,7 @@ def export_person(
     settings = settings_of(config, overrides, log_level="error")
     with open_gallery(settings) as store:
         person = store.portable(store.find(who).id)
-        visits = visits_of(person.id, settings)
+        visits = visits_of([person.id, *store.former_ids(person.id)], settings)
         audit = [asdict(entry) for entry in store.audit_entries(person.id)]
         write_bundle(
             file, person, at=time.time(), audit=audit, visits=visits, record=lambda: store.record("exported", person.id)
@@ -45,15 +45,16 @@ def export_person(
     note("it is in clear: whoever has the file has the face and the name; delete it when it has been handed over")
 
 
-def visits_of(person_id: str, settings: Settings) -> Iterator[tuple[str, bytes]]:
-    """What the kept visits that name a person hold, as files: (name, bytes), one visit after the other.
+def visits_of(person_ids: Sequence[str], settings: Settings) -> Iterator[tuple[str, bytes]]:
+    """What the kept visits that name a person, by one of these ids, hold, as files: (name, bytes), a visit after the
+    other.
 
     Raises KeptVisitsError and MasterKeyError.
     """
     if not settings.visits_path.exists():
         return
     with VisitsFile(settings.visits_path, key_source(settings)) as file:
-        for visit in file.search(0.0, math.inf, people=[person_id]):
+        for visit in file.search(0.0, math.inf, people=person_ids):
             document = {
                 "event_id": visit.event_id,
                 "camera": visit.camera,

@@ -15,7 +15,7 @@ from recognition.errors import EmbeddingSpaceMismatch, Overloaded
 from recognition.image import Image
 from recognition.recogniser import Recogniser, RecogniserConfig, open_recogniser
 from tests.faces import EVERYBODY, write_photo
-from tests.gallery.fakes import DIM, SPACE, other_template, photo_of, unit
+from tests.gallery.fakes import DIM, SPACE, negative_of, other_template, photo_of, unit
 
 OTHER = "other.1"
 
@@ -121,7 +121,7 @@ async def test_photos_that_give_nothing_usable_are_told_and_the_others_done(stor
 
     report, told = await _run(store, HalfBlind())
     assert (report.added, report.skipped) == (2, 0)
-    assert [(photo, person) for photo, person, _ in report.unusable] == [(2, ada), (4, bob)]
+    assert [(photo, person) for photo, person, *_ in report.unusable] == [(2, ada), (4, bob)]
     assert "damaged" in report.unusable[0].why
     assert "NaN" in report.unusable[1].why
     assert told[-1] == (4, 4)
@@ -201,3 +201,33 @@ async def test_a_template_from_the_chip_is_close_to_the_one_from_the_photo(store
     assert again.person_ids == enrolled.person_ids
     cosines = (again.matrix * enrolled.matrix).sum(axis=1)
     assert cosines.min() > 0.98  # .993 to .997 when this was written
+
+
+async def test_faces_that_are_not_somebody_get_theirs_after_the_photos(store: PersonStore) -> None:
+    ada = _enrol(store, "Ada", 2)
+    kept = [store.add_negative(ada, negative_of(unit(n), number=n)) for n in range(40)]
+    seen = [negative.landmarks for negative in store.negatives_without_template(OTHER)]
+    embedder = FakeEmbedder()
+    report, told = await _run(store, embedder)
+    assert (report, told[-1]) == (ReindexReport(42, 0, ()), (42, 42))
+    assert store.lacking(OTHER) == (0, 0)
+    found = store.negatives(OTHER)
+    np.testing.assert_array_equal(found.matrix, np.stack([embedder.sees(points) for points in seen]))
+    assert store.list_negatives(ada)[0].spaces == (OTHER, SPACE)
+    assert (await _run(store, embedder))[0] == ReindexReport(0, 0, ())
+    assert len(kept) == len(found)
+
+
+async def test_a_negative_that_goes_meanwhile_is_skipped_and_one_that_is_spoilt_is_told(store: PersonStore) -> None:
+    ada = _enrol(store, "Ada", 0)
+    first, second, third = (store.add_negative(ada, negative_of(unit(n), number=n)) for n in range(3))
+    store._db.execute("UPDATE negatives SET chip = x'00' WHERE id = ?", (third.id,))
+
+    def take_back(call: int) -> None:
+        store.remove_negative(ada, (first, second)[call - 1].id)
+
+    report, _ = await _run(store, FakeEmbedder(lambda call: take_back(call) if call == 1 else None))
+    assert (report.added, report.skipped) == (1, 1)
+    ((number, who, why, is_negative),) = report.unusable
+    assert (number, who, is_negative) == (third.id, ada, True)
+    assert "damaged" in why

@@ -9,9 +9,12 @@ from typing import cast
 import numpy as np
 import pytest
 
+from gallery.index import contents
 from gallery.index import faiss_index as index_module
 from gallery.index.faiss_index import FaceIndex, Synced
 from gallery.keys.master_key import KeySource
+from gallery.matching.aggregate import Aggregation, class_mean
+from gallery.matching.exact import on_grid
 from gallery.people import TemplateMark, Templates, TemplateStamps
 from gallery.storage.store import PersonStore
 from recognition.errors import EmbeddingSpaceMismatch, UnsupportedRuntime
@@ -40,7 +43,7 @@ class Rows(dict[int, tuple[str, np.ndarray]]):
 @pytest.fixture(autouse=True, params=[1, 3, 8192])
 def block_rows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever holds of an index holds however many blocks its templates take."""
-    monkeypatch.setattr(index_module, "_BLOCK_ROWS", request.param)
+    monkeypatch.setattr(contents, "BLOCK_ROWS", request.param)
     monkeypatch.setattr(index_module, "_AT_ONCE", request.param + 1)
 
 
@@ -62,7 +65,7 @@ def _who(index: FaceIndex, probes: np.ndarray) -> list[str | None]:
 def test_an_empty_gallery_finds_nothing() -> None:
     index = FaceIndex(SPACE, DIM)
     for candidates in index.search_people(np.stack([unit(1), unit(2)]), 5):
-        assert (candidates.similarities, candidates.floor) == ({}, -1.0)
+        assert candidates.similarities == {}
     assert len(index) == index.people == 0
 
 
@@ -81,7 +84,6 @@ def test_search_gives_what_brute_force_gives() -> None:
                 best.setdefault(owners[place], row[place])
             assert found.similarities == pytest.approx(best, abs=1e-5)
             assert list(found.similarities) == list(best)
-            assert found.floor == pytest.approx(row[nearest[-1]], abs=1e-5)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -138,10 +140,8 @@ def test_people_are_listed_once_with_their_best() -> None:
     )
     (some,) = index.search_people(face[None], 3)
     assert some.similarities == pytest.approx({"pa": 0.8, "pb": 0.6}, abs=1e-5)
-    assert some.floor == pytest.approx(0.5, abs=1e-5)
     (all_of_them,) = index.search_people(face[None], 4)
     assert set(all_of_them.similarities) == {"pa", "pb", "pc"}
-    assert all_of_them.floor == -1.0
 
 
 def test_a_person_with_many_templates_does_not_hide_the_next_one() -> None:
@@ -150,8 +150,9 @@ def test_a_person_with_many_templates_does_not_hide_the_next_one() -> None:
     rows[50] = ("pb", near(face, 0.6))
     rows[51] = ("pc", near(face, 0.2))
     (candidates,) = _index(rows).search_people(face[None], 5)
-    assert candidates.similarities == pytest.approx({"pa": 0.9, "pb": 0.6}, abs=1e-5)
-    assert 0.2 < candidates.floor <= 0.6 + 1e-5
+    assert {who: candidates.similarities[who] for who in ("pa", "pb")} == pytest.approx(
+        {"pa": 0.9, "pb": 0.6}, abs=1e-5
+    )
 
 
 def test_wrong_probes_are_refused() -> None:
@@ -389,3 +390,112 @@ def test_without_faiss_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) 
             FaceIndex(SPACE, DIM)
     finally:
         index_module._faiss.cache_clear()
+
+
+HOWS: tuple[Aggregation, ...] = ("best", "mean_of_three", "class_mean")
+
+
+def _crowd(people: int, each: int, seed: int = 0) -> Templates:
+    rng = np.random.default_rng(seed)
+    owners = [f"p{number % people}" for number in range(people * each)]
+    rows = {n: (who, near(unit(int(who[1:])), 0.6 + 0.3 * rng.random(), seed=n)) for n, who in enumerate(owners)}
+    return templates_of(rows)
+
+
+def _plainly(templates: Templates, probe: np.ndarray, how: Aggregation) -> dict[str, float]:
+    """Every person's score, one after another, in float64, the numbers of a vector backwards."""
+    scores = {}
+    for person in set(templates.person_ids):
+        own = np.stack(
+            [face for who, face in zip(templates.person_ids, templates.matrix, strict=True) if who == person]
+        )
+        own = on_grid(own)
+        faces = class_mean(own)[None] if how == "class_mean" else own
+        cosines = sorted(float((on_grid(probe)[::-1].astype(np.float64) * face[::-1]).sum()) for face in faces)[::-1]
+        scores[person] = sum(cosines[:3]) / len(cosines[:3]) if how == "mean_of_three" else cosines[0]
+    return scores
+
+
+@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize(("people", "each"), [(1, 1), (12, 1), (9, 4), (2, 12)])
+def test_how_alike_somebody_is_is_the_same_number_by_every_way(how: Aggregation, people: int, each: int) -> None:
+    templates = _crowd(people, each)
+    index = FaceIndex.of(templates, how)
+    probes = np.stack([near(unit(n % people), 0.7, seed=5000 + n) for n in range(8)])
+    together = index.search_people(probes, 5)
+    for probe, found in zip(probes, together, strict=True):
+        assert index.search_people(probe[None], 5)[0] == found
+        everybody = _plainly(templates, probe, how)
+        assert {who: everybody[who] for who in found.similarities} == found.similarities
+        nearest = sorted(everybody, key=lambda who: -everybody[who])[: 2 if how != "mean_of_three" else 1]
+        assert set(nearest) <= found.similarities.keys()
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_probes_of_one_face_list_the_same_people(how: Aggregation) -> None:
+    index = FaceIndex.of(_crowd(9, 3), how)
+    probes = np.stack([unit(n) for n in (0, 1, 2, 3, 4, 5)])
+    lists = index.search_people(probes, 3, faces=[3, 1, 2])
+    assert [one.similarities.keys() for one in lists[:3]] == [lists[0].similarities.keys()] * 3
+    assert {"p0", "p1", "p2"} <= lists[0].similarities.keys()
+    assert lists[4].similarities.keys() == lists[5].similarities.keys() >= {"p4", "p5"}
+    with pytest.raises(ValueError, match="faces"):
+        index.search_people(probes, 3, faces=[3, 1])
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_a_probe_of_nothing_resembles_nobody_and_spoils_no_other(how: Aggregation) -> None:
+    index = FaceIndex.of(_crowd(5, 2), how)
+    broken = np.full(DIM, np.nan, np.float32)
+    alone, whole = index.search_people(np.stack([broken, unit(2)]), 3)
+    assert alone.similarities == {}
+    assert whole == index.search_people(unit(2)[None], 3)[0]
+    beside = index.search_people(np.stack([broken, unit(2)]), 3, faces=[2])
+    assert beside[0].similarities == dict.fromkeys(beside[1].similarities, 0.0)
+    assert beside[1] == whole
+
+
+@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("people", [2, 7, 30])
+def test_whoever_ties_is_listed(how: Aggregation, people: int) -> None:
+    """The same template under many names: by whatever way it is searched, all of them are found."""
+    face = unit(1)
+    index = FaceIndex.of(templates_of({n: (f"p{n}", face) for n in range(people)} | {99: ("far", unit(9))}), how)
+    (found,) = index.search_people(near(face, 0.7)[None], 2)
+    assert {f"p{n}" for n in range(people)} <= found.similarities.keys()
+    assert len({found.similarities[f"p{n}"] for n in range(people)}) == 1
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_a_person_with_a_thousand_templates(how: Aggregation) -> None:
+    face = unit(1)
+    rows = {n: ("many", near(face, 0.8, seed=n)) for n in range(1000)} | {2000: ("one", near(face, 0.5))}
+    (found,) = FaceIndex.of(templates_of(rows), how).search_people(face[None], 10)
+    assert set(found.similarities) == {"many", "one"}
+    assert found.similarities["many"] > found.similarities["one"] + 0.2
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_class_means_follow_whoever_comes_and_goes(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows, index, newest = Rows(), FaceIndex(SPACE, DIM, "class_mean"), 0
+    for _ in range(10):
+        for _ in range(int(rng.integers(0, 6))):
+            newest += 1
+            rows[newest] = (f"p{newest % 4}", near(unit(newest % 4), 0.7, seed=newest))
+        for key in rng.permutation(list(rows))[: int(rng.integers(0, 4))].tolist():
+            del rows[key]
+        _follow(index, rows)
+        anew = FaceIndex.of(templates_of(rows), "class_mean") if rows else FaceIndex(SPACE, DIM, "class_mean")
+        probes = np.stack([unit(n) for n in range(4)])
+        assert index.search_people(probes, 4) == anew.search_people(probes, 4)
+        assert (len(index), index.person_ids) == (len(rows), {who for who, _ in rows.values()})
+
+
+def test_the_templates_of_some_people_in_their_order() -> None:
+    rows = {n: (f"p{n % 3}", unit(n)) for n in range(10)}
+    found = _index(rows).templates_of(["p2", "p0", "nobody"])
+    assert found.ids.tolist() == [2, 5, 8, 0, 3, 6, 9]
+    assert found.person_ids == ("p2",) * 3 + ("p0",) * 4
+    assert np.array_equal(found.matrix, on_grid(np.stack([unit(n) for n in found.ids.tolist()])))
+    assert len(_index({}).templates_of(["p0"])) == 0

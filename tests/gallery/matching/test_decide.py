@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gallery.matching.decide import NOBODY, Candidates, Match, Rate, agree, confidence, decide
+from gallery.matching.decide import NOBODY, Candidate, Candidates, Match, Rate, agree, confidence, decide
 
 RATES = (Rate(1e-3, 0.241, 0.995), Rate(1e-4, 0.296, 0.992), Rate(1e-5, 0.347, 0.98))
 
@@ -58,12 +58,6 @@ def test_one_lucky_probe_among_many_names_nobody() -> None:
     assert decide(probes, 0.35, 0.05).outcome == "unknown"
 
 
-def test_who_is_not_listed_counts_as_the_floor() -> None:
-    match = decide([Candidates({"a": 0.8, "b": 0.6}, 0.5), Candidates({"a": 0.8, "c": 0.3}, 0.3)], 0.35, 0.05)
-    assert match.person_id == "a"
-    assert match.margin == pytest.approx(0.8 - (0.6 + 0.3) / 2)
-
-
 @pytest.mark.parametrize(
     ("own", "outcome", "person"),
     [
@@ -100,20 +94,22 @@ def test_senseless_weights_are_a_bug(weights: list[float]) -> None:
         decide([Candidates({"a": 0.8}), Candidates({"a": 0.4})], 0.35, 0.05, weights=weights)
 
 
-def test_a_floor_above_a_listed_person_is_a_bug() -> None:
-    with pytest.raises(ValueError, match="floor"):
-        Candidates({"a": 0.2}, 0.3)
+@pytest.mark.parametrize("probes", [[{"a": 0.7}, {"b": 0.7}], [{"a": 0.7, "b": 0.2}, {"a": 0.7}]])
+def test_probes_that_list_other_people_are_a_bug(probes: list[dict[str, float]]) -> None:
+    with pytest.raises(KeyError):
+        decide([Candidates(probe) for probe in probes], 0.35, 0.05)
 
 
 COSINES = st.floats(-1, 1, allow_nan=False)
-PEOPLE = st.dictionaries(st.sampled_from("abcdef"), COSINES, max_size=6)
 
 
 @st.composite
 def seen(draw: st.DrawFn) -> tuple[list[Candidates], list[float]]:
-    """A track's probes with weights, each with a floor at or under its least similar candidate."""
-    people = draw(st.lists(PEOPLE, min_size=1, max_size=5))
-    probes = [Candidates(p, draw(st.floats(-1, min(p.values(), default=-1.0)))) for p in people]
+    """A track's probes, all of which list the same people, with weights."""
+    people = draw(st.sets(st.sampled_from("abcdef")))
+    votes = st.fixed_dictionaries(dict.fromkeys(sorted(people), COSINES))
+    negatives = st.fixed_dictionaries(dict.fromkeys(sorted(draw(st.sets(st.sampled_from("abcdef")))), COSINES))
+    probes = draw(st.lists(st.builds(Candidates, votes, negatives), min_size=1, max_size=5))
     return probes, draw(st.lists(st.floats(0, 1), min_size=len(probes), max_size=len(probes)))
 
 
@@ -127,7 +123,7 @@ def test_order_decides_nothing(track: tuple[list[Candidates], list[float]], rand
     for place in order:
         items = list(probes[place].similarities.items())
         random.shuffle(items)
-        shuffled.append(Candidates(dict(items), probes[place].floor))
+        shuffled.append(Candidates(dict(items), probes[place].negatives))
     assert decide(shuffled, 0.35, 0.05, [weights[place] for place in order]) == match
 
 
@@ -141,9 +137,13 @@ def test_what_a_match_says_holds_together(
     assert (match.person_id is not None) == (match.outcome == "known")
     assert (match.outcome == "unknown") == (match.best_person is None or match.similarity < threshold)
     assert match.margin is None or match.margin >= 0
+    assert (len(match.candidates) > 1) == (match.outcome == "ambiguous")
     if match.outcome == "ambiguous":
         assert match.margin is not None
         assert match.margin < margin
+        first = match.candidates[0]
+        assert (first.person_id, first.similarity) == (match.best_person, match.similarity)
+        assert all(match.similarity - one.similarity <= margin for one in match.candidates)
     if match.outcome == "known":
         assert match.person_id == match.best_person
         assert match.margin is None or match.margin >= margin
@@ -156,11 +156,9 @@ def test_an_impostor_in_the_gallery_gives_nobody_another_name(
     probes, weights = track
     before = decide(probes, 0.35, 0.05, weights)
     joined = [
-        Candidates({**probe.similarities, "impostor": max(score, probe.floor)}, probe.floor)
+        Candidates({**probe.similarities, "impostor": score}, probe.negatives)
         for probe, score in zip(probes, scores, strict=False)
     ]
-    if any(probe.floor > 0.34 for probe in probes):
-        return
     after = decide(joined, 0.35, 0.05, weights)
     if before.outcome == "known":
         assert after.person_id in (None, before.person_id)
@@ -297,3 +295,58 @@ def test_the_order_of_the_rows_does_not_matter() -> None:
 def test_a_person_may_have_an_own_threshold(own, outcome):
     match = decide([Candidates({"a": 0.6, "b": 0.3})], 0.5, 0.05, own_thresholds=own)
     assert (match.outcome, match.person_id, match.best_person) == (outcome, "a" if outcome == "known" else None, "a")
+
+
+@pytest.mark.parametrize(
+    ("similarities", "named"),
+    [
+        ({"a": 0.7, "b": 0.68}, ["a", "b"]),
+        ({"a": 0.68, "b": 0.7, "c": 0.1}, ["b", "a"]),
+        ({"a": 0.6, "b": 0.57, "c": 0.58, "d": 0.549}, ["a", "c", "b"]),  # three of a family
+        ({"b": 0.5, "a": 0.5}, ["a", "b"]),
+    ],
+)
+def test_an_ambiguous_match_says_between_whom(similarities: dict[str, float], named: list[str]) -> None:
+    match = decide([Candidates(similarities)], 0.35, 0.05)
+    assert match.candidates == tuple(Candidate(who, similarities[who]) for who in named)
+
+
+@pytest.mark.parametrize(
+    ("similarities", "negatives", "outcome", "person"),
+    [
+        ({"a": 0.7, "b": 0.2}, {"a": 0.9}, "unknown", None),  # nearer to a face that is not a's
+        ({"a": 0.7, "b": 0.2}, {"a": 0.66}, "unknown", None),  # and as near, within what was measured
+        ({"a": 0.7, "b": 0.2}, {"a": 0.64}, "known", "a"),
+        ({"a": 0.7, "b": 0.68}, {"a": 1.0}, "known", "b"),  # it is not a, so nothing is in doubt
+        ({"a": 0.7, "b": 0.68}, {"b": 1.0}, "known", "a"),
+        ({"a": 0.7, "b": 0.68}, {"c": 1.0}, "ambiguous", None),
+        ({"a": 0.7, "b": 0.68}, {"a": 1.0, "b": 1.0}, "unknown", None),
+        ({"a": 0.7, "b": 0.3}, {"a": 0.9}, "unknown", None),  # who is less alike than the threshold is not named
+        ({"a": 0.7}, {"a": -1.0}, "known", "a"),
+    ],
+)
+def test_whom_a_negative_refutes_is_no_candidate(
+    similarities: dict[str, float], negatives: dict[str, float], outcome: str, person: str | None
+) -> None:
+    match = decide([Candidates(similarities, negatives)], 0.35, 0.05)
+    assert (match.outcome, match.person_id) == (outcome, person)
+    if negatives.get("a", 0) > 0.8:
+        assert match.best_person != "a"
+
+
+def test_negatives_are_voted_as_people_are() -> None:
+    clear = Candidates({"a": 0.8, "b": 0.1}, {"a": 0.3})
+    blurred = Candidates({"a": 0.4, "b": 0.1}, {"a": 0.5})
+    assert decide([clear, blurred], 0.35, 0.05, [0.9, 0.1]).person_id == "a"
+    assert decide([clear, blurred], 0.35, 0.05, [0.1, 0.9]).outcome == "unknown"
+
+
+def test_what_models_doubt_is_told_of_all_of_them() -> None:
+    doubts = decide([Candidates({"a": 0.7, "b": 0.68})], 0.4, 0.05)
+    sure_of_c = decide([Candidates({"c": 0.9, "b": 0.2})], 0.6, 0.05)
+    match, _ = agree([doubts, sure_of_c], (0.4, 0.6))
+    assert match.candidates == (Candidate("a", 0.7), Candidate("b", 0.68), Candidate("c", 0.9))
+    two_names, _ = agree([decide([Candidates({who: 0.9})], 0.4, 0.05) for who in "ab"], (0.4, 0.4))
+    assert [one.person_id for one in two_names.candidates] == ["a", "b"]
+    one_name, _ = agree([decide([Candidates({"a": 0.9})], 0.4, 0.05)] * 2, (0.4, 0.4))
+    assert (one_name.person_id, one_name.candidates) == ("a", ())

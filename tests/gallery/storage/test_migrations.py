@@ -8,14 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gallery.copies.backup import restore
+from gallery.copies.backup_copy import BackupCopy
 from gallery.errors import GalleryTooNew, GalleryUnwritable, MasterKeyMissing, MasterKeyWrong
+from gallery.keys.encryption import MasterKey
 from gallery.keys.master_key import KeySource, in_file
 from gallery.keys.vault import Vault
+from gallery.people import Person
 from gallery.storage import opening
 from gallery.storage.migrations import bring_up_to_date
 from gallery.storage.schema import SCHEMA_VERSION
 from gallery.storage.store import PersonStore
-from tests.gallery.fakes import SIGNATURE, SPACE, photo_of, unit
+from tests.gallery.fakes import SIGNATURE, SPACE, negative_of, photo_of, unit
 from tests.gallery.storage.former_galleries import RELEASED, all_bytes, chip_of, gallery_of_version, name_of, shape_of
 
 
@@ -45,7 +49,10 @@ def test_everything_is_there_and_can_be_gone_on_with(former: Path, keys: KeySour
             assert photo.chip is not None
         assert store.find(name_of(1).upper()).id == "p000000000001"
         assert store.add_template(1, "other.1", "by-other.1", unit(1), 0.9)
-        store.add_person("Grace", [photo_of(unit(9), 9)])
+        grace = store.add_person("Grace", [photo_of(unit(9), 9)])
+        assert (store.count_negatives(), store.merged(), grace.profile.ignored) == (0, {}, False)
+        store.add_negative("p000000000001", negative_of(unit(5)))
+        assert store.negatives(SPACE).person_ids == ("p000000000001",)
         rows = store._rows("SELECT id, space, signature, source, created_at FROM templates ORDER BY id")
         assert [row[:4] for row in rows] == [
             *((number, SPACE, "", "") for number in (1, 2, 3)),
@@ -57,6 +64,7 @@ def test_everything_is_there_and_can_be_gone_on_with(former: Path, keys: KeySour
             "upgraded",
             *(["encrypted"] if keys else []),
             "enrolled",
+            "negative_added",
         ]
         assert {entry.actor for entry in store.audit_entries()} == {"ada"}
         assert store.audit_broken() is None
@@ -116,7 +124,7 @@ def test_without_a_key_nothing_is_changed(former: Path, tmp_path: Path, trouble:
 
 
 @pytest.mark.parametrize("people", [0, 1, 300])
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_galleries_of_any_size(tmp_path: Path, version: int, people: int) -> None:
     path = gallery_of_version(version, tmp_path / "gallery.db", people)
     with PersonStore(path, KeySource(tmp_path / "keys")) as store:
@@ -195,3 +203,53 @@ def test_a_gallery_that_a_newer_whosthere_brought_up_to_date_while_we_waited_is_
     ours.close()
     newer.close()
     assert shape_of(path)[0] == 99
+
+
+def encrypted_3(path: Path, keys: KeySource) -> Person:
+    """One of today without what came with version 4 is what that wrote, but for `ignored` in profiles."""
+    with PersonStore(path, keys) as store:
+        ada = store.add_person("Ada", [photo_of(unit(1), 1)])
+    with sqlite3.connect(path) as db:
+        for table in ("negative_templates", "negatives", "merged"):
+            db.execute(f"DROP TABLE {table}")
+        db.execute("PRAGMA user_version = 3")
+    db.close()
+    return ada
+
+
+@pytest.mark.parametrize("trouble", ["no key", "another key", "no folder"])
+def test_an_encrypted_gallery_of_version_3_whose_key_is_away_is_left_as_it_is(tmp_path: Path, trouble: str) -> None:
+    path, keys = tmp_path / "data" / "gallery.db", KeySource(tmp_path / "keys")
+    encrypted_3(path, keys)
+    if trouble == "another key":
+        keys.file.write_text(MasterKey.new().to_text())
+    else:
+        keys.file.rename(tmp_path / "key")
+        if trouble == "no folder":
+            keys.folder.rmdir()
+    before = (path.read_bytes(), keys.file.exists())
+    with pytest.raises(MasterKeyWrong if trouble == "another key" else MasterKeyMissing):
+        PersonStore(path, keys)
+    assert (path.read_bytes(), keys.file.exists()) == before, "no new key is made, and nothing upgraded"
+
+
+def test_an_encrypted_backup_of_version_3_becomes_a_gallery_with_its_log(tmp_path: Path) -> None:
+    path, keys = tmp_path / "old" / "gallery.db", KeySource(tmp_path / "keys")
+    encrypted_3(path, keys)
+    with BackupCopy(path, keys) as copy:
+        restore(tmp_path / "data" / "gallery.db", copy, keys, encrypt=True, actor="me")
+    with PersonStore(tmp_path / "data" / "gallery.db", keys) as store:
+        assert store.find("Ada").photos == 1
+        assert store.audit_broken() is None
+
+
+def test_an_encrypted_gallery_of_version_3_is_gone_on_with(tmp_path: Path) -> None:
+    path, keys = tmp_path / "data" / "gallery.db", KeySource(tmp_path / "keys")
+    ada = encrypted_3(path, keys)
+    with PersonStore(path, keys, encrypt=False) as store:
+        assert [entry.action for entry in store.audit_entries()] == ["made", "enrolled", "upgraded"]
+        assert store.audit_broken() is None
+        store.add_negative(ada.id, negative_of(unit(2)))
+        np.testing.assert_array_equal(store.negatives(SPACE).matrix, unit(2)[None])
+    PersonStore(tmp_path / "new.db").close()
+    assert shape_of(path) == shape_of(tmp_path / "new.db")

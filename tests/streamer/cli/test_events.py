@@ -4,8 +4,10 @@ import asyncio
 
 import pytest
 
-from streamer.cli.events import _again_and_again
+from streamer.cli.events import _again_and_again, line_of
 from streamer.errors import BrokerLoginRefused, BrokerLost
+from streamer.events.event import named
+from tests.streamer.messages import ADA, BOB, due
 
 
 class Scripted:
@@ -45,3 +47,17 @@ async def test_a_broker_that_never_answered_ends_it_without_that(capsys):
     with pytest.raises(BrokerLoginRefused):
         await _again_and_again(Scripted(BrokerLoginRefused("it refuses the login")), WAITS.strip())
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [
+        (due("a1n"), "door new Ada similarity 0.70"),
+        (due("a1n", person=BOB), f"door new {BOB} similarity 0.70"),
+        (due("a1n", person=None), "door new unknown"),
+        (due("a1n", candidates=(ADA, BOB)), f"door new ambiguous (Ada or {BOB}) similarity 0.70"),
+        (due("a2e"), "door end Ada similarity 0.70 (left)"),
+    ],
+)
+def test_a_line_says_who_it_is_or_may_be(message, line):
+    assert line_of(named(message.event, {ADA: "Ada"}.get)).partition(" ")[2] == line

@@ -4,7 +4,15 @@ import pytest
 
 from streamer.cli.identify import _show
 
-FACE = {"box": [1.4, 2, 30, 40], "quality": 0.876, "decision": "unknown", "person": None}
+FACE = {
+    "box": [1.4, 2, 30, 40],
+    "quality": 0.876,
+    "decision": "unknown",
+    "person": None,
+    "candidates": [],
+    "ignored": False,
+}
+BOTH = [{"id": "p1", "name": "Ada", "similarity": 0.512}, {"id": "p2", "name": "Bea", "similarity": 0.49}]
 ADA = {"id": "p1", "name": "Ada"}
 
 
@@ -17,6 +25,14 @@ ADA = {"id": "p1", "name": "Ada"}
         (
             {"similarity": 0.31, "threshold": 0.42, "decision": "ambiguous"},
             "ambiguous similarity 0.31 (threshold 0.42) quality 0.88",
+        ),
+        (
+            {"similarity": 0.51, "threshold": 0.42, "decision": "ambiguous", "candidates": BOTH},
+            "ambiguous (Ada 0.51 or Bea 0.49) similarity 0.51 (threshold 0.42) quality 0.88",
+        ),
+        (
+            {"similarity": 0.61, "threshold": 0.42, "decision": "known", "person": ADA, "ignored": True},
+            "Ada (p1), ignored similarity 0.61 quality 0.88",
         ),
         (
             {"similarity": 0.61, "threshold": 0.42, "decision": "known", "person": ADA},

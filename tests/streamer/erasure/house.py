@@ -8,9 +8,11 @@ import sqlite3
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from gallery.keys.encryption import Cipher
+from gallery.people import NewNegative
 from gallery.storage.rows import packed
 from streamer.events.event import Due, sighting_of
 from streamer.events.outbox_file import Changes, OutboxFile
@@ -20,7 +22,7 @@ from streamer.process import key_source, make_data_folder, store_of
 from streamer.settings import Settings
 from streamer.settings_reading import load
 from streamer.steady import boot_id, steady_s
-from tests.gallery.fakes import SPACE, photo_of, unit
+from tests.gallery.fakes import SPACE, near, negative_of, photo_of, unit
 from tests.live.mosquitto import program
 from tests.streamer.messages import due, event_id
 
@@ -47,6 +49,7 @@ class House:
         self._port = port
         make_data_folder(self.data)
         self.ids = {nick: self._enrol(nick, seed) for seed, nick in enumerate(NAMES, start=1)}
+        self._say_who_is_not()
         self._keep_visits()
         self._fill_outbox()
         self._retain()
@@ -57,6 +60,13 @@ class House:
             person = store.add_person(NAMES[nick] + " the younger", photos)
             store.rename(person.id, NAMES[nick])
             return person.id
+
+    def _say_who_is_not(self) -> None:
+        """A stranger is not Ada, and neither a stranger nor Ada is Bob."""
+        with store_of(self.settings, actor="grace") as store:
+            store.add_negative(self.ids["ada"], negative_of(unit(30), number=30))
+            store.add_negative(self.ids["bob"], negative_of(unit(31), number=31))
+            store.add_negative(self.ids["bob"], _face_of_ada())
 
     def _keep_visits(self) -> None:
         with VisitsFile(self.settings.visits_path, key_source(self.settings), make=True) as file:
@@ -80,6 +90,11 @@ class House:
                     pictures=pictures,
                 )
                 assert file.write([change]) == set()
+            event = due("twins1n", candidates=tuple(self.ids.values())).event
+            either = replace(
+                change, event_id=event.event_id, is_known=False, people=people_of([event]), messages=(event,)
+            )
+            assert file.write([replace(either, faces=(), pictures={})]) == set()
 
     def _fill_outbox(self) -> None:
         for name in ("outbox.db", "outbox.db.damaged-20260101T000000Z"):
@@ -88,6 +103,7 @@ class House:
             for nick, person_id in self.ids.items():
                 puts += [due(f"{nick}{number}{kind}", person=person_id) for number, kind in ((1, "n"), (2, "e"))]
                 puts.append(due(f"{nick}x1n", person=person_id))
+            puts.append(due("y1n", candidates=tuple(self.ids.values())))  # it is one of the two
             sightings = {one.event.person.id: sighting_of(one.event) for one in puts if one.event.person}
             file.write(Changes(puts=puts, sightings=sightings), steady_s())
             file.close()
@@ -127,8 +143,14 @@ class House:
             "scene of the visit": f"scene of {nick}".encode() * 2,
         }
         with closing(sqlite3.connect(self.settings.gallery_path)) as db:
-            for table, where in (("people", "id"), ("photos", "person_id"), ("templates", "person_id")):
-                found |= self._blobs(db, table, where, person_id)
+            found |= self._blobs(db, "people", "id", person_id)
+            for table in ("photos", "templates", *(("negatives", "negative_templates") if nick == "ada" else ())):
+                found |= self._blobs(db, table, "person_id", person_id)
+            if nick == "ada":
+                face = _face_of_ada()
+                found |= {"face that is not Bob's": packed(face.templates[0].embedding), "its chip": face.jpeg or b""}
+                shown = db.execute("SELECT chip FROM negatives WHERE source = ?", (face.source,)).fetchone()
+                found |= {"its sealed chip": shown[0]}
             keys = db.execute("SELECT profile_key, template_key FROM people WHERE id = ?", (person_id,)).fetchone()
         with closing(sqlite3.connect(self.settings.visits_path)) as db:
             # In clear, messages are alike but for the id in them, which is sought by itself.
@@ -184,6 +206,10 @@ class House:
                 rows = db.execute(f"SELECT * FROM {table}").fetchall()
                 if table not in ("forgotten", "audit") and any(person_id in map(str, row) for row in rows):
                     yield table
+
+
+def _face_of_ada() -> NewNegative:
+    return negative_of(near(unit(1), 0.8), number=32)
 
 
 def _is_in(secret: bytes, content: bytes) -> bool:

@@ -48,6 +48,33 @@ async def test_what_waits_of_the_forgotten_goes_from_file_log_and_memory(tmp_pat
     assert_sound(path)
 
 
+@pytest.mark.parametrize("candidates", [(ADA, BOB), (BOB, ADA), (BOB, EVE, ADA)])
+async def test_who_is_only_a_candidate_goes_too(tmp_path, candidates):
+    path = tmp_path / "outbox.db"
+    async with outbox(path) as box:
+        for item in (due("a1n", candidates=candidates), due("b1n", candidates=(BOB, EVE)), due("c1n", person=BOB)):
+            box.put(item)
+        await box.flush()
+        assert remains(tmp_path, ADA)
+        box.forget([ADA])
+        box.put(due("d1n", candidates=candidates))  # a verdict was on its way
+        await box.flush()
+        told = {word: stored.event for stored in await box.peek(10) for word in [words_of([stored])]}
+        assert {word: event.decision for word, event in told.items()} == {
+            "a1n": "unknown",
+            "b1n": "ambiguous",
+            "c1n": "known",
+            "d1n": "unknown",
+        }
+        assert [one.id for one in told["b1n"].candidates] == [BOB, EVE]
+        assert remains(tmp_path, ADA) == []
+    async with outbox(path) as box:  # the service has died: what was open is told to be over
+        ends = [stored.event for stored in await box.peek(10) if stored.event.type == "end"]
+        assert {end.decision for end in ends} <= {"unknown", "ambiguous", "known"}
+        assert remains(tmp_path, ADA) == []
+    assert_sound(path)
+
+
 @pytest.mark.parametrize("count", [1, 50])
 async def test_so_it_is_for_many_people_and_many_messages(tmp_path, count):
     path = tmp_path / "outbox.db"

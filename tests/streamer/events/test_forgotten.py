@@ -39,6 +39,35 @@ def test_a_message_is_of_somebody_unknown_where_it_names_who_is_forgotten(messag
     assert ADA not in left.event.model_dump_json()
 
 
+@pytest.mark.parametrize(
+    ("candidates", "forgotten", "decision"),
+    [
+        ((ADA, BOB), {ADA}, "unknown"),
+        ((BOB, ADA), {ADA}, "unknown"),
+        ((BOB, EVE, ADA), {ADA}, "unknown"),
+        ((ADA, BOB), {ADA, BOB}, "unknown"),
+        ((ADA, BOB), {EVE}, "ambiguous"),
+    ],
+)
+def test_a_doubt_between_people_is_none_where_one_of_them_is_forgotten(
+    candidates: tuple[str, ...], forgotten: set[str], decision: str
+) -> None:
+    message = due("a1n", candidates=candidates)
+    left = as_unknown(message, forgotten)
+    assert left.event.decision == decision
+    assert told(left) == "a1n ->- to unknown"
+    if decision == "unknown":
+        assert left.event.candidates == ()
+        assert (left.event.similarity, left.event.confidence, left.event.margin) == (None, None, None)
+        assert not any(one in left.event.model_dump_json() for one in forgotten)
+    else:
+        assert left == message
+
+
+def test_a_name_is_no_decision_any_more_once_it_is_forgotten() -> None:
+    assert [as_unknown(due("a1n", person=one), {ADA}).event.decision for one in (ADA, BOB)] == ["unknown", "known"]
+
+
 def test_who_is_forgotten_with_another_leaves_neither() -> None:
     assert told(as_unknown(due("a2u", person=ADA, previous=BOB), {ADA, BOB})) == "a2u ->- to unknown"
 

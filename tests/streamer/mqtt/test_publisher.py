@@ -142,6 +142,25 @@ async def test_a_name_is_the_one_at_the_time_of_sending(rig):
     assert rig.heard.events()[0].person.name == "Countess Lovelace"
 
 
+@pytest.mark.parametrize("publish_names", [True, False])
+async def test_those_whom_it_may_be_are_named_as_others_are(rig, publish_names):
+    rig.names[BOB] = "Robert Boyle"
+    rig.outbox.put(due("a1n", candidates=(ADA, BOB)))
+    async with running(rig.publisher(publish_names=publish_names)):
+        await rig.heard.until(rig.heard.events)
+
+    (event,) = rig.heard.events()
+    assert (event.person, event.decision) == (None, "ambiguous")
+    names = (rig.names[ADA], "Robert Boyle") if publish_names else (None, None)
+    assert [(one.id, one.name, one.similarity) for one in event.candidates] == [
+        (ADA, names[0], 0.6),
+        (BOB, names[1], 0.6),
+    ]
+    assert [topic.rpartition("/")[2] for topic, payload, _ in rig.heard.messages if b"identity/1" in payload] == [
+        "unknown"
+    ]
+
+
 async def test_many_messages_keep_their_order(rig):
     words = [f"a{number}u" for number in range(1, 301)]
     for item in dues(" ".join(words)):

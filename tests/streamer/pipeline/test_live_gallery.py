@@ -23,7 +23,7 @@ from gallery.storage.store import PersonStore
 from recognition.errors import EmbeddingSpaceMismatch
 from recognition.recogniser import RecogniserConfig, open_recogniser
 from streamer.events.event import IdentityEvent, LatencyMs
-from streamer.pipeline.live_gallery import LiveGallery, voters
+from streamer.pipeline.live_gallery import LiveGallery
 from streamer.pipeline.match_policy import MatchPolicy
 from streamer.pipeline.tracking import KeptFace, Track, Tracker, TrackingRules
 from streamer.pipeline.visits import Moment, Verdict, Visits
@@ -280,33 +280,6 @@ async def test_the_check_of_a_large_gallery_holds_up_no_stop(
         checking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await checking
-
-
-@pytest.mark.parametrize(
-    ("kept", "serving", "judged_by"),
-    [
-        ("aa", "a", "aa"),
-        ("aa", "b", "aa"),  # right after a switch
-        ("aab", "b", "aa"),  # one face of the new model against two: the majority decides
-        ("aabb", "b", "bb"),  # as many as of the other: the serving one's
-        ("aabb", "a", "aa"),
-        ("aabbb", "a", "bbb"),  # back again, and most is known by the model that was left
-        ("aaBBBBB", "b", "aa"),  # poor faces outvote nobody
-        ("AAb", "b", "b"),
-        ("AABB", "b", "BB"),
-        ("aabbb", "c", "bbb"),
-        ("aaBB", "c", "aa"),
-        ("", "a", ""),
-    ],
-)
-def test_a_track_is_judged_by_the_model_of_most_of_its_good_faces(kept: str, serving: str, judged_by: str) -> None:
-    chosen = voters(faces(kept), serving, min_quality=0.15)
-    assert [face.model for face in chosen] == list(judged_by.lower())
-
-
-def test_among_equals_that_do_not_serve_those_of_more_quality_are_judged() -> None:
-    kept = faces("bb", quality=0.5) + faces("aa", quality=0.6)
-    assert [face.model for face in voters(kept, "c", 0.15)] == ["a", "a"]
 
 
 async def test_the_faces_of_each_model_are_held_to_its_own_templates_and_threshold(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """The lifecycle of an identity event, as a table of what the gallery says and what is told."""
 
+from collections.abc import Collection
+
 import numpy as np
 import pytest
 
-from gallery.matching.decide import NOBODY, Match
+from gallery.matching.decide import NOBODY, Candidate, Match
 from streamer.events.event import Due, LatencyMs, Models
 from streamer.pipeline.tracking import KeptFace, Track
 from streamer.pipeline.visits import Moment, Verdict, Visits, unnamed
@@ -31,7 +33,15 @@ class Scene:
         )
 
     def see(
-        self, match: Match, *, faces: int, at_s: float = 0.3, quality: float = 0.8, model: str = "e", space: str = "e.1"
+        self,
+        match: Match,
+        *,
+        faces: int,
+        at_s: float = 0.3,
+        quality: float = 0.8,
+        model: str = "e",
+        space: str = "e.1",
+        ignored: Collection[str] = (),
     ) -> list[Due]:
         track = self.track
         voters = [KeptFace(unit(1), quality, model)] * faces
@@ -39,7 +49,7 @@ class Scene:
         track.sightings = max(3, track.sightings)
         track.last_seen_s, track.last_seen_at = at_s, 1000.0 + at_s
         latency = LatencyMs(decode=1, queue=1, detect=1, embed=1, match=1)
-        verdict = Verdict(match, 0.4, 0.99, models_with(model), voters, space)
+        verdict = Verdict(match, 0.4, 0.99, models_with(model), voters, space, frozenset(ignored))
         return self.visits.consider(track, verdict, Moment(1000.0 + at_s, at_s, 640, 480, latency), track.box)
 
 
@@ -53,6 +63,15 @@ def known(person: str, similarity: float = 0.7) -> Match:
 
 def unknown(best: str | None = ADA, similarity: float = 0.2) -> Match:
     return Match("unknown", None, similarity, 0.1, best)
+
+
+def between(*people: str, similarity: float = 0.7) -> Match:
+    near = tuple(Candidate(person, similarity - 0.01 * place) for place, person in enumerate(people))
+    return Match("ambiguous", None, similarity, 0.01, people[0], near)
+
+
+def decisions(due: list[Due]) -> list[tuple[str, str, list[str]]]:
+    return [(d.event.type, d.event.decision, [one.id for one in d.event.candidates]) for d in due]
 
 
 def told(due: list[Due]) -> list[tuple[str, str | None, tuple[str, ...]]]:
@@ -293,3 +312,111 @@ def test_a_verdict_on_who_is_forgotten_is_one_on_nobody(match, left):
     verdict = Verdict(match, 0.4, 0.99, models_with("e"), [])
     assert unnamed(verdict, {ADA}).match == left
     assert (unnamed(verdict, {ADA}) is verdict) == (match == left)
+
+
+EVE = "p" + "e" * 12
+
+
+def test_an_event_says_between_whom_it_is_in_doubt():
+    scene = Scene()
+    assert scene.see(between(ADA, BOB), faces=2) == [], "not before somebody is called unknown either"
+    (due,) = scene.see(between(ADA, BOB), faces=3)
+    assert told([due]) == [("new", None, ("unknown",))]
+    assert decisions([due]) == [("new", "ambiguous", [ADA, BOB])]
+    assert [one.similarity for one in due.event.candidates] == [0.7, 0.69]
+    assert [one.name for one in due.event.candidates] == [None, None]
+    assert decisions(Scene().see(known(ADA), faces=2)) == [("new", "known", [])]
+    assert decisions(Scene().see(unknown(), faces=3)) == [("new", "unknown", [])]
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "levels", "decision"),
+    [
+        (between(ADA, BOB), known(ADA), ("unknown", ADA), ("update", "known", [])),
+        (between(ADA, BOB), known(EVE), ("unknown", EVE), ("update", "known", [])),
+        (unknown(), between(ADA, BOB), ("unknown",), ("update", "ambiguous", [ADA, BOB])),
+        (between(ADA, BOB), unknown(ADA, 0.34), ("unknown",), ("update", "unknown", [])),
+        (between(ADA, BOB), NOBODY, ("unknown",), ("update", "unknown", [])),
+        (known(ADA), between(BOB, ADA), (ADA, "unknown"), ("update", "ambiguous", [BOB, ADA])),
+        (between(ADA, BOB), unknown(ADA, 0.36), None, None),  # barely under the threshold: it stays in doubt
+        (between(ADA, BOB), unknown(BOB, 0.36), None, None),
+        (between(ADA, BOB), between(ADA, BOB, similarity=0.95), None, None),
+        (between(ADA, BOB), between(BOB, ADA, EVE), None, None),
+        (known(ADA), between(ADA, BOB), None, None),  # a name that was given is not taken back for it
+    ],
+)
+def test_what_becomes_of_a_doubt(first, then, levels, decision):
+    scene = Scene()
+    (new,) = scene.see(first, faces=3)
+    due = scene.see(then, faces=4)
+    if levels is None:
+        assert due == []
+        return
+    (update,) = due
+    assert (update.levels, decisions([update])) == (levels, [decision])
+    assert (update.event.event_id, update.event.seq) == (new.event.event_id, 2)
+    assert (update.event.previous_person is None) == (new.event.person is None)
+    (end,) = scene.visits.close(scene.track, "left")
+    assert decisions([end])[0][1:] == decision[1:]
+
+
+@pytest.mark.parametrize("forgotten", [{ADA}, {BOB}, {ADA, BOB}])
+def test_a_doubt_about_somebody_forgotten_is_over_at_once(forgotten):
+    scene = Scene()
+    scene.see(between(ADA, BOB), faces=3)
+    assert scene.visits.forget({EVE}) == []
+    (due,) = scene.visits.forget(forgotten)
+    assert (told([due]), decisions([due])) == ([("update", None, ("unknown",))], [("update", "unknown", [])])
+    assert due.event.similarity is None
+    (end,) = scene.visits.close(scene.track, "left")
+    assert not any(one in end.event.model_dump_json() for one in (ADA, BOB))
+    verdict = Verdict(between(ADA, BOB), 0.4, None, models_with("e"), [])
+    assert unnamed(verdict, forgotten).match == NOBODY
+
+
+@pytest.mark.parametrize("match", [known(ADA), between(ADA, EVE), between(EVE, ADA)])
+def test_of_who_is_ignored_nothing_is_told(match):
+    scene = Scene()
+    for faces in (1, 2, 3, 5):
+        assert scene.see(match, faces=faces, at_s=faces, ignored={ADA, EVE}) == []
+    assert scene.visits.sightings() == []
+    assert scene.track.settled, "there is nothing to find out any more"
+    best = match.best_person
+    for barely in (unknown(best, 0.36), between(best, BOB), between(BOB, best)):
+        assert scene.see(barely, faces=5, at_s=6, ignored={ADA, EVE}) == []
+    assert scene.visits.close(scene.track, "left") == []
+
+
+@pytest.mark.parametrize("before", [unknown(), between(ADA, BOB), known(BOB), known(ADA)])
+def test_who_turns_out_to_be_ignored_is_over_and_no_more_is_told(before):
+    scene = Scene()
+    (new,) = scene.see(before, faces=3)
+    (end,) = scene.see(known(ADA), faces=4, ignored={ADA})
+    assert (end.event.type, end.event.end_reason, end.event.seq) == ("end", "left", 2)
+    assert (end.event.event_id, end.event.person) == (new.event.event_id, new.event.person)
+    assert scene.see(known(ADA), faces=5, ignored={ADA}) == []
+    assert scene.visits.close(scene.track, "left") == []
+
+
+@pytest.mark.parametrize(
+    ("then", "ignored", "decision"),
+    [
+        (known(ADA), (), ("new", "known", [])),  # not ignored any more
+        (known(BOB), (ADA,), ("new", "known", [])),
+        (unknown(ADA, 0.34), (ADA,), ("new", "unknown", [])),
+        (between(BOB, EVE), (ADA,), ("new", "ambiguous", [BOB, EVE])),
+    ],
+)
+def test_who_is_not_ignored_after_all_is_told_of(then, ignored, decision):
+    scene = Scene()
+    (first,) = scene.see(unknown(), faces=3)
+    scene.see(known(ADA), faces=4, ignored={ADA})
+    (new,) = scene.see(then, faces=5, ignored=ignored)
+    assert decisions([new]) == [decision]
+    assert (new.event.event_id != first.event.event_id, new.event.seq) == (True, 1)
+
+
+def test_an_ignored_person_is_nobodys_candidate():
+    (due,) = Scene().see(between(ADA, BOB, EVE), faces=3, ignored={ADA})
+    assert decisions([due]) == [("new", "ambiguous", [BOB, EVE])]
+    assert ADA not in due.event.model_dump_json()

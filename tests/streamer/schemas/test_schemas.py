@@ -7,7 +7,7 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from streamer.events.event import IdentityEvent
 from streamer.schemas import IDENTITY, identity_schema
-from tests.streamer.messages import ADA, due
+from tests.streamer.messages import ADA, BOB, due
 
 # As in INTERFACES.md, with what is shortened there written out.
 EXAMPLE = {
@@ -45,8 +45,9 @@ def test_the_documented_example_is_valid(validator):
         due("a2u", previous=ADA, person=None).event,
         due("a3e").event,
         due("a1n").event.model_copy(update={"snapshot": due("a1n").event.event_id}),
+        due("a1n", candidates=(ADA, BOB), name="Ada").event,
     ],
-    ids=["new", "update", "end", "kept"],
+    ids=["new", "update", "end", "kept", "ambiguous"],
 )
 def test_what_we_make_is_valid(validator, event):
     validator.validate(json.loads(event.model_dump_json(by_alias=True)))
@@ -57,6 +58,9 @@ def test_what_we_make_is_valid(validator, event):
     [
         ("schema", "whosthere.identity/2"),
         ("type", "gone"),
+        ("decision", "poor"),
+        ("candidates", [{"id": "somebody", "name": None, "similarity": 0.5}]),
+        ("candidates", None),
         ("seq", 0),
         ("box", [1, 2, 3]),
         ("person", {"id": "Ada", "name": None}),
@@ -84,3 +88,11 @@ def test_what_a_later_version_adds_is_ignored(validator):
 def test_every_key_is_always_there(validator, key):
     with pytest.raises(ValidationError):
         validator.validate({name: value for name, value in EXAMPLE.items() if name != key})
+
+
+@pytest.mark.parametrize(("person", "decision"), [(ADA, "known"), (None, "unknown")])
+def test_messages_of_before_have_a_decision_too(person, decision):
+    document = json.loads(due("a1n", person=person).event.model_dump_json(by_alias=True))
+    del document["decision"], document["candidates"]
+    event = IdentityEvent.model_validate_json(json.dumps(document))
+    assert (event.decision, event.candidates) == (decision, ())

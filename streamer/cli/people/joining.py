@@ -1,0 +1,135 @@
+"""`people merge|split`: who was enrolled as two, and two who were enrolled as one."""
+
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from gallery.merging import merged
+from gallery.people import Person
+from gallery.storage.store import Merged, PersonStore
+from streamer.cli.options import (
+    LOG_IS_READ,
+    AsJson,
+    ConfigFile,
+    Overrides,
+    Who,
+    note,
+    print_json,
+    print_line,
+    settings_of,
+)
+from streamer.cli.people.forget import confirm
+from streamer.cli.people.summary import lines, summary
+from streamer.erasure.report import Outcome
+from streamer.erasure.steps import empty_topics
+from streamer.erasure.task import Task
+from streamer.model_layer.enrolling import verifying_thresholds
+from streamer.model_layer.setup import make_manager
+from streamer.process import open_gallery, this_user
+
+
+def merge(
+    who: Who,
+    into: Annotated[str, typer.Argument(help="Who the person is, too: this one's name and id stay.", metavar="INTO")],
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Make two who were enrolled one person: PERSON's photos, tags and what is said of them become INTO's.
+
+    PERSON's name goes, and the id stands for INTO from now on, in kept visits, too. Nothing of it can be undone but by
+    people split. Asks before; without a terminal --yes is needed.
+    """
+    settings = settings_of(config, overrides)
+    manager = make_manager(settings)
+    thresholds = verifying_thresholds(manager)
+    manager.close()
+    with open_gallery(settings) as store:
+        person, other = store.find(who), store.find(into)
+        alike = _likeness(store, person, other)
+        if person.id != other.id and not yes:
+            merged(person.profile, other.profile)  # what is refused is not asked about
+            question = (
+                f"Make {person.name} ({person.id}) one with {other.name} ({other.id})? {_told(alike, thresholds)}"
+            )
+            confirm(question, "nothing was merged")
+        done = store.merge(person.id, other.id, thresholds)
+    topics = empty_topics(Task(frozenset({person.id}), settings, this_user(), in_service=False))
+    if json:
+        left = [{"where": one.where, "why": one.why, "done_by": one.by} for one in topics.left]
+        print_json(
+            summary(done.person)
+            | {
+                "merged": person.id,
+                "photos_added": done.photos,
+                "negatives_erased": done.negatives,
+                "similarity": {space: round(cosine, 4) for space, cosine in alike.items()},
+                "left": left,
+            }
+        )
+        return
+    note(_told(alike, thresholds))
+    _show(person, done, topics)
+
+
+def _show(person: Person, done: Merged, topics: Outcome) -> None:
+    print_line(f"{person.name} ({person.id}) is {done.person.name} ({done.person.id}): {done.photos} photos more")
+    for line in lines(done.person):
+        print_line(line)
+    if done.negatives:
+        note(f"{done.negatives} faces of one were said not to be the other: that is not kept any more")
+    if topics.done:
+        note(f"retained topics of {person.id}: {topics.done}")
+    for one in topics.left:
+        note(f"left for now: {one}")
+    if not done.is_overwritten:
+        note(LOG_IS_READ)
+
+
+def _likeness(store: PersonStore, person: Person, other: Person) -> dict[str, float]:
+    """By space that both have templates in, the highest cosine between the two."""
+    found = {}
+    for space in person.templates.keys() & other.templates.keys():
+        templates = store.all_templates(space)
+        owners = np.array(templates.person_ids)
+        one, two = (templates.matrix[owners == who.id] for who in (person, other))
+        if len(one) and len(two):
+            found[space] = float((one @ two.T).max())
+    return found
+
+
+def _told(alike: dict[str, float], thresholds: dict[str, float]) -> str:
+    if not alike:
+        return "No model has templates of both: whether they look alike is not known."
+    told = "; ".join(
+        f"a similarity of {cosine:.2f} in {space}"
+        + (f", where one person has {thresholds[space]:.2f} and more" if space in thresholds else "")
+        for space, cosine in sorted(alike.items())
+    )
+    return f"They have {told}."
+
+
+def split(
+    who: Who,
+    photos: Annotated[list[int], typer.Argument(help="Numbers of photos in `people photos`.", metavar="PHOTO")],
+    name: Annotated[str, typer.Option("--as", help="The name of whose photos they are.", metavar="NAME")],
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    json: AsJson = False,
+) -> None:
+    """Make some of a person's photos those of somebody else, who is enrolled by them under another name.
+
+    Kept visits stay with PERSON; of the other one nothing is said yet: no consent, tags or threshold.
+    """
+    with open_gallery(settings_of(config, overrides)) as store:
+        left, new = store.split(store.find(who).id, photos, name)
+    if json:
+        print_json({"person": summary(left), "new": summary(new)})
+        return
+    print_line(
+        f"{new.name} ({new.id}) is enrolled with {new.photos} photos; {left.name} ({left.id}) has {left.photos} left"
+    )
+    if left.profile.consent is not None:
+        note(f"no consent is known of {new.id}: whosthere people set {new.id} --consent-by ... --consent-purpose ...")
