@@ -13,7 +13,7 @@ from gallery.matching.calibration_text import from_texts, to_text
 from gallery.matching.cross_scores import CrossScores, cross_scores
 from gallery.matching.negatives import Negatives
 from gallery.matching.space_policy import SpacePolicy, Standing, standing
-from gallery.people import own_thresholds
+from gallery.people import Profile, own_thresholds
 from gallery.storage.store import PersonStore
 from recognition.errors import CodedError
 from recognition.models.manager import ModelManager
@@ -90,7 +90,8 @@ def _calibrated(
     check_possible(policy.space, store.templates_by_person(policy.space), fpir)
     scores = scores_of(settings, store, policy.space, progress)
     now = conditions_now(settings, policy.signature)
-    own = {who: cosine for who, cosine in own_thresholds(profiles).get(policy.space, {}).items() if who in scores.people}
+    thresholds = own_thresholds(profiles).get(policy.space, {})
+    own = {who: cosine for who, cosine in thresholds.items() if who in scores.people}
     found, curves = calibrate(policy.space, scores, now, fpir, time.time(), own)
     return SpaceReport(embedder, policy.under(found, now), found, curves, scores)
 

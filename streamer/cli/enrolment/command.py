@@ -119,7 +119,9 @@ def _check_usage(
     if source is not None and name is not None:
         raise typer.BadParameter("--from says who is who: leave out NAME (or quote a path with blanks)")
     if source is None and name is None:
-        raise typer.BadParameter("give NAME and photos, or --from FOLDER|CSV|ZIP")
+        raise typer.BadParameter("Missing argument 'NAME', or --from FOLDER|CSV|ZIP")
+    if not any(given):
+        raise typer.BadParameter("Missing argument 'IMAGE', or --from-camera, or --from-visit")
     if sum(given) != 1:
         raise typer.BadParameter("give one of: photos, a clip, --from, --from-camera, --from-visit")
     has_clip = any(_is_clip(photo) for photo in photos)
@@ -218,7 +220,8 @@ async def _many(settings: Settings, source: Path, pick: Pick, *, force: bool, as
                 def count() -> None:
                     nonlocal looked
                     looked += 1
-                    progress(looked, listing.photos)
+                    if listing.photos >= _WORTH_A_BAR:
+                        progress(looked, listing.photos)
 
                 terms, in_flight = desk.terms(pick, force=force, by_hand=False), desk.in_flight()
                 await enrol_many(
@@ -236,4 +239,4 @@ async def _many(settings: Settings, source: Path, pick: Pick, *, force: bool, as
     else:
         telling.show_tally(tally, listing)
     if not tally.passed:
-        raise NoPhotoAccepted("no photo was accepted, nobody was enrolled; the lines above say why")
+        raise NoPhotoAccepted("no photo was accepted, nobody was enrolled: of each is told why")
