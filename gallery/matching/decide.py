@@ -77,8 +77,8 @@ def decide(
     similarity; so is that of what speaks against it, the person's negatives, and whom these refute is no candidate.
     Known: the best vote is at least `threshold`, or that person's own one, and leads the next person's by at least
     `margin`; ambiguous: only the first of these; unknown: neither. For the lead to be a true one two people must be
-    listed where the gallery has two, as FaceIndex.search_people does. Raises ValueError for negative or missing
-    weights, KeyError where a probe does not list somebody.
+    listed beside those who have negatives, where the gallery has them: see FaceIndex.search_people(). Raises ValueError
+    for negative or missing weights, KeyError where a probe does not list somebody.
     """
     weights = _shares(len(probes), weights)
     votes = _counted([probe.similarities for probe in probes], weights)
