@@ -34,6 +34,7 @@ from tests.streamer.ingest.clips import write_clip
 COMMANDS = [
     *("serve", "check", "demo", "enrol", "identify", "events", "bench"),
     *("people list", "people show", "people rename", "people forget", "people photos", "people remove-photo"),
+    *("people not", "people ignore", "people merge", "people split"),
     *("people set", "people export", "people import", "gallery backup", "gallery restore", "gallery rekey"),
     *("gallery purge", "gallery audit", "calibrate", "people look-alikes"),
     *("cameras list", "cameras probe", "cameras discover", "cameras add", "cameras set"),
