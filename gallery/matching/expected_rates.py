@@ -45,6 +45,8 @@ def trust(genuine: Tail, impostor: Tail, people: int) -> F64:
     ours, theirs = _smooth(genuine.shares), people * _smooth(impostor.shares)
     total = ours + theirs
     share = np.divide(ours, total, out=np.zeros_like(total), where=total > 0)
+    # A photo of somebody else among a person's own must not make any similarity a sure one.
+    share[impostor.rates > 0.5] = 0.0
     beyond = GRID[np.flatnonzero(genuine.shares > 0)[-1]] < GRID if (genuine.shares > 0).any() else GRID > 1
     share[beyond] = 0.0  # nobody's score was ever there: what was sure before stays so
     return np.maximum.accumulate(share)

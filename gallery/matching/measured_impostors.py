@@ -85,7 +85,7 @@ class MeasuredImpostors:
         gallery, starts = self._gallery(self._drawn(who, count, np.random.default_rng(count)), count, how)
         counts = np.zeros(len(GRID))
         for rows in self._blocks():
-            scores = aggregate(cosines(self._vectors[rows], gallery), starts, how)
+            scores = _aggregated(cosines(self._vectors[rows], gallery), starts, how)
             weights = self._apart[np.ix_(self._person[rows], who)] / self._photos[self._person[rows], None]
             counts += _counted(scores, weights)
         return _quantiles(counts, RATES, len(who) * (len(self.names) - 1))
@@ -123,6 +123,14 @@ class MeasuredImpostors:
 
 def ways() -> tuple[Aggregation, ...]:
     return get_args(Aggregation)
+
+
+def _aggregated(scores: F64, starts: Ints, how: Aggregation) -> F64:
+    """As aggregate() does it, where everybody has as many templates: ten times as fast for the mean of three."""
+    if how != "mean_of_three":
+        return aggregate(scores, starts, how)
+    each = scores.reshape(len(scores), len(starts), -1)
+    return np.asarray(np.sort(each, axis=2)[:, :, -3:].mean(axis=2))
 
 
 def _counted(scores: F64, weights: F64) -> F64:

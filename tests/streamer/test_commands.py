@@ -229,10 +229,11 @@ def test_check_as_json(studio: Path) -> None:
         "processor": None,
         "models": None,
         "gallery": None,
+        "calibration": None,
         "http": None,
         "broker": "broker_unreachable",
     }
-    assert "1 of 6 checks failed" in assert_refused(ended, "broker_unreachable")
+    assert "1 of 7 checks failed" in assert_refused(ended, "broker_unreachable")
 
 
 def test_a_person_from_enrolment_to_oblivion(studio: Path) -> None:

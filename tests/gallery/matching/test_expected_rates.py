@@ -24,7 +24,7 @@ def test_so_many_strangers_are_named_as_searches_name(people, margin):
 
     for threshold in (0.3, 0.4):
         measured = ((scores[:, -1] >= threshold) & (lead >= margin)).mean()
-        assert rates[place_of(threshold)] == pytest.approx(measured, rel=0.1, abs=1e-3)
+        assert rates[place_of(threshold)] == pytest.approx(measured, rel=0.15, abs=1e-3)
 
 
 def test_thresholds_of_their_own_count():
@@ -67,3 +67,14 @@ def test_trust_is_the_share_of_true_ones_among_those_of_a_similarity(people):
         near = near_own + (np.abs(strangers - cosine) < 0.01).sum()
         if near > 300 and cosine > np.median(strangers):
             assert shares[place_of(cosine)] == pytest.approx(near_own / near, abs=0.06)
+
+
+@pytest.mark.parametrize("wrong", [-0.9, -0.4, 0.0])
+def test_a_wrong_photo_among_a_persons_own_makes_nothing_sure(wrong):
+    scores = np.append(np.random.default_rng(2).normal(0.6, 0.1, 200), wrong)
+    genuine = Tail.counted(np.bincount(bin_of(scores), minlength=len(GRID)).astype(float))
+    shares = trust(genuine, normal(0.1, 0.1), 20)
+
+    assert shares[place_of(0.1)] < 0.01
+    assert shares[place_of(0.3)] < 0.1
+    assert shares[place_of(0.6)] > 0.99

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from gallery.matching.measured_impostors import RATES, SHARES, MeasuredImpostors
+from gallery.matching.aggregate import aggregate
+from gallery.matching.measured_impostors import RATES, SHARES, MeasuredImpostors, _aggregated, ways
 
 
 def population(people: int, photos: int, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -46,3 +47,11 @@ def test_a_person_with_many_photos_counts_once():
 
     one, other = (MeasuredImpostors(*both).impostor()["best"][1] for both in ((vectors, people), (many, names)))
     assert one[RATES.index(0.1)] == pytest.approx(other[RATES.index(0.1)], abs=0.03)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_templates_are_joined_as_decisions_join_them(count):
+    scores = np.random.default_rng(count).uniform(-1, 1, (7, 4 * count))
+    starts = np.arange(0, 4 * count, count)
+    for how in ways()[:2]:
+        assert _aggregated(scores, starts, how) == pytest.approx(aggregate(scores, starts, how))
