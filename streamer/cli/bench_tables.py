@@ -76,6 +76,7 @@ def show_gallery(document: Row) -> None:
     )
     print_line()
     show_matching(document["gallery"])
+    print_line(f"re-ranking of 200 candidates of 512 numbers: {document['gallery']['rerank200_ms']:.2f} ms")
 
 
 def show_matching(sizes: Row) -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from gallery.matching import rerank_kernel
 from gallery.matching.rerank_kernel import K1, K2, ORIGINAL_SHARE, Neighbourhood, rerank_scores
 from recognition.arrays import F32
 from streamer.bench.gallery.plain_rerank import plain_scores
@@ -77,6 +78,15 @@ def test_equal_faces_get_equal_scores(same: int) -> None:
     points[copies] = points[copies[0]]
     scores = rerank_scores(points, Neighbourhood())[copies - 1]
     assert np.ptp(scores) < 1e-5
+
+
+@pytest.mark.parametrize("most", [1, 50, 1000])
+def test_neighbours_in_pieces_are_the_same(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    points = faces(6, 230, 64, 9)
+    points[40:90] = points[40]
+    whole = rerank_scores(points, Neighbourhood())
+    monkeypatch.setattr(rerank_kernel, "_MOST_PAIRS", most)
+    assert (rerank_scores(points, Neighbourhood()) == whole).all()
 
 
 @pytest.mark.parametrize("count", [1, 2, 20, 200])

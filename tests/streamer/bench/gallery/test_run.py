@@ -31,7 +31,8 @@ def test_every_row_is_measured(tmp_path, monkeypatch, people):
         assert row["ours"] > 0
         assert row["before"] is row["ratio_to_before"] is None
     assert document["gallery_store"]["search_recall"]["ours"] == 1.0
-    assert list(document["gallery"]) == ["1000"]
+    assert list(document["gallery"]) == ["1000", "rerank200_ms"]
+    assert document["gallery"]["rerank200_ms"] > 0
     assert document["gallery_store"]["start_cpu_s"]["goal"] == 5.0
     assert said
     assert list((tmp_path / "bench").iterdir()) == []
