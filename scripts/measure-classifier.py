@@ -2,10 +2,12 @@
 """The trained classifier beside the matcher, at equal FPIR; a table in Markdown on stdout.
 
     python scripts/measure-classifier.py lfw_train.zip --models FOLDER --detector nano_det --embedder nano_embed
+    python scripts/measure-classifier.py lfw_dev.zip --crops
 
 People of five photos and more: a quarter of each one's photos are probes, the others are trained on, and enrolled.
 500 people of fewer photos are strangers. A photo's face is the one nearest its middle; of faces that are too poor to be
-embedded by cameras none counts. Each person counts once. Blocks for minutes.
+embedded by cameras none counts. Each person counts once. With --crops, what becomes of faces that come without their
+surroundings, as those of a table `face` do. Blocks for minutes.
 """
 
 import argparse
@@ -16,16 +18,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from gallery.classifier.classifier import NamedClasses, PersonClassifier
 from gallery.classifier.dataset import Dataset
+from gallery.classifier.embedding import RecogniserEmbedder
 from gallery.classifier.fitting import Fitted, fit
 from gallery.index.faiss_index import FaceIndex
 from gallery.matching.decide import Match, decide
 from gallery.people import Profile, Templates
-from recognition.arrays import F32
+from recognition.arrays import F32, U8
 from recognition.embed import usable
+from recognition.image import ArrayImage
 from recognition.photos import PhotoSet, nearest_to_centre
 from recognition.recogniser import Recogniser, RecogniserConfig, open_recogniser
 from streamer.settings_reading import load
@@ -33,7 +38,7 @@ from streamer.settings_reading import load
 SETTINGS = load(environ={})
 MARGIN, TOP_K = SETTINGS.gallery.margin, SETTINGS.gallery.top_k
 FPIRS = (1e-2, 1e-3)
-STRANGERS, AT_ONCE = 500, 4
+STRANGERS, AT_ONCE, CROPS = 500, 4, 200
 Scores = tuple[np.ndarray, np.ndarray]  # whether the name is right, and what it is held to the threshold by; -1: none
 
 
@@ -133,6 +138,41 @@ def by_confidence(fitted: Fitted, dataset: Dataset) -> Callable[[F32], list[Matc
     return judge
 
 
+async def measure_crops(given: argparse.Namespace) -> None:
+    """How often no face is found in a crop, and how near its embedding is to the one made of the whole photo."""
+    photos = PhotoSet(given.photos)
+    names = np.random.default_rng(1).permutation(photos.names)[:CROPS].tolist()
+    say("| crop | no face found | cosine to the face in its photo: median | 5th percentile | without landmarks |")
+    say("|---|---|---|---|---|")
+    config = RecogniserConfig(given.detector, given.embedder, (given.models,), max_batch=1)
+    async with open_recogniser(config) as recogniser:
+        embedder, seen = RecogniserEmbedder(recogniser), []
+        for name in names:
+            image = photos.read(name)
+            found = await recogniser.detect(image, "photo")
+            which = nearest_to_centre(found.detections, image)
+            if which is not None and found.quality.turn[which] == 0:
+                whole = await recogniser.embed(image, found.detections.landmarks[which : which + 1], "photo")
+                seen.append((image.bgr(), found.detections.boxes[which], whole.embeddings[0]))
+        for grown, size in ((0.0, None), (0.1, None), (0.3, None), (0.1, 160), (0.1, 112), (0.1, 64)):
+            faces = [await embedder.embed_crop(ArrayImage(cut(bgr, box, grown, size))) for bgr, box, _ in seen]
+            cosines = np.array([face.embedding @ whole for face, (*_, whole) in zip(faces, seen, strict=True)])
+            lost = np.array([not face.is_found for face in faces])
+            without = f"{np.median(cosines[lost]):.2f}" if lost.any() else ""
+            told = f"the face's box{f' and {grown:.0%} more' if grown else ''}{f', {size} px' if size else ''}"
+            figures = f"{np.median(cosines[~lost]):.2f} | {np.percentile(cosines[~lost], 5):.2f}"
+            say(f"| {told} | {lost.sum()} of {len(seen)} | {figures} | {without} |")
+
+
+def cut(bgr: U8, box: F32, grown: float, size: int | None) -> U8:
+    """What a detector's box (xyxy) shows, so much larger, of that many pixels a side."""
+    more = grown * (box[2:] - box[:2]) / 2
+    left, top = np.maximum(box[:2] - more, 0).astype(int)
+    right, bottom = (box[2:] + more).astype(int)
+    crop = bgr[top:bottom, left:right]
+    return crop if size is None else cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
+
+
 async def measure(given: argparse.Namespace) -> None:
     photos = PhotoSet(given.photos)
     config = RecogniserConfig(given.detector, given.embedder, (given.models,))
@@ -159,4 +199,6 @@ if __name__ == "__main__":
     parser.add_argument("--models", type=Path, default=Path("model/artifacts"))
     parser.add_argument("--detector", default="nano_det")
     parser.add_argument("--embedder", default="nano_embed")
-    asyncio.run(measure(parser.parse_args()))
+    parser.add_argument("--crops", action="store_true", help="of faces without their surroundings")
+    given = parser.parse_args()
+    asyncio.run(measure_crops(given) if given.crops else measure(given))

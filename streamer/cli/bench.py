@@ -1,6 +1,6 @@
 """`bench` measures ours, the peer, the limit and the model layer; `--models` that alone, `--gallery` a large gallery,
 `--matching` matching, `--rerank` re-ranking, `--ingest` cameras that publish, `--visits` what a kept visit costs,
-`--soak` looks for leaks."""
+`--train` a trained classifier, `--soak` looks for leaks."""
 
 import tempfile
 import threading
@@ -17,6 +17,7 @@ from streamer.cli.bench_tables import (
     show_matching,
     show_model_layer,
     show_rerank,
+    show_training,
     show_visits,
 )
 from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json, print_line, print_table, settings_of
@@ -49,6 +50,7 @@ def bench(
     ingest: Annotated[
         bool, typer.Option("--ingest", help="Cameras that publish by RTSP, beside pulling and decoding alone.")
     ] = False,
+    train: Annotated[bool, typer.Option("--train", help="A classifier of 200 people, alone.")] = False,
     minutes: Annotated[float, typer.Option(min=0.1, help="How long to soak.")] = 20.0,
     gallery: Annotated[
         bool, typer.Option("--gallery", help="A gallery of --people, beside the release before (out of git).")
@@ -82,6 +84,9 @@ def bench(
         return
     if rerank:
         _rerank(as_json=json)
+        return
+    if train:
+        _train(as_json=json)
         return
     if gallery:
         _gallery(GalleryBenchOptions(folder.absolute(), people, faces=faces), as_json=json)
@@ -137,6 +142,17 @@ def _rerank(*, as_json: bool) -> None:
         print_json(document)
     else:
         show_rerank(document)
+
+
+def _train(*, as_json: bool) -> None:
+    from streamer.bench.gallery.training import run_training
+    from streamer.bench.run import machine
+
+    document = {"machine": machine(), **run_training(note)}
+    if as_json:
+        print_json(document)
+    else:
+        show_training(document["train"])
 
 
 def _ingest(clip: Path, scratch: Path, *, as_json: bool) -> None:

@@ -37,6 +37,14 @@ def show_visits(document: dict[str, Any]) -> None:
     print_line(f"a kept visit: {cost['cpu_ms']:.1f} ms of CPU time, {loop}, {cost['kib']:.0f} KiB; of {cost['visits']}")
 
 
+def show_training(row: Row) -> None:
+    """What a trained classifier costs beside its embeddings."""
+    print_line(
+        f"a classifier of {row['people']} people with {row['photos']} photos: {row['train_s']:.1f} s, "
+        f"{row['classifier_mib']:.0f} MiB; {row['predict_ms']:.1f} ms for a face, {row['right']:.1%} right"
+    )
+
+
 _OF_GALLERY = {
     "upgrade_s": "first opening, s",
     "upgrade_cpu_s": "the same, CPU s",

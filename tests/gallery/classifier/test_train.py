@@ -13,7 +13,7 @@ from gallery.classifier.train import Samples, TrainOptions, distribution, from_g
 from gallery.errors import TrainingImpossible
 from gallery.people import NewTemplate
 from tests.galleries import open_store
-from tests.gallery.classifier.crowd import ColourEmbedder, encoded
+from tests.gallery.classifier.crowd import FACTS, ColourEmbedder, encoded
 from tests.gallery.fakes import SPACE, near, photo_of, unit
 
 Row = tuple[bytes | str | int | None, object, object]
@@ -42,8 +42,8 @@ async def samples_of(folder: Path, *rows: Row, embedder: ColourEmbedder | None =
 @pytest.mark.parametrize("kind", [".png", ".jpg", ".webp"])
 async def test_trained_saved_loaded_it_names_people(tmp_path, kind):
     """No weights are needed."""
-    embedder, rows = ColourEmbedder(), [*good(1, 6, kind), *good(2, 3, kind), *good(3, 9, kind)]
-    training = await train(await samples_of(tmp_path, *rows), embedder, TrainOptions())
+    rows = [*good(1, 6, kind), *good(2, 3, kind), *good(3, 9, kind)]
+    training = await train(await samples_of(tmp_path, *rows), FACTS, TrainOptions())
     write(tmp_path / "out", training.files)
     classifier = load(tmp_path / "out", serving=SPACE)
     probes = np.stack([near(unit(100 + person), 0.8, seed=77) for person in (3, 1, 2, 8, 9)])
@@ -73,7 +73,7 @@ async def test_rows_that_are_no_good_are_counted_by_why(tmp_path, caplog):
     ]
     embedder = ColourEmbedder()
     with caplog.at_level(logging.WARNING, logger="gallery.classifier.train"):
-        training = await train(await samples_of(tmp_path, *rows, embedder=embedder), embedder, TrainOptions())
+        training = await train(await samples_of(tmp_path, *rows, embedder=embedder), FACTS, TrainOptions())
 
     assert training.metrics["samples"] == {
         "read": len(rows),
@@ -99,7 +99,7 @@ async def test_many_corrupt_rows_fill_no_log(tmp_path, caplog):
 async def test_nan_and_faceless_crops(tmp_path):
     embedder = ColourEmbedder(broken=frozenset({3}), faceless=frozenset({2}))
     rows = [*good(1, 3), *good(2, 4), *good(3, 5)]
-    training = await train(await samples_of(tmp_path, *rows, embedder=embedder), embedder, TrainOptions())
+    training = await train(await samples_of(tmp_path, *rows, embedder=embedder), FACTS, TrainOptions())
 
     assert training.person_ids == ("1", "2")
     assert training.metrics["samples"]["skipped"] == {"no_embedding": 5}
@@ -111,7 +111,7 @@ async def test_one_class_or_none_is_no_training(tmp_path, sizes):
     rows = [row for person, count in sizes.items() for row in good(person, count)]
     samples = await samples_of(tmp_path, *rows)
     with pytest.raises(TrainingImpossible, match="two usable verified faces"):
-        await train(samples, ColourEmbedder(), TrainOptions())
+        await train(samples, FACTS, TrainOptions())
 
 
 async def test_two_trainings_differ_in_time_and_id_alone(tmp_path):
@@ -119,7 +119,7 @@ async def test_two_trainings_differ_in_time_and_id_alone(tmp_path):
     for name, order in (("one", rows), ("two", rows[::-1])):
         (tmp_path / name).mkdir()
         samples = await samples_of(tmp_path / name, *order)
-        made.append((await train(samples, ColourEmbedder(), TrainOptions())).files)
+        made.append((await train(samples, FACTS, TrainOptions())).files)
 
     for name in ("classifier.pkl", "person_id_mapping.json", "embedding_config.json"):
         assert made[0][name] == made[1][name], name
@@ -147,7 +147,7 @@ async def test_of_the_gallery_templates_are_taken_and_chips_embedded_where_they_
     assert embedder.asked == 2
     assert samples.person_ids[:5] == [ada.id] * 3 + [bob.id] * 2
     assert len(samples.person_ids) == 7
-    training = await train(samples, embedder, TrainOptions())
+    training = await train(samples, FACTS, TrainOptions())
     assert {ada.id, bob.id} < set(training.person_ids)
 
 
