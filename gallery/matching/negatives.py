@@ -46,6 +46,8 @@ class Negatives:
         """For each of probes (n,d) on the grid: by person, of those who have negatives, the cosine with the nearest."""
         found: list[dict[str, float]] = [{} for _ in range(len(probes))]
         for person in self._faces.keys() & people:
+            if self._faces[person].shape[1] != probes.shape[1]:  # of a model that gave other sizes in this space
+                continue
             for one, cosine in zip(found, cosines(probes, self._faces[person]).max(axis=1).tolist(), strict=True):
                 one[person] = cosine
         return found

@@ -31,3 +31,9 @@ def test_nobody_has_any() -> None:
     nobody = Negatives.none(SPACE)
     assert not nobody.people
     assert nobody.nearest(on_grid(np.stack([unit(1), unit(2)])), ["pa"]) == [{}, {}]
+
+
+def test_those_of_another_size_say_nothing() -> None:
+    """A model of before gave others in this space."""
+    negatives = Negatives(templates_of({1: ("ada", unit(1, 32)), 2: ("ada", unit(2, 32))}))
+    assert negatives.nearest(on_grid(np.stack([unit(1), unit(2)])), ["ada"]) == [{}, {}]
