@@ -5,7 +5,7 @@ computed anew, the same everywhere.
 """
 
 from collections.abc import Collection, Sequence
-from itertools import accumulate, chain, islice
+from itertools import accumulate, chain
 from types import ModuleType
 from typing import NamedTuple
 
@@ -77,13 +77,13 @@ def exactly(
     each = _each(numbers, lengths, counts)  # a person for each probe of each face
     found = _exact(probes, counts, whose.rows_of(numbers), _sums(whose.sizes[numbers], lengths), contents)
     sizes = whose.sizes[each]
-    scores = iter(aggregate(found, np.cumsum(sizes) - sizes, how).tolist())
-    names = [[whose.people[number] for number in here] for here in people]
-    return [
-        Candidates(dict(zip(here, islice(scores, len(here)), strict=True)))
-        for here, count in zip(names, faces, strict=True)
-        for _ in range(count)
-    ]
+    scores = aggregate(found, np.cumsum(sizes) - sizes, how).tolist()
+    names = [whose.people[number] for number in each.tolist()]
+    lists, end = [], 0
+    for length in np.repeat(lengths, counts).tolist():
+        start, end = end, end + length
+        lists.append(Candidates(dict(zip(names[start:end], scores[start:end], strict=True))))
+    return lists
 
 
 def _exact(probes: F32, counts: _Numbers, rows: _Numbers, lengths: _Numbers, contents: Contents) -> F64:

@@ -4,7 +4,6 @@ Pure; any thread.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from itertools import chain
 from typing import Self
 
@@ -59,13 +58,13 @@ class Negatives:
             return found
         near: list[dict[str, float]] = [{} for _ in range(len(found))]
         self._measure(on_grid(probes), asked, near)
-        return [replace(one, negatives=its) if its else one for one, its in zip(found, near, strict=True)]
+        return [Candidates(one.similarities, its) if its else one for one, its in zip(found, near, strict=True)]
 
     def _measure(self, probes: F32, asked: Sequence[tuple[range, str]], into: Sequence[dict[str, float]]) -> None:
         """The cosines of these probes with the nearest negative of a person each."""
         pairs = [(probe, person) for some, person in asked for probe in some]
         rows = [self._rows[person] for _, person in pairs]
-        if not pairs:
+        if not pairs or self._faces.shape[1] != probes.shape[1]:  # of a model that gave others in this space
             return
         counts = np.array([len(own) for own in rows], np.intp)
         each = np.repeat(np.array([probe for probe, _ in pairs], np.intp), counts)
