@@ -15,6 +15,7 @@ from tests.galleries import open_store
 from tests.gallery.fakes import photo_of
 from tests.gallery.matching.test_reconsider import crowd
 from tests.rerank_libraries import compiled, example, needs_compiler
+from tests.streamer.pipeline.test_live_gallery_agree import ADA, BOB, Sight, pair_of
 from tests.streamer.scripted import live_gallery_of
 
 # The nearest person by cosine, whose neighbours are rather another's; and one who is plainly p0.
@@ -104,3 +105,17 @@ def test_a_relative_library_belongs_to_the_config_s_folder(tmp_path: Path) -> No
     (tmp_path / "whosthere.yaml").write_text("gallery: {rerank_library: lib/rerank.so}\n")
     assert load(tmp_path / "whosthere.yaml").gallery.rerank_library == tmp_path / "lib" / "rerank.so"
     assert load().gallery.rerank_library is None
+
+
+@pytest.mark.parametrize(("bar", "outcome"), [(0.0, "known"), (0.99, "unknown")])
+async def test_members_that_have_to_agree_are_looked_at_each_in_its_space(
+    tmp_path: Path, bar: float, outcome: str
+) -> None:
+    overrides = ["gallery.rerank=true", f"gallery.rerank_threshold={bar}"]
+    metrics = Metrics()
+    async with live_gallery_of(tmp_path, {ADA: "ab", BOB: "ab"}, metrics, overrides) as (live_gallery, ids):
+        await live_gallery.add_embedder(pair_of(load(overrides=[f"paths.data={tmp_path}"])))
+        (verdict,) = await live_gallery.identify([[Sight((ADA, ADA), (0.9, 0.8), 0.7).by("pair")]])
+    assert (verdict.match.outcome, verdict.match.best_person) == (outcome, ids[ADA])
+    assert count(metrics, "whosthere_rerank_seconds_count") == 2
+    assert count(metrics, "whosthere_rerank_candidates_sum") == 4
