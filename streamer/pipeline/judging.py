@@ -105,8 +105,9 @@ class Judge:
 
     def _candidates(self, space: str, probes: F32, faces: Sequence[int]) -> Iterator[Candidates]:
         """Of probes (n,d), so many of each track, with what speaks against them."""
-        found = self.indexes[space].search_people(probes, self.rules.top_k, space=space, faces=faces)
-        return iter(self.negatives[space].against(found, probes, faces))
+        index, negatives = self.indexes[space], self.negatives[space]
+        found = index.search_people(probes, self.rules.top_k, space=space, faces=faces, doubted=negatives.people)
+        return iter(negatives.against(found, probes, faces))
 
     def _verdict(
         self, policy: MatchPolicy, faces: Sequence[KeptFace], votes: Sequence[Sequence[Candidates]]

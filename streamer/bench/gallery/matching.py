@@ -47,7 +47,7 @@ def _measured(size: int, each: int) -> dict[str, float]:
     negatives = Negatives(_negatives(people))
 
     def ours() -> list[Match]:
-        found = negatives.against(index.search_people(asked, rules.top_k), asked)
+        found = negatives.against(index.search_people(asked, rules.top_k, doubted=negatives.people), asked)
         return [decide([one], _THRESHOLD, rules.margin) for one in found]
 
     def bare() -> None:
