@@ -47,7 +47,7 @@ def run_training(note: Callable[[str], None]) -> dict[str, Any]:
         classifier.vote(probe[None], [1.0])  # as the service asks it
     each_ms = 1000.0 * (time.perf_counter() - began_s) / len(probes)
     measured = Measured(
-        PEOPLE, PHOTOS, train_s, each_ms, sum(right) / len(right), len(training.files["classifier.pkl"])
+        PEOPLE, PHOTOS, train_s, train_cpu_s, each_ms, sum(right) / len(right), len(training.files["classifier.pkl"])
     )
     return {"train": measured.document()}
 
