@@ -38,13 +38,11 @@ def nearest(
     """For each probe (n,d) the people, by number, of its top_k rows or more: until two people are surely the nearest of
     those who are not doubted. Near to a probe of zeros is nobody.
     """
-    counts = np.ones(len(whose.people), np.bool_)  # whoever may not turn out to be no candidate
-    counts[[whose.numbers[person] for person in doubted if person in whose.numbers]] = False
     found = _top(faiss, contents, whose, probes, top_k)
     near: list[list[int]] = found.owners.tolist()
     if len(whose.people) < len(contents):  # else nobody is listed twice
         near = [list(dict.fromkeys(owners)) for owners in near]
-    for probe in np.flatnonzero(_is_open(found, counts)).tolist():
+    for probe in np.flatnonzero(_is_open(found, whose, doubted)).tolist():
         if not probes[probe].any():
             near[probe] = []
             continue
@@ -53,7 +51,7 @@ def nearest(
             k = min(max(4 * k, int(whose.sizes[one[0, 0]]) + 1), len(contents))
             longer = _top(faiss, contents, whose, probes[probe : probe + 1], k)
             one = longer.owners
-            if not _is_open(longer, counts)[0]:
+            if not _is_open(longer, whose, doubted)[0]:
                 break
         near[probe] = list(dict.fromkeys(one[0].tolist()))
     return near
@@ -120,12 +118,16 @@ def _sums(values: _Numbers, lengths: _Numbers) -> _Numbers:
     return np.asarray(total[ends] - total[ends - lengths])
 
 
-def _is_open(found: Nearest, counts: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """(n,): whether the two nearest people, of those who count, may be others than these: the last row is as near as
+def _is_open(found: Nearest, whose: PersonRows, doubted: Collection[str]) -> NDArray[np.bool_]:
+    """(n,): whether the two nearest people who are not doubted may be others than these: the last row is as near as
     the second of them.
     """
     rows = np.arange(len(found.owners))
-    counted = counts[found.owners]
+    counted = np.ones(found.owners.shape, np.bool_)
+    if doubted:
+        listed, places = np.unique(found.owners, return_inverse=True)
+        counted = np.array([whose.people[number] not in doubted for number in listed.tolist()])[places]
+        counted = counted.reshape(found.owners.shape)
     first = found.owners[rows, counted.argmax(axis=1)]
     others = counted & (found.owners != first[:, None])
     second = others.argmax(axis=1)
