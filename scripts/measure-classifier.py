@@ -39,6 +39,14 @@ SETTINGS = load(environ={})
 MARGIN, TOP_K = SETTINGS.gallery.margin, SETTINGS.gallery.top_k
 FPIRS = (1e-2, 1e-3)
 STRANGERS, AT_ONCE, CROPS = 500, 4, 200
+CUTS = (  # by how much larger than the face's box, px high (None: as it is), stretched to a square
+    (0.0, None, False),
+    (0.1, None, False),
+    (0.3, None, False),
+    (0.1, 112, False),
+    (0.1, 64, False),
+    (0.1, 160, True),
+)
 Scores = tuple[np.ndarray, np.ndarray]  # whether the name is right, and what it is held to the threshold by; -1: none
 
 
@@ -154,23 +162,28 @@ async def measure_crops(given: argparse.Namespace) -> None:
             if which is not None and found.quality.turn[which] == 0:
                 whole = await recogniser.embed(image, found.detections.landmarks[which : which + 1], "photo")
                 seen.append((image.bgr(), found.detections.boxes[which], whole.embeddings[0]))
-        for grown, size in ((0.0, None), (0.1, None), (0.3, None), (0.1, 160), (0.1, 112), (0.1, 64)):
-            faces = [await embedder.embed_crop(ArrayImage(cut(bgr, box, grown, size))) for bgr, box, _ in seen]
+        for grown, size, is_square in CUTS:
+            crops = [cut(bgr, box, grown, size, is_square) for bgr, box, _ in seen]
+            faces = [await embedder.embed_crop(ArrayImage(crop)) for crop in crops]
             cosines = np.array([face.embedding @ whole for face, (*_, whole) in zip(faces, seen, strict=True)])
             lost = np.array([not face.is_found for face in faces])
             without = f"{np.median(cosines[lost]):.2f}" if lost.any() else ""
-            told = f"the face's box{f' and {grown:.0%} more' if grown else ''}{f', {size} px' if size else ''}"
+            told = f"the face's box{f' and {grown:.0%} more' if grown else ''}{f', {size} px high' if size else ''}"
+            told += ", stretched to a square" if is_square else ""
             figures = f"{np.median(cosines[~lost]):.2f} | {np.percentile(cosines[~lost], 5):.2f}"
             say(f"| {told} | {lost.sum()} of {len(seen)} | {figures} | {without} |")
 
 
-def cut(bgr: U8, box: F32, grown: float, size: int | None) -> U8:
-    """What a detector's box (xyxy) shows, so much larger, of that many pixels a side."""
+def cut(bgr: U8, box: F32, grown: float, size: int | None, is_square: bool) -> U8:
+    """What a detector's box (xyxy) shows, so much larger, of that many pixels' height; or stretched to a square."""
     more = grown * (box[2:] - box[:2]) / 2
     left, top = np.maximum(box[:2] - more, 0).astype(int)
     right, bottom = (box[2:] + more).astype(int)
     crop = bgr[top:bottom, left:right]
-    return crop if size is None else cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
+    if size is None:
+        return crop
+    width = size if is_square else max(1, round(size * crop.shape[1] / crop.shape[0]))
+    return cv2.resize(crop, (width, size), interpolation=cv2.INTER_AREA)
 
 
 async def measure(given: argparse.Namespace) -> None:

@@ -91,14 +91,14 @@ class Fitted:
         return Predictions(best, self._confidence(scaled, best), similarity, similarity - cosines.max(axis=1))
 
     def _confidence(self, scaled: F64, best: Labels) -> F64:
-        confidence = margin_confidence(self.classifier, scaled, best)
-        if self.calibrated is not None:
-            known = self.calibrated_labels
-            column = np.minimum(np.searchsorted(known, best), len(known) - 1)
-            has = known[column] == best
-            if has.any():
-                shares = self.calibrated.predict_proba(scaled[has])
-                confidence[has] = shares[np.arange(len(shares)), column[has]]
+        confidence, is_calibrated = np.empty(len(best)), np.isin(best, self.calibrated_labels)
+        if self.calibrated is not None and is_calibrated.any():
+            shares = self.calibrated.predict_proba(scaled[is_calibrated])
+            columns = np.searchsorted(self.calibrated_labels, best[is_calibrated])
+            confidence[is_calibrated] = shares[np.arange(len(shares)), columns]
+        others = ~is_calibrated
+        if others.any():
+            confidence[others] = margin_confidence(self.classifier, scaled[others], best[others])
         return np.clip(confidence, 0.0, 1.0)
 
     def _nothing(self) -> Predictions:

@@ -40,7 +40,8 @@ def show_visits(document: dict[str, Any]) -> None:
 def show_training(row: Row) -> None:
     """What a trained classifier costs beside its embeddings."""
     print_line(
-        f"a classifier of {row['people']} people with {row['photos']} photos: {row['train_s']:.1f} s, "
+        f"a classifier of {row['people']} people with {row['photos']} photos: {row['train_s']:.1f} s "
+        f"({row['train_cpu_s']:.1f} s of CPU time), "
         f"{row['classifier_mib']:.0f} MiB; {row['predict_ms']:.1f} ms for a face, {row['right']:.1%} right"
     )
 

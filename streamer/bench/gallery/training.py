@@ -34,20 +34,21 @@ def run_training(note: Callable[[str], None]) -> dict[str, Any]:
     )
     rows = _seen(people, PHOTOS, seed=1)
     samples = Samples(list(rows), [f"p{row // PHOTOS:012}" for row in range(len(rows))], len(rows))
-    began_s = time.perf_counter()
+    began_s, began_cpu_s = time.perf_counter(), time.process_time()
     training = asyncio.run(train(samples, facts, TrainOptions()))
     with tempfile.TemporaryDirectory(prefix="whosthere-bench-") as scratch:
         write(Path(scratch) / "model", training.files)
-        train_s = time.perf_counter() - began_s
+        train_s, train_cpu_s = time.perf_counter() - began_s, time.process_time() - began_cpu_s
         classifier = load(Path(scratch) / "model")
     probes = _seen(people, 1, seed=2)[:_PROBES]
-    classifier.predict_ids(probes[:1], 0.0)
+    right = [said.best_id == f"p{row:012}" for row, said in enumerate(classifier.predict_ids(probes, 0.0))]
     began_s = time.perf_counter()
-    right = sum(
-        classifier.predict_ids(probe[None], 0.0)[0].person_id == f"p{row:012}" for row, probe in enumerate(probes)
-    )
+    for probe in probes:
+        classifier.vote(probe[None], [1.0])  # as the service asks it
     each_ms = 1000.0 * (time.perf_counter() - began_s) / len(probes)
-    measured = Measured(PEOPLE, PHOTOS, train_s, each_ms, right / len(probes), len(training.files["classifier.pkl"]))
+    measured = Measured(
+        PEOPLE, PHOTOS, train_s, train_cpu_s, each_ms, sum(right) / len(right), len(training.files["classifier.pkl"])
+    )
     return {"train": measured.document()}
 
 
@@ -58,6 +59,7 @@ class Measured:
     people: int
     photos: int
     train_s: float
+    train_cpu_s: float
     predict_ms: float
     right: float
     classifier_bytes: int
@@ -67,6 +69,7 @@ class Measured:
             "people": self.people,
             "photos": self.photos,
             "train_s": round(self.train_s, 2),
+            "train_cpu_s": round(self.train_cpu_s, 2),
             "predict_ms": round(self.predict_ms, 2),
             "right": round(self.right, 4),
             "classifier_mib": round(self.classifier_bytes / 2**20, 1),
