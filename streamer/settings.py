@@ -177,8 +177,8 @@ def _no_key_itself(value: object) -> object:
 class GallerySettings(_Section):
     threshold: float | None = Field(default=None, ge=-1, le=1, description="null: the spec's, for 1:N")
     margin: float = Field(default=0.05, ge=0, le=1, description="least lead over the next best person")
-    top_k: int = Field(default=10, ge=1, le=1000)
     aggregation: Aggregation = Field(default="class_mean", description="of a person's templates")
+    top_k: int = Field(default=10, ge=1, le=1000)
     enrol: EnrolSettings = EnrolSettings()
     encryption: bool = Field(default=True, description="of a new gallery, and of a plain one when it is opened")
     master_key: Annotated[MasterKeySettings | None, BeforeValidator(_no_key_itself)] = Field(

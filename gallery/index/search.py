@@ -4,7 +4,7 @@ FAISS rounds as the processor and the number of probes have it, so it says who i
 computed anew, the same everywhere.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import accumulate, chain
 from types import ModuleType
 from typing import NamedTuple
@@ -20,7 +20,9 @@ from gallery.matching.exact import F64
 from recognition.arrays import F32
 
 _TIE = np.float32(1e-5)  # cosines in float32 differ by less, however they are added up
-_PAIRS_AT_ONCE = 4096  # of a probe and a template: 32 MiB of 512 numbers in float64
+_ROWS_AT_ONCE = 4096  # in float64: 16 MiB of 512 numbers
+
+_Numbers = NDArray[np.intp]
 
 
 class Nearest(NamedTuple):
@@ -30,23 +32,28 @@ class Nearest(NamedTuple):
     owners: NDArray[np.intp]
 
 
-def nearest(faiss: ModuleType, contents: Contents, whose: PersonRows, probes: F32, top_k: int) -> list[list[int]]:
-    """For each probe (n,d) the people, by number, of its top_k rows or more: until two people are surely the nearest.
-
-    Near to a probe of zeros is nobody.
+def nearest(
+    faiss: ModuleType, contents: Contents, whose: PersonRows, probes: F32, top_k: int, doubted: Collection[str] = ()
+) -> list[list[int]]:
+    """For each probe (n,d) the people, by number, of its top_k rows or more: until two people are surely the nearest of
+    those who are not doubted. Near to a probe of zeros is nobody.
     """
+    counts = np.ones(len(whose.people), np.bool_)  # whoever may not turn out to be no candidate
+    counts[[whose.numbers[person] for person in doubted if person in whose.numbers]] = False
     found = _top(faiss, contents, whose, probes, top_k)
-    near = [list(dict.fromkeys(owners)) for owners in found.owners.tolist()]
-    blank = ~probes.any(axis=1)
-    for probe in np.flatnonzero(blank).tolist():
-        near[probe] = []
-    for probe in np.flatnonzero(_is_open(found) & ~blank).tolist():
+    near: list[list[int]] = found.owners.tolist()
+    if len(whose.people) < len(contents):  # else nobody is listed twice
+        near = [list(dict.fromkeys(owners)) for owners in near]
+    for probe in np.flatnonzero(_is_open(found, counts)).tolist():
+        if not probes[probe].any():
+            near[probe] = []
+            continue
         k, one = top_k, found.owners[probe : probe + 1]
         while k < len(contents):
             k = min(max(4 * k, int(whose.sizes[one[0, 0]]) + 1), len(contents))
             longer = _top(faiss, contents, whose, probes[probe : probe + 1], k)
             one = longer.owners
-            if not _is_open(longer)[0]:
+            if not _is_open(longer, counts)[0]:
                 break
         near[probe] = list(dict.fromkeys(one[0].tolist()))
     return near
@@ -61,36 +68,67 @@ def exactly(
     how: Aggregation,
 ) -> list[Candidates]:
     """How alike each probe is to the people who are near to it, or to another probe of its face."""
-    people: list[Sequence[int]] = []
-    of_probe: list[int] = []
-    of_person: list[int] = []
+    people: list[Sequence[int]] = []  # of each face
     for end, count in zip(accumulate(faces), faces, strict=True):
-        here = near[end - 1] if count == 1 else list(dict.fromkeys(chain.from_iterable(near[end - count : end])))
-        for probe in range(end - count, end):
-            people.append(here)
-            of_probe += [probe] * len(here)
-            of_person += here
-    numbers = np.array(of_person, np.intp)
-    sizes = whose.sizes[numbers]
-    exact = _exact(probes, np.repeat(np.array(of_probe, np.intp), sizes), contents, whose.rows_of(numbers))
-    scores = iter(aggregate(exact, np.cumsum(sizes) - sizes, how).tolist())
-    return [Candidates({whose.people[number]: next(scores) for number in here}) for here in people]
+        alone = count == 1
+        people.append(near[end - 1] if alone else list(dict.fromkeys(chain.from_iterable(near[end - count : end]))))
+    numbers = np.fromiter(chain.from_iterable(people), np.intp)
+    counts, lengths = np.array(faces, np.intp), np.array([len(here) for here in people], np.intp)
+    each = _each(numbers, lengths, counts)  # a person for each probe of each face
+    found = _exact(probes, counts, whose.rows_of(numbers), _sums(whose.sizes[numbers], lengths), contents)
+    sizes = whose.sizes[each]
+    scores = aggregate(found, np.cumsum(sizes) - sizes, how).tolist()
+    names = [whose.people[number] for number in each.tolist()]
+    lists, end = [], 0
+    for length in np.repeat(lengths, counts).tolist():
+        start, end = end, end + length
+        lists.append(Candidates(dict(zip(names[start:end], scores[start:end], strict=True))))
+    return lists
 
 
-def _exact(probes: F32, which: NDArray[np.intp], contents: Contents, rows: NDArray[np.intp]) -> F64:
-    """The cosine of each pair (p,) of a probe and a row; both are on the grid."""
-    found = np.empty(len(rows))
-    for first in range(0, len(rows), _PAIRS_AT_ONCE):
-        some = slice(first, first + _PAIRS_AT_ONCE)
-        np.einsum("pd,pd->p", probes[which[some]], contents.vectors(rows[some]), out=found[some], dtype=np.float64)
+def _exact(probes: F32, counts: _Numbers, rows: _Numbers, lengths: _Numbers, contents: Contents) -> F64:
+    """Of each probe of each face, one after another, the cosines with the rows of that face; all are on the grid.
+
+    counts (f,) and lengths (f,): how many probes and rows each face has.
+    """
+    sizes = counts * lengths
+    found, wide = np.empty(sizes.sum()), probes.astype(np.float64)
+    first_probe, first_row, first = (np.cumsum(of) - of for of in (counts, lengths, sizes))
+    for count, length in set(zip(counts.tolist(), lengths.tolist(), strict=True)):
+        alike = np.flatnonzero((counts == count) & (lengths == length))
+        step = max(_ROWS_AT_ONCE // max(length, 1), 1)
+        for some in (alike[start : start + step] for start in range(0, len(alike), step)):
+            faces = wide[first_probe[some, None] + np.arange(count)]
+            templates = contents.vectors(rows[first_row[some, None] + np.arange(length)].ravel()).astype(np.float64)
+            cosines = faces @ templates.reshape(len(some), length, contents.dim).swapaxes(1, 2)
+            found[first[some, None] + np.arange(count * length)] = cosines.reshape(len(some), count * length)
     return np.clip(found, -1.0, 1.0)
 
 
-def _is_open(found: Nearest) -> NDArray[np.bool_]:
-    """(n,): whether the two nearest people may be others than these: the last row is as near as the second person."""
-    others = found.owners != found.owners[:, :1]
+def _each(numbers: _Numbers, lengths: _Numbers, counts: _Numbers) -> _Numbers:
+    """Parts of so many numbers one after another, each part as often as its count says."""
+    if (counts == 1).all():
+        return numbers
+    parts = np.split(numbers, np.cumsum(lengths)[:-1])
+    return np.concatenate([np.tile(part, count) for part, count in zip(parts, counts.tolist(), strict=True)])
+
+
+def _sums(values: _Numbers, lengths: _Numbers) -> _Numbers:
+    """Of parts of so many values the sum of each, 0 of an empty one."""
+    ends = np.cumsum(lengths)
+    total = np.concatenate(([0], np.cumsum(values)))
+    return np.asarray(total[ends] - total[ends - lengths])
+
+
+def _is_open(found: Nearest, counts: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(n,): whether the two nearest people, of those who count, may be others than these: the last row is as near as
+    the second of them.
+    """
+    rows = np.arange(len(found.owners))
+    counted = counts[found.owners]
+    first = found.owners[rows, counted.argmax(axis=1)]
+    others = counted & (found.owners != first[:, None])
     second = others.argmax(axis=1)
-    rows = np.arange(len(second))
     is_alone = ~others[rows, second]
     return np.asarray(is_alone | (found.cosines[:, -1] > found.cosines[rows, second] - _TIE))
 

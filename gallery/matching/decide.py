@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from operator import mul
 from typing import Literal, NamedTuple
 
-from gallery.matching.negatives import is_refuted
-
 Outcome = Literal["known", "unknown", "ambiguous"]
 
 
@@ -51,6 +49,9 @@ class Match:
     candidates: tuple[Candidate, ...] = ()
 
 
+REFUTED_WITHIN = 0.05  # measured on look-alike pairs: docs/accuracy.md
+
+
 class Rate(NamedTuple):
     """At this cosine a share `fmr` of impostor pairs passes and a share `tmr` of genuine ones."""
 
@@ -76,31 +77,44 @@ def decide(
     similarity; so is that of what speaks against it, the person's negatives, and whom these refute is no candidate.
     Known: the best vote is at least `threshold`, or that person's own one, and leads the next person's by at least
     `margin`; ambiguous: only the first of these; unknown: neither. For the lead to be a true one two people must be
-    listed where the gallery has two, as FaceIndex.search_people does. Raises ValueError for negative or missing
-    weights, KeyError where a probe does not list somebody.
+    listed beside those who have negatives, where the gallery has them: see FaceIndex.search_people(). Raises ValueError
+    for negative or missing weights, KeyError where a probe does not list somebody.
     """
     weights = _shares(len(probes), weights)
     votes = _counted([probe.similarities for probe in probes], weights)
-    if against := _counted([probe.negatives for probe in probes], weights):
+    if probes and probes[0].negatives:
+        against = _counted([probe.negatives for probe in probes], weights)
         votes = {who: vote for who, vote in votes.items() if not is_refuted(vote, against.get(who, -math.inf))}
     if not votes:
         return NOBODY
-    ranked = sorted(votes, key=lambda person: (-votes[person], person))
-    best = ranked[0]
-    lead = votes[best] - votes[ranked[1]] if len(ranked) > 1 else None
-    similarity = _cosine(votes[best])
+    rising = sorted(votes.values())
+    highest, lead = rising[-1], rising[-1] - rising[-2] if len(rising) > 1 else None
+    best = max(votes, key=votes.__getitem__)
+    if lead == 0.0:
+        best = min(person for person, vote in votes.items() if vote == highest)
+    similarity = _cosine(highest)
     if similarity < own_thresholds.get(best, threshold):
         return Match("unknown", None, similarity, lead, best)
     if lead is not None and lead < margin:
-        near = tuple(Candidate(who, _cosine(votes[who])) for who in ranked if votes[best] - votes[who] < margin)
-        return Match("ambiguous", None, similarity, lead, best, near)
+        near = [(-vote, person) for person, vote in votes.items() if highest - vote < margin]
+        candidates = tuple(Candidate(person, _cosine(-vote)) for vote, person in sorted(near))
+        return Match("ambiguous", None, similarity, lead, best, candidates)
     return Match("known", best, similarity, lead, best)
+
+
+def is_refuted(similarity: float, negative: float) -> bool:
+    """Whether a face that resembles a person so much is not that person's, since it resembles a face that is not.
+
+    Both by the same probes: as much as the person, or less by no more than REFUTED_WITHIN.
+    """
+    return negative >= similarity - REFUTED_WITHIN
 
 
 def _shares(count: int, weights: Sequence[float] | None) -> Sequence[float]:
     """Of a whole that is 1; weights of nothing are equal ones."""
-    weights = [1.0] * count if weights is None else weights
-    if len(weights) != count or any(not weight >= 0 for weight in weights):
+    if weights is None:
+        return [1.0 / count] * count if count else []
+    if len(weights) != count or not all(weight >= 0 for weight in weights):
         raise ValueError(f"weights: want {count} numbers of at least 0, got {list(weights)}")
     total = math.fsum(weights)
     return [weight / total for weight in weights] if total else [1.0 / count for _ in weights]

@@ -1,5 +1,5 @@
 """`bench` measures ours, the peer, the limit and the model layer; `--models` that alone, `--gallery` a large gallery,
-`--ingest` cameras that publish, `--visits` what a kept visit costs, `--soak` looks for leaks."""
+`--matching` matching, `--ingest` cameras that publish, `--visits` what a kept visit costs, `--soak` looks for leaks."""
 
 import tempfile
 import threading
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import uvloop
 
-from streamer.cli.bench_tables import show_gallery, show_ingest, show_model_layer, show_visits
+from streamer.cli.bench_tables import show_gallery, show_ingest, show_matching, show_model_layer, show_visits
 from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json, print_line, print_table, settings_of
 from streamer.settings import Settings
 
@@ -45,6 +45,7 @@ def bench(
     gallery: Annotated[
         bool, typer.Option("--gallery", help="A gallery of --people, beside the release before (out of git).")
     ] = False,
+    matching: Annotated[bool, typer.Option("--matching", help="What matching costs beside bare FAISS, alone.")] = False,
     people: Annotated[int, typer.Option(min=100, help="How many people that gallery has.")] = 100_000,
     faces: Annotated[
         Path | None,
@@ -66,6 +67,9 @@ def bench(
     layer = ModelBenchOptions(ALL_ARCHITECTURES if all_models else SOME_ARCHITECTURES)
     if models:
         _print(uvloop.run(run_models(settings, layer, note)), as_json=json)
+        return
+    if matching:
+        _matching(as_json=json)
         return
     if gallery:
         _gallery(GalleryBenchOptions(folder.absolute(), people, faces=faces), as_json=json)
@@ -98,6 +102,18 @@ def _gallery(options: "GalleryBenchOptions", *, as_json: bool) -> None:
         print_json(document)
     else:
         show_gallery(document)
+
+
+def _matching(*, as_json: bool) -> None:
+    from streamer.bench.gallery.matching import run_matching
+    from streamer.bench.run import machine
+
+    document: dict[str, Any] = {"machine": machine(), "gallery": run_matching()}
+    if as_json:
+        print_json(document)
+    else:
+        print_line(f"machine: {document['machine']}")
+        show_matching(document["gallery"])
 
 
 def _ingest(clip: Path, scratch: Path, *, as_json: bool) -> None:

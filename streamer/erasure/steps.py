@@ -6,7 +6,7 @@ A step is whole by itself and may be taken again: what is gone is gone. Blocks.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from gallery.errors import GalleryError, PersonNotFound
@@ -62,16 +62,29 @@ def destroy_keys(task: Task) -> Outcome:
             gone, photos, negatives = gone + 1, photos + len(kept), negatives + own
             templates += sum(len(photo.spaces) for photo in kept)
         kind = "keys destroyed" if store.key_id is not None else "erased (the gallery is not encrypted)"
+        if before:
+            store.drop_negatives(_seen_in_visits(task, (task.person_ids - spared) | store.unfinished()))
         is_overwritten, left = store.empty_log(_LOG_WITHIN_S), store.count_negatives()
     people = counted(gone, "person", "people")
     done = f"{people}: {kind}, {counted(photos, 'photo')} and {counted(templates, 'template')} deleted"
     if negatives:
         done += f", {counted(negatives, 'negative')} too"
     if alike:
-        done += f"; {counted(before - left - negatives, 'negative')} of others showed them, and went"
+        done += (
+            f"; {counted(before - left - negatives, 'negative')} of others showed them, or were of their visits: gone"
+        )
     if not is_overwritten:
         done += "; somebody reads the log that held them, emptied with the files"
     return Outcome(done, spared=frozenset(spared))
+
+
+def _seen_in_visits(task: Task, person_ids: Collection[str]) -> list[str]:
+    """What negatives of the visits say that are erased with these people."""
+    try:
+        with VisitsFile(task.settings.visits_path, None) as file:
+            return [f"event {event_id}" for event_id in file.ids_of(person_ids)]
+    except KeptVisitsError:  # told by the step that erases them
+        return []
 
 
 def _alike(task: Task, store: PersonStore) -> Mapping[str, float]:

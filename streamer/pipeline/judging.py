@@ -7,14 +7,13 @@ place.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
 
 from gallery.index.faiss_index import FaceIndex
 from gallery.matching.decide import Candidates, agree, confidence, decide
-from gallery.matching.exact import on_grid
 from gallery.matching.negatives import Negatives
 from recognition.arrays import F32
 from recognition.models.ensemble import halves
@@ -83,17 +82,9 @@ class Judge:
 
     def _candidates(self, space: str, probes: F32, faces: Sequence[int]) -> Iterator[Candidates]:
         """Of probes (n,d), so many of each track, with what speaks against them."""
-        found = self.indexes[space].search_people(probes, self.rules.top_k, space=space, faces=faces)
-        negatives = self.negatives[space]
-        if not negatives.people:
-            yield from found
-            return
-        probes, end = on_grid(probes), 0
-        for count in faces:
-            start, end = end, end + count
-            against = negatives.nearest(probes[start:end], found[start].similarities.keys())
-            for candidates, nearest in zip(found[start:end], against, strict=True):
-                yield replace(candidates, negatives=nearest) if nearest else candidates
+        index, negatives = self.indexes[space], self.negatives[space]
+        found = index.search_people(probes, self.rules.top_k, space=space, faces=faces, doubted=negatives.people)
+        return iter(negatives.against(found, probes, faces))
 
     def _verdict(
         self, policy: MatchPolicy, faces: Sequence[KeptFace], votes: Sequence[Sequence[Candidates]]

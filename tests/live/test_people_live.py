@@ -82,3 +82,25 @@ async def test_who_is_merged_in_view_goes_on_as_the_other_and_nothing_is_lost(tm
         assert {event["person"]["name"] for event in found} == {"Ada Lovelace"}
         assert old not in json.dumps(heard.retained("whosthere/people/#"))
         assert [event["seq"] for event in heard.visits()[-1]] == list(range(1, len(heard.visits()[-1]) + 1))
+
+
+async def test_who_was_merged_while_nobody_served_and_the_broker_was_away_has_no_topic_left_at_the_start(
+    tmp_path, broker
+):
+    service = house(tmp_path, broker.port)
+    old = enrolled(service, "Ada B.", KNOWN.file)
+    new = enrolled(service, "Ada Lovelace", write_photo(tmp_path / "other.png", STRANGERS[0]))
+    with Subscriber(broker.port, tmp_path) as heard:
+        with service:
+            await until(lambda: len(heard.retained(f"whosthere/people/{old}/#")) == 2)
+            assert service.stop() == 0
+        broker.stop()
+        done = json.loads(service.run("people", "merge", old, new, "--yes", "--json"))
+        assert [(left["where"], left["done_by"]) for left in done["left"]] == [("retained MQTT topics", "service")]
+        broker.start()
+        with service:
+            await until(lambda: not heard.retained(f"whosthere/people/{old}/#"))
+            await until(lambda: len(heard.retained(f"whosthere/people/{new}/#")) == 2)
+            assert service.stop() == 0
+        assert old not in json.dumps(heard.retained("whosthere/#"))
+    assert old.encode() not in (service.data / "outbox.db").read_bytes()

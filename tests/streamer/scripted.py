@@ -1,6 +1,6 @@
 """Scripted faces for tests of tracking, visits, the live gallery and the pipeline: no pixels, no models."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -89,13 +89,13 @@ def scripted_recogniser(
 
 @asynccontextmanager
 async def live_gallery_of(
-    folder: Path, people: Mapping[int, str], metrics: Metrics | None = None
+    folder: Path, people: Mapping[int, str], metrics: Metrics | None = None, overrides: Sequence[str] = ()
 ) -> AsyncIterator[tuple[LiveGallery, dict[int, str]]]:
     """A live_gallery that knows a, b and c; a serves. `people`: by look, the models that have its template.
 
     Gives the people's ids by look, too.
     """
-    settings = load(overrides=[f"paths.data={folder}"])
+    settings = load(overrides=[f"paths.data={folder}", *overrides])
     with open_store(settings.gallery_path) as store:
         ids = {
             look: store.add_person(

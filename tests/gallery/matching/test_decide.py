@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gallery.matching.decide import NOBODY, Candidate, Candidates, Match, Rate, agree, confidence, decide
+from gallery.matching.decide import NOBODY, Candidate, Candidates, Match, Rate, agree, confidence, decide, is_refuted
 
 RATES = (Rate(1e-3, 0.241, 0.995), Rate(1e-4, 0.296, 0.992), Rate(1e-5, 0.347, 0.98))
 
@@ -350,3 +350,11 @@ def test_what_models_doubt_is_told_of_all_of_them() -> None:
     assert [one.person_id for one in two_names.candidates] == ["a", "b"]
     one_name, _ = agree([decide([Candidates({"a": 0.9})], 0.4, 0.05)] * 2, (0.4, 0.4))
     assert (one_name.person_id, one_name.candidates) == ("a", ())
+
+
+@pytest.mark.parametrize(
+    ("similarity", "negative", "refuted"),
+    [(0.6, 0.9, True), (0.6, 0.6, True), (0.6, 0.551, True), (0.6, 0.549, False), (0.2, -1.0, False), (1.0, 1.0, True)],
+)
+def test_what_is_as_near_to_a_negative_is_refuted(similarity: float, negative: float, refuted: bool) -> None:
+    assert is_refuted(similarity, negative) is refuted

@@ -62,11 +62,12 @@ class House:
             return person.id
 
     def _say_who_is_not(self) -> None:
-        """A stranger is not Ada, and neither a stranger nor Ada is Bob."""
+        """A stranger is not Ada; neither a stranger nor Ada is Bob, nor who is in a visit in which Ada was named."""
         with store_of(self.settings, actor="grace") as store:
             store.add_negative(self.ids["ada"], negative_of(unit(30), number=30))
             store.add_negative(self.ids["bob"], negative_of(unit(31), number=31))
             store.add_negative(self.ids["bob"], _face_of_ada())
+            store.add_negative(self.ids["bob"], negative_of(unit(33), number=33, source=f"event {event_id('ada')}"))
 
     def _keep_visits(self) -> None:
         with VisitsFile(self.settings.visits_path, key_source(self.settings), make=True) as file:
