@@ -21,7 +21,7 @@ from gallery.storage.store import PersonStore
 from recognition.arrays import F32
 from recognition.errors import CodedError
 
-# More did not find a person more often, and strangers came nearer: docs/accuracy.md.
+# From ten on more did not find a person more often; these leave room for other looks (docs/accuracy.md).
 MOST_PHOTOS = 20
 
 
