@@ -21,7 +21,7 @@ from gallery.storage.store import PersonStore
 from recognition.arrays import F32
 from recognition.errors import CodedError
 
-# More did not find a person more often, and strangers came nearer: docs/accuracy.md.
+# From ten on more did not find a person more often; these leave room for other looks (docs/accuracy.md).
 MOST_PHOTOS = 20
 
 
@@ -128,7 +128,7 @@ def settle(
     known = known_digests(person, spaces, store)
     enrolment = _Enrolment(person, known, enrolled, enrolled.matrix[mine], terms)
     already = _sort(enrolment, album, paths, chosen)
-    new = _agreeing(enrolment)
+    new = _not_refuted(enrolment, _agreeing(enrolment), store)
     left_out = _left_out(enrolment, new)
     _compare_with_others(enrolment, [path for path in new if path in enrolment.passed], store)
     warnings = (*enrolment.warnings, *_blind_spots(enrolment))
@@ -197,6 +197,27 @@ def _agreeing(enrolment: _Enrolment) -> list[Path]:
         apart = [new[number] for number in agreed.apart]
         together = [path for number, path in enumerate(new) if number not in {*agreed.apart, *agreed.strays}]
         enrolment.warnings.append(_divided(apart, together, agreed.nearest, terms.verifying))
+    return [path for path in new if path in enrolment.passed]
+
+
+def _not_refuted(enrolment: _Enrolment, new: Sequence[Path], store: PersonStore) -> list[Path]:
+    """Those that passed; refused is what is nearer to a face that was said not to be the person than to the person."""
+    person, own = enrolment.person, enrolment.own
+    negatives = store.negatives(enrolment.space)
+    theirs = [n for n, owner in enumerate(negatives.person_ids) if person is not None and owner == person.id]
+    if person is None or not theirs:
+        return list(new)
+    for path in new:
+        face = enrolment.embedding(path)
+        nearest = float((negatives.matrix[theirs] @ face).max())
+        if nearest >= enrolment.terms.threshold and nearest > float(np.max(own @ face, initial=-1.0)):
+            enrolment.refuse(
+                path,
+                OtherPerson(
+                    f"the face is one of which it was said that it is not {person.name} (similarity {nearest:.2f}); if "
+                    "it is, take that back by `whosthere people not --undo`"
+                ),
+            )
     return [path for path in new if path in enrolment.passed]
 
 

@@ -59,7 +59,7 @@ _OF_GALLERY = {
     "enrolled_photos_per_s": "made-up photos enrolled a second",
     "enrolled_photos_per_cpu_s": "the same a CPU second",
     "enrolled_among_many_photos_per_s": "made-up photos a second into the large gallery",
-    "enrolled_real_photos_per_s": "real photos enrolled a second",
+    "enrolled_real_photos_per_s": "real photos enrolled a second (limit: the networks alone)",
     "enrolled_real_photos_per_cpu_s": "the same a CPU second",
     "forget_key_s": "somebody forgotten: key destroyed, s",
     "forget_done_s": "file rewritten, log emptied, s",

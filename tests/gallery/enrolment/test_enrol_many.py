@@ -14,7 +14,7 @@ from gallery.storage.store import PersonStore
 from recognition.errors import Overloaded, RunnerDead
 from recognition.image import Image
 from recognition.recogniser import Found
-from tests.gallery.fakes import SPACE, FakeFinder, near, unit
+from tests.gallery.fakes import SPACE, FakeFinder, near, negative_of, unit
 
 TERMS = Terms(Gate(min_face_px=48, min_quality=0.25), 0.4)
 
@@ -237,3 +237,19 @@ async def test_in_a_gallery_of_before_an_id_names_its_person(studio: Studio) -> 
     (by_id,) = await studio.enrol(Sitter(Profile(first.report.person.id), (studio.shoot(unit(1)),)))
     assert by_id.report is not None
     assert (by_id.report.person.name, by_id.report.person.photos) == ("Ada", 3)
+
+
+async def test_a_face_that_was_said_not_to_be_a_person_is_not_added_to_that_person(studio: Studio) -> None:
+    """A look-alike: near enough to be taken for another photo of her."""
+    (first,) = await studio.enrol(studio.sitter("Ada", 1))
+    assert first.report is not None
+    twin = near(unit(1), 0.7, 77)
+    studio.store.add_negative(first.report.person.id, negative_of(twin))
+    wrong, right = studio.finder.paint(studio.folder / "wrong.png", near(twin, 0.95)), studio.shoot(unit(1))
+    (outcome,) = await studio.enrol(Sitter(Profile("Ada"), (wrong, right)))
+    assert outcome.report is not None
+    assert [path for path, _ in outcome.report.taken] == [right]
+    assert [(path, code) for path, code, _ in outcome.report.refused] == [(wrong, "other_person")]
+    assert "`whosthere people not --undo`" in outcome.report.refused[0].why
+    (other,) = await studio.enrol(Sitter(Profile("Bea"), (wrong,)), terms=Terms(TERMS.gate, 0.4, force=True))
+    assert other.report is not None, "of another person it says nothing"

@@ -1,13 +1,17 @@
 """`bench --gallery` on a small gallery: every row is there, and what each says is measured."""
 
+import zipfile
+
 import pytest
 
 from streamer.bench.gallery import run
 from streamer.bench.gallery.run import GalleryBenchOptions, Row, run_gallery
 from streamer.errors import BenchFailed
+from tests.faces import KNOWN, STRANGERS
 
 ROWS = {
     *("upgrade_s", "upgrade_cpu_s", "start_cpu_s", "start_s", "start_rss_mib", "search_p50_ms", "search_p99_ms"),
+    *("enrolled_real_photos_per_s", "enrolled_real_photos_per_cpu_s"),
     *(
         "search_recall",
         "follow_cpu_s",
@@ -23,7 +27,10 @@ ROWS = {
 def test_every_row_is_measured(tmp_path, monkeypatch, people):
     monkeypatch.setattr(run, "before", lambda folder: None)  # a checkout without history
     said = []
-    options = GalleryBenchOptions(tmp_path / "bench", people, photos=8, rounds=1, beside_s=0.3)
+    with zipfile.ZipFile(tmp_path / "faces.zip", "w") as faces:
+        for number, portrait in enumerate((KNOWN, *STRANGERS[:2])):
+            faces.write(portrait.file, f"person {number}/1.jpg")
+    options = GalleryBenchOptions(tmp_path / "bench", people, 8, tmp_path / "faces.zip", rounds=1, beside_s=0.3)
     document = run_gallery(options, said.append)
     assert document.keys() == {"gallery", "gallery_store", "others_share"}
     assert document["gallery_store"].keys() == ROWS
@@ -34,6 +41,9 @@ def test_every_row_is_measured(tmp_path, monkeypatch, people):
     assert list(document["gallery"]) == ["1000", "rerank200_ms"]
     assert document["gallery"]["rerank200_ms"] > 0
     assert document["gallery_store"]["start_cpu_s"]["goal"] == 5.0
+    real = document["gallery_store"]["enrolled_real_photos_per_s"]
+    assert real["limit"] > 0, "the networks by themselves"
+    assert real["goal"] == pytest.approx(0.85 * real["limit"], rel=0.02)
     assert said
     assert list((tmp_path / "bench").iterdir()) == []
 
