@@ -23,7 +23,11 @@ def clip(tmp_path):
 
 
 async def test_who_stands_in_view_is_named_and_forgotten(clip, tmp_path):
-    config = {"paths": {"data": "data"}, "cameras": {"door": {"url": str(clip), "fps": 10, "loop": True}}}
+    config = {
+        "paths": {"data": "data"},
+        "cameras": {"door": {"url": str(clip), "fps": 10, "loop": True}},
+        "events": {"gone_after_s": 30},  # a machine that is busy for seconds ends no visit
+    }
     with Mosquitto(tmp_path) as broker, Subscriber(broker.port, tmp_path) as heard:
         await heard.catch_up()
         with ServiceProcess(tmp_path, config | {"mqtt": {"port": broker.port}}) as service:
