@@ -9,6 +9,11 @@
     ├── PersonIdTaken         person_id_taken
     ├── PersonForgotten       person_forgotten
     ├── ThresholdInvalid      threshold_invalid
+    ├── FpirInvalid           fpir_invalid
+    ├── CalibrationTooFew     calibration_too_few
+    ├── CalibrationTooRare    calibration_too_rare
+    ├── CalibrationUnreachable  calibration_unreachable
+    ├── ImpostorModelInvalid  impostor_model_invalid
     ├── PhotoNotFound         photo_not_found
     ├── NegativeNotFound      negative_not_found
     ├── NegativeRefused       negative_refused
@@ -16,6 +21,8 @@
     ├── SplitRefused          split_refused
     ├── EnrolledAlready       enrolled_already
     ├── NoPhotoAccepted       no_photo_accepted
+    ├── EnrolmentListMissing  enrolment_list_missing
+    ├── EnrolmentListInvalid  enrolment_list_invalid
     ├── GalleryMissing        gallery_missing      (deleted while the service runs)
     ├── GalleryTooNew         gallery_too_new
     ├── GalleryInUse          gallery_in_use       (by a service of the version before)
@@ -57,6 +64,8 @@ A photo's own faults are recognition's ImageError family, and these, which a gat
     ├── FaceDoubtful          face_doubtful
     ├── PersonDiffers         person_differs
     ├── OtherPerson           other_person
+    ├── PhotoMisplaced        photo_misplaced
+    ├── RowInvalid            row_invalid
     └── InferenceFailed       inference_failed   (tried again before it is raised)
 """
 
@@ -110,6 +119,34 @@ class ThresholdInvalid(GalleryError):
     code = "threshold_invalid"
 
 
+class FpirInvalid(GalleryError):
+    code = "fpir_invalid"
+
+
+class CalibrationTooFew(GalleryError):
+    """Thresholds are computed from how alike different people are, and there are no two."""
+
+    code = "calibration_too_few"
+
+
+class CalibrationTooRare(GalleryError):
+    """The rate is rarer than the comparisons at hand can tell."""
+
+    code = "calibration_too_rare"
+
+
+class CalibrationUnreachable(GalleryError):
+    """People's own thresholds alone let more strangers through than was asked for."""
+
+    code = "calibration_unreachable"
+
+
+class ImpostorModelInvalid(GalleryError):
+    """The measured scores of an embedder's strangers, which come with the project, can't be read."""
+
+    code = "impostor_model_invalid"
+
+
 class PhotoNotFound(GalleryError):
     code = "photo_not_found"
 
@@ -152,6 +189,16 @@ class NoPhotoAccepted(GalleryError):
     def __init__(self, message: str, refused: Sequence[tuple[Path, str, str]] = ()) -> None:
         super().__init__(message)
         self.refused = tuple(refused)
+
+
+class EnrolmentListMissing(GalleryError):
+    code = "enrolment_list_missing"
+
+
+class EnrolmentListInvalid(GalleryError):
+    """A folder or a ZIP of nobody's photos, or a CSV that can't be read; nobody was enrolled."""
+
+    code = "enrolment_list_invalid"
 
 
 class GalleryMissing(GalleryError):
@@ -356,6 +403,18 @@ class OtherPerson(PhotoRefused):
     """The face is rather somebody's who is enrolled under another name."""
 
     code = "other_person"
+
+
+class PhotoMisplaced(PhotoRefused):
+    """Where it lies in a folder or a ZIP does not say whose it is."""
+
+    code = "photo_misplaced"
+
+
+class RowInvalid(PhotoRefused):
+    """A row of a CSV that is not one person and one photo."""
+
+    code = "row_invalid"
 
 
 class InferenceFailed(PhotoRefused):

@@ -60,6 +60,15 @@ class Profile:
     ignored: bool = False
 
 
+def own_thresholds(profiles: Mapping[str, Profile]) -> Mapping[str, Mapping[str, float]]:
+    """By space and person, of those who have one."""
+    found: dict[str, dict[str, float]] = {}
+    for who, profile in profiles.items():
+        if profile.threshold is not None:
+            found.setdefault(profile.threshold.space, {})[who] = profile.threshold.cosine
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Person:
     """One enrolled person. `created_at` is Unix time in s; `templates` counts them by embedding space."""
@@ -92,11 +101,11 @@ class NewTemplate:
 class NewPhoto:
     """One enrolment photo's face on its way into the store, with its templates: one at least, one a space.
 
-    chip (256,256,3) uint8 BGR, None where none is to be kept, and landmarks (5,2) float32 in it, as align.loose_chip
-    gives them; digest is the SHA-256 of the photo file in hex; quality in [0,1].
+    chip (256,256,3) uint8 BGR, or the JPEG of it; None where none is to be kept; landmarks (5,2) float32 in it, as
+    align.loose_chip gives them; digest is the SHA-256 of the photo file in hex; quality in [0,1].
     """
 
-    chip: U8 | None
+    chip: U8 | bytes | None
     landmarks: F32
     digest: str
     templates: tuple[NewTemplate, ...]
@@ -104,7 +113,7 @@ class NewPhoto:
 
     def __post_init__(self) -> None:
         chip = self.chip
-        if chip is not None and (chip.ndim != 3 or chip.shape[2] != 3 or chip.dtype != np.uint8):
+        if isinstance(chip, np.ndarray) and (chip.ndim != 3 or chip.shape[2] != 3 or chip.dtype != np.uint8):
             raise ValueError(f"chip: want uint8 (h, w, 3), got {chip.dtype} {chip.shape}")
         if self.landmarks.shape != (5, 2):
             raise ValueError(f"landmarks: want (5, 2), got {self.landmarks.shape}")
@@ -268,11 +277,6 @@ def new_person_id() -> str:
         number, letter = divmod(number, len(_ID_ALPHABET))
         letters.append(_ID_ALPHABET[letter])
     return "p" + "".join(letters)
-
-
-def is_person_id(text: str) -> bool:
-    """Whether new_person_id() may have made it."""
-    return len(text) == 13 and text[0] == "p" and set(text) <= set(_ID_ALPHABET)
 
 
 def clean_name(name: str, what: str = "name") -> str:

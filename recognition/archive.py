@@ -37,6 +37,10 @@ class Archive:
         self._archive = archive
         self.names = tuple(info.filename for info in archive.infolist() if not info.is_dir())
 
+    def size_of(self, name: str) -> int:
+        """How many bytes a file says that it has. Raises KeyError."""
+        return self._archive.getinfo(name).file_size
+
     def read(self, name: str) -> bytes:
         """The bytes of one file. Raises ArchiveInvalid where they are damaged, and KeyError."""
         try:

@@ -120,8 +120,16 @@ def _suppress(boxes: F32, scores: F32, score_threshold: float, nms_threshold: fl
 
 def _whole(boxes: F32, kept: NDArray[np.intp]) -> NDArray[np.intp]:
     """Without boxes within a surer face's box: nano_det sees mouth and chin of a large face as another."""
-    low, high = boxes[kept, :2], boxes[kept, 2:]
-    shared = np.maximum(np.minimum(high[:, None], high) - np.maximum(low[:, None], low), 0.0).prod(axis=2)
-    within = shared >= _PART * np.maximum((high - low).prod(axis=1), 1e-6)
-    part = np.logical_or.reduce(np.triu(within, k=1), axis=0)
+    left, top, right, bottom = boxes[kept].T
+    shared = _overlaps(left, right)
+    shared *= _overlaps(top, bottom)
+    within = shared >= _PART * np.maximum((right - left) * (bottom - top), 1e-6)
+    part = np.triu(within, k=1).any(axis=0)
     return np.asarray(kept[~part], dtype=np.intp)
+
+
+def _overlaps(starts: F32, ends: F32) -> F32:
+    """(k,k): how long each two of k stretches lie over each other."""
+    shared = np.minimum(ends[:, None], ends)
+    shared -= np.maximum(starts[:, None], starts)
+    return np.maximum(shared, 0.0, out=shared)

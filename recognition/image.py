@@ -147,11 +147,21 @@ def _pixels(data: bytes, name: str, kind: Kind | None, flags: int) -> U8:
 
 def read_image(path: Path) -> ArrayImage:
     """A photo file -> pixels. Raises ImageMissing besides what decode_image raises."""
+    return decode_image(photo_bytes(path), str(path))
+
+
+def photo_bytes(path: Path) -> bytes:
+    """A photo file as it is. Raises ImageMissing, ImageTooLarge."""
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:
             raise ImageTooLarge(f"{path} has {size >> 20} MiB, more than {MAX_BYTES >> 20}; make it smaller")
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise ImageMissing(f"{path} can't be read ({error.strerror}); check the path") from None
-    return decode_image(data, str(path))
+
+
+def pixels_in(data: bytes) -> int:
+    """How many a photo's file says that it has; MAX_PIXELS where that is not known before it is decoded."""
+    size = declared_size(data, kind_of(data))
+    return MAX_PIXELS if size is None else min(size[0] * size[1], MAX_PIXELS)

@@ -25,6 +25,7 @@ case "${1:-}" in
             glib-networking                 # TLS for GStreamer's servers: rtsps
             coturn                          # the TURN server
             qemu-user                       # the same Python as other processors
+            gcc libc6-dev                   # compiles the example of a re-ranking library
         )
         ;;
     arm64) needed+=(qemu-user) ;;

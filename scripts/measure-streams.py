@@ -25,7 +25,7 @@ import av
 import cv2
 import numpy as np
 
-from gallery.enrolment.enrol import Gate, enrol
+from gallery.enrolment.enrol import Gate, Terms, enrol
 from gallery.errors import GalleryError
 from recognition.photos import PhotoSet
 from recognition.recogniser import Recogniser, open_recogniser
@@ -245,9 +245,7 @@ async def main(options: argparse.Namespace) -> None:
                             [photo],
                             recogniser,
                             store,
-                            Gate(48, 0.25),
-                            threshold=0.9,
-                            pick="largest",
+                            Terms(Gate(48, 0.25), 0.9, pick="largest"),
                         )
                     except GalleryError:
                         continue

@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 
 from gallery.enrolment.choice import prominence
-from gallery.enrolment.enrol import Gate, enrol
+from gallery.enrolment.enrol import Gate, Terms, enrol
 from gallery.errors import EnrolledAlready, NoPhotoAccepted
 from gallery.storage.store import PersonStore
 from recognition.image import Image, read_image
@@ -95,9 +95,7 @@ async def enrolled(albums: Sequence[Sequence[Press]], recogniser: Recogniser, da
         for album in albums:
             paths = [photo.path for photo in album]
             try:
-                report = await enrol(
-                    album[0].person, paths, recogniser, store, GATE, threshold=threshold, verifies=verifies
-                )
+                report = await enrol(album[0].person, paths, recogniser, store, Terms(GATE, threshold, verifies))
             except NoPhotoAccepted as error:
                 ends.update(code for _, code, _ in error.refused)
                 continue

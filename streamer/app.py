@@ -138,7 +138,7 @@ async def running_service(
         service = await _opened(stack, settings, certificate, obeys=configured is not None, own_broker=own_broker)
         rtsp = await _open_doors(stack, service)
         async with asyncio.TaskGroup() as tasks:
-            service.live_gallery.classifier.is_wanted = any(one.names != "gallery" for one in settings.cameras.values())
+            service.live_gallery.classifier.is_wanted = settings.uses_classifier
             await service.live_gallery.classifier.look()
             cameras = CameraSet(tasks, partial(_camera, service), partial(_forget_camera, service))
             service.cameras = cameras.cameras

@@ -6,15 +6,17 @@ loop of its own; cameras are tried side by side.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
+from gallery.classifier.classifier import NamedClasses
 from gallery.errors import AuditBroken
 from gallery.index.faiss_index import FaceIndex
 from gallery.matching.rerank_library import load_library
+from gallery.people import Profile
 from recognition.errors import CodedError, EmbeddingSpaceMismatch
 from recognition.models.manager import ModelManager
 from recognition.runtimes.processor import this_processor
@@ -23,13 +25,17 @@ from recognition.specs.weights import verify_artifacts
 from streamer.access.token_file import read_tokens
 from streamer.api.server import prepare_http
 from streamer.errors import HttpAddressInvalid
+from streamer.ingest.address import publishers_url
 from streamer.ingest.probe import probe
 from streamer.ingest.publish.point import PublishPoint
-from streamer.ingest.rtsp.server import look, url_of
+from streamer.ingest.rtsp.server import look
 from streamer.listen import listen, resolve
+from streamer.model_layer.calibrating import standings
 from streamer.model_layer.enrolling import space_sizes
 from streamer.model_layer.setup import make_manager, open_for_enrolment
 from streamer.mqtt.broker_check import NO_REASONS, NOT_TRIED, check_topic, try_broker
+from streamer.naming.served import load_classifier
+from streamer.pipeline.match_policy import own_threshold_spec
 from streamer.process import key_source, make_data_folder, open_gallery, service_runs
 from streamer.settings import Settings
 from streamer.upkeep.purge import due
@@ -56,11 +62,13 @@ async def check_everything(settings: Settings) -> list[Finding]:
         await _try("processor", lambda: asyncio.to_thread(lambda: str(this_processor()))),
         await _try("models", lambda: _models(settings)),
         await _try("gallery", lambda: asyncio.to_thread(_gallery, settings)),
+        await _try("calibration", lambda: asyncio.to_thread(_calibration, settings)),
         *(
             [await _try("re-ranking", partial(_rerank_library, library))]
             if (library := settings.gallery.rerank_library)
             else []
         ),
+        *([await _try("classifier", lambda: _classifier(settings))] if settings.uses_classifier else []),
         *([await _try("http", lambda: _http(settings))] if settings.http.enabled else []),
         await _try("broker", lambda: _broker(settings)),
         *([await _try("rtsp ingest", lambda: look(settings.ingest.rtsp))] if published else []),
@@ -113,9 +121,32 @@ def _gallery(settings: Settings) -> str:
     return "; ".join(told)
 
 
+def _calibration(settings: Settings) -> str:
+    """Which threshold each space is judged by, and whether its calibration still holds."""
+    with open_gallery(settings) as store:
+        found = standings(settings, make_manager(settings), store)
+    return "; ".join(one.told if one.state in ("used", "none") else f"warning: {one.told}" for one in found.values())
+
+
 async def _rerank_library(library: Path) -> str:
     await asyncio.to_thread(load_library, library)
     return f"{library} gives the built-in kernel's scores"
+
+
+async def _classifier(settings: Settings) -> str:
+    """Whether it can be used by who is enrolled, for faces of the configured embedder."""
+    space = own_threshold_spec(settings, make_manager(settings)).space
+
+    def people() -> tuple[frozenset[str], Mapping[str, Profile]]:
+        with open_gallery(settings) as store:
+            return store.forgotten(), store.profiles()
+
+    forgotten, profiles = await asyncio.to_thread(people)
+    classifier = await asyncio.to_thread(load_classifier, settings.paths.classifier, forgotten, space)
+    named = NamedClasses.of(classifier, profiles)
+    told = f"of {classifier.trained_at} in {settings.paths.classifier}; names {len(named.people)} people"
+    missing = len(profiles) - len(named.people)
+    return told + (f", and {missing} who are enrolled it can't: train anew" if missing > 0 else "")
 
 
 def _protection(key_id: str | None, settings: Settings) -> str:
@@ -167,7 +198,7 @@ async def _camera(name: str, settings: Settings) -> str:
     camera = settings.cameras[name]
     if camera.is_published:
         PublishPoint(name, camera).login()
-        return f"has its login; publishers come to {url_of(settings.ingest.rtsp, name)}"
+        return f"has its login; publishers come to {publishers_url(settings.ingest.rtsp, name)}"
     report = (await probe(expand_url(camera.url), camera, name)).report
     return f"{report.codec} {report.width}x{report.height}"
 

@@ -4,41 +4,78 @@ Exit codes: 0 success, 1 refused or failed (one line on stderr with its stable c
 """
 
 import sys
-from typing import Annotated
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import import_module
+from typing import Annotated, Any, cast
 
 import typer
 
 from recognition.errors import CodedError
 from streamer import __version__
-from streamer.cli import bench, cameras, demo, enrol, events, identify, service, tokens, train, train_weights
 from streamer.cli.anywhere import AnywhereGroup
-from streamer.cli.gallery import commands as gallery
-from streamer.cli.models import commands as models
 from streamer.cli.options import AsJson, ConfigFile, Overrides, print_line
-from streamer.cli.people import commands as people
+
+# Each command, in the order of --help, and the module of streamer.cli that registers it.
+MODULES = {
+    "serve": "service",
+    "check": "service",
+    "demo": "demo",
+    "enrol": "enrolment.command",
+    "identify": "identify",
+    "events": "events",
+    "bench": "bench",
+    "people": "people.commands",
+    "gallery": "gallery.commands",
+    "calibrate": "calibration.commands",
+    "cameras": "cameras",
+    "models": "models.commands",
+    "train": "train",
+    "train-weights": "train_weights",
+    "tokens": "tokens",
+}
+
+
+class Commands(Mapping[str, Any]):
+    """Typer's, by name. A module is imported once its command is asked for: together they take most of a second."""
+
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401 typer keeps its classes of commands to itself
+        return _registered(MODULES[name])[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in MODULES
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(MODULES)
+
+    def __len__(self) -> int:
+        return len(MODULES)
+
+
+@cache
+def _registered(module: str) -> Mapping[str, Any]:
+    app = typer.Typer(rich_markup_mode=None)
+    import_module(f"streamer.cli.{module}").register(app)
+    return typer.main.get_group(app).commands
+
+
+class Root(AnywhereGroup):
+    """The root of the command line."""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 they are typer's
+        super().__init__(**options)
+        self.commands = cast("Any", Commands())
+
 
 app = typer.Typer(
     name="whosthere",
-    cls=AnywhereGroup,
+    cls=Root,
     help="Watches cameras and says who is there, on hardware of your own.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-service.register(app)
-demo.register(app)
-enrol.register(app)
-identify.register(app)
-people.register(app)
-gallery.register(app)
-cameras.register(app)
-models.register(app)
-train.register(app)
-train_weights.register(app)
-tokens.register(app)
-events.register(app)
-bench.register(app)
 
 
 def _version(wanted: bool) -> None:

@@ -22,7 +22,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from gallery.matching.aggregate import Aggregation
-from recognition.runtimes.triton_client import check_address
+from recognition.runtimes.triton_address import check_address
 from recognition.selection.candidates import Requirement
 from recognition.selection.measurements import FILE as FIGURES_FILE
 from recognition.specs.devices import Device
@@ -154,6 +154,7 @@ class RecognitionSettings(_Section):
 class EnrolSettings(_Section):
     min_face_px: float = Field(default=48.0, ge=0)
     min_quality: float = Field(default=0.25, ge=0, le=1)
+    max_photos: int = Field(default=20, ge=1, le=1000, description="that are kept of a person")
 
 
 class MasterKeySettings(_Section):
@@ -177,16 +178,16 @@ def _no_key_itself(value: object) -> object:
 
 
 class GallerySettings(_Section):
-    threshold: float | None = Field(default=None, ge=-1, le=1, description="null: the spec's, for 1:N")
+    threshold: float | None = Field(default=None, ge=-1, le=1, description="null: the calibration's, else the spec's")
     margin: float = Field(default=0.05, ge=0, le=1, description="least lead over the next best person")
+    aggregation: Aggregation = Field(default="class_mean", description="of a person's templates")
     top_k: int = Field(default=10, ge=1, le=1000)
+    enrol: EnrolSettings = EnrolSettings()
     rerank: bool = Field(default=False, description="names are held to re-ranking, too, and may be taken away by it")
     rerank_threshold: float | None = Field(
-        default=None, ge=0, le=1, description="null: 0.5 for who asks for scores, none in matching"
+        default=None, ge=0, le=1, description="null: 0.6 for who asks for scores, none in matching"
     )
     rerank_library: Path | None = Field(default=None, description="a kernel of your own; null: the built-in one")
-    aggregation: Aggregation = Field(default="class_mean", description="of a person's templates")
-    enrol: EnrolSettings = EnrolSettings()
     encryption: bool = Field(default=True, description="of a new gallery, and of a plain one when it is opened")
     master_key: Annotated[MasterKeySettings | None, BeforeValidator(_no_key_itself)] = Field(
         default=None, description="null: a file in paths.keys, made where there is none"
@@ -290,6 +291,11 @@ class Settings(_Section):
             "gallery": self.gallery.model_copy(update={"master_key": None}),
         }
         return self.model_copy(update=own | changes)
+
+    @property
+    def uses_classifier(self) -> bool:
+        """Whether some camera's names are a trained classifier's, alone or beside the gallery's."""
+        return any(camera.names != "gallery" for camera in self.cameras.values())
 
     @property
     def gallery_path(self) -> Path:

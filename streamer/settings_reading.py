@@ -105,6 +105,12 @@ class Layers:
         data = paths.get("data") if isinstance(paths, dict) else None
         return Path(data) / CHANGES_FILE if isinstance(data, str) else None
 
+    def beneath(self, camera: str) -> Tree:
+        """What it is by its configuration and by default, without what was changed by command."""
+        fields = CameraSettings.model_fields.items()
+        defaults = {key: field.get_default() for key, field in fields if not field.is_required()}
+        return defaults | (self.configured.get(camera) or {})
+
     def settings(self, changes: Changes, changed_by: str | None = None) -> Settings:
         """One frozen tree. `changed_by`: what an error calls the source of the changes. Raises ConfigError."""
         merged, origins = dict(self._merged), dict(self._origins)

@@ -65,7 +65,7 @@ class PersonClassifier:
 
     def vote(self, embeddings: F32, weights: Sequence[float]) -> int:
         """The class that has most of the weight of several faces (n,d), n > 0, by the classifier's own word."""
-        best = self.fitted.predict(embeddings).best
+        best = self.fitted.best(embeddings)
         return int(np.bincount(best, np.asarray(weights, np.float64) + 1e-9).argmax())
 
 

@@ -59,9 +59,21 @@ class Fitted:
     def classes(self) -> int:
         return len(self.means)
 
+    def best(self, embeddings: F32) -> Labels:
+        """(n,d) float32 unit vectors -> the class of each (n,), whoever else it may be."""
+        size = self._at_once
+        parts = [embeddings[start : start + size] for start in range(0, len(embeddings), size)]
+        said = [self.classifier.predict(self.scaler.transform(part.astype(np.float64))) for part in parts]
+        return np.concatenate([np.empty(0, np.intp), *said]).astype(np.intp)
+
+    @property
+    def _at_once(self) -> int:
+        """Of more faces the decisions between all pairs of classes would take too much room."""
+        return max(1, _AT_ONCE // (self.classes * self.classes))
+
     def predict(self, embeddings: F32) -> Predictions:
         """(n,d) float32 unit vectors -> Predictions."""
-        size = max(1, _AT_ONCE // (self.classes * self.classes))
+        size = self._at_once
         parts = [self._predict(embeddings[start : start + size]) for start in range(0, len(embeddings), size)]
         parts = parts or [self._nothing()]
         return Predictions(

@@ -18,7 +18,7 @@ import numpy as np
 
 from gallery.classifier.artifacts import Run, packed
 from gallery.classifier.dataset import Dataset
-from gallery.classifier.embedding import CropEmbedder, CropFace, usable
+from gallery.classifier.embedding import CropEmbedder, CropFace, EmbedderFacts, usable
 from gallery.classifier.fitting import Kind, fit
 from gallery.classifier.sources import FaceRow, FaceTable
 from gallery.people import StoredPhoto
@@ -123,10 +123,10 @@ class _Owners:
         if not row.is_verified or row.person_id in self._forgotten:
             samples.skipped["forgotten" if row.is_verified else "unverified"] += 1
             return None
-        if row.person_id is None:
-            return _corrupt(row, samples, "its person_id is no number and no short text")
-        if row.crop is None:
-            return _corrupt(row, samples, "its face_crop_blob holds no bytes, or too many")
+        if row.person_id is None or row.crop is None:
+            no_id = "its person_id is no number and no short text"
+            _corrupt(row, samples, no_id if row.person_id is None else "its face_crop_blob holds no bytes, or too many")
+            return None
         digest = hashlib.sha256(row.crop).digest()
         if digest in self._owner_of:
             is_disputed = self._owner_of[digest] != row.person_id
@@ -136,7 +136,8 @@ class _Owners:
         try:
             crop = decode_image(row.crop, f"row {row.number}")
         except ImageError as error:
-            return _corrupt(row, samples, str(error))
+            _corrupt(row, samples, str(error))
+            return None
         self._owner_of[digest] = row.person_id
         return row.person_id, digest, crop
 
@@ -176,21 +177,21 @@ async def _add_chip(photo: StoredPhoto, embedder: CropEmbedder, samples: Samples
     samples.add(photo.person_id, CropFace(embedding, is_found=True))
 
 
-async def train(samples: Samples, embedder: CropEmbedder, options: TrainOptions) -> Training:
-    """Raises TrainingImpossible."""
-    return await asyncio.to_thread(_train, samples, embedder, options)
+async def train(samples: Samples, facts: EmbedderFacts, options: TrainOptions) -> Training:
+    """`facts`: of what embedded the samples. Raises TrainingImpossible."""
+    return await asyncio.to_thread(_train, samples, facts, options)
 
 
-def _train(samples: Samples, embedder: CropEmbedder, options: TrainOptions) -> Training:
-    started_s, facts = time.monotonic(), embedder.facts
+def _train(samples: Samples, facts: EmbedderFacts, options: TrainOptions) -> Training:
+    started_s = time.monotonic()
     stacked = np.stack(samples.embeddings) if samples.embeddings else np.empty((0, facts.embedding_size), np.float32)
     dataset = Dataset.of(stacked, samples.person_ids)
     if dataset.dropped:
         log.warning("%d people have one usable face alone: the classifier can't name them", dataset.dropped)
     log.info("classes: %s", distribution(dataset.sizes.tolist()))
     training, validation = dataset.split(options.validation_share, options.seed)
-    tried = fit(training, options.kind, options.seed, calibrates=False).predict(validation.embeddings)
-    accuracy = float((tried.best == validation.labels).mean())
+    tried = fit(training, options.kind, options.seed, calibrates=False).best(validation.embeddings)
+    accuracy = float((tried == validation.labels).mean())
     fitted = fit(dataset, options.kind, options.seed)
     at = datetime.now(UTC).isoformat(timespec="milliseconds")
     metrics = {

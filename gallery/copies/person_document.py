@@ -64,6 +64,7 @@ class PersonPart(_Part):
     tags: Annotated[list[_Text], Field(max_length=1000)] = []
     threshold: ThresholdPart | None = None
     consent: ConsentPart | None = None
+    ignored: bool = False
     photos: Annotated[list[PhotoPart], Field(max_length=10_000)]
 
 
@@ -103,6 +104,7 @@ def person_document(person: PortablePerson, at: float) -> dict[str, object]:
         "threshold": threshold and {"space": threshold.space, "cosine": threshold.cosine},
         "consent": consent
         and {"by": consent.by, "at": consent.at, "purpose": consent.purpose, "expires_at": consent.expires_at},
+        "ignored": profile.ignored,
         "photos": [
             {
                 "file": None if photo.jpeg is None else photo_file(number),
@@ -161,6 +163,7 @@ def person_of(person: PersonPart, templates: TemplatesPart, jpegs: Sequence[byte
         tuple(person.tags),
         None if threshold is None else OwnThreshold(threshold.space, threshold.cosine),
         None if consent is None else Consent(consent.by, consent.at, consent.purpose, consent.expires_at),
+        person.ignored,
     )
     if checked_profile(profile) != profile:
         raise ValueError("a name has blanks around it, or is not in NFC, or tags are not in order")

@@ -1,275 +1,210 @@
-"""Enrolment: photo files -> faces -> quality gate -> store; good photos are kept, bad ones told with reasons.
+"""Enrolment: photos -> faces -> quality gate -> store; a diverse few of the good ones are kept, the others told.
 
-Runs on the event loop; files, pixels and the store are touched on threads. A template of the wrong person
-makes false names from then on: a photo that stands alone among three or more is refused, and so is one of somebody
-who is enrolled under another name.
+Runs on the event loop; files, pixels and the store are touched on threads.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
-
-from gallery.enrolment.likeness import Other, agreement, others_alike
+from gallery.enrolment.photo_reading import InFlight, Read, of_file
 from gallery.enrolment.quality_gate import Gate, Pick
-from gallery.enrolment.shots import Album, FaceFinder, Shot, choose, embedding_in, take
-from gallery.errors import EnrolledAlready, NoPhotoAccepted, OtherPerson, PersonDiffers, PersonNotFound
-from gallery.people import Person, Templates, clean_name, space_mismatch
+from gallery.enrolment.report import EnrolReport, Refused, Taken
+from gallery.enrolment.settling import Terms, known_digests, person_of, profile_of, settle
+from gallery.enrolment.shots import Album, FaceFinder, Shot, only_fault, take
+from gallery.errors import (
+    EnrolledAlready,
+    ExternalIdTaken,
+    GallerySealBroken,
+    NameInvalid,
+    NameTaken,
+    NoPhotoAccepted,
+    PersonAmbiguous,
+    PersonNotFound,
+)
+from gallery.people import Profile
 from gallery.storage.store import PersonStore
-from recognition.arrays import F32
 from recognition.errors import CodedError
 
-__all__ = ["EnrolReport", "FaceFinder", "Gate", "Pick", "Refused", "Taken", "enrol"]
+__all__ = [
+    "EnrolReport",
+    "FaceFinder",
+    "Gate",
+    "InFlight",
+    "Outcome",
+    "Pick",
+    "Refused",
+    "Sitter",
+    "Taken",
+    "Terms",
+    "enrol",
+    "enrol_many",
+    "settled",
+]
 
-_MOST_TOLD = 5
-
-
-class Taken(NamedTuple):
-    path: Path
-    quality: float
-
-
-class Refused(NamedTuple):
-    """`why` is one line without the path: what was wrong, what to do."""
-
-    path: Path
-    code: str
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class EnrolReport:
-    """`person` is as stored now, `added_to` says whether before this enrolment already.
-
-    `already` are photos that the person had before or that were given twice.
-    """
-
-    person: Person
-    added_to: bool
-    taken: tuple[Taken, ...]
-    already: tuple[Path, ...]
-    refused: tuple[Refused, ...]
-    warnings: tuple[str, ...]
+Progress = Callable[[int, int], None]
+# What is wrong with one person of many; the others go on.
+_ONE_PERSONS = (
+    NoPhotoAccepted,
+    EnrolledAlready,
+    NameInvalid,
+    NameTaken,
+    PersonAmbiguous,
+    PersonNotFound,
+    ExternalIdTaken,
+    GallerySealBroken,
+)
+_PHOTOS_AHEAD = 4  # so many times those in flight are looked at before their people's turn has come
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Enrolment:
-    """One enrolment under way. `known`: by space, the digests that the person has there; `enrolled`: everybody's.
-
-    Faces of two names are alike from a cosine of `threshold` on, photos given as one person's from `verifies` on.
-    `force`: whoever else looks like this is another person. `chosen`: the person's face in each photo.
-    """
-
-    person: Person | None
-    known: Mapping[str, frozenset[str]]
-    enrolled: Templates
-    threshold: float
-    verifies: float
-    force: bool
-    chosen: dict[Path, Shot] = field(default_factory=dict)
-    passed: dict[Path, Shot] = field(default_factory=dict)
-    refused: dict[Path, CodedError] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-
-    @property
-    def space(self) -> str:
-        return self.enrolled.space
-
-    @property
-    def own(self) -> F32:
-        """The person's templates, (m,d)."""
-        return self.enrolled.matrix[self._mine]
-
-    @property
-    def _mine(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-        person_id = None if self.person is None else self.person.id
-        return np.array([owner == person_id for owner in self.enrolled.person_ids], bool)
-
-    def others(self) -> tuple[F32, list[str]]:
-        mine = self._mine
-        owners = [owner for owner, own in zip(self.enrolled.person_ids, mine, strict=True) if not own]
-        return self.enrolled.matrix[~mine], owners
-
-    def refuse(self, path: Path, error: CodedError) -> None:
-        del self.passed[path]
-        self.refused[path] = error
-
-    def embedding(self, path: Path) -> F32:
-        return embedding_in(self.space, self.passed[path].photo)
+def _nobody_asks(done: int, total: int) -> None:
+    pass
 
 
 async def enrol(
-    name: str,
+    who: str | Profile,
     paths: Sequence[Path],
     finder: FaceFinder,
     store: PersonStore,
-    gate: Gate,
-    pick: Pick = None,
+    terms: Terms,
     *,
-    threshold: float,
-    verifies: float | None = None,
-    force: bool = False,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    read: Read = of_file,
+    in_flight: InFlight | None = None,
+    progress: Progress = _nobody_asks,
 ) -> EnrolReport:
     """Enrol a person from photos, or add photos to the one who has this name (or id) already.
 
-    `threshold`: the cosine from which on two faces count as one person's, the one that the service names by; for photos
-    that are given as one person's it is `verifies` (None: the same), since few of those are not.
-    `force`: enrol somebody who looks like a person of another name. `progress` is told (photos done, total).
-    Raises NoPhotoAccepted and EnrolledAlready (then nothing was written), NameInvalid, NameTaken, PersonAmbiguous, and
-    whatever the store or the finder raises that is not one photo's fault.
+    `read`: what the paths lead to, so many at once as are `in_flight` (None: one). `progress` is told (photos done,
+    total). Raises NoPhotoAccepted and EnrolledAlready (then nothing was written), NameInvalid, NameTaken,
+    PersonAmbiguous, ExternalIdTaken, and whatever the store or the finder raises that is not one photo's fault.
     """
-    name = clean_name(name)
-    cosines = threshold, threshold if verifies is None else verifies
-    started = await asyncio.to_thread(_started, name, finder.space, finder.spaces, store, cosines, force)
-    person = started.person
-    album = await take(paths, finder, gate, pick, frozenset.intersection(*started.known.values()), progress)
-    already = _settle(started, album, paths)
-    _compare(started, await asyncio.to_thread(_names, store))
-    warnings = (*started.warnings, *_blind_spots(started))
-    refused = tuple(_told(path, started.refused[path]) for path in dict.fromkeys(paths) if path in started.refused)
-    photos = [shot.photo for shot in started.passed.values()]
-    if not photos and not (person and already):
-        raise NoPhotoAccepted(_nothing_accepted(refused), refused)
-    stored = person
-    if stored is None:
-        stored = await asyncio.to_thread(store.add_person, name, photos)
-    elif photos:
-        stored = await asyncio.to_thread(store.add_photos, stored.id, photos)
-    told = tuple(Taken(path, shot.photo.quality) for path, shot in started.passed.items())
-    return EnrolReport(stored, person is not None, told, already, refused, warnings)
+    profile = profile_of(who)
+    album = await _album(profile, paths, finder, store, terms, read, in_flight or InFlight(), progress)
+    return await settled(profile, album, paths, finder, store, terms)
 
 
-def _started(
-    name: str, space: str, spaces: Sequence[str], store: PersonStore, cosines: tuple[float, float], force: bool
-) -> _Enrolment:
-    """Who has the name already, by space the digests of the photos that have their template there, and everybody."""
-    person: Person | None = None
+async def settled(
+    who: Profile,
+    album: Album,
+    paths: Sequence[Path],
+    finder: FaceFinder,
+    store: PersonStore,
+    terms: Terms,
+    chosen: Mapping[Path, Shot] | None = None,
+) -> EnrolReport:
+    """settle(), on a thread of its own and to its end, also when this is cancelled: the gallery may be closed then."""
+    work = asyncio.to_thread(settle, who, album, paths, finder.spaces, store, terms, chosen)
+    writing = asyncio.ensure_future(work)
     try:
-        person = store.find(name)
-    except PersonNotFound:
-        store.check_free(name)
-    if person is not None and name not in (person.id, person.name):
-        store.check_free(name)  # who is nearly called that is not taken for the one who is meant
-    known = {each: frozenset() if person is None else store.digests(person.id, each) for each in spaces}
-    return _Enrolment(person, known, store.all_templates(space), *cosines, force)
+        return await asyncio.shield(writing)
+    finally:
+        await asyncio.wait([writing])
 
 
-def _settle(enrolment: _Enrolment, album: Album, paths: Sequence[Path]) -> tuple[Path, ...]:
-    """Each photo to the passed or the refused; those that the person has already, in the order given."""
-    dims = {len(embedding_in(enrolment.space, taken.shots[0].photo)) for taken in album.taken.values()}
-    if len(enrolment.enrolled) and dims - {enrolment.enrolled.matrix.shape[1]}:
-        raise space_mismatch(enrolment.space, enrolment.enrolled.matrix.shape[1], dims.pop())
-    enrolment.chosen.update(choose(album, enrolment.own, enrolment.space, enrolment.threshold))
-    enrolment.refused.update(album.refused)
-    already = list(album.already)
-    for path, shot in enrolment.chosen.items():
-        if all(shot.photo.digest in enrolment.known.get(each.space, ()) for each in shot.photo.templates):
-            already.append(path)
-        else:
-            enrolment.passed[path] = shot
-    return tuple(sorted(already, key=list(paths).index))
+async def _album(
+    who: Profile,
+    paths: Sequence[Path],
+    finder: FaceFinder,
+    store: PersonStore,
+    terms: Terms,
+    read: Read,
+    in_flight: InFlight,
+    progress: Progress,
+) -> Album:
+    known = await asyncio.to_thread(_known_in_all, who, finder.spaces, store)
+    return await take(paths, finder, terms.gate, terms.pick, known, progress, read=read, in_flight=in_flight)
 
 
-def _names(store: PersonStore) -> dict[str, str]:
-    return {person_id: profile.name for person_id, profile in store.profiles().items()}
+def _known_in_all(who: Profile, spaces: Sequence[str], store: PersonStore) -> frozenset[str]:
+    return frozenset.intersection(*known_digests(person_of(who, store), spaces, store).values())
 
 
-def _compare(enrolment: _Enrolment, names: Mapping[str, str]) -> None:
-    """Move the photos that stand alone, or are somebody else's, to the refused; what is odd about the others, in words.
+@dataclass(frozen=True, slots=True)
+class Sitter:
+    """Somebody who is to be enrolled, and from which photos."""
 
-    Raises EnrolledAlready.
+    who: Profile
+    photos: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one person of many: a report, or why there is none."""
+
+    sitter: Sitter
+    report: EnrolReport | None
+    error: CodedError | None = None
+
+
+async def enrol_many(
+    sitters: Iterable[Sitter],
+    finder: FaceFinder,
+    store: PersonStore,
+    terms: Terms,
+    told: Callable[[Outcome], None],
+    *,
+    read: Read = of_file,
+    in_flight: InFlight | None = None,
+    looked: Callable[[], None] = lambda: None,
+) -> None:
+    """As enrol(), one person after another; photos of those who come next are looked at meanwhile.
+
+    told() gets each person's outcome, in the order given, when it is in the gallery; looked() is called for each photo
+    that was looked at. Each person is there wholly or not at all, whatever ends it. Raises what is nobody's fault.
     """
-    # A photo that lacks its template of another space alone is among those of before: no witness for itself.
-    known = enrolment.known[enrolment.space]
-    paths = [path for path, shot in enrolment.passed.items() if shot.photo.digest not in known]
-    for path in [path for path in enrolment.passed if path not in paths]:
-        # Another detector may find another face largest: a photo of before is refused where it is another one now.
-        own = enrolment.own
-        nearest = float((own @ enrolment.embedding(path)).max()) if len(own) else -1.0
-        if nearest < enrolment.threshold:
-            enrolment.refuse(path, _stray(nearest, enrolment.threshold))
-    if not paths:
-        return
-    agreed = agreement(np.stack([enrolment.embedding(path) for path in paths]), enrolment.own, enrolment.verifies)
-    for number, cosine in agreed.strays.items():
-        enrolment.refuse(paths[number], _stray(cosine, enrolment.verifies))
-    if agreed.apart:
-        apart = [paths[number] for number in agreed.apart]
-        together = [path for number, path in enumerate(paths) if number not in {*agreed.apart, *agreed.strays}]
-        enrolment.warnings.append(_divided(apart, together, agreed.nearest, enrolment.verifies))
-    _compare_with_others(enrolment, [path for path in paths if path in enrolment.passed], names)
+    in_flight = in_flight or InFlight()
+    ahead = deque[tuple[Sitter, asyncio.Task[Album | CodedError]]]()
+    waiting = 0
+
+    async def one() -> None:
+        nonlocal waiting
+        sitter, task = ahead.popleft()
+        told(await _outcome(sitter, await task, finder, store, terms))
+        waiting -= 1 + len(sitter.photos)
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for sitter in sitters:
+                look = _looked(sitter, finder, store, terms, read, in_flight, looked)
+                ahead.append((sitter, tasks.create_task(look, name="person")))
+                waiting += 1 + len(sitter.photos)
+                while ahead and waiting > _PHOTOS_AHEAD * in_flight.photos:
+                    await one()
+            while ahead:
+                await one()
+    except BaseExceptionGroup as faults:
+        raise only_fault(faults) from None
 
 
-def _compare_with_others(enrolment: _Enrolment, paths: Sequence[Path], names: Mapping[str, str]) -> None:
-    if not paths:
-        return
-    new = np.stack([enrolment.embedding(path) for path in paths])
-    templates, owners = enrolment.others()
-    for other in others_alike(new, enrolment.own, templates, owners, enrolment.threshold):
-        whom = f"{names.get(other.person_id, 'somebody')} ({other.person_id}), who is enrolled already"
-        if other.same and not enrolment.force:
-            raise EnrolledAlready(
-                f"these photos resemble {whom} (similarity {other.cosine:.2f} where {enrolment.threshold:.2f} is one "
-                f"person's): add them to that name, or use --force if this is another person"
-            )
-        wrong = () if enrolment.force else other.photos
-        for path in [paths[number] for number in wrong if paths[number] in enrolment.passed]:
-            why = f"the face is rather that of {whom} (similarity {other.cosine:.2f})"
-            enrolment.refuse(path, OtherPerson(f"{why}; give another photo, or use --force"))
-        if not wrong:
-            enrolment.warnings.append(_resembles(whom, other))
+async def _looked(
+    sitter: Sitter,
+    finder: FaceFinder,
+    store: PersonStore,
+    terms: Terms,
+    read: Read,
+    in_flight: InFlight,
+    looked: Callable[[], None],
+) -> Album | CodedError:
+    def progress(done: int, total: int) -> None:
+        if done:
+            looked()
+
+    try:
+        who = profile_of(sitter.who)
+        return await _album(who, sitter.photos, finder, store, terms, read, in_flight, progress)
+    except _ONE_PERSONS as error:
+        return error.with_traceback(None)
 
 
-def _divided(apart: Sequence[Path], together: Sequence[Path], cosine: float, wanted: float) -> str:
-    others = _listed(together) or "the photos enrolled before"
-    return (
-        f"{_listed(apart)} {'does' if len(apart) == 1 else 'do'} not resemble {others} (similarity {cosine:.2f} at "
-        f"most, {wanted:.2f} is wanted): make sure that all show one person; `people photos` lists what is enrolled, "
-        "`people remove-photo` takes one away"
-    )
-
-
-def _resembles(whom: str, other: Other) -> str:
-    end = "if this is the same person, forget one of the two"
-    return f"resembles {whom} (similarity {other.cosine:.2f}): {end}"
-
-
-def _stray(cosine: float, threshold: float) -> PersonDiffers:
-    return PersonDiffers(
-        f"the face resembles none of the others enrolled with it (similarity {cosine:.2f} at most, "
-        f"{threshold:.2f} is wanted); give photos of one person"
-    )
-
-
-def _blind_spots(enrolment: _Enrolment) -> list[str]:
-    """Which models get no template of which photos, a line each."""
-    missed: dict[str, list[Path]] = {}
-    for path, shot in enrolment.chosen.items():
-        for model in shot.blind if path not in enrolment.refused else ():
-            missed.setdefault(model, []).append(path)
-    return [
-        f"model {model} gave NaN, infinity or zeros for {_listed(paths)}: it gets no template of them; try "
-        f"`whosthere models selftest {model}`"
-        for model, paths in missed.items()
-    ]
-
-
-def _listed(paths: Sequence[Path]) -> str:
-    more = f" and {len(paths) - _MOST_TOLD} more" if len(paths) > _MOST_TOLD else ""
-    return ", ".join(str(path) for path in paths[:_MOST_TOLD]) + more
-
-
-def _told(path: Path, error: CodedError) -> Refused:
-    return Refused(path, error.code, str(error).removeprefix(str(path)).lstrip(": "))
-
-
-def _nothing_accepted(refused: Sequence[Refused]) -> str:
-    if not refused:
-        return "no photo was given; give at least one"
-    told = [f"{path}: {why} [{code}]" for path, code, why in refused[:_MOST_TOLD]]
-    more = f" | and {len(refused) - _MOST_TOLD} more" if len(refused) > _MOST_TOLD else ""
-    return f"no photo was accepted, nobody was enrolled: {' | '.join(told)}{more}"
+async def _outcome(
+    sitter: Sitter, album: Album | CodedError, finder: FaceFinder, store: PersonStore, terms: Terms
+) -> Outcome:
+    if isinstance(album, CodedError):
+        return Outcome(sitter, None, album)
+    try:
+        report = await settled(profile_of(sitter.who), album, sitter.photos, finder, store, terms)
+    except _ONE_PERSONS as error:
+        return Outcome(sitter, None, error.with_traceback(None))
+    return Outcome(sitter, report)

@@ -3,6 +3,7 @@
 Pure; any thread. Embeddings are float32 unit vectors; faces count as alike from a cosine of `threshold` on.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,7 +37,10 @@ def agreement(new: F32, before: F32, threshold: float) -> Agreement:
     nearest = cosines[: len(new)].max(axis=1)
     strays = {n: float(c) for n, c in enumerate(nearest) if c < threshold} if len(faces) > 2 else {}
     rest = np.array([n for n in range(len(new)) if n not in strays], int)
-    groups = [_reachable(cosines >= threshold, n) for n in rest]
+    groups, alike = list[NDArray[np.bool_]](), cosines >= threshold
+    for n in rest:
+        if not any(group[n] for group in groups):
+            groups.append(_reachable(alike, n))
     main = max(
         (group for group in groups if not len(before) or group[len(new) :].any()),
         key=lambda group: group[rest].sum(),
@@ -70,7 +74,7 @@ class Other:
     photos: tuple[int, ...]
 
 
-def others_alike(new: F32, own: F32, templates: F32, person_ids: list[str], threshold: float) -> list[Other]:
+def others_alike(new: F32, own: F32, templates: F32, person_ids: Sequence[str], threshold: float) -> list[Other]:
     """Whom of the others (their templates (m,d), person_ids) the new faces (n,d) of a person resemble, nearest first.
 
     `own` (k,d): the templates that the person has. A person who has none is the other one where the new faces' mean
@@ -78,9 +82,14 @@ def others_alike(new: F32, own: F32, templates: F32, person_ids: list[str], thre
     """
     if not len(new) or not len(templates):
         return []
-    cosines = np.full((len(set(person_ids)), len(new)), -1.0, np.float32)
-    rows = {person_id: row for row, person_id in enumerate(dict.fromkeys(person_ids))}
-    np.maximum.at(cosines, [rows[person_id] for person_id in person_ids], templates @ new.T)
+    all_cosines = templates @ new.T
+    alike = np.flatnonzero((all_cosines >= threshold).any(axis=1))
+    rows = {person_id: row for row, person_id in enumerate(dict.fromkeys(person_ids[at] for at in alike.tolist()))}
+    if not rows:
+        return []
+    theirs = [at for at, person_id in enumerate(person_ids) if person_id in rows]
+    cosines = np.full((len(rows), len(new)), -1.0, np.float32)
+    np.maximum.at(cosines, [rows[person_ids[at]] for at in theirs], all_cosines[theirs])
     to_own = (new @ own.T).max(axis=1) if len(own) else np.full(len(new), -1.0, np.float32)
     among = new @ new.T
     np.fill_diagonal(among, -1.0)
@@ -88,8 +97,7 @@ def others_alike(new: F32, own: F32, templates: F32, person_ids: list[str], thre
     found = []
     for person_id, row in rows.items():
         nearest = cosines[row]
-        if nearest.max() >= threshold:
-            same = bool(nearest.mean() >= threshold and nearest.mean() > to_own.mean())
-            photos = tuple(np.flatnonzero((nearest >= threshold) & (nearest > support)).tolist())
-            found.append(Other(person_id, float(nearest.max()), same, photos))
+        same = bool(nearest.mean() >= threshold and nearest.mean() > to_own.mean())
+        photos = tuple(np.flatnonzero((nearest >= threshold) & (nearest > support)).tolist())
+        found.append(Other(person_id, float(nearest.max()), same, photos))
     return sorted(found, key=lambda other: -other.cosine)

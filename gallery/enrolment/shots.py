@@ -4,7 +4,6 @@ Runs on the event loop; files and pixels are touched on threads.
 """
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +12,16 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from gallery.enrolment.choice import Faces, prominence, whose
+from gallery.enrolment.photo_reading import InFlight, Read, of_file
 from gallery.enrolment.quality_gate import Gate, Pick, pass_faces, standing
 from gallery.errors import PhotoRefused, SeveralFaces
 from gallery.people import NewPhoto, NewTemplate
+from gallery.storage.rows import jpeg
 from recognition.align import loose_chip
 from recognition.arrays import F32
-from recognition.errors import CodedError, EmbeddingUnusable, ImageError, ImageMissing
+from recognition.errors import CodedError, EmbeddingUnusable, ImageError
 from recognition.faces import InSpace
-from recognition.image import ArrayImage, Image, read_image
+from recognition.image import Image
 from recognition.recogniser import Found
 
 # Beyond these a photo's faces are those of a crowd.
@@ -76,25 +77,80 @@ async def take(
     pick: Pick,
     known: frozenset[str],
     progress: Callable[[int, int], None],
+    *,
+    read: Read = of_file,
+    in_flight: InFlight | None = None,
 ) -> Album:
     """Look at each photo that is not `known` (by its SHA-256) and that was not given before.
 
-    `progress` is told (done, total).
+    `progress` is told (done, total). Raises what is no photo's fault.
     """
+    in_flight = in_flight or InFlight()
+    done = 0
+
+    async def looked_at(path: Path) -> _Looked:
+        nonlocal done
+        async with in_flight.seat():
+            found = await _outcome(path, read, finder, gate, pick, known, in_flight)
+            done += 1
+            progress(done, len(paths))
+            return found
+
+    progress(0, len(paths))
+    try:
+        async with asyncio.TaskGroup() as photos:
+            looks = [photos.create_task(looked_at(path), name="photo") for path in paths]
+    except BaseExceptionGroup as faults:
+        raise only_fault(faults) from None
+    return _in_order(paths, [look.result() for look in looks])
+
+
+def only_fault(faults: BaseExceptionGroup[BaseException]) -> BaseException:
+    """What one of several photos met, where they all met such: a model that is gone is gone for all of them."""
+    first: BaseException = faults
+    while isinstance(first, BaseExceptionGroup):
+        coded, rest = first.split(CodedError)
+        if len(first.exceptions) > 1 and (coded is None or rest is not None):
+            return faults
+        first = first.exceptions[0]
+    return first
+
+
+class _Looked(NamedTuple):
+    """`found` None: its digest is known."""
+
+    digest: str
+    found: Taken | CodedError | None
+
+
+async def _outcome(
+    path: Path, read: Read, finder: FaceFinder, gate: Gate, pick: Pick, known: frozenset[str], in_flight: InFlight
+) -> _Looked:
+    digest = ""
+    try:
+        photo = await asyncio.to_thread(read, path)
+        digest = photo.digest
+        if digest in known:
+            return _Looked(digest, None)
+        async with in_flight.room_for(photo.size_px):
+            image = await asyncio.to_thread(photo.decode)
+            return _Looked(digest, await look(image, digest, finder, gate, pick))
+    except (ImageError, PhotoRefused, EmbeddingUnusable) as error:
+        return _Looked(digest, error.with_traceback(None))
+
+
+def _in_order(paths: Sequence[Path], looks: Sequence[_Looked]) -> Album:
+    """Of photos that are the same the first one counts."""
     album = Album({}, [], {})
-    seen = set(known)
-    for number, path in enumerate(paths):
-        progress(number, len(paths))
-        try:
-            image, digest = await asyncio.to_thread(_read, path)
-            if digest in seen:
-                album.already.append(path)
-                continue
-            album.taken[path] = await _look(image, digest, finder, gate, pick)
+    seen = set[str]()
+    for path, (digest, found) in zip(paths, looks, strict=True):
+        if found is None or digest in seen:
+            album.already.append(path)
+        elif isinstance(found, CodedError):
+            album.refused[path] = found
+        else:
+            album.taken[path] = found
             seen.add(digest)
-        except (ImageError, PhotoRefused, EmbeddingUnusable) as error:
-            album.refused[path] = error
-    progress(len(paths), len(paths))
     return album
 
 
@@ -130,16 +186,8 @@ def _unclear(taken: Taken, *, compared: bool) -> str:
     )
 
 
-def _read(path: Path) -> tuple[ArrayImage, str]:
-    image = read_image(path)
-    try:
-        with path.open("rb") as file:
-            return image, hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ImageMissing(f"{path} can't be read ({error.strerror}); check the path") from None
-
-
-async def _look(image: ArrayImage, digest: str, finder: FaceFinder, gate: Gate, pick: Pick) -> Taken:
+async def look(image: Image, digest: str, finder: FaceFinder, gate: Gate, pick: Pick = None) -> Taken:
+    """The faces of one picture. Raises PhotoRefused, EmbeddingUnusable, and what the finder does."""
     found = standing(await finder.detect(image, "photo"))
     passed = pass_faces(prominence(found.detections, image.width, image.height), found.quality, gate, pick)
     shots = []
@@ -152,7 +200,7 @@ async def _look(image: ArrayImage, digest: str, finder: FaceFinder, gate: Gate, 
     return Taken(tuple(shots), passed.clear, len(found.detections))
 
 
-async def _shoot(image: ArrayImage, digest: str, finder: FaceFinder, found: Found, face: int) -> Shot:
+async def _shoot(image: Image, digest: str, finder: FaceFinder, found: Found, face: int) -> Shot:
     landmarks = found.detections.landmarks[face]
     templates: dict[str, NewTemplate] = {}
     blind = []
@@ -166,6 +214,12 @@ async def _shoot(image: ArrayImage, digest: str, finder: FaceFinder, found: Foun
         raise EmbeddingUnusable(
             "the embedder gave NaN, infinity or zeros for the face; try `whosthere models selftest`"
         )
-    chip, moved = await asyncio.to_thread(loose_chip, image, landmarks)
+    chip, moved = await asyncio.to_thread(_chip, image, landmarks)
     score = float(found.quality.score[face])
     return Shot(NewPhoto(chip, moved, digest, tuple(templates.values()), score), tuple(blind))
+
+
+def _chip(image: Image, landmarks: F32) -> tuple[bytes, F32]:
+    """As a JPEG: of thousands of photos a quarter of a megabyte each would be too much."""
+    chip, moved = loose_chip(image, landmarks)
+    return jpeg(chip), moved

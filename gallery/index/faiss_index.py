@@ -197,15 +197,22 @@ class FaceIndex:
         return Templates(self.space, state.templates.stamps.ids[rows], owners, state.templates.vectors(rows))
 
     def search_people(
-        self, probes: F32, top_k: int, space: str | None = None, *, faces: Sequence[int] | None = None
+        self,
+        probes: F32,
+        top_k: int,
+        space: str | None = None,
+        *,
+        faces: Sequence[int] | None = None,
+        doubted: Collection[str] = (),
     ) -> list[Candidates]:
         """For each probe (n,d) float32 how alike it is to the people near to it, by this index's aggregation.
 
-        Near are those whose templates (class means) are among the top_k of a probe, and in any case two people, and
-        whoever ties with the second. `faces`: how many probes, one after another, are of one face (None: each is of
-        its own); those of one face list the same people. Exact: whatever way it is searched, the numbers are the same
-        (gallery.matching.exact). A probe that is not finite resembles nobody. `space`, where given, is the probes'
-        own. Raises EmbeddingSpaceMismatch, ValueError for a wrong shape.
+        Near are those whose templates (class means) are among the top_k of a probe, and in any case two people beside
+        the `doubted`, who may turn out to be no candidates, and whoever ties with the second. `faces`: how many probes,
+        one after another, are of one face (None: each is of its own); those of one face list the same people. Exact:
+        whatever way it is searched, the numbers are the same (gallery.matching.exact). A probe that is not finite
+        resembles nobody. `space`, where given, is the probes' own. Raises EmbeddingSpaceMismatch, ValueError for a
+        wrong shape.
         """
         self._check(probes, top_k, space)
         faces = [1] * len(probes) if faces is None else faces
@@ -215,7 +222,7 @@ class FaceIndex:
         if not len(state.searched) or not len(probes):
             return [Candidates({}) for _ in range(len(probes))]
         probes = np.ascontiguousarray(on_grid(probes))
-        near = nearest(_faiss(), state.searched, state.of_searched, probes, top_k)
+        near = nearest(_faiss(), state.searched, state.of_searched, probes, top_k, doubted)
         return exactly(probes, near, faces, state.searched, state.of_searched, self.aggregation)
 
     def _check(self, probes: F32, top_k: int, space: str | None) -> None:

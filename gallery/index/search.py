@@ -4,7 +4,7 @@ FAISS rounds as the processor and the number of probes have it, so it says who i
 computed anew, the same everywhere.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import accumulate, chain, islice
 from types import ModuleType
 from typing import NamedTuple
@@ -32,16 +32,19 @@ class Nearest(NamedTuple):
     owners: NDArray[np.intp]
 
 
-def nearest(faiss: ModuleType, contents: Contents, whose: PersonRows, probes: F32, top_k: int) -> list[list[int]]:
-    """For each probe (n,d) the people, by number, of its top_k rows or more: until two people are surely the nearest.
-
-    Near to a probe of zeros is nobody.
+def nearest(
+    faiss: ModuleType, contents: Contents, whose: PersonRows, probes: F32, top_k: int, doubted: Collection[str] = ()
+) -> list[list[int]]:
+    """For each probe (n,d) the people, by number, of its top_k rows or more: until two people are surely the nearest of
+    those who are not doubted. Near to a probe of zeros is nobody.
     """
+    counts = np.ones(len(whose.people), np.bool_)  # whoever may not turn out to be no candidate
+    counts[[whose.numbers[person] for person in doubted if person in whose.numbers]] = False
     found = _top(faiss, contents, whose, probes, top_k)
     near: list[list[int]] = found.owners.tolist()
     if len(whose.people) < len(contents):  # else nobody is listed twice
         near = [list(dict.fromkeys(owners)) for owners in near]
-    for probe in np.flatnonzero(_is_open(found)).tolist():
+    for probe in np.flatnonzero(_is_open(found, counts)).tolist():
         if not probes[probe].any():
             near[probe] = []
             continue
@@ -50,7 +53,7 @@ def nearest(faiss: ModuleType, contents: Contents, whose: PersonRows, probes: F3
             k = min(max(4 * k, int(whose.sizes[one[0, 0]]) + 1), len(contents))
             longer = _top(faiss, contents, whose, probes[probe : probe + 1], k)
             one = longer.owners
-            if not _is_open(longer)[0]:
+            if not _is_open(longer, counts)[0]:
                 break
         near[probe] = list(dict.fromkeys(one[0].tolist()))
     return near
@@ -117,11 +120,15 @@ def _sums(values: _Numbers, lengths: _Numbers) -> _Numbers:
     return np.asarray(total[ends] - total[ends - lengths])
 
 
-def _is_open(found: Nearest) -> NDArray[np.bool_]:
-    """(n,): whether the two nearest people may be others than these: the last row is as near as the second person."""
-    others = found.owners != found.owners[:, :1]
+def _is_open(found: Nearest, counts: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(n,): whether the two nearest people, of those who count, may be others than these: the last row is as near as
+    the second of them.
+    """
+    rows = np.arange(len(found.owners))
+    counted = counts[found.owners]
+    first = found.owners[rows, counted.argmax(axis=1)]
+    others = counted & (found.owners != first[:, None])
     second = others.argmax(axis=1)
-    rows = np.arange(len(second))
     is_alone = ~others[rows, second]
     return np.asarray(is_alone | (found.cosines[:, -1] > found.cosines[rows, second] - _TIE))
 

@@ -77,20 +77,19 @@ def decide(
     similarity; so is that of what speaks against it, the person's negatives, and whom these refute is no candidate.
     Known: the best vote is at least `threshold`, or that person's own one, and leads the next person's by at least
     `margin`; ambiguous: only the first of these; unknown: neither. For the lead to be a true one two people must be
-    listed where the gallery has two, as FaceIndex.search_people does. Raises ValueError for negative or missing
-    weights, KeyError where a probe does not list somebody.
+    listed beside those who have negatives, where the gallery has them: see FaceIndex.search_people(). Raises ValueError
+    for negative or missing weights, KeyError where a probe does not list somebody.
     """
     weights = _shares(len(probes), weights)
     votes = _counted([probe.similarities for probe in probes], weights)
-    if any(probe.negatives for probe in probes):
+    if probes and probes[0].negatives:
         against = _counted([probe.negatives for probe in probes], weights)
         votes = {who: vote for who, vote in votes.items() if not is_refuted(vote, against.get(who, -math.inf))}
     if not votes:
         return NOBODY
-    highest = max(votes.values())
+    rising = sorted(votes.values())
+    highest, lead = rising[-1], rising[-1] - rising[-2] if len(rising) > 1 else None
     best = min(person for person, vote in votes.items() if vote == highest)
-    second = max((vote for person, vote in votes.items() if person != best), default=None)
-    lead = None if second is None else highest - second
     similarity = _cosine(highest)
     if similarity < own_thresholds.get(best, threshold):
         return Match("unknown", None, similarity, lead, best)

@@ -5,12 +5,13 @@ Pure; any thread.
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Self
 
 import numpy as np
 
 from gallery.matching.decide import Candidates
-from gallery.matching.exact import cosines, on_grid
+from gallery.matching.exact import on_grid
 from gallery.people import Templates
 from recognition.arrays import F32
 
@@ -19,10 +20,10 @@ class Negatives:
     """Of one embedding space, as PersonStore.negatives() gives them: a template's owner is who it is not."""
 
     def __init__(self, templates: Templates) -> None:
-        by_person: dict[str, list[int]] = {}
+        self._rows: dict[str, list[int]] = {}
         for row, person in enumerate(templates.person_ids):
-            by_person.setdefault(person, []).append(row)
-        self._faces = {person: on_grid(templates.matrix[rows]) for person, rows in by_person.items()}
+            self._rows.setdefault(person, []).append(row)
+        self._faces = on_grid(templates.matrix).astype(np.float64)
 
     @classmethod
     def none(cls, space: str) -> Self:
@@ -32,14 +33,12 @@ class Negatives:
     @property
     def people(self) -> Collection[str]:
         """Who has some."""
-        return self._faces.keys()
+        return self._rows.keys()
 
     def nearest(self, probes: F32, people: Collection[str]) -> list[dict[str, float]]:
         """For each of probes (n,d) on the grid: by person, of those who have negatives, the cosine with the nearest."""
         found: list[dict[str, float]] = [{} for _ in range(len(probes))]
-        for person in self._faces.keys() & people:
-            for one, cosine in zip(found, cosines(probes, self._faces[person]).max(axis=1).tolist(), strict=True):
-                one[person] = cosine
+        self._measure(probes, [(range(len(probes)), person) for person in self._rows.keys() & people], found)
         return found
 
     def against(
@@ -48,14 +47,30 @@ class Negatives:
         """What was found for each of probes (n,d), with what speaks against it. `faces`: as FaceIndex.search_people()
         has it.
         """
-        if not self._faces:
+        if not self._rows:
             return found
-        probes, told, end = on_grid(probes), list(found), 0
+        asked: list[tuple[range, str]] = []
+        end = 0
         for count in [1] * len(found) if faces is None else faces:
             start, end = end, end + count
-            if count and not self._faces.keys().isdisjoint(found[start].similarities):
-                near = self.nearest(probes[start:end], found[start].similarities.keys())
-                told[start:end] = [
-                    replace(one, negatives=against) for one, against in zip(found[start:end], near, strict=True)
-                ]
-        return told
+            if count and (theirs := self._rows.keys() & found[start].similarities.keys()):
+                asked += [(range(start, end), person) for person in theirs]
+        if not asked:
+            return found
+        near: list[dict[str, float]] = [{} for _ in range(len(found))]
+        self._measure(on_grid(probes), asked, near)
+        return [replace(one, negatives=its) if its else one for one, its in zip(found, near, strict=True)]
+
+    def _measure(self, probes: F32, asked: Sequence[tuple[range, str]], into: Sequence[dict[str, float]]) -> None:
+        """The cosines of these probes with the nearest negative of a person each."""
+        pairs = [(probe, person) for some, person in asked for probe in some]
+        rows = [self._rows[person] for _, person in pairs]
+        if not pairs:
+            return
+        counts = np.array([len(own) for own in rows], np.intp)
+        each = np.repeat(np.array([probe for probe, _ in pairs], np.intp), counts)
+        faces = self._faces[np.fromiter(chain.from_iterable(rows), np.intp)]
+        exact = np.einsum("pd,pd->p", probes.astype(np.float64)[each], faces)
+        nearest = np.maximum.reduceat(exact, np.cumsum(counts) - counts)
+        for (probe, person), cosine in zip(pairs, nearest.tolist(), strict=True):
+            into[probe][person] = cosine

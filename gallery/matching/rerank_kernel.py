@@ -14,6 +14,8 @@ from recognition.arrays import F32
 
 K1, K2, ORIGINAL_SHARE = 20, 6, 0.3  # the paper's, for its largest sets
 Mask = NDArray[np.bool_]
+Bits = NDArray[np.uint64]
+_MOST_PAIRS = 1 << 16  # of neighbours at a time: where all faces are equal, all are neighbours
 _CANDIDATES_A_NEIGHBOUR = 10
 _TIE = np.float32(1e-6)  # cosines so close are equal: in float32 the same face twice differs by less
 
@@ -29,10 +31,13 @@ class Neighbourhood:
 
     @classmethod
     def among(cls, candidates: int) -> "Neighbourhood":
-        """The paper's from 200 candidates on, and in proportion for fewer, at least one: where a large part of all
-        is near to everybody, all neighbourhoods are alike, and strangers score as the person does."""
+        """The paper's from 200 candidates on; for fewer k1 goes down in proportion, to one, and nothing is averaged.
+
+        Where a large part of all is near to everybody, all neighbourhoods are alike, and averaged over two to five
+        points those of any two that are each other's nearest are: strangers score as the person does.
+        """
         k1 = min(max(candidates // _CANDIDATES_A_NEIGHBOUR, 1), K1)
-        return cls(k1, max(k1 * K2 // K1, 1))
+        return cls(k1, K2 if k1 == K1 else 1)
 
 
 Kernel = Callable[[F32, Neighbourhood], F32]
@@ -76,24 +81,31 @@ def _nearest(cosines: F32, counts: Sequence[int]) -> list[Mask]:
 def _encoded(cosines: F32, mutual: Mask, half: Mask) -> F32:
     """(n,n), written over the cosines: each point's k-reciprocal neighbours, with those of a neighbour's half as many
     where two thirds of these are its own; weighted by exp(-squared distance), each row's sum 1."""
-    n = len(cosines)
     mine, small = _as_bits(mutual), _as_bits(half)
-    pairs = np.flatnonzero(mutual)
-    rows = np.repeat(np.arange(n), _sizes(mine))
-    columns = pairs - n * rows
-    theirs = small.take(columns, axis=1)
-    joined = np.flatnonzero(
-        3 * _sizes(mine.take(rows, axis=1) & theirs) >= 2 * _sizes(small)[columns]
-    )  # a point itself is
-    starts = np.searchsorted(rows[joined], np.arange(n))
-    expanded = mine | np.bitwise_or.reduceat(theirs[:, joined], starts, axis=1)
+    step = max(_MOST_PAIRS // int(_sizes(mine).max()), 1)
+    blocks = [_expanded(mine, small, mutual, slice(first, first + step)) for first in range(0, len(cosines), step)]
     weights = np.exp(np.multiply(cosines, 2.0, out=cosines), out=cosines)  # exp(-2) of each goes with the sum
-    weights *= np.unpackbits(np.ascontiguousarray(expanded.T).view(np.uint8), axis=1, count=n).view(np.bool_)
+    weights *= np.concatenate(blocks)
     weights /= weights.sum(axis=1, keepdims=True)
     return weights
 
 
-def _as_bits(rows: Mask) -> NDArray[np.uint64]:
+def _expanded(mine: Bits, small: Bits, mutual: Mask, rows: slice) -> Mask:
+    """(m,n): who is among the expanded neighbours of these points. mine, small: mutual and half neighbours as bits."""
+    n = len(mutual)
+    ours = mine[:, rows]
+    pairs = np.flatnonzero(mutual[rows])
+    points = np.repeat(np.arange(ours.shape[1]), _sizes(ours))
+    neighbours = pairs - n * points
+    theirs = small.take(neighbours, axis=1)
+    overlaps = _sizes(ours.take(points, axis=1) & theirs)
+    joined = np.flatnonzero(3 * overlaps >= 2 * _sizes(small)[neighbours])  # a point itself is
+    starts = np.searchsorted(points[joined], np.arange(ours.shape[1]))
+    expanded = ours | np.bitwise_or.reduceat(theirs[:, joined], starts, axis=1)
+    return np.unpackbits(np.ascontiguousarray(expanded.T).view(np.uint8), axis=1, count=n).view(np.bool_)
+
+
+def _as_bits(rows: Mask) -> Bits:
     """(n,m) -> (m/64,n): row i is column i, as bits."""
     packed = np.packbits(rows, axis=1)
     whole = np.zeros((len(rows), -(-packed.shape[1] // 8) * 8), np.uint8)
@@ -101,6 +113,6 @@ def _as_bits(rows: Mask) -> NDArray[np.uint64]:
     return np.ascontiguousarray(whole.view(np.uint64).T)
 
 
-def _sizes(columns: NDArray[np.uint64]) -> NDArray[np.uint16]:
+def _sizes(columns: Bits) -> NDArray[np.uint16]:
     """(m/64,n) -> (n,): how many bits each column has."""
     return np.asarray(np.bitwise_count(columns).astype(np.uint16).sum(axis=0, dtype=np.uint16))

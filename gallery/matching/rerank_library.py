@@ -117,15 +117,19 @@ def _answer(answering: "Connection[RerankLibraryUnusable | None, None]", path: P
     """The child's whole life."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process
     try:
-        _self_test(LibraryKernel(path), path)
+        self_test(path)
     except RerankLibraryUnusable as error:
         answering.send(error)
     else:
         answering.send(None)
 
 
-def _self_test(kernel: LibraryKernel, path: Path) -> None:
-    """Hold it to the built-in kernel, several threads at once. Raises RerankLibraryUnusable."""
+def self_test(path: Path) -> None:
+    """Hold a library to the built-in kernel, several threads at once, in this process: a crash is this one's.
+
+    Raises RerankLibraryUnusable.
+    """
+    kernel = LibraryKernel(path)
     inputs = list(self_test_inputs())
     wanted = [rerank_scores(*one) for one in inputs]
     with ThreadPoolExecutor(_THREADS) as threads:

@@ -3,8 +3,9 @@
 As GalleryDatabase: blocks for disk I/O, any thread, one at a time.
 """
 
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +139,19 @@ class NegativeStore(TemplateStore):
             make_due(db, ERASED)
             audit.append(db, self.actor, "negative_removed", person_id, {"negative": negative_id})
         return self.empty_log()
+
+    def drop_negatives(self, sources: Collection[str]) -> int:
+        """What was seen there is not to be kept any more, whoever it is not; how many that were."""
+        with self._transaction() as db:
+            dropped = db.execute(
+                "DELETE FROM negatives WHERE source IN (SELECT value FROM json_each(?)) RETURNING person_id",
+                (json.dumps(sorted(sources)),),
+            ).fetchall()
+            if dropped:
+                make_due(db, ERASED)
+            for person_id in sorted({row[0] for row in dropped}):
+                audit.append(db, self.actor, "negative_removed", person_id, {"why": "visit erased"})
+        return len(dropped)
 
     # Spaces that came later.
 

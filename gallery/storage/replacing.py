@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gallery.storage.admission import learn
+from gallery.storage.meta import replace_calibrations
 
 _AT_ONCE = 1000
 _PEOPLE = "id, created_at, name_tag, external_tag, profile_key, template_key, profile"
@@ -57,6 +58,7 @@ def replace_people(db: sqlite3.Connection, other: sqlite3.Connection) -> Replace
             if person_id not in forgotten
         )
         _insert(db, below, below_columns, rows)
+    replace_calibrations(db, other)
     return _replaced(db, coming & forgotten, before - coming)
 
 

@@ -9,13 +9,13 @@ import sqlite3
 from gallery.keys.encryption import SealBroken
 from gallery.keys.vault import PersonKeys, Vault, chip_place, landmarks_place, profile_place, template_place
 from gallery.storage import audit
-from gallery.storage.meta import KEY_ID, set_meta
+from gallery.storage.meta import KEY_ID, reseal_calibrations, set_meta
 from gallery.storage.negatives import reseal_negatives
 from gallery.storage.rows import profile_from
 
 
 def reseal(db: sqlite3.Connection, former: Vault, vault: Vault) -> None:
-    """All people, with their tags, the file's own word for its key, and for the end of an audit log that is whole.
+    """All people, with their tags, calibrations, the file's own word for its key, and for the end of a whole audit log.
 
     Raises SealBroken where keys don't open, and on the way to or from a plain gallery anything: what can't be opened
     would be lost.
@@ -25,6 +25,7 @@ def reseal(db: sqlite3.Connection, former: Vault, vault: Vault) -> None:
         _rewrap(db, former, vault)
     else:
         _reseal(db, former, vault)
+    reseal_calibrations(db, former, vault)
     set_meta(db, KEY_ID, vault.key_id)
     if was_sealed:
         audit.seal(db, vault)

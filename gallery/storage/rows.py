@@ -237,7 +237,10 @@ def unpacked(rows: list[bytes]) -> F32:
     return np.frombuffer(b"".join(rows), _F32).reshape(len(rows), dim).astype(np.float32, copy=False)
 
 
-def jpeg(chip: U8) -> bytes:
+def jpeg(chip: U8 | bytes) -> bytes:
+    """A chip as it is kept; one that is a JPEG stays."""
+    if isinstance(chip, bytes):
+        return chip
     done, data = cv2.imencode(".jpg", chip, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
     if not done:
         raise ValueError(f"chip: JPEG can't hold {chip.shape}")

@@ -87,21 +87,25 @@ class PersonStore(NegativeStore):
         return self._count("people")
 
     def find(self, name_or_id: str) -> Person:
-        """The person of this id, or whom it was merged into, or else of this name (capitals and blanks do not count) or
-        external id.
+        """As lookup(). Raises PersonNotFound, which names the nearest."""
+        person = self.lookup(name_or_id)
+        if person is None:
+            raise PersonNotFound(f"nobody called {name_or_id!r} is enrolled{self._nearest(name_or_id)}")
+        return person
 
-        Raises PersonNotFound, which names the nearest, PersonAmbiguous where it is several people's, and
-        NameInvalid.
+    def lookup(self, name_or_id: str) -> Person | None:
+        """The person of this id, or whom it was merged into, or else of this name (capitals and blanks do not count) or
+        external id; None where nobody is.
+
+        Raises PersonAmbiguous where it is several people's, and NameInvalid.
         """
         found = self._found(name_or_id)
         if not found and self._follows_key():
             found = self._found(name_or_id)
-        if not found:
-            raise PersonNotFound(f"nobody called {name_or_id!r} is enrolled{self._nearest(name_or_id)}")
         if len(found) > 1:
             people = ", ".join(f"{person.id} ({person.name})" for person in found)
             raise PersonAmbiguous(f"{len(found)} people are called {name_or_id!r}; give the id, one of {people}")
-        return found[0]
+        return found[0] if found else None
 
     def is_enrolled(self, person_id: str) -> bool:
         """Whether somebody has this id; nothing is opened for it, so also of whom nothing opens any more."""

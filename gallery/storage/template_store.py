@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from gallery.people import KeptPhoto, NewTemplate, StoredPhoto, TemplateMark, Te
 from gallery.storage import audit
 from gallery.storage.admission import must_exist
 from gallery.storage.database import GalleryDatabase
+from gallery.storage.meta import get_calibrations, set_calibrations
 from gallery.storage.profiles import Broken, OpenedProfiles, OpenedTemplates, Unopened
 from gallery.storage.rows import (
     moment,
@@ -28,6 +30,7 @@ from gallery.storage.rows import (
     stored_photo,
     unpacked,
 )
+from gallery.storage.schema import translated
 from gallery.storage.vacuum import ERASED, make_due
 from recognition.arrays import F32
 from recognition.errors import EmbeddingSpaceMismatch
@@ -157,6 +160,11 @@ class TemplateStore(GalleryDatabase):
         )
         return frozenset(row[0] for row in rows)
 
+    def templates_by_person(self, space: str) -> dict[str, int]:
+        """How many templates each person has in this space, of those who have some."""
+        query = "SELECT person_id, count(*) FROM templates WHERE space = ? GROUP BY person_id"
+        return {str(who): int(count) for who, count in self._rows(query, space)}
+
     def uncovered(self, space: str) -> int:
         """How many people have photos, but no template in this space: nobody could name them by it."""
         return self._count(
@@ -200,6 +208,20 @@ class TemplateStore(GalleryDatabase):
         template = NewTemplate(space, signature, embedding)
         with self._transaction() as db:
             return replace_template(db, photo_id, self._vault, template, quality, time.time())
+
+    # Calibrations.
+
+    def calibrations(self) -> dict[str, str | None]:
+        """By space, the documents that keep_calibrations() was given; None: its bytes were changed since."""
+        self._follows_key()
+        with self._lock, translated(self.path):
+            return get_calibrations(self._db, self._vault)
+
+    def keep_calibrations(self, documents: Mapping[str, str | None], details: Mapping[str, Any]) -> None:
+        """By space, in the place of what there was; None: there is none any more. `details`: for the audit log."""
+        with self._transaction() as db:
+            set_calibrations(db, self._vault, documents)
+            audit.append(db, self.actor, "calibrated", details=details)
 
     # Photos.
 

@@ -5,8 +5,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-
 from recognition.errors import UnsupportedRuntime
 from recognition.runtimes.int8_forms import saturates
 from recognition.runtimes.onnx_session import onnxruntime_module
@@ -50,6 +48,8 @@ class Processor:
 
 def this_processor() -> Processor:
     """The one that this runs on."""
+    import cv2  # takes its time to import; most of who asks for the name alone do without
+
     sets = tuple(name for name, number in _SETS.items() if cv2.checkHardwareSupport(number))
     version, exact = None, None
     with suppress(UnsupportedRuntime):

@@ -16,11 +16,11 @@ from typing import Protocol
 
 from recognition.arrays import F32
 from recognition.errors import RunnerDead, TritonModelMismatch, TritonUnavailable, UnsupportedRuntime
+from recognition.runtimes.triton_address import check_address
 from recognition.runtimes.triton_contract import Contract, TensorInfo, check_answer
 
 # gRPC keeps the deadline; this is for the case that it fails to say so.
 _GRACE_S = 5.0
-_ADDRESS = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})", re.ASCII)
 _CHANNEL = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
@@ -36,14 +36,6 @@ _CHANNEL = [
     ("grpc.enable_http_proxy", 0),
     ("grpc.service_config_disable_resolution", 1),
 ]
-
-
-def check_address(url: str) -> str:
-    """`host:port` as it came. Raises ValueError for anything else."""
-    match = _ADDRESS.fullmatch(url)
-    if match is None or not 0 < int(match[1]) < 65536:
-        raise ValueError("no address of a Triton server; want host:port of its gRPC service, like 127.0.0.1:8001")
-    return url
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ _ADAPTER: TypeAdapter[DetectorSpec | EmbedderSpec] = TypeAdapter(AnySpec)
 SEE_MODELS = "see whosthere models list"
 
 
-def bundled(part: Literal["specs", "spaces", "packs", "faces", "nano"]) -> Path:
+def bundled(part: Literal["specs", "spaces", "packs", "faces", "nano", "impostors"]) -> Path:
     """Where a part of model/ lies: in a checkout there, else inside the installed package. `nano`: our own weights."""
     checkout = Path(__file__).resolve().parents[2] / "model" / part
     if checkout.is_dir():

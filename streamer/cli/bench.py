@@ -1,5 +1,6 @@
 """`bench` measures ours, the peer, the limit and the model layer; `--models` that alone, `--gallery` a large gallery,
-`--rerank` re-ranking, `--ingest` cameras that publish, `--visits` what a kept visit costs, `--soak` looks for leaks."""
+`--matching` matching, `--rerank` re-ranking, `--ingest` cameras that publish, `--visits` what a kept visit costs,
+`--train` a trained classifier, `--soak` looks for leaks."""
 
 import tempfile
 import threading
@@ -10,7 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import uvloop
 
-from streamer.cli.bench_tables import show_gallery, show_ingest, show_model_layer, show_rerank, show_visits
+from streamer.cli.bench_tables import (
+    show_gallery,
+    show_ingest,
+    show_matching,
+    show_model_layer,
+    show_rerank,
+    show_training,
+    show_visits,
+)
 from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json, print_line, print_table, settings_of
 from streamer.settings import Settings
 
@@ -41,10 +50,12 @@ def bench(
     ingest: Annotated[
         bool, typer.Option("--ingest", help="Cameras that publish by RTSP, beside pulling and decoding alone.")
     ] = False,
+    train: Annotated[bool, typer.Option("--train", help="A classifier of 200 people, alone.")] = False,
     minutes: Annotated[float, typer.Option(min=0.1, help="How long to soak.")] = 20.0,
     gallery: Annotated[
         bool, typer.Option("--gallery", help="A gallery of --people, beside the release before (out of git).")
     ] = False,
+    matching: Annotated[bool, typer.Option("--matching", help="What matching costs beside bare FAISS, alone.")] = False,
     rerank: Annotated[bool, typer.Option("--rerank", help="What re-ranking costs on one core, alone.")] = False,
     people: Annotated[int, typer.Option(min=100, help="How many people that gallery has.")] = 100_000,
     faces: Annotated[
@@ -68,8 +79,14 @@ def bench(
     if models:
         _print(uvloop.run(run_models(settings, layer, note)), as_json=json)
         return
+    if matching:
+        _matching(as_json=json)
+        return
     if rerank:
         _rerank(as_json=json)
+        return
+    if train:
+        _train(as_json=json)
         return
     if gallery:
         _gallery(GalleryBenchOptions(folder.absolute(), people, faces=faces), as_json=json)
@@ -104,6 +121,18 @@ def _gallery(options: "GalleryBenchOptions", *, as_json: bool) -> None:
         show_gallery(document)
 
 
+def _matching(*, as_json: bool) -> None:
+    from streamer.bench.gallery.matching import run_matching
+    from streamer.bench.run import machine
+
+    document: dict[str, Any] = {"machine": machine(), "gallery": run_matching()}
+    if as_json:
+        print_json(document)
+    else:
+        print_line(f"machine: {document['machine']}")
+        show_matching(document["gallery"])
+
+
 def _rerank(*, as_json: bool) -> None:
     from streamer.bench.gallery.rerank import run_rerank
     from streamer.bench.run import machine
@@ -113,6 +142,17 @@ def _rerank(*, as_json: bool) -> None:
         print_json(document)
     else:
         show_rerank(document)
+
+
+def _train(*, as_json: bool) -> None:
+    from streamer.bench.gallery.training import run_training
+    from streamer.bench.run import machine
+
+    document = {"machine": machine(), **run_training(note)}
+    if as_json:
+        print_json(document)
+    else:
+        show_training(document["train"])
 
 
 def _ingest(clip: Path, scratch: Path, *, as_json: bool) -> None:

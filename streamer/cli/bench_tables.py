@@ -37,6 +37,14 @@ def show_visits(document: dict[str, Any]) -> None:
     print_line(f"a kept visit: {cost['cpu_ms']:.1f} ms of CPU time, {loop}, {cost['kib']:.0f} KiB; of {cost['visits']}")
 
 
+def show_training(row: Row) -> None:
+    """What a trained classifier costs beside its embeddings."""
+    print_line(
+        f"a classifier of {row['people']} people with {row['photos']} photos: {row['train_s']:.1f} s, "
+        f"{row['classifier_mib']:.0f} MiB; {row['predict_ms']:.1f} ms for a face, {row['right']:.1%} right"
+    )
+
+
 _OF_GALLERY = {
     "upgrade_s": "first opening, s",
     "upgrade_cpu_s": "the same, CPU s",
@@ -45,6 +53,7 @@ _OF_GALLERY = {
     "start_rss_mib": "memory then, MiB",
     "search_p50_ms": "a search, p50 ms",
     "search_p99_ms": "a search, p99 ms",
+    "search_recall": "its recall",
     "follow_cpu_s": "somebody enrolled beside a service, CPU s",
     "enrolled_photos_per_s": "made-up photos enrolled a second",
     "enrolled_photos_per_cpu_s": "the same a CPU second",
@@ -70,6 +79,29 @@ def show_gallery(document: Row) -> None:
             [told, *(_figure(row[key]) for key in ("ours", "before", "limit", "goal", "ratio_to_before"))]
             for key, told in _OF_GALLERY.items()
             if (row := document["gallery_store"].get(key)) is not None
+        ],
+        "Nothing was measured.",
+    )
+    print_line()
+    show_matching(document["gallery"])
+    print_line(f"re-ranking of 200 candidates of 512 numbers: {document['gallery']['rerank200_ms']:.2f} ms")
+
+
+def show_matching(sizes: Row) -> None:
+    """Print what matching takes, by the count of templates."""
+    print_table(
+        ["templates", "64 faces, p50 ms", "p99 ms", "share of bare FAISS", "of one template each", "recall"],
+        [
+            [
+                size,
+                f"{row['p50_ms']:.2f}",
+                f"{row['p99_ms']:.2f}",
+                f"{row['share_of_bare']:.2f}",
+                f"{row['share_of_bare_one_each']:.2f}",
+                f"{row['recall']:.3f}",
+            ]
+            for size, row in sizes.items()
+            if isinstance(row, dict)
         ],
         "Nothing was measured.",
     )

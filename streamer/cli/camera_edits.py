@@ -14,7 +14,6 @@ from streamer.camera_changes import ADDED, Changes, alter, editing, is_added
 from streamer.cli.options import AsJson, ConfigFile, Overrides, print_json, print_line
 from streamer.errors import CameraExists, CameraUnknown, ConfigInvalid, ConfigUnknownKey
 from streamer.ingest.address import address, redacted_url
-from streamer.pipeline.camera_control import beneath
 from streamer.process import make_data_folder
 from streamer.settings import CameraSettings, Settings
 from streamer.settings_layers import Tree, resolve_paths
@@ -144,7 +143,7 @@ def _alter(
         _refuse_unknown(name, changes, layers)
         fresh = dict(values)
         resolve_paths({"cameras": {name: fresh}}, Path.cwd())
-        alter(changes, name, fresh, beneath(name, layers))
+        alter(changes, name, fresh, layers.beneath(name))
         hidden = [key for key in fresh if isinstance(above := layers.above.get(name), dict) and key in above]
         return done + (f"; but {', '.join(hidden)} is set by a variable or --set, which goes first" if hidden else "")
 

@@ -2,36 +2,27 @@
 
 from collections import Counter
 from dataclasses import asdict, replace
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 import uvloop
 
 from recognition.errors import CodedError
-from recognition.near_names import did_you_mean
 from streamer.cli import camera_edits, discover
+from streamer.cli.camera_names import camera_or_url
 from streamer.cli.options import AsJson, ConfigFile, Overrides, print_json, print_line, print_table, settings_of
-from streamer.errors import CameraUnknown
-from streamer.ingest.address import redacted_url
-from streamer.ingest.probe import ProbeReport
-from streamer.ingest.probe import probe as probe_source
-from streamer.ingest.rtsp.server import url_of
-from streamer.model_layer.setup import open_for_enrolment
-from streamer.pipeline.stills import turns_of
+from streamer.ingest.address import publishers_url, redacted_url
 from streamer.settings import CameraSettings, Settings
 from streamer.variables import expand_url
+
+if TYPE_CHECKING:
+    from streamer.ingest.probe import ProbeReport
 
 cameras = typer.Typer(
     no_args_is_help=True,
     help="List cameras, look at one, add, change or remove one.",
     epilog="Example: whosthere cameras probe door",
 )
-
-
-def unknown_camera(name: str, settings: Settings, way_out: str) -> CameraUnknown:
-    """The error for a camera that the configuration has not."""
-    hint = did_you_mean(name, settings.cameras, f"there are: {', '.join(settings.cameras) or 'none'}")
-    return CameraUnknown(f"{name} is no configured camera{hint} ({way_out})")
 
 
 def register(app: typer.Typer) -> None:
@@ -53,7 +44,7 @@ def list_cameras(config: ConfigFile = None, overrides: Overrides = None, json: A
             "loop": c.loop,
             "enabled": c.enabled,
             "from": camera_edits.whence(name, layers, changes),
-            "publish_to": url_of(settings.ingest.rtsp, name) if c.is_published else None,
+            "publish_to": publishers_url(settings.ingest.rtsp, name) if c.is_published else None,
         }
         for name, c in settings.cameras.items()
     ]
@@ -70,8 +61,13 @@ def list_cameras(config: ConfigFile = None, overrides: Overrides = None, json: A
         print_line(f"{name}: removed by command; `whosthere cameras reset {name}` brings it back")
 
 
-async def _probe(settings: Settings, camera: CameraSettings, name: str, watch_s: float) -> ProbeReport:
+async def _probe(settings: Settings, camera: CameraSettings, name: str, watch_s: float) -> "ProbeReport":
     """What it sends, and how the faces in its last picture stand."""
+    # Streams and models, which the other commands of this group do without.
+    from streamer.ingest.probe import probe as probe_source
+    from streamer.model_layer.setup import open_for_enrolment
+    from streamer.pipeline.stills import turns_of
+
     probed = await probe_source(expand_url(camera.url), camera, name, watch_s=watch_s)
     try:
         async with open_for_enrolment(settings) as recogniser:
@@ -98,12 +94,7 @@ def probe(
 ) -> None:
     """Open a camera, watch it for a moment, say what it sends and what is odd. ${VAR} in a quoted URL is expanded."""
     settings = settings_of(config, overrides)
-    camera, name = settings.cameras.get(name_or_url), name_or_url
-    if camera is None:
-        if not any(mark in name_or_url for mark in "/:.$"):
-            way_out = f"add it by `whosthere cameras add`, or give a URL or a file: ./{name_or_url}"
-            raise unknown_camera(name_or_url, settings, way_out)
-        camera, name = CameraSettings(url=name_or_url), "probe"
+    camera, name = camera_or_url(settings, name_or_url)
     if transport:
         camera = camera.model_copy(update={"transport": transport})
     report = asdict(uvloop.run(_probe(settings, camera, name, seconds)))

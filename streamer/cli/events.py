@@ -14,7 +14,7 @@ import uvloop
 
 from gallery.errors import GalleryError, PersonNotFound
 from recognition.errors import CodedError
-from streamer.cli.cameras import unknown_camera
+from streamer.cli.camera_names import unknown_camera
 from streamer.cli.kept_events import Asked, kept_events, moment
 from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_line, settings_of
 from streamer.events.event import IdentityEvent

@@ -10,7 +10,7 @@ from pathlib import Path
 import typer
 
 from gallery.errors import PersonNotFound
-from streamer.cli.cameras import unknown_camera
+from streamer.cli.camera_names import unknown_camera
 from streamer.cli.options import note
 from streamer.errors import OutputUnwritable
 from streamer.events.event import IdentityEvent, named

@@ -16,7 +16,9 @@ def progress_of(what: str) -> Iterator[Callable[[int, int], None]]:
     """Yields told(done, total), to be called from one thread as often as one likes."""
     if sys.stderr.isatty():
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        # Lines of an answer go above the bar; into a file or a pipe they go as ever.
+        at_terminal, console = sys.stdout.isatty(), Console(stderr=True)
+        with Progress(*columns, console=console, transient=True, redirect_stdout=at_terminal) as bar:
             task = bar.add_task(what, total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
         return

@@ -103,7 +103,7 @@ async def _train(settings: Settings, source: str, name: str | None, options: "Tr
                 embedder = RecogniserEmbedder(recogniser)
                 with progress_of("faces") as told:
                     samples = await _samples(settings, table, embedder, told)
-                return await train_on(samples, embedder, options)
+                return await train_on(samples, embedder.facts, options)
         finally:
             await asyncio.to_thread(manager.close)
     finally:

@@ -6,12 +6,11 @@ A step is whole by itself and may be taken again: what is gone is gone. Blocks.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from gallery.classifier.folder import make_stale, people_of
 from gallery.errors import ClassifierDamaged, ClassifierMissing, ClassifierStale, GalleryError, PersonNotFound
-from gallery.people import is_person_id
 from gallery.storage.store import PersonStore
 from recognition.errors import CodedError
 from streamer.byte_search import holds
@@ -65,16 +64,29 @@ def destroy_keys(task: Task) -> Outcome:
             gone, photos, negatives = gone + 1, photos + len(kept), negatives + own
             templates += sum(len(photo.spaces) for photo in kept)
         kind = "keys destroyed" if store.key_id is not None else "erased (the gallery is not encrypted)"
+        if before:
+            store.drop_negatives(_seen_in_visits(task, (task.person_ids - spared) | store.unfinished()))
         is_overwritten, left = store.empty_log(_LOG_WITHIN_S), store.count_negatives()
     people = counted(gone, "person", "people")
     done = f"{people}: {kind}, {counted(photos, 'photo')} and {counted(templates, 'template')} deleted"
     if negatives:
         done += f", {counted(negatives, 'negative')} too"
     if alike:
-        done += f"; {counted(before - left - negatives, 'negative')} of others showed them, and went"
+        done += (
+            f"; {counted(before - left - negatives, 'negative')} of others showed them, or were of their visits: gone"
+        )
     if not is_overwritten:
         done += "; somebody reads the log that held them, emptied with the files"
     return Outcome(done, spared=frozenset(spared))
+
+
+def _seen_in_visits(task: Task, person_ids: Collection[str]) -> list[str]:
+    """What negatives of the visits say that are erased with these people."""
+    try:
+        with VisitsFile(task.settings.visits_path, None) as file:
+            return [f"event {event_id}" for event_id in file.ids_of(person_ids)]
+    except KeptVisitsError:  # told by the step that erases them
+        return []
 
 
 def _alike(task: Task, store: PersonStore) -> Mapping[str, float]:
@@ -180,25 +192,28 @@ def _of_topics(topics: Topics) -> Outcome:
 
 
 def retire_classifiers(task: Task) -> Outcome:
-    """Those that were trained on their faces, or may have been: nobody uses them from now on, and their faces go."""
+    """Those that know whoever is not enrolled (any more): nobody uses them from now on, and faces and ids go.
+
+    So does one of another system's ids, which tell nothing of who is who here, and of a person who became another.
+    """
     left, retired = [], 0
+    with task.store() as store:
+        enrolled = store.profiles().keys()
     for place in trained_places(task.settings):
         try:
-            knows = people_of(place)
+            if people_of(place) <= enrolled:
+                continue
         except (ClassifierMissing, ClassifierStale):
             continue
         except ClassifierDamaged:
-            knows = task.person_ids
-        # Ids of another system tell nothing of who is who here.
-        if knows.isdisjoint(task.person_ids) and all(map(is_person_id, knows)):
-            continue
+            pass
         try:
             make_stale(place)
         except OSError as error:
             left.append(Left(str(place), f"a classifier there can't be erased ({error.strerror})", "purge"))
         else:
             retired += 1
-    told = f"{counted(retired, 'classifier')} erased: train anew" if retired else "no classifier knows them"
+    told = f"{counted(retired, 'classifier')} erased: train anew" if retired else "none was trained on them"
     return Outcome("" if left else told, tuple(left))
 
 

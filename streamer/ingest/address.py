@@ -9,7 +9,7 @@ from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 from streamer.errors import CameraNotFound
-from streamer.settings import PUBLISH, CameraSettings
+from streamer.settings import PUBLISH, CameraSettings, RtspIngestSettings
 
 Kind = Literal["rtsp", "http", "rtmp", "srt", "file", "usb", "publish"]
 
@@ -107,6 +107,12 @@ def _path(file_url: str) -> str:
 
 # "admin:secret@192.0.2.9/h264", "rtsp:/admin:secret@…": a URL that has lost its scheme, and is taken for a path.
 _LOGIN_WITHOUT_SCHEME = re.compile(r"[^/\s]*:\S*@")
+
+
+def publishers_url(settings: RtspIngestSettings, camera: str) -> str:
+    """Where a camera's publisher goes, its login left to be filled in."""
+    host = "THIS_MACHINE" if settings.host in ("", "0.0.0.0", "::") else settings.host
+    return f"rtsp://USER:PASSWORD@{f'[{host}]' if ':' in host else host}:{settings.port}/{camera}"
 
 
 def redacted_url(url: str) -> str:

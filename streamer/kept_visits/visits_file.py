@@ -220,6 +220,14 @@ class VisitsFile:
             self._follow_key()
             return read_faces(self._db, self._cipher, event_id)
 
+    def ids_of(self, person_ids: Collection[str]) -> list[str]:
+        """The visits that name one of them anywhere."""
+        with translated(self.path):
+            rows = self._db.execute(
+                f"SELECT event_id FROM visits WHERE {_OF_PEOPLE}", (orjson.dumps(list(person_ids)).decode(),)
+            )
+            return [str(row[0]) for row in rows]
+
     def count_of(self, person_id: str) -> int:
         """In how many visits a person's id stands anywhere."""
         with translated(self.path):

@@ -6,7 +6,7 @@ On the event loop.
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from gallery.enrolment.enrol import EnrolReport, Gate, Pick, enrol
+from gallery.enrolment.enrol import EnrolReport, Gate, InFlight, Pick, Terms, enrol
 from gallery.storage.store import PersonStore
 from recognition.models.manager import ModelManager
 from recognition.recogniser import Recogniser
@@ -16,6 +16,39 @@ from streamer.model_layer.patient_finder import PatientFinder
 from streamer.model_layer.setup import ladder_of
 from streamer.pipeline.match_policy import enrolling_threshold, naming_threshold, verifying_threshold
 from streamer.settings import Settings
+
+# Enough for every runner to find a batch when it asks for one; more would only take memory.
+_BATCHES_AHEAD = 2
+_LEAST_IN_FLIGHT = 4
+
+
+class EnrolmentDesk:
+    """Where people are enrolled in a gallery, as the configuration wants it; on one event loop."""
+
+    def __init__(self, settings: Settings, recogniser: Recogniser, store: PersonStore) -> None:
+        self.finder = PatientFinder(recogniser)
+        self.store = store
+        self._settings = settings
+        self._recogniser = recogniser
+
+    def terms(self, pick: Pick = None, *, force: bool = False, by_hand: bool = True) -> Terms:
+        """by_hand: see Terms."""
+        wanted = self._settings.gallery.enrol
+        return Terms(
+            Gate(wanted.min_face_px, wanted.min_quality),
+            enrolling_threshold(self._settings, self._recogniser),
+            verifying_threshold(self._settings, self._recogniser),
+            pick,
+            force,
+            wanted.max_photos,
+            by_hand,
+        )
+
+    def in_flight(self) -> InFlight:
+        """As many photos as keep the models busy; half of what may wait for one of them, so that none is refused."""
+        models = (self._recogniser.detector, self._recogniser.embedder)
+        wanted = _BATCHES_AHEAD * max(model.max_batch * model.threads for model in models)
+        return InFlight(max(1, min(max(wanted, _LEAST_IN_FLIGHT), self._settings.recognition.queue_limit // 2)))
 
 
 async def enrol_person(
@@ -30,18 +63,9 @@ async def enrol_person(
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> EnrolReport:
     """As gallery.enrolment.enrol.enrol() does it, and raises."""
-    return await enrol(
-        name,
-        photos,
-        PatientFinder(recogniser),
-        store,
-        Gate(settings.gallery.enrol.min_face_px, settings.gallery.enrol.min_quality),
-        pick,
-        threshold=enrolling_threshold(settings, recogniser),
-        verifies=verifying_threshold(settings, recogniser),
-        force=force,
-        progress=progress,
-    )
+    desk = EnrolmentDesk(settings, recogniser, store)
+    terms, in_flight = desk.terms(pick, force=force), desk.in_flight()
+    return await enrol(name, photos, desk.finder, store, terms, in_flight=in_flight, progress=progress)
 
 
 def space_sizes(manager: ModelManager) -> dict[str, int]:

@@ -51,7 +51,7 @@ class ServedClassifier:
             return
         self._seen = seen
         try:
-            self._loaded = await asyncio.to_thread(_loaded, self._folder, self._forgotten)
+            self._loaded = await asyncio.to_thread(load_classifier, self._folder, self._forgotten)
         except CodedError as error:
             self._loaded, self.trouble = None, error
             self._once.say("classifier", str(error), logging.ERROR, "%s", error, code=error.code)
@@ -85,10 +85,10 @@ class ServedClassifier:
         self._metrics.classifier_people.set(0 if self.named is None else len(self.named.people))
 
 
-def _loaded(folder: Path, forgotten: frozenset[str]) -> PersonClassifier:
-    """Raises what artifacts.load() raises, ClassifierUnavailable without scikit-learn."""
+def load_classifier(folder: Path, forgotten: frozenset[str], space: str | None = None) -> PersonClassifier:
+    """Blocks. Raises what artifacts.load() raises, ClassifierUnavailable without scikit-learn."""
     if find_spec("sklearn") is None:
         raise ClassifierUnavailable("a trained classifier needs scikit-learn; pip install 'whosthere[classifier]'")
     from gallery.classifier.artifacts import load
 
-    return load(folder, forgotten=forgotten)
+    return load(folder, serving=space, forgotten=forgotten)

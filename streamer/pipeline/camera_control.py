@@ -13,7 +13,6 @@ from recognition.errors import CodedError
 from streamer.camera_changes import Changes, alter, editing, read_changes
 from streamer.pipeline.camera_set import Difference
 from streamer.settings import CameraSettings, Settings
-from streamer.settings_layers import Tree
 from streamer.settings_reading import Layers
 from streamer.telemetry.once_log import OnceLog
 
@@ -158,14 +157,7 @@ def _read(path: Path) -> tuple[_Identity, Changes]:
 def _write(path: Path, enabled: Mapping[str, bool], layers: Layers) -> None:
     with editing(path) as changes:
         for camera, on in enabled.items():
-            alter(changes, camera, {"enabled": on}, beneath(camera, layers))
-
-
-def beneath(camera: str, layers: Layers) -> Tree:
-    """What it is by its configuration and by default, without what was changed by command."""
-    fields = CameraSettings.model_fields.items()
-    defaults = {key: field.get_default() for key, field in fields if not field.is_required()}
-    return defaults | (layers.configured.get(camera) or {})
+            alter(changes, camera, {"enabled": on}, layers.beneath(camera))
 
 
 def _identity(path: Path) -> _Identity:

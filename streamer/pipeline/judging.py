@@ -14,7 +14,7 @@ import numpy as np
 
 from gallery.classifier.classifier import NamedClasses
 from gallery.index.faiss_index import FaceIndex
-from gallery.matching.decide import NOBODY, Candidates, Match, agree, confidence, decide
+from gallery.matching.decide import NOBODY, Candidates, Match, agree, decide
 from gallery.matching.negatives import Negatives
 from gallery.matching.reconsider import NeighbourCheck
 from recognition.arrays import F32
@@ -107,8 +107,9 @@ class Judge:
 
     def _candidates(self, space: str, probes: F32, faces: Sequence[int]) -> Iterator[Candidates]:
         """Of probes (n,d), so many of each track, with what speaks against them."""
-        found = self.indexes[space].search_people(probes, self.rules.top_k, space=space, faces=faces)
-        return iter(self.negatives[space].against(found, probes, faces))
+        index, negatives = self.indexes[space], self.negatives[space]
+        found = index.search_people(probes, self.rules.top_k, space=space, faces=faces, doubted=negatives.people)
+        return iter(negatives.against(found, probes, faces))
 
     def _verdict(
         self, policy: MatchPolicy, faces: Sequence[KeptFace], votes: Sequence[Sequence[Candidates]]
@@ -128,7 +129,7 @@ class Judge:
         ]
         match, number = agree(matches, thresholds)
         weakest = policy.spaces[number]
-        sure = confidence(matches[number], weakest.rates, len(self.indexes[weakest.space]))
+        sure = weakest.confidence(matches[number], len(self.indexes[weakest.space]))
         if match.outcome == "ambiguous":
             sure = None  # each may be sure of its own, but they are sure of two people
         return Verdict(match, thresholds[number], sure, policy.models, faces, weakest.space, self.ignored)

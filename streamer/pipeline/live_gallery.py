@@ -15,39 +15,34 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Self, TypeVar
 
-from gallery.errors import RerankFailed
+from gallery.errors import ImpostorModelInvalid
 from gallery.index.faiss_index import FaceIndex
+from gallery.matching.calibration_text import from_texts
 from gallery.matching.negatives import Negatives
 from gallery.matching.reconsider import NeighbourCheck
-from gallery.matching.rerank import Reranked, Reranker
+from gallery.matching.rerank import Reranker
 from gallery.matching.rerank_library import make_reranker
-from gallery.people import Profile, TemplateMark
+from gallery.matching.space_policy import standing
+from gallery.people import Profile, TemplateMark, own_thresholds
 from recognition.errors import CodedError, EmbeddingSpaceMismatch
 from recognition.recogniser import Recogniser
 from streamer.naming.served import ServedClassifier
 from streamer.pipeline.gallery_file import GalleryFile
 from streamer.pipeline.judging import Judge, voters
-from streamer.pipeline.match_policy import MatchPolicy
+from streamer.pipeline.match_policy import MatchPolicy, conditions_now
 from streamer.pipeline.tracking import KeptFace
 from streamer.pipeline.visits import Verdict, unnamed
 from streamer.process import key_source, readable_store_of
 from streamer.settings import Names, Settings
+from streamer.telemetry.calibration_watch import CalibrationWatch
 from streamer.telemetry.metrics import Metrics
 from streamer.telemetry.once_log import OnceLog
+from streamer.telemetry.rerank_watch import RerankWatch
 
 log = logging.getLogger(__name__)
 
 POLL_S = 0.25
 T = TypeVar("T")
-
-
-def _own_thresholds(profiles: Mapping[str, Profile]) -> Mapping[str, Mapping[str, float]]:
-    """By space and person."""
-    found: dict[str, dict[str, float]] = {}
-    for who, one in profiles.items():
-        if one.threshold is not None:
-            found.setdefault(one.threshold.space, {})[who] = one.threshold.cosine
-    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +86,10 @@ class LiveGallery:
         self._settings = settings.gallery
         self._min_quality = settings.recognition.min_quality
         self._file = file
+        self._now = partial(conditions_now, settings)
         self._policies: dict[str, MatchPolicy] = {}
+        self._calibrated: Mapping[str, MatchPolicy] = {}  # the same under the gallery's calibrations
+        self._watch = CalibrationWatch(metrics)
         self._indexes: dict[str, FaceIndex] = {}
         self._metrics = metrics
         self._thread = thread
@@ -108,7 +106,7 @@ class LiveGallery:
         self._once = OnceLog(log)
         self._check: NeighbourCheck | None = None
         if settings.gallery.rerank:
-            self._check = NeighbourCheck(reranker, settings.gallery.rerank_threshold, self._tell_reranked)
+            self._check = NeighbourCheck(reranker, settings.gallery.rerank_threshold, RerankWatch(metrics).tell)
         self._trouble: CodedError | None = None
         self._damage: CodedError | None = None
         self._misfit: CodedError | None = None
@@ -187,6 +185,7 @@ class LiveGallery:
         self._policies[policy.models.embedder] = policy
         self._count_templates()
         await self._off_loop(self._tell_misfits)
+        await self._off_loop(self._follow_calibrations, self._thresholds)
 
     def use_embedder(self, name: str) -> None:
         """From now on faces come from this embedder, which must be known. Says whom it can't name."""
@@ -203,7 +202,13 @@ class LiveGallery:
         """
         chosen = [voters(kept, self.serving, self._min_quality) for kept in tracks]
         judge = Judge(
-            self._policies, self._indexes, self._negatives, self._thresholds, self._ignored, self._settings, self._check
+            self._calibrated,
+            self._indexes,
+            self._negatives,
+            self._thresholds,
+            self._ignored,
+            self._settings,
+            self._check,
         )
         loop = asyncio.get_running_loop()
         verdicts = await loop.run_in_executor(self._pool, judge.verdicts, chosen, self.serving)
@@ -305,16 +310,6 @@ class LiveGallery:
         else:
             self._once.over("nameless")
 
-    # On the CPU pool.
-
-    def _tell_reranked(self, found: Reranked | RerankFailed) -> None:
-        if isinstance(found, RerankFailed):
-            self._metrics.rerank_errors.labels(code=found.code).inc()
-            self._once.warn("rerank", found, "%s; the built-in kernel does what it fails at")
-            return
-        self._metrics.rerank_seconds.observe(found.latency_ms / 1000.0)
-        self._metrics.rerank_candidates.observe(found.candidates)
-
     # On the gallery's thread.
 
     def _adopt(self, index: FaceIndex) -> None:
@@ -327,6 +322,21 @@ class LiveGallery:
         if mark != self._negative_marks.get(space):
             self._negatives[space] = Negatives(self._file.store.negatives(space))
             self._negative_marks[space] = mark
+
+    def _follow_calibrations(self, own: Mapping[str, Mapping[str, float]]) -> None:
+        """Take the thresholds that the gallery has now, and say how they stand. `own`: people's, by space."""
+        store, policies = self._file.store, dict(self._policies)
+        calibrations = from_texts(store.calibrations())
+        self._calibrated = {name: policy.under(calibrations, self._now) for name, policy in policies.items()}
+        standings = {}
+        for one in {one.space: one for policy in policies.values() for one in policy.spaces}.values():
+            counts = store.templates_by_person(one.space)
+            now, theirs = self._now(one.signature), own.get(one.space, {})
+            try:
+                standings[one.space] = standing(one, calibrations.get(one.space), now, counts, theirs)
+            except ImpostorModelInvalid as error:  # what can't be told is no reason to name nobody
+                self._once.warn("impostor model", error)
+        self._watch.tell(standings)
 
     def _tell_misfits(self) -> None:
         """Who can't be named for the size of their templates, once for each change."""
@@ -361,6 +371,8 @@ class LiveGallery:
             self._follow_negatives(index.space)
         self._tell_misfits()
         profiles, left_out = file.store.profiles(), file.store.left_out()
+        thresholds = own_thresholds(profiles)
+        self._follow_calibrations(thresholds)
         former, self._last_entry = self._last_entry, file.store.last_entry()
         replaced = is_new and (file.was_replaced if former is None else not file.store.has_entry(former))
         self._version = version
@@ -370,7 +382,7 @@ class LiveGallery:
             log.warning(told, file.path, len(profiles), extra={"code": "gallery_replaced"})
         return _Change(
             profiles,
-            _own_thresholds(profiles),
+            thresholds,
             frozenset(who for who, one in profiles.items() if one.ignored),
             set(self._profiles.keys() - profiles.keys()),
             file.store.forgotten(),

@@ -3,26 +3,19 @@
 Settings and specs go in, a MatchPolicy comes out. Pure; any thread.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Self
 
+from gallery.matching.calibration import Calibration, Conditions
 from gallery.matching.decide import Rate
+from gallery.matching.space_policy import SpacePolicy
 from recognition.architectures import ALIASES
 from recognition.models.manager import ModelManager
 from recognition.recogniser import Recogniser
 from recognition.specs.spec import EmbedderSpec, MatchThresholds
 from streamer.events.event import Models
 from streamer.settings import Settings
-
-
-@dataclass(frozen=True, slots=True)
-class SpacePolicy:
-    """How cosines of one embedding space are judged; `rates` are empty where nobody measured them."""
-
-    space: str
-    dim: int
-    threshold: float
-    rates: tuple[Rate, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +34,32 @@ class MatchPolicy:
         models = Models(
             detector=recogniser.detector.spec.name, embedder=spec.name, signature=recogniser.signature_with(spec)
         )
-        spaces = (
-            SpacePolicy(
-                member.space, member.embedding_size, naming_threshold(settings, spec, member), _rates(member.thresholds)
-            )
-            for member in _matched_by(spec, recogniser.manager)
-        )
-        return cls(models, tuple(spaces))
+        members = _matched_by(spec, recogniser.manager)
+        return cls(models, tuple(space_policy(settings, spec, one, recogniser.signature_with(one)) for one in members))
+
+    def under(self, calibrations: Mapping[str, Calibration], now: Callable[[str], Conditions]) -> Self:
+        """With the gallery's calibrations, by space. `now`: the conditions of today for models of a signature."""
+        spaces = (one.under(calibrations.get(one.space), now(one.signature)) for one in self.spaces)
+        return replace(self, spaces=tuple(spaces))
+
+
+def space_policy(settings: Settings, spec: EmbedderSpec, member: EmbedderSpec, signature: str) -> SpacePolicy:
+    """Of one of the spaces that an embedder is matched in, without a calibration. `signature`: that of its models."""
+    return SpacePolicy(
+        member.space,
+        member.embedding_size,
+        naming_threshold(settings, spec, member),
+        _rates(member.thresholds),
+        settings.gallery.threshold is not None and _is_configured(settings, spec, member),
+        signature,
+    )
+
+
+def conditions_now(settings: Settings, signature: str) -> Conditions:
+    """What a calibration that is made now is made under, with models of this signature."""
+    return Conditions(
+        signature, settings.gallery.aggregation, settings.gallery.margin, settings.recognition.min_quality
+    )
 
 
 def naming_threshold(settings: Settings, spec: EmbedderSpec, member: EmbedderSpec | None = None) -> float:

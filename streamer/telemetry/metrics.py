@@ -127,6 +127,15 @@ class Metrics:
         )
         self.model_healthy = Gauge("whosthere_model_healthy", "0 while its answers are useless", ["model"], registry=r)
         self.gallery_people = Gauge("whosthere_gallery_people", "People enrolled", registry=r)
+        self.gallery_calibration = Gauge(
+            "whosthere_gallery_calibration", "1 for how the space's calibration stands", ["space", "state"], registry=r
+        )
+        self.gallery_expected_fpir = Gauge(
+            "whosthere_gallery_expected_fpir",
+            "Share of strangers that would be named now; NaN where nobody can tell",
+            ["space"],
+            registry=r,
+        )
         self.classifier_people = Gauge(
             "whosthere_classifier_people", "People whom the trained classifier names", registry=r
         )

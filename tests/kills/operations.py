@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from gallery.errors import NameTaken, PersonNotFound, PhotoNotFound
 from gallery.people import Consent, NewPhoto, OwnThreshold
 from tests.faces import NAME
-from tests.gallery.fakes import SPACE, other_template, photo_of, unit
+from tests.gallery.fakes import SPACE, negative_of, other_template, photo_of, unit
 from tests.kills.old_galleries import write_old_gallery
 from tests.kills.states import PLAIN, Secrets, keys_of, open_store, secrets_of
 
@@ -188,6 +188,49 @@ def forgot(name: str) -> Step:
     return step
 
 
+def said_not(name: str, number: int) -> Step:
+    """A face that is not somebody; said again, it is there."""
+
+    def step(home: Path) -> None:
+        with open_store(home) as store:
+            store.add_negative(store.find(name).id, negative_of(unit(900 + number), unit(950 + number), number=number))
+
+    return step
+
+
+def taken_back(name: str, number: int) -> Step:
+    def step(home: Path) -> None:
+        with open_store(home) as store:
+            person = store.find(name)
+            for kept in store.list_negatives(person.id):
+                if kept.source == f"event {number}":
+                    store.remove_negative(person.id, kept.id)
+
+    return step
+
+
+def merged(name: str, into: str) -> Step:
+    def step(home: Path) -> None:
+        with open_store(home) as store, suppress(PersonNotFound):
+            store.merge(store.find(name).id, store.find(into).id, {SPACE: 0.5})
+
+    return step
+
+
+def split(name: str, number: int, new: str) -> Step:
+    """A photo of the person's, which may be somebody else's already."""
+    digest = PEOPLE[name][number].digest
+
+    def step(home: Path) -> None:
+        with open_store(home) as store, suppress(NameTaken):
+            person = store.find(name)
+            numbers = [photo.id for photo in store.photos(person.id) if photo.digest == digest]
+            if numbers:
+                store.split(person.id, numbers, new)
+
+    return step
+
+
 def template_made(number: int) -> Step:
     """As the service's backfill does for a model that came later; a kill leaves it with those made so far."""
 
@@ -223,6 +266,7 @@ OPERATIONS = {
         ),
         Operation("migrate 1", of_version(1), [opened], from_nothing=True),
         Operation("migrate 2", of_version(2), [opened], from_nothing=True),
+        Operation("migrate 3", of_version(3), [opened], from_nothing=True),
         Operation("encrypt", four_people_in_clear, [opened], from_nothing=True),
         Operation("rekey", four_people, [rotated(1), rotated(2)]),
         Operation("rekey to plain", four_people_to_be_in_clear, [put_in_clear]),
@@ -244,6 +288,11 @@ OPERATIONS = {
             [forgot(BOB), forgot(DORA)],
             [Erased(1, BOB), Erased(2, DORA)],
         ),
+        Operation("not", four_people, [said_not(ADA, 1), said_not(BOB, 2), taken_back(ADA, 1), said_not(ADA, 3)]),
+        Operation(
+            "merge", after(four_people, said_not(BOB, 1), said_not(DORA, 2)), [merged(BOB, ADA), merged(DORA, ADA)]
+        ),
+        Operation("split", after(four_people, said_not(ADA, 1)), [split(ADA, 1, EVE), split(BOB, 0, FAY)]),
         Operation("vacuum", after(four_people, forgot(BOB), forgot(CLEO)), [vacuumed]),
         Operation(
             "templates of another model",

@@ -16,7 +16,7 @@ import numpy as np
 
 from gallery.keys.encryption import MasterKey
 from gallery.keys.master_key import FILE, NEXT_FILE, KeySource
-from gallery.people import NewPhoto
+from gallery.people import NewPhoto, Templates
 from gallery.storage.rows import jpeg
 from gallery.storage.store import PersonStore
 from streamer.kept_visits.visits_file import VisitsFile
@@ -63,11 +63,12 @@ def state_in(store: PersonStore, known: Iterable[str]) -> State:
         for entry in store.audit_entries()
     ]
     forgotten = {who.get(key, "new") for key in store.forgotten()}
-    return {"people": _people(store, who), "audit": log, "forgotten": forgotten}
+    merged = sorted((who.get(former, "new"), who.get(now, "new")) for former, now in store.merged().items())
+    return {"people": _people(store, who), "audit": log, "forgotten": forgotten, "merged": merged}
 
 
 def _people(store: PersonStore, who: Mapping[str, str]) -> dict[str, Any]:
-    templates = _templates(store)
+    templates, negatives = _templates(store), _negatives(store)
     chips = {photo.id: photo for photo in store.photos_without_template("in no space at all")}
     people = {}
     for person in store.people():
@@ -82,8 +83,14 @@ def _people(store: PersonStore, who: Mapping[str, str]) -> dict[str, Any]:
             assert set(made) == set(photo.spaces)
             kept.append((photo.digest, photo.quality, _digest(chip.chip), _digest(chip.landmarks), made))
         assert dict(person.templates) == _counted(space for *_, made in kept for space in made)
-        people[person.name] = {"id": who.get(person.id, "new"), "profile": asdict(person.profile), "photos": kept}
+        people[person.name] = {
+            "id": who.get(person.id, "new"),
+            "profile": asdict(person.profile),
+            "photos": kept,
+            "negatives": negatives.pop(person.id, []),
+        }
     assert not templates, "templates of nobody's photos"
+    assert not negatives, "negatives of nobody"
     return people
 
 
@@ -102,6 +109,26 @@ def _templates(store: PersonStore) -> dict[int, dict[str, str]]:
             found.setdefault(photo_id, {})[space] = _digest(embedding)
         assert not by_id
     return found
+
+
+def _negatives(store: PersonStore) -> dict[str, list[object]]:
+    """By person: where they were seen, their chips, and what the embeddings are, by space."""
+    chips = {seen.id: seen for seen in store.negatives_without_template("in no space at all")}
+    found: dict[str, list[object]] = {}
+    for person in store.people():
+        for kept in store.list_negatives(person.id):
+            chip = chips.pop(kept.id)
+            assert chip.person_id == person.id
+            assert chip.chip is not None, f"negative {kept.id} is no picture any more"
+            faces = [(space, *_digests_of(store.negatives(space), person.id)) for space in kept.spaces]
+            found.setdefault(person.id, []).append((kept.source, kept.quality, _digest(chip.chip), faces))
+    assert not chips
+    return found
+
+
+def _digests_of(faces: Templates, person_id: str) -> list[str]:
+    owned = zip(faces.matrix, faces.person_ids, strict=True)
+    return sorted(_digest(row) for row, owner in owned if owner == person_id)
 
 
 def _visits(home: Path, known: Iterable[str]) -> list[object]:

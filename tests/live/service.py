@@ -105,6 +105,14 @@ class ServiceProcess:
 
         await until(ready, within_s)
 
+    async def until_people(self, count: int) -> None:
+        """Until it knows of so many: a command that enrolled them is followed within a second, not at once."""
+
+        async def known() -> bool:
+            return self.http is not None and await self.metric("whosthere_gallery_people") == count
+
+        await until(known)
+
     async def readiness(self) -> dict[str, bool]:
         """Each part of /readyz; empty while the service does not listen yet."""
         return {name: part["ok"] for name, part in (await self.parts()).items()}

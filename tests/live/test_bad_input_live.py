@@ -240,11 +240,7 @@ async def test_a_broker_that_refuses_and_a_disk_that_is_full(disk: Path, tmp_pat
             hog.unlink()
             await service.until_ready("outbox")
             assert whosthere(*enrolling.split(), cwd=tmp_path).code == 0
-
-            async def noticed() -> bool:
-                return await service.metric("whosthere_gallery_people") == 2
-
-            await until(noticed)
+            await service.until_people(2)
             assert await service.metric("whosthere_outbox_dropped_total") == 0
             await until_it_goes_on(service, "street")
             await assert_secret(service, "not connected", "wr0ng", "s3cret")

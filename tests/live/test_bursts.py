@@ -26,6 +26,9 @@ from tests.streamer.ingest.clips import index_of, write_clip
 pytestmark = pytest.mark.live
 
 FRAMES, CLIP_FPS, FPS = 100, 25, 10
+# Half a second: a machine that is busy elsewhere for a moment costs the frames of that moment, for the newest counts;
+# a burst that is not spread costs nearly all of its own, two seconds' or three.
+LONGEST_STEP = CLIP_FPS // 2
 
 
 @pytest.fixture(scope="module")
@@ -81,12 +84,16 @@ async def taken(url: str, seconds: float, **others: object) -> tuple[list[tuple[
     return frames, silent_s
 
 
-def assert_nobody_is_left_out(frames: list[tuple[float, Frame]], seconds: float, *, burst_s: float) -> None:
+def assert_no_burst_is_left_out(frames: list[tuple[float, Frame]], seconds: float) -> None:
     numbers = [index_of(frame) for _, frame in frames]
     steps = [(later - earlier) % FRAMES for earlier, later in itertools.pairwise(numbers)]
     # The first piece comes while the stream is opened: of that the newest is taken.
-    assert all(1 <= step <= 4 for step in steps[FPS:]), steps
-    assert len(frames) >= 0.85 * FPS * seconds
+    assert all(1 <= step <= LONGEST_STEP for step in steps[FPS:]), f"{steps}"
+    assert len(frames) >= 0.85 * FPS * seconds, f"{steps}"
+
+
+def assert_paced(frames: list[tuple[float, Frame]], seconds: float, *, burst_s: float) -> None:
+    assert_no_burst_is_left_out(frames, seconds)
     gaps = [later - earlier for (earlier, _), (later, _) in itertools.pairwise(frames)]
     assert max(gaps) < 0.6 + 0.15 * burst_s
     late_s = [frame.late_s for _, frame in frames[-FPS:]]
@@ -98,7 +105,7 @@ async def test_hls_is_handed_out_at_its_own_pace(clip, tmp_path, serving):
     async with hls(clip, tmp_path, 2):
         # A piece comes every two seconds, and the limit on silence is shorter: a burst covers it.
         frames, silent_s = await taken(f"{url}/live.m3u8", 8, read_timeout_s=1.5)
-    assert_nobody_is_left_out(frames, 8, burst_s=2)
+    assert_paced(frames, 8, burst_s=2)
     assert silent_s < 1
 
 
@@ -138,7 +145,7 @@ async def test_a_proxy_that_holds_back_seconds(clip, tmp_path, serving):
 
     url = serving(InBursts)
     frames, silent_s = await taken(f"{url}/live.ts", 9)
-    assert_nobody_is_left_out(frames, 9, burst_s=3)
+    assert_paced(frames, 9, burst_s=3)
     assert silent_s < 3, "less than stalled_after_s: a burst covers it"
 
 
@@ -183,9 +190,7 @@ async def test_what_a_network_held_back_is_caught_up_with(clip):
     with RtspServer(unused_port(), {"door": clip}) as server:
         async with comes_and_goes(server.port, 2.0) as port:
             frames, _ = await taken(f"rtsp://127.0.0.1:{port}/door", 12)
-    numbers = [index_of(frame) for _, frame in frames]
-    steps = [(later - earlier) % FRAMES for earlier, later in itertools.pairwise(numbers)]
-    assert all(1 <= step <= 4 for step in steps[FPS:]), steps
+    assert_no_burst_is_left_out(frames, 12 - 2)
     late_s = [frame.late_s or 0.0 for _, frame in frames]
     assert max(late_s) > 1.2, "it was away"
     assert late_s[-1] < max(late_s) - 0.3, "and is played a little faster since"

@@ -108,7 +108,7 @@ async def test_an_outbox_damaged_between_two_starts_and_while_running(tmp_path, 
 async def test_a_gallery_that_is_deleted_and_replaced(tmp_path, broker):
     with ServiceProcess(tmp_path, config(tmp_path, broker)) as service:
         service.run("enrol", "Ada", KNOWN.file)
-        await service.until_ready("camera street", "gallery")
+        await service.until_people(1)
         copy = shutil.copy(service.data / "gallery.db", tmp_path / "copy.db")
         for file in service.data.glob("gallery.db*"):
             file.unlink()
@@ -131,11 +131,7 @@ async def test_a_gallery_that_is_deleted_and_replaced(tmp_path, broker):
             file.unlink(missing_ok=True)
         await service.until_ready("gallery")
         service.run("enrol", "Eve", STRANGERS[4].file)
-
-        async def two() -> bool:
-            return await service.metric("whosthere_gallery_people") == 2
-
-        await until(two)
+        await service.until_people(2)
         with open_store(tmp_path / "other.db", keys_of(service.data / "gallery.db")) as store:
             store.add_person("Grace", [photo_of(unit(1))])
         (tmp_path / "other.db").rename(service.data / "gallery.db")

@@ -56,7 +56,8 @@ async def test_who_is_forgotten_in_view_while_the_broker_is_away_leaves_nothing(
         told = json.loads(service.run("people", "forget", WHO, "--yes", "--json"))
         assert told["forgotten"] == person_id
         assert [(left["where"], left["done_by"]) for left in told["left"]] == [("retained MQTT topics", "service")]
-        assert [step["step"] for step in told["steps"]] == ["keys", "visits", "outbox", "topics", "files", "search"]
+        steps = ["keys", "visits", "outbox", "topics", "classifiers", "files", "search"]
+        assert [step["step"] for step in told["steps"]] == steps
         assert files_with(service.data, person_id, WHO) == []
         assert gallery_with(service.data, WHO) == []
 

@@ -44,6 +44,13 @@ def config(tmp_path: Path, broker: Mosquitto, data: str = "data", **events: Any)
     }
 
 
+def knowing_her(folder: Path, settings: dict[str, Any]) -> ServiceProcess:
+    """A service, yet to start, that knows her when it first looks: no visit of hers begins as somebody unknown."""
+    service = ServiceProcess(folder, settings)
+    service.run("enrol", NAME, KNOWN.file)
+    return service
+
+
 def kept(service: ServiceProcess, *options: str | Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in service.run("events", "--since", "1h", "--json", *options).splitlines()]
 
@@ -75,8 +82,7 @@ def lines_with(service: ServiceProcess, code: str) -> list[str]:
 async def test_what_was_seen_is_looked_at_afterwards(tmp_path, broker):
     with Subscriber(broker.port, tmp_path) as heard:
         await heard.catch_up()
-        with ServiceProcess(tmp_path, config(tmp_path, broker)) as service:
-            service.run("enrol", NAME, KNOWN.file)
+        with knowing_her(tmp_path, config(tmp_path, broker)) as service:
             await until(lambda: over(service, 2))
             assert await service.metric("whosthere_visits_kept_total") >= 2
             assert await service.metric("whosthere_visits_lost_total") == 0
@@ -145,8 +151,7 @@ async def test_a_killed_service_leaves_visits_that_get_their_end(tmp_path, broke
     settings = config(tmp_path, broker, keep_unknown_h=1.0)
     standing = write_film(tmp_path / "standing.mp4", ([KNOWN, STRANGERS[0]], 1))
     settings["cameras"] = {"street": {"url": str(standing), "fps": 5, "loop": True, "snapshots": True}}
-    with ServiceProcess(tmp_path, settings) as service:
-        service.run("enrol", NAME, KNOWN.file)
+    with knowing_her(tmp_path, settings) as service:
 
         def two_are_open() -> bool:
             path = service.data / "visits.db"
@@ -234,8 +239,7 @@ async def test_nothing_stays_of_who_is_forgotten_while_in_view(tmp_path, broker)
     film = write_film(tmp_path / "standing.mp4", ([KNOWN], 1))
     settings = config(tmp_path, broker, keep_unknown_h=2.0)
     settings["cameras"] = {"street": {"url": str(film), "fps": 5, "loop": True, "snapshots": True}}
-    with Subscriber(broker.port, tmp_path) as heard, ServiceProcess(tmp_path, settings) as service:
-        service.run("enrol", NAME, KNOWN.file)
+    with Subscriber(broker.port, tmp_path) as heard, knowing_her(tmp_path, settings) as service:
         await until(lambda: any(event["snapshot"] and event["person"] for event in heard.events()))
         (person,) = json.loads(service.run("people", "list", "--json"))["people"]
         await until(lambda: bool(kept(service)))

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gallery.enrolment.enrol import Gate, enrol
+from gallery.enrolment.enrol import Gate, Terms, enrol
 from recognition.recogniser import RecogniserConfig, open_recogniser
 from streamer.settings import EnrolSettings
 from tests.conftest import LARGER
@@ -62,7 +62,7 @@ async def enrol_walkers(walk, gallery, weights):
         threshold = recogniser.embedder.spec.identification_threshold
         with open_store(gallery) as store:
             for name, photos in walk.enrolment.items():
-                taken = await enrol(name, photos, recogniser, store, gate, "largest", threshold=threshold)
+                taken = await enrol(name, photos, recogniser, store, Terms(gate, threshold, pick="largest"))
                 assert len(taken.taken) == 3, taken.refused
 
 

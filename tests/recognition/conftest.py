@@ -5,7 +5,7 @@ Our own models and the picture of six come with the project; the rest needs ../s
 
 import csv
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -106,13 +106,3 @@ def central(find: Callable[..., Detections]) -> Callable[[ArrayImage], np.ndarra
         return found.landmarks[nearest][None]
 
     return landmarks
-
-
-@pytest.fixture(scope="module")
-def one_thread() -> Iterator[None]:
-    """PyTorch on one thread: on busy machines its threads wait for each other more than they work."""
-    torch = pytest.importorskip("torch", reason="the extra train is not installed: pip install -e '.[train]'")
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)

@@ -14,6 +14,8 @@ from streamer.ingest.rtsp.server import RtspServer
 from streamer.process import store_of
 from streamer.settings import (
     CameraSettings,
+    GallerySettings,
+    HttpSettings,
     IngestSettings,
     PathsSettings,
     RtspIngestSettings,
@@ -22,6 +24,7 @@ from streamer.settings import (
 )
 from streamer.telemetry.metrics import Metrics
 from tests.gallery.fakes import photo_of, unit
+from tests.rerank_libraries import compiled, example, needs_compiler
 
 
 async def findings(
@@ -137,3 +140,30 @@ async def test_a_key_that_is_away_and_a_damaged_gallery_are_faults(tmp_path: Pat
     gallery.write_bytes(content)
     found = await gallery_line(tmp_path)
     assert (found.code, "gallery restore" in found.detail or "backup" in found.detail) == ("gallery_unreadable", True)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no library"])
+async def test_a_re_ranking_library_is_tried(tmp_path: Path, free_port: int, content: bytes | None):
+    library = tmp_path / "rerank.so"
+    if content is not None:
+        library.write_bytes(content)
+    settings = Settings(
+        paths=PathsSettings(models=(tmp_path,), data=tmp_path / "data"),
+        gallery=GallerySettings(rerank_library=library),
+        http=HttpSettings(port=free_port),
+    )
+    found = {finding.part: finding for finding in await check_everything(settings)}["re-ranking"]
+    assert (found.ok, found.code) == (False, "rerank_library_unusable")
+    assert str(library) in found.detail
+
+
+@needs_compiler
+async def test_a_re_ranking_library_that_is_right_is_said(tmp_path: Path, free_port: int):
+    library = compiled(tmp_path, example())
+    settings = Settings(
+        paths=PathsSettings(models=(tmp_path,), data=tmp_path / "data"),
+        gallery=GallerySettings(rerank_library=library),
+        http=HttpSettings(port=free_port),
+    )
+    found = {finding.part: finding for finding in await check_everything(settings)}["re-ranking"]
+    assert found == Finding("re-ranking", True, f"{library} gives the built-in kernel's scores")

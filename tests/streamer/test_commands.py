@@ -24,7 +24,7 @@ from streamer.cli.anywhere import moved_back
 from streamer.commands import app
 from streamer.demo.scene import write_stills
 from streamer.process import only_one
-from tests.command import assert_refused, whosthere
+from tests.command import assert_refused, patched, whosthere
 from tests.conftest import PROJECT
 from tests.faces import KNOWN, STRANGERS, write_photo
 from tests.galleries import open_store
@@ -32,10 +32,11 @@ from tests.gallery.fakes import photo_of, unit
 from tests.streamer.ingest.clips import write_clip
 
 COMMANDS = [
-    *("serve", "check", "demo", "enrol", "identify", "events", "bench"),
+    *("serve", "check", "demo", "enrol", "identify", "events", "bench", "train"),
     *("people list", "people show", "people rename", "people forget", "people photos", "people remove-photo"),
+    *("people not", "people ignore", "people merge", "people split"),
     *("people set", "people export", "people import", "gallery backup", "gallery restore", "gallery rekey"),
-    *("gallery purge", "gallery audit"),
+    *("gallery purge", "gallery audit", "calibrate", "people look-alikes"),
     *("cameras list", "cameras probe", "cameras discover", "cameras add", "cameras set"),
     *("cameras enable", "cameras disable", "cameras remove", "cameras reset"),
     *("models list", "models show", "models verify", "models selftest"),
@@ -86,6 +87,23 @@ def leaves(command: Any, path: str = "") -> Iterator[str]:
 
 def test_these_are_the_commands() -> None:
     assert sorted(leaves(typer.main.get_command(app))) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("command", "others"),
+    [
+        ("people list", "av aiomqtt prometheus_client uvloop streamer.erasure streamer.model_layer"),
+        ("cameras list", "av aiomqtt prometheus_client streamer.pipeline streamer.model_layer"),
+        ("tokens list", "av aiomqtt prometheus_client streamer.cli.people streamer.pipeline"),
+        ("gallery audit", "aiomqtt streamer.erasure streamer.pipeline streamer.cli.models"),
+    ],
+)
+def test_a_command_loads_what_it_needs_itself(home: Path, command: str, others: str) -> None:
+    told = "import atexit, sys; atexit.register(lambda: sys.stderr.write(' '.join(sys.modules)))"
+    ended = patched(told, *command.split(), cwd=home)
+    assert ended.code == 0, ended.err
+    assert "streamer.settings" in ended.err.split()
+    assert not set(others.split()) & set(ended.err.split())
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -211,10 +229,11 @@ def test_check_as_json(studio: Path) -> None:
         "processor": None,
         "models": None,
         "gallery": None,
+        "calibration": None,
         "http": None,
         "broker": "broker_unreachable",
     }
-    assert "1 of 6 checks failed" in assert_refused(ended, "broker_unreachable")
+    assert "1 of 7 checks failed" in assert_refused(ended, "broker_unreachable")
 
 
 def test_a_person_from_enrolment_to_oblivion(studio: Path) -> None:
@@ -300,9 +319,15 @@ def test_what_belongs_to_a_command_stays_where_it_is() -> None:
 
 @pytest.mark.parametrize("who", ["ada lovelace", "  Ada   LOVELACE ", "AdaLovelace", "ID"])
 def test_capitals_and_blanks_make_no_other_person(home: Path, who: str) -> None:
+    with open_store(home / "var" / "gallery.db") as store:
+        (ada,) = store.people()
+    shown = whosthere("people", "show", who.replace("ID", f" {ada.id.upper()}"), "--json", cwd=home)
+    assert (shown.document["id"], shown.document["name"]) == (ada.id, "Ada Lovelace")
+
+
+def test_nor_for_whatever_is_done_with_a_person(home: Path) -> None:
     (ada,) = whosthere("people", "list", "--json", cwd=home).document["people"]
-    who = who.replace("ID", f" {ada['id'].upper()}")
-    assert whosthere("people", "show", who, "--json", cwd=home).document == ada
+    who = "  Ada   LOVELACE "
     first, _ = whosthere("people", "photos", who, "--json", cwd=home).document["photos"]
     removed = whosthere("people", "remove-photo", who, first["id"], "--json", cwd=home)
     assert (removed.document["person"]["id"], removed.document["photos"]) == (ada["id"], 1)

@@ -9,7 +9,6 @@ from gallery.retention import DAY_S
 from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json, print_line, settings_of
 from streamer.errors import ConfirmationNeeded, ErasureIncomplete
 from streamer.process import open_gallery, this_user
-from streamer.upkeep.purge import LEAP_S, purge
 
 _WHY = {
     "consent_expired": "the consent was over on {since}",
@@ -28,6 +27,8 @@ def purge_gallery(
 
     The service does the same at its start and once a day.
     """
+    from streamer.upkeep.purge import LEAP_S, purge  # all of MQTT, which the other commands of this group do without
+
     settings = settings_of(config, overrides, log_level="error")
     open_gallery(settings).close()  # refused where it is gone under a running service
     done = purge(settings, actor=this_user(), dry_run=dry_run, trusts_clock=yes or dry_run)

@@ -12,7 +12,6 @@ from recognition.models.manager import ModelManager
 from recognition.specs.spec import DetectorSpec, EmbedderSpec, signature_of
 from streamer.cli.options import AsJson, ConfigFile, Overrides, print_json, print_line, settings_of
 from streamer.cli.progress import progress_of
-from streamer.model_layer.backfill import reindex_for
 from streamer.model_layer.coverage import embedders_behind
 from streamer.model_layer.setup import ladder_of, make_manager
 from streamer.process import make_data_folder, open_gallery
@@ -88,6 +87,8 @@ def _reindex_one(spec: EmbedderSpec, manager: ModelManager, settings: Settings) 
 
 
 def _made(spec: EmbedderSpec, manager: ModelManager, settings: Settings) -> ReindexReport:
+    from streamer.model_layer.backfill import reindex_for  # much, which the other commands of this group do without
+
     detector = manager.spec_of(settings.recognition.detector, DetectorSpec)
     with progress_of(f"{spec.name}: photos") as told:
         return uvloop.run(

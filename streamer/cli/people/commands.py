@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from streamer.cli.calibration.look_alikes import look_alikes
 from streamer.cli.options import (
     LOG_IS_READ,
     AsJson,
@@ -44,6 +45,7 @@ def register(app: typer.Typer) -> None:
     people.command("forget", epilog='Example: whosthere people forget "Ada Lovelace" --yes')(forget)
     people.command("export", epilog='Example: whosthere people export "Ada Lovelace" ada.zip')(export_person)
     people.command("import", epilog="Example: whosthere people import ada.zip")(import_person)
+    people.command("look-alikes", epilog="Example: whosthere people look-alikes --json")(look_alikes)
     app.add_typer(people, name="people")
 
 

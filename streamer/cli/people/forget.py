@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -12,11 +12,12 @@ from rich.console import Console
 from gallery.errors import GallerySealBroken, PersonNotFound
 from gallery.storage.store import PersonStore
 from streamer.cli.options import AsJson, ConfigFile, Overrides, Who, note, print_json, print_line, settings_of
-from streamer.erasure.erase import erase
-from streamer.erasure.report import Report, StepTaken
-from streamer.erasure.steps import STEPS, Step
 from streamer.errors import ConfirmationNeeded, ErasureIncomplete
 from streamer.process import open_gallery, this_user
+
+if TYPE_CHECKING:
+    from streamer.erasure.report import Report, StepTaken
+    from streamer.erasure.steps import Step
 
 POLITE = 10
 
@@ -33,6 +34,8 @@ def forget(
     Asks before; without a terminal --yes is needed. Looks afterwards for what is left, and says so. Once more by the
     id, it erases what was left.
     """
+    from streamer.erasure.erase import erase  # all of MQTT, which the other commands of this group do without
+
     settings = settings_of(config, overrides)
     with open_gallery(settings) as store:
         person_id, question = _whom(store, who)
@@ -68,7 +71,7 @@ def _whom(store: PersonStore, who: str) -> tuple[str, str]:
 
 
 @contextmanager
-def _shown() -> Iterator[Callable[[Step], None]]:
+def _shown() -> Iterator[Callable[["Step"], None]]:
     """What is being done, on a terminal."""
     if not sys.stderr.isatty():
         yield lambda _: None
@@ -77,7 +80,9 @@ def _shown() -> Iterator[Callable[[Step], None]]:
         yield lambda step: status.update(f"{step.about} ...")
 
 
-def _tell(taken: StepTaken) -> None:
+def _tell(taken: "StepTaken") -> None:
+    from streamer.erasure.steps import STEPS  # as above
+
     if taken.name == STEPS[0].name:
         os.nice(POLITE)  # the keys are gone; the rest may take its time beside a service that looks at cameras
     if taken.outcome.done:
@@ -87,7 +92,7 @@ def _tell(taken: StepTaken) -> None:
         note(f"{taken.name}: {whose}: {left} ({taken.after_s:.1f} s)")
 
 
-def _complain(person_id: str, report: Report) -> None:
+def _complain(person_id: str, report: "Report") -> None:
     """Raises ErasureIncomplete where something stays unless somebody does something about it."""
     if report.for_you:
         raise ErasureIncomplete(f"{person_id} is forgotten, but not everywhere: {'; '.join(map(str, report.for_you))}")

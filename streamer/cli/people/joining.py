@@ -5,6 +5,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from gallery.merging import merged
 from gallery.people import Person
 from gallery.storage.store import Merged, PersonStore
 from streamer.cli.options import (
@@ -47,34 +48,43 @@ def merge(
     manager.close()
     with open_gallery(settings) as store:
         person, other = store.find(who), store.find(into)
-        if person.id != other.id:
-            alike = _likeness(store, person, other)
-            note(f"{person.id} and {other.id}: {_told(alike, thresholds)}")
-            if not yes:
-                confirm(f"Make {person.name} ({person.id}) one with {other.name} ({other.id})?", "nothing was merged")
-        merged = store.merge(person.id, other.id, thresholds)
+        alike = _likeness(store, person, other)
+        if person.id != other.id and not yes:
+            merged(person.profile, other.profile)  # what is refused is not asked about
+            question = (
+                f"Make {person.name} ({person.id}) one with {other.name} ({other.id})? {_told(alike, thresholds)}"
+            )
+            confirm(question, "nothing was merged")
+        done = store.merge(person.id, other.id, thresholds)
     topics = empty_topics(Task(frozenset({person.id}), settings, this_user(), in_service=False))
     if json:
         left = [{"where": one.where, "why": one.why, "done_by": one.by} for one in topics.left]
         print_json(
-            summary(merged.person)
-            | {"merged": person.id, "photos_added": merged.photos, "negatives_erased": merged.negatives, "left": left}
+            summary(done.person)
+            | {
+                "merged": person.id,
+                "photos_added": done.photos,
+                "negatives_erased": done.negatives,
+                "similarity": {space: round(cosine, 4) for space, cosine in alike.items()},
+                "left": left,
+            }
         )
         return
-    _show(person, merged, topics)
+    note(_told(alike, thresholds))
+    _show(person, done, topics)
 
 
-def _show(person: Person, merged: Merged, topics: Outcome) -> None:
-    print_line(f"{person.name} ({person.id}) is {merged.person.name} ({merged.person.id}): {merged.photos} photos more")
-    for line in lines(merged.person):
+def _show(person: Person, done: Merged, topics: Outcome) -> None:
+    print_line(f"{person.name} ({person.id}) is {done.person.name} ({done.person.id}): {done.photos} photos more")
+    for line in lines(done.person):
         print_line(line)
-    if merged.negatives:
-        note(f"{merged.negatives} faces of one were said not to be the other: that is not kept any more")
+    if done.negatives:
+        note(f"{done.negatives} faces of one were said not to be the other: that is not kept any more")
     if topics.done:
         note(f"retained topics of {person.id}: {topics.done}")
     for one in topics.left:
         note(f"left for now: {one}")
-    if not merged.is_overwritten:
+    if not done.is_overwritten:
         note(LOG_IS_READ)
 
 
@@ -92,12 +102,13 @@ def _likeness(store: PersonStore, person: Person, other: Person) -> dict[str, fl
 
 def _told(alike: dict[str, float], thresholds: dict[str, float]) -> str:
     if not alike:
-        return "no model has templates of both: whether they look alike is not known"
-    return "; ".join(
-        f"similarity {cosine:.2f} in {space}"
+        return "No model has templates of both: whether they look alike is not known."
+    told = "; ".join(
+        f"a similarity of {cosine:.2f} in {space}"
         + (f", where one person has {thresholds[space]:.2f} and more" if space in thresholds else "")
         for space, cosine in sorted(alike.items())
     )
+    return f"They have {told}."
 
 
 def split(

@@ -10,8 +10,6 @@ from gallery.consent import changed, until_of
 from gallery.people import OwnThreshold, Profile
 from streamer.cli.options import AsJson, ConfigFile, Overrides, Who, note, print_json, print_line, settings_of
 from streamer.cli.people.summary import lines, summary
-from streamer.model_layer.setup import make_manager
-from streamer.pipeline.match_policy import own_threshold_spec
 from streamer.process import open_gallery
 from streamer.settings import Settings
 
@@ -104,6 +102,10 @@ def _or_none(text: str) -> str | None:
 
 def _of_space(settings: Settings, cosine: float) -> OwnThreshold:
     """In the configured embedder's space; told where strangers may be named by it. Raises ModelNotFound."""
+    # The models, which the other commands of this group do without.
+    from streamer.model_layer.setup import make_manager
+    from streamer.pipeline.match_policy import own_threshold_spec
+
     member = own_threshold_spec(settings, make_manager(settings))
     usual = member.identification_threshold
     if cosine < usual:

@@ -131,7 +131,7 @@ async def _faces(
         networks = _Networks(settings, manager, stack)
         for one in seen:
             if _is_event(one):
-                negative = await _in_spaces(_of_visit(settings, one), wanted, networks)
+                negative = await _in_spaces(_of_visit(settings, one), person, wanted, networks)
             else:
                 negative = await _of_photo(Path(one), settings, store, person, pick, networks)
             _check(store, person, negative)
@@ -191,7 +191,9 @@ def _of_visit(settings: Settings, event_id: str) -> NewNegative:
     )
 
 
-async def _in_spaces(negative: NewNegative, wanted: Collection[str], networks: _Networks) -> NewNegative:
+async def _in_spaces(
+    negative: NewNegative, person: Person, wanted: Collection[str], networks: _Networks
+) -> NewNegative:
     """With templates of the spaces that its embedder was not of, made of its chip where that is possible now."""
     there = {template.space for template in negative.templates}
     if not set(wanted) - there or negative.jpeg is None:
@@ -200,7 +202,8 @@ async def _in_spaces(negative: NewNegative, wanted: Collection[str], networks: _
         chip = decode_image(negative.jpeg, negative.source)
         seen = await PatientFinder(await networks.recogniser()).in_every_space(chip, negative.landmarks[None])
     except CodedError as error:
-        note(f"{negative.source}: no templates for other models than its own yet ({error})")
+        if there & person.templates.keys():  # else it is refused
+            note(f"{negative.source}: no templates for other models than its own yet ({error})")
         return negative
     more = [
         NewTemplate(one.space, one.signature, one.embeddings[0])

@@ -10,12 +10,7 @@ from typing import Annotated
 import orjson
 import typer
 
-from gallery.copies.arrival import check_age, check_consent, check_likeness, check_sizes
-from gallery.copies.bundle import read_bundle, write_bundle
 from streamer.cli.options import AsJson, ConfigFile, Overrides, Who, note, print_json, print_line, settings_of
-from streamer.kept_visits.visits_file import VisitsFile
-from streamer.model_layer.enrolling import naming_thresholds, space_sizes
-from streamer.model_layer.setup import make_manager
 from streamer.process import key_source, open_gallery
 from streamer.settings import Settings
 
@@ -30,6 +25,8 @@ def export_person(
 
     person.json, photos (the kept faces), templates.json, audit.json, and what kept visits hold of the person.
     """
+    from gallery.copies.bundle import write_bundle  # pictures, which the other commands of this group do without
+
     settings = settings_of(config, overrides, log_level="error")
     with open_gallery(settings) as store:
         person = store.portable(store.find(who).id)
@@ -53,6 +50,8 @@ def visits_of(person_ids: Sequence[str], settings: Settings) -> Iterator[tuple[s
     """
     if not settings.visits_path.exists():
         return
+    from streamer.kept_visits.visits_file import VisitsFile  # as above
+
     with VisitsFile(settings.visits_path, key_source(settings)) as file:
         for visit in file.search(0.0, math.inf, people=person_ids):
             document = {
@@ -83,6 +82,12 @@ def import_person(
     Refused where the id, the name, the external id or the face is somebody's here, or the person was forgotten here.
     The ZIP's audit log and kept visits stay in it.
     """
+    # Pictures and models, which the other commands of this group do without.
+    from gallery.copies.arrival import check_age, check_consent, check_likeness, check_sizes
+    from gallery.copies.bundle import read_bundle
+    from streamer.model_layer.enrolling import naming_thresholds, space_sizes
+    from streamer.model_layer.setup import make_manager
+
     settings = settings_of(config, overrides, log_level="error")
     person = read_bundle(file)
     now, manager = time.time(), make_manager(settings)

@@ -13,6 +13,7 @@ from typing import Self
 
 from streamer.addresses import is_of_this_machine
 from streamer.errors import IngestAddressInvalid, PortInUse, StreamerError
+from streamer.ingest.address import publishers_url
 from streamer.ingest.publish.point import PublishPoints
 from streamer.ingest.rtsp.connection import Connection
 from streamer.ingest.rtsp.front_desk import FrontDesk
@@ -89,7 +90,7 @@ class RtspServer:
             )
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._connection, sock=listener, backlog=BACKLOG)
-        where = url_of(self._settings.model_copy(update={"port": self.port}), "CAMERA")
+        where = publishers_url(self._settings.model_copy(update={"port": self.port}), "CAMERA")
         log.info("rtsp ingest: publishers come to %s", where)
 
     async def close(self) -> None:
@@ -123,12 +124,6 @@ class RtspServer:
 
     def _connection(self) -> Connection:
         return Connection(self.desk)
-
-
-def url_of(settings: RtspIngestSettings, camera: str) -> str:
-    """Where a camera's publisher goes, its login left to be filled in."""
-    host = "THIS_MACHINE" if settings.host in ("", "0.0.0.0", "::") else settings.host
-    return f"rtsp://USER:PASSWORD@{f'[{host}]' if ':' in host else host}:{settings.port}/{camera}"
 
 
 async def look(settings: RtspIngestSettings) -> str:

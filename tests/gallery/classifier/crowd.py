@@ -29,7 +29,7 @@ def faces(sizes: Sequence[int], cosine: float = 0.8, seed: int = 0) -> tuple[F32
 def crop(person: int, number: int) -> U8:
     """(48,40,3): the person's colour, and a pixel by which crops differ."""
     pixels = np.full((48, 40, 3), (16 * person, 128, 8), np.uint8)
-    pixels[:8, :8] = (16 * person, 128, 16 + number)
+    pixels[:8, :8] = (16 * person, 128, 16 + 8 * number)
     return pixels
 
 

@@ -228,11 +228,10 @@ def test_what_could_not_be_restored_is_no_backup(tmp_path, table, whose):
     column, _, rows = table.split()
     with closing(sqlite3.connect(home.path)) as db:
         for person in whose:
-            found = db.execute(
+            rowid, blob = db.execute(
                 f"SELECT rowid, {column} FROM {rows} WHERE {'id' if rows == 'people' else 'person_id'} = ?",
                 (person.id,),
-            )
-            rowid, blob = found.fetchone()
+            ).fetchone()  # no cursor is kept, which would go on reading, and have the gallery wait for it
             changed = blob[:20] + bytes([blob[20] ^ 1]) + blob[21:]
             db.execute(f"UPDATE {rows} SET {column} = ? WHERE rowid = ?", (changed, rowid))
         db.commit()

@@ -4,6 +4,7 @@ import json
 import os
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from gallery.errors import (
     TargetExists,
     TargetUnwritable,
 )
+from gallery.people import Profile
 from recognition.errors import ArchiveInvalid
 from tests.gallery.portable import assert_same, portable_person
 from tests.small_disk import fill, small_disk
@@ -30,7 +32,7 @@ from tests.small_disk import fill, small_disk
     [
         portable_person(),
         portable_person(2, "Ğüneş \u0928\u0947\u0939\u093e", photos=1, chips=False),
-        portable_person(3, "Bob", photos=0),
+        replace(portable_person(3, "Bob", photos=0), profile=Profile("Bob", ignored=True)),
     ],
     ids=["everything", "no chips", "no photos"],
 )

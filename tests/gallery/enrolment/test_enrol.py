@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gallery.enrolment.enrol import EnrolReport, Gate, enrol
+from gallery.enrolment.enrol import EnrolReport, Gate, Terms, enrol
 from gallery.errors import EnrolledAlready, NameInvalid, NameTaken, NoPhotoAccepted, PersonAmbiguous
 from gallery.storage.store import PersonStore
 from recognition.errors import EmbeddingSpaceMismatch, Overloaded
@@ -32,7 +32,7 @@ class Desk:
         return self.finder.paint(self.folder / f"{seed}.png", (near(face, 0.8, seed), faults))
 
     async def enrol(self, name: str, *paths: Path, pick: str | None = None, force: bool = False) -> EnrolReport:
-        return await enrol(name, paths, self.finder, self.store, GATE, pick, threshold=0.4, force=force)
+        return await enrol(name, paths, self.finder, self.store, Terms(GATE, 0.4, pick=pick, force=force))
 
     def group(self, number: int, *faces: np.ndarray, sides: tuple[float, ...] = ()) -> Path:
         """A photo of several people, each a little different in each photo; equally large, or as `sides` says."""
@@ -246,13 +246,12 @@ async def test_photos_given_as_one_persons_need_less_likeness_than_a_name(desk: 
     """Three photos of one person, one of them at the naming threshold from the others, and one of somebody else."""
     far = desk.finder.paint(desk.folder / "far.png", near(ADA, 0.45, 3))
     photos = [desk.shoot(ADA, 1), desk.shoot(ADA, 2), far, odd := desk.shoot(BOB, 4)]
-    strict = {"threshold": 0.4}
     with pytest.raises(NoPhotoAccepted, match="person_differs"):
-        await enrol("Ada", [far, odd, desk.shoot(EVE, 5)], desk.finder, desk.store, GATE, **strict, verifies=0.3)
-    report = await enrol("Ada", photos, desk.finder, desk.store, GATE, **strict, verifies=0.3)
+        await enrol("Ada", [far, odd, desk.shoot(EVE, 5)], desk.finder, desk.store, Terms(GATE, 0.4, 0.3))
+    report = await enrol("Ada", photos, desk.finder, desk.store, Terms(GATE, 0.4, 0.3))
     assert [path for path, _ in report.taken] == photos[:3]
     assert [(path, code) for path, code, _ in report.refused] == [(odd, "person_differs")]
-    other = await enrol("Ada too", photos, desk.finder, desk.store, GATE, **strict, force=True)
+    other = await enrol("Ada too", photos, desk.finder, desk.store, Terms(GATE, 0.4, force=True))
     assert [path for path, _, _ in other.refused] == [far, odd]
 
 
@@ -365,7 +364,7 @@ async def test_who_is_somebody_else_s_by_the_gallery_is_refused_in_a_group_too(d
 async def test_progress_is_told_photo_by_photo(desk: Desk) -> None:
     told: list[tuple[int, int]] = []
     photos = [desk.shoot(ADA, number) for number in (1, 2, 3)]
-    await enrol("Ada", photos, desk.finder, desk.store, GATE, threshold=0.4, progress=lambda *step: told.append(step))
+    await enrol("Ada", photos, desk.finder, desk.store, Terms(GATE, 0.4), progress=lambda *step: told.append(step))
     assert told == [(0, 3), (1, 3), (2, 3), (3, 3)]
 
 
@@ -390,7 +389,7 @@ async def test_what_is_not_the_photos_fault_ends_the_enrolment(desk: Desk) -> No
 
     photo = desk.shoot(ADA, 1)
     with pytest.raises(Overloaded):
-        await enrol("Ada", [photo], Busy(), desk.store, GATE, threshold=0.4)
+        await enrol("Ada", [photo], Busy(), desk.store, Terms(GATE, 0.4))
     assert desk.store.people() == []
 
 

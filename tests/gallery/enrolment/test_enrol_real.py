@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from gallery.enrolment.enrol import Gate, enrol
+from gallery.enrolment.enrol import Gate, Terms, enrol
 from gallery.errors import EnrolledAlready, NoPhotoAccepted
 from gallery.index.faiss_index import FaceIndex
 from gallery.matching.decide import Match, confidence, decide
@@ -55,10 +55,10 @@ async def test_one_person_and_people_whom_nobody_knows(store: PersonStore, tmp_p
         threshold = spec.identification_threshold
 
         photos = [upright, friend.file, mirrored]
-        eileen = await enrol("Eileen", photos, recogniser, store, GATE, threshold=threshold)
+        eileen = await enrol("Eileen", photos, recogniser, store, Terms(GATE, threshold))
         assert [path for path, _ in eileen.taken] == [upright, mirrored]
         assert [(path, code) for path, code, _ in eileen.refused] == [(friend.file, "person_differs")]
-        grace = await enrol("Grace", [friend.file], recogniser, store, GATE, threshold=threshold)
+        grace = await enrol("Grace", [friend.file], recogniser, store, Terms(GATE, threshold))
         assert grace.warnings == ()
 
         index = FaceIndex(recogniser.space, spec.embedding_size)
@@ -70,8 +70,8 @@ async def test_one_person_and_people_whom_nobody_knows(store: PersonStore, tmp_p
             assert (await _passer_by([stranger.file], recogniser, index)).outcome == "unknown"
 
         with pytest.raises(EnrolledAlready, match=eileen.person.id):
-            await enrol("Elaine", [tilted], recogniser, store, GATE, threshold=threshold)
-        again = await enrol("Elaine", [tilted], recogniser, store, GATE, threshold=threshold, force=True)
+            await enrol("Elaine", [tilted], recogniser, store, Terms(GATE, threshold))
+        again = await enrol("Elaine", [tilted], recogniser, store, Terms(GATE, threshold, force=True))
         assert len(again.warnings) == 1
         assert eileen.person.id in again.warnings[0]
 
@@ -89,7 +89,7 @@ async def test_photos_of_nobody_of_many_and_of_too_little(store: PersonStore, tm
     cv2.imwrite(str(tmp_path / "small.png"), cv2.resize(KNOWN.image().bgr(), None, fx=0.3, fy=0.3))
     async with open_recogniser(NANO) as recogniser:
         with pytest.raises(NoPhotoAccepted) as caught:
-            await enrol("Eileen", list(bad), recogniser, store, GATE, threshold=0.5)
+            await enrol("Eileen", list(bad), recogniser, store, Terms(GATE, 0.5))
     assert [path for path, _, _ in caught.value.refused] == list(bad)
     for path, code, why in caught.value.refused:
         assert (code, bad[path][1] in why) == (bad[path][0], True), why
@@ -107,12 +107,12 @@ async def test_from_photos_to_names(
 
         odd = photos[GUL][4]
         mixed = [*photos[MOYA][:2], odd, photos[MOYA][2]]
-        moya = await enrol("Carlos", mixed, recogniser, store, GATE, "largest", threshold=threshold)
+        moya = await enrol("Carlos", mixed, recogniser, store, Terms(GATE, threshold, pick="largest"))
         assert [path for path, _ in moya.taken] == photos[MOYA][:3]
         assert [(path, code) for path, code, _ in moya.refused] == [(odd, "person_differs")]
         assert moya.warnings == ()
 
-        gul = await enrol("Abdullah", photos[GUL][:3], recogniser, store, GATE, "largest", threshold=threshold)
+        gul = await enrol("Abdullah", photos[GUL][:3], recogniser, store, Terms(GATE, threshold, pick="largest"))
         assert (len(gul.taken), gul.warnings) == (3, ())
 
         index = FaceIndex(recogniser.space, spec.embedding_size)
@@ -127,8 +127,8 @@ async def test_from_photos_to_names(
         assert confidence(stranger, rates, len(index)) > 0.97
 
         with pytest.raises(EnrolledAlready, match=moya.person.id):
-            await enrol("Charly", photos[MOYA][5:], recogniser, store, GATE, threshold=threshold)
-        again = await enrol("Charly", photos[MOYA][5:], recogniser, store, GATE, threshold=threshold, force=True)
+            await enrol("Charly", photos[MOYA][5:], recogniser, store, Terms(GATE, threshold))
+        again = await enrol("Charly", photos[MOYA][5:], recogniser, store, Terms(GATE, threshold, force=True))
         assert len(again.warnings) == 1
         assert moya.person.id in again.warnings[0]
 
@@ -156,7 +156,7 @@ async def test_photos_that_are_no_good(shared: Path, photos: dict[str, list[Path
     config = RecogniserConfig("scrfd_500m", "arcface_w600k_mbf", (shared / "models",), device="cpu", runners=1)
     async with open_recogniser(config) as recogniser:
         with pytest.raises(NoPhotoAccepted) as caught:
-            await enrol("Carlos", list(bad), recogniser, store, GATE, threshold=0.35)
+            await enrol("Carlos", list(bad), recogniser, store, Terms(GATE, 0.35))
     assert [path for path, _, _ in caught.value.refused] == list(bad)
     for path, code, why in caught.value.refused:
         assert code == bad[path][0], why

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gallery.enrolment.enrol import Gate, enrol
+from gallery.enrolment.enrol import Gate, Terms, enrol
 from gallery.enrolment.reindex import ReindexReport, reindex
 from gallery.storage.store import PersonStore
 from recognition.arrays import F32
@@ -188,7 +188,7 @@ async def test_a_template_from_the_chip_is_close_to_the_one_from_the_photo(store
     async with open_recogniser(config) as recogniser:
         for number, portrait in enumerate(EVERYBODY):
             photos = [portrait.file, write_photo(tmp_path / f"{number}.png", portrait)]
-            await enrol(f"person {number}", photos, recogniser, store, Gate(48, 0.25), threshold=0.5)
+            await enrol(f"person {number}", photos, recogniser, store, Terms(Gate(48, 0.25), 0.5))
         enrolled = store.templates(recogniser.space)
         assert len(enrolled) == 2 * len(EVERYBODY)
         assert {row[0] for row in store._rows("SELECT signature FROM templates")} == {recogniser.signature}

@@ -14,6 +14,7 @@ from gallery.index import faiss_index as index_module
 from gallery.index.faiss_index import FaceIndex, Synced
 from gallery.keys.master_key import KeySource
 from gallery.matching.aggregate import Aggregation, class_mean
+from gallery.matching.decide import decide
 from gallery.matching.exact import on_grid
 from gallery.people import TemplateMark, Templates, TemplateStamps
 from gallery.storage.store import PersonStore
@@ -499,3 +500,75 @@ def test_the_templates_of_some_people_in_their_order() -> None:
     assert found.person_ids == ("p2",) * 3 + ("p0",) * 4
     assert np.array_equal(found.matrix, on_grid(np.stack([unit(n) for n in found.ids.tolist()])))
     assert len(_index({}).templates_of(["p0"])) == 0
+
+
+@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("doubted", [["p0"], ["p0", "p1"], ["p2", "gone"]])
+def test_two_people_are_listed_beside_those_who_may_be_no_candidates(how: Aggregation, doubted: list[str]) -> None:
+    """However many templates the doubted have: without them there is a lead to be told all the same."""
+    face = unit(1)
+    rows = {n: (f"p{n // 20}", near(face, 0.9 - 0.1 * (n // 20), seed=n)) for n in range(100)}
+    (found,) = FaceIndex.of(templates_of(rows), how).search_people(face[None], 2, doubted=doubted)
+    others = [f"p{n}" for n in range(5) if f"p{n}" not in doubted]
+    assert set(others[:2]) <= found.similarities.keys()
+    (everybody,) = FaceIndex.of(templates_of(rows), how).search_people(
+        face[None], 2, doubted=[f"p{n}" for n in range(5)]
+    )
+    assert len(everybody.similarities) == 5
+
+
+class OtherFaiss:
+    """Another way to search: in float64, in float32 with the numbers of a vector backwards, or rounding badly."""
+
+    METRIC_INNER_PRODUCT = 0
+
+    def __init__(self, way: str) -> None:
+        self._way = way
+
+    def omp_set_num_threads(self, threads: int) -> None:
+        pass
+
+    def knn(self, probes: np.ndarray, rows: np.ndarray, k: int, metric: int) -> tuple[np.ndarray, np.ndarray]:
+        if self._way == "float64":
+            cosines = probes.astype(np.float64) @ rows.astype(np.float64).T
+        else:
+            cosines = np.einsum("pd,rd->pr", probes[:, ::-1], rows[:, ::-1])
+        if self._way == "rounds badly":
+            cosines = cosines + np.random.default_rng(0).uniform(-3e-6, 3e-6, cosines.shape)
+        nearest = np.argsort(-cosines, axis=1)[:, :k]
+        return np.take_along_axis(cosines, nearest, axis=1).astype(np.float32), nearest
+
+
+@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("way", ["float64", "backwards", "rounds badly"])
+def test_a_close_call_is_decided_alike_whatever_way_is_searched(
+    monkeypatch: pytest.MonkeyPatch, how: Aggregation, way: str
+) -> None:
+    """Thresholds and margins are those similarities and leads themselves: the last bit decides."""
+    templates = _crowd(30, 3)
+    twice = Templates(
+        SPACE,
+        np.arange(2 * len(templates)),
+        (*templates.person_ids, *(f"twin of {who}" for who in templates.person_ids)),
+        np.concatenate([templates.matrix, templates.matrix]),
+    )
+    probes = np.stack([near(unit(n % 30), 0.5, seed=7000 + n) for n in range(40)])
+    for gallery in (templates, twice):
+        index = FaceIndex.of(gallery, how)
+        ours = [decide([one], -1.0, 0.0) for one in index.search_people(probes, 10)]
+        with monkeypatch.context() as patch:
+            patch.setattr(index_module, "_faiss", lambda: OtherFaiss(way))
+            others = index.search_people(probes, 10)
+        for one, found in zip(ours, others, strict=True):
+            assert one.margin is not None
+            for threshold in (one.similarity, np.nextafter(one.similarity, 2)):
+                for margin in (one.margin, np.nextafter(one.margin, 2)):
+                    match = decide([found], threshold, margin)
+                    expected = (
+                        "unknown" if threshold > one.similarity else "ambiguous" if margin > one.margin else "known"
+                    )
+                    assert (match.outcome, match.best_person, match.similarity) == (
+                        expected,
+                        one.best_person,
+                        one.similarity,
+                    )

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from gallery.matching import rerank_kernel
 from gallery.matching.rerank_kernel import K1, K2, ORIGINAL_SHARE, Neighbourhood, rerank_scores
 from recognition.arrays import F32
 from streamer.bench.gallery.plain_rerank import plain_scores
@@ -33,9 +34,17 @@ def test_the_numbers_are_the_papers_from_200_candidates_on() -> None:
     assert Neighbourhood.among(200) == Neighbourhood.among(1000) == Neighbourhood(20, 6, 0.3)
 
 
-@pytest.mark.parametrize(("candidates", "k1", "k2"), [(1, 1, 1), (2, 1, 1), (19, 1, 1), (40, 4, 1), (100, 10, 3)])
-def test_fewer_candidates_have_smaller_neighbourhoods(candidates: int, k1: int, k2: int) -> None:
-    assert Neighbourhood.among(candidates) == Neighbourhood(k1, k2)
+@pytest.mark.parametrize(("candidates", "k1"), [(1, 1), (2, 1), (19, 1), (40, 4), (100, 10), (199, 19)])
+def test_fewer_candidates_have_smaller_neighbourhoods_and_no_averages(candidates: int, k1: int) -> None:
+    assert Neighbourhood.among(candidates) == Neighbourhood(k1, 1)
+
+
+@pytest.mark.parametrize("count", [1, 10, 50, 100, 150, 199, 200, 400])
+def test_strangers_do_not_score_as_the_person_does_however_many_they_are(count: int) -> None:
+    points = np.concatenate([faces(3, 1, 512, 1), faces(4, count, 512, 1)])
+    points[1] = units(points[:1] + 0.7 * points[1:2])[0]  # cosine .8
+    scores = rerank_scores(points, Neighbourhood.among(count))
+    assert scores[0] > max(scores[1:].max(initial=0.0) + 0.1, 0.5)
 
 
 def test_of_one_candidate_the_score_follows_from_its_cosine() -> None:
@@ -69,6 +78,15 @@ def test_equal_faces_get_equal_scores(same: int) -> None:
     points[copies] = points[copies[0]]
     scores = rerank_scores(points, Neighbourhood())[copies - 1]
     assert np.ptp(scores) < 1e-5
+
+
+@pytest.mark.parametrize("most", [1, 50, 1000])
+def test_neighbours_in_pieces_are_the_same(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    points = faces(6, 230, 64, 9)
+    points[40:90] = points[40]
+    whole = rerank_scores(points, Neighbourhood())
+    monkeypatch.setattr(rerank_kernel, "_MOST_PAIRS", most)
+    assert (rerank_scores(points, Neighbourhood()) == whole).all()
 
 
 @pytest.mark.parametrize("count", [1, 2, 20, 200])

@@ -1,9 +1,6 @@
 """A user's own kernel: the docs' example, compiled, and each way in which a library may be no good."""
 
 import os
-import re
-import shutil
-import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,13 +11,10 @@ import pytest
 from gallery.errors import RerankFailed, RerankLibraryUnusable
 from gallery.matching.rerank import Reranker
 from gallery.matching.rerank_kernel import Neighbourhood, rerank_scores
-from gallery.matching.rerank_library import LibraryKernel, load_library, self_test_inputs
-from tests.conftest import PROJECT
+from gallery.matching.rerank_library import LibraryKernel, load_library, self_test, self_test_inputs
 from tests.gallery.matching.test_rerank_kernel import faces
+from tests.rerank_libraries import compiled, example, needs_compiler
 
-COMPILER = shutil.which("gcc") or shutil.which("cc")
-needs_compiler = pytest.mark.skipif(COMPILER is None, reason="no C compiler here: apt-get install gcc libc6-dev")
-WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror")
 HEAD = """
 #include <math.h>
 #include <signal.h>
@@ -34,31 +28,10 @@ int64_t whosthere_rerank(const float *probe, const float *candidates, uint64_t c
 NOTHING = "return (int64_t)count; }"
 EACH = "for (uint64_t i = 0; i < count; i++) scores[i] = "
 
-Compile = Callable[[str], Path]
-
-
-def example() -> str:
-    """The library in the docs: their second block of C."""
-    blocks = re.findall(r"```c\n(.*?)```", (PROJECT / "docs" / "rerank.md").read_text(), re.DOTALL)
-    return str(blocks[1])
-
-
-@pytest.fixture
-def compiled(tmp_path: Path) -> Compile:
-    def compile_it(source: str) -> Path:
-        assert COMPILER is not None
-        (tmp_path / "kernel.c").write_text(source)
-        library = tmp_path / "kernel.so"
-        command = [COMPILER, "-O2", "-shared", "-fPIC", *WARNINGS, "-o", library, tmp_path / "kernel.c", "-lm"]
-        subprocess.run(command, check=True)
-        return library
-
-    return compile_it
-
 
 @needs_compiler
-def test_the_example_in_the_docs_gives_the_built_in_kernels_scores(compiled: Compile) -> None:
-    kernel = load_library(compiled(example()))
+def test_the_example_in_the_docs_gives_the_built_in_kernels_scores(tmp_path: Path) -> None:
+    kernel = load_library(compiled(tmp_path, example()))
     for points, neighbourhood in [*self_test_inputs(), (faces(1, 201, 512, 8), Neighbourhood(12, 4, 0.5))]:
         assert kernel(points, neighbourhood) == pytest.approx(rerank_scores(points, neighbourhood), abs=1e-4)
     points, ids = faces(2, 201, 256, 5), [str(number) for number in range(200)]
@@ -68,8 +41,8 @@ def test_the_example_in_the_docs_gives_the_built_in_kernels_scores(compiled: Com
 
 
 @needs_compiler
-def test_threads_call_it_at_once(compiled: Compile) -> None:
-    kernel = load_library(compiled(example()))
+def test_threads_call_it_at_once(tmp_path: Path) -> None:
+    kernel = LibraryKernel(compiled(tmp_path, example()))
     inputs = list(self_test_inputs())
     with ThreadPoolExecutor(4) as threads:
         for (points, neighbourhood), scores in zip(
@@ -86,6 +59,25 @@ def test_threads_call_it_at_once(compiled: Compile) -> None:
         (HEAD + "abort(); }", r"was ended by signal 6 \(SIGABRT\)"),
         (HEAD + "_exit(0); }", "was ended with exit code 0"),
         ("#include <unistd.h>\n__attribute__((constructor)) void f(void) { _exit(3); }", "was ended with exit code 3"),
+    ],
+)
+def test_a_library_that_ends_its_process_is_refused_and_harms_nobody(tmp_path: Path, source: str, told: str) -> None:
+    with pytest.raises(RerankLibraryUnusable, match=told) as refused:
+        load_library(compiled(tmp_path, source))
+    assert refused.value.code == "rerank_library_unusable"
+    assert "\n" not in str(refused.value)
+
+
+@needs_compiler
+def test_what_the_other_process_finds_is_told_here(tmp_path: Path) -> None:
+    with pytest.raises(RerankLibraryUnusable, match=r"kernel\.so gave error -7 for 200 candidates"):
+        load_library(compiled(tmp_path, HEAD + "return -7; }"))
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
         (HEAD + "return -7; }", "gave error -7"),
         (HEAD + "return (int64_t)count + 1; }", "says that it wrote"),
         (HEAD + "return 0; }", "says that it wrote 0 scores"),
@@ -99,16 +91,16 @@ def test_threads_call_it_at_once(compiled: Compile) -> None:
         ("double missing_function(void); double f(void) { return missing_function(); }", "can't be loaded|lacks"),
     ],
 )
-def test_a_library_that_is_no_good_is_refused_and_harms_nobody(compiled: Compile, source: str, told: str) -> None:
+def test_a_library_that_is_no_good_is_refused(tmp_path: Path, source: str, told: str) -> None:
     with pytest.raises(RerankLibraryUnusable, match=told) as refused:
-        load_library(compiled(source))
+        self_test(compiled(tmp_path, source))
     assert refused.value.code == "rerank_library_unusable"
     assert "\n" not in str(refused.value)
 
 
 @needs_compiler
-def test_a_library_that_hangs_is_given_up(compiled: Compile) -> None:
-    path = compiled(HEAD + "for (;;) pause(); }")
+def test_a_library_that_hangs_is_given_up(tmp_path: Path) -> None:
+    path = compiled(tmp_path, HEAD + "for (;;) pause(); }")
     with pytest.raises(RerankLibraryUnusable, match="did not pass its self-test in 2 s"):
         load_library(path, limit_s=2.0)
 
@@ -124,24 +116,24 @@ def test_a_library_that_hangs_is_given_up(compiled: Compile) -> None:
         ("(1 - cosines[g]) / 2", "0"),
     ],
 )
-def test_a_small_slip_in_the_algorithm_is_found(compiled: Compile, slip: str, instead: str) -> None:
+def test_a_small_slip_in_the_algorithm_is_found(tmp_path: Path, slip: str, instead: str) -> None:
     source = example()
     assert source.count(slip) == 1
     with pytest.raises(RerankLibraryUnusable, match="differ by"):
-        load_library(compiled(source.replace(slip, instead)))
+        self_test(compiled(tmp_path, source.replace(slip, instead)))
 
 
 @needs_compiler
-def test_the_self_test_calls_from_several_threads_at_once(compiled: Compile) -> None:
+def test_the_self_test_calls_from_several_threads_at_once(tmp_path: Path) -> None:
     alone = "static _Atomic int inside, met; inside++; for (int i = 0; i < 10000 && !met; i++) { met |= inside > 1;"
     source = HEAD + alone + " usleep(1000); } return met ? -9 : (int64_t)count; }"
     with pytest.raises(RerankLibraryUnusable, match="gave error -9"):
-        load_library(compiled("#define _DEFAULT_SOURCE" + source))
+        self_test(compiled(tmp_path, "#define _DEFAULT_SOURCE" + source))
 
 
 @needs_compiler
-def test_what_fails_later_is_told(compiled: Compile) -> None:
-    kernel = LibraryKernel(compiled(HEAD + "return count == 3 ? -5 : (int64_t)count; }"))
+def test_what_fails_later_is_told(tmp_path: Path) -> None:
+    kernel = LibraryKernel(compiled(tmp_path, HEAD + "return count == 3 ? -5 : (int64_t)count; }"))
     points = faces(1, 4, 16, 1)
     with pytest.raises(RerankFailed, match="gave error -5 for 3 candidates"):
         kernel(points, Neighbourhood.among(3))

@@ -129,11 +129,14 @@ def gallery_of_version(version: int | str, path: Path, people: int = 3) -> Path:
     return path
 
 
-def _insert_as_3(db: sqlite3.Connection, person_id: str, seed: int) -> None:
-    name = name_of(seed)
+def insert_person_as_3(db: sqlite3.Connection, person_id: str, name: str) -> None:
     tag = "".join(name.lower().split()).encode()
     row = (person_id, tag, b"\0" + (_PROFILE_3 % name).encode())
     db.execute("INSERT INTO people VALUES (?, 1.0, ?, NULL, NULL, NULL, ?)", row)
+
+
+def _insert_as_3(db: sqlite3.Connection, person_id: str, seed: int) -> None:
+    insert_person_as_3(db, person_id, name_of(seed))
     landmarks = b"\0" + photo_of(unit(seed), seed).landmarks.tobytes()
     db.execute(
         "INSERT INTO photos (person_id, chip, landmarks, quality, digest, added_at) VALUES (?, ?, ?, 0.9, ?, 2.0)",

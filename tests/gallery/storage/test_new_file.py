@@ -17,7 +17,9 @@ import os, signal, sqlite3, sys
 db = sqlite3.connect(sys.argv[1], isolation_level=None)
 db.execute("PRAGMA journal_mode = WAL")
 db.execute("CREATE TABLE former (it)")
+db.execute("BEGIN")
 db.executemany("INSERT INTO former VALUES (?)", [(number,) for number in range(int(sys.argv[2]))])
+db.execute("COMMIT")
 print(flush=True)
 if sys.argv[3] == "stays":
     sys.stdin.read()

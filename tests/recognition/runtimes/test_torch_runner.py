@@ -34,7 +34,7 @@ from tests.recognition.architectures.test_mobilefacenet import Steps, load_w600k
 from tests.recognition.random_networks import draft, least_cosine, network, saved, tensors  # noqa: E402
 
 # Large networks on busy machines.
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("one_thread")]
 
 SMALL = "arcface_mbf"
 FAMILIES = [SMALL, "arcface_r18", "adaface_ir18", "facenet_casia"]

@@ -3,3 +3,8 @@
 import pytest
 
 pytest.importorskip("torch", reason="the extra train is not installed: pip install -e '.[train]'")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def on_one_thread(one_thread: None) -> None:
+    """All of them."""

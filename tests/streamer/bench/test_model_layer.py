@@ -114,9 +114,9 @@ async def test_who_wants_the_cpu_gets_no_gpu_measured():
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.usefixtures("one_thread")
 async def test_a_card_is_measured_as_it_is_and_compiled_and_the_ledger_beside_it(tmp_path):
     """On the CPU, where nothing is compiled: what is called, and in which order, is the same."""
-    pytest.importorskip("torch", reason="the extra train is not installed: pip install -e '.[train]'")
     spec = write_random_model(find_architecture("arcface_mbf"), tmp_path, engine="torch")
     card = Card("cpu", spec, tmp_path, Pace(slice_s=0.0, rounds=1), buckets=(1, 2))
     rates = await card.rates("fp32", tflops=1.0)
@@ -129,8 +129,8 @@ async def test_a_card_is_measured_as_it_is_and_compiled_and_the_ledger_beside_it
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.usefixtures("one_thread")
 async def test_what_a_card_can_not_do_is_in_its_row(tmp_path):
-    pytest.importorskip("torch", reason="the extra train is not installed: pip install -e '.[train]'")
     spec = write_random_model(find_architecture("arcface_mbf"), tmp_path, engine="torch")
     rates = await Card("cuda:99", spec, tmp_path, Pace(slice_s=0.0, rounds=1), buckets=(1, 2)).rates("bf16", 1.0)
     assert [one.faces_per_s for one in rates] == [None] * len(rates)
@@ -138,8 +138,8 @@ async def test_what_a_card_can_not_do_is_in_its_row(tmp_path):
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.usefixtures("one_thread")
 async def test_an_architecture_has_rows_that_say_that_its_weights_are_random(settings):
-    pytest.importorskip("torch", reason="the extra train is not installed: pip install -e '.[train]'")
     settings = settings.model_copy(update={"recognition": settings.recognition.model_copy(update={"device": "cpu"})})
     options = ModelBenchOptions(architectures=("arcface_mbf",), slice_s=0.0, cameras_s=0.05, steady_s=0.05)
     document = await run_model_layer(settings, options, lambda _: None)

@@ -11,17 +11,20 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+from gallery.classifier.folder import CLASSIFIER, FILES, PEOPLE, write
 from gallery.keys.encryption import Cipher
+from gallery.people import NewNegative
 from gallery.storage.rows import packed
 from streamer.events.event import Due, sighting_of
 from streamer.events.outbox_file import Changes, OutboxFile
 from streamer.kept_visits.visit import VisitChange, VisitFace, people_of
 from streamer.kept_visits.visits_file import VisitsFile
+from streamer.naming.places import note_place
 from streamer.process import key_source, make_data_folder, store_of
 from streamer.settings import Settings
 from streamer.settings_reading import load
 from streamer.steady import boot_id, steady_s
-from tests.gallery.fakes import SPACE, photo_of, unit
+from tests.gallery.fakes import SPACE, near, negative_of, photo_of, unit
 from tests.live.mosquitto import program
 from tests.streamer.messages import due, event_id
 
@@ -38,6 +41,7 @@ class House:
         self.settings: Settings = load(
             overrides=[
                 f"paths.data={folder / 'data'}",
+                f"paths.classifier={folder / 'classifier'}",
                 f"mqtt.port={port}",
                 f"gallery.encryption={'true' if encryption else 'false'}",
             ],
@@ -48,9 +52,12 @@ class House:
         self._port = port
         make_data_folder(self.data)
         self.ids = {nick: self._enrol(nick, seed) for seed, nick in enumerate(NAMES, start=1)}
+        self._say_who_is_not()
         self._keep_visits()
         self._fill_outbox()
         self._retain()
+        self.trained = (folder / "classifier", folder / "elsewhere")
+        self._train()
 
     def _enrol(self, nick: str, seed: int) -> str:
         photos = [photo_of(unit(seed), 10 * seed + number) for number in range(2)]
@@ -58,6 +65,14 @@ class House:
             person = store.add_person(NAMES[nick] + " the younger", photos)
             store.rename(person.id, NAMES[nick])
             return person.id
+
+    def _say_who_is_not(self) -> None:
+        """A stranger is not Ada; neither a stranger nor Ada is Bob, nor who is in a visit in which Ada was named."""
+        with store_of(self.settings, actor="grace") as store:
+            store.add_negative(self.ids["ada"], negative_of(unit(30), number=30))
+            store.add_negative(self.ids["bob"], negative_of(unit(31), number=31))
+            store.add_negative(self.ids["bob"], _face_of_ada())
+            store.add_negative(self.ids["bob"], negative_of(unit(33), number=33, source=f"event {event_id('ada')}"))
 
     def _keep_visits(self) -> None:
         with VisitsFile(self.settings.visits_path, key_source(self.settings), make=True) as file:
@@ -107,6 +122,13 @@ class House:
             people.append({"id": person_id, "name": NAMES[nick], "since": 1.0})
         self.publish("cameras/door/present", {"people": people, "unknown": 0, "at": 1.0})
 
+    def _train(self) -> None:
+        people = {str(label): person_id for label, person_id in enumerate(self.ids.values())}
+        for place in self.trained:
+            note_place(self.settings, place)
+            faces = b"".join(packed(unit(seed)) for seed, _ in enumerate(NAMES, start=1))
+            write(place, dict.fromkeys(FILES, b"") | {CLASSIFIER: faces, PEOPLE: json.dumps(people).encode()})
+
     def publish(self, topic: str, document: object) -> None:
         """Retained, as by the service."""
         command = [program("mosquitto_pub"), "-h", "127.0.0.1", "-p", str(self._port), "-q", "1", "-r"]
@@ -134,8 +156,14 @@ class House:
             "scene of the visit": f"scene of {nick}".encode() * 2,
         }
         with closing(sqlite3.connect(self.settings.gallery_path)) as db:
-            for table, where in (("people", "id"), ("photos", "person_id"), ("templates", "person_id")):
-                found |= self._blobs(db, table, where, person_id)
+            found |= self._blobs(db, "people", "id", person_id)
+            for table in ("photos", "templates", *(("negatives", "negative_templates") if nick == "ada" else ())):
+                found |= self._blobs(db, table, "person_id", person_id)
+            if nick == "ada":
+                face = _face_of_ada()
+                found |= {"face that is not Bob's": packed(face.templates[0].embedding), "its chip": face.jpeg or b""}
+                shown = db.execute("SELECT chip FROM negatives WHERE source = ?", (face.source,)).fetchone()
+                found |= {"its sealed chip": shown[0]}
             keys = db.execute("SELECT profile_key, template_key FROM people WHERE id = ?", (person_id,)).fetchone()
         with closing(sqlite3.connect(self.settings.visits_path)) as db:
             # In clear, messages are alike but for the id in them, which is sought by itself.
@@ -171,7 +199,8 @@ class House:
         backup.unlink(missing_ok=True)
         with closing(sqlite3.connect(self.settings.gallery_path)) as db:
             db.execute("VACUUM INTO ?", (str(backup),))
-        files = [*(file for file in sorted(self.data.rglob("*")) if file.is_file()), backup]
+        places = (self.data, *self.trained)
+        files = [*(file for place in places for file in sorted(place.rglob("*")) if file.is_file()), backup]
         left = []
         for file in files:
             content = file.read_bytes()
@@ -191,6 +220,10 @@ class House:
                 rows = db.execute(f"SELECT * FROM {table}").fetchall()
                 if table not in ("forgotten", "audit") and any(person_id in map(str, row) for row in rows):
                     yield table
+
+
+def _face_of_ada() -> NewNegative:
+    return negative_of(near(unit(1), 0.8), number=32)
 
 
 def _is_in(secret: bytes, content: bytes) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gallery.keys.encryption import SealBroken
+from recognition.errors import SpecInvalid
 from streamer.erasure.erase import erase
 from streamer.erasure.report import Report, StepTaken
 from streamer.erasure.steps import STEPS
@@ -72,21 +73,24 @@ def assert_proven(house: House, without: str = "") -> Report:
 
 def test_nothing_is_left_of_who_is_forgotten(house):
     report = assert_proven(house)
-    assert [step.name for step in report.steps] == ["keys", "visits", "outbox", "topics", "files", "search"]
+    steps = ["keys", "visits", "outbox", "topics", "classifiers", "files", "search"]
+    assert [step.name for step in report.steps] == steps
     done = {step.name: step.outcome.done for step in report.steps}
     word = "keys destroyed" if house.encrypted else "erased (the gallery is not encrypted)"
     assert done["keys"] == (
-        f"1 person: {word}, 2 photos and 2 templates deleted; somebody reads the log that held them, emptied with the "
-        "files"
+        f"1 person: {word}, 2 photos and 2 templates deleted, 1 negative too; 2 negatives of others showed them, or "
+        "were of their visits: gone; somebody reads the log that held them, emptied with the files"
     )
     assert done["visits"] == "2 kept visits erased"
     assert done["outbox"] == "2 waiting messages erased, last sightings too; written over in 1 file set aside"
     assert "nothing retained names them" in done["topics"]
+    assert done["classifiers"] == "2 classifiers erased: train anew"
     with store_of(house.settings) as store:
         assert store.forgotten() == {house.ids["ada"]}
         assert [entry.action for entry in store.audit_entries(house.ids["ada"])][-1] == "forgotten"
         assert store.audit_entries(house.ids["ada"])[-1].actor == "grace"
         assert [person.name for person in store.people()] == [NAMES["bob"]]
+        assert [kept.source for kept in store.list_negatives(house.ids["bob"])] == ["event 31"]
     assert house.ids["bob"] in house.retained()
     assert NAMES["bob"] in house.retained()
 
@@ -96,6 +100,7 @@ FOUND_WITHOUT = {
     "visits": r"pictures 0: sealed in visits\.db.*id in visits\.db",
     "outbox": r"id in outbox\.db.*id in outbox\.db\.damaged",
     "topics": r"p\w+ retained; Ada Lovelace-Ünïque retained",
+    "classifiers": r"template in classifier\.pkl.*id in person_id_mapping\.json; template in classifier\.pkl",
     "files": r"(profile|name) in gallery\.db",
     "search": r"assert \[\] == \[\('notes/copied\.txt', 'you'\)\]",
 }
@@ -155,6 +160,44 @@ def test_several_are_erased_at_once_and_once_more_finds_nothing_to_do(house):
     assert again.left == ()
     assert again.steps[0].outcome.done.startswith("0 people: ")
     assert again.document()["complete"] is True
+
+
+def test_whoever_was_merged_into_who_is_forgotten_goes_by_that_id_too(house):
+    secrets = house.secrets("ada")
+    with store_of(house.settings) as store:
+        store.merge(house.ids["ada"], house.ids["bob"], {})
+    report = erase([house.ids["bob"]], house.settings, actor="grace")
+    assert report.left == ()
+    assert set(report.person_ids) == set(house.ids.values())
+    assert {step.name: step.outcome.done for step in report.steps}["visits"] == "3 kept visits erased"
+    assert house.remains("ada", secrets) == []
+    with store_of(house.settings) as store:
+        assert store.forgotten() == set(house.ids.values())
+        assert store.unfinished() == frozenset()
+
+
+def test_a_merged_person_whose_time_is_not_over_is_spared_by_every_id(house):
+    with store_of(house.settings) as store:
+        store.merge(house.ids["ada"], house.ids["bob"], {})
+    bob = house.ids["bob"]
+    report = erase([bob], house.settings, actor="purge", why={bob: "consent"}, is_over=lambda *_: False)
+    assert report.person_ids == ()
+    with store_of(house.settings) as store:
+        assert (store.forgotten(), store.merged()) == (frozenset(), {house.ids["ada"]: bob})
+    assert house.ids["ada"] in house.retained()
+
+
+def test_without_the_models_specs_what_can_be_compared_goes(tmp_path, broker, monkeypatch):
+    """A negative can be made anew; a face of somebody forgotten may not stay."""
+
+    def refuse(_settings):
+        raise SpecInvalid("spec broken.yaml: no YAML")
+
+    monkeypatch.setattr("streamer.erasure.steps.make_manager", refuse)
+    house = House(tmp_path, broker.port)
+    erase([house.ids["ada"]], house.settings, actor="grace")
+    with store_of(house.settings) as store:
+        assert store.list_negatives(house.ids["bob"]) == []
 
 
 def test_a_broker_that_is_away_is_left_to_the_service(tmp_path, broker):

@@ -3,8 +3,8 @@
 import pytest
 
 from streamer.errors import CameraNotFound
-from streamer.ingest.address import address, redacted_url
-from streamer.settings import CameraSettings
+from streamer.ingest.address import address, publishers_url, redacted_url
+from streamer.settings import CameraSettings, RtspIngestSettings
 
 SECRETS = ("hunter2", "ada")
 
@@ -105,3 +105,16 @@ def test_unknown_scheme_is_refused_in_one_line():
     with pytest.raises(CameraNotFound, match=r"camera door: ftp://\*\*\*@cam/x has a scheme") as refused:
         address("door", CameraSettings(url="x"), "ftp://ada:hunter2@cam/x")
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "rtsp://USER:PASSWORD@127.0.0.1:8554/door"),
+        ("::1", "rtsp://USER:PASSWORD@[::1]:8554/door"),
+        ("0.0.0.0", "rtsp://USER:PASSWORD@THIS_MACHINE:8554/door"),
+        ("::", "rtsp://USER:PASSWORD@THIS_MACHINE:8554/door"),
+    ],
+)
+def test_where_publishers_go(host: str, url: str):
+    assert publishers_url(RtspIngestSettings(host=host), "door") == url

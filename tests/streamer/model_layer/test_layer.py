@@ -32,7 +32,7 @@ from streamer.telemetry.metrics import Metrics
 from tests.ensembles import ensemble, tiny_model
 from tests.fragile import faces, fragile_model
 from tests.galleries import open_store
-from tests.gallery.fakes import photo_of, unit
+from tests.gallery.fakes import negative_of, photo_of, unit
 from tests.recognition.fakes import until
 from tests.recognition.scripted_memory import ScriptedMemory
 from tests.streamer.scripted_gpu import ScriptedGpu
@@ -140,6 +140,23 @@ async def test_whom_it_could_not_name_keeps_an_embedder_out_until_there_are_temp
         assert (told[-1]["reason"], told[-1]["by_hand_refused"]) == ("by_hand", None)
     with open_store(settings.gallery_path) as store:
         assert store.uncovered(f"{TWIN}.1") == 0
+
+
+async def test_faces_that_are_not_somebody_get_templates_of_every_embedder(tmp_path):
+    write_twin(tmp_path / "weights")
+    settings = settings_in(tmp_path, ladder=(TWIN,))
+    make_data_folder(settings.paths.data)
+    enrolled_for(settings, "nano_embed.2", 256)
+    async with running(settings) as (layer, _), asyncio.TaskGroup() as tasks:
+        background = tasks.create_task(layer.keep_covered())
+        with open_store(settings.gallery_path) as store:
+            await until(lambda: store.uncovered(f"{TWIN}.1") == 0)
+            (person,) = store.people()
+            store.add_negative(person.id, negative_of(unit(5, 256), space="nano_embed.2"))
+            assert store.lacking(f"{TWIN}.1") == (0, 1)
+            await until(lambda: store.lacking(f"{TWIN}.1") == (0, 0))
+            assert store.list_negatives(person.id)[0].spaces == ("nano_embed.2", f"{TWIN}.1")
+        background.cancel()
 
 
 async def test_two_that_have_to_agree_wait_for_the_templates_of_each(tmp_path):

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import yaml
 
-from gallery.enrolment.enrol import enrol
+from gallery.enrolment.enrol import Terms, enrol
 from gallery.enrolment.quality_gate import Gate
 from recognition.arrays import F32
 from recognition.checks.portraits import read_portraits
@@ -198,7 +198,7 @@ async def enrol_eileen(settings: Settings, manager: ModelManager) -> str:
     async with open_recogniser(config, manager) as recogniser:
         with open_store(settings.gallery_path) as store:
             gate = Gate(settings.gallery.enrol.min_face_px, settings.gallery.enrol.min_quality)
-            report = await enrol("Eileen Collins", [portrait.file], recogniser, store, gate, threshold=0.5)
+            report = await enrol("Eileen Collins", [portrait.file], recogniser, store, Terms(gate, 0.5))
             assert report.person.templates == {f"{R100}.1": 1, f"{MBF}.1": 1}
             return report.person.id
 

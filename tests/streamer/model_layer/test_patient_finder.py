@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from gallery.enrolment.enrol import EnrolReport, Gate, enrol
+from gallery.enrolment.enrol import EnrolReport, Gate, Terms, enrol
 from gallery.errors import InferenceFailed, NoPhotoAccepted
 from recognition.errors import EmbeddingUnusable, RunnerDead, TritonUnavailable
 from recognition.models.manager import ModelManager
@@ -43,9 +43,7 @@ class Desk:
         finder = PatientFinder(self.recogniser, sleep=self.sleep)
         threshold = self.recogniser.embedder.spec.identification_threshold
         with open_store(self.data / "gallery.db") as store:
-            return await enrol(
-                "Ada", self.photos, finder, store, Gate(48, 0.25), threshold=threshold, progress=progress
-            )
+            return await enrol("Ada", self.photos, finder, store, Terms(Gate(48, 0.25), threshold), progress=progress)
 
 
 @pytest.fixture(params=["nano_embed", "nano_det"])

@@ -157,3 +157,23 @@ async def test_a_photo_that_is_left_out_of_the_mean_is_not_hers_any_more_than_it
         await live_gallery.refresh()
         found = await outcomes(live_gallery, track(wrong), *(track(one) for one in own))
     assert found == [("unknown", None)] + [("known", ids[ADA])] * 4
+
+
+@pytest.mark.parametrize("how", ["best", "mean_of_three", "class_mean"])
+async def test_without_the_refuted_there_is_a_margin_still(tmp_path: Path, how: str) -> None:
+    """Three people, of whom the nearest has many photos and is not it: the other two are equally near."""
+    dim = SIZES["a"]
+    face = unit(70, dim)
+    overrides = [f"gallery.aggregation={how}", "gallery.top_k=3"]
+    async with live_gallery_of(tmp_path, {ADA: "a"}, overrides=overrides) as (live_gallery, _):
+        with open_store(tmp_path / "gallery.db") as store:
+            photos = [photo_of(near(face, 0.9, seed=n), n, "a.1") for n in range(8)]
+            nearest = store.add_person("Nearest", photos).id
+            others = [
+                store.add_person(f"Other {n}", [photo_of(near(face, 0.6, seed=90 + n), 90 + n, "a.1")]) for n in (1, 2)
+            ]
+            store.add_negative(nearest, negative(face))
+        await live_gallery.refresh()
+        (verdict,) = await live_gallery.identify([track(face)])
+    assert verdict.match.outcome == "ambiguous"
+    assert {one.person_id for one in verdict.match.candidates} == {one.id for one in others}

@@ -343,6 +343,23 @@ async def test_who_is_enrolled_later_is_found_in_every_known_space(tmp_path: Pat
     assert counts == {"a": 1, "b": 2, "c": 1}
 
 
+async def test_who_is_merged_is_gone_by_the_id_and_enrolled_by_it_all_the_same(tmp_path: Path) -> None:
+    """Nothing is told of the id any more, and what is kept of its visit is kept on."""
+    async with live_gallery_of(tmp_path, {ADA: "ab", BOB: "ab"}, Metrics()) as (live_gallery, ids):
+        with open_store(tmp_path / "gallery.db") as store:
+            store.merge(ids[ADA], ids[BOB], {})
+        assert await live_gallery.refresh() == {ids[ADA]}
+        assert (live_gallery.name_of(ids[ADA]), live_gallery.forgotten) == (None, frozenset())
+        assert [live_gallery.is_enrolled(who) for who in (ids[ADA], ids[BOB], "p000000000000")] == [True, True, False]
+        verdicts = await live_gallery.identify([faces("aa", ADA), faces("bb", BOB)])
+        assert [verdict.match.best_person for verdict in verdicts] == [ids[BOB]] * 2
+        with open_store(tmp_path / "gallery.db") as store:
+            store.forget(ids[BOB])
+        assert await live_gallery.refresh() == {ids[BOB]}
+        assert live_gallery.forgotten == {ids[ADA], ids[BOB]}
+        assert not live_gallery.is_enrolled(ids[ADA])
+
+
 async def test_a_switch_says_whom_the_new_model_cannot_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with live_gallery_of(tmp_path, {ADA: "ab", BOB: "a", STRANGER: "b"}) as (live_gallery, _):
         generation = live_gallery.generation

@@ -15,7 +15,7 @@ from hypothesis import assume, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from gallery.enrolment.enrol import Gate, enrol
+from gallery.enrolment.enrol import Gate, Terms, enrol
 from recognition.image import read_image
 from recognition.recogniser import Recogniser
 from recognition.specs.files import load_specs
@@ -260,7 +260,7 @@ async def test_from_photos_to_events_with_a_second_network_that_can_tell_nobody_
         with open_store(settings.gallery_path) as store:
             async with open_for_enrolment(settings, make_manager(settings, portraits=False)) as recogniser:
                 threshold = enrolling_threshold(settings, recogniser)
-                report = await enrol(name, [photo], recogniser, store, GATE, threshold=threshold)
+                report = await enrol(name, [photo], recogniser, store, Terms(GATE, threshold))
             assert dict(report.person.templates) == {"nano_embed.2": 1, "flat.1": 1}
             names[report.person.id] = name
 
@@ -323,7 +323,7 @@ async def test_two_real_models_agree_on_two_people_and_know_no_third(shared: Pat
             threshold = enrolling_threshold(settings, recogniser)
             assert threshold == members[0].identification_threshold
             for name in (MOYA, GUL):
-                report = await enrol(name, photos[name][:3], recogniser, store, GATE, "largest", threshold=threshold)
+                report = await enrol(name, photos[name][:3], recogniser, store, Terms(GATE, threshold, pick="largest"))
                 assert dict(report.person.templates) == {spec.space: 3 for spec in members}
                 ids[name] = report.person.id
         await live_gallery.refresh()

@@ -1,6 +1,5 @@
 """gallery.rerank in the running service: names that it takes away, a library of the user's, what metrics say."""
 
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from streamer.telemetry.metrics import Metrics
 from tests.galleries import open_store
 from tests.gallery.fakes import photo_of
 from tests.gallery.matching.test_reconsider import crowd
-from tests.gallery.matching.test_rerank_library import COMPILER, example, needs_compiler
+from tests.rerank_libraries import compiled, example, needs_compiler
 from tests.streamer.scripted import live_gallery_of
 
 # The nearest person by cosine, whose neighbours are rather another's; and one who is plainly p0.
@@ -64,17 +63,9 @@ async def test_a_threshold_of_the_users_is_a_bar(tmp_path: Path, bar: float | No
 
 async def test_whoever_wants_scores_has_the_service_s_kernel_and_threshold(tmp_path: Path) -> None:
     async with live_gallery_of(tmp_path, {}) as (live_gallery, _):
-        assert live_gallery.reranker.threshold == DEFAULT_THRESHOLD == 0.5
+        assert live_gallery.reranker.threshold == DEFAULT_THRESHOLD == 0.6
     async with live_gallery_of(tmp_path, {}, overrides=["gallery.rerank_threshold=0.7"]) as (live_gallery, _):
         assert live_gallery.reranker.threshold == 0.7
-
-
-def compiled(folder: Path, source: str) -> Path:
-    assert COMPILER is not None
-    (folder / "kernel.c").write_text(source)
-    command = [COMPILER, "-O2", "-shared", "-fPIC", "-o", folder / "kernel.so", folder / "kernel.c", "-lm"]
-    subprocess.run(command, check=True)
-    return folder / "kernel.so"
 
 
 @needs_compiler

@@ -5,6 +5,7 @@ import yaml
 
 from tests.command import assert_refused, patched, whosthere
 
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # several wait for each other where other tests have the cores
 WITHOUT_TORCH = """
 import importlib.util
 real = importlib.util.find_spec
@@ -60,14 +61,14 @@ def row_of(name, home):
 
 @pytest.mark.timeout(900)
 def test_a_checkpoint_becomes_a_model_that_is_listed(home, checkpoint):
-    ended = whosthere(
-        "models", "convert", checkpoint, "--as", "arcface_mbf", "--name", "mine", "--json", cwd=home, limit_s=600
-    )
+    command = ("models", "convert", checkpoint, "--as", "arcface_mbf", "--name", "mine", "--json")
+    ended = whosthere(*command, cwd=home, environ=ONE_THREAD, limit_s=600)
     assert ended.code == 0, ended.err
     assert ended.document["parity"]["least_cosine"] >= 0.9999
     assert ended.document["layers_from"].startswith("deepinsight/insightface ")
     assert row_of("mine", home)["weights"] == ended.document["file"] == str(home / "weights" / "mine.onnx")
-    told = whosthere("models", "convert", "words.pt", "--as", "arcface_mbf", cwd=home, limit_s=600)
+    command = ("models", "convert", "words.pt", "--as", "arcface_mbf")
+    told = whosthere(*command, cwd=home, environ=ONE_THREAD, limit_s=600)
     assert told.code == 1
     assert "no PyTorch checkpoint" in told.err
     assert told.err.endswith("[checkpoint_invalid]\n")
@@ -75,8 +76,8 @@ def test_a_checkpoint_becomes_a_model_that_is_listed(home, checkpoint):
 
 @pytest.mark.timeout(900)
 def test_for_pytorch_it_is_listed_too(home, checkpoint):
-    options = ("--engine", "torch", "--precision", "fp16", "--json")
-    ended = whosthere("models", "convert", checkpoint, "--as", "arcface_mbf", *options, cwd=home, limit_s=600)
+    command = ("models", "convert", checkpoint, "--as", "arcface_mbf", "--engine", "torch", "--precision", "fp16")
+    ended = whosthere(*command, "--json", cwd=home, environ=ONE_THREAD, limit_s=600)
     assert ended.code == 0, ended.err
     document = ended.document
     assert (document["name"], document["engine"], document["precision"]) == ("arcface_mbf_torch_fp16", "torch", "fp16")

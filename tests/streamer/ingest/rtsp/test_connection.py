@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 from streamer.ingest.publish.point import PublishPoints
 from streamer.ingest.rtsp.connection import Connection
 from streamer.ingest.rtsp.front_desk import MOST_BARE, MOST_WAITING_OF_ONE, MOST_WRONG, FrontDesk
-from streamer.ingest.rtsp.server import url_of
-from streamer.settings import RtspIngestSettings
 from streamer.telemetry.metrics import Metrics
 from tests.streamer.ingest.rtsp.conftest import DOOR, Time
 from tests.streamer.ingest.rtsp.fuzz import SDP, SEEDS, Line, cut, meet, one_visit
@@ -99,19 +97,6 @@ def test_basic_is_for_this_machine_alone(desk: FrontDesk, time: Time, peer: str,
     assert line.written.startswith(b"RTSP/1.0 %d " % status)
     assert b"Basic" not in line.written
     connection.connection_lost(None)
-
-
-@pytest.mark.parametrize(
-    ("host", "url"),
-    [
-        ("127.0.0.1", "rtsp://USER:PASSWORD@127.0.0.1:8554/door"),
-        ("::1", "rtsp://USER:PASSWORD@[::1]:8554/door"),
-        ("0.0.0.0", "rtsp://USER:PASSWORD@THIS_MACHINE:8554/door"),
-        ("::", "rtsp://USER:PASSWORD@THIS_MACHINE:8554/door"),
-    ],
-)
-def test_where_publishers_go(host: str, url: str):
-    assert url_of(RtspIngestSettings(host=host), "door") == url
 
 
 def test_an_ipv6_household_has_the_places_and_the_guesses_of_one(desk: FrontDesk, metrics: Metrics):

@@ -1,0 +1,1 @@
+"""`calibrate`, and who looks like whom."""

@@ -1,0 +1,1 @@
+"""People enrolled from what the service sees: clips, cameras, kept visits."""

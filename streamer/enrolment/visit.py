@@ -1,0 +1,82 @@
+"""A kept visit -> somebody enrolled: its one picture of the face, and its other kept faces as they were embedded.
+
+Runs on the event loop; visits and the store are touched on threads.
+"""
+
+import asyncio
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from gallery.enrolment.enrol import EnrolReport, FaceFinder, Gate, Terms, settled
+from gallery.enrolment.settling import profile_of
+from gallery.enrolment.shots import Album, Shot, look
+from gallery.errors import PhotoRefused, QualityTooLow
+from gallery.people import NewPhoto, NewTemplate
+from gallery.storage.store import PersonStore
+from recognition.errors import CodedError, EmbeddingUnusable, ImageError
+from recognition.image import decode_image
+from streamer.kept_visits.visit import VisitFace
+from streamer.kept_visits.visits_file import VisitsFile
+from streamer.process import key_source
+from streamer.settings import Settings
+
+_ANY = Gate(0.0, 0.0)  # the kept piece is enlarged: how good the face was, the visit says
+
+
+async def enrol_visit(
+    name: str, event_id: str, settings: Settings, finder: FaceFinder, store: PersonStore, terms: Terms
+) -> EnrolReport:
+    """As gallery.enrolment.enrol.enrol(). Raises KeptVisitsError and MasterKeyError besides."""
+    who = profile_of(name)
+    picture, faces = await asyncio.to_thread(_kept, settings, event_id)
+    shots: dict[Path, Shot] = {}
+    refused: dict[Path, CodedError] = {}
+    path = Path(f"{event_id}, its picture")
+    try:
+        shots[path] = await _of_picture(picture, faces, path, finder, terms)
+    except (ImageError, PhotoRefused, EmbeddingUnusable) as error:
+        refused[path] = error
+    paths = [path]
+    for number, face in enumerate((face for face in faces if face.space == finder.space), 1):
+        paths.append(path := Path(f"{event_id}, face {number}"))
+        try:
+            check_quality(face.quality, terms.gate)
+            shots[path] = Shot(_without_chip(face), ())
+        except QualityTooLow as error:
+            refused[path] = error
+    album = Album({}, [], refused)
+    return await settled(who, album, paths, finder, store, terms, shots)
+
+
+def check_quality(quality: float, gate: Gate) -> None:
+    if quality < gate.min_quality:
+        raise QualityTooLow(
+            f"the face is too poor (quality {quality:.2f} where {gate.min_quality:.2f} is wanted); give another visit"
+        )
+
+
+def _kept(settings: Settings, event_id: str) -> tuple[bytes, tuple[VisitFace, ...]]:
+    with VisitsFile(settings.visits_path, key_source(settings)) as file:
+        event_id = file.visit(event_id).event_id
+        pictures = file.pictures(event_id)
+        return b"" if pictures is None else pictures.face, file.faces(event_id)
+
+
+async def _of_picture(
+    picture: bytes, faces: tuple[VisitFace, ...], path: Path, finder: FaceFinder, terms: Terms
+) -> Shot:
+    image = await asyncio.to_thread(decode_image, picture, str(path))
+    quality = faces[0].quality if faces else 1.0
+    check_quality(quality, terms.gate)
+    taken = await look(image, hashlib.sha256(picture).hexdigest(), finder, _ANY, "largest")
+    return taken.shots[0]._replace(photo=replace(taken.shots[0].photo, quality=quality))
+
+
+def _without_chip(face: VisitFace) -> NewPhoto:
+    """No picture of it is kept: it serves in its own space alone."""
+    template = NewTemplate(face.space, face.signature, face.embedding)
+    digest = hashlib.sha256(face.embedding.tobytes()).hexdigest()
+    return NewPhoto(None, np.zeros((5, 2), np.float32), digest, (template,), face.quality)
