@@ -79,13 +79,13 @@ def measure_naming(photos: error_rates.Templates, is_enrolled: Bools, rules: Rul
 
 def _ways(photos: error_rates.Templates, trial: Trial, rules: Rules) -> Iterator[tuple[Way, Trial, Named]]:
     for aggregation in get_args(Aggregation):
-        yield aggregation, trial, _by_matching(photos, trial, replace(rules, aggregation=aggregation, margin=0.0))
-    yield "margin", trial, _by_matching(photos, trial, rules)
+        yield aggregation, trial, by_matching(photos, trial, replace(rules, aggregation=aggregation, margin=0.0))
+    yield "margin", trial, by_matching(photos, trial, rules)
     check = NeighbourCheck(Reranker(), rules.rerank_bar, lambda _: None)
-    yield "rerank", trial, _by_matching(photos, trial, rules, check)
+    yield "rerank", trial, by_matching(photos, trial, rules, check)
     classes = _of_classes(photos, trial)
     if rules.classifies and len(np.unique(photos.people[classes.enrolled])) >= LEAST_OF_A_CLASS:
-        yield "margin_of_classes", classes, _by_matching(photos, classes, rules)
+        yield "margin_of_classes", classes, by_matching(photos, classes, rules)
         yield "classifier", classes, _by_classifier(photos, classes, rules)
 
 
@@ -97,9 +97,10 @@ def _of_classes(photos: error_rates.Templates, trial: Trial) -> Trial:
     return Trial(enrolled, genuine, trial.impostors)
 
 
-def _by_matching(
+def by_matching(
     photos: error_rates.Templates, trial: Trial, rules: Rules, check: NeighbourCheck | None = None
 ) -> Named:
+    """One trial by the gallery: aggregation and margin, and re-ranking where there is a check."""
     owners = _ids(photos, trial.enrolled)
     templates = Templates(_SPACE, np.arange(len(owners)), owners, photos.embeddings[trial.enrolled])
     index = FaceIndex.of(templates, rules.aggregation)
