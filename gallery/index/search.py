@@ -5,7 +5,7 @@ computed anew, the same everywhere.
 """
 
 from collections.abc import Collection, Sequence
-from itertools import accumulate, chain, islice
+from itertools import accumulate, chain
 from types import ModuleType
 from typing import NamedTuple
 
@@ -38,13 +38,11 @@ def nearest(
     """For each probe (n,d) the people, by number, of its top_k rows or more: until two people are surely the nearest of
     those who are not doubted. Near to a probe of zeros is nobody.
     """
-    counts = np.ones(len(whose.people), np.bool_)  # whoever may not turn out to be no candidate
-    counts[[whose.numbers[person] for person in doubted if person in whose.numbers]] = False
     found = _top(faiss, contents, whose, probes, top_k)
     near: list[list[int]] = found.owners.tolist()
     if len(whose.people) < len(contents):  # else nobody is listed twice
         near = [list(dict.fromkeys(owners)) for owners in near]
-    for probe in np.flatnonzero(_is_open(found, counts)).tolist():
+    for probe in np.flatnonzero(_is_open(found, whose, doubted)).tolist():
         if not probes[probe].any():
             near[probe] = []
             continue
@@ -53,7 +51,7 @@ def nearest(
             k = min(max(4 * k, int(whose.sizes[one[0, 0]]) + 1), len(contents))
             longer = _top(faiss, contents, whose, probes[probe : probe + 1], k)
             one = longer.owners
-            if not _is_open(longer, counts)[0]:
+            if not _is_open(longer, whose, doubted)[0]:
                 break
         near[probe] = list(dict.fromkeys(one[0].tolist()))
     return near
@@ -77,13 +75,13 @@ def exactly(
     each = _each(numbers, lengths, counts)  # a person for each probe of each face
     found = _exact(probes, counts, whose.rows_of(numbers), _sums(whose.sizes[numbers], lengths), contents)
     sizes = whose.sizes[each]
-    scores = iter(aggregate(found, np.cumsum(sizes) - sizes, how).tolist())
-    names = [[whose.people[number] for number in here] for here in people]
-    return [
-        Candidates(dict(zip(here, islice(scores, len(here)), strict=True)))
-        for here, count in zip(names, faces, strict=True)
-        for _ in range(count)
-    ]
+    scores = aggregate(found, np.cumsum(sizes) - sizes, how).tolist()
+    names = [whose.people[number] for number in each.tolist()]
+    lists, end = [], 0
+    for length in np.repeat(lengths, counts).tolist():
+        start, end = end, end + length
+        lists.append(Candidates(dict(zip(names[start:end], scores[start:end], strict=True))))
+    return lists
 
 
 def _exact(probes: F32, counts: _Numbers, rows: _Numbers, lengths: _Numbers, contents: Contents) -> F64:
@@ -120,12 +118,16 @@ def _sums(values: _Numbers, lengths: _Numbers) -> _Numbers:
     return np.asarray(total[ends] - total[ends - lengths])
 
 
-def _is_open(found: Nearest, counts: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """(n,): whether the two nearest people, of those who count, may be others than these: the last row is as near as
+def _is_open(found: Nearest, whose: PersonRows, doubted: Collection[str]) -> NDArray[np.bool_]:
+    """(n,): whether the two nearest people who are not doubted may be others than these: the last row is as near as
     the second of them.
     """
     rows = np.arange(len(found.owners))
-    counted = counts[found.owners]
+    counted = np.ones(found.owners.shape, np.bool_)
+    if doubted:
+        listed, places = np.unique(found.owners, return_inverse=True)
+        counted = np.array([whose.people[number] not in doubted for number in listed.tolist()])[places]
+        counted = counted.reshape(found.owners.shape)
     first = found.owners[rows, counted.argmax(axis=1)]
     others = counted & (found.owners != first[:, None])
     second = others.argmax(axis=1)

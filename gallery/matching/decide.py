@@ -89,7 +89,9 @@ def decide(
         return NOBODY
     rising = sorted(votes.values())
     highest, lead = rising[-1], rising[-1] - rising[-2] if len(rising) > 1 else None
-    best = min(person for person, vote in votes.items() if vote == highest)
+    best = max(votes, key=votes.__getitem__)
+    if lead == 0.0:
+        best = min(person for person, vote in votes.items() if vote == highest)
     similarity = _cosine(highest)
     if similarity < own_thresholds.get(best, threshold):
         return Match("unknown", None, similarity, lead, best)

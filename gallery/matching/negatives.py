@@ -4,7 +4,6 @@ Pure; any thread.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from itertools import chain
 from typing import Self
 
@@ -59,7 +58,7 @@ class Negatives:
             return found
         near: list[dict[str, float]] = [{} for _ in range(len(found))]
         self._measure(on_grid(probes), asked, near)
-        return [replace(one, negatives=its) if its else one for one, its in zip(found, near, strict=True)]
+        return [Candidates(one.similarities, its) if its else one for one, its in zip(found, near, strict=True)]
 
     def _measure(self, probes: F32, asked: Sequence[tuple[range, str]], into: Sequence[dict[str, float]]) -> None:
         """The cosines of these probes with the nearest negative of a person each."""

@@ -75,7 +75,16 @@ class CameraVisits:
             self._writer.put(Seen(track.number, face, landmarks))
 
     def told(self, due: Due) -> Due:
-        """An event on its way to the outbox; with its `snapshot` where its visit is kept."""
+        """An event on its way to the outbox; with its `snapshot` where its visit is kept.
+
+        After an `end` the track may go on, as another visit or as somebody of whom nothing is told.
+        """
+        due = self._kept(due)
+        if due.event.type == "end":
+            self.gone(due.event.track_ids[0])
+        return due
+
+    def _kept(self, due: Due) -> Due:
         event = due.event
         track = self._track(event.track_ids[0])
         if track.refused:

@@ -397,7 +397,8 @@ def test_who_is_in_photos(studio: Path, tmp_path: Path) -> None:
     assert [list(image) for image in images] == [["file", "faces"]] * 4
     assert [image["file"] for image in images] == [str(group), "3.jpg", str(wall), str(blurred)]
     for face in (face for image in images for face in image["faces"]):
-        assert list(face) == ["box", "quality", "decision", "person", "similarity", "threshold", "confidence"]
+        assert list(face)[:7] == ["box", "quality", "decision", "person", "similarity", "threshold", "confidence"]
+        assert list(face)[7:] == ["candidates", "ignored"]
         assert len(face["box"]) == 4
     of_two, of_one, of_wall, of_blurred = (image["faces"] for image in images)
     assert sorted((face["decision"], face["person"] and face["person"]["name"]) for face in of_two) == [

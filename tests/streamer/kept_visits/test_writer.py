@@ -432,3 +432,24 @@ async def test_one_chip_and_one_scene_a_visit_are_held(tmp_path):
         kept.camera.gone("door-1")
         await until(lambda: not kept.keeper._writer._sheets)
     assert kept.visits() == []
+
+
+@pytest.mark.parametrize("told_again", [True, False])
+async def test_a_track_that_goes_on_after_its_end_adds_nothing_to_that_visit(tmp_path, told_again):
+    """It turned out to be somebody of whom nothing is told; and maybe not, later."""
+    one, other = visit_id(), visit_id()
+    async with keeping(tmp_path) as kept:
+        kept.see(quality=0.3, shade=1)
+        assert kept.tell(one) == one
+        assert kept.tell(one, 2, type="end", end_reason="left") == one
+        kept.see(quality=0.9, shade=2)
+        if told_again:
+            assert kept.tell(other, 1, BOB) == other
+            assert kept.tell(other, 2, BOB, type="end", end_reason="left") == other
+        kept.camera.gone("door-1")
+    with kept.file() as file:
+        faces = {visit.event_id: file.faces(visit.event_id) for visit in kept.visits()}
+    assert faces.keys() == ({one, other} if told_again else {one})
+    for visit, its in faces.items():
+        (face,) = its
+        np.testing.assert_array_equal(face.embedding, unit(1 if visit == one else 2, 128))
