@@ -64,7 +64,7 @@ class Negatives:
         """The cosines of these probes with the nearest negative of a person each."""
         pairs = [(probe, person) for some, person in asked for probe in some]
         rows = [self._rows[person] for _, person in pairs]
-        if not pairs:
+        if not pairs or self._faces.shape[1] != probes.shape[1]:  # of a model that gave others in this space
             return
         counts = np.array([len(own) for own in rows], np.intp)
         each = np.repeat(np.array([probe for probe, _ in pairs], np.intp), counts)

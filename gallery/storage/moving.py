@@ -7,8 +7,6 @@ import sqlite3
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
-import numpy as np
-
 from gallery.keys.encryption import Cipher
 from gallery.keys.vault import Vault, chip_place, landmarks_place, profile_place, template_place
 from gallery.people import Profile
@@ -25,7 +23,6 @@ from gallery.storage.rows import (
     template_row,
     unpacked,
 )
-from recognition.arrays import F32
 
 
 def read_person(db: sqlite3.Connection, vault: Vault, person_id: str) -> PortablePerson:
@@ -147,10 +144,10 @@ def split_photos(
     insert_person(db, vault, replace(anew, photos=moved))
 
 
-def faces_of(person: PortablePerson) -> dict[str, F32]:
-    """By space, the person's templates (n,d)."""
-    found: dict[str, list[F32]] = {}
+def faces_of(person: PortablePerson) -> dict[str, list[bytes]]:
+    """By space, the person's templates, packed."""
+    found: dict[str, list[bytes]] = {}
     for photo in person.photos:
         for template in photo.templates:
-            found.setdefault(template.space, []).append(template.embedding)
-    return {space: np.stack(rows) for space, rows in found.items()}
+            found.setdefault(template.space, []).append(packed(template.embedding))
+    return found

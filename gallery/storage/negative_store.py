@@ -5,7 +5,7 @@ As GalleryDatabase: blocks for disk I/O, any thread, one at a time.
 
 import json
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +72,10 @@ class NegativeStore(TemplateStore):
         while True:
             vault, broken = self._vault, dict[int, tuple[str, str]]()
             opened = opened_templates(vault, space, self._rows(_READ, space), broken, negative_template_place)
+            for number_, person_id, embedding in opened:
+                if len(embedding) != len(opened[0][2]):
+                    broken[number_] = person_id, negative_template_place(person_id, space)
+            opened = [row for row in opened if row[0] not in broken]
             if not broken or not self._has_other_key(vault):
                 break
         self._unopened.met(f"negatives of {space}", Broken(broken.values()))
@@ -111,33 +115,43 @@ class NegativeStore(TemplateStore):
         )
 
     def add_negative(self, person_id: str, negative: NewNegative) -> KeptNegative:
-        """This face is not that person. One of the same source stays, and gets the templates of spaces that it lacks.
+        """As add_negatives()."""
+        (kept,) = self.add_negatives(person_id, [negative])
+        return kept
+
+    def add_negatives(self, person_id: str, negatives: Sequence[NewNegative]) -> list[KeptNegative]:
+        """These faces are not that person: all are kept, or none. One of the same source stays, and gets the templates
+        of spaces that it lacks.
 
         Raises PersonNotFound and EmbeddingSpaceMismatch.
         """
         with self._transaction() as db:
             (wrapped,) = must_exist(db, person_id, "template_key")
-            faces = self._vault.template_cipher(person_id, wrapped)
-            is_new = insert_negative(db, person_id, faces, negative, time.time(), keep_chip=self._keep_chips)
-            if is_new:
-                audit.append(db, self.actor, "negative_added", person_id, {"source": negative.source})
-        return next(kept for kept in self.list_negatives(person_id) if kept.source == negative.source)
+            faces, now = self._vault.template_cipher(person_id, wrapped), time.time()
+            for negative in negatives:
+                if insert_negative(db, person_id, faces, negative, now, keep_chip=self._keep_chips):
+                    audit.append(db, self.actor, "negative_added", person_id, {"source": negative.source})
+        kept = {one.source: one for one in self.list_negatives(person_id)}
+        return [kept[negative.source] for negative in negatives]
 
     def remove_negative(self, person_id: str, negative_id: int) -> bool:
-        """It may be that person after all: erased, overwritten as forget() does. Raises PersonNotFound and
-        NegativeNotFound.
+        """As remove_negatives()."""
+        return self.remove_negatives(person_id, [negative_id])
+
+    def remove_negatives(self, person_id: str, negative_ids: Sequence[int]) -> bool:
+        """They may be that person after all: erased, all or none, overwritten as forget() does. Raises PersonNotFound
+        and NegativeNotFound.
         """
         with self._transaction() as db:
             must_exist(db, person_id)
-            removed = db.execute(
-                "DELETE FROM negatives WHERE id = ? AND person_id = ?", (negative_id, person_id)
-            ).rowcount
-            if not removed:
-                raise NegativeNotFound(
-                    f"{person_id} has no negative {negative_id}; see whosthere people show {person_id} for the numbers"
-                )
+            for number_ in negative_ids:
+                removed = db.execute("DELETE FROM negatives WHERE id = ? AND person_id = ?", (number_, person_id))
+                if not removed.rowcount:
+                    raise NegativeNotFound(
+                        f"{person_id} has no negative {number_}; see whosthere people show {person_id} for the numbers"
+                    )
+                audit.append(db, self.actor, "negative_removed", person_id, {"negative": number_})
             make_due(db, ERASED)
-            audit.append(db, self.actor, "negative_removed", person_id, {"negative": negative_id})
         return self.empty_log()
 
     def drop_negatives(self, sources: Collection[str]) -> int:

@@ -5,13 +5,12 @@ transaction. Who opens a blob may meet SealBroken.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from gallery.keys.encryption import Cipher
 from gallery.keys.vault import Vault, negative_chip_place, negative_landmarks_place, negative_template_place
 from gallery.people import NewNegative, NewTemplate
 from gallery.storage.rows import check_size, opened_templates, packed, unpacked
-from recognition.arrays import F32
 
 
 def insert_negative(
@@ -56,13 +55,15 @@ def insert_templates(
 def drop_alike(
     db: sqlite3.Connection,
     vault: Vault,
-    faces: Mapping[str, F32],
+    faces: Mapping[str, Sequence[bytes]],
     thresholds: Mapping[str, float],
     where: str,
     whose: str,
 ) -> int:
-    """Erase the negatives that show somebody: one of these faces, by space (n,d), in a space that has a threshold, from
-    that cosine on. `where` is of the columns of negative_templates, `whose` its value. How many there were.
+    """Erase the negatives that show somebody: one of these faces, packed, by space, in a space that has a threshold,
+    from that cosine on. `where` is of the columns of negative_templates, `whose` its value. How many there were.
+
+    What is of another size is not compared: galleries of before may have such.
     """
     alike: set[int] = set()
     for space in faces.keys() & thresholds.keys():
@@ -72,10 +73,11 @@ def drop_alike(
             (space, whose),
         ).fetchall()
         opened = opened_templates(vault, space, rows, {}, negative_template_place)
-        if opened and len(faces[space]):
-            cosines = unpacked([row[2] for row in opened]) @ faces[space].T
-            near = cosines.max(axis=1) >= thresholds[space]
-            alike.update(row[0] for row, is_near in zip(opened, near.tolist(), strict=True) if is_near)
+        for size in {len(face) for face in faces[space]}:
+            rows = [row for row in opened if len(row[2]) == size]
+            shown = unpacked([face for face in faces[space] if len(face) == size])
+            near = (unpacked([row[2] for row in rows]).reshape(-1, shown.shape[1]) @ shown.T).max(axis=1)
+            alike.update(row[0] for row, cosine in zip(rows, near.tolist(), strict=True) if cosine >= thresholds[space])
     db.executemany("DELETE FROM negatives WHERE id = ?", ((key,) for key in alike))
     return len(alike)
 
@@ -89,7 +91,7 @@ def drop_who_shows(db: sqlite3.Connection, vault: Vault, person_id: str, thresho
     )
     for (space,) in db.execute("SELECT DISTINCT space FROM templates WHERE person_id = ?", (person_id,)).fetchall():
         opened = opened_templates(vault, space, db.execute(query, (person_id, space)), {})
-        faces[space] = unpacked([row[2] for row in opened])
+        faces[space] = [row[2] for row in opened]
     return drop_alike(db, vault, faces, thresholds, "person_id != ?", person_id)
 
 

@@ -170,7 +170,7 @@ def test_people_as_json(home: Path) -> None:
     assert (person["name"], person["photos"], person["templates"]) == ("Ada Lovelace", 2, {"test_space.1": 2})
     assert re.fullmatch("p[a-z0-9]{12}", person["id"])
     shown = whosthere("people", "show", person["id"], "--json", cwd=home)
-    assert shown.document == person
+    assert shown.document == person | {"former_ids": [], "negatives": []}
     assert listed.err == shown.err == ""
 
 
@@ -304,7 +304,7 @@ def test_what_belongs_to_a_command_stays_where_it_is() -> None:
 def test_capitals_and_blanks_make_no_other_person(home: Path, who: str) -> None:
     (ada,) = whosthere("people", "list", "--json", cwd=home).document["people"]
     who = who.replace("ID", f" {ada['id'].upper()}")
-    assert whosthere("people", "show", who, "--json", cwd=home).document == ada
+    assert whosthere("people", "show", who, "--json", cwd=home).document.items() >= ada.items()
     first, _ = whosthere("people", "photos", who, "--json", cwd=home).document["photos"]
     removed = whosthere("people", "remove-photo", who, first["id"], "--json", cwd=home)
     assert (removed.document["person"]["id"], removed.document["photos"]) == (ada["id"], 1)

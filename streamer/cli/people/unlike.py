@@ -81,7 +81,7 @@ def not_person(
                 raise ImageMissing(f"{path} is neither a photo nor the event_id of a visit, 26 letters and digits long")
         before = {kept.id for kept in store.list_negatives(person.id)}
         negatives = uvloop.run(_faces(settings, store, person, seen, pick))
-        kept = [store.add_negative(person.id, negative) for negative in negatives]
+        kept = store.add_negatives(person.id, negatives)
     if json:
         rows = [negative_summary(one) for one in kept]
         print_json({"person": {"id": person.id, "name": person.name}, "negatives": rows})
@@ -94,14 +94,14 @@ def not_person(
 def _undo(store: PersonStore, person: Person, seen: Sequence[str], *, json: bool) -> None:
     kept = store.list_negatives(person.id)
     found = {_meant(person, kept, one).id: one for one in seen}
-    emptied = [store.remove_negative(person.id, number) for number in found]
+    emptied = store.remove_negatives(person.id, list(found))
     left = len(kept) - len(found)
     if json:
         print_json({"person": {"id": person.id, "name": person.name}, "removed": list(found), "left": left})
     else:
         for number, given in found.items():
             print_line(f"{given} may be {person.name} ({person.id}) again: negative {number} is erased; {left} left")
-    if not all(emptied):
+    if not emptied:
         note(LOG_IS_READ)
 
 

@@ -34,3 +34,10 @@ def test_nobody_has_any() -> None:
     assert not nobody.people
     found = [Candidates({"pa": 0.5})] * 2
     assert nobody.against(found, np.stack([unit(1), unit(2)])) == found
+
+
+def test_those_of_another_size_say_nothing() -> None:
+    """A model of before gave others in this space."""
+    negatives = Negatives(templates_of({1: ("ada", unit(1, 32)), 2: ("ada", unit(2, 32))}))
+    found = [Candidates({"ada": 0.5})] * 2
+    assert negatives.against(found, np.stack([unit(1), unit(2)])) == found

@@ -214,3 +214,50 @@ def test_a_photo_that_is_enrolled_after_all_is_no_negative_any_more(store: Perso
         store.add_negative(person.id, negative_of(unit(1), source=f"photo {photo.digest}"))
     store.add_photos(ada.id, [photo])
     assert (store.list_negatives(ada.id), len(store.list_negatives(bob.id))) == ([], 1)
+
+
+def test_all_of_several_are_kept_or_taken_back_or_none(store: PersonStore) -> None:
+    ada = store.add_person("Ada", [photo_of(unit(1), 1)])
+    with pytest.raises(EmbeddingSpaceMismatch):
+        store.add_negatives(ada.id, [negative_of(unit(2), number=1), negative_of(unit(3, 32), number=2)])
+    assert store.count_negatives() == 0
+    kept = store.add_negatives(ada.id, [negative_of(unit(n), number=n) for n in (2, 3)])
+    assert [one.source for one in kept] == ["event 2", "event 3"]
+    with pytest.raises(NegativeNotFound):
+        store.remove_negatives(ada.id, [kept[0].id, 99])
+    assert store.count_negatives(ada.id) == 2
+    assert store.remove_negatives(ada.id, [one.id for one in kept])
+    assert store.count_negatives(ada.id) == 0
+
+
+def test_what_was_seen_in_visits_that_are_erased_goes_whoever_it_is_not(store: PersonStore) -> None:
+    ada, bob = store.add_person("Ada"), store.add_person("Bob")
+    for person in (ada, bob):
+        store.add_negatives(person.id, [negative_of(unit(n), number=n) for n in range(3)])
+    assert store.drop_negatives(["event 1", "event 2", "event 77"]) == 4
+    assert [kept.source for kept in store.list_negatives(bob.id)] == ["event 0"]
+    assert store.audit_entries(ada.id)[-1].details == {"why": "visit erased"}
+    assert store.drop_negatives([]) == 0
+
+
+@pytest.mark.parametrize("whose", ["hers", "his"])
+def test_sizes_that_differ_as_in_galleries_of_before_stop_nobody_from_being_forgotten(
+    tmp_path: Path, whose: str
+) -> None:
+    """Two models of one space: a template, or a negative, of 32 numbers among those of 64."""
+    path = tmp_path / "gallery.db"
+    with PersonStore(path) as store:
+        ada = store.add_person("Ada", [photo_of(unit(1), 1)])
+        bob = store.add_person("Bob", [photo_of(unit(2), 2), photo_of(unit(3), 3)])
+        store.add_negative(ada.id, negative_of(unit(2), number=1))
+        store.add_negative(ada.id, negative_of(unit(9), number=2))
+    table, number = ("negative_templates", 2) if whose == "hers" else ("templates", 3)
+    with sqlite3.connect(path) as db:
+        small = b"\0" + unit(3, 32).tobytes()
+        db.execute(f"UPDATE {table} SET embedding = ?, dim = 32 WHERE id = ?", (small, number))
+    db.close()
+    with PersonStore(path) as store:
+        assert len(store.negatives(SPACE)) == (1 if whose == "hers" else 2)
+        assert list(store.unreadable) == ([ada.id] if whose == "hers" else [])
+        store.forget(bob.id, thresholds={SPACE: 0.5})
+        assert [kept.source for kept in store.list_negatives(ada.id)] == ["event 2"]
