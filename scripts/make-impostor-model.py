@@ -111,6 +111,7 @@ def main() -> None:
     alike = []
     if asked.alike is not None:
         alike = [(line.split()[0], line.split()[1]) for line in asked.alike.read_text().splitlines() if line.strip()]
+    alike = [pair for pair in alike if set(pair) <= set(faces.people.tolist())]
     for space in faces.embeddings:
         write(space, faces, asked, alike)
 
