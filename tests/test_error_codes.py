@@ -8,6 +8,7 @@ from types import ModuleType
 
 import pytest
 
+import gallery.classifier.errors
 import gallery.errors
 import recognition.errors
 import streamer.access.errors
@@ -49,7 +50,14 @@ def test_every_class_has_a_code_of_its_own():
     assert [error.code for error in errors if not re.fullmatch(r"[a-z][a-z0-9_]*", error.code)] == []
 
 
-MODULES = [recognition.errors, gallery.errors, streamer.errors, streamer.access.errors, streamer.webrtc.errors]
+MODULES = [
+    recognition.errors,
+    gallery.errors,
+    gallery.classifier.errors,
+    streamer.errors,
+    streamer.access.errors,
+    streamer.webrtc.errors,
+]
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda m: m.__name__)
@@ -59,7 +67,7 @@ def test_the_docstrings_tree_lists_every_class_of_its_module(module: ModuleType)
 
     for error in errors:
         leaf = not error.__subclasses__()
-        roots = ("CodedError", "StreamerError", "GalleryError", "PhotoRefused")
+        roots = ("CodedError", "StreamerError", "GalleryError", "PhotoRefused", "ClassifierError")
         assert error.__name__ in drawn or error.__name__ in roots, f"{error.__name__} is not in the tree"
         if leaf:
             branch = drawn[error.__name__]

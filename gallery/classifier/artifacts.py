@@ -16,10 +16,10 @@ from typing import Any
 from gallery.classifier import folder as files_of
 from gallery.classifier.classifier import PersonClassifier
 from gallery.classifier.embedding import EmbedderFacts
+from gallery.classifier.errors import ClassifierDamaged, ClassifierOutdated, ClassifierStale
 from gallery.classifier.fitting import LEAST_CALIBRATED, Fitted
 from gallery.classifier.folder import CLASSIFIER, CONFIG, METRICS, PEOPLE, VERSION
 from gallery.classifier.pickling import pickled, unpickled
-from gallery.errors import ClassifierDamaged, ClassifierOutdated, ClassifierStale
 from recognition.errors import EmbeddingSpaceMismatch
 
 FORMAT = 1

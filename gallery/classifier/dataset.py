@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from gallery.errors import TrainingImpossible
+from gallery.classifier.errors import TrainingImpossible
 from gallery.matching.aggregate import class_means
 from gallery.matching.exact import on_grid
 from recognition.arrays import F32

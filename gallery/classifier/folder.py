@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from gallery.errors import ClassifierDamaged, ClassifierMissing, ClassifierStale, TargetUnwritable
+from gallery.classifier.errors import ClassifierDamaged, ClassifierMissing, ClassifierStale
+from gallery.errors import TargetUnwritable
 from recognition.whole_file import folder_held, replacing, sync_folder
 
 CLASSIFIER, PEOPLE, CONFIG, METRICS, VERSION = FILES = (

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from gallery.classifier.errors import ClassifierDamaged
 from gallery.classifier.fitting import Fitted
-from gallery.errors import ClassifierDamaged
 
 _PROTOCOL = 5
 _PARTS = ("scaler", "classifier", "calibrated", "calibrated_labels", "means")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from gallery.errors import TrainingSourceLocked, TrainingSourceUnusable
+from gallery.classifier.errors import TrainingSourceLocked, TrainingSourceUnusable
 
 TABLE = "face"
 MOST_BLOB_BYTES = 32 * 2**20

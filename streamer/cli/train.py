@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 import uvloop
 
+from gallery.classifier.errors import ClassifierStale, ClassifierUnavailable, TrainingImpossible
 from gallery.classifier.folder import write
-from gallery.errors import ClassifierStale, ClassifierUnavailable, TargetUnwritable, TrainingImpossible
+from gallery.errors import TargetUnwritable
 from recognition.recogniser import open_recogniser
 from recognition.specs.spec import EmbedderSpec
 from streamer import __version__

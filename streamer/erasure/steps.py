@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
+from gallery.classifier.errors import ClassifierDamaged, ClassifierMissing, ClassifierStale
 from gallery.classifier.folder import make_stale, people_of
-from gallery.errors import ClassifierDamaged, ClassifierMissing, ClassifierStale, GalleryError, PersonNotFound
+from gallery.errors import GalleryError, PersonNotFound
 from gallery.storage.store import PersonStore
 from recognition.errors import CodedError
 from streamer.byte_search import holds

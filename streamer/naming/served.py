@@ -12,7 +12,7 @@ from pathlib import Path
 
 from gallery.classifier import folder as files_of
 from gallery.classifier.classifier import NamedClasses, PersonClassifier
-from gallery.errors import ClassifierUnavailable
+from gallery.classifier.errors import ClassifierUnavailable
 from gallery.people import Profile
 from recognition.errors import CodedError
 from streamer.telemetry.metrics import Metrics

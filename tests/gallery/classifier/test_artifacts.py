@@ -6,9 +6,9 @@ import pytest
 
 from gallery.classifier.artifacts import Run, load, packed
 from gallery.classifier.dataset import Dataset
+from gallery.classifier.errors import ClassifierDamaged, ClassifierMissing, ClassifierOutdated, ClassifierStale
 from gallery.classifier.fitting import fit
 from gallery.classifier.folder import FILES, write
-from gallery.errors import ClassifierDamaged, ClassifierMissing, ClassifierOutdated, ClassifierStale
 from recognition.errors import EmbeddingSpaceMismatch
 from tests.gallery.classifier.crowd import FACTS, faces
 from tests.gallery.fakes import SPACE

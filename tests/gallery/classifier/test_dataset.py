@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from gallery.classifier.dataset import Dataset, means_of
-from gallery.errors import TrainingImpossible
+from gallery.classifier.errors import TrainingImpossible
 from tests.gallery.classifier.crowd import faces
 
 

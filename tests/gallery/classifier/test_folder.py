@@ -4,8 +4,9 @@ from contextlib import suppress
 import pytest
 
 from gallery.classifier import folder as files_of
+from gallery.classifier.errors import ClassifierDamaged, ClassifierMissing, ClassifierStale
 from gallery.classifier.folder import FILES, STALE, make_stale, people_of, read, stamp, write
-from gallery.errors import ClassifierDamaged, ClassifierMissing, ClassifierStale, TargetUnwritable
+from gallery.errors import TargetUnwritable
 
 
 def run(number: int) -> dict[str, bytes]:

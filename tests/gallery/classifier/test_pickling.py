@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from gallery.classifier.dataset import Dataset
+from gallery.classifier.errors import ClassifierDamaged
 from gallery.classifier.fitting import fit
 from gallery.classifier.pickling import pickled, unpickled
-from gallery.errors import ClassifierDamaged
 from tests.conftest import PROJECT
 from tests.gallery.classifier.crowd import DIM, faces
 

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from gallery.classifier.errors import TrainingSourceLocked, TrainingSourceUnusable
 from gallery.classifier.sources import MOST_BLOB_BYTES, FaceTable
-from gallery.errors import TrainingSourceLocked, TrainingSourceUnusable
 
 PNG = b"\x89PNG"
 

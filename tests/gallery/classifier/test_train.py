@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from gallery.classifier.artifacts import load
+from gallery.classifier.errors import TrainingImpossible
 from gallery.classifier.folder import write
 from gallery.classifier.sources import FaceTable
 from gallery.classifier.train import Samples, TrainOptions, distribution, from_gallery, from_table, train
-from gallery.errors import TrainingImpossible
 from gallery.people import NewTemplate
 from tests.galleries import open_store
 from tests.gallery.classifier.crowd import FACTS, ColourEmbedder, encoded

@@ -9,9 +9,9 @@ import pytest
 
 from gallery.classifier.artifacts import Run, packed
 from gallery.classifier.dataset import Dataset
+from gallery.classifier.errors import ClassifierMissing, ClassifierStale
 from gallery.classifier.fitting import fit
 from gallery.classifier.folder import make_stale, write
-from gallery.errors import ClassifierMissing, ClassifierStale
 from gallery.people import OwnThreshold
 from streamer.pipeline.live_gallery import LiveGallery
 from streamer.pipeline.tracking import KeptFace
