@@ -111,9 +111,7 @@ def test_a_poster_with_many_faces_is_refused_with_what_to_do(home: Path) -> None
     assert "crop the photo to one face" in line
 
 
-@pytest.mark.parametrize(
-    "typed", [["hall.mp4"], ["--from-camera", "hall", "--seconds", "2"], ["--from-camera", "./hall.mp4"]]
-)
+@pytest.mark.parametrize("typed", ["hall.mp4", "--from-camera hall --seconds 2", "--from-camera ./hall.mp4"])
 def test_who_is_in_a_clip_or_before_a_camera_is_enrolled_once(home: Path, typed: str) -> None:
     ended = enrol(home, NAME, *typed.split())
     assert ended.code == 0, ended
