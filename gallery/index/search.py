@@ -21,6 +21,7 @@ from recognition.arrays import F32
 
 _TIE = np.float32(1e-5)  # cosines in float32 differ by less, however they are added up
 _ROWS_AT_ONCE = 4096  # in float64: 16 MiB of 512 numbers
+_FEW_ROWS = 16  # against one probe: many such faces of unlike lengths are faster pair by pair than kind by kind
 
 _Numbers = NDArray[np.intp]
 
@@ -104,14 +105,13 @@ def _exact(probes: F32, counts: _Numbers, rows: _Numbers, lengths: _Numbers, con
     found, wide = np.empty(sizes.sum()), probes.astype(np.float64)
     first_probe, first_row, first = (np.cumsum(of) - of for of in (counts, lengths, sizes))
     whose = np.repeat(np.arange(len(counts)), lengths)
-    alone = np.flatnonzero(counts[whose] == 1)  # few rows each, and seldom as many as others have
-    for some in (alone[start : start + _ROWS_AT_ONCE] for start in range(0, len(alone), _ROWS_AT_ONCE)):
+    are_small = (counts == 1) & (lengths <= _FEW_ROWS)
+    small = np.flatnonzero(are_small[whose])
+    for some in (small[start : start + _ROWS_AT_ONCE] for start in range(0, len(small), _ROWS_AT_ONCE)):
         face = whose[some]
         places = first[face] + some - first_row[face]
         found[places] = np.vecdot(wide[first_probe[face]], contents.vectors(rows[some]))
-    for count, length in set(zip(counts.tolist(), lengths.tolist(), strict=True)):
-        if count == 1:
-            continue
+    for count, length in set(zip(counts[~are_small].tolist(), lengths[~are_small].tolist(), strict=True)):
         alike = np.flatnonzero((counts == count) & (lengths == length))
         step = max(_ROWS_AT_ONCE // max(length, 1), 1)
         for some in (alike[start : start + step] for start in range(0, len(alike), step)):
@@ -176,5 +176,5 @@ def _top(faiss: ModuleType, contents: Contents, whose: PersonRows, probes: F32, 
         return Nearest(cosines[0], whose.owners[rows[0]])
     every = np.concatenate(cosines, axis=1)
     best = np.argsort(-every, axis=1, kind="stable")[:, :k]
-    found = np.take_along_axis(np.concatenate(rows, axis=1), best, axis=1)
-    return Nearest(np.take_along_axis(every, best, axis=1), whose.owners[found])
+    each = np.arange(len(probes))[:, None]
+    return Nearest(every[each, best], whose.owners[np.concatenate(rows, axis=1)[each, best]])
