@@ -82,6 +82,26 @@ def test_who_is_left_out_changes_no_decision(
         assert others == expected
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("way", ["float64", "backwards", "rounds badly"])
+@pytest.mark.parametrize("leads", [True, False])
+def test_who_is_as_near_but_for_rounding_is_measured(
+    monkeypatch: pytest.MonkeyPatch, seed: int, way: str, leads: bool
+) -> None:
+    """Six people differ by less than a search rounds: which of them is the second, or the best, only float64 says."""
+    face = unit(seed)
+    rng = np.random.default_rng(seed)
+    twins = {n: (f"p{n}", near(face, 0.6 + rng.uniform(0, 2e-6), seed=100 * seed + n)) for n in range(6)}
+    others = {n: (f"p{n}", near(face, 0.2, seed=100 * seed + n)) for n in range(10, 20)}
+    rows = twins | others | ({9: ("first", near(face, 0.9))} if leads else {})
+    index = FaceIndex.of(templates_of(rows))
+    (everybody,) = index.search_people(face[None], 20)
+    monkeypatch.setattr(index_module, "_faiss", lambda: OtherFaiss(way))
+    (found,) = index.search_people(face[None], 10, rule=Rule(0.3, 0.0))
+    assert len(found.similarities) == 6 + leads
+    assert decide([found], 0.3, 0.0) == decide([everybody], 0.3, 0.0)
+
+
 @pytest.mark.parametrize("rule", [Rule(0.3, 0.1), Rule(0.3, 0.0), Rule(-1.0, 0.3)])
 def test_the_best_and_the_next_are_always_listed(rule: Rule) -> None:
     face = unit(1)
