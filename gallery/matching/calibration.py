@@ -6,7 +6,7 @@ are matched go in; a threshold and what it was computed from come out, to be kep
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -76,12 +76,19 @@ class Calibration:
         sure = float(np.interp(similarity, cosines, shares))
         return sure if known else 1.0 - sure
 
-    def fpir_of(self, templates: Mapping[str, int], own: Mapping[str, float], threshold: float | None = None) -> float:
+    def fpir_of(
+        self,
+        templates: Mapping[str, int],
+        own: Mapping[str, float],
+        threshold: float | None = None,
+        margin: float | None = None,
+    ) -> float:
         """What share of strangers would be named by these people, who have so many templates, at its threshold.
 
-        `own`: thresholds of people's own. `threshold`: another one.
+        `own`: thresholds of people's own. `threshold`, `margin`: others than it was made with.
         """
-        rates = _Strangers(self._base, self.conditions, self.shift, self.scale).rates(templates, own)
+        conditions = self.conditions if margin is None else replace(self.conditions, margin=margin)
+        rates = _Strangers(self._base, conditions, self.shift, self.scale).rates(templates, own)
         return float(rates[place_of(self.threshold if threshold is None else threshold)])
 
     @property
@@ -133,7 +140,8 @@ def calibrate(
             f"thresholds of their own ({people}) alone let {rates[-1]:.2g} of strangers be named in {space}, more than "
             f"{fpir:g}: raise them with whosthere people set, or ask for a higher --fpir"
         )
-    place = int(np.argmax(rates <= fpir))
+    # Not by the margin alone: it is none any more where all but one are forgotten, or look like nobody.
+    place = max(int(np.argmax(rates <= fpir)), place_of(impostor.cosine_at(fpir)))
     genuine = _genuine(measured, conditions.aggregation, scores)
     missed = None if genuine is None else false_negative_rates(genuine, impostor, count, conditions.margin)
     found = Calibration(
