@@ -193,13 +193,13 @@ class Visits:
 
     def _changed(self, visit: _Visit, verdict: Verdict, moment: Moment, box: F32) -> list[Due]:
         now, before = _named(verdict), visit.person_id
-        if now == before and (now is not None or _decision(verdict) == visit.decision):
+        if now == before and (now is not None or _is_told(verdict, visit)):
             heard = visit.heard.setdefault(_scale(verdict), verdict.match.similarity)
             surer = now is not None and verdict.match.similarity - heard >= self._rules.surer_by
             return self._say(visit, "update", verdict, moment, box) if surer else []
         if len(verdict.faces) < self._rules.faces_to_name:
             return []
-        barely = verdict.match.similarity > verdict.threshold - HYSTERESIS
+        barely = verdict.match.similarity > verdict.threshold - HYSTERESIS and not verdict.match.is_overruled
         if now is None and barely and verdict.match.best_person in visit.told_of:
             return []
         return self._say(visit, "update", verdict, moment, box)
@@ -299,6 +299,12 @@ def _decision(verdict: Verdict) -> Decision:
     """As it is told: nothing is in doubt between people of whom nothing is told."""
     outcome = verdict.match.outcome
     return "unknown" if outcome == "ambiguous" and not _candidates(verdict) else outcome
+
+
+def _is_told(verdict: Verdict, visit: _Visit) -> bool:
+    """Whether the last message, which names nobody, says the same; of a doubt: has the nearest in mind."""
+    candidates = _candidates(verdict)
+    return _decision(verdict) == visit.decision and (not candidates or candidates[0].person_id in visit.told_of)
 
 
 def _is_still(hushed: str, verdict: Verdict) -> bool:
