@@ -238,7 +238,8 @@ class _Strangers:
     def rates(self, templates: Mapping[str, int], own: Mapping[str, float]) -> F64:
         """The share of them who are named, by a threshold at each cosine of GRID."""
         usual = [number for who, number in templates.items() if who not in own]
-        apart = [(own[who], self.tail([number])) for who, number in templates.items() if who in own]
+        tails = {number: self.tail([number]) for number in {templates[who] for who in own.keys() & templates.keys()}}
+        apart = [(own[who], tails[number]) for who, number in templates.items() if who in own]
         return false_positive_rates(self.tail(usual or [1]), len(usual), self.conditions.margin, apart)
 
 
