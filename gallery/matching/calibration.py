@@ -110,6 +110,13 @@ class Curves:
     fpir: F64
     fnir: F64 | None
 
+    def place_at(self, fpir: float) -> int:
+        """Of the lowest threshold that lets no larger share of strangers through, where there is one.
+
+        Not by the margin alone: it is none any more where all but one person are forgotten.
+        """
+        return max(int(np.argmax(self.fpir <= fpir)), place_of(self.impostor.cosine_at(fpir)))
+
 
 def check_fpir(fpir: float) -> None:
     """Raises FpirInvalid unless it is a rate that can be asked for."""
@@ -140,10 +147,10 @@ def calibrate(
             f"thresholds of their own ({people}) alone let {rates[-1]:.2g} of strangers be named in {space}, more than "
             f"{fpir:g}: raise them with whosthere people set, or ask for a higher --fpir"
         )
-    # Not by the margin alone: it is none any more where all but one are forgotten, or look like nobody.
-    place = max(int(np.argmax(rates <= fpir)), place_of(impostor.cosine_at(fpir)))
     genuine = _genuine(measured, conditions.aggregation, scores)
     missed = None if genuine is None else false_negative_rates(genuine, impostor, count, conditions.margin)
+    curves = Curves(impostor, genuine, rates, missed)
+    place = curves.place_at(fpir)
     found = Calibration(
         space=space,
         fpir=fpir,
@@ -161,7 +168,7 @@ def calibrate(
         trust=() if genuine is None else _few(trust(genuine, impostor, count)),
         made_at=now,
     )
-    return found, Curves(impostor, genuine, rates, missed)
+    return found, curves
 
 
 def check_possible(space: str, people: Mapping[str, int], fpir: float) -> None:

@@ -79,6 +79,7 @@ def test_the_more_people_the_higher_the_bar():
 def test_however_large_the_margin_one_person_alone_is_held_to_the_rate(count, margin, fpir):
     found, curves = calibrate(NANO, scores_as_measured(count), replace(CONDITIONS, margin=margin), fpir, 5.0)
 
+    assert found.threshold == pytest.approx(GRID[curves.place_at(fpir)])
     assert curves.impostor.at(found.threshold) <= fpir * 1.001
     assert found.expected_fpir <= fpir
     assert found.fpir_of({"p0": 1}, {}) <= fpir * 1.001, "the others were forgotten"
