@@ -3,6 +3,7 @@
 Each step of the erasure is needed: without any one of them something is found.
 """
 
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from gallery.classifier.folder import CLASSIFIER, FILES, METRICS, PEOPLE
 from gallery.keys.encryption import SealBroken
 from recognition.errors import SpecInvalid
 from streamer.erasure.erase import erase
@@ -110,6 +112,28 @@ FOUND_WITHOUT = {
 def test_without_any_one_step_something_is_found(house, step):
     with pytest.raises(AssertionError, match=FOUND_WITHOUT[step]):
         assert_proven(house, without=step)
+
+
+@pytest.mark.parametrize("missing", [*FILES, "all but a draft", "of the whole run"])
+def test_of_a_classifier_that_is_not_whole_nothing_is_left_either(tmp_path, broker, missing):
+    """Somebody has deleted a file of it, or a training was killed."""
+    house = House(tmp_path, broker.port)
+    secrets = house.secrets("ada")
+    for place in house.trained:
+        if missing == "of the whole run":
+            shutil.copytree(place, place / ".classifier-whole")
+            (place / ".classifier-whole" / METRICS).unlink()
+        elif missing in FILES:
+            (place / missing).unlink()
+        else:
+            shutil.copytree(place, place / ".classifier-0123abcd.new")
+            for name in FILES:
+                (place / name).unlink()
+    assert any("classifier.pkl" in one or "person_id" in one for one in house.remains("ada", secrets))
+    report = erase([house.ids["ada"]], house.settings, actor="grace")
+    assert report.left == ()
+    assert house.remains("ada", secrets) == []
+    assert not [left for place in house.trained for left in place.rglob("*") if left.name in (CLASSIFIER, PEOPLE)]
 
 
 def test_with_all_keys_from_before_nothing_that_is_left_opens(tmp_path, broker):
