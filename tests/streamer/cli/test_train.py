@@ -194,7 +194,8 @@ def test_who_is_forgotten_while_it_is_written_is_not_left_in_it(tmp_path, settin
     with open_store(settings.gallery_path) as store:
         ids = [
             store.add_person(
-                f"Person {look}", [photo_of(near(unit(look, 256), 0.8, n), 10 * look + n, "nano_embed.2") for n in (1, 2, 3)]
+                f"Person {look}",
+                [photo_of(near(unit(look, 256), 0.8, n), 10 * look + n, "nano_embed.2") for n in (1, 2, 3)],
             ).id
             for look in (1, 2, 3)
         ]

@@ -23,9 +23,7 @@ from tests.streamer.scripted import SIZES, embedding_by, live_gallery_of, unit
 ADA, BOB, EVE, STRANGER = 1, 2, 3, 9
 
 
-def train_on(
-    folder: Path, people: Mapping[str, int], model: str = "a", run: str = "1", dim: int | None = None
-) -> None:
+def train_on(folder: Path, people: Mapping[str, int], model: str = "a", run: str = "1", dim: int | None = None) -> None:
     """people: the look of each class; dim: of a model of before, which gave so many numbers."""
     size = dim or SIZES[model]
     rows = [near(unit(look, size), 0.8, seed=n) for look in people.values() for n in range(6)]
