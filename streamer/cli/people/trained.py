@@ -11,6 +11,6 @@ def note_classifiers(settings: Settings, person: Person) -> None:
     known_as = {person.id, person.profile.external_id or person.id}
     for place in places_that_know(settings, known_as):
         note(
-            f"the classifier in {place} was trained on {person.id}, perhaps with these photos: where cameras have names "
-            "by it, such a face gets that name until it is trained anew: whosthere train"
+            f"the classifier in {place} was trained on {person.id}, perhaps with these photos: where cameras have "
+            "names by it, such a face gets that name until it is trained anew: whosthere train"
         )

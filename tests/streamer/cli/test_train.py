@@ -192,13 +192,11 @@ def test_a_source_that_gives_no_classifier_is_told_in_a_line(tmp_path, settings,
 def test_who_is_forgotten_while_it_is_written_is_not_left_in_it(tmp_path, settings, when):
     """The erasure may have looked into the folder already, and found nothing there."""
     with open_store(settings.gallery_path) as store:
-        ids = [
-            store.add_person(
-                f"Person {look}",
-                [photo_of(near(unit(look, 256), 0.8, n), 10 * look + n, "nano_embed.2") for n in (1, 2, 3)],
-            ).id
-            for look in (1, 2, 3)
-        ]
+        ids = []
+        for look in (1, 2, 3):
+            faces = [near(unit(look, 256), 0.8, number) for number in range(3)]
+            photos = [photo_of(face, 10 * look + n, "nano_embed.2") for n, face in enumerate(faces)]
+            ids.append(store.add_person(f"Person {look}", photos).id)
     patch = f"""
 import streamer.cli.train as command
 whole = command.write
