@@ -119,8 +119,13 @@ class Visits:
         visit = self._open.get(track.id)
         if visit is None:
             visit = self._open[track.id] = _Visit(track, self._new_id())
-        if verdict.is_ignored and (visit.last is None or len(verdict.faces) >= self._rules.faces_to_name):
-            return self._hush(visit, verdict)
+        if verdict.is_ignored:
+            is_sure = len(verdict.faces) >= self._rules.faces_to_name
+            if is_sure or (visit.last is None and _stood_s(track) >= self._rules.settle_s):
+                return self._hush(visit, verdict)
+            if visit.last is None:  # by so few faces it may be somebody else: it is looked at on
+                visit.undecided = None
+                return []
         if visit.hushed is not None:
             if _is_still(visit.hushed, verdict):
                 return []
@@ -182,10 +187,9 @@ class Visits:
     def _first(self, visit: _Visit, verdict: Verdict, moment: Moment, box: F32) -> list[Due]:
         rules, track = self._rules, visit.track
         faces = len(verdict.faces)
-        stood_s = track.last_seen_s - track.first_seen_s
         named = verdict.match.outcome == "known" and faces >= rules.faces_to_name
         enough = faces >= rules.faces_to_settle and not self._is_poor(verdict)
-        settled = enough or stood_s >= rules.settle_s
+        settled = enough or _stood_s(track) >= rules.settle_s
         if not named and not (settled and track.sightings >= 3):
             visit.undecided = verdict, moment, box
             return []
@@ -260,6 +264,10 @@ class Visits:
         seen, captured_s = _as_last_seen(visit, visit.last)
         changes = {"seq": visit.seq, "type": "end", "previous_person": None, "end_reason": reason}
         return Due(seen.model_copy(update=changes), (visit.person_id or UNKNOWN,), captured_s)
+
+
+def _stood_s(track: Track) -> float:
+    return track.last_seen_s - track.first_seen_s
 
 
 def _as_last_seen(visit: _Visit, last: IdentityEvent) -> tuple[IdentityEvent, float]:

@@ -407,6 +407,34 @@ def test_of_who_is_ignored_nothing_is_told(match):
     assert scene.visits.close(scene.track, "left") == []
 
 
+@pytest.mark.parametrize("match", [known(ADA), between(ADA, EVE), known(EVE)])
+@pytest.mark.parametrize(
+    ("then", "decision"),
+    [(known(BOB), ("new", "known", [])), (unknown(), ("new", "unknown", [])), (between(BOB, ADA), None)],
+)
+def test_one_face_like_an_ignored_person_settles_nothing(match, then, decision):
+    """Whoever it turns out to be by faces enough is told of, and one face that is all there was of a visit is not."""
+    scene = Scene()
+    assert scene.see(unknown(), faces=1, quality=0.1) == []
+    assert scene.see(match, faces=1, ignored={ADA, EVE}) == []
+    assert not scene.track.settled
+    if decision is None:
+        assert scene.visits.close(scene.track, "left") == []
+        return
+    (new,) = scene.see(then, faces=3, ignored={ADA, EVE})
+    assert decisions([new]) == [decision]
+
+
+@pytest.mark.parametrize("match", [known(ADA), between(ADA, EVE)])
+def test_one_face_of_an_ignored_person_who_stands_there_is_enough(match):
+    scene = Scene()
+    assert scene.see(match, faces=1, at_s=1.9, ignored={ADA, EVE}) == []
+    assert not scene.track.settled
+    assert scene.see(match, faces=1, at_s=2.0, ignored={ADA, EVE}) == []
+    assert scene.track.settled
+    assert scene.visits.close(scene.track, "left") == []
+
+
 @pytest.mark.parametrize("before", [unknown(), between(ADA, BOB), known(BOB), known(ADA)])
 def test_who_turns_out_to_be_ignored_is_over_and_no_more_is_told(before):
     scene = Scene()
