@@ -197,10 +197,16 @@ def retire_classifiers(task: Task) -> Outcome:
 
     So does one of another system's ids, which tell nothing of who is who here, and of a person who became another.
     """
-    left, retired = [], 0
+    left, retired, settings = [], 0, task.settings
     with task.store() as store:
         enrolled = store.profiles().keys()
-    for place in trained_places(task.settings):
+    try:
+        places = trained_places(settings)
+    except OSError as error:
+        places = [settings.paths.classifier]
+        why = f"where classifiers of before lie can't be read ({error.strerror})"
+        left.append(Left(settings.classifiers_path.name, why, "purge"))
+    for place in places:
         erase_drafts(place)
         try:
             is_fine = people_of(place) <= enrolled
