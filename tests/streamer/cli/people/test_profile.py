@@ -106,12 +106,7 @@ def test_a_threshold_is_that_of_the_configured_embedder(tmp_path, embedder, cosi
 
 @pytest.mark.parametrize(
     ("cosine", "calibrated", "configured", "bar"),
-    [
-        (0.6, 0.7, None, "0.7"),
-        (0.6, 0.4, None, None),
-        (0.56, None, None, "0.576"),
-        (0.56, 0.4, 0.65, "0.65"),
-    ],
+    [(0.6, 0.7, None, "0.7"), (0.6, 0.4, None, None), (0.56, None, None, "0.576"), (0.56, 0.4, 0.65, "0.65")],
 )
 def test_what_a_threshold_is_below_is_what_others_are_named_by(tmp_path, cosine, calibrated, configured, bar):
     home = seeded(tmp_path / "home", [ADA], gallery={"threshold": configured})
