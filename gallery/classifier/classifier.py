@@ -41,6 +41,11 @@ class PersonClassifier:
     run_id: str
     trained_at: str
 
+    @property
+    def space_and_size(self) -> tuple[str, int]:
+        """In which space it was trained, and of how many numbers embeddings had there."""
+        return self.space, self.fitted.means.shape[1]
+
     def predict_ids(self, embeddings: F32, threshold: float) -> list[Prediction]:
         """Each of (n,d) float32 unit vectors by itself; nobody where its cosine to the class's mean is under the
         threshold, nor of a row of zeros.
@@ -124,4 +129,4 @@ class NamedClasses:
             shares = np.asarray(weights, np.float64) + 1e-9
             by_face = cosines(on_grid(embeddings), self.classifier.fitted.means[[label]])[:, 0]
             near.append(Candidate(voted, min(max(float(shares / shares.sum() @ by_face), -1.0), 1.0)))
-        return replace(match, outcome="ambiguous", person_id=None, candidates=tuple(near))
+        return replace(match, outcome="ambiguous", person_id=None, candidates=tuple(near), is_overruled=True)

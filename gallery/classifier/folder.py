@@ -101,10 +101,23 @@ def people_of(folder: Path) -> frozenset[str]:
         raise ClassifierDamaged(f"classifier {folder}: {PEOPLE} can't be understood; train anew") from None
 
 
+def has_faces(folder: Path) -> bool:
+    """Whether something made of people's faces, or who they are, is there, though it may be no whole classifier."""
+    return any((folder / name).exists() for name in (CLASSIFIER, PEOPLE, _WHOLE))
+
+
+def erase_drafts(folder: Path) -> None:
+    """What trainings have left that were killed."""
+    _remove_drafts(folder, older_than_s=0.0)
+
+
 def make_stale(folder: Path) -> None:
     """Nobody uses it from now on; what is made of people's faces, and who they are, is deleted. Raises OSError."""
     with folder_held(folder):
-        _settle(folder)
+        try:
+            _settle(folder)
+        except FileNotFoundError:  # of the run that lies whole somebody has taken a part
+            (folder / _WHOLE).rename(folder / f".classifier-{secrets.token_hex(4)}.old")
         _remove_drafts(folder, older_than_s=0.0)
         with replacing(folder / STALE) as file:
             file.write(b"somebody whom this classifier knew was forgotten; train anew\n")

@@ -6,7 +6,7 @@ are matched go in; a threshold and what it was computed from come out, to be kep
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -76,12 +76,19 @@ class Calibration:
         sure = float(np.interp(similarity, cosines, shares))
         return sure if known else 1.0 - sure
 
-    def fpir_of(self, templates: Mapping[str, int], own: Mapping[str, float], threshold: float | None = None) -> float:
+    def fpir_of(
+        self,
+        templates: Mapping[str, int],
+        own: Mapping[str, float],
+        threshold: float | None = None,
+        margin: float | None = None,
+    ) -> float:
         """What share of strangers would be named by these people, who have so many templates, at its threshold.
 
-        `own`: thresholds of people's own. `threshold`: another one.
+        `own`: thresholds of people's own. `threshold`, `margin`: others than it was made with.
         """
-        rates = _Strangers(self._base, self.conditions, self.shift, self.scale).rates(templates, own)
+        conditions = self.conditions if margin is None else replace(self.conditions, margin=margin)
+        rates = _Strangers(self._base, conditions, self.shift, self.scale).rates(templates, own)
         return float(rates[place_of(self.threshold if threshold is None else threshold)])
 
     @property
@@ -102,6 +109,13 @@ class Curves:
     genuine: Tail | None
     fpir: F64
     fnir: F64 | None
+
+    def place_at(self, fpir: float) -> int:
+        """Of the lowest threshold that lets no larger share of strangers through, where there is one.
+
+        Not by the margin alone: it is none any more where all but one person are forgotten.
+        """
+        return max(int(np.argmax(self.fpir <= fpir)), place_of(self.impostor.cosine_at(fpir)))
 
 
 def check_fpir(fpir: float) -> None:
@@ -133,9 +147,10 @@ def calibrate(
             f"thresholds of their own ({people}) alone let {rates[-1]:.2g} of strangers be named in {space}, more than "
             f"{fpir:g}: raise them with whosthere people set, or ask for a higher --fpir"
         )
-    place = int(np.argmax(rates <= fpir))
     genuine = _genuine(measured, conditions.aggregation, scores)
     missed = None if genuine is None else false_negative_rates(genuine, impostor, count, conditions.margin)
+    curves = Curves(impostor, genuine, rates, missed)
+    place = curves.place_at(fpir)
     found = Calibration(
         space=space,
         fpir=fpir,
@@ -153,7 +168,7 @@ def calibrate(
         trust=() if genuine is None else _few(trust(genuine, impostor, count)),
         made_at=now,
     )
-    return found, Curves(impostor, genuine, rates, missed)
+    return found, curves
 
 
 def check_possible(space: str, people: Mapping[str, int], fpir: float) -> None:
@@ -230,7 +245,8 @@ class _Strangers:
     def rates(self, templates: Mapping[str, int], own: Mapping[str, float]) -> F64:
         """The share of them who are named, by a threshold at each cosine of GRID."""
         usual = [number for who, number in templates.items() if who not in own]
-        apart = [(own[who], self.tail([number])) for who, number in templates.items() if who in own]
+        tails = {number: self.tail([number]) for number in {templates[who] for who in own.keys() & templates.keys()}}
+        apart = [(own[who], tails[number]) for who, number in templates.items() if who in own]
         return false_positive_rates(self.tail(usual or [1]), len(usual), self.conditions.margin, apart)
 
 

@@ -1,7 +1,8 @@
 """A Calibration as the gallery keeps it: one JSON document, in which nobody is named."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -31,5 +32,14 @@ def from_text(text: str) -> Calibration | None:
     numbers = (found.threshold, found.fpir, found.shift, found.scale, found.expected_fpir)
     if not all(map(math.isfinite, numbers)):
         return None
-    rises = all(before <= after for before, after in zip(found.trust, found.trust[1:], strict=False))
-    return found if -1.0 <= found.threshold <= 1.0 and 0.0 < found.fpir < 1.0 and rises and found.scale > 0 else None
+    if not (-1.0 <= found.threshold <= 1.0 and 0.0 < found.fpir < 1.0 and found.scale > 0):
+        return None
+    return found if _is_trust(found.trust) else None
+
+
+def _is_trust(points: Sequence[tuple[float, float]]) -> bool:
+    """Cosines that rise, and probabilities that don't fall."""
+    cosines, shares = [cosine for cosine, _ in points], [share for _, share in points]
+    rises = all(before < after for before, after in pairwise(cosines))
+    falls = any(before > after for before, after in pairwise(shares))
+    return rises and not falls and all(map(math.isfinite, cosines)) and all(0.0 <= share <= 1.0 for share in shares)

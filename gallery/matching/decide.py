@@ -45,7 +45,8 @@ class Match:
 
     `similarity` is the best person's, in [-1, 1] (-1 where nobody is enrolled); `margin` its lead over the
     next different person, None where there is none. `candidates`: whom an ambiguous one lies between, the nearest
-    first; empty otherwise.
+    first; empty otherwise. `is_overruled`: it would be a name by the similarities, and something else speaks against
+    it: re-ranking, a classifier.
     """
 
     outcome: Outcome
@@ -54,6 +55,7 @@ class Match:
     margin: float | None
     best_person: str | None
     candidates: tuple[Candidate, ...] = ()
+    is_overruled: bool = False
 
 
 REFUTED_WITHIN = 0.05  # measured on look-alike pairs: docs/accuracy.md
@@ -152,7 +154,7 @@ def agree(matches: Sequence[Match], thresholds: Sequence[float]) -> tuple[Match,
     outcome: Outcome = "ambiguous" if weak.outcome == "known" and best is None else weak.outcome
     person_id = best if outcome == "known" else None
     near = _candidates(matches) if outcome == "ambiguous" else ()
-    return Match(outcome, person_id, weak.similarity, weak.margin, best, near), weakest
+    return Match(outcome, person_id, weak.similarity, weak.margin, best, near, weak.is_overruled), weakest
 
 
 def _candidates(matches: Sequence[Match]) -> tuple[Candidate, ...]:

@@ -50,9 +50,9 @@ class NeighbourCheck:
         rivals = [rival for who in higher if (rival := _standing(who, candidates, weights)) is not None]
         if rivals:
             named = Candidate(match.person_id, match.similarity)
-            return replace(match, outcome="ambiguous", person_id=None, candidates=(named, *rivals))
+            return replace(match, outcome="ambiguous", person_id=None, candidates=(named, *rivals), is_overruled=True)
         if self.bar is not None and own < self.bar:
-            return replace(match, outcome="unknown", person_id=None)
+            return replace(match, outcome="unknown", person_id=None, is_overruled=True)
         return match
 
     def _voted(self, probes: F32, weights: Sequence[float], templates: Templates) -> Mapping[str, float]:

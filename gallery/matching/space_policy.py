@@ -83,7 +83,7 @@ def standing(
             None,
         )
     used = policy.under(calibration, now).threshold
-    expected = calibration.fpir_of(templates, own, used)
+    expected = calibration.fpir_of(templates, own, used, now.margin)
     if policy.is_configured:
         return Standing(
             "overridden",

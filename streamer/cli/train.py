@@ -12,7 +12,7 @@ import typer
 import uvloop
 
 from gallery.classifier.errors import ClassifierStale, ClassifierUnavailable, TrainingImpossible
-from gallery.classifier.folder import write
+from gallery.classifier.folder import make_stale, write
 from gallery.errors import TargetUnwritable
 from recognition.recogniser import open_recogniser
 from recognition.specs.spec import EmbedderSpec
@@ -74,6 +74,11 @@ def train(
     training = uvloop.run(_train(settings, source, embedder, options))
     _refuse_forgotten(settings, training.person_ids)
     _put(settings, out, training)
+    try:
+        _refuse_forgotten(settings, training.person_ids)
+    except ClassifierStale:  # whoever erased them may have looked into the folder before
+        make_stale(out)
+        raise
     if json:
         print_json({"out": str(out), "people": len(training.person_ids)} | training.metrics)
     else:

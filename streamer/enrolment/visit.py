@@ -30,7 +30,7 @@ async def enrol_visit(
     name: str, event_id: str, settings: Settings, finder: FaceFinder, store: PersonStore, terms: Terms
 ) -> EnrolReport:
     """As gallery.enrolment.enrol.enrol(). Raises KeptVisitsError and MasterKeyError besides."""
-    who = profile_of(name)
+    who, event_id = profile_of(name), event_id.upper()
     picture, faces = await asyncio.to_thread(_kept, settings, event_id)
     shots: dict[Path, Shot] = {}
     refused: dict[Path, CodedError] = {}
@@ -48,7 +48,16 @@ async def enrol_visit(
         except QualityTooLow as error:
             refused[path] = error
     album = Album({}, [], refused)
-    return await settled(who, album, paths, finder, store, terms, shots)
+    report = await settled(who, album, paths, finder, store, terms, shots)
+    await asyncio.to_thread(_take_back, store, report.person.id, event_id)
+    return report
+
+
+def _take_back(store: PersonStore, person_id: str, event_id: str) -> None:
+    """Whoever said of the visit that it is not this person, it is: the newer word counts."""
+    kept = [one.id for one in store.list_negatives(person_id) if one.source == f"event {event_id}"]
+    if kept:
+        store.remove_negatives(person_id, kept)
 
 
 def check_quality(quality: float, gate: Gate) -> None:

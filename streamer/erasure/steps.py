@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from gallery.classifier.errors import ClassifierDamaged, ClassifierMissing, ClassifierStale
-from gallery.classifier.folder import make_stale, people_of
+from gallery.classifier.folder import erase_drafts, has_faces, make_stale, people_of
 from gallery.errors import GalleryError, PersonNotFound
 from gallery.storage.store import PersonStore
 from recognition.errors import CodedError
@@ -197,17 +197,25 @@ def retire_classifiers(task: Task) -> Outcome:
 
     So does one of another system's ids, which tell nothing of who is who here, and of a person who became another.
     """
-    left, retired = [], 0
+    left, retired, settings = [], 0, task.settings
     with task.store() as store:
         enrolled = store.profiles().keys()
-    for place in trained_places(task.settings):
+    try:
+        places = trained_places(settings)
+    except OSError as error:
+        places = [settings.paths.classifier]
+        why = f"where classifiers of before lie can't be read ({error.strerror})"
+        left.append(Left(settings.classifiers_path.name, why, "purge"))
+    for place in places:
+        erase_drafts(place)
         try:
-            if people_of(place) <= enrolled:
-                continue
-        except (ClassifierMissing, ClassifierStale):
+            is_fine = people_of(place) <= enrolled
+        except ClassifierStale:
+            is_fine = True
+        except (ClassifierMissing, ClassifierDamaged):  # a file is missing: the others may be there
+            is_fine = not has_faces(place)
+        if is_fine:
             continue
-        except ClassifierDamaged:
-            pass
         try:
             make_stale(place)
         except OSError as error:

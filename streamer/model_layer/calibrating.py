@@ -60,6 +60,12 @@ def policies_of(settings: Settings, manager: ModelManager) -> dict[str, tuple[st
     return found
 
 
+def in_use(settings: Settings, store: PersonStore, policy: SpacePolicy) -> SpacePolicy:
+    """Under the calibration that the gallery has."""
+    found = from_texts(store.calibrations()).get(policy.space)
+    return policy.under(found, conditions_now(settings, policy.signature))
+
+
 def calibrate_gallery(
     settings: Settings, manager: ModelManager, store: PersonStore, fpir: float, progress: Progress
 ) -> GalleryReport:

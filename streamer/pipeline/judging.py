@@ -80,16 +80,17 @@ class Judge:
     def by_classifier(self, verdicts: Sequence[Verdict], names: Names, classes: NamedClasses | None) -> list[Verdict]:
         """The gallery's verdicts as cameras have them whose `names` a classifier gives, alone or beside the gallery.
 
-        Where it can't be asked (there is none, or of another space) it names nobody; beside the gallery it is silent.
+        Where it can't be asked (there is none, or of another space or size) it names nobody; beside the gallery it is
+        silent.
         """
         return [self._by_classifier(verdict, names, classes) for verdict in verdicts]
 
     def _by_classifier(self, verdict: Verdict, names: Names, classes: NamedClasses | None) -> Verdict:
         policy, faces = self.policies[verdict.models.embedder], verdict.faces
-        spaces = [one.space for one in policy.spaces]
-        if classes is None or classes.classifier.space not in spaces or not faces:
+        spaces = [(one.space, one.dim) for one in policy.spaces]
+        if classes is None or classes.classifier.space_and_size not in spaces or not faces:
             return verdict if names == "both" else replace(verdict, match=NOBODY, confidence=None)
-        place, weights = spaces.index(classes.classifier.space), [face.quality for face in faces]
+        place, weights = spaces.index(classes.classifier.space_and_size), [face.quality for face in faces]
         one, probes = policy.spaces[place], np.stack([face.embedding for face in faces])
         part = probes if len(spaces) == 1 else halves(probes, [space.dim for space in policy.spaces])[place]
         candidates = classes.candidates(part, weights, self.rules.top_k)

@@ -359,13 +359,12 @@ class LiveGallery:
         file, is_new = self._file, False
         if file.look(thorough=self._damage is not None):
             is_new, self._version, self._damage = True, -1, None
+            self._negative_marks.clear()  # another file may have the same marks
         if file.trouble is not None and not file.store.in_memory:
             raise file.trouble
         version = file.store.data_version()
         if version == self._version:
             return None
-        if is_new:
-            self._negative_marks.clear()  # another file may have the same marks
         for index in self._indexes.values():
             index.sync(file.store)
             self._follow_negatives(index.space)

@@ -119,8 +119,13 @@ class Visits:
         visit = self._open.get(track.id)
         if visit is None:
             visit = self._open[track.id] = _Visit(track, self._new_id())
-        if verdict.is_ignored and (visit.last is None or len(verdict.faces) >= self._rules.faces_to_name):
-            return self._hush(visit, verdict)
+        if verdict.is_ignored:
+            is_sure = len(verdict.faces) >= self._rules.faces_to_name
+            if is_sure or (visit.last is None and _stood_s(track) >= self._rules.settle_s):
+                return self._hush(visit, verdict)
+            if visit.last is None:  # by so few faces it may be somebody else: it is looked at on
+                visit.undecided = None
+                return []
         if visit.hushed is not None:
             if _is_still(visit.hushed, verdict):
                 return []
@@ -182,10 +187,9 @@ class Visits:
     def _first(self, visit: _Visit, verdict: Verdict, moment: Moment, box: F32) -> list[Due]:
         rules, track = self._rules, visit.track
         faces = len(verdict.faces)
-        stood_s = track.last_seen_s - track.first_seen_s
         named = verdict.match.outcome == "known" and faces >= rules.faces_to_name
         enough = faces >= rules.faces_to_settle and not self._is_poor(verdict)
-        settled = enough or stood_s >= rules.settle_s
+        settled = enough or _stood_s(track) >= rules.settle_s
         if not named and not (settled and track.sightings >= 3):
             visit.undecided = verdict, moment, box
             return []
@@ -193,13 +197,13 @@ class Visits:
 
     def _changed(self, visit: _Visit, verdict: Verdict, moment: Moment, box: F32) -> list[Due]:
         now, before = _named(verdict), visit.person_id
-        if now == before and (now is not None or _decision(verdict) == visit.decision):
+        if now == before and (now is not None or _is_told(verdict, visit)):
             heard = visit.heard.setdefault(_scale(verdict), verdict.match.similarity)
             surer = now is not None and verdict.match.similarity - heard >= self._rules.surer_by
             return self._say(visit, "update", verdict, moment, box) if surer else []
         if len(verdict.faces) < self._rules.faces_to_name:
             return []
-        barely = verdict.match.similarity > verdict.threshold - HYSTERESIS
+        barely = verdict.match.similarity > verdict.threshold - HYSTERESIS and not verdict.match.is_overruled
         if now is None and barely and verdict.match.best_person in visit.told_of:
             return []
         return self._say(visit, "update", verdict, moment, box)
@@ -262,6 +266,10 @@ class Visits:
         return Due(seen.model_copy(update=changes), (visit.person_id or UNKNOWN,), captured_s)
 
 
+def _stood_s(track: Track) -> float:
+    return track.last_seen_s - track.first_seen_s
+
+
 def _as_last_seen(visit: _Visit, last: IdentityEvent) -> tuple[IdentityEvent, float]:
     """The visit's last event as of its last sighting, and when that was on the frames' clock."""
     captured_at, captured_s = _last_sighting(visit, last)
@@ -299,6 +307,12 @@ def _decision(verdict: Verdict) -> Decision:
     """As it is told: nothing is in doubt between people of whom nothing is told."""
     outcome = verdict.match.outcome
     return "unknown" if outcome == "ambiguous" and not _candidates(verdict) else outcome
+
+
+def _is_told(verdict: Verdict, visit: _Visit) -> bool:
+    """Whether the last message, which names nobody, says the same; of a doubt: has the nearest in mind."""
+    candidates = _candidates(verdict)
+    return _decision(verdict) == visit.decision and (not candidates or candidates[0].person_id in visit.told_of)
 
 
 def _is_still(hushed: str, verdict: Verdict) -> bool:

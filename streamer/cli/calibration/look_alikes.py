@@ -3,15 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gallery.matching.calibration_text import from_texts
 from gallery.matching.cross_scores import LookAlike
 from gallery.matching.space_policy import SpacePolicy
 from gallery.people import Profile
 from streamer.cli.options import AsJson, ConfigFile, Overrides, print_json, print_line, print_table, settings_of
 from streamer.cli.progress import progress_of
-from streamer.model_layer.calibrating import policies_of, scores_of
+from streamer.model_layer.calibrating import in_use, policies_of, scores_of
 from streamer.model_layer.setup import make_manager
-from streamer.pipeline.match_policy import conditions_now
 from streamer.process import make_data_folder, open_gallery
 
 SHOWN = 10
@@ -24,9 +22,7 @@ def look_alikes(config: ConfigFile = None, overrides: Overrides = None, json: As
     make_data_folder(settings.paths.data)
     _, policy = next(iter(policies_of(settings, make_manager(settings)).values()))
     with open_gallery(settings) as store, progress_of("faces compared") as told:
-        policy = policy.under(
-            from_texts(store.calibrations()).get(policy.space), conditions_now(settings, policy.signature)
-        )
+        policy = in_use(settings, store, policy)
         scores = scores_of(settings, store, policy.space, told)
         rows = alike_rows(scores.look_alikes, store.profiles(), policy)
     if json:

@@ -80,7 +80,7 @@ def _trade_off(one: SpaceReport) -> None:
     for rate in sorted({*_RATES, found.fpir}, reverse=True):
         if not (curves.fpir <= rate).any():
             continue
-        place = int(np.argmax(curves.fpir <= rate))
+        place = curves.place_at(rate)
         missed = None if curves.fnir is None else float(curves.fnir[place])
         rows.append(
             [

@@ -21,6 +21,7 @@ from streamer.cli.people.forget import forget
 from streamer.cli.people.joining import merge, split
 from streamer.cli.people.profile import ignore, set_person
 from streamer.cli.people.summary import lines, local, negative_line, negative_summary, summary
+from streamer.cli.people.trained import note_classifiers
 from streamer.cli.people.unlike import not_person
 from streamer.cli.people.zips import export_person, import_person
 from streamer.process import open_gallery
@@ -137,7 +138,8 @@ def remove_photo(
     json: AsJson = False,
 ) -> None:
     """Erase one of a person's photos with its templates, without asking."""
-    with open_gallery(settings_of(config, overrides)) as store:
+    settings = settings_of(config, overrides)
+    with open_gallery(settings) as store:
         person = store.find(who)
         emptied = store.remove_photo(person.id, photo)
         left = len(store.photos(person.id))
@@ -149,3 +151,4 @@ def remove_photo(
         note(f"{person.id} has no photo any more and is not recognised; enrol some, or forget the person")
     if not emptied:
         note(LOG_IS_READ)
+    note_classifiers(settings, person)

@@ -21,6 +21,7 @@ from streamer.cli.options import (
 )
 from streamer.cli.people.forget import confirm
 from streamer.cli.people.summary import lines, summary
+from streamer.cli.people.trained import note_classifiers
 from streamer.erasure.report import Outcome
 from streamer.erasure.steps import empty_topics
 from streamer.erasure.task import Task
@@ -123,13 +124,16 @@ def split(
 
     Kept visits stay with PERSON; of the other one nothing is said yet: no consent, tags or threshold.
     """
-    with open_gallery(settings_of(config, overrides)) as store:
+    settings = settings_of(config, overrides)
+    with open_gallery(settings) as store:
         left, new = store.split(store.find(who).id, photos, name)
     if json:
         print_json({"person": summary(left), "new": summary(new)})
+        note_classifiers(settings, left)
         return
     print_line(
         f"{new.name} ({new.id}) is enrolled with {new.photos} photos; {left.name} ({left.id}) has {left.photos} left"
     )
     if left.profile.consent is not None:
         note(f"no consent is known of {new.id}: whosthere people set {new.id} --consent-by ... --consent-purpose ...")
+    note_classifiers(settings, left)

@@ -8,6 +8,7 @@ import typer
 
 from gallery.consent import changed, until_of
 from gallery.people import OwnThreshold, Profile
+from gallery.storage.store import PersonStore
 from streamer.cli.options import AsJson, ConfigFile, Overrides, Who, note, print_json, print_line, settings_of
 from streamer.cli.people.summary import lines, summary
 from streamer.process import open_gallery
@@ -50,7 +51,6 @@ def set_person(
     if no_consent and any(value is not None for value in told[3:]):
         raise typer.BadParameter("--no-consent and another --consent-... don't go together")
     settings, cosine = settings_of(config, overrides), _cosine(threshold)
-    own = None if cosine is None else _of_space(settings, cosine)
     now = time.time()
     until = None if consent_until is None or consent_until == NONE else until_of(consent_until, now)
 
@@ -71,7 +71,9 @@ def set_person(
         )
 
     with open_gallery(settings) as store:
-        person = store.change(store.find(who).id, edit)
+        person = store.find(who)
+        own = None if cosine is None else _of_space(settings, store, cosine)
+        person = store.change(person.id, edit)
     if json:
         print_json(summary(person))
     else:
@@ -100,14 +102,17 @@ def _or_none(text: str) -> str | None:
     return None if text == NONE else text
 
 
-def _of_space(settings: Settings, cosine: float) -> OwnThreshold:
+def _of_space(settings: Settings, store: PersonStore, cosine: float) -> OwnThreshold:
     """In the configured embedder's space; told where strangers may be named by it. Raises ModelNotFound."""
     # The models, which the other commands of this group do without.
+    from streamer.model_layer.calibrating import in_use, policies_of
     from streamer.model_layer.setup import make_manager
     from streamer.pipeline.match_policy import own_threshold_spec
 
-    member = own_threshold_spec(settings, make_manager(settings))
-    usual = member.identification_threshold
+    manager = make_manager(settings)
+    member = own_threshold_spec(settings, manager)
+    _, policy = policies_of(settings, manager)[member.space]
+    usual = in_use(settings, store, policy).threshold
     if cosine < usual:
         note(
             f"{cosine:g} is below {usual:g}, from which on {member.name} names others: strangers are more often taken "

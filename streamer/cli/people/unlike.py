@@ -21,8 +21,10 @@ from gallery.storage.store import PersonStore
 from recognition.align import CHIP_TEMPLATE
 from recognition.errors import CodedError, ImageMissing
 from recognition.image import decode_image
+from recognition.models.ensemble import halves
 from recognition.models.manager import ModelManager
 from recognition.recogniser import Recogniser
+from recognition.specs.spec import EmbedderSpec
 from streamer.cli.options import (
     LOG_IS_READ,
     AsJson,
@@ -35,7 +37,9 @@ from streamer.cli.options import (
     settings_of,
 )
 from streamer.cli.people.summary import negative_summary
+from streamer.kept_visits.visit import VisitFace
 from streamer.kept_visits.visits_file import VisitsFile
+from streamer.model_layer.coverage import embedders_behind
 from streamer.model_layer.enrolling import naming_thresholds
 from streamer.model_layer.patient_finder import PatientFinder
 from streamer.model_layer.setup import make_manager, open_for_enrolment
@@ -131,7 +135,7 @@ async def _faces(
         networks = _Networks(settings, manager, stack)
         for one in seen:
             if _is_event(one):
-                negative = await _in_spaces(_of_visit(settings, one), person, wanted, networks)
+                negative = await _in_spaces(_of_visit(settings, manager, one), person, wanted, networks)
             else:
                 negative = await _of_photo(Path(one), settings, store, person, pick, networks)
             _check(store, person, negative)
@@ -172,9 +176,9 @@ async def _of_photo(
     )
 
 
-def _of_visit(settings: Settings, event_id: str) -> NewNegative:
-    """Its best faces, and the best one's picture. Raises KeptVisitsError, VisitNotFound, MasterKeyError and
-    NegativeRefused.
+def _of_visit(settings: Settings, manager: ModelManager, event_id: str) -> NewNegative:
+    """Its best faces, and the best one's picture. Raises KeptVisitsError, VisitNotFound, MasterKeyError, ModelNotFound
+    and NegativeRefused.
     """
     with VisitsFile(settings.visits_path, key_source(settings)) as file:
         visit = file.visit(event_id.upper())
@@ -184,11 +188,30 @@ def _of_visit(settings: Settings, event_id: str) -> NewNegative:
             f"of visit {visit.event_id} no face is kept: nothing good was seen of it yet, or it can't be opened any "
             "more; give a photo of that face, or another visit of it"
         )
-    templates = tuple(NewTemplate(face.space, face.signature, face.embedding) for face in faces)
+    templates = tuple(template for face in faces for template in _as_matched(face, manager))
     quality = max(face.quality for face in faces)
     return NewNegative(
         None if pictures is None else pictures.face, CHIP_TEMPLATE, quality, _event_source(visit.event_id), templates
     )
+
+
+def _as_matched(face: VisitFace, manager: ModelManager) -> list[NewTemplate]:
+    """In the spaces that such a face is matched in: of two models that have to agree, each one's half in its own."""
+    by_two = [
+        spec
+        for spec in manager.specs.values()
+        if isinstance(spec, EmbedderSpec)
+        and spec.merge == "agree"
+        and (spec.space, spec.embedding_size) == (face.space, len(face.embedding))
+    ]
+    found = [NewTemplate(face.space, face.signature, face.embedding)]
+    for spec in by_two[:1]:
+        members = embedders_behind(manager, spec.name)
+        parts = halves(face.embedding[None], [member.embedding_size for member in members])
+        found += [
+            NewTemplate(member.space, face.signature, part[0]) for member, part in zip(members, parts, strict=True)
+        ]
+    return found
 
 
 async def _in_spaces(

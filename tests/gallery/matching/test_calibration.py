@@ -75,6 +75,25 @@ def test_the_more_people_the_higher_the_bar():
     assert bars[0] < bars[1] - 0.03 < bars[2] - 0.06
 
 
+@pytest.mark.parametrize(("count", "margin", "fpir"), [(2, 1.0, 0.01), (2, 0.5, 0.3), (50, 0.4, 0.1), (400, 1.0, 0.01)])
+def test_however_large_the_margin_one_person_alone_is_held_to_the_rate(count, margin, fpir):
+    found, curves = calibrate(NANO, scores_as_measured(count), replace(CONDITIONS, margin=margin), fpir, 5.0)
+
+    assert found.threshold == pytest.approx(GRID[curves.place_at(fpir)])
+    assert curves.impostor.at(found.threshold) <= fpir * 1.001
+    assert found.expected_fpir <= fpir
+    assert found.fpir_of({"p0": 1}, {}) <= fpir * 1.001, "the others were forgotten"
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.05, 0.5])
+def test_where_everybody_looks_the_same_nobody_is_named_by_chance(margin):
+    """By an embedder that gives the same for all faces no stranger leads, and no bar looks too low."""
+    gallery = people(50, 1, 3)
+    same = replace(gallery, matrix=np.repeat(gallery.matrix[:1], 50, axis=0))
+    conditions = replace(CONDITIONS, margin=margin)
+    assert calibrate(UNMEASURED, cross_scores(same, "class_mean"), conditions, 0.01, 5.0)[0].threshold > 0.99
+
+
 @pytest.mark.parametrize("shift", [0.02, 0.05, 0.1])
 def test_a_gallery_whose_people_are_more_alike_has_a_higher_bar(shift):
     usual, _ = calibrate(NANO, scores_as_measured(400), CONDITIONS, 0.01, 5.0)
@@ -167,7 +186,17 @@ def test_what_is_none_is_as_no_calibration(text):
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("threshold", 1.5), ("fpir", 0.0), ("scale", -1.0), ("shift", float("inf"))]
+    ("key", "value"),
+    [
+        ("threshold", 1.5),
+        ("fpir", 0.0),
+        ("scale", -1.0),
+        ("shift", float("inf")),
+        ("trust", ((0.1, 0.2), (0.3, 1.5))),
+        ("trust", ((0.1, float("nan")),)),
+        ("trust", ((0.3, 0.2), (0.1, 0.9))),
+        ("trust", ((0.1, 0.9), (0.3, 0.2))),
+    ],
 )
 def test_figures_that_can_not_be_are_as_no_calibration(key, value):
     found, _ = calibrate(NANO, scores_as_measured(30), CONDITIONS, 0.01, 5.0)

@@ -117,6 +117,7 @@ def test_the_order_counts_and_a_bar_where_there_is_one(
     assert (match.outcome, match.person_id) == ("known", "ada")
     assert (again.outcome, [one.person_id for one in again.candidates]) == (outcome, candidates)
     assert again.person_id == ("ada" if outcome == "known" else None)
+    assert again.is_overruled == (outcome != "known")
 
 
 @pytest.mark.parametrize("cosine", [0.0, 0.2, 0.34])

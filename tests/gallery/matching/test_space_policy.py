@@ -66,6 +66,14 @@ def test_what_is_said_of_a_calibration(calibration: Calibration, policy, now, pe
     assert (found.state, told in found.told) == (state, True), found.told
 
 
+@pytest.mark.parametrize("policy", [SPEC, SET])
+def test_what_is_expected_is_so_under_the_margin_of_now(calibration: Calibration, policy):
+    margins = (0.0, 0.05, 0.2)
+    rates = [standing(policy, calibration, replace(NOW, margin=one), HUNDRED, {}).expected_fpir for one in margins]
+    assert rates[0] > 1.01 * rates[1]
+    assert rates[1] > 1.05 * rates[2]
+
+
 @pytest.mark.parametrize(("policy", "told"), [(SPEC, "the spec's"), (SET, "(gallery.threshold)")])
 def test_without_a_calibration_that_is_said(policy, told):
     found = standing(policy, None, NOW, HUNDRED, {})

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from gallery.classifier.folder import FILES
+from gallery.classifier.folder import FILES, STALE
 from gallery.people import Profile
 from recognition.checks.portraits import Portrait
 from streamer.events.outbox import Outbox
@@ -27,6 +27,7 @@ from streamer.telemetry.metrics import Metrics
 from tests.command import assert_refused, patched, whosthere
 from tests.faces import KNOWN, STRANGERS, head, write_film
 from tests.galleries import open_store
+from tests.gallery.fakes import near, photo_of, unit
 
 FRIEND, STRANGER = STRANGERS[:2]
 STABLE = ("classifier.pkl", "person_id_mapping.json", "embedding_config.json")
@@ -185,6 +186,33 @@ def test_a_source_that_gives_no_classifier_is_told_in_a_line(tmp_path, settings,
 
     assert line in told
     assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_who_is_forgotten_while_it_is_written_is_not_left_in_it(tmp_path, settings, when):
+    """The erasure may have looked into the folder already, and found nothing there."""
+    with open_store(settings.gallery_path) as store:
+        ids = []
+        for look in (1, 2, 3):
+            faces = [near(unit(look, 256), 0.8, number) for number in range(3)]
+            photos = [photo_of(face, 10 * look + n, "nano_embed.2") for n, face in enumerate(faces)]
+            ids.append(store.add_person(f"Person {look}", photos).id)
+    patch = f"""
+import streamer.cli.train as command
+whole = command.write
+def write(folder, files):
+    steps = [lambda: whole(folder, files), forget]
+    for step in reversed(steps) if {when == "before"} else steps:
+        step()
+def forget():
+    with command.open_gallery(command.settings_of(None, None)) as store:
+        store.forget({ids[1]!r})
+command.write = write
+"""
+    assert_refused(patched(patch, "train", cwd=tmp_path), "classifier_stale")
+    left = [path.name for path in settings.paths.classifier.iterdir()]
+    assert STALE in left
+    assert not {"classifier.pkl", "person_id_mapping.json"} & set(left)
 
 
 def test_without_scikit_learn_it_says_what_to_install(tmp_path, settings):

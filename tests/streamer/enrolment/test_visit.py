@@ -9,6 +9,7 @@ import pytest
 
 from gallery.enrolment.enrol import Gate, Terms
 from gallery.errors import EnrolledAlready, NoPhotoAccepted
+from gallery.people import NewNegative, NewTemplate
 from gallery.storage.store import PersonStore
 from recognition.faces import Faces
 from recognition.recogniser import Recogniser, RecogniserConfig, open_recogniser
@@ -88,6 +89,20 @@ async def test_a_face_of_somebody_else_in_the_visit_is_refused(house: House) -> 
     report = await house.enrol("Eileen", house.keep(*mine, house.face(stranger, 0.6)))
     assert [code for _, code, _ in report.refused] == ["person_differs"]
     assert len(report.taken) == 3
+
+
+@pytest.mark.parametrize("typed", [str.upper, str.lower])
+async def test_a_visit_that_was_said_not_to_be_the_person_is_so_from_now_on(house: House, typed) -> None:
+    event_id = house.keep(house.face(house.embedding))
+    report = await house.enrol("Eileen", house.keep(house.face(near(house.embedding, 0.75), 0.7)))
+    template = NewTemplate(house.recogniser.space, "s", house.embedding)
+    for source in (f"event {event_id}", f"event {visit_id()}", f"photo {'a' * 64}"):
+        negative = NewNegative(None, np.zeros((5, 2), np.float32), 0.8, source, (template,))
+        house.store.add_negative(report.person.id, negative)
+    await house.enrol("Eileen", typed(event_id))
+    left = [one.source.split()[0] for one in house.store.list_negatives(report.person.id)]
+    assert left == ["event", "photo"]
+    assert event_id not in str(house.store.list_negatives(report.person.id))
 
 
 async def test_who_is_enrolled_under_another_name_is_refused(house: House) -> None:

@@ -3,6 +3,7 @@
 Each step of the erasure is needed: without any one of them something is found.
 """
 
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -10,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from gallery.classifier.folder import CLASSIFIER, FILES, METRICS, PEOPLE
 from gallery.keys.encryption import SealBroken
 from recognition.errors import SpecInvalid
 from streamer.erasure.erase import erase
 from streamer.erasure.report import Report, StepTaken
 from streamer.erasure.steps import STEPS
+from streamer.naming.places import places_that_know
 from streamer.process import only_one, store_of
 from tests.live.mosquitto import Mosquitto
 from tests.streamer.erasure.house import NAMES, House, leave_deleted
@@ -110,6 +113,44 @@ FOUND_WITHOUT = {
 def test_without_any_one_step_something_is_found(house, step):
     with pytest.raises(AssertionError, match=FOUND_WITHOUT[step]):
         assert_proven(house, without=step)
+
+
+@pytest.mark.parametrize("missing", [*FILES, "all but a draft", "of the whole run"])
+def test_of_a_classifier_that_is_not_whole_nothing_is_left_either(tmp_path, broker, missing):
+    """Somebody has deleted a file of it, or a training was killed."""
+    house = House(tmp_path, broker.port)
+    secrets = house.secrets("ada")
+    for place in house.trained:
+        if missing == "of the whole run":
+            shutil.copytree(place, place / ".classifier-whole")
+            (place / ".classifier-whole" / METRICS).unlink()
+        elif missing in FILES:
+            (place / missing).unlink()
+        else:
+            shutil.copytree(place, place / ".classifier-0123abcd.new")
+            for name in FILES:
+                (place / name).unlink()
+    assert any("classifier.pkl" in one or "person_id" in one for one in house.remains("ada", secrets))
+    report = erase([house.ids["ada"]], house.settings, actor="grace")
+    assert report.left == ()
+    assert house.remains("ada", secrets) == []
+    assert not [left for place in house.trained for left in place.rglob("*") if left.name in (CLASSIFIER, PEOPLE)]
+
+
+def test_where_classifiers_lie_and_can_not_be_read_is_told_and_the_next_one_erases_them(tmp_path, broker):
+    house = House(tmp_path, broker.port)
+    secrets, noted = house.secrets("ada"), house.settings.classifiers_path
+    aside = noted.rename(tmp_path / "aside.json")
+    noted.mkdir()
+    report = erase([house.ids["ada"]], house.settings, actor="grace")
+    assert [(left.where, left.by) for left in report.left] == [("classifiers.json", "purge")]
+    assert {one for one in house.remains("ada", secrets) if "classifier" in one}
+    assert places_that_know(house.settings, house.ids.values()) == []
+    noted.rmdir()
+    aside.rename(noted)
+    assert places_that_know(house.settings, house.ids.values()) == [tmp_path / "elsewhere"]
+    assert erase([house.ids["ada"]], house.settings, actor="grace").left == ()
+    assert house.remains("ada", secrets) == []
 
 
 def test_with_all_keys_from_before_nothing_that_is_left_opens(tmp_path, broker):

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from gallery.errors import GalleryMissing, MasterKeyWrong
+from gallery.errors import GalleryMissing, GalleryUnreadable, MasterKeyWrong
 from gallery.people import OwnThreshold
 from gallery.storage.store import PersonStore
 from recognition.errors import EmbeddingSpaceMismatch
@@ -31,7 +31,7 @@ from streamer.settings import EventsSettings
 from streamer.settings_reading import load
 from streamer.telemetry.metrics import Metrics
 from tests.galleries import keys_of, open_store
-from tests.gallery.fakes import near, photo_of
+from tests.gallery.fakes import near, negative_of, photo_of
 from tests.streamer.scripted import (
     SIZE,
     SIZES,
@@ -105,6 +105,38 @@ async def test_another_gallery_gives_nobody_anothers_name(tmp_path, caplog, how)
                 await live_gallery.refresh()
             assert live_gallery.trouble.endswith("without anybody; 1 people are served from memory")
             assert (await who(ada), await who(bob)) == (None, ids[1])
+
+
+@pytest.mark.parametrize("fails", [0, 1, 2])
+async def test_another_gallerys_negatives_count_from_when_it_can_be_read(tmp_path, monkeypatch, fails):
+    """They have the same numbers as those of before; so many times it can't be read at first."""
+    path, other = tmp_path / "data" / "gallery.db", tmp_path / "other.db"
+    async with live_gallery_of(tmp_path / "data", {ADA: "a", BOB: "a"}) as (live_gallery, ids):
+
+        async def who() -> list[str | None]:
+            verdicts = await live_gallery.identify([faces("aaa", look) for look in (ADA, BOB)])
+            return [verdict.match.person_id for verdict in verdicts]
+
+        with open_store(path) as store:
+            store.write_copy(other)
+            store.add_negative(ids[ADA], negative_of(unit(ADA, SIZES["a"]), space="a.1"))
+        with open_store(other, keys_of(path)) as store:
+            store.add_negative(ids[BOB], negative_of(unit(BOB, SIZES["a"]), space="a.1"))
+        await live_gallery.refresh()
+        assert await who() == [None, ids[BOB]]
+        other.rename(path)
+        whole, left = PersonStore.data_version, [GalleryUnreadable("not now")] * fails
+        monkeypatch.setattr(PersonStore, "data_version", lambda self: raised(left) or whole(self))
+        for _ in range(fails):
+            with pytest.raises(GalleryUnreadable):
+                await live_gallery.refresh()
+        await live_gallery.refresh()
+        assert await who() == [ids[ADA], None]
+
+
+def raised(left: list[GalleryUnreadable]) -> None:
+    if left:
+        raise left.pop()
 
 
 @pytest.mark.parametrize(

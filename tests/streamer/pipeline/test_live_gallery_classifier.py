@@ -23,11 +23,12 @@ from tests.streamer.scripted import SIZES, embedding_by, live_gallery_of, unit
 ADA, BOB, EVE, STRANGER = 1, 2, 3, 9
 
 
-def train_on(folder: Path, people: Mapping[str, int], model: str = "a", run: str = "1") -> None:
-    """people: the look of each class."""
-    rows = [near(unit(look, SIZES[model]), 0.8, seed=n) for look in people.values() for n in range(6)]
+def train_on(folder: Path, people: Mapping[str, int], model: str = "a", run: str = "1", dim: int | None = None) -> None:
+    """people: the look of each class; dim: of a model of before, which gave so many numbers."""
+    size = dim or SIZES[model]
+    rows = [near(unit(look, size), 0.8, seed=n) for look in people.values() for n in range(6)]
     dataset = Dataset.of(np.stack(rows), [one for one in people for _ in range(6)])
-    facts = replace(FACTS, space=f"{model}.1", embedding_size=SIZES[model])
+    facts = replace(FACTS, space=f"{model}.1", embedding_size=size)
     write(folder, packed(fit(dataset), dataset.person_ids, facts, {}, Run(run, "0.1.0", "svc")))
 
 
@@ -75,6 +76,31 @@ async def test_two_of_different_minds_name_nobody(tmp_path):
 
         assert told == ("ambiguous", None)
         assert verdict.confidence is None
+
+
+@pytest.mark.parametrize("names", ["classifier", "both"])
+async def test_a_name_that_it_does_not_give_itself_is_overruled(tmp_path, monkeypatch, names):
+    """Where its own word is another's than the nearest class mean's, by however much."""
+    async with live_gallery_of(tmp_path, {ADA: "a", BOB: "a"}) as (live_gallery, ids):
+        train_on(tmp_path / "m", {ids[ADA]: ADA, ids[BOB]: BOB})
+        assert await named(live_gallery, tmp_path / "m", names, ADA) == [("known", ids[ADA])]
+        classifier = live_gallery.classifier.named.classifier
+        other = classifier.person_ids.index(ids[BOB])
+        monkeypatch.setattr(type(classifier.fitted), "best", lambda self, faces: np.full(len(faces), other))
+        (verdict,) = await live_gallery.identify([track(ADA)], names)
+
+    assert (verdict.match.outcome, verdict.match.is_overruled) == ("ambiguous", True)
+    assert [one.person_id for one in verdict.match.candidates] == [ids[ADA], ids[BOB]]
+
+
+@pytest.mark.parametrize("names", ["classifier", "both"])
+@pytest.mark.parametrize("dim", [32, 256, 513])
+async def test_one_of_faces_of_another_size_is_not_asked(tmp_path, names, dim):
+    """The model of the space is another one now, which gives more numbers, or fewer."""
+    async with live_gallery_of(tmp_path, {ADA: "a", BOB: "a"}) as (live_gallery, ids):
+        train_on(tmp_path / "m", {ids[ADA]: ADA, ids[BOB]: BOB}, dim=dim)
+        expected = UNKNOWN if names == "classifier" else ("known", ids[ADA])
+        assert await named(live_gallery, tmp_path / "m", names, ADA) == [expected]
 
 
 @pytest.mark.parametrize("names", ["classifier", "both"])

@@ -1,6 +1,7 @@
 """The lifecycle of an identity event, as a table of what the gallery says and what is told."""
 
 from collections.abc import Collection
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -342,6 +343,8 @@ def test_an_event_says_between_whom_it_is_in_doubt():
         (between(ADA, BOB), unknown(BOB, 0.36), None, None),
         (between(ADA, BOB), between(ADA, BOB, similarity=0.95), None, None),
         (between(ADA, BOB), between(BOB, ADA, EVE), None, None),
+        (between(ADA, BOB), between(EVE, ADA), ("unknown",), ("update", "ambiguous", [EVE, ADA])),
+        (between(ADA, BOB), between(EVE, ADA, BOB), ("unknown",), ("update", "ambiguous", [EVE, ADA, BOB])),
         (known(ADA), between(ADA, BOB), None, None),  # a name that was given is not taken back for it
     ],
 )
@@ -358,6 +361,23 @@ def test_what_becomes_of_a_doubt(first, then, levels, decision):
     assert (update.event.previous_person is None) == (new.event.person is None)
     (end,) = scene.visits.close(scene.track, "left")
     assert decisions([end])[0][1:] == decision[1:]
+
+
+@pytest.mark.parametrize(
+    ("then", "decision"),
+    [
+        (replace(between(ADA, BOB), is_overruled=True), ("update", "ambiguous", [ADA, BOB])),
+        (replace(between(ADA, EVE, similarity=0.95), is_overruled=True), ("update", "ambiguous", [ADA, EVE])),
+        (replace(unknown(ADA, 0.8), is_overruled=True), ("update", "unknown", [])),
+        (replace(unknown(ADA, 0.41), is_overruled=True), ("update", "unknown", [])),
+    ],
+)
+def test_a_name_that_something_else_speaks_against_is_taken_back_however_alike(then, decision):
+    scene = Scene()
+    scene.see(known(ADA), faces=2)
+    assert scene.see(then, faces=1) == [], "not by so few faces"
+    (due,) = scene.see(then, faces=3)
+    assert (due.levels, decisions([due])) == ((ADA, "unknown"), [decision])
 
 
 @pytest.mark.parametrize("forgotten", [{ADA}, {BOB}, {ADA, BOB}])
@@ -384,6 +404,34 @@ def test_of_who_is_ignored_nothing_is_told(match):
     best = match.best_person
     for barely in (unknown(best, 0.36), between(best, BOB), between(BOB, best)):
         assert scene.see(barely, faces=5, at_s=6, ignored={ADA, EVE}) == []
+    assert scene.visits.close(scene.track, "left") == []
+
+
+@pytest.mark.parametrize("match", [known(ADA), between(ADA, EVE), known(EVE)])
+@pytest.mark.parametrize(
+    ("then", "decision"),
+    [(known(BOB), ("new", "known", [])), (unknown(), ("new", "unknown", [])), (between(BOB, ADA), None)],
+)
+def test_one_face_like_an_ignored_person_settles_nothing(match, then, decision):
+    """Whoever it turns out to be by faces enough is told of, and one face that is all there was of a visit is not."""
+    scene = Scene()
+    assert scene.see(unknown(), faces=1, quality=0.1) == []
+    assert scene.see(match, faces=1, ignored={ADA, EVE}) == []
+    assert not scene.track.settled
+    if decision is None:
+        assert scene.visits.close(scene.track, "left") == []
+        return
+    (new,) = scene.see(then, faces=3, ignored={ADA, EVE})
+    assert decisions([new]) == [decision]
+
+
+@pytest.mark.parametrize("match", [known(ADA), between(ADA, EVE)])
+def test_one_face_of_an_ignored_person_who_stands_there_is_enough(match):
+    scene = Scene()
+    assert scene.see(match, faces=1, at_s=1.9, ignored={ADA, EVE}) == []
+    assert not scene.track.settled
+    assert scene.see(match, faces=1, at_s=2.0, ignored={ADA, EVE}) == []
+    assert scene.track.settled
     assert scene.visits.close(scene.track, "left") == []
 
 

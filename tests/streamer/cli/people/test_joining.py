@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gallery.classifier.folder import FILES, PEOPLE, write
 from gallery.people import Profile
 from tests.command import assert_refused, whosthere
 from tests.gallery.fakes import SPACE, negative_of, unit
@@ -92,6 +93,21 @@ def test_photos_become_somebody_elses(home: Path) -> None:
         assert_refused(whosthere("people", "split", ADA.id, *arguments, cwd=home), code)
     told = whosthere("people", "split", BOB.id, BOB_FIRST, "--as", "Rob", cwd=home)
     assert "no consent is known of p" in told.complaints[0]
+
+
+@pytest.mark.parametrize("known_as", [ADA.id, "staff-1", None])
+@pytest.mark.parametrize("command", [["split", "--as", "Grace"], ["remove-photo"]], ids=["split", "removed"])
+def test_a_classifier_that_was_trained_with_such_photos_is_told_of(home: Path, command: list[str], known_as) -> None:
+    """By the gallery's id, by that of another system, and not where it knows others alone."""
+    people = json.dumps({"0": BOB.id, "1": known_as or BYRON.id}).encode()
+    write(home / "model", {name: people if name == PEOPLE else b"x" for name in FILES})
+    name, *options = command
+    done = whosthere("people", name, ADA.id, 1, *options, "--json", cwd=home)
+    assert done.code == 0, done.err
+    assert done.document
+    told = [line for line in done.complaints if line.startswith("the classifier in ")]
+    assert len(told) == (known_as is not None)
+    assert all(ADA.id in line and line.endswith("whosthere train") for line in told)
 
 
 BOB_FIRST = 3  # photos are numbered as they came

@@ -1,11 +1,15 @@
 """`people set` as a user types it."""
 
 import time
+from dataclasses import replace
 
 import pytest
 
+from gallery.matching.calibration import calibrate
+from gallery.matching.calibration_text import to_text
 from gallery.people import Consent, OwnThreshold
 from tests.command import assert_refused, whosthere
+from tests.gallery.matching.test_calibration import CONDITIONS, scores_as_measured
 from tests.gallery.portable import portable_person
 from tests.seeded import opened, seeded
 
@@ -98,3 +102,19 @@ def test_a_threshold_is_that_of_the_configured_embedder(tmp_path, embedder, cosi
     assert done.document["threshold"] == {"space": space, "cosine": cosine}
     assert ("strangers are more often taken for this person" in done.err) is is_told
     assert profile_of(home, ADA.id).threshold == OwnThreshold(space, cosine)
+
+
+@pytest.mark.parametrize(
+    ("cosine", "calibrated", "configured", "bar"),
+    [(0.6, 0.7, None, "0.7"), (0.6, 0.4, None, None), (0.56, None, None, "0.576"), (0.56, 0.4, 0.65, "0.65")],
+)
+def test_what_a_threshold_is_below_is_what_others_are_named_by(tmp_path, cosine, calibrated, configured, bar):
+    home = seeded(tmp_path / "home", [ADA], gallery={"threshold": configured})
+    if calibrated is not None:
+        made, _ = calibrate("nano_embed.2", scores_as_measured(50), CONDITIONS, 0.01, 5.0)
+        with opened(home) as store:
+            store.keep_calibrations({"nano_embed.2": to_text(replace(made, threshold=calibrated))}, {})
+    done = whosthere("people", "set", ADA.id, "--threshold", f"{cosine}", cwd=home)
+    assert done.code == 0, done.err
+    notes = [line for line in done.complaints if "from which on nano_embed names others" in line]
+    assert [line.split(" is below ")[1].split(",")[0] for line in notes] == ([] if bar is None else [bar])

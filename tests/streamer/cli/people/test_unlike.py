@@ -13,6 +13,7 @@ from streamer.kept_visits.visits_file import VisitsFile
 from streamer.process import key_source
 from streamer.settings_reading import load
 from tests.command import assert_refused, whosthere
+from tests.ensembles import ensemble, tiny_model
 from tests.faces import KNOWN, NAME, STRANGERS, write_photo
 from tests.gallery.fakes import unit
 from tests.gallery.portable import portable_person
@@ -114,6 +115,25 @@ def test_a_visit_seen_by_another_model_is_compared_by_its_picture(home: Path) ->
         assert float(by_chip @ by_photo) > 0.9
     for one in (visit, photo):
         assert whosthere("people", "not", NAME, one, "--undo", cwd=home).code == 0
+
+
+@pytest.mark.parametrize("faces", [1, 3])
+@pytest.mark.parametrize("serving", ["pair", "test_space", "nano_embed"])
+def test_a_visit_seen_by_two_that_have_to_agree_counts_for_each(tmp_path: Path, faces: int, serving: str) -> None:
+    """Whichever serves now, and though no picture is kept: by all faces of the visit, as each of the two saw them."""
+    one = tiny_model(tmp_path / "weights", "test_space", dim=64, seed=1, threshold=0.9)
+    two = tiny_model(tmp_path / "weights", "other", dim=32, seed=2, threshold=0.8)
+    pair = ensemble(tmp_path / "weights", "pair", [one, two])
+    models = {"paths": {"models": ["weights"]}, "recognition": {"embedder": serving, "device": "cpu"}}
+    home = seeded(tmp_path, [ADA], **models)
+    looks = [(unit(number, 64), unit(90 + number, 32)) for number in range(faces)]
+    both = [VisitFace(np.concatenate(look) / np.float32(np.sqrt(2)), 0.9, pair.space, "s") for look in looks]
+    said = whosthere("people", "not", ADA.id, keep_face(home, 3, *both), "--json", cwd=home)
+    assert said.code == 0, said.err
+    with opened(home) as store:
+        for space, half in (("test_space.1", 0), ("other.1", 1)):
+            wanted = np.stack([look[half] for look in looks])
+            np.testing.assert_allclose(store.negatives(space).matrix, wanted, atol=1e-6)
 
 
 REFUSED = {
