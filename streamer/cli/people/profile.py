@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 
 from gallery.consent import changed, until_of
+from gallery.matching.calibration_text import from_texts
 from gallery.people import OwnThreshold, Profile
+from gallery.storage.store import PersonStore
 from streamer.cli.options import AsJson, ConfigFile, Overrides, Who, note, print_json, print_line, settings_of
 from streamer.cli.people.summary import lines, summary
 from streamer.process import open_gallery
@@ -72,6 +74,8 @@ def set_person(
 
     with open_gallery(settings) as store:
         person = store.change(store.find(who).id, edit)
+        if own is not None:
+            _tell_if_low(settings, own, store)
     if json:
         print_json(summary(person))
     else:
@@ -101,19 +105,28 @@ def _or_none(text: str) -> str | None:
 
 
 def _of_space(settings: Settings, cosine: float) -> OwnThreshold:
-    """In the configured embedder's space; told where strangers may be named by it. Raises ModelNotFound."""
+    """In the configured embedder's space. Raises ModelNotFound."""
     # The models, which the other commands of this group do without.
     from streamer.model_layer.setup import make_manager
     from streamer.pipeline.match_policy import own_threshold_spec
 
-    member = own_threshold_spec(settings, make_manager(settings))
-    usual = member.identification_threshold
-    if cosine < usual:
+    return OwnThreshold(own_threshold_spec(settings, make_manager(settings)).space, cosine)
+
+
+def _tell_if_low(settings: Settings, own: OwnThreshold, store: PersonStore) -> None:
+    """Where strangers are named by it more often than by what counts for everybody else now."""
+    from streamer.model_layer.calibrating import policies_of
+    from streamer.model_layer.setup import make_manager
+    from streamer.pipeline.match_policy import conditions_now
+
+    name, policy = policies_of(settings, make_manager(settings))[own.space]
+    kept = from_texts(store.calibrations()).get(own.space)
+    usual = policy.under(kept, conditions_now(settings, policy.signature)).threshold
+    if own.cosine < usual:
         note(
-            f"{cosine:g} is below {usual:g}, from which on {member.name} names others: strangers are more often taken "
+            f"{own.cosine:g} is below {usual:.3g}, from which on {name} names others: strangers are more often taken "
             "for this person"
         )
-    return OwnThreshold(member.space, cosine)
 
 
 def _cosine(text: str | None) -> float | None:
