@@ -20,6 +20,7 @@ from gallery.matching.tails import F64, GRID, Tail, place_of
 # From so much more than was asked on a gallery has outgrown its threshold. What a fresh one says is met within a third
 # or so (docs/calibration.md), so that half as much again is the growth and no noise, and twice is still to come.
 OUTGROWN = 1.5
+_AS_MUCH = 0.99
 # How many of the gallery's own pairs the tail is held to, and how many such the measured tail weighs: galleries of one
 # population differ that much by chance (scripts/measure-calibration.py).
 _OWN_PAIRS, _PRIOR_PAIRS = 50.0, 16.0
@@ -133,7 +134,9 @@ def calibrate(
             f"thresholds of their own ({people}) alone let {rates[-1]:.2g} of strangers be named in {space}, more than "
             f"{fpir:g}: raise them with whosthere people set, or ask for a higher --fpir"
         )
-    place = int(np.argmax(rates <= fpir))
+    # Where all have thresholds of their own, that of whoever comes next.
+    everybody = {**scores.people, "": 1} if own.keys() >= scores.people.keys() else scores.people
+    place = _place(strangers.rates(everybody, own), fpir)
     genuine = _genuine(measured, conditions.aggregation, scores)
     missed = None if genuine is None else false_negative_rates(genuine, impostor, count, conditions.margin)
     found = Calibration(
@@ -154,6 +157,15 @@ def calibrate(
         made_at=now,
     )
     return found, Curves(impostor, genuine, rates, missed)
+
+
+def _place(rates: F64, fpir: float) -> int:
+    """Of GRID: the lowest cosine that lets no more through. Where the margin alone does that, the highest at which it
+    lets as much through as at -1: no lower one is of any use, and it would name who resembles nobody.
+    """
+    if rates[0] > fpir:
+        return int(np.argmax(rates <= fpir))
+    return int(np.flatnonzero(rates >= _AS_MUCH * rates[0])[-1])
 
 
 def check_possible(space: str, people: Mapping[str, int], fpir: float) -> None:
