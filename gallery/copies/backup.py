@@ -20,7 +20,7 @@ from gallery.errors import BackupUnreadable, GallerySealBroken, GalleryUnreadabl
 from gallery.keys.master_key import KeySource
 from gallery.keys.vault import Vault
 from gallery.storage.database import GalleryDatabase
-from gallery.storage.new_file import INDEX, LOGS, draft_of
+from gallery.storage.new_file import INDEX, LOGS, check_whole, draft_of
 from gallery.storage.replacing import Replaced
 from recognition.whole_file import creating, folder_held, replacing, sync_folder
 
@@ -108,6 +108,7 @@ def _made_of(copy: BackupCopy, path: Path, keys: KeySource | None, *, encrypt: b
             with GalleryDatabase(draft, keys, encrypt=encrypt, actor=actor) as gallery:
                 replaced = gallery.forget_again(forgotten or ())
                 gallery.vacuum()
+            check_whole(draft)
             with folder_held(path.parent):
                 aside = _set_aside(path)
                 draft.replace(path)

@@ -19,7 +19,7 @@ from gallery.index.contents import Contents, Stamped
 from gallery.index.person_rows import PersonRows
 from gallery.index.search import exactly, nearest
 from gallery.matching.aggregate import Aggregation, class_means
-from gallery.matching.decide import Candidates
+from gallery.matching.decide import Candidates, Rule
 from gallery.matching.exact import on_grid
 from gallery.people import TemplateMark, Templates, TemplateStamps
 from gallery.storage.store import PersonStore
@@ -50,6 +50,14 @@ class _State:
     of_searched: PersonRows
 
 
+class _Doubts(NamedTuple):
+    """Of whom, by number, these are: looked up once, since a search takes less than looking up all of them does."""
+
+    whose: PersonRows
+    people: frozenset[str]
+    are_they: NDArray[np.bool_]
+
+
 class FaceIndex:
     """Inner product is cosine here: templates and probes are unit vectors. 2 KiB a 512-d template, and as much again a
     person where class means are searched.
@@ -63,6 +71,7 @@ class FaceIndex:
         self.aggregation = aggregation
         nothing = PersonRows.of(())
         self._state = _State(Contents(dim), Contents(dim), nothing, nothing)
+        self._doubts = _Doubts(nothing, frozenset(), nothing.are(()))
         self._store: PersonStore | None = None
         self._mark: TemplateMark | None = None
         self._misfits: set[str] = set()
@@ -119,6 +128,7 @@ class FaceIndex:
             changed.update(islice(contents.owners, kept, None))
             if changed:
                 self._state = self._made(contents, changed)
+                self._doubts = _Doubts(self._state.of_searched, frozenset(), self._state.of_searched.are(()))
             self._store, self._mark = store, mark  # read before the rest: what was written meanwhile makes another one
             return Synced(len(contents) - kept, len(former) - kept)
 
@@ -203,16 +213,18 @@ class FaceIndex:
         space: str | None = None,
         *,
         faces: Sequence[int] | None = None,
-        doubted: Collection[str] = (),
+        doubted: frozenset[str] = frozenset(),
+        rule: Rule | None = None,
     ) -> list[Candidates]:
         """For each probe (n,d) float32 how alike it is to the people near to it, by this index's aggregation.
 
         Near are those whose templates (class means) are among the top_k of a probe, and in any case two people beside
         the `doubted`, who may turn out to be no candidates, and whoever ties with the second. `faces`: how many probes,
-        one after another, are of one face (None: each is of its own); those of one face list the same people. Exact:
-        whatever way it is searched, the numbers are the same (gallery.matching.exact). A probe that is not finite
-        resembles nobody. `space`, where given, is the probes' own. Raises EmbeddingSpaceMismatch, ValueError for a
-        wrong shape.
+        one after another, are of one face (None: each is of its own); those of one face list the same people. `rule`:
+        nothing but decide() by it is to come, so that who doesn't matter to that may be left out; None: all near are
+        listed. Exact: whatever way it is searched, the numbers are the same (gallery.matching.exact). A probe that is
+        not finite resembles nobody. `space`, where given, is the probes' own. Raises EmbeddingSpaceMismatch, ValueError
+        for a wrong shape.
         """
         self._check(probes, top_k, space)
         faces = [1] * len(probes) if faces is None else faces
@@ -222,7 +234,13 @@ class FaceIndex:
         if not len(state.searched) or not len(probes):
             return [Candidates({}) for _ in range(len(probes))]
         probes = np.ascontiguousarray(on_grid(probes))
-        near = nearest(_faiss(), state.searched, state.of_searched, probes, top_k, doubted)
+        if self.aggregation == "mean_of_three":
+            rule = None  # the mean of somebody farther may be higher
+        of_several = np.repeat(np.greater(faces, 1), faces)
+        doubts = self._doubts
+        if doubts.whose is not state.of_searched or doubts.people is not doubted:
+            doubts = self._doubts = _Doubts(state.of_searched, doubted, state.of_searched.are(doubted))
+        near = nearest(_faiss(), state.searched, state.of_searched, probes, top_k, doubts.are_they, rule, of_several)
         return exactly(probes, near, faces, state.searched, state.of_searched, self.aggregation)
 
     def _check(self, probes: F32, top_k: int, space: str | None) -> None:

@@ -32,6 +32,12 @@ class PersonRows:
         starts = np.cumsum(sizes) - sizes
         return cls(tuple(numbers), numbers, found, np.argsort(found, kind="stable"), starts, sizes)
 
+    def are(self, people: Iterable[str]) -> NDArray[np.bool_]:
+        """(p,): whether somebody is one of these."""
+        found = np.zeros(len(self.people), np.bool_)
+        found[[self.numbers[person] for person in people if person in self.numbers]] = True
+        return found
+
     def rows_of(self, numbers: _Numbers) -> _Numbers:
         """The rows of these people, one person after another."""
         sizes = self.sizes[numbers]

@@ -4,8 +4,8 @@ FAISS rounds as the processor and the number of probes have it, so it says who i
 computed anew, the same everywhere.
 """
 
-from collections.abc import Collection, Sequence
-from itertools import accumulate, chain
+from collections.abc import Sequence
+from itertools import accumulate, chain, islice
 from types import ModuleType
 from typing import NamedTuple
 
@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from gallery.index.contents import Contents
 from gallery.index.person_rows import PersonRows
 from gallery.matching.aggregate import Aggregation, aggregate
-from gallery.matching.decide import Candidates
+from gallery.matching.decide import Candidates, Rule
 from gallery.matching.exact import F64
 from recognition.arrays import F32
 
 _TIE = np.float32(1e-5)  # cosines in float32 differ by less, however they are added up
 _ROWS_AT_ONCE = 4096  # in float64: 16 MiB of 512 numbers
+_FEW_ROWS = 16  # against one probe: many such faces of unlike lengths are faster pair by pair than kind by kind
 
 _Numbers = NDArray[np.intp]
 
@@ -33,16 +34,31 @@ class Nearest(NamedTuple):
 
 
 def nearest(
-    faiss: ModuleType, contents: Contents, whose: PersonRows, probes: F32, top_k: int, doubted: Collection[str] = ()
+    faiss: ModuleType,
+    contents: Contents,
+    whose: PersonRows,
+    probes: F32,
+    top_k: int,
+    doubted: NDArray[np.bool_],
+    rule: Rule | None,
+    of_several: NDArray[np.bool_],
 ) -> list[list[int]]:
     """For each probe (n,d) the people, by number, of its top_k rows or more: until two people are surely the nearest of
-    those who are not doubted. Near to a probe of zeros is nobody.
+    those who are not doubted (p,). Near to a probe of zeros is nobody.
+
+    rule: who can't matter to a decision by it is left out, where a person's nearest row is the person's vote: that is
+    not so with a probe of_several (n,) of its face.
     """
     found = _top(faiss, contents, whose, probes, top_k)
+    first, second = _leaders(found, doubted)
     near: list[list[int]] = found.owners.tolist()
+    if rule is not None:
+        line = np.where(of_several, -np.inf, _line(found, first, second, rule))
+        counts = (found.cosines >= line[:, None]).sum(axis=1)
+        near = [owners[:count] for owners, count in zip(near, counts.tolist(), strict=True)]
     if len(whose.people) < len(contents):  # else nobody is listed twice
         near = [list(dict.fromkeys(owners)) for owners in near]
-    for probe in np.flatnonzero(_is_open(found, whose, doubted)).tolist():
+    for probe in np.flatnonzero(_is_open(found, second)).tolist():
         if not probes[probe].any():
             near[probe] = []
             continue
@@ -51,7 +67,7 @@ def nearest(
             k = min(max(4 * k, int(whose.sizes[one[0, 0]]) + 1), len(contents))
             longer = _top(faiss, contents, whose, probes[probe : probe + 1], k)
             one = longer.owners
-            if not _is_open(longer, whose, doubted)[0]:
+            if not _is_open(longer, _leaders(longer, doubted)[1])[0]:
                 break
         near[probe] = list(dict.fromkeys(one[0].tolist()))
     return near
@@ -76,12 +92,8 @@ def exactly(
     found = _exact(probes, counts, whose.rows_of(numbers), _sums(whose.sizes[numbers], lengths), contents)
     sizes = whose.sizes[each]
     scores = aggregate(found, np.cumsum(sizes) - sizes, how).tolist()
-    names = [whose.people[number] for number in each.tolist()]
-    lists, end = [], 0
-    for length in np.repeat(lengths, counts).tolist():
-        start, end = end, end + length
-        lists.append(Candidates(dict(zip(names[start:end], scores[start:end], strict=True))))
-    return lists
+    pairs = zip([whose.people[number] for number in each.tolist()], scores, strict=True)
+    return [Candidates(dict(islice(pairs, length))) for length in np.repeat(lengths, counts).tolist()]
 
 
 def _exact(probes: F32, counts: _Numbers, rows: _Numbers, lengths: _Numbers, contents: Contents) -> F64:
@@ -92,7 +104,14 @@ def _exact(probes: F32, counts: _Numbers, rows: _Numbers, lengths: _Numbers, con
     sizes = counts * lengths
     found, wide = np.empty(sizes.sum()), probes.astype(np.float64)
     first_probe, first_row, first = (np.cumsum(of) - of for of in (counts, lengths, sizes))
-    for count, length in set(zip(counts.tolist(), lengths.tolist(), strict=True)):
+    whose = np.repeat(np.arange(len(counts)), lengths)
+    are_small = (counts == 1) & (lengths <= _FEW_ROWS)
+    small = np.flatnonzero(are_small[whose])
+    for some in (small[start : start + _ROWS_AT_ONCE] for start in range(0, len(small), _ROWS_AT_ONCE)):
+        face = whose[some]
+        places = first[face] + some - first_row[face]
+        found[places] = np.vecdot(wide[first_probe[face]], contents.vectors(rows[some]))
+    for count, length in set(zip(counts[~are_small].tolist(), lengths[~are_small].tolist(), strict=True)):
         alike = np.flatnonzero((counts == count) & (lengths == length))
         step = max(_ROWS_AT_ONCE // max(length, 1), 1)
         for some in (alike[start : start + step] for start in range(0, len(alike), step)):
@@ -118,21 +137,30 @@ def _sums(values: _Numbers, lengths: _Numbers) -> _Numbers:
     return np.asarray(total[ends] - total[ends - lengths])
 
 
-def _is_open(found: Nearest, whose: PersonRows, doubted: Collection[str]) -> NDArray[np.bool_]:
+def _leaders(found: Nearest, doubted: NDArray[np.bool_]) -> tuple[F32, F32]:
+    """(n,) each: the cosines of the two nearest people who are not doubted, the second's -inf where it is not found."""
+    rows = np.arange(len(found.owners))
+    counted = ~doubted[found.owners]
+    first = counted.argmax(axis=1)
+    others = counted & (found.owners != found.owners[rows, first, None])
+    second = others.argmax(axis=1)
+    cosines = np.where(others[rows, second], found.cosines[rows, second], np.float32(-np.inf))
+    return found.cosines[rows, first], cosines
+
+
+def _line(found: Nearest, first: F32, second: F32, rule: Rule) -> F64:
+    """(n,): nobody who is farther matters. As near as the second are the best and the next of those whom nothing
+    refutes; as near as the first, but for the margin, whoever is in doubt with them. Under every threshold nobody is.
+    """
+    is_near = found.cosines[:, 0] >= rule.threshold - _TIE
+    return np.asarray(np.minimum(second, np.where(is_near, first - rule.margin, np.inf)) - _TIE)
+
+
+def _is_open(found: Nearest, second: F32) -> NDArray[np.bool_]:
     """(n,): whether the two nearest people who are not doubted may be others than these: the last row is as near as
     the second of them.
     """
-    rows = np.arange(len(found.owners))
-    counted = np.ones(found.owners.shape, np.bool_)
-    if doubted:
-        listed, places = np.unique(found.owners, return_inverse=True)
-        counted = np.array([whose.people[number] not in doubted for number in listed.tolist()])[places]
-        counted = counted.reshape(found.owners.shape)
-    first = found.owners[rows, counted.argmax(axis=1)]
-    others = counted & (found.owners != first[:, None])
-    second = others.argmax(axis=1)
-    is_alone = ~others[rows, second]
-    return np.asarray(is_alone | (found.cosines[:, -1] > found.cosines[rows, second] - _TIE))
+    return np.asarray(found.cosines[:, -1] > second - _TIE)
 
 
 def _top(faiss: ModuleType, contents: Contents, whose: PersonRows, probes: F32, top_k: int) -> Nearest:
@@ -148,5 +176,5 @@ def _top(faiss: ModuleType, contents: Contents, whose: PersonRows, probes: F32, 
         return Nearest(cosines[0], whose.owners[rows[0]])
     every = np.concatenate(cosines, axis=1)
     best = np.argsort(-every, axis=1, kind="stable")[:, :k]
-    found = np.take_along_axis(np.concatenate(rows, axis=1), best, axis=1)
-    return Nearest(np.take_along_axis(every, best, axis=1), whose.owners[found])
+    each = np.arange(len(probes))[:, None]
+    return Nearest(every[each, best], whose.owners[np.concatenate(rows, axis=1)[each, best]])

@@ -17,8 +17,8 @@ from gallery.matching.expected_rates import false_negative_rates, false_positive
 from gallery.matching.impostors import ImpostorModel, bundled_model, usual_shape
 from gallery.matching.tails import F64, GRID, Tail, place_of
 
-# From so much more than was asked on a gallery has outgrown its threshold. What a fresh one says is met within a third
-# or so (docs/calibration.md), so that half as much again is the growth and no noise, and twice is still to come.
+# From so much more than was asked on a gallery has outgrown its threshold. What is expected is computed, so that half
+# as much again is growth and no noise; it comes before the factor of two within which it is met (docs/calibration.md).
 OUTGROWN = 1.5
 _AS_MUCH = 0.99
 # How many of the gallery's own pairs the tail is held to, and how many such the measured tail weighs: galleries of one

@@ -24,6 +24,13 @@ class Candidates:
     negatives: Mapping[str, float] = field(default_factory=dict)
 
 
+class Rule(NamedTuple):
+    """What decide() goes by. threshold: nobody has a lower one, of their own or not."""
+
+    threshold: float
+    margin: float
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """Somebody whom it may be, and how alike the face is to that person, in [-1, 1]."""
@@ -89,9 +96,7 @@ def decide(
         return NOBODY
     rising = sorted(votes.values())
     highest, lead = rising[-1], rising[-1] - rising[-2] if len(rising) > 1 else None
-    best = max(votes, key=votes.__getitem__)
-    if lead == 0.0:
-        best = min(person for person, vote in votes.items() if vote == highest)
+    best = min([person for person, vote in votes.items() if vote == highest])
     similarity = _cosine(highest)
     if similarity < own_thresholds.get(best, threshold):
         return Match("unknown", None, similarity, lead, best)
@@ -128,7 +133,7 @@ def _counted(probes: Sequence[Mapping[str, float]], shares: Sequence[float]) -> 
 
 
 def _cosine(vote: float) -> float:
-    return min(max(vote, -1.0), 1.0)
+    return vote if -1.0 <= vote <= 1.0 else math.copysign(1.0, vote)
 
 
 def agree(matches: Sequence[Match], thresholds: Sequence[float]) -> tuple[Match, int]:

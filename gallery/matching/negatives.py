@@ -22,17 +22,13 @@ class Negatives:
         self._rows: dict[str, list[int]] = {}
         for row, person in enumerate(templates.person_ids):
             self._rows.setdefault(person, []).append(row)
-        self._faces = on_grid(templates.matrix).astype(np.float64)
+        self.people = frozenset(self._rows)  # who has some
+        self._faces = on_grid(templates.matrix)
 
     @classmethod
     def none(cls, space: str) -> Self:
         """Nobody has any."""
         return cls(Templates(space, np.empty(0, np.int64), (), np.empty((0, 0), np.float32)))
-
-    @property
-    def people(self) -> Collection[str]:
-        """Who has some."""
-        return self._rows.keys()
 
     def nearest(self, probes: F32, people: Collection[str]) -> list[dict[str, float]]:
         """For each of probes (n,d) on the grid: by person, of those who have negatives, the cosine with the nearest."""
@@ -52,7 +48,8 @@ class Negatives:
         end = 0
         for count in [1] * len(found) if faces is None else faces:
             start, end = end, end + count
-            if count and (theirs := self._rows.keys() & found[start].similarities.keys()):
+            if count:
+                theirs = [person for person in found[start].similarities if person in self._rows]
                 asked += [(range(start, end), person) for person in theirs]
         if not asked:
             return found
@@ -69,7 +66,7 @@ class Negatives:
         counts = np.array([len(own) for own in rows], np.intp)
         each = np.repeat(np.array([probe for probe, _ in pairs], np.intp), counts)
         faces = self._faces[np.fromiter(chain.from_iterable(rows), np.intp)]
-        exact = np.einsum("pd,pd->p", probes.astype(np.float64)[each], faces)
+        exact = np.vecdot(probes[each].astype(np.float64), faces)
         nearest = np.maximum.reduceat(exact, np.cumsum(counts) - counts)
         for (probe, person), cosine in zip(pairs, nearest.tolist(), strict=True):
             into[probe][person] = cosine

@@ -40,13 +40,23 @@ def put_in_place(draft: Path, path: Path) -> None:
     """Where nothing is; a file that another process has put there stays.
 
     SQLite would lay the log of a file that is gone over the new one: it goes. Raises OSError, also where somebody has
-    the file that is gone open still.
+    the file that is gone open still, and where the draft is not whole.
     """
+    check_whole(draft)
     with folder_held(path.parent):
         if os.path.lexists(path):
             return
         _remove_log_of_former(path)
         named(draft, path)
+
+
+def check_whole(draft: Path) -> None:
+    """Of a draft that SQLite has closed: that all of it is in the file itself. Closing tells nobody where there was no
+    room to carry the log over, and a file without its log is a damaged one. Raises OSError.
+    """
+    log = draft.with_name(draft.name + LOGS[0])
+    if log.exists() and log.stat().st_size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _remove_log_of_former(path: Path) -> None:

@@ -14,9 +14,10 @@ import numpy as np
 
 from gallery.classifier.classifier import NamedClasses
 from gallery.index.faiss_index import FaceIndex
-from gallery.matching.decide import NOBODY, Candidates, Match, agree, decide
+from gallery.matching.decide import NOBODY, Candidates, Match, Rule, agree, decide
 from gallery.matching.negatives import Negatives
 from gallery.matching.reconsider import NeighbourCheck
+from gallery.matching.space_policy import SpacePolicy
 from recognition.arrays import F32
 from recognition.models.ensemble import halves
 from streamer.pipeline.match_policy import MatchPolicy
@@ -103,12 +104,19 @@ class Judge:
         """For each space the candidates of each face of these tracks, all of this embedder, in their order."""
         counts = [len(faces) for faces in tracks]
         parts = zip(policy.spaces, _parts(policy, tracks), strict=True)
-        return [self._candidates(one.space, part, counts) for one, part in parts]
+        return [self._candidates(one, part, counts) for one, part in parts]
 
-    def _candidates(self, space: str, probes: F32, faces: Sequence[int]) -> Iterator[Candidates]:
+    def _candidates(self, policy: SpacePolicy, probes: F32, faces: Sequence[int]) -> Iterator[Candidates]:
         """Of probes (n,d), so many of each track, with what speaks against them."""
+        space = policy.space
         index, negatives = self.indexes[space], self.negatives[space]
-        found = index.search_people(probes, self.rules.top_k, space=space, faces=faces, doubted=negatives.people)
+        rule = None  # the neighbours of all who are near are looked at
+        if self.check is None:
+            owns = self.own_thresholds.get(space, {}).values()
+            rule = Rule(min([policy.threshold, *owns]), self.rules.margin)
+        found = index.search_people(
+            probes, self.rules.top_k, space=space, faces=faces, doubted=negatives.people, rule=rule
+        )
         return iter(negatives.against(found, probes, faces))
 
     def _verdict(

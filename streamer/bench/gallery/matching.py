@@ -12,7 +12,7 @@ import faiss
 import numpy as np
 
 from gallery.index.faiss_index import FaceIndex
-from gallery.matching.decide import Match, decide
+from gallery.matching.decide import Match, Rule, decide
 from gallery.matching.negatives import Negatives
 from gallery.people import Templates
 from recognition.arrays import F32
@@ -49,8 +49,8 @@ def _measured(size: int, each: int) -> dict[str, float]:
     negatives = Negatives(_negatives(people))
 
     def ours() -> list[Match]:
-        found = negatives.against(index.search_people(asked, rules.top_k, doubted=negatives.people), asked)
-        return [decide([one], _THRESHOLD, rules.margin) for one in found]
+        found = index.search_people(asked, rules.top_k, doubted=negatives.people, rule=Rule(_THRESHOLD, rules.margin))
+        return [decide([one], _THRESHOLD, rules.margin) for one in negatives.against(found, asked)]
 
     def bare() -> None:
         faiss.knn(asked, templates, rules.top_k, metric=faiss.METRIC_INNER_PRODUCT)

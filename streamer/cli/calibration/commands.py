@@ -8,12 +8,11 @@ import typer
 
 from gallery.matching.calibration import check_fpir
 from gallery.people import Profile
-from recognition.errors import PlotsUnavailable
-from recognition.evaluation.plots import need_matplotlib
 from streamer.cli.calibration.look_alikes import alike_rows, show_alike
 from streamer.cli.calibration.plots import draw
 from streamer.cli.calibration.report import show
 from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json, settings_of
+from streamer.cli.plots import folder_for_plots
 from streamer.cli.progress import progress_of
 from streamer.errors import OutputUnwritable
 from streamer.model_layer.calibrating import GalleryReport, SpaceReport, calibrate_gallery, keep
@@ -40,7 +39,7 @@ def calibrate(
     """Compute the thresholds from which people are named, for this gallery and a rate of false names."""
     settings = settings_of(config, overrides, log_level="error")
     check_fpir(fpir)
-    folder = _folder_for_pictures(out, None if json else Path("calibration"))
+    folder = folder_for_plots(out, None if json else Path("calibration"))
     make_data_folder(settings.paths.data)
     manager = make_manager(settings)
     with open_gallery(settings) as store, progress_of("faces compared") as told:
@@ -102,23 +101,6 @@ def _space(one: SpaceReport) -> dict[str, Any]:
         "aggregation": found.conditions.aggregation,
         "margin": found.conditions.margin,
     }
-
-
-def _folder_for_pictures(asked: Path | None, default: Path | None) -> Path | None:
-    """The folder; None where none are drawn. What hinders is said before the work, not after it."""
-    folder = asked or default
-    if folder is None:
-        return None
-    try:
-        need_matplotlib()
-    except PlotsUnavailable as error:
-        if asked is not None:
-            raise
-        note(f"warning: {error}")
-        return None
-    if folder.exists() and not folder.is_dir():
-        raise OutputUnwritable(f"{folder} is a file, and a folder is wanted; choose another --out")
-    return folder
 
 
 def _draw(report: GalleryReport, folder: Path) -> None:

@@ -9,11 +9,10 @@ import typer
 import uvloop
 
 from gallery.evaluation.naming import Naming
-from recognition.errors import PlotsUnavailable
 from recognition.evaluation.error_rates import FOLDS
 from recognition.evaluation.evaluate import Evaluation, OperatingRates, evaluate
 from recognition.evaluation.pairs import by_person, read_pairs
-from recognition.evaluation.plots import draw_curves, need_matplotlib
+from recognition.evaluation.plots import draw_curves
 from recognition.photos import PhotoSet
 from recognition.specs.files import load_specs
 from recognition.specs.packs import load_packs, resolve
@@ -30,6 +29,7 @@ from streamer.cli.models.compare import (
 )
 from streamer.cli.models.naming import naming_document, naming_of, show_naming
 from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json, print_line, print_table, settings_of
+from streamer.cli.plots import folder_for_plots
 from streamer.cli.progress import progress_of
 from streamer.errors import OutputUnwritable
 from streamer.model_layer.setup import recogniser_config
@@ -85,7 +85,7 @@ def evaluate_model(
     if detector is not None and detector != pack.detector:
         pack = resolve(pack.embedder, specs, {}, detector)
     beside.check(pack.detector, pack.embedder, specs, weights)
-    folder = _folder_for_curves(out, None if json else Path(f"eval-{name}"))
+    folder = folder_for_plots(out, None if json else Path(f"eval-{name}"))
     photos = by_person(PhotoSet(images))
     chosen = None if pairs is None else read_pairs(pairs, photos, FOLDS)
     with progress_of(f"{pack.detector} + {pack.embedder}") as told:
@@ -121,23 +121,6 @@ def _tell(
     show_beside(compared)
     if thresholds is not None:
         _show_thresholds(thresholds)
-
-
-def _folder_for_curves(asked: Path | None, default: Path | None) -> Path | None:
-    """The folder; None where no curves are drawn. What hinders is said before the long run, not after it."""
-    folder = asked or default
-    if folder is None:
-        return None
-    try:
-        need_matplotlib()
-    except PlotsUnavailable as error:
-        if asked is not None:
-            raise
-        note(f"warning: {error}")
-        return None
-    if folder.exists() and not folder.is_dir():
-        raise OutputUnwritable(f"{folder} is a file, and a folder is wanted; choose another --out")
-    return folder
 
 
 def _draw(found: Evaluation, name: str, folder: Path) -> None:

@@ -124,3 +124,18 @@ def test_what_root_makes_is_the_folders_owners(tmp_path, owner):
     make(tmp_path / "file.db", "new")
     found = (tmp_path / "file.db").stat()
     assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (*owner, 0o600)
+
+
+@pytest.mark.parametrize("log", [None, b"", b"what there was no room for in the file"])
+def test_a_draft_whose_log_could_not_be_carried_over_is_not_put_in_place(tmp_path: Path, log: bytes | None) -> None:
+    path = tmp_path / "gallery.db"
+    with draft_of(path) as draft:
+        draft.write_bytes(b"the file")
+        if log is not None:
+            draft.with_name(f"{draft.name}-wal").write_bytes(log)
+        if log:
+            with pytest.raises(OSError, match="No space left on device"):
+                put_in_place(draft, path)
+        else:
+            put_in_place(draft, path)
+    assert [file.name for file in tmp_path.iterdir()] == ([] if log else ["gallery.db"])

@@ -27,7 +27,7 @@ from streamer.pipeline.outage_log import OutageLog
 from streamer.pipeline.tracking import KeptFace, Tracker, TrackingRules
 from streamer.pipeline.visits import Verdict, Visits
 from streamer.pipeline.watching import SeenFace, Watcher
-from streamer.settings import EventsSettings
+from streamer.settings import EventsSettings, Names
 from streamer.telemetry.metrics import Metrics
 from tests.streamer.scripted import Face, embedding_by, found, live_gallery_of, unit
 
@@ -104,7 +104,7 @@ class ScriptedGallery:
     generation = 0
     serving = "e"
 
-    async def identify(self, tracks: list[list[KeptFace]]) -> list[Verdict]:
+    async def identify(self, tracks: list[list[KeptFace]], names: Names = "gallery") -> list[Verdict]:
         models = Models(detector="d", embedder="e", signature="s")
         return [Verdict(Match("known", ADA, 0.8, 0.4, ADA), 0.4, 0.99, models, list(kept)) for kept in tracks]
 
@@ -459,7 +459,7 @@ async def test_a_watcher_is_told_of_each_picture_and_of_faces_as_events_named_th
 
 async def test_somebody_unknown_is_told_of_without_a_name(walk):
     class Strangers(ScriptedGallery):
-        async def identify(self, tracks: list[list[KeptFace]]) -> list[Verdict]:
+        async def identify(self, tracks: list[list[KeptFace]], names: Names = "gallery") -> list[Verdict]:
             models = Models(detector="d", embedder="e", signature="s")
             return [Verdict(Match("unknown", None, 0.1, None, ADA), 0.4, None, models, list(kept)) for kept in tracks]
 
