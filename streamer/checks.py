@@ -145,8 +145,10 @@ async def _classifier(settings: Settings) -> str:
     classifier = await asyncio.to_thread(load_classifier, settings.paths.classifier, forgotten, space)
     named = NamedClasses.of(classifier, profiles)
     told = f"of {classifier.trained_at} in {settings.paths.classifier}; names {len(named.people)} people"
+    if strange := named.owners.count(None):
+        told += f"; {strange} of its people are nobody in the gallery (whosthere people set PERSON --external-id)"
     missing = len(profiles) - len(named.people)
-    return told + (f", and {missing} who are enrolled it can't: train anew" if missing > 0 else "")
+    return told + (f"; {missing} who are enrolled it can't name: train anew" if missing > 0 else "")
 
 
 def _protection(key_id: str | None, settings: Settings) -> str:

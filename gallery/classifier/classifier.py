@@ -74,6 +74,12 @@ class PersonClassifier:
         return int(np.bincount(best, np.asarray(weights, np.float64) + 1e-9).argmax())
 
 
+def owners_of(classes: Sequence[str], profiles: Mapping[str, Profile]) -> tuple[str | None, ...]:
+    """A class is the person of that id, else whoever another system calls so (the profile's external_id); or nobody."""
+    by_external = {one.external_id: who for who, one in profiles.items() if one.external_id is not None}
+    return tuple(one if one in profiles else by_external.get(one) for one in classes)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class NamedClasses:
     """A classifier and, for each of its classes, who that is in the gallery; None of whom nobody is there."""
@@ -83,10 +89,7 @@ class NamedClasses:
 
     @classmethod
     def of(cls, classifier: PersonClassifier, profiles: Mapping[str, Profile]) -> Self:
-        """A class is the person of that id, else whoever another system calls so (the profile's external_id)."""
-        by_external = {one.external_id: who for who, one in profiles.items() if one.external_id is not None}
-        owners = (one if one in profiles else by_external.get(one) for one in classifier.person_ids)
-        return cls(classifier, tuple(owners))
+        return cls(classifier, owners_of(classifier.person_ids, profiles))
 
     @property
     def people(self) -> frozenset[str]:

@@ -19,6 +19,7 @@ import numpy as np
 from gallery.classifier.artifacts import Run, packed
 from gallery.classifier.dataset import Dataset
 from gallery.classifier.embedding import CropEmbedder, CropFace, EmbedderFacts, usable
+from gallery.classifier.errors import TrainingImpossible
 from gallery.classifier.fitting import Kind, fit
 from gallery.classifier.sources import FaceRow, FaceTable
 from gallery.people import StoredPhoto
@@ -62,6 +63,11 @@ class Samples:
         self.person_ids.append(person_id)
         self.digests.append(digest)
         self.whole_crops += not face.is_found
+
+    def told_of_skipped(self) -> str:
+        """Of an error: what became of the rows that count for nobody."""
+        told = [f"{count} {why.replace('_', ' ')}" for why, count in sorted(self.skipped.items()) if count]
+        return f" ({', '.join(told)} of {self.read} rows were skipped)" if told else ""
 
     def leave_out(self, digests: Collection[bytes]) -> None:
         """Those of these crops, which are two people's."""
@@ -185,7 +191,10 @@ async def train(samples: Samples, facts: EmbedderFacts, options: TrainOptions) -
 def _train(samples: Samples, facts: EmbedderFacts, options: TrainOptions) -> Training:
     started_s = time.monotonic()
     stacked = np.stack(samples.embeddings) if samples.embeddings else np.empty((0, facts.embedding_size), np.float32)
-    dataset = Dataset.of(stacked, samples.person_ids)
+    try:
+        dataset = Dataset.of(stacked, samples.person_ids)
+    except TrainingImpossible as error:
+        raise TrainingImpossible(f"{error}{samples.told_of_skipped()}") from None
     if dataset.dropped:
         log.warning("%d people have one usable face alone: the classifier can't name them", dataset.dropped)
     log.info("classes: %s", distribution(dataset.sizes.tolist()))

@@ -29,6 +29,7 @@ PHOTOS = frozenset({
 _LIMITS = Limits("photos", files=500_000, file_bytes=8 << 30, total_bytes=256 << 30, ratio=200)
 _ZIP = b"PK"
 _OF_MACS = "__MACOSX"
+_TOLD = 3  # in one line
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,11 @@ class Listing:
     @property
     def photos(self) -> int:
         return sum(len(sitter.photos) for sitter in self.sitters)
+
+    @property
+    def given(self) -> int:
+        """Photos, with those that are nobody's."""
+        return self.photos + len(self.refused)
 
 
 @contextmanager
@@ -76,7 +82,9 @@ def _begins_as_zip(source: Path) -> bool:
 
 def _checked(listing: Listing, source: Path) -> Listing:
     if not listing.sitters:
-        told = "".join(f"; {one.path}: {one.why}" for one in listing.refused[:3])
+        told = "".join(f"; {one.path}: {one.why}" for one in listing.refused[:_TOLD])
+        if len(listing.refused) > _TOLD:
+            told += f"; and {len(listing.refused) - _TOLD} more"
         raise EnrolmentListInvalid(
             f"{source} says of nobody who that is{told}; give a folder (or a ZIP) with a folder for each person, named "
             "as the person is, or a CSV with the columns name,file"

@@ -279,7 +279,7 @@ def _divided(apart: Sequence[Path], together: Sequence[Path], cosine: float, wan
 
 
 def _resembles(whom: str, other: Other) -> str:
-    end = "if this is the same person, forget one of the two"
+    end = "if this is the same person, make the two one: whosthere people merge"
     return f"resembles {whom} (similarity {other.cosine:.2f}): {end}"
 
 

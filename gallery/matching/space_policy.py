@@ -51,12 +51,13 @@ class SpacePolicy:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Of a space: the state of its calibration, a line about it, and the share of strangers who would be named now at
-    the threshold in use; None where nobody can tell.
+    """Of a space: the state of its calibration, a line about it, the threshold in use, and the share of strangers who
+    would be named by that now; None where nobody can tell.
     """
 
     state: State
     told: str
+    threshold: float
     expected_fpir: float | None
 
 
@@ -73,13 +74,15 @@ def standing(
     space = policy.space
     if calibration is None:
         whose = "gallery.threshold" if policy.is_configured else "the spec's, for no rate of this gallery's"
-        return Standing("none", f"{space}: threshold {policy.threshold:.3f} ({whose}); not calibrated", None)
+        told = f"{space}: threshold {policy.threshold:.3f} ({whose}); not calibrated"
+        return Standing("none", told, policy.threshold, None)
     asked = f"calibrated for FPIR {calibration.fpir:g} with {calibration.people} people"
     if calibration.conditions.aggregation != now.aggregation:
         return Standing(
             "set_aside",
             f"{space}: threshold {policy.threshold:.3f}; it was {asked}, under gallery.aggregation "
             f"{calibration.conditions.aggregation}, not {now.aggregation}, and that is not used: {_AGAIN}",
+            policy.threshold,
             None,
         )
     used = policy.under(calibration, now).threshold
@@ -89,6 +92,7 @@ def standing(
             "overridden",
             f"{space}: threshold {used:.3f} of gallery.threshold, which lets about {expected:.2g} of strangers be "
             f"named; it was {asked} ({calibration.threshold:.3f}), and that is not used: take gallery.threshold out",
+            used,
             expected,
         )
     if expected > OUTGROWN * calibration.fpir:
@@ -96,13 +100,13 @@ def standing(
             "outgrown",
             f"{space}: the gallery has outgrown its threshold {used:.3f}: it was {asked}, and with {len(templates)} "
             f"about {expected:.2g} of strangers would be named; {_AGAIN}",
+            used,
             expected,
         )
     if changed := _changed(calibration, now):
-        return Standing(
-            "stale", f"{space}: threshold {used:.3f}, {asked}, but under {'; '.join(changed)}: {_AGAIN}", expected
-        )
-    return Standing("used", f"{space}: threshold {used:.3f}, {asked}, about {expected:.2g} now", expected)
+        told = f"{space}: threshold {used:.3f}, {asked}, but under {'; '.join(changed)}: {_AGAIN}"
+        return Standing("stale", told, used, expected)
+    return Standing("used", f"{space}: threshold {used:.3f}, {asked}, about {expected:.2g} now", used, expected)
 
 
 def _changed(calibration: Calibration, now: Conditions) -> list[str]:

@@ -1,6 +1,7 @@
 """`identify`: who is in these photos, by the gallery. Nothing is kept of them."""
 
 import asyncio
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -76,6 +77,7 @@ async def _identify(
 async def _load_classifier(gallery: LiveGallery, names: Names) -> None:
     """Raises what keeps it from being used: who asks for it wants to know."""
     gallery.classifier.is_wanted = names != "gallery"
+    logging.getLogger("streamer.naming").setLevel(logging.CRITICAL)  # it is raised here, and told as every refusal
     await gallery.classifier.look()
     if gallery.classifier.trouble is not None:
         raise gallery.classifier.trouble
@@ -106,6 +108,16 @@ def _alike(candidate: dict[str, Any]) -> str:
     return f"{candidate['name']} {candidate['similarity']:.2f}"
 
 
+def _similarity(similarity: float | None, threshold: float | None) -> str:
+    """With so many digits that what fell short of the threshold looks so."""
+    if similarity is None:
+        return ""
+    if threshold is None:
+        return f" similarity {similarity:.2f}"
+    digits = 2 if f"{similarity:.2f}" != f"{threshold:.2f}" else 4
+    return f" similarity {similarity:.{digits}f} (threshold {threshold:.{digits}f})"
+
+
 def _show(row: dict[str, Any]) -> None:
     if "error" in row:
         return  # told on stderr
@@ -118,8 +130,6 @@ def _show(row: dict[str, Any]) -> None:
             who += f" ({' or '.join(_alike(one) for one in face['candidates'])})"
         if face["ignored"]:
             who += ", ignored"
-        similarity = "" if face["similarity"] is None else f" similarity {face['similarity']:.2f}"
-        if similarity and person is None and face["threshold"] is not None:
-            similarity += f" (threshold {face['threshold']:.2f})"
+        similarity = _similarity(face["similarity"], face["threshold"] if person is None else None)
         at = ", ".join(f"{edge:.0f}" for edge in face["box"])
         print_line(f"{row['file']}: {who}{similarity} quality {face['quality']:.2f} at {at}")

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,10 +14,11 @@ import uvloop
 from gallery.classifier.errors import ClassifierStale, ClassifierUnavailable, TrainingImpossible
 from gallery.classifier.folder import make_stale, write
 from gallery.errors import TargetUnwritable
+from gallery.people import Profile
 from recognition.recogniser import open_recogniser
 from recognition.specs.spec import EmbedderSpec
 from streamer import __version__
-from streamer.cli.options import AsJson, ConfigFile, Overrides, print_json, print_line, settings_of
+from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json, print_line, settings_of
 from streamer.cli.progress import progress_of
 from streamer.model_layer.setup import make_manager, recogniser_config
 from streamer.naming.places import note_place
@@ -67,6 +68,7 @@ def train(
     logging.getLogger("gallery.classifier").setLevel(logging.INFO)
     if find_spec("sklearn") is None:
         raise ClassifierUnavailable("training needs scikit-learn; pip install 'whosthere[classifier]'")
+    from gallery.classifier.classifier import owners_of
     from gallery.classifier.train import TrainOptions
 
     out = settings.paths.classifier if out is None else out
@@ -79,10 +81,17 @@ def train(
     except ClassifierStale:  # whoever erased them may have looked into the folder before
         make_stale(out)
         raise
+    strange = len(training.person_ids) - sum(
+        one is not None for one in owners_of(training.person_ids, _enrolled(settings))
+    )
     if json:
-        print_json({"out": str(out), "people": len(training.person_ids)} | training.metrics)
+        print_json({"out": str(out), "people": len(training.person_ids), "not_enrolled": strange} | training.metrics)
     else:
-        _show(out, training.metrics)
+        _show(training.metrics)
+        where = "" if out == settings.paths.classifier else f" and `paths.classifier: {out}`"
+        print_line(f"{out} has it; a camera uses it by `names: classifier` or `names: both`{where}")
+    if strange:
+        note(_told_of_strange(strange, len(training.person_ids)))
 
 
 async def _train(settings: Settings, source: str, name: str | None, options: "TrainOptions") -> "Training":
@@ -92,7 +101,7 @@ async def _train(settings: Settings, source: str, name: str | None, options: "Tr
 
     table = None if source == GALLERY else FaceTable(Path(source))  # before a model is loaded for nothing
     try:
-        if table is None and not settings.gallery_path.exists():
+        if table is None and not _enrolled(settings):
             raise TrainingImpossible(
                 f"nobody is enrolled in {settings.gallery_path}; enrol people, or give --source FILE"
             )
@@ -128,6 +137,13 @@ async def _samples(
         return await from_gallery(store, embedder, told)
 
 
+def _enrolled(settings: Settings) -> Mapping[str, Profile]:
+    if not settings.gallery_path.exists():
+        return {}
+    with open_gallery(settings) as store:
+        return store.profiles()
+
+
 def _forgotten(settings: Settings) -> frozenset[str]:
     if not settings.gallery_path.exists():
         return frozenset()
@@ -155,7 +171,14 @@ def _put(settings: Settings, out: Path, training: "Training") -> None:
     write(out, training.files)
 
 
-def _show(out: Path, metrics: dict[str, Any]) -> None:
+def _told_of_strange(strange: int, people: int) -> str:
+    return (
+        f"warning: {strange} of these {people} people are nobody in the gallery, and are not named: enrol each, or say "
+        "who it is: whosthere people set PERSON --external-id THE_PERSON_ID_OF_THE_TABLE"
+    )
+
+
+def _show(metrics: dict[str, Any]) -> None:
     classes, samples, validation = metrics["classes"], metrics["samples"], metrics["validation"]
     print_line(f"trained on {samples['kept']} faces of {classes['kept']} people")
     if classes["dropped"]:
@@ -169,4 +192,3 @@ def _show(out: Path, metrics: dict[str, Any]) -> None:
         f"accuracy   {100 * validation['accuracy']:.1f} % of {validation['samples']} faces, by one that was trained on "
         f"the other {validation['trained_on']}"
     )
-    print_line(f"{out} has it; a camera uses it by `names: classifier` or `names: both`")

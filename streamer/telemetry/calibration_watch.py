@@ -9,6 +9,8 @@ from streamer.telemetry.once_log import OnceLog
 
 log = logging.getLogger(__name__)
 
+_FINE = ("used", "none")
+
 
 class CalibrationWatch:
     def __init__(self, metrics: Metrics) -> None:
@@ -22,8 +24,6 @@ class CalibrationWatch:
                 self._metrics.gallery_calibration.labels(space=space, state=state).set(state == found.state)
             expected = float("nan") if found.expected_fpir is None else found.expected_fpir
             self._metrics.gallery_expected_fpir.labels(space=space).set(expected)
-            if found.state in ("used", "none"):
-                self._once.over(space)
-            else:
-                level = logging.INFO if found.state == "overridden" else logging.WARNING
-                self._once.say(space, found.state, level, "%s", found.told, code=f"calibration_{found.state}")
+            level = logging.INFO if found.state in (*_FINE, "overridden") else logging.WARNING
+            code = None if found.state in _FINE else f"calibration_{found.state}"
+            self._once.say(space, (found.state, found.threshold), level, "%s", found.told, code=code)

@@ -54,7 +54,7 @@ def show_alike(rows: Sequence[Row], policy: SpacePolicy) -> None:
     print_line()
     print_line(f"who is most alike in {policy.space} (named from {policy.threshold:.3f} on):")
     print_table(
-        ["similarity", "", "and", ""],
+        ["similarity", "", "of", "and"],
         [
             [f"{row['similarity']:.3f}", "at the threshold" if row["limits"] else ""]
             + [f"{one['name']} ({one['id']})" for one in row["people"]]

@@ -22,6 +22,7 @@ from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json
 from streamer.cli.progress import progress_of
 from streamer.enrolment.pictures import pictures_of
 from streamer.enrolment.visit import enrol_visit
+from streamer.ingest.address import redacted_url
 from streamer.model_layer.enrolling import EnrolmentDesk
 from streamer.model_layer.setup import open_for_enrolment
 from streamer.process import open_gallery
@@ -97,10 +98,11 @@ def enrol(
         _one(settings, _from_visit(name, visit, settings), pick, "faces", force=force, as_json=json)
     elif camera is not None:
         found, called = camera_or_url(settings, camera)
-        called = called if camera in settings.cameras else "the camera"  # a URL may hold a password
+        note(_looking_at(redacted_url(camera), seconds or _CAMERA_S))
         made = _from_pictures(name, found, called, seconds or _CAMERA_S)
         _one(settings, made, pick, "pictures", force=force, as_json=json)
     elif _is_clip(photos[0]):
+        note(_looking_at(photos[0].name, seconds or _CLIP_S))
         made = _from_pictures(name, CameraSettings(url=str(photos[0])), photos[0].name, seconds or _CLIP_S)
         _one(settings, made, pick, "pictures", force=force, as_json=json)
     else:
@@ -179,6 +181,10 @@ def _quiet(done: int, total: int) -> None:
     """A handful of photos is done before one could read how far they are."""
 
 
+def _looking_at(what: str, seconds: float) -> str:
+    return f"looking at {what} for {seconds:g} s at most; one person, alone and near, who turns the head a little"
+
+
 def _from_pictures(name: str, camera: CameraSettings, called: str, seconds: float) -> Enrolling:
     async def enrolling(desk: EnrolmentDesk, terms: Terms) -> tuple[EnrolReport, int]:
         looked = 0
@@ -187,7 +193,6 @@ def _from_pictures(name: str, camera: CameraSettings, called: str, seconds: floa
             nonlocal looked
             looked += 1
 
-        note(f"looking at {called} for {seconds:g} s at most; one person, alone and near, who turns the head a little")
         async with aclosing(pictures_of(called, camera, seconds)) as pictures:
             report = await enrol_pictures(name, Path(called), pictures, desk.finder, desk.store, terms, count)
         return report, looked

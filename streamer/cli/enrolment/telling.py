@@ -81,6 +81,7 @@ class Tally:
     enrolled: int = 0
     added_to: int = 0
     taken: int = 0
+    left_out: int = 0
     passed: int = 0
     refused: int = 0
     failed: int = 0
@@ -95,6 +96,7 @@ class Tally:
         self.enrolled += not report.added_to
         self.added_to += report.added_to
         self.taken += len(report.taken)
+        self.left_out += len(report.left_out)
         self.passed += len(report.taken) + len(report.already) + len(report.left_out)
         self.refused += len(report.refused)
 
@@ -131,8 +133,10 @@ def show_tally(tally: Tally, listing: Listing) -> None:
     people = [f"{tally.enrolled} people enrolled"]
     people += [f"{tally.added_to} were enrolled before"] if tally.added_to else []
     people += [f"{tally.failed} refused"] if tally.failed else []
-    refused = tally.refused + len(listing.refused)
-    print_line(f"{', '.join(people)}; of {listing.photos} photos {tally.taken} taken, {refused} refused")
+    photos = [f"{tally.taken} taken"]
+    photos += [f"{tally.left_out} left out"] if tally.left_out else []
+    photos += [f"{tally.refused + len(listing.refused)} refused"]
+    print_line(f"{', '.join(people)}; of {listing.given} photos {', '.join(photos)}")
 
 
 def outcome_document(outcome: Outcome) -> dict[str, Any]:
@@ -156,8 +160,9 @@ def people_document(people: list[dict[str, Any]], tally: Tally, listing: Listing
             "enrolled": tally.enrolled,
             "added_to": tally.added_to,
             "not_enrolled": tally.failed,
-            "photos": listing.photos,
+            "photos": listing.given,
             "photos_taken": tally.taken,
+            "photos_left_out": tally.left_out,
             "photos_refused": tally.refused + len(listing.refused),
         },
     }

@@ -1,6 +1,6 @@
 """`people list|show|rename|photos|remove-photo`: who is enrolled. A running service notices within a second."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -50,6 +50,10 @@ def register(app: typer.Typer) -> None:
     app.add_typer(people, name="people")
 
 
+def _mark(row: dict[str, Any]) -> str:
+    return "ignored" if row["ignored"] else ""
+
+
 @people.command("list", epilog="Example: whosthere people list --json")
 def list_people(config: ConfigFile = None, overrides: Overrides = None, json: AsJson = False) -> None:
     """List everybody who is enrolled."""
@@ -60,8 +64,8 @@ def list_people(config: ConfigFile = None, overrides: Overrides = None, json: As
         print_json({"people": rows})
     else:
         print_table(
-            ["id", "name", "photos", "templates"],
-            [[row["id"], row["name"], row["photos"], sum(row["templates"].values())] for row in rows],
+            ["id", "name", "photos", "templates", ""],
+            [(row["id"], row["name"], row["photos"], sum(row["templates"].values()), _mark(row)) for row in rows],
             'Nobody is enrolled yet; try: whosthere enrol "Ada Lovelace" *.jpg',
         )
     if left_out is not None:

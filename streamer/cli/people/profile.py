@@ -51,6 +51,7 @@ def set_person(
     if no_consent and any(value is not None for value in told[3:]):
         raise typer.BadParameter("--no-consent and another --consent-... don't go together")
     settings, cosine = settings_of(config, overrides), _cosine(threshold)
+    own = None if cosine is None else _of_space(settings, cosine)
     now = time.time()
     until = None if consent_until is None or consent_until == NONE else until_of(consent_until, now)
 
@@ -71,9 +72,9 @@ def set_person(
         )
 
     with open_gallery(settings) as store:
-        person = store.find(who)
-        own = None if cosine is None else _of_space(settings, store, cosine)
-        person = store.change(person.id, edit)
+        person = store.change(store.find(who).id, edit)
+        if own is not None:
+            _tell_if_low(settings, own, store)
     if json:
         print_json(summary(person))
     else:
@@ -102,23 +103,27 @@ def _or_none(text: str) -> str | None:
     return None if text == NONE else text
 
 
-def _of_space(settings: Settings, store: PersonStore, cosine: float) -> OwnThreshold:
-    """In the configured embedder's space; told where strangers may be named by it. Raises ModelNotFound."""
+def _of_space(settings: Settings, cosine: float) -> OwnThreshold:
+    """In the configured embedder's space. Raises ModelNotFound."""
     # The models, which the other commands of this group do without.
-    from streamer.model_layer.calibrating import in_use, policies_of
     from streamer.model_layer.setup import make_manager
     from streamer.pipeline.match_policy import own_threshold_spec
 
-    manager = make_manager(settings)
-    member = own_threshold_spec(settings, manager)
-    _, policy = policies_of(settings, manager)[member.space]
+    return OwnThreshold(own_threshold_spec(settings, make_manager(settings)).space, cosine)
+
+
+def _tell_if_low(settings: Settings, own: OwnThreshold, store: PersonStore) -> None:
+    """Where strangers are named by it more often than by what counts for everybody else now."""
+    from streamer.model_layer.calibrating import in_use, policies_of
+    from streamer.model_layer.setup import make_manager
+
+    name, policy = policies_of(settings, make_manager(settings))[own.space]
     usual = in_use(settings, store, policy).threshold
-    if cosine < usual:
+    if own.cosine < usual:
         note(
-            f"{cosine:g} is below {usual:g}, from which on {member.name} names others: strangers are more often taken "
+            f"{own.cosine:g} is below {usual:.3g}, from which on {name} names others: strangers are more often taken "
             "for this person"
         )
-    return OwnThreshold(member.space, cosine)
 
 
 def _cosine(text: str | None) -> float | None:

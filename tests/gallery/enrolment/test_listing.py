@@ -161,6 +161,16 @@ def test_a_folder_that_says_of_nobody_who_that_is_is_refused(tmp_path: Path, nam
         pass
 
 
+@pytest.mark.parametrize(
+    ("stray", "end"), [(3, "; give a folder"), (4, "; and 1 more; give"), (9, "; and 6 more; give")]
+)
+def test_of_many_that_are_nobodys_the_rest_is_counted(tmp_path: Path, stray: int, end: str) -> None:
+    folder = folder_of(tmp_path / "p", tuple(f"{number}.jpg" for number in range(stray)))
+    with pytest.raises(EnrolmentListInvalid, match=end) as refused, open_listing(folder):
+        pass
+    assert str(refused.value).count("it lies in nobody's folder") == 3
+
+
 def test_a_source_that_is_not_there_or_may_not_be_read_is_said(tmp_path: Path) -> None:
     with pytest.raises(EnrolmentListMissing, match="No such file"), open_listing(tmp_path / "nothing"):
         pass

@@ -124,6 +124,23 @@ def test_thresholds_of_their_own_leave_less_to_the_others():
         calibrate(NANO, scores_as_measured(50), CONDITIONS, 0.001, 5.0, {"p3": 0.36})
 
 
+@pytest.mark.parametrize(("count", "fpir"), [(20, 0.7), (60, 0.6), (400, 0.9)])
+def test_where_the_margin_alone_is_enough_who_resembles_nobody_is_still_unknown(count, fpir):
+    found, curves = calibrate(NANO, scores_as_measured(count), CONDITIONS, fpir, 5.0)
+    assert curves.fpir[0] < fpir
+    assert found.expected_fpir <= fpir
+    assert found.threshold > 0.05
+
+
+@pytest.mark.parametrize(("count", "fpir"), [(2, 0.01), (30, 0.01), (30, 0.001)])
+def test_where_all_have_thresholds_of_their_own_the_next_one_has_a_bar_too(count, fpir):
+    own = {f"p{number}": 0.9 for number in range(count)}
+    found, _ = calibrate(NANO, scores_as_measured(count), CONDITIONS, fpir, 5.0, own)
+    one_more = found.fpir_of({**dict.fromkeys(own, 1), "next": 1}, own)
+    assert found.threshold > 0.2
+    assert one_more <= fpir
+
+
 @pytest.mark.parametrize("fpir", [0.0, 1.0, -0.1, 2.0, float("nan")])
 def test_what_is_no_share_is_refused(fpir):
     with pytest.raises(FpirInvalid, match="between 0 and 1"):

@@ -22,6 +22,12 @@ ADA = {"id": "p1", "name": "Ada"}
         ({"similarity": 0.312, "threshold": 0.42}, "unknown similarity 0.31 (threshold 0.42) quality 0.88"),
         ({"similarity": None, "threshold": 0.42}, "unknown quality 0.88"),
         ({"similarity": 0.312, "threshold": None}, "unknown similarity 0.31 quality 0.88"),
+        ({"similarity": 0.5761, "threshold": 0.5785}, "unknown similarity 0.5761 (threshold 0.5785) quality 0.88"),
+        (
+            {"similarity": 0.418, "threshold": 0.4212, "decision": "ambiguous"},
+            "ambiguous similarity 0.4180 (threshold 0.4212) quality 0.88",
+        ),
+        ({"similarity": 0.414, "threshold": 0.4163}, "unknown similarity 0.41 (threshold 0.42) quality 0.88"),
         (
             {"similarity": 0.31, "threshold": 0.42, "decision": "ambiguous"},
             "ambiguous similarity 0.31 (threshold 0.42) quality 0.88",

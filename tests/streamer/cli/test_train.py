@@ -96,7 +96,8 @@ async def test_a_table_becomes_a_classifier_that_names_people_of_a_film(tmp_path
 
     assert ran.code == 0, ran.err
     told = ran.document
-    assert (told["people"], told["accuracy"], told["samples"]["kept"]) == (2, 1.0, 9)
+    assert (told["people"], told["not_enrolled"], told["accuracy"], told["samples"]["kept"]) == (2, 0, 1.0, 9)
+    assert "nobody in the gallery" not in ran.err
     assert told["samples"]["skipped"] == {"corrupt": 1}
     assert "is corrupt and skipped" in ran.err
     assert "Warning" not in ran.err
@@ -136,11 +137,26 @@ async def test_the_gallery_becomes_one_and_two_runs_give_the_same_bytes(tmp_path
     assert (await seen(settings, film, "both")).count(None) == 2, "the gallery names on"
 
 
+def test_people_of_another_system_whom_nobody_is_in_the_gallery_are_told(tmp_path, settings):
+    table = write_table(tmp_path / "faces.db", {1: crops(KNOWN, 2), 2: crops(FRIEND, 2)})
+    settings.paths.data.mkdir(mode=0o700)
+    for strange, external_id in ((2, None), (1, "2"), (0, "1")):
+        if external_id is not None:
+            with open_store(settings.gallery_path) as store:
+                store.add_person(Profile(f"Person {external_id}", external_id=external_id))
+        ran = whosthere("train", "--source", str(table), "--out", str(tmp_path / "other"), cwd=tmp_path)
+        assert ran.code == 0, ran.err
+        told = f"warning: {strange} of these 2 people are nobody in the gallery, and are not named"
+        assert (told in ran.err) is (strange > 0)
+        assert ran.out.splitlines()[-1].endswith(f"and `paths.classifier: {tmp_path / 'other'}`")
+
+
 def test_identify_asks_whom_it_is_told_to(tmp_path, settings):
     cv2.imwrite(str(tmp_path / "a.png"), head(KNOWN))
     ran = whosthere("identify", str(tmp_path / "a.png"), "--names", "classifier", cwd=tmp_path)
 
     assert ran.code == 1
+    assert ran.err.count("run: whosthere train") == 1, "said once"
     assert "run: whosthere train [classifier_missing]" in ran.err
 
 
@@ -169,6 +185,11 @@ BAD = {
     "gallery": ("training_impossible", "nobody is enrolled"),
     "one.db": ("training_impossible", "0 of 1 people have two usable verified faces"),
     "nobody.db": ("training_impossible", "0 of 0 people"),
+    "rubbish.db": (
+        "training_impossible",
+        "0 of 0 people have two usable verified faces or more; a classifier tells two "
+        "people apart at least: give more photos (1 corrupt of 1 rows were skipped)",
+    ),
 }
 
 
@@ -180,6 +201,7 @@ def test_a_source_that_gives_no_classifier_is_told_in_a_line(tmp_path, settings,
     _with(tmp_path / "view.db", "CREATE VIEW face AS SELECT 1 AS face_crop_blob, 1 AS person_id")
     _with(tmp_path / "nobody.db", "CREATE TABLE face (face_crop_blob, person_id)")
     write_table(tmp_path / "one.db", {7: crops(KNOWN, 1)})
+    write_table(tmp_path / "rubbish.db", {})
     code, line = BAD[source]
     ended = whosthere("train", "--source", source, cwd=tmp_path)
     told = assert_refused(replace(ended, err=re.sub("^faces: .*\n", "", ended.err, flags=re.MULTILINE)), code)

@@ -79,6 +79,24 @@ async def test_a_threshold_of_somebodys_own_comes_first(tmp_path, metrics, own, 
         assert (verdict.match.outcome, verdict.threshold) == (outcome, own)
 
 
+async def test_the_threshold_in_use_is_said_whenever_it_is_another(tmp_path, metrics, caplog):
+    caplog.set_level(logging.INFO, logger="streamer.telemetry.calibration_watch")
+    async with opened(tmp_path, metrics) as (live_gallery, ada, path):
+        thresholds = []
+        for fpir in (0.01, 0.02, 0.03):
+            thresholds.append(calibrated(path, fpir).threshold)
+            await live_gallery.refresh()
+            with open_store(path) as store:
+                store.change(ada, lambda profile: replace(profile, tags=(*profile.tags, "more")))
+            await live_gallery.refresh()
+    told = [one.message for one in caplog.records if one.message.startswith(f"{SPACE}: ")]
+    first = f"{SPACE}: threshold 0.400 (the spec's, for no rate of this gallery's); not calibrated"
+    assert [line.split(", about")[0] for line in told[told.index(first) + 1 :]] == [
+        f"{SPACE}: threshold {threshold:.3f}, calibrated for FPIR {fpir:g} with 60 people"
+        for threshold, fpir in zip(thresholds, (0.01, 0.02, 0.03), strict=True)
+    ]
+
+
 async def test_a_gallery_that_outgrows_it_is_said_once(tmp_path, metrics, caplog):
     async with opened(tmp_path, metrics) as (live_gallery, _, path):
         calibrated(path)

@@ -46,6 +46,14 @@ def test_thresholds_are_written_to_the_gallery_and_counted_from_then_on(tmp_path
     assert f"{SPACE}: threshold {space['threshold']:.3f}, calibrated for FPIR 0.01 with 30 people" in line
 
 
+def test_a_threshold_of_ones_own_is_held_against_the_calibration(tmp_path):
+    home = home_with(tmp_path, 30)
+    usual = whosthere("calibrate", "--fpir", "0.01", "--json", cwd=home).document["spaces"][SPACE]["threshold"]
+    for cosine, is_told in ((usual - 0.01, True), (usual + 0.01, False), (0.575, False)):
+        done = whosthere("people", "set", "Person 3", "--threshold", f"{cosine}", cwd=home)
+        assert (done.code, "strangers are more often taken" in done.err) == (0, is_told), cosine
+
+
 def test_a_dry_run_writes_nothing(tmp_path):
     home = home_with(tmp_path, 30)
     done = whosthere("calibrate", "--fpir", "0.01", "--dry-run", "--json", cwd=home)

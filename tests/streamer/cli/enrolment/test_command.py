@@ -9,6 +9,7 @@ import zipfile
 from contextlib import closing
 from pathlib import Path
 
+import cv2
 import pytest
 import yaml
 
@@ -81,6 +82,7 @@ def test_many_people_from_a_list_and_again_what_is_there_stays(home: Path, sourc
         "not_enrolled": 0,
         "photos": 5,
         "photos_taken": 0,
+        "photos_left_out": 0,
         "photos_refused": 1,
     }
     assert [one["given_as"] for one in document["people"]] == list(PEOPLE)
@@ -102,6 +104,23 @@ def test_only_where_no_photo_passed_it_fails(home: Path) -> None:
     mixed = enrol(home, "--from", "bad")
     assert (mixed.code, enrolled(home)) == (0, {NAME: 1})
     assert mixed.out.splitlines()[-1] == "1 people enrolled, 1 refused; of 2 photos 1 taken, 1 refused"
+
+
+@pytest.mark.parametrize(
+    ("rows", "total"),
+    [
+        ("Ada,{a}\nBea;Cia,{b}", "1 people enrolled; of 2 photos 1 taken, 1 refused"),
+        ("Ada,{a}\nBea,{b}\nCia,{b}", "1 people enrolled; of 3 photos 1 taken, 2 refused"),
+        ("Ada,{a}\nAda,{a2}\nBea,{b},more", "1 people enrolled; of 3 photos 1 taken, 1 left out, 1 refused"),
+    ],
+)
+def test_what_became_of_each_photo_adds_up(home: Path, rows: str, total: str) -> None:
+    photos = {"a": f"people/{NAME}/1.jpg", "b": "people/Stranger 2/1.jpg", "a2": "again.png"}
+    cv2.imwrite(str(home / photos["a2"]), cv2.imread(str(home / photos["a"])))
+    (home / "list.csv").write_text("name,file\n" + rows.format_map(photos))
+    ended = enrol(home, "--from", "list.csv")
+    assert ended.code == 0, ended.err
+    assert ended.out.splitlines()[-1] == total
 
 
 def test_a_poster_with_many_faces_is_refused_with_what_to_do(home: Path) -> None:

@@ -68,6 +68,7 @@ REFUSED = [
     (("--external-id", "staff-2"), "external_id_taken"),
     (("--threshold", "1.5"), "threshold_invalid"),
     (("--threshold", "nan"), "threshold_invalid"),
+    (("--threshold", "-1.5"), "threshold_invalid"),
     (("--tag", ""), "name_invalid"),
     (("--external-id", "x" * 101), "name_invalid"),
 ]
@@ -76,7 +77,9 @@ REFUSED = [
 @pytest.mark.parametrize(("options", "code"), REFUSED, ids=[" ".join(options)[:40] for options, _ in REFUSED])
 def test_what_can_not_be(tmp_path, options, code):
     home = seeded(tmp_path / "home", [ADA, BOB])
-    line = assert_refused(whosthere("people", "set", ADA.id, *options, cwd=home), code)
+    ended = whosthere("people", "set", ADA.id, *options, cwd=home)
+    line = assert_refused(ended, code)
+    assert "strangers" not in ended.err, "nothing is told of what was not set"
     assert code != "external_id_taken" or BOB.id in line
     assert profile_of(home, ADA.id) == ADA.profile
 
