@@ -224,9 +224,10 @@ class Recogniser:
         return best
 
     async def _examined(self, image: Image, lane: str) -> Found:
-        """Both passes and the second look."""
-        found = await self.close_up(image, await self.glance(image, lane), lane)
-        return await self._on_pool(passes.finish_look, image, found, await self.look(image, found.detections, lane))
+        """Both passes, side by side, and the second look."""
+        answer = await self.detecting.submit(partial(passes.prepare_both, image, self._trim_padding), lane)
+        found = await self._on_pool(passes.parse_both, answer, self.detection_threshold)
+        return await self._on_pool(passes.finish_both, image, answer, found, await self.look(image, found, lane))
 
     async def glance(self, image: Image, lane: str, least_score: float | None = None) -> Found:
         """One pass over a picture: its faces of at least `least_score` (None: detection_threshold), graded.
@@ -246,13 +247,15 @@ class Recogniser:
     async def look(self, image: Image, found: Detections, lane: str) -> Looked:
         """A second look at each of n faces: whether it stands upright. Raises what ModelSlot.submit() raises."""
         looks, seen = [np.empty((0, second_look.TURNS), np.float32)], [found.landmarks[:0]]
+        least = second_look.least_that_tells(found, self.detection_threshold)
         done = 0
         while done < len(found):
             prepare = partial(passes.prepare_look, image, found.landmarks[done:], self._trim_padding)
             answer = await self.detecting.submit(prepare, lane)
             prepared, landmarks = answer.prepared
             outputs = answer.served.outputs[0]
-            scores, points = await self._on_pool(second_look.parse, answer.model.spec, outputs, prepared, landmarks)
+            spec = answer.model.spec
+            scores, points = await self._on_pool(second_look.parse, spec, outputs, prepared, landmarks, least)
             looks.append(scores)
             seen.append(points)
             done += len(landmarks)

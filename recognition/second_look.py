@@ -7,6 +7,7 @@ detector sees it in all four turns, and what is best has to be the turn in which
 Pure NumPy and OpenCV; runs on the CPU pool.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,13 +73,27 @@ def prepare(spec: DetectorSpec, image: Image, landmarks: F32, *, trim: bool) -> 
     return detect.prepare(spec, ArrayImage(picture), trim=trim, scale=1.0)
 
 
-def parse(spec: DetectorSpec, outputs: list[F32], prepared: Prepared, landmarks: F32) -> tuple[F32, F32]:
-    """The raw outputs for prepare()'s input -> (k,4) float32: the score of each face in each turn, 0 for none; and
-    (k,5,2): its landmarks as seen upright, in image pixels (those of before where it was not seen upright).
+def least_that_tells(found: Detections, least_score: float) -> float:
+    """Below it no look changes what judged() says of these faces: it is less than any lead over the best turn leaves.
+
+    Of what is seen in four turns, three upside down or lying, most is that faint; suppressing it all costs most of a look.
+    """
+    if not len(found):
+        return least_score
+    left = log_odds(np.float32(least_score)) - _lead_wanted(found).max()
+    return max(_LEAST_SCORE, 0.99 / (1 + math.exp(-left)))
+
+
+def parse(
+    spec: DetectorSpec, outputs: list[F32], prepared: Prepared, landmarks: F32, least_score: float = _LEAST_SCORE
+) -> tuple[F32, F32]:
+    """The raw outputs for prepare()'s input -> (k,4) float32: the score of each face in each turn, 0 for none of
+    `least_score`; and (k,5,2): its landmarks as seen upright, in image pixels (those of before where it was not seen
+    upright).
     """
     tile = _tile_px(spec)
     columns, _ = _grid(spec)
-    found = detect.parse(spec, outputs, prepared, _LEAST_SCORE)
+    found = detect.parse(spec, outputs, prepared, least_score)
     middles = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
     large = found.boxes[:, 3] - found.boxes[:, 1] >= _LEAST_HEIGHT * tile
     scores, seen = np.zeros((len(landmarks), TURNS), np.float32), landmarks.copy()
@@ -112,11 +127,15 @@ def judged(found: Detections, looks: F32, seen: F32, least_score: float) -> Look
     best = looks.argmax(axis=1)
     others = np.where(np.arange(TURNS) == best[:, None], np.float32(0.0), looks).max(axis=1)
     lead = log_odds(looks.max(axis=1)) - log_odds(others)
-    doubt = np.maximum(0.0, log_odds(np.float32(SURE)) - log_odds(found.scores))
-    told = (looks.max(axis=1) >= least_score) & (lead >= LEAD + LEAD_FOR_DOUBT * doubt)
+    told = (looks.max(axis=1) >= least_score) & (lead >= _lead_wanted(found))
     turn = np.where(told, 90.0 * best, np.nan).astype(np.float32)
     tilted = (turn == 0) & (np.abs(head_pose(seen)[2]) >= TILTED)
     return Looked(turn, np.where(tilted[:, None, None], seen, found.landmarks))
+
+
+def _lead_wanted(found: Detections) -> F32:
+    doubt = np.maximum(0.0, log_odds(np.float32(SURE)) - log_odds(found.scores))
+    return np.asarray(LEAD + LEAD_FOR_DOUBT * doubt)
 
 
 def log_odds(scores: F32 | np.float32) -> F32:
