@@ -70,7 +70,7 @@ class ArrayImage:
         shrinks = width < self.width
         resized = cv2.resize(self._bgr, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
         planes = np.empty((3, height, width), np.uint8)
-        cv2.split(resized, planes[::-1])
+        cv2.split(resized, list(planes[::-1]))
         return planes
 
     def luma(self) -> U8:

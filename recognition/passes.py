@@ -4,7 +4,10 @@ Pure NumPy and OpenCV; for recogniser alone, which runs the networks in between.
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from recognition import close_ups, detect, second_look
 from recognition.align import aligned_grey_crops
@@ -20,6 +23,7 @@ from recognition.specs.spec import DetectorSpec
 
 Passed = Answer[DetectorSpec, tuple[Prepared, float]]
 PassedBoth = Answer[DetectorSpec, tuple[Prepared, Prepared, float]]
+PassedLook = Answer[DetectorSpec, tuple[Prepared, F32]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,10 +93,24 @@ def parse_both(answer: PassedBoth, least_score: float) -> Detections:
     return close_ups.joined(first, second, prepared.scale)
 
 
-def finish_both(image: Image, answer: PassedBoth, detections: Detections, looked: Looked) -> Found:
+def judge_looks(found: Detections, looks: Sequence[PassedLook], least_score: float) -> Looked:
+    """What the looks at some of the n faces each, all of them together, say of them."""
+    least = second_look.least_that_tells(found, least_score)
+    seen = [
+        second_look.parse(look.model.spec, look.served.outputs[0], *look.prepared, least)
+        for look in looks
+    ] or [(np.empty((0, second_look.TURNS), np.float32), found.landmarks)]
+    scores, landmarks = (np.concatenate(part) for part in zip(*seen, strict=True))
+    return second_look.judged(found, scores, landmarks, least_score)
+
+
+def finish_both(
+    image: Image, answer: PassedBoth, found: Detections, looks: Sequence[PassedLook], least_score: float
+) -> Found:
     """The faces of both passes as the second look saw them, graded once."""
     started_s = time.perf_counter()
-    seen = replace(detections, landmarks=looked.landmarks)
+    looked = judge_looks(found, looks, least_score)
+    seen = replace(found, landmarks=looked.landmarks)
     quality, thumbs = _graded(image, seen)
     prepare_s, served = answer.prepared[2], answer.served
     grade_s = time.perf_counter() - started_s

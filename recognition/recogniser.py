@@ -15,9 +15,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import cv2
-import numpy as np
-
-from recognition import close_ups, embed, passes, second_look
+from recognition import close_ups, embed, passes
 from recognition.arrays import F32
 from recognition.errors import EmbeddingUnusable
 from recognition.faces import Detections, Faces, InSpace
@@ -227,7 +225,8 @@ class Recogniser:
         """Both passes, side by side, and the second look."""
         answer = await self.detecting.submit(partial(passes.prepare_both, image, self._trim_padding), lane)
         found = await self._on_pool(passes.parse_both, answer, self.detection_threshold)
-        return await self._on_pool(passes.finish_both, image, answer, found, await self.look(image, found, lane))
+        looks = await self._looks(image, found, lane)
+        return await self._on_pool(passes.finish_both, image, answer, found, looks, self.detection_threshold)
 
     async def glance(self, image: Image, lane: str, least_score: float | None = None) -> Found:
         """One pass over a picture: its faces of at least `least_score` (None: detection_threshold), graded.
@@ -246,20 +245,16 @@ class Recogniser:
 
     async def look(self, image: Image, found: Detections, lane: str) -> Looked:
         """A second look at each of n faces: whether it stands upright. Raises what ModelSlot.submit() raises."""
-        looks, seen = [np.empty((0, second_look.TURNS), np.float32)], [found.landmarks[:0]]
-        least = second_look.least_that_tells(found, self.detection_threshold)
-        done = 0
-        while done < len(found):
-            prepare = partial(passes.prepare_look, image, found.landmarks[done:], self._trim_padding)
-            answer = await self.detecting.submit(prepare, lane)
-            prepared, landmarks = answer.prepared
-            outputs = answer.served.outputs[0]
-            spec = answer.model.spec
-            scores, points = await self._on_pool(second_look.parse, spec, outputs, prepared, landmarks, least)
-            looks.append(scores)
-            seen.append(points)
-            done += len(landmarks)
-        return second_look.judged(found, np.concatenate(looks), np.concatenate(seen), self.detection_threshold)
+        looks = await self._looks(image, found, lane)
+        return await self._on_pool(passes.judge_looks, found, looks, self.detection_threshold)
+
+    async def _looks(self, image: Image, found: Detections, lane: str) -> list[passes.PassedLook]:
+        looks: list[passes.PassedLook] = []
+        left = found.landmarks
+        while len(left):
+            looks.append(await self.detecting.submit(partial(passes.prepare_look, image, left, self._trim_padding), lane))
+            left = left[len(looks[-1].prepared[1]) :]
+        return looks
 
     async def _on_pool(self, work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(self.pool, partial(work, *given, **named))

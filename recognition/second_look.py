@@ -10,6 +10,7 @@ Pure NumPy and OpenCV; runs on the CPU pool.
 import math
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,6 +24,7 @@ from recognition.quality import head_pose
 from recognition.specs.spec import DetectorSpec
 
 TURNS = 4
+_CLOCKWISE = (cv2.ROTATE_90_CLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_COUNTERCLOCKWISE)
 _TILE_PX = 128
 _MARGIN = 2.0
 _LEAST_SCORE = 0.02
@@ -63,13 +65,13 @@ def prepare(spec: DetectorSpec, image: Image, landmarks: F32, *, trim: bool) -> 
     """Up to at_once() faces (k,5,2), each in four tiles turned clockwise by 0, 90, 180, 270 -> the network's input."""
     tile = _tile_px(spec)
     columns, _ = _grid(spec)
-    upright = loose_tiles(image, landmarks, tile, _MARGIN)
-    tiles = [np.rot90(face, -turn) for face in upright for turn in range(TURNS)]
-    rows = -(-len(tiles) // columns)
+    rows = -(-TURNS * len(landmarks) // columns)
     picture: U8 = np.zeros((rows * tile, columns * tile, 3), np.uint8)
-    for number, turned in enumerate(tiles):
-        y, x = (tile * place for place in divmod(number, columns))
-        picture[y : y + tile, x : x + tile] = turned
+    places = (divmod(number, columns) for number in range(TURNS * len(landmarks)))
+    for upright in loose_tiles(image, landmarks, tile, _MARGIN):
+        for turned in (upright, *(cv2.rotate(upright, turn) for turn in _CLOCKWISE)):
+            y, x = (tile * place for place in next(places))
+            picture[y : y + tile, x : x + tile] = turned
     return detect.prepare(spec, ArrayImage(picture), trim=trim, scale=1.0)
 
 
