@@ -96,10 +96,9 @@ def parse_both(answer: PassedBoth, least_score: float) -> Detections:
 def judge_looks(found: Detections, looks: Sequence[PassedLook], least_score: float) -> Looked:
     """What the looks at some of the n faces each, all of them together, say of them."""
     least = second_look.least_that_tells(found, least_score)
-    seen = [
-        second_look.parse(look.model.spec, look.served.outputs[0], *look.prepared, least)
-        for look in looks
-    ] or [(np.empty((0, second_look.TURNS), np.float32), found.landmarks)]
+    seen = [second_look.parse(look.model.spec, look.served.outputs[0], *look.prepared, least) for look in looks] or [
+        (np.empty((0, second_look.TURNS), np.float32), found.landmarks)
+    ]
     scores, landmarks = (np.concatenate(part) for part in zip(*seen, strict=True))
     return second_look.judged(found, scores, landmarks, least_score)
 

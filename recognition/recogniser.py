@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import cv2
+
 from recognition import close_ups, embed, passes
 from recognition.arrays import F32
 from recognition.errors import EmbeddingUnusable
@@ -252,7 +253,9 @@ class Recogniser:
         looks: list[passes.PassedLook] = []
         left = found.landmarks
         while len(left):
-            looks.append(await self.detecting.submit(partial(passes.prepare_look, image, left, self._trim_padding), lane))
+            looks.append(
+                await self.detecting.submit(partial(passes.prepare_look, image, left, self._trim_padding), lane)
+            )
             left = left[len(looks[-1].prepared[1]) :]
         return looks
 

@@ -78,7 +78,7 @@ def prepare(spec: DetectorSpec, image: Image, landmarks: F32, *, trim: bool) -> 
 def least_that_tells(found: Detections, least_score: float) -> float:
     """Below it no look changes what judged() says of these faces: it is less than any lead over the best turn leaves.
 
-    Of what is seen in four turns, three upside down or lying, most is that faint; suppressing it all costs most of a look.
+    Of what is seen in four turns, most is that faint: to suppress it all would be most of a look's work.
     """
     if not len(found):
         return least_score
@@ -97,20 +97,21 @@ def parse(
     columns, _ = _grid(spec)
     found = detect.parse(spec, outputs, prepared, least_score)
     middles = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
-    large = found.boxes[:, 3] - found.boxes[:, 1] >= _LEAST_HEIGHT * tile
+    places = np.floor(middles / tile)
+    corners = np.float32(tile) * places
+    numbers = (places[:, 1] * columns + places[:, 0]).astype(int)
+    there = (places[:, 0] >= 0) & (places[:, 0] < columns)
+    there &= np.abs(middles - corners - tile / 2).max(axis=1) <= _OFF_MIDDLE * tile
+    there &= found.boxes[:, 3] - found.boxes[:, 1] >= _LEAST_HEIGHT * tile
+    there &= (numbers % TURNS != 0) | _same_face(found.landmarks - corners[:, None], tile)
     scores, seen = np.zeros((len(landmarks), TURNS), np.float32), landmarks.copy()
-    for number in range(scores.size):
-        y, x = divmod(number, columns)
-        corner = tile * np.array((x, y), np.float32)
-        there = large & (np.abs(middles - corner - tile / 2).max(axis=1) <= _OFF_MIDDLE * tile)
-        face, turn = divmod(number, TURNS)
+    for at in np.flatnonzero(there).tolist():
+        face, turn = divmod(int(numbers[at]), TURNS)
+        if not 0 <= face < len(landmarks) or scores[face, turn]:
+            continue  # the surest came first
+        scores[face, turn] = found.scores[at]
         if turn == 0:
-            there &= _same_face(found.landmarks - corner, tile)
-        here = np.flatnonzero(there)  # the surest first
-        if len(here):
-            scores[face, turn] = found.scores[here[0]]
-            if turn == 0:
-                seen[face] = in_picture(found.landmarks[here[0]] - corner, landmarks[face], tile, _MARGIN)
+            seen[face] = in_picture(found.landmarks[at] - corners[at], landmarks[face], tile, _MARGIN)
     return scores, seen
 
 

@@ -44,12 +44,7 @@ class Runs:
 class _Noting:
     """A TensorRunner that notes what another is asked to run."""
 
-    def __init__(
-        self,
-        inner: TensorRunner,
-        made: deque[Run],
-        batches: dict[Run, F32],
-    ) -> None:
+    def __init__(self, inner: TensorRunner, made: deque[Run], batches: dict[Run, F32]) -> None:
         self._inner = inner
         self._made = made
         self._batches = batches
