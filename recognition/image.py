@@ -69,7 +69,9 @@ class ArrayImage:
     def scaled_rgb_planes(self, width: int, height: int) -> U8:
         shrinks = width < self.width
         resized = cv2.resize(self._bgr, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-        return np.asarray(resized[:, :, ::-1].transpose(2, 0, 1), dtype=np.uint8)
+        planes = np.empty((3, height, width), np.uint8)
+        cv2.split(resized, list(planes[::-1]))
+        return planes
 
     def luma(self) -> U8:
         return np.asarray(cv2.cvtColor(self._bgr, cv2.COLOR_BGR2GRAY), dtype=np.uint8)

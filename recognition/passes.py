@@ -4,7 +4,10 @@ Pure NumPy and OpenCV; for recogniser alone, which runs the networks in between.
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from recognition import close_ups, detect, second_look
 from recognition.align import aligned_grey_crops
@@ -19,6 +22,8 @@ from recognition.serving.served_model import ServedModel
 from recognition.specs.spec import DetectorSpec
 
 Passed = Answer[DetectorSpec, tuple[Prepared, float]]
+PassedBoth = Answer[DetectorSpec, tuple[Prepared, Prepared, float]]
+PassedLook = Answer[DetectorSpec, tuple[Prepared, F32]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,6 +65,15 @@ def prepare(
     return [prepared.tensor], (prepared, time.perf_counter() - started_s)
 
 
+def prepare_both(
+    image: Image, trim_padding: bool, model: ServedModel[DetectorSpec]
+) -> tuple[list[F32], tuple[Prepared, Prepared, float]]:
+    """The picture at the scale at which it just fits, and at a close-up's, for one submit."""
+    (first,), (prepared, first_s) = prepare(image, trim_padding, 1.0, model)
+    (second,), (close, second_s) = prepare(image, trim_padding, close_ups.SHARE, model)
+    return [first, second], (prepared, close, first_s + second_s)
+
+
 def prepare_look(
     image: Image, landmarks: F32, trim_padding: bool, model: ServedModel[DetectorSpec]
 ) -> tuple[list[F32], tuple[Prepared, F32]]:
@@ -69,13 +83,37 @@ def prepare_look(
     return [prepared.tensor], (prepared, some)
 
 
-def finish_look(image: Image, found: Found, looked: Looked) -> Found:
-    """The same faces as the second look saw them."""
-    detections = replace(found.detections, landmarks=looked.landmarks)
-    quality, thumbs = found.quality, found.thumbs
-    if (looked.landmarks != found.detections.landmarks).any():
-        quality, thumbs = _graded(image, detections)
-    return replace(found, detections=detections, quality=quality.looked_at(looked.turn), thumbs=thumbs)
+def parse_both(answer: PassedBoth, least_score: float) -> Detections:
+    """The faces of both passes, each once."""
+    prepared, close, _ = answer.prepared
+    first, second = (
+        detect.parse(answer.model.spec, outputs, tensor, least_score)
+        for outputs, tensor in zip(answer.served.outputs, (prepared, close), strict=True)
+    )
+    return close_ups.joined(first, second, prepared.scale)
+
+
+def judge_looks(found: Detections, looks: Sequence[PassedLook], least_score: float) -> Looked:
+    """What the looks at some of the n faces each, all of them together, say of them."""
+    least = second_look.least_that_tells(found, least_score)
+    seen = [second_look.parse(look.model.spec, look.served.outputs[0], *look.prepared, least) for look in looks] or [
+        (np.empty((0, second_look.TURNS), np.float32), found.landmarks)
+    ]
+    scores, landmarks = (np.concatenate(part) for part in zip(*seen, strict=True))
+    return second_look.judged(found, scores, landmarks, least_score)
+
+
+def finish_both(
+    image: Image, answer: PassedBoth, found: Detections, looks: Sequence[PassedLook], least_score: float
+) -> Found:
+    """The faces of both passes as the second look saw them, graded once."""
+    started_s = time.perf_counter()
+    looked = judge_looks(found, looks, least_score)
+    seen = replace(found, landmarks=looked.landmarks)
+    quality, thumbs = _graded(image, seen)
+    prepare_s, served = answer.prepared[2], answer.served
+    grade_s = time.perf_counter() - started_s
+    return Found(seen, quality.looked_at(looked.turn), thumbs, prepare_s, served.queue_s, served.run_s, grade_s)
 
 
 def finish(image: Image, answer: Passed, least_score: float, sure_score: float) -> Found:

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import cv2
-import numpy as np
 
-from recognition import close_ups, embed, passes, second_look
+from recognition import close_ups, embed, passes
 from recognition.arrays import F32
 from recognition.errors import EmbeddingUnusable
 from recognition.faces import Detections, Faces, InSpace
@@ -224,9 +223,11 @@ class Recogniser:
         return best
 
     async def _examined(self, image: Image, lane: str) -> Found:
-        """Both passes and the second look."""
-        found = await self.close_up(image, await self.glance(image, lane), lane)
-        return await self._on_pool(passes.finish_look, image, found, await self.look(image, found.detections, lane))
+        """Both passes, side by side, and the second look."""
+        answer = await self.detecting.submit(partial(passes.prepare_both, image, self._trim_padding), lane)
+        found = await self._on_pool(passes.parse_both, answer, self.detection_threshold)
+        looks = await self._looks(image, found, lane)
+        return await self._on_pool(passes.finish_both, image, answer, found, looks, self.detection_threshold)
 
     async def glance(self, image: Image, lane: str, least_score: float | None = None) -> Found:
         """One pass over a picture: its faces of at least `least_score` (None: detection_threshold), graded.
@@ -245,18 +246,18 @@ class Recogniser:
 
     async def look(self, image: Image, found: Detections, lane: str) -> Looked:
         """A second look at each of n faces: whether it stands upright. Raises what ModelSlot.submit() raises."""
-        looks, seen = [np.empty((0, second_look.TURNS), np.float32)], [found.landmarks[:0]]
-        done = 0
-        while done < len(found):
-            prepare = partial(passes.prepare_look, image, found.landmarks[done:], self._trim_padding)
-            answer = await self.detecting.submit(prepare, lane)
-            prepared, landmarks = answer.prepared
-            outputs = answer.served.outputs[0]
-            scores, points = await self._on_pool(second_look.parse, answer.model.spec, outputs, prepared, landmarks)
-            looks.append(scores)
-            seen.append(points)
-            done += len(landmarks)
-        return second_look.judged(found, np.concatenate(looks), np.concatenate(seen), self.detection_threshold)
+        looks = await self._looks(image, found, lane)
+        return await self._on_pool(passes.judge_looks, found, looks, self.detection_threshold)
+
+    async def _looks(self, image: Image, found: Detections, lane: str) -> list[passes.PassedLook]:
+        looks: list[passes.PassedLook] = []
+        left = found.landmarks
+        while len(left):
+            looks.append(
+                await self.detecting.submit(partial(passes.prepare_look, image, left, self._trim_padding), lane)
+            )
+            left = left[len(looks[-1].prepared[1]) :]
+        return looks
 
     async def _on_pool(self, work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(self.pool, partial(work, *given, **named))

@@ -7,8 +7,10 @@ detector sees it in all four turns, and what is best has to be the turn in which
 Pure NumPy and OpenCV; runs on the CPU pool.
 """
 
+import math
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +24,7 @@ from recognition.quality import head_pose
 from recognition.specs.spec import DetectorSpec
 
 TURNS = 4
+_CLOCKWISE = (cv2.ROTATE_90_CLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_COUNTERCLOCKWISE)
 _TILE_PX = 128
 _MARGIN = 2.0
 _LEAST_SCORE = 0.02
@@ -62,38 +65,53 @@ def prepare(spec: DetectorSpec, image: Image, landmarks: F32, *, trim: bool) -> 
     """Up to at_once() faces (k,5,2), each in four tiles turned clockwise by 0, 90, 180, 270 -> the network's input."""
     tile = _tile_px(spec)
     columns, _ = _grid(spec)
-    upright = loose_tiles(image, landmarks, tile, _MARGIN)
-    tiles = [np.rot90(face, -turn) for face in upright for turn in range(TURNS)]
-    rows = -(-len(tiles) // columns)
+    rows = -(-TURNS * len(landmarks) // columns)
     picture: U8 = np.zeros((rows * tile, columns * tile, 3), np.uint8)
-    for number, turned in enumerate(tiles):
-        y, x = (tile * place for place in divmod(number, columns))
-        picture[y : y + tile, x : x + tile] = turned
+    places = (divmod(number, columns) for number in range(TURNS * len(landmarks)))
+    for upright in loose_tiles(image, landmarks, tile, _MARGIN):
+        for turned in (upright, *(cv2.rotate(upright, turn) for turn in _CLOCKWISE)):
+            y, x = (tile * place for place in next(places))
+            picture[y : y + tile, x : x + tile] = turned
     return detect.prepare(spec, ArrayImage(picture), trim=trim, scale=1.0)
 
 
-def parse(spec: DetectorSpec, outputs: list[F32], prepared: Prepared, landmarks: F32) -> tuple[F32, F32]:
-    """The raw outputs for prepare()'s input -> (k,4) float32: the score of each face in each turn, 0 for none; and
-    (k,5,2): its landmarks as seen upright, in image pixels (those of before where it was not seen upright).
+def least_that_tells(found: Detections, least_score: float) -> float:
+    """Below it no look changes what judged() says of these faces: it is less than any lead over the best turn leaves.
+
+    Of what is seen in four turns, most is that faint: to suppress it all would be most of a look's work.
+    """
+    if not len(found):
+        return least_score
+    left = log_odds(np.float32(least_score)) - _lead_wanted(found).max()
+    return max(_LEAST_SCORE, 0.99 / (1 + math.exp(-left)))
+
+
+def parse(
+    spec: DetectorSpec, outputs: list[F32], prepared: Prepared, landmarks: F32, least_score: float = _LEAST_SCORE
+) -> tuple[F32, F32]:
+    """The raw outputs for prepare()'s input -> (k,4) float32: the score of each face in each turn, 0 for none of
+    `least_score`; and (k,5,2): its landmarks as seen upright, in image pixels (those of before where it was not seen
+    upright).
     """
     tile = _tile_px(spec)
     columns, _ = _grid(spec)
-    found = detect.parse(spec, outputs, prepared, _LEAST_SCORE)
+    found = detect.parse(spec, outputs, prepared, least_score)
     middles = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
-    large = found.boxes[:, 3] - found.boxes[:, 1] >= _LEAST_HEIGHT * tile
+    places = np.floor(middles / tile)
+    corners = np.float32(tile) * places
+    numbers = (places[:, 1] * columns + places[:, 0]).astype(int)
+    there = (places[:, 0] >= 0) & (places[:, 0] < columns)
+    there &= np.abs(middles - corners - tile / 2).max(axis=1) <= _OFF_MIDDLE * tile
+    there &= found.boxes[:, 3] - found.boxes[:, 1] >= _LEAST_HEIGHT * tile
+    there &= (numbers % TURNS != 0) | _same_face(found.landmarks - corners[:, None], tile)
     scores, seen = np.zeros((len(landmarks), TURNS), np.float32), landmarks.copy()
-    for number in range(scores.size):
-        y, x = divmod(number, columns)
-        corner = tile * np.array((x, y), np.float32)
-        there = large & (np.abs(middles - corner - tile / 2).max(axis=1) <= _OFF_MIDDLE * tile)
-        face, turn = divmod(number, TURNS)
+    for at in np.flatnonzero(there).tolist():
+        face, turn = divmod(int(numbers[at]), TURNS)
+        if not 0 <= face < len(landmarks) or scores[face, turn]:
+            continue  # the surest came first
+        scores[face, turn] = found.scores[at]
         if turn == 0:
-            there &= _same_face(found.landmarks - corner, tile)
-        here = np.flatnonzero(there)  # the surest first
-        if len(here):
-            scores[face, turn] = found.scores[here[0]]
-            if turn == 0:
-                seen[face] = in_picture(found.landmarks[here[0]] - corner, landmarks[face], tile, _MARGIN)
+            seen[face] = in_picture(found.landmarks[at] - corners[at], landmarks[face], tile, _MARGIN)
     return scores, seen
 
 
@@ -112,11 +130,15 @@ def judged(found: Detections, looks: F32, seen: F32, least_score: float) -> Look
     best = looks.argmax(axis=1)
     others = np.where(np.arange(TURNS) == best[:, None], np.float32(0.0), looks).max(axis=1)
     lead = log_odds(looks.max(axis=1)) - log_odds(others)
-    doubt = np.maximum(0.0, log_odds(np.float32(SURE)) - log_odds(found.scores))
-    told = (looks.max(axis=1) >= least_score) & (lead >= LEAD + LEAD_FOR_DOUBT * doubt)
+    told = (looks.max(axis=1) >= least_score) & (lead >= _lead_wanted(found))
     turn = np.where(told, 90.0 * best, np.nan).astype(np.float32)
     tilted = (turn == 0) & (np.abs(head_pose(seen)[2]) >= TILTED)
     return Looked(turn, np.where(tilted[:, None, None], seen, found.landmarks))
+
+
+def _lead_wanted(found: Detections) -> F32:
+    doubt = np.maximum(0.0, log_odds(np.float32(SURE)) - log_odds(found.scores))
+    return np.asarray(LEAD + LEAD_FOR_DOUBT * doubt)
 
 
 def log_odds(scores: F32 | np.float32) -> F32:

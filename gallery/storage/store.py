@@ -348,6 +348,8 @@ class PersonStore(NegativeStore):
 
         def read() -> list[Person]:
             profiles = self._profiles(where, *values) if where else self.profiles()
+            if not profiles and where:
+                return []
             rows = self._rows(
                 f"SELECT id, created_at, (SELECT count(*) FROM photos WHERE person_id = people.id) FROM people {where}",
                 *values,

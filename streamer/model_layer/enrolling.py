@@ -45,10 +45,12 @@ class EnrolmentDesk:
         )
 
     def in_flight(self) -> InFlight:
-        """As many photos as keep the models busy; half of what may wait for one of them, so that none is refused."""
+        """As many photos as keep the models busy; with two passes each, half of what may wait for one of them, so that
+        none is refused.
+        """
         models = (self._recogniser.detector, self._recogniser.embedder)
         wanted = _BATCHES_AHEAD * max(model.max_batch * model.threads for model in models)
-        return InFlight(max(1, min(max(wanted, _LEAST_IN_FLIGHT), self._settings.recognition.queue_limit // 2)))
+        return InFlight(max(1, min(max(wanted, _LEAST_IN_FLIGHT), self._settings.recognition.queue_limit // 4)))
 
 
 async def enrol_person(

@@ -39,6 +39,23 @@ def test_which_way_up(score: float, looks: tuple[float, ...], turn: float | None
     np.testing.assert_array_equal(said, [np.nan if turn is None else turn])
 
 
+@pytest.mark.parametrize("least_score", [0.02, 0.3, 0.5, 0.6, 0.9])
+@pytest.mark.parametrize("score", [0.1, 0.5, 0.6, 0.8, 0.95, 0.999])
+def test_fainter_looks_tell_nothing(score: float, least_score: float) -> None:
+    found = detections(*[score] * 4000)
+    faint = second_look.least_that_tells(found, least_score)
+    rng = np.random.default_rng(7)
+    looks = rng.random((4000, 4), np.float32)
+    looks[1000:] = np.clip(faint + rng.normal(0, 0.1, (3000, 4)), 0, 1)
+    looks[2000:, 0] = np.float32(least_score)
+    looks[looks < 0.02] = 0.0  # no look sees less
+    said = second_look.judged(found, looks, found.landmarks, least_score).turn
+    heard = second_look.judged(found, np.where(looks < faint, np.float32(0), looks), found.landmarks, least_score).turn
+    np.testing.assert_array_equal(heard, said)
+    assert 0.02 <= faint <= least_score
+    assert ((looks > 0) & (looks < faint)).any() == (faint > 0.02)
+
+
 def test_only_tilted_heads_get_other_landmarks() -> None:
     found = detections(0.95, 0.95)
     cos, sin = np.cos(np.radians(40)), np.sin(np.radians(40))

@@ -59,6 +59,25 @@ def test_a_user_reads_one_line(packages, monkeypatch, kernels):
     assert ended.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(("told", "set_to"), [(None, "4"), ("26", "26"), ("10", "10")])
+def test_threads_of_openblas_do_not_spin_unless_told(monkeypatch, told, set_to):
+    monkeypatch.delenv("OPENBLAS_THREAD_TIMEOUT", raising=False)
+    if told is not None:
+        monkeypatch.setenv("OPENBLAS_THREAD_TIMEOUT", told)
+    program = (
+        "import os, sys\n"
+        "from streamer import entry\n"
+        "assert 'numpy' not in sys.modules\n"
+        "sys.argv = ['whosthere', '--version']\n"
+        "try:\n"
+        "    entry.main()\n"
+        "finally:\n"
+        "    print(os.environ['OPENBLAS_THREAD_TIMEOUT'])\n"
+    )
+    ended = run(program)
+    assert ended.stdout.splitlines()[-1] == set_to, ended.stderr
+
+
 LOADING = """
 import builtins, sys
 from streamer import entry

@@ -21,6 +21,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
+import uvloop
 
 from gallery.errors import NoPhotoAccepted
 from gallery.people import NewPhoto, NewTemplate
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str]) -> None:
     measures: dict[str, Callable[..., Coroutine[None, None, Found]]] = {
         measure.__name__: measure for measure in (start, search, follow, enrol, photos, forget)
     }
-    _say(asyncio.run(measures[what](settings, *rest)))
+    _say(uvloop.run(measures[what](settings, *rest)))
 
 
 async def start(settings: Settings) -> Found:
