@@ -20,6 +20,7 @@ from gallery.matching.tails import F64, GRID, Tail, place_of
 # From so much more than was asked on a gallery has outgrown its threshold. What is expected is computed, so that half
 # as much again is growth and no noise; it comes before the factor of two within which it is met (docs/calibration.md).
 OUTGROWN = 1.5
+_AS_MUCH = 0.99  # of what -1 lets through
 # How many of the gallery's own pairs the tail is held to, and how many such the measured tail weighs: galleries of one
 # population differ that much by chance (scripts/measure-calibration.py).
 _OWN_PAIRS, _PRIOR_PAIRS = 50.0, 16.0
@@ -113,9 +114,13 @@ class Curves:
     def place_at(self, fpir: float) -> int:
         """Of the lowest threshold that lets no larger share of strangers through, where there is one.
 
-        Not by the margin alone: it is none any more where all but one person are forgotten.
+        Not by the margin alone: it is none any more where all but one person are forgotten. Where that would do, no
+        lower than is of any use: whoever resembles nobody is nobody.
         """
-        return max(int(np.argmax(self.fpir <= fpir)), place_of(self.impostor.cosine_at(fpir)))
+        place = max(int(np.argmax(self.fpir <= fpir)), place_of(self.impostor.cosine_at(fpir)))
+        if self.fpir[0] <= fpir:
+            place = max(place, int(np.flatnonzero(self.fpir >= _AS_MUCH * self.fpir[0])[-1]))
+        return place
 
 
 def check_fpir(fpir: float) -> None:

@@ -8,8 +8,6 @@ from gallery.matching.space_policy import SpacePolicy
 from gallery.people import Profile
 from streamer.cli.options import AsJson, ConfigFile, Overrides, print_json, print_line, print_table, settings_of
 from streamer.cli.progress import progress_of
-from streamer.model_layer.calibrating import in_use, policies_of, scores_of
-from streamer.model_layer.setup import make_manager
 from streamer.process import make_data_folder, open_gallery
 
 SHOWN = 10
@@ -18,6 +16,10 @@ Row = dict[str, Any]
 
 def look_alikes(config: ConfigFile = None, overrides: Overrides = None, json: AsJson = False) -> None:
     """List the people who are most alike: those who may be taken for one another, or are enrolled twice."""
+    # Not at the head: the other commands of this group do without.
+    from streamer.model_layer.calibrating import in_use, policies_of, scores_of
+    from streamer.model_layer.setup import make_manager
+
     settings = settings_of(config, overrides, log_level="error")
     make_data_folder(settings.paths.data)
     _, policy = next(iter(policies_of(settings, make_manager(settings)).values()))

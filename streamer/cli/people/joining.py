@@ -1,6 +1,6 @@
 """`people merge|split`: who was enrolled as two, and two who were enrolled as one."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
@@ -22,12 +22,10 @@ from streamer.cli.options import (
 from streamer.cli.people.forget import confirm
 from streamer.cli.people.summary import lines, summary
 from streamer.cli.people.trained import note_classifiers
-from streamer.erasure.report import Outcome
-from streamer.erasure.steps import empty_topics
-from streamer.erasure.task import Task
-from streamer.model_layer.enrolling import verifying_thresholds
-from streamer.model_layer.setup import make_manager
 from streamer.process import open_gallery, this_user
+
+if TYPE_CHECKING:
+    from streamer.erasure.report import Outcome
 
 
 def merge(
@@ -43,6 +41,12 @@ def merge(
     PERSON's name goes, and the id stands for INTO from now on, in kept visits, too. Nothing of it can be undone but by
     people split. Asks before; without a terminal --yes is needed.
     """
+    # Not at the head: the other commands of this group do without.
+    from streamer.erasure.steps import empty_topics
+    from streamer.erasure.task import Task
+    from streamer.model_layer.enrolling import verifying_thresholds
+    from streamer.model_layer.setup import make_manager
+
     settings = settings_of(config, overrides)
     manager = make_manager(settings)
     thresholds = verifying_thresholds(manager)
@@ -75,7 +79,7 @@ def merge(
     _show(person, done, topics)
 
 
-def _show(person: Person, done: Merged, topics: Outcome) -> None:
+def _show(person: Person, done: Merged, topics: "Outcome") -> None:
     print_line(f"{person.name} ({person.id}) is {done.person.name} ({done.person.id}): {done.photos} photos more")
     for line in lines(done.person):
         print_line(line)
