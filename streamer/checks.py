@@ -57,12 +57,13 @@ async def check_everything(settings: Settings) -> list[Finding]:
     """Processor, models, gallery, HTTP, broker and every enabled camera, each tried whatever became of the others."""
     cameras = [name for name, camera in settings.cameras.items() if camera.enabled]
     published = any(settings.cameras[name].is_published for name in cameras)
+    gallery = await _try("gallery", lambda: asyncio.to_thread(_gallery, settings))
     return [
         Finding("config", True, f"{len(settings.cameras)} cameras, {len(cameras)} of them enabled"),
         await _try("processor", lambda: asyncio.to_thread(lambda: str(this_processor()))),
         await _try("models", lambda: _models(settings)),
-        await _try("gallery", lambda: asyncio.to_thread(_gallery, settings)),
-        await _try("calibration", lambda: asyncio.to_thread(_calibration, settings)),
+        gallery,
+        *([await _try("calibration", lambda: asyncio.to_thread(_calibration, settings))] if gallery.ok else []),
         *(
             [await _try("re-ranking", partial(_rerank_library, library))]
             if (library := settings.gallery.rerank_library)

@@ -96,7 +96,7 @@ def test_a_packs_figures_go_before_those_of_its_models_beside_others(
     others = "--against twin_of_nano_det --against-embedder twin_of_nano_embed"
     ended = run(home, f"nano --images photos {others} --scenes 2", monkeypatch)
     assert ended.exit_code == 0, ended.exception
-    people, embedders, detectors = ended.stdout.split("\n\n")
+    people, *_, embedders, detectors = ended.stdout.split("\n\n")
     assert "true-match rate at FMR 1e-2" in people
     heading, _, row = embedders.splitlines()
     assert [cell.strip() for cell in heading.split("|")[1:-1]] == ["", "twin_of_nano_embed", "nano_embed"]
