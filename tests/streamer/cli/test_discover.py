@@ -18,10 +18,6 @@ ENVIRON = {"CAM_USER": USER, "CAM_PASSWORD": PASSWORD}
 LOGIN = ("--user", "${CAM_USER}", "--password", "${CAM_PASSWORD}")
 
 
-# One after another: who looks for devices meets those of the other tests, too, and asks them.
-pytestmark = pytest.mark.xdist_group("discovery")
-
-
 @pytest.fixture
 def device() -> Iterator[OnvifCamera]:
     camera = OnvifCamera()
