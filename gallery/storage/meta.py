@@ -43,11 +43,16 @@ def set_calibrations(db: sqlite3.Connection, vault: Vault, calibrations: Mapping
         set_meta(db, _CALIBRATION + space, told)
 
 
-def replace_calibrations(db: sqlite3.Connection, other: sqlite3.Connection) -> None:
-    """Those of another gallery, which is sealed alike, in the place of all. In a transaction."""
+def replace_calibrations(db: sqlite3.Connection, other: sqlite3.Connection) -> frozenset[str]:
+    """Those of another gallery, which is sealed alike, in the place of all: the spaces that have none any more. In a
+    transaction.
+    """
+    former = db.execute("SELECT key FROM meta WHERE key GLOB ?", (f"{_CALIBRATION}*",)).fetchall()
     db.execute("DELETE FROM meta WHERE key GLOB ?", (f"{_CALIBRATION}*",))
     rows = other.execute("SELECT key, value FROM meta WHERE key GLOB ?", (f"{_CALIBRATION}*",)).fetchall()
     db.executemany("INSERT INTO meta VALUES (?, ?)", rows)
+    gone = {str(key) for (key,) in former} - {str(key) for key, _ in rows}
+    return frozenset(key.removeprefix(_CALIBRATION) for key in gone)
 
 
 def reseal_calibrations(db: sqlite3.Connection, former: Vault, vault: Vault) -> None:

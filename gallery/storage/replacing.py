@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gallery.storage.admission import learn
@@ -19,12 +19,16 @@ _MERGED = "id, person_id, at"
 
 @dataclass(frozen=True, slots=True)
 class Replaced:
-    """`left_out`: the ids of those who came, but were forgotten; `gone`: of those who were here, and did not come."""
+    """`left_out`: the ids of those who came, but were forgotten; `gone`: of those who were here, and did not come.
+
+    `uncalibrated`: the embedding spaces that had a calibration here, and came without.
+    """
 
     people: int
     photos: int
     left_out: tuple[str, ...]
     gone: tuple[str, ...]
+    uncalibrated: tuple[str, ...] = ()
 
 
 def replace_people(db: sqlite3.Connection, other: sqlite3.Connection) -> Replaced:
@@ -58,8 +62,8 @@ def replace_people(db: sqlite3.Connection, other: sqlite3.Connection) -> Replace
             if person_id not in forgotten
         )
         _insert(db, below, below_columns, rows)
-    replace_calibrations(db, other)
-    return _replaced(db, coming & forgotten, before - coming)
+    uncalibrated = replace_calibrations(db, other)
+    return replace(_replaced(db, coming & forgotten, before - coming), uncalibrated=tuple(sorted(uncalibrated)))
 
 
 def forget_again(db: sqlite3.Connection, forgotten: Iterable[str]) -> Replaced:

@@ -77,6 +77,7 @@ def restore_backup(
                 "photos": done.what.photos,
                 "left_out": list(done.what.left_out),
                 "gone": list(done.what.gone),
+                "uncalibrated": list(done.what.uncalibrated),
                 "set_aside": None if done.set_aside is None else str(done.set_aside),
                 "forgotten_known": done.forgotten_known,
             }
@@ -93,6 +94,11 @@ def _tell(done: Restored) -> None:
         note(f"left out, since they were forgotten: {', '.join(done.what.left_out)}; the backup still holds them")
     if done.what.gone:
         note(f"not in the backup, and enrolled no more: {', '.join(done.what.gone)}")
+    if done.what.uncalibrated:
+        note(
+            f"the backup has no calibration of {', '.join(done.what.uncalibrated)}: people are named by the spec's threshold "
+            "there, for no rate of this gallery's; run whosthere calibrate again"
+        )
     if done.set_aside is not None:
         note(
             f"the damaged gallery was set aside: {done.set_aside}; delete it once it is needed no more, it holds people"

@@ -56,8 +56,10 @@ def test_another_master_key_keeps_them(tmp_path: Path, to: str):
     assert value.startswith("plain ") == (to == "plain")
 
 
-@pytest.mark.parametrize("since", [{"a.1": OTHER}, {"a.1": None}, {"b.2": OTHER}])
-def test_a_restore_brings_those_of_the_backup(tmp_path: Path, since: dict[str, str | None]):
+@pytest.mark.parametrize(
+    ("since", "gone"), [({"a.1": OTHER}, ()), ({"a.1": None}, ()), ({"b.2": OTHER, "c.3": TEXT}, ("b.2", "c.3"))]
+)
+def test_a_restore_brings_those_of_the_backup(tmp_path: Path, since: dict[str, str | None], gone: tuple[str, ...]):
     keys = KeySource(tmp_path / "keys")
     path = tmp_path / "gallery.db"
     with PersonStore(path, keys) as store:
@@ -65,6 +67,7 @@ def test_a_restore_brings_those_of_the_backup(tmp_path: Path, since: dict[str, s
         back_up(store, tmp_path / "backup.db")
         store.keep_calibrations(since, {})
     with BackupCopy(tmp_path / "backup.db", keys) as copy:
-        restore(path, copy, keys, encrypt=True, actor="the test")
+        done = restore(path, copy, keys, encrypt=True, actor="the test")
+    assert done.what.uncalibrated == gone
     with PersonStore(path, keys) as store:
         assert store.calibrations() == {"a.1": TEXT}

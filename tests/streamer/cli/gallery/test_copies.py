@@ -134,6 +134,7 @@ def test_on_a_new_machine(tmp_path):
         "photos": 4,
         "left_out": [],
         "gone": [],
+        "uncalibrated": [],
         "set_aside": None,
         "forgotten_known": False,
     }
