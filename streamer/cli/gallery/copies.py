@@ -96,8 +96,8 @@ def _tell(done: Restored) -> None:
         note(f"not in the backup, and enrolled no more: {', '.join(done.what.gone)}")
     if done.what.uncalibrated:
         note(
-            f"the backup has no calibration of {', '.join(done.what.uncalibrated)}: people are named by the spec's threshold "
-            "there, for no rate of this gallery's; run whosthere calibrate again"
+            f"the backup has no calibration of {', '.join(done.what.uncalibrated)}: people are named by the spec's "
+            "threshold there, for no rate of this gallery's; run whosthere calibrate again"
         )
     if done.set_aside is not None:
         note(
