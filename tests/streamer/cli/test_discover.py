@@ -1,8 +1,10 @@
 """`cameras discover` as a user calls it, against a device of our own on loopback."""
 
+import fcntl
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import gettempdir
 
 import pytest
 import yaml
@@ -16,6 +18,14 @@ from tests.streamer.discovery.onvif_device import OnvifCamera, Responder, probe_
 OURS = "Test Entrance"  # other tests may be on the group
 ENVIRON = {"CAM_USER": USER, "CAM_PASSWORD": PASSWORD}
 LOGIN = ("--user", "${CAM_USER}", "--password", "${CAM_PASSWORD}")
+
+
+@pytest.fixture(autouse=True)
+def alone() -> Iterator[None]:
+    """By multicast, tests in two processes would find each other's cameras: one on this machine is run at a time."""
+    with (Path(gettempdir()) / "whosthere-tests-that-discover").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture
