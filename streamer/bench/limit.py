@@ -19,10 +19,19 @@ from recognition.runtimes.tensor_runner import TensorRunner
 
 
 def replay(
-    clip: Path, detector: TensorRunner, scene: F32, embedder: TensorRunner, crops: list[int], frames: int, threads: int
+    clip: Path,
+    detector: TensorRunner,
+    scene: F32,
+    embedder: TensorRunner,
+    faces: F32,
+    crops: list[int],
+    frames: int,
+    threads: int,
 ) -> float:
-    """Seconds for `frames` runs on `scene` (1,3,h,w), one embedder run for each size in `crops`, and the decode."""
-    crop = np.zeros((max(crops, default=1), 3, 112, 112), np.float32)
+    """Seconds for `frames` runs on `scene` (1,3,h,w), one embedder run on `faces` (k,3,h,w), again and again, for each
+    size in `crops`, and the decode. Both are of mixed values: black ones take a network less time than pictures do.
+    """
+    crop = np.resize(faces, (max(crops, default=1), *faces.shape[1:]))
     work: deque[Callable[[], object]] = deque(partial(detector.run, scene) for _ in range(frames))
     work.extend(partial(embedder.run, crop[:size]) for size in crops)
     decoder = threading.Thread(target=_decode, args=(clip,), name="limit-decode")

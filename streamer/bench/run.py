@@ -16,6 +16,7 @@ import av
 import numpy as np
 
 from recognition import detect
+from recognition.checks.self_test import probe_tensors
 from recognition.image import ArrayImage
 from recognition.recogniser import Recogniser, open_recogniser
 from recognition.runtimes.processor import this_processor
@@ -168,9 +169,9 @@ def _limit(recogniser: Recogniser, clip: Path, run: OurRun) -> float:
     rng = np.random.default_rng(0)
     scene = rng.standard_normal((1, *prepared.tensor.shape), dtype=np.float32)
     crops = _cut(run.embedded, recogniser.embedder.max_batch)
-    return replay(
-        clip, recogniser.detector.runner, scene, recogniser.embedder.runner, crops, run.frames, usable_cores()
-    )
+    embedder = recogniser.embedder
+    faces = probe_tensors(embedder.spec)
+    return replay(clip, recogniser.detector.runner, scene, embedder.runner, faces, crops, run.frames, usable_cores())
 
 
 def _cut(sizes: list[int], most: int) -> list[int]:

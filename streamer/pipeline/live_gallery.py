@@ -210,11 +210,13 @@ class LiveGallery:
             self._settings,
             self._check,
         )
-        loop = asyncio.get_running_loop()
-        verdicts = await loop.run_in_executor(self._pool, judge.verdicts, chosen, self.serving)
-        if names != "gallery":
-            classes = self.classifier.named
-            verdicts = await loop.run_in_executor(self._pool, judge.by_classifier, verdicts, names, classes)
+        serving, classes = self.serving, self.classifier.named
+
+        def judged() -> list[Verdict]:
+            verdicts = judge.verdicts(chosen, serving)
+            return verdicts if names == "gallery" else judge.by_classifier(verdicts, names, classes)
+
+        verdicts = await asyncio.get_running_loop().run_in_executor(self._pool, judged)
         # Somebody may have been forgotten meanwhile, or be so by now and not yet out of the index that was searched.
         return [unnamed(verdict, self._nameless) for verdict in verdicts]
 
