@@ -15,7 +15,7 @@ for version in ${PYTHONS:-3.11 3.12 3.13}; do
     venv=.pythons/$version
     if [ ! "$venv/.ready" -nt pyproject.toml ]; then
         "$python" -m venv --clear "$venv"
-        "$venv/bin/python" -m pip install -qq --disable-pip-version-check --editable '.[cpu,dev]'
+        "$venv/bin/python" -m pip install -qq --disable-pip-version-check --editable '.[cpu,webrtc,dev]'
         touch "$venv/.ready"
     fi
     echo "Python $version: $("$venv/bin/python" --version)"
