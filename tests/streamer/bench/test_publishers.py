@@ -1,7 +1,6 @@
 """A publisher of a benchmark that can't start, or ends by itself, ends the benchmark; and nothing is left running."""
 
 import asyncio
-import os
 from dataclasses import replace
 from pathlib import Path
 
