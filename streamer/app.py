@@ -9,35 +9,29 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 from gallery.errors import GalleryError
-from recognition.recogniser import Recogniser
 from streamer.access.guard import Guard
 from streamer.access.live_tokens import LiveTokens
 from streamer.api.certificate import Certificate
-from streamer.api.health import create_app, serve_http
 from streamer.api.server import prepare_http
-from streamer.api.whep import whep_routes
-from streamer.api.whip import whip_routes
 from streamer.events.outbox import Outbox
-from streamer.ingest.publish.point import PublishPoint, PublishPoints
+from streamer.ingest.publish.point import PublishPoint
 from streamer.ingest.rtsp.server import RtspServer
 from streamer.kept_visits.keeper import VisitKeeper
-from streamer.live_view import pages
 from streamer.live_view.view import LiveView
-from streamer.model_layer.layer import ModelLayer, open_models
+from streamer.model_layer.layer import open_models
 from streamer.mqtt.publisher import Publisher
 from streamer.pipeline.camera import Camera, CameraStatus, camera_path
 from streamer.pipeline.camera_control import CameraControl
 from streamer.pipeline.camera_path import tell
 from streamer.pipeline.camera_set import CameraSet, Difference
-from streamer.pipeline.camera_trouble import WORDS
 from streamer.pipeline.live_gallery import LiveGallery
-from streamer.pipeline.overload import Overload
 from streamer.process import key_source, limit_arenas, make_data_folder, only_one, store_of
-from streamer.readiness import Part, Readiness
+from streamer.running.doors import open_doors
+from streamer.running.service import Service as Service
 from streamer.settings import CameraSettings, Settings
 from streamer.settings_reading import Layers
 from streamer.steady import WallClock, steady_s
@@ -51,66 +45,6 @@ log = logging.getLogger(__name__)
 
 WATCH_S = 0.25
 BROKER_HOPELESS_DELAY_S = 5.0  # a login that is refused may be mended at any time, and trying it costs nothing
-
-
-@dataclass(slots=True, eq=False)
-class Service:
-    """What is running, for those who look at it: HTTP, the demo, tests, the benchmark."""
-
-    settings: Settings
-    metrics: Metrics
-    models: ModelLayer
-    live_gallery: LiveGallery
-    outbox: Outbox
-    visits: VisitKeeper
-    publisher: Publisher
-    live_view: LiveView
-    cameras: list[Camera]
-    tokens: LiveTokens
-    guard: Guard
-    upkeep: Upkeep
-    points: PublishPoints = field(default_factory=dict)
-    certificate: Certificate | None = None
-    http_port: int = 0
-    rtsp: RtspServer | None = None
-    control: CameraControl | None = None
-    overload: Overload = field(default_factory=Overload)
-
-    @property
-    def recogniser(self) -> Recogniser:
-        return self.models.recogniser
-
-    def has_camera(self, name: str) -> bool:
-        """Whether there is one of this name now, disabled or not."""
-        return any(camera.name == name for camera in self.cameras)
-
-    def readiness(self) -> Readiness:
-        """What is ready and what is not, part by part, with the reason."""
-        parts = [
-            _models_part(self.models),
-            Part("broker", not self.publisher.trouble, self.publisher.trouble),
-            Part("outbox", self.outbox.healthy, self.outbox.trouble),
-        ]
-        if self.visits.is_wanted:
-            parts.append(Part("kept visits", not self.visits.trouble, self.visits.trouble))
-        if self.control is not None and self.control.trouble:
-            parts.append(Part("configuration", False, self.control.trouble))
-        gallery = self.live_gallery.trouble
-        parts.append(Part("gallery", not gallery, gallery))
-        if self.live_gallery.classifier.is_wanted:
-            trouble = self.live_gallery.classifier.trouble
-            parts.append(Part("classifier", trouble is None, "" if trouble is None else str(trouble)))
-        if self.settings.http.enabled:
-            parts.append(Part("tokens", not self.tokens.trouble, self.tokens.trouble))
-        if self.certificate is not None:
-            parts.append(Part("certificate", not self.certificate.fault, self.certificate.trouble))
-        if self.overload.reason is not None:
-            parts.append(Part("load", True, self.overload.reason))
-        if self.rtsp is not None and (self.rtsp.port or self.rtsp.trouble):
-            parts.append(Part("rtsp ingest", not self.rtsp.trouble, self.rtsp.trouble))
-        for camera in self.cameras:
-            parts.append(_camera_part(camera.name, camera.status))
-        return Readiness(tuple(parts), self.models.readiness())
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +70,7 @@ async def running_service(
     async with AsyncExitStack() as stack:
         stack.enter_context(only_one(settings.paths.data))
         service = await _opened(stack, settings, certificate, obeys=configured is not None, own_broker=own_broker)
-        rtsp = await _open_doors(stack, service)
+        rtsp = await open_doors(stack, service)
         async with asyncio.TaskGroup() as tasks:
             service.live_gallery.classifier.is_wanted = settings.uses_classifier
             await service.live_gallery.classifier.look()
@@ -236,28 +170,6 @@ async def _opened(
     return service
 
 
-async def _open_doors(stack: AsyncExitStack, service: Service) -> RtspServer:
-    """HTTP and RTSP: whoever looks and whoever publishes is let in from now on."""
-    settings, metrics = service.settings, service.metrics
-    if settings.http.enabled:
-        webrtc = settings.ingest.webrtc
-        whip = whip_routes(webrtc, service.points, service.has_camera, metrics)
-        whep = whep_routes(webrtc, service.live_view, metrics)
-        routers = [await stack.enter_async_context(kind) for kind in (whip, whep)]
-        service.http_port = await stack.enter_async_context(
-            serve_http(
-                create_app(service, [*routers, pages.routes()]),
-                settings.http.host,
-                settings.http.port,
-                tls=None if service.certificate is None else service.certificate.context,
-                trusted_proxies=settings.http.trusted_proxies,
-                metrics=metrics,
-            )
-        )
-    service.rtsp = await stack.enter_async_context(RtspServer(settings.ingest.rtsp, service.points, metrics))
-    return service.rtsp
-
-
 def _keep_up(tasks: asyncio.TaskGroup, service: Service, rtsp: RtspServer) -> list[asyncio.Task[None]]:
     """What runs beside the cameras, until the last event is out."""
     publisher, models, certificate = service.publisher, service.models, service.certificate
@@ -342,22 +254,6 @@ def _forget_camera(service: Service, name: str) -> None:
     service.visits.removed(name)
     service.publisher.remove_camera(name)
     service.metrics.forget_camera(name)
-
-
-def _camera_part(name: str, status: CameraStatus) -> Part:
-    """Ready, and yet something to say, where it is online and its pictures can't be used: that may be the night."""
-    if status.trouble is not None:
-        return Part(f"camera {name}", True, f"{status.reason}: {WORDS[status.trouble]}")
-    fine = status.state in ("online", "disabled") or status.reason == "ended"
-    return Part(f"camera {name}", fine, "" if fine else f"{status.state}: {status.reason}")
-
-
-def _models_part(layer: ModelLayer) -> Part:
-    """Not ready where answers are useless; ready, and yet something to say, where a model had to go to the CPU."""
-    if layer.fault is not None:
-        return Part("models", False, layer.fault)
-    fallbacks = [(served.name, served.fallback or switcher.fallback) for switcher, served in layer.seated()]
-    return Part("models", True, "; ".join(f"{name} on the CPU: {found.why}" for name, found in fallbacks if found))
 
 
 async def _watch(service: Service) -> None:

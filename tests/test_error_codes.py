@@ -12,6 +12,7 @@ import gallery.classifier.errors
 import gallery.errors
 import recognition.errors
 import streamer.access.errors
+import streamer.api.errors
 import streamer.errors
 import streamer.webrtc.errors
 from recognition.errors import CodedError
@@ -56,6 +57,7 @@ MODULES = [
     gallery.classifier.errors,
     streamer.errors,
     streamer.access.errors,
+    streamer.api.errors,
     streamer.webrtc.errors,
 ]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from streamer.api.alive import lives, main
+from streamer.api.application import create_app
 from streamer.api.certificate import Certificate
-from streamer.api.health import create_app
 from streamer.api.server import serve_http
 from streamer.settings import HttpSettings
 from tests.certificates import make_certificate

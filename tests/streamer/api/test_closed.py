@@ -16,8 +16,8 @@ from starlette.routing import Mount, Route
 from streamer.access.attempts import LIMIT
 from streamer.access.guard import Caller, needs, open_to_all
 from streamer.access.roles import ROLES, covers
+from streamer.api.application import create_app
 from streamer.api.closed import needs_of
-from streamer.api.health import create_app
 from streamer.api.server import serve_http
 from streamer.readiness import Readiness
 from streamer.telemetry.metrics import Metrics

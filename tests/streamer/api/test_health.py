@@ -11,7 +11,7 @@ import pytest
 import uvloop
 
 from recognition.errors import Overloaded
-from streamer.api.health import create_app
+from streamer.api.application import create_app
 from streamer.api.server import serve_http
 from streamer.errors import CameraUnknown, HttpAddressInvalid, PortInUse
 from streamer.readiness import ModelState, Part, Readiness

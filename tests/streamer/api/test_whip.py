@@ -15,7 +15,7 @@ from aiortc.sdp import candidate_to_sdp
 
 from streamer.access.guard import Guard
 from streamer.access.token_file import revoke_token
-from streamer.api.health import create_app
+from streamer.api.application import create_app
 from streamer.api.server import serve_http
 from streamer.api.whip import whip_routes
 from streamer.errors import StreamLost

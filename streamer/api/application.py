@@ -1,0 +1,51 @@
+"""A running service in; its whole HTTP application out, closed to whoever has no token for what is asked.
+
+Built once; which routes there are beside health's is the caller's (streamer/app.py).
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.responses import HTMLResponse, JSONResponse
+
+from streamer import __version__
+from streamer.access.guard import Guard, needs
+from streamer.api import health, problems, reference
+from streamer.api.closed import Closed
+from streamer.api.webrtc import CrossOrigin
+
+
+class Service(health.Service, Protocol):
+    """What the application looks at."""
+
+    @property
+    def guard(self) -> Guard: ...
+
+
+def create_app(service: Service, routers: Sequence[APIRouter] = ()) -> FastAPI:
+    """/healthz, /readyz, /metrics, /docs and /openapi.json over a service that is built, and what `routers` have."""
+    # No pages of FastAPI's own: reference.py says why; and its /openapi.json would be for admins alone.
+    app = FastAPI(title="whosthere", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
+    problems.install(app)
+    app.state.guard = service.guard  # for what goes on after an answer
+    app.add_middleware(Closed, routes=app.router.routes, guard=service.guard)
+    app.add_middleware(CrossOrigin)  # around it: a refusal, too, is for the page that asked
+
+    for router in (health.routes(service), _documentation(app), *routers):
+        app.include_router(router)
+    return app
+
+
+def _documentation(app: FastAPI) -> APIRouter:
+    routes = APIRouter(dependencies=[Depends(needs("viewer"))], include_in_schema=False)
+
+    @routes.get("/docs")
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(reference.page(app.openapi()))
+
+    @routes.get("/openapi.json")
+    async def openapi() -> JSONResponse:
+        return JSONResponse(app.openapi())
+
+    return routes

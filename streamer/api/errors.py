@@ -1,0 +1,23 @@
+"""What is wrong with a request of the API; the family is streamer/errors.py's, statuses are in problems.py.
+
+StreamerError
+└── RequestRefused
+    ├── CursorInvalid             cursor_invalid
+    └── PreconditionFailed        precondition_failed
+"""
+
+from streamer.errors import StreamerError
+
+
+class RequestRefused(StreamerError):
+    code = "request_refused"
+
+
+class CursorInvalid(RequestRefused):
+    code = "cursor_invalid"
+
+
+class PreconditionFailed(RequestRefused):
+    """If-Match names a state that is not the one now."""
+
+    code = "precondition_failed"

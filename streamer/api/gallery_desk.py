@@ -1,0 +1,88 @@
+"""The gallery for whoever asks over HTTP: one store on a thread of its own, and the caller's name in the audit log.
+
+The running service keeps another store to search by and notices what is written here as it notices a command's.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Self, TypeVar
+
+from gallery.errors import GalleryMissing
+from gallery.storage.file_copy import identity_of
+from gallery.storage.store import PersonStore
+from streamer.process import store_of
+from streamer.settings import Settings
+
+T = TypeVar("T")
+
+
+class GalleryDesk:
+    """Made by GalleryDesk.open() alone; nothing is opened before it is asked for."""
+
+    def __init__(self, settings: Settings, thread: ThreadPoolExecutor) -> None:
+        self._settings = settings
+        self._thread = thread
+        self._store: PersonStore | None = None
+        self._identity: tuple[int, int] | None = None
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: Settings) -> AsyncIterator[Self]:
+        thread = ThreadPoolExecutor(1, thread_name_prefix="gallery-desk")
+        desk = cls(settings, thread)
+        try:
+            yield desk
+        finally:
+            await asyncio.get_running_loop().run_in_executor(thread, desk._close)
+            await asyncio.to_thread(thread.shutdown)
+
+    async def run(self, actor: str, work: Callable[[PersonStore], T]) -> T:
+        """What `work` returns; it is not begun anew and goes to its end, also when this is cancelled.
+
+        actor: who is told to the audit log (a token's name). Raises GalleryError and what `work` raises; GalleryMissing
+        where the file is gone: none is made in its place.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._thread, partial(self._run, actor, work))
+
+    @asynccontextmanager
+    async def own(self, actor: str) -> AsyncIterator[PersonStore]:
+        """A store of one's own, for what goes on over many awaits (an enrolment). Raises GalleryError."""
+        store = await asyncio.to_thread(self._opened, actor)
+        try:
+            yield store
+        finally:
+            await asyncio.to_thread(store.close)
+
+    # On the desk's thread.
+
+    def _run(self, actor: str, work: Callable[[PersonStore], T]) -> T:
+        identity = _file_of(self._settings)
+        if self._store is None or identity != self._identity:
+            self._close()
+            self._store = self._opened(actor)
+            self._identity = _file_of(self._settings)
+        self._store.actor = actor
+        return work(self._store)
+
+    def _opened(self, actor: str) -> PersonStore:
+        path = self._settings.gallery_path
+        if not path.exists():
+            raise GalleryMissing(
+                f"gallery {path} is gone, and the service serves from memory; put it back, or restart the service to "
+                "begin without anybody"
+            )
+        return store_of(self._settings, actor=actor)
+
+    def _close(self) -> None:
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+
+def _file_of(settings: Settings) -> tuple[int, int] | None:
+    """Which file it is; its time and size change with every write."""
+    found = identity_of(settings.gallery_path)
+    return None if found is None else found[:2]

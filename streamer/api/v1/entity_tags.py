@@ -1,0 +1,34 @@
+"""Entity tags of JSON answers (RFC 9110, 8.8.3), and what requests say with them. Pure."""
+
+import hashlib
+
+from fastapi import Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+
+from streamer.api.errors import PreconditionFailed
+
+
+def etag_of(document: BaseModel) -> str:
+    """Another one whenever the document is another one."""
+    return f'"{hashlib.sha256(document.model_dump_json().encode()).hexdigest()[:32]}"'
+
+
+def tagged(request: Request, document: BaseModel, status: int = 200) -> Response:
+    """The document with its tag; 304 without it where the request's If-None-Match has the same."""
+    etag = etag_of(document)
+    headers = {"ETag": etag, "Cache-Control": "no-cache"}
+    if status == 200 and _named(request, "if-none-match", etag):
+        return Response(status_code=304, headers=headers)
+    return JSONResponse(document.model_dump(mode="json"), status, headers)
+
+
+def hold_to(request: Request, document: BaseModel) -> None:
+    """Raises PreconditionFailed where If-Match is sent and the document is not (any more) what it was read as."""
+    if "if-match" in request.headers and not _named(request, "if-match", etag_of(document)):
+        raise PreconditionFailed("it was changed since it was read (If-Match); read it again, and decide anew")
+
+
+def _named(request: Request, header: str, etag: str) -> bool:
+    tags = [tag.strip().removeprefix("W/") for tag in request.headers.get(header, "").split(",")]
+    return etag in tags or "*" in tags

@@ -1,0 +1,11 @@
+"""Everything under /api/v1 over a running service: what there is of it, each a router of its own."""
+
+from fastapi import APIRouter
+
+from streamer.api.gallery_desk import GalleryDesk
+from streamer.api.v1 import people
+
+
+def api_routes(desk: GalleryDesk) -> list[APIRouter]:
+    """In the order in which /docs shows them."""
+    return [people.routes(desk)]

@@ -1,0 +1,100 @@
+"""What is running, for those who look at it. Nothing is started or ended here; streamer/app.py does that."""
+
+from dataclasses import dataclass, field
+
+from recognition.recogniser import Recogniser
+from streamer.access.guard import Guard
+from streamer.access.live_tokens import LiveTokens
+from streamer.api.certificate import Certificate
+from streamer.events.outbox import Outbox
+from streamer.ingest.publish.point import PublishPoints
+from streamer.ingest.rtsp.server import RtspServer
+from streamer.kept_visits.keeper import VisitKeeper
+from streamer.live_view.view import LiveView
+from streamer.model_layer.layer import ModelLayer
+from streamer.mqtt.publisher import Publisher
+from streamer.pipeline.camera import Camera, CameraStatus
+from streamer.pipeline.camera_control import CameraControl
+from streamer.pipeline.camera_trouble import WORDS
+from streamer.pipeline.live_gallery import LiveGallery
+from streamer.pipeline.overload import Overload
+from streamer.readiness import Part, Readiness
+from streamer.settings import Settings
+from streamer.telemetry.metrics import Metrics
+from streamer.upkeep.daily import Upkeep
+
+
+@dataclass(slots=True, eq=False)
+class Service:
+    """What is running, for those who look at it: HTTP, the demo, tests, the benchmark."""
+
+    settings: Settings
+    metrics: Metrics
+    models: ModelLayer
+    live_gallery: LiveGallery
+    outbox: Outbox
+    visits: VisitKeeper
+    publisher: Publisher
+    live_view: LiveView
+    cameras: list[Camera]
+    tokens: LiveTokens
+    guard: Guard
+    upkeep: Upkeep
+    points: PublishPoints = field(default_factory=dict)
+    certificate: Certificate | None = None
+    http_port: int = 0
+    rtsp: RtspServer | None = None
+    control: CameraControl | None = None
+    overload: Overload = field(default_factory=Overload)
+
+    @property
+    def recogniser(self) -> Recogniser:
+        return self.models.recogniser
+
+    def has_camera(self, name: str) -> bool:
+        """Whether there is one of this name now, disabled or not."""
+        return any(camera.name == name for camera in self.cameras)
+
+    def readiness(self) -> Readiness:
+        """What is ready and what is not, part by part, with the reason."""
+        parts = [
+            _models_part(self.models),
+            Part("broker", not self.publisher.trouble, self.publisher.trouble),
+            Part("outbox", self.outbox.healthy, self.outbox.trouble),
+        ]
+        if self.visits.is_wanted:
+            parts.append(Part("kept visits", not self.visits.trouble, self.visits.trouble))
+        if self.control is not None and self.control.trouble:
+            parts.append(Part("configuration", False, self.control.trouble))
+        gallery = self.live_gallery.trouble
+        parts.append(Part("gallery", not gallery, gallery))
+        if self.live_gallery.classifier.is_wanted:
+            trouble = self.live_gallery.classifier.trouble
+            parts.append(Part("classifier", trouble is None, "" if trouble is None else str(trouble)))
+        if self.settings.http.enabled:
+            parts.append(Part("tokens", not self.tokens.trouble, self.tokens.trouble))
+        if self.certificate is not None:
+            parts.append(Part("certificate", not self.certificate.fault, self.certificate.trouble))
+        if self.overload.reason is not None:
+            parts.append(Part("load", True, self.overload.reason))
+        if self.rtsp is not None and (self.rtsp.port or self.rtsp.trouble):
+            parts.append(Part("rtsp ingest", not self.rtsp.trouble, self.rtsp.trouble))
+        for camera in self.cameras:
+            parts.append(_camera_part(camera.name, camera.status))
+        return Readiness(tuple(parts), self.models.readiness())
+
+
+def _camera_part(name: str, status: CameraStatus) -> Part:
+    """Ready, and yet something to say, where it is online and its pictures can't be used: that may be the night."""
+    if status.trouble is not None:
+        return Part(f"camera {name}", True, f"{status.reason}: {WORDS[status.trouble]}")
+    fine = status.state in ("online", "disabled") or status.reason == "ended"
+    return Part(f"camera {name}", fine, "" if fine else f"{status.state}: {status.reason}")
+
+
+def _models_part(layer: ModelLayer) -> Part:
+    """Not ready where answers are useless; ready, and yet something to say, where a model had to go to the CPU."""
+    if layer.fault is not None:
+        return Part("models", False, layer.fault)
+    fallbacks = [(served.name, served.fallback or switcher.fallback) for switcher, served in layer.seated()]
+    return Part("models", True, "; ".join(f"{name} on the CPU: {found.why}" for name, found in fallbacks if found))
