@@ -49,7 +49,10 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A file stays in one process, where there are several: the longest first, who needs both cores last."""
+    """A file stays in one process, where there are several: the longest first, who needs both cores last.
+
+    Live ones are long, and would be waited for at the end.
+    """
     waiting, thorough = config.getoption("--waiting"), config.getoption("--thorough")
     wanted, left_out = list[pytest.Item](), list[pytest.Item]()
     for item in items:
@@ -78,8 +81,8 @@ def _turn(item: pytest.Item) -> int:
     if item.get_closest_marker("both_cores"):
         return 3
     if item.get_closest_marker("live"):
-        return 2
-    return 0 if item.get_closest_marker("emulated") or item.path.name in LONG else 1
+        return 1
+    return 0 if item.get_closest_marker("emulated") or item.path.name in LONG else 2
 
 
 @pytest.fixture(scope="session")

@@ -49,7 +49,7 @@ class ClockedService(ServiceProcess):
 STEPS = [
     (-YEARS_S, [0.0], False),  # a board without a clock of its own, in 1970
     (0.0, [DAYS_S], False),  # longer than outbox_max_age_h
-    (3600.0, [0.0], False),
+    pytest.param(3600.0, [0.0], False, marks=pytest.mark.thorough),
     (DAYS_S, [-YEARS_S, 0.0], True),
 ]
 

@@ -52,7 +52,9 @@ def lines_with(service: ServiceProcess, code: str) -> list[str]:
     return [line["message"] for line in service.log() if line.get("code") == code]
 
 
-@pytest.mark.parametrize("harm", ["no database", "zeroes", "deleted"])
+@pytest.mark.parametrize(
+    "harm", ["zeroes", *(pytest.param(harm, marks=pytest.mark.thorough) for harm in ("no database", "deleted"))]
+)
 async def test_an_outbox_damaged_between_two_starts_and_while_running(tmp_path, broker, harm):
     await Subscriber.awaited(broker.port, tmp_path)
     broker.stop()
@@ -141,7 +143,7 @@ async def test_a_gallery_that_is_deleted_and_replaced(tmp_path, broker):
     assert "Traceback" not in service.log_file.read_text()
 
 
-@pytest.mark.parametrize("has_outbox", [True, False])
+@pytest.mark.parametrize("has_outbox", [True, pytest.param(False, marks=pytest.mark.thorough)])
 async def test_a_disk_that_is_full_before_the_start(tmp_path, broker, has_outbox):
     with small_disk(6) as disk, ServiceProcess(tmp_path, config(tmp_path, broker, data=str(disk))) as service:
         await service.until_ready("outbox", "gallery")

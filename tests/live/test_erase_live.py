@@ -37,7 +37,9 @@ def gallery_with(folder: Path, needle: str) -> list[str]:
     return [file.name for file in sorted(folder.glob("gallery.db*")) if needle.encode() in file.read_bytes()]
 
 
-@pytest.mark.parametrize("encryption", [True, False], ids=["encrypted", "plain"])
+@pytest.mark.parametrize(
+    "encryption", [True, pytest.param(False, marks=pytest.mark.thorough)], ids=["encrypted", "plain"]
+)
 async def test_who_is_forgotten_in_view_while_the_broker_is_away_leaves_nothing(tmp_path, broker, encryption):
     service = house(tmp_path, broker.port, encryption=encryption)
     await Subscriber.awaited(broker.port, tmp_path)

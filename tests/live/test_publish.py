@@ -90,7 +90,7 @@ async def test_a_browser_that_is_killed_stalls_its_camera_then_it_is_offline_and
         assert heard.visits("door")[0][-1]["end_reason"] in ("left", "camera_lost")
 
 
-@pytest.mark.parametrize("codec", ["VP8", "H264"])
+@pytest.mark.parametrize("codec", [pytest.param("VP8", marks=pytest.mark.thorough), "H264"])
 async def test_another_publisher_waits_for_a_living_one_and_takes_a_silent_ones_place(tmp_path, codec):
     switches = fake_camera(tmp_path, write_film(tmp_path / "film.mp4", ([STRANGERS[0]], 4)))
     second = Publisher(Film(None, KNOWN), AudioStreamTrack())
