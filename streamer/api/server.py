@@ -17,6 +17,7 @@ from streamer.api.certificate import Certificate
 from streamer.api.doorway import Doorway, Handshake, Visitor, WaitLimits
 from streamer.api.proxies import BehindProxies
 from streamer.api.security_headers import SecurityHeaders
+from streamer.api.streaming.live_socket import web_sockets
 from streamer.api.under_way import UnderWay
 from streamer.errors import HttpAddressInvalid, HttpUnprotected
 from streamer.listen import BACKLOG, Place, listen, resolve
@@ -54,7 +55,7 @@ async def serve_http(
         config = uvicorn.Config(
             SecurityHeaders(_dated(under_way), hsts_days),
             http="h11",
-            ws="none",
+            **web_sockets(),
             lifespan="off",
             log_config=None,
             access_log=False,
