@@ -13,8 +13,8 @@ from streamer import __version__
 from streamer.access.guard import Guard, needs
 from streamer.api import health, problems, reference
 from streamer.api.closed import Closed
-from streamer.api.v1.problem_answers import with_problems
-from streamer.api.webrtc import CrossOrigin
+from streamer.api.problem_answers import with_problems
+from streamer.api.rtc.webrtc import CrossOrigin
 
 
 class Service(health.Service, Protocol):

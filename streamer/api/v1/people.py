@@ -11,9 +11,9 @@ from gallery.storage.store import PersonStore
 from streamer.access.guard import Caller, needs
 from streamer.api.errors import CursorInvalid
 from streamer.api.gallery_desk import GalleryDesk
+from streamer.api.problem_answers import OF_GALLERY, problem_answers
 from streamer.api.v1.entity_tags import tagged
 from streamer.api.v1.paging import USUAL, After, Limit, cursor_of, position_of
-from streamer.api.v1.problem_answers import OF_GALLERY, problem_answers
 
 _EXAMPLE: dict[str, Any] = {
     "id": "p7f3k2m9q1xz",

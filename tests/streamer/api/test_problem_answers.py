@@ -8,9 +8,9 @@ from recognition.errors import ImageError
 from streamer.access.guard import Guard
 from streamer.access.live_tokens import LiveTokens
 from streamer.api.application import create_app
+from streamer.api.problem_answers import problem_answers
 from streamer.api.problems import MEDIA_TYPE
 from streamer.api.v1 import people
-from streamer.api.v1.problem_answers import problem_answers
 from streamer.telemetry.metrics import Metrics
 from tests.streamer.api.v1.api import Looked
 
