@@ -8,6 +8,8 @@ from streamer.api.rtc.whep import whep_routes
 from streamer.api.rtc.whip import whip_routes
 from streamer.api.server import serve_http
 from streamer.api.v1.routers import api_routes
+from streamer.api.v1.system.routers import system_routes
+from streamer.cameras.desk import CameraDesk
 from streamer.ingest.rtsp.server import RtspServer
 from streamer.live_view import pages
 from streamer.running.service import Service
@@ -22,6 +24,7 @@ async def open_doors(stack: AsyncExitStack, service: Service) -> RtspServer:
         whep = whep_routes(webrtc, service.live_view, metrics)
         routers = [await stack.enter_async_context(kind) for kind in (whip, whep)]
         desk = await stack.enter_async_context(GalleryDesk.open(settings))
+        routers += system_routes(CameraDesk(service))
         service.http_port = await stack.enter_async_context(
             serve_http(
                 create_app(service, [*routers, pages.routes(), *api_routes(desk)], settings.http),
