@@ -42,7 +42,9 @@ _PATIENT_NICENESS = 10
 class ModelLayer:
     """Made by open_models() alone."""
 
-    def __init__(self, settings: Settings, manager: ModelManager, metrics: Metrics, *, has_gallery: bool = True) -> None:
+    def __init__(
+        self, settings: Settings, manager: ModelManager, metrics: Metrics, *, has_gallery: bool = True
+    ) -> None:
         self.settings = settings
         self._has_gallery = has_gallery
         self.manager = manager
