@@ -4,7 +4,7 @@ Built once; which routes there are beside health's is the caller's (streamer/app
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.responses import HTMLResponse, JSONResponse
@@ -13,7 +13,8 @@ from streamer import __version__
 from streamer.access.guard import Guard, needs
 from streamer.api import health, problems, reference
 from streamer.api.closed import Closed
-from streamer.api.webrtc import CrossOrigin
+from streamer.api.problem_answers import with_problems
+from streamer.api.rtc.webrtc import CrossOrigin
 
 
 class Service(health.Service, Protocol):
@@ -39,6 +40,12 @@ def create_app(service: Service, routers: Sequence[APIRouter] = ()) -> FastAPI:
 
 def _documentation(app: FastAPI) -> APIRouter:
     routes = APIRouter(dependencies=[Depends(needs("viewer"))], include_in_schema=False)
+    of_fastapi = app.openapi
+
+    def document() -> dict[str, Any]:
+        return app.openapi_schema or with_problems(of_fastapi())
+
+    app.openapi = document  # type: ignore[method-assign] # FastAPI's own way to add to its document
 
     @routes.get("/docs")
     async def docs() -> HTMLResponse:

@@ -4,10 +4,10 @@ from contextlib import AsyncExitStack
 
 from streamer.api.application import create_app
 from streamer.api.gallery_desk import GalleryDesk
+from streamer.api.rtc.whep import whep_routes
+from streamer.api.rtc.whip import whip_routes
 from streamer.api.server import serve_http
 from streamer.api.v1.routers import api_routes
-from streamer.api.whep import whep_routes
-from streamer.api.whip import whip_routes
 from streamer.ingest.rtsp.server import RtspServer
 from streamer.live_view import pages
 from streamer.running.service import Service

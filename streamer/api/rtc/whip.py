@@ -11,7 +11,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 
 from streamer.access.guard import needs
-from streamer.api.webrtc import webrtc_routes
+from streamer.api.rtc.webrtc import webrtc_routes
 from streamer.errors import CameraNotPublished, CameraUnknown, CameraVariableUnset
 from streamer.ingest.publish.point import PublishPoints
 from streamer.settings import WebrtcSettings
