@@ -246,6 +246,7 @@ class HttpSettings(_Section):
     enabled: bool = True
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535, description="0: any free port")
+    reuse_port: bool = Field(default=False, description="of `serve --api-only` alone: several listen on the one port")
     tls: TlsSettings | None = None
     trusted_proxies: tuple[TrustedProxy, ...] = Field(
         default=(), description="addresses or networks of proxies that do TLS"

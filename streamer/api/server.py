@@ -34,20 +34,21 @@ async def serve_http(
     *,
     tls: ssl.SSLContext | None = None,
     trusted_proxies: Sequence[str] = (),
+    reuse_port: bool = False,
     metrics: Metrics | None = None,
     limits: WaitLimits = WaitLimits(),  # noqa: B008 # frozen
 ) -> AsyncIterator[int]:
     """Serves `app` while the context is open, and gives the port (the real one where 0 was asked for).
 
-    At the end requests that are under way get a second to finish, then 503. Raises PortInUse, HttpAddressInvalid and
-    HttpUnprotected.
+    reuse_port: beside other processes that serve there so. At the end requests that are under way get a second to
+    finish, then 503. Raises PortInUse, HttpAddressInvalid and HttpUnprotected.
     """
     place = await resolve(host, port, "http", HttpAddressInvalid)
     _protected(place, tls is not None or bool(trusted_proxies))
     if trusted_proxies:
         app = BehindProxies(app, trusted_proxies, metrics)
     under_way = UnderWay(app)
-    with listen(place) as listener:
+    with listen(place, reuse_port=reuse_port) as listener:
         config = uvicorn.Config(
             _dated(under_way),
             http="h11",
