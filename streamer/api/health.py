@@ -28,7 +28,7 @@ class Service(Protocol):
 
 def routes(service: Service) -> APIRouter:
     """/healthz, /readyz and /metrics, open to all: no name is in them."""
-    health = APIRouter(dependencies=[Depends(open_to_all)])
+    health = APIRouter(tags=["health"], dependencies=[Depends(open_to_all)])
 
     @health.get("/healthz", response_description="It lives.")
     async def healthz() -> dict[str, str]:

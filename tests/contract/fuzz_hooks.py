@@ -20,6 +20,20 @@ EMBEDDINGS: list[Any] = [
     *(NUMBERS, NUMBERS[:511], [*NUMBERS, 0.1], [0.0] * 512, [*NUMBERS[:511], float("nan")], [1e308] * 512),
     *([True] * 512, [None] * 512, [[0.1]] * 512, [0.1] * 1024),
 ]
+SDP_LINES = [
+    *("v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "t=0 0", "a=group:BUNDLE 0", "m=video 9 UDP/TLS/RTP/SAVPF 96"),
+    *(
+        "c=IN IP4 0.0.0.0",
+        "a=mid:0",
+        "a=sendonly",
+        "a=recvonly",
+        "a=rtcp-mux",
+        "a=rtpmap:96 VP8/90000",
+        "a=setup:actpass",
+    ),
+    *("a=ice-ufrag:abcd", "a=ice-pwd:" + 22 * "x", "a=candidate:1 1 udp 1 127.0.0.1 9 typ host", "a=end-of-candidates"),
+    "a=fingerprint:sha-256 " + ":".join(["AA"] * 32),
+]
 OF_EMBEDDINGS = {"probe", "embedding", "embedding1", "embedding2", "query_embedding"}
 
 sent: Counter[str] = Counter()
@@ -31,6 +45,9 @@ files = st.one_of(
     st.binary(max_size=300),
 )
 schemathesis.openapi.format("binary", files)
+for media_type in ("application/sdp", "application/trickle-ice-sdpfrag"):
+    lines = st.lists(st.sampled_from(SDP_LINES) | st.text(max_size=40), max_size=40).map("\r\n".join)
+    schemathesis.openapi.media_type(media_type, lines.map(str.encode) | st.binary(max_size=300))
 
 
 @schemathesis.hook

@@ -95,7 +95,7 @@ def role_table(told: dict[Operation, dict[str, bool]]) -> str:
     """As the page shows it."""
     lines = [f"| | {' | '.join(COLUMNS.values())} |", "|---" * (len(COLUMNS) + 1) + "|"]
     for operation, by_token in told.items():
-        cells = ["yes" if by_token[token] else "–" for token in COLUMNS]
+        cells = ["yes" if by_token[token] else "no" for token in COLUMNS]
         lines.append(f"| `{operation}` | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

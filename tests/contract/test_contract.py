@@ -1,4 +1,4 @@
-"""The OpenAPI document and docs/api.md say what a running service does: each operation, each line of code, each role."""
+"""The OpenAPI document and docs/api.md say what a running service does: each operation, line of code and role."""
 
 import json
 from collections import Counter

@@ -89,10 +89,7 @@ class RerankAnswer(BaseModel):
 
 def routes(reranker: Reranker) -> APIRouter:
     rerank = APIRouter(
-        prefix="/api/v1/rerank",
-        tags=["rerank"],
-        route_class=LargeJsonRoute,
-        dependencies=[Depends(needs("operator"))],
+        prefix="/api/v1/rerank", tags=["rerank"], route_class=LargeJsonRoute, dependencies=[Depends(needs("operator"))]
     )
 
     @rerank.post(

@@ -63,7 +63,9 @@ def _packed(vector: object, name_of: Callable[[int], str], row: int) -> bytes:
         try:
             packed = binascii.a2b_base64(vector.encode(), strict_mode=True)
         except ValueError as error:
-            raise EmbeddingInvalid(f"{name_of(row)} is no base64 ({error}); give numbers, or float32 in base64") from None
+            raise EmbeddingInvalid(
+                f"{name_of(row)} is no base64 ({error}); give numbers, or float32 in base64"
+            ) from None
         if len(packed) % 4:
             raise EmbeddingInvalid(f"{name_of(row)}: {len(packed)} bytes of base64 are no whole float32 numbers")
     elif isinstance(vector, list):
