@@ -38,6 +38,7 @@ _STATUS = {
         415: "media_type_unsupported",
         # The request is well formed, and what it holds can't be used.
         422: """archive_invalid camera_protocol_missing config_invalid config_unknown_key consent_invalid
+            embedding_invalid
             embedding_space_mismatch enrolment_list_invalid enrolment_list_missing face_doubtful face_not_upright
             fpir_invalid ice_restart_unsupported image_cut_short image_empty image_kind_unsupported image_missing
             image_unreadable name_invalid no_face no_photo_accepted offer_unsupported other_person person_differs

@@ -14,7 +14,7 @@ from streamer.access.guard import needs
 from streamer.api.errors import EmbeddingInvalid
 from streamer.api.inference.large_json import LargeJsonRoute
 from streamer.api.inference.vectors import Vector, rows_of
-from streamer.api.v1.problem_answers import problem_answers
+from streamer.api.problem_answers import problem_answers
 
 Id = Annotated[str, Field(max_length=200)] | int
 
