@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 METHODS = ("get", "put", "post", "patch", "delete", "head", "options")
@@ -14,7 +14,7 @@ class Operation:
 
     method: str
     path: str
-    spec: dict[str, Any]
+    spec: dict[str, Any] = field(compare=False)
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"

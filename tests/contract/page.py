@@ -64,7 +64,7 @@ def run_shell(found: Home) -> subprocess.CompletedProcess[str]:
 
 
 def run_python(block: str, found: Home) -> subprocess.CompletedProcess[str]:
-    return _run([sys.executable, "-W", "error", "-c", block], found)
+    return _run([sys.executable, "-c", block], found)
 
 
 def _run(command: list[str], found: Home) -> subprocess.CompletedProcess[str]:
