@@ -7,9 +7,10 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 
 from recognition.errors import CodedError
 from streamer.access.errors import AccessRefused
@@ -88,11 +89,23 @@ def of(error: CodedError) -> JSONResponse:
     return response
 
 
+def of_http(request: HTTPConnection, error: HTTPException) -> JSONResponse:
+    """404 `not_found`, 405 `method_not_allowed`: the code is the status's phrase."""
+    code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_").replace("-", "_")
+    path = request.url.path
+    shown = path if len(path) <= _LONGEST_PATH else f"{path[:_LONGEST_PATH]}…"
+    detail = f"{request.scope.get('method', 'GET')} {shown}: {error.detail}; /docs lists what there is"
+    response = problem(error.status_code, code, detail)
+    response.headers.update(error.headers or {})
+    return response
+
+
 def install(app: FastAPI) -> None:
     """Every error that leaves the application leaves it as a problem document."""
     app.add_exception_handler(CodedError, _coded)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(WebSocketRequestValidationError, _invalid)
     app.add_exception_handler(Exception, _bug)
 
 
@@ -101,14 +114,7 @@ async def _coded(_: Request, error: Any) -> JSONResponse:  # noqa: ANN401 - Star
 
 
 async def _http(request: Request, error: Any) -> JSONResponse:  # noqa: ANN401
-    """404 `not_found`, 405 `method_not_allowed`: the code is the status's phrase."""
-    code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_").replace("-", "_")
-    path = request.url.path
-    shown = path if len(path) <= _LONGEST_PATH else f"{path[:_LONGEST_PATH]}…"
-    detail = f"{request.method} {shown}: {error.detail}; /docs lists what there is"
-    response = problem(error.status_code, code, detail)
-    response.headers.update(error.headers or {})
-    return response
+    return of_http(request, error)
 
 
 async def _invalid(_: Request, error: Any) -> JSONResponse:  # noqa: ANN401
