@@ -15,6 +15,7 @@ from streamer.access.guard import Guard
 from streamer.access.live_tokens import LiveTokens
 from streamer.api.application import create_app
 from streamer.api.certificate import Certificate
+from streamer.api.inference import rerank
 from streamer.api.server import prepare_http, serve_http
 from streamer.errors import ConfigInvalid
 from streamer.model_layer.layer import ModelLayer, open_models
@@ -90,7 +91,7 @@ async def _open_door(stack: AsyncExitStack, service: ApiService) -> None:
     http = service.settings.http
     service.http_port = await stack.enter_async_context(
         serve_http(
-            create_app(service),
+            create_app(service, [rerank.routes(service.reranker)]),
             http.host,
             http.port,
             tls=None if service.certificate is None else service.certificate.context,
