@@ -1,4 +1,4 @@
-"""schemathesis over the whole document with an admin token: no 500, no traceback, nothing undocumented, little memory."""
+"""schemathesis over the whole document with an admin token: no 500, no traceback, nothing undocumented, no leak."""
 
 import os
 
