@@ -5,6 +5,7 @@ from enum import Enum, auto
 from typing import Final, Literal, TypeVar
 
 from gallery.consent import changed
+from gallery.errors import ConsentInvalid
 from gallery.people import Consent, OwnThreshold, Profile
 
 T = TypeVar("T")
@@ -62,5 +63,7 @@ def _consent(told: ConsentChange | Kept | None, former: Consent | None, now: flo
     if told is None:
         return None
     until = None if isinstance(told.expires_at, _Kept) else told.expires_at
+    if until is not None and until <= now:
+        raise ConsentInvalid("the consent would be over by now: a consent that is over is none; give a later time")
     consent = changed(former, now, by=told.by, purpose=told.purpose, until=until)
     return replace(consent, expires_at=None) if told.expires_at is None else consent

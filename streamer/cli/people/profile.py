@@ -104,9 +104,9 @@ def _of_space(settings: Settings, cosine: float) -> OwnThreshold:
     """In the configured embedder's space. Raises ModelNotFound."""
     # The models, which the other commands of this group do without.
     from streamer.model_layer.setup import make_manager
-    from streamer.pipeline.match_policy import own_threshold_spec
+    from streamer.people.own_threshold import own_threshold
 
-    return OwnThreshold(own_threshold_spec(settings, make_manager(settings)).space, cosine)
+    return own_threshold(settings, make_manager(settings), cosine)
 
 
 def _tell_if_low(settings: Settings, own: OwnThreshold, store: PersonStore) -> None:
