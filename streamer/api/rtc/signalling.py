@@ -14,10 +14,9 @@ from starlette.requests import ClientDisconnect
 
 from streamer.access.guard import Caller, Needs, open_to_all
 from streamer.api.problem_answers import problem_answers
-from streamer.errors import CameraDisabled, CameraNotPublished, CameraUnknown, PublisherPresent
+from streamer.errors import BodyTooLarge, CameraDisabled, CameraNotPublished, CameraUnknown, PublisherPresent
 from streamer.webrtc import fragment, offer
 from streamer.webrtc.errors import (
-    BodyTooLarge,
     CandidatesInvalid,
     EntityTagMissing,
     IceRestartUnsupported,
