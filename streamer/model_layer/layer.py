@@ -39,7 +39,9 @@ log = logging.getLogger(__name__)
 class ModelLayer:
     """Made by open_models() alone."""
 
-    def __init__(self, settings: Settings, manager: ModelManager, metrics: Metrics, *, has_gallery: bool = True) -> None:
+    def __init__(
+        self, settings: Settings, manager: ModelManager, metrics: Metrics, *, has_gallery: bool = True
+    ) -> None:
         self.settings = settings
         self._has_gallery = has_gallery
         self.manager = manager
