@@ -6,6 +6,7 @@ from recognition.recogniser import Recogniser
 from streamer.access.guard import Guard
 from streamer.access.live_tokens import LiveTokens
 from streamer.api.certificate import Certificate
+from streamer.api.streaming.live_events import LiveEvents
 from streamer.events.outbox import Outbox
 from streamer.ingest.publish.point import PublishPoints
 from streamer.ingest.rtsp.server import RtspServer
@@ -41,6 +42,7 @@ class Service:
     tokens: LiveTokens
     guard: Guard
     upkeep: Upkeep
+    live_events: LiveEvents
     points: PublishPoints = field(default_factory=dict)
     certificate: Certificate | None = None
     http_port: int = 0
