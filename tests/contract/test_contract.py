@@ -100,6 +100,17 @@ def test_who_has_no_token_may_look_at_the_health_alone(found: Home):
     assert is_open == {"GET /healthz", "GET /readyz", "GET /metrics"} | pages
 
 
+def test_a_method_that_is_not_there_is_told_all_that_are(found: Home):
+    methods: dict[str, set[str]] = {}
+    for operation in operations(found.document):
+        methods.setdefault(operation.path, set()).add(operation.method)
+    with found.client() as client:
+        for path, there in methods.items():
+            answer = client.request("PROPFIND", path.replace("{", "").replace("}", ""))
+            assert answer.status_code == 405, path
+            assert set(answer.headers["allow"].split(", ")) == there, path
+
+
 def test_every_line_of_the_page_runs(found: Home):
     ended = page.run_shell(found)
     assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-3000:]
