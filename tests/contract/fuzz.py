@@ -21,7 +21,7 @@ from tests.conftest import PROJECT
 from tests.contract.home import CAMERA, PHOTOS, Home, home
 from tests.contract.operations import operations
 
-# Leniency, a value that is fine in its form and means nothing here, and 404 for something else that a request names, are
+# Leniency, a value that is fine in its form and means nothing here, and 404 for something else that a request names are
 # no faults; tokens that are wrong are tried role by role, and would be locked out here.
 NOT_HELD_TO = ",".join(
     (

@@ -6,13 +6,16 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import WithJsonSchema
+from pydantic import Field, WithJsonSchema
 
 from recognition.arrays import F32
 from streamer.api.errors import EmbeddingInvalid
 
 MOST_NUMBERS = 8192
 _LITTLE_ENDIAN = np.dtype("<f4")
+
+# Who an embedding is of, as the request has it.
+Id = Annotated[str, Field(max_length=200)] | int
 
 # Looked at by rows_of() alone: to have pydantic look at each number would take longer than to re-rank them.
 Vector = Annotated[
