@@ -137,8 +137,10 @@ def _tell_all_methods(request: Request, response: JSONResponse) -> None:
         match, _ = context.matches(request.scope)
         if match is Match.FULL:  # the route's own answer, which knows better
             return
-        methods |= (context.methods or set()) if match is Match.PARTIAL else set()
-    response.headers["Allow"] = ", ".join(sorted(methods))
+        if match is Match.PARTIAL and getattr(context, "include_in_schema", True):
+            methods |= context.methods or set()
+    if methods:
+        response.headers["Allow"] = ", ".join(sorted(methods))
 
 
 async def _invalid(_: Request, error: Any) -> JSONResponse:  # noqa: ANN401

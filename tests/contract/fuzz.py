@@ -21,8 +21,8 @@ from tests.conftest import PROJECT
 from tests.contract.home import CAMERA, PHOTOS, Home, home
 from tests.contract.operations import operations
 
-# Leniency, a value that is fine in its form and means nothing here, and 404 for something else that a request names are
-# no faults; tokens that are wrong are tried role by role, and would be locked out here.
+# Leniency, a value that is fine in its form and means nothing here, and 404 for something else that a request names
+# are no faults; tokens that are wrong are tried role by role, and would be locked out here.
 NOT_HELD_TO = ",".join(
     (
         *("negative_data_rejection", "positive_data_acceptance", "missing_required_header"),
@@ -30,7 +30,6 @@ NOT_HELD_TO = ",".join(
     )
 )
 LONGEST_LINE = 400  # of what is told: pictures are among what was sent
-UNLIMITED: dict[str, object] = {}
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,7 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=100)
     parser.add_argument("--seed", type=int, default=random.randrange(2**31))
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, home(Path(folder), **UNLIMITED) as found:
+    with tempfile.TemporaryDirectory() as folder, home(Path(folder)) as found:
         result = fuzzed(found, cases=asked.cases, seed=asked.seed, seconds=asked.seconds)
     sys.stdout.write(f"seed {asked.seed}\n{result.text()}\n")
     return 0 if result.passed and not result.faults else 1

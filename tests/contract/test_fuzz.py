@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from tests.contract.fuzz import UNLIMITED, fuzzed
+from tests.contract.fuzz import fuzzed
 from tests.contract.home import home
 from tests.contract.operations import operations
 from tests.contract.streams import opened
@@ -17,7 +17,7 @@ MOST_GROWN_MIB = 400  # a second model beside the cameras' is most of it
 
 def test_nothing_that_is_sent_breaks_it(tmp_path):
     seed = int(os.environ.get("FUZZ_SEED", "17"))
-    with home(tmp_path, **UNLIMITED) as found:
+    with home(tmp_path) as found:
         result = fuzzed(found, cases=40, seed=seed)
         assert result.passed, result.text()
         assert result.sent["requests"] >= LEAST_REQUESTS, result.text()
