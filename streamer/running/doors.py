@@ -4,10 +4,10 @@ from contextlib import AsyncExitStack
 
 from streamer.api.application import create_app
 from streamer.api.gallery_desk import GalleryDesk
+from streamer.api.rtc.whep import whep_routes
+from streamer.api.rtc.whip import whip_routes
 from streamer.api.server import serve_http
 from streamer.api.v1.routers import api_routes
-from streamer.api.whep import whep_routes
-from streamer.api.whip import whip_routes
 from streamer.ingest.rtsp.server import RtspServer
 from streamer.live_view import pages
 from streamer.running.service import Service
@@ -24,10 +24,11 @@ async def open_doors(stack: AsyncExitStack, service: Service) -> RtspServer:
         desk = await stack.enter_async_context(GalleryDesk.open(settings))
         service.http_port = await stack.enter_async_context(
             serve_http(
-                create_app(service, [*routers, pages.routes(), *api_routes(desk)]),
+                create_app(service, [*routers, pages.routes(), *api_routes(desk)], settings.http),
                 settings.http.host,
                 settings.http.port,
                 tls=None if service.certificate is None else service.certificate.context,
+                hsts_days=settings.http.tls.hsts_days if settings.http.tls else 0,
                 trusted_proxies=settings.http.trusted_proxies,
                 metrics=metrics,
             )

@@ -5,10 +5,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Request, Response
 from pydantic import BaseModel, ConfigDict
 
+from gallery.errors import PersonAmbiguous, PersonNotFound
 from gallery.people import Person
 from gallery.storage.store import PersonStore
 from streamer.access.guard import Caller, needs
+from streamer.api.errors import CursorInvalid
 from streamer.api.gallery_desk import GalleryDesk
+from streamer.api.problem_answers import OF_GALLERY, problem_answers
 from streamer.api.v1.entity_tags import tagged
 from streamer.api.v1.paging import USUAL, After, Limit, cursor_of, position_of
 
@@ -65,13 +68,15 @@ class PeoplePage(BaseModel):
 def routes(desk: GalleryDesk) -> APIRouter:
     people = APIRouter(prefix="/api/v1/people", tags=["people"])
 
-    @people.get("", response_model=PeoplePage)
+    @people.get("", response_model=PeoplePage, responses=problem_answers(*OF_GALLERY, CursorInvalid))
     async def list_people(caller: Viewer, limit: Limit = USUAL, after: After = None) -> PeoplePage:
         """Everybody who is enrolled, by name."""
         behind = None if after is None else tuple(map(str, position_of(after, str, str)))
         return await desk.run(_name_of(caller), lambda store: _page(store, limit, behind))
 
-    @people.get("/{person}", response_model=PersonView)
+    @people.get(
+        "/{person}", response_model=PersonView, responses=problem_answers(*OF_GALLERY, PersonNotFound, PersonAmbiguous)
+    )
     async def show_person(person: PersonId, caller: Viewer, request: Request) -> Response:
         """One person, with an entity tag."""
         found = await desk.run(_name_of(caller), lambda store: store.find(person))

@@ -74,7 +74,7 @@ class CrossOrigin:
 
 async def _imported() -> ModuleType:
     try:
-        return await asyncio.to_thread(importlib.import_module, "streamer.api.signalling")
+        return await asyncio.to_thread(importlib.import_module, "streamer.api.rtc.signalling")
     except ImportError:
         raise WebrtcMissing("WebRTC needs the extra `webrtc`: pip install 'whosthere[webrtc]', start again") from None
 
