@@ -51,6 +51,7 @@
     ├── OutputUnwritable              output_unwritable
     ├── AlreadyRunning                already_running
     ├── PeopleNotCovered              people_not_covered
+    ├── ModelNotSwitched              model_not_switched
     ├── ConfirmationNeeded            confirmation_needed
     ├── NewKeyNeeded                  new_key_needed
     ├── ErasureIncomplete             erasure_incomplete
@@ -306,6 +307,12 @@ class PeopleNotCovered(StreamerError):
     """People have no template in an embedder's space: it could not name them."""
 
     code = "people_not_covered"
+
+
+class ModelNotSwitched(StreamerError):
+    """The running service refuses a model that was chosen by hand, or has not answered in time."""
+
+    code = "model_not_switched"
 
 
 class ConfirmationNeeded(StreamerError):

@@ -1,13 +1,15 @@
 """An application in; the same one out, closed: each request is held to what its route needs before anything runs.
 
-Before FastAPI too, which would read a body first. What is not HTTP is not let in at all.
+Before FastAPI too, which would read a body first; a WebSocket is refused before it is one, by the same documents. What
+is neither is not let in at all.
 """
 
 from collections.abc import Iterator, Sequence
 
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import RouteContext, iter_route_contexts
-from starlette.requests import Request
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -28,13 +30,16 @@ class Closed:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             raise RuntimeError(f"{scope['type']} is not served")
         needed, params = _asked_for(self._routes, scope)
         try:
-            caller = self._guard.admit(Request({**scope, "path_params": params}), needed)
+            caller = self._guard.admit(HTTPConnection({**scope, "path_params": params}), needed)
         except AccessRefused as refused:
             await problems.of(refused)(scope, receive, send)
+            return
+        if needed is None and scope["type"] == "websocket":  # the router would close it, and say nothing
+            await problems.of_http(HTTPConnection(scope), HTTPException(404))(scope, receive, send)
             return
         mark(scope, needed, caller)
         await self._app(scope, receive, send)

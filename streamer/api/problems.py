@@ -7,10 +7,12 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 
+from gallery.errors import NoPhotoAccepted
 from recognition.errors import CodedError
 from streamer.access.errors import AccessRefused
 from streamer.telemetry.logs import redacted_text
@@ -31,6 +33,7 @@ _STATUS = {
         # As things stand; the same request may do once they have changed.
         409: """already_running calibration_too_few calibration_too_rare calibration_unreachable camera_disabled
             camera_exists camera_variable_unset confirmation_needed enrolled_already external_id_taken merge_refused
+            model_not_switched
             name_taken negative_refused people_not_covered person_ambiguous person_forgotten person_id_taken
             publisher_present split_refused target_exists token_name_taken""",
         412: "precondition_failed session_changed",
@@ -80,11 +83,27 @@ def status_of(error: CodedError | type[CodedError]) -> int:
 
 def of(error: CodedError) -> JSONResponse:
     """The problem document of an error of ours."""
-    response = problem(status_of(error), error.code, str(error))
+    more = (
+        {"refused": [{"image": str(image), "code": code, "why": why} for image, code, why in error.refused]}
+        if isinstance(error, NoPhotoAccepted)
+        else {}
+    )
+    response = problem(status_of(error), error.code, str(error), **more)
     if error.retryable:
         response.headers["Retry-After"] = _RETRY_AFTER_S
     if isinstance(error, AccessRefused):
         response.headers.update(error.headers)
+    return response
+
+
+def of_http(request: HTTPConnection, error: HTTPException) -> JSONResponse:
+    """404 `not_found`, 405 `method_not_allowed`: the code is the status's phrase."""
+    code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_").replace("-", "_")
+    path = request.url.path
+    shown = path if len(path) <= _LONGEST_PATH else f"{path[:_LONGEST_PATH]}…"
+    detail = f"{request.scope.get('method', 'GET')} {shown}: {error.detail}; /docs lists what there is"
+    response = problem(error.status_code, code, detail)
+    response.headers.update(error.headers or {})
     return response
 
 
@@ -93,6 +112,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(CodedError, _coded)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(WebSocketRequestValidationError, _invalid)
     app.add_exception_handler(Exception, _bug)
 
 
@@ -101,14 +121,7 @@ async def _coded(_: Request, error: Any) -> JSONResponse:  # noqa: ANN401 - Star
 
 
 async def _http(request: Request, error: Any) -> JSONResponse:  # noqa: ANN401
-    """404 `not_found`, 405 `method_not_allowed`: the code is the status's phrase."""
-    code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_").replace("-", "_")
-    path = request.url.path
-    shown = path if len(path) <= _LONGEST_PATH else f"{path[:_LONGEST_PATH]}…"
-    detail = f"{request.method} {shown}: {error.detail}; /docs lists what there is"
-    response = problem(error.status_code, code, detail)
-    response.headers.update(error.headers or {})
-    return response
+    return of_http(request, error)
 
 
 async def _invalid(_: Request, error: Any) -> JSONResponse:  # noqa: ANN401

@@ -16,6 +16,7 @@ from streamer.addresses import is_of_this_machine
 from streamer.api.certificate import Certificate
 from streamer.api.doorway import Doorway, Handshake, Visitor, WaitLimits
 from streamer.api.proxies import BehindProxies
+from streamer.api.streaming.live_socket import web_sockets
 from streamer.api.under_way import UnderWay
 from streamer.errors import HttpAddressInvalid, HttpUnprotected
 from streamer.listen import BACKLOG, Place, listen, resolve
@@ -52,7 +53,7 @@ async def serve_http(
         config = uvicorn.Config(
             _dated(under_way),
             http="h11",
-            ws="none",
+            **web_sockets(),
             lifespan="off",
             log_config=None,
             access_log=False,

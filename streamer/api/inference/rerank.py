@@ -1,7 +1,7 @@
 """/api/v1/rerank: a probe and candidates with ids in, a score in 0..1 for each id out. Stateless."""
 
 import asyncio
-from typing import Annotated, Any
+from typing import Any
 
 import orjson
 from fastapi import APIRouter, Depends, Response
@@ -13,10 +13,8 @@ from gallery.matching.rerank_kernel import Neighbourhood
 from streamer.access.guard import needs
 from streamer.api.errors import EmbeddingInvalid
 from streamer.api.inference.large_json import LargeJsonRoute
-from streamer.api.inference.vectors import Vector, rows_of
+from streamer.api.inference.vectors import Id, Vector, rows_of
 from streamer.api.problem_answers import problem_answers
-
-Id = Annotated[str, Field(max_length=200)] | int
 
 
 class RerankCandidate(BaseModel):
@@ -89,10 +87,7 @@ class RerankAnswer(BaseModel):
 
 def routes(reranker: Reranker) -> APIRouter:
     rerank = APIRouter(
-        prefix="/api/v1/rerank",
-        tags=["rerank"],
-        route_class=LargeJsonRoute,
-        dependencies=[Depends(needs("operator"))],
+        prefix="/api/v1/rerank", tags=["rerank"], route_class=LargeJsonRoute, dependencies=[Depends(needs("operator"))]
     )
 
     @rerank.post(

@@ -3,9 +3,10 @@
 from fastapi import APIRouter
 
 from streamer.api.gallery_desk import GalleryDesk
-from streamer.api.v1 import people
+from streamer.api.v1 import people, photos
+from streamer.people.studio import Studio
 
 
-def api_routes(desk: GalleryDesk) -> list[APIRouter]:
+def api_routes(desk: GalleryDesk, studio: Studio) -> list[APIRouter]:
     """In the order in which /docs shows them."""
-    return [people.routes(desk)]
+    return [people.routes(desk, studio), photos.routes(desk, studio)]
