@@ -36,6 +36,7 @@ _STATUS = {
             model_not_switched
             name_taken negative_refused people_not_covered person_ambiguous person_forgotten person_id_taken
             publisher_present split_refused target_exists token_name_taken""",
+        408: "request_timeout",
         412: "precondition_failed session_changed",
         413: "body_too_large image_too_large",
         415: "media_type_unsupported",
@@ -48,7 +49,7 @@ _STATUS = {
             person_file_invalid person_file_missing person_file_outdated person_file_too_new photo_misplaced
             quality_too_low rerank_input_invalid row_invalid several_faces threshold_invalid token_name_invalid""",
         428: "entity_tag_missing",
-        429: "overloaded too_many_attempts",
+        429: "overloaded too_many_attempts too_many_requests",
         501: "webrtc_missing",
         # A camera, or another server, that was asked for this request.
         502: """camera_login_refused camera_not_found camera_unreachable discovery_failed download_failed

@@ -21,7 +21,7 @@ from streamer.errors import ConfigInvalid
 from streamer.model_layer.layer import ModelLayer, open_models
 from streamer.process import limit_arenas
 from streamer.readiness import Readiness
-from streamer.running.parts import door_parts, models_part
+from streamer.running.parts import asked_parts, door_parts, models_part
 from streamer.settings import Settings
 from streamer.telemetry.loop_lag import measure_loop_lag
 from streamer.telemetry.metrics import Metrics
@@ -44,7 +44,11 @@ class ApiService:
 
     def readiness(self) -> Readiness:
         """What is ready and what is not, part by part, with the reason."""
-        parts = (models_part(self.models), *door_parts(self.tokens, self.certificate))
+        parts = (
+            models_part(self.models),
+            *asked_parts(self.models, self.reranker),
+            *door_parts(self.tokens, self.certificate),
+        )
         return Readiness(parts, self.models.readiness())
 
 
@@ -91,10 +95,11 @@ async def _open_door(stack: AsyncExitStack, service: ApiService) -> None:
     http = service.settings.http
     service.http_port = await stack.enter_async_context(
         serve_http(
-            create_app(service, [rerank.routes(service.reranker)]),
+            create_app(service, [rerank.routes(service.reranker)], http),
             http.host,
             http.port,
             tls=None if service.certificate is None else service.certificate.context,
+            hsts_days=http.tls.hsts_days if http.tls else 0,
             trusted_proxies=http.trusted_proxies,
             reuse_port=http.reuse_port,
             metrics=service.metrics,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from gallery.matching.rerank import Reranker
 from streamer.access.live_tokens import LiveTokens
 from streamer.api.certificate import Certificate
 from streamer.model_layer.layer import ModelLayer
@@ -14,6 +15,13 @@ def models_part(layer: ModelLayer) -> Part:
         return Part("models", False, layer.fault)
     fallbacks = [(served.name, served.fallback or switcher.fallback) for switcher, served in layer.seated()]
     return Part("models", True, "; ".join(f"{name} on the CPU: {found.why}" for name, found in fallbacks if found))
+
+
+def asked_parts(layer: ModelLayer, reranker: Reranker) -> Iterator[Part]:
+    """What models and re-ranking need of others: a Triton server, a user's own library. /healthz tells of both."""
+    if (triton := layer.triton) is not None:
+        yield triton
+    yield Part("rerank", not reranker.trouble, reranker.trouble)
 
 
 def door_parts(tokens: LiveTokens, certificate: Certificate | None) -> Iterator[Part]:

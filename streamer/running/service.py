@@ -19,7 +19,7 @@ from streamer.pipeline.camera_trouble import WORDS
 from streamer.pipeline.live_gallery import LiveGallery
 from streamer.pipeline.overload import Overload
 from streamer.readiness import Part, Readiness
-from streamer.running.parts import door_parts, models_part
+from streamer.running.parts import asked_parts, door_parts, models_part
 from streamer.settings import Settings
 from streamer.telemetry.metrics import Metrics
 from streamer.upkeep.daily import Upkeep
@@ -60,6 +60,7 @@ class Service:
         """What is ready and what is not, part by part, with the reason."""
         parts = [
             models_part(self.models),
+            *asked_parts(self.models, self.live_gallery.reranker),
             Part("broker", not self.publisher.trouble, self.publisher.trouble),
             Part("outbox", self.outbox.healthy, self.outbox.trouble),
         ]
