@@ -245,13 +245,6 @@ def _checked_proxy(value: str) -> str:
 TrustedProxy = Annotated[str, AfterValidator(_checked_proxy)]
 
 
-class RateLimitSettings(_Section):
-    requests_per_s: float | None = Field(
-        default=1000.0, gt=0, le=1e6, description="of one token, or of one address without any; null: no limit"
-    )
-    burst: int = Field(default=2000, ge=1, le=1_000_000, description="so many at once are let through")
-
-
 def _checked_range(value: tuple[float, float]) -> tuple[float, float]:
     if not 0.0 <= value[0] < value[1] <= 1.0:
         raise ValueError(f"want two numbers from 0 to 1, the lower one first, like [0.15, 0.75]; got {list(value)}")
@@ -270,6 +263,13 @@ class FaceRecognitionSettings(_Section):
     )
 
 
+class RateLimitSettings(_Section):
+    requests_per_s: float | None = Field(
+        default=1000.0, gt=0, le=1e6, description="of one token, or of one address without any; null: no limit"
+    )
+    burst: int = Field(default=2000, ge=1, le=1_000_000, description="so many at once are let through")
+
+
 class HttpSettings(_Section):
     enabled: bool = True
     host: str = "127.0.0.1"
@@ -279,10 +279,10 @@ class HttpSettings(_Section):
     trusted_proxies: tuple[TrustedProxy, ...] = Field(
         default=(), description="addresses or networks of proxies that do TLS"
     )
+    face_recognition: FaceRecognitionSettings = FaceRecognitionSettings()
     rate_limit: RateLimitSettings = RateLimitSettings()
     max_body_mib: int = Field(default=16, ge=1, le=1024, description="of a request's body that is no upload")
     max_upload_mib: int = Field(default=256, ge=1, le=65_536, description="of an upload (multipart form)")
-    face_recognition: FaceRecognitionSettings = FaceRecognitionSettings()
 
 
 class RtspIngestSettings(_Section):
