@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
+from gallery.errors import NoPhotoAccepted
 from recognition.errors import CodedError
 from streamer.access.errors import AccessRefused
 from streamer.telemetry.logs import redacted_text
@@ -82,7 +83,12 @@ def status_of(error: CodedError | type[CodedError]) -> int:
 
 def of(error: CodedError) -> JSONResponse:
     """The problem document of an error of ours."""
-    response = problem(status_of(error), error.code, str(error))
+    more = (
+        {"refused": [{"image": str(image), "code": code, "why": why} for image, code, why in error.refused]}
+        if isinstance(error, NoPhotoAccepted)
+        else {}
+    )
+    response = problem(status_of(error), error.code, str(error), **more)
     if error.retryable:
         response.headers["Retry-After"] = _RETRY_AFTER_S
     if isinstance(error, AccessRefused):

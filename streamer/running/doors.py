@@ -10,6 +10,7 @@ from streamer.api.server import serve_http
 from streamer.api.v1.routers import api_routes
 from streamer.ingest.rtsp.server import RtspServer
 from streamer.live_view import pages
+from streamer.people.studio import Studio
 from streamer.running.service import Service
 
 
@@ -22,9 +23,10 @@ async def open_doors(stack: AsyncExitStack, service: Service) -> RtspServer:
         whep = whep_routes(webrtc, service.live_view, metrics)
         routers = [await stack.enter_async_context(kind) for kind in (whip, whep)]
         desk = await stack.enter_async_context(GalleryDesk.open(settings))
+        studio = Studio(settings, service.recogniser, service.live_gallery)
         service.http_port = await stack.enter_async_context(
             serve_http(
-                create_app(service, [*routers, pages.routes(), *api_routes(desk)], settings.http),
+                create_app(service, [*routers, pages.routes(), *api_routes(desk, studio)], settings.http),
                 settings.http.host,
                 settings.http.port,
                 tls=None if service.certificate is None else service.certificate.context,
