@@ -9,8 +9,10 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
+from starlette.routing import Match
 
 from gallery.errors import NoPhotoAccepted
 from recognition.errors import CodedError
@@ -36,6 +38,7 @@ _STATUS = {
             model_not_switched
             name_taken negative_refused people_not_covered person_ambiguous person_forgotten person_id_taken
             publisher_present split_refused target_exists token_name_taken""",
+        408: "request_timeout",
         412: "precondition_failed session_changed",
         413: "body_too_large image_too_large",
         415: "media_type_unsupported",
@@ -48,7 +51,7 @@ _STATUS = {
             person_file_invalid person_file_missing person_file_outdated person_file_too_new photo_misplaced
             quality_too_low rerank_input_invalid row_invalid several_faces threshold_invalid token_name_invalid""",
         428: "entity_tag_missing",
-        429: "overloaded too_many_attempts",
+        429: "overloaded too_many_attempts too_many_requests",
         501: "webrtc_missing",
         # A camera, or another server, that was asked for this request.
         502: """camera_login_refused camera_not_found camera_unreachable discovery_failed download_failed
@@ -121,7 +124,23 @@ async def _coded(_: Request, error: Any) -> JSONResponse:  # noqa: ANN401 - Star
 
 
 async def _http(request: Request, error: Any) -> JSONResponse:  # noqa: ANN401
-    return of_http(request, error)
+    response = of_http(request, error)
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        _tell_all_methods(request, response)
+    return response
+
+
+def _tell_all_methods(request: Request, response: JSONResponse) -> None:
+    """Starlette tells of the first route with this path alone, and each method has one of its own."""
+    methods: set[str] = set()
+    for context in iter_route_contexts(request.app.router.routes):
+        match, _ = context.matches(request.scope)
+        if match is Match.FULL:  # the route's own answer, which knows better
+            return
+        if match is Match.PARTIAL and getattr(context, "include_in_schema", True):
+            methods |= context.methods or set()
+    if methods:
+        response.headers["Allow"] = ", ".join(sorted(methods))
 
 
 async def _invalid(_: Request, error: Any) -> JSONResponse:  # noqa: ANN401

@@ -142,6 +142,10 @@ class LiveGallery:
         found = self._profiles.get(person_id)
         return None if found is None else found.name
 
+    def name_now_of(self, person_id: str) -> str | None:
+        """The same, also by an id that was merged into another."""
+        return self.name_of(self._merged.get(person_id, person_id))
+
     def is_enrolled(self, person_id: str) -> bool:
         """Whether somebody has this id, or had it and was merged into who has another."""
         return self._merged.get(person_id, person_id) in self._profiles
