@@ -8,6 +8,7 @@ from streamer.access.live_tokens import LiveTokens
 from streamer.api.certificate import Certificate
 from streamer.api.streaming.live_events import LiveEvents
 from streamer.events.outbox import Outbox
+from streamer.inference.inference import Inference
 from streamer.ingest.publish.point import PublishPoints
 from streamer.ingest.rtsp.server import RtspServer
 from streamer.kept_visits.keeper import VisitKeeper
@@ -47,6 +48,7 @@ class Service:
     certificate: Certificate | None = None
     http_port: int = 0
     rtsp: RtspServer | None = None
+    inference: Inference | None = None
     control: CameraControl | None = None
     overload: Overload = field(default_factory=Overload)
 

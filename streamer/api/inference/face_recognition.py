@@ -130,7 +130,9 @@ def _of_embeddings(faces: FaceRecognition) -> APIRouter:
         """Who of a gallery that is given with it an embedding is of, if anybody."""
         rows = await asyncio.to_thread(_rows, asked)
         given = {repr(one.id): one.id for one in asked.gallery_embeddings}  # the number 1 is not the text "1"
-        ids, models = zip(*((repr(one.id), one.model) for one in asked.gallery_embeddings), strict=True) if given else ((), ())
+        ids, models = (
+            zip(*((repr(one.id), one.model) for one in asked.gallery_embeddings), strict=True) if given else ((), ())
+        )
         found = await faces.match(rows[0], ids, rows[1:], models, asked.model, asked.threshold)
         who = found.given.identity_id
         matches = [

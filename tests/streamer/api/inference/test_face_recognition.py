@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from streamer.api.inference import face_recognition
+from gallery.matching.rerank import Reranker
+from streamer.api.inference.routers import inference_routes
 from streamer.inference.engine import InferenceEngine
 from streamer.inference.face_recognition import FaceRecognition
-from streamer.model_layer.choosing import ModelChooser
+from streamer.inference.inference import Inference
 from streamer.settings import FaceRecognitionSettings, HttpSettings, Settings
 from streamer.telemetry.metrics import Metrics
 from tests.faces import KNOWN, STRANGERS, picture_of
@@ -73,11 +74,10 @@ async def opened(folder: Path):
     metrics = Metrics()
     async with AsyncExitStack() as stack:
         layer, _ = await stack.enter_async_context(running(settings, metrics=metrics))
-        faces = FaceRecognition(InferenceEngine(layer.recogniser), layer.recogniser, settings)
-        routers = face_recognition.routes(faces, ModelChooser(layer), metrics)
-        api = await stack.enter_async_context(served(folder, routers))
+        inference = Inference.of(settings, layer, Reranker())
+        api = await stack.enter_async_context(served(folder, inference_routes(inference, metrics)))
         api.client.timeout = httpx.Timeout(60)
-        yield Office(api, faces, metrics)
+        yield Office(api, inference.faces, metrics)
 
 
 async def extracted(office: Office, image: bytes, model: str = "") -> dict[str, object]:
