@@ -1,12 +1,24 @@
 """Everything under /api/v1 over a running service: what there is of it, each a router of its own."""
 
+from collections.abc import Callable
+
 from fastapi import APIRouter
 
 from streamer.api.gallery_desk import GalleryDesk
-from streamer.api.v1 import people, photos
+from streamer.api.streaming.live_events import LiveEvents
+from streamer.api.streaming.streams import Streams
+from streamer.api.v1 import events, live_events, people, photos
+from streamer.kept_visits.reader import VisitReader
 from streamer.people.studio import Studio
 
 
 def api_routes(desk: GalleryDesk, studio: Studio) -> list[APIRouter]:
     """In the order in which /docs shows them."""
     return [people.routes(desk, studio), photos.routes(desk, studio)]
+
+
+def event_routes(
+    desk: GalleryDesk, reader: VisitReader, name_of: Callable[[str], str | None], streams: Streams, live: LiveEvents
+) -> list[APIRouter]:
+    """Identity events, as they come and as they were kept."""
+    return [live_events.routes(desk, streams, live), events.routes(desk, reader, name_of)]
