@@ -9,9 +9,12 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
+from starlette.routing import Match
 
+from gallery.errors import NoPhotoAccepted
 from recognition.errors import CodedError
 from streamer.access.errors import AccessRefused
 from streamer.telemetry.logs import redacted_text
@@ -28,12 +31,13 @@ _STATUS = {
         401: "token_invalid token_missing",
         403: "proxy_bypassed role_too_low",
         404: """camera_not_published camera_unknown kept_visits_missing model_not_found negative_not_found
-            person_not_found photo_not_found session_unknown visit_not_found webrtc_disabled""",
+            person_not_found photo_not_found session_unknown snapshot_not_found visit_not_found
+            webrtc_disabled""",
         # As things stand; the same request may do once they have changed.
         409: """already_running calibration_too_few calibration_too_rare calibration_unreachable camera_disabled
             camera_exists camera_variable_unset cameras_fixed confirmation_needed enrolled_already external_id_taken
-            merge_refused name_taken negative_refused people_not_covered person_ambiguous person_forgotten person_id_taken
-            publisher_present split_refused target_exists token_name_taken""",
+            merge_refused model_not_switched name_taken negative_refused people_not_covered person_ambiguous
+            person_forgotten person_id_taken publisher_present split_refused target_exists token_name_taken""",
         408: "request_timeout",
         412: "precondition_failed session_changed",
         413: "body_too_large image_too_large",
@@ -82,7 +86,12 @@ def status_of(error: CodedError | type[CodedError]) -> int:
 
 def of(error: CodedError) -> JSONResponse:
     """The problem document of an error of ours."""
-    response = problem(status_of(error), error.code, str(error))
+    more = (
+        {"refused": [{"image": str(image), "code": code, "why": why} for image, code, why in error.refused]}
+        if isinstance(error, NoPhotoAccepted)
+        else {}
+    )
+    response = problem(status_of(error), error.code, str(error), **more)
     if error.retryable:
         response.headers["Retry-After"] = _RETRY_AFTER_S
     if isinstance(error, AccessRefused):
@@ -115,7 +124,23 @@ async def _coded(_: Request, error: Any) -> JSONResponse:  # noqa: ANN401 - Star
 
 
 async def _http(request: Request, error: Any) -> JSONResponse:  # noqa: ANN401
-    return of_http(request, error)
+    response = of_http(request, error)
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        _tell_all_methods(request, response)
+    return response
+
+
+def _tell_all_methods(request: Request, response: JSONResponse) -> None:
+    """Starlette tells of the first route with this path alone, and each method has one of its own."""
+    methods: set[str] = set()
+    for context in iter_route_contexts(request.app.router.routes):
+        match, _ = context.matches(request.scope)
+        if match is Match.FULL:  # the route's own answer, which knows better
+            return
+        if match is Match.PARTIAL and getattr(context, "include_in_schema", True):
+            methods |= context.methods or set()
+    if methods:
+        response.headers["Allow"] = ", ".join(sorted(methods))
 
 
 async def _invalid(_: Request, error: Any) -> JSONResponse:  # noqa: ANN401

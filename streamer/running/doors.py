@@ -4,14 +4,20 @@ from contextlib import AsyncExitStack
 
 from streamer.api.application import create_app
 from streamer.api.gallery_desk import GalleryDesk
+from streamer.api.inference.routers import inference_routes
 from streamer.api.rtc.whep import whep_routes
 from streamer.api.rtc.whip import whip_routes
 from streamer.api.server import serve_http
-from streamer.api.v1.routers import api_routes
+from streamer.api.streaming.streams import Streams
+from streamer.api.v1.routers import api_routes, event_routes, view_routes
 from streamer.api.v1.system.routers import system_routes
 from streamer.cameras.desk import CameraDesk
+from streamer.inference.inference import Inference
 from streamer.ingest.rtsp.server import RtspServer
+from streamer.kept_visits.reader import VisitReader
 from streamer.live_view import pages
+from streamer.people.studio import Studio
+from streamer.process import key_source
 from streamer.running.service import Service
 
 
@@ -24,10 +30,23 @@ async def open_doors(stack: AsyncExitStack, service: Service) -> RtspServer:
         whep = whep_routes(webrtc, service.live_view, metrics)
         routers = [await stack.enter_async_context(kind) for kind in (whip, whep)]
         desk = await stack.enter_async_context(GalleryDesk.open(settings))
+        studio = Studio(settings, service.recogniser, service.live_gallery)
+        reader = await stack.enter_async_context(VisitReader.open(settings.visits_path, key_source(settings)))
+        streams = Streams(service.guard, metrics)
+        service.inference = Inference.of(
+            settings,
+            service.models,
+            service.live_gallery.reranker,
+            lambda name: service.live_gallery.calibrated.get(name),
+        )
+        routers += [pages.routes(), *api_routes(desk, studio)]
+        routers += event_routes(desk, reader, service.live_gallery.name_now_of, streams, service.live_events)
+        routers += view_routes(service.live_view, streams)
+        routers += inference_routes(service.inference, metrics)
         routers += system_routes(CameraDesk(service))
         service.http_port = await stack.enter_async_context(
             serve_http(
-                create_app(service, [*routers, pages.routes(), *api_routes(desk)], settings.http),
+                create_app(service, routers, settings.http),
                 settings.http.host,
                 settings.http.port,
                 tls=None if service.certificate is None else service.certificate.context,
