@@ -132,15 +132,16 @@ async def _http(request: Request, error: Any) -> JSONResponse:  # noqa: ANN401
 
 def _tell_all_methods(request: Request, response: JSONResponse) -> None:
     """Starlette tells of the first route with this path alone, and each method has one of its own."""
-    methods: set[str] = set()
+    by_path: dict[str, set[str]] = {}
     for context in iter_route_contexts(request.app.router.routes):
         match, _ = context.matches(request.scope)
         if match is Match.FULL:  # the route's own answer, which knows better
             return
         if match is Match.PARTIAL and getattr(context, "include_in_schema", True):
-            methods |= context.methods or set()
-    if methods:
-        response.headers["Allow"] = ", ".join(sorted(methods))
+            by_path.setdefault(context.path or "", set()).update(context.methods or ())
+    if by_path:
+        nearest = min(by_path, key=lambda path: path.count("{"))
+        response.headers["Allow"] = ", ".join(sorted(by_path[nearest]))
 
 
 async def _invalid(_: Request, error: Any) -> JSONResponse:  # noqa: ANN401

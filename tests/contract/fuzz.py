@@ -70,7 +70,8 @@ def fuzzed(found: Home, *, cases: int, seed: int, seconds: int | None = None) ->
     code, told, sent = _run(found, options)
     grown = (process.memory_info().rss - before) / 2**20
     lines = [line for line in found.service.log() if line.get("level") in ("error", "critical") or "exception" in line]
-    return Fuzzed(code == 0, told, sent, grown, [json.dumps(line)[:2000] for line in lines])
+    faults = [f"{line['message']}: {line.get('exception', '')[-1500:]}" for line in lines]
+    return Fuzzed(code == 0, told, sent, grown, list(dict.fromkeys(faults)))
 
 
 def _run(found: Home, options: list[str]) -> tuple[int, str, Counter[str]]:
