@@ -43,6 +43,8 @@
     ├── PortInUse                     port_in_use
     ├── HttpAddressInvalid            http_address_invalid
     ├── HttpUnprotected               http_unprotected
+    ├── BodyTooLarge                  body_too_large
+    ├── RequestTimeout                request_timeout        (retryable)
     ├── ServiceStopping               service_stopping       (retryable)
     ├── CertificateUnusable           certificate_unusable
     ├── CertificateExpired            certificate_expired
@@ -269,6 +271,19 @@ class HttpUnprotected(StreamerError):
     """HTTP beyond this machine without TLS, or a proxy that does it."""
 
     code = "http_unprotected"
+
+
+class BodyTooLarge(StreamerError):
+    """The body of a request has more bytes than are taken there."""
+
+    code = "body_too_large"
+
+
+class RequestTimeout(StreamerError):
+    """The body of a request did not come, or comes too slowly."""
+
+    code = "request_timeout"
+    retryable = True
 
 
 class ServiceStopping(StreamerError):

@@ -227,6 +227,9 @@ class MqttSettings(_Section):
 class TlsSettings(_Section):
     cert: Path = Field(description="PEM: the server's first, then the chain's")
     key: Path = Field(description="PEM, without a password")
+    hsts_days: int = Field(
+        default=180, ge=0, le=3650, description="for so long browsers come by TLS alone, to all ports; 0: as they like"
+    )
 
 
 def _checked_proxy(value: str) -> str:
@@ -242,6 +245,13 @@ def _checked_proxy(value: str) -> str:
 TrustedProxy = Annotated[str, AfterValidator(_checked_proxy)]
 
 
+class RateLimitSettings(_Section):
+    requests_per_s: float | None = Field(
+        default=1000.0, gt=0, le=1e6, description="of one token, or of one address without any; null: no limit"
+    )
+    burst: int = Field(default=2000, ge=1, le=1_000_000, description="so many at once are let through")
+
+
 class HttpSettings(_Section):
     enabled: bool = True
     host: str = "127.0.0.1"
@@ -251,6 +261,9 @@ class HttpSettings(_Section):
     trusted_proxies: tuple[TrustedProxy, ...] = Field(
         default=(), description="addresses or networks of proxies that do TLS"
     )
+    rate_limit: RateLimitSettings = RateLimitSettings()
+    max_body_mib: int = Field(default=16, ge=1, le=1024, description="of a request's body that is no upload")
+    max_upload_mib: int = Field(default=256, ge=1, le=65_536, description="of an upload (multipart form)")
 
 
 class RtspIngestSettings(_Section):

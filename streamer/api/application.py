@@ -12,9 +12,12 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from streamer import __version__
 from streamer.access.guard import Guard, needs
 from streamer.api import health, problems, reference
+from streamer.api.body_limits import BodyLimits
 from streamer.api.closed import Closed
 from streamer.api.problem_answers import with_problems
+from streamer.api.rate_limits import RateLimits
 from streamer.api.rtc.webrtc import CrossOrigin
+from streamer.settings import HttpSettings
 
 
 class Service(health.Service, Protocol):
@@ -24,12 +27,18 @@ class Service(health.Service, Protocol):
     def guard(self) -> Guard: ...
 
 
-def create_app(service: Service, routers: Sequence[APIRouter] = ()) -> FastAPI:
+def create_app(
+    service: Service,
+    routers: Sequence[APIRouter] = (),
+    http: HttpSettings = HttpSettings(),  # noqa: B008 # frozen
+) -> FastAPI:
     """/healthz, /readyz, /metrics, /docs and /openapi.json over a service that is built, and what `routers` have."""
     # No pages of FastAPI's own: reference.py says why; and its /openapi.json would be for admins alone.
     app = FastAPI(title="whosthere", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     problems.install(app)
     app.state.guard = service.guard  # for what goes on after an answer
+    app.add_middleware(BodyLimits, http=http, metrics=service.metrics)
+    app.add_middleware(RateLimits, limit=http.rate_limit, metrics=service.metrics)
     app.add_middleware(Closed, routes=app.router.routes, guard=service.guard)
     app.add_middleware(CrossOrigin)  # around it: a refusal, too, is for the page that asked
 
@@ -49,7 +58,7 @@ def _documentation(app: FastAPI) -> APIRouter:
 
     @routes.get("/docs")
     async def docs() -> HTMLResponse:
-        return HTMLResponse(reference.page(app.openapi()))
+        return HTMLResponse(reference.page(app.openapi()), headers={"Content-Security-Policy": reference.POLICY})
 
     @routes.get("/openapi.json")
     async def openapi() -> JSONResponse:

@@ -3,7 +3,8 @@
 StreamerError
 └── RequestRefused
     ├── CursorInvalid             cursor_invalid
-    └── PreconditionFailed        precondition_failed
+    ├── PreconditionFailed        precondition_failed
+    └── EmbeddingInvalid          embedding_invalid
 """
 
 from streamer.errors import StreamerError
@@ -21,3 +22,9 @@ class PreconditionFailed(RequestRefused):
     """If-Match names a state that is not the one now."""
 
     code = "precondition_failed"
+
+
+class EmbeddingInvalid(RequestRefused):
+    """An embedding in the request is no row of usable numbers, or not of the size that it must have."""
+
+    code = "embedding_invalid"

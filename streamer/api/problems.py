@@ -7,9 +7,10 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 
 from gallery.errors import NoPhotoAccepted
 from recognition.errors import CodedError
@@ -34,18 +35,20 @@ _STATUS = {
             camera_exists camera_variable_unset confirmation_needed enrolled_already external_id_taken merge_refused
             name_taken negative_refused people_not_covered person_ambiguous person_forgotten person_id_taken
             publisher_present split_refused target_exists token_name_taken""",
+        408: "request_timeout",
         412: "precondition_failed session_changed",
         413: "body_too_large image_too_large",
         415: "media_type_unsupported",
         # The request is well formed, and what it holds can't be used.
         422: """archive_invalid camera_protocol_missing config_invalid config_unknown_key consent_invalid
+            embedding_invalid
             embedding_space_mismatch enrolment_list_invalid enrolment_list_missing face_doubtful face_not_upright
             fpir_invalid ice_restart_unsupported image_cut_short image_empty image_kind_unsupported image_missing
             image_unreadable name_invalid no_face no_photo_accepted offer_unsupported other_person person_differs
             person_file_invalid person_file_missing person_file_outdated person_file_too_new photo_misplaced
             quality_too_low rerank_input_invalid row_invalid several_faces threshold_invalid token_name_invalid""",
         428: "entity_tag_missing",
-        429: "overloaded too_many_attempts",
+        429: "overloaded too_many_attempts too_many_requests",
         501: "webrtc_missing",
         # A camera, or another server, that was asked for this request.
         502: """camera_login_refused camera_not_found camera_unreachable discovery_failed download_failed
@@ -93,11 +96,23 @@ def of(error: CodedError) -> JSONResponse:
     return response
 
 
+def of_http(request: HTTPConnection, error: HTTPException) -> JSONResponse:
+    """404 `not_found`, 405 `method_not_allowed`: the code is the status's phrase."""
+    code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_").replace("-", "_")
+    path = request.url.path
+    shown = path if len(path) <= _LONGEST_PATH else f"{path[:_LONGEST_PATH]}…"
+    detail = f"{request.scope.get('method', 'GET')} {shown}: {error.detail}; /docs lists what there is"
+    response = problem(error.status_code, code, detail)
+    response.headers.update(error.headers or {})
+    return response
+
+
 def install(app: FastAPI) -> None:
     """Every error that leaves the application leaves it as a problem document."""
     app.add_exception_handler(CodedError, _coded)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(WebSocketRequestValidationError, _invalid)
     app.add_exception_handler(Exception, _bug)
 
 
@@ -106,14 +121,7 @@ async def _coded(_: Request, error: Any) -> JSONResponse:  # noqa: ANN401 - Star
 
 
 async def _http(request: Request, error: Any) -> JSONResponse:  # noqa: ANN401
-    """404 `not_found`, 405 `method_not_allowed`: the code is the status's phrase."""
-    code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_").replace("-", "_")
-    path = request.url.path
-    shown = path if len(path) <= _LONGEST_PATH else f"{path[:_LONGEST_PATH]}…"
-    detail = f"{request.method} {shown}: {error.detail}; /docs lists what there is"
-    response = problem(error.status_code, code, detail)
-    response.headers.update(error.headers or {})
-    return response
+    return of_http(request, error)
 
 
 async def _invalid(_: Request, error: Any) -> JSONResponse:  # noqa: ANN401

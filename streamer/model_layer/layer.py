@@ -35,6 +35,9 @@ from streamer.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
+# Of threads that work for photos and requests over HTTP beside cameras: a tenth of a core where cameras need the rest.
+_PATIENT_NICENESS = 10
+
 
 class ModelLayer:
     """Made by open_models() alone."""
@@ -99,7 +102,12 @@ class ModelLayer:
         leases: list[AnyLease] = []
         try:
             at = [await self._begun(switcher, leases) for switcher in (self.detector, self.embedder)]
-            config = replace(recogniser_config(self.settings, self._metrics), detector_at=at[0], embedder_at=at[1])
+            config = replace(
+                recogniser_config(self.settings, self._metrics),
+                detector_at=at[0],
+                embedder_at=at[1],
+                patient_niceness=_PATIENT_NICENESS,
+            )
             recogniser = await stack.enter_async_context(open_recogniser(config, self.manager))
         finally:
             for lease in leases:

@@ -26,10 +26,11 @@ async def open_doors(stack: AsyncExitStack, service: Service) -> RtspServer:
         studio = Studio(settings, service.recogniser, service.live_gallery)
         service.http_port = await stack.enter_async_context(
             serve_http(
-                create_app(service, [*routers, pages.routes(), *api_routes(desk, studio)]),
+                create_app(service, [*routers, pages.routes(), *api_routes(desk, studio)], settings.http),
                 settings.http.host,
                 settings.http.port,
                 tls=None if service.certificate is None else service.certificate.context,
+                hsts_days=settings.http.tls.hsts_days if settings.http.tls else 0,
                 trusted_proxies=settings.http.trusted_proxies,
                 metrics=metrics,
             )

@@ -13,8 +13,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from streamer.access.guard import Caller, Needs, open_to_all
+from streamer.errors import BodyTooLarge
 from streamer.webrtc import fragment, offer
-from streamer.webrtc.errors import BodyTooLarge, CandidatesInvalid, MediaTypeUnsupported, OfferInvalid
+from streamer.webrtc.errors import CandidatesInvalid, MediaTypeUnsupported, OfferInvalid
 from streamer.webrtc.ice import read_servers as read_servers
 from streamer.webrtc.peer import Peer
 from streamer.webrtc.sessions import Sessions

@@ -31,7 +31,7 @@ def etag_of(document: BaseModel) -> str:
 def tagged(request: Request, document: BaseModel, status: int = 200) -> Response:
     """The document with its tag; 304 without it where the request's If-None-Match has the same."""
     etag = etag_of(document)
-    headers = {"ETag": etag, "Cache-Control": "no-cache"}
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
     if status == 200 and _named(request, "if-none-match", etag):
         return Response(status_code=304, headers=headers)
     return JSONResponse(document.model_dump(mode="json"), status, headers)
