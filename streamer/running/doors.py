@@ -7,10 +7,13 @@ from streamer.api.gallery_desk import GalleryDesk
 from streamer.api.rtc.whep import whep_routes
 from streamer.api.rtc.whip import whip_routes
 from streamer.api.server import serve_http
-from streamer.api.v1.routers import api_routes
+from streamer.api.streaming.streams import Streams
+from streamer.api.v1.routers import api_routes, event_routes
 from streamer.ingest.rtsp.server import RtspServer
+from streamer.kept_visits.reader import VisitReader
 from streamer.live_view import pages
 from streamer.people.studio import Studio
+from streamer.process import key_source
 from streamer.running.service import Service
 
 
@@ -24,9 +27,12 @@ async def open_doors(stack: AsyncExitStack, service: Service) -> RtspServer:
         routers = [await stack.enter_async_context(kind) for kind in (whip, whep)]
         desk = await stack.enter_async_context(GalleryDesk.open(settings))
         studio = Studio(settings, service.recogniser, service.live_gallery)
+        reader = await stack.enter_async_context(VisitReader.open(settings.visits_path, key_source(settings)))
+        streams = Streams(service.guard, metrics)
+        events = event_routes(desk, reader, service.live_gallery.name_now_of, streams, service.live_events)
         service.http_port = await stack.enter_async_context(
             serve_http(
-                create_app(service, [*routers, pages.routes(), *api_routes(desk, studio)], settings.http),
+                create_app(service, [*routers, pages.routes(), *api_routes(desk, studio), *events], settings.http),
                 settings.http.host,
                 settings.http.port,
                 tls=None if service.certificate is None else service.certificate.context,
