@@ -241,6 +241,7 @@ def _gallery_changed(service: Service, gone: Iterable[str]) -> None:
     forgotten = service.outbox.forget(service.live_gallery.forgotten)
     service.visits.forget(forgotten)  # not who is gone because the gallery was replaced: nobody has asked for that
     if forgotten:
+        service.answers.forget(forgotten)
         for camera in service.cameras:
             tell(camera.path.visits.forget(forgotten), camera.path)
         service.publisher.forget(forgotten)

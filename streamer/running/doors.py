@@ -26,7 +26,9 @@ async def open_doors(stack: AsyncExitStack, service: Service) -> RtspServer:
         studio = Studio(settings, service.recogniser, service.live_gallery)
         service.http_port = await stack.enter_async_context(
             serve_http(
-                create_app(service, [*routers, pages.routes(), *api_routes(desk, studio)], settings.http),
+                create_app(
+                    service, [*routers, pages.routes(), *api_routes(desk, studio)], settings.http, service.answers
+                ),
                 settings.http.host,
                 settings.http.port,
                 tls=None if service.certificate is None else service.certificate.context,
