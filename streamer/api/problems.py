@@ -35,9 +35,9 @@ _STATUS = {
             webrtc_disabled""",
         # As things stand; the same request may do once they have changed.
         409: """already_running calibration_too_few calibration_too_rare calibration_unreachable camera_disabled
-            camera_exists camera_variable_unset confirmation_needed enrolled_already external_id_taken merge_refused
-            model_not_switched
-            name_taken negative_refused people_not_covered person_ambiguous person_forgotten person_id_taken
+            camera_exists camera_variable_unset confirmation_needed enrolled_already external_id_taken
+            idempotency_key_busy merge_refused model_not_switched name_taken negative_refused people_not_covered
+            person_ambiguous person_forgotten person_id_taken
             publisher_present split_refused target_exists token_name_taken""",
         408: "request_timeout",
         412: "precondition_failed session_changed",
@@ -47,7 +47,7 @@ _STATUS = {
         422: """archive_invalid camera_protocol_missing config_invalid config_unknown_key consent_invalid
             embedding_invalid
             embedding_space_mismatch enrolment_list_invalid enrolment_list_missing face_doubtful face_not_upright
-            fpir_invalid ice_restart_unsupported image_cut_short image_empty image_kind_unsupported image_missing
+            fpir_invalid idempotency_key_reused ice_restart_unsupported image_cut_short image_empty image_kind_unsupported image_missing
             image_unreadable name_invalid no_face no_photo_accepted offer_unsupported other_person person_differs
             person_file_invalid person_file_missing person_file_outdated person_file_too_new photo_misplaced
             quality_too_low rerank_input_invalid row_invalid several_faces threshold_invalid token_name_invalid""",

@@ -32,7 +32,9 @@ async def open_doors(stack: AsyncExitStack, service: Service) -> RtspServer:
         events = event_routes(desk, reader, service.live_gallery.name_now_of, streams, service.live_events)
         service.http_port = await stack.enter_async_context(
             serve_http(
-                create_app(service, [*routers, pages.routes(), *api_routes(desk, studio), *events], settings.http),
+                create_app(
+                    service, [*routers, pages.routes(), *api_routes(desk, studio), *events], settings.http, service.answers
+                ),
                 settings.http.host,
                 settings.http.port,
                 tls=None if service.certificate is None else service.certificate.context,

@@ -6,6 +6,7 @@ from recognition.recogniser import Recogniser
 from streamer.access.guard import Guard
 from streamer.access.live_tokens import LiveTokens
 from streamer.api.certificate import Certificate
+from streamer.api.idempotency import FirstAnswers
 from streamer.api.streaming.live_events import LiveEvents
 from streamer.events.outbox import Outbox
 from streamer.ingest.publish.point import PublishPoints
@@ -49,6 +50,7 @@ class Service:
     rtsp: RtspServer | None = None
     control: CameraControl | None = None
     overload: Overload = field(default_factory=Overload)
+    answers: FirstAnswers = field(default_factory=FirstAnswers)
 
     @property
     def recogniser(self) -> Recogniser:
