@@ -4,10 +4,12 @@ from contextlib import AsyncExitStack
 
 from streamer.api.application import create_app
 from streamer.api.gallery_desk import GalleryDesk
+from streamer.api.inference.routers import inference_routes
 from streamer.api.rtc.whep import whep_routes
 from streamer.api.rtc.whip import whip_routes
 from streamer.api.server import serve_http
 from streamer.api.v1.routers import api_routes
+from streamer.inference.engine import InferenceEngine
 from streamer.ingest.rtsp.server import RtspServer
 from streamer.live_view import pages
 from streamer.people.studio import Studio
@@ -24,14 +26,17 @@ async def open_doors(stack: AsyncExitStack, service: Service) -> RtspServer:
         routers = [await stack.enter_async_context(kind) for kind in (whip, whep)]
         desk = await stack.enter_async_context(GalleryDesk.open(settings))
         studio = Studio(settings, service.recogniser, service.live_gallery)
+        http = settings.http
+        engine = InferenceEngine(service.recogniser, http.embeddings.max_requests)
+        stateless = inference_routes(engine, service.live_gallery.reranker, http)
         service.http_port = await stack.enter_async_context(
             serve_http(
-                create_app(service, [*routers, pages.routes(), *api_routes(desk, studio)], settings.http),
-                settings.http.host,
-                settings.http.port,
+                create_app(service, [*routers, pages.routes(), *api_routes(desk, studio), *stateless], http),
+                http.host,
+                http.port,
                 tls=None if service.certificate is None else service.certificate.context,
-                hsts_days=settings.http.tls.hsts_days if settings.http.tls else 0,
-                trusted_proxies=settings.http.trusted_proxies,
+                hsts_days=http.tls.hsts_days if http.tls else 0,
+                trusted_proxies=http.trusted_proxies,
                 metrics=metrics,
             )
         )
