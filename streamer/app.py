@@ -256,6 +256,8 @@ def _gallery_changed(service: Service, gone: Iterable[str]) -> None:
         for camera in service.cameras:
             tell(camera.path.visits.forget(forgotten), camera.path)
         service.publisher.forget(forgotten)
+        if service.inference is not None:
+            service.inference.faces.forget()
     service.publisher.gallery_changed(gone)
 
 

@@ -12,7 +12,7 @@ from streamer.api.rtc.whip import whip_routes
 from streamer.api.server import serve_http
 from streamer.api.streaming.streams import Streams
 from streamer.api.v1.routers import api_routes, event_routes
-from streamer.inference.engine import InferenceEngine
+from streamer.inference.inference import Inference
 from streamer.ingest.rtsp.server import RtspServer
 from streamer.kept_visits.reader import VisitReader
 from streamer.live_view import pages
@@ -51,10 +51,10 @@ async def _routers(stack: AsyncExitStack, service: Service) -> list[APIRouter]:
     studio = Studio(settings, service.recogniser, gallery)
     reader = await stack.enter_async_context(VisitReader.open(settings.visits_path, key_source(settings)))
     streams = Streams(service.guard, metrics)
-    engine = InferenceEngine(service.recogniser, settings.http.embeddings.max_requests)
+    service.inference = Inference.of(settings, service.models, gallery.reranker, gallery.calibrated.get)
     return [
         *(whip, whep, pages.routes()),
         *api_routes(desk, studio),
         *event_routes(desk, reader, gallery.name_now_of, streams, service.live_events),
-        *inference_routes(engine, gallery.reranker, settings.http),
+        *inference_routes(service.inference, metrics),
     ]

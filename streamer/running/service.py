@@ -9,6 +9,7 @@ from streamer.api.certificate import Certificate
 from streamer.api.idempotency import FirstAnswers
 from streamer.api.streaming.live_events import LiveEvents
 from streamer.events.outbox import Outbox
+from streamer.inference.inference import Inference
 from streamer.ingest.publish.point import PublishPoints
 from streamer.ingest.rtsp.server import RtspServer
 from streamer.kept_visits.keeper import VisitKeeper
@@ -48,6 +49,7 @@ class Service:
     certificate: Certificate | None = None
     http_port: int = 0
     rtsp: RtspServer | None = None
+    inference: Inference | None = None
     control: CameraControl | None = None
     overload: Overload = field(default_factory=Overload)
     answers: FirstAnswers = field(default_factory=FirstAnswers)
