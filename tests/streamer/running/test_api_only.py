@@ -43,7 +43,7 @@ async def test_it_is_ready_without_data_and_writes_none(tmp_path):
     async with asked(settings_in(tmp_path)) as (_, client):
         assert (await client.get("/healthz")).status_code == 200
         ready = (await client.get("/readyz")).json()
-        assert (ready["ready"], set(ready["parts"])) == (True, {"models", "tokens"})
+        assert (ready["ready"], set(ready["parts"])) == (True, {"models", "rerank", "tokens"})
         assert {model["name"] for model in ready["models"]} == {"nano_det", "nano_embed"}
         assert "whosthere_loop_lag_seconds" in (await client.get("/metrics")).text
         assert (await client.post("/api/v1/rerank", json=RERANK)).status_code == 401
