@@ -9,8 +9,10 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
+from starlette.routing import Match
 
 from gallery.errors import NoPhotoAccepted
 from recognition.errors import CodedError
@@ -122,7 +124,23 @@ async def _coded(_: Request, error: Any) -> JSONResponse:  # noqa: ANN401 - Star
 
 
 async def _http(request: Request, error: Any) -> JSONResponse:  # noqa: ANN401
-    return of_http(request, error)
+    response = of_http(request, error)
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        _tell_all_methods(request, response)
+    return response
+
+
+def _tell_all_methods(request: Request, response: JSONResponse) -> None:
+    """Starlette tells of the first route with this path alone, and each method has one of its own."""
+    methods: set[str] = set()
+    for context in iter_route_contexts(request.app.router.routes):
+        match, _ = context.matches(request.scope)
+        if match is Match.FULL:  # the route's own answer, which knows better
+            return
+        if match is Match.PARTIAL and getattr(context, "include_in_schema", True):
+            methods |= context.methods or set()
+    if methods:
+        response.headers["Allow"] = ", ".join(sorted(methods))
 
 
 async def _invalid(_: Request, error: Any) -> JSONResponse:  # noqa: ANN401

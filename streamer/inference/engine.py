@@ -13,7 +13,7 @@ import numpy as np
 
 from gallery.enrolment.photo_reading import InFlight
 from gallery.enrolment.shots import only_fault
-from recognition import embed
+from recognition import close_ups, detect, embed
 from recognition.arrays import F32
 from recognition.errors import ImageError, NoModelServes, Overloaded
 from recognition.image import Image, decode_image, pixels_in
@@ -146,7 +146,8 @@ class InferenceEngine:
         recogniser = self._recogniser
         if thorough:
             return await recogniser.detect(image, HTTP)
-        found = await recogniser.glance(image, HTTP)
+        share = close_ups.first_share(detect.fitting(recogniser.detector.spec, image))
+        found = await recogniser.glance(image, HTTP, share=share)
         return found if found.close_up == "none" else await recogniser.close_up(image, found, HTTP)
 
     async def _on_pool(self, work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:

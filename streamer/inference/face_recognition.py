@@ -62,7 +62,7 @@ class FaceRecognition:
     """`policy_of` says how an embedder's faces are judged here: by the gallery's calibration, where there is one."""
 
     def __init__(
-        self, engine: InferenceEngine, recogniser: Recogniser, settings: Settings, policy_of: PolicyOf | None = None
+        self, engine: InferenceEngine, recogniser: Recogniser, settings: Settings, policy_of: PolicyOf
     ) -> None:
         self.counts = RecognitionCounts()
         self.started_at = time.time()
@@ -70,7 +70,7 @@ class FaceRecognition:
         self._recogniser = recogniser
         self._rules: FaceRecognitionSettings = settings.http.face_recognition
         self._margin = settings.gallery.margin
-        self._policy_of: PolicyOf = policy_of or (lambda spec: MatchPolicy.of(settings, spec, recogniser))
+        self._policy_of = policy_of
         self._cache: EmbeddingCache[Extracted] = EmbeddingCache(self._rules.embedding_cache_size)
         self._requests = 0
 

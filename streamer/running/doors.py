@@ -4,10 +4,12 @@ from contextlib import AsyncExitStack
 
 from streamer.api.application import create_app
 from streamer.api.gallery_desk import GalleryDesk
+from streamer.api.inference.routers import inference_routes
 from streamer.api.rtc.whep import whep_routes
 from streamer.api.rtc.whip import whip_routes
 from streamer.api.server import serve_http
 from streamer.api.v1.routers import api_routes
+from streamer.inference.inference import Inference
 from streamer.ingest.rtsp.server import RtspServer
 from streamer.live_view import pages
 from streamer.people.studio import Studio
@@ -24,9 +26,16 @@ async def open_doors(stack: AsyncExitStack, service: Service) -> RtspServer:
         routers = [await stack.enter_async_context(kind) for kind in (whip, whep)]
         desk = await stack.enter_async_context(GalleryDesk.open(settings))
         studio = Studio(settings, service.recogniser, service.live_gallery)
+        service.inference = Inference.of(
+            settings,
+            service.models,
+            service.live_gallery.reranker,
+            lambda name: service.live_gallery.calibrated.get(name),
+        )
+        stateless = inference_routes(service.inference, metrics)
         service.http_port = await stack.enter_async_context(
             serve_http(
-                create_app(service, [*routers, pages.routes(), *api_routes(desk, studio)], settings.http),
+                create_app(service, [*routers, pages.routes(), *api_routes(desk, studio), *stateless], settings.http),
                 settings.http.host,
                 settings.http.port,
                 tls=None if service.certificate is None else service.certificate.context,

@@ -4,25 +4,39 @@ On the loop; everything is asked of one FaceRecognition. Nothing is kept but cou
 """
 
 import asyncio
+from typing import Annotated
 
 import orjson
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
+from gallery.errors import FaceDoubtful, FaceNotUpright, NoFace, QualityTooLow
 from recognition.arrays import F32
 from recognition.errors import (
     EmbeddingSpaceMismatch,
+    EmbeddingUnusable,
+    ImageError,
+    ImageTooLarge,
+    InsufficientMemory,
     ModelNotFound,
+    NoModelServes,
     Overloaded,
+    RunnerDead,
+    SelfTestFailed,
+    TritonUnavailable,
     UnsupportedEngine,
     UnsupportedRuntime,
     WeightsDigestMismatch,
     WeightsMissing,
+    WeightsUnreadable,
 )
+from recognition.image import MAX_BYTES
 from streamer.access.guard import needs
 from streamer.api.errors import EmbeddingInvalid
 from streamer.api.inference.face_messages import (
     CompareAnswer,
     CompareRequest,
+    ExtractAnswer,
+    FaceFigures,
     MatchAnswer,
     MatchRequest,
     StatisticsAnswer,
@@ -32,12 +46,33 @@ from streamer.api.inference.face_messages import (
 from streamer.api.inference.large_json import limited
 from streamer.api.inference.vectors import rows_of, unit
 from streamer.api.problem_answers import OF_GALLERY, problem_answers
+from streamer.api.uploads import FORM, body, described_form, file_of, form_of, media_type_of
 from streamer.errors import DataFolderUnwritable, ModelNotSwitched, PeopleNotCovered
-from streamer.inference.face_recognition import FaceRecognition
+from streamer.inference.face_recognition import Extracted, FaceRecognition
 from streamer.model_layer.choosing import ModelChooser
 from streamer.telemetry.metrics import Metrics
+from streamer.webrtc.errors import MediaTypeUnsupported
+
+Model = Annotated[
+    str | None, Query(max_length=200, description="an embedder, loaded beside if need be; none: the one that serves")
+]
 
 _PREFIX = "/api/v1/face-recognition"
+_OF_A_PHOTO = (NoFace, FaceNotUpright, FaceDoubtful, QualityTooLow, EmbeddingUnusable)
+_OF_A_MODEL = (
+    ModelNotFound,
+    WeightsMissing,
+    WeightsDigestMismatch,
+    WeightsUnreadable,
+    UnsupportedRuntime,
+    UnsupportedEngine,
+    SelfTestFailed,
+    InsufficientMemory,
+    TritonUnavailable,
+    NoModelServes,
+    RunnerDead,
+    Overloaded,
+)
 _COMPARING = problem_answers(EmbeddingInvalid, EmbeddingSpaceMismatch, ModelNotFound, Overloaded)
 _SWITCHING = (
     ModelNotFound,
@@ -63,6 +98,17 @@ def _of_embeddings(faces: FaceRecognition) -> APIRouter:
         dependencies=[Depends(needs("operator"))],
     )
 
+    @router.post(
+        "/extract-embedding",
+        response_model=ExtractAnswer,
+        responses=problem_answers(MediaTypeUnsupported, ImageError, *_OF_A_PHOTO, *_OF_A_MODEL),
+        openapi_extra=body(form=described_form(None, {"image": "one"})),
+    )
+    async def extract_embedding(request: Request, model: Model = None) -> Response:
+        """The embedding of a photo's face: of the largest one that stands upright."""
+        found, seconds = await faces.extract(await _photo(request), model)
+        return _json(**_extracted(found, seconds))
+
     @router.post("/compare-faces", response_model=CompareAnswer, responses=_COMPARING)
     async def compare_faces(asked: CompareRequest) -> Response:
         """Whether two embeddings are of one person."""
@@ -83,8 +129,10 @@ def _of_embeddings(faces: FaceRecognition) -> APIRouter:
     async def match_face(asked: MatchRequest) -> Response:
         """Who of a gallery that is given with it an embedding is of, if anybody."""
         rows = await asyncio.to_thread(_rows, asked)
-        given = {str(one.id): one.id for one in asked.gallery_embeddings}
-        ids, models = [str(one.id) for one in asked.gallery_embeddings], [one.model for one in asked.gallery_embeddings]
+        given = {repr(one.id): one.id for one in asked.gallery_embeddings}  # the number 1 is not the text "1"
+        ids, models = (
+            zip(*((repr(one.id), one.model) for one in asked.gallery_embeddings), strict=True) if given else ((), ())
+        )
         found = await faces.match(rows[0], ids, rows[1:], models, asked.model, asked.threshold)
         who = found.given.identity_id
         matches = [
@@ -141,6 +189,32 @@ def _of_the_model(faces: FaceRecognition, chooser: ModelChooser, metrics: Metric
         return SwitchAnswer(success=True, current_model=faces.current_model)
 
     return router
+
+
+async def _photo(request: Request) -> bytes:
+    """Raises MediaTypeUnsupported, RequestValidationError, HTTPException (no form), ImageTooLarge."""
+    media_type_of(request, FORM)
+    async with form_of(request, most_files=1) as form:
+        upload = file_of(form, "image")
+        if (upload.size or 0) > MAX_BYTES:
+            raise ImageTooLarge(f"the image has more than {MAX_BYTES >> 20} MiB; make it smaller")
+        return await upload.read()
+
+
+def _extracted(found: Extracted, seconds: float) -> dict[str, object]:
+    figures = {name: getattr(found.quality, name)[0] for name in FaceFigures.model_fields}
+    return {
+        "success": True,
+        "embedding": found.embedding,
+        "confidence": found.score,
+        "model_used": found.model,
+        "processing_time": seconds,
+        "face_quality": found.quality.score[0],
+        "box": found.box,
+        "faces": found.faces,
+        "signature": found.signature,
+        "figures": figures,
+    }
 
 
 def _rows(asked: MatchRequest) -> F32:

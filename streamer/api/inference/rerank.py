@@ -107,8 +107,8 @@ def routes(reranker: Reranker) -> APIRouter:
 def _answer(reranker: Reranker, asked: RerankRequest) -> dict[str, Any]:
     """Raises EmbeddingInvalid, RerankInputInvalid, RerankFailed."""
     rows = rows_of([asked.probe, *(one.embedding for one in asked.candidates)], _name_of)
-    given = {str(one.id): one.id for one in asked.candidates}
-    ids = [str(one.id) for one in asked.candidates]
+    given = {repr(one.id): one.id for one in asked.candidates}  # the number 1 is not the text "1"
+    ids = [repr(one.id) for one in asked.candidates]
     found = reranker.rerank(rows[0], ids, rows[1:], asked.threshold)
     scores = [{"id": given[who], "score": score, "is_match": is_match} for who, score, is_match in found.scores]
     answer: dict[str, Any] = {"scores": scores, "threshold": found.threshold}

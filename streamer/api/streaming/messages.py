@@ -11,16 +11,18 @@ _LARGEST_BATCH = 64
 class Message:
     """`text`: one line, as a rule a JSON document; id: what a listener comes back with (Last-Event-ID), if anything.
 
-    sse: the same as a Server-Sent Event.
+    kind: for listeners to Server-Sent Events, who hear what has none as `message`. sse: the same as such an event.
     """
 
     text: str
     id: str = ""
+    kind: str = ""
     sse: bytes = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         of_id = f"id: {self.id}\n" if self.id else ""
-        object.__setattr__(self, "sse", f"{of_id}data: {self.text}\n\n".encode())
+        of_kind = f"event: {self.kind}\n" if self.kind else ""
+        object.__setattr__(self, "sse", f"{of_id}{of_kind}data: {self.text}\n\n".encode())
 
 
 class Mailbox:

@@ -40,6 +40,21 @@ class StreamLimits:
     most: int = 1000
 
 
+class EventStream(Response):
+    """Run by the server as any answer is; a route's `response_class`."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, streams: "Streams", caller: Caller, listening: Listening) -> None:
+        super().__init__()
+        self._streams = streams
+        self._caller = caller
+        self._listening = listening
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._streams.run(EventSink(receive, send), scope, self._caller, self._listening)
+
+
 class Streams:
     """All streams of one application. `clock` in s, that never jumps."""
 
@@ -63,7 +78,7 @@ class Streams:
     def events(self, caller: Caller, listening: Listening) -> Response:
         """What a route returns: whatever comes into the mailbox, as Server-Sent Events. Raises TooManyListeners."""
         self._check()
-        return _EventStream(self, caller, listening)
+        return EventStream(self, caller, listening)
 
     async def web_socket(self, socket: WebSocket, caller: Caller, listening: Listening) -> None:
         """The same over a WebSocket that is not accepted yet, each message a text; to its end.
@@ -98,19 +113,6 @@ class Streams:
         for stream in self._open:
             stream.look(now_s, self._limits, self._guard.still_admits(stream.caller))
         self._timer = asyncio.get_running_loop().call_later(LOOK_S, self._look) if self._open else None
-
-
-class _EventStream(Response):
-    """Run by the server as any answer is."""
-
-    def __init__(self, streams: Streams, caller: Caller, listening: Listening) -> None:
-        super().__init__(media_type="text/event-stream")
-        self._streams = streams
-        self._caller = caller
-        self._listening = listening
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._streams.run(EventSink(receive, send), scope, self._caller, self._listening)
 
 
 class _Stream:

@@ -39,7 +39,7 @@ async def test_the_best_comes_first_as_the_reranker_has_it(api: Api) -> None:
     expected = Reranker(threshold=0.5).rerank(probe, [f"p{number}" for number in range(40)], rows)
     assert answer.json() == {
         "scores": [
-            {"id": who, "score": pytest.approx(score), "is_match": is_match} for who, score, is_match in expected.scores
+            {"id": one.id, "score": pytest.approx(one.score), "is_match": one.is_match} for one in expected.scores
         ],
         "threshold": 0.5,
     }
