@@ -45,12 +45,12 @@ _STATUS = {
         415: "media_type_unsupported",
         # The request is well formed, and what it holds can't be used.
         422: """archive_invalid camera_protocol_missing config_invalid config_unknown_key consent_invalid
-            embedding_invalid
-            embedding_space_mismatch enrolment_list_invalid enrolment_list_missing face_doubtful face_not_upright
-            fpir_invalid idempotency_key_reused ice_restart_unsupported image_cut_short image_empty image_kind_unsupported image_missing
-            image_unreadable name_invalid no_face no_photo_accepted offer_unsupported other_person person_differs
-            person_file_invalid person_file_missing person_file_outdated person_file_too_new photo_misplaced
-            quality_too_low rerank_input_invalid row_invalid several_faces threshold_invalid token_name_invalid""",
+            embedding_invalid embedding_space_mismatch enrolment_list_invalid enrolment_list_missing
+            face_doubtful face_not_upright fpir_invalid ice_restart_unsupported idempotency_key_reused
+            image_cut_short image_empty image_kind_unsupported image_missing image_unreadable name_invalid
+            no_face no_photo_accepted offer_unsupported other_person person_differs person_file_invalid
+            person_file_missing person_file_outdated person_file_too_new photo_misplaced quality_too_low
+            rerank_input_invalid row_invalid several_faces threshold_invalid token_name_invalid""",
         428: "entity_tag_missing",
         429: "overloaded too_many_attempts too_many_requests",
         501: "webrtc_missing",

@@ -51,7 +51,12 @@ async def _routers(stack: AsyncExitStack, service: Service) -> list[APIRouter]:
     studio = Studio(settings, service.recogniser, gallery)
     reader = await stack.enter_async_context(VisitReader.open(settings.visits_path, key_source(settings)))
     streams = Streams(service.guard, metrics)
-    service.inference = Inference.of(settings, service.models, gallery.reranker, gallery.calibrated.get)
+    service.inference = Inference.of(
+        settings,
+        service.models,
+        gallery.reranker,
+        lambda name: gallery.calibrated.get(name),  # another mapping after each change
+    )
     return [
         *(whip, whep, pages.routes()),
         *api_routes(desk, studio),
