@@ -2,15 +2,16 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
 from recognition.errors import Overloaded
 from streamer.access.errors import RoleTooLow
-from streamer.access.guard import Caller, needs
+from streamer.access.guard import Caller
 from streamer.access.roles import covers
 from streamer.api.errors import PreconditionFailed
 from streamer.api.problem_answers import problem_answers
 from streamer.api.v1.entity_tags import hold_to, tagged
+from streamer.api.v1.person_views import Operator, Viewer
 from streamer.api.v1.system.camera_views import CameraChange, CameraList, CameraView, ProbeAsked, ProbeView
 from streamer.cameras import edits
 from streamer.cameras.desk import CameraDesk
@@ -29,8 +30,6 @@ from streamer.pipeline.camera import Camera
 from streamer.settings import CameraSettings
 
 CameraName = Annotated[str, Path(pattern=r"^[a-z0-9_-]{1,64}$", description="a camera's name", examples=["door"])]
-Viewer = Annotated[Caller, Depends(needs("viewer"))]
-Operator = Annotated[Caller, Depends(needs("operator"))]
 Seconds = Annotated[float, Query(ge=0, le=10, description="for so long a live stream is watched")]
 _OF_CONFIGURATION = (ConfigInvalid, ConfigUnreadable)
 _CHANGE = problem_answers(
