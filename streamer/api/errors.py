@@ -4,7 +4,9 @@ StreamerError
 └── RequestRefused
     ├── CursorInvalid             cursor_invalid
     ├── PreconditionFailed        precondition_failed
-    └── EmbeddingInvalid          embedding_invalid
+    ├── EmbeddingInvalid          embedding_invalid
+    ├── TooManyImages             too_many_images
+    └── CropGone                  crop_gone
 """
 
 from streamer.errors import StreamerError
@@ -28,3 +30,15 @@ class EmbeddingInvalid(RequestRefused):
     """An embedding in the request is no row of usable numbers, or not of the size that it must have."""
 
     code = "embedding_invalid"
+
+
+class TooManyImages(RequestRefused):
+    """More images than http.embeddings.max_images come in one request."""
+
+    code = "too_many_images"
+
+
+class CropGone(RequestRefused):
+    """The link to a face's crop has expired, or never was one of this process."""
+
+    code = "crop_gone"

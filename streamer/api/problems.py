@@ -31,7 +31,7 @@ _STATUS = {
         401: "token_invalid token_missing",
         403: "proxy_bypassed role_too_low",
         404: """camera_not_published camera_unknown kept_visits_missing model_not_found negative_not_found
-            person_not_found photo_not_found session_unknown visit_not_found webrtc_disabled""",
+            crop_gone person_not_found photo_not_found session_unknown visit_not_found webrtc_disabled""",
         # As things stand; the same request may do once they have changed.
         409: """already_running calibration_too_few calibration_too_rare calibration_unreachable camera_disabled
             camera_exists camera_variable_unset confirmation_needed enrolled_already external_id_taken merge_refused
@@ -40,7 +40,7 @@ _STATUS = {
             publisher_present split_refused target_exists token_name_taken""",
         408: "request_timeout",
         412: "precondition_failed session_changed",
-        413: "body_too_large image_too_large",
+        413: "body_too_large image_too_large too_many_images",
         415: "media_type_unsupported",
         # The request is well formed, and what it holds can't be used.
         422: """archive_invalid camera_protocol_missing config_invalid config_unknown_key consent_invalid

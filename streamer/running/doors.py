@@ -19,7 +19,8 @@ from streamer.running.service import Service
 async def open_doors(stack: AsyncExitStack, service: Service) -> RtspServer:
     """HTTP and RTSP: whoever looks and whoever publishes is let in from now on."""
     settings, metrics = service.settings, service.metrics
-    if settings.http.enabled:
+    http = settings.http
+    if http.enabled:
         webrtc = settings.ingest.webrtc
         whip = whip_routes(webrtc, service.points, service.has_camera, metrics)
         whep = whep_routes(webrtc, service.live_view, metrics)
@@ -32,15 +33,15 @@ async def open_doors(stack: AsyncExitStack, service: Service) -> RtspServer:
             service.live_gallery.reranker,
             lambda name: service.live_gallery.calibrated.get(name),
         )
-        stateless = inference_routes(service.inference, metrics)
+        stateless = inference_routes(service.inference, http, metrics)
         service.http_port = await stack.enter_async_context(
             serve_http(
-                create_app(service, [*routers, pages.routes(), *api_routes(desk, studio), *stateless], settings.http),
-                settings.http.host,
-                settings.http.port,
+                create_app(service, [*routers, pages.routes(), *api_routes(desk, studio), *stateless], http),
+                http.host,
+                http.port,
                 tls=None if service.certificate is None else service.certificate.context,
-                hsts_days=settings.http.tls.hsts_days if settings.http.tls else 0,
-                trusted_proxies=settings.http.trusted_proxies,
+                hsts_days=http.tls.hsts_days if http.tls else 0,
+                trusted_proxies=http.trusted_proxies,
                 metrics=metrics,
             )
         )
