@@ -110,6 +110,19 @@ async def test_each_answers_and_whoever_is_left_goes_on(whole, many, port):
         }
         assert served >= {one.pid for one in many}, "each has connections"
 
+        async def batch(client: httpx.AsyncClient) -> tuple[list[list[float]], str]:
+            """Of every portrait's face, and the models' signature."""
+            files = [("images", portrait.file.read_bytes()) for portrait in read_portraits()]
+            answer = await client.post("/api/v1/embeddings", files=files, headers=headers)
+            assert answer.status_code == 200, answer.text
+            found = answer.json()
+            return [image["faces"][0]["embedding"] for image in found["images"]], found["model"]["signature"]
+
+        batches = await asyncio.gather(*map(batch, clients[:8]))
+        assert len({signature for _, signature in batches}) == 1
+        together = np.array([embeddings for embeddings, _ in batches])  # (8, 6, 256)
+        assert (together * together[0]).sum(axis=2).min() > 0.9999
+
         async def embedding(client: httpx.AsyncClient) -> list[float]:
             files = {"image": read_portraits()[0].file.read_bytes()}
             answer = await client.post("/api/v1/face-recognition/extract-embedding", files=files, headers=headers)
