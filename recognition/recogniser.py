@@ -240,7 +240,7 @@ class Recogniser:
         return await self._on_pool(lane, passes.finish_both, image, answer, found, looks, self.detection_threshold)
 
     async def glance(self, image: Image, lane: str, least_score: float | None = None, share: float = 1.0) -> Found:
-        """One pass over a picture, at this share of the scale at which it just fits: its faces of at least `least_score`
+        """One pass over a picture, at this share of the scale at which it just fits: its faces of at least this score
         (None: detection_threshold), graded.
 
         No second look: a face may be none, or upside down. Raises what ModelSlot.submit() raises.

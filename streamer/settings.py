@@ -270,6 +270,17 @@ class RateLimitSettings(_Section):
     burst: int = Field(default=2000, ge=1, le=1_000_000, description="so many at once are let through")
 
 
+class EmbeddingsSettings(_Section):
+    """Of /api/v1/embeddings."""
+
+    return_aligned: bool = Field(default=False, description="faces as the embedder saw them, where nobody says")
+    max_images: int = Field(default=64, ge=1, le=10_000, description="of one request")
+    max_image_mib: int = Field(default=16, ge=1, le=64, description="of one image's file")
+    max_request_mib: int = Field(default=128, ge=1, le=4096, description="of a request's body, form or JSON")
+    max_requests: int = Field(default=32, ge=1, le=10_000, description="with images at a time; those beyond get 429")
+    crop_link_s: float = Field(default=300.0, gt=0, le=86_400, description="how long the link to a face's crop holds")
+
+
 class HttpSettings(_Section):
     enabled: bool = True
     host: str = "127.0.0.1"
@@ -282,6 +293,7 @@ class HttpSettings(_Section):
     rate_limit: RateLimitSettings = RateLimitSettings()
     max_body_mib: int = Field(default=16, ge=1, le=1024, description="of a request's body that is no upload")
     max_upload_mib: int = Field(default=256, ge=1, le=65_536, description="of an upload (multipart form)")
+    embeddings: EmbeddingsSettings = EmbeddingsSettings()
     face_recognition: FaceRecognitionSettings = FaceRecognitionSettings()
 
 

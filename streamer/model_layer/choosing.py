@@ -5,6 +5,7 @@ may_serve() blocks for the weights' digests and the gallery; ModelChooser runs o
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 
 from recognition.models.manager import ModelManager
 from recognition.specs.spec import EmbedderSpec
@@ -28,13 +29,17 @@ class Choosable:
     is_in_ladder: bool
 
 
-def may_serve(name: str, settings: Settings, manager: ModelManager) -> Choosable:
-    """Raises ModelNotFound, what speaks against its weights, PeopleNotCovered, GalleryError."""
+def may_serve(name: str, settings: Settings, manager: ModelManager, *, has_gallery: bool = True) -> Choosable:
+    """has_gallery: False where none may be opened; the service that has it holds the choice to it by itself.
+
+    Raises ModelNotFound, what speaks against its weights, PeopleNotCovered, GalleryError.
+    """
     spec = manager.spec_of(name, EmbedderSpec)
     manager.need(spec.name)
     verify_model(spec, manager, settings.paths.models)
     ladder = ladder_of(settings, manager)
-    _hold_to_coverage(spec, ladder, manager, settings)
+    if has_gallery:
+        _hold_to_coverage(spec, ladder, manager, settings)
     return Choosable(spec.name, spec.name in ladder)
 
 
@@ -67,7 +72,8 @@ class ModelChooser:
         async with self._one_at_a_time:
             chosen = None
             if name != AUTO:
-                chosen = (await asyncio.to_thread(may_serve, name, settings, layer.manager)).name
+                check = partial(may_serve, name, settings, layer.manager, has_gallery=layer.has_gallery)
+                chosen = (await asyncio.to_thread(check)).name
             path = settings.model_choice_path
             before = await asyncio.to_thread(read_choice, path)
             await asyncio.to_thread(write_choice, path, ModelChoice(chosen))

@@ -100,13 +100,18 @@ def test_its_metadata_are_asked_for_now_and_again_and_its_weights_are_held_to_af
 ):
     """On one connection."""
     asked: Counter[str] = Counter()
-    for call in ("describe", "infer", "_connect"):
 
-        def counted(self, *given, real=getattr(TritonClient, call), call=call):
+    def count(call: str) -> None:
+        real = getattr(TritonClient, call)
+
+        def counted(self, *given):
             asked[call] += 1
             return real(self, *given)
 
         monkeypatch.setattr(TritonClient, call, counted)
+
+    for call in ("describe", "infer", "_connect"):
+        count(call)
     for _ in range(3):
         runner.run(faces)
     at_once = asked["infer"]
