@@ -38,7 +38,8 @@
     │   ├── KeptVisitsUnwritable      kept_visits_unwritable (retryable)
     │   ├── KeptVisitsDamaged         kept_visits_damaged    (set aside; the service goes on with new ones)
     │   ├── KeptVisitsTooNew          kept_visits_too_new
-    │   └── VisitNotFound             visit_not_found
+    │   ├── VisitNotFound             visit_not_found
+    │   └── SnapshotNotFound          snapshot_not_found
     ├── DiscoveryFailed               discovery_failed
     ├── PortInUse                     port_in_use
     ├── HttpAddressInvalid            http_address_invalid
@@ -252,6 +253,12 @@ class VisitNotFound(KeptVisitsError):
     """No visit of this id is kept (any more)."""
 
     code = "visit_not_found"
+
+
+class SnapshotNotFound(KeptVisitsError):
+    """The visit is kept, and has no pictures."""
+
+    code = "snapshot_not_found"
 
 
 class DiscoveryFailed(StreamerError):

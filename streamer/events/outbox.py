@@ -33,9 +33,9 @@ class Outbox:
     While the disk is full or fails, from the start on or later, events wait in memory (`buffer_limit` of them),
     `healthy` is False and writing is tried again every second. A damaged file is set aside, and a new one used. When
     file or memory is full the oldest update goes first, then the oldest whole visit. Opening raises OutboxTooNew or
-    AlreadyRunning. `hearers` are called with each event that is put, whatever becomes of it, `interrupted` with each `end`
-    of a visit that the run before left open. `now` is a clock in s that
-    never jumps, of this `boot` of the machine; `unix_s` the wall clock.
+    AlreadyRunning. `hearers` are called with each event that is put, whatever becomes of it, `interrupted` with each
+    `end` of a visit that the run before left open. `now` is a clock in s that never jumps, of this `boot` of the
+    machine; `unix_s` the wall clock.
     """
 
     def __init__(

@@ -10,7 +10,7 @@ from streamer.inference.face_recognition import FaceRecognition
 from streamer.model_layer.choosing import ModelChooser
 from streamer.model_layer.layer import ModelLayer
 from streamer.pipeline.match_policy import MatchPolicy
-from streamer.settings import Settings
+from streamer.settings import HttpSettings, Settings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,6 +19,7 @@ class Inference:
     faces: FaceRecognition
     chooser: ModelChooser
     reranker: Reranker
+    http: HttpSettings
 
     @classmethod
     def of(
@@ -30,8 +31,8 @@ class Inference:
     ) -> Self:
         """known(embedder): how its faces are judged, where a gallery says that; else as settings and spec have it."""
         recogniser = models.recogniser
-        engine = InferenceEngine(recogniser)
+        engine = InferenceEngine(recogniser, settings.http.embeddings.max_requests)
         faces = FaceRecognition(
             engine, recogniser, settings, lambda spec: known(spec.name) or MatchPolicy.of(settings, spec, recogniser)
         )
-        return cls(engine, faces, ModelChooser(models), reranker)
+        return cls(engine, faces, ModelChooser(models), reranker, settings.http)

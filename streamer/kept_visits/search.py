@@ -1,8 +1,8 @@
 """Which messages of kept visits are asked for, and pages of them, the newest first. Blocks for the file."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from re import compile as pattern
 
 from gallery.storage.store import PersonStore
 from streamer.events.event import Decision, EventType, IdentityEvent
@@ -11,12 +11,13 @@ from streamer.kept_visits.visits_file import VisitsFile
 
 MOST_LOOKED_AT = 1000  # visits a page; where few messages are asked for, it has less than it might
 _STEP = 50
-_ID = pattern(r"p[a-z0-9]{12}")
+_PERSON_ID = re.compile(r"p[a-z0-9]{12}")
+_EVENT_ID = re.compile(r"[0-9A-Z]{26}")
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Captured from since_at until until_at (Unix s), of these cameras, people (ids), decisions and types; None: any."""
+    """Captured from since_at until until_at (Unix s); of these cameras, people (ids), decisions, types. None: any."""
 
     since_at: float = float("-inf")
     until_at: float = float("inf")
@@ -58,7 +59,12 @@ def ids_of(store: PersonStore, person: str) -> frozenset[str]:
 
 def is_id(person: str) -> bool:
     """Whether that has the form of a person's id."""
-    return _ID.fullmatch(person) is not None
+    return _PERSON_ID.fullmatch(person) is not None
+
+
+def is_event_id(event_id: str) -> bool:
+    """Whether that has the form of a visit's id."""
+    return _EVENT_ID.fullmatch(event_id) is not None
 
 
 def page(

@@ -97,7 +97,7 @@ async def _open_door(stack: AsyncExitStack, service: ApiService) -> None:
     inference = Inference.of(service.settings, service.models, service.reranker)
     service.http_port = await stack.enter_async_context(
         serve_http(
-            create_app(service, inference_routes(inference, http, service.metrics), http),
+            create_app(service, inference_routes(inference, service.metrics), http),
             http.host,
             http.port,
             tls=None if service.certificate is None else service.certificate.context,

@@ -6,6 +6,7 @@ from recognition.recogniser import Recogniser
 from streamer.access.guard import Guard
 from streamer.access.live_tokens import LiveTokens
 from streamer.api.certificate import Certificate
+from streamer.api.idempotency import FirstAnswers
 from streamer.api.streaming.live_events import LiveEvents
 from streamer.events.outbox import Outbox
 from streamer.inference.inference import Inference
@@ -51,6 +52,7 @@ class Service:
     inference: Inference | None = None
     control: CameraControl | None = None
     overload: Overload = field(default_factory=Overload)
+    answers: FirstAnswers = field(default_factory=FirstAnswers)
 
     @property
     def recogniser(self) -> Recogniser:

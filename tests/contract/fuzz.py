@@ -20,6 +20,7 @@ import psutil
 from tests.conftest import PROJECT
 from tests.contract.home import CAMERA, PHOTOS, Home, home
 from tests.contract.operations import operations
+from tests.faces import NAME
 
 # Leniency, a value that is fine in its form and means nothing here, and 404 for something else that a request names
 # are no faults; tokens that are wrong are tried role by role, and would be locked out here.
@@ -29,6 +30,7 @@ NOT_HELD_TO = ",".join(
         *("ensure_resource_availability", "ignored_auth"),
     )
 )
+OTHERS = ("Ada Lovelace", "Grace Hopper", "Mary Jackson")
 LONGEST_LINE = 400  # of what is told: pictures are among what was sent
 
 
@@ -70,7 +72,8 @@ def fuzzed(found: Home, *, cases: int, seed: int, seconds: int | None = None) ->
     code, told, sent = _run(found, options)
     grown = (process.memory_info().rss - before) / 2**20
     lines = [line for line in found.service.log() if line.get("level") in ("error", "critical") or "exception" in line]
-    return Fuzzed(code == 0, told, sent, grown, [json.dumps(line)[:2000] for line in lines])
+    faults = [f"{line['message']}: {line.get('exception', '')[-1500:]}" for line in lines]
+    return Fuzzed(code == 0, told, sent, grown, list(dict.fromkeys(faults)))
 
 
 def _run(found: Home, options: list[str]) -> tuple[int, str, Counter[str]]:
@@ -89,15 +92,33 @@ def _run(found: Home, options: list[str]) -> tuple[int, str, Counter[str]]:
 
 
 def _hooks(found: Home, told: Path) -> dict[str, str]:
-    people = [person["id"] for person in found.people()]
-    ids = {"camera": [CAMERA], "person": [*people, "Eileen Collins"], "event_id": [found.event]}
+    files = [found.folder / name for name in PHOTOS]
+    files += [_exported(found)] if "/api/v1/people/{person}/export" in found.document["paths"] else []
+    numbers = [1, 2, 3, 4, 5]
+    there = {
+        "camera": [CAMERA],
+        **{key: [NAME, *OTHERS] for key in ("person", "name", "into", "new_name")},
+        **{key: [found.event] for key in ("event_id", "visit")},
+        **dict.fromkeys(("photo", "negative"), numbers),
+        **{key: ["nano_embed", "nano_det", "arcface_w600k_mbf", "nobody"] for key in ("model", "model_name")},
+        "photos": [[number] for number in numbers],
+    }
     return {
         "SCHEMATHESIS_HOOKS": "tests.contract.fuzz_hooks",
         "PYTHONPATH": os.pathsep.join((str(PROJECT), os.environ.get("PYTHONPATH", ""))),
-        "FUZZ_PICTURES": json.dumps([str(found.folder / name) for name in PHOTOS]),
-        "FUZZ_IDS": json.dumps(ids),
+        "FUZZ_PICTURES": json.dumps([str(file) for file in files]),
+        "FUZZ_THERE": json.dumps(there),
         "FUZZ_SENT": str(told),
     }
+
+
+def _exported(found: Home) -> Path:
+    """Somebody, as a ZIP that can be imported once the person is gone."""
+    file = found.folder / "person.zip"
+    if not file.exists():
+        with found.client() as client:
+            file.write_bytes(client.get(f"/api/v1/people/{found.person}/export").raise_for_status().content)
+    return file
 
 
 def main() -> int:

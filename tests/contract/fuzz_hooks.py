@@ -14,7 +14,7 @@ import schemathesis
 from hypothesis import strategies as st
 
 PICTURES = [Path(name).read_bytes() for name in json.loads(os.environ["FUZZ_PICTURES"])]
-IDS: dict[str, list[str]] = json.loads(os.environ["FUZZ_IDS"])  # by the name of a parameter
+THERE: dict[str, list[Any]] = json.loads(os.environ["FUZZ_THERE"])  # by the name of a parameter or a key
 NUMBERS = [0.1, -0.1] * 256  # as many as every embedder has
 EMBEDDINGS: list[Any] = [
     *(NUMBERS, NUMBERS[:511], [*NUMBERS, 0.1], [0.0] * 512, [*NUMBERS[:511], float("nan")], [1e308] * 512),
@@ -35,6 +35,7 @@ SDP_LINES = [
     "a=fingerprint:sha-256 " + ":".join(["AA"] * 32),
 ]
 OF_EMBEDDINGS = {"probe", "embedding", "embedding1", "embedding2", "query_embedding"}
+OF_LISTS = {"candidates", "gallery_embeddings"}
 
 sent: Counter[str] = Counter()
 
@@ -69,28 +70,28 @@ def _files_said(schema: Any) -> None:
 
 @schemathesis.hook
 def flatmap_path_parameters(_context: Any, path_parameters: dict[str, Any]) -> Any:
-    made = {name: st.just(value) for name, value in (path_parameters or {}).items()}
-    there = {name: st.sampled_from(IDS[name]) for name in made if name in IDS}
-    return st.one_of(st.fixed_dictionaries(made | there), st.fixed_dictionaries(made))
+    return _some_there(path_parameters)
+
+
+@schemathesis.hook
+def flatmap_query(_context: Any, query: dict[str, Any]) -> Any:
+    return _some_there(query)
 
 
 @schemathesis.hook
 def flatmap_body(_context: Any, body: Any) -> Any:
-    if not isinstance(body, dict) or not _has_embeddings(body):
-        return st.just(body)
-    return st.one_of(st.just(body), st.sampled_from(EMBEDDINGS).map(lambda given: _with_embeddings(body, given)))
+    return st.just(body) if not isinstance(body, dict) else st.one_of(st.just(body), _some_there(body))
 
 
-def _has_embeddings(body: Any) -> bool:
-    if isinstance(body, dict):
-        return bool(OF_EMBEDDINGS & body.keys()) or any(map(_has_embeddings, body.values()))
-    return isinstance(body, list) and any(map(_has_embeddings, body))
-
-
-def _with_embeddings(body: Any, given: Any) -> Any:
-    if isinstance(body, dict):
-        return {key: given if key in OF_EMBEDDINGS else _with_embeddings(part, given) for key, part in body.items()}
-    return [_with_embeddings(part, given) for part in body] if isinstance(body, list) else body
+def _some_there(made: dict[str, Any] | None) -> Any:
+    """The same, with what is there in the place of what was made up, here and there."""
+    strategies = {name: st.just(value) for name, value in (made or {}).items()}
+    known = {name: st.sampled_from(THERE[name]) for name in strategies if name in THERE}
+    known |= {name: st.sampled_from(EMBEDDINGS) for name in strategies if name in OF_EMBEDDINGS}
+    for name, value in (made or {}).items():
+        if name in OF_LISTS and isinstance(value, list):
+            known[name] = st.tuples(*(_some_there(one) for one in value if isinstance(one, dict))).map(list)
+    return st.fixed_dictionaries(strategies | known)
 
 
 @schemathesis.hook

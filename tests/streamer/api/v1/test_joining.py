@@ -45,7 +45,9 @@ def gallery_of(settings, *portable):
         made = [store.add_person(one.profile.name) for one in portable]
         for person in made:
             store.forget(person.id)
-        them = [replace(one, id=person.id[:-4] + person.id[-4:][::-1]) for one, person in zip(portable, made, strict=True)]
+        them = [
+            replace(one, id=person.id[:-4] + person.id[-4:][::-1]) for one, person in zip(portable, made, strict=True)
+        ]
         return [store.add_portable(one) for one in them]
 
 
