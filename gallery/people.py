@@ -185,8 +185,8 @@ class KeptPhoto:
 
 @dataclass(frozen=True, slots=True)
 class KeptTemplate:
-    """What is known of a photo's template in one space, its numbers aside. created_at: Unix time in s; `source`: what it
-    was made of, `photo` or `chip`.
+    """What is known of a photo's template in one space, its numbers aside. created_at: Unix time in s; `source`: what
+    it was made of, `photo` or `chip`.
     """
 
     photo_id: int

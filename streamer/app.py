@@ -252,9 +252,12 @@ def _gallery_changed(service: Service, gone: Iterable[str]) -> None:
     service.live_events.gallery_changed(forgotten)
     service.visits.forget(forgotten)  # not who is gone because the gallery was replaced: nobody has asked for that
     if forgotten:
+        service.answers.forget(forgotten)
         for camera in service.cameras:
             tell(camera.path.visits.forget(forgotten), camera.path)
         service.publisher.forget(forgotten)
+        if service.inference is not None:
+            service.inference.faces.forget()
     service.publisher.gallery_changed(gone)
 
 

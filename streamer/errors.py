@@ -22,7 +22,8 @@
     │   ├── StreamStalled             stream_stalled         (retryable)
     │   ├── StreamLost                stream_lost            (retryable)
     │   ├── PublisherPresent          publisher_present      (retryable)
-    │   └── CameraNotPublished        camera_not_published
+    │   ├── CameraNotPublished        camera_not_published
+    │   └── CamerasFixed              cameras_fixed
     ├── BrokerError
     │   ├── BrokerUnreachable         broker_unreachable     (retryable)
     │   ├── BrokerLoginRefused        broker_login_refused
@@ -44,6 +45,8 @@
     ├── PortInUse                     port_in_use
     ├── HttpAddressInvalid            http_address_invalid
     ├── HttpUnprotected               http_unprotected
+    ├── BodyTooLarge                  body_too_large
+    ├── RequestTimeout                request_timeout        (retryable)
     ├── ServiceStopping               service_stopping       (retryable)
     ├── CertificateUnusable           certificate_unusable
     ├── CertificateExpired            certificate_expired
@@ -52,6 +55,7 @@
     ├── OutputUnwritable              output_unwritable
     ├── AlreadyRunning                already_running
     ├── PeopleNotCovered              people_not_covered
+    ├── ModelNotSwitched              model_not_switched
     ├── ConfirmationNeeded            confirmation_needed
     ├── NewKeyNeeded                  new_key_needed
     ├── ErasureIncomplete             erasure_incomplete
@@ -177,6 +181,12 @@ class CameraNotPublished(CameraError):
     code = "camera_not_published"
 
 
+class CamerasFixed(CameraError):
+    """A service that was started without a configuration that it follows (the demo) keeps its cameras as they are."""
+
+    code = "cameras_fixed"
+
+
 class BrokerError(StreamerError):
     code = "broker_error"
 
@@ -278,6 +288,19 @@ class HttpUnprotected(StreamerError):
     code = "http_unprotected"
 
 
+class BodyTooLarge(StreamerError):
+    """The body of a request has more bytes than are taken there."""
+
+    code = "body_too_large"
+
+
+class RequestTimeout(StreamerError):
+    """The body of a request did not come, or comes too slowly."""
+
+    code = "request_timeout"
+    retryable = True
+
+
 class ServiceStopping(StreamerError):
     """A request came too late to be answered."""
 
@@ -313,6 +336,12 @@ class PeopleNotCovered(StreamerError):
     """People have no template in an embedder's space: it could not name them."""
 
     code = "people_not_covered"
+
+
+class ModelNotSwitched(StreamerError):
+    """The running service refuses a model that was chosen by hand, or has not answered in time."""
+
+    code = "model_not_switched"
 
 
 class ConfirmationNeeded(StreamerError):

@@ -151,6 +151,13 @@ def mark(scope: Scope, needed: Sequence[Needs] | None, caller: Caller) -> None:
     scope[_ADMITTED] = (tuple(needed or ()), caller)
 
 
+def caller_of(scope: Scope) -> Caller:
+    """Who was let in, for what runs between the guard and the route."""
+    caller = scope[_ADMITTED][1]
+    assert isinstance(caller, Caller)
+    return caller
+
+
 def bearer_of(connection: HTTPConnection) -> bytes | None:
     """The credentials of the one `Authorization: Bearer` header; None where there is none, or more than one."""
     found = connection.headers.getlist("authorization")

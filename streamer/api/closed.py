@@ -5,6 +5,7 @@ is neither is not let in at all.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import RouteContext, iter_route_contexts
@@ -15,7 +16,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from streamer.access.errors import AccessRefused
 from streamer.access.guard import Guard, Needs, mark
-from streamer.api import problems
+from streamer.api import body_limits, problems
+from streamer.api.body_limits import Takes
+
+T = TypeVar("T")
 
 
 class Closed:
@@ -46,22 +50,31 @@ class Closed:
 
 
 def _asked_for(routes: Sequence[BaseRoute], scope: Scope) -> tuple[tuple[Needs, ...] | None, dict[str, object]]:
-    """What the route of this request needs (None: there is no such route), and the parameters in its path."""
+    """What the route of this request needs (None: there is no such route), and the parameters in its path.
+
+    Its body's own limit is left for BodyLimits.
+    """
     for context in iter_route_contexts(routes):
         match, child = context.matches(scope)
         if match is Match.FULL:
+            body_limits.mark(scope, next((one.most_bytes for one in _in(context, Takes)), None))
             return needs_of(context), child.get("path_params", {})
     return None, {}
 
 
 def needs_of(context: RouteContext) -> tuple[Needs, ...]:
     """All that a route says it needs, and the routers above it; empty where it says nothing."""
+    return tuple(_in(context, Needs))
+
+
+def _in(context: RouteContext, kind: type[T]) -> Iterator[T]:
+    """A route's dependencies of this kind, and those of the routers above it."""
     dependant = getattr(context, "dependant", None)
-    return tuple(_needs_in(dependant)) if dependant is not None else ()
+    return _below(dependant, kind) if dependant is not None else iter(())
 
 
-def _needs_in(dependant: Dependant) -> Iterator[Needs]:
+def _below(dependant: Dependant, kind: type[T]) -> Iterator[T]:
     for one in dependant.dependencies:
-        if isinstance(one.call, Needs):
+        if isinstance(one.call, kind):
             yield one.call
-        yield from _needs_in(one)
+        yield from _below(one, kind)

@@ -16,6 +16,7 @@ from streamer.addresses import is_of_this_machine
 from streamer.api.certificate import Certificate
 from streamer.api.doorway import Doorway, Handshake, Visitor, WaitLimits
 from streamer.api.proxies import BehindProxies
+from streamer.api.security_headers import SecurityHeaders
 from streamer.api.streaming.live_socket import web_sockets
 from streamer.api.under_way import UnderWay
 from streamer.errors import HttpAddressInvalid, HttpUnprotected
@@ -34,6 +35,7 @@ async def serve_http(
     port: int,
     *,
     tls: ssl.SSLContext | None = None,
+    hsts_days: int = 0,
     trusted_proxies: Sequence[str] = (),
     reuse_port: bool = False,
     metrics: Metrics | None = None,
@@ -51,7 +53,7 @@ async def serve_http(
     under_way = UnderWay(app)
     with listen(place, reuse_port=reuse_port) as listener:
         config = uvicorn.Config(
-            _dated(under_way),
+            SecurityHeaders(_dated(under_way), hsts_days),
             http="h11",
             **web_sockets(),
             lifespan="off",

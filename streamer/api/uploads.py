@@ -39,8 +39,13 @@ def media_type_of(request: Request, *kinds: str) -> str:
 
 async def json_of(request: Request, model: type[Model]) -> Model:
     """Raises RequestValidationError."""
+    return parsed(await request.body(), model)
+
+
+def parsed(document: bytes, model: type[Model]) -> Model:
+    """The same of a body that was read; a large one is better parsed on a thread. Raises RequestValidationError."""
     try:
-        return model.model_validate_json(await request.body())
+        return model.model_validate_json(document)
     except ValidationError as error:
         raise _invalid(error) from None
 
@@ -76,7 +81,10 @@ def photos_of(form: FormData, field: str = "images") -> dict[Path, Read]:
     for number, upload in enumerate(form.getlist(field), 1):
         if not isinstance(upload, UploadFile):
             raise invalid(field, "it is to be a file: a part with a filename")
-        photos[_called(upload, number, photos)] = _Sent(upload).read
+        path = called(upload, f"image {number}")
+        while path in photos:
+            path = Path(f"{path} ({number})")
+        photos[path] = _Sent(upload).read
     if not photos:
         raise invalid(field, "give one file at least")
     return photos
@@ -88,6 +96,12 @@ def file_of(form: FormData, field: str) -> UploadFile:
     if len(found) != 1 or not isinstance(found[0], UploadFile):
         raise invalid(field, "it is to be one file: a part with a filename")
     return found[0]
+
+
+def called(upload: UploadFile, otherwise: str) -> Path:
+    """By its filename, as far as that may be shown; nothing is ever opened by it."""
+    name = PurePosixPath((upload.filename or "").replace("\\", "/")).name
+    return Path("".join(letter for letter in name if letter.isprintable())[-_LONGEST_NAME:].strip() or otherwise)
 
 
 def invalid(field: str, message: str) -> RequestValidationError:
@@ -134,16 +148,6 @@ class _Sent:
             raise ImageTooLarge(f"{path} has {size >> 20} MiB, more than {MAX_BYTES >> 20}; make it smaller")
         self._upload.file.seek(0)
         return of_bytes(self._upload.file.read(), path)
-
-
-def _called(upload: UploadFile, number: int, taken: dict[Path, Read]) -> Path:
-    """By its filename, as far as that may be shown; each once."""
-    name = PurePosixPath((upload.filename or "").replace("\\", "/")).name
-    name = "".join(letter for letter in name if letter.isprintable())[-_LONGEST_NAME:].strip() or f"image {number}"
-    path = Path(name)
-    while path in taken:
-        path = Path(f"{path} ({number})")
-    return path
 
 
 def _invalid(error: ValidationError) -> RequestValidationError:

@@ -25,12 +25,15 @@ from streamer.settings import Settings
 
 
 class Studio:
-    """All requests together have as many photos decoded at once as one enrolment would."""
+    """All requests together have as many photos decoded at once as one enrolment would. `alone`: held by whoever looks
+    at photos otherwise.
+    """
 
     def __init__(self, settings: Settings, recogniser: Recogniser, live_gallery: LiveGallery) -> None:
         self.settings = settings
         self.recogniser = recogniser
-        self._live_gallery = live_gallery
+        self.live_gallery = live_gallery
+        self.alone = asyncio.Lock()
         self._in_flight = in_flight_for(settings, recogniser)
 
     async def enrol(
@@ -68,11 +71,11 @@ class Studio:
                 async with self._in_flight.room_for(photo.size_px):
                     image = await asyncio.to_thread(photo.decode)
                     faces = await identify_still(
-                        image, self.recogniser, self._live_gallery, self.settings.recognition.min_quality
+                        image, self.recogniser, self.live_gallery, self.settings.recognition.min_quality
                     )
             except ImageError as error:
                 return unread_document(str(path), error)
-        return photo_document(str(path), faces, self._live_gallery.name_of)
+        return photo_document(str(path), faces, self.live_gallery.name_of)
 
 
 def _read(photos: Mapping[Path, Read], path: Path) -> Photo:

@@ -29,6 +29,7 @@ class Mailbox:
     """What waits for one listener, `most` messages. Full: the oldest goes where the newest counts, else it is over.
 
     put() never waits and is never refused; `overflowed` says that messages are missing, and that no more are taken.
+    `over`: why nothing comes any more, a code and a line, where whoever fills it says so.
     """
 
     def __init__(self, most: int, *, newest_counts: bool = False) -> None:
@@ -37,6 +38,7 @@ class Mailbox:
         self._newest_counts = newest_counts
         self._news = asyncio.Event()
         self.overflowed = False
+        self.over: tuple[str, str] | None = None
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -52,6 +54,11 @@ class Mailbox:
                 return
             self._waiting.popleft()
         self._waiting.append(message)
+        self._news.set()
+
+    def end(self, code: str, detail: str) -> None:
+        """Nothing comes any more; what waits is not sent."""
+        self.over = (code, detail)
         self._news.set()
 
     def wake(self) -> None:

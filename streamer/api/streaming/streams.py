@@ -28,6 +28,7 @@ Listening = AbstractContextManager[Mailbox]
 
 _REVOKED = End("token_invalid", "the token was revoked", 1008)
 _TOO_SLOW = End("listener_too_slow", "too much waits unread; come again", 1013)
+_GOING_AWAY = 1001
 _STOPPING = End("service_stopping", "the service stops; come again", 1012)
 
 
@@ -169,6 +170,8 @@ class _Stream:
                 messages = await self._mailbox.take()
                 if self._mailbox.overflowed:
                     self._end(_TOO_SLOW)
+                if self._mailbox.over is not None:
+                    self._end(End(*self._mailbox.over, _GOING_AWAY))
                 if self._is_over:
                     return
                 if messages:

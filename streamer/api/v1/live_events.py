@@ -37,6 +37,7 @@ def routes(desk: GalleryDesk, streams: Streams, live: LiveEvents) -> APIRouter:
 
     @events.get(
         "/live",
+        status_code=200,  # FastAPI finds none in EventStream, and its document fails
         response_class=EventStream,
         responses={
             200: {"description": "Events to the client's end, or its token's."},

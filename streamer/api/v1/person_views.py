@@ -128,6 +128,10 @@ class NamedView(BaseModel):
     id: str
     name: str
 
+    @classmethod
+    def of(cls, person: Person) -> "NamedView":
+        return cls(id=person.id, name=person.name)
+
 
 class LeftView(BaseModel):
     """What is still somewhere, why, and who sees to it: the service, the next purge, or you."""
@@ -282,14 +286,25 @@ class NewPerson(Said):
     force: bool = False
 
 
-class Choice(BaseModel):
-    """`pick`: which face to take where a photo shows several, whoever is beside it. `force`: enrol somebody who looks
-    like a person of another name.
-    """
+class Forced(BaseModel):
+    """`force`: also somebody who looks like a person of another name."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    force: bool = False
+
+
+class Picked(BaseModel):
+    """`pick`: which face to take where a photo shows several, whoever is beside it."""
 
     model_config = ConfigDict(extra="forbid")
 
     pick: Literal["largest"] | None = None
+
+
+class Choice(Picked):
+    """`force`: enrol somebody who looks like a person of another name."""
+
     force: bool = False
 
 

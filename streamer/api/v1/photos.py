@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
 from gallery.errors import EnrolledAlready, NameInvalid, NoPhotoAccepted, PersonAmbiguous, PersonNotFound, PhotoNotFound
-from gallery.people import KeptPhoto, KeptTemplate, Person
+from gallery.people import KeptPhoto, KeptTemplate
 from gallery.storage.store import PersonStore
 from recognition.errors import Overloaded
 from streamer.api.errors import CursorInvalid
@@ -148,7 +148,7 @@ def routes(desk: GalleryDesk, studio: Studio) -> APIRouter:
             found = store.find(person)
             left = [photo for photo in store.photos(found.id) if photo.id > behind]
             end = cursor_of(left[limit - 1].id) if len(left) > limit else None
-            return PhotosPage(person=_named(found), photos=[PhotoView.of(one) for one in left[:limit]], next=end)
+            return PhotosPage(person=NamedView.of(found), photos=[PhotoView.of(one) for one in left[:limit]], next=end)
 
         return await desk.run(actor_of(caller), page)
 
@@ -200,7 +200,7 @@ def routes(desk: GalleryDesk, studio: Studio) -> APIRouter:
             store.remove_photo(found.id, photo)
             known_as = {found.id, found.profile.external_id or found.id}
             return RemovedView(
-                person=_named(found),
+                person=NamedView.of(found),
                 removed=photo,
                 photos=len(store.photos(found.id)),
                 retrain=bool(places_that_know(settings, known_as)),
@@ -221,12 +221,8 @@ def routes(desk: GalleryDesk, studio: Studio) -> APIRouter:
             last = left[limit - 1] if len(left) > limit else None
             end = None if last is None else cursor_of(last.photo_id, last.space)
             shown = [TemplateView.of(one) for one in left[:limit]]
-            return TemplatesPage(person=_named(found), templates=shown, next=end)
+            return TemplatesPage(person=NamedView.of(found), templates=shown, next=end)
 
         return await desk.run(actor_of(caller), page)
 
     return photos
-
-
-def _named(person: Person) -> NamedView:
-    return NamedView(id=person.id, name=person.name)
