@@ -220,7 +220,8 @@ def _not_refuted(enrolment: _Enrolment, new: Sequence[Path], store: PersonStore)
     for path in new:
         face = enrolment.embedding(path)
         nearest = float((negatives.matrix[theirs] @ face).max())
-        if nearest >= enrolment.terms.threshold and nearest > float(np.max(own @ face, initial=-1.0)):
+        of_person = float((own @ face).max()) if len(own) else -1.0
+        if nearest >= enrolment.terms.threshold and nearest > of_person:
             enrolment.refuse(
                 path,
                 OtherPerson(

@@ -14,9 +14,10 @@ from streamer.access.guard import Guard, needs
 from streamer.api import health, problems, reference
 from streamer.api.body_limits import BodyLimits
 from streamer.api.closed import Closed
+from streamer.api.idempotency import FirstAnswers, Idempotent, with_idempotency
 from streamer.api.problem_answers import with_problems
 from streamer.api.rate_limits import RateLimits
-from streamer.api.rtc.webrtc import CrossOrigin
+from streamer.api.security_headers import CrossOrigin
 from streamer.settings import HttpSettings
 
 
@@ -31,12 +32,17 @@ def create_app(
     service: Service,
     routers: Sequence[APIRouter] = (),
     http: HttpSettings = HttpSettings(),  # noqa: B008 # frozen
+    answers: FirstAnswers | None = None,
 ) -> FastAPI:
-    """/healthz, /readyz, /metrics, /docs and /openapi.json over a service that is built, and what `routers` have."""
+    """/healthz, /readyz, /metrics, /docs and /openapi.json over a service that is built, and what `routers` have.
+
+    answers: to writes, which are repeated; None: its own.
+    """
     # No pages of FastAPI's own: reference.py says why; and its /openapi.json would be for admins alone.
     app = FastAPI(title="whosthere", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     problems.install(app)
     app.state.guard = service.guard  # for what goes on after an answer
+    app.add_middleware(Idempotent, answers=FirstAnswers() if answers is None else answers)
     app.add_middleware(BodyLimits, http=http, metrics=service.metrics)
     app.add_middleware(RateLimits, limit=http.rate_limit, metrics=service.metrics)
     app.add_middleware(Closed, routes=app.router.routes, guard=service.guard)
@@ -52,7 +58,7 @@ def _documentation(app: FastAPI) -> APIRouter:
     of_fastapi = app.openapi
 
     def document() -> dict[str, Any]:
-        return app.openapi_schema or with_problems(of_fastapi())
+        return app.openapi_schema or with_idempotency(with_problems(of_fastapi()))
 
     app.openapi = document  # type: ignore[method-assign] # FastAPI's own way to add to its document
 

@@ -5,6 +5,9 @@ StreamerError
     ├── CursorInvalid             cursor_invalid
     ├── PreconditionFailed        precondition_failed
     ├── EmbeddingInvalid          embedding_invalid
+    ├── IdempotencyKeyInvalid     idempotency_key_invalid
+    ├── IdempotencyKeyBusy        idempotency_key_busy     (retryable)
+    ├── IdempotencyKeyReused      idempotency_key_reused
     ├── TooManyImages             too_many_images
     └── CropGone                  crop_gone
 """
@@ -30,6 +33,25 @@ class EmbeddingInvalid(RequestRefused):
     """An embedding in the request is no row of usable numbers, or not of the size that it must have."""
 
     code = "embedding_invalid"
+
+
+class IdempotencyKeyInvalid(RequestRefused):
+    """An Idempotency-Key that is none, or several."""
+
+    code = "idempotency_key_invalid"
+
+
+class IdempotencyKeyBusy(RequestRefused):
+    """The first request with this Idempotency-Key is under way."""
+
+    code = "idempotency_key_busy"
+    retryable = True
+
+
+class IdempotencyKeyReused(RequestRefused):
+    """Another request had this Idempotency-Key before."""
+
+    code = "idempotency_key_reused"
 
 
 class TooManyImages(RequestRefused):

@@ -59,6 +59,12 @@ def problem_answers(*errors: type[CodedError]) -> Answers:
     return answers
 
 
+def add_problems(operation: dict[str, Any], *errors: type[CodedError]) -> None:
+    """To an operation of the document that with_problems() gave."""
+    for error in errors:
+        _add(operation["responses"], str(status_of(error)), error.code, inspect.cleandoc(error.__doc__ or ""))
+
+
 def with_problems(document: dict[str, Any]) -> dict[str, Any]:
     """The same document, in which each operation tells of what every request may meet. FastAPI's 422 is not ours."""
     for path in document["paths"].values():

@@ -46,7 +46,7 @@ class ModelLayer:
         self, settings: Settings, manager: ModelManager, metrics: Metrics, *, has_gallery: bool = True
     ) -> None:
         self.settings = settings
-        self._has_gallery = has_gallery
+        self.has_gallery = has_gallery
         self.manager = manager
         self.ladder = ladder_of(settings, manager)
         self.told: Callable[[dict[str, object]], None] = lambda _: None
@@ -93,7 +93,7 @@ class ModelLayer:
 
     async def open(self, stack: AsyncExitStack) -> None:
         """Choose, load and serve; a place that can't be had is left for the next best. Raises CodedErrors."""
-        if self._has_gallery:
+        if self.has_gallery:
             with suppress(OSError):
                 self.settings.manifest_path.unlink()  # what served the last time serves no more
         await asyncio.to_thread(self.look_up)
@@ -168,13 +168,13 @@ class ModelLayer:
         if self._recogniser is not None:
             self._fallbacks.tell(self.seated())
             document = self.document()
-            if self._has_gallery:
+            if self.has_gallery:
                 self._manifest.put(document)
             self._last_told = self._news()
             self.told(document)
 
     async def _write_down(self) -> None:
-        if not self._has_gallery:
+        if not self.has_gallery:
             return
         await self._manifest.write()
         for switcher, served in self.seated():
@@ -257,7 +257,7 @@ class ModelLayer:
     def look_up(self) -> None:
         """Read what was chosen by hand and who has templates: choices go by it. Blocks. Raises GalleryError."""
         self._take_choice()
-        if self._has_gallery:
+        if self.has_gallery:
             self.covering.look_up()
 
     def _not_covered(self, name: str) -> Reason | None:

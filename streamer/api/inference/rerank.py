@@ -1,7 +1,7 @@
 """/api/v1/rerank: a probe and candidates with ids in, a score in 0..1 for each id out. Stateless."""
 
 import asyncio
-from typing import Annotated, Any
+from typing import Any
 
 import orjson
 from fastapi import APIRouter, Depends, Response
@@ -13,10 +13,8 @@ from gallery.matching.rerank_kernel import Neighbourhood
 from streamer.access.guard import needs
 from streamer.api.errors import EmbeddingInvalid
 from streamer.api.inference.large_json import LargeJsonRoute
-from streamer.api.inference.vectors import Vector, rows_of
+from streamer.api.inference.vectors import Id, Vector, rows_of
 from streamer.api.problem_answers import problem_answers
-
-Id = Annotated[str, Field(max_length=200)] | int
 
 
 class RerankCandidate(BaseModel):
@@ -109,8 +107,8 @@ def routes(reranker: Reranker) -> APIRouter:
 def _answer(reranker: Reranker, asked: RerankRequest) -> dict[str, Any]:
     """Raises EmbeddingInvalid, RerankInputInvalid, RerankFailed."""
     rows = rows_of([asked.probe, *(one.embedding for one in asked.candidates)], _name_of)
-    given = {str(one.id): one.id for one in asked.candidates}
-    ids = [str(one.id) for one in asked.candidates]
+    given = {repr(one.id): one.id for one in asked.candidates}  # the number 1 is not the text "1"
+    ids = [repr(one.id) for one in asked.candidates]
     found = reranker.rerank(rows[0], ids, rows[1:], asked.threshold)
     scores = [{"id": given[who], "score": score, "is_match": is_match} for who, score, is_match in found.scores]
     answer: dict[str, Any] = {"scores": scores, "threshold": found.threshold}

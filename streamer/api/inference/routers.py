@@ -1,13 +1,16 @@
-"""What is stateless of the API, over models alone, each a router of its own: for a whole service and `--api-only`."""
+"""Everything stateless under /api/v1, over what is behind it: each a router of its own; `--api-only` has them, too."""
 
 from fastapi import APIRouter
 
-from gallery.matching.rerank import Reranker
-from streamer.api.inference import embeddings, rerank
-from streamer.inference.engine import InferenceEngine
-from streamer.settings import HttpSettings
+from streamer.api.inference import embeddings, face_recognition, rerank
+from streamer.inference.inference import Inference
+from streamer.telemetry.metrics import Metrics
 
 
-def inference_routes(engine: InferenceEngine, reranker: Reranker, http: HttpSettings) -> list[APIRouter]:
+def inference_routes(inference: Inference, metrics: Metrics) -> list[APIRouter]:
     """In the order in which /docs shows them."""
-    return [embeddings.routes(engine, http.embeddings), rerank.routes(reranker)]
+    return [
+        embeddings.routes(inference.engine, inference.http.embeddings),
+        rerank.routes(inference.reranker),
+        *face_recognition.routes(inference.faces, inference.chooser, metrics),
+    ]

@@ -7,7 +7,7 @@ from streamer.api.problems import of, status_of
 from tests.test_error_codes import family, import_everything
 
 # The caller's fault, in a way that no other status says better.
-BAD_REQUESTS = {"candidates_invalid", "cursor_invalid", "offer_invalid"}
+BAD_REQUESTS = {"candidates_invalid", "cursor_invalid", "idempotency_key_invalid", "offer_invalid"}
 
 # 503 with Retry-After, for they may pass by themselves.
 PASSING = {
