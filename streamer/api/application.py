@@ -17,7 +17,7 @@ from streamer.api.closed import Closed
 from streamer.api.idempotency import FirstAnswers, Idempotent, with_idempotency
 from streamer.api.problem_answers import with_problems
 from streamer.api.rate_limits import RateLimits
-from streamer.api.rtc.webrtc import CrossOrigin
+from streamer.api.security_headers import CrossOrigin
 from streamer.settings import HttpSettings
 
 
