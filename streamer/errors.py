@@ -22,7 +22,8 @@
     │   ├── StreamStalled             stream_stalled         (retryable)
     │   ├── StreamLost                stream_lost            (retryable)
     │   ├── PublisherPresent          publisher_present      (retryable)
-    │   └── CameraNotPublished        camera_not_published
+    │   ├── CameraNotPublished        camera_not_published
+    │   └── CamerasFixed              cameras_fixed
     ├── BrokerError
     │   ├── BrokerUnreachable         broker_unreachable     (retryable)
     │   ├── BrokerLoginRefused        broker_login_refused
@@ -178,6 +179,12 @@ class CameraNotPublished(CameraError):
     """It fetches its stream itself."""
 
     code = "camera_not_published"
+
+
+class CamerasFixed(CameraError):
+    """A service that was started without a configuration that it follows (the demo) keeps its cameras as they are."""
+
+    code = "cameras_fixed"
 
 
 class BrokerError(StreamerError):

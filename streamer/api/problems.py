@@ -35,10 +35,10 @@ _STATUS = {
             webrtc_disabled""",
         # As things stand; the same request may do once they have changed.
         409: """already_running calibration_too_few calibration_too_rare calibration_unreachable camera_disabled
-            camera_exists camera_variable_unset confirmation_needed enrolled_already external_id_taken
+            camera_exists camera_variable_unset cameras_fixed confirmation_needed enrolled_already external_id_taken
             idempotency_key_busy merge_refused model_not_switched name_taken negative_refused people_not_covered
-            person_ambiguous person_forgotten person_id_taken
-            publisher_present split_refused target_exists token_name_taken""",
+            person_ambiguous person_forgotten person_id_taken publisher_present split_refused target_exists
+            token_name_taken""",
         408: "request_timeout",
         412: "precondition_failed session_changed",
         413: "body_too_large image_too_large too_many_images",

@@ -12,6 +12,8 @@ from streamer.api.rtc.whip import whip_routes
 from streamer.api.server import serve_http
 from streamer.api.streaming.streams import Streams
 from streamer.api.v1.routers import api_routes, event_routes, view_routes
+from streamer.api.v1.system.routers import system_routes
+from streamer.cameras.desk import CameraDesk
 from streamer.inference.inference import Inference
 from streamer.ingest.rtsp.server import RtspServer
 from streamer.kept_visits.reader import VisitReader
@@ -63,4 +65,5 @@ async def _routers(stack: AsyncExitStack, service: Service) -> list[APIRouter]:
         *event_routes(desk, reader, gallery.name_now_of, streams, service.live_events),
         *view_routes(service.live_view, streams),
         *inference_routes(service.inference, metrics),
+        *system_routes(CameraDesk(service)),
     ]
