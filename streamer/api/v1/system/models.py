@@ -4,7 +4,7 @@ import asyncio
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from recognition.errors import (
     InsufficientMemory,
@@ -106,12 +106,6 @@ class ModelList(BaseModel):
     models: list[ModelView]
 
 
-class ModelChoice(BaseModel):
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"model": "nano_embed"}})
-
-    model: str = Field(min_length=1, max_length=200, description="an embedder; `auto`: the service chooses")
-
-
 class ModelChosen(BaseModel):
     """`chosen`: by hand, null where the service chooses; `why`: that this one serves."""
 
@@ -153,15 +147,15 @@ def routes(layer: ModelLayer, chooser: ModelChooser) -> APIRouter:
         return tagged(request, ModelView.of(row, _serving(layer)))
 
     @models.post(
-        "/use",
+        "/{model}/use",
         response_model=ModelChosen,
         responses=problem_answers(
             *OF_GALLERY, *_UNUSABLE, ModelNotFound, ModelNotSwitched, PeopleNotCovered, DataFolderUnwritable
         ),
     )
-    async def use_model(choice: ModelChoice, caller: Operator) -> ModelChosen:
-        """Have an embedder serve the cameras, over restarts, too; answered when it does, or is refused."""
-        document = await chooser.use(choice.model)
+    async def use_model(model: ModelName, caller: Operator) -> ModelChosen:
+        """Have an embedder serve the cameras, over restarts, too; `auto`: the service chooses. Answered when it does."""
+        document = await chooser.use(model)
         chosen, embedder = document["by_hand"], document["embedder"]
         told = {key: embedder[key] for key in ("device", "reason", "why")}
         return ModelChosen(chosen=chosen, serving=embedder["name"], signature=str(document["signature"]), **told)

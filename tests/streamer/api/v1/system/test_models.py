@@ -34,15 +34,15 @@ async def test_one_is_shown_with_a_tag(api):
 @pytest.mark.parametrize("name", ["nobody", "nano", "a" * 200])
 async def test_a_model_that_nobody_knows(api, name):
     assert refusal(await api.ask("GET", f"/api/v1/models/{name}")) == (404, "model_not_found")
-    assert refusal(await api.ask("POST", "/api/v1/models/use", json={"model": name})) == (404, "model_not_found")
+    assert refusal(await api.ask("POST", f"/api/v1/models/{name}/use")) == (404, "model_not_found")
 
 
 async def test_one_is_chosen_by_hand_and_given_back(api):
-    used = await api.ask("POST", "/api/v1/models/use", "operator", json={"model": "nano_embed"})
+    used = await api.ask("POST", "/api/v1/models/nano_embed/use", "operator")
     assert used.status_code == 200, used.text
     assert (used.json()["chosen"], used.json()["serving"]) == ("nano_embed", "nano_embed")
-    auto = await api.ask("POST", "/api/v1/models/use", "operator", json={"model": "auto"})
+    auto = await api.ask("POST", "/api/v1/models/auto/use", "operator")
     assert (auto.json()["chosen"], auto.json()["serving"]) == (None, "nano_embed")
-    missing = await api.ask("POST", "/api/v1/models/use", "operator", json={"model": "arcface_r100"})
+    missing = await api.ask("POST", "/api/v1/models/arcface_r100/use", "operator")
     assert refusal(missing) == (503, "weights_missing")
-    assert refusal(await api.ask("POST", "/api/v1/models/use", "viewer", json={"model": "auto"}))[0] == 403
+    assert refusal(await api.ask("POST", "/api/v1/models/auto/use", "viewer"))[0] == 403
