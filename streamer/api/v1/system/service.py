@@ -41,7 +41,7 @@ _ENTRY: dict[str, Any] = {
     "at": 1763674511.7,
     "actor": "wall",
     "action": "enrolled",
-    "person_id": "p7f3k2m9q1xz",
+    "person_id": "p7f3k2m9q1xz4",
     "details": {"photos": 3},
 }
 Person = Annotated[str | None, Query(max_length=200, description="a person's id or name; an id of one forgotten, too")]
