@@ -68,7 +68,7 @@ class Identified(BaseModel):
                             "box": [120.5, 80.0, 260.3, 270.9],
                             "quality": 0.83,
                             "decision": "known",
-                            "person": {"id": "p7f3k2m9q1xz", "name": "Ada Lovelace"},
+                            "person": {"id": "p7f3k2m9q1xz4", "name": "Ada Lovelace"},
                             "similarity": 0.71,
                             "threshold": 0.42,
                             "confidence": 0.98,

@@ -126,7 +126,7 @@ class RemovedView(BaseModel):
     """
 
     model_config = example(
-        {"person": {"id": "p7f3k2m9q1xz", "name": "Ada Lovelace"}, "removed": 17, "photos": 2, "retrain": False}
+        {"person": {"id": "p7f3k2m9q1xz4", "name": "Ada Lovelace"}, "removed": 17, "photos": 2, "retrain": False}
     )
 
     person: NamedView
