@@ -60,11 +60,8 @@ class Studio:
         terms = desk.terms(force=force, by_hand=False, whom=whom)
         return await enrol_visit(who, event_id, self.settings, desk.finder, store, terms)
 
-    async def identify(self, photos: Mapping[Path, Read]) -> list[dict[str, Any]]:
-        """A document a photo, in the order given. Raises what Recogniser.detect() and embed() raise."""
-        return [await self._identified(path, read) for path, read in photos.items()]
-
-    async def _identified(self, path: Path, read: Read) -> dict[str, Any]:
+    async def identify(self, path: Path, read: Read) -> dict[str, Any]:
+        """Who is in a photo. Raises what Recogniser.detect() and embed() raise."""
         async with self._in_flight.seat():
             try:
                 photo = await asyncio.to_thread(read, path)
