@@ -239,13 +239,14 @@ class Recogniser:
         looks = await self._looks(image, found, lane)
         return await self._on_pool(lane, passes.finish_both, image, answer, found, looks, self.detection_threshold)
 
-    async def glance(self, image: Image, lane: str, least_score: float | None = None) -> Found:
-        """One pass over a picture: its faces of at least `least_score` (None: detection_threshold), graded.
+    async def glance(self, image: Image, lane: str, least_score: float | None = None, share: float = 1.0) -> Found:
+        """One pass over a picture, at this share of the scale at which it just fits: its faces of at least this score
+        (None: detection_threshold), graded.
 
         No second look: a face may be none, or upside down. Raises what ModelSlot.submit() raises.
         """
         least = self.detection_threshold if least_score is None else least_score
-        answer = await self.detecting.submit(partial(passes.prepare, image, self._trim_padding, 1.0), lane)
+        answer = await self.detecting.submit(partial(passes.prepare, image, self._trim_padding, share), lane)
         return await self._on_pool(lane, passes.finish, image, answer, least, self.detection_threshold)
 
     async def candidates(self, image: Image, lane: str, least_score: float, most: int) -> Detections:

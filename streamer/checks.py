@@ -6,7 +6,7 @@ loop of its own; cameras are tried side by side.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -18,10 +18,8 @@ from gallery.index.faiss_index import FaceIndex
 from gallery.matching.rerank_library import load_library
 from gallery.people import Profile
 from recognition.errors import CodedError, EmbeddingSpaceMismatch
-from recognition.models.manager import ModelManager
 from recognition.runtimes.processor import this_processor
-from recognition.specs.spec import DetectorSpec, EmbedderSpec
-from recognition.specs.weights import verify_artifacts
+from recognition.specs.spec import EmbedderSpec
 from streamer.access.token_file import read_tokens
 from streamer.api.server import prepare_http
 from streamer.errors import HttpAddressInvalid
@@ -222,20 +220,6 @@ async def _camera(name: str, settings: Settings) -> str:
         return f"has its login; publishers come to {publishers_url(settings.ingest.rtsp, name)}"
     report = (await probe(expand_url(camera.url), camera, name)).report
     return f"{report.codec} {report.width}x{report.height}"
-
-
-def verify_model(spec: DetectorSpec | EmbedderSpec, manager: ModelManager, folders: Sequence[Path]) -> str:
-    """Hold a model's files, or its members', to their digests; a line about them.
-
-    Raises WeightsMissing, WeightsDigestMismatch, ModelNotFound (a member).
-    """
-    if spec.triton is not None and spec.runtime == "triton":
-        return f"its weights are the Triton server's, {spec.triton.model} version {spec.triton.version}; none are here"
-    if isinstance(spec, EmbedderSpec) and spec.members:
-        members = [manager.spec_of(name, EmbedderSpec) for name in spec.members]
-        return ", ".join(f"{member.name} {verify_model(member, manager, folders)}" for member in members)
-    verify_artifacts(spec, folders)
-    return f"sha256 {spec.short_digest}… as in the spec"
 
 
 async def selftest_model(name: str, settings: Settings) -> str:

@@ -112,8 +112,8 @@ class MicroBatcher:
         """Run each item, a (3, h, w) float32 tensor; all items of a model have one shape.
 
         Raises Overloaded at once where its kind of lane has no room (a submit larger than the whole limit is taken when
-        nothing of that kind waits), RunnerDead where a runner failed before or during it, or serve() has ended, and what
-        a runner raised that may pass (a retryable CodedError), which ends nothing but this submit.
+        nothing of that kind waits), RunnerDead where a runner failed before or during it, or serve() has ended, and
+        what a runner raised that may pass (a retryable CodedError), which ends nothing but this submit.
         """
         if not items:
             return Served([], 0.0, 0.0)

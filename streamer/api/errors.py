@@ -7,7 +7,9 @@ StreamerError
     ├── EmbeddingInvalid          embedding_invalid
     ├── IdempotencyKeyInvalid     idempotency_key_invalid
     ├── IdempotencyKeyBusy        idempotency_key_busy     (retryable)
-    └── IdempotencyKeyReused      idempotency_key_reused
+    ├── IdempotencyKeyReused      idempotency_key_reused
+    ├── TooManyImages             too_many_images
+    └── CropGone                  crop_gone
 """
 
 from streamer.errors import StreamerError
@@ -50,3 +52,15 @@ class IdempotencyKeyReused(RequestRefused):
     """Another request had this Idempotency-Key before."""
 
     code = "idempotency_key_reused"
+
+
+class TooManyImages(RequestRefused):
+    """More images than http.embeddings.max_images come in one request."""
+
+    code = "too_many_images"
+
+
+class CropGone(RequestRefused):
+    """The link to a face's crop has expired, or never was one of this process."""
+
+    code = "crop_gone"

@@ -52,7 +52,7 @@ class Alive(BaseModel):
 
 def routes(service: Service) -> APIRouter:
     """/healthz, /readyz and /metrics, open to all: no name is in them."""
-    health = APIRouter(dependencies=[Depends(open_to_all)])
+    health = APIRouter(tags=["health"], dependencies=[Depends(open_to_all)])
 
     @health.get("/healthz", response_model=Alive, response_description="It lives.")
     async def healthz() -> Alive:

@@ -9,8 +9,10 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
+from starlette.routing import Match
 
 from gallery.errors import NoPhotoAccepted
 from recognition.errors import CodedError
@@ -29,24 +31,26 @@ _STATUS = {
         401: "token_invalid token_missing",
         403: "proxy_bypassed role_too_low",
         404: """camera_not_published camera_unknown kept_visits_missing model_not_found negative_not_found
-            person_not_found photo_not_found session_unknown visit_not_found webrtc_disabled""",
+            crop_gone person_not_found photo_not_found session_unknown snapshot_not_found visit_not_found
+            webrtc_disabled""",
         # As things stand; the same request may do once they have changed.
         409: """already_running calibration_too_few calibration_too_rare calibration_unreachable camera_disabled
-            camera_exists camera_variable_unset confirmation_needed enrolled_already external_id_taken
-            idempotency_key_busy merge_refused name_taken negative_refused people_not_covered person_ambiguous person_forgotten person_id_taken
-            publisher_present split_refused target_exists token_name_taken""",
+            camera_exists camera_variable_unset cameras_fixed confirmation_needed enrolled_already external_id_taken
+            idempotency_key_busy merge_refused model_not_switched name_taken negative_refused people_not_covered
+            person_ambiguous person_forgotten person_id_taken publisher_present split_refused target_exists
+            token_name_taken""",
         408: "request_timeout",
         412: "precondition_failed session_changed",
-        413: "body_too_large image_too_large",
+        413: "body_too_large image_too_large too_many_images",
         415: "media_type_unsupported",
         # The request is well formed, and what it holds can't be used.
         422: """archive_invalid camera_protocol_missing config_invalid config_unknown_key consent_invalid
-            embedding_invalid
-            embedding_space_mismatch enrolment_list_invalid enrolment_list_missing face_doubtful face_not_upright
-            fpir_invalid idempotency_key_reused ice_restart_unsupported image_cut_short image_empty image_kind_unsupported image_missing
-            image_unreadable name_invalid no_face no_photo_accepted offer_unsupported other_person person_differs
-            person_file_invalid person_file_missing person_file_outdated person_file_too_new photo_misplaced
-            quality_too_low rerank_input_invalid row_invalid several_faces threshold_invalid token_name_invalid""",
+            embedding_invalid embedding_space_mismatch enrolment_list_invalid enrolment_list_missing
+            face_doubtful face_not_upright fpir_invalid ice_restart_unsupported idempotency_key_reused
+            image_cut_short image_empty image_kind_unsupported image_missing image_unreadable name_invalid
+            no_face no_photo_accepted offer_unsupported other_person person_differs person_file_invalid
+            person_file_missing person_file_outdated person_file_too_new photo_misplaced quality_too_low
+            rerank_input_invalid row_invalid several_faces threshold_invalid token_name_invalid""",
         428: "entity_tag_missing",
         429: "overloaded too_many_attempts too_many_requests",
         501: "webrtc_missing",
@@ -121,7 +125,24 @@ async def _coded(_: Request, error: Any) -> JSONResponse:  # noqa: ANN401 - Star
 
 
 async def _http(request: Request, error: Any) -> JSONResponse:  # noqa: ANN401
-    return of_http(request, error)
+    response = of_http(request, error)
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        _tell_all_methods(request, response)
+    return response
+
+
+def _tell_all_methods(request: Request, response: JSONResponse) -> None:
+    """Starlette tells of the first route with this path alone, and each method has one of its own."""
+    by_path: dict[str, set[str]] = {}
+    for context in iter_route_contexts(request.app.router.routes):
+        match, _ = context.matches(request.scope)
+        if match is Match.FULL:  # the route's own answer, which knows better
+            return
+        if match is Match.PARTIAL and getattr(context, "include_in_schema", True):
+            by_path.setdefault(context.path or "", set()).update(context.methods or ())
+    if by_path:
+        nearest = min(by_path, key=lambda path: path.count("{"))
+        response.headers["Allow"] = ", ".join(sorted(by_path[nearest]))
 
 
 async def _invalid(_: Request, error: Any) -> JSONResponse:  # noqa: ANN401

@@ -17,6 +17,7 @@ _HEADERS = {
 }
 _STARTS = ("http.response.start", "websocket.http.response.start")
 _DAY_S = 86_400
+_FOR_PAGES_OF_OTHERS = ("/whip/", "/whep/")
 
 
 class SecurityHeaders:
@@ -40,3 +41,24 @@ class SecurityHeaders:
             await send(message)
 
         await self._app(scope, receive, send_safe)
+
+
+class CrossOrigin:
+    """Lets pages of other origins use WHIP and WHEP (RFC 9725, 4.1), and nothing else.
+
+    Any origin may: no cookie is ever looked at, so a page has no rights but those of the token that it was given.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def open_send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["Access-Control-Allow-Origin"] = "*"
+                headers["Access-Control-Expose-Headers"] = "Location, ETag, Link, Accept-Patch, Retry-After"
+            await send(message)
+
+        is_open = scope["type"] == "http" and scope["path"].startswith(_FOR_PAGES_OF_OTHERS)
+        await self._app(scope, receive, open_send if is_open else send)

@@ -13,7 +13,7 @@ import numpy as np
 
 from gallery.enrolment.photo_reading import InFlight
 from gallery.enrolment.shots import only_fault
-from recognition import embed
+from recognition import close_ups, detect, embed
 from recognition.arrays import F32
 from recognition.errors import ImageError, NoModelServes, Overloaded
 from recognition.image import Image, decode_image, pixels_in
@@ -26,12 +26,13 @@ from streamer.inference.reading import Reading, Seen, Wanted
 
 HTTP = PatientLane("http")
 
-MOST_REQUESTS = 16
+MOST_REQUESTS = 32
 MOST_CANDIDATES, LEAST_SCORE = 300, 0.05
 _IMAGES_A_CORE = 4  # while networks run over some, others are decoded and prepared
 _FACES_AT_ONCE = 16
 _TRIES = 3
 
+Given = bytes | ImageError
 Outcome = tuple[Seen, str | None] | ImageError  # by which embedder; None: there was no face
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -62,8 +63,10 @@ class InferenceEngine:
         finally:
             self._requests -= 1
 
-    async def read(self, images: Sequence[bytes], wanted: Wanted = Wanted()) -> Reading:  # noqa: B008 # frozen
+    async def read(self, images: Sequence[Given], wanted: Wanted = Wanted()) -> Reading:  # noqa: B008 # frozen
         """The faces of each image (a file's bytes), or what is wrong with it; identical ones are looked at once.
+
+        What is wrong with one already stays so.
 
         Raises ModelNotFound, what ModelManager.lease() raises for a model that is loaded beside, and what
         Recogniser.embed() raises.
@@ -82,14 +85,17 @@ class InferenceEngine:
                 return self._reading(images, outcomes, recogniser.manager.spec_of(made_by, EmbedderSpec))
         raise NoModelServes("the embedder was switched again and again meanwhile; try again in a moment")
 
-    def _reading(self, images: Sequence[bytes], outcomes: dict[bytes, Outcome], spec: EmbedderSpec) -> Reading:
-        ordered = [outcomes[data] for data in images]
+    def _reading(self, images: Sequence[Given], outcomes: dict[bytes, Outcome], spec: EmbedderSpec) -> Reading:
+        ordered = [outcomes[data] if isinstance(data, bytes) else data for data in images]
         seen = tuple(one[0] if isinstance(one, tuple) else one for one in ordered)
-        return Reading(seen, spec.name, spec.space, self._recogniser.signature_with(spec))
+        return Reading(seen, spec.name, spec.space, self._recogniser.signature_with(spec), spec.embedding_size)
 
-    async def _outcomes(self, images: Sequence[bytes], wanted: Wanted, other: Beside | None) -> dict[bytes, Outcome]:
+    async def _outcomes(self, images: Sequence[Given], wanted: Wanted, other: Beside | None) -> dict[bytes, Outcome]:
         """By image; no more of one request wait for a seat than there are, so that others come in between."""
-        first_places = {data: place for place, data in reversed(list(enumerate(images)))}
+        first_places: dict[bytes, int] = {}
+        for place, data in enumerate(images):
+            if isinstance(data, bytes):
+                first_places.setdefault(data, place)
         left = iter(first_places.items())
         outcomes: dict[bytes, Outcome] = {}
 
@@ -106,9 +112,9 @@ class InferenceEngine:
         return outcomes
 
     async def _outcome(self, data: bytes, name: str, wanted: Wanted, other: Beside | None) -> Outcome:
-        async with self._in_flight.seat(), self._in_flight.room_for(await self._on_pool(pixels_in, data)):
+        async with self._in_flight.seat(), self._in_flight.room_for(await self.on_pool(pixels_in, data)):
             try:
-                image = await self._on_pool(decode_image, data, name)
+                image = await self.on_pool(decode_image, data, name)
             except ImageError as error:
                 return error.with_traceback(None)
             return await self._seen(image, wanted, other)
@@ -130,7 +136,7 @@ class InferenceEngine:
         spec = self._recogniser.embedder.spec if other is None else other.spec
         if makers:
             spec = recogniser.manager.spec_of(makers.pop(), EmbedderSpec)
-        crops = await self._on_pool(embed.crops, spec, image, landmarks) if wanted.crops and parts else None
+        crops = await self.on_pool(embed.crops, spec, image, landmarks) if wanted.crops and parts else None
         seen = Seen(
             image.width,
             image.height,
@@ -146,10 +152,12 @@ class InferenceEngine:
         recogniser = self._recogniser
         if thorough:
             return await recogniser.detect(image, HTTP)
-        found = await recogniser.glance(image, HTTP)
+        share = close_ups.first_share(detect.fitting(recogniser.detector.spec, image))
+        found = await recogniser.glance(image, HTTP, share=share)
         return found if found.close_up == "none" else await recogniser.close_up(image, found, HTTP)
 
-    async def _on_pool(self, work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+    async def on_pool(self, work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+        """Off the loop, where cameras need not wait for it."""
         pool = self._recogniser.pool_of(HTTP)
         return await asyncio.get_running_loop().run_in_executor(pool, partial(work, *given, **named))
 

@@ -46,10 +46,11 @@ class Seen:
 class Reading:
     """One outcome for each image, in the order in which they were given; all embeddings are by this one model.
 
-    signature: of detector and embedder, changes whenever their answers may.
+    size: how many numbers an embedding has. signature: of detector and embedder, changes whenever their answers may.
     """
 
     images: tuple[Seen | ImageError, ...]
     model: str
     space: str
     signature: str
+    size: int

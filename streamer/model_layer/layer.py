@@ -35,8 +35,8 @@ from streamer.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
-# Of threads that work for photos and requests over HTTP beside cameras: a tenth of a core where cameras need the rest.
-_PATIENT_NICENESS = 10
+# Photos' and requests' threads take what cameras leave of the cores: all of them a tenth, where everybody wants all.
+_PATIENT_NICENESS = 19
 
 
 class ModelLayer:
@@ -46,7 +46,7 @@ class ModelLayer:
         self, settings: Settings, manager: ModelManager, metrics: Metrics, *, has_gallery: bool = True
     ) -> None:
         self.settings = settings
-        self._has_gallery = has_gallery
+        self.has_gallery = has_gallery
         self.manager = manager
         self.ladder = ladder_of(settings, manager)
         self.told: Callable[[dict[str, object]], None] = lambda _: None
@@ -93,7 +93,7 @@ class ModelLayer:
 
     async def open(self, stack: AsyncExitStack) -> None:
         """Choose, load and serve; a place that can't be had is left for the next best. Raises CodedErrors."""
-        if self._has_gallery:
+        if self.has_gallery:
             with suppress(OSError):
                 self.settings.manifest_path.unlink()  # what served the last time serves no more
         await asyncio.to_thread(self.look_up)
@@ -106,7 +106,7 @@ class ModelLayer:
                 recogniser_config(self.settings, self._metrics),
                 detector_at=at[0],
                 embedder_at=at[1],
-                patient_niceness=_PATIENT_NICENESS,
+                patient_niceness=_PATIENT_NICENESS if self.has_gallery else 0,  # else there are no cameras
             )
             recogniser = await stack.enter_async_context(open_recogniser(config, self.manager))
         finally:
@@ -168,13 +168,13 @@ class ModelLayer:
         if self._recogniser is not None:
             self._fallbacks.tell(self.seated())
             document = self.document()
-            if self._has_gallery:
+            if self.has_gallery:
                 self._manifest.put(document)
             self._last_told = self._news()
             self.told(document)
 
     async def _write_down(self) -> None:
-        if not self._has_gallery:
+        if not self.has_gallery:
             return
         await self._manifest.write()
         for switcher, served in self.seated():
@@ -257,7 +257,7 @@ class ModelLayer:
     def look_up(self) -> None:
         """Read what was chosen by hand and who has templates: choices go by it. Blocks. Raises GalleryError."""
         self._take_choice()
-        if self._has_gallery:
+        if self.has_gallery:
             self.covering.look_up()
 
     def _not_covered(self, name: str) -> Reason | None:

@@ -15,9 +15,10 @@ from streamer.access.guard import Guard
 from streamer.access.live_tokens import LiveTokens
 from streamer.api.application import create_app
 from streamer.api.certificate import Certificate
-from streamer.api.inference import rerank
+from streamer.api.inference.routers import inference_routes
 from streamer.api.server import prepare_http, serve_http
 from streamer.errors import ConfigInvalid
+from streamer.inference.inference import Inference
 from streamer.model_layer.layer import ModelLayer, open_models
 from streamer.process import limit_arenas
 from streamer.readiness import Readiness
@@ -93,9 +94,10 @@ async def _opened(stack: AsyncExitStack, settings: Settings, certificate: Certif
 
 async def _open_door(stack: AsyncExitStack, service: ApiService) -> None:
     http = service.settings.http
+    inference = Inference.of(service.settings, service.models, service.reranker)
     service.http_port = await stack.enter_async_context(
         serve_http(
-            create_app(service, [rerank.routes(service.reranker)], http),
+            create_app(service, inference_routes(inference, service.metrics), http),
             http.host,
             http.port,
             tls=None if service.certificate is None else service.certificate.context,

@@ -7,7 +7,9 @@ from streamer.access.guard import Guard
 from streamer.access.live_tokens import LiveTokens
 from streamer.api.certificate import Certificate
 from streamer.api.idempotency import FirstAnswers
+from streamer.api.streaming.live_events import LiveEvents
 from streamer.events.outbox import Outbox
+from streamer.inference.inference import Inference
 from streamer.ingest.publish.point import PublishPoints
 from streamer.ingest.rtsp.server import RtspServer
 from streamer.kept_visits.keeper import VisitKeeper
@@ -42,10 +44,12 @@ class Service:
     tokens: LiveTokens
     guard: Guard
     upkeep: Upkeep
+    live_events: LiveEvents
     points: PublishPoints = field(default_factory=dict)
     certificate: Certificate | None = None
     http_port: int = 0
     rtsp: RtspServer | None = None
+    inference: Inference | None = None
     control: CameraControl | None = None
     overload: Overload = field(default_factory=Overload)
     answers: FirstAnswers = field(default_factory=FirstAnswers)

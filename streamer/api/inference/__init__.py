@@ -1,1 +1,1 @@
-"""Stateless work over HTTP, on images and embeddings that come with the request; many processes may do it side by side."""
+"""Stateless work over HTTP, on images and embeddings that come with the request; any number of processes may."""

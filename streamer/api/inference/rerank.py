@@ -1,7 +1,7 @@
 """/api/v1/rerank: a probe and candidates with ids in, a score in 0..1 for each id out. Stateless."""
 
 import asyncio
-from typing import Annotated, Any
+from typing import Any
 
 import orjson
 from fastapi import APIRouter, Depends, Response
@@ -12,11 +12,11 @@ from gallery.matching.rerank import MOST_CANDIDATES, Reranked, Reranker
 from gallery.matching.rerank_kernel import Neighbourhood
 from streamer.access.guard import needs
 from streamer.api.errors import EmbeddingInvalid
-from streamer.api.inference.large_json import LargeJsonRoute
-from streamer.api.inference.vectors import Vector, rows_of
+from streamer.api.inference.large_json import limited
+from streamer.api.inference.vectors import Id, Vector, rows_of
 from streamer.api.problem_answers import problem_answers
 
-Id = Annotated[str, Field(max_length=200)] | int
+_AT_ONCE = 16  # bodies in memory; others wait their turn of some milliseconds
 
 
 class RerankCandidate(BaseModel):
@@ -88,8 +88,12 @@ class RerankAnswer(BaseModel):
 
 
 def routes(reranker: Reranker) -> APIRouter:
+    places = asyncio.Semaphore(_AT_ONCE)
     rerank = APIRouter(
-        prefix="/api/v1/rerank", tags=["rerank"], route_class=LargeJsonRoute, dependencies=[Depends(needs("operator"))]
+        prefix="/api/v1/rerank",
+        tags=["rerank"],
+        route_class=limited(lambda: places),
+        dependencies=[Depends(needs("operator"))],
     )
 
     @rerank.post(
@@ -109,8 +113,8 @@ def routes(reranker: Reranker) -> APIRouter:
 def _answer(reranker: Reranker, asked: RerankRequest) -> dict[str, Any]:
     """Raises EmbeddingInvalid, RerankInputInvalid, RerankFailed."""
     rows = rows_of([asked.probe, *(one.embedding for one in asked.candidates)], _name_of)
-    given = {str(one.id): one.id for one in asked.candidates}
-    ids = [str(one.id) for one in asked.candidates]
+    given = {repr(one.id): one.id for one in asked.candidates}  # the number 1 is not the text "1"
+    ids = [repr(one.id) for one in asked.candidates]
     found = reranker.rerank(rows[0], ids, rows[1:], asked.threshold)
     scores = [{"id": given[who], "score": score, "is_match": is_match} for who, score, is_match in found.scores]
     answer: dict[str, Any] = {"scores": scores, "threshold": found.threshold}

@@ -6,13 +6,16 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import WithJsonSchema
+from pydantic import Field, WithJsonSchema
 
 from recognition.arrays import F32
 from streamer.api.errors import EmbeddingInvalid
 
 MOST_NUMBERS = 8192
 _LITTLE_ENDIAN = np.dtype("<f4")
+
+# Who an embedding is of, as the request has it.
+Id = Annotated[str, Field(max_length=200)] | int
 
 # Looked at by rows_of() alone: to have pydantic look at each number would take longer than to re-rank them.
 Vector = Annotated[
@@ -38,8 +41,8 @@ def rows_of(vectors: Sequence[object], name_of: Callable[[int], str]) -> F32:
     for row, one in enumerate(packed):
         if len(one) != size:
             raise EmbeddingInvalid(
-                f"{name_of(row)} has {len(one) // 4} numbers, {name_of(0)} {size // 4}: embeddings of two models can't be "
-                "compared"
+                f"{name_of(row)} has {len(one) // 4} numbers, {name_of(0)} {size // 4}: they are of two "
+                "models, and can't be compared"
             )
     rows = np.frombuffer(b"".join(packed), _LITTLE_ENDIAN).reshape(len(packed), -1).astype(np.float32, copy=False)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
@@ -63,9 +66,7 @@ def _packed(vector: object, name_of: Callable[[int], str], row: int) -> bytes:
         try:
             packed = binascii.a2b_base64(vector.encode(), strict_mode=True)
         except ValueError as error:
-            raise EmbeddingInvalid(
-                f"{name_of(row)} is no base64 ({error}); give numbers, or float32 in base64"
-            ) from None
+            raise EmbeddingInvalid(f"{name_of(row)} is no base64 ({error}): want numbers, or float32 in it") from None
         if len(packed) % 4:
             raise EmbeddingInvalid(f"{name_of(row)}: {len(packed)} bytes of base64 are no whole float32 numbers")
     elif isinstance(vector, list):

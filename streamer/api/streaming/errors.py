@@ -8,5 +8,7 @@ from streamer.errors import StreamerError
 
 
 class TooManyListeners(StreamerError):
+    """As many streams are open as there may be."""
+
     code = "too_many_listeners"
     retryable = True

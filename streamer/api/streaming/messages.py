@@ -11,22 +11,25 @@ _LARGEST_BATCH = 64
 class Message:
     """`text`: one line, as a rule a JSON document; id: what a listener comes back with (Last-Event-ID), if anything.
 
-    sse: the same as a Server-Sent Event.
+    kind: for listeners to Server-Sent Events, who hear what has none as `message`. sse: the same as such an event.
     """
 
     text: str
     id: str = ""
+    kind: str = ""
     sse: bytes = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         of_id = f"id: {self.id}\n" if self.id else ""
-        object.__setattr__(self, "sse", f"{of_id}data: {self.text}\n\n".encode())
+        of_kind = f"event: {self.kind}\n" if self.kind else ""
+        object.__setattr__(self, "sse", f"{of_id}{of_kind}data: {self.text}\n\n".encode())
 
 
 class Mailbox:
     """What waits for one listener, `most` messages. Full: the oldest goes where the newest counts, else it is over.
 
     put() never waits and is never refused; `overflowed` says that messages are missing, and that no more are taken.
+    `over`: why nothing comes any more, a code and a line, where whoever fills it says so.
     """
 
     def __init__(self, most: int, *, newest_counts: bool = False) -> None:
@@ -35,6 +38,7 @@ class Mailbox:
         self._newest_counts = newest_counts
         self._news = asyncio.Event()
         self.overflowed = False
+        self.over: tuple[str, str] | None = None
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -50,6 +54,11 @@ class Mailbox:
                 return
             self._waiting.popleft()
         self._waiting.append(message)
+        self._news.set()
+
+    def end(self, code: str, detail: str) -> None:
+        """Nothing comes any more; what waits is not sent."""
+        self.over = (code, detail)
         self._news.set()
 
     def wake(self) -> None:

@@ -28,6 +28,7 @@ Listening = AbstractContextManager[Mailbox]
 
 _REVOKED = End("token_invalid", "the token was revoked", 1008)
 _TOO_SLOW = End("listener_too_slow", "too much waits unread; come again", 1013)
+_GOING_AWAY = 1001
 _STOPPING = End("service_stopping", "the service stops; come again", 1012)
 
 
@@ -38,6 +39,21 @@ class StreamLimits:
     heartbeat_s: float = 15.0
     write_s: float = 10.0
     most: int = 1000
+
+
+class EventStream(Response):
+    """Run by the server as any answer is; a route's `response_class`."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, streams: "Streams", caller: Caller, listening: Listening) -> None:
+        super().__init__()
+        self._streams = streams
+        self._caller = caller
+        self._listening = listening
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._streams.run(EventSink(receive, send), scope, self._caller, self._listening)
 
 
 class Streams:
@@ -63,7 +79,7 @@ class Streams:
     def events(self, caller: Caller, listening: Listening) -> Response:
         """What a route returns: whatever comes into the mailbox, as Server-Sent Events. Raises TooManyListeners."""
         self._check()
-        return _EventStream(self, caller, listening)
+        return EventStream(self, caller, listening)
 
     async def web_socket(self, socket: WebSocket, caller: Caller, listening: Listening) -> None:
         """The same over a WebSocket that is not accepted yet, each message a text; to its end.
@@ -98,19 +114,6 @@ class Streams:
         for stream in self._open:
             stream.look(now_s, self._limits, self._guard.still_admits(stream.caller))
         self._timer = asyncio.get_running_loop().call_later(LOOK_S, self._look) if self._open else None
-
-
-class _EventStream(Response):
-    """Run by the server as any answer is."""
-
-    def __init__(self, streams: Streams, caller: Caller, listening: Listening) -> None:
-        super().__init__(media_type="text/event-stream")
-        self._streams = streams
-        self._caller = caller
-        self._listening = listening
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._streams.run(EventSink(receive, send), scope, self._caller, self._listening)
 
 
 class _Stream:
@@ -167,6 +170,8 @@ class _Stream:
                 messages = await self._mailbox.take()
                 if self._mailbox.overflowed:
                     self._end(_TOO_SLOW)
+                if self._mailbox.over is not None:
+                    self._end(End(*self._mailbox.over, _GOING_AWAY))
                 if self._is_over:
                     return
                 if messages:

@@ -25,7 +25,7 @@ IF_MATCH: dict[str, Any] = {
 
 def etag_of(document: BaseModel) -> str:
     """Another one whenever the document is another one."""
-    return f'"{hashlib.sha256(document.model_dump_json().encode()).hexdigest()[:32]}"'
+    return f'"{hashlib.sha256(document.model_dump_json(by_alias=True).encode()).hexdigest()[:32]}"'
 
 
 def tagged(request: Request, document: BaseModel, status: int = 200) -> Response:
@@ -34,7 +34,7 @@ def tagged(request: Request, document: BaseModel, status: int = 200) -> Response
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
     if status == 200 and _named(request, "if-none-match", etag):
         return Response(status_code=304, headers=headers)
-    return JSONResponse(document.model_dump(mode="json"), status, headers)
+    return JSONResponse(document.model_dump(mode="json", by_alias=True), status, headers)
 
 
 def hold_to(request: Request, document: BaseModel) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from recognition.checks.portraits import read_portraits
 from recognition.errors import WeightsMissing
 from streamer.access.token_file import make_token, revoke_token
 from streamer.errors import ConfigInvalid, HttpUnprotected, PortInUse
@@ -43,7 +44,7 @@ async def test_it_is_ready_without_data_and_writes_none(tmp_path):
     async with asked(settings_in(tmp_path)) as (_, client):
         assert (await client.get("/healthz")).status_code == 200
         ready = (await client.get("/readyz")).json()
-        assert (ready["ready"], set(ready["parts"])) == (True, {"models", "tokens"})
+        assert (ready["ready"], set(ready["parts"])) == (True, {"models", "rerank", "tokens"})
         assert {model["name"] for model in ready["models"]} == {"nano_det", "nano_embed"}
         assert "whosthere_loop_lag_seconds" in (await client.get("/metrics")).text
         assert (await client.post("/api/v1/rerank", json=RERANK)).status_code == 401
@@ -77,6 +78,40 @@ async def test_the_configured_embedder_serves_whatever_the_ladder_has_and_a_choi
         write_choice(settings.model_choice_path, ModelChoice(None))
         await until(lambda: service.models.recogniser.embedder.name == TWIN)
     assert [found.name for found in settings.paths.data.iterdir()] == ["model-choice.json"]
+
+
+async def test_faces_are_recognised_and_models_switched_beside_a_gallery_that_it_can_not_open(tmp_path):
+    write_twin(tmp_path / "weights")
+    settings = settings_in(tmp_path)
+    make_data_folder(settings.paths.data)
+    settings.gallery_path.write_text("sealed under a key that is not here")
+    operator = bearer(make_token(settings.tokens_path, "operator", "operator")[1])
+    eileen, stranger = (portrait.file.read_bytes() for portrait in read_portraits()[:2])
+    async with asked(settings) as (service, client):
+        client.headers.update(operator)
+
+        async def answer(path: str, **sent: Any) -> dict[str, Any]:
+            found = await client.post(f"/api/v1/face-recognition/{path}", **sent)
+            assert found.status_code == 200, found.text
+            return found.json()
+
+        first, again, other = [
+            (await answer("extract-embedding", files={"image": photo}))["embedding"]
+            for photo in (eileen, eileen, stranger)
+        ]
+        assert (await answer("compare-faces", json={"embedding1": first, "embedding2": again}))["is_match"] is True
+        gallery = [{"id": "stranger", "embedding": other}, {"id": "eileen", "embedding": again}]
+        asks = {"query_embedding": first, "gallery_embeddings": gallery, "threshold": None}
+        best, *_ = (await answer("match-face", json=asks))["matches"]
+        assert (best["identity_id"], best["is_match"]) == ("eileen", True)
+        assert best["match_threshold"] == pytest.approx(
+            service.models.recogniser.embedder.spec.identification_threshold
+        )
+        switched = await answer("switch-model", json={"model_name": TWIN})
+        assert switched == {"success": True, "current_model": TWIN}
+        told = (await client.get("/api/v1/face-recognition/statistics")).json()
+        assert (told["current_model"], told["total_recognitions"]) == (TWIN, 5)
+    assert settings.gallery_path.read_text() == "sealed under a key that is not here"
 
 
 async def test_a_port_is_shared_where_that_is_asked_for(tmp_path, free_port):
