@@ -16,6 +16,7 @@ from gallery.people import Profile
 from gallery.storage.store import PersonStore
 from recognition.errors import ImageError
 from recognition.recogniser import Recogniser
+from recognition.serving.lanes import PHOTO
 from streamer.enrolment.visit import enrol_visit
 from streamer.model_layer.enrolling import EnrolmentDesk, in_flight_for
 from streamer.people.identified import photo_document, unread_document
@@ -66,7 +67,8 @@ class Studio:
             try:
                 photo = await asyncio.to_thread(read, path)
                 async with self._in_flight.room_for(photo.size_px):
-                    image = await asyncio.to_thread(photo.decode)
+                    pool = self.recogniser.pool_of(PHOTO)
+                    image = await asyncio.get_running_loop().run_in_executor(pool, photo.decode)
                     faces = await identify_still(
                         image, self.recogniser, self.live_gallery, self.settings.recognition.min_quality
                     )

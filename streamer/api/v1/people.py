@@ -153,7 +153,7 @@ def routes(desk: GalleryDesk, studio: Studio) -> APIRouter:
                     raise changed_since()
                 return change.of(profile, now)
 
-            return store.change(found.id, edit)
+            return store.change(found.id, edit, "renamed" if said.model_fields_set == {"name"} else "changed")
 
         return tagged(request, PersonView.of(await desk.run(actor_of(caller), changed)))
 

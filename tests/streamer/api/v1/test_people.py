@@ -245,7 +245,9 @@ async def test_what_is_said_anew_and_what_is_left_out(api, settings):
     none = {"consent": None, "external_id": None, "tags": [], "threshold": None, "name": "Ada", "ignored": False}
     last = (await api.ask("PATCH", f"{PEOPLE}/{before['id']}", json=none)).json()
     assert last == before | none
-    assert log_of(settings)[-3:] == [("the operator", "changed"), ("the admin", "changed"), ("the admin", "changed")]
+    await api.ask("PATCH", f"{PEOPLE}/{before['id']}", "operator", json={"name": "Augusta"})
+    changed = ("the admin", "changed")
+    assert log_of(settings)[-4:] == [("the operator", "changed"), changed, changed, ("the operator", "renamed")]
 
 
 async def test_only_what_was_read_is_changed(api):
