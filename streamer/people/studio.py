@@ -24,16 +24,19 @@ from streamer.pipeline.live_gallery import LiveGallery
 from streamer.pipeline.stills import identify_still
 from streamer.settings import Settings
 
+_AT_ONCE = 3
+
 
 class Studio:
-    """All requests together have as many photos decoded at once as one enrolment would. `alone`: held by whoever looks
-    at photos otherwise.
+    """All requests together have as many photos decoded at once as one enrolment would. `few`: held by whoever has a
+    gallery of one's own open, with all its templates in memory; `alone`: besides, by whoever looks at photos otherwise.
     """
 
     def __init__(self, settings: Settings, recogniser: Recogniser, live_gallery: LiveGallery) -> None:
         self.settings = settings
         self.recogniser = recogniser
         self.live_gallery = live_gallery
+        self.few = asyncio.Semaphore(_AT_ONCE)
         self.alone = asyncio.Lock()
         self._in_flight = in_flight_for(settings, recogniser)
 

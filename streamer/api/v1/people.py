@@ -113,7 +113,7 @@ def routes(desk: GalleryDesk, studio: Studio) -> APIRouter:
         """
         actor = actor_of(caller)
         if media_type_of(request, JSON, FORM) == FORM:
-            async with form_of(request, MOST_PHOTOS) as form, desk.own(actor) as store:
+            async with form_of(request, MOST_PHOTOS) as form, studio.few, desk.own(actor) as store:
                 given = fields_of(form, NewPersonForm, ["images"], ["tags"])
                 who = given.change().of(Profile(given.name), time.time())
                 report = await studio.enrol(who, photos_of(form), store, "somebody new", given.pick, force=given.force)
@@ -122,7 +122,7 @@ def routes(desk: GalleryDesk, studio: Studio) -> APIRouter:
         who = said.change(_own(said)).of(Profile(said.name), time.time())
         if said.from_visit is None:
             return _added(await desk.run(actor, lambda store: store.add_person(who)))
-        async with desk.own(actor) as store:
+        async with studio.few, desk.own(actor) as store:
             report = await studio.enrol_visit(who, said.from_visit, store, "somebody new", force=said.force)
         return _added(report.person, report)
 

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 import pytest_asyncio
 
+from gallery.errors import NoPhotoAccepted
 from gallery.people import Profile
 from streamer.api.v1 import people
 from streamer.process import store_of
@@ -25,8 +26,8 @@ def settings(tmp_path_factory):
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def opened(settings, tmp_path_factory):
-    async with office(settings, tmp_path_factory.mktemp("tokens"), [people.routes]) as (api, _):
-        yield api
+    async with office(settings, tmp_path_factory.mktemp("tokens"), [people.routes]) as (api, studio):
+        yield api, studio
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def api(opened, settings):
         store.add_person("Grace Hopper")
         store.add_person(Profile("ada Lovelace", external_id="4711", tags=("staff",)))
         store.add_person(Profile("Émilie du Châtelet", tags=("guest", "staff")))
-    return opened
+    return opened[0]
 
 
 def log_of(settings):
@@ -232,6 +233,32 @@ async def test_of_two_who_are_enrolled_at_once_under_one_name_one_is(api, tmp_pa
         assert store.find("Twin").photos == 1
 
 
+@pytest.mark.parametrize("asked", [2, 5, 9])
+async def test_few_have_a_gallery_of_their_own_open_at_once(api, opened, tmp_path, monkeypatch, asked):
+    """Each has all templates in memory."""
+    _, studio = opened
+    door, under_way, most = asyncio.Event(), [], []
+
+    async def enrol(who, photos, store, *_, **__):
+        under_way.append(who)
+        most.append(len(under_way))
+        await door.wait()
+        under_way.remove(who)
+        raise NoPhotoAccepted("none")
+
+    monkeypatch.setattr(studio, "enrol", enrol)
+    sent = [photo(tmp_path, "1.png", KNOWN)]
+    forms = [{"name": f"Twin {number}"} for number in range(asked)]
+    asking = [asyncio.create_task(api.ask("POST", PEOPLE, data=form, files=sent)) for form in forms]
+    async with asyncio.timeout(60):
+        while len(under_way) < min(asked, 3):
+            await api.ask("GET", PEOPLE)
+        door.set()
+        answers = await asyncio.gather(*asking)
+    assert [answer.json()["code"] for answer in answers] == ["no_photo_accepted"] * asked
+    assert max(most) == min(asked, 3)
+
+
 async def test_what_is_said_anew_and_what_is_left_out(api, settings):
     before = (await api.ask("GET", f"{PEOPLE}/4711")).json()
     consent = {"by": "herself", "purpose": "entry"}
@@ -305,7 +332,7 @@ async def test_a_gallery_that_is_gone_is_not_made_anew(opened, settings):
     kept = settings.gallery_path.rename(settings.gallery_path.with_suffix(".away"))
     try:
         for method, sent in (("GET", {}), ("POST", {"json": {"name": "X"}})):
-            assert refusal(await opened.ask(method, PEOPLE, **sent)) == (503, "gallery_missing")
+            assert refusal(await opened[0].ask(method, PEOPLE, **sent)) == (503, "gallery_missing")
         assert not settings.gallery_path.exists()
     finally:
         kept.rename(settings.gallery_path)
