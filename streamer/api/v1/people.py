@@ -95,9 +95,10 @@ def routes(desk: GalleryDesk, studio: Studio) -> APIRouter:
                 and (external_id is None or external_id == profile.external_id)
             )
 
-        return await desk.run(
-            actor_of(caller), lambda store: _page(list(filter(is_wanted, store.people())), limit, behind)
-        )
+        def page(store: PersonStore) -> PeoplePage:
+            return _page(list(filter(is_wanted, store.people())), sorted(store.unreadable), limit, behind)
+
+        return await desk.run(actor_of(caller), page)
 
     @people.post(
         "",
@@ -185,13 +186,13 @@ def routes(desk: GalleryDesk, studio: Studio) -> APIRouter:
     return people
 
 
-def _page(people: list[Person], limit: int, behind: tuple[str, ...] | None) -> PeoplePage:
+def _page(people: list[Person], left_out: list[str], limit: int, behind: tuple[str, ...] | None) -> PeoplePage:
     people.sort(key=lambda person: (person.name.casefold(), person.id))
     left = [one for one in people if behind is None or (one.name.casefold(), one.id) > behind]
     shown = left[:limit]
     last = shown[-1] if len(left) > limit else None
     end = None if last is None else cursor_of(last.name.casefold(), last.id)
-    return PeoplePage(people=[PersonView.of(person) for person in shown], next=end)
+    return PeoplePage(people=[PersonView.of(person) for person in shown], next=end, left_out=left_out)
 
 
 def _added(person: Person, report: EnrolReport | None = None) -> Response:

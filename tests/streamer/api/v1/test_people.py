@@ -1,6 +1,7 @@
 """/api/v1/people over a real gallery and the project's own networks: who is there, enrolled, changed, forgotten."""
 
 import asyncio
+import sqlite3
 
 import pytest
 import pytest_asyncio
@@ -74,6 +75,21 @@ async def test_all_are_there_page_by_page(api):
 )
 async def test_whom_filters_leave(api, query, found):
     assert await names(api, query) == found
+
+
+@pytest.mark.parametrize("broken", [1, 2, 3])
+async def test_of_whom_something_does_not_open_the_id_is_told(api, settings, broken):
+    with store_of(settings) as store:
+        ids = sorted(person.id for person in store.people())[:broken]
+    with sqlite3.connect(settings.gallery_path) as db:
+        for person_id in ids:
+            db.execute("UPDATE people SET profile = zeroblob(length(profile)) WHERE id = ?", (person_id,))
+    answer = (await api.ask("GET", PEOPLE, "viewer")).json()
+    assert (answer["left_out"], len(answer["people"])) == (ids, 3 - broken)
+    for person_id in ids:
+        assert refusal(await api.ask("GET", f"{PEOPLE}/{person_id}")) == (503, "gallery_seal_broken")
+        assert (await api.ask("DELETE", f"{PEOPLE}/{person_id}")).json()["forgotten"] == person_id
+    assert (await api.ask("GET", PEOPLE, "viewer")).json()["left_out"] == []
 
 
 @pytest.mark.parametrize("cursor", ["x", "e30", "WzEsMl0", "W" * 399])
