@@ -13,6 +13,7 @@ from uvicorn import Config
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 from websockets.frames import Frame
+from websockets.protocol import State
 
 from streamer.errors import ServiceStopping
 
@@ -81,14 +82,17 @@ class LiveSocket(WebSocketsSansIOProtocol):
 
     def shutdown(self) -> None:
         """As uvicorn's, and says why."""
-        if self.handshake_complete and not self.close_sent:
-            self.stop_keepalive()
-            self.queue.put_nowait({"type": "websocket.disconnect", "code": STOPPING, "reason": ServiceStopping.code})
-            self.conn.send_close(STOPPING, ServiceStopping.code)
-            self.transport.write(b"".join(self.conn.data_to_send()))
-            self.transport.close()
-        else:
+        if not self.handshake_complete:
             super().shutdown()
+        else:
+            self.stop_keepalive()
+            if self.conn.state is State.OPEN:  # not one whose client is about to go: uvicorn's own fails there
+                self.queue.put_nowait(
+                    {"type": "websocket.disconnect", "code": STOPPING, "reason": ServiceStopping.code}
+                )
+                self.conn.send_close(STOPPING, ServiceStopping.code)
+                self.transport.write(b"".join(self.conn.data_to_send()))
+            self.transport.close()
         self.loop.call_later(_GOODBYE_S, self._hang_up)
 
     def _hang_up(self) -> None:

@@ -172,7 +172,8 @@ class _Stream:
                 if self._mailbox.overflowed:
                     self._end(_TOO_SLOW)
                 if self._mailbox.over is not None:
-                    self._end(End(*self._mailbox.over, _GOING_AWAY))
+                    code, detail = self._mailbox.over
+                    self._end(End(code, detail, STOPPING if code == ServiceStopping.code else _GOING_AWAY))
                 if self._is_over:
                     return
                 if messages:
