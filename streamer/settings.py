@@ -290,11 +290,11 @@ class HttpSettings(_Section):
     trusted_proxies: tuple[TrustedProxy, ...] = Field(
         default=(), description="addresses or networks of proxies that do TLS"
     )
-    face_recognition: FaceRecognitionSettings = FaceRecognitionSettings()
     rate_limit: RateLimitSettings = RateLimitSettings()
     max_body_mib: int = Field(default=16, ge=1, le=1024, description="of a request's body that is no upload")
     max_upload_mib: int = Field(default=256, ge=1, le=65_536, description="of an upload (multipart form)")
     embeddings: EmbeddingsSettings = EmbeddingsSettings()
+    face_recognition: FaceRecognitionSettings = FaceRecognitionSettings()
 
 
 class RtspIngestSettings(_Section):

@@ -220,7 +220,7 @@ def _not_refuted(enrolment: _Enrolment, new: Sequence[Path], store: PersonStore)
     for path in new:
         face = enrolment.embedding(path)
         nearest = float((negatives.matrix[theirs] @ face).max())
-        of_person = float((own @ face).max()) if len(own) else -1.0
+        of_person = float((own @ face).max()) if len(own) else -1.0  # nobody's templates have no length
         if nearest >= enrolment.terms.threshold and nearest > of_person:
             enrolment.refuse(
                 path,

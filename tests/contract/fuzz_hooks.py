@@ -17,7 +17,7 @@ PICTURES = [Path(name).read_bytes() for name in json.loads(os.environ["FUZZ_PICT
 THERE: dict[str, list[Any]] = json.loads(os.environ["FUZZ_THERE"])  # by the name of a parameter or a key
 NUMBERS = [0.1, -0.1] * 256  # as many as every embedder has
 EMBEDDINGS: list[Any] = [
-    *(NUMBERS, NUMBERS[:511], [*NUMBERS, 0.1], [0.0] * 512, [*NUMBERS[:511], float("nan")], [1e308] * 512),
+    *(NUMBERS, NUMBERS[:511], [*NUMBERS, 0.1], [0.0] * 512, [1e308] * 512, [1e-300] * 512),
     *([True] * 512, [None] * 512, [[0.1]] * 512, [0.1] * 1024),
 ]
 SDP_LINES = [

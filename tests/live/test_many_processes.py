@@ -7,12 +7,15 @@ from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 
 import httpx
+import numpy as np
 import psutil
 import pytest
 
+from recognition.checks.portraits import read_portraits
 from tests.live.servers import unused_port
 from tests.live.service import ServiceProcess, until
 from tests.streamer.access.keys import bearer
+from tests.twin import TWIN, write_twin
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
 
@@ -24,7 +27,9 @@ RERANK = {"probe": [1, 0], "candidates": [{"id": "a", "embedding": [1, 0]}, {"id
 @pytest.fixture
 def whole(tmp_path: Path) -> Iterator[ServiceProcess]:
     """A service with the data folder's lock; its broker is away, which is no matter here."""
-    with ServiceProcess(tmp_path, {"mqtt": {"port": 1}, "paths": {"data": "data"}}) as running:
+    write_twin(tmp_path / "weights")
+    paths = {"data": "data", "models": ["weights"]}
+    with ServiceProcess(tmp_path, {"mqtt": {"port": 1}, "paths": paths}) as running:
         yield running
 
 
@@ -38,7 +43,7 @@ def many(whole: ServiceProcess, tmp_path: Path, port: int) -> Iterator[list[Serv
     """Behind one port; with a broker's login that is nowhere, and a camera that nobody opens."""
     config = {
         "http": {"port": port},
-        "paths": {"data": str(whole.data)},
+        "paths": {"data": str(whole.data), "models": [str(tmp_path / "weights")]},
         "mqtt": {"password": "${NOT_SET_ANYWHERE}"},
         "cameras": {"door": {"url": "rtsp://${CAM_USER}@192.0.2.9/h264"}},
     }
@@ -58,6 +63,12 @@ async def until_all_listen(processes: list[ServiceProcess]) -> None:
 
 def token_of(service: ServiceProcess, name: str) -> dict[str, str]:
     return bearer(service.run("tokens", "make", name, "--role", "operator").strip())
+
+
+async def model_of(address: str, headers: dict[str, str]) -> str:
+    """By a connection of its own."""
+    async with httpx.AsyncClient(base_url=address, timeout=30, headers=headers) as client:
+        return (await client.get("/api/v1/face-recognition/statistics")).json()["current_model"]
 
 
 async def answers(port: int, headers: dict[str, str], count: int) -> Counter[int]:
@@ -98,6 +109,39 @@ async def test_each_answers_and_whoever_is_left_goes_on(whole, many, port):
             if connection.status == psutil.CONN_ESTABLISHED and connection.laddr.port == port
         }
         assert served >= {one.pid for one in many}, "each has connections"
+
+        async def batch(client: httpx.AsyncClient) -> tuple[list[list[float]], str]:
+            """Of every portrait's face, and the models' signature."""
+            files = [("images", portrait.file.read_bytes()) for portrait in read_portraits()]
+            answer = await client.post("/api/v1/embeddings", files=files, headers=headers)
+            assert answer.status_code == 200, answer.text
+            found = answer.json()
+            return [image["faces"][0]["embedding"] for image in found["images"]], found["model"]["signature"]
+
+        batches = await asyncio.gather(*map(batch, clients[:8]))
+        assert len({signature for _, signature in batches}) == 1
+        together = np.array([embeddings for embeddings, _ in batches])  # (8, 6, 256)
+        assert (together * together[0]).sum(axis=2).min() > 0.9999
+
+        async def embedding(client: httpx.AsyncClient) -> list[float]:
+            files = {"image": read_portraits()[0].file.read_bytes()}
+            answer = await client.post("/api/v1/face-recognition/extract-embedding", files=files, headers=headers)
+            assert answer.status_code == 200, answer.text
+            return answer.json()["embedding"]
+
+        first, *others = np.array(await asyncio.gather(*map(embedding, clients[:24])))
+        assert (np.array(others) @ first).min() > 0.9999
+
+    async with httpx.AsyncClient(base_url=address, timeout=60) as client:
+        wanted = {"model_name": TWIN}
+        switched = await client.post("/api/v1/face-recognition/switch-model", json=wanted, headers=headers)
+        assert switched.json() == {"success": True, "current_model": TWIN}
+
+    async def all_follow() -> bool:
+        addresses = [str(whole.http), *[address] * 24]
+        return set(await asyncio.gather(*(model_of(one, headers) for one in addresses))) == {TWIN}
+
+    await until(all_follow)
 
     asking = asyncio.create_task(answers(port, headers, 200))
     assert await asyncio.to_thread(many[0].stop) == 0

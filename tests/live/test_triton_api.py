@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def server(tmp_path: Path) -> Iterator[TritonServer]:
         yield running
 
 
-def on(server: TritonServer | None) -> dict[str, Any]:
+def on(server: TritonServer | None, deadline_s: float) -> dict[str, Any]:
     """Settings of `recognition`; None: both models in this process."""
     if server is None:
         return {}
@@ -45,7 +46,7 @@ def on(server: TritonServer | None) -> dict[str, Any]:
         name: SpecProfile(runtime="triton", triton=TritonModel(model=name, version="1"))
         for name in ("nano_det", "nano_embed")
     }
-    return {"profiles": profiles, "triton": TritonSettings(url=server.url, deadline_s=PATIENT_S, retries=0)}
+    return {"profiles": profiles, "triton": TritonSettings(url=server.url, deadline_s=deadline_s, retries=0)}
 
 
 class Asked:
@@ -76,8 +77,9 @@ class Asked:
         return answer.json()["triton"]
 
 
-async def asked(folder: Path, server: TritonServer | None) -> AsyncIterator[Asked]:
-    settings = settings_in(folder, {}, **on(server))
+@asynccontextmanager
+async def asked(folder: Path, server: TritonServer | None, deadline_s: float = PATIENT_S) -> AsyncIterator[Asked]:
+    settings = settings_in(folder, {}, **on(server, deadline_s))
     make_data_folder(settings.paths.data)
     _, secret = make_token(settings.tokens_path, folder.name, "operator")
     async with (
@@ -91,13 +93,13 @@ async def asked(folder: Path, server: TritonServer | None) -> AsyncIterator[Aske
 
 @pytest.fixture
 async def here(tmp_path: Path) -> AsyncIterator[Asked]:
-    async for one in asked(tmp_path / "here", None):
+    async with asked(tmp_path / "here", None) as one:
         yield one
 
 
 @pytest.fixture
 async def there(tmp_path: Path, server: TritonServer) -> AsyncIterator[Asked]:
-    async for one in asked(tmp_path / "there", server):
+    async with asked(tmp_path / "there", server) as one:
         yield one
 
 
@@ -144,3 +146,23 @@ async def test_a_killed_server_is_told_of_although_nobody_asks_and_taken_again_w
     await until(is_ready, PATIENT_S)
     assert await there.triton() == {"ok": True, "reason": None}
     assert (before * await there.faces()).sum(axis=1).min() > 0.999
+
+
+async def test_a_server_that_hangs_is_waited_for_no_longer_than_its_deadline(server, tmp_path):
+    """Requests that come meanwhile are all answered, each with a problem, and the loop is free."""
+    async with asked(tmp_path / "there", server, deadline_s=3.0) as there:
+        before = await there.faces()
+        server.hang()
+        try:
+            async with asyncio.timeout(60):
+                found = await asyncio.gather(*(there.embeddings() for _ in range(6)))
+            assert {(answer.status_code, answer.json()["code"]) for answer in found} == {(503, "triton_unavailable")}
+            assert (await there.readiness())[0] == 503
+        finally:
+            server.go_on()
+
+        async def is_ready() -> bool:
+            return await there.readiness() == (200, None)
+
+        await until(is_ready, PATIENT_S)
+        assert (before * await there.faces()).sum(axis=1).min() > 0.999

@@ -31,7 +31,7 @@ from streamer.errors import (
     SnapshotNotFound,
     VisitNotFound,
 )
-from streamer.events.event import Decision, EventType, named
+from streamer.events.event import Decision, EventType, IdentityEvent, named
 from streamer.kept_visits.reader import VisitReader
 from streamer.kept_visits.search import Asked, page
 from streamer.kept_visits.visits_file import VisitsFile
@@ -79,7 +79,7 @@ def routes(desk: GalleryDesk, reader: VisitReader, name_of: NameOf) -> APIRouter
 
         def document(file: VisitsFile) -> bytes:
             messages, end = page(file, asked, place, limit)
-            shown = EventsPage(events=[named(event, name_of) for event in messages], next=cursor(end))
+            shown = EventsPage(events=[_shown(event, name_of) for event in messages], next=cursor(end))
             return shown.model_dump_json().encode()
 
         return Response(await reader.run(document), media_type="application/json")
@@ -124,8 +124,13 @@ def _visit(file: VisitsFile, event_id: str, name_of: NameOf) -> VisitView:
         seen_at=visit.seen_at,
         ended_at=visit.ended_at,
         snapshots=[] if file.pictures(event_id) is None else ["face", "scene"],
-        events=[named(event, name_of) for event in visit.messages],
+        events=[_shown(event, name_of) for event in visit.messages],
     )
+
+
+def _shown(event: IdentityEvent, name_of: NameOf) -> IdentityEvent:
+    """With names, and where its visit is kept, which was not known of the first ones when they were sent."""
+    return named(event, name_of).model_copy(update={"snapshot": event.event_id})
 
 
 def _picture(file: VisitsFile, event_id: str, kind: Literal["face", "scene"]) -> bytes:

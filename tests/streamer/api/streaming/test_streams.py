@@ -1,11 +1,8 @@
 """Streams over real sockets: to their clients' end, their tokens' or the service's; and clients that take nothing."""
 
 import asyncio
-import base64
-import os
-import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +23,7 @@ from streamer.api.streaming.streams import StreamLimits, Streams
 from streamer.readiness import Readiness
 from streamer.telemetry.metrics import Metrics
 from tests.streamer.access.keys import bearer
+from tests.streamer.api.streaming.listeners import events, listening, next_event, silent
 
 both_loops = pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
 Run = Callable[[Any], None]
@@ -88,17 +86,13 @@ class Served:
 
     def socket(self, path: str = "/live", headers: dict[str, str] | None = None) -> connect:
         sent = self.service.headers if headers is None else headers
-        return connect(f"ws://127.0.0.1:{self.port}{path}", additional_headers=sent, compression=None, proxy=None)
+        return listening(self.url + path, sent)
 
-    @asynccontextmanager
-    async def events(self) -> AsyncIterator[AsyncIterator[str]]:
-        async with (
-            httpx.AsyncClient(timeout=30) as client,
-            client.stream("GET", f"{self.url}/live", headers=self.service.headers) as answer,
-        ):
-            assert answer.status_code == 200
-            assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
-            yield answer.aiter_lines()
+    def events(self) -> AbstractAsyncContextManager[AsyncIterator[str]]:
+        return events(f"{self.url}/live", self.service.headers)
+
+    async def silent(self, *, is_socket: bool = False) -> Any:
+        return await silent(self.port, "/live", self.service.headers, is_socket=is_socket)
 
     async def listeners(self, count: int) -> None:
         await until(lambda: len(self.service.streams) == len(self.service.mailboxes) == count)
@@ -122,18 +116,6 @@ async def served(
     app = create_app(service, [service.router()])
     async with asyncio.timeout(60), serve_http(app, "127.0.0.1", 0, metrics=service.metrics) as port:
         yield Served(service, port)
-
-
-async def next_event(lines: AsyncIterator[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    async for line in lines:
-        if not line:
-            if found:
-                return found
-            continue
-        name, _, value = line.partition(": ")
-        found[name] = value
-    raise EOFError
 
 
 @both_loops
@@ -215,7 +197,7 @@ def test_the_services_end_is_theirs(tmp_path: Path, run: Run, caplog):
             heard = await there.socket().__aenter__()
             ending = there.events()
             lines = await ending.__aenter__()
-            mute = await silent(there, "GET /live HTTP/1.1")
+            mute = await there.silent()
             await there.listeners(3)
         await heard.wait_closed()
         assert heard.close_code == 1012
@@ -236,31 +218,13 @@ def cut(there: Served, code: str) -> float:
     return found or 0.0
 
 
-async def silent(there: Served, first_line: str, *more: str) -> socket.socket:
-    """A client that asks and never reads."""
-    loop = asyncio.get_running_loop()
-    client = socket.socket()
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    client.setblocking(False)
-    await loop.sock_connect(client, ("127.0.0.1", there.port))
-    token = there.service.headers["Authorization"]
-    head = "\r\n".join([first_line, "Host: x", f"Authorization: {token}", *more, "", ""])
-    await loop.sock_sendall(client, head.encode())
-    return client
-
-
-def handshake() -> list[str]:
-    key = base64.b64encode(os.urandom(16)).decode()
-    return ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {key}"]
-
-
 @both_loops
 @pytest.mark.parametrize("is_socket", [False, True], ids=["events", "websocket"])
 @pytest.mark.parametrize("most", [10_000, 20], ids=["that takes nothing", "whose mailbox is full"])
 def test_a_client_that_never_reads_is_cut_off(tmp_path: Path, run: Run, is_socket: bool, most: int):
     async def listen() -> None:
         async with served(tmp_path, StreamLimits(write_s=0.3), most=most) as there, there.socket() as heard:
-            mute = await silent(there, "GET /live HTTP/1.1", *(handshake() if is_socket else ()))
+            mute = await there.silent(is_socket=is_socket)
             await there.listeners(2)
             told = 0
             while len(there.service.mailboxes) == 2:
@@ -282,7 +246,7 @@ def test_a_client_that_never_reads_is_cut_off(tmp_path: Path, run: Run, is_socke
 def test_pings_of_a_client_that_never_reads_are_not_collected(tmp_path: Path, run: Run):
     async def listen() -> None:
         async with served(tmp_path, StreamLimits(write_s=3600)) as there:
-            mute = await silent(there, "GET /live HTTP/1.1", *handshake())
+            mute = await there.silent(is_socket=True)
             await there.listeners(1)
             pings = 1000 * (b"\x89\xfd\0\0\0\0" + 125 * b"x")
             for _ in range(1000):

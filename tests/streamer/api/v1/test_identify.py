@@ -1,5 +1,8 @@
 """/api/v1/identify with the project's own networks: who is in photos, as cameras are judged."""
 
+import tempfile
+from pathlib import Path
+
 import pytest
 import pytest_asyncio
 
@@ -52,6 +55,22 @@ async def test_who_is_known_who_is_not_and_what_is_no_photo(api, tmp_path):
         "image_cut_short",
     ]
     assert images[2]["faces"] == []
+
+
+@pytest.mark.parametrize("size_mib", [0, 2, 5])
+async def test_nothing_of_what_was_sent_is_left(api, tmp_path, monkeypatch, size_mib):
+    """A photo that is too large for memory lies in a file that has no name, and is gone with the request."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    name, (called, png, kind) = photo(tmp_path, "1.png", KNOWN)
+    sent = [(name, (called, png + bytes(size_mib << 20), kind))]
+    answer = await api.ask("POST", IDENTIFY, files=sent)
+    assert answer.json()["images"][0]["faces"][0]["decision"] == "known"
+    assert list(folder.iterdir()) == []
+    assert [str(folder) in str(one.readlink()) for one in Path("/proc/self/fd").iterdir() if one.is_symlink()].count(
+        True
+    ) == 0
 
 
 @pytest.mark.parametrize("role", ["viewer", None])
