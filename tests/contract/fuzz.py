@@ -96,8 +96,7 @@ def _run(found: Home, options: list[str]) -> tuple[int, str, Counter[str]]:
 
 
 def _hooks(found: Home, told: Path) -> dict[str, str]:
-    files = [found.folder / name for name in PHOTOS]
-    files += [_exported(found)] if "/api/v1/people/{person}/export" in found.document["paths"] else []
+    files = [found.folder / name for name in (*PHOTOS, "elsewhere.zip")]
     numbers = [1, 2, 3, 4, 5]
     there = {
         "camera": [CAMERA],
@@ -114,15 +113,6 @@ def _hooks(found: Home, told: Path) -> dict[str, str]:
         "FUZZ_THERE": json.dumps(there),
         "FUZZ_SENT": str(told),
     }
-
-
-def _exported(found: Home) -> Path:
-    """Somebody, as a ZIP that can be imported once the person is gone."""
-    file = found.folder / "person.zip"
-    if not file.exists():
-        with found.client() as client:
-            file.write_bytes(client.get(f"/api/v1/people/{found.person}/export").raise_for_status().content)
-    return file
 
 
 def main() -> int:
