@@ -1,4 +1,4 @@
-"""A calibration of the gallery as JSON, and the whole of one for HTTP. Blocks, for seconds where there are thousands."""
+"""A calibration of the gallery as JSON, and the whole of one for HTTP. Blocks for seconds."""
 
 from collections.abc import Mapping
 from typing import Any

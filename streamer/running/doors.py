@@ -65,5 +65,5 @@ async def _routers(stack: AsyncExitStack, service: Service) -> list[APIRouter]:
         *event_routes(desk, reader, gallery.name_now_of, streams, service.live_events),
         *view_routes(service.live_view, streams),
         *inference_routes(service.inference, metrics),
-        *system_routes(CameraDesk(service)),
+        *system_routes(service, settings, CameraDesk(service), desk, service.inference.chooser),
     ]
