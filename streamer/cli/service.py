@@ -1,6 +1,7 @@
 """`serve` runs the service until it is told to stop; `check` validates everything that it would need."""
 
 import asyncio
+import gc
 import logging
 import shlex
 import signal
@@ -94,6 +95,7 @@ async def _serve(settings: Settings, configured: "Configured | None", make_token
         async with running_api(settings) as api:
             _tell_of_http(api, make_token)
             log.info("running; the API alone")
+            gc.freeze()  # as below
             await stop.wait()
             log.info("stopping")
         return
@@ -105,6 +107,7 @@ async def _serve(settings: Settings, configured: "Configured | None", make_token
         if settings.http.enabled:
             _tell_of_http(service, make_token)
         log.info("running; cameras: %s", cameras)
+        gc.freeze()  # what is there stays: looking through all of it again and again would hold up the loop
         await stop.wait()
         log.info("stopping")
 
