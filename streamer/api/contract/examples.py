@@ -29,7 +29,7 @@ def _of(example: Any, schema: Schema, document: Schema) -> Schema:  # noqa: ANN4
     """What a schema points to; of several the first that is of the example's kind."""
     while "$ref" in schema:
         schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
-    kind = {dict: "object", list: "array"}.get(type(example))
+    kind = "object" if isinstance(example, dict) else "array" if isinstance(example, list) else None
     for one in schema.get("anyOf", []):
         found = _of(example, one, document)
         if kind is not None and found.get("type") == kind:
