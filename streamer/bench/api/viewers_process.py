@@ -51,7 +51,7 @@ class _Ears:
         self._enough = asyncio.Event()
 
     def hear(self, lines: list[bytes]) -> None:
-        """Lines of a stream; those that are no data count for nothing. Raises ConnectionError where it is told to go."""
+        """Lines of a stream; what is no data counts for nothing. Raises ConnectionError where it is told to go."""
         now = time.time()
         for line in lines:
             if line.startswith(b"data:"):
