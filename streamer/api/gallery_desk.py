@@ -13,6 +13,7 @@ from typing import Self, TypeVar
 from gallery.errors import GalleryMissing
 from gallery.storage.file_copy import identity_of
 from gallery.storage.store import PersonStore
+from streamer.access.guard import Caller
 from streamer.process import store_of
 from streamer.settings import Settings
 
@@ -22,9 +23,10 @@ T = TypeVar("T")
 class GalleryDesk:
     """Made by GalleryDesk.open() alone; nothing is opened before it is asked for."""
 
-    def __init__(self, settings: Settings, thread: ThreadPoolExecutor) -> None:
+    def __init__(self, settings: Settings, thread: ThreadPoolExecutor, slow_thread: ThreadPoolExecutor) -> None:
         self._settings = settings
         self._thread = thread
+        self._slow_thread = slow_thread
         self._store: PersonStore | None = None
         self._identity: tuple[int, int] | None = None
 
@@ -32,12 +34,14 @@ class GalleryDesk:
     @asynccontextmanager
     async def open(cls, settings: Settings) -> AsyncIterator[Self]:
         thread = ThreadPoolExecutor(1, thread_name_prefix="gallery-desk")
-        desk = cls(settings, thread)
+        slow_thread = ThreadPoolExecutor(1, thread_name_prefix="gallery-desk-slow")
+        desk = cls(settings, thread, slow_thread)
         try:
             yield desk
         finally:
             await asyncio.get_running_loop().run_in_executor(thread, desk._close)
             await asyncio.to_thread(thread.shutdown)
+            await asyncio.to_thread(slow_thread.shutdown)
 
     async def run(self, actor: str, work: Callable[[PersonStore], T]) -> T:
         """What `work` returns; it is not begun anew and goes to its end, also when this is cancelled.
@@ -46,6 +50,16 @@ class GalleryDesk:
         where the file is gone: none is made in its place.
         """
         return await asyncio.get_running_loop().run_in_executor(self._thread, partial(self._run, actor, work))
+
+    async def slowly(self, work: Callable[[], T]) -> T:
+        """What `work` returns, which takes seconds, and opens the gallery itself: one at a time, in nobody else's way.
+        As run(), it goes to its end.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._slow_thread, work)
+
+    def opened(self, actor: str) -> PersonStore:
+        """A store for such work, which closes it. Blocks. Raises GalleryError."""
+        return self._opened(actor)
 
     @asynccontextmanager
     async def own(self, actor: str) -> AsyncIterator[PersonStore]:
@@ -56,7 +70,7 @@ class GalleryDesk:
         finally:
             await asyncio.to_thread(store.close)
 
-    # On the desk's thread.
+    # On a thread.
 
     def _run(self, actor: str, work: Callable[[PersonStore], T]) -> T:
         identity = _file_of(self._settings)
@@ -80,6 +94,11 @@ class GalleryDesk:
         if self._store is not None:
             self._store.close()
             self._store = None
+
+
+def actor_of(caller: Caller) -> str:
+    """Who is told to the audit log: a token's name."""
+    return "api" if caller.token is None else caller.token.name
 
 
 def _file_of(settings: Settings) -> tuple[int, int] | None:

@@ -4,15 +4,16 @@ Every route runs on the event loop and answers from memory.
 """
 
 from dataclasses import asdict
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, Self
 
 from fastapi import APIRouter, Depends, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel, ConfigDict
 
 from streamer.access.guard import open_to_all
 from streamer.api import problems
-from streamer.readiness import Readiness
+from streamer.readiness import Part, Readiness
 from streamer.telemetry.logs import redacted_text
 from streamer.telemetry.metrics import Metrics
 
@@ -26,14 +27,38 @@ class Service(Protocol):
     def readiness(self) -> Readiness: ...
 
 
+class PartView(BaseModel):
+    """One thing that the service needs; why, if it is not ok."""
+
+    ok: bool
+    reason: str | None
+
+    @classmethod
+    def of(cls, part: Part) -> Self:
+        return cls(ok=part.ok, reason=redacted_text(part.reason) or None)
+
+
+class Alive(BaseModel):
+    """`triton`: null where no model that serves is on a Triton server. What is not ok there fails /readyz alone."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"status": "alive", "triton": None, "rerank": {"ok": True, "reason": None}}}
+    )
+
+    status: Literal["alive"]
+    triton: PartView | None
+    rerank: PartView | None
+
+
 def routes(service: Service) -> APIRouter:
     """/healthz, /readyz and /metrics, open to all: no name is in them."""
-    health = APIRouter(dependencies=[Depends(open_to_all)])
+    health = APIRouter(tags=["health"], dependencies=[Depends(open_to_all)])
 
-    @health.get("/healthz", response_description="It lives.")
-    async def healthz() -> dict[str, str]:
-        """Whether the process lives and its event loop turns."""
-        return {"status": "alive"}
+    @health.get("/healthz", response_model=Alive, response_description="It lives.")
+    async def healthz() -> Alive:
+        """Whether the process lives and its event loop turns; how what it asks of others is, by the way."""
+        parts = {part.name: PartView.of(part) for part in service.readiness().parts}
+        return Alive(status="alive", triton=parts.get("triton"), rerank=parts.get("rerank"))
 
     @health.get("/readyz", response_description="Every part is ok.", responses={503: {"description": _NOT_READY}})
     async def readyz() -> JSONResponse:
@@ -52,9 +77,7 @@ _NOT_READY = "A part is not ok; `detail` says which and why, `parts` lists all."
 
 
 def _readiness(found: Readiness) -> JSONResponse:
-    parts: dict[str, Any] = {
-        part.name: {"ok": part.ok, "reason": redacted_text(part.reason) or None} for part in found.parts
-    }
+    parts: dict[str, Any] = {part.name: PartView.of(part).model_dump() for part in found.parts}
     models = [asdict(model) | {"reason": redacted_text(model.reason)} for model in found.models]
     if found.ready:
         return JSONResponse({"ready": True, "parts": parts, "models": models})

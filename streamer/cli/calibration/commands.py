@@ -8,7 +8,7 @@ import typer
 
 from gallery.matching.calibration import check_fpir
 from gallery.people import Profile
-from streamer.cli.calibration.look_alikes import alike_rows, show_alike
+from streamer.cli.calibration.look_alikes import show_alike
 from streamer.cli.calibration.plots import draw
 from streamer.cli.calibration.report import show
 from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json, settings_of
@@ -17,6 +17,7 @@ from streamer.cli.progress import progress_of
 from streamer.errors import OutputUnwritable
 from streamer.model_layer.calibrating import GalleryReport, SpaceReport, calibrate_gallery, keep
 from streamer.model_layer.setup import make_manager
+from streamer.people.look_alikes import alike_rows
 from streamer.process import make_data_folder, open_gallery
 
 
@@ -60,7 +61,7 @@ def calibrate(
 def _tell(report: GalleryReport, profiles: Mapping[str, Profile], dry_run: bool) -> None:
     show(report)
     for one in report.spaces:
-        show_alike(alike_rows(one.scores.look_alikes, profiles, one.policy), one.policy)
+        show_alike(alike_rows(one.scores.look_alikes, profiles, one.policy), one.policy.space, one.policy.threshold)
     for one in report.spaces:
         if one.policy.is_configured:
             note(

@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 
 from streamer.access.guard import needs
-from streamer.api.webrtc import webrtc_routes
+from streamer.api.rtc.webrtc import webrtc_routes
 from streamer.errors import CameraNotPublished, CameraUnknown, CameraVariableUnset
 from streamer.ingest.publish.point import PublishPoints
 from streamer.settings import WebrtcSettings
@@ -29,7 +29,7 @@ async def whip_routes(
 ) -> AsyncIterator[APIRouter]:
     """Whoever publishes has the camera's password, or a token of role operator, as its bearer token."""
 
-    def password(request: Request) -> str | None:
+    def password(request: HTTPConnection) -> str | None:
         point = points.get(request.path_params["camera"])
         try:
             return None if point is None else point.login()[1]

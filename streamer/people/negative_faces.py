@@ -1,13 +1,14 @@
-"""The faces that `people not` means, of photos and kept visits, as every model that may serve sees them."""
+"""Faces that are said not to be a person, of photos and kept visits, as every model that may serve sees them."""
 
-from collections.abc import Collection, Sequence
-from contextlib import AsyncExitStack
-from dataclasses import replace
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from gallery.enrolment.enrol import Gate
+from gallery.enrolment.photo_reading import Read, of_file
 from gallery.enrolment.quality_gate import Pick
 from gallery.enrolment.unlike import face_in
 from gallery.errors import NegativeRefused
@@ -20,73 +21,59 @@ from recognition.models.ensemble import halves
 from recognition.models.manager import ModelManager
 from recognition.recogniser import Recogniser
 from recognition.specs.spec import EmbedderSpec
-from streamer.cli.options import note
-from streamer.cli.people.unlike import event_source, is_event
 from streamer.kept_visits.visit import VisitFace
 from streamer.kept_visits.visits_file import VisitsFile
 from streamer.model_layer.coverage import embedders_behind
 from streamer.model_layer.enrolling import naming_thresholds
 from streamer.model_layer.patient_finder import PatientFinder
-from streamer.model_layer.setup import make_manager, open_for_enrolment
 from streamer.pipeline.match_policy import enrolling_threshold
 from streamer.process import key_source
 from streamer.settings import Settings
 
-
-async def faces_of(
-    settings: Settings, store: PersonStore, person: Person, seen: Sequence[str], pick: Pick
-) -> list[NewNegative]:
-    """All that are meant, or none; the networks are loaded where a face needs it."""
-    manager = make_manager(settings)
-    wanted = naming_thresholds(settings, manager).keys()
-    negatives = []
-    async with AsyncExitStack() as stack:
-        stack.callback(manager.close)
-        networks = _Networks(settings, manager, stack)
-        for one in seen:
-            if is_event(one):
-                negative = await _in_spaces(_of_visit(settings, manager, one), person, wanted, networks)
-            else:
-                negative = await _of_photo(Path(one), settings, store, person, pick, networks)
-            _check(store, person, negative)
-            negatives.append(negative)
-    return negatives
+Networks = Callable[[], Awaitable[Recogniser]]
+"""Those that look at faces; asked for where a face needs them alone."""
 
 
-class _Networks:
-    """Loaded when they are asked for."""
+@dataclass(frozen=True, slots=True)
+class Unlike:
+    """Who it is that a face is not, and by what it is looked at. `told`: of what is not had yet."""
 
-    def __init__(self, settings: Settings, manager: ModelManager, stack: AsyncExitStack) -> None:
-        self._settings = settings
-        self._manager = manager
-        self._stack = stack
-        self._recogniser: Recogniser | None = None
-
-    async def recogniser(self) -> Recogniser:
-        if self._recogniser is None:
-            self._recogniser = await self._stack.enter_async_context(open_for_enrolment(self._settings, self._manager))
-        return self._recogniser
+    person: Person
+    settings: Settings
+    store: PersonStore
+    manager: ModelManager
+    networks: Networks
+    told: Callable[[str], None] = lambda _: None
 
 
-async def _of_photo(
-    path: Path, settings: Settings, store: PersonStore, person: Person, pick: Pick, networks: _Networks
-) -> NewNegative:
-    """Raises ImageError and PhotoRefused."""
-    recogniser = await networks.recogniser()
-    templates = store.all_templates(recogniser.space)
-    mine = np.array([owner == person.id for owner in templates.person_ids], bool)
-    enrol = settings.gallery.enrol
-    return await face_in(
+async def of_photo(unlike: Unlike, path: Path, pick: Pick, read: Read = of_file) -> NewNegative:
+    """Raises ImageError, PhotoRefused, EmbeddingUnusable and NegativeRefused."""
+    recogniser = await unlike.networks()
+    templates = await asyncio.to_thread(unlike.store.all_templates, recogniser.space)
+    mine = np.array([owner == unlike.person.id for owner in templates.person_ids], bool)
+    enrol = unlike.settings.gallery.enrol
+    negative = await face_in(
         path,
         PatientFinder(recogniser),
         Gate(enrol.min_face_px, enrol.min_quality),
         pick,
         templates.matrix[mine],
-        enrolling_threshold(settings, recogniser),
+        enrolling_threshold(unlike.settings, recogniser),
+        read,
     )
+    await asyncio.to_thread(_check, unlike, negative)
+    return negative
 
 
-def _of_visit(settings: Settings, manager: ModelManager, event_id: str) -> NewNegative:
+async def of_visit(unlike: Unlike, event_id: str) -> NewNegative:
+    """Raises KeptVisitsError, VisitNotFound, MasterKeyError, ModelNotFound and NegativeRefused."""
+    seen = await asyncio.to_thread(_kept, unlike.settings, unlike.manager, event_id)
+    negative = await _in_spaces(unlike, seen)
+    await asyncio.to_thread(_check, unlike, negative)
+    return negative
+
+
+def _kept(settings: Settings, manager: ModelManager, event_id: str) -> NewNegative:
     """Its best faces, and the best one's picture. Raises KeptVisitsError, VisitNotFound, MasterKeyError, ModelNotFound
     and NegativeRefused.
     """
@@ -101,7 +88,7 @@ def _of_visit(settings: Settings, manager: ModelManager, event_id: str) -> NewNe
     templates = tuple(template for face in faces for template in _as_matched(face, manager))
     quality = max(face.quality for face in faces)
     return NewNegative(
-        None if pictures is None else pictures.face, CHIP_TEMPLATE, quality, event_source(visit.event_id), templates
+        None if pictures is None else pictures.face, CHIP_TEMPLATE, quality, f"event {visit.event_id}", templates
     )
 
 
@@ -124,19 +111,18 @@ def _as_matched(face: VisitFace, manager: ModelManager) -> list[NewTemplate]:
     return found
 
 
-async def _in_spaces(
-    negative: NewNegative, person: Person, wanted: Collection[str], networks: _Networks
-) -> NewNegative:
+async def _in_spaces(unlike: Unlike, negative: NewNegative) -> NewNegative:
     """With templates of the spaces that its embedder was not of, made of its chip where that is possible now."""
+    wanted = naming_thresholds(unlike.settings, unlike.manager).keys()
     there = {template.space for template in negative.templates}
-    if not set(wanted) - there or negative.jpeg is None:
+    if not wanted - there or negative.jpeg is None:
         return negative
     try:
-        chip = decode_image(negative.jpeg, negative.source)
-        seen = await PatientFinder(await networks.recogniser()).in_every_space(chip, negative.landmarks[None])
+        chip = await asyncio.to_thread(decode_image, negative.jpeg, negative.source)
+        seen = await PatientFinder(await unlike.networks()).in_every_space(chip, negative.landmarks[None])
     except CodedError as error:
-        if there & person.templates.keys():  # else it is refused
-            note(f"{negative.source}: no templates for other models than its own yet ({error})")
+        if there & unlike.person.templates.keys():  # else it is refused
+            unlike.told(f"{negative.source}: no templates for other models than its own yet ({error})")
         return negative
     more = [
         NewTemplate(one.space, one.signature, one.embeddings[0])
@@ -146,9 +132,10 @@ async def _in_spaces(
     return replace(negative, templates=(*negative.templates, *more))
 
 
-def _check(store: PersonStore, person: Person, negative: NewNegative) -> None:
+def _check(unlike: Unlike, negative: NewNegative) -> None:
     """Raises NegativeRefused where it is the person's own, or nothing of the person can be compared with it."""
-    for photo in store.photos(person.id):
+    person = unlike.person
+    for photo in unlike.store.photos(person.id):
         if negative.source == f"photo {photo.digest}":
             raise NegativeRefused(
                 f"this photo is enrolled as {person.name}'s (photo {photo.id}); if it is of somebody else, take it "

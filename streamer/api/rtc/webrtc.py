@@ -1,4 +1,4 @@
-"""WebRTC's place in HTTP: its routes where it can be had, a clear word where it can't, and pages of other origins.
+"""WebRTC's place in HTTP: its routes where it can be had, a clear word where it can't.
 
 On the loop. aiortc is imported where it is wanted, off the loop: it takes a quarter of a second.
 """
@@ -11,8 +11,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
 from fastapi import APIRouter, Depends, Response
-from starlette.datastructures import MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streamer.access.guard import Needs
 from streamer.settings import WebrtcSettings
@@ -22,8 +20,6 @@ if TYPE_CHECKING:
     from streamer.webrtc.peer import Peer
 
 Kind = Literal["whip", "whep"]
-
-_PATHS = ("/whip/", "/whep/")
 
 
 @asynccontextmanager
@@ -51,30 +47,9 @@ async def webrtc_routes(
         yield signalling.signalling(kind, sessions, needed, peer_of)
 
 
-class CrossOrigin:
-    """Lets pages of other origins use WHIP and WHEP (RFC 9725, 4.1), and nothing else.
-
-    Any origin may: no cookie is ever looked at, so a page has no rights but those of the token that it was given.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def open_send(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["Access-Control-Allow-Origin"] = "*"
-                headers["Access-Control-Expose-Headers"] = "Location, ETag, Link, Accept-Patch, Retry-After"
-            await send(message)
-
-        is_open = scope["type"] == "http" and scope["path"].startswith(_PATHS)
-        await self._app(scope, receive, open_send if is_open else send)
-
-
 async def _imported() -> ModuleType:
     try:
-        return await asyncio.to_thread(importlib.import_module, "streamer.api.signalling")
+        return await asyncio.to_thread(importlib.import_module, "streamer.api.rtc.signalling")
     except ImportError:
         raise WebrtcMissing("WebRTC needs the extra `webrtc`: pip install 'whosthere[webrtc]', start again") from None
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from fastapi import APIRouter
 
 from streamer.access.guard import needs
-from streamer.api.webrtc import webrtc_routes
+from streamer.api.rtc.webrtc import webrtc_routes
 from streamer.live_view.view import LiveView
 from streamer.settings import WebrtcSettings
 from streamer.telemetry.metrics import Metrics

@@ -6,15 +6,29 @@ On the loop. Who may is asked before, by the guard; what a peer gets is the call
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from streamer.access.guard import Caller, Needs, open_to_all
+from streamer.api.problem_answers import problem_answers
+from streamer.errors import BodyTooLarge, CameraDisabled, CameraNotPublished, CameraUnknown, PublisherPresent
 from streamer.webrtc import fragment, offer
-from streamer.webrtc.errors import BodyTooLarge, CandidatesInvalid, MediaTypeUnsupported, OfferInvalid
+from streamer.webrtc.errors import (
+    CandidatesInvalid,
+    EntityTagMissing,
+    IceRestartUnsupported,
+    MediaTypeUnsupported,
+    OfferInvalid,
+    OfferUnsupported,
+    SessionChanged,
+    SessionUnknown,
+    TooManySessions,
+    WebrtcDisabled,
+    WebrtcMissing,
+)
 from streamer.webrtc.ice import read_servers as read_servers
 from streamer.webrtc.peer import Peer
 from streamer.webrtc.sessions import Sessions
@@ -23,6 +37,10 @@ from streamer.webrtc.sessions import open_sessions as open_sessions
 SDP = "application/sdp"
 FRAGMENT = "application/trickle-ice-sdpfrag"
 BODY_S = 10.0  # for a body to come
+_OF_CAMERAS = (CameraUnknown, CameraDisabled, CameraNotPublished)
+_OF_BODIES = (MediaTypeUnsupported, BodyTooLarge, WebrtcMissing, WebrtcDisabled)
+_OF_OFFERS = (OfferInvalid, OfferUnsupported, TooManySessions, PublisherPresent)
+_OF_CANDIDATES = (CandidatesInvalid, EntityTagMissing, SessionUnknown, SessionChanged, IceRestartUnsupported)
 _PREFLIGHT = {
     "Accept-Post": SDP,
     "Access-Control-Allow-Methods": "POST, PATCH, DELETE, OPTIONS",
@@ -40,7 +58,14 @@ def signalling(
     # The token with every request, those to a session too; not with OPTIONS, where a browser can't (RFC 9725, 4.7).
     closed, for_all = [Depends(needed)], [Depends(open_to_all)]
 
-    @routes.post(endpoint, status_code=201, response_class=Response, response_description="SDP answer, Location.")
+    @routes.post(
+        endpoint,
+        status_code=201,
+        response_class=Response,
+        response_description="SDP answer, Location.",
+        responses=problem_answers(*_OF_CAMERAS, *_OF_BODIES, *_OF_OFFERS) | {201: {"content": {SDP: {}}}},
+        openapi_extra=_takes(SDP),
+    )
     async def begin(camera: str, request: Request, caller: Annotated[Caller, Depends(needed)]) -> Response:
         """An SDP offer in, a session and its answer out (RFC 9725, 4.2)."""
         peer_of(camera)  # refused before its offer is waited for
@@ -54,7 +79,13 @@ def signalling(
         return answer
 
     @routes.patch(
-        session_path, status_code=204, response_class=Response, response_description="Taken.", dependencies=closed
+        session_path,
+        status_code=204,
+        response_class=Response,
+        response_description="Taken.",
+        dependencies=closed,
+        responses=problem_answers(*_OF_BODIES, *_OF_CANDIDATES),
+        openapi_extra=_takes(FRAGMENT),
     )
     async def trickle(camera: str, session_id: str, request: Request) -> Response:
         """More ICE candidates (RFC 9725, 4.3.2)."""
@@ -62,7 +93,13 @@ def signalling(
         await sessions.trickle(camera, session_id, text, request.headers.get("If-Match"))
         return Response(status_code=204)
 
-    @routes.delete(session_path, response_class=Response, response_description="Over.", dependencies=closed)
+    @routes.delete(
+        session_path,
+        response_class=Response,
+        response_description="Over.",
+        dependencies=closed,
+        responses=problem_answers(SessionUnknown, WebrtcMissing, WebrtcDisabled),
+    )
     async def end(camera: str, session_id: str) -> Response:
         """The session ends (RFC 9725, 4.2)."""
         await sessions.close(camera, session_id)
@@ -83,6 +120,11 @@ def signalling(
             raise HTTPException(405, "Method Not Allowed", {"Allow": allowed})
 
     return routes
+
+
+def _takes(media_type: str) -> dict[str, Any]:
+    """What the document says of a body that FastAPI does not read."""
+    return {"requestBody": {"required": True, "content": {media_type: {"schema": {"type": "string"}}}}}
 
 
 async def _body(

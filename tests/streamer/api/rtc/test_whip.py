@@ -16,8 +16,8 @@ from aiortc.sdp import candidate_to_sdp
 from streamer.access.guard import Guard
 from streamer.access.token_file import revoke_token
 from streamer.api.application import create_app
+from streamer.api.rtc.whip import whip_routes
 from streamer.api.server import serve_http
-from streamer.api.whip import whip_routes
 from streamer.errors import StreamLost
 from streamer.ingest.publish.point import PublishPoint, PublishPoints
 from streamer.ingest.publish.publication import DecodedPicture
@@ -204,7 +204,7 @@ async def test_bodies_that_are_no_offer(whip, content, kind, status, code):
 
 
 async def test_a_body_that_does_not_end(whip, monkeypatch):
-    monkeypatch.setattr("streamer.api.signalling.BODY_S", 0.2)
+    monkeypatch.setattr("streamer.api.rtc.signalling.BODY_S", 0.2)
 
     async def slowly():
         yield b"v=0"
@@ -330,7 +330,7 @@ async def test_a_publisher_that_falls_silent_is_ended(whip):
 )
 async def test_where_webrtc_is_not_to_be_had_it_is_said(tmp_path, monkeypatch, settings, installed, status, code):
     if not installed:
-        monkeypatch.setitem(sys.modules, "streamer.api.signalling", None)
+        monkeypatch.setitem(sys.modules, "streamer.api.rtc.signalling", None)
     async with served(tmp_path, settings) as whip:
         answer = await whip.client.post("/whip/door", content="v=0", headers=SDP | DOOR)
         assert (answer.status_code, answer.json()["code"]) == (status, code)
@@ -340,7 +340,7 @@ async def test_where_webrtc_is_not_to_be_had_it_is_said(tmp_path, monkeypatch, s
 
 def test_nothing_but_webrtc_needs_its_extra():
     blocked = "import sys; sys.modules.update(aiortc=None, aioice=None); "
-    everything = "import streamer.app, streamer.checks, streamer.commands, streamer.api.whip, streamer.api.whep"
+    everything = "import streamer.app, streamer.checks, streamer.commands, streamer.api.rtc.whip, streamer.api.rtc.whep"
     done = subprocess.run([sys.executable, "-c", blocked + everything], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 
