@@ -35,8 +35,8 @@ from streamer.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
-# Of threads that work for photos and requests over HTTP beside cameras: a tenth of a core where cameras need the rest.
-_PATIENT_NICENESS = 10
+# Photos' and requests' threads take what cameras leave of the cores: all of them a tenth, where everybody wants all.
+_PATIENT_NICENESS = 19
 
 
 class ModelLayer:
@@ -106,7 +106,7 @@ class ModelLayer:
                 recogniser_config(self.settings, self._metrics),
                 detector_at=at[0],
                 embedder_at=at[1],
-                patient_niceness=_PATIENT_NICENESS,
+                patient_niceness=_PATIENT_NICENESS if self._has_gallery else 0,  # else there are no cameras
             )
             recogniser = await stack.enter_async_context(open_recogniser(config, self.manager))
         finally:
