@@ -106,7 +106,7 @@ class ModelLayer:
                 recogniser_config(self.settings, self._metrics),
                 detector_at=at[0],
                 embedder_at=at[1],
-                patient_niceness=_PATIENT_NICENESS if self._has_gallery else 0,  # else there are no cameras
+                patient_niceness=_PATIENT_NICENESS if self.has_gallery else 0,  # else there are no cameras
             )
             recogniser = await stack.enter_async_context(open_recogniser(config, self.manager))
         finally:
