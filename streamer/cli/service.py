@@ -122,6 +122,7 @@ async def _serve_api(settings: Settings, make_token: str) -> None:
     async with running_api(settings) as service:
         _tell_of_http(service, make_token)
         log.info("running; the API alone")
+        gc.freeze()  # as beside cameras
         await stop.wait()
         log.info("stopping")
 
