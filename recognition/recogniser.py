@@ -34,6 +34,7 @@ from recognition.specs.devices import Device, usable_cores
 from recognition.specs.spec import DetectorSpec, EmbedderSpec, signature_of
 
 UNHEALTHY_AFTER = 10
+_NICENESS_WITH_LOCK = 5
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -366,6 +367,8 @@ def _pools(config: RecogniserConfig) -> tuple[ThreadPoolExecutor, ThreadPoolExec
     pool = ThreadPoolExecutor(threads, thread_name_prefix="cpu")
     if not niceness:
         return pool, pool
+    # Not by all of it: who is set aside while it holds the interpreter's lock holds up the cameras' threads, too.
+    niceness = min(niceness, _NICENESS_WITH_LOCK)
     return pool, ThreadPoolExecutor(threads, "patient-cpu", initializer=step_back, initargs=(niceness,))
 
 

@@ -107,6 +107,11 @@ def routes(studio: Studio) -> APIRouter:
         media_type_of(request, FORM)
         async with form_of(request, MOST_PHOTOS) as form:
             fields_of(form, _Nothing, ["images"])
-            return {"images": await studio.identify(photos_of(form))}
+            images = []
+            for path, read in photos_of(form).items():
+                if await request.is_disconnected():  # nobody waits for the others
+                    break
+                images.append(await studio.identify(path, read))
+            return {"images": images}
 
     return identify

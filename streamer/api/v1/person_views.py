@@ -118,10 +118,13 @@ class PersonView(BaseModel):
 
 
 class PeoplePage(BaseModel):
-    """`next`: what `after` is of the next page; null where this is the last one."""
+    """`next`: what `after` is of the next page; null where this is the last one. `left_out`: the ids of those who are
+    not shown since something of them does not open any more (`gallery_seal_broken`).
+    """
 
     people: list[PersonView]
     next: str | None
+    left_out: list[str]
 
 
 class NamedView(BaseModel):

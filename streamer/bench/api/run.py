@@ -12,14 +12,14 @@ from typing import Any
 
 from recognition.specs.weights import find_weights
 from streamer.app import Service, running_service
+from streamer.bench.api import embeddings, rerank, viewers
+from streamer.bench.api.cameras import run_cameras
+from streamer.bench.api.embeddings import Pictures, compared
+from streamer.bench.api.load import CLIENTS, Place
+from streamer.bench.api.operator_token import token_of
+from streamer.bench.api.peer_server import peer_server
+from streamer.bench.api.pictures import A_REQUEST, frames_of, photos_of, uploads
 from streamer.bench.clips import with_gap
-from streamer.bench.http import embeddings, rerank, viewers
-from streamer.bench.http.cameras import run_cameras
-from streamer.bench.http.embeddings import Pictures, compared
-from streamer.bench.http.load import CLIENTS, Place
-from streamer.bench.http.peer_server import peer_server
-from streamer.bench.http.pictures import A_REQUEST, frames_of, photos_of, uploads
-from streamer.bench.http.token import token_of
 from streamer.bench.processes import broker_process
 from streamer.bench.run import DETECTOR, EMBEDDER, machine
 from streamer.errors import BenchFailed
