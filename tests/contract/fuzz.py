@@ -68,7 +68,7 @@ def fuzzed(found: Home, *, cases: int, seed: int, seconds: int | None = None) ->
     options += ["--max-time", str(seconds)] if seconds else []
     streams = [operation.path for operation in operations(found.document) if operation.is_stream]
     options += ["--exclude-path-regex", f"^({'|'.join(map(re.escape, streams))})$"]  # of several options none counts
-    _run(found, ["--max-examples", "1", "--phases", "fuzzing", *options[2:6]])
+    _run(found, ["--max-examples", "1", "--phases", "fuzzing", "--include-method", "GET", *options[2:]])
     process = psutil.Process(found.service.pid)
     before = process.memory_info().rss
     code, told, sent = _run(found, options)
@@ -97,7 +97,7 @@ def _hooks(found: Home, told: Path) -> dict[str, str]:
     files = [found.folder / name for name in (*PHOTOS, "elsewhere.zip")]
     numbers = [1, 2, 3, 4, 5]
     there = {
-        "camera": [CAMERA],
+        "camera": [CAMERA, "yard"],
         **{key: [NAME, *OTHERS] for key in ("person", "name", "into", "new_name")},
         **{key: [found.event] for key in ("event_id", "visit")},
         **dict.fromkeys(("photo", "negative"), numbers),
@@ -109,6 +109,7 @@ def _hooks(found: Home, told: Path) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join((str(PROJECT), os.environ.get("PYTHONPATH", ""))),
         "FUZZ_PICTURES": json.dumps([str(file) for file in files]),
         "FUZZ_THERE": json.dumps(there),
+        "FUZZ_SPARE": json.dumps({CAMERA: "yard", NAME: OTHERS[0]}),
         "FUZZ_SENT": str(told),
     }
 
