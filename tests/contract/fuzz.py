@@ -64,14 +64,14 @@ class Fuzzed:
 
 def fuzzed(found: Home, *, cases: int, seed: int, seconds: int | None = None) -> Fuzzed:
     """cases: of each operation and phase, at most. seconds: go on for so long. Blocks."""
-    options = ["--max-examples", str(cases), "--seed", str(seed), "--exclude-checks", NOT_HELD_TO]
-    options += ["--max-time", str(seconds)] if seconds else []
+    options = ["--seed", str(seed), "--exclude-checks", NOT_HELD_TO]
     streams = [operation.path for operation in operations(found.document) if operation.is_stream]
     options += ["--exclude-path-regex", f"^({'|'.join(map(re.escape, streams))})$"]  # of several options none counts
-    _run(found, ["--max-examples", "1", "--phases", "fuzzing", "--include-method", "GET", *options[2:]])
+    _run(found, ["--max-examples", "1", "--phases", "fuzzing", "--include-method", "GET", *options])
     process = psutil.Process(found.service.pid)
     before = process.memory_info().rss
-    code, told, sent = _run(found, options)
+    limit = ["--max-time", str(seconds)] if seconds else []
+    code, told, sent = _run(found, ["--max-examples", str(cases), *limit, *options])
     grown = (process.memory_info().rss - before) / 2**20
     lines = [line for line in found.service.log() if line.get("level") in ("error", "critical") or "exception" in line]
     faults = [f"{line['message']}: {line.get('exception', '')[-1500:]}" for line in lines]
