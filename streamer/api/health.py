@@ -84,8 +84,9 @@ def routes(service: Service) -> APIRouter:
     @health.get("/healthz", response_model=Alive, response_description="It lives.")
     async def healthz() -> Alive:
         """Whether the process lives and its event loop turns; how what it asks of others is, by the way."""
-        parts = {part.name: PartView.of(part) for part in service.readiness().parts}
-        return Alive(status="alive", triton=parts.get("triton"), rerank=parts.get("rerank"))
+        parts = service.readiness().parts
+        told = {part.name: PartView.of(part) for part in parts if part.name in ("triton", "rerank")}
+        return Alive(status="alive", triton=told.get("triton"), rerank=told.get("rerank"))
 
     @health.get(
         "/readyz",
