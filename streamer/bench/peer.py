@@ -2,7 +2,7 @@
 
 Blocks for as long as pip and the loop take: call it off the loop. The peer is the insightface package's
 FaceAnalysis (det_size 640x640) over OpenCV's VideoCapture, with the same weights files as ours; over HTTP it is
-http/peer_app.py, in the same environment.
+api/peer_app.py, in the same environment.
 """
 
 import json
@@ -40,7 +40,7 @@ def run_peer(folder: Path, clip: Path, weights: list[Path], say: Callable[[str],
     root = lay_weights(folder, weights)
     answer = folder / "peer.npz"
     program = Path(__file__).with_name("peer_loop.py")
-    loop = [str(python), "-W", "ignore", str(program), str(root), str(clip), str(answer)]
+    loop = [str(python), "-P", "-W", "ignore", str(program), str(root), str(clip), str(answer)]
     command = ["env", "ORT_DISABLE_TELEMETRY=1", *loop]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1800)
     if done.returncode != 0:

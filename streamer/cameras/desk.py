@@ -1,5 +1,6 @@
 """The cameras of a running service for whoever asks over HTTP: looked up, changed, probed. On the loop."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -42,6 +43,7 @@ class CameraDesk:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._probes = 0
+        self.one_at_a_time = asyncio.Lock()  # for whoever looks and then changes
 
     @property
     def settings(self) -> Settings:

@@ -25,8 +25,8 @@ from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json
 from streamer.settings import Settings
 
 if TYPE_CHECKING:
+    from streamer.bench.api.run import HttpBenchOptions
     from streamer.bench.gallery.run import GalleryBenchOptions
-    from streamer.bench.http.run import HttpBenchOptions
 
 INGEST_S = 20.0  # for which each way is measured
 VISITS_S = 30.0
@@ -77,8 +77,8 @@ def bench(
     json: AsJson = False,
 ) -> None:
     """Measure frames a second against the usual loop and the bare limit, event latency, and the model layer."""
+    from streamer.bench.api.run import HttpBenchOptions
     from streamer.bench.gallery.run import GalleryBenchOptions
-    from streamer.bench.http.run import HttpBenchOptions
     from streamer.bench.model_layer import ALL_ARCHITECTURES, SOME_ARCHITECTURES, ModelBenchOptions
     from streamer.bench.run import BenchOptions, run_bench, run_models
     from streamer.bench.visits.run import run_visits
@@ -180,7 +180,7 @@ def _ingest(clip: Path, scratch: Path, *, as_json: bool) -> None:
 
 
 def _http(settings: Settings, options: "HttpBenchOptions", scratch: Path, *, as_json: bool) -> None:
-    from streamer.bench.http.run import run_http
+    from streamer.bench.api.run import run_http
 
     document = uvloop.run(run_http(settings, options, scratch, note))
     if as_json:

@@ -20,7 +20,9 @@ def _whole(example: Any, schema: Schema, document: Schema) -> Any:  # noqa: ANN4
     if not isinstance(example, dict):
         return example
     properties: dict[str, Schema] = schema.get("properties", {})
-    there = {name: _whole(value, properties.get(name, {}), document) for name, value in example.items()}
+    others = schema.get("additionalProperties")
+    of_others: Schema = others if isinstance(others, dict) else {}
+    there = {name: _whole(value, properties.get(name, of_others), document) for name, value in example.items()}
     null = {name: None for name in schema.get("required", []) if name not in there and _may_be_null(properties[name])}
     return {name: (there | null)[name] for name in [*properties, *there] if name in there or name in null}
 

@@ -40,12 +40,13 @@ def test_matching_s_rows(capsys, size):
 
 @pytest.mark.parametrize(("ratio", "share", "lost"), [(6.25, 0.871, 0), (1.5, 0.4, 3), (12.0, 1.0, 200)])
 def test_the_api_s_rows(capsys, ratio, share, lost):
-    whose = {f"{who}_{what}": 12.5 for who in ("ours", "peer", "limit") for what in ("images_per_s", "cpu_ms", "faces")}
+    figures = ("images_per_s", "cpu_ms", "faces", "p95_ms")
+    whose = {f"{who}_{what}": 12.5 for who in ("ours", "peer", "peer_in_threads", "limit") for what in figures}
     row = whose | {
-        "ours_p95_ms": 900.0,
-        "peer_p95_ms": 5000.0,
         "ratio_to_peer": ratio,
         "ratio_to_peer_by_cpu": 5.5,
+        "ratio_to_peer_in_threads": 2.5,
+        "ratio_to_peer_in_threads_by_cpu": 1.5,
         "share_of_limit": share,
         "share_of_limit_by_cpu": 0.5,
         "share_of_own_runs": 0.75,
@@ -69,6 +70,7 @@ def test_the_api_s_rows(capsys, ratio, share, lost):
                     "kib": 2000,
                     "p50_ms": 1.5,
                     "p95_ms": 2.25,
+                    "cpu_ms": 1.75,
                     "limit_ms": 3.0,
                 },
                 "viewers": {
@@ -84,8 +86,10 @@ def test_the_api_s_rows(capsys, ratio, share, lost):
         }
     )
     printed = capsys.readouterr().out
-    assert f"{ratio} times as fast (5.5 times by CPU time)" in printed
-    assert f"{share:.1%} of it (50.0% by CPU time)" in printed
+    rows = [" ".join(line.split()) for line in printed.splitlines()]
+    assert f"peer (FastAPI + insightface) 12.5 12.5 12.50 12 {ratio} times as fast 5.5 times" in rows
+    assert "the same in threads 12.5 12.5 12.50 12 2.5 times as fast 1.5 times" in rows
+    assert f"limit (bare networks) 12.5 12.5 12.50 {share:.1%} of it 50.0%" in rows
     assert "1.2 times (goal 1.5)" in printed
-    assert "p95 2.25 ms; goal 3 ms" in printed
+    assert "p95 2.25 ms; CPU time 1.75 ms; goal 3 ms" in printed
     assert f"{lost} lost" in printed

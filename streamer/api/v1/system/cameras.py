@@ -110,11 +110,12 @@ async def _view(desk: CameraDesk, name: str) -> CameraView:
 
 
 async def _change(desk: CameraDesk, request: Request, before: Camera | None, edit: Edit) -> None:
-    if before is not None:
-        hold_to(request, await _view(desk, before.name))
-    elif "if-match" in request.headers:
-        raise PreconditionFailed("there is no such camera (any more) that If-Match could name")
-    await desk.change(edit)
+    async with desk.one_at_a_time:  # of two that were read the same, one is late
+        if before is not None:
+            hold_to(request, await _view(desk, before.name))
+        elif "if-match" in request.headers:
+            raise PreconditionFailed("there is no such camera (any more) that If-Match could name")
+        await desk.change(edit)
 
 
 def _allowed(given: dict[str, Any], before: Camera | None, caller: Caller) -> dict[str, Any]:

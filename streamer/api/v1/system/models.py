@@ -154,7 +154,7 @@ def routes(layer: ModelLayer, chooser: ModelChooser) -> APIRouter:
         ),
     )
     async def use_model(model: ModelName, caller: Operator) -> ModelChosen:
-        """Have an embedder serve the cameras, over restarts, too; `auto`: the service chooses. Answered when it does."""
+        """Have an embedder serve the cameras, over restarts, too; `auto`: the service chooses. Answered then."""
         document = await chooser.use(model)
         chosen, embedder = document["by_hand"], document["embedder"]
         told = {key: embedder[key] for key in ("device", "reason", "why")}

@@ -3,6 +3,8 @@
 from typing import Annotated, Any, Protocol
 
 from fastapi import APIRouter, Query
+from prometheus_client import Gauge
+from prometheus_client.samples import Sample
 from pydantic import BaseModel, ConfigDict
 
 from gallery.errors import PersonAmbiguous, PersonNotFound
@@ -41,7 +43,7 @@ _ENTRY: dict[str, Any] = {
     "at": 1763674511.7,
     "actor": "wall",
     "action": "enrolled",
-    "person_id": "p7f3k2m9q1xz",
+    "person_id": "p7f3k2m9q1xz4",
     "details": {"photos": 3},
 }
 Person = Annotated[str | None, Query(max_length=200, description="a person's id or name; an id of one forgotten, too")]
@@ -101,7 +103,7 @@ class StatusView(BaseModel):
 
     @classmethod
     def of(cls, service: Service) -> "StatusView":
-        readiness, recogniser = service.readiness(), service.models.recogniser
+        readiness, recogniser, metrics = service.readiness(), service.models.recogniser, service.metrics
         parts = {part.name: PartView.of(part) for part in readiness.parts}
         return cls(
             version=__version__,
@@ -110,12 +112,10 @@ class StatusView(BaseModel):
             parts=parts,
             queues=recogniser.queue_depths(),
             people=service.live_gallery.people,
-            templates={
-                labels["model"]: round(count) for labels, count in _samples(service.metrics, "gallery_templates")
-            },
+            templates={one.labels["model"]: round(one.value) for one in _samples(metrics.gallery_templates)},
             outbox=OutboxView(
-                waiting=round(_only(service.metrics, "outbox_depth")),
-                oldest_s=round(_only(service.metrics, "outbox_oldest_seconds"), 1),
+                waiting=round(_samples(metrics.outbox_depth)[0].value),
+                oldest_s=round(_samples(metrics.outbox_oldest)[0].value, 1),
             ),
             models=ServingView(
                 detector=recogniser.detector.name, embedder=recogniser.embedder.name, signature=recogniser.signature
@@ -203,16 +203,6 @@ def _page(store: PersonStore, limit: int, behind: int, person: str | None) -> Au
     return AuditPage(entries=shown, next=cursor_of(shown[-1].id) if len(found) > limit else None)
 
 
-def _samples(metrics: Metrics, name: str) -> list[tuple[dict[str, str], float]]:
-    """What a gauge says, by its labels."""
-    full = f"whosthere_{name}"
-    return [
-        (sample.labels, sample.value)
-        for family in metrics.registry.collect()
-        if family.name == full
-        for sample in family.samples
-    ]
-
-
-def _only(metrics: Metrics, name: str) -> float:
-    return sum(value for _, value in _samples(metrics, name))
+def _samples(gauge: Gauge) -> list[Sample]:
+    """What it says, one for each of its labels' values."""
+    return [sample for family in gauge.collect() for sample in family.samples]

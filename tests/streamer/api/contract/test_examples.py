@@ -20,6 +20,7 @@ class Shown(BaseModel):
                 "box": {"left": 1, "note": None},
                 "boxes": [{"left": 2, "note": None}, {"left": 3, "note": "x"}],
                 "by_name": {"a": None},
+                "boxes_by_name": {"a": {"left": 4, "note": None}, "b": {"left": 5, "note": "y"}},
             }
         }
     )
@@ -28,6 +29,7 @@ class Shown(BaseModel):
     box: Box | None
     boxes: list[Box]
     by_name: dict[str, int | None]
+    boxes_by_name: dict[str, Box]
     hint: str | None = None
     number: int = 7
 
@@ -48,6 +50,7 @@ class Plain(BaseModel):
                 "box": {"left": 1, "note": None},
                 "boxes": [{"left": 2, "note": None}, {"left": 3, "note": "x"}],
                 "by_name": {},
+                "boxes_by_name": {"a": {"left": 4, "note": None}, "b": {"left": 5, "note": "y"}},
             },
         ),
         (Plain, {"number": 1}),

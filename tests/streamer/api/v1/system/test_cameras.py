@@ -1,5 +1,6 @@
 """/api/v1/cameras of a running service: added, changed, closed, taken away, each running when the answer comes."""
 
+import asyncio
 import json
 
 import pytest
@@ -95,6 +96,19 @@ async def test_what_was_read_can_be_put_back_as_it_is(api):
     assert door.settings.url == CAMERAS["door"]["url"]
     bare = await api.ask("PUT", "/api/v1/cameras/door", "operator", json={"enabled": False})
     assert (bare.status_code, bare.json()["fps"]) == (200, 10.0)  # the default, not the configuration's
+
+
+async def test_of_two_who_have_read_the_same_one_is_late(api):
+    etag = (await api.ask("GET", "/api/v1/cameras/door", "viewer")).headers["etag"]
+    answers = await asyncio.gather(
+        *[
+            api.ask("PATCH", "/api/v1/cameras/door", headers={"If-Match": etag}, json={"fps": fps})
+            for fps in (2.0, 3.0, 4.0)
+        ]
+    )
+    assert sorted(answer.status_code for answer in answers) == [200, 412, 412]
+    (taken,) = [answer.json()["fps"] for answer in answers if answer.status_code == 200]
+    assert (await api.ask("GET", "/api/v1/cameras/door")).json()["fps"] == taken
 
 
 async def test_a_change_is_held_to_what_was_read(api):

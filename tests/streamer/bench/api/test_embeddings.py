@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from streamer.bench.http.embeddings import Rate, _row, rate
-from streamer.bench.http.load import CLIENTS, Place
-from streamer.bench.http.pictures import uploads
-from tests.streamer.bench.http.served import Seen, embeddings_server
+from streamer.bench.api.embeddings import Rate, rate, row_of
+from streamer.bench.api.load import CLIENTS, Place
+from streamer.bench.api.pictures import uploads
+from tests.streamer.bench.api.served import Seen, embeddings_server
 
 
 @pytest.mark.parametrize(("slice_s", "faces"), [(0.0, 0), (0.2, 1), (0.4, 4)])
@@ -30,9 +30,11 @@ def test_a_row_is_of_the_best_rounds():
     ours = [Rate(40.0, 40.0, 1.5, 900.0), Rate(50.0, 38.0, 1.5, 800.0), Rate(45.0, 36.0, 1.5, 850.0)]
     peer = [Rate(10.0, 190.0, 1.25, 5000.0), Rate(12.5, 180.0, 1.25, 4000.0)]
     bare = [Rate(62.5, 30.0, 1.5, 0.0), Rate(55.0, 32.0, 1.5, 0.0)]
-    row = _row(ours, peer, bare)
+    threads = [Rate(25.0, 72.0, 1.25, 2000.0), Rate(20.0, 54.0, 1.25, 2500.0)]
+    row = row_of({"ours": ours, "peer": peer, "peer_in_threads": threads, "limit": bare})
     assert (row["ours_images_per_s"], row["peer_images_per_s"], row["limit_images_per_s"]) == (50.0, 12.5, 62.5)
     assert (row["ratio_to_peer"], row["share_of_limit"]) == (4.0, 0.8)
     assert (row["ratio_to_peer_by_cpu"], row["share_of_limit_by_cpu"]) == (5.0, 0.833)
     assert (row["ours_faces"], row["peer_faces"], row["limit_faces"]) == (1.5, 1.25, 1.5)
+    assert (row["ratio_to_peer_in_threads"], row["ratio_to_peer_in_threads_by_cpu"]) == (2.0, 1.5)
     assert (row["ours_p95_ms"], row["peer_p95_ms"]) == (800.0, 4000.0)

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from streamer.app import Service
-from streamer.bench.http.embeddings import PATH
-from streamer.bench.http.load import Body, Place, full_load
-from streamer.bench.http.load_process import Answered
-from streamer.bench.http.pictures import A_REQUEST
-from streamer.bench.http.token import token_of
+from streamer.bench.api.embeddings import PATH
+from streamer.bench.api.load import Body, Place, full_load
+from streamer.bench.api.load_process import Answered
+from streamer.bench.api.operator_token import token_of
+from streamer.bench.api.pictures import A_REQUEST
 from streamer.bench.realtime import RealtimeRun, run_realtime
 from streamer.settings import Settings
 

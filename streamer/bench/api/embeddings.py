@@ -6,17 +6,17 @@ service's; clients and the peer are processes of their own.
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from recognition.recogniser import Recogniser
+from streamer.bench.api.bare import Tensors, bare_s, tensors_of
+from streamer.bench.api.load import CLIENTS, Body, Place, ask_all
+from streamer.bench.api.peer_server import PeerServer
+from streamer.bench.api.pictures import A_REQUEST
 from streamer.bench.gallery.networks import recorded
-from streamer.bench.http.bare import Tensors, bare_s, tensors_of
-from streamer.bench.http.load import CLIENTS, Body, Place, ask_all
-from streamer.bench.http.peer_server import PeerServer
-from streamer.bench.http.pictures import A_REQUEST
 
 PATH = "/api/v1/embeddings"
 
@@ -50,15 +50,14 @@ async def compared(
 ) -> dict[str, Any]:
     """Each one's best round. Raises BenchFailed where an answer is an error."""
     tensors = [await tensors_of(recogniser, file) for file in pictures.files]
-    by_ours: list[Rate] = []
-    by_peer: list[Rate] = []
-    by_bare: list[Rate] = []
+    found: dict[str, list[Rate]] = {"ours": [], "peer": [], "peer_in_threads": [], "limit": []}
     for number in range(rounds):
-        say(f"round {number + 1} of {rounds}: the peer, ours, the bare networks")
-        by_peer.append(await rate(peer.place, pictures.bodies, slice_s, peer.cpu_s))
-        by_ours.append(await rate(ours, pictures.bodies, slice_s, time.process_time))
-        by_bare.append(await asyncio.to_thread(bare_rate, recogniser, tensors, slice_s))
-    return _row(by_ours, by_peer, by_bare) | {"share_of_own_runs": await _share_of_own_runs(recogniser, ours, pictures)}
+        say(f"round {number + 1} of {rounds}: the peer, the peer in threads, ours, the bare networks")
+        found["peer"].append(await rate(peer.place, pictures.bodies, slice_s, peer.cpu_s))
+        found["peer_in_threads"].append(await rate(peer.in_threads, pictures.bodies, slice_s, peer.cpu_s))
+        found["ours"].append(await rate(ours, pictures.bodies, slice_s, time.process_time))
+        found["limit"].append(await asyncio.to_thread(bare_rate, recogniser, tensors, slice_s))
+    return row_of(found) | {"share_of_own_runs": await _share_of_own_runs(recogniser, ours, pictures)}
 
 
 async def rate(place: Place, bodies: Sequence[Body], slice_s: float, cpu_s: Callable[[], float]) -> Rate:
@@ -89,23 +88,21 @@ async def _share_of_own_runs(recogniser: Recogniser, ours: Place, pictures: Pict
     return round(await asyncio.to_thread(runs.replay_s) / answered.seconds, 3)
 
 
-def _row(by_ours: Sequence[Rate], by_peer: Sequence[Rate], by_bare: Sequence[Rate]) -> dict[str, Any]:
-    ours, peer, bare = (max(rates, key=lambda one: one.images_per_s) for rates in (by_ours, by_peer, by_bare))
-    least_ours, least_peer, least_bare = (min(one.cpu_ms for one in rates) for rates in (by_ours, by_peer, by_bare))
-    return {
-        "ours_images_per_s": round(ours.images_per_s, 1),
-        "peer_images_per_s": round(peer.images_per_s, 1),
-        "limit_images_per_s": round(bare.images_per_s, 1),
-        "ratio_to_peer": round(ours.images_per_s / peer.images_per_s, 2),
-        "share_of_limit": round(ours.images_per_s / bare.images_per_s, 3),
-        "ours_cpu_ms": round(least_ours, 2),
-        "peer_cpu_ms": round(least_peer, 2),
-        "limit_cpu_ms": round(least_bare, 2),
-        "ratio_to_peer_by_cpu": round(least_peer / least_ours, 2),
-        "share_of_limit_by_cpu": round(least_bare / least_ours, 3),
-        "ours_faces": round(ours.faces, 2),
-        "peer_faces": round(peer.faces, 2),
-        "limit_faces": round(bare.faces, 2),
-        "ours_p95_ms": round(ours.p95_ms, 1),
-        "peer_p95_ms": round(peer.p95_ms, 1),
-    }
+def row_of(found: Mapping[str, Sequence[Rate]]) -> dict[str, Any]:
+    """Each one's best rate and least CPU time, and ours held to them."""
+    best = {who: max(rates, key=lambda one: one.images_per_s) for who, rates in found.items()}
+    cpu_ms = {who: min(one.cpu_ms for one in rates) for who, rates in found.items()}
+    row: dict[str, Any] = {}
+    for who, one in best.items():
+        row |= {
+            f"{who}_images_per_s": round(one.images_per_s, 1),
+            f"{who}_cpu_ms": round(cpu_ms[who], 2),
+            f"{who}_faces": round(one.faces, 2),
+            f"{who}_p95_ms": round(one.p95_ms, 1),
+        }
+    for who in ("peer", "peer_in_threads"):
+        row[f"ratio_to_{who}"] = round(best["ours"].images_per_s / best[who].images_per_s, 2)
+        row[f"ratio_to_{who}_by_cpu"] = round(cpu_ms[who] / cpu_ms["ours"], 2)
+    row["share_of_limit"] = round(best["ours"].images_per_s / best["limit"].images_per_s, 3)
+    row["share_of_limit_by_cpu"] = round(cpu_ms["limit"] / cpu_ms["ours"], 3)
+    return row

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
 
 from streamer.api.server import serve_http
-from streamer.bench.http.load import child, line_of
+from streamer.bench.api.load import child, line_of
 from streamer.errors import BenchFailed
 
 
@@ -38,7 +38,7 @@ def events_app(late_s, pieces):
 async def test_every_viewer_hears_of_every_event(viewers, late_s, pieces):
     async with serve_http(events_app(late_s, pieces), "127.0.0.1", 0) as port, asyncio.timeout(60):
         watch = {"port": port, "path": "/live", "token": "secret", "viewers": viewers}
-        async with child("streamer.bench.http.viewers_process", watch) as process:
+        async with child("streamer.bench.api.viewers_process", watch) as process:
             assert json.loads(await line_of(process)) == {"viewers": viewers}
             process.stdin.write(f"{2 * viewers}\n".encode())
             heard = json.loads(await line_of(process))
@@ -50,7 +50,7 @@ async def test_every_viewer_hears_of_every_event(viewers, late_s, pieces):
 async def test_who_is_not_let_in_ends_it(path):
     async with serve_http(events_app(0.0, 1), "127.0.0.1", 0) as port, asyncio.timeout(60):
         watch = {"port": port, "path": path, "token": "secret", "viewers": 2}
-        async with child("streamer.bench.http.viewers_process", watch) as process:
+        async with child("streamer.bench.api.viewers_process", watch) as process:
             with pytest.raises(BenchFailed, match="ended without a result"):
                 await line_of(process)
             assert await process.wait() == 1

@@ -9,16 +9,17 @@ from pathlib import Path
 
 import psutil
 
-from streamer.bench.http.load import Place
+from streamer.bench.api.load import Place
 from streamer.bench.peer import lay_weights, peer_python
 from streamer.errors import BenchFailed
 
 
 @dataclass(frozen=True, slots=True)
 class PeerServer:
-    """Where it is, and its process."""
+    """Where its endpoint is, and that in threads (peer_app.py), and its process."""
 
     place: Place
+    in_threads: Place
     pid: int
 
     def cpu_s(self) -> float:
@@ -34,12 +35,13 @@ async def peer_server(folder: Path, weights: list[Path], say: Callable[[str], No
     root = await asyncio.to_thread(lay_weights, folder, weights)
     program = str(Path(__file__).with_name("peer_app.py"))
     process = await asyncio.create_subprocess_exec(
-        *(str(python), "-W", "ignore", program, str(root)),
+        *(str(python), "-P", "-W", "ignore", program, str(root)),
         env={**os.environ, "ORT_DISABLE_TELEMETRY": "1"},
         stdout=asyncio.subprocess.PIPE,
     )
     try:
-        yield PeerServer(Place(await _port_of(process), "/embeddings"), process.pid)
+        port = await _port_of(process)
+        yield PeerServer(Place(port, "/embeddings"), Place(port, "/embeddings-in-threads"), process.pid)
     finally:
         if process.returncode is None:
             process.kill()

@@ -12,8 +12,8 @@ from typing import Any
 
 from ulid import ULID
 
-from streamer.bench.http.load import Place, child, line_of
-from streamer.bench.http.viewers_process import Watch
+from streamer.bench.api.load import Place, child, line_of
+from streamer.bench.api.viewers_process import Watch
 from streamer.events.event import SCHEMA, Due, IdentityEvent
 from streamer.events.outbox import Outbox
 
@@ -27,7 +27,7 @@ async def run_viewers(outbox: Outbox, place: Place, seconds: float, viewers: int
     assert place.token is not None
     alone = await _told(outbox, seconds)
     watch: Watch = {"port": place.port, "path": place.path, "token": place.token, "viewers": viewers}
-    async with child("streamer.bench.http.viewers_process", watch) as process:
+    async with child("streamer.bench.api.viewers_process", watch) as process:
         assert process.stdin is not None
         async with asyncio.timeout(_WITHIN_S):
             await line_of(process)

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from streamer.bench.http.load_process import Answered, Job
+from streamer.bench.api.load_process import Answered, Job
 from streamer.errors import BenchFailed
 
 CLIENTS = 8
@@ -61,7 +61,7 @@ async def _process(
         "clients": clients,
         "requests": requests,
     }
-    async with child("streamer.bench.http.load_process", job) as process:
+    async with child("streamer.bench.api.load_process", job) as process:
         yield process
 
 

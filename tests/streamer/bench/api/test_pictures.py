@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from streamer.bench.http.pictures import frames_of, photos_of
+from streamer.bench.api.pictures import frames_of, photos_of
 from streamer.errors import BenchFailed
 
 

@@ -1,6 +1,6 @@
 """Viewers of live events, as Server-Sent Events over connections of their own: how late each heard of each event.
 
-Run as a program (python -m streamer.bench.http.viewers_process): a Watch comes in as the first line of stdin; it prints
+Run as a program (python -m streamer.bench.api.viewers_process): a Watch comes in as the first line of stdin; it prints
 a line once all are let in. How many messages they are to hear of, all together, is the second line: once they have, or
 waited too long for it, it prints a Heard as JSON.
 """
@@ -51,11 +51,14 @@ class _Ears:
         self._enough = asyncio.Event()
 
     def hear(self, lines: list[bytes]) -> None:
-        """Lines of a stream; those that are no event's data count for nothing."""
+        """Lines of a stream; what is no data counts for nothing. Raises ConnectionError where it is told to go."""
         now = time.time()
         for line in lines:
             if line.startswith(b"data:"):
-                self.late_ms.append(1e3 * (now - orjson.loads(line[5:])["captured_at"]))
+                told = orjson.loads(line[5:])
+                if "captured_at" not in told:
+                    raise ConnectionError(f"a viewer was sent away: {told}")
+                self.late_ms.append(1e3 * (now - told["captured_at"]))
         if 0 <= self._wanted <= len(self.late_ms):
             self._enough.set()
 
@@ -71,12 +74,13 @@ class _Ears:
 async def watch(watch: Watch, reader: StreamReader) -> None:
     """Until all is heard that the reader's next line says. Raises ExceptionGroup where one is refused or sent away."""
     ears = _Ears()
-    let_in = [asyncio.Event() for _ in range(watch["viewers"])]
+    viewers: list[asyncio.Task[None]] = []
     async with asyncio.TaskGroup() as tasks:
-        viewers = [tasks.create_task(_viewer(watch, one, ears), name="viewer") for one in let_in]
-        for one in let_in:
-            await one.wait()
-        _say({"viewers": len(let_in)})
+        while len(viewers) < watch["viewers"]:  # one by one: of many that wait for an answer some are sent away
+            let_in = asyncio.Event()
+            viewers.append(tasks.create_task(_viewer(watch, let_in, ears), name="viewer"))
+            await let_in.wait()
+        _say({"viewers": len(viewers)})
         await ears.have_heard(int(await reader.readline()))
         for viewer in viewers:
             viewer.cancel()
@@ -123,8 +127,11 @@ def main() -> None:
     """The process itself."""
     try:
         uvloop.run(_run())
-    except* OSError as group:
-        sys.exit(str(group.exceptions[0]))
+    except* (OSError, h11.RemoteProtocolError) as group:
+        failed: BaseException = group
+        while isinstance(failed, BaseExceptionGroup):
+            failed = failed.exceptions[0]
+        sys.exit(f"viewers of events: {failed}")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import pytest
 
 from recognition.recogniser import RecogniserConfig, open_recogniser
 from recognition.specs.files import bundled
-from streamer.bench.http.bare import bare_s, tensors_of
+from streamer.bench.api.bare import bare_s, tensors_of
 from tests.faces import KNOWN, STRANGERS, write_photo
 
 

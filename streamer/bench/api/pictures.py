@@ -8,7 +8,7 @@ import av
 import cv2
 import numpy as np
 
-from streamer.bench.http.load import Body
+from streamer.bench.api.load import Body
 from streamer.errors import BenchFailed
 
 PICTURES = 64

@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from streamer.bench.http.load import Place, ask_all, full_load
-from streamer.bench.http.pictures import uploads
+from streamer.bench.api.load import Place, ask_all, full_load
+from streamer.bench.api.pictures import uploads
 from streamer.errors import BenchFailed
-from tests.streamer.bench.http.served import Seen, embeddings_server
+from tests.streamer.bench.api.served import Seen, embeddings_server
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Clients that post bodies to a server on loopback, a thread and a connection each, and count what they get.
 
-Run as a program (python -m streamer.bench.http.load_process): a Job comes in as the first line of stdin; with
+Run as a program (python -m streamer.bench.api.load_process): a Job comes in as the first line of stdin; with
 `requests` null it goes on until stdin ends. One JSON line comes out: an Answered, or why there is none.
 """
 
