@@ -108,7 +108,7 @@ class InferenceEngine:
 
         async def work() -> None:
             for data, place in left:
-                outcomes[data] = await self._outcome(data, f"images[{place}]", wanted, other)
+                outcomes[data] = await self._outcome(data, wanted.called.format(place), wanted, other)
 
         try:
             async with asyncio.TaskGroup() as tasks:

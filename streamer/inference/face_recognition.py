@@ -186,7 +186,7 @@ class FaceRecognition:
                 )
 
     async def _extracted(self, photo: bytes, model: str | None) -> Extracted:
-        reading = await self._engine.read([photo], Wanted(model=model, thorough=True))
+        reading = await self._engine.read([photo], Wanted(model=model, thorough=True, called="the image"))
         (seen,) = reading.images
         if isinstance(seen, ImageError):
             raise seen

@@ -21,6 +21,7 @@ from streamer.bench.api.peer_server import peer_server
 from streamer.bench.api.pictures import A_REQUEST, frames_of, photos_of, uploads
 from streamer.bench.clips import with_gap
 from streamer.bench.processes import broker_process
+from streamer.bench.publishers import failing_plainly
 from streamer.bench.run import DETECTOR, EMBEDDER, machine
 from streamer.errors import BenchFailed
 from streamer.settings import Settings
@@ -51,6 +52,17 @@ async def run_http(
     models = settings.recognition.model_copy(update={"detector": DETECTOR, "embedder": EMBEDDER})
     settings = settings.model_copy(update={"recognition": models})
     kinds = await asyncio.to_thread(_pictures, options, scratch)
+    with failing_plainly():
+        return {
+            "machine": machine(),
+            "clip": options.clip.name,
+            "http": await _measured(settings, options, kinds, scratch, say),
+        }
+
+
+async def _measured(
+    settings: Settings, options: HttpBenchOptions, kinds: dict[str, Pictures], scratch: Path, say: Callable[[str], None]
+) -> dict[str, Any]:
     async with quiet_service(settings, scratch / "quiet") as (service, token):
         document = {
             "detector": DETECTOR,
@@ -67,7 +79,7 @@ async def run_http(
         live = Place(service.http_port, viewers.PATH, token)
         document["viewers"] = await viewers.run_viewers(service.outbox, live, options.viewers_s)
     document["camera_events"] = await _camera_events(settings, kinds["frames"], options, scratch, say)
-    return {"machine": machine(), "clip": options.clip.name, "http": document}
+    return document
 
 
 def _pictures(options: HttpBenchOptions, scratch: Path) -> dict[str, Pictures]:

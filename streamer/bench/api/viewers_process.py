@@ -74,12 +74,13 @@ class _Ears:
 async def watch(watch: Watch, reader: StreamReader) -> None:
     """Until all is heard that the reader's next line says. Raises ExceptionGroup where one is refused or sent away."""
     ears = _Ears()
-    let_in = [asyncio.Event() for _ in range(watch["viewers"])]
+    viewers: list[asyncio.Task[None]] = []
     async with asyncio.TaskGroup() as tasks:
-        viewers = [tasks.create_task(_viewer(watch, one, ears), name="viewer") for one in let_in]
-        for one in let_in:
-            await one.wait()
-        _say({"viewers": len(let_in)})
+        while len(viewers) < watch["viewers"]:  # one by one: of many that wait for an answer some are sent away
+            let_in = asyncio.Event()
+            viewers.append(tasks.create_task(_viewer(watch, let_in, ears), name="viewer"))
+            await let_in.wait()
+        _say({"viewers": len(viewers)})
         await ears.have_heard(int(await reader.readline()))
         for viewer in viewers:
             viewer.cancel()
@@ -126,8 +127,11 @@ def main() -> None:
     """The process itself."""
     try:
         uvloop.run(_run())
-    except* OSError as group:
-        sys.exit(str(group.exceptions[0]))
+    except* (OSError, h11.RemoteProtocolError) as group:
+        failed: BaseException = group
+        while isinstance(failed, BaseExceptionGroup):
+            failed = failed.exceptions[0]
+        sys.exit(f"viewers of events: {failed}")
 
 
 if __name__ == "__main__":
