@@ -98,7 +98,7 @@ def _show_embeddings(kind: str, row: Row) -> None:
 
 def _show_rerank_over_http(cost: Row) -> None:
     print_line(
-        f"/rerank of {cost['candidates']} candidates of {cost['numbers']} numbers (p95: {cost['limit_ms']:g} ms at most):"
+        f"/rerank of {cost['candidates']} candidates of {cost['numbers']} numbers (goal: {cost['limit_ms']:g} ms):"
     )
     forms = {"all_digits": "JSON, all digits", "float32_digits": "JSON, float32's digits", "base64": "base64"}
     print_table(
