@@ -16,6 +16,7 @@ from streamer.events.event import IdentityEvent, named
 from streamer.events.forgotten import event_as_unknown
 
 MOST_KEPT = 500
+KEPT_S = 3600.0
 MOST_WAITING = 1000  # for one listener, beyond which it has to come back
 GAP = "whosthere.gap/1"
 
@@ -41,26 +42,31 @@ class _Kept:
     """message: as it was told last; None where nobody wanted it, or names have changed."""
 
     event: IdentityEvent
+    put_s: float
     message: Message | None = None
 
 
 class LiveEvents:
-    """name_of: a person's display name now. unix_s: the wall clock."""
+    """name_of: a person's display name now. unix_s: the wall clock; clock: one in s that never jumps."""
 
     def __init__(
-        self, name_of: Callable[[str], str | None], unix_s: Callable[[], float] = time.time, most_kept: int = MOST_KEPT
+        self,
+        name_of: Callable[[str], str | None],
+        unix_s: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+        most_kept: int = MOST_KEPT,
     ) -> None:
         self._name_of = name_of
         self._unix_s = unix_s
+        self._clock = clock
         self._most_kept = most_kept
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._listeners: dict[Mailbox, Wanted] = {}
 
     def put(self, event: IdentityEvent) -> None:
         """An event is due."""
-        kept = self._kept[_id_of(event)] = _Kept(self._published(event))
-        if len(self._kept) > self._most_kept:
-            self._kept.popitem(last=False)
+        kept = self._kept[_id_of(event)] = _Kept(self._published(event), self._clock())
+        self._drop_old()
         for mailbox, wanted in self._listeners.items():
             if wanted.takes(event):
                 mailbox.put(self._message(kept))
@@ -85,7 +91,13 @@ class LiveEvents:
             kept.event = event_as_unknown(kept.event, forgotten)
             kept.message = None
 
+    def _drop_old(self) -> None:
+        before_s = self._clock() - KEPT_S
+        while self._kept and (len(self._kept) > self._most_kept or next(iter(self._kept.values())).put_s < before_s):
+            self._kept.popitem(last=False)
+
     def _catch_up(self, mailbox: Mailbox, wanted: Wanted, after: str) -> None:
+        self._drop_old()
         if after not in self._kept:
             gap = {"schema": GAP, "after": after, "oldest": next(iter(self._kept), None)}
             mailbox.put(Message(orjson.dumps(gap).decode(), kind="gap"))

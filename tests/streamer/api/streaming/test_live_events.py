@@ -103,6 +103,21 @@ async def test_what_is_missing_is_told(after):
     assert [json.loads(one.text)["event_id"] for one in messages[1:]] == [one.event_id for one in told[3:]]
 
 
+@pytest.mark.parametrize(("passed_s", "left"), [(0.0, 3), (3599.0, 3), (3601.0, 1), (4000.0, 1)])
+async def test_what_is_an_hour_old_is_kept_no_longer(passed_s, left):
+    now_s = [0.0]
+    live, (one, other, last) = hub(clock=lambda: now_s[0]), visits(3)
+    live.put(one)
+    live.put(other)
+    now_s[0] = passed_s
+    live.put(last)
+    with live.listening(Wanted(), "") as mailbox:
+        assert len(await heard(mailbox)) == 1 + left
+    now_s[0] += 3601.0
+    with live.listening(Wanted(), "") as mailbox:
+        assert [found["oldest"] for found in await heard(mailbox)] == [None]
+
+
 async def test_who_was_forgotten_is_told_to_nobody():
     live, told = hub(), visits(3)
     with live.listening(Wanted()) as mailbox:
