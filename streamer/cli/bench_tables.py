@@ -47,12 +47,8 @@ def show_http(document: Row) -> None:
     print_line()
     _show_beside(http["camera_events"])
     print_line()
-    cost = http["rerank200"]
-    print_line(
-        f"/rerank of {cost['candidates']} candidates of {cost['numbers']} numbers ({cost['kib']} KiB): "
-        f"p50 {cost['p50_ms']:.2f} ms, p95 {cost['p95_ms']:.2f} ms; CPU time {cost['cpu_ms']:.2f} ms; "
-        f"goal {cost['limit_ms']:g} ms"
-    )
+    _show_rerank_over_http(http["rerank200"])
+    print_line()
     cost = http["viewers"]
     print_line(
         f"{cost['viewers']} viewers of {cost['events_per_s']} events a second: {cost['cpu_share']:.0%} of a core "
@@ -98,6 +94,22 @@ def _show_embeddings(kind: str, row: Row) -> None:
         "",
     )
     print_line(f"of its time ours takes {row['share_of_own_runs']:.1%} for the runs of networks that it makes")
+
+
+def _show_rerank_over_http(cost: Row) -> None:
+    print_line(
+        f"/rerank of {cost['candidates']} candidates of {cost['numbers']} numbers (goal: {cost['limit_ms']:g} ms):"
+    )
+    forms = {"all_digits": "JSON, all digits", "float32_digits": "JSON, float32's digits", "base64": "base64"}
+    print_table(
+        ["embeddings as", "KiB", "p50 ms", "p95 ms", "CPU ms"],
+        [
+            [told, row["kib"], f"{row['p50_ms']:.2f}", f"{row['p95_ms']:.2f}", f"{row['cpu_ms']:.2f}"]
+            for form, told in forms.items()
+            if (row := cost[form])
+        ],
+        "",
+    )
 
 
 def _show_beside(cameras: Row) -> None:

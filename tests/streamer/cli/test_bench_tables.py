@@ -53,6 +53,8 @@ def test_the_api_s_rows(capsys, ratio, share, lost):
     }
     ways = {way: {"events": 7, "p50": 50.0, "p95": 80.4, "dropped_share": 0.25} for way in ("without", "with")}
     beside = ways | {"p95_ratio": 1.2, "goal": 1.5, "api_images_per_s": 33.3}
+    forms = ("all_digits", "float32_digits", "base64")
+    form = {"kib": 2000, "p50_ms": 1.5, "p95_ms": 2.25, "cpu_ms": 1.75}
     show_http(
         {
             "machine": "m",
@@ -64,15 +66,7 @@ def test_the_api_s_rows(capsys, ratio, share, lost):
                 "images_a_request": 8,
                 "embeddings": {"frames": row},
                 "camera_events": {"4": beside},
-                "rerank200": {
-                    "candidates": 200,
-                    "numbers": 512,
-                    "kib": 2000,
-                    "p50_ms": 1.5,
-                    "p95_ms": 2.25,
-                    "cpu_ms": 1.75,
-                    "limit_ms": 3.0,
-                },
+                "rerank200": {"candidates": 200, "numbers": 512, "limit_ms": 3.0, **dict.fromkeys(forms, form)},
                 "viewers": {
                     "viewers": 200,
                     "events_per_s": 10,
@@ -91,5 +85,6 @@ def test_the_api_s_rows(capsys, ratio, share, lost):
     assert "the same in threads 12.5 12.5 12.50 12 2.5 times as fast 1.5 times" in rows
     assert f"limit (bare networks) 12.5 12.5 12.50 {share:.1%} of it 50.0%" in rows
     assert "1.2 times (goal 1.5)" in printed
-    assert "p95 2.25 ms; CPU time 1.75 ms; goal 3 ms" in printed
+    assert "JSON, all digits 2000 1.50 2.25 1.75" in rows
+    assert "base64 2000 1.50 2.25 1.75" in rows
     assert f"{lost} lost" in printed

@@ -27,7 +27,6 @@ from streamer.errors import (
     DataFolderUnwritable,
 )
 from streamer.pipeline.camera import Camera
-from streamer.settings import CameraSettings
 
 CameraName = Annotated[str, Path(pattern=r"^[a-z0-9_-]{1,64}$", description="a camera's name", examples=["door"])]
 Seconds = Annotated[float, Query(ge=0, le=10, description="for so long a live stream is watched")]
@@ -92,7 +91,7 @@ def routes(desk: CameraDesk) -> APIRouter:
     @cameras.post("/probe", response_model=ProbeView, responses=_PROBE)
     async def probe_address(caller: Operator, asked: ProbeAsked, seconds: Seconds = 4.0) -> ProbeView:
         """Open what is no camera yet, watch it for a moment, say what it sends and what is odd."""
-        camera = CameraSettings(**_allowed(asked.model_dump(), None, caller))
+        camera = await desk.as_camera(_allowed(asked.model_dump(), None, caller))
         return ProbeView.of(await desk.probe(camera, "probe", seconds))
 
     @cameras.post("/cameras/{camera}/probe", response_model=ProbeView, responses=_PROBE)
