@@ -42,12 +42,11 @@ async def test_a_service_is_asked_for_embeddings_ranks_and_events(tmp_path, sett
     assert not (tmp_path / "never").exists()
 
 
-@pytest.mark.parametrize("cameras", [1, 2, 3])
-async def test_camera_events_are_measured_with_and_without_the_api_at_full_load(tmp_path, settings, bodies, cameras):
+async def test_camera_events_are_measured_with_and_without_the_api_at_full_load(tmp_path, settings, bodies):
     film = write_film(tmp_path / "film.mp4", ([KNOWN, STRANGERS[0]], 2))
     clip = with_gap(film, tmp_path / "clip.mp4")
     async with asyncio.timeout(120):
-        row = await run_cameras(settings, [clip] * cameras, bodies, 4.0, tmp_path)
+        row = await run_cameras(settings, [clip] * 2, bodies, 3.0, tmp_path)
     assert row["without"]["events"] > 0
     assert row["with"]["events"] > 0
     assert row["api_images_per_s"] > 0
