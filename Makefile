@@ -22,7 +22,7 @@ ifneq ($(wildcard ../shared/faces/lfw_dev.zip),)
 bench: export WHOSTHERE_BENCH_FACES ?= ../shared/faces/lfw_dev.zip
 endif
 
-.PHONY: help setup demo test test-arm64 test-pythons test-kill check bench clean
+.PHONY: help setup demo test test-arm64 test-pythons test-kill fuzz openapi check bench clean
 
 help:
 	@echo 'make demo    see it work: a broker, a sample camera and a live table of who is seen'
@@ -30,6 +30,8 @@ help:
 	@echo 'make test-pythons  the tests without servers, on every other Python from 3.11 to 3.13 that is here'
 	@echo 'make test-arm64  test on aarch64, emulated: what a Raspberry Pi or a Jetson would answer'
 	@echo 'make test-kill  kill commands and the gallery hundreds of times, at calls that write and by chance'
+	@echo 'make fuzz    ask everything that /openapi.json has, in every way, for a quarter of an hour'
+	@echo 'make openapi  write docs/openapi.json and the roles of docs/api.md anew'
 	@echo 'make check   lint, formatting, types, the direction of imports'
 	@echo 'make bench   measure speed on this machine'
 	@echo 'make setup   make $(VENV) alone; the others do so themselves'
@@ -72,6 +74,13 @@ test-arm64: $(READY)
 # The seed is a new one each time, and printed; ARGS="--seed N" has the same kills again.
 test-kill: $(READY)
 	@$(BIN)/python -m tests.kills --every 10 --kills 30 --seed $$(date +%s) $(ARGS)
+
+# The seed is a new one each time, and printed; ARGS="--seconds 60 --seed N" is shorter, and has the same requests again.
+fuzz: $(READY)
+	@$(BIN)/python -m tests.contract.fuzz --seconds 900 $(ARGS)
+
+openapi: $(READY)
+	@$(BIN)/python -m tests.contract
 
 check: $(READY)
 	@$(BIN)/ruff check .

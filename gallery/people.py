@@ -183,6 +183,21 @@ class KeptPhoto:
     spaces: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class KeptTemplate:
+    """What is known of a photo's template in one space, its numbers aside. created_at: Unix time in s; `source`: what
+    it was made of, `photo` or `chip`.
+    """
+
+    photo_id: int
+    space: str
+    dim: int
+    signature: str
+    quality: float
+    source: str
+    created_at: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Templates:
     """n templates of one space: ids (n,) int64 rising, never reused; matrix (n,d) float32 unit vectors."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from recognition.errors import ArchiveInvalid, CodedError, WeightsMissing
 
@@ -51,14 +52,14 @@ class Archive:
 
 @contextmanager
 def open_archive(
-    path: Path, limits: Limits | None = None, missing: type[CodedError] = WeightsMissing
+    path: Path, limits: Limits | None = None, missing: type[CodedError] = WeightsMissing, file: BinaryIO | None = None
 ) -> Iterator[Archive]:
-    """Open and look through a zip file; limits None: those of weights.
+    """Open and look through a zip file; limits None: those of weights. `file`: it is open, and only called `path`.
 
     Raises `missing` (no such file, or one that may not be read) and ArchiveInvalid.
     """
     try:
-        archive = zipfile.ZipFile(path)
+        archive = zipfile.ZipFile(path if file is None else file)
     except FileNotFoundError:
         raise missing(f"{path}: there is no such file; check the path") from None
     except OSError as error:

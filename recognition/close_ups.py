@@ -22,6 +22,14 @@ _SAME = 0.6  # IoU
 _WIDE = 1.35  # height of a face over its width
 
 
+def first_share(fitting: float) -> float:
+    """At which share of the scale at which it just fits a picture is best looked at first, 1 or SHARE.
+
+    One that is so small that it is enlarged even at SHARE shows no more at the full scale, and its large faces less.
+    """
+    return SHARE if fitting * SHARE >= 1 else 1.0
+
+
 def need(found: Detections, image: Image, scale: float, sure_score: float) -> Need:
     """How much a second pass is called for, after one at `scale` (input pixels per image pixel).
 

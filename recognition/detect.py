@@ -70,13 +70,27 @@ def parse(spec: DetectorSpec, outputs: list[F32], prepared: Prepared, score_thre
 
     Only candidates above the threshold are decoded. Boxes may reach over the image's edge.
     """
-    decode = {"scrfd": _decode_scrfd, "yunet": _decode_yunet}[spec.family]
-    width = prepared.tensor.shape[2]
-    parts = [decode(outputs, level, stride, width, score_threshold) for level, stride in enumerate(STRIDES)]
-    scores, boxes, points = (np.concatenate(column) for column in zip(*parts, strict=True))
+    scores, boxes, points = _decoded(spec, outputs, prepared, score_threshold)
     kept = _suppress(boxes, scores, score_threshold, spec.thresholds.nms)
     back = np.float32(1 / prepared.scale)
     return Detections(boxes[kept] * back, scores[kept], points[kept] * back)
+
+
+def candidates(spec: DetectorSpec, outputs: list[F32], prepared: Prepared, least_score: float, most: int) -> Detections:
+    """As parse(), with nothing suppressed: the `most` surest boxes of at least this score as the network gave them."""
+    scores, boxes, points = _decoded(spec, outputs, prepared, least_score)
+    surest = np.argsort(-scores, kind="stable")[:most]
+    back = np.float32(1 / prepared.scale)
+    return Detections(boxes[surest] * back, scores[surest], points[surest] * back)
+
+
+def _decoded(spec: DetectorSpec, outputs: list[F32], prepared: Prepared, least_score: float) -> tuple[F32, F32, F32]:
+    """Scores (m,), boxes (m,4) and landmarks (m,5,2) in the input's pixels, of all that reach this score."""
+    decode = {"scrfd": _decode_scrfd, "yunet": _decode_yunet}[spec.family]
+    width = prepared.tensor.shape[2]
+    parts = [decode(outputs, level, stride, width, least_score) for level, stride in enumerate(STRIDES)]
+    scores, boxes, points = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return scores, boxes, points
 
 
 def _decode_scrfd(outputs: list[F32], level: int, stride: int, width: int, threshold: float) -> tuple[F32, F32, F32]:

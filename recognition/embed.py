@@ -62,3 +62,15 @@ def norms(spec: EmbedderSpec, outputs: Sequence[list[F32]]) -> F32 | None:
     if not spec.feature_norm:
         return None
     return np.array([output[1].reshape(-1)[0] for output in outputs], np.float32)
+
+
+def lengths(spec: EmbedderSpec, outputs: Sequence[list[F32]]) -> F32:
+    """(n,) float32: what parse()'s rows have to be multiplied by to be as long as the network itself has them.
+
+    NaN or infinity where the network gave such.
+    """
+    told = norms(spec, outputs)
+    if told is not None:
+        return told
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.array([np.linalg.norm(output[0].reshape(-1)) for output in outputs], np.float32)

@@ -126,6 +126,10 @@ def finish(image: Image, answer: Passed, least_score: float, sure_score: float) 
     return Found(detections, quality, thumbs, prepare_s, served.queue_s, served.run_s, grade_s, need)
 
 
+def candidates(answer: Passed, least_score: float, most: int) -> Detections:
+    return detect.candidates(answer.model.spec, answer.served.outputs[0], answer.prepared[0], least_score, most)
+
+
 def finish_close_up(image: Image, first: Found, answer: Passed, least_score: float) -> Found:
     started_s = time.perf_counter()
     (prepared, prepare_s), served = answer.prepared, answer.served

@@ -27,6 +27,8 @@ from recognition.passes import Found as Found
 from recognition.quarter_turns import QUARTERS, clearly_surer, surer, turned, turned_back, way_up
 from recognition.second_look import Looked
 from recognition.selection.candidates import Placement
+from recognition.serving.cores import Cores
+from recognition.serving.lanes import PHOTO, PatientLane, step_back
 from recognition.serving.model_slot import ModelSlot
 from recognition.serving.served_model import BatchPlan, ServedModel, Serving
 from recognition.specs.devices import Device, usable_cores
@@ -48,6 +50,8 @@ class RecogniserConfig:
     `trim_padding`: leave out the rows and columns of a detector's input that would be padding alone.
 
     `on_batch` is called on the loop with a model's name and the size of each batch it ran.
+
+    `patient_niceness`: by how much threads are nicer that patient lanes have to themselves; 0: they share the others'.
     """
 
     detector: str
@@ -66,6 +70,7 @@ class RecogniserConfig:
     detector_at: Placement | None = None
     embedder_at: Placement | None = None
     in_every_space: tuple[str, ...] = ()
+    patient_niceness: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,7 +78,7 @@ class Embedded:
     """(k,d) float32 unit vectors in the order of the landmarks. Times in seconds.
 
     model: the embedder's name, space: that of its embeddings; another call may be answered by another model.
-    norms: (k,) float32, see embed.norms; None where the model tells none.
+    norms: (k,) float32, see embed.norms; None where the model tells none. lengths: (k,), see embed.lengths.
     """
 
     embeddings: F32  # zeros where the network gave nothing usable, see embed.usable
@@ -83,6 +88,7 @@ class Embedded:
     model: str
     space: str
     norms: F32 | None = None
+    lengths: F32 | None = None
 
 
 class Recogniser:
@@ -94,13 +100,14 @@ class Recogniser:
         embedder: ServedModel[EmbedderSpec],
         others: Sequence[Lease[EmbedderSpec]],
         serving: Serving,
-        pool: ThreadPoolExecutor,
+        pools: tuple[ThreadPoolExecutor, ThreadPoolExecutor],
         config: RecogniserConfig,
     ) -> None:
-        self.detecting = ModelSlot(DetectorSpec, detector, serving, pool)
-        self.embedding = ModelSlot(EmbedderSpec, embedder, serving, pool)
+        """`pools`: for plain lanes and for patient ones."""
+        self.detecting = ModelSlot(DetectorSpec, detector, serving, self.pool_of)
+        self.embedding = ModelSlot(EmbedderSpec, embedder, serving, self.pool_of)
         self.manager = serving.manager
-        self.pool = pool
+        self.pool, self._patient_pool = pools
         self._others = tuple(others)
         # Whose embeddings were of no use, and how many of them in a row.
         self._unusable: tuple[ServedModel[EmbedderSpec], int] = (embedder, 0)
@@ -155,7 +162,7 @@ class Recogniser:
         """What `signature` is while this embedder serves."""
         return signature_of(self.detector.spec, embedder)
 
-    async def in_every_space(self, image: Image, landmarks: F32, lane: str = "photo") -> list[InSpace]:
+    async def in_every_space(self, image: Image, landmarks: F32, lane: str = PHOTO) -> list[InSpace]:
         """The faces with these landmarks (k,5,2) as each embedder that may serve sees them, the serving one first.
 
         Each space comes once. Raises Overloaded and RunnerDead.
@@ -198,6 +205,10 @@ class Recogniser:
             f"models selftest {name}`, or choose another model or device"
         )
 
+    def pool_of(self, lane: str) -> ThreadPoolExecutor:
+        """Where a lane's pixels are worked on."""
+        return self._patient_pool if isinstance(lane, PatientLane) else self.pool
+
     def queue_depths(self) -> dict[str, int]:
         """Items that wait, by model."""
         return {model.name: model.batcher.depth for model in (self.detector, self.embedder)}
@@ -213,7 +224,7 @@ class Recogniser:
             return best
         as_it_is = best.detections
         for quarters in QUARTERS:
-            picture = await self._on_pool(turned, image, quarters)
+            picture = await self._on_pool(lane, turned, image, quarters)
             found = await self._examined(picture, lane)
             seen = found.detections, found.quality
             if surer(*seen, best.detections, best.quality) and (
@@ -225,29 +236,38 @@ class Recogniser:
     async def _examined(self, image: Image, lane: str) -> Found:
         """Both passes, side by side, and the second look."""
         answer = await self.detecting.submit(partial(passes.prepare_both, image, self._trim_padding), lane)
-        found = await self._on_pool(passes.parse_both, answer, self.detection_threshold)
+        found = await self._on_pool(lane, passes.parse_both, answer, self.detection_threshold)
         looks = await self._looks(image, found, lane)
-        return await self._on_pool(passes.finish_both, image, answer, found, looks, self.detection_threshold)
+        return await self._on_pool(lane, passes.finish_both, image, answer, found, looks, self.detection_threshold)
 
-    async def glance(self, image: Image, lane: str, least_score: float | None = None) -> Found:
-        """One pass over a picture: its faces of at least `least_score` (None: detection_threshold), graded.
+    async def glance(self, image: Image, lane: str, least_score: float | None = None, share: float = 1.0) -> Found:
+        """One pass over a picture, at this share of the scale at which it just fits: its faces of at least this score
+        (None: detection_threshold), graded.
 
         No second look: a face may be none, or upside down. Raises what ModelSlot.submit() raises.
         """
         least = self.detection_threshold if least_score is None else least_score
+        answer = await self.detecting.submit(partial(passes.prepare, image, self._trim_padding, share), lane)
+        return await self._on_pool(lane, passes.finish, image, answer, least, self.detection_threshold)
+
+    async def candidates(self, image: Image, lane: str, least_score: float, most: int) -> Detections:
+        """What the detector itself says in one pass, before anything is left out: see detect.candidates().
+
+        Raises as glance() does.
+        """
         answer = await self.detecting.submit(partial(passes.prepare, image, self._trim_padding, 1.0), lane)
-        return await self._on_pool(passes.finish, image, answer, least, self.detection_threshold)
+        return await self._on_pool(lane, passes.candidates, answer, least_score, most)
 
     async def close_up(self, image: Image, found: Found, lane: str, least_score: float | None = None) -> Found:
         """What glance() found, and the faces that fill the picture, each once. Raises as glance() does."""
         least = self.detection_threshold if least_score is None else least_score
         answer = await self.detecting.submit(partial(passes.prepare, image, self._trim_padding, close_ups.SHARE), lane)
-        return await self._on_pool(passes.finish_close_up, image, found, answer, least)
+        return await self._on_pool(lane, passes.finish_close_up, image, found, answer, least)
 
     async def look(self, image: Image, found: Detections, lane: str) -> Looked:
         """A second look at each of n faces: whether it stands upright. Raises what ModelSlot.submit() raises."""
         looks = await self._looks(image, found, lane)
-        return await self._on_pool(passes.judge_looks, found, looks, self.detection_threshold)
+        return await self._on_pool(lane, passes.judge_looks, found, looks, self.detection_threshold)
 
     async def _looks(self, image: Image, found: Detections, lane: str) -> list[passes.PassedLook]:
         looks: list[passes.PassedLook] = []
@@ -259,8 +279,8 @@ class Recogniser:
             left = left[len(looks[-1].prepared[1]) :]
         return looks
 
-    async def _on_pool(self, work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self.pool, partial(work, *given, **named))
+    async def _on_pool(self, lane: str, work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self.pool_of(lane), partial(work, *given, **named))
 
     async def embed(self, image: Image, landmarks: F32, lane: str) -> Embedded:
         """Embed the faces with these landmarks (k,5,2), image pixels. Raises as detect() does.
@@ -273,7 +293,8 @@ class Recogniser:
         if model is self.embedder:
             self._judge(model, embeddings)
         norms = embed.norms(spec, served.outputs)
-        return Embedded(embeddings, align_s, served.queue_s, served.run_s, spec.name, spec.space, norms)
+        lengths = embed.lengths(spec, served.outputs)
+        return Embedded(embeddings, align_s, served.queue_s, served.run_s, spec.name, spec.space, norms, lengths)
 
     def _judge(self, model: ServedModel[EmbedderSpec], embeddings: F32) -> None:
         judged, in_a_row = self._unusable
@@ -282,7 +303,7 @@ class Recogniser:
             in_a_row = 0 if usable else in_a_row + 1
         self._unusable = model, in_a_row
 
-    async def faces(self, image: Image, lane: str = "photo") -> Faces:
+    async def faces(self, image: Image, lane: str = PHOTO) -> Faces:
         """Everything about every face of a photo. Raises Overloaded and RunnerDead."""
         found = await self.detect(image, lane)
         embedded = await self.embed(image, found.detections.landmarks, lane)
@@ -310,14 +331,21 @@ async def open_recogniser(config: RecogniserConfig, manager: ModelManager | None
     own = ModelManager(config.weights_folders, device=config.device) if manager is None else None
     manager = manager or own
     assert manager is not None
-    pool = ThreadPoolExecutor(config.cpu_threads or usable_cores(), thread_name_prefix="cpu")
     tasks = asyncio.TaskGroup()
-    plan = BatchPlan(config.runners, config.max_batch, config.max_wait_ms, config.queue_limit, config.latency_goal_ms)
+    plan = BatchPlan(
+        config.runners,
+        config.max_batch,
+        config.max_wait_ms,
+        config.queue_limit,
+        config.latency_goal_ms,
+        Cores(usable_cores(), config.patient_niceness) if config.patient_niceness else None,
+    )
+    pools = _pools(config)
     serving = Serving(manager, plan, tasks, config.on_batch)
     try:
         async with tasks:
             try:
-                yield await _opened(config, serving, pool)
+                yield await _opened(config, serving, pools)
             finally:
                 serving.stop()
     except BaseExceptionGroup as group:
@@ -326,13 +354,25 @@ async def open_recogniser(config: RecogniserConfig, manager: ModelManager | None
             raise
         raise group.exceptions[0] from None
     finally:
-        await asyncio.to_thread(pool.shutdown)
+        for pool in pools:
+            await asyncio.to_thread(pool.shutdown)
         await asyncio.to_thread(serving.release)
         if own is not None:
             await asyncio.to_thread(own.close)
 
 
-async def _opened(config: RecogniserConfig, serving: Serving, pool: ThreadPoolExecutor) -> Recogniser:
+def _pools(config: RecogniserConfig) -> tuple[ThreadPoolExecutor, ThreadPoolExecutor]:
+    """For plain lanes and for patient ones; the same where these have no threads of their own."""
+    threads, niceness = config.cpu_threads or usable_cores(), config.patient_niceness
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="cpu")
+    if not niceness:
+        return pool, pool
+    return pool, ThreadPoolExecutor(threads, "patient-cpu", initializer=step_back, initargs=(niceness,))
+
+
+async def _opened(
+    config: RecogniserConfig, serving: Serving, pools: tuple[ThreadPoolExecutor, ThreadPoolExecutor]
+) -> Recogniser:
     manager = serving.manager
     at_d, at_e = config.detector_at, config.embedder_at
     detector_spec = manager.spec_of(at_d.model if at_d else config.detector, DetectorSpec)
@@ -341,4 +381,4 @@ async def _opened(config: RecogniserConfig, serving: Serving, pool: ThreadPoolEx
     embedder = await serving.start(embedder_spec, at_e)
     names = [name for name in dict.fromkeys(config.in_every_space) if name != embedder.name]
     others = [await serving.lease(name) for name in names]
-    return Recogniser(detector, embedder, others, serving, pool, config)
+    return Recogniser(detector, embedder, others, serving, pools, config)

@@ -17,6 +17,8 @@ from streamer.access.guard import Guard
 from streamer.access.live_tokens import LiveTokens
 from streamer.api.certificate import Certificate
 from streamer.api.server import prepare_http
+from streamer.api.streaming.live_events import LiveEvents
+from streamer.events.event import IdentityEvent
 from streamer.events.outbox import Outbox
 from streamer.ingest.publish.point import PublishPoint
 from streamer.ingest.rtsp.server import RtspServer
@@ -126,7 +128,14 @@ async def _opened(
         max_age_s=settings.events.outbox_max_age_h * 3600.0,
         metrics=metrics,
     )
-    outbox.interrupted = visits.ended
+    live_events = LiveEvents(live_gallery.name_now_of)
+    outbox.hearers.append(live_events.put)
+
+    def interrupted(event: IdentityEvent) -> None:
+        visits.ended(event)
+        live_events.put(event)
+
+    outbox.interrupted = interrupted
     # The service may not have been there when they were forgotten.
     outbox.forget(live_gallery.forgotten)
     await stack.enter_async_context(outbox)
@@ -160,6 +169,7 @@ async def _opened(
         tokens,
         Guard(tokens, metrics),
         Upkeep(settings),
+        live_events,
         certificate=certificate,
     )
     for name, camera in settings.cameras.items():
@@ -239,11 +249,15 @@ def _retire_point(service: Service, name: str) -> None:
 def _gallery_changed(service: Service, gone: Iterable[str]) -> None:
     """Somebody was enrolled, renamed or forgotten. Of who is forgotten nothing is kept or told from now on."""
     forgotten = service.outbox.forget(service.live_gallery.forgotten)
+    service.live_events.gallery_changed(forgotten)
     service.visits.forget(forgotten)  # not who is gone because the gallery was replaced: nobody has asked for that
     if forgotten:
+        service.answers.forget(forgotten)
         for camera in service.cameras:
             tell(camera.path.visits.forget(forgotten), camera.path)
         service.publisher.forget(forgotten)
+        if service.inference is not None:
+            service.inference.faces.forget()
     service.publisher.gallery_changed(gone)
 
 

@@ -6,7 +6,7 @@ loop of its own; cameras are tried side by side.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -18,10 +18,8 @@ from gallery.index.faiss_index import FaceIndex
 from gallery.matching.rerank_library import load_library
 from gallery.people import Profile
 from recognition.errors import CodedError, EmbeddingSpaceMismatch
-from recognition.models.manager import ModelManager
 from recognition.runtimes.processor import this_processor
-from recognition.specs.spec import DetectorSpec, EmbedderSpec
-from recognition.specs.weights import verify_artifacts
+from recognition.specs.spec import EmbedderSpec
 from streamer.access.token_file import read_tokens
 from streamer.api.server import prepare_http
 from streamer.errors import HttpAddressInvalid
@@ -37,6 +35,7 @@ from streamer.mqtt.broker_check import NO_REASONS, NOT_TRIED, check_topic, try_b
 from streamer.naming.served import load_classifier
 from streamer.pipeline.match_policy import own_threshold_spec
 from streamer.process import key_source, make_data_folder, open_gallery, service_runs
+from streamer.running.api_only import need_http
 from streamer.settings import Settings
 from streamer.upkeep.purge import due
 from streamer.variables import expand_url
@@ -75,6 +74,22 @@ async def check_everything(settings: Settings) -> list[Finding]:
         *([await _try("rtsp ingest", lambda: look(settings.ingest.rtsp))] if published else []),
         *([await _try("webrtc", lambda: _webrtc(settings))] if published and settings.ingest.webrtc.enabled else []),
         *await asyncio.gather(*(_try(f"camera {name}", partial(_camera, name, settings)) for name in cameras)),
+    ]
+
+
+async def check_api(settings: Settings) -> list[Finding]:
+    """The same of what `serve --api-only` needs; nothing is left behind. Raises ConfigInvalid."""
+    need_http(settings)
+    return [
+        Finding("config", True, "the API alone: cameras, broker and gallery are not looked at"),
+        await _try("processor", lambda: asyncio.to_thread(lambda: str(this_processor()))),
+        await _try("models", lambda: _models(settings)),
+        *(
+            [await _try("re-ranking", partial(_rerank_library, library))]
+            if (library := settings.gallery.rerank_library)
+            else []
+        ),
+        await _try("http", lambda: _http(settings, api_only=True)),
     ]
 
 
@@ -169,10 +184,11 @@ def _protection(key_id: str | None, settings: Settings) -> str:
     return told
 
 
-async def _http(settings: Settings) -> str:
+async def _http(settings: Settings, *, api_only: bool = False) -> str:
     certificate = await prepare_http(settings.http)
-    if not service_runs(settings.paths.data):
-        listen(await resolve(settings.http.host, settings.http.port, "http", HttpAddressInvalid)).close()
+    if api_only or not service_runs(settings.paths.data):
+        place = await resolve(settings.http.host, settings.http.port, "http", HttpAddressInvalid)
+        listen(place, reuse_port=api_only and settings.http.reuse_port).close()
     tokens = await asyncio.to_thread(read_tokens, settings.tokens_path)
     how = f"{settings.http.host} port {settings.http.port}, {len(tokens)} tokens"
     if certificate is None:
@@ -204,20 +220,6 @@ async def _camera(name: str, settings: Settings) -> str:
         return f"has its login; publishers come to {publishers_url(settings.ingest.rtsp, name)}"
     report = (await probe(expand_url(camera.url), camera, name)).report
     return f"{report.codec} {report.width}x{report.height}"
-
-
-def verify_model(spec: DetectorSpec | EmbedderSpec, manager: ModelManager, folders: Sequence[Path]) -> str:
-    """Hold a model's files, or its members', to their digests; a line about them.
-
-    Raises WeightsMissing, WeightsDigestMismatch, ModelNotFound (a member).
-    """
-    if spec.triton is not None and spec.runtime == "triton":
-        return f"its weights are the Triton server's, {spec.triton.model} version {spec.triton.version}; none are here"
-    if isinstance(spec, EmbedderSpec) and spec.members:
-        members = [manager.spec_of(name, EmbedderSpec) for name in spec.members]
-        return ", ".join(f"{member.name} {verify_model(member, manager, folders)}" for member in members)
-    verify_artifacts(spec, folders)
-    return f"sha256 {spec.short_digest}… as in the spec"
 
 
 async def selftest_model(name: str, settings: Settings) -> str:

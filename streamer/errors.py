@@ -22,7 +22,8 @@
     │   ├── StreamStalled             stream_stalled         (retryable)
     │   ├── StreamLost                stream_lost            (retryable)
     │   ├── PublisherPresent          publisher_present      (retryable)
-    │   └── CameraNotPublished        camera_not_published
+    │   ├── CameraNotPublished        camera_not_published
+    │   └── CamerasFixed              cameras_fixed
     ├── BrokerError
     │   ├── BrokerUnreachable         broker_unreachable     (retryable)
     │   ├── BrokerLoginRefused        broker_login_refused
@@ -38,11 +39,14 @@
     │   ├── KeptVisitsUnwritable      kept_visits_unwritable (retryable)
     │   ├── KeptVisitsDamaged         kept_visits_damaged    (set aside; the service goes on with new ones)
     │   ├── KeptVisitsTooNew          kept_visits_too_new
-    │   └── VisitNotFound             visit_not_found
+    │   ├── VisitNotFound             visit_not_found
+    │   └── SnapshotNotFound          snapshot_not_found
     ├── DiscoveryFailed               discovery_failed
     ├── PortInUse                     port_in_use
     ├── HttpAddressInvalid            http_address_invalid
     ├── HttpUnprotected               http_unprotected
+    ├── BodyTooLarge                  body_too_large
+    ├── RequestTimeout                request_timeout        (retryable)
     ├── ServiceStopping               service_stopping       (retryable)
     ├── CertificateUnusable           certificate_unusable
     ├── CertificateExpired            certificate_expired
@@ -51,6 +55,7 @@
     ├── OutputUnwritable              output_unwritable
     ├── AlreadyRunning                already_running
     ├── PeopleNotCovered              people_not_covered
+    ├── ModelNotSwitched              model_not_switched
     ├── ConfirmationNeeded            confirmation_needed
     ├── NewKeyNeeded                  new_key_needed
     ├── ErasureIncomplete             erasure_incomplete
@@ -176,6 +181,12 @@ class CameraNotPublished(CameraError):
     code = "camera_not_published"
 
 
+class CamerasFixed(CameraError):
+    """A service that was started without a configuration that it follows (the demo) keeps its cameras as they are."""
+
+    code = "cameras_fixed"
+
+
 class BrokerError(StreamerError):
     code = "broker_error"
 
@@ -251,6 +262,12 @@ class VisitNotFound(KeptVisitsError):
     code = "visit_not_found"
 
 
+class SnapshotNotFound(KeptVisitsError):
+    """The visit is kept, and has no pictures."""
+
+    code = "snapshot_not_found"
+
+
 class DiscoveryFailed(StreamerError):
     """No network could be asked for cameras."""
 
@@ -269,6 +286,19 @@ class HttpUnprotected(StreamerError):
     """HTTP beyond this machine without TLS, or a proxy that does it."""
 
     code = "http_unprotected"
+
+
+class BodyTooLarge(StreamerError):
+    """The body of a request has more bytes than are taken there."""
+
+    code = "body_too_large"
+
+
+class RequestTimeout(StreamerError):
+    """The body of a request did not come, or comes too slowly."""
+
+    code = "request_timeout"
+    retryable = True
 
 
 class ServiceStopping(StreamerError):
@@ -306,6 +336,12 @@ class PeopleNotCovered(StreamerError):
     """People have no template in an embedder's space: it could not name them."""
 
     code = "people_not_covered"
+
+
+class ModelNotSwitched(StreamerError):
+    """The running service refuses a model that was chosen by hand, or has not answered in time."""
+
+    code = "model_not_switched"
 
 
 class ConfirmationNeeded(StreamerError):

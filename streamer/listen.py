@@ -37,8 +37,11 @@ async def resolve(host: str, port: int, section: str, invalid: type[StreamerErro
     return Place(section, host, port, invalid, family, protocol, address)
 
 
-def listen(place: Place) -> socket.socket:
-    """Raises PortInUse, or what the place says where it is none here."""
+def listen(place: Place, *, reuse_port: bool = False) -> socket.socket:
+    """reuse_port: beside others of this user who listen there so, too; each connection is one's of them.
+
+    Raises PortInUse, or what the place says where it is none here.
+    """
     section, host, port = place.section, place.host, place.port
     try:
         listener = socket.socket(place.family, socket.SOCK_STREAM, place.protocol)
@@ -46,6 +49,8 @@ def listen(place: Place) -> socket.socket:
         raise place.invalid(f"{section}: no socket can be opened ({error.strerror}); see `ulimit -n`") from None
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind(place.address)
         listener.listen(BACKLOG)
         listener.setblocking(False)

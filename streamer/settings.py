@@ -227,6 +227,9 @@ class MqttSettings(_Section):
 class TlsSettings(_Section):
     cert: Path = Field(description="PEM: the server's first, then the chain's")
     key: Path = Field(description="PEM, without a password")
+    hsts_days: int = Field(
+        default=180, ge=0, le=3650, description="for so long browsers come by TLS alone, to all ports; 0: as they like"
+    )
 
 
 def _checked_proxy(value: str) -> str:
@@ -242,14 +245,56 @@ def _checked_proxy(value: str) -> str:
 TrustedProxy = Annotated[str, AfterValidator(_checked_proxy)]
 
 
+def _checked_range(value: tuple[float, float]) -> tuple[float, float]:
+    if not 0.0 <= value[0] < value[1] <= 1.0:
+        raise ValueError(f"want two numbers from 0 to 1, the lower one first, like [0.15, 0.75]; got {list(value)}")
+    return value
+
+
+class FaceRecognitionSettings(_Section):
+    """Of /api/v1/face-recognition."""
+
+    max_concurrent_requests: int = Field(default=16, ge=1, le=1000, description="those beyond are refused with 429")
+    embedding_cache_size: int = Field(default=256, ge=0, le=100_000, description="photos, for 5 minutes; 0: none")
+    minimum_face_quality: float = Field(default=0.15, ge=0, le=1, description="a photo's face of less is refused")
+    minimum_sharpness: float = Field(default=0.0, ge=0, le=1, description="likewise")
+    optimal_brightness_range: Annotated[tuple[float, float], AfterValidator(_checked_range)] = Field(
+        default=(0.0, 1.0), description="a face that is darker or brighter is refused"
+    )
+
+
+class RateLimitSettings(_Section):
+    requests_per_s: float | None = Field(
+        default=1000.0, gt=0, le=1e6, description="of one token, or of one address without any; null: no limit"
+    )
+    burst: int = Field(default=2000, ge=1, le=1_000_000, description="so many at once are let through")
+
+
+class EmbeddingsSettings(_Section):
+    """Of /api/v1/embeddings."""
+
+    return_aligned: bool = Field(default=False, description="faces as the embedder saw them, where nobody says")
+    max_images: int = Field(default=64, ge=1, le=10_000, description="of one request")
+    max_image_mib: int = Field(default=16, ge=1, le=64, description="of one image's file")
+    max_request_mib: int = Field(default=128, ge=1, le=4096, description="of a request's body, form or JSON")
+    max_requests: int = Field(default=32, ge=1, le=10_000, description="with images at a time; those beyond get 429")
+    crop_link_s: float = Field(default=300.0, gt=0, le=86_400, description="how long the link to a face's crop holds")
+
+
 class HttpSettings(_Section):
     enabled: bool = True
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535, description="0: any free port")
+    reuse_port: bool = Field(default=False, description="of `serve --api-only` alone: several listen on the one port")
     tls: TlsSettings | None = None
     trusted_proxies: tuple[TrustedProxy, ...] = Field(
         default=(), description="addresses or networks of proxies that do TLS"
     )
+    rate_limit: RateLimitSettings = RateLimitSettings()
+    max_body_mib: int = Field(default=16, ge=1, le=1024, description="of a request's body that is no upload")
+    max_upload_mib: int = Field(default=256, ge=1, le=65_536, description="of an upload (multipart form)")
+    embeddings: EmbeddingsSettings = EmbeddingsSettings()
+    face_recognition: FaceRecognitionSettings = FaceRecognitionSettings()
 
 
 class RtspIngestSettings(_Section):

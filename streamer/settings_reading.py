@@ -43,12 +43,17 @@ def load(path: Path | None = None, overrides: Sequence[str] = (), environ: Mappi
 
 
 def read_layers(
-    path: Path | None = None, overrides: Sequence[str] = (), environ: Mapping[str, str] | None = None
+    path: Path | None = None,
+    overrides: Sequence[str] = (),
+    environ: Mapping[str, str] | None = None,
+    *,
+    uses_broker: bool = True,
 ) -> "Layers":
     """What a run is configured by. `path` None: ./whosthere.yaml where there is one, else the shipped default.
 
     `overrides` are `section.key=value`, value as YAML. Relative paths resolve against the config file (those
-    of the shipped default, a variable or an override: against the current folder). Raises ConfigError.
+    of the shipped default, a variable or an override: against the current folder). uses_broker: False for what has no
+    use for the broker's login, whose variables need not be set then. Raises ConfigError.
     """
     environ = os.environ if environ is None else environ
     here = _current_folder()
@@ -66,7 +71,8 @@ def read_layers(
     above, origins = upper_layer(environ, overrides)
     resolve_paths(above, here)
     merged = merge(tree, above)
-    _expand_mqtt(merged, environ)
+    if uses_broker:
+        _expand_mqtt(merged, environ)
     return Layers(file, merged, _cameras_of(tree), _cameras_of(above), origins, path is None, is_empty)
 
 

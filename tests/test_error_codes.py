@@ -13,6 +13,7 @@ import gallery.errors
 import recognition.errors
 import streamer.access.errors
 import streamer.api.errors
+import streamer.api.streaming.errors
 import streamer.errors
 import streamer.webrtc.errors
 from recognition.errors import CodedError
@@ -58,6 +59,7 @@ MODULES = [
     streamer.errors,
     streamer.access.errors,
     streamer.api.errors,
+    streamer.api.streaming.errors,
     streamer.webrtc.errors,
 ]
 

@@ -7,7 +7,7 @@ unpacked onto the disk.
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 import orjson
 from pydantic import BaseModel, ValidationError
@@ -55,21 +55,23 @@ def write_bundle(
     """
     try:
         with creating_unseen(path) as draft:
-            _fill(draft, person_document(person, at), person, audit, visits)
+            fill_bundle(draft, person, at=at, audit=audit, visits=visits)
             record()
     except OSError as error:
         raise target_error(path, error) from None
 
 
-def _fill(
-    draft: Path,
-    document: Mapping[str, object],
+def fill_bundle(
+    target: Path | BinaryIO,
     person: PortablePerson,
-    audit: Sequence[Mapping[str, object]],
-    visits: Iterable[tuple[str, bytes]],
+    *,
+    at: float,
+    audit: Sequence[Mapping[str, object]] = (),
+    visits: Iterable[tuple[str, bytes]] = (),
 ) -> None:
-    with zipfile.ZipFile(draft, "w") as archive:
-        _put(archive, PERSON, _json(document))
+    """The same into a file that is there, as it comes. Raises OSError."""
+    with zipfile.ZipFile(target, "w") as archive:
+        _put(archive, PERSON, _json(person_document(person, at)))
         for number, photo in enumerate(person.photos, 1):
             if photo.jpeg is not None:
                 _put(archive, photo_file(number), photo.jpeg)
@@ -86,13 +88,14 @@ def target_error(path: Path, error: OSError) -> CodedError:
     return TargetUnwritable(f"{path} can't be written ({error.strerror}); check its folder, and make room there")
 
 
-def read_bundle(path: Path) -> PortablePerson:
+def read_bundle(path: Path, file: BinaryIO | None = None) -> PortablePerson:
     """Read a ZIP of write_bundle(), of this gallery or another. Kept visits and the audit log in it stay there.
+    `file`: it is open, and only called `path`.
 
     Raises PersonFileMissing, PersonFileInvalid, PersonFileTooNew and ArchiveInvalid (no ZIP, or one that is not to be
     trusted).
     """
-    with open_archive(path, LIMITS, PersonFileMissing) as archive:
+    with open_archive(path, LIMITS, PersonFileMissing, file) as archive:
         if PERSON not in archive.names:
             raise PersonFileInvalid(f"{path} holds no {PERSON}: it is no person's ZIP; make one by people export")
         document = archive.read(PERSON)

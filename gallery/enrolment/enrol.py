@@ -12,7 +12,7 @@ from pathlib import Path
 from gallery.enrolment.photo_reading import InFlight, Read, of_file
 from gallery.enrolment.quality_gate import Gate, Pick
 from gallery.enrolment.report import EnrolReport, Refused, Taken
-from gallery.enrolment.settling import Terms, known_digests, person_of, profile_of, settle
+from gallery.enrolment.settling import Terms, Whom, known_digests, person_of, profile_of, settle
 from gallery.enrolment.shots import Album, FaceFinder, Shot, only_fault, take
 from gallery.errors import (
     EnrolledAlready,
@@ -39,6 +39,7 @@ __all__ = [
     "Sitter",
     "Taken",
     "Terms",
+    "Whom",
     "enrol",
     "enrol_many",
     "settled",
@@ -113,12 +114,12 @@ async def _album(
     in_flight: InFlight,
     progress: Progress,
 ) -> Album:
-    known = await asyncio.to_thread(_known_in_all, who, finder.spaces, store)
+    known = await asyncio.to_thread(_known_in_all, who, finder.spaces, store, terms.whom)
     return await take(paths, finder, terms.gate, terms.pick, known, progress, read=read, in_flight=in_flight)
 
 
-def _known_in_all(who: Profile, spaces: Sequence[str], store: PersonStore) -> frozenset[str]:
-    return frozenset.intersection(*known_digests(person_of(who, store), spaces, store).values())
+def _known_in_all(who: Profile, spaces: Sequence[str], store: PersonStore, whom: Whom) -> frozenset[str]:
+    return frozenset.intersection(*known_digests(person_of(who, store, whom), spaces, store).values())
 
 
 @dataclass(frozen=True, slots=True)

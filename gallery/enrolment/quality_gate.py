@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gallery.enrolment.choice import BY_FAR
 from gallery.errors import FaceDoubtful, FaceNotUpright, NoFace, QualityTooLow
@@ -31,10 +32,15 @@ class Gate:
 
 def standing(found: Found) -> Found:
     """The faces that stand upright (Quality.turn). Raises FaceNotUpright and FaceDoubtful where none of them does."""
-    turns = found.quality.turn
+    return found.at(upright(found.quality))
+
+
+def upright(quality: Quality) -> NDArray[np.bool_]:
+    """Which faces stand upright. Raises FaceNotUpright and FaceDoubtful where there are faces and none of them does."""
+    turns = quality.turn
     if not len(turns) or (turns == 0).any():
-        return found.at(turns == 0)
-    turn = float(turns[np.argmax(found.quality.size_px)])
+        return np.asarray(turns == 0)
+    turn = float(turns[np.argmax(quality.size_px)])
     if np.isnan(turn):
         raise FaceDoubtful(
             "what was found is hardly a face (a drawing, a pattern, or too little of one); give a photo that shows "

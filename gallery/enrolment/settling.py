@@ -7,6 +7,7 @@ three or more is refused, and so is one of somebody who is enrolled under anothe
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -21,6 +22,8 @@ from gallery.storage.store import PersonStore
 from recognition.arrays import F32
 from recognition.errors import CodedError
 
+Whom = Literal["anybody", "somebody new", "who is enrolled"]
+
 # From ten on more did not find a person more often; these leave room for other looks (docs/accuracy.md).
 MOST_PHOTOS = 20
 
@@ -32,7 +35,7 @@ class Terms:
 
     pick: which face of several is the person's. force: whoever else looks like this is another person. most: photos
     that are kept of a person. by_hand: the photos were chosen one by one, so that none is left out for being nearly the
-    same as another.
+    same as another. whom: whether a name (or id) that is given may be a new person's, or one's who is there already.
     """
 
     gate: Gate
@@ -42,6 +45,7 @@ class Terms:
     force: bool = False
     most: int = MOST_PHOTOS
     by_hand: bool = True
+    whom: Whom = "anybody"
 
     @property
     def verifying(self) -> float:
@@ -54,9 +58,15 @@ def profile_of(who: str | Profile) -> Profile:
     return replace(profile, name=clean_name(profile.name))
 
 
-def person_of(who: Profile, store: PersonStore) -> Person | None:
-    """Who is meant; None where it is somebody new. Raises NameTaken, PersonAmbiguous, ExternalIdTaken."""
-    person = store.lookup(who.name)
+def person_of(who: Profile, store: PersonStore, whom: Whom = "anybody") -> Person | None:
+    """Who is meant; None where it is somebody new.
+
+    Raises NameTaken, PersonAmbiguous, ExternalIdTaken, and PersonNotFound of who is to be there.
+    """
+    if whom == "somebody new":
+        store.check_free(who)
+        return None
+    person = store.find(who.name) if whom == "who is enrolled" else store.lookup(who.name)
     if person is None:
         store.check_free(who)
         return None
@@ -122,7 +132,7 @@ def settle(
     `chosen`: the person's face in each photo, where that is settled already. Raises NoPhotoAccepted and EnrolledAlready
     (then nothing was written), what person_of() raises, EmbeddingSpaceMismatch, and what the store does.
     """
-    person = person_of(who, store)
+    person = person_of(who, store, terms.whom)
     enrolled = store.all_templates(spaces[0])
     mine = [] if person is None else [n for n, owner in enumerate(enrolled.person_ids) if owner == person.id]
     known = known_digests(person, spaces, store)
@@ -210,7 +220,8 @@ def _not_refuted(enrolment: _Enrolment, new: Sequence[Path], store: PersonStore)
     for path in new:
         face = enrolment.embedding(path)
         nearest = float((negatives.matrix[theirs] @ face).max())
-        if nearest >= enrolment.terms.threshold and nearest > float(np.max(own @ face, initial=-1.0)):
+        of_person = float((own @ face).max()) if len(own) else -1.0  # nobody's templates have no length
+        if nearest >= enrolment.terms.threshold and nearest > of_person:
             enrolment.refuse(
                 path,
                 OtherPerson(

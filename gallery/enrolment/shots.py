@@ -23,6 +23,7 @@ from recognition.errors import CodedError, EmbeddingUnusable, ImageError
 from recognition.faces import InSpace
 from recognition.image import Image
 from recognition.recogniser import Found
+from recognition.serving.lanes import PHOTO
 
 # Beyond these a photo's faces are those of a crowd.
 _MOST_FACES = 8
@@ -43,7 +44,7 @@ class FaceFinder(Protocol):
 
     async def detect(self, image: Image, lane: str) -> Found: ...
 
-    async def in_every_space(self, image: Image, landmarks: F32, lane: str = "photo") -> list[InSpace]: ...
+    async def in_every_space(self, image: Image, landmarks: F32, lane: str = PHOTO) -> list[InSpace]: ...
 
 
 class Shot(NamedTuple):
@@ -188,7 +189,7 @@ def _unclear(taken: Taken, *, compared: bool) -> str:
 
 async def look(image: Image, digest: str, finder: FaceFinder, gate: Gate, pick: Pick = None) -> Taken:
     """The faces of one picture. Raises PhotoRefused, EmbeddingUnusable, and what the finder does."""
-    found = standing(await finder.detect(image, "photo"))
+    found = standing(await finder.detect(image, PHOTO))
     passed = pass_faces(prominence(found.detections, image.width, image.height), found.quality, gate, pick)
     shots = []
     for face in passed.faces[:_MOST_FACES]:

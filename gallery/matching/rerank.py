@@ -51,6 +51,11 @@ class Reranker:
     threshold: float = DEFAULT_THRESHOLD
     kernel: Kernel = rerank_scores
 
+    @property
+    def trouble(self) -> str:
+        """What the user's kernel failed at a moment ago; empty where all is well, and always of the built-in one."""
+        return str(getattr(self.kernel, "trouble", ""))
+
     def rerank(
         self, probe: ArrayLike, ids: Sequence[str], embeddings: ArrayLike, threshold: float | None = None
     ) -> Reranked:

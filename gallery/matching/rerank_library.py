@@ -7,7 +7,8 @@ Blocks for as long as that takes; the kernel itself may be called by any thread.
 import ctypes
 import multiprocessing
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -21,6 +22,7 @@ from recognition.arrays import F32
 
 ABI = 1
 LIMIT_S = 30.0
+TOLD_S = 60.0
 TOLERANCE = 1e-3  # of a score: float32 in another order differs by 1e-6
 _ABI_FUNCTION, _FUNCTION = "whosthere_rerank_abi", "whosthere_rerank"
 _DOCS = "docs/rerank.md has the interface"
@@ -32,7 +34,7 @@ _SELF_TEST = ((35, 200, 512), (52, 60, 128), (24, 7, 3), (1, 1, 256))
 class LibraryKernel:
     """The Kernel in a library."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         """Load it, and hold it to this interface's version. Raises RerankLibraryUnusable."""
         if not path.is_file():
             raise RerankLibraryUnusable(f"gallery.rerank_library: there is no file {path}")
@@ -55,9 +57,26 @@ class LibraryKernel:
         function.argtypes = (array, array, size, size, count, count, ctypes.c_float, array, size)
         function.restype = ctypes.c_int64
         self._path, self._function = path, function
+        self._clock = clock
+        self._failed: tuple[float, str] | None = None
+
+    @property
+    def trouble(self) -> str:
+        """What its last call failed at, for a minute: a call says little about later ones. Empty where it does well."""
+        failed = self._failed
+        return failed[1] if failed is not None and self._clock() - failed[0] < TOLD_S else ""
 
     def __call__(self, points: F32, neighbourhood: Neighbourhood) -> F32:
         """Raises RerankFailed where it gives an error, too few scores, or what is no score."""
+        try:
+            scores = self._scores(points, neighbourhood)
+        except RerankFailed as error:
+            self._failed = (self._clock(), str(error))
+            raise
+        self._failed = None
+        return scores
+
+    def _scores(self, points: F32, neighbourhood: Neighbourhood) -> F32:
         points = np.ascontiguousarray(points, np.float32)
         n, dim = len(points) - 1, points.shape[1]
         scores = np.full(n, np.nan, np.float32)

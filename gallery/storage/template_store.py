@@ -15,7 +15,7 @@ from gallery.errors import PhotoNotFound
 from gallery.keys.encryption import Cipher, SealBroken
 from gallery.keys.master_key import KeySource
 from gallery.keys.vault import Vault, chip_place, landmarks_place
-from gallery.people import KeptPhoto, NewTemplate, StoredPhoto, TemplateMark, Templates, TemplateStamps
+from gallery.people import KeptPhoto, KeptTemplate, NewTemplate, StoredPhoto, TemplateMark, Templates, TemplateStamps
 from gallery.storage import audit
 from gallery.storage.admission import must_exist
 from gallery.storage.database import GalleryDatabase
@@ -245,6 +245,51 @@ class TemplateStore(GalleryDatabase):
                 )
                 for key, quality, at, digest in rows
             ]
+
+        return self._opening(read)
+
+    def chip(self, person_id: str, photo_id: int) -> bytes | None:
+        """The JPEG that is kept of a photo; None where none was to be kept. Raises PhotoNotFound."""
+
+        def read() -> bytes | None:
+            rows = self._rows(
+                "SELECT digest, chip, template_key FROM photos JOIN people ON people.id = person_id "
+                "WHERE photos.id = ? AND person_id = ?",
+                photo_id,
+                person_id,
+            )
+            if not rows:
+                raise no_photo(person_id, photo_id)
+            ((digest, chip, wrapped),) = rows
+            cipher = self._vault.template_cipher(person_id, wrapped)
+            return None if chip is None else cipher.open(chip, chip_place(person_id, str(digest)))
+
+        return self._opening(read)
+
+    def kept_templates(self, person_id: str) -> list[KeptTemplate]:
+        """All of a person's, by photo and space; nothing where nobody has this id."""
+        rows = self._rows(
+            "SELECT photo_id, space, dim, signature, quality, source, created_at FROM templates WHERE person_id = ? "
+            "ORDER BY photo_id, space",
+            person_id,
+        )
+
+        def read() -> list[KeptTemplate]:
+            found = []
+            for photo_id, space, dim, signature, quality, source, at in rows:
+                what = f"template of photo {photo_id} of {person_id}"
+                found.append(
+                    KeptTemplate(
+                        int(photo_id),
+                        str(space),
+                        int(number(dim, what)),
+                        str(signature),
+                        number(quality, what),
+                        str(source),
+                        moment(at, what),
+                    )
+                )
+            return found
 
         return self._opening(read)
 

@@ -53,7 +53,10 @@ class ModelMetadata:
 
 
 class ModelRunner(Generic[S]):
-    """Made by a provider. `buckets`: the batch sizes that are worth running here, rising, 1 first."""
+    """Made by a provider. `buckets`: the batch sizes that are worth running here, rising, 1 first.
+
+    `runs`: rises while it is asked for answers.
+    """
 
     def __init__(
         self,
@@ -77,6 +80,7 @@ class ModelRunner(Generic[S]):
         self._unfused = unfused
         self.buckets: tuple[int, ...] = spec.batch_buckets.cpu if self.on_cpu else spec.batch_buckets.cuda
         self.run_ms: dict[int, float] = {}
+        self.runs: int = 0
         self._closed = False
         self._now: Reason | None = None
 
@@ -111,6 +115,7 @@ class ModelRunner(Generic[S]):
         TritonUnavailable, InsufficientMemory.
         """
         check_input(self.spec, batch)
+        self.runs += 1  # from several threads: it may miss some, and never stands still
         try:
             outputs = check_widths(self.spec, self.tensors.run(batch))
         except CodedError as error:

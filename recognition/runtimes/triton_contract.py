@@ -15,6 +15,7 @@ from recognition.runtimes.tensor_runner import output_widths
 from recognition.specs.spec import EmbedderSpec, ModelSpec
 
 ANY = -1
+PROBE_PX = 160  # the coarsest stride's cells are enough to tell networks apart
 # Another precision or backend of the same weights stays below; other weights do not.
 _LARGEST_CHANGE = 0.05
 
@@ -111,8 +112,14 @@ def check_order(spec: ModelSpec, contract: Contract, outputs: Sequence[F32], who
 
 
 def probe_tensor(spec: ModelSpec) -> F32:
-    """(1, 3, h, w): a fixed pattern over the whole range of the input; another model answers it differently."""
+    """(1, 3, h, w): a fixed pattern over the whole range of the input; another model answers it differently.
+
+    A network that takes pictures of any size is asked by a small one: it comes before the pictures of others.
+    """
+    multiple = spec.input.multiple
     wide, high = spec.input.size
+    if multiple:
+        wide, high = (min(side, -(-PROBE_PX // multiple) * multiple) for side in (wide, high))
     channel, y, x = np.mgrid[0:3, 0:high, 0:wide]
     pixels = 127.5 + 127.5 * np.sin(x * 14 / wide + channel) * np.cos(y * 11 / high - channel)
     tensor: F32 = ((pixels - spec.input.mean) / spec.input.std).astype(np.float32)[None]

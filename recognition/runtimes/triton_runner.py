@@ -30,7 +30,7 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0
 
 @dataclass(frozen=True, slots=True)
 class _Verified:
-    """A server that was found to serve the spec's model, and when."""
+    """A server whose metadata are the spec's model's, and since when."""
 
     contract: Contract
     at_s: float
@@ -41,8 +41,8 @@ class TritonRunner:
 
     What may pass (server down, hung, without the model) raises TritonUnavailable, and the next run tries again:
     no new runner is needed. Before a server is trusted with faces, at first and whenever it failed or nobody
-    asked it for a while, its metadata is held against the spec, and its answer to a fixed pattern against the
-    one that it gave at first: what came up again may be another model.
+    asked it for a while, its answer to a fixed pattern is held against the one that it gave at first: what came up
+    again may be another model. Its metadata are held against the spec at first, after a failure and now and again.
     """
 
     device = "triton"
@@ -114,16 +114,18 @@ class TritonRunner:
             raise self._client.too_late()
         try:
             verified, now_s = self._verified, time.monotonic()
-            if verified is None or now_s - self._answered_s > _TRUST_S or now_s - verified.at_s > _VERIFY_EVERY_S:
-                verified = _Verified(self._verify(until_s), time.monotonic())
-                self._verified, self._answered_s = verified, verified.at_s
+            is_fresh = verified is not None and now_s - verified.at_s <= _VERIFY_EVERY_S
+            if verified is None or not is_fresh:
+                verified = _Verified(agree(self._spec, *self._client.describe(until_s), self._client.who), now_s)
+            if not is_fresh or now_s - self._answered_s > _TRUST_S:
+                self._hold_to_first_answer(verified.contract, until_s)
+                self._verified, self._answered_s = verified, time.monotonic()
             return verified
         finally:
             self._verifying.release()
 
-    def _verify(self, until_s: float) -> Contract:
+    def _hold_to_first_answer(self, contract: Contract, until_s: float) -> None:
         who = self._client.who
-        contract = agree(self._spec, *self._client.describe(until_s), who)
         answer = self._client.infer(contract, self._probe, until_s)
         if self._first_answer is None:
             check_order(self._spec, contract, answer, who)
@@ -133,4 +135,3 @@ class TritonRunner:
                 f"{who}: does not answer as it did at first: it has other weights now; bring the old ones back, or "
                 "restart the service"
             )
-        return contract

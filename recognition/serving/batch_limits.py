@@ -12,7 +12,8 @@ class BatchLimits:
     `buckets`: the batch sizes that may be run, rising, 1 first. `pad`: fill up to the next bucket (GPUs,
     where a new size costs memory) instead of running the next smaller one (CPUs, where an empty place costs
     as much as a full one). `max_wait_ms`: how long the oldest item may wait for company; None: as wait_ms() says.
-    `queue_limit`: items that may wait. `latency_goal_ms`: how long an item should take at most from the queue's
+    `queue_limit`: items that may wait, `patient_limit`: those of patient lanes, which neither take places of the others
+    nor are refused for them. `latency_goal_ms`: how long an item should take at most from the queue's
     entry to its answer, None: as long as it likes; asked for only where `max_wait_ms` is None.
     """
 
@@ -20,6 +21,7 @@ class BatchLimits:
     pad: bool = False
     max_wait_ms: float | None = 0.0
     queue_limit: int = 64
+    patient_limit: int = 2048
     latency_goal_ms: float | None = None
 
     @property

@@ -4,13 +4,20 @@ Not for two threads at once: the batcher's lock guards it.
 """
 
 import asyncio
+import threading
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from itertools import count as counted
 
 from recognition.arrays import F32
+from recognition.runtimes.tensor_runner import TensorRunner
+from recognition.serving.cores import Cores
 
 Outputs = list[F32]
+
+_PATIENCE = 8  # batches; in the last of so many a place is kept for who waits behind others
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,6 +42,7 @@ class Job:
     arrived_s: float
     started_s: float = 0.0
     gone: bool = False
+    is_patient: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -71,7 +79,7 @@ class LaneQueue:
         return taken
 
     def oldest_s(self) -> float:
-        """When the item that waits for longest came."""
+        """When the item that waits for longest came; raises ValueError where none waits."""
         return min(items[0].job.arrived_s for items in self.lanes.values())
 
     def drop_gone(self) -> None:
@@ -83,3 +91,43 @@ class LaneQueue:
                 self.lanes[lane] = kept
             else:
                 del self.lanes[lane]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Crew:
+    """Runners' threads that take from the same queues: of the first as long as that has items, then of the next.
+
+    In every eighth batch one place is the last queue's: whoever is behind waits for long, but not for ever.
+    `wake`: what they wait at, on the batcher's lock. `cores`: where each run has to have a place, `is_patient`: as one
+    that waits for it.
+    """
+
+    runners: tuple[TensorRunner, ...]
+    queues: tuple[LaneQueue, ...]
+    wake: threading.Condition
+    cores: Cores | None = None
+    is_patient: bool = False
+    turns: Iterator[int] = field(default_factory=lambda: counted(1))
+
+    def place(self) -> AbstractContextManager[None]:
+        """For one run."""
+        return nullcontext() if self.cores is None else self.cores.place(is_patient=self.is_patient)
+
+    @property
+    def waiting(self) -> int:
+        return sum(queue.size for queue in self.queues)
+
+    def take(self, count: int) -> list[Item]:
+        """The next `count` items; raises KeyError where there are fewer."""
+        last = self.queues[-1]
+        kept = min(count, last.size, 1) if next(self.turns) % _PATIENCE == 0 else 0
+        taken = last.take(kept)
+        for queue in self.queues:
+            taken += queue.take(min(queue.size, count - len(taken)))
+        if len(taken) < count:
+            raise KeyError(count)
+        return taken
+
+    def oldest_s(self) -> float:
+        """When the item that waits for longest came; raises ValueError where none waits."""
+        return min(queue.oldest_s() for queue in self.queues if queue.size)

@@ -17,7 +17,9 @@ from recognition.arrays import F32
 from recognition.errors import CodedError, Overloaded, RunnerDead
 from recognition.runtimes.tensor_runner import TensorRunner
 from recognition.serving.batch_limits import BatchLimits, mean_run_ms, wait_ms
-from recognition.serving.batch_queue import Item, Job, LaneQueue, Outputs, Served
+from recognition.serving.batch_queue import Crew, Item, Job, LaneQueue, Outputs, Served
+from recognition.serving.cores import Cores
+from recognition.serving.lanes import PatientLane, step_back
 from recognition.serving.queue_load import LoadMeter, QueueLoad
 
 __all__ = ["BatchLimits", "MicroBatcher", "QueueLoad", "Served"]
@@ -58,18 +60,29 @@ class MicroBatcher:
         limits: BatchLimits,
         on_batch: Callable[[int], None] | None = None,
         clock: Callable[[], float] = time.perf_counter,
+        *,
+        cores: Cores | None = None,
     ) -> None:
         """`runners` has one entry per thread; a runner that may be called from several may stand there twice.
 
+        Items of patient lanes fill up what plain ones leave of a batch. `cores`: instead, as many threads again serve
+        them alone, where a core is left; plain ones then need not wait for a batch of theirs.
         `on_batch` is called on the loop with the number of items of each batch that was run. `clock`: seconds.
         """
         self.name = name
         self._runners = tuple(runners)
         self._on_batch = on_batch
         self._clock = clock
-        # Guarded by the condition's lock: runners' threads take what the loop puts there.
-        self._wake = threading.Condition()
-        self._queue = LaneQueue()
+        # Guarded by the lock: runners' threads take what the loop puts there.
+        self._lock = threading.RLock()
+        self._plain, self._patient = LaneQueue(), LaneQueue()
+        wake = threading.Condition(self._lock)
+        if cores is not None:
+            apart = threading.Condition(self._lock)
+            self._crew = Crew(self._runners, (self._plain,), wake, cores)
+            self._patient_crew = Crew(self._runners, (self._patient,), apart, cores, is_patient=True)
+        else:
+            self._crew = self._patient_crew = Crew(self._runners, (self._plain, self._patient), wake)
         self.limits = limits
         self._meter = LoadMeter()
         self._closed: str | None = None
@@ -87,38 +100,40 @@ class MicroBatcher:
     @property
     def depth(self) -> int:
         """Items that wait for a runner."""
-        return self._queue.size
+        return self._plain.size + self._patient.size
 
     def load(self, now_s: float | None = None) -> QueueLoad:
-        """What is asked of this batcher; `now_s`: by the clock, None: now."""
-        with self._wake:
+        """What plain lanes ask of this batcher: whether a model is fast enough goes by them. `now_s` None: now."""
+        with self._lock:
             now_s = self._clock() if now_s is None else now_s
-            oldest_s = self._queue.oldest_s() if self._queue.size else now_s
+            oldest_s = self._plain.oldest_s() if self._plain.size else now_s
             return self._meter.load(now_s, now_s - oldest_s)
 
     async def submit(self, items: Sequence[F32], lane: str) -> Served:
         """Run each item, a (3, h, w) float32 tensor; all items of a model have one shape.
 
-        Raises Overloaded at once where the queue has no room (a submit larger than the whole limit is taken
-        when nothing waits), RunnerDead where a runner failed before or during it, or serve() has ended, and what a
-        runner raised that may pass (a retryable CodedError), which ends nothing but this submit.
+        Raises Overloaded at once where its kind of lane has no room (a submit larger than the whole limit is taken when
+        nothing of that kind waits), RunnerDead where a runner failed before or during it, or serve() has ended, and
+        what a runner raised that may pass (a retryable CodedError), which ends nothing but this submit.
         """
         if not items:
             return Served([], 0.0, 0.0)
         if self._closed is not None:
             raise RunnerDead(self._closed)
         now_s = self._clock()
-        waiting, limit = self._queue.size, self.limits.queue_limit
-        if waiting and waiting + len(items) > limit:
-            with self._wake:
+        is_patient = isinstance(lane, PatientLane)
+        queue, crew = (self._patient, self._patient_crew) if is_patient else (self._plain, self._crew)
+        limit = self.limits.patient_limit if is_patient else self.limits.queue_limit
+        with self._lock:
+            if not is_patient:
                 self._meter.arrived(now_s, len(items))
-            raise Overloaded(f"{self.name}: {waiting} items wait already, the limit is {limit}")
-        job = Job(asyncio.get_running_loop().create_future(), [[] for _ in items], len(items), now_s)
-        self._jobs.add(job)
-        with self._wake:
-            self._meter.arrived(now_s, len(items))
-            self._queue.put(lane, [Item(job, place, tensor) for place, tensor in enumerate(items)])
-            self._wake.notify(min(len(items), len(self._runners)))
+            if queue.size and queue.size + len(items) > limit:
+                raise Overloaded(f"{self.name}: {queue.size} items wait already, the limit is {limit}")
+            future = asyncio.get_running_loop().create_future()
+            job = Job(future, [[] for _ in items], len(items), now_s, is_patient=is_patient)
+            self._jobs.add(job)
+            queue.put(lane, [Item(job, place, tensor) for place, tensor in enumerate(items)])
+            crew.wake.notify(min(len(items), len(crew.runners)))
         try:
             return await job.future
         finally:
@@ -129,9 +144,11 @@ class MicroBatcher:
     async def serve(self) -> None:
         """Drive the runners until stop(). Raises RunnerDead when one fails, after failing every waiter."""
         self._loop = asyncio.get_running_loop()
-        pool = ThreadPoolExecutor(len(self._runners), thread_name_prefix=f"run-{self.name}")
+        crews = {id(crew): crew for crew in (self._crew, self._patient_crew)}.values()
+        places = [(runner, crew) for crew in crews for runner in crew.runners]
+        pool = ThreadPoolExecutor(len(places), thread_name_prefix=f"run-{self.name}")
         try:
-            threads = [self._loop.run_in_executor(pool, self._work, runner) for runner in self._runners]
+            threads = [self._loop.run_in_executor(pool, self._work, *place) for place in places]
             try:
                 await asyncio.wait(threads, return_when=asyncio.FIRST_EXCEPTION)
             finally:
@@ -150,69 +167,87 @@ class MicroBatcher:
         self._close(f"{self.name}: the model was closed")
 
     def _close(self, reason: str, fault: CodedError | None = None) -> None:
-        with self._wake:
+        with self._lock:
             if self._closed is None:
                 self._closed, self._fault = reason, fault
-            self._wake.notify_all()
+            for crew in (self._crew, self._patient_crew):
+                crew.wake.notify_all()
         for job in self._jobs:
             if not job.future.done():
                 job.future.set_exception(RunnerDead(self._closed))
 
     def _forget(self, jobs: Iterable[Job]) -> None:
         """Whatever of these jobs still waits is not run any more. Called on the loop and on the runners' threads."""
-        with self._wake:
+        with self._lock:
             for job in jobs:
                 job.gone = True
-            self._queue.drop_gone()
+            self._plain.drop_gone()
+            self._patient.drop_gone()
 
     # On the runners' threads.
 
-    def _work(self, runner: TensorRunner) -> None:
+    def _work(self, runner: TensorRunner, crew: Crew) -> None:
+        if crew.cores is not None and crew.is_patient:
+            step_back(crew.cores.niceness)
         tray = _Tray()
-        while (batch := self._take()) is not None:
-            try:
-                outputs = self._run(runner, batch, tray)
-            except CodedError as error:
-                if not error.retryable:
-                    self._call_loop(self._close, f"{self.name}: {error}", error)
-                    raise
-                # Here and not on the loop, else a runner would take more of what is lost before the loop is awake.
-                self._forget(item.job for item in batch.items)
-                self._call_loop(self._refuse, batch, error.with_traceback(None))
-                continue
-            except Exception as error:
-                reason = f"{self.name}: its runner failed ({type(error).__name__}); restart the service"
-                self._call_loop(self._close, reason)
+        while self._wait(crew):
+            with crew.place():
+                batch = self._take(crew)
+                if batch is not None:
+                    self._serve(runner, batch, tray)
+
+    def _serve(self, runner: TensorRunner, batch: _Batch, tray: _Tray) -> None:
+        """Run it, and tell its callers on the loop. Raises what ends the runner."""
+        try:
+            outputs = self._run(runner, batch, tray)
+        except CodedError as error:
+            if not error.retryable:
+                self._call_loop(self._close, f"{self.name}: {error}", error)
                 raise
+            # Here and not on the loop, else a runner would take more of what is lost before the loop is awake.
+            self._forget(item.job for item in batch.items)
+            self._call_loop(self._refuse, batch, error.with_traceback(None))
+        except Exception as error:
+            reason = f"{self.name}: its runner failed ({type(error).__name__}); restart the service"
+            self._call_loop(self._close, reason)
+            raise
+        else:
             self._call_loop(self._deliver, batch, outputs, self._clock())
 
-    def _take(self) -> _Batch | None:
-        """The next batch, or None once closed. Waits until there is work and it is due."""
-        with self._wake:
+    def _wait(self, crew: Crew) -> bool:
+        """True as soon as there is work and it is due, False once closed."""
+        with self._lock:
             while self._closed is None:
-                now_s = self._clock()
-                wait_s = self._due_in_s(now_s)
+                wait_s = self._due_in_s(crew, self._clock())
                 if wait_s == 0.0:
-                    items = self._queue.take(self._batch_size())
-                    self._meter.taken(now_s, [item.job.arrived_s for item in items])
-                    return _Batch(items, now_s)
-                self._wake.wait(wait_s)
-            return None
+                    return True
+                crew.wake.wait(wait_s)
+            return False
 
-    def _due_in_s(self, now_s: float) -> float | None:
+    def _take(self, crew: Crew) -> _Batch | None:
+        """The next batch; None where another thread was quicker, or all was closed."""
+        with self._lock:
+            now_s = self._clock()
+            if self._closed is not None or self._due_in_s(crew, now_s) != 0.0:
+                return None
+            items = crew.take(self._batch_size(crew))
+            self._meter.taken(now_s, [item.job.arrived_s for item in items if not item.job.is_patient])
+            return _Batch(items, now_s)
+
+    def _due_in_s(self, crew: Crew, now_s: float) -> float | None:
         """0 when a batch is due, the seconds until it will be, or None when nothing waits."""
-        if not self._queue.size:
+        if not crew.waiting:
             return None
-        if self._queue.size >= self.limits.max_batch:
+        if crew.waiting >= self.limits.max_batch:
             return 0.0
         longest_ms = wait_ms(self.limits, self._run_ms)
         if not longest_ms:
             return 0.0
-        return max(0.0, self._queue.oldest_s() + longest_ms / 1000 - now_s)
+        return max(0.0, crew.oldest_s() + longest_ms / 1000 - now_s)
 
-    def _batch_size(self) -> int:
+    def _batch_size(self, crew: Crew) -> int:
         """An even share for each runner, so that the faces of one frame are spread over all cores."""
-        share = min(-(-self._queue.size // len(self._runners)), self.limits.max_batch)
+        share = min(-(-crew.waiting // len(crew.runners)), self.limits.max_batch)
         if self.limits.pad:
             return share
         return max(bucket for bucket in self.limits.buckets if bucket <= share)

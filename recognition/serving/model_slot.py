@@ -30,12 +30,15 @@ class Answer(NamedTuple, Generic[S, T]):
 class ModelSlot(Generic[S]):
     """`model` serves. `on_trouble` is told of a run that failed there, and says whether there is another place now."""
 
-    def __init__(self, role: type[S], model: ServedModel[S], serving: Serving, pool: ThreadPoolExecutor) -> None:
+    def __init__(
+        self, role: type[S], model: ServedModel[S], serving: Serving, pool_of: Callable[[str], ThreadPoolExecutor]
+    ) -> None:
+        """`pool_of` says where a lane's preparation is done."""
         self.model: ServedModel[S] = model
         self.on_trouble: Callable[[Placement, CodedError], Coroutine[Any, Any, bool]] | None = None
         self._role: type[S] = role
         self._serving = serving
-        self._pool = pool
+        self._pool_of = pool_of
         # Set but while a model had to go before its successor is loaded.
         self._open = asyncio.Event()
         self._open.set()
@@ -60,7 +63,7 @@ class ModelSlot(Generic[S]):
                 await self._open.wait()
             model = self.model
             with model.in_use():
-                tensors, prepared = await loop.run_in_executor(self._pool, prepare, model)
+                tensors, prepared = await loop.run_in_executor(self._pool_of(lane), prepare, model)
                 try:
                     return Answer(model, prepared, await model.batcher.submit(tensors, lane))
                 except CodedError as error:

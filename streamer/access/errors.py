@@ -12,6 +12,7 @@ StreamerError
     ├── TokenInvalid              token_invalid
     ├── RoleTooLow                role_too_low
     ├── TooManyAttempts           too_many_attempts      (retryable)
+    ├── TooManyRequests           too_many_requests      (retryable)
     └── ProxyBypassed             proxy_bypassed
 """
 
@@ -70,6 +71,13 @@ class RoleTooLow(AccessRefused):
 
 class TooManyAttempts(AccessRefused):
     code = "too_many_attempts"
+    retryable = True
+
+
+class TooManyRequests(AccessRefused):
+    """More requests of one token, or of one address without any, than http.rate_limit lets through."""
+
+    code = "too_many_requests"
     retryable = True
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from recognition.errors import CodedError
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 _CHALLENGE = 'Bearer realm="whosthere"'
 _ADMITTED = "whosthere.admitted"
 
-OwnSecret = Callable[[Request], str | None]
+OwnSecret = Callable[[HTTPConnection], str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Needs:
         self.role = role
         self.own_secret = own_secret
 
-    async def __call__(self, request: Request) -> Caller:
+    async def __call__(self, request: HTTPConnection) -> Caller:
         """Only looks at what mark() left: a route whose need was not asked about fails. (Not async: a thread each.)"""
         needed, caller = request.scope[_ADMITTED]
         if self not in needed:
@@ -90,7 +90,7 @@ class Guard:
         self._metrics = metrics
         self._failed = FailedAttempts(clock)
 
-    def admit(self, request: Request, needed: Sequence[Needs] | None) -> Caller:
+    def admit(self, request: HTTPConnection, needed: Sequence[Needs] | None) -> Caller:
         """Who asks for a route with these needs, of which the highest counts. Raises AccessRefused.
 
         needed: empty for a route that says nothing, None where there is no such route.
@@ -105,7 +105,7 @@ class Guard:
         """Whether a token by which somebody was let in holds still: for what goes on after the answer."""
         return caller.token is None or self._tokens.has(caller.token)
 
-    def _caller(self, request: Request, needed: Needs) -> Caller:
+    def _caller(self, request: HTTPConnection, needed: Needs) -> Caller:
         if needed.role is None:
             return Caller()
         secret = bearer_of(request)
@@ -125,7 +125,7 @@ class Guard:
         self._try(request, secret, _own_secret(needed, request))
         return Caller()
 
-    def _try(self, request: Request, secret: bytes, own: bytes | None) -> None:
+    def _try(self, request: HTTPConnection, secret: bytes, own: bytes | None) -> None:
         """Hold it to the route's own secret, which can be guessed; a token can't be, and holds whoever fails beside."""
         address = neighbourhood_of(request.client.host) if request.client else ""
         who = (address, None if own is None else digest_of(own))
@@ -151,6 +151,13 @@ def mark(scope: Scope, needed: Sequence[Needs] | None, caller: Caller) -> None:
     scope[_ADMITTED] = (tuple(needed or ()), caller)
 
 
+def caller_of(scope: Scope) -> Caller:
+    """Who was let in, for what runs between the guard and the route."""
+    caller = scope[_ADMITTED][1]
+    assert isinstance(caller, Caller)
+    return caller
+
+
 def bearer_of(connection: HTTPConnection) -> bytes | None:
     """The credentials of the one `Authorization: Bearer` header; None where there is none, or more than one."""
     found = connection.headers.getlist("authorization")
@@ -159,7 +166,7 @@ def bearer_of(connection: HTTPConnection) -> bytes | None:
     return secret.encode("latin-1") if scheme.lower() == "bearer" and secret else None
 
 
-def _own_secret(needed: Needs, request: Request) -> bytes | None:
+def _own_secret(needed: Needs, request: HTTPConnection) -> bytes | None:
     """None where there is none, or where it can't be had: a variable that is not set opens nothing."""
     own: str | None = None
     with suppress(CodedError):

@@ -11,14 +11,14 @@ from ipaddress import ip_address
 
 from recognition.errors import CodedError
 from streamer.settings import HttpSettings
-from streamer.settings_reading import load
+from streamer.settings_reading import read_layers
 
 LIMIT_S = 4.0
 
 
 def main() -> int:
     try:
-        settings = load().http
+        settings = read_layers(uses_broker=False).settings({}).http
     except CodedError as error:
         sys.stderr.write(f"whosthere: {error} [{error.code}]\n")
         return 1

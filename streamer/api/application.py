@@ -4,7 +4,7 @@ Built once; which routes there are beside health's is the caller's (streamer/app
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.responses import HTMLResponse, JSONResponse
@@ -12,8 +12,14 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from streamer import __version__
 from streamer.access.guard import Guard, needs
 from streamer.api import health, problems, reference
+from streamer.api.body_limits import BodyLimits
 from streamer.api.closed import Closed
-from streamer.api.webrtc import CrossOrigin
+from streamer.api.contract.examples import with_whole_examples
+from streamer.api.idempotency import FirstAnswers, Idempotent, with_idempotency
+from streamer.api.problem_answers import with_problems
+from streamer.api.rate_limits import RateLimits
+from streamer.api.security_headers import CrossOrigin
+from streamer.settings import HttpSettings
 
 
 class Service(health.Service, Protocol):
@@ -23,12 +29,23 @@ class Service(health.Service, Protocol):
     def guard(self) -> Guard: ...
 
 
-def create_app(service: Service, routers: Sequence[APIRouter] = ()) -> FastAPI:
-    """/healthz, /readyz, /metrics, /docs and /openapi.json over a service that is built, and what `routers` have."""
+def create_app(
+    service: Service,
+    routers: Sequence[APIRouter] = (),
+    http: HttpSettings = HttpSettings(),  # noqa: B008 # frozen
+    answers: FirstAnswers | None = None,
+) -> FastAPI:
+    """/healthz, /readyz, /metrics, /docs and /openapi.json over a service that is built, and what `routers` have.
+
+    answers: to writes, which are repeated; None: its own.
+    """
     # No pages of FastAPI's own: reference.py says why; and its /openapi.json would be for admins alone.
     app = FastAPI(title="whosthere", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     problems.install(app)
     app.state.guard = service.guard  # for what goes on after an answer
+    app.add_middleware(Idempotent, answers=FirstAnswers() if answers is None else answers)
+    app.add_middleware(BodyLimits, http=http, metrics=service.metrics)
+    app.add_middleware(RateLimits, limit=http.rate_limit, metrics=service.metrics)
     app.add_middleware(Closed, routes=app.router.routes, guard=service.guard)
     app.add_middleware(CrossOrigin)  # around it: a refusal, too, is for the page that asked
 
@@ -39,10 +56,16 @@ def create_app(service: Service, routers: Sequence[APIRouter] = ()) -> FastAPI:
 
 def _documentation(app: FastAPI) -> APIRouter:
     routes = APIRouter(dependencies=[Depends(needs("viewer"))], include_in_schema=False)
+    of_fastapi = app.openapi
+
+    def document() -> dict[str, Any]:
+        return app.openapi_schema or with_whole_examples(with_idempotency(with_problems(of_fastapi())))
+
+    app.openapi = document  # type: ignore[method-assign] # FastAPI's own way to add to its document
 
     @routes.get("/docs")
     async def docs() -> HTMLResponse:
-        return HTMLResponse(reference.page(app.openapi()))
+        return HTMLResponse(reference.page(app.openapi()), headers={"Content-Security-Policy": reference.POLICY})
 
     @routes.get("/openapi.json")
     async def openapi() -> JSONResponse:

@@ -1,19 +1,25 @@
 """An application in; the same one out, closed: each request is held to what its route needs before anything runs.
 
-Before FastAPI too, which would read a body first. What is not HTTP is not let in at all.
+Before FastAPI too, which would read a body first; a WebSocket is refused before it is one, by the same documents. What
+is neither is not let in at all.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import RouteContext, iter_route_contexts
-from starlette.requests import Request
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from streamer.access.errors import AccessRefused
 from streamer.access.guard import Guard, Needs, mark
-from streamer.api import problems
+from streamer.api import body_limits, problems
+from streamer.api.body_limits import Takes
+
+T = TypeVar("T")
 
 
 class Closed:
@@ -28,35 +34,47 @@ class Closed:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             raise RuntimeError(f"{scope['type']} is not served")
         needed, params = _asked_for(self._routes, scope)
         try:
-            caller = self._guard.admit(Request({**scope, "path_params": params}), needed)
+            caller = self._guard.admit(HTTPConnection({**scope, "path_params": params}), needed)
         except AccessRefused as refused:
             await problems.of(refused)(scope, receive, send)
+            return
+        if needed is None and scope["type"] == "websocket":  # the router would close it, and say nothing
+            await problems.of_http(HTTPConnection(scope), HTTPException(404))(scope, receive, send)
             return
         mark(scope, needed, caller)
         await self._app(scope, receive, send)
 
 
 def _asked_for(routes: Sequence[BaseRoute], scope: Scope) -> tuple[tuple[Needs, ...] | None, dict[str, object]]:
-    """What the route of this request needs (None: there is no such route), and the parameters in its path."""
+    """What the route of this request needs (None: there is no such route), and the parameters in its path.
+
+    Its body's own limit is left for BodyLimits.
+    """
     for context in iter_route_contexts(routes):
         match, child = context.matches(scope)
         if match is Match.FULL:
+            body_limits.mark(scope, next((one.most_bytes for one in _in(context, Takes)), None))
             return needs_of(context), child.get("path_params", {})
     return None, {}
 
 
 def needs_of(context: RouteContext) -> tuple[Needs, ...]:
     """All that a route says it needs, and the routers above it; empty where it says nothing."""
+    return tuple(_in(context, Needs))
+
+
+def _in(context: RouteContext, kind: type[T]) -> Iterator[T]:
+    """A route's dependencies of this kind, and those of the routers above it."""
     dependant = getattr(context, "dependant", None)
-    return tuple(_needs_in(dependant)) if dependant is not None else ()
+    return _below(dependant, kind) if dependant is not None else iter(())
 
 
-def _needs_in(dependant: Dependant) -> Iterator[Needs]:
+def _below(dependant: Dependant, kind: type[T]) -> Iterator[T]:
     for one in dependant.dependencies:
-        if isinstance(one.call, Needs):
+        if isinstance(one.call, kind):
             yield one.call
-        yield from _needs_in(one)
+        yield from _below(one, kind)

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import cast
 
+import h11
 from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from streamer.addresses import neighbourhood_of, unmapped, who_has_to_go
+from streamer.api.streaming.live_socket import is_handshake, reachable
 from streamer.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -97,6 +99,7 @@ class Visitor(H11Protocol):
         super().__init__(config, state, {})
         self._doorway = doorway
         self.socket: asyncio.Transport | None = None  # what is below TLS
+        self.app = reachable(self.app, lambda: self.transport.abort())
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         super().connection_made(transport)
@@ -116,6 +119,18 @@ class Visitor(H11Protocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()  # a next request that is there already is under way now
         self._tell()
+
+    def _should_upgrade(self) -> bool:
+        """Any other wish to upgrade is not heard (RFC 9110, 7.8): a request like all others."""
+        if self._get_upgrade() != b"websocket":
+            return False
+        return is_handshake(self.scope["method"], self.scope["http_version"], self.headers)
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        super().handle_websocket_upgrade(event)
+        if self.socket is not None:  # it has asked, and is another protocol's now
+            self._doorway.asks(self.socket)
+            self.socket = None
 
     def _tell(self) -> None:
         if self.socket is None:

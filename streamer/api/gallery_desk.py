@@ -13,18 +13,23 @@ from typing import Self, TypeVar
 from gallery.errors import GalleryMissing
 from gallery.storage.file_copy import identity_of
 from gallery.storage.store import PersonStore
+from recognition.serving.lanes import step_back
+from streamer.access.guard import Caller
 from streamer.process import store_of
 from streamer.settings import Settings
 
 T = TypeVar("T")
 
+_POLITE = 10
+
 
 class GalleryDesk:
     """Made by GalleryDesk.open() alone; nothing is opened before it is asked for."""
 
-    def __init__(self, settings: Settings, thread: ThreadPoolExecutor) -> None:
+    def __init__(self, settings: Settings, thread: ThreadPoolExecutor, slow_thread: ThreadPoolExecutor) -> None:
         self._settings = settings
         self._thread = thread
+        self._slow_thread = slow_thread
         self._store: PersonStore | None = None
         self._identity: tuple[int, int] | None = None
 
@@ -32,12 +37,15 @@ class GalleryDesk:
     @asynccontextmanager
     async def open(cls, settings: Settings) -> AsyncIterator[Self]:
         thread = ThreadPoolExecutor(1, thread_name_prefix="gallery-desk")
-        desk = cls(settings, thread)
+        # Behind the cameras: an erasure, or comparing thousands of people, takes all of a core for seconds.
+        slow_thread = ThreadPoolExecutor(1, "gallery-desk-slow", initializer=partial(step_back, _POLITE))
+        desk = cls(settings, thread, slow_thread)
         try:
             yield desk
         finally:
             await asyncio.get_running_loop().run_in_executor(thread, desk._close)
             await asyncio.to_thread(thread.shutdown)
+            await asyncio.to_thread(slow_thread.shutdown)
 
     async def run(self, actor: str, work: Callable[[PersonStore], T]) -> T:
         """What `work` returns; it is not begun anew and goes to its end, also when this is cancelled.
@@ -47,27 +55,34 @@ class GalleryDesk:
         """
         return await asyncio.get_running_loop().run_in_executor(self._thread, partial(self._run, actor, work))
 
+    async def slowly(self, work: Callable[[], T]) -> T:
+        """What `work` returns, which takes seconds, and opens the gallery itself: one at a time, in nobody else's way.
+        As run(), it goes to its end.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._slow_thread, work)
+
     @asynccontextmanager
     async def own(self, actor: str) -> AsyncIterator[PersonStore]:
         """A store of one's own, for what goes on over many awaits (an enrolment). Raises GalleryError."""
-        store = await asyncio.to_thread(self._opened, actor)
+        store = await asyncio.to_thread(self.opened, actor)
         try:
             yield store
         finally:
             await asyncio.to_thread(store.close)
 
-    # On the desk's thread.
+    # On a thread.
 
     def _run(self, actor: str, work: Callable[[PersonStore], T]) -> T:
         identity = _file_of(self._settings)
         if self._store is None or identity != self._identity:
             self._close()
-            self._store = self._opened(actor)
+            self._store = self.opened(actor)
             self._identity = _file_of(self._settings)
         self._store.actor = actor
         return work(self._store)
 
-    def _opened(self, actor: str) -> PersonStore:
+    def opened(self, actor: str) -> PersonStore:
+        """A store of one's own, to be closed by whoever asks. Blocks. Raises GalleryError."""
         path = self._settings.gallery_path
         if not path.exists():
             raise GalleryMissing(
@@ -80,6 +95,11 @@ class GalleryDesk:
         if self._store is not None:
             self._store.close()
             self._store = None
+
+
+def actor_of(caller: Caller) -> str:
+    """Who is told to the audit log: a token's name."""
+    return "api" if caller.token is None else caller.token.name
 
 
 def _file_of(settings: Settings) -> tuple[int, int] | None:

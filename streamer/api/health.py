@@ -4,17 +4,35 @@ Every route runs on the event loop and answers from memory.
 """
 
 from dataclasses import asdict
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, Self
 
 from fastapi import APIRouter, Depends, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel, ConfigDict
 
 from streamer.access.guard import open_to_all
 from streamer.api import problems
-from streamer.readiness import Readiness
+from streamer.readiness import ModelState, Part, Readiness
 from streamer.telemetry.logs import redacted_text
 from streamer.telemetry.metrics import Metrics
+
+_NOT_READY = "A part is not ok; `detail` says which and why, `parts` lists all."
+_READY: dict[str, Any] = {
+    "ready": True,
+    "parts": {"models": {"ok": True, "reason": None}, "camera door": {"ok": True, "reason": None}},
+    "models": [
+        {
+            "name": "nano_embed",
+            "role": "face_embedding",
+            "ready": True,
+            "serving": True,
+            "device": "cpu",
+            "code": None,
+            "reason": "",
+        }
+    ],
+}
 
 
 class Service(Protocol):
@@ -26,16 +44,56 @@ class Service(Protocol):
     def readiness(self) -> Readiness: ...
 
 
+class PartView(BaseModel):
+    """One thing that the service needs; why, if it is not ok."""
+
+    ok: bool
+    reason: str | None
+
+    @classmethod
+    def of(cls, part: Part) -> Self:
+        return cls(ok=part.ok, reason=redacted_text(part.reason) or None)
+
+
+class Alive(BaseModel):
+    """`triton`: null where no model that serves is on a Triton server. What is not ok there fails /readyz alone."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"status": "alive", "triton": None, "rerank": {"ok": True, "reason": None}}}
+    )
+
+    status: Literal["alive"]
+    triton: PartView | None
+    rerank: PartView | None
+
+
+class Ready(BaseModel):
+    """`models`: those of the configured set; one that is missing makes nothing unready by itself."""
+
+    model_config = ConfigDict(json_schema_extra={"example": _READY})
+
+    ready: bool
+    parts: dict[str, PartView]
+    models: list[ModelState]
+
+
 def routes(service: Service) -> APIRouter:
     """/healthz, /readyz and /metrics, open to all: no name is in them."""
-    health = APIRouter(dependencies=[Depends(open_to_all)])
+    health = APIRouter(tags=["health"], dependencies=[Depends(open_to_all)])
 
-    @health.get("/healthz", response_description="It lives.")
-    async def healthz() -> dict[str, str]:
-        """Whether the process lives and its event loop turns."""
-        return {"status": "alive"}
+    @health.get("/healthz", response_model=Alive, response_description="It lives.")
+    async def healthz() -> Alive:
+        """Whether the process lives and its event loop turns; how what it asks of others is, by the way."""
+        parts = service.readiness().parts
+        told = {part.name: PartView.of(part) for part in parts if part.name in ("triton", "rerank")}
+        return Alive(status="alive", triton=told.get("triton"), rerank=told.get("rerank"))
 
-    @health.get("/readyz", response_description="Every part is ok.", responses={503: {"description": _NOT_READY}})
+    @health.get(
+        "/readyz",
+        response_model=Ready,
+        response_description="Every part is ok.",
+        responses={503: {"description": _NOT_READY}},
+    )
     async def readyz() -> JSONResponse:
         """Whether everything that the service needs is there: models, broker, outbox, each camera."""
         return _readiness(service.readiness())
@@ -48,13 +106,8 @@ def routes(service: Service) -> APIRouter:
     return health
 
 
-_NOT_READY = "A part is not ok; `detail` says which and why, `parts` lists all."
-
-
 def _readiness(found: Readiness) -> JSONResponse:
-    parts: dict[str, Any] = {
-        part.name: {"ok": part.ok, "reason": redacted_text(part.reason) or None} for part in found.parts
-    }
+    parts: dict[str, Any] = {part.name: PartView.of(part).model_dump() for part in found.parts}
     models = [asdict(model) | {"reason": redacted_text(model.reason)} for model in found.models]
     if found.ready:
         return JSONResponse({"ready": True, "parts": parts, "models": models})

@@ -7,10 +7,14 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
+from starlette.routing import Match
 
+from gallery.errors import NoPhotoAccepted
 from recognition.errors import CodedError
 from streamer.access.errors import AccessRefused
 from streamer.telemetry.logs import redacted_text
@@ -22,30 +26,50 @@ _RETRY_AFTER_S = "2"
 
 # Where neither 503 (trying again may help) nor 400 (it won't) says it best.
 _STATUS = {
-    "body_too_large": 413,
-    "camera_disabled": 409,
-    "camera_not_published": 404,
-    "camera_unknown": 404,
-    "entity_tag_missing": 428,
-    "gallery_missing": 503,
-    "ice_restart_unsupported": 422,
-    "media_type_unsupported": 415,
-    "model_not_found": 404,
-    "offer_unsupported": 422,
-    "overloaded": 429,
-    "person_ambiguous": 409,
-    "person_not_found": 404,
-    "precondition_failed": 412,
-    "proxy_bypassed": 403,
-    "publisher_present": 409,
-    "role_too_low": 403,
-    "session_changed": 412,
-    "session_unknown": 404,
-    "token_invalid": 401,
-    "token_missing": 401,
-    "too_many_attempts": 429,
-    "webrtc_disabled": 404,
-    "webrtc_missing": 501,
+    code: status
+    for status, codes in {
+        401: "token_invalid token_missing",
+        403: "proxy_bypassed role_too_low",
+        404: """camera_not_published camera_unknown kept_visits_missing model_not_found negative_not_found
+            crop_gone person_not_found photo_not_found session_unknown snapshot_not_found visit_not_found
+            webrtc_disabled""",
+        # As things stand; the same request may do once they have changed.
+        409: """already_running calibration_too_few calibration_too_rare calibration_unreachable camera_disabled
+            camera_exists camera_variable_unset cameras_fixed confirmation_needed enrolled_already external_id_taken
+            idempotency_key_busy merge_refused model_not_switched name_taken negative_refused people_not_covered
+            person_ambiguous person_forgotten person_id_taken publisher_present split_refused target_exists
+            token_name_taken""",
+        408: "request_timeout",
+        412: "precondition_failed session_changed",
+        413: "body_too_large image_too_large too_many_images",
+        415: "media_type_unsupported",
+        # The request is well formed, and what it holds can't be used.
+        422: """archive_invalid camera_protocol_missing config_invalid config_unknown_key consent_invalid
+            embedding_invalid embedding_space_mismatch enrolment_list_invalid enrolment_list_missing
+            face_doubtful face_not_upright fpir_invalid ice_restart_unsupported idempotency_key_reused
+            image_cut_short image_empty image_kind_unsupported image_missing image_unreadable name_invalid
+            no_face no_photo_accepted offer_unsupported other_person person_differs person_file_invalid
+            person_file_missing person_file_outdated person_file_too_new photo_misplaced quality_too_low
+            rerank_input_invalid row_invalid several_faces threshold_invalid token_name_invalid""",
+        428: "entity_tag_missing",
+        429: "overloaded too_many_attempts too_many_requests",
+        501: "webrtc_missing",
+        # A camera, or another server, that was asked for this request.
+        502: """camera_login_refused camera_not_found camera_unreachable discovery_failed download_failed
+            download_refused stream_invalid stream_lost stream_no_video stream_stalled stream_unsupported""",
+        # Something is wrong here, which whoever runs the service has to mend.
+        503: """audit_broken backup_unreadable broker_id_taken broker_login_refused broker_topic_refused
+            certificate_expired certificate_unusable checkpoint_invalid classifier_damaged classifier_missing
+            classifier_outdated classifier_stale classifier_unavailable config_missing config_unreadable
+            data_folder_unwritable embedding_unusable erasure_incomplete figures_unwritable gallery_in_use
+            gallery_missing gallery_seal_broken gallery_too_new gallery_unreadable impostor_model_invalid
+            inference_failed kept_visits_damaged kept_visits_too_new licence_not_accepted master_key_missing
+            master_key_wrong measurement_failed network_forbidden outbox_damaged outbox_too_new output_unwritable
+            rerank_failed rerank_library_unusable runner_dead self_test_failed spec_invalid target_unwritable
+            tokens_unreadable tokens_unwritable triton_model_mismatch unsupported_engine unsupported_runtime
+            weights_digest_mismatch weights_folder_unwritable weights_missing weights_unreadable""",
+    }.items()
+    for code in codes.split()
 }
 
 
@@ -56,13 +80,34 @@ def problem(status: int, code: str, detail: str, **extensions: object) -> JSONRe
     return JSONResponse(body | extensions, status_code=status, media_type=MEDIA_TYPE)
 
 
+def status_of(error: CodedError | type[CodedError]) -> int:
+    """What an error is answered with."""
+    return _STATUS.get(error.code, 503 if error.retryable else 400)
+
+
 def of(error: CodedError) -> JSONResponse:
     """The problem document of an error of ours."""
-    response = problem(_STATUS.get(error.code, 503 if error.retryable else 400), error.code, str(error))
+    more = (
+        {"refused": [{"image": str(image), "code": code, "why": why} for image, code, why in error.refused]}
+        if isinstance(error, NoPhotoAccepted)
+        else {}
+    )
+    response = problem(status_of(error), error.code, str(error), **more)
     if error.retryable:
         response.headers["Retry-After"] = _RETRY_AFTER_S
     if isinstance(error, AccessRefused):
         response.headers.update(error.headers)
+    return response
+
+
+def of_http(request: HTTPConnection, error: HTTPException) -> JSONResponse:
+    """404 `not_found`, 405 `method_not_allowed`: the code is the status's phrase."""
+    code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_").replace("-", "_")
+    path = request.url.path
+    shown = path if len(path) <= _LONGEST_PATH else f"{path[:_LONGEST_PATH]}…"
+    detail = f"{request.scope.get('method', 'GET')} {shown}: {error.detail}; /docs lists what there is"
+    response = problem(error.status_code, code, detail)
+    response.headers.update(error.headers or {})
     return response
 
 
@@ -71,6 +116,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(CodedError, _coded)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(WebSocketRequestValidationError, _invalid)
     app.add_exception_handler(Exception, _bug)
 
 
@@ -79,14 +125,24 @@ async def _coded(_: Request, error: Any) -> JSONResponse:  # noqa: ANN401 - Star
 
 
 async def _http(request: Request, error: Any) -> JSONResponse:  # noqa: ANN401
-    """404 `not_found`, 405 `method_not_allowed`: the code is the status's phrase."""
-    code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_").replace("-", "_")
-    path = request.url.path
-    shown = path if len(path) <= _LONGEST_PATH else f"{path[:_LONGEST_PATH]}…"
-    detail = f"{request.method} {shown}: {error.detail}; /docs lists what there is"
-    response = problem(error.status_code, code, detail)
-    response.headers.update(error.headers or {})
+    response = of_http(request, error)
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        _tell_all_methods(request, response)
     return response
+
+
+def _tell_all_methods(request: Request, response: JSONResponse) -> None:
+    """Starlette tells of the first route with this path alone, and each method has one of its own."""
+    by_path: dict[str, set[str]] = {}
+    for context in iter_route_contexts(request.app.router.routes):
+        match, _ = context.matches(request.scope)
+        if match is Match.FULL:  # the route's own answer, which knows better
+            return
+        if match is Match.PARTIAL and getattr(context, "include_in_schema", True):
+            by_path.setdefault(context.path or "", set()).update(context.methods or ())
+    if by_path:
+        nearest = min(by_path, key=lambda path: path.count("{"))
+        response.headers["Allow"] = ", ".join(sorted(by_path[nearest]))
 
 
 async def _invalid(_: Request, error: Any) -> JSONResponse:  # noqa: ANN401

@@ -4,14 +4,22 @@ FastAPI's own pages fetch their code from a CDN: blank where there is no interne
 origin of a service that knows faces.
 """
 
+from base64 import b64encode
+from hashlib import sha256
 from html import escape
 from typing import Any
 
+_STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:50rem;margin:2rem auto;padding:0 1rem}
+code{font-size:1.05em} li{margin:.2rem 0}"""
+# The page's own style and nothing else.
+POLICY = (
+    f"default-src 'none'; style-src 'sha256-{b64encode(sha256(_STYLE.encode()).digest()).decode()}'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+)
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{title}</title>
-<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:50rem;margin:2rem auto;padding:0 1rem}}
-code{{font-size:1.05em}} li{{margin:.2rem 0}}</style>
+<style>{style}</style>
 <h1>{title} <small>{version}</small></h1>
 <p>Machine-readable: <a href="/openapi.json">OpenAPI</a>. Errors are RFC 9457 problem documents with a stable
 <code>code</code>.</p>
@@ -28,7 +36,9 @@ def page(document: dict[str, Any]) -> str:
         for method, operation in methods.items()
     )
     info = document["info"]
-    return _PAGE.format(title=escape(info["title"]), version=escape(info["version"]), operations=operations)
+    return _PAGE.format(
+        title=escape(info["title"]), version=escape(info["version"]), style=_STYLE, operations=operations
+    )
 
 
 def _operation(method: str, path: str, operation: dict[str, Any]) -> str:

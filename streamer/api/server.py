@@ -16,6 +16,8 @@ from streamer.addresses import is_of_this_machine
 from streamer.api.certificate import Certificate
 from streamer.api.doorway import Doorway, Handshake, Visitor, WaitLimits
 from streamer.api.proxies import BehindProxies
+from streamer.api.security_headers import SecurityHeaders
+from streamer.api.streaming.live_socket import web_sockets
 from streamer.api.under_way import UnderWay
 from streamer.errors import HttpAddressInvalid, HttpUnprotected
 from streamer.listen import BACKLOG, Place, listen, resolve
@@ -33,25 +35,27 @@ async def serve_http(
     port: int,
     *,
     tls: ssl.SSLContext | None = None,
+    hsts_days: int = 0,
     trusted_proxies: Sequence[str] = (),
+    reuse_port: bool = False,
     metrics: Metrics | None = None,
     limits: WaitLimits = WaitLimits(),  # noqa: B008 # frozen
 ) -> AsyncIterator[int]:
     """Serves `app` while the context is open, and gives the port (the real one where 0 was asked for).
 
-    At the end requests that are under way get a second to finish, then 503. Raises PortInUse, HttpAddressInvalid and
-    HttpUnprotected.
+    reuse_port: beside other processes that serve there so. At the end requests that are under way get a second to
+    finish, then 503. Raises PortInUse, HttpAddressInvalid and HttpUnprotected.
     """
     place = await resolve(host, port, "http", HttpAddressInvalid)
     _protected(place, tls is not None or bool(trusted_proxies))
     if trusted_proxies:
         app = BehindProxies(app, trusted_proxies, metrics)
     under_way = UnderWay(app)
-    with listen(place) as listener:
+    with listen(place, reuse_port=reuse_port) as listener:
         config = uvicorn.Config(
-            _dated(under_way),
+            SecurityHeaders(_dated(under_way), hsts_days),
             http="h11",
-            ws="none",
+            **web_sockets(),
             lifespan="off",
             log_config=None,
             access_log=False,

@@ -34,12 +34,16 @@ def replay(
     crop = np.resize(faces, (max(crops, default=1), *faces.shape[1:]))
     work: deque[Callable[[], object]] = deque(partial(detector.run, scene) for _ in range(frames))
     work.extend(partial(embedder.run, crop[:size]) for size in crops)
-    decoder = threading.Thread(target=_decode, args=(clip,), name="limit-decode")
+    return drained_s(work, threads, threading.Thread(target=_decode, args=(clip,), name="limit-decode"))
+
+
+def drained_s(work: deque[Callable[[], object]], threads: int, *beside: threading.Thread) -> float:
+    """Seconds that so many threads need for all of it, and what runs beside them."""
     workers = [threading.Thread(target=_drain, args=(work,), name=f"limit-{n}") for n in range(threads)]
     started_s = time.perf_counter()
-    for thread in (decoder, *workers):
+    for thread in (*beside, *workers):
         thread.start()
-    for thread in (decoder, *workers):
+    for thread in (*beside, *workers):
         thread.join()
     return time.perf_counter() - started_s
 

@@ -1,7 +1,8 @@
 """Makes the peer's environment under .bench/, runs its loop there, and reads what it found.
 
 Blocks for as long as pip and the loop take: call it off the loop. The peer is the insightface package's
-FaceAnalysis (det_size 640x640) over OpenCV's VideoCapture, with the same weights files as ours.
+FaceAnalysis (det_size 640x640) over OpenCV's VideoCapture, with the same weights files as ours; over HTTP it is
+api/peer_app.py, in the same environment.
 """
 
 import json
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from streamer.errors import BenchFailed
 
-PACKAGES = ("insightface>=2.1,<3", "onnxruntime>=1.31,<2")
+PACKAGES = ("insightface>=2.1,<3", "onnxruntime>=1.31,<2", "fastapi<1", "uvicorn<1", "python-multipart<1")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,15 +36,11 @@ class PeerRun:
 
 def run_peer(folder: Path, clip: Path, weights: list[Path], say: Callable[[str], None]) -> PeerRun:
     """Run the peer's loop over a clip. `folder` is .bench/, kept for the next time. Raises BenchFailed."""
-    python = _environment(folder, say)
-    models = folder / "insightface" / "models" / "bench"
-    shutil.rmtree(models, ignore_errors=True)
-    models.mkdir(parents=True)
-    for file in weights:
-        (models / file.name).symlink_to(file.resolve())
+    python = peer_python(folder, say)
+    root = lay_weights(folder, weights)
     answer = folder / "peer.npz"
     program = Path(__file__).with_name("peer_loop.py")
-    loop = [str(python), "-W", "ignore", str(program), str(folder / "insightface"), str(clip), str(answer)]
+    loop = [str(python), "-P", "-W", "ignore", str(program), str(root), str(clip), str(answer)]
     command = ["env", "ORT_DISABLE_TELEMETRY=1", *loop]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1800)
     if done.returncode != 0:
@@ -61,8 +58,18 @@ def run_peer(folder: Path, clip: Path, weights: list[Path], say: Callable[[str],
     )
 
 
-def _environment(folder: Path, say: Callable[[str], None]) -> Path:
-    """The Python of .bench/venv, made on the first call."""
+def lay_weights(folder: Path, weights: list[Path]) -> Path:
+    """Put them where FaceAnalysis(name="bench") finds them; its root."""
+    models = folder / "insightface" / "models" / "bench"
+    shutil.rmtree(models, ignore_errors=True)
+    models.mkdir(parents=True)
+    for file in weights:
+        (models / file.name).symlink_to(file.resolve())
+    return folder / "insightface"
+
+
+def peer_python(folder: Path, say: Callable[[str], None]) -> Path:
+    """The Python of .bench/venv, made on the first call. Raises BenchFailed."""
     python = folder / "venv" / "bin" / "python"
     ready = folder / "venv" / "ready"
     if ready.is_file() and ready.read_text() == " ".join(PACKAGES):

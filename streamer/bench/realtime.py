@@ -6,6 +6,8 @@ its own); latencies are taken where a subscriber gets the message. Runs on the l
 
 import asyncio
 import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,8 +44,14 @@ class RealtimeRun:
     loop_lag_p99_ms: float
 
 
-async def run_realtime(settings: Settings, clips: list[Path], seconds: float, folder: Path) -> RealtimeRun:
-    """Play each clip as one camera for so long."""
+async def run_realtime(
+    settings: Settings,
+    clips: list[Path],
+    seconds: float,
+    folder: Path,
+    beside: Callable[[Service], AbstractAsyncContextManager[None]] | None = None,
+) -> RealtimeRun:
+    """Play each clip as one camera for so long. beside: what goes on all the while, over HTTP; None: there is none."""
     async with broker_process() as port:
         settings = settings.apart_in(
             folder,
@@ -51,10 +59,10 @@ async def run_realtime(settings: Settings, clips: list[Path], seconds: float, fo
                 f"cam{number}": CameraSettings(url=str(clip), fps=FPS, loop=True) for number, clip in enumerate(clips)
             },
             mqtt=settings.mqtt.model_copy(update={"host": "127.0.0.1", "port": port, "version": "3.1.1"}),
-            http=settings.http.model_copy(update={"enabled": False}),
+            http=settings.http.model_copy(update={"enabled": beside is not None, "port": 0}),
             events=settings.events.model_copy(update={"gone_after_s": GONE_AFTER_S}),
         )
-        async with running_service(settings) as service:
+        async with running_service(settings) as service, nullcontext() if beside is None else beside(service):
             heard = _Heard()
             listening = asyncio.create_task(follow(settings.mqtt, on_event=heard.event), name="bench events")
             try:

@@ -1,6 +1,6 @@
 """`bench` measures ours, the peer, the limit and the model layer; `--models` that alone, `--gallery` a large gallery,
 `--matching` matching, `--rerank` re-ranking, `--ingest` cameras that publish, `--visits` what a kept visit costs,
-`--train` a trained classifier, `--soak` looks for leaks."""
+`--train` a trained classifier, `--http` the API, `--soak` looks for leaks."""
 
 import tempfile
 import threading
@@ -13,6 +13,7 @@ import uvloop
 
 from streamer.cli.bench_tables import (
     show_gallery,
+    show_http,
     show_ingest,
     show_matching,
     show_model_layer,
@@ -24,6 +25,7 @@ from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json
 from streamer.settings import Settings
 
 if TYPE_CHECKING:
+    from streamer.bench.api.run import HttpBenchOptions
     from streamer.bench.gallery.run import GalleryBenchOptions
 
 INGEST_S = 20.0  # for which each way is measured
@@ -50,6 +52,9 @@ def bench(
     ingest: Annotated[
         bool, typer.Option("--ingest", help="Cameras that publish by RTSP, beside pulling and decoding alone.")
     ] = False,
+    http: Annotated[
+        bool, typer.Option("--http", help="The API beside the bare networks and the endpoint that people write.")
+    ] = False,
     train: Annotated[bool, typer.Option("--train", help="A classifier of 200 people, alone.")] = False,
     minutes: Annotated[float, typer.Option(min=0.1, help="How long to soak.")] = 20.0,
     gallery: Annotated[
@@ -60,7 +65,11 @@ def bench(
     people: Annotated[int, typer.Option(min=100, help="How many people that gallery has.")] = 100_000,
     faces: Annotated[
         Path | None,
-        typer.Option(help="Real photos for it: a ZIP with a folder a person.", metavar="ZIP", envvar=FACES_VARIABLE),
+        typer.Option(
+            help="Real photos for it and for --http: a ZIP with a folder a person.",
+            metavar="ZIP",
+            envvar=FACES_VARIABLE,
+        ),
     ] = None,
     folder: Annotated[Path, typer.Option(help="Where the peer's environment is made and kept.", metavar="DIR")] = Path(
         ".bench"
@@ -68,6 +77,7 @@ def bench(
     json: AsJson = False,
 ) -> None:
     """Measure frames a second against the usual loop and the bare limit, event latency, and the model layer."""
+    from streamer.bench.api.run import HttpBenchOptions
     from streamer.bench.gallery.run import GalleryBenchOptions
     from streamer.bench.model_layer import ALL_ARCHITECTURES, SOME_ARCHITECTURES, ModelBenchOptions
     from streamer.bench.run import BenchOptions, run_bench, run_models
@@ -97,6 +107,9 @@ def bench(
             render(clip, threading.Event())
         if ingest:
             _ingest(clip, Path(scratch), as_json=json)
+            return
+        if http:
+            _http(settings, HttpBenchOptions(clip, folder.absolute(), faces), Path(scratch), as_json=json)
             return
         if visits:
             _visits(settings, clip, Path(scratch), as_json=json)
@@ -164,6 +177,16 @@ def _ingest(clip: Path, scratch: Path, *, as_json: bool) -> None:
         print_json(document)
     else:
         show_ingest(document["ingest"])
+
+
+def _http(settings: Settings, options: "HttpBenchOptions", scratch: Path, *, as_json: bool) -> None:
+    from streamer.bench.api.run import run_http
+
+    document = uvloop.run(run_http(settings, options, scratch, note))
+    if as_json:
+        print_json(document)
+    else:
+        show_http(document)
 
 
 def _visits(settings: Settings, clip: Path, scratch: Path, *, as_json: bool) -> None:

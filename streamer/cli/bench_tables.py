@@ -30,6 +30,109 @@ def show_ingest(loads: dict[str, Any]) -> None:
     )
 
 
+_OF_EMBEDDINGS = ("", "images/s", "CPU ms an image", "faces in one", "p95 of a request ms", "ours is", "by CPU time")
+
+
+def show_http(document: Row) -> None:
+    """Print what the API gives."""
+    http = document["http"]
+    print_line(f"machine: {document['machine']}")
+    print_line(
+        f"clip: {document['clip']}; {http['detector']} + {http['embedder']}; "
+        f"{http['clients']} clients, {http['images_a_request']} images a request"
+    )
+    for kind, row in http["embeddings"].items():
+        print_line()
+        _show_embeddings(kind, row)
+    print_line()
+    _show_beside(http["camera_events"])
+    print_line()
+    _show_rerank_over_http(http["rerank200"])
+    print_line()
+    cost = http["viewers"]
+    print_line(
+        f"{cost['viewers']} viewers of {cost['events_per_s']} events a second: {cost['cpu_share']:.0%} of a core "
+        f"(nobody looking on: {cost['cpu_share_without']:.0%}), heard after {cost['lag_p50_ms']:.1f} ms, "
+        f"p95 {cost['lag_p95_ms']:.1f} ms; {cost['lost']} lost"
+    )
+
+
+def _show_embeddings(kind: str, row: Row) -> None:
+    names = {
+        "ours": "ours",
+        "peer": "peer (FastAPI + insightface)",
+        "peer_in_threads": "the same in threads",
+        "limit": "limit (bare networks)",
+    }
+    told = {
+        "ours": "",
+        "peer": f"{row['ratio_to_peer']} times as fast",
+        "peer_in_threads": f"{row['ratio_to_peer_in_threads']} times as fast",
+        "limit": f"{row['share_of_limit']:.1%} of it",
+    }
+    by_cpu = {
+        "ours": "",
+        "peer": f"{row['ratio_to_peer_by_cpu']} times",
+        "peer_in_threads": f"{row['ratio_to_peer_in_threads_by_cpu']} times",
+        "limit": f"{row['share_of_limit_by_cpu']:.1%}",
+    }
+    print_line(f"/embeddings of {kind}:")
+    print_table(
+        _OF_EMBEDDINGS,
+        [
+            [
+                names[who],
+                f"{row[f'{who}_images_per_s']:.1f}",
+                f"{row[f'{who}_cpu_ms']:.1f}",
+                f"{row[f'{who}_faces']:.2f}",
+                "" if who == "limit" else f"{row[f'{who}_p95_ms']:.0f}",
+                told[who],
+                by_cpu[who],
+            ]
+            for who in names
+        ],
+        "",
+    )
+    print_line(f"of its time ours takes {row['share_of_own_runs']:.1%} for the runs of networks that it makes")
+
+
+def _show_rerank_over_http(cost: Row) -> None:
+    print_line(
+        f"/rerank of {cost['candidates']} candidates of {cost['numbers']} numbers (goal: {cost['limit_ms']:g} ms):"
+    )
+    forms = {"all_digits": "JSON, all digits", "float32_digits": "JSON, float32's digits", "base64": "base64"}
+    print_table(
+        ["embeddings as", "KiB", "p50 ms", "p95 ms", "CPU ms"],
+        [
+            [told, row["kib"], f"{row['p50_ms']:.2f}", f"{row['p95_ms']:.2f}", f"{row['cpu_ms']:.2f}"]
+            for form, told in forms.items()
+            if (row := cost[form])
+        ],
+        "",
+    )
+
+
+def _show_beside(cameras: Row) -> None:
+    print_table(
+        ["cameras at 10 fps", "API", "events", "p50 ms", "p95 ms", "frames dropped", "p95 is", "its images/s"],
+        [
+            [
+                count,
+                {"without": "idle", "with": "at full load"}[way],
+                row[way]["events"],
+                f"{row[way]['p50']:.0f}",
+                f"{row[way]['p95']:.0f}",
+                f"{row[way]['dropped_share']:.2%}",
+                f"{row['p95_ratio']} times (goal {row['goal']:g})" if way == "with" else "",
+                row["api_images_per_s"] if way == "with" else "",
+            ]
+            for count, row in cameras.items()
+            for way in ("without", "with")
+        ],
+        "Nothing was measured.",
+    )
+
+
 def show_visits(document: dict[str, Any]) -> None:
     """What a kept visit costs."""
     cost = document["kept_visits"]

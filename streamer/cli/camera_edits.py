@@ -3,20 +3,22 @@
 A running service takes them within a second.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 import yaml
 
-from streamer.camera_changes import ADDED, Changes, alter, editing, is_added
+from streamer.camera_changes import ADDED, Changes
+from streamer.cameras import edits
+from streamer.cameras.edits import Edit
 from streamer.cli.options import AsJson, ConfigFile, Overrides, print_json, print_line
-from streamer.errors import CameraExists, CameraUnknown, ConfigInvalid, ConfigUnknownKey
-from streamer.ingest.address import address, redacted_url
+from streamer.errors import ConfigInvalid, ConfigUnknownKey
+from streamer.ingest.address import redacted_url
 from streamer.process import make_data_folder
-from streamer.settings import CameraSettings, Settings
-from streamer.settings_layers import Tree, resolve_paths
+from streamer.settings import Settings
+from streamer.settings_layers import Tree
 from streamer.settings_reading import Layers, read_layers
 from streamer.telemetry.logs import setup_logging
 
@@ -25,10 +27,8 @@ Known = Annotated[str, typer.Argument(help="A camera of `cameras list`.", metava
 Values = Annotated[
     list[str] | None, typer.Argument(help="What cameras.NAME.KEY may be, e.g. fps=5.", metavar="KEY=VALUE...")
 ]
-Whence = Literal["yaml", "set", "added", "changed"]
 # As typed: what looks like a number or a time (YAML reads 4:3 as one) is none.
 _TEXT = ("url", "user", "password", "aspect")
-Edit = Callable[[dict[str, Tree | None], Layers], str]
 
 
 def register(cameras: typer.Typer) -> None:
@@ -51,13 +51,6 @@ def configured(config: Path | None, overrides: Sequence[str] | None) -> tuple[Se
     return settings, layers, changes
 
 
-def whence(name: str, layers: Layers, changes: Changes) -> Whence:
-    """Where a camera comes from; `set`: a variable or --set."""
-    if name in layers.configured or name in layers.above:
-        return "changed" if changes.get(name) else "yaml" if name in layers.configured else "set"
-    return "added"
-
-
 def add(
     name: Name,
     url: Annotated[str, typer.Argument(help="As `url` in the YAML; ${VAR} in quotes stays as it is.", metavar="URL")],
@@ -71,21 +64,8 @@ def add(
     """Add a camera. It is not opened first: `cameras probe URL` does that."""
     options = {key: value for key, value in (("fps", fps), ("transport", transport)) if value is not None}
 
-    def edit(changes: dict[str, Tree | None], layers: Layers) -> str:
-        if changes.get(name, "") is None:
-            raise CameraExists(
-                f"camera {name} was removed by command and still stands in {layers.file}; `whosthere cameras reset "
-                f"{name}` brings it back, or use another name"
-            )
-        if name in layers.configured or name in layers.above or is_added(changes, name):
-            raise CameraExists(f"camera {name} is there already; change it by `whosthere cameras set {name} url=...`")
-        changes[name] = {ADDED: True, "url": url, **options, **_parsed(values or ())}
-        resolve_paths({"cameras": {name: changes[name]}}, Path.cwd())
-        if "$" not in url and not url.startswith("publish:"):
-            address(name, CameraSettings(url=url), url)  # a scheme that no source knows
-        return "added"
-
-    _apply(name, edit, config, overrides, json)
+    given = {"url": url, **options, **_parsed(values or ())}
+    _apply(name, edits.added(name, given, Path.cwd()), config, overrides, json)
 
 
 def set_values(
@@ -107,73 +87,35 @@ def disable(name: Known, config: ConfigFile = None, overrides: Overrides = None,
 
 def remove(name: Known, config: ConfigFile = None, overrides: Overrides = None, json: AsJson = False) -> None:
     """Take a camera away. One of the YAML is hidden, as long as it stands there, until it is reset."""
-
-    def edit(changes: dict[str, Tree | None], layers: Layers) -> str:
-        _refuse_unknown(name, changes, layers)
-        if name not in layers.configured and name not in layers.above:
-            del changes[name]
-            return "removed"
-        changes[name] = None
-        return f"removed; it still stands in {layers.file} and is hidden (`whosthere cameras reset {name}` undoes that)"
-
-    _apply(name, edit, config, overrides, json)
+    _apply(name, edits.removed(name), config, overrides, json)
 
 
 def reset(name: Known, config: ConfigFile = None, overrides: Overrides = None, json: AsJson = False) -> None:
     """Forget what was changed by command: a camera is as the YAML has it again, one that was removed, too."""
-
-    def edit(changes: dict[str, Tree | None], layers: Layers) -> str:
-        if name not in changes:
-            _refuse_unknown(name, changes, layers)
-            return "as the configuration has it; nothing was changed"
-        if name not in layers.configured and name not in layers.above:
-            raise CameraUnknown(
-                f"camera {name} stands in no configuration file; `whosthere cameras remove {name}` takes it away"
-            )
-        del changes[name]
-        return "as the configuration has it again"
-
-    _apply(name, edit, config, overrides, json)
+    _apply(name, edits.as_configured(name), config, overrides, json)
 
 
 def _alter(
     name: str, values: Tree, done: str, config: Path | None, overrides: Sequence[str] | None, json: bool
 ) -> None:
-    def edit(changes: dict[str, Tree | None], layers: Layers) -> str:
-        _refuse_unknown(name, changes, layers)
-        fresh = dict(values)
-        resolve_paths({"cameras": {name: fresh}}, Path.cwd())
-        alter(changes, name, fresh, layers.beneath(name))
-        hidden = [key for key in fresh if isinstance(above := layers.above.get(name), dict) and key in above]
-        return done + (f"; but {', '.join(hidden)} is set by a variable or --set, which goes first" if hidden else "")
-
     if not values:
         raise typer.BadParameter("want at least one KEY=VALUE")
-    _apply(name, edit, config, overrides, json)
+    _apply(name, edits.altered(name, values, done, Path.cwd()), config, overrides, json)
 
 
 def _apply(name: str, edit: Edit, config: Path | None, overrides: Sequence[str] | None, json: bool) -> None:
-    """One change, held to what the YAML is held to before it is written."""
     settings, layers, _ = configured(config, overrides)
     make_data_folder(settings.paths.data)
-    with editing(settings.camera_changes_path) as changes:
-        done = edit(changes, layers)
-        settings = layers.settings(changes, "as given")
-    camera = settings.cameras.get(name)
+    edited = edits.apply(edit, layers, settings.camera_changes_path)
+    done, camera = edited.done, edited.settings.cameras.get(name)
     if json:
         told: dict[str, Any] = {"camera": name, "result": done.partition(";")[0]}
         if camera is not None:
-            told |= {"url": redacted_url(camera.url), "enabled": camera.enabled, "from": whence(name, layers, changes)}
+            came_from = edits.whence(name, layers, edited.changes)
+            told |= {"url": redacted_url(camera.url), "enabled": camera.enabled, "from": came_from}
         print_json(told)
     else:
         print_line(f"camera {name}: {done}")
-
-
-def _refuse_unknown(name: str, changes: Changes, layers: Layers) -> None:
-    there = {**layers.configured, **layers.above, **changes}
-    known = [known for known in there if changes.get(known, "") is not None]
-    if name not in known:
-        raise CameraUnknown(f"{name} is no configured camera (there are: {', '.join(known) or 'none'})")
 
 
 def _parsed(values: Sequence[str]) -> Tree:

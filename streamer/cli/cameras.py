@@ -1,19 +1,17 @@
 """`cameras list|probe|discover`; the commands that change cameras are camera_edits.py's."""
 
-from collections import Counter
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 import uvloop
 
-from recognition.errors import CodedError
+from streamer.cameras import edits
 from streamer.cli import camera_edits, discover
 from streamer.cli.camera_names import camera_or_url
 from streamer.cli.options import AsJson, ConfigFile, Overrides, print_json, print_line, print_table, settings_of
 from streamer.ingest.address import publishers_url, redacted_url
 from streamer.settings import CameraSettings, Settings
-from streamer.variables import expand_url
 
 if TYPE_CHECKING:
     from streamer.ingest.probe import ProbeReport
@@ -43,7 +41,7 @@ def list_cameras(config: ConfigFile = None, overrides: Overrides = None, json: A
             "pace": c.pace,
             "loop": c.loop,
             "enabled": c.enabled,
-            "from": camera_edits.whence(name, layers, changes),
+            "from": edits.whence(name, layers, changes),
             "publish_to": publishers_url(settings.ingest.rtsp, name) if c.is_published else None,
         }
         for name, c in settings.cameras.items()
@@ -62,23 +60,11 @@ def list_cameras(config: ConfigFile = None, overrides: Overrides = None, json: A
 
 
 async def _probe(settings: Settings, camera: CameraSettings, name: str, watch_s: float) -> "ProbeReport":
-    """What it sends, and how the faces in its last picture stand."""
     # Streams and models, which the other commands of this group do without.
-    from streamer.ingest.probe import probe as probe_source
+    from streamer.cameras.probing import probed
     from streamer.model_layer.setup import open_for_enrolment
-    from streamer.pipeline.stills import turns_of
 
-    probed = await probe_source(expand_url(camera.url), camera, name, watch_s=watch_s)
-    try:
-        async with open_for_enrolment(settings) as recogniser:
-            turns = await turns_of(probed.frame.image, recogniser)
-    except CodedError as error:
-        return replace(probed.report, notes=(*probed.report.notes, f"faces were not looked for: {error}"))
-    report = replace(probed.report, faces=len(turns))
-    if turns and 0 not in turns:
-        turn = (camera.rotate + Counter(turns).most_common(1)[0][0]) % 360
-        return replace(report, notes=(*report.notes, f"faces stand upright only in the turned picture: rotate: {turn}"))
-    return report
+    return await probed(camera, name, watch_s, lambda: open_for_enrolment(settings))
 
 
 @cameras.command("probe", epilog="Example: whosthere cameras probe 'rtsp://${CAM_USER}:${CAM_PASSWORD}@192.0.2.9/h264'")

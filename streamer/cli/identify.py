@@ -15,8 +15,9 @@ from recognition.image import read_image
 from recognition.recogniser import open_recogniser
 from streamer.cli.options import AsJson, ConfigFile, Overrides, print_json, print_line, settings_of
 from streamer.model_layer.setup import make_manager, recogniser_config
+from streamer.people.identified import photo_document, unread_document
 from streamer.pipeline.live_gallery import LiveGallery
-from streamer.pipeline.stills import StillFace, identify_still
+from streamer.pipeline.stills import identify_still
 from streamer.settings import Names, Settings
 from streamer.telemetry.metrics import Metrics
 
@@ -65,10 +66,10 @@ async def _identify(
                     image = await asyncio.to_thread(read_image, path)
                 except ImageError as error:
                     unread.append(error)
-                    rows.append({"file": str(path), "faces": [], "error": {"code": error.code, "why": str(error)}})
+                    rows.append(unread_document(str(path), error))
                     continue
                 faces = await identify_still(image, recogniser, gallery, settings.recognition.min_quality, names)
-                rows.append({"file": str(path), "faces": [_document(face, gallery) for face in faces]})
+                rows.append(photo_document(str(path), faces, gallery.name_of))
     finally:
         await asyncio.to_thread(manager.close)
     return rows, unread
@@ -81,27 +82,6 @@ async def _load_classifier(gallery: LiveGallery, names: Names) -> None:
     await gallery.classifier.look()
     if gallery.classifier.trouble is not None:
         raise gallery.classifier.trouble
-
-
-def _document(face: StillFace, gallery: LiveGallery) -> dict[str, Any]:
-    def named(person_id: str) -> dict[str, Any]:
-        return {"id": person_id, "name": gallery.name_of(person_id)}
-
-    return {
-        "box": list(face.box),
-        "quality": round(face.quality, 4),
-        "decision": face.decision,
-        "person": None if face.person_id is None else named(face.person_id),
-        "similarity": _rounded(face.similarity),
-        "threshold": _rounded(face.threshold),
-        "confidence": _rounded(face.confidence),
-        "candidates": [named(one.person_id) | {"similarity": _rounded(one.similarity)} for one in face.candidates],
-        "ignored": face.is_ignored,
-    }
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)
 
 
 def _alike(candidate: dict[str, Any]) -> str:

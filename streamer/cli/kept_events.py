@@ -14,13 +14,13 @@ from streamer.cli.camera_names import unknown_camera
 from streamer.cli.options import note
 from streamer.errors import OutputUnwritable
 from streamer.events.event import IdentityEvent, named
+from streamer.kept_visits import search
 from streamer.kept_visits.visit import KeptVisit
 from streamer.kept_visits.visits_file import VisitsFile
 from streamer.process import key_source, readable_store_of
 from streamer.settings import Settings
 
 _UNIT_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
-_ID = re.compile(r"p[a-z0-9]{12}")
 
 
 def moment(text: str, now_at: float) -> float:
@@ -56,12 +56,13 @@ def kept_events(settings: Settings, asked: Asked) -> Iterator[tuple[IdentityEven
     Raises KeptVisitsError, MasterKeyError, PersonNotFound, PersonAmbiguous, CameraUnknown and OutputUnwritable.
     """
     people, names = _people(settings, asked.person)
+    wanted = search.Asked(asked.since_at, asked.until_at, people=people)
     found: list[tuple[KeptVisit, list[IdentityEvent]]] = []
     broken = 0
     with VisitsFile(settings.visits_path, key_source(settings)) as file:
         for visit in file.search(asked.since_at, asked.until_at, asked.camera, people):
             broken += visit.broken
-            found.append((visit, [event for event in visit.messages if _is_asked_for(event, asked, people)]))
+            found.append((visit, list(filter(wanted.takes, visit.messages))))
         if broken:
             note(f"{broken} messages can't be opened: they are damaged, and left out")
         if not found and asked.camera is not None and asked.camera not in settings.cameras:
@@ -72,27 +73,16 @@ def kept_events(settings: Settings, asked: Asked) -> Iterator[tuple[IdentityEven
         yield named(event, names.get), files[event.event_id]
 
 
-def _is_asked_for(event: IdentityEvent, asked: Asked, people: frozenset[str] | None) -> bool:
-    if not asked.since_at <= event.captured_at <= asked.until_at:
-        return False
-    return people is None or not people.isdisjoint(person.id for person in event.people)
-
-
 def _people(settings: Settings, person: str | None) -> tuple[frozenset[str] | None, Mapping[str, str]]:
     """The ids that are asked for (None: anybody's), and everybody's names."""
     if not settings.gallery_path.is_file():
-        if person is not None and not _ID.fullmatch(person):
+        if person is not None and not search.is_id(person):
             raise PersonNotFound(f"nobody called {person!r} is enrolled; give an id, or check paths.data")
         return None if person is None else frozenset({person}), {}
     with readable_store_of(settings) as store:
         names = {one.id: one.name for one in store.people()}
         names |= {former: names[now] for former, now in store.merged().items() if now in names}
-        if person is None:
-            return None, names
-        if _ID.fullmatch(person) and person not in names:
-            return frozenset({person}), names
-        found = store.find(person).id
-        return frozenset({found, *store.former_ids(found)}), names
+        return None if person is None else search.ids_of(store, person), names
 
 
 def _saved(file: VisitsFile, visit: KeptVisit, folder: Path | None) -> dict[str, str]:

@@ -1,10 +1,12 @@
 """`serve` runs the service until it is told to stop; `check` validates everything that it would need."""
 
 import asyncio
+import gc
 import logging
 import shlex
 import signal
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,12 +21,23 @@ from streamer.telemetry.logs import LogFormat, setup_logging
 if TYPE_CHECKING:
     from streamer.app import Configured
     from streamer.pipeline.camera_control import CameraControl
+    from streamer.running.api_only import ApiService
+    from streamer.running.service import Service
 
 log = logging.getLogger(__name__)
 
 
+ApiOnly = Annotated[
+    bool,
+    typer.Option("--api-only", help="The stateless API over the models alone: no cameras, broker, gallery or lock."),
+]
+
+
 def register(app: typer.Typer) -> None:
-    app.command(epilog="Example: whosthere serve --config whosthere.yaml --log-format json")(serve)
+    app.command(
+        epilog="Examples: whosthere serve --config whosthere.yaml --log-format json;   "
+        "whosthere serve --api-only --reuse-port"
+    )(serve)
     app.command(epilog="Example: whosthere check --config whosthere.yaml")(check)
 
 
@@ -34,19 +47,32 @@ def serve(
     log_format: Annotated[
         LogFormat | None, typer.Option("--log-format", help="auto: text on a terminal, JSON elsewhere.")
     ] = None,
+    api_only: ApiOnly = False,
+    reuse_port: Annotated[
+        bool, typer.Option("--reuse-port", help="With --api-only: listen beside others on the same port.")
+    ] = False,
 ) -> None:
-    """Watch the configured cameras and publish who is there, until Ctrl-C or SIGTERM; SIGHUP reloads."""
+    """Watch the configured cameras and publish who is there, until Ctrl-C or SIGTERM; SIGHUP reloads.
+
+    With --api-only: embeddings, re-ranking and face recognition over HTTP alone.
+    """
+    if reuse_port and not api_only:
+        raise typer.BadParameter("goes with --api-only: a service with cameras has its port for itself")
     from streamer.app import Configured  # all of HTTP and MQTT, which the other commands do without
 
     above = [*(overrides or ()), *([f"service.log_format={log_format}"] if log_format else [])]
-    layers = read_layers(config, above)
-    settings = layers.settings(layers.changes())
+    above += ["http.reuse_port=true"] if reuse_port else []
+    layers = read_layers(config, above, uses_broker=not api_only)
+    settings = layers.settings({} if api_only else layers.changes())
     setup_logging(settings.service.log_level, settings.service.log_format)
     # Of --set what leads to the data folder alone: others may be secret.
     to_data = [word for one in overrides or () if one.startswith("paths.") for word in ("--set", one)]
     to_config = [] if config is None else ["--config", str(config)]
     make_token = shlex.join(["whosthere", "tokens", "make", "me", "--role", "admin", *to_config, *to_data])
-    uvloop.run(_serve(settings, Configured(layers, lambda: layers.again(above)), make_token))
+    if api_only:
+        uvloop.run(_serve_api(settings, make_token))
+    else:
+        uvloop.run(_serve(settings, Configured(layers, lambda: layers.again(above)), make_token))
 
 
 async def _serve(settings: Settings, configured: "Configured", make_token: str) -> None:
@@ -66,31 +92,68 @@ async def _serve(settings: Settings, configured: "Configured", make_token: str) 
         else:
             was_asked = True
 
-    loop = asyncio.get_running_loop()
-    for number, handle in ((signal.SIGINT, stop.set), (signal.SIGTERM, stop.set), (signal.SIGHUP, hung_up)):
-        loop.add_signal_handler(number, handle)
+    _on_signals(stop.set, hung_up)
     async with running_service(settings, configured=configured) as service:
         control = service.control
         if was_asked:
             hung_up()
         cameras = ", ".join(camera.name for camera in service.cameras) or "none (add some under `cameras:`)"
         if settings.http.enabled:
-            host = f"[{settings.http.host}]" if ":" in settings.http.host else settings.http.host
-            address = f"{'https' if settings.http.tls else 'http'}://{host}:{service.http_port}"
-            log.info("listening on %s", address, extra={"http": address})
-            if not len(service.tokens) and not service.tokens.trouble:
-                log.warning("HTTP lets nobody in yet; make a token: %s", make_token)
+            _tell_of_http(service, make_token)
         log.info("running; cameras: %s", cameras)
+        gc.freeze()  # what is there stays: looking through all of it again and again would hold up the loop
         await stop.wait()
         log.info("stopping")
 
 
-def check(config: ConfigFile = None, overrides: Overrides = None, json: AsJson = False) -> None:
-    """Check the configuration, models, gallery, cameras and broker, and say what is wrong with each."""
-    from streamer.checks import check_everything  # as above
+async def _serve_api(settings: Settings, make_token: str) -> None:
+    """make_token: as above."""
+    from streamer.running.api_only import running_api
 
-    settings = settings_of(config, overrides, log_level="warning")
-    findings = uvloop.run(check_everything(settings))
+    stop, terminal = asyncio.Event(), Terminal()
+
+    def hung_up() -> None:
+        if terminal.is_gone:
+            stop.set()
+        else:
+            log.info("SIGHUP: the API alone has nothing to reload; restart it for another configuration")
+
+    _on_signals(stop.set, hung_up)
+    async with running_api(settings) as service:
+        _tell_of_http(service, make_token)
+        log.info("running; the API alone")
+        gc.freeze()  # as beside cameras
+        await stop.wait()
+        log.info("stopping")
+
+
+def _on_signals(stop: Callable[[], None], hung_up: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    for number, handle in ((signal.SIGINT, stop), (signal.SIGTERM, stop), (signal.SIGHUP, hung_up)):
+        loop.add_signal_handler(number, handle)
+
+
+def _tell_of_http(service: "Service | ApiService", make_token: str) -> None:
+    http = service.settings.http
+    host = f"[{http.host}]" if ":" in http.host else http.host
+    address = f"{'https' if http.tls else 'http'}://{host}:{service.http_port}"
+    log.info("listening on %s", address, extra={"http": address})
+    if not len(service.tokens) and not service.tokens.trouble:
+        log.warning("HTTP lets nobody in yet; make a token: %s", make_token)
+
+
+def check(
+    config: ConfigFile = None, overrides: Overrides = None, api_only: ApiOnly = False, json: AsJson = False
+) -> None:
+    """Check the configuration, models, gallery, cameras and broker, and say what is wrong with each."""
+    from streamer.checks import check_api, check_everything  # as above
+
+    if api_only:
+        settings = read_layers(config, overrides or (), uses_broker=False).settings({})
+        setup_logging("warning", settings.service.log_format)
+    else:
+        settings = settings_of(config, overrides, log_level="warning")
+    findings = uvloop.run((check_api if api_only else check_everything)(settings))
     failed = [finding for finding in findings if not finding.ok]
     if json:
         rows = [{"part": f.part, "ok": f.ok, "code": f.code, "detail": f.detail} for f in findings]

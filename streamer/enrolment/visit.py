@@ -14,7 +14,7 @@ from gallery.enrolment.enrol import EnrolReport, FaceFinder, Gate, Terms, settle
 from gallery.enrolment.settling import profile_of
 from gallery.enrolment.shots import Album, Shot, look
 from gallery.errors import PhotoRefused, QualityTooLow
-from gallery.people import NewPhoto, NewTemplate
+from gallery.people import NewPhoto, NewTemplate, Profile
 from gallery.storage.store import PersonStore
 from recognition.errors import CodedError, EmbeddingUnusable, ImageError
 from recognition.image import decode_image
@@ -27,10 +27,10 @@ _ANY = Gate(0.0, 0.0)  # the kept piece is enlarged: how good the face was, the 
 
 
 async def enrol_visit(
-    name: str, event_id: str, settings: Settings, finder: FaceFinder, store: PersonStore, terms: Terms
+    who: str | Profile, event_id: str, settings: Settings, finder: FaceFinder, store: PersonStore, terms: Terms
 ) -> EnrolReport:
     """As gallery.enrolment.enrol.enrol(). Raises KeptVisitsError and MasterKeyError besides."""
-    who, event_id = profile_of(name), event_id.upper()
+    profile, event_id = profile_of(who), event_id.upper()
     picture, faces = await asyncio.to_thread(_kept, settings, event_id)
     shots: dict[Path, Shot] = {}
     refused: dict[Path, CodedError] = {}
@@ -48,7 +48,7 @@ async def enrol_visit(
         except QualityTooLow as error:
             refused[path] = error
     album = Album({}, [], refused)
-    report = await settled(who, album, paths, finder, store, terms, shots)
+    report = await settled(profile, album, paths, finder, store, terms, shots)
     await asyncio.to_thread(_take_back, store, report.person.id, event_id)
     return report
 

@@ -69,7 +69,7 @@ class IdentityEvent(_Wire):
     snapshot: under what name the visit is kept (its event_id); null where it is not.
     """
 
-    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True, serialize_by_alias=True)
 
     schema_: Annotated[Literal["whosthere.identity/1"], Field(alias="schema")] = SCHEMA
     event_id: Annotated[str, Field(min_length=26, max_length=26)]

@@ -33,9 +33,9 @@ class Outbox:
     While the disk is full or fails, from the start on or later, events wait in memory (`buffer_limit` of them),
     `healthy` is False and writing is tried again every second. A damaged file is set aside, and a new one used. When
     file or memory is full the oldest update goes first, then the oldest whole visit. Opening raises OutboxTooNew or
-    AlreadyRunning. `told` is called with each event that is put, whatever becomes of it, `interrupted` with each `end`
-    of a visit that the run before left open. `now` is a clock in s that
-    never jumps, of this `boot` of the machine; `unix_s` the wall clock.
+    AlreadyRunning. `hearers` are called with each event that is put, whatever becomes of it, `interrupted` with each
+    `end` of a visit that the run before left open. `now` is a clock in s that never jumps, of this `boot` of the
+    machine; `unix_s` the wall clock.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Outbox:
         self.last_seen: dict[str, LastSeen] = {}
         self._sighted_s: dict[str, float] = {}  # on the steady clock: people seen in this run
         self._forgotten: set[str] = set()
-        self.told: Callable[[IdentityEvent], None] = lambda _: None
+        self.hearers: list[Callable[[IdentityEvent], None]] = []
         self.interrupted: Callable[[IdentityEvent], None] = lambda _: None
         self._metrics = metrics
         self._now = now
@@ -109,7 +109,8 @@ class Outbox:
             due = Due(moved(due.event, self._set_since_s(due.event.captured_at, captured_s)), due.levels, captured_s)
         due = as_unknown(due, self._forgotten)  # a verdict may have been on its way
         event = due.event
-        self.told(event)
+        for hear in self.hearers:
+            hear(event)
         newest = self._is_newest(due)
         if self._writer.put(due, newest=newest) and newest and event.person is not None:
             if due.captured_s is not None:

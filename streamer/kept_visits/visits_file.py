@@ -179,22 +179,36 @@ class VisitsFile:
         self, since_at: float, until_at: float, camera: str | None = None, people: Collection[str] | None = None
     ) -> Iterator[KeptVisit]:
         """Visits of that time, of a camera, of any of these people, the earliest first."""
-        where, values = ["began_at <= ?", "coalesce(ended_at, 1e12) >= ?"], [until_at, since_at]
-        texts: list[str] = []
-        if camera is not None:
-            where.append("camera = ?")
-            texts.append(camera)
-        if people is not None:
-            where.append(_OF_PEOPLE)
-            texts.append(orjson.dumps(list(people)).decode())
-        query = f"SELECT {VISIT} FROM visits WHERE {' AND '.join(where)} ORDER BY began_at"
+        where, values = _asked(since_at, until_at, None if camera is None else [camera], people)
+        query = f"SELECT {VISIT} FROM visits WHERE {where} ORDER BY began_at"
         with translated(self.path):
-            rows = self._db.execute(query, (*values, *texts)).fetchall()
+            rows = self._db.execute(query, values).fetchall()
             self._follow_key()
         for row in rows:
             with translated(self.path):
                 visit = read_visit(self._db, self._cipher, row)
             yield visit
+
+    def newest(
+        self,
+        since_at: float,
+        until_at: float,
+        cameras: Collection[str] | None,
+        people: Collection[str] | None,
+        place: tuple[float, str] | None,
+        most: int,
+    ) -> list[KeptVisit]:
+        """Visits of that time, of any of these cameras and people, the latest first: from the one of this began_at and
+        event_id on, and so many at most."""
+        where, values = _asked(since_at, until_at, cameras, people)
+        if place is not None:
+            where += " AND (began_at, event_id) <= (?, ?)"
+            values += place
+        query = f"SELECT {VISIT} FROM visits WHERE {where} ORDER BY began_at DESC, event_id DESC LIMIT ?"
+        with translated(self.path):
+            rows = self._db.execute(query, (*values, most)).fetchall()
+            self._follow_key()
+            return [read_visit(self._db, self._cipher, row) for row in rows]
 
     def visit(self, event_id: str) -> KeptVisit:
         """Raises VisitNotFound."""
@@ -289,6 +303,21 @@ class VisitsFile:
 
     def _number(self, query: str, values: Sequence[str | float] = ()) -> int:
         return int(self._db.execute(query, values).fetchone()[0])
+
+
+def _asked(
+    since_at: float, until_at: float, cameras: Collection[str] | None, people: Collection[str] | None
+) -> tuple[str, tuple[str | float, ...]]:
+    """Which visits are of that time, of any of these cameras, and of these people; None: of any."""
+    where, values = "began_at <= ? AND coalesce(ended_at, 1e12) >= ?", (until_at, since_at)
+    texts: list[str] = []
+    if cameras is not None:
+        where += " AND camera IN (SELECT value FROM json_each(?))"
+        texts.append(orjson.dumps(list(cameras)).decode())
+    if people is not None:
+        where += f" AND {_OF_PEOPLE}"
+        texts.append(orjson.dumps(list(people)).decode())
+    return where, (*values, *texts)
 
 
 def _age(now_at: float, limits: Limits) -> tuple[str, tuple[float, ...]]:

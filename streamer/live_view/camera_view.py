@@ -6,14 +6,16 @@ On the loop; encodes on a thread that is there while somebody looks. The newest 
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import av
 from av.codec.codec import UnknownCodecError
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from streamer.api.streaming.messages import Mailbox, Message
 from streamer.errors import CameraUnknown
 from streamer.ingest.frame import Frame, VideoImage
 from streamer.live_view.encoder import Vp8Encoder
@@ -49,6 +51,7 @@ class CameraView:
         self._tasks = tasks
         self._viewers: set[Viewer] = set()
         self._connected: set[Viewer] = set()
+        self._listeners: set[Mailbox] = set()
         self._newest: Frame | None = None
         self._news = asyncio.Event()
         self._is_over = False
@@ -63,7 +66,7 @@ class CameraView:
 
     @property
     def looks(self) -> bool:
-        return bool(self._connected)
+        return bool(self._connected or self._listeners)
 
     def taken(self, frame: Frame) -> None:
         if self._connected:
@@ -76,6 +79,22 @@ class CameraView:
         message = faces_message(frame, faces, self._name_of, time.time())
         for viewer in self._connected:
             viewer.tell(message)
+        if self._listeners:
+            told = Message(message)
+            for mailbox in self._listeners:
+                mailbox.put(told)
+
+    @contextmanager
+    def listening(self) -> Iterator[Mailbox]:
+        """The faces of each frame from now on; who is slow gets the newest alone."""
+        mailbox = Mailbox(1, newest_counts=True)
+        if self._is_over:
+            mailbox.end(CameraUnknown.code, f"camera {self.camera} was removed")
+        self._listeners.add(mailbox)
+        try:
+            yield mailbox
+        finally:
+            self._listeners.discard(mailbox)
 
     def became(self, status: CameraStatus) -> None:
         """The camera is in another state; its viewers stay, and see it when it is back."""
@@ -114,11 +133,13 @@ class CameraView:
     def want_keyframe(self) -> None:
         self._keyframe_wanted = True
 
-    def end(self, why: str) -> None:
+    def end(self, why: str, code: str = CameraUnknown.code) -> None:
         """Nobody looks any more: the camera is removed, or the service stops."""
         self._is_over = True
         for viewer in list(self._viewers):
             viewer.end(why)
+        for mailbox in self._listeners:
+            mailbox.end(code, why)
 
     async def _encode(self) -> None:
         """While somebody looks. A fault costs a picture, and is told once."""

@@ -55,6 +55,7 @@ def _face(face: SeenFace, name_of: Callable[[str], str | None]) -> dict[str, obj
         "decision": None if not face.is_told else "known" if known else "unknown",
         "person": {"id": face.person_id, "name": name} if known else None,
         "similarity": face.similarity,
+        "quality": round(face.quality, 4),
     }
 
 

@@ -5,9 +5,11 @@ Built once, before the cameras are; run() lasts as long as the service. On the l
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from streamer.errors import CameraDisabled, CameraUnknown
+from streamer.api.streaming.messages import Mailbox
+from streamer.errors import CameraDisabled, CameraUnknown, ServiceStopping
 from streamer.live_view.camera_view import CameraView
 from streamer.pipeline.camera import CameraStatus
 from streamer.telemetry.metrics import Metrics
@@ -48,12 +50,19 @@ class LiveView:
         """The service's side of a connection that is about to look. Raises CameraUnknown, CameraDisabled."""
         from streamer.live_view.peer import ViewerPeer
 
+        return ViewerPeer(self._enabled(camera))
+
+    def listening(self, camera: str) -> AbstractContextManager[Mailbox]:
+        """What its frames show, for somebody who wants no pictures. Raises CameraUnknown, CameraDisabled."""
+        return self._enabled(camera).listening()
+
+    def _enabled(self, camera: str) -> CameraView:
         view = self._views.get(camera)
         if view is None:
             raise CameraUnknown(f"there is no camera {camera[:64]!r}; `whosthere cameras list` names them all")
         if view.status.state == "disabled":
             raise CameraDisabled(f"camera {camera} is disabled; nobody can watch it until it is enabled")
-        return ViewerPeer(view)
+        return view
 
     async def run(self) -> None:
         """Until it is cancelled."""
@@ -63,7 +72,7 @@ class LiveView:
             finally:
                 self._tasks = None
                 for view in self._views.values():
-                    view.end("the service stops")
+                    view.end("the service stops", ServiceStopping.code)
 
     def _running(self) -> asyncio.TaskGroup | None:
         return self._tasks

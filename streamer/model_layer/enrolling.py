@@ -6,7 +6,7 @@ On the event loop.
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from gallery.enrolment.enrol import EnrolReport, Gate, InFlight, Pick, Terms, enrol
+from gallery.enrolment.enrol import EnrolReport, Gate, InFlight, Pick, Terms, Whom, enrol
 from gallery.storage.store import PersonStore
 from recognition.models.manager import ModelManager
 from recognition.recogniser import Recogniser
@@ -31,8 +31,8 @@ class EnrolmentDesk:
         self._settings = settings
         self._recogniser = recogniser
 
-    def terms(self, pick: Pick = None, *, force: bool = False, by_hand: bool = True) -> Terms:
-        """by_hand: see Terms."""
+    def terms(self, pick: Pick = None, *, force: bool = False, by_hand: bool = True, whom: Whom = "anybody") -> Terms:
+        """by_hand, whom: see Terms."""
         wanted = self._settings.gallery.enrol
         return Terms(
             Gate(wanted.min_face_px, wanted.min_quality),
@@ -42,15 +42,21 @@ class EnrolmentDesk:
             force,
             wanted.max_photos,
             by_hand,
+            whom,
         )
 
     def in_flight(self) -> InFlight:
-        """As many photos as keep the models busy; with two passes each, half of what may wait for one of them, so that
-        none is refused.
-        """
-        models = (self._recogniser.detector, self._recogniser.embedder)
-        wanted = _BATCHES_AHEAD * max(model.max_batch * model.threads for model in models)
-        return InFlight(max(1, min(max(wanted, _LEAST_IN_FLIGHT), self._settings.recognition.queue_limit // 4)))
+        return in_flight_for(self._settings, self._recogniser)
+
+
+def in_flight_for(settings: Settings, recogniser: Recogniser) -> InFlight:
+    """As many photos as keep the models busy; with two passes each, half of what may wait for one of them, so that
+    none is refused.
+    """
+    wanted = _BATCHES_AHEAD * max(
+        model.max_batch * model.threads for model in (recogniser.detector, recogniser.embedder)
+    )
+    return InFlight(max(1, min(max(wanted, _LEAST_IN_FLIGHT), settings.recognition.queue_limit // 4)))
 
 
 async def enrol_person(

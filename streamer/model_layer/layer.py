@@ -1,7 +1,8 @@
 """The models of a running service: which serve, how they were chosen, and what people see of it.
 
 Opens the manager, a switcher for each role and the recogniser that they steer; run() keeps them right while cameras
-run. On the event loop; loading, the gallery and files are on threads.
+run. On the event loop; loading, the gallery and files are on threads. Without a gallery (`serve --api-only`) nothing is
+counted there and nothing is written: the data folder is another service's.
 """
 
 import asyncio
@@ -16,8 +17,8 @@ from recognition.reason import Reason
 from recognition.recogniser import Recogniser, open_recogniser
 from recognition.selection.candidates import Placement, Requirement
 from recognition.selection.measurements import LocalMeasurements
-from recognition.serving.served_model import BatchPlan
-from recognition.specs.spec import EmbedderSpec
+from recognition.serving.served_model import BatchPlan, ServedModel
+from recognition.specs.spec import DetectorSpec, EmbedderSpec
 from streamer.model_layer.announce import Fallbacks, FirstFigures, Manifest
 from streamer.model_layer.backfill import TemplateBackfill
 from streamer.model_layer.manual_choice import read_choice
@@ -28,18 +29,25 @@ from streamer.model_layer.switcher import Switcher, SwitchHooks
 from streamer.model_layer.triton_monitor import TritonMonitor
 from streamer.pipeline.live_gallery import LiveGallery
 from streamer.pipeline.match_policy import MatchPolicy
-from streamer.readiness import ModelState
+from streamer.readiness import ModelState, Part
 from streamer.settings import Settings
 from streamer.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
+# Of threads for photos and requests. At 5 cameras still felt them, at 19 one that is set aside while it holds the
+# interpreter's lock would hold up the cameras' for too long where other programs take all cores.
+_PATIENT_NICENESS = 15
+
 
 class ModelLayer:
     """Made by open_models() alone."""
 
-    def __init__(self, settings: Settings, manager: ModelManager, metrics: Metrics) -> None:
+    def __init__(
+        self, settings: Settings, manager: ModelManager, metrics: Metrics, *, has_gallery: bool = True
+    ) -> None:
         self.settings = settings
+        self.has_gallery = has_gallery
         self.manager = manager
         self.ladder = ladder_of(settings, manager)
         self.told: Callable[[dict[str, object]], None] = lambda _: None
@@ -86,15 +94,21 @@ class ModelLayer:
 
     async def open(self, stack: AsyncExitStack) -> None:
         """Choose, load and serve; a place that can't be had is left for the next best. Raises CodedErrors."""
-        with suppress(OSError):
-            self.settings.manifest_path.unlink()  # what served the last time serves no more
+        if self.has_gallery:
+            with suppress(OSError):
+                self.settings.manifest_path.unlink()  # what served the last time serves no more
         await asyncio.to_thread(self.look_up)
         if len(self._embedders()) > 1:
             await self._servers.ask(self._embedders())
         leases: list[AnyLease] = []
         try:
             at = [await self._begun(switcher, leases) for switcher in (self.detector, self.embedder)]
-            config = replace(recogniser_config(self.settings, self._metrics), detector_at=at[0], embedder_at=at[1])
+            config = replace(
+                recogniser_config(self.settings, self._metrics),
+                detector_at=at[0],
+                embedder_at=at[1],
+                patient_niceness=_PATIENT_NICENESS if self.has_gallery else 0,  # else there are no cameras
+            )
             recogniser = await stack.enter_async_context(open_recogniser(config, self.manager))
         finally:
             for lease in leases:
@@ -155,11 +169,14 @@ class ModelLayer:
         if self._recogniser is not None:
             self._fallbacks.tell(self.seated())
             document = self.document()
-            self._manifest.put(document)
+            if self.has_gallery:
+                self._manifest.put(document)
             self._last_told = self._news()
             self.told(document)
 
     async def _write_down(self) -> None:
+        if not self.has_gallery:
+            return
         await self._manifest.write()
         for switcher, served in self.seated():
             if served.device == "triton":
@@ -169,19 +186,25 @@ class ModelLayer:
     # While it runs.
 
     async def run(self) -> None:
-        """Look now and again, for ever."""
-        assert self._live_gallery is not None
+        """Look now and again, for ever; at servers beside, whose silence takes longer."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keep_right(), name="watch models")
+            tasks.create_task(self._servers.keep_looking(self._serving), name="watch Triton")
+
+    def _serving(self) -> list[ServedModel[DetectorSpec] | ServedModel[EmbedderSpec]]:
+        return [served for switcher, served in self.seated() if not switcher.vacant]
+
+    async def _keep_right(self) -> None:
         while True:
             await asyncio.sleep(self.settings.recognition.poll_s)
             self._take_choice()
-            await self.covering.count(self._live_gallery)
+            if self._live_gallery is not None:
+                await self.covering.count(self._live_gallery)
             self._watch_health()
             if len(self._embedders()) > 1:
                 await self._servers.ask(self._embedders())
             for switcher in (self.detector, self.embedder):
                 await switcher.look()
-            if not self.embedder.vacant:
-                await self._servers.ask_again(self.recogniser.embedder)
             self._fallbacks.tell(self.seated())
             if self._news() != self._last_told:
                 self._changed()
@@ -235,7 +258,8 @@ class ModelLayer:
     def look_up(self) -> None:
         """Read what was chosen by hand and who has templates: choices go by it. Blocks. Raises GalleryError."""
         self._take_choice()
-        self.covering.look_up()
+        if self.has_gallery:
+            self.covering.look_up()
 
     def _not_covered(self, name: str) -> Reason | None:
         """An embedder that lacks people is not switched to, where another lacks fewer; nor is it left for that."""
@@ -263,6 +287,15 @@ class ModelLayer:
                 return against.why
         return None
 
+    @property
+    def triton(self) -> Part | None:
+        """How the servers of the models that serve are; None where none of them is on one."""
+        remote = [served for _, served in self.seated() if served.device == "triton"]
+        if not remote:
+            return None
+        faults = [against.why for served in remote if (against := served.runner.why_not()) is not None]
+        return Part("triton", not faults, "; ".join(faults))
+
     def readiness(self) -> tuple[ModelState, ...]:
         """Every model of the configured set, and what speaks against it."""
         return readiness(self.seated())
@@ -289,14 +322,14 @@ class ModelLayer:
 
 @asynccontextmanager
 async def open_models(
-    settings: Settings, metrics: Metrics, manager: ModelManager | None = None
+    settings: Settings, metrics: Metrics, manager: ModelManager | None = None, *, has_gallery: bool = True
 ) -> AsyncIterator[ModelLayer]:
     """The models chosen, loaded and served while the context lasts; `manager` None: the configuration's, made here.
 
     Raises what choosing and loading raise.
     """
     manager = manager if manager is not None else await asyncio.to_thread(make_manager, settings)
-    layer = ModelLayer(settings, manager, metrics)
+    layer = ModelLayer(settings, manager, metrics, has_gallery=has_gallery)
     try:
         async with AsyncExitStack() as stack:
             await layer.open(stack)

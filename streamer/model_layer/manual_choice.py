@@ -6,9 +6,14 @@ Blocks for a small read or write; any thread.
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from recognition.whole_file import replacing
 from streamer.errors import DataFolderUnwritable
+
+AUTO = "auto"  # for a name: the selector chooses
+
+Document = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +47,11 @@ def replace_json(path: Path, document: dict[str, object]) -> None:
         raise DataFolderUnwritable(
             f"{path} can't be written ({error.strerror}); make paths.data writable, or make room there"
         ) from None
+
+
+def answers(document: Document, chosen: str | None) -> bool:
+    """Whether this is what the service has to say of the choice: it is followed, or refused."""
+    if document.get("by_hand") != chosen:
+        return False
+    refused = document.get("by_hand_refused") is not None
+    return chosen is None or refused or document["embedder"]["name"] == chosen

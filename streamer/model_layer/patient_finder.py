@@ -16,6 +16,7 @@ from recognition.faces import InSpace
 from recognition.image import Image
 from recognition.models.model_runner import ModelRunner
 from recognition.recogniser import Found, Recogniser
+from recognition.serving.lanes import PHOTO
 from recognition.specs.spec import DetectorSpec, EmbedderSpec
 from streamer.supervise import supervise
 
@@ -46,7 +47,7 @@ class PatientFinder:
         """Raises InferenceFailed, and what trying again does not mend."""
         return await self._tried(lambda: self._recogniser.detect(image, lane), lambda: self._recogniser.detector.runner)
 
-    async def in_every_space(self, image: Image, landmarks: F32, lane: str = "photo") -> list[InSpace]:
+    async def in_every_space(self, image: Image, landmarks: F32, lane: str = PHOTO) -> list[InSpace]:
         """Raises as detect() does."""
         return await self._tried(
             lambda: self._recogniser.in_every_space(image, landmarks, lane), lambda: self._recogniser.embedder.runner

@@ -5,9 +5,10 @@ Settings go in. make_manager() blocks for a few small files; open_for_enrolment(
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 
 from recognition.errors import CodedError
 from recognition.models.device_memory import JoinedReader, NvmlReader, RamReader
@@ -16,6 +17,7 @@ from recognition.models.providers import TritonServer
 from recognition.recogniser import Recogniser, RecogniserConfig, open_recogniser
 from recognition.selection.candidates import Placement
 from recognition.specs.spec import DetectorSpec, EmbedderSpec
+from recognition.specs.weights import verify_artifacts
 from streamer.settings import Settings
 from streamer.telemetry.metrics import Metrics
 from streamer.variables import visible_gpus
@@ -71,6 +73,20 @@ def ladder_of(settings: Settings, manager: ModelManager) -> tuple[str, ...]:
     """The embedders that may serve, the preferred one first, by their specs' own names. Raises ModelNotFound."""
     names = (settings.recognition.embedder, *settings.recognition.ladder)
     return tuple(dict.fromkeys(manager.spec_of(name, EmbedderSpec).name for name in names))
+
+
+def verify_model(spec: DetectorSpec | EmbedderSpec, manager: ModelManager, folders: Sequence[Path]) -> str:
+    """Hold a model's files, or its members', to their digests; a line about them.
+
+    Raises WeightsMissing, WeightsDigestMismatch, ModelNotFound (a member).
+    """
+    if spec.triton is not None and spec.runtime == "triton":
+        return f"its weights are the Triton server's, {spec.triton.model} version {spec.triton.version}; none are here"
+    if isinstance(spec, EmbedderSpec) and spec.members:
+        members = [manager.spec_of(name, EmbedderSpec) for name in spec.members]
+        return ", ".join(f"{member.name} {verify_model(member, manager, folders)}" for member in members)
+    verify_artifacts(spec, folders)
+    return f"sha256 {spec.short_digest}… as in the spec"
 
 
 def lease_at(manager: ModelManager, place: Placement) -> AnyLease:

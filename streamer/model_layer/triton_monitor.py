@@ -1,4 +1,4 @@
-"""Embedders on a Triton server: how fast it answers, whether it has been away for too long, and whether it still is.
+"""Models on a Triton server: how fast it answers, whether it has been away for too long, and whether it still is.
 
 On the event loop; the server is asked on threads, each time within its deadline.
 """
@@ -6,22 +6,26 @@ On the event loop; the server is asked on threads, each time within its deadline
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack, suppress
 from functools import partial
 
 from recognition.checks.self_test import probe_tensors
 from recognition.errors import CodedError, TritonModelMismatch, TritonUnavailable
-from recognition.models.manager import ModelManager
+from recognition.models.manager import AnyRunner, ModelManager
 from recognition.reason import Reason
 from recognition.serving.served_model import ServedModel
-from recognition.specs.spec import EmbedderSpec
+from recognition.specs.spec import DetectorSpec, EmbedderSpec
 from streamer.model_layer.switcher import SHORTLY_S, Switcher
 
 log = logging.getLogger(__name__)
 
+AnyServed = ServedModel[DetectorSpec] | ServedModel[EmbedderSpec]
+
 # For so long runs may fail before another model takes over: a server that starts again needs less.
 AWAY_S = 10.0
+# So often a server is asked whom nobody else asks: else /readyz would say of an idle one what was true at its last run.
+LOOK_S = 3.0
 _AWAY = (TritonUnavailable.code, TritonModelMismatch.code)
 
 
@@ -37,7 +41,7 @@ class TritonMonitor:
         self._clock = clock
         self._away: tuple[str, float] | None = None
         self._asked_s: dict[str, float] = {}
-        self._failed: tuple[Reason, float] | None = None
+        self._runs: dict[AnyRunner, int] = {}  # at the last look
 
     async def ask(self, names: Iterable[str]) -> None:
         """Find out how fast those of these models are of which nobody knows it yet: the selector goes by that.
@@ -79,13 +83,19 @@ class TritonMonitor:
         if self._clock() - self._away[1] >= AWAY_S:
             self._switcher.hold_back(model, trouble, device, SHORTLY_S)
 
-    async def ask_again(self, served: ServedModel[EmbedderSpec]) -> None:
-        """A run that failed says little about now: where no face has come for a while since, a drawn one is run."""
-        last, now_s = served.runner.why_not(), self._clock()
-        if last is None:
-            self._failed = None
-        elif self._failed is None or self._failed[0] is not last:
-            self._failed = (last, now_s)
-        elif now_s - self._failed[1] >= SHORTLY_S:
-            with served.in_use(), suppress(CodedError):
+    async def keep_looking(self, serving: Callable[[], Sequence[AnyServed]]) -> None:
+        """Whatever serves on a server and was not run since the last look runs a drawn picture, for ever: a run of long
+        ago says little about now."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            remote = [served for served in serving() if served.device == "triton"]
+            with ExitStack() as in_use:
+                for served in remote:
+                    in_use.enter_context(served.in_use())
+                await asyncio.gather(*map(self._look, remote))
+            self._runs = {served.runner: served.runner.runs for served in remote}
+
+    async def _look(self, served: AnyServed) -> None:
+        if served.runner.runs == self._runs.get(served.runner, 0):
+            with suppress(CodedError):
                 await asyncio.to_thread(served.runner.run, probe_tensors(served.spec)[:1])

@@ -87,7 +87,7 @@ class Publisher:
         self._commands = (
             CameraCommands(self._prefix, lambda: self._cameras.names, obey, metrics) if obey and commanded else None
         )
-        outbox.told = self._heard
+        outbox.hearers.append(self._heard)
         self._losses: deque[float] = deque(maxlen=LOSSES)
         self._hurried = False
         self._leftovers = Leftovers(self._prefix)

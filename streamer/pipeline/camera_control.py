@@ -7,7 +7,9 @@ On the loop; files are read and written on threads.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 from recognition.errors import CodedError
 from streamer.camera_changes import Changes, alter, editing, read_changes
@@ -19,6 +21,8 @@ from streamer.telemetry.once_log import OnceLog
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 0.5
+FOLLOWED_WITHIN_S = 5.0
+T = TypeVar("T")
 _Identity = tuple[int, int, int] | None  # of a file; None: there is none
 _UNREAD: _Identity = (0, 0, 0)
 
@@ -44,6 +48,7 @@ class CameraControl:
         self._path = settings.camera_changes_path
         self._seen = _UNREAD
         self._asked = asyncio.Event()
+        self._over = asyncio.Event()  # of the look that is under way, or comes next
         self._wants_reload = False
         self._commands: dict[str, bool] = {}  # by camera: the newest counts
         self._once = OnceLog(log)
@@ -64,6 +69,26 @@ class CameraControl:
         self._commands[camera] = enabled
         self._asked.set()
 
+    async def look(self, read: Callable[[Layers, Path], T]) -> T:
+        """What `read(layers, path of the changes)` returns, on a thread. Raises what it raises."""
+        return await asyncio.to_thread(read, self._layers, self._path)
+
+    async def edit(self, write: Callable[[Layers, Path], T]) -> T:
+        """What `write(layers, path of the changes)` returns, on a thread; what it wrote runs when this returns.
+
+        Raises what `write` raises, and why what it wrote does not run. A service that is slow to follow follows later.
+        """
+        written = await self.look(write)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FOLLOWED_WITHIN_S):
+                while await asyncio.to_thread(_identity, self._path) != self._seen:
+                    over = self._over
+                    self._asked.set()
+                    await over.wait()
+                    if trouble := self._troubles.get("changes"):
+                        raise trouble
+        return written
+
     async def run(self) -> None:
         """Follow what is asked for, and what commands write, for ever."""
         while True:
@@ -79,6 +104,8 @@ class CameraControl:
             if self._commands:
                 await self._obey()
                 await self._follow()
+            over, self._over = self._over, asyncio.Event()
+            over.set()
 
     async def _reload(self) -> None:
         self._wants_reload = False

@@ -218,6 +218,7 @@ def seen_face(sighting: Sighting, frame: Frame, visits: Visits) -> SeenFace:
         is_told=said is not None,
         person_id=said.person.id if said and said.person else None,
         similarity=said.similarity if said else None,
+        quality=sighting.quality,
     )
 
 

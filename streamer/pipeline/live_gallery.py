@@ -88,7 +88,7 @@ class LiveGallery:
         self._file = file
         self._now = partial(conditions_now, settings)
         self._policies: dict[str, MatchPolicy] = {}
-        self._calibrated: Mapping[str, MatchPolicy] = {}  # the same under the gallery's calibrations
+        self.calibrated: Mapping[str, MatchPolicy] = {}  # the same under the gallery's calibrations
         self._watch = CalibrationWatch(metrics)
         self._indexes: dict[str, FaceIndex] = {}
         self._metrics = metrics
@@ -141,6 +141,10 @@ class LiveGallery:
         """The display name, from memory; None for somebody who is not enrolled (any more)."""
         found = self._profiles.get(person_id)
         return None if found is None else found.name
+
+    def name_now_of(self, person_id: str) -> str | None:
+        """The same, also by an id that was merged into another."""
+        return self.name_of(self._merged.get(person_id, person_id))
 
     def is_enrolled(self, person_id: str) -> bool:
         """Whether somebody has this id, or had it and was merged into who has another."""
@@ -202,7 +206,7 @@ class LiveGallery:
         """
         chosen = [voters(kept, self.serving, self._min_quality) for kept in tracks]
         judge = Judge(
-            self._calibrated,
+            self.calibrated,
             self._indexes,
             self._negatives,
             self._thresholds,
@@ -329,7 +333,7 @@ class LiveGallery:
         """Take the thresholds that the gallery has now, and say how they stand. `own`: people's, by space."""
         store, policies = self._file.store, dict(self._policies)
         calibrations = from_texts(store.calibrations())
-        self._calibrated = {name: policy.under(calibrations, self._now) for name, policy in policies.items()}
+        self.calibrated = {name: policy.under(calibrations, self._now) for name, policy in policies.items()}
         standings = {}
         for one in {one.space: one for policy in policies.values() for one in policy.spaces}.values():
             counts = store.templates_by_person(one.space)

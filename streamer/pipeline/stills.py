@@ -15,6 +15,7 @@ from recognition.align import quarters_to_upright
 from recognition.arrays import F32
 from recognition.image import Image
 from recognition.recogniser import Recogniser
+from recognition.serving.lanes import PHOTO
 from streamer.pipeline.live_gallery import LiveGallery
 from streamer.pipeline.tracking import KeptFace
 from streamer.settings import Names
@@ -44,8 +45,8 @@ async def identify_still(
 
     Raises what Recogniser.detect() and embed() raise.
     """
-    found = await recogniser.detect(image, "photo")
-    embedded = await recogniser.embed(image, found.detections.landmarks, "photo")
+    found = await recogniser.detect(image, PHOTO)
+    embedded = await recogniser.embed(image, found.detections.landmarks, PHOTO)
     boxes, quality = found.detections.boxes, found.quality.score
     good = (quality >= min_quality) & (found.quality.turn == 0) & embed.usable(embedded.embeddings)
     kept = [
@@ -87,6 +88,6 @@ async def turns_of(image: Image, recogniser: Recogniser) -> list[int]:
 
     Raises what Recogniser.detect() raises.
     """
-    found = await recogniser.detect(image, "photo")
+    found = await recogniser.detect(image, PHOTO)
     landmarks = found.detections.landmarks[found.quality.turn == 0]
     return [90 * quarters for quarters in quarters_to_upright(landmarks)] if len(landmarks) else []

@@ -15,7 +15,7 @@ class SeenFace:
     """A face of one frame. box: [left, top, right, bottom] px of the picture as a person sees it; score in [0, 1].
 
     is_told: an event has said whose it is; person_id and similarity are that event's, person_id None for somebody
-    unknown. Before that nobody is named.
+    unknown. Before that nobody is named. quality: how much it is worth to an embedder, in [0, 1].
     """
 
     box: tuple[int, int, int, int]
@@ -23,6 +23,7 @@ class SeenFace:
     is_told: bool
     person_id: str | None
     similarity: float | None
+    quality: float
 
 
 class Watcher(Protocol):

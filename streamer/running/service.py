@@ -6,7 +6,10 @@ from recognition.recogniser import Recogniser
 from streamer.access.guard import Guard
 from streamer.access.live_tokens import LiveTokens
 from streamer.api.certificate import Certificate
+from streamer.api.idempotency import FirstAnswers
+from streamer.api.streaming.live_events import LiveEvents
 from streamer.events.outbox import Outbox
+from streamer.inference.inference import Inference
 from streamer.ingest.publish.point import PublishPoints
 from streamer.ingest.rtsp.server import RtspServer
 from streamer.kept_visits.keeper import VisitKeeper
@@ -19,7 +22,9 @@ from streamer.pipeline.camera_trouble import WORDS
 from streamer.pipeline.live_gallery import LiveGallery
 from streamer.pipeline.overload import Overload
 from streamer.readiness import Part, Readiness
+from streamer.running.parts import asked_parts, door_parts, models_part
 from streamer.settings import Settings
+from streamer.steady import steady_s
 from streamer.telemetry.metrics import Metrics
 from streamer.upkeep.daily import Upkeep
 
@@ -40,12 +45,16 @@ class Service:
     tokens: LiveTokens
     guard: Guard
     upkeep: Upkeep
+    live_events: LiveEvents
     points: PublishPoints = field(default_factory=dict)
     certificate: Certificate | None = None
     http_port: int = 0
     rtsp: RtspServer | None = None
+    inference: Inference | None = None
     control: CameraControl | None = None
     overload: Overload = field(default_factory=Overload)
+    answers: FirstAnswers = field(default_factory=FirstAnswers)
+    started_s: float = field(default_factory=steady_s)
 
     @property
     def recogniser(self) -> Recogniser:
@@ -58,7 +67,8 @@ class Service:
     def readiness(self) -> Readiness:
         """What is ready and what is not, part by part, with the reason."""
         parts = [
-            _models_part(self.models),
+            models_part(self.models),
+            *asked_parts(self.models, self.live_gallery.reranker),
             Part("broker", not self.publisher.trouble, self.publisher.trouble),
             Part("outbox", self.outbox.healthy, self.outbox.trouble),
         ]
@@ -72,9 +82,7 @@ class Service:
             trouble = self.live_gallery.classifier.trouble
             parts.append(Part("classifier", trouble is None, "" if trouble is None else str(trouble)))
         if self.settings.http.enabled:
-            parts.append(Part("tokens", not self.tokens.trouble, self.tokens.trouble))
-        if self.certificate is not None:
-            parts.append(Part("certificate", not self.certificate.fault, self.certificate.trouble))
+            parts.extend(door_parts(self.tokens, self.certificate))
         if self.overload.reason is not None:
             parts.append(Part("load", True, self.overload.reason))
         if self.rtsp is not None and (self.rtsp.port or self.rtsp.trouble):
@@ -90,11 +98,3 @@ def _camera_part(name: str, status: CameraStatus) -> Part:
         return Part(f"camera {name}", True, f"{status.reason}: {WORDS[status.trouble]}")
     fine = status.state in ("online", "disabled") or status.reason == "ended"
     return Part(f"camera {name}", fine, "" if fine else f"{status.state}: {status.reason}")
-
-
-def _models_part(layer: ModelLayer) -> Part:
-    """Not ready where answers are useless; ready, and yet something to say, where a model had to go to the CPU."""
-    if layer.fault is not None:
-        return Part("models", False, layer.fault)
-    fallbacks = [(served.name, served.fallback or switcher.fallback) for switcher, served in layer.seated()]
-    return Part("models", True, "; ".join(f"{name} on the CPU: {found.why}" for name, found in fallbacks if found))

@@ -155,6 +155,15 @@ class Metrics:
         self.http_refused = Counter(
             "whosthere_http_refused_total", "Requests that were not let in, by stable code", ["code"], registry=r
         )
+        self.http_listeners = Gauge(
+            "whosthere_http_listeners", "Live streams (SSE, WebSocket) that are open", registry=r
+        )
+        self.http_listeners_cut = Counter(
+            "whosthere_http_listeners_cut_total",
+            "Live streams that the service ended, by stable code",
+            ["code"],
+            registry=r,
+        )
         self.webrtc_sessions = Gauge(
             "whosthere_webrtc_sessions", "Peers that publish (whip) or watch (whep)", ["kind"], registry=r
         )

@@ -6,7 +6,6 @@ StreamerError
     ├── WebrtcDisabled            webrtc_disabled
     ├── OfferInvalid              offer_invalid
     ├── OfferUnsupported          offer_unsupported
-    ├── BodyTooLarge              body_too_large
     ├── MediaTypeUnsupported      media_type_unsupported
     ├── SessionUnknown            session_unknown
     ├── EntityTagMissing          entity_tag_missing
@@ -41,10 +40,6 @@ class OfferUnsupported(WebrtcError):
     """Well-formed, and asks for what is not here."""
 
     code = "offer_unsupported"
-
-
-class BodyTooLarge(WebrtcError):
-    code = "body_too_large"
 
 
 class MediaTypeUnsupported(WebrtcError):

@@ -26,14 +26,18 @@ SHOWN_LINES = 60
 
 
 class ServiceProcess:
-    """`whosthere` on a config of its own in `folder`; its data lies in `folder`/data, its log in serve.log."""
+    """`whosthere` on a config of its own in `folder`; its data lies in `folder`/data, its log in serve.log.
 
-    def __init__(self, folder: Path, config: dict[str, Any]) -> None:
+    serve_with: options of `serve`.
+    """
+
+    def __init__(self, folder: Path, config: dict[str, Any], *serve_with: str) -> None:
         self.data = folder / "data"
         self.log_file = folder / "serve.log"
         self._folder = folder
         self._config = folder / "whosthere-under-test.yaml"
         self._config.write_text(yaml.safe_dump({"paths": {}, "http": {"port": 0}} | config))
+        self._serve_with = serve_with
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at_line = 0
 
@@ -54,7 +58,7 @@ class ServiceProcess:
         self._started_at_line = len(self.log())
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                [*self.command("serve"), "--log-format", "json"],
+                [*self.command("serve", *self._serve_with), "--log-format", "json"],
                 cwd=self._folder,
                 env=_environment(),
                 stdout=subprocess.DEVNULL,

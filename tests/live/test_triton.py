@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
@@ -15,7 +16,7 @@ from recognition.align import aligned_crops
 from recognition.checks.portraits import read_portraits
 from recognition.errors import RunnerDead, TritonModelMismatch, TritonUnavailable
 from recognition.runtimes.onnx_runner import OnnxRunner
-from recognition.runtimes.triton_client import TritonEndpoint
+from recognition.runtimes.triton_client import TritonClient, TritonEndpoint
 from recognition.runtimes.triton_runner import TritonRunner
 from recognition.specs.files import load_specs
 from recognition.specs.weights import find_weights, read_weights
@@ -92,6 +93,37 @@ def test_a_batch_is_its_faces_one_by_one_and_what_onnx_runtime_says_here(runner,
     assert cosines(together, alone).min() > 0.9999
     assert cosines(together, here).min() > 0.9999
     assert cosines(together[:1], together[1:]).max() < 0.9
+
+
+def test_its_metadata_are_asked_for_now_and_again_and_its_weights_are_held_to_after_each_pause(
+    runner, faces, monkeypatch
+):
+    """On one connection."""
+    asked: Counter[str] = Counter()
+
+    def count(call: str) -> None:
+        real = getattr(TritonClient, call)
+
+        def counted(self, *given):
+            asked[call] += 1
+            return real(self, *given)
+
+        monkeypatch.setattr(TritonClient, call, counted)
+
+    for call in ("describe", "infer", "_connect"):
+        count(call)
+    for _ in range(3):
+        runner.run(faces)
+    at_once = asked["infer"]
+    monkeypatch.setattr("recognition.runtimes.triton_runner._TRUST_S", -1.0)
+    for _ in range(5):
+        runner.run(faces)
+    assert asked["infer"] == at_once + 10, "a pattern before each"
+    assert asked["describe"] == 0
+    monkeypatch.setattr("recognition.runtimes.triton_runner._VERIFY_EVERY_S", -1.0)
+    for _ in range(2):
+        runner.run(faces)
+    assert (asked["describe"], asked["_connect"]) == (2, 0)
 
 
 def test_a_batch_that_is_too_large_for_the_server_goes_in_parts(server, in_process, faces):

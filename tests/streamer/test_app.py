@@ -15,6 +15,7 @@ from recognition.recogniser import UNHEALTHY_AFTER
 from recognition.specs.files import load_specs
 from streamer.access.guard import Guard
 from streamer.access.live_tokens import LiveTokens
+from streamer.api.streaming.live_events import LiveEvents
 from streamer.app import Configured, Service, running_service
 from streamer.live_view.view import LiveView
 from streamer.model_layer.layer import open_models
@@ -98,6 +99,7 @@ async def watched(tmp_path: Path, **recognition: Any) -> AsyncIterator[tuple[Ser
                 tokens,
                 guard,
                 Upkeep(settings),
+                LiveEvents(live_gallery.name_of),
             ),
             broker,
         )

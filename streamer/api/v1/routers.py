@@ -1,11 +1,31 @@
 """Everything under /api/v1 over a running service: what there is of it, each a router of its own."""
 
+from collections.abc import Callable
+
 from fastapi import APIRouter
 
 from streamer.api.gallery_desk import GalleryDesk
-from streamer.api.v1 import people
+from streamer.api.streaming.live_events import LiveEvents
+from streamer.api.streaming.streams import Streams
+from streamer.api.v1 import camera_faces, events, identify, joining, live_events, negatives, people, person_zips, photos
+from streamer.kept_visits.reader import VisitReader
+from streamer.live_view.view import LiveView
+from streamer.people.studio import Studio
 
 
-def api_routes(desk: GalleryDesk) -> list[APIRouter]:
+def api_routes(desk: GalleryDesk, studio: Studio) -> list[APIRouter]:
     """In the order in which /docs shows them."""
-    return [people.routes(desk)]
+    of_people = [kind.routes(desk, studio) for kind in (people, photos, negatives, joining, person_zips)]
+    return [*of_people, identify.routes(studio)]
+
+
+def event_routes(
+    desk: GalleryDesk, reader: VisitReader, name_of: Callable[[str], str | None], streams: Streams, live: LiveEvents
+) -> list[APIRouter]:
+    """Identity events, as they come and as they were kept."""
+    return [live_events.routes(desk, streams, live), events.routes(desk, reader, name_of)]
+
+
+def view_routes(view: LiveView, streams: Streams) -> list[APIRouter]:
+    """What cameras see, as they see it."""
+    return [camera_faces.routes(view, streams)]

@@ -41,7 +41,7 @@ def run_rerank() -> dict[str, Any]:
 def measured() -> dict[str, Any]:
     """The best round's median of each, and by how much their scores differ at most."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    points = _faces()
+    points = faces()
     ids, reranker, paper = [f"p{number:03d}" for number in range(CANDIDATES)], Reranker(), Neighbourhood()
 
     def ours() -> Reranked:
@@ -65,7 +65,7 @@ def measured() -> dict[str, Any]:
     }
 
 
-def _faces() -> F32:
+def faces() -> F32:
     """(1 + CANDIDATES, NUMBERS): the probe first."""
     rng = np.random.default_rng(4)
     people = rng.standard_normal((CANDIDATES // _EACH, NUMBERS))

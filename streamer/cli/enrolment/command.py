@@ -25,6 +25,7 @@ from streamer.enrolment.visit import enrol_visit
 from streamer.ingest.address import redacted_url
 from streamer.model_layer.enrolling import EnrolmentDesk
 from streamer.model_layer.setup import open_for_enrolment
+from streamer.people.enrolment_document import document, nobody
 from streamer.process import open_gallery
 from streamer.settings import CameraSettings, Settings
 
@@ -155,12 +156,12 @@ def _one(settings: Settings, enrolling: Enrolling, pick: Pick, what: str, *, for
         report, given = uvloop.run(run())
     except NoPhotoAccepted as error:
         if as_json:
-            print_json(telling.nobody(error.refused))
+            print_json(nobody(error.refused))
         elif len(error.refused) > 1:  # the error's line has room for a few
             telling.show_refused(error.refused)
         raise
     if as_json:
-        print_json(telling.document(report))
+        print_json(document(report))
     else:
         telling.show(report, given, what)
 

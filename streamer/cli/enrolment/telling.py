@@ -10,6 +10,7 @@ from gallery.enrolment.listing import Listing
 from gallery.errors import NoPhotoAccepted
 from recognition.errors import CodedError
 from streamer.cli.options import note, print_line
+from streamer.people.enrolment_document import document, nobody, refusals
 
 _MOST_WARNED = 20  # lines to be read, where thousands are enrolled
 
@@ -43,35 +44,6 @@ def _done(report: EnrolReport, given: int, what: str) -> str:
 def show_refused(refused: Refusals) -> None:
     for path, code, why in refused:
         print_line(f"refused  {path}: {why} [{code}]")
-
-
-def document(report: EnrolReport) -> dict[str, Any]:
-    return {
-        "person": {"id": report.person.id, "name": report.person.name},
-        "added_to": report.added_to,
-        "taken": [{"image": str(path), "quality": round(quality, 4)} for path, quality in report.taken],
-        "already": [str(path) for path in report.already],
-        "left_out": [{"image": str(path), "why": why} for path, why in report.left_out],
-        "refused": _refusals(report.refused),
-        "warnings": list(report.warnings),
-    }
-
-
-def nobody(refused: Refusals) -> dict[str, Any]:
-    """The same where no photo was accepted."""
-    return {
-        "person": None,
-        "added_to": False,
-        "taken": [],
-        "already": [],
-        "left_out": [],
-        "refused": _refusals(refused),
-        "warnings": [],
-    }
-
-
-def _refusals(refused: Refusals) -> list[dict[str, str]]:
-    return [{"image": str(path), "code": code, "why": why} for path, code, why in refused]
 
 
 @dataclass(slots=True)
@@ -154,7 +126,7 @@ def _error(error: CodedError) -> dict[str, str]:
 def people_document(people: list[dict[str, Any]], tally: Tally, listing: Listing) -> dict[str, Any]:
     return {
         "people": people,
-        "refused": _refusals(listing.refused),
+        "refused": refusals(listing.refused),
         "other_files": listing.ignored,
         "counts": {
             "enrolled": tally.enrolled,

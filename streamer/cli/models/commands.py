@@ -18,7 +18,7 @@ from streamer.cli.models.listing import list_models, show_model
 from streamer.cli.models.pull import pull_models
 from streamer.cli.models.use import use_model
 from streamer.cli.options import AsJson, ConfigFile, Overrides, print_json, print_line, settings_of
-from streamer.model_layer.setup import ladder_of, make_manager
+from streamer.model_layer.setup import ladder_of, make_manager, verify_model
 from streamer.settings import Settings
 
 models = typer.Typer(
@@ -57,8 +57,6 @@ def verify(names: Names = None, config: ConfigFile = None, overrides: Overrides 
     manager = make_manager(settings)
 
     def one(spec: DetectorSpec | EmbedderSpec) -> str:
-        from streamer.checks import verify_model  # with all of HTTP, which the other commands do without
-
         return verify_model(spec, manager, settings.paths.models)
 
     _report(_chosen(names, settings, manager), one, json)

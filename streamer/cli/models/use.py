@@ -7,25 +7,18 @@ import json as json_reader
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from recognition.models.manager import ModelManager
-from recognition.specs.spec import EmbedderSpec
 from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json, print_line, settings_of
-from streamer.errors import PeopleNotCovered
-from streamer.model_layer.coverage import coverage_in
-from streamer.model_layer.manual_choice import ModelChoice, write_choice
-from streamer.model_layer.setup import ladder_of, make_manager
-from streamer.process import make_data_folder, open_gallery, service_runs
+from streamer.model_layer.manual_choice import AUTO, Document, ModelChoice, answers, write_choice
+from streamer.model_layer.setup import make_manager
+from streamer.process import make_data_folder, service_runs
 from streamer.settings import Settings
 
-AUTO = "auto"
 WITHIN_S = 30.0
 POLL_S = 0.1
-
-Document = dict[str, Any]
 
 
 def use_model(
@@ -38,7 +31,7 @@ def use_model(
 ) -> None:
     """Have one embedder serve, whatever memory and load say, until `models use auto`; a running service follows."""
     settings = settings_of(config, overrides, log_level="warning")
-    chosen = None if name == AUTO else _may_serve(name, settings)
+    chosen = None if name == AUTO else _chosen(name, settings)
     make_data_folder(settings.paths.data)
     runs = service_runs(settings.paths.data)
     write_choice(settings.model_choice_path, ModelChoice(chosen))
@@ -54,30 +47,14 @@ def use_model(
         raise typer.Exit(1)
 
 
-def _may_serve(name: str, settings: Settings) -> str:
-    """The spec's own name. Raises ModelNotFound, what speaks against its weights, PeopleNotCovered."""
-    manager = make_manager(settings)
-    spec = manager.spec_of(name, EmbedderSpec)
-    manager.need(spec.name)
-    from streamer.checks import verify_model  # with all of HTTP, which the other commands do without
+def _chosen(name: str, settings: Settings) -> str:
+    """The spec's own name. Raises what may_serve() raises."""
+    from streamer.model_layer.choosing import may_serve  # with the whole model layer, which `auto` does without
 
-    verify_model(spec, manager, settings.paths.models)
-    ladder = ladder_of(settings, manager)
-    _hold_to_coverage(spec, ladder, manager, settings)
-    if spec.name not in ladder:
-        note(f"{spec.name} is not in recognition.ladder: name it there, and enrolment makes its templates at once")
-    return spec.name
-
-
-def _hold_to_coverage(spec: EmbedderSpec, ladder: tuple[str, ...], manager: ModelManager, settings: Settings) -> None:
-    """Raises PeopleNotCovered where the service would refuse the model for that."""
-    if not settings.gallery_path.is_file():
-        return
-    others = [other for other in ladder if manager.why_not(other) is None]
-    with open_gallery(settings) as store:
-        against = coverage_in(store, manager, {spec.name, *others}).against(spec.name, others)
-    if against is not None:
-        raise PeopleNotCovered(f"model {spec.name}: {against.why}")
+    choosable = may_serve(name, settings, make_manager(settings))
+    if not choosable.is_in_ladder:
+        note(f"{choosable.name} is not in recognition.ladder: name it there, and enrolment makes its templates at once")
+    return choosable.name
 
 
 def _answer(manifest: Path, chosen: str | None) -> Document | None:
@@ -97,14 +74,6 @@ def _read(manifest: Path) -> Document | None:
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None
-
-
-def answers(document: Document, chosen: str | None) -> bool:
-    """Whether this is what the service has to say of the choice: it is followed, or refused."""
-    if document.get("by_hand") != chosen:
-        return False
-    refused = document.get("by_hand_refused") is not None
-    return chosen is None or refused or document["embedder"]["name"] == chosen
 
 
 def _outcome(chosen: str | None, answer: Document | None, runs: bool) -> Document:

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from gallery.errors import GallerySealBroken, PersonNotFound
-from gallery.storage.store import PersonStore
 from streamer.cli.options import AsJson, ConfigFile, Overrides, Who, note, print_json, print_line, settings_of
 from streamer.errors import ConfirmationNeeded, ErasureIncomplete
+from streamer.people.forgetting import whom_to_forget
 from streamer.process import open_gallery, this_user
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def forget(
 
     settings = settings_of(config, overrides)
     with open_gallery(settings) as store:
-        person_id, question = _whom(store, who)
+        person_id, question = whom_to_forget(store, who)
     if not yes:
         confirm(question)
     with _shown() as begins:
@@ -48,26 +47,6 @@ def forget(
     else:
         print_line(f"{person_id} is forgotten")
     _complain(person_id, report)
-
-
-def _whom(store: PersonStore, who: str) -> tuple[str, str]:
-    """The id, and what is asked before. Raises PersonNotFound."""
-    person_id = who.strip().lower()
-    try:
-        person = store.find(who)
-    except GallerySealBroken:
-        if not store.is_enrolled(person_id):
-            raise
-        return person_id, f"Erase {person_id}, of whom not everything can be read any more?"
-    except PersonNotFound as error:
-        if person_id in store.forgotten():
-            return person_id, f"{person_id} was forgotten before; erase what is left of them?"
-        if not store.audit_entries(person_id):
-            if store.unfinished():  # by the name nobody can tell whom: it went first
-                raise PersonNotFound(f"{error}; somebody's erasure was not finished: whosthere gallery purge") from None
-            raise
-        return person_id, f"{person_id} is enrolled no more; erase what is left of them?"
-    return person.id, f"Erase {person.name} ({person.id}), photos, templates, kept visits and waiting events included?"
 
 
 @contextmanager

@@ -2,12 +2,11 @@
 
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 
 from gallery.merging import merged
 from gallery.people import Person
-from gallery.storage.store import Merged, PersonStore
+from gallery.storage.store import Merged
 from streamer.cli.options import (
     LOG_IS_READ,
     AsJson,
@@ -42,10 +41,9 @@ def merge(
     people split. Asks before; without a terminal --yes is needed.
     """
     # Not at the head: the other commands of this group do without.
-    from streamer.erasure.steps import empty_topics
-    from streamer.erasure.task import Task
     from streamer.model_layer.enrolling import verifying_thresholds
     from streamer.model_layer.setup import make_manager
+    from streamer.people.joining import likeness, merge_document, topics_after
 
     settings = settings_of(config, overrides)
     manager = make_manager(settings)
@@ -53,7 +51,7 @@ def merge(
     manager.close()
     with open_gallery(settings) as store:
         person, other = store.find(who), store.find(into)
-        alike = _likeness(store, person, other)
+        alike = likeness(store, person, other)
         if person.id != other.id and not yes:
             merged(person.profile, other.profile)  # what is refused is not asked about
             question = (
@@ -61,19 +59,9 @@ def merge(
             )
             confirm(question, "nothing was merged")
         done = store.merge(person.id, other.id, thresholds)
-    topics = empty_topics(Task(frozenset({person.id}), settings, this_user(), in_service=False))
+    topics = topics_after(person.id, settings, this_user())
     if json:
-        left = [{"where": one.where, "why": one.why, "done_by": one.by} for one in topics.left]
-        print_json(
-            summary(done.person)
-            | {
-                "merged": person.id,
-                "photos_added": done.photos,
-                "negatives_erased": done.negatives,
-                "similarity": {space: round(cosine, 4) for space, cosine in alike.items()},
-                "left": left,
-            }
-        )
+        print_json(summary(done.person) | merge_document(person.id, done, alike, topics))
         return
     note(_told(alike, thresholds))
     _show(person, done, topics)
@@ -91,18 +79,6 @@ def _show(person: Person, done: Merged, topics: "Outcome") -> None:
         note(f"left for now: {one}")
     if not done.is_overwritten:
         note(LOG_IS_READ)
-
-
-def _likeness(store: PersonStore, person: Person, other: Person) -> dict[str, float]:
-    """By space that both have templates in, the highest cosine between the two."""
-    found = {}
-    for space in person.templates.keys() & other.templates.keys():
-        templates = store.all_templates(space)
-        owners = np.array(templates.person_ids)
-        one, two = (templates.matrix[owners == who.id] for who in (person, other))
-        if len(one) and len(two):
-            found[space] = float((one @ two.T).max())
-    return found
 
 
 def _told(alike: dict[str, float], thresholds: dict[str, float]) -> str:

@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
-from gallery.consent import changed, until_of
-from gallery.people import OwnThreshold, Profile
+from gallery.consent import until_of
+from gallery.people import OwnThreshold
 from gallery.storage.store import PersonStore
 from streamer.cli.options import AsJson, ConfigFile, Overrides, Who, note, print_json, print_line, settings_of
 from streamer.cli.people.summary import lines, summary
+from streamer.people.profile_change import KEPT, ConsentChange, Kept, ProfileChange
 from streamer.process import open_gallery
 from streamer.settings import Settings
 
@@ -53,26 +54,15 @@ def set_person(
     settings, cosine = settings_of(config, overrides), _cosine(threshold)
     own = None if cosine is None else _of_space(settings, cosine)
     now = time.time()
-    until = None if consent_until is None or consent_until == NONE else until_of(consent_until, now)
-
-    def edit(profile: Profile) -> Profile:
-        consent = profile.consent
-        if no_consent:
-            consent = None
-        elif any(value is not None for value in told[3:]):
-            consent = changed(consent, now, by=consent_by, purpose=consent_purpose, until=until)
-            if consent_until == NONE:
-                consent = replace(consent, expires_at=None)
-        return replace(
-            profile,
-            external_id=profile.external_id if external_id is None else _or_none(external_id),
-            tags=profile.tags if tags is None else tuple(tag for tag in tags if tag != NONE),
-            threshold=profile.threshold if threshold is None else own,
-            consent=consent,
-        )
-
+    consent = None if no_consent else _consent(consent_by, consent_purpose, consent_until, now)
+    change = ProfileChange(
+        external_id=KEPT if external_id is None else _or_none(external_id),
+        tags=KEPT if tags is None else tuple(tag for tag in tags if tag != NONE),
+        threshold=KEPT if threshold is None else own,
+        consent=consent,
+    )
     with open_gallery(settings) as store:
-        person = store.change(store.find(who).id, edit)
+        person = store.change(store.find(who).id, lambda profile: change.of(profile, now))
         if own is not None:
             _tell_if_low(settings, own, store)
     if json:
@@ -99,6 +89,13 @@ def ignore(
         print_line(f"{person.name} ({person.id}) is {how} from now on")
 
 
+def _consent(by: str | None, purpose: str | None, until: str | None, now: float) -> ConsentChange | Kept:
+    if by is None and purpose is None and until is None:
+        return KEPT
+    expires_at = KEPT if until is None else None if until == NONE else until_of(until, now)
+    return ConsentChange(by, purpose, expires_at)
+
+
 def _or_none(text: str) -> str | None:
     return None if text == NONE else text
 
@@ -107,9 +104,9 @@ def _of_space(settings: Settings, cosine: float) -> OwnThreshold:
     """In the configured embedder's space. Raises ModelNotFound."""
     # The models, which the other commands of this group do without.
     from streamer.model_layer.setup import make_manager
-    from streamer.pipeline.match_policy import own_threshold_spec
+    from streamer.people.own_threshold import own_threshold
 
-    return OwnThreshold(own_threshold_spec(settings, make_manager(settings)).space, cosine)
+    return own_threshold(settings, make_manager(settings), cosine)
 
 
 def _tell_if_low(settings: Settings, own: OwnThreshold, store: PersonStore) -> None:

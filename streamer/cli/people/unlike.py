@@ -3,13 +3,14 @@
 import hashlib
 import re
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from gallery.errors import NegativeNotFound
-from gallery.people import KeptNegative, Person
+from gallery.people import KeptNegative, NewNegative, Person
 from gallery.storage.store import PersonStore
 from recognition.errors import ImageMissing
 from streamer.cli.options import (
@@ -25,6 +26,10 @@ from streamer.cli.options import (
 )
 from streamer.cli.people.summary import negative_summary
 from streamer.process import open_gallery
+from streamer.settings import Settings
+
+if TYPE_CHECKING:
+    from recognition.recogniser import Recogniser
 
 _EVENT = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 
@@ -65,10 +70,8 @@ def not_person(
         # Not at the head: the other commands of this group do without.
         import uvloop
 
-        from streamer.cli.people.unlike_faces import faces_of
-
         before = {kept.id for kept in store.list_negatives(person.id)}
-        negatives = uvloop.run(faces_of(settings, store, person, seen, pick))
+        negatives = uvloop.run(_faces(settings, store, person, seen, pick))
         kept = store.add_negatives(person.id, negatives)
     if json:
         rows = [negative_summary(one) for one in kept]
@@ -77,6 +80,29 @@ def not_person(
     for given, one in zip(seen, kept, strict=True):
         how = "already kept as" if one.id in before else "kept as"
         print_line(f"{given} is not {person.name} ({person.id}): {how} negative {one.id}")
+
+
+async def _faces(
+    settings: Settings, store: PersonStore, person: Person, seen: Sequence[str], pick: Literal["largest"] | None
+) -> list[NewNegative]:
+    """All that are meant, or none; the networks are loaded where a face needs it."""
+    from streamer.model_layer.setup import make_manager, open_for_enrolment
+    from streamer.people.negative_faces import Unlike, of_photo, of_visit
+
+    manager = make_manager(settings)
+    async with AsyncExitStack() as stack:
+        stack.callback(manager.close)
+        opened: list[Recogniser] = []
+
+        async def networks() -> "Recogniser":
+            if not opened:
+                opened.append(await stack.enter_async_context(open_for_enrolment(settings, manager)))
+            return opened[0]
+
+        unlike = Unlike(person, settings, store, manager, networks, note)
+        return [
+            await of_visit(unlike, one) if is_event(one) else await of_photo(unlike, Path(one), pick) for one in seen
+        ]
 
 
 def _undo(store: PersonStore, person: Person, seen: Sequence[str], *, json: bool) -> None:

@@ -1,3 +1,4 @@
+import asyncio
 import struct
 import zlib
 from dataclasses import replace
@@ -6,14 +7,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gallery.enrolment.enrol import EnrolReport, Gate, Terms, enrol
-from gallery.errors import EnrolledAlready, NameInvalid, NameTaken, NoPhotoAccepted, PersonAmbiguous
+from gallery.enrolment.enrol import EnrolReport, Gate, Terms, Whom, enrol
+from gallery.errors import (
+    EnrolledAlready,
+    ExternalIdTaken,
+    NameInvalid,
+    NameTaken,
+    NoPhotoAccepted,
+    PersonAmbiguous,
+    PersonNotFound,
+)
+from gallery.people import Profile
 from gallery.storage.store import PersonStore
 from recognition.errors import EmbeddingSpaceMismatch, Overloaded
 from recognition.faces import InSpace
 from recognition.image import Image
 from recognition.recogniser import Found
-from tests.gallery.fakes import DIM, SPACE, FakeFinder, namesakes, near, photo_of, unit
+from tests.gallery.fakes import DIM, SPACE, FakeFinder, namesakes, near, negative_of, photo_of, unit
 
 GATE = Gate(min_face_px=48, min_quality=0.25)
 ADA, BOB, EVE = unit(1), unit(2), unit(3)
@@ -31,8 +41,11 @@ class Desk:
     def shoot(self, face: np.ndarray, seed: int, **faults: float) -> Path:
         return self.finder.paint(self.folder / f"{seed}.png", (near(face, 0.8, seed), faults))
 
-    async def enrol(self, name: str, *paths: Path, pick: str | None = None, force: bool = False) -> EnrolReport:
-        return await enrol(name, paths, self.finder, self.store, Terms(GATE, 0.4, pick=pick, force=force))
+    async def enrol(
+        self, name: str | Profile, *paths: Path, pick: str | None = None, force: bool = False, whom: Whom = "anybody"
+    ) -> EnrolReport:
+        terms = Terms(GATE, 0.4, pick=pick, force=force, whom=whom)
+        return await enrol(name, paths, self.finder, self.store, terms)
 
     def group(self, number: int, *faces: np.ndarray, sides: tuple[float, ...] = ()) -> Path:
         """A photo of several people, each a little different in each photo; equally large, or as `sides` says."""
@@ -70,6 +83,47 @@ async def test_an_enrolled_name_gets_more_photos(desk: Desk) -> None:
     assert third.person.name == "Ada"
     assert (first.added_to, second.added_to, third.added_to) == (False, True, True)
     assert len(desk.store.people()) == 1
+
+
+@pytest.mark.parametrize("name", ["Ada", " ADA", "4711"])
+async def test_somebody_new_is_nobody_who_is_there(desk: Desk, name: str) -> None:
+    first = await desk.enrol("Ada", desk.shoot(ADA, 1), whom="somebody new")
+    desk.store.change(first.person.id, lambda profile: replace(profile, external_id="4711"))
+    who = Profile(name) if name != "4711" else Profile("Bob", external_id=name)
+    with pytest.raises(NameTaken if name != "4711" else ExternalIdTaken):
+        await desk.enrol(who, desk.shoot(BOB, 2), whom="somebody new")
+    assert desk.store.find("Ada").photos == len(desk.store.people()) == 1
+
+
+async def test_of_two_new_people_of_one_name_who_are_looked_at_at_once_one_is_enrolled(desk: Desk) -> None:
+    shots = [desk.shoot(face, number) for number, face in enumerate((ADA, BOB, EVE), 1)]
+    enrolling = (desk.enrol("Twin", shot, whom="somebody new") for shot in shots)
+    done = await asyncio.gather(*enrolling, return_exceptions=True)
+    assert sorted(type(one).__name__ for one in done) == ["EnrolReport", "NameTaken", "NameTaken"]
+    assert desk.store.find("Twin").photos == 1
+
+
+@pytest.mark.parametrize("who", ["id", "Ada", "ada"])
+async def test_who_is_to_be_there_and_is_gone_is_not_made_anew(desk: Desk, who: str) -> None:
+    first = await desk.enrol("Ada", desk.shoot(ADA, 1))
+    name = first.person.id if who == "id" else "Ada"
+    assert (await desk.enrol(name, desk.shoot(ADA, 2), whom="who is enrolled")).added_to
+    desk.store.forget(first.person.id)
+    with pytest.raises(PersonNotFound):
+        await desk.enrol(first.person.id if who == "id" else who, desk.shoot(ADA, 3), whom="who is enrolled")
+    assert desk.store.people() == []
+
+
+@pytest.mark.parametrize("others", [0, 1, 2])
+async def test_who_has_a_negative_and_no_photo_yet_gets_one(desk: Desk, others: int) -> None:
+    """Whether or not others have templates: without any, a gallery's matrix has no width."""
+    ada = desk.store.add_person("Ada")
+    for number, face in enumerate((BOB, EVE)[:others]):
+        desk.store.add_person(f"other {number}", [photo_of(face, number)])
+    desk.store.add_negative(ada.id, negative_of(unit(9)))
+    assert len((await desk.enrol("Ada", desk.shoot(ADA, 1))).taken) == 1
+    with pytest.raises(NoPhotoAccepted):
+        await desk.enrol("Ada", desk.shoot(unit(9), 2))
 
 
 def _png_header(width: int, height: int) -> bytes:

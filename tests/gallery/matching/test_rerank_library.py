@@ -159,6 +159,28 @@ def test_what_is_no_library_is_refused(tmp_path: Path, made: Callable[[Path], ob
     assert os.fspath(path) in str(refused.value)
 
 
+@needs_compiler
+@pytest.mark.parametrize("fails", ["return -3; }", "return 1; }", EACH + "2.0f; " + NOTHING])
+def test_what_a_call_failed_at_is_told_for_a_minute(tmp_path: Path, fails: str) -> None:
+    now_s = 100.0
+    ok = f"if (count > 2) {{ {EACH} 0.5f; {NOTHING} "
+    kernel = LibraryKernel(compiled(tmp_path, HEAD + ok + fails), clock=lambda: now_s)
+    reranker = Reranker(kernel=kernel)
+    points = faces(3, 4, 8, 1)
+    assert reranker.trouble == ""
+    with pytest.raises(RerankFailed) as failed:
+        reranker.rerank(points[0], ["a", "b"], points[1:3])
+    assert reranker.trouble == str(failed.value)
+    now_s += 61.0
+    assert reranker.trouble == ""
+    with pytest.raises(RerankFailed):
+        reranker.rerank(points[0], ["a", "b"], points[1:3])
+    assert reranker.trouble
+    reranker.rerank(points[0], ["a", "b", "c"], points[1:4])
+    assert reranker.trouble == ""
+    assert Reranker().trouble == ""
+
+
 def test_no_neighbour_of_the_self_test_is_nearly_tied_with_the_next() -> None:
     """Else a library could fail it for the last bit of a sum."""
     *inputs, same = self_test_inputs()

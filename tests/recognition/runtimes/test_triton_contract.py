@@ -89,6 +89,13 @@ def test_an_answer_may_be_written_to():
     answer += 1
 
 
+@pytest.mark.parametrize(
+    ("model", "side"), [("scrfd_500m", 160), ("nano_det", 160), ("nano_embed", 112), ("facenet_vggface2", 160)]
+)
+def test_the_probe_of_a_network_for_any_size_is_small(model, side):
+    assert probe_tensor(SPECS[model]).shape == (1, 3, side, side)
+
+
 def test_the_probe_covers_the_range_of_the_input():
     probe = probe_tensor(SPECS["arcface_w600k_mbf"])
     assert probe.shape == (1, 3, 112, 112)

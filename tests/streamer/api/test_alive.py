@@ -34,6 +34,15 @@ async def test_it_asks_this_machine_where_it_listens_everywhere(host, free_port,
         assert await asyncio.to_thread(lives, HttpSettings(host=host, port=free_port))
 
 
+async def test_it_needs_no_login_to_the_broker(tmp_path, monkeypatch, free_port):
+    """One that serves the API alone has none."""
+    (tmp_path / "whosthere.yaml").write_text('mqtt: {password: "${NOT_SET_ANYWHERE}"}')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WHOSTHERE_HTTP__PORT", str(free_port))
+    async with serve_http(create_app(FakeService()), "127.0.0.1", free_port):
+        assert await asyncio.to_thread(main) == 0
+
+
 async def test_what_is_no_service_does_not_live(free_port):
     async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 mail\r\n")

@@ -286,14 +286,14 @@ async def test_a_route_that_the_guard_was_not_asked_about_fails(service):
         assert (await client.get("/people", headers=service.headers["admin"])).status_code == 500
 
 
-async def test_what_is_no_http_is_not_served(service):
+async def test_what_is_neither_http_nor_a_websocket_is_not_served(service):
     app = extended(service)
 
     async def nothing(*_: Any) -> Any:
         raise AssertionError
 
-    with pytest.raises(RuntimeError, match="websocket is not served"):
-        await app({"type": "websocket", "path": "/for/viewer", "headers": []}, nothing, nothing)
+    with pytest.raises(RuntimeError, match="webtransport is not served"):
+        await app({"type": "webtransport", "path": "/for/viewer", "headers": []}, nothing, nothing)
 
 
 async def test_openapi_tells_which_operations_want_a_token(service):

@@ -50,6 +50,28 @@ async def served(tmp_path):
         yield app, service, client
 
 
+@pytest.mark.parametrize(
+    ("parts", "triton", "rerank"),
+    [
+        ((), None, None),
+        ((Part("rerank", True),), None, {"ok": True, "reason": None}),
+        ((Part("triton", True), Part("rerank", True)), {"ok": True, "reason": None}, {"ok": True, "reason": None}),
+        (
+            (Part("triton", False, "away"), Part("rerank", False, "gave error -1")),
+            {"ok": False, "reason": "away"},
+            {"ok": False, "reason": "gave error -1"},
+        ),
+    ],
+)
+async def test_healthz_says_how_triton_and_rerank_are_and_stays_alive(served, parts, triton, rerank):
+    _, service, client = served
+    service.parts = (*READY, *parts)
+    answer = await client.get("/healthz")
+    assert answer.status_code == 200
+    assert answer.json() == {"status": "alive", "triton": triton, "rerank": rerank}
+    assert (await client.get("/readyz")).status_code == (200 if all(part.ok for part in parts) else 503)
+
+
 def test_healthz_is_alive_under_both_event_loops():
     async def ask() -> None:
         before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
@@ -57,7 +79,7 @@ def test_healthz_is_alive_under_both_event_loops():
             assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
             async with httpx.AsyncClient() as client:
                 answer = await client.get(f"http://127.0.0.1:{port}/healthz")
-                assert (answer.status_code, answer.json()) == (200, {"status": "alive"})
+                assert (answer.status_code, answer.json()["status"]) == (200, "alive")
                 assert parsedate_to_datetime(answer.headers["date"])
                 assert "server" not in answer.headers
         with pytest.raises(ConnectionRefusedError):

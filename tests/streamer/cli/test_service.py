@@ -1,5 +1,6 @@
 """`serve` and `check` where HTTP may not listen as it is configured: one line, before anything is opened."""
 
+import socket
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -53,3 +54,42 @@ def test_check_says_how_http_is_protected(home):
     (found,) = (row for row in ended.document["checks"] if row["part"] == "http")
     assert found["ok"]
     assert found["detail"].startswith("0.0.0.0 port 8080, 1 tokens, TLS: certificate valid until ")
+
+
+BROKER_OF_NOWHERE = {"mqtt": {"username": "${NOT_SET_ANYWHERE}", "host": "192.0.2.1"}}
+
+
+@pytest.mark.parametrize(
+    ("http", "code"),
+    [
+        ({"enabled": False}, "config_invalid"),
+        ({"host": "0.0.0.0"}, "http_unprotected"),
+        ({"tls": {"cert": "over.pem", "key": "over.key"}}, "certificate_expired"),
+    ],
+)
+def test_the_api_alone_does_not_start_where_http_can_not_be(home, http, code):
+    (home / "whosthere.yaml").write_text(yaml.safe_dump({"http": http} | BROKER_OF_NOWHERE))
+    assert "http." in assert_refused(whosthere("serve", "--api-only", cwd=home), code)
+    assert not (home / "var").exists()
+
+
+def test_a_port_is_shared_by_the_api_alone(home):
+    (home / "whosthere.yaml").write_text("{}")
+    ended = whosthere("serve", "--reuse-port", cwd=home)
+    assert ended.code == 2
+    assert "--api-only" in ended.err
+
+
+def test_check_looks_at_what_the_api_alone_needs_and_leaves_nothing_behind(home, free_port):
+    http = {"http": {"port": free_port}, "cameras": {"door": {"url": "rtsp://${NOT_SET_ANYWHERE}@192.0.2.9/x"}}}
+    (home / "whosthere.yaml").write_text(yaml.safe_dump(http | BROKER_OF_NOWHERE))
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        other.bind(("127.0.0.1", free_port))
+        other.listen()
+        alone = whosthere("check", "--api-only", "--json", cwd=home)
+        beside = whosthere("check", "--api-only", "--json", "--set", "http.reuse_port=true", cwd=home)
+    codes = {row["part"]: row["code"] for row in alone.document["checks"]}
+    assert (alone.code, codes) == (1, {"config": None, "processor": None, "models": None, "http": "port_in_use"})
+    assert (beside.code, beside.document["ok"]) == (0, True)
+    assert not (home / "var").exists()

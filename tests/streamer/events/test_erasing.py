@@ -115,7 +115,7 @@ async def test_rows_that_another_program_deleted_leave_nothing_either(tmp_path, 
 async def test_what_comes_later_of_the_forgotten_is_of_somebody_unknown(tmp_path):
     told = []
     async with outbox(tmp_path / "outbox.db") as box:
-        box.told = told.append
+        box.hearers.append(told.append)
         box.forget([ADA])
         box.put(due("a1n"))
         await box.flush()

@@ -156,7 +156,7 @@ async def test_a_picture_of_before_a_step_is_told_by_the_clock_of_now(tmp_path, 
     """A visit's `end` says when it was last seen, some seconds ago: the clock was set since."""
     path, wall, told = tmp_path / "outbox.db", at(Clock(), before), []
     async with outbox(path, unix_s=wall, boot="one") as box:
-        box.told = told.append
+        box.hearers.append(told.append)
         seen_s = time.monotonic()
         box.put(replace(due("a1n", captured_at=before - 2.0), captured_s=seen_s - 2.0))
         box.put(replace(due("b1n", person=BOB, captured_at=before), captured_s=seen_s))

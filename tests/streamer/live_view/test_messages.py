@@ -23,11 +23,11 @@ def frame(number: int, captured_s: float) -> Frame:
 @pytest.mark.parametrize(
     ("face", "told"),
     [
-        (SeenFace((1, 2, 3, 4), 0.91234, False, None, None), (None, None, None)),
-        (SeenFace((1, 2, 3, 4), 0.91234, True, None, 0.12), ("unknown", None, 0.12)),
-        (SeenFace((1, 2, 3, 4), 0.91234, True, None, None), ("unknown", None, None)),
-        (SeenFace((1, 2, 3, 4), 0.91234, True, ADA, 0.7), ("known", {"id": ADA, "name": "Ada Lovelace"}, 0.7)),
-        (SeenFace((1, 2, 3, 4), 0.91234, True, STRANGER, 0.7), ("unknown", None, 0.7)),  # forgotten since
+        (SeenFace((1, 2, 3, 4), 0.91234, False, None, None, 0.5), (None, None, None)),
+        (SeenFace((1, 2, 3, 4), 0.91234, True, None, 0.12, 0.5), ("unknown", None, 0.12)),
+        (SeenFace((1, 2, 3, 4), 0.91234, True, None, None, 0.5), ("unknown", None, None)),
+        (SeenFace((1, 2, 3, 4), 0.91234, True, ADA, 0.7, 0.5), ("known", {"id": ADA, "name": "Ada Lovelace"}, 0.7)),
+        (SeenFace((1, 2, 3, 4), 0.91234, True, STRANGER, 0.7, 0.5), ("unknown", None, 0.7)),  # forgotten since
     ],
 )
 def test_a_face(face, told):
@@ -48,6 +48,7 @@ def test_a_face(face, told):
         "decision": decision,
         "person": person,
         "similarity": similarity,
+        "quality": 0.5,
     }
 
 

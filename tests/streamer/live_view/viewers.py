@@ -91,7 +91,7 @@ def busy_picture(number, width=640, height=360):
     return Frame(number, VideoImage(frame.reformat(format="yuv420p")), time.time(), time.monotonic(), 0.001)
 
 
-FACE = SeenFace((10, 20, 60, 90), 0.9, True, ADA, 0.71)
+FACE = SeenFace((10, 20, 60, 90), 0.9, True, ADA, 0.71, 0.83)
 
 
 @asynccontextmanager

@@ -52,6 +52,7 @@ def manager(tmp_path: Path, server: ScriptedServer) -> Callable[[], ModelManager
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("streamer.model_layer.triton_monitor.AWAY_S", 0.05)
     monkeypatch.setattr("streamer.model_layer.triton_monitor.SHORTLY_S", 1.0)
+    monkeypatch.setattr("streamer.model_layer.triton_monitor.LOOK_S", 0.02)
     monkeypatch.setattr("streamer.model_layer.switcher.SHORTLY_S", 1.0)
 
 

@@ -455,6 +455,7 @@ async def test_a_watcher_is_told_of_each_picture_and_of_faces_as_events_named_th
     assert (last.is_told, last.person_id, last.similarity) == (True, ADA, done.outbox[0].event.similarity)
     assert last.box == done.outbox[0].event.box
     assert last.score == pytest.approx(0.9, abs=0.1)
+    assert 0 < last.quality <= 1
 
 
 async def test_somebody_unknown_is_told_of_without_a_name(walk):

@@ -7,8 +7,7 @@ import pytest
 import yaml
 
 from recognition.specs.files import load_specs
-from streamer.cli.models.use import answers
-from streamer.model_layer.manual_choice import ModelChoice, read_choice
+from streamer.model_layer.manual_choice import ModelChoice, answers, read_choice
 from streamer.process import service_runs
 from tests.command import assert_refused, whosthere
 from tests.galleries import open_store

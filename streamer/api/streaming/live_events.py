@@ -1,0 +1,125 @@
+"""Identity events, as the outbox gets them, in; the same for whoever listens out, whatever the broker does.
+
+The last ones are kept in memory, without names, for listeners who come back. On the loop; nothing waits.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import orjson
+
+from streamer.api.streaming.messages import Mailbox, Message
+from streamer.events.event import IdentityEvent, named
+from streamer.events.forgotten import event_as_unknown
+
+MOST_KEPT = 500
+KEPT_S = 3600.0
+MOST_WAITING = 1000  # for one listener, beyond which it has to come back
+GAP = "whosthere.gap/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which events a listener is told; None: any. people: ids, in whatever part of an event they stand."""
+
+    cameras: frozenset[str] | None = None
+    people: frozenset[str] | None = None
+    known: bool | None = None
+
+    def takes(self, event: IdentityEvent) -> bool:
+        if self.cameras is not None and event.camera not in self.cameras:
+            return False
+        if self.people is not None and self.people.isdisjoint(person.id for person in event.people):
+            return False
+        return self.known is None or self.known == (event.person is not None)
+
+
+@dataclass(slots=True)
+class _Kept:
+    """message: as it was told last; None where nobody wanted it, or names have changed."""
+
+    event: IdentityEvent
+    put_s: float
+    message: Message | None = None
+
+
+class LiveEvents:
+    """name_of: a person's display name now. unix_s: the wall clock; clock: one in s that never jumps."""
+
+    def __init__(
+        self,
+        name_of: Callable[[str], str | None],
+        unix_s: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+        most_kept: int = MOST_KEPT,
+    ) -> None:
+        self._name_of = name_of
+        self._unix_s = unix_s
+        self._clock = clock
+        self._most_kept = most_kept
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._listeners: dict[Mailbox, Wanted] = {}
+
+    def put(self, event: IdentityEvent) -> None:
+        """An event is due."""
+        kept = self._kept[_id_of(event)] = _Kept(self._published(event), self._clock())
+        self._drop_old()
+        for mailbox, wanted in self._listeners.items():
+            if wanted.takes(event):
+                mailbox.put(self._message(kept))
+
+    @contextmanager
+    def listening(self, wanted: Wanted, after: str | None = None) -> Iterator[Mailbox]:
+        """What is due from now on. after: the id of the last event that a listener has, which hears all later ones
+        first; where that is not known (any more), that it is not.
+        """
+        mailbox = Mailbox(MOST_WAITING)
+        if after is not None:
+            self._catch_up(mailbox, wanted, after)
+        self._listeners[mailbox] = wanted
+        try:
+            yield mailbox
+        finally:
+            del self._listeners[mailbox]
+
+    def gallery_changed(self, forgotten: Collection[str]) -> None:
+        """Names may be others now; of who was forgotten nothing is kept."""
+        for kept in self._kept.values():
+            kept.event = event_as_unknown(kept.event, forgotten)
+            kept.message = None
+
+    def _drop_old(self) -> None:
+        before_s = self._clock() - KEPT_S
+        while self._kept and (len(self._kept) > self._most_kept or next(iter(self._kept.values())).put_s < before_s):
+            self._kept.popitem(last=False)
+
+    def _catch_up(self, mailbox: Mailbox, wanted: Wanted, after: str) -> None:
+        self._drop_old()
+        if after not in self._kept:
+            gap = {"schema": GAP, "after": after, "oldest": next(iter(self._kept), None)}
+            mailbox.put(Message(orjson.dumps(gap).decode(), kind="gap"))
+        is_later = after not in self._kept
+        for id_, kept in self._kept.items():
+            if is_later and wanted.takes(kept.event):
+                mailbox.put(self._message(kept))
+            is_later |= id_ == after
+
+    def _message(self, kept: _Kept) -> Message:
+        if kept.message is None:
+            event = named(kept.event, self._name_of)
+            kept.message = Message(event.model_dump_json(by_alias=True), _id_of(event))
+        return kept.message
+
+    def _published(self, event: IdentityEvent) -> IdentityEvent:
+        """As it is handed over."""
+        now_at = self._unix_s()
+        total_ms = round(max(now_at - event.captured_at, 0.0) * 1000.0, 1)
+        latency = event.latency_ms.model_copy(update={"total": total_ms})
+        return event.model_copy(update={"published_at": round(now_at, 3), "latency_ms": latency})
+
+
+def _id_of(event: IdentityEvent) -> str:
+    return f"{event.event_id}-{event.seq}"

@@ -1,0 +1,150 @@
+"""Cameras as JSON, in and out: never a login."""
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from streamer.cameras.edits import Whence
+from streamer.ingest.address import publishers_url, redacted_url
+from streamer.ingest.probe import ProbeReport
+from streamer.pipeline.camera import Camera, State
+from streamer.settings import CameraSettings, Names, RtspIngestSettings
+
+_EXAMPLE: dict[str, Any] = {
+    "name": "door",
+    "state": "online",
+    "reason": None,
+    "from": "yaml",
+    "url": "rtsp://***@192.0.2.9/h264",
+    "publish_to": None,
+    "transport": "tcp",
+    "fps": 10.0,
+    "aspect": None,
+    "rotate": 0,
+    "video_track": None,
+    "pace": "realtime",
+    "loop": False,
+    "enabled": True,
+    "open_timeout_s": 10.0,
+    "read_timeout_s": 10.0,
+    "stalled_after_s": None,
+    "names": "gallery",
+    "snapshots": False,
+}
+
+
+class CameraView(BaseModel):
+    """`from`: the YAML, `set` (a variable or --set), or a command: added, changed. `url`: without its login."""
+
+    model_config = ConfigDict(json_schema_extra={"example": _EXAMPLE}, populate_by_name=True)
+
+    name: str
+    state: State
+    reason: str | None
+    came_from: Whence = Field(alias="from")
+    url: str
+    publish_to: str | None
+    transport: Literal["tcp", "udp"]
+    fps: float
+    aspect: str | None
+    rotate: Literal[0, 90, 180, 270]
+    video_track: int | None
+    pace: Literal["realtime", "fastest"]
+    loop: bool
+    enabled: bool
+    open_timeout_s: float
+    read_timeout_s: float
+    stalled_after_s: float | None
+    names: Names
+    snapshots: bool
+
+    @classmethod
+    def of(cls, camera: Camera, came_from: Whence, rtsp: RtspIngestSettings) -> Self:
+        settings = camera.settings
+        return cls.model_validate(
+            settings.model_dump(exclude={"url", "user", "password"})
+            | {
+                "name": camera.name,
+                "state": camera.status.state,
+                "reason": camera.status.reason or None,
+                "from": came_from,
+                "url": redacted_url(settings.url),
+                "publish_to": publishers_url(rtsp, camera.name) if settings.is_published else None,
+            }
+        )
+
+
+class CameraList(BaseModel):
+    """`removed`: cameras of the YAML that a command took away; a reset brings them back."""
+
+    cameras: list[CameraView]
+    removed: list[str]
+
+
+class CameraChange(CameraSettings):
+    """What cameras.NAME.KEY of the configuration may be; a `url` as it is shown stands for the one that there is."""
+
+    model_config = ConfigDict(strict=True, json_schema_extra={"example": {"fps": 5.0, "enabled": True}})
+
+    url: str = Field(default="", min_length=1, max_length=2000, repr=False)
+
+    def given(self) -> dict[str, Any]:
+        """What was given alone."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+
+class ProbeAsked(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"example": {"url": "rtsp://user:password@192.0.2.9/h264", "transport": "tcp"}},
+    )
+
+    url: str = Field(min_length=1, max_length=2000, repr=False, description="a URL, file or device")
+    transport: Literal["tcp", "udp"] = "tcp"
+
+
+class ProbeView(BaseModel):
+    """What a camera sends; `faces`: in its last picture, null where nobody looked; `notes`: what is odd about it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "codec": "h264",
+                "width": 1280,
+                "height": 720,
+                "fps": 25.0,
+                "transport": "tcp",
+                "open_s": 0.31,
+                "first_frame_s": 0.62,
+                "faces": 1,
+                "reading": "a live stream, by its own timestamps; 10 frames a second of its 25",
+                "notes": [],
+            }
+        }
+    )
+
+    codec: str
+    width: int
+    height: int
+    fps: float | None
+    transport: str
+    open_s: float
+    first_frame_s: float
+    faces: int | None
+    reading: str
+    notes: list[str]
+
+    @classmethod
+    def of(cls, report: ProbeReport) -> Self:
+        return cls(
+            codec=report.codec,
+            width=report.width,
+            height=report.height,
+            fps=report.fps,
+            transport=report.transport,
+            open_s=round(report.open_s, 3),
+            first_frame_s=round(report.first_frame_s, 3),
+            faces=report.faces,
+            reading=report.reading,
+            notes=list(report.notes),
+        )

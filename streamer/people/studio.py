@@ -1,0 +1,84 @@
+"""Photos sent to the running service: enrolled, or looked at for who is in them, by its own networks, which are loaded
+once.
+
+On the event loop; pixels, files and the gallery are touched on threads.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from gallery.enrolment.enrol import EnrolReport, Pick, Whom, enrol
+from gallery.enrolment.photo_reading import Photo, Read
+from gallery.people import Profile
+from gallery.storage.store import PersonStore
+from recognition.errors import ImageError
+from recognition.recogniser import Recogniser
+from recognition.serving.lanes import PHOTO
+from streamer.enrolment.visit import enrol_visit
+from streamer.model_layer.enrolling import EnrolmentDesk, in_flight_for
+from streamer.people.identified import photo_document, unread_document
+from streamer.pipeline.live_gallery import LiveGallery
+from streamer.pipeline.stills import identify_still
+from streamer.settings import Settings
+
+_AT_ONCE = 3
+
+
+class Studio:
+    """All requests together have as many photos decoded at once as one enrolment would. `few`: held by whoever has a
+    gallery of one's own open, with all its templates in memory; `alone`: besides, by whoever looks at photos otherwise.
+    """
+
+    def __init__(self, settings: Settings, recogniser: Recogniser, live_gallery: LiveGallery) -> None:
+        self.settings = settings
+        self.recogniser = recogniser
+        self.live_gallery = live_gallery
+        self.few = asyncio.Semaphore(_AT_ONCE)
+        self.alone = asyncio.Lock()
+        self._in_flight = in_flight_for(settings, recogniser)
+
+    async def enrol(
+        self,
+        who: str | Profile,
+        photos: Mapping[Path, Read],
+        store: PersonStore,
+        whom: Whom,
+        pick: Pick = None,
+        *,
+        force: bool = False,
+    ) -> EnrolReport:
+        """As gallery.enrolment.enrol.enrol(); photos: what each is called, and what reads it."""
+        desk = EnrolmentDesk(self.settings, self.recogniser, store)
+        terms = desk.terms(pick, force=force, whom=whom)
+        read = partial(_read, photos)
+        return await enrol(who, list(photos), desk.finder, store, terms, read=read, in_flight=self._in_flight)
+
+    async def enrol_visit(
+        self, who: str | Profile, event_id: str, store: PersonStore, whom: Whom, *, force: bool = False
+    ) -> EnrolReport:
+        """As streamer.enrolment.visit.enrol_visit()."""
+        desk = EnrolmentDesk(self.settings, self.recogniser, store)
+        terms = desk.terms(force=force, by_hand=False, whom=whom)
+        return await enrol_visit(who, event_id, self.settings, desk.finder, store, terms)
+
+    async def identify(self, path: Path, read: Read) -> dict[str, Any]:
+        """Who is in a photo. Raises what Recogniser.detect() and embed() raise."""
+        async with self._in_flight.seat():
+            try:
+                photo = await asyncio.to_thread(read, path)
+                async with self._in_flight.room_for(photo.size_px):
+                    pool = self.recogniser.pool_of(PHOTO)
+                    image = await asyncio.get_running_loop().run_in_executor(pool, photo.decode)
+                    faces = await identify_still(
+                        image, self.recogniser, self.live_gallery, self.settings.recognition.min_quality
+                    )
+            except ImageError as error:
+                return unread_document(str(path), error)
+        return photo_document(str(path), faces, self.live_gallery.name_of)
+
+
+def _read(photos: Mapping[Path, Read], path: Path) -> Photo:
+    return photos[path](path)

@@ -1,0 +1,76 @@
+"""What is a WebSocket's handshake, and what becomes of one that is none: a request like any other."""
+
+import asyncio
+
+import httpx
+import pytest
+from starlette.requests import HTTPConnection
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from streamer.api.server import serve_http
+from streamer.api.streaming.live_socket import is_handshake
+
+GOOD = {
+    "host": "x",
+    "connection": "Upgrade",
+    "upgrade": "websocket",
+    "sec-websocket-version": "13",
+    "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+BAD = [
+    {"sec-websocket-version": "8"},
+    {"sec-websocket-version": ""},
+    {"sec-websocket-key": ""},
+    {"sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ"},
+    {"sec-websocket-key": "c2hvcnQ="},
+    {"x": 8000 * "y"},
+    {f"x-{number}": "y" for number in range(120)},
+]
+
+
+def headers(more: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode(), value.encode()) for name, value in (GOOD | more).items()]
+
+
+async def told(scope: Scope, receive: Receive, send: Send) -> None:
+    await PlainTextResponse(scope["type"] + " " + str(HTTPConnection(scope).client), 418)(scope, receive, send)
+
+
+def test_a_handshake():
+    assert is_handshake("GET", "1.1", headers({}))
+    assert not is_handshake("POST", "1.1", headers({}))
+    assert not is_handshake("GET", "1.0", headers({}))
+    assert not is_handshake("GET", "1.1", [*headers({}), (b"sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ==")])
+
+
+@pytest.mark.parametrize("more", BAD)
+async def test_what_is_no_handshake_is_answered_as_a_request(more, caplog):
+    assert not is_handshake("GET", "1.1", headers(more))
+    async with serve_http(told, "127.0.0.1", 0) as port, httpx.AsyncClient() as client, asyncio.timeout(20):
+        for method in ("GET", "POST"):
+            answer = await client.request(method, f"http://127.0.0.1:{port}/", headers=GOOD | more)
+            assert (answer.status_code, answer.text[:5]) == (418, "http ")
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("upgrade", ["h2c", "websocket, h2c", "WEBSOCKET/1"])
+async def test_another_wish_is_not_heard(upgrade, caplog):
+    async with serve_http(told, "127.0.0.1", 0) as port, httpx.AsyncClient() as client:
+        answer = await client.get(f"http://127.0.0.1:{port}/", headers=GOOD | {"upgrade": upgrade})
+    assert (answer.status_code, answer.text[:5]) == (418, "http ")
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("proxies", "forwarded", "seen"),
+    [((), "192.0.2.7", "127.0.0.1"), (("127.0.0.0/8",), "192.0.2.7", "192.0.2.7"), (("10.0.0.1",), "::1", "127.0.0.1")],
+)
+async def test_a_socket_behind_proxies(proxies, forwarded, seen):
+    async with serve_http(told, "127.0.0.1", 0, trusted_proxies=proxies) as port:
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(f"ws://127.0.0.1:{port}/", additional_headers={"X-Forwarded-For": forwarded}, proxy=None)
+    assert refused.value.response.status_code == 418
+    assert f"websocket Address(host='{seen}'" in refused.value.response.body.decode()
