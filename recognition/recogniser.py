@@ -27,6 +27,7 @@ from recognition.passes import Found as Found
 from recognition.quarter_turns import QUARTERS, clearly_surer, surer, turned, turned_back, way_up
 from recognition.second_look import Looked
 from recognition.selection.candidates import Placement
+from recognition.serving.cores import Cores
 from recognition.serving.lanes import PHOTO, PatientLane, step_back
 from recognition.serving.model_slot import ModelSlot
 from recognition.serving.served_model import BatchPlan, ServedModel, Serving
@@ -337,7 +338,7 @@ async def open_recogniser(config: RecogniserConfig, manager: ModelManager | None
         config.max_wait_ms,
         config.queue_limit,
         config.latency_goal_ms,
-        config.patient_niceness,
+        Cores(usable_cores(), config.patient_niceness) if config.patient_niceness else None,
     )
     pools = _pools(config)
     serving = Serving(manager, plan, tasks, config.on_batch)

@@ -47,10 +47,14 @@ def append(
     set_meta(db, HEAD, head)
 
 
-def entries(db: sqlite3.Connection, person_id: str | None = None) -> list[AuditEntry]:
-    """The oldest first, all or those about one person."""
-    where, values = ("", ()) if person_id is None else (" WHERE person_id = ?", (person_id,))
-    rows = db.execute(f"SELECT {_COLUMNS} FROM audit{where} ORDER BY id", values)
+def entries(
+    db: sqlite3.Connection, person_id: str | None = None, after: int = 0, limit: int | None = None
+) -> list[AuditEntry]:
+    """The oldest first, all or those about one person; `limit` of those whose numbers come after `after`."""
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM audit WHERE id > ?1 AND (?2 IS NULL OR person_id = ?2) ORDER BY id LIMIT ?3",
+        (after, person_id, -1 if limit is None else limit),
+    )
     return [
         AuditEntry(number, _moment(at), str(actor), str(action), about, _details(text))
         for number, at, actor, action, about, text in rows

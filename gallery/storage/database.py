@@ -208,10 +208,10 @@ class GalleryDatabase:
         with self._transaction() as db:
             audit.append(db, self.actor, action, person_id, details)
 
-    def audit_entries(self, person_id: str | None = None) -> list[AuditEntry]:
-        """The oldest first, all or those about one person."""
+    def audit_entries(self, person_id: str | None = None, after: int = 0, limit: int | None = None) -> list[AuditEntry]:
+        """The oldest first, all or those about one person; `limit` of those whose numbers come after `after`."""
         with self._lock, translated(self.path):
-            return audit.entries(self._db, person_id)
+            return audit.entries(self._db, person_id, after, limit)
 
     def last_entry(self) -> tuple[int, str] | None:
         """Number and hash of the last entry of the audit log; None where it has none."""

@@ -21,7 +21,7 @@ class BatchLimits:
     pad: bool = False
     max_wait_ms: float | None = 0.0
     queue_limit: int = 64
-    patient_limit: int = 512
+    patient_limit: int = 2048
     latency_goal_ms: float | None = None
 
     @property

@@ -7,11 +7,13 @@ import asyncio
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import count as counted
 
 from recognition.arrays import F32
 from recognition.runtimes.tensor_runner import TensorRunner
+from recognition.serving.cores import Cores
 
 Outputs = list[F32]
 
@@ -96,14 +98,20 @@ class Crew:
     """Runners' threads that take from the same queues: of the first as long as that has items, then of the next.
 
     In every eighth batch one place is the last queue's: whoever is behind waits for long, but not for ever.
-    `wake`: what they wait at, on the batcher's lock. `niceness`: how far they step back for other threads.
+    `wake`: what they wait at, on the batcher's lock. `cores`: where each run has to have a place, `is_patient`: as one
+    that waits for it.
     """
 
     runners: tuple[TensorRunner, ...]
     queues: tuple[LaneQueue, ...]
     wake: threading.Condition
-    niceness: int = 0
+    cores: Cores | None = None
+    is_patient: bool = False
     turns: Iterator[int] = field(default_factory=lambda: counted(1))
+
+    def place(self) -> AbstractContextManager[None]:
+        """For one run."""
+        return nullcontext() if self.cores is None else self.cores.place(is_patient=self.is_patient)
 
     @property
     def waiting(self) -> int:

@@ -18,6 +18,7 @@ from recognition.errors import CodedError, Overloaded, RunnerDead
 from recognition.runtimes.tensor_runner import TensorRunner
 from recognition.serving.batch_limits import BatchLimits, mean_run_ms, wait_ms
 from recognition.serving.batch_queue import Crew, Item, Job, LaneQueue, Outputs, Served
+from recognition.serving.cores import Cores
 from recognition.serving.lanes import PatientLane, step_back
 from recognition.serving.queue_load import LoadMeter, QueueLoad
 
@@ -60,12 +61,12 @@ class MicroBatcher:
         on_batch: Callable[[int], None] | None = None,
         clock: Callable[[], float] = time.perf_counter,
         *,
-        patient_niceness: int = 0,
+        cores: Cores | None = None,
     ) -> None:
         """`runners` has one entry per thread; a runner that may be called from several may stand there twice.
 
-        Items of patient lanes fill up what plain ones leave of a batch. `patient_niceness`: instead, as many threads
-        again serve them alone, by that much nicer than the others, which then need not wait for a batch of theirs.
+        Items of patient lanes fill up what plain ones leave of a batch. `cores`: instead, as many threads again serve
+        them alone, where a core is left; plain ones then need not wait for a batch of theirs.
         `on_batch` is called on the loop with the number of items of each batch that was run. `clock`: seconds.
         """
         self.name = name
@@ -76,10 +77,10 @@ class MicroBatcher:
         self._lock = threading.RLock()
         self._plain, self._patient = LaneQueue(), LaneQueue()
         wake = threading.Condition(self._lock)
-        if patient_niceness:
+        if cores is not None:
             apart = threading.Condition(self._lock)
-            self._crew = Crew(self._runners, (self._plain,), wake)
-            self._patient_crew = Crew(self._runners, (self._patient,), apart, patient_niceness)
+            self._crew = Crew(self._runners, (self._plain,), wake, cores)
+            self._patient_crew = Crew(self._runners, (self._patient,), apart, cores, is_patient=True)
         else:
             self._crew = self._patient_crew = Crew(self._runners, (self._plain, self._patient), wake)
         self.limits = limits
@@ -186,38 +187,52 @@ class MicroBatcher:
     # On the runners' threads.
 
     def _work(self, runner: TensorRunner, crew: Crew) -> None:
-        if crew.niceness:
-            step_back(crew.niceness)
+        if crew.cores is not None and crew.is_patient:
+            step_back(crew.cores.niceness)
         tray = _Tray()
-        while (batch := self._take(crew)) is not None:
-            try:
-                outputs = self._run(runner, batch, tray)
-            except CodedError as error:
-                if not error.retryable:
-                    self._call_loop(self._close, f"{self.name}: {error}", error)
-                    raise
-                # Here and not on the loop, else a runner would take more of what is lost before the loop is awake.
-                self._forget(item.job for item in batch.items)
-                self._call_loop(self._refuse, batch, error.with_traceback(None))
-                continue
-            except Exception as error:
-                reason = f"{self.name}: its runner failed ({type(error).__name__}); restart the service"
-                self._call_loop(self._close, reason)
+        while self._wait(crew):
+            with crew.place():
+                batch = self._take(crew)
+                if batch is not None:
+                    self._serve(runner, batch, tray)
+
+    def _serve(self, runner: TensorRunner, batch: _Batch, tray: _Tray) -> None:
+        """Run it, and tell its callers on the loop. Raises what ends the runner."""
+        try:
+            outputs = self._run(runner, batch, tray)
+        except CodedError as error:
+            if not error.retryable:
+                self._call_loop(self._close, f"{self.name}: {error}", error)
                 raise
+            # Here and not on the loop, else a runner would take more of what is lost before the loop is awake.
+            self._forget(item.job for item in batch.items)
+            self._call_loop(self._refuse, batch, error.with_traceback(None))
+        except Exception as error:
+            reason = f"{self.name}: its runner failed ({type(error).__name__}); restart the service"
+            self._call_loop(self._close, reason)
+            raise
+        else:
             self._call_loop(self._deliver, batch, outputs, self._clock())
 
-    def _take(self, crew: Crew) -> _Batch | None:
-        """The next batch, or None once closed. Waits until there is work and it is due."""
+    def _wait(self, crew: Crew) -> bool:
+        """True as soon as there is work and it is due, False once closed."""
         with self._lock:
             while self._closed is None:
-                now_s = self._clock()
-                wait_s = self._due_in_s(crew, now_s)
+                wait_s = self._due_in_s(crew, self._clock())
                 if wait_s == 0.0:
-                    items = crew.take(self._batch_size(crew))
-                    self._meter.taken(now_s, [item.job.arrived_s for item in items if not item.job.is_patient])
-                    return _Batch(items, now_s)
+                    return True
                 crew.wake.wait(wait_s)
-            return None
+            return False
+
+    def _take(self, crew: Crew) -> _Batch | None:
+        """The next batch; None where another thread was quicker, or all was closed."""
+        with self._lock:
+            now_s = self._clock()
+            if self._closed is not None or self._due_in_s(crew, now_s) != 0.0:
+                return None
+            items = crew.take(self._batch_size(crew))
+            self._meter.taken(now_s, [item.job.arrived_s for item in items if not item.job.is_patient])
+            return _Batch(items, now_s)
 
     def _due_in_s(self, crew: Crew, now_s: float) -> float | None:
         """0 when a batch is due, the seconds until it will be, or None when nothing waits."""

@@ -17,6 +17,7 @@ from recognition.reason import Reason
 from recognition.selection.candidates import Placement
 from recognition.serving.batch_limits import BatchLimits
 from recognition.serving.batcher import MicroBatcher
+from recognition.serving.cores import Cores
 from recognition.specs.devices import usable_cores
 from recognition.specs.spec import EmbedderSpec, S
 
@@ -30,8 +31,8 @@ _TRITON_CALLS = 4
 class BatchPlan:
     """What the configuration asks of every model's queue; `runners` 0: one per usable core on the CPU.
 
-    `max_wait_ms` None: it adapts, see batch_limits.wait_ms(). `patient_niceness`: see MicroBatcher, on the CPU alone:
-    there the system's scheduler does what on a GPU only the order of a queue can.
+    `max_wait_ms` None: it adapts, see batch_limits.wait_ms(). `cores`: see MicroBatcher, on the CPU alone: there
+    the system's scheduler does what on a GPU only the order of a queue can.
     """
 
     runners: int = 0
@@ -39,7 +40,7 @@ class BatchPlan:
     max_wait_ms: float | None = 0.0
     queue_limit: int = 64
     latency_goal_ms: float | None = None
-    patient_niceness: int = 0
+    cores: Cores | None = None
 
     def threads_for(self, device: str) -> int:
         """How many batches run side by side on this device."""
@@ -71,8 +72,8 @@ class ServedModel(Generic[S]):
         self.runner: ModelRunner[S] = runner
         self.threads = plan.threads_for(runner.device)
         hook = None if on_batch is None else lambda size: on_batch(runner.name, size)
-        niceness = plan.patient_niceness if runner.on_cpu else 0
-        self.batcher = MicroBatcher(runner.name, [runner] * self.threads, limits, hook, patient_niceness=niceness)
+        cores = plan.cores if runner.on_cpu else None
+        self.batcher = MicroBatcher(runner.name, [runner] * self.threads, limits, hook, cores=cores)
         # The bucket is as it was asked for, whatever the model makes of it: who asked knows it by that.
         self.place = Placement(runner.name, runner.device, place.bucket if place else limits.max_batch)
         self._lease: Lease[S] = lease

@@ -14,6 +14,7 @@ from streamer.access.guard import Guard, needs
 from streamer.api import health, problems, reference
 from streamer.api.body_limits import BodyLimits
 from streamer.api.closed import Closed
+from streamer.api.contract.examples import with_whole_examples
 from streamer.api.idempotency import FirstAnswers, Idempotent, with_idempotency
 from streamer.api.problem_answers import with_problems
 from streamer.api.rate_limits import RateLimits
@@ -58,7 +59,7 @@ def _documentation(app: FastAPI) -> APIRouter:
     of_fastapi = app.openapi
 
     def document() -> dict[str, Any]:
-        return app.openapi_schema or with_idempotency(with_problems(of_fastapi()))
+        return app.openapi_schema or with_whole_examples(with_idempotency(with_problems(of_fastapi())))
 
     app.openapi = document  # type: ignore[method-assign] # FastAPI's own way to add to its document
 

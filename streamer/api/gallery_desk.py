@@ -13,11 +13,14 @@ from typing import Self, TypeVar
 from gallery.errors import GalleryMissing
 from gallery.storage.file_copy import identity_of
 from gallery.storage.store import PersonStore
+from recognition.serving.lanes import step_back
 from streamer.access.guard import Caller
 from streamer.process import store_of
 from streamer.settings import Settings
 
 T = TypeVar("T")
+
+_POLITE = 10
 
 
 class GalleryDesk:
@@ -34,7 +37,8 @@ class GalleryDesk:
     @asynccontextmanager
     async def open(cls, settings: Settings) -> AsyncIterator[Self]:
         thread = ThreadPoolExecutor(1, thread_name_prefix="gallery-desk")
-        slow_thread = ThreadPoolExecutor(1, thread_name_prefix="gallery-desk-slow")
+        # Behind the cameras: an erasure, or comparing thousands of people, takes all of a core for seconds.
+        slow_thread = ThreadPoolExecutor(1, "gallery-desk-slow", initializer=partial(step_back, _POLITE))
         desk = cls(settings, thread, slow_thread)
         try:
             yield desk
@@ -57,14 +61,10 @@ class GalleryDesk:
         """
         return await asyncio.get_running_loop().run_in_executor(self._slow_thread, work)
 
-    def opened(self, actor: str) -> PersonStore:
-        """A store for such work, which closes it. Blocks. Raises GalleryError."""
-        return self._opened(actor)
-
     @asynccontextmanager
     async def own(self, actor: str) -> AsyncIterator[PersonStore]:
         """A store of one's own, for what goes on over many awaits (an enrolment). Raises GalleryError."""
-        store = await asyncio.to_thread(self._opened, actor)
+        store = await asyncio.to_thread(self.opened, actor)
         try:
             yield store
         finally:
@@ -76,12 +76,13 @@ class GalleryDesk:
         identity = _file_of(self._settings)
         if self._store is None or identity != self._identity:
             self._close()
-            self._store = self._opened(actor)
+            self._store = self.opened(actor)
             self._identity = _file_of(self._settings)
         self._store.actor = actor
         return work(self._store)
 
-    def _opened(self, actor: str) -> PersonStore:
+    def opened(self, actor: str) -> PersonStore:
+        """A store of one's own, to be closed by whoever asks. Blocks. Raises GalleryError."""
         path = self._settings.gallery_path
         if not path.exists():
             raise GalleryMissing(

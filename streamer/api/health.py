@@ -13,9 +13,26 @@ from pydantic import BaseModel, ConfigDict
 
 from streamer.access.guard import open_to_all
 from streamer.api import problems
-from streamer.readiness import Part, Readiness
+from streamer.readiness import ModelState, Part, Readiness
 from streamer.telemetry.logs import redacted_text
 from streamer.telemetry.metrics import Metrics
+
+_NOT_READY = "A part is not ok; `detail` says which and why, `parts` lists all."
+_READY: dict[str, Any] = {
+    "ready": True,
+    "parts": {"models": {"ok": True, "reason": None}, "camera door": {"ok": True, "reason": None}},
+    "models": [
+        {
+            "name": "nano_embed",
+            "role": "face_embedding",
+            "ready": True,
+            "serving": True,
+            "device": "cpu",
+            "code": None,
+            "reason": "",
+        }
+    ],
+}
 
 
 class Service(Protocol):
@@ -50,6 +67,16 @@ class Alive(BaseModel):
     rerank: PartView | None
 
 
+class Ready(BaseModel):
+    """`models`: those of the configured set; one that is missing makes nothing unready by itself."""
+
+    model_config = ConfigDict(json_schema_extra={"example": _READY})
+
+    ready: bool
+    parts: dict[str, PartView]
+    models: list[ModelState]
+
+
 def routes(service: Service) -> APIRouter:
     """/healthz, /readyz and /metrics, open to all: no name is in them."""
     health = APIRouter(tags=["health"], dependencies=[Depends(open_to_all)])
@@ -57,10 +84,16 @@ def routes(service: Service) -> APIRouter:
     @health.get("/healthz", response_model=Alive, response_description="It lives.")
     async def healthz() -> Alive:
         """Whether the process lives and its event loop turns; how what it asks of others is, by the way."""
-        parts = {part.name: PartView.of(part) for part in service.readiness().parts}
-        return Alive(status="alive", triton=parts.get("triton"), rerank=parts.get("rerank"))
+        parts = service.readiness().parts
+        told = {part.name: PartView.of(part) for part in parts if part.name in ("triton", "rerank")}
+        return Alive(status="alive", triton=told.get("triton"), rerank=told.get("rerank"))
 
-    @health.get("/readyz", response_description="Every part is ok.", responses={503: {"description": _NOT_READY}})
+    @health.get(
+        "/readyz",
+        response_model=Ready,
+        response_description="Every part is ok.",
+        responses={503: {"description": _NOT_READY}},
+    )
     async def readyz() -> JSONResponse:
         """Whether everything that the service needs is there: models, broker, outbox, each camera."""
         return _readiness(service.readiness())
@@ -71,9 +104,6 @@ def routes(service: Service) -> APIRouter:
         return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     return health
-
-
-_NOT_READY = "A part is not ok; `detail` says which and why, `parts` lists all."
 
 
 def _readiness(found: Readiness) -> JSONResponse:

@@ -20,7 +20,7 @@ from gallery.errors import (
 from recognition.errors import CodedError
 from streamer.access.errors import ProxyBypassed, RoleTooLow, TokenInvalid, TokenMissing, TooManyAttempts
 from streamer.api.problems import MEDIA_TYPE, status_of
-from streamer.errors import ServiceStopping
+from streamer.errors import BodyTooLarge, RequestTimeout, ServiceStopping
 
 Answers = dict[int | str, dict[str, Any]]
 
@@ -92,6 +92,8 @@ def _tell_common(operation: dict[str, Any], answers: Answers) -> None:
         _add(answers, "422", "request_invalid", "A parameter or the body is not as it is described here.")
     if "requestBody" in operation:
         _add(answers, "400", "bad_request", "The body could not be parsed.")
+        for refusal in (BodyTooLarge, RequestTimeout):
+            _add(answers, str(status_of(refusal)), refusal.code, refusal.__doc__ or "")
 
 
 def _add(answers: Answers, status: int | str, code: str, says: str) -> None:

@@ -1,5 +1,6 @@
 """The cameras of a running service for whoever asks over HTTP: looked up, changed, probed. On the loop."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -17,6 +18,7 @@ from streamer.ingest.probe import ProbeReport
 from streamer.pipeline.camera import Camera
 from streamer.pipeline.camera_control import CameraControl
 from streamer.settings import CameraSettings, Settings
+from streamer.settings_layers import Tree, resolve_paths
 from streamer.settings_reading import Layers
 
 MOST_PROBES = 2  # at once: each opens a stream and has a thread
@@ -42,6 +44,7 @@ class CameraDesk:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._probes = 0
+        self.one_at_a_time = asyncio.Lock()  # for whoever looks and then changes
 
     @property
     def settings(self) -> Settings:
@@ -78,6 +81,13 @@ class CameraDesk:
         if control is None:
             raise CamerasFixed("the cameras of this service are those that it was started with")
         return await control.edit(partial(edits.apply, edit))
+
+    async def as_camera(self, values: Tree) -> CameraSettings:
+        """What is no camera yet as one; a relative file is of the configuration's folder."""
+        control, fresh = self._service.control, dict(values)
+        folder = Path.cwd() if control is None else await control.look(lambda layers, _: edits.own_folder(layers))
+        resolve_paths({"cameras": {"probe": fresh}}, folder)
+        return CameraSettings(**fresh)
 
     async def probe(self, camera: CameraSettings, name: str, watch_s: float) -> ProbeReport:
         """Beside whatever else runs, with the service's own models. Raises the CameraError, Overloaded."""

@@ -67,7 +67,7 @@ def added(name: str, values: Tree, folder: Path | None = None) -> Edit:
         if is_there(name, layers, changes):
             raise CameraExists(f"camera {name} is there already; change it by `whosthere cameras set {name} url=...`")
         fresh = changes[name] = {ADDED: True, **values}
-        _opens(name, fresh, folder or _own_folder(layers))
+        _opens(name, fresh, folder or own_folder(layers))
         return "added"
 
     return edit
@@ -79,7 +79,7 @@ def altered(name: str, values: Tree, done: str, folder: Path | None = None) -> E
     def edit(changes: dict[str, Tree | None], layers: Layers) -> str:
         _refuse_unknown(name, changes, layers)
         fresh = dict(values)
-        resolve_paths({"cameras": {name: fresh}}, folder or _own_folder(layers))
+        resolve_paths({"cameras": {name: fresh}}, folder or own_folder(layers))
         alter(changes, name, fresh, layers.beneath(name))
         hidden = [key for key in fresh if isinstance(above := layers.above.get(name), dict) and key in above]
         return done + (f"; but {', '.join(hidden)} is set by a variable or --set, which goes first" if hidden else "")
@@ -144,7 +144,8 @@ def _opens(name: str, camera: Tree, folder: Path) -> None:
         address(name, CameraSettings(url=url), url)
 
 
-def _own_folder(layers: Layers) -> Path:
+def own_folder(layers: Layers) -> Path:
+    """Where relative files of the configuration belong."""
     return Path.cwd() if layers.is_shipped else layers.file.absolute().parent
 
 

@@ -1,10 +1,12 @@
 """`serve` runs the service until it is told to stop; `check` validates everything that it would need."""
 
 import asyncio
+import gc
 import logging
 import shlex
 import signal
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -50,7 +52,10 @@ def serve(
         bool, typer.Option("--reuse-port", help="With --api-only: listen beside others on the same port.")
     ] = False,
 ) -> None:
-    """Watch the configured cameras and publish who is there, until Ctrl-C or SIGTERM; SIGHUP reloads."""
+    """Watch the configured cameras and publish who is there, until Ctrl-C or SIGTERM; SIGHUP reloads.
+
+    With --api-only: embeddings, re-ranking and face recognition over HTTP alone.
+    """
     if reuse_port and not api_only:
         raise typer.BadParameter("goes with --api-only: a service with cameras has its port for itself")
     from streamer.app import Configured  # all of HTTP and MQTT, which the other commands do without
@@ -64,13 +69,15 @@ def serve(
     to_data = [word for one in overrides or () if one.startswith("paths.") for word in ("--set", one)]
     to_config = [] if config is None else ["--config", str(config)]
     make_token = shlex.join(["whosthere", "tokens", "make", "me", "--role", "admin", *to_config, *to_data])
-    uvloop.run(_serve(settings, None if api_only else Configured(layers, lambda: layers.again(above)), make_token))
+    if api_only:
+        uvloop.run(_serve_api(settings, make_token))
+    else:
+        uvloop.run(_serve(settings, Configured(layers, lambda: layers.again(above)), make_token))
 
 
-async def _serve(settings: Settings, configured: "Configured | None", make_token: str) -> None:
-    """configured None: the API alone. make_token: the command for somebody who has none."""
+async def _serve(settings: Settings, configured: "Configured", make_token: str) -> None:
+    """make_token: the command for somebody who has none."""
     from streamer.app import running_service  # as above
-    from streamer.running.api_only import running_api
 
     stop, terminal = asyncio.Event(), Terminal()
     control: CameraControl | None = None
@@ -82,21 +89,10 @@ async def _serve(settings: Settings, configured: "Configured | None", make_token
             stop.set()
         elif control is not None:
             control.reload()
-        elif configured is None:
-            log.info("SIGHUP: the API alone has nothing to reload; restart it for another configuration")
         else:
             was_asked = True
 
-    loop = asyncio.get_running_loop()
-    for number, handle in ((signal.SIGINT, stop.set), (signal.SIGTERM, stop.set), (signal.SIGHUP, hung_up)):
-        loop.add_signal_handler(number, handle)
-    if configured is None:
-        async with running_api(settings) as api:
-            _tell_of_http(api, make_token)
-            log.info("running; the API alone")
-            await stop.wait()
-            log.info("stopping")
-        return
+    _on_signals(stop.set, hung_up)
     async with running_service(settings, configured=configured) as service:
         control = service.control
         if was_asked:
@@ -105,8 +101,36 @@ async def _serve(settings: Settings, configured: "Configured | None", make_token
         if settings.http.enabled:
             _tell_of_http(service, make_token)
         log.info("running; cameras: %s", cameras)
+        gc.freeze()  # what is there stays: looking through all of it again and again would hold up the loop
         await stop.wait()
         log.info("stopping")
+
+
+async def _serve_api(settings: Settings, make_token: str) -> None:
+    """make_token: as above."""
+    from streamer.running.api_only import running_api
+
+    stop, terminal = asyncio.Event(), Terminal()
+
+    def hung_up() -> None:
+        if terminal.is_gone:
+            stop.set()
+        else:
+            log.info("SIGHUP: the API alone has nothing to reload; restart it for another configuration")
+
+    _on_signals(stop.set, hung_up)
+    async with running_api(settings) as service:
+        _tell_of_http(service, make_token)
+        log.info("running; the API alone")
+        gc.freeze()  # as beside cameras
+        await stop.wait()
+        log.info("stopping")
+
+
+def _on_signals(stop: Callable[[], None], hung_up: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    for number, handle in ((signal.SIGINT, stop), (signal.SIGTERM, stop), (signal.SIGHUP, hung_up)):
+        loop.add_signal_handler(number, handle)
 
 
 def _tell_of_http(service: "Service | ApiService", make_token: str) -> None:

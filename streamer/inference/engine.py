@@ -27,6 +27,7 @@ from streamer.inference.reading import Reading, Seen, Wanted
 HTTP = PatientLane("http")
 
 MOST_REQUESTS = 32
+MOST_BODY_BYTES = 256 << 20  # of all requests that are under way
 MOST_CANDIDATES, LEAST_SCORE = 300, 0.05
 _IMAGES_A_CORE = 4  # while networks run over some, others are decoded and prepared
 _FACES_AT_ONCE = 16
@@ -39,12 +40,12 @@ T = TypeVar("T")
 
 
 class InferenceEngine:
-    """Of one recogniser; for many requests at once. `most_requests` may be under way, see admitted()."""
+    """Of one recogniser; for many requests at once, see admitted()."""
 
     def __init__(self, recogniser: Recogniser, most_requests: int = MOST_REQUESTS) -> None:
         self._recogniser = recogniser
         self._most_requests = most_requests
-        self._requests = 0
+        self._requests = self._bytes = 0
         self._in_flight = InFlight(_IMAGES_A_CORE * usable_cores())
 
     @property
@@ -53,15 +54,24 @@ class InferenceEngine:
         return self._requests
 
     @asynccontextmanager
-    async def admitted(self) -> AsyncIterator[None]:
-        """One request's place, to be had before its body is read. Raises Overloaded at once where there is none."""
-        if self._requests >= self._most_requests:
-            raise Overloaded(f"{self._requests} requests with images are under way already; try again in a moment")
+    async def admitted(self, body_bytes: int = 0) -> AsyncIterator[None]:
+        """One request's place, to be had before its body is read, which has so many bytes at most.
+
+        Raises Overloaded at once where all places are taken, or those who have them fill the room for bodies.
+        """
+        is_full = self._requests >= self._most_requests
+        if is_full or (self._bytes and self._bytes + body_bytes > MOST_BODY_BYTES):
+            raise Overloaded(
+                f"{self._requests} requests with images are under way, bodies of {self._bytes >> 20} MiB; try again "
+                "in a moment"
+            )
         self._requests += 1
+        self._bytes += body_bytes
         try:
             yield
         finally:
             self._requests -= 1
+            self._bytes -= body_bytes
 
     async def read(self, images: Sequence[Given], wanted: Wanted = Wanted()) -> Reading:  # noqa: B008 # frozen
         """The faces of each image (a file's bytes), or what is wrong with it; identical ones are looked at once.
@@ -92,16 +102,13 @@ class InferenceEngine:
 
     async def _outcomes(self, images: Sequence[Given], wanted: Wanted, other: Beside | None) -> dict[bytes, Outcome]:
         """By image; no more of one request wait for a seat than there are, so that others come in between."""
-        first_places: dict[bytes, int] = {}
-        for place, data in enumerate(images):
-            if isinstance(data, bytes):
-                first_places.setdefault(data, place)
+        first_places = await self.on_pool(_first_places, images)
         left = iter(first_places.items())
         outcomes: dict[bytes, Outcome] = {}
 
         async def work() -> None:
             for data, place in left:
-                outcomes[data] = await self._outcome(data, f"images[{place}]", wanted, other)
+                outcomes[data] = await self._outcome(data, wanted.called.format(place), wanted, other)
 
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -160,6 +167,15 @@ class InferenceEngine:
         """Off the loop, where cameras need not wait for it."""
         pool = self._recogniser.pool_of(HTTP)
         return await asyncio.get_running_loop().run_in_executor(pool, partial(work, *given, **named))
+
+
+def _first_places(images: Sequence[Given]) -> dict[bytes, int]:
+    """At which place each image comes first; identical ones count once."""
+    places: dict[bytes, int] = {}
+    for place, data in enumerate(images):
+        if isinstance(data, bytes):
+            places.setdefault(data, place)
+    return places
 
 
 def _joined(parts: Sequence[Embedded], spec: EmbedderSpec, *, normalize: bool) -> F32:

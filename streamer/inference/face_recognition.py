@@ -186,7 +186,7 @@ class FaceRecognition:
                 )
 
     async def _extracted(self, photo: bytes, model: str | None) -> Extracted:
-        reading = await self._engine.read([photo], Wanted(model=model, thorough=True))
+        reading = await self._engine.read([photo], Wanted(model=model, thorough=True, called="the image"))
         (seen,) = reading.images
         if isinstance(seen, ImageError):
             raise seen
@@ -195,7 +195,7 @@ class FaceRecognition:
             raise EmbeddingUnusable(f"model {reading.model} gave nothing usable for the face; give another photo")
         left, top, right, bottom = (round(float(edge), 1) for edge in seen.detections.boxes[face])
         return Extracted(
-            seen.embeddings[face],
+            seen.embeddings[face].copy(),  # not the others with it
             float(seen.detections.scores[face]),
             (left, top, right, bottom),
             seen.quality.at(np.array([face])),

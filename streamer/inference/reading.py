@@ -14,6 +14,7 @@ class Wanted:
     normalize: unit vectors; else as long as the network gave them. crops: the faces as the embedder saw them.
     candidates: what the detector said before anything was left out. thorough: look as at an enrolment's photo (two
     passes, a second look at each face, the picture turned); else as at a camera's frame.
+    called: what is said to be wrong with an image calls it so, by its place.
     """
 
     model: str | None = None
@@ -21,6 +22,7 @@ class Wanted:
     crops: bool = False
     candidates: bool = False
     thorough: bool = False
+    called: str = "images[{}]"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -112,8 +112,10 @@ class TemplateBackfill:
                     continue
                 paused.pop(name, None)
                 await self.count(live_gallery)
-                if self._fault is None:
-                    settled[name] = (generation, *self._lacking(name))
+                left = self._lacking(name)
+                # What is more than before came meanwhile, and was not tried.
+                if self._fault is None and all(now <= before for now, before in zip(left, lacking, strict=True)):
+                    settled[name] = (generation, *left)
             await asyncio.sleep(self._poll_s)
 
     def _lacking(self, name: str) -> tuple[int, int]:

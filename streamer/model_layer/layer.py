@@ -35,8 +35,9 @@ from streamer.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
-# Photos' and requests' threads take what cameras leave of the cores: all of them a tenth, where everybody wants all.
-_PATIENT_NICENESS = 19
+# Of threads for photos and requests. At 5 cameras still felt them, at 19 one that is set aside while it holds the
+# interpreter's lock would hold up the cameras' for too long where other programs take all cores.
+_PATIENT_NICENESS = 15
 
 
 class ModelLayer:

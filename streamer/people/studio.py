@@ -16,6 +16,7 @@ from gallery.people import Profile
 from gallery.storage.store import PersonStore
 from recognition.errors import ImageError
 from recognition.recogniser import Recogniser
+from recognition.serving.lanes import PHOTO
 from streamer.enrolment.visit import enrol_visit
 from streamer.model_layer.enrolling import EnrolmentDesk, in_flight_for
 from streamer.people.identified import photo_document, unread_document
@@ -23,16 +24,19 @@ from streamer.pipeline.live_gallery import LiveGallery
 from streamer.pipeline.stills import identify_still
 from streamer.settings import Settings
 
+_AT_ONCE = 3
+
 
 class Studio:
-    """All requests together have as many photos decoded at once as one enrolment would. `alone`: held by whoever looks
-    at photos otherwise.
+    """All requests together have as many photos decoded at once as one enrolment would. `few`: held by whoever has a
+    gallery of one's own open, with all its templates in memory; `alone`: besides, by whoever looks at photos otherwise.
     """
 
     def __init__(self, settings: Settings, recogniser: Recogniser, live_gallery: LiveGallery) -> None:
         self.settings = settings
         self.recogniser = recogniser
         self.live_gallery = live_gallery
+        self.few = asyncio.Semaphore(_AT_ONCE)
         self.alone = asyncio.Lock()
         self._in_flight = in_flight_for(settings, recogniser)
 
@@ -60,16 +64,14 @@ class Studio:
         terms = desk.terms(force=force, by_hand=False, whom=whom)
         return await enrol_visit(who, event_id, self.settings, desk.finder, store, terms)
 
-    async def identify(self, photos: Mapping[Path, Read]) -> list[dict[str, Any]]:
-        """A document a photo, in the order given. Raises what Recogniser.detect() and embed() raise."""
-        return [await self._identified(path, read) for path, read in photos.items()]
-
-    async def _identified(self, path: Path, read: Read) -> dict[str, Any]:
+    async def identify(self, path: Path, read: Read) -> dict[str, Any]:
+        """Who is in a photo. Raises what Recogniser.detect() and embed() raise."""
         async with self._in_flight.seat():
             try:
                 photo = await asyncio.to_thread(read, path)
                 async with self._in_flight.room_for(photo.size_px):
-                    image = await asyncio.to_thread(photo.decode)
+                    pool = self.recogniser.pool_of(PHOTO)
+                    image = await asyncio.get_running_loop().run_in_executor(pool, photo.decode)
                     faces = await identify_still(
                         image, self.recogniser, self.live_gallery, self.settings.recognition.min_quality
                     )

@@ -44,7 +44,7 @@ async def open_doors(stack: AsyncExitStack, service: Service) -> RtspServer:
 
 
 async def _routers(stack: AsyncExitStack, service: Service) -> list[APIRouter]:
-    """In the order in which /docs shows them."""
+    """In the order in which /docs shows them, and in which they are tried: those that are asked the most come first."""
     settings, metrics, gallery = service.settings, service.metrics, service.live_gallery
     webrtc = settings.ingest.webrtc
     whip = await stack.enter_async_context(whip_routes(webrtc, service.points, service.has_camera, metrics))
@@ -60,10 +60,10 @@ async def _routers(stack: AsyncExitStack, service: Service) -> list[APIRouter]:
         lambda name: gallery.calibrated.get(name),  # another mapping after each change
     )
     return [
+        *inference_routes(service.inference, metrics),
         *(whip, whep, pages.routes()),
         *api_routes(desk, studio),
         *event_routes(desk, reader, gallery.name_now_of, streams, service.live_events),
         *view_routes(service.live_view, streams),
-        *inference_routes(service.inference, metrics),
-        *system_routes(CameraDesk(service)),
+        *system_routes(service, settings, CameraDesk(service), desk, service.inference.chooser),
     ]

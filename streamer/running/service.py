@@ -24,6 +24,7 @@ from streamer.pipeline.overload import Overload
 from streamer.readiness import Part, Readiness
 from streamer.running.parts import asked_parts, door_parts, models_part
 from streamer.settings import Settings
+from streamer.steady import steady_s
 from streamer.telemetry.metrics import Metrics
 from streamer.upkeep.daily import Upkeep
 
@@ -53,6 +54,7 @@ class Service:
     control: CameraControl | None = None
     overload: Overload = field(default_factory=Overload)
     answers: FirstAnswers = field(default_factory=FirstAnswers)
+    started_s: float = field(default_factory=steady_s)
 
     @property
     def recogniser(self) -> Recogniser:

@@ -72,6 +72,7 @@ def home(folder: Path, **sections: Any) -> Iterator[Home]:
         for name, photo in PHOTOS.items():
             shutil.copy(photo, folder / name)
         cv2.imwrite(str(folder / "two.jpg"), picture_of(STRANGERS[1:3]))
+        _somebody_elsewhere(service, folder)
         tokens = {name: service.run("tokens", "make", name, "--role", name).strip() for name in ROLES}
         tokens["revoked"] = service.run("tokens", "make", "revoked", "--role", "admin").strip()
         service.run("tokens", "revoke", "revoked")
@@ -79,6 +80,13 @@ def home(folder: Path, **sections: Any) -> Iterator[Home]:
         asyncio.run(service.until_ready())
         assert service.http is not None
         yield _seen(Home(service, folder, service.http, tokens))
+
+
+def _somebody_elsewhere(service: ServiceProcess, folder: Path) -> None:
+    """A ZIP from another gallery, of a person who can be imported."""
+    there = ("--set", "paths.data=elsewhere", "--set", "paths.keys=elsewhere-keys")
+    service.run("enrol", "Mary Somerville", STRANGERS[4].file, *there)
+    service.run("people", "export", "Mary Somerville", folder / "elsewhere.zip", *there)
 
 
 def _config(folder: Path, broker: int) -> dict[str, Any]:

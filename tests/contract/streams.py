@@ -25,7 +25,7 @@ HEADERS = [
     {},
     {"Accept": "application/json"},
     {"Accept": "text/event-stream;q=0"},
-    *({"Last-Event-ID": given} for given in ("", "0", "-1", "9" * 400, "x", "é".encode().decode("latin-1"))),
+    *({"Last-Event-ID": given} for given in (b"", b"0", b"-1", b"9" * 400, b"x", "é".encode())),
 ]
 
 

@@ -111,14 +111,14 @@ def test_a_method_that_is_not_there_is_told_all_that_are(found: Home):
             assert set(answer.headers["allow"].split(", ")) == there, path
 
 
-def test_every_line_of_the_page_runs(found: Home):
-    ended = page.run_shell(found)
-    assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-3000:]
-
-
 def test_every_program_of_the_page_runs(found: Home):
     programs = page.blocks("python")
     assert programs
     for program in programs:
         ended = page.run_python(program, found)
         assert ended.returncode == 0, program + ended.stdout[-3000:] + ended.stderr[-3000:]
+
+
+def test_every_line_of_the_page_runs(found: Home):
+    ended = page.run_shell(found)
+    assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-3000:]

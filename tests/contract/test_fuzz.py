@@ -18,9 +18,10 @@ MOST_GROWN_MIB = 400  # a second model beside the cameras' is most of it
 def test_nothing_that_is_sent_breaks_it(tmp_path):
     seed = int(os.environ.get("FUZZ_SEED", "17"))
     with home(tmp_path) as found:
-        result = fuzzed(found, cases=40, seed=seed)
+        result = fuzzed(found, cases=20, seed=seed)
         assert result.passed, result.text()
         assert result.sent["requests"] >= LEAST_REQUESTS, result.text()
+        assert result.sent["multipart"] >= 100, result.text()
         assert result.faults == []
         assert result.grown_mib < MOST_GROWN_MIB, result.text()
 

@@ -92,3 +92,10 @@ async def test_an_empty_square_picture_gets_no_face() -> None:
     config = RecogniserConfig("nano_det", "nano_embed", (), device="cpu", cpu_threads=2, runners=1)
     async with open_recogniser(config) as recogniser:
         assert len((await recogniser.detect(blank(800, 800), "photo")).detections) == 0
+
+
+@pytest.mark.parametrize(
+    ("size", "share"), [((250, 250), 0.5), ((320, 200), 0.5), ((321, 200), 1.0), ((640, 480), 1.0), ((60, 320), 0.5)]
+)
+def test_a_small_picture_is_looked_at_once_at_the_half_scale(size, share):
+    assert close_ups.first_share(min(640 / size[0], 640 / size[1])) == share

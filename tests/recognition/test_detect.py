@@ -152,6 +152,22 @@ def test_yunet_arithmetic():
     np.testing.assert_allclose(found.landmarks, [[[64, 16]] * 5])
 
 
+@pytest.mark.parametrize(
+    ("least", "most", "scores"),
+    [(0.05, 300, [0.9, 0.8, 0.7, 0.1]), (0.5, 300, [0.9, 0.8, 0.7]), (0.05, 2, [0.9, 0.8]), (0.95, 9, [])],
+)
+def test_candidates_are_all_that_the_network_said_the_surest_first(least, most, scores):
+    outputs = blank_scrfd()
+    for place, score in ((0, 0.7), (1, 0.9), (5, 0.1), (2 * 63, 0.8)):
+        outputs[0][place] = score
+        outputs[3][place] = [2, 2, 2, 2]
+    prepared = detect.Prepared(np.zeros((3, 64, 64), np.float32), 0.5)
+    found = detect.candidates(spec_of("scrfd_500m"), outputs, prepared, least, most)
+    np.testing.assert_allclose(found.scores, scores)
+    if scores:
+        np.testing.assert_allclose(found.boxes[0], [-32, -32, 32, 32])
+
+
 def test_weaker_of_two_overlapping_boxes_goes():
     outputs = blank_scrfd()
     for place, score in ((0, 0.7), (1, 0.9), (2 * 63, 0.8)):

@@ -99,3 +99,13 @@ def test_no_crop_no_vector():
     spec = spec_of("edgeface_xxs")
     assert embed.prepare(spec, np.empty((0, 112, 112, 3), np.uint8)).shape == (0, 3, 112, 112)
     assert embed.parse(spec, []).shape == (0, 512)
+
+
+def test_how_long_the_network_s_own_vectors_are():
+    spec, long = spec_of("edgeface_xxs"), np.zeros(512, np.float32)
+    long[:2] = 3, 4
+    outputs = [[long], [long * 2], [long * np.nan], [long * 0]]
+    np.testing.assert_allclose(embed.lengths(spec, outputs), [5, 10, np.nan, 0])
+    told = spec.model_copy(update={"feature_norm": True})
+    np.testing.assert_allclose(embed.lengths(told, [[long / 5, np.array([[17.5]], np.float32)]]), [17.5])
+    assert embed.lengths(spec, []).shape == (0,)

@@ -9,6 +9,7 @@ import pytest
 from recognition.errors import Overloaded, RunnerDead, WeightsMissing
 from recognition.image import ArrayImage
 from recognition.recogniser import RecogniserConfig, open_recogniser
+from recognition.serving.lanes import PHOTO
 from recognition.specs.files import load_specs
 from recognition.specs.spec import EmbedderSpec
 from tests.faces import EVERYBODY, write_film
@@ -24,7 +25,7 @@ def config() -> RecogniserConfig:
 
 
 def our_threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith(("run-", "cpu_"))]
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith(("run-", "cpu_", "patient-"))]
 
 
 async def test_faces_of_a_photo(config, six):
@@ -41,6 +42,18 @@ async def test_faces_of_a_photo(config, six):
     times = (found.prepare_s, found.queue_s, found.run_s, found.grade_s)
     assert all(second >= 0 for second in (*times, embedded.align_s, embedded.queue_s, embedded.run_s))
     assert not our_threads()
+
+
+@pytest.mark.parametrize(("niceness", "own"), [(0, []), (1, ["patient-cpu_0"]), (7, ["patient-cpu_0"])])
+async def test_photos_have_threads_of_their_own_where_that_is_wanted(config, six, niceness, own):
+    async with open_recogniser(replace(config, patient_niceness=niceness)) as recogniser:
+        await recogniser.detect(six, "door")
+        before = {thread.name for thread in threading.enumerate()}
+        faces = await recogniser.faces(six)
+        assert sorted({thread.name for thread in threading.enumerate()} - before)[: len(own)] == own
+        assert (recogniser.pool_of(PHOTO) is recogniser.pool_of("photo")) == (not own)
+    assert len(faces) == 6
+    assert not [name for name in our_threads() if name.startswith("patient")]
 
 
 async def test_a_picture_without_faces(config):

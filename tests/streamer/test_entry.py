@@ -78,6 +78,27 @@ def test_threads_of_openblas_do_not_spin_unless_told(monkeypatch, told, set_to):
     assert ended.stdout.splitlines()[-1] == set_to, ended.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told", "set_to"),
+    [("serve --help", None, "1"), ("--help serve", "2", "2"), ("people --help", None, "None"), ("--version", "2", "2")],
+)
+def test_a_service_shares_no_product_among_threads_of_openblas_unless_told(monkeypatch, arguments, told, set_to):
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    if told is not None:
+        monkeypatch.setenv("OPENBLAS_NUM_THREADS", told)
+    program = (
+        "import os, sys\n"
+        "from streamer import entry\n"
+        f"sys.argv = ['whosthere', *{arguments.split()}]\n"
+        "try:\n"
+        "    entry.main()\n"
+        "finally:\n"
+        "    print(os.environ.get('OPENBLAS_NUM_THREADS'))\n"
+    )
+    ended = run(program)
+    assert ended.stdout.splitlines()[-1] == set_to, ended.stderr
+
+
 LOADING = """
 import builtins, sys
 from streamer import entry

@@ -63,19 +63,19 @@ CropKey = Annotated[str, Path(max_length=100, description="as an answer's `crop`
 
 def routes(engine: InferenceEngine, limits: EmbeddingsSettings) -> APIRouter:
     embeddings = APIRouter(prefix="/api/v1/embeddings", tags=["embeddings"], dependencies=[Depends(needs("operator"))])
-    links = CropLinks(limits.crop_link_s)
+    links, most_bytes = CropLinks(limits.crop_link_s), limits.max_request_mib << 20
 
     @embeddings.post(
         "",
         response_model=EmbeddingsAnswer,
         responses=problem_answers(*OF_INFERENCE, TooManyImages, MediaTypeUnsupported),
         openapi_extra=body(json=described(EmbeddingsRequest), form=described_form(Options, {"images": "many"})),
-        dependencies=[Depends(takes(limits.max_request_mib << 20))],
+        dependencies=[Depends(takes(most_bytes))],
     )
     async def embed_images(request: Request, options: Annotated[Options, Query()]) -> Response:
         """The faces in each image, the surest first, each with its embedding. An image that can't be read has its
         `error`, and the others their faces; identical images are computed once."""
-        async with engine.admitted():
+        async with engine.admitted(_body_bytes(request, most_bytes)):
             images, asked = await _asked(request, engine, limits, options)
             crop = asked.crop_kind(by_default=limits.return_aligned)
             reading = await engine.read(images, asked.wanted(crop))
@@ -93,6 +93,12 @@ def routes(engine: InferenceEngine, limits: EmbeddingsSettings) -> APIRouter:
         return JpegResponse(jpeg)
 
     return embeddings
+
+
+def _body_bytes(request: Request, most_bytes: int) -> int:
+    """As it says itself (BodyLimits holds it to that), else as many as it may have."""
+    said = request.headers.get("content-length", "")
+    return min(int(said), most_bytes) if said.isdecimal() else most_bytes
 
 
 async def _asked(

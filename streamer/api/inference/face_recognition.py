@@ -16,22 +16,18 @@ from recognition.errors import (
     EmbeddingUnusable,
     ImageError,
     ImageTooLarge,
-    InsufficientMemory,
     ModelNotFound,
-    NoModelServes,
     Overloaded,
-    RunnerDead,
-    SelfTestFailed,
-    TritonUnavailable,
     UnsupportedEngine,
     UnsupportedRuntime,
     WeightsDigestMismatch,
     WeightsMissing,
-    WeightsUnreadable,
 )
 from recognition.image import MAX_BYTES
 from streamer.access.guard import needs
+from streamer.api.body_limits import takes
 from streamer.api.errors import EmbeddingInvalid
+from streamer.api.inference.embeddings import OF_INFERENCE
 from streamer.api.inference.face_messages import (
     CompareAnswer,
     CompareRequest,
@@ -57,22 +53,9 @@ Model = Annotated[
     str | None, Query(max_length=200, description="an embedder, loaded beside if need be; none: the one that serves")
 ]
 
+_FORM_BYTES = 1 << 16  # around an image
 _PREFIX = "/api/v1/face-recognition"
 _OF_A_PHOTO = (NoFace, FaceNotUpright, FaceDoubtful, QualityTooLow, EmbeddingUnusable)
-_OF_A_MODEL = (
-    ModelNotFound,
-    WeightsMissing,
-    WeightsDigestMismatch,
-    WeightsUnreadable,
-    UnsupportedRuntime,
-    UnsupportedEngine,
-    SelfTestFailed,
-    InsufficientMemory,
-    TritonUnavailable,
-    NoModelServes,
-    RunnerDead,
-    Overloaded,
-)
 _COMPARING = problem_answers(EmbeddingInvalid, EmbeddingSpaceMismatch, ModelNotFound, Overloaded)
 _SWITCHING = (
     ModelNotFound,
@@ -101,8 +84,9 @@ def _of_embeddings(faces: FaceRecognition) -> APIRouter:
     @router.post(
         "/extract-embedding",
         response_model=ExtractAnswer,
-        responses=problem_answers(MediaTypeUnsupported, ImageError, *_OF_A_PHOTO, *_OF_A_MODEL),
+        responses=problem_answers(MediaTypeUnsupported, ImageError, *_OF_A_PHOTO, *OF_INFERENCE),
         openapi_extra=body(form=described_form(None, {"image": "one"})),
+        dependencies=[Depends(takes(MAX_BYTES + _FORM_BYTES))],
     )
     async def extract_embedding(request: Request, model: Model = None) -> Response:
         """The embedding of a photo's face: of the largest one that stands upright."""

@@ -12,9 +12,11 @@ from gallery.matching.rerank import MOST_CANDIDATES, Reranked, Reranker
 from gallery.matching.rerank_kernel import Neighbourhood
 from streamer.access.guard import needs
 from streamer.api.errors import EmbeddingInvalid
-from streamer.api.inference.large_json import LargeJsonRoute
+from streamer.api.inference.large_json import limited
 from streamer.api.inference.vectors import Id, Vector, rows_of
 from streamer.api.problem_answers import problem_answers
+
+_AT_ONCE = 16  # bodies in memory; others wait their turn of some milliseconds
 
 
 class RerankCandidate(BaseModel):
@@ -86,8 +88,12 @@ class RerankAnswer(BaseModel):
 
 
 def routes(reranker: Reranker) -> APIRouter:
+    places = asyncio.Semaphore(_AT_ONCE)
     rerank = APIRouter(
-        prefix="/api/v1/rerank", tags=["rerank"], route_class=LargeJsonRoute, dependencies=[Depends(needs("operator"))]
+        prefix="/api/v1/rerank",
+        tags=["rerank"],
+        route_class=limited(lambda: places),
+        dependencies=[Depends(needs("operator"))],
     )
 
     @rerank.post(

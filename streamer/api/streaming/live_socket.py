@@ -13,9 +13,13 @@ from uvicorn import Config
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 from websockets.frames import Frame
+from websockets.protocol import State
+
+from streamer.errors import ServiceStopping
 
 HANG_UP = "whosthere.hang_up"  # in a scope: ends the connection at once, whatever waits in its buffer
 
+STOPPING = 1012  # RFC 6455's registry: the service restarts
 LARGEST_MESSAGE_BYTES = 1 << 16
 _GOODBYE_S = 2.0
 # Beyond these the library says nothing at all, and hangs.
@@ -71,8 +75,24 @@ class LiveSocket(WebSocketsSansIOProtocol):
         super().keepalive_timeout()
         self._hang_up()  # else it is closed when its buffer is empty, which may be never
 
+    async def send(self, message: Any) -> None:  # noqa: ANN401 # uvicorn's events, which are typed by its own names
+        await super().send(message)
+        if self.initial_response is not None and self.close_sent:
+            self.handshake_complete = True  # it was refused, and uvicorn would log that as a fault of the application
+
     def shutdown(self) -> None:
-        super().shutdown()
+        """As uvicorn's, and says why."""
+        if not self.handshake_complete:
+            super().shutdown()
+        else:
+            self.stop_keepalive()
+            if self.conn.state is State.OPEN:  # not one whose client is about to go: uvicorn's own fails there
+                self.queue.put_nowait(
+                    {"type": "websocket.disconnect", "code": STOPPING, "reason": ServiceStopping.code}
+                )
+                self.conn.send_close(STOPPING, ServiceStopping.code)
+                self.transport.write(b"".join(self.conn.data_to_send()))
+            self.transport.close()
         self.loop.call_later(_GOODBYE_S, self._hang_up)
 
     def _hang_up(self) -> None:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import orjson
 from starlette.types import Receive, Send
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from streamer.api.streaming.messages import Message
 
@@ -93,6 +93,8 @@ class WebSocketSink:
         return
 
     async def close(self, end: End) -> None:
+        if self._socket.application_state is not WebSocketState.CONNECTED:  # a send has failed since
+            return
         try:
             await self._socket.close(end.close_code, end.code)
         except WebSocketDisconnect as gone:

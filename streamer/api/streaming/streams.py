@@ -16,9 +16,10 @@ from starlette.websockets import WebSocket
 
 from streamer.access.guard import Caller, Guard
 from streamer.api.streaming.errors import TooManyListeners
-from streamer.api.streaming.live_socket import HANG_UP
+from streamer.api.streaming.live_socket import HANG_UP, STOPPING
 from streamer.api.streaming.messages import Mailbox
 from streamer.api.streaming.sinks import End, EventSink, Sink, WebSocketSink
+from streamer.errors import ServiceStopping
 from streamer.telemetry.metrics import Metrics
 
 LOOK_S = 0.25
@@ -29,7 +30,7 @@ Listening = AbstractContextManager[Mailbox]
 _REVOKED = End("token_invalid", "the token was revoked", 1008)
 _TOO_SLOW = End("listener_too_slow", "too much waits unread; come again", 1013)
 _GOING_AWAY = 1001
-_STOPPING = End("service_stopping", "the service stops; come again", 1012)
+_STOPPING = End(ServiceStopping.code, "the service stops; come again", STOPPING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +172,8 @@ class _Stream:
                 if self._mailbox.overflowed:
                     self._end(_TOO_SLOW)
                 if self._mailbox.over is not None:
-                    self._end(End(*self._mailbox.over, _GOING_AWAY))
+                    code, detail = self._mailbox.over
+                    self._end(End(code, detail, STOPPING if code == ServiceStopping.code else _GOING_AWAY))
                 if self._is_over:
                     return
                 if messages:

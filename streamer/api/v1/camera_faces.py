@@ -16,7 +16,7 @@ from streamer.live_view.view import LiveView
 
 _EXAMPLE = (
     'data: {"frame":4711,"captured_at":1763674512.104,"published_at":1763674512.139,"width":1280,"height":720,"faces":'
-    '[{"box":[612,140,701,262],"score":0.87,"decision":"known","person":{"id":"p7f3k2m9q1xz","name":"Ada Lovelace"},'
+    '[{"box":[612,140,701,262],"score":0.87,"decision":"known","person":{"id":"p7f3k2m9q1xz4","name":"Ada Lovelace"},'
     '"similarity":0.71,"quality":0.83}]}\n\n'
 )
 

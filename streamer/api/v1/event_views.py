@@ -22,7 +22,7 @@ _EVENT: dict[str, Any] = {
     "camera": "door",
     "cameras": ["door"],
     "track_ids": ["door-17"],
-    "person": {"id": "p7f3k2m9q1xz", "name": "Ada Lovelace"},
+    "person": {"id": "p7f3k2m9q1xz4", "name": "Ada Lovelace"},
     "previous_person": None,
     "similarity": 0.71,
     "threshold": 0.42,

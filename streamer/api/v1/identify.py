@@ -68,7 +68,7 @@ class Identified(BaseModel):
                             "box": [120.5, 80.0, 260.3, 270.9],
                             "quality": 0.83,
                             "decision": "known",
-                            "person": {"id": "p7f3k2m9q1xz", "name": "Ada Lovelace"},
+                            "person": {"id": "p7f3k2m9q1xz4", "name": "Ada Lovelace"},
                             "similarity": 0.71,
                             "threshold": 0.42,
                             "confidence": 0.98,
@@ -107,6 +107,11 @@ def routes(studio: Studio) -> APIRouter:
         media_type_of(request, FORM)
         async with form_of(request, MOST_PHOTOS) as form:
             fields_of(form, _Nothing, ["images"])
-            return {"images": await studio.identify(photos_of(form))}
+            images = []
+            for path, read in photos_of(form).items():
+                if await request.is_disconnected():  # nobody waits for the others
+                    break
+                images.append(await studio.identify(path, read))
+            return {"images": images}
 
     return identify

@@ -45,7 +45,7 @@ _PhotoId = Annotated[int, Field(ge=1, le=LARGEST_ID)]
 class Into(BaseModel):
     """Who the person is, too, by id or name: this one's id and name stay."""
 
-    model_config = strict_example({"into": "p7f3k2m9q1xz"})
+    model_config = strict_example({"into": "p7f3k2m9q1xz4"})
 
     into: Annotated[str, Field(max_length=200)]
 
@@ -84,7 +84,7 @@ class AlikeView(BaseModel):
 
     model_config = example(
         {
-            "people": [{"id": "p7f3k2m9q1xz", "name": "Ada Lovelace"}, {"id": "p0c9s7d2v4bn", "name": "Ada Byron"}],
+            "people": [{"id": "p7f3k2m9q1xz4", "name": "Ada Lovelace"}, {"id": "p0c9s7d2v4bn", "name": "Ada Byron"}],
             "space": "nano_embed.2",
             "similarity": 0.68,
             "limits": True,

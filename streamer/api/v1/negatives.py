@@ -2,11 +2,15 @@
 is on the desk's threads, photos go through the service's own networks.
 """
 
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
+from gallery.enrolment.photo_reading import Read
+from gallery.enrolment.quality_gate import Pick
 from gallery.errors import NameInvalid, NegativeNotFound, NegativeRefused, PersonAmbiguous, PersonNotFound, PhotoRefused
 from gallery.people import KeptNegative, NewNegative, Person
 from gallery.storage.store import PersonStore
@@ -130,18 +134,21 @@ def routes(desk: GalleryDesk, studio: Studio) -> APIRouter:
         """Say that a face is not this person: that of a kept visit (JSON), or those of photos (a form), all or none.
         From now on it is not given that name, and no face that is more like it is.
         """
-        kind, actor = media_type_of(request, JSON, FORM), actor_of(caller)
-        async with desk.own(actor) as store:
-            found = await desk.run(actor, lambda shared: shared.find(person))
+        if media_type_of(request, JSON, FORM) == JSON:
+            seen = await json_of(request, SeenAt)
+            return await said(actor_of(caller), person, lambda unlike: _of_visit(unlike, seen.event_id))
+        async with form_of(request, MOST_PHOTOS) as form:
+            pick, sent = fields_of(form, Picked, ["images"]).pick, photos_of(form)
+            return await said(actor_of(caller), person, lambda unlike: _of_photos(unlike, sent, pick))
+
+    async def said(
+        actor: str, person: str, faces_of: Callable[[Unlike], Awaitable[list[NewNegative]]]
+    ) -> KeptNegatives:
+        found = await desk.run(actor, lambda store: store.find(person))
+        async with studio.few, studio.alone, desk.own(actor) as store:
             unlike = Unlike(found, studio.settings, store, studio.recogniser.manager, _same(studio.recogniser))
-            if kind == JSON:
-                seen = await json_of(request, SeenAt)
-                made = [await of_visit(unlike, seen.event_id)]
-            else:
-                async with form_of(request, MOST_PHOTOS) as form, studio.alone:
-                    pick = fields_of(form, Picked, ["images"]).pick
-                    made = [await of_photo(unlike, path, pick, read) for path, read in photos_of(form).items()]
-            return await desk.run(actor, partial(_keep, found, made))
+            made = await faces_of(unlike)
+        return await desk.run(actor, partial(_keep, found, made))
 
     @negatives.delete(
         "/{negative}", status_code=204, response_class=Response, responses=problem_answers(*_NAMED, NegativeNotFound)
@@ -151,6 +158,14 @@ def routes(desk: GalleryDesk, studio: Studio) -> APIRouter:
         await desk.run(actor_of(caller), lambda store: store.remove_negative(store.find(person).id, negative))
 
     return negatives
+
+
+async def _of_visit(unlike: Unlike, event_id: str) -> list[NewNegative]:
+    return [await of_visit(unlike, event_id)]
+
+
+async def _of_photos(unlike: Unlike, sent: Mapping[Path, Read], pick: Pick) -> list[NewNegative]:
+    return [await of_photo(unlike, path, pick, read) for path, read in sent.items()]
 
 
 def _same(recogniser: Recogniser) -> Networks:

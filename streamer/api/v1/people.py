@@ -95,9 +95,10 @@ def routes(desk: GalleryDesk, studio: Studio) -> APIRouter:
                 and (external_id is None or external_id == profile.external_id)
             )
 
-        return await desk.run(
-            actor_of(caller), lambda store: _page(list(filter(is_wanted, store.people())), limit, behind)
-        )
+        def page(store: PersonStore) -> PeoplePage:
+            return _page(list(filter(is_wanted, store.people())), sorted(store.unreadable), limit, behind)
+
+        return await desk.run(actor_of(caller), page)
 
     @people.post(
         "",
@@ -113,7 +114,7 @@ def routes(desk: GalleryDesk, studio: Studio) -> APIRouter:
         """
         actor = actor_of(caller)
         if media_type_of(request, JSON, FORM) == FORM:
-            async with form_of(request, MOST_PHOTOS) as form, desk.own(actor) as store:
+            async with form_of(request, MOST_PHOTOS) as form, studio.few, desk.own(actor) as store:
                 given = fields_of(form, NewPersonForm, ["images"], ["tags"])
                 who = given.change().of(Profile(given.name), time.time())
                 report = await studio.enrol(who, photos_of(form), store, "somebody new", given.pick, force=given.force)
@@ -122,7 +123,7 @@ def routes(desk: GalleryDesk, studio: Studio) -> APIRouter:
         who = said.change(_own(said)).of(Profile(said.name), time.time())
         if said.from_visit is None:
             return _added(await desk.run(actor, lambda store: store.add_person(who)))
-        async with desk.own(actor) as store:
+        async with studio.few, desk.own(actor) as store:
             report = await studio.enrol_visit(who, said.from_visit, store, "somebody new", force=said.force)
         return _added(report.person, report)
 
@@ -153,7 +154,7 @@ def routes(desk: GalleryDesk, studio: Studio) -> APIRouter:
                     raise changed_since()
                 return change.of(profile, now)
 
-            return store.change(found.id, edit)
+            return store.change(found.id, edit, "renamed" if said.model_fields_set == {"name"} else "changed")
 
         return tagged(request, PersonView.of(await desk.run(actor_of(caller), changed)))
 
@@ -185,13 +186,13 @@ def routes(desk: GalleryDesk, studio: Studio) -> APIRouter:
     return people
 
 
-def _page(people: list[Person], limit: int, behind: tuple[str, ...] | None) -> PeoplePage:
+def _page(people: list[Person], left_out: list[str], limit: int, behind: tuple[str, ...] | None) -> PeoplePage:
     people.sort(key=lambda person: (person.name.casefold(), person.id))
     left = [one for one in people if behind is None or (one.name.casefold(), one.id) > behind]
     shown = left[:limit]
     last = shown[-1] if len(left) > limit else None
     end = None if last is None else cursor_of(last.name.casefold(), last.id)
-    return PeoplePage(people=[PersonView.of(person) for person in shown], next=end)
+    return PeoplePage(people=[PersonView.of(person) for person in shown], next=end, left_out=left_out)
 
 
 def _added(person: Person, report: EnrolReport | None = None) -> Response:

@@ -12,7 +12,7 @@ from streamer.people.profile_change import KEPT, ConsentChange, Kept, ProfileCha
 LARGEST_ID = 2**63 - 1  # SQLite has no larger number
 _EVENT_ID = r"^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$"
 
-PersonId = Annotated[str, Path(max_length=200, description="a person's id, or name", examples=["p7f3k2m9q1xz"])]
+PersonId = Annotated[str, Path(max_length=200, description="a person's id, or name", examples=["p7f3k2m9q1xz4"])]
 RowId = Annotated[int, Path(ge=1, le=LARGEST_ID, description="a number in the list", examples=[17])]
 Viewer = Annotated[Caller, Depends(needs("viewer"))]
 Operator = Annotated[Caller, Depends(needs("operator"))]
@@ -27,7 +27,7 @@ _Tags = Annotated[list[_Text], Field(max_length=100)]
 _CONSENT: dict[str, Any] = {"by": "Ada Lovelace", "at": 1763674511.7, "purpose": "entry", "expires_at": None}
 _THRESHOLD: dict[str, Any] = {"space": "nano_embed.2", "cosine": 0.5}
 _PERSON: dict[str, Any] = {
-    "id": "p7f3k2m9q1xz",
+    "id": "p7f3k2m9q1xz4",
     "name": "Ada Lovelace",
     "external_id": "4711",
     "tags": ["staff"],
@@ -118,10 +118,13 @@ class PersonView(BaseModel):
 
 
 class PeoplePage(BaseModel):
-    """`next`: what `after` is of the next page; null where this is the last one."""
+    """`next`: what `after` is of the next page; null where this is the last one. `left_out`: the ids of those who are
+    not shown since something of them does not open any more (`gallery_seal_broken`).
+    """
 
     people: list[PersonView]
     next: str | None
+    left_out: list[str]
 
 
 class NamedView(BaseModel):
@@ -152,7 +155,7 @@ class ErasureView(BaseModel):
 
     model_config = example(
         {
-            "forgotten": "p7f3k2m9q1xz",
+            "forgotten": "p7f3k2m9q1xz4",
             "complete": True,
             "steps": [
                 {"step": "keys", "done": "1 person: keys destroyed, 3 photos and 3 templates deleted", "after_s": 0.1}
@@ -188,7 +191,7 @@ class EnrolmentView(BaseModel):
 
     model_config = example(
         {
-            "person": {"id": "p7f3k2m9q1xz", "name": "Ada Lovelace"},
+            "person": {"id": "p7f3k2m9q1xz4", "name": "Ada Lovelace"},
             "added_to": False,
             "taken": [{"image": "ada1.jpg", "quality": 0.83}],
             "already": [],

@@ -126,7 +126,7 @@ class RemovedView(BaseModel):
     """
 
     model_config = example(
-        {"person": {"id": "p7f3k2m9q1xz", "name": "Ada Lovelace"}, "removed": 17, "photos": 2, "retrain": False}
+        {"person": {"id": "p7f3k2m9q1xz4", "name": "Ada Lovelace"}, "removed": 17, "photos": 2, "retrain": False}
     )
 
     person: NamedView
@@ -165,12 +165,12 @@ def routes(desk: GalleryDesk, studio: Studio) -> APIRouter:
         kind, actor = media_type_of(request, JSON, FORM), actor_of(caller)
         found = await desk.run(actor, lambda store: store.find(person))
         if kind == FORM:
-            async with form_of(request, MOST_PHOTOS) as form, desk.own(actor) as store:
+            async with form_of(request, MOST_PHOTOS) as form, studio.few, desk.own(actor) as store:
                 given, sent = fields_of(form, Choice, ["images"]), photos_of(form)
                 report = await studio.enrol(found.id, sent, store, "who is enrolled", given.pick, force=given.force)
         else:
             visit = await json_of(request, FromVisit)
-            async with desk.own(actor) as store:
+            async with studio.few, desk.own(actor) as store:
                 report = await studio.enrol_visit(found.id, visit.event_id, store, "who is enrolled", force=visit.force)
         return EnrolmentView.model_validate(document(report))
 

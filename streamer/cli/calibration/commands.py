@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -15,8 +15,9 @@ from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json
 from streamer.cli.plots import folder_for_plots
 from streamer.cli.progress import progress_of
 from streamer.errors import OutputUnwritable
-from streamer.model_layer.calibrating import GalleryReport, SpaceReport, calibrate_gallery, keep
+from streamer.model_layer.calibrating import GalleryReport, calibrate_gallery, keep
 from streamer.model_layer.setup import make_manager
+from streamer.people.calibrated import calibration_document
 from streamer.people.look_alikes import alike_rows
 from streamer.process import make_data_folder, open_gallery
 
@@ -49,7 +50,7 @@ def calibrate(
         if not dry_run:
             keep(store, report)
     if json:
-        print_json(_document(report, fpir, profiles, dry_run))
+        print_json(calibration_document(report, fpir, profiles, written=not dry_run))
     else:
         _tell(report, profiles, dry_run)
     for error in report.failed.values():
@@ -69,39 +70,6 @@ def _tell(report: GalleryReport, profiles: Mapping[str, Profile], dry_run: bool)
                 f"configuration, and the calibration of {one.policy.space} does"
             )
     note("nothing was written (--dry-run)" if dry_run else "the gallery has these thresholds now")
-
-
-def _document(report: GalleryReport, fpir: float, profiles: Mapping[str, Profile], dry_run: bool) -> dict[str, Any]:
-    return {
-        "fpir": fpir,
-        "people": len(profiles),
-        "written": not dry_run,
-        "spaces": {one.policy.space: _space(one) for one in report.spaces},
-        "not_calibrated": {
-            space: {"code": error.code, "why": str(error)} for space, error in sorted(report.failed.items())
-        },
-        "look_alikes": [
-            row for one in report.spaces for row in alike_rows(one.scores.look_alikes, profiles, one.policy)
-        ],
-    }
-
-
-def _space(one: SpaceReport) -> dict[str, Any]:
-    found = one.calibration
-    return {
-        "threshold": found.threshold,
-        "expected_fpir": found.expected_fpir,
-        "expected_fnir": found.expected_fnir,
-        "used_threshold": one.policy.threshold,
-        "embedder": one.embedder,
-        "people": found.people,
-        "templates": found.templates,
-        "pairs": found.pairs,
-        "measured": found.base is not None,
-        "shift": found.shift,
-        "aggregation": found.conditions.aggregation,
-        "margin": found.conditions.margin,
-    }
 
 
 def _draw(report: GalleryReport, folder: Path) -> None:

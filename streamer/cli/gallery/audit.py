@@ -1,6 +1,5 @@
 """`gallery audit`: who enrolled, changed, exported or erased whom, and when; and whether that log is whole."""
 
-import re
 import time
 from dataclasses import asdict
 from typing import Annotated
@@ -10,9 +9,8 @@ import typer
 
 from gallery.errors import AuditBroken
 from streamer.cli.options import AsJson, ConfigFile, Overrides, print_json, print_line, print_table, settings_of
+from streamer.people.audited import audited_id
 from streamer.process import open_gallery
-
-_ID = re.compile(r"p[a-z0-9]{12}")
 
 
 def audit(
@@ -28,9 +26,7 @@ def audit(
 ) -> None:
     """Show who did what to whom, the oldest first. People stand there by their ids, never by their names."""
     with open_gallery(settings_of(config, overrides)) as store:
-        about = None if person is None else person.strip().lower()
-        if person is not None and not _ID.fullmatch(about or ""):
-            about = store.find(person).id
+        about = None if person is None else audited_id(store, person)
         entries = store.audit_entries(about)
         broken = store.audit_broken() if verify else None
     if broken is not None:

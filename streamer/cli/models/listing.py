@@ -1,25 +1,18 @@
 """`models list` and `models show`: which models are known, whether they can be had here, and what was measured of them.
 
-Settings go in, rows come out; of weights int8 ones alone are read, since their form depends on the processor.
+The rows are streamer/model_layer/described.py's.
 """
 
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 import yaml
 from rich.console import Console
 from rich.table import Table
 
-from recognition.errors import CodedError
-from recognition.models.manager import ModelManager
-from recognition.reason import Reason
-from recognition.selection.candidates import Cost, Measurement
-from recognition.selection.measurements import LocalMeasurements, device_figures
-from recognition.specs.spec import ACCURACY_FMR, DetectorSpec, EmbedderSpec
-from recognition.specs.weights import find_artifacts
+from recognition.specs.spec import ACCURACY_FMR
 from streamer.cli.options import (
     AsJson,
     ConfigFile,
@@ -30,16 +23,12 @@ from streamer.cli.options import (
     printed,
     settings_of,
 )
+from streamer.model_layer.described import Described, Row
 from streamer.model_layer.resolved import resolved_models
-from streamer.model_layer.selection_input import devices_for, gpus_of
-from streamer.model_layer.setup import make_manager
-from streamer.settings import Settings
 
 PIPE_WIDTH = 200
 LEAST_LICENCE = 8
 NOT_MEASURED = "-"
-
-Row = dict[str, Any]
 
 
 def list_models(
@@ -88,100 +77,6 @@ def show_model(
         print_line(
             yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100, default_flow_style=None).rstrip()
         )
-
-
-class Described:
-    """The models of a configuration as rows."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.manager: ModelManager = make_manager(settings)
-        self._settings = settings
-        self._local = LocalMeasurements(settings.figures_path)
-        self._gpus = gpus_of(self.manager)
-
-    def rows(self) -> list[Row]:
-        """One a model, detectors first."""
-        specs = sorted(self.manager.specs.values(), key=lambda spec: (spec.role, spec.name))
-        return [self.row(spec) for spec in specs]
-
-    def row(self, spec: DetectorSpec | EmbedderSpec) -> Row:
-        against = self.manager.why_not(spec.name)
-        asked = self._settings.recognition.device
-        devices = devices_for(spec, asked, self._gpus)
-        form = None
-        if against is None:
-            try:
-                form = self.manager.planned_form(spec.name, devices[0])
-            except CodedError as error:
-                against = Reason.of(error)
-        figures = self._figures(spec, devices)
-        return {
-            **{key: getattr(spec, key) for key in ("name", "version", "role", "kind", "family")},
-            **{key: getattr(spec, key) for key in ("engine", "runtime", "precision", "architecture")},
-            "device_policy": spec.device_policy,
-            "device_asked": asked,
-            "device": devices[0],
-            "form": form,
-            "availability": {"ok": against is None, **(asdict(against) if against else {"code": None, "why": None})},
-            "weights": self._weights(spec),
-            "weights_digest": spec.weights_digest,
-            "preprocessing_signature": spec.preprocessing_signature,
-            "space": spec.space if isinstance(spec, EmbedderSpec) else None,
-            "figures": figures,
-            "best": _best(figures.get(devices[0], {})),
-            "accuracy": _accuracy(spec),
-            "licence": spec.licence,
-            "source": spec.source,
-        }
-
-    def _weights(self, spec: DetectorSpec | EmbedderSpec) -> str | None:
-        try:
-            found = find_artifacts(spec, self._settings.paths.models)
-        except CodedError:
-            return None
-        return str(found[0]) if found else None
-
-    def _figures(self, spec: DetectorSpec | EmbedderSpec, devices: Sequence[str]) -> dict[str, Row]:
-        """By device and batch size, those alone of which something is known."""
-        most = self._settings.recognition.max_batch
-        told = {
-            device: {
-                str(bucket): _cost(bucket, cost)
-                for bucket, cost in device_figures(spec, device, self._local, max_batch=most).costs.items()
-                if cost.run_ms or cost.memory_mib
-            }
-            for device in devices
-        }
-        return {device: buckets for device, buckets in told.items() if buckets}
-
-
-def _cost(bucket: int, cost: Cost) -> Row:
-    def origin(figure: Measurement | None) -> str | None:
-        return None if figure is None else "here" if figure.measured else "spec"
-
-    run_ms = cost.run_ms.value if cost.run_ms else None
-    return {
-        "run_ms": run_ms,
-        "item_ms": None if run_ms is None else round(run_ms / bucket, 3),
-        "run_ms_from": origin(cost.run_ms),
-        "memory_mib": cost.memory_mib.value if cost.memory_mib else None,
-        "memory_mib_from": origin(cost.memory_mib),
-    }
-
-
-def _best(buckets: Mapping[str, Row]) -> Row | None:
-    """The batch size with the least time for each of its faces; None where no time is known."""
-    timed = [(row["item_ms"], int(bucket)) for bucket, row in buckets.items() if row["item_ms"] is not None]
-    if not timed:
-        return None
-    _, bucket = min(timed)
-    return {"bucket": bucket, **buckets[str(bucket)]}
-
-
-def _accuracy(spec: DetectorSpec | EmbedderSpec) -> Row | None:
-    if isinstance(spec, DetectorSpec):
-        return None
-    return {"fmr": ACCURACY_FMR, "tmr": spec.accuracy, "measured_on": spec.thresholds.measured_on}
 
 
 def print_models(rows: Sequence[Row], width: int) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from recognition.errors import Overloaded
 from recognition.serving.batcher import BatchLimits, MicroBatcher
+from recognition.serving.cores import Cores
 from recognition.serving.lanes import PatientLane
 from tests.recognition.fakes import FakeRunner, item, serving, until
 
@@ -72,7 +73,7 @@ async def test_with_threads_of_their_own_photos_keep_no_camera_waiting():
 
     runner = Gated()
     runner.gate.clear()
-    batcher = MicroBatcher("m", [runner, runner], BatchLimits(), patient_niceness=1)
+    batcher = MicroBatcher("m", [runner, runner], BatchLimits(), cores=Cores(2, 1))
     async with serving(batcher), asyncio.timeout(10):
         photos = [asyncio.ensure_future(batcher.submit([item(101 + n)], HTTP)) for n in range(6)]
         await until(lambda: batcher.depth == 4)

@@ -15,7 +15,7 @@ from recognition.errors import ImageCutShort, ImageEmpty, ImageUnreadable, Model
 from recognition.image import decode_image
 from recognition.recogniser import Recogniser, RecogniserConfig, open_recogniser
 from recognition.selection.candidates import Placement
-from streamer.inference.engine import InferenceEngine
+from streamer.inference.engine import MOST_BODY_BYTES, InferenceEngine
 from streamer.inference.reading import Seen, Wanted
 from tests.ensembles import ensemble
 from tests.faces import EVERYBODY, STRANGERS, head, picture_of
@@ -216,6 +216,17 @@ async def test_no_more_requests_than_there_are_places_for():
                     pass
         async with bench.engine.admitted():
             assert bench.engine.requests == 1
+
+
+async def test_bodies_of_all_requests_together_are_bounded_but_one_alone_is_taken():
+    async with opened() as bench:
+        async with bench.engine.admitted(MOST_BODY_BYTES + 1):
+            for size in (1, MOST_BODY_BYTES):
+                with pytest.raises(Overloaded, match="bodies of 256 MiB"):
+                    async with bench.engine.admitted(size):
+                        pass
+        async with bench.engine.admitted(MOST_BODY_BYTES - 1), bench.engine.admitted(1):
+            assert bench.engine.requests == 2
 
 
 async def test_a_request_that_is_given_up_leaves_nothing_behind():

@@ -41,6 +41,7 @@ async def test_a_viewer_sees_pictures_with_faces_and_the_cameras_state():
             "decision": "known",
             "person": {"id": ADA, "name": "Ada Lovelace"},
             "similarity": 0.71,
+            "quality": 0.83,
         }
         await browser.close()
 

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from streamer.camera_changes import editing, read_changes
+from streamer.errors import ConfigInvalid
 from streamer.pipeline import camera_control
 from streamer.pipeline.camera_control import CameraControl
 from streamer.pipeline.camera_set import Difference
@@ -179,3 +180,39 @@ async def test_a_stop_during_a_reload(tmp_path):
         made.control.reload()
         await until(lambda: made.reads > 1)
     assert json.dumps(yaml.safe_load(made.file.read_text())["cameras"]) == json.dumps(DOOR)
+
+
+async def test_what_is_edited_runs_when_that_is_said(rig):
+    def write(layers: Layers, path: Path) -> str:
+        with editing(path) as changes:
+            changes["yard"] = {"added": True, "url": "b.mp4"}
+        return "written"
+
+    assert await rig.control.edit(write) == "written"
+    assert set(rig.running) == {"door", "yard"}
+    assert await rig.control.look(lambda layers, path: sorted(read_changes(path))) == ["yard"]
+
+
+async def test_an_edit_that_does_not_hold_is_told_and_what_runs_stays(rig):
+    def write(layers: Layers, path: Path) -> None:
+        with editing(path) as changes:
+            changes["yard"] = {"added": True, "url": "b.mp4", "fps": -1}
+
+    with pytest.raises(ConfigInvalid, match="fps"):
+        await rig.control.edit(write)
+    assert set(rig.running) == {"door"}
+
+
+async def test_an_edit_does_not_wait_for_ever(rig, monkeypatch):
+    monkeypatch.setattr(camera_control, "FOLLOWED_WITHIN_S", 0.05)
+    rig.may_go_on.clear()
+
+    def write(layers: Layers, path: Path) -> int:
+        with editing(path) as changes:
+            changes["door"] = {"fps": 3}
+        return 3
+
+    assert await rig.control.edit(write) == 3
+    rig.may_go_on.set()
+    async with asyncio.timeout(10):
+        await until(lambda: rig.running["door"].fps == 3.0)

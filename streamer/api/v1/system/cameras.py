@@ -2,15 +2,16 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
 from recognition.errors import Overloaded
 from streamer.access.errors import RoleTooLow
-from streamer.access.guard import Caller, needs
+from streamer.access.guard import Caller
 from streamer.access.roles import covers
 from streamer.api.errors import PreconditionFailed
 from streamer.api.problem_answers import problem_answers
 from streamer.api.v1.entity_tags import hold_to, tagged
+from streamer.api.v1.person_views import Operator, Viewer
 from streamer.api.v1.system.camera_views import CameraChange, CameraList, CameraView, ProbeAsked, ProbeView
 from streamer.cameras import edits
 from streamer.cameras.desk import CameraDesk
@@ -26,23 +27,21 @@ from streamer.errors import (
     DataFolderUnwritable,
 )
 from streamer.pipeline.camera import Camera
-from streamer.settings import CameraSettings
 
 CameraName = Annotated[str, Path(pattern=r"^[a-z0-9_-]{1,64}$", description="a camera's name", examples=["door"])]
-Viewer = Annotated[Caller, Depends(needs("viewer"))]
-Operator = Annotated[Caller, Depends(needs("operator"))]
 Seconds = Annotated[float, Query(ge=0, le=10, description="for so long a live stream is watched")]
 _OF_CONFIGURATION = (ConfigInvalid, ConfigUnreadable)
 _CHANGE = problem_answers(
     *_OF_CONFIGURATION, ConfigUnknownKey, CameraUnknown, CamerasFixed, DataFolderUnwritable, PreconditionFailed
 )
+_SHOW = problem_answers(*_OF_CONFIGURATION, CameraUnknown)
 _PROBE = problem_answers(CameraError, Overloaded)
 
 
 def routes(desk: CameraDesk) -> APIRouter:
-    cameras = APIRouter(prefix="/api/v1/cameras", tags=["cameras"])
+    cameras = APIRouter(prefix="/api/v1", tags=["cameras"])
 
-    @cameras.get("", response_model=CameraList, responses=problem_answers(*_OF_CONFIGURATION))
+    @cameras.get("/cameras", response_model=CameraList, responses=problem_answers(*_OF_CONFIGURATION))
     async def list_cameras(caller: Viewer) -> CameraList:
         """Every camera: how it is set, and how it fares."""
         origins, removed = await desk.origins()
@@ -50,13 +49,15 @@ def routes(desk: CameraDesk) -> APIRouter:
         views = [CameraView.of(camera, origins[camera.name], rtsp) for camera in desk.cameras()]
         return CameraList(cameras=views, removed=removed)
 
-    @cameras.get("/{camera}", response_model=CameraView, responses=problem_answers(*_OF_CONFIGURATION, CameraUnknown))
+    @cameras.get(
+        "/cameras/{camera}", response_model=CameraView, responses=problem_answers(*_OF_CONFIGURATION, CameraUnknown)
+    )
     async def show_camera(camera: CameraName, caller: Viewer, request: Request) -> Response:
         """One camera, with an entity tag."""
         return tagged(request, await _view(desk, camera))
 
     @cameras.put(
-        "/{camera}",
+        "/cameras/{camera}",
         response_model=CameraView,
         responses={**_CHANGE, **problem_answers(CameraExists, CamerasFixed), 201: {"model": CameraView}},
     )
@@ -67,7 +68,7 @@ def routes(desk: CameraDesk) -> APIRouter:
         await _change(desk, request, before, edits.replaced(camera, kept | _allowed(settings.given(), before, caller)))
         return tagged(request, await _view(desk, camera), 201 if before is None else 200)
 
-    @cameras.patch("/{camera}", response_model=CameraView, responses=_CHANGE)
+    @cameras.patch("/cameras/{camera}", response_model=CameraView, responses=_CHANGE)
     async def change_camera(camera: CameraName, caller: Operator, request: Request, settings: CameraChange) -> Response:
         """Change what is given of a camera: `{"enabled": false}` closes it, over restarts, too."""
         before = desk.known(camera)
@@ -75,13 +76,13 @@ def routes(desk: CameraDesk) -> APIRouter:
         await _change(desk, request, before, edits.altered(camera, values, "changed"))
         return tagged(request, await _view(desk, camera))
 
-    @cameras.delete("/{camera}", status_code=204, response_class=Response, responses=_CHANGE)
+    @cameras.delete("/cameras/{camera}", status_code=204, response_class=Response, responses=_CHANGE)
     async def remove_camera(camera: CameraName, caller: Operator, request: Request) -> Response:
         """Take a camera away; one of the configuration is hidden until it is reset."""
         await _change(desk, request, desk.known(camera), edits.removed(camera))
         return Response(status_code=204)
 
-    @cameras.post("/{camera}/reset", response_model=CameraView, responses=_CHANGE)
+    @cameras.post("/cameras/{camera}/reset", response_model=CameraView, responses=_CHANGE)
     async def reset_camera(camera: CameraName, caller: Operator, request: Request) -> Response:
         """Make a camera what the configuration says again, one that was taken away, too."""
         await _change(desk, request, desk.find(camera), edits.as_configured(camera))
@@ -90,10 +91,10 @@ def routes(desk: CameraDesk) -> APIRouter:
     @cameras.post("/probe", response_model=ProbeView, responses=_PROBE)
     async def probe_address(caller: Operator, asked: ProbeAsked, seconds: Seconds = 4.0) -> ProbeView:
         """Open what is no camera yet, watch it for a moment, say what it sends and what is odd."""
-        camera = CameraSettings(**_allowed(asked.model_dump(), None, caller))
+        camera = await desk.as_camera(_allowed(asked.model_dump(), None, caller))
         return ProbeView.of(await desk.probe(camera, "probe", seconds))
 
-    @cameras.post("/{camera}/probe", response_model=ProbeView, responses=_PROBE)
+    @cameras.post("/cameras/{camera}/probe", response_model=ProbeView, responses=_PROBE)
     async def probe_camera(camera: CameraName, caller: Operator, seconds: Seconds = 4.0) -> ProbeView:
         """The same for a camera, a second time beside the service."""
         return ProbeView.of(await desk.probe(desk.known(camera).settings, camera, seconds))
@@ -108,11 +109,12 @@ async def _view(desk: CameraDesk, name: str) -> CameraView:
 
 
 async def _change(desk: CameraDesk, request: Request, before: Camera | None, edit: Edit) -> None:
-    if before is not None:
-        hold_to(request, await _view(desk, before.name))
-    elif "if-match" in request.headers:
-        raise PreconditionFailed("there is no such camera (any more) that If-Match could name")
-    await desk.change(edit)
+    async with desk.one_at_a_time:  # of two that were read the same, one is late
+        if before is not None:
+            hold_to(request, await _view(desk, before.name))
+        elif "if-match" in request.headers:
+            raise PreconditionFailed("there is no such camera (any more) that If-Match could name")
+        await desk.change(edit)
 
 
 def _allowed(given: dict[str, Any], before: Camera | None, caller: Caller) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -11,11 +11,14 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
+from gallery.matching.calibration import Calibration, Conditions
 from gallery.matching.rerank import Reranker
 from streamer.api.inference.routers import inference_routes
+from streamer.events.event import Models
 from streamer.inference.engine import InferenceEngine
 from streamer.inference.face_recognition import FaceRecognition
 from streamer.inference.inference import Inference
+from streamer.pipeline.match_policy import MatchPolicy
 from streamer.settings import FaceRecognitionSettings, HttpSettings, Settings
 from streamer.telemetry.metrics import Metrics
 from tests.faces import KNOWN, STRANGERS, picture_of
@@ -33,6 +36,7 @@ class Office:
     api: Api
     faces: FaceRecognition
     metrics: Metrics
+    known: dict[str, MatchPolicy]
 
 
 def jpeg(*cast) -> bytes:
@@ -74,10 +78,11 @@ async def opened(folder: Path):
     metrics = Metrics()
     async with AsyncExitStack() as stack:
         layer, _ = await stack.enter_async_context(running(settings, metrics=metrics))
-        inference = Inference.of(settings, layer, Reranker())
+        known: dict[str, MatchPolicy] = {}
+        inference = Inference.of(settings, layer, Reranker(), known.get)
         api = await stack.enter_async_context(served(folder, inference_routes(inference, metrics)))
         api.client.timeout = httpx.Timeout(60)
-        yield Office(api, inference.faces, metrics)
+        yield Office(api, inference.faces, metrics, known)
 
 
 async def extracted(office: Office, image: bytes, model: str = "") -> dict[str, object]:
@@ -147,7 +152,9 @@ NOT_A_FACE = {
 @pytest.mark.parametrize("case", NOT_A_FACE)
 async def test_photos_of_which_there_is_no_embedding(office, case):
     image, expected = NOT_A_FACE[case]
-    assert refusal(await office.api.ask("POST", f"{PATH}/extract-embedding", **photo(image))) == expected
+    answer = await office.api.ask("POST", f"{PATH}/extract-embedding", **photo(image))
+    assert refusal(answer) == expected
+    assert "images[" not in answer.json()["detail"]
 
 
 @pytest.mark.parametrize(
@@ -217,6 +224,30 @@ async def test_a_gallery_that_comes_with_it(office):
     assert strict.json()["matches"][0]["match_threshold"] == 1.0
     nobody = (await matched(office, query_embedding=later, gallery_embeddings=[])).json()
     assert (nobody["matches"], nobody["decision"]) == ([], "unknown")
+
+
+async def test_the_gallerys_own_word_counts_where_it_has_one(office):
+    ada, bob = [(await extracted(office, image))["embedding"] for image in (ADA, BOB)]
+    asked = {
+        "query_embedding": ada,
+        "gallery_embeddings": [{"id": "ada", "embedding": ada}, {"id": "b", "embedding": bob}],
+    }
+    (space,) = office.faces._policy_of(office.faces._recogniser.embedder.spec).spaces
+    calibration = Calibration(
+        space.space, 0.01, 0.875, 0.01, None, 2, 2, 1, None, "", 0.0, 1.0,
+        Conditions("", "class_mean", 0.05, 0.15), ((0.0, 0.25), (1.0, 0.75)), 0.0,
+    )  # fmt: skip
+    office.known["nano_embed"] = MatchPolicy(
+        Models(detector="d", embedder="nano_embed", signature="s"),
+        (replace(space, threshold=0.875, calibration=calibration),),
+    )
+    try:
+        first, second = (await matched(office, **asked)).json()["matches"]
+    finally:
+        office.known.clear()
+    assert (first["match_threshold"], first["is_match"]) == (0.875, True)
+    assert first["confidence"] == pytest.approx(0.75)
+    assert second["confidence"] == pytest.approx(1 - 0.25 - second["similarity"] / 2)
 
 
 async def test_numbers_of_no_model_can_be_held_to_a_threshold_alone(office):

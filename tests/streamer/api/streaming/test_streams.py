@@ -1,6 +1,7 @@
 """Streams over real sockets: to their clients' end, their tokens' or the service's; and clients that take nothing."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -17,11 +18,14 @@ from streamer.access.guard import Caller, Guard, needs
 from streamer.access.live_tokens import LiveTokens
 from streamer.access.token_file import make_token, revoke_token
 from streamer.api.application import create_app
+from streamer.api.certificate import Certificate
+from streamer.api.doorway import WaitLimits
 from streamer.api.server import serve_http
 from streamer.api.streaming.messages import Mailbox, Message
 from streamer.api.streaming.streams import StreamLimits, Streams
 from streamer.readiness import Readiness
 from streamer.telemetry.metrics import Metrics
+from tests.certificates import make_certificate
 from tests.streamer.access.keys import bearer
 from tests.streamer.api.streaming.listeners import events, listening, next_event, silent
 
@@ -111,10 +115,13 @@ async def served(
     *,
     most: int = 1000,
     clock: Callable[[], float] | None = None,
+    waits: WaitLimits = WaitLimits(),  # noqa: B008 # frozen
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Served]:
     service = Service(folder, limits, most, clock)
     app = create_app(service, [service.router()])
-    async with asyncio.timeout(60), serve_http(app, "127.0.0.1", 0, metrics=service.metrics) as port:
+    http = serve_http(app, "127.0.0.1", 0, metrics=service.metrics, limits=waits, tls=tls)
+    async with asyncio.timeout(60), http as port:
         yield Served(service, port)
 
 
@@ -168,7 +175,7 @@ async def test_a_socket_is_refused_by_a_problem_document(tmp_path, path, token, 
         assert answer.headers["content-type"] == "application/problem+json"
         assert f'"code":"{code}"'.encode() in answer.body
         assert len(there.service.streams) == 0
-    assert [record for record in caplog.records if record.exc_info] == []
+    assert caplog.records == []
 
 
 @both_loops
@@ -200,7 +207,7 @@ def test_the_services_end_is_theirs(tmp_path: Path, run: Run, caplog):
             mute = await there.silent()
             await there.listeners(3)
         await heard.wait_closed()
-        assert heard.close_code == 1012
+        assert (heard.close_code, heard.close_reason) == (1012, "service_stopping")
         assert await next_event(lines) == {"retry": "2000"}
         assert await next_event(lines) == {
             "event": "end",
@@ -221,7 +228,7 @@ def cut(there: Served, code: str) -> float:
 @both_loops
 @pytest.mark.parametrize("is_socket", [False, True], ids=["events", "websocket"])
 @pytest.mark.parametrize("most", [10_000, 20], ids=["that takes nothing", "whose mailbox is full"])
-def test_a_client_that_never_reads_is_cut_off(tmp_path: Path, run: Run, is_socket: bool, most: int):
+def test_a_client_that_never_reads_is_cut_off(tmp_path: Path, run: Run, is_socket: bool, most: int, caplog):
     async def listen() -> None:
         async with served(tmp_path, StreamLimits(write_s=0.3), most=most) as there, there.socket() as heard:
             mute = await there.silent(is_socket=is_socket)
@@ -240,6 +247,7 @@ def test_a_client_that_never_reads_is_cut_off(tmp_path: Path, run: Run, is_socke
             mute.close()
 
     run(listen())
+    assert caplog.records == []
 
 
 @both_loops
@@ -308,3 +316,40 @@ async def test_a_hundred_listeners_are_told_within_one_process(tmp_path):
             assert [await one.recv() for _ in range(20)] == [str(number) for number in range(20)]
         await asyncio.gather(*(one.close() for one in heard))
         await there.listeners(0)
+
+
+@both_loops
+def test_a_stream_has_no_time_limit_of_connections_that_ask_for_nothing(tmp_path: Path, run: Run):
+    async def listen() -> None:
+        async with served(tmp_path, waits=WaitLimits(head_s=0.3)) as there, there.socket() as heard:
+            reader, writer = await asyncio.open_connection("127.0.0.1", there.port)
+            assert await reader.read() == b""  # that one had
+            writer.close()
+            await there.listeners(1)
+            there.service.tell(Message("still here"))
+            assert await heard.recv() == "still here"
+
+    run(listen())
+
+
+@both_loops
+def test_streams_over_tls(tmp_path: Path, run: Run, caplog):
+    files = make_certificate(tmp_path)
+    tls, trusted = Certificate(files.settings).context, ssl.create_default_context(cafile=str(files.ca))
+
+    async def listen() -> None:
+        async with served(tmp_path, StreamLimits(write_s=0.3), tls=tls) as there:
+            url = f"wss://localhost:{there.port}/live"
+            args = {"additional_headers": there.service.headers, "compression": None, "proxy": None, "ssl": trusted}
+            async with connect(url, **args) as heard, connect(url, max_queue=1, **args) as deaf:
+                deaf.transport.pause_reading()
+                await there.listeners(2)
+                while len(there.service.mailboxes) == 2:
+                    there.service.tell(Message(50_000 * "x"))
+                    assert len(await heard.recv()) == 50_000
+                assert cut(there, "listener_too_slow") == 1
+                deaf.transport.abort()
+        assert heard.close_code in (1000, 1012)
+
+    run(listen())
+    assert caplog.records == []

@@ -1,5 +1,6 @@
 """/api/v1/identify with the project's own networks: who is in photos, as cameras are judged."""
 
+import asyncio
 import tempfile
 from pathlib import Path
 
@@ -17,17 +18,22 @@ IDENTIFY = "/api/v1/identify"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def api(tmp_path_factory):
+async def made(tmp_path_factory):
     """With one who is enrolled."""
     folder = tmp_path_factory.mktemp("identify")
     settings = Settings(paths=PathsSettings(data=folder / "data"))
     routes = [people.routes, lambda desk, studio: identify.routes(studio)]
     async with office(settings, folder, routes) as (api, studio):
         sent = [photo(folder, "1.png", KNOWN)]
-        made = await api.ask("POST", "/api/v1/people", data={"name": "Eileen"}, files=sent)
-        assert made.status_code == 201, made.text
+        added = await api.ask("POST", "/api/v1/people", data={"name": "Eileen"}, files=sent)
+        assert added.status_code == 201, added.text
         await studio.live_gallery.refresh()
-        yield api
+        yield api, studio
+
+
+@pytest.fixture
+def api(made):
+    return made[0]
 
 
 async def test_who_is_known_who_is_not_and_what_is_no_photo(api, tmp_path):
@@ -71,6 +77,32 @@ async def test_nothing_of_what_was_sent_is_left(api, tmp_path, monkeypatch, size
     assert [str(folder) in str(one.readlink()) for one in Path("/proc/self/fd").iterdir() if one.is_symlink()].count(
         True
     ) == 0
+
+
+@pytest.mark.parametrize("photos", [2, 5, 20])
+async def test_where_nobody_waits_any_more_no_further_photo_is_looked_at(made, tmp_path, monkeypatch, photos):
+    api, studio = made
+    entered, gone, looked, over = asyncio.Event(), asyncio.Event(), [], asyncio.Event()
+
+    async def identify(path, read):
+        looked.append(path)
+        entered.set()
+        await gone.wait()
+        over.set()
+        return {"file": str(path), "faces": []}
+
+    monkeypatch.setattr(studio, "identify", identify)
+    sent = [photo(tmp_path, f"{number}.png", None) for number in range(photos)]
+    asking = asyncio.create_task(api.ask("POST", IDENTIFY, files=sent))
+    async with asyncio.timeout(30):
+        await entered.wait()
+        asking.cancel()  # its connection is closed
+        await asyncio.wait([asking])
+        await api.ask("GET", "/api/v1/people")  # by now the server has noticed
+        gone.set()
+        await over.wait()
+        await api.ask("GET", "/api/v1/people")
+    assert len(looked) == 1
 
 
 @pytest.mark.parametrize("role", ["viewer", None])

@@ -1,10 +1,12 @@
 """/api/v1/people over a real gallery and the project's own networks: who is there, enrolled, changed, forgotten."""
 
 import asyncio
+import sqlite3
 
 import pytest
 import pytest_asyncio
 
+from gallery.errors import NoPhotoAccepted
 from gallery.people import Profile
 from streamer.api.v1 import people
 from streamer.process import store_of
@@ -25,8 +27,8 @@ def settings(tmp_path_factory):
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def opened(settings, tmp_path_factory):
-    async with office(settings, tmp_path_factory.mktemp("tokens"), [people.routes]) as (api, _):
-        yield api
+    async with office(settings, tmp_path_factory.mktemp("tokens"), [people.routes]) as (api, studio):
+        yield api, studio
 
 
 @pytest.fixture
@@ -38,7 +40,7 @@ def api(opened, settings):
         store.add_person("Grace Hopper")
         store.add_person(Profile("ada Lovelace", external_id="4711", tags=("staff",)))
         store.add_person(Profile("Émilie du Châtelet", tags=("guest", "staff")))
-    return opened
+    return opened[0]
 
 
 def log_of(settings):
@@ -73,6 +75,21 @@ async def test_all_are_there_page_by_page(api):
 )
 async def test_whom_filters_leave(api, query, found):
     assert await names(api, query) == found
+
+
+@pytest.mark.parametrize("broken", [1, 2, 3])
+async def test_of_whom_something_does_not_open_the_id_is_told(api, settings, broken):
+    with store_of(settings) as store:
+        ids = sorted(person.id for person in store.people())[:broken]
+    with sqlite3.connect(settings.gallery_path) as db:
+        for person_id in ids:
+            db.execute("UPDATE people SET profile = zeroblob(length(profile)) WHERE id = ?", (person_id,))
+    answer = (await api.ask("GET", PEOPLE, "viewer")).json()
+    assert (answer["left_out"], len(answer["people"])) == (ids, 3 - broken)
+    for person_id in ids:
+        assert refusal(await api.ask("GET", f"{PEOPLE}/{person_id}")) == (503, "gallery_seal_broken")
+        assert (await api.ask("DELETE", f"{PEOPLE}/{person_id}")).json()["forgotten"] == person_id
+    assert (await api.ask("GET", PEOPLE, "viewer")).json()["left_out"] == []
 
 
 @pytest.mark.parametrize("cursor", ["x", "e30", "WzEsMl0", "W" * 399])
@@ -232,6 +249,32 @@ async def test_of_two_who_are_enrolled_at_once_under_one_name_one_is(api, tmp_pa
         assert store.find("Twin").photos == 1
 
 
+@pytest.mark.parametrize("asked", [2, 5, 9])
+async def test_few_have_a_gallery_of_their_own_open_at_once(api, opened, tmp_path, monkeypatch, asked):
+    """Each has all templates in memory."""
+    _, studio = opened
+    door, under_way, most = asyncio.Event(), [], []
+
+    async def enrol(who, photos, store, *_, **__):
+        under_way.append(who)
+        most.append(len(under_way))
+        await door.wait()
+        under_way.remove(who)
+        raise NoPhotoAccepted("none")
+
+    monkeypatch.setattr(studio, "enrol", enrol)
+    sent = [photo(tmp_path, "1.png", KNOWN)]
+    forms = [{"name": f"Twin {number}"} for number in range(asked)]
+    asking = [asyncio.create_task(api.ask("POST", PEOPLE, data=form, files=sent)) for form in forms]
+    async with asyncio.timeout(60):
+        while len(under_way) < min(asked, 3):
+            await api.ask("GET", PEOPLE)
+        door.set()
+        answers = await asyncio.gather(*asking)
+    assert [answer.json()["code"] for answer in answers] == ["no_photo_accepted"] * asked
+    assert max(most) == min(asked, 3)
+
+
 async def test_what_is_said_anew_and_what_is_left_out(api, settings):
     before = (await api.ask("GET", f"{PEOPLE}/4711")).json()
     consent = {"by": "herself", "purpose": "entry"}
@@ -245,7 +288,9 @@ async def test_what_is_said_anew_and_what_is_left_out(api, settings):
     none = {"consent": None, "external_id": None, "tags": [], "threshold": None, "name": "Ada", "ignored": False}
     last = (await api.ask("PATCH", f"{PEOPLE}/{before['id']}", json=none)).json()
     assert last == before | none
-    assert log_of(settings)[-3:] == [("the operator", "changed"), ("the admin", "changed"), ("the admin", "changed")]
+    await api.ask("PATCH", f"{PEOPLE}/{before['id']}", "operator", json={"name": "Augusta"})
+    changed = ("the admin", "changed")
+    assert log_of(settings)[-4:] == [("the operator", "changed"), changed, changed, ("the operator", "renamed")]
 
 
 async def test_only_what_was_read_is_changed(api):
@@ -303,7 +348,7 @@ async def test_a_gallery_that_is_gone_is_not_made_anew(opened, settings):
     kept = settings.gallery_path.rename(settings.gallery_path.with_suffix(".away"))
     try:
         for method, sent in (("GET", {}), ("POST", {"json": {"name": "X"}})):
-            assert refusal(await opened.ask(method, PEOPLE, **sent)) == (503, "gallery_missing")
+            assert refusal(await opened[0].ask(method, PEOPLE, **sent)) == (503, "gallery_missing")
         assert not settings.gallery_path.exists()
     finally:
         kept.rename(settings.gallery_path)

@@ -1,0 +1,75 @@
+"""The gallery for whoever asks over HTTP: what is quick is not held up by what takes seconds, and who asks is told."""
+
+import asyncio
+import threading
+
+import pytest
+
+from gallery.errors import GalleryMissing
+from streamer.access.guard import Caller
+from streamer.access.tokens import Token
+from streamer.api.gallery_desk import GalleryDesk, actor_of
+from streamer.process import store_of
+from streamer.settings import PathsSettings, Settings
+
+
+@pytest.fixture
+def settings(tmp_path):
+    settings = Settings(paths=PathsSettings(data=tmp_path / "data"))
+    settings.paths.data.mkdir()
+    store_of(settings).close()
+    return settings
+
+
+@pytest.fixture
+async def desk(settings):
+    async with GalleryDesk.open(settings) as desk:
+        yield desk
+
+
+@pytest.mark.parametrize("names", [["Ada"], ["Ada", "Bob"], ["Ada", "Bob", "Eve"]])
+async def test_what_is_quick_is_not_held_up_by_what_is_slow_and_that_goes_one_by_one(desk, names):
+    door, at_once, most = threading.Event(), [], []
+
+    def slow(name):
+        at_once.append(name)
+        most.append(len(at_once))
+        assert door.wait(30)
+        with desk.opened("slow") as store:
+            store.add_person(name)
+        at_once.remove(name)
+        return name
+
+    work = [asyncio.ensure_future(desk.slowly(lambda name=name: slow(name))) for name in names]
+    async with asyncio.timeout(30):
+        assert await desk.run("quick", lambda store: store.count()) == 0
+        door.set()
+        assert await asyncio.gather(*work) == names
+    assert set(most) == {1}
+    assert await desk.run("quick", lambda store: store.count()) == len(names)
+
+
+async def test_each_is_told_to_the_audit_log_by_their_name(desk, settings):
+    for actor in ("one", "two"):
+        await desk.run(actor, lambda store, actor=actor: store.add_person(f"by {actor}"))
+    async with desk.own("three") as store:
+        await asyncio.to_thread(store.add_person, "by three")
+    with store_of(settings) as store:
+        assert [entry.actor for entry in store.audit_entries()][-3:] == ["one", "two", "three"]
+
+
+async def test_a_gallery_that_is_gone_is_made_anew_by_nobody(desk, settings):
+    settings.gallery_path.unlink()
+    with pytest.raises(GalleryMissing):
+        await desk.run("one", lambda store: store.count())
+    with pytest.raises(GalleryMissing):
+        async with desk.own("two"):
+            pass
+    with pytest.raises(GalleryMissing):
+        await desk.slowly(lambda: desk.opened("three"))
+    assert not settings.gallery_path.exists()
+
+
+def test_whose_name_is_told():
+    assert actor_of(Caller(Token("the door", "operator", 0.0, "00"))) == "the door"
+    assert actor_of(Caller()) == "api"
