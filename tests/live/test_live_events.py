@@ -43,8 +43,16 @@ def serving(folder: Path, port: int) -> ServiceProcess:
     return service
 
 
-def token(service: ServiceProcess, name: str, role: str = "viewer") -> dict[str, str]:
-    return bearer(service.run("tokens", "make", name, "--role", role).strip())
+async def token(service: ServiceProcess, name: str, role: str = "viewer") -> dict[str, str]:
+    """One that the service knows of."""
+    made = bearer(service.run("tokens", "make", name, "--role", role).strip())
+    async with httpx.AsyncClient(base_url=service.http or "", headers=made, timeout=30) as client:
+
+        async def is_known() -> bool:
+            return (await client.get("/docs")).status_code == 200
+
+        await until(is_known)
+    return made
 
 
 async def from_socket(socket: ClientConnection, count: int) -> list[Event]:
@@ -69,7 +77,7 @@ def lasting(event: Event) -> Event:
 async def test_listeners_hear_what_the_broker_does_also_while_it_is_gone(tmp_path, broker, heard):
     with serving(tmp_path, broker.port) as service:
         await service.until_ready("broker", "camera street")
-        live, viewer = f"{service.http}/api/v1/events/live", token(service, "a viewer")
+        live, viewer = f"{service.http}/api/v1/events/live", await token(service, "a viewer")
         async with listening(live, viewer) as socket, events(f"{live}?camera=street&known=true", viewer) as lines:
             assert await next_event(lines) == {"retry": "2000"}
             told = await from_socket(socket, 12)
@@ -98,7 +106,11 @@ async def test_listeners_hear_what_the_broker_does_also_while_it_is_gone(tmp_pat
 async def test_streams_end_with_their_token_and_with_the_service(tmp_path, broker):
     with serving(tmp_path, broker.port) as service:
         await service.until_ready("camera street")
-        live, viewer, other = f"{service.http}/api/v1/events/live", token(service, "one"), token(service, "other")
+        live, viewer, other = (
+            f"{service.http}/api/v1/events/live",
+            await token(service, "one"),
+            await token(service, "other"),
+        )
         async with listening(live, viewer) as revoked, listening(live, other) as socket, events(live, other) as lines:
             mute = await silent(urlsplit(live).port or 0, "/api/v1/events/live", other)
             service.run("tokens", "revoke", "one")
@@ -127,7 +139,7 @@ async def until_closed(socket: ClientConnection) -> None:
 async def test_kept_visits_while_the_service_keeps_more(tmp_path, broker):
     with serving(tmp_path, broker.port) as service:
         await service.until_ready("camera street")
-        operator = token(service, "an operator", "operator")
+        operator = await token(service, "an operator", "operator")
         async with httpx.AsyncClient(base_url=f"{service.http}/api/v1", headers=operator, timeout=30) as client:
 
             async def ended() -> bool:
