@@ -187,6 +187,7 @@ async def test_a_while_without_broker_and_without_camera_and_kills(service, hear
     assert [line for line in service.log() if line["level"] == "error"] == []
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(240)
 async def test_killed_again_and_again(service, heard, broker):
     """At moments that fall where they fall: while events are made, written, sent and acknowledged."""

@@ -33,6 +33,7 @@ def by_way_of(turn, monkeypatch):
     return {"ice_servers": [f"turn:{turn.USER}:${{TURN_PASSWORD}}@127.0.0.1:{turn.port}?transport=udp"]}
 
 
+@pytest.mark.thorough
 async def test_a_page_that_may_go_by_the_relay_alone(tmp_path, monkeypatch):
     switches = fake_camera(tmp_path, write_film(tmp_path / "film.mp4", ([KNOWN], 4)))
     async with (

@@ -71,6 +71,7 @@ async def test_pictures_that_come_with_the_project(tmp_path):
     assert "p@ss" not in service.log_file.read_text() + str(heard.messages())
 
 
+@pytest.mark.thorough
 @pytest.mark.shared
 @pytest.mark.timeout(900)
 async def test_two_rtsp_cameras_and_one_where_nobody_is(shared, clips, tmp_path):

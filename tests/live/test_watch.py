@@ -178,6 +178,7 @@ async def test_what_is_wrong_is_said_in_words(tmp_path):
         assert await browser.run("return sessionStorage.length") == 0
 
 
+@pytest.mark.thorough
 async def test_a_service_without_webrtc_says_so(tmp_path):
     async with watched(tmp_path, ingest={"webrtc": {"enabled": False}}) as (_, page, tokens):
         await page.open("door", tokens["viewer"])

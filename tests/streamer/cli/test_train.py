@@ -160,6 +160,7 @@ def test_identify_asks_whom_it_is_told_to(tmp_path, settings):
     assert "run: whosthere train [classifier_missing]" in ran.err
 
 
+@pytest.mark.thorough
 def test_the_embedder_may_be_another_one(tmp_path, settings):
     table = write_table(tmp_path / "faces.db", {1: crops(KNOWN, 2), 2: crops(FRIEND, 2)})
     for name, code in (("facenet_vggface2", "weights_missing"), ("nano_emed", "model_not_found")):
