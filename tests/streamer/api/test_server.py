@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
-from streamer.api.certificate import Certificate
 from streamer.api import server
+from streamer.api.certificate import Certificate
 from streamer.api.server import prepare_http, serve_http
 from streamer.errors import CertificateExpired, CertificateUnusable, HttpAddressInvalid, HttpUnprotected
 from streamer.settings import HttpSettings, TlsSettings
