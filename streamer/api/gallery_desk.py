@@ -50,17 +50,18 @@ class GalleryDesk:
             await asyncio.to_thread(thread.shutdown)
             await asyncio.to_thread(slow_thread.shutdown)
 
-    async def run(self, actor: str, work: Callable[[PersonStore], T]) -> T:
+    async def run(self, actor: str, work: Callable[[PersonStore], T], *, is_rest: bool = False) -> T:
         """What `work` returns; it is not begun anew and goes to its end, also when this is cancelled.
 
-        actor: who is told to the audit log (a token's name). Raises Overloaded, GalleryError and what `work` raises;
+        actor: who is told to the audit log (a token's name). is_rest: of something that is half done, and not refused.
+        Raises Overloaded, GalleryError and what `work` raises;
         GalleryMissing where the file is gone: none is made in its place.
         """
-        return await self._quick.run(partial(self._run, actor, work))
+        return await self._quick.run(partial(self._run, actor, work), is_rest=is_rest)
 
     async def slowly(self, work: Callable[[], T], *, is_rest: bool = False) -> T:
         """What `work` returns, which takes seconds, and opens the gallery itself: one at a time, in nobody else's way.
-        As run(), it goes to its end. is_rest: of something that is half done, and is not refused.
+        As run(), it goes to its end.
         """
         return await self._slow.run(work, is_rest=is_rest)
 
