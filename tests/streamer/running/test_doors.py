@@ -18,13 +18,15 @@ async def test_a_photos_embedding_is_forgotten_when_anybody_is(tmp_path):
         assert service.inference is not None
         faces = service.inference.faces
         await faces.extract(KNOWN.file.read_bytes())
+        crops = service.inference.crops
+        crops.put("a", b"face")
         with store_of(settings) as store:
             ada = store.add_person("Ada")
         async with asyncio.timeout(20):
             while not service.live_gallery.is_enrolled(ada.id):
                 await asyncio.sleep(0.01)
-            assert len(faces._cache) == 1
+            assert (len(faces._cache), crops.bytes_held) == (1, 4)
             with store_of(settings) as store:
                 store.forget(ada.id)
-            while len(faces._cache):
+            while len(faces._cache) or crops.bytes_held:
                 await asyncio.sleep(0.01)
