@@ -16,6 +16,7 @@ async def test_a_photos_embedding_is_forgotten_when_anybody_is(tmp_path):
     )
     async with running_service(settings) as service:
         assert service.inference is not None
+        assert service.desk is not None
         faces = service.inference.faces
         await faces.extract(KNOWN.file.read_bytes())
         crops = service.inference.crops
@@ -26,7 +27,8 @@ async def test_a_photos_embedding_is_forgotten_when_anybody_is(tmp_path):
             while not service.live_gallery.is_enrolled(ada.id):
                 await asyncio.sleep(0.01)
             assert (len(faces._cache), crops.bytes_held) == (1, 4)
+            await service.desk.run("somebody", lambda store: store.people())
             with store_of(settings) as store:
                 store.forget(ada.id)
-            while len(faces._cache) or crops.bytes_held:
+            while len(faces._cache) or crops.bytes_held or service.desk._store is not None:
                 await asyncio.sleep(0.01)
