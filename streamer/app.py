@@ -257,7 +257,9 @@ def _gallery_changed(service: Service, gone: Iterable[str]) -> None:
             tell(camera.path.visits.forget(forgotten), camera.path)
         service.publisher.forget(forgotten)
         if service.inference is not None:
-            service.inference.faces.forget()
+            service.inference.forget()
+        if service.desk is not None:
+            service.desk.forget()
     service.publisher.gallery_changed(gone)
 
 
