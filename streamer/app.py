@@ -257,7 +257,7 @@ def _gallery_changed(service: Service, gone: Iterable[str]) -> None:
             tell(camera.path.visits.forget(forgotten), camera.path)
         service.publisher.forget(forgotten)
         if service.inference is not None:
-            service.inference.faces.forget()
+            service.inference.forget()
     service.publisher.gallery_changed(gone)
 
 

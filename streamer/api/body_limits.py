@@ -22,6 +22,7 @@ FIRST_S = 10.0
 LEAST_BYTES_PER_S = 16 << 10
 
 _TAKEN = "whosthere.most_body_bytes"
+_READ_WHOLE = "whosthere.body_read_whole"
 _MIB = 1 << 20
 
 
@@ -39,9 +40,12 @@ def takes(most_bytes: int) -> Takes:
     return Takes(most_bytes)
 
 
-def mark(scope: Scope, most_bytes: int | None) -> None:
-    """Leave for BodyLimits what the route of a request takes; None: what the settings say."""
-    scope[_TAKEN] = most_bytes
+def mark(scope: Scope, most_bytes: int | None, *, read_whole: bool) -> None:
+    """Leave for BodyLimits what the route of a request takes; None: what the settings say.
+
+    read_whole: into memory, whatever it is said to be: no upload.
+    """
+    scope[_TAKEN], scope[_READ_WHOLE] = most_bytes, read_whole
 
 
 class BodyLimits:
@@ -59,7 +63,8 @@ class BodyLimits:
         headers = {name: value for name, value in scope["headers"] if name in (b"content-type", b"content-length")}
         most = scope.get(_TAKEN)
         if most is None:
-            is_form = headers.get(b"content-type", b"").lower().startswith(b"multipart/")
+            is_multipart = headers.get(b"content-type", b"").lower().startswith(b"multipart/")
+            is_form = is_multipart and not scope.get(_READ_WHOLE)
             most = (self._http.max_upload_mib if is_form else self._http.max_body_mib) * _MIB
         exchange = _Exchange(receive, send, most)
         if int(headers.get(b"content-length", b"0")) > most:

@@ -57,7 +57,8 @@ def _asked_for(routes: Sequence[BaseRoute], scope: Scope) -> tuple[tuple[Needs, 
     for context in iter_route_contexts(routes):
         match, child = context.matches(scope)
         if match is Match.FULL:
-            body_limits.mark(scope, next((one.most_bytes for one in _in(context, Takes)), None))
+            most_bytes = next((one.most_bytes for one in _in(context, Takes)), None)
+            body_limits.mark(scope, most_bytes, read_whole=bool(getattr(_dependant(context), "body_params", ())))
             return needs_of(context), child.get("path_params", {})
     return None, {}
 
@@ -69,8 +70,13 @@ def needs_of(context: RouteContext) -> tuple[Needs, ...]:
 
 def _in(context: RouteContext, kind: type[T]) -> Iterator[T]:
     """A route's dependencies of this kind, and those of the routers above it."""
-    dependant = getattr(context, "dependant", None)
+    dependant = _dependant(context)
     return _below(dependant, kind) if dependant is not None else iter(())
+
+
+def _dependant(context: RouteContext) -> Dependant | None:
+    found: Dependant | None = getattr(context, "dependant", None)
+    return found
 
 
 def _below(dependant: Dependant, kind: type[T]) -> Iterator[T]:

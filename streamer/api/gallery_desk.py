@@ -14,6 +14,7 @@ from gallery.errors import GalleryMissing
 from gallery.storage.file_copy import identity_of
 from gallery.storage.store import PersonStore
 from recognition.serving.lanes import step_back
+from recognition.serving.one_thread import OneThread
 from streamer.access.guard import Caller
 from streamer.process import store_of
 from streamer.settings import Settings
@@ -21,6 +22,8 @@ from streamer.settings import Settings
 T = TypeVar("T")
 
 _POLITE = 10
+# That wait: what is quick takes milliseconds, what is slow seconds.
+MOST_QUICK, MOST_SLOW = 512, 16
 
 
 class GalleryDesk:
@@ -28,8 +31,8 @@ class GalleryDesk:
 
     def __init__(self, settings: Settings, thread: ThreadPoolExecutor, slow_thread: ThreadPoolExecutor) -> None:
         self._settings = settings
-        self._thread = thread
-        self._slow_thread = slow_thread
+        self._quick = OneThread(thread, MOST_QUICK, "the gallery")
+        self._slow = OneThread(slow_thread, MOST_SLOW, "what takes seconds")
         self._store: PersonStore | None = None
         self._identity: tuple[int, int] | None = None
 
@@ -50,16 +53,16 @@ class GalleryDesk:
     async def run(self, actor: str, work: Callable[[PersonStore], T]) -> T:
         """What `work` returns; it is not begun anew and goes to its end, also when this is cancelled.
 
-        actor: who is told to the audit log (a token's name). Raises GalleryError and what `work` raises; GalleryMissing
-        where the file is gone: none is made in its place.
+        actor: who is told to the audit log (a token's name). Raises Overloaded, GalleryError and what `work` raises;
+        GalleryMissing where the file is gone: none is made in its place.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._thread, partial(self._run, actor, work))
+        return await self._quick.run(partial(self._run, actor, work))
 
-    async def slowly(self, work: Callable[[], T]) -> T:
+    async def slowly(self, work: Callable[[], T], *, is_rest: bool = False) -> T:
         """What `work` returns, which takes seconds, and opens the gallery itself: one at a time, in nobody else's way.
-        As run(), it goes to its end.
+        As run(), it goes to its end. is_rest: of something that is half done, and is not refused.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._slow_thread, work)
+        return await self._slow.run(work, is_rest=is_rest)
 
     @asynccontextmanager
     async def own(self, actor: str) -> AsyncIterator[PersonStore]:

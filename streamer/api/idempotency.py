@@ -6,6 +6,7 @@ answers are held in memory, few and small ones, for a day, those that tell of so
 """
 
 import hashlib
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection
@@ -37,19 +38,33 @@ CHANGE_NOTHING = (
     "/api/v1/face-recognition/compare-faces",
     "/api/v1/face-recognition/match-face",
 )
+# Its answer has ids alone, which are kept of the forgotten anyway; without it the second time nobody would be found.
+_ERASURE = re.compile(r"/api/v1/people/[^/]+")
 # What may be otherwise the next time though nothing was changed here.
 _PASSING = frozenset({408, 413, 425, 429})
 
 
 @dataclass(slots=True)
 class _Answer:
-    """One answer, under way until `messages` are all; told_at: on the monotonic clock, in s."""
+    """One answer, under way until `messages` are all; told_at: on the monotonic clock, in s.
+
+    forgotten: the ids of who was forgotten meanwhile.
+    """
 
     fingerprint: bytes = b""
     messages: list[Message] = field(default_factory=list)
     size: int = 0
     is_whole: bool = False
     told_at: float = 0.0
+    is_erasure: bool = False
+    forgotten: set[bytes] = field(default_factory=set)
+
+    def tells_of(self, ids: Collection[bytes]) -> bool:
+        """Whether it holds more of one of them than that they were forgotten."""
+        if not ids or (self.is_erasure and self.messages[0]["status"] == 200):
+            return False
+        text = b"".join(message.get("body", b"") for message in self.messages)
+        return any(one in text for one in ids)
 
 
 class FirstAnswers:
@@ -70,8 +85,8 @@ class FirstAnswers:
             return None
         return found
 
-    def begin(self, place: bytes) -> _Answer:
-        answer = self._held[place] = _Answer()
+    def begin(self, place: bytes, *, is_erasure: bool) -> _Answer:
+        answer = self._held[place] = _Answer(is_erasure=is_erasure)
         return answer
 
     def keep(self, place: bytes, answer: _Answer, fingerprint: bytes) -> None:
@@ -91,15 +106,13 @@ class FirstAnswers:
             self._bytes -= gone.size
 
     def forget(self, person_ids: Collection[str]) -> None:
-        """Of who is forgotten no answer is held."""
+        """Of who is forgotten no answer is held, nor will be one that is under way."""
         ids = [one.encode() for one in person_ids]
-        told = [
-            place
-            for place, answer in self._held.items()
-            if answer.is_whole and any(one in _text_of(answer) for one in ids)
-        ]
-        for place in told:
-            self.drop(place)
+        for place, answer in list(self._held.items()):
+            if not answer.is_whole:
+                answer.forgotten.update(ids)
+            elif answer.tells_of(ids):
+                self.drop(place)
 
 
 class Idempotent:
@@ -123,7 +136,8 @@ class Idempotent:
             await _repeat(first, scope, receive, send)
 
     async def _first(self, place: bytes, scope: Scope, receive: Receive, send: Send) -> None:
-        answer = self._answers.begin(place)
+        is_erasure = scope["method"] == "DELETE" and _ERASURE.fullmatch(scope["path"]) is not None
+        answer = self._answers.begin(place, is_erasure=is_erasure)
         body = _Body(scope, receive)
 
         async def send_kept(message: Message) -> None:
@@ -133,7 +147,7 @@ class Idempotent:
                 answer.messages.append(message)
                 answer.size += len(message.get("body", b"")) + 1
             is_told = message["type"] == "http.response.body" and not message.get("more_body", False)
-            if is_told and body.is_whole and answer.size <= LARGEST_ANSWER and _is_final(answer):
+            if is_told and body.is_whole and _is_to_be_kept(answer):
                 self._answers.keep(place, answer, body.fingerprint())
             await send(message)
 
@@ -233,13 +247,11 @@ def _place_of(scope: Scope) -> bytes | None:
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).digest()
 
 
-def _is_final(answer: _Answer) -> bool:
+def _is_to_be_kept(answer: _Answer) -> bool:
+    if answer.size > LARGEST_ANSWER:
+        return False
     status = int(answer.messages[0]["status"])
-    return status < 500 and status not in _PASSING
-
-
-def _text_of(answer: _Answer) -> bytes:
-    return b"".join(message.get("body", b"") for message in answer.messages)
+    return status < 500 and status not in _PASSING and not answer.tells_of(answer.forgotten)
 
 
 def _boundary_in(parameters: str) -> bytes:

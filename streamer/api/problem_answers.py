@@ -17,7 +17,7 @@ from gallery.errors import (
     GalleryUnwritable,
     MasterKeyError,
 )
-from recognition.errors import CodedError
+from recognition.errors import CodedError, Overloaded
 from streamer.access.errors import ProxyBypassed, RoleTooLow, TokenInvalid, TokenMissing, TooManyAttempts
 from streamer.api.problems import MEDIA_TYPE, status_of
 from streamer.errors import BodyTooLarge, RequestTimeout, ServiceStopping
@@ -33,6 +33,7 @@ OF_GALLERY: tuple[type[CodedError], ...] = (
     GalleryUnreadable,
     GalleryUnwritable,
     MasterKeyError,
+    Overloaded,
 )
 
 _SCHEMA = {

@@ -17,13 +17,14 @@ from streamer.api.certificate import Certificate
 from streamer.api.doorway import Doorway, Handshake, Visitor, WaitLimits
 from streamer.api.proxies import BehindProxies
 from streamer.api.security_headers import SecurityHeaders
-from streamer.api.streaming.live_socket import web_sockets
+from streamer.api.streaming.live_socket import HANG_UP, web_sockets
 from streamer.api.under_way import UnderWay
 from streamer.errors import HttpAddressInvalid, HttpUnprotected
 from streamer.listen import BACKLOG, Place, listen, resolve
 from streamer.settings import HttpSettings
 from streamer.telemetry.metrics import Metrics
 
+TAKE_S = 60.0  # a client that takes nothing of its answer for so long is cut off
 FINISH_S = 1.0  # that requests under way get when the service stops
 _LONGEST_GOODBYE_S = 3  # their clearing up included; then uvicorn cuts them off, with a traceback each
 
@@ -53,7 +54,7 @@ async def serve_http(
     under_way = UnderWay(app)
     with listen(place, reuse_port=reuse_port) as listener:
         config = uvicorn.Config(
-            SecurityHeaders(_dated(under_way), hsts_days),
+            _taken(SecurityHeaders(_dated(under_way), hsts_days)),
             http="h11",
             **web_sockets(),
             lifespan="off",
@@ -109,6 +110,24 @@ def _protected(place: Place, by_something: bool) -> None:
             f"http.host {place.host} is open to the network, where tokens could be read: set http.tls (cert, key), or "
             "http.trusted_proxies where a proxy does TLS, or 127.0.0.1"
         )
+
+
+def _taken(app: ASGIApp) -> ASGIApp:
+    """`app`, none of whose answers waits for ever for a client that doesn't read; WebSockets have their pings."""
+
+    async def taken(scope: Scope, receive: Receive, send: Send) -> None:
+        loop = asyncio.get_running_loop()
+
+        async def send_taken(message: Message) -> None:
+            deadline = loop.call_later(TAKE_S, scope[HANG_UP])
+            try:
+                await send(message)
+            finally:
+                deadline.cancel()
+
+        await app(scope, receive, send_taken if scope["type"] == "http" else send)
+
+    return taken
 
 
 def _dated(app: ASGIApp) -> ASGIApp:

@@ -23,6 +23,7 @@ class EmbeddingCache(Generic[T]):
         self._clock = clock
         self._entries: OrderedDict[tuple[str, ...], tuple[float, T]] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
+        self.era = 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -35,8 +36,12 @@ class EmbeddingCache(Generic[T]):
         self._entries.move_to_end(key)
         return found[1]
 
-    def put(self, key: tuple[str, ...], value: T) -> None:
-        """An entry is kept for `keep_s` from now on, however often it is asked for."""
+    def put(self, key: tuple[str, ...], value: T, era: int | None = None) -> None:
+        """An entry is kept for `keep_s` from now on, however often it is asked for. era: as it was when the photo came;
+        cleared since, it is not kept.
+        """
+        if era is not None and era != self.era:
+            return
         self._entries[key] = (self._clock() + self._keep_s, value)
         self._entries.move_to_end(key)
         while len(self._entries) > self._size:
@@ -44,7 +49,9 @@ class EmbeddingCache(Generic[T]):
         self._arm()
 
     def clear(self) -> None:
+        """Also of what is under way."""
         self._entries.clear()
+        self.era += 1
 
     def _expire(self) -> None:
         now_s = self._clock()

@@ -108,8 +108,9 @@ class FaceRecognition:
         digest = hashlib.sha256(photo).hexdigest()
         found = self._cache.get((digest, spec.name, self._recogniser.signature_with(spec)))
         if found is None:
+            era = self._cache.era
             found = await self._extracted(photo, model)
-            self._cache.put((digest, found.model, found.signature), found)
+            self._cache.put((digest, found.model, found.signature), found, era)
         self._hold_to_rules(found)
         seconds = time.perf_counter() - began_s
         self.counts.answered("extract", seconds, found.model)

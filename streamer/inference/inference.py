@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from gallery.matching.rerank import Reranker
+from streamer.inference.crop_links import CropLinks
 from streamer.inference.engine import InferenceEngine
 from streamer.inference.face_recognition import FaceRecognition
 from streamer.model_layer.choosing import ModelChooser
@@ -17,6 +18,7 @@ from streamer.settings import HttpSettings, Settings
 class Inference:
     engine: InferenceEngine
     faces: FaceRecognition
+    crops: CropLinks
     chooser: ModelChooser
     reranker: Reranker
     http: HttpSettings
@@ -35,4 +37,10 @@ class Inference:
         faces = FaceRecognition(
             engine, recogniser, settings, lambda spec: known(spec.name) or MatchPolicy.of(settings, spec, recogniser)
         )
-        return cls(engine, faces, ModelChooser(models), reranker, settings.http)
+        crops = CropLinks(settings.http.embeddings.crop_link_s)
+        return cls(engine, faces, crops, ModelChooser(models), reranker, settings.http)
+
+    def forget(self) -> None:
+        """Somebody is forgotten, whose face may be among those that came."""
+        self.faces.forget()
+        self.crops.clear()

@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from gallery.keys.master_key import KeySource
+from recognition.serving.one_thread import OneThread
 from streamer.kept_visits.visits_file import VisitsFile
 
 T = TypeVar("T")
+
+MOST_WAITING = 512
 
 
 class VisitReader:
@@ -22,7 +25,7 @@ class VisitReader:
     def __init__(self, path: Path, keys: KeySource | None, thread: ThreadPoolExecutor) -> None:
         self._path = path
         self._keys = keys
-        self._thread = thread
+        self._thread = OneThread(thread, MOST_WAITING, "the kept visits")
 
     @classmethod
     @asynccontextmanager
@@ -33,11 +36,14 @@ class VisitReader:
         finally:
             await asyncio.to_thread(thread.shutdown)
 
-    async def run(self, work: Callable[[VisitsFile], T]) -> T:
-        """What `work` returns. Raises KeptVisitsError, MasterKeyError, and what `work` raises."""
+    async def run(self, work: Callable[[VisitsFile], T], *, is_rest: bool = False) -> T:
+        """What `work` returns. is_rest: of something that is half done, and is not refused.
+
+        Raises Overloaded, KeptVisitsError, MasterKeyError, and what `work` raises.
+        """
 
         def opened() -> T:
             with VisitsFile(self._path, self._keys) as file:
                 return work(file)
 
-        return await asyncio.get_running_loop().run_in_executor(self._thread, opened)
+        return await self._thread.run(opened, is_rest=is_rest)

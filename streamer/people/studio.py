@@ -5,7 +5,8 @@ On the event loop; pixels, files and the gallery are touched on threads.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from gallery.enrolment.enrol import EnrolReport, Pick, Whom, enrol
 from gallery.enrolment.photo_reading import Photo, Read
 from gallery.people import Profile
 from gallery.storage.store import PersonStore
-from recognition.errors import ImageError
+from recognition.errors import ImageError, Overloaded
 from recognition.recogniser import Recogniser
 from recognition.serving.lanes import PHOTO
 from streamer.enrolment.visit import enrol_visit
@@ -25,6 +26,7 @@ from streamer.pipeline.stills import identify_still
 from streamer.settings import Settings
 
 _AT_ONCE = 3
+MOST_FORMS = 16
 
 
 class Studio:
@@ -39,6 +41,20 @@ class Studio:
         self.few = asyncio.Semaphore(_AT_ONCE)
         self.alone = asyncio.Lock()
         self._in_flight = in_flight_for(settings, recogniser)
+        self._forms = 0
+
+    @asynccontextmanager
+    async def admitted(self) -> AsyncIterator[None]:
+        """The place of a form with files, to be had before it is read: it lies in memory and temporary files until it
+        is done. Raises Overloaded at once where there is none.
+        """
+        if self._forms >= MOST_FORMS:
+            raise Overloaded(f"{self._forms} requests with photos are under way; try again in a moment")
+        self._forms += 1
+        try:
+            yield
+        finally:
+            self._forms -= 1
 
     async def enrol(
         self,

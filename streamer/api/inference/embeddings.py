@@ -61,9 +61,9 @@ OF_INFERENCE = (
 CropKey = Annotated[str, Path(max_length=100, description="as an answer's `crop` has it")]
 
 
-def routes(engine: InferenceEngine, limits: EmbeddingsSettings) -> APIRouter:
+def routes(engine: InferenceEngine, links: CropLinks, limits: EmbeddingsSettings) -> APIRouter:
     embeddings = APIRouter(prefix="/api/v1/embeddings", tags=["embeddings"], dependencies=[Depends(needs("operator"))])
-    links, most_bytes = CropLinks(limits.crop_link_s), limits.max_request_mib << 20
+    most_bytes = limits.max_request_mib << 20
 
     @embeddings.post(
         "",
@@ -75,13 +75,14 @@ def routes(engine: InferenceEngine, limits: EmbeddingsSettings) -> APIRouter:
     async def embed_images(request: Request, options: Annotated[Options, Query()]) -> Response:
         """The faces in each image, the surest first, each with its embedding. An image that can't be read has its
         `error`, and the others their faces; identical images are computed once."""
+        era = links.era
         async with engine.admitted(_body_bytes(request, most_bytes)):
             images, asked = await _asked(request, engine, limits, options)
             crop = asked.crop_kind(by_default=limits.return_aligned)
             reading = await engine.read(images, asked.wanted(crop))
             document, linked = await engine.on_pool(written, reading, crop)
         for key, jpeg in linked.items():
-            links.put(key, jpeg)
+            links.put(key, jpeg, era)
         return Response(document, media_type="application/json")
 
     @embeddings.get("/crops/{key}", response_class=JpegResponse, responses=problem_answers(CropGone))

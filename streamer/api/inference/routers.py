@@ -10,7 +10,7 @@ from streamer.telemetry.metrics import Metrics
 def inference_routes(inference: Inference, metrics: Metrics) -> list[APIRouter]:
     """In the order in which /docs shows them."""
     return [
-        embeddings.routes(inference.engine, inference.http.embeddings),
+        embeddings.routes(inference.engine, inference.crops, inference.http.embeddings),
         rerank.routes(inference.reranker),
         *face_recognition.routes(inference.faces, inference.chooser, metrics),
     ]

@@ -35,11 +35,15 @@ _STOPPING = End(ServiceStopping.code, "the service stops; come again", STOPPING)
 
 @dataclass(frozen=True, slots=True)
 class StreamLimits:
-    """heartbeat_s: after so long a silence an empty event is sent; write_s: how long a client may take nothing."""
+    """heartbeat_s: after so long a silence an empty event is sent; write_s: how long a client may take nothing.
+
+    most_of_one: by one token.
+    """
 
     heartbeat_s: float = 15.0
     write_s: float = 10.0
     most: int = 1000
+    most_of_one: int = 500
 
 
 class EventStream(Response):
@@ -79,7 +83,7 @@ class Streams:
 
     def events(self, caller: Caller, listening: Listening) -> Response:
         """What a route returns: whatever comes into the mailbox, as Server-Sent Events. Raises TooManyListeners."""
-        self._check()
+        self._check(caller)
         return EventStream(self, caller, listening)
 
     async def web_socket(self, socket: WebSocket, caller: Caller, listening: Listening) -> None:
@@ -87,7 +91,7 @@ class Streams:
 
         Raises TooManyListeners, which a problem document can tell still.
         """
-        self._check()
+        self._check(caller)
         await self.run(WebSocketSink(socket), socket.scope, caller, listening)
 
     async def run(self, sink: Sink, scope: Scope, caller: Caller, listening: Listening) -> None:
@@ -106,9 +110,14 @@ class Streams:
                 if stream.why is not None:
                     self._metrics.http_listeners_cut.labels(code=stream.why.code).inc()
 
-    def _check(self) -> None:
-        if len(self._open) >= self._limits.most:
-            raise TooManyListeners(f"{self._limits.most} streams are open already; try again when one is closed")
+    def _check(self, caller: Caller) -> None:
+        limits = self._limits
+        if len(self._open) >= limits.most:
+            raise TooManyListeners(f"{limits.most} streams are open already; try again when one is closed")
+        if sum(stream.caller == caller for stream in self._open) >= limits.most_of_one:
+            raise TooManyListeners(
+                f"{limits.most_of_one} streams are open by this token already; close one, or use another token"
+            )
 
     def _look(self) -> None:
         now_s = self._clock()

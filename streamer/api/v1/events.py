@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from gallery.errors import MasterKeyError, PersonAmbiguous, PersonNotFound
+from recognition.errors import Overloaded
 from streamer.api.errors import CursorInvalid
 from streamer.api.gallery_desk import GalleryDesk, actor_of
 from streamer.api.problem_answers import OF_GALLERY, problem_answers
@@ -41,7 +42,7 @@ EventId = Annotated[
 ]
 NameOf = Callable[[str], str | None]
 
-_FILE = (KeptVisitsDamaged, KeptVisitsMissing, KeptVisitsTooNew, KeptVisitsUnwritable, MasterKeyError)
+_FILE = (KeptVisitsDamaged, KeptVisitsMissing, KeptVisitsTooNew, KeptVisitsUnwritable, MasterKeyError, Overloaded)
 
 
 def routes(desk: GalleryDesk, reader: VisitReader, name_of: NameOf) -> APIRouter:
@@ -95,7 +96,7 @@ def routes(desk: GalleryDesk, reader: VisitReader, name_of: NameOf) -> APIRouter
         visit = await reader.run(lambda file: file.visit(event_id.upper()))
         details = {"event_id": visit.event_id, "camera": visit.camera}
         await desk.run(actor_of(caller), lambda store: store.record("visit_erased", details=details))
-        await reader.run(lambda file: _erase(file, visit.event_id))
+        await reader.run(lambda file: _erase(file, visit.event_id), is_rest=True)
 
     @events.get(
         "/{event_id}/snapshots/{kind}",

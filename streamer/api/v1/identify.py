@@ -105,7 +105,7 @@ def routes(studio: Studio) -> APIRouter:
         be read does not keep the others from an answer.
         """
         media_type_of(request, FORM)
-        async with form_of(request, MOST_PHOTOS) as form:
+        async with studio.admitted(), form_of(request, MOST_PHOTOS) as form:
             fields_of(form, _Nothing, ["images"])
             images = []
             for path, read in photos_of(form).items():

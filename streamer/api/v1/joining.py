@@ -126,7 +126,7 @@ def routes(desk: GalleryDesk, studio: Studio) -> APIRouter:
             return one.id, store.merge(one.id, into.id, thresholds), alike
 
         merged_id, done, alike = await desk.run(actor, merged)
-        topics = await desk.slowly(lambda: topics_after(merged_id, settings, actor))
+        topics = await desk.slowly(lambda: topics_after(merged_id, settings, actor), is_rest=True)
         return merge_document(merged_id, done, alike, topics) | {"person": PersonView.of(done.person)}
 
     @joining.post(

@@ -137,7 +137,7 @@ def routes(desk: GalleryDesk, studio: Studio) -> APIRouter:
         if media_type_of(request, JSON, FORM) == JSON:
             seen = await json_of(request, SeenAt)
             return await said(actor_of(caller), person, lambda unlike: _of_visit(unlike, seen.event_id))
-        async with form_of(request, MOST_PHOTOS) as form:
+        async with studio.admitted(), form_of(request, MOST_PHOTOS) as form:
             pick, sent = fields_of(form, Picked, ["images"]).pick, photos_of(form)
             return await said(actor_of(caller), person, lambda unlike: _of_photos(unlike, sent, pick))
 

@@ -114,7 +114,7 @@ def routes(desk: GalleryDesk, studio: Studio) -> APIRouter:
         """
         actor = actor_of(caller)
         if media_type_of(request, JSON, FORM) == FORM:
-            async with form_of(request, MOST_PHOTOS) as form, studio.few, desk.own(actor) as store:
+            async with studio.admitted(), form_of(request, MOST_PHOTOS) as form, studio.few, desk.own(actor) as store:
                 given = fields_of(form, NewPersonForm, ["images"], ["tags"])
                 who = given.change().of(Profile(given.name), time.time())
                 report = await studio.enrol(who, photos_of(form), store, "somebody new", given.pick, force=given.force)

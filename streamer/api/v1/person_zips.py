@@ -113,7 +113,7 @@ def routes(desk: GalleryDesk, studio: Studio) -> APIRouter:
         id, the name, the external id or the face is somebody's here, or the person was forgotten here.
         """
         media_type_of(request, FORM)
-        async with form_of(request, most_files=1) as form:
+        async with studio.admitted(), form_of(request, most_files=1) as form:
             force, upload = fields_of(form, Forced, ["file"]).force, file_of(form, "file")
 
             def arrived() -> Person:

@@ -165,7 +165,7 @@ def routes(desk: GalleryDesk, studio: Studio) -> APIRouter:
         kind, actor = media_type_of(request, JSON, FORM), actor_of(caller)
         found = await desk.run(actor, lambda store: store.find(person))
         if kind == FORM:
-            async with form_of(request, MOST_PHOTOS) as form, studio.few, desk.own(actor) as store:
+            async with studio.admitted(), form_of(request, MOST_PHOTOS) as form, studio.few, desk.own(actor) as store:
                 given, sent = fields_of(form, Choice, ["images"]), photos_of(form)
                 report = await studio.enrol(found.id, sent, store, "who is enrolled", given.pick, force=given.force)
         else:

@@ -108,6 +108,14 @@ async def test_a_body_has_as_many_bytes_as_are_taken_there(path, most, is_counte
         assert (await client.post(edge.url + "/small", json={"text": "x"})).json() == 1  # it serves on
 
 
+@pytest.mark.parametrize("kind", ["multipart/form-data; boundary=x", "Multipart/mixed", "multipart/"])
+async def test_what_is_no_upload_is_not_one_for_being_called_so(kind):
+    async with served() as edge, httpx.AsyncClient() as client:
+        sent = {"content": b"x" * (MIB + 1), "headers": {"Content-Type": kind}}
+        assert refusal(await client.post(edge.url + "/json", **sent)) == (413, "body_too_large")
+        assert (await client.post(edge.url + "/stream", **sent)).json() == MIB + 1
+
+
 async def test_a_body_that_nobody_reads_is_no_matter():
     async with served() as edge, httpx.AsyncClient() as client:
         assert (await client.post(edge.url + "/unread", content=b"x" * 1000)).json() == "fine"

@@ -6,8 +6,10 @@ import threading
 import pytest
 
 from gallery.errors import GalleryMissing
+from recognition.errors import Overloaded
 from streamer.access.guard import Caller
 from streamer.access.tokens import Token
+from streamer.api import gallery_desk
 from streamer.api.gallery_desk import GalleryDesk, actor_of
 from streamer.process import store_of
 from streamer.settings import PathsSettings, Settings
@@ -47,6 +49,25 @@ async def test_what_is_quick_is_not_held_up_by_what_is_slow_and_that_goes_one_by
         assert await asyncio.gather(*work) == names
     assert set(most) == {1}
     assert await desk.run("quick", lambda store: store.count()) == len(names)
+
+
+async def test_no_more_wait_than_are_done_soon(settings, monkeypatch):
+    monkeypatch.setattr(gallery_desk, "MOST_QUICK", 3)
+    monkeypatch.setattr(gallery_desk, "MOST_SLOW", 2)
+    door = threading.Event()
+    async with GalleryDesk.open(settings) as desk, asyncio.timeout(30):
+        held = [asyncio.ensure_future(desk.run("one", lambda store: door.wait(30))) for _ in range(3)]
+        held += [asyncio.ensure_future(desk.slowly(lambda: door.wait(30))) for _ in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            await desk.run("one", lambda store: None)
+        with pytest.raises(Overloaded):
+            await desk.slowly(lambda: None)
+        held.append(asyncio.ensure_future(desk.slowly(lambda: True, is_rest=True)))
+        door.set()
+        assert all(await asyncio.gather(*held))
+        assert await desk.run("one", lambda store: store.count()) == 0
+        assert await desk.slowly(lambda: 1) == 1
 
 
 async def test_each_is_told_to_the_audit_log_by_their_name(desk, settings):

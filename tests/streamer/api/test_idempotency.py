@@ -47,11 +47,16 @@ def routes(counter: Counter) -> APIRouter:
         return JSONResponse({"number": len(counter.done), "for": body}, 201, {"Location": "/things/1"})
 
     @things.post("/slow")
-    async def slow(_: Anybody) -> str:
+    async def slow(_: Anybody, says: str = "slow") -> str:
         counter.entered.set()
         await counter.door.wait()
         counter.done.append("slow")
-        return "slow"
+        return says
+
+    @things.delete("/api/v1/people/{person}")
+    async def forget(_: Anybody, person: str) -> JSONResponse:
+        counter.done.append(person)
+        return problem(409, "person_ambiguous", person) if person == "Ada" else JSONResponse({"forgotten": person})
 
     @things.post("/fails/{status}")
     async def fails(_: Anybody, status: int) -> JSONResponse:
@@ -220,6 +225,25 @@ async def test_of_who_is_forgotten_no_answer_is_held(api, counter, answers):
     assert len(answers) == 2
     answers.forget([])
     assert len(answers) == 2
+
+
+@pytest.mark.parametrize(("says", "left"), [("Ada, p7f3k2m9q1xz", 0), ("Bob, p000000000000", 1), ("nobody", 1)])
+async def test_of_who_is_forgotten_meanwhile_none_is_held_either(api, counter, answers, says, left):
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(api.ask("POST", "/slow", params={"says": says}, headers=key("k")))
+        await counter.entered.wait()
+        answers.forget(["p7f3k2m9q1xz"])
+        answers.forget(["p111111111111"])
+        counter.door.set()
+    assert len(answers) == left
+
+
+@pytest.mark.parametrize(("person", "times"), [("p7f3k2m9q1xz", 1), ("p111111111111", 1), ("Ada", 2)])
+async def test_an_erasure_that_is_sent_again_is_answered_as_the_first_time(api, counter, answers, person, times):
+    for _ in range(2):
+        await api.ask("DELETE", f"/api/v1/people/{person}", headers=key("k"))
+        answers.forget([person])
+    assert counter.done == [person] * times
 
 
 async def test_the_document_tells_of_the_key(api, counter):

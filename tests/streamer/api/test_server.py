@@ -7,18 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 import uvloop
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
+from streamer.api import server
 from streamer.api.certificate import Certificate
 from streamer.api.server import prepare_http, serve_http
 from streamer.errors import CertificateExpired, CertificateUnusable, HttpAddressInvalid, HttpUnprotected
 from streamer.settings import HttpSettings, TlsSettings
 from streamer.telemetry.metrics import Metrics
 from tests.certificates import NOW, make_certificate
+from tests.streamer.api.streaming.listeners import silent
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
@@ -123,3 +126,40 @@ def test_a_named_proxy_is_believed_and_others_are_not(run: Run):
                 assert seen == {"client": "127.0.0.1", "scheme": "http"}
 
     run(ask())
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize(
+    ("pieces", "size", "requests"), [(100, 1_000_000, 1), (1, 20_000_000, 3), (1, 100_000, 400)], ids=str
+)
+def test_a_client_that_takes_nothing_of_its_answer_is_cut_off(monkeypatch, run: Run, pieces, size, requests):
+    monkeypatch.setattr(server, "TAKE_S", 0.3)
+    under_way = set[int]()
+    begun = asyncio.Event()
+
+    async def large(scope: Scope, receive: Receive, send: Send) -> None:
+        under_way.add(id(scope))
+        begun.set()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(pieces):
+            await send({"type": "http.response.body", "body": bytes(size), "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+        under_way.remove(id(scope))
+
+    async def ask() -> None:
+        async with serve_http(large, "127.0.0.1", 0) as port, asyncio.timeout(20):
+            mute = await silent(port, "/", {}, times=requests)
+            await begun.wait()
+            while under_way or _open_at(port):
+                await asyncio.sleep(0.01)
+            mute.close()
+
+    run(ask())
+
+
+def _open_at(port: int) -> bool:
+    """Whether this process has a connection there still, as who serves."""
+    return any(
+        one.laddr.port == port and one.status == psutil.CONN_ESTABLISHED
+        for one in psutil.Process().net_connections("tcp")
+    )

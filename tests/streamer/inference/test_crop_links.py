@@ -1,3 +1,5 @@
+import asyncio
+
 import pytest
 
 from streamer.inference.crop_links import CropLinks, new_key
@@ -10,7 +12,7 @@ class Clock:
         return self.now_s
 
 
-def test_a_crop_is_there_until_its_time_is_over():
+async def test_a_crop_is_there_until_its_time_is_over():
     clock = Clock()
     links = CropLinks(30.0, clock=clock)
     links.put("a", b"first")
@@ -24,12 +26,33 @@ def test_a_crop_is_there_until_its_time_is_over():
 
 
 @pytest.mark.parametrize(("most", "left"), [(100, "abc"), (25, "bc"), (10, "c"), (9, "")])
-def test_the_oldest_goes_where_there_is_no_room(most, left):
+async def test_the_oldest_goes_where_there_is_no_room(most, left):
     links = CropLinks(30.0, most)
     for key in "abc":
         links.put(key, bytes(10))
     assert "".join(key for key in "abc" if links.get(key)) == left
     assert links.bytes_held == 10 * len(left)
+
+
+@pytest.mark.parametrize("names", ["a", "ab", "abc"])
+async def test_it_is_gone_in_time_though_nobody_asks(names):
+    links = CropLinks(0.01)
+    for name in names:
+        links.put(name, b"face")
+    async with asyncio.timeout(10):
+        while links.bytes_held:
+            await asyncio.sleep(0)
+
+
+async def test_none_is_left_when_it_is_cleared_nor_comes_of_what_was_under_way():
+    links = CropLinks(30.0)
+    before = links.era
+    links.put("a", b"face", before)
+    links.clear()
+    assert (links.get("a"), links.bytes_held) == (None, 0)
+    links.put("b", b"late", before)
+    links.put("c", b"new", links.era)
+    assert [links.get(name) for name in "abc"] == [None, None, b"new"]
 
 
 def test_keys_are_long_random_and_fit_for_a_url():

@@ -50,8 +50,11 @@ async def test_of_no_size_it_keeps_nothing():
     assert (len(cache), cache.get(key("a"))) == (0, None)
 
 
-async def test_it_can_be_emptied():
+async def test_it_can_be_emptied_also_of_what_is_under_way():
     cache: EmbeddingCache[int] = EmbeddingCache(8)
-    cache.put(key("a"), 1)
+    before = cache.era
+    cache.put(key("a"), 1, before)
     cache.clear()
-    assert cache.get(key("a")) is None
+    cache.put(key("b"), 2, before)
+    cache.put(key("c"), 3, cache.era)
+    assert [cache.get(key(name)) for name in "abc"] == [None, None, 3]

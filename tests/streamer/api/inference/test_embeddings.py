@@ -15,6 +15,7 @@ import pytest
 from recognition.align import CROP_SIZE
 from recognition.recogniser import Recogniser, RecogniserConfig, open_recogniser
 from streamer.api.inference import embeddings
+from streamer.inference.crop_links import CropLinks
 from streamer.inference.engine import InferenceEngine
 from streamer.settings import EmbeddingsSettings
 from tests.faces import EVERYBODY, STRANGERS, head, picture_of
@@ -45,7 +46,7 @@ async def api(folder: Path, **limits: Any) -> AsyncIterator[tuple[Api, Recognise
     config = RecogniserConfig("nano_det", "nano_embed", (folder,), device="cpu", runners=1, cpu_threads=1)
     async with open_recogniser(config) as recogniser:
         engine = InferenceEngine(recogniser, settings.max_requests)
-        async with served(folder, [embeddings.routes(engine, settings)]) as made:
+        async with served(folder, [embeddings.routes(engine, CropLinks(settings.crop_link_s), settings)]) as made:
             yield made, recogniser
 
 

@@ -37,7 +37,9 @@ async def next_event(lines: AsyncIterator[str]) -> dict[str, str]:
     raise EOFError
 
 
-async def silent(port: int, path: str, headers: Mapping[str, str], *, is_socket: bool = False) -> socket.socket:
+async def silent(
+    port: int, path: str, headers: Mapping[str, str], *, is_socket: bool = False, times: int = 1
+) -> socket.socket:
     """A client that asks and never reads."""
     loop = asyncio.get_running_loop()
     client = socket.socket()
@@ -46,7 +48,7 @@ async def silent(port: int, path: str, headers: Mapping[str, str], *, is_socket:
     await loop.sock_connect(client, ("127.0.0.1", port))
     sent = {"Host": "x", **headers, **(_handshake() if is_socket else {})}
     head = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
-    await loop.sock_sendall(client, f"GET {path} HTTP/1.1\r\n{head}\r\n".encode())
+    await loop.sock_sendall(client, times * f"GET {path} HTTP/1.1\r\n{head}\r\n".encode())
     return client
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -304,6 +304,21 @@ async def test_no_more_streams_than_are_allowed(tmp_path):
         with pytest.raises(InvalidStatus) as refused:
             await there.socket().__aenter__()
         assert refused.value.response.status_code == 503
+
+
+@pytest.mark.parametrize("most", [1, 2, 4])
+async def test_no_token_takes_the_streams_of_others(tmp_path, most):
+    async with served(tmp_path, StreamLimits(most=5, most_of_one=most)) as there, AsyncExitStack() as stack:
+        for _ in range(most):
+            await stack.enter_async_context(there.events())
+        await there.listeners(most)
+        with pytest.raises(InvalidStatus) as refused:
+            await there.socket().__aenter__()
+        assert refused.value.response.status_code == 503
+        other = bearer(make_token(there.service.path, "another", "viewer")[1])
+        there.service.tokens.look()
+        await stack.enter_async_context(there.socket(headers=other))
+        await there.listeners(most + 1)
 
 
 async def test_a_hundred_listeners_are_told_within_one_process(tmp_path):

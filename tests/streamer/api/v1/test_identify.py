@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from streamer.api.v1 import identify, people
+from streamer.api.v1 import identify, negatives, people, person_zips, photos
+from streamer.people import studio as studios
 from streamer.settings import PathsSettings, Settings
 from tests.faces import KNOWN, STRANGERS
 from tests.streamer.api.v1.api import refusal
@@ -22,7 +23,8 @@ async def made(tmp_path_factory):
     """With one who is enrolled."""
     folder = tmp_path_factory.mktemp("identify")
     settings = Settings(paths=PathsSettings(data=folder / "data"))
-    routes = [people.routes, lambda desk, studio: identify.routes(studio)]
+    of_people = [kind.routes for kind in (people, photos, negatives, person_zips)]
+    routes = [*of_people, lambda desk, studio: identify.routes(studio)]
     async with office(settings, folder, routes) as (api, studio):
         sent = [photo(folder, "1.png", KNOWN)]
         added = await api.ask("POST", "/api/v1/people", data={"name": "Eileen"}, files=sent)
@@ -34,6 +36,28 @@ async def made(tmp_path_factory):
 @pytest.fixture
 def api(made):
     return made[0]
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("/identify", "images"),
+        ("/people", "images"),
+        ("/people/Eileen/photos", "images"),
+        ("/people/Eileen/negatives", "images"),
+        ("/people/import", "file"),
+    ],
+)
+async def test_no_more_forms_lie_in_memory_than_a_number(made, monkeypatch, path, field):
+    api, studio = made
+    monkeypatch.setattr(studios, "MOST_FORMS", 1)
+    sent = {"files": [(field, ("a", b"no photo", "image/png"))], "data": {"name": "Ada"} if path == "/people" else {}}
+    async with studio.admitted():
+        answer = await api.ask("POST", f"/api/v1{path}", **sent)
+        assert refusal(answer) == (429, "overloaded")
+        assert int(answer.headers["retry-after"]) > 0
+    answer = await api.ask("POST", f"/api/v1{path}", **sent)
+    assert answer.status_code in (200, 422), answer.text
 
 
 async def test_who_is_known_who_is_not_and_what_is_no_photo(api, tmp_path):
