@@ -177,6 +177,28 @@ async def test_bodies_that_are_none(api, content, kind, refused):
     assert refusal(answer) == refused
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "said", "faults"),
+    [
+        ("POST", PEOPLE, {"name": "X"} | {f"key{number}\n{'x' * 240}": 1 for number in range(1000)}, 1000),
+        ("POST", PEOPLE, {"name": "X", "tags": [1] * 90}, 90),
+        ("PATCH", f"{PEOPLE}/p7f3k2m9q1xz4", {f"\u200b{number}": 1 for number in range(21)}, 21),
+    ],
+)
+async def test_of_a_body_with_many_faults_the_first_are_told(api, method, path, said, faults):
+    answer = await api.ask(method, path, json=said)
+    assert refusal(answer) == (422, "request_invalid")
+    told = answer.json()
+    assert len(told["errors"]) == 20
+    assert told["detail"].endswith(f"; and {faults - 20} more")
+    assert told["detail"].isprintable()
+
+
+async def test_a_body_that_is_no_upload_is_small(api):
+    answer = await api.ask("POST", PEOPLE, json={"name": "X", "tags": ["x" * 300_000]})
+    assert refusal(answer) == (413, "body_too_large")
+
+
 async def test_enrolled_by_photos(api, tmp_path):
     sent = [
         photo(tmp_path, "one.png", KNOWN),
