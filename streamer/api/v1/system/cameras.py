@@ -19,6 +19,7 @@ from streamer.cameras.edits import Edit
 from streamer.errors import (
     CameraError,
     CameraExists,
+    CameraNotFound,
     CamerasFixed,
     CameraUnknown,
     ConfigInvalid,
@@ -59,7 +60,11 @@ def routes(desk: CameraDesk) -> APIRouter:
     @cameras.put(
         "/cameras/{camera}",
         response_model=CameraView,
-        responses={**_CHANGE, **problem_answers(CameraExists, CamerasFixed), 201: {"model": CameraView}},
+        responses={
+            **_CHANGE,
+            **problem_answers(CameraExists, CameraNotFound, CamerasFixed),
+            201: {"model": CameraView},
+        },
     )
     async def put_camera(camera: CameraName, caller: Operator, request: Request, settings: CameraChange) -> Response:
         """Add a camera (201), or set one anew: what is left out has its default, but for its URL and login."""
