@@ -258,6 +258,8 @@ def _gallery_changed(service: Service, gone: Iterable[str]) -> None:
         service.publisher.forget(forgotten)
         if service.inference is not None:
             service.inference.forget()
+        if service.desk is not None:
+            service.desk.forget()
     service.publisher.gallery_changed(gone)
 
 

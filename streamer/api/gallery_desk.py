@@ -31,6 +31,8 @@ class GalleryDesk:
 
     def __init__(self, settings: Settings, thread: ThreadPoolExecutor, slow_thread: ThreadPoolExecutor) -> None:
         self._settings = settings
+        self._thread = thread
+        self._is_open = True
         self._quick = OneThread(thread, MOST_QUICK, "the gallery")
         self._slow = OneThread(slow_thread, MOST_SLOW, "what takes seconds")
         self._store: PersonStore | None = None
@@ -46,21 +48,28 @@ class GalleryDesk:
         try:
             yield desk
         finally:
+            desk._is_open = False
             await asyncio.get_running_loop().run_in_executor(thread, desk._close)
             await asyncio.to_thread(thread.shutdown)
             await asyncio.to_thread(slow_thread.shutdown)
 
-    async def run(self, actor: str, work: Callable[[PersonStore], T]) -> T:
+    async def run(self, actor: str, work: Callable[[PersonStore], T], *, is_rest: bool = False) -> T:
         """What `work` returns; it is not begun anew and goes to its end, also when this is cancelled.
 
-        actor: who is told to the audit log (a token's name). Raises Overloaded, GalleryError and what `work` raises;
+        actor: who is told to the audit log (a token's name). is_rest: of something that is half done, and not refused.
+        Raises Overloaded, GalleryError and what `work` raises;
         GalleryMissing where the file is gone: none is made in its place.
         """
-        return await self._quick.run(partial(self._run, actor, work))
+        return await self._quick.run(partial(self._run, actor, work), is_rest=is_rest)
+
+    def forget(self) -> None:
+        """Somebody is forgotten: what was opened of them for others' questions goes, soon. On the loop; never waits."""
+        if self._is_open:
+            self._thread.submit(self._close)
 
     async def slowly(self, work: Callable[[], T], *, is_rest: bool = False) -> T:
         """What `work` returns, which takes seconds, and opens the gallery itself: one at a time, in nobody else's way.
-        As run(), it goes to its end. is_rest: of something that is half done, and is not refused.
+        As run(), it goes to its end.
         """
         return await self._slow.run(work, is_rest=is_rest)
 

@@ -49,7 +49,7 @@ async def _routers(stack: AsyncExitStack, service: Service) -> list[APIRouter]:
     webrtc = settings.ingest.webrtc
     whip = await stack.enter_async_context(whip_routes(webrtc, service.points, service.has_camera, metrics))
     whep = await stack.enter_async_context(whep_routes(webrtc, service.live_view, metrics))
-    desk = await stack.enter_async_context(GalleryDesk.open(settings))
+    desk = service.desk = await stack.enter_async_context(GalleryDesk.open(settings))
     studio = Studio(settings, service.recogniser, gallery)
     reader = await stack.enter_async_context(VisitReader.open(settings.visits_path, key_source(settings)))
     streams = Streams(service.guard, metrics)

@@ -6,6 +6,7 @@ from recognition.recogniser import Recogniser
 from streamer.access.guard import Guard
 from streamer.access.live_tokens import LiveTokens
 from streamer.api.certificate import Certificate
+from streamer.api.gallery_desk import GalleryDesk
 from streamer.api.idempotency import FirstAnswers
 from streamer.api.streaming.live_events import LiveEvents
 from streamer.events.outbox import Outbox
@@ -51,6 +52,7 @@ class Service:
     http_port: int = 0
     rtsp: RtspServer | None = None
     inference: Inference | None = None
+    desk: GalleryDesk | None = None
     control: CameraControl | None = None
     overload: Overload = field(default_factory=Overload)
     answers: FirstAnswers = field(default_factory=FirstAnswers)

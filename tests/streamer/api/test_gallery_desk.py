@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import weakref
 
 import pytest
 
@@ -77,6 +78,28 @@ async def test_each_is_told_to_the_audit_log_by_their_name(desk, settings):
         await asyncio.to_thread(store.add_person, "by three")
     with store_of(settings) as store:
         assert [entry.actor for entry in store.audit_entries()][-3:] == ["one", "two", "three"]
+
+
+@pytest.mark.parametrize("names", [["Ada"], ["Ada", "Bob"], ["Ada", "Bob", "Eve"]])
+async def test_what_was_opened_of_who_is_forgotten_goes_though_nobody_asks(desk, settings, names):
+    with store_of(settings) as store:
+        ids = [store.add_person(name).id for name in names]
+    assert len(await desk.run("one", lambda store: store.people())) == len(names)
+    opened = weakref.ref(await desk.run("one", lambda store: store))
+    with store_of(settings) as store:
+        store.forget(ids[0])
+    desk.forget()
+    async with asyncio.timeout(30):
+        while opened() is not None:
+            await asyncio.sleep(0.01)
+    left = await desk.run("one", lambda store: [person.name for person in store.people()])
+    assert sorted(left) == names[1:]
+
+
+async def test_a_desk_that_is_closed_has_nothing_to_forget(settings):
+    async with GalleryDesk.open(settings) as desk:
+        assert await desk.run("one", lambda store: store.count()) == 0
+    desk.forget()
 
 
 async def test_a_gallery_that_is_gone_is_made_anew_by_nobody(desk, settings):

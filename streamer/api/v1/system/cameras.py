@@ -1,15 +1,18 @@
 """/api/v1/cameras: which there are, how each is, and what `cameras ...` does. On the loop; files are on threads."""
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
+from gallery.storage.store import PersonStore
 from recognition.errors import Overloaded
 from streamer.access.errors import RoleTooLow
 from streamer.access.guard import Caller
 from streamer.access.roles import covers
 from streamer.api.errors import PreconditionFailed
-from streamer.api.problem_answers import problem_answers
+from streamer.api.gallery_desk import GalleryDesk, actor_of
+from streamer.api.problem_answers import OF_GALLERY, problem_answers
 from streamer.api.v1.entity_tags import hold_to, tagged
 from streamer.api.v1.person_views import Operator, Viewer
 from streamer.api.v1.system.camera_views import CameraChange, CameraList, CameraView, ProbeAsked, ProbeView
@@ -33,14 +36,32 @@ CameraName = Annotated[str, Path(pattern=r"^[a-z0-9_-]{1,64}$", description="a c
 Seconds = Annotated[float, Query(ge=0, le=10, description="for so long a live stream is watched")]
 _OF_CONFIGURATION = (ConfigInvalid, ConfigUnreadable)
 _CHANGE = problem_answers(
-    *_OF_CONFIGURATION, ConfigUnknownKey, CameraUnknown, CamerasFixed, DataFolderUnwritable, PreconditionFailed
+    *OF_GALLERY,
+    *_OF_CONFIGURATION,
+    ConfigUnknownKey,
+    CameraUnknown,
+    CamerasFixed,
+    DataFolderUnwritable,
+    PreconditionFailed,
 )
 _SHOW = problem_answers(*_OF_CONFIGURATION, CameraUnknown)
 _PROBE = problem_answers(CameraError, Overloaded)
 
 
-def routes(desk: CameraDesk) -> APIRouter:
+def routes(desk: CameraDesk, gallery: GalleryDesk) -> APIRouter:
+    """gallery: its audit log is told who changes which camera."""
     cameras = APIRouter(prefix="/api/v1", tags=["cameras"])
+
+    async def change(request: Request, caller: Caller, name: str, edit: Edit, **told: Any) -> None:  # noqa: ANN401 JSON
+        async with desk.one_at_a_time:  # of two that were read the same, one is late
+            if desk.find(name) is not None:
+                hold_to(request, await _view(desk, name))
+            elif "if-match" in request.headers:
+                raise PreconditionFailed("there is no such camera (any more) that If-Match could name")
+            await desk.change(edit)
+        details = {"camera": name, **told}
+        record = partial(PersonStore.record, action="camera_changed", details=details)
+        await gallery.run(actor_of(caller), record, is_rest=True)
 
     @cameras.get("/cameras", response_model=CameraList, responses=problem_answers(*_OF_CONFIGURATION))
     async def list_cameras(caller: Viewer) -> CameraList:
@@ -70,7 +91,8 @@ def routes(desk: CameraDesk) -> APIRouter:
         """Add a camera (201), or set one anew: what is left out has its default, but for its URL and login."""
         before = desk.find(camera)
         kept = {} if before is None else before.settings.model_dump(include={"url", "user", "password"})
-        await _change(desk, request, before, edits.replaced(camera, kept | _allowed(settings.given(), before, caller)))
+        values = _allowed(settings.given(), before, caller)
+        await change(request, caller, camera, edits.replaced(camera, kept | values), what="put", keys=sorted(values))
         return tagged(request, await _view(desk, camera), 201 if before is None else 200)
 
     @cameras.patch("/cameras/{camera}", response_model=CameraView, responses=_CHANGE)
@@ -78,19 +100,20 @@ def routes(desk: CameraDesk) -> APIRouter:
         """Change what is given of a camera: `{"enabled": false}` closes it, over restarts, too."""
         before = desk.known(camera)
         values = _allowed(settings.given(), before, caller)
-        await _change(desk, request, before, edits.altered(camera, values, "changed"))
+        edit = edits.altered(camera, values, "changed")
+        await change(request, caller, camera, edit, what="patched", keys=sorted(values))
         return tagged(request, await _view(desk, camera))
 
     @cameras.delete("/cameras/{camera}", status_code=204, response_class=Response, responses=_CHANGE)
     async def remove_camera(camera: CameraName, caller: Operator, request: Request) -> Response:
         """Take a camera away; one of the configuration is hidden until it is reset."""
-        await _change(desk, request, desk.known(camera), edits.removed(camera))
+        await change(request, caller, desk.known(camera).name, edits.removed(camera), what="removed")
         return Response(status_code=204)
 
     @cameras.post("/cameras/{camera}/reset", response_model=CameraView, responses=_CHANGE)
     async def reset_camera(camera: CameraName, caller: Operator, request: Request) -> Response:
         """Make a camera what the configuration says again, one that was taken away, too."""
-        await _change(desk, request, desk.find(camera), edits.as_configured(camera))
+        await change(request, caller, camera, edits.as_configured(camera), what="reset")
         return tagged(request, await _view(desk, camera))
 
     @cameras.post("/probe", response_model=ProbeView, responses=_PROBE)
@@ -111,15 +134,6 @@ async def _view(desk: CameraDesk, name: str) -> CameraView:
     origins, _ = await desk.origins()
     camera = desk.known(name)
     return CameraView.of(camera, origins[name], desk.settings.ingest.rtsp)
-
-
-async def _change(desk: CameraDesk, request: Request, before: Camera | None, edit: Edit) -> None:
-    async with desk.one_at_a_time:  # of two that were read the same, one is late
-        if before is not None:
-            hold_to(request, await _view(desk, before.name))
-        elif "if-match" in request.headers:
-            raise PreconditionFailed("there is no such camera (any more) that If-Match could name")
-        await desk.change(edit)
 
 
 def _allowed(given: dict[str, Any], before: Camera | None, caller: Caller) -> dict[str, Any]:

@@ -15,7 +15,7 @@ def system_routes(
 ) -> list[APIRouter]:
     """What runs, and how it is set; in the order in which /docs shows them."""
     return [
-        cameras.routes(cameras_desk),
+        cameras.routes(cameras_desk, desk),
         *model_routes(running.models, chooser),
         calibration.routes(desk, settings, running.models.manager),
         service.routes(running, desk),

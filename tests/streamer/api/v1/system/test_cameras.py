@@ -29,6 +29,31 @@ def changes_of(api) -> dict:
     return json.loads(path.read_text())["cameras"] if path.exists() else {}
 
 
+async def test_the_audit_log_says_who_changed_which_camera_and_no_login(api):
+    url = f"rtsp://you:{SECRET}@192.0.2.9/h264"
+    assert (await api.ask("PATCH", "/api/v1/cameras/door", "operator", json={"fps": 2, "url": url})).status_code == 200
+    put = await api.ask("PUT", "/api/v1/cameras/yard", "admin", json={"url": url, "enabled": False})
+    assert put.status_code == 201
+    assert (await api.ask("DELETE", "/api/v1/cameras/yard", "operator")).status_code == 204
+    assert (await api.ask("DELETE", "/api/v1/cameras/door", "operator")).status_code == 204
+    assert (await api.ask("POST", "/api/v1/cameras/door/reset", "admin")).status_code == 200
+    stale = await api.ask("PATCH", "/api/v1/cameras/door", "operator", json={"fps": 3}, headers={"If-Match": '"x"'})
+    assert refusal(stale) == (412, "precondition_failed")
+    assert refusal(await api.ask("DELETE", "/api/v1/cameras/none", "operator")) == (404, "camera_unknown")
+    refused = await api.ask("PATCH", "/api/v1/cameras/push", "operator", json={"user": "a:b"})
+    assert refusal(refused) == (422, "config_invalid")
+    told = await api.ask("GET", "/api/v1/service/audit")
+    assert SECRET not in told.text
+    entries = [one for one in told.json()["entries"] if one["action"] == "camera_changed"]
+    assert [(one["actor"], one["details"]) for one in entries] == [
+        ("the operator", {"camera": "door", "what": "patched", "keys": ["fps", "url"]}),
+        ("the admin", {"camera": "yard", "what": "put", "keys": ["enabled", "url"]}),
+        ("the operator", {"camera": "yard", "what": "removed"}),
+        ("the operator", {"camera": "door", "what": "removed"}),
+        ("the admin", {"camera": "door", "what": "reset"}),
+    ]
+
+
 async def test_all_are_told_and_no_login(api):
     answer = await api.ask("GET", "/api/v1/cameras", "viewer")
     assert answer.status_code == 200
