@@ -18,7 +18,7 @@ from streamer.bench.processes import broker_process
 from streamer.errors import BenchFailed
 from streamer.events.event import IdentityEvent
 from streamer.mqtt.subscriber import follow
-from streamer.settings import CameraSettings, Settings
+from streamer.settings import CameraSettings, HttpSettings, Settings
 
 FPS = 10.0
 LAG_INTERVAL_S = 0.01
@@ -59,7 +59,7 @@ async def run_realtime(
                 f"cam{number}": CameraSettings(url=str(clip), fps=FPS, loop=True) for number, clip in enumerate(clips)
             },
             mqtt=settings.mqtt.model_copy(update={"host": "127.0.0.1", "port": port, "version": "3.1.1"}),
-            http=settings.http.model_copy(update={"enabled": beside is not None, "port": 0}),
+            http=HttpSettings(enabled=beside is not None, port=0),
             events=settings.events.model_copy(update={"gone_after_s": GONE_AFTER_S}),
         )
         async with running_service(settings) as service, nullcontext() if beside is None else beside(service):

@@ -33,6 +33,7 @@ NOT_HELD_TO = ",".join(
 # 501 to 503 are answers of ours, with a code: what is not installed, not reachable, not ready.
 SETTINGS = '[checks.not_a_server_error]\nexpected-statuses = ["2xx", "3xx", "4xx", 501, 502, 503]\n'
 OTHERS = ("Ada Lovelace", "Grace Hopper", "Mary Jackson")
+OF_OTHERS = ("ada.jpg", "grace.jpg", "mary.jpg")
 LONGEST_LINE = 400  # of what is told: pictures are among what was sent
 
 
@@ -67,6 +68,7 @@ def fuzzed(found: Home, *, cases: int, seed: int, seconds: int | None = None) ->
     options = ["--seed", str(seed), "--exclude-checks", NOT_HELD_TO]
     streams = [operation.path for operation in operations(found.document) if operation.is_stream]
     options += ["--exclude-path-regex", f"^({'|'.join(map(re.escape, streams))})$"]  # of several options none counts
+    _peopled(found)
     _run(found, ["--max-examples", "1", "--phases", "fuzzing", "--include-method", "GET", *options])
     process = psutil.Process(found.service.pid)
     before = process.memory_info().rss
@@ -91,6 +93,17 @@ def _run(found: Home, options: list[str]) -> tuple[int, str, Counter[str]]:
             [*command, *options], cwd=found.folder, env=environment, stdout=output, stderr=subprocess.STDOUT
         )
     return ended.returncode, said.read_text(), Counter(json.loads(told.read_text()))
+
+
+def _peopled(found: Home) -> None:
+    """More people, of each of whom something is known: little can be asked of one alone."""
+    with found.client() as client:
+        for name, photo, other in zip(OTHERS, OF_OTHERS, reversed(OF_OTHERS), strict=True):
+            file = {"images": (found.folder / photo).read_bytes()}
+            client.post("/api/v1/people", data={"name": name}, files=file).raise_for_status()
+            if photo != other:
+                unlike = {"images": (found.folder / other).read_bytes()}
+                client.post(f"/api/v1/people/{name}/negatives", files=unlike).raise_for_status()
 
 
 def _hooks(found: Home, told: Path) -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import schemathesis
 from hypothesis import strategies as st
+from schemathesis.transport.serialization import Binary
 
 PICTURES = [Path(name).read_bytes() for name in json.loads(os.environ["FUZZ_PICTURES"])]
 THERE: dict[str, list[Any]] = json.loads(os.environ["FUZZ_THERE"])  # by the name of a parameter or a key
@@ -36,6 +37,7 @@ SDP_LINES = [
 ]
 OF_EMBEDDINGS = {"probe", "embedding", "embedding1", "embedding2", "query_embedding"}
 SPARE: dict[Any, str] = json.loads(os.environ["FUZZ_SPARE"])  # what may be changed, for what is there at first
+OF_FILES = {"file", "image"}
 OF_LISTS = {"candidates", "gallery_embeddings"}
 
 sent: Counter[str] = Counter()
@@ -92,6 +94,7 @@ def _some_there(made: dict[str, Any] | None) -> Any:
     """The same, with what is there in the place of what was made up, here and there."""
     strategies = {name: st.just(value) for name, value in (made or {}).items()}
     known = {name: st.sampled_from(THERE[name]) for name in strategies if name in THERE}
+    known |= {name: st.sampled_from(PICTURES).map(Binary) for name in strategies if name in OF_FILES}
     known |= {name: st.sampled_from(EMBEDDINGS) for name in strategies if name in OF_EMBEDDINGS}
     for name, value in (made or {}).items():
         if name in OF_LISTS and isinstance(value, list):

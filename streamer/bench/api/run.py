@@ -24,7 +24,7 @@ from streamer.bench.processes import broker_process
 from streamer.bench.publishers import failing_plainly
 from streamer.bench.run import DETECTOR, EMBEDDER, machine
 from streamer.errors import BenchFailed
-from streamer.settings import Settings
+from streamer.settings import HttpSettings, Settings
 
 CAMERAS = (1, 4)
 
@@ -97,7 +97,7 @@ async def quiet_service(settings: Settings, folder: Path) -> AsyncIterator[tuple
             folder,
             cameras={},
             mqtt=settings.mqtt.model_copy(update={"host": "127.0.0.1", "port": port, "version": "3.1.1"}),
-            http=settings.http.model_copy(update={"enabled": True, "host": "127.0.0.1", "port": 0, "tls": None}),
+            http=HttpSettings(port=0),
         )
         async with running_service(settings) as service:
             yield service, await token_of(service)
