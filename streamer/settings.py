@@ -291,7 +291,7 @@ class HttpSettings(_Section):
         default=(), description="addresses or networks of proxies that do TLS"
     )
     rate_limit: RateLimitSettings = RateLimitSettings()
-    max_body_mib: int = Field(default=16, ge=1, le=1024, description="of a request's body that is no upload")
+    max_body_mib: int = Field(default=16, ge=1, le=1024, description="of JSON with embeddings; other has 256 KiB")
     max_upload_mib: int = Field(default=256, ge=1, le=65_536, description="of an upload (multipart form)")
     embeddings: EmbeddingsSettings = EmbeddingsSettings()
     face_recognition: FaceRecognitionSettings = FaceRecognitionSettings()

@@ -1,7 +1,7 @@
 """An application in; the same one out, whose requests have bodies of bounded size that come within bounded time.
 
-ASGI middleware behind Closed, which leaves here what a route takes: `Depends(takes(most_bytes))` on those that take
-another size than the settings say. Counted as they pass; nothing is held here.
+ASGI middleware behind Closed, which leaves here what a route takes: `Depends(takes(most_bytes))` or `Depends(NUMBERS)`
+on those that take another size than others. Counted as they pass; nothing is held here.
 """
 
 import asyncio
@@ -21,35 +21,41 @@ from streamer.telemetry.metrics import Metrics
 FIRST_S = 10.0
 LEAST_BYTES_PER_S = 16 << 10
 
-_TAKEN = "whosthere.most_body_bytes"
+# Of what is no upload: each key that is not known, each text that is no number is told of one by one, on the loop.
+SMALL_BYTES = 256 << 10
+
+_TAKEN = "whosthere.body_taken"
 _READ_WHOLE = "whosthere.body_read_whole"
 _MIB = 1 << 20
 
 
 class Takes:
-    """The most bytes that a route's body may have, as its dependency."""
+    """The most bytes that a route's body may have, as its dependency; None: as http.max_body_mib says."""
 
-    def __init__(self, most_bytes: int) -> None:
+    def __init__(self, most_bytes: int | None) -> None:
         self.most_bytes = most_bytes
 
     async def __call__(self) -> None: ...
 
 
 def takes(most_bytes: int) -> Takes:
-    """For `dependencies=[Depends(takes(...))]`: another limit than http.max_body_mib and http.max_upload_mib."""
+    """For `dependencies=[Depends(takes(...))]`: another limit than SMALL_BYTES and http.max_upload_mib."""
     return Takes(most_bytes)
 
 
-def mark(scope: Scope, most_bytes: int | None, *, read_whole: bool) -> None:
-    """Leave for BodyLimits what the route of a request takes; None: what the settings say.
+NUMBERS = Takes(None)
+
+
+def mark(scope: Scope, taken: Takes | None, *, read_whole: bool) -> None:
+    """Leave for BodyLimits what the route of a request takes; None: it says nothing of that.
 
     read_whole: into memory, whatever it is said to be: no upload.
     """
-    scope[_TAKEN], scope[_READ_WHOLE] = most_bytes, read_whole
+    scope[_TAKEN], scope[_READ_WHOLE] = taken, read_whole
 
 
 class BodyLimits:
-    """`http.max_upload_mib` for multipart forms, `http.max_body_mib` for all else."""
+    """`http.max_upload_mib` for multipart forms, SMALL_BYTES for all else, unless a route says otherwise."""
 
     def __init__(self, app: ASGIApp, http: HttpSettings, metrics: Metrics) -> None:
         self._app = app
@@ -61,11 +67,7 @@ class BodyLimits:
             await self._app(scope, receive, send)
             return
         headers = {name: value for name, value in scope["headers"] if name in (b"content-type", b"content-length")}
-        most = scope.get(_TAKEN)
-        if most is None:
-            is_multipart = headers.get(b"content-type", b"").lower().startswith(b"multipart/")
-            is_form = is_multipart and not scope.get(_READ_WHOLE)
-            most = (self._http.max_upload_mib if is_form else self._http.max_body_mib) * _MIB
+        most = self._most(scope, headers.get(b"content-type", b""))
         exchange = _Exchange(receive, send, most)
         if int(headers.get(b"content-length", b"0")) > most:
             exchange.refuse_size()
@@ -79,6 +81,13 @@ class BodyLimits:
                 answer = problems.of(exchange.refusal)
                 answer.headers.update(exchange.farewell)
                 await answer(scope, receive, send)
+
+    def _most(self, scope: Scope, content_type: bytes) -> int:
+        taken: Takes | None = scope.get(_TAKEN)
+        if taken is not None:
+            return self._http.max_body_mib * _MIB if taken.most_bytes is None else taken.most_bytes
+        is_form = content_type.lower().startswith(b"multipart/") and not scope.get(_READ_WHOLE)
+        return self._http.max_upload_mib * _MIB if is_form else SMALL_BYTES
 
 
 class _Exchange:

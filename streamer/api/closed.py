@@ -57,8 +57,8 @@ def _asked_for(routes: Sequence[BaseRoute], scope: Scope) -> tuple[tuple[Needs, 
     for context in iter_route_contexts(routes):
         match, child = context.matches(scope)
         if match is Match.FULL:
-            most_bytes = next((one.most_bytes for one in _in(context, Takes)), None)
-            body_limits.mark(scope, most_bytes, read_whole=bool(getattr(_dependant(context), "body_params", ())))
+            taken = next(_in(context, Takes), None)
+            body_limits.mark(scope, taken, read_whole=bool(getattr(_dependant(context), "body_params", ())))
             return needs_of(context), child.get("path_params", {})
     return None, {}
 

@@ -22,6 +22,7 @@ from streamer.telemetry.logs import redacted_text
 MEDIA_TYPE = "application/problem+json"
 _LONGEST_PATH = 200  # of one that is shown to who asked for it
 
+_MOST_FAULTS = 20  # of a body that are told; whoever sent it has not written more by hand
 _RETRY_AFTER_S = "2"
 
 # Where neither 503 (trying again may help) nor 400 (it won't) says it best.
@@ -76,7 +77,8 @@ _STATUS = {
 def problem(status: int, code: str, detail: str, **extensions: object) -> JSONResponse:
     """One problem document. `detail` is one line for people; logins in it are redacted."""
     phrase = HTTPStatus(status).phrase
-    body = {"type": "about:blank", "title": phrase, "status": status, "detail": redacted_text(detail), "code": code}
+    line = "".join(letter if letter.isprintable() else "?" for letter in redacted_text(detail))
+    body = {"type": "about:blank", "title": phrase, "status": status, "detail": line, "code": code}
     return JSONResponse(body | extensions, status_code=status, media_type=MEDIA_TYPE)
 
 
@@ -148,9 +150,12 @@ def _tell_all_methods(request: Request, response: JSONResponse) -> None:
 async def _invalid(_: Request, error: Any) -> JSONResponse:  # noqa: ANN401
     """What was wrong with which field; never the value, which may be private."""
     faults = [
-        {"field": ".".join(str(part) for part in fault["loc"]), "message": fault["msg"]} for fault in error.errors()
+        {"field": ".".join(str(part) for part in fault["loc"])[:_LONGEST_PATH], "message": fault["msg"]}
+        for fault in error.errors()[:_MOST_FAULTS]
     ]
     detail = "; ".join(f"{fault['field']}: {fault['message']}" for fault in faults)
+    if (more := len(error.errors()) - len(faults)) > 0:
+        detail += f"; and {more} more"
     return problem(422, "request_invalid", detail, errors=faults)
 
 

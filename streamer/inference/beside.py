@@ -32,9 +32,13 @@ class Beside:
 
 
 @asynccontextmanager
-async def beside(recogniser: Recogniser, spec: EmbedderSpec) -> AsyncIterator[Beside]:
-    """Raises what ModelManager.lease() raises."""
-    lease = await asyncio.to_thread(recogniser.manager.lease, spec)
+async def beside(recogniser: Recogniser, spec: EmbedderSpec, loading: asyncio.Semaphore) -> AsyncIterator[Beside]:
+    """`loading`: so many wait for a load at once, for seconds and on threads that the service needs for other things.
+
+    Raises what ModelManager.lease() raises.
+    """
+    async with loading:
+        lease = await asyncio.to_thread(recogniser.manager.lease, spec)
     try:
         yield Beside(recogniser, lease.runner)
     finally:

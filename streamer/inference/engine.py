@@ -32,6 +32,7 @@ MOST_CANDIDATES, LEAST_SCORE = 300, 0.05
 _IMAGES_A_CORE = 4  # while networks run over some, others are decoded and prepared
 _FACES_AT_ONCE = 16
 _TRIES = 3
+_LOADS_AT_ONCE = 2
 
 Given = bytes | ImageError
 Outcome = tuple[Seen, str | None] | ImageError  # by which embedder; None: there was no face
@@ -46,6 +47,7 @@ class InferenceEngine:
         self._recogniser = recogniser
         self._most_requests = most_requests
         self._requests = self._bytes = 0
+        self._loading = asyncio.Semaphore(_LOADS_AT_ONCE)
         self._in_flight = InFlight(_IMAGES_A_CORE * usable_cores())
 
     @property
@@ -85,7 +87,7 @@ class InferenceEngine:
         spec = None if wanted.model is None else recogniser.manager.spec_of(wanted.model, EmbedderSpec)
         for _ in range(_TRIES):
             if spec is not None and spec.name != recogniser.embedder.name:
-                async with beside(recogniser, spec) as other:
+                async with beside(recogniser, spec, self._loading) as other:
                     outcomes = await self._outcomes(images, wanted, other)
             else:
                 outcomes = await self._outcomes(images, wanted, None)

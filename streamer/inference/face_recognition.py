@@ -105,7 +105,7 @@ class FaceRecognition:
         """
         began_s = time.perf_counter()
         spec = self._spec(model)
-        digest = hashlib.sha256(photo).hexdigest()
+        digest = await self._engine.on_pool(_digest, photo)
         found = self._cache.get((digest, spec.name, self._recogniser.signature_with(spec)))
         if found is None:
             era = self._cache.era
@@ -221,6 +221,10 @@ class FaceRecognition:
                 f"the face is too {what} (brightness {brightness:.2f} where {darkest:.2f} to {brightest:.2f} is "
                 "wanted); give a photo in other light"
             )
+
+
+def _digest(photo: bytes) -> str:
+    return hashlib.sha256(photo).hexdigest()
 
 
 def _largest(seen: Seen) -> int:

@@ -36,6 +36,8 @@ _SHOWN_IN_QUERY = frozenset(
 _LOGIN_IN_PATH = re.compile(r"(?i)((?:user|usr|login|pass|pwd|token|auth)\w*=)[^&/;]*")
 _RTMP_APP = re.compile(r"[\w.-]+")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+# In no address that can be opened; half a letter is what a variable has of bytes that are no UTF-8.
+_UNUSABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _USB = re.compile(r"(?:usb|v4l2):(?://)?(.+)|(/dev/video\d+)")
 
 
@@ -61,9 +63,13 @@ class Address:
 def address(name: str, camera: CameraSettings, url: str) -> Address:
     """`url` with its secrets in place: rtsp(s), http(s), rtmp(s), srt, file, a path, /dev/videoN, usb:N, v4l2:DEVICE.
 
-    Raises CameraNotFound for any other scheme.
+    Raises CameraNotFound for any other scheme, and for what no address has in it.
     """
     shown = redacted_url(url)
+    if _UNUSABLE.search(url):
+        raise CameraNotFound(
+            f"camera {name}: {shown} has a control character or half a letter in it (where ? stands); leave it out"
+        )
     if usb := _USB.fullmatch(url):
         device = usb[1] or usb[2]
         device = f"/dev/video{device}" if device.isdigit() else device

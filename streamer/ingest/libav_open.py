@@ -125,8 +125,8 @@ def _check_file(where: Address) -> None:
     """Only plain files: a pipe or a folder could block without limit."""
     try:
         found = os.stat(where.target)
-    except OSError as error:
-        why = (error.strerror or "unreadable").lower()
+    except (OSError, ValueError) as error:  # %00 in a file: URL is no letter of a name
+        why = (getattr(error, "strerror", None) or "unreadable").lower()
         raise CameraNotFound(f"{where.who} can't be opened ({why}); check the path") from None
     if not stat.S_ISREG(found.st_mode):
         raise StreamInvalid(f"{where.who} is no plain file; give a clip, a URL or a /dev/video device")
@@ -148,11 +148,12 @@ def _unknown_host(where: Address) -> CameraError | None:
         return None
     try:
         socket.getaddrinfo(host, None)
-    except OSError:
+    except (OSError, UnicodeError):  # `cam..local` and a label of over 63 letters are asked of nobody
         if "@" in where.target[where.target.index(parts.netloc) + len(parts.netloc) :]:
             return CameraNotFound(
                 f"{where.who}: its login has a / or # in it; percent-encode it (%2F, %23), or take it from a ${{VAR}}"
             )
+        host = "".join(letter if letter.isprintable() else "?" for letter in host)
         return CameraUnreachable(f"{where.who}: there is no host {host}; check its name, and this machine's DNS")
     return None
 

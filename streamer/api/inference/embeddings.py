@@ -30,7 +30,7 @@ from streamer.access.guard import needs
 from streamer.api.body_limits import takes
 from streamer.api.errors import CropGone, TooManyImages
 from streamer.api.inference.embedding_views import EmbeddingsAnswer, EmbeddingsRequest, Options, written
-from streamer.api.inference.images import Given, of_base64, of_form
+from streamer.api.inference.images import Given, hold_to_count, of_base64, of_form
 from streamer.api.problem_answers import problem_answers
 from streamer.api.uploads import FORM, JSON, body, described, described_form, media_type_of, parsed
 from streamer.inference.crop_links import CropLinks
@@ -110,7 +110,9 @@ async def _asked(
         images, fields = await of_form(request, limits, Options)
         said = fields.model_dump(exclude_unset=True)
     else:
-        asked = await engine.on_pool(partial(parsed, model=EmbeddingsRequest), await request.body())
+        document = await request.body()
+        await engine.on_pool(hold_to_count, document, limits)
+        asked = await engine.on_pool(partial(parsed, model=EmbeddingsRequest), document)
         images = await engine.on_pool(of_base64, asked.images, limits)
         said = asked.model_dump(exclude_unset=True, exclude={"images"})
     return images, in_query.model_copy(update=said)

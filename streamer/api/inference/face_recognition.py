@@ -25,7 +25,7 @@ from recognition.errors import (
 )
 from recognition.image import MAX_BYTES
 from streamer.access.guard import needs
-from streamer.api.body_limits import takes
+from streamer.api.body_limits import NUMBERS, takes
 from streamer.api.errors import EmbeddingInvalid
 from streamer.api.inference.embeddings import OF_INFERENCE
 from streamer.api.inference.face_messages import (
@@ -93,7 +93,7 @@ def _of_embeddings(faces: FaceRecognition) -> APIRouter:
         found, seconds = await faces.extract(await _photo(request), model)
         return _json(**_extracted(found, seconds))
 
-    @router.post("/compare-faces", response_model=CompareAnswer, responses=_COMPARING)
+    @router.post("/compare-faces", response_model=CompareAnswer, responses=_COMPARING, dependencies=[Depends(NUMBERS)])
     async def compare_faces(asked: CompareRequest) -> Response:
         """Whether two embeddings are of one person."""
         rows = unit(rows_of([asked.embedding1, asked.embedding2], ["embedding1", "embedding2"].__getitem__))
@@ -109,7 +109,7 @@ def _of_embeddings(faces: FaceRecognition) -> APIRouter:
             processing_time=found.seconds,
         )
 
-    @router.post("/match-face", response_model=MatchAnswer, responses=_COMPARING)
+    @router.post("/match-face", response_model=MatchAnswer, responses=_COMPARING, dependencies=[Depends(NUMBERS)])
     async def match_face(asked: MatchRequest) -> Response:
         """Who of a gallery that is given with it an embedding is of, if anybody."""
         rows = await asyncio.to_thread(_rows, asked)

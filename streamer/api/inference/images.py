@@ -17,6 +17,8 @@ from streamer.api.errors import TooManyImages
 from streamer.api.uploads import fields_of, form_of, invalid
 from streamer.settings import EmbeddingsSettings
 
+_OF_AN_IMAGE, _OF_ALL = 4, 100  # commas: between images and options, and in data: URLs
+
 Given = bytes | ImageError
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -38,6 +40,14 @@ async def of_form(request: Request, limits: EmbeddingsSettings, model: type[Mode
             raise _too_many(limits) from None
         raise
     return _held(images, limits), fields
+
+
+def hold_to_count(document: bytes, limits: EmbeddingsSettings) -> None:
+    """JSON of more values than so many images have is not even parsed, which takes room by the value, a hundred times
+    a body of nothing but numbers. Raises TooManyImages.
+    """
+    if document.count(b",") > _OF_AN_IMAGE * limits.max_images + _OF_ALL:
+        raise _too_many(limits)
 
 
 def of_base64(texts: Sequence[str], limits: EmbeddingsSettings) -> list[Given]:

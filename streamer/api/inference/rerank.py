@@ -11,6 +11,7 @@ from gallery.errors import RerankFailed, RerankInputInvalid
 from gallery.matching.rerank import MOST_CANDIDATES, Reranked, Reranker
 from gallery.matching.rerank_kernel import Neighbourhood
 from streamer.access.guard import needs
+from streamer.api.body_limits import NUMBERS
 from streamer.api.errors import EmbeddingInvalid
 from streamer.api.inference.large_json import limited
 from streamer.api.inference.vectors import Id, Vector, rows_of
@@ -101,6 +102,7 @@ def routes(reranker: Reranker) -> APIRouter:
         response_model=RerankAnswer,
         response_model_exclude_unset=True,
         responses=problem_answers(EmbeddingInvalid, RerankInputInvalid, RerankFailed),
+        dependencies=[Depends(NUMBERS)],
     )
     async def rerank_candidates(asked: RerankRequest) -> Response:
         """How far each candidate is the probe's person, by whose neighbours they share (docs/rerank.md)."""

@@ -145,7 +145,7 @@ def routes(desk: GalleryDesk, studio: Studio) -> APIRouter:
         actor: str, person: str, faces_of: Callable[[Unlike], Awaitable[list[NewNegative]]]
     ) -> KeptNegatives:
         found = await desk.run(actor, lambda store: store.find(person))
-        async with studio.few, studio.alone, desk.own(actor) as store:
+        async with studio.alone, studio.few, desk.own(actor) as store:
             unlike = Unlike(found, studio.settings, store, studio.recogniser.manager, _same(studio.recogniser))
             made = await faces_of(unlike)
         return await desk.run(actor, partial(_keep, found, made))

@@ -1,7 +1,6 @@
 """/api/v1/people: who is enrolled, and what is said of them. On the loop; the gallery is on the desk's threads."""
 
 import time
-from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -54,6 +53,7 @@ from streamer.api.v1.person_views import (
     Viewer,
 )
 from streamer.erasure.erase import erase
+from streamer.erasure.report import Report
 from streamer.errors import DataFolderUnwritable, KeptVisitsError
 from streamer.people.enrolment_document import document
 from streamer.people.forgetting import whom_to_forget
@@ -175,8 +175,14 @@ def routes(desk: GalleryDesk, studio: Studio) -> APIRouter:
                 hold_to(request, PersonView.of(store.find(person)))
             return whom_to_forget(store, person)[0]
 
+        def forgotten() -> Report:
+            if "if-match" in request.headers:  # it has waited for its turn, for seconds maybe
+                with desk.opened(actor) as store:
+                    hold_to(request, PersonView.of(store.find(person_id)))
+            return erase([person_id], settings, actor=actor)
+
         person_id = await desk.run(actor, whom)
-        report = await desk.slowly(partial(erase, [person_id], settings, actor=actor))
+        report = await desk.slowly(forgotten)
         return ErasureView.model_validate({"forgotten": person_id} | report.document())
 
     def _own(said: Said) -> OwnThreshold | None:

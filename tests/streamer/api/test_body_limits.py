@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from streamer.access.guard import open_to_all
 from streamer.api import body_limits
 from streamer.api.application import create_app
-from streamer.api.body_limits import takes
+from streamer.api.body_limits import NUMBERS, SMALL_BYTES, takes
 from streamer.api.server import serve_http
 from streamer.settings import HttpSettings
 from streamer.telemetry.metrics import Metrics
@@ -32,6 +32,10 @@ def routes(ended: list[str]) -> APIRouter:
 
     @router.post("/json")
     async def take_json(body: Text) -> int:
+        return len(body.text)
+
+    @router.post("/numbers", dependencies=[Depends(NUMBERS)])
+    async def take_numbers(body: Text) -> int:
         return len(body.text)
 
     @router.post("/small", dependencies=[Depends(takes(100))])
@@ -87,7 +91,10 @@ def in_pieces(body: bytes) -> Iterator[bytes]:
 
 
 @pytest.mark.parametrize("is_counted", [False, True], ids=["by Content-Length", "as it comes"])
-@pytest.mark.parametrize(("path", "most"), [("/json", MIB), ("/small", 100), ("/large", 3 * MIB), ("/stream", MIB)])
+@pytest.mark.parametrize(
+    ("path", "most"),
+    [("/json", SMALL_BYTES), ("/numbers", MIB), ("/small", 100), ("/large", 3 * MIB), ("/stream", SMALL_BYTES)],
+)
 async def test_a_body_has_as_many_bytes_as_are_taken_there(path, most, is_counted):
     async def pieces(body: bytes) -> AsyncIterator[bytes]:
         for piece in in_pieces(body):

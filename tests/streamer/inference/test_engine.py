@@ -1,10 +1,12 @@
 """What comes of a request's images, by the project's own networks."""
 
 import asyncio
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -161,6 +163,32 @@ async def test_a_model_that_is_no_embedder(model):
     async with opened() as bench:
         with pytest.raises(ModelNotFound):
             await bench.engine.read([TWO], Wanted(model=model))
+
+
+@pytest.mark.parametrize("requests", [3, 5, 8])
+async def test_loads_leave_threads_to_the_others(tmp_path, monkeypatch, requests):
+    write_twin(tmp_path)
+    may_load, loads = threading.Event(), list[int]()
+    async with opened(tmp_path) as bench:
+        lease = bench.recogniser.manager.lease
+
+        def slow(spec: Any, *more: Any) -> Any:
+            loads.append(1)
+            may_load.wait(30)
+            return lease(spec, *more)
+
+        monkeypatch.setattr(bench.recogniser.manager, "lease", slow)
+        asked = [asyncio.create_task(bench.engine.read([TWO], Wanted(model=TWIN))) for _ in range(requests)]
+        async with asyncio.timeout(30):
+            while len(loads) < 2:
+                await asyncio.to_thread(lambda: None)  # there is a thread for others
+        for _ in range(20):
+            await asyncio.to_thread(lambda: None)
+        waiting = len(loads)
+        may_load.set()
+        readings = await asyncio.gather(*asked)
+    assert waiting == 2
+    assert {reading.model for reading in readings} == {TWIN}
 
 
 async def test_another_model_is_asked_beside_and_the_cameras_keep_theirs(tmp_path):

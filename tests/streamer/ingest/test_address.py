@@ -101,6 +101,16 @@ def test_a_camera_that_pushes_is_opened_nowhere_else():
         address("door", CameraSettings(url="publish://", password="secret"), "publish://")
 
 
+@pytest.mark.parametrize(
+    "url", ["a\0b.mp4", "rtsp://ada:hunter2@cam/x\r\nX: y", "usb:\0", "http://ca\nm/x", "\udcff.mp4"]
+)
+def test_what_is_in_no_address_is_refused_in_one_line(url):
+    with pytest.raises(CameraNotFound, match=r"^camera door: .*\?.* has a control character") as refused:
+        address("door", CameraSettings(url="x"), url)
+    assert str(refused.value).isprintable()
+    assert "hunter2" not in str(refused.value)
+
+
 def test_unknown_scheme_is_refused_in_one_line():
     with pytest.raises(CameraNotFound, match=r"camera door: ftp://\*\*\*@cam/x has a scheme") as refused:
         address("door", CameraSettings(url="x"), "ftp://ada:hunter2@cam/x")

@@ -201,6 +201,9 @@ async def test_a_missing_file_a_folder_and_a_pipe(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(CameraNotFound, match="no such file"):
         await play(tmp_path / "nowhere.mp4")
+    for nothing in ("file:///a%00b.mp4", f"/{'a' * 300}.mp4", f"file://{tmp_path}/%00"):
+        with pytest.raises(CameraNotFound, match="can't be opened"):
+            await play(nothing)
     with pytest.raises(StreamInvalid, match="is no plain file"):
         await play(tmp_path)
     with pytest.raises(StreamInvalid, match="is no plain file"):

@@ -22,6 +22,7 @@ from streamer.cameras.edits import Edit
 from streamer.errors import (
     CameraError,
     CameraExists,
+    CameraNotFound,
     CamerasFixed,
     CameraUnknown,
     ConfigInvalid,
@@ -80,7 +81,11 @@ def routes(desk: CameraDesk, gallery: GalleryDesk) -> APIRouter:
     @cameras.put(
         "/cameras/{camera}",
         response_model=CameraView,
-        responses={**_CHANGE, **problem_answers(CameraExists, CamerasFixed), 201: {"model": CameraView}},
+        responses={
+            **_CHANGE,
+            **problem_answers(CameraExists, CameraNotFound, CamerasFixed),
+            201: {"model": CameraView},
+        },
     )
     async def put_camera(camera: CameraName, caller: Operator, request: Request, settings: CameraChange) -> Response:
         """Add a camera (201), or set one anew: what is left out has its default, but for its URL and login."""

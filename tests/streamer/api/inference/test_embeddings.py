@@ -106,6 +106,25 @@ async def test_each_bad_image_has_its_error_and_the_others_their_faces(tmp_path)
     assert faces_of(none_is_good) == [0]
 
 
+@pytest.mark.parametrize("value", ["1", "[]", '""', "{}"])
+async def test_values_by_the_million_are_not_even_parsed(tmp_path, monkeypatch, value):
+    def parsed(*_: object, **__: object) -> None:
+        pytest.fail("it was parsed")
+
+    monkeypatch.setattr(embeddings, "parsed", parsed)
+    body = b'{"images":[' + b",".join([value.encode()] * 100_000) + b"]}"
+    async with api(tmp_path) as (made, _):
+        answer = await made.ask("POST", URL, "operator", content=body, headers={"Content-Type": "application/json"})
+    assert refusal(answer) == (413, "too_many_images")
+
+
+async def test_as_many_images_as_may_be_are_parsed_whatever_their_form(tmp_path):
+    async with api(tmp_path, max_images=40) as (made, _):
+        texts = [f"data:image/png;name=a,b;base64,{one}" for one in base64s(PORTRAIT[:50]) * 40]
+        answer = await made.ask("POST", URL, "operator", json={"images": texts, "crop": "none", "thorough": False})
+    assert faces_of(answer) == [0] * 40
+
+
 async def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(tmp_path):
     bomb = png(np.zeros((10, 10, 3), np.uint8))
     bomb = bomb[:16] + (20_000).to_bytes(4, "big") * 2 + bomb[24:]

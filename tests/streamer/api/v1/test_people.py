@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 
 import pytest
 import pytest_asyncio
@@ -177,6 +178,28 @@ async def test_bodies_that_are_none(api, content, kind, refused):
     assert refusal(answer) == refused
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "said", "faults"),
+    [
+        ("POST", PEOPLE, {"name": "X"} | {f"key{number}\n{'x' * 240}": 1 for number in range(1000)}, 1000),
+        ("POST", PEOPLE, {"name": "X", "tags": [1] * 90}, 90),
+        ("PATCH", f"{PEOPLE}/p7f3k2m9q1xz4", {f"\u200b{number}": 1 for number in range(21)}, 21),
+    ],
+)
+async def test_of_a_body_with_many_faults_the_first_are_told(api, method, path, said, faults):
+    answer = await api.ask(method, path, json=said)
+    assert refusal(answer) == (422, "request_invalid")
+    told = answer.json()
+    assert len(told["errors"]) == 20
+    assert told["detail"].endswith(f"; and {faults - 20} more")
+    assert told["detail"].isprintable()
+
+
+async def test_a_body_that_is_no_upload_is_small(api):
+    answer = await api.ask("POST", PEOPLE, json={"name": "X", "tags": ["x" * 300_000]})
+    assert refusal(answer) == (413, "body_too_large")
+
+
 async def test_enrolled_by_photos(api, tmp_path):
     sent = [
         photo(tmp_path, "one.png", KNOWN),
@@ -302,6 +325,37 @@ async def test_only_what_was_read_is_changed(api):
         late = await api.ask(method, f"{PEOPLE}/Grace Hopper", headers=held, **sent)
         assert refusal(late) == (412, "precondition_failed")
     assert (await api.ask("GET", f"{PEOPLE}/Grace Hopper")).json()["tags"] == ["navy"]
+
+
+@pytest.mark.parametrize("change", [{"tags": ["navy"]}, {"name": "Grace B. M. Hopper"}, {"ignored": True}])
+async def test_who_was_changed_while_others_were_forgotten_is_not_forgotten(api, monkeypatch, change):
+    erase, whom, begun, may_end, looked = people.erase, people.whom_to_forget, *(threading.Event() for _ in range(3))
+
+    def look(*asked):
+        found = whom(*asked)
+        if begun.is_set():
+            looked.set()
+        return found
+
+    def slow(*asked, **more):
+        begun.set()
+        may_end.wait(30)
+        return erase(*asked, **more)
+
+    monkeypatch.setattr(people, "erase", slow)
+    monkeypatch.setattr(people, "whom_to_forget", look)
+    read = await api.ask("GET", f"{PEOPLE}/Grace Hopper")
+    held = {"If-Match": read.headers["etag"]}
+    one = asyncio.create_task(api.ask("DELETE", f"{PEOPLE}/Ada Lovelace"))
+    assert await asyncio.to_thread(begun.wait, 30)
+    other = asyncio.create_task(api.ask("DELETE", f"{PEOPLE}/Grace Hopper", headers=held))
+    assert await asyncio.to_thread(looked.wait, 30)
+    path = f"{PEOPLE}/{read.json()['id']}"
+    assert (await api.ask("PATCH", path, json=change)).status_code == 200
+    may_end.set()
+    assert (await one).status_code == 200
+    assert refusal(await other) == (412, "precondition_failed")
+    assert (await api.ask("GET", path)).status_code == 200
 
 
 @pytest.mark.parametrize(
