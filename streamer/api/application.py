@@ -11,9 +11,10 @@ from fastapi.responses import HTMLResponse, JSONResponse
 
 from streamer import __version__
 from streamer.access.guard import Guard, needs
-from streamer.api import health, problems, reference
+from streamer.api import health, problems
 from streamer.api.body_limits import BodyLimits
 from streamer.api.closed import Closed
+from streamer.api.contract import reference
 from streamer.api.contract.examples import with_whole_examples
 from streamer.api.idempotency import FirstAnswers, Idempotent, with_idempotency
 from streamer.api.problem_answers import with_problems

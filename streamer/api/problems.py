@@ -17,6 +17,8 @@ from starlette.routing import Match
 from gallery.errors import NoPhotoAccepted
 from recognition.errors import CodedError
 from streamer.access.errors import AccessRefused
+from streamer.api.wording.http_means import over_http
+from streamer.api.wording.request_faults import faults_of
 from streamer.telemetry.logs import redacted_text
 
 MEDIA_TYPE = "application/problem+json"
@@ -88,11 +90,11 @@ def status_of(error: CodedError | type[CodedError]) -> int:
 def of(error: CodedError) -> JSONResponse:
     """The problem document of an error of ours."""
     more = (
-        {"refused": [{"image": str(image), "code": code, "why": why} for image, code, why in error.refused]}
+        {"refused": [{"image": str(image), "code": code, "why": over_http(why)} for image, code, why in error.refused]}
         if isinstance(error, NoPhotoAccepted)
         else {}
     )
-    response = problem(status_of(error), error.code, str(error), **more)
+    response = problem(status_of(error), error.code, over_http(str(error)), **more)
     if error.retryable:
         response.headers["Retry-After"] = _RETRY_AFTER_S
     if isinstance(error, AccessRefused):
@@ -145,11 +147,9 @@ def _tell_all_methods(request: Request, response: JSONResponse) -> None:
         response.headers["Allow"] = ", ".join(sorted(by_path[nearest]))
 
 
-async def _invalid(_: Request, error: Any) -> JSONResponse:  # noqa: ANN401
+async def _invalid(request: HTTPConnection, error: Any) -> JSONResponse:  # noqa: ANN401
     """What was wrong with which field; never the value, which may be private."""
-    faults = [
-        {"field": ".".join(str(part) for part in fault["loc"]), "message": fault["msg"]} for fault in error.errors()
-    ]
+    faults = faults_of(request, error.errors())
     detail = "; ".join(f"{fault['field']}: {fault['message']}" for fault in faults)
     return problem(422, "request_invalid", detail, errors=faults)
 

@@ -146,7 +146,7 @@ async def test_docs_list_every_route_and_load_nothing_from_elsewhere(served):
 
     assert set(schema["paths"]) == {"/healthz", "/readyz", "/metrics"}
     for path in schema["paths"]:
-        assert f"GET {path}</code>" in page
+        assert f"<b>GET</b>{path}</code>" in page
     assert "Wants a token" not in page
     assert not re.search(r"https?://|<script", page)
 
