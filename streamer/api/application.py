@@ -42,6 +42,8 @@ def create_app(
     """
     # No pages of FastAPI's own: reference.py says why; and its /openapi.json would be for admins alone.
     app = FastAPI(title="whosthere", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
+    # A redirect has no word for who does not follow it, and curl, httpx and fetch with a stream do not.
+    app.router.redirect_slashes = False
     problems.install(app)
     app.state.guard = service.guard  # for what goes on after an answer
     app.add_middleware(Idempotent, answers=FirstAnswers() if answers is None else answers)

@@ -102,14 +102,19 @@ def of(error: CodedError) -> JSONResponse:
     return response
 
 
-def of_http(request: HTTPConnection, error: HTTPException) -> JSONResponse:
-    """404 `not_found`, 405 `method_not_allowed`: the code is the status's phrase."""
+def of_http(request: HTTPConnection, error: HTTPException, allowed: str = "") -> JSONResponse:
+    """404 `not_found`, 405 `method_not_allowed`: the code is the status's phrase. `allowed`: the methods there are."""
     code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_").replace("-", "_")
     path = request.url.path
     shown = path if len(path) <= _LONGEST_PATH else f"{path[:_LONGEST_PATH]}…"
-    detail = f"{request.scope.get('method', 'GET')} {shown}: {error.detail}; /docs lists what there is"
+    hint = f"it takes {allowed}; " if allowed else ""
+    if error.status_code == HTTPStatus.NOT_FOUND and path != "/" and path.endswith("/"):
+        hint = "no path here has a slash at its end; "
+    detail = f"{request.scope.get('method', 'GET')} {shown}: {error.detail}; {hint}/docs lists what there is"
     response = problem(error.status_code, code, detail)
     response.headers.update(error.headers or {})
+    if allowed:
+        response.headers["Allow"] = allowed
     return response
 
 
@@ -127,24 +132,25 @@ async def _coded(_: Request, error: Any) -> JSONResponse:  # noqa: ANN401 - Star
 
 
 async def _http(request: Request, error: Any) -> JSONResponse:  # noqa: ANN401
-    response = of_http(request, error)
-    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        _tell_all_methods(request, response)
-    return response
+    return of_http(request, error, _allowed(request) if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED else "")
 
 
-def _tell_all_methods(request: Request, response: JSONResponse) -> None:
-    """Starlette tells of the first route with this path alone, and each method has one of its own."""
+def _allowed(request: Request) -> str:
+    """All methods of this path: Starlette tells of its first route alone, and each method has one of its own.
+
+    Empty where the answer is a route's own, which knows better.
+    """
     by_path: dict[str, set[str]] = {}
     for context in iter_route_contexts(request.app.router.routes):
         match, _ = context.matches(request.scope)
         if match is Match.FULL:  # the route's own answer, which knows better
-            return
+            return ""
         if match is Match.PARTIAL and getattr(context, "include_in_schema", True):
             by_path.setdefault(context.path or "", set()).update(context.methods or ())
-    if by_path:
-        nearest = min(by_path, key=lambda path: path.count("{"))
-        response.headers["Allow"] = ", ".join(sorted(by_path[nearest]))
+    if not by_path:
+        return ""
+    nearest = min(by_path, key=lambda path: path.count("{"))
+    return ", ".join(sorted(by_path[nearest]))
 
 
 async def _invalid(request: HTTPConnection, error: Any) -> JSONResponse:  # noqa: ANN401
