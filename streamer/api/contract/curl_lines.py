@@ -35,7 +35,8 @@ def _body(operation: Schema, kind: str | None, example: Any, document: Schema) -
     if kind == "multipart/form-data":
         schema = pointed_to(operation["requestBody"]["content"][kind].get("schema", {}), document)
         files = [name for name, one in schema.get("properties", {}).items() if _is_file(one)]
-        fields = [(name, value) for name, value in (example or {}).items() if name not in files]
+        wanted = {name: name.upper() for name in schema.get("required", []) if name not in files}
+        fields = [(name, value) for name, value in (wanted | (example or {})).items() if name not in files]
         told = [f"-F {shlex.quote(f'{name}={_field(one)}')}" for name, value in fields for one in _each(value)]
         return [*told, *(f"-F {name}=@FILE" for name in files)]
     return [f"-H 'Content-Type: {kind}' --data-binary @FILE"]

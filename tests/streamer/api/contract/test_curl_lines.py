@@ -22,6 +22,13 @@ FORM = {"properties": {"images": {"type": "array", "items": {"format": "binary"}
             "curl -F 'name=Ada Lovelace' -F tags=a -F tags=b -F force=true -F images=@FILE "
             '-F file=@FILE "$WHOSTHERE/x"',
         ),
+        (
+            "POST",
+            {"requestBody": {"content": {"multipart/form-data": {"schema": FORM | {"required": ["name", "images"]}}}}},
+            "multipart/form-data",
+            None,
+            'curl -F name=NAME -F images=@FILE -F file=@FILE "$WHOSTHERE/x"',
+        ),
         ("GET", {"responses": {"200": {"content": {"text/event-stream": {}}}}}, None, None, 'curl -N "$WHOSTHERE/x"'),
         ("GET", {"responses": {"200": {"content": {"image/jpeg": {}}}}}, None, None, 'curl -o FILE "$WHOSTHERE/x"'),
     ],

@@ -52,6 +52,7 @@ def test_operations_are_grouped_by_tag(shown):
             ["<code>probe</code>", "--json &#x27;{", "&quot;scores&quot;", "<code>embedding_invalid</code>"],
         ),
         ("get-api-v1-people-person-export", ["-o FILE", "<code>person</code>", "<code>404</code>"]),
+        ("post-api-v1-people", ["-F name=NAME -F images=@FILE", "<code>name_taken</code>"]),
         ("delete-api-v1-cameras-camera", ["-X DELETE", "<code>204</code>"]),
         ("get-api-v1-events-live", ["curl -N ", "<code>after</code>"]),
         ("post-whip-camera", ["application/sdp", "--data-binary @FILE"]),
