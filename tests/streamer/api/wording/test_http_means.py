@@ -1,8 +1,48 @@
 """What commands would do is told as the request that does it; what only a command does stays one."""
 
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from streamer.api.wording.http_means import over_http
+from tests.conftest import PROJECT
+
+HAVE_REQUESTS = re.compile(
+    r"whosthere (?:people|cameras|events|identify|calibrate|models (?:list|show|use))\b"
+    r"|--(?:force|pick|fpir|external-id|undo)\b"
+)
+# Of commands, or told by commands alone.
+ELSEWHERE = ("streamer/cli/", "streamer/bench/", "streamer/demo/", "streamer/discovery/", "streamer/api/wording/")
+
+
+def told_in(file: Path) -> Iterator[str]:
+    """Each line of a module's code that a person may be told, X for what is put in."""
+    tree = ast.parse(file.read_text())
+    with_body = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    bodies = [one.body for one in ast.walk(tree) if isinstance(one, with_body)]
+    documentation = {id(body[0].value) for body in bodies if body and isinstance(body[0], ast.Expr)}
+    inner = {id(part) for one in ast.walk(tree) if isinstance(one, ast.JoinedStr) for part in one.values}
+    for one in ast.walk(tree):
+        if isinstance(one, ast.JoinedStr):
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "X" for part in one.values)
+        elif isinstance(one, ast.Constant) and isinstance(one.value, str) and id(one) not in documentation | inner:
+            yield one.value
+
+
+def test_no_line_that_a_request_may_meet_names_a_command_which_has_a_request():
+    files = [file for package in ("recognition", "gallery", "streamer") for file in (PROJECT / package).rglob("*.py")]
+    told = [
+        (str(file.relative_to(PROJECT)), line)
+        for file in files
+        if not str(file.relative_to(PROJECT)).startswith(ELSEWHERE)
+        for line in told_in(file)
+        if HAVE_REQUESTS.search(line)
+    ]
+    assert len(told) > 15
+    assert [one for one in told if HAVE_REQUESTS.search(over_http(one[1]))] == []
 
 
 @pytest.mark.parametrize(
@@ -34,6 +74,11 @@ from streamer.api.wording.http_means import over_http
         ),
         ("change it by `whosthere cameras set door url=...`", "change it by `PUT /api/v1/cameras/door`"),
         ("`whosthere events --since 8h` lists those", "`GET /api/v1/events` lists those"),
+        ("--fpir 2: give a share of strangers between 0 and 1", "`fpir` 2: give a share of strangers between 0 and 1"),
+        (
+            "take the wrong one away first, with people set --external-id none",
+            "take the wrong one away first, by PATCH /api/v1/people/PERSON with external_id null",
+        ),
         ("restore it: whosthere gallery restore FILE", "restore it: whosthere gallery restore FILE"),
         ("whosthere gallery reindex", "whosthere gallery reindex"),
     ],
