@@ -11,9 +11,10 @@ from fastapi.responses import HTMLResponse, JSONResponse
 
 from streamer import __version__
 from streamer.access.guard import Guard, needs
-from streamer.api import health, problems, reference
+from streamer.api import health, problems
 from streamer.api.body_limits import BodyLimits
 from streamer.api.closed import Closed
+from streamer.api.contract import reference
 from streamer.api.contract.examples import with_whole_examples
 from streamer.api.idempotency import FirstAnswers, Idempotent, with_idempotency
 from streamer.api.problem_answers import with_problems
@@ -41,6 +42,8 @@ def create_app(
     """
     # No pages of FastAPI's own: reference.py says why; and its /openapi.json would be for admins alone.
     app = FastAPI(title="whosthere", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
+    # A redirect has no word for who does not follow it, and curl, httpx and fetch with a stream do not.
+    app.router.redirect_slashes = False
     problems.install(app)
     app.state.guard = service.guard  # for what goes on after an answer
     app.add_middleware(Idempotent, answers=FirstAnswers() if answers is None else answers)

@@ -17,6 +17,8 @@ from starlette.routing import Match
 from gallery.errors import NoPhotoAccepted
 from recognition.errors import CodedError
 from streamer.access.errors import AccessRefused
+from streamer.api.wording.http_means import over_http
+from streamer.api.wording.request_faults import faults_of
 from streamer.telemetry.logs import redacted_text
 
 MEDIA_TYPE = "application/problem+json"
@@ -90,11 +92,11 @@ def status_of(error: CodedError | type[CodedError]) -> int:
 def of(error: CodedError) -> JSONResponse:
     """The problem document of an error of ours."""
     more = (
-        {"refused": [{"image": str(image), "code": code, "why": why} for image, code, why in error.refused]}
+        {"refused": [{"image": str(image), "code": code, "why": over_http(why)} for image, code, why in error.refused]}
         if isinstance(error, NoPhotoAccepted)
         else {}
     )
-    response = problem(status_of(error), error.code, str(error), **more)
+    response = problem(status_of(error), error.code, over_http(str(error)), **more)
     if error.retryable:
         response.headers["Retry-After"] = _RETRY_AFTER_S
     if isinstance(error, AccessRefused):
@@ -102,14 +104,19 @@ def of(error: CodedError) -> JSONResponse:
     return response
 
 
-def of_http(request: HTTPConnection, error: HTTPException) -> JSONResponse:
-    """404 `not_found`, 405 `method_not_allowed`: the code is the status's phrase."""
+def of_http(request: HTTPConnection, error: HTTPException, allowed: str = "") -> JSONResponse:
+    """404 `not_found`, 405 `method_not_allowed`: the code is the status's phrase. `allowed`: the methods there are."""
     code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_").replace("-", "_")
     path = request.url.path
     shown = path if len(path) <= _LONGEST_PATH else f"{path[:_LONGEST_PATH]}…"
-    detail = f"{request.scope.get('method', 'GET')} {shown}: {error.detail}; /docs lists what there is"
+    hint = f"it takes {allowed}; " if allowed else ""
+    if error.status_code == HTTPStatus.NOT_FOUND and path != "/" and path.endswith("/"):
+        hint = "no path here has a slash at its end; "
+    detail = f"{request.scope.get('method', 'GET')} {shown}: {error.detail}; {hint}/docs lists what there is"
     response = problem(error.status_code, code, detail)
     response.headers.update(error.headers or {})
+    if allowed:
+        response.headers["Allow"] = allowed
     return response
 
 
@@ -127,32 +134,30 @@ async def _coded(_: Request, error: Any) -> JSONResponse:  # noqa: ANN401 - Star
 
 
 async def _http(request: Request, error: Any) -> JSONResponse:  # noqa: ANN401
-    response = of_http(request, error)
-    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        _tell_all_methods(request, response)
-    return response
+    return of_http(request, error, _allowed(request) if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED else "")
 
 
-def _tell_all_methods(request: Request, response: JSONResponse) -> None:
-    """Starlette tells of the first route with this path alone, and each method has one of its own."""
+def _allowed(request: Request) -> str:
+    """All methods of this path: Starlette tells of its first route alone, and each method has one of its own.
+
+    Empty where the answer is a route's own, which knows better.
+    """
     by_path: dict[str, set[str]] = {}
     for context in iter_route_contexts(request.app.router.routes):
         match, _ = context.matches(request.scope)
         if match is Match.FULL:  # the route's own answer, which knows better
-            return
+            return ""
         if match is Match.PARTIAL and getattr(context, "include_in_schema", True):
             by_path.setdefault(context.path or "", set()).update(context.methods or ())
-    if by_path:
-        nearest = min(by_path, key=lambda path: path.count("{"))
-        response.headers["Allow"] = ", ".join(sorted(by_path[nearest]))
+    if not by_path:
+        return ""
+    nearest = min(by_path, key=lambda path: path.count("{"))
+    return ", ".join(sorted(by_path[nearest]))
 
 
-async def _invalid(_: Request, error: Any) -> JSONResponse:  # noqa: ANN401
+async def _invalid(request: HTTPConnection, error: Any) -> JSONResponse:  # noqa: ANN401
     """What was wrong with which field; never the value, which may be private."""
-    faults = [
-        {"field": ".".join(str(part) for part in fault["loc"])[:_LONGEST_PATH], "message": fault["msg"]}
-        for fault in error.errors()[:_MOST_FAULTS]
-    ]
+    faults = faults_of(request, error.errors()[:_MOST_FAULTS])
     detail = "; ".join(f"{fault['field']}: {fault['message']}" for fault in faults)
     if (more := len(error.errors()) - len(faults)) > 0:
         detail += f"; and {more} more"

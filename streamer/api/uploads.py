@@ -93,6 +93,8 @@ def photos_of(form: FormData, field: str = "images") -> dict[Path, Read]:
 def file_of(form: FormData, field: str) -> UploadFile:
     """The one file of this name. Raises RequestValidationError."""
     found = form.getlist(field)
+    if not found:
+        raise invalid(field, "it is missing: give one file by this name")
     if len(found) != 1 or not isinstance(found[0], UploadFile):
         raise invalid(field, "it is to be one file: a part with a filename")
     return found[0]

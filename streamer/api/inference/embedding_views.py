@@ -16,6 +16,7 @@ from recognition.arrays import U8
 from recognition.errors import ImageError
 from recognition.faces import Detections
 from streamer.api.problems import status_of
+from streamer.api.wording.http_means import over_http
 from streamer.inference.crop_links import new_key
 from streamer.inference.reading import Reading, Seen, Wanted
 
@@ -185,5 +186,10 @@ def _crop(bgr: U8, kind: CropKind, linked: dict[str, bytes]) -> str:
 
 def _fault(error: ImageError) -> dict[str, Any]:
     status = status_of(error)
-    fault = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": str(error)}
+    fault = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": over_http(str(error)),
+    }
     return {"width": None, "height": None, "faces": [], "error": fault | {"code": error.code}}

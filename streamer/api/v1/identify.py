@@ -10,6 +10,7 @@ from streamer.api.problem_answers import problem_answers
 from streamer.api.uploads import FORM, body, described_form, fields_of, form_of, media_type_of, photos_of
 from streamer.api.v1.people import MOST_PHOTOS
 from streamer.api.v1.person_views import Operator, example
+from streamer.api.wording.http_means import LineOverHttp
 from streamer.people.studio import Studio
 from streamer.webrtc.errors import MediaTypeUnsupported
 
@@ -44,7 +45,7 @@ class FaceView(BaseModel):
 
 class WhyView(BaseModel):
     code: str
-    why: str
+    why: LineOverHttp
 
 
 class PhotoFaces(BaseModel):

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gallery.people import Consent, OwnThreshold, Person
 from streamer.access.guard import Caller, needs
+from streamer.api.wording.http_means import LineOverHttp
 from streamer.people.profile_change import KEPT, ConsentChange, Kept, ProfileChange
 
 LARGEST_ID = 2**63 - 1  # SQLite has no larger number
@@ -140,7 +141,7 @@ class LeftView(BaseModel):
     """What is still somewhere, why, and who sees to it: the service, the next purge, or you."""
 
     where: str
-    why: str
+    why: LineOverHttp
     done_by: Literal["service", "purge", "you"]
 
 
@@ -177,13 +178,13 @@ class TakenView(BaseModel):
 
 class LeftOutView(BaseModel):
     image: str
-    why: str
+    why: LineOverHttp
 
 
 class RefusedView(BaseModel):
     image: str
     code: str
-    why: str
+    why: LineOverHttp
 
 
 class EnrolmentView(BaseModel):
@@ -207,7 +208,7 @@ class EnrolmentView(BaseModel):
     already: list[str]
     left_out: list[LeftOutView]
     refused: list[RefusedView]
-    warnings: list[str]
+    warnings: list[LineOverHttp]
 
 
 class NewPersonView(PersonView):

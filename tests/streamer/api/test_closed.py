@@ -83,7 +83,9 @@ async def test_what_is_not_there_is_told_to_those_with_a_token_alone(service, pa
     async with served(create_app(service)) as client:
         assert_problem(await client.get(path), 401, "token_missing")
         found = await client.get(path, headers=service.headers["viewer"])
-        assert found.status_code in (404, 307)
+        assert_problem(found, 404, "not_found")
+        is_slashed = path != "/" and path.endswith("/")
+        assert ("no path here has a slash at its end" in found.json()["detail"]) is is_slashed
 
 
 @pytest.mark.parametrize("method", ["POST", "HEAD", "DELETE", "OPTIONS", "PROPFIND"])

@@ -146,7 +146,7 @@ async def test_docs_list_every_route_and_load_nothing_from_elsewhere(served):
 
     assert set(schema["paths"]) == {"/healthz", "/readyz", "/metrics"}
     for path in schema["paths"]:
-        assert f"GET {path}</code>" in page
+        assert f"<b>GET</b>{path}</code>" in page
     assert "Wants a token" not in page
     assert not re.search(r"https?://|<script", page)
 
@@ -163,6 +163,7 @@ async def test_a_path_or_method_that_is_not_there_is_a_problem_document(served):
         assert (body["status"], body["code"], body["type"]) == (status, code, "about:blank")
     assert missing.json()["title"] == "Not Found"
     assert wrong.headers["allow"] == "GET"
+    assert wrong.json()["detail"] == "POST /healthz: Method Not Allowed; it takes GET; /docs lists what there is"
 
 
 @pytest.mark.parametrize(
