@@ -76,7 +76,7 @@ def may(found: Home) -> dict[Operation, dict[str, bool]]:
     """Who may what: each operation, asked without a body for something that is not there, with each token."""
     told: dict[Operation, dict[str, bool]] = {}
     for token in COLUMNS:
-        with found.client(token) if token in found.tokens else httpx.Client(base_url=found.url) as client:
+        with found.client(token) if token in found.tokens else httpx.Client(base_url=found.url, timeout=60) as client:
             for operation in operations(found.document):
                 told.setdefault(operation, {})[token] = _is_let_in(client, operation)
     return told

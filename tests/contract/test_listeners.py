@@ -51,7 +51,7 @@ def lines_of(found: Home, path: str, token: str, stack: ExitStack) -> Iterator[s
 @pytest.mark.parametrize("path", PATHS)
 def test_a_revoked_token_ends_what_was_begun_with_it(found: Home, path: str):
     secret = found.service.run("tokens", "make", "leaving", "--role", "viewer").strip()
-    with ExitStack() as stack, httpx.Client(base_url=found.url, headers=bearer(secret)) as client:
+    with ExitStack() as stack, httpx.Client(base_url=found.url, headers=bearer(secret), timeout=60) as client:
         _until(lambda: client.get("/api/v1/people").status_code == 200)
         web_socket = stack.enter_context(listening(found, path, secret))
         lines = lines_of(found, path, secret, stack)

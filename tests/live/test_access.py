@@ -38,7 +38,7 @@ async def test_tokens_are_made_and_revoked_while_it_runs_and_no_name_is_told(tmp
     with ServiceProcess(tmp_path, {"mqtt": {"port": 1}, "paths": {"data": "data"}}) as service:
         with open_store(service.data / "gallery.db") as store:
             store.add_person(PERSON, [photo_of(unit(1), 1)])
-        async with httpx.AsyncClient(base_url=await address_of(service)) as client:
+        async with httpx.AsyncClient(base_url=await address_of(service), timeout=60) as client:
             assert (await client.get("/docs")).status_code == 401
 
             (hint,) = (line for line in service.log() if "make a token" in line["message"])

@@ -35,7 +35,7 @@ def settings_in(folder: Path, http: dict[str, Any] | None = None, **recognition:
 async def asked(settings: Settings) -> AsyncIterator[tuple[ApiService, httpx.AsyncClient]]:
     async with (
         running_api(settings) as service,
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{service.http_port}") as client,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{service.http_port}", timeout=60) as client,
     ):
         yield service, client
 

@@ -53,7 +53,7 @@ async def served(folder: Path, routers: Sequence[APIRouter]) -> AsyncIterator[Ap
     guard, headers = guard_with_tokens(folder, metrics)
     async with (
         serve_http(create_app(Looked(guard, metrics), routers), "127.0.0.1", 0) as port,
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client,
     ):
         yield Api(client, headers)
 
