@@ -1,5 +1,6 @@
 """What tests share: where the shared weights, faces and clips lie, and free ports."""
 
+import logging
 import os
 import socket
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from streamer.process import limit_arenas
+from streamer.telemetry.logs import ServiceHandler
 
 PROJECT = Path(__file__).resolve().parent.parent
 SHARED = PROJECT.parent / "shared"
@@ -93,6 +95,18 @@ def shared() -> Path:
             pytest.fail("../shared is missing, and in CI it must be there")
         pytest.skip("needs ../shared (weights, faces and clips), which is not beside this checkout")
     return SHARED
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """Commands set up the process's logging, on a stderr that is closed by the next test."""
+    root = logging.getLogger()
+    level = root.level
+    yield
+    root.setLevel(level)
+    for handler in [handler for handler in root.handlers if isinstance(handler, ServiceHandler)]:
+        root.removeHandler(handler)
+    logging.captureWarnings(False)
 
 
 @pytest.fixture

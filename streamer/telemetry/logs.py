@@ -124,7 +124,7 @@ class JsonFormatter(logging.Formatter):
         return orjson.dumps(line).decode()
 
 
-class _Handler(logging.StreamHandler[TextIO]):
+class ServiceHandler(logging.StreamHandler[TextIO]):
     """Ours, to be found again when setup_logging() is called a second time."""
 
 
@@ -137,11 +137,11 @@ def setup_logging(level: str = "info", log_format: LogFormat = "auto", stream: T
     stream = stream or sys.stderr
     terminal = stream.isatty()
     text = log_format == "text" or (log_format == "auto" and terminal)
-    handler = _Handler(stream)
+    handler = ServiceHandler(stream)
     handler.setFormatter(TextFormatter(colour=terminal) if text else JsonFormatter())
     handler.addFilter(RedactingFilter())
     root = logging.getLogger()
-    for old in [old for old in root.handlers if isinstance(old, _Handler)]:
+    for old in [old for old in root.handlers if isinstance(old, ServiceHandler)]:
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level.upper())

@@ -3,6 +3,7 @@
 import json
 import time
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler
 
 import psutil
 import pytest
@@ -14,6 +15,7 @@ from streamer.api.server import serve_http
 from streamer.live_view import pages
 from tests.conftest import LARGER
 from tests.faces import HEIGHT, KNOWN, NAME, STRANGERS, WIDTH, write_film
+from tests.http_servers import Quiet, http_servers
 from tests.live.browser import Browser
 from tests.live.publishing import NOTICE, PASSWORD, STATE, Film, fake_camera, post_until_taken, watching
 from tests.live.service import until
@@ -148,11 +150,21 @@ return (async (endpoint, token) => {
 """
 
 
+class Blank(Quiet, BaseHTTPRequestHandler):
+    """A page with nothing in it."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+
+
 async def test_a_page_of_another_origin_publishes_with_the_token_that_it_has(tmp_path):
     switches = fake_camera(tmp_path, write_film(tmp_path / "film.mp4", ([KNOWN], 4)))
     async with watching(tmp_path) as (service, heard), Browser(*switches) as browser:
         token = service.run("tokens", "make", "page", "--role", "operator", "--json")
-        await browser.open(f"{service.http}/healthz".replace("127.0.0.1", "localhost"))
+        with http_servers() as start:
+            await browser.open(start(Blank).replace("127.0.0.1", "localhost"))  # where browsers open cameras
         endpoint = f"{service.http}/whip/door"
         told = await browser.run(CROSS_ORIGIN, endpoint, json.loads(token)["token"])
         assert told == ["token_invalid", 201, 204, "kept from it"]

@@ -110,7 +110,7 @@ def test_a_command_loads_what_it_needs_itself(home: Path, command: str, others: 
 def test_help_has_an_example(command: str) -> None:
     shown = CliRunner().invoke(app, [*command.split(), "--help"])
     assert shown.exit_code == 0
-    example = re.search(r"Example: (.*)", shown.output, re.DOTALL)
+    example = re.search(r"Examples?: (.*)", shown.output, re.DOTALL)
     assert example
     assert " ".join(example[1].split()).startswith(f"whosthere {command}")
     assert "--config" in shown.output
@@ -134,7 +134,7 @@ def test_help_of_every_group_has_an_example() -> None:
     [
         ("watch", "No such command 'watch'"),
         ("--set http.port=0", "Missing command"),
-        ("--json serve", "serve takes no --json; it takes --config, --set, --log-format."),
+        ("--json serve", "serve takes no --json; it takes --config, --set, --log-format, --api-only, --reuse-port."),
         ("--json=1 serve", "serve takes no --json"),
         ("--loud serve", "serve takes no --loud"),
         ("-x 3 people list", "people list takes no -x; it takes --config, --set, --json."),

@@ -20,14 +20,9 @@ class Terminal(io.StringIO):
 
 @pytest.fixture(autouse=True)
 def restored():
-    """Puts the process's logging back as pytest had it."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
+    """Puts other loggers' levels back, too."""
     levels = {name: logging.getLogger(name).level for name in ("amqtt", "uvicorn", "uvicorn.error", "asyncio")}
     yield
-    logging.captureWarnings(False)
-    root.handlers[:] = handlers
-    root.setLevel(level)
     for name, old in levels.items():
         logging.getLogger(name).setLevel(old)
 
