@@ -12,7 +12,7 @@ from tests.contract.streams import opened
 pytestmark = [pytest.mark.live, pytest.mark.fuzz, pytest.mark.timeout(900)]
 
 # Of each operation and phase, and how many requests that is at least, in all and multipart.
-SHORT, LONG = (3, 500, 20), (20, 3_000, 100)
+SHORT, LONG = (1, 150, 5), (20, 3_000, 100)
 MOST_GROWN_MIB = 400  # a second model beside the cameras' is most of it
 
 

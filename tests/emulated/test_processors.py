@@ -116,8 +116,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return folder / "clip.mp4", folder / "people"
 
 
-# Haswell has all that Nehalem has, and its int8 forms are held above.
-@pytest.mark.parametrize("processor", ["Nehalem", pytest.param("Haswell", marks=pytest.mark.thorough)])
+@pytest.mark.thorough
+@pytest.mark.parametrize("processor", ["Nehalem", "Haswell"])
 def test_the_demo_names_its_first_person(processor, qemu, scene):
     """On a clip that is there already: encoding the demo's own would take an emulated processor minutes."""
     clip, people = scene

@@ -1,4 +1,5 @@
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ PNG = b"\x89PNG"
 
 
 def made(path: Path, columns: str, *rows: tuple[object, ...]) -> Path:
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         db.execute(f"CREATE TABLE face ({columns})")
         for row in rows:
             db.execute(f"INSERT INTO face VALUES ({', '.join('?' * len(row))})", row)
@@ -70,7 +71,7 @@ def test_many_rows_come_once_each_in_their_order(tmp_path):
     ],
 )
 def test_another_table_is_refused(tmp_path, sql, why):
-    with sqlite3.connect(tmp_path / "f.db") as db:
+    with closing(sqlite3.connect(tmp_path / "f.db")) as db, db:
         db.execute(sql)
     db.close()
     with pytest.raises(TrainingSourceUnusable, match=why):

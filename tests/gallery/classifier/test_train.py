@@ -1,6 +1,7 @@
 import json
 import logging
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ Row = tuple[bytes | str | int | None, object, object]
 
 
 def table_of(folder: Path, *rows: Row) -> FaceTable:
-    with sqlite3.connect(folder / "face.db") as db:
+    with closing(sqlite3.connect(folder / "face.db")) as db, db:
         db.execute("CREATE TABLE face (face_crop_blob, person_id, verified)")
         db.executemany("INSERT INTO face VALUES (?, ?, ?)", rows)
     db.close()

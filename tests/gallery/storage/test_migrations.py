@@ -3,6 +3,7 @@
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -209,7 +210,7 @@ def encrypted_3(path: Path, keys: KeySource) -> Person:
     """One of today without what came with version 4 is what that wrote, but for `ignored` in profiles."""
     with PersonStore(path, keys) as store:
         ada = store.add_person("Ada", [photo_of(unit(1), 1)])
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         for table in ("negative_templates", "negatives", "merged"):
             db.execute(f"DROP TABLE {table}")
         db.execute("PRAGMA user_version = 3")

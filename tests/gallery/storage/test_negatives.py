@@ -3,6 +3,7 @@ show.
 """
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -136,7 +137,7 @@ def test_nothing_of_them_is_in_clear(tmp_path: Path) -> None:
 
 
 def changed(path: Path, table: str, column: str) -> None:
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         db.execute(
             f"UPDATE {table} SET {column} = CAST(substr({column}, 1, 20) || x'00ff' || substr({column}, 23) AS BLOB)"
         )
@@ -252,7 +253,7 @@ def test_sizes_that_differ_as_in_galleries_of_before_stop_nobody_from_being_forg
         store.add_negative(ada.id, negative_of(unit(2), number=1))
         store.add_negative(ada.id, negative_of(unit(9), number=2))
     table, number = ("negative_templates", 2) if whose == "hers" else ("templates", 3)
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         small = b"\0" + unit(3, 32).tobytes()
         db.execute(f"UPDATE {table} SET embedding = ?, dim = 32 WHERE id = ?", (small, number))
     db.close()

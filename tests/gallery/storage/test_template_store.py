@@ -1,6 +1,7 @@
 """What is kept of photos, as it is shown: pictures, and templates without their numbers."""
 
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -31,7 +32,7 @@ def test_a_photo_that_is_not_the_persons(store: PersonStore, who: str, photo: in
 def test_a_picture_whose_bytes_were_changed_is_told_of(store: PersonStore) -> None:
     ada = store.add_person("Ada", [photo_of(unit(1))])
     (photo,) = store.photos(ada.id)
-    with sqlite3.connect(store.path) as db:
+    with closing(sqlite3.connect(store.path)) as db, db:
         db.execute("UPDATE photos SET chip = zeroblob(length(chip))")
     if store.key_id is None:
         assert set(store.chip(ada.id, photo.id) or b"") == {0}  # no seal tells damage in a plain gallery
@@ -59,7 +60,7 @@ def test_what_is_known_of_templates(store: PersonStore) -> None:
 @pytest.mark.parametrize("column", ["dim", "quality", "created_at"])
 def test_a_row_of_rubbish_is_told_of(store: PersonStore, column: str) -> None:
     ada = store.add_person("Ada", [photo_of(unit(1))])
-    with sqlite3.connect(store.path) as db:
+    with closing(sqlite3.connect(store.path)) as db, db:
         db.execute(f"UPDATE templates SET {column} = x'ff'")
     with pytest.raises(GallerySealBroken):
         store.kept_templates(ada.id)

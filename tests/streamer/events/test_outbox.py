@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -411,7 +412,7 @@ async def test_the_file_does_not_grow_with_what_went_through_it(tmp_path):
 
 async def test_a_file_from_a_newer_version_is_refused_and_left_as_it_is(tmp_path):
     path = tmp_path / "outbox.db"
-    with sqlite3.connect(path) as newer:
+    with closing(sqlite3.connect(path)) as newer, newer:
         newer.execute("PRAGMA user_version = 99")
     newer.close()
     before = path.read_bytes()

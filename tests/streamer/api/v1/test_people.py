@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import threading
+from contextlib import closing
 
 import pytest
 import pytest_asyncio
@@ -82,7 +83,7 @@ async def test_whom_filters_leave(api, query, found):
 async def test_of_whom_something_does_not_open_the_id_is_told(api, settings, broken):
     with store_of(settings) as store:
         ids = sorted(person.id for person in store.people())[:broken]
-    with sqlite3.connect(settings.gallery_path) as db:
+    with closing(sqlite3.connect(settings.gallery_path)) as db, db:
         for person_id in ids:
             db.execute("UPDATE people SET profile = zeroblob(length(profile)) WHERE id = ?", (person_id,))
     answer = (await api.ask("GET", PEOPLE, "viewer")).json()

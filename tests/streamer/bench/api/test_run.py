@@ -42,6 +42,7 @@ async def test_a_service_is_asked_for_embeddings_ranks_and_events(tmp_path, sett
     assert not (tmp_path / "never").exists()
 
 
+@pytest.mark.thorough
 async def test_camera_events_are_measured_with_and_without_the_api_at_full_load(tmp_path, settings, bodies):
     film = write_film(tmp_path / "film.mp4", ([KNOWN, STRANGERS[0]], 2))
     clip = with_gap(film, tmp_path / "clip.mp4")

@@ -86,6 +86,7 @@ def test_a_data_folder_that_can_not_be_written_is_said_before_the_long_run(home)
     assert_refused(whosthere("models", "bench", cwd=home), "data_folder_unwritable")
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(900)
 def test_random_weights_are_called_so_and_their_figures_are_not_kept(home):
     pytest.importorskip("torch", reason="the extra train is not installed: pip install -e '.[train]'")
