@@ -53,7 +53,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """A file stays in one process, where there are several: the longest first, who needs both cores last.
 
-    Live ones are long, and would be waited for at the end.
+    Live ones are long, and would be waited for at the end. pytest-xdist knows those groups alone that a file has marked
+    itself: it has looked before these are given.
     """
     waiting, thorough = config.getoption("--waiting"), config.getoption("--thorough")
     wanted, left_out = list[pytest.Item](), list[pytest.Item]()

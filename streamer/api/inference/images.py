@@ -39,7 +39,7 @@ async def of_form(request: Request, limits: EmbeddingsSettings, model: type[Mode
         if refusal.detail.startswith("Too many files"):
             raise _too_many(limits) from None
         raise
-    return _held(images, limits), fields
+    return _held(images), fields
 
 
 def hold_to_count(document: bytes, limits: EmbeddingsSettings) -> None:
@@ -54,7 +54,7 @@ def of_base64(texts: Sequence[str], limits: EmbeddingsSettings) -> list[Given]:
     """Raises TooManyImages, RequestValidationError."""
     if len(texts) > limits.max_images:
         raise _too_many(limits)
-    return _held([_of_text(text, f"images[{place}]", limits) for place, text in enumerate(texts)], limits)
+    return _held([_of_text(text, f"images[{place}]", limits) for place, text in enumerate(texts)])
 
 
 async def _of_file(file: UploadFile | str, name: str, limits: EmbeddingsSettings) -> Given:
@@ -85,7 +85,7 @@ def _too_large(name: str, size: int, limits: EmbeddingsSettings) -> ImageTooLarg
     )
 
 
-def _held(images: list[Given], limits: EmbeddingsSettings) -> list[Given]:
+def _held(images: list[Given]) -> list[Given]:
     if not images:
         raise invalid("images", "give one at least")
     return images

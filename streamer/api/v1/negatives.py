@@ -31,7 +31,7 @@ from streamer.api.uploads import (
     media_type_of,
     photos_of,
 )
-from streamer.api.v1.paging import USUAL, After, Limit, cursor_of, position_of
+from streamer.api.v1.paging import USUAL, After, Limit, page_of, position_of
 from streamer.api.v1.people import MOST_PHOTOS
 from streamer.api.v1.person_views import (
     EventId,
@@ -117,9 +117,8 @@ def routes(desk: GalleryDesk, studio: Studio) -> APIRouter:
         def page(store: PersonStore) -> NegativesPage:
             found = store.find(person)
             left = [one for one in store.list_negatives(found.id) if one.id > behind]
-            end = cursor_of(left[limit - 1].id) if len(left) > limit else None
-            shown = [NegativeView.of(one) for one in left[:limit]]
-            return NegativesPage(person=NamedView.of(found), negatives=shown, next=end)
+            shown, end = page_of(left, limit, lambda one: (one.id,))
+            return NegativesPage(person=NamedView.of(found), negatives=list(map(NegativeView.of, shown)), next=end)
 
         return await desk.run(actor_of(caller), page)
 

@@ -3,11 +3,14 @@
 import base64
 import binascii
 import json
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, TypeVar
 
 from fastapi import Query
 
 from streamer.api.errors import CursorInvalid
+
+T = TypeVar("T")
 
 MOST = 500
 USUAL = 100
@@ -19,6 +22,13 @@ After = Annotated[str | None, Query(max_length=400, description="`next` of the p
 def cursor_of(*position: str | float) -> str:
     """Where a page ended, for a URL as it stands."""
     return base64.urlsafe_b64encode(json.dumps(position).encode()).decode().rstrip("=")
+
+
+def page_of(
+    left: Sequence[T], limit: int, position: Callable[[T], tuple[str | float, ...]]
+) -> tuple[Sequence[T], str | None]:
+    """The first `limit` of what is left, and the cursor of the page after it; None: there is none."""
+    return left[:limit], cursor_of(*position(left[limit - 1])) if len(left) > limit else None
 
 
 def position_of(cursor: str, *kinds: type[str] | type[float] | type[int]) -> list[str | float]:

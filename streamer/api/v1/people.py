@@ -37,7 +37,7 @@ from streamer.api.uploads import (
     photos_of,
 )
 from streamer.api.v1.entity_tags import IF_MATCH, changed_since, etag_of, hold_to, tagged
-from streamer.api.v1.paging import USUAL, After, Limit, cursor_of, position_of
+from streamer.api.v1.paging import USUAL, After, Limit, page_of, position_of
 from streamer.api.v1.person_views import (
     EnrolmentView,
     ErasureView,
@@ -73,8 +73,12 @@ Text = Annotated[str | None, Query(max_length=200)]
 
 def routes(desk: GalleryDesk, studio: Studio) -> APIRouter:
     people = APIRouter(prefix="/api/v1/people", tags=["people"])
-    settings = studio.settings
+    _of_everybody(people, desk, studio)
+    _of_one(people, desk, studio)
+    return people
 
+
+def _of_everybody(people: APIRouter, desk: GalleryDesk, studio: Studio) -> None:
     @people.get("", response_model=PeoplePage, responses=problem_answers(*OF_GALLERY, CursorInvalid))
     async def list_people(
         caller: Viewer,
@@ -120,13 +124,15 @@ def routes(desk: GalleryDesk, studio: Studio) -> APIRouter:
                 report = await studio.enrol(who, photos_of(form), store, "somebody new", given.pick, force=given.force)
             return _added(report.person, report)
         said = await json_of(request, NewPerson)
-        who = said.change(_own(said)).of(Profile(said.name), time.time())
+        who = said.change(_own(said, studio)).of(Profile(said.name), time.time())
         if said.from_visit is None:
             return _added(await desk.run(actor, lambda store: store.add_person(who)))
         async with studio.few, desk.own(actor) as store:
             report = await studio.enrol_visit(who, said.from_visit, store, "somebody new", force=said.force)
         return _added(report.person, report)
 
+
+def _of_one(people: APIRouter, desk: GalleryDesk, studio: Studio) -> None:
     @people.get("/{person}", response_model=PersonView, responses=problem_answers(*OF_GALLERY, *_NAMED))
     async def show_person(person: PersonId, caller: Viewer, request: Request) -> Response:
         """One person, with an entity tag."""
@@ -143,7 +149,7 @@ def routes(desk: GalleryDesk, studio: Studio) -> APIRouter:
         """Say something else of a person: the name, the external id, tags, a threshold of their own, the consent, and
         whether they are ignored: known, and never told of. What is left out stays as it was.
         """
-        change = said.change(_own(said), said.name if "name" in said.model_fields_set else KEPT)
+        change = said.change(_own(said, studio), said.name if "name" in said.model_fields_set else KEPT)
 
         def changed(store: PersonStore) -> Person:
             found, now = store.find(person), time.time()
@@ -179,25 +185,22 @@ def routes(desk: GalleryDesk, studio: Studio) -> APIRouter:
             if "if-match" in request.headers:  # it has waited for its turn, for seconds maybe
                 with desk.opened(actor) as store:
                     hold_to(request, PersonView.of(store.find(person_id)))
-            return erase([person_id], settings, actor=actor)
+            return erase([person_id], studio.settings, actor=actor)
 
         person_id = await desk.run(actor, whom)
         report = await desk.slowly(forgotten)
         return ErasureView.model_validate({"forgotten": person_id} | report.document())
 
-    def _own(said: Said) -> OwnThreshold | None:
-        own = said.threshold
-        return None if own is None else own_threshold(settings, studio.recogniser.manager, own.cosine, own.space)
 
-    return people
+def _own(said: Said, studio: Studio) -> OwnThreshold | None:
+    own = said.threshold
+    return None if own is None else own_threshold(studio.settings, studio.recogniser.manager, own.cosine, own.space)
 
 
 def _page(people: list[Person], left_out: list[str], limit: int, behind: tuple[str, ...] | None) -> PeoplePage:
     people.sort(key=lambda person: (person.name.casefold(), person.id))
     left = [one for one in people if behind is None or (one.name.casefold(), one.id) > behind]
-    shown = left[:limit]
-    last = shown[-1] if len(left) > limit else None
-    end = None if last is None else cursor_of(last.name.casefold(), last.id)
+    shown, end = page_of(left, limit, lambda person: (person.name.casefold(), person.id))
     return PeoplePage(people=[PersonView.of(person) for person in shown], next=end, left_out=left_out)
 
 

@@ -25,7 +25,7 @@ from streamer.api.uploads import (
     photos_of,
 )
 from streamer.api.v1.entity_tags import tagged_picture
-from streamer.api.v1.paging import USUAL, After, Limit, cursor_of, position_of
+from streamer.api.v1.paging import USUAL, After, Limit, page_of, position_of
 from streamer.api.v1.people import MOST_PHOTOS
 from streamer.api.v1.person_views import (
     Choice,
@@ -147,8 +147,8 @@ def routes(desk: GalleryDesk, studio: Studio) -> APIRouter:
         def page(store: PersonStore) -> PhotosPage:
             found = store.find(person)
             left = [photo for photo in store.photos(found.id) if photo.id > behind]
-            end = cursor_of(left[limit - 1].id) if len(left) > limit else None
-            return PhotosPage(person=NamedView.of(found), photos=[PhotoView.of(one) for one in left[:limit]], next=end)
+            shown, end = page_of(left, limit, lambda one: (one.id,))
+            return PhotosPage(person=NamedView.of(found), photos=list(map(PhotoView.of, shown)), next=end)
 
         return await desk.run(actor_of(caller), page)
 
@@ -208,6 +208,11 @@ def routes(desk: GalleryDesk, studio: Studio) -> APIRouter:
 
         return await desk.run(actor_of(caller), removed)
 
+    _add_templates(photos, desk)
+    return photos
+
+
+def _add_templates(photos: APIRouter, desk: GalleryDesk) -> None:
     @photos.get("/templates", response_model=TemplatesPage, responses=problem_answers(*_NAMED, CursorInvalid))
     async def list_templates(
         person: PersonId, caller: Viewer, limit: Limit = USUAL, after: After = None
@@ -218,11 +223,7 @@ def routes(desk: GalleryDesk, studio: Studio) -> APIRouter:
         def page(store: PersonStore) -> TemplatesPage:
             found = store.find(person)
             left = [one for one in store.kept_templates(found.id) if (one.photo_id, one.space) > behind]
-            last = left[limit - 1] if len(left) > limit else None
-            end = None if last is None else cursor_of(last.photo_id, last.space)
-            shown = [TemplateView.of(one) for one in left[:limit]]
-            return TemplatesPage(person=NamedView.of(found), templates=shown, next=end)
+            shown, end = page_of(left, limit, lambda one: (one.photo_id, one.space))
+            return TemplatesPage(person=NamedView.of(found), templates=list(map(TemplateView.of, shown)), next=end)
 
         return await desk.run(actor_of(caller), page)
-
-    return photos
