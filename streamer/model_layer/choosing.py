@@ -81,6 +81,7 @@ class ModelChooser:
             refused = None if document is None or chosen is None else document["by_hand_refused"]
             if document is None or refused is not None:
                 await asyncio.to_thread(write_choice, path, before)
+                await self._answer(before.embedder)  # until then the selector chooses
                 why = f"no answer within {self._within_s:g} s" if refused is None else refused["why"]
                 raise ModelNotSwitched(f"model {name} does not serve: {why}; the choice was taken back")
             return document
