@@ -154,6 +154,7 @@ async def _opened(
         person_ids=live_gallery.person_ids,
         is_ignored=lambda person_id: person_id in live_gallery.ignored,
         ledger=await asyncio.to_thread(read_ledger, settings.home_assistant_path),
+        pool=models.recogniser.pool,
         own_broker=own_broker,
     )
     live_view = LiveView(live_gallery.name_of, metrics)
@@ -221,6 +222,7 @@ def _camera(service: Service, name: str, camera: CameraSettings) -> Camera:
         service.metrics,
         service.live_view.view(name, camera.fps),
         service.visits.camera(name, keeps=camera.snapshots),
+        service.publisher.last_faces,
     )
     service.publisher.add_camera(name, enabled=camera.enabled)
 

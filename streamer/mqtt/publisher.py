@@ -8,6 +8,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import Executor
 from contextlib import suppress
 
 import orjson
@@ -26,6 +27,7 @@ from streamer.mqtt.discovery import Discovery
 from streamer.mqtt.event_pump import EventPump
 from streamer.mqtt.home_assistant.errors import DiscoveryListError
 from streamer.mqtt.home_assistant.ledger import Ledger
+from streamer.mqtt.last_faces import LastFaces
 from streamer.mqtt.leftovers import Leftovers, is_leftover
 from streamer.mqtt.person_topics import PersonTopics
 from streamer.mqtt.presence import Presence
@@ -54,6 +56,7 @@ class Publisher:
     erased. What is retained of cameras that add_camera() did not name by then is erased, too. obey(camera, enabled):
     called for each command that is allowed by mqtt.commands; None: none is. own_broker: it denies nothing. ledger: what
     Home Assistant was told, or why that can't be read; it is not told of people of whom is_ignored(person_id) is true.
+    pool: where pictures are encoded.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Publisher:
         person_ids: Callable[[], Collection[str]] = tuple,
         is_ignored: Callable[[str], bool] = lambda _: False,
         ledger: Ledger | DiscoveryListError | None = None,
+        pool: Executor | None = None,
         own_broker: bool = False,
     ) -> None:
         self._mqtt = mqtt
@@ -103,6 +107,7 @@ class Publisher:
         self._cameras = CameraTopics(
             self._prefix, self._retained, self._presence, now, self._discovery.then, tell_enabled=commanded
         )
+        self.last_faces = LastFaces(mqtt, pool, self._discovery.hold)
         self._people = PersonTopics(self._prefix, self._retained, self._presence, outbox, name_of, self._discovery.then)
         self._commands = (
             CameraCommands(self._prefix, lambda: self._cameras.names, obey, metrics) if obey and commanded else None
@@ -148,10 +153,12 @@ class Publisher:
         self._cameras.add(camera)
         self._cameras.set_enabled(camera, enabled)
         self._discovery.changed()
+        self.last_faces.add_camera(camera)
 
     def remove_camera(self, camera: str) -> None:
         """It is configured no more: what the broker retains of it is erased, at once or when it is back."""
         self._cameras.remove(camera)
+        self.last_faces.remove_camera(camera)
 
     def set_camera_status(self, camera: str, state: str, reason: str = "") -> None:
         """Retain a camera's state, now and after each reconnect; `since` is when the state was first set."""
@@ -187,6 +194,7 @@ class Publisher:
         self._people.forget(person_ids)
         self._discovery.forget(person_ids)
         self._pump.forget(person_ids)
+        self.last_faces.forget(person_ids)
         self._cameras.names_changed()
 
     async def stop(self, limit_s: float = STOP_WITHIN_S) -> None:
@@ -274,6 +282,7 @@ class Publisher:
                     tasks.create_task(self._listen(sender.client), name="watch broker"),
                     tasks.create_task(self._leftovers.look(sender.client), name="look for leftovers"),
                     tasks.create_task(self._try_refused(), name="try refused topics"),
+                    tasks.create_task(self.last_faces.run(sender), name="publish faces"),
                 ]
                 tasks.create_task(sender.send(check_topic(self._mqtt), CHECK), name="probe broker")
                 if self._commands is not None:

@@ -30,7 +30,7 @@ from streamer.pipeline.reach import is_silent
 from streamer.pipeline.rhythm import Rhythm
 from streamer.pipeline.tracking import Tracker, TrackingRules
 from streamer.pipeline.visits import Visits
-from streamer.pipeline.watching import Watcher
+from streamer.pipeline.watching import Onlooker, Watcher
 from streamer.settings import CameraSettings, Settings
 from streamer.supervise import supervise
 from streamer.telemetry.metrics import Metrics
@@ -258,6 +258,7 @@ def camera_path(
     metrics: Metrics,
     watcher: Watcher | None = None,
     keeps: CameraVisits | None = None,
+    onlooker: Onlooker | None = None,
 ) -> CameraPath:
     """Everything that one camera's frames meet, with a tracker and visits of its own."""
     sure = recogniser.detection_threshold
@@ -283,5 +284,6 @@ def camera_path(
         waits=settings.cameras[name].pace == "fastest",
         watcher=watcher,
         keeps=keeps,
+        onlooker=onlooker,
         names=settings.cameras[name].names,
     )
