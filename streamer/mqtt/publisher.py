@@ -23,6 +23,7 @@ from streamer.mqtt.camera_commands import CameraCommands
 from streamer.mqtt.camera_topics import CameraTopics
 from streamer.mqtt.connection import Broker, BrokerClient, id_taken
 from streamer.mqtt.discovery import Discovery
+from streamer.mqtt.errors import BrokerTlsError
 from streamer.mqtt.event_pump import EventPump
 from streamer.mqtt.home_assistant.errors import DiscoveryListError
 from streamer.mqtt.home_assistant.ledger import Ledger
@@ -138,7 +139,7 @@ class Publisher:
     def failed(self, _name: str, error: CodedError) -> None:
         """Count a fault of run(); logged when it is another one than before."""
         self._fault = error
-        if isinstance(error, BrokerUnreachable):  # it was away: that explains the losses
+        if isinstance(error, BrokerUnreachable | BrokerTlsError):  # it was away: that explains the losses
             self._losses.clear()
         self._metrics.broker_errors.labels(code=error.code).inc()
         self._once.warn("broker", error)
@@ -202,9 +203,9 @@ class Publisher:
     async def run(self) -> None:
         """Connect and publish until the connection ends or stop() is called.
 
-        Raises BrokerUnreachable, BrokerLoginRefused, BrokerIdTaken or BrokerLost. What the broker has not acknowledged
-        by then is sent again by the next call, with the same seq. A connection that a message has cost, or may have,
-        is replaced at once.
+        Raises BrokerUnreachable, BrokerTlsError, BrokerLoginRefused, BrokerIdTaken or BrokerLost. What the broker has
+        not acknowledged by then is sent again by the next call, with the same seq. A connection that a message has
+        cost, or may have, is replaced at once.
         """
         self._over.clear()
         try:
