@@ -323,6 +323,11 @@ class Settings(Section):
         return self.paths.data / "outbox.db"
 
     @property
+    def home_assistant_path(self) -> Path:
+        """What Home Assistant was told, for it to forget what is no more."""
+        return self.paths.data / "home-assistant.json"
+
+    @property
     def visits_path(self) -> Path:
         """Kept visits."""
         return self.paths.data / "visits.db"

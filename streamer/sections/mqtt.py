@@ -15,6 +15,7 @@ from streamer.sections.section import Section
 MqttVersion = Annotated[Literal["auto", "5", "3.1.1"], BeforeValidator(lambda value: "5" if value == 5 else value)]
 MqttCommand = Literal["cameras/enabled"]
 Topic = Annotated[str, StringConstraints(pattern=r"^[^+#\s\x00]+$", max_length=200)]
+Pictures = Literal["none", "known", "all"]
 TLS_PORT = 8883
 
 
@@ -31,6 +32,16 @@ class MqttTlsSettings(Section):
         if (self.cert is None) != (self.key is None):
             raise PydanticCustomError("tls_pair", "cert and key belong together: give both, or none")
         return self
+
+
+class HomeAssistantSettings(Section):
+    """Its MQTT discovery."""
+
+    enabled: bool = False
+    prefix: Topic = Field(default="homeassistant", description="of discovery, as its MQTT integration has it")
+    people: bool = Field(default=True, description="a device for each person, besides those of the cameras")
+    trackers: bool = Field(default=False, description="of people, a device tracker, too")
+    pictures: Pictures = Field(default="none", description="of the last face at a camera, published as a picture")
 
 
 class FrigateSettings(Section):
@@ -56,6 +67,7 @@ class MqttSettings(Section):
     )
     publish_names: bool = True
     commands: tuple[MqttCommand, ...] = Field(default=(), description="what may be commanded over MQTT")
+    home_assistant: HomeAssistantSettings = HomeAssistantSettings()
     frigate: FrigateSettings = FrigateSettings()
 
     @model_validator(mode="before")
@@ -71,7 +83,10 @@ class MqttSettings(Section):
 
     @model_validator(mode="after")
     def _prefixes_apart(self) -> Self:
-        ours, theirs = f"{self.topic_prefix}/", f"{self.frigate.prefix}/"
-        if self.frigate.enabled and (ours.startswith(theirs) or theirs.startswith(ours)):
-            raise PydanticCustomError("prefixes", "topic_prefix and frigate.prefix overlap: give one of them another")
+        for key, other in (("home_assistant", self.home_assistant), ("frigate", self.frigate)):
+            ours, theirs = f"{self.topic_prefix}/", f"{other.prefix}/"
+            if other.enabled and (ours.startswith(theirs) or theirs.startswith(ours)):
+                raise PydanticCustomError(
+                    "prefixes", f"topic_prefix and {key}.prefix overlap: give one of them another"
+                )
         return self
