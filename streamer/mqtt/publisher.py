@@ -77,6 +77,7 @@ class Publisher:
         self._person_ids = person_ids
         self._is_ignored = is_ignored
         self._metrics = metrics
+        self._publish_stage = metrics.stage.labels(stage="publish")
         self._now = now
         self._prefix = mqtt.topic_prefix
         self._broker = Broker(mqtt)
@@ -365,7 +366,7 @@ class Publisher:
     def _taken(self, stored: Stored, publish_s: float) -> None:
         """The broker has acknowledged an event on each of its topics."""
         event = stored.event
-        self._metrics.stage.labels(stage="publish").observe(publish_s)
+        self._publish_stage.observe(publish_s)
         if event.type != "end":
             self._metrics.event_latency.observe(self._outbox.latency_s(stored, self._now()))
         if event.person is not None and self._name_of(event.person.id) is not None:

@@ -16,6 +16,7 @@ MqttVersion = Annotated[Literal["auto", "5", "3.1.1"], BeforeValidator(lambda va
 MqttCommand = Literal["cameras/enabled"]
 Pictures = Literal["none", "known", "all"]
 Topic = Annotated[str, StringConstraints(pattern=r"^[^+#\s\x00]+$", max_length=200)]
+Pictures = Literal["none", "known", "all"]
 TLS_PORT = 8883
 
 
@@ -32,6 +33,16 @@ class MqttTlsSettings(Section):
         if (self.cert is None) != (self.key is None):
             raise PydanticCustomError("tls_pair", "cert and key belong together: give both, or none")
         return self
+
+
+class HomeAssistantSettings(Section):
+    """Its MQTT discovery."""
+
+    enabled: bool = False
+    prefix: Topic = Field(default="homeassistant", description="of discovery, as its MQTT integration has it")
+    people: bool = Field(default=True, description="a device for each person, besides those of the cameras")
+    trackers: bool = Field(default=False, description="of people, a device tracker, too")
+    pictures: Pictures = Field(default="none", description="of the last face at a camera, published as a picture")
 
 
 class FrigateSettings(Section):
@@ -67,6 +78,7 @@ class MqttSettings(Section):
     )
     publish_names: bool = True
     commands: tuple[MqttCommand, ...] = Field(default=(), description="what may be commanded over MQTT")
+    home_assistant: HomeAssistantSettings = HomeAssistantSettings()
     frigate: FrigateSettings = FrigateSettings()
     home_assistant: HomeAssistantSettings = HomeAssistantSettings()
 
@@ -83,9 +95,12 @@ class MqttSettings(Section):
 
     @model_validator(mode="after")
     def _prefixes_apart(self) -> Self:
-        ours, theirs = f"{self.topic_prefix}/", f"{self.frigate.prefix}/"
-        if self.frigate.enabled and (ours.startswith(theirs) or theirs.startswith(ours)):
-            raise PydanticCustomError("prefixes", "topic_prefix and frigate.prefix overlap: give one of them another")
+        for key, other in (("home_assistant", self.home_assistant), ("frigate", self.frigate)):
+            ours, theirs = f"{self.topic_prefix}/", f"{other.prefix}/"
+            if other.enabled and (ours.startswith(theirs) or theirs.startswith(ours)):
+                raise PydanticCustomError(
+                    "prefixes", f"topic_prefix and {key}.prefix overlap: give one of them another"
+                )
         return self
 
     @model_validator(mode="after")
