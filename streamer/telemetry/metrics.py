@@ -3,9 +3,10 @@
 Thread-safe (prometheus_client locks). No person, track or URL is ever a label.
 """
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 from streamer import __version__
+from streamer.telemetry.exposition import Exposition
 
 _STAGE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _LATENCY_BUCKETS = (0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
@@ -172,6 +173,12 @@ class Metrics:
         )
         self.build_info = Gauge("whosthere_build_info", "Always 1", ["version"], registry=r)
         self.build_info.labels(version=__version__).set(1)
+        self.process = ProcessCollector(namespace="whosthere", registry=r)
+        self._exposition = Exposition(one for one in vars(self).values() if hasattr(one, "collect") and one is not r)
+
+    def text(self) -> bytes:
+        """What /metrics shows. Reads a few files of /proc; takes milliseconds where there are hundreds of cameras."""
+        return self._exposition.text()
 
     def forget_camera(self, camera: str) -> None:
         """A camera that is removed has no series any more."""
