@@ -91,6 +91,9 @@ class OutboxWriter:
         self._forgotten_in: OutboxFile | None = None  # the file that has heard of all who are forgotten
         self._to_scrub: set[str] = set()
         self._scrub_at_s = float("-inf")
+        metrics.outbox_limit.set(limit)
+        for code in (OutboxUnwritable.code, OutboxDamaged.code):
+            metrics.outbox_errors.labels(code=code)
         self._held = HeldFile(path, lambda: OutboxFile(path, limit, max_age_s, now(), boot), now, metrics)
 
     # On the loop.

@@ -375,6 +375,8 @@ def observe(walk: Walk, path: CameraPath) -> None:
     metrics, embedded = path.metrics, walk.embedded
     metrics.frames.labels(camera=path.camera, outcome="processed").inc()
     metrics.faces_detected.labels(camera=path.camera).inc(len(walk.found.detections))
+    for score in walk.found.quality.score.tolist():
+        metrics.face_quality.labels(camera=path.camera).observe(score)
     stages = metrics.stage_seconds
     stages["decode"].observe(walk.frame.decode_s)
     stages["queue"].observe(walk.waited_s)

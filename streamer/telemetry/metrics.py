@@ -3,7 +3,7 @@
 Thread-safe (prometheus_client locks). No person, track or URL is ever a label.
 """
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, Summary
 
 from streamer import __version__
 from streamer.telemetry.exposition import Exposition
@@ -25,6 +25,9 @@ class Metrics:
         r = self.registry = CollectorRegistry()
         self.frames = Counter("whosthere_frames_total", "Sampled frames by fate", ["camera", "outcome"], registry=r)
         self.camera_up = Gauge("whosthere_camera_up", "1 while frames arrive", ["camera"], registry=r)
+        self.camera_state = Gauge(
+            "whosthere_camera_state", "1 for the state it is in", ["camera", "state", "reason"], registry=r
+        )
         self.camera_reconnects = Counter(
             "whosthere_camera_reconnects_total", "Attempts to open again", ["camera"], registry=r
         )
@@ -69,6 +72,7 @@ class Metrics:
             registry=r,
         )
         self.faces_detected = Counter("whosthere_faces_detected_total", "Faces found", ["camera"], registry=r)
+        self.face_quality = Summary("whosthere_face_quality", "Quality of the faces found", ["camera"], registry=r)
         self.embeddings = Counter("whosthere_embeddings_total", "Faces embedded", ["model"], registry=r)
         self.embeddings_skipped = Counter(
             "whosthere_embeddings_skipped_total", "Faces not embedded: the queue was full", ["camera"], registry=r
@@ -98,6 +102,7 @@ class Metrics:
         self.queue_depth = Gauge("whosthere_queue_depth", "Items waiting", ["queue"], registry=r)
         self.events = Counter("whosthere_events_total", "Identity events made", ["type", "known"], registry=r)
         self.outbox_depth = Gauge("whosthere_outbox_depth", "Messages that wait for the broker", registry=r)
+        self.outbox_limit = Gauge("whosthere_outbox_limit", "Messages that may wait at most", registry=r)
         self.outbox_oldest = Gauge("whosthere_outbox_oldest_seconds", "Age of the oldest of them", registry=r)
         self.outbox_dropped = Counter("whosthere_outbox_dropped_total", "Messages given up", registry=r)
         self.outbox_errors = Counter(
@@ -168,12 +173,24 @@ class Metrics:
         self.webrtc_sessions = Gauge(
             "whosthere_webrtc_sessions", "Peers that publish (whip) or watch (whep)", ["kind"], registry=r
         )
+        self.part_ready = Gauge("whosthere_part_ready", "1 for a part of /readyz that is ok", ["part"], registry=r)
+        self.certificate_expiry = Gauge(
+            "whosthere_certificate_expiry_timestamp_seconds", "When the certificate ends", ["use"], registry=r
+        )
+        self.disk_free = Gauge("whosthere_disk_free_bytes", "Free for the data folder", registry=r)
+        self.disk_size = Gauge("whosthere_disk_size_bytes", "Of the data folder's file system", registry=r)
+        self.clock_steps = Counter("whosthere_clock_steps_total", "How often the system's clock was set", registry=r)
         self.loop_lag = Histogram(
             "whosthere_loop_lag_seconds", "How late the event loop wakes up", buckets=_LAG_BUCKETS, registry=r
         )
         self.build_info = Gauge("whosthere_build_info", "Always 1", ["version"], registry=r)
         self.build_info.labels(version=__version__).set(1)
-        self.process = ProcessCollector(namespace="whosthere", registry=r)
+        self.process = ProcessCollector(registry=r)
+        # Rules ask how much a counter rose, and of one that begins at 1 Prometheus sees no rise: these begin at 0, and
+        # so do those by code, where they are counted.
+        for kind in ("new", "update", "end"):
+            for known in ("true", "false"):
+                self.events.labels(type=kind, known=known)
         self._exposition = Exposition(one for one in vars(self).values() if hasattr(one, "collect") and one is not r)
 
     def text(self) -> bytes:

@@ -52,13 +52,13 @@ def test_the_service_s_metrics_are_written_whole():
     metrics.frames.labels(camera="door", outcome="processed").inc(3)
     metrics.gallery_expected_fpir.labels(space="a").set(math.nan)
     metrics.batch_size.labels(model="nano_embed").observe(4)
-    at_once = ("whosthere_process_cpu_seconds_total", "whosthere_process_resident_memory_bytes")
+    at_once = ("process_cpu_seconds_total", "process_resident_memory_bytes")
     ours, theirs = (
         [line for line in text.decode().splitlines() if not line.startswith(at_once)]
         for text in (metrics.text(), generate_latest(metrics.registry))
     )
     assert ours == theirs
-    assert any(line.startswith("whosthere_process_open_fds ") for line in ours)
+    assert any(line.startswith("process_open_fds ") for line in ours)
 
 
 def test_when_series_were_made_is_left_out():
