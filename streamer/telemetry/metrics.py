@@ -14,6 +14,8 @@ _NAMING_BUCKETS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0
 _BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64)
 _RERANK_BUCKETS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.1)
 _CANDIDATE_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+_REQUEST_BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+_MARGIN_BUCKETS = (-0.4, -0.3, -0.2, -0.15, -0.1, -0.05, 0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
 _LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 STAGES = ("decode", "queue", "detect", "align", "embed", "match", "publish")
 
@@ -69,6 +71,12 @@ class Metrics:
             "whosthere_time_to_name_seconds",
             "First sight to the deciding frame of a visit's identity",
             buckets=_NAMING_BUCKETS,
+            registry=r,
+        )
+        self.match_margin = Histogram(
+            "whosthere_match_margin",
+            "Similarity of a visit's first verdict over the threshold; negative where nobody was named",
+            buckets=_MARGIN_BUCKETS,
             registry=r,
         )
         self.faces_detected = Counter("whosthere_faces_detected_total", "Faces found", ["camera"], registry=r)
@@ -156,6 +164,15 @@ class Metrics:
             "whosthere_rerank_errors_total",
             "Calls that gallery.rerank_library failed at, by code",
             ["code"],
+            registry=r,
+        )
+        self.http_requests = Counter(
+            "whosthere_http_requests_total", "HTTP requests by their answer", ["status"], registry=r
+        )
+        self.http_request_seconds = Histogram(
+            "whosthere_http_request_seconds",
+            "From a request to the beginning of its answer",
+            buckets=_REQUEST_BUCKETS,
             registry=r,
         )
         self.http_refused = Counter(
