@@ -20,6 +20,7 @@ from streamer.cli.options import AsJson, ConfigFile, Overrides, print_line
 MODULES = {
     "serve": "service",
     "check": "service",
+    "doctor": "doctor",
     "demo": "demo",
     "enrol": "enrolment.command",
     "identify": "identify",
