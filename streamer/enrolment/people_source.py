@@ -3,7 +3,7 @@
 Blocks for files or answers.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,9 +11,9 @@ from gallery.enrolment.listing import Listing, open_listing
 
 
 @contextmanager
-def open_people(source: str) -> Iterator[Listing]:
-    """Raises what open_listing() and open_compreface() do."""
+def open_people(source: str, environ: Mapping[str, str] | None = None) -> Iterator[Listing]:
+    """`environ`: where a CompreFace's key is looked for. Raises what open_listing() and open_compreface() do."""
     from streamer.enrolment.compreface import is_address, open_compreface  # httpx takes its time to import
 
-    with open_compreface(source) if is_address(source) else open_listing(Path(source)) as listing:
+    with open_compreface(source, environ) if is_address(source) else open_listing(Path(source)) as listing:
         yield listing
