@@ -26,6 +26,7 @@ from streamer.ingest.rtsp.server import RtspServer
 from streamer.kept_visits.keeper import VisitKeeper
 from streamer.live_view.view import LiveView
 from streamer.model_layer.layer import open_models
+from streamer.mqtt.home_assistant.ledger import read_ledger
 from streamer.mqtt.publisher import Publisher
 from streamer.pipeline.camera import Camera, CameraStatus, camera_path
 from streamer.pipeline.camera_control import CameraControl
@@ -153,6 +154,8 @@ async def _opened(
         metrics,
         obey=command if obeys else None,
         person_ids=live_gallery.person_ids,
+        is_ignored=lambda person_id: person_id in live_gallery.ignored,
+        ledger=await asyncio.to_thread(read_ledger, settings.home_assistant_path),
         own_broker=own_broker,
     )
     live_view = LiveView(live_gallery.name_of, metrics)

@@ -37,6 +37,7 @@ CameraName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]+$", max_leng
 # YAML takes a bare 5 for a number.
 MqttVersion = Annotated[Literal["auto", "5", "3.1.1"], BeforeValidator(lambda value: "5" if value == 5 else value)]
 MqttCommand = Literal["cameras/enabled"]
+Pictures = Literal["none", "known", "all"]
 Names = Literal["gallery", "classifier", "both"]
 Topic = Annotated[str, StringConstraints(pattern=r"^[^+#\s\x00]+$", max_length=200)]
 
@@ -211,6 +212,16 @@ class EventsSettings(_Section):
     keep_unknown_h: float = Field(default=0.0, ge=0, le=8760, description="visits of unknown faces; 0: never kept")
 
 
+class HomeAssistantSettings(_Section):
+    """Its MQTT discovery."""
+
+    enabled: bool = False
+    prefix: Topic = Field(default="homeassistant", description="of discovery, as its MQTT integration has it")
+    people: bool = Field(default=True, description="a device for each person, besides those of the cameras")
+    trackers: bool = Field(default=False, description="of people, a device tracker, too")
+    pictures: Pictures = Field(default="none", description="of the last face at a camera, published as a picture")
+
+
 class MqttSettings(_Section):
     host: str = "127.0.0.1"
     port: int = Field(default=1883, ge=1, le=65535)
@@ -222,6 +233,16 @@ class MqttSettings(_Section):
     keepalive_s: int = Field(default=20, ge=5, le=3600)
     publish_names: bool = True
     commands: tuple[MqttCommand, ...] = Field(default=(), description="what may be commanded over MQTT")
+    home_assistant: HomeAssistantSettings = HomeAssistantSettings()
+
+    @model_validator(mode="after")
+    def _discovery_apart(self) -> Self:
+        ours, theirs = f"{self.topic_prefix}/", f"{self.home_assistant.prefix}/"
+        if self.home_assistant.enabled and (ours.startswith(theirs) or theirs.startswith(ours)):
+            raise PydanticCustomError(
+                "discovery_prefix", "topic_prefix and home_assistant.prefix overlap: give one of them another"
+            )
+        return self
 
 
 class TlsSettings(_Section):
@@ -349,6 +370,11 @@ class Settings(_Section):
     @property
     def outbox_path(self) -> Path:
         return self.paths.data / "outbox.db"
+
+    @property
+    def home_assistant_path(self) -> Path:
+        """What Home Assistant was told, for it to forget what is no more."""
+        return self.paths.data / "home-assistant.json"
 
     @property
     def visits_path(self) -> Path:

@@ -115,6 +115,12 @@ class Metrics:
         self.broker_refused_topics = Gauge(
             "whosthere_broker_refused_topics", "Topics that the broker takes nothing on", registry=r
         )
+        self.home_assistant_devices = Gauge(
+            "whosthere_home_assistant_devices", "Devices that Home Assistant is told of", registry=r
+        )
+        self.home_assistant_births = Counter(
+            "whosthere_home_assistant_births_total", "Starts of Home Assistant that were heard of", registry=r
+        )
         self.broker_commands = Counter(
             "whosthere_broker_commands_total", "Commands over MQTT by fate", ["outcome"], registry=r
         )
