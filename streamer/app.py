@@ -20,6 +20,7 @@ from streamer.api.server import prepare_http
 from streamer.api.streaming.live_events import LiveEvents
 from streamer.events.event import IdentityEvent
 from streamer.events.outbox import Outbox
+from streamer.events.outbox_schema import refuse_newer
 from streamer.ingest.publish.point import PublishPoint
 from streamer.ingest.rtsp.server import RtspServer
 from streamer.kept_visits.keeper import VisitKeeper
@@ -74,6 +75,7 @@ async def running_service(
     make_data_folder(settings.paths.data)
     async with AsyncExitStack() as stack:
         stack.enter_context(only_one(settings.paths.data))
+        await asyncio.to_thread(refuse_newer, settings.outbox_path)
         service = await _opened(stack, settings, certificate, obeys=configured is not None, own_broker=own_broker)
         rtsp = await open_doors(stack, service)
         async with asyncio.TaskGroup() as tasks:

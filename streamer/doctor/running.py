@@ -11,9 +11,10 @@ from typing import Any
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from recognition.specs.devices import count_gpus
 from streamer import __version__
 from streamer.doctor.cures import Cures
-from streamer.doctor.trouble import Trouble
+from streamer.doctor.trouble import Severity, Trouble
 from streamer.settings import HttpSettings, Settings
 
 ASK_WITHIN_S = 10.0
@@ -98,7 +99,10 @@ def _of_part(name: str, is_ok: bool, reason: str, cures: Cures) -> Trouble:
         code = _FAULTS.get(name, "not_ready")
     if "is refused" in reason and name == "broker":
         code = "broker_topic_refused"
-    return Trouble("warning" if is_ok else "fault", name, code, reason or "is not ok", cures.of(code, name))
+    severity: Severity = "warning" if is_ok else "fault"
+    if code == "model_fallback" and not count_gpus():
+        severity = "hint"  # there is nothing else to run on
+    return Trouble(severity, name, code, reason or "is not ok", cures.of(code, name))
 
 
 def _outbox(answers: Answers, settings: Settings, cures: Cures) -> Iterator[Trouble]:
