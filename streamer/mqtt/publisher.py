@@ -24,6 +24,7 @@ from streamer.mqtt.camera_commands import CameraCommands
 from streamer.mqtt.camera_topics import CameraTopics
 from streamer.mqtt.connection import Broker, BrokerClient, id_taken
 from streamer.mqtt.discovery import Discovery
+from streamer.mqtt.errors import BrokerTlsError
 from streamer.mqtt.event_pump import EventPump
 from streamer.mqtt.home_assistant.errors import DiscoveryListError
 from streamer.mqtt.home_assistant.ledger import Ledger
@@ -80,6 +81,7 @@ class Publisher:
         self._person_ids = person_ids
         self._is_ignored = is_ignored
         self._metrics = metrics
+        self._publish_stage = metrics.stage.labels(stage="publish")
         self._now = now
         self._prefix = mqtt.topic_prefix
         self._broker = Broker(mqtt)
@@ -143,7 +145,7 @@ class Publisher:
     def failed(self, _name: str, error: CodedError) -> None:
         """Count a fault of run(); logged when it is another one than before."""
         self._fault = error
-        if isinstance(error, BrokerUnreachable):  # it was away: that explains the losses
+        if isinstance(error, BrokerUnreachable | BrokerTlsError):  # it was away: that explains the losses
             self._losses.clear()
         self._metrics.broker_errors.labels(code=error.code).inc()
         self._once.warn("broker", error)
@@ -210,9 +212,9 @@ class Publisher:
     async def run(self) -> None:
         """Connect and publish until the connection ends or stop() is called.
 
-        Raises BrokerUnreachable, BrokerLoginRefused, BrokerIdTaken or BrokerLost. What the broker has not acknowledged
-        by then is sent again by the next call, with the same seq. A connection that a message has cost, or may have,
-        is replaced at once.
+        Raises BrokerUnreachable, BrokerTlsError, BrokerLoginRefused, BrokerIdTaken or BrokerLost. What the broker has
+        not acknowledged by then is sent again by the next call, with the same seq. A connection that a message has
+        cost, or may have, is replaced at once.
         """
         self._over.clear()
         try:
@@ -373,7 +375,7 @@ class Publisher:
     def _taken(self, stored: Stored, publish_s: float) -> None:
         """The broker has acknowledged an event on each of its topics."""
         event = stored.event
-        self._metrics.stage.labels(stage="publish").observe(publish_s)
+        self._publish_stage.observe(publish_s)
         if event.type != "end":
             self._metrics.event_latency.observe(self._outbox.latency_s(stored, self._now()))
         if event.person is not None and self._name_of(event.person.id) is not None:

@@ -355,6 +355,8 @@ def tell(due: list[Due], path: CameraPath) -> None:
         item = item if path.keeps is None else path.keeps.told(item)
         event = item.event
         path.metrics.events.labels(type=event.type, known="true" if event.person else "false").inc()
+        if event.type == "new" and event.similarity is not None:
+            path.metrics.match_margin.observe(event.similarity - event.threshold)
         if item.names:
             path.metrics.time_to_name.observe(max(event.captured_at - event.first_seen_at, 0.0))
         path.outbox.put(item)
@@ -379,6 +381,8 @@ def observe(walk: Walk, path: CameraPath) -> None:
     metrics, embedded = path.metrics, walk.embedded
     metrics.frames.labels(camera=path.camera, outcome="processed").inc()
     metrics.faces_detected.labels(camera=path.camera).inc(len(walk.found.detections))
+    for score in walk.found.quality.score.tolist():
+        metrics.face_quality.labels(camera=path.camera).observe(score)
     stages = metrics.stage_seconds
     stages["decode"].observe(walk.frame.decode_s)
     stages["queue"].observe(walk.waited_s)
