@@ -40,9 +40,11 @@ from streamer.settings import CameraSettings, Settings
 from streamer.settings_reading import Layers
 from streamer.steady import WallClock, steady_s
 from streamer.supervise import supervise
+from streamer.telemetry.disk_space import measure_disk
 from streamer.telemetry.loop_lag import measure_loop_lag
 from streamer.telemetry.metrics import Metrics
 from streamer.telemetry.once_log import OnceLog
+from streamer.telemetry.part_watch import PartWatch
 from streamer.upkeep.daily import Upkeep
 
 log = logging.getLogger(__name__)
@@ -156,6 +158,7 @@ async def _opened(
         person_ids=live_gallery.person_ids,
         is_ignored=lambda person_id: person_id in live_gallery.ignored,
         ledger=await asyncio.to_thread(read_ledger, settings.home_assistant_path),
+        pool=models.recogniser.pool,
         own_broker=own_broker,
     )
     live_view = LiveView(live_gallery.name_of, metrics)
@@ -207,6 +210,7 @@ def _keep_up(tasks: asyncio.TaskGroup, service: Service, rtsp: RtspServer) -> li
         tasks.create_task(models.run(), name="watch models"),
         tasks.create_task(models.keep_covered(), name="templates of the ladder"),
         tasks.create_task(measure_loop_lag(service.metrics, lag_every_s), name="loop lag"),
+        tasks.create_task(measure_disk(service.settings.paths.data, service.metrics), name="disk space"),
     ]
 
 
@@ -223,6 +227,7 @@ def _camera(service: Service, name: str, camera: CameraSettings) -> Camera:
         service.metrics,
         service.live_view.view(name, camera.fps),
         service.visits.camera(name, keeps=camera.snapshots),
+        service.publisher.last_faces,
     )
     service.publisher.add_camera(name, enabled=camera.enabled)
 
@@ -280,10 +285,12 @@ def _forget_camera(service: Service, name: str) -> None:
 async def _watch(service: Service) -> None:
     """The slow clock of the service: silent cameras, last sightings, queue depths, a wall clock that is set."""
     once = OnceLog(log)
+    parts = PartWatch(service.metrics)
     clock = WallClock(time.time(), steady_s())
     while True:
         if step_s := clock.step(time.time(), steady_s()):
             log.warning("the system's clock was set by %+.0f s", step_s, extra={"code": "clock_set"})
+            service.metrics.clock_steps.inc()
             service.publisher.clock_stepped(step_s)
             service.visits.clock_stepped()
         for camera in service.cameras:
@@ -298,6 +305,7 @@ async def _watch(service: Service) -> None:
             once.over("overload")
         else:
             once.say("overload", True, logging.WARNING, "%s", overload.reason, code="overloaded")
+        parts.tell(service.parts(), None if service.certificate is None else service.certificate.until_s)
         for queue, depth in service.recogniser.queue_depths().items():
             service.metrics.queue_depth.labels(queue=queue).set(depth)
         await asyncio.sleep(WATCH_S)

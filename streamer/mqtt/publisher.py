@@ -8,6 +8,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import Executor
 from contextlib import suppress
 
 import orjson
@@ -23,9 +24,11 @@ from streamer.mqtt.camera_commands import CameraCommands
 from streamer.mqtt.camera_topics import CameraTopics
 from streamer.mqtt.connection import Broker, BrokerClient, id_taken
 from streamer.mqtt.discovery import Discovery
+from streamer.mqtt.errors import BrokerTlsError
 from streamer.mqtt.event_pump import EventPump
 from streamer.mqtt.home_assistant.errors import DiscoveryListError
 from streamer.mqtt.home_assistant.ledger import Ledger
+from streamer.mqtt.last_faces import LastFaces
 from streamer.mqtt.leftovers import Leftovers, is_leftover
 from streamer.mqtt.person_topics import PersonTopics
 from streamer.mqtt.presence import Presence
@@ -54,6 +57,7 @@ class Publisher:
     erased. What is retained of cameras that add_camera() did not name by then is erased, too. obey(camera, enabled):
     called for each command that is allowed by mqtt.commands; None: none is. own_broker: it denies nothing. ledger: what
     Home Assistant was told, or why that can't be read; it is not told of people of whom is_ignored(person_id) is true.
+    pool: where pictures are encoded.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class Publisher:
         person_ids: Callable[[], Collection[str]] = tuple,
         is_ignored: Callable[[str], bool] = lambda _: False,
         ledger: Ledger | DiscoveryListError | None = None,
+        pool: Executor | None = None,
         own_broker: bool = False,
     ) -> None:
         self._mqtt = mqtt
@@ -76,6 +81,7 @@ class Publisher:
         self._person_ids = person_ids
         self._is_ignored = is_ignored
         self._metrics = metrics
+        self._publish_stage = metrics.stage.labels(stage="publish")
         self._now = now
         self._prefix = mqtt.topic_prefix
         self._broker = Broker(mqtt)
@@ -103,6 +109,7 @@ class Publisher:
         self._cameras = CameraTopics(
             self._prefix, self._retained, self._presence, now, self._discovery.then, tell_enabled=commanded
         )
+        self.last_faces = LastFaces(mqtt, pool, self._discovery.hold)
         self._people = PersonTopics(self._prefix, self._retained, self._presence, outbox, name_of, self._discovery.then)
         self._commands = (
             CameraCommands(self._prefix, lambda: self._cameras.names, obey, metrics) if obey and commanded else None
@@ -138,7 +145,7 @@ class Publisher:
     def failed(self, _name: str, error: CodedError) -> None:
         """Count a fault of run(); logged when it is another one than before."""
         self._fault = error
-        if isinstance(error, BrokerUnreachable):  # it was away: that explains the losses
+        if isinstance(error, BrokerUnreachable | BrokerTlsError):  # it was away: that explains the losses
             self._losses.clear()
         self._metrics.broker_errors.labels(code=error.code).inc()
         self._once.warn("broker", error)
@@ -148,10 +155,12 @@ class Publisher:
         self._cameras.add(camera)
         self._cameras.set_enabled(camera, enabled)
         self._discovery.changed()
+        self.last_faces.add_camera(camera)
 
     def remove_camera(self, camera: str) -> None:
         """It is configured no more: what the broker retains of it is erased, at once or when it is back."""
         self._cameras.remove(camera)
+        self.last_faces.remove_camera(camera)
 
     def set_camera_status(self, camera: str, state: str, reason: str = "") -> None:
         """Retain a camera's state, now and after each reconnect; `since` is when the state was first set."""
@@ -187,6 +196,7 @@ class Publisher:
         self._people.forget(person_ids)
         self._discovery.forget(person_ids)
         self._pump.forget(person_ids)
+        self.last_faces.forget(person_ids)
         self._cameras.names_changed()
 
     async def stop(self, limit_s: float = STOP_WITHIN_S) -> None:
@@ -202,9 +212,9 @@ class Publisher:
     async def run(self) -> None:
         """Connect and publish until the connection ends or stop() is called.
 
-        Raises BrokerUnreachable, BrokerLoginRefused, BrokerIdTaken or BrokerLost. What the broker has not acknowledged
-        by then is sent again by the next call, with the same seq. A connection that a message has cost, or may have,
-        is replaced at once.
+        Raises BrokerUnreachable, BrokerTlsError, BrokerLoginRefused, BrokerIdTaken or BrokerLost. What the broker has
+        not acknowledged by then is sent again by the next call, with the same seq. A connection that a message has
+        cost, or may have, is replaced at once.
         """
         self._over.clear()
         try:
@@ -274,6 +284,7 @@ class Publisher:
                     tasks.create_task(self._listen(sender.client), name="watch broker"),
                     tasks.create_task(self._leftovers.look(sender.client), name="look for leftovers"),
                     tasks.create_task(self._try_refused(), name="try refused topics"),
+                    tasks.create_task(self.last_faces.run(sender), name="publish faces"),
                 ]
                 tasks.create_task(sender.send(check_topic(self._mqtt), CHECK), name="probe broker")
                 if self._commands is not None:
@@ -364,7 +375,7 @@ class Publisher:
     def _taken(self, stored: Stored, publish_s: float) -> None:
         """The broker has acknowledged an event on each of its topics."""
         event = stored.event
-        self._metrics.stage.labels(stage="publish").observe(publish_s)
+        self._publish_stage.observe(publish_s)
         if event.type != "end":
             self._metrics.event_latency.observe(self._outbox.latency_s(stored, self._now()))
         if event.person is not None and self._name_of(event.person.id) is not None:

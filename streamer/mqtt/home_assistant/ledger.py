@@ -7,7 +7,7 @@ off until it is told again. Written whole or not at all, for its owner alone; re
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -181,6 +181,15 @@ def read_ledger(path: Path) -> Ledger | DiscoveryListError:
         return Ledger.read(path)
     except DiscoveryListError as error:
         return error
+
+
+def told_devices(path: Path, names: Collection[str]) -> list[str]:
+    """The topics on which Home Assistant was told of these people. None where that can't be read."""
+    try:
+        rows = _Document.model_validate_json(path.read_bytes()).devices
+    except (OSError, ValidationError):
+        return []
+    return [row.topic for row in rows if row.key.rpartition("_")[2] in names]
 
 
 def _row(found: _Row) -> Row:
