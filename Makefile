@@ -22,7 +22,7 @@ ifneq ($(wildcard ../shared/faces/lfw_dev.zip),)
 bench: export WHOSTHERE_BENCH_FACES ?= ../shared/faces/lfw_dev.zip
 endif
 
-.PHONY: help setup demo test test-arm64 test-pythons test-kill fuzz openapi check bench docs release clean
+.PHONY: help setup demo dashboards test test-arm64 test-pythons test-kill fuzz openapi check bench docs release clean
 
 help:
 	@echo 'make demo    see it work: a broker, a sample camera and a live table of who is seen'
@@ -31,6 +31,7 @@ help:
 	@echo 'make test-arm64  test on aarch64, emulated: what a Raspberry Pi or a Jetson would answer'
 	@echo 'make test-kill  kill commands and the gallery hundreds of times, at calls that write and by chance'
 	@echo 'make fuzz    ask everything that /openapi.json has, in every way, for a quarter of an hour'
+	@echo 'make dashboards  write configs/grafana/*.json anew'
 	@echo 'make openapi  write docs/openapi.json and the roles of docs/api.md anew'
 	@echo 'make check   lint, formatting, types, the direction of imports'
 	@echo 'make bench   measure speed on this machine'
@@ -80,6 +81,9 @@ test-kill: $(READY)
 # The seed is a new one each time, and printed; ARGS="--seconds 60 --seed N" is shorter, and has the same requests again.
 fuzz: $(READY)
 	@$(BIN)/python -m tests.contract.fuzz --seconds 900 $(ARGS)
+
+dashboards: $(READY)
+	@$(BIN)/python -m scripts.dashboards
 
 openapi: $(READY)
 	@$(BIN)/python -m tests.contract
