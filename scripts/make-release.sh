@@ -42,7 +42,9 @@ venv=${RELEASE_VENV:-$scratch/venv}
     cat "$scratch/sbom.log" >&2
     exit 1
 }
-"$scratch/tools/bin/python" scripts/write-sbom.py "$scratch/environment.json" model/nano "$scratch/first/sbom.cdx.json"
+version=$("$venv/bin/python" -c 'import importlib.metadata as of; print(of.version("whosthere"))')
+"$scratch/tools/bin/python" scripts/write-sbom.py \
+    "$scratch/environment.json" "$version" model/nano "$scratch/first/sbom.cdx.json"
 
 (cd "$scratch/first" && sha256sum -- * >SHA256SUMS)
 rm -rf "$out"

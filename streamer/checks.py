@@ -34,7 +34,7 @@ from streamer.model_layer.calibrating import standings
 from streamer.model_layer.coverage import coverage_in
 from streamer.model_layer.enrolling import space_sizes
 from streamer.model_layer.setup import ladder_of, make_manager, open_for_enrolment
-from streamer.mqtt.broker_check import NO_REASONS, NOT_TRIED, check_topic, try_broker
+from streamer.mqtt.broker_check import check_broker
 from streamer.naming.served import load_classifier
 from streamer.pipeline.match_policy import own_threshold_spec
 from streamer.process import key_source, make_data_folder, open_gallery, service_runs
@@ -278,13 +278,7 @@ async def _http(settings: Settings, *, api_only: bool = False) -> Told:
 
 
 async def _broker(settings: Settings) -> str:
-    version = await try_broker(settings.mqtt)
-    told = [
-        f"{settings.mqtt.host}:{settings.mqtt.port} takes the login and a message on {check_topic(settings.mqtt)} "
-        f"(MQTT {version})",
-        NOT_TRIED,
-    ]
-    return "; ".join(told if version == "5" else [*told, NO_REASONS])
+    return await check_broker(settings.mqtt, time.time())
 
 
 async def _webrtc(settings: Settings) -> str:
