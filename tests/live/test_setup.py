@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from streamer.cli.setup.broker import has_setting
 from streamer.env_file import read_env
+from tests.certificates import Authority
 from tests.command import whosthere
 from tests.conftest import PROJECT
 from tests.live.mosquitto import Mosquitto
@@ -70,15 +70,13 @@ def test_from_nothing_to_a_checked_configuration_with_people(home, camera, broke
         user.expect("door answers: h264 320x192")
         user.answer("(Enter: no more)")
         user.answer("Host [127.0.0.1]")
-        if has_setting("tls"):
-            user.answer("TLS?")
+        user.answer("TLS?")
         user.answer("Port [1883]", str(broker.port))
         user.expect("it wants a login")
         user.answer("User", "whosthere")
         user.answer_unseen("Password", USERS["whosthere"])
         user.expect("takes a message (MQTT 5)")
-        if has_setting("home_assistant"):
-            user.answer("Tell Home Assistant")
+        user.answer("Tell Home Assistant", "y")
         user.expect("Enter  nano, ours: here, works offline, 73.0%")
         user.answer("(a number; Enter: none)", "1")
         user.expect("licence: InsightFace: non-commercial research only")
@@ -100,6 +98,7 @@ def test_from_nothing_to_a_checked_configuration_with_people(home, camera, broke
     assert secrets == {"CAM_DOOR_PASSWORD": LOGIN[1], "MQTT_PASSWORD": USERS["whosthere"]}
     assert stat.S_IMODE((home / "whosthere.env").stat().st_mode) == 0o600
     text = (home / "whosthere.yaml").read_text()
+    assert yaml.safe_load(text)["mqtt"]["home_assistant"] == {"enabled": True}
     for secret in secrets.values():
         assert secret not in text + user.shown
     assert yaml.safe_load(text)["cameras"]["door"]["url"].startswith("rtsp://admin:${CAM_DOOR_PASSWORD}@")
@@ -135,3 +134,19 @@ def test_ctrl_c_leaves_nothing(home, at) -> None:
         assert user.ended() == 130
         assert "Traceback" not in user.shown
     assert not list(home.iterdir())
+
+
+def test_a_broker_with_a_certificate_of_its_own_authority(home, tmp_path) -> None:
+    write_clip(home / "hall.mp4", 5)
+    folder = tmp_path / "mosquitto"
+    folder.mkdir()
+    authority = Authority(folder)
+    with Mosquitto(folder, tls=authority.issue("broker")) as broker:
+        typed = ("--yes", "--camera", "hall=hall.mp4", "--broker", f"localhost:{broker.port}")
+        stranger = whosthere("setup", *typed, "--broker-tls", cwd=home)
+        assert (stranger.code, (home / "whosthere.yaml").exists()) == (1, False)
+        assert "Traceback" not in stranger.err
+        ended = whosthere("setup", *typed, "--broker-ca", authority.cert, "--json", cwd=home)
+    assert (ended.code, ended.document["broker"]["ok"]) == (0, True), ended
+    mqtt = yaml.safe_load((home / "whosthere.yaml").read_text())["mqtt"]
+    assert mqtt == {"host": "localhost", "port": broker.port, "tls": {"ca": str(authority.cert)}}
