@@ -22,15 +22,17 @@ ifneq ($(wildcard ../shared/faces/lfw_dev.zip),)
 bench: export WHOSTHERE_BENCH_FACES ?= ../shared/faces/lfw_dev.zip
 endif
 
-.PHONY: help setup demo test test-arm64 test-pythons test-kill fuzz openapi check bench docs release clean
+.PHONY: help setup demo stack dashboards test test-arm64 test-pythons test-kill fuzz openapi check bench docs release clean
 
 help:
 	@echo 'make demo    see it work: a broker, a sample camera and a live table of who is seen'
+	@echo 'make stack   service, mosquitto, Prometheus and, where it is installed, Grafana; says where to look'
 	@echo 'make test    run the tests (real servers on loopback; ARGS goes to pytest)'
 	@echo 'make test-pythons  the tests without servers, on every other Python from 3.11 to 3.13 that is here'
 	@echo 'make test-arm64  test on aarch64, emulated: what a Raspberry Pi or a Jetson would answer'
 	@echo 'make test-kill  kill commands and the gallery hundreds of times, at calls that write and by chance'
 	@echo 'make fuzz    ask everything that /openapi.json has, in every way, for a quarter of an hour'
+	@echo 'make dashboards  write configs/grafana/*.json anew'
 	@echo 'make openapi  write docs/openapi.json and the roles of docs/api.md anew'
 	@echo 'make check   lint, formatting, types, the direction of imports'
 	@echo 'make bench   measure speed on this machine'
@@ -58,6 +60,10 @@ $(READY): pyproject.toml
 demo: $(READY)
 	@$(BIN)/whosthere demo $(ARGS)
 
+stack: $(READY)
+	@scripts/install-debian-packages.sh stack
+	@$(BIN)/python scripts/run-stack.py $(ARGS)
+
 test: $(READY)
 	@scripts/install-debian-packages.sh test
 	@# 5: there is none of these among those that ARGS names.
@@ -80,6 +86,9 @@ test-kill: $(READY)
 # The seed is a new one each time, and printed; ARGS="--seconds 60 --seed N" is shorter, and has the same requests again.
 fuzz: $(READY)
 	@$(BIN)/python -m tests.contract.fuzz --seconds 900 $(ARGS)
+
+dashboards: $(READY)
+	@$(BIN)/python -m scripts.dashboards
 
 openapi: $(READY)
 	@$(BIN)/python -m tests.contract
