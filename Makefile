@@ -106,7 +106,7 @@ bench: $(READY)
 docs: $(READY)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[docs]'
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
-	@echo 'the docs are in site/index.html'
+	@echo 'the docs are in site/index.html; with search: $(BIN)/python -m http.server --directory site'
 
 release:
 	@scripts/make-release.sh

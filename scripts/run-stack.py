@@ -308,7 +308,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _in_place_of(config: Path, stack: Stack, password: str) -> dict[str, str]:
-    """What lies over the user's own configuration, and in a file for commands. Raises StackError where it doesn't hold."""
+    """What lies over somebody's own configuration, and in a file for commands. Raises StackError where it is none."""
     note(f"with {config}; its broker and HTTP address are those of the stack")
     ports = stack.ports
     over = {

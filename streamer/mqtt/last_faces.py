@@ -16,7 +16,7 @@ from recognition.arrays import U8
 from recognition.image import Image
 from streamer.events.event import Due, IdentityEvent
 from streamer.mqtt.sender import Sender
-from streamer.settings import MqttSettings, Pictures
+from streamer.sections.mqtt import MqttSettings, Pictures
 
 MARGIN = 0.6  # of the face's box, on each side: head and shoulders
 LONGEST_PX, QUALITY = 640, 85

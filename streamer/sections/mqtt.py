@@ -16,7 +16,6 @@ MqttVersion = Annotated[Literal["auto", "5", "3.1.1"], BeforeValidator(lambda va
 MqttCommand = Literal["cameras/enabled"]
 Pictures = Literal["none", "known", "all"]
 Topic = Annotated[str, StringConstraints(pattern=r"^[^+#\s\x00]+$", max_length=200)]
-Pictures = Literal["none", "known", "all"]
 TLS_PORT = 8883
 
 
@@ -52,16 +51,6 @@ class FrigateSettings(Section):
     prefix: Topic = "frigate"
 
 
-class HomeAssistantSettings(Section):
-    """Its MQTT discovery."""
-
-    enabled: bool = False
-    prefix: Topic = Field(default="homeassistant", description="of discovery, as its MQTT integration has it")
-    people: bool = Field(default=True, description="a device for each person, besides those of the cameras")
-    trackers: bool = Field(default=False, description="of people, a device tracker, too")
-    pictures: Pictures = Field(default="none", description="of the last face at a camera, published as a picture")
-
-
 class MqttSettings(Section):
     host: str = "127.0.0.1"
     port: int = Field(default=1883, ge=1, le=65535, description="with tls and where none is given: 8883")
@@ -80,7 +69,6 @@ class MqttSettings(Section):
     commands: tuple[MqttCommand, ...] = Field(default=(), description="what may be commanded over MQTT")
     home_assistant: HomeAssistantSettings = HomeAssistantSettings()
     frigate: FrigateSettings = FrigateSettings()
-    home_assistant: HomeAssistantSettings = HomeAssistantSettings()
 
     @model_validator(mode="before")
     @classmethod
@@ -101,13 +89,4 @@ class MqttSettings(Section):
                 raise PydanticCustomError(
                     "prefixes", f"topic_prefix and {key}.prefix overlap: give one of them another"
                 )
-        return self
-
-    @model_validator(mode="after")
-    def _discovery_apart(self) -> Self:
-        ours, theirs = f"{self.topic_prefix}/", f"{self.home_assistant.prefix}/"
-        if self.home_assistant.enabled and (ours.startswith(theirs) or theirs.startswith(ours)):
-            raise PydanticCustomError(
-                "discovery_prefix", "topic_prefix and home_assistant.prefix overlap: give one of them another"
-            )
         return self
