@@ -65,7 +65,11 @@ def sbom(found: dict[str, Any], version: str, models: list[dict[str, Any]]) -> d
         "components": [without_places(one) for one in found["components"] if one["bom-ref"] in reached] + models,
         "dependencies": [
             {"ref": ROOT, "dependsOn": on_root},
-            *({"ref": ref, "dependsOn": on} if on else {"ref": ref} for ref, on in dependencies.items() if ref in reached),
+            *(
+                {"ref": ref, "dependsOn": on} if on else {"ref": ref}
+                for ref, on in dependencies.items()
+                if ref in reached
+            ),
             *({"ref": one["bom-ref"]} for one in models),
         ],
     }
