@@ -251,7 +251,8 @@ def grafana(stack: Stack, binary: str) -> None:
 def where(stack: Stack, config: Path) -> str:
     """Where to look, and what to type."""
     web, folder = f"http://{HOST}:{stack.ports['http']}", stack.folder
-    told = f"whosthere --config {shlex.quote(str(config))}"
+    beside = Path(sys.executable).with_name("whosthere")  # it may be in no folder of PATH
+    told = f"{shlex.quote(str(beside) if beside.exists() else 'whosthere')} --config {shlex.quote(str(config))}"
     rows = [
         ("service", f"{web}/", f"{web}/readyz  {web}/metrics"),
         ("broker", f"mqtt://{HOST}:{stack.ports['mqtt']}", f"user whosthere, password in {folder / 'mqtt-password'}"),
@@ -263,9 +264,11 @@ def where(stack: Stack, config: Path) -> str:
         rows.append(("Grafana", "-", "no grafana or grafana-server here: docs/grafana.md"))
     listen = f'mosquitto_sub -h {HOST} -p {stack.ports["mqtt"]} -u whosthere -P "$(cat {folder / "mqtt-password"})"'
     lines = [f"{name:<11} {address:<32} {more}" for name, address, more in rows]
+    to_stack = [] if config.is_relative_to(folder) else [f"  set -a; . {shlex.quote(str(folder / 'env'))}; set +a"]
     lines += [
         "",
         "first commands:",
+        *to_stack,
         f"  {told} doctor",
         f"  {told} tokens make me --role admin",
         f"  {told} people list",
@@ -322,9 +325,11 @@ def _in_place_of(config: Path, stack: Stack, password: str) -> dict[str, str]:
         "WHOSTHERE_HTTP__PORT": str(ports["http"]),
     }
     try:
-        load(config, environ=os.environ | over)
+        settings = load(config, environ=os.environ | over)
     except CodedError as error:
         raise StackError(f"{error} [{error.code}]") from None
+    if settings.mqtt.tls is not None:
+        raise StackError(f"{config} has mqtt.tls, and the stack's broker speaks none; try it with a copy without that")
     private(stack.folder / "env", "".join(f"{name}={shlex.quote(value)}\n" for name, value in over.items()))
     return over
 

@@ -142,8 +142,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@pytest.mark.thorough
+@pytest.mark.live
 async def test_a_service_that_runs(tmp_path: Path):
-    """From two faults to nothing wrong, by the commands that it says."""
+    """A camera that is away, and what mends the rest. From warnings to nothing wrong: tests/test_stack.py."""
     (tmp_path / "broker").mkdir()
     config = {
         "paths": {"data": str(tmp_path / "data")},
