@@ -11,9 +11,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
-
 ROOT = "root-component"
 NAME = "whosthere"
 # Every environment's own; only tests of what is needed need them.
@@ -73,6 +70,9 @@ def sbom(found: dict[str, Any], version: str, models: list[dict[str, Any]]) -> d
 
 
 def main() -> None:
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
     environment, version, folder, to = sys.argv[1:]
     document = sbom(json.loads(Path(environment).read_text()), version, weights(Path(folder)))
     text, out = json.dumps(document, indent=2, ensure_ascii=False) + "\n", Path(to)
