@@ -22,10 +22,11 @@ ifneq ($(wildcard ../shared/faces/lfw_dev.zip),)
 bench: export WHOSTHERE_BENCH_FACES ?= ../shared/faces/lfw_dev.zip
 endif
 
-.PHONY: help setup demo dashboards test test-arm64 test-pythons test-kill fuzz openapi check bench docs release clean
+.PHONY: help setup demo stack dashboards test test-arm64 test-pythons test-kill fuzz openapi check bench docs release clean
 
 help:
 	@echo 'make demo    see it work: a broker, a sample camera and a live table of who is seen'
+	@echo 'make stack   service, mosquitto, Prometheus and, where it is installed, Grafana; says where to look'
 	@echo 'make test    run the tests (real servers on loopback; ARGS goes to pytest)'
 	@echo 'make test-pythons  the tests without servers, on every other Python from 3.11 to 3.13 that is here'
 	@echo 'make test-arm64  test on aarch64, emulated: what a Raspberry Pi or a Jetson would answer'
@@ -58,6 +59,10 @@ $(READY): pyproject.toml
 
 demo: $(READY)
 	@$(BIN)/whosthere demo $(ARGS)
+
+stack: $(READY)
+	@scripts/install-debian-packages.sh stack
+	@$(BIN)/python scripts/run-stack.py $(ARGS)
 
 test: $(READY)
 	@scripts/install-debian-packages.sh test
