@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The Debian packages that a group of tasks needs: `demo` (a Python), `test` (that, and real servers to test with), or
-# `arm64` (a Python, and what runs programs of 64-bit ARM).
+# The Debian packages that a group of tasks needs: `demo` (a Python), `stack` (that, a broker and Prometheus), `test`
+# (that, and real servers to test with), or `arm64` (a Python, and what runs programs of 64-bit ARM).
 # Root: installs what is missing. Others: prints the one command, and exits 1 if something is missing.
 # The wheels bring their own libraries: headless OpenCV, PyAV and FAISS need no package beyond libstdc++ and zlib.
 set -euo pipefail
@@ -28,9 +28,10 @@ case "${1:-}" in
             gcc libc6-dev                   # compiles the example of a re-ranking library
         )
         ;;
+    stack) needed+=(mosquitto mosquitto-clients prometheus) ;;
     arm64) needed+=(qemu-user) ;;
     *)
-        echo "usage: $0 demo|test|arm64" >&2
+        echo "usage: $0 demo|stack|test|arm64" >&2
         exit 2
         ;;
 esac

@@ -1,10 +1,12 @@
 """`${VAR}` in a setting -> the variable's value, or the content of the file that VAR_FILE names.
 
-Text goes in, the secret in place comes out: never log it. Blocks for a small file's read.
+Text goes in, the secret in place comes out: never log it. Blocks for a small file's read. What the environment has not
+may stand in the file beside the configuration (env_file), which whoever reads that one tells of.
 """
 
 import os
 import re
+from collections import ChainMap
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import quote
@@ -12,6 +14,20 @@ from urllib.parse import quote
 from streamer.errors import CameraVariableUnset
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+_beside: dict[str, str] = {}
+
+
+def set_beside(values: Mapping[str, str]) -> None:
+    """What the file beside the configuration says, in place of what it said before."""
+    _beside.clear()
+    _beside.update(values)
+
+
+def environment() -> Mapping[str, str]:
+    """This process's variables, and below them those of that file."""
+    return ChainMap(os.environ, _beside)  # neither is written by whoever gets it
 
 
 class Unset(Exception):
@@ -26,7 +42,7 @@ def expand_url(template: str, environ: Mapping[str, str] | None = None) -> str:
     """
     encode: Callable[[str], str] = _percent_encoded if "://" in template else str
     try:
-        return _expand(template, os.environ if environ is None else environ, encode)
+        return _expand(template, environment() if environ is None else environ, encode)
     except Unset as unset:
         raise CameraVariableUnset(str(unset)) from None
 
@@ -34,7 +50,7 @@ def expand_url(template: str, environ: Mapping[str, str] | None = None) -> str:
 def expand_secret(template: str, environ: Mapping[str, str] | None = None) -> str:
     """A camera's user or password as it is compared. Raises CameraVariableUnset."""
     try:
-        return _expand(template, os.environ if environ is None else environ, str)
+        return _expand(template, environment() if environ is None else environ, str)
     except Unset as unset:
         raise CameraVariableUnset(str(unset)) from None
 
@@ -46,7 +62,7 @@ def expanded(template: str, environ: Mapping[str, str]) -> str:
 
 def variable(name: str, environ: Mapping[str, str] | None = None) -> str:
     """The variable's value, or the content of the file that NAME_FILE names. Raises Unset."""
-    return _variable(name, os.environ if environ is None else environ)
+    return _variable(name, environment() if environ is None else environ)
 
 
 def sudo_user(environ: Mapping[str, str] | None = None) -> str | None:

@@ -3,6 +3,9 @@
 A topic goes in, why it is refused comes out. Each by a connection of its own, on the loop.
 """
 
+import time
+from ipaddress import ip_address
+
 from streamer.errors import BrokerLost, BrokerTopicRefused
 from streamer.mqtt.connection import Broker, passing_id
 from streamer.settings import MqttSettings
@@ -16,6 +19,10 @@ NOT_TRIED = (
     "those of cameras and people were not tried, since whoever listens there would take a message for an event: "
     "what the broker refuses of them shows in /readyz while the service runs"
 )
+LOGIN_IN_CLEAR = (
+    "warning: the login and all messages go there unencrypted, for whoever is on the way to read: set mqtt.tls"
+)
+WARN_BEFORE_S = 14 * 86_400.0
 ENDS_THE_CONNECTION = "it ends the connection"
 
 
@@ -38,10 +45,36 @@ async def try_topic(broker: Broker, client_id: str, topic: str, payload: bytes |
 async def try_broker(mqtt: MqttSettings) -> str:
     """Log in and publish a message; returns the version of MQTT that the broker speaks.
 
-    Raises BrokerUnreachable, BrokerLoginRefused and BrokerTopicRefused.
+    Raises BrokerUnreachable, BrokerTlsError, BrokerLoginRefused and BrokerTopicRefused.
     """
+    return (await _tried(mqtt)).version
+
+
+async def check_broker(mqtt: MqttSettings, now_s: float) -> str:
+    """The same, as a line for people. Raises as try_broker()."""
+    broker = await _tried(mqtt)
+    how = f"MQTT {broker.version}" + ("" if broker.certificate_until_s is None else ", TLS")
+    told = [f"{mqtt.host}:{mqtt.port} takes the login and a message on {check_topic(mqtt)} ({how})", NOT_TRIED]
+    if broker.certificate_until_s is not None and broker.certificate_until_s - now_s < WARN_BEFORE_S:
+        day = time.strftime("%Y-%m-%d", time.gmtime(broker.certificate_until_s))
+        told.append(f"warning: its certificate is valid until {day}; renew it")
+    if mqtt.tls is None and mqtt.username is not None and not _is_this_machine(mqtt.host):
+        told.append(LOGIN_IN_CLEAR)
+    return "; ".join(told if broker.version == "5" else [*told, NO_REASONS])
+
+
+def _is_this_machine(host: str) -> bool:
+    if host.rstrip(".").lower() == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+async def _tried(mqtt: MqttSettings) -> Broker:
     broker, topic = Broker(mqtt), check_topic(mqtt)
     why = await try_topic(broker, passing_id(mqtt), topic, CHECK, retain=False)
     if why is not None:
         raise BrokerTopicRefused(f"{broker.where} takes the login and refuses topic {topic} ({why}); check its ACL")
-    return broker.version
+    return broker

@@ -15,15 +15,24 @@ ENABLED = {True: b"ON", False: b"OFF"}  # what Home Assistant's switches send an
 
 
 class CameraTopics:
-    """tell_enabled: whether cameras are commanded over MQTT, and so have a topic that says what became of it."""
+    """then(act) acts as soon as topics of what is gone may be emptied. tell_enabled: whether cameras are commanded over
+    MQTT, and so have a topic that says what became of it."""
 
     def __init__(
-        self, prefix: str, retained: Retained, presence: Presence, now: Callable[[], float], *, tell_enabled: bool
+        self,
+        prefix: str,
+        retained: Retained,
+        presence: Presence,
+        now: Callable[[], float],
+        then: Callable[[Callable[[], None]], None] = lambda act: act(),
+        *,
+        tell_enabled: bool,
     ) -> None:
         self._prefix = prefix
         self._retained = retained
         self._presence = presence
         self._now = now
+        self._then = then
         self._tell_enabled = tell_enabled
         self._statuses: dict[str, dict[str, object]] = {}
         self._gone: set[str] = set()
@@ -42,7 +51,7 @@ class CameraTopics:
         self._statuses.pop(camera, None)
         self._presence.forget_camera(camera)
         for leaf in ("status", "present", *(("enabled/state",) if self._tell_enabled else ())):
-            self._retained.erase(self._topic(camera, leaf))
+            self._then(partial(self._erase, camera, leaf))
 
     def set_status(self, camera: str, state: str, reason: str = "") -> None:
         """`since` is when the state was first set."""
@@ -74,6 +83,11 @@ class CameraTopics:
         if self._statuses.get(camera) != status:
             self._statuses[camera] = status
             self._retained.put(self._topic(camera, "status"), lambda: orjson.dumps(self._statuses[camera]))
+
+    def _erase(self, camera: str, leaf: str) -> None:
+        """Not where it is configured again by now."""
+        if camera in self._gone:
+            self._retained.erase(self._topic(camera, leaf))
 
     def _topic(self, camera: str, leaf: str) -> str:
         return f"{self._prefix}/cameras/{camera}/{leaf}"

@@ -9,8 +9,10 @@ import logging
 import re
 import secrets
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import paho.mqtt.client as paho
@@ -20,6 +22,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from streamer.errors import BrokerError, BrokerIdTaken, BrokerLoginRefused, BrokerLost, BrokerUnreachable
+from streamer.mqtt.errors import BrokerTlsError, BrokerWantsTls
+from streamer.mqtt.tls import Context, read_context, speaks_tls
 from streamer.settings import MqttSettings
 
 # Whatever the client library complains about is raised, too, and reported by us, once.
@@ -47,6 +51,14 @@ class _ClosedUnanswered(MqttError):
     """The broker has ended the connection in place of a CONNACK."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """To a message, and until when it is waited for (the loop's time)."""
+
+    given: asyncio.Future[ReasonCode]
+    until_s: float
+
+
 class BrokerClient(Client):
     """aiomqtt's client, which keeps from us why a broker refused a message, and waits for a CONNACK that can't come."""
 
@@ -68,15 +80,26 @@ class BrokerClient(Client):
             max_queued_incoming_messages=RECEIVED_LIMIT,
         )
         self._client.connect_timeout = REACH_WITHIN_S
+        self._mqtt = mqtt
+        self._tls: Context | None = None
         self.ended_by: ReasonCode | None = None  # the broker's own word for it, which MQTT 5 has
         self._limits: dict[str, int] = {}
-        self._answers: dict[int, asyncio.Future[ReasonCode]] = {}
+        self._answers: dict[int, _Answer] = {}
+        self._lateness: asyncio.TimerHandle | None = None
         self._abandoned = False
 
     @property
     def gone(self) -> bool:
         """Whether the connection has ended."""
         return self._disconnected.done()
+
+    @property
+    def certificate_until_s(self) -> float | None:
+        """Until when the broker's certificate is valid (Unix seconds); None without TLS."""
+        opened = self._client.socket()
+        if not isinstance(opened, ssl.SSLSocket):
+            return None
+        return ssl.cert_time_to_seconds(str((opened.getpeercert() or {})["notAfter"]))
 
     @property
     def receive_maximum(self) -> int:
@@ -94,12 +117,29 @@ class BrokerClient(Client):
         info = self._client.publish(topic, payload, QOS, retain)
         if info.rc != paho.MQTT_ERR_SUCCESS:
             raise MqttCodeError(info.rc, "not connected")
-        answer = self._answers[info.mid] = self._loop.create_future()
+        answer = self._answers[info.mid] = _Answer(self._loop.create_future(), self._loop.time() + self.timeout)
+        self._watch_lateness(answer.until_s)
         try:
-            reason = await self._wait_for(answer, timeout=None)
+            reason = await answer.given
         finally:
             del self._answers[info.mid]
         return str(reason) if reason.is_failure else None
+
+    def _watch_lateness(self, until_s: float) -> None:
+        """One timer for all that are waited for: one each is a fifth of what sending costs."""
+        if self._lateness is None or self._lateness.when() > until_s:
+            if self._lateness is not None:
+                self._lateness.cancel()
+            self._lateness = self._loop.call_at(until_s, self._end_late)
+
+    def _end_late(self) -> None:
+        self._lateness = None
+        now_s = self._loop.time()
+        for answer in self._answers.values():
+            if answer.until_s > now_s:
+                self._watch_lateness(answer.until_s)
+            elif not answer.given.done():
+                answer.given.set_exception(MqttError("Operation timed out"))
 
     def abandon(self) -> None:
         """End a connection that is not waited for, now or as soon as it is there: aiomqtt leaves its socket open."""
@@ -109,7 +149,10 @@ class BrokerClient(Client):
         self._hang_up()
 
     def _client_connect(self) -> None:
-        """On a thread, which nobody can cancel."""
+        """On a thread, which nobody can cancel. Raises BrokerTlsError."""
+        if self._mqtt.tls is not None:  # read anew each time: a renewed certificate is taken
+            self._tls = read_context(self._mqtt.tls, where(self._mqtt))
+            self._client.tls_set_context(self._tls)
         super()._client_connect()
         if self._abandoned:
             self._hang_up()
@@ -121,6 +164,8 @@ class BrokerClient(Client):
 
     def forgive(self) -> None:
         """Nobody asks any more how the connection ended: asyncio would complain of that."""
+        if self._lateness is not None:
+            self._lateness.cancel()
         if self._disconnected.done() and not self._disconnected.cancelled():
             self._disconnected.exception()
 
@@ -146,8 +191,10 @@ class BrokerClient(Client):
         if flags.is_disconnect_packet_from_server:
             self.ended_by = reason_code
         if not self._connected.done():
-            self._connected.set_exception(_ClosedUnanswered("it ends the connection without a word"))
-        pending: list[asyncio.Future[Any]] = [*self._answers.values(), *self._pending_subscribes.values()]
+            fault = self._tls.fault if self._tls is not None else None
+            self._connected.set_exception(fault or _ClosedUnanswered("it ends the connection without a word"))
+        answers = [answer.given for answer in self._answers.values()]
+        pending: list[asyncio.Future[Any]] = [*answers, *self._pending_subscribes.values()]
         for answer in pending:
             if not answer.done():
                 answer.set_exception(MqttError("the connection is lost"))
@@ -162,8 +209,8 @@ class BrokerClient(Client):
         properties: Properties,
     ) -> None:
         answer = self._answers.get(mid)
-        if answer is not None and not answer.done():
-            answer.set_result(reason_code)
+        if answer is not None and not answer.given.done():
+            answer.given.set_result(reason_code)
         super()._on_publish(client, userdata, mid, reason_code, properties)
 
 
@@ -171,9 +218,10 @@ class Broker:
     """The broker of the settings, and what version of MQTT it was found to speak, as long as it stays reachable."""
 
     def __init__(self, mqtt: MqttSettings) -> None:
-        self.where = f"broker {mqtt.host}:{mqtt.port}"
+        self.where = where(mqtt)
         self._mqtt = mqtt
         self._version = _VERSIONS[mqtt.version]
+        self.certificate_until_s: float | None = None  # of the last connection
 
     @property
     def version(self) -> str:
@@ -184,10 +232,11 @@ class Broker:
     async def connect(self, *, client_id: str, will: Will | None = None) -> AsyncIterator[BrokerClient]:
         """A connected client.
 
-        Raises BrokerUnreachable or BrokerLoginRefused on the way in, BrokerLost or BrokerIdTaken when the connection
-        breaks inside (in a TaskGroup too). Errors name host and port, never the login.
+        Raises BrokerUnreachable, BrokerTlsError or BrokerLoginRefused on the way in, BrokerLost or BrokerIdTaken when
+        the connection breaks inside (in a TaskGroup too). Errors name host and port, never the login.
         """
         client = await self._open(client_id, will)
+        self.certificate_until_s = client.certificate_until_s
         try:
             yield client
         except MqttError:
@@ -208,8 +257,25 @@ class Broker:
             if _code(error) in _VERSION_REFUSED:
                 raise self._unreachable(error) from None
             raise self._refused(error) from None
+        except BrokerTlsError:
+            self._forget_version()
+            raise
         except MqttError as error:
+            if _has_answered(error) and await self._wants_tls():
+                raise self._tls_wanted() from None
             raise self._unreachable(error) from None
+
+    async def _wants_tls(self) -> bool:
+        """Whether it speaks TLS where it did not answer us; so does one that hangs up on who speaks none."""
+        if self._mqtt.tls is not None:
+            return False
+        return await asyncio.to_thread(speaks_tls, self._mqtt.host, self._mqtt.port, REACH_WITHIN_S)
+
+    def _tls_wanted(self) -> BrokerWantsTls:
+        self._forget_version()
+        return BrokerWantsTls(
+            f"{self.where} speaks TLS at that port; set mqtt.tls ({{}}, or with the CA that signed its certificate)"
+        )
 
     async def _find_version(self, client_id: str) -> ProtocolVersion:
         """By connections that leave nothing behind: what knows no MQTT 5 refuses it, hangs up, or waits for more.
@@ -222,7 +288,7 @@ class Broker:
             if _code(error) not in _VERSION_REFUSED:
                 raise
         except MqttError as error:
-            if not isinstance(error, _ClosedUnanswered) and not isinstance(error.__context__, TimeoutError):
+            if not _has_answered(error):
                 raise
         else:
             return ProtocolVersion.V5
@@ -272,6 +338,16 @@ class Broker:
                 "wants a certain one"
             )
         return BrokerUnreachable(f"{self.where} refuses the connection ({error}); see its log")
+
+
+def where(mqtt: MqttSettings) -> str:
+    """What errors call the broker."""
+    return f"broker {mqtt.host}:{mqtt.port}"
+
+
+def _has_answered(error: MqttError) -> bool:
+    """Whether there is somebody who takes connections, and then hangs up or says nothing."""
+    return isinstance(error, _ClosedUnanswered) or isinstance(error.__context__, TimeoutError)
 
 
 def passing_id(mqtt: MqttSettings) -> str:

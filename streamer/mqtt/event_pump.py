@@ -8,7 +8,7 @@ loop.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from streamer.events.event import IdentityEvent
@@ -32,7 +32,7 @@ class _Walk:
 class EventPump:
     """run() is one connection's; what is known of refused messages outlives it.
 
-    as_sent(stored) is the event with what is known only when it is handed over.
+    as_sent(stored) is the event with what is known only when it is handed over; hold() waits as long as events have to.
     """
 
     def __init__(
@@ -43,8 +43,10 @@ class EventPump:
         as_sent: Callable[[Stored], IdentityEvent],
         taken: Callable[[Stored, float], None],
         metrics: Metrics,
+        hold: Callable[[], Awaitable[None]],
     ) -> None:
         self._prefix = prefix
+        self._hold = hold
         self._outbox = outbox
         self._refusals = refusals
         self._as_sent = as_sent
@@ -144,6 +146,7 @@ class EventPump:
 
     async def _offer(self, stored: Stored, walk: _Walk, sender: Sender, sends: asyncio.TaskGroup) -> None:
         """Send it, or set it aside behind what is refused."""
+        await self._hold()
         stored = self._outbox.as_told(stored)
         topics = self._topics(stored)
         payload = b""

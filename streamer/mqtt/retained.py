@@ -51,12 +51,21 @@ class Retained:
         self._ending = True
         self._news.set()
 
+    def renew(self, below: str = "") -> None:
+        """Send again whatever is below this, a topic up to a slash; all where nothing is given."""
+        self._unsent |= dict.fromkeys(topic for topic in self._renders if topic.startswith(below))
+        self._news.set()
+
+    async def flush(self, sender: Sender) -> None:
+        """Send what has something new to say, in the order in which it came. Raises MqttError."""
+        while self._unsent:
+            await self._send(sender, list(islice(self._unsent, IN_FLIGHT)))
+
     async def run(self, sender: Sender) -> None:
         """Send every topic, then each that changes. Raises MqttError."""
         self._unsent = dict.fromkeys(self._renders)
         while True:
-            while self._unsent:
-                await self._send(sender, list(islice(self._unsent, IN_FLIGHT)))
+            await self.flush(sender)
             if self._ending:
                 return
             await self._news.wait()

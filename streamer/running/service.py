@@ -68,6 +68,11 @@ class Service:
 
     def readiness(self) -> Readiness:
         """What is ready and what is not, part by part, with the reason."""
+        cameras = (_camera_part(camera.name, camera.status) for camera in self.cameras)
+        return Readiness((*self.parts(), *cameras), self.models.readiness())
+
+    def parts(self) -> list[Part]:
+        """Those that are no camera's."""
         parts = [
             models_part(self.models),
             *asked_parts(self.models, self.live_gallery.reranker),
@@ -89,9 +94,7 @@ class Service:
             parts.append(Part("load", True, self.overload.reason))
         if self.rtsp is not None and (self.rtsp.port or self.rtsp.trouble):
             parts.append(Part("rtsp ingest", not self.rtsp.trouble, self.rtsp.trouble))
-        for camera in self.cameras:
-            parts.append(_camera_part(camera.name, camera.status))
-        return Readiness(tuple(parts), self.models.readiness())
+        return parts
 
 
 def _camera_part(name: str, status: CameraStatus) -> Part:
