@@ -41,7 +41,7 @@ async def erase_topics(mqtt: MqttSettings, person_ids: Collection[str], devices:
         found = await look.retained()
         own = [f"{mqtt.topic_prefix}/people/{one}/{leaf}" for one in sorted(person_ids) for leaf in LEAVES["people"]]
         erased = []
-        for topic in devices:
+        for topic in devices if look.is_refused else [one for one in devices if one in found]:
             if await client.send(topic, b"", retain=True) is None and found.pop(topic, None) is not None:
                 erased.append(topic)
         if erased:
