@@ -1,4 +1,4 @@
-"""What systemd is told of a service of Type=notify: that it is ready, that its loop turns, that it stops (sd_notify(3)).
+"""What systemd is told of a service of Type=notify: that it is ready, that its loop turns, that it stops; sd_notify(3).
 
 Datagrams to the socket that NOTIFY_SOCKET names; nothing where there is none. Runs on the loop and never waits.
 """
