@@ -11,9 +11,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
-
 ROOT = "root-component"
 NAME = "whosthere"
 # Every environment's own; only tests of what is needed need them.
@@ -65,17 +62,17 @@ def sbom(found: dict[str, Any], version: str, models: list[dict[str, Any]]) -> d
         "components": [without_places(one) for one in found["components"] if one["bom-ref"] in reached] + models,
         "dependencies": [
             {"ref": ROOT, "dependsOn": on_root},
-            *(
-                {"ref": ref, "dependsOn": on} if on else {"ref": ref}
-                for ref, on in dependencies.items()
-                if ref in reached
-            ),
+            *({"ref": ref, "dependsOn": dependencies[ref]} for ref in sorted(reached) if dependencies.get(ref)),
+            *({"ref": ref} for ref in sorted(reached) if not dependencies.get(ref)),
             *({"ref": one["bom-ref"]} for one in models),
         ],
     }
 
 
 def main() -> None:
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
     environment, version, folder, to = sys.argv[1:]
     document = sbom(json.loads(Path(environment).read_text()), version, weights(Path(folder)))
     text, out = json.dumps(document, indent=2, ensure_ascii=False) + "\n", Path(to)

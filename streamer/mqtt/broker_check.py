@@ -11,6 +11,7 @@ from streamer.mqtt.connection import Broker, passing_id
 from streamer.settings import MqttSettings
 
 CHECK = b"check"
+CHECK_EXPIRES_S = 60  # who was away for longer has no use for it
 NO_REASONS = (
     "over MQTT 3.1.1 a message that its ACL denies may be lost unnoticed: let the broker speak MQTT 5, and "
     "mqtt.version be auto"
@@ -31,12 +32,14 @@ def check_topic(mqtt: MqttSettings) -> str:
     return f"{mqtt.topic_prefix}/service/check"
 
 
-async def try_topic(broker: Broker, client_id: str, topic: str, payload: bytes | str, *, retain: bool) -> str | None:
+async def try_topic(
+    broker: Broker, client_id: str, topic: str, payload: bytes | str, *, retain: bool, expire_s: int | None = None
+) -> str | None:
     """None where the broker takes the message, else why not. Raises BrokerUnreachable and BrokerLoginRefused."""
     why: str | None = None
     try:
         async with broker.connect(client_id=client_id) as client:
-            why = await client.send(topic, payload, retain=retain)
+            why = await client.send(topic, payload, retain=retain, expire_s=expire_s)
     except BrokerLost:
         return why or ENDS_THE_CONNECTION
     return why
@@ -74,7 +77,7 @@ def _is_this_machine(host: str) -> bool:
 
 async def _tried(mqtt: MqttSettings) -> Broker:
     broker, topic = Broker(mqtt), check_topic(mqtt)
-    why = await try_topic(broker, passing_id(mqtt), topic, CHECK, retain=False)
+    why = await try_topic(broker, passing_id(mqtt), topic, CHECK, retain=False, expire_s=CHECK_EXPIRES_S)
     if why is not None:
         raise BrokerTopicRefused(f"{broker.where} takes the login and refuses topic {topic} ({why}); check its ACL")
     return broker

@@ -79,7 +79,9 @@ def everything_in(home: Path) -> dict[str, Any]:
 
 
 def bytes_in(home: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(home)): path.read_bytes() for path in sorted(home.rglob("*")) if path.is_file()}
+    """Without models.json: it says what serves at this moment, and a start takes it away before anything else."""
+    files = (path for path in sorted(home.rglob("*")) if path.is_file() and path.name != "models.json")
+    return {str(path.relative_to(home)): path.read_bytes() for path in files}
 
 
 def test_every_schema_that_there_was_has_a_folder():
@@ -137,9 +139,10 @@ def test_kept_visits_open_with_pictures_and_faces(left: Left) -> None:
         ids = {message.event_id for message in messages}
         assert len(ids) == left.rows("visits.db", "visits") >= 2
         assert {message.person.name for message in messages if message.person is not None} <= {ADA, None}
-        pictures = [visits.pictures(event_id) for event_id in ids]
-        assert sum(len(one) for one in pictures if one) == left.rows("visits.db", "pictures") >= 2
-        assert all(picture[:2] == b"\xff\xd8" for one in pictures if one for picture in one.values())
+        found = filter(None, map(visits.pictures, ids))
+        pictures = [picture for both in found for picture in (both.face, both.scene)]
+        assert len(pictures) == left.rows("visits.db", "pictures") >= 2
+        assert all(picture[:2] == b"\xff\xd8" for picture in pictures)
         assert sum(len(visits.faces(one)) for one in ids) == left.rows("visits.db", "faces") >= 1
 
 
@@ -257,5 +260,5 @@ def test_a_file_of_the_future_is_refused_and_nothing_is_touched(
     line = assert_refused(whosthere(*command, cwd=left.home), code)
 
     assert file in line
-    assert "newer" in line
+    assert "newer" in line or "update whosthere" in line
     assert bytes_in(left.home) == before

@@ -9,15 +9,10 @@ from recognition.errors import CodedError
 from streamer.cli.setup.asking import ask, ask_number, ask_secret, confirm, heading, say, tried, wrong
 from streamer.cli.setup.draft import Draft
 from streamer.errors import BrokerError, BrokerLoginRefused, ConfigInvalid
-from streamer.settings import MqttSettings
 from streamer.setup.trying import try_mqtt
 from streamer.variables import Unset
 
 _PLAIN, _TLS = 1883, 8883
-
-
-def has_setting(name: str) -> bool:
-    return name in MqttSettings.model_fields
 
 
 def take_given(draft: Draft, changes: dict[str, Any]) -> None:
@@ -70,7 +65,7 @@ def home_assistant(draft: Draft) -> None:
     """Ask whether its MQTT discovery is wanted."""
     section = draft.mqtt.get("home_assistant")
     before = bool(section.get("enabled")) if isinstance(section, dict) else False
-    if has_setting("home_assistant") and confirm("Tell Home Assistant (by this broker)?", default=before) != before:
+    if confirm("Tell Home Assistant (by this broker)?", default=before) != before:
         set_home_assistant(draft, enabled=not before)
 
 
@@ -82,7 +77,7 @@ def set_home_assistant(draft: Draft, *, enabled: bool) -> None:
 def _address(draft: Draft) -> None:
     mqtt = draft.mqtt
     mqtt["host"] = ask("Host", str(mqtt.get("host", "127.0.0.1")))
-    tls = has_setting("tls") and confirm("TLS?", default=isinstance(mqtt.get("tls"), dict))
+    tls = confirm("TLS?", default=isinstance(mqtt.get("tls"), dict))
     usual = _TLS if tls else _PLAIN
     port = mqtt.get("port", usual)
     known = port if isinstance(port, int) and port not in (_PLAIN, _TLS) else usual
