@@ -138,7 +138,8 @@ class OutboxWriter:
 
     def oldest_s(self) -> float:
         """How long the oldest message on disk has waited; 0 where there is none."""
-        return 0.0 if self._oldest_at is None else max(self._now() - self._oldest_at, 0.0)
+        oldest_at = self._oldest_at  # once: a scrape asks on a thread of its own
+        return 0.0 if oldest_at is None else max(self._now() - oldest_at, 0.0)
 
     def _trim(self) -> None:
         excess = len(self._buffer) - self._buffer_limit

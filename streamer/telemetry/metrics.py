@@ -6,6 +6,7 @@ Thread-safe (prometheus_client locks). No person, track or URL is ever a label.
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, Summary
 
 from streamer import __version__
+from streamer.telemetry.exposition import Exposition
 
 _STAGE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _LATENCY_BUCKETS = (0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
@@ -13,6 +14,8 @@ _NAMING_BUCKETS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0
 _BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64)
 _RERANK_BUCKETS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.1)
 _CANDIDATE_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+_REQUEST_BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+_MARGIN_BUCKETS = (-0.4, -0.3, -0.2, -0.15, -0.1, -0.05, 0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
 _LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 STAGES = ("decode", "queue", "detect", "align", "embed", "match", "publish")
 
@@ -71,6 +74,12 @@ class Metrics:
             buckets=_NAMING_BUCKETS,
             registry=r,
         )
+        self.match_margin = Histogram(
+            "whosthere_match_margin",
+            "Similarity of a visit's first verdict over the threshold; negative where nobody was named",
+            buckets=_MARGIN_BUCKETS,
+            registry=r,
+        )
         self.faces_detected = Counter("whosthere_faces_detected_total", "Faces found", ["camera"], registry=r)
         self.face_quality = Summary("whosthere_face_quality", "Quality of the faces found", ["camera"], registry=r)
         self.embeddings = Counter("whosthere_embeddings_total", "Faces embedded", ["model"], registry=r)
@@ -121,6 +130,12 @@ class Metrics:
         self.broker_refused_topics = Gauge(
             "whosthere_broker_refused_topics", "Topics that the broker takes nothing on", registry=r
         )
+        self.home_assistant_devices = Gauge(
+            "whosthere_home_assistant_devices", "Devices that Home Assistant is told of", registry=r
+        )
+        self.home_assistant_births = Counter(
+            "whosthere_home_assistant_births_total", "Starts of Home Assistant that were heard of", registry=r
+        )
         self.broker_commands = Counter(
             "whosthere_broker_commands_total", "Commands over MQTT by fate", ["outcome"], registry=r
         )
@@ -158,6 +173,15 @@ class Metrics:
             ["code"],
             registry=r,
         )
+        self.http_requests = Counter(
+            "whosthere_http_requests_total", "HTTP requests by their answer", ["status"], registry=r
+        )
+        self.http_request_seconds = Histogram(
+            "whosthere_http_request_seconds",
+            "From a request to the beginning of its answer",
+            buckets=_REQUEST_BUCKETS,
+            registry=r,
+        )
         self.http_refused = Counter(
             "whosthere_http_refused_total", "Requests that were not let in, by stable code", ["code"], registry=r
         )
@@ -191,6 +215,11 @@ class Metrics:
         for kind in ("new", "update", "end"):
             for known in ("true", "false"):
                 self.events.labels(type=kind, known=known)
+        self._exposition = Exposition(one for one in vars(self).values() if hasattr(one, "collect") and one is not r)
+
+    def text(self) -> bytes:
+        """What /metrics shows. Reads a few files of /proc; takes milliseconds where there are hundreds of cameras."""
+        return self._exposition.text()
 
     def show_camera_state(self, camera: str, state: str, reason: str) -> None:
         """It is so now, and not as it was: the other states have no series, or 200 cameras would have a thousand."""
