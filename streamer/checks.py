@@ -283,8 +283,9 @@ async def _http(settings: Settings, *, api_only: bool = False) -> Told:
     return Told(f"{how}, TLS: {certificate.trouble or f'certificate valid until {certificate.until}'}", notes)
 
 
-async def _broker(settings: Settings) -> str:
-    return await check_broker(settings.mqtt, time.time())
+async def _broker(settings: Settings) -> Told:
+    found = await check_broker(settings.mqtt, time.time())
+    return Told(found.told, tuple(Note(code, text) for code, text in found.warnings.items()))
 
 
 async def _home_assistant(settings: Settings) -> str:

@@ -6,7 +6,7 @@ Runs on the loop. Settings go in, troubles come out; /readyz and /metrics are op
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
@@ -15,6 +15,7 @@ from recognition.specs.devices import count_gpus
 from streamer import __version__
 from streamer.doctor.cures import Cures
 from streamer.doctor.trouble import Severity, Trouble
+from streamer.pipeline.camera import State
 from streamer.settings import HttpSettings, Settings
 
 ASK_WITHIN_S = 10.0
@@ -23,7 +24,7 @@ FULL_SHARE = 0.8
 SKIPPED_SHARE, ENOUGH_FRAMES = 0.05, 1_000
 
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
-_CAMERA_REASON = re.compile(r"^(?:\w+: )?(\w+)")
+_CAMERA_REASON = re.compile(rf"^(?:(?:{'|'.join(get_args(State))}): )?(\w+)")
 _CODES = {
     "models": "model_fallback",
     "load": "overloaded",

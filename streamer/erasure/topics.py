@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import orjson
 
-from streamer.mqtt.connection import Broker, BrokerClient, passing_id
+from streamer.mqtt.client import BrokerClient
+from streamer.mqtt.connection import Broker, passing_id
 from streamer.mqtt.discovery import SETTLE_S
 from streamer.mqtt.leftovers import LEAVES, SUBSCRIPTION_REFUSED, reason_value
 from streamer.settings import MqttSettings

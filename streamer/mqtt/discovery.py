@@ -14,7 +14,7 @@ import orjson
 from aiomqtt import Client, Message
 
 from streamer.errors import BrokerTopicRefused
-from streamer.mqtt.connection import QOS
+from streamer.mqtt.client import QOS
 from streamer.mqtt.home_assistant.devices import PLATFORMS, Device, Devices, birth_topics, kind_of, remnant, tombstone
 from streamer.mqtt.home_assistant.errors import DiscoveryListError
 from streamer.mqtt.home_assistant.ledger import Ledger, Row

@@ -19,10 +19,11 @@ from streamer.errors import BrokerError, BrokerLoginRefused, BrokerLost, BrokerU
 from streamer.events.event import IdentityEvent, named
 from streamer.events.outbox import Outbox
 from streamer.events.outbox_file import Stored
-from streamer.mqtt.broker_check import CHECK, ENDS_THE_CONNECTION, NO_REASONS, check_topic, try_topic
+from streamer.mqtt.broker_check import CHECK, CHECK_EXPIRES_S, ENDS_THE_CONNECTION, NO_REASONS, check_topic, try_topic
 from streamer.mqtt.camera_commands import CameraCommands
 from streamer.mqtt.camera_topics import CameraTopics
-from streamer.mqtt.connection import Broker, BrokerClient, id_taken
+from streamer.mqtt.client import BrokerClient
+from streamer.mqtt.connection import Broker, id_taken
 from streamer.mqtt.discovery import Discovery
 from streamer.mqtt.errors import BrokerTlsError
 from streamer.mqtt.event_pump import EventPump
@@ -103,11 +104,9 @@ class Publisher:
             metrics,
             commanded=commanded,
         )
-        self._pump = EventPump(
-            self._prefix, outbox, self._refusals, self._as_sent, self._taken, metrics, self.discovery.hold
-        )
+        self._pump = EventPump(mqtt, outbox, self._refusals, self._as_sent, self._taken, metrics, self.discovery.hold)
         self._cameras = CameraTopics(
-            self._prefix, self._retained, self._presence, now, self.discovery.then, tell_enabled=commanded
+            mqtt, self._retained, self._presence, now, self.discovery.then, tell_enabled=commanded
         )
         self.last_faces = LastFaces(mqtt, pool, self.discovery.hold)
         self._people = PersonTopics(self._prefix, self._retained, self._presence, outbox, name_of, self.discovery.then)
@@ -286,7 +285,8 @@ class Publisher:
                     tasks.create_task(self._try_refused(), name="try refused topics"),
                     tasks.create_task(self.last_faces.run(sender), name="publish faces"),
                 ]
-                tasks.create_task(sender.send(check_topic(self._mqtt), CHECK), name="probe broker")
+                probe = sender.send(check_topic(self._mqtt), CHECK, expire_s=CHECK_EXPIRES_S)
+                tasks.create_task(probe, name="probe broker")
                 if self._commands is not None:
                     tasks.create_task(self._commands.subscribe(sender.client), name="hear commands")
                 await self.discovery.open(sender)
@@ -347,7 +347,8 @@ class Publisher:
                     self._refusals.refuse(topic, f"and it can't be tried again: {error}")
 
     async def _try_apart(self, topic: str, payload: bytes | str, *, retain: bool) -> str | None:
-        return await try_topic(self._broker, f"{self._client_id}-try", topic, payload, retain=retain)
+        expire_s, us = None if retain else self._mqtt.expire_events_s, f"{self._client_id}-try"
+        return await try_topic(self._broker, us, topic, payload, retain=retain, expire_s=expire_s)
 
     async def _try(self, topic: str) -> None:
         head = await self._pump.head(topic)

@@ -16,19 +16,17 @@ from streamer.settings_refusal import refusal
 from streamer.setup.document import hidden
 from streamer.variables import environment, expand_url, expanded
 
-_WATCH_S = 1.0
-
 
 async def try_camera(name: str, camera: Tree) -> ProbeReport:
     """What it sends. Raises the CameraError."""
     made = hidden({"cameras": {name: camera}})
     settings = CameraSettings.model_validate(made.tree["cameras"][name])
     url = expand_url(settings.url, ChainMap(made.secrets, environment()))  # type: ignore[arg-type]
-    return (await probe_source(url, settings, name, watch_s=_WATCH_S)).report
+    return (await probe_source(url, settings, name)).report
 
 
 async def try_mqtt(mqtt: Tree, folder: Path, secrets: Mapping[str, str]) -> str:
-    """The version of MQTT that the broker speaks. Raises the BrokerError, and Unset for a variable."""
+    """The version of MQTT that the broker speaks. Raises the BrokerError, Unset for a variable, and ConfigInvalid."""
     tree = {"mqtt": deepcopy(mqtt)}
     resolve_paths(tree, folder)
     known = ChainMap(dict(secrets), environment())  # type: ignore[arg-type]
@@ -38,7 +36,16 @@ async def try_mqtt(mqtt: Tree, folder: Path, secrets: Mapping[str, str]) -> str:
             section[key] = expanded(value, known)
     if "password" in section:
         section["password"] = SecretStr(str(section["password"]))
-    return await try_broker(MqttSettings.model_validate(section))
+    return await try_broker(_mqtt(section))
+
+
+def _mqtt(section: Tree) -> MqttSettings:
+    try:
+        return MqttSettings.model_validate(section)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+    first["loc"] = ("mqtt", *first["loc"])
+    raise refusal(first, "what was answered", Settings, CameraSettings)
 
 
 def checked(tree: Tree, file: Path) -> Settings:

@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recognition.whole_file import replacing
-from streamer.env_file import env_path, env_text, read_env
 from streamer.errors import DataFolderUnwritable
 from streamer.setup.document import Hidden, yaml_text
+from streamer.variables import env_path, env_text, read_env
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Where it lies; `secrets` None: there are none; `before`: what the configuration was, None: it is new."""
+    """Where it lies; `secrets` None: there are none; `before`: a copy of what the configuration was, None: there was
+    none, or it is as it was.
+    """
 
     config: Path
     secrets: Path | None
@@ -32,6 +34,8 @@ def write(config: Path, hidden: Hidden) -> Written:
     text = yaml_text(hidden.tree, secrets.name)
     try:
         config.parent.mkdir(parents=True, exist_ok=True)
+        if config.is_file() and config.read_text(encoding="utf-8") == text and not hidden.secrets:
+            return Written(config, secrets if values else None, None)
         before = _kept(config)
         _put(config, text, secrets, values)
     except OSError as error:

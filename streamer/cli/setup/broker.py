@@ -5,18 +5,14 @@ answers.
 from pathlib import Path
 from typing import Any
 
+from recognition.errors import CodedError
 from streamer.cli.setup.asking import ask, ask_number, ask_secret, confirm, heading, say, tried, wrong
 from streamer.cli.setup.draft import Draft
 from streamer.errors import BrokerError, BrokerLoginRefused, ConfigInvalid
-from streamer.settings import MqttSettings
 from streamer.setup.trying import try_mqtt
 from streamer.variables import Unset
 
 _PLAIN, _TLS = 1883, 8883
-
-
-def has_setting(name: str) -> bool:
-    return name in MqttSettings.model_fields
 
 
 def take_given(draft: Draft, changes: dict[str, Any]) -> None:
@@ -24,9 +20,10 @@ def take_given(draft: Draft, changes: dict[str, Any]) -> None:
     draft.mqtt.update(changes)
     try:
         _try(draft)
-    except BrokerError:
+    except BrokerError as error:
         if not draft.unchecked:
             raise
+        wrong(error)
 
 
 def dialogue(draft: Draft) -> None:
@@ -35,28 +32,40 @@ def dialogue(draft: Draft) -> None:
     while True:
         _address(draft)
         try:
-            _try(draft)
-        except BrokerLoginRefused as error:
-            if "password" in draft.mqtt:
-                wrong(error)
-            else:
-                say("  it wants a login")
-            _login(draft)
-        except BrokerError as error:
+            _with_login(draft)
+        except CodedError as error:
             wrong(error)
             if draft.mqtt["host"] in ("127.0.0.1", "localhost"):
                 say("  on Debian: sudo apt install mosquitto (in another terminal), then try it again")
             if not confirm("  Try again?", default=True):
-                break
+                return
         else:
-            break
+            return
+
+
+def _with_login(draft: Draft) -> None:
+    """Ask for a login where it wants one, or another. Raises the BrokerError of what else is wrong."""
+    while True:
+        try:
+            _try(draft)
+        except (BrokerLoginRefused, ConfigInvalid) as error:
+            if "password" in draft.mqtt:
+                wrong(error)
+            else:
+                say("  it wants a login")
+            user = ask("  User (Enter: another broker)", str(draft.mqtt.get("username") or ""))
+            if not user:
+                raise
+            draft.mqtt.update(username=user, password=ask_secret("  Password"))
+        else:
+            return
 
 
 def home_assistant(draft: Draft) -> None:
     """Ask whether its MQTT discovery is wanted."""
     section = draft.mqtt.get("home_assistant")
     before = bool(section.get("enabled")) if isinstance(section, dict) else False
-    if has_setting("home_assistant") and confirm("Tell Home Assistant (by this broker)?", default=before) != before:
+    if confirm("Tell Home Assistant (by this broker)?", default=before) != before:
         set_home_assistant(draft, enabled=not before)
 
 
@@ -68,7 +77,7 @@ def set_home_assistant(draft: Draft, *, enabled: bool) -> None:
 def _address(draft: Draft) -> None:
     mqtt = draft.mqtt
     mqtt["host"] = ask("Host", str(mqtt.get("host", "127.0.0.1")))
-    tls = has_setting("tls") and confirm("TLS?", default=isinstance(mqtt.get("tls"), dict))
+    tls = confirm("TLS?", default=isinstance(mqtt.get("tls"), dict))
     usual = _TLS if tls else _PLAIN
     port = mqtt.get("port", usual)
     known = port if isinstance(port, int) and port not in (_PLAIN, _TLS) else usual
@@ -84,11 +93,6 @@ def _address(draft: Draft) -> None:
 def tls_of(ca: str) -> dict[str, str]:
     """The section's own CA; a path as of where this was typed."""
     return {"ca": str(Path(ca).expanduser().absolute())} if ca else {}
-
-
-def _login(draft: Draft) -> None:
-    draft.mqtt["username"] = ask("  User", str(draft.mqtt.get("username") or ""))
-    draft.mqtt["password"] = ask_secret("  Password")
 
 
 def _try(draft: Draft) -> None:

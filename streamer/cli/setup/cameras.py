@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from secrets import token_urlsafe
 
 from streamer.cli.setup.asking import ask, ask_secret, confirm, heading, say, tried, wrong
 from streamer.cli.setup.draft import Draft
@@ -14,11 +15,15 @@ from streamer.ingest.address import redacted_url
 from streamer.settings import PUBLISH
 from streamer.settings_layers import Tree
 from streamer.setup.document import with_login
-from streamer.setup.trying import try_camera
+from streamer.setup.trying import checked, try_camera
 
 _GIVEN = re.compile(r"([a-z0-9_-]{1,64})=(\S.*)")
 _NAME = re.compile(r"[a-z0-9_-]{1,64}")
-_HOST = re.compile(r"(?:[A-Za-z][\w+.-]*://)?(?:[^@/]*@)?(\[[^\]]+\]|[^:/?]+)")
+_HOST = re.compile(r"[A-Za-z][\w+.-]*://(?:[^@/]*@)?(\[[^\]]+\]|[^:/?]+)")
+_WORD = re.compile(r"[A-Za-z][A-Za-z_-]{2,}")
+_OF_STREAMS = frozenset(
+    {"channels", "live", "main", "media", "mjpeg", "mjpg", "stream", "sub", "video", "cam", "index"}
+)
 _SEARCH_S = 3.0
 _FPS = 10
 _LOGINS = 3
@@ -39,9 +44,10 @@ def take_given(draft: Draft, given: Sequence[str]) -> None:
             raise CameraExists(f"there is a camera {name} in {draft.file}; take another name, or edit the file")
         try:
             _try(draft, name, _camera(url))
-        except CameraError:
+        except CameraError as error:
             if not draft.unchecked:
                 raise
+            wrong(error)
         draft.cameras.setdefault(name, _camera(url))
 
 
@@ -65,7 +71,7 @@ def dialogue(draft: Draft) -> None:
         )
         if not url:
             return
-        _asked(draft, url, "", "")
+        _asked(draft, url)
 
 
 def _found(draft: Draft) -> None:
@@ -87,7 +93,7 @@ def _found(draft: Draft) -> None:
         best = device.streams[0]
         size = f" {best.width}x{best.height}" if best.width else ""
         if confirm(f"Add {device.announcement.address} ({best.codec}{size})?", default=True):
-            _asked(draft, with_login(best.url, login.user, login.password), device.camera, "")
+            _asked(draft, with_login(best.url, login.user, login.password), device.camera)
 
 
 def _searched() -> list[Announcement]:
@@ -98,16 +104,12 @@ def _searched() -> list[Announcement]:
         return []
 
 
-def _asked(draft: Draft, url: str, proposed: str, transport: str) -> None:
+def _asked(draft: Draft, url: str, proposed: str = "") -> None:
     """One camera: its name, and a login where it wants one."""
-    host = _HOST.match(url)
-    address = host[1] if host and "://" in url else ""
-    called = proposed or camera_name(
-        "" if address else url.rpartition("/")[2].partition(".")[0], address, draft.cameras
-    )
+    called = proposed or camera_name(_word_in(url), _host_of(url), draft.cameras)
     name = _name(draft, called)
     for _ in range(_LOGINS):
-        camera = _camera(url)
+        camera = _camera(url) | (_publishers_password() if url == PUBLISH else {})
         try:
             _try(draft, name, camera)
         except CameraLoginRefused as error:
@@ -117,6 +119,9 @@ def _asked(draft: Draft, url: str, proposed: str, transport: str) -> None:
                 return
             url = with_login(url, user, ask_secret("  Password"))
             continue
+        except ConfigInvalid as error:
+            wrong(error)
+            return
         except CameraError as error:
             wrong(error)
             if not confirm("  Keep it all the same?", default=False):
@@ -124,6 +129,22 @@ def _asked(draft: Draft, url: str, proposed: str, transport: str) -> None:
         draft.cameras[name] = camera
         return
     say("  left: most cameras lock out who tries more often; look up its login, and run this again")
+
+
+def _publishers_password() -> Tree:
+    password = ask_secret("  Password for whoever publishes to it (Enter: one is made)")
+    return {"password": password or token_urlsafe(12)}
+
+
+def _host_of(url: str) -> str:
+    match = _HOST.match(url)
+    return match[1] if match else ""
+
+
+def _word_in(url: str) -> str:
+    """What a URL or a file calls the camera, as far as that is a name; "" where it is none."""
+    last = url.partition("?")[0].rstrip("/").rpartition("/")[2].partition(".")[0]
+    return last if _WORD.fullmatch(last) and last.lower() not in _OF_STREAMS else ""
 
 
 def _name(draft: Draft, proposed: str) -> str:
@@ -139,6 +160,7 @@ def _name(draft: Draft, proposed: str) -> str:
 
 def _try(draft: Draft, name: str, camera: Tree) -> None:
     shown = redacted_url(str(camera["url"]))
+    checked({"cameras": {name: camera}}, draft.file)
     if camera["url"] == PUBLISH:
         return
     try:

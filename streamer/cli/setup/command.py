@@ -16,12 +16,12 @@ from streamer.cli.setup import finish
 from streamer.cli.setup import weights as weights_part
 from streamer.cli.setup.asking import confirm, heading, say
 from streamer.cli.setup.draft import Draft
-from streamer.env_file import env_path, read_env
 from streamer.errors import ConfigInvalid, ConfirmationNeeded, SetupIncomplete
 from streamer.settings_layers import merge, read_yaml, upper_layer
 from streamer.setup.document import begun
+from streamer.setup.trying import checked
 from streamer.telemetry.logs import setup_logging
-from streamer.variables import set_beside
+from streamer.variables import env_path, read_env, set_beside
 
 _INTERRUPTED = 130
 
@@ -69,7 +69,7 @@ def setup(
     overrides: Overrides = None,
     json: AsJson = False,
 ) -> None:
-    """Find cameras, try the broker, offer weights, enrol people and write the configuration; run again, it edits that.
+    """Find cameras, try the broker, offer weights, enrol people and write the configuration. Run again, it edits that.
 
     Nothing is written before the last question, and Ctrl-C leaves all as it was. Passwords go into a file of their own.
     """
@@ -107,6 +107,7 @@ def _draft(config: Path | None, overrides: list[str], *, asks: bool, unchecked: 
         )
     is_new = not file.exists()
     tree = begun() if is_new else read_yaml(file)
+    checked(tree, file)  # what is wrong already is not edited
     set_beside(read_env(env_path(file)))
     above, _ = upper_layer({}, overrides)
     if asks:

@@ -120,6 +120,7 @@ def _enrolled(settings: Settings, people: People, *, as_json: bool) -> dict[str,
 
     say("\nenrolling")
     with people.opened() as listing:
+        telling.show_store(listing)
         uvloop.run(enrol_listing(settings, listing, None, told, force=False))
     if not as_json:
         telling.show_tally(tally, listing)
