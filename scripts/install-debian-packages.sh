@@ -24,6 +24,7 @@ case "${1:-}" in
             chromium chromium-driver        # the browser that publishes and watches
             glib-networking                 # TLS for GStreamer's servers: rtsps
             coturn                          # the TURN server
+            prometheus                      # what scrapes us, and is asked what dashboards ask
             qemu-user                       # the same Python as other processors
             gcc libc6-dev                   # compiles the example of a re-ranking library
         )
