@@ -1,3 +1,3 @@
 """Cameras, time and the outside world: ingest, tracking, events, MQTT, HTTP, command line."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -20,12 +20,15 @@ from streamer.api.server import prepare_http
 from streamer.api.streaming.live_events import LiveEvents
 from streamer.events.event import IdentityEvent
 from streamer.events.outbox import Outbox
+from streamer.events.outbox_schema import refuse_newer
 from streamer.ingest.publish.point import PublishPoint
 from streamer.ingest.rtsp.server import RtspServer
 from streamer.kept_visits.keeper import VisitKeeper
 from streamer.live_view.view import LiveView
 from streamer.model_layer.layer import open_models
+from streamer.mqtt.home_assistant.ledger import read_ledger
 from streamer.mqtt.publisher import Publisher
+from streamer.mqtt.second_will import FrigateAvailability
 from streamer.pipeline.camera import Camera, CameraStatus, camera_path
 from streamer.pipeline.camera_control import CameraControl
 from streamer.pipeline.camera_path import tell
@@ -73,6 +76,7 @@ async def running_service(
     make_data_folder(settings.paths.data)
     async with AsyncExitStack() as stack:
         stack.enter_context(only_one(settings.paths.data))
+        await asyncio.to_thread(refuse_newer, settings.outbox_path)
         service = await _opened(stack, settings, certificate, obeys=configured is not None, own_broker=own_broker)
         rtsp = await open_doors(stack, service)
         async with asyncio.TaskGroup() as tasks:
@@ -153,6 +157,9 @@ async def _opened(
         metrics,
         obey=command if obeys else None,
         person_ids=live_gallery.person_ids,
+        is_ignored=lambda person_id: person_id in live_gallery.ignored,
+        ledger=await asyncio.to_thread(read_ledger, settings.home_assistant_path),
+        pool=models.recogniser.pool,
         own_broker=own_broker,
     )
     live_view = LiveView(live_gallery.name_of, metrics)
@@ -191,6 +198,7 @@ def _keep_up(tasks: asyncio.TaskGroup, service: Service, rtsp: RtspServer) -> li
     lag_every_s = service.settings.metrics.loop_lag_interval_s
     return [
         tasks.create_task(broker, name="publisher"),
+        *_frigate(tasks, service),
         tasks.create_task(service.live_gallery.follow(partial(_gallery_changed, service)), name="gallery"),
         tasks.create_task(service.live_gallery.classifier.follow(), name="classifier"),
         tasks.create_task(service.visits.run(), name="kept visits"),
@@ -208,6 +216,17 @@ def _keep_up(tasks: asyncio.TaskGroup, service: Service, rtsp: RtspServer) -> li
     ]
 
 
+def _frigate(tasks: asyncio.TaskGroup, service: Service) -> list[asyncio.Task[None]]:
+    mqtt = service.settings.mqtt
+    if not mqtt.frigate.enabled:
+        return []
+    second = FrigateAvailability(mqtt, mqtt.client_id or service.outbox.client_id)
+    keep = supervise(
+        "frigate", second.run, second.failed, longest_delay_s=10.0, hopeless_delay_s=BROKER_HOPELESS_DELAY_S
+    )
+    return [tasks.create_task(keep, name="frigate's availability")]
+
+
 def _camera(service: Service, name: str, camera: CameraSettings) -> Camera:
     """One that is about to run: there from the start, added, or changed."""
     settings = service.settings.model_copy(update={"cameras": {name: camera}})
@@ -221,6 +240,7 @@ def _camera(service: Service, name: str, camera: CameraSettings) -> Camera:
         service.metrics,
         service.live_view.view(name, camera.fps),
         service.visits.camera(name, keeps=camera.snapshots),
+        service.publisher.last_faces,
     )
     service.publisher.add_camera(name, enabled=camera.enabled)
 

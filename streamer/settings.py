@@ -9,16 +9,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    StringConstraints,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from gallery.matching.aggregate import Aggregation
@@ -28,17 +19,15 @@ from recognition.selection.measurements import FILE as FIGURES_FILE
 from recognition.specs.devices import Device
 from recognition.specs.spec import SpecProfile
 from streamer.camera_changes import FILE as CHANGES_FILE
+from streamer.sections.mqtt import MqttSettings as MqttSettings
+from streamer.sections.section import Section
 
 log = logging.getLogger(__name__)
 
 PUBLISH = "publish://"  # the url of a camera that pushes
 TritonAddress = Annotated[str, AfterValidator(check_address)]
 CameraName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]+$", max_length=64)]
-# YAML takes a bare 5 for a number.
-MqttVersion = Annotated[Literal["auto", "5", "3.1.1"], BeforeValidator(lambda value: "5" if value == 5 else value)]
-MqttCommand = Literal["cameras/enabled"]
 Names = Literal["gallery", "classifier", "both"]
-Topic = Annotated[str, StringConstraints(pattern=r"^[^+#\s\x00]+$", max_length=200)]
 
 
 _MASTER_KEY_FORMS = (
@@ -47,17 +36,13 @@ _MASTER_KEY_FORMS = (
 )
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
-
-
-class ServiceSettings(_Section):
+class ServiceSettings(Section):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "text", "json"] = "auto"
     cpu_threads: int = Field(default=0, ge=0, le=256, description="0: as many as this process may use")
 
 
-class PathsSettings(_Section):
+class PathsSettings(Section):
     models: tuple[Path, ...] = (Path("model/artifacts"),)
     data: Path = Path("var")
     classifier: Path = Field(default=Path("model"), description="where `train` puts its files")
@@ -79,7 +64,7 @@ class PathsSettings(_Section):
         return self
 
 
-class CameraSettings(_Section):
+class CameraSettings(Section):
     """`url` is as written, `${VAR}` unexpanded: call expand_url() to open it."""
 
     url: str = Field(min_length=1, repr=False)
@@ -123,13 +108,13 @@ class CameraSettings(_Section):
         return self
 
 
-class TritonSettings(_Section):
+class TritonSettings(Section):
     url: TritonAddress
     deadline_s: float = Field(default=5.0, gt=0, le=120)
     retries: int = Field(default=2, ge=0, le=20)
 
 
-class RecognitionSettings(_Section):
+class RecognitionSettings(Section):
     detector: str = "nano_det"
     embedder: str = "nano_embed"
     device: Device = "auto"
@@ -151,13 +136,13 @@ class RecognitionSettings(_Section):
     frames_in_flight: int = Field(default=3, ge=1, le=8)
 
 
-class EnrolSettings(_Section):
+class EnrolSettings(Section):
     min_face_px: float = Field(default=48.0, ge=0)
     min_quality: float = Field(default=0.25, ge=0, le=1)
     max_photos: int = Field(default=20, ge=1, le=1000, description="that are kept of a person")
 
 
-class MasterKeySettings(_Section):
+class MasterKeySettings(Section):
     """Exactly one of them; the key is base64 of 32 bytes."""
 
     file: Path | None = None
@@ -177,7 +162,7 @@ def _no_key_itself(value: object) -> object:
     return value
 
 
-class GallerySettings(_Section):
+class GallerySettings(Section):
     threshold: float | None = Field(default=None, ge=-1, le=1, description="null: the calibration's, else the spec's")
     margin: float = Field(default=0.05, ge=0, le=1, description="least lead over the next best person")
     aggregation: Aggregation = Field(default="class_mean", description="of a person's templates")
@@ -198,7 +183,7 @@ class GallerySettings(_Section):
     keep_chips: bool = Field(default=True, description="of photos; templates of later models are made of them")
 
 
-class EventsSettings(_Section):
+class EventsSettings(Section):
     faces_to_name: int = Field(default=2, ge=1, le=20, description="embedded faces before a person is named")
     faces_to_settle: int = Field(default=3, ge=1, le=20, description="before somebody is called unknown")
     settle_s: float = Field(default=2.0, ge=0, le=60, description="or so long after first sight, with one face")
@@ -211,20 +196,7 @@ class EventsSettings(_Section):
     keep_unknown_h: float = Field(default=0.0, ge=0, le=8760, description="visits of unknown faces; 0: never kept")
 
 
-class MqttSettings(_Section):
-    host: str = "127.0.0.1"
-    port: int = Field(default=1883, ge=1, le=65535)
-    username: str | None = None
-    password: SecretStr | None = None
-    topic_prefix: Topic = "whosthere"
-    client_id: str | None = None
-    version: MqttVersion = "auto"
-    keepalive_s: int = Field(default=20, ge=5, le=3600)
-    publish_names: bool = True
-    commands: tuple[MqttCommand, ...] = Field(default=(), description="what may be commanded over MQTT")
-
-
-class TlsSettings(_Section):
+class TlsSettings(Section):
     cert: Path = Field(description="PEM: the server's first, then the chain's")
     key: Path = Field(description="PEM, without a password")
     hsts_days: int = Field(
@@ -251,7 +223,7 @@ def _checked_range(value: tuple[float, float]) -> tuple[float, float]:
     return value
 
 
-class FaceRecognitionSettings(_Section):
+class FaceRecognitionSettings(Section):
     """Of /api/v1/face-recognition."""
 
     max_concurrent_requests: int = Field(default=16, ge=1, le=1000, description="those beyond are refused with 429")
@@ -263,14 +235,14 @@ class FaceRecognitionSettings(_Section):
     )
 
 
-class RateLimitSettings(_Section):
+class RateLimitSettings(Section):
     requests_per_s: float | None = Field(
         default=1000.0, gt=0, le=1e6, description="of one token, or of one address without any; null: no limit"
     )
     burst: int = Field(default=2000, ge=1, le=1_000_000, description="so many at once are let through")
 
 
-class EmbeddingsSettings(_Section):
+class EmbeddingsSettings(Section):
     """Of /api/v1/embeddings."""
 
     return_aligned: bool = Field(default=False, description="faces as the embedder saw them, where nobody says")
@@ -281,7 +253,7 @@ class EmbeddingsSettings(_Section):
     crop_link_s: float = Field(default=300.0, gt=0, le=86_400, description="how long the link to a face's crop holds")
 
 
-class HttpSettings(_Section):
+class HttpSettings(Section):
     enabled: bool = True
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535, description="0: any free port")
@@ -297,27 +269,27 @@ class HttpSettings(_Section):
     face_recognition: FaceRecognitionSettings = FaceRecognitionSettings()
 
 
-class RtspIngestSettings(_Section):
+class RtspIngestSettings(Section):
     host: str = "127.0.0.1"
     port: int = Field(default=8554, ge=0, le=65535, description="0: any free port")
 
 
-class WebrtcSettings(_Section):
+class WebrtcSettings(Section):
     enabled: bool = True
     ice_servers: tuple[str, ...] = Field(default=(), description="stun: and turn: URLs, `${VAR}` unexpanded")
     viewers: int = Field(default=4, ge=0, le=64, description="at most, of all cameras together")
 
 
-class IngestSettings(_Section):
+class IngestSettings(Section):
     rtsp: RtspIngestSettings = RtspIngestSettings()
     webrtc: WebrtcSettings = WebrtcSettings()
 
 
-class MetricsSettings(_Section):
+class MetricsSettings(Section):
     loop_lag_interval_s: float = Field(default=0.1, gt=0, le=10)
 
 
-class Settings(_Section):
+class Settings(Section):
     service: ServiceSettings = ServiceSettings()
     paths: PathsSettings = PathsSettings()
     cameras: dict[CameraName, CameraSettings] = Field(default_factory=dict)
@@ -349,6 +321,11 @@ class Settings(_Section):
     @property
     def outbox_path(self) -> Path:
         return self.paths.data / "outbox.db"
+
+    @property
+    def home_assistant_path(self) -> Path:
+        """What Home Assistant was told, for it to forget what is no more."""
+        return self.paths.data / "home-assistant.json"
 
     @property
     def visits_path(self) -> Path:

@@ -18,6 +18,7 @@ ENV_PREFIX = "WHOSTHERE_"
 
 Tree = dict[str, Any]
 Keys = tuple[str, ...]
+_SECRET_FILES: dict[Keys, Keys] = {("mqtt", f"{key}_file"): ("mqtt", key) for key in ("username", "password")}
 
 # PyYAML quotes aliases and tags in its complaints, and `password: !secret` or `*secret` looks like one.
 _QUOTED = re.compile(r"'([^']*)'")
@@ -67,6 +68,8 @@ def upper_layer(environ: Mapping[str, str], overrides: Sequence[str]) -> tuple[T
     for name, text in sorted(environ.items()):
         if name.startswith(ENV_PREFIX) and "__" in name:
             keys = tuple(part.lower() for part in name.removeprefix(ENV_PREFIX).split("__"))
+            if keys in _SECRET_FILES:  # as containers get their secrets: read where logins are expanded
+                keys, text = _SECRET_FILES[keys], f"${{{name.removesuffix('_FILE')}}}"
             _put(tree, keys, _from_variable(name, keys, text))
             origins[keys] = f"variable {name}"
     for override in overrides:
@@ -104,9 +107,9 @@ def resolve_paths(tree: Tree, folder: Path) -> None:
             gallery["master_key"] = {**key, "file": _absolute(key["file"], folder)}
         if "rerank_library" in gallery:
             gallery["rerank_library"] = _absolute(gallery["rerank_library"], folder)
-    http = tree.get("http")
-    if isinstance(http, dict) and isinstance(tls := http.get("tls"), dict):
-        tls.update({key: _absolute(tls[key], folder) for key in ("cert", "key") if key in tls})
+    for section in (tree.get("http"), tree.get("mqtt")):
+        if isinstance(section, dict) and isinstance(tls := section.get("tls"), dict):
+            tls.update({key: _absolute(tls[key], folder) for key in ("ca", "cert", "key") if key in tls})
     cameras = tree.get("cameras")
     for camera in cameras.values() if isinstance(cameras, dict) else ():
         url = camera.get("url") if isinstance(camera, dict) else None

@@ -123,6 +123,8 @@ def named(event: IdentityEvent, name_of: Callable[[str], str | None]) -> Identit
     def with_name(person: P) -> P:
         return person.model_copy(update={"name": name_of(person.id)})
 
+    if not event.people:
+        return event
     return event.model_copy(
         update={
             "person": None if event.person is None else with_name(event.person),

@@ -8,23 +8,36 @@ from functools import partial
 
 import orjson
 
+from streamer.mqtt.frigate.messages import COUNTED
 from streamer.mqtt.presence import Presence
 from streamer.mqtt.retained import Retained
+from streamer.settings import MqttSettings
 
 ENABLED = {True: b"ON", False: b"OFF"}  # what Home Assistant's switches send and expect
 
 
 class CameraTopics:
-    """tell_enabled: whether cameras are commanded over MQTT, and so have a topic that says what became of it."""
+    """then(act) acts as soon as topics of what is gone may be emptied. tell_enabled: whether cameras are commanded over
+    MQTT, and so have a topic that says what became of it."""
 
     def __init__(
-        self, prefix: str, retained: Retained, presence: Presence, now: Callable[[], float], *, tell_enabled: bool
+        self,
+        mqtt: MqttSettings,
+        retained: Retained,
+        presence: Presence,
+        now: Callable[[], float],
+        then: Callable[[Callable[[], None]], None] = lambda act: act(),
+        *,
+        tell_enabled: bool,
     ) -> None:
-        self._prefix = prefix
+        self._prefix = mqtt.topic_prefix
+        self._counts = mqtt.frigate.prefix if mqtt.frigate.enabled else None
         self._retained = retained
         self._presence = presence
         self._now = now
+        self._then = then
         self._tell_enabled = tell_enabled
+        self._leaves = ("status", "present", *(("enabled/state",) if tell_enabled else ()))
         self._statuses: dict[str, dict[str, object]] = {}
         self._gone: set[str] = set()
         self.names: set[str] = set()
@@ -33,7 +46,9 @@ class CameraTopics:
         """A camera that is configured: there at the start, or added since."""
         self.names.add(camera)
         self._gone.discard(camera)
-        self._retained.put(self._topic(camera, "present"), partial(self._present, camera))
+        for leaf in self._leaves:
+            self._retained.resume(self._topic(camera, leaf))
+        self.present_changed(camera)
 
     def remove(self, camera: str) -> None:
         """It is configured no more; events of it that are under way bring none of its topics back."""
@@ -41,8 +56,11 @@ class CameraTopics:
         self._gone.add(camera)
         self._statuses.pop(camera, None)
         self._presence.forget_camera(camera)
-        for leaf in ("status", "present", *(("enabled/state",) if self._tell_enabled else ())):
-            self._retained.erase(self._topic(camera, leaf))
+        for leaf in self._leaves:
+            self._retained.pause(self._topic(camera, leaf))
+            self._then(partial(self._erase, camera, leaf))
+        for topic in self._count_topics(camera):
+            self._retained.erase(topic)
 
     def set_status(self, camera: str, state: str, reason: str = "") -> None:
         """`since` is when the state was first set."""
@@ -58,6 +76,8 @@ class CameraTopics:
         """Somebody has come or left."""
         if camera not in self._gone:
             self._retained.put(self._topic(camera, "present"), partial(self._present, camera))
+            for topic in self._count_topics(camera):
+                self._retained.put(topic, partial(self._count, camera))
 
     def names_changed(self) -> None:
         """What is said of people has to be said anew."""
@@ -75,8 +95,19 @@ class CameraTopics:
             self._statuses[camera] = status
             self._retained.put(self._topic(camera, "status"), lambda: orjson.dumps(self._statuses[camera]))
 
+    def _erase(self, camera: str, leaf: str) -> None:
+        """Not where it is configured again by now."""
+        if camera in self._gone:
+            self._retained.erase(self._topic(camera, leaf))
+
     def _topic(self, camera: str, leaf: str) -> str:
         return f"{self._prefix}/cameras/{camera}/{leaf}"
+
+    def _count_topics(self, camera: str) -> list[str]:
+        return [f"{self._counts}/{camera}/{what}" for what in COUNTED] if self._counts else []
+
+    def _count(self, camera: str) -> bytes:
+        return str(self._presence.count(camera)).encode()
 
     def _present(self, camera: str) -> bytes:
         return orjson.dumps(self._presence.camera(camera))

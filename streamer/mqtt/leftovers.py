@@ -20,9 +20,11 @@ SUBSCRIPTION_REFUSED = 0x80  # SUBACK, MQTT 3.1.1 section 3.9.3
 class Leftovers:
     """Looked for once in a run: what is retained later is known."""
 
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, prefix: str, also: Callable[[], Collection[str]] = tuple) -> None:
+        """also(): filters of topics elsewhere."""
         self._prefix = prefix
-        self._filters = [f"{prefix}/{kind}/+/{leaf}" for kind, leaves in LEAVES.items() for leaf in leaves]
+        self._also = also
+        self._own = [f"{prefix}/{kind}/+/{leaf}" for kind, leaves in LEAVES.items() for leaf in leaves]
         self._sought = False
 
     async def look(self, client: Client) -> None:
@@ -33,13 +35,14 @@ class Leftovers:
         if self._sought:
             return
         self._sought = True
-        granted = await client.subscribe([(one, 0) for one in self._filters])
+        filters = [*self._own, *self._also()]
+        granted = await client.subscribe([(one, 0) for one in filters])
         if any(reason_value(code) >= SUBSCRIPTION_REFUSED for code in granted):
             log.info("the broker does not let us read %s/#: what is retained of former cameras stays", self._prefix)
             return
         self._sought = False
         await asyncio.sleep(LOOK_FOR_S)
-        await client.unsubscribe(self._filters)
+        await client.unsubscribe(filters)
         self._sought = True
 
 

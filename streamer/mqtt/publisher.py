@@ -8,9 +8,8 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import Executor
 from contextlib import suppress
-from dataclasses import asdict
-from functools import partial
 
 import orjson
 from aiomqtt import Message, MqttError, Will
@@ -20,12 +19,19 @@ from streamer.errors import BrokerError, BrokerLoginRefused, BrokerLost, BrokerU
 from streamer.events.event import IdentityEvent, named
 from streamer.events.outbox import Outbox
 from streamer.events.outbox_file import Stored
-from streamer.mqtt.broker_check import CHECK, ENDS_THE_CONNECTION, NO_REASONS, check_topic, try_topic
+from streamer.mqtt.broker_check import CHECK, CHECK_EXPIRES_S, ENDS_THE_CONNECTION, NO_REASONS, check_topic, try_topic
 from streamer.mqtt.camera_commands import CameraCommands
 from streamer.mqtt.camera_topics import CameraTopics
-from streamer.mqtt.connection import Broker, BrokerClient, id_taken
+from streamer.mqtt.client import BrokerClient
+from streamer.mqtt.connection import Broker, id_taken
+from streamer.mqtt.discovery import Discovery
+from streamer.mqtt.errors import BrokerTlsError
 from streamer.mqtt.event_pump import EventPump
+from streamer.mqtt.home_assistant.errors import DiscoveryListError
+from streamer.mqtt.home_assistant.ledger import Ledger
+from streamer.mqtt.last_faces import LastFaces
 from streamer.mqtt.leftovers import Leftovers, is_leftover
+from streamer.mqtt.person_topics import PersonTopics
 from streamer.mqtt.presence import Presence
 from streamer.mqtt.refusals import Blame, Refusals
 from streamer.mqtt.retained import Retained
@@ -50,7 +56,9 @@ class Publisher:
     name_of(person_id) gives the display name of somebody enrolled, None for anybody else, and person_ids() all who
     are; both must know the gallery before run() is called, because what is retained of somebody who is not enrolled is
     erased. What is retained of cameras that add_camera() did not name by then is erased, too. obey(camera, enabled):
-    called for each command that is allowed by mqtt.commands; None: none is. own_broker: it denies nothing.
+    called for each command that is allowed by mqtt.commands; None: none is. own_broker: it denies nothing. ledger: what
+    Home Assistant was told, or why that can't be read; it is not told of people of whom is_ignored(person_id) is true.
+    pool: where pictures are encoded.
     """
 
     def __init__(
@@ -63,13 +71,18 @@ class Publisher:
         *,
         obey: Callable[[str, bool], None] | None = None,
         person_ids: Callable[[], Collection[str]] = tuple,
+        is_ignored: Callable[[str], bool] = lambda _: False,
+        ledger: Ledger | DiscoveryListError | None = None,
+        pool: Executor | None = None,
         own_broker: bool = False,
     ) -> None:
         self._mqtt = mqtt
         self._outbox = outbox
         self._name_of = name_of
         self._person_ids = person_ids
+        self._is_ignored = is_ignored
         self._metrics = metrics
+        self._publish_stage = metrics.stage.labels(stage="publish")
         self._now = now
         self._prefix = mqtt.topic_prefix
         self._broker = Broker(mqtt)
@@ -77,20 +90,33 @@ class Publisher:
         # Said once a connection, and again where the broker takes them later.
         self._standing = {self._available: b"online", self._state: b"running", check_topic(mqtt): CHECK}
         self._model: dict[str, object] = {}
-        self._forgotten: dict[str, str] = {}  # last_seen topics that are being erased, and whose they are
         self._refusals, self._blame = Refusals(), Blame()
-        self._retained = Retained(self._erased)
-        self._pump = EventPump(self._prefix, outbox, self._refusals, self._as_sent, self._taken, metrics)
         self._presence = Presence(name_of, mqtt.publish_names, now)
+        self._retained = Retained(lambda topic: self._people.erased(topic))
         commanded = obey is not None and "cameras/enabled" in mqtt.commands
-        self._cameras = CameraTopics(self._prefix, self._retained, self._presence, now, tell_enabled=commanded)
+        self.discovery = Discovery(
+            mqtt,
+            Ledger(None) if ledger is None else ledger,
+            lambda: self._cameras.names,
+            self._told_of,
+            self._retained,
+            self._greet,
+            metrics,
+            commanded=commanded,
+        )
+        self._pump = EventPump(mqtt, outbox, self._refusals, self._as_sent, self._taken, metrics, self.discovery.hold)
+        self._cameras = CameraTopics(
+            mqtt, self._retained, self._presence, now, self.discovery.then, tell_enabled=commanded
+        )
+        self.last_faces = LastFaces(mqtt, pool, self.discovery.hold)
+        self._people = PersonTopics(self._prefix, self._retained, self._presence, outbox, name_of, self.discovery.then)
         self._commands = (
             CameraCommands(self._prefix, lambda: self._cameras.names, obey, metrics) if obey and commanded else None
         )
         outbox.hearers.append(self._heard)
         self._losses: deque[float] = deque(maxlen=LOSSES)
         self._hurried = False
-        self._leftovers = Leftovers(self._prefix)
+        self._leftovers = Leftovers(self._prefix, lambda: self.discovery.leftover_filters)
         self._told_of_no_reasons = own_broker
         self._stopping = False
         self._over = asyncio.Event()
@@ -118,7 +144,7 @@ class Publisher:
     def failed(self, _name: str, error: CodedError) -> None:
         """Count a fault of run(); logged when it is another one than before."""
         self._fault = error
-        if isinstance(error, BrokerUnreachable):  # it was away: that explains the losses
+        if isinstance(error, BrokerUnreachable | BrokerTlsError):  # it was away: that explains the losses
             self._losses.clear()
         self._metrics.broker_errors.labels(code=error.code).inc()
         self._once.warn("broker", error)
@@ -127,10 +153,13 @@ class Publisher:
         """A camera that is configured, or is otherwise now than it was."""
         self._cameras.add(camera)
         self._cameras.set_enabled(camera, enabled)
+        self.discovery.changed()
+        self.last_faces.add_camera(camera)
 
     def remove_camera(self, camera: str) -> None:
         """It is configured no more: what the broker retains of it is erased, at once or when it is back."""
         self._cameras.remove(camera)
+        self.last_faces.remove_camera(camera)
 
     def set_camera_status(self, camera: str, state: str, reason: str = "") -> None:
         """Retain a camera's state, now and after each reconnect; `since` is when the state was first set."""
@@ -145,35 +174,28 @@ class Publisher:
     def clock_stepped(self, step_s: float) -> None:
         """The wall clock was set by so many seconds: what was retained in this run is told by the new one."""
         for person_id in self._outbox.clock_stepped():
-            self._last_seen_changed(person_id)
+            self._people.last_seen_changed(person_id)
         self._presence.clock_stepped(step_s)
         self._cameras.clock_stepped(step_s)
         for person_id in self._person_ids():
-            self._person_present_changed(person_id)
+            self._people.present_changed(person_id)
 
     def gallery_changed(self, gone: Iterable[str]) -> None:
         """Somebody was enrolled, renamed or forgotten; of those who are `gone` what the broker retains is erased: at
         once, or when it is back."""
-        for person_id in gone:
-            if person_id in self._outbox.last_seen:
-                self._last_seen_changed(person_id)
-            self._presence.forget(person_id)
-            self._retained.erase(f"{self._prefix}/people/{person_id}/present")
+        self._people.gone(gone)
         self._cameras.names_changed()
-        for person_id in self._person_ids():
-            if f"{self._prefix}/people/{person_id}/present" not in self._retained:
-                self._person_present_changed(person_id)
+        self._people.come(self._person_ids())
+        self.discovery.changed()
 
     def forget(self, person_ids: Collection[str]) -> None:
         """Nothing is retained of these people from now on, and nothing kept: erased at once, or when the broker is
         back. What it is just being sent may still arrive.
         """
-        for person_id in person_ids:
-            self._presence.forget(person_id)
-            for leaf in ("last_seen", "present"):
-                self._retained.erase(f"{self._prefix}/people/{person_id}/{leaf}")
-            self._forgotten.pop(self._last_seen_topic(person_id), None)
+        self._people.forget(person_ids)
+        self.discovery.forget(person_ids)
         self._pump.forget(person_ids)
+        self.last_faces.forget(person_ids)
         self._cameras.names_changed()
 
     async def stop(self, limit_s: float = STOP_WITHIN_S) -> None:
@@ -189,9 +211,9 @@ class Publisher:
     async def run(self) -> None:
         """Connect and publish until the connection ends or stop() is called.
 
-        Raises BrokerUnreachable, BrokerLoginRefused, BrokerIdTaken or BrokerLost. What the broker has not acknowledged
-        by then is sent again by the next call, with the same seq. A connection that a message has cost, or may have,
-        is replaced at once.
+        Raises BrokerUnreachable, BrokerTlsError, BrokerLoginRefused, BrokerIdTaken or BrokerLost. What the broker has
+        not acknowledged by then is sent again by the next call, with the same seq. A connection that a message has
+        cost, or may have, is replaced at once.
         """
         self._over.clear()
         try:
@@ -203,18 +225,16 @@ class Publisher:
     async def _connection_lost_to_a_message(self) -> bool:
         """One connection: False where it was stopped."""
         for person_id in self._person_ids():
-            self._person_present_changed(person_id)
+            self._people.present_changed(person_id)
         for person_id in self._outbox.last_seen:
-            self._last_seen_changed(person_id)
+            self._people.last_seen_changed(person_id)
         will = Will(self._available, "offline", qos=1, retain=True)
         sender: Sender | None = None
         try:
             async with self._broker.connect(client_id=self._client_id, will=will) as client:
                 sender = Sender(client, self._refusals, self._blame, self._metrics)
                 try:
-                    # In this order: `offline` with `running` means that the service was lost.
-                    for topic in (self._available, self._state):
-                        await sender.send(topic, self._standing[topic], retain=True)
+                    await self._greet(sender)
                     await self._serve(sender)
                 finally:
                     await self._farewell(client)
@@ -224,6 +244,11 @@ class Publisher:
             self._metrics.broker_errors.labels(code=lost.code).inc()
             return True
         return False
+
+    async def _greet(self, sender: Sender) -> None:
+        """In this order: `offline` with `running` means that the service was lost."""
+        for topic in (self._available, self._state):
+            await sender.send(topic, self._standing[topic], retain=True)
 
     async def _blames_a_message(self, sender: Sender) -> bool:
         """Whether the loss is, or may be, a message's, so that going on at once leads somewhere."""
@@ -258,12 +283,18 @@ class Publisher:
                     tasks.create_task(self._listen(sender.client), name="watch broker"),
                     tasks.create_task(self._leftovers.look(sender.client), name="look for leftovers"),
                     tasks.create_task(self._try_refused(), name="try refused topics"),
+                    tasks.create_task(self.last_faces.run(sender), name="publish faces"),
                 ]
-                tasks.create_task(sender.send(check_topic(self._mqtt), CHECK), name="probe broker")
+                probe = sender.send(check_topic(self._mqtt), CHECK, expire_s=CHECK_EXPIRES_S)
+                tasks.create_task(probe, name="probe broker")
                 if self._commands is not None:
                     tasks.create_task(self._commands.subscribe(sender.client), name="hear commands")
+                await self.discovery.open(sender)
+                discovery = tasks.create_task(self.discovery.run(sender), name="tell Home Assistant")
                 states = tasks.create_task(self._retained.run(sender), name="publish states")
                 await self._pump.run(sender)
+                self.discovery.end()
+                await discovery
                 self._retained.end()
                 await states
                 for watch in watches:
@@ -294,14 +325,15 @@ class Publisher:
     async def _listen(self, client: BrokerClient) -> None:
         """Raises MqttError when the connection ends; all that ever arrives is what is retained, and commands."""
         async for message in client.messages:
-            if self._commands is None or not self._commands.heard(message):
+            if not (self.discovery.heard(message) or (self._commands and self._commands.heard(message))):
                 self._found_retained(message)
             del message  # until the next one comes it would hold a topic, and whose that is
 
     def _found_retained(self, message: Message) -> None:
         topic = message.topic.value
-        ours = topic in self._retained or not message.payload
-        if message.retain and not ours and is_leftover(topic, self._prefix, self._cameras.names, self._name_of):
+        if not message.retain or not message.payload or self.discovery.found(topic, message.payload):
+            return
+        if topic not in self._retained and is_leftover(topic, self._prefix, self._cameras.names, self._name_of):
             self._retained.erase(topic)
 
     async def _try_refused(self) -> None:
@@ -315,7 +347,8 @@ class Publisher:
                     self._refusals.refuse(topic, f"and it can't be tried again: {error}")
 
     async def _try_apart(self, topic: str, payload: bytes | str, *, retain: bool) -> str | None:
-        return await try_topic(self._broker, f"{self._client_id}-try", topic, payload, retain=retain)
+        expire_s, us = None if retain else self._mqtt.expire_events_s, f"{self._client_id}-try"
+        return await try_topic(self._broker, us, topic, payload, retain=retain, expire_s=expire_s)
 
     async def _try(self, topic: str) -> None:
         head = await self._pump.head(topic)
@@ -323,6 +356,7 @@ class Publisher:
             self._pump.walk_again()  # what was first has been given up: another one is
             return
         standing = self._standing.get(topic) or self._retained.payload(topic)
+        standing = self.discovery.configs.payload(topic) if standing is None else standing
         payload = standing if head is None else head[1]
         if payload is not None:
             retain = head is None and topic != check_topic(self._mqtt)
@@ -334,6 +368,7 @@ class Publisher:
         self._refusals.accept(topic)
         self._metrics.broker_refused_topics.set(len(self._refusals))
         self._retained.touch(topic)
+        self.discovery.configs.touch(topic)
         if head is not None:
             self._pump.delivered(head[0], topic)
         self._pump.walk_again()
@@ -341,11 +376,11 @@ class Publisher:
     def _taken(self, stored: Stored, publish_s: float) -> None:
         """The broker has acknowledged an event on each of its topics."""
         event = stored.event
-        self._metrics.stage.labels(stage="publish").observe(publish_s)
+        self._publish_stage.observe(publish_s)
         if event.type != "end":
             self._metrics.event_latency.observe(self._outbox.latency_s(stored, self._now()))
         if event.person is not None and self._name_of(event.person.id) is not None:
-            self._last_seen_changed(event.person.id)
+            self._people.last_seen_changed(event.person.id)
 
     def _as_sent(self, stored: Stored) -> IdentityEvent:
         """The event with what is only known now: names, when it is handed over, how long it took."""
@@ -357,35 +392,10 @@ class Publisher:
         people = self._presence.heard(event)
         self._cameras.present_changed(event.camera)
         for person_id in people:
-            self._person_present_changed(person_id)
+            self._people.present_changed(person_id)
 
-    def _person_present_changed(self, person_id: str) -> None:
-        topic = f"{self._prefix}/people/{person_id}/present"
-        if topic in self._retained or self._name_of(person_id) is not None:
-            self._retained.put(topic, partial(self._person_present, person_id))
-
-    def _person_present(self, person_id: str) -> bytes:
-        if self._name_of(person_id) is None:
-            return b""
-        seen = self._outbox.last_seen.get(person_id)
-        return orjson.dumps(self._presence.person(person_id, seen.at if seen else None))
-
-    def _last_seen_changed(self, person_id: str) -> None:
-        self._retained.put(self._last_seen_topic(person_id), partial(self._last_seen, person_id))
-        if self._name_of(person_id) is None:
-            self._forgotten[self._last_seen_topic(person_id)] = person_id
-            self._retained.erase(f"{self._prefix}/people/{person_id}/present")
-
-    def _last_seen_topic(self, person_id: str) -> str:
-        return f"{self._prefix}/people/{person_id}/last_seen"
-
-    def _last_seen(self, person_id: str) -> bytes:
-        """What to retain about a person: nothing, which erases the topic, where nobody has the id."""
-        seen = self._outbox.last_seen.get(person_id)
-        return b"" if seen is None or self._name_of(person_id) is None else orjson.dumps(asdict(seen))
-
-    def _erased(self, topic: str) -> None:
-        """The broker has acknowledged it."""
-        person_id = self._forgotten.pop(topic, None)
-        if person_id is not None:
-            self._outbox.drop_last_seen([person_id])
+    def _told_of(self) -> dict[str, str | None]:
+        """Who is to be a device of Home Assistant's, by which name."""
+        names = self._mqtt.publish_names
+        told = (person_id for person_id in self._person_ids() if not self._is_ignored(person_id))
+        return {person_id: self._name_of(person_id) if names else None for person_id in told}

@@ -30,7 +30,7 @@ from streamer.pipeline.reach import is_silent
 from streamer.pipeline.rhythm import Rhythm
 from streamer.pipeline.tracking import Tracker, TrackingRules
 from streamer.pipeline.visits import Visits
-from streamer.pipeline.watching import Watcher
+from streamer.pipeline.watching import Onlooker, Watcher
 from streamer.settings import CameraSettings, Settings
 from streamer.supervise import supervise
 from streamer.telemetry.metrics import Metrics
@@ -83,7 +83,6 @@ class Camera:
         self.path = path
         self.status = CameraStatus("offline", "starting") if settings.enabled else CameraStatus("disabled")
         self._publish = publish
-        self._shown: CameraStatus | None = None
         self._source: Source | None = None
         self._rhythm = Rhythm()
         self._left = False
@@ -221,12 +220,8 @@ class Camera:
         self._publish(self.name, self.status)
 
     def _gauge(self) -> None:
-        metrics, status, shown = self.path.metrics, self.status, self._shown
-        # The state of now alone has a series: four times as many would be half of what 200 cameras give to scrape.
-        metrics.camera_state.labels(camera=self.name, state=status.state, reason=status.reason).set(1)
-        if shown is not None and shown != status:
-            metrics.camera_state.remove(self.name, shown.state, shown.reason)
-        self._shown = status
+        metrics, status = self.path.metrics, self.status
+        metrics.show_camera_state(self.name, status.state, status.reason)
         metrics.camera_up.labels(camera=self.name).set(1 if status.state == "online" else 0)
         if status.trouble is not None:
             self._troubles.add(status.trouble)
@@ -268,6 +263,7 @@ def camera_path(
     metrics: Metrics,
     watcher: Watcher | None = None,
     keeps: CameraVisits | None = None,
+    onlooker: Onlooker | None = None,
 ) -> CameraPath:
     """Everything that one camera's frames meet, with a tracker and visits of its own."""
     sure = recogniser.detection_threshold
@@ -293,5 +289,6 @@ def camera_path(
         waits=settings.cameras[name].pace == "fastest",
         watcher=watcher,
         keeps=keeps,
+        onlooker=onlooker,
         names=settings.cameras[name].names,
     )

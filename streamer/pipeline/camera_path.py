@@ -34,7 +34,7 @@ from streamer.pipeline.outage_log import OutageLog, Step
 from streamer.pipeline.sequencer import Sequencer, Turn
 from streamer.pipeline.tracking import Sighting, Track, Tracker
 from streamer.pipeline.visits import Moment, Visits, pixels
-from streamer.pipeline.watching import SeenFace, Watcher
+from streamer.pipeline.watching import Onlooker, SeenFace, Watcher
 from streamer.settings import Names
 from streamer.telemetry.metrics import Metrics
 
@@ -66,6 +66,7 @@ class CameraPath:
     close_watch: CloseWatch = field(default_factory=CloseWatch)
     watcher: Watcher | None = None
     keeps: CameraVisits | None = None  # where its visits are kept
+    onlooker: Onlooker | None = None
     names: Names = "gallery"  # whose word a name is
 
 
@@ -133,7 +134,10 @@ async def walk(frame: Frame, path: CameraPath, turn: Turn) -> None:
         known.embedded = await embed(frame, known.found, to_embed, path)
         if known.embedded or judge_again:
             async with turn.deciding():
-                tell(await identify(known, to_embed, judge_again, path), path)
+                due = await identify(known, to_embed, judge_again, path)
+                if due and path.onlooker is not None:
+                    await path.onlooker.told(path.camera, frame.image, due)
+                tell(due, path)
                 if path.keeps is not None:
                     keep_faces(path.keeps, known, path)
     observe(known, path)

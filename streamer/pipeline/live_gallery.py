@@ -68,7 +68,7 @@ class LiveGallery:
     `serving` is the embedder whose faces come now. `generation` rises whenever somebody was enrolled, renamed or
     forgotten; not with a switch, which makes nothing wrong that was said: a track is judged again when a face of the
     new embedder comes, and nobody's identity moves from one space to another without a face having been seen.
-    `forgotten`: the ids of whoever was, ever. `reranker`: loaded once, for whoever wants scores.
+    `forgotten`: the ids of whoever was, ever; `ignored`: of whom nothing is told. `reranker`: loaded once.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class LiveGallery:
         self._profiles: Mapping[str, Profile] = {}
         self._merged: Mapping[str, str] = {}
         self._thresholds: Mapping[str, Mapping[str, float]] = {}  # by space and person
-        self._ignored: frozenset[str] = frozenset()
+        self.ignored: frozenset[str] = frozenset()
         self._negatives: dict[str, Negatives] = {}  # by space
         self._negative_marks: dict[str, TemplateMark] = {}
         self.classifier = ServedClassifier(settings.paths.classifier, metrics, self._classes_changed)
@@ -206,13 +206,7 @@ class LiveGallery:
         """
         chosen = [voters(kept, self.serving, self._min_quality) for kept in tracks]
         judge = Judge(
-            self.calibrated,
-            self._indexes,
-            self._negatives,
-            self._thresholds,
-            self._ignored,
-            self._settings,
-            self._check,
+            self.calibrated, self._indexes, self._negatives, self._thresholds, self.ignored, self._settings, self._check
         )
         serving, classes = self.serving, self.classifier.named
 
@@ -233,7 +227,7 @@ class LiveGallery:
         changed = await self._off_loop(self._follow)
         if changed is None:
             return set()
-        self._profiles, self._thresholds, self._ignored = changed.profiles, changed.thresholds, changed.ignored
+        self._profiles, self._thresholds, self.ignored = changed.profiles, changed.thresholds, changed.ignored
         self.forgotten, self._merged = changed.forgotten, changed.merged
         # Whose profile doesn't open may be in an index that was made before, and has a threshold that nobody knows.
         self._nameless = changed.forgotten | (changed.unreadable - changed.profiles.keys())

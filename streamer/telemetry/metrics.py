@@ -30,6 +30,7 @@ class Metrics:
         self.camera_state = Gauge(
             "whosthere_camera_state", "1 for the state it is in", ["camera", "state", "reason"], registry=r
         )
+        self._camera_states: dict[str, tuple[str, str]] = {}
         self.camera_reconnects = Counter(
             "whosthere_camera_reconnects_total", "Attempts to open again", ["camera"], registry=r
         )
@@ -129,6 +130,12 @@ class Metrics:
         self.broker_refused_topics = Gauge(
             "whosthere_broker_refused_topics", "Topics that the broker takes nothing on", registry=r
         )
+        self.home_assistant_devices = Gauge(
+            "whosthere_home_assistant_devices", "Devices that Home Assistant is told of", registry=r
+        )
+        self.home_assistant_births = Counter(
+            "whosthere_home_assistant_births_total", "Starts of Home Assistant that were heard of", registry=r
+        )
         self.broker_commands = Counter(
             "whosthere_broker_commands_total", "Commands over MQTT by fate", ["outcome"], registry=r
         )
@@ -214,8 +221,17 @@ class Metrics:
         """What /metrics shows. Reads a few files of /proc; takes milliseconds where there are hundreds of cameras."""
         return self._exposition.text()
 
+    def show_camera_state(self, camera: str, state: str, reason: str) -> None:
+        """It is so now, and not as it was: the other states have no series, or 200 cameras would have a thousand."""
+        before = self._camera_states.get(camera)
+        self._camera_states[camera] = (state, reason)
+        self.camera_state.labels(camera, state, reason).set(1)
+        if before is not None and before != (state, reason):
+            self.camera_state.remove(camera, *before)
+
     def forget_camera(self, camera: str) -> None:
         """A camera that is removed has no series any more."""
+        self._camera_states.pop(camera, None)
         for metric in vars(self).values():
             if "camera" in getattr(metric, "_labelnames", ()):
                 metric.remove_by_labels({"camera": camera})

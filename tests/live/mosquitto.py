@@ -16,16 +16,26 @@ from typing import Self
 
 import pytest
 
+from tests.certificates import Files
+
 _PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin"))
 STARTS_WITHIN_S = 10.0
 
 
 class Mosquitto:
     """`users` (name -> password) makes the login compulsory; `acl`: the rules, see allow(); `more`: lines of its
-    configuration. Files go to `folder`."""
+    configuration; `tls`: its certificate, clients then come by TLS; `clients`: who signs theirs, which are compulsory.
+    Files go to `folder`."""
 
     def __init__(
-        self, folder: Path, users: dict[str, str] | None = None, acl: str | None = None, more: Sequence[str] = ()
+        self,
+        folder: Path,
+        users: dict[str, str] | None = None,
+        acl: str | None = None,
+        more: Sequence[str] = (),
+        *,
+        tls: Files | None = None,
+        clients: Path | None = None,
     ) -> None:
         self._folder = folder
         with socket.socket() as probe:
@@ -42,6 +52,10 @@ class Mosquitto:
         ]
         if os.geteuid() == 0:
             lines.append("user root")  # or it would give up the right to read its own files
+        if tls is not None:
+            lines += [f"certfile {tls.cert}", f"keyfile {tls.key}"]
+        if clients is not None:
+            lines += [f"cafile {clients}", "require_certificate true"]
         if users:
             lines.append(f"password_file {self._passwords(users)}")
         if acl is not None:

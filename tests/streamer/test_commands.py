@@ -32,7 +32,7 @@ from tests.gallery.fakes import photo_of, unit
 from tests.streamer.ingest.clips import write_clip
 
 COMMANDS = [
-    *("serve", "check", "demo", "enrol", "identify", "events", "bench", "train"),
+    *("serve", "check", "doctor", "demo", "enrol", "identify", "events", "bench", "train"),
     *("people list", "people show", "people rename", "people forget", "people photos", "people remove-photo"),
     *("people not", "people ignore", "people merge", "people split"),
     *("people set", "people export", "people import", "gallery backup", "gallery restore", "gallery rekey"),
@@ -41,7 +41,7 @@ COMMANDS = [
     *("cameras enable", "cameras disable", "cameras remove", "cameras reset"),
     *("models list", "models show", "models verify", "models selftest"),
     *("models eval", "models bench", "models use", "gallery reindex"),
-    *("models pull", "models import", "models bundle", "models convert"),
+    *("models pull", "models import", "models bundle", "models convert", "models triton-repo"),
     *("train-weights detector", "train-weights embedder"),
     *("tokens make", "tokens list", "tokens revoke"),
 ]

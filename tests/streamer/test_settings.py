@@ -256,7 +256,7 @@ def test_an_unknown_key_names_the_nearest(config, text, key, nearest):
         ("fps: 5", "fps: unknown key (config {}); did you mean cameras.<name>.fps?"),
         ("ingest: {port: 1}", "ingest.port: unknown key (config {}); did you mean ingest.rtsp.port?"),
         ("zzz: 1", "zzz: unknown key (config {}); there are service, paths, cameras, recognition, "),
-        ("mqtt: {url: x}", "mqtt.url: unknown key (config {}); there are host, port, username, "),
+        ("mqtt: {url: x}", "mqtt.url: unknown key (config {}); there are host, port, tls, username, "),
         ("metrics: {x: 1}", "metrics.x: unknown key (config {}); there are loop_lag_interval_s"),
     ],
 )

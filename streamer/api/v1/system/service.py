@@ -26,7 +26,7 @@ from streamer.telemetry.metrics import Metrics
 
 _PART = {"ok": True, "reason": None}
 _STATUS: dict[str, Any] = {
-    "version": "0.1.0",
+    "version": "0.2.0",
     "uptime_s": 4711.2,
     "ready": True,
     "parts": {"models": _PART, "broker": _PART, "outbox": _PART, "camera door": _PART},

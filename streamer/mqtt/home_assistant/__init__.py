@@ -1,0 +1,1 @@
+"""What Home Assistant is told of: devices as its MQTT discovery wants them, and a list of all that it was told."""

@@ -1,0 +1,1 @@
+"""Data folders as versions of before left them, and today's version on them."""
