@@ -24,7 +24,7 @@ from tests.grafana.reading import boards, fill, panels
 
 PICTURES = FOLDER.parents[1] / "docs" / "pictures"
 UNIT_PX, ROW_PX, MARGIN_PX = 58, 34, 70  # as page.tsx has them
-COLOURS = 96  # of a picture
+COLOURS = 255  # of a picture
 VARIABLES = {"instance": ".*", "camera": ".*", "__rate_interval": "4s", "__interval": "1s"}
 PAGE = """<!doctype html><meta charset="utf-8"><link rel="stylesheet" href="page.css"><div id="root"></div>
 <script>window.DRAWN = {drawn};</script><script src="page.js"></script>"""
@@ -53,10 +53,13 @@ def answers(at: House, panel: dict[str, Any], start_s: float, end_s: float) -> l
     return found
 
 
-async def live(at: House) -> None:
+async def live(at: House) -> float:
+    """When Prometheus began to look, in Unix seconds."""
     await at.service.until_ready("broker", "models", "camera street", "camera yard")
     at.prometheus.aim(at.url)
+    began_s = time.time()
     await happen(at)
+    return began_s
 
 
 def draw(board: dict[str, Any], drawn: dict[str, Any], npm: Path, picture: Path) -> None:
@@ -87,8 +90,7 @@ def main() -> None:
     npm = options.npm.resolve()
     with tempfile.TemporaryDirectory() as folder, house(Path(folder)) as at:
         with at.service:
-            start_s = time.time()
-            asyncio.run(live(at))
+            start_s = asyncio.run(live(at))
             end_s = time.time()
             at.service.stop()
         asyncio.run(at.shows("up == 0"))
