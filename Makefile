@@ -22,18 +22,24 @@ ifneq ($(wildcard ../shared/faces/lfw_dev.zip),)
 bench: export WHOSTHERE_BENCH_FACES ?= ../shared/faces/lfw_dev.zip
 endif
 
-.PHONY: help setup demo test test-arm64 test-pythons test-kill fuzz openapi check bench clean
+.PHONY: help setup demo stack dashboards test test-arm64 test-pythons test-kill test-ha fuzz openapi check bench docs \
+    release clean
 
 help:
 	@echo 'make demo    see it work: a broker, a sample camera and a live table of who is seen'
+	@echo 'make stack   service, mosquitto, Prometheus and, where it is installed, Grafana; says where to look'
 	@echo 'make test    run the tests (real servers on loopback; ARGS goes to pytest)'
 	@echo 'make test-pythons  the tests without servers, on every other Python from 3.11 to 3.13 that is here'
 	@echo 'make test-arm64  test on aarch64, emulated: what a Raspberry Pi or a Jetson would answer'
 	@echo 'make test-kill  kill commands and the gallery hundreds of times, at calls that write and by chance'
+	@echo 'make test-ha  test against a real Home Assistant core, which it installs into .ha (Python 3.13)'
 	@echo 'make fuzz    ask everything that /openapi.json has, in every way, for a quarter of an hour'
+	@echo 'make dashboards  write configs/grafana/*.json anew'
 	@echo 'make openapi  write docs/openapi.json and the roles of docs/api.md anew'
 	@echo 'make check   lint, formatting, types, the direction of imports'
 	@echo 'make bench   measure speed on this machine'
+	@echo 'make docs    write the docs as a site into site/, their links checked'
+	@echo 'make release  make dist/: sdist, wheel, SBOM and digests of what is committed'
 	@echo 'make setup   make $(VENV) alone; the others do so themselves'
 	@echo 'make clean   remove what can be made again; your data in var/ stays'
 
@@ -56,6 +62,10 @@ $(READY): pyproject.toml
 demo: $(READY)
 	@$(BIN)/whosthere demo $(ARGS)
 
+stack: $(READY)
+	@scripts/install-debian-packages.sh stack
+	@$(BIN)/python scripts/run-stack.py $(ARGS)
+
 test: $(READY)
 	@scripts/install-debian-packages.sh test
 	@# 5: there is none of these among those that ARGS names.
@@ -71,6 +81,11 @@ test-arm64: $(READY)
 	@scripts/make-arm64-root.sh
 	@$(BIN)/python -m pytest tests/emulated/test_arm64.py $(ARGS)
 
+test-ha: $(READY)
+	@scripts/install-debian-packages.sh test
+	@scripts/make-ha-venv.sh
+	@$(BIN)/python -m pytest tests/home_assistant --thorough -n 0 $(ARGS)
+
 # The seed is a new one each time, and printed; ARGS="--seed N" has the same kills again.
 test-kill: $(READY)
 	@$(BIN)/python -m tests.kills --every 10 --kills 30 --seed $$(date +%s) $(ARGS)
@@ -78,6 +93,9 @@ test-kill: $(READY)
 # The seed is a new one each time, and printed; ARGS="--seconds 60 --seed N" is shorter, and has the same requests again.
 fuzz: $(READY)
 	@$(BIN)/python -m tests.contract.fuzz --seconds 900 $(ARGS)
+
+dashboards: $(READY)
+	@$(BIN)/python -m scripts.dashboards
 
 openapi: $(READY)
 	@$(BIN)/python -m tests.contract
@@ -91,6 +109,16 @@ check: $(READY)
 bench: $(READY)
 	@$(BIN)/whosthere bench $(ARGS)
 
+# The hint is about a version of MkDocs that this keeps below.
+docs: $(READY)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[docs]'
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo 'the docs are in site/index.html; with search: $(BIN)/python -m http.server --directory site'
+
+release:
+	@scripts/make-release.sh
+
 clean:
-	@rm -rf $(VENV) .pythons .arm64 .arm64.making .bench build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) .ha .pythons .arm64 .arm64.making .bench build dist site *.egg-info
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

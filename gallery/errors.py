@@ -23,6 +23,7 @@
     ├── NoPhotoAccepted       no_photo_accepted
     ├── EnrolmentListMissing  enrolment_list_missing
     ├── EnrolmentListInvalid  enrolment_list_invalid
+    ├── NamesAlike            names_alike          (of a list's people; the others go on)
     ├── GalleryMissing        gallery_missing      (deleted while the service runs)
     ├── GalleryTooNew         gallery_too_new
     ├── GalleryInUse          gallery_in_use       (by a service of the version before)
@@ -192,6 +193,12 @@ class EnrolmentListInvalid(GalleryError):
     """A folder or a ZIP of nobody's photos, or a CSV that can't be read; nobody was enrolled."""
 
     code = "enrolment_list_invalid"
+
+
+class NamesAlike(GalleryError):
+    """Several people of a list have names that differ by capitals, blanks or underscores alone."""
+
+    code = "names_alike"
 
 
 class GalleryMissing(GalleryError):

@@ -19,6 +19,7 @@
     │   ├── DownloadRefused           download_refused
     │   ├── ArchiveInvalid            archive_invalid
     │   ├── WeightsFolderUnwritable   weights_folder_unwritable
+    │   ├── RepositoryExists          repository_exists
     │   ├── Overloaded                overloaded            (retryable)
     │   ├── RunnerDead                runner_dead
     │   ├── NoModelServes             no_model_serves       (retryable)
@@ -143,6 +144,12 @@ class ArchiveInvalid(RecognitionError):
 
 class WeightsFolderUnwritable(RecognitionError):
     code = "weights_folder_unwritable"
+
+
+class RepositoryExists(RecognitionError):
+    """What would be written over is there: a Triton server may be reading it."""
+
+    code = "repository_exists"
 
 
 class Overloaded(RecognitionError):

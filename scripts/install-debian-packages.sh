@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The Debian packages that a group of tasks needs: `demo` (a Python), `test` (that, and real servers to test with), or
-# `arm64` (a Python, and what runs programs of 64-bit ARM).
+# The Debian packages that a group of tasks needs: `demo` (a Python), `stack` (that, a broker and Prometheus), `test`
+# (that, and real servers to test with), or `arm64` (a Python, and what runs programs of 64-bit ARM).
 # Root: installs what is missing. Others: prints the one command, and exits 1 if something is missing.
 # The wheels bring their own libraries: headless OpenCV, PyAV and FAISS need no package beyond libstdc++ and zlib.
 set -euo pipefail
@@ -22,15 +22,18 @@ case "${1:-}" in
             gstreamer1.0-plugins-ugly gstreamer1.0-libav
             gstreamer1.0-tools gstreamer1.0-rtsp            # a publisher besides ffmpeg
             chromium chromium-driver        # the browser that publishes and watches
+            systemd                         # its tools alone: systemd-analyze looks at the units
             glib-networking                 # TLS for GStreamer's servers: rtsps
             coturn                          # the TURN server
             qemu-user                       # the same Python as other processors
             gcc libc6-dev                   # compiles the example of a re-ranking library
+            prometheus prometheus-alertmanager   # scrapes, and evaluates our alerts: promtool, amtool
         )
         ;;
+    stack) needed+=(mosquitto mosquitto-clients prometheus) ;;
     arm64) needed+=(qemu-user) ;;
     *)
-        echo "usage: $0 demo|test|arm64" >&2
+        echo "usage: $0 demo|stack|test|arm64" >&2
         exit 2
         ;;
 esac

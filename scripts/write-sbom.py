@@ -1,8 +1,8 @@
 """A release's SBOM (CycloneDX 1.6): what an environment with its wheel holds, without where this machine had it from.
 
-    scripts/write-sbom.py ENVIRONMENT.json WEIGHTS_FOLDER OUT.json
+    scripts/write-sbom.py ENVIRONMENT.json VERSION WEIGHTS_FOLDER OUT.json
 
-Packages that whosthere doesn't need (pip) are left out, the weights that come with it are added. Held to the schema.
+What whosthere doesn't need (pip) is left out, the weights that come with it are added. Held to the schema.
 """
 
 import hashlib
@@ -11,11 +11,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
-
 ROOT = "root-component"
 NAME = "whosthere"
+# Every environment's own; only tests of what is needed need them.
+BESIDE = ("pip", "setuptools")
 
 
 def needed(dependencies: dict[str, list[str]], root: str) -> set[str]:
@@ -49,31 +48,34 @@ def weights(folder: Path) -> list[dict[str, Any]]:
     ]
 
 
-def sbom(found: dict[str, Any], models: list[dict[str, Any]]) -> dict[str, Any]:
+def sbom(found: dict[str, Any], version: str, models: list[dict[str, Any]]) -> dict[str, Any]:
     dependencies = {one["ref"]: one.get("dependsOn", []) for one in found["dependencies"]}
-    (itself,) = (one for one in found["components"] if one["name"] == NAME)
-    reached = needed(dependencies, itself["bom-ref"]) - {itself["bom-ref"]}
-    root = found["metadata"]["component"] | {
-        "version": itself["version"],
-        "purl": f"pkg:pypi/{NAME}@{itself['version']}",
-    }
+    beside = {one["bom-ref"] for one in found["components"] if one["name"] in BESIDE}
+    dependencies = {ref: [on for on in refs if on not in beside] for ref, refs in dependencies.items()}
+    reached = needed(dependencies, ROOT) - {ROOT}
+    root = found["metadata"]["component"] | {"version": version, "purl": f"pkg:pypi/{NAME}@{version}"}
     tools = found["metadata"]["tools"]["components"]
     metadata = found["metadata"] | {"component": root, "tools": {"components": [without_places(one) for one in tools]}}
-    on_root = sorted([*dependencies[itself["bom-ref"]], *(one["bom-ref"] for one in models)])
+    on_root = sorted([*dependencies[ROOT], *(one["bom-ref"] for one in models)])
     return found | {
         "metadata": metadata,
         "components": [without_places(one) for one in found["components"] if one["bom-ref"] in reached] + models,
         "dependencies": [
             {"ref": ROOT, "dependsOn": on_root},
-            *(one for one in found["dependencies"] if one["ref"] in reached),
+            *({"ref": ref, "dependsOn": dependencies[ref]} for ref in sorted(reached) if dependencies.get(ref)),
+            *({"ref": ref} for ref in sorted(reached) if not dependencies.get(ref)),
             *({"ref": one["bom-ref"]} for one in models),
         ],
     }
 
 
 def main() -> None:
-    environment, folder, out = map(Path, sys.argv[1:])
-    text = json.dumps(sbom(json.loads(environment.read_text()), weights(folder)), indent=2, ensure_ascii=False) + "\n"
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
+    environment, version, folder, to = sys.argv[1:]
+    document = sbom(json.loads(Path(environment).read_text()), version, weights(Path(folder)))
+    text, out = json.dumps(document, indent=2, ensure_ascii=False) + "\n", Path(to)
     if fault := JsonStrictValidator(SchemaVersion.V1_6).validate_str(text):
         sys.exit(f"write-sbom: {out.name} is no CycloneDX: {fault}")
     out.write_text(text, encoding="utf-8")

@@ -20,6 +20,7 @@ from streamer.api.server import prepare_http
 from streamer.api.streaming.live_events import LiveEvents
 from streamer.events.event import IdentityEvent
 from streamer.events.outbox import Outbox
+from streamer.events.outbox_schema import refuse_newer
 from streamer.ingest.publish.point import PublishPoint
 from streamer.ingest.rtsp.server import RtspServer
 from streamer.kept_visits.keeper import VisitKeeper
@@ -40,9 +41,11 @@ from streamer.settings import CameraSettings, Settings
 from streamer.settings_reading import Layers
 from streamer.steady import WallClock, steady_s
 from streamer.supervise import supervise
+from streamer.telemetry.disk_space import measure_disk
 from streamer.telemetry.loop_lag import measure_loop_lag
 from streamer.telemetry.metrics import Metrics
 from streamer.telemetry.once_log import OnceLog
+from streamer.telemetry.part_watch import PartWatch
 from streamer.upkeep.daily import Upkeep
 
 log = logging.getLogger(__name__)
@@ -73,6 +76,7 @@ async def running_service(
     make_data_folder(settings.paths.data)
     async with AsyncExitStack() as stack:
         stack.enter_context(only_one(settings.paths.data))
+        await asyncio.to_thread(refuse_newer, settings.outbox_path)
         service = await _opened(stack, settings, certificate, obeys=configured is not None, own_broker=own_broker)
         rtsp = await open_doors(stack, service)
         async with asyncio.TaskGroup() as tasks:
@@ -155,6 +159,7 @@ async def _opened(
         person_ids=live_gallery.person_ids,
         is_ignored=lambda person_id: person_id in live_gallery.ignored,
         ledger=await asyncio.to_thread(read_ledger, settings.home_assistant_path),
+        pool=models.recogniser.pool,
         own_broker=own_broker,
     )
     live_view = LiveView(live_gallery.name_of, metrics)
@@ -207,6 +212,7 @@ def _keep_up(tasks: asyncio.TaskGroup, service: Service, rtsp: RtspServer) -> li
         tasks.create_task(models.run(), name="watch models"),
         tasks.create_task(models.keep_covered(), name="templates of the ladder"),
         tasks.create_task(measure_loop_lag(service.metrics, lag_every_s), name="loop lag"),
+        tasks.create_task(measure_disk(service.settings.paths.data, service.metrics), name="disk space"),
     ]
 
 
@@ -234,6 +240,7 @@ def _camera(service: Service, name: str, camera: CameraSettings) -> Camera:
         service.metrics,
         service.live_view.view(name, camera.fps),
         service.visits.camera(name, keeps=camera.snapshots),
+        service.publisher.last_faces,
     )
     service.publisher.add_camera(name, enabled=camera.enabled)
 
@@ -291,10 +298,12 @@ def _forget_camera(service: Service, name: str) -> None:
 async def _watch(service: Service) -> None:
     """The slow clock of the service: silent cameras, last sightings, queue depths, a wall clock that is set."""
     once = OnceLog(log)
+    parts = PartWatch(service.metrics)
     clock = WallClock(time.time(), steady_s())
     while True:
         if step_s := clock.step(time.time(), steady_s()):
             log.warning("the system's clock was set by %+.0f s", step_s, extra={"code": "clock_set"})
+            service.metrics.clock_steps.inc()
             service.publisher.clock_stepped(step_s)
             service.visits.clock_stepped()
         for camera in service.cameras:
@@ -309,6 +318,7 @@ async def _watch(service: Service) -> None:
             once.over("overload")
         else:
             once.say("overload", True, logging.WARNING, "%s", overload.reason, code="overloaded")
+        parts.tell(service.parts(), None if service.certificate is None else service.certificate.until_s)
         for queue, depth in service.recogniser.queue_depths().items():
             service.metrics.queue_depth.labels(queue=queue).set(depth)
         await asyncio.sleep(WATCH_S)

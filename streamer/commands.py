@@ -18,6 +18,7 @@ from streamer.cli.options import AsJson, ConfigFile, Overrides, print_line
 
 # Each command, in the order of --help, and the module of streamer.cli that registers it.
 MODULES = {
+    "setup": "setup.command",
     "serve": "service",
     "check": "service",
     "doctor": "doctor",

@@ -42,6 +42,9 @@
     │   ├── VisitNotFound             visit_not_found
     │   └── SnapshotNotFound          snapshot_not_found
     ├── DiscoveryFailed               discovery_failed
+    ├── FaceStoreUnreachable          face_store_unreachable (retryable)
+    ├── FaceStoreRefused              face_store_refused
+    ├── SetupIncomplete               setup_incomplete
     ├── PortInUse                     port_in_use
     ├── HttpAddressInvalid            http_address_invalid
     ├── HttpUnprotected               http_unprotected
@@ -273,6 +276,25 @@ class DiscoveryFailed(StreamerError):
     """No network could be asked for cameras."""
 
     code = "discovery_failed"
+
+
+class FaceStoreUnreachable(StreamerError):
+    """Another program's collection of faces does not answer."""
+
+    code = "face_store_unreachable"
+    retryable = True
+
+
+class FaceStoreRefused(StreamerError):
+    """It wants another key, or is none that is known."""
+
+    code = "face_store_refused"
+
+
+class SetupIncomplete(StreamerError):
+    """An answer is missing, and there is nobody to ask."""
+
+    code = "setup_incomplete"
 
 
 class PortInUse(StreamerError):

@@ -1,10 +1,9 @@
 """From a YAML file, variables and --set to the settings of a run; read_layers() and load() block for a file read.
 
-Nobody but this module and variables.py reads os.environ.
+Nobody but variables.py reads os.environ.
 """
 
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -20,7 +19,7 @@ from streamer.errors import ConfigInvalid, ConfigMissing
 from streamer.settings import CameraSettings, PathsSettings, Settings
 from streamer.settings_layers import Keys, Tree, merge, origin, read_yaml, resolve_paths, upper_layer
 from streamer.settings_refusal import refusal
-from streamer.variables import Unset, expanded
+from streamer.variables import Unset, env_path, environment, expanded, read_env, set_beside
 
 log = logging.getLogger(__name__)
 
@@ -53,11 +52,14 @@ def read_layers(
 
     `overrides` are `section.key=value`, value as YAML. Relative paths resolve against the config file (those
     of the shipped default, a variable or an override: against the current folder). uses_broker: False for what has no
-    use for the broker's login, whose variables need not be set then. Raises ConfigError.
+    use for the broker's login, whose variables need not be set then. What the environment has not may stand in the
+    file beside a file of the user's: whosthere.env. Raises ConfigError.
     """
-    environ = os.environ if environ is None else environ
     here = _current_folder()
     path = path or _own_config()
+    if environ is None:
+        set_beside(read_env(env_path(path)) if path else {})
+        environ = environment()
     file = path or config_folder() / "default.yaml"
     tree = read_yaml(file)
     is_empty = not tree

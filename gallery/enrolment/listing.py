@@ -1,4 +1,5 @@
-"""Many people to be enrolled: a folder of folders, a CSV or a ZIP in, who they are and their photos out.
+"""Many people to be enrolled: a folder of folders, another program's store, a CSV or a ZIP in, who they are and their
+photos out.
 
 Blocks for the files. Nothing of a ZIP is ever unpacked onto the disk. Nobody is guessed: what does not say whose it
 is, is told.
@@ -8,15 +9,16 @@ import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from gallery.enrolment.csv_list import rows_in
 from gallery.enrolment.enrol import Sitter
 from gallery.enrolment.photo_reading import Photo, Read, of_bytes, of_file
 from gallery.enrolment.report import Refused, refusal
-from gallery.errors import EnrolmentListInvalid, EnrolmentListMissing, PhotoMisplaced
-from gallery.people import Profile
+from gallery.enrolment.stores import FaceStore, attempts_in, find_store, frigate
+from gallery.errors import EnrolmentListInvalid, EnrolmentListMissing, NamesAlike, PhotoMisplaced
+from gallery.people import Profile, name_key
 from recognition.archive import Archive, Limits, open_archive
 from recognition.errors import ArchiveInvalid, ImageTooLarge, ImageUnreadable
 from recognition.image import MAX_BYTES
@@ -35,13 +37,18 @@ _TOLD = 3  # in one line
 @dataclass(frozen=True, slots=True)
 class Listing:
     """`read`: what the people's photos are read by. `refused`: photos and rows that are nobody's; `ignored`: how many
-    files are no photos.
+    files are no photos. `alike`: people who are enrolled under no name, since others there have it, too.
+
+    `program`: whose store it is, "" where it is nobody's; `attempts`: how many pictures that one filed under nobody.
     """
 
     sitters: tuple[Sitter, ...]
     read: Read
     refused: tuple[Refused, ...] = ()
     ignored: int = 0
+    alike: tuple[tuple[Sitter, NamesAlike], ...] = ()
+    program: str = ""
+    attempts: int = 0
 
     @property
     def photos(self) -> int:
@@ -49,8 +56,8 @@ class Listing:
 
     @property
     def given(self) -> int:
-        """Photos, with those that are nobody's."""
-        return self.photos + len(self.refused)
+        """Photos, with those that are nobody's, and of people whose names are alike."""
+        return self.photos + len(self.refused) + sum(len(sitter.photos) for sitter, _ in self.alike)
 
 
 @contextmanager
@@ -81,6 +88,11 @@ def _begins_as_zip(source: Path) -> bool:
 
 
 def _checked(listing: Listing, source: Path) -> Listing:
+    if not listing.sitters and listing.program and not listing.refused:
+        more = f"; {listing.attempts} pictures there are filed under nobody" if listing.attempts else ""
+        raise EnrolmentListInvalid(
+            f"{source}: the faces of {listing.program} are of nobody yet{more}; name some people there first"
+        )
     if not listing.sitters:
         told = "".join(f"; {one.path}: {one.why}" for one in listing.refused[:_TOLD])
         if len(listing.refused) > _TOLD:
@@ -89,11 +101,28 @@ def _checked(listing: Listing, source: Path) -> Listing:
             f"{source} says of nobody who that is{told}; give a folder (or a ZIP) with a folder for each person, named "
             "as the person is, or a CSV with the columns name,file"
         )
-    return listing
+    return apart(listing)
 
 
-def _in_folder(folder: Path) -> Listing:
+def apart(listing: Listing) -> Listing:
+    """The same without people whose names differ by capitals, blanks or underscores alone: one person or two?"""
+    by_key: dict[str, list[Sitter]] = {}
+    for sitter in listing.sitters:
+        by_key.setdefault(name_key(sitter.who.name.replace("_", " ")), []).append(sitter)
+    alike = []
+    for same in by_key.values():
+        if len(same) > 1:
+            names = " and ".join(repr(sitter.who.name) for sitter in same)
+            why = f"{len(same)} people there have one name ({names}); make them one, or give each a name of its own"
+            alike += [(sitter, NamesAlike(why)) for sitter in same]
+    kept = tuple(same[0] for same in by_key.values() if len(same) == 1)
+    return replace(listing, sitters=kept, alike=tuple(alike))
+
+
+def _in_folder(source: Path) -> Listing:
     """Raises OSError."""
+    store = find_store(source)
+    folder = source if store is None else store.faces
     files = []
     for entry in sorted(folder.iterdir()):
         if not entry.is_dir():
@@ -102,9 +131,8 @@ def _in_folder(folder: Path) -> Listing:
             for lies_in, below, names in os.walk(entry, onerror=_raise):
                 below.sort()
                 files += [Path(lies_in, name) for name in sorted(names)]
-    return _listing(
-        {file: PurePosixPath(file.relative_to(folder).as_posix()) for file in files if file.is_file()}, of_file
-    )
+    named = {file: PurePosixPath(file.relative_to(folder).as_posix()) for file in files if file.is_file()}
+    return _listing(named, of_file, folder, store)
 
 
 def _raise(error: OSError) -> None:
@@ -131,7 +159,7 @@ def _in_archive(source: Path, archive: Archive) -> Listing:
             raise ImageUnreadable(f"{path} is damaged, or packed in a way that can't be read; pack it anew") from None
         return of_bytes(data, path)
 
-    return _listing(paths, read)
+    return _listing(paths, read, source)
 
 
 def _readable(name: str) -> str:
@@ -147,7 +175,7 @@ def _is_photo(name: PurePosixPath) -> bool:
     return name.suffix.lower() in PHOTOS and not hidden
 
 
-def _listing(files: Mapping[Path, PurePosixPath], read: Read) -> Listing:
+def _listing(files: Mapping[Path, PurePosixPath], read: Read, source: Path, store: FaceStore | None = None) -> Listing:
     """Of files with their names, PERSON/PHOTO."""
     photos = {path: name for path, name in files.items() if _is_photo(name)}
     people: dict[str, list[Path]] = {}
@@ -157,7 +185,14 @@ def _listing(files: Mapping[Path, PurePosixPath], read: Read) -> Listing:
             people.setdefault(name.parts[0], []).append(path)
         else:
             refused.append(refusal(path, PhotoMisplaced(_misplaced(name))))
-    return Listing(_sitters(people), read, tuple(refused), len(files) - len(photos))
+    ignored = len(files) - len(photos)
+    if store is None and attempts_in(people):
+        store = frigate(source)
+    if store is None:
+        return Listing(_sitters(people), read, tuple(refused), ignored)
+    attempts = people.pop(store.attempts, []) if store.attempts else []
+    named = tuple(Sitter(Profile(store.name_of(name)), tuple(found)) for name, found in people.items())
+    return Listing(named, read, tuple(refused), ignored, program=store.program, attempts=len(attempts))
 
 
 def _misplaced(name: PurePosixPath) -> str:

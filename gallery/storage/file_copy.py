@@ -12,6 +12,8 @@ from gallery.storage.schema import BUSY_TIMEOUT_S, SCHEMA_VERSION, check_file, m
 
 Identity = tuple[int, int, int, int]
 
+_MAGIC, _VERSION_AT = b"SQLite format 3\0", slice(60, 64)  # SQLite's file format, 1.3: user_version, big-endian
+
 
 def identity_of(path: Path) -> Identity | None:
     """Which file this is, and as of when: another one after it was replaced, written over, or its log carried over
@@ -22,6 +24,17 @@ def identity_of(path: Path) -> Identity | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def schema_of(path: Path) -> int | None:
+    """The version that a database's file says it has, without opening it as one; None where there is none."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_VERSION_AT.stop)
+    except OSError:
+        return None
+    is_database = len(head) == _VERSION_AT.stop and head.startswith(_MAGIC)
+    return int.from_bytes(head[_VERSION_AT], "big") if is_database else None
 
 
 def is_of_before(path: Path) -> bool:

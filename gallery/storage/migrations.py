@@ -83,6 +83,9 @@ def _to_4(db: sqlite3.Connection) -> None:
     """Nobody has said of a face that it is not somebody's, and nobody was merged."""
     for statement in SINCE_4:
         db.execute(statement)
+    # The first galleries of schema 3 were made before erasures could be cut off.
+    if "unfinished" not in {row[1] for row in db.execute("PRAGMA table_info(forgotten)")}:
+        db.execute("ALTER TABLE forgotten ADD COLUMN unfinished INTEGER NOT NULL DEFAULT 0")
 
 
 _STEPS = {1: _to_2, 2: _to_3, 3: _to_4}

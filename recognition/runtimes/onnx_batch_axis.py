@@ -4,6 +4,7 @@ Blocks for some ten milliseconds. InsightFace exported them for one picture: the
 the cells. Nothing else is touched, and who loads the result compares a batch with its pictures alone.
 """
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 
 from recognition.errors import UnsupportedRuntime, WeightsUnreadable
@@ -49,6 +50,18 @@ def with_batch_axis(weights: bytes, who: str) -> bytes:
     del graph.value_info[:]
     edited: bytes = model.SerializeToString()
     return edited
+
+
+def with_output_shapes(weights: bytes, widths: Sequence[int]) -> bytes:
+    """The same network, which says of its outputs that they are (n, cells, width): a server may want to know."""
+    import onnx
+
+    model = onnx.load_from_string(weights)
+    for output, width in zip(model.graph.output, widths, strict=True):
+        shape = ["n", f"cells_{output.name}", width]
+        output.CopyFrom(onnx.helper.make_tensor_value_info(output.name, onnx.TensorProto.FLOAT, shape))
+    told: bytes = model.SerializeToString()
+    return told
 
 
 def _is_transposed(node: object) -> bool:

@@ -33,7 +33,10 @@ class Pixels(_Entry):
 
 
 class CatalogueEntry(_Entry):
-    """One thing to fetch: a zip of networks, or one network. `size` in bytes, exact where `sha256` is pinned."""
+    """One thing to fetch: a zip of networks, or one network. `size` in bytes, exact where `sha256` is pinned.
+
+    `measured_as`: the spec of an embedder that is this one's copy, where somebody measured that.
+    """
 
     name: SpecName
     what: str
@@ -44,6 +47,7 @@ class CatalogueEntry(_Entry):
     licence_url: str
     stated: str
     inputs: dict[Family, Pixels]
+    measured_as: SpecName | None = None
 
     @model_validator(mode="after")
     def _fetched_safely(self) -> Self:

@@ -89,6 +89,7 @@ class Guard:
         self._tokens = tokens
         self._metrics = metrics
         self._failed = FailedAttempts(clock)
+        metrics.http_refused.labels(code=TooManyAttempts.code)
 
     def admit(self, request: HTTPConnection, needed: Sequence[Needs] | None) -> Caller:
         """Who asks for a route with these needs, of which the highest counts. Raises AccessRefused.

@@ -1,19 +1,21 @@
 """A running service in; routes that tell whether it lives, is ready, and how it fares.
 
-Every route runs on the event loop and answers from memory.
+Every route runs on the event loop and answers from memory; the metrics' text is made on a thread.
 """
 
+import asyncio
+import gzip
 from dataclasses import asdict
 from typing import Any, Literal, Protocol, Self
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict
 
 from streamer.access.guard import open_to_all
 from streamer.api import problems
 from streamer.readiness import ModelState, Part, Readiness
+from streamer.telemetry.exposition import CONTENT_TYPE
 from streamer.telemetry.logs import redacted_text
 from streamer.telemetry.metrics import Metrics
 
@@ -99,11 +101,28 @@ def routes(service: Service) -> APIRouter:
         return _readiness(service.readiness())
 
     @health.get("/metrics", response_class=Response, response_description="Prometheus text.")
-    async def metrics() -> Response:
+    async def metrics(request: Request) -> Response:
         """Counters, gauges and histograms; docs/metrics.md explains each."""
-        return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+        return await asyncio.to_thread(_exposed, service.metrics, packed=_takes_gzip(request))
 
     return health
+
+
+def _exposed(metrics: Metrics, *, packed: bool) -> Response:
+    """The text; packed, as Prometheus always asks for it, less than a tenth of it is sent."""
+    text, headers = metrics.text(), {"Vary": "Accept-Encoding"}
+    if packed:
+        text, headers = gzip.compress(text, 1, mtime=0), headers | {"Content-Encoding": "gzip"}
+    return Response(text, headers=headers, media_type=CONTENT_TYPE)
+
+
+def _takes_gzip(request: Request) -> bool:
+    """By Accept-Encoding (RFC 9110, 12.5.3); `gzip;q=0` is a refusal."""
+    for coding in request.headers.get("accept-encoding", "").split(","):
+        name, _, weight = coding.replace(" ", "").lower().partition(";")
+        if name == "gzip":
+            return weight not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
+    return False
 
 
 def _readiness(found: Readiness) -> JSONResponse:

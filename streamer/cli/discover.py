@@ -1,6 +1,5 @@
 """`cameras discover`: who answers on the local network, and what to paste for each."""
 
-import asyncio
 import re
 from ipaddress import IPv4Address
 from typing import Annotated, Any
@@ -9,9 +8,10 @@ import typer
 import uvloop
 
 from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json, print_line, settings_of
-from streamer.discovery.device import Device, DeviceLogin, NotAnswered, Stream
-from streamer.discovery.proposal import add_line, camera_name, with_login, without_secret, yaml_lines
-from streamer.discovery.ws_discovery import Announcement, search
+from streamer.discovery.device import Device, DeviceLogin, Stream
+from streamer.discovery.devices import devices_of
+from streamer.discovery.proposal import add_line, with_login, without_secret, yaml_lines
+from streamer.discovery.ws_discovery import search
 from streamer.variables import expand_secret
 
 _NOBODY = """no ONVIF device answered. Check
@@ -21,7 +21,6 @@ _NOBODY = """no ONVIF device answered. Check
   a firewall here: answers come by UDP from port 3702 to a port that changes;
   with several networks, --interface with this machine's address in the cameras'; and --seconds 10 for slow ones.
 A camera without ONVIF is added by its URL: docs/cameras.md."""
-_AT_ONCE = 8
 _VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 
 
@@ -81,8 +80,6 @@ def discover(
 async def _found(
     seconds: float, interface: str | None, only: list[str], login: DeviceLogin | None, taken: list[str]
 ) -> list[Device]:
-    from streamer.discovery.onvif import streams_of  # httpx takes its time to import, few commands need it
-
     everybody = await search(seconds, interface)
     answered = [each for each in everybody if not only or each.address in only]
     silent = [address for address in only if all(each.address != address for each in answered)]
@@ -91,21 +88,7 @@ async def _found(
     elif silent:
         there = ", ".join(sorted({each.address for each in everybody}))
         note(f"no device answered from {', '.join(silent)}; there are: {there}")
-    gate = asyncio.Semaphore(_AT_ONCE)
-
-    async def asked(name: str, answer: Announcement) -> Device:
-        if login is None:
-            return Device(name, answer)
-        try:
-            async with gate:
-                return Device(name, answer, tuple(await streams_of(answer.url, login)))
-        except NotAnswered as why:
-            return Device(name, answer, reason=str(why))
-
-    names: list[str] = []
-    for answer in answered:
-        names.append(camera_name(answer.name or answer.hardware, answer.address, [*taken, *names]))
-    return list(await asyncio.gather(*map(asked, names, answered)))
+    return await devices_of(answered, login, taken)
 
 
 def _camera(device: Device, stream: Stream, login: DeviceLogin | None, templates: tuple[str, str]) -> tuple[str, str]:

@@ -49,6 +49,10 @@ def doctor(config: ConfigFile = None, overrides: Overrides = None, json: AsJson 
         if not faults and not report.of("warning"):
             print_line("nothing is wrong")
     if faults:
-        warned = len(report.of("warning"))
-        sys.stderr.write(f"whosthere: {len(faults)} faults and {warned} warnings [{faults[0].code}]\n")
+        told = f"{_counted(len(faults), 'fault')} and {_counted(len(report.of('warning')), 'warning')}"
+        sys.stderr.write(f"whosthere: {told} [{faults[0].code}]\n")
         raise typer.Exit(1)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -15,12 +15,18 @@ from pathlib import Path
 from streamer.mqtt.broker_check import check_topic
 from streamer.settings import Settings
 
+ENVIRONMENT = Path("/etc/whosthere/environment")  # the unit's EnvironmentFile
+
 _EDIT = '"${{EDITOR:-nano}}" {file}'
 _UPDATE = "{python} -m pip install --upgrade whosthere"
 _RESTART = "{restart}"
+_ANYTHING = "whosthere check"
 _PROBE = "whosthere cameras probe {camera}"
 _KEY_BACK = "install -m 600 COPY_OF_MASTER_KEY {keys}/master.key"
 _PUBLISH = "mosquitto_pub -h {broker} -p {mqtt_port} -t {topic} -m check"
+_SHOWN_CERTIFICATE = (
+    "openssl s_client -connect {broker}:{mqtt_port} </dev/null 2>/dev/null | openssl x509 -noout -subject -enddate"
+)
 _RESTORE = "whosthere gallery restore BACKUP"
 
 # {file}: the configuration; {data}, {keys}: folders; {python}: the interpreter that has whosthere; {owner}: whose the
@@ -28,6 +34,7 @@ _RESTORE = "whosthere gallery restore BACKUP"
 CURES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("config_missing", "config_unreadable", "config_unknown_key", "config_invalid"), (_EDIT,)),
     "camera_changes_unreadable": ("mv {data}/cameras.json {data}/cameras.json.damaged",),
+    "variable_unset": (f"set -a; . {ENVIRONMENT}; set +a", _ANYTHING),
     "config_shipped": ("whosthere cameras discover", '"${{EDITOR:-nano}}" whosthere.yaml'),
     "cameras_none": ("whosthere cameras discover", "whosthere cameras add NAME URL"),
     # Folders and files.
@@ -76,10 +83,23 @@ CURES: dict[str, tuple[str, ...]] = {
     "model_fallback": ("nvidia-smi", "whosthere models list"),
     "gpu_unused": ("{python} -m pip uninstall -y onnxruntime", "{python} -m pip install 'whosthere[gpu]'"),
     # The broker and what waits for it.
-    "broker_unreachable": ("sudo systemctl start mosquitto", _PUBLISH),
+    "broker_unreachable": ("{start_broker}", _PUBLISH),
     "broker_login_refused": ("sudo mosquitto_passwd /etc/mosquitto/passwd USER", _EDIT),
     "broker_topic_refused": ("sudo tail -n 20 /var/log/mosquitto/mosquitto.log",),
     "broker_id_taken": (_EDIT,),
+    **dict.fromkeys(("broker_speaks_no_tls", "broker_wants_tls", "login_in_clear"), (_EDIT,)),
+    **dict.fromkeys(
+        (
+            *("broker_tls_failed", "broker_certificate_expired", "broker_certificate_ends"),
+            *("broker_certificate_other_host", "broker_certificate_self_signed", "broker_certificate_untrusted"),
+        ),
+        (_SHOWN_CERTIFICATE, _EDIT),
+    ),
+    **dict.fromkeys(("client_certificate_missing", "client_certificate_refused"), (_EDIT,)),
+    **dict.fromkeys(
+        ("mqtt_tls_file_unreadable", "mqtt_tls_file_invalid", "mqtt_tls_key_encrypted", "mqtt_tls_key_mismatch"),
+        (_EDIT,),
+    ),
     "outbox_damaged": ("ls -l {data}",),
     "outbox_unwritable": ("df -h {data}", "ls -ld {data} {data}/outbox.db"),
     "outbox_waiting": (_PUBLISH,),
@@ -120,7 +140,6 @@ CURES: dict[str, tuple[str, ...]] = {
     ),
 }
 _CAMERA = (_PROBE,)
-_ANYTHING = ("whosthere check",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,13 +152,14 @@ class Cures:
 
     def of(self, code: str, part: str = "", **words: str) -> tuple[str, ...]:
         """The lines for a shell; `words`: what else they name, quoted here."""
-        fallback = _CAMERA if part.startswith("camera ") else _ANYTHING
+        fallback = _CAMERA if part.startswith("camera ") else (_ANYTHING,)
         known = self._words() | {"camera": part.removeprefix("camera ")} | words
         quoted = {key: value if key in _AS_THEY_ARE else shlex.quote(value) for key, value in known.items()}
         return tuple(self._line(line.format(**quoted)) for line in CURES.get(code, fallback))
 
     def _words(self) -> dict[str, str]:
         settings, unit = self.settings, has_unit()
+        is_here = settings.mqtt.host in ("127.0.0.1", "::1", "localhost")
         serve, lock = self._whosthere("whosthere serve"), shlex.quote(str(settings.paths.data / "lock"))
         return {
             "file": str(self.file),
@@ -150,6 +170,9 @@ class Cures:
             "owner": self.owner or user_name(os.getuid()),
             "broker": settings.mqtt.host,
             "mqtt_port": str(settings.mqtt.port),
+            "start_broker": "sudo systemctl start mosquitto"
+            if is_here
+            else "ping -c 3 " + shlex.quote(settings.mqtt.host),
             "topic": check_topic(settings.mqtt),
             "http_port": str(settings.http.port),
             "cert": str(settings.http.tls.cert) if settings.http.tls else "CERTIFICATE",
@@ -177,7 +200,7 @@ class Cures:
         ).strip()
 
 
-_AS_THEY_ARE = frozenset({"start", "restart", "log"})
+_AS_THEY_ARE = frozenset({"start_broker", "start", "restart", "log"})
 
 
 def has_unit() -> bool:

@@ -14,7 +14,7 @@ from gallery.storage.store import PersonStore
 from recognition.errors import CodedError
 from streamer.checks import Finding, check_everything
 from streamer.doctor import folder, host, running, waiting
-from streamer.doctor.cures import Cures
+from streamer.doctor.cures import ENVIRONMENT, Cures
 from streamer.doctor.trouble import SEVERITIES, Report, Trouble
 from streamer.errors import ConfigError
 from streamer.process import open_gallery, service_runs, store_of
@@ -57,7 +57,8 @@ def _paths_alone(layers: Layers) -> Settings:
 async def _without_config(error: ConfigError, settings: Settings, cures: Cures, *, with_folder: bool) -> Report:
     code = error.code
     in_changes = with_folder and str(settings.camera_changes_path) in str(error)
-    mend = cures.of("camera_changes_unreadable" if in_changes else code)
+    is_unset = "is not set" in str(error) and ENVIRONMENT.exists()  # of the service alone, not of who looks
+    mend = cures.of("camera_changes_unreadable" if in_changes else "variable_unset" if is_unset else code)
     found = [Trouble("fault", "config", code, str(error), mend)]
     looked_at = ["config", "machine"]
     found += await _looked("machine", partial(host.look, settings, cures))
@@ -143,7 +144,8 @@ async def _checked(
             mend = cures.of(finding.code, finding.part)
             found.append(Trouble("fault", finding.part, finding.code, redacted_text(finding.detail), mend))
         for note in finding.notes:
-            found.append(Trouble("warning", finding.part, note.code, note.text, cures.of(note.code, finding.part)))
+            text = redacted_text(note.text.removeprefix("warning: "))
+            found.append(Trouble("warning", finding.part, note.code, text, cures.of(note.code, finding.part)))
     if opened is not None and any(finding.part == "gallery" and finding.ok for finding in findings):
         found += await _looked("gallery", partial(_kept, settings, opened, cures))
     return findings

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from gallery.storage.file_copy import schema_of
 from gallery.storage.schema import SCHEMA_VERSION
 from streamer.doctor.cures import Cures, user_name
 from streamer.doctor.trouble import Trouble
@@ -16,18 +17,6 @@ from streamer.kept_visits.visits_schema import VERSION as VISITS_VERSION
 from streamer.settings import Settings
 
 FULL_BYTES, LOW_BYTES = 200 << 20, 2 << 30
-_MAGIC, _VERSION_AT = b"SQLite format 3\0", slice(60, 64)  # SQLite's file format, 1.3: user_version, big-endian
-
-
-def schema_of(path: Path) -> int | None:
-    """The version that a database's file says it has; None where there is none, or it is none."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(_VERSION_AT.stop)
-    except OSError:
-        return None
-    whole = len(head) == _VERSION_AT.stop and head.startswith(_MAGIC)
-    return int.from_bytes(head[_VERSION_AT], "big") if whole else None
 
 
 def look(settings: Settings, cures: Cures) -> Iterator[Trouble]:

@@ -6,14 +6,16 @@ Runs on the loop. Settings go in, troubles come out; /readyz and /metrics are op
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from recognition.specs.devices import count_gpus
 from streamer import __version__
 from streamer.doctor.cures import Cures
-from streamer.doctor.trouble import Trouble
+from streamer.doctor.trouble import Severity, Trouble
+from streamer.pipeline.camera import State
 from streamer.settings import HttpSettings, Settings
 
 ASK_WITHIN_S = 10.0
@@ -22,7 +24,7 @@ FULL_SHARE = 0.8
 SKIPPED_SHARE, ENOUGH_FRAMES = 0.05, 1_000
 
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
-_CAMERA_REASON = re.compile(r"^(?:\w+: )?(\w+)")
+_CAMERA_REASON = re.compile(rf"^(?:(?:{'|'.join(get_args(State))}): )?(\w+)")
 _CODES = {
     "models": "model_fallback",
     "load": "overloaded",
@@ -98,7 +100,10 @@ def _of_part(name: str, is_ok: bool, reason: str, cures: Cures) -> Trouble:
         code = _FAULTS.get(name, "not_ready")
     if "is refused" in reason and name == "broker":
         code = "broker_topic_refused"
-    return Trouble("warning" if is_ok else "fault", name, code, reason or "is not ok", cures.of(code, name))
+    severity: Severity = "warning" if is_ok else "fault"
+    if code == "model_fallback" and not count_gpus():
+        severity = "hint"  # there is nothing else to run on
+    return Trouble(severity, name, code, reason or "is not ok", cures.of(code, name))
 
 
 def _outbox(answers: Answers, settings: Settings, cures: Cures) -> Iterator[Trouble]:

@@ -4,8 +4,8 @@ import sqlite3
 import time
 from collections.abc import Iterator
 
+from gallery.storage.file_copy import schema_of
 from streamer.doctor.cures import Cures
-from streamer.doctor.folder import schema_of
 from streamer.doctor.trouble import Trouble
 from streamer.events.damage import has_log, looked_at
 from streamer.events.outbox_schema import VERSION

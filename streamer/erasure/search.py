@@ -69,8 +69,11 @@ def _count_of(task: Task, file: VisitsFile) -> int:
 
 
 def _others(task: Task) -> Iterator[Path]:
-    """Every file but the databases whose tables are searched; the outbox is one of them where its service asks."""
-    searched = [task.settings.gallery_path, task.settings.visits_path]
+    """Every file but the databases whose tables are searched; the outbox is one of them where its service asks.
+
+    Nor that by which Home Assistant is made to forget them: it has to say whom.
+    """
+    searched = [task.settings.gallery_path, task.settings.visits_path, task.settings.home_assistant_path]
     if task.in_service:
         searched.append(task.settings.outbox_path)
     skipped = {file for path in searched for file in (path, *side_files(path))}

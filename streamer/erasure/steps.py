@@ -6,7 +6,7 @@ A step is whole by itself and may be taken again: what is gone is gone. Blocks.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from gallery.classifier.errors import ClassifierDamaged, ClassifierMissing, ClassifierStale
@@ -26,6 +26,8 @@ from streamer.events.outbox_file import Changes, OutboxFile
 from streamer.kept_visits.visits_file import VisitsFile
 from streamer.model_layer.enrolling import verifying_thresholds
 from streamer.model_layer.setup import make_manager
+from streamer.mqtt.home_assistant.devices import Naming
+from streamer.mqtt.home_assistant.ledger import told_devices
 from streamer.naming.places import trained_places
 from streamer.steady import boot_id, steady_s
 
@@ -171,25 +173,33 @@ def _outbox_holds(task: Task) -> bool:
 
 
 def empty_topics(task: Task) -> Outcome:
-    """What the broker retains of them; by the service if one runs, and at each of its starts."""
+    """What the broker retains of them; by the service if one runs, and at each of its starts.
+
+    That is where Home Assistant is made to forget them, too: at once where it runs, else when it starts again.
+    """
     mqtt = task.settings.mqtt
+    devices = told_devices(task.settings.home_assistant_path, task.person_ids)
+    if mqtt.home_assistant.enabled:
+        naming = Naming.of(mqtt)
+        devices = sorted({*devices, *(naming.topic(naming.key("person", one)) for one in task.person_ids)})
     if task.in_service:
         return Outcome("the service has its topics emptied as it notices")
     try:
         if task.service_runs():
-            topics = asyncio.run(await_erased(mqtt, task.person_ids, SERVICE_WITHIN_S))
+            topics = asyncio.run(await_erased(mqtt, task.person_ids, SERVICE_WITHIN_S, devices))
         else:
-            topics = asyncio.run(erase_topics(mqtt, task.person_ids))
+            topics = asyncio.run(erase_topics(mqtt, task.person_ids, devices))
     except BrokerError as error:
         return Outcome("", (Left("retained MQTT topics", f"{error}", "service"),))
-    return _of_topics(topics)
+    return _of_topics(topics, devices)
 
 
-def _of_topics(topics: Topics) -> Outcome:
+def _of_topics(topics: Topics, devices: Sequence[str]) -> Outcome:
     if topics.left:
         return Outcome("", tuple(Left(topic, "the broker still retains it", "service") for topic in topics.left))
     erased = f"{listed(topics.erased)} emptied; nothing retained names them" if topics.erased else "none retained"
-    return Outcome("emptied (the broker lets this login not look whether they are)" if topics.unseen else erased)
+    told = "emptied (the broker lets this login not look whether they are)" if topics.unseen else erased
+    return Outcome(f"{told}; Home Assistant forgets them now, or when it starts again" if devices else told)
 
 
 def retire_classifiers(task: Task) -> Outcome:
@@ -239,14 +249,18 @@ def write_anew(task: Task) -> Outcome:
 
 
 def look_everywhere(task: Task) -> Outcome:
-    """Their ids in every file of paths.data, but in the list of the forgotten and the audit log."""
+    """Their ids in every file of paths.data, but in the list of the forgotten, the audit log and the list of what Home
+    Assistant was told."""
     try:
         found = search(task)
     except (GalleryError, OSError) as error:
         return Outcome("", (Left(str(task.data), f"can't be searched ({error})", "you"),))
     if found.left:
         return Outcome("", found.left)
-    return Outcome(f"{counted(found.files, 'file')} searched: the id is in the list of the forgotten and the audit log")
+    where = "the list of the forgotten and the audit log"
+    if holds(task.settings.home_assistant_path, task.person_ids):
+        where = "the list of the forgotten, the audit log and the list of what Home Assistant is to forget"
+    return Outcome(f"{counted(found.files, 'file')} searched: the id is in {where}")
 
 
 STEPS = (

@@ -1,17 +1,19 @@
 """What the broker retains of people, for a command: erased by it, or seen to be gone where a service does it.
 
-Ids go in; topics that are left come out. On a loop of the command's own, by a connection of its own.
+Ids go in, and the topics on which Home Assistant was told of devices; those that are left come out. On a loop of the
+command's own, by a connection of its own.
 """
 
 import asyncio
 import itertools
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import orjson
 
 from streamer.mqtt.client import BrokerClient
 from streamer.mqtt.connection import Broker, passing_id
+from streamer.mqtt.discovery import SETTLE_S
 from streamer.mqtt.leftovers import LEAVES, SUBSCRIPTION_REFUSED, reason_value
 from streamer.settings import MqttSettings
 
@@ -29,16 +31,22 @@ class Topics:
     unseen: bool = False
 
 
-async def erase_topics(mqtt: MqttSettings, person_ids: Collection[str]) -> Topics:
+async def erase_topics(mqtt: MqttSettings, person_ids: Collection[str], devices: Sequence[str] = ()) -> Topics:
     """Erase what is retained of these people, and take them out of who is present; look whether it is gone.
 
-    Raises BrokerUnreachable, BrokerLoginRefused and BrokerLost.
+    devices: topics on which Home Assistant was told of them; these first, since it complains of others that are emptied
+    under what it shows. Raises BrokerUnreachable, BrokerLoginRefused and BrokerLost.
     """
     async with Broker(mqtt).connect(client_id=passing_id(mqtt)) as client:
-        look = _Look(client, mqtt.topic_prefix, person_ids)
+        look = _Look(client, mqtt.topic_prefix, person_ids, devices)
         found = await look.retained()
         own = [f"{mqtt.topic_prefix}/people/{one}/{leaf}" for one in sorted(person_ids) for leaf in LEAVES["people"]]
         erased = []
+        for topic in devices if look.is_refused else [one for one in devices if one in found]:
+            if await client.send(topic, b"", retain=True) is None and found.pop(topic, None) is not None:
+                erased.append(topic)
+        if erased:
+            await asyncio.sleep(SETTLE_S)
         for topic, payload in (dict.fromkeys(own, b"") | found).items():
             if await client.send(topic, _without(topic, payload, person_ids), retain=True) is None and topic in found:
                 erased.append(topic)
@@ -46,10 +54,12 @@ async def erase_topics(mqtt: MqttSettings, person_ids: Collection[str]) -> Topic
         return Topics(tuple(erased), tuple(left), look.is_refused)
 
 
-async def await_erased(mqtt: MqttSettings, person_ids: Collection[str], within_s: float) -> Topics:
+async def await_erased(
+    mqtt: MqttSettings, person_ids: Collection[str], within_s: float, devices: Sequence[str] = ()
+) -> Topics:
     """Look until a running service has erased what is retained of these people. Raises as erase_topics()."""
     async with Broker(mqtt).connect(client_id=passing_id(mqtt)) as client:
-        look = _Look(client, mqtt.topic_prefix, person_ids)
+        look = _Look(client, mqtt.topic_prefix, person_ids, devices)
         loop = asyncio.get_running_loop()
         until_s = loop.time() + within_s
         left = await look.retained()
@@ -59,10 +69,12 @@ async def await_erased(mqtt: MqttSettings, person_ids: Collection[str], within_s
 
 
 class _Look:
-    def __init__(self, client: BrokerClient, prefix: str, person_ids: Collection[str]) -> None:
+    def __init__(
+        self, client: BrokerClient, prefix: str, person_ids: Collection[str], devices: Sequence[str] = ()
+    ) -> None:
         self._client = client
         self._person_ids = person_ids
-        self._filters = [f"{prefix}/cameras/+/present"]
+        self._filters = [f"{prefix}/cameras/+/present", *devices]
         for one in sorted(person_ids):
             self._filters += [f"{prefix}/people/{one}/#", f"{prefix}/cameras/+/identity/{one}"]
         self.is_refused = False

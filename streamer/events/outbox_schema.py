@@ -9,6 +9,7 @@ import sqlite3
 from contextlib import suppress
 from pathlib import Path
 
+from gallery.storage.file_copy import schema_of
 from streamer.errors import AlreadyRunning, OutboxDamaged, OutboxError, OutboxTooNew, OutboxUnwritable
 from streamer.events.damage import damage_told, has_log, looked_at, open_visits, side_files, sightings
 
@@ -48,6 +49,20 @@ _COLUMNS = {
 }
 
 
+def refuse_newer(path: Path) -> None:
+    """Before anything else of a folder is opened, and perhaps brought up to date. Raises OutboxTooNew."""
+    version = schema_of(path)
+    if version is not None and version > VERSION:
+        raise _too_new(path, version)
+
+
+def _too_new(path: Path, version: int) -> OutboxTooNew:
+    return OutboxTooNew(
+        f"outbox {path} was written by a newer whosthere (version {version}, known here: {VERSION});"
+        " update whosthere, or move the file away"
+    )
+
+
 def open_outbox(path: Path) -> sqlite3.Connection:
     """Raises OutboxUnwritable, OutboxDamaged, OutboxTooNew, AlreadyRunning."""
     created = not os.path.lexists(path)
@@ -83,10 +98,7 @@ def _prepare(db: sqlite3.Connection, path: Path, *, created: bool) -> None:
     db.execute("PRAGMA locking_mode = EXCLUSIVE")
     version = int(db.execute("PRAGMA user_version").fetchone()[0])
     if version > VERSION:
-        raise OutboxTooNew(
-            f"outbox {path} was written by a newer whosthere (version {version}, known here: {VERSION});"
-            " update whosthere, or move the file away"
-        )
+        raise _too_new(path, version)
     if created:
         db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         db.execute("PRAGMA auto_vacuum = INCREMENTAL")

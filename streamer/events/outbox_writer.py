@@ -91,6 +91,9 @@ class OutboxWriter:
         self._forgotten_in: OutboxFile | None = None  # the file that has heard of all who are forgotten
         self._to_scrub: set[str] = set()
         self._scrub_at_s = float("-inf")
+        metrics.outbox_limit.set(limit)
+        for code in (OutboxUnwritable.code, OutboxDamaged.code):
+            metrics.outbox_errors.labels(code=code)
         self._held = HeldFile(path, lambda: OutboxFile(path, limit, max_age_s, now(), boot), now, metrics)
 
     # On the loop.
@@ -135,7 +138,8 @@ class OutboxWriter:
 
     def oldest_s(self) -> float:
         """How long the oldest message on disk has waited; 0 where there is none."""
-        return 0.0 if self._oldest_at is None else max(self._now() - self._oldest_at, 0.0)
+        oldest_at = self._oldest_at  # once: a scrape asks on a thread of its own
+        return 0.0 if oldest_at is None else max(self._now() - oldest_at, 0.0)
 
     def _trim(self) -> None:
         excess = len(self._buffer) - self._buffer_limit

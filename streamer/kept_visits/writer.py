@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import assert_never
 
+from gallery.errors import MasterKeyMissing, MasterKeyWrong
 from gallery.keys.master_key import KeySource
+from streamer.errors import KeptVisitsDamaged, KeptVisitsTooNew, KeptVisitsUnwritable
 from streamer.events.event import IdentityEvent
 from streamer.kept_visits.held_visits import HeldVisits
 from streamer.kept_visits.jobs import Ended, Forgotten, Gone, Job, Refused, Seen, Stepped, Told
@@ -29,6 +31,10 @@ MOST_WAITING = 64  # visits that wait for a disk that is full or fails
 GROUP_S = 1.0  # what is told is written within; by then a visit's first good faces have been seen
 PURGE_S = 3600.0
 QUEUE_FULL = "queue_full"
+LOSSES = (
+    *(KeptVisitsUnwritable.code, KeptVisitsDamaged.code, KeptVisitsTooNew.code),
+    *(MasterKeyMissing.code, MasterKeyWrong.code, QUEUE_FULL),
+)
 
 
 @dataclass(slots=True)
@@ -78,6 +84,8 @@ class VisitsWriter:
         self._has_begun = False
         self._write_at_s: float | None = None
         self._purge_at_s = now() + PURGE_S
+        for code in LOSSES:
+            metrics.visits_lost.labels(code=code)
 
     # On the loop.
 

@@ -14,6 +14,7 @@ import av
 from av.codec.codec import UnknownCodecError
 from av.packet import Packet
 from av.video.stream import VideoStream
+from prometheus_client import Counter
 
 from streamer.api.streaming.messages import Mailbox, Message
 from streamer.errors import CameraUnknown
@@ -60,9 +61,8 @@ class CameraView:
         self._encoding: asyncio.Task[None] | None = None
         self._once = OnceLog(log)
         self._gauge = metrics.viewers.labels(camera=camera)
-        self._encoded, self._dropped, self._failed = (
-            metrics.view_frames.labels(camera=camera, outcome=outcome) for outcome in ("encoded", "dropped", "failed")
-        )
+        self._view_frames = metrics.view_frames
+        self._frames: dict[str, Counter] = {}  # by outcome; made when somebody looks, who looks at few of hundreds
 
     @property
     def looks(self) -> bool:
@@ -71,7 +71,7 @@ class CameraView:
     def taken(self, frame: Frame) -> None:
         if self._connected:
             if self._newest is not None:
-                self._dropped.inc()
+                self._frames["dropped"].inc()
             self._newest = frame
             self._news.set()
 
@@ -108,6 +108,8 @@ class CameraView:
             raise CameraUnknown(f"camera {self.camera} was removed; `whosthere cameras list` names those there are")
         viewer = Viewer(self)
         viewer.tell_state(state_message(self.status, self._since))
+        for outcome in ("encoded", "dropped", "failed"):
+            self._frames[outcome] = self._view_frames.labels(camera=self.camera, outcome=outcome)
         self._viewers.add(viewer)
         self._gauge.set(len(self._viewers))
         return viewer
@@ -150,20 +152,20 @@ class CameraView:
             while True:
                 image, at = await self._next()
                 if at <= last:
-                    self._dropped.inc()
+                    self._frames["dropped"].inc()
                     continue
                 last = at
                 keyframe = self._keyframe_wanted and at >= self._keyframe_from
                 try:
                     packets = await loop.run_in_executor(thread, encoder.encode, image, at, keyframe)
                 except (av.FFmpegError, UnknownCodecError) as fault:
-                    self._failed.inc()
+                    self._frames["failed"].inc()
                     self._once.say("view", str(fault), logging.WARNING, _UNSEEN, self.camera, fault, code="view_failed")
                     continue
                 finally:
                     del image
                 self._once.over("view")
-                self._encoded.inc()
+                self._frames["encoded"].inc()
                 for packet in packets:
                     self._hand_out(packet, at)
         finally:

@@ -37,6 +37,7 @@ class CameraTopics:
         self._now = now
         self._then = then
         self._tell_enabled = tell_enabled
+        self._leaves = ("status", "present", *(("enabled/state",) if tell_enabled else ()))
         self._statuses: dict[str, dict[str, object]] = {}
         self._gone: set[str] = set()
         self.names: set[str] = set()
@@ -45,6 +46,8 @@ class CameraTopics:
         """A camera that is configured: there at the start, or added since."""
         self.names.add(camera)
         self._gone.discard(camera)
+        for leaf in self._leaves:
+            self._retained.resume(self._topic(camera, leaf))
         self.present_changed(camera)
 
     def remove(self, camera: str) -> None:
@@ -53,7 +56,8 @@ class CameraTopics:
         self._gone.add(camera)
         self._statuses.pop(camera, None)
         self._presence.forget_camera(camera)
-        for leaf in ("status", "present", *(("enabled/state",) if self._tell_enabled else ())):
+        for leaf in self._leaves:
+            self._retained.pause(self._topic(camera, leaf))
             self._then(partial(self._erase, camera, leaf))
         for topic in self._count_topics(camera):
             self._retained.erase(topic)

@@ -79,6 +79,8 @@ class EventPump:
         self._proved: set[str] = set()  # topics on which the broker took something
         self._proved_bytes = 0  # the most that it took, on whichever: it has one limit for all
         self._held: list[_Held] = []  # in flight as others are, for the outbox and for walks
+        self._held_topics: set[str] = set()
+        self._letting_go = False
         self._answered = asyncio.Event()
         self._acked: list[int] = []
         self._ahead: asyncio.Task[list[Stored] | None] | None = None  # the main walk's next rows, being read
@@ -187,12 +189,18 @@ class EventPump:
             sender.not_coming(topics)
             return
         self._in_flight.add(stored.row)
-        self._held.append(_Held(stored, self._payloads(stored), walk is self._walk))
-        self._let_go(sender, sends)
+        payloads = self._payloads(stored)
+        if self._held_topics.isdisjoint(payloads) and self._is_proved(payloads):
+            self._send(stored, payloads, sender, sends)
+        else:
+            self._held.append(_Held(stored, payloads, walk is self._walk))
+            self._held_topics.update(payloads)
 
-    def _let_go(self, sender: Sender, sends: asyncio.TaskGroup) -> None:
+    async def _let_go(self, sender: Sender, sends: asyncio.TaskGroup) -> None:
         """Send those of the held messages that may go, in order on each topic; the rest holds up no other topic."""
-        held, self._held, waiting = self._held, [], set[str]()
+        self._letting_go = False
+        held, self._held = self._held, []
+        self._held_topics = waiting = set[str]()
         for one in held:
             if (told := self._outbox.as_told(one.stored)) is not one.stored:
                 one.stored, one.payloads = told, self._payloads(told)
@@ -256,8 +264,9 @@ class EventPump:
             self._set_aside_late(stored, topics, sender)
         if (told := self._outbox.as_told(stored)) is not stored:
             self._unlearn(set(topics) - set(self._topics(told)))
-        if self._held:
-            self._let_go(sender, sends)
+        if self._held and not self._letting_go:  # once for all that is answered in this turn of the loop
+            self._letting_go = True
+            sends.create_task(self._let_go(sender, sends), name="let events go")
         self._answered.set()
 
     def _set_aside_late(self, stored: Stored, topics: list[str], sender: Sender) -> None:

@@ -8,6 +8,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import Executor
 from contextlib import suppress
 
 import orjson
@@ -28,6 +29,7 @@ from streamer.mqtt.errors import BrokerTlsError
 from streamer.mqtt.event_pump import EventPump
 from streamer.mqtt.home_assistant.errors import DiscoveryListError
 from streamer.mqtt.home_assistant.ledger import Ledger
+from streamer.mqtt.last_faces import LastFaces
 from streamer.mqtt.leftovers import Leftovers, is_leftover
 from streamer.mqtt.person_topics import PersonTopics
 from streamer.mqtt.presence import Presence
@@ -56,6 +58,7 @@ class Publisher:
     erased. What is retained of cameras that add_camera() did not name by then is erased, too. obey(camera, enabled):
     called for each command that is allowed by mqtt.commands; None: none is. own_broker: it denies nothing. ledger: what
     Home Assistant was told, or why that can't be read; it is not told of people of whom is_ignored(person_id) is true.
+    pool: where pictures are encoded.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class Publisher:
         person_ids: Callable[[], Collection[str]] = tuple,
         is_ignored: Callable[[str], bool] = lambda _: False,
         ledger: Ledger | DiscoveryListError | None = None,
+        pool: Executor | None = None,
         own_broker: bool = False,
     ) -> None:
         self._mqtt = mqtt
@@ -90,7 +94,7 @@ class Publisher:
         self._presence = Presence(name_of, mqtt.publish_names, now)
         self._retained = Retained(lambda topic: self._people.erased(topic))
         commanded = obey is not None and "cameras/enabled" in mqtt.commands
-        self._discovery = Discovery(
+        self.discovery = Discovery(
             mqtt,
             Ledger(None) if ledger is None else ledger,
             lambda: self._cameras.names,
@@ -100,18 +104,19 @@ class Publisher:
             metrics,
             commanded=commanded,
         )
-        self._pump = EventPump(mqtt, outbox, self._refusals, self._as_sent, self._taken, metrics, self._discovery.hold)
+        self._pump = EventPump(mqtt, outbox, self._refusals, self._as_sent, self._taken, metrics, self.discovery.hold)
         self._cameras = CameraTopics(
-            mqtt, self._retained, self._presence, now, self._discovery.then, tell_enabled=commanded
+            mqtt, self._retained, self._presence, now, self.discovery.then, tell_enabled=commanded
         )
-        self._people = PersonTopics(self._prefix, self._retained, self._presence, outbox, name_of, self._discovery.then)
+        self.last_faces = LastFaces(mqtt, pool, self.discovery.hold)
+        self._people = PersonTopics(self._prefix, self._retained, self._presence, outbox, name_of, self.discovery.then)
         self._commands = (
             CameraCommands(self._prefix, lambda: self._cameras.names, obey, metrics) if obey and commanded else None
         )
         outbox.hearers.append(self._heard)
         self._losses: deque[float] = deque(maxlen=LOSSES)
         self._hurried = False
-        self._leftovers = Leftovers(self._prefix, lambda: self._discovery.leftover_filters)
+        self._leftovers = Leftovers(self._prefix, lambda: self.discovery.leftover_filters)
         self._told_of_no_reasons = own_broker
         self._stopping = False
         self._over = asyncio.Event()
@@ -148,11 +153,13 @@ class Publisher:
         """A camera that is configured, or is otherwise now than it was."""
         self._cameras.add(camera)
         self._cameras.set_enabled(camera, enabled)
-        self._discovery.changed()
+        self.discovery.changed()
+        self.last_faces.add_camera(camera)
 
     def remove_camera(self, camera: str) -> None:
         """It is configured no more: what the broker retains of it is erased, at once or when it is back."""
         self._cameras.remove(camera)
+        self.last_faces.remove_camera(camera)
 
     def set_camera_status(self, camera: str, state: str, reason: str = "") -> None:
         """Retain a camera's state, now and after each reconnect; `since` is when the state was first set."""
@@ -179,15 +186,16 @@ class Publisher:
         self._people.gone(gone)
         self._cameras.names_changed()
         self._people.come(self._person_ids())
-        self._discovery.changed()
+        self.discovery.changed()
 
     def forget(self, person_ids: Collection[str]) -> None:
         """Nothing is retained of these people from now on, and nothing kept: erased at once, or when the broker is
         back. What it is just being sent may still arrive.
         """
         self._people.forget(person_ids)
-        self._discovery.forget(person_ids)
+        self.discovery.forget(person_ids)
         self._pump.forget(person_ids)
+        self.last_faces.forget(person_ids)
         self._cameras.names_changed()
 
     async def stop(self, limit_s: float = STOP_WITHIN_S) -> None:
@@ -275,16 +283,17 @@ class Publisher:
                     tasks.create_task(self._listen(sender.client), name="watch broker"),
                     tasks.create_task(self._leftovers.look(sender.client), name="look for leftovers"),
                     tasks.create_task(self._try_refused(), name="try refused topics"),
+                    tasks.create_task(self.last_faces.run(sender), name="publish faces"),
                 ]
                 probe = sender.send(check_topic(self._mqtt), CHECK, expire_s=CHECK_EXPIRES_S)
                 tasks.create_task(probe, name="probe broker")
                 if self._commands is not None:
                     tasks.create_task(self._commands.subscribe(sender.client), name="hear commands")
-                await self._discovery.open(sender)
-                discovery = tasks.create_task(self._discovery.run(sender), name="tell Home Assistant")
+                await self.discovery.open(sender)
+                discovery = tasks.create_task(self.discovery.run(sender), name="tell Home Assistant")
                 states = tasks.create_task(self._retained.run(sender), name="publish states")
                 await self._pump.run(sender)
-                self._discovery.end()
+                self.discovery.end()
                 await discovery
                 self._retained.end()
                 await states
@@ -316,13 +325,13 @@ class Publisher:
     async def _listen(self, client: BrokerClient) -> None:
         """Raises MqttError when the connection ends; all that ever arrives is what is retained, and commands."""
         async for message in client.messages:
-            if not (self._discovery.heard(message) or (self._commands and self._commands.heard(message))):
+            if not (self.discovery.heard(message) or (self._commands and self._commands.heard(message))):
                 self._found_retained(message)
             del message  # until the next one comes it would hold a topic, and whose that is
 
     def _found_retained(self, message: Message) -> None:
         topic = message.topic.value
-        if not message.retain or not message.payload or self._discovery.found(topic, message.payload):
+        if not message.retain or not message.payload or self.discovery.found(topic, message.payload):
             return
         if topic not in self._retained and is_leftover(topic, self._prefix, self._cameras.names, self._name_of):
             self._retained.erase(topic)
@@ -347,7 +356,7 @@ class Publisher:
             self._pump.walk_again()  # what was first has been given up: another one is
             return
         standing = self._standing.get(topic) or self._retained.payload(topic)
-        standing = self._discovery.configs.payload(topic) if standing is None else standing
+        standing = self.discovery.configs.payload(topic) if standing is None else standing
         payload = standing if head is None else head[1]
         if payload is not None:
             retain = head is None and topic != check_topic(self._mqtt)
@@ -359,7 +368,7 @@ class Publisher:
         self._refusals.accept(topic)
         self._metrics.broker_refused_topics.set(len(self._refusals))
         self._retained.touch(topic)
-        self._discovery.configs.touch(topic)
+        self.discovery.configs.touch(topic)
         if head is not None:
             self._pump.delivered(head[0], topic)
         self._pump.walk_again()

@@ -7,7 +7,7 @@ has a thread of its own inside the Source.
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from recognition.errors import CodedError
@@ -30,7 +30,7 @@ from streamer.pipeline.reach import is_silent
 from streamer.pipeline.rhythm import Rhythm
 from streamer.pipeline.tracking import Tracker, TrackingRules
 from streamer.pipeline.visits import Visits
-from streamer.pipeline.watching import Watcher
+from streamer.pipeline.watching import Onlooker, Watcher
 from streamer.settings import CameraSettings, Settings
 from streamer.supervise import supervise
 from streamer.telemetry.metrics import Metrics
@@ -91,6 +91,7 @@ class Camera:
         self._opened_before = False
         self._damage: str | None = None
         self._damage_told = False
+        self._troubles: set[Trouble] = set()
 
     async def run(self) -> None:
         """Open, walk, report, and again; returns when a file is over. Cancel it to stop."""
@@ -220,16 +221,20 @@ class Camera:
 
     def _gauge(self) -> None:
         metrics, status = self.path.metrics, self.status
+        metrics.show_camera_state(self.name, status.state, status.reason)
         metrics.camera_up.labels(camera=self.name).set(1 if status.state == "online" else 0)
-        for trouble in WORDS:
+        if status.trouble is not None:
+            self._troubles.add(status.trouble)
+        for trouble in self._troubles:  # those that it had: a series for each that it might have is thousands of them
             metrics.camera_trouble.labels(camera=self.name, reason=trouble).set(1 if trouble == status.trouble else 0)
 
     def _hooks(self) -> SourceHooks:
         """Counts the frames that never reach the pipeline, from the camera's thread."""
         frames, errors, camera = self.path.metrics.frames, self.path.metrics.camera_errors, self.name
-        failures, drops, held_back = (
-            frames.labels(camera=camera, outcome=outcome) for outcome in ("failed", "dropped", "held_back")
-        )
+        failures, drops = (frames.labels(camera=camera, outcome=outcome) for outcome in ("failed", "dropped"))
+        hooks = SourceHooks()
+        if self.point is not None:
+            hooks = SourceHooks(held_back=frames.labels(camera=camera, outcome="held_back").inc)
 
         def dropped() -> None:
             self.dropped += 1
@@ -242,7 +247,7 @@ class Camera:
             failures.inc()
             errors.labels(camera=camera, code=code).inc()
 
-        return SourceHooks(dropped=dropped, failed=failed, held_back=held_back.inc, decoded=self._rhythm.heard)
+        return replace(hooks, dropped=dropped, failed=failed, decoded=self._rhythm.heard)
 
 
 def _hopeless_delay_s(error: CodedError) -> float:
@@ -258,6 +263,7 @@ def camera_path(
     metrics: Metrics,
     watcher: Watcher | None = None,
     keeps: CameraVisits | None = None,
+    onlooker: Onlooker | None = None,
 ) -> CameraPath:
     """Everything that one camera's frames meet, with a tracker and visits of its own."""
     sure = recogniser.detection_threshold
@@ -283,5 +289,6 @@ def camera_path(
         waits=settings.cameras[name].pace == "fastest",
         watcher=watcher,
         keeps=keeps,
+        onlooker=onlooker,
         names=settings.cameras[name].names,
     )

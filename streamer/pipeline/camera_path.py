@@ -34,7 +34,7 @@ from streamer.pipeline.outage_log import OutageLog, Step
 from streamer.pipeline.sequencer import Sequencer, Turn
 from streamer.pipeline.tracking import Sighting, Track, Tracker
 from streamer.pipeline.visits import Moment, Visits, pixels
-from streamer.pipeline.watching import SeenFace, Watcher
+from streamer.pipeline.watching import Onlooker, SeenFace, Watcher
 from streamer.settings import Names
 from streamer.telemetry.metrics import Metrics
 
@@ -66,6 +66,7 @@ class CameraPath:
     close_watch: CloseWatch = field(default_factory=CloseWatch)
     watcher: Watcher | None = None
     keeps: CameraVisits | None = None  # where its visits are kept
+    onlooker: Onlooker | None = None
     names: Names = "gallery"  # whose word a name is
 
 
@@ -133,7 +134,10 @@ async def walk(frame: Frame, path: CameraPath, turn: Turn) -> None:
         known.embedded = await embed(frame, known.found, to_embed, path)
         if known.embedded or judge_again:
             async with turn.deciding():
-                tell(await identify(known, to_embed, judge_again, path), path)
+                due = await identify(known, to_embed, judge_again, path)
+                if due and path.onlooker is not None:
+                    await path.onlooker.told(path.camera, frame.image, due)
+                tell(due, path)
                 if path.keeps is not None:
                     keep_faces(path.keeps, known, path)
     observe(known, path)
@@ -351,6 +355,8 @@ def tell(due: list[Due], path: CameraPath) -> None:
         item = item if path.keeps is None else path.keeps.told(item)
         event = item.event
         path.metrics.events.labels(type=event.type, known="true" if event.person else "false").inc()
+        if event.type == "new" and event.similarity is not None:
+            path.metrics.match_margin.observe(event.similarity - event.threshold)
         if item.names:
             path.metrics.time_to_name.observe(max(event.captured_at - event.first_seen_at, 0.0))
         path.outbox.put(item)
@@ -375,6 +381,8 @@ def observe(walk: Walk, path: CameraPath) -> None:
     metrics, embedded = path.metrics, walk.embedded
     metrics.frames.labels(camera=path.camera, outcome="processed").inc()
     metrics.faces_detected.labels(camera=path.camera).inc(len(walk.found.detections))
+    for score in walk.found.quality.score.tolist():
+        metrics.face_quality.labels(camera=path.camera).observe(score)
     stages = metrics.stage_seconds
     stages["decode"].observe(walk.frame.decode_s)
     stages["queue"].observe(walk.waited_s)

@@ -4,9 +4,12 @@ Called on the loop by the camera's path, in the frames' order. It is told of and
 for it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from recognition.image import Image
+from streamer.events.event import Due
 from streamer.ingest.frame import Frame
 
 
@@ -24,6 +27,14 @@ class SeenFace:
     person_id: str | None
     similarity: float | None
     quality: float
+
+
+class Onlooker(Protocol):
+    """Somebody who has to have seen a picture before what was decided in it is told."""
+
+    async def told(self, camera: str, image: Image, due: Sequence[Due]) -> None:
+        """Takes some milliseconds at most, and raises nothing."""
+        ...
 
 
 class Watcher(Protocol):

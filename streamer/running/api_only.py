@@ -21,11 +21,12 @@ from streamer.errors import ConfigInvalid
 from streamer.inference.inference import Inference
 from streamer.model_layer.layer import ModelLayer, open_models
 from streamer.process import limit_arenas
-from streamer.readiness import Readiness
+from streamer.readiness import Part, Readiness
 from streamer.running.parts import asked_parts, door_parts, models_part
 from streamer.settings import Settings
 from streamer.telemetry.loop_lag import measure_loop_lag
 from streamer.telemetry.metrics import Metrics
+from streamer.telemetry.part_watch import PartWatch
 
 _WATCH_S = 0.25
 
@@ -45,12 +46,15 @@ class ApiService:
 
     def readiness(self) -> Readiness:
         """What is ready and what is not, part by part, with the reason."""
-        parts = (
+        return Readiness(self.parts(), self.models.readiness())
+
+    def parts(self) -> tuple[Part, ...]:
+        """Each of them."""
+        return (
             models_part(self.models),
             *asked_parts(self.models, self.reranker),
             *door_parts(self.tokens, self.certificate),
         )
-        return Readiness(parts, self.models.readiness())
 
 
 def need_http(settings: Settings) -> None:
@@ -84,6 +88,7 @@ async def running_api(settings: Settings) -> AsyncIterator[ApiService]:
 
 async def _opened(stack: AsyncExitStack, settings: Settings, certificate: Certificate | None) -> ApiService:
     metrics = Metrics()
+    metrics.broker_up.set(float("nan"))  # there is none to be away
     models = await stack.enter_async_context(open_models(settings, metrics, has_gallery=False))
     rules = settings.gallery
     reranker = await asyncio.to_thread(make_reranker, rules.rerank_threshold, rules.rerank_library)
@@ -115,13 +120,15 @@ def _keep_up(tasks: asyncio.TaskGroup, service: ApiService) -> list[asyncio.Task
         tasks.create_task(service.models.run(), name="watch models"),
         tasks.create_task(service.tokens.follow(), name="tokens"),
         *([tasks.create_task(certificate.follow(), name="certificate")] if certificate else []),
-        tasks.create_task(_watch_queues(service), name="watch queues"),
+        tasks.create_task(_watch(service), name="watch parts and queues"),
         tasks.create_task(measure_loop_lag(service.metrics, lag_every_s), name="loop lag"),
     ]
 
 
-async def _watch_queues(service: ApiService) -> None:
+async def _watch(service: ApiService) -> None:
+    parts = PartWatch(service.metrics)
     while True:
+        parts.tell(service.parts(), None if service.certificate is None else service.certificate.until_s)
         for queue, depth in service.models.recogniser.queue_depths().items():
             service.metrics.queue_depth.labels(queue=queue).set(depth)
         await asyncio.sleep(_WATCH_S)

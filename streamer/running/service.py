@@ -68,12 +68,20 @@ class Service:
 
     def readiness(self) -> Readiness:
         """What is ready and what is not, part by part, with the reason."""
+        cameras = (_camera_part(camera.name, camera.status) for camera in self.cameras)
+        return Readiness((*self.parts(), *cameras), self.models.readiness())
+
+    def parts(self) -> list[Part]:
+        """Those that are no camera's."""
         parts = [
             models_part(self.models),
             *asked_parts(self.models, self.live_gallery.reranker),
             Part("broker", not self.publisher.trouble, self.publisher.trouble),
             Part("outbox", self.outbox.healthy, self.outbox.trouble),
         ]
+        if self.settings.mqtt.home_assistant.enabled:
+            trouble = self.publisher.discovery.trouble
+            parts.append(Part("home assistant", not trouble, trouble))
         if self.visits.is_wanted:
             parts.append(Part("kept visits", not self.visits.trouble, self.visits.trouble))
         if self.control is not None and self.control.trouble:
@@ -81,17 +89,15 @@ class Service:
         gallery = self.live_gallery.trouble
         parts.append(Part("gallery", not gallery, gallery))
         if self.live_gallery.classifier.is_wanted:
-            trouble = self.live_gallery.classifier.trouble
-            parts.append(Part("classifier", trouble is None, "" if trouble is None else str(trouble)))
+            fault = self.live_gallery.classifier.trouble
+            parts.append(Part("classifier", fault is None, "" if fault is None else str(fault)))
         if self.settings.http.enabled:
             parts.extend(door_parts(self.tokens, self.certificate))
         if self.overload.reason is not None:
             parts.append(Part("load", True, self.overload.reason))
         if self.rtsp is not None and (self.rtsp.port or self.rtsp.trouble):
             parts.append(Part("rtsp ingest", not self.rtsp.trouble, self.rtsp.trouble))
-        for camera in self.cameras:
-            parts.append(_camera_part(camera.name, camera.status))
-        return Readiness(tuple(parts), self.models.readiness())
+        return parts
 
 
 def _camera_part(name: str, status: CameraStatus) -> Part:

@@ -14,8 +14,8 @@ from streamer.sections.section import Section
 # YAML takes a bare 5 for a number.
 MqttVersion = Annotated[Literal["auto", "5", "3.1.1"], BeforeValidator(lambda value: "5" if value == 5 else value)]
 MqttCommand = Literal["cameras/enabled"]
-Topic = Annotated[str, StringConstraints(pattern=r"^[^+#\s\x00]+$", max_length=200)]
 Pictures = Literal["none", "known", "all"]
+Topic = Annotated[str, StringConstraints(pattern=r"^[^+#\s\x00]+$", max_length=200)]
 TLS_PORT = 8883
 
 

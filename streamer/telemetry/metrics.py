@@ -3,9 +3,10 @@
 Thread-safe (prometheus_client locks). No person, track or URL is ever a label.
 """
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, Summary
 
 from streamer import __version__
+from streamer.telemetry.exposition import Exposition
 
 _STAGE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _LATENCY_BUCKETS = (0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
@@ -13,6 +14,8 @@ _NAMING_BUCKETS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0
 _BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64)
 _RERANK_BUCKETS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.1)
 _CANDIDATE_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+_REQUEST_BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+_MARGIN_BUCKETS = (-0.4, -0.3, -0.2, -0.15, -0.1, -0.05, 0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
 _LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 STAGES = ("decode", "queue", "detect", "align", "embed", "match", "publish")
 
@@ -24,6 +27,10 @@ class Metrics:
         r = self.registry = CollectorRegistry()
         self.frames = Counter("whosthere_frames_total", "Sampled frames by fate", ["camera", "outcome"], registry=r)
         self.camera_up = Gauge("whosthere_camera_up", "1 while frames arrive", ["camera"], registry=r)
+        self.camera_state = Gauge(
+            "whosthere_camera_state", "1 for the state it is in", ["camera", "state", "reason"], registry=r
+        )
+        self._camera_states: dict[str, tuple[str, str]] = {}
         self.camera_reconnects = Counter(
             "whosthere_camera_reconnects_total", "Attempts to open again", ["camera"], registry=r
         )
@@ -67,7 +74,14 @@ class Metrics:
             buckets=_NAMING_BUCKETS,
             registry=r,
         )
+        self.match_margin = Histogram(
+            "whosthere_match_margin",
+            "Similarity of a visit's first verdict over the threshold; negative where nobody was named",
+            buckets=_MARGIN_BUCKETS,
+            registry=r,
+        )
         self.faces_detected = Counter("whosthere_faces_detected_total", "Faces found", ["camera"], registry=r)
+        self.face_quality = Summary("whosthere_face_quality", "Quality of the faces found", ["camera"], registry=r)
         self.embeddings = Counter("whosthere_embeddings_total", "Faces embedded", ["model"], registry=r)
         self.embeddings_skipped = Counter(
             "whosthere_embeddings_skipped_total", "Faces not embedded: the queue was full", ["camera"], registry=r
@@ -97,6 +111,7 @@ class Metrics:
         self.queue_depth = Gauge("whosthere_queue_depth", "Items waiting", ["queue"], registry=r)
         self.events = Counter("whosthere_events_total", "Identity events made", ["type", "known"], registry=r)
         self.outbox_depth = Gauge("whosthere_outbox_depth", "Messages that wait for the broker", registry=r)
+        self.outbox_limit = Gauge("whosthere_outbox_limit", "Messages that may wait at most", registry=r)
         self.outbox_oldest = Gauge("whosthere_outbox_oldest_seconds", "Age of the oldest of them", registry=r)
         self.outbox_dropped = Counter("whosthere_outbox_dropped_total", "Messages given up", registry=r)
         self.outbox_errors = Counter(
@@ -158,6 +173,15 @@ class Metrics:
             ["code"],
             registry=r,
         )
+        self.http_requests = Counter(
+            "whosthere_http_requests_total", "HTTP requests by their answer", ["status"], registry=r
+        )
+        self.http_request_seconds = Histogram(
+            "whosthere_http_request_seconds",
+            "From a request to the beginning of its answer",
+            buckets=_REQUEST_BUCKETS,
+            registry=r,
+        )
         self.http_refused = Counter(
             "whosthere_http_refused_total", "Requests that were not let in, by stable code", ["code"], registry=r
         )
@@ -173,14 +197,41 @@ class Metrics:
         self.webrtc_sessions = Gauge(
             "whosthere_webrtc_sessions", "Peers that publish (whip) or watch (whep)", ["kind"], registry=r
         )
+        self.part_ready = Gauge("whosthere_part_ready", "1 for a part of /readyz that is ok", ["part"], registry=r)
+        self.certificate_expiry = Gauge(
+            "whosthere_certificate_expiry_timestamp_seconds", "When the certificate ends", ["use"], registry=r
+        )
+        self.disk_free = Gauge("whosthere_disk_free_bytes", "Free for the data folder", registry=r)
+        self.disk_size = Gauge("whosthere_disk_size_bytes", "Of the data folder's file system", registry=r)
+        self.clock_steps = Counter("whosthere_clock_steps_total", "How often the system's clock was set", registry=r)
         self.loop_lag = Histogram(
             "whosthere_loop_lag_seconds", "How late the event loop wakes up", buckets=_LAG_BUCKETS, registry=r
         )
         self.build_info = Gauge("whosthere_build_info", "Always 1", ["version"], registry=r)
         self.build_info.labels(version=__version__).set(1)
+        self.process = ProcessCollector(registry=r)
+        # Rules ask how much a counter rose, and of one that begins at 1 Prometheus sees no rise: these begin at 0, and
+        # so do those by code, where they are counted.
+        for kind in ("new", "update", "end"):
+            for known in ("true", "false"):
+                self.events.labels(type=kind, known=known)
+        self._exposition = Exposition(one for one in vars(self).values() if hasattr(one, "collect") and one is not r)
+
+    def text(self) -> bytes:
+        """What /metrics shows. Reads a few files of /proc; takes milliseconds where there are hundreds of cameras."""
+        return self._exposition.text()
+
+    def show_camera_state(self, camera: str, state: str, reason: str) -> None:
+        """It is so now, and not as it was: the other states have no series, or 200 cameras would have a thousand."""
+        before = self._camera_states.get(camera)
+        self._camera_states[camera] = (state, reason)
+        self.camera_state.labels(camera, state, reason).set(1)
+        if before is not None and before != (state, reason):
+            self.camera_state.remove(camera, *before)
 
     def forget_camera(self, camera: str) -> None:
         """A camera that is removed has no series any more."""
+        self._camera_states.pop(camera, None)
         for metric in vars(self).values():
             if "camera" in getattr(metric, "_labelnames", ()):
                 metric.remove_by_labels({"camera": camera})

@@ -14,6 +14,7 @@ class RerankWatch:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._once = OnceLog(log)
+        metrics.rerank_errors.labels(code=RerankFailed.code)
 
     def tell(self, found: Reranked | RerankFailed) -> None:
         """A call is over; any thread."""

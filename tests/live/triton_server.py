@@ -29,6 +29,7 @@ from tests.live.servers import unused_port
 
 VENV = PROJECT / ".triton-venv"
 MODEL = Path(__file__).with_name("triton_model.py")
+BACKEND = Path(__file__).with_name("triton_onnxruntime.py")
 # A machine that is busy with something else starts it in half a minute.
 _START_S = 150.0
 # A deadline for machines that are busy: no test waits it out.
@@ -85,8 +86,13 @@ class TritonServer:
     The port stays the same over restarts; another set of models may be given to start().
     """
 
-    def __init__(self, folder: Path, models: Sequence[ServedModel]) -> None:
+    def __init__(
+        self, folder: Path, models: Sequence[ServedModel], ready_made: Path | None = None, *, keeps_going: bool = False
+    ) -> None:
+        """`ready_made`: a repository as it is, instead of models, for the backend that with_onnxruntime() adds."""
         self.port = unused_port()
+        self._ready_made = ready_made
+        self._exits = "false" if keeps_going else "true"
         self.gate = folder / "gate"
         self._folder = folder
         self._models = tuple(models)
@@ -102,7 +108,8 @@ class TritonServer:
         site = next(VENV.glob("lib/python3.*/site-packages"))
         server = site / "pytriton" / "tritonserver"
         self._starts += 1
-        repository = self._folder / f"repository-{self._starts}"
+        repository = self._ready_made or self._folder / f"repository-{self._starts}"
+        backends = server / "backends" if self._ready_made is None else with_onnxruntime(self._folder, server)
         for model in self._models if models is None else models:
             model.write(repository / model.name, self.gate)
         log = self._folder / f"server-{self._starts}.log"
@@ -111,12 +118,13 @@ class TritonServer:
                 [
                     server / "bin" / "tritonserver",
                     f"--model-repository={repository}",
-                    f"--backend-directory={server / 'backends'}",
+                    f"--backend-directory={backends}",
                     "--grpc-address=127.0.0.1",
                     f"--grpc-port={self.port}",
                     "--allow-http=false",
                     "--allow-metrics=false",
                     "--disable-auto-complete-config",
+                    f"--exit-on-error={self._exits}",
                     f"--backend-config=python,shm-region-prefix-name=whosthere-{os.getpid()}-{self.port}-{self._starts}",
                 ],
                 env=_environ(site),
@@ -182,6 +190,18 @@ class TritonServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.kill()
+
+
+def with_onnxruntime(folder: Path, server: Path) -> Path:
+    """A folder of backends: the server's own, and one called onnxruntime, which NVIDIA's builds alone have, in Python:
+    what it is given is loaded and run by ONNX Runtime as there, on the CPU.
+    """
+    backends = folder / "backends"
+    (backends / "onnxruntime").mkdir(parents=True, exist_ok=True)
+    (backends / "onnxruntime" / "model.py").write_text(BACKEND.read_text())
+    with contextlib.suppress(FileExistsError):
+        (backends / "python").symlink_to(server / "backends" / "python")
+    return backends
 
 
 def _environ(site: Path) -> Mapping[str, str]:

@@ -41,7 +41,7 @@ COMMANDS = [
     *("cameras enable", "cameras disable", "cameras remove", "cameras reset"),
     *("models list", "models show", "models verify", "models selftest"),
     *("models eval", "models bench", "models use", "gallery reindex"),
-    *("models pull", "models import", "models bundle", "models convert"),
+    *("models pull", "models import", "models bundle", "models convert", "models triton-repo"),
     *("train-weights detector", "train-weights embedder"),
     *("tokens make", "tokens list", "tokens revoke"),
 ]

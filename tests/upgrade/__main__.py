@@ -93,7 +93,7 @@ def _outbox_depth() -> float:
 
 def clip(path: Path, seconds: float) -> None:
     """Somebody at a standstill, at five frames a second, then an empty room."""
-    face = cv2.imread(str(FACES / PHOTOS[ADA]))
+    face = cv2.resize(cv2.imread(str(FACES / PHOTOS[ADA])), None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA)
     empty = np.full_like(face, 90)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=5)

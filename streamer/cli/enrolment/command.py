@@ -1,4 +1,5 @@
-"""`enrol`: photos, a clip, a camera or a kept visit -> a person in the gallery; a folder, a CSV or a ZIP -> many.
+"""`enrol`: photos, a clip, a camera or a kept visit -> a person in the gallery; a folder, a CSV, a ZIP or another
+program's store of faces -> many.
 
 A running service notices within a second.
 """
@@ -13,13 +14,14 @@ import uvloop
 
 from gallery.enrolment.enrol import EnrolReport, Outcome, Pick, Terms, enrol_many
 from gallery.enrolment.enrol import enrol as enrol_photos
-from gallery.enrolment.listing import open_listing
+from gallery.enrolment.listing import Listing
 from gallery.enrolment.pictures import enrol_pictures
 from gallery.errors import NoPhotoAccepted
 from streamer.cli.camera_names import camera_or_url
 from streamer.cli.enrolment import telling
 from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json, settings_of
 from streamer.cli.progress import progress_of
+from streamer.enrolment.people_source import open_people
 from streamer.enrolment.pictures import pictures_of
 from streamer.enrolment.visit import enrol_visit
 from streamer.ingest.address import redacted_url
@@ -52,12 +54,12 @@ def enrol(
         typer.Argument(help="Photos that show this person, or one clip.", metavar="IMAGE|CLIP", show_default=False),
     ] = None,
     source: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--from",
-            help="Many people: a folder or ZIP with a folder for each, or a CSV with the columns name,file "
-            "(external_id,tags).",
-            metavar="FOLDER|CSV|ZIP",
+            help="Many people: a folder or ZIP with a folder for each, a CSV with the columns name,file "
+            "(external_id,tags), Frigate's or Double Take's folder, or the URL of a CompreFace.",
+            metavar="FOLDER|CSV|ZIP|URL",
         ),
     ] = None,
     camera: Annotated[
@@ -113,7 +115,7 @@ def enrol(
 def _check_usage(
     name: str | None,
     photos: Sequence[Path],
-    source: Path | None,
+    source: str | None,
     camera: str | None,
     visit: str | None,
     seconds: float | None,
@@ -122,7 +124,7 @@ def _check_usage(
     if source is not None and name is not None:
         raise typer.BadParameter("--from says who is who: leave out NAME (or quote a path with blanks)")
     if source is None and name is None:
-        raise typer.BadParameter("Missing argument 'NAME', or --from FOLDER|CSV|ZIP")
+        raise typer.BadParameter("Missing argument 'NAME', or --from FOLDER|CSV|ZIP|URL")
     if not any(given):
         raise typer.BadParameter("Missing argument 'IMAGE', or --from-camera, or --from-visit")
     if sum(given) != 1:
@@ -209,8 +211,8 @@ def _from_visit(name: str, event_id: str, settings: Settings) -> Enrolling:
     return enrolling
 
 
-async def _many(settings: Settings, source: Path, pick: Pick, *, force: bool, as_json: bool) -> None:
-    tally, people, looked = telling.Tally(), list[dict[str, Any]](), 0
+async def _many(settings: Settings, source: str, pick: Pick, *, force: bool, as_json: bool) -> None:
+    tally, people = telling.Tally(), list[dict[str, Any]]()
 
     def told(outcome: Outcome) -> None:
         tally.count(outcome)
@@ -219,30 +221,35 @@ async def _many(settings: Settings, source: Path, pick: Pick, *, force: bool, as
         else:
             telling.show_outcome(outcome, tally)
 
-    with open_listing(source) as listing:
-        async with _desk(settings) as desk:
-            with progress_of("photos") as progress:
-
-                def count() -> None:
-                    nonlocal looked
-                    looked += 1
-                    if listing.photos >= _WORTH_A_BAR:
-                        progress(looked, listing.photos)
-
-                terms, in_flight = desk.terms(pick, force=force, by_hand=False), desk.in_flight()
-                await enrol_many(
-                    listing.sitters,
-                    desk.finder,
-                    desk.store,
-                    terms,
-                    told,
-                    read=listing.read,
-                    in_flight=in_flight,
-                    looked=count,
-                )
+    with open_people(source) as listing:
+        telling.show_store(listing)
+        await enrol_listing(settings, listing, pick, told, force=force)
     if as_json:
         print_json(telling.people_document(people, tally, listing))
     else:
         telling.show_tally(tally, listing)
     if not tally.passed:
         raise NoPhotoAccepted("no photo was accepted, nobody was enrolled: of each is told why")
+
+
+async def enrol_listing(
+    settings: Settings, listing: Listing, pick: Pick, told: Callable[[Outcome], None], *, force: bool
+) -> None:
+    """Many people, with a bar; `told` what became of each."""
+    looked = 0
+    for sitter, error in listing.alike:
+        told(Outcome(sitter, None, error))
+    async with _desk(settings) as desk:
+        with progress_of("photos") as progress:
+
+            def count() -> None:
+                nonlocal looked
+                looked += 1
+                if listing.photos >= _WORTH_A_BAR:
+                    progress(looked, listing.photos)
+
+            terms, in_flight = desk.terms(pick, force=force, by_hand=False), desk.in_flight()
+            sitters, read = listing.sitters, listing.read
+            await enrol_many(
+                sitters, desk.finder, desk.store, terms, told, read=read, in_flight=in_flight, looked=count
+            )

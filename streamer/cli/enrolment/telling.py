@@ -96,6 +96,14 @@ def show_outcome(outcome: Outcome, tally: Tally) -> None:
             note(f"warning: {report.person.name}: {warning}")
 
 
+def show_store(listing: Listing) -> None:
+    """Another program's, and what of it is nobody's."""
+    if listing.program:
+        note(f"{listing.program}: {listing.photos} pictures of {len(listing.sitters)} people")
+    if listing.attempts:
+        note(f"{listing.attempts} pictures that {listing.program} filed under nobody are left out")
+
+
 def show_tally(tally: Tally, listing: Listing) -> None:
     show_refused(listing.refused)
     if listing.ignored:
@@ -128,6 +136,8 @@ def people_document(people: list[dict[str, Any]], tally: Tally, listing: Listing
         "people": people,
         "refused": refusals(listing.refused),
         "other_files": listing.ignored,
+        "program": listing.program or None,
+        "attempts_left_out": listing.attempts,
         "counts": {
             "enrolled": tally.enrolled,
             "added_to": tally.added_to,

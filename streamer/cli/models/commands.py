@@ -16,6 +16,7 @@ from streamer.cli.models.evaluate import evaluate_model
 from streamer.cli.models.imports import bundle_models, import_models
 from streamer.cli.models.listing import list_models, show_model
 from streamer.cli.models.pull import pull_models
+from streamer.cli.models.triton_repo import triton_repo
 from streamer.cli.models.use import use_model
 from streamer.cli.options import AsJson, ConfigFile, Overrides, print_json, print_line, settings_of
 from streamer.model_layer.setup import ladder_of, make_manager, verify_model
@@ -48,6 +49,7 @@ def register(app: typer.Typer) -> None:
     models.command("convert", epilog="Example: whosthere models convert adaface.ckpt --as adaface_ir101 --out weights")(
         convert_models
     )
+    models.command("triton-repo", epilog="Example: whosthere models triton-repo nano --out triton-models")(triton_repo)
     app.add_typer(models, name="models")
 
 

@@ -4,7 +4,7 @@ Nothing is fetched before its licence was shown and accepted. Bars go to stderr 
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -61,7 +61,7 @@ def pull_models(
             note(f"{entry.name}: is here already; --again fetches it again")
             report = here[entry.name]
         else:
-            report = _pull(entry, folder, settings)
+            report = pull_entry(entry, folder, settings.paths.models)
         documents.append({"name": entry.name, **report_document(report)})
         if not json:
             show_report(report, folder)
@@ -73,10 +73,11 @@ def _here(entry: CatalogueEntry, settings: Settings) -> ImportReport | None:
     return already_here(entry, weights_folder(settings), load_specs(beside=settings.paths.models))
 
 
-def _pull(entry: CatalogueEntry, folder: Path, settings: Settings) -> ImportReport:
+def pull_entry(entry: CatalogueEntry, folder: Path, beside: Sequence[Path]) -> ImportReport:
+    """Fetch one whose licence was accepted, with a bar; `beside`: weights folders. Raises what pull() raises."""
     try:
         with _progress(entry) as progress:
-            return pull(entry, folder, load_specs(beside=settings.paths.models), progress, note)
+            return pull(entry, folder, load_specs(beside=beside), progress, note)
     except KeyboardInterrupt:
         note(f"{entry.name}: stopped; what was fetched stays, and the next pull goes on from there")
         raise

@@ -7,7 +7,7 @@ off until it is told again. Written whole or not at all, for its owner alone; re
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -86,8 +86,8 @@ class Ledger:
         self.was_damaged = False
 
     @classmethod
-    def read(cls, path: Path) -> "Ledger":
-        """Empty where there is no file; one that is damaged is set aside, and it is said.
+    def read(cls, path: Path, *, repair: bool = True) -> "Ledger":
+        """Empty where there is no file; one that is damaged is set aside, and it is said, or refused without `repair`.
 
         Raises DiscoveryListTooNew, DiscoveryListUnreadable.
         """
@@ -108,6 +108,8 @@ class Ledger:
         if document is not None:
             return cls(path, map(_row, document.devices))
         _refuse_newer(path, text)
+        if not repair:
+            raise DiscoveryListUnreadable(f"{path} is damaged; the service sets it aside when it starts")
         told = (
             "%s is damaged: kept as %s; what Home Assistant is to forget is made anew from the gallery's list of the "
             "forgotten; a camera that was removed earlier may stay in it: delete it there"
@@ -175,12 +177,21 @@ class Ledger:
                     del self.rows[row.topic]
 
 
-def read_ledger(path: Path) -> Ledger | DiscoveryListError:
+def read_ledger(path: Path, *, repair: bool = True) -> Ledger | DiscoveryListError:
     """The list, or why it can't be used."""
     try:
-        return Ledger.read(path)
+        return Ledger.read(path, repair=repair)
     except DiscoveryListError as error:
         return error
+
+
+def told_devices(path: Path, names: Collection[str]) -> list[str]:
+    """The topics on which Home Assistant was told of these people. None where that can't be read."""
+    try:
+        rows = _Document.model_validate_json(path.read_bytes()).devices
+    except (OSError, ValidationError):
+        return []
+    return [row.topic for row in rows if row.key.rpartition("_")[2] in names]
 
 
 def _row(found: _Row) -> Row:

@@ -138,6 +138,42 @@ async def test_metrics_are_what_the_service_counted(served):
     assert 'whosthere_frames_total{camera="door",outcome="processed"} 3.0' in answer.text
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/openapi.json", "/nothing"])
+async def test_head_says_what_get_does_and_has_no_body(served, path):
+    _, _, client = served
+
+    whole, head = await client.get(path), await client.head(path)
+
+    assert head.status_code == whole.status_code
+    assert head.headers["content-type"] == whole.headers["content-type"]
+    assert not head.content
+
+
+@pytest.mark.parametrize(
+    ("asked", "packed"),
+    [
+        ("gzip", True),  # as Prometheus asks
+        ("deflate, GZIP ; q=0.5", True),
+        ("gzip;q=0", False),
+        ("gzip; q=0.0, identity", False),
+        ("identity", False),
+        ("br", False),
+        ("", False),
+        (",;,=gzip", False),
+    ],
+)
+async def test_metrics_are_packed_for_who_takes_them_so(served, asked, packed):
+    _, service, client = served
+    service.metrics.frames.labels(camera="door", outcome="processed").inc(3)
+
+    answer = await client.get("/metrics", headers={"Accept-Encoding": asked})
+
+    assert answer.headers.get("content-encoding") == ("gzip" if packed else None)
+    assert answer.headers["vary"] == "Accept-Encoding"
+    assert 'whosthere_frames_total{camera="door",outcome="processed"} 3.0' in answer.text
+    assert (int(answer.headers["content-length"]) < len(answer.content)) == packed
+
+
 async def test_docs_list_every_route_and_load_nothing_from_elsewhere(served):
     _, _, client = served
 

@@ -205,6 +205,10 @@ async def test_at_pace_fastest_a_full_queue_is_waited_for(walk):
 async def test_a_person_named_late_counts_as_named_then(walk):
     done = await walk(ScriptedRecogniser(lambda n: [Face(x=100)]))
     assert done.metrics.registry.get_sample_value("whosthere_time_to_name_seconds_count") == 1
+    events = [due.event for due in done.outbox if due.event.type == "new"]
+    assert done.metrics.registry.get_sample_value("whosthere_match_margin_count") == len(events) == 1
+    assert events[0].similarity - events[0].threshold == pytest.approx(0.4)
+    assert done.metrics.registry.get_sample_value("whosthere_match_margin_bucket", {"le": "0.3"}) == 0
 
 
 async def test_the_frames_under_way_arrive_before_the_end_is_told(walk):

@@ -1,0 +1,1 @@
+"""What `whosthere setup` does with answers, apart from asking for them."""

@@ -1,0 +1,1 @@
+"""Against a real Home Assistant core: `make test-ha`."""

@@ -1,0 +1,156 @@
+"""`make stack`: real servers on free ports, a service that both see, `doctor` of it, and nothing left at its end."""
+
+import asyncio
+import json
+import os
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+import yaml
+
+from tests.command import whosthere
+from tests.conftest import PROJECT
+from tests.live.service import until
+
+SCRIPT = PROJECT / "scripts" / "run-stack.py"
+FREE = ("--mqtt-port", "0", "--http-port", "0", "--prometheus-port", "0", "--grafana-port", "0")
+needs_prometheus = pytest.mark.skipif(shutil.which("prometheus") is None, reason="needs Debian's prometheus")
+
+
+class Stack:
+    """The script in a folder of its own, its group of processes as a terminal has it."""
+
+    def __init__(self, home: Path, *options: str) -> None:
+        self.home = home
+        self._out = (home / "out").open("wb")
+        self.process = subprocess.Popen(
+            [sys.executable, str(SCRIPT), *options],
+            cwd=home,
+            env=os.environ | {"PYTHONPATH": str(PROJECT)},
+            stdin=subprocess.DEVNULL,
+            stdout=self._out,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    @property
+    def out(self) -> str:
+        return (self.home / "out").read_text()
+
+    def address(self, name: str) -> str:
+        return next(line.split()[1] for line in self.out.splitlines() if line.startswith(name)).rstrip("/")
+
+    def end(self, number: int = signal.SIGINT) -> tuple[int, str]:
+        """Its exit code, and what it said on stderr."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, number)
+        _, err = self.process.communicate(timeout=60)
+        self._out.close()
+        return self.process.returncode, err.decode()
+
+
+def of_folder(home: Path) -> list[str]:
+    """Processes whose command names it."""
+    found = [" ".join(one.info["cmdline"] or ()) for one in psutil.process_iter(["cmdline"])]
+    return [command for command in found if str(home) in command]
+
+
+@pytest.fixture
+def in_use() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield int(listener.getsockname()[1])
+
+
+@pytest.mark.live
+@needs_prometheus
+async def test_it_is_seen_by_all_of_them_and_nothing_is_left(tmp_path: Path) -> None:
+    stack = Stack(tmp_path, *FREE)
+    try:
+        await until(lambda: "Ctrl-C ends all of it" in stack.out or stack.process.poll() is not None)
+        assert stack.process.poll() is None, stack.end()
+        async with httpx.AsyncClient(base_url=stack.address("Prometheus"), timeout=10) as prometheus:
+
+            async def asked(query: str) -> list[dict[str, Any]]:
+                answer = await prometheus.get("/api/v1/query", params={"query": query})
+                return list(answer.json()["data"]["result"])
+
+            async def events() -> bool:
+                found = await asked('sum(whosthere_events_total{type="new"})')
+                return bool(found) and float(found[0]["value"][1]) > 0
+
+            await until(events)
+            assert [row["value"][1] for row in await asked('up{job="whosthere"}')] == ["1"]
+            rules = (await prometheus.get("/api/v1/rules")).json()["data"]["groups"]
+            assert sum(len(group["rules"]) for group in rules) > 10
+        listen = next(line for line in stack.out.splitlines() if "mosquitto_sub" in line)
+        heard = subprocess.run(["bash", "-c", f"{listen} -C 5 -W 30"], capture_output=True, text=True)
+        assert "/identity/" in heard.stdout or "cameras/door" in heard.stdout, heard
+        assert_doctor_ends_well(tmp_path)
+    finally:
+        code, err = stack.end()
+    assert (code, err.splitlines()[-1]) == (0, "ended")
+    assert of_folder(tmp_path) == []
+
+
+def assert_doctor_ends_well(home: Path) -> None:
+    """By the commands that it says."""
+    config = home / "var-stack" / "whosthere.yaml"
+    found = {
+        row["code"]: row for row in whosthere("doctor", "--json", "--config", config, cwd=home).document["findings"]
+    }
+    assert {code for code, row in found.items() if row["severity"] != "hint"} == {"tokens_none", "never_backed_up"}
+    for code in ("tokens_none", "never_backed_up"):
+        line = found[code]["mend"][0].replace("BACKUP", "copy.db")
+        subprocess.run(shlex.split(line), cwd=home, check=True, capture_output=True)
+    ended = whosthere("doctor", "--config", config, cwd=home)
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.splitlines()[-1] == "nothing is wrong"
+    assert "service: running, version " in ended.out
+
+
+@needs_prometheus
+def test_a_port_that_is_in_use(tmp_path: Path, in_use: int) -> None:
+    code, err = Stack(tmp_path, *FREE, "--prometheus-port", str(in_use)).end(0)
+    assert code == 1
+    assert err.startswith(f"stack: port {in_use}, for prometheus, can't be had (Address already in use); end what ")
+    assert err.endswith(f'or choose another: make stack ARGS="--prometheus-port {in_use + 1}"\n')
+    assert err.count("\n") == 1
+    assert not (tmp_path / "var-stack").exists()
+
+
+@pytest.mark.thorough
+@pytest.mark.live
+@needs_prometheus
+async def test_somebody_s_own_configuration_and_a_service_that_ends(tmp_path: Path) -> None:
+    (tmp_path / "whosthere.yaml").write_text(
+        yaml.safe_dump({"mqtt": {"host": "192.0.2.1"}, "http": {"enabled": False}})
+    )
+    stack = Stack(tmp_path, *FREE)
+    try:
+        await until(lambda: "Ctrl-C ends all of it" in stack.out or stack.process.poll() is not None)
+        assert "var-stack/env" in stack.out
+        ready = httpx.get(f"{stack.address('service')}/readyz").json()
+        assert ready["parts"]["broker"]["ok"], json.dumps(ready)
+        assert not (tmp_path / "var-stack" / "scene.mp4").exists()
+        (service,) = (
+            one
+            for one in psutil.process_iter(["cmdline"])
+            if "serve" in (one.info["cmdline"] or ()) and str(tmp_path) in " ".join(one.info["cmdline"])
+        )
+        service.kill()
+        await asyncio.to_thread(stack.process.wait, 60)
+    finally:
+        code, err = stack.end()
+    assert code == 1
+    assert "stack: service has ended with -9" in err
+    assert of_folder(tmp_path) == []
