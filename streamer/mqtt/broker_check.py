@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from streamer.errors import BrokerLost, BrokerTopicRefused
-from streamer.mqtt.connection import QOS, Broker, passing_id
+from streamer.mqtt.client import QOS
+from streamer.mqtt.connection import Broker, passing_id
 from streamer.mqtt.home_assistant.devices import birth_topics
 from streamer.mqtt.home_assistant.errors import DiscoveryListError
 from streamer.mqtt.home_assistant.ledger import Ledger
