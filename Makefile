@@ -22,7 +22,8 @@ ifneq ($(wildcard ../shared/faces/lfw_dev.zip),)
 bench: export WHOSTHERE_BENCH_FACES ?= ../shared/faces/lfw_dev.zip
 endif
 
-.PHONY: help setup demo stack dashboards test test-arm64 test-pythons test-kill fuzz openapi check bench docs release clean
+.PHONY: help setup demo stack dashboards test test-arm64 test-pythons test-kill test-ha fuzz openapi check bench docs \
+    release clean
 
 help:
 	@echo 'make demo    see it work: a broker, a sample camera and a live table of who is seen'
@@ -31,6 +32,7 @@ help:
 	@echo 'make test-pythons  the tests without servers, on every other Python from 3.11 to 3.13 that is here'
 	@echo 'make test-arm64  test on aarch64, emulated: what a Raspberry Pi or a Jetson would answer'
 	@echo 'make test-kill  kill commands and the gallery hundreds of times, at calls that write and by chance'
+	@echo 'make test-ha  test against a real Home Assistant core, which it installs into .ha (Python 3.13)'
 	@echo 'make fuzz    ask everything that /openapi.json has, in every way, for a quarter of an hour'
 	@echo 'make dashboards  write configs/grafana/*.json anew'
 	@echo 'make openapi  write docs/openapi.json and the roles of docs/api.md anew'
@@ -79,6 +81,11 @@ test-arm64: $(READY)
 	@scripts/make-arm64-root.sh
 	@$(BIN)/python -m pytest tests/emulated/test_arm64.py $(ARGS)
 
+test-ha: $(READY)
+	@scripts/install-debian-packages.sh test
+	@scripts/make-ha-venv.sh
+	@$(BIN)/python -m pytest tests/home_assistant --thorough -n 0 $(ARGS)
+
 # The seed is a new one each time, and printed; ARGS="--seed N" has the same kills again.
 test-kill: $(READY)
 	@$(BIN)/python -m tests.kills --every 10 --kills 30 --seed $$(date +%s) $(ARGS)
@@ -112,5 +119,6 @@ release:
 	@scripts/make-release.sh
 
 clean:
-	@rm -rf $(VENV) .pythons .arm64 .arm64.making .bench build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) .ha .pythons .arm64 .arm64.making .bench build dist site *.egg-info
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -22,10 +22,12 @@ case "${1:-}" in
             gstreamer1.0-plugins-ugly gstreamer1.0-libav
             gstreamer1.0-tools gstreamer1.0-rtsp            # a publisher besides ffmpeg
             chromium chromium-driver        # the browser that publishes and watches
+            systemd                         # its tools alone: systemd-analyze looks at the units
             glib-networking                 # TLS for GStreamer's servers: rtsps
             coturn                          # the TURN server
             qemu-user                       # the same Python as other processors
             gcc libc6-dev                   # compiles the example of a re-ranking library
+            prometheus prometheus-alertmanager   # scrapes, and evaluates our alerts: promtool, amtool
         )
         ;;
     stack) needed+=(mosquitto mosquitto-clients prometheus) ;;

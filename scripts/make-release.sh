@@ -8,12 +8,19 @@ out=$PWD/dist
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-commit=$(git rev-parse HEAD)
-SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
-export SOURCE_DATE_EPOCH
-if [ -n "$(git status --porcelain)" ]; then
-    echo "make-release: what is not committed is not in it" >&2
+if git rev-parse --verify --quiet HEAD >/dev/null 2>&1; then
+    SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
+    git archive HEAD >"$scratch/tree.tar"
+    if [ -n "$(git status --porcelain)" ]; then
+        echo "make-release: what is not committed is not in it" >&2
+    fi
+else
+    echo "make-release: there is no git here; made of the folder as it is, dated by its CHANGELOG.md" >&2
+    SOURCE_DATE_EPOCH=$(stat -c %Y CHANGELOG.md)
+    tar -c --exclude='./.*' --exclude=./dist --exclude=./site --exclude=./var --exclude=__pycache__ . >"$scratch/tree.tar"
+    tar -r -f "$scratch/tree.tar" ./.gitignore
 fi
+export SOURCE_DATE_EPOCH
 
 python=$(scripts/find-python.sh)
 "$python" -m venv "$scratch/tools"
@@ -21,7 +28,7 @@ python=$(scripts/find-python.sh)
 
 build() { # tree, out
     mkdir -p "$1" "$2"
-    git archive "$commit" | tar -x -C "$1"
+    tar -x -C "$1" -f "$scratch/tree.tar"
     [ -z "${AGE:-}" ] || find "$1" -exec touch -d "$AGE" {} +
     "$scratch/tools/bin/python" -m build --no-isolation --outdir "$2" "$1" >"$scratch/build.log" 2>&1 || {
         cat "$scratch/build.log" >&2

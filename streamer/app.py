@@ -28,6 +28,7 @@ from streamer.live_view.view import LiveView
 from streamer.model_layer.layer import open_models
 from streamer.mqtt.home_assistant.ledger import read_ledger
 from streamer.mqtt.publisher import Publisher
+from streamer.mqtt.second_will import FrigateAvailability
 from streamer.pipeline.camera import Camera, CameraStatus, camera_path
 from streamer.pipeline.camera_control import CameraControl
 from streamer.pipeline.camera_path import tell
@@ -197,6 +198,7 @@ def _keep_up(tasks: asyncio.TaskGroup, service: Service, rtsp: RtspServer) -> li
     lag_every_s = service.settings.metrics.loop_lag_interval_s
     return [
         tasks.create_task(broker, name="publisher"),
+        *_frigate(tasks, service),
         tasks.create_task(service.live_gallery.follow(partial(_gallery_changed, service)), name="gallery"),
         tasks.create_task(service.live_gallery.classifier.follow(), name="classifier"),
         tasks.create_task(service.visits.run(), name="kept visits"),
@@ -212,6 +214,17 @@ def _keep_up(tasks: asyncio.TaskGroup, service: Service, rtsp: RtspServer) -> li
         tasks.create_task(measure_loop_lag(service.metrics, lag_every_s), name="loop lag"),
         tasks.create_task(measure_disk(service.settings.paths.data, service.metrics), name="disk space"),
     ]
+
+
+def _frigate(tasks: asyncio.TaskGroup, service: Service) -> list[asyncio.Task[None]]:
+    mqtt = service.settings.mqtt
+    if not mqtt.frigate.enabled:
+        return []
+    second = FrigateAvailability(mqtt, mqtt.client_id or service.outbox.client_id)
+    keep = supervise(
+        "frigate", second.run, second.failed, longest_delay_s=10.0, hopeless_delay_s=BROKER_HOPELESS_DELAY_S
+    )
+    return [tasks.create_task(keep, name="frigate's availability")]
 
 
 def _camera(service: Service, name: str, camera: CameraSettings) -> Camera:

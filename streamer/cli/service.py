@@ -14,6 +14,7 @@ import uvloop
 
 from streamer.cli.options import AsJson, ConfigFile, Overrides, print_json, print_line, settings_of
 from streamer.process import Terminal
+from streamer.running.systemd import told_systemd
 from streamer.settings import Settings
 from streamer.settings_reading import read_layers
 from streamer.telemetry.logs import LogFormat, setup_logging
@@ -102,7 +103,8 @@ async def _serve(settings: Settings, configured: "Configured", make_token: str) 
             _tell_of_http(service, make_token)
         log.info("running; cameras: %s", cameras)
         gc.freeze()  # what is there stays: looking through all of it again and again would hold up the loop
-        await stop.wait()
+        async with told_systemd(f"running, {len(service.cameras)} cameras"):
+            await stop.wait()
         log.info("stopping")
 
 
@@ -123,7 +125,8 @@ async def _serve_api(settings: Settings, make_token: str) -> None:
         _tell_of_http(service, make_token)
         log.info("running; the API alone")
         gc.freeze()  # as beside cameras
-        await stop.wait()
+        async with told_systemd("running, the API alone"):
+            await stop.wait()
         log.info("stopping")
 
 

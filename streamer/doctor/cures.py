@@ -24,6 +24,9 @@ _ANYTHING = "whosthere check"
 _PROBE = "whosthere cameras probe {camera}"
 _KEY_BACK = "install -m 600 COPY_OF_MASTER_KEY {keys}/master.key"
 _PUBLISH = "mosquitto_pub -h {broker} -p {mqtt_port} -t {topic} -m check"
+_SHOWN_CERTIFICATE = (
+    "openssl s_client -connect {broker}:{mqtt_port} </dev/null 2>/dev/null | openssl x509 -noout -subject -enddate"
+)
 _RESTORE = "whosthere gallery restore BACKUP"
 
 # {file}: the configuration; {data}, {keys}: folders; {python}: the interpreter that has whosthere; {owner}: whose the
@@ -84,6 +87,19 @@ CURES: dict[str, tuple[str, ...]] = {
     "broker_login_refused": ("sudo mosquitto_passwd /etc/mosquitto/passwd USER", _EDIT),
     "broker_topic_refused": ("sudo tail -n 20 /var/log/mosquitto/mosquitto.log",),
     "broker_id_taken": (_EDIT,),
+    **dict.fromkeys(("broker_speaks_no_tls", "broker_wants_tls", "login_in_clear"), (_EDIT,)),
+    **dict.fromkeys(
+        (
+            *("broker_tls_failed", "broker_certificate_expired", "broker_certificate_ends"),
+            *("broker_certificate_other_host", "broker_certificate_self_signed", "broker_certificate_untrusted"),
+        ),
+        (_SHOWN_CERTIFICATE, _EDIT),
+    ),
+    **dict.fromkeys(("client_certificate_missing", "client_certificate_refused"), (_EDIT,)),
+    **dict.fromkeys(
+        ("mqtt_tls_file_unreadable", "mqtt_tls_file_invalid", "mqtt_tls_key_encrypted", "mqtt_tls_key_mismatch"),
+        (_EDIT,),
+    ),
     "outbox_damaged": ("ls -l {data}",),
     "outbox_unwritable": ("df -h {data}", "ls -ld {data} {data}/outbox.db"),
     "outbox_waiting": (_PUBLISH,),

@@ -144,7 +144,8 @@ async def _checked(
             mend = cures.of(finding.code, finding.part)
             found.append(Trouble("fault", finding.part, finding.code, redacted_text(finding.detail), mend))
         for note in finding.notes:
-            found.append(Trouble("warning", finding.part, note.code, note.text, cures.of(note.code, finding.part)))
+            text = redacted_text(note.text.removeprefix("warning: "))
+            found.append(Trouble("warning", finding.part, note.code, text, cures.of(note.code, finding.part)))
     if opened is not None and any(finding.part == "gallery" and finding.ok for finding in findings):
         found += await _looked("gallery", partial(_kept, settings, opened, cures))
     return findings

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import orjson
 
-from streamer.mqtt.connection import Broker, BrokerClient, passing_id
+from streamer.mqtt.client import BrokerClient
+from streamer.mqtt.connection import Broker, passing_id
 from streamer.mqtt.discovery import SETTLE_S
 from streamer.mqtt.leftovers import LEAVES, SUBSCRIPTION_REFUSED, reason_value
 from streamer.settings import MqttSettings
@@ -41,7 +42,7 @@ async def erase_topics(mqtt: MqttSettings, person_ids: Collection[str], devices:
         found = await look.retained()
         own = [f"{mqtt.topic_prefix}/people/{one}/{leaf}" for one in sorted(person_ids) for leaf in LEAVES["people"]]
         erased = []
-        for topic in devices:
+        for topic in devices if look.is_refused else [one for one in devices if one in found]:
             if await client.send(topic, b"", retain=True) is None and found.pop(topic, None) is not None:
                 erased.append(topic)
         if erased:

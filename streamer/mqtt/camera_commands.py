@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 
 from aiomqtt import Client, Message
 
-from streamer.mqtt.connection import QOS
+from streamer.mqtt.client import QOS
 from streamer.mqtt.leftovers import SUBSCRIPTION_REFUSED, reason_value
 from streamer.telemetry.metrics import Metrics
 

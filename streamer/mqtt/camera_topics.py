@@ -8,8 +8,10 @@ from functools import partial
 
 import orjson
 
+from streamer.mqtt.frigate.messages import COUNTED
 from streamer.mqtt.presence import Presence
 from streamer.mqtt.retained import Retained
+from streamer.settings import MqttSettings
 
 ENABLED = {True: b"ON", False: b"OFF"}  # what Home Assistant's switches send and expect
 
@@ -20,7 +22,7 @@ class CameraTopics:
 
     def __init__(
         self,
-        prefix: str,
+        mqtt: MqttSettings,
         retained: Retained,
         presence: Presence,
         now: Callable[[], float],
@@ -28,12 +30,14 @@ class CameraTopics:
         *,
         tell_enabled: bool,
     ) -> None:
-        self._prefix = prefix
+        self._prefix = mqtt.topic_prefix
+        self._counts = mqtt.frigate.prefix if mqtt.frigate.enabled else None
         self._retained = retained
         self._presence = presence
         self._now = now
         self._then = then
         self._tell_enabled = tell_enabled
+        self._leaves = ("status", "present", *(("enabled/state",) if tell_enabled else ()))
         self._statuses: dict[str, dict[str, object]] = {}
         self._gone: set[str] = set()
         self.names: set[str] = set()
@@ -42,7 +46,9 @@ class CameraTopics:
         """A camera that is configured: there at the start, or added since."""
         self.names.add(camera)
         self._gone.discard(camera)
-        self._retained.put(self._topic(camera, "present"), partial(self._present, camera))
+        for leaf in self._leaves:
+            self._retained.resume(self._topic(camera, leaf))
+        self.present_changed(camera)
 
     def remove(self, camera: str) -> None:
         """It is configured no more; events of it that are under way bring none of its topics back."""
@@ -50,8 +56,11 @@ class CameraTopics:
         self._gone.add(camera)
         self._statuses.pop(camera, None)
         self._presence.forget_camera(camera)
-        for leaf in ("status", "present", *(("enabled/state",) if self._tell_enabled else ())):
+        for leaf in self._leaves:
+            self._retained.pause(self._topic(camera, leaf))
             self._then(partial(self._erase, camera, leaf))
+        for topic in self._count_topics(camera):
+            self._retained.erase(topic)
 
     def set_status(self, camera: str, state: str, reason: str = "") -> None:
         """`since` is when the state was first set."""
@@ -67,6 +76,8 @@ class CameraTopics:
         """Somebody has come or left."""
         if camera not in self._gone:
             self._retained.put(self._topic(camera, "present"), partial(self._present, camera))
+            for topic in self._count_topics(camera):
+                self._retained.put(topic, partial(self._count, camera))
 
     def names_changed(self) -> None:
         """What is said of people has to be said anew."""
@@ -91,6 +102,12 @@ class CameraTopics:
 
     def _topic(self, camera: str, leaf: str) -> str:
         return f"{self._prefix}/cameras/{camera}/{leaf}"
+
+    def _count_topics(self, camera: str) -> list[str]:
+        return [f"{self._counts}/{camera}/{what}" for what in COUNTED] if self._counts else []
+
+    def _count(self, camera: str) -> bytes:
+        return str(self._presence.count(camera)).encode()
 
     def _present(self, camera: str) -> bytes:
         return orjson.dumps(self._presence.camera(camera))

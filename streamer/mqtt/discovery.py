@@ -14,8 +14,8 @@ import orjson
 from aiomqtt import Client, Message
 
 from streamer.errors import BrokerTopicRefused
-from streamer.mqtt.connection import QOS
-from streamer.mqtt.home_assistant.devices import PLATFORMS, Device, Devices, kind_of, remnant, tombstone
+from streamer.mqtt.client import QOS
+from streamer.mqtt.home_assistant.devices import PLATFORMS, Device, Devices, birth_topics, kind_of, remnant, tombstone
 from streamer.mqtt.home_assistant.errors import DiscoveryListError
 from streamer.mqtt.home_assistant.ledger import Ledger, Row
 from streamer.mqtt.leftovers import SUBSCRIPTION_REFUSED, reason_value
@@ -27,7 +27,6 @@ from streamer.telemetry.once_log import OnceLog
 
 log = logging.getLogger(__name__)
 
-DEFAULT_PREFIX = "homeassistant"  # where births are told, whatever the prefix of discovery is
 # Home Assistant subscribes to what a new entity goes by a while after it is told of it (0.15 s were enough, 0.1 s not).
 SETTLE_S = 1.0
 OPEN_WITHIN_S = 5.0
@@ -69,18 +68,20 @@ class Discovery:
         self._greet = greet
         self._metrics = metrics
         self.configs = Retained(lambda _: None)
-        # Of this connection: the newest payload, by topic; devices that are told to be gone.
+        # Of this connection: the newest payload, by topic; what others left there; what is to be told of once more.
         self._told: dict[str, bytes] = {}
-        self._emptied: set[str] = set()
+        self._left: set[str] = set()
+        self._owed: list[Row] = []
         self._saved = {row.topic: frozenset(row.components) for row in self._ledger.rows.values()}
         self._then: list[Callable[[], None]] = []
-        self._births = dict.fromkeys(f"{prefix}/status" for prefix in (self._options.prefix, DEFAULT_PREFIX))
+        self._births = birth_topics(mqtt)
         self._born = False
         self._news = asyncio.Event()
         self._free = asyncio.Event()  # events may go
         self._free.set()
         self._hold_until_s = 0.0
         self._end = asyncio.Event()
+        self._unsaved: DiscoveryListError | None = None
         self._once = OnceLog(log)
         if self._unusable is not None and self._options.enabled:
             log.error("%s", self._unusable, extra={"code": self._unusable.code})
@@ -93,7 +94,8 @@ class Discovery:
     @property
     def trouble(self) -> str:
         """Why it is not told what it should be told; empty where it is."""
-        return str(self._unusable) if self._unusable is not None and self._options.enabled else ""
+        trouble = self._unusable or self._unsaved
+        return str(trouble) if trouble is not None and self._options.enabled else ""
 
     @property
     def leftover_filters(self) -> tuple[str, ...]:
@@ -146,7 +148,7 @@ class Discovery:
         kind = kind_of(key, self._naming.node)
         if kind is not None and topic not in self._told:
             self._ledger.remove(key, topic, {**PLATFORMS[kind], **_platforms(payload)})
-            self._emptied.discard(topic)
+            self._left.add(topic)
             self._news.set()
         return True
 
@@ -164,16 +166,24 @@ class Discovery:
         self._free.clear()
         self._hold_until_s = asyncio.get_running_loop().time() + HOLD_S
         self._told.clear()
-        self._emptied.clear()
+        self.configs = Retained(lambda _: None)
+        acts, self._then = self._then, []
         try:
             async with asyncio.timeout(OPEN_WITHIN_S):
                 await self._subscribe(sender.client)
-                _, gone = await self._tell(sender)
-                if gone and self._then:
+                await self._tell(sender)
+                self._owed = [row for row in self._ledger.tombstones if not row.replayed]
+                if self._owed:
+                    await self._replay(sender)
                     await self._pause(SETTLE_S)
-                self._act()
         except TimeoutError:  # run() goes on with it
             self.configs.renew()
+            self._then = acts + self._then
+        except BaseException:
+            self._then = acts + self._then
+            raise
+        else:
+            _act(acts)
         self._news.set()
 
     async def run(self, sender: Sender) -> None:
@@ -196,24 +206,30 @@ class Discovery:
             self._free.set()
 
     async def _settle(self, sender: Sender, *, anew: bool, born: bool) -> None:
-        if born:
-            self._hold()
-            self.configs.renew()
-        changed, gone = await self._tell(sender)
-        if changed or gone or anew:
-            await self._pause(SETTLE_S)
-            # What an entity goes by is looked at anew with the next message alone.
+        acts, self._then = self._then, []
+        try:
             if born:
-                await self._greet(sender)
-            if anew:
-                self._states.renew()
-            for states in changed:
-                self._states.renew(states)
-        self._act()
+                self._hold()
+                self.configs.renew()
+            changed, gone = await self._tell(sender)
+            if changed or gone or anew:
+                await self._pause(SETTLE_S)
+        except BaseException:
+            self._then = acts + self._then
+            raise
+        # What an entity goes by is looked at anew with the next message alone.
+        if born:
+            await self._greet(sender)
+        if anew:
+            self._states.renew()
+        for states in changed:
+            self._states.renew(states)
+        _act(acts)
         self._free.set()
-        rows = [row for row in self._ledger.tombstones if born or not row.replayed]
-        if anew and rows:
-            await self._replay(sender, rows, born=born)
+        if born:
+            self._owed = self._ledger.tombstones
+        if self._owed:
+            await self._replay(sender, born=born)
 
     async def _tell(self, sender: Sender) -> tuple[list[str], bool]:
         """Send what is new or gone; returns below which topics the states of the new lie, and whether some are gone."""
@@ -231,10 +247,11 @@ class Discovery:
                     self._hold()
                 self._put(topic, payload)
                 changed.append(device.states)
-        gone = [row.topic for row in self._ledger.rows.values() if row.is_gone and row.topic not in self._emptied]
+        # Home Assistant warns of one that is told to be gone and that it doesn't know: others are replayed instead.
+        gone = [topic for topic in {**self._told, **dict.fromkeys(self._left)} if topic not in wanted]
+        self._left.clear()
         for topic in gone:
             self._told.pop(topic, None)
-            self._emptied.add(topic)
             self.configs.erase(topic)
         self._metrics.home_assistant_devices.set(len(self._told))
         await self.configs.flush(sender)
@@ -250,7 +267,6 @@ class Discovery:
 
     def _put(self, topic: str, payload: bytes) -> None:
         self._told[topic] = payload
-        self._emptied.discard(topic)
         self.configs.put(topic, lambda: payload)
 
     async def _save(self) -> None:
@@ -259,18 +275,19 @@ class Discovery:
         try:
             await asyncio.to_thread(self._ledger.save)
         except DiscoveryListError as error:
+            self._unsaved = error
             self._once.warn("list", error)
         else:
+            self._unsaved = None
             self._once.over("list")
             self._saved = {row.topic: frozenset(row.components) for row in self._ledger.rows.values()}
 
-    async def _replay(self, sender: Sender, rows: list[Row], *, born: bool) -> None:
+    async def _replay(self, sender: Sender, *, born: bool = False) -> None:
         """Tell once more of what is removed, not retained, and at once that it is: who was off when it was removed
         knows it still, and would not listen to the removal alone."""
-        done = []
-        for number, row in enumerate(rows, 1):
-            if self._end.is_set():
-                return
+        done, number = [], 0
+        while self._owed and not self._end.is_set():
+            row, number = self._owed.pop(0), number + 1
             if await self._replay_one(sender, row):
                 done.append(row.topic)
             if number % BATCH == 0:
@@ -306,16 +323,16 @@ class Discovery:
             self._free.clear()
             self._hold_until_s = asyncio.get_running_loop().time() + HOLD_S
 
-    def _act(self) -> None:
-        acts, self._then = self._then, []
-        for act in acts:
-            act()
-
     async def _pause(self, seconds: float) -> None:
         """Not where it is to end."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._end.wait()
+
+
+def _act(acts: Sequence[Callable[[], None]]) -> None:
+    for act in acts:
+        act()
 
 
 def _platforms(payload: object) -> dict[str, str]:

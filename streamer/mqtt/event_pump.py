@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 from streamer.events.event import IdentityEvent
 from streamer.events.outbox import Outbox
 from streamer.events.outbox_file import Stored
+from streamer.mqtt.frigate.messages import FrigateMessages
 from streamer.mqtt.refusals import Refusals
 from streamer.mqtt.sender import IN_FLIGHT, Sender
+from streamer.settings import MqttSettings
 from streamer.telemetry.metrics import Metrics
 
 
@@ -37,7 +39,7 @@ class EventPump:
 
     def __init__(
         self,
-        prefix: str,
+        mqtt: MqttSettings,
         outbox: Outbox,
         refusals: Refusals,
         as_sent: Callable[[Stored], IdentityEvent],
@@ -45,7 +47,9 @@ class EventPump:
         metrics: Metrics,
         hold: Callable[[], Awaitable[None]],
     ) -> None:
-        self._prefix = prefix
+        self._prefix = mqtt.topic_prefix
+        self._frigate = FrigateMessages(mqtt.frigate.prefix) if mqtt.frigate.enabled else None
+        self._expire_s = mqtt.expire_events_s
         self._hold = hold
         self._outbox = outbox
         self._refusals = refusals
@@ -65,6 +69,8 @@ class EventPump:
         self._largest: dict[str, int] = {}  # of what is in flight
         self._proved: dict[str, int] = {}  # of what the broker took
         self._answered = asyncio.Event()
+        self._acked: list[int] = []
+        self._ahead: asyncio.Task[list[Stored] | None] | None = None  # the main walk's next rows, being read
 
     def end(self) -> None:
         """Let run() return once all is sent that is not set aside."""
@@ -74,20 +80,26 @@ class EventPump:
     async def run(self, sender: Sender) -> None:
         """Outbox to broker, up to IN_FLIGHT messages at once. Raises MqttError."""
         self._begin()
-        async with asyncio.TaskGroup() as sends:
-            while True:
-                moved = await self._step(self._walk, sender, sends, None)
-                if self._again is not None:
-                    again = self._again
-                    if not await self._step(again, sender, sends, self._walk.after) and again is self._again:
-                        self._walk = _Walk(self._walk.after, again.blocked, again.aside, again.heads)
-                        self._again = None
-                        self._settled.clear()
-                        self._show()
-                elif not moved:
-                    if self._ending:
-                        return
-                    await self._outbox.wait()
+        try:
+            async with asyncio.TaskGroup() as sends:
+                await self._walk_on(sender, sends)
+        finally:
+            self._acknowledge()
+
+    async def _walk_on(self, sender: Sender, sends: asyncio.TaskGroup) -> None:
+        while True:
+            moved = await self._step(self._walk, sender, sends, None)
+            if self._again is not None:
+                again = self._again
+                if not await self._step(again, sender, sends, self._walk.after) and again is self._again:
+                    self._walk = _Walk(self._walk.after, again.blocked, again.aside, again.heads)
+                    self._again = None
+                    self._settled.clear()
+                    self._show()
+            elif not moved:
+                if self._ending:
+                    return
+                await self._outbox.wait()
 
     def waits(self, topic: str) -> bool:
         """Whether a message was set aside because of this topic."""
@@ -102,7 +114,8 @@ class EventPump:
         self._outbox.put_off(stored.row for stored in found if stored.row in self._walk.aside)
         if not found or found[0].row != row:
             return None
-        return found[0], _encoded(self._as_sent(found[0]))
+        payload = self._payloads(found[0]).get(topic)
+        return None if payload is None else (found[0], payload)
 
     def delivered(self, stored: Stored, topic: str) -> None:
         """A message that was set aside has been taken on this topic, by another connection."""
@@ -129,9 +142,13 @@ class EventPump:
 
     async def _step(self, walk: _Walk, sender: Sender, sends: asyncio.TaskGroup, to_row: int | None) -> bool:
         """The next rows, up to `to_row` if that is given; False where there are none."""
-        rows = await self._rows(IN_FLIGHT, walk.after)
         if to_row is not None:
-            rows = [stored for stored in rows if stored.row <= to_row]
+            rows = [stored for stored in await self._rows(IN_FLIGHT, walk.after) if stored.row <= to_row]
+        else:
+            ahead, self._ahead = self._ahead, None
+            rows = (ahead and await ahead) or await self._rows(IN_FLIGHT, walk.after)
+        if to_row is None and len(rows) == IN_FLIGHT:  # a backlog: the next are read while these are sent
+            self._ahead = sends.create_task(self._outbox.peek(IN_FLIGHT, rows[-1].row), name="read on")
         for stored in rows:
             if stored.row not in self._in_flight and stored.row not in self._settled:
                 await self._offer(stored, walk, sender, sends)
@@ -140,6 +157,7 @@ class EventPump:
 
     async def _rows(self, limit: int, after: int) -> list[Stored]:
         """As soon as they can be read: none is the end of a walk."""
+        self._acknowledge()
         while (rows := await self._outbox.peek(limit, after)) is None:
             await self._outbox.wait()
         return rows
@@ -149,55 +167,58 @@ class EventPump:
         await self._hold()
         stored = self._outbox.as_told(stored)
         topics = self._topics(stored)
-        payload = b""
+        payloads: dict[str, bytes] = {}
         while walk.blocked.isdisjoint(topics):
-            payload = payload or _encoded(self._as_sent(stored))
-            if len(self._in_flight) < IN_FLIGHT and self._is_proved(topics, len(payload)):
-                self._send(stored, topics, payload, sender, sends)
+            payloads = payloads or self._payloads(stored)
+            if len(self._in_flight) < IN_FLIGHT and self._is_proved(payloads):
+                self._send(stored, payloads, sender, sends)
                 return
             self._answered.clear()
             await self._answered.wait()
             if (now := self._outbox.as_told(stored)) is not stored:  # somebody was forgotten meanwhile
-                stored, topics, payload = now, self._topics(now), b""
+                stored, topics, payloads = now, self._topics(now), {}
         self._put_aside(stored, topics, walk)
         sender.not_coming(topics)
 
-    def _is_proved(self, topics: list[str], size: int) -> bool:
+    def _is_proved(self, payloads: dict[str, bytes]) -> bool:
         """Whether an answer for what is in flight on these topics can't put this message before one of them.
 
         A topic on which as much was taken before is taken for good; else one message at a time shows whether it is.
         """
         return all(
-            not self._busy[topic] or max(size, self._largest[topic]) <= self._proved.get(topic, 0) for topic in topics
+            not self._busy[topic] or max(len(payload), self._largest[topic]) <= self._proved.get(topic, 0)
+            for topic, payload in payloads.items()
         )
 
-    def _send(
-        self, stored: Stored, topics: list[str], payload: bytes, sender: Sender, sends: asyncio.TaskGroup
-    ) -> None:
+    def _send(self, stored: Stored, payloads: dict[str, bytes], sender: Sender, sends: asyncio.TaskGroup) -> None:
         self._in_flight.add(stored.row)
-        for topic in topics:
+        for topic, payload in payloads.items():
             self._largest[topic] = max(len(payload), self._largest[topic] if self._busy[topic] else 0)
             self._busy[topic] += 1
-        left = [topic for topic in topics if topic not in self._delivered.get(stored.row, ())]
+        delivered = self._delivered.get(stored.row, ())
         # Tasks take their first step, the one that writes, in the order in which they are made.
-        publishing = {topic: sends.create_task(sender.send(topic, payload), name="publish event") for topic in left}
-        sends.create_task(self._settle(stored, topics, len(payload), publishing, sender), name="settle event")
+        publishing = {
+            topic: sends.create_task(sender.send(topic, payload, expire_s=self._expire_s), name="publish event")
+            for topic, payload in payloads.items()
+            if topic not in delivered
+        }
+        sends.create_task(self._settle(stored, payloads, publishing, sender), name="settle event")
 
     async def _settle(
-        self, stored: Stored, topics: list[str], size: int, publishing: dict[str, asyncio.Task[bool]], sender: Sender
+        self, stored: Stored, payloads: dict[str, bytes], publishing: dict[str, asyncio.Task[bool]], sender: Sender
     ) -> None:
         """Forget a message once the broker has taken it on each of its topics."""
-        started_s = time.perf_counter()
+        topics, started_s = list(payloads), time.perf_counter()
         taken = {topic for topic, published in publishing.items() if await published}
         self._in_flight.discard(stored.row)
         self._busy.subtract(topics)
         for topic in taken:
-            self._proved[topic] = max(size, self._proved.get(topic, 0))
+            self._proved[topic] = max(len(payloads[topic]), self._proved.get(topic, 0))
         if len(taken) == len(publishing):
             self._delivered.pop(stored.row, None)
             if self._again is not None:
                 self._settled.add(stored.row)
-            self._outbox.ack((stored.row,))
+            self._ack_soon(stored.row)
             self._taken(stored, time.perf_counter() - started_s)
         else:
             self._delivered.setdefault(stored.row, set()).update(taken)
@@ -210,6 +231,17 @@ class EventPump:
         if (told := self._outbox.as_told(stored)) is not stored:
             self._unlearn(set(topics) - set(self._topics(told)))
         self._answered.set()
+
+    def _ack_soon(self, row: int) -> None:
+        """With all that the broker takes in this turn of the loop: each call wakes the outbox's thread."""
+        if not self._acked:
+            asyncio.get_running_loop().call_soon(self._acknowledge)
+        self._acked.append(row)
+
+    def _acknowledge(self) -> None:
+        if self._acked:
+            self._outbox.ack(self._acked)
+            self._acked.clear()
 
     def _put_aside(self, stored: Stored, topics: list[str], walk: _Walk) -> None:
         self._outbox.put_off((stored.row,))
@@ -225,8 +257,13 @@ class EventPump:
         self._metrics.outbox_set_aside.set(len(self._walk.aside))
 
     def _topics(self, stored: Stored) -> list[str]:
-        return [f"{self._prefix}/cameras/{stored.event.camera}/identity/{level}" for level in stored.levels]
+        own = [f"{self._prefix}/cameras/{stored.event.camera}/identity/{level}" for level in stored.levels]
+        return own if self._frigate is None else own + self._frigate.topics(stored.event)
 
-
-def _encoded(event: IdentityEvent) -> bytes:
-    return event.model_dump_json(by_alias=True).encode()
+    def _payloads(self, stored: Stored) -> dict[str, bytes]:
+        """What is said on each of its topics, now."""
+        event = self._as_sent(stored)
+        own, others = event.model_dump_json(by_alias=True).encode(), dict[str, bytes]()
+        if self._frigate is not None:
+            others = self._frigate.payloads(event, changes_identity=len(stored.levels) > 1)
+        return {topic: others.get(topic, own) for topic in self._topics(stored)}

@@ -49,6 +49,7 @@ class PersonTopics:
         """They are enrolled no more."""
         for person_id in person_ids:
             self._presence.forget(person_id)
+            self._pause(person_id)
             self._then(partial(self._erase_gone, person_id))
 
     def forget(self, person_ids: Collection[str]) -> None:
@@ -56,6 +57,7 @@ class PersonTopics:
         for person_id in person_ids:
             self._presence.forget(person_id)
             self._forgotten.pop(self._topic(person_id, "last_seen"), None)
+            self._pause(person_id)
             for leaf in LEAVES:
                 self._then(partial(self._retained.erase, self._topic(person_id, leaf)))
 
@@ -77,7 +79,13 @@ class PersonTopics:
         if person_id is not None:
             self._outbox.drop_last_seen([person_id])
 
+    def _pause(self, person_id: str) -> None:
+        """Whatever has to say something of them meanwhile: it would be nothing, and empty the topic too soon."""
+        for leaf in LEAVES:
+            self._retained.pause(self._topic(person_id, leaf))
+
     def _erase_gone(self, person_id: str) -> None:
+        self._retained.resume(self._topic(person_id, "last_seen"))
         if person_id in self._outbox.last_seen:
             self.last_seen_changed(person_id)
         self._retained.erase(self._topic(person_id, "present"))

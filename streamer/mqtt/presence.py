@@ -60,6 +60,10 @@ class Presence:
         ]
         return {"people": people, "unknown": unknown, "at": self._changed_at.get(camera, self._started_at)}
 
+    def count(self, camera: str) -> int:
+        """How many are before it, known or not."""
+        return sum(visit.camera == camera for visit in self._visits.values())
+
     def person(self, person_id: str, seen_at: float | None) -> Document:
         """{"present", "cameras", "since"}; seen_at: the last sighting that is known (Unix s)."""
         visits = self._of(person_id)

@@ -19,10 +19,11 @@ from streamer.errors import BrokerError, BrokerLoginRefused, BrokerLost, BrokerU
 from streamer.events.event import IdentityEvent, named
 from streamer.events.outbox import Outbox
 from streamer.events.outbox_file import Stored
-from streamer.mqtt.broker_check import CHECK, ENDS_THE_CONNECTION, NO_REASONS, check_topic, try_topic
+from streamer.mqtt.broker_check import CHECK, CHECK_EXPIRES_S, ENDS_THE_CONNECTION, NO_REASONS, check_topic, try_topic
 from streamer.mqtt.camera_commands import CameraCommands
 from streamer.mqtt.camera_topics import CameraTopics
-from streamer.mqtt.connection import Broker, BrokerClient, id_taken
+from streamer.mqtt.client import BrokerClient
+from streamer.mqtt.connection import Broker, id_taken
 from streamer.mqtt.discovery import Discovery
 from streamer.mqtt.errors import BrokerTlsError
 from streamer.mqtt.event_pump import EventPump
@@ -93,7 +94,7 @@ class Publisher:
         self._presence = Presence(name_of, mqtt.publish_names, now)
         self._retained = Retained(lambda topic: self._people.erased(topic))
         commanded = obey is not None and "cameras/enabled" in mqtt.commands
-        self._discovery = Discovery(
+        self.discovery = Discovery(
             mqtt,
             Ledger(None) if ledger is None else ledger,
             lambda: self._cameras.names,
@@ -103,21 +104,19 @@ class Publisher:
             metrics,
             commanded=commanded,
         )
-        self._pump = EventPump(
-            self._prefix, outbox, self._refusals, self._as_sent, self._taken, metrics, self._discovery.hold
-        )
+        self._pump = EventPump(mqtt, outbox, self._refusals, self._as_sent, self._taken, metrics, self.discovery.hold)
         self._cameras = CameraTopics(
-            self._prefix, self._retained, self._presence, now, self._discovery.then, tell_enabled=commanded
+            mqtt, self._retained, self._presence, now, self.discovery.then, tell_enabled=commanded
         )
-        self.last_faces = LastFaces(mqtt, pool, self._discovery.hold)
-        self._people = PersonTopics(self._prefix, self._retained, self._presence, outbox, name_of, self._discovery.then)
+        self.last_faces = LastFaces(mqtt, pool, self.discovery.hold)
+        self._people = PersonTopics(self._prefix, self._retained, self._presence, outbox, name_of, self.discovery.then)
         self._commands = (
             CameraCommands(self._prefix, lambda: self._cameras.names, obey, metrics) if obey and commanded else None
         )
         outbox.hearers.append(self._heard)
         self._losses: deque[float] = deque(maxlen=LOSSES)
         self._hurried = False
-        self._leftovers = Leftovers(self._prefix, lambda: self._discovery.leftover_filters)
+        self._leftovers = Leftovers(self._prefix, lambda: self.discovery.leftover_filters)
         self._told_of_no_reasons = own_broker
         self._stopping = False
         self._over = asyncio.Event()
@@ -154,7 +153,7 @@ class Publisher:
         """A camera that is configured, or is otherwise now than it was."""
         self._cameras.add(camera)
         self._cameras.set_enabled(camera, enabled)
-        self._discovery.changed()
+        self.discovery.changed()
         self.last_faces.add_camera(camera)
 
     def remove_camera(self, camera: str) -> None:
@@ -187,14 +186,14 @@ class Publisher:
         self._people.gone(gone)
         self._cameras.names_changed()
         self._people.come(self._person_ids())
-        self._discovery.changed()
+        self.discovery.changed()
 
     def forget(self, person_ids: Collection[str]) -> None:
         """Nothing is retained of these people from now on, and nothing kept: erased at once, or when the broker is
         back. What it is just being sent may still arrive.
         """
         self._people.forget(person_ids)
-        self._discovery.forget(person_ids)
+        self.discovery.forget(person_ids)
         self._pump.forget(person_ids)
         self.last_faces.forget(person_ids)
         self._cameras.names_changed()
@@ -286,14 +285,15 @@ class Publisher:
                     tasks.create_task(self._try_refused(), name="try refused topics"),
                     tasks.create_task(self.last_faces.run(sender), name="publish faces"),
                 ]
-                tasks.create_task(sender.send(check_topic(self._mqtt), CHECK), name="probe broker")
+                probe = sender.send(check_topic(self._mqtt), CHECK, expire_s=CHECK_EXPIRES_S)
+                tasks.create_task(probe, name="probe broker")
                 if self._commands is not None:
                     tasks.create_task(self._commands.subscribe(sender.client), name="hear commands")
-                await self._discovery.open(sender)
-                discovery = tasks.create_task(self._discovery.run(sender), name="tell Home Assistant")
+                await self.discovery.open(sender)
+                discovery = tasks.create_task(self.discovery.run(sender), name="tell Home Assistant")
                 states = tasks.create_task(self._retained.run(sender), name="publish states")
                 await self._pump.run(sender)
-                self._discovery.end()
+                self.discovery.end()
                 await discovery
                 self._retained.end()
                 await states
@@ -325,13 +325,13 @@ class Publisher:
     async def _listen(self, client: BrokerClient) -> None:
         """Raises MqttError when the connection ends; all that ever arrives is what is retained, and commands."""
         async for message in client.messages:
-            if not (self._discovery.heard(message) or (self._commands and self._commands.heard(message))):
+            if not (self.discovery.heard(message) or (self._commands and self._commands.heard(message))):
                 self._found_retained(message)
             del message  # until the next one comes it would hold a topic, and whose that is
 
     def _found_retained(self, message: Message) -> None:
         topic = message.topic.value
-        if not message.retain or not message.payload or self._discovery.found(topic, message.payload):
+        if not message.retain or not message.payload or self.discovery.found(topic, message.payload):
             return
         if topic not in self._retained and is_leftover(topic, self._prefix, self._cameras.names, self._name_of):
             self._retained.erase(topic)
@@ -347,7 +347,8 @@ class Publisher:
                     self._refusals.refuse(topic, f"and it can't be tried again: {error}")
 
     async def _try_apart(self, topic: str, payload: bytes | str, *, retain: bool) -> str | None:
-        return await try_topic(self._broker, f"{self._client_id}-try", topic, payload, retain=retain)
+        expire_s, us = None if retain else self._mqtt.expire_events_s, f"{self._client_id}-try"
+        return await try_topic(self._broker, us, topic, payload, retain=retain, expire_s=expire_s)
 
     async def _try(self, topic: str) -> None:
         head = await self._pump.head(topic)
@@ -355,7 +356,7 @@ class Publisher:
             self._pump.walk_again()  # what was first has been given up: another one is
             return
         standing = self._standing.get(topic) or self._retained.payload(topic)
-        standing = self._discovery.configs.payload(topic) if standing is None else standing
+        standing = self.discovery.configs.payload(topic) if standing is None else standing
         payload = standing if head is None else head[1]
         if payload is not None:
             retain = head is None and topic != check_topic(self._mqtt)
@@ -367,7 +368,7 @@ class Publisher:
         self._refusals.accept(topic)
         self._metrics.broker_refused_topics.set(len(self._refusals))
         self._retained.touch(topic)
-        self._discovery.configs.touch(topic)
+        self.discovery.configs.touch(topic)
         if head is not None:
             self._pump.delivered(head[0], topic)
         self._pump.walk_again()

@@ -20,6 +20,7 @@ class Retained:
         self._erased = erased
         self._renders: dict[str, Render] = {}
         self._unsent: dict[str, None] = {}
+        self._paused: set[str] = set()
         self._news = asyncio.Event()
         self._ending = False
 
@@ -33,7 +34,15 @@ class Retained:
         self._news.set()
 
     def erase(self, topic: str) -> None:
+        self.resume(topic)
         self.put(topic, bytes)
+
+    def pause(self, topic: str) -> None:
+        """Nothing is sent on it until it is erased or resume() is called."""
+        self._paused.add(topic)
+
+    def resume(self, topic: str) -> None:
+        self._paused.discard(topic)
 
     def touch(self, topic: str) -> None:
         """Send a topic again, where it is one of ours."""
@@ -42,9 +51,9 @@ class Retained:
             self._news.set()
 
     def payload(self, topic: str) -> bytes | None:
-        """What the topic says now; None where it is not of ours."""
+        """What the topic says now; None where it is not of ours, or says nothing for now."""
         render = self._renders.get(topic)
-        return None if render is None else render()
+        return None if render is None or topic in self._paused else render()
 
     def end(self) -> None:
         """Let run() return once all is sent."""
@@ -80,6 +89,8 @@ class Retained:
                 sends.create_task(self._send_one(sender, topic), name="publish state")
 
     async def _send_one(self, sender: Sender, topic: str) -> None:
+        if topic in self._paused:
+            return
         render = self._renders[topic]
         payload = render()
         if not await sender.send(topic, payload, retain=True):

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from aiomqtt import MqttError
 
 from streamer.errors import BrokerTopicRefused
-from streamer.mqtt.connection import BrokerClient
+from streamer.mqtt.client import BrokerClient
 from streamer.mqtt.refusals import TOLD_JUST_NOW_S, Blame, Refusals
 from streamer.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
-IN_FLIGHT = 50
+IN_FLIGHT = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,9 @@ class Sender:
         self._told_s = float("-inf")
         self._broken = False
 
-    async def send(self, topic: str, payload: bytes | str, *, retain: bool = False) -> bool:
+    async def send(
+        self, topic: str, payload: bytes | str, *, retain: bool = False, expire_s: int | None = None
+    ) -> bool:
         """True once the broker has taken it; False where it refuses the topic, now or before. Raises MqttError.
 
         Messages are written in the order of the calls.
@@ -58,7 +60,7 @@ class Sender:
             self._under_way[topic] += 1
             self._newest[topic] = Message(topic, payload, retain)
             try:
-                why = await self.client.send(topic, payload, retain=retain)
+                why = await self.client.send(topic, payload, retain=retain, expire_s=expire_s)
             except BaseException:
                 self._broken = True  # nobody whose turn comes now is to blame
                 raise

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from gallery.people import name_key
 from streamer.errors import BrokerLoginRefused
 from streamer.events.event import IdentityEvent
-from streamer.mqtt.connection import QOS, Broker, passing_id
+from streamer.mqtt.client import QOS
+from streamer.mqtt.connection import Broker, passing_id
 from streamer.settings import MqttSettings
 
 log = logging.getLogger(__name__)

@@ -6,6 +6,7 @@ a thread, but for Connection.recv(), which is the loop's.
 
 import socket
 import ssl
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +63,35 @@ class Context(ssl.SSLContext):
 
 
 class Connection(ssl.SSLSocket):
-    """Reads ahead: paho asks for a message by its bytes, and each question goes through OpenSSL."""
+    """Reads ahead, and writes many messages at once: paho asks for single bytes, and sends each message by itself.
 
+    Each call of OpenSSL's gives the interpreter's lock away, and on a busy machine has to wait for it.
+    """
+
+    gathers = False
     _ahead = b""
+    _unsent = b""
+
+    def send(self, data: Any, flags: int = 0) -> int:  # noqa: ANN401 (whatever is a buffer)
+        if not self.gathers:
+            return super().send(data, flags)
+        self._unsent += bytes(data)
+        return len(data)
+
+    def flush(self) -> bool:
+        """Write what was gathered; False where some of it has to wait. Raises OSError."""
+        while self._unsent:
+            try:
+                written = super().send(self._unsent)
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                return False
+            self._unsent = self._unsent[written:]
+        return True
+
+    def close(self) -> None:
+        with suppress(OSError, ValueError):
+            self.flush()
+        super().close()
 
     def do_handshake(self, block: bool = False) -> None:
         try:

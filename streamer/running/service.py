@@ -79,6 +79,9 @@ class Service:
             Part("broker", not self.publisher.trouble, self.publisher.trouble),
             Part("outbox", self.outbox.healthy, self.outbox.trouble),
         ]
+        if self.settings.mqtt.home_assistant.enabled:
+            trouble = self.publisher.discovery.trouble
+            parts.append(Part("home assistant", not trouble, trouble))
         if self.visits.is_wanted:
             parts.append(Part("kept visits", not self.visits.trouble, self.visits.trouble))
         if self.control is not None and self.control.trouble:
@@ -86,8 +89,8 @@ class Service:
         gallery = self.live_gallery.trouble
         parts.append(Part("gallery", not gallery, gallery))
         if self.live_gallery.classifier.is_wanted:
-            trouble = self.live_gallery.classifier.trouble
-            parts.append(Part("classifier", trouble is None, "" if trouble is None else str(trouble)))
+            fault = self.live_gallery.classifier.trouble
+            parts.append(Part("classifier", fault is None, "" if fault is None else str(fault)))
         if self.settings.http.enabled:
             parts.extend(door_parts(self.tokens, self.certificate))
         if self.overload.reason is not None:

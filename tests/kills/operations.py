@@ -14,7 +14,8 @@ from gallery.people import Consent, NewPhoto, OwnThreshold
 from tests.faces import NAME
 from tests.gallery.fakes import SPACE, negative_of, other_template, photo_of, unit
 from tests.kills.old_galleries import write_old_gallery
-from tests.kills.states import PLAIN, Secrets, keys_of, open_store, secrets_of
+from tests.kills.states import DATA, PLAIN, Secrets, keys_of, open_store, secrets_of
+from tests.upgrade.folders import unpack
 
 Step = Callable[[Path], None]
 
@@ -96,6 +97,17 @@ def four_people_without_encryption(home: Path) -> None:
 
 def of_version(version: int) -> Step:
     return lambda home: write_old_gallery(home, version, {**PEOPLE, **NEWCOMERS}, let_go=EVE)
+
+
+def _left(name: str, home: Path) -> None:
+    unpack(name, home)
+    for file in (home / DATA).glob("outbox.db*"):
+        file.unlink()  # not the gallery's, and large
+
+
+def left_by(name: str) -> Step:
+    """By the real code of before, killed (tests/upgrade)."""
+    return lambda home: _left(name, home)
 
 
 def opened(home: Path) -> None:
@@ -267,6 +279,7 @@ OPERATIONS = {
         Operation("migrate 1", of_version(1), [opened], from_nothing=True),
         Operation("migrate 2", of_version(2), [opened], from_nothing=True),
         Operation("migrate 3", of_version(3), [opened], from_nothing=True),
+        Operation("migrate 3, encrypted", left_by("gallery-3"), [opened], from_nothing=True),
         Operation("encrypt", four_people_in_clear, [opened], from_nothing=True),
         Operation("rekey", four_people, [rotated(1), rotated(2)]),
         Operation("rekey to plain", four_people_to_be_in_clear, [put_in_clear]),

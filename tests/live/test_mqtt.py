@@ -47,9 +47,10 @@ def all_acknowledged(metrics: Metrics) -> Callable[[], bool]:
 
 
 @asynccontextmanager
-async def publishing(port: int, outbox: Outbox) -> AsyncIterator[Publisher]:
+async def publishing(port: int, outbox: Outbox, **mqtt: object) -> AsyncIterator[Publisher]:
     """A publisher that connects again and again, as the service runs it, only sooner."""
-    publisher = Publisher(MqttSettings(port=port), outbox, {ADA: "Ada", BOB: "Bob"}.get, Metrics())
+    settings = MqttSettings.model_validate({"port": port} | mqtt)
+    publisher = Publisher(settings, outbox, {ADA: "Ada", BOB: "Bob"}.get, Metrics())
     task = asyncio.create_task(
         supervise("broker", publisher.run, publisher.failed, first_delay_s=0.05, longest_delay_s=0.2)
     )
@@ -167,20 +168,28 @@ async def test_what_was_not_acknowledged_is_sent_again_with_its_seq_and_only_tha
     assert heard.words() == ["a1n", "a2u", "b1n", "a2u", "b1n"]
 
 
-async def test_a_connection_that_breaks_is_told_to_everybody_by_the_last_will(broker, outbox):
+@pytest.mark.parametrize(
+    ("mqtt", "told"),
+    [
+        ({}, [b"online", b"online"]),  # it is back in time, and nobody is told that it was away
+        ({"will_delay_s": 0}, [b"online", b"offline", b"online"]),
+        ({"version": "3.1.1"}, [b"online", b"offline", b"online"]),
+    ],
+)
+async def test_a_connection_that_breaks_is_told_to_everybody_by_the_last_will(broker, outbox, mqtt, told):
     proxy = Proxy(broker.port)
     async with (
         listening(broker.port, AVAILABLE) as heard,
         proxy.listen() as port,
-        publishing(port, outbox) as publisher,
+        publishing(port, outbox, **mqtt) as publisher,
     ):
         await heard.until(lambda: heard.on(AVAILABLE) == [b"online"])
         proxy.cut()
-        await until(lambda: publisher.connected and len(heard.messages) >= 3)
+        await until(lambda: publisher.connected and len(heard.messages) >= len(told))
         async with listening(broker.port, AVAILABLE) as late:
             await late.until(lambda: late.messages)
 
-    assert heard.on(AVAILABLE)[:3] == [b"online", b"offline", b"online"]
+    assert heard.on(AVAILABLE)[: len(told)] == told
     assert late.messages == [(AVAILABLE, b"online", True)]
 
 

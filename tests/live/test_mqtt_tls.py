@@ -167,9 +167,9 @@ async def test_a_broker_that_stays_silent_holds_nobody_up():
 async def test_check_tells_of_tls_and_warns_of_a_certificate_that_ends(world):
     mqtt = world.mqtt("good", ca=world.ca.cert)
 
-    assert "(MQTT 5, TLS)" in await check_broker(mqtt, time.time())
-    assert "warning" not in await check_broker(mqtt, time.time())
-    in_80_days = await check_broker(mqtt, time.time() + 80 * 86_400)
+    assert "(MQTT 5, TLS)" in (await check_broker(mqtt, time.time())).told
+    assert "warning" not in (await check_broker(mqtt, time.time())).told
+    in_80_days = (await check_broker(mqtt, time.time() + 80 * 86_400)).told
     assert "warning: its certificate is valid until" in in_80_days
 
 
@@ -181,7 +181,7 @@ async def test_check_warns_of_a_login_that_goes_over_the_network_in_clear(host, 
     # All names lead to this machine: the broker stands for one elsewhere.
     resolve = socket.getaddrinfo
     monkeypatch.setattr(socket, "getaddrinfo", lambda _, *rest, **more: resolve("127.0.0.1", *rest, **more))
-    told = await check_broker(plain.model_copy(update={"host": host.format(own="192.0.2.7")}), time.time())
+    told = (await check_broker(plain.model_copy(update={"host": host.format(own="192.0.2.7")}), time.time())).told
 
     assert ("unencrypted" in told) == warned
 

@@ -11,6 +11,7 @@ from streamer.mqtt.camera_commands import CameraCommands
 from streamer.mqtt.camera_topics import CameraTopics
 from streamer.mqtt.presence import Presence
 from streamer.mqtt.retained import Retained
+from streamer.settings import MqttSettings
 from streamer.telemetry.metrics import Metrics
 from tests.streamer.messages import ADA, due
 
@@ -94,7 +95,8 @@ def test_a_retained_command_that_is_erased_says_nothing(caplog):
 
 def topics(*, tell_enabled: bool) -> tuple[CameraTopics, Retained, Presence]:
     presence, retained = Presence({ADA: "Ada"}.get, True, lambda: 1000.0), Retained(lambda _: None)
-    return CameraTopics("w", retained, presence, lambda: 1000.0, tell_enabled=tell_enabled), retained, presence
+    mqtt = MqttSettings(topic_prefix="w")
+    return CameraTopics(mqtt, retained, presence, lambda: 1000.0, tell_enabled=tell_enabled), retained, presence
 
 
 def test_a_camera_that_is_removed_leaves_nothing_and_its_last_event_brings_nothing_back():

@@ -10,7 +10,8 @@ from aiomqtt import MqttError
 from streamer.errors import BrokerLost, BrokerUnreachable
 from streamer.mqtt import connection
 from streamer.mqtt.broker_check import ENDS_THE_CONNECTION, try_topic
-from streamer.mqtt.connection import Broker, BrokerClient
+from streamer.mqtt.client import BrokerClient
+from streamer.mqtt.connection import Broker
 from streamer.settings import MqttSettings
 from tests.live.service import until
 from tests.streamer.mqtt.scripted_broker import HANG_UP, ScriptedBroker

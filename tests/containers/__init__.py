@@ -1,0 +1,1 @@
+"""What comes with the project for containers: images, the compose file, Kubernetes."""
