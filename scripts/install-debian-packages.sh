@@ -27,6 +27,7 @@ case "${1:-}" in
             coturn                          # the TURN server
             qemu-user                       # the same Python as other processors
             gcc libc6-dev                   # compiles the example of a re-ranking library
+            prometheus prometheus-alertmanager   # scrapes, and evaluates our alerts: promtool, amtool
         )
         ;;
     stack) needed+=(mosquitto mosquitto-clients prometheus) ;;

@@ -24,8 +24,6 @@ from recognition.image import decode_image
 from recognition.photos import PhotoSet, nearest_to_centre
 from recognition.recogniser import Recogniser, RecogniserConfig, open_recogniser
 
-GATE = Gate(min_face_px=48, min_quality=0.25)
-
 
 async def boxes_of(photos: PhotoSet, names: list[str], recogniser: Recogniser) -> dict[str, np.ndarray]:
     boxes = {}
@@ -49,7 +47,7 @@ def crop_of(picture: np.ndarray, box: np.ndarray, height: int, pad: float) -> by
 
 
 async def measure(
-    photos: PhotoSet, boxes: dict[str, np.ndarray], recogniser: Recogniser, height: int, pad: float
+    photos: PhotoSet, boxes: dict[str, np.ndarray], recogniser: Recogniser, gate: Gate, height: int, pad: float
 ) -> tuple[Counter[str], list[float]]:
     ends: Counter[str] = Counter()
     cosines = []
@@ -57,7 +55,7 @@ async def measure(
         whole = photos.read(name)
         try:
             data = crop_of(whole.bgr(), box, height, pad)
-            taken = await look(decode_image(data, name), "", recogniser, GATE)
+            taken = await look(decode_image(data, name), "", recogniser, gate)
         except CodedError as error:
             ends[error.code] += 1
             continue
@@ -76,6 +74,7 @@ async def main() -> None:
     parser.add_argument("--photos", type=int, default=300)
     parser.add_argument("--heights", type=int, nargs="+", default=[0, 80, 56, 40])
     parser.add_argument("--pad", type=float, default=0.0)
+    parser.add_argument("--min-face-px", type=float, default=48, help="gallery.enrol.min_face_px")
     parser.add_argument("--detector", default="nano_det")
     parser.add_argument("--embedder", default="nano_embed")
     options = parser.parse_args()
@@ -86,7 +85,8 @@ async def main() -> None:
     print(f"{len(names)} photos, {len(boxes)} crops, pad {options.pad:g}")  # noqa: T201
     async with open_recogniser(RecogniserConfig(options.detector, options.embedder, folders)) as recogniser:
         for height in options.heights:
-            ends, cosines = await measure(photos, boxes, recogniser, height, options.pad)
+            gate = Gate(options.min_face_px, min_quality=0.25)
+            ends, cosines = await measure(photos, boxes, recogniser, gate, height, options.pad)
             middle, low = np.percentile(cosines, [50, 5]) if cosines else (0, 0)
             told = ", ".join(f"{code} {count}" for code, count in ends.most_common())
             line = f"{height or 'as they are'}: {told}; cosine to the photo's {middle:.2f}, one in 20 below {low:.2f}"

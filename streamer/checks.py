@@ -34,7 +34,8 @@ from streamer.model_layer.calibrating import standings
 from streamer.model_layer.coverage import coverage_in
 from streamer.model_layer.enrolling import space_sizes
 from streamer.model_layer.setup import ladder_of, make_manager, open_for_enrolment
-from streamer.mqtt.broker_check import check_broker
+from streamer.mqtt.broker_check import check_broker, check_home_assistant
+from streamer.mqtt.home_assistant.ledger import read_ledger
 from streamer.naming.served import load_classifier
 from streamer.pipeline.match_policy import own_threshold_spec
 from streamer.process import key_source, make_data_folder, open_gallery, service_runs
@@ -103,6 +104,11 @@ async def check_everything(
         ),
         *([await _try("http", lambda: _http(settings))] if settings.http.enabled else []),
         await _try("broker", lambda: _broker(settings)),
+        *(
+            [await _try("home assistant", lambda: _home_assistant(settings))]
+            if settings.mqtt.home_assistant.enabled
+            else []
+        ),
         *([await _try("rtsp ingest", lambda: look(settings.ingest.rtsp))] if published else []),
         *([await _try("webrtc", lambda: _webrtc(settings))] if published and settings.ingest.webrtc.enabled else []),
         *await asyncio.gather(*(_try(f"camera {name}", partial(_camera, name, settings)) for name in cameras)),
@@ -280,6 +286,11 @@ async def _http(settings: Settings, *, api_only: bool = False) -> Told:
 async def _broker(settings: Settings) -> Told:
     found = await check_broker(settings.mqtt, time.time())
     return Told(found.told, tuple(Note(code, text) for code, text in found.warnings.items()))
+
+
+async def _home_assistant(settings: Settings) -> str:
+    path = settings.home_assistant_path
+    return await check_home_assistant(settings.mqtt, await asyncio.to_thread(read_ledger, path, repair=False))
 
 
 async def _webrtc(settings: Settings) -> str:

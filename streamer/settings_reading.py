@@ -15,12 +15,11 @@ from pydantic import ValidationError
 
 from streamer.camera_changes import FILE as CHANGES_FILE
 from streamer.camera_changes import Changes, read_changes, with_changes
-from streamer.env_file import env_path, read_env
 from streamer.errors import ConfigInvalid, ConfigMissing
 from streamer.settings import CameraSettings, PathsSettings, Settings
 from streamer.settings_layers import Keys, Tree, merge, origin, read_yaml, resolve_paths, upper_layer
 from streamer.settings_refusal import refusal
-from streamer.variables import Unset, environment, expanded, set_beside
+from streamer.variables import Unset, env_path, environment, expanded, read_env, set_beside
 
 log = logging.getLogger(__name__)
 

@@ -1,7 +1,8 @@
 """`${VAR}` in a setting -> the variable's value, or the content of the file that VAR_FILE names.
 
 Text goes in, the secret in place comes out: never log it. Blocks for a small file's read. What the environment has not
-may stand in the file beside the configuration (env_file), which whoever reads that one tells of.
+may stand in a file beside the configuration, whosthere.env for whosthere.yaml, which whoever reads that one tells of;
+systemd's EnvironmentFile= and a shell (`set -a; . whosthere.env`) read the same. No error here quotes a value.
 """
 
 import os
@@ -11,9 +12,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from streamer.errors import CameraVariableUnset
+from streamer.errors import CameraVariableUnset, ConfigUnreadable
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_LINE = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)")
+_DOUBLE = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_SINGLE = re.compile(r"'([^']*)'")
+_ESCAPED = re.compile(r"\\(.)")
+_TO_ESCAPE = re.compile(r'(["\\$`])')
+_HEAD = "# Passwords for the configuration beside this file; whosthere reads it there. For nobody else's eyes.\n"
 
 
 _beside: dict[str, str] = {}
@@ -94,3 +101,49 @@ def _variable(name: str, environ: Mapping[str, str]) -> str:
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "not UTF-8 text"
         raise Unset(f"variable {name}_FILE: {file} can't be read ({why}); check the path") from None
+
+
+def env_path(config: Path) -> Path:
+    """Where it lies."""
+    return config.with_suffix(".env")
+
+
+def read_env(path: Path) -> dict[str, str]:
+    """Nothing where there is no such file, or one that this user may not read. Raises ConfigUnreadable."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError):
+        return {}
+    except OSError as error:
+        raise ConfigUnreadable(f"{path} can't be read ({error.strerror}); check the file") from None
+    except UnicodeDecodeError:
+        raise ConfigUnreadable(f"{path} is not UTF-8 text; save it as such") from None
+    found = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        stripped = line.strip()
+        if not stripped or stripped.startswith(("#", ";")):
+            continue
+        match = _LINE.fullmatch(stripped)
+        value = None if match is None else _value(match[2].strip())
+        if match is None or value is None:
+            raise ConfigUnreadable(f'{path} line {number}: want NAME="value"; mend the line')
+        found[match[1]] = value
+    return found
+
+
+def _value(text: str) -> str | None:
+    if double := _DOUBLE.fullmatch(text):
+        return _ESCAPED.sub(r"\1", double[1])
+    if single := _SINGLE.fullmatch(text):
+        return single[1]
+    return None if text[:1] in ("'", '"') else text
+
+
+def env_text(values: Mapping[str, str]) -> str:
+    """The file's content. Values have no line break."""
+    lines = (f'{name}="{_escaped(value)}"\n' for name, value in values.items())
+    return _HEAD + "".join(lines)
+
+
+def _escaped(value: str) -> str:
+    return _TO_ESCAPE.sub(r"\\\1", value)

@@ -16,6 +16,7 @@ import streamer.api.errors
 import streamer.api.streaming.errors
 import streamer.errors
 import streamer.mqtt.errors
+import streamer.mqtt.home_assistant.errors
 import streamer.webrtc.errors
 from recognition.errors import CodedError
 
@@ -62,6 +63,7 @@ MODULES = [
     streamer.access.errors,
     streamer.api.errors,
     streamer.api.streaming.errors,
+    streamer.mqtt.home_assistant.errors,
     streamer.webrtc.errors,
 ]
 

@@ -64,7 +64,7 @@ def write_repository(
     placed = {spec.name: names.get(spec.name) or _own_name(spec) for spec in specs}
     _refuse_doubles(placed)
     for spec in specs:
-        _refuse_unservable(spec, plans)
+        refuse_unservable(spec, as_plan=plans is not None)
         find_artifacts(spec, folders)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -190,7 +190,8 @@ def _refuse_doubles(placed: Mapping[str, TritonModel]) -> None:
             raise SpecInvalid(f"models {other} and {name}: both would be {triton.model} on the server; rename one")
 
 
-def _refuse_unservable(spec: AnySpec, plans: Path | None) -> None:
+def refuse_unservable(spec: AnySpec, *, as_plan: bool) -> None:
+    """Raises UnsupportedEngine, WeightsMissing for what no server runs, or TensorRT doesn't."""
     members = getattr(spec, "members", ())
     if members:
         raise UnsupportedEngine(
@@ -205,9 +206,9 @@ def _refuse_unservable(spec: AnySpec, plans: Path | None) -> None:
             f"model {spec.name}: PyTorch's checkpoints can't be served as they are; make an ONNX file of it: whosthere "
             f"models convert CHECKPOINT --as {spec.architecture}"
         )
-    if plans is not None and spec.precision == "int8":
+    if as_plan and spec.precision == "int8":
         raise UnsupportedEngine(
-            f"model {spec.name}: its int8 operators are ONNX Runtime's own, TensorRT has none; leave --plans out"
+            f"model {spec.name}: its int8 operators are ONNX Runtime's own, TensorRT has none; serve its ONNX file"
         )
 
 

@@ -1,7 +1,6 @@
 """Cameras: which send, what becomes of their frames, how good their faces are, who publishes and who watches. Pure."""
 
 from scripts.dashboards.parts import (
-    ALL,
     CAMERA,
     GREEN,
     RATE,
@@ -9,6 +8,7 @@ from scripts.dashboards.parts import (
     YELLOW,
     Panel,
     query,
+    rise,
     row,
     series,
     stat,
@@ -68,12 +68,7 @@ def _state() -> list[Panel]:
         series(
             "Faults in five minutes, by code",
             "What went wrong with a camera. docs/troubleshooting.md explains every code.",
-            [
-                query(
-                    f"sum by (camera, code) (increase(whosthere_camera_errors_total{{{CAMERA}}}[5m])) > 0",
-                    "{{camera}}, {{code}}",
-                )
-            ],
+            [query(rise("whosthere_camera_errors_total", "camera, code", CAMERA), "{{camera}}, {{code}}")],
             bars=True,
             size=(8, 8),
         ),
@@ -81,7 +76,7 @@ def _state() -> list[Panel]:
             "Opened again in five minutes",
             "Attempts to open a camera after it was lost. One or two a day are a router; many are a cable or its "
             "power.",
-            [query(f"sum by (camera) (increase(whosthere_camera_reconnects_total{{{CAMERA}}}[5m]))", "{{camera}}")],
+            [query(rise("whosthere_camera_reconnects_total", "camera", CAMERA), "{{camera}}")],
             size=(8, 8),
         ),
         timeline(
@@ -161,7 +156,7 @@ def _streams() -> list[Panel]:
         series(
             "Publishers refused in five minutes",
             "By code; login_refused: a wrong password. Of all cameras: who is refused has none.",
-            [query(f"sum by (code) (increase(whosthere_ingest_refused_total{{{ALL}}}[5m]))", "{{code}}")],
+            [query(rise("whosthere_ingest_refused_total", "code"), "{{code}}")],
             bars=True,
             size=(6, 8),
         ),

@@ -1,6 +1,20 @@
 """Events and outbox: what is made, what waits and why, what was lost, who else hears of it. Pure."""
 
-from scripts.dashboards.parts import ALL, GREEN, RATE, RED, YELLOW, Panel, heatmap, query, row, series, stat, steps
+from scripts.dashboards.parts import (
+    ALL,
+    GREEN,
+    RATE,
+    RED,
+    YELLOW,
+    Panel,
+    heatmap,
+    query,
+    rise,
+    row,
+    series,
+    stat,
+    steps,
+)
 
 
 def panels() -> list[Panel]:
@@ -13,10 +27,6 @@ def panels() -> list[Panel]:
         row("Kept visits, and who listens over HTTP"),
         *_others(),
     ]
-
-
-def _lost(range_: str) -> str:
-    return f"sum(increase(whosthere_outbox_dropped_total{{{ALL}}}[{range_}]))"
 
 
 def _now() -> list[Panel]:
@@ -64,7 +74,7 @@ def _now() -> list[Panel]:
         stat(
             "Given up in a day",
             "Messages lost because the outbox was full, or they were too old.",
-            _lost("1d"),
+            f"sum(increase(whosthere_outbox_dropped_total{{{ALL}}}[1d]))",
             thresholds=steps((None, GREEN), (1, RED)),
             decimals=0,
             size=(4, 4),
@@ -134,7 +144,7 @@ def _outbox() -> list[Panel]:
         series(
             "The broker's faults in five minutes, by code",
             "broker_unreachable: it is away; broker_login_refused: the password; broker_topic_refused: its ACL.",
-            [query(f"sum by (code) (increase(whosthere_broker_errors_total{{{ALL}}}[5m]))", "{{code}}")],
+            [query(rise("whosthere_broker_errors_total", "code"), "{{code}}")],
             bars=True,
             size=(8, 8),
         ),
@@ -143,8 +153,8 @@ def _outbox() -> list[Panel]:
             "given up: by the outbox, which was full. outbox_unwritable: the disk. outbox_damaged: its file was set "
             "aside, what could be read is saved. docs/reliability.md",
             [
-                query(_lost("5m"), "given up"),
-                query(f"sum by (code) (increase(whosthere_outbox_errors_total{{{ALL}}}[5m]))", "{{code}}"),
+                query(rise("whosthere_outbox_dropped_total", ""), "given up"),
+                query(rise("whosthere_outbox_errors_total", "code"), "{{code}}"),
             ],
             bars=True,
             size=(8, 8),
@@ -152,7 +162,7 @@ def _outbox() -> list[Panel]:
         series(
             "Commands over MQTT in five minutes",
             "heard, or ignored and why. docs/mqtt.md",
-            [query(f"sum by (outcome) (increase(whosthere_broker_commands_total{{{ALL}}}[5m]))", "{{outcome}}")],
+            [query(rise("whosthere_broker_commands_total", "outcome"), "{{outcome}}")],
             bars=True,
             size=(8, 8),
         ),
@@ -171,7 +181,7 @@ def _others() -> list[Panel]:
             "Visits not kept in five minutes, by code",
             "Their events went out all the same. kept_visits_unwritable: the disk is full or fails; queue_full: it is "
             "too slow.",
-            [query(f"sum by (code) (increase(whosthere_visits_lost_total{{{ALL}}}[5m]))", "{{code}}")],
+            [query(rise("whosthere_visits_lost_total", "code"), "{{code}}")],
             bars=True,
             size=(6, 8),
         ),
@@ -191,13 +201,13 @@ def _others() -> list[Panel]:
         series(
             "Listeners cut off in five minutes",
             "By the service: listener_too_slow, token_invalid (revoked), service_stopping.",
-            [query(f"sum by (code) (increase(whosthere_http_listeners_cut_total{{{ALL}}}[5m]))", "{{code}}")],
+            [query(rise("whosthere_http_listeners_cut_total", "code"), "{{code}}")],
             bars=True,
         ),
         series(
             "Requests refused in five minutes",
             "By code; many token_invalid: somebody tries tokens, or one was revoked. docs/http.md",
-            [query(f"sum by (code) (increase(whosthere_http_refused_total{{{ALL}}}[5m]))", "{{code}}")],
+            [query(rise("whosthere_http_refused_total", "code"), "{{code}}")],
             bars=True,
         ),
     ]

@@ -11,6 +11,7 @@ from scripts.dashboards.parts import (
     heatmap,
     quantiles,
     query,
+    rise,
     row,
     series,
     stat,
@@ -110,7 +111,7 @@ def _accuracy() -> list[Panel]:
             "Faces not recognised in five minutes",
             "face_not_upright: turn the camera, or set its `rotate`; face_doubtful: hardly a face; embedding_unusable: "
             "the model. docs/cameras.md",
-            [query(f"sum by (reason) (increase(whosthere_faces_rejected_total{{{ALL}}}[5m]))", "{{reason}}")],
+            [query(rise("whosthere_faces_rejected_total", "reason"), "{{reason}}")],
             bars=True,
             size=(8, 8),
         ),

@@ -11,15 +11,16 @@ from scripts.dashboards.parts import (
     Panel,
     heatmap,
     query,
+    rise,
     row,
     series,
-    stat,
     steps,
     timeline,
 )
 
-# A machine without a GPU reserves nothing, so the test on one can't show that these move.
-GPU_ONLY = ("whosthere_vram_free_bytes", "whosthere_vram_reserved_bytes")
+# Without a GPU nothing is reserved on one, and what can't be loaded is refused before it counts as a trouble: a test on
+# a machine that has none can't show that these move.
+GPU_ONLY = ("whosthere_vram_free_bytes", "whosthere_vram_reserved_bytes", "whosthere_model_troubles_total")
 
 
 def panels() -> list[Panel]:
@@ -45,11 +46,13 @@ def _serving() -> list[Panel]:
             {0: ("over", GREEN), 1: ("on the CPU", ORANGE)},
             size=(8, 7),
         ),
-        stat(
-            "Useless answers",
-            "Embedders that gave nothing usable for ten faces in a row: `whosthere models selftest`, then another one.",
-            f"sum(whosthere_model_healthy{{{ALL}}} == bool 0)",
-            thresholds=steps((None, GREEN), (1, RED)),
+        timeline(
+            "Answers of embedders",
+            "useless: nothing usable for ten faces in a row: `whosthere models selftest`, then another one. Of those "
+            "that have served.",
+            f"min by (model) (whosthere_model_healthy{{{ALL}}})",
+            "{{model}}",
+            {0: ("useless", RED), 1: ("ok", GREEN)},
             size=(4, 7),
         ),
     ]
@@ -102,7 +105,7 @@ def _work() -> list[Panel]:
             "Exchanged in five minutes, by reason",
             "Models or places that were exchanged. Many: the machine is at its limit, or shared with somebody. "
             "docs/models.md has the reasons.",
-            [query(f"sum by (reason) (increase(whosthere_model_switches_total{{{ALL}}}[5m]))", "{{reason}}")],
+            [query(rise("whosthere_model_switches_total", "reason"), "{{reason}}")],
             bars=True,
             size=(12, 7),
         ),
@@ -110,12 +113,7 @@ def _work() -> list[Panel]:
             "Troubles in five minutes, by code",
             "Runs and loads that failed. insufficient_gpu_memory: whoever else is on the GPU; triton_unavailable: the "
             "server; weights_missing: somebody chose a model whose weights are not here.",
-            [
-                query(
-                    f"sum by (model, device, code) (increase(whosthere_model_troubles_total{{{ALL}}}[5m]))",
-                    "{{model}} on {{device}}: {{code}}",
-                )
-            ],
+            [query(rise("whosthere_model_troubles_total", "model, device, code"), "{{model}} on {{device}}: {{code}}")],
             bars=True,
             size=(12, 7),
         ),

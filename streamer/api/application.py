@@ -16,6 +16,7 @@ from streamer.api.body_limits import BodyLimits
 from streamer.api.closed import Closed
 from streamer.api.contract import reference
 from streamer.api.contract.examples import with_whole_examples
+from streamer.api.head_requests import HeadRequests
 from streamer.api.idempotency import FirstAnswers, Idempotent, with_idempotency
 from streamer.api.problem_answers import with_problems
 from streamer.api.rate_limits import RateLimits
@@ -51,6 +52,7 @@ def create_app(
     app.add_middleware(BodyLimits, http=http, metrics=service.metrics)
     app.add_middleware(RateLimits, limit=http.rate_limit, metrics=service.metrics)
     app.add_middleware(Closed, routes=app.router.routes, guard=service.guard)
+    app.add_middleware(HeadRequests)
     app.add_middleware(CrossOrigin)  # around it: a refusal, too, is for the page that asked
     app.add_middleware(RequestMetrics, metrics=service.metrics)
 

@@ -1,6 +1,6 @@
 """`bench` measures ours, the peer, the limit and the model layer; `--models` that alone, `--gallery` a large gallery,
 `--matching` matching, `--rerank` re-ranking, `--ingest` cameras that publish, `--visits` what a kept visit costs,
-`--train` a trained classifier, `--http` the API, `--soak` looks for leaks."""
+`--train` a trained classifier, `--http` the API, `--mqtt` how fast the outbox drains, `--soak` looks for leaks."""
 
 import tempfile
 import threading
@@ -17,6 +17,7 @@ from streamer.cli.bench_tables import (
     show_ingest,
     show_matching,
     show_model_layer,
+    show_mqtt,
     show_rerank,
     show_training,
     show_visits,
@@ -54,6 +55,9 @@ def bench(
     ] = False,
     http: Annotated[
         bool, typer.Option("--http", help="The API beside the bare networks and the endpoint that people write.")
+    ] = False,
+    mqtt: Annotated[
+        bool, typer.Option("--mqtt", help="How fast the outbox drains to mosquitto, in clear and by TLS, alone.")
     ] = False,
     train: Annotated[bool, typer.Option("--train", help="A classifier of 200 people, alone.")] = False,
     minutes: Annotated[float, typer.Option(min=0.1, help="How long to soak.")] = 20.0,
@@ -97,6 +101,9 @@ def bench(
         return
     if train:
         _train(as_json=json)
+        return
+    if mqtt:
+        _mqtt(as_json=json)
         return
     if gallery:
         _gallery(GalleryBenchOptions(folder.absolute(), people, faces=faces), as_json=json)
@@ -166,6 +173,19 @@ def _train(*, as_json: bool) -> None:
         print_json(document)
     else:
         show_training(document["train"])
+
+
+def _mqtt(*, as_json: bool) -> None:
+    from streamer.bench.mqtt.run import run_mqtt
+    from streamer.bench.run import machine
+
+    with tempfile.TemporaryDirectory(prefix="whosthere-bench-") as scratch:
+        document: dict[str, Any] = {"machine": machine(), **uvloop.run(run_mqtt(Path(scratch), note))}
+    if as_json:
+        print_json(document)
+    else:
+        print_line(f"machine: {document['machine']}")
+        show_mqtt(document["mqtt"])
 
 
 def _ingest(clip: Path, scratch: Path, *, as_json: bool) -> None:

@@ -30,6 +30,37 @@ def show_ingest(loads: dict[str, Any]) -> None:
     )
 
 
+def show_mqtt(document: Row) -> None:
+    """Print how fast the outbox drains."""
+    print_table(
+        [
+            "to mosquitto",
+            "ours events/s",
+            "best round",
+            "CPU us an event",
+            "bare aiomqtt/s",
+            "CPU us",
+            "ours is by CPU",
+        ],
+        [
+            [
+                way,
+                f"{row['ours']['per_s']:.0f}",
+                row["best_per_s"],
+                f"{row['ours']['cpu_us']:.0f}",
+                f"{row['bare']['per_s']:.0f}",
+                f"{row['bare']['cpu_us']:.0f}",
+                f"{row['ours']['cpu_us'] / row['bare']['cpu_us']:.2f} times as dear",
+            ]
+            for way, row in document.items()
+            if way in ("plain", "tls")
+        ],
+        "",
+    )
+    shares = ", ".join(f"{way} {document[way]['others_share']:.0%}" for way in ("plain", "tls"))
+    print_line(f"{document['events']} events a round; of the machine's CPU time others took, at most: {shares}")
+
+
 _OF_EMBEDDINGS = ("", "images/s", "CPU ms an image", "faces in one", "p95 of a request ms", "ours is", "by CPU time")
 
 

@@ -151,7 +151,9 @@ class Decoder:
         self._video = video
         rate = video.average_rate or video.guessed_rate
         fps = float(rate) if rate else None
-        self._is_picture = self._where.kind == "http" and container.format.name.endswith("_pipe")
+        # image2: what libav takes a URL for that ends in .jpg
+        is_picture = container.format.name == "image2" or container.format.name.endswith("_pipe")
+        self._is_picture = self._where.kind == "http" and is_picture
         if self._where.kind == "http" and (container.duration or not self._is_paced) and not self._is_picture:
             self._is_clip = True
         self._time.frame_s = 1 / fps if fps else DEFAULT_FRAME_S

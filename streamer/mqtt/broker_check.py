@@ -9,7 +9,12 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from streamer.errors import BrokerLost, BrokerTopicRefused
+from streamer.mqtt.client import QOS
 from streamer.mqtt.connection import Broker, passing_id
+from streamer.mqtt.home_assistant.devices import birth_topics
+from streamer.mqtt.home_assistant.errors import DiscoveryListError
+from streamer.mqtt.home_assistant.ledger import Ledger
+from streamer.mqtt.leftovers import SUBSCRIPTION_REFUSED, reason_value
 from streamer.settings import MqttSettings
 
 CHECK = b"check"
@@ -76,6 +81,28 @@ async def check_broker(mqtt: MqttSettings, now_s: float) -> BrokerTold:
         warnings["login_in_clear"] = LOGIN_IN_CLEAR
     told += [*warnings.values(), *([] if broker.version == "5" else [NO_REASONS])]
     return BrokerTold("; ".join(told), warnings)
+
+
+async def check_home_assistant(mqtt: MqttSettings, ledger: Ledger | DiscoveryListError) -> str:
+    """Whether its births may be heard, and what it was told so far, as a line for people. Nothing is sent: it would
+    take whatever came for a device. Raises as try_broker(), and DiscoveryListError.
+    """
+    if isinstance(ledger, DiscoveryListError):
+        raise ledger
+    broker, births = Broker(mqtt), birth_topics(mqtt)
+    async with broker.connect(client_id=passing_id(mqtt)) as client:
+        granted = await client.subscribe([(topic, QOS) for topic in births])
+    if any(reason_value(code) >= SUBSCRIPTION_REFUSED for code in granted):
+        raise BrokerTopicRefused(
+            f"{broker.where} does not let this login read {' and '.join(births)}, where Home Assistant says that it "
+            "has started; check its ACL"
+        )
+    told = sum(not row.is_gone for row in ledger.rows.values())
+    return (
+        f"its start is heard on {' and '.join(births)}; {told} devices are told of, {len(ledger.tombstones)} are to be "
+        f"forgotten; whether the broker takes what goes below {mqtt.home_assistant.prefix}/device shows in /readyz "
+        "while the service runs"
+    )
 
 
 def _is_this_machine(host: str) -> bool:

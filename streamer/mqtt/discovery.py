@@ -15,7 +15,7 @@ from aiomqtt import Client, Message
 
 from streamer.errors import BrokerTopicRefused
 from streamer.mqtt.client import QOS
-from streamer.mqtt.home_assistant.devices import PLATFORMS, Device, Devices, kind_of, remnant, tombstone
+from streamer.mqtt.home_assistant.devices import PLATFORMS, Device, Devices, birth_topics, kind_of, remnant, tombstone
 from streamer.mqtt.home_assistant.errors import DiscoveryListError
 from streamer.mqtt.home_assistant.ledger import Ledger, Row
 from streamer.mqtt.leftovers import SUBSCRIPTION_REFUSED, reason_value
@@ -27,7 +27,6 @@ from streamer.telemetry.once_log import OnceLog
 
 log = logging.getLogger(__name__)
 
-DEFAULT_PREFIX = "homeassistant"  # where births are told, whatever the prefix of discovery is
 # Home Assistant subscribes to what a new entity goes by a while after it is told of it (0.15 s were enough, 0.1 s not).
 SETTLE_S = 1.0
 OPEN_WITHIN_S = 5.0
@@ -75,7 +74,7 @@ class Discovery:
         self._owed: list[Row] = []
         self._saved = {row.topic: frozenset(row.components) for row in self._ledger.rows.values()}
         self._then: list[Callable[[], None]] = []
-        self._births = dict.fromkeys(f"{prefix}/status" for prefix in (self._options.prefix, DEFAULT_PREFIX))
+        self._births = birth_topics(mqtt)
         self._born = False
         self._news = asyncio.Event()
         self._free = asyncio.Event()  # events may go

@@ -114,7 +114,8 @@ class EventPump:
         self._outbox.put_off(stored.row for stored in found if stored.row in self._walk.aside)
         if not found or found[0].row != row:
             return None
-        return found[0], self._payloads(found[0])[topic]
+        payload = self._payloads(found[0]).get(topic)
+        return None if payload is None else (found[0], payload)
 
     def delivered(self, stored: Stored, topic: str) -> None:
         """A message that was set aside has been taken on this topic, by another connection."""

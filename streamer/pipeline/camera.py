@@ -83,7 +83,6 @@ class Camera:
         self.path = path
         self.status = CameraStatus("offline", "starting") if settings.enabled else CameraStatus("disabled")
         self._publish = publish
-        self._shown: CameraStatus | None = None
         self._source: Source | None = None
         self._rhythm = Rhythm()
         self._left = False
@@ -221,12 +220,8 @@ class Camera:
         self._publish(self.name, self.status)
 
     def _gauge(self) -> None:
-        metrics, status, shown = self.path.metrics, self.status, self._shown
-        # The state of now alone has a series: four times as many would be half of what 200 cameras give to scrape.
-        metrics.camera_state.labels(camera=self.name, state=status.state, reason=status.reason).set(1)
-        if shown is not None and shown != status:
-            metrics.camera_state.remove(self.name, shown.state, shown.reason)
-        self._shown = status
+        metrics, status = self.path.metrics, self.status
+        metrics.show_camera_state(self.name, status.state, status.reason)
         metrics.camera_up.labels(camera=self.name).set(1 if status.state == "online" else 0)
         if status.trouble is not None:
             self._troubles.add(status.trouble)

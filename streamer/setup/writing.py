@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recognition.whole_file import replacing
-from streamer.env_file import env_path, env_text, read_env
 from streamer.errors import DataFolderUnwritable
 from streamer.setup.document import Hidden, yaml_text
+from streamer.variables import env_path, env_text, read_env
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ class Metrics:
         self.camera_state = Gauge(
             "whosthere_camera_state", "1 for the state it is in", ["camera", "state", "reason"], registry=r
         )
+        self._camera_states: dict[str, tuple[str, str]] = {}
         self.camera_reconnects = Counter(
             "whosthere_camera_reconnects_total", "Attempts to open again", ["camera"], registry=r
         )
@@ -220,8 +221,17 @@ class Metrics:
         """What /metrics shows. Reads a few files of /proc; takes milliseconds where there are hundreds of cameras."""
         return self._exposition.text()
 
+    def show_camera_state(self, camera: str, state: str, reason: str) -> None:
+        """It is so now, and not as it was: the other states have no series, or 200 cameras would have a thousand."""
+        before = self._camera_states.get(camera)
+        self._camera_states[camera] = (state, reason)
+        self.camera_state.labels(camera, state, reason).set(1)
+        if before is not None and before != (state, reason):
+            self.camera_state.remove(camera, *before)
+
     def forget_camera(self, camera: str) -> None:
         """A camera that is removed has no series any more."""
+        self._camera_states.pop(camera, None)
         for metric in vars(self).values():
             if "camera" in getattr(metric, "_labelnames", ()):
                 metric.remove_by_labels({"camera": camera})

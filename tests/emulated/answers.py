@@ -1,8 +1,9 @@
 """What the default models answer on this processor: nothing goes in, one JSON document on stdout comes out.
 
-    python -m tests.emulated.answers
+    python -m tests.emulated.answers [sums]
 
-Run by the tests under emulators of other processors, so it imports no more than it needs.
+With `sums`, also what int8 sums do there. Run by the tests under emulators of other processors, where starting takes
+longest: all is asked of one process, which imports no more than it needs.
 """
 
 import json
@@ -38,5 +39,18 @@ def answers() -> dict[str, object]:
     }
 
 
+def sums() -> dict[str, object]:
+    """What is found out of this processor, and how many steps crude int8 networks (weights of 8 bits) are off."""
+    from recognition.runtimes.processor import this_processor
+    from tests.recognition.runtimes.test_int8_forms import KINDS, answer, open_form, steps_away
+
+    processor = this_processor()
+    return {
+        "exact_int8": processor.exact_int8,
+        "sets": list(processor.sets),
+        "steps_away": float(max(steps_away(answer(open_form(net.weights, "x"), net), net) for net in KINDS.values())),
+    }
+
+
 if __name__ == "__main__":
-    json.dump(answers(), sys.stdout)
+    json.dump(answers() | (sums() if "sums" in sys.argv[1:] else {}), sys.stdout)

@@ -36,6 +36,7 @@ websocket_api:
 config:
 person:
 logger: {{default: info}}
+automation: !include automations.yaml
 """
 
 Document = dict[str, Any]
@@ -44,8 +45,10 @@ Document = dict[str, Any]
 class Core:
     """start() and stop() as often as a test likes: it keeps what it knows in `folder`."""
 
-    def __init__(self, folder: Path, mqtt_port: int) -> None:
+    def __init__(self, folder: Path, mqtt_port: int, automations: str = "[]") -> None:
+        """automations: as in its automations.yaml."""
         folder.mkdir(parents=True)
+        (folder / "automations.yaml").write_text(automations)
         self.folder = folder
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -115,6 +118,15 @@ class Core:
         """Those that MQTT made, by the first of their ids."""
         devices = await self.ask("config/device_registry/list")
         return {ids[0][1]: one for one in devices if (ids := one["identifiers"]) and ids[0][0] == "mqtt"}
+
+    async def triggered(self, automation: str) -> str | None:
+        """When an automation ran last; None: never."""
+        states = {one["entity_id"]: one for one in await self.ask("get_states")}
+        found = states[f"automation.{automation}"]["attributes"]["last_triggered"]
+        return None if found is None else str(found)
+
+    async def notifications(self) -> list[str]:
+        return [str(one["message"]) for one in await self.ask("persistent_notification/get")]
 
     async def picture(self, entity_id: str) -> httpx.Response:
         async with httpx.AsyncClient(headers={"Authorization": f"Bearer {self._token}"}) as client:

@@ -5,6 +5,7 @@ In this order, on one core that is stopped and started again; nothing may have m
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 from aiomqtt import Client
 
+from tests.conftest import PROJECT
 from tests.faces import KNOWN, STRANGERS, write_film
 from tests.home_assistant.core import STARTS_WITHIN_S, Core, until_is
 from tests.live.mosquitto import Mosquitto
@@ -37,7 +39,11 @@ class House:
         self.folder = folder
         (folder / "broker").mkdir()
         self.broker = Mosquitto(folder / "broker")
-        self.core = Core(folder / "core", self.broker.port)
+        page = (PROJECT / "docs" / "home-assistant.md").read_text()
+        automations = [
+            block for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if block.startswith("- alias")
+        ]
+        self.core = Core(folder / "core", self.broker.port, "\n".join(automations))
         film = write_film(folder / "door.mp4", ([KNOWN], 4), ([None], 6))
         self.hall_film = write_film(folder / "hall.mp4", ([None], 2))
         self.hall_port = unused_port()
@@ -138,6 +144,8 @@ async def test_ada_comes_and_goes(house):
 
         told = (await house.core.entities())[camera("door", "identity")]["attributes"]
         assert (told["event_type"], told["person"], told["person_id"]) == ("end", NAME, ada)
+        assert set(await house.core.notifications()) == {"Ada is here", f"{NAME} is at the door"}
+        assert await house.core.triggered("who_is_at_the_door_on_the_phone") is not None
         picture = await house.core.picture(shown[camera("door", "last_face")]["entity_id"])
         assert picture.headers["content-type"] == "image/jpeg"
         pixels = cv2.imdecode(np.frombuffer(picture.content, np.uint8), cv2.IMREAD_COLOR)

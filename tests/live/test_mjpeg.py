@@ -131,8 +131,9 @@ async def test_every_picture_is_taken_when_it_comes(how, camera, tmp_path):
     assert max(later - earlier for earlier, later in itertools.pairwise(times)) < 3 / RATE
 
 
-async def test_a_snapshot_is_asked_for_again_and_again(camera):
-    frames = await taken(camera("image/jpeg", None), 2, fps=10)
+@pytest.mark.parametrize("name", ["", "/snapshot.jpg", "/cgi-bin/snapshot.jpg?channel=1", "/still.jpeg"])
+async def test_a_snapshot_is_asked_for_again_and_again(camera, name):
+    frames = await taken(camera("image/jpeg", None) + name, 2, fps=10)
     assert 10 <= len(frames) <= 25, "20, or fewer on a machine that is busy"
     numbers = [number_of(frame) for frame in frames]
     assert len(set(numbers)) >= 2 * RATE - 3, "as many pictures as the camera makes"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from streamer.env_file import read_env
+from streamer.variables import read_env
 from tests.certificates import Authority
 from tests.command import whosthere
 from tests.conftest import PROJECT

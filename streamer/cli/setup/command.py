@@ -16,13 +16,12 @@ from streamer.cli.setup import finish
 from streamer.cli.setup import weights as weights_part
 from streamer.cli.setup.asking import confirm, heading, say
 from streamer.cli.setup.draft import Draft
-from streamer.env_file import env_path, read_env
 from streamer.errors import ConfigInvalid, ConfirmationNeeded, SetupIncomplete
 from streamer.settings_layers import merge, read_yaml, upper_layer
 from streamer.setup.document import begun
 from streamer.setup.trying import checked
 from streamer.telemetry.logs import setup_logging
-from streamer.variables import set_beside
+from streamer.variables import env_path, read_env, set_beside
 
 _INTERRUPTED = 130
 

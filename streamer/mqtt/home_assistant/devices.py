@@ -39,6 +39,8 @@ PLATFORMS: Mapping[Kind, Mapping[str, str]] = {
     },
 }
 
+DEFAULT_PREFIX = "homeassistant"
+
 _ORIGIN = {"name": "whosthere", "sw": __version__}
 _LONGEST_STATE = 250  # characters; Home Assistant has 255, and shows nothing of what is longer
 # No JSON, as while a topic is erased: the templates find no value_json then, and would fail.
@@ -83,6 +85,12 @@ class Naming:
         """The device of one of our topics; None where it is none."""
         found = re.fullmatch(rf"{re.escape(self.discovery)}/device/({re.escape(self.node)}_[a-z0-9_-]+)/config", topic)
         return found[1] if found and kind_of(found[1], self.node) is not None else None
+
+
+def birth_topics(mqtt: MqttSettings) -> list[str]:
+    """Where Home Assistant says that it has started: whatever its prefix of discovery is, unless told otherwise, on the
+    second."""
+    return list(dict.fromkeys(f"{prefix}/status" for prefix in (mqtt.home_assistant.prefix, DEFAULT_PREFIX)))
 
 
 def node_of(prefix: str) -> str:

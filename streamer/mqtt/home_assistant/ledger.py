@@ -86,8 +86,8 @@ class Ledger:
         self.was_damaged = False
 
     @classmethod
-    def read(cls, path: Path) -> "Ledger":
-        """Empty where there is no file; one that is damaged is set aside, and it is said.
+    def read(cls, path: Path, *, repair: bool = True) -> "Ledger":
+        """Empty where there is no file; one that is damaged is set aside, and it is said, or refused without `repair`.
 
         Raises DiscoveryListTooNew, DiscoveryListUnreadable.
         """
@@ -108,6 +108,8 @@ class Ledger:
         if document is not None:
             return cls(path, map(_row, document.devices))
         _refuse_newer(path, text)
+        if not repair:
+            raise DiscoveryListUnreadable(f"{path} is damaged; the service sets it aside when it starts")
         told = (
             "%s is damaged: kept as %s; what Home Assistant is to forget is made anew from the gallery's list of the "
             "forgotten; a camera that was removed earlier may stay in it: delete it there"
@@ -175,10 +177,10 @@ class Ledger:
                     del self.rows[row.topic]
 
 
-def read_ledger(path: Path) -> Ledger | DiscoveryListError:
+def read_ledger(path: Path, *, repair: bool = True) -> Ledger | DiscoveryListError:
     """The list, or why it can't be used."""
     try:
-        return Ledger.read(path)
+        return Ledger.read(path, repair=repair)
     except DiscoveryListError as error:
         return error
 

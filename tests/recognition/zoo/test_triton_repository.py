@@ -228,7 +228,7 @@ def test_two_of_one_name_are_refused(tmp_path):
 
 
 def test_int8_has_no_plan(tmp_path):
-    with pytest.raises(UnsupportedEngine, match="TensorRT has none; leave --plans out"):
+    with pytest.raises(UnsupportedEngine, match="TensorRT has none; serve its ONNX file"):
         write([SPECS["nano_det"]], tmp_path / "models", plans=tmp_path)
 
 

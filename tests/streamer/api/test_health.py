@@ -138,6 +138,17 @@ async def test_metrics_are_what_the_service_counted(served):
     assert 'whosthere_frames_total{camera="door",outcome="processed"} 3.0' in answer.text
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/openapi.json", "/nothing"])
+async def test_head_says_what_get_does_and_has_no_body(served, path):
+    _, _, client = served
+
+    whole, head = await client.get(path), await client.head(path)
+
+    assert head.status_code == whole.status_code
+    assert head.headers["content-type"] == whole.headers["content-type"]
+    assert not head.content
+
+
 @pytest.mark.parametrize(
     ("asked", "packed"),
     [

@@ -14,6 +14,7 @@ from streamer.events.outbox_file import OutboxFile, Stored
 from streamer.mqtt import connection, refusals
 from streamer.mqtt import publisher as publishing
 from streamer.mqtt.publisher import Publisher
+from streamer.mqtt.sender import IN_FLIGHT
 from streamer.settings import MqttSettings
 from streamer.supervise import supervise
 from streamer.telemetry.metrics import Metrics
@@ -127,7 +128,7 @@ async def test_no_more_is_on_its_way_than_the_broker_wants(outbox, receive_maxim
     async with running(broker, outbox):
         await until(lambda: len(broker.words(DOOR)) == 104)
 
-    assert 1 <= broker.most_at_once <= min(receive_maximum, 50)
+    assert 1 <= broker.most_at_once <= min(receive_maximum, IN_FLIGHT)
 
 
 async def test_a_broker_that_says_that_our_id_is_taken_is_believed_at_once(outbox):

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from streamer.env_file import read_env
 from streamer.errors import DataFolderUnwritable
 from streamer.setup import writing
 from streamer.setup.document import Hidden
 from streamer.setup.writing import write
+from streamer.variables import read_env
 
 
 def mode(path: Path) -> int:

@@ -7,7 +7,7 @@ import yaml
 
 from recognition.errors import CodedError
 from streamer.commands import app
-from streamer.env_file import read_env
+from streamer.variables import read_env
 from tests.command import assert_refused, whosthere
 from tests.streamer.ingest.clips import write_clip
 

@@ -92,6 +92,7 @@ def test_what_may_have_been_told_is_listed_to_be_removed(path):
 def test_a_damaged_one_is_kept_aside_and_begun_anew(path, text, caplog):
     path.write_bytes(text)
     assert told_devices(path, [ADA]) == []
+    assert isinstance(read_ledger(path, repair=False), DiscoveryListUnreadable)
     assert path.read_bytes() == text
 
     ledger = read_ledger(path)

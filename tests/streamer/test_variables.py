@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from streamer.env_file import env_path, env_text, read_env
 from streamer.errors import ConfigUnreadable
 from streamer.settings_reading import load, read_layers
-from streamer.variables import expand_url
+from streamer.variables import env_path, env_text, expand_url, read_env
 
 ODD = {"A": "plain", "B_1": "q\"uo'te", "C": "$HOME `id` \\n", "D": " blanks # no comment ", "E": "", "F": "pässwörd=x"}
 

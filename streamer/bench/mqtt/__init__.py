@@ -1,0 +1,1 @@
+"""How fast the outbox drains to a real broker."""
