@@ -25,6 +25,7 @@ from recognition.runtimes.int8_forms import open_form
 from recognition.runtimes.onnx_batch_axis import with_batch_axis, with_output_shapes
 from recognition.runtimes.onnx_session import Session, refusals
 from recognition.runtimes.tensor_runner import output_widths
+from recognition.runtimes.triton_client import need_tritonclient
 from recognition.runtimes.triton_contract import ANY, TensorInfo, agree, probe_tensor, same_answers
 from recognition.specs.spec import AnySpec, TritonModel
 from recognition.specs.weights import find_artifacts, read_weights
@@ -60,6 +61,7 @@ def write_repository(
     Raises RepositoryExists, UnsupportedEngine, UnsupportedRuntime, WeightsMissing, WeightsDigestMismatch,
     WeightsUnreadable, SelfTestFailed, TritonModelMismatch, SpecInvalid (two of one name), WeightsFolderUnwritable.
     """
+    need_tritonclient()
     _refuse_existing(out)
     placed = {spec.name: names.get(spec.name) or _own_name(spec) for spec in specs}
     _refuse_doubles(placed)
