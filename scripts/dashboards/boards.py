@@ -65,7 +65,7 @@ def _datasource() -> dict[str, Any]:
         "refresh": 1,
         "skipUrlSync": False,
         "options": [],
-        "current": {},
+        "current": {"selected": True, "text": "default", "value": "default"},
     }
 
 

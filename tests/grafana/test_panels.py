@@ -12,7 +12,7 @@ from tests.grafana.day import House, happen, house
 from tests.grafana.reading import Query, boards, fill, queries
 from tests.live.prometheus import Prometheus
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(400)]
 
 # $__rate_interval is four times the scrape interval in Grafana; this Prometheus scrapes every second.
 EVERYTHING = {"instance": ".*", "camera": ".*", "__rate_interval": "4s", "__interval": "1s", "datasource": "-"}
@@ -43,7 +43,7 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
 
 
 async def live(at: House) -> None:
-    async with asyncio.timeout(150):
+    async with asyncio.timeout(240):
         await at.service.until_ready("broker", "models", "camera street", "camera yard")
         at.prometheus.aim(at.url)
         await happen(at)
