@@ -15,7 +15,7 @@ from tests.live.prometheus import Prometheus
 pytestmark = [pytest.mark.live, pytest.mark.timeout(400)]
 
 # $__rate_interval is four times the scrape interval in Grafana; this Prometheus scrapes every second.
-EVERYTHING = {"instance": ".*", "camera": ".*", "__rate_interval": "4s", "__interval": "1s", "datasource": "-"}
+EVERYTHING = {"instance": ".*", "camera": ".*", "__rate_interval": "4s", "__interval": "1s", "__range": "5m"}
 QUERIES = queries()
 
 
