@@ -27,8 +27,8 @@ from streamer.mqtt.connection import Broker, id_taken
 from streamer.mqtt.discovery import Discovery
 from streamer.mqtt.event_pump import EventPump
 from streamer.mqtt.home_assistant.errors import DiscoveryListError
+from streamer.mqtt.home_assistant.last_faces import LastFaces
 from streamer.mqtt.home_assistant.ledger import Ledger
-from streamer.mqtt.last_faces import LastFaces
 from streamer.mqtt.leftovers import Leftovers, is_leftover
 from streamer.mqtt.person_topics import PersonTopics
 from streamer.mqtt.presence import Presence
@@ -282,7 +282,7 @@ class Publisher:
                     tasks.create_task(self._listen(sender.client), name="watch broker"),
                     tasks.create_task(self._leftovers.look(sender.client), name="look for leftovers"),
                     tasks.create_task(self._try_refused(), name="try refused topics"),
-                    tasks.create_task(self.last_faces.run(sender), name="publish faces"),
+                    tasks.create_task(self.last_faces.run(sender.send), name="publish faces"),
                 ]
                 probe = sender.send(check_topic(self._mqtt), CHECK, expire_s=CHECK_EXPIRES_S)
                 tasks.create_task(probe, name="probe broker")
@@ -395,6 +395,5 @@ class Publisher:
 
     def _told_of(self) -> dict[str, str | None]:
         """Who is to be a device of Home Assistant's, by which name."""
-        names = self._mqtt.publish_names
-        told = (person_id for person_id in self._person_ids() if not self._is_ignored(person_id))
-        return {person_id: self._name_of(person_id) if names else None for person_id in told}
+        told = [one for one in self._person_ids() if not self._is_ignored(one)]
+        return {one: self._name_of(one) if self._mqtt.publish_names else None for one in told}

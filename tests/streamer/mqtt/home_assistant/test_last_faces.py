@@ -3,15 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
 from recognition.image import ArrayImage
-from streamer.mqtt.last_faces import LastFaces
-from streamer.mqtt.sender import Sender
+from streamer.mqtt.home_assistant.last_faces import LastFaces
 from streamer.settings import MqttSettings
 from tests.live.service import until
 from tests.streamer.messages import ADA, BOB, due
@@ -21,7 +20,7 @@ TOPIC = "whosthere/cameras/door/last_face"
 
 
 class Sent:
-    """In a Sender's place: what it was given."""
+    """What was sent."""
 
     def __init__(self) -> None:
         self.messages: list[tuple[str, np.ndarray, bool]] = []
@@ -50,7 +49,7 @@ def faces(pictures: str, **options: Any) -> LastFaces:
 @asynccontextmanager
 async def sending(made: LastFaces) -> AsyncIterator[Sent]:
     sent = Sent()
-    run = asyncio.create_task(made.run(cast(Sender, sent)))
+    run = asyncio.create_task(made.run(sent.send))
     yield sent
     run.cancel()
     await asyncio.wait((run,))

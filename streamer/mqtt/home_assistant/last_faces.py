@@ -1,6 +1,6 @@
 """The last face at each camera as a JPEG of its own, published as soon as it is known whose it is; never retained.
 
-Frames with what was told of them go in, pictures leave through a Sender; encoded on the CPU pool, the rest on the loop.
+Frames with what was told of them go in, pictures leave; encoded on the CPU pool, the rest on the loop.
 What can't be sent at once is kept until the next one takes its place: one picture a camera.
 """
 
@@ -15,7 +15,6 @@ import numpy as np
 from recognition.arrays import U8
 from recognition.image import Image
 from streamer.events.event import Due, IdentityEvent
-from streamer.mqtt.sender import Sender
 from streamer.sections.mqtt import MqttSettings, Pictures
 
 MARGIN = 0.6  # of the face's box, on each side: head and shoulders
@@ -64,15 +63,15 @@ class LastFaces:
             if not self._shown.get(camera, frozenset(person_ids)).isdisjoint(person_ids):
                 self._put(camera, _nobody(), frozenset())
 
-    async def run(self, sender: Sender) -> None:
-        """Send them, while this connection lasts. Raises MqttError."""
+    async def run(self, send: Callable[[str, bytes], Awaitable[bool]]) -> None:
+        """Send them, by topic, while this connection lasts. Raises what send() raises."""
         while True:
             await self._news.wait()
             self._news.clear()
             await self._hold()
             while self._unsent:
                 camera, jpeg = self._unsent.popitem()
-                await sender.send(f"{self._prefix}/cameras/{camera}/last_face", jpeg)
+                await send(f"{self._prefix}/cameras/{camera}/last_face", jpeg)
 
     def _put(self, camera: str, jpeg: bytes, people: frozenset[str]) -> None:
         self._shown[camera] = people
