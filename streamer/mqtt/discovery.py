@@ -32,8 +32,7 @@ SETTLE_S = 1.0
 OPEN_WITHIN_S = 5.0
 HOLD_S = 5.0  # events wait for no longer
 SAVE_AGAIN_S = 60.0
-# So many devices that are to be forgotten are told of at once, and a pause for Home Assistant to follow.
-BATCH, BATCH_EVERY_S = 50, 1.0
+BATCH = 50  # so many devices that are to be forgotten are told of at once: as many as it follows in that time
 
 # By id, everybody who is to be a device; None: without a name.
 People = Mapping[str, str | None]
@@ -72,6 +71,7 @@ class Discovery:
         self._told: dict[str, bytes] = {}
         self._left: set[str] = set()
         self._owed: list[Row] = []
+        self._counts = False  # it is because of a birth that they are
         self._saved = {row.topic: frozenset(row.components) for row in self._ledger.rows.values()}
         self._then: list[Callable[[], None]] = []
         self._births = birth_topics(mqtt)
@@ -174,7 +174,7 @@ class Discovery:
             async with asyncio.timeout(OPEN_WITHIN_S):
                 await self._subscribe(sender.client)
                 await self._tell(sender)
-                self._owed = [row for row in self._ledger.tombstones if not row.replayed]
+                self._owed, self._counts = [row for row in self._ledger.tombstones if not row.replayed], False
                 if self._owed:
                     await self._replay(sender)
                     await self._pause(SETTLE_S)
@@ -202,7 +202,7 @@ class Discovery:
                 born, self._born = self._born, False
                 await self._settle(sender, anew=born or is_first, born=born)
                 is_first = False
-                if self._end.is_set():
+                if self._end.is_set() and not self._news.is_set():
                     return
         finally:
             self._free.set()
@@ -229,9 +229,8 @@ class Discovery:
         _act(acts)
         self._free.set()
         if born:
-            self._owed = self._ledger.tombstones
-        if self._owed:
-            await self._replay(sender, born=born)
+            self._owed, self._counts = self._ledger.tombstones, True
+        await self._replay(sender)
 
     async def _tell(self, sender: Sender) -> tuple[list[str], bool]:
         """Send what is new or gone; returns below which topics the states of the new lie, and whether some are gone."""
@@ -274,43 +273,50 @@ class Discovery:
     async def _save(self) -> None:
         if not self._ledger.is_dirty:
             return
+        listed = {row.topic: frozenset(row.components) for row in self._ledger.rows.values()}
+        text, self._ledger.is_dirty = self._ledger.text(), False
         try:
-            await asyncio.to_thread(self._ledger.save)
+            await asyncio.to_thread(self._ledger.write, text)
         except DiscoveryListError as error:
-            self._unsaved = error
+            self._unsaved, self._ledger.is_dirty = error, True
             self._once.warn("list", error)
         else:
             self._unsaved = None
             self._once.over("list")
-            self._saved = {row.topic: frozenset(row.components) for row in self._ledger.rows.values()}
+            self._saved = listed
 
-    async def _replay(self, sender: Sender, *, born: bool = False) -> None:
-        """Tell once more of what is removed, not retained, and at once that it is: who was off when it was removed
-        knows it still, and would not listen to the removal alone."""
-        done, number = [], 0
-        while self._owed and not self._end.is_set():
-            row, number = self._owed.pop(0), number + 1
-            if await self._replay_one(sender, row):
-                done.append(row.topic)
-            if number % BATCH == 0:
-                await self._pause(BATCH_EVERY_S)
-        if born:
+    async def _replay(self, sender: Sender) -> None:
+        """Tell once more of what is removed, not retained, and a moment later that it is: who was off when it was
+        removed knows it still, and would not listen to the removal alone. News go first; it goes on behind them.
+        """
+        done: list[str] = []
+        while self._owed and not self._end.is_set() and not (done and self._news.is_set()):
+            batch, self._owed = self._owed[:BATCH], self._owed[BATCH:]
+            try:
+                known = [row.topic for row in batch if await self._tell_once_more(sender, row)]
+                await self._pause(SETTLE_S)  # it may have to load what an entity of that kind needs
+                for topic in known:
+                    await sender.send(topic, self._told.get(topic, b""), retain=True)
+            except BaseException:
+                self._owed = batch + self._owed
+                raise
+            done += known
+        if self._counts:
             self._ledger.replayed(done)
             await self._save()
+        if self._owed and not self._end.is_set():
+            self._news.set()
 
-    async def _replay_one(self, sender: Sender, row: Row) -> bool:
+    async def _tell_once_more(self, sender: Sender, row: Row) -> bool:
+        """Whether the broker takes it."""
         now = self._told.get(row.topic)
-        if now is None and not row.is_gone:
-            return False
+        if row.is_gone:
+            return await sender.send(row.topic, tombstone(row.key, row.removed_platforms))
         if now is None:
-            before = tombstone(row.key, row.removed_platforms)
-        else:
-            document = orjson.loads(now)
-            document["cmps"] |= {
-                name: remnant(row.key, name, platform) for name, platform in row.removed_platforms.items()
-            }
-            before = orjson.dumps(document)
-        return await sender.send(row.topic, before) and await sender.send(row.topic, now or b"", retain=True)
+            return False
+        document = orjson.loads(now)
+        document["cmps"] |= {name: remnant(row.key, name, platform) for name, platform in row.removed_platforms.items()}
+        return await sender.send(row.topic, orjson.dumps(document))
 
     async def _subscribe(self, client: Client) -> None:
         granted = await client.subscribe([(topic, QOS) for topic in self._births])

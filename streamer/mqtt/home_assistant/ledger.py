@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
+import orjson
 from pydantic import BaseModel, Field, StringConstraints, ValidationError
 
 from recognition.whole_file import replacing
@@ -75,7 +76,8 @@ class Row:
 
 
 class Ledger:
-    """Rows by topic. All but read() and save() are memory alone; `is_dirty` until it is saved."""
+    """Rows by topic. All but read() and write() are memory alone; `is_dirty`: there is something to write, and whoever
+    does says that it is done."""
 
     def __init__(self, path: Path | None, rows: Iterable[Row] = (), now: Callable[[], float] = time.time) -> None:
         """path: None keeps it in memory alone."""
@@ -119,19 +121,22 @@ class Ledger:
         ledger.was_damaged = True
         return ledger
 
-    def save(self) -> None:
-        """Raises DiscoveryListUnwritable: then nothing is known to be written."""
-        if self._path is not None:
-            rows = [_written(row) for row in self.rows.values()]
-            try:
-                with replacing(self._path) as file:
-                    file.write(json.dumps({"version": 1, "devices": rows}, separators=(",", ":")).encode() + b"\n")
-            except OSError as error:
-                raise DiscoveryListUnwritable(
-                    f"{self._path} can't be written ({error.strerror}): Home Assistant is told of nothing new; make "
-                    "room, or make paths.data writable"
-                ) from None
-        self.is_dirty = False
+    def text(self) -> bytes:
+        """What is to be written; quick, while write() blocks."""
+        return orjson.dumps({"version": 1, "devices": [_written(row) for row in self.rows.values()]}) + b"\n"
+
+    def write(self, text: bytes) -> None:
+        """Raises DiscoveryListUnwritable: then nothing is known to be written. Any thread, one at a time."""
+        if self._path is None:
+            return
+        try:
+            with replacing(self._path) as file:
+                file.write(text)
+        except OSError as error:
+            raise DiscoveryListUnwritable(
+                f"{self._path} can't be written ({error.strerror}): Home Assistant is told of nothing new; make room, "
+                "or make paths.data writable"
+            ) from None
 
     @property
     def tombstones(self) -> list[Row]:

@@ -86,7 +86,6 @@ class Home:
 @pytest.fixture
 async def home(tmp_path, monkeypatch) -> AsyncIterator[Home]:
     monkeypatch.setattr(discovery, "SETTLE_S", 0.05)
-    monkeypatch.setattr(discovery, "BATCH_EVERY_S", 0.01)
     async with embedded_broker() as port, listening(port) as heard:
         yield Home(port, heard, tmp_path)
 
