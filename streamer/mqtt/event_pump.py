@@ -230,30 +230,35 @@ class EventPump:
             self._largest[topic] = max(len(payload), self._largest[topic] if self._busy[topic] else 0)
             self._busy[topic] += 1
         delivered = self._delivered.get(stored.row, ())
+        left = [topic for topic in payloads if topic not in delivered]
         # Tasks take their first step, the one that writes, in the order in which they are made.
         publishing = {
-            topic: sends.create_task(sender.send(topic, payload, expire_s=self._expire_s), name="publish event")
-            for topic, payload in payloads.items()
-            if topic not in delivered
+            topic: sends.create_task(sender.send(topic, payloads[topic], expire_s=self._expire_s), name="publish event")
+            for topic in left[:-1]
         }
-        sends.create_task(self._settle(stored, payloads, publishing, sender, sends), name="settle event")
+        settling = self._settle(stored, payloads, publishing, left[-1:], sender, sends)
+        sends.create_task(settling, name="publish and settle event")
 
     async def _settle(
         self,
         stored: Stored,
         payloads: dict[str, bytes],
         publishing: dict[str, asyncio.Task[bool]],
+        last: list[str],
         sender: Sender,
         sends: asyncio.TaskGroup,
     ) -> None:
-        """Forget a message once the broker has taken it on each of its topics."""
-        topics, started_s = list(payloads), time.perf_counter()
-        taken = {topic for topic, published in publishing.items() if await published}
+        """Publish on the last topic, and forget a message once the broker has taken it on each of its topics."""
+        topics, started_s, taken = list(payloads), time.perf_counter(), set[str]()
+        for topic in last:
+            if await sender.send(topic, payloads[topic], expire_s=self._expire_s):
+                taken.add(topic)
+        taken |= {topic for topic, published in publishing.items() if await published}
         self._in_flight.discard(stored.row)
         self._busy.subtract(topics)
         self._proved |= taken
         self._proved_bytes = max([self._proved_bytes, *(len(payloads[topic]) for topic in taken)])
-        if len(taken) == len(publishing):
+        if len(taken) == len(publishing) + len(last):
             self._delivered.pop(stored.row, None)
             if self._again is not None:
                 self._settled.add(stored.row)
