@@ -81,8 +81,8 @@ def _state() -> list[Panel]:
         ),
         timeline(
             "Pictures that can't be used",
-            "They arrive and are damaged, black, frozen, or show faces too small; a camera has a row once it has had that "
-            "trouble. docs/cameras.md",
+            "They arrive and are damaged, black, frozen, or show faces too small; a camera has a row once it has had "
+            "that trouble. docs/cameras.md",
             f"max by (camera, reason) (whosthere_camera_trouble{{{CAMERA}}} and "
             f"max_over_time(whosthere_camera_trouble{{{CAMERA}}}[$__range]) > 0)",
             "{{camera}}, {{reason}}",
