@@ -81,9 +81,10 @@ def _state() -> list[Panel]:
         ),
         timeline(
             "Pictures that can't be used",
-            "They arrive and are damaged, black, frozen, or show faces too small; a camera has a row once it had that "
+            "They arrive and are damaged, black, frozen, or show faces too small; a camera has a row once it has had that "
             "trouble. docs/cameras.md",
-            f"max by (camera, reason) (whosthere_camera_trouble{{{CAMERA}}})",
+            f"max by (camera, reason) (whosthere_camera_trouble{{{CAMERA}}} and "
+            f"max_over_time(whosthere_camera_trouble{{{CAMERA}}}[$__range]) > 0)",
             "{{camera}}, {{reason}}",
             {0: ("fine", GREEN), 1: ("in trouble", RED)},
             size=(8, 8),

@@ -25,7 +25,7 @@ from tests.grafana.reading import boards, fill, panels
 PICTURES = FOLDER.parents[1] / "docs" / "pictures"
 UNIT_PX, ROW_PX, MARGIN_PX = 58, 34, 70  # as page.tsx has them
 COLOURS = 255  # of a picture
-VARIABLES = {"instance": ".*", "camera": ".*", "__rate_interval": "4s", "__interval": "1s"}
+VARIABLES = {"instance": ".*", "camera": ".*", "__rate_interval": "4s", "__interval": "1s", "__range": "5m"}
 PAGE = """<!doctype html><meta charset="utf-8"><link rel="stylesheet" href="page.css"><div id="root"></div>
 <script>window.DRAWN = {drawn};</script><script src="page.js"></script>"""
 
