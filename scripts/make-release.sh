@@ -18,7 +18,7 @@ else
     echo "make-release: there is no git here; made of the folder as it is, dated by its CHANGELOG.md" >&2
     SOURCE_DATE_EPOCH=$(stat -c %Y CHANGELOG.md)
     tar -c --exclude='./.*' --exclude=./dist --exclude=./site --exclude=./var --exclude=__pycache__ . >"$scratch/tree.tar"
-    tar -r -f "$scratch/tree.tar" ./.gitignore
+    tar -r -f "$scratch/tree.tar" ./.gitignore ./.dockerignore ./.env.example
 fi
 export SOURCE_DATE_EPOCH
 
