@@ -25,6 +25,7 @@ case "${1:-}" in
             systemd                         # its tools alone: systemd-analyze looks at the units
             glib-networking                 # TLS for GStreamer's servers: rtsps
             coturn                          # the TURN server
+            prometheus                      # what scrapes us, and is asked what dashboards ask
             qemu-user                       # the same Python as other processors
             gcc libc6-dev                   # compiles the example of a re-ranking library
             prometheus prometheus-alertmanager   # scrapes, and evaluates our alerts: promtool, amtool

@@ -18,13 +18,13 @@ else
     echo "make-release: there is no git here; made of the folder as it is, dated by its CHANGELOG.md" >&2
     SOURCE_DATE_EPOCH=$(stat -c %Y CHANGELOG.md)
     tar -c --exclude='./.*' --exclude=./dist --exclude=./site --exclude=./var --exclude=__pycache__ . >"$scratch/tree.tar"
-    tar -r -f "$scratch/tree.tar" ./.gitignore
+    tar -r -f "$scratch/tree.tar" ./.gitignore ./.dockerignore ./.env.example
 fi
 export SOURCE_DATE_EPOCH
 
 python=$(scripts/find-python.sh)
 "$python" -m venv "$scratch/tools"
-"$scratch/tools/bin/python" -m pip install -qq --disable-pip-version-check -r scripts/release-requirements.txt
+"$scratch/tools/bin/python" -m pip install -qq --no-compile --disable-pip-version-check -r scripts/release-requirements.txt
 
 build() { # tree, out
     mkdir -p "$1" "$2"
@@ -43,7 +43,7 @@ done
 
 venv=${RELEASE_VENV:-$scratch/venv}
 "$python" -m venv "$venv"
-"$venv/bin/python" -m pip install -qq --disable-pip-version-check "$(echo "$scratch"/first/*.whl)[cpu,webrtc]"
+"$venv/bin/python" -m pip install -qq --no-compile --disable-pip-version-check "$(echo "$scratch"/first/*.whl)[cpu,webrtc]"
 "$scratch/tools/bin/cyclonedx-py" environment "$venv/bin/python" --pyproject pyproject.toml --short-PURLs \
     --output-reproducible --output-file "$scratch/environment.json" 2>"$scratch/sbom.log" || {
     cat "$scratch/sbom.log" >&2

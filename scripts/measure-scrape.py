@@ -49,6 +49,7 @@ def fill(metrics: Metrics, cameras: int, *, everything: bool) -> Metrics:
         metrics.camera_up.labels(camera=camera).set(1)
         metrics.camera_state.labels(camera=camera, state="online", reason="").set(1)
         metrics.viewers.labels(camera=camera).set(0)
+        metrics.camera_trouble.labels(camera=camera, reason="black").set(0)
         metrics.face_quality.labels(camera=camera).observe(0.7)
         metrics.faces_detected.labels(camera=camera).inc(123456)
         for outcome in (*FRAMES, "skipped", "held_back") if everything else FRAMES:

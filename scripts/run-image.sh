@@ -27,9 +27,10 @@ while [ $# -gt 0 ] && [[ $1 =~ ^[A-Z_]+= ]]; do
     shift
 done
 [ $# -gt 0 ] || set -- "${entry[@]}" "${default[@]}"
-mkdir -p "$folder"/{data,keys,models,config}
-chown "$user" "$folder"/{data,keys}
-chmod 700 "$folder"/{data,keys}
+mkdir -p "$folder"/{models,config}
+for name in data keys; do   # those that are there stay whose they are
+    [ -d "$folder/$name" ] || install --directory --mode=0700 --owner="${user%:*}" --group="${user#*:}" "$folder/$name"
+done
 
 # shellcheck disable=SC2016  # expanded by the inner shell
 exec unshare --mount --pid --fork --kill-child bash -euc '

@@ -65,7 +65,7 @@
     ├── DemoFailed                    demo_failed
     └── BenchFailed                   bench_failed
 
-Those of WebRTC are in streamer/webrtc/errors.py, those of TLS with the broker in streamer/mqtt/errors.py, those of
+Those of WebRTC are in streamer/webrtc/errors.py, those of TLS with the broker in streamer/mqtt/tls/errors.py, those of
 tokens and of who may ask in streamer/access/errors.py.
 
 Not retryable means that trying again soon is pointless; cameras and the broker are then tried again slowly.

@@ -37,6 +37,11 @@ def environment() -> Mapping[str, str]:
     return ChainMap(os.environ, _beside)  # neither is written by whoever gets it
 
 
+def set_outside() -> frozenset[str]:
+    """The names that the environment itself has: what that file says of these does not count."""
+    return frozenset(os.environ)
+
+
 class Unset(Exception):
     """A variable has no value; the message says which and what to do."""
 

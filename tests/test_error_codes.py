@@ -15,8 +15,8 @@ import streamer.access.errors
 import streamer.api.errors
 import streamer.api.streaming.errors
 import streamer.errors
-import streamer.mqtt.errors
 import streamer.mqtt.home_assistant.errors
+import streamer.mqtt.tls.errors
 import streamer.webrtc.errors
 from recognition.errors import CodedError
 
@@ -59,7 +59,7 @@ MODULES = [
     gallery.errors,
     gallery.classifier.errors,
     streamer.errors,
-    streamer.mqtt.errors,
+    streamer.mqtt.tls.errors,
     streamer.access.errors,
     streamer.api.errors,
     streamer.api.streaming.errors,

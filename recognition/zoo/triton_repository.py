@@ -24,7 +24,8 @@ from recognition.errors import (
 from recognition.runtimes.int8_forms import open_form
 from recognition.runtimes.onnx_batch_axis import with_batch_axis, with_output_shapes
 from recognition.runtimes.onnx_session import Session, refusals
-from recognition.runtimes.tensor_runner import output_widths
+from recognition.runtimes.tensor_runner import check_outputs, output_widths
+from recognition.runtimes.triton_client import need_tritonclient
 from recognition.runtimes.triton_contract import ANY, TensorInfo, agree, probe_tensor, same_answers
 from recognition.specs.spec import AnySpec, TritonModel
 from recognition.specs.weights import find_artifacts, read_weights
@@ -60,6 +61,7 @@ def write_repository(
     Raises RepositoryExists, UnsupportedEngine, UnsupportedRuntime, WeightsMissing, WeightsDigestMismatch,
     WeightsUnreadable, SelfTestFailed, TritonModelMismatch, SpecInvalid (two of one name), WeightsFolderUnwritable.
     """
+    need_tritonclient()
     _refuse_existing(out)
     placed = {spec.name: names.get(spec.name) or _own_name(spec) for spec in specs}
     _refuse_doubles(placed)
@@ -77,7 +79,8 @@ def write_repository(
             terms = [f"{spec.name}\n  licence: {spec.licence}\n  source:  {spec.source}\n" for spec in specs]
             _put(draft / LICENCES, "".join(terms).encode())
             _make_readable(draft)
-            _rename(draft, out)
+            draft.rename(out)  # onto a folder that is empty, too
+            sync_folder(out.parent)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
     except OSError as error:
@@ -103,47 +106,54 @@ def described(spec: AnySpec, triton: TritonModel, weights: bytes) -> RepositoryM
     who = f"model {spec.name}"
     try:
         session = open_form(weights, who).session
-        model = _tensors(spec, triton, session)
-        _try(model, session)
+        shown = _input(spec, session)
+        _try(spec, session, shown.name)
     except refusals() as error:
         first = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        raise SelfTestFailed(f"{who}: ONNX Runtime can't run it in batches ({first}); nothing was written") from None
+        raise SelfTestFailed(f"{who}: ONNX Runtime can't run it as its spec says ({first})") from None
+    outputs = []
+    for output, width in zip(session.get_outputs(), output_widths(spec), strict=True):
+        shape = tuple(side if isinstance(side, int) else ANY for side in output.shape[:-1])
+        if spec.batch != 1 and shape[:1] != (ANY,):
+            raise SelfTestFailed(
+                f"{who}: its graph does not say that {output.name} has as many rows as its input, without which Triton "
+                "takes no batches; export it with a dynamic axis there"
+            )
+        outputs.append(TensorInfo(output.name, "FP32", (*shape, width)))
+    model = RepositoryModel(spec, triton, "onnxruntime", _ONNX, shown, tuple(outputs), batched=spec.batch != 1)
     agree(spec, [model.input], list(model.outputs), model.max_batch, f"{who} as Triton would show it")
     return model
 
 
-def _tensors(spec: AnySpec, triton: TritonModel, session: Session) -> RepositoryModel:
-    (taken,) = session.get_inputs()
+def _input(spec: AnySpec, session: Session) -> TensorInfo:
+    """What the spec wants to give it. Raises SelfTestFailed where the graph takes something else."""
     sides = (ANY, ANY) if spec.input.multiple else (spec.input.size[1], spec.input.size[0])
-    batched = spec.batch != 1
-    first = ANY if batched else 1
-    outputs = []
-    for output, width in zip(session.get_outputs(), output_widths(spec), strict=True):
-        middle = tuple(side if isinstance(side, int) else ANY for side in output.shape[1:-1])
-        start = first if batched or not isinstance(output.shape[0], int) else output.shape[0]
-        outputs.append(TensorInfo(output.name, "FP32", (start, *middle, width)))
-    shown = TensorInfo(spec.input.name or taken.name, "FP32", (first, 3, *sides))
-    return RepositoryModel(spec, triton, "onnxruntime", _ONNX, shown, tuple(outputs), batched)
+    wanted = (1 if spec.batch == 1 else ANY, 3, *sides)
+    told = [
+        (one.name, tuple(side if isinstance(side, int) else ANY for side in one.shape)) for one in session.get_inputs()
+    ]
+    name, shape = told[0]
+    fits = len(shape) == len(wanted) and all(has in (want, ANY) for has, want in zip(shape, wanted, strict=True))
+    if len(told) > 1 or spec.input.name not in (None, name) or not fits:
+        listed = ", ".join(f"{name} {list(shape)}" for name, shape in told)
+        says = f"{spec.input.name or name} {list(wanted)}"
+        raise SelfTestFailed(f"model {spec.name}: its graph takes {listed}, its spec says {says}; mend the spec")
+    return TensorInfo(name, "FP32", wanted)
 
 
-def _try(model: RepositoryModel, session: Session) -> None:
-    """A batch of two is answered as each picture alone, and every answer is as wide as the spec says."""
-    spec, name = model.spec, model.input.name
+def _try(spec: AnySpec, session: Session, name: str) -> None:
+    """Every answer is as wide as the spec says, and a batch of two is answered as each picture alone."""
     one = probe_tensor(spec)
     other = np.ascontiguousarray(one[..., ::-1]) - np.float32(_DARKER / spec.input.std)
-    alone = [session.run(None, {name: picture}) for picture in (one, other)]
-    widths = [answer.shape[-1] for answer in alone[0]]
-    if widths != list(output_widths(spec)):
-        raise SelfTestFailed(
-            f"model {spec.name}: its answers are {widths} numbers wide, its spec says {list(output_widths(spec))}; "
-            "nothing was written"
-        )
-    if not model.batched:
+    alone = [check_outputs(spec, session.run(None, {name: picture})) for picture in (one, other)]
+    if spec.batch == 1:
         return
     together = session.run(None, {name: np.concatenate([one, other])})
     for number, answers in enumerate(alone):
         if not same_answers([answer[0] for answer in answers], [answer[number] for answer in together]):
-            raise SelfTestFailed(f"model {spec.name}: a batch is answered otherwise than its pictures alone")
+            raise SelfTestFailed(
+                f"model {spec.name}: a batch is answered otherwise than its pictures alone; say batch: 1 in its spec"
+            )
 
 
 def _write(
@@ -232,8 +242,3 @@ def _make_readable(folder: Path) -> None:
     os.umask(mask)
     for path in (folder, *folder.rglob("*")):
         path.chmod((0o777 if path.is_dir() else 0o666) & ~mask)
-
-
-def _rename(draft: Path, out: Path) -> None:
-    draft.rename(out)  # onto a folder that is empty, too
-    sync_folder(out.parent)

@@ -14,7 +14,7 @@ def dashboards() -> dict[str, dict[str, Any]]:
             "whosthere: overview",
             "Whether the service is well, what it sees, and what it costs.",
             overview.panels(),
-            page="troubleshooting.md",
+            page="operations.md",
         ),
         "cameras.json": board(
             "whosthere-cameras",

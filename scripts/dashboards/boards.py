@@ -33,7 +33,7 @@ def board(
         "liveNow": False,
         "weekStart": "",
         "templating": {"list": variables},
-        "annotations": {"list": [_restarts()]},
+        "annotations": {"list": [_restarts(), _alerts()]},
         "links": [_dashboards()],
         "panels": _placed(panels),
     }
@@ -65,7 +65,7 @@ def _datasource() -> dict[str, Any]:
         "refresh": 1,
         "skipUrlSync": False,
         "options": [],
-        "current": {},
+        "current": {"selected": True, "text": "default", "value": "default"},
     }
 
 
@@ -100,6 +100,18 @@ def _restarts() -> dict[str, Any]:
         "hide": False,
         "iconColor": "light-blue",
         "expr": 'changes(process_start_time_seconds{instance=~"$instance"}[$__interval]) > 0',
+    }
+
+
+def _alerts() -> dict[str, Any]:
+    """Where a rule of configs/prometheus fires."""
+    return {
+        "name": "Alerts that fire",
+        "datasource": SOURCE,
+        "enable": True,
+        "hide": False,
+        "iconColor": "red",
+        "expr": 'ALERTS{alertstate="firing", alertname=~"Whosthere.*"}',
     }
 
 

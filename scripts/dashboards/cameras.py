@@ -81,9 +81,10 @@ def _state() -> list[Panel]:
         ),
         timeline(
             "Pictures that can't be used",
-            "They arrive and are damaged, black, frozen, or show faces too small; a camera has a row once it had that "
-            "trouble. docs/cameras.md",
-            f"max by (camera, reason) (whosthere_camera_trouble{{{CAMERA}}})",
+            "They arrive and are damaged, black, frozen, or show faces too small; a camera has a row once it has had "
+            "that trouble. docs/cameras.md",
+            f"max by (camera, reason) (whosthere_camera_trouble{{{CAMERA}}} and "
+            f"max_over_time(whosthere_camera_trouble{{{CAMERA}}}[$__range]) > 0)",
             "{{camera}}, {{reason}}",
             {0: ("fine", GREEN), 1: ("in trouble", RED)},
             size=(8, 8),
@@ -144,32 +145,30 @@ def _streams() -> list[Panel]:
             "Bits a second of cameras that push, with sound.",
             [query(f"8 * {_per_camera('whosthere_ingest_bytes_total')}", "{{camera}}")],
             unit="bps",
-            size=(6, 8),
+            size=(8, 8),
         ),
         series(
             "Publishers' packets a second",
             "lost and late ones cost frames (held_back): Wi-Fi that is weak, a network that is full.",
             [query(f"sum by (outcome) (rate(whosthere_ingest_packets_total{{{CAMERA}}}{RATE}))", "{{outcome}}")],
             unit="pps",
-            size=(6, 8),
+            size=(8, 8),
         ),
         series(
             "Publishers refused in five minutes",
             "By code; login_refused: a wrong password. Of all cameras: who is refused has none.",
             [query(rise("whosthere_ingest_refused_total", "code"), "{{code}}")],
             bars=True,
-            size=(6, 8),
+            size=(8, 8),
         ),
         series(
             "Viewers",
             "Browsers that watch a camera by WebRTC; each camera that is watched is encoded once, for all of them.",
             [query(f"sum by (camera) (whosthere_viewers{{{CAMERA}}})", "{{camera}}")],
-            size=(3, 8),
         ),
         series(
             "Frames for viewers",
             "encoded, dropped for a newer one, failed: a second.",
             [query(f"sum by (outcome) (rate(whosthere_view_frames_total{{{CAMERA}}}{RATE}))", "{{outcome}}")],
-            size=(3, 8),
         ),
     ]

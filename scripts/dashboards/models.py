@@ -35,7 +35,7 @@ def _serving() -> list[Panel]:
             f"max by (model, device) (whosthere_model_active{{{ALL}}})",
             "{{model}} on {{device}}",
             {0: ("not loaded", GREY), 1: ("loaded", GREEN)},
-            size=(12, 7),
+            size=(10, 7),
         ),
         timeline(
             "On the CPU though a GPU was tried first",
@@ -53,7 +53,7 @@ def _serving() -> list[Panel]:
             f"min by (model) (whosthere_model_healthy{{{ALL}}})",
             "{{model}}",
             {0: ("useless", RED), 1: ("ok", GREEN)},
-            size=(4, 7),
+            size=(6, 7),
         ),
     ]
 

@@ -110,7 +110,7 @@ def stat(title: str, tells: str, expr: str, unit: str = "short", legend: str = "
 
 def series(title: str, tells: str, queries: Sequence[dict[str, Any]], unit: str = "short", **more: Any) -> Panel:
     """Lines over time. more: stack, bars, limits (thresholds as lines), least, most (of the axis), size."""
-    stacked, limits = more.get("stack", False), more.get("limits")
+    stacked, limits = more.get("stack", "bars" in more), more.get("limits")
     custom = {
         "drawStyle": "bars" if more.get("bars") else "line",
         "lineInterpolation": "linear",
@@ -180,7 +180,7 @@ def timeline(
         "showValue": "never",
         "alignValue": "left",
         "rowHeight": 0.85,
-        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True},
+        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []},
         "tooltip": {"mode": "single", "sort": "none"},
     }
     defaults = {
@@ -194,11 +194,7 @@ def timeline(
 
 def table(title: str, tells: str, expr: str, columns: Mapping[str, str], **more: Any) -> Panel:
     """Labels of series of now. columns: label -> heading; `Value` is the number."""
-    options = {
-        "cellHeight": "sm",
-        "showHeader": True,
-        "footer": {"show": False, "reducer": ["sum"], "countRows": False, "fields": ""},
-    }
+    options = {"cellHeight": "sm", "showHeader": True, "frameIndex": 0}
     defaults = {
         "custom": {"align": "auto", "cellOptions": {"type": "auto"}, "inspect": False, "filterable": True},
         "mappings": [],

@@ -20,9 +20,9 @@ from streamer.api.head_requests import HeadRequests
 from streamer.api.idempotency import FirstAnswers, Idempotent, with_idempotency
 from streamer.api.problem_answers import with_problems
 from streamer.api.rate_limits import RateLimits
-from streamer.api.request_metrics import RequestMetrics
 from streamer.api.security_headers import CrossOrigin
 from streamer.settings import HttpSettings
+from streamer.telemetry.request_metrics import RequestMetrics
 
 
 class Service(health.Service, Protocol):

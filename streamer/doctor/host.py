@@ -28,7 +28,7 @@ RIVALS = (
     ("opencv-python-headless", "opencv-python"),
 )
 # Of a service: what is open without any camera, and at most for each; HTTP holds 256 connections that wait besides.
-FILES_BESIDES, FILES_A_CAMERA = 400, 12
+FILES_BESIDES, FILES_A_CAMERA = 400, 4
 ASK_WITHIN_S = 5.0
 
 

@@ -18,7 +18,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from streamer.mqtt.tls import Connection, Context, read_context
+from streamer.mqtt.tls.context import Connection, Context, read_context
 from streamer.settings import MqttSettings
 
 # Whatever the client library complains about is raised, too, and reported by us, once.

@@ -16,8 +16,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from streamer.errors import BrokerError, BrokerIdTaken, BrokerLoginRefused, BrokerLost, BrokerUnreachable
 from streamer.mqtt.client import REACH_WITHIN_S, BrokerClient, ClosedUnanswered, where
-from streamer.mqtt.errors import BrokerTlsError, BrokerWantsTls
-from streamer.mqtt.tls import speaks_tls
+from streamer.mqtt.tls.context import speaks_tls
+from streamer.mqtt.tls.errors import BrokerTlsError, BrokerWantsTls
 from streamer.settings import MqttSettings
 
 ANSWER_WITHIN_S = 10.0

@@ -154,6 +154,8 @@ class Discovery:
 
     async def hold(self) -> None:
         """Wait while Home Assistant gets ready for messages that are not retained; not for long."""
+        if self._free.is_set():
+            return
         loop = asyncio.get_running_loop()
         with suppress(TimeoutError):
             async with asyncio.timeout_at(max(self._hold_until_s, loop.time())):

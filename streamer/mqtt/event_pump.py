@@ -31,6 +31,15 @@ class _Walk:
     heads: dict[str, int] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class _Held:
+    """A message that may not go yet: it is not known whether what is under way before it on its topics is taken."""
+
+    stored: Stored
+    payloads: dict[str, bytes]
+    is_main: bool
+
+
 class EventPump:
     """run() is one connection's; what is known of refused messages outlives it.
 
@@ -67,7 +76,11 @@ class EventPump:
         self._settled: set[int] = set()
         self._busy: Counter[str] = Counter()
         self._largest: dict[str, int] = {}  # of what is in flight
-        self._proved: dict[str, int] = {}  # of what the broker took
+        self._proved: set[str] = set()  # topics on which the broker took something
+        self._proved_bytes = 0  # the most that it took, on whichever: it has one limit for all
+        self._held: list[_Held] = []  # in flight as others are, for the outbox and for walks
+        self._held_topics: set[str] = set()
+        self._letting_go = False
         self._answered = asyncio.Event()
         self._acked: list[int] = []
         self._ahead: asyncio.Task[list[Stored] | None] | None = None  # the main walk's next rows, being read
@@ -128,7 +141,7 @@ class EventPump:
 
     def forget(self, person_ids: Collection[str]) -> None:
         """What is known of these people's topics; the outbox gives no message for them any more."""
-        known = self._proved.keys() | self._largest.keys()
+        known = self._proved | self._largest.keys()
         self._unlearn([topic for topic in known if topic.rpartition("/")[2] in person_ids])
         self.walk_again()
 
@@ -137,7 +150,7 @@ class EventPump:
         for topic in topics:
             if not self._busy[topic]:
                 del self._busy[topic]
-                self._proved.pop(topic, None)
+                self._proved.discard(topic)
                 self._largest.pop(topic, None)
 
     async def _step(self, walk: _Walk, sender: Sender, sends: asyncio.TaskGroup, to_row: int | None) -> bool:
@@ -166,55 +179,86 @@ class EventPump:
         """Send it, or set it aside behind what is refused."""
         await self._hold()
         stored = self._outbox.as_told(stored)
-        topics = self._topics(stored)
-        payloads: dict[str, bytes] = {}
-        while walk.blocked.isdisjoint(topics):
-            payloads = payloads or self._payloads(stored)
-            if len(self._in_flight) < IN_FLIGHT and self._is_proved(payloads):
-                self._send(stored, payloads, sender, sends)
-                return
+        while len(self._in_flight) >= IN_FLIGHT:
             self._answered.clear()
             await self._answered.wait()
-            if (now := self._outbox.as_told(stored)) is not stored:  # somebody was forgotten meanwhile
-                stored, topics, payloads = now, self._topics(now), {}
-        self._put_aside(stored, topics, walk)
-        sender.not_coming(topics)
+            stored = self._outbox.as_told(stored)  # somebody may have been forgotten meanwhile
+        topics = self._topics(stored)
+        if not walk.blocked.isdisjoint(topics):
+            self._put_aside(stored, topics, walk)
+            sender.not_coming(topics)
+            return
+        self._in_flight.add(stored.row)
+        payloads = self._payloads(stored)
+        if self._held_topics.isdisjoint(payloads) and self._is_proved(payloads):
+            self._send(stored, payloads, sender, sends)
+        else:
+            self._held.append(_Held(stored, payloads, walk is self._walk))
+            self._held_topics.update(payloads)
+
+    async def _let_go(self, sender: Sender, sends: asyncio.TaskGroup) -> None:
+        """Send those of the held messages that may go, in order on each topic; the rest holds up no other topic."""
+        self._letting_go = False
+        held, self._held = self._held, []
+        self._held_topics = waiting = set[str]()
+        for one in held:
+            if (told := self._outbox.as_told(one.stored)) is not one.stored:
+                one.stored, one.payloads = told, self._payloads(told)
+            walk = self._walk if one.is_main or self._again is None else self._again
+            if not walk.blocked.isdisjoint(one.payloads):
+                self._in_flight.discard(one.stored.row)
+                self._set_aside_late(one.stored, list(one.payloads), sender)
+            elif waiting.isdisjoint(one.payloads) and self._is_proved(one.payloads):
+                self._send(one.stored, one.payloads, sender, sends)
+            else:
+                self._held.append(one)
+                waiting.update(one.payloads)
 
     def _is_proved(self, payloads: dict[str, bytes]) -> bool:
         """Whether an answer for what is in flight on these topics can't put this message before one of them.
 
-        A topic on which as much was taken before is taken for good; else one message at a time shows whether it is.
+        A topic on which something was taken is taken for good, and so is a size; else one message at a time shows it.
         """
         return all(
-            not self._busy[topic] or max(len(payload), self._largest[topic]) <= self._proved.get(topic, 0)
+            not self._busy[topic]
+            or (topic in self._proved and max(len(payload), self._largest[topic]) <= self._proved_bytes)
             for topic, payload in payloads.items()
         )
 
     def _send(self, stored: Stored, payloads: dict[str, bytes], sender: Sender, sends: asyncio.TaskGroup) -> None:
-        self._in_flight.add(stored.row)
         for topic, payload in payloads.items():
             self._largest[topic] = max(len(payload), self._largest[topic] if self._busy[topic] else 0)
             self._busy[topic] += 1
         delivered = self._delivered.get(stored.row, ())
+        left = [topic for topic in payloads if topic not in delivered]
         # Tasks take their first step, the one that writes, in the order in which they are made.
         publishing = {
-            topic: sends.create_task(sender.send(topic, payload, expire_s=self._expire_s), name="publish event")
-            for topic, payload in payloads.items()
-            if topic not in delivered
+            topic: sends.create_task(sender.send(topic, payloads[topic], expire_s=self._expire_s), name="publish event")
+            for topic in left[:-1]
         }
-        sends.create_task(self._settle(stored, payloads, publishing, sender), name="settle event")
+        settling = self._settle(stored, payloads, publishing, left[-1:], sender, sends)
+        sends.create_task(settling, name="publish and settle event")
 
     async def _settle(
-        self, stored: Stored, payloads: dict[str, bytes], publishing: dict[str, asyncio.Task[bool]], sender: Sender
+        self,
+        stored: Stored,
+        payloads: dict[str, bytes],
+        publishing: dict[str, asyncio.Task[bool]],
+        last: list[str],
+        sender: Sender,
+        sends: asyncio.TaskGroup,
     ) -> None:
-        """Forget a message once the broker has taken it on each of its topics."""
-        topics, started_s = list(payloads), time.perf_counter()
-        taken = {topic for topic, published in publishing.items() if await published}
+        """Publish on the last topic, and forget a message once the broker has taken it on each of its topics."""
+        topics, started_s, taken = list(payloads), time.perf_counter(), set[str]()
+        for topic in last:
+            if await sender.send(topic, payloads[topic], expire_s=self._expire_s):
+                taken.add(topic)
+        taken |= {topic for topic, published in publishing.items() if await published}
         self._in_flight.discard(stored.row)
         self._busy.subtract(topics)
-        for topic in taken:
-            self._proved[topic] = max(len(payloads[topic]), self._proved.get(topic, 0))
-        if len(taken) == len(publishing):
+        self._proved |= taken
+        self._proved_bytes = max([self._proved_bytes, *(len(payloads[topic]) for topic in taken)])
+        if len(taken) == len(publishing) + len(last):
             self._delivered.pop(stored.row, None)
             if self._again is not None:
                 self._settled.add(stored.row)
@@ -222,15 +266,22 @@ class EventPump:
             self._taken(stored, time.perf_counter() - started_s)
         else:
             self._delivered.setdefault(stored.row, set()).update(taken)
-            self._put_aside(stored, topics, self._walk)
-            if self._again is not None and stored.row <= self._again.after:
-                self._put_aside(stored, topics, self._again)
-            elif self._again is not None:  # it comes to this row by itself
-                self._again.blocked.update(self._refusals.topics.intersection(topics))
-            sender.not_coming(topics)
+            self._set_aside_late(stored, topics, sender)
         if (told := self._outbox.as_told(stored)) is not stored:
             self._unlearn(set(topics) - set(self._topics(told)))
+        if self._held and not self._letting_go:  # once for all that is answered in this turn of the loop
+            self._letting_go = True
+            sends.create_task(self._let_go(sender, sends), name="let events go")
         self._answered.set()
+
+    def _set_aside_late(self, stored: Stored, topics: list[str], sender: Sender) -> None:
+        """What the walks have passed already."""
+        self._put_aside(stored, topics, self._walk)
+        if self._again is not None and stored.row <= self._again.after:
+            self._put_aside(stored, topics, self._again)
+        elif self._again is not None:  # it comes to this row by itself
+            self._again.blocked.update(self._refusals.topics.intersection(topics))
+        sender.not_coming(topics)
 
     def _ack_soon(self, row: int) -> None:
         """With all that the broker takes in this turn of the loop: each call wakes the outbox's thread."""

@@ -25,7 +25,6 @@ from streamer.mqtt.camera_topics import CameraTopics
 from streamer.mqtt.client import BrokerClient
 from streamer.mqtt.connection import Broker, id_taken
 from streamer.mqtt.discovery import Discovery
-from streamer.mqtt.errors import BrokerTlsError
 from streamer.mqtt.event_pump import EventPump
 from streamer.mqtt.home_assistant.errors import DiscoveryListError
 from streamer.mqtt.home_assistant.last_faces import LastFaces
@@ -36,14 +35,14 @@ from streamer.mqtt.presence import Presence
 from streamer.mqtt.refusals import Blame, Refusals
 from streamer.mqtt.retained import Retained
 from streamer.mqtt.sender import Sender, refuse
+from streamer.mqtt.tls.errors import BrokerTlsError
 from streamer.settings import MqttSettings
 from streamer.telemetry.metrics import Metrics
 from streamer.telemetry.once_log import OnceLog
 
 log = logging.getLogger(__name__)
 
-STOP_WITHIN_S = 2.5
-FAREWELL_WITHIN_S = 0.3
+STOP_WITHIN_S, FAREWELL_WITHIN_S = 2.5, 0.3
 # So many losses within so long that no message explains: somebody else has our id.
 LOSSES, LOSSES_WITHIN_S = 3, 30.0
 LOOK_EVERY_S = 1.0

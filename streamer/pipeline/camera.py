@@ -91,7 +91,7 @@ class Camera:
         self._opened_before = False
         self._damage: str | None = None
         self._damage_told = False
-        self._troubles: set[Trouble] = set()
+        self._troubles: set[Trouble] = {"black"}  # of which a rule asks for how many hours it was so
 
     async def run(self) -> None:
         """Open, walk, report, and again; returns when a file is over. Cancel it to stop."""

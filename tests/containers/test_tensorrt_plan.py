@@ -1,10 +1,10 @@
 """scripts/make-tensorrt-plan.py up to TensorRT itself, which needs a GPU: what trtexec is told, and what is done with
 what it leaves. Its place is taken by a program that writes down how it was called."""
 
-import os
+import runpy
 import shlex
-import subprocess
-import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -17,10 +17,25 @@ from tests.ensembles import tiny_model
 SCRIPT = PROJECT / "scripts" / "make-tensorrt-plan.py"
 
 
-def run(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, SCRIPT, *map(str, words)]
-    environ = os.environ | {"PYTHONPATH": str(PROJECT)}
-    return subprocess.run(command, cwd=cwd, env=environ, capture_output=True, text=True, timeout=60)
+@dataclass(frozen=True)
+class Ended:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+    """The script in `tmp_path`, in this process: importing all that it needs takes a second."""
+    monkeypatch.chdir(tmp_path)
+    main = runpy.run_path(str(SCRIPT))["main"]
+
+    def run_script(*words: object) -> Ended:
+        code = main([str(word) for word in words])
+        told = capfd.readouterr()
+        return Ended(code, told.out, told.err)
+
+    return run_script
 
 
 @pytest.fixture
@@ -41,8 +56,8 @@ def trtexec(folder: Path, lines: str) -> Path:
     return program
 
 
-def test_the_profile_is_that_of_the_spec(weights, tmp_path):
-    ended = run("tiny", "--models", weights, "--fp16", "--dry-run", cwd=tmp_path)
+def test_the_profile_is_that_of_the_spec(run, weights, tmp_path):
+    ended = run("tiny", "--models", weights, "--fp16", "--dry-run")
 
     assert ended.returncode == 0, ended.stderr
     assert shlex.split(ended.stdout)[1:] == [
@@ -65,17 +80,17 @@ def test_the_profile_is_that_of_the_spec(weights, tmp_path):
         ("scrfd_2.5g", ["images:1x3x640x640", "images:4x3x640x640", "images:8x3x640x640"]),
     ],
 )
-def test_a_detector_s_pictures_may_be_cut_where_its_spec_says_so(shared, tmp_path, name, shapes):
-    ended = run(name, "--models", shared / "models", "--dry-run", cwd=tmp_path)
+def test_a_detector_s_pictures_may_be_cut_where_its_spec_says_so(run, shared, name, shapes):
+    ended = run(name, "--models", shared / "models", "--dry-run")
 
     told = [word.split("=")[1] for word in shlex.split(ended.stdout) if "Shapes=" in word]
     assert (ended.returncode, told) == (0, shapes)
     assert "--fp16" not in ended.stdout
 
 
-def test_a_plan_is_left_whole_with_what_to_do_next(weights, tmp_path):
+def test_a_plan_is_left_whole_with_what_to_do_next(run, weights, tmp_path):
     program = trtexec(tmp_path, 'for word; do case "$word" in --saveEngine=*) printf plan >"${word#*=}";; esac; done')
-    ended = run("tiny", "--models", weights, "--out", "made", "--trtexec", program, cwd=tmp_path)
+    ended = run("tiny", "--models", weights, "--out", "made", "--trtexec", program)
 
     assert ended.returncode == 0, ended.stderr
     assert (tmp_path / "made/tiny.plan").read_text() == "plan"
@@ -92,8 +107,8 @@ def test_a_plan_is_left_whole_with_what_to_do_next(weights, tmp_path):
         ('for word; do case "$word" in --saveEngine=*) printf pl >"${word#*=}";; esac; done; exit 3', "exit code 3"),
     ],
 )
-def test_trtexec_that_fails_leaves_no_plan(weights, tmp_path, lines, says):
-    ended = run("tiny", "--models", weights, "--trtexec", trtexec(tmp_path, lines), cwd=tmp_path)
+def test_trtexec_that_fails_leaves_no_plan(run, weights, tmp_path, lines, says):
+    ended = run("tiny", "--models", weights, "--trtexec", trtexec(tmp_path, lines))
 
     assert ended.returncode == 1
     assert says in ended.stderr
@@ -109,8 +124,8 @@ def test_trtexec_that_fails_leaves_no_plan(weights, tmp_path, lines, says):
         (("tiny", "--models", "weights", "--trtexec", "nowhere/trtexec"), "check the folder and trtexec"),
     ],
 )
-def test_what_can_t_be_made_is_said_in_a_line(weights, tmp_path, words, says):
-    ended = run(*words, cwd=tmp_path)
+def test_what_can_t_be_made_is_said_in_a_line(run, weights, words, says):
+    ended = run(*words)
 
     assert (ended.returncode, len(ended.stderr.splitlines())) == (1, 1), ended.stderr
     assert says in ended.stderr

@@ -86,7 +86,7 @@ class House:
 
     async def shows(self, condition: str) -> None:
         """Until Prometheus knows that a condition holds, like `sum(metric) > 3`."""
-        await until(lambda: self.prometheus.at(condition, time.time()), 40)
+        await until(lambda: self.prometheus.at(condition, time.time()), 90)
 
     def publisher(self, password: str):
         return by_ffmpeg(

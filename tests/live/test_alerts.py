@@ -109,7 +109,7 @@ def quiet_files(tmp_path: Path) -> Path:
 
 
 async def test_alerts_fire_and_clear(tmp_path, quiet_files):
-    clip = write_clip(tmp_path / "rtsp.mp4", 50, size=(320, 192), noise=True)
+    clip = write_clip(tmp_path / "rtsp.mp4", 25, fps=5, size=(320, 192), noise=True)
     with (
         Mosquitto(quiet_files, acl=ALL) as broker,
         RtspServer(unused_port(), {"door": clip}) as door,

@@ -77,3 +77,5 @@ async def test_a_camera_whose_pictures_cannot_be_used_says_why(tmp_path):
                 await until(published)
             assert await service.metric("whosthere_camera_trouble", camera="fine") == 0
             assert await service.metric("whosthere_camera_up", camera="dark") == 1
+            # A rule averages it over hours, so that it has to be there before.
+            assert 'whosthere_camera_trouble{camera="fine",reason="black"} 0.0' in await service.text("/metrics")

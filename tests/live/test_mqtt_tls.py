@@ -15,9 +15,9 @@ import pytest
 from recognition.errors import CodedError
 from streamer.errors import BrokerError
 from streamer.mqtt.broker_check import check_broker, try_broker
-from streamer.mqtt.errors import BrokerTlsError
 from streamer.mqtt.publisher import Publisher
 from streamer.mqtt.subscriber import follow
+from streamer.mqtt.tls.errors import BrokerTlsError
 from streamer.sections.mqtt import MqttTlsSettings
 from streamer.settings import MqttSettings
 from streamer.settings_reading import load

@@ -197,8 +197,9 @@ async def test_a_service_goes_on_where_the_one_of_before_was_killed(name: str, t
             before = [tuple(one) for one in left.facts["outbox.db"]["waiting"]]
             await until(lambda: {(one["event_id"], one["type"]) for one in heard.events()} >= set(before))
             await until(lambda: any(one["camera"] == "door" and one["person"] for one in heard.events()))
-            checked = json.loads(service.run("check", "--json"))
-            assert all(row["ok"] for row in rows_of(checked)), checked
+            if name != UNSEALED:  # of that one it says that nobody attests how its log ended
+                checked = json.loads(service.run("check", "--json"))
+                assert all(row["ok"] for row in rows_of(checked)), checked
             assert service.stop() == 0
         ends = [one for one in heard.events() if one["end_reason"] == "interrupted"]
         assert len(ends) == left.rows("outbox.db", "open_visits")

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 import yaml
+from pydantic import TypeAdapter, ValidationError
 
 from recognition.runtimes.triton_contract import TensorInfo
 from recognition.specs.devices import Device
@@ -68,8 +69,6 @@ def triton_repo(
 
 
 def _is_device(device: str) -> bool:
-    from pydantic import TypeAdapter, ValidationError
-
     try:
         TypeAdapter(Device).validate_python(device)
     except ValidationError:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from secrets import token_urlsafe
 
 from streamer.cli.setup.asking import ask, ask_secret, confirm, heading, say, tried, wrong
@@ -14,7 +15,7 @@ from streamer.errors import CameraError, CameraExists, CameraLoginRefused, Confi
 from streamer.ingest.address import redacted_url
 from streamer.settings import PUBLISH
 from streamer.settings_layers import Tree
-from streamer.setup.document import with_login
+from streamer.setup.document import hidden, with_login
 from streamer.setup.trying import checked, try_camera
 
 _GIVEN = re.compile(r"([a-z0-9_-]{1,64})=(\S.*)")
@@ -38,17 +39,17 @@ def take_given(draft: Draft, given: Sequence[str]) -> None:
                 f"--camera {redacted_url(one)[:60]}: want NAME=URL, with a name of a-z, 0-9, _ and -, like "
                 "door='rtsp://${CAM_USER}:${CAM_PASSWORD}@192.0.2.9/h264'"
             )
-        name, url = match[1], match[2]
+        name, camera = match[1], _camera(draft, match[2])
         known = draft.cameras.get(name)
-        if isinstance(known, dict) and known.get("url") != url:
+        if known is not None and not _same(name, known, camera):
             raise CameraExists(f"there is a camera {name} in {draft.file}; take another name, or edit the file")
         try:
-            _try(draft, name, _camera(url))
+            _try(draft, name, camera)
         except CameraError as error:
             if not draft.unchecked:
                 raise
             wrong(error)
-        draft.cameras.setdefault(name, _camera(url))
+        draft.cameras[name] = camera if known is None else {**known, "url": camera["url"]}
 
 
 def discover(draft: Draft) -> None:
@@ -109,7 +110,7 @@ def _asked(draft: Draft, url: str, proposed: str = "") -> None:
     called = proposed or camera_name(_word_in(url), _host_of(url), draft.cameras)
     name = _name(draft, called)
     for _ in range(_LOGINS):
-        camera = _camera(url) | (_publishers_password() if url == PUBLISH else {})
+        camera = _camera(draft, url) | (_publishers_password() if url == PUBLISH else {})
         try:
             _try(draft, name, camera)
         except CameraLoginRefused as error:
@@ -173,7 +174,15 @@ def _try(draft: Draft, name: str, camera: Tree) -> None:
     say(f"  {name} answers: {told}" + "".join(f"; {note}" for note in report.notes))
 
 
-def _camera(url: str) -> Tree:
-    camera: Tree = {"url": url, "fps": _FPS}
-    is_clip = "://" not in url and not url.startswith(("usb:", "v4l2:", "/dev/", "${"))
-    return camera | ({"loop": True} if is_clip else {})
+def _camera(draft: Draft, url: str) -> Tree:
+    if "://" in url or url.startswith(("usb:", "v4l2:", "/dev/", "${")):
+        return {"url": url, "fps": _FPS}
+    clip = Path(url).expanduser()
+    # Typed as of here, read as of where the configuration lies.
+    return {"url": str(clip if draft.file.parent == Path.cwd() else clip.absolute()), "fps": _FPS, "loop": True}
+
+
+def _same(name: str, known: object, camera: Tree) -> bool:
+    """Whether it is there already, its password aside."""
+    typed = hidden({"cameras": {name: camera}}).tree["cameras"][name]
+    return isinstance(known, dict) and known.get("url") in (camera["url"], typed["url"])

@@ -17,7 +17,7 @@ from streamer.cli.setup import weights as weights_part
 from streamer.cli.setup.asking import confirm, heading, say
 from streamer.cli.setup.draft import Draft
 from streamer.errors import ConfigInvalid, ConfirmationNeeded, SetupIncomplete
-from streamer.settings_layers import merge, read_yaml, upper_layer
+from streamer.settings_layers import merge, read_yaml, resolve_paths, upper_layer
 from streamer.setup.document import begun
 from streamer.setup.trying import checked
 from streamer.telemetry.logs import setup_logging
@@ -110,6 +110,7 @@ def _draft(config: Path | None, overrides: list[str], *, asks: bool, unchecked: 
     checked(tree, file)  # what is wrong already is not edited
     set_beside(read_env(env_path(file)))
     above, _ = upper_layer({}, overrides)
+    resolve_paths(above, Path.cwd())
     if asks:
         state = "which is not there yet" if is_new else "which is there: what it says are the defaults"
         say(f"This sets up {file}, {state}.")

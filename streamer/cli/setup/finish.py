@@ -30,6 +30,7 @@ from streamer.setup.document import hidden
 from streamer.setup.offers import recognition_of
 from streamer.setup.trying import checked
 from streamer.setup.writing import Written, write
+from streamer.variables import set_outside
 
 TOKEN = "setup"
 
@@ -81,7 +82,7 @@ def pulled(draft: Draft, wanted: Wanted, done: Done) -> None:
 
 def files(draft: Draft, done: Done) -> None:
     """Both, whole. Raises ConfigError where what was answered is no configuration, and DataFolderUnwritable."""
-    made = hidden(draft.tree)
+    made = hidden(draft.tree, set_outside())
     checked(made.tree, draft.file)
     done.written = write(draft.file, made)
     say(f"\nwritten: {draft.file}")

@@ -171,6 +171,7 @@ def ensemble() -> AnySpec:
     )
 
 
+INPUT = SPECS["nano_embed"].input
 REFUSED = {
     "no weights": (lambda: SPECS["edgeface_xxs"], WeightsMissing, "weights edgeface_xxs_512.onnx not found"),
     "weights that are made here": (lambda: SPECS["adaface_ir18"], WeightsMissing, "have to be made here first"),
@@ -193,7 +194,27 @@ REFUSED = {
     "another embedding size": (
         lambda: SPECS["nano_embed"].model_copy(update={"embedding_size": 512}),
         SelfTestFailed,
-        r"\[256\] numbers wide, its spec says \[512\]",
+        r"its outputs are \[256\] numbers wide, a arcface embedder's \[512\]",
+    ),
+    "an output that is not there": (
+        lambda: SPECS["nano_embed"].model_copy(update={"feature_norm": True}),
+        SelfTestFailed,
+        r"\[256\] numbers wide, a arcface embedder's \[256, 1\]",
+    ),
+    "another input's name": (
+        lambda: SPECS["nano_embed"].model_copy(update={"input": INPUT.model_copy(update={"name": "data"})}),
+        SelfTestFailed,
+        r"its graph takes input \[-1, 3, 112, 112\], its spec says data",
+    ),
+    "pictures of another size": (
+        lambda: SPECS["nano_embed"].model_copy(update={"input": INPUT.model_copy(update={"size": (160, 160)})}),
+        SelfTestFailed,
+        r"its spec says input \[-1, 3, 160, 160\]; mend the spec",
+    ),
+    "pictures of any size, for a graph of one": (
+        lambda: SPECS["nano_embed"].model_copy(update={"input": INPUT.model_copy(update={"multiple": 16})}),
+        SelfTestFailed,
+        r"its spec says input \[-1, 3, -1, -1\]; mend the spec",
     ),
     "a name that is a path": (
         lambda: SPECS["nano_embed"].model_copy(update={"triton": TritonModel(model="../x", version="1")}),
@@ -218,6 +239,18 @@ def test_a_network_whose_batch_is_not_its_pictures_is_refused(tmp_path):
     (tmp_path / "weights" / spec.file).write_bytes(weights)
     spec = spec.model_copy(update={"weights_digest": hashlib.sha256(weights).hexdigest()})
     with pytest.raises(SelfTestFailed, match="answered otherwise than its pictures alone"):
+        write([spec], tmp_path / "models", (tmp_path / "weights",))
+
+
+def test_a_graph_that_tells_of_one_row_is_refused(tmp_path):
+    """ONNX Runtime takes batches of it all the same; Triton would refuse to load it."""
+    network = onnx.load_from_string(tiny_networks.embedder(64))
+    network.graph.output[0].type.tensor_type.shape.dim[0].dim_value = 1
+    weights = network.SerializeToString()
+    spec = tiny_model(tmp_path / "weights", "tiny", dim=64, seed=1, threshold=0.4)
+    (tmp_path / "weights" / spec.file).write_bytes(weights)
+    spec = spec.model_copy(update={"weights_digest": hashlib.sha256(weights).hexdigest()})
+    with pytest.raises(SelfTestFailed, match="does not say that embedding has as many rows as its input"):
         write([spec], tmp_path / "models", (tmp_path / "weights",))
 
 

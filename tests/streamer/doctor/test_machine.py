@@ -71,7 +71,7 @@ def test_two_packages_of_one_module(cures: Cures):
 
 
 def test_too_few_open_files_for_so_many_cameras(tmp_path: Path, cures: Cures):
-    many = settings_in(tmp_path, cameras={f"c{n}": CameraSettings(url="rtsp://127.0.0.1/") for n in range(100)})
+    many = settings_in(tmp_path, cameras={f"c{n}": CameraSettings(url="rtsp://127.0.0.1/") for n in range(200)})
     assert codes(host.open_files(many, cures, 1024)) == ["open_files_low"]
     assert codes(host.open_files(many, cures, 65_536)) == []
     assert codes(host.open_files(many, cures, resource.RLIM_INFINITY)) == []

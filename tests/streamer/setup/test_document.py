@@ -88,3 +88,22 @@ def test_the_text_is_the_tree() -> None:
     assert yaml.safe_load(text) == tree
     assert "whosthere.env" in text
     assert begun()["cameras"] == {}
+
+
+def test_each_secret_has_a_variable_of_its_own() -> None:
+    cameras = {
+        "door-1": {"url": "rtsp://u:a@h/1"},
+        "door_1": {"url": "rtsp://u:b@h/2"},
+        "x": {"url": "rtsp://u:${CAM_Y_PASSWORD}@h"},
+    }
+    tree, secrets = hidden(
+        {"cameras": cameras | {"y": {"url": "rtsp://u:c@h"}}, "mqtt": {"password": "d"}}, {"MQTT_PASSWORD"}
+    )
+    assert secrets == {
+        "CAM_DOOR_1_PASSWORD": "a",
+        "CAM_DOOR_1_PASSWORD_2": "b",
+        "CAM_Y_PASSWORD_2": "c",
+        "MQTT_PASSWORD_2": "d",
+    }
+    assert tree["mqtt"]["password"] == "${MQTT_PASSWORD_2}"
+    assert tree["cameras"]["x"]["url"] == "rtsp://u:${CAM_Y_PASSWORD}@h"

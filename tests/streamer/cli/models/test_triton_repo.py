@@ -2,9 +2,11 @@
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from streamer.commands import app
 from streamer.settings_reading import load
-from tests.command import assert_refused, whosthere
+from tests.command import assert_refused, patched, whosthere
 
 pytest.importorskip("tritonclient.grpc", reason="needs Triton's client: pip install -e '.[triton]'")
 
@@ -54,7 +56,13 @@ def test_models_that_can_t_be_had(tmp_path, typed, code, says):
 
 
 @pytest.mark.parametrize("typed", ["--device gpu0", "--device cpu --plans plans"])
-def test_devices_that_are_none(tmp_path, typed):
-    ended = whosthere("models", "triton-repo", *typed.split(), cwd=tmp_path)
-    assert ended.code == 2
-    assert "want auto, cpu, cuda or cuda:N" in ended.err
+def test_devices_that_are_none(typed):
+    ended = CliRunner().invoke(app, ["models", "triton-repo", *typed.split()])
+    assert ended.exit_code == 2
+    assert "want auto, cpu, cuda or cuda:N" in ended.output
+
+
+def test_without_triton_s_client_it_says_what_to_install(tmp_path):
+    ended = patched("import sys; sys.modules['tritonclient'] = None", "models", "triton-repo", "nano", cwd=tmp_path)
+    assert "pip install 'whosthere[triton]'" in assert_refused(ended, "unsupported_runtime")
+    assert list(tmp_path.iterdir()) == []

@@ -6,10 +6,13 @@ import pytest
 import yaml
 
 from recognition.errors import CodedError
+from recognition.zoo.catalogue import load_catalogue
 from streamer.commands import app
 from streamer.variables import read_env
 from tests.command import assert_refused, whosthere
+from tests.recognition.zoo.test_imports import PACK, packed
 from tests.streamer.ingest.clips import write_clip
+from tests.weights_server import weights_server
 
 NOBODY = "127.0.0.1:1"
 
@@ -94,3 +97,37 @@ def test_what_does_not_answer_yet_is_taken_where_that_is_wanted(home: Path) -> N
     config = yaml.safe_load((home / "whosthere.yaml").read_text())
     assert config["cameras"]["hall"] == {"url": "hall.mp4", "fps": 10, "loop": True}
     assert config["mqtt"] == {"host": "127.0.0.1", "port": 1}
+
+
+def test_weights_are_fetched_once_their_licence_is_accepted_and_the_configuration_names_them(home: Path) -> None:
+    with weights_server() as server:
+        pack = packed(home, PACK).read_bytes()
+        entry = load_catalogue()["buffalo_l"].model_dump(mode="json", exclude={"name"})
+        entry |= {"url": server.serve("buffalo_l.zip", pack), "size": len(pack)}
+        (home / "catalogue.yaml").write_text(yaml.safe_dump({"entries": {"buffalo_l": entry}}))
+        typed = (
+            "--yes",
+            "--unchecked",
+            "--camera",
+            "hall=hall.mp4",
+            "--broker",
+            NOBODY,
+            "--catalogue",
+            "catalogue.yaml",
+        )
+        ended = whosthere("setup", *typed, "--weights", "buffalo_l", "--accept-licence", "--json", cwd=home)
+    assert ended.document["weights"] == "buffalo_l", ended
+    recognition = yaml.safe_load((home / "whosthere.yaml").read_text())["recognition"]
+    assert recognition == {"detector": "det_10g", "embedder": "w600k_r50"}
+    assert (home / "model" / "artifacts" / "w600k_r50.onnx").is_file()
+
+
+def test_a_network_that_is_away_leaves_the_weights_as_they_are(home: Path) -> None:
+    entry = load_catalogue()["buffalo_sc"].model_dump(mode="json", exclude={"name"})
+    entry |= {"url": "http://127.0.0.1:1/buffalo_sc.zip"}
+    (home / "catalogue.yaml").write_text(yaml.safe_dump({"entries": {"buffalo_sc": entry}}))
+    typed = ("--yes", "--unchecked", "--camera", "hall=hall.mp4", "--broker", NOBODY, "--catalogue", "catalogue.yaml")
+    ended = whosthere("setup", *typed, "--weights", "buffalo_sc", "--accept-licence", "--json", cwd=home)
+    assert (ended.code, ended.document["weights"]) == (1, None)
+    assert [error["part"] for error in ended.document["errors"]] == ["weights"]
+    assert yaml.safe_load((home / "whosthere.yaml").read_text())["recognition"]["embedder"] == "nano_embed"

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from streamer.mqtt.errors import (
+from streamer.mqtt.tls.errors import (
     BrokerCertificateExpired,
     BrokerCertificateOtherHost,
     BrokerCertificateSelfSigned,
