@@ -19,7 +19,7 @@ _REFERENCE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 _REFERENCE_NAME = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)([^?]*)@(.*)", re.DOTALL)
 _HEAD = """# By `whosthere setup`: run it again, or edit this. Every setting and its default: docs/configuration.md
-# Passwords stand in {secrets}, beside it.
+# Passwords belong into {secrets}, beside it.
 """
 BEGUN = {
     "paths": {"models": ["model/artifacts"], "data": "var"},

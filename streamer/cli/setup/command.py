@@ -202,7 +202,7 @@ def _token(draft: Draft, wanted: bool | None) -> bool:
         return wanted
     if not draft.asks or finish.has_tokens(draft):
         return False
-    return confirm("\nMake a token, by which you open the web page and ask the API?", default=True)
+    return confirm("\nMake a token, for the API and for watching cameras in a browser?", default=True)
 
 
 def _judge(done: finish.Done) -> None:

@@ -62,8 +62,10 @@ def given(source: str) -> People:
 def dialogue() -> People | None:
     """None: nobody for now."""
     heading(4, "People")
-    say("  a folder with a folder for each person (or the photos of one person), a CSV, a ZIP, a folder of Frigate or")
-    say("  Double Take, or the URL of a CompreFace; each photo that is refused is named, with the reason")
+    say(
+        "  a folder with a folder for each person (or the photos of one person), a CSV, a ZIP, a folder of Frigate or "
+        "Double Take, or the URL of a CompreFace; each photo that is refused is named, with the reason"
+    )
     while True:
         answer = ask("Whom to enrol from (Enter: nobody now)", _found_store())
         if not answer or answer == "none":

@@ -156,7 +156,7 @@ def show(done: Done) -> None:
         code = f" [{row['code']}]" if row["code"] else ""
         print_line(f"{'ok    ' if row['ok'] else 'FAILED'} {row['part']}: {row['detail']}{code}")
     if done.token is not None:
-        print_line(f"\ntoken for the web page and the API, shown this once: {done.token['token']}")
+        print_line(f"\ntoken for the API and for watching cameras in a browser, shown this once: {done.token['token']}")
     print_line("\nNext:")
     for line in done.next:
         print_line(f"  {line}")
