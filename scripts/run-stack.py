@@ -248,15 +248,23 @@ def grafana(stack: Stack, binary: str) -> None:
     stack.until("grafana", answers(f"http://{HOST}:{stack.ports['grafana']}/api/health"))
 
 
-def where(stack: Stack, config: Path) -> str:
+def pages(prometheus: str) -> str:
+    """Below which address its pages lie: Debian's package has the old ones alone, under /classic."""
+    with suppress(OSError), urllib.request.urlopen(f"{prometheus}/", timeout=5) as first:
+        return str(first.geturl()).rpartition("/")[0]
+    return prometheus
+
+
+def where(stack: Stack, config: Path, camera: str) -> str:
     """Where to look, and what to type."""
     web, folder = f"http://{HOST}:{stack.ports['http']}", stack.folder
+    watcher = pages(f"http://{HOST}:{stack.ports['prometheus']}")
     beside = Path(sys.executable).with_name("whosthere")  # it may be in no folder of PATH
     told = f"{shlex.quote(str(beside) if beside.exists() else 'whosthere')} --config {shlex.quote(str(config))}"
     rows = [
-        ("service", f"{web}/", f"{web}/readyz  {web}/metrics"),
+        ("service", f"{web}/watch/{camera}", f"wants a token; {web}/readyz  {web}/metrics"),
         ("broker", f"mqtt://{HOST}:{stack.ports['mqtt']}", f"user whosthere, password in {folder / 'mqtt-password'}"),
-        ("Prometheus", f"http://{HOST}:{stack.ports['prometheus']}/", "targets: /targets  alerts: /alerts"),
+        ("Prometheus", f"{watcher}/alerts", f"{watcher}/targets"),
     ]
     if "grafana" in stack.running:
         rows.append(("Grafana", f"http://{HOST}:{stack.ports['grafana']}/dashboards", "no login is asked for"))
@@ -301,7 +309,8 @@ def run(options: argparse.Namespace) -> None:
         prometheus(stack, binary)
         if found:
             grafana(stack, found)
-        sys.stdout.write(where(stack, config))
+        cameras = load(config, environ=os.environ | more).cameras
+        sys.stdout.write(where(stack, config, next((name for name in cameras if cameras[name].enabled), "CAMERA")))
         sys.stdout.flush()
         while True:
             stack.check()

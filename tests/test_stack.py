@@ -50,7 +50,9 @@ class Stack:
         return (self.home / "out").read_text()
 
     def address(self, name: str) -> str:
-        return next(line.split()[1] for line in self.out.splitlines() if line.startswith(name)).rstrip("/")
+        """Without a path."""
+        shown = next(line.split()[1] for line in self.out.splitlines() if line.startswith(name))
+        return "/".join(shown.split("/")[:3])
 
     def end(self, number: int = signal.SIGINT) -> tuple[int, str]:
         """Its exit code, and what it said on stderr."""
@@ -102,6 +104,8 @@ async def test_it_is_seen_by_all_of_them_and_nothing_is_left(tmp_path: Path, own
             assert [row["value"][1] for row in await asked('up{job="whosthere"}')] == ["1"]
             rules = (await prometheus.get("/api/v1/rules")).json()["data"]["groups"]
             assert sum(len(group["rules"]) for group in rules) > 10
+        for address in re.findall(r"http://\S+", stack.out):
+            assert httpx.get(address, timeout=10).status_code == 200, address
         listen = next(line for line in stack.out.splitlines() if "mosquitto_sub" in line)
         heard = subprocess.run(["bash", "-c", f"{listen} -C 5 -W 30"], capture_output=True, text=True)
         assert "whosthere/cameras/" in heard.stdout, heard

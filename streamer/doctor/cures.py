@@ -18,7 +18,7 @@ from streamer.settings import Settings
 ENVIRONMENT = Path("/etc/whosthere/environment")  # the unit's EnvironmentFile
 
 _EDIT = '"${{EDITOR:-nano}}" {file}'
-_UPDATE = "{python} -m pip install --upgrade whosthere"
+_UPDATE = "{python} -m pip install --upgrade '.[cpu]'  # in a checkout of the newer version"
 _RESTART = "{restart}"
 _ANYTHING = "whosthere check"
 _PROBE = "whosthere cameras probe {camera}"
@@ -35,8 +35,8 @@ CURES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("config_missing", "config_unreadable", "config_unknown_key", "config_invalid"), (_EDIT,)),
     "camera_changes_unreadable": ("mv {data}/cameras.json {data}/cameras.json.damaged",),
     "variable_unset": (f"set -a; . {ENVIRONMENT}; set +a", _ANYTHING),
-    "config_shipped": ("whosthere cameras discover", '"${{EDITOR:-nano}}" whosthere.yaml'),
-    "cameras_none": ("whosthere cameras discover", "whosthere cameras add NAME URL"),
+    "config_shipped": ("whosthere setup",),
+    "cameras_none": ("whosthere setup",),
     # Folders and files.
     "data_folder_unwritable": ("sudo install -d -m 700 -o {me} {data}",),
     "open_to_others": ("chmod go-rwx {path}",),
@@ -177,7 +177,7 @@ class Cures:
             "http_port": str(settings.http.port),
             "cert": str(settings.http.tls.cert) if settings.http.tls else "CERTIFICATE",
             "start": "sudo systemctl start whosthere" if unit else serve,
-            "restart": "sudo systemctl restart whosthere" if unit else f"fuser -k -TERM {lock}; {serve}",
+            "restart": "sudo systemctl restart whosthere" if unit else f"fuser -k -TERM {lock}; flock {lock} true; {serve}",
             "log": "journalctl -u whosthere -n 50" if unit else serve,
         }
 

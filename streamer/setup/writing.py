@@ -3,6 +3,7 @@
 Blocks for the disk. Ctrl-C waits for the two renamings.
 """
 
+import os
 import signal
 import time
 from collections.abc import Iterator, Mapping
@@ -27,6 +28,21 @@ class Written:
     before: Path | None
 
 
+def ensure_writable(config: Path) -> None:
+    """Before anybody has answered five questions. Raises DataFolderUnwritable."""
+    there = next(folder for folder in config.parents if folder.exists())
+    if not there.is_dir():
+        raise _unwritable(config, f"{there} is no folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise _unwritable(config, f"{there} is not this user's to write")
+
+
+def _unwritable(config: Path, why: str) -> DataFolderUnwritable:
+    return DataFolderUnwritable(
+        f"{config} can't be written ({why}); give this user the folder, or name another file by --config"
+    )
+
+
 def write(config: Path, hidden: Hidden) -> Written:
     """Raises DataFolderUnwritable, ConfigUnreadable."""
     secrets = env_path(config)
@@ -39,10 +55,7 @@ def write(config: Path, hidden: Hidden) -> Written:
         before = _kept(config)
         _put(config, text, secrets, values)
     except OSError as error:
-        raise DataFolderUnwritable(
-            f"{error.filename or config} can't be written ({error.strerror}); give this user the folder, or name "
-            "another file by --config"
-        ) from None
+        raise _unwritable(config, str(error.strerror)) from None
     return Written(config, secrets if values else None, before)
 
 

@@ -20,6 +20,7 @@ from streamer.errors import ConfigInvalid, ConfirmationNeeded, SetupIncomplete
 from streamer.settings_layers import merge, read_yaml, resolve_paths, upper_layer
 from streamer.setup.document import begun
 from streamer.setup.trying import checked
+from streamer.setup.writing import ensure_writable
 from streamer.telemetry.logs import setup_logging
 from streamer.variables import env_path, read_env, set_beside
 
@@ -105,6 +106,7 @@ def _draft(config: Path | None, overrides: list[str], *, asks: bool, unchecked: 
         raise ConfirmationNeeded(
             "setup asks, and there is no terminal to ask at; --yes takes options, and what is there or usual"
         )
+    ensure_writable(file)
     is_new = not file.exists()
     tree = begun() if is_new else read_yaml(file)
     checked(tree, file)  # what is wrong already is not edited

@@ -167,7 +167,8 @@ def _next(draft: Draft, settings: Settings, wanted: Wanted) -> list[str]:
     config = "" if usual else f" --config {shlex.quote(str(draft.file))}"
     serve = (f"whosthere serve{config}", "Ctrl-C stops it")
     if service_runs(settings.paths.data):
-        serve = ("kill -HUP $(pidof whosthere)", "a service runs: so it takes new cameras; restart it for the rest")
+        lock = shlex.quote(str(settings.paths.data / "lock"))
+        serve = (f"fuser -k -HUP {lock}", "a service runs: so it takes new cameras; restart it for the rest")
     lines = [
         *(
             []

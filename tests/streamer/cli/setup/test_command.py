@@ -46,6 +46,12 @@ def test_what_is_missing_is_said(home: Path) -> None:
     assert not left_in(home)
 
 
+def test_what_cannot_be_written_is_said_before_anything_is_asked_or_tried(home: Path) -> None:
+    why = refused("--yes", "--config", "hall.mp4/whosthere.yaml", "--camera", "hall=nothere.mp4")
+    assert (why.code, "hall.mp4 is no folder" in str(why)) == ("data_folder_unwritable", True)
+    assert not left_in(home)
+
+
 @pytest.mark.parametrize(
     ("typed", "code"),
     [
