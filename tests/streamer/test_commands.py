@@ -32,7 +32,7 @@ from tests.gallery.fakes import photo_of, unit
 from tests.streamer.ingest.clips import write_clip
 
 COMMANDS = [
-    *("serve", "check", "doctor", "demo", "enrol", "identify", "events", "bench", "train"),
+    *("setup", "serve", "check", "doctor", "demo", "enrol", "identify", "events", "bench", "train"),
     *("people list", "people show", "people rename", "people forget", "people photos", "people remove-photo"),
     *("people not", "people ignore", "people merge", "people split"),
     *("people set", "people export", "people import", "gallery backup", "gallery restore", "gallery rekey"),
