@@ -9,7 +9,7 @@ import pytest
 import gallery.errors  # noqa: F401 (with the next three: families whose codes are told apart here)
 import streamer.access.errors
 import streamer.errors
-import streamer.mqtt.errors  # noqa: F401
+import streamer.mqtt.tls.errors  # noqa: F401
 from recognition.errors import CodedError
 from streamer.doctor.cures import CURES, Cures
 from streamer.settings import HttpSettings, PathsSettings, Settings, TlsSettings
