@@ -5,7 +5,7 @@ import sys
 import typer
 import uvloop
 
-from streamer.cli.options import AsJson, ConfigFile, Overrides, print_json, print_line
+from streamer.cli.options import AsJson, ConfigFile, Overrides, print_finding, print_json, print_line
 from streamer.telemetry.logs import setup_logging
 
 _MARKS = {"fault": "FAULT  ", "warning": "warning", "hint": "hint   "}
@@ -39,7 +39,7 @@ def doctor(config: ConfigFile = None, overrides: Overrides = None, json: AsJson 
         print_json({"ok": not faults, **counts, "service": report.service, "findings": rows, **seen})
     else:
         for one in report.troubles:
-            print_line(f"{_MARKS[one.severity]} {one.part}: {one.detail} [{one.code}]")
+            print_finding(_MARKS[one.severity], f"{one.part}: {one.detail} [{one.code}]")
             for line in one.mend:
                 print_line(f"          {line}")
         print_line(f"looked at: {', '.join(report.looked_at)}")

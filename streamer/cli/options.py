@@ -5,6 +5,7 @@ Data goes to stdout (with --json: that document alone), progress and logs go to 
 
 import os
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -64,6 +65,25 @@ def print_line(text: str = "") -> None:
     """A line of a command's answer. Raises OutputUnwritable."""
     with printed():
         sys.stdout.write(text + "\n")
+
+
+def print_finding(mark: str, text: str) -> None:
+    """A line of `check` or `doctor`, at a terminal folded below its own beginning. Raises OutputUnwritable."""
+    width = Console().width if sys.stdout.isatty() else None
+    print_line(folded(f"{mark} {text}", width, hang=len(mark) + 1))
+
+
+def folded(text: str, width: int | None, hang: int = 0) -> str:
+    """Each line narrower than `width`, folded between words and indented as it begins, or by `hang`. None: as it is."""
+    return "\n".join(part for line in text.split("\n") for part in _parts(line, width, hang))
+
+
+def _parts(line: str, width: int | None, hang: int) -> list[str]:
+    if width is None or len(line) < width:
+        return [line]
+    indent = " " * (hang or len(line) - len(line.lstrip()))
+    # A path or a URL stays whole: somebody may copy it.
+    return textwrap.wrap(line, width - 1, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def note(text: str) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 import uvloop
 
-from streamer.cli.options import AsJson, ConfigFile, Overrides, print_json, print_line, settings_of
+from streamer.cli.options import AsJson, ConfigFile, Overrides, print_finding, print_json, settings_of
 from streamer.process import Terminal
 from streamer.running.systemd import told_systemd
 from streamer.settings import Settings
@@ -164,7 +164,7 @@ def check(
     else:
         for finding in findings:
             mark = "ok    " if finding.ok else "FAILED"
-            print_line(f"{mark} {finding.part}: {finding.detail}" + (f" [{finding.code}]" if finding.code else ""))
+            print_finding(mark, f"{finding.part}: {finding.detail}" + (f" [{finding.code}]" if finding.code else ""))
     if failed:
         sys.stderr.write(f"whosthere: {len(failed)} of {len(findings)} checks failed [{failed[0].code}]\n")
         raise typer.Exit(1)

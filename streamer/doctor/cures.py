@@ -177,7 +177,9 @@ class Cures:
             "http_port": str(settings.http.port),
             "cert": str(settings.http.tls.cert) if settings.http.tls else "CERTIFICATE",
             "start": "sudo systemctl start whosthere" if unit else serve,
-            "restart": "sudo systemctl restart whosthere" if unit else f"fuser -k -TERM {lock}; flock {lock} true; {serve}",
+            "restart": "sudo systemctl restart whosthere"
+            if unit
+            else f"fuser -k -TERM {lock}; flock {lock} true; {serve}",
             "log": "journalctl -u whosthere -n 50" if unit else serve,
         }
 

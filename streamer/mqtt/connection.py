@@ -146,7 +146,8 @@ class Broker:
 
     def _unreachable(self, error: MqttError) -> BrokerUnreachable:
         self._forget_version()
-        why = _ERRNO.sub("", str(error))
+        # Python's words for a name with a label that is empty or too long are of codecs.
+        why = "no host can have such a name" if "'idna' codec" in str(error) else _ERRNO.sub("", str(error))
         return BrokerUnreachable(f"{self.where} can't be reached ({why}); start it, or check mqtt.host and mqtt.port")
 
     def _refused(self, error: MqttConnectError) -> BrokerError:

@@ -58,8 +58,7 @@ def home(tmp_path: Path) -> Path:
 
 
 def test_from_nothing_to_a_checked_configuration_with_people(home, camera, broker, frigate) -> None:
-    with AtTerminal("setup", "--no-token", cwd=home) as user:
-        user.answer("Look for cameras", "n")
+    with AtTerminal("setup", "--no-token", "--no-discover", cwd=home) as user:
         user.answer("(Enter: none)", f"rtsp://127.0.0.1:{camera.port}/door")
         user.answer("What to call it [door]")
         user.answer("User (Enter: leave this camera)", LOGIN[0])

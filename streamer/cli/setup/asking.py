@@ -3,7 +3,6 @@
 Ctrl-C and the end of the input raise typer.Abort.
 """
 
-import textwrap
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -13,6 +12,7 @@ import uvloop
 from rich.console import Console
 
 from recognition.errors import CodedError
+from streamer.cli.options import folded
 
 _STEPS = 5
 T = TypeVar("T")
@@ -24,31 +24,21 @@ def heading(step: int, title: str) -> None:
 
 
 def say(text: str) -> None:
-    console.print(folded(text))
+    console.print(_folded(text))
 
 
 def wrong(error: CodedError) -> None:
     """What does not work, with its code."""
-    console.print(folded(f"  {' '.join(str(error).split())} [{error.code}]"), style="yellow")
+    console.print(_folded(f"  {' '.join(str(error).split())} [{error.code}]"), style="yellow")
 
 
-def folded(text: str, width: int | None = None) -> str:
-    """Its lines as wide as the terminal at most, folded between words and indented as they begin. A pipe has no width."""
-    width = width or (console.width if console.is_terminal else None)
-    return "\n".join(part for line in text.split("\n") for part in _parts(line, width))
-
-
-def _parts(line: str, width: int | None) -> list[str]:
-    if width is None or len(line) < width:
-        return [line]
-    indent = " " * (len(line) - len(line.lstrip()))
-    # A path or a URL stays whole: somebody may copy it.
-    return textwrap.wrap(line, width - 1, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+def _folded(text: str) -> str:
+    return folded(text, console.width if console.is_terminal else None)
 
 
 def ask(question: str, default: str = "") -> str:
     """A line, without outer blanks."""
-    return str(typer.prompt(folded(question), default=default, show_default=bool(default), err=True)).strip()
+    return str(typer.prompt(_folded(question), default=default, show_default=bool(default), err=True)).strip()
 
 
 def ask_number(question: str, default: int, least: int, most: int) -> int:
@@ -62,14 +52,14 @@ def ask_number(question: str, default: int, least: int, most: int) -> int:
 def ask_secret(question: str) -> str:
     """A line that is not shown."""
     while True:
-        answer = str(typer.prompt(folded(question), default="", show_default=False, hide_input=True, err=True))
+        answer = str(typer.prompt(_folded(question), default="", show_default=False, hide_input=True, err=True))
         if answer.isprintable():
             return answer
         say("  it has a character that can't be typed into a form; type it anew")
 
 
 def confirm(question: str, *, default: bool) -> bool:
-    return typer.confirm(folded(question), default=default, err=True)
+    return typer.confirm(_folded(question), default=default, err=True)
 
 
 @contextmanager

@@ -58,12 +58,14 @@ def discover(draft: Draft) -> None:
         say(f"  found: {found.address} {found.name or found.hardware}; its streams need a login: cameras discover")
 
 
-def dialogue(draft: Draft) -> None:
-    """Ask for all of them."""
+def dialogue(draft: Draft, look: bool | None) -> None:
+    """Ask for all of them. look: for those of the network; None: ask that, too."""
     heading(1, "Cameras")
     for name in draft.cameras:
         say(f"  there is {name}: {draft.shown(name)}")
-    if confirm("Look for cameras on this network?", default=not draft.cameras):
+    if look is None:
+        look = confirm("Look for cameras on this network?", default=not draft.cameras)
+    if look:
         _found(draft)
     while True:
         question = "Camera's URL, clip or device (Enter: no more)"

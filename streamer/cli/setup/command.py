@@ -122,8 +122,8 @@ def _draft(config: Path | None, overrides: list[str], *, asks: bool, unchecked: 
 
 def _cameras(draft: Draft, given: list[str], discover: bool | None) -> None:
     cameras_part.take_given(draft, given)
-    if draft.asks and not given and discover is not False:
-        cameras_part.dialogue(draft)
+    if draft.asks and not given:
+        cameras_part.dialogue(draft, discover)
     elif discover:
         cameras_part.discover(draft)
     if not draft.asks and not draft.cameras:

@@ -18,7 +18,7 @@ from streamer.access.token_file import make_token, read_tokens
 from streamer.cli.enrolment import telling
 from streamer.cli.enrolment.command import enrol_listing
 from streamer.cli.models.pull import pull_entry
-from streamer.cli.options import note, print_line
+from streamer.cli.options import note, print_finding, print_line
 from streamer.cli.setup.asking import say, waiting, wrong
 from streamer.cli.setup.draft import Draft
 from streamer.cli.setup.faces import People
@@ -154,7 +154,7 @@ def show(done: Done) -> None:
     """The answer of the command."""
     for row in done.checks:
         code = f" [{row['code']}]" if row["code"] else ""
-        print_line(f"{'ok    ' if row['ok'] else 'FAILED'} {row['part']}: {row['detail']}{code}")
+        print_finding("ok    " if row["ok"] else "FAILED", f"{row['part']}: {row['detail']}{code}")
     if done.token is not None:
         print_line(f"\ntoken for the API and for watching cameras in a browser, shown this once: {done.token['token']}")
     print_line("\nNext:")

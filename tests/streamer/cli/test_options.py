@@ -2,7 +2,7 @@
 
 import pytest
 
-from streamer.cli.setup.asking import folded
+from streamer.cli.options import folded
 
 HINT = "  a folder with a folder for each person, or the photos of one person"
 
@@ -25,4 +25,11 @@ def test_a_path_stays_whole():
 
 
 def test_nothing_folds_where_no_terminal_is():
-    assert folded(HINT * 10) == HINT * 10
+    assert folded(HINT * 10, None) == HINT * 10
+
+
+def test_a_finding_hangs_below_its_own_beginning():
+    first, *others = folded(f"FAILED {HINT}", 40, hang=7).split("\n")
+    assert first.startswith("FAILED ")
+    assert others
+    assert all(line[:7].isspace() and not line[7].isspace() for line in others)
