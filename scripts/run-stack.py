@@ -294,7 +294,14 @@ def run(options: argparse.Namespace) -> None:
     used = [name for name in PORTS if name != "grafana" or found]
     ports = {name: wanted_port(name, getattr(options, f"{name}_port")) for name in used}
     folder = options.folder.absolute()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(13, "permission denied")
+    except OSError as error:
+        raise StackError(
+            f'{folder} can\'t be written ({error.strerror}); choose another: make stack ARGS="--folder FOLDER"'
+        ) from None
     stack, password = Stack(folder, ports), password_of(folder)
     whosthere = [sys.executable, "-m", "streamer"]
     own = Path("whosthere.yaml").absolute()

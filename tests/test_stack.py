@@ -152,6 +152,14 @@ def test_a_port_that_is_in_use(tmp_path: Path, in_use: int) -> None:
     assert not (tmp_path / "var-stack").exists()
 
 
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    code, err = Stack(tmp_path, *FREE, "--folder", "file/below").end(0)
+    assert code == 1
+    assert err.startswith(f"stack: {tmp_path / 'file' / 'below'} can't be written (Not a directory); choose another: ")
+    assert err.count("\n") == 1
+
+
 @pytest.mark.thorough
 @pytest.mark.live
 @needs_prometheus

@@ -4,6 +4,7 @@ Data goes to stdout (with --json: that document alone), progress and logs go to 
 """
 
 import os
+import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
@@ -69,7 +70,7 @@ def print_line(text: str = "") -> None:
 
 def print_finding(mark: str, text: str) -> None:
     """A line of `check` or `doctor`, at a terminal folded below its own beginning. Raises OutputUnwritable."""
-    width = Console().width if sys.stdout.isatty() else None
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     print_line(folded(f"{mark} {text}", width, hang=len(mark) + 1))
 
 

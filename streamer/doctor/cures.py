@@ -14,6 +14,7 @@ from pathlib import Path
 
 from streamer.mqtt.broker_check import check_topic
 from streamer.settings import Settings
+from streamer.variables import env_path
 
 ENVIRONMENT = Path("/etc/whosthere/environment")  # the unit's EnvironmentFile
 
@@ -29,12 +30,14 @@ _SHOWN_CERTIFICATE = (
 )
 _RESTORE = "whosthere gallery restore BACKUP"
 
-# {file}: the configuration; {data}, {keys}: folders; {python}: the interpreter that has whosthere; {owner}: whose the
+# {file}: the configuration; {secrets}: whosthere.env beside it;
+# {data}, {keys}: folders; {python}: the interpreter that has whosthere; {owner}: whose the
 # data are. `whosthere` becomes the program as it can be called here, in the owner's name where that is somebody else.
 CURES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("config_missing", "config_unreadable", "config_unknown_key", "config_invalid"), (_EDIT,)),
     "camera_changes_unreadable": ("mv {data}/cameras.json {data}/cameras.json.damaged",),
     "variable_unset": (f"set -a; . {ENVIRONMENT}; set +a", _ANYTHING),
+    "secrets_incomplete": ('"${{EDITOR:-nano}}" {secrets}', _ANYTHING),
     "config_shipped": ("whosthere setup",),
     "cameras_none": ("whosthere setup",),
     # Folders and files.
@@ -84,7 +87,11 @@ CURES: dict[str, tuple[str, ...]] = {
     "gpu_unused": ("{python} -m pip uninstall -y onnxruntime", "{python} -m pip install 'whosthere[gpu]'"),
     # The broker and what waits for it.
     "broker_unreachable": ("{start_broker}", _PUBLISH),
-    "broker_login_refused": ("sudo mosquitto_passwd /etc/mosquitto/passwd USER", _EDIT),
+    "broker_login_refused": (
+        "sudo mosquitto_passwd /etc/mosquitto/passwd USER",
+        "sudo systemctl reload mosquitto",
+        _EDIT,
+    ),
     "broker_topic_refused": ("sudo tail -n 20 /var/log/mosquitto/mosquitto.log",),
     "broker_id_taken": (_EDIT,),
     **dict.fromkeys(("broker_speaks_no_tls", "broker_wants_tls", "login_in_clear"), (_EDIT,)),
@@ -118,7 +125,7 @@ CURES: dict[str, tuple[str, ...]] = {
     "tokens_none": ("whosthere tokens make me --role admin",),
     "tokens_unreadable": ("mv {data}/tokens.json {data}/tokens.json.damaged", "whosthere tokens make me --role admin"),
     # Cameras.
-    "camera_variable_unset": ("systemctl cat whosthere", _PROBE),
+    "camera_variable_unset": ('"${{EDITOR:-nano}}" {secrets}', _PROBE),
     "camera_login_refused": (_EDIT, _PROBE),
     "camera_not_found": (_PROBE, "whosthere cameras discover"),
     "camera_unreachable": (_PROBE, "whosthere cameras discover"),
@@ -161,8 +168,10 @@ class Cures:
         settings, unit = self.settings, has_unit()
         is_here = settings.mqtt.host in ("127.0.0.1", "::1", "localhost")
         serve, lock = self._whosthere("whosthere serve"), shlex.quote(str(settings.paths.data / "lock"))
+        again = f"fuser -k -TERM {lock}; flock {lock} true; {serve}"  # its lock is free once the old one has ended
         return {
             "file": str(self.file),
+            "secrets": str(env_path(self.file)),
             "data": str(settings.paths.data),
             "keys": str(settings.paths.key_folder),
             "python": sys.executable,
@@ -177,10 +186,8 @@ class Cures:
             "http_port": str(settings.http.port),
             "cert": str(settings.http.tls.cert) if settings.http.tls else "CERTIFICATE",
             "start": "sudo systemctl start whosthere" if unit else serve,
-            "restart": "sudo systemctl restart whosthere"
-            if unit
-            else f"fuser -k -TERM {lock}; flock {lock} true; {serve}",
-            "log": "journalctl -u whosthere -n 50" if unit else serve,
+            "restart": "sudo systemctl restart whosthere" if unit else again,
+            "log": "journalctl -u whosthere -n 50" if unit else f"fuser -v {lock}",
         }
 
     @property

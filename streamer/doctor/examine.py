@@ -22,6 +22,7 @@ from streamer.settings import PathsSettings, Settings
 from streamer.settings_reading import Layers, config_folder, read_layers
 from streamer.telemetry.logs import redacted_text
 from streamer.upkeep.purge import is_far_ahead
+from streamer.variables import env_path
 
 BACKUP_OLD_S = 90 * DAY_S
 _PASSED_OVER = (
@@ -54,12 +55,21 @@ def _paths_alone(layers: Layers) -> Settings:
     return Settings() if changes is None else Settings(paths=PathsSettings(data=changes.parent))
 
 
+def _of_variables(error: ConfigError, cures: Cures) -> str | None:
+    """Which cure it has where it is not the configuration that is to be edited, but what its `${VAR}` stand for."""
+    secrets = env_path(cures.file)
+    if error.code == "config_unreadable" and secrets.name in str(error):
+        return "secrets_incomplete"
+    if "is not set" not in str(error):
+        return None
+    # Of the service alone, not of who looks.
+    return "variable_unset" if ENVIRONMENT.exists() and not secrets.exists() else "secrets_incomplete"
+
+
 async def _without_config(error: ConfigError, settings: Settings, cures: Cures, *, with_folder: bool) -> Report:
-    code = error.code
     in_changes = with_folder and str(settings.camera_changes_path) in str(error)
-    is_unset = "is not set" in str(error) and ENVIRONMENT.exists()  # of the service alone, not of who looks
-    mend = cures.of("camera_changes_unreadable" if in_changes else "variable_unset" if is_unset else code)
-    found = [Trouble("fault", "config", code, str(error), mend)]
+    code = "camera_changes_unreadable" if in_changes else _of_variables(error, cures) or error.code
+    found = [Trouble("fault", "config", code, str(error), cures.of(code))]
     looked_at = ["config", "machine"]
     found += await _looked("machine", partial(host.look, settings, cures))
     if with_folder:

@@ -3,6 +3,7 @@
 Ctrl-C and the end of the input raise typer.Abort.
 """
 
+import shutil
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -32,8 +33,13 @@ def wrong(error: CodedError) -> None:
     console.print(_folded(f"  {' '.join(str(error).split())} [{error.code}]"), style="yellow")
 
 
+def width() -> int | None:
+    """In characters; a pipe has none."""
+    return shutil.get_terminal_size().columns if console.is_terminal else None
+
+
 def _folded(text: str) -> str:
-    return folded(text, console.width if console.is_terminal else None)
+    return folded(text, width())
 
 
 def ask(question: str, default: str = "") -> str:

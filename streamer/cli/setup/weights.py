@@ -9,7 +9,7 @@ from pathlib import Path
 from recognition.specs.files import load_specs
 from recognition.zoo.catalogue import CatalogueEntry, find_entry, load_catalogue
 from streamer.cli.models.pull import megabytes
-from streamer.cli.setup.asking import ask, confirm, console, heading, say
+from streamer.cli.setup.asking import ask, confirm, heading, say, width
 from streamer.cli.setup.draft import Draft
 from streamer.setup.offers import OURS, Offer, errs_told, knows, offers, share_told
 
@@ -42,7 +42,7 @@ def dialogue(draft: Draft, catalogue: Path | None) -> Chosen | None:
     say(f"Of pairs of photos of one person it knows, at {errs_told()}:")
     say(f"  Enter  {kept if now == OURS else f'{now}, as it is now: {share_told(knows(now, specs))}'}")
     for number, offer in enumerate(found, 1):
-        say(f"  {number:>5}  {_row(offer, console.width)}")
+        say(f"  {number:>5}  {_row(offer, width())}")
     while True:
         answer = ask("Larger ones from their makers (a number; Enter: none)")
         if not answer:
@@ -65,10 +65,10 @@ def draft_folders(draft: Draft) -> list[Path]:
     return [draft.file.parent / Path(str(folder)).expanduser() for folder in folders]
 
 
-def _row(offer: Offer, width: int) -> str:
+def _row(offer: Offer, room: int | None) -> str:
     """The licence below the rest where the terminal is too narrow for both."""
     entry = offer.entry
     size = "here already" if offer.here else megabytes(entry.size)
     row = f"{entry.name:14} {size:>12}  {share_told(offer.knows):17}"
-    fits = _INDENT + len(row) + 2 + len(entry.licence) < width
+    fits = room is None or _INDENT + len(row) + 2 + len(entry.licence) < room
     return f"{row}  {entry.licence}" if fits else f"{row.rstrip()}\n{'':{_INDENT}}{entry.licence}"

@@ -58,6 +58,16 @@ def test_a_configuration_that_does_not_hold(tmp_path: Path, text: str, code: str
     assert ended.err == f"whosthere: 1 fault and 0 warnings [{code}]\n"
 
 
+@pytest.mark.parametrize("text", ["no variable", "OTHER='1'"])
+def test_variables_that_are_missing_or_broken_are_mended_in_their_own_file(tmp_path: Path, text: str):
+    (tmp_path / "whosthere.yaml").write_text('mqtt: {username: a, password: "${BROKER_PASSWORD}"}')
+    (tmp_path / "whosthere.env").write_text(f"{text}\n")
+    ended = whosthere("doctor", cwd=tmp_path)
+    assert ended.code == 1
+    assert '"${EDITOR:-nano}" whosthere.env' in ended.out
+    assert "whosthere.yaml" not in ended.out
+
+
 def test_changes_of_cameras_that_can_not_be_read(tmp_path: Path):
     (tmp_path / "whosthere.yaml").write_text("mqtt: {port: 1}")
     (tmp_path / "var").mkdir(mode=0o700)
@@ -132,7 +142,7 @@ def test_doctor_of_a_folder_of_the_future(future: Path):
         ("kept visits", "kept_visits_too_new"),
     ):
         assert found[part, code]["severity"] == "fault"
-        assert "pip install --upgrade whosthere" in found[part, code]["mend"][0]
+        assert "pip install --upgrade '.[cpu]'" in found[part, code]["mend"][0]
     assert digests(future / "var") == before
 
 
