@@ -275,7 +275,7 @@ async def _http(settings: Settings, *, api_only: bool = False) -> Told:
         listen(place, reuse_port=api_only and settings.http.reuse_port).close()
     tokens = await asyncio.to_thread(read_tokens, settings.tokens_path)
     how = f"{settings.http.host} port {settings.http.port}, {len(tokens)} tokens"
-    notes = () if tokens else (Note("tokens_none", "nobody is let in yet: whosthere tokens make NAME --role admin"),)
+    notes = () if tokens else (Note("tokens_none", "nobody is let in yet, for there is no token"),)
     if certificate is None:
         return Told(how, notes)
     if certificate.trouble:

@@ -42,9 +42,9 @@ def doctor(config: ConfigFile = None, overrides: Overrides = None, json: AsJson 
             print_finding(_MARKS[one.severity], f"{one.part}: {one.detail} [{one.code}]")
             for line in one.mend:
                 print_line(f"          {line}")
-        print_line(f"looked at: {', '.join(report.looked_at)}")
+        print_finding("looked at:", ", ".join(report.looked_at))
         for text in report.unseen:
-            print_line(f"not looked at: {text}")
+            print_finding("not looked at:", text)
         print_line(f"service: {report.service}")
         if not faults and not report.of("warning"):
             print_line("nothing is wrong")
