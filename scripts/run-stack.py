@@ -343,7 +343,8 @@ def main() -> int:
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, stop)
+    for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT, too: a shell that starts it aside has it ignored
+        signal.signal(number, stop)
     try:
         run(parser.parse_args())
     except StackError as error:

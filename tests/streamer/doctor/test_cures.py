@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-import gallery.errors  # noqa: F401 (this and the next three: families whose codes are told apart here)
+import gallery.errors  # noqa: F401 (with the next three: families whose codes are told apart here)
 import streamer.access.errors
 import streamer.errors
 import streamer.mqtt.tls.errors  # noqa: F401

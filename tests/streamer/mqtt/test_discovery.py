@@ -193,6 +193,7 @@ async def test_what_is_removed_is_told_once_more_at_each_birth_without_a_name(ho
             await home.say("homeassistant/status", "online")
             await until(lambda birth=birth: [r.replayed for r in Ledger.read(home.list).tombstones] == [birth] * 2)
             for key in (HERS, DOOR):
+                await home.heard.until(lambda key=key, since=since: (key, b"") in home.configs(since))
                 told = [payload for one, payload in home.configs(since) if one == key]
                 assert len(told) >= 2
                 before, after = told[-2:]
