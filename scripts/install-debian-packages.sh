@@ -14,7 +14,7 @@ case "${1:-}" in
     demo) ;;
     test)
         needed+=(
-            make
+            make git
             mosquitto mosquitto-clients     # the broker, and the client that the README tells people to use
             ffmpeg                          # makes clips: H.265, truncated, a size that changes
             python3 python3-gi gir1.2-gst-rtsp-server-1.0   # the RTSP server, run by Debian's own python3
@@ -25,10 +25,9 @@ case "${1:-}" in
             systemd                         # its tools alone: systemd-analyze looks at the units
             glib-networking                 # TLS for GStreamer's servers: rtsps
             coturn                          # the TURN server
-            prometheus                      # what scrapes us, and is asked what dashboards ask
             qemu-user                       # the same Python as other processors
             gcc libc6-dev                   # compiles the example of a re-ranking library
-            prometheus prometheus-alertmanager   # scrapes, and evaluates our alerts: promtool, amtool
+            prometheus prometheus-alertmanager   # scrapes us, is asked what dashboards ask, evaluates our alerts
         )
         ;;
     stack) needed+=(mosquitto mosquitto-clients prometheus) ;;

@@ -98,6 +98,17 @@ def test_data_and_keys_are_two_volumes_and_what_is_mounted_is_there():
                 assert volume.endswith(":ro"), f"{name}: {volume}"
     mounted = dict(volume.split(":")[:2] for volume in services(example())["whosthere"]["volumes"])
     assert (mounted["data"], mounted["keys"]) == ("/data", "/keys")
+    assert mounted["./configs/compose"] == "/config", "a folder: a file that an editor replaced would stay as it was"
+
+
+def test_the_media_server_lets_nobody_in_whom_env_has_not_given_a_password():
+    users = yaml.safe_load((PROJECT / "configs/compose/mediamtx.yml").read_text())["authInternalUsers"]
+    assert [one["user"] for one in users] == ["camera", "whosthere"]
+    for number, one in enumerate(users):
+        assert re.fullmatch(r"sha256:A{43}=", one["pass"]), "of nothing that anybody could type"
+        given = environment(services(example())["mediamtx"], example())
+        assert given[f"MTX_AUTHINTERNALUSERS_{number}_PASS"] == "correct horse"
+    assert len(users) == len(given)
 
 
 @pytest.mark.parametrize("service", OURS)

@@ -17,6 +17,7 @@ import cv2
 import httpx
 
 from streamer.access.roles import ROLES
+from streamer.access.token_file import make_token, revoke_token
 from tests.faces import KNOWN, NAME, STRANGERS, picture_of, write_film
 from tests.live.mosquitto import Mosquitto
 from tests.live.service import ServiceProcess, until
@@ -73,13 +74,19 @@ def home(folder: Path, **sections: Any) -> Iterator[Home]:
             shutil.copy(photo, folder / name)
         cv2.imwrite(str(folder / "two.jpg"), picture_of(STRANGERS[1:3]))
         _somebody_elsewhere(service, folder)
-        tokens = {name: service.run("tokens", "make", name, "--role", name).strip() for name in ROLES}
-        tokens["revoked"] = service.run("tokens", "make", "revoked", "--role", "admin").strip()
-        service.run("tokens", "revoke", "revoked")
+        tokens = _tokens(service.data / "tokens.json")
         stack.enter_context(service)
         asyncio.run(service.until_ready())
         assert service.http is not None
         yield _seen(Home(service, folder, service.http, tokens))
+
+
+def _tokens(file: Path) -> dict[str, str]:
+    """One of each role and one that is revoked, without `tokens make`: each command takes a second of processor."""
+    tokens = {role: make_token(file, role, role)[1] for role in ROLES}
+    tokens["revoked"] = make_token(file, "revoked", "admin")[1]
+    revoke_token(file, "revoked")
+    return tokens
 
 
 def _somebody_elsewhere(service: ServiceProcess, folder: Path) -> None:

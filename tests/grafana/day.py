@@ -1,7 +1,8 @@
 """A day of a house in half a minute: everything that a dashboard shows happens to a real service once.
 
 A folder goes in; while it lasts a real Prometheus scrapes the real service. Three cameras (a clip, a snapshot server
-that fails, a publisher), a broker that goes and refuses; people, models, listeners and viewers that change.
+that fails, a publisher), a broker that goes and refuses; people, models, listeners and viewers that change. Our alert
+rules look on, made so much quicker that minutes are seconds.
 """
 
 import asyncio
@@ -22,8 +23,8 @@ from streamer.kept_visits import visits_schema
 from tests.faces import KNOWN, NAME, STRANGERS, picture_of, write_film
 from tests.grafana.viewer import viewing
 from tests.http_servers import Quiet, http_servers
+from tests.live.alerting import Alerting
 from tests.live.mosquitto import Mosquitto
-from tests.live.prometheus import Prometheus
 from tests.live.publishers import by_ffmpeg
 from tests.live.servers import unused_port
 from tests.live.service import ServiceProcess, until
@@ -73,7 +74,7 @@ class House:
     folder: Path
     service: ServiceProcess
     broker: Mosquitto
-    prometheus: Prometheus
+    prometheus: Alerting
     yard: Snapshots
     film: Path
     rtsp_port: int
@@ -87,6 +88,13 @@ class House:
     async def shows(self, condition: str) -> None:
         """Until Prometheus knows that a condition holds, like `sum(metric) > 3`."""
         await until(lambda: self.prometheus.at(condition, time.time()), 90)
+
+    async def tells(self, alert: str, by: Callable[[], object]) -> None:
+        """Until an alert of configs/prometheus fires, and then, once `by` has mended it, until it no longer does."""
+        firing = f'ALERTS{{alertname="{alert}", alertstate="firing"}}'
+        await self.shows(firing)
+        by()
+        await self.shows(f"absent({firing})")
 
     def publisher(self, password: str):
         return by_ffmpeg(
@@ -126,7 +134,7 @@ def house(folder: Path) -> Iterator[House]:
     """A service that is about to start, and a Prometheus that waits for it."""
     (folder / "mosquitto").mkdir()
     yard, rtsp_port = Snapshots(), unused_port()
-    with Mosquitto(folder / "mosquitto", acl=ALL) as broker, Prometheus(folder) as prometheus, http_servers() as start:
+    with Mosquitto(folder / "mosquitto", acl=ALL) as broker, Alerting(folder) as prometheus, http_servers() as start:
         service = ServiceProcess(folder, configuration(folder, broker, start(yard.handler()), rtsp_port))
         service.run("enrol", NAME, KNOWN.file)
         admin = bearer(service.run("tokens", "make", "admin", "--role", "admin").strip())
@@ -161,7 +169,7 @@ async def cameras(house: House, client: httpx.AsyncClient) -> None:
         house.yard.mode = "away"
         await house.shows('sum(whosthere_camera_state{camera="yard", state="offline"}) >= 1')
         await house.shows('sum(whosthere_camera_reconnects_total{camera="yard"}) >= 1')
-        house.yard.mode = "fine"
+        await house.tells("WhosthereCameraOffline", lambda: setattr(house.yard, "mode", "fine"))
         await house.shows('sum(whosthere_camera_up{camera="yard"}) >= 1')
 
 
@@ -175,12 +183,12 @@ async def broker(house: House, client: httpx.AsyncClient) -> None:
     await house.shows("sum(whosthere_broker_commands_total) >= 2")
     house.broker.allow(SOME)
     await house.shows("sum(whosthere_outbox_set_aside) >= 1")
-    house.broker.allow(ALL)
+    await house.tells("WhosthereBrokerRefusesTopics", lambda: house.broker.allow(ALL))
     house.broker.stop()
     await house.shows("sum(whosthere_outbox_dropped_total) >= 1")
     (house.service.data / "outbox.db").unlink()
     await house.shows("sum(whosthere_outbox_errors_total) >= 1")
-    house.broker.start()
+    await house.tells("WhosthereBrokerDown", house.broker.start)
     await house.shows("sum(whosthere_outbox_depth) == 0")
     await house.shows("sum(whosthere_visits_kept_total) >= 1")
     await house.shows('sum(rate(whosthere_stage_seconds_count{stage="publish"}[4s])) > 1')

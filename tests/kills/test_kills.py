@@ -24,7 +24,13 @@ def kills(*arguments: object) -> Ended:
     return run_python(["-m", "tests.kills", *map(str, arguments)], PROJECT, limit_s=580)
 
 
-@pytest.mark.parametrize(("operations", "least_hits"), [(OPERATIONS, 15), (COMMANDS, 10)], ids=["store", "commands"])
+@pytest.mark.parametrize(
+    ("operations", "least_hits"),
+    [
+        pytest.param(OPERATIONS, 15, id="store"),
+        pytest.param(COMMANDS, 10, id="commands", marks=pytest.mark.thorough),  # they write by the same store
+    ],
+)
 def test_a_kill_leaves_each_person_wholly_there_or_wholly_absent(operations, least_hits):
     ended = kills(*operations, "--seed", SEED, "--kills", KILLS)
     assert ended.code == 0, ended.everything

@@ -1,6 +1,7 @@
 """Alerts fire and clear: a real Prometheus scrapes the real service while cameras, broker and configuration fail.
 
-What takes days, a GPU or a broken disk to happen is shown by series alone: tests/configs/prometheus/*.yml.
+What takes days, a GPU or a broken disk to happen is shown by series alone: tests/configs/prometheus/*.yml. Two minutes:
+with --thorough; tests/grafana/test_panels.py has four of them fire and clear in every run.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ from tests.live.service import ServiceProcess, until
 from tests.streamer.ingest.clips import write_clip
 from tests.streamer.ingest.test_picture_trouble import damaged_slices
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.live, pytest.mark.thorough, pytest.mark.timeout(300)]
 
 # How busy the machine is, not what is done to the service, makes these fire.
 OF_THE_MACHINE = {"WhosthereLoopLag", "WhosthereOverloaded", "WhosthereEventLatency", "WhosthereDiskLow"}

@@ -56,7 +56,10 @@ def test_the_configuration_of_prometheus_names_the_rules_and_where_the_service_l
     assert (job["job_name"], job["static_configs"]) == ("whosthere", [{"targets": ["127.0.0.1:8080"]}])
 
 
-@pytest.mark.parametrize("file", SERIES, ids=lambda file: file.stem)
+@pytest.mark.parametrize(
+    "file",
+    [pytest.param(file, id=file.stem, marks=[pytest.mark.thorough] * (file.stem == "three_nights")) for file in SERIES],
+)
 def test_the_series_make_them_fire_and_clear(file):
     done = tool("promtool", "test", "rules", file)
     assert done.returncode == 0, done.stdout + done.stderr

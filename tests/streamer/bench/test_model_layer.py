@@ -137,6 +137,7 @@ async def test_what_a_card_can_not_do_is_in_its_row(tmp_path):
     assert all("device cuda:99 was asked for" in one.why for one in rates)
 
 
+@pytest.mark.thorough  # the same rows as `document` has, of random weights
 @pytest.mark.timeout(900)
 @pytest.mark.usefixtures("one_thread")
 async def test_an_architecture_has_rows_that_say_that_its_weights_are_random(settings):

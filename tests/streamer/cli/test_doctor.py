@@ -42,9 +42,9 @@ def digests(folder: Path) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("text", "code"),
     [
-        ("cameras: [", "config_unreadable"),
+        pytest.param("cameras: [", "config_unreadable", marks=pytest.mark.thorough),
         ("mqqt: {host: a}", "config_unknown_key"),
-        ("paths: {data: 5}", "config_invalid"),
+        pytest.param("paths: {data: 5}", "config_invalid", marks=pytest.mark.thorough),
     ],
 )
 def test_a_configuration_that_does_not_hold(tmp_path: Path, text: str, code: str):
@@ -116,13 +116,8 @@ def future(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        *("serve", "people list", "gallery purge"),
-        *(pytest.param(command, marks=pytest.mark.thorough) for command in MORE),
-    ],
-)
+@pytest.mark.thorough  # the same of each file by itself: tests/upgrade
+@pytest.mark.parametrize("command", ["serve", "people list", "gallery purge", *MORE])
 def test_a_folder_of_the_future_is_refused_in_one_line_and_left_as_it_is(future: Path, command: str):
     before = digests(future / "var")
     line = assert_refused(

@@ -23,6 +23,7 @@ ROWS = {
 }
 
 
+@pytest.mark.thorough  # each figure has tests of its own beside this
 @pytest.mark.parametrize("people", [120])
 def test_every_row_is_measured(tmp_path, monkeypatch, people):
     monkeypatch.setattr(run, "before", lambda folder: None)  # a checkout without history

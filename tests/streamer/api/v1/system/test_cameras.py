@@ -151,28 +151,29 @@ async def test_a_change_is_held_to_what_was_read(api):
     assert (await api.ask("GET", "/api/v1/cameras/door")).json()["fps"] == 3.0
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "sent", "status", "code"),
-    [
-        ("PATCH", "door", {"fps": -1}, 422, "request_invalid"),
-        ("PATCH", "door", {"fps": "5"}, 422, "request_invalid"),
-        ("PATCH", "door", {"frames": 1}, 422, "request_invalid"),
-        ("PATCH", "door", {"added": True}, 422, "request_invalid"),
-        ("PATCH", "nobody", {"fps": 1}, 404, "camera_unknown"),
-        ("PUT", "Door", {"url": "x.mp4"}, 422, "request_invalid"),
-        ("PUT", "new", {}, 422, "config_invalid"),
-        ("PUT", "new", {"url": "gopher://x"}, 422, "stream_scheme"),
-        ("PUT", "new", {"url": "publish://"}, 422, "request_invalid"),
-        ("POST", "door/probe?seconds=11", None, 422, "request_invalid"),
-    ],
-)
-async def test_what_does_not_hold_changes_nothing(api, method, path, sent, status, code):
-    answer = await api.ask(method, f"/api/v1/cameras/{path}", "admin", json=sent)
-    if code == "stream_scheme":
-        assert answer.status_code in (400, 404, 422, 502), answer.text
-    else:
-        assert refusal(answer) == (status, code), answer.text
-    assert changes_of(api) == {}
+# Each service takes a second of processor: these change nothing, so that one does for all.
+REFUSED = [
+    ("PATCH", "door", {"fps": -1}, 422, "request_invalid"),
+    ("PATCH", "door", {"fps": "5"}, 422, "request_invalid"),
+    ("PATCH", "door", {"frames": 1}, 422, "request_invalid"),
+    ("PATCH", "door", {"added": True}, 422, "request_invalid"),
+    ("PATCH", "nobody", {"fps": 1}, 404, "camera_unknown"),
+    ("PUT", "Door", {"url": "x.mp4"}, 422, "request_invalid"),
+    ("PUT", "new", {}, 422, "config_invalid"),
+    ("PUT", "new", {"url": "gopher://x"}, 422, "stream_scheme"),
+    ("PUT", "new", {"url": "publish://"}, 422, "request_invalid"),
+    ("POST", "door/probe?seconds=11", None, 422, "request_invalid"),
+]
+
+
+async def test_what_does_not_hold_changes_nothing(api):
+    for method, path, sent, status, code in REFUSED:
+        answer = await api.ask(method, f"/api/v1/cameras/{path}", "admin", json=sent)
+        if code == "stream_scheme":
+            assert answer.status_code in (400, 404, 422, 502), answer.text
+        else:
+            assert refusal(answer) == (status, code), answer.text
+        assert changes_of(api) == {}, (method, path, sent)
 
 
 @pytest.mark.parametrize("url", ["http://198.51.100.7/?x=${HOME}", "rtsp://${WHOSTHERE_MQTT__PASSWORD}@x/", "${CLIP}"])

@@ -31,10 +31,10 @@ async def test_one_is_shown_with_a_tag(api):
     assert again.status_code == 304
 
 
-@pytest.mark.parametrize("name", ["nobody", "nano", "a" * 200])
-async def test_a_model_that_nobody_knows(api, name):
-    assert refusal(await api.ask("GET", f"/api/v1/models/{name}")) == (404, "model_not_found")
-    assert refusal(await api.ask("POST", f"/api/v1/models/{name}/use")) == (404, "model_not_found")
+async def test_a_model_that_nobody_knows(api):
+    for name in ("nobody", "nano", "a" * 200):
+        assert refusal(await api.ask("GET", f"/api/v1/models/{name}")) == (404, "model_not_found"), name
+        assert refusal(await api.ask("POST", f"/api/v1/models/{name}/use")) == (404, "model_not_found"), name
 
 
 async def test_one_is_chosen_by_hand_and_given_back(api):

@@ -60,15 +60,14 @@ async def test_the_audit_log_page_by_page(api):
     assert refusal(nobody) == (404, "person_not_found")
 
 
-@pytest.mark.parametrize("cursor", ["x", "W10", "WyJhIl0", "WzkyMjMzNzIwMzY4NTQ3NzU4MDhd", "Wy0xXQ"])
-async def test_a_cursor_that_is_none(api, cursor):
-    assert refusal(await api.ask("GET", f"/api/v1/service/audit?after={cursor}")) == (400, "cursor_invalid")
-
-
-@pytest.mark.parametrize("role", ["viewer", "operator"])
-async def test_the_audit_log_is_for_admins(api, role):
-    for path in ("audit", "audit/check"):
-        assert refusal(await api.ask("GET", f"/api/v1/service/{path}", role)) == (403, "role_too_low")
+async def test_what_is_refused_of_the_audit_log(api):
+    """A cursor that is none; whoever is no admin."""
+    for cursor in ("x", "W10", "WyJhIl0", "WzkyMjMzNzIwMzY4NTQ3NzU4MDhd", "Wy0xXQ"):
+        answer = await api.ask("GET", f"/api/v1/service/audit?after={cursor}")
+        assert refusal(answer) == (400, "cursor_invalid"), cursor
+    for role in ("viewer", "operator"):
+        for path in ("audit", "audit/check"):
+            assert refusal(await api.ask("GET", f"/api/v1/service/{path}", role)) == (403, "role_too_low"), (role, path)
 
 
 async def test_whether_the_log_is_whole(api):
