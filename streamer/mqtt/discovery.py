@@ -1,8 +1,8 @@
 """Home Assistant told of what there is, by its MQTT discovery, and made to forget what is no more.
 
 Cameras and people come in by what the publisher asks for them; discovery messages leave through a Sender, in the order
-service, cameras, people, each before what waits for it. Once a connection: open(), then run(). On the loop; documents
-are made and the list of what was told is written on threads.
+service, cameras, people, each before what waits for it. Once a connection: run(), while opened() is waited for. On the
+loop; documents are made and the list of what was told is written on threads.
 """
 
 import asyncio
@@ -80,6 +80,7 @@ class Discovery:
         self._free = asyncio.Event()  # events may go
         self._free.set()
         self._hold_until_s = 0.0
+        self._opened = asyncio.Event()
         self._end = asyncio.Event()
         self._unsaved: DiscoveryListError | None = None
         self._once = OnceLog(log)
@@ -161,40 +162,21 @@ class Discovery:
             async with asyncio.timeout_at(max(self._hold_until_s, loop.time())):
                 await self._free.wait()
 
-    async def open(self, sender: Sender) -> None:
-        """Tell of everything, before states and events are sent. Raises MqttError."""
-        if not self.is_active:
-            return
-        self._free.clear()
-        self._hold_until_s = asyncio.get_running_loop().time() + HOLD_S
-        self._told.clear()
-        self.configs = Retained(lambda _: None)
-        acts, self._then = self._then, []
-        try:
+    async def opened(self) -> None:
+        """Wait until run() has told of everything, as states and events do; not for long."""
+        with suppress(TimeoutError):
             async with asyncio.timeout(OPEN_WITHIN_S):
-                await self._subscribe(sender.client)
-                await self._tell(sender)
-                self._owed, self._counts = [row for row in self._ledger.tombstones if not row.replayed], False
-                if self._owed:
-                    await self._replay(sender)
-                    await self._pause(SETTLE_S)
-        except TimeoutError:  # run() goes on with it
-            self.configs.renew()
-            self._then = acts + self._then
-        except BaseException:
-            self._then = acts + self._then
-            raise
-        else:
-            _act(acts)
-        self._news.set()
+                await self._opened.wait()
 
     async def run(self, sender: Sender) -> None:
-        """Tell of each change, and of everything to each Home Assistant that starts, until end(). Raises MqttError."""
-        if not self.is_active:
-            return
+        """Tell of everything, then of each change, and of everything to each Home Assistant that starts, until end().
+        Raises MqttError."""
         is_first = True
         try:
-            while True:
+            if is_active := self.is_active:
+                await self._open(sender)
+            self._opened.set()
+            while is_active:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(SAVE_AGAIN_S if self._ledger.is_dirty else None):
                         await self._news.wait()
@@ -205,7 +187,27 @@ class Discovery:
                 if self._end.is_set() and not self._news.is_set():
                     return
         finally:
+            self._opened.clear()
             self._free.set()
+
+    async def _open(self, sender: Sender) -> None:
+        """However long the broker takes: a message that is cut off costs the connection."""
+        self._hold()
+        self._told.clear()
+        self.configs = Retained(lambda _: None)
+        acts, self._then = self._then, []
+        try:
+            await self._subscribe(sender.client)
+            await self._tell(sender)
+            self._owed, self._counts = [row for row in self._ledger.tombstones if not row.replayed], False
+            if self._owed:
+                await self._replay(sender)
+                await self._pause(SETTLE_S)
+        except BaseException:
+            self._then = acts + self._then
+            raise
+        _act(acts)
+        self._news.set()  # states and events may have gone ahead of it
 
     async def _settle(self, sender: Sender, *, anew: bool, born: bool) -> None:
         acts, self._then = self._then, []

@@ -288,8 +288,8 @@ class Publisher:
                 tasks.create_task(probe, name="probe broker")
                 if self._commands is not None:
                     tasks.create_task(self._commands.subscribe(sender.client), name="hear commands")
-                await self.discovery.open(sender)
                 discovery = tasks.create_task(self.discovery.run(sender), name="tell Home Assistant")
+                await self.discovery.opened()
                 states = tasks.create_task(self._retained.run(sender), name="publish states")
                 await self._pump.run(sender)
                 self.discovery.end()

@@ -12,6 +12,7 @@ from aiomqtt import Client
 
 from streamer.events.outbox import Outbox
 from streamer.mqtt import discovery
+from streamer.mqtt.client import BrokerClient
 from streamer.mqtt.embedded_broker import embedded_broker
 from streamer.mqtt.home_assistant.ledger import Ledger, read_ledger
 from streamer.mqtt.publisher import Publisher
@@ -282,6 +283,27 @@ async def test_where_the_list_is_lost_whoever_was_forgotten_is_removed(home):
     home.list.write_text("{")
     async with home.publishing(forgotten=("pforgotten000",)):
         await home.heard.until(lambda: home.told("whosthere_person_pforgotten000")[-1:] == [b""])
+
+
+async def test_a_broker_that_is_slow_to_take_it_all_keeps_its_connection_and_gets_events(home, monkeypatch):
+    monkeypatch.setattr(discovery, "OPEN_WITHIN_S", 0.05)
+    monkeypatch.setattr(discovery, "HOLD_S", 0.05)
+    send, may_go = BrokerClient.send, asyncio.Event()
+
+    async def slowly(client: BrokerClient, topic: str, payload: bytes | str, **options: Any) -> str | None:
+        if topic == config(HERS):
+            await may_go.wait()
+        return await send(client, topic, payload, **options)
+
+    monkeypatch.setattr(BrokerClient, "send", slowly)
+    async with home.publishing() as publisher:
+        home.outbox.put(due("a1n"))
+        await home.heard.until(home.heard.events)
+        assert home.told(HERS) == []
+        may_go.set()
+        await home.heard.until(lambda: home.told(HERS) and home.told(HIS))
+        assert publisher.connected
+    assert home.heard.on("whosthere/available").count(b"online") == 1
 
 
 async def test_events_wait_until_a_new_camera_is_ready_for_them(home, monkeypatch):
