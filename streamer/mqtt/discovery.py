@@ -117,7 +117,11 @@ class Discovery:
         self.changed()
 
     def forget(self, person_ids: Collection[str]) -> None:
-        """They were forgotten; where the list was lost they may have been told of."""
+        """They were forgotten; where the list was lost they may have been told of. Where it can't be used, what the
+        broker retains of them goes all the same."""
+        if self._unusable is not None:
+            for person_id in person_ids:
+                self._states.erase(self._naming.topic(self._naming.key("person", person_id)))
         if self._ledger.was_damaged:
             for key in (self._naming.key("person", person_id) for person_id in person_ids):
                 self._ledger.remove(key, self._naming.topic(key), PLATFORMS["person"])
@@ -275,17 +279,16 @@ class Discovery:
     async def _save(self) -> None:
         if not self._ledger.is_dirty:
             return
-        listed = {row.topic: frozenset(row.components) for row in self._ledger.rows.values()}
-        text, self._ledger.is_dirty = self._ledger.text(), False
+        rows, self._ledger.is_dirty = self._ledger.snapshot(), False
         try:
-            await asyncio.to_thread(self._ledger.write, text)
+            await asyncio.to_thread(self._ledger.write, rows)
         except DiscoveryListError as error:
             self._unsaved, self._ledger.is_dirty = error, True
             self._once.warn("list", error)
         else:
             self._unsaved = None
             self._once.over("list")
-            self._saved = listed
+            self._saved = {row.topic: frozenset(row.components) for row in rows}
 
     async def _replay(self, sender: Sender) -> None:
         """Tell once more of what is removed, not retained, and a moment later that it is: who was off when it was

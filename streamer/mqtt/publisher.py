@@ -191,8 +191,8 @@ class Publisher:
         """Nothing is retained of these people from now on, and nothing kept: erased at once, or when the broker is
         back. What it is just being sent may still arrive.
         """
-        self._people.forget(person_ids)
         self.discovery.forget(person_ids)
+        self._people.forget(person_ids)
         self._pump.forget(person_ids)
         self.last_faces.forget(person_ids)
         self._cameras.names_changed()

@@ -275,7 +275,12 @@ async def test_a_list_of_the_future_has_nothing_told_and_stays(home, caplog):
     async with home.publishing() as publisher:
         await home.heard.until(lambda: home.heard.on(f"whosthere/people/{BOB}/present"))
         assert "newer whosthere" in publisher.discovery.trouble
-    assert home.configs() == []
+        assert home.configs() == []
+        await home.say(config(HERS), "her name", retain=True)  # as the newer one left it
+        publisher.forget([ADA])
+        await home.heard.until(lambda: home.told(HERS)[-1:] == [b""])
+    topics = [topic for topic, payload, _ in home.heard.messages if not payload]
+    assert topics[0] == config(HERS)
     assert home.list.read_text() == '{"version": 2}'
 
 
