@@ -153,6 +153,19 @@ async def test_who_is_gone_is_told_before_their_topics_are_emptied(home):
     assert "Ada" not in home.list.read_text()
 
 
+async def test_who_is_enrolled_again_at_once_keeps_what_is_told_of_them(home):
+    present = f"whosthere/people/{BOB}/present"
+    async with home.publishing() as publisher:
+        await home.heard.until(lambda: home.heard.on(present))
+        told = len(home.heard.on(present))
+        name = home.names.pop(BOB)
+        publisher.gallery_changed([BOB])
+        home.names[BOB] = name
+        publisher.gallery_changed([])
+        await home.heard.until(lambda: len(home.heard.on(present)) > told)
+    assert b"" not in home.heard.on(present)
+
+
 async def test_a_birth_has_everything_told_again_states_too(home):
     async with home.publishing():
         await home.heard.until(lambda: home.heard.on(f"whosthere/people/{BOB}/present"))
