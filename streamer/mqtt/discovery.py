@@ -116,16 +116,22 @@ class Discovery:
         self._then.append(act)
         self.changed()
 
-    def forget(self, person_ids: Collection[str]) -> None:
+    def forget(self, person_ids: Collection[str], *, earlier: bool = False) -> list[str]:
         """They were forgotten; where the list was lost they may have been told of. Where it can't be used, what the
-        broker retains of them goes all the same."""
+        broker retains of them goes all the same. Returns of whom Home Assistant may have a picture: not of those who
+        were forgotten `earlier`, and in that run already."""
+        topics = {person_id: self._naming.topic(self._naming.key("person", person_id)) for person_id in person_ids}
+        is_sure = earlier and self._options.people and self._unusable is None and not self._ledger.was_damaged
+        told = {row.topic for row in self._ledger.rows.values() if not row.is_gone}
+        shown = [person_id for person_id, topic in topics.items() if not is_sure or topic in told]
         if self._unusable is not None:
-            for person_id in person_ids:
-                self._states.erase(self._naming.topic(self._naming.key("person", person_id)))
+            for topic in topics.values():
+                self._states.erase(topic)
         if self._ledger.was_damaged:
-            for key in (self._naming.key("person", person_id) for person_id in person_ids):
-                self._ledger.remove(key, self._naming.topic(key), PLATFORMS["person"])
+            for person_id, topic in topics.items():
+                self._ledger.remove(self._naming.key("person", person_id), topic, PLATFORMS["person"])
         self.changed()
+        return shown
 
     def end(self) -> None:
         """Let run() return once what has changed is told."""

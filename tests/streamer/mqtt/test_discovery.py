@@ -59,7 +59,7 @@ class Home:
             for camera in cameras or ("door",):
                 publisher.add_camera(camera)
                 publisher.set_camera_status(camera, "online")
-            publisher.forget(forgotten)
+            publisher.forget(forgotten, earlier=True)
             tasks.create_task(publisher.run())
             await until(lambda: publisher.connected)
             yield publisher
@@ -164,6 +164,24 @@ async def test_who_is_enrolled_again_at_once_keeps_what_is_told_of_them(home):
         publisher.gallery_changed([])
         await home.heard.until(lambda: len(home.heard.on(present)) > told)
     assert b"" not in home.heard.on(present)
+
+
+async def test_pictures_turn_grey_at_a_start_only_for_who_was_forgotten_since_the_last_run(home):
+    home.options = {"enabled": True, "pictures": "known"}
+    face, present = "whosthere/cameras/door/last_face", f"whosthere/people/{BOB}/present"
+    async with home.publishing() as publisher:
+        await home.heard.until(lambda: home.heard.on(present))
+        del home.names[ADA]
+        publisher.forget([ADA])
+        publisher.gallery_changed([])
+        await home.heard.until(lambda: home.told(HERS)[-1] == b"" and home.heard.on(face))
+    async with home.publishing(forgotten=(ADA, "pneverhere000")):
+        home.outbox.put(due("b1n", person=BOB))
+        await home.heard.until(home.heard.events)  # which waits for Home Assistant as pictures do
+    assert len(home.heard.on(face)) == 1
+    del home.names[BOB]
+    async with home.publishing(forgotten=(ADA, BOB)):
+        await home.heard.until(lambda: len(home.heard.on(face)) == 2)
 
 
 async def test_a_birth_has_everything_told_again_states_too(home):
