@@ -67,9 +67,10 @@ class Discovery:
         self._greet = greet
         self._metrics = metrics
         self.configs = Retained(lambda _: None)
-        # Of this connection: the newest payload, by topic; what others left there; what is to be told of once more.
+        # Of this connection: the newest payload, by topic; what others left there; what is empty; what is owed again.
         self._told: dict[str, bytes] = {}
         self._left: set[str] = set()
+        self._emptied: set[str] = set()
         self._owed: list[Row] = []
         self._counts = False  # it is because of a birth that they are
         self._saved = {row.topic: frozenset(row.components) for row in self._ledger.rows.values()}
@@ -204,6 +205,7 @@ class Discovery:
         """However long the broker takes: a message that is cut off costs the connection."""
         self._hold()
         self._told.clear()
+        self._emptied.clear()
         self.configs = Retained(lambda _: None)
         acts, self._then = self._then, []
         try:
@@ -261,7 +263,8 @@ class Discovery:
                 self._put(topic, payload)
                 changed.append(device.states)
         # Home Assistant warns of one that is told to be gone and that it doesn't know: others are replayed instead.
-        gone = [topic for topic in {**self._told, **dict.fromkeys(self._left)} if topic not in wanted]
+        found = {**self._told, **dict.fromkeys(self._left)}
+        gone = [topic for topic in found if topic not in wanted and topic not in self._emptied]
         self._left.clear()
         for topic in gone:
             self._told.pop(topic, None)
@@ -280,6 +283,7 @@ class Discovery:
 
     def _put(self, topic: str, payload: bytes) -> None:
         self._told[topic] = payload
+        self._emptied.discard(topic)
         self.configs.put(topic, lambda: payload)
 
     async def _save(self) -> None:
@@ -307,7 +311,9 @@ class Discovery:
                 known = [row.topic for row in batch if await self._tell_once_more(sender, row)]
                 await self._pause(SETTLE_S)  # it may have to load what an entity of that kind needs
                 for topic in known:
-                    await sender.send(topic, self._told.get(topic, b""), retain=True)
+                    payload = self._told.get(topic, b"")
+                    if await sender.send(topic, payload, retain=True) and not payload:
+                        self._emptied.add(topic)
             except BaseException:
                 self._owed = batch + self._owed
                 raise

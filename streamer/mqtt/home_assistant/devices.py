@@ -132,7 +132,8 @@ def _least(platform: str) -> Component:
         return {"stat_t": "x", "evt_typ": ["new"]}
     if platform == "image":
         return {"img_t": "x"}
-    return {"cmd_t": "x"} if platform == "switch" else {"stat_t": "x"}
+    # A switch that loses its state topic goes on listening to the one before, removed or not (seen with 2025.4.4).
+    return {"stat_t": "x"} | ({"cmd_t": "x"} if platform == "switch" else {})
 
 
 class Devices:

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -263,6 +264,8 @@ async def test_when_it_is_switched_off_everything_is_removed_and_births_are_answ
     async with listening(home.port, "homeassistant/device/#") as late:
         await asyncio.sleep(0.3)
     assert late.messages == []
+    for key in (MAIN, DOOR, HERS, HIS):  # Home Assistant warns of one that is told to be gone and that it doesn't know
+        assert (b"", b"") not in pairwise(home.told(key))
 
 
 async def test_what_an_unknown_run_left_on_the_broker_is_removed(home):

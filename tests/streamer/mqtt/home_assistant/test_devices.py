@@ -153,3 +153,5 @@ def test_a_tombstone_names_nobody_and_has_what_each_platform_wants():
         assert {name: one["p"] for name, one in told["cmps"].items()} == platforms
         assert {one["uniq_id"] for one in told["cmps"].values()} == {f"whosthere_{kind}_x_{name}" for name in platforms}
         assert told["dev"]["ids"] == [told["dev"]["name"]] == [f"whosthere_{kind}_x"]
+        # Else Home Assistant goes on listening to the switch's state after it has removed it, and fails with each.
+        assert all("stat_t" in one or one["p"] == "image" for one in told["cmps"].values())
