@@ -184,7 +184,7 @@ async def _opened(
     for name, camera in settings.cameras.items():
         publisher.add_camera(name, enabled=camera.enabled)
         _point(service, name, camera)
-    publisher.forget(live_gallery.forgotten)  # the broker, or the service, may have been away
+    publisher.forget(live_gallery.forgotten, earlier=True)  # the broker, or the service, may have been away
     await models.attach(live_gallery, publisher.set_model)
     return service
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection
 
 from aiomqtt import Client, Message
 
-from streamer.mqtt.client import QOS
 from streamer.mqtt.leftovers import SUBSCRIPTION_REFUSED, reason_value
 from streamer.telemetry.metrics import Metrics
 
@@ -34,8 +33,9 @@ class CameraCommands:
         self._told: set[tuple[str, str]] = set()
 
     async def subscribe(self, client: Client) -> None:
-        """Hear commands from now on, as long as this connection lasts. Raises MqttError."""
-        granted = await client.subscribe(self._filter, qos=QOS)
+        """Hear commands from now on, as long as this connection lasts: at QoS 0, since the broker keeps others for our
+        session while we are away, and hands them over late. Raises MqttError."""
+        granted = await client.subscribe(self._filter, qos=0)
         if any(reason_value(code) >= SUBSCRIPTION_REFUSED for code in granted):
             self._tell("refused", "", "the broker does not let us read %s: no command is heard", self._filter)
 

@@ -1,8 +1,8 @@
 """Home Assistant told of what there is, by its MQTT discovery, and made to forget what is no more.
 
 Cameras and people come in by what the publisher asks for them; discovery messages leave through a Sender, in the order
-service, cameras, people, each before what waits for it. Once a connection: open(), then run(). On the loop; documents
-are made and the list of what was told is written on threads.
+service, cameras, people, each before what waits for it. Once a connection: run(), while opened() is waited for. On the
+loop; documents are made and the list of what was told is written on threads.
 """
 
 import asyncio
@@ -81,6 +81,7 @@ class Discovery:
         self._free = asyncio.Event()  # events may go
         self._free.set()
         self._hold_until_s = 0.0
+        self._opened = asyncio.Event()
         self._end = asyncio.Event()
         self._unsaved: DiscoveryListError | None = None
         self._once = OnceLog(log)
@@ -116,12 +117,22 @@ class Discovery:
         self._then.append(act)
         self.changed()
 
-    def forget(self, person_ids: Collection[str]) -> None:
-        """They were forgotten; where the list was lost they may have been told of."""
+    def forget(self, person_ids: Collection[str], *, earlier: bool = False) -> list[str]:
+        """They were forgotten; where the list was lost they may have been told of. Where it can't be used, what the
+        broker retains of them goes all the same. Returns of whom Home Assistant may have a picture: not of those who
+        were forgotten `earlier`, and in that run already."""
+        topics = {person_id: self._naming.topic(self._naming.key("person", person_id)) for person_id in person_ids}
+        is_sure = earlier and self._options.people and self._unusable is None and not self._ledger.was_damaged
+        told = {row.topic for row in self._ledger.rows.values() if not row.is_gone}
+        shown = [person_id for person_id, topic in topics.items() if not is_sure or topic in told]
+        if self._unusable is not None:
+            for topic in topics.values():
+                self._states.erase(topic)
         if self._ledger.was_damaged:
-            for key in (self._naming.key("person", person_id) for person_id in person_ids):
-                self._ledger.remove(key, self._naming.topic(key), PLATFORMS["person"])
+            for person_id, topic in topics.items():
+                self._ledger.remove(self._naming.key("person", person_id), topic, PLATFORMS["person"])
         self.changed()
+        return shown
 
     def end(self) -> None:
         """Let run() return once what has changed is told."""
@@ -162,41 +173,21 @@ class Discovery:
             async with asyncio.timeout_at(max(self._hold_until_s, loop.time())):
                 await self._free.wait()
 
-    async def open(self, sender: Sender) -> None:
-        """Tell of everything, before states and events are sent. Raises MqttError."""
-        if not self.is_active:
-            return
-        self._free.clear()
-        self._hold_until_s = asyncio.get_running_loop().time() + HOLD_S
-        self._told.clear()
-        self._emptied.clear()
-        self.configs = Retained(lambda _: None)
-        acts, self._then = self._then, []
-        try:
+    async def opened(self) -> None:
+        """Wait until run() has told of everything, as states and events do; not for long."""
+        with suppress(TimeoutError):
             async with asyncio.timeout(OPEN_WITHIN_S):
-                await self._subscribe(sender.client)
-                await self._tell(sender)
-                self._owed, self._counts = [row for row in self._ledger.tombstones if not row.replayed], False
-                if self._owed:
-                    await self._replay(sender)
-                    await self._pause(SETTLE_S)
-        except TimeoutError:  # run() goes on with it
-            self.configs.renew()
-            self._then = acts + self._then
-        except BaseException:
-            self._then = acts + self._then
-            raise
-        else:
-            _act(acts)
-        self._news.set()
+                await self._opened.wait()
 
     async def run(self, sender: Sender) -> None:
-        """Tell of each change, and of everything to each Home Assistant that starts, until end(). Raises MqttError."""
-        if not self.is_active:
-            return
+        """Tell of everything, then of each change, and of everything to each Home Assistant that starts, until end().
+        Raises MqttError."""
         is_first = True
         try:
-            while True:
+            if is_active := self.is_active:
+                await self._open(sender)
+            self._opened.set()
+            while is_active:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(SAVE_AGAIN_S if self._ledger.is_dirty else None):
                         await self._news.wait()
@@ -207,7 +198,28 @@ class Discovery:
                 if self._end.is_set() and not self._news.is_set():
                     return
         finally:
+            self._opened.clear()
             self._free.set()
+
+    async def _open(self, sender: Sender) -> None:
+        """However long the broker takes: a message that is cut off costs the connection."""
+        self._hold()
+        self._told.clear()
+        self._emptied.clear()
+        self.configs = Retained(lambda _: None)
+        acts, self._then = self._then, []
+        try:
+            await self._subscribe(sender.client)
+            await self._tell(sender)
+            self._owed, self._counts = [row for row in self._ledger.tombstones if not row.replayed], False
+            if self._owed:
+                await self._replay(sender)
+                await self._pause(SETTLE_S)
+        except BaseException:
+            self._then = acts + self._then
+            raise
+        _act(acts)
+        self._news.set()  # states and events may have gone ahead of it
 
     async def _settle(self, sender: Sender, *, anew: bool, born: bool) -> None:
         acts, self._then = self._then, []
@@ -277,17 +289,16 @@ class Discovery:
     async def _save(self) -> None:
         if not self._ledger.is_dirty:
             return
-        listed = {row.topic: frozenset(row.components) for row in self._ledger.rows.values()}
-        text, self._ledger.is_dirty = self._ledger.text(), False
+        rows, self._ledger.is_dirty = self._ledger.snapshot(), False
         try:
-            await asyncio.to_thread(self._ledger.write, text)
+            await asyncio.to_thread(self._ledger.write, rows)
         except DiscoveryListError as error:
             self._unsaved, self._ledger.is_dirty = error, True
             self._once.warn("list", error)
         else:
             self._unsaved = None
             self._once.over("list")
-            self._saved = listed
+            self._saved = {row.topic: frozenset(row.components) for row in rows}
 
     async def _replay(self, sender: Sender) -> None:
         """Tell once more of what is removed, not retained, and a moment later that it is: who was off when it was

@@ -85,10 +85,15 @@ class PersonTopics:
             self._retained.pause(self._topic(person_id, leaf))
 
     def _erase_gone(self, person_id: str) -> None:
-        self._retained.resume(self._topic(person_id, "last_seen"))
+        """Not where they are enrolled again by now."""
+        for leaf in LEAVES:
+            self._retained.resume(self._topic(person_id, leaf))
         if person_id in self._outbox.last_seen:
             self.last_seen_changed(person_id)
-        self._retained.erase(self._topic(person_id, "present"))
+        if self._name_of(person_id) is None:
+            self._retained.erase(self._topic(person_id, "present"))
+        else:
+            self.present_changed(person_id)
 
     def _topic(self, person_id: str, leaf: str) -> str:
         return f"{self._prefix}/people/{person_id}/{leaf}"

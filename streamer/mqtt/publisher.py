@@ -187,14 +187,12 @@ class Publisher:
         self._people.come(self._person_ids())
         self.discovery.changed()
 
-    def forget(self, person_ids: Collection[str]) -> None:
+    def forget(self, person_ids: Collection[str], *, earlier: bool = False) -> None:
         """Nothing is retained of these people from now on, and nothing kept: erased at once, or when the broker is
-        back. What it is just being sent may still arrive.
-        """
+        back. What it is just being sent may still arrive. earlier: they were forgotten at some time before this run."""
+        self.last_faces.forget(self.discovery.forget(person_ids, earlier=earlier))
         self._people.forget(person_ids)
-        self.discovery.forget(person_ids)
         self._pump.forget(person_ids)
-        self.last_faces.forget(person_ids)
         self._cameras.names_changed()
 
     async def stop(self, limit_s: float = STOP_WITHIN_S) -> None:
@@ -288,8 +286,8 @@ class Publisher:
                 tasks.create_task(probe, name="probe broker")
                 if self._commands is not None:
                     tasks.create_task(self._commands.subscribe(sender.client), name="hear commands")
-                await self.discovery.open(sender)
                 discovery = tasks.create_task(self.discovery.run(sender), name="tell Home Assistant")
+                await self.discovery.opened()
                 states = tasks.create_task(self._retained.run(sender), name="publish states")
                 await self._pump.run(sender)
                 self.discovery.end()

@@ -66,20 +66,24 @@ async def test_home_assistant_is_told_and_told_again_and_made_to_forget(tmp_path
             await late.until(lambda: len(late.messages) == 2)
         assert WHO not in (tmp_path / "data" / "home-assistant.json").read_text()
 
+        since = len(heard.messages)
         with service:
             await service.until_ready("broker")
+            await heard.until(lambda: newest(heard, "whosthere_main", since))  # it hears of births by now
             since = len(heard.messages)
             await born(broker)
-            await heard.until(lambda: newest(heard, theirs, since)[-1:] == [b""])
-            before, after = newest(heard, theirs, since)[-2:]
-            assert (json.loads(before)["dev"]["name"], after) == (theirs, b"")
-            assert not [payload for _, payload, _ in heard.messages[since:] if WHO.encode() in payload]
 
             async def is_done() -> bool:
                 rows = json.loads((tmp_path / "data" / "home-assistant.json").read_text())["devices"]
                 return [row["replayed"] for row in rows if row["key"] == theirs] == [1]
 
             await until(is_done)
+            await heard.until(
+                lambda: newest(heard, theirs, since)[-1:] == [b""] and len(newest(heard, theirs, since)) > 1
+            )
+            before, after = newest(heard, theirs, since)[-2:]
+            assert (json.loads(before)["dev"]["name"], after) == (theirs, b"")
+            assert not [payload for _, payload, _ in heard.messages[since:] if WHO.encode() in payload]
             assert service.stop() == 0
     async with listening(broker.port, "#") as late:
         await late.until(lambda: len([m for m in late.messages if m[0].startswith("homeassistant/device")]) == 2)

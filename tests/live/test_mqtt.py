@@ -10,12 +10,15 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
+from aiomqtt import Client, Will
 from pydantic import SecretStr
 
 from streamer.errors import BrokerLoginRefused, BrokerLost
 from streamer.events.event import IdentityEvent
 from streamer.events.outbox import Outbox
 from streamer.mqtt.broker_check import try_broker
+from streamer.mqtt.camera_commands import CameraCommands
+from streamer.mqtt.connection import Broker
 from streamer.mqtt.publisher import Publisher
 from streamer.mqtt.subscriber import follow
 from streamer.settings import MqttSettings
@@ -191,6 +194,31 @@ async def test_a_connection_that_breaks_is_told_to_everybody_by_the_last_will(br
 
     assert heard.on(AVAILABLE)[: len(told)] == told
     assert late.messages == [(AVAILABLE, b"online", True)]
+
+
+@pytest.mark.parametrize("mqtt", [{}, {"version": "3.1.1"}])
+async def test_a_command_is_lost_while_the_service_is_away_though_its_session_is_kept(broker, mqtt):
+    obeyed: list[tuple[str, bool]] = []
+    commands = CameraCommands("whosthere", lambda: {"door"}, lambda *told: obeyed.append(told), Metrics())
+    us = Broker(MqttSettings(port=broker.port, will_delay_s=60, **mqtt))
+    will = Will(AVAILABLE, "offline", qos=1)
+    with suppress(BrokerLost):
+        async with us.connect(client_id="us", will=will) as client:
+            await commands.subscribe(client)
+            client._hang_up()
+            async for _ in client.messages:
+                pass
+    async with Client("127.0.0.1", broker.port) as other:
+        await other.publish("whosthere/cameras/door/enabled/set", "OFF", qos=1)
+        async with us.connect(client_id="us", will=will) as client:
+            await commands.subscribe(client)
+            await other.publish("whosthere/cameras/door/enabled/set", "ON", qos=1)
+            async with asyncio.timeout(10):
+                async for message in client.messages:
+                    assert commands.heard(message)
+                    if obeyed[-1] == ("door", True):
+                        break
+    assert obeyed == [("door", True)]
 
 
 SERVICE = """

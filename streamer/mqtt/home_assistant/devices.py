@@ -94,8 +94,9 @@ def birth_topics(mqtt: MqttSettings) -> list[str]:
 
 
 def node_of(prefix: str) -> str:
-    """A topic prefix as ids may have it; one that can't stay as it is gets an ending of its own."""
-    plain = re.sub(r"[^a-zA-Z0-9_-]", "_", prefix)
+    """A topic prefix as ids may have it; one that can't stay as it is gets an ending of its own. So does `home_cam`,
+    whose devices the service of `home` would take for its own cameras."""
+    plain = re.sub(r"_(?=(main|cam|person)(_|$))", "-", re.sub(r"[^a-zA-Z0-9_-]", "_", prefix))
     return plain if plain == prefix else f"{plain}_{hashlib.sha256(prefix.encode()).hexdigest()[:6]}"
 
 

@@ -31,9 +31,9 @@ class LastFaces:
         self._pool = pool
         self._hold = hold
         self._unsent: dict[str, bytes] = {}
-        self._shown: dict[str, frozenset[str]] = {}  # by camera: who its last picture may show
         self._cameras: set[str] = set()
         self._forgotten: set[str] = set()
+        self._forgettings = 0
         self._news = asyncio.Event()
 
     def add_camera(self, camera: str) -> None:
@@ -43,25 +43,25 @@ class LastFaces:
     def remove_camera(self, camera: str) -> None:
         self._cameras.discard(camera)
         self._unsent.pop(camera, None)
-        self._shown.pop(camera, None)
 
     async def told(self, camera: str, image: Image, due: Sequence[Due]) -> None:
         """What was decided in this frame: the picture is on its way before the event is."""
         events = [one.event for one in due if one.event.type != "end" and self._is_wanted(one.event)]
         if not events or camera not in self._cameras:
             return
-        loop = asyncio.get_running_loop()
+        loop, forgettings = asyncio.get_running_loop(), self._forgettings
         jpeg = await loop.run_in_executor(self._pool, _cut_out, image, events[-1].box)
         people = frozenset(person.id for person in events[-1].people)
-        if jpeg and people.isdisjoint(self._forgotten):
-            self._put(camera, jpeg, people)
+        if jpeg and people.isdisjoint(self._forgotten) and forgettings == self._forgettings and camera in self._cameras:
+            self._put(camera, jpeg)
 
     def forget(self, person_ids: Collection[str]) -> None:
-        """Nothing shows these people any more. What was shown before this run may be theirs, too."""
+        """Nothing shows these people any more: any picture may, as of somebody who was not known then, beside somebody
+        else, or from before this run."""
         self._forgotten.update(person_ids)
+        self._forgettings += bool(person_ids)
         for camera in self._cameras if person_ids else ():
-            if not self._shown.get(camera, frozenset(person_ids)).isdisjoint(person_ids):
-                self._put(camera, _nobody(), frozenset())
+            self._put(camera, _nobody())
 
     async def run(self, send: Callable[[str, bytes], Awaitable[bool]]) -> None:
         """Send them, by topic, while this connection lasts. Raises what send() raises."""
@@ -73,8 +73,7 @@ class LastFaces:
                 camera, jpeg = self._unsent.popitem()
                 await send(f"{self._prefix}/cameras/{camera}/last_face", jpeg)
 
-    def _put(self, camera: str, jpeg: bytes, people: frozenset[str]) -> None:
-        self._shown[camera] = people
+    def _put(self, camera: str, jpeg: bytes) -> None:
         self._unsent[camera] = jpeg
         self._news.set()
 

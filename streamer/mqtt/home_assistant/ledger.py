@@ -6,6 +6,7 @@ off until it is told again. Written whole or not at all, for its owner alone; re
 
 import json
 import logging
+import re
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -30,7 +31,9 @@ log = logging.getLogger(__name__)
 KEEP_S = 400 * 86_400.0
 MOST_TOMBSTONES = 5_000
 LARGEST_BYTES = 64 << 20
-_Word = Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,32}$")]
+_WORD = re.compile(r"[a-z_]{1,32}")
+_LONGEST_KEY, _LONGEST_TOPIC = 300, 600
+_Word = Annotated[str, StringConstraints(pattern=rf"^{_WORD.pattern}$")]
 
 
 class _Component(BaseModel):
@@ -41,8 +44,8 @@ class _Component(BaseModel):
 class _Row(BaseModel):
     """replayed: at how many births of Home Assistant it was told again what is removed."""
 
-    key: Annotated[str, StringConstraints(min_length=1, max_length=300)]
-    topic: Annotated[str, StringConstraints(min_length=1, max_length=600)]
+    key: Annotated[str, StringConstraints(min_length=1, max_length=_LONGEST_KEY)]
+    topic: Annotated[str, StringConstraints(min_length=1, max_length=_LONGEST_TOPIC)]
     components: dict[_Word, _Component]
     replayed: int = Field(default=0, ge=0)
 
@@ -54,7 +57,8 @@ class _Document(BaseModel):
 
 @dataclass(slots=True)
 class Row:
-    """One device. components: platform by key, of those that are told of; removed: of others, with when (Unix s)."""
+    """One device. components: platform by key, of those that are told of; removed: of others, with when (Unix s). Both
+    are replaced, never changed: a copy may be on its way to the disk."""
 
     key: str
     topic: str
@@ -121,14 +125,15 @@ class Ledger:
         ledger.was_damaged = True
         return ledger
 
-    def text(self) -> bytes:
-        """What is to be written; quick, while write() blocks."""
-        return orjson.dumps({"version": 1, "devices": [_written(row) for row in self.rows.values()]}) + b"\n"
+    def snapshot(self) -> list[Row]:
+        """What is to be written, as it is now; quick, while write() blocks."""
+        return [Row(row.key, row.topic, row.components, row.removed, row.replayed) for row in self.rows.values()]
 
-    def write(self, text: bytes) -> None:
+    def write(self, rows: Iterable[Row]) -> None:
         """Raises DiscoveryListUnwritable: then nothing is known to be written. Any thread, one at a time."""
         if self._path is None:
             return
+        text = orjson.dumps({"version": 1, "devices": [_written(row) for row in rows]}) + b"\n"
         try:
             with replacing(self._path) as file:
                 file.write(text)
@@ -158,15 +163,24 @@ class Ledger:
                 row.components, row.replayed, self.is_dirty = wanted, 0, True
         for topic, row in self.rows.items():
             if topic not in devices and row.components:
-                row.removed |= {name: (platform, at) for name, platform in row.components.items()}
+                row.removed = row.removed | {name: (platform, at) for name, platform in row.components.items()}
                 row.components, row.replayed, self.is_dirty = {}, 0, True
 
     def remove(self, key: str, topic: str, components: Mapping[str, str]) -> None:
-        """A device that may have been told of, and is not to be there; one that is listed stays as it is."""
-        if topic not in self.rows:
-            at = round(self._now(), 3)
-            self.rows[topic] = Row(key, topic, removed={name: (platform, at) for name, platform in components.items()})
-            self.is_dirty = True
+        """A device that may have been told of, and is not to be there; one that is listed stays as it is.
+
+        What stands there may be anybody's: what the file could not hold is left out.
+        """
+        if topic in self.rows or len(key) > _LONGEST_KEY or len(topic) > _LONGEST_TOPIC:
+            return
+        at = round(self._now(), 3)
+        fit = {
+            name: (platform, at)
+            for name, platform in components.items()
+            if _WORD.fullmatch(name) and _WORD.fullmatch(platform)
+        }
+        self.rows[topic] = Row(key, topic, removed=fit)
+        self.is_dirty = True
 
     def replayed(self, topics: Iterable[str]) -> None:
         """At a birth these were told again. What has had its time goes."""

@@ -13,6 +13,7 @@ from aiomqtt import Client
 
 from streamer.events.outbox import Outbox
 from streamer.mqtt import discovery
+from streamer.mqtt.client import BrokerClient
 from streamer.mqtt.embedded_broker import embedded_broker
 from streamer.mqtt.home_assistant.ledger import Ledger, read_ledger
 from streamer.mqtt.publisher import Publisher
@@ -59,7 +60,7 @@ class Home:
             for camera in cameras or ("door",):
                 publisher.add_camera(camera)
                 publisher.set_camera_status(camera, "online")
-            publisher.forget(forgotten)
+            publisher.forget(forgotten, earlier=True)
             tasks.create_task(publisher.run())
             await until(lambda: publisher.connected)
             yield publisher
@@ -151,6 +152,37 @@ async def test_who_is_gone_is_told_before_their_topics_are_emptied(home):
     assert order.index((config("whosthere_cam_hall"), b"")) < order.index(("whosthere/cameras/hall/status", b""))
     assert ADA in home.list.read_text()
     assert "Ada" not in home.list.read_text()
+
+
+async def test_who_is_enrolled_again_at_once_keeps_what_is_told_of_them(home):
+    present = f"whosthere/people/{BOB}/present"
+    async with home.publishing() as publisher:
+        await home.heard.until(lambda: home.heard.on(present))
+        told = len(home.heard.on(present))
+        name = home.names.pop(BOB)
+        publisher.gallery_changed([BOB])
+        home.names[BOB] = name
+        publisher.gallery_changed([])
+        await home.heard.until(lambda: len(home.heard.on(present)) > told)
+    assert b"" not in home.heard.on(present)
+
+
+async def test_pictures_turn_grey_at_a_start_only_for_who_was_forgotten_since_the_last_run(home):
+    home.options = {"enabled": True, "pictures": "known"}
+    face, present = "whosthere/cameras/door/last_face", f"whosthere/people/{BOB}/present"
+    async with home.publishing() as publisher:
+        await home.heard.until(lambda: home.heard.on(present))
+        del home.names[ADA]
+        publisher.forget([ADA])
+        publisher.gallery_changed([])
+        await home.heard.until(lambda: home.told(HERS)[-1] == b"" and home.heard.on(face))
+    async with home.publishing(forgotten=(ADA, "pneverhere000")):
+        home.outbox.put(due("b1n", person=BOB))
+        await home.heard.until(home.heard.events)  # which waits for Home Assistant as pictures do
+    assert len(home.heard.on(face)) == 1
+    del home.names[BOB]
+    async with home.publishing(forgotten=(ADA, BOB)):
+        await home.heard.until(lambda: len(home.heard.on(face)) == 2)
 
 
 async def test_a_birth_has_everything_told_again_states_too(home):
@@ -277,7 +309,12 @@ async def test_a_list_of_the_future_has_nothing_told_and_stays(home, caplog):
     async with home.publishing() as publisher:
         await home.heard.until(lambda: home.heard.on(f"whosthere/people/{BOB}/present"))
         assert "newer whosthere" in publisher.discovery.trouble
-    assert home.configs() == []
+        assert home.configs() == []
+        await home.say(config(HERS), "her name", retain=True)  # as the newer one left it
+        publisher.forget([ADA])
+        await home.heard.until(lambda: home.told(HERS)[-1:] == [b""])
+    topics = [topic for topic, payload, _ in home.heard.messages if not payload]
+    assert topics[0] == config(HERS)
     assert home.list.read_text() == '{"version": 2}'
 
 
@@ -285,6 +322,27 @@ async def test_where_the_list_is_lost_whoever_was_forgotten_is_removed(home):
     home.list.write_text("{")
     async with home.publishing(forgotten=("pforgotten000",)):
         await home.heard.until(lambda: home.told("whosthere_person_pforgotten000")[-1:] == [b""])
+
+
+async def test_a_broker_that_is_slow_to_take_it_all_keeps_its_connection_and_gets_events(home, monkeypatch):
+    monkeypatch.setattr(discovery, "OPEN_WITHIN_S", 0.05)
+    monkeypatch.setattr(discovery, "HOLD_S", 0.05)
+    send, may_go = BrokerClient.send, asyncio.Event()
+
+    async def slowly(client: BrokerClient, topic: str, payload: bytes | str, **options: Any) -> str | None:
+        if topic == config(HERS):
+            await may_go.wait()
+        return await send(client, topic, payload, **options)
+
+    monkeypatch.setattr(BrokerClient, "send", slowly)
+    async with home.publishing() as publisher:
+        home.outbox.put(due("a1n"))
+        await home.heard.until(home.heard.events)
+        assert home.told(HERS) == []
+        may_go.set()
+        await home.heard.until(lambda: home.told(HERS) and home.told(HIS))
+        assert publisher.connected
+    assert home.heard.on("whosthere/available").count(b"online") == 1
 
 
 async def test_events_wait_until_a_new_camera_is_ready_for_them(home, monkeypatch):

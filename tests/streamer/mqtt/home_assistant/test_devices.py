@@ -135,6 +135,18 @@ def test_two_services_on_one_broker_have_devices_of_their_own():
     assert naming.key_of("homeassistant/device/somebody_elses/config") is None
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("home", "home_cam"), ("home", "home_person"), ("home", "home/cam"), ("a", "a_cam_b"), ("a", "a_main")],
+)
+def test_no_service_takes_a_device_of_anothers_for_its_own(one, other):
+    theirs = Devices(MqttSettings(topic_prefix=other), commanded=False)
+    ours = Naming.of(MqttSettings(topic_prefix=one))
+    for device in (theirs.service(), theirs.camera("main"), theirs.person(ADA, None)):
+        assert theirs.naming.key_of(device.topic) == device.key
+        assert ours.key_of(device.topic) is None
+
+
 def test_a_tombstone_names_nobody_and_has_what_each_platform_wants():
     for kind, platforms in PLATFORMS.items():
         told = json.loads(tombstone(f"whosthere_{kind}_x", platforms))

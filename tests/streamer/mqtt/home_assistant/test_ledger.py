@@ -20,7 +20,7 @@ def wanted(*people: str, trackers: bool = False) -> dict[str, Device]:
 
 
 def save(ledger: Ledger) -> None:
-    ledger.write(ledger.text())
+    ledger.write(ledger.snapshot())
     ledger.is_dirty = False
 
 
@@ -48,6 +48,27 @@ def test_who_is_gone_stays_as_a_tombstone_without_a_name_over_a_restart(path):
     assert "Zebedee" not in path.read_text()
     assert path.stat().st_mode & 0o777 == 0o600
     assert told_devices(path, [BOB]) == [topic(BOB)]
+
+
+def test_what_anybody_left_on_the_broker_can_damage_no_list(path):
+    ledger = Ledger.read(path)
+    parts = {"who": "sensor", "Who 2": "sensor", "x" * 40: "sensor", "odd": "no platform", "bad": "\ud800"}
+    ledger.remove("whosthere_cam_gone", topic("gone"), parts)
+    ledger.remove(f"whosthere_cam_{'x' * 400}", topic("x" * 400), {"who": "sensor"})
+    save(ledger)
+    (row,) = Ledger.read(path, repair=False).tombstones
+    assert row.removed_platforms == {"who": "sensor"}
+
+
+def test_what_changes_while_it_is_being_written_is_in_the_next_writing_alone(path):
+    ledger = Ledger.read(path)
+    ledger.want(wanted(ADA, BOB))
+    rows = ledger.snapshot()
+    ledger.want(wanted(BOB))
+    ledger.write(rows)
+    assert Ledger.read(path).tombstones == []
+    save(ledger)
+    assert [row.topic for row in Ledger.read(path).tombstones] == [topic(ADA)]
 
 
 def test_nothing_new_is_nothing_to_write(path):
