@@ -24,11 +24,9 @@ from streamer.demo.scene import write_stills
 from tests.conftest import PROJECT
 from tests.emulated.answers import answers
 
-# Each in one process, which asks once: pytest-xdist knows the groups that a file marks itself. A Haswell's AVX2 takes
-# most of a minute of both cores to emulate, and what our graphs do there is proved: with --thorough.
+# Each in one process, which asks once: pytest-xdist knows the groups that a file marks itself.
 PROCESSORS = [
-    pytest.param("Nehalem", marks=pytest.mark.xdist_group("emulated Nehalem"), id="Nehalem"),
-    pytest.param("Haswell", marks=[pytest.mark.xdist_group("emulated Haswell"), pytest.mark.thorough], id="Haswell"),
+    pytest.param(name, marks=pytest.mark.xdist_group(f"emulated {name}"), id=name) for name in ("Nehalem", "Haswell")
 ]
 pytestmark = [pytest.mark.emulated, pytest.mark.timeout(900)]
 
