@@ -40,8 +40,8 @@ _STATUS = {
         409: """already_running calibration_too_few calibration_too_rare calibration_unreachable camera_disabled
             camera_exists camera_variable_unset cameras_fixed confirmation_needed enrolled_already external_id_taken
             idempotency_key_busy merge_refused model_not_switched name_taken negative_refused people_not_covered
-            person_ambiguous person_forgotten person_id_taken publisher_present split_refused target_exists
-            token_name_taken""",
+            names_alike person_ambiguous person_forgotten person_id_taken publisher_present repository_exists
+            split_refused target_exists token_name_taken""",
         408: "request_timeout",
         412: "precondition_failed session_changed",
         413: "body_too_large image_too_large too_many_images",
@@ -61,7 +61,11 @@ _STATUS = {
         502: """camera_login_refused camera_not_found camera_unreachable discovery_failed download_failed
             download_refused stream_invalid stream_lost stream_no_video stream_stalled stream_unsupported""",
         # Something is wrong here, which whoever runs the service has to mend.
-        503: """audit_broken backup_unreadable broker_id_taken broker_login_refused broker_topic_refused
+        503: """audit_broken backup_unreadable broker_certificate_expired broker_certificate_other_host
+            broker_certificate_self_signed broker_certificate_untrusted broker_speaks_no_tls broker_tls_failed
+            broker_wants_tls client_certificate_missing client_certificate_refused discovery_list_too_new
+            discovery_list_unreadable mqtt_tls_file_invalid mqtt_tls_file_unreadable mqtt_tls_key_encrypted
+            mqtt_tls_key_mismatch broker_id_taken broker_login_refused broker_topic_refused
             certificate_expired certificate_unusable checkpoint_invalid classifier_damaged classifier_missing
             classifier_outdated classifier_stale classifier_unavailable config_missing config_unreadable
             data_folder_unwritable embedding_unusable erasure_incomplete figures_unwritable gallery_in_use

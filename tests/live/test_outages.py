@@ -156,7 +156,7 @@ async def test_a_while_without_broker_and_without_camera_and_kills(service, hear
 
         second = await kill(service, heard, broker)
         assert second.open_visits
-        assert heard.on("whosthere/available")[-1].payload == "offline"
+        await until(lambda: heard.on("whosthere/available")[-1].payload == "offline")  # MQTT 5's will waits
         service.start()
         await service.until_ready()
         await until_all_heard(service, heard, second.told)

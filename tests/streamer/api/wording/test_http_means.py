@@ -15,7 +15,9 @@ HAVE_REQUESTS = re.compile(
     r"|--(?:force|pick|fpir|external-id|undo)\b"
 )
 # Of commands, or told by commands alone.
-ELSEWHERE = ("streamer/cli/", "streamer/bench/", "streamer/demo/", "streamer/discovery/", "streamer/api/wording/")
+ELSEWHERE = tuple(
+    f"streamer/{room}/" for room in ("cli", "bench", "demo", "discovery", "doctor", "setup", "api/wording")
+)
 
 
 def told_in(file: Path) -> Iterator[str]:
