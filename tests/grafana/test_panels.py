@@ -60,7 +60,8 @@ def test_the_query_has_an_answer_and_it_moves(day, query):
     assert points, "nothing comes back"
     values = {value for series in points for _, value in series}
     begun = {series[0][0] for series in points} | {series[-1][0] for series in points}
-    assert len(values) > 1 or len(begun) > 2, f"always {values}"
+    if "whosthere_batch_size" not in query.expr or values != {1.0}:  # as it is on a CPU that keeps up
+        assert len(values) > 1 or len(begun) > 2, f"always {values}"
 
 
 @pytest.mark.parametrize("query", [query for query in QUERIES if not is_run(query)], ids=str)
