@@ -315,6 +315,8 @@ class Discovery:
                     if await sender.send(topic, payload, retain=True) and not payload:
                         self._emptied.add(topic)
             except BaseException:
+                for row in batch:  # told once more, maybe, and not that it is gone: the next connection owes that
+                    row.replayed, self._ledger.is_dirty = 0, True
                 self._owed = batch + self._owed
                 raise
             done += known
