@@ -3,20 +3,22 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiomqtt import Client
+from aiomqtt import Client, MqttError
 
+from streamer.errors import BrokerLost
 from streamer.events.outbox import Outbox
 from streamer.mqtt import discovery
 from streamer.mqtt.client import BrokerClient
 from streamer.mqtt.embedded_broker import embedded_broker
 from streamer.mqtt.home_assistant.ledger import Ledger, read_ledger
 from streamer.mqtt.publisher import Publisher
+from streamer.mqtt.sender import Sender
 from streamer.settings import MqttSettings
 from streamer.telemetry.metrics import Metrics
 from tests.live.service import until
@@ -29,6 +31,12 @@ HERS, HIS = (f"whosthere_person_{one}" for one in (ADA, BOB))
 
 def config(key: str) -> str:
     return f"homeassistant/device/{key}/config"
+
+
+async def connecting_again(publisher: Publisher) -> None:
+    while True:
+        with suppress(BrokerLost):
+            return await publisher.run()
 
 
 class Home:
@@ -61,7 +69,7 @@ class Home:
                 publisher.add_camera(camera)
                 publisher.set_camera_status(camera, "online")
             publisher.forget(forgotten, earlier=True)
-            tasks.create_task(publisher.run())
+            tasks.create_task(connecting_again(publisher))
             await until(lambda: publisher.connected)
             yield publisher
             await publisher.stop()
@@ -238,6 +246,30 @@ async def test_what_is_removed_is_told_once_more_at_each_birth_without_a_name(ho
     async with listening(home.port, "homeassistant/#") as late:
         await late.until(lambda: len(late.messages) == 3)
     assert {topic for topic, _, _ in late.messages} == {config(MAIN), config("whosthere_cam_hall"), config(HIS)}
+
+
+async def test_a_removal_that_was_broken_off_is_owed_at_the_next_connection(home, monkeypatch):
+    async with home.publishing():
+        await home.heard.until(lambda: home.told(HERS))
+    del home.names[ADA]  # while nobody serves
+    async with home.publishing():
+        await home.heard.until(lambda: home.told(HERS)[-1] == b"")
+        await home.say("homeassistant/status", "online")
+        await until(lambda: [row.replayed for row in Ledger.read(home.list).tombstones] == [1])
+        breaks, send = [config(HERS)], Sender.send
+
+        async def break_off(self: Sender, topic: str, payload: bytes | str, **more: Any) -> bool:
+            if not payload and topic in breaks:
+                breaks.remove(topic)
+                raise MqttError("the connection is lost")
+            return await send(self, topic, payload, **more)
+
+        monkeypatch.setattr(Sender, "send", break_off)
+        before = len(home.told(HERS))
+        await home.say("homeassistant/status", "online")
+        await home.heard.until(lambda: len(home.told(HERS)) >= before + 3)
+        assert [payload == b"" for payload in home.told(HERS)[before:][-2:]] == [False, True]
+        assert not breaks
 
 
 async def test_a_component_that_is_not_wanted_any_more_is_removed(home):
