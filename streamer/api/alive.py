@@ -35,13 +35,18 @@ def lives(settings: HttpSettings) -> bool:
         return False
 
 
-def _connection(settings: HttpSettings) -> http.client.HTTPConnection:
-    host = settings.host
+def host_from_here(host: str) -> str:
+    """Where this machine reaches what listens there: on all of its addresses it is loopback."""
     try:
         if ip_address(host).is_unspecified:
-            host = "::1" if ":" in host else "127.0.0.1"
+            return "::1" if ":" in host else "127.0.0.1"
     except ValueError:
         pass  # a name
+    return host
+
+
+def _connection(settings: HttpSettings) -> http.client.HTTPConnection:
+    host = host_from_here(settings.host)
     if settings.tls is None:
         return http.client.HTTPConnection(host, settings.port, timeout=LIMIT_S)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

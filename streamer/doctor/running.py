@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from recognition.specs.devices import count_gpus
 from streamer import __version__
+from streamer.api.alive import host_from_here
 from streamer.doctor.cures import Cures
 from streamer.doctor.trouble import Severity, Trouble
 from streamer.pipeline.camera import State
@@ -23,7 +24,6 @@ WAITS_S = 60.0
 FULL_SHARE = 0.8
 SKIPPED_SHARE, ENOUGH_FRAMES = 0.05, 1_000
 
-_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 _CAMERA_REASON = re.compile(rf"^(?:(?:{'|'.join(get_args(State))}): )?(\w+)")
 _CODES = {
     "models": "model_fallback",
@@ -49,7 +49,7 @@ def address_of(http: HttpSettings) -> str | None:
     """Where a service of these settings is asked; None where nobody can tell: a port that is drawn, or no HTTP."""
     if not http.enabled or not http.port:
         return None
-    host = _ANY.get(http.host, http.host)
+    host = host_from_here(http.host)
     return f"{'https' if http.tls else 'http'}://{f'[{host}]' if ':' in host else host}:{http.port}"
 
 
