@@ -29,6 +29,7 @@ from streamer.ingest.sampling import Sampler
 from streamer.ingest.slot import LatestSlot
 from streamer.ingest.stream import SourceHooks, StreamEnded, StreamInfo
 from streamer.ingest.stream_clock import StreamClock
+from streamer.motion.attention import Attention
 from streamer.settings import CameraSettings
 
 # A clip that stops so much before its declared end was cut short.
@@ -50,12 +51,14 @@ class Decoder:
         hooks: SourceHooks,
         first_number: int,
         clock: Clock,
+        attention: Attention | None = None,
     ) -> None:
         self._where = where
         self._camera = camera
         self._slot = slot
         self._hooks = hooks
         self._clock = clock
+        self._attention = attention
         self._is_clip = where.kind == "file"
         self._is_paced = camera.pace == "realtime"
         self._is_picture = False  # a URL that gives pictures without a container

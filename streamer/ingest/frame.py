@@ -12,6 +12,7 @@ from av.video.plane import VideoPlane
 from av.video.reformatter import VideoReformatter
 
 from recognition.arrays import U8
+from streamer.motion.moved import Moved
 
 # Formats whose first plane is 8-bit luma as it stands.
 _PLANAR_LUMA = frozenset({"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "nv21", "gray"})
@@ -184,7 +185,8 @@ class Frame:
     number counts this camera's sampled frames from 0, across reconnects. captured_at is Unix time in s: when
     the frame's last packet arrived (files, and streams that come in bursts: when it was due). captured_s is the same
     moment on time.monotonic(), for durations. decode_s is what its decoding took. late_s: how much later than its
-    live stream's quickest frame it was handed out; None for a clip.
+    live stream's quickest frame it was handed out; None for a clip. moved: where it differs from what its camera
+    usually shows; None: nobody looked, so anything may have moved.
     """
 
     number: int
@@ -193,6 +195,7 @@ class Frame:
     captured_s: float
     decode_s: float
     late_s: float | None = None
+    moved: Moved | None = field(default=None, repr=False)
 
     @property
     def width(self) -> int:

@@ -18,6 +18,7 @@ from streamer.ingest.pacing import Clock
 from streamer.ingest.picture_trouble import PictureReason
 from streamer.ingest.slot import LatestSlot
 from streamer.ingest.stream import SourceHooks, StreamInfo
+from streamer.motion.attention import Attention
 from streamer.settings import CameraSettings
 
 log = logging.getLogger(__name__)
@@ -35,13 +36,20 @@ class VideoSource:
     """RTSP, HTTP, files and USB cameras: whatever libav opens, decoded by a thread of its own."""
 
     def __init__(
-        self, where: Address, camera: CameraSettings, first_number: int, hooks: SourceHooks, clock: Clock | None = None
+        self,
+        where: Address,
+        camera: CameraSettings,
+        first_number: int,
+        hooks: SourceHooks,
+        clock: Clock | None = None,
+        attention: Attention | None = None,
     ) -> None:
         self._where = where
         self._camera = camera
         self._hooks = hooks
         self._first_number = first_number
         self._clock = clock or Clock()
+        self._attention = attention
         self._info: StreamInfo | None = None
         self._decoder: Decoder | None = None
 
@@ -81,7 +89,9 @@ class VideoSource:
         self._slot = LatestSlot(self._loop)
         self._answered = asyncio.Event()
         self._gone = asyncio.Event()
-        self._decoder = Decoder(self._where, self._camera, self._slot, self._hooks, self._first_number, self._clock)
+        self._decoder = Decoder(
+            self._where, self._camera, self._slot, self._hooks, self._first_number, self._clock, self._attention
+        )
         self._thread = threading.Thread(
             target=self._run, args=(self._decoder,), name=f"camera-{self._where.name}", daemon=True
         )

@@ -12,6 +12,7 @@ from streamer.ingest.frame import Frame
 from streamer.ingest.libav_source import VideoSource
 from streamer.ingest.picture_trouble import PictureReason
 from streamer.ingest.stream import SourceHooks, StreamEnded, StreamInfo
+from streamer.motion.attention import Attention
 from streamer.settings import CameraSettings
 
 __all__ = ["Source", "SourceHooks", "StreamEnded", "StreamInfo", "VideoSource", "open_source"]
@@ -52,10 +53,17 @@ class Source(Protocol):
 
 
 def open_source(
-    name: str, camera: CameraSettings, url: str, first_number: int = 0, hooks: SourceHooks | None = None
+    name: str,
+    camera: CameraSettings,
+    url: str,
+    first_number: int = 0,
+    hooks: SourceHooks | None = None,
+    attention: Attention | None = None,
 ) -> "VideoSource":
     """The source for a camera; `url` is as expand_url() gives it, secrets in place. Enter it to open it.
 
+    attention: by which it may sleep while nothing moves; None: every frame is decoded.
+
     Raises CameraNotFound for a scheme that no source knows.
     """
-    return VideoSource(address(name, camera, url), camera, first_number, hooks or SourceHooks())
+    return VideoSource(address(name, camera, url), camera, first_number, hooks or SourceHooks(), attention=attention)

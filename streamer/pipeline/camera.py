@@ -23,6 +23,7 @@ from streamer.ingest.publish.source import PublishedSource
 from streamer.ingest.source import Source, open_source
 from streamer.ingest.stream import SourceHooks, StreamEnded
 from streamer.kept_visits.camera_visits import CameraVisits
+from streamer.motion.attention import Attention, AttentionRules
 from streamer.pipeline.camera_path import CameraPath, close_visits, run_camera
 from streamer.pipeline.camera_trouble import WORDS, FaceSizes, Trouble
 from streamer.pipeline.live_gallery import LiveGallery
@@ -175,11 +176,13 @@ class Camera:
         """To be entered. Raises CameraVariableUnset."""
         if self.point is None:
             url = expand_url(self.settings.url)
-            return open_source(self.name, self.settings, url, self._frames_seen, self._hooks())
+            return open_source(self.name, self.settings, url, self._frames_seen, self._hooks(), self.path.attention)
         self.point.login()
         if not self.point.is_taken:
             self._become("offline", NO_PUBLISHER)
-        return PublishedSource(self.point, self.settings, self._frames_seen, self._hooks())
+        return PublishedSource(
+            self.point, self.settings, self._frames_seen, self._hooks(), attention=self.path.attention
+        )
 
     async def _take(self) -> Frame:
         """The source's next frame; the first one is what makes a camera online."""
@@ -291,4 +294,5 @@ def camera_path(
         keeps=keeps,
         onlooker=onlooker,
         names=settings.cameras[name].names,
+        attention=Attention(AttentionRules(settings.recognition.look_again_s, settings.recognition.wake_within_s)),
     )

@@ -27,6 +27,7 @@ from streamer.events.outbox import Outbox
 from streamer.ingest.frame import Frame
 from streamer.ingest.stream import StreamEnded
 from streamer.kept_visits.camera_visits import CameraVisits
+from streamer.motion.attention import Attention
 from streamer.pipeline.camera_trouble import FaceSizes
 from streamer.pipeline.close_watch import CloseWatch
 from streamer.pipeline.live_gallery import LiveGallery
@@ -68,6 +69,7 @@ class CameraPath:
     keeps: CameraVisits | None = None  # where its visits are kept
     onlooker: Onlooker | None = None
     names: Names = "gallery"  # whose word a name is
+    attention: Attention = field(default_factory=Attention)
 
 
 @dataclass(slots=True, eq=False)

@@ -26,6 +26,15 @@ class Metrics:
     def __init__(self) -> None:
         r = self.registry = CollectorRegistry()
         self.frames = Counter("whosthere_frames_total", "Sampled frames by fate", ["camera", "outcome"], registry=r)
+        self.gate_seconds = Counter(
+            "whosthere_gate_seconds_total",
+            "Time that a gate was open or closed",
+            ["camera", "gate", "state"],
+            registry=r,
+        )
+        self.shed = Counter(
+            "whosthere_shed_total", "What was left out to keep event_goal_ms", ["camera", "what", "reason"], registry=r
+        )
         self.camera_up = Gauge("whosthere_camera_up", "1 while frames arrive", ["camera"], registry=r)
         self.camera_state = Gauge(
             "whosthere_camera_state", "1 for the state it is in", ["camera", "state", "reason"], registry=r

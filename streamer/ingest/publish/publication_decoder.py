@@ -26,6 +26,7 @@ from streamer.ingest.publish.publication import DecodedPicture, EncodedPicture, 
 from streamer.ingest.slot import LatestSlot
 from streamer.ingest.stream import SourceHooks, StreamEnded
 from streamer.ingest.stream_clock import StreamClock
+from streamer.motion.attention import Attention
 from streamer.settings import PUBLISH, CameraSettings
 
 # A publisher that was stopped sends all of that time at once: what is older gives way to what came behind it.
@@ -45,6 +46,7 @@ class PublicationDecoder:
         hooks: SourceHooks,
         first_number: int,
         clock: Clock,
+        attention: Attention | None = None,
     ) -> None:
         self._where = Address(name, f"{PUBLISH} ({publication.stream.transport})", "publish", "", "")
         self._publication = publication
@@ -52,6 +54,7 @@ class PublicationDecoder:
         self._slot = slot
         self._hooks = hooks
         self._clock = clock
+        self._attention = attention
         self._dropped = 0  # of the publication's, that were told of
         self._hold_back = HoldBack()
         self._waits_since_s = clock.monotonic_s()  # for a keyframe

@@ -19,6 +19,7 @@ from streamer.ingest.publish.publication import Publication
 from streamer.ingest.publish.publication_decoder import PublicationDecoder
 from streamer.ingest.slot import LatestSlot
 from streamer.ingest.stream import SourceHooks
+from streamer.motion.attention import Attention
 from streamer.settings import CameraSettings
 
 log = logging.getLogger(__name__)
@@ -37,12 +38,14 @@ class PublishedSource:
         first_number: int = 0,
         hooks: SourceHooks | None = None,
         clock: Clock | None = None,
+        attention: Attention | None = None,
     ) -> None:
         self._point = point
         self._camera = camera
         self._first_number = first_number
         self._hooks = hooks or SourceHooks()
         self._clock = clock or Clock()
+        self._attention = attention
         self._publication: Publication | None = None
         self._decoder: PublicationDecoder | None = None
 
@@ -71,7 +74,14 @@ class PublishedSource:
         self._gone = asyncio.Event()
         self._publication = await self._point.next()
         self._decoder = PublicationDecoder(
-            self._point.name, self._publication, self._camera, self._slot, self._hooks, self._first_number, self._clock
+            self._point.name,
+            self._publication,
+            self._camera,
+            self._slot,
+            self._hooks,
+            self._first_number,
+            self._clock,
+            self._attention,
         )
         self._thread = threading.Thread(
             target=self._run, args=(self._decoder, loop), name=f"camera-{self._point.name}", daemon=True

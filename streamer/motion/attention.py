@@ -1,0 +1,30 @@
+"""Whether a camera's every frame is wanted: told by whoever follows somebody or watches it, asked by its thread.
+
+hold() is for the loop, is_held() for any thread; times are on time.monotonic(), s.
+"""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionRules:
+    """look_again_s: how often a quiet picture is looked at as a whole; wake_within_s: how late a sleeper may wake."""
+
+    look_again_s: float = 10.0
+    wake_within_s: float = 1.0
+
+
+class Attention:
+    """Of one camera, across its openings."""
+
+    def __init__(self, rules: AttentionRules | None = None) -> None:
+        self.rules = rules or AttentionRules()
+        self._until_s = -math.inf
+
+    def hold(self, until_s: float) -> None:
+        """Every frame is wanted until then at least."""
+        self._until_s = max(self._until_s, until_s)
+
+    def is_held(self, now_s: float) -> bool:
+        return now_s < self._until_s

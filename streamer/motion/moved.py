@@ -1,0 +1,22 @@
+"""What moved in one picture, as the gate before the detector saw it. Data alone, made on the camera's thread."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moved:
+    """cells: (rows, columns) bool, an even grid over the picture as a person sees it; True: something moved there.
+
+    Noise, light that drifts and what lies outside the camera's regions move nothing. is_sudden: most of the picture
+    changed at once (a lamp, a camera that was turned): worth one look, and no movement that is followed.
+    """
+
+    cells: NDArray[np.bool_]
+    is_sudden: bool = False
+
+    @property
+    def any(self) -> bool:
+        return self.is_sudden or bool(self.cells.any())
