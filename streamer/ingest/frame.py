@@ -11,6 +11,7 @@ import numpy as np
 from av.video.plane import VideoPlane
 from av.video.reformatter import VideoReformatter
 
+from recognition.array_pool import PICTURES
 from recognition.arrays import U8
 from streamer.motion.moved import Moved
 
@@ -119,13 +120,13 @@ class VideoImage:
 
     def _scaled_i420(self, width: int, height: int) -> U8:
         """Shrink the three planes, then convert the few pixels that are left: faster than swscale, and smoother."""
-        planes = np.empty((3, height, width), np.uint8)
+        planes, rgb = PICTURES.u8((3, height, width)), PICTURES.u8((height, width, 3))
         i420 = self._resized_i420(width, height, cv2.INTER_LINEAR)
-        cv2.split(cv2.cvtColor(i420, cv2.COLOR_YUV2RGB_I420), list(planes))
+        cv2.split(cv2.cvtColor(i420, cv2.COLOR_YUV2RGB_I420, dst=rgb), list(planes))
         return planes
 
     def _resized_i420(self, width: int, height: int, interpolation: int) -> U8:
-        i420 = np.empty((height * 3 // 2, width), np.uint8)
+        i420 = PICTURES.u8((height * 3 // 2, width))
         chroma = i420[height:].reshape(2, height // 2, width // 2)
         for plane, target in zip(self._frame.planes, (i420[:height], *chroma), strict=True):
             field = _pixels(plane)[:: self._rows]
