@@ -9,8 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from recognition.array_pool import PICTURES
-from recognition.arrays import F32
+from recognition.arrays import F32, PICTURES
 from recognition.faces import Detections
 from recognition.image import Image
 from recognition.specs.spec import DetectorSpec, InputSpec

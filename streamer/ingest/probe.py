@@ -74,7 +74,12 @@ async def probe(url: str, camera: CameraSettings, name: str = "probe", *, watch_
             open_s=open_s,
             first_frame_s=first_frame_s,
             reading=_reading(info, camera),
-            notes=(*_tracks(info), *first.image.notes, *(() if info.times == "clip" else _troubles(source, late_s))),
+            notes=(
+                *_tracks(info),
+                *first.image.notes,
+                *([source.decoding] if source.decoding else []),
+                *(() if info.times == "clip" else _troubles(source, late_s)),
+            ),
         )
         return Probed(report, last)
 

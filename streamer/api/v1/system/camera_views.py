@@ -8,7 +8,7 @@ from streamer.cameras.edits import Whence
 from streamer.ingest.address import publishers_url, redacted_url
 from streamer.ingest.probe import ProbeReport
 from streamer.pipeline.camera import Camera, State
-from streamer.settings import CameraSettings, Names, RtspIngestSettings
+from streamer.settings import CameraSettings, HwAccel, Names, RtspIngestSettings
 
 _EXAMPLE: dict[str, Any] = {
     "name": "door",
@@ -22,6 +22,7 @@ _EXAMPLE: dict[str, Any] = {
     "aspect": None,
     "rotate": 0,
     "video_track": None,
+    "hwaccel": "none",
     "pace": "realtime",
     "loop": False,
     "enabled": True,
@@ -49,6 +50,7 @@ class CameraView(BaseModel):
     aspect: str | None
     rotate: Literal[0, 90, 180, 270]
     video_track: int | None
+    hwaccel: HwAccel
     pace: Literal["realtime", "fastest"]
     loop: bool
     enabled: bool

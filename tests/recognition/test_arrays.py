@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from recognition.array_pool import RARELY_S, ArrayPool
+from recognition.arrays import RARELY_S, ArrayPool
 
 
 class Clock:
