@@ -68,13 +68,14 @@ class ArrayPool:
         return array
 
     def _spare(self, size: int) -> memoryview | None:
-        known = self._sizes.pop(size) if size in self._sizes else _Size()
-        self._sizes[size] = known  # the last one asked for stands last
-        if len(self._sizes) > _MOST_SIZES:
-            del self._sizes[next(iter(self._sizes))]
         now_s = self._clock()
+        known = self._sizes.pop(size) if size in self._sizes else _Size()
         known.is_rare, known.asked_s = now_s - known.asked_s >= RARELY_S, now_s
+        self._sizes[size] = known  # the last one asked for stands last
         memory = known.spare.pop() if known.spare else None
+        for other, last in list(self._sizes.items()):
+            if now_s - last.asked_s >= RARELY_S or len(self._sizes) > _MOST_SIZES:
+                del self._sizes[other]
         if known.is_rare:
             known.spare.clear()
         return memory
@@ -86,5 +87,5 @@ class ArrayPool:
                 known.spare.append(memory)
 
 
-# As many as are filled and run at once.
-PICTURES = ArrayPool(2 * usable_cores())
+# As many of a size as are filled at once.
+PICTURES = ArrayPool(usable_cores())

@@ -80,6 +80,15 @@ def test_sizes_that_were_not_asked_for_for_long_are_forgotten(pool):
     assert pool.spare_bytes <= 16 * 200
 
 
+def test_a_size_that_is_asked_for_no_more_goes_with_the_next_one(pool, clock):
+    pool.u8((100,))
+    pool.u8((100,))
+    assert pool.spare_bytes == 100
+    clock.now_s += RARELY_S
+    pool.u8((50,))
+    assert pool.spare_bytes == 0
+
+
 def test_threads_never_get_the_same_array(pool):
     wrong = []
 
