@@ -67,18 +67,20 @@ class ArrayPool:
         weakref.finalize(array, self._back, size, memory).atexit = False
         return array
 
+    def let_go(self) -> None:
+        """Of sizes that nobody asked for for RARELY_S. Who asks does so, too."""
+        with self._lock:
+            now_s = self._clock()
+            for size, known in list(self._sizes.items()):
+                if now_s - known.asked_s >= RARELY_S or len(self._sizes) > _MOST_SIZES:
+                    del self._sizes[size]
+
     def _spare(self, size: int) -> memoryview | None:
-        now_s = self._clock()
-        known = self._sizes.pop(size) if size in self._sizes else _Size()
-        known.is_rare, known.asked_s = now_s - known.asked_s >= RARELY_S, now_s
+        self.let_go()
+        known = self._sizes.pop(size, _Size())
         self._sizes[size] = known  # the last one asked for stands last
-        memory = known.spare.pop() if known.spare else None
-        for other, last in list(self._sizes.items()):
-            if now_s - last.asked_s >= RARELY_S or len(self._sizes) > _MOST_SIZES:
-                del self._sizes[other]
-        if known.is_rare:
-            known.spare.clear()
-        return memory
+        known.is_rare, known.asked_s = known.asked_s == -math.inf, self._clock()
+        return known.spare.pop() if known.spare else None
 
     def _back(self, size: int, memory: memoryview) -> None:
         with self._lock:

@@ -34,7 +34,7 @@ from streamer.pipeline.camera_control import CameraControl
 from streamer.pipeline.camera_path import tell
 from streamer.pipeline.camera_set import CameraSet, Difference
 from streamer.pipeline.live_gallery import LiveGallery
-from streamer.process import key_source, limit_heaps, make_data_folder, only_one, store_of
+from streamer.process import key_source, let_go, limit_heaps, make_data_folder, only_one, store_of
 from streamer.running.doors import open_doors
 from streamer.running.service import Service as Service
 from streamer.settings import CameraSettings, Settings
@@ -296,7 +296,7 @@ def _forget_camera(service: Service, name: str) -> None:
 
 
 async def _watch(service: Service) -> None:
-    """The slow clock of the service: silent cameras, last sightings, queue depths, a wall clock that is set."""
+    """The slow clock of the service: memory, silent cameras, last sightings, queue depths, a wall clock that is set."""
     once = OnceLog(log)
     parts = PartWatch(service.metrics)
     clock = WallClock(time.time(), steady_s())
@@ -321,6 +321,7 @@ async def _watch(service: Service) -> None:
         parts.tell(service.parts(), None if service.certificate is None else service.certificate.until_s)
         for queue, depth in service.recogniser.queue_depths().items():
             service.metrics.queue_depth.labels(queue=queue).set(depth)
+        await asyncio.to_thread(let_go)
         await asyncio.sleep(WATCH_S)
 
 

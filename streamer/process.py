@@ -14,7 +14,7 @@ import pwd
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -77,13 +77,18 @@ def limit_heaps() -> bool:
     return all(done)
 
 
-def give_back() -> bool:
-    """What lies free on the heaps goes back to the system. Blocks for some milliseconds. False: not glibc."""
-    try:
-        ctypes.CDLL(None).malloc_trim(0)
-    except AttributeError:
-        return False
-    return True
+def let_go() -> None:
+    """Where nobody looked at a picture for a second, what pictures are looked at in goes back. Blocks for milliseconds.
+
+    What else lies free on glibc's heaps goes with it.
+    """
+    from recognition.arrays import PICTURES  # commands that look at no picture do without
+    from recognition.runtimes.onnx_session import ARENA
+
+    PICTURES.let_go()
+    if ARENA.let_go():
+        with suppress(AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def make_data_folder(folder: Path) -> None:

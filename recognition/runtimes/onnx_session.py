@@ -1,8 +1,8 @@
 """Sessions of ONNX Runtime: a network's bytes in, an opened session out. Blocks for the network's start.
 
 The only place that imports ONNX Runtime. All sessions on the CPU compute in one arena, which grows by what is asked for
-and goes back to the system where networks run rarely: one for each, which doubles, kept half as much again (the figures
-are in docs/performance.md, Memory).
+and goes back to the system while none runs: one for each, which doubles, kept half as much again (docs/performance.md,
+Memory).
 """
 
 import os
@@ -13,12 +13,19 @@ from functools import cache
 from types import ModuleType
 from typing import Protocol
 
+import numpy as np
+
 from recognition.arrays import F32
 from recognition.errors import UnsupportedRuntime
 
 ON_CPU: Sequence[object] = ("CPUExecutionProvider",)
-# Networks that run less often give back what they computed in: to fetch it anew is little beside such a rest.
-RARELY_S = 1.0
+# After such a rest of all networks what they computed in goes back: to fetch it anew is little beside that.
+RESTS_S = 1.0
+# A network that does nothing, y = x: ONNX Runtime gives its arena back at the end of a run alone.
+_EMPTY = bytes.fromhex(
+    "080912003a3a0a100a017812017922084964656e746974791204726573745a0f0a0178120a0a08080112040a020801620f0a0179120a0a"
+    "08080112040a02080142040a001011"
+)
 _AS_ASKED, _ITS_DEFAULT = 1, -1  # kSameAsRequested: a region is as large as what it is for
 
 
@@ -113,31 +120,31 @@ def _shared_arena() -> bool:
     return True
 
 
-class RunRhythm:
-    """How often networks run in this process; `clock`: seconds. Any thread."""
+class Arena:
+    """What all sessions on the CPU compute in; `clock`: seconds. Any thread."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._last_s = clock()
+        self._ran_s: float | None = None  # since it was given back last
+        self._empty: Session | None = None
 
-    def is_rare(self) -> bool:
-        """Whether the run that begins now is the first one for RARELY_S."""
+    def ran(self) -> None:
+        """A network just has."""
+        self._ran_s = self._clock()
+
+    def let_go(self) -> bool:
+        """Give it back where no network ran for RESTS_S; whether it was. Blocks for a millisecond then."""
         with self._lock:
-            before_s, self._last_s = self._last_s, self._clock()
-            return self._last_s - before_s >= RARELY_S
+            if self._ran_s is None or self._clock() - self._ran_s < RESTS_S:
+                return False
+            self._ran_s = None
+            if self._empty is None:
+                self._empty = open_session(_EMPTY)
+            options = onnxruntime_module().RunOptions()
+            options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+            self._empty.run(None, {"x": np.zeros(1, np.float32)}, options)
+            return True
 
 
-def giving_back() -> object:
-    """Options of a run on the CPU that gives back, at its end, all of the arena that nobody computes in."""
-    options = onnxruntime_module().RunOptions()
-    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-    return options
-
-
-def try_run(session: Session, feed: Mapping[str, F32]) -> list[F32] | None:
-    """The raw outputs, or None where ONNX Runtime can't run the network on this."""
-    try:
-        return session.run(None, feed)
-    except refusals():
-        return None
+ARENA = Arena()

@@ -13,7 +13,7 @@ import typer
 import uvloop
 
 from streamer.cli.options import AsJson, ConfigFile, Overrides, print_finding, print_json, settings_of
-from streamer.process import Terminal, give_back
+from streamer.process import Terminal
 from streamer.running.systemd import told_systemd
 from streamer.settings import Settings
 from streamer.settings_reading import read_layers
@@ -134,7 +134,6 @@ def _settle() -> None:
     """The start's leavings go. What is there stays: looking through it again and again would hold up the loop."""
     gc.collect()
     gc.freeze()
-    give_back()
 
 
 def _on_signals(stop: Callable[[], None], hung_up: Callable[[], None]) -> None:

@@ -106,6 +106,7 @@ async def run_camera(take: Callable[[], Awaitable[Frame]], path: CameraPath) -> 
     turns = Sequencer()
     async with asyncio.TaskGroup() as walks:
         while True:
+            frame = None  # while the next one is waited for it would be one picture more for each camera
             await in_flight.acquire()
             try:
                 frame = await take()

@@ -20,7 +20,7 @@ from streamer.api.server import prepare_http, serve_http
 from streamer.errors import ConfigInvalid
 from streamer.inference.inference import Inference
 from streamer.model_layer.layer import ModelLayer, open_models
-from streamer.process import limit_heaps
+from streamer.process import let_go, limit_heaps
 from streamer.readiness import Part, Readiness
 from streamer.running.parts import asked_parts, door_parts, models_part
 from streamer.settings import Settings
@@ -131,4 +131,5 @@ async def _watch(service: ApiService) -> None:
         parts.tell(service.parts(), None if service.certificate is None else service.certificate.until_s)
         for queue, depth in service.models.recogniser.queue_depths().items():
             service.metrics.queue_depth.labels(queue=queue).set(depth)
+        await asyncio.to_thread(let_go)
         await asyncio.sleep(_WATCH_S)

@@ -1,11 +1,11 @@
-"""What ONNX Runtime's sessions hold: one arena for all, given back where networks run rarely, no copy of the file."""
+"""What ONNX Runtime's sessions hold: one arena for all, given back while none runs, no copy of the file."""
 
 import subprocess
 import sys
 
 import numpy as np
 
-from recognition.runtimes.onnx_session import RARELY_S, RunRhythm, giving_back, open_session
+from recognition.runtimes.onnx_session import RESTS_S, Arena, open_session
 from tests.conftest import PROJECT
 
 PROGRAM = """
@@ -31,21 +31,29 @@ def test_sessions_share_one_arena_and_keep_no_copy_of_their_file():
     assert done.stdout.strip() == "0 ['1', '1', '1']"
 
 
-def test_a_run_is_rare_after_a_rest():
+def test_after_a_rest_the_arena_is_given_back_once():
     now_s = 0.0
-    rhythm = RunRhythm(lambda: now_s)
-    assert not rhythm.is_rare()
-    now_s += RARELY_S
-    assert rhythm.is_rare()
-    now_s += RARELY_S / 2
-    assert not rhythm.is_rare()
+    arena = Arena(lambda: now_s)
+    assert not arena.let_go()  # nothing ran yet
+    arena.ran()
+    assert not arena.let_go()
+    now_s += RESTS_S
+    assert arena.let_go()
+    assert not arena.let_go()
+    arena.ran()
+    now_s += RESTS_S
+    assert arena.let_go()
 
 
-def test_a_run_that_gives_memory_back_computes_the_same():
+def test_a_network_computes_the_same_before_and_after():
     session = open_session((PROJECT / "model/nano/nano_embed.onnx").read_bytes())
     (entry,) = session.get_inputs()
     batch = np.random.default_rng(1).normal(size=(2, *entry.shape[1:])).astype(np.float32)
-    plain = session.run(None, {entry.name: batch})
-    for _ in range(2):
-        assert np.array_equal(session.run(None, {entry.name: batch}, giving_back())[0], plain[0])
-    assert np.array_equal(session.run(None, {entry.name: batch})[0], plain[0])
+    first = session.run(None, {entry.name: batch})[0]
+    now_s = 0.0
+    arena = Arena(lambda: now_s)
+    for _ in range(3):
+        arena.ran()
+        now_s += RESTS_S
+        assert arena.let_go()
+        assert np.array_equal(session.run(None, {entry.name: batch})[0], first)
