@@ -148,3 +148,11 @@ class Arena:
 
 
 ARENA = Arena()
+
+
+def try_run(session: Session, feed: Mapping[str, F32]) -> list[F32] | None:
+    """The raw outputs, or None where ONNX Runtime can't run the network on this."""
+    try:
+        return session.run(None, feed)
+    except refusals():
+        return None
