@@ -70,15 +70,18 @@ def _point(value: object, name: str) -> Point:
     given = _items(value, f"{name} is no point; want [x, y]")
     if len(given) != 2:
         raise _refused(f"{name} has {len(given)} numbers; want two, [x, y]")
-    for number in given:
-        is_number = isinstance(number, int) or (isinstance(number, float) and not math.isnan(number))
-        if not is_number or isinstance(number, bool):
-            raise _refused(f"{name} has {_shown(number)} in it, which is no number; {_SHARES}")
-    x, y = given
+    x, y = (_number(one, name) for one in given)
     if not (0 <= x <= 1 and 0 <= y <= 1):
         pixels = "; these are pixels, maybe" if max(x, y) > 2 else ""
         raise _refused(f"{name}, [{_shown(x)}, {_shown(y)}], lies outside the picture{pixels}; {_SHARES}")
     return float(x), float(y)
+
+
+def _number(value: object, name: str) -> int | float:
+    is_nan = isinstance(value, float) and math.isnan(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or is_nan:
+        raise _refused(f"{name} has {_shown(value)} in it, which is no number; {_SHARES}")
+    return value
 
 
 def _meet(one: _Side, other: _Side, *, is_next: bool, is_last: bool) -> bool:
