@@ -105,7 +105,9 @@ class VideoImage:
             width, height = height, width
         if self._is_plain_i420() and width % 2 == 0 and height % 2 == 0:
             planes = self._scaled_i420(width, height)
-        elif self._rows == 1:
+        elif self._rows == 1 and (width, height) != (self._frame.width, self._frame.height):
+            # Not where nothing is scaled: libswscale then leaves the last columns of some widths unwritten
+            # (findings/planar_rgb_of_the_same_size_lacks_its_last_columns.sh).
             g, b, r = (_pixels(plane) for plane in self._converted("gbrp", width, height).planes)
             planes = np.stack((r, g, b))
         else:
