@@ -23,7 +23,9 @@ from streamer.ingest.publish.source import PublishedSource
 from streamer.ingest.source import Source, open_source
 from streamer.ingest.stream import SourceHooks, StreamEnded
 from streamer.kept_visits.camera_visits import CameraVisits
+from streamer.motion.areas import Areas
 from streamer.motion.attention import Attention, AttentionRules
+from streamer.motion.within import Within
 from streamer.pipeline.camera_path import CameraPath, close_visits, run_camera
 from streamer.pipeline.camera_trouble import WORDS, FaceSizes, Trouble
 from streamer.pipeline.live_gallery import LiveGallery
@@ -100,6 +102,8 @@ class Camera:
         self._publish(self.name, self.status)
         if not self.settings.enabled:
             return
+        if (trouble := Areas(self.settings.masks, self.settings.regions).trouble) is not None:
+            log.warning("camera %s: %s", self.name, trouble, extra={"camera": self.name, "code": "camera_sees_nothing"})
         try:
             await supervise(
                 f"camera {self.name}",
@@ -278,6 +282,7 @@ def camera_path(
         gone_after_s=max(settings.events.gone_after_s, 3.0 / settings.cameras[name].fps),
         settle_s=settings.events.settle_s,
     )
+    areas = Areas(settings.cameras[name].masks, settings.cameras[name].regions)
     return CameraPath(
         camera=name,
         recogniser=recogniser,
@@ -295,4 +300,5 @@ def camera_path(
         onlooker=onlooker,
         names=settings.cameras[name].names,
         attention=Attention(AttentionRules(settings.recognition.look_again_s, settings.recognition.wake_within_s)),
+        within=None if areas.is_everything else Within(areas, metrics.faces_outside.labels(camera=name).inc).faces,
     )
