@@ -106,5 +106,6 @@ def _within(polygons: Polygons, points: NDArray[np.float32]) -> Grid:
     found = np.zeros(len(points), np.bool_)
     for polygon in polygons:
         corners = np.array(polygon, np.float32)
-        found |= [cv2.pointPolygonTest(corners, (float(x), float(y)), measureDist=False) >= 0 for x, y in points]
+        sides = [cv2.pointPolygonTest(corners, (float(x), float(y)), measureDist=False) for x, y in points]
+        found |= np.array(sides) >= 0
     return found
