@@ -11,6 +11,7 @@ import pytest
 
 from streamer.ingest.frame import VideoImage, quarter_turns
 from streamer.motion.masking import PictureMask
+from tests.conftest import PROJECT
 from tests.streamer.ingest.clips import play
 from tests.streamer.ingest.writers import by_ffmpeg
 
@@ -131,6 +132,16 @@ def test_without_masks_a_picture_is_left_alone():
     before = picture.to_ndarray()
     assert PictureMask(()).hide(picture, 0) is picture
     np.testing.assert_array_equal(picture.to_ndarray(), before)
+
+
+def test_pictures_are_made_in_one_place_alone():
+    """Behind the masks: whoever makes a VideoImage of a decoded picture elsewhere shows what they hide."""
+    made = [
+        path.relative_to(PROJECT)
+        for path in (PROJECT / "streamer").rglob("*.py")
+        if "VideoImage(" in path.read_text() and path.parts[-2] != "bench"
+    ]
+    assert made == [Path("streamer/ingest/frame_outlet.py")]
 
 
 SCENE = np.random.default_rng(5).integers(140, 250, (180, 320, 3), np.uint8)
