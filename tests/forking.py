@@ -24,6 +24,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import cache
 from pathlib import Path
+from typing import IO, NoReturn
 
 # A command needs these; what else it imports, it imports.
 PACKAGES = ("recognition", "gallery", "streamer")
@@ -100,27 +101,34 @@ def run(
         finally:
             for end in writing:
                 os.close(end)
-        said: dict[int, bytearray] = {end: bytearray() for end in reading}
-        selector = stack.enter_context(selectors.DefaultSelector())
-        for file in files:
-            selector.register(file, selectors.EVENT_READ)
         try:
-            while selector.get_map():
-                ready = selector.select(max(give_up - time.monotonic(), 0))
-                if not ready:
-                    raise subprocess.TimeoutExpired(process.args, limit_s)
-                for key, _ in ready:
-                    part = os.read(key.fd, 1 << 16)
-                    said[key.fd] += part
-                    if not part:
-                        selector.unregister(key.fileobj)
+            said = _all_said(files, give_up)
             code = process.wait(max(give_up - time.monotonic(), 0.1))
         except BaseException:
             process.kill()
             process.wait()
             raise
-    out, err = (said[end].decode().replace("\r\n", "\n") for end in reading)
+    out, err = (text.decode().replace("\r\n", "\n") for text in said)
     return subprocess.CompletedProcess(process.args, code, out, err)
+
+
+def _all_said(files: Sequence[IO[bytes]], give_up_s: float) -> list[bytes]:
+    """All that comes out of pipes until they are closed. Raises TimeoutExpired."""
+    said = [bytearray() for _ in files]
+    with selectors.DefaultSelector() as selector:
+        for file, text in zip(files, said, strict=True):
+            selector.register(file, selectors.EVENT_READ, text)
+        while selector.get_map():
+            for key, _ in selector.select(max(give_up_s - time.monotonic(), 0)) or _give_up():
+                part = os.read(key.fd, 1 << 16)
+                key.data.extend(part)
+                if not part:
+                    selector.unregister(key.fileobj)
+    return [bytes(text) for text in said]
+
+
+def _give_up() -> NoReturn:
+    raise subprocess.TimeoutExpired("a command", 0)
 
 
 def is_forked_alike(env: Mapping[str, str]) -> bool:
