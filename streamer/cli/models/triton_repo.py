@@ -18,6 +18,10 @@ from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json
 from streamer.settings import Settings
 
 
+def register(models: typer.Typer) -> None:
+    models.command("triton-repo", epilog="Example: whosthere models triton-repo nano --out triton-models")(triton_repo)
+
+
 def triton_repo(
     names: Annotated[
         list[str] | None,
