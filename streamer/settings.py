@@ -16,7 +16,7 @@ from gallery.matching.aggregation import Aggregation
 from recognition.runtimes.triton_address import check_address
 from recognition.selection.candidates import Requirement
 from recognition.specs.devices import Device
-from recognition.specs.spec import SpecProfile
+from recognition.specs.profile import SpecProfile
 from streamer.camera_changes import FILE as CHANGES_FILE
 from streamer.sections.mqtt import MqttSettings as MqttSettings
 from streamer.sections.section import Section
