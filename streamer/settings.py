@@ -65,6 +65,9 @@ class PathsSettings(Section):
         return self
 
 
+HwAccel = Literal["auto", "cuda", "vaapi", "none"]
+
+
 class CameraSettings(Section):
     """`url` is as written, `${VAR}` unexpanded: call expand_url() to open it."""
 
@@ -80,6 +83,7 @@ class CameraSettings(Section):
     video_track: int | None = Field(
         default=None, ge=0, le=99, description="of several in one stream, counted from 0; null: the best"
     )
+    hwaccel: HwAccel = Field(default="none", description="what decodes it; where it can't be had: software")
     pace: Literal["realtime", "fastest"] = "realtime"
     loop: bool = False
     enabled: bool = True

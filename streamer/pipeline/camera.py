@@ -238,6 +238,7 @@ class Camera:
     def _hooks(self) -> SourceHooks:
         """Counts the frames that never reach the pipeline, from the camera's thread."""
         frames, errors, camera = self.path.metrics.frames, self.path.metrics.camera_errors, self.name
+        decoders = self.path.metrics.decode_hwaccel
         failures, drops = (frames.labels(camera=camera, outcome=outcome) for outcome in ("failed", "dropped"))
         hooks = SourceHooks()
         if self.point is not None:
@@ -254,7 +255,12 @@ class Camera:
             failures.inc()
             errors.labels(camera=camera, code=code).inc()
 
-        return replace(hooks, dropped=dropped, failed=failed, decoded=self._rhythm.heard)
+        def decoded_by(used: str) -> None:
+            if not self._left:
+                decoders.remove_by_labels({"camera": camera})
+                decoders.labels(camera=camera, used=used).set(1)
+
+        return replace(hooks, dropped=dropped, failed=failed, decoded=self._rhythm.heard, decoded_by=decoded_by)
 
 
 def _hopeless_delay_s(error: CodedError) -> float:
