@@ -33,6 +33,7 @@ from streamer.pipeline.tracking import Tracker, TrackingRules
 from streamer.pipeline.visits import Visits
 from streamer.pipeline.watching import Onlooker, Watcher
 from streamer.settings import CameraSettings, Settings
+from streamer.shedding.shedder import Shedder
 from streamer.supervise import supervise
 from streamer.telemetry.metrics import Metrics
 from streamer.variables import expand_url
@@ -154,7 +155,7 @@ class Camera:
         async with self._closed_source() as source:
             self._source = source
             try:
-                await run_camera(self._take, self.path)
+                await run_camera(self._take, self.path, self._peek)
             except StreamEnded:
                 self._tell_of_damage()
                 self._over("ended", "ended")
@@ -191,6 +192,10 @@ class Camera:
         if self.status.state != "online":
             self._become("online", "")
         return frame
+
+    async def _peek(self) -> Frame | None:
+        assert self._source is not None
+        return await self._source.peek()
 
     def _failed(self, _name: str, error: CodedError) -> None:
         self.path.metrics.camera_errors.labels(camera=self.name, code=error.code).inc()
@@ -234,14 +239,15 @@ class Camera:
     def _hooks(self) -> SourceHooks:
         """Counts the frames that never reach the pipeline, from the camera's thread."""
         frames, errors, camera = self.path.metrics.frames, self.path.metrics.camera_errors, self.name
-        failures, drops = (frames.labels(camera=camera, outcome=outcome) for outcome in ("failed", "dropped"))
+        failures, drops, sheds = (frames.labels(camera=camera, outcome=fate) for fate in ("failed", "dropped", "shed"))
+        share = self.path.share
         hooks = SourceHooks()
         if self.point is not None:
             hooks = SourceHooks(held_back=frames.labels(camera=camera, outcome="held_back").inc)
 
         def dropped() -> None:
             self.dropped += 1
-            drops.inc()
+            (sheds if share is not None and share.lost() else drops).inc()
 
         def failed(code: str) -> None:
             if self._left:  # a thread inside a read outlives its camera, whose metrics may be gone
@@ -267,6 +273,7 @@ def camera_path(
     watcher: Watcher | None = None,
     keeps: CameraVisits | None = None,
     onlooker: Onlooker | None = None,
+    shedder: Shedder | None = None,
 ) -> CameraPath:
     """Everything that one camera's frames meet, with a tracker and visits of its own."""
     sure = recogniser.detection_threshold
@@ -278,10 +285,12 @@ def camera_path(
         gone_after_s=max(settings.events.gone_after_s, 3.0 / settings.cameras[name].fps),
         settle_s=settings.events.settle_s,
     )
+    waits = settings.cameras[name].pace == "fastest"
+    tracker = Tracker(name, rules)
     return CameraPath(
         camera=name,
         recogniser=recogniser,
-        tracker=Tracker(name, rules),
+        tracker=tracker,
         visits=Visits(name, settings.events, settings.recognition.min_quality),
         live_gallery=live_gallery,
         outbox=outbox,
@@ -289,7 +298,8 @@ def camera_path(
         frames_in_flight=settings.recognition.frames_in_flight,
         least_score=sure * UNSURE_SHARE,
         face_sizes=FaceSizes(rules.min_face_px),
-        waits=settings.cameras[name].pace == "fastest",
+        waits=waits,
+        share=None if shedder is None or waits else shedder.share(name, lambda: bool(tracker.tracks)),
         watcher=watcher,
         keeps=keeps,
         onlooker=onlooker,
