@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 from recognition.errors import CodedError
@@ -34,6 +35,7 @@ from streamer.pipeline.visits import Visits
 from streamer.pipeline.watching import Onlooker, Watcher
 from streamer.settings import CameraSettings, Settings
 from streamer.shedding.shedder import Shedder
+from streamer.shedding.turns import Need
 from streamer.supervise import supervise
 from streamer.telemetry.metrics import Metrics
 from streamer.variables import expand_url
@@ -263,6 +265,13 @@ def _hopeless_delay_s(error: CodedError) -> float:
     return NOT_FOUND_DELAY_S if isinstance(error, CameraNotFound) else HOPELESS_DELAY_S
 
 
+def _need(tracker: Tracker) -> Need:
+    """What this camera's frames are wanted for."""
+    if not tracker.tracks:
+        return Need.NOBODY
+    return Need.KNOWN if all(track.settled for track in tracker.tracks) else Need.UNKNOWN
+
+
 def camera_path(
     name: str,
     settings: Settings,
@@ -299,7 +308,7 @@ def camera_path(
         least_score=sure * UNSURE_SHARE,
         face_sizes=FaceSizes(rules.min_face_px),
         waits=waits,
-        share=None if shedder is None or waits else shedder.share(name, lambda: bool(tracker.tracks)),
+        share=None if shedder is None or waits else shedder.share(name, partial(_need, tracker)),
         watcher=watcher,
         keeps=keeps,
         onlooker=onlooker,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from recognition.recogniser import Recogniser
 from streamer.settings import RecognitionSettings
 from streamer.shedding.holding import Holding
-from streamer.shedding.turns import FairTurns
+from streamer.shedding.turns import FairTurns, Need
 from streamer.shedding.window import Done, Goals, Window
 from streamer.telemetry.metrics import Metrics
 
@@ -65,11 +65,11 @@ NOWHERE = Place(None, 0.0, 1)
 
 
 class Share:
-    """One camera's part of what can be done. has_faces: whether somebody is followed there, asked on the loop."""
+    """One camera's part of what can be done. need: what its frames are wanted for, asked on the loop."""
 
-    def __init__(self, shedder: "Shedder", name: str, has_faces: Callable[[], bool], metrics: Metrics) -> None:
+    def __init__(self, shedder: "Shedder", name: str, need: Callable[[], Need], metrics: Metrics) -> None:
         self.name = name
-        self.has_faces = has_faces
+        self.need = need
         self.waits = False
         self._sees_somebody = False
         self._shedder = shedder
@@ -77,7 +77,7 @@ class Share:
 
     async def place(self) -> Place:
         """As soon as it is this camera's turn."""
-        self._sees_somebody, self.waits = self.has_faces(), True
+        self._sees_somebody, self.waits = self.need() > Need.NOBODY, True
         try:
             return await self._shedder.place(self)
         finally:
@@ -119,9 +119,9 @@ class Shedder:
         self._waiting: dict[Share, asyncio.Future[Place]] = {}
         self.in_flight = 0
 
-    def share(self, name: str, has_faces: Callable[[], bool]) -> Share:
+    def share(self, name: str, need: Callable[[], Need]) -> Share:
         """A camera's, for all its frames."""
-        return Share(self, name, has_faces, self._metrics)
+        return Share(self, name, need, self._metrics)
 
     def forget(self, name: str) -> None:
         """It is no camera any more."""
@@ -158,7 +158,7 @@ class Shedder:
     def done(self, captured_s: float, taken_s: float, beside: int, faces_s: float | None) -> None:
         """For Place."""
         now_s = self.clock()
-        self._window.least = max(1, self._crew().runners)
+        self._window.crew(self._crew().runners, self._crew().fill)
         self._window.finished(Done(captured_s, taken_s, now_s, beside, faces_s is not None, faces_s or 0.0))
         if self._window.is_strained:
             self.holding.strained(now_s)
@@ -171,7 +171,7 @@ class Shedder:
     def _admit(self, now_s: float) -> None:
         while self._waiting and self.in_flight < self._window.size:
             by_name = {share.name: share for share in self._waiting}
-            name = self._turns.next({share.name: share.has_faces() for share in self._waiting}, now_s)
+            name = self._turns.next({share.name: share.need() for share in self._waiting}, now_s)
             self.in_flight += 1
             future = self._waiting.pop(by_name[name])
             if future.cancelled():  # its camera has just been stopped

@@ -7,15 +7,18 @@ full, a frame takes as long as there are frames beside it, so that half as many 
 from collections import deque
 from dataclasses import dataclass
 
+from streamer.shedding.floor import Floor
+
 # Of the goal: nine of ten frames are to be done within the first share; more are let in only where that leaves them
 # within the second. What lies between keeps the number as it is.
-_AIM, _ROOM = 0.7, 0.6
+_AIM, _ROOM = 0.8, 0.75
 _LOOKS_BACK_S = 1.0
 _LOOKS_EVERY_S = 0.05
 _LEAST = 3  # frames that were taken since the number changed, before it becomes smaller again
 _MOST = 64  # the same before it becomes larger: as many as are worked on at once, and no more than so many
 _GROWS = 1.5  # at most, each time
 _SHRINKS = 0.5
+_FLOOR = 4  # times as many as fill all batches twice are tried at most where no number keeps the goal
 _UNUSED = 2.0  # a number that is not used up comes down to so many times what was used
 
 
@@ -59,20 +62,26 @@ class Goals:
 class Window:
     """`size`: how many frames of all cameras may be worked on at once.
 
-    least: so many keep every runner busy; fewer would be no use. is_strained: it is that small, and a goal is missed.
+    least: so many keep every runner busy; fewer would be no use (nor, perhaps, a few more, see Floor). fill: what it
+    begins with, and comes back to where little is asked. is_strained: fewer are no use, and a goal is missed.
     """
 
-    def __init__(self, goals: Goals, least: int, size: int) -> None:
+    def __init__(self, goals: Goals, least: int, fill: int) -> None:
         self.goals = goals
         self.is_strained = False
-        self.least = max(1, least)
-        self.size = max(self.least, size)
-        self._rest = self.size  # what it comes back to where little is asked
+        self._floor = Floor(max(1, least), _FLOOR * fill)
+        self.size = max(1, least, fill)
+        self._rest = self.size
         self._changed_s = self._looked_s = float("-inf")
         self._was_full = False
         self._done: deque[Done] = deque(maxlen=512)
         self._most_used = 0
         self._used_since_s = float("-inf")
+
+    def crew(self, least: int, fill: int) -> None:
+        """As at the start: another model may serve by now."""
+        self._floor.bounds(max(1, least), _FLOOR * fill)
+        self._rest = max(1, least, fill)
 
     def used(self, now_s: float, count: int, *, is_full: bool) -> None:
         """So many are worked on now; is_full: somebody has to wait for a place."""
@@ -88,6 +97,7 @@ class Window:
     def finished(self, done: Done) -> None:
         """A frame is done: look whether fewer or more are to be let in."""
         self._done.append(done)
+        self._floor.finished(done.taken_s, done.done_s)
         if done.done_s - self._looked_s < _LOOKS_EVERY_S:
             return
         self._looked_s = done.done_s
@@ -101,7 +111,11 @@ class Window:
         total_s = sorted(self.goals.lateness(one) for one in judged)[int(0.9 * len(judged))]
         work_s = max(total_s - age_s, 1e-6)
         aim_s, room_s = _AIM * self.goals.event_s, _ROOM * self.goals.event_s
-        self.is_strained = self.size <= self.least and total_s > self.goals.event_s
+        self.is_strained = self.size <= self._floor.size and total_s > self.goals.event_s
+        self._floor.look(done.done_s, is_missed=self.is_strained, is_kept=total_s <= aim_s)
+        if self.is_strained and self.size != self._floor.size:
+            self.size, self._changed_s = self._floor.size, done.done_s
+            return
         if total_s > aim_s:
             fits = beside * max(_SHRINKS, (aim_s - age_s) / work_s)
             self._become(min(self.size - 1, int(fits)), done.done_s)
@@ -110,7 +124,7 @@ class Window:
             self._become(min(int(fits), max(self.size + 1, int(_GROWS * self.size))), done.done_s, grows=True)
 
     def _become(self, size: int, now_s: float, *, grows: bool = False) -> None:
-        size = max(self.least, size)
+        size = max(self._floor.size, size)
         if (size > self.size) if grows else (size < self.size):
             self.size, self._changed_s, self._was_full = size, now_s, False
 

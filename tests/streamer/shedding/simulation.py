@@ -10,9 +10,11 @@ import selectors
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from streamer.shedding.shedder import Crew, Share, Shedder
+from streamer.shedding.turns import Need
 from streamer.shedding.window import Goals
 from streamer.telemetry.metrics import Metrics
 
@@ -64,6 +66,7 @@ class Machine:
     sheds: bool = True
     metrics: Metrics = field(default_factory=Metrics)
     told: list[Told] = field(default_factory=list)
+    named: list[tuple[str, float]] = field(default_factory=list)
     sizes: list[tuple[float, int]] = field(default_factory=list)
     faces_s: list[tuple[float, float]] = field(default_factory=list)  # when, and what the faces of a frame took
 
@@ -71,7 +74,10 @@ class Machine:
         self.chance = random.Random(7)
         fill = 2 * self.runners * self.batch
         self.shedder = Shedder(
-            Goals(self.goal_s), lambda: Crew(self.runners, fill), self.metrics, lambda: asyncio.get_running_loop().time()
+            Goals(self.goal_s),
+            lambda: Crew(self.runners, fill),
+            self.metrics,
+            lambda: asyncio.get_running_loop().time(),
         )
         self._queue: list[asyncio.Future[None]] = []
         self._work = asyncio.Semaphore(0)
@@ -119,7 +125,7 @@ class Machine:
 
     def size_changes(self, from_s: float, to_s: float) -> int:
         sizes = [size for at_s, size in self.sizes if from_s <= at_s < to_s]
-        return sum(one != other for one, other in zip(sizes, sizes[1:], strict=False))
+        return sum(one != other for one, other in pairwise(sizes))
 
     def shed(self, **labels: str) -> float:
         found = self.metrics.shed.collect()[0].samples
@@ -139,13 +145,13 @@ class MadeUpCamera:
     fps: Callable[[float], float] = lambda now_s: 10.0
     faces: Callable[[float], int] = lambda now_s: 0
     phase_s: float = 0.0
+    seen_s: list[float] = field(default_factory=list)
 
     async def run(self) -> None:
         """As run_camera() and the camera's thread do."""
-        loop = asyncio.get_running_loop()
         self.newest_s: float | None = None
         self.came = asyncio.Event()
-        share = self.machine.shedder.share(self.name, lambda: self.faces(loop.time()) > 0)
+        share = self.machine.shedder.share(self.name, self._need)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._film(share))
             in_flight = asyncio.Semaphore(IN_FLIGHT)
@@ -157,6 +163,23 @@ class MadeUpCamera:
                 self.came.clear()
                 assert captured_s is not None
                 tasks.create_task(self._walk(captured_s, place, in_flight))
+
+    def _need(self) -> Need:
+        """A person is known by three frames that follow one another closely; who leaves is looked for for 2 s."""
+        now_s = asyncio.get_running_loop().time()
+        if not self.faces(now_s):
+            self.seen_s = []
+        if not self.seen_s:
+            return Need.NOBODY
+        return Need.KNOWN if len(self.seen_s) >= 3 else Need.UNKNOWN
+
+    def _saw(self, captured_s: float, now_s: float) -> None:
+        if not self.faces(captured_s):
+            self.seen_s = []
+            return
+        self.seen_s = [*self.seen_s, captured_s] if self.seen_s and captured_s - self.seen_s[-1] < 0.8 else [captured_s]
+        if len(self.seen_s) == 3:
+            self.machine.named.append((self.name, now_s))
 
     async def _film(self, share: Share) -> None:
         loop = asyncio.get_running_loop()
@@ -176,6 +199,7 @@ class MadeUpCamera:
             took_s = await machine.embedded(faces) if faces else None
             if place is not None:
                 place.done(captured_s, took_s)
+            self._saw(captured_s, loop.time())
             machine.told.append(Told(self.name, loop.time(), loop.time() - captured_s))
             machine.sizes.append((loop.time(), machine.shedder.at_once))
         finally:
