@@ -1,4 +1,4 @@
-"""A machine in made-up time: cameras that ask for so many frames a second, runners that take so long for each.
+"""A machine in made-up time: cameras that ask for so many frames a second, cores that take so long for each.
 
 The shedder is the real one, on an event loop whose clock jumps to what is due next: a minute takes a moment, and every
 run is the same.
@@ -73,16 +73,11 @@ class Machine:
     def __post_init__(self) -> None:
         self.chance = random.Random(7)
         fill = 2 * self.runners * self.batch
-        self.shedder = Shedder(
-            Goals(self.goal_s),
-            lambda: Crew(self.runners, fill),
-            self.metrics,
-            lambda: asyncio.get_running_loop().time(),
-        )
+        clock = asyncio.get_running_loop().time
+        self.shedder = Shedder(Goals(self.goal_s), lambda: Crew(self.runners, fill), self.metrics, clock)
         self._queue: list[asyncio.Future[None]] = []
         self._work = asyncio.Semaphore(0)
-        self._embedders = asyncio.Semaphore(self.runners)
-        self.busy_s = 0.0
+        self._cores = asyncio.Semaphore(self.runners)
 
     async def detected(self) -> None:
         future = asyncio.get_running_loop().create_future()
@@ -96,15 +91,14 @@ class Machine:
             batch, self._queue = self._queue[: self.batch], self._queue[self.batch :]
             for _ in batch[1:]:
                 await self._work.acquire()
-            took_s = self.run_s * self.chance.uniform(0.7, 1.3)
-            self.busy_s += took_s
-            await asyncio.sleep(took_s)
+            async with self._cores:
+                await asyncio.sleep(self.run_s * self.chance.uniform(0.7, 1.3))
             for future in batch:
                 future.set_result(None)
 
     async def embedded(self, faces: int) -> float:
         began_s = asyncio.get_running_loop().time()
-        async with self._embedders:
+        async with self._cores:
             await asyncio.sleep(self.face_s * faces * self.chance.uniform(0.7, 1.3))
         took_s = asyncio.get_running_loop().time() - began_s
         self.faces_s.append((began_s, took_s))
