@@ -1,4 +1,4 @@
-"""Encoded pictures as RTP packets on an RTSP connection: H.264 by RFC 6184, H.265 by RFC 7798, what the SDP says of them.
+"""Encoded pictures as RTP packets on an RTSP connection: H.264 by RFC 6184, H.265 by RFC 7798; and their SDP.
 
 A clip's file goes in; per picture the payloads of its packets come out, made once however many receive them. Blocks.
 """
@@ -20,8 +20,10 @@ CLOCK_HZ = 90_000
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """at_s: when it is sent, from the first one on; pts: of its own, in ticks of RTP's clock. payloads: without headers,
-    the last one with the marker."""
+    """at_s: when it is sent, from the first one on; pts: of its own, in ticks of RTP's clock.
+
+    payloads: without headers, the last one with the marker.
+    """
 
     at_s: float
     pts: int

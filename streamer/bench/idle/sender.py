@@ -41,11 +41,11 @@ class Played:
 
 
 class Sender:
-    """The running process. `played`: each camera's latest beginning."""
+    """The running process. `played`: each camera's beginnings, one for each time that it was opened."""
 
     def __init__(self, port: int) -> None:
         self.port = port
-        self.played: dict[str, Played] = {}
+        self.played: dict[str, list[Played]] = {}
 
     def url(self, camera: str) -> str:
         return f"rtsp://127.0.0.1:{self.port}/{camera}"
@@ -80,7 +80,7 @@ async def sending(cameras: Mapping[str, SentCamera], folder: Path) -> AsyncItera
 async def _read(lines: asyncio.StreamReader, sender: Sender) -> None:
     while line := await lines.readline():
         played = Played(**json.loads(line))
-        sender.played[played.camera] = played
+        sender.played.setdefault(played.camera, []).append(played)
 
 
 class _Server:
@@ -113,9 +113,7 @@ class _Server:
                 await asyncio.wait([playing])
             writer.close()
 
-    def _answer(
-        self, method: str, url: str, name: str, headers: dict[str, str]
-    ) -> tuple[str, dict[str, str], str]:
+    def _answer(self, method: str, url: str, name: str, headers: dict[str, str]) -> tuple[str, dict[str, str], str]:
         if method == "OPTIONS":
             return "200 OK", {"Public": "OPTIONS, DESCRIBE, SETUP, PLAY, GET_PARAMETER, TEARDOWN"}, ""
         if name not in self._cameras:
