@@ -44,14 +44,14 @@ class Clock:
 
 
 def expected(camera: str, scene: Scene, clock: Clock, from_at: float, until_at: float) -> Iterator[Expected]:
-    """The walks that begin and end, in view, between these times and after the camera's beginning."""
+    """The walks that begin and end, in view, between these times; of the first lap also those before its beginning."""
     laps = range(max(0, int((until_at - clock.began_at + clock.from_s) / clock.lap_s) + 1))
     for lap in laps:
         start_at = clock.began_at - clock.from_s + lap * clock.lap_s
         for number, seen in enumerate(scene.in_view):
             others = [one for one in scene.walks if one.enter_s < seen.walk.enter_s <= one.leave_s]
             begins_at, ends_at = start_at + seen.from_s, start_at + seen.until_s
-            if max(from_at, clock.began_at) <= begins_at and ends_at <= until_at:
+            if from_at <= begins_at and ends_at <= until_at:
                 walk = seen.walk
                 yield Expected(
                     camera, lap, number, walk.person, walk.enrolled, walk.path, not others, begins_at, ends_at

@@ -115,7 +115,8 @@ def _run(plan: Plan, spent: _Spent, heard: Heard, sender: Sender | None) -> Run:
         reopened += len(clocks) - 1
         for clock, until_at in zip(clocks, [*(one.began_at for one in clocks[1:]), spent.until_at], strict=True):
             if camera.scene is not None:
-                walks += expected(name, camera.scene, clock, spent.from_at, min(until_at, spent.until_at))
+                from_at = max(spent.from_at, clock.began_at)
+                walks += expected(name, camera.scene, clock, from_at, min(until_at, spent.until_at))
                 everybody += expected(name, camera.scene, clock, 0.0, spent.until_at + PARTLY_S)
     seconds = spent.until_at - spent.from_at
     frames = {

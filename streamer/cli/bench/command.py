@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import uvloop
 
-from streamer.cli.bench_idle import run_idle_bench
-from streamer.cli.bench_tables import (
+from streamer.cli.bench.idle import run_idle_bench
+from streamer.cli.bench.tables import (
     show_gallery,
     show_http,
     show_ingest,
