@@ -39,6 +39,7 @@ from streamer.running.doors import open_doors
 from streamer.running.service import Service as Service
 from streamer.settings import CameraSettings, Settings
 from streamer.settings_reading import Layers
+from streamer.shedding.shedder import make_shedder
 from streamer.steady import WallClock, steady_s
 from streamer.supervise import supervise
 from streamer.telemetry.disk_space import measure_disk
@@ -181,6 +182,8 @@ async def _opened(
         live_events,
         certificate=certificate,
     )
+    service.shedder = make_shedder(settings.recognition, models.recogniser, metrics)
+    models.shedder = service.shedder
     for name, camera in settings.cameras.items():
         publisher.add_camera(name, enabled=camera.enabled)
         _point(service, name, camera)
@@ -241,6 +244,7 @@ def _camera(service: Service, name: str, camera: CameraSettings) -> Camera:
         service.live_view.view(name, camera.fps),
         service.visits.camera(name, keeps=camera.snapshots),
         service.publisher.last_faces,
+        service.shedder,
     )
     service.publisher.add_camera(name, enabled=camera.enabled)
 
@@ -292,6 +296,8 @@ def _forget_camera(service: Service, name: str) -> None:
     service.live_view.removed(name)
     service.visits.removed(name)
     service.publisher.remove_camera(name)
+    if service.shedder is not None:
+        service.shedder.forget(name)
     service.metrics.forget_camera(name)
 
 

@@ -93,6 +93,9 @@ class Metrics:
             registry=r,
         )
         self.faces_detected = Counter("whosthere_faces_detected_total", "Faces found", ["camera"], registry=r)
+        self.faces_outside = Counter(
+            "whosthere_faces_outside_total", "Faces found under a mask or in no region", ["camera"], registry=r
+        )
         self.face_quality = Summary("whosthere_face_quality", "Quality of the faces found", ["camera"], registry=r)
         self.embeddings = Counter("whosthere_embeddings_total", "Faces embedded", ["model"], registry=r)
         self.embeddings_skipped = Counter(

@@ -8,6 +8,7 @@ from streamer.cameras.edits import Whence
 from streamer.ingest.address import publishers_url, redacted_url
 from streamer.ingest.probe import ProbeReport
 from streamer.pipeline.camera import Camera, State
+from streamer.sections.polygons import Polygon
 from streamer.settings import CameraSettings, HwAccel, Names, RtspIngestSettings
 
 _EXAMPLE: dict[str, Any] = {
@@ -31,6 +32,8 @@ _EXAMPLE: dict[str, Any] = {
     "stalled_after_s": None,
     "names": "gallery",
     "snapshots": False,
+    "masks": [[[0.0, 0.0], [0.3, 0.0], [0.3, 0.4], [0.0, 0.4]]],
+    "regions": [],
 }
 
 
@@ -59,6 +62,8 @@ class CameraView(BaseModel):
     stalled_after_s: float | None
     names: Names
     snapshots: bool
+    masks: tuple[Polygon, ...]
+    regions: tuple[Polygon, ...]
 
     @classmethod
     def of(cls, camera: Camera, came_from: Whence, rtsp: RtspIngestSettings) -> Self:
