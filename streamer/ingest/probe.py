@@ -79,6 +79,7 @@ async def probe(url: str, camera: CameraSettings, name: str = "probe", *, watch_
                 *_tracks(info),
                 *first.image.notes,
                 *Areas(camera.masks, camera.regions).notes,
+                *([source.decoding] if source.decoding else []),
                 *(() if info.times == "clip" else _troubles(source, late_s)),
             ),
         )

@@ -35,6 +35,9 @@ class Metrics:
         self.shed = Counter(
             "whosthere_shed_total", "What was left out to keep event_goal_ms", ["camera", "what", "reason"], registry=r
         )
+        self.decode_hwaccel = Gauge(
+            "whosthere_decode_hwaccel", "1 for what decodes its pictures", ["camera", "used"], registry=r
+        )
         self.camera_up = Gauge("whosthere_camera_up", "1 while frames arrive", ["camera"], registry=r)
         self.camera_state = Gauge(
             "whosthere_camera_state", "1 for the state it is in", ["camera", "state", "reason"], registry=r

@@ -9,7 +9,7 @@ from streamer.ingest.address import publishers_url, redacted_url
 from streamer.ingest.probe import ProbeReport
 from streamer.pipeline.camera import Camera, State
 from streamer.sections.polygons import Polygon
-from streamer.settings import CameraSettings, Names, RtspIngestSettings
+from streamer.settings import CameraSettings, HwAccel, Names, RtspIngestSettings
 
 _EXAMPLE: dict[str, Any] = {
     "name": "door",
@@ -23,6 +23,7 @@ _EXAMPLE: dict[str, Any] = {
     "aspect": None,
     "rotate": 0,
     "video_track": None,
+    "hwaccel": "none",
     "pace": "realtime",
     "loop": False,
     "enabled": True,
@@ -52,6 +53,7 @@ class CameraView(BaseModel):
     aspect: str | None
     rotate: Literal[0, 90, 180, 270]
     video_track: int | None
+    hwaccel: HwAccel
     pace: Literal["realtime", "fastest"]
     loop: bool
     enabled: bool

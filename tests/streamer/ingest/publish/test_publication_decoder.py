@@ -333,3 +333,13 @@ def test_the_resolution_may_change_at_a_keyframe():
     got = shown(small, first + second)
     assert [frame.width for frame in got.frames] == [160] * FRAMES + [320] * 20
     assert not got.counts
+
+
+@pytest.mark.parametrize("asked", ["auto", "vaapi"])
+def test_hardware_that_is_not_there_costs_no_picture(asked):
+    clip = clip_of("h264")
+    camera = CameraSettings(url="publish://", password="secret", fps=120, hwaccel=asked)
+    stream = PublishedStream(clip.codec, "rtsp udp", clip.track(()).extradata)
+    got = show(stream, received(clip, packetise(clip)), camera)
+    assert indices(clip, got) == list(range(FRAMES))
+    assert not got.counts
