@@ -36,7 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--waiting",
         choices=("all", "only", "without"),
         default="all",
-        help="of those that wait, and of those beside them: all, they alone, none",
+        help="of those that wait (and what is beside them): all, they alone, none",
     )
     parser.addoption("--thorough", action="store_true", help="run what `thorough` marks, too, and outages of 30 s")
 
@@ -80,7 +80,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _waits(file: Path) -> bool:
-    return file.name in WAITING and file.parent.name == "live" or file.parent.name == "emulated"
+    return (file.name in WAITING and file.parent.name == "live") or file.parent.name == "emulated"
 
 
 def _turn(item: pytest.Item) -> int:
