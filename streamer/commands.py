@@ -40,7 +40,7 @@ class Root(AnywhereGroup):
             "events", "Follow the identity events on the broker: one line each (with --json: one JSON document a line)."
         ),
         "bench": Listed(
-            "bench",
+            "bench.command",
             "Measure frames a second against the usual loop and the bare limit, event latency, and the model layer.",
         ),
         "people": Listed("people.commands", "The people who are enrolled, and their photos."),

@@ -143,3 +143,30 @@ def test_a_camera_that_left_the_yaml_is_left_out_and_can_be_cleared_away(site, c
     assert "the configuration has it no more" in caplog.text
     edits.remove("hall")
     assert json.loads((site / "var" / "cameras.json").read_text())["cameras"] == {}
+
+
+WALL = [[0, 0], [0.5, 0], [0.5, 0.5]]
+
+
+def test_masks_and_regions_as_a_user_types_them(tmp_path):
+    (tmp_path / "whosthere.yaml").write_text(YAML)
+    kept = tmp_path / "var" / "cameras.json"
+    url = "rtsp://192.0.2.7/h264"
+    crossing = "[[[0,0],[1,1],[1,0],[0,1]]]"
+    line = assert_refused(whosthere("cameras", "add", "yard", url, f"masks={crossing}", cwd=tmp_path), "config_invalid")
+    assert "cameras.yard.masks: polygon 1 crosses itself: " in line
+    assert not kept.exists(), "nothing of a camera that is refused"
+    assert whosthere("cameras", "add", "yard", url, "masks=[[[0,0],[0.5,0],[0.5,0.5]]]", cwd=tmp_path).code == 0
+    assert json.loads(kept.read_text())["cameras"]["yard"]["masks"] == [WALL]
+
+
+def test_polygons_are_set_and_taken_away(site):
+    kept = site / "var" / "cameras.json"
+    camera_edits.set_values("door", ["masks=[[[0,0],[0.5,0],[0.5,0.5]]]", "regions=[[[0,0],[1,0],[1,1]]]"])
+    before = kept.read_text()
+    for wrong in ("masks=[[0,0],[0.5,0],[0.5,0.5]]", "regions=[[[0,0],[640,0],[640,480]]]", "masks=null", "masks=[[[0"):
+        with pytest.raises(ConfigInvalid):
+            camera_edits.set_values("door", [wrong])
+    assert kept.read_text() == before
+    camera_edits.set_values("door", ["masks=[]", "regions=[]"])
+    assert json.loads(kept.read_text())["cameras"] == {}, "as the YAML has it"
