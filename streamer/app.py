@@ -34,7 +34,7 @@ from streamer.pipeline.camera_control import CameraControl
 from streamer.pipeline.camera_path import tell
 from streamer.pipeline.camera_set import CameraSet, Difference
 from streamer.pipeline.live_gallery import LiveGallery
-from streamer.process import key_source, limit_arenas, make_data_folder, only_one, store_of
+from streamer.process import key_source, limit_heaps, make_data_folder, only_one, store_of
 from streamer.running.doors import open_doors
 from streamer.running.service import Service as Service
 from streamer.settings import CameraSettings, Settings
@@ -72,7 +72,7 @@ async def running_service(
     configured: the settings' source, which is followed; None: the cameras stay as they are. own_broker: the broker is
     ours, and denies nothing.
     """
-    limit_arenas()
+    limit_heaps()
     certificate = await prepare_http(settings.http)
     make_data_folder(settings.paths.data)
     async with AsyncExitStack() as stack:

@@ -84,6 +84,12 @@ class VideoSource:
         return self._decoder is not None and self._decoder.outlet.trouble.is_black
 
     @property
+    def decoding(self) -> str:
+        """What decodes it, where anything but software was asked for, in words; "" else. Known with a picture."""
+        acceleration = None if self._decoder is None else self._decoder.acceleration
+        return "" if acceleration is None else acceleration.note
+
+    @property
     def clip_started_at(self) -> float | None:
         return None if self._decoder is None else self._decoder.clip_started_at
 

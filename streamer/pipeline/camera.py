@@ -24,7 +24,9 @@ from streamer.ingest.publish.source import PublishedSource
 from streamer.ingest.source import Source, open_source
 from streamer.ingest.stream import SourceHooks, StreamEnded
 from streamer.kept_visits.camera_visits import CameraVisits
+from streamer.motion.areas import Areas
 from streamer.motion.attention import Attention, AttentionRules
+from streamer.motion.within import Within
 from streamer.pipeline.camera_path import CameraPath, close_visits, run_camera
 from streamer.pipeline.camera_trouble import WORDS, FaceSizes, Trouble
 from streamer.pipeline.live_gallery import LiveGallery
@@ -103,6 +105,8 @@ class Camera:
         self._publish(self.name, self.status)
         if not self.settings.enabled:
             return
+        if (trouble := Areas(self.settings.masks, self.settings.regions).trouble) is not None:
+            log.warning("camera %s: %s", self.name, trouble, extra={"camera": self.name, "code": "camera_sees_nothing"})
         try:
             await supervise(
                 f"camera {self.name}",
@@ -241,6 +245,7 @@ class Camera:
     def _hooks(self) -> SourceHooks:
         """Counts the frames that never reach the pipeline, from the camera's thread."""
         frames, errors, camera = self.path.metrics.frames, self.path.metrics.camera_errors, self.name
+        decoders = self.path.metrics.decode_hwaccel
         failures, drops = (frames.labels(camera=camera, outcome=outcome) for outcome in ("failed", "dropped"))
         share = self.path.share
         sheds = drops if share is None else frames.labels(camera=camera, outcome="shed")
@@ -259,7 +264,12 @@ class Camera:
             failures.inc()
             errors.labels(camera=camera, code=code).inc()
 
-        return replace(hooks, dropped=dropped, failed=failed, decoded=self._rhythm.heard)
+        def decoded_by(used: str) -> None:
+            if not self._left:
+                decoders.remove_by_labels({"camera": camera})
+                decoders.labels(camera=camera, used=used).set(1)
+
+        return replace(hooks, dropped=dropped, failed=failed, decoded=self._rhythm.heard, decoded_by=decoded_by)
 
 
 def _hopeless_delay_s(error: CodedError) -> float:
@@ -295,6 +305,7 @@ def camera_path(
         gone_after_s=max(settings.events.gone_after_s, 3.0 / settings.cameras[name].fps),
         settle_s=settings.events.settle_s,
     )
+    areas = Areas(settings.cameras[name].masks, settings.cameras[name].regions)
     waits = settings.cameras[name].pace == "fastest"
     tracker = Tracker(name, rules)
     return CameraPath(
@@ -315,4 +326,5 @@ def camera_path(
         onlooker=onlooker,
         names=settings.cameras[name].names,
         attention=Attention(AttentionRules(settings.recognition.look_again_s, settings.recognition.wake_within_s)),
+        within=None if areas.is_everything else Within(areas, metrics.faces_outside.labels(camera=name).inc).faces,
     )

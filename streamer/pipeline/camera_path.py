@@ -73,6 +73,7 @@ class CameraPath:
     onlooker: Onlooker | None = None
     names: Names = "gallery"  # whose word a name is
     attention: Attention = field(default_factory=Attention)
+    within: Callable[[Found, int, int], Found] | None = None  # faces that count, of a picture of that size; None: all
 
 
 @dataclass(slots=True, eq=False)
@@ -186,7 +187,7 @@ async def detect(frame: Frame, path: CameraPath) -> Found | None:
         fate = "skipped" if isinstance(found, Overloaded) else "failed"
         path.metrics.frames.labels(camera=path.camera, outcome=fate).inc()
         return None
-    return found
+    return found if path.within is None else path.within(found, frame.width, frame.height)
 
 
 async def attempt(ask: Callable[[], Awaitable[T]], step: Step, frame: Frame, path: CameraPath) -> T | CodedError:
