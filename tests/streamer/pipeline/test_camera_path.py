@@ -20,7 +20,8 @@ from streamer.events.event import Due, Models
 from streamer.events.outbox import Outbox
 from streamer.ingest.frame import Frame
 from streamer.kept_visits.camera_visits import CameraVisits
-from streamer.pipeline.camera_path import CameraPath, close_visits, detect, run_camera
+from streamer.motion.moved import Moved
+from streamer.pipeline.camera_path import CameraPath, close_visits, detect, may_be_worked_on, run_camera
 from streamer.pipeline.camera_trouble import FaceSizes
 from streamer.pipeline.live_gallery import LiveGallery
 from streamer.pipeline.outage_log import OutageLog
@@ -48,7 +49,7 @@ class ScriptedSource:
         self.taken = 0
 
     async def peek(self) -> Frame | None:
-        return None if self.taken == self.frames else cast(Any, self)
+        return None if self.taken == self.frames else cast(Any, SimpleNamespace(moved=None))
 
     async def take(self) -> Frame:
         for number in self._frames:
@@ -205,6 +206,15 @@ async def test_a_frame_waits_in_its_source_for_a_place_and_gives_it_back(walk):
     assert recogniser.most_at_once == 2
     assert frames_counted(over.metrics, "processed") == 30
     assert shedder.in_flight == 0, "none is kept by the end of the stream"
+
+
+async def test_a_frame_on_which_nothing_moved_waits_for_no_place():
+    path = cast(Any, SimpleNamespace(tracker=Tracker("cam", TrackingRules()), share=None))
+    still, moved = (Moved(np.full((2, 2), cells)) for cells in (False, True))
+    quiet, busy, unseen = (cast(Any, SimpleNamespace(moved=what)) for what in (still, moved, None))
+    assert [may_be_worked_on(frame, path) for frame in (quiet, busy, unseen, None)] == [False, True, True, False]
+    path.tracker.tracks = [cast(Any, "somebody")]
+    assert may_be_worked_on(quiet, path), "who is followed is looked at in any case"
 
 
 async def test_a_frame_that_could_not_be_looked_at_gives_its_place_back(walk):
