@@ -99,6 +99,9 @@ async def run_camera(
                 place.leave()
                 reason = over
                 break
+            except BaseException:  # its camera is stopped
+                place.leave()
+                raise
             if path.watcher is not None:
                 path.watcher.taken(frame)
             if place is NOWHERE and peek is not None:

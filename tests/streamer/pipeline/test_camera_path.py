@@ -195,7 +195,7 @@ async def test_no_more_frames_are_under_way_than_allowed(walk):
 async def test_a_frame_waits_in_its_source_for_a_place_and_gives_it_back(walk):
     recogniser = ScriptedRecogniser(lambda n: [Face(x=100)] if n % 2 else [], delay=lambda n: 5)
     metrics = Metrics()
-    shedder = Shedder(Goals(60.0), lambda: Crew(1, 2), metrics)
+    shedder = Shedder(Goals(60.0), lambda: Crew(1, 2), metrics, clock=lambda: 0.0)
     other = shedder.share("other", lambda: Need.NOBODY)
     held = await other.place()
     done = asyncio.create_task(walk(recogniser, share=shedder.share("cam", lambda: Need.KNOWN)))
@@ -206,6 +206,28 @@ async def test_a_frame_waits_in_its_source_for_a_place_and_gives_it_back(walk):
     assert recogniser.most_at_once == 2
     assert frames_counted(over.metrics, "processed") == 30
     assert shedder.in_flight == 0, "none is kept by the end of the stream"
+
+
+async def test_a_camera_that_is_stopped_keeps_no_place():
+    shedder = Shedder(Goals(60.0), lambda: Crew(1, 1), Metrics())
+
+    async def peek() -> Frame:
+        return cast(Any, SimpleNamespace(moved=None))
+
+    async def take() -> Frame:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    share = shedder.share("cam", lambda: Need.NOBODY)
+    path = cast(
+        Any, SimpleNamespace(camera="cam", frames_in_flight=1, share=share, tracker=Tracker("cam", TrackingRules()))
+    )
+    running = asyncio.create_task(run_camera(take, path, peek))
+    await until(lambda: shedder.in_flight == 1)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert shedder.in_flight == 0
 
 
 async def test_a_frame_on_which_nothing_moved_waits_for_no_place():
