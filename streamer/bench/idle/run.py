@@ -186,7 +186,7 @@ class _Idle:
         ours, before = runs[OURS].cpu_share, runs[BEFORE].cpu_share if BEFORE in runs else None
         self._table.add(share, Row(ours, before, limit))
         if before:
-            self._table.add(ratio, Row(ours / before, goal=GOALS[ratio]))
+            self._table.add(ratio, Row(ours / before, goal=GOALS.get(ratio)))
 
     def _waits(self, runs: Mapping[str, Run]) -> None:
         """How late: after the first picture with the whole face, and after the picture that decided."""

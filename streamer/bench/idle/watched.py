@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from streamer.bench.idle.sender import Sender, SentCamera, sending
 from streamer.bench.idle.serving import Build, Scrape, Serving, fresh_folder, serving
 from streamer.bench.idle.truth import Clock, Expected, Matched, expected, matched
 from streamer.bench.processes import broker_process
+from streamer.errors import BenchFailed
 
 SETTLES_S = 10.0  # cameras open all at once, and have to learn what is usual
 HEARD_OUT_S = 4.0  # after the last second that counts
@@ -70,10 +72,21 @@ async def watched(build: Build, plan: Plan, gallery: Path | None, folder: Path) 
         sender = await stack.enter_async_context(sending(sent, folder)) if sent else None
         service = await stack.enter_async_context(serving(build, _config(plan, port, sender), folder))
         await service.until_up(len(plan.cameras))
+        await _until_told(heard, [name for name, one in plan.cameras.items() if one.as_file])
         await asyncio.sleep(plan.settles_s)
         spent = await _spent(service, plan.seconds)
         await asyncio.sleep(HEARD_OUT_S)
         return _run(plan, spent, heard, sender)
+
+
+async def _until_told(heard: Heard, names: list[str], within_s: float = 60.0) -> None:
+    """Until it was heard since when they are online: by that one knows when a file shows what. Raises BenchFailed."""
+    for _ in range(round(within_s / 0.25)):
+        missing = set(names) - heard.online_since.keys()
+        if not missing:
+            return
+        await asyncio.sleep(0.25)
+    raise BenchFailed(f"within {within_s:g} s it was not heard since when {', '.join(sorted(missing))} are online")
 
 
 def _config(plan: Plan, port: int, sender: Sender | None) -> dict[str, Any]:
@@ -112,12 +125,18 @@ def _run(plan: Plan, spent: _Spent, heard: Heard, sender: Sender | None) -> Run:
     reopened = 0
     for name, camera in plan.cameras.items():
         clocks = _clocks(name, camera, heard, sender)
-        reopened += len(clocks) - 1
-        for clock, until_at in zip(clocks, [*(one.began_at for one in clocks[1:]), spent.until_at], strict=True):
-            if camera.scene is not None:
-                from_at = max(spent.from_at, clock.began_at)
-                walks += expected(name, camera.scene, clock, from_at, min(until_at, spent.until_at))
-                everybody += expected(name, camera.scene, clock, 0.0, spent.until_at + PARTLY_S)
+        reopened += max(0, len(clocks) - 1)
+        if camera.scene is None:
+            continue
+        if camera.scene.walks and not clocks:
+            raise BenchFailed(
+                f"when camera {name} showed what is not known, so nobody can be missed: it never came online"
+            )
+        for clock, next_one in zip_longest(clocks, clocks[1:]):
+            from_at = max(spent.from_at, clock.began_at)
+            until_at = spent.until_at if next_one is None else next_one.began_at
+            walks += expected(name, camera.scene, clock, from_at, min(until_at, spent.until_at))
+            everybody += expected(name, camera.scene, clock, 0.0, spent.until_at + PARTLY_S)
     seconds = spent.until_at - spent.from_at
     frames = {
         outcome: _grown(spent, "camera", "whosthere_frames_total", outcome=outcome)
