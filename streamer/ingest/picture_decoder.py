@@ -14,6 +14,7 @@ from av.video.stream import VideoStream
 from streamer.errors import StreamInvalid
 from streamer.ingest import faults
 from streamer.ingest.address import Address
+from streamer.ingest.hardware.acceleration import Acceleration
 from streamer.ingest.pacing import Clock
 from streamer.ingest.packet_reader import Instant
 from streamer.ingest.picture_joiner import PictureJoiner
@@ -41,6 +42,7 @@ class PictureDecoder:
         clock: Clock,
         hooks: SourceHooks,
         trouble: PictureTrouble,
+        acceleration: Acceleration | None = None,
         *,
         is_clip: bool,
     ) -> None:
@@ -49,6 +51,7 @@ class PictureDecoder:
         self._clock = clock
         self._hooks = hooks
         self._trouble = trouble
+        self._acceleration = acceleration
         self._is_clip = is_clip
         self._joiner = PictureJoiner(self._context)
         self._waits_since_s = clock.monotonic_s()
@@ -74,6 +77,8 @@ class PictureDecoder:
             self._failing_since_s = now_s
         self._failures += 1
         if self._failures > MOST_FAILURES or now_s - self._failing_since_s > LONGEST_FAILING_S:
+            if self._acceleration is not None:
+                self._acceleration.failed()
             if self._is_clip:
                 raise ClipBroken
             raise faults.undecodable(self._where, "sends what can't be decoded")
@@ -104,6 +109,8 @@ class PictureDecoder:
         if is_damaged:
             self.failed()
         for frame in frames:
+            if self._acceleration is not None:
+                self._acceleration.pictured(frame)
             self._failures = 0
             self.decoded += 1
             if frame.is_corrupt and not is_damaged:

@@ -8,7 +8,8 @@ from streamer.cameras.edits import Whence
 from streamer.ingest.address import publishers_url, redacted_url
 from streamer.ingest.probe import ProbeReport
 from streamer.pipeline.camera import Camera, State
-from streamer.settings import CameraSettings, Names, RtspIngestSettings
+from streamer.sections.polygons import Polygon
+from streamer.settings import CameraSettings, HwAccel, Names, RtspIngestSettings
 
 _EXAMPLE: dict[str, Any] = {
     "name": "door",
@@ -22,6 +23,7 @@ _EXAMPLE: dict[str, Any] = {
     "aspect": None,
     "rotate": 0,
     "video_track": None,
+    "hwaccel": "none",
     "pace": "realtime",
     "loop": False,
     "enabled": True,
@@ -30,6 +32,8 @@ _EXAMPLE: dict[str, Any] = {
     "stalled_after_s": None,
     "names": "gallery",
     "snapshots": False,
+    "masks": [[[0.0, 0.0], [0.3, 0.0], [0.3, 0.4], [0.0, 0.4]]],
+    "regions": [],
 }
 
 
@@ -49,6 +53,7 @@ class CameraView(BaseModel):
     aspect: str | None
     rotate: Literal[0, 90, 180, 270]
     video_track: int | None
+    hwaccel: HwAccel
     pace: Literal["realtime", "fastest"]
     loop: bool
     enabled: bool
@@ -57,6 +62,8 @@ class CameraView(BaseModel):
     stalled_after_s: float | None
     names: Names
     snapshots: bool
+    masks: tuple[Polygon, ...]
+    regions: tuple[Polygon, ...]
 
     @classmethod
     def of(cls, camera: Camera, came_from: Whence, rtsp: RtspIngestSettings) -> Self:
