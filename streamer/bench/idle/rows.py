@@ -34,6 +34,8 @@ _ENDINGS = {
     "_named": "visits told by the right name alone",
     "_misnamed": "visits told by a wrong name",
     "_events_of_nobody": "visits told where nobody walks",
+    "_detector_gate_open": "share of time the gate before the detector was open",
+    "_decoder_gate_open": "share of time the gate before the decoder was open",
 }
 
 

@@ -145,7 +145,8 @@ class _Idle:
         return runs
 
     def _told(self, part: str, runs: Mapping[str, Run]) -> None:
-        """Who was told, beside who was there."""
+        """Who was told, beside who was there; how much of the machine was others'."""
+        self._disturbed(part, runs)
         ours, before = runs[OURS], runs.get(BEFORE)
         walks = len(ours.matched.told) + len(ours.matched.missed)
         if walks:
@@ -164,6 +165,12 @@ class _Idle:
             )
         extra = {name: len(run.matched.extra) for name, run in runs.items()}
         self._table.add(f"{part}_events_of_nobody", Row(extra[OURS], extra.get(BEFORE)))
+        for gate, cameras in ours.gates.items():
+            self._table.add(f"{part}_{gate}_gate_open", Row(sum(cameras.values()) / max(1, len(cameras))))
+
+    def _disturbed(self, part: str, runs: Mapping[str, Run]) -> None:
+        others = self._more.setdefault("others_share", {})
+        others[part] = {name: round(run.others_share, 3) for name, run in runs.items()}
 
     async def _vbr(self, bench: Bench) -> None:
         decode = await self._parts.run("bare decoding", measure.decode_share(bench))
@@ -228,6 +235,7 @@ class _Idle:
             run = await self._parts.run(f"busy, {name}", bench.watched(name, plan))
             if run is not None:
                 runs[name] = run
+        self._disturbed("busy", runs)
         found = {name: latencies_ms(run) for name, run in runs.items()}
         p95 = {name: percentile(values, 95) for name, values in found.items()}
         if OURS not in runs:

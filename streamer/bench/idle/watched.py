@@ -7,12 +7,15 @@ of their own, and the service's is the one that is measured.
 import asyncio
 import time
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+import psutil
+
+from streamer.bench.calm import others_share
 from streamer.bench.idle.heard import Heard, hearing
 from streamer.bench.idle.scene import Scene
 from streamer.bench.idle.sender import Sender, SentCamera, sending
@@ -50,7 +53,8 @@ class Plan:
 @dataclass(slots=True)
 class Run:
     """cpu_share: CPU seconds of the service a second. rss_mib: the most of what was seen. reopened: cameras that were
-    opened again. gates: of the time that was measured, in which share each gate was open, by camera."""
+    opened again. gates: of the time that was measured, in which share each gate was open, by camera. others_share: of
+    the machine's CPU time, what other programs took meanwhile."""
 
     seconds: float
     cpu_share: float
@@ -59,6 +63,7 @@ class Run:
     matched: Matched
     heard: Heard
     gates: dict[str, dict[str, float]]
+    others_share: float
     frames: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
@@ -105,18 +110,30 @@ class _Spent:
     until_at: float
     cpu_s: float
     rss_mib: float
+    others_share: float
     before: Scrape
     after: Scrape
 
 
 async def _spent(service: Serving, seconds: float) -> _Spent:
-    before, from_at = await service.metrics(), time.time()
+    before, from_at, began = await service.metrics(), time.time(), _machine_s()
     began_s, cpu_s, rss_mib = time.monotonic(), service.cpu_s(), 0.0
     while (left_s := seconds - (time.monotonic() - began_s)) > 0:
         rss_mib = max(rss_mib, service.rss_mib())
         await asyncio.sleep(min(0.5, left_s))
     cpu_s, until_at = service.cpu_s() - cpu_s, time.time()
-    return _Spent(from_at, until_at, cpu_s, rss_mib, before, await service.metrics())
+    share = others_share(began, _machine_s())
+    return _Spent(from_at, until_at, cpu_s, rss_mib, share, before, await service.metrics())
+
+
+def _machine_s() -> tuple[float, float, float]:
+    """(all, idle, own) CPU seconds of the machine; own: of the benchmark with the processes that it started."""
+    times, own, this = psutil.cpu_times(), 0.0, psutil.Process()
+    for process in (this, *this.children(recursive=True)):
+        with suppress(psutil.Error):
+            used = process.cpu_times()
+            own += used.user + used.system
+    return sum(times), times.idle + getattr(times, "iowait", 0.0), own
 
 
 def _run(plan: Plan, spent: _Spent, heard: Heard, sender: Sender | None) -> Run:
@@ -150,6 +167,7 @@ def _run(plan: Plan, spent: _Spent, heard: Heard, sender: Sender | None) -> Run:
         matched=matched(walks, heard.visits.values(), everybody),
         heard=heard,
         gates=_gates(spent),
+        others_share=spent.others_share,
         frames=frames,
     )
 
