@@ -162,11 +162,11 @@ def test_masks_and_regions_as_a_user_types_them(tmp_path):
 
 def test_polygons_are_set_and_taken_away(site):
     kept = site / "var" / "cameras.json"
-    camera_edits.set_values("door", ["masks=[[[0,0],[0.5,0],[0.5,0.5]]]", "regions=[[[0,0],[1,0],[1,1]]]"])
+    edits.set_values("door", ["masks=[[[0,0],[0.5,0],[0.5,0.5]]]", "regions=[[[0,0],[1,0],[1,1]]]"])
     before = kept.read_text()
     for wrong in ("masks=[[0,0],[0.5,0],[0.5,0.5]]", "regions=[[[0,0],[640,0],[640,480]]]", "masks=null", "masks=[[[0"):
         with pytest.raises(ConfigInvalid):
-            camera_edits.set_values("door", [wrong])
+            edits.set_values("door", [wrong])
     assert kept.read_text() == before
-    camera_edits.set_values("door", ["masks=[]", "regions=[]"])
+    edits.set_values("door", ["masks=[]", "regions=[]"])
     assert json.loads(kept.read_text())["cameras"] == {}, "as the YAML has it"
