@@ -77,12 +77,16 @@ def _write(scene: Scene, people: People | None, files: Mapping[Path, Encoding]) 
     """Whole files or none."""
     parts = {file: file.with_suffix(f".{os.getpid()}.part") for file in files}
     with ExitStack() as stack:
+        for part in parts.values():
+            stack.callback(part.unlink, missing_ok=True)  # those that did not become whole
         writers = [stack.enter_context(_Writer(scene, encoding, parts[file])) for file, encoding in files.items()]
         for picture in scene.pictures(people):
             for writer in writers:
                 writer.add(picture)
-    for file, part in parts.items():
-        part.rename(file)
+        for writer in writers:
+            writer.close()
+        for file, part in parts.items():
+            part.rename(file)
 
 
 def _digest(scene: Scene, encoding: Encoding) -> str:
