@@ -30,6 +30,7 @@ WORDS = {
     "visits_missed": "visits that the build before tells and ours does not (64 cameras: that ours does not)",
 }
 _ENDINGS = {
+    "_walks": "people who came into view and left it meanwhile",
     "_visits_told_share": "visits told, share",
     "_named": "visits told by the right name alone",
     "_misnamed": "visits told by a wrong name",

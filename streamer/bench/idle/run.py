@@ -71,7 +71,7 @@ async def _prepared(settings: Settings, options: IdleBenchOptions, work: Path, s
         raise BenchFailed("quiet cameras are visited by people of photos; give a ZIP with a folder a person by --faces")
     for file in (options.crowd, options.negative):
         if file is not None and not file.is_file():
-            raise BenchFailed(f"clip {file} is not there")
+            raise BenchFailed(f"clip {file} is not there; give another by --clip or --negative")
     people = people_of(options.faces)
     there = await asyncio.to_thread(builds, options.folder)
     if BEFORE not in there:
@@ -151,7 +151,9 @@ class _Idle:
         walks = len(ours.matched.told) + len(ours.matched.missed)
         if walks:
             self._missed[part] = missed_by_ours(ours.matched, before.matched if before else None)
-            share = {name: len(run.matched.told) / walks for name, run in runs.items()}
+            count = {name: len(run.matched.told) + len(run.matched.missed) for name, run in runs.items()}
+            share = {name: len(run.matched.told) / count[name] for name, run in runs.items() if count[name]}
+            self._table.add(f"{part}_walks", Row(walks, count.get(BEFORE)))
             self._table.add(f"{part}_visits_told_share", Row(share[OURS], share.get(BEFORE), goal=1.0))
             who = [
                 f"{one.camera} {one.person} ({one.from_at - ours.heard.began_at:.1f} s)" for one in ours.matched.missed
