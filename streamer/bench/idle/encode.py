@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 from streamer.bench.idle.people import U8, People
 from streamer.bench.idle.scene import Scene
 
+AT_A_TIME = 4  # encodings for which pictures are composed once: who is broken off keeps what is done
 _MADE_BY = 2  # one more where files that lie there must be made again
 _HD_KBPS, _HD_PIXELS = 2500, 1280 * 720 * 15
 
@@ -65,17 +66,27 @@ def encoded(
     """The file of each encoding, by its name in `encodings`. `people` may be None where nobody walks."""
     folder.mkdir(parents=True, exist_ok=True)
     files = {key: folder / f"{name}-{key}-{_digest(scene, encoding)}.mp4" for key, encoding in encodings.items()}
-    missing = {key: file for key, file in files.items() if not file.is_file()}
-    if missing:
-        partly = {key: file.with_suffix(f".{os.getpid()}.part") for key, file in missing.items()}
-        with ExitStack() as stack:
-            writers = [stack.enter_context(_Writer(scene, encodings[key], partly[key])) for key in missing]
-            for picture in scene.pictures(people):
-                for writer in writers:
-                    writer.add(picture)
-        for key, file in missing.items():
-            partly[key].rename(file)
+    missing = [key for key, file in files.items() if not file.is_file()]
+    for first in range(0, len(missing), AT_A_TIME):
+        some = {key: files[key] for key in missing[first : first + AT_A_TIME]}
+        _write(scene, people, {file: encodings[key] for key, file in some.items()})
     return files
+
+
+def _write(scene: Scene, people: People | None, files: Mapping[Path, Encoding]) -> None:
+    """Whole files or none."""
+    parts = {file: file.with_suffix(f".{os.getpid()}.part") for file in files}
+    with ExitStack() as stack:
+        for part in parts.values():
+            stack.callback(part.unlink, missing_ok=True)  # those that did not become whole
+        writers = [stack.enter_context(_Writer(scene, encoding, parts[file])) for file, encoding in files.items()]
+        for picture in scene.pictures(people):
+            for writer in writers:
+                writer.add(picture)
+        for writer in writers:
+            writer.close()
+        for file, part in parts.items():
+            part.rename(file)
 
 
 def _digest(scene: Scene, encoding: Encoding) -> str:

@@ -50,7 +50,7 @@ class Visit:
 
 
 class Heard:
-    """All of it. online_since: by camera, as the service told last."""
+    """All of it. online_since: by camera, as the service told first: after a stall a file is still where it was."""
 
     def __init__(self) -> None:
         self.visits: dict[str, Visit] = {}
@@ -63,7 +63,7 @@ class Heard:
         document = orjson.loads(payload)
         if kind == "status":
             if document.get("state") == "online":
-                self.online_since[camera] = float(document["since"])
+                self.online_since.setdefault(camera, float(document["since"]))
             return
         key = (document["event_id"], document["seq"])
         if key not in self._known:

@@ -14,6 +14,7 @@ import av
 import numpy as np
 from av.codec.context import ThreadType
 
+from streamer.bench.calm import CALM_SHARE
 from streamer.bench.clips import with_gap
 from streamer.bench.idle.encode import ENCODINGS, Encoding, encoded
 from streamer.bench.idle.people import People
@@ -50,6 +51,10 @@ class Bench:
 
     async def watched(self, build: str, plan: Plan) -> Run:
         run = await watched(self.builds[build], plan, self.galleries[build], self.work / "service")
+        if run.others_share > CALM_SHARE:
+            self.say(
+                f"  {build}: other programs took {run.others_share:.0%} of the machine meanwhile; times say little"
+            )
         if run.reopened:
             self.say(f"  {build}: cameras were opened again {run.reopened} times meanwhile")
         return run

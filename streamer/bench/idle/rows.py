@@ -30,10 +30,13 @@ WORDS = {
     "visits_missed": "visits that the build before tells and ours does not (64 cameras: that ours does not)",
 }
 _ENDINGS = {
+    "_walks": "people who came into view and left it meanwhile",
     "_visits_told_share": "visits told, share",
     "_named": "visits told by the right name alone",
     "_misnamed": "visits told by a wrong name",
     "_events_of_nobody": "visits told where nobody walks",
+    "_detector_gate_open": "share of time the gate before the detector was open",
+    "_decoder_gate_open": "share of time the gate before the decoder was open",
 }
 
 

@@ -71,7 +71,7 @@ async def _prepared(settings: Settings, options: IdleBenchOptions, work: Path, s
         raise BenchFailed("quiet cameras are visited by people of photos; give a ZIP with a folder a person by --faces")
     for file in (options.crowd, options.negative):
         if file is not None and not file.is_file():
-            raise BenchFailed(f"clip {file} is not there")
+            raise BenchFailed(f"clip {file} is not there; give another by --clip or --negative")
     people = people_of(options.faces)
     there = await asyncio.to_thread(builds, options.folder)
     if BEFORE not in there:
@@ -145,12 +145,15 @@ class _Idle:
         return runs
 
     def _told(self, part: str, runs: Mapping[str, Run]) -> None:
-        """Who was told, beside who was there."""
+        """Who was told, beside who was there; how much of the machine was others'."""
+        self._disturbed(part, runs)
         ours, before = runs[OURS], runs.get(BEFORE)
         walks = len(ours.matched.told) + len(ours.matched.missed)
         if walks:
             self._missed[part] = missed_by_ours(ours.matched, before.matched if before else None)
-            share = {name: len(run.matched.told) / walks for name, run in runs.items()}
+            count = {name: len(run.matched.told) + len(run.matched.missed) for name, run in runs.items()}
+            share = {name: len(run.matched.told) / count[name] for name, run in runs.items() if count[name]}
+            self._table.add(f"{part}_walks", Row(walks, count.get(BEFORE)))
             self._table.add(f"{part}_visits_told_share", Row(share[OURS], share.get(BEFORE), goal=1.0))
             who = [
                 f"{one.camera} {one.person} ({one.from_at - ours.heard.began_at:.1f} s)" for one in ours.matched.missed
@@ -164,6 +167,12 @@ class _Idle:
             )
         extra = {name: len(run.matched.extra) for name, run in runs.items()}
         self._table.add(f"{part}_events_of_nobody", Row(extra[OURS], extra.get(BEFORE)))
+        for gate, cameras in ours.gates.items():
+            self._table.add(f"{part}_{gate}_gate_open", Row(sum(cameras.values()) / max(1, len(cameras))))
+
+    def _disturbed(self, part: str, runs: Mapping[str, Run]) -> None:
+        others = self._more.setdefault("others_share", {})
+        others[part] = {name: round(run.others_share, 3) for name, run in runs.items()}
 
     async def _vbr(self, bench: Bench) -> None:
         decode = await self._parts.run("bare decoding", measure.decode_share(bench))
@@ -186,7 +195,7 @@ class _Idle:
         ours, before = runs[OURS].cpu_share, runs[BEFORE].cpu_share if BEFORE in runs else None
         self._table.add(share, Row(ours, before, limit))
         if before:
-            self._table.add(ratio, Row(ours / before, goal=GOALS[ratio]))
+            self._table.add(ratio, Row(ours / before, goal=GOALS.get(ratio)))
 
     def _waits(self, runs: Mapping[str, Run]) -> None:
         """How late: after the first picture with the whole face, and after the picture that decided."""
@@ -228,6 +237,7 @@ class _Idle:
             run = await self._parts.run(f"busy, {name}", bench.watched(name, plan))
             if run is not None:
                 runs[name] = run
+        self._disturbed("busy", runs)
         found = {name: latencies_ms(run) for name, run in runs.items()}
         p95 = {name: percentile(values, 95) for name, values in found.items()}
         if OURS not in runs:

@@ -7,17 +7,22 @@ of their own, and the service's is the one that is measured.
 import asyncio
 import time
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+import psutil
+
+from streamer.bench.calm import others_share
 from streamer.bench.idle.heard import Heard, hearing
 from streamer.bench.idle.scene import Scene
 from streamer.bench.idle.sender import Sender, SentCamera, sending
 from streamer.bench.idle.serving import Build, Scrape, Serving, fresh_folder, serving
 from streamer.bench.idle.truth import Clock, Expected, Matched, expected, matched
 from streamer.bench.processes import broker_process
+from streamer.errors import BenchFailed
 
 SETTLES_S = 10.0  # cameras open all at once, and have to learn what is usual
 HEARD_OUT_S = 4.0  # after the last second that counts
@@ -48,7 +53,8 @@ class Plan:
 @dataclass(slots=True)
 class Run:
     """cpu_share: CPU seconds of the service a second. rss_mib: the most of what was seen. reopened: cameras that were
-    opened again. gates: of the time that was measured, in which share each gate was open, by camera."""
+    opened again. gates: of the time that was measured, in which share each gate was open, by camera. others_share: of
+    the machine's CPU time, what other programs took meanwhile."""
 
     seconds: float
     cpu_share: float
@@ -57,6 +63,7 @@ class Run:
     matched: Matched
     heard: Heard
     gates: dict[str, dict[str, float]]
+    others_share: float
     frames: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
@@ -70,10 +77,21 @@ async def watched(build: Build, plan: Plan, gallery: Path | None, folder: Path) 
         sender = await stack.enter_async_context(sending(sent, folder)) if sent else None
         service = await stack.enter_async_context(serving(build, _config(plan, port, sender), folder))
         await service.until_up(len(plan.cameras))
+        await _until_told(heard, [name for name, one in plan.cameras.items() if one.as_file])
         await asyncio.sleep(plan.settles_s)
         spent = await _spent(service, plan.seconds)
         await asyncio.sleep(HEARD_OUT_S)
         return _run(plan, spent, heard, sender)
+
+
+async def _until_told(heard: Heard, names: list[str], within_s: float = 60.0) -> None:
+    """Until it was heard since when they are online: by that one knows when a file shows what. Raises BenchFailed."""
+    for _ in range(round(within_s / 0.25)):
+        missing = set(names) - heard.online_since.keys()
+        if not missing:
+            return
+        await asyncio.sleep(0.25)
+    raise BenchFailed(f"within {within_s:g} s it was not heard since when {', '.join(sorted(missing))} are online")
 
 
 def _config(plan: Plan, port: int, sender: Sender | None) -> dict[str, Any]:
@@ -92,18 +110,30 @@ class _Spent:
     until_at: float
     cpu_s: float
     rss_mib: float
+    others_share: float
     before: Scrape
     after: Scrape
 
 
 async def _spent(service: Serving, seconds: float) -> _Spent:
-    before, from_at = await service.metrics(), time.time()
+    before, from_at, began = await service.metrics(), time.time(), _machine_s()
     began_s, cpu_s, rss_mib = time.monotonic(), service.cpu_s(), 0.0
     while (left_s := seconds - (time.monotonic() - began_s)) > 0:
         rss_mib = max(rss_mib, service.rss_mib())
         await asyncio.sleep(min(0.5, left_s))
     cpu_s, until_at = service.cpu_s() - cpu_s, time.time()
-    return _Spent(from_at, until_at, cpu_s, rss_mib, before, await service.metrics())
+    share = others_share(began, _machine_s())
+    return _Spent(from_at, until_at, cpu_s, rss_mib, share, before, await service.metrics())
+
+
+def _machine_s() -> tuple[float, float, float]:
+    """(all, idle, own) CPU seconds of the machine; own: of the benchmark with the processes that it started."""
+    times, own, this = psutil.cpu_times(), 0.0, psutil.Process()
+    for process in (this, *this.children(recursive=True)):
+        with suppress(psutil.Error):
+            used = process.cpu_times()
+            own += used.user + used.system
+    return sum(times), times.idle + getattr(times, "iowait", 0.0), own
 
 
 def _run(plan: Plan, spent: _Spent, heard: Heard, sender: Sender | None) -> Run:
@@ -112,12 +142,18 @@ def _run(plan: Plan, spent: _Spent, heard: Heard, sender: Sender | None) -> Run:
     reopened = 0
     for name, camera in plan.cameras.items():
         clocks = _clocks(name, camera, heard, sender)
-        reopened += len(clocks) - 1
-        for clock, until_at in zip(clocks, [*(one.began_at for one in clocks[1:]), spent.until_at], strict=True):
-            if camera.scene is not None:
-                from_at = max(spent.from_at, clock.began_at)
-                walks += expected(name, camera.scene, clock, from_at, min(until_at, spent.until_at))
-                everybody += expected(name, camera.scene, clock, 0.0, spent.until_at + PARTLY_S)
+        reopened += max(0, len(clocks) - 1)
+        if camera.scene is None:
+            continue
+        if camera.scene.walks and not clocks:
+            raise BenchFailed(
+                f"when camera {name} showed what is not known, so nobody can be missed: it never came online"
+            )
+        for clock, next_one in zip_longest(clocks, clocks[1:]):
+            from_at = max(spent.from_at, clock.began_at)
+            until_at = spent.until_at if next_one is None else next_one.began_at
+            walks += expected(name, camera.scene, clock, from_at, min(until_at, spent.until_at))
+            everybody += expected(name, camera.scene, clock, 0.0, spent.until_at + PARTLY_S)
     seconds = spent.until_at - spent.from_at
     frames = {
         outcome: _grown(spent, "camera", "whosthere_frames_total", outcome=outcome)
@@ -131,6 +167,7 @@ def _run(plan: Plan, spent: _Spent, heard: Heard, sender: Sender | None) -> Run:
         matched=matched(walks, heard.visits.values(), everybody),
         heard=heard,
         gates=_gates(spent),
+        others_share=spent.others_share,
         frames=frames,
     )
 

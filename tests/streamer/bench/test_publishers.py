@@ -1,6 +1,7 @@
 """A publisher of a benchmark that can't start, or ends by itself, ends the benchmark; and nothing is left running."""
 
 import asyncio
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from streamer.bench.ingest import Load, _published
 from streamer.bench.ingest_process import _decoded
+from streamer.bench.parts import Parts
 from streamer.bench.publishers import failing_plainly, publisher
 from streamer.bench.soak import run_soak
 from streamer.errors import BenchFailed
@@ -66,9 +68,12 @@ async def test_the_ingest_benchmark_ends_with_its_publisher(clip, bad_ffmpeg):
 async def test_the_soak_ends_with_its_publisher(clip, bad_ffmpeg, tmp_path):
     before, said = children(), list[str]()
     async with asyncio.timeout(60):
-        with pytest.raises(BenchFailed, match=bad_ffmpeg):
-            await run_soak(Settings(), clip, 3600.0, tmp_path / "data", said.append)
-    assert len(said) == 1
+        parts = Parts(said.append)
+        samples = await run_soak(Settings(), clip, 3600.0, tmp_path / "data", parts)
+    assert len(samples) == 1, "what was seen until then stands"
+    (failed,) = parts.failed
+    assert re.search(bad_ffmpeg, failed["why"])
+    assert len(said) == 2
     assert children() == before
 
 

@@ -18,7 +18,7 @@ from streamer.settings import CameraSettings
 SCENE = empty((320, 180), 10, 5.0)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")  # live tests are run apart from the others
 def clips(tmp_path_factory):
     return encoded(SCENE, None, ENCODINGS, tmp_path_factory.mktemp("clips"))
 
