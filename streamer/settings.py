@@ -20,6 +20,7 @@ from recognition.specs.devices import Device
 from recognition.specs.spec import SpecProfile
 from streamer.camera_changes import FILE as CHANGES_FILE
 from streamer.sections.mqtt import MqttSettings as MqttSettings
+from streamer.sections.polygons import Polygons
 from streamer.sections.section import Section
 
 log = logging.getLogger(__name__)
@@ -89,6 +90,8 @@ class CameraSettings(Section):
     stalled_after_s: float | None = Field(default=None, gt=0, le=120, description="null: as its own rhythm has it")
     names: Names = Field(default="gallery", description="whose word a name is: the gallery's, the classifier's, both's")
     snapshots: bool = Field(default=False, description="keep its visits: pictures, messages, embeddings")
+    masks: Polygons = Field(default=(), description="parts of its picture that are blacked: polygons of [x, y], 0 to 1")
+    regions: Polygons = Field(default=(), description="where faces and movement count, likewise; none: everywhere")
 
     @property
     def is_published(self) -> bool:

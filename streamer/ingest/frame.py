@@ -47,21 +47,32 @@ class ToldRotation:
         return self._degrees
 
 
+def quarter_turns(told_degrees: int, rotate: int) -> int:
+    """Counterclockwise quarters from a stored picture to the one that a person sees. rotate: clockwise, degrees."""
+    return (round(told_degrees / 90) - rotate // 90) % 4
+
+
 class VideoImage:
     """A decoded picture as a person sees it, behind recognition's Image protocol; converts when asked, on any thread.
 
     Pixels that are not square are stretched, never squeezed: `pixel_aspect` is a stored pixel's width to its height. Of
     an interlaced picture one field is looked at, its lines stretched: what moves is in two places in the two fields.
     Turned as the stream tells (phones hold the sensor sideways; None: as this picture does), then clockwise by `rotate`
-    degrees, in steps of 90.
+    degrees, in steps of 90. open_share: of the points of luma_sample(), those that no mask has blacked.
     """
 
     def __init__(
-        self, video_frame: av.VideoFrame, pixel_aspect: float = 1.0, rotate: int = 0, told_rotation: int | None = None
+        self,
+        video_frame: av.VideoFrame,
+        pixel_aspect: float = 1.0,
+        rotate: int = 0,
+        told_rotation: int | None = None,
+        open_share: float = 1.0,
     ) -> None:
         self._frame = video_frame
         told = video_frame.rotation if told_rotation is None else told_rotation
-        self._turns = (round(told / 90) - rotate // 90) % 4  # counterclockwise quarters
+        self._turns = quarter_turns(told, rotate)
+        self.open_share = open_share
         self._rows = 2 if video_frame.interlaced_frame else 1  # every so many rows is a field's
         wide, high = max(1.0, pixel_aspect), max(1.0, 1 / pixel_aspect)
         self._size = round(video_frame.width * wide), round(video_frame.height * high)  # before it is turned

@@ -10,7 +10,7 @@ import av
 from av.video.stream import VideoStream
 
 from streamer.ingest.decode_gate.gate import DecodeGate
-from streamer.ingest.frame import Frame, ToldRotation, VideoImage
+from streamer.ingest.frame import Frame, ToldRotation, VideoImage, quarter_turns
 from streamer.ingest.pacing import Clock
 from streamer.ingest.packet_reader import Instant
 from streamer.ingest.picture_trouble import PictureTrouble
@@ -18,6 +18,7 @@ from streamer.ingest.sampling import Sampler
 from streamer.ingest.slot import LatestSlot
 from streamer.ingest.stream import SourceHooks
 from streamer.ingest.stream_clock import StreamClock
+from streamer.motion.masking import PictureMask
 from streamer.settings import CameraSettings
 
 # Pixels that are wider or higher than this are a fault of the stream's header, not of anybody's picture.
@@ -37,6 +38,7 @@ class FrameOutlet:
         self._stop = threading.Event()
         self._captured = Instant(0.0, 0.0)  # the last frame
         self._told_rotation, self._turned = ToldRotation(), 0
+        self._mask = PictureMask(camera.masks)
         self.trouble = PictureTrouble()
         self.sampler = Sampler(camera.fps)
         self.stream_clock = StreamClock()
@@ -117,14 +119,18 @@ class FrameOutlet:
             self._hooks.dropped()
 
     def image(self, picture: av.VideoFrame, told_aspect: float) -> VideoImage:
-        """With what the configuration says of its shape, else the stream."""
+        """With what the configuration says of its shape, else the stream, and its masks blacked in it for good: nobody
+        gets at a picture otherwise.
+        """
         pixel_aspect = told_aspect
         if self._camera.aspect is not None:
             wide, high = map(int, self._camera.aspect.split(":"))
             pixel_aspect = wide * picture.height / (high * picture.width)
         if not 1 / _MOST_ASPECT <= pixel_aspect <= _MOST_ASPECT:
             pixel_aspect = 1.0
-        return VideoImage(picture, pixel_aspect, self._camera.rotate, self._turned)
+        rotate = self._camera.rotate
+        picture = self._mask.hide(picture, quarter_turns(self._turned, rotate))
+        return VideoImage(picture, pixel_aspect, rotate, self._turned, self._mask.open_share)
 
     def rest_until(self, due_s: float) -> None:
         """Meanwhile silence is no fault."""

@@ -5,7 +5,6 @@ What can't be decoded is counted and left out, up to a limit that ends the openi
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import cast
 
 import av
@@ -17,7 +16,8 @@ from streamer.errors import StreamInvalid
 from streamer.ingest import faults
 from streamer.ingest.address import Address
 from streamer.ingest.decode_gate.gate import DecodeGate
-from streamer.ingest.decode_gate.picture_kind import KindReader
+from streamer.ingest.decode_gate.picture_kind import KindReader, PictureKind
+from streamer.ingest.decode_gate.telling import DecodeCost
 from streamer.ingest.pacing import Clock
 from streamer.ingest.packet_reader import Instant
 from streamer.ingest.picture_joiner import PictureJoiner
@@ -34,24 +34,6 @@ _JPEG_END = b"\xff\xd9"
 
 class ClipBroken(Exception):
     """The rest of this lap can't be decoded."""
-
-
-@dataclass(slots=True)
-class DecodeCost:
-    """CPU time of a stream's decoding, in s, and how many pictures that was."""
-
-    keyframes_s: float = 0.0
-    others_s: float = 0.0
-    keyframes: int = 0
-    others: int = 0
-
-    def add(self, packet: "Packet[VideoStream]", cpu_s: float) -> None:
-        if packet.is_keyframe:
-            self.keyframes_s += cpu_s
-            self.keyframes += 1
-        else:
-            self.others_s += cpu_s
-            self.others += packet.size > 0
 
 
 class PictureDecoder:
@@ -80,6 +62,7 @@ class PictureDecoder:
         self.catches_up = False  # what comes out was kept
         self.passed = False  # the last packet was not decoded
         self.cost = DecodeCost()
+        self._kind = PictureKind(is_entry=False)  # of the last packet
         self._joiner = PictureJoiner(self._context)
         self._waits_since_s = clock.monotonic_s()
         self._failures = 0
@@ -106,11 +89,11 @@ class PictureDecoder:
             gate.wake(now_s)
             yield from self.decode_whole(packet)
             return
-        kind = self._kinds.read(memoryview(packet), is_keyframe=packet.is_keyframe)
+        self._kind = self._kinds.read(memoryview(packet), is_keyframe=packet.is_keyframe)
         told = packet.pts if packet.dts is None else packet.dts
         step = gate.judge(
             packet,
-            kind,
+            self._kind,
             packet.size,
             None if told is None else float(told * packet.time_base),
             now_s,
@@ -199,7 +182,7 @@ class PictureDecoder:
             frames = []
             is_damaged = True
         decode_s = time.perf_counter() - started_s
-        self.cost.add(packet, time.thread_time() - cpu_s)
+        self.cost.add(self._kind, time.thread_time() - cpu_s)
         self.was_damaged = is_damaged or any(frame.is_corrupt for frame in frames)
         if is_damaged:
             self.failed()

@@ -65,14 +65,15 @@ class PictureTrouble:
         sample = luma.tobytes()
         if sample != self._sample:
             self._sample, self._changed_s, self._keyframes = sample, at_s, 0
-        self.is_black = bool(np.count_nonzero(luma > _BLACK) <= _CLOCK * luma.size)
+        can_tell = image.open_share > 0  # masks that cover all are no trouble of the camera's
+        self.is_black = can_tell and bool(np.count_nonzero(luma > _BLACK) <= _CLOCK * luma.size * image.open_share)
         if self._lit_s is None or not self.is_black:
             self._lit_s = at_s
         if self._is_damaged:
             self.reason = "pictures_damaged"
         elif at_s - self._lit_s >= BLACK_AFTER_S:
             self.reason = "black"
-        elif at_s - self._changed_s >= FROZEN_AFTER_S and self._keyframes >= FROZEN_KEYFRAMES:
+        elif can_tell and at_s - self._changed_s >= FROZEN_AFTER_S and self._keyframes >= FROZEN_KEYFRAMES:
             self.reason = "frozen"
         else:
             self.reason = None

@@ -21,17 +21,6 @@ Reason = Literal[
     "no_timestamps",
 ]
 
-WORDS: dict[Reason, str] = {
-    "learning": "it was not watched for long enough to know its keyframes",
-    "sizes_and_keyframes": "its packets weigh more as soon as something moves, and each keyframe's picture is looked at",
-    "sizes_say_nothing": "packet sizes say nothing (constant bitrate, or a noisy picture): each keyframe's picture is"
-    " looked at",
-    "sizes_unknown": "each keyframe's picture is looked at; what its packets weigh while nothing moves is not known yet",
-    "keyframes_far_apart": "its keyframes are further apart than wake_within_s",
-    "intra_refresh": "it has no keyframes but an intra refresh",
-    "no_timestamps": "it reorders its pictures (B-frames) and has no timestamps",
-}
-
 # Networks and encoders jitter: an interval of 1 s is within a second.
 _TOLERANCE, _JITTER_S = 1.1, 0.1
 # Intervals between keyframes that are remembered, and how many have to be known.
@@ -57,6 +46,7 @@ class Habits:
     def __init__(self, wake_within_s: float) -> None:
         self._limit_s = wake_within_s * _TOLERANCE + _JITTER_S
         self._intervals: deque[float] = deque(maxlen=_INTERVALS)
+        self.seen_s = 0.0
         self._since_entry_s = 0.0
         self._has_entry = self._has_refresh = self._is_untimed = False
         self._spared, self._is_spared = 0.0, False  # the share of pictures that nothing is made from
@@ -65,6 +55,7 @@ class Habits:
 
     def saw(self, kind: PictureKind, size: int, step_s: float, *, is_untimed: bool = False) -> None:
         """The next picture, so long after the one before. is_untimed: its place in the order can't be known."""
+        self.seen_s += step_s
         self._since_entry_s += step_s
         self._is_untimed = is_untimed
         self._spared += ((not kind.is_reference) - self._spared) * _SMOOTHING

@@ -7,7 +7,7 @@ from collections import deque
 
 # So many quiet sizes are remembered: about ten seconds.
 _WINDOW = 256
-_LEAST, _EVERY = 50, 25
+_LEAST, _EVERY = 25, 25
 # Of five packets so many have to be heavy: a burned-in clock's step, or one loss that the encoder mends, is one.
 _LAST, _HEAVY = 5, 3
 # Over the floor by so much: of what nine in ten stay under, and some bytes where that is next to nothing.
