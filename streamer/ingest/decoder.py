@@ -96,7 +96,10 @@ class Decoder:
     def run(self, opened: Callable[[StreamInfo], None]) -> None:
         """Plays until the stream ends, fails or is stopped; the slot says which. opened() comes each lap."""
         with self._slot.closed_by_its_end():
-            self._play(opened)
+            try:
+                self._play(opened)
+            finally:
+                self.outlet.finish()
 
     def _play(self, opened: Callable[[StreamInfo], None]) -> None:
         while True:

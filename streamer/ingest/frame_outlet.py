@@ -55,6 +55,11 @@ class FrameOutlet:
         """Nobody takes any more: whoever waits here goes on. From any thread."""
         self._stop.set()
 
+    def finish(self) -> None:
+        """The stream is over. On the camera's thread."""
+        if self.gate is not None:
+            self.gate.finish(self._clock.monotonic_s())
+
     def now(self) -> Instant:
         return Instant(self._clock.unix_s(), self._clock.monotonic_s())
 

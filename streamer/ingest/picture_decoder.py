@@ -135,6 +135,7 @@ class PictureDecoder:
         first_pts, self.catches_up = kept[0].pts, True
         self.skipped -= len(kept) - 1 - is_first_known  # counted when they were kept
         for packet in kept:
+            self.skipped += first_pts is not None and packet.pts is not None and packet.pts < first_pts
             if isinstance(packet.opaque, Instant):
                 packet.opaque = Instant(*packet.opaque)
             for frame, decode_s in self.decode_whole(packet):

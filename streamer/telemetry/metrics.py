@@ -50,7 +50,7 @@ class Metrics:
             ["camera", "way", "reason"],
             registry=r,
         )
-        self._camera_watches: dict[str, "Watch"] = {}
+        self._camera_watches: dict[str, Watch] = {}
         self.shed = Counter(
             "whosthere_shed_total", "What was left out to keep event_goal_ms", ["camera", "what", "reason"], registry=r
         )

@@ -8,12 +8,13 @@ from streamer.ingest.decode_gate.picture_kind import PictureKind
 _WAYS: dict[Way, str] = {
     "all": "every frame is decoded, also while nothing moves",
     "reference": "while nothing moves, the frames that no other is made from are left out",
-    "keyframes": "while nothing moves, its keyframes alone are decoded, and what follows each is kept for the moment when"
-    " something does",
+    "keyframes": "while nothing moves, its keyframes alone are decoded, and what follows each is kept until something"
+    " does",
 }
 _REASONS: dict[Reason, str] = {
     "learning": "it was not watched for long enough to know its keyframes",
-    "sizes_and_keyframes": "its packets weigh more as soon as something moves, and each keyframe's picture is looked at",
+    "sizes_and_keyframes": "its packets weigh more as soon as something moves, and each keyframe's picture is looked"
+    " at",
     "sizes_say_nothing": "packet sizes say nothing (constant bitrate, or a noisy picture), so it wakes with the next"
     " keyframe's picture; variable bitrate would let it wake at once",
     "sizes_unknown": "it wakes with a keyframe's picture; whether its packet sizes say when something moves shows once"

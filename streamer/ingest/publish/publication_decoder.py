@@ -77,7 +77,10 @@ class PublicationDecoder:
     def run(self) -> None:
         """Plays until the publication ends, fails or is left; the slot says which."""
         with self._slot.closed_by_its_end():
-            self._play()
+            try:
+                self._play()
+            finally:
+                self.outlet.finish()
 
     def _play(self) -> None:
         while True:

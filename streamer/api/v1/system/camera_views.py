@@ -125,8 +125,8 @@ class ProbeView(BaseModel):
                 "faces": 1,
                 "reading": "a live stream, by its own timestamps; 10 frames a second of its 25",
                 "notes": [],
-                "watch": "while nothing moves, its keyframes alone are decoded, and what follows each is kept for the "
-                "moment when something does: its packets weigh more as soon as something moves, and each keyframe's "
+                "watch": "while nothing moves, its keyframes alone are decoded, and what follows each is kept until "
+                "something does: its packets weigh more as soon as something moves, and each keyframe's "
                 "picture is looked at",
                 "watch_way": "keyframes",
                 "watch_reason": "sizes_and_keyframes",
