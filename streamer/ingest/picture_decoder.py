@@ -86,7 +86,7 @@ class PictureDecoder:
             return
         now_s = self._clock.monotonic_s()
         if not packet.size:
-            gate.wake(now_s)
+            gate.cut()
             yield from self.decode_whole(packet)
             return
         self._kind = self._kinds.read(memoryview(packet), is_keyframe=packet.is_keyframe)

@@ -112,10 +112,9 @@ class DecodeGate(Generic[P]):
         kept, self._kept, self._kept_bytes = self._kept, [], 0
         return kept
 
-    def wake(self, now_s: float) -> None:
-        """What is kept can't be decoded any more (a gap, the end of a lap); nothing is left out from here on."""
+    def cut(self) -> None:
+        """What is kept can't be decoded any more: a gap, the end of a lap. Asleep it is still, if a keyframe is next."""
         self.take_kept()
-        self._become(now_s, is_asleep=False)
 
     def finish(self, now_s: float) -> None:
         """The stream is over."""
@@ -135,7 +134,9 @@ class DecodeGate(Generic[P]):
 
     def _asleep(self, picture: P, kind: PictureKind, size: int, is_raised: bool, now_s: float) -> Step:
         is_roused = self._is_roused or is_raised or self._active_s == now_s
-        if not self._kept:  # those are left out that nothing is made from
+        if not self._kept:  # those are left out that nothing is made from, or it was cut
+            if self.watch.way == "keyframes" and kind.is_entry and not is_roused:
+                return "glance"
             if is_roused or self.watch.way != "reference":
                 self._become(now_s, is_asleep=False)
                 return "decode"

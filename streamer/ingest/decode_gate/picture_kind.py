@@ -78,8 +78,8 @@ class KindReader:
 def begins_at_once(unit: bytes) -> bool | None:
     """Whether an H.264 SEI unit with a recovery point says that all is right from this picture on; None: it has none.
 
-    True is an open GOP's beginning. An intra refresh promises that for later, and x264's does not always keep it: such a
-    stream waits for an IDR.
+    True is an open GOP's beginning. An intra refresh promises that for later, and x264's does not always keep it:
+    such a stream waits for an IDR.
     """
     at = 1
     while at < len(unit) - 2:

@@ -139,7 +139,7 @@ class PublicationDecoder:
         """Nothing can be made from what was decoded, or kept, before."""
         self._context.flush_buffers()
         if self.outlet.gate is not None:
-            self.outlet.gate.wake(self._clock.monotonic_s())
+            self.outlet.gate.cut()
 
     def _show(self, data: bytes, picture: EncodedPicture | None = None) -> bool:
         """A picture's data, or none for those that the codec still has; whether they were damaged."""

@@ -215,9 +215,20 @@ def test_damage_wakes_it_and_is_told_as_when_it_is_awake():
 def test_a_gap_leaves_nothing_that_could_be_decoded_wrongly():
     stream = Stream().asleep()
     stream.play(0.5)
-    stream.gate.wake(stream.now_s)
+    stream.gate.cut()
     assert stream.gate.take_kept() == []
     assert stream.step() == "decode"
+    assert not stream.gate.is_asleep
+
+
+def test_it_sleeps_on_over_a_gap_that_ends_with_a_keyframe():
+    stream = Stream().asleep()
+    while stream.step() != "glance":
+        pass
+    stream.play(0.5)
+    stream.gate.cut()
+    stream.next = -(-stream.next // FPS) * FPS
+    assert stream.play(3) == {"glance": 3, "keep": 3 * (FPS - 1)}
 
 
 def test_pictures_without_times_go_by_the_clock_and_reordered_ones_are_all_decoded():
