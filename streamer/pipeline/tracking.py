@@ -139,6 +139,7 @@ class Tracker:
         self._numbers = itertools.count(1)
         self.frame_size: tuple[int, int] | None = None
         self.tracks: list[Track] = []
+        self.shown: list[Sighting] = []  # by the last frame
 
     def update(
         self, found: Found, frame_size: tuple[int, int], at: float, at_s: float
@@ -160,7 +161,8 @@ class Tracker:
         quality, size_px = found.quality.score, found.quality.size_px
         for track, index in pairs + unsure_pairs:
             track.largest_px = max(track.largest_px, float(size_px[index]))
-        return [Sighting(t, i, boxes[i], float(quality[i]), at_s) for t, i in pairs + unsure_pairs], gone
+        self.shown = [Sighting(t, i, boxes[i], float(quality[i]), at_s) for t, i in pairs + unsure_pairs]
+        return self.shown, gone
 
     def to_embed(self, sightings: Sequence[Sighting], found: Found, at_s: float, model: str) -> list[Sighting]:
         """The sightings whose embedding by this model can still change or improve their track's vote; marks them
@@ -233,7 +235,7 @@ class Tracker:
 
     def clear(self) -> list[Track]:
         """Forget every track, because the camera was lost or stopped; returns them."""
-        tracks, self.tracks = self.tracks, []
+        tracks, self.tracks, self.shown = self.tracks, [], []
         return tracks
 
     def _is_worth(self, sighting: Sighting, found: Found, at_s: float, model: str) -> bool:
