@@ -47,12 +47,13 @@ class Shown:
 
 
 class Followed(Protocol):
-    """A track, as the tracker has it. Read alone."""
+    """A track, as the tracker has it. It is read alone but for unmoved_s, until when nothing moved around it."""
 
     id: str
     box: F32
     velocity: F32
     last_seen_s: float
+    unmoved_s: float
     sightings: int
     settled: bool
     suspect: bool
@@ -133,6 +134,9 @@ class Looking:
             track.id: at_s if moved.is_sudden or moved.cells[area].any() else self._near_s.get(track.id, at_s)
             for track, area in zip(tracks, areas, strict=True)
         }
+        for track in tracks:
+            if self._near_s[track.id] <= track.last_seen_s:
+                track.unmoved_s = at_s
 
     def _is_due(self, track: Followed, at_s: float, since_s: float) -> bool:
         """A track in a picture in which nothing moves. Its next sighting must come long before it is given up."""

@@ -61,6 +61,7 @@ class Track:
 
     unproven: it was doubted when there was nothing to hold its next face against, because the embedder had changed.
     upright: a second look saw its face stand upright, and nothing has happened since that makes it another one.
+    unmoved_s: until then nothing moved around it since it was last seen, so it is there although nobody looked.
     """
 
     id: str
@@ -83,12 +84,18 @@ class Track:
     unproven: bool = False
     settled: bool = False
     generation: int = 0
+    unmoved_s: float = -1e9
     merged_into: "Track | None" = None
     lost_its_box: bool = False
 
     def current(self) -> "Track":
         """This track, or the one that it turned out to continue."""
         return self if self.merged_into is None else self.merged_into.current()
+
+    @property
+    def in_sight_s(self) -> float:
+        """Until when it is known where it is."""
+        return max(self.last_seen_s, self.unmoved_s)
 
     def doubt(self, at_s: float) -> None:
         """From this frame on it may be somebody else's face: only a later one's embedding can clear it."""
@@ -151,7 +158,7 @@ class Tracker:
         unsure = np.flatnonzero(scores < self.rules.sure_score)
         seen = [track for track in self.tracks if not track.lost_its_box]
         pairs, left = self._associate(seen, boxes, sure, LEAST_OVERLAP_SURE, found, at_s)
-        fresh = [track for track in left if at_s - track.last_seen_s < OUT_OF_SIGHT_S]
+        fresh = [track for track in left if at_s - track.in_sight_s < OUT_OF_SIGHT_S]
         unsure_pairs, _ = self._associate(fresh, boxes, unsure, LEAST_OVERLAP_UNSURE, found, at_s)
         for track, index in pairs + unsure_pairs:
             self._move(track, found, index, at, at_s)
@@ -303,7 +310,7 @@ class Tracker:
         speed = (box - track.box) / np.float32(since_s)
         track.velocity = track.velocity * np.float32(1 - NEW_SPEED) + speed * np.float32(NEW_SPEED)
         alike = float(track.thumb.ravel() @ found.thumbs[index].ravel())
-        if alike < LOOKS_ALIKE or since_s > OUT_OF_SIGHT_S:
+        if alike < LOOKS_ALIKE or at_s - track.in_sight_s > OUT_OF_SIGHT_S:
             track.doubt(at_s)
         track.box, track.score, track.thumb = box, float(found.detections.scores[index]), found.thumbs[index]
         track.last_seen_at, track.last_seen_s = at, at_s
