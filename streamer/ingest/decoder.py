@@ -71,7 +71,7 @@ class Decoder:
         self._video: VideoStream | None = None
         self.pictures: PictureDecoder | None = None
         self._reader: PacketReader | None = None
-        self.outlet = FrameOutlet(camera, slot, hooks, first_number, clock)
+        self.outlet = FrameOutlet(camera, slot, hooks, first_number, clock, attention)
         self._last_packet_s = clock.monotonic_s()
 
     @property

@@ -18,6 +18,9 @@ from streamer.ingest.sampling import Sampler
 from streamer.ingest.slot import LatestSlot
 from streamer.ingest.stream import SourceHooks
 from streamer.ingest.stream_clock import StreamClock
+from streamer.motion.areas import Areas
+from streamer.motion.attention import Attention
+from streamer.motion.gate import MotionGate
 from streamer.motion.masking import PictureMask
 from streamer.settings import CameraSettings
 
@@ -29,8 +32,15 @@ class FrameOutlet:
     """Of one opening. next_number, resting, last_frame_s and trouble.reason are for any thread to read."""
 
     def __init__(
-        self, camera: CameraSettings, slot: LatestSlot, hooks: SourceHooks, first_number: int, clock: Clock
+        self,
+        camera: CameraSettings,
+        slot: LatestSlot,
+        hooks: SourceHooks,
+        first_number: int,
+        clock: Clock,
+        attention: Attention | None = None,
     ) -> None:
+        """attention: of the path that takes its frames, which are told what moved in them; None: nobody asks."""
         self._camera = camera
         self._slot = slot
         self._hooks = hooks
@@ -39,6 +49,10 @@ class FrameOutlet:
         self._captured = Instant(0.0, 0.0)  # the last frame
         self._told_rotation, self._turned = ToldRotation(), 0
         self._mask = PictureMask(camera.masks)
+        self._gate: MotionGate | None = None
+        if attention is not None and camera.pace == "realtime":
+            areas = Areas(camera.masks, camera.regions)
+            self._gate = MotionGate(attention, None if areas.is_everything else areas.looked_at)
         self.trouble = PictureTrouble()
         self.sampler = Sampler(camera.fps)
         self.stream_clock = StreamClock()
@@ -106,7 +120,10 @@ class FrameOutlet:
         # A frame that was held is of a later moment than the arrival of the next, which need not be.
         self._captured = max(captured, self._captured, key=lambda moment: moment.monotonic_s)
         self.trouble.look(image, self.last_frame_s)
-        frame = Frame(self.next_number, image, *self._captured, decode_s, late_s)
+        moved = None
+        if self._gate is not None:
+            moved = self._gate.look(image.small_luma(), self._captured.monotonic_s)
+        frame = Frame(self.next_number, image, *self._captured, decode_s, late_s, moved)
         self.next_number += 1
         if self.gate is not None:
             self.gate.looked(frame.moved, self.last_frame_s)

@@ -69,10 +69,10 @@ class Background:
 
     def compare(self, luma: U8, at_s: float, *, learns: bool = True) -> News:
         """luma: (rows, columns), limited range. learns: limits may grow (not while somebody is followed there)."""
-        now = cv2.GaussianBlur(luma.astype(np.float32), (3, 3), _BLUR)
+        now: F32 = np.asarray(cv2.GaussianBlur(luma.astype(np.float32), (3, 3), _BLUR), np.float32)
         last = self._last
         if last is None or last.shape != now.shape:
-            return self._begin(np.asarray(now, np.float32), at_s)
+            return self._begin(now, at_s)
         since_s = min(max(at_s - self._at_s, 0.01), 2.0)
         self._at_s, self._last = at_s, now
         self._pictures += 1

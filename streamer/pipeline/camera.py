@@ -24,6 +24,7 @@ from streamer.ingest.publish.source import PublishedSource
 from streamer.ingest.source import Source, open_source
 from streamer.ingest.stream import SourceHooks, StreamEnded
 from streamer.kept_visits.camera_visits import CameraVisits
+from streamer.looking.looking import Looking, LookingRules
 from streamer.motion.attention import Attention, AttentionRules
 from streamer.pipeline.camera_path import CameraPath, close_visits, run_camera
 from streamer.pipeline.camera_trouble import WORDS, FaceSizes, Trouble
@@ -299,5 +300,6 @@ def camera_path(
         keeps=keeps,
         onlooker=onlooker,
         names=settings.cameras[name].names,
+        looking=Looking(LookingRules(settings.recognition.look_again_s, rules.gone_after_s, rules.settle_s)),
         attention=Attention(AttentionRules(settings.recognition.look_again_s, settings.recognition.wake_within_s)),
     )

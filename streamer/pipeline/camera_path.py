@@ -27,6 +27,8 @@ from streamer.events.outbox import Outbox
 from streamer.ingest.frame import Frame
 from streamer.ingest.stream import StreamEnded
 from streamer.kept_visits.camera_visits import CameraVisits
+from streamer.looking.detector_gate import DetectorGate
+from streamer.looking.looking import Looking
 from streamer.motion.attention import Attention
 from streamer.pipeline.camera_trouble import FaceSizes
 from streamer.pipeline.close_watch import CloseWatch
@@ -34,8 +36,8 @@ from streamer.pipeline.live_gallery import LiveGallery
 from streamer.pipeline.outage_log import OutageLog, Step
 from streamer.pipeline.sequencer import Sequencer, Turn
 from streamer.pipeline.tracking import Sighting, Track, Tracker
-from streamer.pipeline.visits import Moment, Visits, pixels
-from streamer.pipeline.watching import Onlooker, SeenFace, Watcher
+from streamer.pipeline.visits import Moment, Visits
+from streamer.pipeline.watching import Onlooker, Watcher, tell_faces, tell_same_faces
 from streamer.settings import Names
 from streamer.telemetry.metrics import Metrics
 
@@ -70,6 +72,7 @@ class CameraPath:
     onlooker: Onlooker | None = None
     names: Names = "gallery"  # whose word a name is
     attention: Attention = field(default_factory=Attention)
+    looking: Looking = field(default_factory=Looking)
 
 
 @dataclass(slots=True, eq=False)
@@ -100,10 +103,13 @@ class Walk:
 
 
 async def run_camera(take: Callable[[], Awaitable[Frame]], path: CameraPath) -> None:
-    """Walk every frame that a source's take() gives, until it raises; then let the frames on their way arrive."""
+    """Walk the frames that a source's take() gives, but for quiet ones, until it raises; then let those on their way
+    arrive.
+    """
     frame: Frame | None = None
     in_flight = asyncio.Semaphore(path.frames_in_flight)
     turns = Sequencer()
+    gate = DetectorGate(path.camera, path.looking, path.attention, path.metrics)
     async with asyncio.TaskGroup() as walks:
         while True:
             await in_flight.acquire()
@@ -114,6 +120,13 @@ async def run_camera(take: Callable[[], Awaitable[Frame]], path: CameraPath) -> 
                 break
             if path.watcher is not None:
                 path.watcher.taken(frame)
+            is_watched = path.watcher is not None and path.watcher.looks
+            generation = path.live_gallery.generation
+            if not gate.lets_in(frame, path.tracker.tracks, generation, is_watched=is_watched):
+                if path.looking.is_settled:
+                    tell_same_faces(path.watcher, frame, path.tracker, path.visits)
+                in_flight.release()
+                continue
             task = walks.create_task(walk(frame, path, turns.next()), name=f"{path.camera}/{frame.number}")
             task.add_done_callback(lambda _: in_flight.release())
     try:
@@ -166,6 +179,7 @@ async def detect(frame: Frame, path: CameraPath) -> Found | None:
     if isinstance(found, CodedError):
         fate = "skipped" if isinstance(found, Overloaded) else "failed"
         path.metrics.frames.labels(camera=path.camera, outcome=fate).inc()
+        path.looking.missed()
         return None
     return found
 
@@ -204,28 +218,14 @@ def track(frame: Frame, found: Found, path: CameraPath) -> tuple[list[Sighting],
     if before not in (None, size):
         resized(before, size, path)
     sightings, gone = path.tracker.update(found, size, frame.captured_at, frame.captured_s)
+    path.looking.looked(frame.captured_s)
     path.face_sizes.look(sightings, gone)
     for left in gone:
         leave(left, "left", path)
-    if path.watcher is not None and path.watcher.looks:
-        path.watcher.looked(frame, [seen_face(sighting, frame, path.visits) for sighting in sightings])
+    tell_faces(path.watcher, frame, sightings, path.visits)
     to_embed = path.tracker.to_embed(sightings, found, frame.captured_s, path.live_gallery.serving)
     judge_again = path.tracker.due(frame.captured_s, path.live_gallery.generation)
     return to_embed, [(waiting, waiting.box) for waiting in judge_again]
-
-
-def seen_face(sighting: Sighting, frame: Frame, visits: Visits) -> SeenFace:
-    """A face as this frame shows it, with what events have said so far of whose it is."""
-    track = sighting.track.current()
-    said = visits.said_of(track)
-    return SeenFace(
-        box=pixels(sighting.box, frame.width, frame.height),
-        score=track.score,
-        is_told=said is not None,
-        person_id=said.person.id if said and said.person else None,
-        similarity=said.similarity if said else None,
-        quality=sighting.quality,
-    )
 
 
 def resized(before: tuple[int, int], now: tuple[int, int], path: CameraPath) -> None:

@@ -61,6 +61,7 @@ class Track:
 
     unproven: it was doubted when there was nothing to hold its next face against, because the embedder had changed.
     upright: a second look saw its face stand upright, and nothing has happened since that makes it another one.
+    unmoved_s: until then nothing moved around it since it was last seen, so it is there although nobody looked.
     """
 
     id: str
@@ -83,12 +84,18 @@ class Track:
     unproven: bool = False
     settled: bool = False
     generation: int = 0
+    unmoved_s: float = -1e9
     merged_into: "Track | None" = None
     lost_its_box: bool = False
 
     def current(self) -> "Track":
         """This track, or the one that it turned out to continue."""
         return self if self.merged_into is None else self.merged_into.current()
+
+    @property
+    def in_sight_s(self) -> float:
+        """Until when it is known where it is."""
+        return max(self.last_seen_s, self.unmoved_s)
 
     def doubt(self, at_s: float) -> None:
         """From this frame on it may be somebody else's face: only a later one's embedding can clear it."""
@@ -139,6 +146,7 @@ class Tracker:
         self._numbers = itertools.count(1)
         self.frame_size: tuple[int, int] | None = None
         self.tracks: list[Track] = []
+        self.shown: list[Sighting] = []  # by the last frame
 
     def update(
         self, found: Found, frame_size: tuple[int, int], at: float, at_s: float
@@ -150,7 +158,7 @@ class Tracker:
         unsure = np.flatnonzero(scores < self.rules.sure_score)
         seen = [track for track in self.tracks if not track.lost_its_box]
         pairs, left = self._associate(seen, boxes, sure, LEAST_OVERLAP_SURE, found, at_s)
-        fresh = [track for track in left if at_s - track.last_seen_s < OUT_OF_SIGHT_S]
+        fresh = [track for track in left if at_s - track.in_sight_s < OUT_OF_SIGHT_S]
         unsure_pairs, _ = self._associate(fresh, boxes, unsure, LEAST_OVERLAP_UNSURE, found, at_s)
         for track, index in pairs + unsure_pairs:
             self._move(track, found, index, at, at_s)
@@ -160,7 +168,8 @@ class Tracker:
         quality, size_px = found.quality.score, found.quality.size_px
         for track, index in pairs + unsure_pairs:
             track.largest_px = max(track.largest_px, float(size_px[index]))
-        return [Sighting(t, i, boxes[i], float(quality[i]), at_s) for t, i in pairs + unsure_pairs], gone
+        self.shown = [Sighting(t, i, boxes[i], float(quality[i]), at_s) for t, i in pairs + unsure_pairs]
+        return self.shown, gone
 
     def to_embed(self, sightings: Sequence[Sighting], found: Found, at_s: float, model: str) -> list[Sighting]:
         """The sightings whose embedding by this model can still change or improve their track's vote; marks them
@@ -233,7 +242,7 @@ class Tracker:
 
     def clear(self) -> list[Track]:
         """Forget every track, because the camera was lost or stopped; returns them."""
-        tracks, self.tracks = self.tracks, []
+        tracks, self.tracks, self.shown = self.tracks, [], []
         return tracks
 
     def _is_worth(self, sighting: Sighting, found: Found, at_s: float, model: str) -> bool:
@@ -301,7 +310,7 @@ class Tracker:
         speed = (box - track.box) / np.float32(since_s)
         track.velocity = track.velocity * np.float32(1 - NEW_SPEED) + speed * np.float32(NEW_SPEED)
         alike = float(track.thumb.ravel() @ found.thumbs[index].ravel())
-        if alike < LOOKS_ALIKE or since_s > OUT_OF_SIGHT_S:
+        if alike < LOOKS_ALIKE or at_s - track.in_sight_s > OUT_OF_SIGHT_S:
             track.doubt(at_s)
         track.box, track.score, track.thumb = box, float(found.detections.scores[index]), found.thumbs[index]
         track.last_seen_at, track.last_seen_s = at, at_s

@@ -59,7 +59,7 @@ class PublicationDecoder:
         self._hold_back = HoldBack()
         self._waits_since_s = clock.monotonic_s()  # for a keyframe
         self._is_lossy = False  # what is held back is so since something is missing
-        self.outlet = FrameOutlet(camera, slot, hooks, first_number, clock)
+        self.outlet = FrameOutlet(camera, slot, hooks, first_number, clock, attention)
         is_told = publication.stream.transport != "webrtc"  # aiortc's timestamps step wrongly with B-frames
         self.outlet.stream_clock = StreamClock(is_told=is_told, longest_late_s=LONGEST_LATE_S)
         self._context = _context_of(publication.stream)

@@ -52,11 +52,12 @@ class Rig:
             face_sizes=SimpleNamespace(too_small=False),
             tracker=SimpleNamespace(clear=list, frame_size=None),
             outbox=None,
+            attention=None,
         )
         camera = CameraSettings(url="rtsp://127.0.0.1/x", **settings)
         self.camera = Camera(camera, cast(Any, path), lambda _, status: self.statuses.append(status))
 
-    def _open(self, _name: str, _camera: object, _url: str, _number: int, hooks: SourceHooks) -> Any:
+    def _open(self, _name: str, _camera: object, _url: str, _number: int, hooks: SourceHooks, _attention: None) -> Any:
         self.sources.append(FakeSource(hooks))
         return self.sources[-1]
 

@@ -20,6 +20,8 @@ from streamer.events.event import Due, Models
 from streamer.events.outbox import Outbox
 from streamer.ingest.frame import Frame
 from streamer.kept_visits.camera_visits import CameraVisits
+from streamer.looking.looking import Looking
+from streamer.motion.attention import Attention
 from streamer.pipeline.camera_path import CameraPath, close_visits, detect, run_camera
 from streamer.pipeline.camera_trouble import FaceSizes
 from streamer.pipeline.live_gallery import LiveGallery
@@ -240,6 +242,8 @@ async def test_a_dead_runner_goes_up():
             metrics=Metrics(),
             outages=OutageLog(),
             watcher=None,
+            looking=Looking(),
+            attention=Attention(),
         ),
     )
     with pytest.raises(ExceptionGroup) as caught:
