@@ -208,9 +208,9 @@ class Decoder:
         """The same for all laps. None where every frame is wanted: batch work, and pictures that are asked for."""
         if self._attention is None or not self._is_paced or self._is_picture:
             return None
-        if self.outlet.gate is None:
-            self.outlet.gate = DecodeGate(self._attention, self._clock.monotonic_s(), self._hooks.gated)
-        return self.outlet.gate
+        if self.outlet.decode_gate is None:
+            self.outlet.decode_gate = DecodeGate(self._attention, self._clock.monotonic_s(), self._hooks.gated)
+        return self.outlet.decode_gate
 
     def _play_packets(self, container: InputContainer, video: VideoStream, pictures: PictureDecoder) -> None:
         for packet in self._packets(container, video, pictures):

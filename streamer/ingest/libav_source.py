@@ -85,9 +85,9 @@ class VideoSource:
     def outlook(self) -> WatchOutlook | None:
         """How it will be watched, by what was seen of it so far; None where every frame is wanted."""
         decoder = self._decoder
-        if decoder is None or decoder.outlet.gate is None or decoder.pictures is None:
+        if decoder is None or decoder.outlet.decode_gate is None or decoder.pictures is None:
             return None
-        habits = decoder.outlet.gate.habits
+        habits = decoder.outlet.decode_gate.habits
         return outlook(habits.watch, habits.keyframe_s, decoder.pictures.cost, habits.seen_s)
 
     @property

@@ -19,6 +19,8 @@ Step = Literal["decode", "keep", "skip", "glance", "wake"]
 
 # Nothing has moved for so long before a camera falls asleep; and, awake, before its packets count as quiet ones.
 CALM_S, QUIET_S = 3.0, 1.0
+# Cells of about 160 by 90 that have to move: the digits of a burned-in clock are fewer, a head is some dozen of them.
+LEAST_CELLS = 4
 # Of keyframes that are nearer to each other, not each is looked at: so many looks are within wake_within_s.
 _LOOKS = 2
 # What is kept. Over that the camera wakes: nothing is lost, and what was kept is decoded.
@@ -103,7 +105,7 @@ class DecodeGate(Generic[P]):
 
     def looked(self, moved: Moved | None, now_s: float) -> None:
         """A picture came out, and this moved in it; None: nobody knows, so anything may have."""
-        if moved is None or moved.any:
+        if moved is None or moved.is_sudden or int(moved.cells.sum()) >= LEAST_CELLS:
             self._moved_s = self._active_s = now_s
             self._is_roused = self.is_asleep
 

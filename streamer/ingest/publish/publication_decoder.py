@@ -64,9 +64,9 @@ class PublicationDecoder:
         self.outlet.stream_clock = StreamClock(is_told=is_told, longest_late_s=LONGEST_LATE_S)
         self._context = _context_of(publication.stream)
         if attention is not None:
-            self.outlet.gate = DecodeGate(attention, clock.monotonic_s(), hooks.gated)
+            self.outlet.decode_gate = DecodeGate(attention, clock.monotonic_s(), hooks.gated)
         self._pictures = PictureDecoder(
-            self._where, self._context, clock, hooks, self.outlet.trouble, is_clip=False, gate=self.outlet.gate
+            self._where, self._context, clock, hooks, self.outlet.trouble, is_clip=False, gate=self.outlet.decode_gate
         )
 
     def stop(self) -> None:
@@ -138,8 +138,8 @@ class PublicationDecoder:
     def _begin_anew(self) -> None:
         """Nothing can be made from what was decoded, or kept, before."""
         self._context.flush_buffers()
-        if self.outlet.gate is not None:
-            self.outlet.gate.cut()
+        if self.outlet.decode_gate is not None:
+            self.outlet.decode_gate.cut()
 
     def _show(self, data: bytes, picture: EncodedPicture | None = None) -> bool:
         """A picture's data, or none for those that the codec still has; whether they were damaged."""
