@@ -126,7 +126,7 @@ class FrameOutlet:
         frame = Frame(self.next_number, image, *self._captured, decode_s, late_s, moved)
         self.next_number += 1
         if self.decode_gate is not None:
-            self.decode_gate.looked(frame.moved, self.last_frame_s)
+            self.decode_gate.looked(moved, self.last_frame_s, image.width)
         if waits:
             self.resting = True
             self._slot.offer_wait(frame)
