@@ -147,6 +147,7 @@ class Tracker:
         self.frame_size: tuple[int, int] | None = None
         self.tracks: list[Track] = []
         self.shown: list[Sighting] = []  # by the last frame
+        self.spared = 0
 
     def update(
         self, found: Found, frame_size: tuple[int, int], at: float, at_s: float
@@ -171,16 +172,23 @@ class Tracker:
         self.shown = [Sighting(t, i, boxes[i], float(quality[i]), at_s) for t, i in pairs + unsure_pairs]
         return self.shown, gone
 
-    def to_embed(self, sightings: Sequence[Sighting], found: Found, at_s: float, model: str) -> list[Sighting]:
+    def to_embed(
+        self, sightings: Sequence[Sighting], found: Found, at_s: float, model: str, *, spares: bool = False
+    ) -> list[Sighting]:
         """The sightings whose embedding by this model can still change or improve their track's vote; marks them
         pending.
 
         At most MOST_AT_ONCE, those of whom least is known first: the others' turn comes a frame later, and when many
         people come into view together nobody waits for all of them.
+
+        spares: whoever is known for sure is left out; `spared` says how many would have been embedded.
         """
         worth = [sighting for sighting in sightings if self._is_worth(sighting, found, at_s, model)]
         worth.sort(key=lambda sighting: (sighting.track.settled, len(sighting.track.kept), -sighting.quality))
         del worth[MOST_AT_ONCE:]
+        self.spared = 0
+        if spares:
+            worth = self._unsure(worth, at_s, model)
         for sighting in worth:
             sighting.track.pending += 1
             sighting.track.embedded_s = at_s
@@ -270,6 +278,19 @@ class Tracker:
         if not track.settled:
             return track.pending == 0 and since_s >= AGAIN_S and (have < KEPT_FACES or better)
         return better and track.pending == 0 and since_s >= SETTLED_AGAIN_S
+
+    def _unsure(self, worth: list[Sighting], at_s: float, model: str) -> list[Sighting]:
+        """Those whose person is not known for sure; the others have had their turn."""
+        unsure: list[Sighting] = []
+        for sighting in worth:
+            track = sighting.track
+            knows = any(face.model == model for face in track.kept)  # a face to hold later ones against
+            if track.settled and knows and not track.suspect and not track.unproven:
+                track.embedded_s = at_s
+                self.spared += 1
+            else:
+                unsure.append(sighting)
+        return unsure
 
     def _leads(self, model: str, track: Track) -> bool:
         """Whether a track's good faces of this model are at least as many as those of any other."""

@@ -120,7 +120,7 @@ class DecodeGate(Generic[P]):
         return kept
 
     def cut(self) -> None:
-        """What is kept can't be decoded any more: a gap, the end of a lap. Asleep it is still, if a keyframe is next."""
+        """What is kept can't be decoded any more: a gap, a lap's end. Asleep it is still, if a keyframe is next."""
         self.take_kept()
 
     def finish(self, now_s: float) -> None:

@@ -40,6 +40,23 @@ async def test_the_newest_frame_wins_and_the_lost_ones_are_told():
     assert slot.offer(frame(4)) is False
 
 
+async def test_a_look_at_the_newest_frame_leaves_it_there():
+    slot = LatestSlot(asyncio.get_running_loop())
+    looking = asyncio.create_task(slot.peek())
+    await waiting(looking)
+    slot.offer(frame(1))
+    assert (await looking).number == 1
+    slot.offer(frame(2))
+    assert (await slot.peek()).number == 2
+    assert (await slot.take()).number == 2
+    looking = asyncio.create_task(slot.peek())
+    await waiting(looking)
+    slot.close(StreamLost("gone"))
+    assert await looking is None
+    with pytest.raises(StreamLost):
+        await slot.take()
+
+
 async def test_a_waiting_taker_is_woken_by_another_thread():
     slot = LatestSlot(asyncio.get_running_loop())
     taker = asyncio.create_task(slot.take())

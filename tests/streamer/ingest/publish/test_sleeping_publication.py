@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import av
 import pytest
@@ -62,7 +63,7 @@ def test_it_sleeps_and_wakes_with_whole_pictures(halls, kind):
     first = min(plain.luma)
     walk = [pts for pts in order if ENTERS_S <= (pts - first) / TICKS < LEAVES_S]
     assert len(walk) >= (LEAVES_S - ENTERS_S - 1) * FPS
-    assert max(b - a for a, b in zip(walk, walk[1:], strict=False)) <= TICKS / FPS + 1, "a gap while somebody walks"
+    assert max(b - a for a, b in pairwise(walk)) <= TICKS / FPS + 1, "a gap while somebody walks"
 
 
 def test_a_gap_while_it_sleeps_is_counted_and_no_wrong_picture_is_shown(halls):
@@ -90,5 +91,5 @@ def test_whoever_watches_gets_all_that_was_kept_each_of_its_own_time(halls):
     done = shown("h264-vbr", quiet, Watched())
     assert of(done, "caught_up") >= 5
     times = [frame.captured_s for frame in done.frames if frame.captured_s >= 7.01]
-    assert [round(b - a, 3) for a, b in zip(times, times[1:], strict=False)] == [round(1 / FPS, 3)] * (len(times) - 1)
+    assert [round(b - a, 3) for a, b in pairwise(times)] == [round(1 / FPS, 3)] * (len(times) - 1)
     assert len(times) > FPS
