@@ -21,6 +21,9 @@ endif
 ifneq ($(wildcard ../shared/faces/lfw_dev.zip),)
 bench: export WHOSTHERE_BENCH_FACES ?= ../shared/faces/lfw_dev.zip
 endif
+ifneq ($(wildcard ../shared/video/one_by_one_person_432p_139s.mp4),)
+bench: export WHOSTHERE_BENCH_NEGATIVE ?= ../shared/video/one_by_one_person_432p_139s.mp4
+endif
 
 .PHONY: help setup demo stack dashboards test test-arm64 test-pythons test-kill test-ha fuzz openapi check bench docs \
     release clean

@@ -26,7 +26,7 @@ MODULES = {
     "enrol": "enrolment.command",
     "identify": "identify",
     "events": "events",
-    "bench": "bench",
+    "bench": "bench.command",
     "people": "people.commands",
     "gallery": "gallery.commands",
     "calibrate": "calibration.commands",

@@ -26,7 +26,7 @@ from streamer.bench.agreement import agreement, nearest, people_of
 from streamer.bench.clips import repeated, with_gap
 from streamer.bench.limit import replay
 from streamer.bench.model_layer import ModelBenchOptions, run_model_layer
-from streamer.bench.peer import PeerRun, run_peer
+from streamer.bench.peer.peer import PeerRun, run_peer
 from streamer.bench.realtime import run_realtime
 from streamer.bench.throughput import OurRun, run_ours
 from streamer.errors import BenchFailed

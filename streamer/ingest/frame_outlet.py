@@ -7,7 +7,9 @@ import math
 import threading
 
 import av
+from av.video.stream import VideoStream
 
+from streamer.ingest.decode_gate.gate import DecodeGate
 from streamer.ingest.frame import Frame, ToldRotation, VideoImage, quarter_turns
 from streamer.ingest.pacing import Clock
 from streamer.ingest.packet_reader import Instant
@@ -54,6 +56,7 @@ class FrameOutlet:
         self.trouble = PictureTrouble()
         self.sampler = Sampler(camera.fps)
         self.stream_clock = StreamClock()
+        self.gate: DecodeGate[av.Packet[VideoStream]] | None = None  # told of what moved
         self.next_number = first_number
         self.resting = False
         self.last_frame_s = self.rested_s = clock.monotonic_s()
@@ -66,19 +69,25 @@ class FrameOutlet:
         """Nobody takes any more: whoever waits here goes on. From any thread."""
         self._stop.set()
 
+    def finish(self) -> None:
+        """The stream is over. On the camera's thread."""
+        if self.gate is not None:
+            self.gate.finish(self._clock.monotonic_s())
+
     def now(self) -> Instant:
         return Instant(self._clock.unix_s(), self._clock.monotonic_s())
 
-    def decoded(self, picture: av.VideoFrame | None, every_s: float | None = None) -> None:
+    def decoded(self, picture: av.VideoFrame | None, every_s: float | None = None, *, was_heard: bool = False) -> None:
         """This one came out of the codec, or (None) is the same as before.
 
-        every_s: how often one is asked for, where that is what it comes by.
+        every_s: how often one is asked for, where that is what it comes by. was_heard: as None, when it came.
         """
         if picture is not None:
             self._turned = self._told_rotation.look(picture)
         before_s = self.last_frame_s
         self.heard()
-        self._hooks.decoded(self.last_frame_s - before_s if every_s is None else every_s)
+        if not was_heard:
+            self._hooks.decoded(self.last_frame_s - before_s if every_s is None else every_s)
 
     def heard(self) -> None:
         """It is no fault that none came until now."""
@@ -116,6 +125,8 @@ class FrameOutlet:
             moved = self._gate.look(image.small_luma(), self._captured.monotonic_s)
         frame = Frame(self.next_number, image, *self._captured, decode_s, late_s, moved)
         self.next_number += 1
+        if self.gate is not None:
+            self.gate.looked(frame.moved, self.last_frame_s)
         if waits:
             self.resting = True
             self._slot.offer_wait(frame)

@@ -17,6 +17,7 @@ from streamer.events.event import EndReason
 from streamer.events.outbox import Outbox
 from streamer.ingest import faults
 from streamer.ingest.address import address, redacted_url
+from streamer.ingest.decode_gate.gate import GateReport
 from streamer.ingest.frame import Frame
 from streamer.ingest.publish.point import PublishPoint
 from streamer.ingest.publish.source import PublishedSource
@@ -251,7 +252,11 @@ class Camera:
             failures.inc()
             errors.labels(camera=camera, code=code).inc()
 
-        return replace(hooks, dropped=dropped, failed=failed, decoded=self._rhythm.heard)
+        def gated(report: GateReport) -> None:
+            if not self._left:
+                self.path.metrics.show_gate(camera, report)
+
+        return replace(hooks, dropped=dropped, failed=failed, decoded=self._rhythm.heard, gated=gated)
 
 
 def _hopeless_delay_s(error: CodedError) -> float:

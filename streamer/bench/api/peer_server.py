@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from streamer.bench.api.load import Place
-from streamer.bench.peer import lay_weights, peer_python
+from streamer.bench.peer.peer import lay_weights, peer_python
 from streamer.errors import BenchFailed
 
 

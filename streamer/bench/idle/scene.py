@@ -15,8 +15,6 @@ import numpy as np
 from recognition.arrays import F32
 from streamer.bench.idle.people import FACE_SHARE, U8, Head, People
 
-HEAD_SHARE = 0.32  # of the picture's height
-PATHS = (0.27, 0.73)  # where the two paths' heads have their middle, of the height: nobody covers anybody
 NOISES = 8  # planes of it, each shifted anew every time
 INFRARED_NOISE = 2.0  # times as much of it at night
 RAIN_STREAKS = 60
@@ -72,7 +70,8 @@ class Scene:
     """The pictures' size and rate, and all that happens.
 
     noise: standard deviation of the sensor's, in grey levels; drift: how far the light goes up and down in drift_s
-    seconds, as a share; infrared_s: from when until when the camera sees by its lamp; rain_s: likewise.
+    seconds, as a share; head_share: of the height; paths: where heads have their middle, of it, nobody covers anybody;
+    infrared_s: from when until when the camera sees by its lamp; rain_s: likewise.
     """
 
     width: int
@@ -87,6 +86,8 @@ class Scene:
     infrared_s: tuple[float, float] | None = None
     rain_s: tuple[float, float] | None = None
     seed: int = 3
+    head_share: float = 0.32
+    paths: tuple[float, ...] = (0.27, 0.73)
 
     @property
     def frames(self) -> int:
@@ -94,7 +95,7 @@ class Scene:
 
     @cached_property
     def head_px(self) -> int:
-        return round(self.height * HEAD_SHARE / 2) * 2
+        return round(self.height * self.head_share / 2) * 2
 
     def present(self, at_s: float) -> list[Walk]:
         """Of whom anything is in the picture."""
@@ -123,7 +124,7 @@ class Scene:
         x = -self.head_px + walk.share_at(at_s) * (self.width + self.head_px)
         if (self.walks.index(walk) + walk.path) % 2:
             x = self.width - self.head_px - x
-        y = PATHS[walk.path] * self.height - self.head_px / 2 + 0.014 * self.height * walk.step_at(at_s)
+        y = self.paths[walk.path] * self.height - self.head_px / 2 + 0.014 * self.height * walk.step_at(at_s)
         return 2 * round(x / 2), 2 * round(y / 2)
 
     def pictures(self, people: People | None = None) -> Iterator[U8]:
@@ -250,7 +251,28 @@ def hall(
     ]
     if second:
         walks.append(Walk(people.strangers[cast % len(people.strangers)], False, at + 3.0, at + 6.5, 1))
-    return Scene(*size, fps, seconds, tuple(walks))
+    return Scene(*size, fps, seconds, tuple(walks), drift_s=seconds)  # a lap ends with the light with which it began
+
+
+def passage(
+    people: People, *, size: tuple[int, int] = (1280, 720), fps: int = 15, seconds: float = 64.0, begins_s: float = 20.0
+) -> Scene:
+    """Somebody enrolled crosses the hall without a stop, in 4 s."""
+    walk = Walk(people.enrolled[0], True, begins_s, begins_s + 4.0)
+    return Scene(*size, fps, seconds, (walk,), drift_s=seconds)
+
+
+def crowd(people: People, *, size: tuple[int, int] = (1280, 720), fps: int = 10, seconds: float = 12.0) -> Scene:
+    """Four paths, on each of which one comes after the other: three faces or four in every picture."""
+    persons = [(person, True) for person in people.enrolled] + [(person, False) for person in people.strangers]
+    walks = []
+    for path in range(4):
+        for turn in range(int(seconds // 4)):
+            enter_s = 4.0 * turn + path / 2
+            person, enrolled = persons[(turn * 4 + path) % len(persons)]
+            if enter_s + 3.5 <= seconds:
+                walks.append(Walk(person, enrolled, enter_s, enter_s + 3.5, path))
+    return Scene(*size, fps, seconds, tuple(walks), head_share=0.22, paths=(0.14, 0.38, 0.62, 0.86))
 
 
 def empty(size: tuple[int, int] = (1280, 720), fps: int = 15, seconds: float = 60.0) -> Scene:

@@ -14,7 +14,7 @@ from streamer.bench.full_load import Pace
 from streamer.bench.gpu import GFLOP_A_FACE, Card, run_gpu, share_of, why_not
 from streamer.bench.model_layer import ModelBenchOptions, run_model_layer
 from streamer.bench.switches import EMBEDDER
-from streamer.cli.bench_tables import show_model_layer
+from streamer.cli.bench.tables import show_model_layer
 from streamer.settings import Settings
 
 QUICK = ModelBenchOptions(architectures=(), slice_s=0.0, cameras_s=0.05, steady_s=0.05)

@@ -1,7 +1,7 @@
 """Both ways to re-rank are measured, and give the same scores."""
 
 from streamer.bench.gallery.rerank import run_rerank
-from streamer.cli.bench_tables import show_rerank
+from streamer.cli.bench.tables import show_rerank
 
 
 def test_ours_and_the_plain_version_are_measured_on_one_core(capsys):

@@ -1,6 +1,7 @@
 """`bench` measures ours, the peer, the limit and the model layer; `--models` that alone, `--gallery` a large gallery,
 `--matching` matching, `--rerank` re-ranking, `--ingest` cameras that publish, `--visits` what a kept visit costs,
-`--train` a trained classifier, `--http` the API, `--mqtt` how fast the outbox drains, `--soak` looks for leaks."""
+`--train` a trained classifier, `--http` the API, `--mqtt` how fast the outbox drains, `--soak` looks for leaks,
+`--idle` what quiet cameras cost beside the build before."""
 
 import tempfile
 import threading
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import uvloop
 
-from streamer.cli.bench_tables import (
+from streamer.cli.bench.idle import run_idle_bench
+from streamer.cli.bench.tables import (
     show_gallery,
     show_http,
     show_ingest,
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 INGEST_S = 20.0  # for which each way is measured
 VISITS_S = 30.0
 FACES_VARIABLE = "WHOSTHERE_BENCH_FACES"
+NEGATIVE_VARIABLE = "WHOSTHERE_BENCH_NEGATIVE"
 
 
 def register(app: typer.Typer) -> None:
@@ -59,6 +62,18 @@ def bench(
     mqtt: Annotated[
         bool, typer.Option("--mqtt", help="How fast the outbox drains to mosquitto, in clear and by TLS, alone.")
     ] = False,
+    idle: Annotated[
+        bool, typer.Option("--idle", help="Quiet cameras and busy ones, beside the build before (out of git).")
+    ] = False,
+    part: Annotated[
+        list[str] | None, typer.Option(help="Of --idle, this part alone; may be repeated.", metavar="PART")
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=5.0, help="Each measurement of --idle takes no longer: a trial.")
+    ] = None,
+    negative: Annotated[
+        Path | None, typer.Option(help="A clip without faces for --idle.", metavar="FILE", envvar=NEGATIVE_VARIABLE)
+    ] = None,
     train: Annotated[bool, typer.Option("--train", help="A classifier of 200 people, alone.")] = False,
     minutes: Annotated[float, typer.Option(min=0.1, help="How long to soak.")] = 20.0,
     gallery: Annotated[
@@ -70,7 +85,7 @@ def bench(
     faces: Annotated[
         Path | None,
         typer.Option(
-            help="Real photos for it and for --http: a ZIP with a folder a person.",
+            help="Real photos for it, --idle and --http: a ZIP with a folder a person.",
             metavar="ZIP",
             envvar=FACES_VARIABLE,
         ),
@@ -104,6 +119,9 @@ def bench(
         return
     if mqtt:
         _mqtt(as_json=json)
+        return
+    if idle:
+        run_idle_bench(settings, folder, faces, clip, negative, seconds, part, as_json=json)
         return
     if gallery:
         _gallery(GalleryBenchOptions(folder.absolute(), people, faces=faces), as_json=json)

@@ -3,7 +3,7 @@
 import pytest
 
 from streamer.bench.gallery.run import Row
-from streamer.cli.bench_tables import show_gallery, show_http, show_matching
+from streamer.cli.bench.tables import show_gallery, show_http, show_matching
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""`bench`: what it measures, and its tables."""
