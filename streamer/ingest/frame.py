@@ -21,7 +21,7 @@ _PLANAR_LUMA = frozenset({"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p
 
 # libav's numbers: BT.470BG, SMPTE 170M and "unspecified", which swscale too takes for BT.601.
 _BT_601 = frozenset({2, 5, 6})
-_FULL_RANGE = 2
+_LIMITED_RANGE, _FULL_RANGE = 1, 2
 _EVERY = 16
 # small_luma(): so many cells on the longer side, and rows that are read of each at least.
 _CELLS, _ROWS_READ = 160, 4
@@ -212,10 +212,11 @@ class VideoImage:
             if deep:  # p010 and its kind have their bits on top
                 depth = 16 if frame.format.name.startswith("p0") else frame.format.components[0].bits
                 small = np.right_shift(small.astype(np.uint16), depth - 8)
-            if frame.color_range == _FULL_RANGE or frame.format.name.startswith("yuvj"):
+            is_grey = frame.format.name.startswith("gray") and frame.color_range != _LIMITED_RANGE  # libav takes it so
+            if is_grey or frame.color_range == _FULL_RANGE or frame.format.name.startswith("yuvj"):
                 small = 16 + small * np.float32(219 / 255)
         else:
-            small = _pixels(self._converted("gray", columns, rows).planes[0])
+            small = _pixels(self._converted("yuv420p", columns, rows).planes[0])
         return np.ascontiguousarray(np.rot90(small, self._turns), dtype=np.uint8)
 
     def bgr(self) -> U8:

@@ -14,8 +14,8 @@ import numpy as np
 from recognition.arrays import F32
 from streamer.motion.moved import Moved
 
-# After so long without a change it has waited a quarter of that time: a dozen looks in the first second, as many again
-# in the next half minute. A detector sees more in the second look at what stands still than in the first, seldom.
+# Between two looks lies a quarter of the time that nothing has changed: half a dozen looks in the first second, fifteen
+# in the next half minute. What a detector has not found in them, it seldom finds.
 _SHARE = 0.25
 _STIR_S = 0.5  # two pictures with movement within so long are movement; a single one is a blip, worth one look
 _SUDDEN_S = 1.0  # a lamp that was switched counts as a stillness of so long

@@ -76,14 +76,14 @@ class Background:
         since_s = min(max(at_s - self._at_s, 0.01), 2.0)
         self._at_s, self._last = at_s, now
         self._pictures += 1
-        step = float(np.median(np.abs(now - last)[::2, ::2])) * _QUANTILE_OF_STEP
+        step = _median(np.abs(now[::2, ::2] - last[::2, ::2])) * _QUANTILE_OF_STEP
         light = self._follow_light(now)
         away = np.abs(now - self._told)
         limits = np.clip(_TIMES * np.maximum(self._noise, max(self._step, self._rain)), LEAST, MOST)
         back = self._was_news & (np.abs(now - self._before) < limits)
         cells = self._without_ticks(_crowded((away > limits) & ~back), at_s, since_s)
         self._learn(step, since_s)
-        is_sudden = bool(cells.mean() > SUDDEN) or light > _SUDDEN_LIGHT
+        is_sudden = _share(cells) > SUDDEN or light > _SUDDEN_LIGHT
         if is_sudden:
             self._renew(now)
             return News(cells, is_sudden=True)
@@ -111,7 +111,7 @@ class Background:
     def _follow_light(self, now: F32) -> float:
         """What was told is made as light as this picture as a whole; by which share that was."""
         bright = np.maximum(self._told[1::3, 1::3] - BLACK, 8.0)
-        factor = float(np.median((now[1::3, 1::3] - BLACK) / bright))
+        factor = _median((now[1::3, 1::3] - BLACK) / bright)
         change = abs(factor - 1.0)
         if 0.002 < change <= _SUDDEN_LIGHT:
             self._told = np.minimum(BLACK + (self._told - BLACK) * np.float32(factor), np.float32(235))
@@ -120,7 +120,7 @@ class Background:
     def _without_ticks(self, cells: Cells, at_s: float, since_s: float) -> Cells:
         """Without those that change at one blow, alone, again and again."""
         self._ticks *= np.float32(np.exp(-since_s / _TICKS_FADE_S))
-        if not cells.any() or cells.mean() > SUDDEN:
+        if not 0 < _share(cells) <= SUDDEN:
             return cells
         now_s = np.float32(at_s - self._began_s)
         alone = cells & (now_s - self._stirred_s > _ALONE_S)
@@ -164,6 +164,16 @@ class Background:
         self._told = np.where(cells, now, told)
         self._seen = np.where(cells, np.float32(1), self._seen + 1)
         self._was_news = cells
+
+
+def _median(values: F32) -> float:
+    """The upper one, where there are two; numpy's own takes three times as long."""
+    half = values.size // 2
+    return float(np.partition(values, half, axis=None)[half])
+
+
+def _share(cells: Cells) -> float:
+    return int(np.count_nonzero(cells)) / cells.size
 
 
 def _crowded(cells: Cells) -> Cells:

@@ -1,4 +1,4 @@
-"""Which frames are looked at, as a tracker with scripted faces has it: how few, and that no track begins or ends late."""
+"""Which frames are looked at, as a tracker with scripted faces has it: how few, and no track begins or ends late."""
 
 from dataclasses import dataclass, field
 

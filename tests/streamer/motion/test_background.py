@@ -1,4 +1,4 @@
-"""What is news to a camera that shows a hall, in arrays: what must not hold the gate open, and whom it must not miss."""
+"""What is news to a camera that shows a hall, in arrays: what may not hold the gate open, whom it may not miss."""
 
 import cv2
 import numpy as np
@@ -27,7 +27,7 @@ def played(scene, seconds, sensor=None, background=None, fps=FPS, learns=True):
 @pytest.mark.parametrize("sd", [0, 0.3, 1, 2, 4])
 def test_an_empty_hall_of_ten_minutes_is_quiet_whatever_its_noise(sd):
     news, sudden = played(lambda at_s: HALL, 600 if sd == 1 else 30, Sensor(sd))
-    print(f"noise {sd}: open in {len(news)} pictures")
+    print(f"noise {sd}: open in {len(news)} pictures")  # noqa: T201
     assert sudden == [0.0]
     assert all(at_s < 5 for at_s in news)
 
