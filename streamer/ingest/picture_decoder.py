@@ -65,6 +65,7 @@ class PictureDecoder:
         self.catches_up = False  # what comes out was kept
         self.passed = False  # the last packet was not decoded
         self.cost = DecodeCost()
+        self._tick_s = 0.0  # of the stream's timestamps
         self._kind = PictureKind(is_entry=False)  # of the last packet
         self._joiner = PictureJoiner(self._context)
         self._waits_since_s = clock.monotonic_s()
@@ -94,11 +95,13 @@ class PictureDecoder:
             return
         self._kind = self._kinds.read(memoryview(packet), is_keyframe=packet.is_keyframe)
         told = packet.pts if packet.dts is None else packet.dts
+        if self._tick_s == 0 and packet.time_base:
+            self._tick_s = float(packet.time_base)  # once: fractions cost more than all else here
         step = gate.judge(
             packet,
             self._kind,
             packet.size,
-            None if told is None else float(told * packet.time_base),
+            None if told is None else told * self._tick_s,
             now_s,
             is_damaged=packet.is_corrupt,
             is_untimed=packet.pts is None and bool(self._context.has_b_frames),
