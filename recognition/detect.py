@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from recognition.arrays import F32
+from recognition.arrays import F32, PICTURES
 from recognition.faces import Detections
 from recognition.image import Image
 from recognition.specs.spec import DetectorSpec, InputSpec
@@ -49,7 +49,7 @@ def prepare(spec: DetectorSpec, image: Image, *, trim: bool = False, scale: floa
     height = max(1, round(image.height * scale))
     if trim and want.multiple:
         wide, high = (-(-side // want.multiple) * want.multiple for side in (width, height))
-    tensor = np.empty((3, high, wide), np.float32)
+    tensor = PICTURES.f32((3, high, wide))
     black = -want.mean / want.std
     tensor[:, height:] = black
     tensor[:, :height, width:] = black

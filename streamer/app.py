@@ -34,11 +34,12 @@ from streamer.pipeline.camera_control import CameraControl
 from streamer.pipeline.camera_path import tell
 from streamer.pipeline.camera_set import CameraSet, Difference
 from streamer.pipeline.live_gallery import LiveGallery
-from streamer.process import key_source, limit_arenas, make_data_folder, only_one, store_of
+from streamer.process import key_source, limit_heaps, make_data_folder, only_one, store_of
 from streamer.running.doors import open_doors
 from streamer.running.service import Service as Service
 from streamer.settings import CameraSettings, Settings
 from streamer.settings_reading import Layers
+from streamer.shedding.shedder import make_shedder
 from streamer.steady import WallClock, steady_s
 from streamer.supervise import supervise
 from streamer.telemetry.disk_space import measure_disk
@@ -71,7 +72,7 @@ async def running_service(
     configured: the settings' source, which is followed; None: the cameras stay as they are. own_broker: the broker is
     ours, and denies nothing.
     """
-    limit_arenas()
+    limit_heaps()
     certificate = await prepare_http(settings.http)
     make_data_folder(settings.paths.data)
     async with AsyncExitStack() as stack:
@@ -181,6 +182,8 @@ async def _opened(
         live_events,
         certificate=certificate,
     )
+    service.shedder = make_shedder(settings.recognition, models.recogniser, metrics)
+    models.shedder = service.shedder
     for name, camera in settings.cameras.items():
         publisher.add_camera(name, enabled=camera.enabled)
         _point(service, name, camera)
@@ -241,6 +244,7 @@ def _camera(service: Service, name: str, camera: CameraSettings) -> Camera:
         service.live_view.view(name, camera.fps),
         service.visits.camera(name, keeps=camera.snapshots),
         service.publisher.last_faces,
+        service.shedder,
     )
     service.publisher.add_camera(name, enabled=camera.enabled)
 
@@ -292,6 +296,8 @@ def _forget_camera(service: Service, name: str) -> None:
     service.live_view.removed(name)
     service.visits.removed(name)
     service.publisher.remove_camera(name)
+    if service.shedder is not None:
+        service.shedder.forget(name)
     service.metrics.forget_camera(name)
 
 

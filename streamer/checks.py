@@ -6,7 +6,7 @@ Settings go in, findings come out; all that `check` may leave behind is the data
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -34,6 +34,7 @@ from streamer.model_layer.calibrating import standings
 from streamer.model_layer.coverage import coverage_in
 from streamer.model_layer.enrolling import space_sizes
 from streamer.model_layer.setup import ladder_of, make_manager, open_for_enrolment
+from streamer.motion.areas import Areas
 from streamer.mqtt.broker_check import check_broker, check_home_assistant
 from streamer.mqtt.home_assistant.ledger import read_ledger
 from streamer.naming.served import load_classifier
@@ -93,7 +94,7 @@ async def check_everything(
     cameras = enabled if with_cameras else []
     gallery = await _of_gallery(settings, opened) if opened else []
     return [
-        Finding("config", True, f"{len(settings.cameras)} cameras, {len(enabled)} of them enabled"),
+        _config(settings, enabled),
         await _try("processor", lambda: asyncio.to_thread(lambda: str(this_processor()))),
         await _try("models", lambda: _models(settings)),
         *gallery,
@@ -113,6 +114,13 @@ async def check_everything(
         *([await _try("webrtc", lambda: _webrtc(settings))] if published and settings.ingest.webrtc.enabled else []),
         *await asyncio.gather(*(_try(f"camera {name}", partial(_camera, name, settings)) for name in cameras)),
     ]
+
+
+def _config(settings: Settings, enabled: Sequence[str]) -> Finding:
+    troubles = {name: Areas(camera.masks, camera.regions).trouble for name, camera in settings.cameras.items()}
+    notes = [Note("camera_sees_nothing", f"camera {name}: {troubles[name]}") for name in enabled if troubles[name]]
+    told = [f"{len(settings.cameras)} cameras, {len(enabled)} of them enabled", *(note.text for note in notes)]
+    return Finding("config", True, "; ".join(told), notes=tuple(notes))
 
 
 async def _of_gallery(settings: Settings, opened: OpenGallery) -> list[Finding]:

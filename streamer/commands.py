@@ -4,69 +4,64 @@ Exit codes: 0 success, 1 refused or failed (one line on stderr with its stable c
 """
 
 import sys
-from collections.abc import Iterator, Mapping
-from functools import cache
-from importlib import import_module
-from typing import Annotated, Any, cast
+from typing import Annotated, ClassVar
 
 import typer
 
 from recognition.errors import CodedError
 from streamer import __version__
 from streamer.cli.anywhere import AnywhereGroup
+from streamer.cli.listed import Listed
 from streamer.cli.options import AsJson, ConfigFile, Overrides, print_line
-
-# Each command, in the order of --help, and the module of streamer.cli that registers it.
-MODULES = {
-    "setup": "setup.command",
-    "serve": "service",
-    "check": "service",
-    "doctor": "doctor",
-    "demo": "demo",
-    "enrol": "enrolment.command",
-    "identify": "identify",
-    "events": "events",
-    "bench": "bench.command",
-    "people": "people.commands",
-    "gallery": "gallery.commands",
-    "calibrate": "calibration.commands",
-    "cameras": "cameras",
-    "models": "models.commands",
-    "train": "train",
-    "train-weights": "train_weights",
-    "tokens": "tokens",
-}
-
-
-class Commands(Mapping[str, Any]):
-    """Typer's, by name. A module is imported once its command is asked for: together they take most of a second."""
-
-    def __getitem__(self, name: str) -> Any:  # noqa: ANN401 typer keeps its classes of commands to itself
-        return _registered(MODULES[name])[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in MODULES
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(MODULES)
-
-    def __len__(self) -> int:
-        return len(MODULES)
-
-
-@cache
-def _registered(module: str) -> Mapping[str, Any]:
-    app = typer.Typer(rich_markup_mode=None)
-    import_module(f"streamer.cli.{module}").register(app)
-    return typer.main.get_group(app).commands
 
 
 class Root(AnywhereGroup):
     """The root of the command line."""
 
-    def __init__(self, **options: Any) -> None:  # noqa: ANN401 they are typer's
-        super().__init__(**options)
-        self.commands = cast("Any", Commands())
+    listed: ClassVar = {
+        "setup": Listed(
+            "setup.command", "Find cameras, try the broker, offer weights, enrol people and write the configuration."
+        ),
+        "serve": Listed(
+            "service", "Watch the configured cameras and publish who is there, until Ctrl-C or SIGTERM; SIGHUP reloads."
+        ),
+        "check": Listed(
+            "service", "Check the configuration, models, gallery, cameras and broker, and say what is wrong with each."
+        ),
+        "doctor": Listed(
+            "doctor", "Look at everything, the running service too, and say what is wrong and which commands mend it."
+        ),
+        "demo": Listed(
+            "demo", "Show it working: a broker, a sample camera, the service, and a live table of who is seen."
+        ),
+        "enrol": Listed("enrolment.command", "Enrol a person, or add photos to one; or many people."),
+        "identify": Listed("identify", "Say who is in these photos, by the gallery."),
+        "events": Listed(
+            "events", "Follow the identity events on the broker: one line each (with --json: one JSON document a line)."
+        ),
+        "bench": Listed(
+            "bench.command",
+            "Measure frames a second against the usual loop and the bare limit, event latency, and the model layer.",
+        ),
+        "people": Listed("people.commands", "The people who are enrolled, and their photos."),
+        "gallery": Listed(
+            "gallery.commands", "The gallery as a whole: copies of it, its key, what has had its time, who did what."
+        ),
+        "calibrate": Listed(
+            "calibration.commands",
+            "Compute the thresholds from which people are named, for this gallery and a rate of false names.",
+        ),
+        "cameras": Listed("cameras.commands", "List cameras, look at one, add, change or remove one."),
+        "models": Listed("models.commands", "The models that are known, and whether their weights are in order."),
+        "train": Listed(
+            "train",
+            "Train a classifier on verified faces of people: of the gallery, or of a table `face` in a SQLite file.",
+        ),
+        "train-weights": Listed(
+            "train_weights", "Distil small weights of your own from a teacher and photos that you may use."
+        ),
+        "tokens": Listed("tokens", "The tokens that HTTP asks for."),
+    }
 
 
 app = typer.Typer(

@@ -21,6 +21,8 @@ _SPIN = ("OPENBLAS_THREAD_TIMEOUT", "4")
 # A service has threads of its own on every core: a product shared with another waits for that one to get a core, and
 # spins meanwhile. Re-ranking of 200 candidates took 7 ms of CPU so on busy cores, and takes 4.
 _ONE_THREAD = ("OPENBLAS_NUM_THREADS", "1")
+# pydantic looks for plugins in the metadata of every installed package; this program has none.
+_NO_PLUGINS = ("PYDANTIC_DISABLE_PLUGINS", "__all__")
 _LEAF_1, _ECX = 0, 2
 _AVX = 1 << 28
 
@@ -45,6 +47,7 @@ def main() -> None:
             )
             sys.exit(1)
     os.environ.setdefault(*_SPIN)
+    os.environ.setdefault(*_NO_PLUGINS)
     if "serve" in sys.argv:
         os.environ.setdefault(*_ONE_THREAD)
     try:

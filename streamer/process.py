@@ -2,6 +2,8 @@
 
 A frame's megabytes are taken on one thread and given back on another, and glibc, which gives each thread a heap of
 its own, leaves holes in all of them: a process that opened sources again and again grew, and with two heaps did not.
+It also learns, from the first large piece that is given back, to keep such pieces on those heaps: what a decoder holds
+for good then lies among what is gone, and none of it goes back to the system (docs/performance.md, Memory).
 """
 
 import ctypes
@@ -26,8 +28,16 @@ from streamer.variables import Unset, sudo_user, variable
 
 log = logging.getLogger(__name__)
 
-M_ARENA_MAX = -8
 ARENAS = 2
+# Planes of a 1080p picture, chroma too, are larger and get pages of their own, which go back when the picture does.
+_OWN_PAGES_FROM = 256 * 1024
+_KEPT_ON_TOP = 4 * 2**20
+# mallopt's numbers, and the variables by which a user may have said otherwise.
+_LIMITS = (
+    (-8, ARENAS, "MALLOC_ARENA_MAX", "arena_max"),
+    (-3, _OWN_PAGES_FROM, "MALLOC_MMAP_THRESHOLD_", "mmap_threshold"),
+    (-1, _KEPT_ON_TOP, "MALLOC_TRIM_THRESHOLD_", "trim_threshold"),
+)
 
 
 def stop_signals() -> list[signal.Signals]:
@@ -48,12 +58,32 @@ class Terminal:
         return any(not os.isatty(number) for number in self._descriptors)
 
 
-def limit_arenas() -> bool:
-    """Share ARENAS heaps among all threads; False where the C library is not glibc and has no such limit."""
+def limit_heaps() -> bool:
+    """Share ARENAS heaps among all threads, large pieces apart from them; what the environment says of these counts.
+
+    False where the C library is not glibc, which alone has such limits.
+    """
+    tunables = os.environ.get("GLIBC_TUNABLES", "")
     try:
-        return bool(ctypes.CDLL(None).mallopt(M_ARENA_MAX, ARENAS))
+        mallopt = ctypes.CDLL(None).mallopt
     except AttributeError:
         return False
+    wanted = [
+        (number, value)
+        for number, value, variable_name, tunable in _LIMITS
+        if variable_name not in os.environ and f"glibc.malloc.{tunable}=" not in tunables
+    ]
+    done = [bool(mallopt(number, value)) for number, value in wanted]
+    return all(done)
+
+
+def give_back() -> bool:
+    """What lies free on the heaps goes back to the system. Blocks for some milliseconds. False: not glibc."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except AttributeError:
+        return False
+    return True
 
 
 def make_data_folder(folder: Path) -> None:

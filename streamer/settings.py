@@ -12,12 +12,11 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from gallery.matching.aggregate import Aggregation
+from gallery.matching.aggregation import Aggregation
 from recognition.runtimes.triton_address import check_address
 from recognition.selection.candidates import Requirement
-from recognition.selection.measurements import FILE as FIGURES_FILE
 from recognition.specs.devices import Device
-from recognition.specs.spec import SpecProfile
+from recognition.specs.profile import SpecProfile
 from streamer.camera_changes import FILE as CHANGES_FILE
 from streamer.sections.mqtt import MqttSettings as MqttSettings
 from streamer.sections.polygons import Polygons
@@ -25,6 +24,7 @@ from streamer.sections.section import Section
 
 log = logging.getLogger(__name__)
 
+FIGURES_FILE = "model-figures.json"  # what was measured of models here
 PUBLISH = "publish://"  # the url of a camera that pushes
 TritonAddress = Annotated[str, AfterValidator(check_address)]
 CameraName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]+$", max_length=64)]
@@ -65,6 +65,9 @@ class PathsSettings(Section):
         return self
 
 
+HwAccel = Literal["auto", "cuda", "vaapi", "none"]
+
+
 class CameraSettings(Section):
     """`url` is as written, `${VAR}` unexpanded: call expand_url() to open it."""
 
@@ -80,6 +83,7 @@ class CameraSettings(Section):
     video_track: int | None = Field(
         default=None, ge=0, le=99, description="of several in one stream, counted from 0; null: the best"
     )
+    hwaccel: HwAccel = Field(default="none", description="what decodes it; where it can't be had: software")
     pace: Literal["realtime", "fastest"] = "realtime"
     loop: bool = False
     enabled: bool = True

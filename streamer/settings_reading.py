@@ -115,9 +115,7 @@ class Layers:
 
     def beneath(self, camera: str) -> Tree:
         """What it is by its configuration and by default, without what was changed by command."""
-        fields = CameraSettings.model_fields.items()
-        defaults = {key: field.get_default() for key, field in fields if not field.is_required()}
-        return defaults | (self.configured.get(camera) or {})
+        return camera_defaults() | (self.configured.get(camera) or {})
 
     def settings(self, changes: Changes, changed_by: str | None = None) -> Settings:
         """One frozen tree. `changed_by`: what an error calls the source of the changes. Raises ConfigError."""
@@ -137,6 +135,12 @@ class Layers:
         except ValidationError as error:
             first = error.errors(include_url=False, include_context=False)[0]
         raise refusal(first, origin(first["loc"], origins, self.file), Settings, CameraSettings)
+
+
+def camera_defaults() -> Tree:
+    """What a camera is by default, as YAML would have it."""
+    values = {key: field.get_default() for key, field in CameraSettings.model_fields.items() if not field.is_required()}
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
 
 def _cameras_of(tree: Tree) -> Tree:

@@ -1,6 +1,7 @@
 """`python -m streamer ...` as a user types it: a process of its own; its exit code, stdout and stderr come back.
 
-Blocks until the command ends. The environment is this process's, without settings meant for whosthere.
+Blocks until the command ends. The environment is this process's, without settings meant for whosthere. The process is
+forked from one that has everything imported (tests/forking.py), unless its environment must be there from the start.
 """
 
 import json
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests import forking
 from tests.conftest import PROJECT
 
 LIMIT_S = 60
@@ -57,10 +59,14 @@ def run_python(
     arguments: Sequence[str], cwd: Path, environ: Mapping[str, str] | None = None, limit_s: float = LIMIT_S
 ) -> Ended:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("WHOSTHERE_")}
+    env = clean | {"PYTHONPATH": str(PROJECT)} | dict(environ or {})
+    if list(arguments[:2]) == ["-m", "streamer"] and forking.is_forked_alike(env):
+        forked = forking.run(arguments[2:], cwd, env, limit_s)
+        return Ended(forked.returncode, forked.stdout, forked.stderr)
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=cwd,
-        env=clean | {"PYTHONPATH": str(PROJECT)} | dict(environ or {}),
+        env=env,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

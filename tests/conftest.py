@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from streamer.process import limit_arenas
+from streamer.process import limit_heaps
 from streamer.telemetry.logs import ServiceHandler
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -39,7 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure() -> None:
     """As the service does: with a heap for each of hundreds of threads a process of tests kept a third more memory."""
-    limit_arenas()
+    limit_heaps()
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

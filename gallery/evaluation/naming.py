@@ -13,7 +13,7 @@ from gallery.classifier.classifier import PersonClassifier
 from gallery.classifier.dataset import LEAST_OF_A_CLASS, Dataset
 from gallery.evaluation.open_set import F64, Named, NamingRates, Trial, naming_rates, trials
 from gallery.index.faiss_index import FaceIndex
-from gallery.matching.aggregate import Aggregation
+from gallery.matching.aggregation import Aggregation
 from gallery.matching.decide import Match, decide
 from gallery.matching.reconsider import NeighbourCheck
 from gallery.matching.rerank import Reranker

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from gallery.index.contents import Contents, Stamped
 from gallery.index.person_rows import PersonRows
 from gallery.index.search import exactly, nearest
-from gallery.matching.aggregate import Aggregation, class_means
+from gallery.matching.aggregate import class_means
+from gallery.matching.aggregation import Aggregation
 from gallery.matching.decide import Candidates, Rule
 from gallery.matching.exact import on_grid
 from gallery.people import TemplateMark, Templates, TemplateStamps

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from gallery.index.contents import Contents
 from gallery.index.person_rows import PersonRows
-from gallery.matching.aggregate import Aggregation, aggregate
+from gallery.matching.aggregate import aggregate
+from gallery.matching.aggregation import Aggregation
 from gallery.matching.decide import Candidates, Rule
 from gallery.matching.exact import F64
 from recognition.arrays import F32

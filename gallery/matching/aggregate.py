@@ -3,15 +3,12 @@
 Pure; any thread. Every step is exact, or in a fixed order: the same templates give the same bits on every processor.
 """
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 
+from gallery.matching.aggregation import Aggregation
 from gallery.matching.exact import F64, GRID, on_grid
 from recognition.arrays import F32
-
-Aggregation = Literal["best", "mean_of_three", "class_mean"]
 
 OUTLIER = 0.15  # so far under the median of the person's templates one resembles the others: it is left out
 _MOST = 3

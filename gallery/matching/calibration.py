@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gallery.errors import CalibrationTooFew, CalibrationTooRare, CalibrationUnreachable, FpirInvalid
-from gallery.matching.aggregate import Aggregation
+from gallery.matching.aggregation import Aggregation
 from gallery.matching.cross_scores import CrossScores
 from gallery.matching.expected_rates import false_negative_rates, false_positive_rates, trust
 from gallery.matching.impostors import ImpostorModel, bundled_model, usual_shape

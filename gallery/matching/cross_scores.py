@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gallery.matching.aggregate import Aggregation, aggregate, class_means
+from gallery.matching.aggregate import aggregate, class_means
+from gallery.matching.aggregation import Aggregation
 from gallery.matching.decide import is_refuted
 from gallery.matching.exact import cosines, on_grid
 from gallery.matching.negatives import Negatives

@@ -18,7 +18,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gallery.errors import ImpostorModelInvalid
-from gallery.matching.aggregate import Aggregation
+from gallery.matching.aggregation import Aggregation
 from gallery.matching.tails import Tail
 from recognition.specs.files import bundled
 

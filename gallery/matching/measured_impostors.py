@@ -10,7 +10,8 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from gallery.matching.aggregate import Aggregation, aggregate, class_means
+from gallery.matching.aggregate import aggregate, class_means
+from gallery.matching.aggregation import Aggregation
 from gallery.matching.exact import F64, cosines, on_grid
 from gallery.matching.tails import GRID, Tail, bin_of
 from recognition.arrays import F32

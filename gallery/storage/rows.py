@@ -7,7 +7,6 @@ import math
 import sqlite3
 from collections.abc import Callable, Iterable
 
-import cv2
 import numpy as np
 import orjson
 
@@ -210,6 +209,8 @@ def stored_photo(
 
     The chip is None where it, or its landmarks, is not what was kept any more.
     """
+    import cv2  # a tenth of a second, which most of what is done with people goes without
+
     try:
         jpeg_bytes = cipher.open(*chip) or b"\x00"  # no byte at all OpenCV would not take
         pixels = cv2.imdecode(np.frombuffer(jpeg_bytes, np.uint8), cv2.IMREAD_COLOR)
@@ -241,6 +242,8 @@ def jpeg(chip: U8 | bytes) -> bytes:
     """A chip as it is kept; one that is a JPEG stays."""
     if isinstance(chip, bytes):
         return chip
+    import cv2  # as above
+
     done, data = cv2.imencode(".jpg", chip, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
     if not done:
         raise ValueError(f"chip: JPEG can't hold {chip.shape}")

@@ -24,7 +24,8 @@ from recognition.reason import Reason
 from recognition.runtimes.int8_forms import planned_form
 from recognition.specs.devices import Device, wanted_device
 from recognition.specs.files import find_spec, load_specs
-from recognition.specs.spec import AnySpec, DetectorSpec, EmbedderSpec, S, SpecProfile, signature_of
+from recognition.specs.profile import SpecProfile
+from recognition.specs.spec import AnySpec, DetectorSpec, EmbedderSpec, S, signature_of
 from recognition.specs.weights import read_weights
 
 __all__ = ["AnyRunner", "AnySpec", "Lease", "ModelManager", "resolved"]

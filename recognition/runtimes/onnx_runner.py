@@ -14,10 +14,19 @@ from recognition.errors import GpuFailed, InsufficientGpuMemory, InsufficientMem
 from recognition.reason import Reason
 from recognition.runtimes.int8_forms import Opened, open_form
 from recognition.runtimes.onnx_batch_axis import with_batch_axis
-from recognition.runtimes.onnx_session import Session, onnxruntime_module, open_session, refusals
+from recognition.runtimes.onnx_session import (
+    RunRhythm,
+    Session,
+    giving_back,
+    onnxruntime_module,
+    open_session,
+    refusals,
+)
 from recognition.runtimes.tensor_runner import where_asked
 from recognition.specs.devices import Device, count_gpus, missing_gpu
 from recognition.specs.spec import ModelSpec
+
+_RHYTHM = RunRhythm()  # of all networks of this process, as their arena is one
 
 _ADVICE = {
     "no_cuda_provider": "install 'whosthere[gpu]' without the cpu extra",
@@ -74,7 +83,8 @@ class OnnxRunner:
             raise RuntimeError("run after close")
         try:
             if self.device == "cpu":
-                return self._session.run(None, {self._input: batch})
+                options = giving_back() if _RHYTHM.is_rare() else None
+                return self._session.run(None, {self._input: batch}, options)
             return run_bound(self._session, self._input, batch)
         except self._errors as error:
             if _is_out_of_memory(error):

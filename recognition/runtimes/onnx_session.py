@@ -1,10 +1,15 @@
 """Sessions of ONNX Runtime: a network's bytes in, an opened session out. Blocks for the network's start.
 
-The only place that imports ONNX Runtime.
+The only place that imports ONNX Runtime. All sessions on the CPU compute in one arena, which grows by what is asked for
+and goes back to the system where networks run rarely: one for each, which doubles, kept half as much again (the figures
+are in docs/performance.md, Memory).
 """
 
 import os
-from collections.abc import Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from types import ModuleType
 from typing import Protocol
 
@@ -12,6 +17,9 @@ from recognition.arrays import F32
 from recognition.errors import UnsupportedRuntime
 
 ON_CPU: Sequence[object] = ("CPUExecutionProvider",)
+# Networks that run less often give back what they computed in: to fetch it anew is little beside such a rest.
+RARELY_S = 1.0
+_AS_ASKED, _ITS_DEFAULT = 1, -1  # kSameAsRequested: a region is as large as what it is for
 
 
 class _Input(Protocol):
@@ -23,7 +31,7 @@ class _Input(Protocol):
 class Session(Protocol):
     """What is used of onnxruntime.InferenceSession, which has no types of its own."""
 
-    def run(self, outputs: None, feed: Mapping[str, F32]) -> list[F32]: ...
+    def run(self, outputs: None, feed: Mapping[str, F32], options: object = None) -> list[F32]: ...
     def get_inputs(self) -> Sequence[_Input]: ...
     def get_outputs(self) -> Sequence[_Input]: ...
     def get_providers(self) -> list[str]: ...
@@ -83,9 +91,48 @@ def open_session(weights: bytes, providers: Sequence[object] = ON_CPU, *, unfuse
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if unfused:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if tuple(providers) == tuple(ON_CPU) and _shared_arena():
+        options.add_session_config_entry("session.use_env_allocators", "1")
     # Its own fallback goes to the CPU by itself, at load and in a run, and prints so to stdout.
     session: Session = ort.InferenceSession(weights, options, providers=list(providers), enable_fallback=0)
+    if hasattr(session, "_model_bytes"):
+        session._model_bytes = None  # the whole file, for changing providers later, which nobody here does
     return session
+
+
+@cache
+def _shared_arena() -> bool:
+    """Have one, once for the process; False where this ONNX Runtime has none to give."""
+    ort = onnxruntime_module()
+    failures: tuple[type[Exception], ...] = (*refusals(), RuntimeError, AttributeError)
+    try:
+        memory = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+        ort.create_and_register_allocator(memory, ort.OrtArenaCfg(0, _AS_ASKED, _ITS_DEFAULT, _ITS_DEFAULT))
+    except failures:
+        return False  # it is built without, or an old one: each session has its own then
+    return True
+
+
+class RunRhythm:
+    """How often networks run in this process; `clock`: seconds. Any thread."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._last_s = clock()
+
+    def is_rare(self) -> bool:
+        """Whether the run that begins now is the first one for RARELY_S."""
+        with self._lock:
+            before_s, self._last_s = self._last_s, self._clock()
+            return self._last_s - before_s >= RARELY_S
+
+
+def giving_back() -> object:
+    """Options of a run on the CPU that gives back, at its end, all of the arena that nobody computes in."""
+    options = onnxruntime_module().RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return options
 
 
 def try_run(session: Session, feed: Mapping[str, F32]) -> list[F32] | None:

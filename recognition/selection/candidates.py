@@ -103,9 +103,11 @@ class Load:
     """What is asked for now. `queue_delay_ms`: how long items wait for the place that is `serving`.
 
     `latency_goal_ms`: how long an item may take from the queue's entry to its answer; None: as long as it likes.
+    `shed_s`: for how long some of what is asked has been left out so that the rest is in time; None: it never is.
     """
 
     faces_per_s: float = 0.0
     queue_delay_ms: float = 0.0
     latency_goal_ms: float | None = None
     serving: Placement | None = None
+    shed_s: float | None = None

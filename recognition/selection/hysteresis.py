@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from recognition.reason import Reason
 from recognition.selection.candidates import BatchCap, Placement
 from recognition.selection.cooldowns import Cooldown, Cooldowns
-from recognition.selection.ranking import LATE, Option
+from recognition.selection.ranking import BY_LOAD, LATE, Option
 from recognition.selection.selector import Choice
 
 OUT_OF_MEMORY = "out_of_memory"
+SHEDDING_FIRST = "shedding_first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class SwitchDecision(Reason):
 
     `code` is the metric's label and says why; to switch: first, better, too_slow, queue_too_long,
     latency_goal_missed, figures_missing, or what the selector has against the serving place (out_of_memory,
-    unhealthy, ...). To stay: best, minimum_stay, margin, held_back, nothing_fits.
+    unhealthy, ...). To stay: best, minimum_stay, margin, held_back, shedding_first, nothing_fits.
     """
 
     switch_to: Option | None
@@ -62,8 +63,10 @@ class Hysteresis:
         self._out_of_memory = Cooldowns()  # choose() is told of these, see bar()
         self._too_slow = Cooldowns()
 
-    def weigh(self, now_s: float, choice: Choice) -> SwitchDecision:
-        """Whether to switch now. Changes nothing."""
+    def weigh(self, now_s: float, choice: Choice, shed_s: float | None = None) -> SwitchDecision:
+        """Whether to switch now. Changes nothing. `shed_s`: Load's; a place that is too slow is not left before what is
+        asked of it was cut down for `minimum_s`, and that was not enough.
+        """
         usable = [option for option in choice.options if not self._has_no_memory(now_s, option)]
         if not usable:
             return SwitchDecision("nothing_fits", choice.why, None)
@@ -72,7 +75,9 @@ class Hysteresis:
         serving = next((option for option in usable if option.place == self.serving), None)
         if serving is None:
             return self._forced(now_s, choice, usable)
-        blocked: SwitchDecision | None = None
+        blocked = self._unshed(serving, shed_s)
+        if blocked is not None:
+            return blocked
         for option in choice.options[: choice.options.index(serving)]:
             obstacle = self._obstacle(now_s, option)
             if obstacle is None:
@@ -120,6 +125,15 @@ class Hysteresis:
         )
         why = f"{target.place} instead of {self.serving}: {against.why}"
         return SwitchDecision(against.code, why, target, forced=True)
+
+    def _unshed(self, serving: Option, shed_s: float | None) -> SwitchDecision | None:
+        """Why the serving place may not be left yet although too much is asked of it."""
+        trouble = serving.trouble
+        by_load = trouble is not None and trouble.code in BY_LOAD
+        if shed_s is None or not by_load or shed_s >= self.rules.minimum_s:
+            return None
+        shed = f"what is asked is cut down for {shed_s:.0f} s of at least {self.rules.minimum_s:.0f}"
+        return SwitchDecision(SHEDDING_FIRST, f"{serving.place} is too slow for now, but {shed}", None)
 
     def _obstacle(self, now_s: float, option: Option) -> SwitchDecision | None:
         """Why the serving place may not be left for this better one now."""

@@ -31,7 +31,8 @@ from recognition.runtimes.tensor_runner import TensorRunner
 from recognition.selection.measurements import BatchFigures, buckets_on
 from recognition.specs.devices import Device
 from recognition.specs.files import find_spec, load_specs
-from recognition.specs.spec import AnySpec, BatchBuckets, ModelSpec
+from recognition.specs.profile import BatchBuckets
+from recognition.specs.spec import AnySpec, ModelSpec
 
 Clock = Callable[[], float]
 

@@ -24,8 +24,6 @@ from recognition.whole_file import held_alone, replacing
 
 log = logging.getLogger(__name__)
 
-FILE = "model-figures.json"
-
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Stamp = tuple[int, int, int]
 

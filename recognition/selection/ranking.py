@@ -19,6 +19,7 @@ TOO_SLOW = "too_slow"
 QUEUE_TOO_LONG = "queue_too_long"
 LATENCY_GOAL_MISSED = "latency_goal_missed"
 LATE = frozenset((TOO_SLOW, QUEUE_TOO_LONG, LATENCY_GOAL_MISSED))
+BY_LOAD = frozenset((TOO_SLOW, QUEUE_TOO_LONG))  # would do, were less asked of it
 FIGURES_MISSING = "figures_missing"
 
 

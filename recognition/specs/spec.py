@@ -10,11 +10,12 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from recognition.errors import SpecInvalid
 from recognition.near_names import did_you_mean
 from recognition.specs.devices import Device
+from recognition.specs.profile import BatchBuckets, Precision, Runtime, SpecProfile, SpecSection, TritonModel
 
 Role = Literal["face_detection", "face_embedding", "face_liveness", "classifier"]
 _KINDS: Mapping[Role, str] = {
@@ -23,9 +24,7 @@ _KINDS: Mapping[Role, str] = {
     "face_liveness": "liveness model",
     "classifier": "classifier",
 }
-Runtime = Literal["inprocess", "triton"]
 Engine = Literal["onnx", "torch", "tensorrt"]
-Precision = Literal["fp32", "fp16", "bf16", "int8"]
 ArtifactName = Annotated[str, Field(pattern=r"^[^/\\]+$", description="a file's name in one of the weights folders")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 SpecName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)]
@@ -36,11 +35,7 @@ Rate = Annotated[float, Field(ge=0, le=1)]
 ACCURACY_FMR = 1e-4
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class InputSpec(_Section):
+class InputSpec(SpecSection):
     """What the network eats: float32 (n, 3, height, width), (x - mean) / std of pixels 0..255.
 
     `name` None: the graph's only input. `size` is (width, height). `multiple`: where given, width and height
@@ -55,31 +50,14 @@ class InputSpec(_Section):
     multiple: Annotated[int, Field(gt=0)] | None = None
 
 
-Sizes = Annotated[tuple[Annotated[int, Field(ge=1, le=1024)], ...], Field(min_length=1)]
-
-
-class BatchBuckets(_Section):
-    """The batch sizes worth running, by device: on CPUs not every model gains from more than one."""
-
-    cpu: Sizes = (1,)
-    cuda: Sizes = (1,)
-
-
-class TritonModel(_Section):
-    """The model's name and version on a Triton server; which server, the configuration says."""
-
-    model: str
-    version: Annotated[str, Field(pattern=r"^[1-9]\d*$")]
-
-
-class BatchNeeds(_Section):
+class BatchNeeds(SpecSection):
     """Measured for batches of one size: all memory that the model takes then, and what a run takes."""
 
     memory_mib: Annotated[float, Field(ge=0)]
     run_ms: Annotated[float, Field(ge=0)]
 
 
-class Needs(_Section):
+class Needs(SpecSection):
     """Measured needs by device and batch size. `cpu` is RAM and one core, `cuda` is VRAM; nothing is estimated."""
 
     measured_on: str
@@ -87,17 +65,7 @@ class Needs(_Section):
     cuda: dict[int, BatchNeeds] = Field(default_factory=dict)
 
 
-class SpecProfile(_Section):
-    """What a configuration may say otherwise than a spec does; None: as the spec has it."""
-
-    runtime: Runtime | None = None
-    precision: Precision | None = None
-    device_policy: Device | None = None
-    batch_buckets: BatchBuckets | None = None
-    triton: TritonModel | None = None
-
-
-class ModelSpec(_Section):
+class ModelSpec(SpecSection):
     """What is true of every model. `batch`: how many items the graph takes at once; `restore`: one, but for an edit
     that gives it its batch axis back (batch_axis.py).
 
@@ -180,7 +148,7 @@ class ModelSpec(_Section):
             raise SpecInvalid(f"recognition.profiles.{self.name}: {complaint(error)[1]}") from None
 
 
-class DetectionThresholds(_Section):
+class DetectionThresholds(SpecSection):
     """A face counts from `score` on; of two boxes whose IoU is above `nms` the weaker one goes."""
 
     score: Rate
@@ -198,7 +166,7 @@ class DetectorSpec(ModelSpec):
         return self.thresholds.score
 
 
-class OperatingPoint(_Section):
+class OperatingPoint(SpecSection):
     """At this cosine, a share `fmr` of impostor pairs passes, and a share `tmr` of genuine ones; null: not measured."""
 
     fmr: Annotated[float, Field(gt=0, lt=1)]
@@ -212,7 +180,7 @@ EMBEDDER_BUCKETS = BatchBuckets(cpu=(1, 2, 4, 8), cuda=(1, 2, 4, 8, 16, 32))
 DETECTOR_BUCKETS = BatchBuckets(cpu=(1,), cuda=(1, 2, 4, 8))
 
 
-class MatchThresholds(_Section):
+class MatchThresholds(SpecSection):
     """Operating points; `verification` and `identification` name the rows for 1:1 and for 1:N.
 
     `measured_on` that begins with "not measured" says that they are guesses on the safe side.

@@ -26,11 +26,11 @@ from recognition.runtimes.int8_graph import is_quantised
 from recognition.runtimes.onnx_batch_axis import with_batch_axis
 from recognition.runtimes.onnx_runner import OnnxRunner
 from recognition.runtimes.onnx_session import need_onnxruntime
+from recognition.specs.profile import BatchBuckets
 from recognition.specs.spec import (
     DETECTOR_BUCKETS,
     EMBEDDER_BUCKETS,
     AnySpec,
-    BatchBuckets,
     DetectionThresholds,
     DetectorSpec,
     EmbedderSpec,

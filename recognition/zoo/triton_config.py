@@ -10,7 +10,8 @@ from typing import Literal
 from recognition.runtimes.triton_client import need_tritonclient
 from recognition.runtimes.triton_contract import TensorInfo
 from recognition.specs.devices import gpu_number
-from recognition.specs.spec import AnySpec, TritonModel
+from recognition.specs.profile import TritonModel
+from recognition.specs.spec import AnySpec
 
 # A face waits no longer for others on the server: the service has made batches already, of all its cameras.
 QUEUE_DELAY_US = 1000

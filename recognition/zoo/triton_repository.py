@@ -27,7 +27,8 @@ from recognition.runtimes.onnx_session import Session, refusals
 from recognition.runtimes.tensor_runner import check_outputs, output_widths
 from recognition.runtimes.triton_client import need_tritonclient
 from recognition.runtimes.triton_contract import ANY, TensorInfo, agree, probe_tensor, same_answers
-from recognition.specs.spec import AnySpec, TritonModel
+from recognition.specs.profile import TritonModel
+from recognition.specs.spec import AnySpec
 from recognition.specs.weights import find_artifacts, read_weights
 from recognition.whole_file import sync_folder
 from recognition.zoo.triton_config import RepositoryModel, RepositoryOptions, config_text

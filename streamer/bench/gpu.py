@@ -22,7 +22,8 @@ from recognition.runtimes.torch_runner import TorchRunner
 from recognition.selection.measure import MemoryBefore
 from recognition.selection.measurements import hardware_of
 from recognition.specs.devices import count_gpus, gpu_number, missing_gpu
-from recognition.specs.spec import BatchBuckets, EmbedderSpec
+from recognition.specs.profile import BatchBuckets
+from recognition.specs.spec import EmbedderSpec
 from recognition.zoo.random_model import write_random_model
 from streamer.bench.full_load import Pace, rate, run_bare
 

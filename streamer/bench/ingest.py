@@ -7,7 +7,7 @@ that is pulled from are processes of their own, and not counted.
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 from streamer.bench.clips import at_rate
 from streamer.bench.ingest_process import Measured, camera_name
+from streamer.bench.parts import Parts
 from streamer.bench.processes import cutting_server
 from streamer.bench.publishers import publisher
 from streamer.errors import BenchFailed
@@ -38,25 +39,31 @@ class Load:
 LOADS = (Load(16, 640, 360, 1_000_000), Load(4, 1920, 1080, 4_000_000))
 
 
-async def run_ingest(clip: Path, scratch: Path, seconds: float, say: Callable[[str], None]) -> dict[str, Any]:
-    """Each load's row: what each way costs, in shares of a core. Raises BenchFailed."""
+async def run_ingest(clip: Path, scratch: Path, seconds: float, parts: Parts) -> dict[str, Any]:
+    """Each load's row: what each way costs, in shares of a core; None: that way failed."""
     rows: dict[str, Any] = {}
     for load in LOADS:
-        say(f"{load}: encoding, then decoded, pulled and published for {seconds:g} s each")
-        path = await asyncio.to_thread(
-            at_rate, clip, scratch / f"{load.height}.mp4", load.width, load.height, load.bits_per_s
-        )
-        decoded = await _measured("decoded", load, seconds, str(path))
-        async with cutting_server(path, PULLED_FOR_S) as url:
-            pulled = await _measured("pulled", load, seconds, url)
-        published = await _published(load, seconds, path)
-        rows[str(load)] = {
-            "decoded": asdict(decoded),
-            "pulled": asdict(pulled),
-            "published": asdict(published),
-            "on_top_of_decode": round(published.cpu_share - decoded.cpu_share, 4),
-        }
+        parts.say(f"{load}: encoding, then decoded, pulled and published for {seconds:g} s each")
+        row: dict[str, Any] = dict.fromkeys(("decoded", "pulled", "published", "on_top_of_decode"))
+        rows[str(load)] = row
+        file = scratch / f"{load.height}.mp4"
+        encoding = asyncio.to_thread(at_rate, clip, file, load.width, load.height, load.bits_per_s)
+        path = await parts.run(f"{load}, encoding", encoding)
+        if path is None:
+            continue
+        ways = {"decoded": _measured("decoded", load, seconds, str(path)), "pulled": _pulled(load, seconds, path)}
+        for way, work in (ways | {"published": _published(load, seconds, path)}).items():
+            measured = await parts.run(f"{load}, {way}", work)
+            row[way] = measured and asdict(measured)
+            parts.say(f"  {way}: {row[way]}")
+        if row["decoded"] and row["published"]:
+            row["on_top_of_decode"] = round(row["published"]["cpu_share"] - row["decoded"]["cpu_share"], 4)
     return {"ingest": rows}
+
+
+async def _pulled(load: Load, seconds: float, path: Path) -> Measured:
+    async with cutting_server(path, PULLED_FOR_S) as url:
+        return await _measured("pulled", load, seconds, url)
 
 
 async def _measured(way: str, load: Load, seconds: float, where: str) -> Measured:

@@ -25,6 +25,7 @@ from streamer.bench.calm import calmest
 from streamer.bench.eight_cameras import EightCameras, eight_cameras
 from streamer.bench.full_load import FullLoad, Pace, full_load
 from streamer.bench.gpu import run_gpu, why_not
+from streamer.bench.parts import Parts
 from streamer.bench.switches import DETECTOR, EMBEDDER, SwitchUnderLoad, run_switches
 from streamer.model_layer.setup import make_manager, recogniser_config
 from streamer.settings import Settings
@@ -63,16 +64,21 @@ class Target:
     why_not: str | None = None
 
 
-async def run_model_layer(settings: Settings, options: ModelBenchOptions, say: Say) -> dict[str, Any]:
-    """Measure everything. Raises what opening our own models raises; the others' rows say so."""
-    bench = _ModelBench(settings, options, say)
-    models = [row for name in bench.embedders_here() for row in await bench.real(name)]
+async def run_model_layer(settings: Settings, options: ModelBenchOptions, parts: Parts) -> dict[str, Any]:
+    """Measure everything. What can't be loaded says so in its row; a table that fails is empty, `gpu` None."""
+    bench = _ModelBench(settings, options, parts.say)
+    models: list[Row] = []
+    for name in parts.call("models", bench.embedders_here) or ():
+        models += await parts.run(f"models, {name}", bench.real(name)) or ()
     sound = list(dict.fromkeys(row["name"] for row in models if row["ok"]))
     other = next((name for name in (*FAVOURITES, *sound) if name in sound and name != EMBEDDER), None)
-    models += [row for name in options.architectures for row in await bench.random(name)]
-    cameras = [row for name in (EMBEDDER, other) if name is not None for row in await bench.cameras(name)]
-    switches = [] if other is None else await bench.switches(other)
-    gpu = await run_gpu(settings.recognition.device, Pace(options.slice_s, rounds=3))
+    for name in options.architectures:
+        models += await parts.run(f"models, {name}", bench.random(name)) or ()
+    cameras: list[Row] = []
+    for chosen in filter(None, (EMBEDDER, other)):
+        cameras += await parts.run(f"eight cameras, {chosen}", bench.cameras(chosen)) or ()
+    switches = [] if other is None else await parts.run("switches", bench.switches(other)) or []
+    gpu = await parts.run("gpu", run_gpu(settings.recognition.device, Pace(options.slice_s, rounds=3)))
     return {"models": models, "eight_cameras": cameras, "switches": switches, "gpu": gpu}
 
 

@@ -8,6 +8,7 @@ from subprocess import SubprocessError
 from typing import Any, TypeVar
 
 from recognition.errors import CodedError
+from streamer.errors import BenchFailed
 from streamer.telemetry.logs import redacted_text
 
 T = TypeVar("T")
@@ -18,7 +19,7 @@ class Parts:
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self.failed: list[dict[str, str]] = []
-        self._say = say
+        self.say = say
 
     async def run(self, part: str, work: Awaitable[T]) -> T | None:
         """Its result; None where it failed."""
@@ -27,6 +28,10 @@ class Parts:
         except Exception as error:  # noqa: BLE001 (whatever it is, what others measured must not be lost by it)
             self._fail(part, error)
             return None
+
+    def fail(self, part: str, why: str) -> None:
+        """It gave nothing, and it is known why."""
+        self._fail(part, BenchFailed(why))
 
     def call(self, part: str, work: Callable[[], T]) -> T | None:
         """Likewise, for work that blocks."""
@@ -43,7 +48,7 @@ class Parts:
     def _fail(self, part: str, error: Exception) -> None:
         why = why_of(error)
         self.failed.append({"part": part, "why": why})
-        self._say(f"{part}: FAILED: {why}")
+        self.say(f"{part}: FAILED: {why}")
 
 
 def why_of(error: BaseException) -> str:

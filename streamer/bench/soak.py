@@ -15,6 +15,7 @@ import psutil
 from prometheus_client import Counter
 
 from streamer.app import Service, running_service
+from streamer.bench.parts import Parts
 from streamer.bench.processes import broker_process, cutting_server
 from streamer.bench.publishers import PASSWORD, USER, failing_plainly, publisher
 from streamer.settings import PUBLISH, CameraSettings, Settings
@@ -37,14 +38,20 @@ class SoakSample:
     events: int
 
 
-async def run_soak(
-    settings: Settings, clip: Path, seconds: float, folder: Path, say: Callable[[str], None]
-) -> list[SoakSample]:
+async def run_soak(settings: Settings, clip: Path, seconds: float, folder: Path, parts: Parts) -> list[SoakSample]:
     """Run four cameras, each reopened every ten seconds, and two whose publisher (ffmpeg) is killed as often.
 
-    Samples the process as they go. Raises BenchFailed where a publisher can't start, or ends by itself.
+    Samples the process as they go; where something breaks, those until then.
     """
     samples: list[SoakSample] = []
+    await parts.run("soak", _soaked(settings, clip, seconds, folder, parts.say, samples))
+    return samples
+
+
+async def _soaked(
+    settings: Settings, clip: Path, seconds: float, folder: Path, say: Callable[[str], None], samples: list[SoakSample]
+) -> None:
+    """Into `samples`. Raises BenchFailed where a publisher can't start, or ends by itself."""
     async with broker_process() as port, cutting_server(clip, RECONNECT_S) as url:
         camera = CameraSettings(url=url, fps=10.0)
         pushed = CameraSettings(url=PUBLISH, user=USER, password=PASSWORD, fps=10.0)
@@ -70,7 +77,6 @@ async def run_soak(
                 say(line_of(samples[-1]))
                 for task in publishing:
                     task.cancel()
-    return samples
 
 
 async def _publish(service: Service, clip: Path, camera: str) -> None:

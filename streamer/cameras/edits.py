@@ -14,7 +14,7 @@ from streamer.errors import CameraExists, CameraUnknown
 from streamer.ingest.address import address, redacted_url
 from streamer.settings import CameraSettings, Settings
 from streamer.settings_layers import Tree, resolve_paths
-from streamer.settings_reading import Layers
+from streamer.settings_reading import Layers, camera_defaults
 
 Whence = Literal["yaml", "set", "added", "changed"]
 # Changes in the changes given; what was done, in words. Raises CameraError, ConfigError.
@@ -93,9 +93,7 @@ def replaced(name: str, values: Tree) -> Edit:
     def edit(changes: dict[str, Tree | None], layers: Layers) -> str:
         if not is_there(name, layers, changes):
             return added(name, values)(changes, layers)
-        fields = CameraSettings.model_fields.items()
-        defaults = {key: field.get_default() for key, field in fields if not field.is_required()}
-        return altered(name, defaults | values, "changed")(changes, layers)
+        return altered(name, camera_defaults() | values, "changed")(changes, layers)
 
     return edit
 

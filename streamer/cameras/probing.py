@@ -12,6 +12,8 @@ from recognition.errors import CodedError
 from recognition.recogniser import Recogniser
 from streamer.ingest.probe import ProbeReport
 from streamer.ingest.probe import probe as probe_source
+from streamer.motion.areas import Areas
+from streamer.motion.within import finder_within
 from streamer.pipeline.stills import turns_of
 from streamer.settings import CameraSettings
 from streamer.variables import expand_url
@@ -28,7 +30,8 @@ async def probed(
     found = await probe_source(expand_url(camera.url), camera, name, watch_s=watch_s, wake_within_s=wake_within_s)
     try:
         async with models() as recogniser:
-            turns = await turns_of(found.frame.image, recogniser)
+            areas = Areas(camera.masks, camera.regions)
+            turns = await turns_of(found.frame.image, finder_within(recogniser, areas))
     except CodedError as error:
         return replace(found.report, notes=(*found.report.notes, f"faces were not looked for: {error}"))
     report = replace(found.report, faces=len(turns))

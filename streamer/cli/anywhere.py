@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+
+from streamer.cli.listed import ListedGroup
 
 TAKE_A_VALUE = ("--config", "-c", "--set", "-s")
 FLAGS = ("--json",)
@@ -18,8 +19,8 @@ _SHARED = (*TAKE_A_VALUE, *FLAGS)
 _VALUE_ERROR = "Value error, "  # how pydantic, by which typer reads options, begins what is wrong with one
 
 
-class AnywhereGroup(TyperGroup):
-    """The root of the command line."""
+class AnywhereGroup(ListedGroup):
+    """A root of the command line."""
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 as below
         try:

@@ -1,6 +1,5 @@
 """`events` follows the identity events on the broker; `--since` reads those of kept visits instead."""
 
-import asyncio
 import sys
 import time
 from collections.abc import Mapping
@@ -10,17 +9,12 @@ from typing import Annotated
 
 import orjson
 import typer
-import uvloop
 
 from gallery.errors import GalleryError, PersonNotFound
-from recognition.errors import CodedError
 from streamer.cli.camera_names import unknown_camera
-from streamer.cli.kept_events import Asked, kept_events, moment
 from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_line, settings_of
 from streamer.events.event import IdentityEvent
-from streamer.mqtt.subscriber import Follower
-from streamer.process import readable_store_of, stop_signals
-from streamer.supervise import supervise
+from streamer.process import readable_store_of
 
 
 def register(app: typer.Typer) -> None:
@@ -51,6 +45,8 @@ def events(
         raise typer.BadParameter("--until and --pictures are for kept visits; give --since TIME with them")
     settings = settings_of(config, overrides, log_level="warning")
     if since is not None:
+        from streamer.cli.kept_events import Asked, kept_events, moment  # and their file, which the broker's do without
+
         now_at = time.time()
         until_at = float("inf") if until is None else moment(until, now_at)
         asked = Asked(moment(since, now_at), until_at, camera, person, pictures)
@@ -75,43 +71,9 @@ def events(
             print_line(line_of(event))
         sys.stdout.flush()  # somebody waits for it at the other end of a pipe
 
-    waiting = f"waiting for events at {settings.mqtt.host}:{settings.mqtt.port}; Ctrl-C ends it"
-    uvloop.run(_follow(Follower(settings.mqtt, show, camera=camera, person=person, count=count), waiting))
+    from streamer.cli.live_events import follow  # all of MQTT, which kept visits do without
 
-
-async def _follow(follower: Follower, waiting: str) -> None:
-    following = asyncio.create_task(_again_and_again(follower, waiting), name="follow events")
-    for number in stop_signals():
-        asyncio.get_running_loop().add_signal_handler(number, following.cancel)
-    try:
-        await following
-    except asyncio.CancelledError:
-        return
-
-
-async def _again_and_again(follower: Follower, waiting: str) -> None:
-    """A broker that never answered ends it; one that goes away is waited for. waiting: said once it has answered."""
-    away = False
-    heard = asyncio.Event()
-
-    def listening() -> None:
-        nonlocal away
-        if away:
-            note("the broker is back")
-        elif not heard.is_set():
-            note(waiting)
-        away = False
-        heard.set()
-
-    def lost(_name: str, error: CodedError) -> None:
-        nonlocal away
-        if not heard.is_set():
-            raise error
-        if not away:
-            note(f"{error}; waiting for it")
-        away = True
-
-    await supervise("events", lambda: follower.listen(listening), lost, longest_delay_s=5.0, hopeless_delay_s=5.0)
+    follow(settings.mqtt, show, camera=camera, person=person, count=count)
 
 
 def _document(event: IdentityEvent, pictures: Mapping[str, str] | None = None) -> str:

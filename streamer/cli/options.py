@@ -10,17 +10,15 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from streamer.errors import OutputUnwritable
-from streamer.settings import Settings
-from streamer.settings_reading import load
-from streamer.telemetry.logs import setup_logging
+
+if TYPE_CHECKING:
+    from streamer.settings import Settings
 
 ConfigFile = Annotated[
     Path | None,
@@ -35,8 +33,12 @@ LOG_IS_READ = "the gallery's log was being read and still holds their pages; the
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, nothing else.")]
 
 
-def settings_of(config: Path | None, overrides: Sequence[str] | None, log_level: str | None = None) -> Settings:
+def settings_of(config: Path | None, overrides: Sequence[str] | None, log_level: str | None = None) -> "Settings":
     """Load the settings and start logging (to stderr) as they say."""
+    # Two thirds of what a small command takes, of which --help and --version need nothing.
+    from streamer.settings_reading import load
+    from streamer.telemetry.logs import setup_logging
+
     settings = load(config, overrides or ())
     setup_logging(log_level or settings.service.log_level, settings.service.log_format)
     return settings
@@ -94,6 +96,9 @@ def note(text: str) -> None:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], empty: str) -> None:
     """Rows as a table as wide as it needs; `empty` where there are none."""
+    from rich.console import Console  # which most commands do without, as with --json
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")

@@ -13,7 +13,7 @@ import typer
 import uvloop
 
 from streamer.cli.options import AsJson, ConfigFile, Overrides, print_finding, print_json, settings_of
-from streamer.process import Terminal
+from streamer.process import Terminal, give_back
 from streamer.running.systemd import told_systemd
 from streamer.settings import Settings
 from streamer.settings_reading import read_layers
@@ -102,7 +102,7 @@ async def _serve(settings: Settings, configured: "Configured", make_token: str) 
         if settings.http.enabled:
             _tell_of_http(service, make_token)
         log.info("running; cameras: %s", cameras)
-        gc.freeze()  # what is there stays: looking through all of it again and again would hold up the loop
+        _settle()
         async with told_systemd(f"running, {len(service.cameras)} cameras"):
             await stop.wait()
         log.info("stopping")
@@ -124,10 +124,17 @@ async def _serve_api(settings: Settings, make_token: str) -> None:
     async with running_api(settings) as service:
         _tell_of_http(service, make_token)
         log.info("running; the API alone")
-        gc.freeze()  # as beside cameras
+        _settle()
         async with told_systemd("running, the API alone"):
             await stop.wait()
         log.info("stopping")
+
+
+def _settle() -> None:
+    """The start's leavings go. What is there stays: looking through it again and again would hold up the loop."""
+    gc.collect()
+    gc.freeze()
+    give_back()
 
 
 def _on_signals(stop: Callable[[], None], hung_up: Callable[[], None]) -> None:

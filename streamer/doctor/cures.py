@@ -125,6 +125,7 @@ CURES: dict[str, tuple[str, ...]] = {
     "tokens_none": ("whosthere tokens make me --role admin",),
     "tokens_unreadable": ("mv {data}/tokens.json {data}/tokens.json.damaged", "whosthere tokens make me --role admin"),
     # Cameras.
+    "camera_sees_nothing": (_EDIT,),
     "camera_variable_unset": ('"${{EDITOR:-nano}}" {secrets}', _PROBE),
     "camera_login_refused": (_EDIT, _PROBE),
     "camera_not_found": (_PROBE, "whosthere cameras discover"),

@@ -22,6 +22,7 @@ from streamer.ingest.address import Address
 from streamer.ingest.decode_gate.gate import DecodeGate
 from streamer.ingest.frame import VideoImage
 from streamer.ingest.frame_outlet import FrameOutlet
+from streamer.ingest.hardware.acceleration import Acceleration
 from streamer.ingest.libav_open import choose_video, opened_picture, opened_stream, tracks_of
 from streamer.ingest.pacing import DEFAULT_FRAME_S, ClipTime, Clock, Schedule
 from streamer.ingest.packet_reader import Arrived, Instant, PacketReader, packets_of
@@ -71,6 +72,7 @@ class Decoder:
         self._video: VideoStream | None = None
         self.pictures: PictureDecoder | None = None
         self._reader: PacketReader | None = None
+        self.acceleration: Acceleration | None = None  # of this opening
         self.outlet = FrameOutlet(camera, slot, hooks, first_number, clock, attention)
         self._last_packet_s = clock.monotonic_s()
 
@@ -103,7 +105,8 @@ class Decoder:
 
     def _play(self, opened: Callable[[StreamInfo], None]) -> None:
         while True:
-            with opened_stream(self._where, self._camera) as container:
+            self.acceleration = Acceleration(self._where.name, self._camera.hwaccel, self._hooks.decoded_by)
+            with opened_stream(self._where, self._camera, self.acceleration) as container:
                 pictures = self._lap(container, opened)
             if self.outlet.is_stopped:
                 raise StreamEnded("stopped")
@@ -176,12 +179,16 @@ class Decoder:
         if not self._is_polled:
             self.outlet.heard()
             self._last_packet_s = self.outlet.last_frame_s
+        acceleration = None if self._is_polled else self.acceleration
+        if acceleration is not None:
+            acceleration.opened(context)
         pictures = self.pictures = PictureDecoder(
             self._where,
             context,
             self._clock,
             self._hooks,
             self.outlet.trouble,
+            acceleration,
             is_clip=self._is_clip,
             gate=self._gate_of_lap(),
         )
@@ -208,9 +215,9 @@ class Decoder:
         """The same for all laps. None where every frame is wanted: batch work, and pictures that are asked for."""
         if self._attention is None or not self._is_paced or self._is_picture:
             return None
-        if self.outlet.gate is None:
-            self.outlet.gate = DecodeGate(self._attention, self._clock.monotonic_s(), self._hooks.gated)
-        return self.outlet.gate
+        if self.outlet.decode_gate is None:
+            self.outlet.decode_gate = DecodeGate(self._attention, self._clock.monotonic_s(), self._hooks.gated)
+        return self.outlet.decode_gate
 
     def _play_packets(self, container: InputContainer, video: VideoStream, pictures: PictureDecoder) -> None:
         for packet in self._packets(container, video, pictures):

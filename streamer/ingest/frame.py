@@ -13,7 +13,7 @@ from av.video.plane import VideoPlane
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
-from recognition.arrays import U8
+from recognition.arrays import PICTURES, U8
 from streamer.motion.moved import Moved
 
 # Formats whose first plane is 8-bit luma as it stands.
@@ -39,6 +39,11 @@ def _pixels(plane: VideoPlane) -> U8:
 def _deep_pixels(plane: VideoPlane) -> NDArray[np.uint16]:
     """The same of one with 16 bits a pixel."""
     return np.frombuffer(memoryview(plane), "<u2").reshape(-1, plane.line_size // 2)[: plane.height, : plane.width]
+
+
+def _limited(luma: U8) -> U8:
+    """Of full range as of limited range; a copy."""
+    return np.asarray(16 + luma * np.float32(219 / 255), dtype=np.uint8)
 
 
 class ToldRotation:
@@ -115,7 +120,9 @@ class VideoImage:
             width, height = height, width
         if self._is_plain_i420() and width % 2 == 0 and height % 2 == 0:
             planes = self._scaled_i420(width, height)
-        elif self._rows == 1:
+        elif self._rows == 1 and (width, height) != (self._frame.width, self._frame.height):
+            # Not where nothing is scaled: libswscale then leaves the last columns of some widths unwritten
+            # (findings/planar_rgb_of_the_same_size_lacks_its_last_columns.sh).
             g, b, r = (_pixels(plane) for plane in self._converted("gbrp", width, height).planes)
             planes = np.stack((r, g, b))
         else:
@@ -134,24 +141,38 @@ class VideoImage:
         return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV_I420), dtype=np.uint8)
 
     def _is_plain_i420(self) -> bool:
-        """Whether OpenCV's one I420 conversion (BT.601, limited range) is the right one for this picture."""
+        """Whether OpenCV's one I420 conversion (BT.601, limited range) is the right one for this picture's planes."""
         frame = self._frame
-        return frame.format.name == "yuv420p" and frame.colorspace in _BT_601 and frame.color_range != _FULL_RANGE
+        return (
+            frame.format.name in ("yuv420p", "nv12")
+            and frame.colorspace in _BT_601
+            and frame.color_range != _FULL_RANGE
+        )
 
     def _scaled_i420(self, width: int, height: int) -> U8:
         """Shrink the three planes, then convert the few pixels that are left: faster than swscale, and smoother."""
-        planes = np.empty((3, height, width), np.uint8)
+        planes, rgb = PICTURES.u8((3, height, width)), PICTURES.u8((height, width, 3))
         i420 = self._resized_i420(width, height, cv2.INTER_LINEAR)
-        cv2.split(cv2.cvtColor(i420, cv2.COLOR_YUV2RGB_I420), list(planes))
+        cv2.split(cv2.cvtColor(i420, cv2.COLOR_YUV2RGB_I420, dst=rgb), list(planes))
         return planes
 
     def _resized_i420(self, width: int, height: int, interpolation: int) -> U8:
-        i420 = np.empty((height * 3 // 2, width), np.uint8)
+        i420 = PICTURES.u8((height * 3 // 2, width))
         chroma = i420[height:].reshape(2, height // 2, width // 2)
-        for plane, target in zip(self._frame.planes, (i420[:height], *chroma), strict=True):
-            field = _pixels(plane)[:: self._rows]
+        for plane, target in zip(self._i420_planes(), (i420[:height], *chroma), strict=True):
+            field = plane[:: self._rows]
             cv2.resize(field, target.shape[::-1], dst=target, interpolation=interpolation)
         return i420
+
+    def _i420_planes(self) -> tuple[U8, U8, U8]:
+        """Luma, blue and red; of nv12, which hardware decodes into, the two that lie in one are taken apart."""
+        if self._frame.format.name != "nv12":
+            y, u, v = (_pixels(plane) for plane in self._frame.planes)
+            return y, u, v
+        luma, both = self._frame.planes
+        pairs = np.frombuffer(memoryview(both), np.uint8).reshape(-1, both.line_size)[: both.height, : 2 * both.width]
+        u, v = np.ascontiguousarray(pairs[:, 0::2]), np.ascontiguousarray(pairs[:, 1::2])
+        return _pixels(luma), u, v
 
     def luma(self) -> U8:
         """Brightness at full size, (height, width); as a rule a view of what the decoder wrote."""
@@ -165,11 +186,10 @@ class VideoImage:
         frame = self._frame
         if frame.format.name in _PLANAR_LUMA:
             sample = np.ascontiguousarray(_pixels(frame.planes[0])[8::_EVERY, 8::_EVERY])
-            if frame.color_range == _FULL_RANGE or frame.format.name.startswith("yuvj"):
-                return np.asarray(16 + sample * np.float32(219 / 255), dtype=np.uint8)
-            return sample
+            is_limited = frame.color_range != _FULL_RANGE and not frame.format.name.startswith("yuvj")
+            return sample if is_limited else _limited(sample)
         small = self._converted("gray", max(2, frame.width // _EVERY), max(2, frame.height // _EVERY))
-        return np.ascontiguousarray(_pixels(small.planes[0]))
+        return _limited(_pixels(small.planes[0]))  # swscale's gray is of full range
 
     def small_luma(self) -> U8:
         """Brightness, limited range, of cells of as many stored pixels each way, about 160 on the longer side, as a
@@ -211,14 +231,17 @@ class VideoImage:
         frame, rows = self._frame, self._rows
         if rows > 1 and self._is_plain_i420() and frame.height % 4 == 0 and frame.width % 2 == 0:
             # Its chroma, too: converted as a whole picture, each row would get colours of both fields.
-            i420 = np.concatenate([_pixels(plane)[::rows].ravel() for plane in frame.planes])
+            i420 = np.concatenate([plane[::rows].ravel() for plane in self._i420_planes()])
             bgr = cv2.cvtColor(i420.reshape(-1, frame.width), cv2.COLOR_YUV2BGR_I420)
             return np.asarray(bgr, dtype=np.uint8)
         return np.asarray(self._converted("bgr24").to_ndarray()[::rows], dtype=np.uint8)
 
     def _converted(self, form: str, width: int | None = None, height: int | None = None) -> av.VideoFrame:
         """By a converter of this call's own: the frame's is one for all threads, and two at once would crash."""
-        return VideoReformatter().reformat(self._frame, width, height, form, interpolation="BILINEAR", threads=_THREADS)
+        frame = self._frame
+        if frame.format.name == "nv12":  # swscale rounds it otherwise: who decodes must not change who is seen
+            frame = VideoReformatter().reformat(frame, format="yuv420p", threads=_THREADS)
+        return VideoReformatter().reformat(frame, width, height, form, interpolation="BILINEAR", threads=_THREADS)
 
     def _stretched(self, stored: U8) -> U8:
         """Rows and pixels as they are shown; a view where they are as they are stored."""

@@ -56,7 +56,7 @@ class FrameOutlet:
         self.trouble = PictureTrouble()
         self.sampler = Sampler(camera.fps)
         self.stream_clock = StreamClock()
-        self.gate: DecodeGate[av.Packet[VideoStream]] | None = None  # told of what moved
+        self.decode_gate: DecodeGate[av.Packet[VideoStream]] | None = None  # told of what moved
         self.next_number = first_number
         self.resting = False
         self.last_frame_s = self.rested_s = clock.monotonic_s()
@@ -71,8 +71,8 @@ class FrameOutlet:
 
     def finish(self) -> None:
         """The stream is over. On the camera's thread."""
-        if self.gate is not None:
-            self.gate.finish(self._clock.monotonic_s())
+        if self.decode_gate is not None:
+            self.decode_gate.finish(self._clock.monotonic_s())
 
     def now(self) -> Instant:
         return Instant(self._clock.unix_s(), self._clock.monotonic_s())
@@ -125,8 +125,8 @@ class FrameOutlet:
             moved = self._gate.look(image.small_luma(), self._captured.monotonic_s)
         frame = Frame(self.next_number, image, *self._captured, decode_s, late_s, moved)
         self.next_number += 1
-        if self.gate is not None:
-            self.gate.looked(frame.moved, self.last_frame_s)
+        if self.decode_gate is not None:
+            self.decode_gate.looked(moved, self.last_frame_s, image.width)
         if waits:
             self.resting = True
             self._slot.offer_wait(frame)

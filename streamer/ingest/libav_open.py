@@ -28,6 +28,7 @@ from streamer.errors import (
 )
 from streamer.ingest import faults
 from streamer.ingest.address import Address
+from streamer.ingest.hardware.acceleration import Acceleration
 from streamer.ingest.logins.digest import authorization
 from streamer.settings import CameraSettings
 
@@ -40,13 +41,13 @@ _TEXT_CODECS = frozenset({"ansi", "bintext", "xbin", "idf"})
 
 
 @contextmanager
-def opened_stream(where: Address, camera: CameraSettings) -> Iterator[InputContainer]:
+def opened_stream(where: Address, camera: CameraSettings, acceleration: Acceleration) -> Iterator[InputContainer]:
     """The stream until it is left. Raises CameraError."""
     with ExitStack() as stack:
         try:
-            container = _open(where, camera)
+            container = _open(where, camera, acceleration)
         except CameraLoginRefused as refusal:
-            container = _logged_in(where, camera, refusal, stack)
+            container = _logged_in(where, camera, acceleration, refusal, stack)
         yield stack.enter_context(container)
 
 
@@ -64,7 +65,9 @@ def opened_picture(where: Address, data: bytes) -> Iterator[InputContainer]:
     raise fault
 
 
-def _logged_in(where: Address, camera: CameraSettings, refusal: CameraLoginRefused, stack: ExitStack) -> InputContainer:
+def _logged_in(
+    where: Address, camera: CameraSettings, acceleration: Acceleration, refusal: CameraLoginRefused, stack: ExitStack
+) -> InputContainer:
     """Where the camera asks for a login that libav does not know, and that can be given. Else raises the refusal."""
     from streamer.ingest.logins.login import (
         challenge_beyond_libav,
@@ -90,10 +93,10 @@ def _logged_in(where: Address, camera: CameraSettings, refusal: CameraLoginRefus
     else:
         value = authorization(challenge, "GET", login.path or "/", login.user, login.password)
         target, option = login.server + login.path, {"headers": f"Authorization: {value}\r\n"}
-    return _open(replace(where, target=target, options=where.options | option), camera)
+    return _open(replace(where, target=target, options=where.options | option), camera, acceleration)
 
 
-def _open(where: Address, camera: CameraSettings) -> InputContainer:
+def _open(where: Address, camera: CameraSettings, acceleration: Acceleration) -> InputContainer:
     """Raises what open_fault knows."""
     read_limit_s = camera.read_timeout_s
     if where.is_playlist:  # there one read waits for a whole piece; how long silence may be we see ourselves
@@ -105,13 +108,27 @@ def _open(where: Address, camera: CameraSettings) -> InputContainer:
         target = f"file:{target}"  # a colon in a name is no protocol
     started_s = time.monotonic()
     # Firmware that leaves out the first boundary of its MJPEG, or all of them: JPEGs one after another.
-    formats = (where.format, "mjpeg") if where.kind == "http" else (where.format,)
+    formats = [where.format, "mjpeg"] if where.kind == "http" else [where.format]
     fault: CameraError | None = None
-    for form in formats:
+    while formats:
         try:
-            return av.open(target, "r", format=form, options=where.options, metadata_errors="replace", timeout=limits)
-        except av.FFmpegError as error:
+            return av.open(
+                target,
+                "r",
+                format=formats[0],
+                options=where.options,
+                metadata_errors="replace",
+                timeout=limits,
+                hwaccel=acceleration.accelerator(),
+            )
+        except (av.FFmpegError, RuntimeError, NotImplementedError) as error:
             timed_out = time.monotonic() - started_s >= limits[0]
+            if acceleration.kind is not None and not timed_out:  # perhaps for that alone
+                acceleration.dropped("the stream can't be opened with it")
+                continue
+            if not isinstance(error, av.FFmpegError):
+                raise
+            formats.pop(0)
             fault = fault or faults.open_fault(where, error, timed_out=timed_out)
             if timed_out or not isinstance(error, av.error.InvalidDataError):
                 break

@@ -7,8 +7,9 @@ import asyncio
 import contextlib
 import logging
 import threading
+from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from streamer.ingest import faults
 from streamer.ingest.address import Address
@@ -23,6 +24,8 @@ from streamer.motion.attention import Attention
 from streamer.settings import CameraSettings
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 # How long leaving waits for the thread. One inside a read or an opening ends within that call's limit.
@@ -85,10 +88,16 @@ class VideoSource:
     def outlook(self) -> WatchOutlook | None:
         """How it will be watched, by what was seen of it so far; None where every frame is wanted."""
         decoder = self._decoder
-        if decoder is None or decoder.outlet.gate is None or decoder.pictures is None:
+        if decoder is None or decoder.outlet.decode_gate is None or decoder.pictures is None:
             return None
-        habits = decoder.outlet.gate.habits
+        habits = decoder.outlet.decode_gate.habits
         return outlook(habits.watch, habits.keyframe_s, decoder.pictures.cost, habits.seen_s)
+
+    @property
+    def decoding(self) -> str:
+        """What decodes it, where anything but software was asked for, in words; "" else. Known with a picture."""
+        acceleration = None if self._decoder is None else self._decoder.acceleration
+        return "" if acceleration is None else acceleration.note
 
     @property
     def clip_started_at(self) -> float | None:
@@ -124,11 +133,17 @@ class VideoSource:
     ) -> None:
         await self._leave()
 
+    async def peek(self) -> Frame | None:
+        return await self._in_time(self._slot.peek)
+
     async def take(self) -> Frame:
+        return await self._in_time(self._slot.take)
+
+    async def _in_time(self, ask: Callable[[], Awaitable[T]]) -> T:
         while True:
             try:
                 async with asyncio.timeout(self._camera.read_timeout_s + GRACE_S):
-                    return await self._slot.take()
+                    return await ask()
             except TimeoutError:
                 if self._unread_s() > self._camera.read_timeout_s:
                     raise faults.stalled(self._where, self._camera.read_timeout_s) from None

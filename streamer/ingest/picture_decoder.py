@@ -18,6 +18,7 @@ from streamer.ingest.address import Address
 from streamer.ingest.decode_gate.gate import DecodeGate
 from streamer.ingest.decode_gate.picture_kind import KindReader, PictureKind
 from streamer.ingest.decode_gate.telling import DecodeCost
+from streamer.ingest.hardware.acceleration import Acceleration
 from streamer.ingest.pacing import Clock
 from streamer.ingest.packet_reader import Instant
 from streamer.ingest.picture_joiner import PictureJoiner
@@ -46,6 +47,7 @@ class PictureDecoder:
         clock: Clock,
         hooks: SourceHooks,
         trouble: PictureTrouble,
+        acceleration: Acceleration | None = None,
         *,
         is_clip: bool,
         gate: "DecodeGate[Packet[VideoStream]] | None" = None,
@@ -55,6 +57,7 @@ class PictureDecoder:
         self._clock = clock
         self._hooks = hooks
         self._trouble = trouble
+        self._acceleration = acceleration
         self._is_clip = is_clip
         self._gate = gate
         self._kinds = KindReader(context.name, context.extradata or b"")
@@ -156,6 +159,8 @@ class PictureDecoder:
             self._failing_since_s = now_s
         self._failures += 1
         if self._failures > MOST_FAILURES or now_s - self._failing_since_s > LONGEST_FAILING_S:
+            if self._acceleration is not None:
+                self._acceleration.failed()
             if self._is_clip:
                 raise ClipBroken
             raise faults.undecodable(self._where, "sends what can't be decoded")
@@ -188,6 +193,8 @@ class PictureDecoder:
         if is_damaged:
             self.failed()
         for frame in frames:
+            if self._acceleration is not None:
+                self._acceleration.pictured(frame)
             self._failures = 0
             self.decoded += 1
             if frame.is_corrupt and not is_damaged:

@@ -16,6 +16,7 @@ from streamer.ingest.libav_source import VideoSource
 from streamer.ingest.source import open_source
 from streamer.ingest.stream import StreamEnded, StreamInfo
 from streamer.ingest.stream_clock import NO_HOLD_S
+from streamer.motion.areas import Areas
 from streamer.motion.attention import Attention, AttentionRules
 from streamer.settings import CameraSettings
 
@@ -89,7 +90,13 @@ async def probe(
             open_s=open_s,
             first_frame_s=first_frame_s,
             reading=_reading(info, camera),
-            notes=(*_tracks(info), *first.image.notes, *(() if info.times == "clip" else _troubles(source, late_s))),
+            notes=(
+                *_tracks(info),
+                *first.image.notes,
+                *Areas(camera.masks, camera.regions).notes,
+                *([source.decoding] if source.decoding else []),
+                *(() if info.times == "clip" else _troubles(source, late_s)),
+            ),
         )
         return Probed(_with_outlook(report, watched), last)
 

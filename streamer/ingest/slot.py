@@ -1,6 +1,6 @@
 """The one-frame mailbox between a camera's thread and the loop: whoever is late gets the newest frame.
 
-offer(), offer_wait() and close() are for the thread (close also for the loop), take() is for the loop.
+offer(), offer_wait() and close() are for the thread (close also for the loop), peek() and take() are for the loop.
 """
 
 import asyncio
@@ -65,6 +65,16 @@ class LatestSlot:
         except BaseException as bug:
             self.close(bug)
             raise
+
+    async def peek(self) -> Frame | None:
+        """The newest frame, as soon as there is one, left where it is; None where take() would raise."""
+        while True:
+            with self._changed:
+                if self._frame is not None or self._closed:
+                    return self._frame
+                self._filled.clear()
+                self._wanted = True
+            await self._filled.wait()
 
     async def take(self) -> Frame:
         """The newest frame, as soon as there is one. Raises what close() was given; after that RuntimeError."""

@@ -47,6 +47,10 @@ class Source(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
+    async def peek(self) -> Frame | None:
+        """What take() would give now, as soon as there is something; it may be a newer one by then. None: its error."""
+        ...
+
     async def take(self) -> Frame:
         """The newest frame not yet taken (`fastest`: the next). Raises CameraError, or StreamEnded."""
         ...

@@ -3,7 +3,6 @@
 A frame and landmarks go in, JPEGs come out. Blocks for some milliseconds; on the writer's thread.
 """
 
-from dataclasses import dataclass
 from functools import cached_property
 
 import cv2
@@ -15,14 +14,6 @@ from recognition.image import Image
 
 LONGEST_PX = 1280
 _FACE_JPEG, _SCENE_JPEG = 92, 80
-
-
-@dataclass(frozen=True, slots=True)
-class Pictures:
-    """Both as JPEG: the face (256x256) and the scene (its longer side at most LONGEST_PX)."""
-
-    face: bytes
-    scene: bytes
 
 
 class Scene:

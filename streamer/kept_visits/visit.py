@@ -19,6 +19,14 @@ class VisitFace:
     signature: str
 
 
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """A visit's two, both as JPEG: the face (256x256) and the scene, which pictures.py makes."""
+
+    face: bytes
+    scene: bytes
+
+
 def best_faces(faces: Iterable[VisitFace]) -> tuple[VisitFace, ...]:
     """The few that are kept, the best first."""
     return tuple(sorted(faces, key=lambda face: -face.quality)[:KEPT_FACES])

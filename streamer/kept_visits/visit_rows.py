@@ -10,8 +10,7 @@ from pydantic import ValidationError
 from gallery.keys.encryption import Cipher, SealBroken
 from streamer.events.event import NAMES, IdentityEvent
 from streamer.events.hand_over import moved
-from streamer.kept_visits.pictures import Pictures
-from streamer.kept_visits.visit import KeptVisit, VisitChange, VisitFace, people_of
+from streamer.kept_visits.visit import KeptVisit, Pictures, VisitChange, VisitFace, people_of
 
 VISIT = "event_id, camera, is_known, began_at, seen_at, ended_at, set_s"
 _F32 = np.dtype("<f4")

@@ -17,8 +17,7 @@ from gallery.keys.master_key import KeySource
 from gallery.storage.schema import transaction
 from streamer.errors import VisitNotFound
 from streamer.events.event import IdentityEvent
-from streamer.kept_visits.pictures import Pictures
-from streamer.kept_visits.visit import KeptVisit, Limits, VisitChange, VisitFace
+from streamer.kept_visits.visit import KeptVisit, Limits, Pictures, VisitChange, VisitFace
 from streamer.kept_visits.visit_rows import (
     VISIT,
     read_faces,

@@ -31,6 +31,7 @@ from streamer.pipeline.live_gallery import LiveGallery
 from streamer.pipeline.match_policy import MatchPolicy
 from streamer.readiness import ModelState, Part
 from streamer.settings import Settings
+from streamer.shedding.shedder import Shedder
 from streamer.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class ModelLayer:
         self.manager = manager
         self.ladder = ladder_of(settings, manager)
         self.told: Callable[[dict[str, object]], None] = lambda _: None
+        self.shedder: Shedder | None = None  # which cuts down what is asked before a faster model has to serve
         self._metrics = metrics
         self._chosen: str | None = None
         self._choice_fault: CodedError | None = None
@@ -63,9 +65,13 @@ class ModelLayer:
         of_detector: Requirement = wanted if wanted == "minimal_memory" else "speed"
         detectors = (settings.recognition.detector,)
         self.detector = Switcher(
-            manager, self._rules(detectors, of_detector), local, metrics, SwitchHooks(changed=self._changed)
+            manager,
+            self._rules(detectors, of_detector),
+            local,
+            metrics,
+            SwitchHooks(changed=self._changed, shed_s=self._shed_s),
         )
-        hooks = SwitchHooks(self._not_covered, self._prepare, self._changed)
+        hooks = SwitchHooks(self._not_covered, self._prepare, self._changed, self._shed_s)
         self.embedder = Switcher(manager, self._rules(self.ladder, wanted), local, metrics, hooks)
         self.covering = TemplateBackfill(settings, manager, local, metrics, self._embedders)
         self._servers = TritonMonitor(manager, self.embedder, settings.recognition.max_batch)
@@ -86,6 +92,9 @@ class ModelLayer:
             max_batch=section.max_batch,
             threads_for=BatchPlan(section.runners).threads_for,
         )
+
+    def _shed_s(self) -> float | None:
+        return None if self.shedder is None else self.shedder.held_s()
 
     @property
     def recogniser(self) -> Recogniser:

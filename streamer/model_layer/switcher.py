@@ -59,7 +59,7 @@ async def _nothing_to_prepare(_: str) -> None: ...
 
 @dataclass(slots=True)
 class SwitchHooks:
-    """What its owner has to say to a switch, and hears of it.
+    """What its owner has to say to a switch, and hears of it. `shed_s`: Load's.
 
     `refused`: what else speaks against a model; `prepare`: awaited before its first item; `changed`: it serves.
     """
@@ -67,6 +67,7 @@ class SwitchHooks:
     refused: Callable[[str], Reason | None] = lambda _: None
     prepare: Callable[[str], Awaitable[None]] = _nothing_to_prepare
     changed: Callable[[], None] = lambda: None
+    shed_s: Callable[[], float | None] = lambda: None
 
 
 class Switcher:
@@ -281,12 +282,12 @@ class Switcher:
             choice = choose(alone, free, self.weighed.rules.requirement, load)
             if choice.best is not None:
                 self.choice = choice
-                return self._by_hand(choice, now_s)
+                return self._by_hand(choice, now_s, load.shed_s)
             self.not_followed = choice.refused[0]
         ours = {self._manager.spec(name).name for name in self.weighed.rules.names}
         choice = choose([one for one in everybody if one.model in ours], free, self.weighed.rules.requirement, load)
         self.choice = replace(choice, refused=(*choice.refused, *self._outsiders(ours)))
-        return self._hysteresis.weigh(now_s, self.choice)
+        return self._hysteresis.weigh(now_s, self.choice, load.shed_s)
 
     def _outsiders(self, ours: Collection[str]) -> Iterator[Refusal]:
         """What is against models that are not in the ladder, and yet were chosen by hand, or serve since they were."""
@@ -296,11 +297,11 @@ class Switcher:
             why = "nobody chooses it by hand any more, and it is not in recognition.ladder"
             yield Refusal(NOT_IN_LADDER, why, self._hysteresis.serving.model, None)
 
-    def _by_hand(self, choice: Choice, now_s: float) -> SwitchDecision:
+    def _by_hand(self, choice: Choice, now_s: float, shed_s: float | None) -> SwitchDecision:
         """At once to the model that somebody chose; then as ever, with this model alone."""
         serving = self._hysteresis.serving
         if serving is not None and serving.model == self.by_hand:
-            return self._hysteresis.weigh(now_s, choice)
+            return self._hysteresis.weigh(now_s, choice, shed_s)
         assert choice.best is not None
         why = f"{choice.best.place}: chosen by hand"
         return SwitchDecision(BY_HAND, why, choice.best, forced=True)
@@ -309,7 +310,8 @@ class Switcher:
         """What was asked of the queue before a switch counts until the next one knows."""
         asked, (until_s, before_per_s) = slot.load(), self._asked_before
         faces_per_s = max(asked.faces_per_s, before_per_s) if self._clock() < until_s else asked.faces_per_s
-        return Load(faces_per_s, asked.queue_delay_ms, self.weighed.rules.latency_goal_ms, self._hysteresis.serving)
+        goal_ms, serving = self.weighed.rules.latency_goal_ms, self._hysteresis.serving
+        return Load(faces_per_s, asked.queue_delay_ms, goal_ms, serving, self.hooks.shed_s())
 
     def _need_slot(self) -> Slot:
         assert self._slot is not None, "attached() comes first"

@@ -76,14 +76,36 @@ class Areas:
         return float(_counting(self.masks, self.regions, _SHARE_GRID, _SHARE_GRID).mean())
 
     @property
-    def is_nothing(self) -> bool:
-        """Nobody can be seen: masks cover it all, or all that is in the regions."""
-        return not self.is_everything and self.counting_share < _NOTHING
+    def trouble(self) -> str | None:
+        """Why nobody can be seen, where nothing of the picture counts; else None."""
+        if self.is_everything or self.counting_share >= _NOTHING:
+            return None
+        covers = "all that lies in its regions" if self.regions else "all of its picture"
+        return f"its masks cover {covers}: nobody is seen there"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What there is to say of them, in words; nothing where all of the picture counts."""
+        told = []
+        if self.masks:
+            told.append(f"{_percent(self.masked_share)} of its picture is masked: black, whoever looks at it")
+        if self.regions:
+            where = "in its regions, under no mask" if self.masks else "in its regions"
+            told.append(f"faces and movement count in {_percent(self.counting_share)} of its picture: {where}")
+        return (*told, *([] if self.trouble is None else [self.trouble]))
+
+
+def _percent(share: float) -> str:
+    """Never all or nothing of what is not: 0.4 % is under 1 %."""
+    if 0 < share < 0.01:
+        return "under 1 %"
+    return f"{99 if 0.99 < share < 1 else round(100 * share)} %"
 
 
 def _within(polygons: Polygons, points: NDArray[np.float32]) -> Grid:
     found = np.zeros(len(points), np.bool_)
     for polygon in polygons:
         corners = np.array(polygon, np.float32)
-        found |= [cv2.pointPolygonTest(corners, (float(x), float(y)), measureDist=False) >= 0 for x, y in points]
+        sides = [cv2.pointPolygonTest(corners, (float(x), float(y)), measureDist=False) for x, y in points]
+        found |= np.array(sides) >= 0
     return found

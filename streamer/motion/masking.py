@@ -7,6 +7,7 @@ still needs is left as it is: such a picture is copied first.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import av
 import cv2
@@ -111,19 +112,19 @@ def _numbers(plane: VideoPlane, storage: _Storage) -> NDArray[np.uint8] | NDArra
 def _shrunk(grid: Grid, rows: int, columns: int) -> Grid:
     """For a plane of fewer numbers: each that any of its pixels is hidden by."""
     down, across = -(-grid.shape[0] // rows), -(-grid.shape[1] // columns)
-    if (down, across) == (1, 1):
-        return grid
     missing = (0, rows * down - grid.shape[0]), (0, columns * across - grid.shape[1])
-    return np.asarray(np.pad(grid, missing).reshape(rows, down, columns, across).any(axis=(1, 3)))
+    whole = np.pad(grid, missing)
+    shrunk = np.zeros((rows, columns), np.bool_)
+    for row in range(down):
+        for column in range(across):
+            shrunk |= whole[row::down, column::across]
+    return shrunk
 
 
 def _bands(grid: Grid, numbers: int) -> Iterator[Band]:
     """The hidden part as rectangles: rows that are alike in one. numbers: so many a pixel lie side by side."""
-    runs_before: list[tuple[int, int]] = []
-    top = 0
-    for row in range(len(grid) + 1):
-        edges = np.flatnonzero(np.diff(grid[row], prepend=False, append=False)) if row < len(grid) else np.empty(0, int)
-        runs = [(int(left) * numbers, int(right) * numbers) for left, right in edges.reshape(-1, 2)]
-        if runs != runs_before:
-            yield from ((top, row, left, right) for left, right in runs_before)
-            runs_before, top = runs, row
+    starts = [0, *(np.flatnonzero((grid[1:] != grid[:-1]).any(axis=1)) + 1).tolist(), len(grid)]
+    padded = np.pad(grid, ((0, 0), (1, 1)))
+    for top, bottom in pairwise(starts):
+        edges = np.flatnonzero(padded[top, 1:] != padded[top, :-1]) * numbers
+        yield from ((top, bottom, left, right) for left, right in edges.reshape(-1, 2).tolist())

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 from recognition.errors import CodedError
@@ -25,7 +26,9 @@ from streamer.ingest.source import Source, open_source
 from streamer.ingest.stream import SourceHooks, StreamEnded
 from streamer.kept_visits.camera_visits import CameraVisits
 from streamer.looking.looking import Looking, LookingRules
+from streamer.motion.areas import Areas
 from streamer.motion.attention import Attention, AttentionRules
+from streamer.motion.within import Within
 from streamer.pipeline.camera_path import CameraPath, close_visits, run_camera
 from streamer.pipeline.camera_trouble import WORDS, FaceSizes, Trouble
 from streamer.pipeline.live_gallery import LiveGallery
@@ -35,6 +38,8 @@ from streamer.pipeline.tracking import Tracker, TrackingRules
 from streamer.pipeline.visits import Visits
 from streamer.pipeline.watching import Onlooker, Watcher
 from streamer.settings import CameraSettings, Settings
+from streamer.shedding.shedder import Shedder
+from streamer.shedding.turns import Need
 from streamer.supervise import supervise
 from streamer.telemetry.metrics import Metrics
 from streamer.variables import expand_url
@@ -102,6 +107,8 @@ class Camera:
         self._publish(self.name, self.status)
         if not self.settings.enabled:
             return
+        if (trouble := Areas(self.settings.masks, self.settings.regions).trouble) is not None:
+            log.warning("camera %s: %s", self.name, trouble, extra={"camera": self.name, "code": "camera_sees_nothing"})
         try:
             await supervise(
                 f"camera {self.name}",
@@ -156,7 +163,7 @@ class Camera:
         async with self._closed_source() as source:
             self._source = source
             try:
-                await run_camera(self._take, self.path)
+                await run_camera(self._take, self.path, self._peek)
             except StreamEnded:
                 self._tell_of_damage()
                 self._over("ended", "ended")
@@ -193,6 +200,10 @@ class Camera:
         if self.status.state != "online":
             self._become("online", "")
         return frame
+
+    async def _peek(self) -> Frame | None:
+        assert self._source is not None
+        return await self._source.peek()
 
     def _failed(self, _name: str, error: CodedError) -> None:
         self.path.metrics.camera_errors.labels(camera=self.name, code=error.code).inc()
@@ -236,14 +247,16 @@ class Camera:
     def _hooks(self) -> SourceHooks:
         """Counts the frames that never reach the pipeline, from the camera's thread."""
         frames, errors, camera = self.path.metrics.frames, self.path.metrics.camera_errors, self.name
-        failures, drops = (frames.labels(camera=camera, outcome=outcome) for outcome in ("failed", "dropped"))
+        decoders = self.path.metrics.decode_hwaccel
+        failures, drops, sheds = (frames.labels(camera=camera, outcome=fate) for fate in ("failed", "dropped", "shed"))
+        share = self.path.share
         hooks = SourceHooks()
         if self.point is not None:
             hooks = SourceHooks(held_back=frames.labels(camera=camera, outcome="held_back").inc)
 
         def dropped() -> None:
             self.dropped += 1
-            drops.inc()
+            (sheds if share is not None and share.lost() else drops).inc()
 
         def failed(code: str) -> None:
             if self._left:  # a thread inside a read outlives its camera, whose metrics may be gone
@@ -256,11 +269,24 @@ class Camera:
             if not self._left:
                 self.path.metrics.show_gate(camera, report)
 
-        return replace(hooks, dropped=dropped, failed=failed, decoded=self._rhythm.heard, gated=gated)
+        def decoded_by(used: str) -> None:
+            if not self._left:
+                decoders.remove_by_labels({"camera": camera})
+                decoders.labels(camera=camera, used=used).set(1)
+
+        heard = self._rhythm.heard
+        return replace(hooks, dropped=dropped, failed=failed, decoded=heard, gated=gated, decoded_by=decoded_by)
 
 
 def _hopeless_delay_s(error: CodedError) -> float:
     return NOT_FOUND_DELAY_S if isinstance(error, CameraNotFound) else HOPELESS_DELAY_S
+
+
+def _need(tracker: Tracker) -> Need:
+    """What this camera's frames are wanted for."""
+    if not tracker.tracks:
+        return Need.NOBODY
+    return Need.KNOWN if all(track.settled for track in tracker.tracks) else Need.UNKNOWN
 
 
 def camera_path(
@@ -273,6 +299,7 @@ def camera_path(
     watcher: Watcher | None = None,
     keeps: CameraVisits | None = None,
     onlooker: Onlooker | None = None,
+    shedder: Shedder | None = None,
 ) -> CameraPath:
     """Everything that one camera's frames meet, with a tracker and visits of its own."""
     sure = recogniser.detection_threshold
@@ -284,10 +311,13 @@ def camera_path(
         gone_after_s=max(settings.events.gone_after_s, 3.0 / settings.cameras[name].fps),
         settle_s=settings.events.settle_s,
     )
+    areas = Areas(settings.cameras[name].masks, settings.cameras[name].regions)
+    waits = settings.cameras[name].pace == "fastest"
+    tracker = Tracker(name, rules)
     return CameraPath(
         camera=name,
         recogniser=recogniser,
-        tracker=Tracker(name, rules),
+        tracker=tracker,
         visits=Visits(name, settings.events, settings.recognition.min_quality),
         live_gallery=live_gallery,
         outbox=outbox,
@@ -295,11 +325,13 @@ def camera_path(
         frames_in_flight=settings.recognition.frames_in_flight,
         least_score=sure * UNSURE_SHARE,
         face_sizes=FaceSizes(rules.min_face_px),
-        waits=settings.cameras[name].pace == "fastest",
+        waits=waits,
+        share=None if shedder is None or waits else shedder.share(name, partial(_need, tracker)),
         watcher=watcher,
         keeps=keeps,
         onlooker=onlooker,
         names=settings.cameras[name].names,
         looking=Looking(LookingRules(settings.recognition.look_again_s, rules.gone_after_s, rules.settle_s)),
         attention=Attention(AttentionRules(settings.recognition.look_again_s, settings.recognition.wake_within_s)),
+        within=None if areas.is_everything else Within(areas, metrics.faces_outside.labels(camera=name).inc).faces,
     )

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -39,14 +40,13 @@ from streamer.pipeline.tracking import Sighting, Track, Tracker
 from streamer.pipeline.visits import Moment, Visits
 from streamer.pipeline.watching import Onlooker, Watcher, tell_faces, tell_same_faces
 from streamer.settings import Names
+from streamer.shedding.shedder import NOWHERE, Place, Share
 from streamer.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
 Seen = tuple[Track, NDArray[np.float32]]  # a track and its box in one frame
-ROOM_S = 0.02  # how often somebody who waits looks for room in a full queue
 TILTED_PERHAPS = 15.0  # degrees of roll: detectors tell less than a tilted head has
-LONGEST_PAUSE_S = 1.0  # between two attempts at a batch that could not be run
 T = TypeVar("T")
 
 
@@ -65,6 +65,7 @@ class CameraPath:
     least_score: float
     face_sizes: FaceSizes
     waits: bool = False  # pace fastest: what can't be run now is tried again, no frame is skipped
+    share: Share | None = None  # of what all cameras can have done in time; None: nothing is shed
     outages: OutageLog = field(default_factory=OutageLog)
     close_watch: CloseWatch = field(default_factory=CloseWatch)
     watcher: Watcher | None = None
@@ -73,6 +74,7 @@ class CameraPath:
     names: Names = "gallery"  # whose word a name is
     attention: Attention = field(default_factory=Attention)
     looking: Looking = field(default_factory=Looking)
+    within: Callable[[Found, int, int], Found] | None = None  # faces that count, of a picture of that size; None: all
 
 
 @dataclass(slots=True, eq=False)
@@ -102,9 +104,14 @@ class Walk:
         return self.found.prepare_s + self.found.run_s + self.found.grade_s + self.looked_s
 
 
-async def run_camera(take: Callable[[], Awaitable[Frame]], path: CameraPath) -> None:
+async def run_camera(
+    take: Callable[[], Awaitable[Frame]], path: CameraPath, peek: Callable[[], Awaitable[Frame | None]] | None = None
+) -> None:
     """Walk the frames that a source's take() gives, but for quiet ones, until it raises; then let those on their way
     arrive.
+
+    peek: the source's, where the camera has a share of what can be done: a frame waits for its place in the source,
+    and gives way to a newer one there.
     """
     frame: Frame | None = None
     in_flight = asyncio.Semaphore(path.frames_in_flight)
@@ -113,9 +120,13 @@ async def run_camera(take: Callable[[], Awaitable[Frame]], path: CameraPath) -> 
     async with asyncio.TaskGroup() as walks:
         while True:
             await in_flight.acquire()
+            place = NOWHERE
             try:
+                if path.share is not None and peek is not None and await peek() is not None:
+                    place = await path.share.place()
                 frame = await take()
             except (CameraError, StreamEnded) as over:
+                place.leave()
                 reason = over
                 break
             if path.watcher is not None:
@@ -125,17 +136,22 @@ async def run_camera(take: Callable[[], Awaitable[Frame]], path: CameraPath) -> 
             if not gate.lets_in(frame, path.tracker.tracks, generation, is_watched=is_watched):
                 if path.looking.is_settled:
                     tell_same_faces(path.watcher, frame, path.tracker, path.visits)
-                in_flight.release()
+                _walked(in_flight, place, None)
                 continue
-            task = walks.create_task(walk(frame, path, turns.next()), name=f"{path.camera}/{frame.number}")
-            task.add_done_callback(lambda _: in_flight.release())
+            task = walks.create_task(walk(frame, path, turns.next(), place), name=f"{path.camera}/{frame.number}")
+            task.add_done_callback(partial(_walked, in_flight, place))
     try:
         raise reason
     finally:
         del reason, frame  # or the error, its traceback and the last picture would hold one another
 
 
-async def walk(frame: Frame, path: CameraPath, turn: Turn) -> None:
+def _walked(in_flight: asyncio.Semaphore, place: Place, _: object) -> None:
+    in_flight.release()
+    place.leave()
+
+
+async def walk(frame: Frame, path: CameraPath, turn: Turn, place: Place = NOWHERE) -> None:
     """One frame, from picture to events. What each step does, and what happens when it can't keep up: the steps."""
     taken_s = time.monotonic()
     async with turn:
@@ -155,6 +171,7 @@ async def walk(frame: Frame, path: CameraPath, turn: Turn) -> None:
                 tell(due, path)
                 if path.keeps is not None:
                     keep_faces(path.keeps, known, path)
+    place.done(frame.captured_s, None if known.embedded is None else known.embedded.queue_s + known.embedded.run_s)
     observe(known, path)
 
 
@@ -181,31 +198,12 @@ async def detect(frame: Frame, path: CameraPath) -> Found | None:
         path.metrics.frames.labels(camera=path.camera, outcome=fate).inc()
         path.looking.missed()
         return None
-    return found
+    return found if path.within is None else path.within(found, frame.width, frame.height)
 
 
 async def attempt(ask: Callable[[], Awaitable[T]], step: Step, frame: Frame, path: CameraPath) -> T | CodedError:
-    """What the model answers; or, where it can't now (a full queue, no memory, a server that is away), why.
-
-    A camera that waits gets its answer, however long that takes. What another attempt can't mend goes up.
-    """
-    pause_s = ROOM_S
-    while True:
-        try:
-            answer = await ask()
-        except CodedError as error:
-            if not error.retryable:
-                raise
-            full = isinstance(error, Overloaded)
-            if not full:
-                path.outages.failed(path.camera, step, error, frame.captured_s)
-            if not path.waits:
-                return error.with_traceback(None)  # a traceback would hold the picture
-            await asyncio.sleep(pause_s)
-            pause_s = pause_s if full else min(2.0 * pause_s, LONGEST_PAUSE_S)
-        else:
-            path.outages.answered(path.camera, step, frame.captured_s)
-            return answer
+    """What the model answers, or why it can't now; a camera that waits gets its answer, however long that takes."""
+    return await path.outages.attempt(ask, step, path.camera, frame.captured_s, waits=path.waits)
 
 
 def track(frame: Frame, found: Found, path: CameraPath) -> tuple[list[Sighting], list[Seen]]:
@@ -223,7 +221,10 @@ def track(frame: Frame, found: Found, path: CameraPath) -> tuple[list[Sighting],
     for left in gone:
         leave(left, "left", path)
     tell_faces(path.watcher, frame, sightings, path.visits)
-    to_embed = path.tracker.to_embed(sightings, found, frame.captured_s, path.live_gallery.serving)
+    spares = path.share is not None and path.share.spares_sure_faces
+    to_embed = path.tracker.to_embed(sightings, found, frame.captured_s, path.live_gallery.serving, spares=spares)
+    if path.share is not None:
+        path.share.spared(path.tracker.spared)
     judge_again = path.tracker.due(frame.captured_s, path.live_gallery.generation)
     return to_embed, [(waiting, waiting.box) for waiting in judge_again]
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from gallery.enrolment.shots import FaceFinder
 from gallery.matching.decide import NOBODY, Candidate
 from recognition import embed
 from recognition.align import quarters_to_upright
@@ -83,11 +84,11 @@ def _largest_first(boxes: F32) -> Sequence[int]:
     return [int(place) for place in np.argsort(-areas, kind="stable")]
 
 
-async def turns_of(image: Image, recogniser: Recogniser) -> list[int]:
+async def turns_of(image: Image, finder: FaceFinder) -> list[int]:
     """For each face of a picture that stands upright in one of its four turns: that turn, in degrees clockwise.
 
     Raises what Recogniser.detect() raises.
     """
-    found = await recogniser.detect(image, PHOTO)
+    found = await finder.detect(image, PHOTO)
     landmarks = found.detections.landmarks[found.quality.turn == 0]
     return [90 * quarters for quarters in quarters_to_upright(landmarks)] if len(landmarks) else []

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recognition.arrays import F32
-from recognition.faces import iou
+from recognition.faces import enlarged, iou
 from recognition.recogniser import Found
 
 ENLARGED = 2.0  # factor on width and height before overlaps are taken
@@ -40,10 +40,6 @@ CROSSING = 0.2  # IoU of two faces' own boxes; heads side by side don't overlap 
 ALIKE_WEIGHT = 0.2  # looks decide between overlaps that are nearly the same, and no more
 NO_PAIR, COST_LIMIT = 10.0, 5.0  # under the least overlap a pair costs more than the limit, so it is never made
 NEW_SPEED = 0.5  # weight of the newest speed in a track's: single boxes jitter
-
-_GROW = np.eye(4, dtype=np.float32) + np.float32((ENLARGED - 1.0) / 2.0) * np.array(
-    [[1, 0, -1, 0], [0, 1, 0, -1], [-1, 0, 1, 0], [0, -1, 0, 1]], np.float32
-)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,6 +143,7 @@ class Tracker:
         self.frame_size: tuple[int, int] | None = None
         self.tracks: list[Track] = []
         self.shown: list[Sighting] = []  # by the last frame
+        self.spared = 0
 
     def update(
         self, found: Found, frame_size: tuple[int, int], at: float, at_s: float
@@ -171,16 +168,23 @@ class Tracker:
         self.shown = [Sighting(t, i, boxes[i], float(quality[i]), at_s) for t, i in pairs + unsure_pairs]
         return self.shown, gone
 
-    def to_embed(self, sightings: Sequence[Sighting], found: Found, at_s: float, model: str) -> list[Sighting]:
+    def to_embed(
+        self, sightings: Sequence[Sighting], found: Found, at_s: float, model: str, *, spares: bool = False
+    ) -> list[Sighting]:
         """The sightings whose embedding by this model can still change or improve their track's vote; marks them
         pending.
 
         At most MOST_AT_ONCE, those of whom least is known first: the others' turn comes a frame later, and when many
         people come into view together nobody waits for all of them.
+
+        spares: whoever is known for sure is left out; `spared` says how many would have been embedded.
         """
         worth = [sighting for sighting in sightings if self._is_worth(sighting, found, at_s, model)]
         worth.sort(key=lambda sighting: (sighting.track.settled, len(sighting.track.kept), -sighting.quality))
         del worth[MOST_AT_ONCE:]
+        self.spared = 0
+        if spares:
+            worth = self._unsure(worth, at_s, model)
         for sighting in worth:
             sighting.track.pending += 1
             sighting.track.embedded_s = at_s
@@ -271,6 +275,19 @@ class Tracker:
             return track.pending == 0 and since_s >= AGAIN_S and (have < KEPT_FACES or better)
         return better and track.pending == 0 and since_s >= SETTLED_AGAIN_S
 
+    def _unsure(self, worth: list[Sighting], at_s: float, model: str) -> list[Sighting]:
+        """Those whose person is not known for sure; the others have had their turn."""
+        unsure: list[Sighting] = []
+        for sighting in worth:
+            track = sighting.track
+            knows = any(face.model == model for face in track.kept)  # a face to hold later ones against
+            if track.settled and knows and not track.suspect and not track.unproven:
+                track.embedded_s = at_s
+                self.spared += 1
+            else:
+                unsure.append(sighting)
+        return unsure
+
     def _leads(self, model: str, track: Track) -> bool:
         """Whether a track's good faces of this model are at least as many as those of any other."""
         good = Counter(face.model for face in track.kept if face.quality >= self.rules.min_quality)
@@ -282,7 +299,7 @@ class Tracker:
         """Best one-to-one pairs of tracks and detections by overlap, a little helped by how alike they look."""
         if not tracks or not len(rows):
             return [], list(tracks)
-        overlaps = iou(enlarged(_expected(tracks, at_s)), enlarged(boxes[rows]))
+        overlaps = iou(enlarged(_expected(tracks, at_s), ENLARGED), enlarged(boxes[rows], ENLARGED))
         thumbs = np.array([track.thumb for track in tracks]).reshape(len(tracks), -1)
         alike = thumbs @ found.thumbs[rows].reshape(len(rows), -1).T
         cost = np.where(overlaps < least, NO_PAIR, 1.0 - overlaps - ALIKE_WEIGHT * np.maximum(alike, 0.0))
@@ -379,8 +396,3 @@ def _expected(tracks: list[Track], at_s: float) -> F32:
     ahead_s = np.array([min(at_s - track.last_seen_s, OUT_OF_SIGHT_S) for track in tracks], np.float32)
     boxes, speeds = np.array([track.box for track in tracks]), np.array([track.velocity for track in tracks])
     return np.asarray(boxes + speeds * ahead_s[:, None], dtype=np.float32)
-
-
-def enlarged(boxes: F32) -> F32:
-    """Boxes (n,4) xyxy grown about their centres by ENLARGED."""
-    return np.asarray(boxes @ _GROW, dtype=np.float32)

@@ -20,7 +20,7 @@ from streamer.api.server import prepare_http, serve_http
 from streamer.errors import ConfigInvalid
 from streamer.inference.inference import Inference
 from streamer.model_layer.layer import ModelLayer, open_models
-from streamer.process import limit_arenas
+from streamer.process import limit_heaps
 from streamer.readiness import Part, Readiness
 from streamer.running.parts import asked_parts, door_parts, models_part
 from streamer.settings import Settings
@@ -71,7 +71,7 @@ async def running_api(settings: Settings) -> AsyncIterator[ApiService]:
     processes behind one port answer in one space. Raises ConfigInvalid where HTTP is switched off.
     """
     need_http(settings)
-    limit_arenas()
+    limit_heaps()
     certificate = await prepare_http(settings.http)
     settings = settings.model_copy(update={"recognition": settings.recognition.model_copy(update={"ladder": ()})})
     async with AsyncExitStack() as stack:

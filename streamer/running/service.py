@@ -25,6 +25,7 @@ from streamer.pipeline.overload import Overload
 from streamer.readiness import Part, Readiness
 from streamer.running.parts import asked_parts, door_parts, models_part
 from streamer.settings import Settings
+from streamer.shedding.shedder import Shedder
 from streamer.steady import steady_s
 from streamer.telemetry.metrics import Metrics
 from streamer.upkeep.daily import Upkeep
@@ -55,6 +56,7 @@ class Service:
     desk: GalleryDesk | None = None
     control: CameraControl | None = None
     overload: Overload = field(default_factory=Overload)
+    shedder: Shedder | None = None
     answers: FirstAnswers = field(default_factory=FirstAnswers)
     started_s: float = field(default_factory=steady_s)
 

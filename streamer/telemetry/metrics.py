@@ -54,6 +54,9 @@ class Metrics:
         self.shed = Counter(
             "whosthere_shed_total", "What was left out to keep event_goal_ms", ["camera", "what", "reason"], registry=r
         )
+        self.decode_hwaccel = Gauge(
+            "whosthere_decode_hwaccel", "1 for what decodes its pictures", ["camera", "used"], registry=r
+        )
         self.camera_up = Gauge("whosthere_camera_up", "1 while frames arrive", ["camera"], registry=r)
         self.camera_state = Gauge(
             "whosthere_camera_state", "1 for the state it is in", ["camera", "state", "reason"], registry=r
@@ -109,6 +112,9 @@ class Metrics:
             registry=r,
         )
         self.faces_detected = Counter("whosthere_faces_detected_total", "Faces found", ["camera"], registry=r)
+        self.faces_outside = Counter(
+            "whosthere_faces_outside_total", "Faces found under a mask or in no region", ["camera"], registry=r
+        )
         self.face_quality = Summary("whosthere_face_quality", "Quality of the faces found", ["camera"], registry=r)
         self.embeddings = Counter("whosthere_embeddings_total", "Faces embedded", ["model"], registry=r)
         self.embeddings_skipped = Counter(

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch", reason="the extra train is not installed: p
 from recognition.architectures import ARCHITECTURES  # noqa: E402
 from recognition.errors import InsufficientGpuMemory, UnsupportedRuntime  # noqa: E402  # behind the skip
 from recognition.runtimes.torch_runner import TorchRunner  # noqa: E402
-from recognition.specs.spec import BatchBuckets  # noqa: E402
+from recognition.specs.profile import BatchBuckets  # noqa: E402
 from tests.recognition.random_networks import draft, least_cosine, saved, tensors  # noqa: E402
 
 pytestmark = [

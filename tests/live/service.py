@@ -20,6 +20,7 @@ import httpx
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests import forking
 from tests.conftest import PROJECT
 
 SHOWN_LINES = 60
@@ -28,8 +29,10 @@ SHOWN_LINES = 60
 class ServiceProcess:
     """`whosthere` on a config of its own in `folder`; its data lies in `folder`/data, its log in serve.log.
 
-    serve_with: options of `serve`.
+    serve_with: options of `serve`. is_forked: from a process that has everything imported (tests/forking.py).
     """
+
+    is_forked = True
 
     def __init__(self, folder: Path, config: dict[str, Any], *serve_with: str) -> None:
         self.data = folder / "data"
@@ -38,7 +41,7 @@ class ServiceProcess:
         self._config = folder / "whosthere-under-test.yaml"
         self._config.write_text(yaml.safe_dump({"paths": {}, "http": {"port": 0}} | config))
         self._serve_with = serve_with
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | forking.Forked | None = None
         self._started_at_line = 0
 
     def __enter__(self) -> Self:
@@ -56,14 +59,14 @@ class ServiceProcess:
     def start(self) -> None:
         """Returns at once; see until_ready()."""
         self._started_at_line = len(self.log())
-        with self.log_file.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*self.command("serve", *self._serve_with), "--log-format", "json"],
-                cwd=self._folder,
-                env=_environment(),
-                stdout=subprocess.DEVNULL,
-                stderr=log,
-            )
+        command = [*self.command("serve", *self._serve_with), "--log-format", "json"]
+        folder, env = self._folder, _environment()
+        with self.log_file.open("ab") as log, open(os.devnull, "r+b") as nothing:
+            if self.is_forked:
+                files = nothing.fileno(), nothing.fileno(), log.fileno()
+                self._process = forking.Forked(command[3:], folder, env, *files)
+            else:
+                self._process = subprocess.Popen(command, cwd=folder, env=env, stdout=nothing, stderr=log)
 
     def kill(self) -> None:
         """SIGKILL: nothing is said, nothing is tidied up."""
@@ -79,14 +82,7 @@ class ServiceProcess:
 
     def run(self, *arguments: str | Path) -> str:
         """Another command on the same config, e.g. run("people", "list"); its stdout. It must succeed."""
-        done = subprocess.run(
-            self.command(*map(str, arguments)),
-            cwd=self._folder,
-            env=_environment(),
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        done = forking.run(self.command(*map(str, arguments))[3:], self._folder, _environment(), 120)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -113,6 +113,7 @@ async def test_bad_cameras_beside_a_good_one(
     clips: dict[str, Path], servers: tuple[RtspServer, RtspServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CAM_PASSWORD", PASSWORD)
+    monkeypatch.setattr(ServiceProcess, "is_forked", False)  # `ps` is looked at: it needs a command line of its own
     rtsp, locked = servers
     urls = {name: str(clip) for name, clip in clips.items()} | {
         "off": f"rtsp://ada:${{CAM_PASSWORD}}@127.0.0.1:{unused_port()}/door",

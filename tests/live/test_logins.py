@@ -23,7 +23,7 @@ from streamer.settings import CameraSettings
 from tests.http_servers import Quiet, http_servers
 from tests.live.login_gate import PASSWORD, USER, LoginGate, is_right
 from tests.live.servers import RtspServer, unused_port
-from tests.streamer.ingest.clips import camera_threads, drain, index_of, write_clip
+from tests.streamer.ingest.clips import assert_no_camera_thread, drain, index_of, write_clip
 
 pytestmark = pytest.mark.live
 
@@ -43,7 +43,7 @@ async def take(url: str, count: int, **others) -> list[Frame]:
 @pytest.fixture(autouse=True)
 def _no_thread_is_left():
     yield
-    assert camera_threads() == []
+    assert_no_camera_thread()
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from streamer.settings import CameraSettings, RtspIngestSettings
 from streamer.telemetry.metrics import Metrics
 from tests.live.publishers import Program, Publishing, Transport, by_ffmpeg, by_gst
 from tests.recognition.fakes import until
-from tests.streamer.ingest.clips import camera_threads, write_clip
+from tests.streamer.ingest.clips import assert_no_camera_thread, write_clip
 from tests.streamer.ingest.rtsp.publisher import Publisher, close_all
 
 pytestmark = pytest.mark.live
@@ -34,7 +34,7 @@ WITHIN_S = 30.0
 @pytest.fixture(autouse=True)
 def _no_thread_is_left():
     yield
-    assert camera_threads() == []
+    assert_no_camera_thread()
 
 
 @pytest.fixture(scope="module")

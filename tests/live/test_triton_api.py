@@ -14,7 +14,7 @@ import pytest
 
 from recognition.checks.portraits import read_portraits
 from recognition.specs.files import load_specs
-from recognition.specs.spec import SpecProfile, TritonModel
+from recognition.specs.profile import SpecProfile, TritonModel
 from recognition.specs.weights import find_weights
 from streamer.access.token_file import make_token
 from streamer.process import make_data_folder

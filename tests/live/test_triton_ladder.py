@@ -8,7 +8,7 @@ import pytest
 from recognition.checks.portraits import read_portraits
 from recognition.errors import TritonUnavailable
 from recognition.specs.files import load_specs
-from recognition.specs.spec import SpecProfile, TritonModel
+from recognition.specs.profile import SpecProfile, TritonModel
 from recognition.specs.weights import find_weights
 from streamer.model_layer.layer import ModelLayer
 from streamer.settings import TritonSettings

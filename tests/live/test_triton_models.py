@@ -14,7 +14,7 @@ from recognition.errors import EmbeddingSpaceMismatch, TritonModelMismatch, Trit
 from recognition.models import providers
 from recognition.models.manager import ModelManager
 from recognition.specs.files import load_specs
-from recognition.specs.spec import SpecProfile, TritonModel
+from recognition.specs.profile import SpecProfile, TritonModel
 from recognition.specs.weights import find_weights
 from tests.live.triton_server import (
     PATIENT_S,

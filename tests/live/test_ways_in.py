@@ -33,7 +33,7 @@ from streamer.settings import CameraSettings
 from tests.certificates import Files, make_certificate
 from tests.live.servers import RtspServer, unused_port
 from tests.live.ways_in import PUBLISHED, WAYS, listening, published, srt, srt_handed_on, stopped
-from tests.streamer.ingest.clips import camera_threads, drain, index_of, write_clip
+from tests.streamer.ingest.clips import assert_no_camera_thread, camera_threads, drain, index_of, write_clip
 from tests.streamer.ingest.test_shape import FPS, MOVING, SCENE, X264, assert_seen_as_square, look, stored
 from tests.streamer.ingest.writers import by_ffmpeg, woven
 
@@ -47,7 +47,7 @@ KEY = "hunter2"
 @pytest.fixture(autouse=True)
 def _no_thread_is_left() -> Iterator[None]:
     yield
-    assert camera_threads() == []
+    assert_no_camera_thread()
 
 
 @pytest.fixture(scope="module")

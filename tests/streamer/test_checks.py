@@ -8,7 +8,7 @@ import pytest
 
 from gallery.keys.encryption import MasterKey
 from recognition.specs.files import load_specs
-from streamer.checks import Finding, check_everything
+from streamer.checks import Finding, _config, check_everything
 from streamer.ingest.publish.point import PublishPoint
 from streamer.ingest.rtsp.server import RtspServer
 from streamer.process import store_of
@@ -167,3 +167,23 @@ async def test_a_re_ranking_library_that_is_right_is_said(tmp_path: Path, free_p
     )
     found = {finding.part: finding for finding in await check_everything(settings)}["re-ranking"]
     assert found == Finding("re-ranking", True, f"{library} gives the built-in kernel's scores")
+
+
+HALF, REST = [[0, 0], [0.5, 0], [0.5, 1], [0, 1]], [[0.5, 0], [1, 0], [1, 1], [0.5, 1]]
+
+
+@pytest.mark.parametrize(
+    ("areas", "told"),
+    [
+        ({"masks": [HALF, REST]}, "camera door: its masks cover all of its picture: nobody is seen there"),
+        ({"masks": [HALF], "regions": [HALF]}, "camera door: its masks cover all that lies in its regions"),
+        ({"masks": [HALF], "regions": [REST]}, None),
+        ({"masks": [HALF, REST], "enabled": False}, None),
+    ],
+)
+def test_masks_that_leave_nothing_are_told(areas: dict[str, object], told: str | None):
+    door = CameraSettings.model_validate({"url": "door.mp4", **areas})
+    found = _config(Settings(cameras={"door": door}), ["door"] if door.enabled else [])
+    assert found.ok
+    assert [note.code for note in found.notes] == ([] if told is None else ["camera_sees_nothing"])
+    assert (told or "enabled") in found.detail

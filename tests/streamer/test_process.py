@@ -1,4 +1,4 @@
-"""The limit on glibc's heaps; the gallery as commands and the service open it, and its key."""
+"""The limits on glibc's heaps; the gallery as commands and the service open it, and its key."""
 
 import ctypes
 import os
@@ -21,8 +21,8 @@ from tests.small_disk import fill, small_disk
 
 PROGRAM = """
 import ctypes, sys, threading
-from streamer.process import limit_arenas
-limited = limit_arenas() if sys.argv[1] == "limited" else False
+from streamer.process import limit_heaps
+limited = limit_heaps() if sys.argv[1] == "limited" else False
 def hold():
     ctypes.CDLL(None).malloc(100_000)
     ready.wait()
@@ -48,6 +48,41 @@ def test_threads_share_two_heaps():
     limited, few = arenas("limited")
     assert limited
     assert few <= 2 < free
+
+
+LARGE = """
+import ctypes, sys
+import numpy as np
+from streamer.process import limit_heaps
+limit_heaps()
+class Info(ctypes.Structure):
+    names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
+    _fields_ = [(name, ctypes.c_size_t) for name in names.split()]
+libc = ctypes.CDLL(None)
+libc.mallinfo2.restype = Info
+del (large := [np.ones(24 << 20, np.uint8)])[:]  # by which glibc learns to keep such pieces on its heaps
+heap, apart = libc.mallinfo2().arena, libc.mallinfo2().hblkhd
+planes = [np.ones(1920 * 1088 // 4, np.uint8) for _ in range(20)]
+print(libc.mallinfo2().hblkhd - apart >= sum(map(len, planes)), libc.mallinfo2().arena - heap < len(planes[0]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="the C library is no glibc of 2.33 or later")
+def test_planes_of_pictures_lie_apart_from_the_heap_unless_the_environment_says_otherwise():
+    def told(**more: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", LARGE],
+            cwd=PROJECT,
+            env=os.environ | more,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout.strip()
+
+    assert told() == "True True"
+    assert told(MALLOC_MMAP_THRESHOLD_=str(32 << 20)) == "False False"
+    assert told(GLIBC_TUNABLES=f"glibc.malloc.mmap_threshold={32 << 20}") == "False False"
 
 
 @pytest.mark.parametrize(("prefix", "count"), [([], 3), (["nohup"], 2)])

@@ -38,7 +38,7 @@ async def run_cameras(
     return {
         "without": _percentiles(alone),
         "with": _percentiles(beside),
-        "p95_ratio": round(beside.p95 / alone.p95, 2),
+        "p95_ratio": round(beside.p95 / alone.p95, 2) if alone.p95 and beside.p95 else None,
         "goal": GOAL,
         "api_images_per_s": round(A_REQUEST * api.requests / api.seconds, 1),
         "api_refused": api.refused,
@@ -46,4 +46,4 @@ async def run_cameras(
 
 
 def _percentiles(run: RealtimeRun) -> dict[str, Any]:
-    return {key: round(value, 4) for key, value in asdict(run).items() if key != "cameras"}
+    return {key: None if value is None else round(value, 4) for key, value in asdict(run).items() if key != "cameras"}

@@ -4,7 +4,7 @@ Settings and a clip go in, one document comes out. On the benchmark's loop, whic
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +20,8 @@ from streamer.bench.api.operator_token import token_of
 from streamer.bench.api.peer_server import peer_server
 from streamer.bench.api.pictures import A_REQUEST, frames_of, photos_of, uploads
 from streamer.bench.clips import with_gap
+from streamer.bench.parts import Parts
 from streamer.bench.processes import broker_process
-from streamer.bench.publishers import failing_plainly
 from streamer.bench.run import DETECTOR, EMBEDDER, machine
 from streamer.errors import BenchFailed
 from streamer.settings import HttpSettings, Settings
@@ -43,43 +43,42 @@ class HttpBenchOptions:
     viewers_s: float = 20.0
 
 
-async def run_http(
-    settings: Settings, options: HttpBenchOptions, scratch: Path, say: Callable[[str], None]
-) -> dict[str, Any]:
-    """Measure everything. Raises BenchFailed and what opening models raises."""
+async def run_http(settings: Settings, options: HttpBenchOptions, scratch: Path, parts: Parts) -> dict[str, Any]:
+    """Measure everything; a part that fails is None. Raises BenchFailed without a clip, or pictures to send."""
     if not options.clip.is_file():
         raise BenchFailed(f"clip {options.clip} is not there; give one with --clip FILE")
     models = settings.recognition.model_copy(update={"detector": DETECTOR, "embedder": EMBEDDER})
     settings = settings.model_copy(update={"recognition": models})
     kinds = await asyncio.to_thread(_pictures, options, scratch)
-    with failing_plainly():
-        return {
-            "machine": machine(),
-            "clip": options.clip.name,
-            "http": await _measured(settings, options, kinds, scratch, say),
-        }
+    http: dict[str, Any] = {
+        "detector": DETECTOR,
+        "embedder": EMBEDDER,
+        "clients": CLIENTS,
+        "images_a_request": A_REQUEST,
+    }
+    http |= {"embeddings": dict.fromkeys(kinds), "rerank200": None, "viewers": None}
+    await parts.run("the API alone", _alone(settings, options, kinds, scratch, parts, http))
+    http["camera_events"] = await _camera_events(settings, kinds["frames"], options, scratch, parts)
+    return {"machine": machine(), "clip": options.clip.name, "http": http}
 
 
-async def _measured(
-    settings: Settings, options: HttpBenchOptions, kinds: dict[str, Pictures], scratch: Path, say: Callable[[str], None]
-) -> dict[str, Any]:
+async def _alone(
+    settings: Settings,
+    options: HttpBenchOptions,
+    kinds: dict[str, Pictures],
+    scratch: Path,
+    parts: Parts,
+    http: dict[str, Any],
+) -> None:
+    """What a service without cameras answers, into `http`."""
     async with quiet_service(settings, scratch / "quiet") as (service, token):
-        document = {
-            "detector": DETECTOR,
-            "embedder": EMBEDDER,
-            "clients": CLIENTS,
-            "images_a_request": A_REQUEST,
-            "embeddings": await _embeddings(service, token, kinds, options, say),
-        }
-        say("re-ranking of 200 candidates")
-        document["rerank200"] = await rerank.run_rerank(
-            Place(service.http_port, rerank.PATH, token), scratch / "candidates"
-        )
-        say(f"{viewers.VIEWERS} viewers of events, for {options.viewers_s:.0f} s")
+        await parts.run("embeddings", _embeddings(service, token, kinds, options, parts, http["embeddings"]))
+        parts.say("re-ranking of 200 candidates")
+        place = Place(service.http_port, rerank.PATH, token)
+        http["rerank200"] = await parts.run("re-ranking", rerank.run_rerank(place, scratch / "candidates"))
+        parts.say(f"{viewers.VIEWERS} viewers of events, for {options.viewers_s:.0f} s")
         live = Place(service.http_port, viewers.PATH, token)
-        document["viewers"] = await viewers.run_viewers(service.outbox, live, options.viewers_s)
-    document["camera_events"] = await _camera_events(settings, kinds["frames"], options, scratch, say)
-    return document
+        http["viewers"] = await parts.run("viewers", viewers.run_viewers(service.outbox, live, options.viewers_s))
 
 
 def _pictures(options: HttpBenchOptions, scratch: Path) -> dict[str, Pictures]:
@@ -104,33 +103,43 @@ async def quiet_service(settings: Settings, folder: Path) -> AsyncIterator[tuple
 
 
 async def _embeddings(
-    service: Service, token: str, kinds: dict[str, Pictures], options: HttpBenchOptions, say: Callable[[str], None]
-) -> dict[str, Any]:
+    service: Service,
+    token: str,
+    kinds: dict[str, Pictures],
+    options: HttpBenchOptions,
+    parts: Parts,
+    rows: dict[str, Any],
+) -> None:
     recogniser = service.recogniser
     weights = [
         find_weights(one.spec, service.settings.paths.models) for one in (recogniser.detector, recogniser.embedder)
     ]
     ours = Place(service.http_port, embeddings.PATH, token)
-    rows = {}
-    async with peer_server(options.folder, weights, say) as peer:
+    async with peer_server(options.folder, weights, parts.say) as peer:
         for kind, pictures in kinds.items():
-            say(f"{len(pictures.files)} {kind}, {A_REQUEST} a request from {CLIENTS} clients")
-            rows[kind] = await compared(recogniser, ours, peer, pictures, options.rounds, options.slice_s, say)
-    return rows
+            parts.say(f"{len(pictures.files)} {kind}, {A_REQUEST} a request from {CLIENTS} clients")
+            rows[kind] = await parts.run(
+                f"embeddings of {kind}",
+                compared(recogniser, ours, peer, pictures, options.rounds, options.slice_s, parts.say),
+            )
 
 
 async def _camera_events(
-    settings: Settings, frames: Pictures, options: HttpBenchOptions, scratch: Path, say: Callable[[str], None]
+    settings: Settings, frames: Pictures, options: HttpBenchOptions, scratch: Path, parts: Parts
 ) -> dict[str, Any]:
-    parts = [number / max(CAMERAS) for number in range(max(CAMERAS))]
-    clips = [
-        await asyncio.to_thread(with_gap, options.clip, scratch / f"camera{part}.mp4", start=part) for part in parts
-    ]
-    rows = {}
-    for cameras in CAMERAS:
-        say(f"{cameras} cameras at 10 fps for {options.realtime_s:.0f} s, then again with the API at full load")
-        spread = clips[:: len(clips) // cameras]
-        rows[str(cameras)] = await run_cameras(
-            settings, spread, frames.bodies, options.realtime_s, scratch / f"cameras{cameras}"
+    rows: dict[str, Any] = {str(cameras): None for cameras in CAMERAS}
+    clips = await parts.run("the cameras' clips", asyncio.to_thread(_clips, options.clip, scratch))
+    for cameras in CAMERAS if clips is not None else ():
+        assert clips is not None
+        parts.say(f"{cameras} cameras at 10 fps for {options.realtime_s:.0f} s, then again with the API at full load")
+        spread, folder = clips[:: len(clips) // cameras], scratch / f"cameras{cameras}"
+        rows[str(cameras)] = await parts.run(
+            f"{cameras} cameras beside the API",
+            run_cameras(settings, spread, frames.bodies, options.realtime_s, folder),
         )
     return rows
+
+
+def _clips(clip: Path, scratch: Path) -> list[Path]:
+    starts = [number / max(CAMERAS) for number in range(max(CAMERAS))]
+    return [with_gap(clip, scratch / f"camera{start}.mp4", start=start) for start in starts]

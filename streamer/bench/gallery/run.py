@@ -26,9 +26,8 @@ from streamer.bench.gallery.before import PROJECT, before
 from streamer.bench.gallery.crowd import Somebody, chip, faces, probes, write_crowd
 from streamer.bench.gallery.matching import PROBES, SIZES, run_matching
 from streamer.bench.gallery.rerank import run_rerank
+from streamer.bench.parts import Parts
 from streamer.errors import BenchFailed
-
-Say = Callable[[str], None]
 
 PHOTOS_EACH = 4
 TOP_K = 10  # of the bare search; as gallery.top_k is by default
@@ -69,8 +68,8 @@ class Row:
         return {key: _rounded(value) for key, value in {**asdict(self), "ratio_to_before": ratio}.items()}
 
 
-def run_gallery(options: GalleryBenchOptions, say: Say) -> dict[str, Any]:
-    """Measure everything. Raises BenchFailed."""
+def run_gallery(options: GalleryBenchOptions, parts: Parts) -> dict[str, Any]:
+    """Measure everything; a part that fails leaves its rows out. Raises BenchFailed without room for it."""
     options.folder.mkdir(parents=True, exist_ok=True)
     needed = _COPIES * options.people * _BYTES_A_PERSON
     if (free := shutil.disk_usage(options.folder).free) < needed:
@@ -79,7 +78,7 @@ def run_gallery(options: GalleryBenchOptions, say: Say) -> dict[str, Any]:
         )
     began = _cpu_s()
     with tempfile.TemporaryDirectory(prefix="gallery-", dir=options.folder) as scratch:
-        bench = _GalleryBench(options, Path(scratch), say)
+        bench = _GalleryBench(options, Path(scratch), parts)
         document = bench.measured()
     return document | {"others_share": round(others_share(began, _cpu_s()), 3)}
 
@@ -87,10 +86,11 @@ def run_gallery(options: GalleryBenchOptions, say: Say) -> dict[str, Any]:
 class _GalleryBench:
     """`builds`: by name, its files; `before` is not among them without history."""
 
-    def __init__(self, options: GalleryBenchOptions, work: Path, say: Say) -> None:
+    def __init__(self, options: GalleryBenchOptions, work: Path, parts: Parts) -> None:
         self._options = options
         self._work = work
-        self._say = say
+        self._parts = parts
+        self._say = parts.say
         there = {"before": before(options.folder), "ours": PROJECT}
         self._builds = {name: tree for name, tree in there.items() if tree is not None}
         self._chips, self._probes = work / "chips.npy", work / "probes.npy"
@@ -105,14 +105,25 @@ class _GalleryBench:
         np.save(self._chips, np.stack([chip(kind) for kind in range(PHOTOS_EACH)]))
         for name in self._builds:
             shutil.copytree(self._work / "crowd", self._work / name)
-        store = self._started()
-        store |= self._searched(templates, asked) | self._followed() | self._enrolled() | self._forgotten()
+        steps: dict[str, Callable[[], dict[str, Row]]] = {
+            "start": self._started,
+            "search": lambda: self._searched(templates, asked),
+            "follow": self._followed,
+            "enrol": self._enrolled,
+            "forget": self._forgotten,
+        }
+        store: dict[str, Row] = {}
+        for part, step in steps.items():
+            rows = self._parts.call(part, step) or {}
+            for key, row in rows.items():
+                self._say(f"  {key}: {row.told()}")
+            store |= rows
         self._say(f"{PROBES} faces a call, matched beside bare FAISS")
+        sizes = [size for size in SIZES if size <= max(options.people, SIZES[0])]
+        matching = self._parts.call("matching", lambda: run_matching(sizes)) or dict.fromkeys(map(str, sizes))
+        rerank = self._parts.call("re-ranking", run_rerank)
         return {
-            "gallery": {
-                **run_matching([size for size in SIZES if size <= max(options.people, SIZES[0])]),
-                "rerank200_ms": run_rerank()["ours_ms"],
-            },
+            "gallery": {**matching, "rerank200_ms": rerank and rerank["ours_ms"]},
             "gallery_store": {key: row.told() for key, row in store.items()},
         }
 

@@ -55,9 +55,9 @@ class IdleBenchOptions:
     parts: tuple[str, ...] = PARTS
 
 
-async def run_idle(settings: Settings, options: IdleBenchOptions, parts: Parts, say: Say) -> dict[str, Any]:
+async def run_idle(settings: Settings, options: IdleBenchOptions, parts: Parts) -> dict[str, Any]:
     """Measure the parts that are asked for; what fails is in `parts`. {"idle": {...}}, figures without one are None."""
-    idle = _Idle(options, parts, say)
+    idle, say = _Idle(options, parts), parts.say
     with tempfile.TemporaryDirectory(prefix="whosthere-bench-") as scratch:
         bench = await parts.run("idle", _prepared(settings, options, Path(scratch), say))
         if bench is not None:
@@ -101,11 +101,11 @@ async def _enrolled(build: Build, people: People, config: Mapping[str, Any], fol
 class _Idle:
     """The table as it grows."""
 
-    def __init__(self, options: IdleBenchOptions, parts: Parts, say: Say) -> None:
+    def __init__(self, options: IdleBenchOptions, parts: Parts) -> None:
         self._options = options
         self._parts = parts
-        self._say = say
-        self._table = Table(say)
+        self._say = parts.say
+        self._table = Table(parts.say)
         self._missed: dict[str, int] = {}
         self._more: dict[str, Any] = {}
 
@@ -233,7 +233,7 @@ class _Idle:
         if OURS not in runs:
             return
         if p95[OURS] is None:
-            self._parts.call("busy", _no_event)
+            self._parts.fail("busy", "no event was heard, so there is no latency to tell; choose a clip with faces")
         self._table.add("busy8_p95_ms", Row(p95[OURS], p95.get(BEFORE), goal=GOALS["busy8_p95_ms"]))
         self._table.add("busy8_events", Row(len(found[OURS]), len(found[BEFORE]) if BEFORE in found else None))
         least = {name: min(measure.shares(run).values(), default=0.0) for name, run in runs.items()}
@@ -255,10 +255,6 @@ class _Idle:
         if BEFORE in above and OURS in above:
             ratio = above[OURS] / above[BEFORE]
             self._table.add("rss_ratio_to_before", Row(ratio, goal=GOALS["rss_ratio_to_before"]))
-
-
-def _no_event() -> None:
-    raise BenchFailed("no event was heard, so there is no latency to tell; choose a clip with faces")
 
 
 def _ms(seconds: float | None) -> float | None:

@@ -7,7 +7,6 @@ import asyncio
 import secrets
 import ssl
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -18,6 +17,7 @@ from aiomqtt import Client, ProtocolVersion
 
 from streamer.bench.calm import others_share
 from streamer.bench.mqtt.mosquitto import mosquitto
+from streamer.bench.parts import Parts
 from streamer.events.event import Due, EventType, FrameSize, IdentityEvent, LatencyMs, Models, Person
 from streamer.events.outbox import Outbox
 from streamer.mqtt.publisher import Publisher
@@ -41,27 +41,34 @@ class Rate:
     cpu_us: float
 
 
-async def run_mqtt(
-    folder: Path, say: Callable[[str], None], events: int = EVENTS, rounds: int = ROUNDS
-) -> dict[str, Any]:
-    """{"mqtt": {"events", "plain": {...}, "tls": {...}}}; `folder` is there. Raises BenchFailed."""
-    dues = made_up(events)
-    document: dict[str, Any] = {"events": events}
+async def run_mqtt(folder: Path, parts: Parts, events: int = EVENTS, rounds: int = ROUNDS) -> dict[str, Any]:
+    """{"mqtt": {"events", "plain": {...}, "tls": {...}}}, a way that failed is None; `folder` is there."""
+    document: dict[str, Any] = {"events": events, "plain": None, "tls": None}
+    await parts.run("mosquitto", _both_ways(folder, parts, rounds, made_up(events), document))
+    return {"mqtt": document}
+
+
+async def _both_ways(folder: Path, parts: Parts, rounds: int, dues: list[Due], document: dict[str, Any]) -> None:
+    """Into `document`. Raises BenchFailed without a broker."""
     with mosquitto(folder) as (ways, pid):
         for way, mqtt in ways.items():
-            say(f"outbox: {events} events to mosquitto, {way}, {rounds} times")
-            began = _cpu_s(pid)
-            ours, bare = [], []
-            for _ in range(rounds):
-                ours.append(await _drained(mqtt, dues, folder))
-                bare.append(await _bare(mqtt, dues))
-            document[way] = {
-                "ours": asdict(_middle(ours)),
-                "bare": asdict(_middle(bare)),
-                "best_per_s": round(max(one.per_s for one in ours)),
-                "others_share": round(others_share(began, _cpu_s(pid)), 3),
-            }
-    return {"mqtt": document}
+            parts.say(f"outbox: {len(dues)} events to mosquitto, {way}, {rounds} times")
+            document[way] = await parts.run(f"outbox, {way}", _one_way(mqtt, dues, folder, rounds, pid))
+            parts.say(f"  {document[way]}")
+
+
+async def _one_way(mqtt: MqttSettings, dues: list[Due], folder: Path, rounds: int, pid: int) -> dict[str, Any]:
+    began = _cpu_s(pid)
+    ours, bare = [], []
+    for _ in range(rounds):
+        ours.append(await _drained(mqtt, dues, folder))
+        bare.append(await _bare(mqtt, dues))
+    return {
+        "ours": asdict(_middle(ours)),
+        "bare": asdict(_middle(bare)),
+        "best_per_s": round(max(one.per_s for one in ours)),
+        "others_share": round(others_share(began, _cpu_s(pid)), 3),
+    }
 
 
 def _cpu_s(broker: int) -> tuple[float, float, float]:

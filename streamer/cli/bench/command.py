@@ -5,7 +5,8 @@
 
 import tempfile
 import threading
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,23 +14,25 @@ import typer
 import uvloop
 
 from streamer.cli.bench.idle import run_idle_bench
+from streamer.cli.bench.model_tables import show_model_layer
+from streamer.cli.bench.speed_tables import show_speed
 from streamer.cli.bench.tables import (
     show_gallery,
     show_http,
     show_ingest,
     show_matching,
-    show_model_layer,
     show_mqtt,
     show_rerank,
     show_training,
     show_visits,
 )
-from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json, print_line, print_table, settings_of
+from streamer.cli.bench.telling import Telling
+from streamer.cli.options import AsJson, ConfigFile, Overrides, print_line, settings_of
 from streamer.settings import Settings
 
 if TYPE_CHECKING:
-    from streamer.bench.api.run import HttpBenchOptions
-    from streamer.bench.gallery.run import GalleryBenchOptions
+    from streamer.bench.model_layer import ModelBenchOptions
+    from streamer.bench.parts import Parts
 
 INGEST_S = 20.0  # for which each way is measured
 VISITS_S = 30.0
@@ -96,210 +99,169 @@ def bench(
     json: AsJson = False,
 ) -> None:
     """Measure frames a second against the usual loop and the bare limit, event latency, and the model layer."""
-    from streamer.bench.api.run import HttpBenchOptions
-    from streamer.bench.gallery.run import GalleryBenchOptions
-    from streamer.bench.model_layer import ALL_ARCHITECTURES, SOME_ARCHITECTURES, ModelBenchOptions
-    from streamer.bench.run import BenchOptions, run_bench, run_models
-    from streamer.bench.visits.run import run_visits
+    settings = settings_of(config, overrides, log_level="warning")
+    told = Telling(as_json=json)
+    wanted = {
+        "models": models,
+        "matching": matching,
+        "rerank": rerank,
+        "train": train,
+        "mqtt": mqtt,
+        "idle": idle,
+        "gallery": gallery,
+        "ingest": ingest,
+        "http": http,
+        "visits": visits,
+        "soak": soak,
+    }
+    (kind, *_) = [*(name for name, asked in wanted.items() if asked), "all"]
+    with tempfile.TemporaryDirectory(prefix="whosthere-bench-") as name:
+        scratch = Path(name)
+        if kind == "idle":
+            run_idle_bench(settings, folder, faces, clip, negative, seconds, part, told)
+            return
+        if clip is None and kind in ("ingest", "http", "visits", "soak", "all"):
+            clip = _sample_clip(scratch)
+        asked = Asked(settings, scratch, folder.absolute(), clip, faces, people, minutes, all_models=all_models)
+        told.document(*KINDS[kind](asked, told.parts))
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was asked for on the command line. clip: None where none is needed."""
+
+    settings: Settings
+    scratch: Path
+    folder: Path
+    clip: Path | None
+    faces: Path | None
+    people: int
+    minutes: float
+    all_models: bool
+
+    @property
+    def film(self) -> Path:
+        assert self.clip is not None, "this kind plays a clip"
+        return self.clip
+
+
+Answer = tuple[dict[str, Any], "Callable[[dict[str, Any]], None]"]
+
+
+def _sample_clip(scratch: Path) -> Path:
     from streamer.demo.scene import render
 
-    settings = settings_of(config, overrides, log_level="warning")
-    layer = ModelBenchOptions(ALL_ARCHITECTURES if all_models else SOME_ARCHITECTURES)
-    if models:
-        _print(uvloop.run(run_models(settings, layer, note)), as_json=json)
-        return
-    if matching:
-        _matching(as_json=json)
-        return
-    if rerank:
-        _rerank(as_json=json)
-        return
-    if train:
-        _train(as_json=json)
-        return
-    if mqtt:
-        _mqtt(as_json=json)
-        return
-    if idle:
-        run_idle_bench(settings, folder, faces, clip, negative, seconds, part, as_json=json)
-        return
-    if gallery:
-        _gallery(GalleryBenchOptions(folder.absolute(), people, faces=faces), as_json=json)
-        return
-    with tempfile.TemporaryDirectory(prefix="whosthere-bench-") as scratch:
-        if clip is None:
-            clip = Path(scratch) / "scene.mp4"
-            render(clip, threading.Event())
-        if ingest:
-            _ingest(clip, Path(scratch), as_json=json)
-            return
-        if http:
-            _http(settings, HttpBenchOptions(clip, folder.absolute(), faces), Path(scratch), as_json=json)
-            return
-        if visits:
-            _visits(settings, clip, Path(scratch), as_json=json)
-            return
-        if soak:
-            _soak(settings, clip, minutes, Path(scratch) / "data", as_json=json)
-            return
-        options = BenchOptions(clip, folder.absolute(), models=layer)
-        document = uvloop.run(run_bench(settings, options, note))
-        document |= uvloop.run(run_visits(settings, clip, Path(scratch), VISITS_S, note))
-        _print(document, as_json=json)
+    clip = scratch / "scene.mp4"
+    render(clip, threading.Event())
+    return clip
 
 
-def _gallery(options: "GalleryBenchOptions", *, as_json: bool) -> None:
-    from streamer.bench.gallery.run import run_gallery
-    from streamer.bench.run import machine
-
-    document = {"machine": machine(), "people": options.people, **run_gallery(options, note)}
-    if as_json:
-        print_json(document)
-    else:
-        show_gallery(document)
-
-
-def _matching(*, as_json: bool) -> None:
-    from streamer.bench.gallery.matching import run_matching
-    from streamer.bench.run import machine
-
-    document: dict[str, Any] = {"machine": machine(), "gallery": run_matching()}
-    if as_json:
-        print_json(document)
-    else:
-        print_line(f"machine: {document['machine']}")
-        show_matching(document["gallery"])
-
-
-def _rerank(*, as_json: bool) -> None:
-    from streamer.bench.gallery.rerank import run_rerank
-    from streamer.bench.run import machine
-
-    document = {"machine": machine(), "rerank": run_rerank()}
-    if as_json:
-        print_json(document)
-    else:
-        show_rerank(document)
-
-
-def _train(*, as_json: bool) -> None:
-    from streamer.bench.gallery.training import run_training
-    from streamer.bench.run import machine
-
-    document = {"machine": machine(), **run_training(note)}
-    if as_json:
-        print_json(document)
-    else:
-        show_training(document["train"])
-
-
-def _mqtt(*, as_json: bool) -> None:
-    from streamer.bench.mqtt.run import run_mqtt
-    from streamer.bench.run import machine
-
-    with tempfile.TemporaryDirectory(prefix="whosthere-bench-") as scratch:
-        document: dict[str, Any] = {"machine": machine(), **uvloop.run(run_mqtt(Path(scratch), note))}
-    if as_json:
-        print_json(document)
-    else:
-        print_line(f"machine: {document['machine']}")
-        show_mqtt(document["mqtt"])
-
-
-def _ingest(clip: Path, scratch: Path, *, as_json: bool) -> None:
-    from streamer.bench.ingest import run_ingest
-    from streamer.bench.run import machine
-
-    document = {"machine": machine(), "clip": clip.name, **uvloop.run(run_ingest(clip, scratch, INGEST_S, note))}
-    if as_json:
-        print_json(document)
-    else:
-        show_ingest(document["ingest"])
-
-
-def _http(settings: Settings, options: "HttpBenchOptions", scratch: Path, *, as_json: bool) -> None:
-    from streamer.bench.api.run import run_http
-
-    document = uvloop.run(run_http(settings, options, scratch, note))
-    if as_json:
-        print_json(document)
-    else:
-        show_http(document)
-
-
-def _visits(settings: Settings, clip: Path, scratch: Path, *, as_json: bool) -> None:
-    from streamer.bench.run import machine
+def _all(asked: Asked, parts: "Parts") -> Answer:
+    from streamer.bench.run import BenchOptions, run_bench
     from streamer.bench.visits.run import run_visits
 
-    cost = uvloop.run(run_visits(settings, clip, scratch, VISITS_S, note))
-    document = {"machine": machine(), "clip": clip.name, **cost}
-    if as_json:
-        print_json(document)
-    else:
-        show_visits(document)
+    options = BenchOptions(asked.film, asked.folder, models=_layer(asked))
+    document = uvloop.run(run_bench(asked.settings, options, parts))
+    cost = uvloop.run(
+        parts.run("kept visits", run_visits(asked.settings, asked.film, asked.scratch, VISITS_S, parts.say))
+    )
+    return document | (cost or {"kept_visits": None}), _show_all
 
 
-def _soak(settings: Settings, clip: Path, minutes: float, data: Path, *, as_json: bool) -> None:
-    from streamer.bench.run import machine
+def _layer(asked: Asked) -> "ModelBenchOptions":
+    from streamer.bench.model_layer import ALL_ARCHITECTURES, SOME_ARCHITECTURES, ModelBenchOptions
+
+    return ModelBenchOptions(ALL_ARCHITECTURES if asked.all_models else SOME_ARCHITECTURES)
+
+
+def _models(asked: Asked, parts: "Parts") -> Answer:
+    from streamer.bench.run import run_models
+
+    return uvloop.run(run_models(asked.settings, _layer(asked), parts)), show_model_layer
+
+
+def _gallery(asked: Asked, parts: "Parts") -> Answer:
+    from streamer.bench.gallery.run import GalleryBenchOptions, run_gallery
+
+    options = GalleryBenchOptions(asked.folder, asked.people, faces=asked.faces)
+    return {"people": options.people, **run_gallery(options, parts)}, show_gallery
+
+
+def _matching(_: Asked, parts: "Parts") -> Answer:
+    from streamer.bench.gallery.matching import run_matching
+
+    found = parts.call("matching", run_matching)
+    return {"gallery": found}, lambda document: show_matching(document["gallery"] or {})
+
+
+def _rerank(_: Asked, parts: "Parts") -> Answer:
+    from streamer.bench.gallery.rerank import run_rerank
+
+    return {"rerank": parts.call("re-ranking", run_rerank)}, show_rerank
+
+
+def _train(_: Asked, parts: "Parts") -> Answer:
+    from streamer.bench.gallery.training import run_training
+
+    found = parts.call("training", lambda: run_training(parts.say))
+    return found or {"train": None}, lambda document: show_training(document["train"])
+
+
+def _mqtt(asked: Asked, parts: "Parts") -> Answer:
+    from streamer.bench.mqtt.run import run_mqtt
+
+    document = uvloop.run(run_mqtt(asked.scratch, parts))
+    return document, lambda document: show_mqtt(document["mqtt"])
+
+
+def _ingest(asked: Asked, parts: "Parts") -> Answer:
+    from streamer.bench.ingest import run_ingest
+
+    document = uvloop.run(run_ingest(asked.film, asked.scratch, INGEST_S, parts))
+    return {"clip": asked.film.name, **document}, lambda document: show_ingest(document["ingest"])
+
+
+def _http(asked: Asked, parts: "Parts") -> Answer:
+    from streamer.bench.api.run import HttpBenchOptions, run_http
+
+    options = HttpBenchOptions(asked.film, asked.folder, asked.faces)
+    return uvloop.run(run_http(asked.settings, options, asked.scratch, parts)), show_http
+
+
+def _visits(asked: Asked, parts: "Parts") -> Answer:
+    from streamer.bench.visits.run import run_visits
+
+    work = run_visits(asked.settings, asked.film, asked.scratch, VISITS_S, parts.say)
+    cost = uvloop.run(parts.run("kept visits", work))
+    return {"clip": asked.film.name, **(cost or {"kept_visits": None})}, show_visits
+
+
+def _soak(asked: Asked, parts: "Parts") -> Answer:
     from streamer.bench.soak import run_soak
 
-    samples = uvloop.run(run_soak(settings, clip, minutes * 60.0, data, note))
-    if as_json:
-        print_json({"machine": machine(), "clip": clip.name, "samples": [asdict(sample) for sample in samples]})
+    work = run_soak(asked.settings, asked.film, asked.minutes * 60.0, asked.scratch / "data", parts)
+    samples = [asdict(sample) for sample in uvloop.run(work)]
+    return {"clip": asked.film.name, "samples": samples}, lambda _: None  # its lines were told as they came
 
 
-def _print(document: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        print_json(document)
-        return
-    print_line(f"machine: {document['machine']}")
-    if "clip" in document:
-        _show(document)
-        print_line()
-        show_visits(document)
-        print_line()
+KINDS: dict[str, "Callable[[Asked, Parts], Answer]"] = {
+    "all": _all,
+    "models": _models,
+    "gallery": _gallery,
+    "matching": _matching,
+    "rerank": _rerank,
+    "train": _train,
+    "mqtt": _mqtt,
+    "ingest": _ingest,
+    "http": _http,
+    "visits": _visits,
+    "soak": _soak,
+}
+
+
+def _show_all(document: dict[str, Any]) -> None:
+    show_speed(document)
+    print_line()
+    show_visits(document)
+    print_line()
     show_model_layer(document)
-
-
-def _show(document: dict[str, Any]) -> None:
-    print_line(
-        f"clip: {document['clip']}, {document['laps']} times over, {document['frames']} frames; "
-        f"best of {document['rounds']} rounds; {document['detector']} + {document['embedder']}"
-    )
-    print_line()
-    d = document
-    print_table(
-        ["", "frames/s", "faces/s", "CPU s/frame", "ours is"],
-        [
-            ["ours", d["ours_fps"], d["faces_per_s"], d["cpu_s_per_frame"], ""],
-            [
-                "peer (insightface over OpenCV)",
-                d["peer_fps"],
-                d["peer_faces_per_s"],
-                d["peer_cpu_s_per_frame"],
-                f"{d['ratio_to_peer']} times as fast",
-            ],
-            ["limit (bare ONNX Runtime)", d["limit_fps"], "", "", f"{d['share_of_limit']:.1%} of it"],
-            ["ours as shipped (padding spared)", d["shipped_fps"], "", d["shipped_cpu_s_per_frame"], ""],
-        ],
-        "",
-    )
-    print_line(f"agreement on who is seen: {document['track_agreement']:.2%}")
-    print_line()
-    print_table(
-        ["cameras at 10 fps", "events", "told late", "p50 ms", "p95 ms", "p99 ms", "frames dropped", "loop lag p99 ms"],
-        [
-            [
-                cameras,
-                row["events"],
-                row["told_late"],
-                f"{row['p50']:.0f}",
-                f"{row['p95']:.0f}",
-                f"{row['p99']:.0f}",
-                f"{row['dropped_share']:.2%}",
-                f"{row['loop_lag_p99_ms']:.1f}",
-            ]
-            for cameras, row in document["latency_ms"].items()
-        ],
-        "",
-    )

@@ -2,12 +2,10 @@
 
 from typing import Any
 
+from streamer.cli.bench.cells import cell
 from streamer.cli.options import print_line, print_table
 
 Row = dict[str, Any]
-
-_OF_MODELS = ("model", "weights", "device", "threads", "batch", "ms a batch", "bare", "batcher")
-_OF_SWITCHES = ("from", "to", "room first", "seconds", "a batch ms", "faces")
 
 
 def show_ingest(loads: dict[str, Any]) -> None:
@@ -19,15 +17,23 @@ def show_ingest(loads: dict[str, Any]) -> None:
                 load,
                 way,
                 f"{row[way]['cpu_share']:.1%}",
-                "" if way == "decoded" else f"{row[way]['cpu_share'] - row['decoded']['cpu_share']:+.1%}",
+                _on_top(way, row),
                 row[way]["pictures"],
                 f"{row[way]['first_s']:.2f}",
             ]
             for load, row in loads.items()
             for way in ("decoded", "pulled", "published")
+            if row[way] is not None
         ],
         "Nothing was measured.",
     )
+
+
+def _on_top(way: str, row: Row) -> str:
+    """Of decoding, where that was measured."""
+    if way == "decoded" or row["decoded"] is None:
+        return ""
+    return f"{row[way]['cpu_share'] - row['decoded']['cpu_share']:+.1%}"
 
 
 def show_mqtt(document: Row) -> None:
@@ -53,11 +59,12 @@ def show_mqtt(document: Row) -> None:
                 f"{row['ours']['cpu_us'] / row['bare']['cpu_us']:.2f} times as dear",
             ]
             for way, row in document.items()
-            if way in ("plain", "tls")
+            if way in ("plain", "tls") and row is not None
         ],
         "",
     )
-    shares = ", ".join(f"{way} {document[way]['others_share']:.0%}" for way in ("plain", "tls"))
+    ways = [way for way in ("plain", "tls") if document[way] is not None]
+    shares = ", ".join(f"{way} {document[way]['others_share']:.0%}" for way in ways)
     print_line(f"{document['events']} events a round; of the machine's CPU time others took, at most: {shares}")
 
 
@@ -67,20 +74,23 @@ _OF_EMBEDDINGS = ("", "images/s", "CPU ms an image", "faces in one", "p95 of a r
 def show_http(document: Row) -> None:
     """Print what the API gives."""
     http = document["http"]
-    print_line(f"machine: {document['machine']}")
     print_line(
         f"clip: {document['clip']}; {http['detector']} + {http['embedder']}; "
         f"{http['clients']} clients, {http['images_a_request']} images a request"
     )
     for kind, row in http["embeddings"].items():
         print_line()
-        _show_embeddings(kind, row)
+        if row is not None:
+            _show_embeddings(kind, row)
     print_line()
     _show_beside(http["camera_events"])
     print_line()
-    _show_rerank_over_http(http["rerank200"])
-    print_line()
+    if http["rerank200"] is not None:
+        _show_rerank_over_http(http["rerank200"])
+        print_line()
     cost = http["viewers"]
+    if cost is None:
+        return
     print_line(
         f"{cost['viewers']} viewers of {cost['events_per_s']} events a second: {cost['cpu_share']:.0%} of a core "
         f"(nobody looking on: {cost['cpu_share_without']:.0%}), heard after {cost['lag_p50_ms']:.1f} ms, "
@@ -151,13 +161,14 @@ def _show_beside(cameras: Row) -> None:
                 count,
                 {"without": "idle", "with": "at full load"}[way],
                 row[way]["events"],
-                f"{row[way]['p50']:.0f}",
-                f"{row[way]['p95']:.0f}",
+                cell(row[way]["p50"], ".0f"),
+                cell(row[way]["p95"], ".0f"),
                 f"{row[way]['dropped_share']:.2%}",
-                f"{row['p95_ratio']} times (goal {row['goal']:g})" if way == "with" else "",
+                cell(row["p95_ratio"], then=f" times (goal {row['goal']:g})") if way == "with" else "",
                 row["api_images_per_s"] if way == "with" else "",
             ]
             for count, row in cameras.items()
+            if row is not None
             for way in ("without", "with")
         ],
         "Nothing was measured.",
@@ -167,12 +178,16 @@ def _show_beside(cameras: Row) -> None:
 def show_visits(document: dict[str, Any]) -> None:
     """What a kept visit costs."""
     cost = document["kept_visits"]
+    if cost is None:
+        return
     loop = f"{cost['loop_cpu_ms']:.2f} of it on the loop (one call at most {cost['loop_longest_ms']:.2f} ms)"
     print_line(f"a kept visit: {cost['cpu_ms']:.1f} ms of CPU time, {loop}, {cost['kib']:.0f} KiB; of {cost['visits']}")
 
 
-def show_training(row: Row) -> None:
+def show_training(row: Row | None) -> None:
     """What a trained classifier costs beside its embeddings."""
+    if row is None:
+        return
     print_line(
         f"a classifier of {row['people']} people with {row['photos']} photos: {row['train_s']:.1f} s "
         f"({row['train_cpu_s']:.1f} s of CPU time), "
@@ -205,13 +220,13 @@ _OF_GALLERY = {
 
 def show_gallery(document: Row) -> None:
     """Print what a large gallery costs. The limit of searches while somebody is forgotten: those just before."""
-    print_line(f"machine: {document['machine']}; others took {document['others_share']:.0%} of it")
+    print_line(f"others took {document['others_share']:.0%} of it")
     print_line(f"{document['people']} people; made from one and the same file of the release before")
     print_line()
     print_table(
         ["", "ours", "before", "limit", "goal", "ours to before"],
         [
-            [told, *(_figure(row[key]) for key in ("ours", "before", "limit", "goal", "ratio_to_before"))]
+            [told, *(cell(row[key], "g") for key in ("ours", "before", "limit", "goal", "ratio_to_before"))]
             for key, told in _OF_GALLERY.items()
             if (row := document["gallery_store"].get(key)) is not None
         ],
@@ -219,7 +234,8 @@ def show_gallery(document: Row) -> None:
     )
     print_line()
     show_matching(document["gallery"])
-    print_line(f"re-ranking of 200 candidates of 512 numbers: {document['gallery']['rerank200_ms']:.2f} ms")
+    if (took_ms := document["gallery"]["rerank200_ms"]) is not None:
+        print_line(f"re-ranking of 200 candidates of 512 numbers: {took_ms:.2f} ms")
 
 
 def show_matching(sizes: Row) -> None:
@@ -245,7 +261,8 @@ def show_matching(sizes: Row) -> None:
 def show_rerank(document: Row) -> None:
     """What one call of re-ranking costs."""
     cost = document["rerank"]
-    print_line(f"machine: {document['machine']}")
+    if cost is None:
+        return
     print_line(f"re-ranking of {cost['candidates']} candidates of {cost['numbers']} numbers, one core, one thread:")
     print_line()
     print_table(
@@ -261,134 +278,3 @@ def show_rerank(document: Row) -> None:
         ],
         "Nothing was measured.",
     )
-
-
-def _figure(value: float | None) -> str:
-    return "" if value is None else f"{value:g}"
-
-
-def show_model_layer(document: dict[str, Any]) -> None:
-    """Print its parts one after another. `others`: of the machine's CPU time, what other programs took meanwhile."""
-    print_line("faces a second, bare and through the batcher at full load:")
-    _show_models(document["models"])
-    print_line()
-    print_line("the faces of eight cameras, gathered by the batcher against one call for each face:")
-    _show_cameras(document["eight_cameras"])
-    print_line()
-    print_line("a switch of the embedder while eight cameras embed as fast as they can:")
-    _show_switches(document["switches"])
-    print_line()
-    _show_gpu(document["gpu"])
-
-
-def _show_models(rows: list[Row]) -> None:
-    print_table(
-        [*_OF_MODELS, "ratio", "by CPU time", "lost", "others"],
-        [
-            [
-                row["name"],
-                row["weights"],
-                _device(row),
-                row["threads"],
-                bucket,
-                f"{figures['batch_ms']:.2f}",
-                f"{figures['bare_faces_per_s']:.1f}",
-                f"{figures['batched_faces_per_s']:.1f}",
-                f"{figures['ratio']:.1%}",
-                "" if figures["cpu_ratio"] is None else f"{figures['cpu_ratio']:.1%}",
-                figures["lost"],
-                f"{figures['others_share']:.0%}",
-            ]
-            for row in rows
-            for bucket, figures in row["buckets"].items()
-        ],
-        "Nothing was measured.",
-    )
-    _show_missing(rows)
-
-
-def _show_cameras(rows: list[Row]) -> None:
-    print_table(
-        ["model", "device", "way", "faces/s at most", "at a load of", "p50 ms", "p95 ms", "lost", "others"],
-        [
-            [
-                row["name"],
-                _device(row),
-                {"batched": f"batches of up to {row['most']}", "single": "one call a face"}[way],
-                f"{row[way]['faces_per_s']:.1f}",
-                f"{row['load_faces_per_s']:.1f}",
-                f"{row[way]['p50_ms']:.1f}",
-                f"{row[way]['p95_ms']:.1f}",
-                row[way]["lost"],
-                f"{row['others_share']:.0%}",
-            ]
-            for row in rows
-            if row["ok"]
-            for way in ("batched", "single")
-        ],
-        "Nothing was measured.",
-    )
-    _show_missing(rows)
-
-
-def _show_switches(rows: list[Row]) -> None:
-    print_table(
-        [*_OF_SWITCHES, "delayed", "longest gap ms", "else", "lost", "others"],
-        [
-            [
-                row["old"],
-                row["new"],
-                "yes" if row["room_first"] else "no",
-                f"{row['seconds']:.2f}",
-                f"{row['batch_ms']:.1f}",
-                row["faces"],
-                row["delayed"],
-                f"{row['longest_gap_ms']:.1f}",
-                f"{row['steady_gap_ms']:.1f}",
-                row["lost"],
-                f"{row['others_share']:.0%}",
-            ]
-            for row in rows
-        ],
-        "Not measured: no other embedder's weights are here.",
-    )
-
-
-def _show_gpu(gpu: dict[str, Any]) -> None:
-    if not gpu["measured"]:
-        print_line(f"ArcFace R100 on a GPU: not measured: {gpu['why']}")
-        return
-    print_line(
-        f"{gpu['architecture']} ({gpu['weights']} weights) on {gpu['card']}, which multiplies {gpu['matrix_tflops']} "
-        f"TFLOP/s in bfloat16; {gpu['gflop_a_face']} GFLOP a face"
-    )
-    print_table(
-        ["precision", "compiled", "batch", "faces/s", "share of the matrix rate"],
-        [
-            [
-                one["precision"],
-                "yes" if one["compiled"] else "no",
-                one["bucket"],
-                *(("", one["why"]) if one["share"] is None else (one["faces_per_s"], f"{one['share']:.1%}")),
-            ]
-            for one in gpu["rates"]
-        ],
-        "Nothing was measured.",
-    )
-    print_line(f"beside {gpu['published']['faces_per_s']} faces/s: {gpu['published']['what']}")
-    memory = gpu["memory"]
-    print_line(f"memory: {memory['nvml_mib']} MiB by NVML, {memory['ledger_mib']} MiB in the ledger")
-
-
-def _show_missing(rows: list[Row]) -> None:
-    """A line for each reason, with all that it kept from being measured."""
-    by_reason: dict[str, list[str]] = {}
-    for row in rows:
-        if not row["ok"]:
-            by_reason.setdefault(row["why"], []).append(f"{row['name']} on {_device(row)}")
-    for why, names in by_reason.items():
-        print_line(f"not measured: {why} ({', '.join(names)})")
-
-
-def _device(row: Row) -> str:
-    return f"{row['device']}, TensorRT" if row.get("engine") == "tensorrt" else str(row["device"])

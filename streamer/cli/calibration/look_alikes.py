@@ -3,11 +3,17 @@
 from collections.abc import Sequence
 from typing import Any
 
+import typer
+
 from streamer.cli.options import AsJson, ConfigFile, Overrides, print_json, print_line, print_table, settings_of
 from streamer.cli.progress import progress_of
 from streamer.process import make_data_folder, open_gallery
 
 Row = dict[str, Any]
+
+
+def register(people: typer.Typer) -> None:
+    people.command("look-alikes", epilog="Example: whosthere people look-alikes --json")(look_alikes)
 
 
 def look_alikes(config: ConfigFile = None, overrides: Overrides = None, json: AsJson = False) -> None:

@@ -27,6 +27,8 @@ from streamer.enrolment.visit import enrol_visit
 from streamer.ingest.address import redacted_url
 from streamer.model_layer.enrolling import EnrolmentDesk
 from streamer.model_layer.setup import open_for_enrolment
+from streamer.motion.areas import Areas
+from streamer.motion.within import finder_within
 from streamer.people.enrolment_document import document, nobody
 from streamer.process import open_gallery
 from streamer.settings import CameraSettings, Settings
@@ -197,7 +199,8 @@ def _from_pictures(name: str, camera: CameraSettings, called: str, seconds: floa
             looked += 1
 
         async with aclosing(pictures_of(called, camera, seconds)) as pictures:
-            report = await enrol_pictures(name, Path(called), pictures, desk.finder, desk.store, terms, count)
+            finder = finder_within(desk.finder, Areas(camera.masks, camera.regions))
+            report = await enrol_pictures(name, Path(called), pictures, finder, desk.store, terms, count)
         return report, looked
 
     return enrolling

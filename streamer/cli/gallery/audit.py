@@ -13,6 +13,10 @@ from streamer.people.audited import audited_id
 from streamer.process import open_gallery
 
 
+def register(gallery: typer.Typer) -> None:
+    gallery.command("audit", epilog="Example: whosthere gallery audit --verify")(audit)
+
+
 def audit(
     config: ConfigFile = None,
     overrides: Overrides = None,

@@ -20,6 +20,11 @@ _PLAIN = (
 )
 
 
+def register(gallery: typer.Typer) -> None:
+    gallery.command("backup", epilog="Example: whosthere gallery backup gallery-monday.db")(backup)
+    gallery.command("restore", epilog="Example: whosthere gallery restore gallery-monday.db")(restore_backup)
+
+
 def backup(file: Backup, config: ConfigFile = None, overrides: Overrides = None, json: AsJson = False) -> None:
     """Copy the gallery, as it is at one moment, to a new file; a service may run meanwhile.
 

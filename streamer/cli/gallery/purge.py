@@ -16,6 +16,10 @@ _WHY = {
 }
 
 
+def register(gallery: typer.Typer) -> None:
+    gallery.command("purge", epilog="Example: whosthere gallery purge --dry-run")(purge_gallery)
+
+
 def purge_gallery(
     config: ConfigFile = None,
     overrides: Overrides = None,

@@ -20,6 +20,10 @@ from streamer.settings import Settings
 NOTHING = ReindexReport(0, 0, ())
 
 
+def register(gallery: typer.Typer) -> None:
+    gallery.command("reindex", epilog="Example: whosthere gallery reindex arcface_w600k_mbf")(reindex)
+
+
 def reindex(
     names: Annotated[
         list[str] | None,

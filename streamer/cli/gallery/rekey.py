@@ -14,6 +14,10 @@ from streamer.settings import MasterKeySettings
 from streamer.upkeep.rotation import Rotated, rotate
 
 
+def register(gallery: typer.Typer) -> None:
+    gallery.command("rekey", epilog="Example: whosthere gallery rekey")(rekey)
+
+
 def rekey(
     config: ConfigFile = None,
     overrides: Overrides = None,

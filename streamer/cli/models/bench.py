@@ -65,6 +65,10 @@ class _Bench:
         return {**row, "ok": True, "code": None, **_document(measured)}
 
 
+def register(models: typer.Typer) -> None:
+    models.command("bench", epilog="Example: whosthere models bench nano_embed --device cpu")(bench_models)
+
+
 def bench_models(
     names: Annotated[
         list[str] | None, typer.Argument(help="Models; default: all whose weights are here.", metavar="MODEL")

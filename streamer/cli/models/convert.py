@@ -13,6 +13,12 @@ from streamer.cli.models.imports import weights_folder
 from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json, print_line, settings_of
 
 
+def register(models: typer.Typer) -> None:
+    models.command("convert", epilog="Example: whosthere models convert adaface.ckpt --as adaface_ir101 --out weights")(
+        convert_models
+    )
+
+
 def convert_models(
     checkpoint: Annotated[Path, typer.Argument(help="Weights of PyTorch: .pt, .pth or .ckpt.", metavar="CHECKPOINT")],
     architecture: Annotated[

@@ -38,6 +38,12 @@ from streamer.settings import Settings
 _EXPONENTS = {1e-2: "1e-2", 1e-3: "1e-3", 1e-4: "1e-4", 1e-5: "1e-5"}
 
 
+def register(models: typer.Typer) -> None:
+    models.command("eval", epilog="Example: whosthere models eval nano --pairs pairs.csv --images photos.zip")(
+        evaluate_model
+    )
+
+
 def evaluate_model(
     name: Annotated[
         str,

@@ -27,6 +27,11 @@ OwnCatalogue = Annotated[
 ]
 
 
+def register(models: typer.Typer) -> None:
+    models.command("import", epilog="Example: whosthere models import buffalo_l.zip --accept-licence")(import_models)
+    models.command("bundle", epilog="Example: whosthere models bundle nano --out nano.zip")(bundle_models)
+
+
 def import_models(
     file: Annotated[Path, typer.Argument(help="A network (.onnx), a pack (.zip) or a bundle (.zip).", metavar="FILE")],
     name: Annotated[

@@ -31,6 +31,11 @@ LEAST_LICENCE = 8
 NOT_MEASURED = "-"
 
 
+def register(models: typer.Typer) -> None:
+    models.command("list", epilog="Example: whosthere models list --json")(list_models)
+    models.command("show", epilog="Example: whosthere models show nano_embed --json")(show_model)
+
+
 def list_models(
     resolved: Annotated[
         bool, typer.Option("--resolved", help="What the configuration would begin with here, by role, and why.")

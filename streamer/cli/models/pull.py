@@ -32,6 +32,10 @@ Names = Annotated[list[str] | None, typer.Argument(help="Catalogue entries; none
 Again = Annotated[bool, typer.Option("--again", help="Fetch even what is here; it must be what came before.")]
 
 
+def register(models: typer.Typer) -> None:
+    models.command("pull", epilog="Example: whosthere models pull buffalo_l --accept-licence")(pull_models)
+
+
 def pull_models(
     names: Names = None,
     accept_licence: AcceptLicence = False,

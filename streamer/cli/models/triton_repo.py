@@ -11,11 +11,16 @@ from recognition.runtimes.triton_contract import TensorInfo
 from recognition.specs.devices import Device
 from recognition.specs.files import find_spec, load_specs
 from recognition.specs.packs import load_packs
-from recognition.specs.spec import AnySpec, TritonModel
+from recognition.specs.profile import TritonModel
+from recognition.specs.spec import AnySpec
 from recognition.zoo.triton_config import QUEUE_DELAY_US, RepositoryOptions
 from recognition.zoo.triton_repository import Written, write_repository
 from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json, print_line, settings_of
 from streamer.settings import Settings
+
+
+def register(models: typer.Typer) -> None:
+    models.command("triton-repo", epilog="Example: whosthere models triton-repo nano --out triton-models")(triton_repo)
 
 
 def triton_repo(

@@ -21,6 +21,10 @@ WITHIN_S = 30.0
 POLL_S = 0.1
 
 
+def register(models: typer.Typer) -> None:
+    models.command("use", epilog="Example: whosthere models use arcface_w600k_mbf")(use_model)
+
+
 def use_model(
     name: Annotated[
         str, typer.Argument(help="An embedder, as `models list` shows it; auto: the service chooses.", metavar="MODEL")

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 POLITE = 10
 
 
+def register(people: typer.Typer) -> None:
+    people.command("forget", epilog='Example: whosthere people forget "Ada Lovelace" --yes')(forget)
+
+
 def forget(
     who: Who,
     config: ConfigFile = None,

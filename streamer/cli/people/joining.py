@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from streamer.erasure.report import Outcome
 
 
+def register(people: typer.Typer) -> None:
+    people.command("merge", epilog='Example: whosthere people merge "Ada Byron" "Ada Lovelace" --yes')(merge)
+    people.command("split", epilog='Example: whosthere people split "Ada Lovelace" 17 19 --as "Grace Hopper"')(split)
+
+
 def merge(
     who: Who,
     into: Annotated[str, typer.Argument(help="Who the person is, too: this one's name and id stay.", metavar="INTO")],

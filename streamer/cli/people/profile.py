@@ -1,4 +1,4 @@
-"""`people set|ignore`: what is said of a person beside the name."""
+"""`people set|ignore|rename`: what is said of a person, and the name."""
 
 import time
 from dataclasses import replace
@@ -16,6 +16,14 @@ from streamer.process import open_gallery
 from streamer.settings import Settings
 
 NONE = "none"
+
+
+def register(people: typer.Typer) -> None:
+    people.command("set", epilog='Example: whosthere people set "Ada Lovelace" --external-id 4711 --tag staff')(
+        set_person
+    )
+    people.command("ignore", epilog='Example: whosthere people ignore "Ada Lovelace"')(ignore)
+    people.command(epilog='Example: whosthere people rename "Ada Byron" "Ada Lovelace"')(rename)
 
 
 def set_person(
@@ -70,6 +78,22 @@ def set_person(
     else:
         for line in lines(person):
             print_line(line)
+
+
+def rename(
+    who: Who,
+    name: Annotated[str, typer.Argument(help="The new name.", metavar="NAME")],
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    json: AsJson = False,
+) -> None:
+    """Give a person another name, one that nobody else has; the id stays."""
+    with open_gallery(settings_of(config, overrides)) as store:
+        renamed = store.rename(store.find(who).id, name)
+    if json:
+        print_json({"id": renamed.id, "name": renamed.name})
+    else:
+        print_line(f"{renamed.id} is now {renamed.name}")
 
 
 def ignore(

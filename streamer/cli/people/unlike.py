@@ -34,6 +34,12 @@ if TYPE_CHECKING:
 _EVENT = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 
 
+def register(people: typer.Typer) -> None:
+    people.command(
+        "not", epilog='Example: whosthere people not "Ada Lovelace" 01KBAGZ0M2T4V6X8Y0A2C4E6G8 stranger.jpg'
+    )(not_person)
+
+
 def not_person(
     who: Who,
     seen: Annotated[

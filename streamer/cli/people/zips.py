@@ -12,6 +12,11 @@ from streamer.process import open_gallery
 Zip = Annotated[Path, typer.Argument(help="The ZIP.", metavar="FILE.zip")]
 
 
+def register(people: typer.Typer) -> None:
+    people.command("export", epilog='Example: whosthere people export "Ada Lovelace" ada.zip')(export_person)
+    people.command("import", epilog="Example: whosthere people import ada.zip")(import_person)
+
+
 def export_person(
     who: Who, file: Zip, config: ConfigFile = None, overrides: Overrides = None, json: AsJson = False
 ) -> None:

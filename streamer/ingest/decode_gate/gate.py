@@ -19,6 +19,9 @@ Step = Literal["decode", "keep", "skip", "glance", "wake"]
 
 # Nothing has moved for so long before a camera falls asleep; and, awake, before its packets count as quiet ones.
 CALM_S, QUIET_S = 3.0, 1.0
+# Cells that have to move, and how wide a square of them is at least, px: the digits of a burned-in clock and what a
+# keyframe makes anew are less, a head is more.
+LEAST_CELLS, LEAST_PX = 4, 10
 # Of keyframes that are nearer to each other, not each is looked at: so many looks are within wake_within_s.
 _LOOKS = 2
 # What is kept. Over that the camera wakes: nothing is lost, and what was kept is decoded.
@@ -27,6 +30,10 @@ _LONGEST_STEP_S = 10.0
 _TELL_EVERY_S = 1.0
 
 P = TypeVar("P")
+
+
+def _least_cells(moved: Moved, width: int) -> float:
+    return max(LEAST_CELLS, (LEAST_PX * moved.cells.shape[1] / width) ** 2 if width else 0.0)
 
 
 @dataclass(slots=True)
@@ -64,7 +71,7 @@ class DecodeGate(Generic[P]):
         self._kept_bytes = 0
         self._is_roused = False
         self._moved_s = self._active_s = now_s  # when something moved last, or may have; or every frame was wanted
-        self._media_s: float | None = None
+        self._media_s: float | None = None  # the latest
         self._judged_s = now_s
         self._since_glance_s = math.inf
         self._report = GateReport(self.watch)
@@ -101,9 +108,9 @@ class DecodeGate(Generic[P]):
         self._count(step, now_s)
         return step
 
-    def looked(self, moved: Moved | None, now_s: float) -> None:
-        """A picture came out, and this moved in it; None: nobody knows, so anything may have."""
-        if moved is None or moved.any:
+    def looked(self, moved: Moved | None, now_s: float, width: int = 0) -> None:
+        """A picture came out, and this moved in it; None: nobody knows, so anything may have. width: its own, px."""
+        if moved is None or moved.is_sudden or int(moved.cells.sum()) >= _least_cells(moved, width):
             self._moved_s = self._active_s = now_s
             self._is_roused = self.is_asleep
 
@@ -113,7 +120,7 @@ class DecodeGate(Generic[P]):
         return kept
 
     def cut(self) -> None:
-        """What is kept can't be decoded any more: a gap, the end of a lap. Asleep it is still, if a keyframe is next."""
+        """What is kept can't be decoded any more: a gap, a lap's end. Asleep it is still, if a keyframe is next."""
         self.take_kept()
 
     def finish(self, now_s: float) -> None:
@@ -163,19 +170,22 @@ class DecodeGate(Generic[P]):
 
     def _step_s(self, media_s: float | None, now_s: float) -> float:
         """Since the picture before: by the stream's time where that makes sense, else by the clock."""
-        before_s, self._media_s = self._media_s, media_s
-        passed_s, self._judged_s = now_s - self._judged_s, now_s
-        if media_s is None or before_s is None or not 0 <= media_s - before_s <= _LONGEST_STEP_S:
-            return max(0.0, passed_s)
-        return media_s - before_s
+        before_s, passed_s, self._judged_s = self._media_s, max(0.0, now_s - self._judged_s), now_s
+        if media_s is None:
+            return passed_s
+        if before_s is None or abs(media_s - before_s) > _LONGEST_STEP_S:
+            self._media_s = media_s
+            return passed_s
+        self._media_s = max(media_s, before_s)  # where there are B-frames, timestamps go back
+        return self._media_s - before_s
 
     def _become(self, now_s: float, *, is_asleep: bool) -> None:
         if self.is_asleep == is_asleep:
             return
         self._pass_time(now_s)
         self.is_asleep, self._is_roused, self._since_glance_s = is_asleep, False, math.inf
-        if not is_asleep:
-            self._active_s = now_s
+        if not is_asleep:  # where nothing is to be seen in what was kept, it is soon calm again
+            self._active_s = max(self._active_s, now_s - CALM_S + QUIET_S)
         self._send(now_s)
 
     def _count(self, step: Step, now_s: float) -> None:

@@ -19,6 +19,7 @@ from streamer.ingest import faults
 from streamer.ingest.address import Address
 from streamer.ingest.decode_gate.gate import DecodeGate
 from streamer.ingest.frame_outlet import FrameOutlet
+from streamer.ingest.hardware.acceleration import Acceleration
 from streamer.ingest.pacing import Clock
 from streamer.ingest.packet_reader import Instant
 from streamer.ingest.picture_decoder import KEYFRAME_WITHIN_S, PictureDecoder
@@ -62,11 +63,19 @@ class PublicationDecoder:
         self.outlet = FrameOutlet(camera, slot, hooks, first_number, clock, attention)
         is_told = publication.stream.transport != "webrtc"  # aiortc's timestamps step wrongly with B-frames
         self.outlet.stream_clock = StreamClock(is_told=is_told, longest_late_s=LONGEST_LATE_S)
-        self._context = _context_of(publication.stream)
+        acceleration = Acceleration(name, camera.hwaccel, hooks.decoded_by)
+        self._context = _context_of(publication.stream, acceleration)
         if attention is not None:
-            self.outlet.gate = DecodeGate(attention, clock.monotonic_s(), hooks.gated)
+            self.outlet.decode_gate = DecodeGate(attention, clock.monotonic_s(), hooks.gated)
         self._pictures = PictureDecoder(
-            self._where, self._context, clock, hooks, self.outlet.trouble, is_clip=False, gate=self.outlet.gate
+            self._where,
+            self._context,
+            clock,
+            hooks,
+            self.outlet.trouble,
+            acceleration,
+            is_clip=False,
+            gate=self.outlet.decode_gate,
         )
 
     def stop(self) -> None:
@@ -138,8 +147,8 @@ class PublicationDecoder:
     def _begin_anew(self) -> None:
         """Nothing can be made from what was decoded, or kept, before."""
         self._context.flush_buffers()
-        if self.outlet.gate is not None:
-            self.outlet.gate.cut()
+        if self.outlet.decode_gate is not None:
+            self.outlet.decode_gate.cut()
 
     def _show(self, data: bytes, picture: EncodedPicture | None = None) -> bool:
         """A picture's data, or none for those that the codec still has; whether they were damaged."""
@@ -176,10 +185,15 @@ class PublicationDecoder:
         self.outlet.offer_live(frame, told_aspect, came, decode_s, stale_s=stale_s)
 
 
-def _context_of(stream: PublishedStream) -> VideoCodecContext:
+def _context_of(stream: PublishedStream, acceleration: Acceleration) -> VideoCodecContext:
     """Not threaded: each thread more would hold one picture more back."""
     for extradata in (stream.extradata, b""):  # libav refuses H.265's where they are wrong; they may come in band
-        context = av.CodecContext.create(stream.codec, "r")
+        try:
+            context = av.CodecContext.create(stream.codec, "r", hwaccel=acceleration.accelerator())
+        except (av.FFmpegError, RuntimeError, NotImplementedError):
+            acceleration.dropped("its device can't be opened for this codec")
+            context = av.CodecContext.create(stream.codec, "r")
+        acceleration.opened(context)
         context.thread_count = 1
         context.copy_opaque = True
         context.flags |= Flags.low_delay

@@ -108,6 +108,9 @@ class PublishedSource:
         else:
             self._thread.join()
 
+    async def peek(self) -> Frame | None:
+        return await self._slot.peek()
+
     async def take(self) -> Frame:
         return await self._slot.take()
 

@@ -13,7 +13,8 @@ from gallery.index import contents
 from gallery.index import faiss_index as index_module
 from gallery.index.faiss_index import FaceIndex, Synced
 from gallery.keys.master_key import KeySource
-from gallery.matching.aggregate import Aggregation, class_mean
+from gallery.matching.aggregate import class_mean
+from gallery.matching.aggregation import Aggregation
 from gallery.matching.decide import decide
 from gallery.matching.exact import on_grid
 from gallery.people import TemplateMark, Templates, TemplateStamps

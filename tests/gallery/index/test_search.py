@@ -8,7 +8,7 @@ import pytest
 from gallery.index import contents
 from gallery.index import faiss_index as index_module
 from gallery.index.faiss_index import FaceIndex
-from gallery.matching.aggregate import Aggregation
+from gallery.matching.aggregation import Aggregation
 from gallery.matching.decide import Candidates, Match, Rule, decide
 from gallery.matching.negatives import Negatives
 from tests.gallery.fakes import near, templates_of, unit

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from gallery.matching.aggregate import Aggregation, aggregate, class_mean, class_means
+from gallery.matching.aggregate import aggregate, class_mean, class_means
+from gallery.matching.aggregation import Aggregation
 from gallery.matching.exact import cosines, on_grid
 from tests.gallery.fakes import DIM, near, unit
 

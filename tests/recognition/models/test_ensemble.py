@@ -19,7 +19,8 @@ from recognition.models.model_runner import ModelRunner
 from recognition.reason import Reason
 from recognition.runtimes.onnx_runner import OnnxRunner
 from recognition.specs.files import load_specs
-from recognition.specs.spec import EmbedderSpec, SpecProfile
+from recognition.specs.profile import SpecProfile
+from recognition.specs.spec import EmbedderSpec
 from tests.conftest import PROJECT
 from tests.recognition.scripted_provider import ensemble_of
 from tests.tiny_networks import embedder, fragile

@@ -30,7 +30,8 @@ from recognition.models.device_memory import RamReader
 from recognition.models.manager import ModelManager
 from recognition.runtimes.onnx_runner import OnnxRunner
 from recognition.specs.files import bundled, load_specs
-from recognition.specs.spec import DetectorSpec, EmbedderSpec, SpecProfile
+from recognition.specs.profile import SpecProfile
+from recognition.specs.spec import DetectorSpec, EmbedderSpec
 from tests.conftest import PROJECT
 
 MBF = load_specs()["arcface_w600k_mbf"]

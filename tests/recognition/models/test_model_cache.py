@@ -10,7 +10,8 @@ import pytest
 
 from recognition.errors import InsufficientGpuMemory, RunnerDead, WeightsUnreadable
 from recognition.models.manager import ModelManager
-from recognition.specs.spec import BatchBuckets, EmbedderSpec
+from recognition.specs.profile import BatchBuckets
+from recognition.specs.spec import EmbedderSpec
 from tests.recognition.scripted_provider import (
     CountedMemory,
     ScriptedProvider,

@@ -13,7 +13,8 @@ from recognition.models.manager import ModelManager
 from recognition.models.providers import TritonServer
 from recognition.specs.devices import count_gpus
 from recognition.specs.files import bundled, load_specs
-from recognition.specs.spec import EmbedderSpec, SpecProfile, TritonModel
+from recognition.specs.profile import SpecProfile, TritonModel
+from recognition.specs.spec import EmbedderSpec
 from tests.recognition.scripted_provider import (
     CountedMemory,
     ScriptedProvider,

@@ -17,7 +17,8 @@ from recognition.models.providers import (
     default_providers,
 )
 from recognition.specs.files import load_specs
-from recognition.specs.spec import EmbedderSpec, SpecProfile, TritonModel
+from recognition.specs.profile import SpecProfile, TritonModel
+from recognition.specs.spec import EmbedderSpec
 
 NANO = load_specs()["nano_embed"]
 assert isinstance(NANO, EmbedderSpec)

@@ -18,7 +18,7 @@ class Wrong:
     def __getattr__(self, name: str) -> object:
         return getattr(self._session, name)
 
-    def run(self, outputs: None, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+    def run(self, outputs: None, feed: dict[str, np.ndarray], options: object = None) -> list[np.ndarray]:
         rng = np.random.default_rng(0)
         return [
             out + rng.normal(0, out.std(), out.shape).astype(np.float32) for out in self._session.run(outputs, feed)

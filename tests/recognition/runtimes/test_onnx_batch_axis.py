@@ -13,7 +13,8 @@ from recognition.image import read_image
 from recognition.runtimes.onnx_batch_axis import with_batch_axis
 from recognition.runtimes.onnx_runner import OnnxRunner
 from recognition.specs.files import bundled, load_specs
-from recognition.specs.spec import BatchBuckets, DetectorSpec
+from recognition.specs.profile import BatchBuckets
+from recognition.specs.spec import DetectorSpec
 
 onnx = pytest.importorskip("onnx", reason="needs the onnx package")
 

@@ -56,6 +56,19 @@ def test_a_step_up_waits_for_the_minimum_stay_and_for_the_margin():
     assert "takes 900 of 999 MiB, and 100 MiB have to stay free" in stay.weigh(60, chosen(stay, 999)).why
 
 
+def test_what_is_asked_is_cut_down_first_where_it_is_too_much_and_only_there():
+    stay = serving(R100_32, memory_mib=1200)
+    late = chosen(stay, 8000, queue_delay_ms=900.0, latency_goal_ms=500.0)
+    assert said(stay.weigh(100, late, 0.0)) == ("shedding_first", None)
+    assert "cut down for 59 s of at least 60" in stay.weigh(100, late, 59.0).why
+    assert said(stay.weigh(100, late, 60.0)) == ("queue_too_long", str(MBF_32))
+    assert said(stay.weigh(100, late)) == ("queue_too_long", str(MBF_32)), "nothing is ever cut down"
+    slow = chosen(stay, 8000, latency_goal_ms=60.0)  # by its own time, however little is asked
+    assert said(stay.weigh(100, slow, 0.0)) == ("latency_goal_missed", "r100 on cuda:0 in batches of 8")
+    up = serving(MBF_32)
+    assert said(up.weigh(100, chosen(up, 8000), 0.0)) == ("better", str(R100_32))
+
+
 def test_weighing_changes_nothing():
     stay = serving(MBF_32)
 

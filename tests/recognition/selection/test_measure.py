@@ -18,7 +18,7 @@ from recognition.runtimes.onnx_runner import OnnxRunner
 from recognition.selection.measure import InUse, MemoryBefore, machine_use, measure, measure_in_child
 from recognition.selection.measurements import BatchFigures
 from recognition.specs.files import load_specs
-from recognition.specs.spec import BatchBuckets, TritonModel
+from recognition.specs.profile import BatchBuckets, TritonModel
 from tests import tiny_networks
 
 SPEC = load_specs()["nano_embed"]

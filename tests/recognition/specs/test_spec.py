@@ -10,7 +10,8 @@ from recognition.architectures import ARCHITECTURES
 from recognition.checks.spaces import read_space
 from recognition.errors import ModelNotFound, SpecInvalid
 from recognition.specs.files import bundled, find_spec, load_specs, read_spec, schema
-from recognition.specs.spec import BatchBuckets, DetectorSpec, EmbedderSpec, SpecProfile, TritonModel
+from recognition.specs.profile import BatchBuckets, SpecProfile, TritonModel
+from recognition.specs.spec import DetectorSpec, EmbedderSpec
 from recognition.zoo.convert import spec_for
 
 NAMES = {

@@ -18,7 +18,8 @@ from recognition.errors import (
 from recognition.runtimes.onnx_session import open_session
 from recognition.runtimes.triton_contract import TensorInfo, agree
 from recognition.specs.files import load_specs
-from recognition.specs.spec import AnySpec, BatchBuckets, TritonModel
+from recognition.specs.profile import BatchBuckets, TritonModel
+from recognition.specs.spec import AnySpec
 from recognition.zoo import triton_repository
 from recognition.zoo.triton_config import RepositoryOptions
 from recognition.zoo.triton_repository import LICENCES, write_repository

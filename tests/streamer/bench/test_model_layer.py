@@ -13,8 +13,9 @@ from streamer.bench import calm, full_load
 from streamer.bench.full_load import Pace
 from streamer.bench.gpu import GFLOP_A_FACE, Card, run_gpu, share_of, why_not
 from streamer.bench.model_layer import ModelBenchOptions, run_model_layer
+from streamer.bench.parts import Parts
 from streamer.bench.switches import EMBEDDER
-from streamer.cli.bench.tables import show_model_layer
+from streamer.cli.bench.model_tables import show_model_layer
 from streamer.settings import Settings
 
 QUICK = ModelBenchOptions(architectures=(), slice_s=0.0, cameras_s=0.05, steady_s=0.05)
@@ -42,7 +43,7 @@ def settings(tmp_path_factory) -> Settings:
 
 @pytest.fixture(scope="module")
 def document(settings):
-    return asyncio.run(run_model_layer(settings, QUICK, lambda _: None))
+    return asyncio.run(run_model_layer(settings, QUICK, Parts(lambda _: None)))
 
 
 @no_gpu
@@ -143,7 +144,7 @@ async def test_what_a_card_can_not_do_is_in_its_row(tmp_path):
 async def test_an_architecture_has_rows_that_say_that_its_weights_are_random(settings):
     settings = settings.model_copy(update={"recognition": settings.recognition.model_copy(update={"device": "cpu"})})
     options = ModelBenchOptions(architectures=("arcface_mbf",), slice_s=0.0, cameras_s=0.05, steady_s=0.05)
-    document = await run_model_layer(settings, options, lambda _: None)
+    document = await run_model_layer(settings, options, Parts(lambda _: None))
     cpu, gpu = (row for row in document["models"] if row["name"] == "arcface_mbf")
     assert (cpu["weights"], cpu["ok"], cpu["device"]) == ("random", True, "cpu")
     assert all(set(figures) == FIGURES and figures["lost"] == 0 for figures in cpu["buckets"].values())

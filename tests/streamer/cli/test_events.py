@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from streamer.cli.events import _again_and_again, line_of
+from streamer.cli.events import line_of
+from streamer.cli.live_events import again_and_again
 from streamer.errors import BrokerLoginRefused, BrokerLost
 from streamer.events.event import named
 from tests.streamer.messages import ADA, BOB, due
@@ -39,13 +40,13 @@ LOST = BrokerLost("the broker is gone")
 async def test_it_says_that_it_waits_once_the_broker_has_answered(monkeypatch, capsys, does, said):
     monkeypatch.setattr("random.uniform", lambda least, most: 0.0)
     async with asyncio.timeout(20):
-        await _again_and_again(Scripted(*does), WAITS.strip())
+        await again_and_again(Scripted(*does), WAITS.strip())
     assert capsys.readouterr().err == said
 
 
 async def test_a_broker_that_never_answered_ends_it_without_that(capsys):
     with pytest.raises(BrokerLoginRefused):
-        await _again_and_again(Scripted(BrokerLoginRefused("it refuses the login")), WAITS.strip())
+        await again_and_again(Scripted(BrokerLoginRefused("it refuses the login")), WAITS.strip())
     assert capsys.readouterr().err == ""
 
 

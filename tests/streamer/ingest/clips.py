@@ -125,3 +125,12 @@ class SimulatedTime:
 
 def camera_threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("camera-")]
+
+
+def assert_no_camera_thread(within_s: float = 60.0) -> None:
+    """That each ends. One that is within a read when its source is left ends with that: longer than any limit here."""
+    give_up = time.monotonic() + within_s
+    for thread in threading.enumerate():
+        if thread.name.startswith("camera-"):
+            thread.join(max(give_up - time.monotonic(), 0))
+    assert camera_threads() == []

@@ -7,6 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 
+from streamer.ingest.frame import VideoImage
 from tests.streamer.ingest.writers import by_ffmpeg
 
 FPS, WIDTH, HEIGHT = 15, 320, 192
@@ -75,4 +76,4 @@ class Plain:
 
 
 def luma_of(frame: av.VideoFrame) -> bytes:
-    return frame.to_ndarray(format="gray").tobytes()
+    return VideoImage(frame).luma().tobytes()

@@ -15,6 +15,7 @@ from streamer.settings import CameraSettings
 from tests.streamer.ingest.clips import (
     Played,
     SimulatedTime,
+    assert_no_camera_thread,
     camera_threads,
     drain,
     index_of,
@@ -33,7 +34,7 @@ def clip(tmp_path_factory) -> Path:
 @pytest.fixture(autouse=True)
 def _no_thread_is_left():
     yield
-    assert camera_threads() == []
+    assert_no_camera_thread()
 
 
 # Pace, sampling, laps
@@ -249,7 +250,7 @@ async def test_leaving_ends_the_thread_at_once_wherever_it_waits(clip, pace):
         async with open_source("door", camera, str(clip)) as source:
             await source.take()
             assert camera_threads() == ["camera-door"]
-        assert camera_threads() == []
+        assert_no_camera_thread()
         with pytest.raises(StreamEnded):
             await drain(source)
 
@@ -269,14 +270,16 @@ async def test_cancelling_while_it_opens_leaves_no_thread(clip):
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert camera_threads() == []
+        assert_no_camera_thread()
 
 
 async def test_twenty_openings_leave_nothing_open(clip):
     await play(clip, most=3)
+    assert_no_camera_thread()
     files, threads = len(os.listdir("/proc/self/fd")), threading.active_count()
     for _ in range(20):
         await play(clip, most=3)
+    assert_no_camera_thread()
     assert len(os.listdir("/proc/self/fd")) == files
     assert threading.active_count() == threads
 

@@ -71,7 +71,7 @@ def run(clip: Path) -> Run:
             for frame, _ in decoder.decode(packet, Instant(now[0] + 1e9, now[0])):
                 at_s = frame.pts * float(frame.time_base)
                 done.seen.append(Seen(frame.pts, at_s, now[0], frame.opaque or Instant(0, 0), luma_of(frame)))
-                gate.looked(Moved(np.full((1, 1), walks(at_s))), now[0])
+                gate.looked(Moved(np.full((3, 3), walks(at_s))), now[0])
             if now[0] < ENTERS_S:
                 done.way = gate.watch.way
         assert decoder.decoded == len(done.seen)
@@ -136,7 +136,7 @@ def run_untimed(clip: Path, way: str) -> bool:
             packet.pts = packet.dts = None
             for frame, _ in decoder.decode(packet, Instant(0, now[0])):
                 shown.append(luma_of(frame))
-                gate.looked(Moved(np.full((1, 1), walks(now[0]))), now[0])
+                gate.looked(Moved(np.full((3, 3), walks(now[0]))), now[0])
             ways.add(gate.watch.way)
     order = iter(plain)
     assert all(luma in order for luma in shown), "a picture twice, out of order, or another one"

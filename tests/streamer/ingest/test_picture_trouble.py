@@ -12,6 +12,7 @@ from streamer.ingest import picture_trouble
 from streamer.ingest.frame import VideoImage
 from streamer.ingest.picture_trouble import PictureTrouble
 from streamer.ingest.source import open_source
+from streamer.motion.masking import PictureMask
 from streamer.settings import CameraSettings
 from tests.streamer.ingest.clips import play, write_clip
 from tests.streamer.ingest.test_picture_joiner import FPS, MOVING, SLICED, with_repeats
@@ -90,6 +91,30 @@ def test_frozen():
     assert camera.shows(still, 59) is None
     assert camera.shows(still, 2) == "frozen"
     assert camera.shows_life(90, 0.1) is None
+
+
+def masked(luma: np.ndarray, *rectangles: tuple[float, float, float, float]) -> VideoImage:
+    """With these parts, shares left, top, right, bottom, blacked."""
+    mask = PictureMask(tuple(((x, y), (to_x, y), (to_x, to_y), (x, to_y)) for x, y, to_x, to_y in rectangles))
+    whole = image(luma)
+    return VideoImage(mask.hide(whole._frame, 0), open_share=mask.open_share)
+
+
+def test_a_mask_is_no_darkness_of_the_camera():
+    """Of what is left a tenth is light: in a picture without a mask that were under the share of a clock."""
+    picture = noisy(17, 2)
+    picture[:, 288:300] = 200
+    left = (0.0, 0.0, 0.85, 1.0)
+    assert Camera().shows(masked(picture, left), 11) is None
+    assert Camera().shows(masked(noisy(17, 2), left), 11) == "black"
+
+
+def test_a_mask_over_all_of_it_is_no_trouble_of_the_camera():
+    assert Camera().shows(masked(noisy(90), (0.0, 0.0, 1.0, 1.0)), 90) is None
+
+
+def test_what_a_mask_leaves_may_be_frozen():
+    assert Camera().shows(masked(noisy(90), (0.0, 0.0, 0.5, 1.0)), 61) == "frozen"
 
 
 def test_what_an_encoder_repeats_between_two_keyframes_is_not_frozen():

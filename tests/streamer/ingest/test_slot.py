@@ -57,6 +57,23 @@ async def test_what_moved_in_frames_that_were_lost_moved_in_the_one_that_is_take
     assert (await slot.take()).moved is None  # of the lost one nobody knows
 
 
+async def test_a_look_at_the_newest_frame_leaves_it_there():
+    slot = LatestSlot(asyncio.get_running_loop())
+    looking = asyncio.create_task(slot.peek())
+    await waiting(looking)
+    slot.offer(frame(1))
+    assert (await looking).number == 1
+    slot.offer(frame(2))
+    assert (await slot.peek()).number == 2
+    assert (await slot.take()).number == 2
+    looking = asyncio.create_task(slot.peek())
+    await waiting(looking)
+    slot.close(StreamLost("gone"))
+    assert await looking is None
+    with pytest.raises(StreamLost):
+        await slot.take()
+
+
 async def test_a_waiting_taker_is_woken_by_another_thread():
     slot = LatestSlot(asyncio.get_running_loop())
     taker = asyncio.create_task(slot.take())

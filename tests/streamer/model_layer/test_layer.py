@@ -20,7 +20,8 @@ from recognition.reason import Reason
 from recognition.selection.candidates import Placement
 from recognition.selection.measurements import BatchFigures, LocalMeasurements
 from recognition.specs.files import load_specs
-from recognition.specs.spec import BatchBuckets, BatchNeeds, Needs, signature_of
+from recognition.specs.profile import BatchBuckets
+from recognition.specs.spec import BatchNeeds, Needs, signature_of
 from streamer.model_layer.layer import ModelLayer, open_models
 from streamer.model_layer.manual_choice import ModelChoice, write_choice
 from streamer.model_layer.resolved import resolved_models

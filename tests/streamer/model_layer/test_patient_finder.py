@@ -12,7 +12,7 @@ from recognition.errors import EmbeddingUnusable, RunnerDead, TritonUnavailable
 from recognition.models.manager import ModelManager
 from recognition.models.providers import default_providers
 from recognition.recogniser import Recogniser, RecogniserConfig, open_recogniser
-from recognition.specs.spec import SpecProfile, TritonModel
+from recognition.specs.profile import SpecProfile, TritonModel
 from streamer.model_layer.patient_finder import ATTEMPTS, PatientFinder
 from tests.faces import KNOWN
 from tests.galleries import open_store

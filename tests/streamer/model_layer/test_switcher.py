@@ -262,6 +262,28 @@ async def test_a_queue_that_breaks_the_goal_brings_a_faster_model_after_the_mini
     assert role.switcher.standing.code == "queue_too_long"
 
 
+async def test_a_queue_is_cut_down_for_the_minimum_stay_before_a_faster_model_serves(seated):
+    role, held = seated(), [0.0]
+    role.switcher.hooks.shed_s = lambda: held[0]
+    role.chair.asked = QueueLoad(100.0, 900.0)
+    role.clock.now_s = 1000
+    for held[0] in (0.0, 59.0):
+        await role.switcher.look()
+        assert role.chair.place.model == BEST
+        assert role.switcher.put_off.code == "shedding_first"
+    held[0] = 60.0
+    await role.switcher.look()
+    assert (role.chair.place.model, role.switcher.standing.code) == (SMALL, "queue_too_long")
+
+
+async def test_memory_that_runs_out_waits_for_no_shedding(seated):
+    role = seated()
+    role.switcher.hooks.shed_s = lambda: 0.0
+    role.memory.free["cuda:0"] = 0
+    assert await role.switcher.trouble(role.chair.place, InsufficientGpuMemory("out"))
+    assert role.chair.place.model == SMALL
+
+
 async def test_by_hand_at_once_and_back_to_the_selector(seated):
     role = seated()
     role.switcher.by_hand = SMALL

@@ -11,7 +11,8 @@ from recognition.models.manager import ModelManager
 from recognition.models.providers import default_providers
 from recognition.reason import Reason
 from recognition.specs.files import load_specs
-from recognition.specs.spec import EmbedderSpec, SpecProfile, TritonModel
+from recognition.specs.profile import SpecProfile, TritonModel
+from recognition.specs.spec import EmbedderSpec
 from streamer.model_layer.layer import ModelLayer, open_models
 from streamer.model_layer.switcher import SHORTLY_S
 from streamer.model_layer.triton_monitor import AWAY_S, TritonMonitor

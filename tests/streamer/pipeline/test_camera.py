@@ -1,6 +1,7 @@
 """One camera's life with a scripted source: stalls by its rhythm or by a set limit, delays, what outlives it."""
 
 import asyncio
+import contextlib
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -53,6 +54,7 @@ class Rig:
             tracker=SimpleNamespace(clear=list, frame_size=None),
             outbox=None,
             attention=None,
+            share=None,
         )
         camera = CameraSettings(url="rtsp://127.0.0.1/x", **settings)
         self.camera = Camera(camera, cast(Any, path), lambda _, status: self.statuses.append(status))
@@ -61,7 +63,7 @@ class Rig:
         self.sources.append(FakeSource(hooks))
         return self.sources[-1]
 
-    async def _run(self, take: Any, _path: object) -> None:
+    async def _run(self, take: Any, _path: object, _peek: object) -> None:
         while True:
             await take()
 
@@ -162,3 +164,23 @@ async def test_a_thread_that_outlives_its_camera_brings_none_of_its_metrics_back
         if "camera" in sample.labels
     ]
     assert names == []
+
+
+async def test_a_frame_that_is_lost_while_the_camera_waits_for_its_turn_is_shed_and_not_dropped(monkeypatch):
+    rig = Rig(monkeypatch)
+    waits = True
+    rig.camera.path.share = SimpleNamespace(lost=lambda: waits)
+    running = asyncio.create_task(rig.camera.run())
+    await until(lambda: rig.sources)
+    rig.sources[-1].hooks.dropped()
+    waits = False
+    rig.sources[-1].hooks.dropped()
+    counted = {
+        outcome: rig.metrics.registry.get_sample_value("whosthere_frames_total", {"camera": "door", "outcome": outcome})
+        for outcome in ("shed", "dropped")
+    }
+    assert counted == {"shed": 1.0, "dropped": 1.0}
+    assert rig.camera.dropped == 2, "what the advice on fps goes by"
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running

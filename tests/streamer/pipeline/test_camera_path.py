@@ -31,7 +31,11 @@ from streamer.pipeline.tracking import KeptFace, Tracker, TrackingRules
 from streamer.pipeline.visits import Verdict, Visits
 from streamer.pipeline.watching import SeenFace, Watcher
 from streamer.settings import EventsSettings, Names
+from streamer.shedding.shedder import Crew, Share, Shedder
+from streamer.shedding.turns import Need
+from streamer.shedding.window import Goals
 from streamer.telemetry.metrics import Metrics
+from tests.recognition.fakes import until
 from tests.streamer.scripted import Face, embedding_by, found, live_gallery_of, unit
 
 ADA = "p" + "a" * 12
@@ -41,10 +45,14 @@ class ScriptedSource:
     """Frames in order, then an error."""
 
     def __init__(self, frames: int, end: Exception, moved: Callable[[int], Moved | None] = lambda number: None) -> None:
+        self.frames = frames
         self._frames = iter(range(frames))
         self._end = end
         self._moved = moved
         self.taken = 0
+
+    async def peek(self) -> Frame | None:
+        return None if self.taken == self.frames else cast(Any, self)
 
     async def take(self) -> Frame:
         for number in self._frames:
@@ -143,6 +151,7 @@ def walk() -> Callable[..., Any]:
         watcher: Watcher | None = None,
         keeps: CameraVisits | None = None,
         moved: Callable[[int], Moved | None] = lambda number: None,
+        share: Share | None = None,
     ) -> Any:
         end = end or StreamLost("over")
         metrics, outbox, tracker = Metrics(), ListOutbox(), WatchedTracker()
@@ -160,9 +169,11 @@ def walk() -> Callable[..., Any]:
             waits=waits,
             watcher=watcher,
             keeps=keeps,
+            share=share,
         )
+        source = ScriptedSource(frames, end, moved)
         with pytest.raises(type(end)):
-            await run_camera(ScriptedSource(frames, end, moved).take, path)
+            await run_camera(source.take, path, source.peek)
         return SimpleNamespace(path=path, outbox=outbox, tracker=tracker, metrics=metrics)
 
     return run
@@ -184,6 +195,30 @@ async def test_no_more_frames_are_under_way_than_allowed(walk):
     recogniser = ScriptedRecogniser(lambda n: [], delay=lambda n: 5)
     await walk(recogniser)
     assert recogniser.most_at_once == 3
+
+
+async def test_a_frame_waits_in_its_source_for_a_place_and_gives_it_back(walk):
+    recogniser = ScriptedRecogniser(lambda n: [Face(x=100)] if n % 2 else [], delay=lambda n: 5)
+    metrics = Metrics()
+    shedder = Shedder(Goals(60.0), lambda: Crew(1, 2), metrics)
+    other = shedder.share("other", lambda: Need.NOBODY)
+    held = await other.place()
+    done = asyncio.create_task(walk(recogniser, share=shedder.share("cam", lambda: Need.KNOWN)))
+    await until(lambda: len(recogniser.detected) >= 10)
+    assert recogniser.most_at_once == 1, "the other place is taken"
+    held.leave()
+    over = await done
+    assert recogniser.most_at_once == 2
+    assert frames_counted(over.metrics, "processed") == 30
+    assert shedder.in_flight == 0, "none is kept by the end of the stream"
+
+
+async def test_a_frame_that_could_not_be_looked_at_gives_its_place_back(walk):
+    shedder = Shedder(Goals(60.0), lambda: Crew(1, 1), Metrics())
+    share = shedder.share("cam", lambda: Need.NOBODY)
+    done = await walk(ScriptedRecogniser(lambda n: [], full=frozenset(range(0, 30, 2))), share=share)
+    assert frames_counted(done.metrics, "skipped") == 15
+    assert shedder.in_flight == 0
 
 
 async def test_a_person_who_walks_by_is_told_once(walk):
@@ -295,6 +330,7 @@ async def test_a_dead_runner_goes_up():
             watcher=None,
             looking=Looking(),
             attention=Attention(),
+            share=None,
         ),
     )
     with pytest.raises(ExceptionGroup) as caught:

@@ -17,12 +17,13 @@ class Run:
         self.model = "a"
         self.at_s = 0.0
         self.embedded: list[int] = []
+        self.spares = False
 
     def frame(self, *faces: Face, size: tuple[int, int] = SIZE) -> tuple[list[Sighting], list[Track]]:
         self.at_s += 0.1
         seen = found(*faces)
         sightings, gone = self.tracker.update(seen, size, 1000.0 + self.at_s, self.at_s)
-        for sighting in self.tracker.to_embed(sightings, seen, self.at_s, self.model):
+        for sighting in self.tracker.to_embed(sightings, seen, self.at_s, self.model, spares=self.spares):
             look = faces[sighting.index].look
             self.embedded.append(look)
             self.tracker.embedded(sighting, embedding_by(self.model, look), self.model)
@@ -112,6 +113,26 @@ def test_a_much_better_face_of_a_settled_track_is_embedded_once():
         run.frame(Face(x=100, quality=0.9))
     assert len(run.embedded) == before + 1
     assert run.tracker.tracks[0].kept[0].quality == pytest.approx(0.9)
+
+
+def test_while_it_is_spared_who_is_known_is_embedded_no_more_and_that_is_counted():
+    run = Run()
+    for _ in range(10):
+        run.frame(Face(x=100, quality=0.3))
+    run.tracker.tracks[0].settled = True
+    before, spared = len(run.embedded), 0
+    run.spares = True
+    for _ in range(20):  # two seconds: it would be its turn every half second
+        run.frame(Face(x=100, quality=0.9))
+        spared += run.tracker.spared
+    assert (len(run.embedded), spared) == (before, 4)
+    run.tracker.tracks[0].doubt(run.at_s)
+    run.frame(Face(x=100, quality=0.9))
+    assert len(run.embedded) == before + 1, "it may be somebody else by now"
+    run.spares = False
+    for _ in range(20):
+        run.frame(Face(x=100, quality=0.9))
+    assert run.tracker.spared == 0
 
 
 @pytest.mark.parametrize("face", [Face(x=100, side=20), Face(x=100, score=0.4)], ids=["too small", "too unsure"])

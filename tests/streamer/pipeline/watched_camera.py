@@ -17,7 +17,7 @@ from streamer.pipeline.tracking import Tracker, TrackingRules
 from streamer.pipeline.visits import Visits
 from streamer.settings import CameraSettings, EventsSettings
 from streamer.telemetry.metrics import Metrics
-from tests.streamer.ingest.clips import camera_threads
+from tests.streamer.ingest.clips import assert_no_camera_thread
 from tests.streamer.ingest.publish.test_source import Publisher
 from tests.streamer.ingest.rtp.packetiser import Clip
 from tests.streamer.pipeline.test_camera_path import ListOutbox, ScriptedGallery, ScriptedRecogniser
@@ -89,4 +89,4 @@ async def running(**settings: object) -> AsyncIterator[Watched]:
     finally:
         task.cancel()
         await asyncio.wait([task])
-    assert camera_threads() == []
+    assert_no_camera_thread()

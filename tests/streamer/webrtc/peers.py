@@ -87,7 +87,7 @@ async def nothing_left():
     """What was open before is what is open after, soon."""
     before = resources()
     yield
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while resources() > before:
             await asyncio.sleep(0.01)
     assert resources() == before

@@ -9,7 +9,8 @@ from streamer.ingest.address import publishers_url, redacted_url
 from streamer.ingest.decode_gate.habits import Reason, Way
 from streamer.ingest.probe import ProbeReport
 from streamer.pipeline.camera import Camera, State
-from streamer.settings import CameraSettings, Names, RtspIngestSettings
+from streamer.sections.polygons import Polygon
+from streamer.settings import CameraSettings, HwAccel, Names, RtspIngestSettings
 
 _EXAMPLE: dict[str, Any] = {
     "name": "door",
@@ -23,6 +24,7 @@ _EXAMPLE: dict[str, Any] = {
     "aspect": None,
     "rotate": 0,
     "video_track": None,
+    "hwaccel": "none",
     "pace": "realtime",
     "loop": False,
     "enabled": True,
@@ -31,6 +33,8 @@ _EXAMPLE: dict[str, Any] = {
     "stalled_after_s": None,
     "names": "gallery",
     "snapshots": False,
+    "masks": [[[0.0, 0.0], [0.3, 0.0], [0.3, 0.4], [0.0, 0.4]]],
+    "regions": [],
 }
 
 
@@ -50,6 +54,7 @@ class CameraView(BaseModel):
     aspect: str | None
     rotate: Literal[0, 90, 180, 270]
     video_track: int | None
+    hwaccel: HwAccel
     pace: Literal["realtime", "fastest"]
     loop: bool
     enabled: bool
@@ -58,6 +63,8 @@ class CameraView(BaseModel):
     stalled_after_s: float | None
     names: Names
     snapshots: bool
+    masks: tuple[Polygon, ...]
+    regions: tuple[Polygon, ...]
 
     @classmethod
     def of(cls, camera: Camera, came_from: Whence, rtsp: RtspIngestSettings) -> Self:

@@ -10,6 +10,7 @@ from streamer.bench.api.load import Place, ask_all
 from streamer.bench.api.pictures import uploads
 from streamer.bench.api.run import HttpBenchOptions, quiet_service, run_http
 from streamer.bench.clips import with_gap
+from streamer.bench.parts import Parts
 from streamer.errors import BenchFailed
 from streamer.settings_reading import load
 from tests.faces import KNOWN, STRANGERS, write_film, write_photo
@@ -59,5 +60,5 @@ async def test_a_clip_that_is_not_there_is_told_at_once(tmp_path, settings, clip
     (tmp_path / "folder").mkdir()
     options = HttpBenchOptions(tmp_path / clip, tmp_path / ".bench")
     with pytest.raises(BenchFailed, match="is not there; give one with --clip FILE"):
-        await run_http(settings, options, tmp_path, lambda _: None)
+        await run_http(settings, options, tmp_path, Parts(lambda _: None))
     assert not (tmp_path / ".bench").exists()

@@ -1,11 +1,13 @@
 """`bench --gallery` on a small gallery: every row is there, and what each says is measured."""
 
+import re
 import zipfile
 
 import pytest
 
 from streamer.bench.gallery import run
 from streamer.bench.gallery.run import GalleryBenchOptions, Row, run_gallery
+from streamer.bench.parts import Parts
 from streamer.errors import BenchFailed
 from tests.faces import KNOWN, STRANGERS
 
@@ -32,7 +34,9 @@ def test_every_row_is_measured(tmp_path, monkeypatch, people):
         for number, portrait in enumerate((KNOWN, *STRANGERS[:2])):
             faces.write(portrait.file, f"person {number}/1.jpg")
     options = GalleryBenchOptions(tmp_path / "bench", people, 8, tmp_path / "faces.zip", rounds=1, beside_s=0.3)
-    document = run_gallery(options, said.append)
+    parts = Parts(said.append)
+    document = run_gallery(options, parts)
+    assert parts.failed == []
     assert document.keys() == {"gallery", "gallery_store", "others_share"}
     assert document["gallery_store"].keys() == ROWS
     for row in document["gallery_store"].values():
@@ -51,15 +55,25 @@ def test_every_row_is_measured(tmp_path, monkeypatch, people):
 
 def test_without_room_it_is_not_begun(tmp_path):
     with pytest.raises(BenchFailed, match="MiB are needed"):
-        run_gallery(GalleryBenchOptions(tmp_path / "bench", people=10**12), print)
+        run_gallery(GalleryBenchOptions(tmp_path / "bench", people=10**12), Parts(print))
     assert list((tmp_path / "bench").iterdir()) == []
 
 
-def test_a_probe_that_fails_is_told(tmp_path, monkeypatch):
+def test_a_probe_that_fails_is_told_and_the_other_parts_stand(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "before", lambda folder: None)
     monkeypatch.setattr(run, "write_crowd", lambda path, people: (path.parent.mkdir(), path.write_bytes(b"no gallery")))
-    with pytest.raises(BenchFailed, match=r"at start of ours: .*damaged or no gallery"):
-        run_gallery(GalleryBenchOptions(tmp_path / "bench", 100, rounds=1), lambda line: None)
+    monkeypatch.setattr(run._GalleryBench, "_searched", lambda self, templates, asked: {"search_recall": Row(1.0)})
+    for one in ("_followed", "_enrolled", "_forgotten"):
+        monkeypatch.setattr(run._GalleryBench, one, lambda self: {})
+    monkeypatch.setattr(run, "run_matching", lambda sizes: {})
+    monkeypatch.setattr(run, "run_rerank", lambda: {"ours_ms": 0.5})
+    parts, said = Parts(lambda line: said.append(line)), []
+    document = run_gallery(GalleryBenchOptions(tmp_path / "bench", 100, rounds=1), parts)
+    (failed,) = parts.failed
+    assert failed["part"] == "start"
+    assert re.search(r"at start of ours: .*damaged or no gallery", failed["why"])
+    assert document["gallery_store"] == {"search_recall": Row(1.0).told()}
+    assert any("search_recall" in line for line in said), "told as soon as it is measured"
 
 
 @pytest.mark.parametrize(

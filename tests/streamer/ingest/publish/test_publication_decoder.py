@@ -292,6 +292,26 @@ def test_pictures_have_the_shape_that_the_stream_or_the_configuration_says(setti
     assert {(frame.width, frame.height) for frame in got.frames} == {size}
 
 
+def test_masks_are_in_whatever_publishers_send():
+    """Encoded (RTSP) and decoded (a browser's WHIP), of two sizes in turn."""
+    masks = [[[0.5, 0], [1, 0], [1, 1], [0.5, 1]]]
+    camera = CameraSettings.model_validate({"url": "publish://", "password": "secret", "fps": 120, "masks": masks})
+    clip = clip_of("h264 with b")
+    encoded = show(PublishedStream("h264", "rtsp tcp"), received(clip, packetise(clip)), camera)
+    grey = [np.full((size[1] * 3 // 2, size[0]), 200, np.uint8) for size in ((64, 48), (96, 64)) * 5]
+    frames = [av.VideoFrame.from_ndarray(planes, format="yuv420p") for planes in grey]
+    tape = [DecodedPicture(frame, Instant(1e9 + n / FPS, n / FPS)) for n, frame in enumerate(frames)]
+    decoded = show(PublishedStream("vp8", "webrtc"), tape, camera)
+    assert (len(encoded.frames), len(decoded.frames)) == (FRAMES, 10)
+    for frame in (*encoded.frames, *decoded.frames):
+        assert frame.image.luma()[:, frame.width // 2 :].max() == 16
+        assert frame.image.bgr()[:, frame.width // 2 :].max() == 0
+    assert all(frame.image.luma()[:, : frame.width // 2 - 2].min() == 200 for frame in decoded.frames)
+    plain = shown(clip, received(clip, packetise(clip)))
+    for masked, whole in zip(encoded.lumas(), plain.lumas(), strict=True):
+        np.testing.assert_array_equal(masked[:, :76], whole[:, :76])
+
+
 def test_a_frame_is_captured_when_its_last_packet_came():
     clip = clip_of("h264 with b")
     pictures = received(clip, packetise(clip))
@@ -312,4 +332,14 @@ def test_the_resolution_may_change_at_a_keyframe():
     ]
     got = shown(small, first + second)
     assert [frame.width for frame in got.frames] == [160] * FRAMES + [320] * 20
+    assert not got.counts
+
+
+@pytest.mark.parametrize("asked", ["auto", "vaapi"])
+def test_hardware_that_is_not_there_costs_no_picture(asked):
+    clip = clip_of("h264")
+    camera = CameraSettings(url="publish://", password="secret", fps=120, hwaccel=asked)
+    stream = PublishedStream(clip.codec, "rtsp udp", clip.track(()).extradata)
+    got = show(stream, received(clip, packetise(clip)), camera)
+    assert indices(clip, got) == list(range(FRAMES))
     assert not got.counts

@@ -20,7 +20,7 @@ from streamer.ingest.publish.source import PublishedSource
 from streamer.ingest.rtp.receiver import TrackReceiver
 from streamer.ingest.source import Source
 from streamer.settings import CameraSettings
-from tests.streamer.ingest.clips import camera_threads, drain
+from tests.streamer.ingest.clips import assert_no_camera_thread, camera_threads, drain
 from tests.streamer.ingest.rtp.packetiser import FPS, Clip, make_clip, packetise
 
 SETTINGS = CameraSettings.model_validate({"url": "publish://", "password": "secret", "fps": 120})
@@ -34,7 +34,7 @@ def clip() -> Clip:
 @pytest.fixture(autouse=True)
 def _no_thread_is_left():
     yield
-    assert camera_threads() == []
+    assert_no_camera_thread()
 
 
 class Publisher:

@@ -1,0 +1,1 @@
+"""`whosthere cameras ...`: a module, mostly, for what belongs together."""

@@ -1,0 +1,1 @@
+"""Decoding on a GPU or another chip beside the processor."""
