@@ -150,8 +150,8 @@ def walk() -> Callable[..., Any]:
         in_flight: int = 3,
         watcher: Watcher | None = None,
         keeps: CameraVisits | None = None,
-        moved: Callable[[int], Moved | None] = lambda number: None,
         share: Share | None = None,
+        moved: Callable[[int], Moved | None] = lambda number: None,
     ) -> Any:
         end = end or StreamLost("over")
         metrics, outbox, tracker = Metrics(), ListOutbox(), WatchedTracker()
