@@ -46,9 +46,7 @@ from streamer.telemetry.metrics import Metrics
 log = logging.getLogger(__name__)
 
 Seen = tuple[Track, NDArray[np.float32]]  # a track and its box in one frame
-ROOM_S = 0.02  # how often somebody who waits looks for room in a full queue
 TILTED_PERHAPS = 15.0  # degrees of roll: detectors tell less than a tilted head has
-LONGEST_PAUSE_S = 1.0  # between two attempts at a batch that could not be run
 T = TypeVar("T")
 
 
@@ -204,27 +202,8 @@ async def detect(frame: Frame, path: CameraPath) -> Found | None:
 
 
 async def attempt(ask: Callable[[], Awaitable[T]], step: Step, frame: Frame, path: CameraPath) -> T | CodedError:
-    """What the model answers; or, where it can't now (a full queue, no memory, a server that is away), why.
-
-    A camera that waits gets its answer, however long that takes. What another attempt can't mend goes up.
-    """
-    pause_s = ROOM_S
-    while True:
-        try:
-            answer = await ask()
-        except CodedError as error:
-            if not error.retryable:
-                raise
-            full = isinstance(error, Overloaded)
-            if not full:
-                path.outages.failed(path.camera, step, error, frame.captured_s)
-            if not path.waits:
-                return error.with_traceback(None)  # a traceback would hold the picture
-            await asyncio.sleep(pause_s)
-            pause_s = pause_s if full else min(2.0 * pause_s, LONGEST_PAUSE_S)
-        else:
-            path.outages.answered(path.camera, step, frame.captured_s)
-            return answer
+    """What the model answers, or why it can't now; a camera that waits gets its answer, however long that takes."""
+    return await path.outages.attempt(ask, step, path.camera, frame.captured_s, waits=path.waits)
 
 
 def track(frame: Frame, found: Found, path: CameraPath) -> tuple[list[Sighting], list[Seen]]:

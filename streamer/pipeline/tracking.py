@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recognition.arrays import F32
-from recognition.faces import iou
+from recognition.faces import enlarged, iou
 from recognition.recogniser import Found
 
 ENLARGED = 2.0  # factor on width and height before overlaps are taken
@@ -40,10 +40,6 @@ CROSSING = 0.2  # IoU of two faces' own boxes; heads side by side don't overlap 
 ALIKE_WEIGHT = 0.2  # looks decide between overlaps that are nearly the same, and no more
 NO_PAIR, COST_LIMIT = 10.0, 5.0  # under the least overlap a pair costs more than the limit, so it is never made
 NEW_SPEED = 0.5  # weight of the newest speed in a track's: single boxes jitter
-
-_GROW = np.eye(4, dtype=np.float32) + np.float32((ENLARGED - 1.0) / 2.0) * np.array(
-    [[1, 0, -1, 0], [0, 1, 0, -1], [-1, 0, 1, 0], [0, -1, 0, 1]], np.float32
-)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -303,7 +299,7 @@ class Tracker:
         """Best one-to-one pairs of tracks and detections by overlap, a little helped by how alike they look."""
         if not tracks or not len(rows):
             return [], list(tracks)
-        overlaps = iou(enlarged(_expected(tracks, at_s)), enlarged(boxes[rows]))
+        overlaps = iou(enlarged(_expected(tracks, at_s), ENLARGED), enlarged(boxes[rows], ENLARGED))
         thumbs = np.array([track.thumb for track in tracks]).reshape(len(tracks), -1)
         alike = thumbs @ found.thumbs[rows].reshape(len(rows), -1).T
         cost = np.where(overlaps < least, NO_PAIR, 1.0 - overlaps - ALIKE_WEIGHT * np.maximum(alike, 0.0))
@@ -400,8 +396,3 @@ def _expected(tracks: list[Track], at_s: float) -> F32:
     ahead_s = np.array([min(at_s - track.last_seen_s, OUT_OF_SIGHT_S) for track in tracks], np.float32)
     boxes, speeds = np.array([track.box for track in tracks]), np.array([track.velocity for track in tracks])
     return np.asarray(boxes + speeds * ahead_s[:, None], dtype=np.float32)
-
-
-def enlarged(boxes: F32) -> F32:
-    """Boxes (n,4) xyxy grown about their centres by ENLARGED."""
-    return np.asarray(boxes @ _GROW, dtype=np.float32)
