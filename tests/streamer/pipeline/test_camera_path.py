@@ -225,7 +225,16 @@ async def test_a_camera_that_is_stopped_keeps_no_place():
 
     share = shedder.share("cam", lambda: Need.NOBODY)
     path = cast(
-        Any, SimpleNamespace(camera="cam", frames_in_flight=1, share=share, tracker=Tracker("cam", TrackingRules()))
+        Any,
+        SimpleNamespace(
+            camera="cam",
+            frames_in_flight=1,
+            share=share,
+            tracker=Tracker("cam", TrackingRules()),
+            looking=Looking(),
+            attention=Attention(),
+            metrics=Metrics(),
+        ),
     )
     running = asyncio.create_task(run_camera(take, path, peek))
     await until(lambda: shedder.in_flight == 1)
