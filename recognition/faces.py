@@ -112,6 +112,12 @@ class InSpace:
     embeddings: F32
 
 
+def enlarged(boxes: F32, times: float) -> F32:
+    """Boxes (n,4) xyxy grown about their centres so many times in width and height."""
+    more = np.array([[1, 0, -1, 0], [0, 1, 0, -1], [-1, 0, 1, 0], [0, -1, 0, 1]], np.float32)
+    return np.asarray(boxes @ (np.eye(4, dtype=np.float32) + np.float32((times - 1.0) / 2.0) * more), np.float32)
+
+
 def iou(a: F32, b: F32) -> F32:
     """Intersection over union of boxes (n,4) and (m,4) xyxy -> (n,m) float32."""
     ax1, ay1, ax2, ay2 = a.T[:, :, None]

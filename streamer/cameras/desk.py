@@ -95,7 +95,8 @@ class CameraDesk:
             raise Overloaded(f"{MOST_PROBES} cameras are being probed; try again when one is done")
         self._probes += 1
         try:
-            return await probed(camera, name, watch_s, self._models)
+            wake_within_s = self.settings.recognition.wake_within_s
+            return await probed(camera, name, watch_s, self._models, wake_within_s)
         finally:
             self._probes -= 1
 

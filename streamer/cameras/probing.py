@@ -20,10 +20,14 @@ from streamer.variables import expand_url
 
 
 async def probed(
-    camera: CameraSettings, name: str, watch_s: float, models: Callable[[], AbstractAsyncContextManager[Recogniser]]
+    camera: CameraSettings,
+    name: str,
+    watch_s: float,
+    models: Callable[[], AbstractAsyncContextManager[Recogniser]],
+    wake_within_s: float,
 ) -> ProbeReport:
     """Where models can't be had, or fail, faces are not looked for, which is said. Raises the CameraError."""
-    found = await probe_source(expand_url(camera.url), camera, name, watch_s=watch_s)
+    found = await probe_source(expand_url(camera.url), camera, name, watch_s=watch_s, wake_within_s=wake_within_s)
     try:
         async with models() as recogniser:
             areas = Areas(camera.masks, camera.regions)

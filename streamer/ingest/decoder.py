@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 from streamer.errors import CameraError, StreamInvalid
 from streamer.ingest import faults
 from streamer.ingest.address import Address
+from streamer.ingest.decode_gate.gate import DecodeGate
 from streamer.ingest.frame import VideoImage
 from streamer.ingest.frame_outlet import FrameOutlet
 from streamer.ingest.hardware.acceleration import Acceleration
@@ -69,9 +70,10 @@ class Decoder:
         self._schedule = Schedule(clock)
         self._is_begun = False  # its first lap is
         self._video: VideoStream | None = None
+        self.pictures: PictureDecoder | None = None
         self._reader: PacketReader | None = None
         self.acceleration: Acceleration | None = None  # of this opening
-        self.outlet = FrameOutlet(camera, slot, hooks, first_number, clock)
+        self.outlet = FrameOutlet(camera, slot, hooks, first_number, clock, attention)
         self._last_packet_s = clock.monotonic_s()
 
     @property
@@ -96,7 +98,10 @@ class Decoder:
     def run(self, opened: Callable[[StreamInfo], None]) -> None:
         """Plays until the stream ends, fails or is stopped; the slot says which. opened() comes each lap."""
         with self._slot.closed_by_its_end():
-            self._play(opened)
+            try:
+                self._play(opened)
+            finally:
+                self.outlet.finish()
 
     def _play(self, opened: Callable[[StreamInfo], None]) -> None:
         while True:
@@ -177,8 +182,15 @@ class Decoder:
         acceleration = None if self._is_polled else self.acceleration
         if acceleration is not None:
             acceleration.opened(context)
-        pictures = PictureDecoder(
-            self._where, context, self._clock, self._hooks, self.outlet.trouble, acceleration, is_clip=self._is_clip
+        pictures = self.pictures = PictureDecoder(
+            self._where,
+            context,
+            self._clock,
+            self._hooks,
+            self.outlet.trouble,
+            acceleration,
+            is_clip=self._is_clip,
+            gate=self._gate_of_lap(),
         )
         opened(
             StreamInfo(
@@ -198,6 +210,14 @@ class Decoder:
         else:
             self._follow(container, video, pictures)
         return pictures
+
+    def _gate_of_lap(self) -> "DecodeGate[Packet[VideoStream]] | None":
+        """The same for all laps. None where every frame is wanted: batch work, and pictures that are asked for."""
+        if self._attention is None or not self._is_paced or self._is_picture:
+            return None
+        if self.outlet.decode_gate is None:
+            self.outlet.decode_gate = DecodeGate(self._attention, self._clock.monotonic_s(), self._hooks.gated)
+        return self.outlet.decode_gate
 
     def _play_packets(self, container: InputContainer, video: VideoStream, pictures: PictureDecoder) -> None:
         for packet in self._packets(container, video, pictures):
@@ -284,14 +304,16 @@ class Decoder:
     def _decode(self, packet: "Packet[VideoStream]", at: Instant, pictures: PictureDecoder) -> None:
         self._last_packet_s = at.monotonic_s
         for frame, decode_s in pictures.decode(packet, at):
-            self._hand_over(frame, decode_s)
-        if pictures.waits_for_keyframe and not self._is_polled:
+            self._hand_over(frame, decode_s, was_kept=pictures.catches_up)
+        if pictures.passed:
+            self.outlet.decoded(None)
+        elif pictures.waits_for_keyframe and not self._is_polled:
             self.outlet.heard()
 
-    def _hand_over(self, decoded: av.VideoFrame, decode_s: float) -> None:
+    def _hand_over(self, decoded: av.VideoFrame, decode_s: float, *, was_kept: bool) -> None:
         """Samples, waits until a paced clip's frame is due, offers."""
         outlet = self.outlet
-        outlet.decoded(decoded, 1 / self._camera.fps if self._is_polled else None)
+        outlet.decoded(decoded, 1 / self._camera.fps if self._is_polled else None, was_heard=was_kept)
         if not self._is_clip:
             came = decoded.opaque if isinstance(decoded.opaque, Instant) else outlet.now()
             image = outlet.offer_live(decoded, self._told_aspect(), came, decode_s)
@@ -301,7 +323,7 @@ class Decoder:
         media_s = self._time.place(decoded.time)
         if not outlet.sampler.wants(media_s):
             return
-        if self._is_paced:
+        if self._is_paced and not was_kept:  # which was due when it came
             outlet.rest_until(self._schedule.due_s(media_s))
         planned = Instant(*self._schedule.planned(media_s))
         outlet.offer(outlet.image(decoded, self._told_aspect()), planned, decode_s, None, waits=not self._is_paced)

@@ -3,13 +3,15 @@
 Made on the camera's thread; its pixel views are asked for on the CPU pool and convert only what is looked at.
 """
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 
 import av
 import cv2
 import numpy as np
 from av.video.plane import VideoPlane
 from av.video.reformatter import VideoReformatter
+from numpy.typing import NDArray
 
 from recognition.arrays import PICTURES, U8
 from streamer.motion.moved import Moved
@@ -19,8 +21,11 @@ _PLANAR_LUMA = frozenset({"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p
 
 # libav's numbers: BT.470BG, SMPTE 170M and "unspecified", which swscale too takes for BT.601.
 _BT_601 = frozenset({2, 5, 6})
-_FULL_RANGE = 2
+_LIMITED_RANGE, _FULL_RANGE = 1, 2
 _EVERY = 16
+# small_luma(): so many cells on the longer side, and rows that are read of each at least.
+_CELLS, _ROWS_READ = 160, 4
+_DEEP_LUMA = re.compile(r"(?:yuv4\d\dp|gray|p0)1[0-6]le")  # first planes that are luma in 16 bits
 
 # libav's own choice is several threads for each picture, started and ended every time: twice the CPU time.
 _THREADS = 1
@@ -29,6 +34,11 @@ _THREADS = 1
 def _pixels(plane: VideoPlane) -> U8:
     """A view of one 8-bit plane without the padding at the end of its rows; it keeps the plane alive."""
     return np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
+
+
+def _deep_pixels(plane: VideoPlane) -> NDArray[np.uint16]:
+    """The same of one with 16 bits a pixel."""
+    return np.frombuffer(memoryview(plane), "<u2").reshape(-1, plane.line_size // 2)[: plane.height, : plane.width]
 
 
 def _limited(luma: U8) -> U8:
@@ -181,6 +191,34 @@ class VideoImage:
         small = self._converted("gray", max(2, frame.width // _EVERY), max(2, frame.height // _EVERY))
         return _limited(_pixels(small.planes[0]))  # swscale's gray is of full range
 
+    def small_luma(self) -> U8:
+        """Brightness, limited range, of cells of as many stored pixels each way, about 160 on the longer side, as a
+        person sees them; a copy. A rest that fills no cell is left out on the right and below.
+        """
+        frame = self._frame
+        side = max(1, round(max(frame.width, frame.height) / _CELLS))
+        side += side % 2 if self._rows > 1 else 0
+        columns, rows = max(frame.width // side, 1), max(frame.height // side, 1)
+        deep = _DEEP_LUMA.fullmatch(frame.format.name)
+        if frame.format.name in _PLANAR_LUMA or deep:
+            plane = frame.planes[0]
+            stored = _pixels(plane) if not deep else _deep_pixels(plane)
+            field, high = stored[:: self._rows], side // self._rows
+            # Whole factors: OpenCV takes a quarter of the time then. Cameras' noise is gone by a few rows of them.
+            every = next(n for n in range(max(high // _ROWS_READ, 1), 0, -1) if high % n == 0)
+            small = cv2.resize(
+                field[: rows * high : every, : columns * side], (columns, rows), interpolation=cv2.INTER_AREA
+            )
+            if deep:  # p010 and its kind have their bits on top
+                depth = 16 if frame.format.name.startswith("p0") else frame.format.components[0].bits
+                small = np.right_shift(small.astype(np.uint16), depth - 8)
+            is_grey = frame.format.name.startswith("gray") and frame.color_range != _LIMITED_RANGE  # libav takes it so
+            if is_grey or frame.color_range == _FULL_RANGE or frame.format.name.startswith("yuvj"):
+                small = 16 + small * np.float32(219 / 255)
+        else:
+            small = _pixels(self._converted("yuv420p", columns, rows).planes[0])
+        return np.ascontiguousarray(np.rot90(small, self._turns), dtype=np.uint8)
+
     def bgr(self) -> U8:
         """Every pixel, (height, width, 3), OpenCV's channel order; converted once."""
         if self._bgr is None:
@@ -230,6 +268,12 @@ class Frame:
     decode_s: float
     late_s: float | None = None
     moved: Moved | None = field(default=None, repr=False)
+
+    def instead_of(self, unread: "Frame") -> "Frame":
+        """This one, which a frame gave way to that nobody had looked at: what moved in that moved in this."""
+        if self.moved is None or unread.moved is None:
+            return replace(self, moved=None)
+        return replace(self, moved=self.moved.with_earlier(unread.moved))
 
     @property
     def width(self) -> int:

@@ -7,7 +7,9 @@ import math
 import threading
 
 import av
+from av.video.stream import VideoStream
 
+from streamer.ingest.decode_gate.gate import DecodeGate
 from streamer.ingest.frame import Frame, ToldRotation, VideoImage, quarter_turns
 from streamer.ingest.pacing import Clock
 from streamer.ingest.packet_reader import Instant
@@ -16,6 +18,9 @@ from streamer.ingest.sampling import Sampler
 from streamer.ingest.slot import LatestSlot
 from streamer.ingest.stream import SourceHooks
 from streamer.ingest.stream_clock import StreamClock
+from streamer.motion.areas import Areas
+from streamer.motion.attention import Attention
+from streamer.motion.gate import MotionGate
 from streamer.motion.masking import PictureMask
 from streamer.settings import CameraSettings
 
@@ -27,8 +32,15 @@ class FrameOutlet:
     """Of one opening. next_number, resting, last_frame_s and trouble.reason are for any thread to read."""
 
     def __init__(
-        self, camera: CameraSettings, slot: LatestSlot, hooks: SourceHooks, first_number: int, clock: Clock
+        self,
+        camera: CameraSettings,
+        slot: LatestSlot,
+        hooks: SourceHooks,
+        first_number: int,
+        clock: Clock,
+        attention: Attention | None = None,
     ) -> None:
+        """attention: of the path that takes its frames, which are told what moved in them; None: nobody asks."""
         self._camera = camera
         self._slot = slot
         self._hooks = hooks
@@ -37,9 +49,14 @@ class FrameOutlet:
         self._captured = Instant(0.0, 0.0)  # the last frame
         self._told_rotation, self._turned = ToldRotation(), 0
         self._mask = PictureMask(camera.masks)
+        self._gate: MotionGate | None = None
+        if attention is not None and camera.pace == "realtime":
+            areas = Areas(camera.masks, camera.regions)
+            self._gate = MotionGate(attention, None if areas.is_everything else areas.looked_at)
         self.trouble = PictureTrouble()
         self.sampler = Sampler(camera.fps)
         self.stream_clock = StreamClock()
+        self.decode_gate: DecodeGate[av.Packet[VideoStream]] | None = None  # told of what moved
         self.next_number = first_number
         self.resting = False
         self.last_frame_s = self.rested_s = clock.monotonic_s()
@@ -52,19 +69,25 @@ class FrameOutlet:
         """Nobody takes any more: whoever waits here goes on. From any thread."""
         self._stop.set()
 
+    def finish(self) -> None:
+        """The stream is over. On the camera's thread."""
+        if self.decode_gate is not None:
+            self.decode_gate.finish(self._clock.monotonic_s())
+
     def now(self) -> Instant:
         return Instant(self._clock.unix_s(), self._clock.monotonic_s())
 
-    def decoded(self, picture: av.VideoFrame | None, every_s: float | None = None) -> None:
+    def decoded(self, picture: av.VideoFrame | None, every_s: float | None = None, *, was_heard: bool = False) -> None:
         """This one came out of the codec, or (None) is the same as before.
 
-        every_s: how often one is asked for, where that is what it comes by.
+        every_s: how often one is asked for, where that is what it comes by. was_heard: as None, when it came.
         """
         if picture is not None:
             self._turned = self._told_rotation.look(picture)
         before_s = self.last_frame_s
         self.heard()
-        self._hooks.decoded(self.last_frame_s - before_s if every_s is None else every_s)
+        if not was_heard:
+            self._hooks.decoded(self.last_frame_s - before_s if every_s is None else every_s)
 
     def heard(self) -> None:
         """It is no fault that none came until now."""
@@ -97,8 +120,13 @@ class FrameOutlet:
         # A frame that was held is of a later moment than the arrival of the next, which need not be.
         self._captured = max(captured, self._captured, key=lambda moment: moment.monotonic_s)
         self.trouble.look(image, self.last_frame_s)
-        frame = Frame(self.next_number, image, *self._captured, decode_s, late_s)
+        moved = None
+        if self._gate is not None:
+            moved = self._gate.look(image.small_luma(), self._captured.monotonic_s)
+        frame = Frame(self.next_number, image, *self._captured, decode_s, late_s, moved)
         self.next_number += 1
+        if self.decode_gate is not None:
+            self.decode_gate.looked(moved, self.last_frame_s, image.width)
         if waits:
             self.resting = True
             self._slot.offer_wait(frame)

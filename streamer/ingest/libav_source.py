@@ -13,6 +13,7 @@ from typing import Self, TypeVar
 
 from streamer.ingest import faults
 from streamer.ingest.address import Address
+from streamer.ingest.decode_gate.telling import WatchOutlook, outlook
 from streamer.ingest.decoder import Decoder
 from streamer.ingest.frame import Frame
 from streamer.ingest.pacing import Clock
@@ -82,6 +83,15 @@ class VideoSource:
     def is_black(self) -> bool:
         """Whether the last picture was."""
         return self._decoder is not None and self._decoder.outlet.trouble.is_black
+
+    @property
+    def outlook(self) -> WatchOutlook | None:
+        """How it will be watched, by what was seen of it so far; None where every frame is wanted."""
+        decoder = self._decoder
+        if decoder is None or decoder.outlet.decode_gate is None or decoder.pictures is None:
+            return None
+        habits = decoder.outlet.decode_gate.habits
+        return outlook(habits.watch, habits.keyframe_s, decoder.pictures.cost, habits.seen_s)
 
     @property
     def decoding(self) -> str:

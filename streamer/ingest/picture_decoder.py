@@ -4,7 +4,8 @@ What can't be decoded is counted and left out, up to a limit that ends the openi
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import cast
 
 import av
 from av.packet import Packet
@@ -14,6 +15,9 @@ from av.video.stream import VideoStream
 from streamer.errors import StreamInvalid
 from streamer.ingest import faults
 from streamer.ingest.address import Address
+from streamer.ingest.decode_gate.gate import DecodeGate
+from streamer.ingest.decode_gate.picture_kind import KindReader, PictureKind
+from streamer.ingest.decode_gate.telling import DecodeCost
 from streamer.ingest.hardware.acceleration import Acceleration
 from streamer.ingest.pacing import Clock
 from streamer.ingest.packet_reader import Instant
@@ -25,6 +29,7 @@ MOST_FAILURES = 50
 # Cameras with "smart" codecs send one every 10 to 20 s.
 KEYFRAME_WITHIN_S = 30.0
 LONGEST_FAILING_S = 5.0
+_Decoded = tuple[av.VideoFrame, float]  # with the time that its packet took, in s
 _JPEG_END = b"\xff\xd9"
 
 
@@ -45,6 +50,7 @@ class PictureDecoder:
         acceleration: Acceleration | None = None,
         *,
         is_clip: bool,
+        gate: "DecodeGate[Packet[VideoStream]] | None" = None,
     ) -> None:
         self._where = where
         self._context = context
@@ -53,6 +59,14 @@ class PictureDecoder:
         self._trouble = trouble
         self._acceleration = acceleration
         self._is_clip = is_clip
+        self._gate = gate
+        self._kinds = KindReader(context.name, context.extradata or b"")
+        self._is_empty = False  # the codec holds nothing
+        self.catches_up = False  # what comes out was kept
+        self.passed = False  # the last packet was not decoded
+        self.cost = DecodeCost()
+        self._tick_s = 0.0  # of the stream's timestamps
+        self._kind = PictureKind(is_entry=False)  # of the last packet
         self._joiner = PictureJoiner(self._context)
         self._waits_since_s = clock.monotonic_s()
         self._failures = 0
@@ -61,12 +75,83 @@ class PictureDecoder:
         self.was_damaged = False  # something of the last packet, or a picture that it gave
         self.decoded = self.skipped = 0
 
-    def decode(self, packet: "Packet[VideoStream]", at: Instant) -> Iterator[tuple[av.VideoFrame, float]]:
+    def decode(self, packet: "Packet[VideoStream]", at: Instant) -> Iterator[_Decoded]:
         """Pictures, each with the CPU time that its packet took, in s. Raises StreamInvalid, ClipBroken."""
         if self._is_before_keyframe(packet):
             return
         for whole in self._joiner.push(packet, at):
-            yield from self.decode_whole(whole)
+            yield from self.gated(whole)
+
+    def gated(self, packet: "Packet[VideoStream]") -> Iterator[_Decoded]:
+        """As decode(), of a whole picture, whose place is the gate's to say."""
+        gate, self.passed = self._gate, False
+        if gate is None:
+            yield from self.decode_whole(packet)
+            return
+        now_s = self._clock.monotonic_s()
+        if not packet.size:
+            gate.cut()
+            yield from self.decode_whole(packet)
+            return
+        self._kind = self._kinds.read(memoryview(packet), is_keyframe=packet.is_keyframe)
+        told = packet.pts if packet.dts is None else packet.dts
+        if self._tick_s == 0 and packet.time_base:
+            self._tick_s = float(packet.time_base)  # once: fractions cost more than all else here
+        step = gate.judge(
+            packet,
+            self._kind,
+            packet.size,
+            None if told is None else told * self._tick_s,
+            now_s,
+            is_damaged=packet.is_corrupt,
+            is_untimed=packet.pts is None and bool(self._context.has_b_frames),
+        )
+        if step == "decode":
+            yield from self.decode_whole(packet)
+        elif step == "glance":
+            yield from self._glance(packet)
+        elif step == "wake":
+            yield from self._catch_up(gate.take_kept(), is_first_known=gate.has_shown)
+        else:
+            self.passed, self.was_damaged = True, False
+            self.skipped += 1
+
+    def _glance(self, packet: "Packet[VideoStream]") -> Iterator[_Decoded]:
+        """A keyframe for itself alone: a codec that reorders gives it out at once only where it is told to end."""
+        if not self._is_empty:
+            yield from self._emptied(packet)
+        yield from self.decode_whole(packet)
+        was_damaged = self.was_damaged
+        yield from self._emptied(packet)
+        self.was_damaged |= was_damaged
+
+    def _emptied(self, packet: "Packet[VideoStream]") -> Iterator[_Decoded]:
+        end = cast("Packet[VideoStream]", Packet(b""))
+        end.time_base = packet.time_base
+        yield from self.decode_whole(end)
+        self._context.flush_buffers()
+        self._is_empty = True
+
+    def _catch_up(self, kept: "Sequence[Packet[VideoStream]]", *, is_first_known: bool) -> Iterator[_Decoded]:
+        """From their keyframe on, which is made anew, since the others are made from it, and not given out again.
+
+        Nor is what precedes it: that is made from pictures before it, too (open GOPs).
+        """
+        self._context.flush_buffers()
+        first_pts, self.catches_up = kept[0].pts, True
+        self.skipped -= len(kept) - 1 - is_first_known  # counted when they were kept
+        for packet in kept:
+            self.skipped += first_pts is not None and packet.pts is not None and packet.pts < first_pts
+            if isinstance(packet.opaque, Instant):
+                packet.opaque = Instant(*packet.opaque)
+            for frame, decode_s in self.decode_whole(packet):
+                is_before = first_pts is not None and frame.pts is not None and frame.pts < first_pts
+                is_first = frame.pts == first_pts if first_pts is not None else packet is kept[0]
+                if is_before or (is_first and is_first_known):
+                    self.decoded -= 1
+                else:
+                    yield frame, decode_s
+        self.catches_up = False
 
     def failed(self) -> None:
         """Count what can't be made sense of. Raises StreamInvalid or ClipBroken where nothing else comes."""
@@ -95,16 +180,18 @@ class PictureDecoder:
             raise faults.no_keyframe(self._where, KEYFRAME_WITHIN_S)
         return True
 
-    def decode_whole(self, packet: "Packet[VideoStream]") -> Iterator[tuple[av.VideoFrame, float]]:
+    def decode_whole(self, packet: "Packet[VideoStream]") -> Iterator[_Decoded]:
         """As decode(), of a packet that is a picture for certain, and may be decoded now."""
         is_damaged = packet.is_corrupt or self._is_cut_short(packet)
-        started_s = time.perf_counter()
+        started_s, cpu_s = time.perf_counter(), time.thread_time()
+        self._is_empty = False
         try:
             frames = self._context.decode(packet)  # an empty one, too: for None, PyAV knows no time base
         except av.FFmpegError:
             frames = []
             is_damaged = True
         decode_s = time.perf_counter() - started_s
+        self.cost.add(self._kind, time.thread_time() - cpu_s)
         self.was_damaged = is_damaged or any(frame.is_corrupt for frame in frames)
         if is_damaged:
             self.failed()

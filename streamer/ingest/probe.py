@@ -4,16 +4,20 @@ A URL goes in, a ProbeReport comes out; on the loop, with the source's own threa
 """
 
 import asyncio
+import math
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from streamer.ingest.decode_gate.habits import Reason, Way
+from streamer.ingest.decode_gate.telling import WatchOutlook
 from streamer.ingest.frame import Frame
 from streamer.ingest.libav_source import VideoSource
 from streamer.ingest.source import open_source
 from streamer.ingest.stream import StreamEnded, StreamInfo
 from streamer.ingest.stream_clock import NO_HOLD_S
 from streamer.motion.areas import Areas
+from streamer.motion.attention import Attention, AttentionRules
 from streamer.settings import CameraSettings
 
 _TIMES = {
@@ -28,7 +32,9 @@ class ProbeReport:
     """What a camera sends. width and height are its first frame's, px; fps is None where it doesn't say.
 
     open_s and first_frame_s are counted from the start of the probe. reading: how it is read, in words; notes: what is
-    odd about it. faces: in the last picture; None where nobody looked.
+    odd about it. faces: in the last picture; None where nobody looked. watch: how it is watched while nothing moves, in
+    words, by its way and its reason (None where that is not known); keyframe_s: its longest time without a keyframe.
+    decode_ms_per_s: CPU time of decoding, a second of the stream; quiet_decode_ms_per_s: while nothing moves.
     """
 
     codec: str
@@ -41,6 +47,12 @@ class ProbeReport:
     faces: int | None = None
     reading: str = ""
     notes: tuple[str, ...] = ()
+    watch: str = ""
+    watch_way: Way | None = None
+    watch_reason: Reason | None = None
+    keyframe_s: float | None = None
+    decode_ms_per_s: float | None = None
+    quiet_decode_ms_per_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,21 +63,24 @@ class Probed:
     frame: Frame
 
 
-async def probe(url: str, camera: CameraSettings, name: str = "probe", *, watch_s: float = 0.0) -> Probed:
-    """`url` as expand_url() gives it; a live stream is watched for watch_s. Raises the CameraError."""
+async def probe(
+    url: str, camera: CameraSettings, name: str = "probe", *, watch_s: float = 0.0, wake_within_s: float = 1.0
+) -> Probed:
+    """`url` as expand_url() gives it; it is watched for watch_s, all of its frames. Raises the CameraError."""
     started_s = time.monotonic()
-    async with open_source(name, camera, url) as source:
+    attention = Attention(AttentionRules(wake_within_s=wake_within_s))
+    attention.hold(math.inf)
+    async with open_source(name, camera, url, attention=attention) as source:
         open_s = time.monotonic() - started_s
         first = last = await source.take()
         first_frame_s = time.monotonic() - started_s
         late_s = 0.0
-        if source.info.times != "clip":
-            with suppress(TimeoutError, StreamEnded):
-                async with asyncio.timeout(watch_s):
-                    while True:
-                        last = await source.take()
-                        late_s = max(late_s, last.late_s or 0.0)
-        info = source.info
+        with suppress(TimeoutError, StreamEnded):
+            async with asyncio.timeout(watch_s):
+                while True:
+                    last = await source.take()
+                    late_s = max(late_s, last.late_s or 0.0)
+        info, watched = source.info, source.outlook
         report = ProbeReport(
             codec=info.codec,
             width=first.width,
@@ -83,7 +98,21 @@ async def probe(url: str, camera: CameraSettings, name: str = "probe", *, watch_
                 *(() if info.times == "clip" else _troubles(source, late_s)),
             ),
         )
-        return Probed(report, last)
+        return Probed(_with_outlook(report, watched), last)
+
+
+def _with_outlook(report: ProbeReport, watched: WatchOutlook | None) -> ProbeReport:
+    if watched is None:
+        return replace(report, watch="every frame is wanted: its pace is fastest, or its pictures are asked for")
+    return replace(
+        report,
+        watch=watched.words,
+        watch_way=watched.way,
+        watch_reason=watched.reason,
+        keyframe_s=watched.keyframe_s,
+        decode_ms_per_s=watched.decode_ms_per_s,
+        quiet_decode_ms_per_s=watched.quiet_decode_ms_per_s,
+    )
 
 
 def _reading(info: StreamInfo, camera: CameraSettings) -> str:

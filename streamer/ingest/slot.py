@@ -31,7 +31,7 @@ class LatestSlot:
             if self._closed:
                 return False
             replaced = self._frame is not None
-            self._frame = frame
+            self._frame = frame if self._frame is None else frame.instead_of(self._frame)
             self._wake()
             return replaced
 

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from streamer.ingest.decode_gate.gate import GateReport
+
 
 class StreamEnded(Exception):
     """The stream is over and nothing is wrong: a file with loop false was played, or we left it."""
@@ -20,13 +22,14 @@ class SourceHooks:
     dropped: replaced before anybody took it; failed(code): not decodable; held_back: perhaps wrong, since something
     that it is made from is missing; decoded(silent_s): one more frame, sampled or not, after so long without (as
     Source.silent_s has it; of pictures that are asked for: how often they are); decoded_by(what): `software`, or
-    the kind of hardware, when it is another than before.
+    the kind of hardware, when it is another than before; gated: about once a second, of a stream that may sleep.
     """
 
     dropped: Callable[[], object] = _ignore
     failed: Callable[[str], object] = _ignore
     decoded: Callable[[float], object] = _ignore
     held_back: Callable[[], object] = _ignore
+    gated: Callable[[GateReport], object] = _ignore
     decoded_by: Callable[[str], object] = _ignore
 
 

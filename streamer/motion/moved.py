@@ -17,6 +17,12 @@ class Moved:
     cells: NDArray[np.bool_]
     is_sudden: bool = False
 
+    def with_earlier(self, earlier: "Moved") -> "Moved":
+        """This, and what moved in a picture before it that nobody looked at."""
+        if earlier.cells.shape != self.cells.shape:
+            return Moved(self.cells, is_sudden=True)
+        return Moved(self.cells | earlier.cells, self.is_sudden or earlier.is_sudden)
+
     @property
     def any(self) -> bool:
         return self.is_sudden or bool(self.cells.any())

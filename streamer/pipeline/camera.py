@@ -18,12 +18,14 @@ from streamer.events.event import EndReason
 from streamer.events.outbox import Outbox
 from streamer.ingest import faults
 from streamer.ingest.address import address, redacted_url
+from streamer.ingest.decode_gate.gate import GateReport
 from streamer.ingest.frame import Frame
 from streamer.ingest.publish.point import PublishPoint
 from streamer.ingest.publish.source import PublishedSource
 from streamer.ingest.source import Source, open_source
 from streamer.ingest.stream import SourceHooks, StreamEnded
 from streamer.kept_visits.camera_visits import CameraVisits
+from streamer.looking.looking import Looking, LookingRules
 from streamer.motion.areas import Areas
 from streamer.motion.attention import Attention, AttentionRules
 from streamer.motion.within import Within
@@ -264,12 +266,17 @@ class Camera:
             failures.inc()
             errors.labels(camera=camera, code=code).inc()
 
+        def gated(report: GateReport) -> None:
+            if not self._left:
+                self.path.metrics.show_gate(camera, report)
+
         def decoded_by(used: str) -> None:
             if not self._left:
                 decoders.remove_by_labels({"camera": camera})
                 decoders.labels(camera=camera, used=used).set(1)
 
-        return replace(hooks, dropped=dropped, failed=failed, decoded=self._rhythm.heard, decoded_by=decoded_by)
+        heard = self._rhythm.heard
+        return replace(hooks, dropped=dropped, failed=failed, decoded=heard, gated=gated, decoded_by=decoded_by)
 
 
 def _hopeless_delay_s(error: CodedError) -> float:
@@ -325,6 +332,7 @@ def camera_path(
         keeps=keeps,
         onlooker=onlooker,
         names=settings.cameras[name].names,
+        looking=Looking(LookingRules(settings.recognition.look_again_s, rules.gone_after_s, rules.settle_s)),
         attention=Attention(AttentionRules(settings.recognition.look_again_s, settings.recognition.wake_within_s)),
         within=None if areas.is_everything else Within(areas, metrics.faces_outside.labels(camera=name).inc).faces,
     )

@@ -27,6 +27,8 @@ from streamer.events.outbox import Outbox
 from streamer.ingest.frame import Frame
 from streamer.ingest.stream import StreamEnded
 from streamer.kept_visits.camera_visits import CameraVisits
+from streamer.looking.detector_gate import DetectorGate
+from streamer.looking.looking import Looking
 from streamer.motion.attention import Attention
 from streamer.pipeline.camera_trouble import FaceSizes
 from streamer.pipeline.close_watch import CloseWatch
@@ -35,8 +37,8 @@ from streamer.pipeline.live_gallery import LiveGallery
 from streamer.pipeline.outage_log import OutageLog, Step
 from streamer.pipeline.sequencer import Sequencer, Turn
 from streamer.pipeline.tracking import Sighting, Track, Tracker
-from streamer.pipeline.visits import Moment, Visits, pixels
-from streamer.pipeline.watching import Onlooker, SeenFace, Watcher
+from streamer.pipeline.visits import Moment, Visits
+from streamer.pipeline.watching import Onlooker, Watcher, tell_faces, tell_same_faces
 from streamer.settings import Names
 from streamer.shedding.shedder import NOWHERE, Place, Share
 from streamer.telemetry.metrics import Metrics
@@ -44,9 +46,7 @@ from streamer.telemetry.metrics import Metrics
 log = logging.getLogger(__name__)
 
 Seen = tuple[Track, NDArray[np.float32]]  # a track and its box in one frame
-ROOM_S = 0.02  # how often somebody who waits looks for room in a full queue
 TILTED_PERHAPS = 15.0  # degrees of roll: detectors tell less than a tilted head has
-LONGEST_PAUSE_S = 1.0  # between two attempts at a batch that could not be run
 T = TypeVar("T")
 
 
@@ -73,13 +73,15 @@ class CameraPath:
     onlooker: Onlooker | None = None
     names: Names = "gallery"  # whose word a name is
     attention: Attention = field(default_factory=Attention)
+    looking: Looking = field(default_factory=Looking)
     within: Callable[[Found, int, int], Found] | None = None  # faces that count, of a picture of that size; None: all
 
 
 async def run_camera(
     take: Callable[[], Awaitable[Frame]], path: CameraPath, peek: Callable[[], Awaitable[Frame | None]] | None = None
 ) -> None:
-    """Walk every frame that a source's take() gives, until it raises; then let the frames on their way arrive.
+    """Walk the frames that a source's take() gives, but for quiet ones, until it raises; then let those on their way
+    arrive.
 
     peek: the source's, where the camera has a share of what can be done: a frame waits for its place in the source,
     and gives way to a newer one there.
@@ -87,6 +89,7 @@ async def run_camera(
     frame: Frame | None = None
     in_flight = asyncio.Semaphore(path.frames_in_flight)
     turns = Sequencer()
+    gate = DetectorGate(path.camera, path.looking, path.attention, path.metrics)
     async with asyncio.TaskGroup() as walks:
         while True:
             frame = None  # while the next one is waited for it would be one picture more for each camera
@@ -105,6 +108,13 @@ async def run_camera(
                 raise
             if path.watcher is not None:
                 path.watcher.taken(frame)
+            is_watched = path.watcher is not None and path.watcher.looks
+            generation = path.live_gallery.generation
+            if not gate.lets_in(frame, path.tracker.tracks, generation, is_watched=is_watched):
+                if path.looking.is_settled:
+                    tell_same_faces(path.watcher, frame, path.tracker, path.visits)
+                _walked(in_flight, place, None)
+                continue
             if place is NOWHERE and peek is not None:
                 place = await place_for(path)
             task = walks.create_task(walk(frame, path, turns.next(), place), name=f"{path.camera}/{frame.number}")
@@ -177,32 +187,14 @@ async def detect(frame: Frame, path: CameraPath) -> Found | None:
     if isinstance(found, CodedError):
         fate = "skipped" if isinstance(found, Overloaded) else "failed"
         path.metrics.frames.labels(camera=path.camera, outcome=fate).inc()
+        path.looking.missed()
         return None
     return found if path.within is None else path.within(found, frame.width, frame.height)
 
 
 async def attempt(ask: Callable[[], Awaitable[T]], step: Step, frame: Frame, path: CameraPath) -> T | CodedError:
-    """What the model answers; or, where it can't now (a full queue, no memory, a server that is away), why.
-
-    A camera that waits gets its answer, however long that takes. What another attempt can't mend goes up.
-    """
-    pause_s = ROOM_S
-    while True:
-        try:
-            answer = await ask()
-        except CodedError as error:
-            if not error.retryable:
-                raise
-            full = isinstance(error, Overloaded)
-            if not full:
-                path.outages.failed(path.camera, step, error, frame.captured_s)
-            if not path.waits:
-                return error.with_traceback(None)  # a traceback would hold the picture
-            await asyncio.sleep(pause_s)
-            pause_s = pause_s if full else min(2.0 * pause_s, LONGEST_PAUSE_S)
-        else:
-            path.outages.answered(path.camera, step, frame.captured_s)
-            return answer
+    """What the model answers, or why it can't now; a camera that waits gets its answer, however long that takes."""
+    return await path.outages.attempt(ask, step, path.camera, frame.captured_s, waits=path.waits)
 
 
 def track(frame: Frame, found: Found, path: CameraPath) -> tuple[list[Sighting], list[Seen]]:
@@ -215,31 +207,17 @@ def track(frame: Frame, found: Found, path: CameraPath) -> tuple[list[Sighting],
     if before not in (None, size):
         resized(before, size, path)
     sightings, gone = path.tracker.update(found, size, frame.captured_at, frame.captured_s)
+    path.looking.looked(frame.captured_s)
     path.face_sizes.look(sightings, gone)
     for left in gone:
         leave(left, "left", path)
-    if path.watcher is not None and path.watcher.looks:
-        path.watcher.looked(frame, [seen_face(sighting, frame, path.visits) for sighting in sightings])
+    tell_faces(path.watcher, frame, sightings, path.visits)
     spares = path.share is not None and path.share.spares_sure_faces
     to_embed = path.tracker.to_embed(sightings, found, frame.captured_s, path.live_gallery.serving, spares=spares)
     if path.share is not None:
         path.share.spared(path.tracker.spared)
     judge_again = path.tracker.due(frame.captured_s, path.live_gallery.generation)
     return to_embed, [(waiting, waiting.box) for waiting in judge_again]
-
-
-def seen_face(sighting: Sighting, frame: Frame, visits: Visits) -> SeenFace:
-    """A face as this frame shows it, with what events have said so far of whose it is."""
-    track = sighting.track.current()
-    said = visits.said_of(track)
-    return SeenFace(
-        box=pixels(sighting.box, frame.width, frame.height),
-        score=track.score,
-        is_told=said is not None,
-        person_id=said.person.id if said and said.person else None,
-        similarity=said.similarity if said else None,
-        quality=sighting.quality,
-    )
 
 
 def resized(before: tuple[int, int], now: tuple[int, int], path: CameraPath) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recognition.arrays import F32
-from recognition.faces import iou
+from recognition.faces import enlarged, iou
 from recognition.recogniser import Found
 
 ENLARGED = 2.0  # factor on width and height before overlaps are taken
@@ -41,10 +41,6 @@ ALIKE_WEIGHT = 0.2  # looks decide between overlaps that are nearly the same, an
 NO_PAIR, COST_LIMIT = 10.0, 5.0  # under the least overlap a pair costs more than the limit, so it is never made
 NEW_SPEED = 0.5  # weight of the newest speed in a track's: single boxes jitter
 
-_GROW = np.eye(4, dtype=np.float32) + np.float32((ENLARGED - 1.0) / 2.0) * np.array(
-    [[1, 0, -1, 0], [0, 1, 0, -1], [-1, 0, 1, 0], [0, -1, 0, 1]], np.float32
-)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KeptFace:
@@ -61,6 +57,7 @@ class Track:
 
     unproven: it was doubted when there was nothing to hold its next face against, because the embedder had changed.
     upright: a second look saw its face stand upright, and nothing has happened since that makes it another one.
+    unmoved_s: until then nothing moved around it since it was last seen, so it is there although nobody looked.
     """
 
     id: str
@@ -83,12 +80,18 @@ class Track:
     unproven: bool = False
     settled: bool = False
     generation: int = 0
+    unmoved_s: float = -1e9
     merged_into: "Track | None" = None
     lost_its_box: bool = False
 
     def current(self) -> "Track":
         """This track, or the one that it turned out to continue."""
         return self if self.merged_into is None else self.merged_into.current()
+
+    @property
+    def in_sight_s(self) -> float:
+        """Until when it is known where it is."""
+        return max(self.last_seen_s, self.unmoved_s)
 
     def doubt(self, at_s: float) -> None:
         """From this frame on it may be somebody else's face: only a later one's embedding can clear it."""
@@ -139,6 +142,7 @@ class Tracker:
         self._numbers = itertools.count(1)
         self.frame_size: tuple[int, int] | None = None
         self.tracks: list[Track] = []
+        self.shown: list[Sighting] = []  # by the last frame
         self.spared = 0
 
     def update(
@@ -151,7 +155,7 @@ class Tracker:
         unsure = np.flatnonzero(scores < self.rules.sure_score)
         seen = [track for track in self.tracks if not track.lost_its_box]
         pairs, left = self._associate(seen, boxes, sure, LEAST_OVERLAP_SURE, found, at_s)
-        fresh = [track for track in left if at_s - track.last_seen_s < OUT_OF_SIGHT_S]
+        fresh = [track for track in left if at_s - track.in_sight_s < OUT_OF_SIGHT_S]
         unsure_pairs, _ = self._associate(fresh, boxes, unsure, LEAST_OVERLAP_UNSURE, found, at_s)
         for track, index in pairs + unsure_pairs:
             self._move(track, found, index, at, at_s)
@@ -161,7 +165,8 @@ class Tracker:
         quality, size_px = found.quality.score, found.quality.size_px
         for track, index in pairs + unsure_pairs:
             track.largest_px = max(track.largest_px, float(size_px[index]))
-        return [Sighting(t, i, boxes[i], float(quality[i]), at_s) for t, i in pairs + unsure_pairs], gone
+        self.shown = [Sighting(t, i, boxes[i], float(quality[i]), at_s) for t, i in pairs + unsure_pairs]
+        return self.shown, gone
 
     def to_embed(
         self, sightings: Sequence[Sighting], found: Found, at_s: float, model: str, *, spares: bool = False
@@ -241,7 +246,7 @@ class Tracker:
 
     def clear(self) -> list[Track]:
         """Forget every track, because the camera was lost or stopped; returns them."""
-        tracks, self.tracks = self.tracks, []
+        tracks, self.tracks, self.shown = self.tracks, [], []
         return tracks
 
     def _is_worth(self, sighting: Sighting, found: Found, at_s: float, model: str) -> bool:
@@ -294,7 +299,7 @@ class Tracker:
         """Best one-to-one pairs of tracks and detections by overlap, a little helped by how alike they look."""
         if not tracks or not len(rows):
             return [], list(tracks)
-        overlaps = iou(enlarged(_expected(tracks, at_s)), enlarged(boxes[rows]))
+        overlaps = iou(enlarged(_expected(tracks, at_s), ENLARGED), enlarged(boxes[rows], ENLARGED))
         thumbs = np.array([track.thumb for track in tracks]).reshape(len(tracks), -1)
         alike = thumbs @ found.thumbs[rows].reshape(len(rows), -1).T
         cost = np.where(overlaps < least, NO_PAIR, 1.0 - overlaps - ALIKE_WEIGHT * np.maximum(alike, 0.0))
@@ -322,7 +327,7 @@ class Tracker:
         speed = (box - track.box) / np.float32(since_s)
         track.velocity = track.velocity * np.float32(1 - NEW_SPEED) + speed * np.float32(NEW_SPEED)
         alike = float(track.thumb.ravel() @ found.thumbs[index].ravel())
-        if alike < LOOKS_ALIKE or since_s > OUT_OF_SIGHT_S:
+        if alike < LOOKS_ALIKE or at_s - track.in_sight_s > OUT_OF_SIGHT_S:
             track.doubt(at_s)
         track.box, track.score, track.thumb = box, float(found.detections.scores[index]), found.thumbs[index]
         track.last_seen_at, track.last_seen_s = at, at_s
@@ -391,8 +396,3 @@ def _expected(tracks: list[Track], at_s: float) -> F32:
     ahead_s = np.array([min(at_s - track.last_seen_s, OUT_OF_SIGHT_S) for track in tracks], np.float32)
     boxes, speeds = np.array([track.box for track in tracks]), np.array([track.velocity for track in tracks])
     return np.asarray(boxes + speeds * ahead_s[:, None], dtype=np.float32)
-
-
-def enlarged(boxes: F32) -> F32:
-    """Boxes (n,4) xyxy grown about their centres by ENLARGED."""
-    return np.asarray(boxes @ _GROW, dtype=np.float32)

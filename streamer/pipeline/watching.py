@@ -11,6 +11,8 @@ from typing import Protocol
 from recognition.image import Image
 from streamer.events.event import Due
 from streamer.ingest.frame import Frame
+from streamer.pipeline.tracking import Sighting, Tracker
+from streamer.pipeline.visits import Visits, pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +54,29 @@ class Watcher(Protocol):
     def looked(self, frame: Frame, faces: list[SeenFace]) -> None:
         """Its faces. Frames that could not be looked at have no such call."""
         ...
+
+
+def tell_faces(watcher: Watcher | None, frame: Frame, sightings: Sequence[Sighting], visits: Visits) -> None:
+    """Tell whoever looks of the faces that this frame shows."""
+    if watcher is not None and watcher.looks:
+        watcher.looked(frame, [_seen_face(sighting, frame, visits) for sighting in sightings])
+
+
+def tell_same_faces(watcher: Watcher | None, frame: Frame, tracker: Tracker, visits: Visits) -> None:
+    """The same of a quiet frame: those that the last one showed that was looked at."""
+    still = [sighting for sighting in tracker.shown if sighting.track.current() in tracker.tracks]
+    tell_faces(watcher, frame, still, visits)
+
+
+def _seen_face(sighting: Sighting, frame: Frame, visits: Visits) -> SeenFace:
+    """A face as this frame shows it, with what events have said so far of whose it is."""
+    track = sighting.track.current()
+    said = visits.said_of(track)
+    return SeenFace(
+        box=pixels(sighting.box, frame.width, frame.height),
+        score=track.score,
+        is_told=said is not None,
+        person_id=said.person.id if said and said.person else None,
+        similarity=said.similarity if said else None,
+        quality=sighting.quality,
+    )

@@ -3,10 +3,16 @@
 Thread-safe (prometheus_client locks). No person, track or URL is ever a label.
 """
 
+from typing import TYPE_CHECKING
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, Summary
 
 from streamer import __version__
 from streamer.telemetry.exposition import Exposition
+
+if TYPE_CHECKING:  # commands that read no stream do without
+    from streamer.ingest.decode_gate.gate import GateReport
+    from streamer.ingest.decode_gate.habits import Watch
 
 _STAGE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _LATENCY_BUCKETS = (0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
@@ -32,6 +38,19 @@ class Metrics:
             ["camera", "gate", "state"],
             registry=r,
         )
+        self.packets = Counter(
+            "whosthere_packets_total",
+            "Encoded pictures of cameras that may sleep, by fate",
+            ["camera", "fate"],
+            registry=r,
+        )
+        self.camera_watch = Gauge(
+            "whosthere_camera_watch",
+            "1 for how its stream is watched while nothing moves",
+            ["camera", "way", "reason"],
+            registry=r,
+        )
+        self._camera_watches: dict[str, Watch] = {}
         self.shed = Counter(
             "whosthere_shed_total", "What was left out to keep event_goal_ms", ["camera", "what", "reason"], registry=r
         )
@@ -244,9 +263,23 @@ class Metrics:
         if before is not None and before != (state, reason):
             self.camera_state.remove(camera, *before)
 
+    def show_gate(self, camera: str, report: "GateReport") -> None:
+        """What its gate before the decoder did since the last report, and how the stream is watched now."""
+        watch, before = report.watch, self._camera_watches.get(camera)
+        if watch != before:
+            self._camera_watches[camera] = watch
+            self.camera_watch.labels(camera, watch.way, watch.reason).set(1)
+            if before is not None:
+                self.camera_watch.remove(camera, before.way, before.reason)
+        self.gate_seconds.labels(camera, "decoder", "open").inc(report.open_s)
+        self.gate_seconds.labels(camera, "decoder", "closed").inc(report.closed_s)
+        for fate in ("decoded", "kept", "caught_up", "skipped"):
+            self.packets.labels(camera, fate).inc(getattr(report, fate))
+
     def forget_camera(self, camera: str) -> None:
         """A camera that is removed has no series any more."""
         self._camera_states.pop(camera, None)
+        self._camera_watches.pop(camera, None)
         for metric in vars(self).values():
             if "camera" in getattr(metric, "_labelnames", ()):
                 metric.remove_by_labels({"camera": camera})

@@ -21,7 +21,8 @@ def register(cameras: typer.Typer) -> None:
 
 
 async def _probe(settings: Settings, camera: CameraSettings, name: str, watch_s: float) -> ProbeReport:
-    return await probed(camera, name, watch_s, lambda: open_for_enrolment(settings))
+    wake_within_s = settings.recognition.wake_within_s
+    return await probed(camera, name, watch_s, lambda: open_for_enrolment(settings), wake_within_s)
 
 
 def probe(
@@ -31,7 +32,7 @@ def probe(
     config: ConfigFile = None,
     overrides: Overrides = None,
     transport: Annotated[Literal["tcp", "udp"] | None, typer.Option(help="For RTSP.")] = None,
-    seconds: Annotated[float, typer.Option(min=0, max=60, help="How long a live stream is watched.")] = 4.0,
+    seconds: Annotated[float, typer.Option(min=0, max=60, help="How long it is watched.")] = 4.0,
     json: AsJson = False,
 ) -> None:
     """Open a camera, watch it for a moment, say what it sends and what is odd. ${VAR} in a quoted URL is expanded."""
@@ -45,6 +46,6 @@ def probe(
         print_json(found)
     else:
         for key, value in found.items():
-            lines = (value or ("-",)) if isinstance(value, tuple) else (value,)
+            lines = (value or ("-",)) if isinstance(value, tuple) else ("-" if value is None else value,)
             for number, line in enumerate(lines):
-                print_line(f"{'' if number else key:14} {line}")
+                print_line(f"{'' if number else key:21} {line}")

@@ -17,6 +17,7 @@ from av.video.stream import VideoStream
 from streamer.errors import CameraError, StreamInvalid
 from streamer.ingest import faults
 from streamer.ingest.address import Address
+from streamer.ingest.decode_gate.gate import DecodeGate
 from streamer.ingest.frame_outlet import FrameOutlet
 from streamer.ingest.hardware.acceleration import Acceleration
 from streamer.ingest.pacing import Clock
@@ -55,18 +56,26 @@ class PublicationDecoder:
         self._slot = slot
         self._hooks = hooks
         self._clock = clock
-        self._attention = attention
         self._dropped = 0  # of the publication's, that were told of
         self._hold_back = HoldBack()
         self._waits_since_s = clock.monotonic_s()  # for a keyframe
         self._is_lossy = False  # what is held back is so since something is missing
-        self.outlet = FrameOutlet(camera, slot, hooks, first_number, clock)
+        self.outlet = FrameOutlet(camera, slot, hooks, first_number, clock, attention)
         is_told = publication.stream.transport != "webrtc"  # aiortc's timestamps step wrongly with B-frames
         self.outlet.stream_clock = StreamClock(is_told=is_told, longest_late_s=LONGEST_LATE_S)
         acceleration = Acceleration(name, camera.hwaccel, hooks.decoded_by)
         self._context = _context_of(publication.stream, acceleration)
+        if attention is not None:
+            self.outlet.decode_gate = DecodeGate(attention, clock.monotonic_s(), hooks.gated)
         self._pictures = PictureDecoder(
-            self._where, self._context, clock, hooks, self.outlet.trouble, acceleration, is_clip=False
+            self._where,
+            self._context,
+            clock,
+            hooks,
+            self.outlet.trouble,
+            acceleration,
+            is_clip=False,
+            gate=self.outlet.decode_gate,
         )
 
     def stop(self) -> None:
@@ -77,7 +86,10 @@ class PublicationDecoder:
     def run(self) -> None:
         """Plays until the publication ends, fails or is left; the slot says which."""
         with self._slot.closed_by_its_end():
-            self._play()
+            try:
+                self._play()
+            finally:
+                self.outlet.finish()
 
     def _play(self) -> None:
         while True:
@@ -106,16 +118,15 @@ class PublicationDecoder:
             self._waits_since_s = self._clock.monotonic_s()
         if verdict != "decode" and not held:
             self._show(b"")  # what came before the gap is right
-            self._context.flush_buffers()
+            self._begin_anew()
         if verdict == "hold":
             self._hold(picture)
             return
         self._is_lossy = False
-        self._show(picture.data, picture)
-        if self._pictures.was_damaged:
+        if self._show(picture.data, picture):
             self._hold_back.hold()
             self._is_lossy = True
-            self._context.flush_buffers()
+            self._begin_anew()
 
     def _hold(self, picture: EncodedPicture) -> None:
         """Counts it; one before the first keyframe, when nothing was lost, is no fault. Raises StreamInvalid."""
@@ -133,20 +144,32 @@ class PublicationDecoder:
         if now_s - self._waits_since_s > KEYFRAME_WITHIN_S:
             raise faults.no_keyframe(self._where, KEYFRAME_WITHIN_S)
 
-    def _show(self, data: bytes, picture: EncodedPicture | None = None) -> None:
-        """A picture's data, or none for those that the codec still has."""
+    def _begin_anew(self) -> None:
+        """Nothing can be made from what was decoded, or kept, before."""
+        self._context.flush_buffers()
+        if self.outlet.decode_gate is not None:
+            self.outlet.decode_gate.cut()
+
+    def _show(self, data: bytes, picture: EncodedPicture | None = None) -> bool:
+        """A picture's data, or none for those that the codec still has; whether they were damaged."""
+        is_damaged = False
         packet = cast("Packet[VideoStream]", Packet(data))
         packet.time_base = _TICK
         if picture is not None:
             packet.pts = picture.pts
             packet.opaque = Instant(*picture.at)  # one of its own: PyAV loses one that two packets share
-        for frame, decode_s in self._pictures.decode_whole(packet):
-            self.outlet.decoded(frame)
-            if self._pictures.was_damaged:
+            packet.is_keyframe = picture.is_keyframe
+        for frame, decode_s in self._pictures.gated(packet):
+            self.outlet.decoded(frame, was_heard=self._pictures.catches_up)
+            is_damaged |= self._pictures.was_damaged
+            if is_damaged:
                 self._hooks.held_back()
                 continue
             came = frame.opaque if isinstance(frame.opaque, Instant) else self.outlet.now()
             self._offer(frame, float(self._context.sample_aspect_ratio or 1), came, decode_s)
+        if self._pictures.passed:
+            self.outlet.decoded(None)
+        return is_damaged or self._pictures.was_damaged
 
     def _show_decoded(self, picture: DecodedPicture) -> None:
         frame = picture.frame

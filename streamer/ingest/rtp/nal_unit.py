@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from streamer.ingest.decode_gate.picture_kind import begins_at_once
 from streamer.ingest.rtp.description import Codec
 
 
@@ -37,27 +38,7 @@ def _h264(unit: bytes) -> UnitKind:
         return UnitKind(set_type=kind)
     if 1 <= kind <= 5:  # of data partitions, 2 to 4, the first alone has a slice's header
         return UnitKind(True, kind in (1, 2, 5) and bool(unit[1] & 128), kind == 5)
-    return UnitKind(begins=kind == 6 and _has_recovery_point(unit))
-
-
-def _has_recovery_point(unit: bytes) -> bool:
-    """Whether an SEI says that all is right from this picture on (D.1.8): an open GOP begins.
-
-    An intra refresh promises that for later, and x264's does not always keep it: such a stream waits for an IDR.
-    """
-    at = 1
-    while at < len(unit) - 2:
-        numbers = []
-        for _ in ("type", "size"):
-            number = 0
-            while at < len(unit) and unit[at] == 255:
-                number, at = number + 255, at + 1
-            numbers.append(number + (unit[at] if at < len(unit) else 0))
-            at += 1
-        if numbers[0] == 6:
-            return at < len(unit) and bool(unit[at] & 128)  # recovery_frame_cnt is 0
-        at += numbers[1]
-    return False
+    return UnitKind(begins=kind == 6 and begins_at_once(unit) is True)
 
 
 def _h265(unit: bytes) -> UnitKind:

@@ -56,6 +56,58 @@ def test_a_picture_that_is_not_scaled_has_all_its_columns(form, width):
     assert VideoImage(grey).scaled_rgb_planes(width, 96).min() > 150
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        "yuv420p",
+        "yuvj420p",
+        "nv12",
+        "yuv422p",
+        "yuv420p10le",
+        "yuv422p12le",
+        "p010le",
+        "gray",
+        "gray10le",
+        "rgb24",
+        "yuyv422",
+    ],
+)
+@pytest.mark.parametrize("size", [(322, 182), (1920, 1080), (720, 1280)])
+def test_small_luma_is_the_same_however_a_picture_is_stored(form, size):
+    wide, high = size
+    want = VideoImage(coloured("yuv420p", wide, high)).small_luma()
+    small = VideoImage(coloured(form, wide, high)).small_luma()
+    assert small.shape == want.shape
+    assert small.dtype == np.uint8
+    assert np.abs(small.astype(int) - want).max() <= 3
+    luma = VideoImage(coloured("yuv420p", wide, high)).luma()
+    side = wide // small.shape[1]
+    whole = luma[: high // side * side, : wide // side * side].reshape(high // side, side, wide // side, side)
+    assert np.abs(want - whole.mean(axis=(1, 3))).max() <= 3
+    assert 140 <= max(small.shape) <= 180
+
+
+def test_small_luma_is_turned_as_a_person_sees_it():
+    upright = VideoImage(coloured("yuv420p", 1280, 720)).small_luma()
+    for rotate, turns in ((90, 3), (180, 2), (270, 1)):
+        turned = VideoImage(coloured("yuv420p", 1280, 720), rotate=rotate).small_luma()
+        np.testing.assert_array_equal(turned, np.rot90(upright, turns))
+
+
+def test_small_luma_of_an_interlaced_picture_is_of_one_field():
+    picture = coloured("yuv420p", 1280, 720)
+    upright = VideoImage(picture).small_luma()
+    other_field = picture.to_ndarray()
+    other_field[1:720:2] = 16
+    woven = VideoImage(av.VideoFrame.from_ndarray(other_field, format="yuv420p"))
+    woven._rows = 2  # as the codec says of it
+    assert np.abs(woven.small_luma().astype(int) - upright).max() <= 2
+
+
+def test_a_tiny_picture_has_a_small_luma():
+    assert VideoImage(coloured("yuv420p", 16, 16)).small_luma().shape == (16, 16)
+
+
 def test_luma_is_a_view_of_what_the_decoder_wrote():
     image = VideoImage(coloured())
     assert np.shares_memory(image.luma(), image.luma())

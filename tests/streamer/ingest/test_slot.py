@@ -2,13 +2,16 @@
 
 import asyncio
 import threading
+from dataclasses import replace
 
 import av
+import numpy as np
 import pytest
 
 from streamer.errors import StreamLost
 from streamer.ingest.frame import Frame, VideoImage
 from streamer.ingest.slot import LatestSlot
+from streamer.motion.moved import Moved
 
 
 def frame(number: int) -> Frame:
@@ -55,6 +58,20 @@ async def test_a_look_at_the_newest_frame_leaves_it_there():
     assert await looking is None
     with pytest.raises(StreamLost):
         await slot.take()
+
+
+async def test_what_moved_in_frames_that_were_lost_moved_in_the_one_that_is_taken():
+    slot = LatestSlot(asyncio.get_running_loop())
+    for number in range(3):
+        cells = np.zeros((2, 4), np.bool_)
+        cells[0, number] = True
+        slot.offer(replace(frame(number), moved=Moved(cells)))
+    moved = (await slot.take()).moved
+    assert moved is not None
+    assert moved.cells.tolist() == [[True, True, True, False], [False] * 4]
+    slot.offer(frame(3))
+    slot.offer(replace(frame(4), moved=moved))
+    assert (await slot.take()).moved is None  # of the lost one nobody knows
 
 
 async def test_a_waiting_taker_is_woken_by_another_thread():

@@ -20,6 +20,8 @@ from streamer.events.event import Due, Models
 from streamer.events.outbox import Outbox
 from streamer.ingest.frame import Frame
 from streamer.kept_visits.camera_visits import CameraVisits
+from streamer.looking.looking import Looking
+from streamer.motion.attention import Attention
 from streamer.motion.moved import Moved
 from streamer.pipeline.camera_path import CameraPath, close_visits, detect, may_be_worked_on, run_camera
 from streamer.pipeline.camera_trouble import FaceSizes
@@ -42,10 +44,11 @@ ADA = "p" + "a" * 12
 class ScriptedSource:
     """Frames in order, then an error."""
 
-    def __init__(self, frames: int, end: Exception) -> None:
+    def __init__(self, frames: int, end: Exception, moved: Callable[[int], Moved | None] = lambda number: None) -> None:
         self.frames = frames
         self._frames = iter(range(frames))
         self._end = end
+        self._moved = moved
         self.taken = 0
 
     async def peek(self) -> Frame | None:
@@ -55,7 +58,8 @@ class ScriptedSource:
         for number in self._frames:
             self.taken += 1
             image = SimpleNamespace(width=1280, height=720)
-            return Frame(number, cast(Any, image), 1000.0 + number / 10, number / 10, 0.001)
+            at_s = number / 10
+            return Frame(number, cast(Any, image), 1000.0 + at_s, at_s, 0.001, moved=self._moved(number))
         raise self._end
 
 
@@ -147,6 +151,7 @@ def walk() -> Callable[..., Any]:
         watcher: Watcher | None = None,
         keeps: CameraVisits | None = None,
         share: Share | None = None,
+        moved: Callable[[int], Moved | None] = lambda number: None,
     ) -> Any:
         end = end or StreamLost("over")
         metrics, outbox, tracker = Metrics(), ListOutbox(), WatchedTracker()
@@ -166,7 +171,7 @@ def walk() -> Callable[..., Any]:
             keeps=keeps,
             share=share,
         )
-        source = ScriptedSource(frames, end)
+        source = ScriptedSource(frames, end, moved)
         with pytest.raises(type(end)):
             await run_camera(source.take, path, source.peek)
         return SimpleNamespace(path=path, outbox=outbox, tracker=tracker, metrics=metrics)
@@ -220,7 +225,16 @@ async def test_a_camera_that_is_stopped_keeps_no_place():
 
     share = shedder.share("cam", lambda: Need.NOBODY)
     path = cast(
-        Any, SimpleNamespace(camera="cam", frames_in_flight=1, share=share, tracker=Tracker("cam", TrackingRules()))
+        Any,
+        SimpleNamespace(
+            camera="cam",
+            frames_in_flight=1,
+            share=share,
+            tracker=Tracker("cam", TrackingRules()),
+            looking=Looking(),
+            attention=Attention(),
+            metrics=Metrics(),
+        ),
     )
     running = asyncio.create_task(run_camera(take, path, peek))
     await until(lambda: shedder.in_flight == 1)
@@ -291,6 +305,53 @@ async def test_closing_ends_the_open_visits(walk):
     assert len(done.outbox) == 2
 
 
+def moves_in(*spans: tuple[int, int]) -> Callable[[int], Moved]:
+    """In these frames, from the first up to the second of each, all over the picture."""
+
+    def moved(number: int) -> Moved:
+        return Moved(np.full((9, 16), any(first <= number < last for first, last in spans)))
+
+    return moved
+
+
+async def test_quiet_frames_reach_no_detector_and_are_counted(walk):
+    recogniser = ScriptedRecogniser(lambda n: [])
+    done = await walk(recogniser, frames=600, moved=moves_in((300, 320)))
+    looked, quiet = frames_counted(done.metrics, "processed"), frames_counted(done.metrics, "quiet")
+    assert looked + quiet == 600
+    assert len(recogniser.detected) == looked < 100
+    labels = {"camera": "cam", "gate": "detector"}
+    open_s, closed_s = (
+        done.metrics.registry.get_sample_value("whosthere_gate_seconds_total", labels | {"state": state})
+        for state in ("open", "closed")
+    )
+    assert open_s + closed_s == pytest.approx(59.9)
+    assert open_s == pytest.approx((looked - 1) / 10)
+
+
+async def test_who_stands_still_among_quiet_frames_is_told_once_and_ends_in_time(walk):
+    """Somebody walks in, stands for a minute, walks out: the frames' times, and not their number, tell where."""
+    shown: list[int] = []
+    moved = moves_in((100, 120), (700, 721))
+
+    class ByTime(ScriptedRecogniser):
+        async def glance(self, image: object, lane: str, least_score: float) -> Found:
+            return found(*([Face(x=400)] if 100 <= shown[-1] < 720 else []))
+
+    def looked(number: int) -> Moved:
+        shown.append(number)
+        return moved(number)
+
+    watcher = Looker()
+    done = await walk(ByTime(lambda n: []), frames=800, moved=looked, watcher=watcher, in_flight=1)
+    events = [due.event for due in done.outbox]
+    assert [event.type for event in events] == ["new", "end"]
+    assert events[-1].captured_at == pytest.approx(1000.0 + 71.9)
+    assert frames_counted(done.metrics, "quiet") > 600
+    assert all(len(watcher.seen[number]) == 1 for number in range(102, 719))  # whoever looks sees the face all along
+    assert done.path.attention.is_followed(73.0)
+
+
 async def test_a_dead_runner_goes_up():
     recogniser = ScriptedRecogniser(lambda n: [], dies_at=2)
     path = cast(
@@ -307,6 +368,8 @@ async def test_a_dead_runner_goes_up():
             metrics=Metrics(),
             outages=OutageLog(),
             watcher=None,
+            looking=Looking(),
+            attention=Attention(),
             share=None,
         ),
     )

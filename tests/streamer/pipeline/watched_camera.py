@@ -59,13 +59,16 @@ class Watched:
                 await asyncio.sleep(0.01)
 
     async def publish(self, clip: Clip) -> Publisher:
-        """One whose pictures are all looked at."""
+        """One whose pictures are all taken: looked at, or quiet."""
         publisher = Publisher(clip, self.point)
         for picture in publisher.pictures():
-            before = self.counted("whosthere_frames_total", outcome="processed")
+            before = self._taken()
             publisher.publication.put(picture)
-            await self.until(lambda b=before: self.counted("whosthere_frames_total", outcome="processed") > b)
+            await self.until(lambda b=before: self._taken() > b)
         return publisher
+
+    def _taken(self) -> float:
+        return sum(self.counted("whosthere_frames_total", outcome=outcome) for outcome in ("processed", "quiet"))
 
     def is_(self, state: str, reason: str = "") -> Callable[[], bool]:
         return lambda: self.camera.status == CameraStatus(state, reason)

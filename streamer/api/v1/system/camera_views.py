@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from streamer.cameras.edits import Whence
 from streamer.ingest.address import publishers_url, redacted_url
+from streamer.ingest.decode_gate.habits import Reason, Way
 from streamer.ingest.probe import ProbeReport
 from streamer.pipeline.camera import Camera, State
 from streamer.sections.polygons import Polygon
@@ -111,7 +112,12 @@ class ProbeAsked(BaseModel):
 
 
 class ProbeView(BaseModel):
-    """What a camera sends; `faces`: in its last picture, null where nobody looked; `notes`: what is odd about it."""
+    """What a camera sends; `faces`: in its last picture, null where nobody looked; `notes`: what is odd about it.
+
+    `watch`: how it is watched while nothing moves, in words; `watch_way` and `watch_reason` are null where that is not
+    known. `keyframe_s`: its longest time without a keyframe. `decode_ms_per_s`: CPU time of decoding a second of it;
+    `quiet_decode_ms_per_s`: while nothing moves.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -126,6 +132,14 @@ class ProbeView(BaseModel):
                 "faces": 1,
                 "reading": "a live stream, by its own timestamps; 10 frames a second of its 25",
                 "notes": [],
+                "watch": "while nothing moves, its keyframes alone are decoded, and what follows each is kept until "
+                "something does: its packets weigh more as soon as something moves, and each keyframe's "
+                "picture is looked at",
+                "watch_way": "keyframes",
+                "watch_reason": "sizes_and_keyframes",
+                "keyframe_s": 1.0,
+                "decode_ms_per_s": 41.5,
+                "quiet_decode_ms_per_s": 9.2,
             }
         }
     )
@@ -140,6 +154,12 @@ class ProbeView(BaseModel):
     faces: int | None
     reading: str
     notes: list[str]
+    watch: str
+    watch_way: Way | None
+    watch_reason: Reason | None
+    keyframe_s: float | None
+    decode_ms_per_s: float | None
+    quiet_decode_ms_per_s: float | None
 
     @classmethod
     def of(cls, report: ProbeReport) -> Self:
@@ -154,4 +174,10 @@ class ProbeView(BaseModel):
             faces=report.faces,
             reading=report.reading,
             notes=list(report.notes),
+            watch=report.watch,
+            watch_way=report.watch_way,
+            watch_reason=report.watch_reason,
+            keyframe_s=None if report.keyframe_s is None else round(report.keyframe_s, 3),
+            decode_ms_per_s=report.decode_ms_per_s,
+            quiet_decode_ms_per_s=report.quiet_decode_ms_per_s,
         )

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamer.errors import StreamLost
+from streamer.ingest.decode_gate.gate import GateReport
 from streamer.ingest.frame import Frame
 from streamer.ingest.pacing import Clock
 from streamer.ingest.picture_trouble import PictureReason
@@ -19,6 +20,7 @@ from streamer.ingest.publish.publication import Picture, Publication, PublishedS
 from streamer.ingest.publish.publication_decoder import PublicationDecoder
 from streamer.ingest.slot import LatestSlot
 from streamer.ingest.stream import SourceHooks
+from streamer.motion.attention import Attention
 from streamer.settings import CameraSettings
 
 
@@ -83,12 +85,18 @@ class Shown:
     counts: Counter[str] = field(default_factory=Counter)
     reasons: list[PictureReason | None] = field(default_factory=list)  # before each picture, and at the end
     end: BaseException | None = None
+    gated: list[GateReport] = field(default_factory=list)
 
     def lumas(self) -> list[NDArray[np.uint8]]:
         return [frame.image.luma() for frame in self.frames]
 
 
-def show(stream: PublishedStream, pictures: Iterable[Picture], camera: CameraSettings | None = None) -> Shown:
+def show(
+    stream: PublishedStream,
+    pictures: Iterable[Picture],
+    camera: CameraSettings | None = None,
+    attention: Attention | None = None,
+) -> Shown:
     """Every frame that a camera of 120 fps makes of them."""
     shown, clock, slot = Shown(), ArrivalClock(), EverySlot()
     counts = shown.counts
@@ -100,10 +108,14 @@ def show(stream: PublishedStream, pictures: Iterable[Picture], camera: CameraSet
         shown.reasons.append(decoder.outlet.trouble.reason)
 
     hooks = SourceHooks(
-        dropped=lambda: counts.update(["dropped"]), failed=failed, held_back=lambda: counts.update(["held_back"])
+        dropped=lambda: counts.update(["dropped"]),
+        failed=failed,
+        held_back=lambda: counts.update(["held_back"]),
+        gated=shown.gated.append,
     )
     settings = camera or CameraSettings(url="publish://", password="secret", fps=120)
-    decoder = PublicationDecoder("door", Tape(stream, pictures, clock, taken), settings, slot, hooks, 0, clock.clock())
+    tape = Tape(stream, pictures, clock, taken)
+    decoder = PublicationDecoder("door", tape, settings, slot, hooks, 0, clock.clock(), attention)
     decoder.run()
     shown.frames, shown.end = slot.frames, slot.end
     return shown

@@ -1,0 +1,182 @@
+"""Whether the detector looks at a frame: what moved in it and whom the tracker follows in, yes or no out.
+
+Pure apart from its own state: no clock (times come with the frames), no pixels. On the loop, for every frame taken.
+docs/quiet-cameras.md says it in words for those who run it.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from recognition.arrays import F32
+from streamer.motion.moved import Moved
+
+# Between two looks lies a quarter of the time that nothing has changed: half a dozen looks in the first second, fifteen
+# in the next half minute. What a detector has not found in them, it seldom finds.
+_SHARE = 0.25
+_STIR_S = 0.5  # two pictures with movement within so long are movement; a single one is a blip, worth one look
+_SUDDEN_S = 1.0  # a lamp that was switched counts as a stillness of so long
+_UNSETTLED_MORE_S = 1.0  # beyond settle_s, for whoever can't be settled (a face too small) and stands still
+_CALM_S = 0.15  # between two looks at somebody settled who moves alone and slowly: every second frame of ten a second
+_CALM_STEP = 0.25  # of a face's width: in so long it moves no further than that
+_CALM_SIGHTINGS = 5
+# A face's neighbourhood, in widths and heights of its box: whoever bears it has a body.
+_BESIDE, _ABOVE, _BELOW = 1.5, 1.0, 5.0
+_HOLD_BLIP_S, _HOLD_STIR_S = 0.6, 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class LookingRules:
+    """look_again_s: how often all is looked at in any case. gone_after_s, settle_s: the tracker's."""
+
+    look_again_s: float = 10.0
+    gone_after_s: float = 2.0
+    settle_s: float = 2.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """What is known of a frame before it is looked at. size: (width, height) px; at_s: the frames' clock."""
+
+    moved: Moved | None
+    size: tuple[int, int]
+    at_s: float
+
+
+class Followed(Protocol):
+    """A track, as the tracker has it. It is read alone but for unmoved_s, until when nothing moved around it."""
+
+    id: str
+    box: F32
+    velocity: F32
+    last_seen_s: float
+    unmoved_s: float
+    sightings: int
+    settled: bool
+    suspect: bool
+    unproven: bool
+    pending: int
+    generation: int
+
+
+class Looking:
+    """Of one camera."""
+
+    def __init__(self, rules: LookingRules | None = None) -> None:
+        self.rules = rules or LookingRules()
+        self.opened()
+
+    def opened(self) -> None:
+        """Its stream begins: nothing of it has been looked at."""
+        self._asked_s = self._looked_s = -math.inf  # when the last frame was taken to be looked at; and was
+        self._moved_s = self._stirred_s = self._shown_s = -math.inf
+        self._near_s: dict[str, float] = {}  # by track: when something last moved around it
+        self._is_owed = True
+
+    @property
+    def is_settled(self) -> bool:
+        """Nothing is on its way to be looked at."""
+        return self._asked_s <= self._looked_s
+
+    def looked(self, at_s: float) -> None:
+        """The tracker has had what this frame shows."""
+        self._looked_s = at_s
+
+    def missed(self) -> None:
+        """A frame that was to be looked at could not be: the next one is."""
+        self._is_owed = True
+
+    @property
+    def held_until_s(self) -> float:
+        """Until when what moved asks for every frame."""
+        return max(self._moved_s + _HOLD_BLIP_S, self._stirred_s + _HOLD_STIR_S)
+
+    def wants(self, shown: Shown, tracks: Sequence[Followed], generation: int) -> bool:
+        """Whether this frame, the next in their order, is to be looked at. generation: the gallery's."""
+        wanted = self._is_wanted(shown, tracks, generation)
+        self._shown_s = shown.at_s
+        if wanted:
+            self._asked_s, self._is_owed = shown.at_s, False
+        return wanted
+
+    def _is_wanted(self, shown: Shown, tracks: Sequence[Followed], generation: int) -> bool:
+        moved, at_s = shown.moved, shown.at_s
+        if moved is None:
+            return True
+        areas = [_neighbourhood(track.box, shown.size, moved) for track in tracks]
+        self._notice(moved, at_s, tracks, areas)
+        if self._is_owed or any(track.generation != generation for track in tracks):
+            return True
+        since_s = at_s - self._asked_s
+        if moved.any:
+            return since_s >= _CALM_S or not self._is_calm(moved, tracks, areas)
+        if since_s >= min(_SHARE * (at_s - self._stirred_s), self.rules.look_again_s):
+            return True
+        return any(self._is_due(track, at_s, since_s) for track in tracks)
+
+    def _notice(
+        self, moved: Moved, at_s: float, tracks: Sequence[Followed], areas: Sequence[tuple[slice, slice]]
+    ) -> None:
+        """When and where something moved."""
+        if self._shown_s == -math.inf:
+            self._stirred_s = at_s
+        elif moved.is_sudden:
+            self._stirred_s = max(self._stirred_s, at_s - _SUDDEN_S)
+        elif moved.any:
+            if at_s - self._moved_s <= _STIR_S or self._moved_s == self._shown_s:
+                self._stirred_s = at_s
+            self._moved_s = at_s
+        # Whoever is new has just come, whether that was seen as movement or not.
+        self._near_s = {
+            track.id: at_s if moved.is_sudden or moved.cells[area].any() else self._near_s.get(track.id, at_s)
+            for track, area in zip(tracks, areas, strict=True)
+        }
+        for track in tracks:
+            if self._near_s[track.id] <= track.last_seen_s:
+                track.unmoved_s = at_s
+
+    def _is_due(self, track: Followed, at_s: float, since_s: float) -> bool:
+        """A track in a picture in which nothing moves. Its next sighting must come long before it is given up."""
+        if track.last_seen_s < self._looked_s:
+            return True  # the last look did not find it: is it gone?
+        still_s = at_s - self._near_s[track.id]
+        if not _is_sure(track) and still_s <= self.rules.settle_s + _UNSETTLED_MORE_S:
+            return True
+        return since_s >= min(_SHARE * still_s, self.rules.gone_after_s / 3)
+
+    def _is_calm(self, moved: Moved, tracks: Sequence[Followed], areas: Sequence[tuple[slice, slice]]) -> bool:
+        """Whether all that moves are people who are known well, slowly and where they are."""
+        if moved.is_sudden or not tracks:
+            return False
+        for track in tracks:
+            step_px = float(np.abs(track.velocity).max()) * 2 * _CALM_S
+            is_slow = step_px <= _CALM_STEP * float(track.box[2] - track.box[0])
+            in_view = track.last_seen_s >= self._looked_s and track.sightings >= _CALM_SIGHTINGS
+            if not (is_slow and in_view and _is_sure(track)):
+                return False
+        elsewhere = moved.cells.copy()
+        for area in areas:
+            elsewhere[area] = False
+        return not elsewhere.any()
+
+
+def _is_sure(track: Followed) -> bool:
+    """Another face of it would say nothing new."""
+    return track.settled and not (track.suspect or track.unproven or track.pending)
+
+
+def _neighbourhood(box: F32, size: tuple[int, int], moved: Moved) -> tuple[slice, slice]:
+    """The cells around a face: rows, columns."""
+    rows, columns = moved.cells.shape
+    (left, top, right, bottom), (width, height) = map(float, box), size
+    wide, high = right - left, bottom - top
+    across = (left - _BESIDE * wide) * columns / width, (right + _BESIDE * wide) * columns / width
+    down = (top - _ABOVE * high) * rows / height, (bottom + _BELOW * high) * rows / height
+    return _cells(*down, rows), _cells(*across, columns)
+
+
+def _cells(least: float, most: float, count: int) -> slice:
+    return slice(min(max(math.floor(least), 0), count), min(max(math.ceil(most), 0), count))
