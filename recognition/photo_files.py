@@ -7,15 +7,15 @@ these questions need: pixels, and the orientation of the other kinds, are OpenCV
 import io
 import struct
 from collections.abc import Iterable
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
-import av
 import numpy as np
-from av.sidedata.sidedata import SideData
-from av.sidedata.sidedata import Type as SideDataType
 
 from recognition.arrays import U8
 from recognition.errors import ImageKindUnsupported
+
+if TYPE_CHECKING:
+    from av.sidedata.sidedata import SideData
 
 Kind = Literal["JPEG", "PNG", "WebP", "BMP", "AVIF", "HEIC"]
 
@@ -165,6 +165,9 @@ def avif_turn(data: bytes, name: str, most_pixels: int) -> tuple[int, int, tuple
     libavif, by which OpenCV reads it, leaves `irot` and `imir` to its caller, and OpenCV does nothing about them.
     Raises ImageKindUnsupported where libav can't tell; one of more than `most_pixels` is not decoded: no turn.
     """
+    import av  # of all photos these alone need FFmpeg, which is 20 MB of memory
+    from av.sidedata.sidedata import Type
+
     unread = f"{name} is an AVIF whose orientation can't be read; give a JPEG, PNG or WebP photo"
     try:
         with av.open(io.BytesIO(data), "r") as container:
@@ -174,8 +177,8 @@ def avif_turn(data: bytes, name: str, most_pixels: int) -> tuple[int, int, tuple
             frame = next(container.decode(video=0))
     except (av.FFmpegError, StopIteration, IndexError):
         raise ImageKindUnsupported(unread) from None
-    sides = cast(Iterable[SideData], frame.side_data)  # its stub says that it is a single one
-    matrices = [bytes(data) for data in sides if data.type is SideDataType.DISPLAYMATRIX]
+    sides = cast("Iterable[SideData]", frame.side_data)  # its stub says that it is a single one
+    matrices = [bytes(data) for data in sides if data.type is Type.DISPLAYMATRIX]
     if not matrices:
         return frame.width, frame.height, (1, 0, 0, 1)
     a, b, _, c, d = (number // _FULL_TURN for number in np.frombuffer(matrices[0], np.int32)[:5].tolist())

@@ -29,7 +29,6 @@ from gallery.errors import PersonFileInvalid, PersonFileMissing, PersonFileTooNe
 from gallery.portable import PortablePerson
 from recognition.archive import Archive, Limits, open_archive
 from recognition.errors import CodedError
-from recognition.image import decode_image
 from recognition.whole_file import creating_unseen
 
 LIMITS = Limits("one person", files=20_000, file_bytes=256 << 20, total_bytes=2 << 30, ratio=200)
@@ -118,6 +117,8 @@ def _read(path: Path, archive: Archive, name: str) -> bytes:
 
 
 def _jpeg(path: Path, archive: Archive, name: str) -> bytes:
+    from recognition.image import decode_image  # OpenCV and PyAV, which writing one does without
+
     data = _read(path, archive, name)
     try:
         if not data.startswith(b"\xff\xd8") or len(data) > _LARGEST_JPEG_BYTES:

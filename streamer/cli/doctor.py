@@ -20,7 +20,7 @@ def doctor(config: ConfigFile = None, overrides: Overrides = None, json: AsJson 
 
     Changes nothing. Exit code 1 where there is a fault; warnings and hints alone: 0.
     """
-    from streamer.doctor.examine import examine  # HTTP, MQTT and the models, which other commands do without
+    from streamer.doctor.examine import examine  # HTTP, MQTT and the models, which --help does without
     from streamer.doctor.trouble import SEVERITIES
 
     setup_logging("error", "auto")

@@ -59,7 +59,7 @@ def serve(
     """
     if reuse_port and not api_only:
         raise typer.BadParameter("goes with --api-only: a service with cameras has its port for itself")
-    from streamer.app import Configured  # all of HTTP and MQTT, which the other commands do without
+    from streamer.app import Configured  # all of HTTP and MQTT, which --help does without
 
     above = [*(overrides or ()), *([f"service.log_format={log_format}"] if log_format else [])]
     above += ["http.reuse_port=true"] if reuse_port else []

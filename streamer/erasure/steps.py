@@ -24,8 +24,6 @@ from streamer.events.damage import side_files
 from streamer.events.erasing import blot_set_aside, set_aside_files
 from streamer.events.outbox_file import Changes, OutboxFile
 from streamer.kept_visits.visits_file import VisitsFile
-from streamer.model_layer.enrolling import verifying_thresholds
-from streamer.model_layer.setup import make_manager
 from streamer.mqtt.home_assistant.devices import Naming
 from streamer.mqtt.home_assistant.ledger import told_devices
 from streamer.naming.places import trained_places
@@ -99,6 +97,10 @@ def _alike(task: Task, store: PersonStore) -> Mapping[str, float]:
     """
     if not store.count_negatives():
         return {}
+    # All of the models, which most erasures do without.
+    from streamer.model_layer.enrolling import verifying_thresholds
+    from streamer.model_layer.setup import make_manager
+
     known: dict[str, float] = {}
     try:
         manager = make_manager(task.settings)

@@ -16,18 +16,11 @@ from gallery.keys.master_key import KeySource
 from streamer.events.event import IdentityEvent
 from streamer.kept_visits.camera_visits import CameraVisits, Surroundings
 from streamer.kept_visits.jobs import Ended, Forgotten, Stepped
-from streamer.kept_visits.visit import Limits
+from streamer.kept_visits.visit import limits_of
 from streamer.kept_visits.writer import VisitsWriter
 from streamer.settings import EventsSettings
 from streamer.steady import boot_id, steady_s
 from streamer.telemetry.metrics import Metrics
-
-_MIB, _HOUR_S, _DAY_S = 1 << 20, 3600.0, 86_400.0
-
-
-def limits_of(events: EventsSettings) -> Limits:
-    """As they are configured."""
-    return Limits(events.keep_days * _DAY_S, events.keep_unknown_h * _HOUR_S, events.keep_mib * _MIB)
 
 
 class VisitKeeper:

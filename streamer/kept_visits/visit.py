@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 
 from recognition.arrays import F32
 from streamer.events.event import IdentityEvent
+from streamer.settings import EventsSettings
 
 KEPT_FACES = 5
+_MIB, _HOUR_S, _DAY_S = 1 << 20, 3600.0, 86_400.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,6 +79,11 @@ class Limits:
     keep_s: float
     unknown_s: float
     most_bytes: int
+
+
+def limits_of(events: EventsSettings) -> Limits:
+    """As they are configured."""
+    return Limits(events.keep_days * _DAY_S, events.keep_unknown_h * _HOUR_S, events.keep_mib * _MIB)
 
 
 def people_of(messages: Iterable[IdentityEvent]) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""All that is kept of one person, to be handed over as a ZIP, and somebody who comes in one. Blocks."""
+"""All that is kept of one person, to be handed over as a ZIP. Blocks."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -7,13 +7,9 @@ from typing import Any
 
 import orjson
 
-from gallery.copies.arrival import check_age, check_consent, check_likeness, check_sizes
-from gallery.people import Person
 from gallery.portable import PortablePerson
 from gallery.storage.store import PersonStore
-from recognition.models.manager import ModelManager
 from streamer.kept_visits.visits_file import VisitsFile
-from streamer.model_layer.enrolling import naming_thresholds, space_sizes
 from streamer.process import key_source
 from streamer.settings import Settings
 
@@ -58,22 +54,3 @@ def visits_of(person_ids: Sequence[str], settings: Settings) -> Iterator[tuple[s
             if (pictures := file.pictures(visit.event_id)) is not None:
                 yield f"{visit.event_id}/face.jpg", pictures.face
                 yield f"{visit.event_id}/scene.jpg", pictures.scene
-
-
-def check_arrival(person: PortablePerson, settings: Settings, manager: ModelManager, now: float) -> None:
-    """Whether the person may stay here. Raises ConsentInvalid, PersonFileOutdated and PersonFileInvalid."""
-    check_consent(person, now)
-    check_age(person, now, settings.gallery.keep_days)
-    check_sizes(person, space_sizes(manager))
-
-
-def arrive(
-    person: PortablePerson, store: PersonStore, settings: Settings, manager: ModelManager, *, force: bool
-) -> Person:
-    """With the id of there. force: also who looks like a person of another name. Raises PersonForgotten, PersonIdTaken,
-    NameTaken, ExternalIdTaken, EnrolledAlready and EmbeddingSpaceMismatch.
-    """
-    store.check_free(person.profile, person.id)
-    if not force:
-        check_likeness(person, store, naming_thresholds(settings, manager))
-    return store.add_portable(person)

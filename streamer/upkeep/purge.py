@@ -13,7 +13,7 @@ from gallery.storage.store import PersonStore
 from streamer.erasure.erase import erase
 from streamer.erasure.report import Report
 from streamer.errors import KeptVisitsMissing
-from streamer.kept_visits.keeper import limits_of
+from streamer.kept_visits.visit import limits_of
 from streamer.kept_visits.visits_file import VisitsFile
 from streamer.process import store_of
 from streamer.settings import Settings

@@ -24,7 +24,7 @@ from streamer.cli.anywhere import moved_back
 from streamer.commands import app
 from streamer.demo.scene import write_stills
 from streamer.process import only_one
-from tests.command import assert_refused, patched, whosthere
+from tests.command import assert_refused, run_python, whosthere
 from tests.conftest import PROJECT
 from tests.faces import KNOWN, STRANGERS, write_photo
 from tests.galleries import open_store
@@ -89,21 +89,75 @@ def test_these_are_the_commands() -> None:
     assert sorted(leaves(typer.main.get_command(app))) == sorted(COMMANDS)
 
 
-@pytest.mark.parametrize(
-    ("command", "others"),
-    [
-        ("people list", "av aiomqtt prometheus_client uvloop streamer.erasure streamer.model_layer"),
-        ("cameras list", "av aiomqtt prometheus_client streamer.pipeline streamer.model_layer"),
-        ("tokens list", "av aiomqtt prometheus_client streamer.cli.people streamer.pipeline"),
-        ("gallery audit", "aiomqtt streamer.erasure streamer.pipeline streamer.cli.models"),
-    ],
-)
-def test_a_command_loads_what_it_needs_itself(home: Path, command: str, others: str) -> None:
-    told = "import atexit, sys; atexit.register(lambda: sys.stderr.write(' '.join(sys.modules)))"
-    ended = patched(told, *command.split(), cwd=home)
-    assert ended.code == 0, ended.err
-    assert "streamer.settings" in ended.err.split()
-    assert not set(others.split()) & set(ended.err.split())
+# What seeing takes, and serving.
+HEAVY = {"av", "cv2", "faiss", "fastapi", "lap", "onnx", "onnxruntime", "torch", "sklearn", "aiortc", "uvicorn"}
+# Commands that need no model, and how each ends: without a broker, and with nothing kept, in 1. All in one process.
+LIGHT = {
+    "--version": 0,
+    "people list": 0,
+    "people show Ada": 1,
+    "people show AdaLovelace --json": 0,
+    "people photos AdaLovelace": 0,
+    "people set AdaLovelace --tag staff": 0,
+    "people ignore AdaLovelace": 0,
+    "people rename AdaLovelace AdaKing": 0,
+    "people export AdaKing ada.zip": 0,
+    "people split AdaKing 2 --as Grace": 0,
+    "people remove-photo AdaKing 1": 0,
+    "gallery audit": 0,
+    "gallery purge --dry-run": 0,
+    "gallery backup monday.db": 0,
+    "gallery restore monday.db --yes": 0,
+    "gallery rekey": 0,
+    "cameras list": 0,
+    "cameras disable hall": 0,
+    "cameras add yard yard.mp4": 0,
+    "cameras remove yard": 0,
+    "tokens make me --role viewer": 0,
+    "tokens list": 0,
+    "tokens revoke me": 0,
+    "events": 1,
+    "events --since 8h": 1,
+    "people forget AdaKing --yes": 0,
+}
+LOADED = """
+import sys
+from streamer.entry import main
+for line in sys.argv[1:]:
+    sys.argv[1:], code = line.split(), 0
+    try:
+        main()
+    except SystemExit as ended:
+        code = ended.code or 0
+    sys.stdout.flush()
+    sys.stderr.write(f"\\n>>> {line}>>> {code}>>> {' '.join(name for name in sys.modules if '.' not in name)}\\n")
+"""
+
+
+def loaded(home: Path, *lines: str) -> dict[str, tuple[int, set[str]]]:
+    """How each ended, one after the other in one process, and the packages that were imported by then."""
+    ended = run_python(["-c", LOADED, *lines], home)
+    told = [line.split(">>> ")[1:] for line in ended.err.splitlines() if line.startswith(">>> ")]
+    assert [line for line, *_ in told] == list(lines), ended
+    return {line: (int(code), set(names.split())) for line, code, names in told}
+
+
+def test_commands_that_need_no_model_load_none(home: Path) -> None:
+    told = loaded(home, *LIGHT)
+    assert {line: code for line, (code, _) in told.items()} == LIGHT
+    assert {line: names & HEAVY for line, (_, names) in told.items() if names & HEAVY} == {}
+    assert "numpy" in told["people list"][1], "what is loaded is seen"
+    assert not told["people photos AdaLovelace"][1] & {"aiomqtt", "prometheus_client", "psutil", "uvloop"}
+    assert "cv2" in loaded(home, "people look-alikes")["people look-alikes"][1]
+
+
+def test_help_loads_no_more_than_it_shows(home: Path) -> None:
+    lines = ["--help", *(f"{group} --help" for group in ("people", "gallery", "cameras", "models"))]
+    told = loaded(home, *lines, "nonsense", "people lst")
+    assert [code for code, _ in told.values()] == [0] * len(lines) + [2, 2]
+    for code, names in told.values():
+        assert not names & (HEAVY | {"numpy", "rich", "yaml", "cryptography", "gallery", "sqlite3", "uvloop"}), code
+    assert "pydantic" not in told["--help"][1]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

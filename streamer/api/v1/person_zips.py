@@ -38,7 +38,8 @@ from streamer.api.uploads import FORM, body, called, described_form, fields_of, 
 from streamer.api.v1.entity_tags import etag_of
 from streamer.api.v1.person_views import Admin, Forced, PersonId, PersonView
 from streamer.errors import KeptVisitsError
-from streamer.people.person_zip import all_of, arrive, check_arrival
+from streamer.people.person_arrival import arrive, check_arrival
+from streamer.people.person_zip import all_of
 from streamer.people.studio import Studio
 from streamer.webrtc.errors import MediaTypeUnsupported
 

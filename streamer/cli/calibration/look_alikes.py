@@ -18,7 +18,7 @@ def register(people: typer.Typer) -> None:
 
 def look_alikes(config: ConfigFile = None, overrides: Overrides = None, json: AsJson = False) -> None:
     """List the people who are most alike: those who may be taken for one another, or are enrolled twice."""
-    # Not at the head: the other commands of this group do without.
+    # Not at the head: --help does without.
     from streamer.model_layer.setup import make_manager
     from streamer.people.look_alikes import alike_document
 

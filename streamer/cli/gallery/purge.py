@@ -31,7 +31,7 @@ def purge_gallery(
 
     The service does the same at its start and once a day.
     """
-    from streamer.upkeep.purge import LEAP_S, purge  # all of MQTT, which the other commands of this group do without
+    from streamer.upkeep.purge import LEAP_S, purge  # all of MQTT, which --help does without
 
     settings = settings_of(config, overrides, log_level="error")
     open_gallery(settings).close()  # refused where it is gone under a running service

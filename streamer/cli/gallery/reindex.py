@@ -91,7 +91,7 @@ def _reindex_one(spec: EmbedderSpec, manager: ModelManager, settings: Settings) 
 
 
 def _made(spec: EmbedderSpec, manager: ModelManager, settings: Settings) -> ReindexReport:
-    from streamer.model_layer.backfill import reindex_for  # much, which the other commands of this group do without
+    from streamer.model_layer.backfill import reindex_for  # much, which --help does without
 
     detector = manager.spec_of(settings.recognition.detector, DetectorSpec)
     with progress_of(f"{spec.name}: photos") as told:

@@ -37,7 +37,7 @@ def forget(
     Asks before; without a terminal --yes is needed. Looks afterwards for what is left, and says so. Once more by the
     id, it erases what was left.
     """
-    from streamer.erasure.erase import erase  # all of MQTT, which the other commands of this group do without
+    from streamer.erasure.erase import erase  # all of MQTT, which --help and other commands' confirm() do without
 
     settings = settings_of(config, overrides)
     with open_gallery(settings) as store:

@@ -45,7 +45,7 @@ def merge(
     PERSON's name goes, and the id stands for INTO from now on, in kept visits, too. Nothing of it can be undone but by
     people split. Asks before; without a terminal --yes is needed.
     """
-    # Not at the head: the other commands of this group do without.
+    # All of the models: not at the head, since `split` does without.
     from streamer.model_layer.enrolling import verifying_thresholds
     from streamer.model_layer.setup import make_manager
     from streamer.people.joining import likeness, merge_document, topics_after

@@ -126,7 +126,7 @@ def _or_none(text: str) -> str | None:
 
 def _of_space(settings: Settings, cosine: float) -> OwnThreshold:
     """In the configured embedder's space. Raises ModelNotFound."""
-    # The models, which the other commands of this group do without.
+    # The models, which whoever gives no threshold does without.
     from streamer.model_layer.setup import make_manager
     from streamer.people.own_threshold import own_threshold
 

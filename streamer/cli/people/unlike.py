@@ -73,7 +73,7 @@ def not_person(
         for path in (Path(one) for one in seen if not is_event(one)):
             if not path.exists():
                 raise ImageMissing(f"{path} is neither a photo nor the event_id of a visit, 26 letters and digits long")
-        # Not at the head: the other commands of this group do without.
+        # Not at the head: --undo does without.
         import uvloop
 
         before = {kept.id for kept in store.list_negatives(person.id)}

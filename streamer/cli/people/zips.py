@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
+from gallery.copies.bundle import read_bundle, write_bundle
 from streamer.cli.options import AsJson, ConfigFile, Overrides, Who, note, print_json, print_line, settings_of
+from streamer.people.person_zip import all_of
 from streamer.process import open_gallery
 
 Zip = Annotated[Path, typer.Argument(help="The ZIP.", metavar="FILE.zip")]
@@ -24,10 +26,6 @@ def export_person(
 
     person.json, photos (the kept faces), templates.json, audit.json, and what kept visits hold of the person.
     """
-    # Pictures, which the other commands of this group do without.
-    from gallery.copies.bundle import write_bundle
-    from streamer.people.person_zip import all_of
-
     settings = settings_of(config, overrides, log_level="error")
     with open_gallery(settings) as store:
         kept = all_of(store, who, settings)
@@ -61,10 +59,9 @@ def import_person(
     Refused where the id, the name, the external id or the face is somebody's here, or the person was forgotten here.
     The ZIP's audit log and kept visits stay in it.
     """
-    # Pictures and models, which the other commands of this group do without.
-    from gallery.copies.bundle import read_bundle
+    # All of the models, which an export does without.
     from streamer.model_layer.setup import make_manager
-    from streamer.people.person_zip import arrive, check_arrival
+    from streamer.people.person_arrival import arrive, check_arrival
 
     settings = settings_of(config, overrides, log_level="error")
     person = read_bundle(file)

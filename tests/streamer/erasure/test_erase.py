@@ -234,7 +234,7 @@ def test_without_the_models_specs_what_can_be_compared_goes(tmp_path, broker, mo
     def refuse(_settings):
         raise SpecInvalid("spec broken.yaml: no YAML")
 
-    monkeypatch.setattr("streamer.erasure.steps.make_manager", refuse)
+    monkeypatch.setattr("streamer.model_layer.setup.make_manager", refuse)
     house = House(tmp_path, broker.port)
     erase([house.ids["ada"]], house.settings, actor="grace")
     with store_of(house.settings) as store:
