@@ -35,7 +35,7 @@ from tests.streamer.ingest.rtsp import publisher as by_hand
 STEADY = ("steady0", "steady1", "steady2")
 FPS = 5
 PASSWORD, OTHER_PASSWORD = "secret", "another"
-OUTCOMES = ("processed", "dropped", "skipped", "failed", "held_back")
+OUTCOMES = ("processed", "dropped", "shed", "skipped", "failed", "held_back")
 
 
 @dataclass

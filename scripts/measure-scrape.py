@@ -29,7 +29,7 @@ from streamer.settings import Settings
 from streamer.telemetry.metrics import STAGES, Metrics
 
 PAUSE_S = 0.02
-FRAMES = ("processed", "dropped", "failed")
+FRAMES = ("processed", "dropped", "shed", "failed")
 PACKETS = ("received", "lost", "late", "duplicate", "refused")
 
 

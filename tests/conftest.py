@@ -18,6 +18,7 @@ SHARED = PROJECT.parent / "shared"
 LONG = ("test_convert.py", "test_model_layer.py", "test_run.py", "test_torch_runner.py")
 
 # Live tests that wait for streams and limits nearly all of their time: five at once take no more than one processor.
+# What is emulated runs beside them, and takes the other one.
 WAITING = frozenset(
     f"test_{name}.py"
     for name in (
@@ -32,7 +33,10 @@ LARGER = {"detector": "scrfd_500m", "embedder": "arcface_w600k_mbf"}
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--waiting", choices=("all", "only", "without"), default="all", help="of those that wait: all, they alone, none"
+        "--waiting",
+        choices=("all", "only", "without"),
+        default="all",
+        help="of those that wait (and what is beside them): all, they alone, none",
     )
     parser.addoption("--thorough", action="store_true", help="run what `thorough` marks, too, and outages of 30 s")
 
@@ -50,11 +54,10 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return None if _waits(collection_path) == (waiting == "only") else True
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist looks at groups in the same hook: none was known to it that came later
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A file stays in one process, where there are several: the longest first, who needs both cores last.
-
-    Live ones are long, and would be waited for at the end. pytest-xdist knows those groups alone that a file has marked
-    itself: it has looked before these are given.
+    """A file stays in one process, where there are several, and makes once what it shares: the longest first, who
+    needs both cores last. Live ones are long, and would be waited for at the end.
     """
     waiting, thorough = config.getoption("--waiting"), config.getoption("--thorough")
     wanted, left_out = list[pytest.Item](), list[pytest.Item]()
@@ -66,8 +69,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = wanted
     for item in items:
         group = item.nodeid if waiting == "only" else item.nodeid.partition("::")[0]
-        if item.get_closest_marker("emulated") and hasattr(item, "callspec"):
-            group += item.callspec.id  # each processor by itself
+        if item.get_closest_marker("emulated"):
+            group = "emulated"
         if "discover" in item.path.parent.name or item.path.name == "test_discover.py":
             group = "discovery"  # by multicast: two processes would find each other's cameras
         if item.get_closest_marker("both_cores"):
@@ -77,7 +80,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _waits(file: Path) -> bool:
-    return file.name in WAITING and file.parent.name == "live"
+    return (file.name in WAITING and file.parent.name == "live") or file.parent.name == "emulated"
 
 
 def _turn(item: pytest.Item) -> int:

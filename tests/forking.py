@@ -1,5 +1,5 @@
-"""`python -m streamer ...` as processes of their own, forked from one that has everything imported: half a second of
-CPU each instead of two and a half, and hundreds of tests start some.
+"""`python -m streamer ...` as processes of their own, forked from one that has everything imported: hundreds of tests
+start some, and importing took two seconds of CPU each.
 
 A command line, a folder and an environment go in; a process comes back that is used as a subprocess.Popen is. From
 the fork on it is a user's: own arguments, descriptors, environment, signals, exit. What depends on how a process is
@@ -43,12 +43,22 @@ class Forked:
     """A command that runs: pid, poll(), wait() and send_signal() are those of a Popen."""
 
     def __init__(
-        self, arguments: Sequence[str], cwd: Path, env: Mapping[str, str], stdin: int, stdout: int, stderr: int
+        self,
+        arguments: Sequence[str],
+        cwd: Path,
+        env: Mapping[str, str],
+        stdin: int,
+        stdout: int,
+        stderr: int,
+        program: str | None = None,
     ) -> None:
-        """arguments: those after `python -m streamer`; descriptors stay the caller's."""
-        self.args = ["python", "-m", "streamer", *arguments]
+        """arguments: those after `python -m streamer`, or after `python -c` and a program, which finds all of whosthere
+        imported. Descriptors stay the caller's.
+        """
+        self.args = ["python", *(("-m", "streamer") if program is None else ("-c", program)), *arguments]
         self.returncode: int | None = None
-        asked = json.dumps({"arguments": list(arguments), "cwd": str(cwd), "env": dict(env)}).encode()
+        what = {"arguments": list(arguments), "program": program, "cwd": str(cwd), "env": dict(env)}
+        asked = json.dumps(what).encode()
         told, tells = os.pipe()
         try:
             with _lock:
@@ -88,7 +98,7 @@ class Forked:
 
 
 def run(
-    arguments: Sequence[str], cwd: Path, env: Mapping[str, str], limit_s: float
+    arguments: Sequence[str], cwd: Path, env: Mapping[str, str], limit_s: float = 60.0, program: str | None = None
 ) -> subprocess.CompletedProcess[str]:
     """As subprocess.run with captured text, no stdin and a timeout, s."""
     give_up = time.monotonic() + limit_s
@@ -97,7 +107,7 @@ def run(
         reading, writing = zip(*(os.pipe(), os.pipe()), strict=True)
         files = [stack.enter_context(os.fdopen(end, "rb")) for end in reading]
         try:
-            process = Forked(arguments, cwd, env, nothing.fileno(), *writing)
+            process = Forked(arguments, cwd, env, nothing.fileno(), *writing, program)
         finally:
             for end in writing:
                 os.close(end)
@@ -176,11 +186,14 @@ def main(control: int) -> None:
     gc.collect()
     gc.freeze()
     with socket.socket(fileno=control) as asked:
-        arguments = _Forks(asked).serve()
-    if arguments is None:
+        wanted = _Forks(asked).serve()
+    if wanted is None:
         return
     signal.signal(signal.SIGINT, interrupt)
-    sys.argv = ["-m", *arguments]
+    program, *sys.argv[1:] = wanted
+    if program:
+        exec(compile(program, "<string>", "exec"), {"__name__": "__main__"})
+        return
     runpy.run_module("streamer", run_name="__main__", alter_sys=True)
 
 
@@ -202,7 +215,7 @@ class _Forks:
         self._telling: dict[int, int] = {}  # pid -> where its exit code is to be told
 
     def serve(self) -> list[str] | None:
-        """None when all is over; in a forked process: the arguments of its command."""
+        """None when all is over; in a forked process: a program or nothing, and arguments."""
         woken, wakes = os.pipe()
         os.set_blocking(wakes, False)
         os.set_blocking(woken, False)
@@ -257,7 +270,7 @@ def _begin(asked: dict[str, object], descriptors: list[int]) -> list[str]:
     os.environ.clear()
     os.environ.update(asked["env"])  # type: ignore[call-overload]
     time.tzset()
-    return list(asked["arguments"])  # type: ignore[call-overload]
+    return [str(asked["program"] or ""), *asked["arguments"]]  # type: ignore[misc]
 
 
 def _tell(descriptor: int, number: int) -> None:

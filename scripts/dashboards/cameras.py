@@ -111,7 +111,8 @@ def _frames() -> list[Panel]:
         ),
         series(
             "Frames not processed a second",
-            "dropped: a newer one came first. skipped: a queue was full. failed: could not be decoded or looked at. "
+            "dropped: a newer one came first. shed: left out so that the others are in time; cameras on which somebody "
+            "is seen come last. skipped: a queue was full. failed: could not be decoded or looked at. "
             "held_back: a publisher's, some of whose packets were lost.",
             [
                 query(

@@ -113,8 +113,9 @@ def _work() -> list[Panel]:
         ),
         series(
             "Frames a second, by what became of them",
-            "processed: looked at. dropped: a newer one came first, as is right when there is more than the machine "
-            "can do. skipped: a model's queue was full. failed: not decodable, or the detector could not run.",
+            "processed: looked at. shed: left out so that the others are in time, as is right when there is more than "
+            "the machine can do; dropped: a newer one came first. skipped: a model's queue was full. failed: not "
+            "decodable, or the detector could not run.",
             [query(f"sum by (outcome) (rate(whosthere_frames_total{{{ALL}}}{RATE}))", "{{outcome}}")],
             stack=True,
             size=(8, 9),
@@ -134,7 +135,7 @@ def _costs() -> list[Panel]:
     return [
         series(
             "Processor",
-            "Cores in use. At the number of cores of the machine frames are dropped: fewer fps, fewer cameras, a "
+            "Cores in use. At the number of cores of the machine frames are shed: fewer fps, fewer cameras, a "
             "smaller detector. docs/performance.md",
             [query(f"sum by (instance) (rate(process_cpu_seconds_total{{{ALL}}}{RATE}))", "{{instance}}")],
             size=(6, 8),

@@ -18,6 +18,7 @@ GREEN, YELLOW, ORANGE, RED, BLUE, PURPLE, GREY = "green", "yellow", "orange", "r
 COLOURS = {
     "processed": GREEN,
     "dropped": YELLOW,
+    "shed": BLUE,
     "skipped": ORANGE,
     "failed": RED,
     "held_back": PURPLE,

@@ -120,7 +120,7 @@ async def _lags(seconds: float) -> list[float]:
 
 
 def _dropped_share(service: Service) -> float:
-    counts = {"processed": 0.0, "dropped": 0.0, "skipped": 0.0}
+    counts = {"processed": 0.0, "dropped": 0.0, "shed": 0.0, "skipped": 0.0}
     for family in service.metrics.frames.collect():
         for sample in family.samples:
             if sample.name.endswith("_total") and sample.labels["outcome"] in counts:

@@ -246,8 +246,9 @@ class Camera:
         """Counts the frames that never reach the pipeline, from the camera's thread."""
         frames, errors, camera = self.path.metrics.frames, self.path.metrics.camera_errors, self.name
         decoders = self.path.metrics.decode_hwaccel
-        failures, drops, sheds = (frames.labels(camera=camera, outcome=fate) for fate in ("failed", "dropped", "shed"))
+        failures, drops = (frames.labels(camera=camera, outcome=outcome) for outcome in ("failed", "dropped"))
         share = self.path.share
+        sheds = drops if share is None else frames.labels(camera=camera, outcome="shed")
         hooks = SourceHooks()
         if self.point is not None:
             hooks = SourceHooks(held_back=frames.labels(camera=camera, outcome="held_back").inc)

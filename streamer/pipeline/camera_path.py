@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gallery.errors import FaceDoubtful, FaceNotUpright
-from recognition.arrays import F32
 from recognition.embed import usable as usable_rows
 from recognition.errors import CodedError, EmbeddingUnusable, Overloaded
 from recognition.recogniser import Embedded, Found, Recogniser
@@ -31,6 +30,7 @@ from streamer.kept_visits.camera_visits import CameraVisits
 from streamer.motion.attention import Attention
 from streamer.pipeline.camera_trouble import FaceSizes
 from streamer.pipeline.close_watch import CloseWatch
+from streamer.pipeline.frame_walk import Walk, observe
 from streamer.pipeline.live_gallery import LiveGallery
 from streamer.pipeline.outage_log import OutageLog, Step
 from streamer.pipeline.sequencer import Sequencer, Turn
@@ -76,33 +76,6 @@ class CameraPath:
     within: Callable[[Found, int, int], Found] | None = None  # faces that count, of a picture of that size; None: all
 
 
-@dataclass(slots=True, eq=False)
-class Walk:
-    """What is known of a frame on its way; `taken_s`: when it was taken from its source (monotonic).
-
-    `looked_s`: how long the second look at its faces took, its wait in the queue included. `good`: faces that may be
-    kept, each with its track and embedding; where visits are kept.
-    """
-
-    frame: Frame
-    taken_s: float
-    found: Found
-    embedded: Embedded | None = None
-    looked_s: float = 0.0
-    good: list[tuple[Track, Sighting, F32]] = field(default_factory=list)
-
-    @property
-    def waited_s(self) -> float:
-        """Seconds that the frame lay in the mailbox and in the detector's queue."""
-        frame = self.frame
-        return max(self.taken_s - frame.captured_s - frame.decode_s, 0.0) + self.found.queue_s
-
-    @property
-    def detect_s(self) -> float:
-        """Seconds of work on the frame before and after the detector's runs, and of the runs."""
-        return self.found.prepare_s + self.found.run_s + self.found.grade_s + self.looked_s
-
-
 async def run_camera(
     take: Callable[[], Awaitable[Frame]], path: CameraPath, peek: Callable[[], Awaitable[Frame | None]] | None = None
 ) -> None:
@@ -119,21 +92,38 @@ async def run_camera(
             await in_flight.acquire()
             place = NOWHERE
             try:
-                if path.share is not None and peek is not None and await peek() is not None:
-                    place = await path.share.place()
+                if peek is not None and may_be_worked_on(await peek(), path):
+                    place = await place_for(path)
                 frame = await take()
             except (CameraError, StreamEnded) as over:
                 place.leave()
                 reason = over
                 break
+            except BaseException:  # its camera is stopped
+                place.leave()
+                raise
             if path.watcher is not None:
                 path.watcher.taken(frame)
+            if place is NOWHERE and peek is not None:
+                place = await place_for(path)
             task = walks.create_task(walk(frame, path, turns.next(), place), name=f"{path.camera}/{frame.number}")
             task.add_done_callback(partial(_walked, in_flight, place))
     try:
         raise reason
     finally:
         del reason, frame  # or the error, its traceback and the last picture would hold one another
+
+
+def may_be_worked_on(frame: Frame | None, path: CameraPath) -> bool:
+    """Whether a frame needs a place, or is over in no time. None: there is none any more."""
+    if frame is None:
+        return False
+    return frame.moved is None or frame.moved.any or bool(path.tracker.tracks)
+
+
+async def place_for(path: CameraPath) -> Place:
+    """Among the frames of all cameras that are worked on, as soon as it is this camera's turn."""
+    return NOWHERE if path.share is None else await path.share.place()
 
 
 def _walked(in_flight: asyncio.Semaphore, place: Place, _: object) -> None:
@@ -162,7 +152,7 @@ async def walk(frame: Frame, path: CameraPath, turn: Turn, place: Place = NOWHER
                 if path.keeps is not None:
                     keep_faces(path.keeps, known, path)
     place.done(frame.captured_s, None if known.embedded is None else known.embedded.queue_s + known.embedded.run_s)
-    observe(known, path)
+    observe(known, path.camera, path.metrics)
 
 
 async def detect(frame: Frame, path: CameraPath) -> Found | None:
@@ -399,23 +389,6 @@ def leave(gone: Track, reason: EndReason, path: CameraPath) -> None:
     tell(path.visits.close(gone, reason), path)
     if path.keeps is not None:
         path.keeps.gone(gone.id)
-
-
-def observe(walk: Walk, path: CameraPath) -> None:
-    """Count the frame and where its time went."""
-    metrics, embedded = path.metrics, walk.embedded
-    metrics.frames.labels(camera=path.camera, outcome="processed").inc()
-    metrics.faces_detected.labels(camera=path.camera).inc(len(walk.found.detections))
-    for score in walk.found.quality.score.tolist():
-        metrics.face_quality.labels(camera=path.camera).observe(score)
-    stages = metrics.stage_seconds
-    stages["decode"].observe(walk.frame.decode_s)
-    stages["queue"].observe(walk.waited_s)
-    stages["detect"].observe(walk.detect_s)
-    if embedded is not None:
-        metrics.embeddings.labels(model=embedded.model).inc(int(usable_rows(embedded.embeddings).sum()))
-        stages["align"].observe(embedded.align_s)
-        stages["embed"].observe(embedded.queue_s + embedded.run_s)
 
 
 def _ms(seconds: float) -> float:

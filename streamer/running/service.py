@@ -21,10 +21,10 @@ from streamer.pipeline.camera import Camera, CameraStatus
 from streamer.pipeline.camera_control import CameraControl
 from streamer.pipeline.camera_trouble import WORDS
 from streamer.pipeline.live_gallery import LiveGallery
-from streamer.pipeline.overload import Overload
 from streamer.readiness import Part, Readiness
 from streamer.running.parts import asked_parts, door_parts, models_part
 from streamer.settings import Settings
+from streamer.shedding.overload import Overload
 from streamer.shedding.shedder import Shedder
 from streamer.steady import steady_s
 from streamer.telemetry.metrics import Metrics

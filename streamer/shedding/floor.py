@@ -6,7 +6,7 @@ under way are done as promptly. So twice as many are tried, and kept where that 
 """
 
 _GAIN = 1.25  # as many times more frames are done by twice as many, else it is not worth their being later
-_LEAST_S, _LEAST_FRAMES = 3.0, 8  # of a rate
+_LEAST_S, _LEAST_FRAMES = 2.0, 6  # of a rate
 _REST_S, _LONGEST_REST_S = 15.0, 240.0  # between two attempts
 
 
@@ -19,6 +19,7 @@ class Floor:
         self._tries: int | None = None  # what it was before, while another number is tried
         self._goes_up = True
         self._rate_before = 0.0
+        self._known: float | None = None  # how many a second this number does, where that was just tried
         self._rests_until_s, self._rest_s = float("-inf"), _REST_S
         self._begun_s = float("-inf")
         self._first_s: float | None = None
@@ -46,6 +47,7 @@ class Floor:
             if is_kept and self.size > self._least:
                 self._reset()
             elif not is_missed:
+                self._known = None
                 self._begin(now_s)  # what was done while the goal was kept says nothing
             elif now_s >= self._rests_until_s:
                 self._try(now_s)
@@ -53,7 +55,7 @@ class Floor:
             self._judge(now_s, rate)
 
     def _try(self, now_s: float) -> None:
-        rate = self._rate()
+        rate = self._rate() if self._known is None else self._known
         other = min(2 * self.size, self._most) if self._goes_up else max(self.size // 2, self._least)
         if other == self.size:
             self._goes_up = not self._goes_up
@@ -67,8 +69,9 @@ class Floor:
         before, self._tries = self._tries, None
         more, fewer = (rate, self._rate_before) if self.size > before else (self._rate_before, rate)
         best = max(self.size, before) if more >= _GAIN * fewer else min(self.size, before)
+        self._known = None
         if best == self.size:
-            self._rest_s = _REST_S
+            self._rest_s, self._known = _REST_S, rate
         else:
             self.size = best
             self._goes_up = not self._goes_up
@@ -87,6 +90,6 @@ class Floor:
         self._begun_s, self._first_s, self._frames = now_s, None, 0
 
     def _reset(self) -> None:
-        self.size, self._tries, self._goes_up = self._least, None, True
+        self.size, self._tries, self._known, self._goes_up = self._least, None, None, True
         self._rests_until_s, self._rest_s = float("-inf"), _REST_S
         self._begin(self._last_s)

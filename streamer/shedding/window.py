@@ -12,6 +12,7 @@ from streamer.shedding.floor import Floor
 # Of the goal: nine of ten frames are to be done within the first share; more are let in only where that leaves them
 # within the second. What lies between keeps the number as it is.
 _AIM, _ROOM = 0.8, 0.75
+_OLDEST = 0.4  # of the goal, the most that counts of what is past when a frame is taken
 _LOOKS_BACK_S = 1.0
 _LOOKS_EVERY_S = 0.05
 _LEAST = 3  # frames that were taken since the number changed, before it becomes smaller again
@@ -35,13 +36,8 @@ class Done:
     faces_s: float = 0.0
 
     @property
-    def age_s(self) -> float:
-        """From its capture until it was taken."""
-        return self.taken_s - self.captured_s
-
-    @property
-    def total_s(self) -> float:
-        return self.done_s - self.captured_s
+    def work_s(self) -> float:
+        return self.done_s - self.taken_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +48,14 @@ class Goals:
     event_s: float
     faces_s: float | None = None
 
+    def age_s(self, done: Done) -> float:
+        """From its capture until it was taken; but what a stream or its decoder is late by, no fewer frames mend."""
+        return min(done.taken_s - done.captured_s, _OLDEST * self.event_s)
+
     def lateness(self, done: Done) -> float:
         """Seconds to hold against event_s: of the goals, that which it came nearest to or missed by most."""
-        if self.faces_s is None:
-            return done.total_s
-        return max(done.total_s, done.faces_s * self.event_s / self.faces_s)
+        total_s = self.age_s(done) + done.work_s
+        return total_s if self.faces_s is None else max(total_s, done.faces_s * self.event_s / self.faces_s)
 
 
 class Window:
@@ -107,7 +106,7 @@ class Window:
         judged = whole if len(whole) >= _LEAST else fresh
         if len(judged) < _LEAST:
             return
-        beside, age_s = _mean([one.beside for one in judged]), _mean([one.age_s for one in judged])
+        beside, age_s = _mean([one.beside for one in judged]), _mean([self.goals.age_s(one) for one in judged])
         total_s = sorted(self.goals.lateness(one) for one in judged)[int(0.9 * len(judged))]
         work_s = max(total_s - age_s, 1e-6)
         aim_s, room_s = _AIM * self.goals.event_s, _ROOM * self.goals.event_s

@@ -19,8 +19,7 @@ import pytest
 from tests.contract.home import PHOTOS, Home, home
 from tests.faces import KNOWN
 
-# One service for all of the file: a process that gets a part of it would start another.
-pytestmark = [pytest.mark.live, pytest.mark.timeout(300), pytest.mark.xdist_group("bad_requests")]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
 
 MANY = 1_000
 MOST_GROWN_MIB = 250

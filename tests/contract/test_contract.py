@@ -11,8 +11,7 @@ from tests.contract import page
 from tests.contract.home import Home, home
 from tests.contract.operations import Operation, examples_of, operations
 
-# One service for all of the file: a process that gets a part of it would start another.
-pytestmark = [pytest.mark.live, pytest.mark.timeout(400), pytest.mark.xdist_group("contract")]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(400)]
 
 # Their bodies are SDP, which no one types: docs/watching.md and docs/cameras.md say who talks to them.
 BY_PROGRAMS_ALONE = {"whip", "whep"}

@@ -18,8 +18,7 @@ from websockets.sync.client import ClientConnection, connect
 from tests.contract.home import CAMERA, Home, home
 from tests.streamer.access.keys import bearer
 
-# One service for all of the file: a process that gets a part of it would start another.
-pytestmark = [pytest.mark.live, pytest.mark.timeout(300), pytest.mark.xdist_group("listeners")]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
 
 PATHS = ("/api/v1/events/live", f"/api/v1/cameras/{CAMERA}/faces")
 MUTE, LORIS = 40, 200

@@ -24,10 +24,7 @@ from streamer.demo.scene import write_stills
 from tests.conftest import PROJECT
 from tests.emulated.answers import answers
 
-# Each in one process, which asks once: pytest-xdist knows the groups that a file marks itself.
-PROCESSORS = [
-    pytest.param(name, marks=pytest.mark.xdist_group(f"emulated {name}"), id=name) for name in ("Nehalem", "Haswell")
-]
+PROCESSORS = ["Nehalem", "Haswell"]
 pytestmark = [pytest.mark.emulated, pytest.mark.timeout(900)]
 
 

@@ -12,8 +12,7 @@ from tests.grafana.day import House, happen, house
 from tests.grafana.reading import Query, boards, fill, queries
 from tests.live.alerting import Alerting
 
-# In one process: the day is lived once.
-pytestmark = [pytest.mark.live, pytest.mark.timeout(400), pytest.mark.xdist_group("grafana")]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(400)]
 
 # $__rate_interval is four times the scrape interval in Grafana; this Prometheus scrapes every second.
 EVERYTHING = {"instance": ".*", "camera": ".*", "__rate_interval": "4s", "__interval": "1s", "__range": "5m"}

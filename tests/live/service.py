@@ -137,6 +137,14 @@ class ServiceProcess:
             if sample.name == name and labels.items() <= sample.labels.items()
         )
 
+    async def until_metric(self, name: str, holds: Callable[[float], bool], **labels: str) -> None:
+        """Until the sum of a metric's samples with these labels is right: what is heard or shown may come before."""
+
+        async def right() -> bool:
+            return holds(await self.metric(name, **labels))
+
+        await until(right)
+
     @property
     def http(self) -> str | None:
         """Where it listens, as `http://127.0.0.1:PORT`; None while it does not."""

@@ -208,7 +208,9 @@ async def test_a_broker_that_refuses_and_a_disk_that_is_full(disk: Path, tmp_pat
             await until(lambda: any(line.get("code") == "broker_login_refused" for line in service.log()))
             refused = "refuses the login; check mqtt.username and mqtt.password"
             assert refused in next(line["message"] for line in service.log() if "code" in line)
-            assert await service.metric("whosthere_broker_errors_total", code="broker_login_refused") >= 1
+            await service.until_metric(
+                "whosthere_broker_errors_total", lambda told: told >= 1, code="broker_login_refused"
+            )
             broker_part = (await service.parts())["broker"]
             assert not broker_part["ok"]
             assert refused in broker_part["reason"]
@@ -229,7 +231,7 @@ async def test_a_broker_that_refuses_and_a_disk_that_is_full(disk: Path, tmp_pat
 
             await until(suffers)
             assert (await service.parts())["outbox"]["reason"] == "can't be written"
-            assert await service.metric("whosthere_outbox_errors_total", code="outbox_unwritable") > 0
+            await service.until_metric("whosthere_outbox_errors_total", lambda told: told > 0, code="outbox_unwritable")
             (line,) = [line for line in service.log() if line.get("code") == "outbox_unwritable"]
             assert "events wait in memory; make room on the disk" in line["message"]
             await until_it_goes_on(service, "street")

@@ -75,7 +75,7 @@ async def test_a_broker_that_is_frozen_does_not_keep_the_service(tmp_path, broke
     assert took_s < 5.0
 
 
-@pytest.mark.parametrize("version", ["auto", "5", "3.1.1"])
+@pytest.mark.parametrize("version", ["auto", pytest.param("5", marks=pytest.mark.thorough), "3.1.1"])
 async def test_a_login_that_is_mended_is_used_within_ten_seconds_and_readyz_says_why_until_then(tmp_path, version):
     folder = tmp_path / "locked"
     folder.mkdir()

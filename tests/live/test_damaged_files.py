@@ -118,7 +118,7 @@ async def test_a_gallery_that_is_deleted_and_replaced(tmp_path, broker):
         async def missed() -> bool:
             return not (await service.readiness())["gallery"]
 
-        await until(missed, 3.0)
+        await until(missed)
         assert "is gone; put it back" in await reason_of(service, "gallery")
         assert (await reason_of(service, "gallery")).endswith("1 people are served from memory")
         refused = whosthere("people", "list", "--set", f"paths.data={service.data}", cwd=tmp_path)
@@ -137,7 +137,7 @@ async def test_a_gallery_that_is_deleted_and_replaced(tmp_path, broker):
         with open_store(tmp_path / "other.db", keys_of(service.data / "gallery.db")) as store:
             store.add_person("Grace", [photo_of(unit(1))])
         (tmp_path / "other.db").rename(service.data / "gallery.db")
-        await until(lambda: any("; 1 people are in it" in line for line in lines_with(service, "gallery_replaced")), 5)
+        await until(lambda: any("; 1 people are in it" in line for line in lines_with(service, "gallery_replaced")))
         await service.until_ready("gallery")
         assert service.stop() == 0
     assert "Traceback" not in service.log_file.read_text()

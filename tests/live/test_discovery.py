@@ -56,7 +56,7 @@ async def test_home_assistant_is_told_and_told_again_and_made_to_forget(tmp_path
             await born(broker)
             await heard.until(lambda: newest(heard, theirs, since) and newest(heard, "whosthere_main", since))
             await heard.until(lambda: "whosthere/available" in [topic for topic, _, _ in heard.messages[since:]])
-            assert await service.metric("whosthere_home_assistant_devices") == 3
+            await service.until_metric("whosthere_home_assistant_devices", lambda devices: devices == 3)
             service.kill()
 
         told = json.loads(service.run("people", "forget", WHO, "--yes", "--json"))

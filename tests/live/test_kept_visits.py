@@ -201,7 +201,7 @@ async def test_a_wrong_key_is_told_and_events_go_on(tmp_path, broker):
                 return "0123456789abcdef" in ((await service.parts())["kept visits"]["reason"] or "")
 
             await until(told)
-            assert await service.metric("whosthere_visits_lost_total") >= 1
+            await service.until_metric("whosthere_visits_lost_total", lambda lost: lost >= 1)
             assert service.stop() == 0
         assert (service.data / "visits.db").read_bytes() == before
         assert len(lines_with(service, "master_key_wrong")) == 1

@@ -133,7 +133,7 @@ async def test_a_model_that_is_named_later_waits_for_the_templates_of_those_enro
             against = {other["model"]: other["code"] for other in first["embedder"]["others"]}
             assert (first["embedder"]["name"], against[TWIN]) == (OURS, "people_not_covered")
             await until(lambda: code_against(heard, TWIN) != "people_not_covered")
-            assert await service.metric("whosthere_gallery_uncovered", model=TWIN) == 0
+            await service.until_metric("whosthere_gallery_uncovered", lambda left: left == 0, model=TWIN)
             chosen = command(tmp_path, "models", "use", TWIN, "--json")
             assert (chosen.code, chosen.document["outcome"]) == (0, "serving"), chosen.err
             await named_by(heard, TWIN, json.loads(heard.retained(TOPIC)[TOPIC])["signature"])

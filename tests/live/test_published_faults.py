@@ -58,7 +58,7 @@ async def test_killed_and_started_again_with_another_codec_or_size_it_is_seen_ag
                 await more_frames(seen)
                 assert seen.camera.status.state == "online"
                 publisher.send(signal.SIGKILL)
-                await seen.until(seen.is_("offline", "no_publisher"), within_s=10.0)
+                await seen.until(seen.is_("offline", "no_publisher"), within_s=60.0)
             assert seen.events() == [("new", None), ("end", "camera_lost")] * number
         assert seen.counted("whosthere_camera_errors_total", code="stream_lost") == 4
         assert seen.counted("whosthere_camera_errors_total", code="stream_invalid") == 0
@@ -71,11 +71,11 @@ async def test_stopped_for_a_while_it_is_stalled_and_then_goes_on(clips, tmp_pat
         with by_ffmpeg(clips["h264"], url, tmp_path / "publisher.log", transport=transport) as publisher:
             await more_frames(seen)
             publisher.send(signal.SIGSTOP)
-            await seen.until(seen.is_("stalled", "stream_stalled"), within_s=10.0)
+            await seen.until(seen.is_("stalled", "stream_stalled"), within_s=60.0)
             publisher.send(signal.SIGCONT)
             await more_frames(seen)
             assert seen.camera.status.state == "online"
-        await seen.until(seen.is_("offline", "no_publisher"), within_s=10.0)
+        await seen.until(seen.is_("offline", "no_publisher"), within_s=60.0)
         assert [event for event, _ in seen.events()] in (["new", "end"], ["new", "end"] * 2)
 
 
@@ -85,7 +85,7 @@ async def test_stopped_for_longer_it_is_lost_and_another_may_come(clips, tmp_pat
         with by_ffmpeg(clips["h264"], url, tmp_path / "first.log") as first:
             await more_frames(seen)
             first.send(signal.SIGSTOP)
-            await seen.until(seen.is_("offline", "no_publisher"), within_s=10.0)
+            await seen.until(seen.is_("offline", "no_publisher"), within_s=60.0)
             assert seen.events()[-1] == ("end", "camera_lost")
             with by_ffmpeg(clips["wide"], url, tmp_path / "second.log"):
                 await more_frames(seen)

@@ -102,7 +102,7 @@ async def test_a_viewer_sees_the_camera_with_boxes_and_names(tmp_path):
         await browser.until(f"{FRAMES} > {frames} + 10")
         assert await browser.run("return document.querySelector('video').videoWidth") == 640
         # She stands in the first of three by two places; the name over her may reach into the next.
-        await until(lambda: browser.run(PAINTED), 10)
+        await until(lambda: browser.run(PAINTED))
         left, top, right, bottom = await browser.run(PAINTED)
         assert 0.03 < left < 0.2 < right < 0.5, (left, right)
         assert 0.0 < top < 0.2 < bottom < 0.5, (top, bottom)
@@ -283,4 +283,4 @@ async def test_a_camera_that_is_disabled_and_removed_while_somebody_watches(tmp_
         await page.says(STATE, "online")
         service.run("cameras", "remove", "door")
         await page.says(NOTICE, "There is no camera")
-        assert await service.metric("whosthere_viewers", camera="door") == 0
+        await service.until_metric("whosthere_viewers", lambda viewers: viewers == 0, camera="door")

@@ -83,7 +83,7 @@ def lfw(shared: Path) -> Callable[[str], ArrayImage]:
     """The path of a photo within lfw_dev.zip -> the photo."""
     archive = zipfile.ZipFile(shared / "faces" / "lfw_dev.zip")
     names = {Path(name).name: name for name in archive.namelist() if name.endswith(".jpg")}
-    return lambda path: decode_image(archive.read(names[Path(path).name]), path)
+    return cache(lambda path: decode_image(archive.read(names[Path(path).name]), path))
 
 
 @pytest.fixture(scope="session")
@@ -99,6 +99,7 @@ def pairs(shared: Path) -> list[tuple[str, str, bool]]:
 def central(find: Callable[..., Detections]) -> Callable[[ArrayImage], np.ndarray]:
     """A photo -> the landmarks (1,5,2) of the face nearest its centre."""
 
+    @cache
     def landmarks(image: ArrayImage) -> np.ndarray:
         found = find(image)
         middles = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2

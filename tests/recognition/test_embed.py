@@ -26,10 +26,6 @@ def spec_of(name: str) -> EmbedderSpec:
     return spec
 
 
-# In one process: the pairs are found and cut out once.
-pytestmark = pytest.mark.xdist_group("embed")
-
-
 @pytest.fixture(scope="module")
 def crops(find, group):
     landmarks = find(group).landmarks

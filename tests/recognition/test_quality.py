@@ -1,3 +1,5 @@
+from itertools import islice
+
 import cv2
 import numpy as np
 import pytest
@@ -63,10 +65,9 @@ def test_no_face():
 @pytest.fixture(scope="module")
 def frontal(lfw, pairs, central):
     """Twelve photos of people who look at the camera, with their landmarks."""
-    photos = [lfw(photo) for photo, _, _ in pairs]
-    faces = [(image, central(image)) for image in photos]
-    straight = [face for face in faces if np.abs(head_pose(face[1])[:2, 0]).max() < 20]
-    return straight[:12]
+    photos = (lfw(photo) for photo, _, _ in pairs)
+    faces = ((image, central(image)) for image in photos)
+    return list(islice((face for face in faces if np.abs(head_pose(face[1])[:2, 0]).max() < 20), 12))
 
 
 def scores(faces, change) -> np.ndarray:

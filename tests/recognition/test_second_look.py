@@ -9,7 +9,8 @@ from recognition.recogniser import RecogniserConfig, open_recogniser
 from recognition.specs.files import load_specs
 from tests.faces import EVERYBODY
 
-DETECTORS = ["nano_det", "scrfd_500m", "yunet_n", "scrfd_2.5g"]  # those but the first skip without ../shared
+# Those but the first skip without ../shared; the largest shows what its smaller sister does.
+DETECTORS = ["nano_det", "scrfd_500m", "yunet_n", pytest.param("scrfd_2.5g", marks=pytest.mark.thorough)]
 MARKS = np.array([[38, 52], [74, 52], [56, 72], [42, 92], [71, 92]], np.float32)
 
 

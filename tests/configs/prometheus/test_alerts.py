@@ -166,7 +166,7 @@ def test_the_values_that_rules_name_are_values_that_there_are():
         "reason": {*WORDS, NO_PUBLISHER, "ended", "no_gpu", "no_cuda_provider", "by_hand"},
         "code": codes,
         "part": {"broker", "outbox", "models"},
-        "outcome": {"dropped", "skipped", "failed"},
+        "outcome": {"dropped", "shed", "skipped", "failed"},
         "type": {"end"},
         "known": {"true"},
         "job": {"whosthere"},

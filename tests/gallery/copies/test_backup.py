@@ -29,6 +29,7 @@ from gallery.errors import (
 from gallery.keys.encryption import MasterKey
 from gallery.keys.master_key import KeySource, in_file
 from gallery.storage.store import PersonStore
+from tests import forking
 from tests.conftest import PROJECT
 from tests.gallery.fakes import SPACE, photo_of, unit
 from tests.gallery.portable import assert_same, portable_person
@@ -549,8 +550,8 @@ else:
 
 def killed_at(home: Home, file: Path, what: str, statement: int) -> bool:
     """Whether it was killed; False where it had fewer statements."""
-    command = [sys.executable, "-c", _KILLED, home.path, home.keys.folder, file, what, str(statement)]
-    done = subprocess.run(list(map(str, command)), cwd=PROJECT, capture_output=True, text=True, timeout=60)
+    arguments = map(str, (home.path, home.keys.folder, file, what, statement))
+    done = forking.run(list(arguments), PROJECT, os.environ, program=_KILLED)
     assert done.returncode in (0, -9), done.stderr
     return done.returncode != 0
 

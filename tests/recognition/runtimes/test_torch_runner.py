@@ -51,7 +51,9 @@ def opened(name, folder, precision="fp32", device="cpu"):
     return spec, TorchRunner(spec, saved(name, folder), device)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize(
+    "name", [SMALL, *(pytest.param(name, marks=pytest.mark.thorough) for name in FAMILIES if name != SMALL)]
+)
 def test_a_face_in_a_batch_is_the_face_alone(name, folder):
     spec, runner = opened(name, folder)
     faces = tensors(spec)

@@ -79,7 +79,10 @@ def test_onnx_answers_as_pytorch(name, tmp_path):
     assert self_test(spec, runner, batched=True) is None
 
 
-@pytest.mark.parametrize("name", ["arcface_r18", "adaface_ir18", "facenet_casia"])
+@pytest.mark.parametrize(
+    "name",
+    ["arcface_r18", *(pytest.param(name, marks=pytest.mark.thorough) for name in ("adaface_ir18", "facenet_casia"))],
+)
 def test_swapped_channels_are_no_parity(name, tmp_path):
     architecture = ARCHITECTURES[name]
     spec, runner = exported(architecture, network(name), tmp_path)

@@ -57,7 +57,7 @@ def test_json_summary_of_the_sample_scene(run, tmp_path):
     assert list(tmp_path.glob("whosthere*")) == []  # what it wrote is gone
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.thorough)])
 def test_a_signal_ends_it_with_the_summary(run, number):
     process = run()
     for line in process.stdout:

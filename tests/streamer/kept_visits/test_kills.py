@@ -1,14 +1,15 @@
 """A writer that is killed at any moment: each visit is there whole, or not at all."""
 
+import os
 import random
 import signal
-import subprocess
 import sys
 import time
 
 import pytest
 
 from streamer.kept_visits.visits_file import VisitsFile
+from tests import forking
 from tests.conftest import PROJECT
 from tests.streamer.kept_visits.made import NOW, keys_in
 
@@ -31,15 +32,14 @@ while True:
 @pytest.mark.parametrize("seed", range(5))
 def test_each_visit_is_whole_or_absent(tmp_path, seed):
     for _ in range(2):
-        process = subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(tmp_path)], cwd=PROJECT, stdout=subprocess.PIPE, text=True
-        )
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
+        reading, writing = os.pipe()
+        with open(reading) as said, open(writing, "w") as to_us, open(os.devnull) as nothing:
+            files = nothing.fileno(), to_us.fileno(), sys.__stderr__.fileno()
+            process = forking.Forked([str(tmp_path)], PROJECT, os.environ, *files, program=WRITER)
+            assert said.readline() == "ready\n"
         time.sleep(random.Random(seed).uniform(0.0, 0.4))
         process.send_signal(signal.SIGKILL)
-        process.wait(10)
-        process.stdout.close()
+        process.wait(60)
         with VisitsFile(tmp_path / "visits.db", keys_in(tmp_path)) as file:
             visits = list(file.search(0, 1e12))
             for visit in visits:

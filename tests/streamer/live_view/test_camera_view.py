@@ -172,7 +172,7 @@ async def test_the_end_of_the_service_ends_viewers_and_threads():
         view.taken(picture(0))
         await waiting
     assert (viewer.over.is_set(), viewer.why_over, view.looks) == (True, "the service stops", False)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while any(thread.name.startswith("view-") for thread in threading.enumerate()):
             await asyncio.sleep(0.01)
 

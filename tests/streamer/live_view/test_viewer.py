@@ -37,7 +37,7 @@ def packet(number, keyframe=False):
 
 
 async def numbers(viewer, count):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         return [(await viewer.take()).number for _ in range(count)]
 
 

@@ -13,6 +13,7 @@ from streamer.ingest.frame import VideoImage, quarter_turns
 from streamer.motion.masking import PictureMask
 from tests.conftest import PROJECT
 from tests.streamer.ingest.clips import play
+from tests.streamer.ingest.test_frame import HALF, IDENTITY, QUARTER
 from tests.streamer.ingest.writers import by_ffmpeg
 
 # No two turns of it are alike, and none of its sides lies along a row.
@@ -171,3 +172,38 @@ async def test_what_is_decoded_after_a_masked_picture_is_whole(kind, tmp_path: P
         assert after.image.bgr()[depth > 1].max() <= 3, f"frame {after.number}"
         outside = depth < -8
         np.testing.assert_array_equal(after.image.luma()[outside], before.image.luma()[outside])
+
+
+PLAIN = [np.full((240, 320, 3), (190, 200, 210), np.uint8)] * 10
+
+
+async def test_a_turn_that_the_stream_tells_moves_the_mask(tmp_path: Path):
+    lying = by_ffmpeg(tmp_path / "lying.mp4", PLAIN, 25, "-c:v", "libx264", "-movflags", "+faststart")
+    data = lying.read_bytes()
+    at = data.index(IDENTITY, data.index(b"tkhd"))
+    for number, matrix in enumerate((QUARTER, HALF)):
+        turned = tmp_path / f"{number}.mp4"
+        turned.write_bytes(data[:at] + matrix + data[at + len(matrix) :])
+        for frame in (await play(turned, masks=MASKS)).frames[::5]:
+            assert (frame.width, frame.height) == ((320, 240) if number else (240, 320))
+            assert_hidden(frame.image)
+        (frame,) = (await play(turned, most=1, masks=MASKS, rotate=90)).frames
+        assert_hidden(frame.image)
+
+
+async def test_fields_of_wide_pixels_from_a_camera_on_its_side(tmp_path: Path):
+    filters = "tinterlace=interleave_top,setfield=tff,setsar=2"
+    options = ("-flags", "+ilme+ildct", "-c:v", "libx264", "-x264-params", "tff=1")
+    clip = by_ffmpeg(tmp_path / "clip.mp4", PLAIN, 25, "-vf", filters, *options)
+    (frame,) = (await play(clip, most=1, masks=MASKS, rotate=270)).frames
+    assert (frame.width, frame.height) == (240, 640)
+    assert len(frame.image.notes) == 3
+    assert_hidden(frame.image, near_px=6)
+
+
+def test_pictures_with_a_palette_are_masked():
+    """As screenshots are, sent as PNG."""
+    palette = np.full((256, 4), 200, np.uint8)
+    picture = av.VideoFrame.from_ndarray((np.zeros((182, 322), np.uint8), palette), format="pal8")
+    assert picture.format.name == "pal8"
+    assert_hidden(masked(picture))

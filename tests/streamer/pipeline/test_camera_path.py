@@ -20,7 +20,8 @@ from streamer.events.event import Due, Models
 from streamer.events.outbox import Outbox
 from streamer.ingest.frame import Frame
 from streamer.kept_visits.camera_visits import CameraVisits
-from streamer.pipeline.camera_path import CameraPath, close_visits, detect, run_camera
+from streamer.motion.moved import Moved
+from streamer.pipeline.camera_path import CameraPath, close_visits, detect, may_be_worked_on, run_camera
 from streamer.pipeline.camera_trouble import FaceSizes
 from streamer.pipeline.live_gallery import LiveGallery
 from streamer.pipeline.outage_log import OutageLog
@@ -48,7 +49,7 @@ class ScriptedSource:
         self.taken = 0
 
     async def peek(self) -> Frame | None:
-        return None if self.taken == self.frames else cast(Any, self)
+        return None if self.taken == self.frames else cast(Any, SimpleNamespace(moved=None))
 
     async def take(self) -> Frame:
         for number in self._frames:
@@ -194,7 +195,7 @@ async def test_no_more_frames_are_under_way_than_allowed(walk):
 async def test_a_frame_waits_in_its_source_for_a_place_and_gives_it_back(walk):
     recogniser = ScriptedRecogniser(lambda n: [Face(x=100)] if n % 2 else [], delay=lambda n: 5)
     metrics = Metrics()
-    shedder = Shedder(Goals(60.0), lambda: Crew(1, 2), metrics)
+    shedder = Shedder(Goals(60.0), lambda: Crew(1, 2), metrics, clock=lambda: 0.0)
     other = shedder.share("other", lambda: Need.NOBODY)
     held = await other.place()
     done = asyncio.create_task(walk(recogniser, share=shedder.share("cam", lambda: Need.KNOWN)))
@@ -205,6 +206,37 @@ async def test_a_frame_waits_in_its_source_for_a_place_and_gives_it_back(walk):
     assert recogniser.most_at_once == 2
     assert frames_counted(over.metrics, "processed") == 30
     assert shedder.in_flight == 0, "none is kept by the end of the stream"
+
+
+async def test_a_camera_that_is_stopped_keeps_no_place():
+    shedder = Shedder(Goals(60.0), lambda: Crew(1, 1), Metrics())
+
+    async def peek() -> Frame:
+        return cast(Any, SimpleNamespace(moved=None))
+
+    async def take() -> Frame:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    share = shedder.share("cam", lambda: Need.NOBODY)
+    path = cast(
+        Any, SimpleNamespace(camera="cam", frames_in_flight=1, share=share, tracker=Tracker("cam", TrackingRules()))
+    )
+    running = asyncio.create_task(run_camera(take, path, peek))
+    await until(lambda: shedder.in_flight == 1)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert shedder.in_flight == 0
+
+
+async def test_a_frame_on_which_nothing_moved_waits_for_no_place():
+    path = cast(Any, SimpleNamespace(tracker=Tracker("cam", TrackingRules()), share=None))
+    still, moved = (Moved(np.full((2, 2), cells)) for cells in (False, True))
+    quiet, busy, unseen = (cast(Any, SimpleNamespace(moved=what)) for what in (still, moved, None))
+    assert [may_be_worked_on(frame, path) for frame in (quiet, busy, unseen, None)] == [False, True, True, False]
+    path.tracker.tracks = [cast(Any, "somebody")]
+    assert may_be_worked_on(quiet, path), "who is followed is looked at in any case"
 
 
 async def test_a_frame_that_could_not_be_looked_at_gives_its_place_back(walk):

@@ -30,7 +30,7 @@ from tests.command import Ended, whosthere
 from tests.galleries import open_store
 from tests.gallery.fakes import SIGNATURE, photo_of
 
-pytestmark = [pytest.mark.shared, pytest.mark.xdist_group("look-alikes")]
+pytestmark = pytest.mark.shared
 
 PHOTOS = 4  # of a person, at most
 PAIRS = 12

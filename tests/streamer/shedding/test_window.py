@@ -104,6 +104,11 @@ def test_the_goal_of_faces_counts_too():
     assert free.run(10.0) > machine.window.size
 
 
+def test_a_stream_that_comes_late_takes_nothing_from_the_others():
+    machine = Machine(Window(Goals(0.4), least=1, fill=2), 50.0, age_s=3.0)
+    assert machine.run(5.0) >= 5, "what is left of the goal is still for the work on it"
+
+
 def test_frames_without_faces_do_not_hide_that_those_with_faces_are_late():
     window = Window(Goals(0.4), least=1, fill=8)
     now_s = 10.0

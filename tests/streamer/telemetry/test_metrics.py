@@ -7,7 +7,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from streamer.telemetry.metrics import Metrics
 
 
-@pytest.mark.parametrize("camera", ["gate", "a/b", 'quoted "x"'])
+@pytest.mark.parametrize("camera", ["porch", "a/b", 'quoted "x"'])
 def test_a_camera_that_is_removed_leaves_no_series(camera: str):
     metrics = Metrics()
     told = [one for one in vars(metrics).values() if isinstance(one, MetricWrapperBase) and "camera" in one._labelnames]

@@ -63,7 +63,7 @@ async def test_those_that_are_wanted_are_published_and_not_retained(pictures, pe
     made = faces(pictures)
     async with sending(made) as sent:
         await made.told("door", FRAME, [due("a1n", person=person)])
-        await until(lambda: len(sent.messages) == count, 5)
+        await until(lambda: len(sent.messages) == count)
     assert [(topic, retain) for topic, _, retain in sent.messages] == [(TOPIC, False)] * count
 
 
@@ -71,11 +71,11 @@ async def test_it_is_the_face_with_what_is_around_it_and_no_larger_than_it_need_
     made = faces("all")
     async with sending(made) as sent:
         await made.told("door", FRAME, [due("a1n")])
-        await until(lambda: sent.messages, 5)
+        await until(lambda: sent.messages)
         large = due("b1n")
         large = type(large)(large.event.model_copy(update={"box": (0, 0, 1280, 720)}), large.levels)
         await made.told("door", FRAME, [large])
-        await until(lambda: len(sent.messages) == 2, 5)
+        await until(lambda: len(sent.messages) == 2)
     first, second = (picture.shape for _, picture, _ in sent.messages)
     assert first == (180, 170, 3)  # the box is 100 by 100, near the corner
     assert second == (360, 640, 3)
@@ -90,7 +90,7 @@ async def test_neither_an_end_nor_a_face_out_of_the_picture_has_one():
         await made.told("door", FRAME, [outside])
         await made.told("hall", FRAME, [due("a1n")])
         await made.told("door", FRAME, [due("b1n")])
-        await until(lambda: sent.messages, 5)
+        await until(lambda: sent.messages)
     assert len(sent.messages) == 1
 
 
@@ -98,15 +98,15 @@ async def test_who_is_forgotten_is_shown_no_more():
     made = faces("all")
     async with sending(made) as sent:
         await made.told("door", FRAME, [due("a1n", candidates=(ADA, BOB))])
-        await until(lambda: sent.messages, 5)
+        await until(lambda: sent.messages)
         made.forget([BOB])
-        await until(lambda: len(sent.messages) == 2, 5)
+        await until(lambda: len(sent.messages) == 2)
         await made.told("door", FRAME, [due("b1n", person=BOB)])  # a verdict that was on its way
         await made.told("door", FRAME, [due("c1n")])
-        await until(lambda: len(sent.messages) == 3, 5)
+        await until(lambda: len(sent.messages) == 3)
         made.forget([])
         made.forget([ADA])  # the stranger of just now may have been her, or she stood beside
-        await until(lambda: len(sent.messages) == 4, 5)
+        await until(lambda: len(sent.messages) == 4)
     assert sent.is_blank == [False, True, False, True]
 
 
@@ -117,7 +117,7 @@ async def test_a_picture_that_is_being_made_while_somebody_is_forgotten_is_not_s
         await asyncio.sleep(0)  # it is with the pool now
         made.forget([ADA])
         await making
-        await until(lambda: sent.messages, 5)
+        await until(lambda: sent.messages)
     assert sent.is_blank == [True]
 
 
@@ -125,7 +125,7 @@ async def test_what_was_shown_before_this_run_may_be_theirs():
     made = faces("known")
     made.forget([ADA])
     async with sending(made) as sent:
-        await until(lambda: sent.messages, 5)
+        await until(lambda: sent.messages)
     assert sent.is_blank == [True]
 
 
@@ -137,5 +137,5 @@ async def test_a_camera_that_is_removed_has_none():
     async with sending(made) as sent:
         await made.told("door", FRAME, [due("b1n")])
         await made.told("hall", FRAME, [due("c1n")])
-        await until(lambda: sent.messages, 5)
+        await until(lambda: sent.messages)
     assert [topic for topic, _, _ in sent.messages] == ["whosthere/cameras/hall/last_face"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from streamer.pipeline.overload import Overload
+from streamer.shedding.overload import Overload
 
 ASKED_PER_S, CAMERAS = 40, 4
 
