@@ -61,7 +61,7 @@ class Bench:
 
     def plan(self, cameras: Mapping[str, Camera], usual_s: float, **config: Mapping[str, float]) -> Plan:
         seconds = self.seconds(usual_s)
-        return Plan(cameras, seconds, {**self.config, **config}, settles_s=min(10.0, seconds))
+        return Plan(cameras, seconds, {**self.config, **config}, settles_s=min(30.0, seconds))
 
     async def encoded(self, scene_name: str, scene: Scene, encodings: Mapping[str, Encoding]) -> dict[str, Path]:
         people = self.people if scene.walks else None

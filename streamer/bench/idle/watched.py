@@ -24,7 +24,7 @@ from streamer.bench.idle.truth import Clock, Expected, Matched, expected, matche
 from streamer.bench.processes import broker_process
 from streamer.errors import BenchFailed
 
-SETTLES_S = 10.0  # cameras open all at once, and have to learn what is usual
+SETTLES_S = 30.0  # cameras open all at once, and have to learn what is usual
 HEARD_OUT_S = 4.0  # after the last second that counts
 PARTLY_S = 120.0  # those cut off by the beginning or the end are looked for so far around
 
