@@ -64,6 +64,7 @@ class PictureDecoder:
         self._is_empty = False  # the codec holds nothing
         self.catches_up = False  # what comes out was kept
         self.passed = False  # the last packet was not decoded
+        self._resumed_pts: int | None = None  # of the last keyframe, where those before it were passed by
         self.cost = DecodeCost()
         self._tick_s = 0.0  # of the stream's timestamps
         self._kind = PictureKind(is_entry=False)  # of the last packet
@@ -75,14 +76,17 @@ class PictureDecoder:
         self.was_damaged = False  # something of the last packet, or a picture that it gave
         self.decoded = self.skipped = 0
 
-    def decode(self, packet: "Packet[VideoStream]", at: Instant) -> Iterator[_Decoded]:
-        """Pictures, each with the CPU time that its packet took, in s. Raises StreamInvalid, ClipBroken."""
+    def decode(self, packet: "Packet[VideoStream]", at: Instant, late_s: float = 0.0) -> Iterator[_Decoded]:
+        """Pictures, each with the CPU time that its packet took, in s. Raises StreamInvalid, ClipBroken.
+
+        late_s: for how long it has lain here although there was nothing to wait for.
+        """
         if self._is_before_keyframe(packet):
             return
         for whole in self._joiner.push(packet, at):
-            yield from self.gated(whole)
+            yield from self.gated(whole, late_s)
 
-    def gated(self, packet: "Packet[VideoStream]") -> Iterator[_Decoded]:
+    def gated(self, packet: "Packet[VideoStream]", late_s: float = 0.0) -> Iterator[_Decoded]:
         """As decode(), of a whole picture, whose place is the gate's to say."""
         gate, self.passed = self._gate, False
         if gate is None:
@@ -105,16 +109,25 @@ class PictureDecoder:
             now_s,
             is_damaged=packet.is_corrupt,
             is_untimed=packet.pts is None and bool(self._context.has_b_frames),
+            late_s=late_s,
         )
-        if step == "decode":
+        if self._kind.is_entry:
+            self._resumed_pts = packet.pts if step == "resume" else None
+        if step in ("decode", "resume") and not self._precedes_resumed(packet):
             yield from self.decode_whole(packet)
         elif step == "glance":
             yield from self._glance(packet)
         elif step == "wake":
             yield from self._catch_up(gate.take_kept(), is_first_known=gate.has_shown)
         else:
+            if step == "late" and not self._is_empty:
+                yield from self._emptied(packet)
             self.passed, self.was_damaged = True, False
             self.skipped += 1
+
+    def _precedes_resumed(self, packet: "Packet[VideoStream]") -> bool:
+        """Whether it is shown before the keyframe that was resumed with: it is made from what was passed by, too."""
+        return self._resumed_pts is not None and packet.pts is not None and packet.pts < self._resumed_pts
 
     def _glance(self, packet: "Packet[VideoStream]") -> Iterator[_Decoded]:
         """A keyframe for itself alone: a codec that reorders gives it out at once only where it is told to end."""

@@ -273,7 +273,7 @@ class Metrics:
                 self.camera_watch.remove(camera, before.way, before.reason)
         self.gate_seconds.labels(camera, "decoder", "open").inc(report.open_s)
         self.gate_seconds.labels(camera, "decoder", "closed").inc(report.closed_s)
-        for fate in ("decoded", "kept", "caught_up", "skipped"):
+        for fate in ("decoded", "kept", "caught_up", "skipped", "late"):
             self.packets.labels(camera, fate).inc(getattr(report, fate))
 
     def forget_camera(self, camera: str) -> None:

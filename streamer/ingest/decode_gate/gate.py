@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
 from streamer.ingest.decode_gate.habits import Habits, Watch
+from streamer.ingest.decode_gate.lateness import Lateness
 from streamer.ingest.decode_gate.picture_kind import PictureKind
 from streamer.motion.attention import Attention
 from streamer.motion.moved import Moved
 
-# glance: a keyframe, decoded for itself alone. wake: all that was kept, with this one, is decoded at once.
-Step = Literal["decode", "keep", "skip", "glance", "wake"]
+# glance: a keyframe, decoded for itself alone. wake: all that was kept, with this one, is decoded at once. late: too
+# late to be of use. resume: a keyframe, decoded after such.
+Step = Literal["decode", "keep", "skip", "glance", "wake", "late", "resume"]
 
 # Nothing has moved for so long before a camera falls asleep; and, awake, before its packets count as quiet ones.
 CALM_S, QUIET_S = 3.0, 1.0
@@ -40,7 +42,8 @@ def _least_cells(moved: Moved, width: int) -> float:
 class GateReport:
     """What became of packets, and how long the gate was open and closed, since the last report.
 
-    caught_up: of those kept, that were decoded when something moved. skipped: those that nothing is made from.
+    caught_up: of those kept, that were decoded when something moved. skipped: those that nothing is made from. late:
+    those that came too long ago, where the machine decodes slower than they come.
     """
 
     watch: Watch
@@ -51,6 +54,7 @@ class GateReport:
     kept: int = 0
     caught_up: int = 0
     skipped: int = 0
+    late: int = 0
 
 
 class DecodeGate(Generic[P]):
@@ -70,6 +74,7 @@ class DecodeGate(Generic[P]):
         self._kept: list[P] = []
         self._kept_bytes = 0
         self._is_roused = False
+        self._lateness = Lateness()
         self._moved_s = self._active_s = now_s  # when something moved last, or may have; or every frame was wanted
         self._media_s: float | None = None  # the latest
         self._judged_s = now_s
@@ -87,8 +92,12 @@ class DecodeGate(Generic[P]):
         *,
         is_damaged: bool = False,
         is_untimed: bool = False,
+        late_s: float = 0.0,
     ) -> Step:
-        """The next picture, in the order in which they are decoded; media_s: when, by the stream's own time."""
+        """The next picture, in the order in which they are decoded; media_s: when, by the stream's own time.
+
+        late_s: for how long it has lain here although there was nothing to wait for.
+        """
         step_s = self._step_s(media_s, now_s)
         self._since_glance_s += step_s
         self.habits.saw(kind, size, step_s, is_untimed=is_untimed)
@@ -99,9 +108,12 @@ class DecodeGate(Generic[P]):
             self._active_s = now_s
         if kind.is_entry or self.habits.is_overdue:
             self.watch = self.habits.watch
-        step = self._asleep(picture, kind, size, is_raised, now_s) if self.is_asleep else self._awake(kind, now_s)
+        if self.is_asleep:
+            step = self._asleep(picture, kind, size, is_raised, now_s)
+        else:
+            step = self._awake(kind, now_s, late_s)
         is_quiet = not is_raised if self.is_asleep else now_s - self._moved_s >= QUIET_S
-        if is_quiet and not kind.is_entry:
+        if is_quiet and not kind.is_entry and step != "late":
             self.habits.learn_quiet(kind, size)
         if step == "glance":
             self._keep_from(picture, size, is_shown=True)
@@ -128,7 +140,10 @@ class DecodeGate(Generic[P]):
         self._pass_time(now_s)
         self._send(now_s)
 
-    def _awake(self, kind: PictureKind, now_s: float) -> Step:
+    def _awake(self, kind: PictureKind, now_s: float, late_s: float) -> Step:
+        pace = self._lateness.judge(kind, late_s, self.habits.keyframe_s)
+        if pace != "on_time":
+            return "resume" if pace == "resumed" else "late"
         if now_s - self._active_s < CALM_S or self.watch.way == "all":
             return "decode"
         if self.watch.way == "keyframes":
@@ -194,6 +209,8 @@ class DecodeGate(Generic[P]):
             report.kept += 1
         elif step == "skip":
             report.skipped += 1
+        elif step == "late":
+            report.late += 1
         elif step == "wake":
             report.caught_up += len(self._kept) - 1
             report.decoded += 1

@@ -48,8 +48,9 @@ class Run:
         return sum(getattr(report, name) for report in self.reports)
 
 
-def run(clip: Path) -> Run:
-    """In the stream's own time; a picture with the walker in it moves."""
+def run(clip: Path, *, slow: float = 0.0) -> Run:
+    """In the stream's own time; a picture with the walker in it moves. slow: each takes so many times as long as it is
+    shown for, in a hall in which something always moves."""
     done, now = Run(), [0.0]
     clock = Clock(unix_s=lambda: now[0] + 1e9, monotonic_s=lambda: now[0])
 
@@ -67,11 +68,13 @@ def run(clip: Path) -> Run:
             where, context, clock, SourceHooks(failed=failed), PictureTrouble(), is_clip=True, gate=gate
         )
         for number, packet in enumerate(container.demux(video)):
-            now[0] = number / FPS
-            for frame, _ in decoder.decode(packet, Instant(now[0] + 1e9, now[0])):
+            came_s = number / FPS
+            now[0] = max(now[0], came_s) if slow else came_s
+            for frame, _ in decoder.decode(packet, Instant(came_s + 1e9, came_s), now[0] - came_s):
+                now[0] += slow / FPS
                 at_s = frame.pts * float(frame.time_base)
                 done.seen.append(Seen(frame.pts, at_s, now[0], frame.opaque or Instant(0, 0), luma_of(frame)))
-                gate.looked(Moved(np.full((3, 3), walks(at_s))), now[0])
+                gate.looked(Moved(np.full((3, 3), bool(slow) or walks(at_s))), now[0])
             if now[0] < ENTERS_S:
                 done.way = gate.watch.way
         assert decoder.decoded == len(done.seen)
@@ -97,6 +100,18 @@ def test_a_stream_is_watched_as_it_allows_and_a_walker_wakes_it_in_time(halls, k
         "reference": (False, True),
         "keyframes": (True, False),
     }[done.way]
+
+
+@pytest.mark.parametrize("kind", ["h264-vbr", "h264-open-b", "h265-vbr", "h265-open-b"])
+def test_a_decoder_that_is_too_slow_goes_on_at_a_keyframe_and_what_it_shows_is_whole(halls, kind):
+    clip = halls(kind)
+    plain, done = Plain.of(clip), run(clip, slow=3.0)
+    assert done.failures == 0
+    assert done.count("late") > 3 * FPS
+    assert [seen.pts for seen in done.seen] == sorted({seen.pts for seen in done.seen}), "lost order, or shown twice"
+    assert all(seen.luma == plain.luma[seen.pts] for seen in done.seen), "not what a plain decoder makes of it"
+    known = [seen for seen in done.seen if seen.out_s > 5.0]  # how far apart its keyframes are
+    assert max(seen.out_s - seen.came.monotonic_s for seen in known) < 1.5 + 3 / FPS
 
 
 @pytest.mark.parametrize("kind", ["h264-vbr", "h264-vbr-b"])
