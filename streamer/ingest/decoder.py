@@ -303,18 +303,23 @@ class Decoder:
 
     def _decode(self, packet: "Packet[VideoStream]", at: Instant, pictures: PictureDecoder) -> None:
         self._last_packet_s = at.monotonic_s
-        for frame, decode_s in pictures.decode(packet, at, self._late_s(at)):
+        for frame, decode_s in pictures.decode(packet, at, self._late_s(packet, at)):
             self._hand_over(frame, decode_s, was_kept=pictures.catches_up)
         if pictures.passed:
             self.outlet.decoded(None)
         elif pictures.waits_for_keyframe and not self._is_polled:
             self.outlet.heard()
 
-    def _late_s(self, at: Instant) -> float:
-        """For how long a packet of a live stream has lain here, since the last time that a frame was waited for."""
+    def _late_s(self, packet: "Packet[VideoStream]", at: Instant) -> float:
+        """For how long a packet of a live stream has lain here, since the last time that a frame was waited for; one
+        that came in a burst, since it was due.
+        """
         if self._is_clip or self._is_polled:
             return 0.0
-        return max(0.0, self._clock.monotonic_s() - max(at.monotonic_s, self.outlet.rested_s))
+        told = packet.pts if packet.dts is None else packet.dts
+        due_s = self.outlet.stream_clock.due_s(None if told is None else told * float(packet.time_base))
+        since_s = max(at.monotonic_s, self.outlet.rested_s, -math.inf if due_s is None else due_s)
+        return max(0.0, self._clock.monotonic_s() - since_s)
 
     def _hand_over(self, decoded: av.VideoFrame, decode_s: float, *, was_kept: bool) -> None:
         """Samples, waits until a paced clip's frame is due, offers."""

@@ -73,6 +73,12 @@ class StreamClock:
         late_s = max(0.0, now_s + hold_s - at_s - self._quickest_s)
         return Placed(at_s, hold_s, late_s, lag_s - self._quickest_s)
 
+    def due_s(self, stream_s: float | None) -> float | None:
+        """When what is of this time is handed out, as far as the frames before it tell; None: they don't."""
+        if stream_s is None or self._at_s is None or not self._is_trusted:
+            return None
+        return stream_s + self._offset_s + self._latest_s
+
     def _time_of(self, stream_s: float | None, arrived_s: float) -> float:
         if self._at_s is None:
             self._offset_s = self._next_offset_s = arrived_s - (arrived_s if stream_s is None else stream_s)

@@ -32,6 +32,8 @@ class DetectorGate:
         is_open = looking.wants(Shown(frame.moved, (frame.width, frame.height), at_s), tracks, generation)
         if tracks:
             self._attention.follow(at_s + looking.rules.gone_after_s)
+        else:
+            self._attention.unfollow()
         self._attention.hold(max(looking.held_until_s, at_s + _WATCHED_S if is_watched else at_s))
         if frame.moved is not None:
             self._count(at_s, is_open=is_open)

@@ -1,6 +1,6 @@
 """Whether a camera's every frame is wanted: told by whoever follows somebody or watches it, asked by its thread.
 
-hold() and follow() are for the loop, is_held() and is_followed() for any thread; times are on time.monotonic(), s.
+hold(), follow() and unfollow() are for the loop, is_held() and is_followed() for any. Times: time.monotonic(), s.
 """
 
 import math
@@ -20,19 +20,22 @@ class Attention:
 
     def __init__(self, rules: AttentionRules | None = None) -> None:
         self.rules = rules or AttentionRules()
-        self._until_s = self._followed_until_s = -math.inf
+        self._held_until_s = self._followed_until_s = -math.inf
 
     def hold(self, until_s: float) -> None:
         """Every frame is wanted until then at least."""
-        self._until_s = max(self._until_s, until_s)
+        self._held_until_s = max(self._held_until_s, until_s)
 
     def follow(self, until_s: float) -> None:
-        """Somebody is followed until then at least: every frame is wanted, and what moves is no noise."""
-        self._followed_until_s = max(self._followed_until_s, until_s)
-        self.hold(until_s)
+        """Somebody is followed until then: every frame is wanted, and what moves is no noise."""
+        self._followed_until_s = until_s
+
+    def unfollow(self) -> None:
+        """Nobody is followed any more."""
+        self._followed_until_s = -math.inf
 
     def is_followed(self, now_s: float) -> bool:
         return now_s < self._followed_until_s
 
     def is_held(self, now_s: float) -> bool:
-        return now_s < self._until_s
+        return now_s < self._held_until_s or self.is_followed(now_s)

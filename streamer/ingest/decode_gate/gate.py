@@ -21,6 +21,8 @@ Step = Literal["decode", "keep", "skip", "glance", "wake", "late", "resume"]
 
 # Nothing has moved for so long before a camera falls asleep; and, awake, before its packets count as quiet ones.
 CALM_S, QUIET_S = 3.0, 1.0
+# And no less than this since every frame was last wanted: who asks again and again shall not wake it each time.
+UNWANTED_S = 0.5
 # Cells that have to move, and how wide a square of them is at least, px: the digits of a burned-in clock and what a
 # keyframe makes anew are less, a head is more.
 LEAST_CELLS, LEAST_PX = 4, 10
@@ -75,7 +77,8 @@ class DecodeGate(Generic[P]):
         self._kept_bytes = 0
         self._is_roused = False
         self._lateness = Lateness()
-        self._moved_s = self._active_s = now_s  # when something moved last, or may have; or every frame was wanted
+        self._moved_s = self._woken_s = now_s  # when something moved last, or may have; when it began to be awake
+        self._wanted_s = -math.inf  # when every frame was wanted last, or one was damaged
         self._media_s: float | None = None  # the latest
         self._judged_s = now_s
         self._since_glance_s = math.inf
@@ -103,15 +106,15 @@ class DecodeGate(Generic[P]):
         self.habits.saw(kind, size, step_s, is_untimed=is_untimed)
         is_raised = not kind.is_entry and self.habits.floors[kind.is_reference].is_raised(size)
         if is_damaged:
-            self._moved_s = self._active_s = now_s
-        elif self._attention.is_held(now_s):
-            self._active_s = now_s
+            self._moved_s = now_s
+        if is_damaged or self._attention.is_held(now_s):
+            self._wanted_s = now_s
         if kind.is_entry or self.habits.is_overdue:
             self.watch = self.habits.watch
         if self.is_asleep:
             step = self._asleep(picture, kind, size, is_raised, now_s)
         else:
-            step = self._awake(kind, now_s, late_s)
+            step = self._awake(kind, step_s, now_s, late_s)
         is_quiet = not is_raised if self.is_asleep else now_s - self._moved_s >= QUIET_S
         if is_quiet and not kind.is_entry and step != "late":
             self.habits.learn_quiet(kind, size)
@@ -123,7 +126,7 @@ class DecodeGate(Generic[P]):
     def looked(self, moved: Moved | None, now_s: float, width: int = 0) -> None:
         """A picture came out, and this moved in it; None: nobody knows, so anything may have. width: its own, px."""
         if moved is None or moved.is_sudden or int(moved.cells.sum()) >= _least_cells(moved, width):
-            self._moved_s = self._active_s = now_s
+            self._moved_s = now_s
             self._is_roused = self.is_asleep
 
     def take_kept(self) -> list[P]:
@@ -140,11 +143,11 @@ class DecodeGate(Generic[P]):
         self._pass_time(now_s)
         self._send(now_s)
 
-    def _awake(self, kind: PictureKind, now_s: float, late_s: float) -> Step:
-        pace = self._lateness.judge(kind, late_s, self.habits.keyframe_s)
+    def _awake(self, kind: PictureKind, step_s: float, now_s: float, late_s: float) -> Step:
+        pace = self._lateness.judge(kind, late_s, step_s, self.habits.keyframe_s)
         if pace != "on_time":
             return "resume" if pace == "resumed" else "late"
-        if now_s - self._active_s < CALM_S or self.watch.way == "all":
+        if self.watch.way == "all" or not self._is_calm(now_s):
             return "decode"
         if self.watch.way == "keyframes":
             if not kind.is_entry:
@@ -154,8 +157,15 @@ class DecodeGate(Generic[P]):
         self._become(now_s, is_asleep=True)
         return "decode" if kind.is_reference else "skip"
 
+    def _is_calm(self, now_s: float) -> bool:
+        """A wake by weight, in whose pictures nothing moves, is soon over; whoever left has been gone for a while when
+        nobody follows them any more.
+        """
+        is_unwanted = now_s - self._wanted_s >= UNWANTED_S and now_s - self._woken_s >= QUIET_S
+        return is_unwanted and now_s - self._moved_s >= CALM_S
+
     def _asleep(self, picture: P, kind: PictureKind, size: int, is_raised: bool, now_s: float) -> Step:
-        is_roused = self._is_roused or is_raised or self._active_s == now_s
+        is_roused = self._is_roused or is_raised or self._wanted_s == now_s
         if not self._kept:  # those are left out that nothing is made from, or it was cut
             if self.watch.way == "keyframes" and kind.is_entry and not is_roused:
                 return "glance"
@@ -199,8 +209,8 @@ class DecodeGate(Generic[P]):
             return
         self._pass_time(now_s)
         self.is_asleep, self._is_roused, self._since_glance_s = is_asleep, False, math.inf
-        if not is_asleep:  # where nothing is to be seen in what was kept, it is soon calm again
-            self._active_s = max(self._active_s, now_s - CALM_S + QUIET_S)
+        if not is_asleep:
+            self._woken_s = now_s
         self._send(now_s)
 
     def _count(self, step: Step, now_s: float) -> None:

@@ -43,6 +43,19 @@ def test_a_steady_stream_is_handed_out_as_it_comes():
     assert max(late_s for *_, late_s in taken) < 0.05
 
 
+def test_when_the_next_of_a_burst_is_due_is_known_before_it_is_made_a_picture():
+    clock = StreamClock()
+    assert clock.due_s(1e5) is None, "of the first one nobody can say"
+    for number, (stream_s, arrived_s) in enumerate(bursts(6, 3)):
+        due_s = clock.due_s(stream_s)
+        placed = clock.place(stream_s, arrived_s, arrived_s)
+        if number % 150 > 75:  # in a burst, and not as it begins
+            assert due_s == pytest.approx(arrived_s + placed.hold_s, abs=0.01)
+            assert due_s > arrived_s + 1
+    assert clock.due_s(None) is None
+    assert StreamClock(is_told=False).due_s(1e5) is None
+
+
 @pytest.mark.parametrize("seconds", [2, 4, 6, 10])
 def test_bursts_are_spread_by_their_own_timestamps(seconds):
     taken = play(bursts(seconds, 5))

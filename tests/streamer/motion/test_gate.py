@@ -51,3 +51,14 @@ def test_attention_is_held_by_whoever_follows_and_followed_by_nobody_else():
     assert attention.is_followed(2.9)
     assert not attention.is_followed(3.0)
     assert attention.is_held(4.9)
+
+
+def test_attention_ends_with_whoever_was_followed_but_not_for_others():
+    attention = Attention()
+    attention.follow(600.0)
+    assert attention.is_held(1.0)
+    attention.hold(2.0)
+    attention.unfollow()
+    assert not attention.is_followed(1.0)
+    assert attention.is_held(1.9)
+    assert not attention.is_held(2.0)

@@ -349,7 +349,7 @@ async def test_who_stands_still_among_quiet_frames_is_told_once_and_ends_in_time
     assert events[-1].captured_at == pytest.approx(1000.0 + 71.9)
     assert frames_counted(done.metrics, "quiet") > 600
     assert all(len(watcher.seen[number]) == 1 for number in range(102, 719))  # whoever looks sees the face all along
-    assert done.path.attention.is_followed(73.0)
+    assert not done.path.attention.is_followed(72.0), "nor is anybody waited for any longer"
 
 
 async def test_a_dead_runner_goes_up():

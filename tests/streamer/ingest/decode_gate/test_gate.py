@@ -6,7 +6,16 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from streamer.ingest.decode_gate.gate import CALM_S, MOST_KEPT, MOST_KEPT_BYTES, DecodeGate, GateReport, Step
+from streamer.ingest.decode_gate.gate import (
+    CALM_S,
+    MOST_KEPT,
+    MOST_KEPT_BYTES,
+    QUIET_S,
+    UNWANTED_S,
+    DecodeGate,
+    GateReport,
+    Step,
+)
 from streamer.ingest.decode_gate.picture_kind import PictureKind
 from streamer.motion.attention import Attention, AttentionRules
 from streamer.motion.moved import Moved
@@ -117,6 +126,44 @@ def test_whoever_watches_wakes_it_at_once():
     assert stream.step() == "wake"
     assert stream.play(4.9)["keep"] == 0
     assert stream.play(6)["keep"] > 0
+
+
+def until_asleep(stream: Stream) -> float:
+    """Seconds until it sleeps; with a keyframe a second, that is up to one more than it has to."""
+    began = stream.next
+    while not stream.gate.is_asleep:
+        stream.step()
+    return (stream.next - began) / FPS
+
+
+def test_whoever_left_is_not_waited_for_once_more_when_nobody_follows_them_any_more():
+    stream = Stream().asleep()
+    stream.moved = MOVES
+    stream.play(3)
+    stream.moved = STILL
+    stream.attention.follow(stream.now_s + CALM_S + 2)
+    stream.play(CALM_S)
+    assert not stream.gate.is_asleep
+    stream.attention.unfollow()
+    assert UNWANTED_S <= until_asleep(stream) <= UNWANTED_S + 1.04
+
+
+def test_what_moved_last_is_waited_for_although_nobody_is_followed():
+    stream = Stream().asleep()
+    stream.moved = MOVES
+    stream.play(3)
+    stream.moved = STILL
+    stream.attention.follow(stream.now_s + 0.1)
+    assert CALM_S <= until_asleep(stream) <= CALM_S + 1.04
+
+
+def test_a_wake_by_weight_alone_is_soon_over_but_not_at_once():
+    stream = Stream().asleep()
+    stream.size = 900
+    while stream.gate.is_asleep:
+        stream.step()
+    stream.size = 100
+    assert QUIET_S <= until_asleep(stream) <= QUIET_S + 1.04
 
 
 def test_weight_without_movement_is_learnt_and_wakes_it_no_more():
