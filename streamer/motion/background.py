@@ -39,6 +39,8 @@ _FOLLOW_S = 8.0  # time constant by which a quiet cell follows what drifts
 _NEIGHBOURS = 3  # of 3 by 3 cells: fewer are no face
 SUDDEN = 0.4  # share of cells
 _SUDDEN_LIGHT = 0.15  # factor of the whole picture's light, at once
+# Luma over black that light can be told by; and the share of cells that has to be lit, or not to be masked, for that.
+_LIT, _LEAST_LIT = 8.0, 0.1
 _LEARN_STEP_AFTER = 10  # pictures after a sudden change, by which the noise is known again
 
 
@@ -76,7 +78,7 @@ class Background:
         since_s = min(max(at_s - self._at_s, 0.01), 2.0)
         self._at_s, self._last = at_s, now
         self._pictures += 1
-        step = _median(np.abs(now[::2, ::2] - last[::2, ::2])) * _QUANTILE_OF_STEP
+        step = _step(now[::2, ::2], last[::2, ::2]) * _QUANTILE_OF_STEP
         light = self._follow_light(now)
         away = np.abs(now - self._told)
         limits = np.clip(_TIMES * np.maximum(self._noise, max(self._step, self._rain)), LEAST, MOST)
@@ -110,8 +112,11 @@ class Background:
 
     def _follow_light(self, now: F32) -> float:
         """What was told is made as light as this picture as a whole; by which share that was."""
-        bright = np.maximum(self._told[1::3, 1::3] - BLACK, 8.0)
-        factor = _median((now[1::3, 1::3] - BLACK) / bright)
+        told = self._told[1::3, 1::3] - BLACK
+        lit = told >= _LIT  # neither by night nor of what is masked can it be told
+        if _share(lit) < _LEAST_LIT:
+            return 0.0
+        factor = _median((now[1::3, 1::3][lit] - BLACK) / told[lit])
         change = abs(factor - 1.0)
         if 0.002 < change <= _SUDDEN_LIGHT:
             self._told = np.minimum(BLACK + (self._told - BLACK) * np.float32(factor), np.float32(235))
@@ -164,6 +169,12 @@ class Background:
         self._told = np.where(cells, now, told)
         self._seen = np.where(cells, np.float32(1), self._seen + 1)
         self._was_news = cells
+
+
+def _step(now: F32, last: F32) -> float:
+    """Between two pictures, of half of what is not black: masks have no noise."""
+    steps, seen = np.abs(now - last), now > BLACK
+    return _median(steps[seen] if _share(seen) >= _LEAST_LIT else steps)
 
 
 def _median(values: F32) -> float:

@@ -30,4 +30,5 @@ class MotionGate:
             return Moved(news.cells, news.is_sudden)
         if self._inside is None or self._inside.shape != luma.shape:
             self._inside = np.asarray(self._counts(*luma.shape), np.bool_)
-        return Moved(news.cells & self._inside, news.is_sudden)
+        cells = news.cells & self._inside
+        return Moved(cells, news.is_sudden and bool(cells.any()))

@@ -46,6 +46,33 @@ def test_light_that_changes_is_no_movement(light):
     assert len(news) <= 0.02 * 60 * FPS, news
 
 
+@pytest.mark.parametrize(
+    ("scene", "sd"),
+    [
+        (np.where(np.arange(COLUMNS)[None] < 0.6 * COLUMNS, 16, HALL), 0.5),
+        (np.where(np.arange(COLUMNS)[None] < 0.6 * COLUMNS, 16, HALL), 4),
+        (np.where(np.arange(COLUMNS)[None] < 0.95 * COLUMNS, 16, HALL), 1),
+        (np.where(np.arange(COLUMNS)[None] < 0.8 * COLUMNS, 20, HALL), 0.7),
+        (np.full_like(HALL, 19), 0.7),
+    ],
+    ids=["masked", "masked and noisy", "nearly all masked", "a lit door at night", "night"],
+)
+def test_what_is_black_or_dark_tells_no_light_and_is_quiet_but_for_who_comes(scene, sd):
+    """By the ratio of next to nothing to next to nothing, each picture would be another light."""
+    sensor = Sensor(sd)
+
+    def seen(picture):
+        return np.where(scene == 16, 16, sensor(picture)).astype(np.uint8)
+
+    background = Background()
+    told = [background.compare(seen(scene), number / FPS) for number in range(30 * FPS)]
+    assert [number for number, one in enumerate(told) if one.is_sudden] == [0]
+    assert sum(bool(one.cells.any()) for one in told) <= 5
+    comes = background.compare(seen(with_head(scene, 153, 40, 5, 7, 40)), 30.0)
+    assert comes.cells[40:47, 153:158].any()
+    assert not comes.is_sudden
+
+
 def test_a_lamp_that_is_switched_is_looked_at_and_then_learnt():
     spot = 60 * np.exp(-((np.arange(COLUMNS)[None] - 80) ** 2 + (np.arange(ROWS)[:, None] - 45) ** 2) / 2000)
     night, sensor = HALL * 0.4 + 30 + spot, Sensor()

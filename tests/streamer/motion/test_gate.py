@@ -31,6 +31,20 @@ def test_movement_outside_of_the_regions_is_none():
     assert not right.cells[:, : COLUMNS // 2 - 1].any()
 
 
+def test_what_fills_most_of_the_picture_outside_of_the_regions_is_no_sudden_change_of_theirs():
+    """A lorry in the street."""
+    corner = Areas(regions=(((0.8, 0.8), (1.0, 0.8), (1.0, 1.0), (0.8, 1.0)),))
+    for areas, is_sudden in ((corner, False), (Areas(), True)):
+        gate, sensor = MotionGate(Attention(), areas.looked_at), Sensor()
+        for number in range(10):
+            gate.look(sensor(HALL), number / 10)
+        lorry = HALL.copy()
+        lorry[:70, 20:150] = 40
+        moved = gate.look(sensor(lorry), 1.0)
+        assert moved.is_sudden == moved.any == is_sudden
+        assert gate.look(sensor(HALL * 0.4), 1.1).is_sudden, "a lamp that goes out is one"
+
+
 def test_what_moved_in_a_frame_that_gave_way_moved_in_the_next():
     one, two = np.zeros((ROWS, COLUMNS), np.bool_), np.zeros((ROWS, COLUMNS), np.bool_)
     one[3, 4] = two[5, 6] = True
