@@ -30,7 +30,8 @@ LEAST_CELLS, LEAST_PX = 4, 10
 _LOOKS = 2
 # What is kept. Over that the camera wakes: nothing is lost, and what was kept is decoded.
 MOST_KEPT, MOST_KEPT_BYTES = 600, 8 * 2**20
-_LONGEST_STEP_S = 10.0
+# Timestamps that go further on, or back by more than reordering takes them, have begun anew: a lap, a clock that was set.
+_LONGEST_STEP_S, _LONGEST_BACK_S = 10.0, 0.5
 _TELL_EVERY_S = 1.0
 
 P = TypeVar("P")
@@ -101,8 +102,9 @@ class DecodeGate(Generic[P]):
 
         late_s: for how long it has lain here although there was nothing to wait for.
         """
-        step_s = self._step_s(media_s, now_s)
-        self._since_glance_s += step_s
+        passed_s, self._judged_s = max(0.0, now_s - self._judged_s), now_s
+        step_s = self._step_s(media_s, passed_s)
+        self._since_glance_s += max(step_s, passed_s)  # also where timestamps stand still
         self.habits.saw(kind, size, step_s, is_untimed=is_untimed)
         is_raised = not kind.is_entry and self.habits.floors[kind.is_reference].is_raised(size)
         if is_damaged:
@@ -137,6 +139,7 @@ class DecodeGate(Generic[P]):
     def cut(self) -> None:
         """What is kept can't be decoded any more: a gap, a lap's end. Asleep it is still, if a keyframe is next."""
         self.take_kept()
+        self._media_s = None
 
     def finish(self, now_s: float) -> None:
         """The stream is over."""
@@ -193,12 +196,12 @@ class DecodeGate(Generic[P]):
         """A keyframe: what was kept before it is needed no more."""
         self._kept, self._kept_bytes, self.has_shown = [picture], size, is_shown
 
-    def _step_s(self, media_s: float | None, now_s: float) -> float:
+    def _step_s(self, media_s: float | None, passed_s: float) -> float:
         """Since the picture before: by the stream's time where that makes sense, else by the clock."""
-        before_s, passed_s, self._judged_s = self._media_s, max(0.0, now_s - self._judged_s), now_s
+        before_s = self._media_s
         if media_s is None:
             return passed_s
-        if before_s is None or abs(media_s - before_s) > _LONGEST_STEP_S:
+        if before_s is None or not -_LONGEST_BACK_S <= media_s - before_s <= _LONGEST_STEP_S:
             self._media_s = media_s
             return passed_s
         self._media_s = max(media_s, before_s)  # where there are B-frames, timestamps go back

@@ -40,6 +40,7 @@ class Stream:
         self.steps: Counter[Step] = Counter()
         self.moved: Moved | None = STILL
         self.has_times = True
+        self.began_s = 0.0  # when its timestamps began with 0
 
     @property
     def now_s(self) -> float:
@@ -53,7 +54,7 @@ class Stream:
     def step(self, **told: bool) -> Step:
         kind = self.kind()
         size = self.keyframe_size if kind.is_entry else self.size + self.next % 7
-        media_s = self.now_s if self.has_times else None
+        media_s = self.now_s - self.began_s if self.has_times else None
         step = self.gate.judge(self.next, kind, size, media_s, self.now_s, **told)
         self.steps[step] += 1
         if step == "wake":
@@ -286,6 +287,29 @@ def test_pictures_without_times_go_by_the_clock_and_reordered_ones_are_all_decod
         stream.step(is_untimed=True)
     assert not stream.gate.is_asleep
     assert (stream.gate.watch.way, stream.gate.watch.reason) == ("all", "no_timestamps")
+
+
+@pytest.mark.parametrize("is_told", [True, False], ids=["a clip's next lap", "a camera's clock was set"])
+@pytest.mark.parametrize("lap_s", [2, 6, 9])
+def test_times_that_begin_again_leave_no_keyframe_unseen(lap_s, is_told):
+    stream = Stream()
+    for _ in range(6):
+        stream.began_s = stream.now_s
+        steps = stream.play(lap_s)
+        if is_told:
+            stream.gate.cut()
+    assert stream.gate.is_asleep
+    assert steps["glance"] == lap_s
+    assert stream.gate.habits.keyframe_s == pytest.approx(1, abs=0.1)
+
+
+def test_times_that_stand_still_leave_no_keyframe_unseen():
+    stream = Stream().asleep()
+    stream.steps.clear()
+    for _ in range(5 * FPS):
+        stream.began_s = stream.now_s - 8
+        stream.step()
+    assert stream.steps["glance"] >= 5
 
 
 def sums(reports: list[GateReport]) -> Iterator[float]:
