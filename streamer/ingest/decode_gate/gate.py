@@ -30,7 +30,7 @@ LEAST_CELLS, LEAST_PX = 4, 10
 _LOOKS = 2
 # What is kept. Over that the camera wakes: nothing is lost, and what was kept is decoded.
 MOST_KEPT, MOST_KEPT_BYTES = 600, 8 * 2**20
-# Timestamps that go further on, or back by more than reordering takes them, have begun anew: a lap, a clock that was set.
+# Timestamps that go further, or back by more than reordering takes them, begin anew: a lap, a clock that was set.
 _LONGEST_STEP_S, _LONGEST_BACK_S = 10.0, 0.5
 _TELL_EVERY_S = 1.0
 
@@ -116,7 +116,7 @@ class DecodeGate(Generic[P]):
         if self.is_asleep:
             step = self._asleep(picture, kind, size, is_raised, now_s)
         else:
-            step = self._awake(kind, step_s, now_s, late_s)
+            step = self._awake(kind, max(step_s, passed_s), now_s, late_s)
         is_quiet = not is_raised if self.is_asleep else now_s - self._moved_s >= QUIET_S
         if is_quiet and not kind.is_entry and step != "late":
             self.habits.learn_quiet(kind, size)
