@@ -311,15 +311,10 @@ class Decoder:
             self.outlet.heard()
 
     def _late_s(self, packet: "Packet[VideoStream]", at: Instant) -> float:
-        """For how long a packet of a live stream has lain here, since the last time that a frame was waited for; one
-        that came in a burst, since it was due.
-        """
-        if self._is_clip or self._is_polled:
+        if self._is_clip or self._is_polled:  # which are late by their own schedule
             return 0.0
         told = packet.pts if packet.dts is None else packet.dts
-        due_s = self.outlet.stream_clock.due_s(None if told is None else told * float(packet.time_base))
-        since_s = max(at.monotonic_s, self.outlet.rested_s, -math.inf if due_s is None else due_s)
-        return max(0.0, self._clock.monotonic_s() - since_s)
+        return self.outlet.late_s(None if told is None else told * float(packet.time_base), at)
 
     def _hand_over(self, decoded: av.VideoFrame, decode_s: float, *, was_kept: bool) -> None:
         """Samples, waits until a paced clip's frame is due, offers."""

@@ -134,6 +134,14 @@ class FrameOutlet:
         elif self._slot.offer(frame):
             self._hooks.dropped()
 
+    def late_s(self, stream_s: float | None, came: Instant) -> float:
+        """For how long a live stream's packet of this time (s; None: it has none) has lain here, since the last time
+        that a frame was waited for; one that came in a burst, since it was due.
+        """
+        due_s = self.stream_clock.due_s(stream_s)
+        since_s = max(came.monotonic_s, self.rested_s, -math.inf if due_s is None else due_s)
+        return max(0.0, self._clock.monotonic_s() - since_s)
+
     def left_out(self, pictures: int) -> None:
         """So many were, since there are newer ones."""
         self.next_number += pictures

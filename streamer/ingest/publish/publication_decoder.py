@@ -152,14 +152,15 @@ class PublicationDecoder:
 
     def _show(self, data: bytes, picture: EncodedPicture | None = None) -> bool:
         """A picture's data, or none for those that the codec still has; whether they were damaged."""
-        is_damaged = False
+        is_damaged, late_s = False, 0.0
         packet = cast("Packet[VideoStream]", Packet(data))
         packet.time_base = _TICK
         if picture is not None:
             packet.pts = picture.pts
             packet.opaque = Instant(*picture.at)  # one of its own: PyAV loses one that two packets share
             packet.is_keyframe = picture.is_keyframe
-        for frame, decode_s in self._pictures.gated(packet):
+            late_s = self.outlet.late_s(picture.pts / _TICK.denominator, picture.at)
+        for frame, decode_s in self._pictures.gated(packet, late_s):
             self.outlet.decoded(frame, was_heard=self._pictures.catches_up)
             is_damaged |= self._pictures.was_damaged
             if is_damaged:

@@ -27,14 +27,16 @@ from streamer.settings import CameraSettings
 class EverySlot(LatestSlot):
     """Keeps them all."""
 
-    def __init__(self) -> None:
+    def __init__(self, offered: Callable[[], object] = lambda: None) -> None:
         super().__init__(asyncio.new_event_loop())
+        self._offered = offered
         self._loop.close()
         self.frames: list[Frame] = []
         self.end: BaseException | None = None
 
     def offer(self, frame: Frame) -> bool:
         self.frames.append(frame)
+        self._offered()
         return False
 
     def close(self, end: BaseException) -> None:
@@ -46,6 +48,9 @@ class ArrivalClock:
 
     def __init__(self) -> None:
         self.now_s = 0.0
+
+    def pass_time(self, seconds: float) -> None:
+        self.now_s += seconds
 
     def clock(self) -> Clock:
         def wait(_stop: object, seconds: float) -> bool:
@@ -96,9 +101,11 @@ def show(
     pictures: Iterable[Picture],
     camera: CameraSettings | None = None,
     attention: Attention | None = None,
+    slow_s: float = 0.0,
 ) -> Shown:
-    """Every frame that a camera of 120 fps makes of them."""
-    shown, clock, slot = Shown(), ArrivalClock(), EverySlot()
+    """Every frame that a camera of 120 fps makes of them; each takes so long."""
+    shown, clock = Shown(), ArrivalClock()
+    slot = EverySlot(lambda: clock.pass_time(slow_s))
     counts = shown.counts
 
     def failed(code: str) -> None:

@@ -1,5 +1,6 @@
 """A publisher's quiet pictures through the gate before the decoder, with what moves seen by the gate behind it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -93,3 +94,23 @@ def test_whoever_watches_gets_all_that_was_kept_each_of_its_own_time(halls):
     times = [frame.captured_s for frame in done.frames if frame.captured_s >= 7.01]
     assert [round(b - a, 3) for a, b in pairwise(times)] == [round(1 / FPS, 3)] * (len(times) - 1)
     assert len(times) > FPS
+
+
+@pytest.mark.parametrize("kind", ["h264-vbr", "h264-open-b", "h265-open-b"])
+def test_a_machine_that_is_too_slow_shows_what_is_new_and_shows_it_whole(halls, kind):
+    """Somebody watches, so that it does not sleep; each picture takes twice as long as it may."""
+    clip = halls(kind)
+    stream = PublishedStream(kind[:4].replace("h265", "hevc"), "rtsp tcp")
+    attention, lags = Attention(), []
+    attention.hold(math.inf)
+    slow_s = 2 / FPS
+    done = show(stream, published(clip), attention=attention, slow_s=slow_s)
+    known = set(Plain.of(clip).luma.values())
+    assert all(luma.tobytes() in known for luma in done.lumas())
+    assert of(done, "late") > 2 * FPS
+    assert len(done.frames) >= len(published(clip)) / 4
+    shown_s = 0.0
+    for frame in done.frames:
+        shown_s = max(shown_s, frame.captured_s) + slow_s
+        lags.append(shown_s - frame.captured_s)
+    assert max(lags[-10:]) < 2, "later than when the first keyframes' interval was learnt"
