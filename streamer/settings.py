@@ -134,7 +134,7 @@ class RecognitionSettings(Section):
     latency_goal_ms: float | None = Field(default=300.0, gt=0, description="queue and run of a face; null: none")
     event_goal_ms: float | None = Field(default=400.0, gt=0, description="capture to hand-over; null: nothing is shed")
     look_again_s: float = Field(default=10.0, gt=0, le=3600, description="how often a quiet picture is looked at")
-    wake_within_s: float = Field(default=1.0, gt=0, le=60, description="how late a quiet camera may wake")
+    wake_within_s: float = Field(default=1.0, gt=0, le=8, description="how late a quiet camera may wake")
     minimum_stay_s: float = Field(default=60.0, ge=0, le=86_400, description="a model serves at least for so long")
     poll_s: float = Field(default=1.0, gt=0, le=60, description="how often memory and load are looked at")
     profiles: dict[str, SpecProfile] = Field(default={}, description="what specs say otherwise, by model")

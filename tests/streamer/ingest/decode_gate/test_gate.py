@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -17,8 +18,10 @@ from streamer.ingest.decode_gate.gate import (
     Step,
 )
 from streamer.ingest.decode_gate.picture_kind import PictureKind
+from streamer.ingest.stream_clock import LONGEST_STEP_S
 from streamer.motion.attention import Attention, AttentionRules
 from streamer.motion.moved import Moved
+from streamer.settings import RecognitionSettings
 
 FPS = 25
 STILL, MOVES = Moved(np.zeros((2, 2), np.bool_)), Moved(np.ones((2, 2), np.bool_))
@@ -194,6 +197,22 @@ def test_a_later_wake_makes_rarer_keyframes_enough():
     stream = Stream(4, wake_within_s=4)
     stream.play(20)
     assert stream.play(8) == {"glance": 2, "keep": 8 * FPS - 2}
+
+
+def test_the_longest_sleep_that_can_be_set_is_no_jump_of_any_clock():
+    """Streams' and clips' times take a longer step for a fault in the timestamps."""
+    most = next(
+        limit.le for limit in RecognitionSettings.model_fields["wake_within_s"].metadata if hasattr(limit, "le")
+    )
+    stream = Stream(most, wake_within_s=most)
+    stream.play(5 * most)
+    assert stream.gate.is_asleep
+    shown = [n for n in stream.decoded if n >= 3 * most * FPS]
+    assert len(shown) < 3 * FPS
+    assert max(b - a for a, b in pairwise(shown)) / FPS < LONGEST_STEP_S
+    rare = Stream(LONGEST_STEP_S, wake_within_s=most)
+    rare.play(6 * LONGEST_STEP_S)
+    assert not rare.gate.is_asleep
 
 
 def test_pictures_that_nothing_is_made_from_are_left_out_where_keyframes_are_rare():
