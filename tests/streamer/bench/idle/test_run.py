@@ -26,6 +26,14 @@ async def test_without_photos_the_keys_are_there_and_why_is_told(tmp_path, setti
     assert "--faces" in failed["why"]
 
 
+async def test_without_weights_it_is_told_at_once_which_and_where_they_go(tmp_path):
+    parts = Parts(lambda _: None)
+    empty = load(overrides=[f"paths.data={tmp_path / 'never'}", f"paths.models=[{tmp_path}]"])
+    await run_idle(empty, IdleBenchOptions(tmp_path, tmp_path / "faces.zip"), parts)
+    (failed,) = parts.failed
+    assert all(word in failed["why"] for word in ("scrfd_500m", str(tmp_path), "paths.models", "../shared/models"))
+
+
 async def test_a_part_that_fails_leaves_the_others(tmp_path, settings, monkeypatch, capsys):
     async def prepared(*_):
         return measure.Bench({}, {}, None, {}, tmp_path, tmp_path, None, said.append)
