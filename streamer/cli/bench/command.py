@@ -3,9 +3,11 @@
 `--train` a trained classifier, `--http` the API, `--mqtt` how fast the outbox drains, `--soak` looks for leaks,
 `--idle` what quiet cameras cost beside the build before."""
 
+import signal
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -115,7 +117,7 @@ def bench(
         "soak": soak,
     }
     (kind, *_) = [*(name for name, asked in wanted.items() if asked), "all"]
-    with tempfile.TemporaryDirectory(prefix="whosthere-bench-") as name:
+    with ended_as_by_ctrl_c(), tempfile.TemporaryDirectory(prefix="whosthere-bench-") as name:
         scratch = Path(name)
         if kind == "idle":
             run_idle_bench(settings, folder, faces, clip, negative, seconds, part, told)
@@ -124,6 +126,16 @@ def bench(
             clip = _sample_clip(scratch)
         asked = Asked(settings, scratch, folder.absolute(), clip, faces, people, minutes, all_models=all_models)
         told.document(*KINDS[kind](asked, told.parts))
+
+
+@contextmanager
+def ended_as_by_ctrl_c() -> Iterator[None]:
+    """Its cameras, brokers and services are processes of their own: they end with it, however it is ended."""
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @dataclass(frozen=True, slots=True)
