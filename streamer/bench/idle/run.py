@@ -71,7 +71,10 @@ async def run_idle(settings: Settings, options: IdleBenchOptions, parts: Parts) 
 async def _prepared(settings: Settings, options: IdleBenchOptions, work: Path, say: Say) -> Bench:
     """The builds, each with the same people enrolled. Raises BenchFailed."""
     if options.faces is None:
-        raise BenchFailed("quiet cameras are visited by people of photos; give a ZIP with a folder a person by --faces")
+        raise BenchFailed(
+            "quiet cameras are visited by people of photos; give a ZIP with a folder a person by --faces "
+            "(`make bench` takes ../shared/faces/lfw_dev.zip by itself, where that is there)"
+        )
     for file in (options.crowd, options.negative):
         if file is not None and not file.is_file():
             raise BenchFailed(f"clip {file} is not there; give another by --clip or --negative")
