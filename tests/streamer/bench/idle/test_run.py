@@ -1,5 +1,7 @@
 """`bench --idle` from its options to its document: real services, the build before out of git, and parts that fail."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from streamer.bench.idle import measure, run
@@ -63,6 +65,12 @@ async def test_a_part_that_fails_leaves_the_others(tmp_path, settings, monkeypat
     assert "  64 cameras of 720p15: share of two cores: 0.5 (goal 0.8)" in said
     show_idle(document)
     assert "64 cameras of 720p15: share of two cores" in capsys.readouterr().out
+
+
+def test_a_camera_that_is_never_looked_at_has_a_share_too():
+    frames = {"processed": {"a": 30.0, "b": 30.0}, "shed": {"a": 1.0, "c": 99.0}}
+    assert measure.shares(SimpleNamespace(frames=frames)) == {"a": 1.5, "b": 1.5, "c": 0.0}
+    assert measure.shares(SimpleNamespace(frames={})) == {}
 
 
 @pytest.mark.parametrize(
