@@ -278,6 +278,14 @@ async def test_a_fault_while_a_frame_is_taken_gives_its_place_back(walk):
     assert shedder.in_flight == 0
 
 
+async def test_a_walk_that_ends_in_a_fault_gives_all_places_back(walk):
+    shedder = Shedder(Goals(60.0), lambda: Crew(2, 2), Metrics())
+    share = shedder.share("cam", lambda: Need.NOBODY)
+    with pytest.raises(BaseExceptionGroup):
+        await walk(ScriptedRecogniser(lambda n: [], delay=lambda n: 5, dies_at=7), share=share)
+    await until(lambda: shedder.in_flight == 0)
+
+
 def _breaks(frame: Frame) -> None:
     raise ZeroDivisionError
 
