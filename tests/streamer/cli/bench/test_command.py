@@ -41,6 +41,6 @@ async def test_what_it_started_ends_with_it_when_it_is_killed():
 @pytest.mark.parametrize("typed", ["--part vbr", "--seconds 9", "--models --part cbr"])
 def test_what_is_of_idle_alone_is_refused_beside_anything_else(tmp_path, typed):
     ended = whosthere("bench", *typed.split(), cwd=tmp_path)
-    assert ended.returncode == 2
-    assert "add --idle" in ended.stderr
+    assert ended.code == 2
+    assert "add --idle" in ended.err
     assert list(tmp_path.iterdir()) == []
