@@ -73,7 +73,7 @@ class ArrayPool:
             now_s = self._clock()
             for size, known in list(self._sizes.items()):
                 if now_s - known.asked_s >= RARELY_S or len(self._sizes) > _MOST_SIZES:
-                    del self._sizes[size]
+                    self._sizes.pop(size, None)  # an array that died meanwhile may have asked, too
 
     def _spare(self, size: int) -> memoryview | None:
         self.let_go()

@@ -66,7 +66,7 @@ def limit_heaps() -> bool:
     tunables = os.environ.get("GLIBC_TUNABLES", "")
     try:
         mallopt = ctypes.CDLL(None).mallopt
-    except AttributeError:
+    except (AttributeError, OSError):  # OSError: a Python that is linked statically
         return False
     wanted = [
         (number, value)
@@ -87,7 +87,7 @@ def let_go() -> None:
 
     PICTURES.let_go()
     if ARENA.let_go():
-        with suppress(AttributeError):
+        with suppress(AttributeError, OSError):
             ctypes.CDLL(None).malloc_trim(0)
 
 

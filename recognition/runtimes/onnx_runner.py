@@ -74,8 +74,8 @@ class OnnxRunner:
             raise RuntimeError("run after close")
         try:
             if self.device == "cpu":
-                ARENA.ran()
-                return self._session.run(None, {self._input: batch})
+                with ARENA.running():
+                    return self._session.run(None, {self._input: batch})
             return run_bound(self._session, self._input, batch)
         except self._errors as error:
             if _is_out_of_memory(error):

@@ -8,7 +8,8 @@ Memory).
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from types import ModuleType
 from typing import Protocol
@@ -126,17 +127,26 @@ class Arena:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
+        self._running = 0
         self._ran_s: float | None = None  # since it was given back last
         self._empty: Session | None = None
 
-    def ran(self) -> None:
-        """A network just has."""
-        self._ran_s = self._clock()
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """A network runs as long as the context lasts."""
+        with self._lock:
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running -= 1
+                self._ran_s = self._clock()
 
     def let_go(self) -> bool:
         """Give it back where no network ran for RESTS_S; whether it was. Blocks for a millisecond then."""
         with self._lock:
-            if self._ran_s is None or self._clock() - self._ran_s < RESTS_S:
+            if self._running or self._ran_s is None or self._clock() - self._ran_s < RESTS_S:
                 return False
             self._ran_s = None
             if self._empty is None:

@@ -29,7 +29,7 @@ class DetectorGate:
     def lets_in(self, frame: Frame, tracks: Sequence[Followed], generation: int, *, is_watched: bool) -> bool:
         """Whether it is looked at. Frames come in their order; generation: the gallery's."""
         at_s, looking = frame.captured_s, self._looking
-        is_open = looking.wants(Shown(frame.moved, (frame.width, frame.height), at_s), tracks, generation)
+        is_open = looking.wants(_shown(frame), tracks, generation)
         if tracks:
             self._attention.follow(at_s + looking.rules.gone_after_s)
         else:
@@ -41,9 +41,17 @@ class DetectorGate:
             self._metrics.frames.labels(camera=self._camera, outcome="quiet").inc()
         return is_open
 
+    def would_let_in(self, frame: Frame, tracks: Sequence[Followed], generation: int) -> bool:
+        """What lets_in() would answer now; nothing is counted or told."""
+        return self._looking.would_want(_shown(frame), tracks, generation)
+
     def _count(self, at_s: float, *, is_open: bool) -> None:
         since_s = 0.0 if self._last_s is None else at_s - self._last_s
         self._last_s = at_s
         if 0.0 < since_s <= _LONGEST_GAP_S:
             state = "open" if is_open else "closed"
             self._metrics.gate_seconds.labels(camera=self._camera, gate="detector", state=state).inc(since_s)
+
+
+def _shown(frame: Frame) -> Shown:
+    return Shown(frame.moved, (frame.width, frame.height), frame.captured_s)

@@ -6,6 +6,7 @@ docs/quiet-cameras.md says it in words for those who run it.
 
 import math
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -98,9 +99,17 @@ class Looking:
         """Whether this frame, the next in their order, is to be looked at. generation: the gallery's."""
         wanted = self._is_wanted(shown, tracks, generation)
         self._shown_s = shown.at_s
+        if shown.moved is not None:
+            for track in tracks:
+                if self._near_s[track.id] <= track.last_seen_s:
+                    track.unmoved_s = shown.at_s
         if wanted:
             self._asked_s, self._is_owed = shown.at_s, False
         return wanted
+
+    def would_want(self, shown: Shown, tracks: Sequence[Followed], generation: int) -> bool:
+        """What wants() would say of this frame now. Changes nothing: it may give way to a newer one."""
+        return copy(self)._is_wanted(shown, tracks, generation)
 
     def _is_wanted(self, shown: Shown, tracks: Sequence[Followed], generation: int) -> bool:
         moved, at_s = shown.moved, shown.at_s
@@ -134,9 +143,6 @@ class Looking:
             track.id: at_s if moved.is_sudden or moved.cells[area].any() else self._near_s.get(track.id, at_s)
             for track, area in zip(tracks, areas, strict=True)
         }
-        for track in tracks:
-            if self._near_s[track.id] <= track.last_seen_s:
-                track.unmoved_s = at_s
 
     def _is_due(self, track: Followed, at_s: float, since_s: float) -> bool:
         """A track in a picture in which nothing moves. Its next sighting must come long before it is given up."""

@@ -96,40 +96,44 @@ async def run_camera(
             await in_flight.acquire()
             place = NOWHERE
             try:
-                if peek is not None and may_be_worked_on(await peek(), path):
+                if peek is not None and may_be_worked_on(await peek(), path, gate):
                     place = await place_for(path)
                 frame = await take()
+                if not is_let_in(frame, path, gate):
+                    _walked(in_flight, place, None)
+                    continue
+                if place is NOWHERE and peek is not None:
+                    place = await place_for(path)
+                task = walks.create_task(walk(frame, path, turns.next(), place), name=f"{path.camera}/{frame.number}")
+                task.add_done_callback(partial(_walked, in_flight, place))
             except (CameraError, StreamEnded) as over:
                 place.leave()
                 reason = over
                 break
-            except BaseException:  # its camera is stopped
+            except BaseException:  # its camera is stopped, or there is a fault
                 place.leave()
                 raise
-            if path.watcher is not None:
-                path.watcher.taken(frame)
-            is_watched = path.watcher is not None and path.watcher.looks
-            generation = path.live_gallery.generation
-            if not gate.lets_in(frame, path.tracker.tracks, generation, is_watched=is_watched):
-                if path.looking.is_settled:
-                    tell_same_faces(path.watcher, frame, path.tracker, path.visits)
-                _walked(in_flight, place, None)
-                continue
-            if place is NOWHERE and peek is not None:
-                place = await place_for(path)
-            task = walks.create_task(walk(frame, path, turns.next(), place), name=f"{path.camera}/{frame.number}")
-            task.add_done_callback(partial(_walked, in_flight, place))
     try:
         raise reason
     finally:
         del reason, frame  # or the error, its traceback and the last picture would hold one another
 
 
-def may_be_worked_on(frame: Frame | None, path: CameraPath) -> bool:
+def may_be_worked_on(frame: Frame | None, path: CameraPath, gate: DetectorGate) -> bool:
     """Whether a frame needs a place, or is over in no time. None: there is none any more."""
-    if frame is None:
-        return False
-    return frame.moved is None or frame.moved.any or bool(path.tracker.tracks)
+    return frame is not None and gate.would_let_in(frame, path.tracker.tracks, path.live_gallery.generation)
+
+
+def is_let_in(frame: Frame, path: CameraPath, gate: DetectorGate) -> bool:
+    """Whether the detector looks at it; who watches is told of it in any case."""
+    if path.watcher is not None:
+        path.watcher.taken(frame)
+    is_watched = path.watcher is not None and path.watcher.looks
+    if gate.lets_in(frame, path.tracker.tracks, path.live_gallery.generation, is_watched=is_watched):
+        return True
+    if path.looking.is_settled:
+        tell_same_faces(path.watcher, frame, path.tracker, path.visits)
+    return False
 
 
 async def place_for(path: CameraPath) -> Place:

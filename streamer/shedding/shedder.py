@@ -6,6 +6,7 @@ On the loop; what is lost meanwhile is counted on the cameras' threads.
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,7 +17,9 @@ from streamer.shedding.turns import FairTurns, Need
 from streamer.shedding.window import Done, Goals, Window
 from streamer.telemetry.metrics import Metrics
 
-_ASKS_S = 10.0  # after the last frame that asked for a place, there are cameras that can be cut down
+# A camera can be cut down where it asked for so many places within so long. Quiet ones ask now and again, and if they
+# were all that could be, what others ask too much (requests over HTTP) would never be met by a faster model.
+_ASKS, _ASKS_S = 3, 10.0
 # Why a frame is shed.
 NOBODY_SEEN = "nobody_seen"  # cameras on which somebody is seen go first
 ALL_BUSY = "all_busy"  # it is not enough that the others give way
@@ -71,6 +74,7 @@ class Share:
         self.name = name
         self.need = need
         self.waits = False
+        self.asked_s: deque[float] = deque(maxlen=_ASKS)  # its last places, the oldest first
         self._sees_somebody = False
         self._shedder = shedder
         self._metrics = metrics
@@ -143,7 +147,9 @@ class Shedder:
         now_s = self.clock()
         future: asyncio.Future[Place] = asyncio.get_running_loop().create_future()
         self._turns.ask(share.name, now_s)
-        self._asked_s = now_s
+        share.asked_s.append(now_s)
+        if len(share.asked_s) == _ASKS and now_s - share.asked_s[0] <= _ASKS_S:
+            self._asked_s = now_s
         self._waiting[share] = future
         self._admit(now_s)
         try:

@@ -1,11 +1,16 @@
 """Arrays that are used again: never while somebody refers to them, and not for longer than they are wanted."""
 
+import gc
 import threading
 
+import av
 import numpy as np
 import pytest
+from onnxruntime import OrtValue
 
 from recognition.arrays import RARELY_S, ArrayPool
+from recognition.runtimes.onnx_session import open_session
+from tests.conftest import PROJECT
 
 
 class Clock:
@@ -101,6 +106,67 @@ def test_threads_never_get_the_same_array(pool):
                 wrong.append(number)
 
     threads = [threading.Thread(target=use, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    "hold",
+    [memoryview, lambda array: av.VideoFrame.from_numpy_buffer(array, format="gray"), OrtValue.ortvalue_from_numpy],
+    ids=["memoryview", "PyAV", "ONNX Runtime"],
+)
+def test_who_reads_the_memory_behind_an_array_keeps_it(pool, hold):
+    pool.u8((64, 64))
+    array = pool.u8((64, 64))
+    where = place(array)
+    holder = hold(array)
+    del array
+    others = [pool.u8((64, 64)) for _ in range(3)]
+    assert where not in map(place, others)
+    del holder, others
+    assert where in map(place, [pool.u8((64, 64)) for _ in range(3)])
+
+
+def test_what_goes_in_a_circle_with_its_own_end_is_used_again_after_it(pool):
+    """The collector ends circles at any time: what reads the array at its end must still find its own."""
+    ends = []
+
+    class Circle:
+        def __init__(self) -> None:
+            self.array, self.me = pool.f32((2, 3)), self
+            self.array[:] = 7
+
+        def __del__(self) -> None:
+            pool.f32((2, 3))[:] = 8
+            ends.append(float(self.array.min()))
+
+    Circle()
+    gc.collect()
+    assert ends == [7.0]
+
+
+def test_networks_that_run_on_several_threads_read_what_they_were_given():
+    session = open_session((PROJECT / "model/nano/nano_embed.onnx").read_bytes())
+    (entry,) = session.get_inputs()
+    shape = (1, *map(int, entry.shape[1:]))
+    pool, wrong = ArrayPool(4), []
+
+    def given(number: int) -> np.ndarray:
+        array = pool.f32(shape)
+        array[:] = np.linspace(-1, 1, array[0].size).reshape(shape) * (number + 1)
+        return array
+
+    right = [session.run(None, {entry.name: given(number).copy()})[0] for number in range(4)]
+
+    def run(number: int) -> None:
+        for _ in range(40):  # nobody but the network refers to what it is given
+            if not np.array_equal(session.run(None, {entry.name: given(number)})[0], right[number]):
+                wrong.append(number)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -7,11 +7,14 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from gallery.errors import GalleryInUse, MasterKeyMissing
 from gallery.keys.encryption import MasterKey
+from recognition.runtimes import onnx_session
+from streamer import process
 from streamer.process import key_source, only_one, open_gallery, readable_store_of, service_runs, store_of, this_user
 from streamer.settings import Settings
 from tests.conftest import PROJECT
@@ -48,6 +51,18 @@ def test_threads_share_two_heaps():
     limited, few = arenas("limited")
     assert limited
     assert few <= 2 < free
+
+
+def no_libc(name: None) -> object:
+    raise OSError("dynamic loading not supported")
+
+
+@pytest.mark.parametrize("opened", [lambda name: SimpleNamespace(), no_libc], ids=["musl", "static"])
+def test_without_glibc_nothing_is_set_and_nothing_fails(monkeypatch, opened):
+    monkeypatch.setattr(process.ctypes, "CDLL", opened)
+    monkeypatch.setattr(onnx_session.ARENA, "let_go", lambda: True)
+    assert not process.limit_heaps()
+    process.let_go()
 
 
 LARGE = """

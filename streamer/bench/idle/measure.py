@@ -174,7 +174,8 @@ def percentile(values: list[float], percent: float) -> float | None:
 
 
 def shares(run: Run) -> dict[str, float]:
-    """How many frames were looked at on each camera, beside the mean of all."""
-    processed = run.frames.get("processed", {})
+    """How many frames were looked at on each camera, beside the mean of all; 0.0 where all it had were left out."""
+    names = sorted({camera for cameras in run.frames.values() for camera in cameras})
+    processed = {camera: run.frames.get("processed", {}).get(camera, 0.0) for camera in names}
     mean = sum(processed.values()) / len(processed) if processed else 0.0
     return {camera: count / mean for camera, count in processed.items()} if mean else {}

@@ -7,13 +7,16 @@ is told as soon as it is measured, and a part that fails is told in its row.
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from recognition.errors import WeightsMissing
+from recognition.specs.files import find_spec, load_specs
+from recognition.specs.weights import find_artifacts
 from streamer.bench.idle import measure
 from streamer.bench.idle.measure import Bench, latencies_ms, percentile
 from streamer.bench.idle.people import People, people_of
@@ -68,10 +71,14 @@ async def run_idle(settings: Settings, options: IdleBenchOptions, parts: Parts) 
 async def _prepared(settings: Settings, options: IdleBenchOptions, work: Path, say: Say) -> Bench:
     """The builds, each with the same people enrolled. Raises BenchFailed."""
     if options.faces is None:
-        raise BenchFailed("quiet cameras are visited by people of photos; give a ZIP with a folder a person by --faces")
+        raise BenchFailed(
+            "quiet cameras are visited by people of photos; give a ZIP with a folder a person by --faces "
+            "(`make bench` takes ../shared/faces/lfw_dev.zip by itself, where that is there)"
+        )
     for file in (options.crowd, options.negative):
         if file is not None and not file.is_file():
             raise BenchFailed(f"clip {file} is not there; give another by --clip or --negative")
+    _need_weights(settings.paths.models)
     people = people_of(options.faces)
     there = await asyncio.to_thread(builds, options.folder)
     if BEFORE not in there:
@@ -85,6 +92,16 @@ async def _prepared(settings: Settings, options: IdleBenchOptions, work: Path, s
         say(f"enrolling {len(people.enrolled)} people with {name}")
         galleries[name] = await _enrolled(build, people, config, work / f"gallery-{name}")
     return Bench(there, galleries, people, config, options.folder / "idle", work, options.longest_s, say)
+
+
+def _need_weights(folders: Sequence[Path]) -> None:
+    """Before anything takes minutes. Raises BenchFailed."""
+    specs = load_specs(beside=folders)
+    try:
+        for name in (DETECTOR, EMBEDDER):
+            find_artifacts(find_spec(name, specs), folders)
+    except WeightsMissing as error:
+        raise BenchFailed(f"{error}; `make bench` names ../shared/models by itself, where that is there") from None
 
 
 async def _enrolled(build: Build, people: People, config: Mapping[str, Any], folder: Path) -> Path:

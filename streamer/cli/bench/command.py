@@ -101,6 +101,8 @@ def bench(
     json: AsJson = False,
 ) -> None:
     """Measure frames a second against the usual loop and the bare limit, event latency, and the model layer."""
+    if not idle and (part or seconds is not None):
+        raise typer.BadParameter("--part and --seconds are of --idle; add --idle, or leave them out")
     settings = settings_of(config, overrides, log_level="warning")
     told = Telling(as_json=json)
     wanted = {

@@ -247,3 +247,30 @@ def test_after_an_outage_the_first_frame_is_looked_at():
     assert not looking.wants(Shown(moved(), SIZE, 40.05), [], 0)
     looking.opened()
     assert looking.wants(Shown(moved(), SIZE, 40.1), [], 0)
+
+
+class Asked(Looking):
+    """Is asked twice before of each frame what it would say."""
+
+    def wants(self, shown, tracks, generation):
+        before = [track.unmoved_s for track in tracks]
+        said = [self.would_want(shown, tracks, generation) for _ in range(2)]
+        assert [track.unmoved_s for track in tracks] == before
+        wanted = super().wants(shown, tracks, generation)
+        assert said == [wanted, wanted]
+        return wanted
+
+
+def test_what_it_would_say_is_what_it_says_and_to_ask_changes_nothing():
+    face = Face(x=300)
+
+    def there(at_s):
+        return [face] if 5 <= at_s < 25 else []
+
+    def moves(at_s):
+        return moved(of(face)) if 4.8 <= at_s < 6 or 25 <= at_s < 26 else moved(sudden=at_s == 40)
+
+    plain, asked = World(there, moves).play(60), World(there, moves, looking=Asked()).play(60)
+    assert asked.looked == plain.looked
+    assert (asked.began, asked.ended) == (plain.began, plain.ended)
+    assert len(asked.began) == len(asked.ended) == 1

@@ -23,7 +23,7 @@ from streamer.kept_visits.camera_visits import CameraVisits
 from streamer.looking.looking import Looking
 from streamer.motion.attention import Attention
 from streamer.motion.moved import Moved
-from streamer.pipeline.camera_path import CameraPath, close_visits, detect, may_be_worked_on, run_camera
+from streamer.pipeline.camera_path import CameraPath, close_visits, detect, run_camera
 from streamer.pipeline.camera_trouble import FaceSizes
 from streamer.pipeline.live_gallery import LiveGallery
 from streamer.pipeline.outage_log import OutageLog
@@ -31,7 +31,7 @@ from streamer.pipeline.tracking import KeptFace, Tracker, TrackingRules
 from streamer.pipeline.visits import Verdict, Visits
 from streamer.pipeline.watching import SeenFace, Watcher
 from streamer.settings import EventsSettings, Names
-from streamer.shedding.shedder import Crew, Share, Shedder
+from streamer.shedding.shedder import Crew, Place, Share, Shedder
 from streamer.shedding.turns import Need
 from streamer.shedding.window import Goals
 from streamer.telemetry.metrics import Metrics
@@ -41,26 +41,28 @@ from tests.streamer.scripted import Face, embedding_by, found, live_gallery_of, 
 ADA = "p" + "a" * 12
 
 
+def frame_of(number: int, moved: Moved | None = None) -> Frame:
+    image, at_s = SimpleNamespace(width=1280, height=720), number / 10
+    return Frame(number, cast(Any, image), 1000.0 + at_s, at_s, 0.001, moved=moved)
+
+
 class ScriptedSource:
     """Frames in order, then an error."""
 
     def __init__(self, frames: int, end: Exception, moved: Callable[[int], Moved | None] = lambda number: None) -> None:
         self.frames = frames
-        self._frames = iter(range(frames))
         self._end = end
         self._moved = moved
         self.taken = 0
 
     async def peek(self) -> Frame | None:
-        return None if self.taken == self.frames else cast(Any, SimpleNamespace(moved=None))
+        return None if self.taken == self.frames else frame_of(self.taken, self._moved(self.taken))
 
     async def take(self) -> Frame:
-        for number in self._frames:
-            self.taken += 1
-            image = SimpleNamespace(width=1280, height=720)
-            at_s = number / 10
-            return Frame(number, cast(Any, image), 1000.0 + at_s, at_s, 0.001, moved=self._moved(number))
-        raise self._end
+        if self.taken == self.frames:
+            raise self._end
+        self.taken += 1
+        return frame_of(self.taken - 1, self._moved(self.taken - 1))
 
 
 @dataclass
@@ -217,7 +219,7 @@ async def test_a_camera_that_is_stopped_keeps_no_place():
     shedder = Shedder(Goals(60.0), lambda: Crew(1, 1), Metrics())
 
     async def peek() -> Frame:
-        return cast(Any, SimpleNamespace(moved=None))
+        return frame_of(0)
 
     async def take() -> Frame:
         await asyncio.Event().wait()
@@ -234,6 +236,7 @@ async def test_a_camera_that_is_stopped_keeps_no_place():
             looking=Looking(),
             attention=Attention(),
             metrics=Metrics(),
+            live_gallery=ScriptedGallery(),
         ),
     )
     running = asyncio.create_task(run_camera(take, path, peek))
@@ -244,13 +247,47 @@ async def test_a_camera_that_is_stopped_keeps_no_place():
     assert shedder.in_flight == 0
 
 
-async def test_a_frame_on_which_nothing_moved_waits_for_no_place():
-    path = cast(Any, SimpleNamespace(tracker=Tracker("cam", TrackingRules()), share=None))
-    still, moved = (Moved(np.full((2, 2), cells)) for cells in (False, True))
-    quiet, busy, unseen = (cast(Any, SimpleNamespace(moved=what)) for what in (still, moved, None))
-    assert [may_be_worked_on(frame, path) for frame in (quiet, busy, unseen, None)] == [False, True, True, False]
-    path.tracker.tracks = [cast(Any, "somebody")]
-    assert may_be_worked_on(quiet, path), "who is followed is looked at in any case"
+async def test_quiet_frames_wait_for_no_place_though_somebody_is_followed(walk):
+    """Of who stands still most frames are passed over: none of them takes a turn from cameras that look."""
+    still = Moved(np.zeros((90, 160), np.bool_))
+    metrics = Metrics()
+    shedder = Shedder(Goals(60.0), lambda: Crew(1, 1), metrics, clock=lambda: 0.0)
+    share = shedder.share("cam", lambda: Need.KNOWN)
+    asked = 0
+    place_of = share.place
+
+    async def place() -> Place:
+        nonlocal asked
+        asked += 1
+        return await place_of()
+
+    share.place = place
+    recogniser = ScriptedRecogniser(lambda n: [Face(x=100)])
+    done = await walk(recogniser, frames=200, moved=lambda number: still, share=share)
+    quiet = frames_counted(done.metrics, "quiet")
+    assert quiet > 100
+    assert asked == 200 - quiet, "whoever is looked at has one place, and nobody else"
+    assert shedder.in_flight == 0
+
+
+async def test_a_fault_while_a_frame_is_taken_gives_its_place_back(walk):
+    shedder = Shedder(Goals(60.0), lambda: Crew(1, 1), Metrics())
+    watcher = cast(Any, SimpleNamespace(taken=_breaks))
+    with pytest.raises(BaseExceptionGroup):
+        await walk(ScriptedRecogniser(lambda n: []), watcher=watcher, share=shedder.share("cam", lambda: Need.NOBODY))
+    assert shedder.in_flight == 0
+
+
+async def test_a_walk_that_ends_in_a_fault_gives_all_places_back(walk):
+    shedder = Shedder(Goals(60.0), lambda: Crew(2, 2), Metrics())
+    share = shedder.share("cam", lambda: Need.NOBODY)
+    with pytest.raises(BaseExceptionGroup):
+        await walk(ScriptedRecogniser(lambda n: [], delay=lambda n: 5, dies_at=7), share=share)
+    await until(lambda: shedder.in_flight == 0)
+
+
+def _breaks(frame: Frame) -> None:
+    raise ZeroDivisionError
 
 
 async def test_a_frame_that_could_not_be_looked_at_gives_its_place_back(walk):

@@ -142,3 +142,18 @@ async def test_late_frames_let_fewer_in(metrics, clock):
             place.leave()
     assert shedder.at_once == 2
     assert shedder.held_s() > 0
+
+
+async def test_cameras_that_look_now_and_again_keep_no_model_from_being_changed(shedder, clock):
+    """What is asked over HTTP may be too much while they are quiet: there is nothing of theirs to cut down."""
+    door = shedder.share("door", lambda: Need.NOBODY)
+    for _ in range(5):
+        (await door.place()).leave()
+        assert shedder.held_s() is None
+        clock.now_s += 10.0
+    for _ in range(3):
+        (await door.place()).leave()
+        clock.now_s += 0.1
+    assert shedder.held_s() == 0.0
+    clock.now_s += 10.1
+    assert shedder.held_s() is None

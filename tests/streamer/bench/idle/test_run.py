@@ -1,5 +1,7 @@
 """`bench --idle` from its options to its document: real services, the build before out of git, and parts that fail."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from streamer.bench.idle import measure, run
@@ -24,6 +26,14 @@ async def test_without_photos_the_keys_are_there_and_why_is_told(tmp_path, setti
     assert document["idle"]["rows"] == {}
     (failed,) = parts.failed
     assert "--faces" in failed["why"]
+
+
+async def test_without_weights_it_is_told_at_once_which_and_where_they_go(tmp_path):
+    parts = Parts(lambda _: None)
+    empty = load(overrides=[f"paths.data={tmp_path / 'never'}", f"paths.models=[{tmp_path}]"])
+    await run_idle(empty, IdleBenchOptions(tmp_path, tmp_path / "faces.zip"), parts)
+    (failed,) = parts.failed
+    assert all(word in failed["why"] for word in ("scrfd_500m", str(tmp_path), "paths.models", "../shared/models"))
 
 
 async def test_a_part_that_fails_leaves_the_others(tmp_path, settings, monkeypatch, capsys):
@@ -55,6 +65,12 @@ async def test_a_part_that_fails_leaves_the_others(tmp_path, settings, monkeypat
     assert "  64 cameras of 720p15: share of two cores: 0.5 (goal 0.8)" in said
     show_idle(document)
     assert "64 cameras of 720p15: share of two cores" in capsys.readouterr().out
+
+
+def test_a_camera_that_is_never_looked_at_has_a_share_too():
+    frames = {"processed": {"a": 30.0, "b": 30.0}, "shed": {"a": 1.0, "c": 99.0}}
+    assert measure.shares(SimpleNamespace(frames=frames)) == {"a": 1.5, "b": 1.5, "c": 0.0}
+    assert measure.shares(SimpleNamespace(frames={})) == {}
 
 
 @pytest.mark.parametrize(

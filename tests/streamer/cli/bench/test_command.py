@@ -5,6 +5,9 @@ import signal
 import sys
 
 import psutil
+import pytest
+
+from tests.command import whosthere
 
 BROKER = """
 import asyncio, uvloop
@@ -33,3 +36,11 @@ async def test_what_it_started_ends_with_it_when_it_is_killed():
         await process.wait()
         while any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in started):
             await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("typed", ["--part vbr", "--seconds 9", "--models --part cbr"])
+def test_what_is_of_idle_alone_is_refused_beside_anything_else(tmp_path, typed):
+    ended = whosthere("bench", *typed.split(), cwd=tmp_path)
+    assert ended.code == 2
+    assert "add --idle" in ended.err
+    assert list(tmp_path.iterdir()) == []
