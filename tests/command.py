@@ -43,10 +43,17 @@ class Ended:
 
 
 def whosthere(
-    *arguments: object, cwd: Path, environ: Mapping[str, str] | None = None, limit_s: float = LIMIT_S
+    *arguments: object,
+    cwd: Path,
+    environ: Mapping[str, str] | None = None,
+    limit_s: float = LIMIT_S,
+    is_forked: bool = True,
 ) -> Ended:
-    """Runs one command in `cwd`, where a whosthere.yaml is found by itself."""
-    return run_python(["-m", "streamer", *map(str, arguments)], cwd, environ, limit_s)
+    """Runs one command in `cwd`, where a whosthere.yaml is found by itself.
+
+    is_forked: False where `cwd` has packages of its own, which a process that has ours imported would not see.
+    """
+    return run_python(["-m", "streamer", *map(str, arguments)], cwd, environ, limit_s, is_forked=is_forked)
 
 
 def patched(patch: str, *arguments: object, cwd: Path) -> Ended:
@@ -56,11 +63,16 @@ def patched(patch: str, *arguments: object, cwd: Path) -> Ended:
 
 
 def run_python(
-    arguments: Sequence[str], cwd: Path, environ: Mapping[str, str] | None = None, limit_s: float = LIMIT_S
+    arguments: Sequence[str],
+    cwd: Path,
+    environ: Mapping[str, str] | None = None,
+    limit_s: float = LIMIT_S,
+    *,
+    is_forked: bool = True,
 ) -> Ended:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("WHOSTHERE_")}
     env = clean | {"PYTHONPATH": str(PROJECT)} | dict(environ or {})
-    if list(arguments[:2]) == ["-m", "streamer"] and forking.is_forked_alike(env):
+    if is_forked and list(arguments[:2]) == ["-m", "streamer"] and forking.is_forked_alike(env):
         forked = forking.run(arguments[2:], cwd, env, limit_s)
         return Ended(forked.returncode, forked.stdout, forked.stderr)
     done = subprocess.run(

@@ -236,7 +236,7 @@ def test_a_spec_with_a_wrong_digest(home: Path, tmp_path: Path) -> None:
     digest = re.search(r"^weights_digest: (\w+)", spec.read_text(), re.MULTILINE)
     assert digest
     spec.write_text(spec.read_text().replace(digest[1], "f0" * 32))
-    ended = whosthere("models", "verify", "--json", "--config", home / "whosthere.yaml", cwd=tmp_path)
+    ended = whosthere("models", "verify", "--json", "--config", home / "whosthere.yaml", cwd=tmp_path, is_forked=False)
     line = assert_refused(ended, "weights_digest_mismatch")
     assert f"sha256 {digest[1][:12]}…, the spec says f0f0f0f0f0f0…" in line
     assert [(row["name"], row["code"]) for row in ended.document["models"]] == [

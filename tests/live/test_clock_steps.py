@@ -31,6 +31,8 @@ DAYS_S = 8 * 86400.0
 class ClockedService(ServiceProcess):
     """A service whose wall clock is so many seconds ahead of this machine's, or behind."""
 
+    is_forked = False  # the clock is set before anything is imported
+
     def __init__(self, folder: Path, config: dict[str, Any]) -> None:
         super().__init__(folder, config)
         self._clock = folder / "clock"
