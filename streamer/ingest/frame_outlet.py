@@ -100,7 +100,7 @@ class FrameOutlet:
 
         came: its last packet. stale_s: one that came so much later than the quickest is counted as dropped.
         """
-        placed = self.stream_clock.place(picture.time, came.monotonic_s, self.last_frame_s)
+        placed = self.stream_clock.place(picture.time, came.monotonic_s, self.last_frame_s, came.waited_s)
         if not self.sampler.wants(placed.at_s):
             return None
         if placed.came_late_s > stale_s:
@@ -123,7 +123,8 @@ class FrameOutlet:
         moved = None
         if self._gate is not None:
             moved = self._gate.look(image.small_luma(), self._captured.monotonic_s)
-        frame = Frame(self.next_number, image, *self._captured, decode_s, late_s, moved)
+        unix_s, monotonic_s, _ = self._captured
+        frame = Frame(self.next_number, image, unix_s, monotonic_s, decode_s, late_s, moved)
         self.next_number += 1
         if self.decode_gate is not None:
             self.decode_gate.looked(moved, self.last_frame_s, image.width)

@@ -4,6 +4,7 @@ So nobody has to decode, or to wait until a frame is due, before the next packet
 is bounded in bytes; then reading waits, and the sender's own queue fills.
 """
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Generator
@@ -29,10 +30,11 @@ def packets_of(container: InputContainer, video: VideoStream) -> "closing[Genera
 
 
 class Instant(NamedTuple):
-    """One moment on both clocks, in s."""
+    """One moment on both clocks, in s. waited_s: for how long the network was waited for until then; inf: not known."""
 
     unix_s: float
     monotonic_s: float
+    waited_s: float = math.inf
 
 
 class Arrived(NamedTuple):
@@ -112,8 +114,9 @@ class PacketReader:
             try:
                 with packets_of(self._container, self._video) as packets:
                     for packet in packets:
-                        at = self._moment()
-                        yield Arrived(at, packet, waited_s=at.monotonic_s - asked_s)
+                        now = self._moment()
+                        at = now._replace(waited_s=now.monotonic_s - asked_s)
+                        yield Arrived(at, packet, waited_s=at.waited_s)
                         if at.monotonic_s - asked_s >= self._limit_s:
                             return
                         asked_s = self._clock.monotonic_s()

@@ -49,8 +49,12 @@ class StreamClock:
         self._latest_s = 0.0  # arrival less time: of the latest part of late, and of the quickest
         self._quickest_s = 0.0
 
-    def place(self, stream_s: float | None, arrived_s: float, now_s: float) -> Placed:
-        """The next frame: its timestamp in s (None: it has none), when its packet came, and what time it is."""
+    def place(self, stream_s: float | None, arrived_s: float, now_s: float, waited_s: float = math.inf) -> Placed:
+        """The next frame: its timestamp in s (None: it has none), when its packet came, and what time it is.
+
+        waited_s: for how long its packet was waited for. One that is late although it lay there already is late by this
+        machine, which reads too slowly, not by its stream: nothing is held for the sake of such.
+        """
         before_s = self._at_s
         at_s = self._time_of(stream_s, arrived_s)
         lag_s = arrived_s - at_s
@@ -58,7 +62,9 @@ class StreamClock:
             self._latest_s = self._quickest_s = lag_s
         else:
             passed_s = max(0.0, arrived_s - self._arrived_s)
-            self._latest_s = max(lag_s, self._latest_s - _CATCH_UP * passed_s)
+            self._latest_s = max(self._latest_s - _CATCH_UP * passed_s, min(lag_s, self._quickest_s))
+            if waited_s >= NO_HOLD_S:
+                self._latest_s = max(lag_s, self._latest_s)
             self._quickest_s = min(lag_s, self._quickest_s + _FORGET * passed_s)
             self._latest_s = min(self._latest_s, self._quickest_s + self._longest_late_s)
         self._at_s, self._arrived_s = at_s, max(arrived_s, self._arrived_s)

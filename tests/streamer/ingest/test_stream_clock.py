@@ -111,3 +111,14 @@ def test_timestamps_that_are_wrong_hold_nothing_up_for_long(fault):
         assert len(settled) <= 310
     assert max(gaps(settled)) < 1.5
     assert max(gaps(handed)) < LONGEST_HOLD_S + 1
+
+
+def test_a_machine_that_reads_too_slowly_makes_no_stream_a_late_one():
+    """Packets lie there when they are asked for, later and later; then it keeps up again."""
+    clock, late_s, held = StreamClock(), 0.0, []
+    for number in range(500):
+        stream_s = number / 25
+        late_s = late_s + 0.01 if number < 250 else max(0.0, late_s - 0.05)
+        arrived_s = stream_s + late_s
+        held.append(clock.place(stream_s, arrived_s, arrived_s, 0.0 if late_s else 0.04).hold_s)
+    assert max(held) == 0.0
