@@ -1,13 +1,16 @@
 """A published camera over scripted faces, with all that it says: states, events, counters. No models, no broker."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import cast
 
 from recognition.recogniser import Recogniser
 from streamer.events.event import Due
 from streamer.events.outbox import Outbox
+from streamer.ingest.packet_reader import Instant
 from streamer.ingest.publish.point import PublishPoint
 from streamer.pipeline.camera import Camera, CameraStatus
 from streamer.pipeline.camera_path import CameraPath
@@ -63,7 +66,8 @@ class Watched:
         publisher = Publisher(clip, self.point)
         for picture in publisher.pictures():
             before = self._taken()
-            publisher.publication.put(picture)
+            came = Instant(time.time(), time.monotonic())  # or it would be too late to be of use
+            publisher.publication.put(replace(picture, at=came))
             await self.until(lambda b=before: self._taken() > b)
         return publisher
 
