@@ -191,6 +191,7 @@ class Decoder:
             acceleration,
             is_clip=self._is_clip,
             gate=self._gate_of_lap(),
+            late_s=None if self._is_clip or self._is_polled else self.outlet.late_s,  # those by their own schedule
         )
         opened(
             StreamInfo(
@@ -251,7 +252,7 @@ class Decoder:
                 if not self.outlet.is_stopped and (
                     arrived is None
                     or arrived.at.monotonic_s - silent_since_s >= limit_s
-                    or arrived.waited_s >= read_limit_s
+                    or (arrived.packet is not None and arrived.at.waited_s >= read_limit_s)
                 ):
                     raise faults.stalled(self._where, limit_s)
                 if arrived is None or arrived == Arrived(arrived.at):
@@ -303,18 +304,12 @@ class Decoder:
 
     def _decode(self, packet: "Packet[VideoStream]", at: Instant, pictures: PictureDecoder) -> None:
         self._last_packet_s = at.monotonic_s
-        for frame, decode_s in pictures.decode(packet, at, self._late_s(packet, at)):
+        for frame, decode_s in pictures.decode(packet, at):
             self._hand_over(frame, decode_s, was_kept=pictures.catches_up)
         if pictures.passed:
             self.outlet.decoded(None)
         elif pictures.waits_for_keyframe and not self._is_polled:
             self.outlet.heard()
-
-    def _late_s(self, packet: "Packet[VideoStream]", at: Instant) -> float:
-        if self._is_clip or self._is_polled:  # which are late by their own schedule
-            return 0.0
-        told = packet.pts if packet.dts is None else packet.dts
-        return self.outlet.late_s(None if told is None else told * float(packet.time_base), at)
 
     def _hand_over(self, decoded: av.VideoFrame, decode_s: float, *, was_kept: bool) -> None:
         """Samples, waits until a paced clip's frame is due, offers."""

@@ -38,12 +38,11 @@ class Instant(NamedTuple):
 
 
 class Arrived(NamedTuple):
-    """A packet, or the error that was raised in its place; neither: the stream is over. waited_s: a packet's read."""
+    """A packet, or the error that was raised in its place; neither: the stream is over."""
 
     at: Instant
     packet: "Packet[VideoStream] | None" = None
     error: Exception | None = None
-    waited_s: float = 0.0
 
 
 class PacketReader:
@@ -116,7 +115,7 @@ class PacketReader:
                     for packet in packets:
                         now = self._moment()
                         at = now._replace(waited_s=now.monotonic_s - asked_s)
-                        yield Arrived(at, packet, waited_s=at.waited_s)
+                        yield Arrived(at, packet)
                         if at.monotonic_s - asked_s >= self._limit_s:
                             return
                         asked_s = self._clock.monotonic_s()

@@ -4,7 +4,7 @@ What can't be decoded is counted and left out, up to a limit that ends the openi
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
 import av
@@ -51,7 +51,11 @@ class PictureDecoder:
         *,
         is_clip: bool,
         gate: "DecodeGate[Packet[VideoStream]] | None" = None,
+        late_s: Callable[[float | None, Instant], float] | None = None,
     ) -> None:
+        """late_s: for how long a packet has lain here although there was nothing to wait for, by its time in the stream
+        and when it came, s; None: none does.
+        """
         self._where = where
         self._context = context
         self._clock = clock
@@ -60,6 +64,7 @@ class PictureDecoder:
         self._acceleration = acceleration
         self._is_clip = is_clip
         self._gate = gate
+        self._late_s = late_s
         self._kinds = KindReader(context.name, context.extradata or b"")
         self._is_empty = False  # the codec holds nothing
         self.catches_up = False  # what comes out was kept
@@ -76,17 +81,14 @@ class PictureDecoder:
         self.was_damaged = False  # something of the last packet, or a picture that it gave
         self.decoded = self.skipped = 0
 
-    def decode(self, packet: "Packet[VideoStream]", at: Instant, late_s: float = 0.0) -> Iterator[_Decoded]:
-        """Pictures, each with the CPU time that its packet took, in s. Raises StreamInvalid, ClipBroken.
-
-        late_s: for how long it has lain here although there was nothing to wait for.
-        """
+    def decode(self, packet: "Packet[VideoStream]", at: Instant) -> Iterator[_Decoded]:
+        """Pictures, each with the CPU time that its packet took, in s. Raises StreamInvalid, ClipBroken."""
         if self._is_before_keyframe(packet):
             return
         for whole in self._joiner.push(packet, at):
-            yield from self.gated(whole, late_s)
+            yield from self.gated(whole)
 
-    def gated(self, packet: "Packet[VideoStream]", late_s: float = 0.0) -> Iterator[_Decoded]:
+    def gated(self, packet: "Packet[VideoStream]") -> Iterator[_Decoded]:
         """As decode(), of a whole picture, whose place is the gate's to say."""
         gate, self.passed = self._gate, False
         if gate is None:
@@ -101,15 +103,17 @@ class PictureDecoder:
         told = packet.pts if packet.dts is None else packet.dts
         if self._tick_s == 0 and packet.time_base:
             self._tick_s = float(packet.time_base)  # once: fractions cost more than all else here
+        media_s = None if told is None else told * self._tick_s
+        came = packet.opaque if isinstance(packet.opaque, Instant) else None
         step = gate.judge(
             packet,
             self._kind,
             packet.size,
-            None if told is None else told * self._tick_s,
+            media_s,
             now_s,
             is_damaged=packet.is_corrupt,
             is_untimed=packet.pts is None and bool(self._context.has_b_frames),
-            late_s=late_s,
+            late_s=0.0 if self._late_s is None or came is None else self._late_s(media_s, came),
         )
         if self._kind.is_entry:
             self._resumed_pts = packet.pts if step == "resume" else None

@@ -16,7 +16,8 @@ import av
 from av.container import OutputContainer
 from av.video.stream import VideoStream
 
-from streamer.bench.idle.people import U8, People
+from recognition.arrays import U8
+from streamer.bench.idle.people import People
 from streamer.bench.idle.scene import Scene
 
 AT_A_TIME = 4  # encodings for which pictures are composed once: who is broken off keeps what is done

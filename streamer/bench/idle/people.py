@@ -11,12 +11,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from recognition.arrays import F32
+from recognition.arrays import F32, U8
 from streamer.errors import BenchFailed
-
-U8 = NDArray[np.uint8]
 
 PHOTOS_EACH = 4  # one is pasted, the others are enrolled
 # The ZIP's photos are aligned as those of LFW: the face whose name a photo bears lies here, others around it.

@@ -12,8 +12,8 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-from recognition.arrays import F32
-from streamer.bench.idle.people import FACE_SHARE, U8, Head, People
+from recognition.arrays import F32, U8
+from streamer.bench.idle.people import FACE_SHARE, Head, People
 
 NOISES = 8  # planes of it, each shifted anew every time
 INFRARED_NOISE = 2.0  # times as much of it at night

@@ -76,6 +76,7 @@ class PublicationDecoder:
             acceleration,
             is_clip=False,
             gate=self.outlet.decode_gate,
+            late_s=self.outlet.late_s,
         )
 
     def stop(self) -> None:
@@ -152,15 +153,14 @@ class PublicationDecoder:
 
     def _show(self, data: bytes, picture: EncodedPicture | None = None) -> bool:
         """A picture's data, or none for those that the codec still has; whether they were damaged."""
-        is_damaged, late_s = False, 0.0
+        is_damaged = False
         packet = cast("Packet[VideoStream]", Packet(data))
         packet.time_base = _TICK
         if picture is not None:
             packet.pts = picture.pts
             packet.opaque = Instant(*picture.at)  # one of its own: PyAV loses one that two packets share
             packet.is_keyframe = picture.is_keyframe
-            late_s = self.outlet.late_s(picture.pts / _TICK.denominator, picture.at)
-        for frame, decode_s in self._pictures.gated(packet, late_s):
+        for frame, decode_s in self._pictures.gated(packet):
             self.outlet.decoded(frame, was_heard=self._pictures.catches_up)
             is_damaged |= self._pictures.was_damaged
             if is_damaged:

@@ -65,12 +65,19 @@ def run(clip: Path, *, slow: float = 0.0) -> Run:
         context.thread_type, context.copy_opaque = av.codec.context.ThreadType.NONE, True
         context.flags |= av.codec.context.Flags.low_delay
         decoder = PictureDecoder(
-            where, context, clock, SourceHooks(failed=failed), PictureTrouble(), is_clip=True, gate=gate
+            where,
+            context,
+            clock,
+            SourceHooks(failed=failed),
+            PictureTrouble(),
+            is_clip=True,
+            gate=gate,
+            late_s=lambda _, came: now[0] - came.monotonic_s,
         )
         for number, packet in enumerate(container.demux(video)):
             came_s = number / FPS
             now[0] = max(now[0], came_s) if slow else came_s
-            for frame, _ in decoder.decode(packet, Instant(came_s + 1e9, came_s), now[0] - came_s):
+            for frame, _ in decoder.decode(packet, Instant(came_s + 1e9, came_s)):
                 now[0] += slow / FPS
                 at_s = frame.pts * float(frame.time_base)
                 done.seen.append(Seen(frame.pts, at_s, now[0], frame.opaque or Instant(0, 0), luma_of(frame)))
