@@ -18,6 +18,7 @@ from streamer.ingest.sampling import Sampler
 from streamer.ingest.slot import LatestSlot
 from streamer.ingest.stream import SourceHooks
 from streamer.ingest.stream_clock import StreamClock
+from streamer.ingest.turns import TURNS
 from streamer.motion.areas import Areas
 from streamer.motion.attention import Attention
 from streamer.motion.gate import MotionGate
@@ -119,15 +120,16 @@ class FrameOutlet:
         """A frame for the loop. waits: until the last one is taken, instead of replacing it."""
         # A frame that was held is of a later moment than the arrival of the next, which need not be.
         self._captured = max(captured, self._captured, key=lambda moment: moment.monotonic_s)
-        self.trouble.look(image, self.last_frame_s)
         moved = None
-        if self._gate is not None:
-            moved = self._gate.look(image.small_luma(), self._captured.monotonic_s)
+        with TURNS:
+            self.trouble.look(image, self.last_frame_s)
+            if self._gate is not None:
+                moved = self._gate.look(image.small_luma(), self._captured.monotonic_s)
         unix_s, monotonic_s, _ = self._captured
         frame = Frame(self.next_number, image, unix_s, monotonic_s, decode_s, late_s, moved)
         self.next_number += 1
         if self.decode_gate is not None:
-            self.decode_gate.looked(moved, self.last_frame_s, image.width)
+            self.decode_gate.looked(moved, self.last_frame_s)
         if waits:
             self.resting = True
             self._slot.offer_wait(frame)

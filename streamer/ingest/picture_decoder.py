@@ -24,6 +24,7 @@ from streamer.ingest.packet_reader import Instant
 from streamer.ingest.picture_joiner import PictureJoiner
 from streamer.ingest.picture_trouble import PictureTrouble
 from streamer.ingest.stream import SourceHooks
+from streamer.ingest.turns import TURNS
 
 MOST_FAILURES = 50
 # Cameras with "smart" codecs send one every 10 to 20 s.
@@ -135,12 +136,13 @@ class PictureDecoder:
 
     def _glance(self, packet: "Packet[VideoStream]") -> Iterator[_Decoded]:
         """A keyframe for itself alone: a codec that reorders gives it out at once only where it is told to end."""
-        if not self._is_empty:
-            yield from self._emptied(packet)
-        yield from self.decode_whole(packet)
-        was_damaged = self.was_damaged
-        yield from self._emptied(packet)
-        self.was_damaged |= was_damaged
+        with TURNS:
+            pictures = [] if self._is_empty else list(self._emptied(packet))
+            pictures += self.decode_whole(packet)
+            was_damaged = self.was_damaged
+            pictures += self._emptied(packet)
+            self.was_damaged |= was_damaged
+        yield from pictures
 
     def _emptied(self, packet: "Packet[VideoStream]") -> Iterator[_Decoded]:
         end = cast("Packet[VideoStream]", Packet(b""))
@@ -200,15 +202,16 @@ class PictureDecoder:
     def decode_whole(self, packet: "Packet[VideoStream]") -> Iterator[_Decoded]:
         """As decode(), of a packet that is a picture for certain, and may be decoded now."""
         is_damaged = packet.is_corrupt or self._is_cut_short(packet)
-        started_s, cpu_s = time.perf_counter(), time.thread_time()
         self._is_empty = False
-        try:
-            frames = self._context.decode(packet)  # an empty one, too: for None, PyAV knows no time base
-        except av.FFmpegError:
-            frames = []
-            is_damaged = True
-        decode_s = time.perf_counter() - started_s
-        self.cost.add(self._kind, time.thread_time() - cpu_s)
+        with TURNS:
+            started_s, cpu_s = time.perf_counter(), time.thread_time()
+            try:
+                frames = self._context.decode(packet)  # an empty one, too: for None, PyAV knows no time base
+            except av.FFmpegError:
+                frames = []
+                is_damaged = True
+            decode_s = time.perf_counter() - started_s
+            self.cost.add(self._kind, time.thread_time() - cpu_s)
         self.was_damaged = is_damaged or any(frame.is_corrupt for frame in frames)
         if is_damaged:
             self.failed()

@@ -10,6 +10,7 @@ from copy import copy
 from dataclasses import dataclass
 from typing import Protocol
 
+import cv2
 import numpy as np
 
 from recognition.arrays import F32
@@ -20,13 +21,19 @@ from streamer.motion.moved import Moved
 _SHARE = 0.25
 _STIR_S = 0.5  # two pictures with movement within so long are movement; a single one is a blip, worth one look
 _SUDDEN_S = 1.0  # a lamp that was switched counts as a stillness of so long
+# Between two looks at what is small and moves again and again in the same place, at the most; for so long it is the same.
+_SMALL_S, _VAIN_S = 2.0, 30.0
+_OPENED_S = 4.0  # as long a one as a picture's that is the first: it has shown no movement
+_LEFT_S = 0.5  # whoever moved so shortly before they were seen last has left, rather than is missed by the detector
 _UNSETTLED_MORE_S = 1.0  # beyond settle_s, for whoever can't be settled (a face too small) and stands still
-_CALM_S = 0.15  # between two looks at somebody settled who moves alone and slowly: every second frame of ten a second
-_CALM_STEP = 0.25  # of a face's width: in so long it moves no further than that
+# Between two looks at people who are settled: every second frame of ten a second, or third; and how far they move in it,
+# in widths of their faces. Whoever is alone can be taken for nobody else.
+_CALM_S, _CALM_STEP = 0.15, 0.125
+_ALONE_S, _ALONE_STEP = 0.25, 1.25
 _CALM_SIGHTINGS = 5
 # A face's neighbourhood, in widths and heights of its box: whoever bears it has a body.
 _BESIDE, _ABOVE, _BELOW = 1.5, 1.0, 5.0
-_HOLD_BLIP_S, _HOLD_STIR_S = 0.6, 2.0
+_HOLD_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,7 @@ class Looking:
         self._asked_s = self._looked_s = -math.inf  # when the last frame was taken to be looked at; and was
         self._moved_s = self._stirred_s = self._shown_s = -math.inf
         self._near_s: dict[str, float] = {}  # by track: when something last moved around it
+        self._vain_s = np.zeros((0, 0), np.float32)  # by cell: when something small that moved there was looked at last
         self._is_owed = True
 
     @property
@@ -93,7 +101,7 @@ class Looking:
     @property
     def held_until_s(self) -> float:
         """Until when what moved asks for every frame."""
-        return max(self._moved_s + _HOLD_BLIP_S, self._stirred_s + _HOLD_STIR_S)
+        return self._stirred_s + _HOLD_S
 
     def wants(self, shown: Shown, tracks: Sequence[Followed], generation: int) -> bool:
         """Whether this frame, the next in their order, is to be looked at. generation: the gallery's."""
@@ -103,6 +111,8 @@ class Looking:
             for track in tracks:
                 if self._near_s[track.id] <= track.last_seen_s:
                     track.unmoved_s = shown.at_s
+        if wanted and not tracks:
+            self._remember(shown.moved, shown.at_s)
         if wanted:
             self._asked_s, self._is_owed = shown.at_s, False
         return wanted
@@ -120,9 +130,11 @@ class Looking:
         if self._is_owed or any(track.generation != generation for track in tracks):
             return True
         since_s = at_s - self._asked_s
-        if moved.any:
-            return since_s >= _CALM_S or not self._is_calm(moved, tracks, areas)
-        if since_s >= min(_SHARE * (at_s - self._stirred_s), self.rules.look_again_s):
+        if moved.any and (tracks or moved.is_large):
+            return not self._is_calm(moved, tracks, areas, since_s)
+        if moved.any and self._is_new(moved, at_s):
+            return True
+        if since_s >= min(_SHARE * (at_s - self._stirred_s), _SMALL_S if moved.any else self.rules.look_again_s):
             return True
         return any(self._is_due(track, at_s, since_s) for track in tracks)
 
@@ -131,11 +143,11 @@ class Looking:
     ) -> None:
         """When and where something moved."""
         if self._shown_s == -math.inf:
-            self._stirred_s = at_s
+            self._stirred_s = at_s - _OPENED_S
         elif moved.is_sudden:
             self._stirred_s = max(self._stirred_s, at_s - _SUDDEN_S)
         elif moved.any:
-            if at_s - self._moved_s <= _STIR_S or self._moved_s == self._shown_s:
+            if moved.is_large and (at_s - self._moved_s <= _STIR_S or self._moved_s == self._shown_s):
                 self._stirred_s = at_s
             self._moved_s = at_s
         # Whoever is new has just come, whether that was seen as movement or not.
@@ -144,22 +156,41 @@ class Looking:
             for track, area in zip(tracks, areas, strict=True)
         }
 
+    def _is_new(self, moved: Moved, at_s: float) -> bool:
+        """Whether anything moves where none of late was looked at in vain, as that of a burned-in clock was."""
+        vain_s = self._vain_s
+        return vain_s.shape != moved.cells.shape or bool((at_s - vain_s[moved.cells] > _VAIN_S).any())
+
+    def _remember(self, moved: Moved | None, at_s: float) -> None:
+        """What moved in a frame that is looked at, while nobody is followed."""
+        if moved is None or not moved.any or moved.is_large:
+            return
+        if self._vain_s.shape != moved.cells.shape:
+            self._vain_s = np.full(moved.cells.shape, -math.inf, np.float32)
+        around = cv2.dilate(moved.cells.view(np.uint8), np.ones((3, 3), np.uint8)).view(np.bool_)
+        self._vain_s[around] = at_s
+
     def _is_due(self, track: Followed, at_s: float, since_s: float) -> bool:
         """A track in a picture in which nothing moves. Its next sighting must come long before it is given up."""
-        if track.last_seen_s < self._looked_s:
-            return True  # the last look did not find it: is it gone?
+        if track.last_seen_s < self._looked_s:  # the last look did not find it: is it gone?
+            unseen_s = at_s - track.last_seen_s
+            has_walked = self._near_s[track.id] > track.last_seen_s - _LEFT_S
+            return not has_walked or since_s >= _SHARE * unseen_s or unseen_s >= self.rules.gone_after_s
         still_s = at_s - self._near_s[track.id]
         if not _is_sure(track) and still_s <= self.rules.settle_s + _UNSETTLED_MORE_S:
             return True
         return since_s >= min(_SHARE * still_s, self.rules.gone_after_s / 3)
 
-    def _is_calm(self, moved: Moved, tracks: Sequence[Followed], areas: Sequence[tuple[slice, slice]]) -> bool:
-        """Whether all that moves are people who are known well, slowly and where they are."""
-        if moved.is_sudden or not tracks:
+    def _is_calm(
+        self, moved: Moved, tracks: Sequence[Followed], areas: Sequence[tuple[slice, slice]], since_s: float
+    ) -> bool:
+        """Whether all that moves are people who are known well, where they are, and were looked at a moment ago."""
+        rest_s, step = (_ALONE_S, _ALONE_STEP) if len(tracks) == 1 else (_CALM_S, _CALM_STEP)
+        if since_s >= rest_s or moved.is_sudden or not tracks:
             return False
         for track in tracks:
-            step_px = float(np.abs(track.velocity).max()) * 2 * _CALM_S
-            is_slow = step_px <= _CALM_STEP * float(track.box[2] - track.box[0])
+            step_px = float(np.abs(track.velocity).max()) * rest_s
+            is_slow = step_px <= step * float(track.box[2] - track.box[0])
             in_view = track.last_seen_s >= self._looked_s and track.sightings >= _CALM_SIGHTINGS
             if not (is_slow and in_view and _is_sure(track)):
                 return False

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recognition.arrays import F32, U8
+from streamer.motion.moved import LARGE
 
 Cells = NDArray[np.bool_]
 
@@ -129,7 +130,7 @@ class Background:
             return cells
         now_s = np.float32(at_s - self._began_s)
         alone = cells & (now_s - self._stirred_s > _ALONE_S)
-        if since_s > _CLOSE_S:
+        if since_s > _CLOSE_S and _share(cells) >= LARGE:
             alone &= self._ticks >= _STILL_TICKS
         ticking = cells & (self._ticks >= _TICKS - 1)
         self._ticks[alone] = np.minimum(self._ticks[alone] + 1, _MOST_TICKS)

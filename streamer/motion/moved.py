@@ -5,6 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+# Share of the cells that somebody who is near enough to be recognised moves at the least; a burned-in clock's digits,
+# and what a keyframe makes anew, are fewer.
+LARGE = 0.0025
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moved:
@@ -22,6 +26,11 @@ class Moved:
         if earlier.cells.shape != self.cells.shape:
             return Moved(self.cells, is_sudden=True)
         return Moved(self.cells | earlier.cells, self.is_sudden or earlier.is_sudden)
+
+    @property
+    def is_large(self) -> bool:
+        """Worth every frame. What is less is worth one look: a face that is found in it is followed."""
+        return self.is_sudden or int(self.cells.sum()) >= LARGE * self.cells.size
 
     @property
     def any(self) -> bool:

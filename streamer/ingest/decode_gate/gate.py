@@ -23,11 +23,11 @@ Step = Literal["decode", "keep", "skip", "glance", "wake", "late", "resume"]
 CALM_S, QUIET_S = 3.0, 1.0
 # And no less than this since every frame was last wanted: who asks again and again shall not wake it each time.
 UNWANTED_S = 0.5
-# Cells that have to move, and how wide a square of them is at least, px: the digits of a burned-in clock and what a
-# keyframe makes anew are less, a head is more.
-LEAST_CELLS, LEAST_PX = 4, 10
+WOKEN_S = 0.8  # and no less than this since it woke: until the next keyframe of those that come every second
 # Of keyframes that are nearer to each other, not each is looked at: so many looks are within wake_within_s.
 _LOOKS = 2
+# Where sizes tell of movement clearly, one in so many times that, or seconds: every second of keyframes a second apart.
+_CLEAR_S = 1.5
 # What is kept. Over that the camera wakes: nothing is lost, and what was kept is decoded.
 MOST_KEPT, MOST_KEPT_BYTES = 600, 8 * 2**20
 # Timestamps that go further, or back by more than reordering takes them, begin anew: a lap, a clock that was set.
@@ -35,10 +35,6 @@ _LONGEST_STEP_S, _LONGEST_BACK_S = 10.0, 0.5
 _TELL_EVERY_S = 1.0
 
 P = TypeVar("P")
-
-
-def _least_cells(moved: Moved, width: int) -> float:
-    return max(LEAST_CELLS, (LEAST_PX * moved.cells.shape[1] / width) ** 2 if width else 0.0)
 
 
 @dataclass(slots=True)
@@ -78,7 +74,9 @@ class DecodeGate(Generic[P]):
         self._kept_bytes = 0
         self._is_roused = False
         self._lateness = Lateness()
-        self._moved_s = self._woken_s = now_s  # when something moved last, or may have; when it began to be awake
+        self._moved_s = now_s - CALM_S + QUIET_S  # when something moved last, or may have
+        self._woken_s = now_s  # when it began to be awake
+        self._has_looked = False
         self._wanted_s = -math.inf  # when every frame was wanted last, or one was damaged
         self._media_s: float | None = None  # the latest
         self._judged_s = now_s
@@ -125,9 +123,10 @@ class DecodeGate(Generic[P]):
         self._count(step, now_s)
         return step
 
-    def looked(self, moved: Moved | None, now_s: float, width: int = 0) -> None:
-        """A picture came out, and this moved in it; None: nobody knows, so anything may have. width: its own, px."""
-        if moved is None or moved.is_sudden or int(moved.cells.sum()) >= _least_cells(moved, width):
+    def looked(self, moved: Moved | None, now_s: float) -> None:
+        """A picture came out, and this moved in it; None: nobody knows, so anything may have."""
+        is_first, self._has_looked = not self._has_looked, True  # all of it is new, and nothing has moved
+        if not is_first and (moved is None or moved.is_large):
             self._moved_s = now_s
             self._is_roused = self.is_asleep
 
@@ -164,7 +163,7 @@ class DecodeGate(Generic[P]):
         """A wake by weight, in whose pictures nothing moves, is soon over; whoever left has been gone for a while when
         nobody follows them any more.
         """
-        is_unwanted = now_s - self._wanted_s >= UNWANTED_S and now_s - self._woken_s >= QUIET_S
+        is_unwanted = now_s - self._wanted_s >= UNWANTED_S and now_s - self._woken_s >= WOKEN_S
         return is_unwanted and now_s - self._moved_s >= CALM_S
 
     def _asleep(self, picture: P, kind: PictureKind, size: int, is_raised: bool, now_s: float) -> Step:
@@ -187,7 +186,8 @@ class DecodeGate(Generic[P]):
         return "keep"
 
     def _next_keyframe(self, picture: P, size: int) -> Step:
-        if self._since_glance_s < self._attention.rules.wake_within_s / _LOOKS:
+        limit_s = self._attention.rules.wake_within_s
+        if self._since_glance_s < (_CLEAR_S * min(limit_s, 1.0) if self.habits.is_clear else limit_s / _LOOKS):
             self._keep_from(picture, size, is_shown=False)
             return "keep"
         return "glance"

@@ -24,9 +24,10 @@ Reason = Literal[
 # Networks and encoders jitter: an interval of 1 s is within a second.
 _TOLERANCE, _JITTER_S = 1.1, 0.1
 # Intervals between keyframes that are remembered, and how many have to be known.
-_INTERVALS, _LEAST_INTERVALS = 5, 2
+_INTERVALS, _LEAST_INTERVALS = 5, 1
 # What moves in a twentieth of the picture weighs about a twentieth of a keyframe; the floor has to show that.
-_SHARE = 0.05
+# Clear it is where a fiftieth shows: whoever is near enough to be recognised moves more.
+_SHARE, _CLEAR = 0.05, 0.02
 # Leaving out pictures that nothing is made from has to spare something: from this share on, down to that.
 _SPARED, _NOT_SPARED = 0.25, 0.15
 _SMOOTHING = 0.02
@@ -91,10 +92,22 @@ class Habits:
             return self._fallback("intra_refresh" if self._has_refresh else "keyframes_far_apart")
         if len(self._intervals) < _LEAST_INTERVALS:
             return Watch("all", "learning")
-        lift = self.floors[True].lift
-        if lift is None:
+        share = self._least_share
+        if share is None:
             return Watch("keyframes", "sizes_unknown")
-        return Watch("keyframes", "sizes_and_keyframes" if lift < _SHARE * self._entry_bytes else "sizes_say_nothing")
+        return Watch("keyframes", "sizes_and_keyframes" if share < _SHARE else "sizes_say_nothing")
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether sizes tell of all movement that matters."""
+        share = self._least_share
+        return share is not None and share < _CLEAR
+
+    @property
+    def _least_share(self) -> float | None:
+        """In which share of the picture movement shows by its weight, about; None: not known yet."""
+        lift = self.floors[True].lift
+        return None if lift is None else lift / self._entry_bytes
 
     def _fallback(self, reason: Reason) -> Watch:
         return Watch("reference" if self._is_spared else "all", reason)

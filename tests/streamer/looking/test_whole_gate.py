@@ -15,6 +15,7 @@ from streamer.pipeline.tracking import Tracker, TrackingRules
 from tests.streamer.motion.scenes import COLUMNS, FPS, ROWS, Sensor, hall, with_head
 from tests.streamer.scripted import Face, found
 
+LATER_S = 0.31
 HALL, CELL_PX = hall(), 8
 SIZE = (COLUMNS * CELL_PX, ROWS * CELL_PX)
 
@@ -119,8 +120,11 @@ def test_each_visit_is_told_in_time(name):
     all_began, all_ended, frames = told(scene, gated=False)
     print(f"{name}: looked at {looked} of {frames}, began {began} of {all_began}")  # noqa: T201
     assert len(began) >= 1
-    assert began == all_began
-    assert ended == pytest.approx(all_ended)
+    # Three frames: what is small is not looked at in every frame before a face is found, nor whoever walks alone.
+    assert began == pytest.approx(all_began, abs=LATER_S)
+    assert [end for pair in ended for end in pair] == pytest.approx(
+        [end for pair in all_ended for end in pair], abs=LATER_S
+    )
     assert looked < 0.75 * frames
 
 
