@@ -8,9 +8,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ARGS ?=
-# Files of tests run in three processes, in the order that tests/conftest.py gives them: two cores' worth of work, and
-# one waits.
-IN_THREE := --numprocesses 3 --dist loadgroup --no-loadscope-reorder
+# Files of tests run in four processes, in the order that tests/conftest.py gives them: two cores' worth of work, and
+# two wait.
+IN_FOUR := --numprocesses 4 --dist loadgroup --no-loadscope-reorder
 # Those that wait nearly all of their time, test by test: more processes would be busy with importing. A sixth runs what
 # is emulated, on the core that they leave.
 IN_SIX := --numprocesses 6 --dist loadgroup
@@ -75,7 +75,7 @@ test: $(READY)
 	@# 5: there is none of these among those that ARGS names.
 	@one=0; other=0; \
 	$(BIN)/python -m pytest --waiting only $(IN_SIX) $(ARGS) || one=$$?; \
-	$(BIN)/python -m pytest --waiting without $(IN_THREE) $(ARGS) || other=$$?; \
+	$(BIN)/python -m pytest --waiting without $(IN_FOUR) $(ARGS) || other=$$?; \
 	case "$$one $$other" in "0 0"|"5 0"|"0 5") ;; *) exit 1;; esac
 
 test-pythons: $(READY)

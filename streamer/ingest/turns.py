@@ -1,7 +1,7 @@
 """As many cameras' threads decode and look at once as there are cores; whoever has waited longest is next.
 
-Sixty threads that all want to work would leave the loop and the detector a sixtieth each, and hand the interpreter on at
-every array that NumPy adds up: measured in docs/decisions.md. For any thread; blocks.
+Sixty threads that all want to work would leave the loop and the detector a sixtieth each, and hand the interpreter on
+at every array that NumPy adds up: measured in docs/decisions.md. For any thread; blocks.
 """
 
 import threading

@@ -21,15 +21,16 @@ from streamer.motion.moved import Moved
 _SHARE = 0.25
 _STIR_S = 0.5  # two pictures with movement within so long are movement; a single one is a blip, worth one look
 _SUDDEN_S = 1.0  # a lamp that was switched counts as a stillness of so long
-# Between two looks at what is small and moves again and again in the same place, at the most; for so long it is the same.
+# Between two looks at what is small and moves again and again in one place, at the most; for so long it is the same.
 _SMALL_S, _VAIN_S = 2.0, 30.0
 _OPENED_S = 4.0  # as long a one as a picture's that is the first: it has shown no movement
 _LEFT_S = 0.5  # whoever moved so shortly before they were seen last has left, rather than is missed by the detector
 _UNSETTLED_MORE_S = 1.0  # beyond settle_s, for whoever can't be settled (a face too small) and stands still
-# Between two looks at people who are settled: every second frame of ten a second, or third; and how far they move in it,
-# in widths of their faces. Whoever is alone can be taken for nobody else.
-_CALM_S, _CALM_STEP = 0.15, 0.125
-_ALONE_S, _ALONE_STEP = 0.25, 1.25
+# Between two looks at people who are settled: every second frame of ten a second; every third where all have names.
+_CALM_S, _NAMED_S = 0.15, 0.25
+# How far they move in it at most, in widths of their faces; and those who are so far apart that nobody can be taken for
+# another, or alone.
+_CALM_STEP, _APART_STEP, _APART = 0.125, 1.25, 3.0
 _CALM_SIGHTINGS = 5
 # A face's neighbourhood, in widths and heights of its box: whoever bears it has a body.
 _BESIDE, _ABOVE, _BELOW = 1.5, 1.0, 5.0
@@ -64,6 +65,7 @@ class Followed(Protocol):
     unmoved_s: float
     sightings: int
     settled: bool
+    named: bool
     suspect: bool
     unproven: bool
     pending: int
@@ -185,7 +187,8 @@ class Looking:
         self, moved: Moved, tracks: Sequence[Followed], areas: Sequence[tuple[slice, slice]], since_s: float
     ) -> bool:
         """Whether all that moves are people who are known well, where they are, and were looked at a moment ago."""
-        rest_s, step = (_ALONE_S, _ALONE_STEP) if len(tracks) == 1 else (_CALM_S, _CALM_STEP)
+        rest_s = _NAMED_S if all(track.named for track in tracks) else _CALM_S
+        step = _APART_STEP if _are_apart(tracks) else _CALM_STEP
         if since_s >= rest_s or moved.is_sudden or not tracks:
             return False
         for track in tracks:
@@ -198,6 +201,17 @@ class Looking:
         for area in areas:
             elsewhere[area] = False
         return not elsewhere.any()
+
+
+def _are_apart(tracks: Sequence[Followed]) -> bool:
+    """Whether each face is several widths away from all others."""
+    if len(tracks) < 2:
+        return True
+    boxes = np.array([track.box for track in tracks])
+    middles, sizes = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+    away = (np.abs(middles[:, None] - middles) / np.maximum(sizes[:, None], sizes).clip(1)).max(axis=2)
+    np.fill_diagonal(away, np.inf)
+    return bool((away >= _APART).all())
 
 
 def _is_sure(track: Followed) -> bool:

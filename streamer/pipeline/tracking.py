@@ -56,6 +56,7 @@ class Track:
     """One person's face over time on one camera. box xyxy px; times on the frames' clock, s.
 
     unproven: it was doubted when there was nothing to hold its next face against, because the embedder had changed.
+    named: it is settled by a person of the gallery.
     upright: a second look saw its face stand upright, and nothing has happened since that makes it another one.
     unmoved_s: until then nothing moved around it since it was last seen, so it is there although nobody looked.
     """
@@ -79,6 +80,7 @@ class Track:
     suspect_s: float = 0.0
     unproven: bool = False
     settled: bool = False
+    named: bool = False
     generation: int = 0
     unmoved_s: float = -1e9
     merged_into: "Track | None" = None

@@ -167,6 +167,7 @@ class Visits:
             changes = {"seq": visit.seq, "type": "update", "previous_person": None}
             seen, visit.last_s = _as_last_seen(visit, visit.last)
             visit.last = event_as_unknown(seen, person_ids).model_copy(update=changes)
+            visit.track.named = False
             visit.heard = {}
             due.append(Due(visit.last, (UNKNOWN,), visit.last_s))
         return due
@@ -211,7 +212,7 @@ class Visits:
     def _hush(self, visit: _Visit, verdict: Verdict) -> list[Due]:
         """It is somebody of whom nothing is told: what was told before is over. Anything later is another visit."""
         due = [] if visit.last is None else [self._end(visit, "left")]
-        visit.track.settled = True
+        visit.track.settled = visit.track.named = True
         hushed = verdict.match.best_person
         self._open[visit.track.id] = _Visit(visit.track, self._new_id() if due else visit.event_id, hushed=hushed)
         return due
@@ -224,7 +225,7 @@ class Visits:
         visit.undecided = None
         visit.heard = {_scale(verdict): verdict.match.similarity}
         track, match = visit.track, verdict.match
-        track.settled = True
+        track.settled, track.named = True, person_id is not None
         visit.last = IdentityEvent(
             event_id=visit.event_id,
             seq=visit.seq,

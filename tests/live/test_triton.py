@@ -51,10 +51,17 @@ def served() -> list[ServedModel]:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory, served: list[ServedModel]) -> Iterator[TritonServer]:
+def one_server(tmp_path_factory: pytest.TempPathFactory, served: list[ServedModel]) -> Iterator[TritonServer]:
     need_triton()
     with TritonServer(tmp_path_factory.mktemp("triton"), served) as running:
         yield running
+
+
+@pytest.fixture
+def server(one_server: TritonServer) -> TritonServer:
+    """It runs, whatever became of it in the test before."""
+    one_server.ensure()
+    return one_server
 
 
 @pytest.fixture(scope="session")
@@ -174,7 +181,7 @@ def test_a_killed_server_is_unavailable_and_the_same_runner_works_when_it_is_bac
         server.ensure()
 
     assert cosines(late, here).min() > 0.9999
-    assert cosines(served_again(runner, faces), here).min() > 0.9999
+    assert cosines(served_again(server, runner, faces), here).min() > 0.9999
     patient.close()
 
 
@@ -191,7 +198,7 @@ def test_a_server_that_comes_back_with_other_weights_is_not_believed(server, run
     finally:
         server.ensure()
 
-    assert cosines(served_again(runner, faces), in_process.run(faces)[0]).min() > 0.9999
+    assert cosines(served_again(server, runner, faces), in_process.run(faces)[0]).min() > 0.9999
 
 
 def test_a_hung_server_is_given_up_at_the_deadline_and_used_again_when_it_goes_on(server, in_process, faces):
@@ -203,7 +210,7 @@ def test_a_hung_server_is_given_up_at_the_deadline_and_used_again_when_it_goes_o
     finally:
         server.go_on()
 
-    assert cosines(served_again(runner, faces), in_process.run(faces)[0]).min() > 0.9999
+    assert cosines(served_again(server, runner, faces), in_process.run(faces)[0]).min() > 0.9999
     runner.close()
 
 
@@ -212,7 +219,7 @@ def test_a_model_that_hangs_in_a_healthy_server_is_given_up_too(server, in_proce
     with server.held(), pytest.raises(TritonUnavailable, match="no answer within 8 s"):
         runner.run(faces)
 
-    assert cosines(served_again(runner, faces), in_process.run(faces)[0]).min() > 0.9999
+    assert cosines(served_again(server, runner, faces), in_process.run(faces)[0]).min() > 0.9999
     runner.close()
 
 
@@ -235,7 +242,7 @@ async def test_a_connection_that_dies_without_a_word_is_replaced(server, in_proc
         fall_silent()
         with pytest.raises(TritonUnavailable, match="no answer within 8 s"):
             await asyncio.to_thread(runner.run, faces)
-        answer = await asyncio.to_thread(served_again, runner, faces)
+        answer = await asyncio.to_thread(served_again, server, runner, faces)
         await asyncio.to_thread(runner.close)
 
     assert cosines(answer, in_process.run(faces)[0]).min() > 0.9999

@@ -162,6 +162,7 @@ async def test_a_server_that_hangs_is_waited_for_no_longer_than_its_deadline(ser
             server.go_on()
 
         async def is_ready() -> bool:
+            await asyncio.to_thread(server.ensure)
             return await there.readiness() == (200, None)
 
         await until(is_ready, PATIENT_S)

@@ -134,7 +134,7 @@ def test_a_killed_server_is_told_and_the_same_model_serves_when_it_is_back(serve
     finally:
         server.ensure()
 
-    assert cosines(served_again(model, faces), here).min() > 0.9999
+    assert cosines(served_again(server, model, faces), here).min() > 0.9999
     assert model.why_not() is None
     assert manager.open_embedder("nano_embed") is model
     manager.close()

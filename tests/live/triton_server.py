@@ -140,7 +140,9 @@ class TritonServer:
             time.sleep(0.05)
 
     def ensure(self) -> None:
-        """Start it if it does not run: for the end of a test that killed it."""
+        """Start it if it does not run: it was killed, or it ended, as one did that had been stopped (SIGSTOP)."""
+        if self._process is not None and self._process.poll() is not None:
+            self.kill()
         if self._process is None:
             self.start()
 
@@ -261,10 +263,11 @@ def cosines(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return (one * other).sum(axis=1)
 
 
-def served_again(runner: TensorRunner, batch: np.ndarray) -> np.ndarray:
-    """The answer to a batch as soon as there is one; the same runner is asked until then."""
+def served_again(server: TritonServer, runner: TensorRunner, batch: np.ndarray) -> np.ndarray:
+    """The answer to a batch as soon as there is one; the same runner is asked until then, of a server that runs."""
     until_s = time.monotonic() + PATIENT_S
     while True:
+        server.ensure()
         try:
             return runner.run(batch)[0]
         except TritonUnavailable:

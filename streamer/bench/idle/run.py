@@ -172,11 +172,10 @@ class _Idle:
             share = {name: len(run.matched.told) / count[name] for name, run in runs.items() if count[name]}
             self._table.add(f"{part}_walks", Row(walks, count.get(BEFORE)))
             self._table.add(f"{part}_visits_told_share", Row(share[OURS], share.get(BEFORE), goal=1.0))
-            who = [
-                f"{one.camera} {one.person} ({one.from_at - ours.heard.began_at:.1f} s)" for one in ours.matched.missed
-            ]
-            if who:
-                self._say(f"  not told by ours: {', '.join(who)}")
+            for what, whom in (("told", ours.matched.missed), ("named", ours.matched.unnamed)):
+                who = [f"{one.camera} {one.person} ({one.from_at - ours.heard.began_at:.1f} s)" for one in whom]
+                if who:
+                    self._say(f"  not {what} by ours: {', '.join(who)}")
             named = {name: run.matched.named for name, run in runs.items()}
             self._table.add(f"{part}_named", Row(named[OURS], named.get(BEFORE)))
             self._table.add(

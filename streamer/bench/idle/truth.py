@@ -80,6 +80,11 @@ class Matched:
         return sum(walk.enrolled and visit.names == {walk.person} for walk, visit in self.told.values())
 
     @property
+    def unnamed(self) -> list[Expected]:
+        """Those who are enrolled and were told by no name."""
+        return [walk for walk, visit in self.told.values() if walk.enrolled and not visit.names]
+
+    @property
     def misnamed(self) -> int:
         return sum(bool(visit.names - {walk.person}) for walk, visit in self.told.values())
 

@@ -34,6 +34,7 @@ class World:
     fps: int = 10
     gate: bool = True
     settles_after: int = 3  # sightings
+    has_names: bool = True
     misses: object = lambda at_s: False  # the detector then finds nobody
     fails: object = lambda at_s: False  # it can't run then
     looking: Looking = field(default_factory=Looking)
@@ -62,6 +63,7 @@ class World:
             self.ended += [(at_s, track.last_seen_s) for track in gone]
             for track in self.tracker.tracks:
                 track.settled = track.sightings >= self.settles_after
+                track.named = track.settled and self.has_names
         return self
 
     def per_s(self, from_s, until_s):
@@ -184,30 +186,44 @@ def test_somebody_who_is_there_from_the_start_is_found_and_followed():
     assert world.ended == []
 
 
-def test_somebody_settled_who_moves_alone_is_looked_at_in_every_third_frame():
-    def sways(at_s):
-        return [Face(x=640 + 10 * np.sin(at_s))]
-
-    def walks(at_s):
-        return [Face(x=100 + 100 * at_s)]
-
-    for faces in (sways, walks):
-        gated = World(faces, lambda at_s: moved(of(faces(at_s)[0])) if at_s else moved(sudden=True)).play(10)  # noqa: B023
-        assert 3.2 <= gated.per_s(1, 10) <= 3.5
-        assert gated.ended == []
+def sways(at_s):
+    return [Face(x=640 + 10 * np.sin(at_s))]
 
 
-def two(at_s, px_per_s):
-    return [Face(x=100 + px_per_s * at_s, look=1), Face(x=1180 - px_per_s * at_s, look=2)]
+def walks(at_s):
+    return [Face(x=100 + 200 * at_s)]
 
 
-@pytest.mark.parametrize(("px_per_s", "per_s"), [(10, 5), (100, 10)], ids=["slowly", "walking"])
-def test_two_who_are_settled_are_looked_at_in_every_second_frame_and_as_soon_as_they_walk_in_every_one(px_per_s, per_s):
+def far_apart(at_s):
+    return [Face(x=100 + 100 * at_s, look=1), Face(x=700 + 100 * at_s, look=2)]
+
+
+def side_by_side(at_s):
+    return [Face(x=100 + 200 * at_s, look=1), Face(x=300 + 200 * at_s, look=2)]
+
+
+def side_by_side_slowly(at_s):
+    return [Face(x=100 + 10 * at_s, look=1), Face(x=300 + 10 * at_s, look=2)]
+
+
+@pytest.mark.parametrize(
+    ("faces", "has_name", "per_s"),
+    [
+        (sways, True, 10 / 3),
+        (walks, True, 10 / 3),
+        (far_apart, True, 10 / 3),
+        (walks, False, 5),
+        (far_apart, False, 5),
+        (side_by_side_slowly, False, 5),
+        (side_by_side, True, 10),
+    ],
+)
+def test_people_who_are_settled_are_looked_at_less_often_where_nobody_can_be_taken_for_another(faces, has_name, per_s):
     def moves(at_s):
-        return moved(*map(of, two(at_s, px_per_s))) if at_s else moved(sudden=True)
+        return moved(*map(of, faces(at_s))) if at_s else moved(sudden=True)
 
-    gated = World(lambda at_s: two(at_s, px_per_s), moves).play(5)
-    assert gated.per_s(1, 5) == pytest.approx(per_s)
+    gated = World(faces, moves, has_names=has_name).play(5)
+    assert gated.per_s(2, 5) == pytest.approx(per_s, abs=0.35)
     assert gated.ended == []
 
 
