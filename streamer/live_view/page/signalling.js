@@ -18,12 +18,13 @@ export class Refused extends Error {
 export class Signalling {
   #connection;
   #url = null;
-  #token;
+  #login;
   #candidates = [];
   #etag = "*";
 
-  constructor(token, connection) {
-    this.#token = token;
+  // login: a token, or the headers that go with a session's cookie.
+  constructor(login, connection) {
+    this.#login = login;
     this.#connection = connection;
     connection.onicecandidate = ({ candidate }) => {
       if (!candidate) return;
@@ -76,7 +77,8 @@ export class Signalling {
 
   // A header takes bytes: those of UTF-8, as the service reads them.
   #headers() {
-    return { Authorization: `Bearer ${String.fromCharCode(...new TextEncoder().encode(this.#token))}` };
+    if (typeof this.#login !== "string") return this.#login;
+    return { Authorization: `Bearer ${String.fromCharCode(...new TextEncoder().encode(this.#login))}` };
   }
 }
 

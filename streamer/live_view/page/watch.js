@@ -2,6 +2,7 @@
 
 import { Alignment } from "./alignment.js";
 import { drawFaces, namesOf } from "./faces.js";
+import { REASONS, TROUBLES } from "./states.js";
 import { Refused, Session } from "./whep.js";
 
 const TOKEN = "whosthere.token"; // of this tab alone
@@ -139,26 +140,6 @@ function heard(message) {
   alignment.message(message);
   redraw();
 }
-
-const TROUBLES = {
-  pictures_damaged: "pictures damaged",
-  frozen: "picture frozen",
-  black: "picture black",
-  faces_too_small: "faces too small to name",
-};
-const REASONS = {
-  camera_login_refused: "it refuses the service's login",
-  camera_not_found: "it has no such stream",
-  camera_unreachable: "it can't be reached",
-  camera_variable_unset: "a variable in its URL is not set",
-  ended: "its clip is over",
-  starting: "the service is starting",
-  stopped: "the service is stopping",
-  stream_invalid: "its stream can't be decoded",
-  stream_lost: "its stream broke off",
-  stream_no_video: "its stream has no video",
-  stream_stalled: "its stream stood still",
-};
 
 function became(told) {
   status = told;

@@ -9,9 +9,9 @@ export class Session {
   #signalling;
 
   // on: {track(stream), message(object), state(connectionState), over()}
-  constructor(token, on) {
+  constructor(login, on) {
     const connection = this.#connection;
-    this.#signalling = new Signalling(token, connection);
+    this.#signalling = new Signalling(login, connection);
     const { receiver } = connection.addTransceiver("video", { direction: "recvonly" });
     receiver.jitterBufferTarget = 0; // now is worth more than smooth
     const boxes = connection.createDataChannel("boxes");

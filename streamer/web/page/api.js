@@ -1,0 +1,118 @@
+// The one place that asks the service: what changes something carries the session's own header, refusals become words,
+// and whether the service answers at all is known to the whole page.
+
+import { observable } from "./observable.js";
+
+const ANSWER_WITHIN_MS = 20000;
+const LONGEST_WAIT_MS = 10000;
+
+// session: undefined while it is not known, null without one; why: what ended it, in words. answers: whether the
+// service is there; again: how often it came back, so that screens ask anew.
+export const service = observable({ session: undefined, why: "", answers: true, again: 0 });
+
+export class Problem extends Error {
+  constructor(status, document = {}, retryAfterS = undefined) {
+    super(WORDS[document.code] ?? document.detail ?? `The service has a fault here (${status}); its log says more.`);
+    Object.assign(this, { status, code: document.code, refused: document.refused ?? [], retryAfterS });
+  }
+}
+
+const WORDS = {
+  too_many_attempts: "Too many wrong tokens came from here. The service lets nobody new in for a minute.",
+  role_too_low: "Your token may look, and change nothing. An operator's may.",
+  precondition_failed: "Somebody else has changed this meanwhile. Look at it again, then decide.",
+  person_not_found: "This person is not enrolled any more.",
+  visit_not_found: "Nothing is kept of this visit any more.",
+  body_too_large: "That is more than the service takes at once. Send fewer photos, or smaller ones.",
+  overloaded: "The service has too much to do just now. Try again in a moment.",
+};
+const AWAY = new Problem(0, { code: "service_away", detail: "The service does not answer." });
+
+// json or form: the body. etag: refused (412) where what it names has changed. Returns {data, etag}. Raises Problem.
+export async function ask(path, { method = "GET", json, form, etag, signal, isAgain = false } = {}) {
+  const headers = { Accept: "application/json", ...(method === "GET" ? {} : ofSession()) };
+  if (json !== undefined) headers["Content-Type"] = "application/json";
+  if (etag) headers["If-Match"] = etag;
+  const limits = [signal, form ? null : AbortSignal.timeout(ANSWER_WITHIN_MS)].filter(Boolean); // photos take their time
+  const body = form ?? (json === undefined ? undefined : JSON.stringify(json));
+  let answer;
+  try {
+    answer = await fetch(path, { method, headers, body, signal: AbortSignal.any(limits) });
+  } catch (error) {
+    if (signal?.aborted) throw new Problem(0, { code: "cancelled", detail: "Cancelled." });
+    lookForIt();
+    throw AWAY;
+  }
+  if (answer.ok) return { data: await documentOf(answer), etag: answer.headers.get("ETag") };
+  const problem = new Problem(answer.status, await documentOf(answer), Number(answer.headers.get("Retry-After")) || undefined);
+  if (problem.code === "csrf_refused" && !isAgain && (await refresh())) {
+    return ask(path, { method, json, form, etag, signal, isAgain: true }); // another tab has begun another session
+  }
+  if (answer.status === 401 && path !== "/api/v1/session") over();
+  if (problem.code === "service_stopping") lookForIt();
+  throw problem;
+}
+
+// Headers of whatever else changes something, like a WHEP session.
+export function ofSession() {
+  const csrf = service.value.session?.csrf;
+  return csrf ? { "X-CSRF-Token": csrf } : {};
+}
+
+export async function signIn(token) {
+  const { data } = await ask("/api/v1/session", { method: "POST", json: { token } });
+  service.set({ session: data, why: "" });
+}
+
+export async function signOut() {
+  await ask("/api/v1/session", { method: "DELETE" }).catch((problem) => {
+    if (problem.status !== 401) throw problem;
+  });
+  service.set({ session: null, why: "" });
+}
+
+// Whether there is a session, as the service has it now.
+export async function refresh() {
+  try {
+    service.set({ session: (await ask("/api/v1/session")).data });
+    return true;
+  } catch (problem) {
+    if (problem.status === 401) over();
+    else if (problem !== AWAY) lookForIt();
+    return false;
+  }
+}
+
+function over() {
+  const had = service.value.session;
+  const why = had ? "Your session is over: its token was revoked, its time was up, or the service was started anew." : "";
+  service.set({ session: null, why: why || service.value.why });
+}
+
+let isLooking = false;
+
+// Asks until somebody answers; whoever has failed waits for `again`.
+export async function lookForIt() {
+  if (isLooking) return;
+  isLooking = true;
+  service.set({ answers: false });
+  for (let waitMs = 500; ; waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS)) {
+    await new Promise((done) => setTimeout(done, waitMs));
+    const answer = await fetch("/healthz", { signal: AbortSignal.timeout(5000) }).catch(() => null);
+    if (answer?.ok) break;
+  }
+  isLooking = false;
+  service.set({ answers: true });
+  await refresh();
+  service.set({ again: service.value.again + 1 });
+}
+
+async function documentOf(answer) {
+  if (answer.status === 204) return null;
+  return answer.json().catch(() => ({}));
+}
+
+export const may = (role) => {
+  const roles = ["viewer", "operator", "admin"];
+  return roles.indexOf(service.value.session?.role) >= roles.indexOf(role);
+};

@@ -1,0 +1,8 @@
+// The page: which screen an address means, and who may see it. Everything starts here.
+
+import { refresh } from "./api.js";
+import { html, render } from "./preact.js";
+import { Page } from "./shell.js";
+
+render(html`<${Page} />`, document.getElementById("page"));
+refresh();

@@ -1,0 +1,155 @@
+// Events: who was seen, when and where; those of now as they happen, earlier ones as they were kept.
+
+import { may, service } from "./api.js";
+import { Correction, Naming } from "./naming.js";
+import { useObserved } from "./observable.js";
+import { addressOf, Dialog, Face, timeWords, Trouble } from "./parts.js";
+import { html, useEffect, useMemo, useRef, useState } from "./preact.js";
+import { useCameras } from "./live.js";
+import { joined, kept, live, newestFirst, pictureOf } from "./visits.js";
+
+const ENOUGH = 20; // of a page of what was asked for
+const MOST_PAGES = 5; // looked through at once for so many
+const WHO = { all: "Everybody", known: "Known people", unknown: "Unknown people" };
+
+export function Events({ query }) {
+  const asked = Object.fromEntries(["camera", "person", "day", "who"].map((key) => [key, query.get(key) ?? ""]));
+  const [cameras] = useCameras();
+  const { visits: now, isOn, missed } = useObserved(live);
+  const past = usePast(asked, missed);
+  const visits = useMemo(() => wantedOf(new Map([...past.visits, ...newer(now, past.visits)]), asked), [now, past.visits, query.toString()]);
+  return html`<div class="title"><h1>${asked.person ? "Seen" : "Events"}</h1>
+      <p class="state" role="status" data-state=${isOn ? "online" : "connecting"}>${isOn ? "as they happen" : "not up to date"}</p></div>
+    <${Filters} asked=${asked} cameras=${cameras ?? []} />
+    <${Trouble} problem=${past.problem} />
+    ${past.isMissing && html`<p class="hint">No camera keeps its visits: what was before you came is not to be had, and nobody can be enrolled from an event.
+      <code>whosthere cameras set door snapshots=true</code> turns it on.</p>`}
+    <ol class="visits">${visits.map((visit) => html`<${Visit} key=${visit.event_id} visit=${visit} change=${past.change} />`)}</ol>
+    ${past.isBusy && html`<p class="waiting">One moment…</p>`}
+    ${!past.isBusy && visits.length === 0 && html`<p class="empty">${past.next ? "None among the newest." : "Nobody was seen."}</p>`}
+    ${!past.isBusy && past.next && html`<button type="button" class="more" onClick=${past.more}>Show older</button>`}`;
+}
+
+// What is heard is newer than what was kept, unless it was corrected by hand since.
+function newer(now, past) {
+  return [...now].filter(([id, visit]) => !(past.get(id)?.isByHand) && visit.seq >= (past.get(id)?.seq ?? 0));
+}
+
+function wantedOf(visits, { camera, person, day, who }) {
+  const [since, until] = boundsOf(day);
+  return newestFirst(visits).filter(
+    (visit) =>
+      (!camera || visit.camera === camera) &&
+      (!person || visit.person?.id === person) &&
+      (!since || visit.captured_at >= since) && (!until || visit.first_seen_at < until) &&
+      (!who || who === "all" || (who === "known") === Boolean(visit.person)),
+  );
+}
+
+function boundsOf(day) {
+  const [year, month, date] = day.split("-").map(Number);
+  if (!date) return [null, null];
+  return [new Date(year, month - 1, date).getTime() / 1000, new Date(year, month - 1, date + 1).getTime() / 1000];
+}
+
+// The kept visits that were asked for, page by page: {visits, next, isBusy, isMissing, problem, more(), change()}
+function usePast(asked, missed) {
+  const { again } = useObserved(service);
+  const key = JSON.stringify([asked, again, missed]);
+  const [found, setFound] = useState({ key: null, visits: new Map(), next: null });
+  const [isBusy, setBusy] = useState(true);
+  const [problem, setProblem] = useState(null);
+  const asking = useRef(null);
+
+  async function look(visits, after) {
+    asking.current?.abort();
+    const mine = (asking.current = new AbortController());
+    setBusy(true);
+    setProblem(null);
+    const [since, until] = boundsOf(asked.day);
+    try {
+      for (let page = 0; page < MOST_PAGES; page++) {
+        const { messages, next } = await kept({ ...asked, since, until }, after, mine.signal);
+        if (mine.signal.aborted) return;
+        visits = joined(visits, messages);
+        after = next;
+        setFound({ key, visits, next });
+        if (!next || wantedOf(visits, asked).length >= ENOUGH) break;
+      }
+    } catch (error) {
+      if (!mine.signal.aborted && error.code !== "service_away") setProblem(error);
+    }
+    if (!mine.signal.aborted) setBusy(false);
+  }
+
+  useEffect(() => {
+    look(new Map(), undefined);
+    return () => asking.current?.abort();
+  }, [key]);
+  const isMissing = problem?.code === "kept_visits_missing";
+  const mine = found.key === key ? found : { visits: new Map(), next: null };
+  return {
+    ...mine,
+    isBusy,
+    isMissing,
+    problem: isMissing ? null : problem,
+    more: () => look(mine.visits, mine.next),
+    change: (visit) => {
+      setFound((before) => ({ ...before, visits: new Map(before.visits).set(visit.event_id, { ...visit, isByHand: true }) }));
+    },
+  };
+}
+
+function Filters({ asked, cameras }) {
+  function choose(key, value) {
+    const chosen = { ...asked, [key]: value };
+    const query = new URLSearchParams(Object.entries(chosen).filter(([, one]) => one && one !== "all"));
+    location.hash = `#/events${query.size ? `?${query}` : ""}`;
+  }
+  const names = [...new Set([...cameras.map(({ name }) => name), ...(asked.camera ? [asked.camera] : [])])];
+  const today = new Date().toLocaleDateString("sv"); // YYYY-MM-DD
+  return html`<form class="filters" onSubmit=${(event) => event.preventDefault()}>
+    <label>Camera <select value=${asked.camera} onChange=${({ target }) => choose("camera", target.value)}>
+      <option value="">All</option>${names.map((name) => html`<option value=${name}>${name}</option>`)}</select></label>
+    <label>Who <select value=${asked.who || "all"} onChange=${({ target }) => choose("who", target.value)}>
+      ${Object.entries(WHO).map(([value, words]) => html`<option value=${value}>${words}</option>`)}</select></label>
+    <label>Day <input type="date" max=${today} value=${asked.day} onChange=${({ target }) => choose("day", target.value)} /></label>
+    <button type="button" aria-pressed=${String(asked.day === today)} onClick=${() => choose("day", asked.day === today ? "" : today)}>Today</button>
+    ${asked.person && html`<button type="button" onClick=${() => choose("person", "")}>Of this person alone ✕</button>`}
+  </form>`;
+}
+
+export function whoWords({ person, decision, candidates }) {
+  if (person) return person.name ?? "Somebody who was forgotten";
+  const names = (candidates ?? []).map(({ name }) => name).filter(Boolean);
+  return decision === "ambiguous" && names.length ? `${names.join(" or ")}?` : "Somebody unknown";
+}
+
+function Visit({ visit, change }) {
+  const [open, setOpen] = useState("");
+  const { person, camera, similarity, first_seen_at: from, captured_at: to, isOver } = visit;
+  const who = whoWords(visit);
+  const close = () => setOpen("");
+  const face = html`<${Face} src=${pictureOf(visit, "face")} name=${who} />`;
+  return html`<li class="visit" data-known=${Boolean(person)} aria-label=${`${who}, ${camera}, ${timeWords(from)}`}>
+    ${visit.snapshot ? html`<button type="button" class="picture" aria-label=${`Show the picture of ${who}`} onClick=${() => setOpen("scene")}>${face}</button>` : face}
+    <div class="told">
+      <p class="name">${person ? html`<a href=${addressOf("people", person.id)}>${who}</a>` : who}</p>
+      <p><a href=${addressOf("live", camera)}>${camera}</a> · <time datetime=${new Date(from * 1000).toISOString()}>${timeWords(from)}</time>
+        ${isOver ? ` for ${durationWords(to - from)}` : html` · <span class="now">there now</span>`}</p>
+      ${person && similarity !== null && !visit.isByHand && html`<p class="quiet">similarity ${similarity.toFixed(2)}</p>`}
+      ${visit.isByHand && html`<p class="quiet">said by hand</p>`}
+    </div>
+    ${may("operator") && open !== "fix" && html`<div class="buttons">
+      ${person ? html`<button type="button" class="wrong" onClick=${() => setOpen("fix")}>Not ${who}?</button>` : html`<button type="button" class="main who-is-this" onClick=${() => setOpen("name")}>Who is this?</button>`}</div>`}
+    ${open === "fix" && html`<${Correction} visit=${visit} onDone=${(fixed) => (change(fixed), close())} onClose=${close} />`}
+    ${open === "name" && html`<${Naming} visit=${visit} onDone=${(named) => (change(named), close())} onClose=${close} />`}
+    ${open === "scene" && html`<${Dialog} title=${`${who}, ${camera}, ${timeWords(from)}`} onClose=${close}>
+      <img class="scene" src=${pictureOf(visit, "scene")} alt=${`What ${camera} saw`} /></${Dialog}>`}
+  </li>`;
+}
+
+function durationWords(seconds) {
+  if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
+  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
+}

@@ -1,0 +1,96 @@
+// Live: a wall of all cameras, or one of them in large. Watched is only what is on the screen.
+
+import { ask, service } from "./api.js";
+import { observable, useObserved } from "./observable.js";
+import { addressOf, Trouble } from "./parts.js";
+import { html, useEffect, useRef, useState } from "./preact.js";
+import { Watching } from "./watching.js";
+
+const LOOK_AGAIN_MS = 5000;
+
+// The cameras there are, asked for from time to time while somebody looks. [cameras or null, problem]
+export function useCameras() {
+  const [cameras, setCameras] = useState(null);
+  const [problem, setProblem] = useState(null);
+  const { again } = useObserved(service);
+  useEffect(() => {
+    let isOver = false;
+    let timer;
+    async function look() {
+      if (!document.hidden && service.value.answers) {
+        await ask("/api/v1/cameras").then(
+          ({ data }) => isOver || (setCameras(data.cameras), setProblem(null)),
+          (error) => isOver || setProblem(error),
+        );
+      }
+      if (!isOver) timer = setTimeout(look, LOOK_AGAIN_MS);
+    }
+    look();
+    return () => ((isOver = true), clearTimeout(timer));
+  }, [again]);
+  return [cameras, problem];
+}
+
+export function Live({ id }) {
+  const [cameras, problem] = useCameras();
+  if (id !== undefined) return html`<${One} key=${id} camera=${id} isKnown=${!cameras || cameras.some(({ name }) => name === id)} />`;
+  return html`<h1>Live</h1>
+    ${service.value.answers && html`<${Trouble} problem=${problem} />`}
+    ${cameras === null && !problem && html`<p class="waiting">One moment…</p>`}
+    ${cameras?.length === 0 && html`<p class="empty">There is no camera yet. Add one: <code>whosthere cameras add door rtsp://…</code></p>`}
+    ${cameras && html`<ul class="wall" data-count=${Math.min(cameras.length, 4)}>
+      ${cameras.map(({ name }) => html`<li key=${name}><${Tile} camera=${name} /></li>`)}
+    </ul>`}`;
+}
+
+function One({ camera, isKnown }) {
+  return html`<p class="back"><a href="#/live">← All cameras</a> <a href=${`#/events?camera=${encodeURIComponent(camera)}`}>Who was here</a></p>
+    <h1>${camera}</h1>
+    ${isKnown ? html`<${Tile} camera=${camera} isLarge />` : html`<p class="empty">There is no camera “${camera}” (any more).</p>`}`;
+}
+
+const NEW = { state: "connecting", word: "connecting", notice: "Connecting…", people: [] };
+
+function Tile({ camera, isLarge = false }) {
+  const [told] = useState(() => observable(NEW));
+  const { state, word, notice, people } = useObserved(told);
+  const stage = useRef(), video = useRef(), canvas = useRef();
+  useEffect(() => {
+    let watching = null;
+    const begin = () => (watching ??= new Watching(camera, video.current, canvas.current, told.set));
+    const end = () => (watching?.stop(), (watching = null));
+    const sight = new IntersectionObserver(([{ isIntersecting }]) => (isIntersecting ? begin() : end()), { rootMargin: "200px" });
+    const size = new ResizeObserver(() => watching?.redraw());
+    sight.observe(stage.current);
+    size.observe(stage.current);
+    const gone = ({ persisted }) => (end(), persisted && sight.disconnect());
+    const back = ({ persisted }) => persisted && sight.observe(stage.current);
+    addEventListener("pagehide", gone);
+    addEventListener("pageshow", back);
+    return () => {
+      sight.disconnect();
+      size.disconnect();
+      removeEventListener("pagehide", gone);
+      removeEventListener("pageshow", back);
+      end();
+    };
+  }, [camera]);
+  const title = html`<span class="state" data-state=${state}>${word}</span>`;
+  return html`<article class=${`tile ${isLarge ? "large" : ""}`} aria-label=${`Camera ${camera}`}>
+    <div class="stage" ref=${stage} onDblClick=${() => isLarge && fullScreen(stage.current)}>
+      <video ref=${video} autoplay muted playsinline class=${notice ? "old" : ""} aria-label=${`What ${camera} sees`}></video>
+      <canvas ref=${canvas} aria-hidden="true"></canvas>
+      ${notice && html`<p class="notice">${notice}</p>`}
+    </div>
+    <footer>
+      ${isLarge ? title : html`<a href=${addressOf("live", camera)}>${camera}</a> ${title}`}
+      <ul class="present" aria-label="In the picture">${people.map(({ text, named }) => html`<li class=${named ? "" : "unnamed"}>${text}</li>`)}</ul>
+      ${isLarge && document.fullscreenEnabled && html`<button type="button" onClick=${() => fullScreen(stage.current)}>Full screen</button>`}
+    </footer>
+  </article>`;
+}
+
+function fullScreen(stage) {
+  if (document.fullscreenElement) document.exitFullscreen();
+  else stage.requestFullscreen().catch(() => {});
+}

@@ -1,0 +1,125 @@
+// Who somebody in a visit is: a name for somebody unknown, another one for who was taken for somebody else.
+
+import { ask, Problem } from "./api.js";
+import { Dialog, Face, say, Trouble, useAction } from "./parts.js";
+import { html, useEffect, useRef, useState } from "./preact.js";
+import { pictureOf } from "./visits.js";
+
+const MOST_FOUND = 6;
+const TYPED_FOR_MS = 150;
+
+// Whose names contain what was typed: [{id, name}]; a problem is whose it is who asked.
+function useFound(typed, without) {
+  const [found, setFound] = useState([]);
+  const [problem, setProblem] = useState(null);
+  useEffect(() => {
+    const cancelling = new AbortController();
+    const timer = setTimeout(async () => {
+      const query = new URLSearchParams({ limit: String(MOST_FOUND + 1), ...(typed && { name: typed }) });
+      try {
+        const { data } = await ask(`/api/v1/people?${query}`, { signal: cancelling.signal });
+        setFound(data.people.filter(({ id }) => id !== without).slice(0, MOST_FOUND));
+        setProblem(null);
+      } catch (error) {
+        if (error.code !== "cancelled") setProblem(error);
+      }
+    }, typed ? TYPED_FOR_MS : 0);
+    return () => (clearTimeout(timer), cancelling.abort());
+  }, [typed]);
+  return [found, problem];
+}
+
+// A field for a name, and who has one like it.
+export function PersonPicker({ label, without, likely = [], onPick, onNew, isBusy, isFirst = true }) {
+  const [typed, setTyped] = useState("");
+  const [found, problem] = useFound(typed.trim(), without);
+  const input = useRef();
+  useEffect(() => void (isFirst && input.current.focus({ preventScroll: true })), []);
+  const first = typed.trim() ? [] : likely.filter(({ name }) => name);
+  const people = [...first, ...found.filter(({ id }) => !first.some((one) => one.id === id))];
+  const isNew = onNew && typed.trim() && !people.some(({ name }) => sameName(name, typed));
+  function entered(event) {
+    event.preventDefault();
+    const same = people.find(({ name }) => sameName(name, typed));
+    if (same) onPick(same);
+    else if (isNew) onNew(typed.trim());
+  }
+  return html`<form class="picker" onSubmit=${entered}>
+    <label>${label}<input ref=${input} name="name" value=${typed} maxlength="200" autocomplete="off" disabled=${isBusy} onInput=${({ target }) => setTyped(target.value)} /></label>
+    <${Trouble} problem=${problem} />
+    <div class="choices">
+      ${isNew && html`<button type="submit" class="main" disabled=${isBusy}>Somebody new: ${typed.trim()}</button>`}
+      ${people.map((person) => html`<button type="button" key=${person.id} disabled=${isBusy} onClick=${() => onPick(person)}>${person.name}</button>`)}
+    </div>
+  </form>`;
+}
+
+const sameName = (one, other) => one.trim().toLocaleLowerCase() === other.trim().toLocaleLowerCase();
+
+// Somebody unknown becomes a person: a new one, or one who is enrolled and was not recognised.
+export function Naming({ visit, onDone, onClose }) {
+  const [last, setLast] = useState(null); // what was refused, that it may be said once more
+  const [run, isBusy, problem] = useAction(async (what, isForced = false) => {
+    setLast(what);
+    const person = await enrolledFrom(visit, what, isForced);
+    say(`${person.name} is recognised from now on.`);
+    onDone({ ...visit, person, decision: "known", similarity: null, candidates: [] });
+  });
+  const looksLikeOther = problem?.code === "enrolled_already";
+  return html`<${Dialog} title="Who is this?" onClose=${onClose}>
+    <${Face} src=${pictureOf(visit, "face")} name="Somebody unknown" isLarge />
+    <${PersonPicker} label="Name" likely=${visit.candidates ?? []} isBusy=${isBusy} onPick=${(person) => run({ person })} onNew=${(name) => run({ name })} />
+    ${isBusy && html`<p class="waiting" role="status">One moment…</p>`}
+    <${Trouble} problem=${problem && { ...problem, message: wordsOf(problem), refused: problem.refused }} />
+    ${looksLikeOther && html`<button type="button" disabled=${isBusy} onClick=${() => run(last, true)}>It is somebody else: enrol all the same</button>`}
+  </${Dialog}>`;
+}
+
+function wordsOf(problem) {
+  if (problem.code !== "visit_not_found" && problem.code !== "kept_visits_missing") return problem.message;
+  return "Nothing is kept of this visit, so nobody can be enrolled from it. Visits of unknown people are kept where a camera has snapshots and events.keep_unknown_h is set. Enrol them by photos instead.";
+}
+
+async function enrolledFrom({ event_id }, { name, person }, force) {
+  if (person) {
+    await ask(`/api/v1/people/${person.id}/photos`, { method: "POST", json: { event_id, force } });
+    return { id: person.id, name: person.name };
+  }
+  const { data } = await ask("/api/v1/people", { method: "POST", json: { name, from_visit: event_id, force } });
+  return { id: data.id, name: data.name };
+}
+
+// The second click of two: who it was instead, or nobody who is known.
+export function Correction({ visit, onDone, onClose }) {
+  const wrong = visit.person;
+  const [run, isBusy, problem] = useAction(async (person) => {
+    await corrected(visit, person);
+    say(person ? `Corrected: ${person.name}.` : `Corrected. This face is not taken for ${wrong.name} any more.`);
+    onDone({ ...visit, person, decision: person ? "known" : "unknown", similarity: null });
+  });
+  return html`<div class="correction" role="group" aria-label=${`Not ${wrong.name}`}>
+    <p>Then who?</p>
+    <div class="choices"><button type="button" class="nobody main" disabled=${isBusy} onClick=${() => run(null)}>Nobody I know</button></div>
+    <${PersonPicker} label="Somebody else" without=${wrong.id} isFirst=${false} isBusy=${isBusy} onPick=${run} />
+    <${Trouble} problem=${problem} />
+    <button type="button" class="plain" disabled=${isBusy} onClick=${onClose}>It is ${wrong.name} after all</button>
+  </div>`;
+}
+
+// The visit has another name from now on, and the face is not taken for that person any more. A visit that goes on is
+// another one with each message: what counts is that nobody else has named it otherwise meanwhile.
+async function corrected({ event_id, person: wrong }, person) {
+  const path = `/api/v1/events/${event_id}`;
+  for (let attempt = 1; ; attempt++) {
+    const { data, etag } = await ask(path);
+    const now = data.events.at(-1).person;
+    if (now?.id !== wrong.id) {
+      throw new Problem(412, { code: "corrected_before", detail: `Somebody else was quicker: it is ${now?.name ?? "nobody known"} now.` });
+    }
+    try {
+      return await ask(path, { method: "PATCH", json: { person: person?.id ?? null }, etag });
+    } catch (problem) {
+      if (problem.status !== 412 || attempt === 3) throw problem;
+    }
+  }
+}

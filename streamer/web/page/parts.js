@@ -1,0 +1,108 @@
+// Small parts of every screen: times in words, a face, a dialog, what is said to whoever looks.
+
+import { observable, useObserved } from "./observable.js";
+import { html, useEffect, useRef, useState } from "./preact.js";
+
+const TIME = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
+const DAY_AND_TIME = new Intl.DateTimeFormat(undefined, { weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+const SAID_FOR_MS = 8000;
+
+// Unix seconds in; the time alone for today's.
+export function timeWords(at) {
+  const date = new Date(at * 1000);
+  return (date.toDateString() === new Date().toDateString() ? TIME : DAY_AND_TIME).format(date);
+}
+
+export const addressOf = (...parts) => `#/${parts.map(encodeURIComponent).join("/")}`;
+
+const saying = observable({ words: "", isTrouble: false });
+let quietAgain;
+
+// One line at the edge of the page, read out by screen readers, too.
+export function say(words, isTrouble = false) {
+  clearTimeout(quietAgain);
+  saying.set({ words, isTrouble });
+  if (!isTrouble) quietAgain = setTimeout(() => saying.set({ words: "" }), SAID_FOR_MS);
+}
+
+export function Said() {
+  const { words, isTrouble } = useObserved(saying);
+  return html`<div class=${`said ${isTrouble ? "trouble" : ""}`} role="status" data-empty=${!words}>
+    <span>${words}</span>
+    ${words && html`<button type="button" class="plain" aria-label="Close this message" onClick=${() => say("")}>✕</button>`}
+  </div>`;
+}
+
+export function Trouble({ problem }) {
+  if (!problem) return null;
+  return html`<div class="trouble" role="alert">
+    <p>${problem.message}</p>
+    ${problem.refused?.length > 0 && html`<ul>${problem.refused.map((one) => html`<li>${one.image ? `${one.image}: ` : ""}${one.why ?? one.detail ?? one.code}</li>`)}</ul>`}
+  </div>`;
+}
+
+// Runs what takes a while, once at a time. [run, isBusy, problem, forget]
+export function useAction(action) {
+  const [busy, setBusy] = useState(false);
+  const [problem, setProblem] = useState(null);
+  const running = useRef(false);
+  async function run(...given) {
+    if (running.current) return undefined;
+    running.current = true;
+    setBusy(true);
+    setProblem(null);
+    try {
+      return await action(...given);
+    } catch (error) {
+      if (error.code === undefined) throw error; // a fault of this page, for the console
+      setProblem(error);
+      return undefined;
+    } finally {
+      running.current = false;
+      setBusy(false);
+    }
+  }
+  return [run, busy, problem, () => setProblem(null)];
+}
+
+// A picture that may not be there (yet): asked for again a few times, then somebody without a face stands for it.
+export function Face({ src, name = "", isLarge = false }) {
+  const [tries, setTries] = useState(0);
+  const timer = useRef();
+  useEffect(() => {
+    setTries(0);
+    return () => clearTimeout(timer.current);
+  }, [src]);
+  if (!src || tries > 2) return html`<span class=${`face none ${isLarge ? "large" : ""}`} role="img" aria-label=${name ? `No picture of ${name}` : "No picture"}></span>`;
+  const failed = () => (timer.current = setTimeout(() => setTries(tries + 1), 1500));
+  return html`<img key=${`${src} ${tries}`} class=${`face ${isLarge ? "large" : ""}`} src=${src} alt=${name} loading="lazy" decoding="async" onError=${failed} />`;
+}
+
+// A dialog of the browser's own: it keeps the focus, and Escape closes it.
+export function Dialog({ title, onClose, children }) {
+  const dialog = useRef();
+  useEffect(() => {
+    const before = document.activeElement;
+    dialog.current.showModal();
+    return () => before?.isConnected && before.focus();
+  }, []);
+  return html`<dialog ref=${dialog} aria-label=${title} onClose=${onClose} onClick=${(event) => event.target === dialog.current && dialog.current.close()}>
+    <div class="dialog">
+      <header><h2>${title}</h2><button type="button" class="plain" aria-label="Close" onClick=${() => dialog.current.close()}>✕</button></header>
+      ${children}
+    </div>
+  </dialog>`;
+}
+
+// A question before what can't be undone.
+export function Sure({ title, words, verb, onYes, onClose }) {
+  const [run, isBusy, problem] = useAction(onYes);
+  return html`<${Dialog} title=${title} onClose=${onClose}>
+    <p>${words}</p>
+    <${Trouble} problem=${problem} />
+    <div class="buttons">
+      <button type="button" class="danger" disabled=${isBusy} onClick=${run}>${isBusy ? "One moment…" : verb}</button>
+      <button type="button" disabled=${isBusy} onClick=${onClose}>No, leave it</button>
+    </div>
+  </${Dialog}>`;
+}

@@ -1,0 +1,126 @@
+// One person: the name, the photos, where they were seen; renamed, merged with another one, erased.
+
+import { ask, may, service } from "./api.js";
+import { PersonPicker } from "./naming.js";
+import { useObserved } from "./observable.js";
+import { addressOf, Dialog, Face, say, Sure, timeWords, Trouble, useAction } from "./parts.js";
+import { Report, usePhotos } from "./photos.js";
+import { html, useEffect, useState } from "./preact.js";
+
+export function Person({ id }) {
+  const { again } = useObserved(service);
+  const [found, setFound] = useState(null); // {person, photos, next, etag}
+  const [problem, setProblem] = useState(null);
+  const [open, setOpen] = useState("");
+  const [report, setReport] = useState(null);
+
+  async function look() {
+    try {
+      const { data: person, etag } = await ask(`/api/v1/people/${encodeURIComponent(id)}`);
+      if (person.id !== id) return location.replace(addressOf("people", person.id)); // merged, or asked by name
+      const { data } = await ask(`/api/v1/people/${id}/photos?limit=500`);
+      setFound({ person, photos: data.photos, etag });
+      setProblem(null);
+    } catch (error) {
+      setProblem(error);
+    }
+  }
+  useEffect(() => void look(), [id, again]);
+
+  if (report) return html`<${Erased} report=${report} />`;
+  if (problem && !found) return html`<${Back} /><h1>Person</h1><${Trouble} problem=${problem} />`;
+  if (!found) return html`<${Back} /><p class="waiting">One moment…</p>`;
+  const { person, photos, etag } = found;
+  const close = () => setOpen("");
+  return html`<${Back} />
+    <div class="title"><h1>${person.name}</h1>
+      <a class="button" href=${`#/events?person=${id}`}>When seen</a></div>
+    <p class="quiet">enrolled ${timeWords(person.enrolled_at)}${person.tags.length ? ` · ${person.tags.join(", ")}` : ""}${person.ignored ? " · ignored: known, and never told of" : ""}</p>
+    <${Trouble} problem=${problem} />
+    ${may("operator") && html`<div class="buttons">
+      <button type="button" onClick=${() => setOpen("rename")}>Rename</button>
+      <button type="button" onClick=${() => setOpen("merge")}>Is the same person as…</button>
+      <button type="button" class="danger" onClick=${() => setOpen("erase")}>Erase…</button>
+    </div>`}
+    <h2>Photos</h2>
+    ${photos.length === 0 && html`<p class="empty">No photo: ${person.name} can’t be recognised.</p>`}
+    <ul class="photos">${photos.map((photo) => html`<${Photo} key=${photo.id} person=${person} photo=${photo} changed=${look} />`)}</ul>
+    ${may("operator") && html`<${More} person=${person} changed=${look} />`}
+    ${open === "rename" && html`<${Rename} person=${person} etag=${etag} onClose=${close} onDone=${() => (close(), look())} />`}
+    ${open === "merge" && html`<${Merge} person=${person} onClose=${close} />`}
+    ${open === "erase" && html`<${Sure} title=${`Erase ${person.name}?`} verb=${`Erase ${person.name}`} onClose=${close}
+      words="Photos, name, kept visits and all that is known of this person go everywhere. It can’t be undone."
+      onYes=${async () => setReport((await ask(`/api/v1/people/${id}`, { method: "DELETE" })).data)} />`}`;
+}
+
+const Back = () => html`<p class="back"><a href="#/people">← All people</a></p>`;
+
+function Photo({ person, photo, changed }) {
+  const [isAsked, setAsked] = useState(false);
+  const remove = async () => {
+    await ask(`/api/v1/people/${person.id}/photos/${photo.id}`, { method: "DELETE" });
+    setAsked(false);
+    changed();
+  };
+  const src = `/api/v1/people/${person.id}/photos/${photo.id}/chip`;
+  return html`<li><${Face} src=${src} name=${`Photo ${photo.id} of ${person.name}`} isLarge />
+    <p class="quiet">quality ${photo.quality.toFixed(2)}</p>
+    ${may("operator") && html`<button type="button" class="plain" aria-label=${`Erase photo ${photo.id}`} onClick=${() => setAsked(true)}>Erase</button>`}
+    ${isAsked && html`<${Sure} title="Erase this photo?" words="It goes with what was made of it. Without photos a person is not recognised." verb="Erase it" onYes=${remove} onClose=${() => setAsked(false)} />`}
+  </li>`;
+}
+
+function More({ person, changed }) {
+  const { photos, forget, part } = usePhotos();
+  const [report, setReport] = useState(null);
+  const [send, isBusy, problem] = useAction(async () => {
+    const form = new FormData();
+    for (const { file } of photos) form.append("images", file);
+    setReport((await ask(`/api/v1/people/${person.id}/photos`, { method: "POST", form })).data);
+    forget();
+    changed();
+  });
+  return html`<h2>More photos</h2>${part}
+    <${Trouble} problem=${problem} />
+    ${photos.length > 0 && html`<div class="buttons"><button type="button" class="main" disabled=${isBusy} onClick=${send}>${isBusy ? "Sending…" : `Add ${photos.length === 1 ? "the photo" : `${photos.length} photos`}`}</button></div>`}
+    <${Report} report=${report} />`;
+}
+
+function Rename({ person, etag, onClose, onDone }) {
+  const [name, setName] = useState(person.name);
+  const [run, isBusy, problem] = useAction(async () => {
+    await ask(`/api/v1/people/${person.id}`, { method: "PATCH", json: { name: name.trim() }, etag });
+    say(`Renamed: ${name.trim()}.`);
+    onDone();
+  });
+  const send = (event) => (event.preventDefault(), run());
+  return html`<${Dialog} title=${`Rename ${person.name}`} onClose=${onClose}><form onSubmit=${send}>
+    <label>Name <input name="name" required maxlength="200" autocomplete="off" value=${name} onInput=${({ target }) => setName(target.value)} /></label>
+    <${Trouble} problem=${problem} />
+    <div class="buttons"><button type="submit" class="main" disabled=${isBusy}>Rename</button></div>
+  </form></${Dialog}>`;
+}
+
+function Merge({ person, onClose }) {
+  const [into, setInto] = useState(null);
+  const [run, isBusy, problem] = useAction(async () => {
+    await ask(`/api/v1/people/${person.id}/merge`, { method: "POST", json: { into: into.id } });
+    say(`${person.name} and ${into.name} are one person now: ${into.name}.`);
+    location.replace(addressOf("people", into.id));
+  });
+  return html`<${Dialog} title=${`${person.name} is the same person as…`} onClose=${onClose}>
+    ${!into && html`<${PersonPicker} label="Name of the other one" without=${person.id} onPick=${setInto} />`}
+    ${into && html`<p>All photos go to <b>${into.name}</b>, and the name <b>${person.name}</b> goes. Nothing but a split by hand undoes it.</p>
+      <div class="buttons"><button type="button" class="main" disabled=${isBusy} onClick=${run}>Merge into ${into.name}</button>
+        <button type="button" disabled=${isBusy} onClick=${() => setInto(null)}>Somebody else</button></div>`}
+    <${Trouble} problem=${problem} />
+  </${Dialog}>`;
+}
+
+function Erased({ report }) {
+  return html`<${Back} /><h1>${report.complete ? "Erased everywhere" : "Erased, but for what is named below"}</h1>
+    <ul class="report">${report.steps.map(({ done, step }) => html`<li><b>${step}</b>: ${done}</li>`)}</ul>
+    ${report.left.length > 0 && html`<h2>Left</h2><ul class="report">${report.left.map(({ where, why, done_by }) => html`<li><b>${where}</b>: ${why} (${DONE_BY[done_by]})</li>`)}</ul>`}`;
+}
+
+const DONE_BY = { service: "the service sees to it", purge: "the next purge sees to it", you: "you have to see to it" };

@@ -1,0 +1,116 @@
+// Around every screen: signing in, where one may go, and words for a service that is away.
+
+import { lookForIt, may, service, signIn, signOut } from "./api.js";
+import { useObserved } from "./observable.js";
+import { addressOf, Said, Trouble, useAction } from "./parts.js";
+import { html, useEffect, useErrorBoundary, useRef, useState } from "./preact.js";
+
+// What stands in the address after #/, its title, its module and its part; role: who may go there.
+const SCREENS = {
+  live: { title: "Live", load: () => import("./live.js").then(({ Live }) => Live) },
+  events: { title: "Events", load: () => import("./events.js").then(({ Events }) => Events) },
+  people: { title: "People", load: () => import("./people.js").then(({ People }) => People) },
+  enrol: { title: "Enrol somebody", load: () => import("./enrol.js").then(({ Enrol }) => Enrol), role: "operator", isHidden: true },
+};
+const FIRST = "live";
+
+function addressNow() {
+  const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
+  let parts;
+  try {
+    parts = path.split("/").map(decodeURIComponent);
+  } catch {
+    parts = [""]; // typed by hand
+  }
+  const screen = parts[0] in SCREENS ? parts[0] : FIRST;
+  return { screen, id: parts[0] === screen ? parts[1] : undefined, query: new URLSearchParams(query) };
+}
+
+function useAddress() {
+  const [address, set] = useState(addressNow());
+  useEffect(() => {
+    const changed = () => set(addressNow());
+    addEventListener("hashchange", changed);
+    return () => removeEventListener("hashchange", changed);
+  }, []);
+  return address;
+}
+
+export function Page() {
+  const { session, answers } = useObserved(service);
+  const address = useAddress();
+  return html`
+    <a class="skip" href="#main" onClick=${skip}>To the content</a>
+    ${!answers && html`<div class="away" role="alert">The service does not answer. This page goes on by itself once it does.
+      <button type="button" onClick=${lookForIt}>Look now</button></div>`}
+    ${session === undefined && answers && html`<p class="waiting">One moment…</p>`}
+    ${session === null && html`<${SignIn} />`}
+    ${session && html`<${Header} session=${session} screen=${address.screen} />
+      <main id="main" tabindex="-1"><${Screen} key=${address.screen} address=${address} /></main>`}
+    <${Said} />`;
+}
+
+// An address of its own would be another screen.
+function skip(event) {
+  event.preventDefault();
+  document.getElementById("main")?.focus();
+}
+
+function Header({ session, screen }) {
+  const [leave, isBusy, problem] = useAction(signOut);
+  return html`<header class="top">
+    <a class="brand" href="#/live"><img src="/assets/icon.svg" alt="" width="28" height="28" /><span>whosthere</span></a>
+    <nav aria-label="Screens"><ul>${Object.entries(SCREENS)
+      .filter(([, { isHidden, role }]) => !isHidden && (!role || may(role)))
+      .map(([name, { title }]) => html`<li><a href=${addressOf(name)} aria-current=${name === screen ? "page" : undefined}>${title}</a></li>`)}
+    </ul></nav>
+    <div class="who"><span title=${`Role: ${session.role}`}>${session.name}</span>
+      <button type="button" disabled=${isBusy} onClick=${leave}>Sign out</button></div>
+    <${Trouble} problem=${problem} />
+  </header>`;
+}
+
+function Screen({ address }) {
+  const { title, load, role } = SCREENS[address.screen];
+  const [Shown, setShown] = useState(null);
+  const [missing, setMissing] = useState(false);
+  const { again } = useObserved(service);
+  const [fault, mend] = useErrorBoundary((error) => console.error(error));
+  useEffect(() => {
+    document.title = `${title} · whosthere`;
+    setMissing(false);
+    load().then((part) => setShown(() => part), () => setMissing(true));
+  }, [address.screen, again]);
+  if (fault) return html`<div class="trouble" role="alert"><p>This screen has a fault. Nothing is lost.</p><button type="button" onClick=${mend}>Draw it anew</button></div>`;
+  if (role && !may(role)) return html`<p class="empty">Your token may look, and change nothing: its role is ${service.value.session.role}.</p>`;
+  if (missing) return html`<div class="trouble" role="alert"><p>This screen could not be loaded.</p><button type="button" onClick=${() => location.reload()}>Load the page anew</button></div>`;
+  return Shown ? html`<${Shown} ...${address} />` : html`<p class="waiting">One moment…</p>`;
+}
+
+function SignIn() {
+  const { why } = useObserved(service);
+  const input = useRef();
+  const [enter, isBusy, problem] = useAction(signIn);
+  useEffect(() => {
+    document.title = "Sign in · whosthere";
+    input.current?.focus();
+  }, []);
+  async function send(event) {
+    event.preventDefault();
+    const token = input.current.value.trim();
+    if (token) await enter(token);
+    if (input.current) input.current.value = "";
+  }
+  const refused = problem?.status === 401 ? { message: "This token is not known here, or was revoked." } : problem;
+  return html`<main id="main" tabindex="-1" class="sign-in"><form onSubmit=${send}>
+    <img src="/assets/icon.svg" alt="" width="48" height="48" />
+    <h1>Who’s there?</h1>
+    ${why && html`<p class="notice" role="alert">${why}</p>`}
+    <label for="token">Token</label>
+    <input id="token" ref=${input} type="password" required autocomplete="off" autocapitalize="off" spellcheck=${false} />
+    <${Trouble} problem=${refused} />
+    <button type="submit" class="main" disabled=${isBusy}>${isBusy ? "One moment…" : "Sign in"}</button>
+    <p class="hint">Whoever runs the service makes one: <code>whosthere tokens make NAME --role operator</code>.
+      This browser keeps a session instead of it.</p>
+  </form></main>`;
+}

@@ -1,0 +1,113 @@
+// Visits as they are told, one for all messages of an event_id: those of now by an event stream, earlier ones as they are kept.
+
+import { ask, lookForIt, refresh, service } from "./api.js";
+import { observable } from "./observable.js";
+
+const MOST_LIVE = 500; // what lies further back is asked for among the kept ones
+const LONGEST_WAIT_MS = 10000;
+
+// visits: event_id -> visit; isOn: whether new ones come.
+export const live = observable({ visits: new Map(), isOn: false, missed: false });
+
+// The newest message of a visit tells it all; isOver: who it was is gone.
+export function joined(visits, messages) {
+  const changed = new Map(visits);
+  for (const message of messages) {
+    const before = changed.get(message.event_id);
+    if (before && before.seq > message.seq) continue;
+    // What was corrected by hand is newer than what was told while it was seen.
+    changed.set(message.event_id, { ...message, isOver: message.type === "end", snapshot: message.snapshot ?? before?.snapshot ?? null });
+  }
+  return changed;
+}
+
+export const newestFirst = (visits) =>
+  [...visits.values()].sort((one, other) => other.first_seen_at - one.first_seen_at || (other.event_id > one.event_id ? 1 : -1));
+
+let source = null;
+let retry;
+let waitMs = 1000;
+let last = "";
+
+// As long as there is a session; over when there is none any more.
+export function followSession() {
+  let whose = null;
+  const look = ({ session, answers }) => {
+    const now = session && answers ? session.name : null;
+    if (now === whose) return;
+    whose = now;
+    hangUp();
+    if (now !== null) begin();
+    else if (!session) forget();
+  };
+  look(service.value);
+  return service.follow(look);
+}
+
+function begin() {
+  clearTimeout(retry);
+  const query = last ? `?after=${encodeURIComponent(last)}` : "";
+  const mine = (source = new EventSource(`/api/v1/events/live${query}`));
+  mine.onopen = () => {
+    waitMs = 1000;
+    live.set({ isOn: true });
+  };
+  mine.onmessage = ({ data, lastEventId }) => {
+    last = lastEventId || last;
+    heard([JSON.parse(data)]);
+  };
+  mine.addEventListener("gap", () => live.set({ missed: true })); // the kept ones are asked for anew
+  mine.addEventListener("end", ({ data }) => {
+    const { code } = JSON.parse(data);
+    hangUp();
+    if (code === "token_invalid") refresh();
+    else if (code === "service_stopping") lookForIt();
+    again();
+  });
+  mine.onerror = () => {
+    if (mine !== source) return;
+    live.set({ isOn: false });
+    if (mine.readyState !== EventSource.CLOSED) return lookForIt(); // it comes back by itself
+    hangUp(); // refused: it does not
+    refresh();
+    again();
+  };
+}
+
+function again() {
+  retry = setTimeout(() => service.value.session && service.value.answers && begin(), waitMs);
+  waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS);
+}
+
+function hangUp() {
+  clearTimeout(retry);
+  source?.close();
+  source = null;
+  live.set({ isOn: false });
+}
+
+function forget() {
+  last = "";
+  live.set({ visits: new Map(), missed: false });
+}
+
+function heard(messages) {
+  const visits = joined(live.value.visits, messages);
+  for (const id of [...visits.keys()].slice(0, Math.max(0, visits.size - MOST_LIVE))) visits.delete(id);
+  live.set({ visits });
+}
+
+// A page of kept messages. Raises Problem. {messages, next}
+export async function kept({ camera, person, since, until }, after, signal) {
+  const query = new URLSearchParams({ limit: "200" });
+  if (camera) query.append("camera", camera);
+  if (person) query.append("person", person);
+  if (since) query.append("since", String(since));
+  if (until) query.append("until", String(until));
+  if (after) query.append("after", after);
+  const { data } = await ask(`/api/v1/events?${query}`, { signal });
+  return { messages: data.events, next: data.next };
+}
+
+export const pictureOf = (visit, kind) =>
+  visit.snapshot ? `/api/v1/events/${visit.event_id}/snapshots/${kind}?seen=${visit.seq}` : null; // another one later
