@@ -1,0 +1,298 @@
+"""Acceptance: the page in headless Chromium over a real service: signing in, who is there, a stranger who becomes a
+person, a wrong name, people enrolled by photos and by the browser's camera, merged and erased; words for what is wrong.
+"""
+
+import base64
+import json
+import os
+from pathlib import Path
+
+import httpx
+import pytest
+import pytest_asyncio
+from axe_core_python import base as axe
+
+from tests.faces import KNOWN, STRANGERS, write_film
+from tests.live.browser import Browser
+from tests.live.mosquitto import Mosquitto
+from tests.live.publishing import fake_camera
+from tests.live.service import ServiceProcess, until
+from tests.streamer.access.keys import bearer
+
+pytestmark = [pytest.mark.live, pytest.mark.timeout(240), pytest.mark.asyncio(loop_scope="module")]
+
+SIZES = {"wide": (1280, 800), "phone": (375, 740)}
+AXE = (Path(axe.__file__).parent / "axe.min.js").read_text()
+DROPPED = """
+const [selector, name, text] = arguments;
+const files = new DataTransfer();
+files.items.add(new File([Uint8Array.from(atob(text), (one) => one.charCodeAt(0))], name, {type: "image/jpeg"}));
+const event = new DragEvent("drop", {dataTransfer: files, bubbles: true, cancelable: true});
+document.querySelector(selector).dispatchEvent(event);
+"""
+# Whatever a finger could not hit, and whatever is cut off.
+MISFITS = """
+const shown = [...document.querySelectorAll("button, a, input, select, h1, h2, li, video")].filter((it) => it.checkVisibility());
+const name = (it) => `${it.tagName} ${it.className} ${it.textContent.slice(0, 30)}`;
+const isCut = ({left, right}) => left < -1 || right > innerWidth + 1;
+const isSmall = (it) => it.matches("button, nav a, input:not(.files), select") && it.getBoundingClientRect().height < 40;
+const isHidden = (it) => it.matches(".skip, .files, .said *");
+return shown.filter((it) => !isHidden(it) && (isCut(it.getBoundingClientRect()) || isSmall(it))).map(name);
+"""
+
+
+class Page:
+    """The page in a browser, as its user sees it."""
+
+    def __init__(self, browser: Browser, service: ServiceProcess, token: str) -> None:
+        self.browser, self.service, self.token = browser, service, token
+
+    async def go(self, where: str) -> None:
+        """To a screen, as by a link."""
+        await self.browser.run("location.hash = arguments[0]", f"#/{where}")
+
+    async def shows(self, selector: str, words: str = "", within_s: float = 30.0) -> None:
+        """Until something visible of this kind says it."""
+        seen: list[object] = []
+
+        async def so() -> bool:
+            seen.append(
+                await self.browser.run(
+                    "return [...document.querySelectorAll(arguments[0])].filter((it) => it.checkVisibility())"
+                    ".map((it) => it.innerText)",
+                    selector,
+                )
+            )
+            return any(words in text for text in seen[-1])
+
+        try:
+            await until(so, within_s)
+        except TimeoutError:
+            pytest.fail(f"no {selector} says {words!r}, but {seen[-1]!r}\n{await self.text()}")
+
+    async def shows_not(self, selector: str) -> None:
+        await self.browser.until(f"!document.querySelector({json.dumps(selector)})")
+
+    async def text(self) -> str:
+        return await self.browser.run("return document.body.innerText")
+
+    async def click(self, selector: str, words: str = "") -> None:
+        """One that is there, as soon as it can be clicked."""
+        await self.shows(selector, words)
+        await until(
+            lambda: self.browser.run(
+                "const it = [...document.querySelectorAll(arguments[0])]"
+                ".find((it) => it.checkVisibility() && !it.disabled && it.innerText.includes(arguments[1]));"
+                "it?.click(); return Boolean(it)",
+                selector,
+                words,
+            ),
+            30,
+        )
+
+    async def type(self, selector: str, text: str) -> None:
+        await self.shows(selector)
+        await self.browser.keys(selector, text)
+
+    async def looked_at(self, name: str) -> None:
+        """Light and dark, wide and on a phone: nothing is cut off or too small, and axe finds nothing serious. Screenshots
+        for whoever wants to look: set WHOSTHERE_TEST_SCREENSHOTS to a folder."""
+        folder = os.environ.get("WHOSTHERE_TEST_SCREENSHOTS")
+        for size, (width, height) in SIZES.items():
+            await self.browser.resize(width, height)
+            for dark in (False, True):
+                await self.browser.dark(dark)
+                assert await self.browser.run(MISFITS) == [], (name, size)
+                if size == "wide":
+                    assert await self.faults() == [], (name, "dark" if dark else "light")
+                if folder:
+                    file = Path(folder) / f"{name}-{size}-{'dark' if dark else 'light'}.png"
+                    await self.browser.screenshot(file)
+        await self.browser.dark(False)
+        await self.browser.resize(*SIZES["wide"])
+
+    async def faults(self) -> list[str]:
+        """What axe calls serious or worse."""
+        found = await self.browser.run(
+            f"if (!window.axe) {{ {AXE} }} const {{violations}} = await axe.run(); "
+            "return violations.filter(({impact}) => ['serious', 'critical'].includes(impact))"
+            ".map(({id, nodes}) => `${id}: ${nodes.map(({html}) => html).join(' ')}`);"
+        )
+        return list(found)
+
+    async def sign_in(self, token: str | None = None) -> None:
+        await self.type("#token", (token or self.token) + "\n")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def page(tmp_path_factory):
+    """She and a stranger come and go before `door`, which keeps visits; nobody is enrolled."""
+    folder = tmp_path_factory.mktemp("page")
+    film = write_film(folder / "door.mp4", ([KNOWN, None, STRANGERS[0]], 3), ((), 2))
+    own = write_film(folder / "own.mp4", ([None, STRANGERS[1], None], 2))
+    door = {"url": str(film), "fps": 5, "loop": True, "snapshots": True}
+    with Mosquitto(folder) as broker:
+        config = {
+            "paths": {"data": "data"},
+            "mqtt": {"port": broker.port},
+            "cameras": {"door": door, "attic": {"url": str(film), "enabled": False}},
+            "events": {"keep_unknown_h": 24, "faces_to_settle": 1, "gone_after_s": 0.5},
+            "http": {"port": 0},
+        }
+        service = ServiceProcess(folder, config)
+        made = json.loads(service.run("tokens", "make", "the desk", "--role", "operator", "--json"))
+        with service:
+            await service.until_ready("camera door")
+            async with Browser(*fake_camera(folder, own)) as browser:
+                await browser.resize(*SIZES["wide"])
+                yield Page(browser, service, made["token"])
+
+
+async def test_signing_in_and_the_wall(page):
+    await page.browser.open(f"{page.service.http}/")
+    await page.shows("h1", "Who’s there?")
+    await page.looked_at("sign-in")
+    await page.sign_in("not-a-token")
+    await page.shows(".trouble", "not known here")
+    assert [said for said in await page.browser.complaints() if "401" not in said] == []
+    await page.sign_in()
+    await page.shows("h1", "Live")
+    await page.shows(".tile .state", "online")
+    await page.shows(".tile .notice", "disabled")
+    await page.shows(".present li", "2 unknown")
+    await page.browser.until("document.querySelector('.tile video:not(.old)')?.videoWidth > 0")
+    await page.looked_at("live")
+    spent = await page.browser.run(
+        "return performance.getEntriesByType('resource').filter(({name}) => !name.includes('/api/'))"
+        ".reduce((sum, {encodedBodySize}) => sum + encodedBodySize, 0)"
+    )
+    assert 0 < spent < 150_000, f"{spent} bytes"
+    assert await page.browser.run("return document.cookie") == "", "no script reads the session's cookie"
+    await page.click(".tile a", "door")
+    await page.shows("h1", "door")
+    await page.shows(".present li", "2 unknown")
+    await page.looked_at("camera")
+
+
+async def test_a_stranger_becomes_a_person(page):
+    await page.go("events?camera=door")
+    await page.shows(".visit", "Somebody unknown")
+    await page.browser.until("document.querySelector('.visit .picture img')?.naturalWidth > 0")
+    await page.looked_at("events")
+    await page.click(".visit .picture")
+    await page.browser.until("document.querySelector('.scene')?.naturalWidth > 0")
+    await page.click("dialog .plain")
+    await page.shows_not("dialog")
+    await page.click(".visit .who-is-this")
+    await page.shows("dialog h2", "Who is this?")
+    await page.looked_at("who-is-this")
+    await page.type("dialog input[name=name]", "Grace Hopper\n")
+    await page.shows(".said", "Grace Hopper is recognised from now on")
+    await page.shows(".visit .name", "Grace Hopper")
+    await page.shows(".visit[data-known=true] .now", "there now")  # and the next time she is told by her name
+    assert json.loads(page.service.run("gallery", "audit", "--json"))["entries"][-1]["actor"] == "the desk"
+
+
+async def test_photos_are_dropped_and_taken_by_the_browsers_camera(page):
+    await page.go("people")
+    await page.shows(".people .name", "Grace Hopper")
+    await page.click(".title a", "Enrol somebody")
+    await page.type("form.enrol input[name=name]", "Margaret Hamilton")
+    nobody = base64.b64encode(b"this is no picture").decode()
+    await page.browser.run(DROPPED, ".drop", "nobody.jpg", nobody)
+    await page.click("form.enrol button[type=submit]")
+    await page.shows(".trouble", "nobody.jpg")
+    await page.click(".photos .plain", "Leave out")
+    await page.click(".take")
+    await page.click(".shoot")
+    await page.shows("dialog .quiet", "1 taken")
+    await page.looked_at("own-camera")
+    await page.click("dialog button", "Done")
+    await page.browser.run(DROPPED, ".drop", "2.jpg", base64.b64encode(STRANGERS[1].file.read_bytes()).decode())
+    await page.looked_at("enrol")
+    await page.click("form.enrol button[type=submit]")
+    await page.shows("h1", "Margaret Hamilton is enrolled")
+    await page.shows(".report", "camera 1.jpg: taken")
+    await page.looked_at("enrolled")
+    await page.click(".buttons a", "Show Margaret Hamilton")
+    await page.browser.until("document.querySelector('.photos img')?.naturalWidth > 0")
+    await page.looked_at("person")
+
+
+async def test_renamed_merged_and_erased(page):
+    await page.go("people")
+    await page.click(".people a", "Margaret Hamilton")
+    await page.click("button", "Rename")
+    await page.browser.run("const it = document.querySelector('dialog input'); it.value = ''; it.focus()")
+    await page.type("dialog input[name=name]", "Maggie\n")
+    await page.shows("h1", "Maggie")
+    await page.click("button", "Is the same person as")
+    await page.type("dialog input[name=name]", "grace")
+    await page.click("dialog .choices button", "Grace Hopper")
+    await page.click("dialog button", "Merge into")
+    await page.shows("h1", "Grace Hopper")
+    await page.click("button", "Erase…")
+    await page.looked_at("erase")
+    await page.click("dialog .danger")
+    await page.shows("h1", "Erased everywhere")
+    await page.shows(".report", "keys")
+    await page.looked_at("erased")
+    await page.go("people")
+    await page.shows(".empty", "Nobody is enrolled yet")
+
+
+async def test_a_viewer_sees_and_changes_nothing(page):
+    made = json.loads(page.service.run("tokens", "make", "the wall", "--role", "viewer", "--json"))
+    await page.click(".who button", "Sign out")
+    await page.sign_in(made["token"])
+    await page.go("events")
+    await page.shows(".visit")
+    assert await page.browser.run("return document.querySelectorAll('.visit .buttons button').length") == 0
+    await page.go("enrol")
+    await page.shows(".empty", "may look, and change nothing")
+    page.service.run("tokens", "revoke", "the wall")  # under an open page
+    await page.shows(".sign-in .notice", "Your session is over")
+    await page.sign_in()
+
+
+async def test_a_service_that_is_started_anew_under_an_open_page(page):
+    await page.go("events")
+    await page.shows(".visit")
+    address = page.service.http
+    page.service.stop()
+    await page.shows(".away", "does not answer")
+    await page.looked_at("away")
+    pin(page.service, address)
+    page.service.start()
+    await page.service.until_ready("camera door")
+    await page.shows_not(".away")
+    await page.shows("h1")
+    if "Token" in await page.text():
+        await page.sign_in()
+    await page.shows(".title .state", "as they happen")
+    await page.shows(".visit .now", "there now")
+
+
+def pin(service: ServiceProcess, address: str) -> None:
+    """The same port again: the page is there."""
+    file = service.data.parent / "whosthere-under-test.yaml"
+    file.write_text(file.read_text().replace("port: 0", f"port: {httpx.URL(address).port}"))
+
+
+async def test_a_list_of_thousands_is_scrolled(page):
+    async with httpx.AsyncClient(base_url=page.service.http, headers=bearer(page.token), timeout=60) as api:
+        for number in range(1, 521):
+            answer = await api.post("/api/v1/people", json={"name": f"Person {number:05}"})
+            assert answer.status_code == 201, answer.text
+    await page.go("people")
+    await page.shows(".people .name", "Person 00001")
+    drawn = "document.querySelectorAll('.people li').length"
+    assert await page.browser.run(f"return {drawn}") < 60
+    await page.browser.run("scrollTo(0, document.body.scrollHeight)")
+    await page.browser.until("document.querySelector('.filters .quiet').innerText === '520 people'")
+    await page.browser.run("scrollTo(0, document.body.scrollHeight)")
+    await page.shows(".people .name", "Person 00520")
+    assert await page.browser.run(f"return {drawn}") < 60
+    await page.type("input[type=search]", "00314")
+    await page.shows(".people .name", "Person 00314")
+    await page.browser.until(f"{drawn} === 1")
