@@ -23,6 +23,7 @@ const WORDS = {
   precondition_failed: "Somebody else has changed this meanwhile. Look at it again, then decide.",
   person_not_found: "This person is not enrolled any more.",
   visit_not_found: "Nothing is kept of this visit any more.",
+  no_photo_accepted: "No photo was accepted, and nothing was changed:",
   body_too_large: "That is more than the service takes at once. Send fewer photos, or smaller ones.",
   overloaded: "The service has too much to do just now. Try again in a moment.",
 };

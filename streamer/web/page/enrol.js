@@ -3,7 +3,7 @@
 import { ask } from "./api.js";
 import { addressOf, Trouble, useAction } from "./parts.js";
 import { Report, usePhotos } from "./photos.js";
-import { html, useRef, useState } from "./preact.js";
+import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 
 export function Enrol() {
   const { photos, forget, part } = usePhotos();
@@ -19,6 +19,7 @@ export function Enrol() {
     setAdded((await ask("/api/v1/people", { method: "POST", form, signal: sending.current.signal })).data);
     forget();
   });
+  useEffect(unsay, [photos]); // of photos that are others now
   const submit = (event) => (event.preventDefault(), name.trim() && photos.length && send(false));
   const another = () => (setAdded(null), setName(""), unsay());
   const mib = photos.reduce((sum, { file }) => sum + file.size, 0) / 2 ** 20;

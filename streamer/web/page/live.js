@@ -3,7 +3,7 @@
 import { ask, service } from "./api.js";
 import { observable, useObserved } from "./observable.js";
 import { addressOf, Trouble } from "./parts.js";
-import { html, useEffect, useRef, useState } from "./preact.js";
+import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 import { Watching } from "./watching.js";
 
 const LOOK_AGAIN_MS = 5000;
@@ -39,7 +39,7 @@ export function Live({ id }) {
     ${cameras === null && !problem && html`<p class="waiting">One moment…</p>`}
     ${cameras?.length === 0 && html`<p class="empty">There is no camera yet. Add one: <code>whosthere cameras add door rtsp://…</code></p>`}
     ${cameras && html`<ul class="wall" data-count=${Math.min(cameras.length, 4)}>
-      ${cameras.map(({ name }) => html`<li key=${name}><${Tile} camera=${name} /></li>`)}
+      ${[...cameras].sort((one, other) => other.enabled - one.enabled).map(({ name }) => html`<li key=${name}><${Tile} camera=${name} /></li>`)}
     </ul>`}`;
 }
 

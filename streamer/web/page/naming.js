@@ -2,7 +2,7 @@
 
 import { ask, Problem } from "./api.js";
 import { Dialog, Face, say, Trouble, useAction } from "./parts.js";
-import { html, useEffect, useRef, useState } from "./preact.js";
+import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 import { pictureOf } from "./visits.js";
 
 const MOST_FOUND = 6;

@@ -1,6 +1,6 @@
 // A value that screens follow: whoever uses it is drawn anew when it changes.
 
-import { useEffect, useState } from "./preact.js";
+import { useEffect, useState } from "./vendor/preact.js";
 
 export function observable(value) {
   const followers = new Set();

@@ -1,7 +1,7 @@
 // Small parts of every screen: times in words, a face, a dialog, what is said to whoever looks.
 
 import { observable, useObserved } from "./observable.js";
-import { html, useEffect, useRef, useState } from "./preact.js";
+import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 
 const TIME = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 const DAY_AND_TIME = new Intl.DateTimeFormat(undefined, { weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
@@ -27,7 +27,7 @@ export function say(words, isTrouble = false) {
 
 export function Said() {
   const { words, isTrouble } = useObserved(saying);
-  return html`<div class=${`said ${isTrouble ? "trouble" : ""}`} role="status" data-empty=${!words}>
+  return html`<div class=${`said ${isTrouble ? "trouble" : ""}`} role="status" data-empty=${String(!words)}>
     <span>${words}</span>
     ${words && html`<button type="button" class="plain" aria-label="Close this message" onClick=${() => say("")}>✕</button>`}
   </div>`;
@@ -84,6 +84,7 @@ export function Dialog({ title, onClose, children }) {
   useEffect(() => {
     const before = document.activeElement;
     dialog.current.showModal();
+    dialog.current.querySelector("input")?.focus();
     return () => before?.isConnected && before.focus();
   }, []);
   return html`<dialog ref=${dialog} aria-label=${title} onClose=${onClose} onClick=${(event) => event.target === dialog.current && dialog.current.close()}>

@@ -4,7 +4,7 @@ import { ask, may, service } from "./api.js";
 import { useObserved } from "./observable.js";
 import { addressOf, Face, Trouble } from "./parts.js";
 import { Person } from "./person.js";
-import { html, useEffect, useRef, useState } from "./preact.js";
+import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 
 const ROW_PX = 68; // as the style sheet has it
 const BEYOND = 8; // rows drawn above and below what is seen

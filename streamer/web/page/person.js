@@ -5,7 +5,7 @@ import { PersonPicker } from "./naming.js";
 import { useObserved } from "./observable.js";
 import { addressOf, Dialog, Face, say, Sure, timeWords, Trouble, useAction } from "./parts.js";
 import { Report, usePhotos } from "./photos.js";
-import { html, useEffect, useState } from "./preact.js";
+import { html, useEffect, useState } from "./vendor/preact.js";
 
 export function Person({ id }) {
   const { again } = useObserved(service);

@@ -1,7 +1,7 @@
 // Photos of somebody, dropped, chosen or taken by the browser's camera; and what became of each.
 
 import { Dialog, Trouble } from "./parts.js";
-import { html, useEffect, useRef, useState } from "./preact.js";
+import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 
 const MOST = 100; // in one request
 const LARGEST_MIB = 100;
@@ -111,12 +111,12 @@ function Camera({ add, onClose }) {
 export function Report({ report }) {
   if (!report) return null;
   const { taken, already, left_out: leftOut, refused, warnings } = report;
-  const line = (image, words, isGood) => html`<li data-good=${isGood}><b>${image}</b>: ${words}</li>`;
-  return html`<ul class="report" role="status">
+  const line = (image, words, isGood) => html`<li data-good=${String(isGood)}><b>${image}</b>: ${words}</li>`;
+  return html`<div role="status"><ul class="report">
     ${taken.map(({ image, quality }) => line(image, `taken, quality ${quality.toFixed(2)}`, true))}
     ${already.map((image) => line(image, "was there already", true))}
     ${leftOut.map(({ image, why }) => line(image, why, true))}
     ${refused.map(({ image, why }) => line(image, why, false))}
     ${warnings.map((words) => html`<li data-good="false">${words}</li>`)}
-  </ul>`;
+  </ul></div>`;
 }

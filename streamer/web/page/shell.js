@@ -3,7 +3,7 @@
 import { lookForIt, may, service, signIn, signOut } from "./api.js";
 import { useObserved } from "./observable.js";
 import { addressOf, Said, Trouble, useAction } from "./parts.js";
-import { html, useEffect, useErrorBoundary, useRef, useState } from "./preact.js";
+import { html, useEffect, useErrorBoundary, useRef, useState } from "./vendor/preact.js";
 
 // What stands in the address after #/, its title, its module and its part; role: who may go there.
 const SCREENS = {

@@ -128,11 +128,12 @@ export class Watching {
     this.#frame = this.video.requestVideoFrameCallback((now, picture) => this.#presented(picture));
   }
 
-  #lost(why, waitS = Math.min(2 ** this.#attempts++, LONGEST_WAIT_S), state = "lost", word = "not connected") {
+  #lost(why, waitS = Math.min(2 ** this.#attempts++, LONGEST_WAIT_S), state = "lost") {
     this.#hangUp();
     this.#state = { state: "lost" }; // no box stays on the last picture
     this.redraw();
-    this.#say({ state, word, notice: `${why} Trying again in ${waitS} s.` });
+    if (state === "lost") this.#say({ state, word: "not connected", notice: `${why} Trying again in ${waitS} s.` });
+    else this.#say({ state, word: state, notice: why });
     this.#retry = setTimeout(() => ((this.#state = null), this.watch()), waitS * 1000);
   }
 
@@ -152,7 +153,7 @@ export class Watching {
       refresh(); // it ends the session of the page, or has another one's header
       return this.#lost("The session was not taken.");
     }
-    if (said.code === "camera_disabled") return this.#lost("This camera is disabled.", LONGEST_WAIT_S, "disabled", "disabled");
+    if (said.code === "camera_disabled") return this.#lost("This camera is disabled.", LONGEST_WAIT_S, "disabled");
     if (said.code === "too_many_sessions") return this.#lost("As many people are watching as may at once.", said.retryAfter ?? LONGEST_WAIT_S);
     if (said.code === "webrtc_disabled") return this.#given("Watching is switched off here (ingest.webrtc.enabled).");
     if (said.status === 501) return this.#given("This service was installed without WebRTC (its extra “webrtc”).");
