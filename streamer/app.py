@@ -15,6 +15,7 @@ from functools import partial
 from gallery.errors import GalleryError
 from streamer.access.guard import Guard
 from streamer.access.live_tokens import LiveTokens
+from streamer.access.sessions import Sessions
 from streamer.api.certificate import Certificate
 from streamer.api.server import prepare_http
 from streamer.api.streaming.live_events import LiveEvents
@@ -166,6 +167,7 @@ async def _opened(
     live_view = LiveView(live_gallery.name_of, metrics)
     tokens = LiveTokens(settings.tokens_path)
     await asyncio.to_thread(tokens.look)
+    sessions = Sessions(tokens, settings.http.session_idle_h * 3600.0, settings.http.session_max_h * 3600.0)
     service = Service(
         settings,
         metrics,
@@ -177,7 +179,7 @@ async def _opened(
         live_view,
         [],
         tokens,
-        Guard(tokens, metrics),
+        Guard(tokens, metrics, sessions=sessions),
         Upkeep(settings),
         live_events,
         certificate=certificate,

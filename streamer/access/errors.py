@@ -10,6 +10,8 @@ StreamerError
 └── AccessRefused
     ├── TokenMissing              token_missing
     ├── TokenInvalid              token_invalid
+    ├── SessionOver               session_over
+    ├── CsrfRefused               csrf_refused
     ├── RoleTooLow                role_too_low
     ├── TooManyAttempts           too_many_attempts      (retryable)
     ├── TooManyRequests           too_many_requests      (retryable)
@@ -63,6 +65,18 @@ class TokenMissing(AccessRefused):
 
 class TokenInvalid(AccessRefused):
     code = "token_invalid"
+
+
+class SessionOver(AccessRefused):
+    """The cookie of a session that there is not, or not any more."""
+
+    code = "session_over"
+
+
+class CsrfRefused(AccessRefused):
+    """With a session's cookie, and not asked by a page of this service: another's page, or no X-CSRF-Token."""
+
+    code = "csrf_refused"
 
 
 class RoleTooLow(AccessRefused):

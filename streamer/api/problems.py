@@ -31,8 +31,8 @@ _RETRY_AFTER_S = "2"
 _STATUS = {
     code: status
     for status, codes in {
-        401: "token_invalid token_missing",
-        403: "proxy_bypassed role_too_low",
+        401: "session_over token_invalid token_missing",
+        403: "csrf_refused proxy_bypassed role_too_low",
         404: """camera_not_published camera_unknown kept_visits_missing model_not_found negative_not_found
             crop_gone person_not_found photo_not_found session_unknown snapshot_not_found visit_not_found
             webrtc_disabled""",

@@ -11,6 +11,7 @@ from streamer.api.rtc.whep import whep_routes
 from streamer.api.rtc.whip import whip_routes
 from streamer.api.server import serve_http
 from streamer.api.streaming.streams import Streams
+from streamer.api.v1 import session
 from streamer.api.v1.routers import api_routes, event_routes, view_routes
 from streamer.api.v1.system.routers import system_routes
 from streamer.cameras.desk import CameraDesk
@@ -21,6 +22,7 @@ from streamer.live_view import pages
 from streamer.people.studio import Studio
 from streamer.process import key_source
 from streamer.running.service import Service
+from streamer.web import pages as web_pages
 
 
 async def open_doors(stack: AsyncExitStack, service: Service) -> RtspServer:
@@ -60,7 +62,7 @@ async def _routers(stack: AsyncExitStack, service: Service) -> list[APIRouter]:
         lambda name: gallery.calibrated.get(name),  # another mapping after each change
     )
     return [
-        *(whip, whep, pages.routes()),
+        *(whip, whep, web_pages.routes(), pages.routes(), session.routes(service.guard)),
         *api_routes(desk, studio),
         *event_routes(desk, reader, gallery.name_now_of, streams, service.live_events),
         *view_routes(service.live_view, streams),
