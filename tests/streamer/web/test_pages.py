@@ -69,7 +69,7 @@ async def test_the_page_is_whole(client):
         answer = await client.get(path)
         assert answer.status_code == 200, path
         if path.endswith(".js"):
-            imported = re.findall(r"""^(?:import|export)\b[^;]*?["']([./][^"']+)["']""", answer.text, re.MULTILINE)
+            imported = re.findall(r"""^(?:import|export)\b[^;(]*?["']([./][^"']+)["']""", answer.text, re.MULTILINE)
             imported += re.findall(r"""\bimport\(["']([./][^"']+)["']\)""", answer.text)
             waiting += [str(httpx.URL(f"http://here{path}").join(one).path) for one in imported]
 
