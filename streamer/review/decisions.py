@@ -109,7 +109,7 @@ class Decisions:
         whose = await self._review.run(lambda file: file.whose(event_ids))
         if not whose:
             raise ClusterNotFound(
-                f"cluster {cluster_id}: no visit of it is left: they are erased by now, or all are in `without`; read the "
+                f"cluster {cluster_id}: no visit of it is left: they are erased by now, or all in `without`; read the "
                 "review again"
             )
         return {event_id: whose[event_id] for event_id in event_ids if event_id in whose}

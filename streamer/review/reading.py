@@ -27,7 +27,7 @@ class _Face:
 
 def review_of(file: VisitsFile, visits: Sequence[Unnamed], preferred: str, thresholds: Mapping[str, float]) -> Review:
     """Of these visits. preferred: the space in which a visit is compared that has faces of several. thresholds: by
-    space that is known, the cosine from which on two faces are one person's. Whoever is like an ignored visit is ignored too.
+    space that is known, the cosine from which on two faces are one person's. Who is like an ignored visit is, too.
     """
     faces = defaultdict[tuple[str, int], list[_Face]](list)
     apart = Counter[str]()
