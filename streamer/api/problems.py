@@ -33,9 +33,9 @@ _STATUS = {
     for status, codes in {
         401: "session_over token_invalid token_missing",
         403: "csrf_refused proxy_bypassed role_too_low",
-        404: """camera_not_published camera_unknown kept_visits_missing model_not_found negative_not_found
-            crop_gone person_not_found photo_not_found session_unknown snapshot_not_found visit_not_found
-            webrtc_disabled""",
+        404: """camera_not_published camera_unknown cluster_not_found kept_visits_missing model_not_found
+            negative_not_found crop_gone person_not_found photo_not_found session_unknown snapshot_not_found
+            visit_not_found webrtc_disabled""",
         # As things stand; the same request may do once they have changed.
         409: """already_running calibration_too_few calibration_too_rare calibration_unreachable camera_disabled
             camera_exists camera_variable_unset cameras_fixed confirmation_needed enrolled_already external_id_taken
@@ -43,7 +43,7 @@ _STATUS = {
             names_alike person_ambiguous person_forgotten person_id_taken publisher_present repository_exists
             split_refused target_exists token_name_taken""",
         408: "request_timeout",
-        412: "precondition_failed session_changed",
+        412: "cluster_changed precondition_failed session_changed",
         413: "body_too_large image_too_large too_many_images",
         415: "media_type_unsupported",
         # The request is well formed, and what it holds can't be used.

@@ -1,10 +1,11 @@
-"""A kept visit -> somebody enrolled: its one picture of the face, and its other kept faces as they were embedded.
+"""Kept visits -> somebody enrolled: of each its picture of the face, and its other kept faces as they were embedded.
 
 Runs on the event loop; visits and the store are touched on threads.
 """
 
 import asyncio
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,36 +27,54 @@ from streamer.settings import Settings
 _ANY = Gate(0.0, 0.0)  # the kept piece is enlarged: how good the face was, the visit says
 
 
-async def enrol_visit(
-    who: str | Profile, event_id: str, settings: Settings, finder: FaceFinder, store: PersonStore, terms: Terms
+async def enrol_visits(
+    who: str | Profile,
+    event_ids: Sequence[str],
+    settings: Settings,
+    finder: FaceFinder,
+    store: PersonStore,
+    terms: Terms,
 ) -> EnrolReport:
-    """As gallery.enrolment.enrol.enrol(). Raises KeptVisitsError and MasterKeyError besides."""
-    profile, event_id = profile_of(who), event_id.upper()
-    picture, faces = await asyncio.to_thread(_kept, settings, event_id)
+    """Of visits of one person, as gallery.enrolment.enrol.enrol(). Raises KeptVisitsError, MasterKeyError besides."""
+    profile = profile_of(who)
     shots: dict[Path, Shot] = {}
     refused: dict[Path, CodedError] = {}
+    for event_id in event_ids:
+        await _look_at(event_id.upper(), settings, finder, terms, shots, refused)
+    paths = [*shots, *refused]
+    report = await settled(profile, Album({}, [], refused), paths, finder, store, terms, shots)
+    await asyncio.to_thread(take_back, store, report.person.id, [event_id.upper() for event_id in event_ids])
+    return report
+
+
+async def _look_at(
+    event_id: str,
+    settings: Settings,
+    finder: FaceFinder,
+    terms: Terms,
+    shots: dict[Path, Shot],
+    refused: dict[Path, CodedError],
+) -> None:
+    """Its picture and its faces go to the ones or the others."""
+    picture, faces = await asyncio.to_thread(_kept, settings, event_id)
     path = Path(f"{event_id}, its picture")
     try:
         shots[path] = await _of_picture(picture, faces, path, finder, terms)
     except (ImageError, PhotoRefused, EmbeddingUnusable) as error:
         refused[path] = error
-    paths = [path]
     for number, face in enumerate((face for face in faces if face.space == finder.space), 1):
-        paths.append(path := Path(f"{event_id}, face {number}"))
+        path = Path(f"{event_id}, face {number}")
         try:
             check_quality(face.quality, terms.gate)
             shots[path] = Shot(_without_chip(face), ())
         except QualityTooLow as error:
             refused[path] = error
-    album = Album({}, [], refused)
-    report = await settled(profile, album, paths, finder, store, terms, shots)
-    await asyncio.to_thread(_take_back, store, report.person.id, event_id)
-    return report
 
 
-def _take_back(store: PersonStore, person_id: str, event_id: str) -> None:
-    """Whoever said of the visit that it is not this person, it is: the newer word counts."""
-    kept = [one.id for one in store.list_negatives(person_id) if one.source == f"event {event_id}"]
+def take_back(store: PersonStore, person_id: str, event_ids: Sequence[str]) -> None:
+    """Whoever said of these visits that they are not this person's, they are: the newer word counts."""
+    sources = {f"event {event_id}" for event_id in event_ids}
+    kept = [one.id for one in store.list_negatives(person_id) if one.source in sources]
     if kept:
         store.remove_negatives(person_id, kept)
 

@@ -58,8 +58,22 @@ class VisitChange:
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """What somebody said of a visit afterwards, in Unix s. is_named: whose it is; person_id None: nobody's who is
+    enrolled. is_ignored: it is not to be reviewed.
+    """
+
+    at: float
+    is_named: bool
+    person_id: str | None
+    is_ignored: bool
+
+
+@dataclass(frozen=True, slots=True)
 class KeptVisit:
-    """A visit read back; `ended_at` is None while it goes on. `broken`: messages that can't be opened any more."""
+    """A visit read back; `ended_at` is None while it goes on. `broken`: messages that can't be opened any more. The
+    messages name whom somebody `said` that it is; `people`: whom they named before, too.
+    """
 
     event_id: str
     camera: str
@@ -70,6 +84,18 @@ class KeptVisit:
     people: frozenset[str]
     messages: tuple[IdentityEvent, ...]
     broken: int = 0
+    said: Said | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unnamed:
+    """A visit of somebody unknown, and how it is to be reviewed."""
+
+    event_id: str
+    camera: str
+    began_at: float
+    seen_at: float
+    is_ignored: bool
 
 
 @dataclass(frozen=True, slots=True)

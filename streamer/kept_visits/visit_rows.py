@@ -10,12 +10,17 @@ from pydantic import ValidationError
 from gallery.keys.encryption import Cipher, SealBroken
 from streamer.events.event import NAMES, IdentityEvent
 from streamer.events.hand_over import moved
+from streamer.kept_visits.said import as_said, read_said
 from streamer.kept_visits.visit import KeptVisit, Pictures, VisitChange, VisitFace, people_of
 
 VISIT = "event_id, camera, is_known, began_at, seen_at, ended_at, set_s"
 _F32 = np.dtype("<f4")
 _STEP = 64
-_UPDATE = "UPDATE visits SET is_known = ?, seen_at = ?, ended_at = ? WHERE event_id = ?"
+# What somebody said counts, whatever is told later.
+_UPDATE = (
+    "UPDATE visits SET is_known = coalesce((SELECT person_id IS NOT NULL FROM said"
+    " WHERE said.event_id = visits.event_id AND is_named), ?), seen_at = ?, ended_at = ? WHERE event_id = ?"
+)
 # What holds sealed bytes, and what tells its rows of one visit apart.
 _SEALED = {"messages": "seq", "faces": "number", "pictures": "kind"}
 
@@ -29,9 +34,7 @@ def write_visit(db: sqlite3.Connection, cipher: Cipher, change: VisitChange, boo
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (*values, change.camera, change.began_at, change.began_s, boot),
         )
-    elif not db.execute(
-        "UPDATE visits SET is_known = ?, seen_at = ?, ended_at = ? WHERE event_id = ?", values
-    ).rowcount:
+    elif not db.execute(_UPDATE, values).rowcount:
         return False
     people = [(person_id, change.event_id) for person_id in change.people]
     db.executemany("INSERT OR IGNORE INTO visit_people VALUES (?, ?)", people)
@@ -70,8 +73,11 @@ def read_visit(db: sqlite3.Connection, cipher: Cipher, row: tuple[Any, ...]) -> 
             messages.append(moved(IdentityEvent.model_validate_json(text or b""), set_s))
         except ValidationError:
             broken += 1
-    people = people_of(messages)
-    return KeptVisit(event_id, camera, bool(is_known), began_at, seen_at, ended_at, people, tuple(messages), broken)
+    people, said = people_of(messages), read_said(db, event_id)
+    if said is not None and said.is_named:
+        messages = [as_said(event, said.person_id) for event in messages]
+    messages_now = tuple(messages)
+    return KeptVisit(event_id, camera, bool(is_known), began_at, seen_at, ended_at, people, messages_now, broken, said)
 
 
 def read_pictures(db: sqlite3.Connection, cipher: Cipher, event_id: str) -> Pictures | None:

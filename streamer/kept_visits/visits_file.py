@@ -17,7 +17,8 @@ from gallery.keys.master_key import KeySource
 from gallery.storage.schema import transaction
 from streamer.errors import VisitNotFound
 from streamer.events.event import IdentityEvent
-from streamer.kept_visits.visit import KeptVisit, Limits, Pictures, VisitChange, VisitFace
+from streamer.kept_visits import said
+from streamer.kept_visits.visit import KeptVisit, Limits, Pictures, Said, Unnamed, VisitChange, VisitFace
 from streamer.kept_visits.visit_rows import (
     VISIT,
     read_faces,
@@ -127,6 +128,33 @@ class VisitsFile:
                 " WHERE boot = ?2 AND began_s IS NOT NULL) WHERE event_id = id AND abs(by_s) >= ?3",
                 (ahead_s, boot, _NOTICED_S),
             )
+
+    # Said of them afterwards.
+
+    def name(self, event_ids: Collection[str], person_id: str | None, at: float) -> None:
+        """These visits are this person's, whoever their messages named; None: nobody's who is enrolled."""
+        with translated(self.path), transaction(self._db):
+            said.name(self._db, event_ids, person_id, at)
+
+    def ignore(self, event_ids: Collection[str], at: float) -> None:
+        """Those of them that are nobody's are not to be reviewed."""
+        with translated(self.path), transaction(self._db):
+            said.ignore(self._db, event_ids, at)
+
+    def whose(self, event_ids: Collection[str]) -> dict[str, tuple[bool, Said | None]]:
+        """Of those that are kept: whether they are somebody's, and what was said of them."""
+        with translated(self.path):
+            return said.whose(self._db, event_ids)
+
+    def unnamed(self) -> list[Unnamed]:
+        """All that are nobody's, the earliest first."""
+        with translated(self.path):
+            return said.unnamed(self._db)
+
+    def best_quality(self, event_ids: Collection[str]) -> dict[str, float]:
+        """How good the best face is of each that has one."""
+        with translated(self.path):
+            return dict(said.best_quality(self._db, event_ids))
 
     # Erased, by the service and by commands; tidy() erases what is left in the log.
 

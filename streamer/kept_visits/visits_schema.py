@@ -13,15 +13,27 @@ from typing import NamedTuple
 from gallery.keys.encryption import MasterKey, SealBroken
 from gallery.keys.master_key import KeySource
 from gallery.storage.new_file import draft_of, put_in_place
+from gallery.storage.schema import transaction
 from streamer.errors import KeptVisitsDamaged, KeptVisitsMissing, KeptVisitsTooNew, KeptVisitsUnwritable
 
-VERSION = 1
+VERSION = 2  # 1: nothing could be said of a visit afterwards
 BUSY_TIMEOUT_S = 5.0
 SYNCHRONOUS = "NORMAL"  # the last visits may be lost with the power, and none is damaged
 _PURPOSE = "visits"
 _APPLICATION_ID = 0x77686F76  # "whov"
 _KEY_PLACE = "key of the kept visits"
 
+# What people said of a visit afterwards: whose it is (is_named; person_id NULL: nobody's who is enrolled), and that it
+# is not to be reviewed.
+_SAID = """
+CREATE TABLE IF NOT EXISTS said (
+    event_id TEXT PRIMARY KEY REFERENCES visits ON DELETE CASCADE,
+    is_named INTEGER NOT NULL,
+    person_id TEXT,
+    is_ignored INTEGER NOT NULL,
+    said_at REAL NOT NULL
+) STRICT, WITHOUT ROWID
+"""
 # Ids and times are in clear: they are what visits are searched, purged and erased by. What shows somebody is sealed.
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT;
@@ -73,6 +85,7 @@ _COLUMNS = {
     "faces": "event_id, number, space, signature, quality, sealed",
     "pictures": "event_id, kind, sealed",
 }
+_SAID_COLUMNS = {"said": "event_id, is_named, person_id, is_ignored, said_at"}
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
@@ -134,13 +147,18 @@ def _check(db: sqlite3.Connection, path: Path) -> None:
             f"kept visits {path} were written by a newer whosthere (version {version}, known here: {VERSION}); update "
             "whosthere, or move the file away"
         )
+    is_old = version == 1
     try:
-        for table, columns in _COLUMNS.items():
+        for table, columns in (_COLUMNS if is_old else _COLUMNS | _SAID_COLUMNS).items():
             db.execute(f"SELECT {columns} FROM {table} LIMIT 0")
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
             raise
         raise KeptVisitsDamaged(f"kept visits {path} are damaged ({error})") from None
+    if is_old:
+        with transaction(db):
+            db.execute(_SAID)
+            db.execute(f"PRAGMA user_version = {VERSION}")
 
 
 def _create(path: Path) -> None:
@@ -151,7 +169,7 @@ def _create(path: Path) -> None:
             try:
                 db.executescript(
                     "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;"
-                    f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {VERSION}; {_SCHEMA}"
+                    f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {VERSION}; {_SCHEMA} {_SAID}"
                 )
             finally:
                 db.close()

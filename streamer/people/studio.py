@@ -5,7 +5,7 @@ On the event loop; pixels, files and the gallery are touched on threads.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from gallery.storage.store import PersonStore
 from recognition.errors import ImageError, Overloaded
 from recognition.recogniser import Recogniser
 from recognition.serving.lanes import PHOTO
-from streamer.enrolment.visit import enrol_visit
+from streamer.enrolment.visit import enrol_visits
 from streamer.model_layer.enrolling import EnrolmentDesk, in_flight_for
 from streamer.people.identified import photo_document, unread_document
 from streamer.pipeline.live_gallery import LiveGallery
@@ -72,13 +72,13 @@ class Studio:
         read = partial(_read, photos)
         return await enrol(who, list(photos), desk.finder, store, terms, read=read, in_flight=self._in_flight)
 
-    async def enrol_visit(
-        self, who: str | Profile, event_id: str, store: PersonStore, whom: Whom, *, force: bool = False
+    async def enrol_visits(
+        self, who: str | Profile, event_ids: Sequence[str], store: PersonStore, whom: Whom, *, force: bool = False
     ) -> EnrolReport:
-        """As streamer.enrolment.visit.enrol_visit()."""
+        """As streamer.enrolment.visit.enrol_visits()."""
         desk = EnrolmentDesk(self.settings, self.recogniser, store)
         terms = desk.terms(force=force, by_hand=False, whom=whom)
-        return await enrol_visit(who, event_id, self.settings, desk.finder, store, terms)
+        return await enrol_visits(who, event_ids, self.settings, desk.finder, store, terms)
 
     async def identify(self, path: Path, read: Read) -> dict[str, Any]:
         """Who is in a photo. Raises what Recogniser.detect() and embed() raise."""

@@ -218,6 +218,10 @@ class LiveGallery:
         # Somebody may have been forgotten meanwhile, or be so by now and not yet out of the index that was searched.
         return [unnamed(verdict, self._nameless) for verdict in verdicts]
 
+    def index_of(self, space: str) -> FaceIndex | None:
+        """The people as they are matched in a space; None where nothing is. Any thread may search it."""
+        return self._indexes.get(space)
+
     async def uncovered(self, space: str) -> tuple[int, int]:
         """How many people have photos, and how many negatives a chip, but no template in this space."""
         return await self._off_loop(lambda: self._file.readable().lacking(space))

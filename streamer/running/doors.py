@@ -12,7 +12,7 @@ from streamer.api.rtc.whip import whip_routes
 from streamer.api.server import serve_http
 from streamer.api.streaming.streams import Streams
 from streamer.api.v1 import session
-from streamer.api.v1.routers import api_routes, event_routes, view_routes
+from streamer.api.v1.routers import api_routes, event_routes, review_routes, view_routes
 from streamer.api.v1.system.routers import system_routes
 from streamer.cameras.desk import CameraDesk
 from streamer.inference.inference import Inference
@@ -21,6 +21,7 @@ from streamer.kept_visits.reader import VisitReader
 from streamer.live_view import pages
 from streamer.people.studio import Studio
 from streamer.process import key_source
+from streamer.review.desk import ReviewDesk
 from streamer.running.service import Service
 from streamer.web import pages as web_pages
 
@@ -54,6 +55,7 @@ async def _routers(stack: AsyncExitStack, service: Service) -> list[APIRouter]:
     desk = service.desk = await stack.enter_async_context(GalleryDesk.open(settings))
     studio = Studio(settings, service.recogniser, gallery)
     reader = await stack.enter_async_context(VisitReader.open(settings.visits_path, key_source(settings)))
+    review = await stack.enter_async_context(ReviewDesk.open(settings, service.recogniser.manager, gallery))
     streams = Streams(service.guard, metrics)
     service.inference = Inference.of(
         settings,
@@ -65,6 +67,7 @@ async def _routers(stack: AsyncExitStack, service: Service) -> list[APIRouter]:
         *(whip, whep, web_pages.routes(), pages.routes(), session.routes(service.guard)),
         *api_routes(desk, studio),
         *event_routes(desk, reader, gallery.name_now_of, streams, service.live_events),
+        *review_routes(desk, studio, review, gallery.name_now_of),
         *view_routes(service.live_view, streams),
         *inference_routes(service.inference, metrics),
         *system_routes(service, settings, CameraDesk(service), desk, service.inference.chooser),

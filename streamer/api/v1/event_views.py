@@ -64,7 +64,10 @@ class EventsPage(BaseModel):
 
 
 class VisitView(BaseModel):
-    """A kept visit: Unix seconds, `ended_at` null while it goes on; which pictures there are; its messages in order."""
+    """A kept visit: Unix seconds, `ended_at` null while it goes on; which pictures there are; its messages in order.
+
+    `said_at`: when somebody said whose it is, which the messages say since; null: nobody did.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -75,6 +78,7 @@ class VisitView(BaseModel):
                 "seen_at": 1763674519.5,
                 "ended_at": None,
                 "snapshots": ["face", "scene"],
+                "said_at": None,
                 "events": [_EVENT],
             }
         }
@@ -86,6 +90,7 @@ class VisitView(BaseModel):
     seen_at: float
     ended_at: float | None
     snapshots: list[str]
+    said_at: float | None
     events: list[IdentityEvent]
 
 

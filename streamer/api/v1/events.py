@@ -88,7 +88,7 @@ def routes(desk: GalleryDesk, reader: VisitReader, name_of: NameOf) -> APIRouter
     @events.get("/{event_id}", response_model=VisitView, responses=problem_answers(*_FILE, VisitNotFound))
     async def show_visit(event_id: EventId, _: Viewer, request: Request) -> Response:
         """One kept visit with all its messages, and an entity tag."""
-        return tagged(request, await reader.run(lambda file: _visit(file, event_id.upper(), name_of)))
+        return tagged(request, await reader.run(lambda file: visit_view(file, event_id.upper(), name_of)))
 
     @events.delete("/{event_id}", status_code=204, responses=problem_answers(*_FILE, *OF_GALLERY, VisitNotFound))
     async def erase_visit(event_id: EventId, caller: Operator) -> None:
@@ -116,7 +116,8 @@ def routes(desk: GalleryDesk, reader: VisitReader, name_of: NameOf) -> APIRouter
     return events
 
 
-def _visit(file: VisitsFile, event_id: str, name_of: NameOf) -> VisitView:
+def visit_view(file: VisitsFile, event_id: str, name_of: NameOf) -> VisitView:
+    """Blocks. Raises VisitNotFound."""
     visit = file.visit(event_id)
     return VisitView(
         event_id=visit.event_id,
@@ -125,6 +126,7 @@ def _visit(file: VisitsFile, event_id: str, name_of: NameOf) -> VisitView:
         seen_at=visit.seen_at,
         ended_at=visit.ended_at,
         snapshots=[] if file.pictures(event_id) is None else ["face", "scene"],
+        said_at=visit.said.at if visit.said is not None and visit.said.is_named else None,
         events=[_shown(event, name_of) for event in visit.messages],
     )
 

@@ -128,7 +128,7 @@ def _of_everybody(people: APIRouter, desk: GalleryDesk, studio: Studio) -> None:
         if said.from_visit is None:
             return _added(await desk.run(actor, lambda store: store.add_person(who)))
         async with studio.few, desk.own(actor) as store:
-            report = await studio.enrol_visit(who, said.from_visit, store, "somebody new", force=said.force)
+            report = await studio.enrol_visits(who, [said.from_visit], store, "somebody new", force=said.force)
         return _added(report.person, report)
 
 

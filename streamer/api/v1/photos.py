@@ -171,7 +171,9 @@ def routes(desk: GalleryDesk, studio: Studio) -> APIRouter:
         else:
             visit = await json_of(request, FromVisit)
             async with studio.few, desk.own(actor) as store:
-                report = await studio.enrol_visit(found.id, visit.event_id, store, "who is enrolled", force=visit.force)
+                report = await studio.enrol_visits(
+                    found.id, [visit.event_id], store, "who is enrolled", force=visit.force
+                )
         return EnrolmentView.model_validate(document(report))
 
     @photos.get(

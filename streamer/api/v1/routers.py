@@ -7,10 +7,24 @@ from fastapi import APIRouter
 from streamer.api.gallery_desk import GalleryDesk
 from streamer.api.streaming.live_events import LiveEvents
 from streamer.api.streaming.streams import Streams
-from streamer.api.v1 import camera_faces, events, identify, joining, live_events, negatives, people, person_zips, photos
+from streamer.api.v1 import (
+    camera_faces,
+    corrections,
+    events,
+    identify,
+    joining,
+    live_events,
+    negatives,
+    people,
+    person_zips,
+    photos,
+    review,
+)
 from streamer.kept_visits.reader import VisitReader
 from streamer.live_view.view import LiveView
 from streamer.people.studio import Studio
+from streamer.review.decisions import Decisions
+from streamer.review.desk import ReviewDesk
 
 
 def api_routes(desk: GalleryDesk, studio: Studio) -> list[APIRouter]:
@@ -24,6 +38,14 @@ def event_routes(
 ) -> list[APIRouter]:
     """Identity events, as they come and as they were kept."""
     return [live_events.routes(desk, streams, live), events.routes(desk, reader, name_of)]
+
+
+def review_routes(
+    desk: GalleryDesk, studio: Studio, reviewed: ReviewDesk, name_of: Callable[[str], str | None]
+) -> list[APIRouter]:
+    """Kept visits, and whose they are."""
+    decisions = Decisions(desk, studio, reviewed)
+    return [corrections.routes(desk, studio, reviewed, decisions, name_of), review.routes(studio, reviewed, decisions)]
 
 
 def view_routes(view: LiveView, streams: Streams) -> list[APIRouter]:

@@ -23,7 +23,7 @@ from streamer.cli.options import AsJson, ConfigFile, Overrides, note, print_json
 from streamer.cli.progress import progress_of
 from streamer.enrolment.people_source import open_people
 from streamer.enrolment.pictures import pictures_of
-from streamer.enrolment.visit import enrol_visit
+from streamer.enrolment.visit import enrol_visits
 from streamer.ingest.address import redacted_url
 from streamer.model_layer.enrolling import EnrolmentDesk
 from streamer.model_layer.setup import open_for_enrolment
@@ -208,7 +208,7 @@ def _from_pictures(name: str, camera: CameraSettings, called: str, seconds: floa
 
 def _from_visit(name: str, event_id: str, settings: Settings) -> Enrolling:
     async def enrolling(desk: EnrolmentDesk, terms: Terms) -> tuple[EnrolReport, int]:
-        report = await enrol_visit(name, event_id, settings, desk.finder, desk.store, terms)
+        report = await enrol_visits(name, [event_id], settings, desk.finder, desk.store, terms)
         return report, len(report.taken) + len(report.already) + len(report.left_out) + len(report.refused)
 
     return enrolling

@@ -13,7 +13,7 @@ from gallery.people import NewNegative, NewTemplate
 from gallery.storage.store import PersonStore
 from recognition.faces import Faces
 from recognition.recogniser import Recogniser, RecogniserConfig, open_recogniser
-from streamer.enrolment.visit import enrol_visit
+from streamer.enrolment.visit import enrol_visits
 from streamer.errors import KeptVisitsMissing, VisitNotFound
 from streamer.kept_visits.pictures import Chip
 from streamer.kept_visits.visit import VisitFace
@@ -51,7 +51,7 @@ class House:
     async def enrol(self, name: str, event_id: str, *, force: bool = False):
         threshold = self.recogniser.template_specs[0].identification_threshold
         terms = Terms(Gate(48, 0.25), threshold, force=force, by_hand=False)
-        return await enrol_visit(name, event_id, self.settings, self.recogniser, self.store, terms)
+        return await enrol_visits(name, [event_id], self.settings, self.recogniser, self.store, terms)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from gallery.storage.schema import transaction
 from streamer.errors import KeptVisitsDamaged, KeptVisitsMissing, KeptVisitsTooNew, KeptVisitsUnwritable, VisitNotFound
 from streamer.kept_visits import visits_file, visits_schema
 from streamer.kept_visits.visits_file import VisitsFile
-from streamer.kept_visits.visits_schema import keep_key
+from streamer.kept_visits.visits_schema import VERSION, keep_key
 from tests.small_disk import fill, small_disk
 from tests.streamer.kept_visits.made import (
     ADA,
@@ -396,7 +396,7 @@ def test_damage_is_told_and_left_as_it_is(tmp_path, content):
 def test_a_newer_one_is_refused(tmp_path):
     service_file(tmp_path).close()
     db = sqlite3.connect(tmp_path / "visits.db")
-    db.execute("PRAGMA user_version = 2")
+    db.execute(f"PRAGMA user_version = {VERSION + 1}")
     db.close()
     with pytest.raises(KeptVisitsTooNew, match="update whosthere"):
         service_file(tmp_path)

@@ -8,12 +8,16 @@ from fastapi import APIRouter
 
 from recognition.checks.portraits import Portrait
 from streamer.api.gallery_desk import GalleryDesk
+from streamer.api.v1 import events, people
+from streamer.api.v1.routers import review_routes
 from streamer.kept_visits.pictures import Chip
+from streamer.kept_visits.reader import VisitReader
 from streamer.kept_visits.visits_file import VisitsFile
 from streamer.model_layer.setup import open_for_enrolment
 from streamer.people.studio import Studio
 from streamer.pipeline.live_gallery import LiveGallery
 from streamer.process import key_source, store_of
+from streamer.review.desk import ReviewDesk
 from streamer.settings import Settings
 from streamer.telemetry.metrics import Metrics
 from tests.faces import write_photo
@@ -35,6 +39,29 @@ async def office(settings: Settings, folder: Path, routes: Sequence[Made]) -> As
     ):
         studio = Studio(settings, recogniser, gallery)
         async with served(folder, [made(desk, studio) for made in routes]) as api:
+            yield api, studio
+
+
+@asynccontextmanager
+async def reviewed_office(settings: Settings, folder: Path) -> AsyncIterator[tuple[Api, Studio]]:
+    """The routes of kept visits and of their review, and those of people."""
+    settings.paths.data.mkdir(parents=True, exist_ok=True)
+    store_of(settings).close()
+    async with (
+        open_for_enrolment(settings) as recogniser,
+        LiveGallery.open(settings, recogniser, Metrics()) as gallery,
+        GalleryDesk.open(settings) as desk,
+        VisitReader.open(settings.visits_path, key_source(settings)) as reader,
+        ReviewDesk.open(settings, recogniser.manager, gallery) as review,
+    ):
+        studio = Studio(settings, recogniser, gallery)
+
+        def name_of(person_id: str) -> str | None:
+            with store_of(settings) as store:
+                return store.name_of(person_id)
+
+        routes = review_routes(desk, studio, review, name_of)
+        async with served(folder, [people.routes(desk, studio), events.routes(desk, reader, name_of), *routes]) as api:
             yield api, studio
 
 

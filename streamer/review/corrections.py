@@ -1,0 +1,71 @@
+"""A wrong name on a kept visit -> the right one, or nobody's; and the face is not taken for the former person again.
+
+On the event loop; visits and the gallery are touched on threads.
+"""
+
+from dataclasses import dataclass
+
+from gallery.errors import PersonNotFound
+from gallery.people import KeptNegative, Person
+from gallery.storage.store import PersonStore
+from recognition.errors import CodedError
+from recognition.recogniser import Recogniser
+from streamer.api.gallery_desk import GalleryDesk
+from streamer.people.negative_faces import Unlike, of_visit
+from streamer.people.studio import Studio
+from streamer.review.decisions import Decisions
+
+
+@dataclass(frozen=True, slots=True)
+class Corrected:
+    """`negative`: the face, as one that is not the former person's; else, where one was wanted, `why` there is none."""
+
+    negative: KeptNegative | None = None
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """A visit that named `former` (an id; None: nobody) is `person`'s (an id or name; None: nobody's who is enrolled).
+    is_unlike: its face becomes a negative of the former.
+    """
+
+    event_id: str
+    camera: str
+    former: str | None
+    person: str | None
+    is_unlike: bool
+
+
+async def correct(said: Correction, decisions: Decisions, desk: GalleryDesk, studio: Studio, actor: str) -> Corrected:
+    """Raises KeptVisitsError, GalleryError, PersonNotFound and PersonAmbiguous: nothing is said of the visit. To be
+    called within `turn`.
+    """
+
+    def told(store: PersonStore) -> tuple[Person | None, Person | None]:
+        person = None if said.person is None else store.find(said.person)
+        former = None if said.former is None else store.lookup(said.former)
+        details = {"event_id": said.event_id, "camera": said.camera, "former": said.former}
+        store.record("visit_corrected", None if person is None else person.id, details)
+        return person, former
+
+    person, former = await desk.run(actor, told)
+    await decisions.name_visits([said.event_id], person, actor)
+    if former is None or not said.is_unlike or (person is not None and person.id == former.id):
+        return Corrected()
+    try:
+        return Corrected(await _unlike(said.event_id, former, desk, studio, actor))
+    except CodedError as error:  # the name is corrected in any case
+        return Corrected(why=str(error))
+
+
+async def _unlike(event_id: str, former: Person, desk: GalleryDesk, studio: Studio, actor: str) -> KeptNegative:
+    async def networks() -> Recogniser:
+        return studio.recogniser
+
+    async with studio.alone, studio.few, desk.own(actor) as store:
+        if store.lookup(former.id) is None:
+            raise PersonNotFound(f"{former.id} was forgotten just now")
+        unlike = Unlike(former, studio.settings, store, studio.recogniser.manager, networks)
+        made = await of_visit(unlike, event_id)
+    return await desk.run(actor, lambda own: own.add_negative(former.id, made), is_rest=True)

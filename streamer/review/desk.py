@@ -1,0 +1,150 @@
+"""What there is to review, for whoever asks while the service runs: made anew where visits came or went, else from
+memory, which holds no face.
+
+On the event loop; the file is read and faces are compared on a thread of its own, behind the cameras'.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Self, TypeVar
+
+from gallery.keys.master_key import KeySource
+from recognition.models.manager import ModelManager
+from recognition.serving.lanes import step_back
+from recognition.serving.one_thread import OneThread
+from streamer.errors import ClusterChanged, ClusterNotFound, KeptVisitsMissing
+from streamer.kept_visits.visit import Unnamed
+from streamer.kept_visits.visits_file import VisitsFile
+from streamer.model_layer.enrolling import verifying_thresholds
+from streamer.pipeline.live_gallery import LiveGallery
+from streamer.process import key_source
+from streamer.review.cluster import Cluster, Review
+from streamer.review.reading import mean_of, review_of
+from streamer.settings import Settings
+
+T = TypeVar("T")
+
+MOST_CANDIDATES = 3
+_POLITE = 10
+_MOST_WAITING = 64
+_MOST_SHOWN = 200_000  # visits of clusters that were shown, and may be decided on though others came since
+_LOOKED_AT = 5  # of a cluster's visits, the best ones: who they may be, and whose faces are enrolled
+
+
+class ReviewDesk:
+    """Made by ReviewDesk.open() alone. `turn`: held by whoever decides on a cluster."""
+
+    def __init__(self, settings: Settings, manager: ModelManager, people: LiveGallery, thread: OneThread) -> None:
+        self.turn = asyncio.Lock()
+        self._path = settings.visits_path
+        self._keys: KeySource | None = key_source(settings)
+        self._manager = manager
+        self._people = people
+        self._thread = thread
+        self._key: object = None
+        self._review = Review((), {})
+        self._shown: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+        self._shown_visits = 0
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: Settings, manager: ModelManager, people: LiveGallery) -> AsyncIterator[Self]:
+        thread = ThreadPoolExecutor(1, "review", initializer=partial(step_back, _POLITE))
+        try:
+            yield cls(settings, manager, people, OneThread(thread, _MOST_WAITING, "the review"))
+        finally:
+            await asyncio.to_thread(thread.shutdown)
+
+    async def run(self, work: Callable[[VisitsFile], T], *, is_rest: bool = False) -> T:
+        """What `work` returns, as VisitReader.run()."""
+
+        def opened() -> T:
+            with VisitsFile(self._path, self._keys) as file:
+                return work(file)
+
+        return await self._thread.run(opened, is_rest=is_rest)
+
+    async def review(self) -> Review:
+        """As things stand. Raises KeptVisitsError, MasterKeyError and Overloaded; where no visit was ever kept there
+        is nothing to review.
+        """
+        thresholds = verifying_thresholds(self._manager)
+        policy = self._people.calibrated.get(self._people.serving)
+        preferred = policy.spaces[0].space if policy is not None else ""
+
+        def now(file: VisitsFile) -> Review:
+            visits = file.unnamed()
+            key: tuple[Sequence[Unnamed], str, dict[str, float]] = (visits, preferred, thresholds)
+            if key != self._key:  # on this thread alone
+                self._review, self._key = review_of(file, visits, preferred, thresholds), key
+            return self._review
+
+        try:
+            return await self.run(now)
+        except KeptVisitsMissing:
+            return Review((), {})
+
+    def show(self, clusters: Iterable[Cluster]) -> None:
+        """Somebody sees these from now on, and may decide on them."""
+        for one in clusters:
+            if one.id not in self._shown:
+                self._shown_visits += len(one.event_ids)
+            self._shown[one.id] = one.event_ids
+            self._shown.move_to_end(one.id)
+        while self._shown_visits > _MOST_SHOWN and len(self._shown) > 1:
+            _, event_ids = self._shown.popitem(last=False)
+            self._shown_visits -= len(event_ids)
+
+    async def cluster(self, cluster_id: str) -> Cluster:
+        """As things stand. Raises ClusterNotFound, and as review()."""
+        for one in (await self.review()).clusters:
+            if one.id == cluster_id:
+                self.show([one])
+                return one
+        raise ClusterNotFound(f"there is no cluster {cluster_id} to review (any more); GET /api/v1/review lists them")
+
+    async def members(self, cluster_id: str, *, as_now: bool) -> tuple[str, ...]:
+        """The visits of a cluster as it was shown, whatever came since. as_now: raises ClusterChanged where it is not
+        as it was. Raises ClusterNotFound.
+        """
+        shown = self._shown.get(cluster_id)
+        if shown is not None and not as_now:
+            return shown
+        try:
+            return (await self.cluster(cluster_id)).event_ids
+        except ClusterNotFound:
+            if shown is None:
+                raise
+            raise ClusterChanged(
+                f"cluster {cluster_id} has changed since it was read (If-Match); read it again, and decide anew"
+            ) from None
+
+    async def candidates(self, clusters: Sequence[Cluster]) -> list[dict[str, float]]:
+        """For each who of the enrolled it may be, with how alike they are, the nearest first: from the cosine on from
+        which two faces are one person's where that is supposed.
+        """
+        floors = verifying_thresholds(self._manager)
+        if not clusters:
+            return []
+        return await self.run(lambda file: [self._near(file, one, floors.get(one.space, 1.0)) for one in clusters])
+
+    async def best(self, event_ids: Sequence[str]) -> list[str]:
+        """Of these visits a few with the best faces."""
+        quality = await self.run(lambda file: file.best_quality(event_ids))
+        return sorted(quality, key=lambda one: (-quality[one], one))[:_LOOKED_AT]
+
+    def _near(self, file: VisitsFile, cluster: Cluster, floor: float) -> dict[str, float]:
+        """On the thread."""
+        index = self._people.index_of(cluster.space)
+        faces = [face for event_id in cluster.event_ids[:_LOOKED_AT] for face in file.faces(event_id)]
+        mean = mean_of(face for face in faces if face.space == cluster.space)
+        if index is None or mean is None or len(mean) != index.dim:
+            return {}
+        (found,) = index.search_people(mean[None], 4 * MOST_CANDIDATES)
+        likely = ((who, cosine) for who, cosine in found.similarities.items() if cosine >= floor)
+        enrolled = [(who, cosine) for who, cosine in likely if self._people.name_of(who) is not None]
+        return dict(sorted(enrolled, key=lambda one: (-one[1], one[0]))[:MOST_CANDIDATES])

@@ -1,0 +1,131 @@
+"""PATCH /api/v1/events/EVENT_ID: a wrong name is corrected, and the face is not taken for the former person again."""
+
+import asyncio
+
+import pytest
+import pytest_asyncio
+
+from streamer.erasure.erase import erase
+from streamer.process import store_of
+from tests.gallery.fakes import photo_of, unit
+from tests.streamer.api.v1.api import refusal
+from tests.streamer.api.v1.review_house import DIM, review_house
+from tests.streamer.kept_visits.made import NOW, change, event
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def opened(tmp_path_factory):
+    async with review_house(tmp_path_factory.mktemp("corrections")) as house:
+        yield house
+
+
+@pytest.fixture
+def house(opened):
+    """With Ada and Bob, and a visit of Bob's that names Ada."""
+    opened.empty()
+    with store_of(opened.settings) as store:
+        opened.ada, opened.bob = (
+            store.add_person(name, [photo_of(unit(number, DIM), number, space=opened.space)]).id
+            for number, name in enumerate(("Ada", "Bob"), 1)
+        )
+    opened.wrong = opened.keep(unit(2, DIM), person=opened.ada)
+    return opened
+
+
+async def patch(house, said, event_id=None, role="operator", etag=None):
+    headers = {} if etag is None else {"If-Match": etag}
+    path = f"/api/v1/events/{event_id or house.wrong}"
+    return await house.api.ask("PATCH", path, role, json=said, headers=headers)
+
+
+def negatives_of(house, person: str) -> list[str]:
+    with store_of(house.settings) as store:
+        return [one.source for one in store.list_negatives(person)]
+
+
+async def test_it_is_somebody_else(house):
+    before = await house.api.ask("GET", f"/api/v1/events/{house.wrong.lower()}", "viewer")
+    answer = await patch(house, {"person": house.bob}, house.wrong.lower(), etag=before.headers["etag"])
+    assert answer.status_code == 200, answer.text
+    told = answer.json()
+    assert [one["person"] for one in told["events"]] == [{"id": house.bob, "name": "Bob"}]
+    assert (told["events"][0]["similarity"], told["events"][0]["decision"]) == (None, "known")
+    assert told["negative"]["source"] == f"event {house.wrong}"
+    assert negatives_of(house, house.ada) == [f"event {house.wrong}"]
+    again = await house.api.ask("GET", f"/api/v1/events/{house.wrong}", "viewer")
+    assert (again.json()["events"], again.headers["etag"]) == (told["events"], answer.headers["etag"])
+    for person, found in ((house.bob, [house.wrong]), (house.ada, [])):
+        listed = (await house.api.ask("GET", f"/api/v1/events?person={person}", "viewer")).json()
+        assert [one["event_id"] for one in listed["events"]] == found
+    assert house.audit()[-2:] == [("visit_corrected", house.bob), ("negative_added", house.ada)]
+
+
+async def test_it_is_nobodys_and_is_reviewed_then(house):
+    told = (await patch(house, {"person": None})).json()
+    message = told["events"][0]
+    assert (message["person"], message["decision"], message["candidates"]) == (None, "unknown", [])
+    assert [one["event_ids"] for one in await house.clusters()] == [[house.wrong]]
+    back = (await patch(house, {"person": "ada"})).json()
+    assert (back["events"][0]["person"]["id"], back["negative"], back["negative_refused"]) == (house.ada, None, None)
+    assert (await house.clusters(), negatives_of(house, house.ada)) == ([], [])
+
+
+async def test_without_a_negative_where_none_is_wanted_or_can_be_had(house):
+    told = (await patch(house, {"person": house.bob, "negative": False})).json()
+    assert (told["negative"], told["negative_refused"], negatives_of(house, house.ada)) == (None, None, [])
+    faceless = house.keep(unit(2, DIM), person=house.ada, faces=())
+    told = (await patch(house, {"person": house.bob}, faceless)).json()
+    assert told["events"][0]["person"]["id"] == house.bob
+    assert (told["negative"], "no face is kept" in told["negative_refused"]) == (None, True)
+
+
+async def test_of_two_who_correct_the_same_one_is_told_that_it_has_changed(house):
+    etag = (await house.api.ask("GET", f"/api/v1/events/{house.wrong}")).headers["etag"]
+    both = await asyncio.gather(*(patch(house, {"person": who}, etag=etag) for who in (house.bob, None)))
+    assert sorted(answer.status_code for answer in both) == [200, 412]
+    (late,) = [answer for answer in both if answer.status_code == 412]
+    assert refusal(late) == (412, "precondition_failed")
+
+
+async def test_what_is_told_later_of_a_visit_that_goes_on_names_who_was_said(house):
+    await patch(house, {"person": house.bob})
+    with house.file() as file:
+        later = event(house.wrong, 2, person=house.ada, at=NOW + 9)
+        file.write([change(house.wrong, later, is_first=False, faces=None, pictures={})])
+    assert [one["person"]["name"] for one in (await house.visit(house.wrong))["events"]] == ["Bob", "Bob"]
+    await patch(house, {"person": None})
+    with house.file() as file:
+        file.write([change(house.wrong, later, is_first=False, faces=None, pictures={})])
+    assert [one["event_ids"] for one in await house.clusters()] == [[house.wrong]]
+
+
+@pytest.mark.parametrize("who", ["ada", "bob"])
+async def test_forgetting_either_erases_the_visit(house, who):
+    await patch(house, {"person": house.bob})
+    await asyncio.to_thread(erase, [getattr(house, who)], house.settings, actor="a test")
+    assert refusal(await house.api.ask("GET", f"/api/v1/events/{house.wrong}")) == (404, "visit_not_found")
+    assert negatives_of(house, house.ada) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "refused"),
+    [
+        ({}, (422, "request_invalid")),
+        ({"person": 7}, (422, "request_invalid")),
+        ({"person": "Nobody"}, (404, "person_not_found")),
+        ({"person": None, "name": "X"}, (422, "request_invalid")),
+        ({"person": None, "negative": "perhaps"}, (422, "request_invalid")),
+    ],
+)
+async def test_what_is_no_correction(house, said, refused):
+    before = await house.visit(house.wrong)
+    assert refusal(await patch(house, said)) == refused
+    assert await house.visit(house.wrong) == before
+
+
+async def test_who_may_not_and_what_is_not_kept(house):
+    assert refusal(await patch(house, {"person": None}, role="viewer")) == (403, "role_too_low")
+    assert refusal(await patch(house, {"person": None}, role=None)) == (401, "token_missing")
+    assert refusal(await patch(house, {"person": None}, "01KBAGZ0M2T4V6X8Y0A2C4E6G8")) == (404, "visit_not_found")
