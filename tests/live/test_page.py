@@ -6,6 +6,7 @@ import base64
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -191,6 +192,50 @@ async def test_a_stranger_becomes_a_person(page):
     await page.shows(".visit .name", "Grace Hopper")
     await page.shows(".visit[data-known=true] .now", "there now")  # and the next time she is told by her name
     assert json.loads(page.service.run("gallery", "audit", "--json"))["entries"][-1]["actor"] == "the desk"
+
+
+async def test_a_wrong_name_is_corrected_in_two_clicks(page):
+    """A stranger's visit was given her name on purpose."""
+    await page.go("events?who=known")
+    await page.shows(".visit .name", "Grace Hopper")
+    await page.looked_at("known")
+    await page.browser.run("window.clicks = 0; addEventListener('click', () => ++window.clicks, true)")
+    event_id = await page.browser.run("return document.querySelector('.visit:last-child').dataset.id")
+    await page.click(f".visit[data-id='{event_id}'] .wrong", "Not Grace Hopper?")
+    await page.looked_at("correction")
+    await page.click(".correction .nobody")
+    await page.shows(".said", "Corrected")
+    await page.shows_not(f".visit[data-id='{event_id}']")  # of known people
+    assert await page.browser.run("return window.clicks") == 2
+    await page.go("events?who=unknown")
+    await page.shows(f".visit[data-id='{event_id}'] .name", "Somebody unknown")
+    answer = await asked(page, f"/api/v1/events/{event_id}")
+    assert {message["person"] for message in answer["events"]} == {None}
+    (grace,) = (await asked(page, "/api/v1/people"))["people"]
+    assert (await asked(page, f"/api/v1/people/{grace['id']}/negatives"))["negatives"]
+
+
+async def asked(page: Page, path: str) -> dict[str, Any]:
+    async with httpx.AsyncClient(base_url=page.service.http, headers=bearer(page.token), timeout=30) as api:
+        answer = await api.get(path)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+
+async def test_the_review_queue_is_emptied_by_clusters(page):
+    await page.go("review")
+    await page.shows(".cluster .name", "visit")
+    await page.browser.until("document.querySelector('.cluster img')?.naturalWidth > 0")
+    await page.looked_at("review")
+    await page.click(".cluster .who-is-this")
+    await page.looked_at("cluster")
+    await page.type("dialog input[name=name]", "Katherine Johnson\n")
+    await page.shows(".said", "Katherine Johnson: ")
+    while await page.browser.run("return document.querySelectorAll('.cluster').length"):
+        left = await page.browser.run("return document.querySelectorAll('.cluster').length")
+        await page.click(".cluster .ignore")
+        await page.browser.until(f"document.querySelectorAll('.cluster').length < {left}")
+    await page.shows(".empty", "Nobody unknown is left")
 
 
 async def test_photos_are_dropped_and_taken_by_the_browsers_camera(page):

@@ -131,7 +131,7 @@ function Visit({ visit, change }) {
   const who = whoWords(visit);
   const close = () => setOpen("");
   const face = html`<${Face} src=${pictureOf(visit, "face")} name=${who} />`;
-  return html`<li class="visit" data-known=${String(Boolean(person))} aria-label=${`${who}, ${camera}, ${timeWords(from)}`}>
+  return html`<li class="visit" data-id=${visit.event_id} data-known=${String(Boolean(person))} aria-label=${`${who}, ${camera}, ${timeWords(from)}`}>
     ${visit.snapshot ? html`<button type="button" class="picture" aria-label=${`Show the picture of ${who}`} onClick=${() => setOpen("scene")}>${face}</button>` : face}
     <div class="told">
       <p class="name">${person ? html`<a href=${addressOf("people", person.id)}>${who}</a>` : who}</p>

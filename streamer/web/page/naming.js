@@ -62,7 +62,8 @@ export function Naming({ visit, onDone, onClose }) {
   const [run, isBusy, problem] = useAction(async (what, isForced = false) => {
     setLast(what);
     const person = await enrolledFrom(visit, what, isForced);
-    say(`${person.name} is recognised from now on.`);
+    const why = await named(visit, person);
+    say(`${person.name} is recognised from now on.${why && ` This visit keeps no name: ${why}`}`, Boolean(why));
     onDone({ ...visit, person, decision: "known", similarity: null, candidates: [] });
   });
   const looksLikeOther = problem?.code === "enrolled_already";
@@ -87,6 +88,16 @@ async function enrolledFrom({ event_id }, { name, person }, force) {
   }
   const { data } = await ask("/api/v1/people", { method: "POST", json: { name, from_visit: event_id, force } });
   return { id: data.id, name: data.name };
+}
+
+// The visit itself, which may be over, has the name from now on, too. Why not, if it has not.
+async function named({ event_id }, { id }) {
+  try {
+    await ask(`/api/v1/events/${event_id}`, { method: "PATCH", json: { person: id } });
+    return "";
+  } catch (problem) {
+    return problem.message;
+  }
 }
 
 // The second click of two: who it was instead, or nobody who is known.

@@ -68,13 +68,18 @@ export function useAction(action) {
 // A picture that may not be there (yet): asked for again a few times, then somebody without a face stands for it.
 export function Face({ src, name = "", isLarge = false }) {
   const [tries, setTries] = useState(0);
+  const [isBroken, setBroken] = useState(false);
   const timer = useRef();
   useEffect(() => {
     setTries(0);
+    setBroken(false);
     return () => clearTimeout(timer.current);
   }, [src]);
-  if (!src || tries > 2) return html`<span class=${`face none ${isLarge ? "large" : ""}`} role="img" aria-label=${name ? `No picture of ${name}` : "No picture"}></span>`;
-  const failed = () => (timer.current = setTimeout(() => setTries(tries + 1), 1500));
+  if (!src || isBroken || tries > 2) return html`<span class=${`face none ${isLarge ? "large" : ""}`} role="img" aria-label=${name ? `No picture of ${name}` : "No picture"}></span>`;
+  function failed() {
+    setBroken(true);
+    timer.current = setTimeout(() => (setTries(tries + 1), setBroken(false)), 1500);
+  }
   return html`<img key=${`${src} ${tries}`} class=${`face ${isLarge ? "large" : ""}`} src=${src} alt=${name} loading="lazy" decoding="async" onError=${failed} />`;
 }
 

@@ -5,12 +5,13 @@ import { useObserved } from "./observable.js";
 import { addressOf, Said, Trouble, useAction } from "./parts.js";
 import { html, useEffect, useErrorBoundary, useRef, useState } from "./vendor/preact.js";
 
-// What stands in the address after #/, its title, its module and its part; role: who may go there.
+// What stands in the address after #/, its title, its module and its part; role: who may go there; under: which one leads there.
 const SCREENS = {
   live: { title: "Live", load: () => import("./live.js").then(({ Live }) => Live) },
   events: { title: "Events", load: () => import("./events.js").then(({ Events }) => Events) },
   people: { title: "People", load: () => import("./people.js").then(({ People }) => People) },
-  enrol: { title: "Enrol somebody", load: () => import("./enrol.js").then(({ Enrol }) => Enrol), role: "operator", isHidden: true },
+  review: { title: "Review", load: () => import("./review.js").then(({ Review }) => Review), role: "operator" },
+  enrol: { title: "Enrol somebody", load: () => import("./enrol.js").then(({ Enrol }) => Enrol), role: "operator", under: "people" },
 };
 const FIRST = "live";
 
@@ -61,8 +62,8 @@ function Header({ session, screen }) {
   return html`<header class="top">
     <a class="brand" href="#/live"><img src="/assets/icon.svg" alt="" width="28" height="28" /><span>whosthere</span></a>
     <nav aria-label="Screens"><ul>${Object.entries(SCREENS)
-      .filter(([, { isHidden, role }]) => !isHidden && (!role || may(role)))
-      .map(([name, { title }]) => html`<li><a href=${addressOf(name)} aria-current=${name === screen ? "page" : undefined}>${title}</a></li>`)}
+      .filter(([, { under, role }]) => !under && (!role || may(role)))
+      .map(([name, { title }]) => html`<li><a href=${addressOf(name)} aria-current=${name === (SCREENS[screen].under ?? screen) ? "page" : undefined}>${title}</a></li>`)}
     </ul></nav>
     <div class="who"><span title=${`Role: ${session.role}`}>${session.name}</span>
       <button type="button" disabled=${isBusy} onClick=${leave}>Sign out</button></div>
