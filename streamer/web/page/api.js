@@ -12,11 +12,13 @@ export const service = observable({ session: undefined, why: "", answers: true, 
 
 export class Problem extends Error {
   constructor(status, document = {}, retryAfterS = undefined) {
-    super(WORDS[document.code] ?? document.detail ?? `The service has a fault here (${status}); its log says more.`);
+    super(WORDS[document.code] ?? document.detail?.replace(FOR_PROGRAMS, "") ?? `The service has a fault here (${status}); its log says more.`);
     Object.assign(this, { status, code: document.code, refused: document.refused ?? [], retryAfterS });
   }
 }
 
+// What follows says how a program goes on; the page has a button for it.
+const FOR_PROGRAMS = /: add them to that name, or send `force=true`.*$/s;
 const WORDS = {
   too_many_attempts: "Too many wrong tokens came from here. The service lets nobody new in for a minute.",
   role_too_low: "Your token may look, and change nothing. An operator's may.",

@@ -6,7 +6,7 @@ import { useObserved } from "./observable.js";
 import { addressOf, Dialog, Face, timeWords, Trouble } from "./parts.js";
 import { html, useEffect, useMemo, useRef, useState } from "./vendor/preact.js";
 import { useCameras } from "./live.js";
-import { joined, kept, live, newestFirst, pictureOf } from "./visits.js";
+import { joined, kept, live, newestFirst, pictureOf, saidByHand } from "./visits.js";
 
 const ENOUGH = 20; // of a page of what was asked for
 const MOST_PAGES = 5; // looked through at once for so many
@@ -30,9 +30,9 @@ export function Events({ query }) {
     ${!past.isBusy && past.next && html`<button type="button" class="more" onClick=${past.more}>Show older</button>`}`;
 }
 
-// What is heard is newer than what was kept, unless it was corrected by hand since.
+// What is heard is newer than what was kept; of two that are as new, the kept one may have been corrected since.
 function newer(now, past) {
-  return [...now].filter(([id, visit]) => !(past.get(id)?.isByHand) && visit.seq >= (past.get(id)?.seq ?? 0));
+  return [...now].filter(([id, visit]) => visit.isByHand || visit.seq > (past.get(id)?.seq ?? 0));
 }
 
 function wantedOf(visits, { camera, person, day, who }) {
@@ -95,6 +95,7 @@ function usePast(asked, missed) {
     problem: isMissing ? null : problem,
     more: () => look(mine.visits, mine.next),
     change: (visit) => {
+      saidByHand(visit);
       setFound((before) => ({ ...before, visits: new Map(before.visits).set(visit.event_id, { ...visit, isByHand: true }) }));
     },
   };

@@ -6,6 +6,7 @@ import { useObserved } from "./observable.js";
 import { addressOf, Dialog, Face, say, Sure, timeWords, Trouble, useAction } from "./parts.js";
 import { Report, usePhotos } from "./photos.js";
 import { html, useEffect, useState } from "./vendor/preact.js";
+import { personBecame } from "./visits.js";
 
 export function Person({ id }) {
   const { again } = useObserved(service);
@@ -24,6 +25,12 @@ export function Person({ id }) {
     } catch (error) {
       setProblem(error);
     }
+  }
+  async function erase() {
+    const { data } = await ask(`/api/v1/people/${id}`, { method: "DELETE" });
+    personBecame(id, null);
+    say(""); // it may name them
+    setReport(data);
   }
   useEffect(() => void look(), [id, again]);
 
@@ -50,7 +57,7 @@ export function Person({ id }) {
     ${open === "merge" && html`<${Merge} person=${person} onClose=${close} />`}
     ${open === "erase" && html`<${Sure} title=${`Erase ${person.name}?`} verb=${`Erase ${person.name}`} onClose=${close}
       words="Photos, name, kept visits and all that is known of this person go everywhere. It can’t be undone."
-      onYes=${async () => setReport((await ask(`/api/v1/people/${id}`, { method: "DELETE" })).data)} />`}`;
+      onYes=${erase} />`}`;
 }
 
 const Back = () => html`<p class="back"><a href="#/people">← All people</a></p>`;
@@ -90,6 +97,7 @@ function Rename({ person, etag, onClose, onDone }) {
   const [name, setName] = useState(person.name);
   const [run, isBusy, problem] = useAction(async () => {
     await ask(`/api/v1/people/${person.id}`, { method: "PATCH", json: { name: name.trim() }, etag });
+    personBecame(person.id, { id: person.id, name: name.trim() });
     say(`Renamed: ${name.trim()}.`);
     onDone();
   });
@@ -105,6 +113,7 @@ function Merge({ person, onClose }) {
   const [into, setInto] = useState(null);
   const [run, isBusy, problem] = useAction(async () => {
     await ask(`/api/v1/people/${person.id}/merge`, { method: "POST", json: { into: into.id } });
+    personBecame(person.id, { id: into.id, name: into.name });
     say(`${person.name} and ${into.name} are one person now: ${into.name}.`);
     location.replace(addressOf("people", into.id));
   });

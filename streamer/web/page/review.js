@@ -50,7 +50,7 @@ function Cluster({ cluster, without, look }) {
   });
   const isGone = problem?.code === "cluster_not_found" || problem?.code === "cluster_changed";
   const span = first === last ? timeWords(first) : `${timeWords(first)} to ${timeWords(last)}`;
-  return html`<li class="cluster" aria-label=${`Somebody unknown, ${visits(count)}`}>
+  return html`<li class="cluster" data-id=${id} aria-label=${`Somebody unknown, ${visits(count)}`}>
     <${Face} src=${faceOf(eventIds[0])} name="Somebody unknown" isLarge />
     <div class="told"><p class="name">${visits(count)}</p><p>${cameras.join(", ")} · ${span}</p>
       <div class="faces">${eventIds.slice(1, MOST_FACES).map((one) => html`<${Face} key=${one} src=${faceOf(one)} name="" />`)}</div>

@@ -15,8 +15,10 @@ export function joined(visits, messages) {
   for (const message of messages) {
     const before = changed.get(message.event_id);
     if (before && before.seq > message.seq) continue;
-    // What was corrected by hand is newer than what was told while it was seen.
-    changed.set(message.event_id, { ...message, isOver: message.type === "end", snapshot: message.snapshot ?? before?.snapshot ?? null });
+    const visit = { ...message, isOver: message.type === "end", snapshot: message.snapshot ?? before?.snapshot ?? null };
+    // What was said by hand counts more than what is told while they are still seen.
+    const { person, decision, similarity, candidates, isByHand } = before ?? {};
+    changed.set(message.event_id, isByHand ? { ...visit, person, decision, similarity, candidates, isByHand } : visit);
   }
   return changed;
 }
@@ -94,6 +96,22 @@ function forget() {
 function heard(messages) {
   const visits = joined(live.value.visits, messages);
   for (const id of [...visits.keys()].slice(0, Math.max(0, visits.size - MOST_LIVE))) visits.delete(id);
+  live.set({ visits });
+}
+
+// Somebody has said who it was.
+export function saidByHand(visit) {
+  if (live.value.visits.has(visit.event_id)) live.set({ visits: new Map(live.value.visits).set(visit.event_id, { ...visit, isByHand: true }) });
+}
+
+// Somebody has another name, is somebody else (merged), or, null, was erased: nothing of them stays here.
+export function personBecame(id, person) {
+  const visits = new Map();
+  for (const [eventId, visit] of live.value.visits) {
+    const isTheirs = visit.person?.id === id || visit.candidates?.some((one) => one.id === id);
+    if (!isTheirs) visits.set(eventId, visit);
+    else if (person && visit.person?.id === id) visits.set(eventId, { ...visit, person });
+  }
   live.set({ visits });
 }
 
