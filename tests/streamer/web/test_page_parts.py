@@ -1,4 +1,4 @@
-"""The page's own modules: each is imported by another one, one asks the service, and a person's name is text; its library
+"""The page's own modules: each is imported by another one, one asks the service, a person's name is text; its library
 is the published one.
 """
 
