@@ -16,6 +16,7 @@ from gallery.keys.master_key import KeySource
 from recognition.models.manager import ModelManager
 from recognition.serving.lanes import step_back
 from recognition.serving.one_thread import OneThread
+from recognition.specs.spec import EmbedderSpec, MatchThresholds
 from streamer.errors import ClusterChanged, ClusterNotFound, KeptVisitsMissing
 from streamer.kept_visits.visit import Unnamed
 from streamer.kept_visits.visits_file import VisitsFile
@@ -72,15 +73,15 @@ class ReviewDesk:
         """As things stand. Raises KeptVisitsError, MasterKeyError and Overloaded; where no visit was ever kept there
         is nothing to review.
         """
-        thresholds = verifying_thresholds(self._manager)
+        rates = {spec.space: spec.thresholds for spec in self._manager.specs.values() if isinstance(spec, EmbedderSpec)}
         policy = self._people.calibrated.get(self._people.serving)
         preferred = policy.spaces[0].space if policy is not None else ""
 
         def now(file: VisitsFile) -> Review:
             visits = file.unnamed()
-            key: tuple[Sequence[Unnamed], str, dict[str, float]] = (visits, preferred, thresholds)
+            key: tuple[Sequence[Unnamed], str, dict[str, MatchThresholds]] = (visits, preferred, rates)
             if key != self._key:  # on this thread alone
-                self._review, self._key = review_of(file, visits, preferred, thresholds), key
+                self._review, self._key = review_of(file, visits, preferred, rates), key
             return self._review
 
         try:
