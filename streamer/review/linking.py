@@ -10,16 +10,21 @@ from streamer.review.clustering import Groups, grouped
 # So many of all groups may find another one that is as much like them by chance. One in twenty keeps clusters apart
 # among hundreds of people, where the rate for 1:1 made every fifth one of two people (docs/kept-visits.md).
 BY_CHANCE = 0.05
+_ROUNDS = 3  # by then it is a few visits that change their cluster
 
 
 def grouped_by_rate(vectors: F32, thresholds: MatchThresholds) -> Groups:
-    """As grouped(). The more people there are, the more alike two have to be; how many that are tells a first grouping,
-    as if each visit were another one's.
+    """As grouped(). The more people there are, the more alike two have to be: as many as there are visits at first, then
+    as many as were found.
     """
-    strict = cosine_among(len(vectors), thresholds)
-    groups = grouped(vectors, strict)
-    usual = cosine_among(len(groups), thresholds)
-    return groups if usual >= strict else grouped(vectors, usual)
+    wanted = cosine_among(len(vectors), thresholds)
+    groups = grouped(vectors, wanted)
+    for _ in range(_ROUNDS):
+        less = cosine_among(len(groups), thresholds)
+        if less >= wanted:
+            break
+        wanted, groups = less, grouped(vectors, less)
+    return groups
 
 
 def cosine_among(people: int, thresholds: MatchThresholds) -> float:

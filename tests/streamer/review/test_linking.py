@@ -35,9 +35,8 @@ def test_a_tenth_of_the_rate_is_a_step_of_the_table(people, cosine):
 
 
 def test_a_few_people_who_came_often_are_not_taken_for_many():
-    """Two of one person's have a cosine of .51 here: too little among the thousand that these visits might be of."""
-    vectors, whose = crowd(10, 100, 5, spread=0.98)
+    """Two of one person's have a cosine of .55 here: too little among the thousand that these visits might be of."""
+    vectors, whose = crowd(10, 100, 5, spread=0.9)
     strict = cosine_among(len(vectors), TABLE)
-    assert strict > 0.52
-    assert len(grouped(vectors, strict)) > 15
+    assert len(grouped(vectors, strict)) > 50
     assert as_sets(grouped_by_rate(vectors, TABLE)) == as_sets(np.flatnonzero(whose == one) for one in range(10))
