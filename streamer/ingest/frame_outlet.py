@@ -10,6 +10,7 @@ import av
 from av.video.stream import VideoStream
 
 from streamer.ingest.decode_gate.gate import DecodeGate
+from streamer.ingest.decode_gate.turns import TURNS
 from streamer.ingest.frame import Frame, ToldRotation, VideoImage, quarter_turns
 from streamer.ingest.pacing import Clock
 from streamer.ingest.packet_reader import Instant
@@ -18,7 +19,6 @@ from streamer.ingest.sampling import Sampler
 from streamer.ingest.slot import LatestSlot
 from streamer.ingest.stream import SourceHooks
 from streamer.ingest.stream_clock import StreamClock
-from streamer.ingest.turns import TURNS
 from streamer.motion.areas import Areas
 from streamer.motion.attention import Attention
 from streamer.motion.gate import MotionGate
@@ -46,6 +46,7 @@ class FrameOutlet:
         self._slot = slot
         self._hooks = hooks
         self._clock = clock
+        self._attention = attention
         self._stop = threading.Event()
         self._captured = Instant(0.0, 0.0)  # the last frame
         self._told_rotation, self._turned = ToldRotation(), 0
@@ -121,7 +122,8 @@ class FrameOutlet:
         # A frame that was held is of a later moment than the arrival of the next, which need not be.
         self._captured = max(captured, self._captured, key=lambda moment: moment.monotonic_s)
         moved = None
-        with TURNS:
+        now_s = self.last_frame_s
+        with TURNS.turn(waits=self._attention is None or not self._attention.is_followed(now_s)):
             self.trouble.look(image, self.last_frame_s)
             if self._gate is not None:
                 moved = self._gate.look(image.small_luma(), self._captured.monotonic_s)

@@ -5,6 +5,7 @@ What can't be decoded is counted and left out, up to a limit that ends the openi
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import cast
 
 import av
@@ -18,13 +19,13 @@ from streamer.ingest.address import Address
 from streamer.ingest.decode_gate.gate import DecodeGate
 from streamer.ingest.decode_gate.picture_kind import KindReader, PictureKind
 from streamer.ingest.decode_gate.telling import DecodeCost
+from streamer.ingest.decode_gate.turns import TURNS
 from streamer.ingest.hardware.acceleration import Acceleration
 from streamer.ingest.pacing import Clock
 from streamer.ingest.packet_reader import Instant
 from streamer.ingest.picture_joiner import PictureJoiner
 from streamer.ingest.picture_trouble import PictureTrouble
 from streamer.ingest.stream import SourceHooks
-from streamer.ingest.turns import TURNS
 
 MOST_FAILURES = 50
 # Cameras with "smart" codecs send one every 10 to 20 s.
@@ -136,7 +137,7 @@ class PictureDecoder:
 
     def _glance(self, packet: "Packet[VideoStream]") -> Iterator[_Decoded]:
         """A keyframe for itself alone: a codec that reorders gives it out at once only where it is told to end."""
-        with TURNS:
+        with self._turn():
             pictures = [] if self._is_empty else list(self._emptied(packet))
             pictures += self.decode_whole(packet)
             was_damaged = self.was_damaged
@@ -203,7 +204,7 @@ class PictureDecoder:
         """As decode(), of a packet that is a picture for certain, and may be decoded now."""
         is_damaged = packet.is_corrupt or self._is_cut_short(packet)
         self._is_empty = False
-        with TURNS:
+        with self._turn():
             started_s, cpu_s = time.perf_counter(), time.thread_time()
             try:
                 frames = self._context.decode(packet)  # an empty one, too: for None, PyAV knows no time base
@@ -225,6 +226,10 @@ class PictureDecoder:
             now_s = self._clock.monotonic_s()
             self._trouble.decoded(now_s, is_keyframe=frame.key_frame, is_damaged=is_damaged or frame.is_corrupt)
             yield frame, decode_s
+
+    def _turn(self) -> AbstractContextManager[None]:
+        gate = self._gate
+        return TURNS.turn(waits=gate is None or not gate.is_followed(self._clock.monotonic_s()))
 
     def _is_cut_short(self, packet: "Packet[VideoStream]") -> bool:
         """Whether a JPEG lacks its end: libav says nothing of that, and fills the rest with grey."""

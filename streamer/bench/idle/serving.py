@@ -74,12 +74,21 @@ class Serving:
     _client: httpx.AsyncClient = field(default_factory=lambda: httpx.AsyncClient(timeout=20.0))
 
     def cpu_s(self) -> float:
-        """User and system time of the process so far, and of those that it started and that have ended."""
-        times = self.process.cpu_times()
+        """User and system time of the process so far, and of those that it started and that have ended. Raises
+        BenchFailed where it is gone.
+        """
+        try:
+            times = self.process.cpu_times()
+        except psutil.NoSuchProcess:
+            raise BenchFailed(f"the service ended meanwhile: {last_line(self.log)}") from None
         return float(times.user + times.system + times.children_user + times.children_system)
 
     def rss_mib(self) -> float:
-        return float(self.process.memory_info().rss / 2**20)
+        """Raises BenchFailed where it is gone."""
+        try:
+            return float(self.process.memory_info().rss / 2**20)
+        except psutil.NoSuchProcess:
+            raise BenchFailed(f"the service ended meanwhile: {last_line(self.log)}") from None
 
     async def metrics(self) -> "Scrape":
         """Raises BenchFailed where it gives none."""

@@ -130,6 +130,10 @@ class DecodeGate(Generic[P]):
             self._moved_s = now_s
             self._is_roused = self.is_asleep
 
+    def is_followed(self, now_s: float) -> bool:
+        """Whether somebody is, on this camera."""
+        return self._attention.is_followed(now_s)
+
     def take_kept(self) -> list[P]:
         """Those to be decoded at `wake`, from a keyframe on, the newest last. has_shown is about its first."""
         kept, self._kept, self._kept_bytes = self._kept, [], 0

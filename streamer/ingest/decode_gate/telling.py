@@ -13,7 +13,7 @@ _WAYS: dict[Way, str] = {
 }
 _REASONS: dict[Reason, str] = {
     "learning": "it was not watched for long enough to know its keyframes",
-    "sizes_and_keyframes": "its packets weigh more as soon as something moves, and each keyframe's picture is looked"
+    "sizes_and_keyframes": "its packets weigh more as soon as something moves, and its keyframes' pictures are looked"
     " at",
     "sizes_say_nothing": "packet sizes say nothing (constant bitrate, or a noisy picture), so it wakes with the next"
     " keyframe's picture; variable bitrate would let it wake at once",

@@ -133,7 +133,7 @@ class ProbeView(BaseModel):
                 "reading": "a live stream, by its own timestamps; 10 frames a second of its 25",
                 "notes": [],
                 "watch": "while nothing moves, its keyframes alone are decoded, and what follows each is kept until "
-                "something does: its packets weigh more as soon as something moves, and each keyframe's "
+                "something does: its packets weigh more as soon as something moves, and its keyframes' "
                 "picture is looked at",
                 "watch_way": "keyframes",
                 "watch_reason": "sizes_and_keyframes",

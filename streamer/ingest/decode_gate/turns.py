@@ -1,30 +1,43 @@
 """As many cameras' threads decode and look at once as there are cores; whoever has waited longest is next.
 
 Sixty threads that all want to work would leave the loop and the detector a sixtieth each, and hand the interpreter on
-at every array that NumPy adds up: measured in docs/decisions.md. For any thread; blocks.
+at every array that NumPy adds up: measured in docs/decisions.md. Where somebody is followed nobody waits: there every
+frame counts, and such cameras are few. For any thread; blocks.
 """
 
 import threading
 from collections import deque
-from types import TracebackType
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from recognition.specs.devices import usable_cores
 
 
 class Turns:
-    """`with turns:` around work that waits for nothing; within another one it is the same turn."""
+    """Around work that waits for nothing."""
 
     def __init__(self, most: int) -> None:
-        """most: threads at once."""
+        """most: threads at once, beside those that don't wait."""
         self._lock = threading.Lock()
         self._free = most
         self._waiting: deque[threading.Lock] = deque()
-        self._held = threading.local()  # how deep
+        self._has_one = threading.local()
 
-    def __enter__(self) -> None:
-        self._held.depth = depth = getattr(self._held, "depth", 0) + 1
-        if depth > 1:
+    @contextmanager
+    def turn(self, *, waits: bool = True) -> Iterator[None]:
+        """One of them; within another one it is the same. waits: it takes its turn, where there are more of them."""
+        if not waits or getattr(self._has_one, "now", False):
+            yield
             return
+        self._take()
+        self._has_one.now = True
+        try:
+            yield
+        finally:
+            self._has_one.now = False
+            self._give_back()
+
+    def _take(self) -> None:
         with self._lock:
             if self._free:
                 self._free -= 1
@@ -34,12 +47,7 @@ class Turns:
             self._waiting.append(mine)
         mine.acquire()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._held.depth -= 1
-        if self._held.depth:
-            return
+    def _give_back(self) -> None:
         with self._lock:
             if self._waiting:
                 self._waiting.popleft().release()
