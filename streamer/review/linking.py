@@ -8,13 +8,13 @@ from recognition.specs.spec import MatchThresholds
 from streamer.review.clustering import Groups, grouped
 
 # So many of all groups may find another one that is as much like them by chance. One in twenty keeps clusters apart
-# among hundreds of people, where the rate for 1:1 made every fifth one of two people (docs/kept-visits.md).
+# among hundreds of people; the rate for 1:1 made every fifth one of two people (docs/kept-visits.md).
 BY_CHANCE = 0.05
 _ROUNDS = 3  # by then it is a few visits that change their cluster
 
 
 def grouped_by_rate(vectors: F32, thresholds: MatchThresholds) -> Groups:
-    """As grouped(). The more people there are, the more alike two have to be: as many as there are visits at first, then
+    """As grouped(). The more people there are, the more alike two have to be: as many as there are visits first, then
     as many as were found.
     """
     wanted = cosine_among(len(vectors), thresholds)
