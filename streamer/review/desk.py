@@ -17,13 +17,14 @@ from recognition.models.manager import ModelManager
 from recognition.serving.lanes import step_back
 from recognition.serving.one_thread import OneThread
 from recognition.specs.spec import EmbedderSpec, MatchThresholds
-from streamer.errors import ClusterChanged, ClusterNotFound, KeptVisitsMissing
+from streamer.errors import KeptVisitsMissing
 from streamer.kept_visits.visit import Unnamed
 from streamer.kept_visits.visits_file import VisitsFile
 from streamer.model_layer.enrolling import verifying_thresholds
 from streamer.pipeline.live_gallery import LiveGallery
 from streamer.process import key_source
 from streamer.review.cluster import Cluster, Review
+from streamer.review.errors import ClusterChanged, ClusterNotFound
 from streamer.review.reading import mean_of, review_of
 from streamer.settings import Settings
 
