@@ -41,8 +41,6 @@
     │   ├── KeptVisitsTooNew          kept_visits_too_new
     │   ├── VisitNotFound             visit_not_found
     │   └── SnapshotNotFound          snapshot_not_found
-    ├── ClusterNotFound               cluster_not_found
-    ├── ClusterChanged                cluster_changed
     ├── DiscoveryFailed               discovery_failed
     ├── FaceStoreUnreachable          face_store_unreachable (retryable)
     ├── FaceStoreRefused              face_store_refused
@@ -272,18 +270,6 @@ class SnapshotNotFound(KeptVisitsError):
     """The visit is kept, and has no pictures."""
 
     code = "snapshot_not_found"
-
-
-class ClusterNotFound(StreamerError):
-    """There is no such cluster to review (any more)."""
-
-    code = "cluster_not_found"
-
-
-class ClusterChanged(StreamerError):
-    """Visits of the cluster are somebody's by now, or are ignored, or, by If-Match, are others."""
-
-    code = "cluster_changed"
 
 
 class DiscoveryFailed(StreamerError):

@@ -17,6 +17,7 @@ import streamer.api.streaming.errors
 import streamer.errors
 import streamer.mqtt.home_assistant.errors
 import streamer.mqtt.tls.errors
+import streamer.review.errors
 import streamer.webrtc.errors
 from recognition.errors import CodedError
 
@@ -64,6 +65,7 @@ MODULES = [
     streamer.api.errors,
     streamer.api.streaming.errors,
     streamer.mqtt.home_assistant.errors,
+    streamer.review.errors,
     streamer.webrtc.errors,
 ]
 

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from recognition.arrays import F32
 
+Groups = list[NDArray[np.intp]]
+
 _AT_ONCE = 256  # are held against all groups by one product; a group that changes meanwhile is looked at again
 
 
-def grouped(vectors: F32, threshold: float) -> list[NDArray[np.intp]]:
+def grouped(vectors: F32, threshold: float) -> Groups:
     """Rows of (n,d) in groups, each row once, in the order of their first rows. It takes n times the groups, not n²:
     each row goes to the group that it is most like, then the groups are joined, the most alike first.
     """

@@ -13,11 +13,11 @@ from gallery.errors import PersonNotFound
 from gallery.people import Person, name_key
 from streamer.api.gallery_desk import GalleryDesk
 from streamer.enrolment.visit import take_back
-from streamer.errors import ClusterChanged, ClusterNotFound
 from streamer.kept_visits.visit import Said
 from streamer.kept_visits.visits_file import VisitsFile
 from streamer.people.studio import Studio
 from streamer.review.desk import ReviewDesk
+from streamer.review.errors import ClusterChanged, ClusterNotFound
 
 _Whose = Mapping[str, tuple[bool, Said | None]]
 

@@ -16,13 +16,15 @@ from gallery.keys.master_key import KeySource
 from recognition.models.manager import ModelManager
 from recognition.serving.lanes import step_back
 from recognition.serving.one_thread import OneThread
-from streamer.errors import ClusterChanged, ClusterNotFound, KeptVisitsMissing
+from recognition.specs.spec import EmbedderSpec, MatchThresholds
+from streamer.errors import KeptVisitsMissing
 from streamer.kept_visits.visit import Unnamed
 from streamer.kept_visits.visits_file import VisitsFile
 from streamer.model_layer.enrolling import verifying_thresholds
 from streamer.pipeline.live_gallery import LiveGallery
 from streamer.process import key_source
 from streamer.review.cluster import Cluster, Review
+from streamer.review.errors import ClusterChanged, ClusterNotFound
 from streamer.review.reading import mean_of, review_of
 from streamer.settings import Settings
 
@@ -72,15 +74,15 @@ class ReviewDesk:
         """As things stand. Raises KeptVisitsError, MasterKeyError and Overloaded; where no visit was ever kept there
         is nothing to review.
         """
-        thresholds = verifying_thresholds(self._manager)
+        rates = {spec.space: spec.thresholds for spec in self._manager.specs.values() if isinstance(spec, EmbedderSpec)}
         policy = self._people.calibrated.get(self._people.serving)
         preferred = policy.spaces[0].space if policy is not None else ""
 
         def now(file: VisitsFile) -> Review:
             visits = file.unnamed()
-            key: tuple[Sequence[Unnamed], str, dict[str, float]] = (visits, preferred, thresholds)
+            key: tuple[Sequence[Unnamed], str, dict[str, MatchThresholds]] = (visits, preferred, rates)
             if key != self._key:  # on this thread alone
-                self._review, self._key = review_of(file, visits, preferred, thresholds), key
+                self._review, self._key = review_of(file, visits, preferred, rates), key
             return self._review
 
         try:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from recognition.arrays import F32
+from recognition.specs.spec import MatchThresholds
 from streamer.kept_visits.visit import Unnamed, VisitFace
 from streamer.kept_visits.visits_file import VisitsFile
 from streamer.review.cluster import Cluster, Review, cluster_id
-from streamer.review.clustering import grouped
+from streamer.review.linking import grouped_by_rate
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,23 +26,25 @@ class _Face:
     quality: float
 
 
-def review_of(file: VisitsFile, visits: Sequence[Unnamed], preferred: str, thresholds: Mapping[str, float]) -> Review:
-    """Of these visits. preferred: the space in which a visit is compared that has faces of several. thresholds: by
-    space that is known, the cosine from which on two faces are one person's. Who is like an ignored visit is, too.
+def review_of(
+    file: VisitsFile, visits: Sequence[Unnamed], preferred: str, rates: Mapping[str, MatchThresholds]
+) -> Review:
+    """Of these visits. preferred: the space in which a visit is compared that has faces of several. rates:
+    by space that is known. Who is found to be one with an ignored visit is ignored, too.
     """
     faces = defaultdict[tuple[str, int], list[_Face]](list)
     apart = Counter[str]()
     for visit in visits:
         space, kept = _in_one_space(file.faces(visit.event_id), preferred)
         mean = mean_of(kept)
-        if space in thresholds and mean is not None:
+        if space in rates and mean is not None:
             faces[space, len(mean)].append(_Face(visit, mean, kept[0].quality))
         elif not visit.is_ignored:
             apart[space] += 1
     clusters = [
         _cluster([here[row] for row in rows], space)
         for (space, _), here in sorted(faces.items())
-        for rows in grouped(np.stack([face.mean for face in here]), thresholds[space])
+        for rows in grouped_by_rate(np.stack([face.mean for face in here]), rates[space])
         if not any(here[row].visit.is_ignored for row in rows)
     ]
     return Review(tuple(sorted(clusters, key=lambda one: one.place)), dict(apart))

@@ -24,11 +24,12 @@ from streamer.api.v1.entity_tags import IF_MATCH
 from streamer.api.v1.paging import USUAL, After, Limit, page_of, position_of
 from streamer.api.v1.person_views import Operator
 from streamer.api.v1.review_views import ClusterPerson, ClusterView, NamedClusterView, ReviewPage
-from streamer.errors import ClusterChanged, ClusterNotFound, KeptVisitsError
+from streamer.errors import KeptVisitsError
 from streamer.people.studio import Studio
 from streamer.review.cluster import Cluster
 from streamer.review.decisions import Decisions, Whom
 from streamer.review.desk import ReviewDesk
+from streamer.review.errors import ClusterChanged, ClusterNotFound
 
 _ClusterId = Annotated[
     str, Path(pattern=r"^c[0-9a-f]{24}$", description="as the list has it", examples=["c" + "0f" * 12])

@@ -30,7 +30,7 @@ _CLUSTER: dict[str, Any] = {
 }
 
 
-class CandidateView(BaseModel):
+class LikelyView(BaseModel):
     """Somebody enrolled whom it may be, and how alike they are (cosine)."""
 
     id: str
@@ -54,7 +54,7 @@ class ClusterView(BaseModel):
     best_event_id: str
     quality: float
     space: str
-    candidates: list[CandidateView]
+    candidates: list[LikelyView]
 
     @classmethod
     def of(cls, cluster: Cluster, near: Mapping[str, float], name_of: Callable[[str], str | None]) -> Self:
@@ -69,7 +69,7 @@ class ClusterView(BaseModel):
             quality=round(cluster.quality, 4),
             space=cluster.space,
             candidates=[
-                CandidateView(id=who, name=name, similarity=round(cosine, 4))
+                LikelyView(id=who, name=name, similarity=round(cosine, 4))
                 for who, cosine in near.items()
                 if (name := name_of(who)) is not None
             ],

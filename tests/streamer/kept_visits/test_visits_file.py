@@ -14,6 +14,7 @@ from gallery.keys.encryption import MasterKey
 from gallery.storage.schema import transaction
 from streamer.errors import KeptVisitsDamaged, KeptVisitsMissing, KeptVisitsTooNew, KeptVisitsUnwritable, VisitNotFound
 from streamer.kept_visits import visits_file, visits_schema
+from streamer.kept_visits.visit import Said
 from streamer.kept_visits.visits_file import VisitsFile
 from streamer.kept_visits.visits_schema import VERSION, keep_key
 from tests.small_disk import fill, small_disk
@@ -435,3 +436,38 @@ def test_one_visit_is_read_by_its_id_and_one_that_is_not_kept_is_said(file, tmp_
         for gone in (visit_id(), "", "nonsense"):
             with pytest.raises(VisitNotFound, match="events --since"):
                 reader.visit(gone)
+
+
+def test_what_was_said_of_visits_comes_back_and_goes_with_them(tmp_path):
+    ada, nobody, ignored = (visit_id() for _ in range(3))
+    with service_file(tmp_path) as file:
+        told = event(nobody, person=None, decision="unknown")
+        file.write([change(one, told.model_copy(update={"event_id": one})) for one in (ada, nobody, ignored)])
+        file.name([ada, nobody, visit_id()], ADA, NOW)
+        file.name([nobody], None, NOW + 1)
+        file.ignore([ada, ignored, visit_id()], NOW + 2)
+        assert {one: file.visit(one).said for one in (ada, nobody, ignored)} == {
+            ada: Said(NOW, True, ADA, False),  # is somebody's: there is nothing to ignore
+            nobody: Said(NOW + 1, True, None, False),
+            ignored: Said(NOW + 2, False, None, True),
+        }
+        assert [(one.event_id, one.is_ignored) for one in file.unnamed()] == [(nobody, False), (ignored, True)]
+        assert (file.visit(ada).is_known, file.visit(nobody).is_known) == (True, False)
+        file.ignore([nobody], NOW + 3)
+        assert file.visit(nobody).said == Said(NOW + 3, True, None, True), "whose it is stays said"
+        assert file.forget([ADA]) == 2, "a name that was taken back counts as one that was told"
+        assert file.whose([ada, nobody, ignored]) == {ignored: (False, Said(NOW + 2, False, None, True))}
+
+
+def test_one_of_before_is_brought_up_and_keeps_its_visits(tmp_path):
+    of = visit_id()
+    with service_file(tmp_path) as file:
+        file.write([change(of)])
+    db = sqlite3.connect(tmp_path / "visits.db")
+    db.execute("DROP TABLE said")
+    db.execute("PRAGMA user_version = 1")
+    db.close()
+    with as_command(tmp_path) as file:
+        assert file.visit(of).said is None
+        file.name([of], BOB, NOW)
+        assert [one.person.id for one in file.visit(of).messages] == [BOB]
