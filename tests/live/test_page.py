@@ -294,6 +294,26 @@ async def test_renamed_merged_and_erased(page):
     assert "Grace Hopper" not in await page.text()
 
 
+async def test_cameras_and_models(page):
+    await page.go("cameras")
+    await page.shows(".card[aria-label='Camera attic'] .state", "disabled")
+    await page.shows(".card[aria-label='Camera door'] dd", "kept with pictures")
+    await page.click(".card[aria-label='Camera attic'] .enable", "Enable")
+    await page.shows(".card[aria-label='Camera attic'] .state", "online")
+    await page.looked_at("cameras")
+    await page.click(".card[aria-label='Camera attic'] .enable", "Disable")
+    await page.shows(".card[aria-label='Camera attic'] .state", "disabled")
+    await page.click(".card[aria-label='Camera door'] .probe")
+    await page.shows("dialog dd", "h264, 960 x 640")
+    await page.looked_at("probe")
+    await page.click("dialog header button")
+    await page.go("models")
+    await page.shows(".card .state", "serves on")
+    await page.looked_at("models")
+    await page.click(".auto")
+    await page.shows(".chosen", "nano_embed")
+
+
 async def test_a_viewer_sees_and_changes_nothing(page):
     made = json.loads(page.service.run("tokens", "make", "the wall", "--role", "viewer", "--json"))
     await page.click(".who button", "Sign out")

@@ -32,11 +32,11 @@ const WORDS = {
 const AWAY = new Problem(0, { code: "service_away", detail: "The service does not answer." });
 
 // json or form: the body. etag: refused (412) where what it names has changed. Returns {data, etag}. Raises Problem.
-export async function ask(path, { method = "GET", json, form, etag, signal, isAgain = false } = {}) {
+export async function ask(path, { method = "GET", json, form, etag, signal, withinMs = ANSWER_WITHIN_MS, isAgain = false } = {}) {
   const headers = { Accept: "application/json", ...(method === "GET" ? {} : ofSession()) };
   if (json !== undefined) headers["Content-Type"] = "application/json";
   if (etag) headers["If-Match"] = etag;
-  const limits = [signal, form ? null : AbortSignal.timeout(ANSWER_WITHIN_MS)].filter(Boolean); // photos take their time
+  const limits = [signal, form ? null : AbortSignal.timeout(withinMs)].filter(Boolean); // photos take their time
   const body = form ?? (json === undefined ? undefined : JSON.stringify(json));
   let answer;
   try {
@@ -49,7 +49,7 @@ export async function ask(path, { method = "GET", json, form, etag, signal, isAg
   if (answer.ok) return { data: await documentOf(answer), etag: answer.headers.get("ETag") };
   const problem = new Problem(answer.status, await documentOf(answer), Number(answer.headers.get("Retry-After")) || undefined);
   if (problem.code === "csrf_refused" && !isAgain && (await refresh())) {
-    return ask(path, { method, json, form, etag, signal, isAgain: true }); // another tab has begun another session
+    return ask(path, { method, json, form, etag, signal, withinMs, isAgain: true }); // another tab has begun another session
   }
   if (answer.status === 401 && path !== "/api/v1/session") over();
   if (problem.code === "service_stopping") lookForIt();

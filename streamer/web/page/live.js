@@ -8,10 +8,11 @@ import { Watching } from "./watching.js";
 
 const LOOK_AGAIN_MS = 5000;
 
-// The cameras there are, asked for from time to time while somebody looks. [cameras or null, problem]
+// The cameras there are, asked for from time to time while somebody looks. [cameras or null, problem, look()]
 export function useCameras() {
   const [cameras, setCameras] = useState(null);
   const [problem, setProblem] = useState(null);
+  const [asked, setAsked] = useState(0);
   const { again } = useObserved(service);
   useEffect(() => {
     let isOver = false;
@@ -27,8 +28,8 @@ export function useCameras() {
     }
     look();
     return () => ((isOver = true), clearTimeout(timer));
-  }, [again]);
-  return [cameras, problem];
+  }, [again, asked]);
+  return [cameras, problem, () => setAsked(asked + 1)];
 }
 
 export function Live({ id }) {

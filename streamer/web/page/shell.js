@@ -11,6 +11,8 @@ const SCREENS = {
   events: { title: "Events", load: () => import("./events.js").then(({ Events }) => Events) },
   people: { title: "People", load: () => import("./people.js").then(({ People }) => People) },
   review: { title: "Review", load: () => import("./review.js").then(({ Review }) => Review), role: "operator" },
+  cameras: { title: "Cameras", load: () => import("./cameras.js").then(({ Cameras }) => Cameras) },
+  models: { title: "Models", load: () => import("./models.js").then(({ Models }) => Models) },
   enrol: { title: "Enrol somebody", load: () => import("./enrol.js").then(({ Enrol }) => Enrol), role: "operator", under: "people" },
 };
 const FIRST = "live";

@@ -1,0 +1,59 @@
+// Cameras: the state of each and why, what they are asked for, and what may be switched; a second look says what they send.
+
+import { REASONS, TROUBLES } from "/assets/states.js";
+import { ask, may, service } from "./api.js";
+import { useCameras } from "./live.js";
+import { addressOf, Dialog, say, Trouble, useAction } from "./parts.js";
+import { html, useEffect, useState } from "./vendor/preact.js";
+
+export function Cameras() {
+  const [cameras, problem, look] = useCameras();
+  return html`<h1>Cameras</h1>
+    ${service.value.answers && html`<${Trouble} problem=${problem} />`}
+    ${cameras === null && !problem && html`<p class="waiting">One moment…</p>`}
+    ${cameras?.length === 0 && html`<p class="empty">There is no camera yet. Add one: <code>whosthere cameras add door rtsp://…</code></p>`}
+    <ul class="cards">${cameras?.map((camera) => html`<${Camera} key=${camera.name} camera=${camera} look=${look} />`)}</ul>`;
+}
+
+const wordsOf = ({ state, reason }) => (state === "online" ? (TROUBLES[reason] ?? "online") : state);
+
+function Camera({ camera, look }) {
+  const { name, state, reason, url, fps, enabled, snapshots, publish_to: publishTo } = camera;
+  const [isLooking, setLooking] = useState(false);
+  const [change, isBusy, problem] = useAction(async (json, words) => {
+    await ask(`/api/v1/cameras/${name}`, { method: "PATCH", json });
+    say(`${name}: ${words}`);
+    look();
+  });
+  return html`<li class="card" aria-label=${`Camera ${name}`}>
+    <div class="title"><h2>${enabled ? html`<a href=${addressOf("live", name)}>${name}</a>` : name}</h2>
+      <p class="state" data-state=${state === "online" && reason ? "trouble" : state}>${wordsOf(camera)}</p></div>
+    ${state !== "online" && reason && html`<p>${REASONS[reason] ?? reason}</p>`}
+    <dl><dt>From</dt><dd><code>${publishTo ?? url}</code></dd>
+      <dt>Pictures</dt><dd>${fps} a second are looked at</dd>
+      <dt>Visits</dt><dd>${snapshots ? "kept with pictures" : "not kept"}</dd></dl>
+    <${Trouble} problem=${problem} />
+    ${may("operator") && html`<div class="buttons">
+      <button type="button" class="enable" disabled=${isBusy} onClick=${() => change({ enabled: !enabled }, enabled ? "disabled." : "enabled.")}>${enabled ? "Disable" : "Enable"}</button>
+      <button type="button" disabled=${isBusy} onClick=${() => change({ snapshots: !snapshots }, snapshots ? "visits are not kept any more." : "visits are kept.")}>${snapshots ? "Keep no visits" : "Keep visits"}</button>
+      <button type="button" class="probe" onClick=${() => setLooking(true)}>What it sends</button></div>`}
+    ${isLooking && html`<${Probe} name=${name} onClose=${() => setLooking(false)} />`}
+  </li>`;
+}
+
+function Probe({ name, onClose }) {
+  const [found, setFound] = useState(null);
+  const [run, isBusy, problem] = useAction(async () => setFound((await ask(`/api/v1/cameras/${name}/probe`, { method: "POST", withinMs: 60000 })).data));
+  useEffect(() => void run(), []);
+  const row = (what, words) => html`<dt>${what}</dt><dd>${words}</dd>`;
+  return html`<${Dialog} title=${`What ${name} sends`} onClose=${onClose}>
+    ${isBusy && html`<p class="waiting" role="status">It is opened a second time and watched for some seconds…</p>`}
+    <${Trouble} problem=${problem} />
+    ${found && html`<dl>${row("Stream", `${found.codec}, ${found.width} x ${found.height}${found.fps ? `, ${found.fps} a second` : ""}`)}
+      ${row("First picture", `after ${found.first_frame_s} s`)}
+      ${row("Read as", found.reading)}${row("While nothing moves", found.watch)}
+      ${found.decode_ms_per_s !== null && row("Decoding", `${found.decode_ms_per_s} ms of CPU time a second of it`)}
+      ${found.faces !== null && row("Faces", `${found.faces} in its last picture`)}
+      ${found.notes.map((note) => row("Note", note))}</dl>`}
+  </${Dialog}>`;
+}

@@ -1,0 +1,49 @@
+// Models: which serve, which could, and why others can't; an embedder chosen by hand, or by the service.
+
+import { ask, may, service } from "./api.js";
+import { useObserved } from "./observable.js";
+import { say, Trouble, useAction } from "./parts.js";
+import { html, useEffect, useState } from "./vendor/preact.js";
+
+const CHOSEN_WITHIN_MS = 120000; // weights are read, and held to their self-test
+
+export function Models() {
+  const { again } = useObserved(service);
+  const [found, setFound] = useState(null); // {models, status}
+  const [chosen, setChosen] = useState(null);
+  const [look, , problem] = useAction(async () => {
+    const [{ data }, { data: status }] = await Promise.all([ask("/api/v1/models"), ask("/api/v1/service")]);
+    setFound({ models: data.models, status });
+  });
+  const [use, isBusy, refusal] = useAction(async (name) => {
+    const { data } = await ask(`/api/v1/models/${encodeURIComponent(name)}/use`, { method: "POST", withinMs: CHOSEN_WITHIN_MS });
+    setChosen(data);
+    say(`${data.serving} serves.`);
+    await look();
+  });
+  useEffect(() => void look(), [again]);
+  const shown = found && [...found.models].sort((one, other) => other.serving - one.serving || other.available - one.available);
+  return html`<div class="title"><h1>Models</h1>
+      ${found && html`<p class="quiet">${found.status.models.detector} finds faces, ${found.status.models.embedder} tells them apart · ${found.status.people} people</p>`}
+      ${may("operator") && html`<button type="button" class="auto" disabled=${isBusy} onClick=${() => use("auto")}>Let the service choose</button>`}</div>
+    <${Trouble} problem=${problem} /><${Trouble} problem=${refusal} />
+    ${isBusy && html`<p class="waiting" role="status">The model is loaded and tried…</p>`}
+    ${chosen && html`<p class="chosen" role="status">${chosen.serving} on ${chosen.device}: ${chosen.why}.</p>`}
+    ${!found && !problem && html`<p class="waiting">One moment…</p>`}
+    <ul class="cards">${shown?.map((model) => html`<${Model} key=${model.name} model=${model} use=${use} isBusy=${isBusy} />`)}</ul>`;
+}
+
+function Model({ model, use, isBusy }) {
+  const { name, kind, serving, available, why_not: whyNot, device, precision, space, licence, item_ms: itemMs, memory_mib: memoryMib } = model;
+  const state = serving ? "online" : available ? "" : "offline";
+  return html`<li class="card" aria-label=${`Model ${name}`}>
+    <div class="title"><h2>${name}</h2><p class="state" data-state=${state}>${serving ? `serves on ${device}` : available ? "can be had" : "can’t be had"}</p></div>
+    ${whyNot && html`<p class="quiet">${whyNot}</p>`}
+    <dl><dt>Kind</dt><dd>${kind}, ${precision}</dd>
+      ${space && html`<dt>Space</dt><dd>${space}</dd>`}
+      ${itemMs !== null && html`<dt>Takes</dt><dd>${itemMs.toFixed(1)} ms ${kind === "detector" ? "a picture" : "a face"}</dd>`}
+      ${memoryMib !== null && html`<dt>Memory</dt><dd>${Math.round(memoryMib)} MiB</dd>`}
+      <dt>Licence</dt><dd>${licence}</dd></dl>
+    ${may("operator") && kind === "embedder" && available && !serving && html`<div class="buttons"><button type="button" disabled=${isBusy} onClick=${() => use(name)}>Use ${name}</button></div>`}
+  </li>`;
+}
