@@ -10,6 +10,7 @@ import av
 from av.video.stream import VideoStream
 
 from streamer.ingest.decode_gate.gate import DecodeGate
+from streamer.ingest.decode_gate.turns import TURNS
 from streamer.ingest.frame import Frame, ToldRotation, VideoImage, quarter_turns
 from streamer.ingest.pacing import Clock
 from streamer.ingest.packet_reader import Instant
@@ -18,7 +19,6 @@ from streamer.ingest.sampling import Sampler
 from streamer.ingest.slot import LatestSlot
 from streamer.ingest.stream import SourceHooks
 from streamer.ingest.stream_clock import StreamClock
-from streamer.ingest.turns import TURNS
 from streamer.motion.areas import Areas
 from streamer.motion.attention import Attention
 from streamer.motion.gate import MotionGate

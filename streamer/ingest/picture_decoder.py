@@ -19,13 +19,13 @@ from streamer.ingest.address import Address
 from streamer.ingest.decode_gate.gate import DecodeGate
 from streamer.ingest.decode_gate.picture_kind import KindReader, PictureKind
 from streamer.ingest.decode_gate.telling import DecodeCost
+from streamer.ingest.decode_gate.turns import TURNS
 from streamer.ingest.hardware.acceleration import Acceleration
 from streamer.ingest.pacing import Clock
 from streamer.ingest.packet_reader import Instant
 from streamer.ingest.picture_joiner import PictureJoiner
 from streamer.ingest.picture_trouble import PictureTrouble
 from streamer.ingest.stream import SourceHooks
-from streamer.ingest.turns import TURNS
 
 MOST_FAILURES = 50
 # Cameras with "smart" codecs send one every 10 to 20 s.

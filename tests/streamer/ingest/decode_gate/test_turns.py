@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from streamer.ingest.turns import Turns
+from streamer.ingest.decode_gate.turns import Turns
 
 
 def test_no_more_than_so_many_are_within_and_all_get_their_turn():
