@@ -73,6 +73,11 @@ class Browser:
         assert self._driver is not None
         return self._driver.pid
 
+    @property
+    def profile(self) -> Path:
+        """The browser's own folder; it goes with the browser."""
+        return Path(self._folder.name)
+
     async def open(self, url: str) -> None:
         """Returns when the page is loaded."""
         await self._ask("/url", {"url": url})
