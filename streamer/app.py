@@ -14,7 +14,9 @@ from functools import partial
 
 from gallery.errors import GalleryError
 from streamer.access.guard import Guard
+from streamer.access.kept_sessions import SessionKeeper
 from streamer.access.live_tokens import LiveTokens
+from streamer.access.sessions import Sessions
 from streamer.api.certificate import Certificate
 from streamer.api.server import prepare_http
 from streamer.api.streaming.live_events import LiveEvents
@@ -107,6 +109,8 @@ async def running_service(
                 await service.outbox.flush()
                 await service.publisher.stop()
                 await _cancel(keep)
+                if service.sessions is not None:
+                    await service.sessions.save()
 
 
 async def _opened(
@@ -166,6 +170,7 @@ async def _opened(
     live_view = LiveView(live_gallery.name_of, metrics)
     tokens = LiveTokens(settings.tokens_path)
     await asyncio.to_thread(tokens.look)
+    sessions = Sessions(tokens, settings.http.session_idle_h * 3600.0, settings.http.session_max_h * 3600.0)
     service = Service(
         settings,
         metrics,
@@ -177,11 +182,13 @@ async def _opened(
         live_view,
         [],
         tokens,
-        Guard(tokens, metrics),
+        Guard(tokens, metrics, sessions=sessions),
         Upkeep(settings),
         live_events,
         certificate=certificate,
     )
+    service.sessions = SessionKeeper(sessions, settings.sessions_path)
+    await asyncio.to_thread(service.sessions.read)
     service.shedder = make_shedder(settings.recognition, models.recogniser, metrics)
     models.shedder = service.shedder
     for name, camera in settings.cameras.items():
@@ -206,7 +213,7 @@ def _keep_up(tasks: asyncio.TaskGroup, service: Service, rtsp: RtspServer) -> li
         tasks.create_task(service.live_gallery.classifier.follow(), name="classifier"),
         tasks.create_task(service.visits.run(), name="kept visits"),
         tasks.create_task(service.live_gallery.check_file(service.settings), name="check of the gallery"),
-        *([tasks.create_task(service.tokens.follow(), name="tokens")] if service.settings.http.enabled else []),
+        *_door_files(tasks, service),
         *([tasks.create_task(certificate.follow(), name="certificate")] if certificate else []),
         tasks.create_task(service.upkeep.run(), name="upkeep"),
         tasks.create_task(_watch(service), name="watch cameras"),
@@ -216,6 +223,16 @@ def _keep_up(tasks: asyncio.TaskGroup, service: Service, rtsp: RtspServer) -> li
         tasks.create_task(models.keep_covered(), name="templates of the ladder"),
         tasks.create_task(measure_loop_lag(service.metrics, lag_every_s), name="loop lag"),
         tasks.create_task(measure_disk(service.settings.paths.data, service.metrics), name="disk space"),
+    ]
+
+
+def _door_files(tasks: asyncio.TaskGroup, service: Service) -> list[asyncio.Task[None]]:
+    if not service.settings.http.enabled:
+        return []
+    assert service.sessions is not None
+    return [
+        tasks.create_task(service.tokens.follow(), name="tokens"),
+        tasks.create_task(service.sessions.follow(), name="sessions"),
     ]
 
 

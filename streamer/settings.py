@@ -272,6 +272,10 @@ class HttpSettings(Section):
     trusted_proxies: tuple[TrustedProxy, ...] = Field(
         default=(), description="addresses or networks of proxies that do TLS"
     )
+    session_idle_h: float = Field(
+        default=24.0, gt=0, le=9600, description="a browser's session, unused so long, is over"
+    )
+    session_max_h: float = Field(default=720.0, gt=0, le=9600, description="and after so long in any case")
     rate_limit: RateLimitSettings = RateLimitSettings()
     max_body_mib: int = Field(default=16, ge=1, le=1024, description="of JSON with embeddings; other has 256 KiB")
     max_upload_mib: int = Field(default=256, ge=1, le=65_536, description="of an upload (multipart form)")
@@ -356,6 +360,11 @@ class Settings(Section):
     def tokens_path(self) -> Path:
         """The digests of tokens, and whose they are."""
         return self.paths.data / "tokens.json"
+
+    @property
+    def sessions_path(self) -> Path:
+        """The digests of browsers' sessions, over a restart."""
+        return self.paths.data / "sessions.json"
 
     @property
     def classifiers_path(self) -> Path:

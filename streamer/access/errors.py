@@ -6,10 +6,13 @@ StreamerError
 │   ├── TokenNameTaken            token_name_taken
 │   ├── TokenUnknown              token_unknown
 │   ├── TokensUnreadable          tokens_unreadable
-│   └── TokensUnwritable          tokens_unwritable
+│   ├── TokensUnwritable          tokens_unwritable
+│   └── SessionsUnwritable        sessions_unwritable
 └── AccessRefused
     ├── TokenMissing              token_missing
     ├── TokenInvalid              token_invalid
+    ├── SessionOver               session_over
+    ├── CsrfRefused               csrf_refused
     ├── RoleTooLow                role_too_low
     ├── TooManyAttempts           too_many_attempts      (retryable)
     ├── TooManyRequests           too_many_requests      (retryable)
@@ -47,6 +50,12 @@ class TokensUnwritable(TokenError):
     code = "tokens_unwritable"
 
 
+class SessionsUnwritable(TokenError):
+    """Never raised: told in the log; after a restart browsers sign in again."""
+
+    code = "sessions_unwritable"
+
+
 class AccessRefused(StreamerError):
     """A request that is not let in; `headers` belong into the answer."""
 
@@ -63,6 +72,18 @@ class TokenMissing(AccessRefused):
 
 class TokenInvalid(AccessRefused):
     code = "token_invalid"
+
+
+class SessionOver(AccessRefused):
+    """The cookie of a session that there is not, or not any more."""
+
+    code = "session_over"
+
+
+class CsrfRefused(AccessRefused):
+    """With a session's cookie, and not asked by a page of this service: another's page, or no X-CSRF-Token."""
+
+    code = "csrf_refused"
 
 
 class RoleTooLow(AccessRefused):

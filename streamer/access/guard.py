@@ -1,15 +1,16 @@
 """A request and what its route needs in; who asks, or the refusal, out. RFC 6750 as far as headers go.
 
 A route says what it needs by `Depends(needs("operator"))`; one that says nothing is for admins alone
-(streamer/api/closed.py asks before any route runs). On the loop, from memory.
+(streamer/api/closed.py asks before any route runs). On the loop, from memory. Where there is no bearer's header the
+cookie of a session is looked at.
 """
 
 import hmac
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from fastapi.openapi.models import HTTPBearer
@@ -19,9 +20,11 @@ from starlette.types import Scope
 
 from recognition.errors import CodedError
 from streamer.access.attempts import FailedAttempts
-from streamer.access.errors import AccessRefused, RoleTooLow, TokenInvalid, TokenMissing, TooManyAttempts
+from streamer.access.cookies import cookies_of, refuse_forged, refuse_other_origins
+from streamer.access.errors import AccessRefused, RoleTooLow, SessionOver, TokenInvalid, TokenMissing, TooManyAttempts
 from streamer.access.live_tokens import LiveTokens
 from streamer.access.roles import Role, covers
+from streamer.access.sessions import Session, Sessions
 from streamer.access.tokens import Token, digest_of
 from streamer.addresses import neighbourhood_of
 from streamer.telemetry.metrics import Metrics
@@ -36,9 +39,13 @@ OwnSecret = Callable[[HTTPConnection], str | None]
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: the bearer of a token, or (None) of a route's own secret, or anybody where a route is open."""
+    """Who asks: the bearer of a token, or (None) of a route's own secret, or anybody where a route is open.
+
+    session: the browser's, where its cookie was what let it in.
+    """
 
     token: Token | None = None
+    session: Session | None = None
 
     @property
     def role(self) -> Role | None:
@@ -83,11 +90,18 @@ _ANY_TOKEN = NeedsToken("viewer")
 
 
 class Guard:
-    """Lets in or raises AccessRefused, whose `headers` belong into the answer."""
+    """Lets in or raises AccessRefused, whose `headers` belong into the answer. sessions: None: no cookie is taken."""
 
-    def __init__(self, tokens: LiveTokens, metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        tokens: LiveTokens,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+        sessions: Sessions | None = None,
+    ) -> None:
         self._tokens = tokens
         self._metrics = metrics
+        self.sessions = sessions
         self._failed = FailedAttempts(clock)
         metrics.http_refused.labels(code=TooManyAttempts.code)
 
@@ -96,35 +110,75 @@ class Guard:
 
         needed: empty for a route that says nothing, None where there is no such route.
         """
-        try:
+        with self._counted():
             return self._caller(request, _highest(needed))
+
+    def still_admits(self, caller: Caller) -> bool:
+        """Whether what somebody was let in by holds still: for what goes on after the answer."""
+        if caller.session is not None:
+            return self.sessions is not None and self.sessions.holds(caller.session)
+        return caller.token is None or self._tokens.has(caller.token)
+
+    def sign_in(self, request: HTTPConnection, secret: bytes) -> tuple[Session, str]:
+        """A session of the token whose secret this is, in place of the browser's last one; and the cookie's secret.
+
+        Raises TokenInvalid, TooManyAttempts, and CsrfRefused where a page of another origin asks.
+        """
+        assert self.sessions is not None
+        with self._counted():
+            refuse_other_origins(request)
+            token = self._tokens.find(secret)
+            if token is None:
+                self._try(request, secret, None)
+            assert token is not None
+        if (last := self.session_of(request)) is not None:
+            self.sessions.end(last[0])
+        return self.sessions.begin(token)
+
+    def session_of(self, request: HTTPConnection) -> tuple[Session, bytes] | None:
+        """The session of its cookie, and that one's secret; None where there is none, or none any more."""
+        if self.sessions is None:
+            return None
+        found = ((self.sessions.find(secret), secret) for secret in cookies_of(request))
+        return next(((session, secret) for session, secret in found if session is not None), None)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        try:
+            yield
         except AccessRefused as refused:
             self._metrics.http_refused.labels(code=refused.code).inc()
             raise
-
-    def still_admits(self, caller: Caller) -> bool:
-        """Whether a token by which somebody was let in holds still: for what goes on after the answer."""
-        return caller.token is None or self._tokens.has(caller.token)
 
     def _caller(self, request: HTTPConnection, needed: Needs) -> Caller:
         if needed.role is None:
             return Caller()
         secret = bearer_of(request)
         if secret is None:
-            raise TokenMissing(
-                "a token is needed: `Authorization: Bearer TOKEN`; `whosthere tokens make` makes one",
-                {"WWW-Authenticate": _CHALLENGE},
-            )
+            return self._by_cookie(request, needed.role)
         token = self._tokens.find(secret)
         if token is not None:
-            if not covers(token.role, needed.role):
-                raise RoleTooLow(
-                    f"a token of role {needed.role} is needed, this one's is {token.role}",
-                    {"WWW-Authenticate": f'{_CHALLENGE}, error="insufficient_scope", scope="{needed.role}"'},
-                )
+            _hold_to(needed.role, token)
             return Caller(token)
         self._try(request, secret, _own_secret(needed, request))
         return Caller()
+
+    def _by_cookie(self, request: HTTPConnection, role: Role) -> Caller:
+        found = self.session_of(request)
+        if found is not None:
+            session, secret = found
+            refuse_forged(request, secret)
+            _hold_to(role, session.token)
+            return Caller(session.token, session)
+        if self.sessions is not None and cookies_of(request):
+            raise SessionOver(
+                "the session is over: signed out, too long unused, too old, or its token was revoked; sign in again",
+                {"WWW-Authenticate": _CHALLENGE},
+            )
+        raise TokenMissing(
+            "a token is needed: `Authorization: Bearer TOKEN`; `whosthere tokens make` makes one",
+            {"WWW-Authenticate": _CHALLENGE},
+        )
 
     def _try(self, request: HTTPConnection, secret: bytes, own: bytes | None) -> None:
         """Hold it to the route's own secret, which can be guessed; a token can't be, and holds whoever fails beside."""
@@ -165,6 +219,15 @@ def bearer_of(connection: HTTPConnection) -> bytes | None:
     scheme, _, secret = (found[0] if len(found) == 1 else "").partition(" ")
     secret = secret.strip()
     return secret.encode("latin-1") if scheme.lower() == "bearer" and secret else None
+
+
+def _hold_to(role: Role, token: Token) -> None:
+    """Raises RoleTooLow."""
+    if not covers(token.role, role):
+        raise RoleTooLow(
+            f"a token of role {role} is needed, this one's is {token.role}",
+            {"WWW-Authenticate": f'{_CHALLENGE}, error="insufficient_scope", scope="{role}"'},
+        )
 
 
 def _own_secret(needed: Needs, request: HTTPConnection) -> bytes | None:

@@ -18,6 +18,7 @@ from streamer.readiness import ModelState, Part, Readiness
 from streamer.telemetry.exposition import CONTENT_TYPE
 from streamer.telemetry.logs import redacted_text
 from streamer.telemetry.metrics import Metrics
+from streamer.web.encoding import takes_gzip
 
 _NOT_READY = "A part is not ok; `detail` says which and why, `parts` lists all."
 _READY: dict[str, Any] = {
@@ -103,7 +104,7 @@ def routes(service: Service) -> APIRouter:
     @health.get("/metrics", response_class=Response, response_description="Prometheus text.")
     async def metrics(request: Request) -> Response:
         """Counters, gauges and histograms; docs/metrics.md explains each."""
-        return await asyncio.to_thread(_exposed, service.metrics, packed=_takes_gzip(request))
+        return await asyncio.to_thread(_exposed, service.metrics, packed=takes_gzip(request.headers))
 
     return health
 
@@ -114,15 +115,6 @@ def _exposed(metrics: Metrics, *, packed: bool) -> Response:
     if packed:
         text, headers = gzip.compress(text, 1, mtime=0), headers | {"Content-Encoding": "gzip"}
     return Response(text, headers=headers, media_type=CONTENT_TYPE)
-
-
-def _takes_gzip(request: Request) -> bool:
-    """By Accept-Encoding (RFC 9110, 12.5.3); `gzip;q=0` is a refusal."""
-    for coding in request.headers.get("accept-encoding", "").split(","):
-        name, _, weight = coding.replace(" ", "").lower().partition(";")
-        if name == "gzip":
-            return weight not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
-    return False
 
 
 def _readiness(found: Readiness) -> JSONResponse:

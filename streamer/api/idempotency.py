@@ -29,8 +29,9 @@ MOST_BYTES = 16 << 20
 LARGEST_ANSWER = 256 << 10
 LONGEST_KEY = 255
 
-# They change nothing, and what they answer of faces is not kept.
+# They change nothing (but for a browser's session, which is secret), and what they answer of faces is not kept.
 CHANGE_NOTHING = (
+    "/api/v1/session",
     "/api/v1/embeddings",
     "/api/v1/rerank",
     "/api/v1/identify",

@@ -18,7 +18,15 @@ from gallery.errors import (
     MasterKeyError,
 )
 from recognition.errors import CodedError, Overloaded
-from streamer.access.errors import ProxyBypassed, RoleTooLow, TokenInvalid, TokenMissing, TooManyAttempts
+from streamer.access.errors import (
+    CsrfRefused,
+    ProxyBypassed,
+    RoleTooLow,
+    SessionOver,
+    TokenInvalid,
+    TokenMissing,
+    TooManyAttempts,
+)
 from streamer.api.problems import MEDIA_TYPE, status_of
 from streamer.errors import BodyTooLarge, RequestTimeout, ServiceStopping
 
@@ -69,11 +77,11 @@ def add_problems(operation: dict[str, Any], *errors: type[CodedError]) -> None:
 def with_problems(document: dict[str, Any]) -> dict[str, Any]:
     """The same document, in which each operation tells of what every request may meet. FastAPI's 422 is not ours."""
     for path in document["paths"].values():
-        for operation in path.values():
+        for method, operation in path.items():
             answers = operation["responses"]
             if "application/json" in answers.get("422", {}).get("content", {}):
                 del answers["422"]
-            _tell_common(operation, answers)
+            _tell_common(method, operation, answers)
             operation["responses"] = dict(sorted(answers.items(), key=lambda one: str(one[0])))
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     for unused in ("HTTPValidationError", "ValidationError"):
@@ -82,9 +90,11 @@ def with_problems(document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
-def _tell_common(operation: dict[str, Any], answers: Answers) -> None:
+def _tell_common(method: str, operation: dict[str, Any], answers: Answers) -> None:
     if operation.get("security"):
-        for status, told in problem_answers(TokenMissing, TokenInvalid, RoleTooLow, TooManyAttempts).items():
+        of_cookies = (SessionOver,) if method in ("get", "head", "options") else (SessionOver, CsrfRefused)
+        door = (TokenMissing, TokenInvalid, RoleTooLow, TooManyAttempts, *of_cookies)
+        for status, told in problem_answers(*door).items():
             for code, example in told["content"][MEDIA_TYPE]["examples"].items():
                 _add(answers, str(status), code, example["summary"])
     for error in (ProxyBypassed, ServiceStopping):

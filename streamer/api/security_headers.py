@@ -46,7 +46,8 @@ class SecurityHeaders:
 class CrossOrigin:
     """Lets pages of other origins use WHIP and WHEP (RFC 9725, 4.1), and nothing else.
 
-    Any origin may: no cookie is ever looked at, so a page has no rights but those of the token that it was given.
+    Any origin may, without credentials: a browser then sends no cookie, so a page has no rights but those of the token
+    that it was given.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -5,48 +5,40 @@ They hold nothing private, so that no token is needed to load them; the pages as
 
 from importlib import resources
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 
 from streamer.access.guard import open_to_all
+from streamer.web.page_files import PageFiles
 
-_TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".svg": "image/svg+xml"}
-_HEADERS = {
-    # Everything from here, nothing from elsewhere, no script but the files; nobody may frame it.
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "Cache-Control": "no-cache",
-}
+# Everything from here, nothing from elsewhere, no script but the files; nobody may frame it.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 _SHELLS = {"watch": "watch.html", "publish": "publish.html"}
 
 
 def routes() -> APIRouter:
     """/watch/<camera>, /publish/<camera> and /assets/<file>. The files are read once."""
-    files = {file.name: file.read_bytes() for file in (resources.files("streamer.live_view") / "page").iterdir()}
+    files = PageFiles(resources.files("streamer.live_view") / "page", _POLICY)
     pages = APIRouter(tags=["pages"], dependencies=[Depends(open_to_all)])
 
     @pages.get("/watch/{camera}", response_class=HTMLResponse, response_description="The page.")
-    async def watch(camera: str) -> Response:
+    async def watch(camera: str, request: Request) -> Response:
         """A page that shows the camera with boxes and names; it asks for a token (viewer)."""
-        return _answer(_SHELLS["watch"], files)
+        return files.answer(request, _SHELLS["watch"])
 
     @pages.get("/publish/{camera}", response_class=HTMLResponse, response_description="The page.")
-    async def publish(camera: str) -> Response:
+    async def publish(camera: str, request: Request) -> Response:
         """A page that makes this device the camera; it asks for the camera's password, or a token (operator)."""
-        return _answer(_SHELLS["publish"], files)
+        return files.answer(request, _SHELLS["publish"])
 
     @pages.get("/assets/{name}", include_in_schema=False)
-    async def asset(name: str) -> Response:
+    async def asset(name: str, request: Request) -> Response:
         if name not in files or name in _SHELLS.values():
             raise HTTPException(404, "Not Found")
-        return _answer(name, files)
+        return files.answer(request, name)
 
     return pages
-
-
-def _answer(name: str, files: dict[str, bytes]) -> Response:
-    kind = _TYPES[name[name.rindex(".") :]]
-    return Response(files[name], headers=_HEADERS, media_type=kind)

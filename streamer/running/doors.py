@@ -11,7 +11,12 @@ from streamer.api.rtc.whep import whep_routes
 from streamer.api.rtc.whip import whip_routes
 from streamer.api.server import serve_http
 from streamer.api.streaming.streams import Streams
+<<<<<<< HEAD
 from streamer.api.v1.routers import api_routes, event_routes, review_routes, view_routes
+=======
+from streamer.api.v1 import session
+from streamer.api.v1.routers import api_routes, event_routes, view_routes
+>>>>>>> w19
 from streamer.api.v1.system.routers import system_routes
 from streamer.cameras.desk import CameraDesk
 from streamer.inference.inference import Inference
@@ -22,6 +27,7 @@ from streamer.people.studio import Studio
 from streamer.process import key_source
 from streamer.review.desk import ReviewDesk
 from streamer.running.service import Service
+from streamer.web import pages as web_pages
 
 
 async def open_doors(stack: AsyncExitStack, service: Service) -> RtspServer:
@@ -62,7 +68,7 @@ async def _routers(stack: AsyncExitStack, service: Service) -> list[APIRouter]:
         lambda name: gallery.calibrated.get(name),  # another mapping after each change
     )
     return [
-        *(whip, whep, pages.routes()),
+        *(whip, whep, web_pages.routes(), pages.routes(), session.routes(service.guard)),
         *api_routes(desk, studio),
         *event_routes(desk, reader, gallery.name_now_of, streams, service.live_events),
         *review_routes(desk, studio, review, gallery.name_now_of),

@@ -94,10 +94,10 @@ def test_who_may_what_is_as_the_page_says(found: Home):
 
 
 def test_who_has_no_token_may_look_at_the_health_alone(found: Home):
-    """And at pages that hold nothing."""
+    """And at pages that hold nothing; and may sign in."""
     is_open = {str(operation) for operation, by_token in page.may(found).items() if by_token["none"]}
-    pages = {"GET /watch/{camera}", "GET /publish/{camera}"}
-    assert is_open == {"GET /healthz", "GET /readyz", "GET /metrics"} | pages
+    pages = {"GET /", "GET /watch/{camera}", "GET /publish/{camera}"}
+    assert is_open == {"GET /healthz", "GET /readyz", "GET /metrics", "POST /api/v1/session"} | pages
 
 
 def test_a_method_that_is_not_there_is_told_all_that_are(found: Home):

@@ -27,7 +27,7 @@ GOODBYE_S = 1.0  # less than the server gives them when it stops
 
 Listening = AbstractContextManager[Mailbox]
 
-_REVOKED = End("token_invalid", "the token was revoked", 1008)
+_REVOKED = End("token_invalid", "the token was revoked, or the session is over", 1008)
 _TOO_SLOW = End("listener_too_slow", "too much waits unread; come again", 1013)
 _GOING_AWAY = 1001
 _STOPPING = End(ServiceStopping.code, "the service stops; come again", STOPPING)
@@ -114,7 +114,7 @@ class Streams:
         limits = self._limits
         if len(self._open) >= limits.most:
             raise TooManyListeners(f"{limits.most} streams are open already; try again when one is closed")
-        if sum(stream.caller == caller for stream in self._open) >= limits.most_of_one:
+        if sum(stream.caller.token == caller.token for stream in self._open) >= limits.most_of_one:
             raise TooManyListeners(
                 f"{limits.most_of_one} streams are open by this token already; close one, or use another token"
             )

@@ -1,0 +1,1 @@
+"""The page: files that browsers get as they are, from here alone."""
