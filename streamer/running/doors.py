@@ -11,12 +11,8 @@ from streamer.api.rtc.whep import whep_routes
 from streamer.api.rtc.whip import whip_routes
 from streamer.api.server import serve_http
 from streamer.api.streaming.streams import Streams
-<<<<<<< HEAD
-from streamer.api.v1.routers import api_routes, event_routes, review_routes, view_routes
-=======
 from streamer.api.v1 import session
-from streamer.api.v1.routers import api_routes, event_routes, view_routes
->>>>>>> w19
+from streamer.api.v1.routers import api_routes, event_routes, review_routes, view_routes
 from streamer.api.v1.system.routers import system_routes
 from streamer.cameras.desk import CameraDesk
 from streamer.inference.inference import Inference
