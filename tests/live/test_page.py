@@ -328,6 +328,7 @@ async def test_thresholds_are_computed_and_kept(page):
     assert curve > 200, "the plot's line goes down and along"
     spoken = await page.browser.run("return document.querySelector('.plot').getAttribute('aria-label')")
     assert "taken for somebody" in spoken
+    await page.browser.run("document.querySelector('.rates').scrollIntoView()")
     await page.looked_at("calibration")
     await page.click(".rates summary")
     await page.shows(".rates td", "%")
