@@ -298,6 +298,7 @@ async def test_cameras_and_models(page):
     await page.go("cameras")
     await page.shows(".card[aria-label='Camera attic'] .state", "disabled")
     await page.shows(".card[aria-label='Camera door'] dd", "kept with pictures")
+    await page.shows(".card[aria-label='Camera door'] summary", "while nothing moves")
     await page.click(".card[aria-label='Camera attic'] .enable", "Enable")
     await page.shows(".card[aria-label='Camera attic'] .state", "online")
     await page.looked_at("cameras")
@@ -311,7 +312,8 @@ async def test_cameras_and_models(page):
     await page.shows(".card .state", "serves on")
     await page.looked_at("models")
     await page.click(".auto")
-    await page.shows(".chosen", "nano_embed")
+    await page.shows(".said", "nano_embed serves")
+    await page.shows(".chosen", "nano_embed serves on cpu, chosen by the service")
 
 
 async def test_thresholds_are_computed_and_kept(page):

@@ -4,9 +4,9 @@ import { ask, may, service } from "./api.js";
 import { useObserved } from "./observable.js";
 import { addressOf, say, Trouble, useAction } from "./parts.js";
 import { count, Rates, share } from "./rates.js";
+import { useStatus } from "./status.js";
 import { html, useEffect, useState } from "./vendor/preact.js";
 
-const LOOK_AGAIN_MS = 5000;
 const COMPUTED_WITHIN_MS = 300000; // everybody is compared with everybody
 const STATES = {
   used: ["online", "in use"],
@@ -41,28 +41,6 @@ function Running() {
       <dt>Messages</dt><dd>${messages ? `${count(messages)} wait for the broker, the oldest for ${Math.round(oldestS)} s` : "none waits for the broker"}</dd>
       <dt>Version</dt><dd>${status.version}, up for ${lasted(status.uptime_s)}</dd></dl>
   </section>`;
-}
-
-// Asked for again while somebody looks. [status or null, problem]
-function useStatus() {
-  const [found, set] = useState([null, null]);
-  const { again } = useObserved(service);
-  useEffect(() => {
-    let isOver = false;
-    let timer;
-    async function look() {
-      if (!document.hidden && service.value.answers) {
-        await ask("/api/v1/service").then(
-          ({ data }) => isOver || set([data, null]),
-          (problem) => isOver || set(([before]) => [before, problem]),
-        );
-      }
-      if (!isOver) timer = setTimeout(look, LOOK_AGAIN_MS);
-    }
-    look();
-    return () => ((isOver = true), clearTimeout(timer));
-  }, [again]);
-  return found;
 }
 
 function lasted(seconds) {
