@@ -321,7 +321,7 @@ async def test_cameras_and_models(page):
     await page.looked_at("models")
     await page.click(".auto")
     await page.shows(".said", "nano_embed serves")
-    await page.shows(".chosen", "nano_embed serves on cpu, chosen by the service")
+    await page.shows(".chosen", "Chosen by the service: nano_embed on cpu")
 
 
 async def test_thresholds_are_computed_and_kept(page):

@@ -32,7 +32,8 @@ export function Models() {
 }
 
 function choiceWords({ embedder, device, chosen, why }) {
-  return `${embedder} serves on ${device}, ${chosen ? "chosen by hand" : "chosen by the service"}${why ? `: ${why}` : ""}.`;
+  const whose = chosen ? "Chosen by hand" : "Chosen by the service";
+  return why ? `${whose}: ${why}.` : `${whose}: ${embedder} on ${device}.`;
 }
 
 function Model({ model, use, isBusy }) {

@@ -49,8 +49,8 @@ _STATUS: dict[str, Any] = {
     "cameras": {"door": "online"},
     "watched": {
         "door": {
-            "words": "while nothing moves, its keyframes alone are decoded, and what follows each is kept until something "
-            "does: its packets weigh more as soon as something moves, and its keyframes' pictures are looked at",
+            "words": "while nothing moves, its keyframes alone are decoded, and what follows each is kept until "
+            "something does: its packets weigh more as soon as something moves, and its keyframes' pictures are looked at",
             "way": "keyframes",
             "reason": "sizes_and_keyframes",
         }
@@ -129,7 +129,8 @@ class WatchedView(BaseModel):
 
 class StatusView(BaseModel):
     """`parts`: what /readyz says; `queues`: faces and pictures that wait, by model; `templates`: by space; `triton`:
-    null where no model that serves is on a Triton server; `cameras`: the state of each; `watched`: of those that run."""
+    null where no model that serves is on a Triton server; `cameras`: the state of each; `watched`: of those that
+    run."""
 
     model_config = ConfigDict(json_schema_extra={"example": _STATUS})
 
