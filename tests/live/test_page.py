@@ -329,6 +329,8 @@ async def test_thresholds_are_computed_and_kept(page):
     await page.shows(".service .state", "All of it runs")
     await page.shows(".service dd", "1 of 2 online")
     await page.shows(".spaces .state", "of the model")
+    await page.click(".asked button", "Compute")
+    await page.shows(".trouble", "enrol two at least")
     people = [await enrolled(page, f"Person {number}", number) for number in range(2)]
     await page.click(".asked button", "Compute")
     await page.shows(".rates p", "strangers is taken for somebody")

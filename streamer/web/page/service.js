@@ -58,8 +58,8 @@ function Thresholds() {
     if (dryRun) setFound(null);
     const json = { fpir, dry_run: dryRun };
     setFound((await ask("/api/v1/calibration", { method: "POST", json, withinMs: COMPUTED_WITHIN_MS })).data);
+    say(dryRun ? "Computed; nothing is changed yet." : "The service names people by these thresholds from now on.");
     if (dryRun) return;
-    say("The service names people by these thresholds from now on.");
     await look();
   });
   useEffect(() => void look(), [again]);

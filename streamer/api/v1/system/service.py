@@ -50,7 +50,8 @@ _STATUS: dict[str, Any] = {
     "watched": {
         "door": {
             "words": "while nothing moves, its keyframes alone are decoded, and what follows each is kept until "
-            "something does: its packets weigh more as soon as something moves, and its keyframes' pictures are looked at",
+            "something does: its packets weigh more as soon as something moves, and its keyframes' pictures are "
+            "looked at",
             "way": "keyframes",
             "reason": "sizes_and_keyframes",
         }
