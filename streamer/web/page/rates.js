@@ -3,7 +3,7 @@
 import { html } from "./vendor/preact.js";
 
 const [WIDE, HIGH] = [440, 260];
-const [LEFT, RIGHT, TOP, BOTTOM] = [54, 428, 12, 212];
+const [LEFT, RIGHT, TOP, BOTTOM] = [66, 428, 12, 212];
 const DECADES = [1, 0.1, 0.01, 0.001, 0.0001];
 const LEAST = DECADES.at(-1);
 const COSINES = [0, 0.2, 0.4, 0.6, 0.8, 1];
@@ -49,8 +49,8 @@ function Plot({ space, curve, threshold, hasMissed, words }) {
     ${DECADES.map((part) => html`<g key=${part}><path class="grid" d=${`M${LEFT} ${down(part)}H${RIGHT}`} />
       <text class="left" x=${LEFT - 6} y=${down(part) + 4}>${share(part)}</text></g>`)}
     ${COSINES.map((cosine) => html`<g key=${cosine}><path class="grid" d=${`M${across(cosine)} ${TOP}V${BOTTOM}`} />
-      <text class="below" x=${across(cosine)} y=${BOTTOM + 16}>${cosine}</text></g>`)}
-    <text class="below" x=${(LEFT + RIGHT) / 2} y=${BOTTOM + 36}>similarity from which on somebody is named</text>
+      <text class="below" x=${across(cosine)} y=${BOTTOM + 20}>${cosine}</text></g>`)}
+    <text class="below" x=${(LEFT + RIGHT) / 2} y=${BOTTOM + 42}>similarity from which on somebody is named</text>
     <path class="strangers" d=${line(curve, "fpir")} />
     ${hasMissed && html`<path class="missed" d=${line(curve, "fnir")} />`}
     <path class="threshold" d=${`M${x} ${TOP}V${BOTTOM}`} />
