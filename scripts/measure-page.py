@@ -224,7 +224,7 @@ async def measure_wall(browser: Browser, service: ServiceProcess, seconds: float
 
 
 def at_rate(clip: Path, fps: float, made: Path) -> Path:
-    """The clip with as many pictures as are looked at: decoding others would fill the machine before anybody watches."""
+    """The clip with as many pictures as are looked at: decoding more would fill the machine before anybody watches."""
     command = ["ffmpeg", "-v", "error", "-i", str(clip), "-an", "-r", str(fps), "-c:v", "libx264", str(made)]
     subprocess.run(command, check=True, timeout=120)
     return made
@@ -316,10 +316,10 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=10_000)
     parser.add_argument("--loads", type=int, default=10)
     parser.add_argument("--events", type=int, default=30)
-    parser.add_argument("--fps", type=float, default=5.0)
+    parser.add_argument("--fps", type=float, default=2.0)
     parser.add_argument("--seconds", type=float, default=12.0)
     asyncio.run(run(parser.parse_args()))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
