@@ -129,3 +129,10 @@ export async function kept({ camera, person, since, until }, after, signal) {
 
 export const pictureOf = (visit, kind) =>
   visit.snapshot ? `/api/v1/events/${visit.event_id}/snapshots/${kind}?seen=${visit.seq}` : null; // another one later
+
+// Who it was, in words.
+export function whoWords({ person, decision, candidates }) {
+  if (person) return person.name ?? "Somebody who was forgotten";
+  const names = (candidates ?? []).map(({ name }) => name).filter(Boolean);
+  return decision === "ambiguous" && names.length ? `${names.join(" or ")}?` : "Somebody unknown";
+}
