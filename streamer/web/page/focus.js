@@ -15,12 +15,13 @@ export const toMain = () => give(document.getElementById("main"));
 function look(records) {
   if (!last || isHeld()) return;
   if (last.isConnected) return last.disabled || give(last); // Chromium takes it from what is disabled, for good
-  const record = records.find(({ removedNodes }) => [...removedNodes].some((node) => node.contains(last)));
-  if (record) beside(record);
+  beside(last, records);
 }
 
-function beside({ target, nextSibling, previousSibling }) {
-  for (const place of [nextSibling, previousSibling, target]) {
+function beside(lost, records) {
+  const record = records.find(({ removedNodes }) => [...removedNodes].some((node) => node.contains(lost)));
+  if (record && !record.target.isConnected) return beside(record.target, records); // went with more of what was around it
+  for (const place of record ? [record.nextSibling, record.previousSibling, record.target] : []) {
     const heir = place?.isConnected && place.querySelector?.(MAY_HAVE_IT);
     if (heir) return give(heir);
   }
