@@ -42,7 +42,7 @@ class Keys:
                 return
             met.append(now)
             await self.press(TAB)
-        pytest.fail(f"no way by keys to {words!r}: {met}")
+        pytest.fail(f"no way by keys to {words!r}: {met}\n{await self.page.browser.complaints()}")
 
     async def enter(self, words: str) -> None:
         await self.reach(words)
@@ -53,7 +53,8 @@ class Keys:
         try:
             await self.page.browser.until(f"(() => {{{FOCUS}}})().includes({json.dumps(words)})")
         except TimeoutError:
-            pytest.fail(f"the focus is not at {words!r}, but at {await self.focus()!r}")
+            said = await self.page.browser.complaints()
+            pytest.fail(f"the focus is not at {words!r}, but at {await self.focus()!r}\n{said}")
 
 
 async def test_a_name_and_its_correction_by_keys_alone(page):
@@ -87,6 +88,20 @@ async def test_a_name_and_its_correction_by_keys_alone(page):
     await page.shows(".said", "Corrected")
     await keys.is_at("Who is this?")
     await page.browser.until("/(Grace|Somebody unknown), door/.test(document.querySelector('.news').innerText)")
+
+
+async def test_what_was_said_by_hand_stays_where_the_visit_is_told_anew(page):
+    """Of one that was read among the kept ones, and not heard of before."""
+    who = await page.browser.run("""
+        const {joined, live, saidByHand} = await import("/page/visits.js");
+        const visits = live.value.visits;
+        const visit = {event_id: "x", seq: 1, first_seen_at: 1, captured_at: 1, camera: "door", candidates: []};
+        saidByHand({...visit, person: {id: "p", name: "Grace"}, decision: "known"});
+        const told = joined(live.value.visits, [{...visit, seq: 2, type: "update", person: null}]);
+        live.set({visits});
+        return told.get("x").person?.name;
+    """)
+    assert who == "Grace"
 
 
 async def test_a_review_by_keys_alone(page):

@@ -102,7 +102,7 @@ async function named({ event_id }, { id }) {
 
 // The second click of two: who it was instead, or nobody who is known.
 export function Correction({ visit, onDone, onClose }) {
-  const wrong = visit.person;
+  const [wrong] = useState(visit.person); // the visit may be told anew meanwhile
   const [run, isBusy, problem] = useAction(async (person) => {
     await corrected(visit, person);
     say(person ? `Corrected: ${person.name}.` : `Corrected. This face is not taken for ${wrong.name} any more.`);

@@ -99,9 +99,9 @@ function heard(messages) {
   live.set({ visits });
 }
 
-// Somebody has said who it was.
+// Somebody has said who it was; of a visit that was not heard of yet, too: what is told of it next knows nothing of that.
 export function saidByHand(visit) {
-  if (live.value.visits.has(visit.event_id)) live.set({ visits: new Map(live.value.visits).set(visit.event_id, { ...visit, isByHand: true }) });
+  live.set({ visits: new Map(live.value.visits).set(visit.event_id, { ...visit, isByHand: true }) });
 }
 
 // Somebody has another name, is somebody else (merged), or, null, was erased: nothing of them stays here.
