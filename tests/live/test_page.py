@@ -108,7 +108,7 @@ class Page:
             for dark in tastes:
                 await self.browser.dark(dark)
                 assert await self.browser.run(MISFITS) == [], (name, size)
-                if size == "wide":
+                if size == "wide" or self._thorough:
                     assert await self.faults() == [], (name, "dark" if dark else "light")
                 if folder:
                     file = Path(folder) / f"{name}-{size}-{'dark' if dark else 'light'}.png"

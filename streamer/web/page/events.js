@@ -2,11 +2,12 @@
 
 import { may, service } from "./api.js";
 import { Correction, Naming } from "./naming.js";
+import { News } from "./news.js";
 import { useObserved } from "./observable.js";
 import { addressOf, Dialog, Face, timeWords, Trouble } from "./parts.js";
 import { html, useEffect, useMemo, useRef, useState } from "./vendor/preact.js";
 import { useCameras } from "./live.js";
-import { joined, kept, live, newestFirst, pictureOf, saidByHand } from "./visits.js";
+import { joined, kept, live, newestFirst, pictureOf, saidByHand, whoWords } from "./visits.js";
 
 const ENOUGH = 20; // of a page of what was asked for
 const MOST_PAGES = 5; // looked through at once for so many
@@ -18,12 +19,14 @@ export function Events({ query }) {
   const { visits: now, isOn, missed } = useObserved(live);
   const past = usePast(asked, missed);
   const visits = useMemo(() => wantedOf(new Map([...past.visits, ...newer(now, past.visits)]), asked), [now, past.visits, query.toString()]);
+  const heard = useMemo(() => wantedOf(now, asked), [now, query.toString()]);
   return html`<div class="title"><h1>${asked.person ? "Seen" : "Events"}</h1>
       <p class="state" role="status" data-state=${isOn ? "online" : "connecting"}>${isOn ? "as they happen" : "not up to date"}</p></div>
     <${Filters} asked=${asked} cameras=${cameras ?? []} />
     <${Trouble} problem=${past.problem} />
     ${past.isMissing && html`<p class="hint">No camera keeps its visits: what was before you came is not to be had, and nobody can be enrolled from an event.
       <code>whosthere cameras set door snapshots=true</code> turns it on.</p>`}
+    <${News} visits=${heard} />
     <ol class="visits">${visits.map((visit) => html`<${Visit} key=${visit.event_id} visit=${visit} change=${past.change} />`)}</ol>
     ${past.isBusy && html`<p class="waiting">One moment…</p>`}
     ${!past.isBusy && visits.length === 0 && html`<p class="empty">${past.next ? "None among the newest." : "Nobody was seen."}</p>`}
@@ -120,19 +123,19 @@ function Filters({ asked, cameras }) {
   </form>`;
 }
 
-export function whoWords({ person, decision, candidates }) {
-  if (person) return person.name ?? "Somebody who was forgotten";
-  const names = (candidates ?? []).map(({ name }) => name).filter(Boolean);
-  return decision === "ambiguous" && names.length ? `${names.join(" or ")}?` : "Somebody unknown";
-}
-
 function Visit({ visit, change }) {
   const [open, setOpen] = useState("");
   const { person, camera, similarity, first_seen_at: from, captured_at: to, isOver } = visit;
   const who = whoWords(visit);
   const close = () => setOpen("");
+  const row = useRef();
+  const before = useRef("");
+  useEffect(() => {
+    if (before.current === "fix" && !open) row.current.querySelector(".buttons button")?.focus();
+    before.current = open;
+  }, [open]);
   const face = html`<${Face} src=${pictureOf(visit, "face")} name=${who} />`;
-  return html`<li class="visit" data-id=${visit.event_id} data-known=${String(Boolean(person))} aria-label=${`${who}, ${camera}, ${timeWords(from)}`}>
+  return html`<li ref=${row} class="visit" data-id=${visit.event_id} data-known=${String(Boolean(person))} aria-label=${`${who}, ${camera}, ${timeWords(from)}`}>
     ${visit.snapshot ? html`<button type="button" class="picture" aria-label=${`Show the picture of ${who}`} onClick=${() => setOpen("scene")}>${face}</button>` : face}
     <div class="told">
       <p class="name">${person ? html`<a href=${addressOf("people", person.id)}>${who}</a>` : who}</p>

@@ -102,15 +102,17 @@ async function named({ event_id }, { id }) {
 
 // The second click of two: who it was instead, or nobody who is known.
 export function Correction({ visit, onDone, onClose }) {
-  const wrong = visit.person;
+  const [wrong] = useState(visit.person); // the visit may be told anew meanwhile
   const [run, isBusy, problem] = useAction(async (person) => {
     await corrected(visit, person);
     say(person ? `Corrected: ${person.name}.` : `Corrected. This face is not taken for ${wrong.name} any more.`);
     onDone({ ...visit, person, decision: person ? "known" : "unknown", similarity: null });
   });
+  const first = useRef();
+  useEffect(() => first.current.focus({ preventScroll: true }), []);
   return html`<div class="correction" role="group" aria-label=${`Not ${wrong.name}`}>
     <p>Then who?</p>
-    <div class="choices"><button type="button" class="nobody main" disabled=${isBusy} onClick=${() => run(null)}>Nobody I know</button></div>
+    <div class="choices"><button type="button" ref=${first} class="nobody main" disabled=${isBusy} onClick=${() => run(null)}>Nobody I know</button></div>
     <${PersonPicker} label="Somebody else" without=${wrong.id} isFirst=${false} isBusy=${isBusy} onPick=${run} />
     <${Trouble} problem=${problem} />
     <button type="button" class="plain" disabled=${isBusy} onClick=${onClose}>It is ${wrong.name} after all</button>

@@ -99,9 +99,9 @@ function heard(messages) {
   live.set({ visits });
 }
 
-// Somebody has said who it was.
+// Somebody has said who it was; of a visit that was not heard of yet, too: what is told of it next knows nothing of that.
 export function saidByHand(visit) {
-  if (live.value.visits.has(visit.event_id)) live.set({ visits: new Map(live.value.visits).set(visit.event_id, { ...visit, isByHand: true }) });
+  live.set({ visits: new Map(live.value.visits).set(visit.event_id, { ...visit, isByHand: true }) });
 }
 
 // Somebody has another name, is somebody else (merged), or, null, was erased: nothing of them stays here.
@@ -129,3 +129,10 @@ export async function kept({ camera, person, since, until }, after, signal) {
 
 export const pictureOf = (visit, kind) =>
   visit.snapshot ? `/api/v1/events/${visit.event_id}/snapshots/${kind}?seen=${visit.seq}` : null; // another one later
+
+// Who it was, in words.
+export function whoWords({ person, decision, candidates }) {
+  if (person) return person.name ?? "Somebody who was forgotten";
+  const names = (candidates ?? []).map(({ name }) => name).filter(Boolean);
+  return decision === "ambiguous" && names.length ? `${names.join(" or ")}?` : "Somebody unknown";
+}
