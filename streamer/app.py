@@ -14,6 +14,7 @@ from functools import partial
 
 from gallery.errors import GalleryError
 from streamer.access.guard import Guard
+from streamer.access.kept_sessions import SessionKeeper
 from streamer.access.live_tokens import LiveTokens
 from streamer.access.sessions import Sessions
 from streamer.api.certificate import Certificate
@@ -108,6 +109,8 @@ async def running_service(
                 await service.outbox.flush()
                 await service.publisher.stop()
                 await _cancel(keep)
+                if service.sessions is not None:
+                    await service.sessions.save()
 
 
 async def _opened(
@@ -184,6 +187,8 @@ async def _opened(
         live_events,
         certificate=certificate,
     )
+    service.sessions = SessionKeeper(sessions, settings.sessions_path)
+    await asyncio.to_thread(service.sessions.read)
     service.shedder = make_shedder(settings.recognition, models.recogniser, metrics)
     models.shedder = service.shedder
     for name, camera in settings.cameras.items():
@@ -208,7 +213,7 @@ def _keep_up(tasks: asyncio.TaskGroup, service: Service, rtsp: RtspServer) -> li
         tasks.create_task(service.live_gallery.classifier.follow(), name="classifier"),
         tasks.create_task(service.visits.run(), name="kept visits"),
         tasks.create_task(service.live_gallery.check_file(service.settings), name="check of the gallery"),
-        *([tasks.create_task(service.tokens.follow(), name="tokens")] if service.settings.http.enabled else []),
+        *_door_files(tasks, service),
         *([tasks.create_task(certificate.follow(), name="certificate")] if certificate else []),
         tasks.create_task(service.upkeep.run(), name="upkeep"),
         tasks.create_task(_watch(service), name="watch cameras"),
@@ -218,6 +223,16 @@ def _keep_up(tasks: asyncio.TaskGroup, service: Service, rtsp: RtspServer) -> li
         tasks.create_task(models.keep_covered(), name="templates of the ladder"),
         tasks.create_task(measure_loop_lag(service.metrics, lag_every_s), name="loop lag"),
         tasks.create_task(measure_disk(service.settings.paths.data, service.metrics), name="disk space"),
+    ]
+
+
+def _door_files(tasks: asyncio.TaskGroup, service: Service) -> list[asyncio.Task[None]]:
+    if not service.settings.http.enabled:
+        return []
+    assert service.sessions is not None
+    return [
+        tasks.create_task(service.tokens.follow(), name="tokens"),
+        tasks.create_task(service.sessions.follow(), name="sessions"),
     ]
 
 

@@ -362,6 +362,11 @@ class Settings(Section):
         return self.paths.data / "tokens.json"
 
     @property
+    def sessions_path(self) -> Path:
+        """The digests of browsers' sessions, over a restart."""
+        return self.paths.data / "sessions.json"
+
+    @property
     def classifiers_path(self) -> Path:
         """In which folders classifiers were put: whoever is forgotten is to be forgotten there."""
         return self.paths.data / "classifiers.json"

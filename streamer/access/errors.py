@@ -6,7 +6,8 @@ StreamerError
 │   ├── TokenNameTaken            token_name_taken
 │   ├── TokenUnknown              token_unknown
 │   ├── TokensUnreadable          tokens_unreadable
-│   └── TokensUnwritable          tokens_unwritable
+│   ├── TokensUnwritable          tokens_unwritable
+│   └── SessionsUnwritable        sessions_unwritable
 └── AccessRefused
     ├── TokenMissing              token_missing
     ├── TokenInvalid              token_invalid
@@ -47,6 +48,12 @@ class TokensUnreadable(TokenError):
 
 class TokensUnwritable(TokenError):
     code = "tokens_unwritable"
+
+
+class SessionsUnwritable(TokenError):
+    """Never raised: told in the log; after a restart browsers sign in again."""
+
+    code = "sessions_unwritable"
 
 
 class AccessRefused(StreamerError):

@@ -172,8 +172,7 @@ class Guard:
             return Caller(session.token, session)
         if self.sessions is not None and cookies_of(request):
             raise SessionOver(
-                "the session is over: signed out, too long unused, too old, its token revoked, or the service was "
-                "started again; sign in again",
+                "the session is over: signed out, too long unused, too old, or its token was revoked; sign in again",
                 {"WWW-Authenticate": _CHALLENGE},
             )
         raise TokenMissing(

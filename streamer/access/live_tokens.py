@@ -42,6 +42,10 @@ class LiveTokens:
                 found = token
         return found
 
+    def of_digest(self, digest: str) -> Token | None:
+        """The one of which this is kept: of what was let in by it before."""
+        return next((token for token in self._tokens if token.digest == digest), None)
+
     def has(self, token: Token) -> bool:
         """Whether a token that was found before is there still, with its role."""
         return token in self._tokens

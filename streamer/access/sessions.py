@@ -1,13 +1,14 @@
 """Sessions of browsers: a token in; a cookie's secret out, and from then on whose it is.
 
-Kept as digests, in memory alone, so that a restart ends them all. On the loop. A session is its token's, and is over
-when that is revoked.
+Kept as digests (kept_sessions.py has them over a restart). On the loop. A session is its token's, and is over when that
+is revoked.
 """
 
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from streamer.access.live_tokens import LiveTokens
 from streamer.access.tokens import Token, digest_of
@@ -25,6 +26,15 @@ class Session:
     digest: str
     began_s: float
     used_s: float
+
+
+class KeptSession(NamedTuple):
+    """What is kept over a restart. Digests: of the cookie's secret, of the token's; Unix seconds."""
+
+    digest: str
+    token_digest: str
+    began_at: float
+    used_at: float
 
 
 class Sessions:
@@ -75,6 +85,24 @@ class Sessions:
 
     def end(self, session: Session) -> None:
         self._kept.pop(session.digest, None)
+
+    def kept(self, now: float) -> list[KeptSession]:
+        """All, the one that was used longest ago first. now: Unix seconds."""
+        ahead_s = now - self._clock()
+        return [
+            KeptSession(one.digest, one.token.digest, one.began_s + ahead_s, one.used_s + ahead_s)
+            for one in self._kept.values()
+        ]
+
+    def take(self, kept: Iterable[KeptSession], now: float) -> None:
+        """Those that kept() gave an earlier run, whose tokens there are still. now: Unix seconds."""
+        now_s = self._clock()
+        for one in kept:
+            token = self._tokens.of_digest(one.token_digest)
+            if token is not None:
+                # A clock that is behind now, and will be set, makes nobody's session longer than a new one.
+                began_s, used_s = (now_s - max(now - at, 0.0) for at in (one.began_at, one.used_at))
+                self._kept[one.digest] = Session(token, one.digest, began_s, used_s)
 
     def _make_room(self, token: Token) -> None:
         for session in [one for one in self._kept.values() if self.left_s(one) <= 0]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from recognition.recogniser import Recogniser
 from streamer.access.guard import Guard
+from streamer.access.kept_sessions import SessionKeeper
 from streamer.access.live_tokens import LiveTokens
 from streamer.api.certificate import Certificate
 from streamer.api.gallery_desk import GalleryDesk
@@ -57,6 +58,7 @@ class Service:
     control: CameraControl | None = None
     overload: Overload = field(default_factory=Overload)
     shedder: Shedder | None = None
+    sessions: SessionKeeper | None = None
     answers: FirstAnswers = field(default_factory=FirstAnswers)
     started_s: float = field(default_factory=steady_s)
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 MOST_POLYGONS, MOST_POINTS = 32, 64
@@ -18,7 +18,9 @@ _LEAST_AREA = 5e-7
 _ON_LINE = 1e-12
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Point = tuple[Share, Share]
+# As a list of two in JSON Schema: what is made of its tuples (prefixItems), few tools read, schemathesis not either.
+_POINT = {"type": "array", "items": {"type": "number", "minimum": 0, "maximum": 1}, "minItems": 2, "maxItems": 2}
+Point = Annotated[tuple[Share, Share], WithJsonSchema(_POINT)]
 Polygon = Annotated[tuple[Point, ...], Field(min_length=3, max_length=MOST_POINTS)]
 _Side = tuple[Point, Point]
 

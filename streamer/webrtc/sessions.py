@@ -239,7 +239,7 @@ class Sessions:
             await asyncio.sleep(HOLDS_S)
             for session in self._open.values():
                 if not session.holds():
-                    session.end("its token was revoked")
+                    session.end("its token was revoked, or its browser signed out")
 
     def _negotiated(self, _: asyncio.Task[None]) -> None:
         self._opening -= 1

@@ -100,8 +100,35 @@ async def test_beyond_this_machine_with_a_certificate(tmp_path):
                 while (await client.get("/docs", headers=bearer(secret))).status_code != 200:
                     await asyncio.sleep(0.05)
         assert alive(tmp_path) == 0
+        await _goes_on_over_a_restart(service, secret, trusting)
         assert service.stop() == 0
     assert alive(tmp_path) == 1
+
+
+async def _goes_on_over_a_restart(service: ServiceProcess, secret: str, trusting: ssl.SSLContext) -> None:
+    """A browser that signed in; and not when it has signed out meanwhile."""
+    port = (await address_of(service)).rpartition(":")[2]
+    async with httpx.AsyncClient(base_url=f"https://localhost:{port}", verify=trusting) as client:
+        answer = await client.post("/api/v1/session", json={"token": secret})
+        assert "; Secure" in answer.headers["set-cookie"]
+        assert (await client.get("/docs")).status_code == 200
+        cookie = {"Cookie": f"whosthere_session={client.cookies['whosthere_session']}"}
+        assert service.stop() == 0
+        service.start()
+        await until(lambda: _listens(client))
+        assert (await client.get("/docs")).status_code == 200
+        shown = (await client.get("/api/v1/session")).json()
+        assert shown["csrf"] == answer.json()["csrf"], "an open page goes on with what it has"
+        gone = await client.delete("/api/v1/session", headers={"X-CSRF-Token": shown["csrf"]})
+        assert gone.status_code == 204
+        assert (await client.get("/docs", headers=cookie)).json()["code"] == "session_over"
+
+
+async def _listens(client: httpx.AsyncClient) -> bool:
+    try:
+        return (await client.get("/healthz")).is_success
+    except httpx.TransportError:
+        return False
 
 
 def alive(folder: Path) -> int:

@@ -49,16 +49,26 @@ def document(tmp_path):
     async def show_person(person: str) -> str:
         return person
 
+    @routes.post("/{person}", dependencies=[Depends(needs("viewer"))])
+    async def change_person(person: str) -> str:
+        return person
+
     return create_app(looked, [routes]).openapi()
 
 
 def test_each_operation_tells_what_every_request_may_meet(document):
     answers = document["paths"]["/api/v1/people/{person}"]["get"]["responses"]
-    assert codes(answers["401"]) == {"token_missing", "token_invalid"}
+    assert codes(answers["401"]) == {"token_missing", "token_invalid", "session_over"}
+    assert codes(answers["403"]) == {"role_too_low", "proxy_bypassed"}
     assert codes(answers["404"]) == {"person_not_found"}
     assert codes(answers["422"]) == {"request_invalid"}
     assert {"service_stopping", "gallery_missing"} <= codes(answers["503"])
     assert list(answers) == sorted(answers)
+
+
+def test_what_changes_something_tells_of_other_pages(document):
+    answers = document["paths"]["/api/v1/people/{person}"]["post"]["responses"]
+    assert codes(answers["403"]) == {"role_too_low", "proxy_bypassed", "csrf_refused"}
 
 
 def test_fastapis_own_idea_of_a_refusal_is_nowhere(document):

@@ -4,7 +4,7 @@ import asyncio
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from typing import Annotated
 
@@ -73,10 +73,12 @@ def things(streams: Streams) -> APIRouter:
 
 
 @asynccontextmanager
-async def served(folder, tls: ssl.SSLContext | None = None, **how) -> AsyncIterator[Browser]:
+async def served(
+    folder, tls: ssl.SSLContext | None = None, routers: Sequence[APIRouter] = (), **how
+) -> AsyncIterator[Browser]:
     keys = Keys(folder)
     streams = Streams(keys.guard, keys.metrics)
-    app = create_app(Looked(keys.guard, keys.metrics), [session.routes(keys.guard), things(streams)])
+    app = create_app(Looked(keys.guard, keys.metrics), [session.routes(keys.guard), things(streams), *routers])
     scheme, verify = ("http", True) if tls is None else ("https", False)
     async with (
         serve_http(app, "127.0.0.1", 0, tls=tls, metrics=keys.metrics, **how) as port,
@@ -231,8 +233,8 @@ async def test_a_session_that_is_not_used_or_whose_token_is_gone_is_over(browser
 @pytest.mark.parametrize("ends", ["signed out", "revoked", "too old"])
 async def test_streams_end_with_their_session(browser, ends):
     csrf = await sign_in(browser.client, browser.keys.secrets["viewer"])
-    origin = {"Origin": browser.url.rstrip("/")}
-    url = browser.url.replace("http", "ws").rstrip("/") + "/things/live"
+    origin = {"Origin": browser.url}
+    url = browser.url.replace("http", "ws") + "/things/live"
     async with (
         asyncio.timeout(20),
         browser.client.stream("GET", "/things/live") as events,
@@ -270,7 +272,7 @@ async def test_a_stream_is_use(browser):
 async def test_no_page_of_others_opens_a_websocket(browser, origin):
     await sign_in(browser.client, browser.keys.secrets["viewer"])
     headers = browser.cookie() | ({"Origin": origin} if origin else {})
-    url = browser.url.replace("http", "ws").rstrip("/") + "/things/live"
+    url = browser.url.replace("http", "ws") + "/things/live"
     with pytest.raises(InvalidStatus) as caught:
         async with connect(url, additional_headers=headers, proxy=None):
             pass
