@@ -2,6 +2,7 @@
 
 import { ask, lookForIt, refresh, service } from "./api.js";
 import { observable } from "./observable.js";
+import { say } from "./parts.js";
 
 const MOST_LIVE = 500; // what lies further back is asked for among the kept ones
 const LONGEST_WAIT_MS = 10000;
@@ -33,14 +34,17 @@ let last = "";
 
 // As long as there is a session; over when there is none any more.
 export function followSession() {
+  let owner = null;
   let whose = null;
   const look = ({ session, answers }) => {
-    const now = session && answers ? session.name : null;
+    const before = owner;
+    owner = session?.name ?? null;
+    if (before !== null && owner !== before) forget();
+    const now = answers ? owner : null;
     if (now === whose) return;
     whose = now;
     hangUp();
     if (now !== null) begin();
-    else if (!session) forget();
   };
   look(service.value);
   return service.follow(look);
@@ -88,7 +92,9 @@ function hangUp() {
   live.set({ isOn: false });
 }
 
+// Whoever comes next sees nothing of what was shown to the one before.
 function forget() {
+  say("");
   last = "";
   live.set({ visits: new Map(), missed: false });
 }
@@ -103,6 +109,9 @@ function heard(messages) {
 export function saidByHand(visit) {
   if (live.value.visits.has(visit.event_id)) live.set({ visits: new Map(live.value.visits).set(visit.event_id, { ...visit, isByHand: true }) });
 }
+
+// A visit of before somebody was merged into another one keeps the former id, with the name of now; no two have one name.
+export const isSame = (one, other) => (one ?? null) === (other ?? null) || one?.id === other?.id || Boolean(one?.name && one.name === other?.name);
 
 // Somebody has another name, is somebody else (merged), or, null, was erased: nothing of them stays here.
 export function personBecame(id, person) {
