@@ -227,6 +227,13 @@ async def asked(page: Page, path: str) -> dict[str, Any]:
 
 
 async def test_the_review_queue_is_emptied_by_clusters(page):
+    page.service.run("cameras", "disable", "door")  # or a cluster is another one with the next visit
+
+    async def is_calm() -> bool:
+        newest = {message["event_id"]: message for message in (await asked(page, "/api/v1/events"))["events"][::-1]}
+        return all(message["type"] == "end" for message in newest.values())
+
+    await until(is_calm, 30)
     await page.go("review")
     await page.shows(".cluster .name", "visit")
     await page.browser.until("document.querySelector('.cluster img')?.naturalWidth > 0")
@@ -243,6 +250,7 @@ async def test_the_review_queue_is_emptied_by_clusters(page):
         await page.click(".cluster .ignore")
         await page.browser.until(f"document.querySelectorAll('.cluster').length < {left}")
     await page.shows(".empty", "Nobody unknown is left")
+    page.service.run("cameras", "set", "door", "enabled=true")
 
 
 async def test_photos_are_dropped_and_taken_by_the_browsers_camera(page):
@@ -276,8 +284,8 @@ async def test_renamed_merged_and_erased(page):
     await page.click(".people a", "Margaret Hamilton")
     await page.click("button", "Rename")
     await page.browser.run("const it = document.querySelector('dialog input'); it.value = ''; it.focus()")
-    await page.type("dialog input[name=name]", "Maggie\n")
-    await page.shows("h1", "Maggie")
+    await page.type("dialog input[name=name]", "Maggie <b>&amp;\n")
+    await page.shows("h1", "Maggie <b>&amp;")  # text, whatever it says
     await page.click("button", "Is the same person as")
     await page.type("dialog input[name=name]", "grace")
     await page.click("dialog .choices button", "Grace Hopper")
@@ -339,9 +347,7 @@ async def test_a_service_that_is_started_anew_under_an_open_page(page):
     page.service.start()
     await page.service.until_ready("camera door")
     await page.shows_not(".away")
-    await page.shows(".sign-in .notice", "Your session is over")
-    await page.sign_in()
-    await page.shows("h1", "Events")  # where one was
+    await page.shows("h1", "Events")  # where one was, by the same session
     await page.shows(".title .state", "as they happen")
     await page.shows(".visit .now", "there now")
 

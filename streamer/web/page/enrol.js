@@ -31,7 +31,7 @@ export function Enrol() {
   }
   return html`<p class="back"><a href="#/people">← All people</a></p><h1>Enrol somebody</h1>
     <form class="enrol" onSubmit=${submit}>
-      <label>Name <input name="name" required maxlength="200" autocomplete="off" value=${name} onInput=${({ target }) => setName(target.value)} /></label>
+      <label>Name <input name="name" required maxlength="100" autocomplete="off" value=${name} onInput=${({ target }) => setName(target.value)} /></label>
       ${part}
       <${Trouble} problem=${problem} />
       ${problem?.code === "enrolled_already" && html`<button type="button" disabled=${isBusy} onClick=${() => send(true)}>It is somebody else: enrol all the same</button>`}

@@ -34,29 +34,32 @@ export function useCameras() {
 
 export function Live({ id }) {
   const [cameras, problem] = useCameras();
-  if (id !== undefined) return html`<${One} key=${id} camera=${id} isKnown=${!cameras || cameras.some(({ name }) => name === id)} />`;
+  if (id !== undefined) return html`<${One} key=${id} camera=${id} known=${cameras?.find(({ name }) => name === id)} isKnown=${!cameras || cameras.some(({ name }) => name === id)} />`;
   return html`<h1>Live</h1>
     ${service.value.answers && html`<${Trouble} problem=${problem} />`}
     ${cameras === null && !problem && html`<p class="waiting">One moment…</p>`}
     ${cameras?.length === 0 && html`<p class="empty">There is no camera yet. Add one: <code>whosthere cameras add door rtsp://…</code></p>`}
     ${cameras && html`<ul class="wall" data-count=${Math.min(cameras.length, 4)}>
-      ${[...cameras].sort((one, other) => other.enabled - one.enabled).map(({ name }) => html`<li key=${name}><${Tile} camera=${name} /></li>`)}
+      ${[...cameras].sort((one, other) => other.enabled - one.enabled).map(({ name, enabled }) => html`<li key=${name}><${Tile} camera=${name} isEnabled=${enabled} /></li>`)}
     </ul>`}`;
 }
 
-function One({ camera, isKnown }) {
+function One({ camera, known, isKnown }) {
   return html`<p class="back"><a href="#/live">← All cameras</a> <a href=${`#/events?camera=${encodeURIComponent(camera)}`}>Who was here</a></p>
     <h1>${camera}</h1>
-    ${isKnown ? html`<${Tile} camera=${camera} isLarge />` : html`<p class="empty">There is no camera “${camera}” (any more).</p>`}`;
+    ${isKnown ? html`<${Tile} camera=${camera} isEnabled=${known?.enabled ?? true} isLarge />` : html`<p class="empty">There is no camera “${camera}” (any more).</p>`}`;
 }
 
 const NEW = { state: "connecting", word: "connecting", notice: "Connecting…", people: [] };
 
-function Tile({ camera, isLarge = false }) {
+function Tile({ camera, isEnabled, isLarge = false }) {
   const [told] = useState(() => observable(NEW));
-  const { state, word, notice, people } = useObserved(told);
+  const disabled = { state: "disabled", word: "disabled", notice: "This camera is disabled.", people: [] };
+  const { state, word, notice, people } = { ...useObserved(told), ...(isEnabled ? {} : disabled) };
   const stage = useRef(), video = useRef(), canvas = useRef();
   useEffect(() => {
+    if (!isEnabled) return undefined;
+    told.set(NEW);
     let watching = null;
     const begin = () => (watching ??= new Watching(camera, video.current, canvas.current, told.set));
     const end = () => (watching?.stop(), (watching = null));
@@ -75,7 +78,7 @@ function Tile({ camera, isLarge = false }) {
       removeEventListener("pageshow", back);
       end();
     };
-  }, [camera]);
+  }, [camera, isEnabled]);
   const title = html`<span class="state" data-state=${state}>${word}</span>`;
   return html`<article class=${`tile ${isLarge ? "large" : ""}`} aria-label=${`Camera ${camera}`}>
     <div class="stage" ref=${stage} onDblClick=${() => isLarge && fullScreen(stage.current)}>

@@ -45,7 +45,7 @@ export function PersonPicker({ label, without, likely = [], onPick, onNew, isBus
     else if (isNew) onNew(typed.trim());
   }
   return html`<form class="picker" onSubmit=${entered}>
-    <label>${label}<input ref=${input} name="name" value=${typed} maxlength="200" autocomplete="off" disabled=${isBusy} onInput=${({ target }) => setTyped(target.value)} /></label>
+    <label>${label}<input ref=${input} name="name" value=${typed} maxlength="100" autocomplete="off" disabled=${isBusy} onInput=${({ target }) => setTyped(target.value)} /></label>
     <${Trouble} problem=${problem} />
     <div class="choices">
       ${isNew && html`<button type="submit" class="main" disabled=${isBusy}>Somebody new: ${typed.trim()}</button>`}

@@ -55,7 +55,7 @@ function List() {
   const count = people.length === 1 ? "1 person" : `${people.length}${next ? " and more" : ""} people`;
   return html`<div class="title"><h1>People</h1>${may("operator") && html`<a class="button main" href="#/enrol">Enrol somebody</a>`}</div>
     <form class="filters" role="search" onSubmit=${(event) => event.preventDefault()}>
-      <label>Name <input type="search" name="search" autocomplete="off" maxlength="200" value=${typed} onInput=${({ target }) => setTyped(target.value)} /></label>
+      <label>Name <input type="search" name="search" autocomplete="off" maxlength="100" value=${typed} onInput=${({ target }) => setTyped(target.value)} /></label>
       <p class="quiet" role="status">${isBusy && !people.length ? "One moment…" : count}</p>
     </form>
     <${Trouble} problem=${problem} />

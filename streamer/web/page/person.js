@@ -103,7 +103,7 @@ function Rename({ person, etag, onClose, onDone }) {
   });
   const send = (event) => (event.preventDefault(), run());
   return html`<${Dialog} title=${`Rename ${person.name}`} onClose=${onClose}><form onSubmit=${send}>
-    <label>Name <input name="name" required maxlength="200" autocomplete="off" value=${name} onInput=${({ target }) => setName(target.value)} /></label>
+    <label>Name <input name="name" required maxlength="100" autocomplete="off" value=${name} onInput=${({ target }) => setName(target.value)} /></label>
     <${Trouble} problem=${problem} />
     <div class="buttons"><button type="submit" class="main" disabled=${isBusy}>Rename</button></div>
   </form></${Dialog}>`;

@@ -82,12 +82,17 @@ function Screen({ address }) {
   useEffect(() => {
     document.title = `${title} · whosthere`;
     setMissing(false);
-    load().then((part) => setShown(() => part), () => setMissing(true));
+    load().then((part) => (setMissing(false), setShown(() => part), fetchOthers()), () => (setMissing(true), lookForIt()));
   }, [address.screen, again]);
   if (fault) return html`<div class="trouble" role="alert"><p>This screen has a fault. Nothing is lost.</p><button type="button" onClick=${mend}>Draw it anew</button></div>`;
   if (role && !may(role)) return html`<p class="empty">Your token may look, and change nothing: its role is ${service.value.session.role}.</p>`;
   if (missing) return html`<div class="trouble" role="alert"><p>This screen could not be loaded.</p><button type="button" onClick=${() => location.reload()}>Load the page anew</button></div>`;
   return Shown ? html`<${Shown} ...${address} />` : html`<p class="waiting">One moment…</p>`;
+}
+
+// While the service is there; each comes once.
+function fetchOthers() {
+  for (const { load } of Object.values(SCREENS)) load().catch(() => {}); // the screen itself says so
 }
 
 function SignIn() {

@@ -154,7 +154,7 @@ export class Watching {
       return this.#lost("The session was not taken.");
     }
     if (said.code === "camera_disabled") return this.#lost("This camera is disabled.", LONGEST_WAIT_S, "disabled");
-    if (said.code === "too_many_sessions") return this.#lost("As many people are watching as may at once.", said.retryAfter ?? LONGEST_WAIT_S);
+    if (said.code === "too_many_sessions") return this.#lost("No more may be watched at once (ingest.webrtc.viewers).", said.retryAfter ?? LONGEST_WAIT_S);
     if (said.code === "webrtc_disabled") return this.#given("Watching is switched off here (ingest.webrtc.enabled).");
     if (said.status === 501) return this.#given("This service was installed without WebRTC (its extra “webrtc”).");
     if (said.status === 404) return this.#given("There is no such camera (any more).");
