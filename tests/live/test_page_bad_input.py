@@ -15,7 +15,7 @@ import pytest_asyncio
 
 from tests.faces import KNOWN, STRANGERS, write_film
 from tests.live.browser import Browser
-from tests.live.service import ServiceProcess
+from tests.live.service import ServiceProcess, until
 from tests.live.test_page import DROPPED, MISFITS, Page
 from tests.streamer.access.keys import bearer
 
@@ -184,18 +184,48 @@ async def test_of_two_who_say_who_it_was_the_first_counts_and_the_other_is_told(
     assert (await ask(page, "GET", path)).json()["events"][-1]["person"] is None
 
 
-async def test_a_camera_that_goes_while_it_is_watched(page):
-    await page.go("live/door")
-    await page.shows(".tile .state", "online")
-    assert (await ask(page, "DELETE", "/api/v1/cameras/door")).status_code in (200, 204)
-    await page.shows(".empty", "There is no camera “door”")
+async def test_visits_of_before_a_merge_are_shown_and_corrected_as_the_others(page):
+    ids = {one["name"]: one["id"] for one in (await ask(page, "GET", "/api/v1/people")).json()["people"]}
+    await page.go("events?who=unknown")
+    await page.shows(".visit .who-is-this")
+    event_id = await page.browser.run("return document.querySelector('.visit:last-child').dataset.id")
+    path = f"/api/v1/events/{event_id}"
+    assert (await ask(page, "PATCH", path, json={"person": ids[LONG]})).status_code == 200
+    merged = await ask(page, "POST", f"/api/v1/people/{ids[LONG]}/merge", json={"into": ids[MARKUP]})
+    assert merged.status_code == 200, merged.text
+
+    async def name() -> str | None:
+        person = (await ask(page, "GET", path)).json()["events"][-1]["person"]
+        return None if person is None else person["name"]
+
+    async def is_merged() -> bool:
+        return await name() == MARKUP
+
+    async def is_nobodys() -> bool:
+        return await name() is None
+
+    await until(is_merged, 10)
+    await page.go(f"events?person={ids[MARKUP]}")
+    await page.click(f".visit[data-id='{event_id}'] .wrong", f"Not {MARKUP}?")
+    await page.click(".correction .nobody")
+    await until(is_nobodys, 10)
 
 
 async def test_a_token_that_is_revoked_ends_the_page_and_what_it_watches(page):
-    await page.go("events")
-    await page.shows(".title .state", "as they happen")
+    await page.go("live/door")
+    await page.shows(".tile .state", "online")
+    await page.service.until_metric("whosthere_webrtc_sessions", lambda count: count == 1, kind="whep")
     page.service.run("tokens", "revoke", MARKUP)
     await page.shows(".sign-in .notice", "Your session is over")
     assert MARKUP not in await page.text()
+    await page.service.until_metric("whosthere_webrtc_sessions", lambda count: count == 0, kind="whep")
     await page.sign_in()
     await page.shows(".sign-in .trouble", "not known here")
+
+
+async def test_a_camera_that_goes_while_it_is_watched(page):
+    page.token = json.loads(page.service.run("tokens", "make", "another", "--role", "operator", "--json"))["token"]
+    await page.sign_in()
+    await page.shows(".tile .state", "online")
+    assert (await ask(page, "DELETE", "/api/v1/cameras/door")).status_code in (200, 204)
+    await page.shows(".empty", "There is no camera “door”")

@@ -6,7 +6,7 @@ import { useObserved } from "./observable.js";
 import { addressOf, Dialog, Face, timeWords, Trouble } from "./parts.js";
 import { html, useEffect, useMemo, useRef, useState } from "./vendor/preact.js";
 import { useCameras } from "./live.js";
-import { isSame, joined, kept, live, newestFirst, pictureOf, saidByHand } from "./visits.js";
+import { asSaid, isSame, joined, kept, live, newestFirst, pictureOf, saidByHand } from "./visits.js";
 
 const ENOUGH = 20; // of a page of what was asked for
 const MOST_PAGES = 5; // looked through at once for so many
@@ -31,9 +31,10 @@ export function Events({ query }) {
     ${!past.isBusy && past.next && html`<button type="button" class="more" onClick=${past.more}>Show older</button>`}`;
 }
 
-// What is heard is newer than what was kept; of two that are as new, the kept one may have been corrected since.
+// What is heard is newer than what was kept; but whose it is may have been said since, here or by somebody else.
 function newer(now, past) {
-  return [...now].filter(([id, visit]) => visit.isByHand || visit.seq > (past.get(id)?.seq ?? 0));
+  const fresh = [...now].filter(([id, visit]) => visit.seq > (past.get(id)?.seq ?? 0));
+  return fresh.map(([id, visit]) => [id, asSaid(past.get(id), visit)]);
 }
 
 function wantedOf(visits, { camera, day, who }, person) {

@@ -17,11 +17,15 @@ export function joined(visits, messages) {
     const before = changed.get(message.event_id);
     if (before && before.seq > message.seq) continue;
     const visit = { ...message, isOver: message.type === "end", snapshot: message.snapshot ?? before?.snapshot ?? null };
-    // What was said by hand counts more than what is told while they are still seen.
-    const { person, decision, similarity, candidates, isByHand } = before ?? {};
-    changed.set(message.event_id, isByHand ? { ...visit, person, decision, similarity, candidates, isByHand } : visit);
+    changed.set(message.event_id, asSaid(before, visit));
   }
   return changed;
+}
+
+// What was said by hand counts more than what is told while they are still seen.
+export function asSaid(before, visit) {
+  const { person, decision, similarity, candidates, isByHand } = before ?? {};
+  return isByHand ? { ...visit, person, decision, similarity, candidates, isByHand } : visit;
 }
 
 export const newestFirst = (visits) =>
@@ -133,7 +137,9 @@ export async function kept({ camera, person, since, until }, after, signal) {
   if (until) query.append("until", String(until));
   if (after) query.append("after", after);
   const { data } = await ask(`/api/v1/events?${query}`, { signal });
-  return { messages: data.events, next: data.next };
+  // A name that was measured by nothing was said, by whomever.
+  const messages = data.events.map((message) => (message.person && message.similarity === null ? { ...message, isByHand: true } : message));
+  return { messages, next: data.next };
 }
 
 export const pictureOf = (visit, kind) =>
