@@ -205,8 +205,16 @@ async def test_a_wrong_name_is_corrected_in_two_clicks(page):
     await page.looked_at("known")
     await page.browser.run("window.clicks = 0; addEventListener('click', () => ++window.clicks, true)")
     event_id = await page.browser.run("return document.querySelector('.visit:last-child').dataset.id")
+    (grace,) = (await asked(page, "/api/v1/people"))["people"]
     await page.click(f".visit[data-id='{event_id}'] .wrong", "Not Grace Hopper?")
     await page.looked_at("correction")
+    await said_by_somebody_else(page, event_id, None)
+    await page.click(".correction .nobody")
+    await page.shows(".correction .trouble", "Somebody else was quicker: it is nobody known now")
+    await said_by_somebody_else(page, event_id, grace["id"])
+    await page.click(".correction .plain", "after all")
+    await page.browser.run("window.clicks = 0")
+    await page.click(f".visit[data-id='{event_id}'] .wrong", "Not Grace Hopper?")
     await page.click(".correction .nobody")
     await page.shows(".said", "Corrected")
     await page.shows_not(f".visit[data-id='{event_id}']")  # of known people
@@ -215,8 +223,13 @@ async def test_a_wrong_name_is_corrected_in_two_clicks(page):
     await page.shows(f".visit[data-id='{event_id}'] .name", "Somebody unknown")
     answer = await asked(page, f"/api/v1/events/{event_id}")
     assert {message["person"] for message in answer["events"]} == {None}
-    (grace,) = (await asked(page, "/api/v1/people"))["people"]
     assert (await asked(page, f"/api/v1/people/{grace['id']}/negatives"))["negatives"]
+
+
+async def said_by_somebody_else(page: Page, event_id: str, person: str | None) -> None:
+    said = {"person": person, "negative": False}
+    async with httpx.AsyncClient(base_url=page.service.http, headers=bearer(page.token), timeout=30) as api:
+        assert (await api.patch(f"/api/v1/events/{event_id}", json=said)).status_code == 200
 
 
 async def asked(page: Page, path: str) -> dict[str, Any]:
