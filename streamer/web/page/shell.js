@@ -27,8 +27,8 @@ function addressNow() {
   } catch {
     parts = [""]; // typed by hand
   }
-  const screen = parts[0] in SCREENS ? parts[0] : FIRST;
-  return { screen, id: parts[0] === screen ? parts[1] : undefined, query: new URLSearchParams(query) };
+  const screen = Object.hasOwn(SCREENS, parts[0]) ? parts[0] : FIRST; // #/constructor is no screen
+  return { screen, id: (parts[0] === screen && parts[1]) || undefined, query: new URLSearchParams(query) };
 }
 
 function useAddress() {
