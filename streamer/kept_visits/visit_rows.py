@@ -28,14 +28,14 @@ _SEALED = {"messages": "seq", "faces": "number", "pictures": "kind"}
 def write_visit(db: sqlite3.Connection, cipher: Cipher, change: VisitChange, boot: str) -> bool:
     """False where it is gone."""
     values = (change.is_known, change.seen_at, change.ended_at, change.event_id)
-    if change.is_first:
+    if not db.execute(_UPDATE, values).rowcount:  # a first change may be of one that is there: the file was opened anew
+        if not change.is_first:
+            return False
         db.execute(
-            "INSERT OR REPLACE INTO visits (is_known, seen_at, ended_at, event_id, camera, began_at, began_s, boot)"
+            "INSERT INTO visits (is_known, seen_at, ended_at, event_id, camera, began_at, began_s, boot)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (*values, change.camera, change.began_at, change.began_s, boot),
         )
-    elif not db.execute(_UPDATE, values).rowcount:
-        return False
     people = [(person_id, change.event_id) for person_id in change.people]
     db.executemany("INSERT OR IGNORE INTO visit_people VALUES (?, ?)", people)
     write_messages(db, cipher, change.event_id, change.messages)

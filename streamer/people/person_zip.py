@@ -42,6 +42,8 @@ def visits_of(person_ids: Sequence[str], settings: Settings) -> Iterator[tuple[s
         return
     with VisitsFile(settings.visits_path, key_source(settings)) as file:
         for visit in file.search(0.0, math.inf, people=person_ids):
+            if visit.said is not None and visit.said.is_named and visit.said.person_id not in person_ids:
+                continue  # it was taken for this person, and is somebody else's
             document = {
                 "event_id": visit.event_id,
                 "camera": visit.camera,

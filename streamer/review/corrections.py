@@ -39,7 +39,7 @@ class Correction:
 
 async def correct(said: Correction, decisions: Decisions, desk: GalleryDesk, studio: Studio, actor: str) -> Corrected:
     """Raises KeptVisitsError, GalleryError, PersonNotFound and PersonAmbiguous: nothing is said of the visit. To be
-    called within `turn`.
+    called within turn().
     """
 
     def told(store: PersonStore) -> tuple[Person | None, Person | None]:

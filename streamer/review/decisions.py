@@ -55,7 +55,7 @@ class Decisions:
         self, cluster_id: str, whom: Whom, actor: str, *, without: Collection[str] = (), as_now: bool = False
     ) -> NamedCluster:
         """Enrol whom it shows, and name its visits, those aside that are `without`. Raises what enrolling does."""
-        async with self._review.turn:
+        async with self._review.turn():
             members = await self._review.members(cluster_id, as_now=as_now)
             wanted = [event_id for event_id in members if event_id not in without]
             whose = await self._kept(cluster_id, wanted)
@@ -69,7 +69,7 @@ class Decisions:
 
     async def ignore(self, cluster_id: str, actor: str, *, as_now: bool = False) -> None:
         """It is not shown any more, nor whoever is found to be the same, as long as one of its visits is kept."""
-        async with self._review.turn:
+        async with self._review.turn():
             event_ids = await self._review.members(cluster_id, as_now=as_now)
             whose = await self._kept(cluster_id, event_ids)
             if all(said is not None and said.is_ignored for _, said in whose.values()):
@@ -81,7 +81,7 @@ class Decisions:
 
     async def erase(self, cluster_id: str, actor: str, *, as_now: bool = False) -> None:
         """Its visits are erased: messages, faces and pictures."""
-        async with self._review.turn:
+        async with self._review.turn():
             event_ids = await self._review.members(cluster_id, as_now=as_now)
             whose = await self._review.run(lambda file: file.whose(event_ids))
             if not whose:  # by whoever was faster

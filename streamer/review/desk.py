@@ -13,6 +13,7 @@ from functools import partial
 from typing import Self, TypeVar
 
 from gallery.keys.master_key import KeySource
+from recognition.errors import Overloaded
 from recognition.models.manager import ModelManager
 from recognition.serving.lanes import step_back
 from recognition.serving.one_thread import OneThread
@@ -38,10 +39,11 @@ _LOOKED_AT = 5  # of a cluster's visits, the best ones: who they may be, and who
 
 
 class ReviewDesk:
-    """Made by ReviewDesk.open() alone. `turn`: held by whoever decides on a cluster."""
+    """Made by ReviewDesk.open() alone."""
 
     def __init__(self, settings: Settings, manager: ModelManager, people: LiveGallery, thread: OneThread) -> None:
-        self.turn = asyncio.Lock()
+        self._deciding = asyncio.Lock()
+        self._waiting = 0
         self._path = settings.visits_path
         self._keys: KeySource | None = key_source(settings)
         self._manager = manager
@@ -60,6 +62,18 @@ class ReviewDesk:
             yield cls(settings, manager, people, OneThread(thread, _MOST_WAITING, "the review"))
         finally:
             await asyncio.to_thread(thread.shutdown)
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Held by whoever decides on a cluster, or whose a visit is. Raises Overloaded."""
+        if self._waiting >= _MOST_WAITING:
+            raise Overloaded(f"{self._waiting} decisions wait for their turn already; try again in a moment")
+        self._waiting += 1
+        try:
+            async with self._deciding:
+                yield
+        finally:
+            self._waiting -= 1
 
     async def run(self, work: Callable[[VisitsFile], T], *, is_rest: bool = False) -> T:
         """What `work` returns, as VisitReader.run()."""

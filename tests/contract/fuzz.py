@@ -116,6 +116,7 @@ def _hooks(found: Home, told: Path) -> dict[str, str]:
         **dict.fromkeys(("photo", "negative"), numbers),
         **{key: ["nano_embed", "nano_det", "arcface_w600k_mbf", "nobody"] for key in ("model", "model_name")},
         "photos": [[number] for number in numbers],
+        "cluster": _clusters(found),
     }
     return {
         "SCHEMATHESIS_HOOKS": "tests.contract.fuzz_hooks",
@@ -125,6 +126,12 @@ def _hooks(found: Home, told: Path) -> dict[str, str]:
         "FUZZ_SPARE": json.dumps({CAMERA: "yard", NAME: OTHERS[0]}),
         "FUZZ_SENT": str(told),
     }
+
+
+def _clusters(found: Home) -> list[str]:
+    """Of the strangers whom the camera has seen by now."""
+    with found.client() as client:
+        return [one["id"] for one in client.get("/api/v1/review").json()["clusters"]] or ["c" + "0" * 24]
 
 
 def main() -> int:

@@ -39,7 +39,7 @@ def routes(desk: GalleryDesk, studio: Studio, review: ReviewDesk, decisions: Dec
         """Say whose a kept visit is, whoever was named: all its messages are this person's from now on, and a face that
         was another one's is kept as one that is not.
         """
-        async with review.turn:
+        async with review.turn():
             before = await review.run(lambda file: visit_view(file, event_id.upper(), name_of))
             hold_to(request, before)
             former = before.events[-1].person if before.events else None

@@ -89,6 +89,15 @@ async def test_of_two_who_correct_the_same_one_is_told_that_it_has_changed(house
     assert refusal(late) == (412, "precondition_failed")
 
 
+async def test_a_file_that_is_opened_anew_has_what_was_said(house):
+    """Its writer tells the visit from the beginning then."""
+    await patch(house, {"person": house.bob})
+    with house.file() as file:
+        again = event(house.wrong, 2, person=house.ada, at=NOW + 9)
+        file.write([change(house.wrong, again, is_first=True, faces=None, pictures={})])
+    assert [one["person"]["name"] for one in (await house.visit(house.wrong))["events"]] == ["Bob", "Bob"]
+
+
 async def test_what_is_told_later_of_a_visit_that_goes_on_names_who_was_said(house):
     await patch(house, {"person": house.bob})
     with house.file() as file:

@@ -11,6 +11,9 @@ import pytest
 from gallery.copies.bundle import write_bundle
 from gallery.portable import PortableTemplate
 from recognition.specs.files import load_specs
+from streamer.kept_visits.visits_file import VisitsFile
+from streamer.process import key_source
+from streamer.settings_reading import load
 from tests.command import assert_refused, whosthere
 from tests.gallery.fakes import near, unit
 from tests.gallery.portable import assert_same, portable_person
@@ -46,6 +49,10 @@ def test_what_kept_visits_hold_of_a_person_comes_along(tmp_path):
     home = seeded(tmp_path / "home", [ADA, BOB])
     theirs = keep_visit(home, ADA.id, 1, 1.76e9)
     keep_visit(home, BOB.id, 2, 1.76e9)
+    corrected = keep_visit(home, ADA.id, 3, 1.76e9)
+    settings = load(home / "whosthere.yaml")
+    with VisitsFile(settings.visits_path, key_source(settings)) as file:
+        file.name([corrected], BOB.id, 1.77e9)
     assert whosthere("people", "export", ADA.id, "ada.zip", cwd=home).code == 0
     with zipfile.ZipFile(home / "ada.zip") as archive:
         assert [name for name in archive.namelist() if name.startswith("visits/")] == [
