@@ -88,7 +88,7 @@ export async function refresh() {
 
 function over() {
   const had = service.value.session;
-  const why = had ? "Your session is over: its token was revoked, its time was up, or the service was started anew." : "";
+  const why = had ? "Your session is over: its token was revoked, or its time was up." : "";
   service.set({ session: null, why: why || service.value.why });
 }
 
