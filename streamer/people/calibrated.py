@@ -3,12 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
+from gallery.matching.calibration import Curves
+from gallery.matching.tails import GRID, place_of
 from gallery.people import Profile
 from gallery.storage.store import PersonStore
 from recognition.models.manager import ModelManager
 from streamer.model_layer.calibrating import GalleryReport, SpaceReport, calibrate_gallery, keep
 from streamer.people.look_alikes import alike_rows
 from streamer.settings import Settings
+
+_SHOWN = [place_of(percent / 100) for percent in range(0, 101, 2)]  # cosines below 0 name nobody
 
 
 def calibrated(
@@ -55,4 +59,14 @@ def _space(one: SpaceReport) -> dict[str, Any]:
         "shift": found.shift,
         "aggregation": found.conditions.aggregation,
         "margin": found.conditions.margin,
+        "curve": [_rates(one.curves, place) for place in _SHOWN],
+    }
+
+
+def _rates(curves: Curves, place: int) -> dict[str, float | None]:
+    missed = curves.fnir
+    return {
+        "threshold": round(float(GRID[place]), 2),
+        "fpir": float(f"{curves.fpir[place]:.3g}"),
+        "fnir": None if missed is None else float(f"{missed[place]:.3g}"),
     }

@@ -19,6 +19,7 @@ from streamer.events.outbox import Outbox
 from streamer.ingest import faults
 from streamer.ingest.address import address, redacted_url
 from streamer.ingest.decode_gate.gate import GateReport
+from streamer.ingest.decode_gate.habits import Watch
 from streamer.ingest.frame import Frame
 from streamer.ingest.publish.point import PublishPoint
 from streamer.ingest.publish.source import PublishedSource
@@ -91,6 +92,7 @@ class Camera:
         self.path = path
         self.status = CameraStatus("offline", "starting") if settings.enabled else CameraStatus("disabled")
         self._publish = publish
+        self.watched: Watch | None = None  # while nothing moves; None while that is not known
         self._source: Source | None = None
         self._rhythm = Rhythm()
         self._left = False
@@ -171,7 +173,7 @@ class Camera:
                 close_visits(self.path, "camera_lost")
                 raise
             finally:
-                self._source = None
+                self._source = self.watched = None
                 self._frames_seen = source.next_number
 
     async def _wait_for_answer(self) -> None:
@@ -268,6 +270,7 @@ class Camera:
 
         def gated(report: GateReport) -> None:
             if not self._left:
+                self.watched = report.watch
                 self.path.metrics.show_gate(camera, report)
 
         def decoded_by(used: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 from axe_core_python import base as axe
 
-from tests.faces import KNOWN, STRANGERS, write_film
+from tests.faces import EVERYBODY, KNOWN, STRANGERS, write_film
 from tests.live.browser import Browser
 from tests.live.mosquitto import Mosquitto
 from tests.live.publishing import fake_camera
@@ -319,6 +319,7 @@ async def test_cameras_and_models(page):
     await page.go("cameras")
     await page.shows(".card[aria-label='Camera attic'] .state", "disabled")
     await page.shows(".card[aria-label='Camera door'] dd", "kept with pictures")
+    await page.shows(".card[aria-label='Camera door'] summary", "while nothing moves")
     await page.click(".card[aria-label='Camera attic'] .enable", "Enable")
     await page.shows(".card[aria-label='Camera attic'] .state", "online")
     await page.looked_at("cameras")
@@ -332,7 +333,47 @@ async def test_cameras_and_models(page):
     await page.shows(".card .state", "serves on")
     await page.looked_at("models")
     await page.click(".auto")
-    await page.shows(".chosen", "nano_embed")
+    await page.shows(".said", "nano_embed serves")
+    await page.shows(".chosen", "Chosen by the service: nano_embed on cpu")
+
+
+async def test_thresholds_are_computed_and_kept(page):
+    await page.go("service")
+    await page.shows(".service .state", "All of it runs")
+    await page.shows(".service dd", "1 of 2 online")
+    await page.shows(".spaces .state", "of the model")
+    await page.click(".asked button", "Compute")
+    await page.shows(".trouble", "enrol two at least")
+    people = [await enrolled(page, f"Person {number}", number) for number in range(2)]
+    await page.click(".asked button", "Compute")
+    await page.shows(".rates p", "strangers is taken for somebody")
+    (curve,) = await page.browser.run(
+        "return [...document.querySelectorAll('.plot .strangers')].map((it) => it.getTotalLength())"
+    )
+    assert curve > 200, "the plot's line goes down and along"
+    spoken = await page.browser.run("return document.querySelector('.plot').getAttribute('aria-label')")
+    assert "taken for somebody" in spoken
+    await page.browser.run("document.querySelector('.rates').scrollIntoView()")
+    await page.looked_at("calibration")
+    await page.click(".rates summary")
+    await page.shows(".rates td", "%")
+    await page.click(".keep")
+    await page.shows(".said", "by these thresholds")
+    await page.shows(".spaces .state", "in use")
+    await page.looked_at("service")
+    (space,) = (await asked(page, "/api/v1/calibration"))["spaces"].values()
+    assert space["state"] == "used"
+    for person in people:
+        page.service.run("people", "forget", person, "--yes")
+
+
+async def enrolled(page: Page, name: str, number: int) -> str:
+    """One of the portraits that no other test here enrols."""
+    photo = EVERYBODY[-1 - number].file.read_bytes()
+    async with httpx.AsyncClient(base_url=page.service.http, headers=bearer(page.token), timeout=30) as api:
+        answer = await api.post("/api/v1/people", data={"name": name}, files={"images": ("1.jpg", photo)})
+        assert answer.status_code == 201, answer.text
+        return answer.json()["id"]
 
 
 async def test_a_viewer_sees_and_changes_nothing(page):

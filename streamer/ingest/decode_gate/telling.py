@@ -1,4 +1,4 @@
-"""How a stream will be watched, in plain words, and what that costs. Pure; for `cameras probe`."""
+"""How a stream will be watched, in plain words, and what that costs. Pure; for `cameras probe` and HTTP."""
 
 from dataclasses import dataclass
 
@@ -70,12 +70,18 @@ class WatchOutlook:
     quiet_decode_ms_per_s: float | None = None
 
 
+def words_of(watch: Watch) -> str:
+    """How a stream is watched while nothing moves, and why so."""
+    if watch.reason == "learning":
+        return f"not known yet: {_REASONS[watch.reason]}"
+    return f"{_WAYS[watch.way]}: {_REASONS[watch.reason]}"
+
+
 def outlook(watch: Watch, keyframe_s: float | None, cost: DecodeCost, seen_s: float) -> WatchOutlook:
     """seen_s: how much of the stream was watched."""
     every_ms = round(cost.all_s / seen_s * 1e3, 1) if seen_s > 0 else None
     if watch.reason == "learning":
-        words = f"not known yet: {_REASONS[watch.reason]} ({seen_s:.1f} s); watch it for longer (--seconds)"
+        words = f"{words_of(watch)} ({seen_s:.1f} s); watch it for longer (--seconds)"
         return WatchOutlook(None, watch.reason, words, keyframe_s, every_ms)
-    words = f"{_WAYS[watch.way]}: {_REASONS[watch.reason]}"
     quiet_ms = round(cost.quiet_s(watch.way) / seen_s * 1e3, 1) if seen_s > 0 else None
-    return WatchOutlook(watch.way, watch.reason, words, keyframe_s, every_ms, quiet_ms)
+    return WatchOutlook(watch.way, watch.reason, words_of(watch), keyframe_s, every_ms, quiet_ms)

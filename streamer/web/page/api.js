@@ -27,6 +27,8 @@ const WORDS = {
   visit_not_found: "Nothing is kept of this visit any more.",
   no_photo_accepted: "No photo was accepted, and nothing was changed:",
   body_too_large: "That is more than the service takes at once. Send fewer photos, or smaller ones.",
+  calibration_too_few: "Thresholds are computed from how alike different people are: enrol two at least.",
+  calibration_too_rare: "So rarely can't be told of the people who are enrolled. Ask for less, or enrol more people.",
   overloaded: "The service has too much to do just now. Try again in a moment.",
 };
 const AWAY = new Problem(0, { code: "service_away", detail: "The service does not answer." });

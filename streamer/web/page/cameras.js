@@ -4,20 +4,24 @@ import { REASONS, TROUBLES } from "/assets/states.js";
 import { ask, may, service } from "./api.js";
 import { useCameras } from "./live.js";
 import { addressOf, Dialog, say, Trouble, useAction } from "./parts.js";
+import { useStatus } from "./status.js";
 import { html, useEffect, useState } from "./vendor/preact.js";
+
+const WAYS = { keyframes: "by its keyframes, while nothing moves", reference: "leaving out what can be, while nothing moves", all: "by every picture" };
 
 export function Cameras() {
   const [cameras, problem, look] = useCameras();
+  const [status] = useStatus();
   return html`<h1>Cameras</h1>
     ${service.value.answers && html`<${Trouble} problem=${problem} />`}
     ${cameras === null && !problem && html`<p class="waiting">One moment…</p>`}
     ${cameras?.length === 0 && html`<p class="empty">There is no camera yet. Add one: <code>whosthere cameras add door rtsp://…</code></p>`}
-    <ul class="cards">${cameras?.map((camera) => html`<${Camera} key=${camera.name} camera=${camera} look=${look} />`)}</ul>`;
+    <ul class="cards">${cameras?.map((camera) => html`<${Camera} key=${camera.name} camera=${camera} watched=${status?.watched[camera.name]} look=${look} />`)}</ul>`;
 }
 
 const wordsOf = ({ state, reason }) => (state === "online" ? (TROUBLES[reason] ?? "online") : state);
 
-function Camera({ camera, look }) {
+function Camera({ camera, watched, look }) {
   const { name, state, reason, url, fps, enabled, snapshots, publish_to: publishTo } = camera;
   const [isLooking, setLooking] = useState(false);
   const [change, isBusy, problem] = useAction(async (json, words) => {
@@ -31,6 +35,7 @@ function Camera({ camera, look }) {
     ${state !== "online" && reason && html`<p>${REASONS[reason] ?? reason}</p>`}
     <dl><dt>From</dt><dd><code>${publishTo ?? url}</code></dd>
       <dt>Pictures</dt><dd>${fps} a second are looked at</dd>
+      ${watched && html`<dt>Watched</dt><dd><details><summary>${watched.reason === "learning" ? "how is not known yet" : WAYS[watched.way]}</summary>${watched.words}.</details></dd>`}
       <dt>Visits</dt><dd>${snapshots ? "kept with pictures" : "not kept"}</dd></dl>
     <${Trouble} problem=${problem} />
     ${may("operator") && html`<div class="buttons">
@@ -51,7 +56,7 @@ function Probe({ name, onClose }) {
     <${Trouble} problem=${problem} />
     ${found && html`<dl>${row("Stream", `${found.codec}, ${found.width} x ${found.height}${found.fps ? `, ${found.fps} a second` : ""}`)}
       ${row("First picture", `after ${found.first_frame_s} s`)}
-      ${row("Read as", found.reading)}${row("While nothing moves", found.watch)}
+      ${row("Read as", found.reading)}${row("Watched", found.watch)}
       ${found.decode_ms_per_s !== null && row("Decoding", `${found.decode_ms_per_s} ms of CPU time a second of it`)}
       ${found.faces !== null && row("Faces", `${found.faces} in its last picture`)}
       ${found.notes.map((note) => row("Note", note))}</dl>`}

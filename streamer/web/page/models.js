@@ -10,14 +10,12 @@ const CHOSEN_WITHIN_MS = 120000; // weights are read, and held to their self-tes
 export function Models() {
   const { again } = useObserved(service);
   const [found, setFound] = useState(null); // {models, status}
-  const [chosen, setChosen] = useState(null);
   const [look, , problem] = useAction(async () => {
     const [{ data }, { data: status }] = await Promise.all([ask("/api/v1/models"), ask("/api/v1/service")]);
     setFound({ models: data.models, status });
   });
   const [use, isBusy, refusal] = useAction(async (name) => {
     const { data } = await ask(`/api/v1/models/${encodeURIComponent(name)}/use`, { method: "POST", withinMs: CHOSEN_WITHIN_MS });
-    setChosen(data);
     say(`${data.serving} serves.`);
     await look();
   });
@@ -28,9 +26,14 @@ export function Models() {
       ${may("operator") && html`<button type="button" class="auto" disabled=${isBusy} onClick=${() => use("auto")}>Let the service choose</button>`}</div>
     <${Trouble} problem=${problem} /><${Trouble} problem=${refusal} />
     ${isBusy && html`<p class="waiting" role="status">The model is loaded and tried…</p>`}
-    ${chosen && html`<p class="chosen" role="status">${chosen.serving} on ${chosen.device}: ${chosen.why}.</p>`}
+    ${found && html`<p class="chosen">${choiceWords(found.status.models)}</p>`}
     ${!found && !problem && html`<p class="waiting">One moment…</p>`}
     <ul class="cards">${shown?.map((model) => html`<${Model} key=${model.name} model=${model} use=${use} isBusy=${isBusy} />`)}</ul>`;
+}
+
+function choiceWords({ embedder, device, chosen, why }) {
+  const whose = chosen ? "Chosen by hand" : "Chosen by the service";
+  return why ? `${whose}: ${why}.` : `${whose}: ${embedder} on ${device}.`;
 }
 
 function Model({ model, use, isBusy }) {

@@ -13,6 +13,7 @@ const SCREENS = {
   review: { title: "Review", load: () => import("./review.js").then(({ Review }) => Review), role: "operator" },
   cameras: { title: "Cameras", load: () => import("./cameras.js").then(({ Cameras }) => Cameras) },
   models: { title: "Models", load: () => import("./models.js").then(({ Models }) => Models) },
+  service: { title: "Service", load: () => import("./service.js").then(({ Service }) => Service) },
   enrol: { title: "Enrol somebody", load: () => import("./enrol.js").then(({ Enrol }) => Enrol), role: "operator", under: "people" },
 };
 const FIRST = "live";

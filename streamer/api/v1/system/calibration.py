@@ -36,6 +36,7 @@ _SPACE: dict[str, Any] = {
     "shift": 0.01,
     "aggregation": "class_mean",
     "margin": 0.05,
+    "curve": [{"threshold": 0.4, "fpir": 0.00102, "fnir": 0.0398}],
 }
 
 
@@ -67,8 +68,17 @@ class CalibrationAsked(BaseModel):
     dry_run: bool = Field(default=False, description="compute all of it, write nothing")
 
 
+class RatesView(BaseModel):
+    """The rates expected from this threshold on; `fnir` is null where nobody's own scores are known."""
+
+    threshold: float
+    fpir: float
+    fnir: float | None
+
+
 class SpaceView(BaseModel):
-    """`threshold`: the calibration's; `used_threshold`: what counts, gallery.threshold where that is set."""
+    """`threshold`: the calibration's; `used_threshold`: what counts, gallery.threshold where that is set; `curve`: the
+    rates over thresholds from 0 to 1."""
 
     model_config = ConfigDict(json_schema_extra={"example": _SPACE})
 
@@ -84,6 +94,7 @@ class SpaceView(BaseModel):
     shift: float
     aggregation: str
     margin: float
+    curve: list[RatesView]
 
 
 class Failed(BaseModel):

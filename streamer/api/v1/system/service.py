@@ -16,6 +16,8 @@ from streamer.api.health import PartView
 from streamer.api.problem_answers import OF_GALLERY, problem_answers
 from streamer.api.v1.paging import USUAL, After, Limit, cursor_of, position_of
 from streamer.api.v1.person_views import LARGEST_ID, Admin, Viewer
+from streamer.ingest.decode_gate.habits import Reason, Way
+from streamer.ingest.decode_gate.telling import words_of
 from streamer.model_layer.layer import ModelLayer
 from streamer.people.audited import audited_id
 from streamer.pipeline.camera import Camera
@@ -34,9 +36,26 @@ _STATUS: dict[str, Any] = {
     "people": 12,
     "templates": {"nano_embed.2": 40},
     "outbox": {"waiting": 0, "oldest_s": 0.0},
-    "models": {"detector": "nano_det", "embedder": "nano_embed", "signature": "5f0c3a9d1be2"},
+    "models": {
+        "detector": "nano_det",
+        "embedder": "nano_embed",
+        "signature": "5f0c3a9d1be2",
+        "chosen": None,
+        "device": "cpu",
+        "reason": "best",
+        "why": "the most accurate that keeps up with the load",
+    },
     "triton": None,
     "cameras": {"door": "online"},
+    "watched": {
+        "door": {
+            "words": "while nothing moves, its keyframes alone are decoded, and what follows each is kept until "
+            "something does: its packets weigh more as soon as something moves, and its keyframes' pictures are "
+            "looked at",
+            "way": "keyframes",
+            "reason": "sizes_and_keyframes",
+        }
+    },
 }
 _ENTRY: dict[str, Any] = {
     "id": 17,
@@ -78,14 +97,41 @@ class OutboxView(BaseModel):
 
 
 class ServingView(BaseModel):
+    """`chosen`: by hand, null where the service chooses; `why`: that this embedder serves, on its `device`."""
+
     detector: str
     embedder: str
     signature: str
+    chosen: str | None
+    device: str
+    reason: str
+    why: str
+
+    @classmethod
+    def of(cls, models: ModelLayer) -> "ServingView":
+        document: dict[str, Any] = models.document()
+        embedder = document["embedder"]
+        return cls(
+            detector=models.recogniser.detector.name,
+            embedder=embedder["name"],
+            signature=models.recogniser.signature,
+            chosen=document["by_hand"],
+            **{key: embedder[key] for key in ("device", "reason", "why")},
+        )
+
+
+class WatchedView(BaseModel):
+    """How a camera is watched while nothing moves, and why."""
+
+    words: str
+    way: Way
+    reason: Reason
 
 
 class StatusView(BaseModel):
     """`parts`: what /readyz says; `queues`: faces and pictures that wait, by model; `templates`: by space; `triton`:
-    null where no model that serves is on a Triton server; `cameras`: the state of each."""
+    null where no model that serves is on a Triton server; `cameras`: the state of each; `watched`: of those that
+    run."""
 
     model_config = ConfigDict(json_schema_extra={"example": _STATUS})
 
@@ -100,6 +146,7 @@ class StatusView(BaseModel):
     models: ServingView
     triton: PartView | None
     cameras: dict[str, str]
+    watched: dict[str, WatchedView]
 
     @classmethod
     def of(cls, service: Service) -> "StatusView":
@@ -117,11 +164,14 @@ class StatusView(BaseModel):
                 waiting=round(_samples(metrics.outbox_depth)[0].value),
                 oldest_s=round(_samples(metrics.outbox_oldest)[0].value, 1),
             ),
-            models=ServingView(
-                detector=recogniser.detector.name, embedder=recogniser.embedder.name, signature=recogniser.signature
-            ),
+            models=ServingView.of(service.models),
             triton=parts.get("triton"),
             cameras={camera.name: camera.status.state for camera in service.cameras},
+            watched={
+                camera.name: WatchedView(words=words_of(watch), way=watch.way, reason=watch.reason)
+                for camera in service.cameras
+                if (watch := camera.watched) is not None
+            },
         )
 
 

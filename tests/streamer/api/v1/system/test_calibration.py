@@ -59,6 +59,13 @@ async def test_what_was_asked_for_counts_from_then_on(api):
     assert 0.3 < space["threshold"] < 0.55
     assert 0.005 < space["expected_fpir"] <= 0.01
     assert dry.json()["spaces"] == done.json()["spaces"]
+    curve = space["curve"]
+    assert (curve[0]["threshold"], curve[-1]["threshold"], len(curve)) == (0, 1, 51)
+    assert [one["fpir"] for one in curve] == sorted((one["fpir"] for one in curve), reverse=True)
+    assert [one["fnir"] for one in curve] == sorted(one["fnir"] for one in curve)
+    below, above = (one for one in curve if abs(one["threshold"] - space["threshold"]) < 0.02)
+    assert below["fpir"] >= space["expected_fpir"] >= above["fpir"]
+    assert below["fnir"] <= space["expected_fnir"] <= above["fnir"]
     assert len(done.json()["look_alikes"]) == 10
     after = await standing(api)
     assert (after["state"], after["threshold"]) == ("used", pytest.approx(space["threshold"]))

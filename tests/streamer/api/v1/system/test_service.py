@@ -6,6 +6,7 @@ from contextlib import closing
 import pytest
 
 from streamer import __version__
+from streamer.ingest.decode_gate.habits import Watch
 from streamer.process import store_of
 from tests.streamer.api.v1.api import refusal
 from tests.streamer.api.v1.running import running
@@ -31,7 +32,14 @@ async def test_how_it_fares(api):
     assert status["queues"] == {"nano_det": 0, "nano_embed": 0}
     assert (status["models"]["detector"], status["models"]["embedder"]) == ("nano_det", "nano_embed")
     assert (status["people"], status["outbox"]["waiting"], status["triton"]) == (0, 0, None)
-    assert status["cameras"] == {"door": "disabled"}
+    assert (status["models"]["chosen"], status["models"]["device"]) == (None, "cpu")
+    assert status["models"]["why"]
+    assert (status["cameras"], status["watched"]) == ({"door": "disabled"}, {})
+    (door,) = api.service.cameras
+    door.watched = Watch("keyframes", "sizes_unknown")
+    watched = (await api.ask("GET", "/api/v1/service", "viewer")).json()["watched"]["door"]
+    assert (watched["way"], watched["reason"]) == ("keyframes", "sizes_unknown")
+    assert watched["words"].startswith("while nothing moves, its keyframes alone are decoded")
     alive = (await api.client.get("/healthz")).json()
     assert alive == {"status": "alive", "triton": None, "rerank": {"ok": True, "reason": None}}
 
