@@ -96,6 +96,11 @@ class Browser:
         (element,) = found.values()
         await self._ask(f"/element/{element}/value", {"text": text})
 
+    async def press(self, *keys: str) -> None:
+        """Keys one after the other, for whatever has the focus; WebDriver has numbers for those without a sign."""
+        actions = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
+        await self._ask("/actions", {"actions": [{"type": "key", "id": "keyboard", "actions": actions}]})
+
     async def resize(self, width: int, height: int) -> None:
         """The page's own size, in CSS pixels; below 500 wide too, unlike a window's."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}

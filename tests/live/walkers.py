@@ -26,13 +26,17 @@ _MIDDLE, _HALF = (125, 120), (68, 92)
 
 @dataclass(frozen=True)
 class Walker:
-    """One crossing. person: the LFW folder; enter_s, leave_s: when the head's first, last pixel is seen."""
+    """One crossing. person: the LFW folder; enter_s, leave_s: when the head's first, last pixel is seen.
+
+    photo: which of this person's is seen.
+    """
 
     person: str
     enrolled: bool
     enter_s: float
     leave_s: float
     path: int
+    photo: int = 0
 
 
 @dataclass(frozen=True)
@@ -64,10 +68,37 @@ def compose_walk(faces_zip: Path, folder: Path, *, people: int = 12) -> Walk:
         known, unknown = _spread(many, people), _spread(single, people)
         enrolment = {p: _write_enrolment(photos, by_person[p][1:4], folder / "enrol" / p) for p in known}
         order = [person for pair in zip(known, unknown, strict=True) for person in pair]
-        heads = {p: _head(_read(photos, by_person[p][0]), HEAD_PX) for p in order}
-    walkers = tuple(_timetable(order, set(known)))
+        walkers = tuple(_timetable([(person, 0) for person in order], set(known)))
+        return _written(folder / "walk.mp4", walkers, photos, by_person, enrolment)
+
+
+def compose_strangers(faces_zip: Path, folder: Path, *, people: int, again: int) -> tuple[Walk, Walk]:
+    """Two clips in `folder`: of `people` strangers, the first `again` of whom come a second time, in another photo; and
+    of the first of them, who comes alone in a third photo. Deterministic.
+    """
+    with zipfile.ZipFile(faces_zip) as photos:
+        by_person = _photos_by_person(photos)
+        twice = _spread([p for p, names in by_person.items() if len(names) >= 3], again)
+        once = _spread([p for p, names in by_person.items() if len(names) == 1], people - again)
+        order = [(person, 0) for person in twice + once] + [(person, 1) for person in twice]
+        walks = {"strangers.mp4": order, "later.mp4": [(twice[0], 2)]}
+        strangers, later = (
+            _written(folder / name, tuple(_timetable(order, set())), photos, by_person, {})
+            for name, order in walks.items()
+        )
+    return strangers, later
+
+
+def _written(
+    clip: Path,
+    walkers: tuple[Walker, ...],
+    photos: zipfile.ZipFile,
+    by_person: dict[str, list[str]],
+    enrolment: dict[str, tuple[Path, ...]],
+) -> Walk:
+    seen = {(w.person, w.photo) for w in walkers}
+    heads = {(p, photo): _head(_read(photos, by_person[p][photo]), HEAD_PX) for p, photo in seen}
     seconds = max(w.leave_s for w in walkers) + PAUSE_S
-    clip = folder / "walk.mp4"
     _render(clip, seconds, walkers, heads)
     return Walk(clip, seconds, walkers, enrolment)
 
@@ -86,12 +117,13 @@ def _spread(people: list[str], count: int) -> list[str]:
     return [people[int(number * step)] for number in range(count)]
 
 
-def _timetable(order: list[str], known: set[str]) -> Iterator[Walker]:
-    for number, person in enumerate(order):
+def _timetable(order: list[tuple[str, int]], known: set[str]) -> Iterator[Walker]:
+    """order: (person, photo) of each crossing."""
+    for number, (person, photo) in enumerate(order):
         turn, path = divmod(number, 2)
         path = (path + turn) % 2  # enrolled people and strangers change paths each turn
         enter_s = 1.0 + path * LAG_S + turn * (CROSSING_S + PAUSE_S)
-        yield Walker(person, person in known, enter_s, enter_s + CROSSING_S, path)
+        yield Walker(person, person in known, enter_s, enter_s + CROSSING_S, path, photo)
 
 
 def _read(photos: zipfile.ZipFile, name: str) -> np.ndarray:
@@ -151,7 +183,7 @@ def _paste(picture: np.ndarray, head: np.ndarray, x: int, y: int) -> None:
     under[:] = np.clip(part[:, :, :3] * alpha + under * (1 - alpha), 0, 255).astype(np.uint8)
 
 
-def _render(path: Path, seconds: float, walkers: tuple[Walker, ...], heads: dict[str, np.ndarray]) -> None:
+def _render(path: Path, seconds: float, walkers: tuple[Walker, ...], heads: dict[tuple[str, int], np.ndarray]) -> None:
     background = _background()
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=FPS, options={"preset": "ultrafast", "crf": "18"})
@@ -161,6 +193,6 @@ def _render(path: Path, seconds: float, walkers: tuple[Walker, ...], heads: dict
             picture = background.copy()
             for number, walker in enumerate(walkers):
                 if walker.enter_s <= at_s <= walker.leave_s:
-                    _paste(picture, heads[walker.person], *_place(walker, number, at_s))
+                    _paste(picture, heads[walker.person, walker.photo], *_place(walker, number, at_s))
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
         container.mux(stream.encode(None))

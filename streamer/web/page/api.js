@@ -43,13 +43,11 @@ export async function ask(path, { method = "GET", json, form, etag, signal, with
   let answer;
   try {
     answer = await fetch(path, { method, headers, body, signal: AbortSignal.any(limits) });
-  } catch (error) {
-    if (signal?.aborted) throw new Problem(0, { code: "cancelled", detail: "Cancelled." });
-    lookForIt();
-    throw AWAY;
+  } catch {
+    throw notAnswered(signal);
   }
-  if (answer.ok) return { data: await documentOf(answer), etag: answer.headers.get("ETag") };
-  const problem = new Problem(answer.status, await documentOf(answer), Number(answer.headers.get("Retry-After")) || undefined);
+  if (answer.ok) return { data: await wholeOf(answer, signal), etag: answer.headers.get("ETag") };
+  const problem = new Problem(answer.status, (await answer.json().catch(() => null)) ?? {}, Number(answer.headers.get("Retry-After")) || undefined);
   if (problem.code === "csrf_refused" && !isAgain && (await refresh())) {
     return ask(path, { method, json, form, etag, signal, withinMs, isAgain: true }); // another tab has begun another session
   }
@@ -112,9 +110,20 @@ export async function lookForIt() {
   service.set({ again: service.value.again + 1 });
 }
 
-async function documentOf(answer) {
+// A document that breaks off is no answer.
+async function wholeOf(answer, signal) {
   if (answer.status === 204) return null;
-  return answer.json().catch(() => ({}));
+  try {
+    return await answer.json();
+  } catch {
+    throw notAnswered(signal);
+  }
+}
+
+function notAnswered(signal) {
+  if (signal?.aborted) return new Problem(0, { code: "cancelled", detail: "Cancelled." });
+  lookForIt();
+  return AWAY;
 }
 
 export const may = (role) => {

@@ -1,12 +1,13 @@
 // Events: who was seen, when and where; those of now as they happen, earlier ones as they were kept.
 
-import { may, service } from "./api.js";
+import { ask, may, service } from "./api.js";
 import { Correction, Naming } from "./naming.js";
+import { News } from "./news.js";
 import { useObserved } from "./observable.js";
 import { addressOf, Dialog, Face, timeWords, Trouble } from "./parts.js";
 import { html, useEffect, useMemo, useRef, useState } from "./vendor/preact.js";
 import { useCameras } from "./live.js";
-import { joined, kept, live, newestFirst, pictureOf, saidByHand } from "./visits.js";
+import { asSaid, isSame, joined, kept, live, newestFirst, pictureOf, saidByHand, whoWords } from "./visits.js";
 
 const ENOUGH = 20; // of a page of what was asked for
 const MOST_PAGES = 5; // looked through at once for so many
@@ -16,31 +17,35 @@ export function Events({ query }) {
   const asked = Object.fromEntries(["camera", "person", "day", "who"].map((key) => [key, query.get(key) ?? ""]));
   const [cameras] = useCameras();
   const { visits: now, isOn, missed } = useObserved(live);
-  const past = usePast(asked, missed);
-  const visits = useMemo(() => wantedOf(new Map([...past.visits, ...newer(now, past.visits)]), asked), [now, past.visits, query.toString()]);
+  const person = usePerson(asked.person);
+  const past = usePast(asked, missed, person);
+  const visits = useMemo(() => wantedOf(new Map([...past.visits, ...newer(now, past.visits)]), asked, person), [now, past.visits, person, query.toString()]);
+  const heard = useMemo(() => wantedOf(now, asked, person), [now, person, query.toString()]);
   return html`<div class="title"><h1>${asked.person ? "Seen" : "Events"}</h1>
       <p class="state" role="status" data-state=${isOn ? "online" : "connecting"}>${isOn ? "as they happen" : "not up to date"}</p></div>
     <${Filters} asked=${asked} cameras=${cameras ?? []} />
     <${Trouble} problem=${past.problem} />
     ${past.isMissing && html`<p class="hint">No camera keeps its visits: what was before you came is not to be had, and nobody can be enrolled from an event.
       <code>whosthere cameras set door snapshots=true</code> turns it on.</p>`}
+    <${News} visits=${heard} />
     <ol class="visits">${visits.map((visit) => html`<${Visit} key=${visit.event_id} visit=${visit} change=${past.change} />`)}</ol>
     ${past.isBusy && html`<p class="waiting">One moment…</p>`}
     ${!past.isBusy && visits.length === 0 && html`<p class="empty">${past.next ? "None among the newest." : "Nobody was seen."}</p>`}
     ${!past.isBusy && past.next && html`<button type="button" class="more" onClick=${past.more}>Show older</button>`}`;
 }
 
-// What is heard is newer than what was kept; of two that are as new, the kept one may have been corrected since.
+// What is heard is newer than what was kept; but whose it is may have been said since, here or by somebody else.
 function newer(now, past) {
-  return [...now].filter(([id, visit]) => visit.isByHand || visit.seq > (past.get(id)?.seq ?? 0));
+  const fresh = [...now].filter(([id, visit]) => visit.seq > (past.get(id)?.seq ?? 0));
+  return fresh.map(([id, visit]) => [id, asSaid(past.get(id), visit)]);
 }
 
-function wantedOf(visits, { camera, person, day, who }) {
+function wantedOf(visits, { camera, day, who }, person) {
   const [since, until] = boundsOf(day);
   return newestFirst(visits).filter(
     (visit) =>
       (!camera || visit.camera === camera) &&
-      (!person || visit.person?.id === person) &&
+      (!person || isSame(visit.person, person)) &&
       (!since || visit.captured_at >= since) && (!until || visit.first_seen_at < until) &&
       (!who || who === "all" || (who === "known") === Boolean(visit.person)),
   );
@@ -52,8 +57,19 @@ function boundsOf(day) {
   return [new Date(year, month - 1, date).getTime() / 1000, new Date(year, month - 1, date + 1).getTime() / 1000];
 }
 
+// Whose visits are asked for, with the name, by which those of before a merge are known; {id, name} or null.
+function usePerson(id) {
+  const [person, setPerson] = useState(null);
+  useEffect(() => {
+    const cancelling = new AbortController();
+    if (id) ask(`/api/v1/people/${encodeURIComponent(id)}`, { signal: cancelling.signal }).then(({ data }) => setPerson(data), () => {}); // the visits' own answer says why
+    return () => cancelling.abort();
+  }, [id]);
+  return useMemo(() => (id ? { id, name: person?.name } : null), [id, person]);
+}
+
 // The kept visits that were asked for, page by page: {visits, next, isBusy, isMissing, problem, more(), change()}
-function usePast(asked, missed) {
+function usePast(asked, missed, person) {
   const { again } = useObserved(service);
   const key = JSON.stringify([asked, again, missed]);
   const [found, setFound] = useState({ key: null, visits: new Map(), next: null });
@@ -74,7 +90,7 @@ function usePast(asked, missed) {
         visits = joined(visits, messages);
         after = next;
         setFound({ key, visits, next });
-        if (!next || wantedOf(visits, asked).length >= ENOUGH) break;
+        if (!next || wantedOf(visits, asked, person).length >= ENOUGH) break;
       }
     } catch (error) {
       if (!mine.signal.aborted && error.code !== "service_away") setProblem(error);
@@ -120,19 +136,19 @@ function Filters({ asked, cameras }) {
   </form>`;
 }
 
-export function whoWords({ person, decision, candidates }) {
-  if (person) return person.name ?? "Somebody who was forgotten";
-  const names = (candidates ?? []).map(({ name }) => name).filter(Boolean);
-  return decision === "ambiguous" && names.length ? `${names.join(" or ")}?` : "Somebody unknown";
-}
-
 function Visit({ visit, change }) {
   const [open, setOpen] = useState("");
   const { person, camera, similarity, first_seen_at: from, captured_at: to, isOver } = visit;
   const who = whoWords(visit);
   const close = () => setOpen("");
+  const row = useRef();
+  const before = useRef("");
+  useEffect(() => {
+    if (before.current === "fix" && !open) row.current.querySelector(".buttons button")?.focus();
+    before.current = open;
+  }, [open]);
   const face = html`<${Face} src=${pictureOf(visit, "face")} name=${who} />`;
-  return html`<li class="visit" data-id=${visit.event_id} data-known=${String(Boolean(person))} aria-label=${`${who}, ${camera}, ${timeWords(from)}`}>
+  return html`<li ref=${row} class="visit" data-id=${visit.event_id} data-known=${String(Boolean(person))} aria-label=${`${who}, ${camera}, ${timeWords(from)}`}>
     ${visit.snapshot ? html`<button type="button" class="picture" aria-label=${`Show the picture of ${who}`} onClick=${() => setOpen("scene")}>${face}</button>` : face}
     <div class="told">
       <p class="name">${person ? html`<a href=${addressOf("people", person.id)}>${who}</a>` : who}</p>

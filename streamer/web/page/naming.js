@@ -3,7 +3,7 @@
 import { ask, Problem } from "./api.js";
 import { Dialog, Face, say, Trouble, useAction } from "./parts.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
-import { pictureOf } from "./visits.js";
+import { isSame, pictureOf } from "./visits.js";
 
 const MOST_FOUND = 6;
 const TYPED_FOR_MS = 150;
@@ -61,6 +61,12 @@ export function Naming({ visit, onDone, onClose }) {
   const [last, setLast] = useState(null); // what was refused, that it may be said once more
   const [run, isBusy, problem] = useAction(async (what, isForced = false) => {
     setLast(what);
+    try {
+      await etagOf(visit, what.person);
+    } catch (problem) {
+      if (problem.code === "corrected_before") return quicker(visit, problem, onDone);
+      throw problem;
+    }
     const person = await enrolledFrom(visit, what, isForced);
     const why = await named(visit, person);
     say(`${person.name} is recognised from now on.${why && ` This visit keeps no name: ${why}`}`, Boolean(why));
@@ -91,26 +97,40 @@ async function enrolledFrom({ event_id }, { name, person }, force) {
 }
 
 // The visit itself, which may be over, has the name from now on, too. Why not, if it has not.
-async function named({ event_id }, { id }) {
+async function named(visit, person) {
   try {
-    await ask(`/api/v1/events/${event_id}`, { method: "PATCH", json: { person: id } });
+    await corrected(visit, person);
     return "";
   } catch (problem) {
     return problem.message;
   }
 }
 
+// What somebody else has said counts, and is shown from now on.
+function quicker(visit, { message, now }, onDone) {
+  say(message, true);
+  onDone({ ...visit, person: now, decision: now ? "known" : "unknown", similarity: null });
+}
+
 // The second click of two: who it was instead, or nobody who is known.
 export function Correction({ visit, onDone, onClose }) {
-  const wrong = visit.person;
+  // The visit may be told anew meanwhile.
+  const [wrong] = useState({ ...visit.person, name: visit.person.name ?? "somebody who was forgotten" });
   const [run, isBusy, problem] = useAction(async (person) => {
-    await corrected(visit, person);
+    try {
+      await corrected(visit, person);
+    } catch (problem) {
+      if (problem.code === "corrected_before") return quicker(visit, problem, onDone);
+      throw problem;
+    }
     say(person ? `Corrected: ${person.name}.` : `Corrected. This face is not taken for ${wrong.name} any more.`);
     onDone({ ...visit, person, decision: person ? "known" : "unknown", similarity: null });
   });
+  const first = useRef();
+  useEffect(() => first.current.focus({ preventScroll: true }), []);
   return html`<div class="correction" role="group" aria-label=${`Not ${wrong.name}`}>
     <p>Then who?</p>
-    <div class="choices"><button type="button" class="nobody main" disabled=${isBusy} onClick=${() => run(null)}>Nobody I know</button></div>
+    <div class="choices"><button type="button" ref=${first} class="nobody main" disabled=${isBusy} onClick=${() => run(null)}>Nobody I know</button></div>
     <${PersonPicker} label="Somebody else" without=${wrong.id} isFirst=${false} isBusy=${isBusy} onPick=${run} />
     <${Trouble} problem=${problem} />
     <button type="button" class="plain" disabled=${isBusy} onClick=${onClose}>It is ${wrong.name} after all</button>
@@ -119,18 +139,24 @@ export function Correction({ visit, onDone, onClose }) {
 
 // The visit has another name from now on, and the face is not taken for that person any more. A visit that goes on is
 // another one with each message: what counts is that nobody else has named it otherwise meanwhile.
-async function corrected({ event_id, person: wrong }, person) {
-  const path = `/api/v1/events/${event_id}`;
+async function corrected(visit, person) {
   for (let attempt = 1; ; attempt++) {
-    const { data, etag } = await ask(path);
-    const now = data.events.at(-1).person;
-    if (now?.id !== wrong.id) {
-      throw new Problem(412, { code: "corrected_before", detail: `Somebody else was quicker: it is ${now?.name ?? "nobody known"} now.` });
-    }
+    const etag = await etagOf(visit, person);
     try {
-      return await ask(path, { method: "PATCH", json: { person: person?.id ?? null }, etag });
+      return await ask(`/api/v1/events/${visit.event_id}`, { method: "PATCH", json: { person: person?.id ?? null }, etag });
     } catch (problem) {
       if (problem.status !== 412 || attempt === 3) throw problem;
     }
   }
+}
+
+// Of the visit as it is now, if it is still whose it was shown to be, or whose it is to be. Of a visit of nobody's, only
+// what was said by hand counts: a camera may have recognised them since.
+async function etagOf({ event_id, person: shown }, person) {
+  const { data, etag } = await ask(`/api/v1/events/${event_id}`);
+  const now = data.events.at(-1)?.person ?? null;
+  const isOther = shown ? !isSame(now, shown) : now !== null && data.said_at !== null;
+  if (!isOther || isSame(now, person)) return etag;
+  const problem = new Problem(412, { code: "corrected_before", detail: `Somebody else was quicker: it is ${now ? (now.name ?? "somebody who was forgotten") : "nobody known"} now.` });
+  throw Object.assign(problem, { now });
 }

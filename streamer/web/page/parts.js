@@ -86,13 +86,19 @@ export function Face({ src, name = "", isLarge = false }) {
 // A dialog of the browser's own: it keeps the focus, and Escape closes it.
 export function Dialog({ title, onClose, children }) {
   const dialog = useRef();
+  const isGone = useRef(false);
   useEffect(() => {
+    const shown = dialog.current;
     const before = document.activeElement;
-    dialog.current.showModal();
-    dialog.current.querySelector("input")?.focus();
-    return () => before?.isConnected && before.focus();
+    shown.showModal();
+    shown.querySelector("input")?.focus();
+    return () => {
+      isGone.current = true;
+      shown.close(); // as long as it is open, nothing around it takes the focus
+      if (before?.isConnected) before.focus();
+    };
   }, []);
-  return html`<dialog ref=${dialog} aria-label=${title} onClose=${onClose} onClick=${(event) => event.target === dialog.current && dialog.current.close()}>
+  return html`<dialog ref=${dialog} aria-label=${title} onClose=${() => isGone.current || onClose()} onClick=${(event) => event.target === dialog.current && dialog.current.close()}>
     <div class="dialog">
       <header><h2>${title}</h2><button type="button" class="plain" aria-label="Close" onClick=${() => dialog.current.close()}>✕</button></header>
       ${children}

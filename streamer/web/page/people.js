@@ -50,7 +50,8 @@ function List() {
   const { people, next, isBusy, problem, more } = usePeople(typed.trim());
   const list = useRef();
   const [first, last] = useRows(list, people.length);
-  useEffect(() => void (last > people.length - 100 && more()), [last, people.length, isBusy]);
+  // What was refused is asked for again by hand: by itself it would be at once, again and again.
+  useEffect(() => void (last > people.length - 100 && !problem && more()), [last, people.length, isBusy]);
   const count = people.length === 1 ? "1 person" : `${people.length}${next ? " and more" : ""} people`;
   return html`<div class="title"><h1>People</h1>${may("operator") && html`<a class="button main" href="#/enrol">Enrol somebody</a>`}</div>
     <form class="filters" role="search" onSubmit=${(event) => event.preventDefault()}>
@@ -58,6 +59,7 @@ function List() {
       <p class="quiet" role="status">${isBusy && !people.length ? "One moment…" : count}</p>
     </form>
     <${Trouble} problem=${problem} />
+    ${problem && next && html`<button type="button" class="more" onClick=${more}>Show more</button>`}
     ${!isBusy && !problem && !people.length && html`<p class="empty">${typed ? "Nobody has such a name." : "Nobody is enrolled yet. Photos of a face are enough to begin."}</p>`}
     <ul class="people" ref=${list} style=${{ height: `${people.length * ROW_PX}px` }}>
       ${people.slice(first, last).map((person, row) => html`<${Row} key=${person.id} person=${person} top=${(first + row) * ROW_PX} place=${first + row + 1} of=${people.length} />`)}

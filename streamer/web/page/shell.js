@@ -1,6 +1,7 @@
 // Around every screen: signing in, where one may go, and words for a service that is away.
 
 import { lookForIt, may, service, signIn, signOut } from "./api.js";
+import { toMain } from "./focus.js";
 import { useObserved } from "./observable.js";
 import { addressOf, Said, Trouble, useAction } from "./parts.js";
 import { html, useEffect, useErrorBoundary, useRef, useState } from "./vendor/preact.js";
@@ -26,8 +27,8 @@ function addressNow() {
   } catch {
     parts = [""]; // typed by hand
   }
-  const screen = parts[0] in SCREENS ? parts[0] : FIRST;
-  return { screen, id: parts[0] === screen ? parts[1] : undefined, query: new URLSearchParams(query) };
+  const screen = Object.hasOwn(SCREENS, parts[0]) ? parts[0] : FIRST; // #/constructor is no screen
+  return { screen, id: (parts[0] === screen && parts[1]) || undefined, query: new URLSearchParams(query) };
 }
 
 function useAddress() {
@@ -43,6 +44,7 @@ function useAddress() {
 export function Page() {
   const { session, answers } = useObserved(service);
   const address = useAddress();
+  useArrival(session && `${address.screen} ${address.id}`);
   return html`
     <a class="skip" href="#main" onClick=${skip}>To the content</a>
     ${!answers && html`<div class="away" role="alert">The service does not answer. This page goes on by itself once it does.
@@ -50,14 +52,26 @@ export function Page() {
     ${session === undefined && answers && html`<p class="waiting">One moment…</p>`}
     ${session === null && html`<${SignIn} />`}
     ${session && html`<${Header} session=${session} screen=${address.screen} />
-      <main id="main" tabindex="-1"><${Screen} key=${address.screen} address=${address} /></main>`}
+      <main id="main" tabindex="-1" aria-label=${SCREENS[address.screen].title}><${Screen} key=${address.screen} address=${address} /></main>`}
     <${Said} />`;
+}
+
+// Another screen begins at its top, and with the focus: what had it may be gone, and a screen reader says where one is.
+function useArrival(where) {
+  const before = useRef();
+  useEffect(() => {
+    if (where && before.current !== undefined) {
+      scrollTo(0, 0);
+      toMain();
+    }
+    before.current = where;
+  }, [where]);
 }
 
 // An address of its own would be another screen.
 function skip(event) {
   event.preventDefault();
-  document.getElementById("main")?.focus();
+  toMain();
 }
 
 function Header({ session, screen }) {

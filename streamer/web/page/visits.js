@@ -2,6 +2,7 @@
 
 import { ask, lookForIt, refresh, service } from "./api.js";
 import { observable } from "./observable.js";
+import { say } from "./parts.js";
 
 const MOST_LIVE = 500; // what lies further back is asked for among the kept ones
 const LONGEST_WAIT_MS = 10000;
@@ -16,11 +17,15 @@ export function joined(visits, messages) {
     const before = changed.get(message.event_id);
     if (before && before.seq > message.seq) continue;
     const visit = { ...message, isOver: message.type === "end", snapshot: message.snapshot ?? before?.snapshot ?? null };
-    // What was said by hand counts more than what is told while they are still seen.
-    const { person, decision, similarity, candidates, isByHand } = before ?? {};
-    changed.set(message.event_id, isByHand ? { ...visit, person, decision, similarity, candidates, isByHand } : visit);
+    changed.set(message.event_id, asSaid(before, visit));
   }
   return changed;
+}
+
+// What was said by hand counts more than what is told while they are still seen.
+export function asSaid(before, visit) {
+  const { person, decision, similarity, candidates, isByHand } = before ?? {};
+  return isByHand ? { ...visit, person, decision, similarity, candidates, isByHand } : visit;
 }
 
 export const newestFirst = (visits) =>
@@ -33,14 +38,17 @@ let last = "";
 
 // As long as there is a session; over when there is none any more.
 export function followSession() {
+  let owner = null;
   let whose = null;
   const look = ({ session, answers }) => {
-    const now = session && answers ? session.name : null;
+    const before = owner;
+    owner = session?.name ?? null;
+    if (before !== null && owner !== before) forget();
+    const now = answers ? owner : null;
     if (now === whose) return;
     whose = now;
     hangUp();
     if (now !== null) begin();
-    else if (!session) forget();
   };
   look(service.value);
   return service.follow(look);
@@ -88,7 +96,9 @@ function hangUp() {
   live.set({ isOn: false });
 }
 
+// Whoever comes next sees nothing of what was shown to the one before.
 function forget() {
+  say("");
   last = "";
   live.set({ visits: new Map(), missed: false });
 }
@@ -99,10 +109,13 @@ function heard(messages) {
   live.set({ visits });
 }
 
-// Somebody has said who it was.
+// Somebody has said who it was; of a visit that was not heard of yet, too: what is told of it next knows nothing of that.
 export function saidByHand(visit) {
-  if (live.value.visits.has(visit.event_id)) live.set({ visits: new Map(live.value.visits).set(visit.event_id, { ...visit, isByHand: true }) });
+  live.set({ visits: new Map(live.value.visits).set(visit.event_id, { ...visit, isByHand: true }) });
 }
+
+// A visit of before somebody was merged into another one keeps the former id, with the name of now; no two have one name.
+export const isSame = (one, other) => (one ?? null) === (other ?? null) || one?.id === other?.id || Boolean(one?.name && one.name === other?.name);
 
 // Somebody has another name, is somebody else (merged), or, null, was erased: nothing of them stays here.
 export function personBecame(id, person) {
@@ -124,8 +137,17 @@ export async function kept({ camera, person, since, until }, after, signal) {
   if (until) query.append("until", String(until));
   if (after) query.append("after", after);
   const { data } = await ask(`/api/v1/events?${query}`, { signal });
-  return { messages: data.events, next: data.next };
+  // A name that was measured by nothing was said, by whomever.
+  const messages = data.events.map((message) => (message.person && message.similarity === null ? { ...message, isByHand: true } : message));
+  return { messages, next: data.next };
 }
 
 export const pictureOf = (visit, kind) =>
   visit.snapshot ? `/api/v1/events/${visit.event_id}/snapshots/${kind}?seen=${visit.seq}` : null; // another one later
+
+// Who it was, in words.
+export function whoWords({ person, decision, candidates }) {
+  if (person) return person.name ?? "Somebody who was forgotten";
+  const names = (candidates ?? []).map(({ name }) => name).filter(Boolean);
+  return decision === "ambiguous" && names.length ? `${names.join(" or ")}?` : "Somebody unknown";
+}

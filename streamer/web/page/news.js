@@ -1,0 +1,33 @@
+// Who comes, in words for whoever does not see the list: said by screen readers, a few of them at once.
+
+import { html, useEffect, useRef, useState } from "./vendor/preact.js";
+import { whoWords } from "./visits.js";
+
+const GATHERED_FOR_MS = 2000; // a crowd is one sentence
+const MOST = 3;
+
+// visits: those of now that are shown, the newest first. Said is who comes, and who gets a name, from now on.
+export function News({ visits }) {
+  const [words, setWords] = useState("");
+  const said = useRef(null); // event_id -> who
+  const waiting = useRef(new Map());
+  const timer = useRef();
+  useEffect(() => {
+    const before = said.current;
+    said.current = new Map(visits.map((visit) => [visit.event_id, whoWords(visit)]));
+    if (!before) return;
+    for (const [id, who] of said.current) {
+      const visit = visits.find((one) => one.event_id === id);
+      if (before.get(id) !== who && !visit.isOver && !visit.isByHand) waiting.current.set(id, `${who}, ${visit.camera}`);
+    }
+    if (!waiting.current.size || timer.current) return;
+    timer.current = setTimeout(() => {
+      const all = [...waiting.current.values()];
+      waiting.current.clear();
+      timer.current = undefined;
+      setWords(`${all.slice(0, MOST).join("; ")}${all.length > MOST ? `; and ${all.length - MOST} more` : ""}`);
+    }, GATHERED_FOR_MS);
+  }, [visits]);
+  useEffect(() => () => clearTimeout(timer.current), []);
+  return html`<p class="unseen news" role="status">${words}</p>`;
+}

@@ -1,0 +1,232 @@
+"""Acceptance: what goes wrong under an open page, in headless Chromium over a real service: addresses typed by hand, a
+photo of 100 megapixels, names with markup, answers that are refused or break off, two who correct the same visit, a
+camera that goes while it is watched, a token that is revoked meanwhile.
+"""
+
+import json
+import zlib
+from base64 import b64encode
+from struct import pack
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from tests.faces import KNOWN, STRANGERS, write_film
+from tests.live.browser import Browser
+from tests.live.service import ServiceProcess, until
+from tests.live.test_page import DROPPED, MISFITS, Page
+from tests.streamer.access.keys import bearer
+
+pytestmark = [pytest.mark.live, pytest.mark.timeout(240), pytest.mark.asyncio(loop_scope="module")]
+
+MARKUP = "<img src=x onerror=window.hit=1> & \"'</b>"
+LONG = "W" * 100
+# What the page asks for is answered by these instead, one after another, then by the last of them.
+ANSWERED = """
+window.asked = 0;
+const [part, ...answers] = arguments;
+window.ours ??= window.fetch;
+window.fetch = (path, how) => {
+  if (!String(path).includes(part)) return window.ours(path, how);
+  window.asked++;
+  const [body, status] = answers.length > 1 ? answers.shift() : answers[0];
+  return Promise.resolve(new Response(body, {status}));
+};
+"""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def page(tmp_path_factory, pytestconfig):
+    """She and a stranger come and go before `door`, which keeps visits; nobody is enrolled, and no broker is there."""
+    folder = tmp_path_factory.mktemp("trouble")
+    film = write_film(folder / "door.mp4", ([KNOWN, None, STRANGERS[0]], 3), ((), 2))
+    config = {
+        "paths": {"data": "data"},
+        "mqtt": {"port": 1},
+        "cameras": {"door": {"url": str(film), "fps": 5, "loop": True, "snapshots": True}},
+        "events": {"keep_unknown_h": 24, "faces_to_settle": 1, "gone_after_s": 0.5},
+        "http": {"port": 0, "max_upload_mib": 2},
+    }
+    service = ServiceProcess(folder, config)
+    made = json.loads(service.run("tokens", "make", MARKUP, "--role", "operator", "--json"))
+    with service:
+        await service.until_ready("camera door")
+        async with Browser() as browser:
+            await browser.resize(1280, 800)
+            page = Page(browser, service, made["token"], thorough=pytestconfig.getoption("--thorough"))
+            await browser.open(f"{service.http}/")
+            await page.sign_in()
+            await page.shows("nav", "Live")
+            yield page
+
+
+async def ask(page: Page, method: str, path: str, **said: Any) -> httpx.Response:
+    async with httpx.AsyncClient(base_url=page.service.http, headers=bearer(page.token), timeout=30) as api:
+        return await api.request(method, path, **said)
+
+
+def png(width: int, height: int) -> bytes:
+    """Black, of one bit a point: few bytes, many points."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return pack(">I", len(data)) + kind + data + pack(">I", zlib.crc32(kind + data))
+
+    rows = zlib.compress(bytes(1 + width // 8) * height, 9)
+    header = pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    "typed", ["constructor", "__proto__/x", "toString", "%E0%A4%A", "//", "live/", "../../healthz"]
+)
+async def test_an_address_that_is_none_leads_to_the_first_screen(page, typed):
+    await page.go("people")
+    await page.shows("h1", "People")
+    await page.go(typed)
+    await page.shows("h1", "Live")
+
+
+@pytest.mark.parametrize("typed", ["..%2F..%2Fsession", "%2e%2e", "p" + "a" * 500, "%3Cimg%20src=x%3E", "%00"])
+async def test_a_person_who_is_none_is_said(page, typed):
+    await page.go(f"people/{typed}")
+    await page.shows("h1", "Person")
+    await page.shows(".trouble")
+
+
+async def test_a_photo_of_100_megapixels_and_one_that_is_too_much(page):
+    await page.go("enrol")
+    await page.shows(".drop")
+    await page.type("form.enrol input[name=name]", "Ada")
+    await page.browser.run(DROPPED, ".drop", "huge.jpg", b64encode(png(10_000, 10_400)).decode())
+    await page.click("form.enrol button[type=submit]", "Enrol")
+    await page.shows(".trouble li", "huge.jpg")
+    await page.click("button[aria-label='Leave out huge.jpg']")
+    await page.browser.run(DROPPED, ".drop", "heavy.jpg", b64encode(b"\xff\xd8" + bytes(3 << 20)).decode())
+    await page.click("form.enrol button[type=submit]", "Enrol")
+    await page.shows(".trouble", "more than the service takes at once")
+    await page.shows_not(".away")
+
+
+async def test_names_are_text_on_every_screen_and_long_ones_are_wrapped(page):
+    for name in (MARKUP, LONG):
+        answer = await ask(page, "POST", "/api/v1/people", json={"name": name})
+        assert answer.status_code == 201, answer.text
+    ids = {one["name"]: one["id"] for one in (await ask(page, "GET", "/api/v1/people")).json()["people"]}
+    await page.browser.resize(375, 740)
+    for name in (MARKUP, LONG):
+        for where in ("people", f"people/{ids[name]}", f"events?person={ids[name]}"):
+            await page.go(where)
+            await page.shows("h1")
+            assert await page.browser.run(MISFITS) == [], (name, where)
+        await page.go("people")
+        await page.shows(".people .name", name)
+        await page.go(f"people/{ids[name]}")
+        await page.shows("h1", name)
+        for button in ("Rename", "Is the same", "Erase"):
+            await page.click(".buttons button", button)
+            await page.shows("dialog h2", name)
+            assert await page.browser.run(MISFITS) == [], (name, button)
+            await page.click("dialog header button")
+            await page.shows_not("dialog")
+    await page.browser.resize(1280, 800)
+    assert not await page.browser.run("return window.hit")
+
+
+async def test_a_list_whose_next_page_is_refused_is_not_asked_for_again_and_again(page):
+    await page.go("live")
+    people = [{"id": f"p{number}", "name": f"Person {number}", "photos": 0, "tags": []} for number in range(20)]
+    first = [json.dumps({"people": people, "next": "more"}), 200]
+    refused = [json.dumps({"code": "too_many_requests", "detail": "too many requests at once"}), 429]
+    await page.browser.run(ANSWERED, "/api/v1/people?", first, refused)
+    await page.go("people")
+    await page.shows(".people .name", "Person 0")
+    await page.shows(".trouble", "too many requests at once")
+    before = await page.browser.run("return window.asked")
+    await page.browser.run("return new Promise((done) => setTimeout(done, 300))")
+    assert await page.browser.run("return window.asked") == before
+    await page.browser.run("window.fetch = window.ours")
+    await page.click(".more")
+
+
+async def test_an_answer_that_breaks_off_is_a_service_that_is_away(page):
+    await page.go("live")
+    await page.browser.run(ANSWERED, "/api/v1/people?", ['{"people": [', 200])
+    await page.go("people")
+    await page.browser.until("window.asked > 0")
+    await page.browser.run("window.fetch = window.ours")
+    await page.shows(".people .name")
+    assert await page.browser.run("return document.querySelectorAll('.trouble').length") == 0
+
+
+async def test_of_two_who_say_who_it_was_the_first_counts_and_the_other_is_told(page):
+    ids = {one["name"]: one["id"] for one in (await ask(page, "GET", "/api/v1/people")).json()["people"]}
+    await page.go("events?who=unknown")
+    await page.shows(".visit .who-is-this")
+    event_id = await page.browser.run("return document.querySelector('.visit:last-child').dataset.id")
+    visit, path = f".visit[data-id='{event_id}']", f"/api/v1/events/{event_id}"
+    await page.click(f"{visit} .who-is-this")
+    assert (await ask(page, "PATCH", path, json={"person": ids[LONG]})).status_code == 200
+    await page.type("dialog input[name=name]", "Grace Hopper\n")
+    await page.shows(".said", f"it is {LONG} now")
+    await page.shows_not("dialog")
+    names = [one["name"] for one in (await ask(page, "GET", "/api/v1/people")).json()["people"]]
+    assert "Grace Hopper" not in names, "nobody is enrolled by a visit that is somebody else's"
+    await page.go("events?who=known")
+    await page.click(f"{visit} .wrong", f"Not {LONG}?")
+    assert (await ask(page, "PATCH", path, json={"person": ids[MARKUP]})).status_code == 200
+    await page.click(".correction .nobody")
+    await page.shows(".said", f"it is {MARKUP} now")
+    await page.shows(f"{visit} .name", MARKUP)
+    await page.click(f"{visit} .wrong")
+    await page.click(".correction .nobody")
+    await page.shows(".said", "Corrected")
+    assert (await ask(page, "GET", path)).json()["events"][-1]["person"] is None
+
+
+async def test_visits_of_before_a_merge_are_shown_and_corrected_as_the_others(page):
+    ids = {one["name"]: one["id"] for one in (await ask(page, "GET", "/api/v1/people")).json()["people"]}
+    await page.go("events?who=unknown")
+    await page.shows(".visit .who-is-this")
+    event_id = await page.browser.run("return document.querySelector('.visit:last-child').dataset.id")
+    path = f"/api/v1/events/{event_id}"
+    assert (await ask(page, "PATCH", path, json={"person": ids[LONG]})).status_code == 200
+    merged = await ask(page, "POST", f"/api/v1/people/{ids[LONG]}/merge", json={"into": ids[MARKUP]})
+    assert merged.status_code == 200, merged.text
+
+    async def name() -> str | None:
+        person = (await ask(page, "GET", path)).json()["events"][-1]["person"]
+        return None if person is None else person["name"]
+
+    async def is_merged() -> bool:
+        return await name() == MARKUP
+
+    async def is_nobodys() -> bool:
+        return await name() is None
+
+    await until(is_merged, 10)
+    await page.go(f"events?person={ids[MARKUP]}")
+    await page.click(f".visit[data-id='{event_id}'] .wrong", f"Not {MARKUP}?")
+    await page.click(".correction .nobody")
+    await until(is_nobodys, 10)
+
+
+async def test_a_token_that_is_revoked_ends_the_page_and_what_it_watches(page):
+    await page.go("live/door")
+    await page.shows(".tile .state", "online")
+    await page.service.until_metric("whosthere_webrtc_sessions", lambda count: count == 1, kind="whep")
+    page.service.run("tokens", "revoke", MARKUP)
+    await page.shows(".sign-in .notice", "Your session is over")
+    assert MARKUP not in await page.text()
+    await page.service.until_metric("whosthere_webrtc_sessions", lambda count: count == 0, kind="whep")
+    await page.sign_in()
+    await page.shows(".sign-in .trouble", "not known here")
+
+
+async def test_a_camera_that_goes_while_it_is_watched(page):
+    page.token = json.loads(page.service.run("tokens", "make", "another", "--role", "operator", "--json"))["token"]
+    await page.sign_in()
+    await page.shows(".tile .state", "online")
+    assert (await ask(page, "DELETE", "/api/v1/cameras/door")).status_code in (200, 204)
+    await page.shows(".empty", "There is no camera “door”")
