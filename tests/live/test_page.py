@@ -125,6 +125,18 @@ class Page:
         )
         return list(found)
 
+    async def new_token(self, name: str, role: str) -> str:
+        """Made by the command line, and known to the service, which follows the file."""
+        made = json.loads(self.service.run("tokens", "make", name, "--role", role, "--json"))
+        token = str(made["token"])
+        async with httpx.AsyncClient(base_url=self.service.http, headers=bearer(token), timeout=30) as api:
+
+            async def is_known() -> bool:
+                return (await api.get("/api/v1/people")).status_code == 200
+
+            await until(is_known, 30)
+        return token
+
     async def sign_in(self, token: str | None = None) -> None:
         await self.type("#token", (token or self.token) + "\n")
 
@@ -364,9 +376,9 @@ async def enrolled(page: Page, name: str, number: int) -> str:
 
 
 async def test_a_viewer_sees_and_changes_nothing(page):
-    made = json.loads(page.service.run("tokens", "make", "the wall", "--role", "viewer", "--json"))
+    token = await page.new_token("the wall", "viewer")
     await page.click(".who button", "Sign out")
-    await page.sign_in(made["token"])
+    await page.sign_in(token)
     await page.go("events")
     await page.shows(".visit")
     assert await page.browser.run("return document.querySelectorAll('.visit .buttons button').length") == 0

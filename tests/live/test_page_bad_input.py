@@ -225,7 +225,7 @@ async def test_a_token_that_is_revoked_ends_the_page_and_what_it_watches(page):
 
 
 async def test_a_camera_that_goes_while_it_is_watched(page):
-    page.token = json.loads(page.service.run("tokens", "make", "another", "--role", "operator", "--json"))["token"]
+    page.token = await page.new_token("another", "operator")
     await page.sign_in()
     await page.shows(".tile .state", "online")
     assert (await ask(page, "DELETE", "/api/v1/cameras/door")).status_code in (200, 204)
