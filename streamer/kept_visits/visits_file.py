@@ -40,6 +40,8 @@ from streamer.kept_visits.visits_schema import (
 from streamer.steady import UNSET_BEFORE
 
 _NOTICED_S = 1.0  # two clocks drift apart by less
+_OF_THESE = "event_id IN (SELECT value FROM json_each(?))"
+_NOT_NAMED_BY_HAND = "event_id NOT IN (SELECT event_id FROM said WHERE is_named AND person_id IS NOT NULL)"
 _OF_PEOPLE = "event_id IN (SELECT event_id FROM visit_people WHERE person_id IN (SELECT value FROM json_each(?)))"
 _OLDEST = "event_id IN (SELECT event_id FROM visits ORDER BY began_at LIMIT max(1, (SELECT count(*) FROM visits) / 50))"
 
@@ -158,10 +160,11 @@ class VisitsFile:
 
     # Erased, by the service and by commands; tidy() erases what is left in the log.
 
-    def erase(self, event_ids: Collection[str]) -> int:
-        """These visits; how many there were."""
+    def erase(self, event_ids: Collection[str], *, spares_named: bool = False) -> int:
+        """These visits; how many there were. spares_named: but those of which somebody said whose they are."""
+        where = f"{_OF_THESE} AND {_NOT_NAMED_BY_HAND}" if spares_named else _OF_THESE
         with translated(self.path), transaction(self._db):
-            return self._delete("event_id IN (SELECT value FROM json_each(?))", orjson.dumps(list(event_ids)).decode())
+            return self._delete(where, orjson.dumps(list(event_ids)).decode())
 
     def forget(self, person_ids: Collection[str]) -> int:
         """Every visit that names one of them, whole, also where somebody else was named later; how many there were."""

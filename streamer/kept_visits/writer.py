@@ -235,7 +235,7 @@ class VisitsWriter:
         due = self._due
         if due.forget or due.erase:
             file.forget(due.forget)
-            file.erase(due.erase)
+            file.erase(due.erase, spares_named=True)  # forget() has erased what it must, whoever was named by hand
             due.forget, due.erase, due.tidying = set(), set(), True
         if due.tidying:
             due.tidying = not file.tidy()

@@ -191,7 +191,10 @@ class DecodeGate(Generic[P]):
 
     def _next_keyframe(self, picture: P, size: int) -> Step:
         limit_s = self._attention.rules.wake_within_s
-        if self._since_glance_s < (_CLEAR_S * min(limit_s, 1.0) if self.habits.is_clear else limit_s / _LOOKS):
+        rest_s = limit_s / _LOOKS
+        if self.habits.is_clear:
+            rest_s = max(rest_s, _CLEAR_S * min(limit_s, 1.0))
+        if self._since_glance_s < rest_s:
             self._keep_from(picture, size, is_shown=False)
             return "keep"
         return "glance"

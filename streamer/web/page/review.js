@@ -44,11 +44,11 @@ function Cluster({ cluster, without, look }) {
   const { id, count, cameras, first_at: first, last_at: last, event_ids: eventIds } = cluster;
   const [isNaming, setNaming] = useState(false);
   const [decide, isBusy, problem] = useAction(async (words, path, options) => {
-    await ask(`/api/v1/review/${id}${path}`, { ...options, etag: `"${id}"` });
+    await ask(`/api/v1/review/${id}${path}`, { ...options });
     say(words);
     without(id);
   });
-  const isGone = problem?.code === "cluster_not_found" || problem?.code === "cluster_changed";
+  const isGone = problem?.code === "cluster_not_found";
   const span = first === last ? timeWords(first) : `${timeWords(first)} to ${timeWords(last)}`;
   return html`<li class="cluster" data-id=${id} aria-label=${`Somebody unknown, ${visits(count)}`}>
     <${Face} src=${faceOf(eventIds[0])} name="Somebody unknown" isLarge />
@@ -71,7 +71,7 @@ function ClusterNaming({ cluster, onDone, onClose }) {
   const [run, isBusy, problem] = useAction(async (whom, force = false) => {
     setLast(whom);
     const json = { ...whom, without: [...left], force };
-    const { data } = await ask(`/api/v1/review/${cluster.id}/person`, { method: "POST", json, etag: `"${cluster.id}"` });
+    const { data } = await ask(`/api/v1/review/${cluster.id}/person`, { method: "POST", json });
     say(`${data.person.name}: ${visits(data.event_ids.length)} named, and recognised from now on.`);
     onDone();
   });

@@ -211,6 +211,31 @@ async def test_nothing_stays_of_who_is_forgotten_while_in_view(tmp_path, unknown
     assert [visit.people for visit in kept.visits()] == [{BOB}]
 
 
+@pytest.mark.parametrize(("by_hand", "stays"), [(BOB, [BOB]), (None, [])])
+async def test_whoever_was_named_by_hand_stays_kept_where_unknown_people_are_not(tmp_path, by_hand, stays):
+    """A correction has the face judged anew, and the visit goes on as somebody unknown."""
+    one = visit_id()
+    async with keeping(tmp_path) as kept:
+        kept.tell(one)
+        await until(kept.visits)
+        with kept.file() as file:
+            file.name([one], by_hand, NOW)
+        kept.tell(one, 2, person=None, previous_person=event(one).person)
+    assert [visit.said.person_id for visit in kept.visits()] == stays
+
+
+async def test_who_is_forgotten_goes_with_what_was_named_by_hand(tmp_path):
+    one = visit_id()
+    async with keeping(tmp_path) as kept:
+        kept.tell(one)
+        await until(kept.visits)
+        with kept.file() as file:
+            file.name([one], BOB, NOW)
+        kept.enrolled.discard(ADA)
+        kept.keeper.forget({ADA})
+    assert kept.visits() == []
+
+
 async def test_who_was_forgotten_already_is_not_kept(tmp_path):
     """A verdict that was on its way while the gallery changed."""
     async with keeping(tmp_path) as kept:

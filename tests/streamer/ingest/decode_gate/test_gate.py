@@ -100,6 +100,14 @@ def test_where_packets_weigh_little_every_second_keyframe_is_looked_at(size, eve
     assert stream.play(8) == {"glance": 8 / every_s, "keep": 8 * FPS - 8 / every_s}
 
 
+def test_one_that_may_wake_late_is_looked_at_no_more_often_for_its_sizes():
+    clear, other = Stream(wake_within_s=8.0), Stream(wake_within_s=8.0)
+    other.size = 1500
+    for stream in (clear, other):
+        stream.play(10)
+        assert stream.play(16)["glance"] == 4
+
+
 @pytest.mark.parametrize("wake_within_s", [2.0, 4.0, 9.0])
 def test_keyframes_that_are_further_apart_are_all_looked_at(wake_within_s):
     stream = Stream(wake_within_s, wake_within_s=wake_within_s)
