@@ -1,7 +1,7 @@
 """What there is to review, for whoever asks while the service runs: made anew where visits came or went, else from
 memory, which holds no face.
 
-On the event loop; the file is read and faces are compared on a thread of its own, behind the cameras'.
+On the event loop; the file is read and faces are compared on two threads of its own, behind the cameras'.
 """
 
 import asyncio
@@ -41,7 +41,10 @@ _LOOKED_AT = 5  # of a cluster's visits, the best ones: who they may be, and who
 class ReviewDesk:
     """Made by ReviewDesk.open() alone."""
 
-    def __init__(self, settings: Settings, manager: ModelManager, people: LiveGallery, thread: OneThread) -> None:
+    def __init__(
+        self, settings: Settings, manager: ModelManager, people: LiveGallery, thread: OneThread, comparing: OneThread
+    ) -> None:
+        """comparing: what takes seconds; no decision waits behind it."""
         self._deciding = asyncio.Lock()
         self._waiting = 0
         self._path = settings.visits_path
@@ -49,6 +52,7 @@ class ReviewDesk:
         self._manager = manager
         self._people = people
         self._thread = thread
+        self._comparing = comparing
         self._key: object = None
         self._review = Review((), {})
         self._shown: OrderedDict[str, tuple[str, ...]] = OrderedDict()
@@ -57,11 +61,12 @@ class ReviewDesk:
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: Settings, manager: ModelManager, people: LiveGallery) -> AsyncIterator[Self]:
-        thread = ThreadPoolExecutor(1, "review", initializer=partial(step_back, _POLITE))
+        threads = [ThreadPoolExecutor(1, name, initializer=partial(step_back, _POLITE)) for name in ("said", "review")]
         try:
-            yield cls(settings, manager, people, OneThread(thread, _MOST_WAITING, "the review"))
+            yield cls(settings, manager, people, *(OneThread(one, _MOST_WAITING, "the review") for one in threads))
         finally:
-            await asyncio.to_thread(thread.shutdown)
+            for thread in threads:
+                await asyncio.to_thread(thread.shutdown)
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
@@ -77,12 +82,11 @@ class ReviewDesk:
 
     async def run(self, work: Callable[[VisitsFile], T], *, is_rest: bool = False) -> T:
         """What `work` returns, as VisitReader.run()."""
+        return await self._thread.run(partial(self._opened, work), is_rest=is_rest)
 
-        def opened() -> T:
-            with VisitsFile(self._path, self._keys) as file:
-                return work(file)
-
-        return await self._thread.run(opened, is_rest=is_rest)
+    def _opened(self, work: Callable[[VisitsFile], T]) -> T:
+        with VisitsFile(self._path, self._keys) as file:
+            return work(file)
 
     async def review(self) -> Review:
         """As things stand. Raises KeptVisitsError, MasterKeyError and Overloaded; where no visit was ever kept there
@@ -100,7 +104,7 @@ class ReviewDesk:
             return self._review
 
         try:
-            return await self.run(now)
+            return await self._comparing.run(partial(self._opened, now))
         except KeptVisitsMissing:
             return Review((), {})
 
@@ -146,7 +150,11 @@ class ReviewDesk:
         floors = verifying_thresholds(self._manager)
         if not clusters:
             return []
-        return await self.run(lambda file: [self._near(file, one, floors.get(one.space, 1.0)) for one in clusters])
+
+        def near(file: VisitsFile) -> list[dict[str, float]]:
+            return [self._near(file, one, floors.get(one.space, 1.0)) for one in clusters]
+
+        return await self._comparing.run(partial(self._opened, near))
 
     async def best(self, event_ids: Sequence[str]) -> list[str]:
         """Of these visits a few with the best faces."""
