@@ -45,6 +45,7 @@ NEVER_OVER_HTTP = {
     "plots_unavailable",
     "port_in_use",
     "run_mismatch",
+    "sessions_unwritable",
     "setup_incomplete",
     "stream_resized",
     "token_unknown",
