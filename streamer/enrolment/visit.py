@@ -79,6 +79,18 @@ def take_back(store: PersonStore, person_id: str, event_ids: Sequence[str]) -> N
         store.remove_negatives(person_id, kept)
 
 
+def take_away(store: PersonStore, person_id: str, event_id: str, settings: Settings) -> int:
+    """A person's photos that were made of a visit which is somebody else's; how many there were. Blocks. Raises
+    KeptVisitsError, MasterKeyError.
+    """
+    picture, faces = _kept(settings, event_id)
+    made = {_digest_of(picture), *(_digest_of(face.embedding.tobytes()) for face in faces)}
+    wrong = [photo.id for photo in store.photos(person_id) if photo.digest in made]
+    for photo_id in wrong:
+        store.remove_photo(person_id, photo_id)
+    return len(wrong)
+
+
 def check_quality(quality: float, gate: Gate) -> None:
     if quality < gate.min_quality:
         raise QualityTooLow(
@@ -99,12 +111,17 @@ async def _of_picture(
     image = await asyncio.to_thread(decode_image, picture, str(path))
     quality = faces[0].quality if faces else 1.0
     check_quality(quality, terms.gate)
-    taken = await look(image, hashlib.sha256(picture).hexdigest(), finder, _ANY, "largest")
+    taken = await look(image, _digest_of(picture), finder, _ANY, "largest")
     return taken.shots[0]._replace(photo=replace(taken.shots[0].photo, quality=quality))
 
 
 def _without_chip(face: VisitFace) -> NewPhoto:
     """No picture of it is kept: it serves in its own space alone."""
     template = NewTemplate(face.space, face.signature, face.embedding)
-    digest = hashlib.sha256(face.embedding.tobytes()).hexdigest()
+    digest = _digest_of(face.embedding.tobytes())
     return NewPhoto(None, np.zeros((5, 2), np.float32), digest, (template,), face.quality)
+
+
+def _digest_of(content: bytes) -> str:
+    """By which the gallery knows a photo again."""
+    return hashlib.sha256(content).hexdigest()

@@ -228,8 +228,10 @@ class PictureDecoder:
             yield frame, decode_s
 
     def _turn(self) -> AbstractContextManager[None]:
-        gate = self._gate
-        return TURNS.turn(waits=gate is None or not gate.is_followed(self._clock.monotonic_s()))
+        """None is taken where a device decodes, or may: it needs none of the cores, and its driver may hang."""
+        gate, device = self._gate, None if self._acceleration is None else self._acceleration.kind
+        is_followed = gate is not None and gate.is_followed(self._clock.monotonic_s())
+        return TURNS.turn(waits=device is None and not is_followed)
 
     def _is_cut_short(self, packet: "Packet[VideoStream]") -> bool:
         """Whether a JPEG lacks its end: libav says nothing of that, and fills the rest with grey."""

@@ -23,7 +23,7 @@ _STIR_S = 0.5  # two pictures with movement within so long are movement; a singl
 _SUDDEN_S = 1.0  # a lamp that was switched counts as a stillness of so long
 # Between two looks at what is small and moves again and again in one place, at the most; for so long it is the same.
 _SMALL_S, _VAIN_S = 2.0, 30.0
-_OPENED_S = 4.0  # as long a one as a picture's that is the first: it has shown no movement
+_OPENED_S = 4.0  # a camera that was just opened counts as still for so long: nothing has moved in its one picture
 _LEFT_S = 0.5  # whoever moved so shortly before they were seen last has left, rather than is missed by the detector
 _UNSETTLED_MORE_S = 1.0  # beyond settle_s, for whoever can't be settled (a face too small) and stands still
 # Between two looks at people who are settled: every second frame of ten a second; every third where all have names.
@@ -84,7 +84,7 @@ class Looking:
         self._asked_s = self._looked_s = -math.inf  # when the last frame was taken to be looked at; and was
         self._moved_s = self._stirred_s = self._shown_s = -math.inf
         self._near_s: dict[str, float] = {}  # by track: when something last moved around it
-        self._vain_s = np.zeros((0, 0), np.float32)  # by cell: when something small that moved there was looked at last
+        self._vain_s = np.zeros((0, 0))  # by cell: when something small that moved there was looked at last
         self._is_owed = True
 
     @property
@@ -168,7 +168,7 @@ class Looking:
         if moved is None or not moved.any or moved.is_large:
             return
         if self._vain_s.shape != moved.cells.shape:
-            self._vain_s = np.full(moved.cells.shape, -math.inf, np.float32)
+            self._vain_s = np.full(moved.cells.shape, -math.inf)
         around = cv2.dilate(moved.cells.view(np.uint8), np.ones((3, 3), np.uint8)).view(np.bool_)
         self._vain_s[around] = at_s
 
@@ -188,9 +188,9 @@ class Looking:
     ) -> bool:
         """Whether all that moves are people who are known well, where they are, and were looked at a moment ago."""
         rest_s = _NAMED_S if all(track.named for track in tracks) else _CALM_S
-        step = _APART_STEP if _are_apart(tracks) else _CALM_STEP
         if since_s >= rest_s or moved.is_sudden or not tracks:
             return False
+        step = _APART_STEP if _are_apart(tracks) else _CALM_STEP
         for track in tracks:
             step_px = float(np.abs(track.velocity).max()) * rest_s
             is_slow = step_px <= step * float(track.box[2] - track.box[0])

@@ -11,6 +11,7 @@ from gallery.storage.store import PersonStore
 from recognition.errors import CodedError
 from recognition.recogniser import Recogniser
 from streamer.api.gallery_desk import GalleryDesk
+from streamer.enrolment.visit import take_away
 from streamer.people.negative_faces import Unlike, of_visit
 from streamer.people.studio import Studio
 from streamer.review.decisions import Decisions
@@ -18,8 +19,11 @@ from streamer.review.decisions import Decisions
 
 @dataclass(frozen=True, slots=True)
 class Corrected:
-    """`negative`: the face, as one that is not the former person's; else, where one was wanted, `why` there is none."""
+    """`removed`: photos of the former person that were made of the visit. `negative`: the face, as one that is not the
+    former person's; else, where one was wanted, `why` there is none.
+    """
 
+    removed: int = 0
     negative: KeptNegative | None = None
     why: str | None = None
 
@@ -27,7 +31,7 @@ class Corrected:
 @dataclass(frozen=True, slots=True)
 class Correction:
     """A visit that named `former` (an id; None: nobody) is `person`'s (an id or name; None: nobody's who is enrolled).
-    is_unlike: its face becomes a negative of the former.
+    What was enrolled of it is taken from the former; is_unlike: and its face becomes a negative.
     """
 
     event_id: str
@@ -51,12 +55,17 @@ async def correct(said: Correction, decisions: Decisions, desk: GalleryDesk, stu
 
     person, former = await desk.run(actor, told)
     await decisions.name_visits([said.event_id], person, actor)
-    if former is None or not said.is_unlike or (person is not None and person.id == former.id):
+    if former is None or (person is not None and person.id == former.id):
         return Corrected()
+    removed = 0
     try:
-        return Corrected(await _unlike(said.event_id, former, desk, studio, actor))
+        removed = await desk.run(
+            actor, lambda store: take_away(store, former.id, said.event_id, studio.settings), is_rest=True
+        )
+        made = await _unlike(said.event_id, former, desk, studio, actor) if said.is_unlike else None
     except CodedError as error:  # the name is corrected in any case
-        return Corrected(why=str(error))
+        return Corrected(removed, why=str(error))
+    return Corrected(removed, made)
 
 
 async def _unlike(event_id: str, former: Person, desk: GalleryDesk, studio: Studio, actor: str) -> KeptNegative:

@@ -63,7 +63,8 @@ class Decisions:
                 return NamedCluster(done, tuple(whose), None)
             _open(cluster_id, whose)
             report, person = await self._enrolled(list(whose), whom, actor)
-            await self._record(actor, "visits_named", person.id, {"cluster": cluster_id, "visits": len(whose)})
+            details = {"cluster": cluster_id, "visits": len(whose)}
+            await self._record(actor, "visits_named", person.id, details, is_rest=True)
             await self.name_visits(list(whose), person, actor)
             return NamedCluster(person, tuple(whose), report)
 
@@ -141,8 +142,10 @@ class Decisions:
                 report = await self._studio.enrol_visits(whom.name, best, store, "somebody new", force=whom.force)
         return report, report.person
 
-    async def _record(self, actor: str, action: str, who: str | None, details: Mapping[str, object]) -> None:
-        await self._desk.run(actor, lambda store: store.record(action, who, details))
+    async def _record(
+        self, actor: str, action: str, who: str | None, details: Mapping[str, object], *, is_rest: bool = False
+    ) -> None:
+        await self._desk.run(actor, lambda store: store.record(action, who, details), is_rest=is_rest)
 
     async def _erase(self, event_ids: Sequence[str]) -> None:
         def erased(file: VisitsFile) -> None:

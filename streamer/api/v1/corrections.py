@@ -50,6 +50,7 @@ def routes(desk: GalleryDesk, studio: Studio, review: ReviewDesk, decisions: Dec
             now = await review.run(lambda file: visit_view(file, before.event_id, name_of), is_rest=True)
         view = CorrectedView(
             **dict(now),
+            photos_removed=done.removed,
             negative=None if done.negative is None else NegativeView.of(done.negative),
             negative_refused=done.why,
         )

@@ -63,26 +63,25 @@ class EventsPage(BaseModel):
     next: str | None
 
 
+VISIT: dict[str, Any] = {
+    "event_id": "01KBAGZ0M2T4V6X8Y0A2C4E6G8",
+    "camera": "door",
+    "began_at": 1763674511.704,
+    "seen_at": 1763674519.5,
+    "ended_at": None,
+    "snapshots": ["face", "scene"],
+    "said_at": None,
+    "events": [_EVENT],
+}
+
+
 class VisitView(BaseModel):
     """A kept visit: Unix seconds, `ended_at` null while it goes on; which pictures there are; its messages in order.
 
     `said_at`: when somebody said whose it is, which the messages say since; null: nobody did.
     """
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "event_id": "01KBAGZ0M2T4V6X8Y0A2C4E6G8",
-                "camera": "door",
-                "began_at": 1763674511.704,
-                "seen_at": 1763674519.5,
-                "ended_at": None,
-                "snapshots": ["face", "scene"],
-                "said_at": None,
-                "events": [_EVENT],
-            }
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"example": VISIT})
 
     event_id: str
     camera: str

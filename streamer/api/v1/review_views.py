@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from streamer.api.v1.event_views import VisitView
+from streamer.api.v1.event_views import VISIT, VisitView
 from streamer.api.v1.negatives import NegativeView
 from streamer.api.v1.person_views import EnrolmentView, EventId, NamedView, example, strict_example
 from streamer.people.enrolment_document import document
@@ -141,9 +141,13 @@ class VisitChange(BaseModel):
 
 
 class CorrectedView(VisitView):
-    """The visit as it is now. `negative`: what was kept of its face as not the former person's; else
-    `negative_refused` says why not, where it was wanted.
+    """The visit as it is now. `photos_removed`: so many of the former person's were made of this visit, and are erased.
+    `negative`: what was kept of its face as not the former person's; else `negative_refused` says why not, where it was
+    wanted.
     """
 
+    model_config = example({**VISIT, "photos_removed": 0})
+
+    photos_removed: int
     negative: NegativeView | None
     negative_refused: str | None

@@ -23,8 +23,7 @@ Reason = Literal[
 
 # Networks and encoders jitter: an interval of 1 s is within a second.
 _TOLERANCE, _JITTER_S = 1.1, 0.1
-# Intervals between keyframes that are remembered, and how many have to be known.
-_INTERVALS, _LEAST_INTERVALS = 5, 1
+_INTERVALS = 5  # between keyframes, that are remembered; one has to be known
 # What moves in a twentieth of the picture weighs about a twentieth of a keyframe; the floor has to show that.
 # Clear it is where a fiftieth shows: whoever is near enough to be recognised moves more.
 _SHARE, _CLEAR = 0.05, 0.02
@@ -90,7 +89,7 @@ class Habits:
             return self._fallback("no_timestamps")
         if self.is_overdue or any(interval_s > self._limit_s for interval_s in self._intervals):
             return self._fallback("intra_refresh" if self._has_refresh else "keyframes_far_apart")
-        if len(self._intervals) < _LEAST_INTERVALS:
+        if not self._intervals:
             return Watch("all", "learning")
         share = self._least_share
         if share is None:

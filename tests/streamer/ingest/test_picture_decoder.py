@@ -1,5 +1,6 @@
 """Real H.264 and H.265 through the gate before the decoder: which way is chosen, and that what comes out is whole."""
 
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -7,8 +8,11 @@ import av
 import numpy as np
 import pytest
 
+from streamer.ingest import picture_decoder
 from streamer.ingest.address import address
 from streamer.ingest.decode_gate.gate import DecodeGate, GateReport
+from streamer.ingest.decode_gate.turns import Turns
+from streamer.ingest.hardware.acceleration import Acceleration
 from streamer.ingest.pacing import Clock
 from streamer.ingest.packet_reader import Instant
 from streamer.ingest.picture_decoder import PictureDecoder
@@ -48,7 +52,7 @@ class Run:
         return sum(getattr(report, name) for report in self.reports)
 
 
-def run(clip: Path, *, slow: float = 0.0) -> Run:
+def run(clip: Path, *, slow: float = 0.0, acceleration: Acceleration | None = None) -> Run:
     """In the stream's own time; a picture with the walker in it moves. slow: each takes so many times as long as it is
     shown for, in a hall in which something always moves."""
     done, now = Run(), [0.0]
@@ -70,6 +74,7 @@ def run(clip: Path, *, slow: float = 0.0) -> Run:
             clock,
             SourceHooks(failed=failed),
             PictureTrouble(),
+            acceleration,
             is_clip=True,
             gate=gate,
             late_s=lambda _, came: now[0] - came.monotonic_s,
@@ -163,3 +168,18 @@ def run_untimed(clip: Path, way: str) -> bool:
     order = iter(plain)
     assert all(luma in order for luma in shown), "a picture twice, out of order, or another one"
     return way in ways
+
+
+@pytest.mark.parametrize("kind", [None, "cuda"])
+def test_what_a_device_may_decode_takes_nobodys_turn(halls, monkeypatch, kind):
+    """A driver that hangs would keep it for good, and all other cameras with it."""
+    turns = Turns(1)
+    monkeypatch.setattr(picture_decoder, "TURNS", turns)
+    acceleration = Acceleration("hall", "none", lambda used: None)
+    acceleration.kind = kind
+    with ThreadPoolExecutor(1) as thread:
+        with turns.turn():
+            running = thread.submit(run, halls("h264-vbr"), acceleration=acceleration)
+            waits = bool(wait([running], 1.0 if kind is None else 60.0).not_done)
+        assert running.result().failures == 0
+    assert waits == (kind is None)

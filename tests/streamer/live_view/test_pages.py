@@ -1,7 +1,6 @@
 """The page's files: everybody gets them, they come from here alone, and nothing in them is private or inline."""
 
 import re
-from html.parser import HTMLParser
 from importlib import resources
 
 import httpx
@@ -12,6 +11,7 @@ from streamer.api import problems
 from streamer.api.closed import Closed
 from streamer.live_view.pages import routes
 from tests.streamer.access.keys import guard_without_tokens
+from tests.streamer.web.parts import Parts
 
 FILES = sorted(file.name for file in (resources.files("streamer.live_view") / "page").iterdir())
 
@@ -26,23 +26,6 @@ async def client():
         yield client
 
 
-class Parts(HTMLParser):
-    """What a page refers to, and what stands in it that its policy forbids."""
-
-    def __init__(self):
-        super().__init__()
-        self.references, self.inline = [], []
-
-    def handle_starttag(self, tag, attributes):
-        for name, value in attributes:
-            if name in ("src", "href"):
-                self.references.append(value)
-            if name == "style" or name.startswith("on"):
-                self.inline.append((tag, name))
-        if tag == "style" or (tag == "script" and not dict(attributes).get("src")):
-            self.inline.append((tag, None))
-
-
 @pytest.mark.parametrize("page", ["watch", "publish"])
 async def test_a_page_is_whole_and_the_same_for_every_camera(client, page):
     door, other = await client.get(f"/{page}/door"), await client.get(f"/{page}/there-is-no-such-camera")
@@ -51,7 +34,7 @@ async def test_a_page_is_whole_and_the_same_for_every_camera(client, page):
     parts = Parts()
     parts.feed(door.text)
     assert parts.inline == []
-    assert len(parts.references) == 3
+    assert len(parts.references) == 4
     scripts = []
     for reference in parts.references:
         answer = await client.get(reference)

@@ -1,7 +1,6 @@
 """The page's files: everybody gets them, from here alone, and nothing stands in them that its policy forbids."""
 
 import re
-from html.parser import HTMLParser
 from importlib import resources
 
 import httpx
@@ -13,6 +12,7 @@ from streamer.api.closed import Closed
 from streamer.live_view import pages as live_view_pages
 from streamer.web.pages import routes
 from tests.streamer.access.keys import guard_without_tokens
+from tests.streamer.web.parts import Parts
 
 FOLDER = resources.files("streamer.web") / "page"
 
@@ -33,23 +33,6 @@ async def client():
     app.add_middleware(Closed, routes=app.router.routes, guard=guard_without_tokens())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here") as client:
         yield client
-
-
-class Parts(HTMLParser):
-    """What a page refers to, and what stands in it that its policy forbids."""
-
-    def __init__(self):
-        super().__init__()
-        self.references, self.inline = [], []
-
-    def handle_starttag(self, tag, attributes):
-        for name, value in attributes:
-            if name in ("src", "href"):
-                self.references.append(value)
-            if name == "style" or name.startswith("on"):
-                self.inline.append((tag, name))
-        if tag == "style" or (tag == "script" and not dict(attributes).get("src")):
-            self.inline.append((tag, None))
 
 
 async def test_the_page_is_whole(client):

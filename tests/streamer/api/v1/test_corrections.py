@@ -81,6 +81,23 @@ async def test_without_a_negative_where_none_is_wanted_or_can_be_had(house):
     assert (told["negative"], "no face is kept" in told["negative_refused"]) == (None, True)
 
 
+async def test_what_was_enrolled_of_it_is_taken_from_the_former_person(house):
+    """A cluster that was named wrongly: its faces would go on naming everybody like them."""
+    wrong, right = house.keep(unit(7, DIM)), house.keep(unit(7, DIM))
+    named = (await house.post(await house.cluster_of(wrong), name="Carol")).json()
+    carol = named["person"]["id"]
+    with store_of(house.settings) as store:
+        assert len(store.photos(carol)) == 2
+    told = (await patch(house, {"person": house.bob}, wrong)).json()
+    assert (told["photos_removed"], told["negative_refused"]) == (1, None)
+    assert negatives_of(house, carol) == [f"event {wrong}"]
+    with store_of(house.settings) as store:
+        assert len(store.photos(carol)) == 1
+    last = (await patch(house, {"person": None, "negative": False}, right)).json()
+    assert (last["photos_removed"], last["negative"]) == (1, None)
+    assert (await patch(house, {"person": house.ada})).json()["photos_removed"] == 0  # hers were not of visits
+
+
 async def test_of_two_who_correct_the_same_one_is_told_that_it_has_changed(house):
     etag = (await house.api.ask("GET", f"/api/v1/events/{house.wrong}")).headers["etag"]
     both = await asyncio.gather(*(patch(house, {"person": who}, etag=etag) for who in (house.bob, None)))
