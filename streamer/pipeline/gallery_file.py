@@ -1,8 +1,9 @@
 """The gallery's file as the running service holds it: full disks at the start, files that are deleted or replaced.
 
-Blocks for disk I/O; on the gallery's thread.
+GalleryFile blocks for disk I/O; on the gallery's thread.
 """
 
+import asyncio
 import logging
 import time
 from contextlib import suppress
@@ -12,6 +13,9 @@ from gallery.errors import GalleryError, GalleryMissing, GalleryUnwritable
 from gallery.keys.master_key import KeySource
 from gallery.storage.file_copy import identity_of
 from gallery.storage.store import PersonStore
+from recognition.errors import CodedError
+from streamer.process import readable_store_of
+from streamer.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -148,3 +152,19 @@ class GalleryFile:
                 f"gallery {self.path} was replaced by an empty one; put it back, or restart the service to begin "
                 "without anybody"
             )
+
+
+async def damage_of(settings: Settings) -> CodedError | None:
+    """What is wrong with the gallery's file, which is read whole for it, on threads of its own; None: nothing."""
+    try:
+        store = await asyncio.to_thread(readable_store_of, settings)
+        try:
+            await asyncio.to_thread(store.check)
+        except asyncio.CancelledError:
+            store.interrupt()
+            raise
+        finally:
+            await asyncio.to_thread(store.close)
+    except CodedError as error:
+        return error
+    return None

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Self, TypeVar
@@ -27,12 +27,12 @@ from gallery.people import Profile, TemplateMark, own_thresholds
 from recognition.errors import CodedError, EmbeddingSpaceMismatch
 from recognition.recogniser import Recogniser
 from streamer.naming.served import ServedClassifier
-from streamer.pipeline.gallery_file import GalleryFile
+from streamer.pipeline.gallery_file import GalleryFile, damage_of
 from streamer.pipeline.judging import Judge, voters
 from streamer.pipeline.match_policy import MatchPolicy, conditions_now
 from streamer.pipeline.tracking import KeptFace
 from streamer.pipeline.visits import Verdict, unnamed
-from streamer.process import key_source, readable_store_of
+from streamer.process import key_source
 from streamer.settings import Names, Settings
 from streamer.telemetry.calibration_watch import CalibrationWatch
 from streamer.telemetry.metrics import Metrics
@@ -42,6 +42,7 @@ from streamer.telemetry.rerank_watch import RerankWatch
 log = logging.getLogger(__name__)
 
 POLL_S = 0.25
+_KNOWN_WITHIN_S = 2.0
 T = TypeVar("T")
 
 
@@ -95,6 +96,7 @@ class LiveGallery:
         self._thread = thread
         self._pool = recogniser.pool
         self._version = -1
+        self._changed = asyncio.Event()  # another one after each change
         self.forgotten: frozenset[str] = frozenset()
         self._profiles: Mapping[str, Profile] = {}
         self._merged: Mapping[str, str] = {}
@@ -239,10 +241,19 @@ class LiveGallery:
         self._tell_left_out()
         self.classifier.people_changed(self._profiles, self.forgotten)
         self.generation += 1
+        self._changed.set()
+        self._changed = asyncio.Event()
         self._metrics.gallery_people.set(len(self._profiles))
         self._count_templates()
         self._warn_of_the_nameless()
         return changed.gone
+
+    async def until_enrolled(self, person_id: str) -> None:
+        """Until follow() knows somebody who was enrolled a moment ago; no longer than a few looks take."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_KNOWN_WITHIN_S):
+                while not self.is_enrolled(person_id):
+                    await self._changed.wait()
 
     async def follow(self, changed: Callable[[Iterable[str]], None]) -> None:
         """Refresh for ever; `changed` is told of each change, and who is gone. Where it can't be read: again."""
@@ -262,17 +273,7 @@ class LiveGallery:
 
     async def check_file(self, settings: Settings) -> None:
         """Read the whole file once, beside what is served from it; damage is said, with the way out, and served on."""
-        try:
-            store = await asyncio.to_thread(readable_store_of, settings)
-            try:
-                await asyncio.to_thread(store.check)
-            except asyncio.CancelledError:
-                store.interrupt()
-                raise
-            finally:
-                await asyncio.to_thread(store.close)
-        except CodedError as error:
-            self._damage = error
+        self._damage = await damage_of(settings)
         if self._damage is not None:
             log.error("%s", self._damage, extra={"code": self._damage.code})
 

@@ -105,6 +105,8 @@ class Decisions:
             await self._erase(event_ids)
             raise PersonNotFound(f"{person.id} was forgotten just now, and these visits with them")
         await self._desk.run(actor, lambda store: take_back(store, person.id, event_ids), is_rest=True)
+        # Or whoever asks for these visits next would be told that the person was forgotten.
+        await self._studio.live_gallery.until_enrolled(person.id)
 
     async def _kept(self, cluster_id: str, event_ids: Sequence[str]) -> _Whose:
         whose = await self._review.run(lambda file: file.whose(event_ids))

@@ -1,5 +1,6 @@
 """The routes of people over a real gallery and the project's own networks, which are loaded once."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -44,7 +45,7 @@ async def office(settings: Settings, folder: Path, routes: Sequence[Made]) -> As
 
 @asynccontextmanager
 async def reviewed_office(settings: Settings, folder: Path) -> AsyncIterator[tuple[Api, Studio]]:
-    """The routes of kept visits and of their review, and those of people."""
+    """The routes of kept visits and of their review, and those of people, whom the gallery follows as in a service."""
     settings.paths.data.mkdir(parents=True, exist_ok=True)
     store_of(settings).close()
     async with (
@@ -54,15 +55,13 @@ async def reviewed_office(settings: Settings, folder: Path) -> AsyncIterator[tup
         VisitReader.open(settings.visits_path, key_source(settings)) as reader,
         ReviewDesk.open(settings, recogniser.manager, gallery) as review,
     ):
-        studio = Studio(settings, recogniser, gallery)
-
-        def name_of(person_id: str) -> str | None:
-            with store_of(settings) as store:
-                return store.name_of(person_id)
-
+        studio, name_of = Studio(settings, recogniser, gallery), gallery.name_now_of
         routes = review_routes(desk, studio, review, name_of)
+        following = asyncio.create_task(gallery.follow(lambda gone: None))
         async with served(folder, [people.routes(desk, studio), events.routes(desk, reader, name_of), *routes]) as api:
             yield api, studio
+        following.cancel()
+        await asyncio.wait([following])
 
 
 def photo(folder: Path, name: str, *cast: object) -> tuple[str, tuple[str, bytes, str]]:
