@@ -60,7 +60,7 @@ class Described:
             "preprocessing_signature": spec.preprocessing_signature,
             "space": spec.space if isinstance(spec, EmbedderSpec) else None,
             "figures": figures,
-            "best": _best(figures.get(devices[0], {})),
+            "best": best_of(figures.get(devices[0], {})),
             "accuracy": _accuracy(spec),
             "licence": spec.licence,
             "source": spec.source,
@@ -101,7 +101,7 @@ def _cost(bucket: int, cost: Cost) -> Row:
     }
 
 
-def _best(buckets: Mapping[str, Row]) -> Row | None:
+def best_of(buckets: Mapping[str, Row]) -> Row | None:
     """The batch size with the least time for each of its faces; None where no time is known."""
     timed = [(row["item_ms"], int(bucket)) for bucket, row in buckets.items() if row["item_ms"] is not None]
     if not timed:

@@ -162,6 +162,7 @@ class Camera:
         self._opened_before = True
         await self._wait_for_answer()
         self._rhythm = Rhythm()
+        self.path.promptness.opened()
         async with self._closed_source() as source:
             self._source = source
             try:
@@ -199,6 +200,7 @@ class Camera:
         """The source's next frame; the first one is what makes a camera online."""
         assert self._source is not None
         frame = await self._source.take()
+        self.path.promptness.came()
         if self.status.state != "online":
             self._become("online", "")
         return frame
@@ -259,6 +261,7 @@ class Camera:
 
         def dropped() -> None:
             self.dropped += 1
+            self.path.promptness.dropped()
             (sheds if share is not None and share.lost() else drops).inc()
 
         def failed(code: str) -> None:

@@ -29,6 +29,7 @@ from streamer.ingest.stream import StreamEnded
 from streamer.kept_visits.camera_visits import CameraVisits
 from streamer.looking.detector_gate import DetectorGate
 from streamer.looking.looking import Looking
+from streamer.looking.promptness import Promptness
 from streamer.motion.attention import Attention
 from streamer.pipeline.camera_trouble import FaceSizes
 from streamer.pipeline.close_watch import CloseWatch
@@ -74,6 +75,7 @@ class CameraPath:
     names: Names = "gallery"  # whose word a name is
     attention: Attention = field(default_factory=Attention)
     looking: Looking = field(default_factory=Looking)
+    promptness: Promptness = field(default_factory=Promptness)
     within: Callable[[Found, int, int], Found] | None = None  # faces that count, of a picture of that size; None: all
 
 
@@ -166,6 +168,7 @@ async def walk(frame: Frame, path: CameraPath, turn: Turn, place: Place = NOWHER
                 tell(due, path)
                 if path.keeps is not None:
                     keep_faces(path.keeps, known, path)
+    path.promptness.looked(None if path.waits else frame.captured_s)
     place.done(frame.captured_s, None if known.embedded is None else known.embedded.queue_s + known.embedded.run_s)
     observe(known, path.camera, path.metrics)
 
@@ -192,6 +195,7 @@ async def detect(frame: Frame, path: CameraPath) -> Found | None:
         fate = "skipped" if isinstance(found, Overloaded) else "failed"
         path.metrics.frames.labels(camera=path.camera, outcome=fate).inc()
         path.looking.missed()
+        path.promptness.dropped()
         return None
     return found if path.within is None else path.within(found, frame.width, frame.height)
 

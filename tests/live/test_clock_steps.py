@@ -5,12 +5,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from streamer.access.token_file import make_token
+from streamer.process import make_data_folder
 from tests.faces import KNOWN, STRANGERS, write_film
 from tests.live.mosquitto import Mosquitto
 from tests.live.service import ServiceProcess, until
 from tests.live.subscriber import Subscriber, assert_told_whole
+from tests.streamer.access.keys import bearer
 
 pytestmark = pytest.mark.live
 
@@ -71,6 +75,8 @@ async def test_the_clock_is_set_while_messages_wait(tmp_path, at_first, steps, i
         began_at = time.time()
         service = ClockedService(tmp_path, config)
         service.set_clock(at_first)
+        make_data_folder(service.data)
+        wall = bearer(make_token(service.data / "tokens.json", "the wall", "viewer")[1])
         with service:
 
             async def waiting(more: int) -> None:
@@ -93,6 +99,9 @@ async def test_the_clock_is_set_while_messages_wait(tmp_path, at_first, steps, i
                 service.kill()
                 service.start()
                 await service.until_ready("camera street")
+            seen = httpx.get(f"{service.http}/api/v1/service", headers=wall, timeout=30).json()["latency"]["street"]
+            assert 0 < seen["p50_ms"] <= seen["p95_ms"] < 60_000, "by a clock that nobody sets"
+            assert 0 <= seen["last_picture_s"] < 60
             assert await service.metric("whosthere_outbox_dropped_total") == 0
             assert await service.metric("whosthere_outbox_oldest_seconds") < time.time() - began_at + 1
             broker.start()

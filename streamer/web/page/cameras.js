@@ -1,13 +1,14 @@
-// Cameras: the state of each and why, what they are asked for, and what may be switched; a second look says what they send.
+// Cameras: the state of each and why, how soon its pictures are looked at, and what may be switched; a second look says what they send.
 
 import { REASONS, TROUBLES } from "/assets/states.js";
 import { ask, may, service } from "./api.js";
 import { useCameras } from "./live.js";
-import { addressOf, Dialog, say, Trouble, useAction } from "./parts.js";
+import { addressOf, Dialog, lasted, say, Trouble, useAction } from "./parts.js";
 import { useStatus } from "./status.js";
 import { html, useEffect, useState } from "./vendor/preact.js";
 
 const WAYS = { keyframes: "by its keyframes, while nothing moves", reference: "leaving out what can be, while nothing moves", all: "by every picture" };
+const ENOUGH = 20; // pictures: fewer say nothing of the slowest
 
 export function Cameras() {
   const [cameras, problem, look] = useCameras();
@@ -16,12 +17,12 @@ export function Cameras() {
     ${service.value.answers && html`<${Trouble} problem=${problem} />`}
     ${cameras === null && !problem && html`<p class="waiting">One moment…</p>`}
     ${cameras?.length === 0 && html`<p class="empty">There is no camera yet. Add one: <code>whosthere cameras add door rtsp://…</code></p>`}
-    <ul class="cards">${cameras?.map((camera) => html`<${Camera} key=${camera.name} camera=${camera} watched=${status?.watched[camera.name]} look=${look} />`)}</ul>`;
+    <ul class="cards">${cameras?.map((camera) => html`<${Camera} key=${camera.name} camera=${camera} watched=${status?.watched[camera.name]} latency=${status?.latency?.[camera.name]} look=${look} />`)}</ul>`;
 }
 
 const wordsOf = ({ state, reason }) => (state === "online" ? (TROUBLES[reason] ?? "online") : state);
 
-function Camera({ camera, watched, look }) {
+function Camera({ camera, watched, latency, look }) {
   const { name, state, reason, url, fps, enabled, snapshots, publish_to: publishTo } = camera;
   const [isLooking, setLooking] = useState(false);
   const [change, isBusy, problem] = useAction(async (json, words) => {
@@ -34,7 +35,7 @@ function Camera({ camera, watched, look }) {
       <p class="state" data-state=${state === "online" && reason ? "trouble" : state}>${wordsOf(camera)}</p></div>
     ${state !== "online" && reason && html`<p>${REASONS[reason] ?? reason}</p>`}
     <dl><dt>From</dt><dd><code>${publishTo ?? url}</code></dd>
-      <dt>Pictures</dt><dd>${fps} a second are looked at</dd>
+      <${Looks} fps=${fps} isOnline=${state === "online"} latency=${latency} />
       ${watched && html`<dt>Watched</dt><dd><details><summary>${watched.reason === "learning" ? "how is not known yet" : WAYS[watched.way]}</summary>${watched.words}.</details></dd>`}
       <dt>Visits</dt><dd>${snapshots ? "kept with pictures" : "not kept"}</dd></dl>
     <${Trouble} problem=${problem} />
@@ -45,6 +46,25 @@ function Camera({ camera, watched, look }) {
     ${isLooking && html`<${Probe} name=${name} onClose=${() => setLooking(false)} />`}
   </li>`;
 }
+
+// They change every few seconds, and are read where one looks: no part of this is said by itself.
+function Looks({ fps, isOnline, latency }) {
+  const { looked_at_per_s: perSecond = null, dropped, within_s: withinS, last_picture_s: lastS } = latency ?? {};
+  return html`<dt>Pictures</dt><dd>${isOnline && perSecond !== null ? `${tenths(perSecond)} a second looked at, of ${fps} at most` : `${fps} a second at most are looked at`}</dd>
+    ${latency && isOnline && html`<dt>Delay</dt><dd class="delay">${delayWords(latency)}</dd>`}
+    ${latency && isOnline && dropped > 0 && html`<dt>Left out</dt><dd>${dropped} in the last ${withinS < 59 ? `${Math.ceil(withinS)} s` : "minute"}, for want of time</dd>`}
+    ${latency && !isOnline && html`<dt>Last picture</dt><dd class="last">${lastS === null ? "none has come yet" : `${lasted(lastS)} ago`}</dd>`}`;
+}
+
+function delayWords({ looked_at: looked, p50_ms: half, p95_ms: most }) {
+  if (!looked) return "none was looked at in the last minute";
+  if (half === null) return "nothing waits: it is played as fast as it goes";
+  if (looked < ENOUGH) return `looked at about ${took(half)} after it came`;
+  return `half are looked at within ${took(half)}, 95 of 100 within ${took(most)}`;
+}
+
+const took = (ms) => (ms < 1000 ? `${Math.ceil(ms)} ms` : `${tenths(ms / 1000)} s`);
+const tenths = (figure) => (figure < 10 ? Number(figure.toFixed(1)) : Math.round(figure));
 
 function Probe({ name, onClose }) {
   const [found, setFound] = useState(null);

@@ -13,6 +13,14 @@ export function timeWords(at) {
   return (date.toDateString() === new Date().toDateString() ? TIME : DAY_AND_TIME).format(date);
 }
 
+// So long, in words.
+export function lasted(seconds) {
+  const [days, hours, minutes] = [Math.floor(seconds / 86400), Math.floor(seconds / 3600) % 24, Math.floor(seconds / 60) % 60];
+  if (days) return `${days} d ${hours} h`;
+  if (hours) return `${hours} h ${minutes} min`;
+  return minutes ? `${minutes} min` : `${Math.floor(seconds)} s`;
+}
+
 export const addressOf = (...parts) => `#/${parts.map(encodeURIComponent).join("/")}`;
 
 const saying = observable({ words: "", isTrouble: false });

@@ -2,7 +2,7 @@
 
 import { ask, may, service } from "./api.js";
 import { useObserved } from "./observable.js";
-import { addressOf, say, Trouble, useAction } from "./parts.js";
+import { addressOf, lasted, say, Trouble, useAction } from "./parts.js";
 import { count, Rates, share } from "./rates.js";
 import { useStatus } from "./status.js";
 import { html, useEffect, useState } from "./vendor/preact.js";
@@ -41,12 +41,6 @@ function Running() {
       <dt>Messages</dt><dd>${messages ? `${count(messages)} wait for the broker, the oldest for ${Math.round(oldestS)} s` : "none waits for the broker"}</dd>
       <dt>Version</dt><dd>${status.version}, up for ${lasted(status.uptime_s)}</dd></dl>
   </section>`;
-}
-
-function lasted(seconds) {
-  const [days, hours, minutes] = [Math.floor(seconds / 86400), Math.floor(seconds / 3600) % 24, Math.floor(seconds / 60) % 60];
-  if (days) return `${days} d ${hours} h`;
-  return hours ? `${hours} h ${minutes} min` : `${minutes} min`;
 }
 
 function Thresholds() {

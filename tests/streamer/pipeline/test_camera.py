@@ -9,6 +9,7 @@ import pytest
 
 from streamer.errors import CameraLoginRefused, CameraNotFound, CameraUnreachable, CameraVariableUnset, StreamLost
 from streamer.ingest.stream import SourceHooks
+from streamer.looking.promptness import Promptness
 from streamer.pipeline import camera as module
 from streamer.pipeline.camera import Camera, CameraStatus
 from streamer.pipeline.rhythm import SLACK_S, UNKNOWN_LIMIT_S
@@ -55,6 +56,7 @@ class Rig:
             outbox=None,
             attention=None,
             share=None,
+            promptness=Promptness(),
         )
         camera = CameraSettings(url="rtsp://127.0.0.1/x", **settings)
         self.camera = Camera(camera, cast(Any, path), lambda _, status: self.statuses.append(status))

@@ -193,6 +193,25 @@ async def test_results_are_committed_in_the_order_of_the_frames(walk):
     assert len(done.tracker.times) == 30
 
 
+async def test_how_soon_frames_were_looked_at_is_kept(walk):
+    """Those that could not be looked at are counted as dropped; where none is due, only how many there were."""
+    done = await walk(ScriptedRecogniser(lambda n: [Face(x=100)] if n % 2 else [], full=frozenset(range(0, 30, 3))))
+    told = done.path.promptness.last_minute()
+    assert (told.looked_at, told.dropped) == (20, 10)
+    assert frames_counted(done.metrics, "processed") == 20
+    assert told.p95_ms >= told.p50_ms > 0
+    fast = (await walk(ScriptedRecogniser(lambda n: []), waits=True)).path.promptness.last_minute()
+    assert (fast.looked_at, fast.dropped, fast.p50_ms, fast.p95_ms) == (30, 0, None, None)
+
+
+async def test_quiet_frames_are_not_among_those_that_were_looked_at(walk):
+    still = Moved(np.zeros((90, 160), np.bool_))
+    done = await walk(ScriptedRecogniser(lambda n: []), frames=200, moved=lambda number: still)
+    told = done.path.promptness.last_minute()
+    assert 0 < told.looked_at == frames_counted(done.metrics, "processed") < 100
+    assert told.dropped == 0
+
+
 async def test_no_more_frames_are_under_way_than_allowed(walk):
     recogniser = ScriptedRecogniser(lambda n: [], delay=lambda n: 5)
     await walk(recogniser)

@@ -8,6 +8,7 @@ from streamer.cameras.edits import Whence
 from streamer.ingest.address import publishers_url, redacted_url
 from streamer.ingest.decode_gate.habits import Reason, Way
 from streamer.ingest.probe import ProbeReport
+from streamer.looking.promptness import LastMinute
 from streamer.pipeline.camera import Camera, State
 from streamer.sections.polygons import Polygon
 from streamer.settings import CameraSettings, HwAccel, Names, RtspIngestSettings
@@ -79,6 +80,36 @@ class CameraView(BaseModel):
                 "url": redacted_url(settings.url),
                 "publish_to": publishers_url(rtsp, camera.name) if settings.is_published else None,
             }
+        )
+
+
+class LatencyView(BaseModel):
+    """How soon a camera's pictures are looked at, over the last `within_s` seconds: a minute, less where it was opened
+    since. `p50_ms`, `p95_ms`: from a picture's arrival (of a file: when it is due) until its faces were judged, of the
+    last 600; null where none was looked at, or nothing is due (`pace: fastest`). `dropped`: pictures that there was no
+    time for. `last_picture_s`: so long ago the last one came; null: none came yet."""
+
+    within_s: float
+    looked_at: int
+    looked_at_per_s: float | None
+    dropped: int
+    p50_ms: float | None
+    p95_ms: float | None
+    last_picture_s: float | None
+
+    @classmethod
+    def of(cls, found: LastMinute) -> "LatencyView":
+        def tenths(figure: float | None) -> float | None:
+            return None if figure is None else round(figure, 1)
+
+        return cls(
+            within_s=round(found.within_s, 1),
+            looked_at=found.looked_at,
+            looked_at_per_s=tenths(found.looked_at / found.within_s) if found.within_s >= 1 else None,
+            dropped=found.dropped,
+            p50_ms=tenths(found.p50_ms),
+            p95_ms=tenths(found.p95_ms),
+            last_picture_s=tenths(found.last_picture_s),
         )
 
 

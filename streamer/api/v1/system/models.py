@@ -1,6 +1,7 @@
 """/api/v1/models: which there are, which serve, and which is to. On the loop; weights are looked at on threads."""
 
 import asyncio
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Request, Response
@@ -24,7 +25,7 @@ from streamer.api.v1.entity_tags import tagged
 from streamer.api.v1.person_views import Operator, Viewer
 from streamer.errors import DataFolderUnwritable, ModelNotSwitched, PeopleNotCovered
 from streamer.model_layer.choosing import ModelChooser
-from streamer.model_layer.described import Described
+from streamer.model_layer.described import Described, best_of
 from streamer.model_layer.layer import ModelLayer
 
 ModelName = Annotated[
@@ -47,6 +48,7 @@ _EXAMPLE: dict[str, Any] = {
     "licence": "MIT",
     "item_ms": 2.4,
     "memory_mib": 60.0,
+    "held_mib": 48.5,
 }
 _UNUSABLE = (
     WeightsMissing,
@@ -62,9 +64,23 @@ _UNUSABLE = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class InUse:
+    """Of the running service. serving: model -> device; held_mib: by model and device."""
+
+    serving: dict[str, str]
+    held_mib: dict[tuple[str, str], float]
+
+    @classmethod
+    def of(cls, layer: ModelLayer) -> "InUse":
+        serving = {served.name: served.device for switcher, served in layer.seated() if not switcher.vacant}
+        return cls(serving, {(one.owner, one.device): one.held_mib for one in layer.manager.ledger.holdings()})
+
+
 class ModelView(BaseModel):
     """`device`: where it serves, or would. `item_ms`, `memory_mib`: of a face (a picture) in the best batch size there,
-    null where nobody measured it."""
+    null where nobody measured it. `held_mib`: of that device's memory, measured when it was loaded into this service;
+    null where it is not, or is on a server."""
 
     model_config = ConfigDict(json_schema_extra={"example": _EXAMPLE})
 
@@ -84,10 +100,13 @@ class ModelView(BaseModel):
     licence: str
     item_ms: float | None
     memory_mib: float | None
+    held_mib: float | None
 
     @classmethod
-    def of(cls, row: dict[str, Any], serving: dict[str, str]) -> "ModelView":
-        best, availability = row["best"] or {}, row["availability"]
+    def of(cls, row: dict[str, Any], in_use: "InUse") -> "ModelView":
+        availability, device = row["availability"], in_use.serving.get(row["name"], row["device"])
+        best = best_of(row["figures"].get(device, {})) or {}
+        held_mib = in_use.held_mib.get((row["name"], device))
         same = ("name", "kind", "family", "engine", "runtime", "precision", "space", "licence")
         return cls(
             **{key: row[key] for key in same},
@@ -95,15 +114,19 @@ class ModelView(BaseModel):
             available=availability["ok"],
             code=availability["code"],
             why_not=availability["why"],
-            serving=row["name"] in serving,
-            device=serving.get(row["name"], row["device"]),
+            serving=row["name"] in in_use.serving,
+            device=device,
             item_ms=best.get("item_ms"),
             memory_mib=best.get("memory_mib"),
+            held_mib=round(held_mib, 1) if held_mib else None,
         )
 
 
 class ModelList(BaseModel):
+    """`free_mib`: by device, RAM as `cpu`: what another model could have of its memory now."""
+
     models: list[ModelView]
+    free_mib: dict[str, float]
 
 
 class ModelChosen(BaseModel):
@@ -136,15 +159,15 @@ def routes(layer: ModelLayer, chooser: ModelChooser) -> APIRouter:
     @models.get("", response_model=ModelList)
     async def list_models(caller: Viewer) -> ModelList:
         """Every model: whether it can be had here, where it would run, and which serve."""
-        rows = await asyncio.to_thread(_rows, layer)
-        serving = _serving(layer)
-        return ModelList(models=[ModelView.of(row, serving) for row in rows])
+        rows, free_mib = await asyncio.to_thread(_rows, layer)
+        in_use = InUse.of(layer)
+        return ModelList(models=[ModelView.of(row, in_use) for row in rows], free_mib=free_mib)
 
     @models.get("/{model}", response_model=ModelView, responses=problem_answers(ModelNotFound))
     async def show_model(model: ModelName, caller: Viewer, request: Request) -> Response:
         """One model, with an entity tag."""
         row = await asyncio.to_thread(_row, layer, model)
-        return tagged(request, ModelView.of(row, _serving(layer)))
+        return tagged(request, ModelView.of(row, InUse.of(layer)))
 
     @models.post(
         "/{model}/use",
@@ -163,14 +186,11 @@ def routes(layer: ModelLayer, chooser: ModelChooser) -> APIRouter:
     return models
 
 
-def _rows(layer: ModelLayer) -> list[dict[str, Any]]:
-    return Described(layer.settings, layer.manager).rows()
+def _rows(layer: ModelLayer) -> tuple[list[dict[str, Any]], dict[str, float]]:
+    free_mib = {device: round(mib, 1) for device, mib in layer.manager.ledger.room_mib().items()}
+    return Described(layer.settings, layer.manager).rows(), free_mib
 
 
 def _row(layer: ModelLayer, name: str) -> dict[str, Any]:
     described = Described(layer.settings, layer.manager)
     return described.row(described.manager.spec(name))
-
-
-def _serving(layer: ModelLayer) -> dict[str, str]:
-    return {served.name: served.device for switcher, served in layer.seated() if not switcher.vacant}

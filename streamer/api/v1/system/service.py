@@ -16,6 +16,7 @@ from streamer.api.health import PartView
 from streamer.api.problem_answers import OF_GALLERY, problem_answers
 from streamer.api.v1.paging import USUAL, After, Limit, cursor_of, position_of
 from streamer.api.v1.person_views import LARGEST_ID, Admin, Viewer
+from streamer.api.v1.system.camera_views import LatencyView
 from streamer.ingest.decode_gate.habits import Reason, Way
 from streamer.ingest.decode_gate.telling import words_of
 from streamer.model_layer.layer import ModelLayer
@@ -54,6 +55,17 @@ _STATUS: dict[str, Any] = {
             "looked at",
             "way": "keyframes",
             "reason": "sizes_and_keyframes",
+        }
+    },
+    "latency": {
+        "door": {
+            "within_s": 59.6,
+            "looked_at": 131,
+            "looked_at_per_s": 2.2,
+            "dropped": 0,
+            "p50_ms": 84.7,
+            "p95_ms": 139.2,
+            "last_picture_s": 0.1,
         }
     },
 }
@@ -130,8 +142,8 @@ class WatchedView(BaseModel):
 
 class StatusView(BaseModel):
     """`parts`: what /readyz says; `queues`: faces and pictures that wait, by model; `templates`: by space; `triton`:
-    null where no model that serves is on a Triton server; `cameras`: the state of each; `watched`: of those that
-    run."""
+    null where no model that serves is on a Triton server; `cameras`: the state of each; `watched`, `latency`: of
+    those that run."""
 
     model_config = ConfigDict(json_schema_extra={"example": _STATUS})
 
@@ -147,6 +159,7 @@ class StatusView(BaseModel):
     triton: PartView | None
     cameras: dict[str, str]
     watched: dict[str, WatchedView]
+    latency: dict[str, LatencyView]
 
     @classmethod
     def of(cls, service: Service) -> "StatusView":
@@ -171,6 +184,11 @@ class StatusView(BaseModel):
                 camera.name: WatchedView(words=words_of(watch), way=watch.way, reason=watch.reason)
                 for camera in service.cameras
                 if (watch := camera.watched) is not None
+            },
+            latency={
+                camera.name: LatencyView.of(camera.path.promptness.last_minute())
+                for camera in service.cameras
+                if camera.status.state != "disabled"
             },
         )
 

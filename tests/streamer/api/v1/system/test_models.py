@@ -2,6 +2,8 @@
 
 import pytest
 
+from streamer.api.v1.system.models import InUse, ModelView
+from streamer.model_layer.described import Described
 from tests.streamer.api.v1.api import refusal
 from tests.streamer.api.v1.running import running
 
@@ -19,9 +21,26 @@ async def test_all_are_told_and_which_serve(api):
     assert {name for name, model in models.items() if model["serving"]} == {"nano_det", "nano_embed"}
     assert (models["nano_embed"]["kind"], models["nano_embed"]["available"]) == ("embedder", True)
     assert models["nano_embed"]["space"] == "nano_embed.2"
+    held = {name: model["held_mib"] for name, model in models.items() if model["held_mib"] is not None}
+    assert set(held) == {"nano_det", "nano_embed"}
+    assert all(0 < mib < 2000 for mib in held.values()), held
+    assert set(answer.json()["free_mib"]) >= {"cpu"}
+    assert 0 < answer.json()["free_mib"]["cpu"] < 1e7
     far = models["arcface_r100"]
     assert (far["available"], far["code"], far["serving"]) == (False, "weights_missing", False)
     assert str(api.service.settings.paths.data) not in answer.text
+
+
+async def test_what_a_model_takes_is_told_of_where_it_serves(api):
+    """A GPU is there and would be chosen, yet it serves on the CPU."""
+    row = Described(api.service.settings, api.service.models.manager).row(api.service.models.recogniser.embedder.spec)
+    rows = {"cpu": 30.0, "cuda:0": 400.0}
+    row["device"] = "cuda:0"
+    row["figures"] = {device: {"1": {"item_ms": mib / 10, "memory_mib": mib}} for device, mib in rows.items()}
+    for serving, mib in (({}, 400.0), ({row["name"]: "cpu"}, 30.0)):
+        shown = ModelView.of(row, InUse(serving, {(row["name"], "cpu"): 44.04}))
+        assert (shown.memory_mib, shown.item_ms) == (mib, mib / 10)
+        assert shown.held_mib == (44.0 if serving else None)
 
 
 async def test_one_is_shown_with_a_tag(api):

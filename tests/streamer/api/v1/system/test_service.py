@@ -2,12 +2,15 @@
 
 import sqlite3
 from contextlib import closing
+from typing import Any
 
 import pytest
 
 from streamer import __version__
 from streamer.ingest.decode_gate.habits import Watch
 from streamer.process import store_of
+from tests.faces import KNOWN, write_film
+from tests.live.service import until
 from tests.streamer.api.v1.api import refusal
 from tests.streamer.api.v1.running import running
 
@@ -34,7 +37,7 @@ async def test_how_it_fares(api):
     assert (status["people"], status["outbox"]["waiting"], status["triton"]) == (0, 0, None)
     assert (status["models"]["chosen"], status["models"]["device"]) == (None, "cpu")
     assert status["models"]["why"]
-    assert (status["cameras"], status["watched"]) == ({"door": "disabled"}, {})
+    assert (status["cameras"], status["watched"], status["latency"]) == ({"door": "disabled"}, {}, {})
     (door,) = api.service.cameras
     door.watched = Watch("keyframes", "sizes_unknown")
     watched = (await api.ask("GET", "/api/v1/service", "viewer")).json()["watched"]["door"]
@@ -42,6 +45,34 @@ async def test_how_it_fares(api):
     assert watched["words"].startswith("while nothing moves, its keyframes alone are decoded")
     alive = (await api.client.get("/healthz")).json()
     assert alive == {"status": "alive", "triton": None, "rerank": {"ok": True, "reason": None}}
+
+
+async def test_how_soon_pictures_are_looked_at(tmp_path):
+    """Of a clip from when each picture is due; of one that is played as fast as it goes nothing is due."""
+    film = str(write_film(tmp_path / "film.mp4", ([KNOWN], 1), ((), 0.5)))
+    cameras = {
+        "door": {"url": film, "fps": 10, "loop": True},
+        "batch": {"url": film, "pace": "fastest"},
+        "away": {"url": str(tmp_path / "none.mp4")},
+    }
+    async with running(tmp_path, cameras) as (_, api):
+
+        async def told() -> dict[str, dict[str, Any]]:
+            return (await api.ask("GET", "/api/v1/service", "viewer")).json()["latency"]
+
+        async def seen() -> bool:
+            found = await told()
+            door, batch = found["door"], found["batch"]
+            return door["looked_at"] >= 5 and (door["within_s"] >= 1) and batch["looked_at"] > 0
+
+        await until(seen, 60)
+        found = await told()
+        door, batch = found["door"], found["batch"]
+        assert 0 < door["p50_ms"] <= door["p95_ms"] < 60_000
+        assert door["looked_at_per_s"] == pytest.approx(door["looked_at"] / door["within_s"], rel=0.15)
+        assert (door["dropped"] >= 0, door["last_picture_s"] >= 0) == (True, True)
+        assert (batch["p50_ms"], batch["p95_ms"], batch["dropped"]) == (None, None, 0)
+        assert found["away"] == dict.fromkeys(batch, None) | {"within_s": 0.0, "looked_at": 0, "dropped": 0}
 
 
 def enrol(api, *names: str) -> list[str]:
