@@ -13,7 +13,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from tests.faces import KNOWN, STRANGERS, write_film
+from tests.faces import EVERYBODY, KNOWN, STRANGERS, write_film
 from tests.live.browser import Browser
 from tests.live.service import ServiceProcess, until
 from tests.live.test_page import DROPPED, MISFITS, Page
@@ -33,6 +33,20 @@ window.fetch = (path, how) => {
   window.asked++;
   const [body, status] = answers.length > 1 ? answers.shift() : answers[0];
   return Promise.resolve(new Response(body, {status}));
+};
+"""
+
+# What is sent there waits until go(), or is cancelled.
+HELD_UP = """
+const [part] = arguments;
+window.ours ??= window.fetch;
+window.fetch = async (path, how) => {
+  if (how?.method !== "POST" || !String(path).includes(part)) return window.ours(path, how);
+  await new Promise((go, stop) => {
+    window.go = go;
+    how.signal?.addEventListener("abort", () => stop(how.signal.reason));
+  });
+  return window.ours(path, how);
 };
 """
 
@@ -148,6 +162,55 @@ async def test_a_list_whose_next_page_is_refused_is_not_asked_for_again_and_agai
     assert await page.browser.run("return window.asked") == before
     await page.browser.run("window.fetch = window.ours")
     await page.click(".more")
+
+
+async def test_what_is_refused_is_not_taken_for_nobody(page):
+    await page.go("live")
+    refused = [json.dumps({"code": "too_many_requests", "detail": "too many requests at once"}), 429]
+    await page.browser.run(ANSWERED, "/api/v1/events?", refused)
+    await page.go("events?day=2020-01-01")
+    await page.shows(".trouble", "too many requests at once")
+    assert await page.browser.run("return document.querySelectorAll('.empty').length") == 0
+    await page.browser.run("window.fetch = window.ours")
+
+
+async def test_of_two_who_rename_the_same_person_the_other_is_told_and_may_go_on(page):
+    person = (await ask(page, "POST", "/api/v1/people", json={"name": "Ada Byron"})).json()["id"]
+    await page.go(f"people/{person}")
+    await page.click("button", "Rename")
+    await page.shows("dialog h2", "Rename Ada Byron")
+    renamed = await ask(page, "PATCH", f"/api/v1/people/{person}", json={"name": "Ada King"})
+    assert renamed.status_code == 200, renamed.text
+    await page.browser.run("const it = document.querySelector('dialog input'); it.select()")
+    await page.type("dialog input[name=name]", "Ada Lovelace\n")
+    await page.shows("dialog .trouble", "Somebody else has changed this meanwhile")
+    await page.shows("dialog h2", "Rename Ada King")
+    await page.click("dialog button.main", "Rename")
+    await page.shows("h1", "Ada Lovelace")
+    assert (await ask(page, "DELETE", f"/api/v1/people/{person}")).status_code == 200
+
+
+async def test_photos_that_come_while_others_are_sent_are_not_forgotten(page):
+    person = (await ask(page, "POST", "/api/v1/people", json={"name": "Ada Byron"})).json()["id"]
+    await page.go(f"people/{person}")
+    await page.shows(".drop")
+    photo = b64encode(EVERYBODY[-1].file.read_bytes()).decode()  # before no camera
+    await page.browser.run(HELD_UP, f"/api/v1/people/{person}/photos")
+    await page.browser.run(DROPPED, ".drop", "first.jpg", photo)
+    await page.click("button.main", "Add the photo")
+    await page.shows("button", "Stop sending")
+    await page.browser.run(DROPPED, ".drop", "second.jpg", photo)
+    await page.browser.run("window.go()")
+    await page.shows(".report", "first.jpg")
+    await page.shows("button.main", "Add the photo")
+    assert await page.browser.run("return document.querySelectorAll('.photos [aria-label^=Leave]').length") == 1
+    await page.browser.run(HELD_UP, f"/api/v1/people/{person}/photos")
+    await page.click("button.main", "Add the photo")
+    await page.click("button", "Stop sending")
+    await page.shows(".trouble", "Cancelled")
+    await page.shows("button.main", "Add the photo")
+    await page.browser.run("window.fetch = window.ours")
+    assert (await ask(page, "DELETE", f"/api/v1/people/{person}")).status_code == 200
 
 
 async def test_an_answer_that_breaks_off_is_a_service_that_is_away(page):

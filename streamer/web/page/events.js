@@ -30,7 +30,7 @@ export function Events({ query }) {
     <${News} visits=${heard} />
     <ol class="visits">${visits.map((visit) => html`<${Visit} key=${visit.event_id} visit=${visit} change=${past.change} />`)}</ol>
     ${past.isBusy && html`<p class="waiting">One moment…</p>`}
-    ${!past.isBusy && visits.length === 0 && html`<p class="empty">${past.next ? "None among the newest." : "Nobody was seen."}</p>`}
+    ${!past.isBusy && !past.problem && visits.length === 0 && html`<p class="empty">${past.next ? "None among the newest." : "Nobody was seen."}</p>`}
     ${!past.isBusy && past.next && html`<button type="button" class="more" onClick=${past.more}>Show older</button>`}`;
 }
 
@@ -93,7 +93,8 @@ function usePast(asked, missed, person) {
         if (!next || wantedOf(visits, asked, person).length >= ENOUGH) break;
       }
     } catch (error) {
-      if (!mine.signal.aborted && error.code !== "service_away") setProblem(error);
+      if (error.code === "service_away") return; // once it is back all is asked for anew
+      if (!mine.signal.aborted) setProblem(error);
     }
     if (!mine.signal.aborted) setBusy(false);
   }

@@ -16,9 +16,9 @@ export function News({ visits }) {
     const before = said.current;
     said.current = new Map(visits.map((visit) => [visit.event_id, whoWords(visit)]));
     if (!before) return;
-    for (const [id, who] of said.current) {
-      const visit = visits.find((one) => one.event_id === id);
-      if (before.get(id) !== who && !visit.isOver && !visit.isByHand) waiting.current.set(id, `${who}, ${visit.camera}`);
+    for (const { event_id: id, camera, isOver, isByHand } of visits) {
+      const who = said.current.get(id);
+      if (before.get(id) !== who && !isOver && !isByHand) waiting.current.set(id, `${who}, ${camera}`);
     }
     if (!waiting.current.size || timer.current) return;
     timer.current = setTimeout(() => {

@@ -33,7 +33,8 @@ function usePeople(typed) {
       const { data } = await ask(`/api/v1/people?${query}`, { signal: mine.signal });
       setFound({ people: [...before, ...data.people], next: data.next });
     } catch (error) {
-      if (!mine.signal.aborted && error.code !== "service_away") setProblem(error);
+      if (error.code === "service_away") return; // once it is back all is asked for anew
+      if (!mine.signal.aborted) setProblem(error);
     }
     if (!mine.signal.aborted) setBusy(false);
   }

@@ -5,7 +5,7 @@ import { PersonPicker } from "./naming.js";
 import { useObserved } from "./observable.js";
 import { addressOf, Dialog, Face, say, Sure, timeWords, Trouble, useAction } from "./parts.js";
 import { Report, usePhotos } from "./photos.js";
-import { html, useEffect, useState } from "./vendor/preact.js";
+import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 import { personBecame } from "./visits.js";
 
 export function Person({ id }) {
@@ -53,7 +53,7 @@ export function Person({ id }) {
     ${photos.length === 0 && html`<p class="empty">No photo: ${person.name} can’t be recognised.</p>`}
     <ul class="photos">${photos.map((photo) => html`<${Photo} key=${photo.id} person=${person} photo=${photo} changed=${look} />`)}</ul>
     ${may("operator") && html`<${More} person=${person} changed=${look} />`}
-    ${open === "rename" && html`<${Rename} person=${person} etag=${etag} onClose=${close} onDone=${() => (close(), look())} />`}
+    ${open === "rename" && html`<${Rename} person=${person} etag=${etag} onClose=${close} onStale=${look} onDone=${() => (close(), look())} />`}
     ${open === "merge" && html`<${Merge} person=${person} onClose=${close} />`}
     ${open === "erase" && html`<${Sure} title=${`Erase ${person.name}?`} verb=${`Erase ${person.name}`} onClose=${close}
       words="Photos, name, kept visits and all that is known of this person go everywhere. It can’t be undone."
@@ -80,23 +80,32 @@ function Photo({ person, photo, changed }) {
 function More({ person, changed }) {
   const { photos, forget, part } = usePhotos();
   const [report, setReport] = useState(null);
+  const sending = useRef(null);
   const [send, isBusy, problem] = useAction(async () => {
     const form = new FormData();
     for (const { file } of photos) form.append("images", file);
-    setReport((await ask(`/api/v1/people/${person.id}/photos`, { method: "POST", form })).data);
-    forget();
+    setReport(null);
+    sending.current = new AbortController();
+    setReport((await ask(`/api/v1/people/${person.id}/photos`, { method: "POST", form, signal: sending.current.signal })).data);
+    forget(photos); // others may have come meanwhile
     changed();
   });
   return html`<h2>More photos</h2>${part}
     <${Trouble} problem=${problem} />
-    ${photos.length > 0 && html`<div class="buttons"><button type="button" class="main" disabled=${isBusy} onClick=${send}>${isBusy ? "Sending…" : `Add ${photos.length === 1 ? "the photo" : `${photos.length} photos`}`}</button></div>`}
+    ${photos.length > 0 && html`<div class="buttons"><button type="button" class="main" disabled=${isBusy} onClick=${send}>${isBusy ? "Sending…" : `Add ${photos.length === 1 ? "the photo" : `${photos.length} photos`}`}</button>
+      ${isBusy && html`<button type="button" onClick=${() => sending.current?.abort()}>Stop sending</button>`}</div>`}
     <${Report} report=${report} />`;
 }
 
-function Rename({ person, etag, onClose, onDone }) {
+function Rename({ person, etag, onClose, onStale, onDone }) {
   const [name, setName] = useState(person.name);
   const [run, isBusy, problem] = useAction(async () => {
-    await ask(`/api/v1/people/${person.id}`, { method: "PATCH", json: { name: name.trim() }, etag });
+    try {
+      await ask(`/api/v1/people/${person.id}`, { method: "PATCH", json: { name: name.trim() }, etag });
+    } catch (problem) {
+      if (problem.status === 412) onStale(); // seen as it is now, it may be decided once more
+      throw problem;
+    }
     personBecame(person.id, { id: person.id, name: name.trim() });
     say(`Renamed: ${name.trim()}.`);
     onDone();

@@ -13,7 +13,7 @@ const CAMERA = {
   NotReadableError: "Another program uses the camera: end it, then try again.",
 };
 
-// {photos: [{file, url}], forget(), part}: part is what is drawn.
+// {photos: [{file, url}], forget(those), part}: part is what is drawn; those: all of them, where nothing is said.
 export function usePhotos() {
   const [photos, setPhotos] = useState([]);
   const [problem, setProblem] = useState(null);
@@ -38,7 +38,7 @@ export function usePhotos() {
   }
 
   const remove = (photo) => (drop([photo]), setPhotos((before) => before.filter((one) => one !== photo)));
-  const forget = () => (drop(held.current), setPhotos([]), setProblem(null));
+  const forget = (those = held.current) => (drop(those), setPhotos((now) => now.filter((one) => !those.includes(one))), setProblem(null));
   const part = html`<${Chooser} add=${add} /><${Trouble} problem=${problem} />
     <ul class="photos">${photos.map((photo) => html`<li key=${photo.url}><img class="face large" src=${photo.url} alt=${photo.file.name} decoding="async" />
       <button type="button" class="plain" aria-label=${`Leave out ${photo.file.name}`} onClick=${() => remove(photo)}>Leave out</button></li>`)}</ul>`;
@@ -95,6 +95,7 @@ function Camera({ add, onClose }) {
     const canvas = Object.assign(document.createElement("canvas"), { width, height });
     canvas.getContext("2d").drawImage(video.current, 0, 0);
     const picture = await new Promise((done) => canvas.toBlob(done, "image/jpeg", JPEG_QUALITY));
+    if (!picture) return setProblem({ message: "The camera of this device gives no picture." });
     add([new File([picture], `camera ${taken + 1}.jpg`, { type: "image/jpeg" })]);
     setTaken(taken + 1);
   }
