@@ -64,9 +64,7 @@ class PerSecond:
 class Promptness:
     """Of one camera. clock: that of Frame.captured_s; steady: one that goes on while the machine sleeps."""
 
-    def __init__(
-        self, clock: Callable[[], float] = time.monotonic, steady: Callable[[], float] = steady_s
-    ) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, steady: Callable[[], float] = steady_s) -> None:
         self._clock = clock
         self._steady = steady
         self._came_s: float | None = None

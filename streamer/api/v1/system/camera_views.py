@@ -102,10 +102,11 @@ class LatencyView(BaseModel):
         def tenths(figure: float | None) -> float | None:
             return None if figure is None else round(figure, 1)
 
+        within_s = round(found.within_s, 1)
         return cls(
-            within_s=round(found.within_s, 1),
+            within_s=within_s,
             looked_at=found.looked_at,
-            looked_at_per_s=tenths(found.looked_at / found.within_s) if found.within_s >= 1 else None,
+            looked_at_per_s=round(found.looked_at / within_s, 1) if within_s >= 1 else None,
             dropped=found.dropped,
             p50_ms=tenths(found.p50_ms),
             p95_ms=tenths(found.p95_ms),

@@ -63,7 +63,7 @@ async def test_how_soon_pictures_are_looked_at(tmp_path):
         async def seen() -> bool:
             found = await told()
             door, batch = found["door"], found["batch"]
-            return door["looked_at"] >= 5 and (door["within_s"] >= 1) and batch["looked_at"] > 0
+            return door["looked_at"] >= 5 and door["within_s"] >= 1 and batch["looked_at"] > 0
 
         await until(seen, 60)
         found = await told()
