@@ -152,7 +152,7 @@ async def page(tmp_path_factory, pytestconfig):
         config = {
             "paths": {"data": "data"},
             "mqtt": {"port": broker.port},
-            "cameras": {"door": door, "attic": {"url": str(film), "enabled": False}},
+            "cameras": {"door": door, "attic": {"url": str(film), "loop": True, "enabled": False}},
             "events": {"keep_unknown_h": 24, "faces_to_settle": 1, "gone_after_s": 0.5},
             "http": {"port": 0},
         }
@@ -319,17 +319,18 @@ async def test_cameras_and_models(page):
     await page.shows(".card[aria-label='Camera attic'] .state", "disabled")
     await page.shows(".card[aria-label='Camera door'] dd", "kept with pictures")
     await page.shows(".card[aria-label='Camera door'] summary", "while nothing moves")
-    await page.shows(".card[aria-label='Camera door'] .delay", "looked at")
+    await page.shows(".card[aria-label='Camera door'] .delay", " ms")
     await page.shows(".card[aria-label='Camera door'] dd", "a second looked at, of 5 at most")
     told = (await asked(page, "/api/v1/service"))["latency"]
     assert set(told) == {"door"}
     assert 0 < told["door"]["p50_ms"] <= told["door"]["p95_ms"]
     await page.click(".card[aria-label='Camera attic'] .enable", "Enable")
     await page.shows(".card[aria-label='Camera attic'] .state", "online")
-    await page.shows(".card[aria-label='Camera attic'] .delay", "ms")
+    await page.shows(".card[aria-label='Camera attic'] .delay", " ms")
     spoken = "document.querySelector('.delay').closest('[aria-live], [role=status], [role=alert]')"
     assert await page.browser.run(f"return {spoken}") is None, "or it is said every few seconds"
     await page.looked_at("cameras")
+    page.service.run("cameras", "set", "attic", "loop=false")
     await page.shows(".card[aria-label='Camera attic'] .last", " ago")  # its clip is over
     await page.shows_not(".card[aria-label='Camera attic'] .delay")
     await page.looked_at("camera-offline")
@@ -343,8 +344,8 @@ async def test_cameras_and_models(page):
     await page.shows(".card .state", "serves on")
     await page.shows(".chosen", "Chosen by the service")
     await page.shows(".free", "of RAM")
-    await page.shows(".card[aria-label='Model nano_embed'] .memory", "of RAM held")
-    await page.shows(".card[aria-label='Model nano_det'] .memory", "of RAM held")
+    await page.shows(".card[aria-label='Model nano_embed'] .memory", "of RAM")
+    await page.shows(".card[aria-label='Model nano_det'] .memory", "of RAM")
     await page.looked_at("models")
     await page.click(".auto")
     await page.shows(".said", "nano_embed serves")

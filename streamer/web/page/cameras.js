@@ -51,16 +51,16 @@ function Camera({ camera, watched, latency, look }) {
 function Looks({ fps, isOnline, latency }) {
   const { looked_at_per_s: perSecond = null, dropped, within_s: withinS, last_picture_s: lastS } = latency ?? {};
   return html`<dt>Pictures</dt><dd>${isOnline && perSecond !== null ? `${tenths(perSecond)} a second looked at, of ${fps} at most` : `${fps} a second at most are looked at`}</dd>
-    ${latency && isOnline && html`<dt>Delay</dt><dd class="delay">${delayWords(latency)}</dd>`}
-    ${latency && isOnline && dropped > 0 && html`<dt>Left out</dt><dd>${dropped} in the last ${withinS < 59 ? `${Math.ceil(withinS)} s` : "minute"}, for want of time</dd>`}
+    ${latency && isOnline && html`<dt>Looked at</dt><dd class="delay">${delayWords(latency)}</dd>`}
+    ${latency && isOnline && dropped > 0 && html`<dt>Left out</dt><dd>${dropped} in the last ${withinS < 59 ? `${Math.ceil(withinS)} s` : "minute"}: there was no time for them</dd>`}
     ${latency && !isOnline && html`<dt>Last picture</dt><dd class="last">${lastS === null ? "none has come yet" : `${lasted(lastS)} ago`}</dd>`}`;
 }
 
 function delayWords({ looked_at: looked, p50_ms: half, p95_ms: most }) {
-  if (!looked) return "none was looked at in the last minute";
-  if (half === null) return "nothing waits: it is played as fast as it goes";
-  if (looked < ENOUGH) return `looked at about ${took(half)} after it came`;
-  return `half are looked at within ${took(half)}, 95 of 100 within ${took(most)}`;
+  if (!looked) return "none in the last minute";
+  if (half === null) return "as fast as it can be played: nothing waits";
+  if (looked < ENOUGH) return `about ${took(half)} after they come in`;
+  return `half within ${took(half)} of coming in, 95 of 100 within ${took(most)}`;
 }
 
 const took = (ms) => (ms < 1000 ? `${Math.ceil(ms)} ms` : `${tenths(ms / 1000)} s`);

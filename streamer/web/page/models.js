@@ -45,11 +45,12 @@ function freeWords(free) {
   return each.length ? `Free: ${each.join(", ")}.` : "";
 }
 
-const memoryOf = (mib, device) => `${mib < 10240 ? `${Math.round(mib).toLocaleString()} MiB` : `${Math.round(mib / 1024).toLocaleString()} GiB`} of ${device === "cpu" ? "RAM" : device}`;
+const sizeOf = (mib) => (mib < 10240 ? `${Math.round(mib).toLocaleString()} MiB` : `${Math.round(mib / 1024).toLocaleString()} GiB`);
+const memoryOf = (mib, device) => `${sizeOf(mib)} of ${device === "cpu" ? "RAM" : device}`;
 
-// What it holds, where it is loaded; else what it takes, as far as anybody knows.
+// What it takes. Of RAM, of which models use what others left behind, what it takes by itself says more than what it took.
 function memoryWords({ device, held_mib: heldMib, memory_mib: memoryMib }) {
-  if (heldMib !== null) return `${memoryOf(heldMib, device)} held`;
+  if (heldMib !== null && (device !== "cpu" || memoryMib === null)) return `${memoryOf(heldMib, device)} held`;
   return memoryMib === null ? null : memoryOf(memoryMib, device);
 }
 

@@ -66,21 +66,23 @@ _UNUSABLE = (
 
 @dataclass(frozen=True, slots=True)
 class InUse:
-    """Of the running service. serving: model -> device; held_mib: by model and device."""
+    """Of the running service. serving: model -> device, and the largest batch; held_mib: by model and device."""
 
-    serving: dict[str, str]
+    serving: dict[str, tuple[str, int]]
     held_mib: dict[tuple[str, str], float]
 
     @classmethod
     def of(cls, layer: ModelLayer) -> "InUse":
-        serving = {served.name: served.device for switcher, served in layer.seated() if not switcher.vacant}
+        seated = [served for switcher, served in layer.seated() if not switcher.vacant]
+        serving = {served.name: (served.device, served.max_batch) for served in seated}
         return cls(serving, {(one.owner, one.device): one.held_mib for one in layer.manager.ledger.holdings()})
 
 
 class ModelView(BaseModel):
-    """`device`: where it serves, or would. `item_ms`, `memory_mib`: of a face (a picture) in the best batch size there,
-    null where nobody measured it. `held_mib`: of that device's memory, measured when it was loaded into this service;
-    null where it is not, or is on a server."""
+    """`device`: where it serves, or would. `item_ms`, `memory_mib`: of a face (a picture) in the batch size in which it
+    serves, else the best one there; null where nobody measured it. `held_mib`: how much more of that device's memory was
+    taken when it was loaded into this service (of RAM: beside what others left behind, which it uses); null where it is
+    not loaded, or is on a server."""
 
     model_config = ConfigDict(json_schema_extra={"example": _EXAMPLE})
 
@@ -104,8 +106,10 @@ class ModelView(BaseModel):
 
     @classmethod
     def of(cls, row: dict[str, Any], in_use: "InUse") -> "ModelView":
-        availability, device = row["availability"], in_use.serving.get(row["name"], row["device"])
-        best = best_of(row["figures"].get(device, {})) or {}
+        availability = row["availability"]
+        device, batch = in_use.serving.get(row["name"], (row["device"], None))
+        figures = row["figures"].get(device, {})
+        taken = figures.get(str(batch)) or best_of(figures) or {}
         held_mib = in_use.held_mib.get((row["name"], device))
         same = ("name", "kind", "family", "engine", "runtime", "precision", "space", "licence")
         return cls(
@@ -116,8 +120,8 @@ class ModelView(BaseModel):
             why_not=availability["why"],
             serving=row["name"] in in_use.serving,
             device=device,
-            item_ms=best.get("item_ms"),
-            memory_mib=best.get("memory_mib"),
+            item_ms=taken.get("item_ms"),
+            memory_mib=taken.get("memory_mib"),
             held_mib=round(held_mib, 1) if held_mib else None,
         )
 

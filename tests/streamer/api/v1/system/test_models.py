@@ -34,13 +34,19 @@ async def test_all_are_told_and_which_serve(api):
 async def test_what_a_model_takes_is_told_of_where_it_serves(api):
     """A GPU is there and would be chosen, yet it serves on the CPU."""
     row = Described(api.service.settings, api.service.models.manager).row(api.service.models.recogniser.embedder.spec)
-    rows = {"cpu": 30.0, "cuda:0": 400.0}
-    row["device"] = "cuda:0"
-    row["figures"] = {device: {"1": {"item_ms": mib / 10, "memory_mib": mib}} for device, mib in rows.items()}
-    for serving, mib in (({}, 400.0), ({row["name"]: "cpu"}, 30.0)):
-        shown = ModelView.of(row, InUse(serving, {(row["name"], "cpu"): 44.04}))
-        assert (shown.memory_mib, shown.item_ms) == (mib, mib / 10)
-        assert shown.held_mib == (44.0 if serving else None)
+    name, row["device"] = row["name"], "cuda:0"
+    row["figures"] = {
+        "cpu": {"1": {"item_ms": 2.0, "memory_mib": 30.0}, "8": {"item_ms": 2.5, "memory_mib": 45.0}},
+        "cuda:0": {"1": {"item_ms": 0.5, "memory_mib": 400.0}, "8": {"item_ms": 0.1, "memory_mib": 440.0}},
+    }
+    for serving, told in (
+        ({}, (440.0, 0.1, None)),  # in the best batch size
+        ({name: ("cpu", 8)}, (45.0, 2.5, 44.0)),
+        ({name: ("cpu", 4)}, (30.0, 2.0, 44.0)),  # in which nobody measured it
+        ({name: ("triton", 8)}, (None, None, None)),
+    ):
+        shown = ModelView.of(row, InUse(serving, {(name, "cpu"): 44.04}))
+        assert (shown.memory_mib, shown.item_ms, shown.held_mib) == told
 
 
 async def test_one_is_shown_with_a_tag(api):
