@@ -23,7 +23,7 @@ export function Cameras() {
 const wordsOf = ({ state, reason }) => (state === "online" ? (TROUBLES[reason] ?? "online") : state);
 
 function Camera({ camera, watched, latency, look }) {
-  const { name, state, reason, url, fps, enabled, snapshots, publish_to: publishTo } = camera;
+  const { name, state, reason, url, enabled, snapshots, publish_to: publishTo } = camera;
   const [isLooking, setLooking] = useState(false);
   const [change, isBusy, problem] = useAction(async (json, words) => {
     await ask(`/api/v1/cameras/${name}`, { method: "PATCH", json });
@@ -35,7 +35,7 @@ function Camera({ camera, watched, latency, look }) {
       <p class="state" data-state=${state === "online" && reason ? "trouble" : state}>${wordsOf(camera)}</p></div>
     ${state !== "online" && reason && html`<p>${REASONS[reason] ?? reason}</p>`}
     <dl><dt>From</dt><dd><code>${publishTo ?? url}</code></dd>
-      <${Looks} fps=${fps} isOnline=${state === "online"} latency=${latency} />
+      <${Looks} camera=${camera} latency=${latency} />
       ${watched && html`<dt>Watched</dt><dd><details><summary>${watched.reason === "learning" ? "how is not known yet" : WAYS[watched.way]}</summary>${watched.words}.</details></dd>`}
       <dt>Visits</dt><dd>${snapshots ? "kept with pictures" : "not kept"}</dd></dl>
     <${Trouble} problem=${problem} />
@@ -48,17 +48,18 @@ function Camera({ camera, watched, latency, look }) {
 }
 
 // They change every few seconds, and are read where one looks: no part of this is said by itself.
-function Looks({ fps, isOnline, latency }) {
+function Looks({ camera: { state, fps, pace }, latency }) {
   const { looked_at_per_s: perSecond = null, dropped, within_s: withinS, last_picture_s: lastS } = latency ?? {};
-  return html`<dt>Pictures</dt><dd>${isOnline && perSecond !== null ? `${tenths(perSecond)} a second looked at, of ${fps} at most` : `${fps} a second at most are looked at`}</dd>
-    ${latency && isOnline && html`<dt>Looked at</dt><dd class="delay">${delayWords(latency)}</dd>`}
+  const isOnline = state === "online";
+  const most = pace === "fastest" ? "as fast as it can be played" : `${fps} at most`;
+  return html`<dt>Pictures</dt><dd>${isOnline && perSecond !== null ? `${tenths(perSecond)} a second looked at, ${most}` : `${fps} a second${pace === "fastest" ? " of it" : " at most"} are looked at`}</dd>
+    ${latency && isOnline && pace !== "fastest" && html`<dt>Looked at</dt><dd class="delay">${delayWords(latency)}</dd>`}
     ${latency && isOnline && dropped > 0 && html`<dt>Left out</dt><dd>${dropped} in the last ${withinS < 59 ? `${Math.ceil(withinS)} s` : "minute"}: there was no time for them</dd>`}
     ${latency && !isOnline && html`<dt>Last picture</dt><dd class="last">${lastS === null ? "none has come yet" : `${lasted(lastS)} ago`}</dd>`}`;
 }
 
 function delayWords({ looked_at: looked, p50_ms: half, p95_ms: most }) {
   if (!looked) return "none in the last minute";
-  if (half === null) return "as fast as it can be played: nothing waits";
   if (looked < ENOUGH) return `about ${took(half)} after they come in`;
   return `half within ${took(half)} of coming in, 95 of 100 within ${took(most)}`;
 }

@@ -7,9 +7,12 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from streamer import errors
 from streamer.api import problems
 from streamer.api.closed import Closed
 from streamer.live_view.pages import routes
+from streamer.pipeline.camera import NO_PUBLISHER
+from streamer.pipeline.camera_trouble import WORDS
 from tests.streamer.access.keys import guard_without_tokens
 from tests.streamer.web.parts import Parts
 
@@ -45,6 +48,18 @@ async def test_a_page_is_whole_and_the_same_for_every_camera(client, page):
     for imported in re.findall(r'from "\./(.+)"', script):
         answer = await client.get(f"/assets/{imported}")
         assert (answer.status_code, answer.headers["content-type"]) == (200, "text/javascript; charset=utf-8")
+
+
+def test_each_reason_of_a_camera_that_is_away_has_its_words():
+    """But for those of errors that are for whoever asks, or publishes, and of a stream that goes on."""
+    others = {errors.CameraUnknown, errors.CameraExists, errors.CameraDisabled, errors.CameraNotPublished}
+    others |= {errors.CamerasFixed, errors.PublisherPresent, errors.StreamResized}
+    codes = {error.code for error in errors.CameraError.__subclasses__() if error not in others}
+    assert codes
+    states = (resources.files("streamer.live_view") / "page" / "states.js").read_text()
+    words = set(re.findall(r"^  (\w+):", states.partition("REASONS")[2], re.MULTILINE))
+    assert words >= codes | {"starting", "ended", "stopped", NO_PUBLISHER}
+    assert set(re.findall(r"^  (\w+):", states.partition("REASONS")[0], re.MULTILINE)) == set(WORDS)
 
 
 @pytest.mark.parametrize(
