@@ -409,8 +409,16 @@ async def test_a_service_that_is_started_anew_under_an_open_page(page):
     await page.go("events")
     await page.shows(".visit")
     address = page.service.http
+    await page.go("cameras")
+    await page.shows(".card[aria-label='Camera door'] .state", "online")
+    await page.go("service")
+    await page.shows(".service .state", "All of it runs")
     page.service.stop()
     await page.shows(".away", "does not answer")
+    await page.shows(".service .state", "It does not answer")
+    await page.go("events")  # what is asked for while nobody answers comes when somebody does
+    await page.shows(".waiting", "One moment")
+    await page.shows_not(".empty")
     await page.looked_at("away")
     pin(page.service, address)
     page.service.start()

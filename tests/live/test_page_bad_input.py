@@ -213,6 +213,19 @@ async def test_photos_that_come_while_others_are_sent_are_not_forgotten(page):
     assert (await ask(page, "DELETE", f"/api/v1/people/{person}")).status_code == 200
 
 
+async def test_a_service_that_is_away_says_nothing_of_its_cameras(page):
+    await page.go("cameras")
+    await page.shows(".card .state", "online")
+    await page.shows(".card .delay", " ms")
+    await page.browser.run("window.ours ??= window.fetch; window.fetch = () => Promise.reject(new TypeError())")
+    await page.shows(".away", "does not answer")
+    await page.shows(".card .state", "not known now")
+    await page.shows_not(".card .delay")
+    await page.browser.run("window.fetch = window.ours")
+    await page.shows(".card .state", "online")
+    await page.shows(".card .delay", " ms")
+
+
 async def test_an_answer_that_breaks_off_is_a_service_that_is_away(page):
     await page.go("live")
     await page.browser.run(ANSWERED, "/api/v1/people?", ['{"people": [', 200])

@@ -20,9 +20,11 @@ export function Cameras() {
     <ul class="cards">${cameras?.map((camera) => html`<${Camera} key=${camera.name} camera=${camera} watched=${status?.watched[camera.name]} latency=${status?.latency?.[camera.name]} look=${look} />`)}</ul>`;
 }
 
-const wordsOf = ({ state, reason }) => (state === "online" ? (TROUBLES[reason] ?? "online") : state);
+// A service that is away says nothing of its cameras.
+const stateOf = ({ state, reason }) => (!service.value.answers ? ["lost", "not known now"] : state !== "online" ? [state, state] : [reason ? "trouble" : state, TROUBLES[reason] ?? state]);
 
 function Camera({ camera, watched, latency, look }) {
+  const [shown, words] = stateOf(camera);
   const { name, state, reason, url, enabled, snapshots, publish_to: publishTo } = camera;
   const [isLooking, setLooking] = useState(false);
   const [change, isBusy, problem] = useAction(async (json, words) => {
@@ -32,7 +34,7 @@ function Camera({ camera, watched, latency, look }) {
   });
   return html`<li class="card" aria-label=${`Camera ${name}`}>
     <div class="title"><h2>${enabled ? html`<a href=${addressOf("live", name)}>${name}</a>` : name}</h2>
-      <p class="state" data-state=${state === "online" && reason ? "trouble" : state}>${wordsOf(camera)}</p></div>
+      <p class="state" data-state=${shown}>${words}</p></div>
     ${state !== "online" && reason && html`<p>${REASONS[reason] ?? reason}</p>`}
     <dl><dt>From</dt><dd><code>${publishTo ?? url}</code></dd>
       <${Looks} camera=${camera} latency=${latency} />
@@ -50,12 +52,12 @@ function Camera({ camera, watched, latency, look }) {
 // They change every few seconds, and are read where one looks: no part of this is said by itself.
 function Looks({ camera: { state, fps, pace }, latency }) {
   const { looked_at_per_s: perSecond = null, dropped, within_s: withinS, last_picture_s: lastS } = latency ?? {};
-  const isOnline = state === "online";
+  const isOnline = state === "online" && service.value.answers;
   const most = pace === "fastest" ? "as fast as it can be played" : `${fps} at most`;
   return html`<dt>Pictures</dt><dd>${isOnline && perSecond !== null ? `${tenths(perSecond)} a second looked at, ${most}` : `${fps} a second${pace === "fastest" ? " of it" : " at most"} are looked at`}</dd>
     ${latency && isOnline && pace !== "fastest" && html`<dt>Looked at</dt><dd class="delay">${delayWords(latency)}</dd>`}
     ${latency && isOnline && dropped > 0 && html`<dt>Left out</dt><dd>${dropped} in the last ${withinS < 59 ? `${Math.ceil(withinS)} s` : "minute"}: there was no time for them</dd>`}
-    ${latency && !isOnline && html`<dt>Last picture</dt><dd class="last">${lastS === null ? "none has come yet" : `${lasted(lastS)} ago`}</dd>`}`;
+    ${latency && state !== "online" && html`<dt>Last picture</dt><dd class="last">${lastS === null ? "none has come yet" : `${lasted(lastS)} ago`}</dd>`}`;
 }
 
 function delayWords({ looked_at: looked, p50_ms: half, p95_ms: most }) {

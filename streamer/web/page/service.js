@@ -25,6 +25,7 @@ export function Service() {
 
 function Running() {
   const [status, problem] = useStatus();
+  const { answers } = useObserved(service);
   if (!status) return problem ? service.value.answers && html`<${Trouble} problem=${problem} />` : html`<p class="waiting">One moment…</p>`;
   const parts = Object.entries(status.parts);
   const shown = parts.filter(([name, { ok }]) => !ok || !name.startsWith("camera ")).sort(([, one], [, other]) => one.ok - other.ok);
@@ -32,7 +33,9 @@ function Running() {
   const waiting = Object.values(status.queues).reduce((sum, one) => sum + one, 0);
   const { waiting: messages, oldest_s: oldestS } = status.outbox;
   return html`<section class="card service" aria-label="What runs">
-    <div class="title"><p class="state" data-state=${status.ready ? "online" : "trouble"}>${status.ready ? "All of it runs" : "A part of it does not run"}</p></div>
+    <div class="title">${answers
+        ? html`<p class="state" data-state=${status.ready ? "online" : "trouble"}>${status.ready ? "All of it runs" : "A part of it does not run"}</p>`
+        : html`<p class="state" data-state="offline">It does not answer: what follows was so before</p>`}</div>
     <ul class="parts">${shown.map(([name, { ok, reason }]) => html`<li key=${name}>
       <span class="state" data-state=${ok ? "online" : "offline"}>${name}</span>${ok ? "" : html` <span>${reason}</span>`}</li>`)}</ul>
     <dl><dt>Cameras</dt><dd><a href=${addressOf("cameras")}>${states.filter((one) => one === "online").length} of ${states.length} online</a></dd>
