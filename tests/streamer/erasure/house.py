@@ -105,7 +105,7 @@ class House:
                 event = due(f"stranger{nick}1n", person=None).event
                 named = replace(either, event_id=event.event_id, people=frozenset(), messages=(event,))
                 face = VisitFace(unit(200 + seed), 0.9, SPACE, "s")
-                pictures = {"face": f"stranger of {nick}".encode() * 500, "scene": b"the street" * 500}
+                pictures = {"face": f"stranger of {nick}".encode() * 500, "scene": f"street of {nick}".encode() * 500}
                 assert file.write([replace(named, faces=(face,), pictures=pictures)]) == set()
                 file.name([event.event_id], person_id, 1002.0)  # somebody said so
 
@@ -179,7 +179,7 @@ class House:
             for table in ("faces", "pictures", *(["messages"] if self.encrypted else [])):
                 for visit in (nick, f"stranger{nick}"):
                     blobs = self._blobs(db, table, "event_id", event_id(visit))
-                    found |= {f"{what} of visit {visit}": blob for what, blob in blobs.items()}
+                    found |= {f"{visit}'s {what}": blob for what, blob in blobs.items()}
         if not self.encrypted:
             del found["people 0: profile"]  # in clear they are alike but for the name
         else:
