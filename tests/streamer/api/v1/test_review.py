@@ -4,7 +4,6 @@ import asyncio
 import json
 
 import pytest
-import pytest_asyncio
 
 from streamer.api.streaming.live_events import Wanted
 from streamer.erasure.erase import erase
@@ -15,22 +14,10 @@ from streamer.process import store_of
 from tests.faces import KNOWN
 from tests.gallery.fakes import unit
 from tests.streamer.api.v1.api import refusal
-from tests.streamer.api.v1.review_house import DIM, REVIEW, review_house
+from tests.streamer.api.v1.review_house import DIM, REVIEW
 from tests.streamer.kept_visits.made import LIMITS, NOW
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def opened(tmp_path_factory):
-    async with review_house(tmp_path_factory.mktemp("review")) as house:
-        yield house
-
-
-@pytest.fixture
-def house(opened):
-    opened.empty()
-    return opened
 
 
 async def test_strangers_are_listed_by_person_the_largest_first_page_by_page(house):
