@@ -5,10 +5,12 @@ import { observable } from "./observable.js";
 import { say } from "./parts.js";
 
 const MOST_LIVE = 500; // what lies further back is asked for among the kept ones
+const MOST_SAID = 5000;
 const LONGEST_WAIT_MS = 10000;
 
-// visits: event_id -> visit; isOn: whether new ones come.
-export const live = observable({ visits: new Map(), isOn: false, missed: false });
+// visits: event_id -> visit; isOn: whether new ones come. said: event_id -> what was said of a visit since the page was
+// opened, here or elsewhere, and at what moment. gone: ids of people who were.
+export const live = observable({ visits: new Map(), isOn: false, missed: 0, said: new Map(), gone: new Set() });
 
 // The newest message of a visit tells it all; isOver: who it was is gone.
 export function joined(visits, messages) {
@@ -22,10 +24,35 @@ export function joined(visits, messages) {
   return changed;
 }
 
+// Visits as they are now, by what was said since they were told or asked for.
+export function now(visits, { said, gone } = live.value) {
+  if (!said.size && !gone.size) return visits;
+  const changed = new Map();
+  for (const [id, visit] of visits) {
+    const last = said.get(id);
+    const news = last && last.at > (visit.readAt ?? 0) ? last : null; // else it was asked for since
+    const people = [visit.person, news?.person, ...(visit.candidates ?? [])]; // whoever is erased takes it along
+    if (!news?.isErased && !people.some((one) => gone.has(one?.id))) changed.set(id, news ? { ...visit, ...news } : visit);
+  }
+  return changed;
+}
+
+function tellOf(eventIds, news) {
+  const said = new Map(live.value.said);
+  for (const id of eventIds) {
+    said.delete(id);
+    said.set(id, { ...news, at: performance.now() });
+  }
+  for (const id of [...said.keys()].slice(0, Math.max(0, said.size - MOST_SAID))) said.delete(id);
+  live.set({ said });
+}
+
+const byHand = (person) => ({ person, decision: person ? "known" : "unknown", similarity: null, candidates: [], isByHand: true });
+
 // What was said by hand counts more than what is told while they are still seen.
 export function asSaid(before, visit) {
-  const { person, decision, similarity, candidates, isByHand } = before ?? {};
-  return isByHand ? { ...visit, person, decision, similarity, candidates, isByHand } : visit;
+  const { person, decision, similarity, candidates, isByHand, readAt } = before ?? {};
+  return isByHand ? { ...visit, person, decision, similarity, candidates, isByHand, readAt } : visit;
 }
 
 export const newestFirst = (visits) =>
@@ -66,7 +93,11 @@ function begin() {
     last = lastEventId || last;
     heard([JSON.parse(data)]);
   };
-  mine.addEventListener("gap", () => live.set({ missed: true })); // the kept ones are asked for anew
+  mine.addEventListener("gap", () => live.set({ missed: live.value.missed + 1, said: new Map() })); // the kept ones are asked for anew
+  const follow = (kind, heard) => mine.addEventListener(kind, ({ data, lastEventId }) => ((last = lastEventId || last), heard(JSON.parse(data))));
+  follow("said", ({ event_ids, person }) => tellOf(event_ids, byHand(person)));
+  follow("erased", ({ event_ids }) => tellOf(event_ids, { isErased: true }));
+  follow("forgotten", ({ people }) => live.set({ gone: new Set([...live.value.gone, ...people]) }));
   mine.addEventListener("end", ({ data }) => {
     const { code } = JSON.parse(data);
     hangUp();
@@ -100,7 +131,7 @@ function hangUp() {
 function forget() {
   say("");
   last = "";
-  live.set({ visits: new Map(), missed: false });
+  live.set({ visits: new Map(), missed: 0, said: new Map(), gone: new Set() });
 }
 
 function heard(messages) {
@@ -111,6 +142,7 @@ function heard(messages) {
 
 // Somebody has said who it was; of a visit that was not heard of yet, too: what is told of it next knows nothing of that.
 export function saidByHand(visit) {
+  tellOf([visit.event_id], byHand(visit.person));
   live.set({ visits: new Map(live.value.visits).set(visit.event_id, { ...visit, isByHand: true }) });
 }
 
@@ -125,7 +157,8 @@ export function personBecame(id, person) {
     if (!isTheirs) visits.set(eventId, visit);
     else if (person && visit.person?.id === id) visits.set(eventId, { ...visit, person });
   }
-  live.set({ visits });
+  const renamed = (news) => (news.person?.id !== id ? news : person ? { ...news, person } : { isErased: true, at: news.at });
+  live.set({ visits, said: new Map([...live.value.said].map(([eventId, news]) => [eventId, renamed(news)])) });
 }
 
 // A page of kept messages. Raises Problem. {messages, next}
@@ -136,9 +169,10 @@ export async function kept({ camera, person, since, until }, after, signal) {
   if (since) query.append("since", String(since));
   if (until) query.append("until", String(until));
   if (after) query.append("after", after);
+  const readAt = performance.now();
   const { data } = await ask(`/api/v1/events?${query}`, { signal });
   // A name that was measured by nothing was said, by whomever.
-  const messages = data.events.map((message) => (message.person && message.similarity === null ? { ...message, isByHand: true } : message));
+  const messages = data.events.map((message) => ({ ...message, readAt, ...(message.person && message.similarity === null && { isByHand: true }) }));
   return { messages, next: data.next };
 }
 
