@@ -22,6 +22,7 @@ from streamer.kept_visits.visit import KeptVisit, Limits, Pictures, Said, Unname
 from streamer.kept_visits.visit_rows import (
     VISIT,
     read_faces,
+    read_faces_of,
     read_pictures,
     read_visit,
     seal_anew,
@@ -263,6 +264,12 @@ class VisitsFile:
         with translated(self.path):
             self._follow_key()
             return read_faces(self._db, self._cipher, event_id)
+
+    def faces_of(self, event_ids: Sequence[str]) -> dict[str, list[VisitFace]]:
+        """The same of many visits; those without a face are left out."""
+        with translated(self.path):
+            self._follow_key()
+            return read_faces_of(self._db, self._cipher, event_ids)
 
     def ids_of(self, person_ids: Collection[str]) -> list[str]:
         """The visits that name one of them anywhere."""

@@ -28,11 +28,12 @@ class Cluster:
 @dataclass(frozen=True, slots=True)
 class Review:
     """All that there is to review. `apart`: by space, how many visits can be compared with no other: nothing good was
-    seen of the face (""), or no model that is known here is of that space.
+    seen of the face (""), or no model that is known here is of that space. `older`: how many are not compared yet.
     """
 
     clusters: tuple[Cluster, ...]
     apart: dict[str, int]
+    older: int = 0
 
 
 def cluster_id(event_ids: Iterable[str]) -> str:

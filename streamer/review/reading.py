@@ -4,7 +4,7 @@ Blocks, for seconds where there are thousands of visits.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,11 @@ from streamer.kept_visits.visit import Unnamed, VisitFace
 from streamer.kept_visits.visits_file import VisitsFile
 from streamer.review.cluster import Cluster, Review, cluster_id
 from streamer.review.linking import grouped_by_rate
+
+# Compared with one another, the newest: what it takes grows faster than their number. Of these half at most are ignored
+# ones, by which later visits of the same people are.
+MOST_COMPARED = 30_000
+_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,10 +37,11 @@ def review_of(
     """Of these visits. preferred: the space in which a visit is compared that has faces of several. rates:
     by space that is known. Who is found to be one with an ignored visit is ignored, too.
     """
+    compared, older = newest(visits, MOST_COMPARED)
     faces = defaultdict[tuple[str, int], list[_Face]](list)
     apart = Counter[str]()
-    for visit in visits:
-        space, kept = _in_one_space(file.faces(visit.event_id), preferred)
+    for visit, seen in _with_faces(file, compared):
+        space, kept = _in_one_space(seen, preferred)
         mean = mean_of(kept)
         if space in rates and mean is not None:
             faces[space, len(mean)].append(_Face(visit, mean, kept[0].quality))
@@ -47,7 +53,22 @@ def review_of(
         for rows in grouped_by_rate(np.stack([face.mean for face in here]), rates[space])
         if not any(here[row].visit.is_ignored for row in rows)
     ]
-    return Review(tuple(sorted(clusters, key=lambda one: one.place)), dict(apart))
+    return Review(tuple(sorted(clusters, key=lambda one: one.place)), dict(apart), older)
+
+
+def newest(visits: Sequence[Unnamed], most: int) -> tuple[list[Unnamed], int]:
+    """So many of them, which are in the order of their time, the newest; and how many others there are to review."""
+    ignored = [visit for visit in visits if visit.is_ignored][-(most // 2) :]
+    others = [visit for visit in visits if not visit.is_ignored]
+    room = most - len(ignored)
+    return ignored + others[-room:], max(0, len(others) - room)
+
+
+def _with_faces(file: VisitsFile, visits: Sequence[Unnamed]) -> Iterator[tuple[Unnamed, Sequence[VisitFace]]]:
+    for first in range(0, len(visits), _AT_ONCE):
+        some = visits[first : first + _AT_ONCE]
+        faces = file.faces_of([visit.event_id for visit in some])
+        yield from ((visit, faces.get(visit.event_id, ())) for visit in some)
 
 
 def mean_of(faces: Iterable[VisitFace]) -> F32 | None:

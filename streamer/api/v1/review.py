@@ -69,6 +69,7 @@ def _add_reading(found: APIRouter, studio: Studio, review: ReviewDesk) -> None:
             clusters=[one.short() for one in await views(list(shown))],
             left=len(now.clusters),
             next=end,
+            older=now.older,
             apart=now.apart,
             keep_unknown_h=studio.settings.events.keep_unknown_h,
         )
