@@ -304,6 +304,8 @@ def _gallery_changed(service: Service, gone: Iterable[str]) -> None:
             service.inference.forget()
         if service.desk is not None:
             service.desk.forget()
+        if service.review is not None:
+            service.review.forget()
     service.publisher.gallery_changed(gone)
 
 

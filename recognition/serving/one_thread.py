@@ -32,5 +32,9 @@ class OneThread:
         future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._done))
         return await asyncio.wrap_future(future)
 
+    def soon(self, work: Callable[[], object]) -> None:
+        """Something short that nobody waits for, as soon as what was begun is done."""
+        self._thread.submit(work)
+
     def _done(self) -> None:
         self._waiting -= 1

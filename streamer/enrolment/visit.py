@@ -5,7 +5,8 @@ Runs on the event loop; visits and the store are touched on threads.
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import numpy as np
 from gallery.enrolment.enrol import EnrolReport, FaceFinder, Gate, Terms, settled
 from gallery.enrolment.settling import profile_of
 from gallery.enrolment.shots import Album, Shot, look
-from gallery.errors import PhotoRefused, QualityTooLow
+from gallery.errors import NameTaken, PersonAmbiguous, PhotoRefused, QualityTooLow
 from gallery.people import NewPhoto, NewTemplate, Profile
 from gallery.storage.store import PersonStore
 from recognition.errors import CodedError, EmbeddingUnusable, ImageError
@@ -35,14 +36,25 @@ async def enrol_visits(
     store: PersonStore,
     terms: Terms,
 ) -> EnrolReport:
-    """Of visits of one person, as gallery.enrolment.enrol.enrol(). Raises KeptVisitsError, MasterKeyError besides."""
+    """Of visits of one person, as gallery.enrolment.enrol.enrol(). Raises KeptVisitsError, MasterKeyError besides.
+
+    Somebody new may have been enrolled by one of these faces under this name: what was cut off, or is said once more,
+    goes on with that one.
+    """
     profile = profile_of(who)
     shots: dict[Path, Shot] = {}
     refused: dict[Path, CodedError] = {}
     for event_id in event_ids:
         await _look_at(event_id.upper(), settings, finder, terms, shots, refused)
     paths = [*shots, *refused]
-    report = await settled(profile, Album({}, [], refused), paths, finder, store, terms, shots)
+    try:
+        report = await settled(profile, Album({}, [], refused), paths, finder, store, terms, shots)
+    except NameTaken:
+        person_id = await asyncio.to_thread(_enrolled_by, store, profile.name, shots)
+        if person_id is None or terms.whom != "somebody new":
+            raise
+        profile, terms = replace(profile, name=person_id), replace(terms, whom="who is enrolled")
+        report = await settled(profile, Album({}, [], refused), paths, finder, store, terms, shots)
     await asyncio.to_thread(take_back, store, report.person.id, [event_id.upper() for event_id in event_ids])
     return report
 
@@ -69,6 +81,16 @@ async def _look_at(
             shots[path] = Shot(_without_chip(face), ())
         except QualityTooLow as error:
             refused[path] = error
+
+
+def _enrolled_by(store: PersonStore, name: str, shots: Mapping[Path, Shot]) -> str | None:
+    """Who has this name, and one of these very faces."""
+    given = {shot.photo.digest for shot in shots.values()}
+    with suppress(PersonAmbiguous):
+        person = store.lookup(name)
+        if person is not None and any(photo.digest in given for photo in store.photos(person.id)):
+            return person.id
+    return None
 
 
 def take_back(store: PersonStore, person_id: str, event_ids: Sequence[str]) -> None:

@@ -61,10 +61,24 @@ def whose(db: sqlite3.Connection, event_ids: Collection[str]) -> dict[str, tuple
 def unnamed(db: sqlite3.Connection) -> list[Unnamed]:
     """All that are nobody's, the earliest first."""
     rows = db.execute(
-        "SELECT event_id, camera, began_at, seen_at, coalesce(is_ignored, 0) FROM visits LEFT JOIN said"
+        "SELECT event_id, camera, began_at, seen_at, coalesce(is_ignored, 0), iif(ended_at IS NULL, (SELECT"
+        " total(quality) FROM faces WHERE faces.event_id = visits.event_id), -1.0) FROM visits LEFT JOIN said"
         " USING (event_id) WHERE NOT is_known ORDER BY began_at, event_id"
     )
-    return [Unnamed(event_id, camera, began, seen, bool(ignored)) for event_id, camera, began, seen, ignored in rows]
+    return [
+        Unnamed(event_id, camera, began, seen, bool(ignored), faces)
+        for event_id, camera, began, seen, ignored, faces in rows
+    ]
+
+
+def by_camera(db: sqlite3.Connection, event_ids: Collection[str]) -> dict[str, list[str]]:
+    """Those of them that are kept, by the camera that saw them."""
+    found: dict[str, list[str]] = {}
+    for camera, event_id in db.execute(
+        f"SELECT camera, event_id FROM visits WHERE {_THESE} ORDER BY camera, event_id", (_json(event_ids),)
+    ):
+        found.setdefault(camera, []).append(event_id)
+    return found
 
 
 def best_quality(db: sqlite3.Connection, event_ids: Collection[str]) -> Iterator[tuple[str, float]]:

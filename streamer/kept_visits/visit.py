@@ -89,13 +89,16 @@ class KeptVisit:
 
 @dataclass(frozen=True, slots=True)
 class Unnamed:
-    """A visit of somebody unknown, and how it is to be reviewed."""
+    """A visit of somebody unknown, and how it is to be reviewed. faces: another number where others of its faces are
+    kept than before, which they are as long as it goes on, and not once it is over.
+    """
 
     event_id: str
     camera: str
     began_at: float
     seen_at: float
     is_ignored: bool
+    faces: float = -1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,11 +32,13 @@ from streamer.kept_visits.visit_rows import (
 from streamer.kept_visits.visits_schema import (
     SYNCHRONOUS,
     StoreKey,
+    bring_up_to_date,
     keep_key,
     meta,
     open_database,
     store_key,
     translated,
+    was_old,
 )
 from streamer.steady import UNSET_BEFORE
 
@@ -89,8 +91,13 @@ class VisitsFile:
     # Written by the service.
 
     def unlock(self, *, encrypt: bool) -> None:
-        """Get its key; a plain one gets one, if `encrypt`. Raises MasterKeyMissing and MasterKeyWrong."""
+        """Get its key; a plain one gets one, if `encrypt`; an older file is brought up to date. Raises MasterKeyMissing
+        and MasterKeyWrong.
+        """
         with translated(self.path):
+            if was_old(self._db):
+                with transaction(self._db):
+                    bring_up_to_date(self._db)
             if encrypt and self._keys is not None and self._wrapped() is None:
                 with self._exchanging():
                     if self._wrapped() is None:  # a rotation may have been here since
@@ -137,11 +144,13 @@ class VisitsFile:
     def name(self, event_ids: Collection[str], person_id: str | None, at: float) -> None:
         """These visits are this person's, whoever their messages named; None: nobody's who is enrolled."""
         with translated(self.path), transaction(self._db):
+            bring_up_to_date(self._db)
             said.name(self._db, event_ids, person_id, at)
 
     def ignore(self, event_ids: Collection[str], at: float) -> None:
         """Those of them that are nobody's are not to be reviewed."""
         with translated(self.path), transaction(self._db):
+            bring_up_to_date(self._db)
             said.ignore(self._db, event_ids, at)
 
     def whose(self, event_ids: Collection[str]) -> dict[str, tuple[bool, Said | None]]:
@@ -153,6 +162,11 @@ class VisitsFile:
         """All that are nobody's, the earliest first."""
         with translated(self.path):
             return said.unnamed(self._db)
+
+    def by_camera(self, event_ids: Collection[str]) -> dict[str, list[str]]:
+        """Those of them that are kept, by the camera that saw them."""
+        with translated(self.path):
+            return said.by_camera(self._db, event_ids)
 
     def best_quality(self, event_ids: Collection[str]) -> dict[str, float]:
         """How good the best face is of each that has one."""

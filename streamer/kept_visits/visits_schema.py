@@ -13,7 +13,6 @@ from typing import NamedTuple
 from gallery.keys.encryption import MasterKey, SealBroken
 from gallery.keys.master_key import KeySource
 from gallery.storage.new_file import draft_of, put_in_place
-from gallery.storage.schema import transaction
 from streamer.errors import KeptVisitsDamaged, KeptVisitsMissing, KeptVisitsTooNew, KeptVisitsUnwritable
 
 VERSION = 2  # 1: nothing could be said of a visit afterwards
@@ -34,6 +33,8 @@ CREATE TABLE IF NOT EXISTS said (
     said_at REAL NOT NULL
 ) STRICT, WITHOUT ROWID
 """
+# Of a file in which nothing could be said, as long as nothing is: for this connection alone, in memory.
+_NOTHING_SAID = "CREATE TEMP TABLE said (event_id TEXT PRIMARY KEY, is_named, person_id, is_ignored, said_at)"
 # Ids and times are in clear: they are what visits are searched, purged and erased by. What shows somebody is sealed.
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT;
@@ -138,6 +139,21 @@ def open_database(path: Path, *, make: bool) -> sqlite3.Connection:
     return db
 
 
+def was_old(db: sqlite3.Connection) -> bool:
+    """Whether the file was of an older version when it was opened, which leaves it as it is: an older service may be
+    running, and would refuse its own file from then on.
+    """
+    return db.execute("SELECT 1 FROM temp.sqlite_master").fetchone() is not None
+
+
+def bring_up_to_date(db: sqlite3.Connection) -> None:
+    """In the caller's transaction, of whoever writes what an older version has no place for."""
+    if was_old(db):
+        db.execute("DROP TABLE temp.said")
+        db.execute(_SAID)
+        db.execute(f"PRAGMA user_version = {VERSION}")
+
+
 def _check(db: sqlite3.Connection, path: Path) -> None:
     version = int(db.execute("PRAGMA user_version").fetchone()[0])
     if db.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID or version < 1:
@@ -147,18 +163,16 @@ def _check(db: sqlite3.Connection, path: Path) -> None:
             f"kept visits {path} were written by a newer whosthere (version {version}, known here: {VERSION}); update "
             "whosthere, or move the file away"
         )
-    is_old = version == 1
     try:
-        for table, columns in (_COLUMNS if is_old else _COLUMNS | _SAID_COLUMNS).items():
+        for table, columns in (_COLUMNS if version == 1 else _COLUMNS | _SAID_COLUMNS).items():
             db.execute(f"SELECT {columns} FROM {table} LIMIT 0")
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
             raise
         raise KeptVisitsDamaged(f"kept visits {path} are damaged ({error})") from None
-    if is_old:
-        with transaction(db):
-            db.execute(_SAID)
-            db.execute(f"PRAGMA user_version = {VERSION}")
+    if version == 1:
+        db.execute("PRAGMA temp_store = MEMORY")
+        db.execute(_NOTHING_SAID)
 
 
 def _create(path: Path) -> None:

@@ -5,7 +5,7 @@ which two of one person's may fall short of: a chain of chance likenesses joins 
 """
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,18 @@ Groups = list[NDArray[np.intp]]
 _AT_ONCE = 256  # are held against all groups by one product; a group that changes meanwhile is looked at again
 
 
-def grouped(vectors: F32, threshold: float) -> Groups:
+def grouped(vectors: F32, threshold: float, standing: Sequence[Sequence[int]] = ()) -> Groups:
     """Rows of (n,d) in groups, each row once, in the order of their first rows. It takes n times the groups, not n²:
     each row goes to the group that it is most like, then the groups are joined, the most alike first.
+
+    standing: rows that are a group already, by the same threshold; they stay together, and what is done is for the
+    others alone.
     """
     groups = _Groups(vectors, threshold)
-    for first in range(0, len(vectors), _AT_ONCE):
-        groups.place(first, min(first + _AT_ONCE, len(vectors)))
+    groups.stand(standing)
+    fresh = np.setdiff1d(np.arange(len(vectors)), np.fromiter((row for rows in standing for row in rows), np.intp))
+    for first in range(0, len(fresh), _AT_ONCE):
+        groups.place(fresh[first : first + _AT_ONCE])
     groups.join()
     return sorted((np.array(sorted(rows), np.intp) for rows in groups.rows if rows), key=lambda rows: int(rows[0]))
 
@@ -37,14 +42,21 @@ class _Groups:
         self._threshold = threshold
         self._sums = np.zeros_like(vectors)
         self._sizes = np.zeros(len(vectors), np.float32)
+        self._touched: set[int] = set()  # no two of the others are alike
 
-    def place(self, first: int, end: int) -> None:
+    def stand(self, groups: Sequence[Sequence[int]]) -> None:
+        for number, rows in enumerate(groups):
+            self.rows.append(list(rows))
+            self._sums[number] = self._vectors[self.rows[number]].sum(axis=0)
+            self._sizes[number] = len(rows)
+
+    def place(self, rows: NDArray[np.intp]) -> None:
         """These rows, one after another, each with the group that it is most like, or as a group of its own."""
         before = len(self.rows)
-        some = self._vectors[first:end]
+        some = self._vectors[rows]
         likeness = some @ self._sums[:before].T / self._sizes[:before]
         changed: list[int] = []  # since the product
-        for offset, row in enumerate(range(first, end)):
+        for offset, row in enumerate(rows.tolist()):
             here = likeness[offset]
             here[[group for group in changed if group < before]] = -1.0
             best = int(here.argmax()) if before else -1
@@ -62,6 +74,7 @@ class _Groups:
             self._sizes[best] += 1.0
             if best not in changed:
                 changed.append(best)
+        self._touched.update(changed)
 
     def join(self) -> None:
         """The two most alike groups, again and again, until no two are alike."""
@@ -87,9 +100,16 @@ class _Groups:
                     heapq.heappush(waiting, (-float(likeness[near]), first, second, int(age[first]), int(age[second])))
 
     def _alike(self, count: int) -> Iterator[tuple[float, int, int, int, int]]:
-        """Pairs of groups whose mean cosine reaches the threshold, some at a time."""
+        """Pairs of groups, one of them touched, whose mean cosine reaches the threshold; some at a time."""
         means = self._sums[:count] / self._sizes[:count, None]
-        for first in range(0, count, _AT_ONCE):
-            likeness = means[first : first + _AT_ONCE] @ means[first:].T
-            for one, other in np.argwhere(np.triu(likeness >= self._threshold, 1)).tolist():
-                yield -float(likeness[one, other]), first + one, first + other, 0, 0
+        touched = np.array(sorted(self._touched), np.intp)
+        is_touched = np.zeros(count, np.bool_)
+        is_touched[touched] = True
+        for first in range(0, len(touched), _AT_ONCE):
+            here = touched[first : first + _AT_ONCE]
+            begin = first if len(touched) == count else 0  # of two that are touched the first one looks
+            likeness = means[here] @ means[begin:].T
+            for number, place in np.argwhere(likeness >= self._threshold).tolist():
+                one, other = int(here[number]), begin + place
+                if one < other or (one > other and not is_touched[other]):
+                    yield -float(likeness[number, place]), min(one, other), max(one, other), 0, 0

@@ -54,9 +54,24 @@ async def correct(said: Correction, decisions: Decisions, desk: GalleryDesk, stu
         return person, former
 
     person, former = await desk.run(actor, told)
-    await decisions.name_visits([said.event_id], person, actor)
+    before = said.former
     if former is None or (person is not None and person.id == former.id):
+        await decisions.name_visits([said.event_id], person, actor, before)
         return Corrected()
+    # The name comes last: where this is cut off, whoever says it again finds the former one's, and all is done.
+    done = await _taken_from(former, said, desk, studio, actor)
+    try:
+        await decisions.name_visits([said.event_id], person, actor, before)
+    except PersonNotFound:  # forgotten just now, and this is a face of theirs
+        if done.negative is not None:
+            kept = done.negative.id
+            await desk.run(actor, lambda store: store.remove_negatives(former.id, [kept]), is_rest=True)
+        raise
+    return done
+
+
+async def _taken_from(former: Person, said: Correction, desk: GalleryDesk, studio: Studio, actor: str) -> Corrected:
+    """What the former person had of the visit goes, and its face is kept as not theirs, if it can be."""
     removed = 0
     try:
         removed = await desk.run(

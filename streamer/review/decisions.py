@@ -12,6 +12,8 @@ from gallery.enrolment.enrol import EnrolReport
 from gallery.errors import PersonNotFound
 from gallery.people import Person, name_key
 from streamer.api.gallery_desk import GalleryDesk
+from streamer.api.streaming.live_events import LiveEvents
+from streamer.api.streaming.visit_news import news_of
 from streamer.enrolment.visit import take_back
 from streamer.kept_visits.visit import Said
 from streamer.kept_visits.visits_file import VisitsFile
@@ -44,12 +46,15 @@ class NamedCluster:
 
 
 class Decisions:
-    """Each is on the members of a cluster, told to the audit log under `actor`, and the same where it is repeated."""
+    """Each is on the members of a cluster, told to the audit log under `actor` and to `live`, and the same where it is
+    repeated: one that was cut off goes on where it was.
+    """
 
-    def __init__(self, desk: GalleryDesk, studio: Studio, review: ReviewDesk) -> None:
+    def __init__(self, desk: GalleryDesk, studio: Studio, review: ReviewDesk, live: LiveEvents) -> None:
         self._desk = desk
         self._studio = studio
         self._review = review
+        self._live = live
 
     async def name(
         self, cluster_id: str, whom: Whom, actor: str, *, without: Collection[str] = (), as_now: bool = False
@@ -60,6 +65,7 @@ class Decisions:
             wanted = [event_id for event_id in members if event_id not in without]
             whose = await self._kept(cluster_id, wanted)
             if (done := await self._named_before(whose, whom, actor)) is not None:
+                await self._taken_back(list(whose), done, actor)
                 return NamedCluster(done, tuple(whose), None)
             _open(cluster_id, whose)
             report, person = await self._enrolled(list(whose), whom, actor)
@@ -91,22 +97,32 @@ class Decisions:
             await self._record(actor, "visits_erased", None, {"cluster": cluster_id, "visits": len(whose)})
             await self._erase(list(whose))
 
-    async def name_visits(self, event_ids: Sequence[str], person: Person | None, actor: str) -> None:
-        """They are this person's from now on; None: nobody's who is enrolled. Raises PersonNotFound where the person
-        was forgotten meanwhile: then nothing of these visits stays.
+    async def name_visits(
+        self, event_ids: Sequence[str], person: Person | None, actor: str, former: str | None = None
+    ) -> None:
+        """They are this person's from now on; None: nobody's who is enrolled. former: whose they were, an id. Raises
+        PersonNotFound where the person was forgotten meanwhile: then nothing of these visits stays.
         """
         who = None if person is None else person.id
         now = time.time()
-        await self._review.run(lambda file: file.name(event_ids, who, now), is_rest=True)
-        if person is None:
-            return
-        # Only now: whoever is forgotten from here on takes them along.
-        if await self._desk.run(actor, lambda store: store.lookup(person.id), is_rest=True) is None:
-            await self._erase(event_ids)
-            raise PersonNotFound(f"{person.id} was forgotten just now, and these visits with them")
+
+        def named(file: VisitsFile) -> dict[str, list[str]]:
+            file.name(event_ids, who, now)
+            return file.by_camera(event_ids)
+
+        by_camera = await self._review.run(named, is_rest=True)
+        if person is not None:
+            # Only now: whoever is forgotten from here on takes them along.
+            if await self._desk.run(actor, lambda store: store.lookup(person.id), is_rest=True) is None:
+                await self._erase(event_ids)
+                raise PersonNotFound(f"{person.id} was forgotten just now, and these visits with them")
+            await self._taken_back(event_ids, person, actor)
+            # Or whoever asks for these visits next would be told that the person was forgotten.
+            await self._studio.live_gallery.until_enrolled(person.id)
+        self._live.tell(news_of(by_camera, now, who, former))
+
+    async def _taken_back(self, event_ids: Sequence[str], person: Person, actor: str) -> None:
         await self._desk.run(actor, lambda store: take_back(store, person.id, event_ids), is_rest=True)
-        # Or whoever asks for these visits next would be told that the person was forgotten.
-        await self._studio.live_gallery.until_enrolled(person.id)
 
     async def _kept(self, cluster_id: str, event_ids: Sequence[str]) -> _Whose:
         whose = await self._review.run(lambda file: file.whose(event_ids))
@@ -150,11 +166,13 @@ class Decisions:
         await self._desk.run(actor, lambda store: store.record(action, who, details), is_rest=is_rest)
 
     async def _erase(self, event_ids: Sequence[str]) -> None:
-        def erased(file: VisitsFile) -> None:
+        def erased(file: VisitsFile) -> dict[str, list[str]]:
+            by_camera = file.by_camera(event_ids)
             file.erase(event_ids)
             file.tidy()
+            return by_camera
 
-        await self._review.run(erased, is_rest=True)
+        self._live.tell(news_of(await self._review.run(erased, is_rest=True), time.time(), is_erased=True))
 
 
 def _open(cluster_id: str, whose: _Whose, *, but_ignored: bool = False) -> None:

@@ -1,5 +1,5 @@
-"""What there is to review, for whoever asks while the service runs: made anew where visits came or went, else from
-memory, which holds no face.
+"""What there is to review, for whoever asks while the service runs. Memory holds a mean of each visit's faces, until
+nobody has looked for a while.
 
 On the event loop; the file is read and faces are compared on two threads of its own, behind the cameras'.
 """
@@ -17,16 +17,15 @@ from recognition.errors import Overloaded
 from recognition.models.manager import ModelManager
 from recognition.serving.lanes import step_back
 from recognition.serving.one_thread import OneThread
-from recognition.specs.spec import EmbedderSpec, MatchThresholds
+from recognition.specs.spec import EmbedderSpec
 from streamer.errors import KeptVisitsMissing
-from streamer.kept_visits.visit import Unnamed
 from streamer.kept_visits.visits_file import VisitsFile
 from streamer.model_layer.enrolling import verifying_thresholds
 from streamer.pipeline.live_gallery import LiveGallery
 from streamer.process import key_source
 from streamer.review.cluster import Cluster, Review
 from streamer.review.errors import ClusterChanged, ClusterNotFound
-from streamer.review.reading import mean_of, review_of
+from streamer.review.reading import Queue, mean_of
 from streamer.settings import Settings
 
 T = TypeVar("T")
@@ -34,6 +33,7 @@ T = TypeVar("T")
 MOST_CANDIDATES = 3
 _POLITE = 10
 _MOST_WAITING = 64
+KEPT_S = 600.0  # after the last look
 _MOST_SHOWN = 200_000  # visits of clusters that were shown, and may be decided on though others came since
 _LOOKED_AT = 5  # of a cluster's visits, the best ones: who they may be, and whose faces are enrolled
 
@@ -53,8 +53,9 @@ class ReviewDesk:
         self._people = people
         self._thread = thread
         self._comparing = comparing
-        self._key: object = None
-        self._review = Review((), {})
+        self._queue = Queue()  # the comparing thread's
+        self._is_open = True
+        self._idle: asyncio.TimerHandle | None = None
         self._shown: OrderedDict[str, tuple[str, ...]] = OrderedDict()
         self._shown_visits = 0
 
@@ -62,9 +63,11 @@ class ReviewDesk:
     @asynccontextmanager
     async def open(cls, settings: Settings, manager: ModelManager, people: LiveGallery) -> AsyncIterator[Self]:
         threads = [ThreadPoolExecutor(1, name, initializer=partial(step_back, _POLITE)) for name in ("said", "review")]
+        desk = cls(settings, manager, people, *(OneThread(one, _MOST_WAITING, "the review") for one in threads))
         try:
-            yield cls(settings, manager, people, *(OneThread(one, _MOST_WAITING, "the review") for one in threads))
+            yield desk
         finally:
+            desk._is_open = False
             for thread in threads:
                 await asyncio.to_thread(thread.shutdown)
 
@@ -96,17 +99,26 @@ class ReviewDesk:
         policy = self._people.calibrated.get(self._people.serving)
         preferred = policy.spaces[0].space if policy is not None else ""
 
-        def now(file: VisitsFile) -> Review:
-            visits = file.unnamed()
-            key: tuple[Sequence[Unnamed], str, dict[str, MatchThresholds]] = (visits, preferred, rates)
-            if key != self._key:  # on this thread alone
-                self._review, self._key = review_of(file, visits, preferred, rates), key
-            return self._review
-
+        self._forget_in(KEPT_S)
         try:
-            return await self._comparing.run(partial(self._opened, now))
+            return await self._comparing.run(
+                partial(self._opened, lambda file: self._queue.look(file, preferred, rates))
+            )
         except KeptVisitsMissing:
             return Review((), {})
+
+    def forget(self) -> None:
+        """Somebody is forgotten: no face that was compared stays in memory. Never waits."""
+        self._forget_in(0.0)
+
+    def _forget_in(self, wait_s: float) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
+        self._idle = asyncio.get_running_loop().call_later(wait_s, self._forget)
+
+    def _forget(self) -> None:
+        if self._is_open:
+            self._comparing.soon(self._queue.clear)
 
     def show(self, clusters: Iterable[Cluster]) -> None:
         """Somebody sees these from now on, and may decide on them."""

@@ -1,5 +1,7 @@
 """From which cosine on two visits are one person's, by the rates that were measured of their embedding space. Pure."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from math import log10
 
@@ -10,13 +12,55 @@ from streamer.review.clustering import Groups, grouped
 # So many of all groups may find another one that is as much like them by chance. One in twenty keeps clusters apart
 # among hundreds of people; the rate for 1:1 made every fifth one of two people (docs/kept-visits.md).
 BY_CHANCE = 0.05
+_TENTH = 10
 _ROUNDS = 3  # by then it is a few visits that change their cluster
+
+
+Key = tuple[str, float]
+"""A visit by its id and by which faces it is compared: by others it is another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How visits were put together: the keys of each group's; by which cosine; of how many that was made, and how many
+    came or went since.
+    """
+
+    groups: tuple[tuple[Key, ...], ...] = ()
+    cosine: float = 1.0
+    made_of: int = 0
+    changed: int = 0
+
+
+def put_together(
+    keys: Sequence[Key], vectors: F32, thresholds: MatchThresholds, last: Standing = Standing()
+) -> Standing:
+    """Visits in groups, by their vectors (n,d). What stands of the last time stays together, and the
+    others are put to it; all is made anew where a tenth has come or gone since it was.
+    """
+    row_of = {key: row for row, key in enumerate(keys)}
+    stay = [[row_of[key] for key in group if key in row_of] for group in last.groups]
+    stay = [rows for rows in stay if rows]
+    stood = sum(map(len, last.groups))
+    staying = sum(map(len, stay))
+    changed = last.changed + (stood - staying) + (len(keys) - staying)
+    if changed * _TENTH > last.made_of:
+        groups, cosine = _by_rate(vectors, thresholds)
+        made_of, changed = len(keys), 0
+    else:
+        groups, cosine, made_of = grouped(vectors, last.cosine, stay), last.cosine, last.made_of
+    return Standing(tuple(tuple(keys[row] for row in rows) for rows in groups), cosine, made_of, changed)
 
 
 def grouped_by_rate(vectors: F32, thresholds: MatchThresholds) -> Groups:
     """As grouped(). The more people there are, the more alike two have to be: as many as there are visits first, then
     as many as were found.
     """
+    return _by_rate(vectors, thresholds)[0]
+
+
+def _by_rate(vectors: F32, thresholds: MatchThresholds) -> tuple[Groups, float]:
+    """And by which cosine."""
     wanted = cosine_among(len(vectors), thresholds)
     groups = grouped(vectors, wanted)
     for _ in range(_ROUNDS):
@@ -24,7 +68,7 @@ def grouped_by_rate(vectors: F32, thresholds: MatchThresholds) -> Groups:
         if less >= wanted:
             break
         wanted, groups = less, grouped(vectors, less)
-    return groups
+    return groups, wanted
 
 
 def cosine_among(people: int, thresholds: MatchThresholds) -> float:

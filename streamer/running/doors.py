@@ -55,7 +55,9 @@ async def _routers(stack: AsyncExitStack, service: Service) -> list[APIRouter]:
     desk = service.desk = await stack.enter_async_context(GalleryDesk.open(settings))
     studio = Studio(settings, service.recogniser, gallery)
     reader = await stack.enter_async_context(VisitReader.open(settings.visits_path, key_source(settings)))
-    review = await stack.enter_async_context(ReviewDesk.open(settings, service.recogniser.manager, gallery))
+    review = service.review = await stack.enter_async_context(
+        ReviewDesk.open(settings, service.recogniser.manager, gallery)
+    )
     streams = Streams(service.guard, metrics)
     service.inference = Inference.of(
         settings,
@@ -67,7 +69,7 @@ async def _routers(stack: AsyncExitStack, service: Service) -> list[APIRouter]:
         *(whip, whep, web_pages.routes(), pages.routes(), session.routes(service.guard)),
         *api_routes(desk, studio),
         *event_routes(desk, reader, gallery.name_now_of, streams, service.live_events),
-        *review_routes(desk, studio, review, gallery.name_now_of),
+        *review_routes(desk, studio, review, service.live_events, gallery.name_now_of),
         *view_routes(service.live_view, streams),
         *inference_routes(service.inference, metrics),
         *system_routes(service, settings, CameraDesk(service), desk, service.inference.chooser),

@@ -23,6 +23,7 @@ from streamer.pipeline.camera_control import CameraControl
 from streamer.pipeline.camera_trouble import WORDS
 from streamer.pipeline.live_gallery import LiveGallery
 from streamer.readiness import Part, Readiness
+from streamer.review.desk import ReviewDesk
 from streamer.running.parts import asked_parts, door_parts, models_part
 from streamer.settings import Settings
 from streamer.shedding.overload import Overload
@@ -55,6 +56,7 @@ class Service:
     rtsp: RtspServer | None = None
     inference: Inference | None = None
     desk: GalleryDesk | None = None
+    review: ReviewDesk | None = None
     control: CameraControl | None = None
     overload: Overload = field(default_factory=Overload)
     shedder: Shedder | None = None

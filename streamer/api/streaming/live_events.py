@@ -1,17 +1,19 @@
-"""Identity events, as the outbox gets them, in; the same for whoever listens out, whatever the broker does.
+"""Identity events, as the outbox gets them, and what people say of visits afterwards in; the same for whoever listens
+out, whatever the broker does.
 
 The last ones are kept in memory, without names, for listeners who come back. On the loop; nothing waits.
 """
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import orjson
 
 from streamer.api.streaming.messages import Mailbox, Message
+from streamer.api.streaming.visit_news import VisitNews
 from streamer.events.event import IdentityEvent, named
 from streamer.events.forgotten import event_as_unknown
 
@@ -19,19 +21,24 @@ MOST_KEPT = 500
 KEPT_S = 3600.0
 MOST_WAITING = 1000  # for one listener, beyond which it has to come back
 GAP = "whosthere.gap/1"
+FORGOTTEN = "whosthere.forgotten/1"
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which events a listener is told; None: any. people: ids, in whatever part of an event they stand."""
+    """Which events a listener is told; None: any. people: ids, in whatever part of an event they stand. known: of
+    events; a visit that is said to be somebody's was nobody's.
+    """
 
     cameras: frozenset[str] | None = None
     people: frozenset[str] | None = None
     known: bool | None = None
 
-    def takes(self, event: IdentityEvent) -> bool:
+    def takes(self, event: IdentityEvent | VisitNews) -> bool:
         if self.cameras is not None and event.camera not in self.cameras:
             return False
+        if isinstance(event, VisitNews):
+            return self.people is None or event.is_erased or not self.people.isdisjoint(event.people)
         if self.people is not None and self.people.isdisjoint(person.id for person in event.people):
             return False
         return self.known is None or self.known == (event.person is not None)
@@ -41,7 +48,8 @@ class Wanted:
 class _Kept:
     """message: as it was told last; None where nobody wanted it, or names have changed."""
 
-    event: IdentityEvent
+    id: str
+    event: IdentityEvent | VisitNews
     put_s: float
     message: Message | None = None
 
@@ -62,10 +70,20 @@ class LiveEvents:
         self._most_kept = most_kept
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._listeners: dict[Mailbox, Wanted] = {}
+        self._said = 0
 
     def put(self, event: IdentityEvent) -> None:
         """An event is due."""
-        kept = self._kept[_id_of(event)] = _Kept(self._published(event), self._clock())
+        self._tell(_id_of(event), self._published(event))
+
+    def tell(self, news: Iterable[VisitNews]) -> None:
+        """Somebody has said this of visits."""
+        for one in news:
+            self._said += 1
+            self._tell(f"{one.event_ids[0]}-said{self._said}", one)
+
+    def _tell(self, id_: str, event: IdentityEvent | VisitNews) -> None:
+        kept = self._kept[id_] = _Kept(id_, event, self._clock())
         self._drop_old()
         for mailbox, wanted in self._listeners.items():
             if wanted.takes(event):
@@ -86,9 +104,16 @@ class LiveEvents:
             del self._listeners[mailbox]
 
     def gallery_changed(self, forgotten: Collection[str]) -> None:
-        """Names may be others now; of who was forgotten nothing is kept."""
+        """Names may be others now; of who was forgotten nothing is kept, nor to be shown by who listens."""
+        if forgotten:
+            gone = Message(orjson.dumps({"schema": FORGOTTEN, "people": sorted(forgotten)}).decode(), kind="forgotten")
+            for mailbox in self._listeners:
+                mailbox.put(gone)
         for kept in self._kept.values():
-            kept.event = event_as_unknown(kept.event, forgotten)
+            event = kept.event
+            kept.event = (
+                event.without(forgotten) if isinstance(event, VisitNews) else event_as_unknown(event, forgotten)
+            )
             kept.message = None
 
     def _drop_old(self) -> None:
@@ -109,8 +134,11 @@ class LiveEvents:
 
     def _message(self, kept: _Kept) -> Message:
         if kept.message is None:
-            event = named(kept.event, self._name_of)
-            kept.message = Message(event.model_dump_json(by_alias=True), _id_of(event))
+            event = kept.event
+            if isinstance(event, VisitNews):
+                kept.message = event.message(kept.id, self._name_of)
+            else:
+                kept.message = Message(named(event, self._name_of).model_dump_json(by_alias=True), kept.id)
         return kept.message
 
     def _published(self, event: IdentityEvent) -> IdentityEvent:

@@ -1,5 +1,6 @@
 """/api/v1/events: visits that are kept, their messages and pictures. On the loop; the file on its reader's thread."""
 
+import time
 from collections.abc import Callable
 from typing import Annotated, Literal
 
@@ -10,6 +11,8 @@ from recognition.errors import Overloaded
 from streamer.api.errors import CursorInvalid
 from streamer.api.gallery_desk import GalleryDesk, actor_of
 from streamer.api.problem_answers import OF_GALLERY, problem_answers
+from streamer.api.streaming.live_events import LiveEvents
+from streamer.api.streaming.visit_news import news_of
 from streamer.api.v1.entity_tags import tagged, tagged_picture
 from streamer.api.v1.event_views import (
     Cameras,
@@ -45,7 +48,7 @@ NameOf = Callable[[str], str | None]
 _FILE = (KeptVisitsDamaged, KeptVisitsMissing, KeptVisitsTooNew, KeptVisitsUnwritable, MasterKeyError, Overloaded)
 
 
-def routes(desk: GalleryDesk, reader: VisitReader, name_of: NameOf) -> APIRouter:
+def routes(desk: GalleryDesk, reader: VisitReader, live: LiveEvents, name_of: NameOf) -> APIRouter:
     """name_of: a person's display name now, also by an id of before; any thread."""
     events = APIRouter(prefix="/api/v1/events", tags=["events"])
 
@@ -97,6 +100,7 @@ def routes(desk: GalleryDesk, reader: VisitReader, name_of: NameOf) -> APIRouter
         details = {"event_id": visit.event_id, "camera": visit.camera}
         await desk.run(actor_of(caller), lambda store: store.record("visit_erased", details=details))
         await reader.run(lambda file: _erase(file, visit.event_id), is_rest=True)
+        live.tell(news_of({visit.camera: [visit.event_id]}, time.time(), is_erased=True))
 
     @events.get(
         "/{event_id}/snapshots/{kind}",

@@ -1,7 +1,7 @@
 """/api/v1/people: who is enrolled, and what is said of them. On the loop; the gallery is on the desk's threads."""
 
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
@@ -66,6 +66,7 @@ MOST_PHOTOS = 100  # in one request
 
 _NAMED = (PersonNotFound, PersonAmbiguous, NameInvalid)
 _SAID = (NameInvalid, NameTaken, ExternalIdTaken, ThresholdInvalid, ConsentInvalid, ModelNotFound)
+_AGAIN: dict[str, Any] = {"model": NewPersonView, "description": "Enrolled of this visit before, under this name."}
 _ENROLLING = (NoPhotoAccepted, EnrolledAlready, KeptVisitsError, Overloaded, MediaTypeUnsupported)
 
 Text = Annotated[str | None, Query(max_length=200)]
@@ -108,13 +109,13 @@ def _of_everybody(people: APIRouter, desk: GalleryDesk, studio: Studio) -> None:
         "",
         status_code=201,
         response_model=NewPersonView,
-        responses=problem_answers(*OF_GALLERY, *_SAID, *_ENROLLING),
+        responses={200: _AGAIN, **problem_answers(*OF_GALLERY, *_SAID, *_ENROLLING)},
         openapi_extra=body(json=described(NewPerson), form=described_form(NewPersonForm, {"images": "many"})),
     )
     async def add_person(caller: Operator, request: Request) -> Response:
         """Enrol somebody new: by the name alone (JSON), by photos (a form), or by whom a kept visit shows (JSON with
         `from_visit`). Refused where the name is somebody's already, and where no photo is accepted: `refused` says of
-        each why.
+        each why. Whoever has been enrolled of this very visit under this name is the one meant.
         """
         actor = actor_of(caller)
         if media_type_of(request, JSON, FORM) == FORM:
@@ -209,4 +210,5 @@ def _added(person: Person, report: EnrolReport | None = None) -> Response:
     enrolment = None if report is None else EnrolmentView.model_validate(document(report))
     added = NewPersonView(**view.model_dump(), enrolment=enrolment)
     headers = {"Location": f"/api/v1/people/{person.id}", "ETag": etag_of(view)}
-    return JSONResponse(added.model_dump(mode="json"), 201, headers)
+    is_new = report is None or not report.added_to
+    return JSONResponse(added.model_dump(mode="json"), 201 if is_new else 200, headers)

@@ -37,14 +37,14 @@ def event_routes(
     desk: GalleryDesk, reader: VisitReader, name_of: Callable[[str], str | None], streams: Streams, live: LiveEvents
 ) -> list[APIRouter]:
     """Identity events, as they come and as they were kept."""
-    return [live_events.routes(desk, streams, live), events.routes(desk, reader, name_of)]
+    return [live_events.routes(desk, streams, live), events.routes(desk, reader, live, name_of)]
 
 
 def review_routes(
-    desk: GalleryDesk, studio: Studio, reviewed: ReviewDesk, name_of: Callable[[str], str | None]
+    desk: GalleryDesk, studio: Studio, reviewed: ReviewDesk, live: LiveEvents, name_of: Callable[[str], str | None]
 ) -> list[APIRouter]:
     """Kept visits, and whose they are."""
-    decisions = Decisions(desk, studio, reviewed)
+    decisions = Decisions(desk, studio, reviewed, live)
     return [corrections.routes(desk, studio, reviewed, decisions, name_of), review.routes(studio, reviewed, decisions)]
 
 

@@ -7,7 +7,7 @@ import { useObserved } from "./observable.js";
 import { addressOf, Dialog, Face, timeWords, Trouble } from "./parts.js";
 import { html, useEffect, useMemo, useRef, useState } from "./vendor/preact.js";
 import { useCameras } from "./live.js";
-import { asSaid, isSame, joined, kept, live, newestFirst, pictureOf, saidByHand, whoWords } from "./visits.js";
+import { asSaid, isSame, joined, kept, live, newestFirst, now, pictureOf, saidByHand, whoWords } from "./visits.js";
 
 const ENOUGH = 20; // of a page of what was asked for
 const [MOST_PAGES, MOST_MS] = [5, 4000]; // looked through at once for so many
@@ -16,11 +16,12 @@ const WHO = { all: "Everybody", known: "Known people", unknown: "Unknown people"
 export function Events({ query }) {
   const asked = Object.fromEntries(["camera", "person", "day", "who"].map((key) => [key, query.get(key) ?? ""]));
   const [cameras] = useCameras();
-  const { visits: now, isOn, missed } = useObserved(live);
+  const { visits: heardOf, isOn, missed, said, gone } = useObserved(live);
   const person = usePerson(asked.person);
   const past = usePast(asked, missed, person);
-  const visits = useMemo(() => wantedOf(new Map([...past.visits, ...newer(now, past.visits)]), asked, person), [now, past.visits, person, query.toString()]);
-  const heard = useMemo(() => wantedOf(now, asked, person), [now, person, query.toString()]);
+  const visits = useMemo(() => wantedOf(now(new Map([...past.visits, ...newer(heardOf, past.visits)])), asked, person), [heardOf, said, gone, past.visits, person, query.toString()]);
+  const heard = useMemo(() => wantedOf(now(heardOf), asked, person), [heardOf, said, gone, person, query.toString()]);
+  const [held, hold] = useHeld();
   return html`<div class="title"><h1>${asked.person ? "Seen" : "Events"}</h1>
       <p class="state" role="status" data-state=${isOn ? "online" : "connecting"}>${isOn ? "as they happen" : "not up to date"}</p></div>
     <${Filters} asked=${asked} cameras=${cameras ?? []} />
@@ -28,17 +29,26 @@ export function Events({ query }) {
     ${past.isMissing && html`<p class="hint">No camera keeps its visits: what was before you came is not to be had, and nobody can be enrolled from an event.
       <code>whosthere cameras set door snapshots=true</code> turns it on.</p>`}
     <${News} visits=${heard} />
-    <ol class="visits">${visits.map((visit) => html`<${Visit} key=${visit.event_id} visit=${visit} change=${past.change} />`)}</ol>
+    <ol class="visits">${withHeld(visits, held).map((visit) => html`<${Visit} key=${visit.event_id} visit=${visit} change=${past.change} hold=${hold} />`)}</ol>
     ${past.isBusy && html`<p class="waiting">One moment…</p>`}
     ${!past.isBusy && visits.length === 0 && html`<p class="empty">${past.next ? "None among the newest." : "Nobody was seen."}</p>`}
     ${!past.isBusy && past.next && html`<button type="button" class="more" onClick=${past.more}>Show older</button>`}`;
 }
 
 // What is heard is newer than what was kept; but whose it is may have been said since, here or by somebody else.
-function newer(now, past) {
-  const fresh = [...now].filter(([id, visit]) => visit.seq > (past.get(id)?.seq ?? 0));
+function newer(heardOf, past) {
+  const fresh = [...heardOf].filter(([id, visit]) => visit.seq > (past.get(id)?.seq ?? 0));
   return fresh.map(([id, visit]) => [id, asSaid(past.get(id), visit)]);
 }
+
+// Visits of which something is open: as they were then, whatever is said of them elsewhere meanwhile. What is decided on
+// them is held to what they are by then.
+function useHeld() {
+  const [held, setHeld] = useState(new Map());
+  return [held, (visit, isOpen) => setHeld((before) => new Map([...before].filter(([id]) => id !== visit.event_id).concat(isOpen ? [[visit.event_id, visit]] : [])))];
+}
+
+const withHeld = (visits, held) => (held.size ? newestFirst(new Map([...visits.map((visit) => [visit.event_id, visit]), ...held])) : visits);
 
 function wantedOf(visits, { camera, day, who }, person) {
   const [since, until] = boundsOf(day);
@@ -137,8 +147,9 @@ function Filters({ asked, cameras }) {
   </form>`;
 }
 
-function Visit({ visit, change }) {
-  const [open, setOpen] = useState("");
+function Visit({ visit, change, hold }) {
+  const [open, show] = useState("");
+  const setOpen = (what) => (hold(visit, Boolean(what)), show(what));
   const { person, camera, similarity, first_seen_at: from, captured_at: to, isOver } = visit;
   const who = whoWords(visit);
   const close = () => setOpen("");

@@ -5,10 +5,12 @@ import { observable } from "./observable.js";
 import { say } from "./parts.js";
 
 const MOST_LIVE = 500; // what lies further back is asked for among the kept ones
+const MOST_SAID = 5000;
 const LONGEST_WAIT_MS = 10000;
 
-// visits: event_id -> visit; isOn: whether new ones come.
-export const live = observable({ visits: new Map(), isOn: false, missed: false });
+// visits: event_id -> visit; isOn: whether new ones come. said: event_id -> what was said of a visit since the page was
+// opened, here or elsewhere; null: it is erased. gone: ids of people who were.
+export const live = observable({ visits: new Map(), isOn: false, missed: 0, said: new Map(), gone: new Set() });
 
 // The newest message of a visit tells it all; isOver: who it was is gone.
 export function joined(visits, messages) {
@@ -21,6 +23,30 @@ export function joined(visits, messages) {
   }
   return changed;
 }
+
+// Visits as they are now, by what was said since they were told or asked for.
+export function now(visits, { said, gone } = live.value) {
+  if (!said.size && !gone.size) return visits;
+  const changed = new Map();
+  for (const [id, visit] of visits) {
+    const news = said.get(id);
+    const isGone = news === null || (!news && [visit.person, ...(visit.candidates ?? [])].some((one) => gone.has(one?.id)));
+    if (!isGone) changed.set(id, news ? { ...visit, ...news } : visit);
+  }
+  return changed;
+}
+
+function tellOf(eventIds, news) {
+  const said = new Map(live.value.said);
+  for (const id of eventIds) {
+    said.delete(id);
+    said.set(id, news);
+  }
+  for (const id of [...said.keys()].slice(0, Math.max(0, said.size - MOST_SAID))) said.delete(id);
+  live.set({ said });
+}
+
+const byHand = (person) => ({ person, decision: person ? "known" : "unknown", similarity: null, candidates: [], isByHand: true });
 
 // What was said by hand counts more than what is told while they are still seen.
 export function asSaid(before, visit) {
@@ -66,7 +92,11 @@ function begin() {
     last = lastEventId || last;
     heard([JSON.parse(data)]);
   };
-  mine.addEventListener("gap", () => live.set({ missed: true })); // the kept ones are asked for anew
+  mine.addEventListener("gap", () => live.set({ missed: live.value.missed + 1, said: new Map() })); // the kept ones are asked for anew
+  const follow = (kind, heard) => mine.addEventListener(kind, ({ data, lastEventId }) => ((last = lastEventId || last), heard(JSON.parse(data))));
+  follow("said", ({ event_ids, person }) => tellOf(event_ids, byHand(person)));
+  follow("erased", ({ event_ids }) => tellOf(event_ids, null));
+  follow("forgotten", ({ people }) => live.set({ gone: new Set([...live.value.gone, ...people]) }));
   mine.addEventListener("end", ({ data }) => {
     const { code } = JSON.parse(data);
     hangUp();
@@ -100,7 +130,7 @@ function hangUp() {
 function forget() {
   say("");
   last = "";
-  live.set({ visits: new Map(), missed: false });
+  live.set({ visits: new Map(), missed: 0, said: new Map(), gone: new Set() });
 }
 
 function heard(messages) {
@@ -111,6 +141,7 @@ function heard(messages) {
 
 // Somebody has said who it was; of a visit that was not heard of yet, too: what is told of it next knows nothing of that.
 export function saidByHand(visit) {
+  tellOf([visit.event_id], byHand(visit.person));
   live.set({ visits: new Map(live.value.visits).set(visit.event_id, { ...visit, isByHand: true }) });
 }
 
@@ -125,7 +156,8 @@ export function personBecame(id, person) {
     if (!isTheirs) visits.set(eventId, visit);
     else if (person && visit.person?.id === id) visits.set(eventId, { ...visit, person });
   }
-  live.set({ visits });
+  const renamed = (news) => (news?.person?.id !== id ? news : person && { ...news, person });
+  live.set({ visits, said: new Map([...live.value.said].map(([eventId, news]) => [eventId, renamed(news)])) });
 }
 
 // A page of kept messages, the first one short, for a phone on a slow link. Raises Problem. {messages, next}

@@ -462,15 +462,52 @@ def test_what_was_said_of_visits_comes_back_and_goes_with_them(tmp_path):
         assert file.whose([ada, nobody, ignored]) == {ignored: (False, Said(NOW + 2, False, None, True))}
 
 
-def test_one_of_before_is_brought_up_and_keeps_its_visits(tmp_path):
-    of = visit_id()
-    with service_file(tmp_path) as file:
-        file.write([change(of)])
-    db = sqlite3.connect(tmp_path / "visits.db")
-    db.execute("DROP TABLE said")
-    db.execute("PRAGMA user_version = 1")
-    db.close()
+def file_of_before(folder: Path, *changes) -> None:
+    """As version 1 left it."""
+    with service_file(folder) as file:
+        file.write(changes)
+    with closing(sqlite3.connect(folder / "visits.db")) as db:
+        db.execute("DROP TABLE said")
+        db.execute("PRAGMA user_version = 1")
+
+
+def version_in(folder: Path) -> int:
+    with closing(sqlite3.connect(folder / "visits.db")) as db:
+        return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def test_one_of_before_stays_as_it_is_until_something_is_said(tmp_path):
+    """Or an older service that runs would be refused its own file, since a newer command has looked into it."""
+    of, gone, unknown = visit_id(), visit_id(), visit_id()
+    nobody = event(unknown, person=None, decision="unknown")
+    file_of_before(tmp_path, change(of), change(gone), change(unknown, nobody))
     with as_command(tmp_path) as file:
-        assert file.visit(of).said is None
-        file.name([of], BOB, NOW)
-        assert [one.person.id for one in file.visit(of).messages] == [BOB]
+        assert (file.visit(of).said, file.whose([of]), ids_of(file)) == (None, {of: (True, None)}, [of, gone, unknown])
+        assert [one.event_id for one in file.unnamed()] == [unknown]
+        assert (file.erase([gone]), file.erase([of], spares_named=True), file.forget([ADA])) == (1, 1, 0)
+        file.purge(NOW, LIMITS)
+        file.tidy()
+    assert version_in(tmp_path) == 1
+    with as_command(tmp_path) as file, as_command(tmp_path) as other:
+        file.name([unknown], BOB, NOW)
+        assert [one.person.id for one in file.visit(unknown).messages] == [BOB]
+        other.name([unknown], EVE, NOW + 1)  # it was opened before
+        assert file.visit(unknown).said == other.visit(unknown).said == Said(NOW + 1, True, EVE, False)
+    assert version_in(tmp_path) == VERSION
+
+
+@pytest.mark.parametrize("written", ["by the service", "by what is said"])
+def test_one_of_before_is_brought_up_whole_or_not_at_all(tmp_path, written, monkeypatch):
+    of = visit_id()
+    file_of_before(tmp_path, change(of))
+    with as_command(tmp_path) as file:
+        monkeypatch.setattr(visits_schema, "VERSION", "no number")
+        act = {"by the service": lambda: file.unlock(encrypt=True), "by what is said": lambda: file.ignore([of], NOW)}[
+            written
+        ]
+        with pytest.raises(KeptVisitsUnwritable):
+            act()
+        assert (version_in(tmp_path), file.visit(of).said) == (1, None)
+        monkeypatch.undo()
+        act()
+    assert version_in(tmp_path) == VERSION

@@ -12,7 +12,7 @@ from recognition.image import decode_image
 from recognition.recogniser import RecogniserConfig, open_recogniser
 from streamer.kept_visits.visit import VisitFace
 from streamer.kept_visits.visits_file import VisitsFile
-from streamer.review.reading import review_of
+from streamer.review.reading import Queue
 from tests.streamer.kept_visits.made import NOW, change, event, keys_in, visit_id
 
 
@@ -51,7 +51,7 @@ async def test_strangers(shared, tmp_path, strangers, least, most, clusters_each
                     told = event(event_id, person=None, at=NOW, decision="unknown")
                     file.write([change(event_id, told, faces=(face,), pictures={})])
                     whose[event_id] = person
-        review = review_of(file, file.unnamed(), space, {space: rates})
+        review = Queue().look(file, space, {space: rates})
 
     clusters = [Counter(whose[event_id] for event_id in one.event_ids) for one in review.clusters]
     assert sum(one.total() for one in clusters) == len(whose)

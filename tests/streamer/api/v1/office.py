@@ -9,6 +9,7 @@ from fastapi import APIRouter
 
 from recognition.checks.portraits import Portrait
 from streamer.api.gallery_desk import GalleryDesk
+from streamer.api.streaming.live_events import LiveEvents
 from streamer.api.v1 import events, people
 from streamer.api.v1.routers import review_routes
 from streamer.kept_visits.pictures import Chip
@@ -44,7 +45,7 @@ async def office(settings: Settings, folder: Path, routes: Sequence[Made]) -> As
 
 
 @asynccontextmanager
-async def reviewed_office(settings: Settings, folder: Path) -> AsyncIterator[tuple[Api, Studio]]:
+async def reviewed_office(settings: Settings, folder: Path) -> AsyncIterator[tuple[Api, Studio, LiveEvents]]:
     """The routes of kept visits and of their review, and those of people, whom the gallery follows as in a service."""
     settings.paths.data.mkdir(parents=True, exist_ok=True)
     store_of(settings).close()
@@ -56,10 +57,12 @@ async def reviewed_office(settings: Settings, folder: Path) -> AsyncIterator[tup
         ReviewDesk.open(settings, recogniser.manager, gallery) as review,
     ):
         studio, name_of = Studio(settings, recogniser, gallery), gallery.name_now_of
-        routes = review_routes(desk, studio, review, name_of)
+        live = LiveEvents(name_of)
+        routes = review_routes(desk, studio, review, live, name_of)
         following = asyncio.create_task(gallery.follow(lambda gone: None))
-        async with served(folder, [people.routes(desk, studio), events.routes(desk, reader, name_of), *routes]) as api:
-            yield api, studio
+        of_events = events.routes(desk, reader, live, name_of)
+        async with served(folder, [people.routes(desk, studio), of_events, *routes]) as api:
+            yield api, studio, live
         following.cancel()
         await asyncio.wait([following])
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from streamer.api.streaming.live_events import LiveEvents
 from streamer.kept_visits.visit import VisitFace
 from streamer.kept_visits.visits_file import VisitsFile
 from streamer.people.studio import Studio
@@ -21,8 +22,8 @@ DIM = 256
 class House:
     """What keeps visits of strangers: `people` are embeddings that are nobody's."""
 
-    def __init__(self, settings: Settings, studio: Studio, api: Api) -> None:
-        self.settings, self.studio, self.api = settings, studio, api
+    def __init__(self, settings: Settings, studio: Studio, api: Api, live: LiveEvents) -> None:
+        self.settings, self.studio, self.api, self.live = settings, studio, api, live
         self.space = studio.recogniser.space
 
     def file(self) -> VisitsFile:
@@ -73,5 +74,5 @@ class House:
 async def review_house(folder: Path) -> AsyncIterator[House]:
     events = EventsSettings(keep_unknown_h=24)
     settings = Settings(paths=PathsSettings(data=folder / "data"), mqtt=MqttSettings(port=1), events=events)
-    async with reviewed_office(settings, folder) as (api, studio):
-        yield House(settings, studio, api)
+    async with reviewed_office(settings, folder) as (api, studio, live):
+        yield House(settings, studio, api, live)

@@ -21,8 +21,8 @@ async def opened(tmp_path_factory):
         yield house
 
 
-@pytest.fixture
-def house(opened):
+@pytest_asyncio.fixture(loop_scope="module")
+async def house(opened):
     """With Ada and Bob, and a visit of Bob's that names Ada."""
     opened.empty()
     with store_of(opened.settings) as store:
@@ -30,6 +30,7 @@ def house(opened):
             store.add_person(name, [photo_of(unit(number, DIM), number, space=opened.space)]).id
             for number, name in enumerate(("Ada", "Bob"), 1)
         )
+    await opened.studio.live_gallery.refresh()
     opened.wrong = opened.keep(unit(2, DIM), person=opened.ada)
     return opened
 

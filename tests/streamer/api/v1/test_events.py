@@ -8,6 +8,7 @@ import jsonschema
 import pytest
 
 from streamer.api.gallery_desk import GalleryDesk
+from streamer.api.streaming.live_events import LiveEvents
 from streamer.api.v1 import events
 from streamer.events.event import PossiblePerson
 from streamer.kept_visits.reader import VisitReader
@@ -28,6 +29,7 @@ class House:
         data = folder / "data"
         data.mkdir()
         self.settings = Settings(paths=PathsSettings(data=data))
+        self.live = LiveEvents(self.name_of)
         self.keys = key_source(self.settings)
         with store_of(self.settings) as store:
             self.grace = store.add_person("Grace Hopper").id
@@ -66,7 +68,9 @@ async def api(house, tmp_path):
     async with AsyncExitStack() as stack:
         desk = await stack.enter_async_context(GalleryDesk.open(house.settings))
         reader = await stack.enter_async_context(VisitReader.open(house.settings.visits_path, house.keys))
-        yield await stack.enter_async_context(served(tmp_path, [events.routes(desk, reader, house.name_of)]))
+        yield await stack.enter_async_context(
+            served(tmp_path, [events.routes(desk, reader, house.live, house.name_of)])
+        )
 
 
 def told(answer: httpx.Response, house: House) -> list[tuple[int, int]]:

@@ -1,10 +1,12 @@
 """/api/v1/review over real kept visits, a real gallery and the project's own networks: strangers become people."""
 
 import asyncio
+import json
 
 import pytest
 import pytest_asyncio
 
+from streamer.api.streaming.live_events import Wanted
 from streamer.erasure.erase import erase
 from streamer.kept_visits.pictures import Chip
 from streamer.kept_visits.visit import VisitFace
@@ -207,6 +209,33 @@ async def test_whoever_is_forgotten_takes_the_visits_along_that_were_named_after
     ada = (await house.post(await house.cluster_of(event_id), name="Ada")).json()["person"]["id"]
     await asyncio.to_thread(erase, [ada], house.settings, actor="a test")
     assert refusal(await house.api.ask("GET", f"/api/v1/events/{event_id}")) == (404, "visit_not_found")
+
+
+async def test_whoever_listens_is_told_whose_visits_are_and_which_are_erased(house):
+    at_door, at_hall = house.keep(unit(1, DIM)), house.keep(unit(1, DIM), camera="hall")
+    strangers = [house.keep(unit(2, DIM)), house.keep(unit(3, DIM))]
+    with house.live.listening(Wanted()) as mailbox:
+
+        async def heard() -> list[tuple[str, dict]]:
+            told = await mailbox.take()
+            return [(message.kind, json.loads(message.text)) for message in told]
+
+        ada = (await house.post(await house.cluster_of(at_door), name="Ada")).json()["person"]
+        (first, second) = await heard()
+        assert (first[0], first[1]["schema"], first[1]["person"]) == ("said", "whosthere.said/1", ada)
+        assert [(said["camera"], said["event_ids"]) for _, said in (first, second)] == [
+            ("door", [at_door]),
+            ("hall", [at_hall]),
+        ]
+        await house.api.ask("PATCH", f"/api/v1/events/{at_door}", "operator", json={"person": None})
+        ((kind, said),) = await heard()
+        assert (kind, said["event_ids"], said["person"]) == ("said", [at_door], None)
+        await house.api.ask("DELETE", f"{REVIEW}/{await house.cluster_of(strangers[0])}", "operator")
+        await house.api.ask("DELETE", f"/api/v1/events/{strangers[1]}", "operator")
+        erased = await heard()
+        assert [(kind, one["schema"], one["event_ids"]) for kind, one in erased] == [
+            ("erased", "whosthere.erased/1", [event_id]) for event_id in strangers
+        ]
 
 
 @pytest.mark.parametrize(
