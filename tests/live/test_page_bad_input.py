@@ -219,6 +219,29 @@ async def test_of_two_who_say_who_it_was_the_first_counts_and_the_other_is_told(
     assert (await ask(page, "GET", path)).json()["events"][-1]["person"] is None
 
 
+async def test_what_is_said_and_erased_elsewhere_is_on_an_open_page(page):
+    """Also of a visit that was read among the kept ones; a person who is erased by a command, too."""
+    await page.browser.open(f"{page.service.http}/")
+    await page.go("events")
+    await page.shows(".visit[data-known=false]")
+    event_id = await page.browser.run(
+        "return [...document.querySelectorAll('.visit[data-known=false]')].at(-1).dataset.id"
+    )
+    visit, path = f".visit[data-id='{event_id}']", f"/api/v1/events/{event_id}"
+    assert (await ask(page, "POST", "/api/v1/people", json={"name": "Mary Elsewhere"})).status_code == 201
+    for person, name in (("Mary Elsewhere", "Mary Elsewhere"), (None, "Somebody unknown"), ("Mary Elsewhere", "Mary")):
+        assert (await ask(page, "PATCH", path, json={"person": person, "negative": False})).status_code == 200
+        await page.shows(f"{visit} .name", name, within_s=10)
+    page.service.run("people", "forget", "Mary Elsewhere", "--yes")
+    await page.shows_not(visit)
+    assert "Mary Elsewhere" not in await page.text()
+    other = await page.browser.run(
+        "return [...document.querySelectorAll('.visit[data-known=false]')].at(-1).dataset.id"
+    )
+    assert (await ask(page, "DELETE", f"/api/v1/events/{other}")).status_code == 204
+    await page.shows_not(f".visit[data-id='{other}']")
+
+
 async def test_visits_of_before_a_merge_are_shown_and_corrected_as_the_others(page):
     ids = {one["name"]: one["id"] for one in (await ask(page, "GET", "/api/v1/people")).json()["people"]}
     await page.go("events?who=unknown")

@@ -9,7 +9,7 @@ const MOST_SAID = 5000;
 const LONGEST_WAIT_MS = 10000;
 
 // visits: event_id -> visit; isOn: whether new ones come. said: event_id -> what was said of a visit since the page was
-// opened, here or elsewhere; null: it is erased. gone: ids of people who were.
+// opened, here or elsewhere, and at what moment. gone: ids of people who were.
 export const live = observable({ visits: new Map(), isOn: false, missed: 0, said: new Map(), gone: new Set() });
 
 // The newest message of a visit tells it all; isOver: who it was is gone.
@@ -29,9 +29,10 @@ export function now(visits, { said, gone } = live.value) {
   if (!said.size && !gone.size) return visits;
   const changed = new Map();
   for (const [id, visit] of visits) {
-    const news = said.get(id);
-    const isGone = news === null || (!news && [visit.person, ...(visit.candidates ?? [])].some((one) => gone.has(one?.id)));
-    if (!isGone) changed.set(id, news ? { ...visit, ...news } : visit);
+    const last = said.get(id);
+    const news = last && last.at > (visit.readAt ?? 0) ? last : null; // else it was asked for since
+    const people = [visit.person, news?.person, ...(visit.candidates ?? [])]; // whoever is erased takes it along
+    if (!news?.isErased && !people.some((one) => gone.has(one?.id))) changed.set(id, news ? { ...visit, ...news } : visit);
   }
   return changed;
 }
@@ -40,7 +41,7 @@ function tellOf(eventIds, news) {
   const said = new Map(live.value.said);
   for (const id of eventIds) {
     said.delete(id);
-    said.set(id, news);
+    said.set(id, { ...news, at: performance.now() });
   }
   for (const id of [...said.keys()].slice(0, Math.max(0, said.size - MOST_SAID))) said.delete(id);
   live.set({ said });
@@ -50,8 +51,8 @@ const byHand = (person) => ({ person, decision: person ? "known" : "unknown", si
 
 // What was said by hand counts more than what is told while they are still seen.
 export function asSaid(before, visit) {
-  const { person, decision, similarity, candidates, isByHand } = before ?? {};
-  return isByHand ? { ...visit, person, decision, similarity, candidates, isByHand } : visit;
+  const { person, decision, similarity, candidates, isByHand, readAt } = before ?? {};
+  return isByHand ? { ...visit, person, decision, similarity, candidates, isByHand, readAt } : visit;
 }
 
 export const newestFirst = (visits) =>
@@ -95,7 +96,7 @@ function begin() {
   mine.addEventListener("gap", () => live.set({ missed: live.value.missed + 1, said: new Map() })); // the kept ones are asked for anew
   const follow = (kind, heard) => mine.addEventListener(kind, ({ data, lastEventId }) => ((last = lastEventId || last), heard(JSON.parse(data))));
   follow("said", ({ event_ids, person }) => tellOf(event_ids, byHand(person)));
-  follow("erased", ({ event_ids }) => tellOf(event_ids, null));
+  follow("erased", ({ event_ids }) => tellOf(event_ids, { isErased: true }));
   follow("forgotten", ({ people }) => live.set({ gone: new Set([...live.value.gone, ...people]) }));
   mine.addEventListener("end", ({ data }) => {
     const { code } = JSON.parse(data);
@@ -156,7 +157,7 @@ export function personBecame(id, person) {
     if (!isTheirs) visits.set(eventId, visit);
     else if (person && visit.person?.id === id) visits.set(eventId, { ...visit, person });
   }
-  const renamed = (news) => (news?.person?.id !== id ? news : person && { ...news, person });
+  const renamed = (news) => (news.person?.id !== id ? news : person ? { ...news, person } : { isErased: true, at: news.at });
   live.set({ visits, said: new Map([...live.value.said].map(([eventId, news]) => [eventId, renamed(news)])) });
 }
 
@@ -168,9 +169,10 @@ export async function kept({ camera, person, since, until }, after, signal) {
   if (since) query.append("since", String(since));
   if (until) query.append("until", String(until));
   if (after) query.append("after", after);
+  const readAt = performance.now();
   const { data } = await ask(`/api/v1/events?${query}`, { signal });
   // A name that was measured by nothing was said, by whomever.
-  const messages = data.events.map((message) => (message.person && message.similarity === null ? { ...message, isByHand: true } : message));
+  const messages = data.events.map((message) => ({ ...message, readAt, ...(message.person && message.similarity === null && { isByHand: true }) }));
   return { messages, next: data.next };
 }
 

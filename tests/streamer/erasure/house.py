@@ -101,6 +101,13 @@ class House:
                 change, event_id=event.event_id, is_known=False, people=people_of([event]), messages=(event,)
             )
             assert file.write([replace(either, faces=(), pictures={})]) == set()
+            for seed, (nick, person_id) in enumerate(self.ids.items(), start=1):
+                event = due(f"stranger{nick}1n", person=None).event
+                named = replace(either, event_id=event.event_id, people=frozenset(), messages=(event,))
+                face = VisitFace(unit(200 + seed), 0.9, SPACE, "s")
+                pictures = {"face": f"stranger of {nick}".encode() * 500, "scene": f"street of {nick}".encode() * 500}
+                assert file.write([replace(named, faces=(face,), pictures=pictures)]) == set()
+                file.name([event.event_id], person_id, 1002.0)  # somebody said so
 
     def _fill_outbox(self) -> None:
         for name in ("outbox.db", "outbox.db.damaged-20260101T000000Z"):
@@ -154,6 +161,8 @@ class House:
             "face of the visit": packed(unit(100 + seed)),
             "picture of the visit": f"face of {nick}".encode() * 2,
             "scene of the visit": f"scene of {nick}".encode() * 2,
+            "face of the visit that was named": packed(unit(200 + seed)),
+            "picture of the visit that was named": f"stranger of {nick}".encode() * 2,
         }
         with closing(sqlite3.connect(self.settings.gallery_path)) as db:
             found |= self._blobs(db, "people", "id", person_id)
@@ -168,7 +177,9 @@ class House:
         with closing(sqlite3.connect(self.settings.visits_path)) as db:
             # In clear, messages are alike but for the id in them, which is sought by itself.
             for table in ("faces", "pictures", *(["messages"] if self.encrypted else [])):
-                found |= self._blobs(db, table, "event_id", event_id(nick))
+                for visit in (nick, f"stranger{nick}"):
+                    blobs = self._blobs(db, table, "event_id", event_id(visit))
+                    found |= {f"{visit}'s {what}": blob for what, blob in blobs.items()}
         if not self.encrypted:
             del found["people 0: profile"]  # in clear they are alike but for the name
         else:

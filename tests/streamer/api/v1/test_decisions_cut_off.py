@@ -11,6 +11,7 @@ from streamer.errors import KeptVisitsUnwritable
 from streamer.kept_visits.visits_file import VisitsFile
 from streamer.process import store_of
 from tests.gallery.fakes import photo_of, unit
+from tests.small_disk import fill, small_disk
 from tests.streamer.api.v1.api import refusal
 from tests.streamer.api.v1.review_house import DIM, House, review_house
 
@@ -132,3 +133,33 @@ async def test_a_correction_is_done_by_whoever_says_it_again(house, cut, step):
     assert people_of(house) == [("Ada", 0), ("Bob", 1)]
     with store_of(house.settings) as store:
         assert [one.source for one in store.list_negatives(ada)] == [f"event {wrong}"]
+
+
+async def test_on_a_full_disk_nothing_is_decided_by_half():
+    """What it takes is written again once there is room, and not before."""
+    with small_disk(8) as disk:
+        async with review_house(disk) as house:
+            kept = {who: house.keep(unit(number, DIM)) for number, who in enumerate(("Ada", "Bob", "Eve"), 1)}
+            clusters = {who: await house.cluster_of(event_id) for who, event_id in kept.items()}
+            decisions = [
+                ("POST", f"/api/v1/review/{clusters['Ada']}/person", {"json": {"name": "Ada"}}),
+                ("POST", PEOPLE, {"json": {"name": "Ada", "from_visit": kept["Ada"]}}),
+                ("POST", f"/api/v1/review/{clusters['Bob']}/ignore", {}),
+                ("DELETE", f"/api/v1/review/{clusters['Eve']}", {}),
+                ("PATCH", f"/api/v1/events/{kept['Ada']}", {"json": {"person": None}}),
+            ]
+            held = house.file()  # as the service's writer does
+            hog = fill(disk)
+            for method, path, more in decisions:
+                answer = await house.api.ask(method, path, "operator", **more)
+                assert answer.status_code >= 500, (path, answer.text)
+                told = answer.json()
+                assert told["code"] in ("gallery_unwritable", "kept_visits_unwritable"), told
+                assert "\n" not in told["detail"]
+            assert {one["event_ids"][0] for one in await house.clusters()} == set(kept.values())
+            assert people_of(house) == []
+            hog.unlink()
+            held.close()
+            done = [await house.api.ask(method, path, "operator", **more) for method, path, more in decisions]
+            assert [answer.status_code for answer in done] == [200, 200, 204, 204, 200], [one.text for one in done]
+            assert people_of(house) == [("Ada", 0)], "the last one took it back"

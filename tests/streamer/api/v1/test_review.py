@@ -10,13 +10,14 @@ from streamer.api.streaming.live_events import Wanted
 from streamer.erasure.erase import erase
 from streamer.kept_visits.pictures import Chip
 from streamer.kept_visits.visit import VisitFace
+from streamer.kept_visits.visits_file import VisitsFile
 from streamer.process import store_of
 from streamer.review import reading
 from tests.faces import KNOWN
 from tests.gallery.fakes import unit
 from tests.streamer.api.v1.api import refusal
 from tests.streamer.api.v1.review_house import DIM, REVIEW, review_house
-from tests.streamer.kept_visits.made import NOW
+from tests.streamer.kept_visits.made import LIMITS, NOW
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -187,6 +188,67 @@ async def test_a_cluster_is_erased(house):
         assert refusal(await house.api.ask("GET", f"/api/v1/events/{event_id}")) == (404, "visit_not_found")
     assert [action for action, _ in house.audit()].count("visits_erased") == 1
     assert refusal(await house.post(cluster, name="Ada")) == (404, "cluster_not_found")
+
+
+async def test_of_two_who_name_it_otherwise_at_once_one_is_told(house):
+    event_id = house.keep(unit(1, DIM))
+    cluster = await house.cluster_of(event_id)
+    both = await asyncio.gather(*(house.post(cluster, name=name) for name in ("Ada", "Bob")))
+    assert sorted(answer.status_code for answer in both) == [200, 412]
+    (done,) = [answer.json()["person"] for answer in both if answer.status_code == 200]
+    assert (await house.visit(event_id))["events"][0]["person"] == done
+    with store_of(house.settings) as store:
+        assert [person.name for person in store.people()] == [done["name"]]
+
+
+async def test_what_was_kept_for_long_enough_meanwhile_is_decided_on_no_more(house):
+    """While its dialog is open: the visits that are left are named, and where none is nobody is enrolled."""
+    old, fresh = house.keep(unit(1, DIM), ended_at=NOW), house.keep(unit(1, DIM), at=NOW + 5000)
+    gone = house.keep(unit(2, DIM), ended_at=NOW)
+    partly, wholly = await house.cluster_of(old), await house.cluster_of(gone)
+    with house.file() as file:
+        assert file.purge(NOW + 5000, LIMITS) == 2
+    assert refusal(await house.post(wholly, name="Bob")) == (404, "cluster_not_found")
+    assert (await house.post(partly, name="Ada")).json()["event_ids"] == [fresh]
+    with store_of(house.settings) as store:
+        assert [person.name for person in store.people()] == ["Ada"]
+
+
+async def test_who_was_made_of_a_cluster_is_merged_and_forgotten_with_its_visits(house):
+    event_id = house.keep(unit(1, DIM))
+    cluster = await house.cluster_of(event_id)
+    ada = (await house.post(cluster, name="Ada")).json()["person"]["id"]
+    with store_of(house.settings) as store:
+        bob = store.add_person("Bob").id
+        store.merge(ada, bob, {})
+    await house.studio.live_gallery.refresh()
+    assert (await house.visit(event_id))["events"][0]["person"] == {"id": ada, "name": "Bob"}
+    assert (await house.post(cluster, person="Bob")).json()["person"]["id"] == bob
+    assert refusal(await house.post(cluster, name="Ada")) == (412, "cluster_changed")
+    await asyncio.to_thread(erase, [bob], house.settings, actor="a test")
+    assert refusal(await house.api.ask("GET", f"/api/v1/events/{event_id}")) == (404, "visit_not_found")
+    with house.file() as file:
+        assert (file.count_of(ada), file.count_of(bob), file.whose([event_id])) == (0, 0, {})
+
+
+@pytest.mark.parametrize("before_naming", [True, False])
+async def test_who_is_forgotten_while_a_cluster_is_made_theirs_takes_it_along(house, monkeypatch, before_naming):
+    event_id = house.keep(unit(1, DIM))
+    with store_of(house.settings) as store:
+        ada = store.add_person("Ada").id
+    cluster = await house.cluster_of(event_id)
+    name = VisitsFile.name
+
+    def named_meanwhile(self, *said):
+        if before_naming:
+            erase([ada], house.settings, actor="a test")
+        name(self, *said)
+        if not before_naming:
+            erase([ada], house.settings, actor="a test")
+
+    monkeypatch.setattr(VisitsFile, "name", named_meanwhile)
+    assert refusal(await house.post(cluster, person=ada)) == (404, "person_not_found")
+    assert refusal(await house.api.ask("GET", f"/api/v1/events/{event_id}")) == (404, "visit_not_found")
 
 
 async def test_what_came_since_is_not_decided_on_and_if_match_refuses(house):
