@@ -109,11 +109,12 @@ export function Dialog({ title, onClose, children }) {
   </dialog>`;
 }
 
-// A question before what can't be undone.
-export function Sure({ title, words, verb, onYes, onClose }) {
+// A question before what can't be undone. lasting: said while it is done, of what takes long.
+export function Sure({ title, words, verb, lasting = "", onYes, onClose }) {
   const [run, isBusy, problem] = useAction(onYes);
   return html`<${Dialog} title=${title} onClose=${onClose}>
     <p>${words}</p>
+    <p class="quiet" role="status">${isBusy ? lasting : ""}</p>
     <${Trouble} problem=${problem} />
     <div class="buttons">
       <button type="button" class="danger" disabled=${isBusy} onClick=${run}>${isBusy ? "One moment…" : verb}</button>

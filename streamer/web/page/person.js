@@ -8,6 +8,8 @@ import { Report, Sending, usePhotos, useSending } from "./photos.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 import { personBecame } from "./visits.js";
 
+const ERASED_WITHIN_MS = 300000; // one after another, and each is looked for everywhere
+
 export function Person({ id }) {
   const { again } = useObserved(service);
   const [found, setFound] = useState(null); // {person, photos, next, etag}
@@ -27,7 +29,7 @@ export function Person({ id }) {
     }
   }
   async function erase() {
-    const { data } = await ask(`/api/v1/people/${id}`, { method: "DELETE" });
+    const { data } = await ask(`/api/v1/people/${id}`, { method: "DELETE", withinMs: ERASED_WITHIN_MS });
     personBecame(id, null);
     say(""); // it may name them
     setReport(data);
@@ -57,7 +59,7 @@ export function Person({ id }) {
     ${open === "merge" && html`<${Merge} person=${person} onClose=${close} />`}
     ${open === "erase" && html`<${Sure} title=${`Erase ${person.name}?`} verb=${`Erase ${person.name}`} onClose=${close}
       words="Photos, name, kept visits and all that is known of this person go everywhere. It can’t be undone."
-      onYes=${erase} />`}`;
+      lasting="Everywhere is looked for what is left; with thousands of visits that takes a minute." onYes=${erase} />`}`;
 }
 
 const Back = () => html`<p class="back"><a href="#/people">← All people</a></p>`;
@@ -116,7 +118,7 @@ function Merge({ person, onClose }) {
   const go = useRef();
   useEffect(() => void (into && go.current.focus()), [into]); // where the name was picked is gone
   const [run, isBusy, problem] = useAction(async () => {
-    await ask(`/api/v1/people/${person.id}/merge`, { method: "POST", json: { into: into.id } });
+    await ask(`/api/v1/people/${person.id}/merge`, { method: "POST", json: { into: into.id }, withinMs: ERASED_WITHIN_MS });
     personBecame(person.id, { id: into.id, name: into.name });
     say(`${person.name} and ${into.name} are one person now: ${into.name}.`);
     location.replace(addressOf("people", into.id));
