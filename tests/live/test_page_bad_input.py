@@ -23,6 +23,40 @@ pytestmark = [pytest.mark.live, pytest.mark.timeout(240), pytest.mark.asyncio(lo
 
 MARKUP = "<img src=x onerror=window.hit=1> & \"'</b>"
 LONG = "W" * 100
+# The service does it, once, and its answer is lost on the way.
+LOST = """
+const [method, part] = arguments;
+window.lost = 0;
+window.ours ??= window.fetch;
+window.fetch = async (path, how) => {
+  const answer = await window.ours(path, how);
+  if (window.lost || how?.method !== method || !String(path).includes(part)) return answer;
+  window.lost++;
+  throw new TypeError("network error");
+};
+"""
+LOST_FORM = """
+const open = XMLHttpRequest.prototype.open;
+XMLHttpRequest.prototype.open = function (...how) {
+  XMLHttpRequest.prototype.open = open;
+  this.addEventListener("load", (event) => {
+    event.stopImmediatePropagation();
+    window.lostForm = this.status;
+    this.dispatchEvent(new ProgressEvent("error"));
+  });
+  open.apply(this, how);
+};
+"""
+# The connection breaks while photos are sent.
+BROKEN = """
+const send = XMLHttpRequest.prototype.send;
+window.isBroken = false;
+XMLHttpRequest.prototype.send = function (body) {
+  XMLHttpRequest.prototype.send = send;
+  this.upload.addEventListener("progress", () => ((window.isBroken = true), this.abort()), {once: true});
+  send.call(this, body);
+};
+"""
 # What the page asks for is answered by these instead, one after another, then by the last of them.
 ANSWERED = """
 window.asked = 0;
@@ -309,6 +343,74 @@ async def test_visits_of_before_a_merge_are_shown_and_corrected_as_the_others(pa
     await page.click(f".visit[data-id='{event_id}'] .wrong", f"Not {MARKUP}?")
     await page.click(".correction .nobody")
     await until(is_nobodys, 10)
+
+
+async def link(page: Page, *, offline: bool = False, up_kb_s: float = 0.0) -> None:
+    """How the browser is connected from now on; 0: as fast as it can be."""
+    up = up_kb_s * 1000 or -1
+    await page.browser.devtools("Network.enable")
+    await page.browser.devtools(
+        "Network.emulateNetworkConditions", offline=offline, latency=0, downloadThroughput=-1, uploadThroughput=up
+    )
+
+
+async def named(page: Page, name: str) -> list[dict[str, Any]]:
+    return list((await ask(page, "GET", f"/api/v1/people?name={name}")).json()["people"])
+
+
+async def test_photos_on_a_slow_link_are_told_of_stopped_and_go_on_when_it_is_back(page):
+    await page.go("enrol")
+    await page.type("form.enrol input[name=name]", "Slow")
+    await page.browser.run(
+        DROPPED, ".drop", "1.jpg", b64encode(STRANGERS[2].file.read_bytes() + bytes(1 << 20)).decode()
+    )
+    await link(page, up_kb_s=100)
+    await page.click("form.enrol button[type=submit]")
+    await page.shows(".sending", "of 1.")
+    await page.browser.run("document.querySelector('form.enrol button[type=submit]').click()")  # impatient
+    await page.click(".stop")
+    await page.shows(".trouble", "Nothing was changed")
+    assert await named(page, "Slow") == []
+    await page.browser.run(BROKEN)
+    await page.click("form.enrol button[type=submit]")
+    await page.browser.until("window.isBroken")
+    await link(page)
+    await page.shows("h1", "Slow is enrolled")
+    await page.shows_not(".away")
+    assert len(await named(page, "Slow")) == 1
+
+
+async def test_a_device_without_a_network_says_so_until_it_has_one(page):
+    await page.go("service")
+    await page.shows(".service dl")
+    await link(page, offline=True)
+    await page.go("people")
+    await page.shows(".away", "does not answer")
+    await link(page)
+    await page.shows_not(".away")
+    await page.shows(".people .name", "Slow")
+
+
+async def test_a_change_whose_answer_is_lost_is_done_once_and_told_as_done(page):
+    await page.go("enrol")
+    await page.type("form.enrol input[name=name]", "Lost")
+    await page.browser.run(DROPPED, ".drop", "1.jpg", b64encode(STRANGERS[3].file.read_bytes()).decode())
+    await page.browser.run(LOST_FORM)
+    await page.click("form.enrol button[type=submit]")
+    await page.shows("h1", "Lost is enrolled")
+    assert await page.browser.run("return window.lostForm") == 201
+    await page.click(".buttons a", "Show Lost")
+    await page.click("button", "Rename")
+    await page.browser.run(LOST, "PATCH", "/api/v1/people/")  # by If-Match: twice it would be refused
+    await page.type("dialog input[name=name]", " and found\n")
+    await page.shows(".said", "Renamed: Lost and found")
+    assert await page.browser.run("return window.lost") == 1
+    await page.browser.run(LOST, "DELETE", "/api/v1/people/")
+    await page.click("button", "Erase…")
+    await page.click("dialog .danger", "Erase")
+    await page.shows("h1", "Erased")  # but for what the broker retains: there is none
+    await page.browser.run("window.fetch = window.ours")
+    assert await named(page, "Lost") == []
 
 
 async def test_a_token_that_is_revoked_ends_the_page_and_what_it_watches(page):

@@ -2,9 +2,14 @@
 // and whether the service answers at all is known to the whole page.
 
 import { observable } from "./observable.js";
+import { isAnswered, keyOf, sendForm } from "./sending.js";
+
+const SESSION = "/api/v1/session";
 
 const ANSWER_WITHIN_MS = 20000;
 const LONGEST_WAIT_MS = 10000;
+const ASKED_AGAIN_FOR_MS = 60000; // a change whose answer was lost
+const LOOK_AGAIN_MS = 2000;
 
 // session: undefined while it is not known, null without one; why: what ended it, in words. answers: whether the
 // service is there; again: how often it came back, so that screens ask anew.
@@ -33,25 +38,58 @@ const WORDS = {
 };
 const AWAY = new Problem(0, { code: "service_away", detail: "The service does not answer." });
 
-// json or form: the body. etag: refused (412) where what it names has changed. Returns {data, etag}. Raises Problem.
-export async function ask(path, { method = "GET", json, form, etag, signal, withinMs = ANSWER_WITHIN_MS, isAgain = false } = {}) {
-  const headers = { Accept: "application/json", ...(method === "GET" ? {} : ofSession()) };
+// json or form: the body; onSent: of a form, how much has gone, from 0 to 1. etag: refused (412) where what it names has
+// changed. Returns {data, etag}. Raises Problem.
+//
+// A change whose answer is lost may have been done: it is sent again under the same key, and then the service says what
+// it has said the first time.
+export async function ask(path, options = {}) {
+  const { method = "GET", json, form, signal } = options;
+  if (method === "GET" || path === SESSION) return once(path, options);
+  const key = keyOf(method, path, json, form);
+  const until = Date.now() + ASKED_AGAIN_FOR_MS;
+  for (let isAgain = false; ; isAgain = true) {
+    try {
+      const answer = await once(path, options, key);
+      isAnswered(key);
+      return answer;
+    } catch (problem) {
+      const isUnderWay = problem.code === "idempotency_key_busy";
+      const isOpen = problem === AWAY || isUnderWay;
+      if (isOpen && Date.now() < until && (await mayGoOn(isUnderWay, until, signal))) continue;
+      if (isOpen) throw new Problem(0, { code: "unanswered", detail: "No answer came, and it may have been done. Look before you try it again." });
+      if (problem.code !== "cancelled") isAnswered(key);
+      if (isAgain && problem.status) problem.message = `The first answer was lost, and it may have been done. Asked again: ${problem.message}`;
+      throw problem;
+    }
+  }
+}
+
+// Whether it can be asked again: the service is there, or may be done with it by now.
+async function mayGoOn(isUnderWay, until, signal) {
+  if (isUnderWay) await new Promise((done) => setTimeout(done, LOOK_AGAIN_MS));
+  while (!service.value.answers && Date.now() < until && !signal?.aborted) await new Promise((done) => setTimeout(done, LOOK_AGAIN_MS / 10));
+  return service.value.answers && !signal?.aborted;
+}
+
+async function once(path, { method = "GET", json, form, etag, signal, withinMs = ANSWER_WITHIN_MS, onSent } = {}, key = undefined, isAgain = false) {
+  const headers = { Accept: "application/json", ...(method === "GET" ? {} : ofSession()), ...(key && { "Idempotency-Key": key }) };
   if (json !== undefined) headers["Content-Type"] = "application/json";
   if (etag) headers["If-Match"] = etag;
-  const limits = [signal, form ? null : AbortSignal.timeout(withinMs)].filter(Boolean); // photos take their time
-  const body = form ?? (json === undefined ? undefined : JSON.stringify(json));
+  let sent = form ? 0 : 1;
   let answer;
   try {
-    answer = await fetch(path, { method, headers, body, signal: AbortSignal.any(limits) });
+    if (form) answer = await sendForm(path, { method, headers, form, signal, onSent: (part) => ((sent = part), onSent?.(part)) });
+    else answer = await fetch(path, { method, headers, body: json === undefined ? undefined : JSON.stringify(json), signal: AbortSignal.any([signal, AbortSignal.timeout(withinMs)].filter(Boolean)) });
   } catch {
-    throw notAnswered(signal);
+    throw notAnswered(signal, key && sent === 1);
   }
   if (answer.ok) return { data: await wholeOf(answer, signal), etag: answer.headers.get("ETag") };
   const problem = new Problem(answer.status, (await answer.json().catch(() => null)) ?? {}, Number(answer.headers.get("Retry-After")) || undefined);
   if (problem.code === "csrf_refused" && !isAgain && (await refresh())) {
-    return ask(path, { method, json, form, etag, signal, withinMs, isAgain: true }); // another tab has begun another session
+    return once(path, { method, json, form, etag, signal, withinMs, onSent }, key, true); // another tab has begun another session
   }
-  if (answer.status === 401 && path !== "/api/v1/session") over();
+  if (answer.status === 401 && path !== SESSION) over();
   if (problem.code === "service_stopping") lookForIt();
   throw problem;
 }
@@ -63,12 +101,12 @@ export function ofSession() {
 }
 
 export async function signIn(token) {
-  const { data } = await ask("/api/v1/session", { method: "POST", json: { token } });
+  const { data } = await ask(SESSION, { method: "POST", json: { token } });
   service.set({ session: data, why: "" });
 }
 
 export async function signOut() {
-  await ask("/api/v1/session", { method: "DELETE" }).catch((problem) => {
+  await ask(SESSION, { method: "DELETE" }).catch((problem) => {
     if (problem.status !== 401) throw problem;
   });
   service.set({ session: null, why: "" });
@@ -77,7 +115,7 @@ export async function signOut() {
 // Whether there is a session, as the service has it now.
 export async function refresh() {
   try {
-    service.set({ session: (await ask("/api/v1/session")).data });
+    service.set({ session: (await ask(SESSION)).data });
     return true;
   } catch (problem) {
     if (problem.status === 401) over();
@@ -120,8 +158,8 @@ async function wholeOf(answer, signal) {
   }
 }
 
-function notAnswered(signal) {
-  if (signal?.aborted) return new Problem(0, { code: "cancelled", detail: "Cancelled." });
+function notAnswered(signal, mayBeDone = false) {
+  if (signal?.aborted) return new Problem(0, { code: "cancelled", detail: mayBeDone ? "Stopped, but all of it had gone already: it may have been done. Look before you send it again." : "Stopped. Nothing was changed." });
   lookForIt();
   return AWAY;
 }

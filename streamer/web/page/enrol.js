@@ -1,28 +1,25 @@
 // Somebody new by photos: a name, the photos, and what became of each.
 
-import { ask } from "./api.js";
 import { addressOf, Trouble, useAction } from "./parts.js";
-import { Report, usePhotos } from "./photos.js";
-import { html, useEffect, useRef, useState } from "./vendor/preact.js";
+import { Report, Sending, usePhotos, useSending } from "./photos.js";
+import { html, useEffect, useState } from "./vendor/preact.js";
 
 export function Enrol() {
   const { photos, forget, part } = usePhotos();
   const [name, setName] = useState("");
   const [added, setAdded] = useState(null);
-  const sending = useRef(null);
+  const sending = useSending();
   const [send, isBusy, problem, unsay] = useAction(async (isForced) => {
     const form = new FormData();
     form.append("name", name.trim());
     if (isForced) form.append("force", "true");
     for (const { file } of photos) form.append("images", file);
-    sending.current = new AbortController();
-    setAdded((await ask("/api/v1/people", { method: "POST", form, signal: sending.current.signal })).data);
+    setAdded(await sending.send("/api/v1/people", form));
     forget();
   });
   useEffect(unsay, [photos]); // of photos that are others now
   const submit = (event) => (event.preventDefault(), name.trim() && photos.length && send(false));
   const another = () => (setAdded(null), setName(""), unsay());
-  const mib = photos.reduce((sum, { file }) => sum + file.size, 0) / 2 ** 20;
   if (added) {
     return html`<p class="back"><a href="#/people">← All people</a></p><h1>${added.name} is enrolled</h1>
       <p>Cameras recognise ${added.name} from now on.</p><${Report} report=${added.enrolment} />
@@ -36,8 +33,8 @@ export function Enrol() {
       <${Trouble} problem=${problem} />
       ${problem?.code === "enrolled_already" && html`<button type="button" disabled=${isBusy} onClick=${() => send(true)}>It is somebody else: enrol all the same</button>`}
       <div class="buttons">
-        <button type="submit" class="main" disabled=${isBusy || !photos.length || !name.trim()}>${isBusy ? `Sending ${mib.toFixed(1)} MiB…` : "Enrol"}</button>
-        ${isBusy && html`<button type="button" onClick=${() => sending.current?.abort()}>Stop sending</button>`}
+        <button type="submit" class="main" disabled=${isBusy || !photos.length || !name.trim()}>Enrol</button>
       </div>
+      ${isBusy && html`<${Sending} ...${sending} />`}
     </form>`;
 }

@@ -10,7 +10,7 @@ import { useCameras } from "./live.js";
 import { asSaid, isSame, joined, kept, live, newestFirst, now, pictureOf, saidByHand, whoWords } from "./visits.js";
 
 const ENOUGH = 20; // of a page of what was asked for
-const MOST_PAGES = 5; // looked through at once for so many
+const [MOST_PAGES, MOST_MS] = [5, 4000]; // looked through at once for so many
 const WHO = { all: "Everybody", known: "Known people", unknown: "Unknown people" };
 
 export function Events({ query }) {
@@ -93,6 +93,7 @@ function usePast(asked, missed, person) {
     setBusy(true);
     setProblem(null);
     const [since, until] = boundsOf(asked.day);
+    const over = Date.now() + MOST_MS;
     try {
       for (let page = 0; page < MOST_PAGES; page++) {
         const { messages, next } = await kept({ ...asked, since, until }, after, mine.signal);
@@ -100,7 +101,7 @@ function usePast(asked, missed, person) {
         visits = joined(visits, messages);
         after = next;
         setFound({ key, visits, next });
-        if (!next || wantedOf(visits, asked, person).length >= ENOUGH) break;
+        if (!next || wantedOf(visits, asked, person).length >= ENOUGH || Date.now() > over) break;
       }
     } catch (error) {
       if (error.code === "service_away") return; // once it is back all is asked for anew

@@ -7,24 +7,28 @@ import { isSame, pictureOf } from "./visits.js";
 
 const MOST_FOUND = 6;
 const TYPED_FOR_MS = 150;
+const SLOW_MS = 700;
 
-// Whose names contain what was typed: [{id, name}]; a problem is whose it is who asked.
+// Whose names contain what was typed, some of them, or null; a problem is whose it is who asked.
 function useFound(typed, without) {
-  const [found, setFound] = useState([]);
+  const [found, setFound] = useState(null); // {people, isMore}; null while it is asked
   const [problem, setProblem] = useState(null);
   useEffect(() => {
     const cancelling = new AbortController();
+    const slow = setTimeout(() => setFound(null), SLOW_MS);
     const timer = setTimeout(async () => {
-      const query = new URLSearchParams({ limit: String(MOST_FOUND + 1), ...(typed && { name: typed }) });
+      const query = new URLSearchParams({ limit: String(MOST_FOUND + 2), ...(typed && { name: typed }) });
       try {
         const { data } = await ask(`/api/v1/people?${query}`, { signal: cancelling.signal });
-        setFound(data.people.filter(({ id }) => id !== without).slice(0, MOST_FOUND));
+        const others = data.people.filter(({ id }) => id !== without);
+        setFound({ people: others.slice(0, MOST_FOUND), isMore: others.length > MOST_FOUND });
         setProblem(null);
       } catch (error) {
         if (error.code !== "cancelled") setProblem(error);
       }
+      clearTimeout(slow);
     }, typed ? TYPED_FOR_MS : 0);
-    return () => (clearTimeout(timer), cancelling.abort());
+    return () => (clearTimeout(timer), clearTimeout(slow), cancelling.abort());
   }, [typed]);
   return [found, problem];
 }
@@ -36,7 +40,7 @@ export function PersonPicker({ label, without, likely = [], onPick, onNew, isBus
   const input = useRef();
   useEffect(() => void (isFirst && input.current.focus({ preventScroll: true })), []);
   const first = typed.trim() ? [] : likely.filter(({ name }) => name);
-  const people = [...first, ...found.filter(({ id }) => !first.some((one) => one.id === id))];
+  const people = [...first, ...(found?.people ?? []).filter(({ id }) => !first.some((one) => one.id === id))];
   const isNew = onNew && typed.trim() && !people.some(({ name }) => sameName(name, typed));
   function entered(event) {
     event.preventDefault();
@@ -51,6 +55,7 @@ export function PersonPicker({ label, without, likely = [], onPick, onNew, isBus
       ${isNew && html`<button type="submit" class="main" disabled=${isBusy}>Somebody new: ${typed.trim()}</button>`}
       ${people.map((person) => html`<button type="button" key=${person.id} disabled=${isBusy} onClick=${() => onPick(person)}>${person.name}</button>`)}
     </div>
+    <p class="quiet" role="status">${!found && !problem ? "Looking for people…" : found?.isMore ? "There are more: type more of the name." : found && typed.trim() && !people.length && !onNew ? "Nobody has such a name." : ""}</p>
   </form>`;
 }
 
@@ -132,6 +137,7 @@ export function Correction({ visit, onDone, onClose }) {
     <p>Then who?</p>
     <div class="choices"><button type="button" ref=${first} class="nobody main" disabled=${isBusy} onClick=${() => run(null)}>Nobody I know</button></div>
     <${PersonPicker} label="Somebody else" without=${wrong.id} isFirst=${false} isBusy=${isBusy} onPick=${run} />
+    ${isBusy && html`<p class="quiet" role="status">One moment…</p>`}
     <${Trouble} problem=${problem} />
     <button type="button" class="plain" disabled=${isBusy} onClick=${onClose}>It is ${wrong.name} after all</button>
   </div>`;

@@ -1,5 +1,6 @@
 // Small parts of every screen: times in words, a face, a dialog, what is said to whoever looks.
 
+import { service } from "./api.js";
 import { observable, useObserved } from "./observable.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 
@@ -93,6 +94,7 @@ export function Face({ src, name = "", isLarge = false }) {
 
 // A dialog of the browser's own: it keeps the focus, and Escape closes it.
 export function Dialog({ title, onClose, children }) {
+  const { answers } = useObserved(service);
   const dialog = useRef();
   const isGone = useRef(false);
   useEffect(() => {
@@ -109,16 +111,18 @@ export function Dialog({ title, onClose, children }) {
   return html`<dialog ref=${dialog} aria-label=${title} onClose=${() => isGone.current || onClose()} onClick=${(event) => event.target === dialog.current && dialog.current.close()}>
     <div class="dialog">
       <header><h2>${title}</h2><button type="button" class="plain" aria-label="Close" onClick=${() => dialog.current.close()}>✕</button></header>
+      ${!answers && html`<p class="notice" role="alert">The service does not answer. This goes on by itself once it does.</p>`}
       ${children}
     </div>
   </dialog>`;
 }
 
-// A question before what can't be undone.
-export function Sure({ title, words, verb, onYes, onClose }) {
+// A question before what can't be undone. lasting: said while it is done, of what takes long.
+export function Sure({ title, words, verb, lasting = "", onYes, onClose }) {
   const [run, isBusy, problem] = useAction(onYes);
   return html`<${Dialog} title=${title} onClose=${onClose}>
     <p>${words}</p>
+    <p class="quiet" role="status">${isBusy ? lasting : ""}</p>
     <${Trouble} problem=${problem} />
     <div class="buttons">
       <button type="button" class="danger" disabled=${isBusy} onClick=${run}>${isBusy ? "One moment…" : verb}</button>

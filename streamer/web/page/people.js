@@ -8,7 +8,7 @@ import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 
 const ROW_PX = 68; // as the style sheet has it
 const BEYOND = 8; // rows drawn above and below what is seen
-const PAGE = 500;
+const [FIRST_PAGE, PAGE] = [100, 500];
 const TYPED_FOR_MS = 200;
 
 export function People({ id }) {
@@ -18,7 +18,7 @@ export function People({ id }) {
 // Everybody whose name contains what was typed, page by page as far as was scrolled.
 function usePeople(typed) {
   const { again } = useObserved(service);
-  const [found, setFound] = useState({ people: [], next: null });
+  const [found, setFound] = useState({ people: [], next: null, typed: null });
   const [isBusy, setBusy] = useState(true);
   const [problem, setProblem] = useState(null);
   const asking = useRef(null);
@@ -28,10 +28,10 @@ function usePeople(typed) {
     const mine = (asking.current = new AbortController());
     setBusy(true);
     setProblem(null);
-    const query = new URLSearchParams({ limit: String(PAGE), ...(typed && { name: typed }), ...(after && { after }) });
+    const query = new URLSearchParams({ limit: String(after ? PAGE : FIRST_PAGE), ...(typed && { name: typed }), ...(after && { after }) });
     try {
       const { data } = await ask(`/api/v1/people?${query}`, { signal: mine.signal });
-      setFound({ people: [...before, ...data.people], next: data.next });
+      setFound({ people: [...before, ...data.people], next: data.next, typed });
     } catch (error) {
       if (error.code === "service_away") return; // once it is back all is asked for anew
       if (!mine.signal.aborted) setProblem(error);
@@ -43,12 +43,12 @@ function usePeople(typed) {
     const timer = setTimeout(() => look([], null), typed ? TYPED_FOR_MS : 0);
     return () => (clearTimeout(timer), asking.current?.abort());
   }, [typed, again]);
-  return { ...found, isBusy, problem, more: () => found.next && !isBusy && look(found.people, found.next) };
+  return { ...found, isBusy, isOld: found.typed !== typed, problem, more: () => found.next && !isBusy && look(found.people, found.next) };
 }
 
 function List() {
   const [typed, setTyped] = useState("");
-  const { people, next, isBusy, problem, more } = usePeople(typed.trim());
+  const { people, next, isBusy, isOld, problem, more } = usePeople(typed.trim());
   const list = useRef();
   const [first, last] = useRows(list, people.length);
   // What was refused is asked for again by hand: by itself it would be at once, again and again.
@@ -57,13 +57,13 @@ function List() {
   return html`<div class="title"><h1>People</h1>${may("operator") && html`<a class="button main" href="#/enrol">Enrol somebody</a>`}</div>
     <form class="filters" role="search" onSubmit=${(event) => event.preventDefault()}>
       <label>Name <input type="search" name="search" autocomplete="off" maxlength="100" value=${typed} onInput=${({ target }) => setTyped(target.value)} /></label>
-      <p class="quiet" role="status">${isBusy && !people.length ? "One moment…" : count}</p>
+      <p class="quiet" role="status">${isOld && !problem ? "One moment…" : count}</p>
     </form>
     <${Trouble} problem=${problem} />
     ${problem && next && html`<button type="button" class="more" onClick=${more}>Show more</button>`}
     ${!isBusy && !problem && !people.length && html`<p class="empty">${typed ? "Nobody has such a name." : "Nobody is enrolled yet. Photos of a face are enough to begin."}</p>`}
     <ul class="people" ref=${list} style=${{ height: `${people.length * ROW_PX}px` }}>
-      ${people.slice(first, last).map((person, row) => html`<${Row} key=${person.id} person=${person} top=${(first + row) * ROW_PX} place=${first + row + 1} of=${people.length} />`)}
+      ${people.slice(first, last).map((person, row) => html`<${Row} key=${person.id} person=${person} top=${(first + row) * ROW_PX} place=${first + row + 1} of=${next ? -1 : people.length} />`)}
     </ul>`;
 }
 

@@ -4,9 +4,11 @@ import { ask, may, service } from "./api.js";
 import { PersonPicker } from "./naming.js";
 import { useObserved } from "./observable.js";
 import { addressOf, Dialog, Face, say, Sure, timeWords, Trouble, useAction } from "./parts.js";
-import { Report, usePhotos } from "./photos.js";
+import { Report, Sending, usePhotos, useSending } from "./photos.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 import { personBecame } from "./visits.js";
+
+const ERASED_WITHIN_MS = 300000; // one after another, and each is looked for everywhere
 
 export function Person({ id }) {
   const { again } = useObserved(service);
@@ -27,7 +29,7 @@ export function Person({ id }) {
     }
   }
   async function erase() {
-    const { data } = await ask(`/api/v1/people/${id}`, { method: "DELETE" });
+    const { data } = await ask(`/api/v1/people/${id}`, { method: "DELETE", withinMs: ERASED_WITHIN_MS });
     personBecame(id, null);
     say(""); // it may name them
     setReport(data);
@@ -57,7 +59,7 @@ export function Person({ id }) {
     ${open === "merge" && html`<${Merge} person=${person} onClose=${close} />`}
     ${open === "erase" && html`<${Sure} title=${`Erase ${person.name}?`} verb=${`Erase ${person.name}`} onClose=${close}
       words="Photos, name, kept visits and all that is known of this person go everywhere. It can’t be undone."
-      onYes=${erase} />`}`;
+      lasting="Everywhere is looked for what is left; with thousands of visits that takes a minute." onYes=${erase} />`}`;
 }
 
 const Back = () => html`<p class="back"><a href="#/people">← All people</a></p>`;
@@ -80,20 +82,18 @@ function Photo({ person, photo, changed }) {
 function More({ person, changed }) {
   const { photos, forget, part } = usePhotos();
   const [report, setReport] = useState(null);
-  const sending = useRef(null);
+  const sending = useSending();
   const [send, isBusy, problem] = useAction(async () => {
     const form = new FormData();
     for (const { file } of photos) form.append("images", file);
-    setReport(null);
-    sending.current = new AbortController();
-    setReport((await ask(`/api/v1/people/${person.id}/photos`, { method: "POST", form, signal: sending.current.signal })).data);
+    setReport(await sending.send(`/api/v1/people/${person.id}/photos`, form));
     forget(photos); // others may have come meanwhile
     changed();
   });
   return html`<h2>More photos</h2>${part}
     <${Trouble} problem=${problem} />
-    ${photos.length > 0 && html`<div class="buttons"><button type="button" class="main" disabled=${isBusy} onClick=${send}>${isBusy ? "Sending…" : `Add ${photos.length === 1 ? "the photo" : `${photos.length} photos`}`}</button>
-      ${isBusy && html`<button type="button" onClick=${() => sending.current?.abort()}>Stop sending</button>`}</div>`}
+    ${photos.length > 0 && html`<div class="buttons"><button type="button" class="main" disabled=${isBusy} onClick=${send}>${`Add ${photos.length === 1 ? "the photo" : `${photos.length} photos`}`}</button></div>`}
+    ${isBusy && html`<${Sending} ...${sending} />`}
     <${Report} report=${report} />`;
 }
 
@@ -114,14 +114,16 @@ function Rename({ person, etag, onClose, onStale, onDone }) {
   return html`<${Dialog} title=${`Rename ${person.name}`} onClose=${onClose}><form onSubmit=${send}>
     <label>Name <input name="name" required maxlength="100" autocomplete="off" value=${name} onInput=${({ target }) => setName(target.value)} /></label>
     <${Trouble} problem=${problem} />
-    <div class="buttons"><button type="submit" class="main" disabled=${isBusy}>Rename</button></div>
+    <div class="buttons"><button type="submit" class="main" disabled=${isBusy}>${isBusy ? "One moment…" : "Rename"}</button></div>
   </form></${Dialog}>`;
 }
 
 function Merge({ person, onClose }) {
   const [into, setInto] = useState(null);
+  const go = useRef();
+  useEffect(() => void (into && go.current.focus()), [into]); // where the name was picked is gone
   const [run, isBusy, problem] = useAction(async () => {
-    await ask(`/api/v1/people/${person.id}/merge`, { method: "POST", json: { into: into.id } });
+    await ask(`/api/v1/people/${person.id}/merge`, { method: "POST", json: { into: into.id }, withinMs: ERASED_WITHIN_MS });
     personBecame(person.id, { id: into.id, name: into.name });
     say(`${person.name} and ${into.name} are one person now: ${into.name}.`);
     location.replace(addressOf("people", into.id));
@@ -129,14 +131,16 @@ function Merge({ person, onClose }) {
   return html`<${Dialog} title=${`${person.name} is the same person as…`} onClose=${onClose}>
     ${!into && html`<${PersonPicker} label="Name of the other one" without=${person.id} onPick=${setInto} />`}
     ${into && html`<p>All photos go to <b>${into.name}</b>, and the name <b>${person.name}</b> goes. Nothing but a split by hand undoes it.</p>
-      <div class="buttons"><button type="button" class="main" disabled=${isBusy} onClick=${run}>Merge into ${into.name}</button>
+      <div class="buttons"><button type="button" class="main" ref=${go} disabled=${isBusy} onClick=${run}>${isBusy ? "One moment…" : `Merge into ${into.name}`}</button>
         <button type="button" disabled=${isBusy} onClick=${() => setInto(null)}>Somebody else</button></div>`}
     <${Trouble} problem=${problem} />
   </${Dialog}>`;
 }
 
 function Erased({ report }) {
-  return html`<${Back} /><h1>${report.complete ? "Erased everywhere" : "Erased, but for what is named below"}</h1>
+  const title = useRef();
+  useEffect(() => title.current.focus(), []); // what had the focus is gone with the person
+  return html`<${Back} /><h1 ref=${title} tabindex="-1">${report.complete ? "Erased everywhere" : "Erased, but for what is named below"}</h1>
     <ul class="report">${report.steps.map(({ done, step }) => html`<li><b>${step}</b>: ${done}</li>`)}</ul>
     ${report.left.length > 0 && html`<h2>Left</h2><ul class="report">${report.left.map(({ where, why, done_by }) => html`<li><b>${where}</b>: ${why} (${DONE_BY[done_by]})</li>`)}</ul>`}`;
 }

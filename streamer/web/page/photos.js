@@ -1,5 +1,6 @@
 // Photos of somebody, dropped, chosen or taken by the browser's camera; and what became of each.
 
+import { ask } from "./api.js";
 import { Dialog, Trouble } from "./parts.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 
@@ -120,4 +121,24 @@ export function Report({ report }) {
     ${refused.map(({ image, why }) => line(image, why, false))}
     ${warnings.map((words) => html`<li data-good="false">${words}</li>`)}
   </ul></div>`;
+}
+
+// Photos on their way: {send(path, form) -> data, stop(), words}; words are of how far it is, to be drawn while it lasts.
+export function useSending() {
+  const [words, setWords] = useState("");
+  const stopping = useRef(null);
+  const stop = () => stopping.current?.abort();
+  useEffect(() => stop, []); // whoever leaves the screen would not be told of its end
+  async function send(path, form) {
+    const mib = form.getAll("images").reduce((sum, { size }) => sum + size, 0) / 2 ** 20;
+    const tell = (part) => setWords(part < 1 ? `Sending: ${(part * mib).toFixed(1)} of ${mib.toFixed(1)} MiB` : "Sent. The photos are looked at…");
+    stopping.current = new AbortController();
+    tell(0);
+    return (await ask(path, { method: "POST", form, signal: stopping.current.signal, onSent: tell })).data;
+  }
+  return { send, stop, words };
+}
+
+export function Sending({ words, stop }) {
+  return html`<p class="waiting sending">${words}</p><div class="buttons"><button type="button" class="stop" onClick=${stop}>Stop sending</button></div>`;
 }

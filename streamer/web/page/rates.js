@@ -38,7 +38,7 @@ export function Rates({ space, found }) {
       ${used !== threshold && html`<p>In use is ${used.toFixed(3)}: <code>gallery.threshold</code> is set.</p>`}
       <p class="quiet">With ${count(people)} people and ${count(templates)} photos, as they are now.</p></figcaption>
     <${Plot} space=${space} curve=${curve} threshold=${threshold} hasMissed=${fnir !== null} words=${words} />
-    <details><summary>As a table</summary><${Table} curve=${curve} /></details>
+    <details><summary>As a table</summary><${Table} space=${space} curve=${curve} /></details>
   </figure>`;
 }
 
@@ -60,8 +60,8 @@ function Plot({ space, curve, threshold, hasMissed, words }) {
     ${hasMissed && html`<li class="missed">own people who are missed</li>`}<li class="threshold">the threshold</li></ul>`;
 }
 
-function Table({ curve }) {
-  return html`<table><thead><tr><th scope="col">Named from</th><th scope="col">Strangers named</th><th scope="col">Own people missed</th></tr></thead>
+function Table({ space, curve }) {
+  return html`<table aria-label=${`Error rates of ${space}`}><thead><tr><th scope="col">Named from</th><th scope="col">Strangers named</th><th scope="col">Own people missed</th></tr></thead>
     <tbody>${curve.filter((_, place) => place % 2 === 0).map(({ threshold, fpir, fnir }) => html`<tr key=${threshold}>
       <th scope="row">${threshold.toFixed(2)}</th><td>${share(fpir)}</td><td>${fnir === null ? "not known" : share(fnir)}</td></tr>`)}</tbody></table>`;
 }

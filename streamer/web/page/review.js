@@ -7,6 +7,7 @@ import { Dialog, Face, say, timeWords, Trouble, useAction } from "./parts.js";
 import { html, useEffect, useState } from "./vendor/preact.js";
 
 const PAGE = 20;
+const COMPARED_WITHIN_MS = 180000; // thousands of visits are compared, the first time and after each change
 const MOST_FACES = 8; // of a cluster in the list
 
 const faceOf = (eventId) => `/api/v1/events/${eventId}/snapshots/face`;
@@ -18,7 +19,7 @@ function useClusters() {
   const [found, setFound] = useState(null);
   const [look, isBusy, problem] = useAction(async (before, after) => {
     const query = new URLSearchParams({ limit: String(PAGE), ...(after && { after }) });
-    const { data } = await ask(`/api/v1/review?${query}`, { withinMs: 60000 }); // thousands of visits are compared the first time
+    const { data } = await ask(`/api/v1/review?${query}`, { withinMs: COMPARED_WITHIN_MS });
     setFound({ ...data, clusters: [...before, ...data.clusters] });
   });
   useEffect(() => void look([], null), [again]);
@@ -36,7 +37,8 @@ export function Review() {
     ${isEmpty && found.keep_unknown_h === 0 && html`<p class="empty">Visits of unknown people are not kept here, so there is nothing to review. <code>events.keep_unknown_h</code> says for how many hours they are.</p>`}
     ${isEmpty && found.keep_unknown_h > 0 && html`<p class="empty">Nobody unknown is left to review.</p>`}
     <ul class="clusters">${found?.clusters.map((one) => html`<${Cluster} key=${one.id} cluster=${one} without=${without} look=${look} />`)}</ul>
-    ${isBusy && html`<p class="waiting">One moment…</p>`}
+    ${isBusy && html`<p class="waiting" role="status">${found?.clusters.length ? "One moment…" : "Visits are compared with one another; many thousands take a minute…"}</p>`}
+    ${!isBusy && found?.older > 0 && html`<p class="hint">Compared are the newest visits. ${found.older.toLocaleString()} older ones follow as these are named, ignored or erased.</p>`}
     ${!isBusy && found?.next && html`<button type="button" class="more" onClick=${more}>Show more</button>`}`;
 }
 
@@ -54,6 +56,7 @@ function Cluster({ cluster, without, look }) {
     <${Face} src=${faceOf(eventIds[0])} name="Somebody unknown" isLarge />
     <div class="told"><p class="name">${visits(count)}</p><p>${cameras.join(", ")} · ${span}</p>
       <div class="faces">${eventIds.slice(1, MOST_FACES).map((one) => html`<${Face} key=${one} src=${faceOf(one)} name="" />`)}</div>
+      ${isBusy && html`<p class="quiet" role="status">One moment…</p>`}
       <${Trouble} problem=${isGone ? { message: "These visits have changed since they were shown." } : problem} />
       <div class="buttons">
         ${isGone && html`<button type="button" onClick=${look}>Look again</button>`}

@@ -8,9 +8,9 @@ import { html, useEffect, useErrorBoundary, useRef, useState } from "./vendor/pr
 
 // What stands in the address after #/, its title, its module and its part; role: who may go there; under: which one leads there.
 const SCREENS = {
-  live: { title: "Live", load: () => import("./live.js").then(({ Live }) => Live) },
+  live: { title: "Live", one: (camera) => camera, load: () => import("./live.js").then(({ Live }) => Live) },
   events: { title: "Events", load: () => import("./events.js").then(({ Events }) => Events) },
-  people: { title: "People", load: () => import("./people.js").then(({ People }) => People) },
+  people: { title: "People", one: () => "Person", load: () => import("./people.js").then(({ People }) => People) },
   review: { title: "Review", load: () => import("./review.js").then(({ Review }) => Review), role: "operator" },
   cameras: { title: "Cameras", load: () => import("./cameras.js").then(({ Cameras }) => Cameras) },
   models: { title: "Models", load: () => import("./models.js").then(({ Models }) => Models) },
@@ -18,6 +18,7 @@ const SCREENS = {
   enrol: { title: "Enrol somebody", load: () => import("./enrol.js").then(({ Enrol }) => Enrol), role: "operator", under: "people" },
 };
 const FIRST = "live";
+const LOADED_WITHIN_MS = 20000;
 
 function addressNow() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
@@ -41,6 +42,12 @@ function useAddress() {
   return address;
 }
 
+// What one is at, in the browser's title and for screen readers; no person's name stays in the browser's history.
+function titleOf({ screen, id }) {
+  const { title, one } = SCREENS[screen];
+  return id === undefined || !one ? title : one(id);
+}
+
 export function Page() {
   const { session, answers } = useObserved(service);
   const address = useAddress();
@@ -52,7 +59,7 @@ export function Page() {
     ${session === undefined && answers && html`<p class="waiting">One moment…</p>`}
     ${session === null && html`<${SignIn} />`}
     ${session && html`<${Header} session=${session} screen=${address.screen} />
-      <main id="main" tabindex="-1" aria-label=${SCREENS[address.screen].title}><${Screen} key=${address.screen} address=${address} /></main>`}
+      <main id="main" tabindex="-1" aria-label=${titleOf(address)}><${Screen} key=${address.screen} address=${address} /></main>`}
     <${Said} />`;
 }
 
@@ -89,15 +96,19 @@ function Header({ session, screen }) {
 }
 
 function Screen({ address }) {
-  const { title, load, role } = SCREENS[address.screen];
+  const { load, role } = SCREENS[address.screen];
+  const title = titleOf(address);
   const [Shown, setShown] = useState(null);
   const [missing, setMissing] = useState(false);
   const { again } = useObserved(service);
   const [fault, mend] = useErrorBoundary((error) => console.error(error));
+  useEffect(() => void (document.title = `${title} · whosthere`), [title]);
   useEffect(() => {
-    document.title = `${title} · whosthere`;
     setMissing(false);
-    load().then((part) => (setMissing(false), setShown(() => part), fetchOthers()), () => (setMissing(true), lookForIt()));
+    const failed = () => (setMissing(true), lookForIt());
+    const timer = setTimeout(failed, LOADED_WITHIN_MS); // it may come still
+    load().then((part) => (setMissing(false), setShown(() => part), fetchOthers()), failed).finally(() => clearTimeout(timer));
+    return () => clearTimeout(timer);
   }, [address.screen, again]);
   if (fault) return html`<div class="trouble" role="alert"><p>This screen has a fault. Nothing is lost.</p><button type="button" onClick=${mend}>Draw it anew</button></div>`;
   if (role && !may(role)) return html`<p class="empty">Your token may look, and change nothing: its role is ${service.value.session.role}.</p>`;

@@ -161,9 +161,9 @@ export function personBecame(id, person) {
   live.set({ visits, said: new Map([...live.value.said].map(([eventId, news]) => [eventId, renamed(news)])) });
 }
 
-// A page of kept messages. Raises Problem. {messages, next}
+// A page of kept messages, the first one short, for a phone on a slow link. Raises Problem. {messages, next}
 export async function kept({ camera, person, since, until }, after, signal) {
-  const query = new URLSearchParams({ limit: "200" });
+  const query = new URLSearchParams({ limit: after ? "200" : "60" });
   if (camera) query.append("camera", camera);
   if (person) query.append("person", person);
   if (since) query.append("since", String(since));

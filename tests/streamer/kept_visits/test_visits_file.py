@@ -77,6 +77,9 @@ def test_a_visit_comes_back_without_names(file, tmp_path):
         first, second = reader.faces(one)
         assert (first.quality, first.space, first.signature) == (0.8, "e.1", "d+e")
         np.testing.assert_array_equal(second.embedding, face(2).embedding)
+        ((again, other),) = reader.faces_of([one, visit_id()]).values()
+        assert (again.quality, other.quality, other.signature) == (0.8, 0.5, "d+e")
+        np.testing.assert_array_equal(other.embedding, second.embedding)
     assert (tmp_path / "visits.db").stat().st_mode & 0o777 == 0o600
 
 

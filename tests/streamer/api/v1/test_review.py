@@ -11,6 +11,7 @@ from streamer.kept_visits.pictures import Chip
 from streamer.kept_visits.visit import VisitFace
 from streamer.kept_visits.visits_file import VisitsFile
 from streamer.process import store_of
+from streamer.review import reading
 from tests.faces import KNOWN
 from tests.gallery.fakes import unit
 from tests.streamer.api.v1.api import refusal
@@ -50,6 +51,17 @@ async def test_a_cluster_says_when_where_and_how_well_it_was_seen(house):
     whole = await house.api.ask("GET", f"{REVIEW}/{one['id']}", "operator")
     assert set(whole.json()["event_ids"]) == {good, poor, *many}
     assert whole.headers["etag"] == f'"{one["id"]}"'
+
+
+async def test_of_too_many_the_newest_are_compared_and_the_others_follow(house, monkeypatch):
+    monkeypatch.setattr(reading, "MOST_COMPARED", 2)
+    oldest, *others = [house.keep(unit(number, DIM), at=NOW + number) for number in range(3)]
+    page = (await house.api.ask("GET", REVIEW)).json()
+    assert ({one["best_event_id"] for one in page["clusters"]}, page["older"]) == (set(others), 1)
+    await house.api.ask("DELETE", f"/api/v1/events/{page['clusters'][0]['best_event_id']}")
+    page = (await house.api.ask("GET", REVIEW)).json()
+    assert oldest in {one["best_event_id"] for one in page["clusters"]}
+    assert page["older"] == 0
 
 
 async def test_what_can_be_compared_with_nothing_is_counted(house):
