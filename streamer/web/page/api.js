@@ -38,11 +38,11 @@ export async function ask(path, { method = "GET", json, form, etag, signal, with
   const headers = { Accept: "application/json", ...(method === "GET" ? {} : ofSession()) };
   if (json !== undefined) headers["Content-Type"] = "application/json";
   if (etag) headers["If-Match"] = etag;
-  const limits = [signal, form ? null : AbortSignal.timeout(withinMs)].filter(Boolean); // photos take their time
+  const limit = limitOf(signal, form ? Infinity : withinMs); // photos take their time
   const body = form ?? (json === undefined ? undefined : JSON.stringify(json));
   let answer;
   try {
-    answer = await fetch(path, { method, headers, body, signal: AbortSignal.any(limits) });
+    answer = await fetch(path, { method, headers, body, signal: limit });
   } catch {
     throw notAnswered(signal);
   }
@@ -54,6 +54,16 @@ export async function ask(path, { method = "GET", json, form, etag, signal, with
   if (answer.status === 401 && path !== "/api/v1/session") over();
   if (problem.code === "service_stopping") lookForIt();
   throw problem;
+}
+
+// Given up with who asks, or when it takes too long; browsers of before 2024 have no signal made of others.
+function limitOf(signal, withinMs) {
+  const limit = new AbortController();
+  const giveUp = () => limit.abort();
+  if (signal?.aborted) giveUp();
+  signal?.addEventListener("abort", giveUp);
+  if (withinMs < Infinity) setTimeout(giveUp, withinMs);
+  return limit.signal;
 }
 
 // Headers of whatever else changes something, like a WHEP session.
@@ -101,7 +111,7 @@ export async function lookForIt() {
   service.set({ answers: false });
   for (let waitMs = 500; ; waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS)) {
     await new Promise((done) => setTimeout(done, waitMs));
-    const answer = await fetch("/healthz", { signal: AbortSignal.timeout(5000) }).catch(() => null);
+    const answer = await fetch("/healthz", { signal: limitOf(null, 5000) }).catch(() => null);
     if (answer?.ok) break;
   }
   isLooking = false;
