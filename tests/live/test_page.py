@@ -5,6 +5,8 @@ person, a wrong name, people enrolled by photos and by the browser's camera, mer
 import base64
 import json
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -141,12 +143,10 @@ class Page:
         await self.type("#token", (token or self.token) + "\n")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def page(tmp_path_factory, pytestconfig):
-    """She and a stranger come and go before `door`, which keeps visits; nobody is enrolled."""
-    folder = tmp_path_factory.mktemp("page")
+@asynccontextmanager
+async def served(folder: Path) -> AsyncIterator[tuple[ServiceProcess, str]]:
+    """She and a stranger come and go before `door`, which keeps visits; nobody is enrolled. And an operator's token."""
     film = write_film(folder / "door.mp4", ([KNOWN, None, STRANGERS[0]], 3), ((), 2))
-    own = write_film(folder / "own.mp4", ([None, STRANGERS[1], None], 2))
     door = {"url": str(film), "fps": 5, "loop": True, "snapshots": True}
     with Mosquitto(folder) as broker:
         config = {
@@ -160,9 +160,17 @@ async def page(tmp_path_factory, pytestconfig):
         made = json.loads(service.run("tokens", "make", "the desk", "--role", "operator", "--json"))
         with service:
             await service.until_ready("camera door")
-            async with Browser(*fake_camera(folder, own)) as browser:
-                await browser.resize(*SIZES["wide"])
-                yield Page(browser, service, made["token"], thorough=pytestconfig.getoption("--thorough"))
+            yield service, made["token"]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def page(tmp_path_factory, pytestconfig):
+    """In Chromium, whose camera sees another stranger."""
+    folder = tmp_path_factory.mktemp("page")
+    own = write_film(folder / "own.mp4", ([None, STRANGERS[1], None], 2))
+    async with served(folder) as (service, token), Browser(*fake_camera(folder, own)) as browser:
+        await browser.resize(*SIZES["wide"])
+        yield Page(browser, service, token, thorough=pytestconfig.getoption("--thorough"))
 
 
 async def test_signing_in_and_the_wall(page):

@@ -215,7 +215,7 @@ setInterval(async () => {
   }
   const roundTripS = await session.roundTrip().catch(() => undefined);
   if (roundTripS !== undefined) halfRoundTripMs = roundTripS * 500;
-  const latency = latencies.toSorted((a, b) => a - b)[latencies.length >> 1];
+  const latency = [...latencies].sort((a, b) => a - b)[latencies.length >> 1];
   at("latency").hidden = latency === undefined || !session;
   if (latency !== undefined) at("latency").textContent = `${Math.max(0, Math.round(latency))} ms behind`;
 }, 1000);

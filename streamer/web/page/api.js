@@ -80,7 +80,7 @@ async function once(path, { method = "GET", json, form, etag, signal, withinMs =
   let answer;
   try {
     if (form) answer = await sendForm(path, { method, headers, form, signal, onSent: (part) => ((sent = part), onSent?.(part)) });
-    else answer = await fetch(path, { method, headers, body: json === undefined ? undefined : JSON.stringify(json), signal: AbortSignal.any([signal, AbortSignal.timeout(withinMs)].filter(Boolean)) });
+    else answer = await fetch(path, { method, headers, body: json === undefined ? undefined : JSON.stringify(json), signal: limitOf(signal, withinMs) });
   } catch {
     throw notAnswered(signal, key && sent === 1);
   }
@@ -92,6 +92,16 @@ async function once(path, { method = "GET", json, form, etag, signal, withinMs =
   if (answer.status === 401 && path !== SESSION) over();
   if (problem.code === "service_stopping") lookForIt();
   throw problem;
+}
+
+// Given up with who asks, or when it takes too long; browsers of before 2024 have no signal made of others.
+function limitOf(signal, withinMs) {
+  const limit = new AbortController();
+  const giveUp = () => limit.abort();
+  if (signal?.aborted) giveUp();
+  signal?.addEventListener("abort", giveUp);
+  if (withinMs < Infinity) setTimeout(giveUp, withinMs);
+  return limit.signal;
 }
 
 // Headers of whatever else changes something, like a WHEP session.
@@ -139,7 +149,7 @@ export async function lookForIt() {
   service.set({ answers: false });
   for (let waitMs = 500; ; waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS)) {
     await new Promise((done) => setTimeout(done, waitMs));
-    const answer = await fetch("/healthz", { signal: AbortSignal.timeout(5000) }).catch(() => null);
+    const answer = await fetch("/healthz", { signal: limitOf(null, 5000) }).catch(() => null);
     if (answer?.ok) break;
   }
   isLooking = false;

@@ -132,8 +132,8 @@ function usePast(asked, missed, person) {
 function Filters({ asked, cameras }) {
   function choose(key, value) {
     const chosen = { ...asked, [key]: value };
-    const query = new URLSearchParams(Object.entries(chosen).filter(([, one]) => one && one !== "all"));
-    location.hash = `#/events${query.size ? `?${query}` : ""}`;
+    const query = String(new URLSearchParams(Object.entries(chosen).filter(([, one]) => one && one !== "all")));
+    location.hash = `#/events${query && `?${query}`}`;
   }
   const names = [...new Set([...cameras.map(({ name }) => name), ...(asked.camera ? [asked.camera] : [])])];
   const today = new Date().toLocaleDateString("sv"); // YYYY-MM-DD

@@ -77,5 +77,5 @@ function Tile({ camera, isEnabled, isLarge = false }) {
 
 function fullScreen(stage) {
   if (document.fullscreenElement) document.exitFullscreen();
-  else stage.requestFullscreen().catch(() => {});
+  else stage.requestFullscreen?.().catch(() => {}); // an iPhone has it for videos alone
 }

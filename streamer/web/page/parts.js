@@ -76,20 +76,20 @@ export function useAction(action) {
 
 // A picture that may not be there (yet): asked for again a few times, then somebody without a face stands for it.
 export function Face({ src, name = "", isLarge = false }) {
+  return html`<${Picture} key=${src} src=${src} name=${name} className=${`face ${isLarge ? "large" : ""}`} />`; // another one begins anew
+}
+
+function Picture({ src, name, className }) {
   const [tries, setTries] = useState(0);
   const [isBroken, setBroken] = useState(false);
   const timer = useRef();
-  useEffect(() => {
-    setTries(0);
-    setBroken(false);
-    return () => clearTimeout(timer.current);
-  }, [src]);
-  if (!src || isBroken || tries > 2) return html`<span class=${`face none ${isLarge ? "large" : ""}`} role="img" aria-label=${name ? `No picture of ${name}` : "No picture"}></span>`;
+  useEffect(() => () => clearTimeout(timer.current), []);
+  if (!src || isBroken || tries > 2) return html`<span class=${`${className} none`} role="img" aria-label=${name ? `No picture of ${name}` : "No picture"}></span>`;
   function failed() {
     setBroken(true);
     timer.current = setTimeout(() => (setTries(tries + 1), setBroken(false)), 1500);
   }
-  return html`<img key=${`${src} ${tries}`} class=${`face ${isLarge ? "large" : ""}`} src=${src} alt=${name} loading="lazy" decoding="async" onError=${failed} />`;
+  return html`<img key=${tries} class=${className} src=${src} alt=${name} loading="lazy" decoding="async" onError=${failed} />`;
 }
 
 // A dialog of the browser's own: it keeps the focus, and Escape closes it.

@@ -25,7 +25,7 @@ def test_every_module_is_reached_from_the_first_one():
         name = left.pop()
         reached.add(name)
         left |= imported_by(name) - reached
-    assert set(MODULES) == reached
+    assert set(MODULES) == reached | {"needs.js"}  # which is none: the page names it for browsers without modules
 
 
 @pytest.mark.parametrize("name", MODULES)
