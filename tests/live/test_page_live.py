@@ -122,15 +122,19 @@ async def test_one_in_large_comes_by_webrtc_and_by_pictures_where_its_places_are
     await page.go("live/door")
     await page.browser.until(BY_WEBRTC)
     await page.service.until_metric("whosthere_webrtc_sessions", lambda count: count == 1, kind="whep")
-    async with Browser() as another:
-        other = Page(another, page.service, page.token, thorough=False)
-        await another.resize(*SIZES["wide"])
-        await another.open(f"{page.service.http}/#/live/door")
-        await other.sign_in()
-        await another.until(f"{SHOWN}.length === 1")
-        await other.shows(".present li", NAME)
-        await viewers(page, 2)
-    assert await page.browser.run(f"return {BY_WEBRTC}")
+    await page.go("live")
+    await page.service.until_metric("whosthere_webrtc_sessions", lambda count: count == 0, kind="whep")
+    await page.browser.run("""
+        const {Session} = await import("/assets/whep.js");
+        const {ofSession} = await import("/page/api.js");
+        const nothing = () => {};
+        window.held = new Session(ofSession(), {track: nothing, message: nothing, state: nothing, over: nothing});
+        await held.open("camera2");
+    """)
+    await page.go("live/door")
+    await page.browser.until(f"{SHOWN}.length === 1 && document.querySelector('.large')")
+    await page.shows(".present li", NAME)
+    await page.browser.run("held.close()")
 
 
 async def test_a_browser_without_webrtc_sees_boxes_and_names(page, anew):

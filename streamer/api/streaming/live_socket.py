@@ -8,6 +8,7 @@ import asyncio
 import base64
 import binascii
 import socket
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -31,6 +32,7 @@ LARGEST_MESSAGE_BYTES = 1 << 16
 _GOODBYE_S = 2.0
 _UNSENT_BYTES = 16_384
 _MARK = b"mark"
+_SLOW_S = 0.3  # for a message and its pong: with two at a time each would only wait for the other
 # Beyond these the library says nothing at all, and hangs.
 _LONGEST_LINE, _MOST_HEADERS = 8000, 120
 
@@ -75,16 +77,20 @@ class Arrivals:
     So it is known whatever buffers lie between, those of proxies too, and any client answers (RFC 6455, 5.5.2).
     """
 
-    def __init__(self, ping: Callable[[bytes], None]) -> None:
+    def __init__(self, ping: Callable[[bytes], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._ping = ping
+        self._clock = clock
         self._sent = self._came = 0
+        self._sent_s = 0.0  # the last one
+        self._took_s = 0.0
         self._news = asyncio.Event()
 
-    async def mark(self, most: int) -> None:
-        """Behind what was just sent; waits until all but the last `most` marked ones have come, or the end."""
+    async def mark(self) -> None:
+        """Behind what was just sent; waits until the one before it has come, on a slow line this one, or the end."""
         self._sent += 1
+        self._sent_s = self._clock()
         self._ping(_MARK + self._sent.to_bytes(8, "big"))
-        while self._sent - self._came > most:
+        while self._sent - self._came > (0 if self._took_s > _SLOW_S else 1):
             self._news.clear()
             await self._news.wait()
 
@@ -93,6 +99,7 @@ class Arrivals:
         number = int.from_bytes(payload.removeprefix(_MARK), "big") if payload.startswith(_MARK) else 0
         if self._came < number <= self._sent:
             self._came = number
+            self._took_s = self._clock() - self._sent_s  # of one that was sent before: at least so long
             self._news.set()
 
     def end(self) -> None:

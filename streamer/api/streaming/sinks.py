@@ -17,7 +17,6 @@ RETRY_MS = 2000
 EVENTS = "text/event-stream"
 PARTS = "multipart/x-mixed-replace; boundary=picture"
 _BOUNDARY = b"--picture\r\n"
-_ON_THE_WAY = 2  # pictures that may be, to one client: one that it takes, and one that fills the line meanwhile
 
 _HEADERS = [
     (b"cache-control", b"no-store"),
@@ -148,7 +147,7 @@ class WebSocketSink:
 
 
 class PictureSocketSink(WebSocketSink):
-    """What is no text goes behind its text; nothing more goes out while two of those are on their way.
+    """What is no text goes behind its text; nothing more goes out while two of those are on their way, or one, slowly.
 
     A page hears no pings, and `{}` says that all is well.
     """
@@ -169,7 +168,7 @@ class PictureSocketSink(WebSocketSink):
             except WebSocketDisconnect as gone:
                 raise ConnectionResetError from gone
             if arrivals is not None:
-                await arrivals.mark(_ON_THE_WAY - 1)
+                await arrivals.mark()
 
     async def beat(self) -> None:
         await super().send([_ALL_IS_WELL])
