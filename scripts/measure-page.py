@@ -306,6 +306,8 @@ async def run(arguments: argparse.Namespace) -> None:
         if "wall" in arguments.only:
             clip = at_rate(arguments.clip, arguments.fps, folder / "clip.mp4")
             camera = {"url": str(clip), "fps": arguments.fps, "loop": True}
+            if arguments.unseen:
+                camera["regions"] = [[[0.0, 0.0], [0.05, 0.0], [0.05, 0.05], [0.0, 0.05]]]
             cameras: dict[str, object] = {f"camera{number}": camera for number in range(1, CAMERAS + 1)}
             async with served(cameras) as (service, token), opened() as browser:
                 await sign_in(browser, service, token)
@@ -331,6 +333,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=30)
     parser.add_argument("--fps", type=float, default=10.0, help="what is looked at of each camera of the wall")
     parser.add_argument("--shown", type=float, nargs="+", default=[5.0, 10.0], help="what the wall asks for of it")
+    parser.add_argument("--unseen", action="store_true", help="movement counts in a corner alone: the detector rests")
     parser.add_argument("--seconds", type=float, default=12.0)
     asyncio.run(run(parser.parse_args()))
 

@@ -13,8 +13,7 @@ QUALITY = 70  # some 25 kB of 640x360
 
 def jpeg_of(image: VideoImage) -> bytes:
     """The picture, shrunk to 640 px at most. Raises cv2.error and av.FFmpegError."""
-    width, height = fitted(image.width, image.height)
-    bgr = cv2.cvtColor(image.scaled_i420(width, height), cv2.COLOR_YUV2BGR_I420)
+    bgr = image.scaled_bgr(*fitted(image.width, image.height))
     done, packed = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     if not done:
         raise cv2.error("no JPEG was made")
