@@ -279,6 +279,7 @@ class HttpSettings(Section):
     rate_limit: RateLimitSettings = RateLimitSettings()
     max_body_mib: int = Field(default=16, ge=1, le=1024, description="of JSON with embeddings; other has 256 KiB")
     max_upload_mib: int = Field(default=256, ge=1, le=65_536, description="of an upload (multipart form)")
+    picture_streams: int = Field(default=200, ge=0, le=10_000, description="of JPEGs, at most, of all cameras together")
     embeddings: EmbeddingsSettings = EmbeddingsSettings()
     face_recognition: FaceRecognitionSettings = FaceRecognitionSettings()
 

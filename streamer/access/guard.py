@@ -5,6 +5,8 @@ A route says what it needs by `Depends(needs("operator"))`; one that says nothin
 cookie of a session is looked at.
 """
 
+import base64
+import binascii
 import hmac
 import logging
 import math
@@ -53,11 +55,15 @@ class Caller:
 
 
 class Needs:
-    """What a route needs, as its dependency, which gives the Caller. role None: nothing, it is open to all."""
+    """What a route needs, as its dependency, which gives the Caller. role None: nothing, it is open to all.
 
-    def __init__(self, role: Role | None, own_secret: OwnSecret | None = None) -> None:
+    takes_basic: the token may come as the password of `Authorization: Basic`, too.
+    """
+
+    def __init__(self, role: Role | None, own_secret: OwnSecret | None = None, *, takes_basic: bool = False) -> None:
         self.role = role
         self.own_secret = own_secret
+        self.takes_basic = takes_basic
 
     async def __call__(self, request: HTTPConnection) -> Caller:
         """Only looks at what mark() left: a route whose need was not asked about fails. (Not async: a thread each.)"""
@@ -75,13 +81,14 @@ class NeedsToken(Needs, SecurityBase):
     model = HTTPBearer(description="`whosthere tokens make NAME --role viewer|operator|admin`")
 
 
-def needs(role: Role, own_secret: OwnSecret | None = None) -> Needs:
+def needs(role: Role, own_secret: OwnSecret | None = None, *, takes_basic: bool = False) -> Needs:
     """For `Depends()`: a token of at least this role, or `own_secret(request)`, where that is not None or empty.
 
     own_secret: as WHIP's, where a camera's password opens its own paths alone; asked on the loop, before the route
-    runs, with the path's parameters in `request.path_params`.
+    runs, with the path's parameters in `request.path_params`. takes_basic: for programs that know a camera's user and
+    password alone.
     """
-    return NeedsToken(role, own_secret)
+    return NeedsToken(role, own_secret, takes_basic=takes_basic)
 
 
 open_to_all = Needs(None)
@@ -154,6 +161,8 @@ class Guard:
         if needed.role is None:
             return Caller()
         secret = bearer_of(request)
+        if secret is None and needed.takes_basic:
+            secret = password_of(request)
         if secret is None:
             return self._by_cookie(request, needed.role)
         token = self._tokens.find(secret)
@@ -215,10 +224,24 @@ def caller_of(scope: Scope) -> Caller:
 
 def bearer_of(connection: HTTPConnection) -> bytes | None:
     """The credentials of the one `Authorization: Bearer` header; None where there is none, or more than one."""
+    secret = _credentials(connection, "bearer")
+    return secret.encode("latin-1") if secret else None
+
+
+def password_of(connection: HTTPConnection) -> bytes | None:
+    """The password of the one `Authorization: Basic` header (RFC 7617), whoever the user is; None as bearer_of()."""
+    try:
+        login = base64.b64decode(_credentials(connection, "basic"), validate=True)
+    except (ValueError, binascii.Error):
+        return None
+    return login.partition(b":")[2] or None
+
+
+def _credentials(connection: HTTPConnection, wanted: str) -> str:
+    """Of the one header of this scheme, which may be written as one likes; empty where there is none."""
     found = connection.headers.getlist("authorization")
-    scheme, _, secret = (found[0] if len(found) == 1 else "").partition(" ")
-    secret = secret.strip()
-    return secret.encode("latin-1") if scheme.lower() == "bearer" and secret else None
+    scheme, _, credentials = (found[0] if len(found) == 1 else "").partition(" ")
+    return credentials.strip() if scheme.lower() == wanted else ""
 
 
 def _hold_to(role: Role, token: Token) -> None:

@@ -18,7 +18,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from streamer.addresses import neighbourhood_of, unmapped, who_has_to_go
-from streamer.api.streaming.live_socket import is_handshake, reachable
+from streamer.api.streaming.live_socket import HANG_UP, KEEP_LITTLE, is_handshake, keep_little, reachable
 from streamer.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -99,7 +99,8 @@ class Visitor(H11Protocol):
         super().__init__(config, state, {})
         self._doorway = doorway
         self.socket: asyncio.Transport | None = None  # what is below TLS
-        self.app = reachable(self.app, lambda: self.transport.abort())
+        by = {HANG_UP: lambda: self.transport.abort(), KEEP_LITTLE: lambda: keep_little(self.transport)}
+        self.app = reachable(self.app, by)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         super().connection_made(transport)

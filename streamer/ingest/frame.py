@@ -19,6 +19,9 @@ from streamer.motion.moved import Moved
 # Formats whose first plane is 8-bit luma as it stands.
 _PLANAR_LUMA = frozenset({"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "nv21", "gray"})
 
+# Formats of three planes, the two of colour half as large each way; of nv12 those two lie in one.
+_I420 = frozenset({"yuv420p", "nv12"})
+
 # libav's numbers: BT.470BG, SMPTE 170M and "unspecified", which swscale too takes for BT.601.
 _BT_601 = frozenset({2, 5, 6})
 _LIMITED_RANGE, _FULL_RANGE = 1, 2
@@ -140,14 +143,29 @@ class VideoImage:
         rgb = cv2.merge(list(self.scaled_rgb_planes(width, height)))
         return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV_I420), dtype=np.uint8)
 
+    def scaled_bgr(self, width: int, height: int) -> U8:
+        """The whole picture resized for the eye, as (height, width, 3), OpenCV's channel order; a copy.
+
+        Width and height are even.
+        """
+        name = self._frame.format.name
+        if name not in _I420:
+            return np.asarray(cv2.merge(list(self.scaled_rgb_planes(width, height)[::-1])), dtype=np.uint8)
+        if self._turns % 2:
+            width, height = height, width
+        i420 = self._resized_i420(width, height, cv2.INTER_AREA)
+        if self._is_plain_i420():
+            bgr = cv2.cvtColor(i420, cv2.COLOR_YUV2BGR_I420)
+        else:  # other colours (HD's BT.709) are libswscale's to convert, of the few pixels that are left
+            small = av.VideoFrame.from_ndarray(i420, format="yuv420p")
+            small.colorspace, small.color_range = self._frame.colorspace, self._frame.color_range
+            bgr = VideoReformatter().reformat(small, format="bgr24", threads=_THREADS).to_ndarray()
+        return np.ascontiguousarray(np.rot90(bgr, self._turns), dtype=np.uint8)
+
     def _is_plain_i420(self) -> bool:
         """Whether OpenCV's one I420 conversion (BT.601, limited range) is the right one for this picture's planes."""
         frame = self._frame
-        return (
-            frame.format.name in ("yuv420p", "nv12")
-            and frame.colorspace in _BT_601
-            and frame.color_range != _FULL_RANGE
-        )
+        return frame.format.name in _I420 and frame.colorspace in _BT_601 and frame.color_range != _FULL_RANGE
 
     def _scaled_i420(self, width: int, height: int) -> U8:
         """Shrink the three planes, then convert the few pixels that are left: faster than swscale, and smoother."""

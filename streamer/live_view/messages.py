@@ -1,6 +1,7 @@
-"""What viewers are told over the data channel `boxes`, as JSON: the faces of each frame, and the camera's state. Pure.
+"""What viewers are told, as JSON: the faces of each frame, and the camera's state. Pure.
 
-A message with `faces` is a frame's, one with `state` is the camera's; who reads them ignores keys that it doesn't know.
+A message with `faces` is a frame's, one with `state` is the camera's, one with `jpeg` that of the picture behind it;
+who reads them ignores keys that it doesn't know.
 """
 
 from collections.abc import Callable, Sequence
@@ -37,6 +38,20 @@ def faces_message(
             "width": frame.width,
             "height": frame.height,
             "faces": [_face(face, name_of) for face in faces],
+        }
+    )
+
+
+def picture_message(frame: Frame, jpeg_bytes: int) -> str:
+    """What goes before a picture. width, height: what the boxes are in, whatever the size that is sent."""
+    return _json(
+        {
+            "frame": frame.number,
+            "captured_at": frame.captured_at,
+            "media_time": media_time(frame) % 2**32,
+            "width": frame.width,
+            "height": frame.height,
+            "jpeg": jpeg_bytes,
         }
     )
 

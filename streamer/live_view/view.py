@@ -56,6 +56,10 @@ class LiveView:
         """What its frames show, for somebody who wants no pictures. Raises CameraUnknown, CameraDisabled."""
         return self._enabled(camera).listening()
 
+    def pictures(self, camera: str, fps: float | None, *, is_told: bool) -> AbstractContextManager[Mailbox]:
+        """JPEGs of it, fps a second at most. Raises CameraUnknown, CameraDisabled."""
+        return self._enabled(camera).pictures(fps, is_told=is_told)
+
     def _enabled(self, camera: str) -> CameraView:
         view = self._views.get(camera)
         if view is None:

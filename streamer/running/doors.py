@@ -11,7 +11,7 @@ from streamer.api.rtc.whep import whep_routes
 from streamer.api.rtc.whip import whip_routes
 from streamer.api.server import serve_http
 from streamer.api.streaming.streams import Streams
-from streamer.api.v1 import session
+from streamer.api.v1 import camera_pictures, session
 from streamer.api.v1.routers import api_routes, event_routes, review_routes, view_routes
 from streamer.api.v1.system.routers import system_routes
 from streamer.cameras.desk import CameraDesk
@@ -70,7 +70,7 @@ async def _routers(stack: AsyncExitStack, service: Service) -> list[APIRouter]:
         *api_routes(desk, studio),
         *event_routes(desk, reader, gallery.name_now_of, streams, service.live_events),
         *review_routes(desk, studio, review, service.live_events, gallery.name_now_of),
-        *view_routes(service.live_view, streams),
+        *view_routes(service.live_view, streams, camera_pictures.streams(service.guard, metrics, settings.http)),
         *inference_routes(service.inference, metrics),
         *system_routes(service, settings, CameraDesk(service), desk, service.inference.chooser),
     ]

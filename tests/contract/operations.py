@@ -22,7 +22,8 @@ class Operation:
     @property
     def is_stream(self) -> bool:
         """Whether its answer goes on for ever."""
-        return "text/event-stream" in self.spec["responses"].get("200", {}).get("content", {})
+        kinds = self.spec["responses"].get("200", {}).get("content", {})
+        return any(kind.startswith(("text/event-stream", "multipart/x-mixed-replace")) for kind in kinds)
 
     @property
     def example_path(self) -> str:

@@ -185,7 +185,7 @@ async def test_signing_in_and_the_wall(page):
     await page.shows(".tile .state", "online")
     await page.shows(".tile .notice", "disabled")
     await page.shows(".present li", "2 unknown")
-    await page.browser.until("document.querySelector('.tile video:not(.old)')?.videoWidth > 0")
+    await page.browser.until("document.querySelector('.tile .picture:not(.old):not([hidden])')")
     await page.looked_at("live")
     spent = await page.browser.run(
         "return performance.getEntriesByType('resource').filter(({name}) => !name.includes('/api/'))"

@@ -1,11 +1,16 @@
 """A WebSocket's connection: uvicorn's, whose client is told things and says nothing; and what is a handshake at all.
 
-On the loop. An application can cut a connection off by what `reachable` puts into its scope.
+On the loop. By what `reachable` puts into its scope an application can cut a connection off, have little of what it
+sends wait on the way, and learn what has come to a WebSocket's client.
 """
 
+import asyncio
 import base64
 import binascii
-from collections.abc import Callable, Sequence
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -17,11 +22,17 @@ from websockets.protocol import State
 
 from streamer.errors import ServiceStopping
 
-HANG_UP = "whosthere.hang_up"  # in a scope: ends the connection at once, whatever waits in its buffer
+# In a scope:
+HANG_UP = "whosthere.hang_up"  # ends the connection at once, whatever waits in its buffer
+KEEP_LITTLE = "whosthere.keep_little"  # from now on what the client does not take waits with whoever sends
+ARRIVALS = "whosthere.arrivals"  # a WebSocket's Arrivals
 
 STOPPING = 1012  # RFC 6455's registry: the service restarts
 LARGEST_MESSAGE_BYTES = 1 << 16
 _GOODBYE_S = 2.0
+_UNSENT_BYTES = 16_384
+_MARK = b"mark"
+_SLOW_S = 0.3  # for a message and its pong: with two at a time each would only wait for the other
 # Beyond these the library says nothing at all, and hangs.
 _LONGEST_LINE, _MOST_HEADERS = 8000, 120
 
@@ -42,13 +53,59 @@ def is_handshake(method: str, http_version: str, headers: Headers) -> bool:
         return False
 
 
-def reachable(app: ASGIApp, hang_up: Callable[[], None]) -> ASGIApp:
-    """`app`, which finds hang_up in each scope."""
+def reachable(app: ASGIApp, by: Mapping[str, object]) -> ASGIApp:
+    """`app`, which finds these in each scope."""
 
     async def found(scope: Scope, receive: Receive, send: Send) -> None:
-        await app({**scope, HANG_UP: hang_up}, receive, send)
+        await app({**scope, **by}, receive, send)
 
     return found
+
+
+def keep_little(transport: asyncio.Transport) -> None:
+    """Else half a megabyte and more would wait in its buffers: seconds of pictures on a slow line."""
+    transport.set_write_buffer_limits(high=0)
+    connection = transport.get_extra_info("socket")
+    if connection is not None and hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        with suppress(OSError):  # not TCP
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
+
+
+class Arrivals:
+    """What of a WebSocket's messages has come to its client: a ping goes behind one, and its pong comes back.
+
+    So it is known whatever buffers lie between, those of proxies too, and any client answers (RFC 6455, 5.5.2).
+    """
+
+    def __init__(self, ping: Callable[[bytes], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._ping = ping
+        self._clock = clock
+        self._sent = self._came = 0
+        self._sent_s = 0.0  # the last one
+        self._took_s = 0.0
+        self._news = asyncio.Event()
+
+    async def mark(self) -> None:
+        """Behind what was just sent; waits until the one before it has come, on a slow line this one, or the end."""
+        self._sent += 1
+        self._sent_s = self._clock()
+        self._ping(_MARK + self._sent.to_bytes(8, "big"))
+        while self._sent - self._came > (0 if self._took_s > _SLOW_S else 1):
+            self._news.clear()
+            await self._news.wait()
+
+    def pong(self, payload: bytes) -> None:
+        """One came; it stands for all before it."""
+        number = int.from_bytes(payload.removeprefix(_MARK), "big") if payload.startswith(_MARK) else 0
+        if self._came < number <= self._sent:
+            self._came = number
+            self._took_s = self._clock() - self._sent_s  # of one that was sent before: at least so long
+            self._news.set()
+
+    def end(self) -> None:
+        """Nothing is waited for any more."""
+        self._came = self._sent
+        self._news.set()
 
 
 class LiveSocket(WebSocketsSansIOProtocol):
@@ -56,7 +113,17 @@ class LiveSocket(WebSocketsSansIOProtocol):
 
     def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any]) -> None:
         super().__init__(config, server_state, app_state)
-        self.app = reachable(self.app, self._hang_up)
+        self._arrivals = Arrivals(self._ping)
+        by = {HANG_UP: self._hang_up, KEEP_LITTLE: lambda: keep_little(self.transport), ARRIVALS: self._arrivals}
+        self.app = reachable(self.app, by)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._arrivals.end()
+
+    def handle_pong(self, event: Frame) -> None:
+        super().handle_pong(event)
+        self._arrivals.pong(bytes(event.data))
 
     def handle_text(self, event: Frame) -> None:
         """There is nothing that a client may say here."""
@@ -97,6 +164,13 @@ class LiveSocket(WebSocketsSansIOProtocol):
 
     def _hang_up(self) -> None:
         self.transport.abort()
+
+    def _ping(self, payload: bytes) -> None:
+        if self.conn.state is State.OPEN and not self.transport.is_closing():
+            self.conn.send_ping(payload)
+            self.transport.write(b"".join(self.conn.data_to_send()))
+        else:
+            self._arrivals.end()
 
 
 def web_sockets() -> dict[str, Any]:

@@ -12,11 +12,13 @@ class Message:
     """`text`: one line, as a rule a JSON document; id: what a listener comes back with (Last-Event-ID), if anything.
 
     kind: for listeners to Server-Sent Events, who hear what has none as `message`. sse: the same as such an event.
+    data: what belongs to it and is no text, like a picture; a binary message behind it over a WebSocket.
     """
 
     text: str
     id: str = ""
     kind: str = ""
+    data: bytes = field(default=b"", repr=False)
     sse: bytes = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -72,3 +74,17 @@ class Mailbox:
         if not self._waiting:
             self._news.clear()
         return taken
+
+
+class LatestMailbox(Mailbox):
+    """Of each kind of message the newest alone waits: who is slow misses what went before it."""
+
+    def __init__(self) -> None:
+        super().__init__(_LARGEST_BATCH)  # more kinds than there are
+
+    def put(self, message: Message) -> None:
+        for waiting in self._waiting:
+            if waiting.kind == message.kind:
+                self._waiting.remove(waiting)
+                break
+        super().put(message)

@@ -1,19 +1,24 @@
-"""The two forms that a stream has: Server-Sent Events (HTML, 9.2) and a WebSocket's texts. On the loop."""
+"""The forms that a stream has: Server-Sent Events (HTML, 9.2) and a WebSocket's texts; of pictures, parts that replace
+each other (multipart/x-mixed-replace), and a WebSocket's texts and binary messages. On the loop.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import orjson
-from starlette.types import Receive, Send
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from streamer.api.streaming.live_socket import ARRIVALS, KEEP_LITTLE
 from streamer.api.streaming.messages import Message
 
 RETRY_MS = 2000
+EVENTS = "text/event-stream"
+PARTS = "multipart/x-mixed-replace; boundary=picture"
+_BOUNDARY = b"--picture\r\n"
 
 _HEADERS = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),  # nginx would collect events
     (b"connection", b"close"),  # it may be cut off, and nobody's next request with it
@@ -43,15 +48,33 @@ class Sink(Protocol):
     async def until_gone(self) -> None: ...
 
 
-class EventSink:
-    """An answer to a GET."""
+class AnswerSink:
+    """An answer to a GET, which goes on."""
 
-    def __init__(self, receive: Receive, send: Send) -> None:
+    media_type = ""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._scope = scope
         self._receive = receive
         self._send = send
 
     async def open(self) -> None:
-        await self._send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+        headers = [(b"content-type", self.media_type.encode()), *_HEADERS]
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def until_gone(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    async def _write(self, body: bytes, *, more: bool = True) -> None:
+        await self._send({"type": "http.response.body", "body": body, "more_body": more})
+
+
+class EventSink(AnswerSink):
+    media_type = f"{EVENTS}; charset=utf-8"
+
+    async def open(self) -> None:
+        await super().open()
         await self._write(f"retry: {RETRY_MS}\n\n".encode())
 
     async def send(self, messages: Sequence[Message]) -> None:
@@ -65,12 +88,30 @@ class EventSink:
         why = orjson.dumps({"code": end.code, "detail": end.detail})
         await self._write(b"event: end\ndata: " + why + b"\n\n", more=False)
 
-    async def until_gone(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
 
-    async def _write(self, body: bytes, *, more: bool = True) -> None:
-        await self._send({"type": "http.response.body", "body": body, "more_body": more})
+class PartsSink(AnswerSink):
+    """The JPEGs alone, each in the place of the one before it."""
+
+    media_type = PARTS
+
+    async def open(self) -> None:
+        if (keep_little := self._scope.get(KEEP_LITTLE)) is not None:
+            keep_little()
+        await super().open()
+        await self._write(_BOUNDARY)
+
+    async def send(self, messages: Sequence[Message]) -> None:
+        """The boundary behind each: browsers show what came before it."""
+        for jpeg in (message.data for message in messages if message.data):
+            head = f"Content-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n".encode()
+            await self._write(head + jpeg + b"\r\n" + _BOUNDARY)
+            await self._write(b"")  # when the one before is on its way: what is taken next is the newest then
+
+    async def beat(self) -> None:
+        """There is nothing that could be said between two pictures."""
+
+    async def close(self, end: End) -> None:
+        await self._write(b"", more=False)
 
 
 class WebSocketSink:
@@ -103,3 +144,34 @@ class WebSocketSink:
     async def until_gone(self) -> None:
         while (await self._socket.receive())["type"] != "websocket.disconnect":
             pass
+
+
+class PictureSocketSink(WebSocketSink):
+    """What is no text goes behind its text; nothing more goes out while two of those are on their way, or one, slowly.
+
+    A page hears no pings, and `{}` says that all is well.
+    """
+
+    async def open(self) -> None:
+        if (keep_little := self._socket.scope.get(KEEP_LITTLE)) is not None:
+            keep_little()
+        await super().open()
+
+    async def send(self, messages: Sequence[Message]) -> None:
+        arrivals = self._socket.scope.get(ARRIVALS)
+        for message in messages:
+            await super().send([message])
+            if not message.data:
+                continue
+            try:
+                await self._socket.send_bytes(message.data)
+            except WebSocketDisconnect as gone:
+                raise ConnectionResetError from gone
+            if arrivals is not None:
+                await arrivals.mark()
+
+    async def beat(self) -> None:
+        await super().send([_ALL_IS_WELL])
+
+
+_ALL_IS_WELL = Message("{}")

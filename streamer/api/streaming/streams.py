@@ -1,4 +1,4 @@
-"""Mailboxes in; streams of Server-Sent Events or WebSockets out, each to its client's end, or its token's.
+"""Mailboxes in; streams of Server-Sent Events, parts or WebSockets out, each to its client's end, or its token's.
 
 Nothing that fills a mailbox ever waits for a client: one that takes nothing is cut off. On the loop; one timer looks at
 all streams.
@@ -18,7 +18,7 @@ from streamer.access.guard import Caller, Guard
 from streamer.api.streaming.errors import TooManyListeners
 from streamer.api.streaming.live_socket import HANG_UP, STOPPING
 from streamer.api.streaming.messages import Mailbox
-from streamer.api.streaming.sinks import End, EventSink, Sink, WebSocketSink
+from streamer.api.streaming.sinks import EVENTS, PARTS, End, EventSink, PartsSink, Sink, WebSocketSink
 from streamer.errors import ServiceStopping
 from streamer.telemetry.metrics import Metrics
 
@@ -37,19 +37,21 @@ _STOPPING = End(ServiceStopping.code, "the service stops; come again", STOPPING)
 class StreamLimits:
     """heartbeat_s: after so long a silence an empty event is sent; write_s: how long a client may take nothing.
 
-    most_of_one: by one token.
+    most_of_one: by one token. what: is refused beyond that, in words.
     """
 
     heartbeat_s: float = 15.0
     write_s: float = 10.0
     most: int = 1000
     most_of_one: int = 500
+    what: str = "streams"
 
 
 class EventStream(Response):
     """Run by the server as any answer is; a route's `response_class`."""
 
-    media_type = "text/event-stream"
+    media_type = EVENTS
+    sink: type[EventSink | PartsSink] = EventSink
 
     def __init__(self, streams: "Streams", caller: Caller, listening: Listening) -> None:
         super().__init__()
@@ -58,7 +60,14 @@ class EventStream(Response):
         self._listening = listening
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._streams.run(EventSink(receive, send), scope, self._caller, self._listening)
+        await self._streams.run(self.sink(scope, receive, send), scope, self._caller, self._listening)
+
+
+class PartsStream(EventStream):
+    """Of pictures."""
+
+    media_type = PARTS
+    sink = PartsSink
 
 
 class Streams:
@@ -86,37 +95,44 @@ class Streams:
         self._check(caller)
         return EventStream(self, caller, listening)
 
-    async def web_socket(self, socket: WebSocket, caller: Caller, listening: Listening) -> None:
+    def parts(self, caller: Caller, listening: Listening) -> Response:
+        """The same of pictures, as parts of which each takes the place of the last one. Raises TooManyListeners."""
+        self._check(caller)
+        return PartsStream(self, caller, listening)
+
+    async def web_socket(
+        self, socket: WebSocket, caller: Caller, listening: Listening, sink: type[WebSocketSink] = WebSocketSink
+    ) -> None:
         """The same over a WebSocket that is not accepted yet, each message a text; to its end.
 
         Raises TooManyListeners, which a problem document can tell still.
         """
         self._check(caller)
-        await self.run(WebSocketSink(socket), socket.scope, caller, listening)
+        await self.run(sink(socket), socket.scope, caller, listening)
 
     async def run(self, sink: Sink, scope: Scope, caller: Caller, listening: Listening) -> None:
         """One stream, from its beginning to its end."""
         with listening as mailbox:
             stream = _Stream(sink, mailbox, caller, scope.get(HANG_UP, _nothing), self._clock)
             self._open.add(stream)
-            self._metrics.http_listeners.set(len(self._open))
+            self._metrics.http_listeners.inc()
             if self._timer is None:
                 self._look()
             try:
                 await stream.run()
             finally:
                 self._open.discard(stream)
-                self._metrics.http_listeners.set(len(self._open))
+                self._metrics.http_listeners.dec()
                 if stream.why is not None:
                     self._metrics.http_listeners_cut.labels(code=stream.why.code).inc()
 
     def _check(self, caller: Caller) -> None:
         limits = self._limits
         if len(self._open) >= limits.most:
-            raise TooManyListeners(f"{limits.most} streams are open already; try again when one is closed")
+            raise TooManyListeners(f"{limits.most} {limits.what} are open already; try again when one is closed")
         if sum(stream.caller.token == caller.token for stream in self._open) >= limits.most_of_one:
             raise TooManyListeners(
-                f"{limits.most_of_one} streams are open by this token already; close one, or use another token"
+                f"{limits.most_of_one} {limits.what} are open by this token already; close one, or use another token"
             )
 
     def _look(self) -> None:

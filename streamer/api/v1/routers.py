@@ -9,6 +9,7 @@ from streamer.api.streaming.live_events import LiveEvents
 from streamer.api.streaming.streams import Streams
 from streamer.api.v1 import (
     camera_faces,
+    camera_pictures,
     corrections,
     events,
     identify,
@@ -48,6 +49,6 @@ def review_routes(
     return [corrections.routes(desk, studio, reviewed, decisions, name_of), review.routes(studio, reviewed, decisions)]
 
 
-def view_routes(view: LiveView, streams: Streams) -> list[APIRouter]:
+def view_routes(view: LiveView, streams: Streams, picture_streams: Streams) -> list[APIRouter]:
     """What cameras see, as they see it."""
-    return [camera_faces.routes(view, streams)]
+    return [camera_faces.routes(view, streams), camera_pictures.routes(view, picture_streams)]

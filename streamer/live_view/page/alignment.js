@@ -1,7 +1,8 @@
 // Which message belongs to the picture that is on the screen.
 //
 // A picture's RTP timestamp is its media_time plus an offset that nobody tells. Times are uneven, so that a wrong pairing of
-// pictures and messages gives another offset each time, and the right one the same again and again.
+// pictures and messages gives another offset each time, and the right one the same again and again. Pictures that come with
+// their media_time have the offset 0.
 
 const KEPT = 60;
 const SAME = 3; // pairings that agree
@@ -14,6 +15,10 @@ export class Alignment {
   #votes = new Map();
   #offset = null;
   #missed = 0;
+
+  constructor(offset = null) {
+    this.#offset = offset;
+  }
 
   message(message) {
     push(this.#messages, message);

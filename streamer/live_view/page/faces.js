@@ -5,8 +5,8 @@ const UNKNOWN = "#fbbf24";
 const UNDECIDED = "#ffffff";
 const FONT_PX = 14;
 
-// message: {width, height, faces}, or undefined for none.
-export function drawFaces(canvas, video, message) {
+// message: {width, height, faces}, or undefined for none. isShown: whether there is a picture.
+export function drawFaces(canvas, isShown, message) {
   const density = devicePixelRatio;
   const { clientWidth, clientHeight } = canvas;
   const [width, height] = [Math.round(clientWidth * density), Math.round(clientHeight * density)];
@@ -14,7 +14,7 @@ export function drawFaces(canvas, video, message) {
   const pen = canvas.getContext("2d");
   pen.setTransform(1, 0, 0, 1, 0, 0);
   pen.clearRect(0, 0, width, height);
-  if (!message?.faces.length || !video.videoWidth) return;
+  if (!message?.faces.length || !isShown) return;
   const scale = Math.min(clientWidth / message.width, clientHeight / message.height);
   const left = (clientWidth - message.width * scale) / 2;
   const top = (clientHeight - message.height * scale) / 2;

@@ -175,7 +175,7 @@ function presented(_now, picture) {
 
 function redraw() {
   const message = status && status.state !== "online" ? undefined : alignment.best(shown);
-  drawFaces(canvas, video, withBoxes ? message : undefined);
+  drawFaces(canvas, video.videoWidth > 0, withBoxes ? message : undefined);
   showPeople(message?.faces ?? []);
 }
 

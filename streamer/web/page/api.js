@@ -104,6 +104,20 @@ function limitOf(signal, withinMs) {
   return limit.signal;
 }
 
+// Why a WebSocket was not let in, whose refusals no script can read: the Problem of a request for the same, null for none.
+export async function whyRefused(path) {
+  const seen = new AbortController();
+  try {
+    const answer = await fetch(path, { signal: limitOf(seen.signal, ANSWER_WITHIN_MS) });
+    if (answer.ok) return null;
+    return new Problem(answer.status, (await answer.json().catch(() => null)) ?? {}, Number(answer.headers.get("Retry-After")) || undefined);
+  } catch {
+    return notAnswered();
+  } finally {
+    seen.abort(); // it would go on for ever
+  }
+}
+
 // Headers of whatever else changes something, like a WHEP session.
 export function ofSession() {
   const csrf = service.value.session?.csrf;

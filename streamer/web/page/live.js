@@ -1,4 +1,4 @@
-// Live: a wall of all cameras, or one of them in large. Watched is only what is on the screen.
+// Live: a wall of all cameras, or one of them in large. Watched is only what is on the screen, of a page that is looked at.
 
 import { service } from "./api.js";
 import { observable, useObserved } from "./observable.js";
@@ -6,6 +6,9 @@ import { addressOf, Trouble } from "./parts.js";
 import { useAskedAgain } from "./status.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 import { Watching } from "./watching.js";
+
+const WALL_FPS = 5; // pictures one by one: 20 cameras cost no more than 5 by WebRTC
+const LOOKED_AWAY_MS = 5000; // another tab for a moment is no reason to begin anew
 
 // The cameras there are, asked for from time to time while somebody looks. [cameras or null, problem, look()]
 export function useCameras() {
@@ -37,24 +40,32 @@ function Tile({ camera, isEnabled, isLarge = false }) {
   const [told] = useState(() => observable(NEW));
   const disabled = { state: "disabled", word: "disabled", notice: "This camera is disabled.", people: [] };
   const { state, word, notice, people } = { ...useObserved(told), ...(isEnabled ? {} : disabled) };
-  const stage = useRef(), video = useRef(), canvas = useRef();
+  const stage = useRef(), video = useRef(), picture = useRef(), boxes = useRef();
   useEffect(() => {
     if (!isEnabled) return undefined;
     told.set(NEW);
     let watching = null;
-    const begin = () => (watching ??= new Watching(camera, video.current, canvas.current, told.set));
+    let isInSight = false;
+    let away;
+    const places = { video: video.current, picture: picture.current, boxes: boxes.current };
+    const begin = () => (watching ??= new Watching(camera, places, told.set, isLarge ? undefined : WALL_FPS));
     const end = () => (watching?.stop(), (watching = null));
-    const sight = new IntersectionObserver(([{ isIntersecting }]) => (isIntersecting ? begin() : end()), { rootMargin: "200px" });
+    const look = () => (isInSight && !document.hidden ? begin() : end());
+    const sight = new IntersectionObserver((seen) => ((isInSight = seen.at(-1).isIntersecting), look()), { rootMargin: "200px" });
     const size = new ResizeObserver(() => watching?.redraw());
     sight.observe(stage.current);
     size.observe(stage.current);
     const gone = ({ persisted }) => (end(), persisted && sight.disconnect());
     const back = ({ persisted }) => persisted && sight.observe(stage.current);
+    const turned = () => (clearTimeout(away), document.hidden ? (away = setTimeout(look, LOOKED_AWAY_MS)) : look());
+    document.addEventListener("visibilitychange", turned);
     addEventListener("pagehide", gone);
     addEventListener("pageshow", back);
     return () => {
       sight.disconnect();
       size.disconnect();
+      clearTimeout(away);
+      document.removeEventListener("visibilitychange", turned);
       removeEventListener("pagehide", gone);
       removeEventListener("pageshow", back);
       end();
@@ -63,8 +74,9 @@ function Tile({ camera, isEnabled, isLarge = false }) {
   const title = html`<span class="state" data-state=${state}>${word}</span>`;
   return html`<article class=${`tile ${isLarge ? "large" : ""}`} aria-label=${`Camera ${camera}`}>
     <div class="stage" ref=${stage} onDblClick=${() => isLarge && fullScreen(stage.current)}>
-      <video ref=${video} autoplay muted playsinline class=${notice ? "old" : ""} aria-label=${`What ${camera} sees`}></video>
-      <canvas ref=${canvas} aria-hidden="true"></canvas>
+      <video ref=${video} hidden autoplay muted playsinline class=${notice ? "old" : ""} aria-label=${`What ${camera} sees`}></video>
+      <canvas ref=${picture} hidden class=${`picture ${notice ? "old" : ""}`} role="img" aria-label=${`What ${camera} sees`}></canvas>
+      <canvas ref=${boxes} class="boxes" aria-hidden="true"></canvas>
       ${notice && html`<p class="notice">${notice}</p>`}
     </div>
     <footer>

@@ -1,5 +1,6 @@
 """What the guard says of a request, apart from any application."""
 
+from base64 import b64encode
 from contextlib import suppress
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from starlette.requests import Request
 
 from streamer.access.attempts import LIMIT, WINDOW_S
 from streamer.access.errors import RoleTooLow, TokenInvalid, TokenMissing, TooManyAttempts
-from streamer.access.guard import Caller, Guard, bearer_of, needs, open_to_all
+from streamer.access.guard import Caller, Guard, bearer_of, needs, open_to_all, password_of
 from streamer.access.live_tokens import LiveTokens
 from streamer.access.token_file import make_token, revoke_token
 from streamer.errors import CameraVariableUnset
@@ -48,6 +49,45 @@ def guard_of(path: Path, clock: Clock | None = None) -> tuple[Guard, LiveTokens]
 )
 def test_the_bearers_secret_is_read_of_one_header(credentials, found):
     assert bearer_of(request(*credentials)) == found
+
+
+def basic(login: str) -> str:
+    return f"Basic {b64encode(login.encode()).decode()}"
+
+
+@pytest.mark.parametrize(
+    ("credentials", "found"),
+    [
+        ([], None),
+        (["Basic"], None),
+        (["Basic !!!"], None),
+        (["Basic é"], None),
+        ([basic("")], None),
+        ([basic("nobody")], None),
+        ([basic("nobody:")], None),
+        ([basic("me:wt_abc"), basic("me:wt_abc")], None),
+        (["Bearer wt_abc"], None),
+        ([basic("me:wt_abc")], b"wt_abc"),
+        ([basic(":wt_abc")], b"wt_abc"),
+        ([basic("me:two:parts").replace("Basic", "BASIC")], b"two:parts"),
+    ],
+)
+def test_a_password_is_read_of_one_header(credentials, found):
+    assert password_of(request(*credentials)) == found
+
+
+def test_a_token_is_taken_for_a_password_where_a_route_says_so(tmp_path):
+    path = tmp_path / "tokens.json"
+    _, secret = make_token(path, "the hall's screen", "viewer")
+    guard, _ = guard_of(path)
+    asked = request(basic(f"anybody:{secret}"))
+    assert guard.admit(asked, [needs("viewer", takes_basic=True)]).role == "viewer"
+    with pytest.raises(RoleTooLow):
+        guard.admit(asked, [needs("operator", takes_basic=True)])
+    with pytest.raises(TokenInvalid):
+        guard.admit(request(basic("anybody:wt_else")), [needs("viewer", takes_basic=True)])
+    with pytest.raises(TokenMissing):
+        guard.admit(asked, [needs("viewer")])
 
 
 def test_a_token_that_is_revoked_lets_nobody_in_and_ends_what_goes_on(tmp_path):

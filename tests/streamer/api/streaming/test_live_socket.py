@@ -11,7 +11,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from streamer.api.server import serve_http
-from streamer.api.streaming.live_socket import is_handshake
+from streamer.api.streaming.live_socket import Arrivals, is_handshake
 
 GOOD = {
     "host": "x",
@@ -74,3 +74,58 @@ async def test_a_socket_behind_proxies(proxies, forwarded, seen):
             await connect(f"ws://127.0.0.1:{port}/", additional_headers={"X-Forwarded-For": forwarded}, proxy=None)
     assert refused.value.response.status_code == 418
     assert f"websocket Address(host='{seen}'" in refused.value.response.body.decode()
+
+
+class Line:
+    """Pings go out and wait until somebody answers them."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.pings: list[bytes] = []
+        self.arrivals = Arrivals(self.pings.append, lambda: self.now_s)
+
+    async def sent(self) -> "asyncio.Task[None]":
+        """One message more, and whether the next one may go."""
+        waits = asyncio.ensure_future(self.arrivals.mark())
+        await asyncio.sleep(0)
+        return waits
+
+    async def pong(self, payload: bytes, after_s: float = 0.0) -> None:
+        self.now_s += after_s
+        self.arrivals.pong(payload)
+        await asyncio.sleep(0)
+
+
+async def test_two_messages_may_be_on_their_way():
+    line = Line()
+    first, second = await line.sent(), await line.sent()
+    assert (first.done(), second.done()) == (True, False)
+    await line.pong(line.pings[0], 0.1)
+    assert second.done()
+    third = await line.sent()
+    await line.pong(line.pings[2])  # stands for the second, too
+    assert third.done()
+
+
+async def test_on_a_slow_line_it_is_one():
+    line = Line()
+    await line.sent()
+    await line.pong(line.pings[0], 0.8)
+    second = await line.sent()
+    assert not second.done()
+    await line.pong(line.pings[1], 0.1)
+    assert second.done()
+    assert (await line.sent()).done(), "it is quick again"
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"mark", b"mark" + (9).to_bytes(8, "big"), b"1234", b"mark" + bytes(8), b"\xff" * 125]
+)
+async def test_a_pong_that_nobody_asked_for_is_none(payload):
+    line = Line()
+    await line.sent()
+    second = await line.sent()
+    await line.pong(payload)
+    assert not second.done()
+    line.arrivals.end()
+    await second
