@@ -74,7 +74,7 @@ export function Naming({ visit, onDone, onClose }) {
     }
     const person = await enrolledFrom(visit, what, isForced);
     const why = await named(visit, person);
-    say(`${person.name} is recognised from now on.${why && ` This visit keeps no name: ${why}`}`, Boolean(why));
+    say(`${person.name} is recognised from now on.${why && ` This visit keeps no name: ${why}`}`, { isBad: Boolean(why) });
     onDone({ ...visit, person, decision: "known", similarity: null, candidates: [] });
   });
   const looksLikeOther = problem?.code === "enrolled_already";
@@ -113,7 +113,7 @@ async function named(visit, person) {
 
 // What somebody else has said counts, and is shown from now on.
 function quicker(visit, { message, now }, onDone) {
-  say(message, true);
+  say(message, { isBad: true });
   onDone({ ...visit, person: now, decision: now ? "known" : "unknown", similarity: null });
 }
 
