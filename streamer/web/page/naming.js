@@ -89,7 +89,7 @@ async function offerOthers(person, isLast) {
 }
 
 const toReview = () => void (location.hash = "#/review");
-const CHANGED = ["cluster_not_found", "cluster_changed", "precondition_failed", "conflict"];
+const CHANGED = ["cluster_not_found", "cluster_changed"];
 
 // Nobody has looked at each of their faces, so none becomes a photo.
 async function nameOthers(person, clusters) {
