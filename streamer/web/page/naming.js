@@ -9,7 +9,7 @@ import { isSame, pictureOf } from "./visits.js";
 export { PersonPicker };
 
 const COMPARED_WITHIN_MS = 180000; // thousands of visits, the first time
-const MOST_AT_ONCE = 20; // more of them are looked at in Review first
+const MOST_AT_ONCE = 50; // more of them are looked at in Review first
 const FOLLOWED_WITHIN_MS = 1000; // the service's index of faces
 const VERY_LIKE = 0.25; // so far above the threshold
 

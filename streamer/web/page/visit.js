@@ -43,8 +43,9 @@ export function Visit({ visit, change, hold }) {
     ${visit.snapshot ? html`<button type="button" class="picture" aria-label=${`Show the picture of ${who}`} onClick=${() => setOpen("scene")}>${face}</button>` : face}
     <div class="told">
       <p class="name">${person ? html`<a href=${addressOf("people", person.id)}>${who}</a>` : who}</p>
-      <p><a href=${addressOf("live", camera)}>${camera}</a> · <time datetime=${new Date(from * 1000).toISOString()} title=${WHOLE.format(from * 1000)}>${clock}</time>
-        ${isOver ? ` for ${durationWords(to - from)}` : html` · <span class="now">there now</span>`}${isByHand && html` · <span class="quiet">${person ? "named by hand" : "nobody known, by hand"}</span>`}</p>
+      <p class="where"><a href=${addressOf("live", camera)}>${camera}</a>
+        <span><time datetime=${new Date(from * 1000).toISOString()} title=${WHOLE.format(from * 1000)}>${clock}</time>${isOver ? ` for ${durationWords(to - from)}` : ""}</span>
+        ${!isOver && html`<span class="now">there now</span>`}${isByHand && html`<span class="quiet">${person ? "named by hand" : "nobody known, by hand"}</span>`}</p>
     </div>
     ${may("operator") && open !== "fix" && html`<div class="buttons">
       ${person ? html`<button type="button" class="wrong" onClick=${() => setOpen("fix")}>Not ${who}?</button>` : html`<button type="button" class="who-is-this" onClick=${() => setOpen("name")}>Who is this?</button>`}</div>`}
