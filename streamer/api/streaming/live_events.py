@@ -6,7 +6,7 @@ The last ones are kept in memory, without names, for listeners who come back. On
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -22,6 +22,8 @@ KEPT_S = 3600.0
 MOST_WAITING = 1000  # for one listener, beyond which it has to come back
 GAP = "whosthere.gap/1"
 FORGOTTEN = "whosthere.forgotten/1"
+RENAMED = "whosthere.renamed/1"
+_NOBODY: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,18 +105,27 @@ class LiveEvents:
         finally:
             del self._listeners[mailbox]
 
-    def gallery_changed(self, forgotten: Collection[str]) -> None:
-        """Names may be others now; of who was forgotten nothing is kept, nor to be shown by who listens."""
-        if forgotten:
-            gone = Message(orjson.dumps({"schema": FORGOTTEN, "people": sorted(forgotten)}).decode(), kind="forgotten")
-            for mailbox in self._listeners:
-                mailbox.put(gone)
+    def gallery_changed(self, forgotten: Collection[str], renamed: Mapping[str, str] = _NOBODY) -> None:
+        """Names may be others now; of who was forgotten nothing is kept, nor to be shown by who listens. renamed: who
+        has another name, or, merged, another id, by id.
+        """
+        names = {who: (now, name) for who, now in renamed.items() if (name := self._name_of(now)) is not None}
+        named_now = [{"id": who, "person": {"id": now, "name": name}} for who, (now, name) in names.items()]
+        self._tell_all("forgotten", FORGOTTEN, sorted(forgotten))
+        self._tell_all("renamed", RENAMED, named_now)
         for kept in self._kept.values():
             event = kept.event
             kept.event = (
                 event.without(forgotten) if isinstance(event, VisitNews) else event_as_unknown(event, forgotten)
             )
             kept.message = None
+
+    def _tell_all(self, kind: str, schema: str, people: Sequence[object]) -> None:
+        """Whoever listens now; not kept for who comes back, and has to ask anew."""
+        if people:
+            told = Message(orjson.dumps({"schema": schema, "people": people}).decode(), kind=kind)
+            for mailbox in self._listeners:
+                mailbox.put(told)
 
     def _drop_old(self) -> None:
         before_s = self._clock() - KEPT_S

@@ -7,6 +7,7 @@ import { say } from "./parts.js";
 const MOST_LIVE = 500; // what lies further back is asked for among the kept ones
 const MOST_SAID = 5000;
 const LONGEST_WAIT_MS = 10000;
+const ERASED_WITHIN_MS = 3000;
 
 // visits: event_id -> visit; isOn: whether new ones come. said: event_id -> what was said of a visit since the page was
 // opened, here or elsewhere, and at what moment. gone: ids of people who were; renamed: id -> who that is now.
@@ -160,7 +161,9 @@ function anew(isOf = ({ person, candidates }) => !person && !candidates?.length)
 // Somebody was erased: what named them, or looks like them, was too.
 function forgotten(people) {
   live.set({ gone: new Set([...live.value.gone, ...people]) });
-  anew(() => true); // gone are left out of them
+  const others = () => anew(() => true); // gone are left out of them
+  others();
+  setTimeout(others, ERASED_WITHIN_MS); // the kept ones are erased a moment later
 }
 
 const renamed = (people) => live.set({ renamed: new Map([...live.value.renamed, ...people]) });
