@@ -308,6 +308,12 @@ async def test_what_is_said_and_erased_elsewhere_is_on_an_open_page(page):
     for person, name in (("Mary Elsewhere", "Mary Elsewhere"), (None, "Somebody unknown"), ("Mary Elsewhere", "Mary")):
         assert (await ask(page, "PATCH", path, json={"person": person, "negative": False})).status_code == 200
         await page.shows(f"{visit} .name", name, within_s=10)
+    mary = (await named(page, "Mary Elsewhere"))[0]["id"]
+    assert (await ask(page, "PATCH", f"/api/v1/people/{mary}", json={"name": "Mary Anywhere"})).status_code == 200
+    await page.shows(f"{visit} .name", "Mary Anywhere", within_s=10)
+    other = (await ask(page, "POST", "/api/v1/people", json={"name": "Mary Elsewhere"})).json()["id"]
+    assert (await ask(page, "POST", f"/api/v1/people/{mary}/merge", json={"into": other})).status_code == 200
+    await page.shows(f"{visit} .name", "Mary Elsewhere", within_s=10)
     page.service.run("people", "forget", "Mary Elsewhere", "--yes")
     await page.shows_not(visit)
     assert "Mary Elsewhere" not in await page.text()
@@ -316,6 +322,27 @@ async def test_what_is_said_and_erased_elsewhere_is_on_an_open_page(page):
     )
     assert (await ask(page, "DELETE", f"/api/v1/events/{other}")).status_code == 204
     await page.shows_not(f".visit[data-id='{other}']")
+
+
+async def test_a_cluster_that_is_erased_goes_from_events_and_what_was_missed_is_not_shown(page):
+    await page.go("events")
+    await page.shows(".visit .who-is-this")
+    cluster = (await ask(page, "GET", "/api/v1/review")).json()["clusters"][0]
+    visits = ",".join(f".visit[data-id='{one}']" for one in cluster["event_ids"])
+    await page.shows(visits)
+    assert (await ask(page, "DELETE", f"/api/v1/review/{cluster['id']}")).status_code == 204
+    await page.shows_not(visits)
+    person = (await ask(page, "POST", "/api/v1/people", json={"name": "Mary Missed"})).json()["id"]
+    event_id = await page.browser.run("return document.querySelector('.visit[data-known=false]').dataset.id")
+    told = await ask(page, "PATCH", f"/api/v1/events/{event_id}", json={"person": person, "negative": False})
+    assert told.status_code == 200, told.text
+    await page.shows(f".visit[data-id='{event_id}'] .name", "Mary Missed")
+    await link(page, offline=True)
+    await page.shows(".title .state", "not up to date")
+    page.service.run("people", "forget", "Mary Missed", "--yes")
+    await link(page)
+    await page.shows_not(f".visit[data-id='{event_id}']")
+    assert "Mary Missed" not in await page.text()
 
 
 async def test_visits_of_before_a_merge_are_shown_and_corrected_as_the_others(page):

@@ -80,8 +80,8 @@ export function Said() {
     onPointerEnter=${stay} onPointerLeave=${() => isBusy || isAt() || letGo()}
     onfocusin=${({ relatedTarget }) => (stay(), line.current.contains(relatedTarget) || (before.current = relatedTarget))} onfocusout=${() => isBusy || setTimeout(() => isAt() || letGo())}>
     <span>${words}</span>
-    ${action && html`<button type="button" class="action" aria-keyshortcuts=${action.keys} onClick=${run}>${isBusy ? "One moment…" : action.words}</button>`}
-    ${words && html`<button type="button" class="plain" aria-label="Close this message" onClick=${() => say("")}>✕</button>`}
+    ${words && html`<div>${action && html`<button type="button" class="action" aria-keyshortcuts=${action.keys} onClick=${run}>${isBusy ? "One moment…" : action.words}</button>`}
+      <button type="button" class="plain" aria-label="Close this message" onClick=${() => say("")}>✕</button></div>`}
   </div>`;
 }
 
