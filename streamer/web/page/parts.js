@@ -124,7 +124,7 @@ export function Face({ src, name = "", isLarge = false }) {
   return html`<${Picture} key=${src} src=${src} name=${name} className=${`face ${isLarge ? "large" : ""}`} />`; // another one begins anew
 }
 
-function Picture({ src, name, className }) {
+export function Picture({ src, name, className }) {
   const [tries, setTries] = useState(0);
   const [isBroken, setBroken] = useState(false);
   const timer = useRef();

@@ -2,7 +2,7 @@
 
 import { may } from "./api.js";
 import { Correction, Naming } from "./naming.js";
-import { addressOf, Dialog, Face } from "./parts.js";
+import { addressOf, Dialog, Face, Picture } from "./parts.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 import { pictureOf, whoWords } from "./visits.js";
 
@@ -62,5 +62,5 @@ function Scene({ visit, who, onClose }) {
   return html`<${Dialog} title=${`${who}, ${camera}`} onClose=${onClose}>
     <div class="whose"><${Face} src=${pictureOf(visit, "face")} name=${who} />
       <p class="quiet">${WHOLE.format(from * 1000)}${measured && html`<br />similarity ${similarity.toFixed(2)}`}</p></div>
-    <img class="scene" src=${pictureOf(visit, "scene")} alt=${`What ${camera} saw`} /></${Dialog}>`;
+    <${Picture} className="scene" src=${pictureOf(visit, "scene")} name=${`What ${camera} saw`} /></${Dialog}>`;
 }
