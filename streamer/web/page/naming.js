@@ -11,6 +11,7 @@ export { PersonPicker };
 const COMPARED_WITHIN_MS = 180000; // thousands of visits, the first time
 const MOST_AT_ONCE = 50; // more of them are looked at in Review first
 const FOLLOWED_WITHIN_MS = 1000; // the service's index of faces
+const KEPT_WITHIN_MS = 10000;
 const VERY_LIKE = 0.25; // so far above the threshold
 
 const visitsWords = (count, verb) => (count === 1 ? `1 more visit ${verb}s` : `${count} more visits ${verb}`);
@@ -176,11 +177,24 @@ async function corrected(visit, person, isUnlike = true) {
 
 // Of the visit as it is now, if it is still whose it was shown to be, or whose it is to be. Of a visit of nobody's, only
 // what was said by hand counts: a camera may have recognised them since.
-async function etagOf({ event_id, person: shown }, person) {
-  const { data, etag } = await ask(`/api/v1/events/${event_id}`);
+async function etagOf(visit, person) {
+  const { person: shown } = visit;
+  const { data, etag } = await keptNow(visit);
   const now = data.events.at(-1)?.person ?? null;
   const isOther = shown ? !isSame(now, shown) : now !== null && data.said_at !== null;
   if (!isOther || isSame(now, person)) return etag;
   const problem = new Problem(412, { code: "corrected_before", detail: `Somebody else was quicker: it is ${now ? (now.name ?? "somebody who was forgotten") : "nobody known"} now.` });
   throw Object.assign(problem, { now });
+}
+
+// Who came a moment ago is written down a moment later.
+async function keptNow({ event_id, heardAt = -Infinity }) {
+  for (;;) {
+    try {
+      return await ask(`/api/v1/events/${event_id}`);
+    } catch (problem) {
+      if (problem.code !== "visit_not_found" || performance.now() - heardAt > KEPT_WITHIN_MS) throw problem;
+      await new Promise((done) => setTimeout(done, 500));
+    }
+  }
 }
