@@ -50,6 +50,29 @@ window.fetch = async (path, how) => {
 };
 """
 
+# Whoever follows what happens hears of as many visits as tell() is told to tell of, each of whom comes, is named and goes.
+TOLD = """
+window.EventSource = class {
+  static CLOSED = 2;
+  constructor() {
+    let told = 0;
+    setTimeout(() => this.onopen({}));
+    window.tell = async (visits) => {
+      for (const end = told + visits; told < end; told++) {
+        for (const [place, type] of ["new", "update", "end"].entries()) {
+          const at = Date.now() / 1000, person = place ? {id: "p0123456789ab", name: "Ada Lovelace"} : null;
+          const visit = {event_id: `e${told}`, seq: place + 1, type, camera: "door", person, similarity: 0.7, snapshot: null};
+          this.onmessage({lastEventId: `${told}-${place}`, data: JSON.stringify({...visit, first_seen_at: at, captured_at: at})});
+          if (told % 10 === 0) await new Promise((done) => setTimeout(done)); // or nobody is drawn who is there
+        }
+      }
+    };
+  }
+  addEventListener() {}
+  close() {}
+};
+"""
+
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def page(tmp_path_factory, pytestconfig):
@@ -286,6 +309,27 @@ async def test_visits_of_before_a_merge_are_shown_and_corrected_as_the_others(pa
     await page.click(f".visit[data-id='{event_id}'] .wrong", f"Not {MARKUP}?")
     await page.click(".correction .nobody")
     await until(is_nobodys, 10)
+
+
+@pytest.mark.thorough
+async def test_visits_that_are_shown_no_more_leave_nothing_behind(page):
+    """A page that is open for days: what it holds is as much after many visits as after the first ones."""
+    added = await page.browser.devtools("Page.addScriptToEvaluateOnNewDocument", source=TOLD)
+    await page.go("events")
+    await page.browser.open(f"{page.service.http}/?#/events")
+    await page.shows(".title .state", "as they happen")
+
+    async def held_after(visits: int) -> float:
+        await page.browser.run("return window.tell(arguments[0])", visits)
+        await page.browser.until("document.querySelectorAll('.visit').length >= 500")
+        await page.browser.devtools("HeapProfiler.collectGarbage")
+        return float((await page.browser.devtools("Runtime.getHeapUsage"))["usedSize"])
+
+    first = await held_after(540)
+    assert await held_after(400) < 1.5 * first, "bytes"
+    await page.browser.devtools("Page.removeScriptToEvaluateOnNewDocument", **added)
+    await page.browser.open(f"{page.service.http}/")
+    await page.shows("nav", "Live")
 
 
 async def test_a_token_that_is_revoked_ends_the_page_and_what_it_watches(page):
