@@ -50,7 +50,7 @@ window.fetch = async (path, how) => {
 };
 """
 
-# Whoever follows what happens hears of as many visits as tell() is told to tell of, each of whom comes, is named and goes.
+# Whoever follows what happens hears of so many visits by tell(visits): somebody comes, is named and goes.
 TOLD = """
 window.EventSource = class {
   static CLOSED = 2;
@@ -61,8 +61,9 @@ window.EventSource = class {
       for (const end = told + visits; told < end; told++) {
         for (const [place, type] of ["new", "update", "end"].entries()) {
           const at = Date.now() / 1000, person = place ? {id: "p0123456789ab", name: "Ada Lovelace"} : null;
-          const visit = {event_id: `e${told}`, seq: place + 1, type, camera: "door", person, similarity: 0.7, snapshot: null};
-          this.onmessage({lastEventId: `${told}-${place}`, data: JSON.stringify({...visit, first_seen_at: at, captured_at: at})});
+          const visit = {event_id: `e${told}`, seq: place + 1, type, camera: "door", person, similarity: 0.7};
+          const data = JSON.stringify({...visit, snapshot: null, first_seen_at: at, captured_at: at});
+          this.onmessage({lastEventId: `${told}-${place}`, data});
           if (told % 10 === 0) await new Promise((done) => setTimeout(done)); // or nobody is drawn who is there
         }
       }
