@@ -84,6 +84,30 @@ window.fetch = async (path, how) => {
 };
 """
 
+# Whoever follows what happens hears of so many visits by tell(visits): somebody comes, is named and goes.
+TOLD = """
+window.EventSource = class {
+  static CLOSED = 2;
+  constructor() {
+    let told = 0;
+    setTimeout(() => this.onopen({}));
+    window.tell = async (visits) => {
+      for (const end = told + visits; told < end; told++) {
+        for (const [place, type] of ["new", "update", "end"].entries()) {
+          const at = Date.now() / 1000, person = place ? {id: "p0123456789ab", name: "Ada Lovelace"} : null;
+          const visit = {event_id: `e${told}`, seq: place + 1, type, camera: "door", person, similarity: 0.7};
+          const data = JSON.stringify({...visit, snapshot: null, first_seen_at: at, captured_at: at});
+          this.onmessage({lastEventId: `${told}-${place}`, data});
+          if (told % 10 === 0) await new Promise((done) => setTimeout(done)); // or nobody is drawn who is there
+        }
+      }
+    };
+  }
+  addEventListener() {}
+  close() {}
+};
+"""
+
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def page(tmp_path_factory, pytestconfig):
@@ -411,6 +435,27 @@ async def test_a_change_whose_answer_is_lost_is_done_once_and_told_as_done(page)
     await page.shows("h1", "Erased")  # but for what the broker retains: there is none
     await page.browser.run("window.fetch = window.ours")
     assert await named(page, "Lost") == []
+
+
+@pytest.mark.thorough
+async def test_visits_that_are_shown_no_more_leave_nothing_behind(page):
+    """A page that is open for days: what it holds is as much after many visits as after the first ones."""
+    added = await page.browser.devtools("Page.addScriptToEvaluateOnNewDocument", source=TOLD)
+    await page.go("events")
+    await page.browser.open(f"{page.service.http}/?#/events")
+    await page.shows(".title .state", "as they happen")
+
+    async def held_after(visits: int) -> float:
+        await page.browser.run("return window.tell(arguments[0])", visits)
+        await page.browser.until("document.querySelectorAll('.visit').length >= 500")
+        await page.browser.devtools("HeapProfiler.collectGarbage")
+        return float((await page.browser.devtools("Runtime.getHeapUsage"))["usedSize"])
+
+    first = await held_after(540)
+    assert await held_after(400) < 1.5 * first, "bytes"
+    await page.browser.devtools("Page.removeScriptToEvaluateOnNewDocument", **added)
+    await page.browser.open(f"{page.service.http}/")
+    await page.shows("nav", "Live")
 
 
 async def test_a_token_that_is_revoked_ends_the_page_and_what_it_watches(page):

@@ -11,6 +11,9 @@ import { asSaid, isSame, joined, kept, live, newestFirst, now, pictureOf, saidBy
 
 const ENOUGH = 20; // of a page of what was asked for
 const [MOST_PAGES, MOST_MS] = [5, 4000]; // looked through at once for so many
+// Of markup without a value htm keeps the first that it made, for good: in a row, Preact's links would keep that row by it, its list
+// of then, and so every row there ever was. With a value it is made anew each time.
+const [NOW, QUIET] = ["now", "quiet"];
 const WHO = { all: "Everybody", known: "Known people", unknown: "Unknown people" };
 
 export function Events({ query }) {
@@ -166,9 +169,9 @@ function Visit({ visit, change, hold }) {
     <div class="told">
       <p class="name">${person ? html`<a href=${addressOf("people", person.id)}>${who}</a>` : who}</p>
       <p><a href=${addressOf("live", camera)}>${camera}</a> · <time datetime=${new Date(from * 1000).toISOString()}>${timeWords(from)}</time>
-        ${isOver ? ` for ${durationWords(to - from)}` : html` · <span class="now">there now</span>`}</p>
+        ${isOver ? ` for ${durationWords(to - from)}` : html` · <span class=${NOW}>there now</span>`}</p>
       ${person && similarity !== null && !visit.isByHand && html`<p class="quiet">similarity ${similarity.toFixed(2)}</p>`}
-      ${visit.isByHand && html`<p class="quiet">said by hand</p>`}
+      ${visit.isByHand && html`<p class=${QUIET}>said by hand</p>`}
     </div>
     ${may("operator") && open !== "fix" && html`<div class="buttons">
       ${person ? html`<button type="button" class="wrong" onClick=${() => setOpen("fix")}>Not ${who}?</button>` : html`<button type="button" class="main who-is-this" onClick=${() => setOpen("name")}>Who is this?</button>`}</div>`}
