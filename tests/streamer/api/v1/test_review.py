@@ -251,7 +251,7 @@ async def test_whoever_is_forgotten_takes_the_visits_along_that_were_named_after
 async def test_whoever_listens_is_told_whose_visits_are_and_which_are_erased(house):
     at_door, at_hall = house.keep(unit(1, DIM)), house.keep(unit(1, DIM), camera="hall")
     strangers = [house.keep(unit(2, DIM)), house.keep(unit(3, DIM))]
-    with house.live.listening(Wanted()) as mailbox:
+    with house.live.listening(Wanted(changes=True)) as mailbox:
 
         async def heard() -> list[tuple[str, dict]]:
             told = await mailbox.take()
