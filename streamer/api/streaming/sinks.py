@@ -15,7 +15,7 @@ from streamer.api.streaming.messages import Message
 
 RETRY_MS = 2000
 EVENTS = "text/event-stream"
-PARTS = "multipart/x-mixed-replace; boundary=picture"
+PARTS = "multipart/x-mixed-replace"
 _BOUNDARY = b"--picture\r\n"
 
 _HEADERS = [
@@ -92,7 +92,7 @@ class EventSink(AnswerSink):
 class PartsSink(AnswerSink):
     """The JPEGs alone, each in the place of the one before it."""
 
-    media_type = PARTS
+    media_type = f"{PARTS}; boundary=picture"
 
     async def open(self) -> None:
         self._scope[KEEP_LITTLE]()
