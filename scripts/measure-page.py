@@ -270,7 +270,7 @@ async def served(cameras: dict[str, object], people: int = 0) -> AsyncIterator[t
         config = {"paths": {"data": "data"}, "mqtt": {"port": broker.port}, "cameras": cameras, "events": events}
         if people:
             write_crowd(Path(name) / "data" / "gallery.db", people)
-        service = ServiceProcess(Path(name), config | {"ingest": {"webrtc": {"viewers": CAMERAS}}})
+        service = ServiceProcess(Path(name), config)
         token = json.loads(service.run("tokens", "make", "measure", "--role", "operator", "--json"))["token"]
         with service:
             await service.until_ready(*(f"camera {camera}" for camera in cameras))
