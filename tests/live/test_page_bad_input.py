@@ -308,8 +308,11 @@ async def test_a_device_without_a_network_says_so_until_it_has_one(page):
     await page.go("service")
     await page.shows(".service dl")
     await link(page, offline=True)
+    for screen, words in (("people", "Nobody is enrolled"), ("events", "Nobody was seen")):
+        await page.go(screen)
+        await page.shows(".away", "does not answer")
+        assert words not in await page.text(), "nobody knows"
     await page.go("people")
-    await page.shows(".away", "does not answer")
     await link(page)
     await page.shows_not(".away")
     await page.shows(".people .name", "Slow")
