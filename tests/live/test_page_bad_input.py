@@ -219,6 +219,24 @@ async def test_of_two_who_say_who_it_was_the_first_counts_and_the_other_is_told(
     assert (await ask(page, "GET", path)).json()["events"][-1]["person"] is None
 
 
+async def test_of_two_who_decide_on_a_cluster_the_other_is_told(page):
+    await page.go("review")
+    await page.shows(".cluster .name", "visit")
+    cluster = await page.browser.run("return document.querySelector('.cluster').dataset.id")
+    await page.click(f".cluster[data-id='{cluster}'] .who-is-this")
+    assert (await ask(page, "POST", f"/api/v1/review/{cluster}/ignore")).status_code == 204
+    await page.type("dialog input[name=name]", "Too Late\n")
+    await page.shows("dialog .trouble", "Somebody else has decided on these visits")
+    await page.click("dialog header button")
+    assert (await ask(page, "DELETE", f"/api/v1/review/{cluster}")).status_code == 204
+    await page.click(f".cluster[data-id='{cluster}'] .ignore")
+    await page.shows(".cluster .trouble", "have changed since they were shown")
+    await page.click(".cluster .trouble ~ .buttons button", "Look again")
+    await page.shows_not(f".cluster[data-id='{cluster}']")
+    names = [one["name"] for one in (await ask(page, "GET", "/api/v1/people")).json()["people"]]
+    assert "Too Late" not in names
+
+
 async def test_what_is_said_and_erased_elsewhere_is_on_an_open_page(page):
     """Also of a visit that was read among the kept ones; a person who is erased by a command, too."""
     await page.browser.open(f"{page.service.http}/")

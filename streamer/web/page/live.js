@@ -1,35 +1,16 @@
 // Live: a wall of all cameras, or one of them in large. Watched is only what is on the screen.
 
-import { ask, service } from "./api.js";
+import { service } from "./api.js";
 import { observable, useObserved } from "./observable.js";
 import { addressOf, Trouble } from "./parts.js";
+import { useAskedAgain } from "./status.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 import { Watching } from "./watching.js";
 
-const LOOK_AGAIN_MS = 5000;
-
 // The cameras there are, asked for from time to time while somebody looks. [cameras or null, problem, look()]
 export function useCameras() {
-  const [cameras, setCameras] = useState(null);
-  const [problem, setProblem] = useState(null);
-  const [asked, setAsked] = useState(0);
-  const { again } = useObserved(service);
-  useEffect(() => {
-    let isOver = false;
-    let timer;
-    async function look() {
-      if (!document.hidden && service.value.answers) {
-        await ask("/api/v1/cameras").then(
-          ({ data }) => isOver || (setCameras(data.cameras), setProblem(null)),
-          (error) => isOver || setProblem(error),
-        );
-      }
-      if (!isOver) timer = setTimeout(look, LOOK_AGAIN_MS);
-    }
-    look();
-    return () => ((isOver = true), clearTimeout(timer));
-  }, [again, asked]);
-  return [cameras, problem, () => setAsked(asked + 1)];
+  const [found, problem, look] = useAskedAgain("/api/v1/cameras");
+  return [found?.cameras ?? null, problem, look];
 }
 
 export function Live({ id }) {

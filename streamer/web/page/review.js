@@ -50,14 +50,14 @@ function Cluster({ cluster, without, look }) {
     say(words);
     without(id);
   });
-  const isGone = problem?.code === "cluster_not_found";
+  const isGone = ["cluster_not_found", "cluster_changed"].includes(problem?.code);
   const span = first === last ? timeWords(first) : `${timeWords(first)} to ${timeWords(last)}`;
   return html`<li class="cluster" data-id=${id} aria-label=${`Somebody unknown, ${visits(count)}`}>
     <${Face} src=${faceOf(eventIds[0])} name="Somebody unknown" isLarge />
     <div class="told"><p class="name">${visits(count)}</p><p>${cameras.join(", ")} · ${span}</p>
       <div class="faces">${eventIds.slice(1, MOST_FACES).map((one) => html`<${Face} key=${one} src=${faceOf(one)} name="" />`)}</div>
       ${isBusy && html`<p class="quiet" role="status">One moment…</p>`}
-      <${Trouble} problem=${isGone ? { message: "These visits have changed since they were shown." } : problem} />
+      <${Trouble} problem=${problem} />
       <div class="buttons">
         ${isGone && html`<button type="button" onClick=${look}>Look again</button>`}
         <button type="button" class="main who-is-this" disabled=${isBusy} onClick=${() => setNaming(true)}>Who is this?</button>

@@ -1,4 +1,4 @@
-// How the service fares, asked for again while somebody looks.
+// What changes by itself, asked for again while somebody looks.
 
 import { ask, service } from "./api.js";
 import { useObserved } from "./observable.js";
@@ -6,16 +6,17 @@ import { useEffect, useState } from "./vendor/preact.js";
 
 const LOOK_AGAIN_MS = 5000;
 
-// [GET /api/v1/service or null, problem]
-export function useStatus() {
+// [what the path answers or null, problem, look()]
+export function useAskedAgain(path) {
   const [found, set] = useState([null, null]);
+  const [asked, setAsked] = useState(0);
   const { again } = useObserved(service);
   useEffect(() => {
     let isOver = false;
     let timer;
     async function look() {
       if (!document.hidden && service.value.answers) {
-        await ask("/api/v1/service").then(
+        await ask(path).then(
           ({ data }) => isOver || set([data, null]),
           (problem) => isOver || set(([before]) => [before, problem]),
         );
@@ -24,6 +25,9 @@ export function useStatus() {
     }
     look();
     return () => ((isOver = true), clearTimeout(timer));
-  }, [again]);
-  return found;
+  }, [path, again, asked]);
+  return [...found, () => setAsked(asked + 1)];
 }
+
+// How the service fares.
+export const useStatus = () => useAskedAgain("/api/v1/service");

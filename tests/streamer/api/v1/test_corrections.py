@@ -6,33 +6,27 @@ import pytest
 import pytest_asyncio
 
 from streamer.erasure.erase import erase
+from streamer.kept_visits.visits_file import VisitsFile
 from streamer.process import store_of
 from tests.gallery.fakes import photo_of, unit
 from tests.streamer.api.v1.api import refusal
-from tests.streamer.api.v1.review_house import DIM, review_house
+from tests.streamer.api.v1.review_house import DIM
 from tests.streamer.kept_visits.made import NOW, change, event
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def opened(tmp_path_factory):
-    async with review_house(tmp_path_factory.mktemp("corrections")) as house:
-        yield house
-
-
 @pytest_asyncio.fixture(loop_scope="module")
-async def house(opened):
+async def house(house):
     """With Ada and Bob, and a visit of Bob's that names Ada."""
-    opened.empty()
-    with store_of(opened.settings) as store:
-        opened.ada, opened.bob = (
-            store.add_person(name, [photo_of(unit(number, DIM), number, space=opened.space)]).id
+    with store_of(house.settings) as store:
+        house.ada, house.bob = (
+            store.add_person(name, [photo_of(unit(number, DIM), number, space=house.space)]).id
             for number, name in enumerate(("Ada", "Bob"), 1)
         )
-    await opened.studio.live_gallery.refresh()
-    opened.wrong = opened.keep(unit(2, DIM), person=opened.ada)
-    return opened
+    await house.studio.live_gallery.refresh()
+    house.wrong = house.keep(unit(2, DIM), person=house.ada)
+    return house
 
 
 async def patch(house, said, event_id=None, role="operator", etag=None):
@@ -107,24 +101,15 @@ async def test_of_two_who_correct_the_same_one_is_told_that_it_has_changed(house
     assert refusal(late) == (412, "precondition_failed")
 
 
-async def test_a_file_that_is_opened_anew_has_what_was_said(house):
-    """Its writer tells the visit from the beginning then."""
-    await patch(house, {"person": house.bob})
-    with house.file() as file:
-        again = event(house.wrong, 2, person=house.ada, at=NOW + 9)
-        file.write([change(house.wrong, again, is_first=True, faces=None, pictures={})])
-    assert [one["person"]["name"] for one in (await house.visit(house.wrong))["events"]] == ["Bob", "Bob"]
-
-
-async def test_what_is_told_later_of_a_visit_that_goes_on_names_who_was_said(house):
-    await patch(house, {"person": house.bob})
-    with house.file() as file:
-        later = event(house.wrong, 2, person=house.ada, at=NOW + 9)
-        file.write([change(house.wrong, later, is_first=False, faces=None, pictures={})])
-    assert [one["person"]["name"] for one in (await house.visit(house.wrong))["events"]] == ["Bob", "Bob"]
-    await patch(house, {"person": None})
-    with house.file() as file:
-        file.write([change(house.wrong, later, is_first=False, faces=None, pictures={})])
+@pytest.mark.parametrize("is_first", [False, True], ids=["it goes on", "its writer has opened the file anew"])
+async def test_what_is_told_later_of_a_visit_names_who_was_said(house, is_first):
+    later = event(house.wrong, 2, person=house.ada, at=NOW + 9)
+    for person, names in ((house.bob, ["Bob", "Bob"]), (None, [])):
+        await patch(house, {"person": person})
+        with house.file() as file:
+            file.write([change(house.wrong, later, is_first=is_first, faces=None, pictures={})])
+        people = [one["person"] for one in (await house.visit(house.wrong))["events"]]
+        assert [one["name"] for one in people if one] == names
     assert [one["event_ids"] for one in await house.clusters()] == [[house.wrong]]
 
 
@@ -132,6 +117,19 @@ async def test_what_is_told_later_of_a_visit_that_goes_on_names_who_was_said(hou
 async def test_forgetting_either_erases_the_visit(house, who):
     await patch(house, {"person": house.bob})
     await asyncio.to_thread(erase, [getattr(house, who)], house.settings, actor="a test")
+    assert refusal(await house.api.ask("GET", f"/api/v1/events/{house.wrong}")) == (404, "visit_not_found")
+    assert negatives_of(house, house.ada) == []
+
+
+async def test_of_who_is_forgotten_meanwhile_no_face_is_kept_as_somebody_elses(house, monkeypatch):
+    name = VisitsFile.name
+
+    def named_meanwhile(self, *said):
+        erase([house.bob], house.settings, actor="a test")
+        name(self, *said)
+
+    monkeypatch.setattr(VisitsFile, "name", named_meanwhile)
+    assert refusal(await patch(house, {"person": house.bob})) == (404, "person_not_found")
     assert refusal(await house.api.ask("GET", f"/api/v1/events/{house.wrong}")) == (404, "visit_not_found")
     assert negatives_of(house, house.ada) == []
 

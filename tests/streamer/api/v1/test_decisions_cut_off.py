@@ -3,7 +3,6 @@
 import asyncio
 
 import pytest
-import pytest_asyncio
 
 from gallery.errors import GalleryUnwritable
 from gallery.storage.store import PersonStore
@@ -17,18 +16,6 @@ from tests.streamer.api.v1.review_house import DIM, House, review_house
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 PEOPLE = "/api/v1/people"
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def opened(tmp_path_factory):
-    async with review_house(tmp_path_factory.mktemp("cut-off")) as house:
-        yield house
-
-
-@pytest.fixture
-def house(opened):
-    opened.empty()
-    return opened
 
 
 @pytest.fixture

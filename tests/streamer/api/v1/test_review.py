@@ -4,7 +4,6 @@ import asyncio
 import json
 
 import pytest
-import pytest_asyncio
 
 from streamer.api.streaming.live_events import Wanted
 from streamer.erasure.erase import erase
@@ -16,22 +15,10 @@ from streamer.review import reading
 from tests.faces import KNOWN
 from tests.gallery.fakes import unit
 from tests.streamer.api.v1.api import refusal
-from tests.streamer.api.v1.review_house import DIM, REVIEW, review_house
+from tests.streamer.api.v1.review_house import DIM, REVIEW
 from tests.streamer.kept_visits.made import LIMITS, NOW
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def opened(tmp_path_factory):
-    async with review_house(tmp_path_factory.mktemp("review")) as house:
-        yield house
-
-
-@pytest.fixture
-def house(opened):
-    opened.empty()
-    return opened
 
 
 async def test_strangers_are_listed_by_person_the_largest_first_page_by_page(house):
@@ -276,7 +263,7 @@ async def test_whoever_is_forgotten_takes_the_visits_along_that_were_named_after
 async def test_whoever_listens_is_told_whose_visits_are_and_which_are_erased(house):
     at_door, at_hall = house.keep(unit(1, DIM)), house.keep(unit(1, DIM), camera="hall")
     strangers = [house.keep(unit(2, DIM)), house.keep(unit(3, DIM))]
-    with house.live.listening(Wanted()) as mailbox:
+    with house.live.listening(Wanted(changes=True)) as mailbox:
 
         async def heard() -> list[tuple[str, dict]]:
             told = await mailbox.take()
