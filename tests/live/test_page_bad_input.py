@@ -358,6 +358,23 @@ async def test_a_change_whose_answer_is_lost_is_done_once_and_told_as_done(page)
     assert await named(page, "Lost") == []
 
 
+async def test_a_change_is_the_same_one_until_it_is_answered_or_another_one_is_made(page):
+    keys = await page.browser.run("""
+        const {isAnswered, keyOf} = await import("/page/sending.js");
+        const form = (name) => {
+          const made = new FormData();
+          made.append("images", new File(["a"], name, {lastModified: 1}));
+          return made;
+        };
+        const off = () => keyOf("PATCH", "/door", {enabled: false});
+        const found = [off(), off(), keyOf("PATCH", "/door", {enabled: true}), off()];
+        isAnswered(found.at(-1));
+        found.push(off(), ...["1.jpg", "1.jpg", "2.jpg"].map((name) => keyOf("POST", "/people", undefined, form(name))));
+        return found;
+    """)
+    assert [keys.index(key) for key in keys] == [0, 0, 2, 3, 4, 5, 5, 7]
+
+
 async def test_a_token_that_is_revoked_ends_the_page_and_what_it_watches(page):
     await page.go("live/door")
     await page.shows(".tile .state", "online")
