@@ -35,14 +35,14 @@ export function Said() {
   </div>`;
 }
 
-// That something is on its way; where it takes long, why that may be.
+// That something is on its way; where it takes long, why that may be, which alone is read out.
 export function Waiting({ words = "One moment…" }) {
   const [isLong, setLong] = useState(false);
   useEffect(() => {
     const timer = setTimeout(() => setLong(true), LONG_MS);
     return () => clearTimeout(timer);
   }, []);
-  return html`<p class="waiting" role="status">${words}${isLong ? " It takes longer than usual: the link is slow, or the service has much to do." : ""}</p>`;
+  return html`<p class="waiting">${words} <span role="status">${isLong ? "It takes longer than usual: the link is slow, or the service has much to do." : ""}</span></p>`;
 }
 
 export function Trouble({ problem }) {
