@@ -4,7 +4,7 @@ import { ask, may, service } from "./api.js";
 import { Correction, Naming } from "./naming.js";
 import { News } from "./news.js";
 import { useObserved } from "./observable.js";
-import { addressOf, Dialog, Face, timeWords, Trouble } from "./parts.js";
+import { addressOf, Dialog, Face, timeWords, Trouble, Waiting } from "./parts.js";
 import { html, useEffect, useMemo, useRef, useState } from "./vendor/preact.js";
 import { useCameras } from "./live.js";
 import { asSaid, isSame, joined, kept, live, newestFirst, now, pictureOf, saidByHand, whoWords } from "./visits.js";
@@ -33,8 +33,8 @@ export function Events({ query }) {
       <code>whosthere cameras set door snapshots=true</code> turns it on.</p>`}
     <${News} visits=${heard} />
     <ol class="visits">${withHeld(visits, held).map((visit) => html`<${Visit} key=${visit.event_id} visit=${visit} change=${past.change} hold=${hold} />`)}</ol>
-    ${past.isBusy && html`<p class="waiting">One moment…</p>`}
-    ${!past.isBusy && !past.problem && visits.length === 0 && html`<p class="empty">${past.next ? "None among the newest." : "Nobody was seen."}</p>`}
+    ${(past.isBusy || !(past.isKnown || past.problem || past.isMissing)) && html`<${Waiting} />`}
+    ${!past.isBusy && (past.isKnown || past.isMissing) && visits.length === 0 && html`<p class="empty">${past.next ? "None among the newest." : "Nobody was seen."}</p>`}
     ${!past.isBusy && past.next && html`<button type="button" class="more" onClick=${past.more}>Show older</button>`}`;
 }
 
@@ -123,6 +123,7 @@ function usePast(asked, missed, person) {
     ...mine,
     isBusy,
     isMissing,
+    isKnown: found.key === key,
     problem: isMissing ? null : problem,
     more: () => look(mine.visits, mine.next),
     change: (visit) => {

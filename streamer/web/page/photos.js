@@ -64,7 +64,7 @@ function Chooser({ add }) {
       <button type="button" onClick=${() => input.current.click()}>Choose photos</button>
       <button type="button" class="take" onClick=${() => setTaking(true)}>Use this device’s camera</button>
     </div>
-    <input ref=${input} type="file" class="files" accept="image/*" multiple tabindex="-1" aria-label="Photos" onChange=${({ target }) => (add(target.files), (target.value = ""))} />
+    <input ref=${input} type="file" class="files" accept="image/*" multiple tabindex="-1" aria-hidden="true" onChange=${({ target }) => (add(target.files), (target.value = ""))} />
     ${isTaking && html`<${Camera} add=${add} onClose=${() => setTaking(false)} />`}
   </div>`;
 }

@@ -3,7 +3,7 @@
 import { ask, service } from "./api.js";
 import { PersonPicker } from "./naming.js";
 import { useObserved } from "./observable.js";
-import { Dialog, Face, say, timeWords, Trouble, useAction } from "./parts.js";
+import { Dialog, Face, say, timeWords, Trouble, useAction, Waiting } from "./parts.js";
 import { html, useEffect, useState } from "./vendor/preact.js";
 
 const PAGE = 20;
@@ -88,7 +88,7 @@ function ClusterNaming({ cluster, onDone, onClose }) {
     <div class="faces">${cluster.event_ids.map((one, number) => html`<button type="button" class="picture" key=${one} aria-pressed=${String(!left.has(one))} disabled=${isBusy}
       aria-label=${`Face ${number + 1}, ${left.has(one) ? "left out" : "counts"}`} onClick=${() => toggle(one)}><${Face} src=${faceOf(one)} name="" /></button>`)}</div>
     <${PersonPicker} label="Name" likely=${cluster.candidates} isBusy=${isBusy} onPick=${({ id }) => run({ person: id })} onNew=${(name) => run({ name })} />
-    ${isBusy && html`<p class="waiting" role="status">One moment…</p>`}
+    ${isBusy && html`<${Waiting} />`}
     <${Trouble} problem=${problem} />
     ${problem?.code === "enrolled_already" && html`<button type="button" disabled=${isBusy} onClick=${() => run(last, true)}>It is somebody else: enrol all the same</button>`}
   </${Dialog}>`;
