@@ -108,7 +108,7 @@ class Page:
         tastes = (False, True) if folder or self._thorough else (False,)
         for size, (width, height) in SIZES.items():
             await self.browser.resize(width, height)
-            assert await self.browser.run("return innerWidth") == width, "Chromium makes room for what is too wide"
+            assert await self.browser.run("return innerWidth") <= width, "Chromium makes room for what is too wide"
             for dark in tastes:
                 await self.browser.dark(dark)
                 assert await self.browser.run(MISFITS) == [], (name, size)
