@@ -11,7 +11,9 @@ const JPEG_QUALITY = 0.92;
 const CAMERA = {
   NotAllowedError: "This page may not use the camera: allow it in the browser, then try again.",
   NotFoundError: "This device has no camera.",
+  OverconstrainedError: "This device has no camera.", // WebKit, which was asked for nothing in particular
   NotReadableError: "Another program uses the camera: end it, then try again.",
+  AbortError: "Another program uses the camera: end it, then try again.", // Firefox
 };
 
 // {photos: [{file, url}], forget(those), part}: part is what is drawn; those: all of them, where nothing is said.
