@@ -28,19 +28,21 @@ _NOBODY: Mapping[str, str] = {}
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which events a listener is told; None: any. people: ids, in whatever part of an event they stand. known: of
-    events; a visit that is said to be somebody's was nobody's.
+    """Which events a listener is told; None: any. people: ids, in whatever part of an event they stand. changes: also
+    what is said of visits afterwards, whoever is `known` by that, and who is forgotten or has another name.
     """
 
     cameras: frozenset[str] | None = None
     people: frozenset[str] | None = None
     known: bool | None = None
+    changes: bool = False
 
     def takes(self, event: IdentityEvent | VisitNews) -> bool:
         if self.cameras is not None and event.camera not in self.cameras:
             return False
         if isinstance(event, VisitNews):
-            return self.people is None or event.is_erased or not self.people.isdisjoint(event.people)
+            is_theirs = self.people is None or event.is_erased or not self.people.isdisjoint(event.people)
+            return self.changes and is_theirs
         if self.people is not None and self.people.isdisjoint(person.id for person in event.people):
             return False
         return self.known is None or self.known == (event.person is not None)
@@ -121,10 +123,12 @@ class LiveEvents:
             kept.message = None
 
     def _tell_all(self, kind: str, schema: str, people: Sequence[object]) -> None:
-        """Whoever listens now; not kept for who comes back, and has to ask anew."""
-        if people:
-            told = Message(orjson.dumps({"schema": schema, "people": people}).decode(), kind=kind)
-            for mailbox in self._listeners:
+        """Whoever listens to changes now; not kept for who comes back, and has to ask anew."""
+        if not people:
+            return
+        told = Message(orjson.dumps({"schema": schema, "people": people}).decode(), kind=kind)
+        for mailbox, wanted in self._listeners.items():
+            if wanted.changes:
                 mailbox.put(told)
 
     def _drop_old(self) -> None:

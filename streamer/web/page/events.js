@@ -5,7 +5,7 @@ import { Filters, Tally, today } from "./filters.js";
 import { useCameras } from "./live.js";
 import { News } from "./news.js";
 import { useObserved } from "./observable.js";
-import { Trouble } from "./parts.js";
+import { Trouble, Waiting } from "./parts.js";
 import { useHand, useStill } from "./still.js";
 import { html, useEffect, useMemo, useRef, useState } from "./vendor/preact.js";
 import { dayWords, Visit } from "./visit.js";
@@ -28,7 +28,7 @@ export function Events({ query }) {
   const [held, hold] = useHeld();
   const list = useRef();
   const [isAt, hand] = useHand(list);
-  const { shown, waiting, show } = useStill(visits, held.size > 0 || (isAt && past.key !== null), key);
+  const { shown, waiting, show } = useStill(visits, held.size > 0 || (isAt && past.isKnown), key);
   const isNow = !asked.day || asked.day === today();
   return html`<div class="title"><h1>${person ? (person.name ? `${person.name}’s visits` : "Visits") : "Events"}</h1>
       ${isNow && html`<p class="state" role="status" data-state=${isOn ? "online" : "connecting"}>${isOn ? "as they happen" : "not up to date"}</p>`}</div>
@@ -38,17 +38,17 @@ export function Events({ query }) {
       <code>whosthere cameras set door snapshots=true</code> turns it on.</p>`}
     <${News} visits=${heard} />
     ${shown.length > 0 && !person && html`<${Tally} asked=${asked} visits=${shown} isAll=${!past.next} />`}
-    <${Waiting} count=${waiting} show=${show} />
+    <${Newer} count=${waiting} show=${show} />
     <div class="list" ref=${list} ...${hand}>${daysOf(withHeld(shown, held)).map(([day, ofDay]) => html`<section key=${day}>
       <h2>${dayWords(new Date(day))}</h2>
       <ol class="visits">${ofDay.map((visit) => html`<${Visit} key=${visit.event_id} visit=${visit} change=${past.change} hold=${hold} />`)}</ol></section>`)}</div>
-    ${past.isBusy && html`<p class="waiting">One moment…</p>`}
-    ${!past.isBusy && !past.problem && visits.length === 0 && html`<p class="empty">${past.next ? "None among the newest." : nobodyWords(asked)}</p>`}
+    ${(past.isBusy || !(past.isKnown || past.problem || past.isMissing)) && html`<${Waiting} />`}
+    ${!past.isBusy && (past.isKnown || past.isMissing) && visits.length === 0 && html`<p class="empty">${past.next ? "None among the newest." : nobodyWords(asked)}</p>`}
     ${!past.isBusy && past.next && html`<button type="button" class="more" onClick=${past.more}>Show older</button>`}`;
 }
 
 // The line is above the list without taking room: it comes and goes, and the list stays where it is.
-function Waiting({ count, show }) {
+function Newer({ count, show }) {
   const words = count === 1 ? "1 new visit" : `${count} new visits`;
   const shown = () => {
     scrollTo(0, 0);
@@ -170,6 +170,7 @@ function usePast(asked, missed, person) {
     ...mine,
     isBusy,
     isMissing,
+    isKnown: found.key === key,
     problem: isMissing ? null : problem,
     more: () => look(mine.visits, mine.next, 0, mine.readAt),
     change: (visit) => {

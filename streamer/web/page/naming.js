@@ -1,7 +1,7 @@
 // Who somebody in a visit is: a name for somebody unknown, another one for who was taken for somebody else.
 
 import { ask, Problem } from "./api.js";
-import { Dialog, Face, say, Trouble, useAction } from "./parts.js";
+import { Dialog, Face, say, Trouble, useAction, Waiting } from "./parts.js";
 import { PersonPicker } from "./picker.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 import { isSame, pictureOf } from "./visits.js";
@@ -37,7 +37,7 @@ export function Naming({ visit, onDone, onClose }) {
   return html`<${Dialog} title="Who is this?" onClose=${onClose}>
     <div class="whose"><${Face} src=${pictureOf(visit, "face")} name="Somebody unknown" isLarge />
       <${PersonPicker} label="Name" likely=${visit.candidates ?? []} isBusy=${isBusy} onPick=${(person) => run({ person })} onNew=${(name) => run({ name })} /></div>
-    ${isBusy && html`<p class="waiting" role="status">One moment…</p>`}
+    ${isBusy && html`<${Waiting} />`}
     <${Trouble} problem=${problem && { ...problem, message: wordsOf(problem), refused: problem.refused }} />
     ${looksLikeOther && html`<button type="button" disabled=${isBusy} onClick=${() => run(last, true)}>It is somebody else: enrol all the same</button>`}
   </${Dialog}>`;

@@ -10,6 +10,10 @@ const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-d
 const WHOLE = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long", hour: "numeric", minute: "2-digit", second: "2-digit" });
 const [THIS_YEAR, OTHER_YEAR] = [{}, { year: "numeric" }].map((more) => new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long", ...more }));
 
+// Of markup without a value htm keeps the first that it made, for good: in a row, Preact's links would keep that row by it, its list
+// of then, and so every row there ever was. With a value it is made anew each time.
+const NOW = "now";
+
 // A Date in.
 export function dayWords(date) {
   const now = new Date();
@@ -45,7 +49,7 @@ export function Visit({ visit, change, hold }) {
       <p class="name">${person ? html`<a href=${addressOf("people", person.id)}>${who}</a>` : who}</p>
       <p class="where"><a href=${addressOf("live", camera)}>${camera}</a>
         <span><time datetime=${new Date(from * 1000).toISOString()} title=${WHOLE.format(from * 1000)}>${clock}</time>${isOver ? ` for ${durationWords(to - from)}` : ""}</span>
-        ${!isOver && html`<span class="now">there now</span>`}${isByHand && html`<span class="quiet">${person ? "named by hand" : "nobody known, by hand"}</span>`}</p>
+        ${!isOver && html`<span class=${NOW}>there now</span>`}${isByHand && html`<span class="quiet">${person ? "named by hand" : "nobody known, by hand"}</span>`}</p>
     </div>
     ${may("operator") && open !== "fix" && html`<div class="buttons">
       ${person ? html`<button type="button" class="wrong" onClick=${() => setOpen("fix")}>Not ${who}?</button>` : html`<button type="button" class="who-is-this" onClick=${() => setOpen("name")}>Who is this?</button>`}</div>`}
@@ -61,6 +65,6 @@ function Scene({ visit, who, onClose }) {
   const measured = person && !isByHand && similarity !== null;
   return html`<${Dialog} title=${`${who}, ${camera}`} onClose=${onClose}>
     <div class="whose"><${Face} src=${pictureOf(visit, "face")} name=${who} />
-      <p class="quiet">${WHOLE.format(from * 1000)}${measured && html`<br />similarity ${similarity.toFixed(2)}`}</p></div>
+      <p class="quiet">${WHOLE.format(from * 1000)}${measured && ` · similarity ${similarity.toFixed(2)}`}</p></div>
     <${Picture} className="scene" src=${pictureOf(visit, "scene")} name=${`What ${camera} saw`} /></${Dialog}>`;
 }
