@@ -1,5 +1,5 @@
-"""The gallery's file as the running service holds it: full disks at the start, files that are deleted or replaced; and what
-has changed in it.
+"""The gallery's file as the running service holds it: full disks at the start, files that are deleted or replaced;
+and what has changed in it.
 
 GalleryFile blocks for disk I/O; on the gallery's thread.
 """
