@@ -37,18 +37,17 @@ window.fetch = (path, how) => {
 };
 """
 
-# A form that is sent there waits until go().
+# What is sent there waits until go(), or is cancelled.
 HELD_UP = """
 const [part] = arguments;
-const {open, send} = XMLHttpRequest.prototype;
-XMLHttpRequest.prototype.open = function (method, path, ...how) {
-  this.isHeld = path.includes(part);
-  open.call(this, method, path, ...how);
-};
-XMLHttpRequest.prototype.send = function (body) {
-  if (!this.isHeld) return send.call(this, body);
-  Object.assign(XMLHttpRequest.prototype, {open, send});
-  window.go = () => send.call(this, body);
+window.ours ??= window.fetch;
+window.fetch = async (path, how) => {
+  if (how?.method !== "POST" || !String(path).includes(part)) return window.ours(path, how);
+  await new Promise((go, stop) => {
+    window.go = go;
+    how.signal?.addEventListener("abort", () => stop(how.signal.reason));
+  });
+  return window.ours(path, how);
 };
 """
 
@@ -230,6 +229,12 @@ async def test_photos_that_come_while_others_are_sent_are_not_forgotten(page):
     await page.shows(".report", "first.jpg")
     await page.shows("button.main", "Add the photo")
     assert await page.browser.run("return document.querySelectorAll('.photos [aria-label^=Leave]').length") == 1
+    await page.browser.run(HELD_UP, f"/api/v1/people/{person}/photos")
+    await page.click("button.main", "Add the photo")
+    await page.click("button", "Stop sending")
+    await page.shows(".trouble", "Cancelled")
+    await page.shows("button.main", "Add the photo")
+    await page.browser.run("window.fetch = window.ours")
     assert (await ask(page, "DELETE", f"/api/v1/people/{person}")).status_code == 200
 
 
