@@ -5,6 +5,7 @@ person, a wrong name, people enrolled by photos and by the browser's camera, mer
 import base64
 import json
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -237,6 +238,38 @@ async def test_a_wrong_name_is_corrected_in_two_clicks(page):
     answer = await asked(page, f"/api/v1/events/{event_id}")
     assert {message["person"] for message in answer["events"]} == {None}
     assert (await asked(page, f"/api/v1/people/{grace['id']}/negatives"))["negatives"]
+
+
+async def test_what_is_said_last_of_a_visit_counts(page):
+    """Not hers, and hers after all, of the same visit: she is recognised again; and so by her own page."""
+    (grace,) = (await asked(page, "/api/v1/people"))["people"]
+    negatives = f"/api/v1/people/{grace['id']}/negatives"
+    (kept,) = (await asked(page, negatives))["negatives"]
+    denied = kept["source"].split()[1]
+    await page.click(f".visit[data-id='{denied}'] .who-is-this")
+    await page.type("dialog input[name=name]", "Grace Hopper\n")
+    await page.shows(".said", "Grace Hopper is recognised from now on")
+    assert (await asked(page, negatives))["negatives"] == []
+    since = time.time()
+
+    async def is_recognised() -> bool:
+        found = await asked(page, f"/api/v1/events?person={grace['id']}&since={since}")
+        return any(message["first_seen_at"] > since and message["similarity"] for message in found["events"])
+
+    await until(is_recognised, 30)
+    async with httpx.AsyncClient(base_url=page.service.http, headers=bearer(page.token), timeout=30) as api:
+        other = (await asked(page, f"/api/v1/events?person={grace['id']}"))["events"][0]["event_id"]
+        assert (await api.patch(f"/api/v1/events/{other}", json={"person": None})).status_code == 200
+    await page.go(f"people/{grace['id']}")
+    await page.shows(".not-them h2", "Faces said not to be Grace Hopper")
+    await page.browser.until("document.querySelector('.not-them img')?.naturalWidth > 0")
+    await page.looked_at("not-them")
+    await page.click(".not-them button", "Take back")
+    await page.shows(".said", "this face may be Grace Hopper")
+    await page.shows_not(".not-them")
+    assert (await asked(page, negatives))["negatives"] == []
+    last = json.loads(page.service.run("gallery", "audit", "--json"))["entries"][-1]
+    assert (last["action"], last["actor"]) == ("negative_removed", "the desk")
 
 
 async def asked(page: Page, path: str) -> dict[str, Any]:

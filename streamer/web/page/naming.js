@@ -1,6 +1,7 @@
 // Who somebody in a visit is: a name for somebody unknown, another one for who was taken for somebody else.
 
 import { ask, Problem } from "./api.js";
+import { Denied } from "./denied.js";
 import { Dialog, Face, say, Trouble, useAction } from "./parts.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 import { isSame, pictureOf } from "./visits.js";
@@ -83,6 +84,7 @@ export function Naming({ visit, onDone, onClose }) {
     <${PersonPicker} label="Name" likely=${visit.candidates ?? []} isBusy=${isBusy} onPick=${(person) => run({ person })} onNew=${(name) => run({ name })} />
     ${isBusy && html`<p class="waiting" role="status">One moment…</p>`}
     <${Trouble} problem=${problem && { ...problem, message: wordsOf(problem), refused: problem.refused }} />
+    <${Denied} problem=${problem} person=${last?.person} />
     ${looksLikeOther && html`<button type="button" disabled=${isBusy} onClick=${() => run(last, true)}>It is somebody else: enrol all the same</button>`}
   </${Dialog}>`;
 }
