@@ -11,7 +11,7 @@ from streamer.demo.scene import write_stills
 from tests.faces import KNOWN, NAME, STRANGERS, write_film
 from tests.live.browser import Browser
 from tests.live.service import ServiceProcess, until
-from tests.live.test_page import SIZES, Page
+from tests.live.test_page import SIZES, Page, pin
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(240), pytest.mark.asyncio(loop_scope="module")]
 
@@ -166,3 +166,20 @@ async def test_a_browser_that_can_have_neither_is_told_why(page, anew):
     await anew(WITHOUT_WEBRTC + ";" + WITHOUT_SOCKETS, "live/door")
     await page.shows(".tile .notice", "lets no WebSocket through. This browser has no WebRTC")
     await viewers(page, 0)
+
+
+@pytest.mark.thorough
+async def test_a_wall_goes_on_when_the_service_is_back(page):
+    await page.browser.open("about:blank")
+    await page.browser.open(f"{page.service.http}/#/live")
+    await page.browser.until(f"{SHOWN}.length > 3")
+    address = page.service.http
+    page.service.stop()
+    await page.shows(".tile .state", "not connected")
+    await page.shows(".away", "does not answer")
+    await page.browser.until(f"{SHOWN}.length === 0")  # none looks as if it were of now
+    pin(page.service, address)
+    page.service.start()
+    await page.service.until_ready("camera door")
+    await page.browser.until(f"{SHOWN}.length > 3")
+    await page.shows_not(".away")
