@@ -382,7 +382,7 @@ async def test_cameras_and_models(page):
     await page.click(".card[aria-label='Camera attic'] .enable", "Disable")
     await page.shows(".card[aria-label='Camera attic'] .state", "disabled")
     await page.click(".card[aria-label='Camera door'] .probe")
-    await page.shows("dialog dd", "h264, 960 x 640")
+    await page.shows("dialog dd", "960 x 640")
     await page.looked_at("probe")
     await page.click("dialog header button")
     await page.go("models")
@@ -394,14 +394,14 @@ async def test_cameras_and_models(page):
     await page.looked_at("models")
     await page.click(".auto")
     await page.shows(".said", "nano_embed serves")
-    await page.shows(".chosen", "Chosen by the service: nano_embed on cpu")
+    await page.shows(".chosen", "Chosen by the service: nano_embed on the processor")
 
 
 async def test_thresholds_are_computed_and_kept(page):
     await page.go("service")
     await page.shows(".service .state", "All of it runs")
     await page.shows(".service dd", "1 of 2 online")
-    await page.shows(".spaces .state", "of the model")
+    await page.shows(".spaces .state", "the model’s own")
     await page.click(".asked button", "Compute")
     await page.shows(".trouble", "enrol two at least")
     people = [await enrolled(page, f"Person {number}", number) for number in range(2)]
