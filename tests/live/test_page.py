@@ -247,7 +247,8 @@ async def test_what_is_said_last_of_a_visit_counts(page):
     (kept,) = (await asked(page, negatives))["negatives"]
     denied = kept["source"].split()[1]
     await page.click(f".visit[data-id='{denied}'] .who-is-this")
-    await page.type("dialog input[name=name]", "Grace Hopper\n")
+    await page.type("dialog input[name=name]", "grace")
+    await page.click("dialog .choices button", "Grace Hopper")
     await page.shows(".said", "Grace Hopper is recognised from now on")
     assert (await asked(page, negatives))["negatives"] == []
     since = time.time()
@@ -372,6 +373,16 @@ async def test_cameras_and_models(page):
     await page.click(".card[aria-label='Camera attic'] .enable", "Enable")
     await page.shows(".card[aria-label='Camera attic'] .state", "online")
     await page.shows(".card[aria-label='Camera attic'] .delay", " ms")
+    where = (
+        "const {x, y} = document.querySelector('[aria-label=\"Camera attic\"] .enable').getBoundingClientRect();"
+        "return [x, y, ...[...document.querySelectorAll('nav li')].map((it) => it.getBoundingClientRect().x)]"
+    )
+    before = await page.browser.run(where)
+    await page.click(".card[aria-label='Camera attic'] .keep", "Keep visits")
+    await page.shows(".card[aria-label='Camera attic'] .keep", "Keep no visits")
+    await page.click(".said .action", "Undo")
+    await page.shows(".card[aria-label='Camera attic'] dd", "not kept")
+    await page.shows(".card[aria-label='Camera attic'] .state", "online")
     spoken = "document.querySelector('.delay').closest('[aria-live], [role=status], [role=alert]')"
     assert await page.browser.run(f"return {spoken}") is None, "or it is said every few seconds"
     await page.looked_at("cameras")
@@ -381,6 +392,7 @@ async def test_cameras_and_models(page):
     await page.looked_at("camera-offline")
     await page.click(".card[aria-label='Camera attic'] .enable", "Disable")
     await page.shows(".card[aria-label='Camera attic'] .state", "disabled")
+    assert await page.browser.run(where) == before, "where the pointer is, is the same button"
     await page.click(".card[aria-label='Camera door'] .probe")
     await page.shows("dialog dd", "960 x 640")
     await page.looked_at("probe")
@@ -389,6 +401,9 @@ async def test_cameras_and_models(page):
     await page.shows(".card .state", "serves on")
     await page.shows(".chosen", "Chosen by the service")
     await page.shows(".free", "of RAM")
+    await page.shows(".missing summary", "be had here")
+    states = await page.browser.run("return [...document.querySelectorAll('.card .state')].map((it) => it.innerText)")
+    assert {*states} == {"serves on the processor", ""}, "nothing that looks broken: what can't be had is folded"
     await page.shows(".card[aria-label='Model nano_embed'] .memory", "of RAM")
     await page.shows(".card[aria-label='Model nano_det'] .memory", "of RAM")
     await page.looked_at("models")
@@ -401,12 +416,14 @@ async def test_thresholds_are_computed_and_kept(page):
     await page.go("service")
     await page.shows(".service .state", "All of it runs")
     await page.shows(".service dd", "1 of 2 online")
-    await page.shows(".spaces .state", "the model’s own")
+    await page.shows(".spaces .state", "s own")
     await page.click(".asked button", "Compute")
     await page.shows(".trouble", "enrol two at least")
     people = [await enrolled(page, f"Person {number}", number) for number in range(2)]
     await page.click(".asked button", "Compute")
     await page.shows(".rates p", "strangers is taken for somebody")
+    await page.shows(".rates .now", "in 100 are missed")  # at the threshold in use
+    await page.shows(".spaces .missed", "in 100 of their faces")
     (curve,) = await page.browser.run(
         "return [...document.querySelectorAll('.plot .strangers')].map((it) => it.getTotalLength())"
     )
@@ -420,6 +437,7 @@ async def test_thresholds_are_computed_and_kept(page):
     await page.click(".keep")
     await page.shows(".said", "by these thresholds")
     await page.shows(".spaces .state", "in use")
+    await page.shows(".spaces .missed", "in 100 of their faces")
     await page.looked_at("service")
     (space,) = (await asked(page, "/api/v1/calibration"))["spaces"].values()
     assert space["state"] == "used"

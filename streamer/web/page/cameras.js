@@ -58,11 +58,11 @@ function Looks({ camera: { state, fps, pace, enabled }, latency }) {
   const isOnline = state === "online" && service.value.answers;
   const most = pace === "fastest" ? "as fast as it can be played" : `${fps} at most`;
   const pictures = !enabled ? "none: it is disabled" : isOnline && perSecond !== null ? `${tenths(perSecond)} a second looked at, ${most}` : `${fps} a second${pace === "fastest" ? " of it" : " at most"} are looked at`;
-  const lost = latency && isOnline && dropped > 0 && `; ${dropped} left out in the last ${withinS < 59 ? `${Math.ceil(withinS)} s` : "minute"}: there was no time for them`;
-  return html`<dt>Pictures</dt><dd>${pictures}${lost}</dd>
+  const lost = latency && isOnline && dropped > 0 && `; no time for ${dropped} in the last ${withinS < 59 ? `${Math.ceil(withinS)} s` : "minute"}`;
+  return html`<dt>Pictures</dt><dd class="two">${pictures}${lost}</dd>
     ${enabled && latency && state !== "online"
-      ? html`<dt>Last picture</dt><dd class="last">${lastS === null ? "none has come yet" : `${lasted(lastS)} ago`}</dd>`
-      : html`<dt>Looked at</dt>${latency && isOnline && pace !== "fastest" ? html`<dd class="delay">${delayWords(latency)}</dd>` : html`<dd>–</dd>`}`}`;
+      ? html`<dt>Last picture</dt><dd class="two last">${lastS === null ? "none has come yet" : `${lasted(lastS)} ago`}</dd>`
+      : html`<dt>Looked at</dt>${latency && isOnline && pace !== "fastest" ? html`<dd class="two delay">${delayWords(latency)}</dd>` : html`<dd class="two">–</dd>`}`}`;
 }
 
 function delayWords({ looked_at: looked, p50_ms: half, p95_ms: most }) {
