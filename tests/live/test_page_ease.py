@@ -228,7 +228,7 @@ async def test_cameras_and_models_by_keys_alone(page):
     await page.shows(".said", "attic: disabled")
     await keys.is_at("button Enable")
     await keys.enter("What it sends")
-    await page.shows("dialog h2", "What attic sends")
+    await page.shows("dialog h2", "What door sends")
     await keys.press(ESCAPE)
     await page.shows_not("dialog")
     await keys.is_at("What it sends")
