@@ -115,17 +115,15 @@ class Decisions:
             return file.by_camera(event_ids)
 
         by_camera = await self._review.run(named, is_rest=True)
-        back = 0
         if person is not None:
             # Only now: whoever is forgotten from here on takes them along.
             if await self._desk.run(actor, lambda store: store.lookup(person.id), is_rest=True) is None:
                 await self._erase(event_ids)
                 raise PersonNotFound(f"{person.id} was forgotten just now, and these visits with them")
-            back = await self._taken_back(event_ids, person, actor)
             # Or whoever asks for these visits next would be told that the person was forgotten.
             await self._studio.live_gallery.until_enrolled(person.id)
         self._live.tell(news_of(by_camera, now, who, former))
-        return back
+        return 0 if person is None else await self._taken_back(event_ids, person, actor)
 
     async def _taken_back(self, event_ids: Sequence[str], person: Person, actor: str) -> int:
         """What was said of these visits before, that they are not this person's: the newer word counts."""

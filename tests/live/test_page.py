@@ -18,6 +18,7 @@ from axe_core_python import base as axe
 
 from tests.faces import EVERYBODY, KNOWN, STRANGERS, write_film
 from tests.live.browser import Browser
+from tests.live.firefox import Firefox
 from tests.live.mosquitto import Mosquitto
 from tests.live.publishing import fake_camera
 from tests.live.service import ServiceProcess, until
@@ -50,7 +51,7 @@ return shown.filter((it) => !isHidden(it) && (isCut(it.getBoundingClientRect()) 
 class Page:
     """The page in a browser, as its user sees it."""
 
-    def __init__(self, browser: Browser, service: ServiceProcess, token: str, *, thorough: bool) -> None:
+    def __init__(self, browser: Browser | Firefox, service: ServiceProcess, token: str, *, thorough: bool) -> None:
         self.browser, self.service, self.token, self._thorough = browser, service, token, thorough
 
     async def go(self, where: str) -> None:
@@ -108,6 +109,7 @@ class Page:
         tastes = (False, True) if folder or self._thorough else (False,)
         for size, (width, height) in SIZES.items():
             await self.browser.resize(width, height)
+            assert await self.browser.run("return innerWidth") <= width, "Chromium makes room for what is too wide"
             for dark in tastes:
                 await self.browser.dark(dark)
                 assert await self.browser.run(MISFITS) == [], (name, size)
@@ -496,6 +498,24 @@ def pin(service: ServiceProcess, address: str) -> None:
     """The same port again: the page is there."""
     file = service.data.parent / "whosthere-under-test.yaml"
     file.write_text(file.read_text().replace("port: 0", f"port: {httpx.URL(address).port}"))
+
+
+async def test_words_instead_of_an_empty_page(page):
+    """A browser of before 2022, and one that does not get all of it."""
+    devtools = page.browser.devtools
+    old = await devtools("Page.addScriptToEvaluateOnNewDocument", source="delete AbortSignal.timeout")
+    await page.browser.open(f"{page.service.http}/?old")
+    await page.shows("#too-old", "too old for this page: it needs Chrome")
+    await devtools("Page.removeScriptToEvaluateOnNewDocument", **old)
+    await devtools("Network.enable")
+    await devtools("Network.setBlockedURLs", urls=["*/page/visits.js"])
+    await page.browser.open(f"{page.service.http}/")
+    await page.shows("#not-loaded", "has not sent all of this page")
+    assert await page.browser.run("return document.getElementById('too-old').hidden")
+    await devtools("Network.setBlockedURLs", urls=[])
+    await page.click("#not-loaded a", "Load it anew")
+    await page.shows("h1", "Live")
+    await devtools("Network.disable")
 
 
 @pytest.mark.thorough

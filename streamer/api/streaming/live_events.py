@@ -26,19 +26,21 @@ FORGOTTEN = "whosthere.forgotten/1"
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which events a listener is told; None: any. people: ids, in whatever part of an event they stand. known: of
-    events; a visit that is said to be somebody's was nobody's.
+    """Which events a listener is told; None: any. people: ids, in whatever part of an event they stand. changes: also
+    what is said of visits afterwards, whoever is `known` by that, and who is forgotten.
     """
 
     cameras: frozenset[str] | None = None
     people: frozenset[str] | None = None
     known: bool | None = None
+    changes: bool = False
 
     def takes(self, event: IdentityEvent | VisitNews) -> bool:
         if self.cameras is not None and event.camera not in self.cameras:
             return False
         if isinstance(event, VisitNews):
-            return self.people is None or event.is_erased or not self.people.isdisjoint(event.people)
+            is_theirs = self.people is None or event.is_erased or not self.people.isdisjoint(event.people)
+            return self.changes and is_theirs
         if self.people is not None and self.people.isdisjoint(person.id for person in event.people):
             return False
         return self.known is None or self.known == (event.person is not None)
@@ -107,8 +109,9 @@ class LiveEvents:
         """Names may be others now; of who was forgotten nothing is kept, nor to be shown by who listens."""
         if forgotten:
             gone = Message(orjson.dumps({"schema": FORGOTTEN, "people": sorted(forgotten)}).decode(), kind="forgotten")
-            for mailbox in self._listeners:
-                mailbox.put(gone)
+            for mailbox, wanted in self._listeners.items():
+                if wanted.changes:
+                    mailbox.put(gone)
         for kept in self._kept.values():
             event = kept.event
             kept.event = (

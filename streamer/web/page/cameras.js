@@ -3,7 +3,7 @@
 import { REASONS, TROUBLES } from "/assets/states.js";
 import { ask, may, service } from "./api.js";
 import { useCameras } from "./live.js";
-import { addressOf, Dialog, lasted, say, Trouble, useAction } from "./parts.js";
+import { addressOf, Dialog, lasted, say, Trouble, useAction, Waiting } from "./parts.js";
 import { useStatus } from "./status.js";
 import { html, useEffect, useState } from "./vendor/preact.js";
 
@@ -15,7 +15,7 @@ export function Cameras() {
   const [status] = useStatus();
   return html`<h1>Cameras</h1>
     ${service.value.answers && html`<${Trouble} problem=${problem} />`}
-    ${cameras === null && !problem && html`<p class="waiting">One moment…</p>`}
+    ${cameras === null && !problem && html`<${Waiting} />`}
     ${cameras?.length === 0 && html`<p class="empty">There is no camera yet. Add one: <code>whosthere cameras add door rtsp://…</code></p>`}
     <ul class="cards">${cameras?.map((camera) => html`<${Camera} key=${camera.name} camera=${camera} watched=${status?.watched[camera.name]} latency=${status?.latency?.[camera.name]} look=${look} />`)}</ul>`;
 }

@@ -4,13 +4,16 @@ import { ask, may, service } from "./api.js";
 import { Correction, Naming } from "./naming.js";
 import { News } from "./news.js";
 import { useObserved } from "./observable.js";
-import { addressOf, Dialog, Face, timeWords, Trouble } from "./parts.js";
+import { addressOf, Dialog, Face, timeWords, Trouble, Waiting } from "./parts.js";
 import { html, useEffect, useMemo, useRef, useState } from "./vendor/preact.js";
 import { useCameras } from "./live.js";
 import { asSaid, isSame, joined, kept, live, newestFirst, now, pictureOf, saidByHand, whoWords } from "./visits.js";
 
 const ENOUGH = 20; // of a page of what was asked for
 const [MOST_PAGES, MOST_MS] = [5, 4000]; // looked through at once for so many
+// Of markup without a value htm keeps the first that it made, for good: in a row, Preact's links would keep that row by it, its list
+// of then, and so every row there ever was. With a value it is made anew each time.
+const [NOW, QUIET] = ["now", "quiet"];
 const WHO = { all: "Everybody", known: "Known people", unknown: "Unknown people" };
 
 export function Events({ query }) {
@@ -30,8 +33,8 @@ export function Events({ query }) {
       <code>whosthere cameras set door snapshots=true</code> turns it on.</p>`}
     <${News} visits=${heard} />
     <ol class="visits">${withHeld(visits, held).map((visit) => html`<${Visit} key=${visit.event_id} visit=${visit} change=${past.change} hold=${hold} />`)}</ol>
-    ${past.isBusy && html`<p class="waiting">One moment…</p>`}
-    ${!past.isBusy && !past.problem && visits.length === 0 && html`<p class="empty">${past.next ? "None among the newest." : "Nobody was seen."}</p>`}
+    ${(past.isBusy || !(past.isKnown || past.problem || past.isMissing)) && html`<${Waiting} />`}
+    ${!past.isBusy && (past.isKnown || past.isMissing) && visits.length === 0 && html`<p class="empty">${past.next ? "None among the newest." : "Nobody was seen."}</p>`}
     ${!past.isBusy && past.next && html`<button type="button" class="more" onClick=${past.more}>Show older</button>`}`;
 }
 
@@ -120,6 +123,7 @@ function usePast(asked, missed, person) {
     ...mine,
     isBusy,
     isMissing,
+    isKnown: found.key === key,
     problem: isMissing ? null : problem,
     more: () => look(mine.visits, mine.next),
     change: (visit) => {
@@ -166,9 +170,9 @@ function Visit({ visit, change, hold }) {
     <div class="told">
       <p class="name">${person ? html`<a href=${addressOf("people", person.id)}>${who}</a>` : who}</p>
       <p><a href=${addressOf("live", camera)}>${camera}</a> · <time datetime=${new Date(from * 1000).toISOString()}>${timeWords(from)}</time>
-        ${isOver ? ` for ${durationWords(to - from)}` : html` · <span class="now">there now</span>`}</p>
+        ${isOver ? ` for ${durationWords(to - from)}` : html` · <span class=${NOW}>there now</span>`}</p>
       ${person && similarity !== null && !visit.isByHand && html`<p class="quiet">similarity ${similarity.toFixed(2)}</p>`}
-      ${visit.isByHand && html`<p class="quiet">said by hand</p>`}
+      ${visit.isByHand && html`<p class=${QUIET}>said by hand</p>`}
     </div>
     ${may("operator") && open !== "fix" && html`<div class="buttons">
       ${person ? html`<button type="button" class="wrong" onClick=${() => setOpen("fix")}>Not ${who}?</button>` : html`<button type="button" class="main who-is-this" onClick=${() => setOpen("name")}>Who is this?</button>`}</div>`}

@@ -2,7 +2,7 @@
 
 import { service } from "./api.js";
 import { observable, useObserved } from "./observable.js";
-import { addressOf, Trouble } from "./parts.js";
+import { addressOf, Trouble, Waiting } from "./parts.js";
 import { useAskedAgain } from "./status.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 import { Watching } from "./watching.js";
@@ -21,7 +21,7 @@ export function Live({ id }) {
   if (id !== undefined) return html`<${One} key=${id} camera=${id} known=${cameras?.find(({ name }) => name === id)} isKnown=${!cameras || cameras.some(({ name }) => name === id)} />`;
   return html`<h1>Live</h1>
     ${service.value.answers && html`<${Trouble} problem=${problem} />`}
-    ${cameras === null && !problem && html`<p class="waiting">One moment…</p>`}
+    ${cameras === null && !problem && html`<${Waiting} />`}
     ${cameras?.length === 0 && html`<p class="empty">There is no camera yet. Add one: <code>whosthere cameras add door rtsp://…</code></p>`}
     ${cameras && html`<ul class="wall" data-count=${Math.min(cameras.length, 4)}>
       ${[...cameras].sort((one, other) => other.enabled - one.enabled).map(({ name, enabled }) => html`<li key=${name}><${Tile} camera=${name} isEnabled=${enabled} /></li>`)}

@@ -2,7 +2,7 @@
 
 import { ask, may, service } from "./api.js";
 import { useObserved } from "./observable.js";
-import { say, Trouble, useAction } from "./parts.js";
+import { say, Trouble, useAction, Waiting } from "./parts.js";
 import { useStatus } from "./status.js";
 import { html, useEffect, useState } from "./vendor/preact.js";
 
@@ -33,7 +33,7 @@ export function Models() {
       ${may("operator") && html`<button type="button" class="auto" disabled=${isBusy} onClick=${() => use("auto")}>Let the service choose</button>`}</div>
     <${Trouble} problem=${problem} /><${Trouble} problem=${refusal} />
     ${isBusy && html`<p class="waiting" role="status">The model is loaded and tried…</p>`}
-    ${!found && !problem && html`<p class="waiting">One moment…</p>`}
+    ${!found && !problem && html`<${Waiting} />`}
     ${found && html`<${Chosen} models=${found.status.models} />
       <h2>In use</h2>${cards(kind(({ serving }) => serving))}
       <p class="quiet free">${freeWords(found.free)}</p>

@@ -2,17 +2,18 @@
 
 import { ask, Problem } from "./api.js";
 import { Denied } from "./denied.js";
-import { Dialog, Face, say, Trouble, useAction } from "./parts.js";
+import { Dialog, Face, say, Trouble, useAction, Waiting } from "./parts.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 import { isSame, pictureOf } from "./visits.js";
 
 const MOST_FOUND = 6;
 const TYPED_FOR_MS = 150;
 const SLOW_MS = 700;
+const NONE = { people: [], isMore: false, isAsked: false };
 
 // Whose names contain what was typed, some of them, or null; a problem is whose it is who asked.
 function useFound(typed, without) {
-  const [found, setFound] = useState(null); // {people, isMore}; null while it is asked
+  const [found, setFound] = useState(NONE); // {people, isMore}; null where it takes a while
   const [problem, setProblem] = useState(null);
   useEffect(() => {
     const cancelling = new AbortController();
@@ -22,7 +23,7 @@ function useFound(typed, without) {
       try {
         const { data } = await ask(`/api/v1/people?${query}`, { signal: cancelling.signal });
         const others = data.people.filter(({ id }) => id !== without);
-        setFound({ people: others.slice(0, MOST_FOUND), isMore: others.length > MOST_FOUND });
+        setFound({ people: others.slice(0, MOST_FOUND), isMore: others.length > MOST_FOUND, isAsked: true });
         setProblem(null);
       } catch (error) {
         if (error.code !== "cancelled") setProblem(error);
@@ -56,7 +57,7 @@ export function PersonPicker({ label, without, likely = [], onPick, onNew, isBus
       ${isNew && html`<button type="submit" class="main" disabled=${isBusy}>Somebody new: ${typed.trim()}</button>`}
       ${people.map((person) => html`<button type="button" key=${person.id} disabled=${isBusy} onClick=${() => onPick(person)}>${person.name}</button>`)}
     </div>
-    <p class="quiet" role="status">${!found && !problem ? "Looking for people…" : found?.isMore ? "There are more: type more of the name." : found && typed.trim() && !people.length && !onNew ? "Nobody has such a name." : ""}</p>
+    <p class="quiet" role="status">${!found && !problem ? "Looking for people…" : found?.isMore ? "There are more: type more of the name." : found?.isAsked && typed.trim() && !people.length && !onNew ? "Nobody has such a name." : ""}</p>
   </form>`;
 }
 
@@ -82,7 +83,7 @@ export function Naming({ visit, onDone, onClose }) {
   return html`<${Dialog} title="Who is this?" onClose=${onClose}>
     <${Face} src=${pictureOf(visit, "face")} name="Somebody unknown" isLarge />
     <${PersonPicker} label="Name" likely=${visit.candidates ?? []} isBusy=${isBusy} onPick=${(person) => run({ person })} onNew=${(name) => run({ name })} />
-    ${isBusy && html`<p class="waiting" role="status">One moment…</p>`}
+    ${isBusy && html`<${Waiting} />`}
     <${Trouble} problem=${problem && { ...problem, message: wordsOf(problem), refused: problem.refused }} />
     <${Denied} problem=${problem} person=${last?.person} />
     ${looksLikeOther && html`<button type="button" disabled=${isBusy} onClick=${() => run(last, true)}>It is somebody else: enrol all the same</button>`}

@@ -7,6 +7,7 @@ import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 const TIME = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 const DAY_AND_TIME = new Intl.DateTimeFormat(undefined, { weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
 const SAID_FOR_MS = 8000;
+const LONG_MS = 5000;
 
 // Unix seconds in; the time alone for today's.
 export function timeWords(at) {
@@ -85,6 +86,16 @@ export function Said() {
 }
 
 const isKeys = ({ ctrlKey, metaKey, shiftKey, key }, keys) => keys === "Control+z" && (ctrlKey || metaKey) && !shiftKey && key.toLowerCase() === "z";
+
+// That something is on its way; where it takes long, why that may be, which alone is read out.
+export function Waiting({ words = "One moment…" }) {
+  const [isLong, setLong] = useState(false);
+  useEffect(() => {
+    const timer = setTimeout(() => setLong(true), LONG_MS);
+    return () => clearTimeout(timer);
+  }, []);
+  return html`<p class="waiting">${words} <span role="status">${isLong ? "It takes longer than usual: the link is slow, or the service has much to do." : ""}</span></p>`;
+}
 
 export function Trouble({ problem }) {
   if (!problem) return null;

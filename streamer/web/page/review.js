@@ -3,7 +3,7 @@
 import { ask, service } from "./api.js";
 import { PersonPicker } from "./naming.js";
 import { useObserved } from "./observable.js";
-import { Dialog, Face, say, timeWords, Trouble, useAction } from "./parts.js";
+import { Dialog, Face, say, timeWords, Trouble, useAction, Waiting } from "./parts.js";
 import { html, useEffect, useState } from "./vendor/preact.js";
 
 const PAGE = 20;
@@ -50,14 +50,14 @@ function Cluster({ cluster, without, look }) {
     say(words);
     without(id);
   });
-  const isGone = problem?.code === "cluster_not_found";
+  const isGone = ["cluster_not_found", "cluster_changed"].includes(problem?.code);
   const span = first === last ? timeWords(first) : `${timeWords(first)} to ${timeWords(last)}`;
   return html`<li class="cluster" data-id=${id} aria-label=${`Somebody unknown, ${visits(count)}`}>
     <${Face} src=${faceOf(eventIds[0])} name="Somebody unknown" isLarge />
     <div class="told"><p class="name">${visits(count)}</p><p>${cameras.join(", ")} · ${span}</p>
       <div class="faces">${eventIds.slice(1, MOST_FACES).map((one) => html`<${Face} key=${one} src=${faceOf(one)} name="" />`)}</div>
       ${isBusy && html`<p class="quiet" role="status">One moment…</p>`}
-      <${Trouble} problem=${isGone ? { message: "These visits have changed since they were shown." } : problem} />
+      <${Trouble} problem=${problem} />
       <div class="buttons">
         ${isGone && html`<button type="button" onClick=${look}>Look again</button>`}
         <button type="button" class="main who-is-this" disabled=${isBusy} onClick=${() => setNaming(true)}>Who is this?</button>
@@ -88,7 +88,7 @@ function ClusterNaming({ cluster, onDone, onClose }) {
     <div class="faces">${cluster.event_ids.map((one, number) => html`<button type="button" class="picture" key=${one} aria-pressed=${String(!left.has(one))} disabled=${isBusy}
       aria-label=${`Face ${number + 1}, ${left.has(one) ? "left out" : "counts"}`} onClick=${() => toggle(one)}><${Face} src=${faceOf(one)} name="" /></button>`)}</div>
     <${PersonPicker} label="Name" likely=${cluster.candidates} isBusy=${isBusy} onPick=${({ id }) => run({ person: id })} onNew=${(name) => run({ name })} />
-    ${isBusy && html`<p class="waiting" role="status">One moment…</p>`}
+    ${isBusy && html`<${Waiting} />`}
     <${Trouble} problem=${problem} />
     ${problem?.code === "enrolled_already" && html`<button type="button" disabled=${isBusy} onClick=${() => run(last, true)}>It is somebody else: enrol all the same</button>`}
   </${Dialog}>`;

@@ -83,8 +83,8 @@ export function followSession() {
 
 function begin() {
   clearTimeout(retry);
-  const query = last ? `?after=${encodeURIComponent(last)}` : "";
-  const mine = (source = new EventSource(`/api/v1/events/live${query}`));
+  const query = last ? `&after=${encodeURIComponent(last)}` : "";
+  const mine = (source = new EventSource(`/api/v1/events/live?changes=true${query}`));
   mine.onopen = () => {
     waitMs = 1000;
     live.set({ isOn: true });

@@ -81,10 +81,10 @@ class InUse:
 
 class ModelView(BaseModel):
     """`device`: where it serves, or would. `item_ms`, `memory_mib`: of a face (a picture) in the batch size in which it
-    serves, else the best one there; null where nobody measured it. `item_ms_from`: measured `here`, or as the `spec` has
-    it. `held_mib`: how much more of that device's memory
-    was taken when it was loaded into this service (of RAM: beside what others left behind, which it uses); null where
-    it is not loaded, or is on a server."""
+    serves, else the best one there; null where nobody measured it. `item_ms_from`: measured `here`, or the `spec`'s.
+    `held_mib`: how much more of that device's memory was taken when it was loaded into this service (of RAM: beside
+    what others left behind, which it uses); null where it is not loaded, or is on a server.
+    """
 
     model_config = ConfigDict(json_schema_extra={"example": _EXAMPLE})
 
