@@ -250,11 +250,18 @@ async def test_an_answer_that_breaks_off_is_a_service_that_is_away(page):
     assert await page.browser.run("return document.querySelectorAll('.trouble').length") == 0
 
 
+async def oldest(page: Page) -> str:
+    """Of the unknown visits that are shown, all of which have been asked for."""
+    await page.shows(".visit .who-is-this")
+    await page.shows_not("main .waiting")
+    shown = "return [...document.querySelectorAll('.visit[data-known=false]')].at(-1).dataset.id"
+    return str(await page.browser.run(shown))
+
+
 async def test_of_two_who_say_who_it_was_the_first_counts_and_the_other_is_told(page):
     ids = {one["name"]: one["id"] for one in (await ask(page, "GET", "/api/v1/people")).json()["people"]}
     await page.go("events?who=unknown")
-    await page.shows(".visit .who-is-this")
-    event_id = await page.browser.run("return document.querySelector('.visit:last-child').dataset.id")
+    event_id = await oldest(page)
     visit, path = f".visit[data-id='{event_id}']", f"/api/v1/events/{event_id}"
     await page.click(f"{visit} .who-is-this")
     assert (await ask(page, "PATCH", path, json={"person": ids[LONG]})).status_code == 200
@@ -306,6 +313,12 @@ async def test_what_is_said_and_erased_elsewhere_is_on_an_open_page(page):
     for person, name in (("Mary Elsewhere", "Mary Elsewhere"), (None, "Somebody unknown"), ("Mary Elsewhere", "Mary")):
         assert (await ask(page, "PATCH", path, json={"person": person, "negative": False})).status_code == 200
         await page.shows(f"{visit} .name", name, within_s=10)
+    mary = (await named(page, "Mary Elsewhere"))[0]["id"]
+    assert (await ask(page, "PATCH", f"/api/v1/people/{mary}", json={"name": "Mary Anywhere"})).status_code == 200
+    await page.shows(f"{visit} .name", "Mary Anywhere", within_s=10)
+    other = (await ask(page, "POST", "/api/v1/people", json={"name": "Mary Elsewhere"})).json()["id"]
+    assert (await ask(page, "POST", f"/api/v1/people/{mary}/merge", json={"into": other})).status_code == 200
+    await page.shows(f"{visit} .name", "Mary Elsewhere", within_s=10)
     page.service.run("people", "forget", "Mary Elsewhere", "--yes")
     await page.shows_not(visit)
     assert "Mary Elsewhere" not in await page.text()
@@ -316,11 +329,31 @@ async def test_what_is_said_and_erased_elsewhere_is_on_an_open_page(page):
     await page.shows_not(f".visit[data-id='{other}']")
 
 
+async def test_a_cluster_that_is_erased_goes_from_events_and_what_was_missed_is_not_shown(page):
+    await page.go("events")
+    await page.shows(".visit .who-is-this")
+    cluster = (await ask(page, "GET", "/api/v1/review")).json()["clusters"][0]
+    visits = ",".join(f".visit[data-id='{one}']" for one in cluster["event_ids"])
+    await page.shows(visits)
+    assert (await ask(page, "DELETE", f"/api/v1/review/{cluster['id']}")).status_code == 204
+    await page.shows_not(visits)
+    person = (await ask(page, "POST", "/api/v1/people", json={"name": "Mary Missed"})).json()["id"]
+    event_id = await oldest(page)
+    told = await ask(page, "PATCH", f"/api/v1/events/{event_id}", json={"person": person, "negative": False})
+    assert told.status_code == 200, told.text
+    await page.shows(f".visit[data-id='{event_id}'] .name", "Mary Missed")
+    await link(page.browser, offline=True)
+    await page.shows(".title .state", "not up to date")
+    page.service.run("people", "forget", "Mary Missed", "--yes")
+    await link(page.browser)
+    await page.shows_not(f".visit[data-id='{event_id}']")
+    assert "Mary Missed" not in await page.text()
+
+
 async def test_visits_of_before_a_merge_are_shown_and_corrected_as_the_others(page):
     ids = {one["name"]: one["id"] for one in (await ask(page, "GET", "/api/v1/people")).json()["people"]}
     await page.go("events?who=unknown")
-    await page.shows(".visit .who-is-this")
-    event_id = await page.browser.run("return document.querySelector('.visit:last-child').dataset.id")
+    event_id = await oldest(page)
     path = f"/api/v1/events/{event_id}"
     assert (await ask(page, "PATCH", path, json={"person": ids[LONG]})).status_code == 200
     merged = await ask(page, "POST", f"/api/v1/people/{ids[LONG]}/merge", json={"into": ids[MARKUP]})

@@ -4,7 +4,7 @@ import { service } from "./api.js";
 import { observable, useObserved } from "./observable.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 
-const TIME = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
+const TIME = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
 const DAY_AND_TIME = new Intl.DateTimeFormat(undefined, { weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
 const SAID_FOR_MS = 8000;
 const LONG_MS = 5000;
@@ -30,10 +30,11 @@ let quietAgain;
 
 // One line at the edge of the page, read out by screen readers, too. isBad: it stays until it is closed. action:
 // {words, run, keys}: a button after it, gone once it has been run; run may say what came of it, and may raise Problem.
-// keys: "Control+z", which is as good as the button wherever one is.
+// keys: "Control+z", which is as good as the button wherever one is. Returns isLast(): whether nothing else was said since.
 export function say(words, { isBad = false, action = null } = {}) {
   saying.set({ words, isBad, action });
   letGo();
+  return () => saying.value.words === words && saying.value.action === action;
 }
 
 // It goes by itself, unless it is bad or somebody is at it.
@@ -80,8 +81,8 @@ export function Said() {
     onPointerEnter=${stay} onPointerLeave=${() => isBusy || isAt() || letGo()}
     onfocusin=${({ relatedTarget }) => (stay(), line.current.contains(relatedTarget) || (before.current = relatedTarget))} onfocusout=${() => isBusy || setTimeout(() => isAt() || letGo())}>
     <span>${words}</span>
-    ${action && html`<button type="button" class="action" aria-keyshortcuts=${action.keys} onClick=${run}>${isBusy ? "One moment…" : action.words}</button>`}
-    ${words && html`<button type="button" class="plain" aria-label="Close this message" onClick=${() => say("")}>✕</button>`}
+    ${words && html`<div>${action && html`<button type="button" class="action" aria-keyshortcuts=${action.keys} onClick=${run}>${isBusy ? "One moment…" : action.words}</button>`}
+      <button type="button" class="plain" aria-label="Close this message" onClick=${() => say("")}>✕</button></div>`}
   </div>`;
 }
 
@@ -134,7 +135,7 @@ export function Face({ src, name = "", isLarge = false }) {
   return html`<${Picture} key=${src} src=${src} name=${name} className=${`face ${isLarge ? "large" : ""}`} />`; // another one begins anew
 }
 
-function Picture({ src, name, className }) {
+export function Picture({ src, name, className }) {
   const [tries, setTries] = useState(0);
   const [isBroken, setBroken] = useState(false);
   const timer = useRef();

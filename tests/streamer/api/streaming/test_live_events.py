@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from streamer.api.streaming.live_events import FORGOTTEN, GAP, LiveEvents, Wanted
+from streamer.api.streaming.live_events import FORGOTTEN, GAP, RENAMED, LiveEvents, Wanted
 from streamer.api.streaming.messages import Mailbox
 from streamer.api.streaming.visit_news import ERASED, SAID, news_of
 from streamer.events.event import IdentityEvent, Person, PossiblePerson
@@ -209,3 +209,13 @@ async def test_whoever_is_forgotten_is_told_and_their_visits_are_erased():
     with live.listening(ALL, "") as mailbox:
         _, of_ada, of_bob = await heard(mailbox)
     assert (of_ada["schema"], "person" in of_ada, of_bob["person"]["id"]) == (ERASED, False, BOB)
+
+
+async def test_whoever_has_another_name_or_id_is_told():
+    live = hub()
+    with live.listening(Wanted(changes=True)) as mailbox:
+        live.gallery_changed((), {ADA: BOB, BOB: BOB, "p00000000gone": "p00000000gone"})
+        (told,) = await mailbox.take()
+    bob = {"id": BOB, "name": NAMES[BOB]}
+    people = [{"id": ADA, "person": bob}, {"id": BOB, "person": bob}]
+    assert (told.kind, json.loads(told.text)) == ("renamed", {"schema": RENAMED, "people": people})
