@@ -78,7 +78,8 @@ def destroy_keys(task: Task) -> Outcome:
         )
     if not is_overwritten:
         done += "; somebody reads the log that held them, emptied with the files"
-    return Outcome(done, spared=frozenset(spared))
+    counts = {"photos": photos, "templates": templates, "negatives": negatives}
+    return Outcome(done, spared=frozenset(spared), counts=counts)
 
 
 def _seen_in_visits(task: Task, person_ids: Collection[str]) -> list[str]:
@@ -122,7 +123,7 @@ def erase_visits(task: Task) -> Outcome:
         return Outcome("no visits are kept")
     except KeptVisitsError as error:
         return Outcome("", (Left(path.name, f"{error}", "you"),))
-    return Outcome(f"{counted(gone, 'kept visit')} erased")
+    return Outcome(f"{counted(gone, 'kept visit')} erased", counts={"visits": gone})
 
 
 def clear_outbox(task: Task) -> Outcome:

@@ -133,7 +133,8 @@ class ReviewDesk:
 
     async def cluster(self, cluster_id: str) -> Cluster:
         """As things stand. Raises ClusterNotFound, and as review()."""
-        for one in (await self.review()).clusters:
+        now = await self.review()
+        for one in (*now.clusters, *now.ignored):
             if one.id == cluster_id:
                 self.show([one])
                 return one
