@@ -152,8 +152,8 @@ class StepView(BaseModel):
 
 
 class ErasureView(BaseModel):
-    """`complete`: nothing is left anywhere. `counts`: how many photos, templates, negatives and kept visits were erased;
-    what could not be looked at is left out.
+    """`complete`: nothing is left anywhere. `counts`: how many photos, templates, negatives and kept visits were
+    erased; what could not be looked at is left out.
     """
 
     model_config = example(
