@@ -2,64 +2,18 @@
 
 import { ask, Problem } from "./api.js";
 import { Dialog, Face, say, Trouble, useAction } from "./parts.js";
+import { PersonPicker } from "./picker.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 import { isSame, pictureOf } from "./visits.js";
 
-const MOST_FOUND = 6;
-const TYPED_FOR_MS = 150;
-const SLOW_MS = 700;
+export { PersonPicker };
 
-// Whose names contain what was typed, some of them, or null; a problem is whose it is who asked.
-function useFound(typed, without) {
-  const [found, setFound] = useState(null); // {people, isMore}; null while it is asked
-  const [problem, setProblem] = useState(null);
-  useEffect(() => {
-    const cancelling = new AbortController();
-    const slow = setTimeout(() => setFound(null), SLOW_MS);
-    const timer = setTimeout(async () => {
-      const query = new URLSearchParams({ limit: String(MOST_FOUND + 2), ...(typed && { name: typed }) });
-      try {
-        const { data } = await ask(`/api/v1/people?${query}`, { signal: cancelling.signal });
-        const others = data.people.filter(({ id }) => id !== without);
-        setFound({ people: others.slice(0, MOST_FOUND), isMore: others.length > MOST_FOUND });
-        setProblem(null);
-      } catch (error) {
-        if (error.code !== "cancelled") setProblem(error);
-      }
-      clearTimeout(slow);
-    }, typed ? TYPED_FOR_MS : 0);
-    return () => (clearTimeout(timer), clearTimeout(slow), cancelling.abort());
-  }, [typed]);
-  return [found, problem];
-}
+const COMPARED_WITHIN_MS = 180000; // thousands of visits, the first time
+const MOST_AT_ONCE = 20; // more of them are looked at in Review first
+const FOLLOWED_WITHIN_MS = 1000; // the service's index of faces
+const VERY_LIKE = 0.25; // so far above the threshold
 
-// A field for a name, and who has one like it.
-export function PersonPicker({ label, without, likely = [], onPick, onNew, isBusy, isFirst = true }) {
-  const [typed, setTyped] = useState("");
-  const [found, problem] = useFound(typed.trim(), without);
-  const input = useRef();
-  useEffect(() => void (isFirst && input.current.focus({ preventScroll: true })), []);
-  const first = typed.trim() ? [] : likely.filter(({ name }) => name);
-  const people = [...first, ...(found?.people ?? []).filter(({ id }) => !first.some((one) => one.id === id))];
-  const isNew = onNew && typed.trim() && !people.some(({ name }) => sameName(name, typed));
-  function entered(event) {
-    event.preventDefault();
-    const same = people.find(({ name }) => sameName(name, typed));
-    if (same) onPick(same);
-    else if (isNew) onNew(typed.trim());
-  }
-  return html`<form class="picker" onSubmit=${entered}>
-    <label>${label}<input ref=${input} name="name" value=${typed} maxlength="100" autocomplete="off" disabled=${isBusy} onInput=${({ target }) => setTyped(target.value)} /></label>
-    <${Trouble} problem=${problem} />
-    <div class="choices">
-      ${isNew && html`<button type="submit" class="main" disabled=${isBusy}>Somebody new: ${typed.trim()}</button>`}
-      ${people.map((person) => html`<button type="button" key=${person.id} disabled=${isBusy} onClick=${() => onPick(person)}>${person.name}</button>`)}
-    </div>
-    <p class="quiet" role="status">${!found && !problem ? "Looking for people…" : found?.isMore ? "There are more: type more of the name." : found && typed.trim() && !people.length && !onNew ? "Nobody has such a name." : ""}</p>
-  </form>`;
-}
-
-const sameName = (one, other) => one.trim().toLocaleLowerCase() === other.trim().toLocaleLowerCase();
+const visitsWords = (count, verb) => (count === 1 ? `1 more visit ${verb}s` : `${count} more visits ${verb}`);
 
 // Somebody unknown becomes a person: a new one, or one who is enrolled and was not recognised.
 export function Naming({ visit, onDone, onClose }) {
@@ -74,13 +28,14 @@ export function Naming({ visit, onDone, onClose }) {
     }
     const person = await enrolledFrom(visit, what, isForced);
     const why = await named(visit, person);
-    say(`${person.name} is recognised from now on.${why && ` This visit keeps no name: ${why}`}`, Boolean(why));
+    const isLast = say(`${person.name} is recognised from now on.${why && ` This visit keeps no name: ${why}`}`, { isBad: Boolean(why) });
     onDone({ ...visit, person, decision: "known", similarity: null, candidates: [] });
+    if (!why) offerOthers(person, isLast);
   });
   const looksLikeOther = problem?.code === "enrolled_already";
   return html`<${Dialog} title="Who is this?" onClose=${onClose}>
-    <${Face} src=${pictureOf(visit, "face")} name="Somebody unknown" isLarge />
-    <${PersonPicker} label="Name" likely=${visit.candidates ?? []} isBusy=${isBusy} onPick=${(person) => run({ person })} onNew=${(name) => run({ name })} />
+    <div class="whose"><${Face} src=${pictureOf(visit, "face")} name="Somebody unknown" isLarge />
+      <${PersonPicker} label="Name" likely=${visit.candidates ?? []} isBusy=${isBusy} onPick=${(person) => run({ person })} onNew=${(name) => run({ name })} /></div>
     ${isBusy && html`<p class="waiting" role="status">One moment…</p>`}
     <${Trouble} problem=${problem && { ...problem, message: wordsOf(problem), refused: problem.refused }} />
     ${looksLikeOther && html`<button type="button" disabled=${isBusy} onClick=${() => run(last, true)}>It is somebody else: enrol all the same</button>`}
@@ -113,8 +68,43 @@ async function named(visit, person) {
 
 // What somebody else has said counts, and is shown from now on.
 function quicker(visit, { message, now }, onDone) {
-  say(message, true);
+  say(message, { isBad: true });
   onDone({ ...visit, person: now, decision: now ? "known" : "unknown", similarity: null });
+}
+
+// Earlier visits that look like who has a name now: said, and named on one word more. Looked for beside what one does.
+async function offerOthers(person, isLast) {
+  await new Promise((done) => setTimeout(done, FOLLOWED_WITHIN_MS));
+  let like;
+  try {
+    const { data } = await ask("/api/v1/review?limit=50", { withinMs: COMPARED_WITHIN_MS });
+    like = data.clusters.filter(({ candidates }) => candidates[0]?.id === person.id);
+  } catch {
+    return; // Review says what is wrong
+  }
+  const count = like.reduce((sum, one) => sum + one.count, 0);
+  if (!count || !isLast()) return;
+  const action = count > MOST_AT_ONCE ? { words: "Look at them", run: toReview } : { words: count === 1 ? "Name it, too" : "Name them, too", run: () => nameOthers(person, like) };
+  say(`${person.name} is recognised from now on. ${visitsWords(count, "look")} like ${person.name}.`, { action });
+}
+
+const toReview = () => void (location.hash = "#/review");
+const CHANGED = ["cluster_not_found", "cluster_changed", "precondition_failed", "conflict"];
+
+// Nobody has looked at each of their faces, so none becomes a photo.
+async function nameOthers(person, clusters) {
+  let named = 0;
+  for (const { id } of clusters) {
+    try {
+      const { etag } = await ask(`/api/v1/review/${id}`);
+      const { data } = await ask(`/api/v1/review/${id}/person`, { method: "POST", json: { person: person.id, enrol: false }, etag });
+      named += data.event_ids.length;
+    } catch (problem) {
+      if (!CHANGED.includes(problem.code)) throw problem;
+      return say(`${named ? `${named} named. ` : ""}Others have changed since they were counted.`, { action: { words: "Look at them", run: toReview } });
+    }
+  }
+  say(`${named === 1 ? "1 more visit is" : `${named} more visits are`} ${person.name}’s.`, { action: { words: "Show them", run: () => void (location.hash = `#/events?person=${person.id}`) } });
 }
 
 // The second click of two: who it was instead, or nobody who is known.
@@ -122,34 +112,62 @@ export function Correction({ visit, onDone, onClose }) {
   // The visit may be told anew meanwhile.
   const [wrong] = useState({ ...visit.person, name: visit.person.name ?? "somebody who was forgotten" });
   const [run, isBusy, problem] = useAction(async (person) => {
+    let done;
     try {
-      await corrected(visit, person);
+      done = await corrected(visit, person);
     } catch (problem) {
       if (problem.code === "corrected_before") return quicker(visit, problem, onDone);
       throw problem;
     }
-    say(person ? `Corrected: ${person.name}.` : `Corrected. This face is not taken for ${wrong.name} any more.`);
-    onDone({ ...visit, person, decision: person ? "known" : "unknown", similarity: null });
+    const follows = done.negative ? `Faces like this are not taken for ${wrong.name} any more.` : "";
+    const fixed = { ...visit, person, decision: person ? "known" : "unknown", similarity: null };
+    const undo = { words: "Undo", keys: "Control+z", run: () => undone(fixed, wrong, done, onDone) };
+    say(`Corrected${person ? `: ${person.name}` : ""}. ${follows}`.trim(), { action: visit.person.name ? undo : null });
+    onDone(fixed);
   });
   const first = useRef();
   useEffect(() => first.current.focus({ preventScroll: true }), []);
   return html`<div class="correction" role="group" aria-label=${`Not ${wrong.name}`}>
-    <p>Then who?</p>
-    <div class="choices"><button type="button" ref=${first} class="nobody main" disabled=${isBusy} onClick=${() => run(null)}>Nobody I know</button></div>
-    <${PersonPicker} label="Somebody else" without=${wrong.id} isFirst=${false} isBusy=${isBusy} onPick=${run} />
+    <div class="choices"><button type="button" ref=${first} class="nobody" aria-describedby=${`follows-${visit.event_id}`} disabled=${isBusy} onClick=${() => run(null)}>Nobody I know</button>
+      <button type="button" disabled=${isBusy} onClick=${onClose}>It is ${wrong.name} after all</button></div>
+    <p class="quiet" id=${`follows-${visit.event_id}`}>${followsWords(visit, wrong)}</p>
+    <${PersonPicker} label="Or somebody else" without=${wrong.id} isFirst=${false} isBusy=${isBusy} onPick=${run} />
     ${isBusy && html`<p class="quiet" role="status">One moment…</p>`}
     <${Trouble} problem=${problem} />
-    <button type="button" class="plain" disabled=${isBusy} onClick=${onClose}>It is ${wrong.name} after all</button>
   </div>`;
 }
 
-// The visit has another name from now on, and the face is not taken for that person any more. A visit that goes on is
+// What a "no" means: more than this one visit.
+function followsWords({ similarity, threshold }, wrong) {
+  const always = `Faces like this will not be taken for ${wrong.name} any more.`;
+  if (similarity === null || similarity < (threshold ?? 1) + VERY_LIKE) return always;
+  return `This face is very like the photos of ${wrong.name}. ${always} If it was ${wrong.name} after all, later visits may stay without a name.`;
+}
+
+// As it was before: whose face it is said to be again is no longer one that is not theirs (the service sees to that),
+// nor is anything said of whoever it was meanwhile. A photo that was made of the visit is made anew.
+async function undone(fixed, person, { photos_removed: photos }, onDone) {
+  await corrected(fixed, person, false);
+  onDone({ ...fixed, person, decision: "known" });
+  let lost = "";
+  if (photos) {
+    try {
+      await ask(`/api/v1/people/${person.id}/photos`, { method: "POST", json: { event_id: fixed.event_id, force: true } });
+    } catch {
+      lost = " The photo that was made of this visit could not be put back.";
+    }
+  }
+  say(`It is ${person.name} again.${lost}`);
+}
+
+// The visit has another name from now on; isUnlike: and the face is not taken for that person any more. A visit that goes on is
 // another one with each message: what counts is that nobody else has named it otherwise meanwhile.
-async function corrected(visit, person) {
+async function corrected(visit, person, isUnlike = true) {
   for (let attempt = 1; ; attempt++) {
     const etag = await etagOf(visit, person);
     try {
-      return await ask(`/api/v1/events/${visit.event_id}`, { method: "PATCH", json: { person: person?.id ?? null }, etag });
+      const json = { person: person?.id ?? null, negative: isUnlike };
+      return (await ask(`/api/v1/events/${visit.event_id}`, { method: "PATCH", json, etag })).data;
     } catch (problem) {
       if (problem.status !== 412 || attempt === 3) throw problem;
     }

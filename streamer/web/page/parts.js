@@ -4,7 +4,7 @@ import { service } from "./api.js";
 import { observable, useObserved } from "./observable.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 
-const TIME = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
+const TIME = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
 const DAY_AND_TIME = new Intl.DateTimeFormat(undefined, { weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
 const SAID_FOR_MS = 8000;
 
@@ -24,23 +24,68 @@ export function lasted(seconds) {
 
 export const addressOf = (...parts) => `#/${parts.map(encodeURIComponent).join("/")}`;
 
-const saying = observable({ words: "", isTrouble: false });
+const saying = observable({ words: "", isBad: false, action: null });
 let quietAgain;
 
-// One line at the edge of the page, read out by screen readers, too.
-export function say(words, isTrouble = false) {
-  clearTimeout(quietAgain);
-  saying.set({ words, isTrouble });
-  if (!isTrouble) quietAgain = setTimeout(() => saying.set({ words: "" }), SAID_FOR_MS);
+// One line at the edge of the page, read out by screen readers, too. isBad: it stays until it is closed. action:
+// {words, run, keys}: a button after it, gone once it has been run; run may say what came of it, and may raise Problem.
+// keys: "Control+z", which is as good as the button wherever one is. Returns isLast(): whether nothing else was said since.
+export function say(words, { isBad = false, action = null } = {}) {
+  saying.set({ words, isBad, action });
+  letGo();
+  return () => saying.value.words === words && saying.value.action === action;
 }
 
+// It goes by itself, unless it is bad or somebody is at it.
+function letGo() {
+  clearTimeout(quietAgain);
+  if (saying.value.words && !saying.value.isBad) quietAgain = setTimeout(() => say(""), SAID_FOR_MS);
+}
+
+const stay = () => clearTimeout(quietAgain);
+
 export function Said() {
-  const { words, isTrouble } = useObserved(saying);
-  return html`<div class=${`said ${isTrouble ? "trouble" : ""}`} role="status" data-empty=${String(!words)}>
+  const { words, isBad, action } = useObserved(saying);
+  const [isBusy, setBusy] = useState(false);
+  const line = useRef();
+  const before = useRef(null); // what had the focus until it came here
+  const isAt = () => line.current?.matches(":hover, :focus-within");
+
+  async function run() {
+    if (isBusy) return;
+    setBusy(true);
+    stay();
+    try {
+      await action.run();
+      if (saying.value.action === action) say("");
+    } catch (problem) {
+      if (problem.code === undefined) throw problem; // a fault of this page, for the console
+      say(problem.message, { isBad: true });
+    } finally {
+      setBusy(false);
+      if (line.current?.contains(document.activeElement) && before.current?.isConnected) before.current.focus({ preventScroll: true });
+    }
+  }
+  useEffect(() => {
+    if (!action?.keys) return undefined;
+    const pressed = (event) => {
+      if (!isKeys(event, action.keys) || event.target.closest?.("input, select, dialog")) return;
+      event.preventDefault();
+      run();
+    };
+    addEventListener("keydown", pressed);
+    return () => removeEventListener("keydown", pressed);
+  });
+  return html`<div ref=${line} class=${`said ${isBad ? "trouble" : ""}`} role="status" data-empty=${String(!words)}
+    onPointerEnter=${stay} onPointerLeave=${() => isBusy || isAt() || letGo()}
+    onfocusin=${({ relatedTarget }) => (stay(), line.current.contains(relatedTarget) || (before.current = relatedTarget))} onfocusout=${() => isBusy || setTimeout(() => isAt() || letGo())}>
     <span>${words}</span>
+    ${action && html`<button type="button" class="action" aria-keyshortcuts=${action.keys} onClick=${run}>${isBusy ? "One moment…" : action.words}</button>`}
     ${words && html`<button type="button" class="plain" aria-label="Close this message" onClick=${() => say("")}>✕</button>`}
   </div>`;
 }
+
+const isKeys = ({ ctrlKey, metaKey, shiftKey, key }, keys) => keys === "Control+z" && (ctrlKey || metaKey) && !shiftKey && key.toLowerCase() === "z";
 
 export function Trouble({ problem }) {
   if (!problem) return null;
