@@ -273,6 +273,43 @@ async def test_the_review_queue_is_emptied_by_clusters(page):
         await page.click(".cluster .ignore")
         await page.browser.until(f"document.querySelectorAll('.cluster').length < {left}")
     await page.shows(".empty", "Nobody unknown is left")
+
+
+VISITS = "return (await (await fetch('/api/v1/review?limit=200')).json()).clusters.map(({id}) => id)"
+
+
+async def test_what_was_decided_in_the_review_is_taken_back(page):
+    """Nothing moves meanwhile; an erasure is sent when its time is over, or whoever asked for it goes."""
+    await page.go("cameras")
+    await page.go("review")
+    await page.click(".ignored summary", "Ignored (")
+    await page.click(".ignored-one .again")
+    await page.shows(".cluster")
+    one = await page.browser.run("return document.querySelector('.cluster').dataset.id")
+    place = f"JSON.stringify(document.querySelector(\"[data-id='{one}']\").getBoundingClientRect())"
+    before = await page.browser.run(f"return {place}")
+
+    await page.click(f".cluster[data-id='{one}'] .danger", "Erase")
+    await page.shows(f".decided[data-id='{one}']", "erased in ")
+    assert await page.browser.run(f"return {place}") == before
+    await page.looked_at("review-undo")
+    await page.click(f".decided[data-id='{one}'] .undo")
+    await page.shows(f".cluster[data-id='{one}']")
+    assert one in await page.browser.run(VISITS)
+
+    await page.click(f".cluster[data-id='{one}'] .ignore")
+    await page.shows(f".decided[data-id='{one}']", "ignored")
+    assert one not in await page.browser.run(VISITS)
+    await page.click(f".decided[data-id='{one}'] .undo")
+    await page.shows(f".cluster[data-id='{one}']")
+    assert one in await page.browser.run(VISITS)
+    assert await page.browser.run(f"return {place}") == before
+
+    await page.click(f".cluster[data-id='{one}'] .danger", "Erase")
+    await page.shows(f".decided[data-id='{one}'] .undo")
+    await page.go("people")  # who leaves means it
+    await page.shows(".said", "erased.")
+    assert one not in await page.browser.run(VISITS)
     page.service.run("cameras", "set", "door", "enabled=true")
 
 
@@ -317,12 +354,26 @@ async def test_renamed_merged_and_erased(page):
     await page.click("button", "Erase…")
     await page.looked_at("erase")
     await page.click("dialog .danger")
-    await page.shows("h1", "Erased everywhere")
-    await page.shows(".report", "keys")
+    await page.shows("h1", "Grace Hopper was erased")
     await page.looked_at("erased")
-    await page.go("people")
+    told = await page.browser.run("return document.querySelector('.erasure').innerText")
+    assert "Erased: the name, " in told
+    assert " photo" in told
+    assert " visits with pictures" in told
+    assert "Kept: an id without a name" in told
+    await page.click(".steps summary")
+    await page.shows(".report", "keys")
+    await page.go("people")  # by a slip
     await page.shows(".people .name", "Katherine Johnson")
+    await page.shows(".reports", "Somebody was erased at")
     assert "Grace Hopper" not in await page.text()
+    await page.click(".reports a")
+    await page.shows(".erasure", "Grace Hopper was erased on")
+    await page.click(".close")
+    await page.shows(".people .name", "Katherine Johnson")
+    await page.shows_not(".reports")
+    await page.browser.run("history.back()")
+    await page.shows(".trouble", "not enrolled any more")
 
 
 async def test_cameras_and_models(page):
