@@ -27,7 +27,12 @@ function go(key, options) {
   const { send, timer } = waiting.get(key);
   clearTimeout(timer);
   waiting.delete(key);
-  const sent = send(options).finally(() => underWay.delete(sent));
+  follow(send(options));
+}
+
+// A promise, never rejected, of what is under way: atOnce() waits for it, too.
+export function follow(sending) {
+  const sent = sending.finally(() => underWay.delete(sent));
   underWay.add(sent);
 }
 

@@ -6,7 +6,7 @@ import { COMPARED_WITHIN_MS, useClusters } from "./clusters.js";
 import { PersonPicker } from "./naming.js";
 import { useObserved } from "./observable.js";
 import { addressOf, Dialog, Face, say, timeWords, Trouble, useAction } from "./parts.js";
-import { putOff, takeBack } from "./put_off.js";
+import { follow, putOff, takeBack } from "./put_off.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 
 const MOST_FACES = 8; // of a cluster in the list
@@ -48,7 +48,7 @@ function Cluster({ cluster, what, review }) {
     wasDecided.current = Boolean(what);
   }, [what?.kind]);
   const path = `/api/v1/review/${cluster.id}`;
-  const decide = (kind, more) => (setProblem(null), review.decide(cluster.id, { kind, heightPx: place.current?.offsetHeight ?? 0, ...more }));
+  const decide = (kind, more) => (setProblem(null), review.decide(cluster.id, { kind, heightPx: place.current?.getBoundingClientRect().height ?? 0, ...more }));
   const undecided = () => review.decide(cluster.id, null);
 
   async function send(kind, of, options) {
@@ -72,7 +72,7 @@ function Cluster({ cluster, what, review }) {
     putOff(cluster.id, afterMs, (options) => send(kind, of, options));
   }
   const erase = (event) => inAMoment("erased", { words: `${are(cluster.count)} erased`, missed: `${visits(cluster.count)} not erased`, request: { method: "DELETE" } }, event);
-  const ignore = () => send("ignored", { words: `${are(cluster.count)} ignored`, missed: `${visits(cluster.count)} not ignored`, request: { method: "POST", path: "/ignore" } });
+  const ignore = () => follow(send("ignored", { words: `${are(cluster.count)} ignored`, missed: `${visits(cluster.count)} not ignored`, request: { method: "POST", path: "/ignore" } }));
   const isOne = (person, event) => inAMoment("named", { person, words: `${visits(cluster.count)} named: ${person.name}`, missed: `${visits(cluster.count)} not named`, request: { method: "POST", path: "/person", json: { person: person.id } } }, event);
   const named = (person, count) => (setNaming(false), decide("named", { person, words: `${visits(count)} named: ${person.name}` }));
   async function undo() {

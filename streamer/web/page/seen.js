@@ -32,7 +32,6 @@ export function seenWords(seen) {
 
 export function Seen({ id, seen }) {
   if (!seen?.visits.length) return null;
-  return html`<h2 class="unseen">Last visits</h2>
-    <ul class="seen">${seen.visits.slice(0, MOST).map((visit) => html`<li key=${visit.event_id}><a href=${`#/events?person=${id}`}>
+  return html`<ul class="seen" aria-label="Last visits">${seen.visits.slice(0, MOST).map((visit) => html`<li key=${visit.event_id}><a href=${`#/events?person=${id}`}>
       <${Face} src=${pictureOf(visit, "face")} name="" /><span>${visit.camera}</span><span class="quiet">${timeWords(visit.first_seen_at)}</span></a></li>`)}</ul>`;
 }
