@@ -31,13 +31,14 @@ class Left:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What a step has done, in words, and what it had to leave. `spared`: the ids of whom nothing is to be erased.
-    `counts`: how many of what were erased, by their names.
+    `counts`: how many of what were erased, by their names. `visits`: how many were kept of them when it began.
     """
 
     done: str
     left: tuple[Left, ...] = ()
     spared: frozenset[str] = frozenset()
     counts: Mapping[str, int] = field(default_factory=dict)
+    visits: int = 0
 
 
 @dataclass(frozen=True, slots=True)
