@@ -68,7 +68,7 @@ export function Person({ id }) {
 
 function eraseWords({ name }, photos, seen) {
   const many = photos.length === 1 ? "1 photo" : `${photos.length} photos`;
-  const visits = seen ? ` ${seen.visits.length}${seen.isMore ? " or more" : ""} ${seen.visits.length === 1 && !seen.isMore ? "visit" : "visits"} with pictures,` : " kept visits,";
+  const visits = seen && !seen.visits.length ? "" : seen ? ` ${seen.visits.length}${seen.isMore ? " or more" : ""} ${seen.visits.length === 1 && !seen.isMore ? "visit" : "visits"} with pictures,` : " kept visits,";
   return `The name, ${many},${visits} and all else that is known of ${name} are erased wherever they are kept. It can’t be undone. Cameras see somebody unknown in ${name} then; where visits of unknown people are kept (events.keep_unknown_h), later ones are kept like those of any stranger.`;
 }
 
