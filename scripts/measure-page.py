@@ -270,7 +270,7 @@ async def served(cameras: dict[str, object], people: int = 0) -> AsyncIterator[t
         config = {"paths": {"data": "data"}, "mqtt": {"port": broker.port}, "cameras": cameras, "events": events}
         if people:
             write_crowd(Path(name) / "data" / "gallery.db", people)
-        service = ServiceProcess(Path(name), config | {"ingest": {"webrtc": {"viewers": CAMERAS}}})
+        service = ServiceProcess(Path(name), config)
         token = json.loads(service.run("tokens", "make", "measure", "--role", "operator", "--json"))["token"]
         with service:
             await service.until_ready(*(f"camera {camera}" for camera in cameras))
@@ -331,8 +331,8 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=10_000)
     parser.add_argument("--loads", type=int, default=10)
     parser.add_argument("--events", type=int, default=30)
-    parser.add_argument("--fps", type=float, default=10.0, help="what is looked at of each camera of the wall")
-    parser.add_argument("--shown", type=float, nargs="+", default=[5.0, 10.0], help="what the wall asks for of it")
+    parser.add_argument("--fps", type=float, default=5.0, help="what is looked at of each camera of the wall")
+    parser.add_argument("--shown", type=float, nargs="+", default=[5.0], help="what the wall asks for of it")
     parser.add_argument("--unseen", action="store_true", help="movement counts in a corner alone: the detector rests")
     parser.add_argument("--seconds", type=float, default=12.0)
     asyncio.run(run(parser.parse_args()))

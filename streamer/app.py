@@ -293,7 +293,7 @@ def _retire_point(service: Service, name: str) -> None:
 def _gallery_changed(service: Service, gone: Iterable[str]) -> None:
     """Somebody was enrolled, renamed or forgotten. Of who is forgotten nothing is kept or told from now on."""
     forgotten = service.outbox.forget(service.live_gallery.forgotten)
-    service.live_events.gallery_changed(forgotten)
+    service.live_events.gallery_changed(forgotten, service.live_gallery.renamed)
     service.visits.forget(forgotten)  # not who is gone because the gallery was replaced: nobody has asked for that
     if forgotten:
         service.answers.forget(forgotten)

@@ -108,7 +108,8 @@ class CameraView:
     @contextmanager
     def pictures(self, fps: float | None, *, is_told: bool) -> Iterator[Mailbox]:
         """JPEGs from now on, fps a second at most, None: all; is_told: with their faces, and the camera's state."""
-        self._make_counters()
+        if not self._is_over:
+            self._make_counters()
         try:
             with self._jpegs.listening(fps, is_told=is_told) as mailbox:
                 self._count_viewers()

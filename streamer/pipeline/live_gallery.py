@@ -11,7 +11,6 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Self, TypeVar
 
@@ -27,6 +26,7 @@ from gallery.people import Profile, TemplateMark, own_thresholds
 from recognition.errors import CodedError, EmbeddingSpaceMismatch
 from recognition.recogniser import Recogniser
 from streamer.naming.served import ServedClassifier
+from streamer.pipeline.gallery_change import GalleryChange, renamed
 from streamer.pipeline.gallery_file import GalleryFile, damage_of
 from streamer.pipeline.judging import Judge, voters
 from streamer.pipeline.match_policy import MatchPolicy, conditions_now
@@ -46,30 +46,14 @@ _KNOWN_WITHIN_S = 2.0
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class _Change:
-    """What the store says now, made ready on its thread: the loop would stand still over so many. By id: the profiles,
-    the thresholds of those who have one, by space; ignored: who is never told of; gone: who was there before;
-    forgotten: everybody who ever was; unreadable: who is enrolled and left out, at least in part, left_out: what is to
-    be said of them; merged: ids that stand for somebody else's."""
-
-    profiles: Mapping[str, Profile]
-    thresholds: Mapping[str, Mapping[str, float]]
-    ignored: frozenset[str]
-    gone: set[str]
-    forgotten: frozenset[str]
-    unreadable: frozenset[str]
-    left_out: CodedError | None
-    merged: Mapping[str, str]
-
-
 class LiveGallery:
     """Made by LiveGallery.open() alone.
 
     `serving` is the embedder whose faces come now. `generation` rises whenever somebody was enrolled, renamed or
     forgotten; not with a switch, which makes nothing wrong that was said: a track is judged again when a face of the
     new embedder comes, and nobody's identity moves from one space to another without a face having been seen.
-    `forgotten`: the ids of whoever was, ever; `ignored`: of whom nothing is told. `reranker`: loaded once.
+    `forgotten`: the ids of whoever was, ever; `ignored`: of whom nothing is told; `renamed`: by id, who has
+    another name or id by the last change. `reranker`: loaded once.
     """
 
     def __init__(
@@ -98,6 +82,7 @@ class LiveGallery:
         self._version = -1
         self._changed = asyncio.Event()  # another one after each change
         self.forgotten: frozenset[str] = frozenset()
+        self.renamed: Mapping[str, str] = {}
         self._profiles: Mapping[str, Profile] = {}
         self._merged: Mapping[str, str] = {}
         self._thresholds: Mapping[str, Mapping[str, float]] = {}  # by space and person
@@ -234,7 +219,7 @@ class LiveGallery:
         if changed is None:
             return set()
         self._profiles, self._thresholds, self.ignored = changed.profiles, changed.thresholds, changed.ignored
-        self.forgotten, self._merged = changed.forgotten, changed.merged
+        self.forgotten, self._merged, self.renamed = changed.forgotten, changed.merged, changed.renamed
         # Whose profile doesn't open may be in an index that was made before, and has a threshold that nobody knows.
         self._nameless = changed.forgotten | (changed.unreadable - changed.profiles.keys())
         self._left_out = changed.left_out
@@ -359,7 +344,7 @@ class LiveGallery:
         )
         self._once.say("misfits", str(error), logging.ERROR, "%s", error, code=error.code)
 
-    def _follow(self) -> _Change | None:
+    def _follow(self) -> GalleryChange | None:
         """Bring the indexes up to date; None where nothing changed."""
         file, is_new = self._file, False
         if file.look(thorough=self._damage is not None):
@@ -375,6 +360,7 @@ class LiveGallery:
             self._follow_negatives(index.space)
         self._tell_misfits()
         profiles, left_out = file.store.profiles(), file.store.left_out()
+        before, merged = self._profiles, file.store.merged()
         thresholds = own_thresholds(profiles)
         self._follow_calibrations(thresholds)
         former, self._last_entry = self._last_entry, file.store.last_entry()
@@ -384,15 +370,16 @@ class LiveGallery:
         if replaced:
             told = "gallery %s was replaced; %d people are in it"
             log.warning(told, file.path, len(profiles), extra={"code": "gallery_replaced"})
-        return _Change(
+        return GalleryChange(
             profiles,
             thresholds,
             frozenset(who for who, one in profiles.items() if one.ignored),
-            set(self._profiles.keys() - profiles.keys()),
+            set(before.keys() - profiles.keys()),
             file.store.forgotten(),
             frozenset(file.store.unreadable),
             left_out,
-            file.store.merged(),
+            merged,
+            renamed(before, profiles, {who: into for who, into in merged.items() if who not in self._merged}),
         )
 
     async def _off_loop(self, work: Callable[..., T], *arguments: object) -> T:

@@ -11,7 +11,7 @@ from gallery.storage.store import PersonStore
 from recognition.errors import CodedError
 from recognition.recogniser import Recogniser
 from streamer.api.gallery_desk import GalleryDesk
-from streamer.enrolment.visit import take_away
+from streamer.enrolment.visit import take_away, take_back
 from streamer.people.negative_faces import Unlike, of_visit
 from streamer.people.studio import Studio
 from streamer.review.decisions import Decisions
@@ -54,18 +54,15 @@ async def correct(said: Correction, decisions: Decisions, desk: GalleryDesk, stu
         return person, former
 
     person, former = await desk.run(actor, told)
-    before = said.former
     if former is None or (person is not None and person.id == former.id):
-        await decisions.name_visits([said.event_id], person, actor, before)
+        await decisions.name_visits([said.event_id], person, actor, said.former)
         return Corrected()
     # The name comes last: where this is cut off, whoever says it again finds the former one's, and all is done.
     done = await _taken_from(former, said, desk, studio, actor)
     try:
-        await decisions.name_visits([said.event_id], person, actor, before)
+        await decisions.name_visits([said.event_id], person, actor, said.former)
     except PersonNotFound:  # forgotten just now, and this is a face of theirs
-        if done.negative is not None:
-            kept = done.negative.id
-            await desk.run(actor, lambda store: store.remove_negatives(former.id, [kept]), is_rest=True)
+        await desk.run(actor, lambda store: take_back(store, former.id, [said.event_id]), is_rest=True)
         raise
     return done
 

@@ -128,10 +128,11 @@ class Decisions:
             if await self._desk.run(actor, lambda store: store.lookup(person.id), is_rest=True) is None:
                 await self._erase(event_ids)
                 raise PersonNotFound(f"{person.id} was forgotten just now, and these visits with them")
-            await self._taken_back(event_ids, person, actor)
             # Or whoever asks for these visits next would be told that the person was forgotten.
             await self._studio.live_gallery.until_enrolled(person.id)
         self._live.tell(news_of(by_camera, now, who, former))
+        if person is not None:
+            await self._taken_back(event_ids, person, actor)
 
     async def _taken_back(self, event_ids: Sequence[str], person: Person, actor: str) -> None:
         await self._desk.run(actor, lambda store: take_back(store, person.id, event_ids), is_rest=True)

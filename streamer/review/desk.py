@@ -56,7 +56,7 @@ class ReviewDesk:
         self._queue = Queue()  # the comparing thread's
         self._is_open = True
         self._idle: asyncio.TimerHandle | None = None
-        self._shown: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+        self._shown: OrderedDict[str, Cluster] = OrderedDict()
         self._shown_visits = 0
 
     @classmethod
@@ -125,19 +125,22 @@ class ReviewDesk:
         for one in clusters:
             if one.id not in self._shown:
                 self._shown_visits += len(one.event_ids)
-            self._shown[one.id] = one.event_ids
+            self._shown[one.id] = one
             self._shown.move_to_end(one.id)
         while self._shown_visits > _MOST_SHOWN and len(self._shown) > 1:
-            _, event_ids = self._shown.popitem(last=False)
-            self._shown_visits -= len(event_ids)
+            _, gone = self._shown.popitem(last=False)
+            self._shown_visits -= len(gone.event_ids)
 
     async def cluster(self, cluster_id: str) -> Cluster:
-        """As things stand. Raises ClusterNotFound, and as review()."""
-        now = await self.review()
-        for one in (*now.clusters, *now.ignored):
-            if one.id == cluster_id:
-                self.show([one])
-                return one
+        """As things stand, or as it was shown, whatever came since, while nothing was decided on it. Raises
+        ClusterNotFound, and as review().
+        """
+        if (found := await self._now(cluster_id)) is not None:
+            self.show([found])
+            return found
+        shown = self._shown.get(cluster_id)
+        if shown is not None and await self.run(lambda file: _is_open(file, shown)):
+            return shown
         raise ClusterNotFound(f"there is no cluster {cluster_id} to review (any more); GET /api/v1/review lists them")
 
     async def members(self, cluster_id: str, *, as_now: bool) -> tuple[str, ...]:
@@ -145,16 +148,17 @@ class ReviewDesk:
         as it was. Raises ClusterNotFound.
         """
         shown = self._shown.get(cluster_id)
-        if shown is not None and not as_now:
-            return shown
-        try:
+        if shown is None:
             return (await self.cluster(cluster_id)).event_ids
-        except ClusterNotFound:
-            if shown is None:
-                raise
+        if as_now and await self._now(cluster_id) is None:
             raise ClusterChanged(
                 f"cluster {cluster_id} has changed since it was read (If-Match); read it again, and decide anew"
-            ) from None
+            )
+        return shown.event_ids
+
+    async def _now(self, cluster_id: str) -> Cluster | None:
+        now = await self.review()
+        return next((one for one in (*now.clusters, *now.ignored) if one.id == cluster_id), None)
 
     async def candidates(self, clusters: Sequence[Cluster]) -> list[dict[str, float]]:
         """For each who of the enrolled it may be, with how alike they are, the nearest first: from the cosine on from
@@ -185,3 +189,10 @@ class ReviewDesk:
         likely = ((who, cosine) for who, cosine in found.similarities.items() if cosine >= floor)
         enrolled = [(who, cosine) for who, cosine in likely if self._people.name_of(who) is not None]
         return dict(sorted(enrolled, key=lambda one: (-one[1], one[0]))[:MOST_CANDIDATES])
+
+
+def _is_open(file: VisitsFile, cluster: Cluster) -> bool:
+    """Whether all its visits are kept, nobody's, and to be reviewed."""
+    whose = file.whose(cluster.event_ids)
+    decided = (is_known or (said is not None and said.is_ignored) for is_known, said in whose.values())
+    return len(whose) == len(cluster.event_ids) and not any(decided)

@@ -1,6 +1,6 @@
 """Headless Firefox by WebDriver BiDi, which it speaks by itself: opens pages, runs scripts, takes pictures.
 
-What `Browser` is for Chromium, with the same methods. A process of its own, with a profile of its own; both end with the
+What `Browser` is for Chromium, by the same methods. A process of its own, with a profile of its own; both end with the
 context. Nothing but Firefox (`firefox-esr` or `firefox`) is needed.
 """
 
@@ -74,7 +74,8 @@ class Firefox:
             await until(self._listens, ANSWER_WITHIN_S)
             await self.ask("session.new", capabilities={})
             await self.ask("session.subscribe", events=["log.entryAdded"])
-            self._tab = (await self.ask("browsingContext.getTree"))["contexts"][0]["context"]
+            # The first tab's address has the focus, and its buttons take no key.
+            self._tab = (await self.ask("browsingContext.create", type="tab"))["context"]
         except BaseException:
             await self.__aexit__(None, None, None)
             raise

@@ -17,6 +17,7 @@ from axe_core_python import base as axe
 
 from tests.faces import EVERYBODY, KNOWN, STRANGERS, write_film
 from tests.live.browser import Browser
+from tests.live.firefox import Firefox
 from tests.live.mosquitto import Mosquitto
 from tests.live.publishing import fake_camera
 from tests.live.service import ServiceProcess, until
@@ -49,7 +50,7 @@ return shown.filter((it) => !isHidden(it) && (isCut(it.getBoundingClientRect()) 
 class Page:
     """The page in a browser, as its user sees it."""
 
-    def __init__(self, browser: Browser, service: ServiceProcess, token: str, *, thorough: bool) -> None:
+    def __init__(self, browser: Browser | Firefox, service: ServiceProcess, token: str, *, thorough: bool) -> None:
         self.browser, self.service, self.token, self._thorough = browser, service, token, thorough
 
     async def go(self, where: str) -> None:
@@ -107,6 +108,7 @@ class Page:
         tastes = (False, True) if folder or self._thorough else (False,)
         for size, (width, height) in SIZES.items():
             await self.browser.resize(width, height)
+            assert await self.browser.run("return innerWidth") <= width, "Chromium makes room for what is too wide"
             for dark in tastes:
                 await self.browser.dark(dark)
                 assert await self.browser.run(MISFITS) == [], (name, size)
@@ -203,16 +205,23 @@ async def test_a_stranger_becomes_a_person(page):
     await page.go("events?camera=door")
     await page.shows(".visit", "Somebody unknown")
     await page.browser.until("document.querySelector('.visit .picture img')?.naturalWidth > 0")
+    await page.shows(".list h2", "Today")
     await page.looked_at("events")
     await page.click(".visit .picture")
     await page.browser.until("document.querySelector('.scene')?.naturalWidth > 0")
     await page.click("dialog .plain")
     await page.shows_not("dialog")
+    await page.browser.until("document.querySelectorAll('.visit .picture').length > 4")  # both came before
     await page.click(".visit .who-is-this")
     await page.shows("dialog h2", "Who is this?")
+    await page.shows("dialog .quiet", "saved as somebody new")
     await page.looked_at("who-is-this")
     await page.type("dialog input[name=name]", "Grace Hopper\n")
     await page.shows(".said", "Grace Hopper is recognised from now on")
+    await page.shows(".said", "like Grace Hopper")
+    await page.click(".said .action", "Name")
+    await page.shows(".said .action", "Show them")
+    await page.browser.until("document.querySelectorAll('.visit[data-known=true]').length > 1")
     await page.shows(".visit .name", "Grace Hopper")
     await page.shows(".visit[data-known=true] .now", "there now")  # and the next time she is told by her name
     assert json.loads(page.service.run("gallery", "audit", "--json"))["entries"][-1]["actor"] == "the desk"
@@ -229,14 +238,63 @@ async def test_a_wrong_name_is_corrected_in_two_clicks(page):
     await page.click(f".visit[data-id='{event_id}'] .wrong", "Not Grace Hopper?")
     await page.looked_at("correction")
     await page.click(".correction .nobody")
-    await page.shows(".said", "Corrected")
+    await page.shows(".said", "not taken for Grace Hopper any more")
     await page.shows_not(f".visit[data-id='{event_id}']")  # of known people
     assert await page.browser.run("return window.clicks") == 2
+    await page.click(".said .action", "Undo")
+    await page.shows(".said", "It is Grace Hopper again")
+    await page.shows(f".visit[data-id='{event_id}'] .name", "Grace Hopper")
+    await page.click(f".visit[data-id='{event_id}'] .wrong")
+    await page.click(".correction .nobody")
+    await page.shows_not(f".visit[data-id='{event_id}']")
     await page.go("events?who=unknown")
     await page.shows(f".visit[data-id='{event_id}'] .name", "Somebody unknown")
     answer = await asked(page, f"/api/v1/events/{event_id}")
     assert {message["person"] for message in answer["events"]} == {None}
     assert (await asked(page, f"/api/v1/people/{grace['id']}/negatives"))["negatives"]
+
+
+IDS = "return [...document.querySelectorAll('.visit')].map(({dataset}) => dataset.id)"
+
+
+async def test_the_list_does_not_move_under_the_hand(page):
+    """While a form is open in it; what is there is told anew all the same."""
+    await page.go("events?camera=door")
+    await page.click(".visit .wrong")
+    await page.shows(".correction .nobody")
+    before = await page.browser.run(IDS)
+    top = await page.browser.run("return document.querySelector('.correction').getBoundingClientRect().top")
+    await page.shows(".newer button", "new visit")
+    assert await page.browser.run(IDS) == before
+    assert await page.browser.run("return document.querySelector('.correction').getBoundingClientRect().top") == top
+    await page.looked_at("newer")
+    await page.browser.run("scrollTo(0, 0)")  # where it was
+    await page.click(".correction button", "after all")
+    await page.shows(".newer button")  # the focus is there
+    await page.browser.run("document.activeElement.blur()")
+    await page.shows_not(".newer button")  # nobody is at it
+    now = await page.browser.run(IDS)
+    assert set(before) < set(now)
+    hand = "document.querySelector('.list').dispatchEvent(new PointerEvent('pointermove', {bubbles: true}))"
+    await page.browser.run(hand)
+    await page.shows(".newer button", "new visit")
+    await page.click(".newer button")
+    await page.shows_not(".newer button")
+
+
+async def test_whose_visits_are_shown(page):
+    await page.go("events")
+    await page.click(".tally button", "Grace Hopper")
+    await page.shows("h1", "s visits")
+    await page.shows(".visit .name", "Grace Hopper")
+    chosen = "document.querySelector('[name=who]').selectedOptions[0].innerText"
+    await page.browser.until(f"{chosen} === 'Grace Hopper'")
+    await page.click(".filters .clear")
+    await page.shows("h1", "Events")
+    await page.browser.until(f"{chosen} === 'Everybody'")
+    await page.go("events?day=2999-01-01")
+    await page.shows(".empty", "still to come")
+    await page.shows_not(".title .state")
 
 
 async def asked(page: Page, path: str) -> dict[str, Any]:
@@ -517,6 +575,24 @@ def pin(service: ServiceProcess, address: str) -> None:
     """The same port again: the page is there."""
     file = service.data.parent / "whosthere-under-test.yaml"
     file.write_text(file.read_text().replace("port: 0", f"port: {httpx.URL(address).port}"))
+
+
+async def test_words_instead_of_an_empty_page(page):
+    """A browser of before 2022, and one that does not get all of it."""
+    devtools = page.browser.devtools
+    old = await devtools("Page.addScriptToEvaluateOnNewDocument", source="delete AbortSignal.timeout")
+    await page.browser.open(f"{page.service.http}/?old")
+    await page.shows("#too-old", "too old for this page: it needs Chrome")
+    await devtools("Page.removeScriptToEvaluateOnNewDocument", **old)
+    await devtools("Network.enable")
+    await devtools("Network.setBlockedURLs", urls=["*/page/visits.js"])
+    await page.browser.open(f"{page.service.http}/")
+    await page.shows("#not-loaded", "has not sent all of this page")
+    assert await page.browser.run("return document.getElementById('too-old').hidden")
+    await devtools("Network.setBlockedURLs", urls=[])
+    await page.click("#not-loaded a", "Load it anew")
+    await page.shows("h1", "Live")
+    await devtools("Network.disable")
 
 
 @pytest.mark.thorough

@@ -15,6 +15,7 @@ import pytest_asyncio
 
 from tests.faces import EVERYBODY, KNOWN, STRANGERS, write_film
 from tests.live.browser import Browser
+from tests.live.page_links import BROKEN, LOST, LOST_FORM, link
 from tests.live.service import ServiceProcess, until
 from tests.live.test_page import DROPPED, MISFITS, Page
 from tests.streamer.access.keys import bearer
@@ -23,40 +24,6 @@ pytestmark = [pytest.mark.live, pytest.mark.timeout(240), pytest.mark.asyncio(lo
 
 MARKUP = "<img src=x onerror=window.hit=1> & \"'</b>"
 LONG = "W" * 100
-# The service does it, once, and its answer is lost on the way.
-LOST = """
-const [method, part] = arguments;
-window.lost = 0;
-window.ours ??= window.fetch;
-window.fetch = async (path, how) => {
-  const answer = await window.ours(path, how);
-  if (window.lost || how?.method !== method || !String(path).includes(part)) return answer;
-  window.lost++;
-  throw new TypeError("network error");
-};
-"""
-LOST_FORM = """
-const open = XMLHttpRequest.prototype.open;
-XMLHttpRequest.prototype.open = function (...how) {
-  XMLHttpRequest.prototype.open = open;
-  this.addEventListener("load", (event) => {
-    event.stopImmediatePropagation();
-    window.lostForm = this.status;
-    this.dispatchEvent(new ProgressEvent("error"));
-  });
-  open.apply(this, how);
-};
-"""
-# The connection breaks while photos are sent.
-BROKEN = """
-const send = XMLHttpRequest.prototype.send;
-window.isBroken = false;
-XMLHttpRequest.prototype.send = function (body) {
-  XMLHttpRequest.prototype.send = send;
-  this.upload.addEventListener("progress", () => ((window.isBroken = true), this.abort()), {once: true});
-  send.call(this, body);
-};
-"""
 # What the page asks for is answered by these instead, one after another, then by the last of them.
 ANSWERED = """
 window.asked = 0;
@@ -81,6 +48,30 @@ window.fetch = async (path, how) => {
     how.signal?.addEventListener("abort", () => stop(how.signal.reason));
   });
   return window.ours(path, how);
+};
+"""
+
+# Whoever follows what happens hears of so many visits by tell(visits): somebody comes, is named and goes.
+TOLD = """
+window.EventSource = class {
+  static CLOSED = 2;
+  constructor() {
+    let told = 0;
+    setTimeout(() => this.onopen({}));
+    window.tell = async (visits) => {
+      for (const end = told + visits; told < end; told++) {
+        for (const [place, type] of ["new", "update", "end"].entries()) {
+          const at = Date.now() / 1000, person = place ? {id: "p0123456789ab", name: "Ada Lovelace"} : null;
+          const visit = {event_id: `e${told}`, seq: place + 1, type, camera: "door", person, similarity: 0.7};
+          const data = JSON.stringify({...visit, snapshot: null, first_seen_at: at, captured_at: at});
+          this.onmessage({lastEventId: `${told}-${place}`, data});
+          if (told % 10 === 0) await new Promise((done) => setTimeout(done)); // or nobody is drawn who is there
+        }
+      }
+    };
+  }
+  addEventListener() {}
+  close() {}
 };
 """
 
@@ -270,11 +261,18 @@ async def test_an_answer_that_breaks_off_is_a_service_that_is_away(page):
     assert await page.browser.run("return document.querySelectorAll('.trouble').length") == 0
 
 
+async def oldest(page: Page) -> str:
+    """Of the unknown visits that are shown, all of which have been asked for."""
+    await page.shows(".visit .who-is-this")
+    await page.shows_not("main .waiting")
+    shown = "return [...document.querySelectorAll('.visit[data-known=false]')].at(-1).dataset.id"
+    return str(await page.browser.run(shown))
+
+
 async def test_of_two_who_say_who_it_was_the_first_counts_and_the_other_is_told(page):
     ids = {one["name"]: one["id"] for one in (await ask(page, "GET", "/api/v1/people")).json()["people"]}
     await page.go("events?who=unknown")
-    await page.shows(".visit .who-is-this")
-    event_id = await page.browser.run("return document.querySelector('.visit:last-child').dataset.id")
+    event_id = await oldest(page)
     visit, path = f".visit[data-id='{event_id}']", f"/api/v1/events/{event_id}"
     await page.click(f"{visit} .who-is-this")
     assert (await ask(page, "PATCH", path, json={"person": ids[LONG]})).status_code == 200
@@ -295,6 +293,24 @@ async def test_of_two_who_say_who_it_was_the_first_counts_and_the_other_is_told(
     assert (await ask(page, "GET", path)).json()["events"][-1]["person"] is None
 
 
+async def test_of_two_who_decide_on_a_cluster_the_other_is_told(page):
+    await page.go("review")
+    await page.shows(".cluster .name", "visit")
+    cluster = await page.browser.run("return document.querySelector('.cluster').dataset.id")
+    await page.click(f".cluster[data-id='{cluster}'] .who-is-this")
+    assert (await ask(page, "POST", f"/api/v1/review/{cluster}/ignore")).status_code == 204
+    await page.type("dialog input[name=name]", "Too Late\n")
+    await page.shows("dialog .trouble", "Somebody else has decided on these visits")
+    await page.click("dialog header button")
+    assert (await ask(page, "DELETE", f"/api/v1/review/{cluster}")).status_code == 204
+    await page.click(f".cluster[data-id='{cluster}'] .ignore")
+    await page.shows(".cluster .trouble", "have changed since they were shown")
+    await page.click(".cluster .trouble ~ .buttons button", "Look again")
+    await page.shows_not(f".cluster[data-id='{cluster}']")
+    names = [one["name"] for one in (await ask(page, "GET", "/api/v1/people")).json()["people"]]
+    assert "Too Late" not in names
+
+
 async def test_what_is_said_and_erased_elsewhere_is_on_an_open_page(page):
     """Also of a visit that was read among the kept ones; a person who is erased by a command, too."""
     await page.browser.open(f"{page.service.http}/")
@@ -308,6 +324,12 @@ async def test_what_is_said_and_erased_elsewhere_is_on_an_open_page(page):
     for person, name in (("Mary Elsewhere", "Mary Elsewhere"), (None, "Somebody unknown"), ("Mary Elsewhere", "Mary")):
         assert (await ask(page, "PATCH", path, json={"person": person, "negative": False})).status_code == 200
         await page.shows(f"{visit} .name", name, within_s=10)
+    mary = (await named(page, "Mary Elsewhere"))[0]["id"]
+    assert (await ask(page, "PATCH", f"/api/v1/people/{mary}", json={"name": "Mary Anywhere"})).status_code == 200
+    await page.shows(f"{visit} .name", "Mary Anywhere", within_s=10)
+    other = (await ask(page, "POST", "/api/v1/people", json={"name": "Mary Elsewhere"})).json()["id"]
+    assert (await ask(page, "POST", f"/api/v1/people/{mary}/merge", json={"into": other})).status_code == 200
+    await page.shows(f"{visit} .name", "Mary Elsewhere", within_s=10)
     page.service.run("people", "forget", "Mary Elsewhere", "--yes")
     await page.shows_not(visit)
     assert "Mary Elsewhere" not in await page.text()
@@ -318,11 +340,31 @@ async def test_what_is_said_and_erased_elsewhere_is_on_an_open_page(page):
     await page.shows_not(f".visit[data-id='{other}']")
 
 
+async def test_a_cluster_that_is_erased_goes_from_events_and_what_was_missed_is_not_shown(page):
+    await page.go("events")
+    await page.shows(".visit .who-is-this")
+    cluster = (await ask(page, "GET", "/api/v1/review")).json()["clusters"][0]
+    visits = ",".join(f".visit[data-id='{one}']" for one in cluster["event_ids"])
+    await page.shows(visits)
+    assert (await ask(page, "DELETE", f"/api/v1/review/{cluster['id']}")).status_code == 204
+    await page.shows_not(visits)
+    person = (await ask(page, "POST", "/api/v1/people", json={"name": "Mary Missed"})).json()["id"]
+    event_id = await oldest(page)
+    told = await ask(page, "PATCH", f"/api/v1/events/{event_id}", json={"person": person, "negative": False})
+    assert told.status_code == 200, told.text
+    await page.shows(f".visit[data-id='{event_id}'] .name", "Mary Missed")
+    await link(page.browser, offline=True)
+    await page.shows(".title .state", "not up to date")
+    page.service.run("people", "forget", "Mary Missed", "--yes")
+    await link(page.browser)
+    await page.shows_not(f".visit[data-id='{event_id}']")
+    assert "Mary Missed" not in await page.text()
+
+
 async def test_visits_of_before_a_merge_are_shown_and_corrected_as_the_others(page):
     ids = {one["name"]: one["id"] for one in (await ask(page, "GET", "/api/v1/people")).json()["people"]}
     await page.go("events?who=unknown")
-    await page.shows(".visit .who-is-this")
-    event_id = await page.browser.run("return document.querySelector('.visit:last-child').dataset.id")
+    event_id = await oldest(page)
     path = f"/api/v1/events/{event_id}"
     assert (await ask(page, "PATCH", path, json={"person": ids[LONG]})).status_code == 200
     merged = await ask(page, "POST", f"/api/v1/people/{ids[LONG]}/merge", json={"into": ids[MARKUP]})
@@ -345,15 +387,6 @@ async def test_visits_of_before_a_merge_are_shown_and_corrected_as_the_others(pa
     await until(is_nobodys, 10)
 
 
-async def link(page: Page, *, offline: bool = False, up_kb_s: float = 0.0) -> None:
-    """How the browser is connected from now on; 0: as fast as it can be."""
-    up = up_kb_s * 1000 or -1
-    await page.browser.devtools("Network.enable")
-    await page.browser.devtools(
-        "Network.emulateNetworkConditions", offline=offline, latency=0, downloadThroughput=-1, uploadThroughput=up
-    )
-
-
 async def named(page: Page, name: str) -> list[dict[str, Any]]:
     return list((await ask(page, "GET", f"/api/v1/people?name={name}")).json()["people"])
 
@@ -364,7 +397,7 @@ async def test_photos_on_a_slow_link_are_told_of_stopped_and_go_on_when_it_is_ba
     await page.browser.run(
         DROPPED, ".drop", "1.jpg", b64encode(STRANGERS[2].file.read_bytes() + bytes(1 << 20)).decode()
     )
-    await link(page, up_kb_s=100)
+    await link(page.browser, up_kb_s=100)
     await page.click("form.enrol button[type=submit]")
     await page.shows(".sending", "of 1.")
     await page.browser.run("document.querySelector('form.enrol button[type=submit]').click()")  # impatient
@@ -374,7 +407,7 @@ async def test_photos_on_a_slow_link_are_told_of_stopped_and_go_on_when_it_is_ba
     await page.browser.run(BROKEN)
     await page.click("form.enrol button[type=submit]")
     await page.browser.until("window.isBroken")
-    await link(page)
+    await link(page.browser)
     await page.shows("h1", "Slow is enrolled")
     await page.shows_not(".away")
     assert len(await named(page, "Slow")) == 1
@@ -383,16 +416,20 @@ async def test_photos_on_a_slow_link_are_told_of_stopped_and_go_on_when_it_is_ba
 async def test_a_device_without_a_network_says_so_until_it_has_one(page):
     await page.go("service")
     await page.shows(".service dl")
-    await link(page, offline=True)
+    await link(page.browser, offline=True)
+    for screen, words in (("people", "Nobody is enrolled"), ("events", "Nobody was seen")):
+        await page.go(screen)
+        await page.shows(".away", "does not answer")
+        assert words not in await page.text(), "nobody knows"
     await page.go("people")
-    await page.shows(".away", "does not answer")
-    await link(page)
+    await link(page.browser)
     await page.shows_not(".away")
     await page.shows(".people .name", "Slow")
 
 
 async def test_a_change_whose_answer_is_lost_is_done_once_and_told_as_done(page):
-    await page.go("enrol")
+    await page.go("people")
+    await page.click(".title a", "Enrol somebody")
     await page.type("form.enrol input[name=name]", "Lost")
     await page.browser.run(DROPPED, ".drop", "1.jpg", b64encode(STRANGERS[3].file.read_bytes()).decode())
     await page.browser.run(LOST_FORM)
@@ -411,6 +448,45 @@ async def test_a_change_whose_answer_is_lost_is_done_once_and_told_as_done(page)
     await page.shows("h1", "Erased")  # but for what the broker retains: there is none
     await page.browser.run("window.fetch = window.ours")
     assert await named(page, "Lost") == []
+
+
+@pytest.mark.thorough
+async def test_visits_that_are_shown_no_more_leave_nothing_behind(page):
+    """A page that is open for days: what it holds is as much after many visits as after the first ones."""
+    added = await page.browser.devtools("Page.addScriptToEvaluateOnNewDocument", source=TOLD)
+    await page.go("events")
+    await page.browser.open(f"{page.service.http}/?#/events")
+    await page.shows(".title .state", "as they happen")
+
+    async def held_after(visits: int) -> float:
+        await page.browser.run("return window.tell(arguments[0])", visits)
+        await page.browser.until("document.querySelectorAll('.visit').length >= 500")
+        await page.browser.devtools("HeapProfiler.collectGarbage")
+        return float((await page.browser.devtools("Runtime.getHeapUsage"))["usedSize"])
+
+    first = await held_after(540)
+    assert await held_after(400) < 1.5 * first, "bytes"
+    await page.browser.devtools("Page.removeScriptToEvaluateOnNewDocument", **added)
+    await page.browser.open(f"{page.service.http}/")
+    await page.shows("nav", "Live")
+
+
+async def test_a_change_is_the_same_one_until_it_is_answered_or_another_one_is_made(page):
+    keys = await page.browser.run("""
+        const {isAnswered, keyOf} = await import("/page/sending.js");
+        const form = (name) => {
+          const made = new FormData();
+          made.append("images", new File(["a"], name, {lastModified: 1}));
+          return made;
+        };
+        const off = () => keyOf("PATCH", "/door", {enabled: false});
+        const found = [off(), off(), keyOf("PATCH", "/door", {enabled: true}), off()];
+        isAnswered(found.at(-1));
+        const sent = (name) => keyOf("POST", "/people", undefined, form(name));
+        found.push(off(), ...["1.jpg", "1.jpg", "2.jpg"].map(sent));
+        return found;
+    """)
+    assert [keys.index(key) for key in keys] == [0, 0, 2, 3, 4, 5, 5, 7]
 
 
 async def test_a_token_that_is_revoked_ends_the_page_and_what_it_watches(page):

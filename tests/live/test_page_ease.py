@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.live.test_page import MISFITS, SIZES, Page, enrolled, page
+from tests.live.test_page import MISFITS, SIZES, Page, asked, enrolled, page
 
 __all__ = ["page"]
 
@@ -98,6 +98,14 @@ async def test_a_name_and_its_correction_by_keys_alone(page):
     await keys.press(ENTER)
     await page.shows(".said", "Corrected")
     await keys.is_at("Who is this?")
+    await keys.press(ENTER)
+    await keys.is_at("input  name")
+    await keys.press(*"gra", ENTER)  # a part of a name is nobody's
+    await keys.is_at("button Grace")
+    await page.shows("dialog .choices .new", "Somebody new: gra")
+    await keys.press(ESCAPE)
+    await page.shows_not("dialog")
+    assert [one["name"] for one in (await asked(page, "/api/v1/people"))["people"]] == ["Grace"]
     await page.browser.until("/(Grace|Somebody unknown), door/.test(document.querySelector('.news').innerText)")
 
 

@@ -11,7 +11,7 @@ from streamer.demo.scene import write_stills
 from tests.faces import KNOWN, NAME, STRANGERS, write_film
 from tests.live.browser import Browser
 from tests.live.service import ServiceProcess, until
-from tests.live.test_page import SIZES, Page
+from tests.live.test_page import SIZES, Page, pin
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(240), pytest.mark.asyncio(loop_scope="module")]
 
@@ -51,7 +51,7 @@ async def page(tmp_path_factory, pytestconfig):
     """She and a stranger before each of nine cameras; one may be watched by WebRTC. No broker is there."""
     folder = tmp_path_factory.mktemp("wall")
     film = write_film(folder / "door.mp4", ([KNOWN, None, STRANGERS[0]], 2))
-    cameras = {f"camera{n}": {"url": str(film), "fps": 2, "loop": True} for n in range(2, CAMERAS + 1)}
+    cameras = {f"camera{n}": {"url": str(film), "fps": 1, "loop": True} for n in range(2, CAMERAS + 1)}
     config = {
         "paths": {"data": "data"},
         "mqtt": {"port": 1},
@@ -106,6 +106,7 @@ async def test_a_wall_of_all_needs_no_webrtc_and_no_setting(page):
     await page.browser.resize(*SIZES["wide"])
 
 
+@pytest.mark.thorough
 async def test_a_tab_that_is_not_looked_at_watches_nothing(page):
     await page.browser.run("""
         window.isHidden = true;
@@ -155,6 +156,7 @@ async def test_a_browser_without_webrtc_sees_boxes_and_names(page, anew):
     await page.browser.until(f"{SHOWN}.length === 1")
 
 
+@pytest.mark.thorough
 async def test_where_webrtc_finds_no_way_pictures_come(page, anew):
     await anew(WITHOUT_A_WAY, "live/door")
     await page.browser.until(f"{SHOWN}.length === 1")
@@ -166,3 +168,20 @@ async def test_a_browser_that_can_have_neither_is_told_why(page, anew):
     await anew(WITHOUT_WEBRTC + ";" + WITHOUT_SOCKETS, "live/door")
     await page.shows(".tile .notice", "lets no WebSocket through. This browser has no WebRTC")
     await viewers(page, 0)
+
+
+@pytest.mark.thorough
+async def test_a_wall_goes_on_when_the_service_is_back(page):
+    await page.browser.open("about:blank")
+    await page.browser.open(f"{page.service.http}/#/live")
+    await page.browser.until(f"{SHOWN}.length > 3")
+    address = page.service.http
+    page.service.stop()
+    await page.shows(".tile .state", "not connected")
+    await page.shows(".away", "does not answer")
+    await page.browser.until(f"{SHOWN}.length === 0")  # none looks as if it were of now
+    pin(page.service, address)
+    page.service.start()
+    await page.service.until_ready("camera door")
+    await page.browser.until(f"{SHOWN}.length > 3")
+    await page.shows_not(".away")

@@ -6,7 +6,7 @@ The last ones are kept in memory, without names, for listeners who come back. On
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -22,23 +22,27 @@ KEPT_S = 3600.0
 MOST_WAITING = 1000  # for one listener, beyond which it has to come back
 GAP = "whosthere.gap/1"
 FORGOTTEN = "whosthere.forgotten/1"
+RENAMED = "whosthere.renamed/1"
+_NOBODY: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which events a listener is told; None: any. people: ids, in whatever part of an event they stand. known: of
-    events; a visit that is said to be somebody's was nobody's.
+    """Which events a listener is told; None: any. people: ids, in whatever part of an event they stand. changes: also
+    what is said of visits afterwards, whoever is `known` by that, and who is forgotten or has another name.
     """
 
     cameras: frozenset[str] | None = None
     people: frozenset[str] | None = None
     known: bool | None = None
+    changes: bool = False
 
     def takes(self, event: IdentityEvent | VisitNews) -> bool:
         if self.cameras is not None and event.camera not in self.cameras:
             return False
         if isinstance(event, VisitNews):
-            return self.people is None or event.is_erased or not self.people.isdisjoint(event.people)
+            is_theirs = self.people is None or event.is_erased or not self.people.isdisjoint(event.people)
+            return self.changes and is_theirs
         if self.people is not None and self.people.isdisjoint(person.id for person in event.people):
             return False
         return self.known is None or self.known == (event.person is not None)
@@ -103,18 +107,29 @@ class LiveEvents:
         finally:
             del self._listeners[mailbox]
 
-    def gallery_changed(self, forgotten: Collection[str]) -> None:
-        """Names may be others now; of who was forgotten nothing is kept, nor to be shown by who listens."""
-        if forgotten:
-            gone = Message(orjson.dumps({"schema": FORGOTTEN, "people": sorted(forgotten)}).decode(), kind="forgotten")
-            for mailbox in self._listeners:
-                mailbox.put(gone)
+    def gallery_changed(self, forgotten: Collection[str], renamed: Mapping[str, str] = _NOBODY) -> None:
+        """Names may be others now; of who was forgotten nothing is kept, nor to be shown by who listens. renamed: who
+        has another name, or, merged, another id, by id.
+        """
+        names = {who: (now, name) for who, now in renamed.items() if (name := self._name_of(now)) is not None}
+        named_now = [{"id": who, "person": {"id": now, "name": name}} for who, (now, name) in names.items()]
+        self._tell_all("forgotten", FORGOTTEN, sorted(forgotten))
+        self._tell_all("renamed", RENAMED, named_now)
         for kept in self._kept.values():
             event = kept.event
             kept.event = (
                 event.without(forgotten) if isinstance(event, VisitNews) else event_as_unknown(event, forgotten)
             )
             kept.message = None
+
+    def _tell_all(self, kind: str, schema: str, people: Sequence[object]) -> None:
+        """Whoever listens to changes now; not kept for who comes back, and has to ask anew."""
+        if not people:
+            return
+        told = Message(orjson.dumps({"schema": schema, "people": people}).decode(), kind=kind)
+        for mailbox, wanted in self._listeners.items():
+            if wanted.changes:
+                mailbox.put(told)
 
     def _drop_old(self) -> None:
         before_s = self._clock() - KEPT_S

@@ -10,12 +10,12 @@ import orjson
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from streamer.api.streaming.live_socket import ARRIVALS, KEEP_LITTLE
+from streamer.api.streaming.live_socket import ARRIVALS, KEEP_LITTLE, Arrivals
 from streamer.api.streaming.messages import Message
 
 RETRY_MS = 2000
 EVENTS = "text/event-stream"
-PARTS = "multipart/x-mixed-replace; boundary=picture"
+PARTS = "multipart/x-mixed-replace"
 _BOUNDARY = b"--picture\r\n"
 
 _HEADERS = [
@@ -92,11 +92,10 @@ class EventSink(AnswerSink):
 class PartsSink(AnswerSink):
     """The JPEGs alone, each in the place of the one before it."""
 
-    media_type = PARTS
+    media_type = f"{PARTS}; boundary=picture"
 
     async def open(self) -> None:
-        if (keep_little := self._scope.get(KEEP_LITTLE)) is not None:
-            keep_little()
+        self._scope[KEEP_LITTLE]()
         await super().open()
         await self._write(_BOUNDARY)
 
@@ -153,22 +152,16 @@ class PictureSocketSink(WebSocketSink):
     """
 
     async def open(self) -> None:
-        if (keep_little := self._socket.scope.get(KEEP_LITTLE)) is not None:
-            keep_little()
+        self._socket.scope[KEEP_LITTLE]()
         await super().open()
 
     async def send(self, messages: Sequence[Message]) -> None:
-        arrivals = self._socket.scope.get(ARRIVALS)
+        arrivals: Arrivals = self._socket.scope[ARRIVALS]
         for message in messages:
-            await super().send([message])
-            if not message.data:
-                continue
-            try:
-                await self._socket.send_bytes(message.data)
-            except WebSocketDisconnect as gone:
-                raise ConnectionResetError from gone
-            if arrivals is not None:
-                await arrivals.mark()
+            if message.data:
+                await arrivals.send(message.text, message.data)
+            else:
+                await super().send([message])
 
     async def beat(self) -> None:
         await super().send([_ALL_IS_WELL])

@@ -14,6 +14,7 @@ from streamer.api.v1.event_views import Cameras, People, ids_asked_for, one_of
 from streamer.api.v1.person_views import Viewer
 
 _Id = Query(max_length=64, description="the last event that is known, as event_id-seq: all later ones come first")
+_Changes = Query(description="true: also what is said of visits afterwards, and who is forgotten")
 
 
 def routes(desk: GalleryDesk, streams: Streams, live: LiveEvents) -> APIRouter:
@@ -25,12 +26,13 @@ def routes(desk: GalleryDesk, streams: Streams, live: LiveEvents) -> APIRouter:
         camera: Cameras = None,
         person: People = None,
         known: Annotated[bool | None, Query(description="true: of somebody who is known; false: of nobody")] = None,
+        changes: Annotated[bool, _Changes] = False,
         after: Annotated[str | None, _Id] = None,
         last_event_id: Annotated[
             str | None, Header(max_length=64, description="what `after` is, and before it")
         ] = None,
     ) -> Listening:
-        wanted = Wanted(one_of(camera), await ids_asked_for(person, desk, caller), known)
+        wanted = Wanted(one_of(camera), await ids_asked_for(person, desk, caller), known, changes)
         return live.listening(wanted, last_event_id or after)
 
     Asked = Annotated[Listening, Depends(listening)]

@@ -51,7 +51,9 @@ async function publish() {
 const CAMERA = {
   NotAllowedError: "This page may not use the camera: allow it in the browser, then try again.",
   NotFoundError: "This device has no camera.",
+  OverconstrainedError: "This device has no camera.", // WebKit, which was asked for nothing in particular
   NotReadableError: "Another program uses the camera: end it, then try again.",
+  AbortError: "Another program uses the camera: end it, then try again.", // Firefox
 };
 
 async function openCamera() {

@@ -1,43 +1,86 @@
 // Events: who was seen, when and where; those of now as they happen, earlier ones as they were kept.
 
-import { ask, may, service } from "./api.js";
-import { Correction, Naming } from "./naming.js";
+import { ask, service } from "./api.js";
+import { Filters, Tally, today } from "./filters.js";
+import { useCameras } from "./live.js";
 import { News } from "./news.js";
 import { useObserved } from "./observable.js";
-import { addressOf, Dialog, Face, timeWords, Trouble } from "./parts.js";
+import { Trouble, Waiting } from "./parts.js";
+import { useHand, useStill } from "./still.js";
 import { html, useEffect, useMemo, useRef, useState } from "./vendor/preact.js";
-import { useCameras } from "./live.js";
-import { asSaid, isSame, joined, kept, live, newestFirst, now, pictureOf, saidByHand, whoWords } from "./visits.js";
+import { dayWords, Visit } from "./visit.js";
+import { asSaid, isSame, joined, kept, live, newestFirst, now, saidByHand } from "./visits.js";
 
 const ENOUGH = 20; // of a page of what was asked for
 const [MOST_PAGES, MOST_MS] = [5, 4000]; // looked through at once for so many
-const WHO = { all: "Everybody", known: "Known people", unknown: "Unknown people" };
+const KEPT_WITHIN_MS = 5000; // a visit is written down beside being told
 
 export function Events({ query }) {
-  const asked = Object.fromEntries(["camera", "person", "day", "who"].map((key) => [key, query.get(key) ?? ""]));
+  const key = query.toString();
+  const asked = Object.fromEntries(["camera", "person", "day", "who"].map((name) => [name, query.get(name) ?? ""]));
   const [cameras] = useCameras();
-  const { visits: heardOf, isOn, missed, said, gone } = useObserved(live);
+  const { visits: heardOf, isOn, missed, said, gone, renamed } = useObserved(live);
   const person = usePerson(asked.person);
   const past = usePast(asked, missed, person);
-  const visits = useMemo(() => wantedOf(now(new Map([...past.visits, ...newer(heardOf, past.visits)])), asked, person), [heardOf, said, gone, past.visits, person, query.toString()]);
-  const heard = useMemo(() => wantedOf(now(heardOf), asked, person), [heardOf, said, gone, person, query.toString()]);
+  const news = [heardOf, said, gone, renamed];
+  const visits = useMemo(() => wantedOf(now(new Map([...past.visits, ...newer(heardOf, past)])), asked, person), [...news, past.visits, person, key]);
+  const heard = useMemo(() => wantedOf(now(heardOf), asked, person), [...news, person, key]);
   const [held, hold] = useHeld();
-  return html`<div class="title"><h1>${asked.person ? "Seen" : "Events"}</h1>
-      <p class="state" role="status" data-state=${isOn ? "online" : "connecting"}>${isOn ? "as they happen" : "not up to date"}</p></div>
-    <${Filters} asked=${asked} cameras=${cameras ?? []} />
+  const list = useRef();
+  const [isAt, hand] = useHand(list);
+  const { shown, waiting, show } = useStill(visits, held.size > 0 || (isAt && past.isKnown), key);
+  const isNow = !asked.day || asked.day === today();
+  return html`<div class="title"><h1>${person ? (person.name ? `${person.name}’s visits` : "Visits") : "Events"}</h1>
+      ${isNow && html`<p class="state" role="status" data-state=${isOn ? "online" : "connecting"}>${isOn ? "as they happen" : "not up to date"}</p>`}</div>
+    <${Filters} asked=${asked} cameras=${cameras ?? []} person=${person} />
     <${Trouble} problem=${past.problem} />
     ${past.isMissing && html`<p class="hint">No camera keeps its visits: what was before you came is not to be had, and nobody can be enrolled from an event.
       <code>whosthere cameras set door snapshots=true</code> turns it on.</p>`}
     <${News} visits=${heard} />
-    <ol class="visits">${withHeld(visits, held).map((visit) => html`<${Visit} key=${visit.event_id} visit=${visit} change=${past.change} hold=${hold} />`)}</ol>
-    ${past.isBusy && html`<p class="waiting">One moment…</p>`}
-    ${!past.isBusy && !past.problem && visits.length === 0 && html`<p class="empty">${past.next ? "None among the newest." : "Nobody was seen."}</p>`}
+    ${shown.length > 0 && !person && html`<${Tally} asked=${asked} visits=${shown} isAll=${!past.next} />`}
+    <${Newer} count=${waiting} show=${show} />
+    <div class="list" ref=${list} ...${hand}>${daysOf(withHeld(shown, held)).map(([day, ofDay]) => html`<section key=${day}>
+      <h2>${dayWords(new Date(day))}</h2>
+      <ol class="visits">${ofDay.map((visit) => html`<${Visit} key=${visit.event_id} visit=${visit} change=${past.change} hold=${hold} />`)}</ol></section>`)}</div>
+    ${(past.isBusy || !(past.isKnown || past.problem || past.isMissing)) && html`<${Waiting} />`}
+    ${!past.isBusy && (past.isKnown || past.isMissing) && visits.length === 0 && html`<p class="empty">${past.next ? "None among the newest." : nobodyWords(asked)}</p>`}
     ${!past.isBusy && past.next && html`<button type="button" class="more" onClick=${past.more}>Show older</button>`}`;
 }
 
-// What is heard is newer than what was kept; but whose it is may have been said since, here or by somebody else.
-function newer(heardOf, past) {
-  const fresh = [...heardOf].filter(([id, visit]) => visit.seq > (past.get(id)?.seq ?? 0));
+// The line is above the list without taking room: it comes and goes, and the list stays where it is.
+function Newer({ count, show }) {
+  const words = count === 1 ? "1 new visit" : `${count} new visits`;
+  const shown = () => {
+    scrollTo(0, 0);
+    show();
+  };
+  return html`<div class="newer">${count > 0 && html`<button type="button" class="main" onClick=${shown}>${words}</button>`}
+    <p class="unseen" role="status">${count > 0 ? "New visits wait above the list." : ""}</p></div>`;
+}
+
+function nobodyWords({ day, camera, who, person }) {
+  if (day > today()) return "This day is still to come.";
+  if (camera || who || person) return "Nobody was seen with these filters.";
+  if (day === today()) return "Nobody was seen today.";
+  return day ? "Nobody was seen on this day, or it is not kept any more." : "Nobody was seen.";
+}
+
+// [[the day's first moment, its visits]], as they come.
+function daysOf(visits) {
+  const days = new Map();
+  for (const visit of visits) {
+    const day = new Date(visit.first_seen_at * 1000).setHours(0, 0, 0, 0);
+    if (!days.has(day)) days.set(day, []);
+    days.get(day).push(visit);
+  }
+  return [...days];
+}
+
+// What is heard is newer than what was kept; but whose it is may have been said since, here or by somebody else. And what
+// is kept no longer is gone.
+function newer(heardOf, { visits: past, readAt, oldest }) {
+  const isGone = (visit) => visit.snapshot && !past.has(visit.event_id) && visit.heardAt < readAt - KEPT_WITHIN_MS && visit.first_seen_at > oldest;
+  const fresh = [...heardOf].filter(([id, visit]) => visit.seq > (past.get(id)?.seq ?? 0) && !isGone(visit));
   return fresh.map(([id, visit]) => [id, asSaid(past.get(id), visit)]);
 }
 
@@ -70,116 +113,69 @@ function boundsOf(day) {
 // Whose visits are asked for, with the name, by which those of before a merge are known; {id, name} or null.
 function usePerson(id) {
   const [person, setPerson] = useState(null);
+  const { missed, renamed } = useObserved(live);
   useEffect(() => {
     const cancelling = new AbortController();
-    if (id) ask(`/api/v1/people/${encodeURIComponent(id)}`, { signal: cancelling.signal }).then(({ data }) => setPerson(data), () => {}); // the visits' own answer says why
+    const failed = ({ code }) => code === "person_not_found" && setPerson(null); // the visits' own answer says why
+    if (id) ask(`/api/v1/people/${encodeURIComponent(id)}`, { signal: cancelling.signal }).then(({ data }) => setPerson(data), failed);
     return () => cancelling.abort();
-  }, [id]);
-  return useMemo(() => (id ? { id, name: person?.name } : null), [id, person]);
+  }, [id, missed, renamed]);
+  return useMemo(() => (id ? { id, name: person?.name } : null), [id, person?.name]);
 }
 
-// The kept visits that were asked for, page by page: {visits, next, isBusy, isMissing, problem, more(), change()}
+const NONE = { key: null, visits: new Map(), next: null, readAt: -Infinity, oldest: Infinity };
+
+// The kept visits that were asked for, page by page: {visits, next, readAt, oldest, isBusy, isMissing, problem, more(),
+// change()}. Where the same is asked for anew, what was there stays until as much of it has come.
 function usePast(asked, missed, person) {
   const { again } = useObserved(service);
-  const key = JSON.stringify([asked, again, missed]);
-  const [found, setFound] = useState({ key: null, visits: new Map(), next: null });
+  const key = JSON.stringify(asked);
+  const [found, setFound] = useState(NONE);
   const [isBusy, setBusy] = useState(true);
   const [problem, setProblem] = useState(null);
   const asking = useRef(null);
+  const mine = found.key === key ? found : NONE;
 
-  async function look(visits, after) {
+  async function look(visits, after, enough = 0, began = performance.now()) {
     asking.current?.abort();
-    const mine = (asking.current = new AbortController());
-    setBusy(true);
+    const cancelling = (asking.current = new AbortController());
+    setBusy(!enough);
     setProblem(null);
     const [since, until] = boundsOf(asked.day);
     const over = Date.now() + MOST_MS;
     try {
-      for (let page = 0; page < MOST_PAGES; page++) {
-        const { messages, next } = await kept({ ...asked, since, until }, after, mine.signal);
-        if (mine.signal.aborted) return;
+      for (let page = 0; ; page++) {
+        const { messages, next } = await kept({ ...asked, since, until }, after, cancelling.signal);
+        if (cancelling.signal.aborted) return;
         visits = joined(visits, messages);
         after = next;
-        setFound({ key, visits, next });
-        if (!next || wantedOf(visits, asked, person).length >= ENOUGH || Date.now() > over) break;
+        const isThere = visits.size >= enough || !next;
+        const oldest = next ? Math.min(...[...visits.values()].map((visit) => visit.first_seen_at)) : -Infinity;
+        if (isThere) setFound({ key, visits, next, readAt: began, oldest });
+        if (isThere && (!next || page + 1 >= MOST_PAGES || wantedOf(visits, asked, person).length >= ENOUGH || Date.now() > over)) break;
       }
     } catch (error) {
       if (error.code === "service_away") return; // once it is back all is asked for anew
-      if (!mine.signal.aborted) setProblem(error);
+      if (!cancelling.signal.aborted) setProblem(error);
     }
-    if (!mine.signal.aborted) setBusy(false);
+    if (!cancelling.signal.aborted) setBusy(false);
   }
 
   useEffect(() => {
-    look(new Map(), undefined);
+    look(new Map(), undefined, mine.visits.size);
     return () => asking.current?.abort();
-  }, [key]);
+  }, [key, again, missed]);
   const isMissing = problem?.code === "kept_visits_missing";
-  const mine = found.key === key ? found : { visits: new Map(), next: null };
   return {
     ...mine,
     isBusy,
     isMissing,
+    isKnown: found.key === key,
     problem: isMissing ? null : problem,
-    more: () => look(mine.visits, mine.next),
+    more: () => look(mine.visits, mine.next, 0, mine.readAt),
     change: (visit) => {
       saidByHand(visit);
       setFound((before) => ({ ...before, visits: new Map(before.visits).set(visit.event_id, { ...visit, isByHand: true }) }));
     },
   };
-}
-
-function Filters({ asked, cameras }) {
-  function choose(key, value) {
-    const chosen = { ...asked, [key]: value };
-    const query = String(new URLSearchParams(Object.entries(chosen).filter(([, one]) => one && one !== "all")));
-    location.hash = `#/events${query && `?${query}`}`;
-  }
-  const names = [...new Set([...cameras.map(({ name }) => name), ...(asked.camera ? [asked.camera] : [])])];
-  const today = new Date().toLocaleDateString("sv"); // YYYY-MM-DD
-  return html`<form class="filters" onSubmit=${(event) => event.preventDefault()}>
-    <label>Camera <select value=${asked.camera} onChange=${({ target }) => choose("camera", target.value)}>
-      <option value="">All</option>${names.map((name) => html`<option value=${name}>${name}</option>`)}</select></label>
-    <label>Who <select value=${asked.who || "all"} onChange=${({ target }) => choose("who", target.value)}>
-      ${Object.entries(WHO).map(([value, words]) => html`<option value=${value}>${words}</option>`)}</select></label>
-    <label>Day <input type="date" max=${today} value=${asked.day} onChange=${({ target }) => choose("day", target.value)} /></label>
-    <button type="button" aria-pressed=${String(asked.day === today)} onClick=${() => choose("day", asked.day === today ? "" : today)}>Today</button>
-    ${asked.person && html`<button type="button" onClick=${() => choose("person", "")}>Of this person alone ✕</button>`}
-  </form>`;
-}
-
-function Visit({ visit, change, hold }) {
-  const [open, show] = useState("");
-  const setOpen = (what) => (hold(visit, Boolean(what)), show(what));
-  const { person, camera, similarity, first_seen_at: from, captured_at: to, isOver } = visit;
-  const who = whoWords(visit);
-  const close = () => setOpen("");
-  const row = useRef();
-  const before = useRef("");
-  useEffect(() => {
-    if (before.current === "fix" && !open) row.current.querySelector(".buttons button")?.focus();
-    before.current = open;
-  }, [open]);
-  const face = html`<${Face} src=${pictureOf(visit, "face")} name=${who} />`;
-  return html`<li ref=${row} class="visit" data-id=${visit.event_id} data-known=${String(Boolean(person))} aria-label=${`${who}, ${camera}, ${timeWords(from)}`}>
-    ${visit.snapshot ? html`<button type="button" class="picture" aria-label=${`Show the picture of ${who}`} onClick=${() => setOpen("scene")}>${face}</button>` : face}
-    <div class="told">
-      <p class="name">${person ? html`<a href=${addressOf("people", person.id)}>${who}</a>` : who}</p>
-      <p><a href=${addressOf("live", camera)}>${camera}</a> · <time datetime=${new Date(from * 1000).toISOString()}>${timeWords(from)}</time>
-        ${isOver ? ` for ${durationWords(to - from)}` : html` · <span class="now">there now</span>`}</p>
-      ${person && similarity !== null && !visit.isByHand && html`<p class="quiet">similarity ${similarity.toFixed(2)}</p>`}
-      ${visit.isByHand && html`<p class="quiet">said by hand</p>`}
-    </div>
-    ${may("operator") && open !== "fix" && html`<div class="buttons">
-      ${person ? html`<button type="button" class="wrong" onClick=${() => setOpen("fix")}>Not ${who}?</button>` : html`<button type="button" class="main who-is-this" onClick=${() => setOpen("name")}>Who is this?</button>`}</div>`}
-    ${open === "fix" && html`<${Correction} visit=${visit} onDone=${(fixed) => (change(fixed), close())} onClose=${close} />`}
-    ${open === "name" && html`<${Naming} visit=${visit} onDone=${(named) => (change(named), close())} onClose=${close} />`}
-    ${open === "scene" && html`<${Dialog} title=${`${who}, ${camera}, ${timeWords(from)}`} onClose=${close}>
-      <img class="scene" src=${pictureOf(visit, "scene")} alt=${`What ${camera} saw`} /></${Dialog}>`}
-  </li>`;
-}
-
-function durationWords(seconds) {
-  if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
-  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }

@@ -1,7 +1,7 @@
 // Who somebody in a visit is: a name for somebody unknown, another one for who was taken for somebody else.
 
 import { ask, Problem } from "./api.js";
-import { Dialog, Face, say, Trouble, useAction } from "./parts.js";
+import { Dialog, Face, say, Trouble, useAction, Waiting } from "./parts.js";
 import { PersonPicker } from "./picker.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 import { isSame, pictureOf } from "./visits.js";
@@ -9,8 +9,9 @@ import { isSame, pictureOf } from "./visits.js";
 export { PersonPicker };
 
 const COMPARED_WITHIN_MS = 180000; // thousands of visits, the first time
-const MOST_AT_ONCE = 20; // more of them are looked at in Review first
+const MOST_AT_ONCE = 50; // more of them are looked at in Review first
 const FOLLOWED_WITHIN_MS = 1000; // the service's index of faces
+const KEPT_WITHIN_MS = 10000;
 const VERY_LIKE = 0.25; // so far above the threshold
 
 const visitsWords = (count, verb) => (count === 1 ? `1 more visit ${verb}s` : `${count} more visits ${verb}`);
@@ -36,7 +37,7 @@ export function Naming({ visit, onDone, onClose }) {
   return html`<${Dialog} title="Who is this?" onClose=${onClose}>
     <div class="whose"><${Face} src=${pictureOf(visit, "face")} name="Somebody unknown" isLarge />
       <${PersonPicker} label="Name" likely=${visit.candidates ?? []} isBusy=${isBusy} onPick=${(person) => run({ person })} onNew=${(name) => run({ name })} /></div>
-    ${isBusy && html`<p class="waiting" role="status">One moment…</p>`}
+    ${isBusy && html`<${Waiting} />`}
     <${Trouble} problem=${problem && { ...problem, message: wordsOf(problem), refused: problem.refused }} />
     ${looksLikeOther && html`<button type="button" disabled=${isBusy} onClick=${() => run(last, true)}>It is somebody else: enrol all the same</button>`}
   </${Dialog}>`;
@@ -89,7 +90,7 @@ async function offerOthers(person, isLast) {
 }
 
 const toReview = () => void (location.hash = "#/review");
-const CHANGED = ["cluster_not_found", "cluster_changed", "precondition_failed", "conflict"];
+const CHANGED = ["cluster_not_found", "cluster_changed"];
 
 // Nobody has looked at each of their faces, so none becomes a photo.
 async function nameOthers(person, clusters) {
@@ -176,11 +177,24 @@ async function corrected(visit, person, isUnlike = true) {
 
 // Of the visit as it is now, if it is still whose it was shown to be, or whose it is to be. Of a visit of nobody's, only
 // what was said by hand counts: a camera may have recognised them since.
-async function etagOf({ event_id, person: shown }, person) {
-  const { data, etag } = await ask(`/api/v1/events/${event_id}`);
+async function etagOf(visit, person) {
+  const { person: shown } = visit;
+  const { data, etag } = await keptNow(visit);
   const now = data.events.at(-1)?.person ?? null;
   const isOther = shown ? !isSame(now, shown) : now !== null && data.said_at !== null;
   if (!isOther || isSame(now, person)) return etag;
   const problem = new Problem(412, { code: "corrected_before", detail: `Somebody else was quicker: it is ${now ? (now.name ?? "somebody who was forgotten") : "nobody known"} now.` });
   throw Object.assign(problem, { now });
+}
+
+// Who came a moment ago is written down a moment later.
+async function keptNow({ event_id, heardAt = -Infinity }) {
+  for (;;) {
+    try {
+      return await ask(`/api/v1/events/${event_id}`);
+    } catch (problem) {
+      if (problem.code !== "visit_not_found" || performance.now() - heardAt > KEPT_WITHIN_MS) throw problem;
+      await new Promise((done) => setTimeout(done, 500));
+    }
+  }
 }

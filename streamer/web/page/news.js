@@ -5,6 +5,7 @@ import { whoWords } from "./visits.js";
 
 const GATHERED_FOR_MS = 2000; // a crowd is one sentence
 const MOST = 3;
+const MOST_KNOWN = 2000; // or whoever is told once more, after a while away, is said once more
 
 // visits: those of now that are shown, the newest first. Said is who comes, and who gets a name, from now on.
 export function News({ visits }) {
@@ -14,7 +15,7 @@ export function News({ visits }) {
   const timer = useRef();
   useEffect(() => {
     const before = said.current;
-    said.current = new Map(visits.map((visit) => [visit.event_id, whoWords(visit)]));
+    said.current = new Map([...(before ?? []), ...visits.map((visit) => [visit.event_id, whoWords(visit)])].slice(-MOST_KNOWN));
     if (!before) return;
     for (const { event_id: id, camera, isOver, isByHand } of visits) {
       const who = said.current.get(id);

@@ -7,6 +7,7 @@ import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 const TIME = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
 const DAY_AND_TIME = new Intl.DateTimeFormat(undefined, { weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
 const SAID_FOR_MS = 8000;
+const LONG_MS = 5000;
 
 // Unix seconds in; the time alone for today's.
 export function timeWords(at) {
@@ -80,12 +81,22 @@ export function Said() {
     onPointerEnter=${stay} onPointerLeave=${() => isBusy || isAt() || letGo()}
     onfocusin=${({ relatedTarget }) => (stay(), line.current.contains(relatedTarget) || (before.current = relatedTarget))} onfocusout=${() => isBusy || setTimeout(() => isAt() || letGo())}>
     <span>${words}</span>
-    ${action && html`<button type="button" class="action" aria-keyshortcuts=${action.keys} onClick=${run}>${isBusy ? "One moment…" : action.words}</button>`}
-    ${words && html`<button type="button" class="plain" aria-label="Close this message" onClick=${() => say("")}>✕</button>`}
+    ${words && html`<div>${action && html`<button type="button" class="action" aria-keyshortcuts=${action.keys} onClick=${run}>${isBusy ? "One moment…" : action.words}</button>`}
+      <button type="button" class="plain" aria-label="Close this message" onClick=${() => say("")}>✕</button></div>`}
   </div>`;
 }
 
 const isKeys = ({ ctrlKey, metaKey, shiftKey, key }, keys) => keys === "Control+z" && (ctrlKey || metaKey) && !shiftKey && key.toLowerCase() === "z";
+
+// That something is on its way; where it takes long, why that may be, which alone is read out.
+export function Waiting({ words = "One moment…" }) {
+  const [isLong, setLong] = useState(false);
+  useEffect(() => {
+    const timer = setTimeout(() => setLong(true), LONG_MS);
+    return () => clearTimeout(timer);
+  }, []);
+  return html`<p class="waiting">${words} <span role="status">${isLong ? "It takes longer than usual: the link is slow, or the service has much to do." : ""}</span></p>`;
+}
 
 export function Trouble({ problem }) {
   if (!problem) return null;
@@ -124,7 +135,7 @@ export function Face({ src, name = "", isLarge = false }) {
   return html`<${Picture} key=${src} src=${src} name=${name} className=${`face ${isLarge ? "large" : ""}`} />`; // another one begins anew
 }
 
-function Picture({ src, name, className }) {
+export function Picture({ src, name, className }) {
   const [tries, setTries] = useState(0);
   const [isBroken, setBroken] = useState(false);
   const timer = useRef();

@@ -3,7 +3,7 @@
 import { ask, may, service } from "./api.js";
 import { Reports } from "./erased.js";
 import { useObserved } from "./observable.js";
-import { addressOf, Face, Trouble } from "./parts.js";
+import { addressOf, Face, Trouble, Waiting } from "./parts.js";
 import { Person } from "./person.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 
@@ -58,12 +58,13 @@ function List() {
   return html`<div class="title"><h1>People</h1>${may("operator") && html`<a class="button main" href="#/enrol">Enrol somebody</a>`}</div>
     <form class="filters" role="search" onSubmit=${(event) => event.preventDefault()}>
       <label>Search by name <input type="search" name="search" autocomplete="off" maxlength="100" value=${typed} onInput=${({ target }) => setTyped(target.value)} /></label>
-      <p class="quiet" role="status">${isOld && !problem ? "One moment…" : count}</p>
+      <p class="quiet" role="status">${isOld ? (people.length && !problem ? "One moment…" : "") : count}</p>
     </form>
     <${Reports} />
     <${Trouble} problem=${problem} />
     ${problem && next && html`<button type="button" class="more" onClick=${more}>Show more</button>`}
-    ${!isBusy && !problem && !people.length && html`<p class="empty">${typed ? "Nobody has such a name." : "Nobody is enrolled yet. Photos of a face are enough to begin."}</p>`}
+    ${isOld && !problem && !people.length && html`<${Waiting} />`}
+    ${!isOld && !problem && !people.length && html`<p class="empty">${typed ? "Nobody has such a name." : "Nobody is enrolled yet. Photos of a face are enough to begin."}</p>`}
     <ul class="people" ref=${list} style=${{ height: `${people.length * ROW_PX}px` }}>
       ${people.slice(first, last).map((person, row) => html`<${Row} key=${person.id} person=${person} top=${(first + row) * ROW_PX} place=${first + row + 1} of=${next ? -1 : people.length} />`)}
     </ul>`;

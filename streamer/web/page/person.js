@@ -4,7 +4,7 @@ import { ask, may, service } from "./api.js";
 import { PersonPicker } from "./naming.js";
 import { Erased, erased, hold } from "./erased.js";
 import { useObserved } from "./observable.js";
-import { addressOf, Dialog, Face, say, Sure, timeWords, Trouble, useAction } from "./parts.js";
+import { addressOf, Dialog, Face, say, Sure, timeWords, Trouble, useAction, Waiting } from "./parts.js";
 import { Report, Sending, usePhotos, useSending } from "./photos.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 import { Seen, seenWords, useSeen } from "./seen.js";
@@ -41,7 +41,7 @@ export function Person({ id }) {
 
   if (report) return html`<${Back} /><${Erased} id=${id} ...${report} />`;
   if (problem && !found) return html`<${Back} /><h1>Person</h1><${Trouble} problem=${problem} />`;
-  if (!found) return html`<${Back} /><p class="waiting">One moment…</p>`;
+  if (!found) return html`<${Back} /><${Waiting} />`;
   const { person, photos, etag } = found;
   const close = () => setOpen("");
   return html`<${Back} />

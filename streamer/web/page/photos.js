@@ -11,7 +11,9 @@ const JPEG_QUALITY = 0.92;
 const CAMERA = {
   NotAllowedError: "This page may not use the camera: allow it in the browser, then try again.",
   NotFoundError: "This device has no camera.",
+  OverconstrainedError: "This device has no camera.", // WebKit, which was asked for nothing in particular
   NotReadableError: "Another program uses the camera: end it, then try again.",
+  AbortError: "Another program uses the camera: end it, then try again.", // Firefox
 };
 
 // {photos: [{file, url}], forget(those), part}: part is what is drawn; those: all of them, where nothing is said.
@@ -64,7 +66,7 @@ function Chooser({ add }) {
       <button type="button" onClick=${() => input.current.click()}>Choose photos</button>
       <button type="button" class="take" onClick=${() => setTaking(true)}>Use this device’s camera</button>
     </div>
-    <input ref=${input} type="file" class="files" accept="image/*" multiple tabindex="-1" aria-label="Photos" onChange=${({ target }) => (add(target.files), (target.value = ""))} />
+    <input ref=${input} type="file" class="files" accept="image/*" multiple tabindex="-1" aria-hidden="true" onChange=${({ target }) => (add(target.files), (target.value = ""))} />
     ${isTaking && html`<${Camera} add=${add} onClose=${() => setTaking(false)} />`}
   </div>`;
 }

@@ -9,6 +9,7 @@ const MOST_FOUND = 6;
 const MOST_ASKED = 60; // sorted here: whose name begins so comes first
 const TYPED_FOR_MS = 150;
 const SLOW_MS = 700;
+const NONE = { people: [], isMore: false };
 
 const plain = (name) => name.trim().toLocaleLowerCase();
 const sameName = (one, other) => plain(one) === plain(other);
@@ -23,7 +24,7 @@ function rank(name, typed) {
 
 // Whose names contain what was typed, some of them, or null; a problem is whose it is who asked.
 function useFound(typed, without) {
-  const [found, setFound] = useState(null); // {people, isMore, typed}; null while it is asked
+  const [found, setFound] = useState(NONE); // {people, isMore, typed}; null where it takes a while
   const [problem, setProblem] = useState(null);
   useEffect(() => {
     const cancelling = new AbortController();
@@ -81,7 +82,7 @@ export function PersonPicker({ label, without, likely = [], onPick, onNew, isBus
 function wordsOf(found, problem, wanted, people, onNew) {
   if (!found) return problem ? "" : "Looking for people…";
   if (wanted && found.isMore) return "There are more: type more of the name.";
-  if (wanted && !people.length && !onNew) return "Nobody has such a name.";
+  if (found.typed === wanted && wanted && !people.length && !onNew) return "Nobody has such a name.";
   if (!wanted && onNew) return "Type a name: one that nobody has yet is saved as somebody new.";
   return !wanted && found.isMore ? "Type a part of the name to find others." : "";
 }

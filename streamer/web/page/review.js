@@ -5,7 +5,7 @@ import { ask, service } from "./api.js";
 import { COMPARED_WITHIN_MS, useClusters } from "./clusters.js";
 import { PersonPicker } from "./naming.js";
 import { useObserved } from "./observable.js";
-import { addressOf, Dialog, Face, say, timeWords, Trouble, useAction } from "./parts.js";
+import { addressOf, Dialog, Face, say, timeWords, Trouble, useAction, Waiting } from "./parts.js";
 import { follow, putOff, takeBack } from "./put_off.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 
@@ -41,11 +41,14 @@ function Cluster({ cluster, what, review }) {
   const [isNaming, setNaming] = useState(false);
   const place = useRef();
   const isHere = useRef(true);
-  const wasDecided = useRef(false);
+  const before = useRef();
   useEffect(() => () => void (isHere.current = false), []);
   useEffect(() => {
-    if (what || wasDecided.current) place.current.querySelector(what ? "button, a" : ".buttons button")?.focus({ preventScroll: true });
-    wasDecided.current = Boolean(what);
+    const was = before.current;
+    before.current = what?.kind;
+    if (was === what?.kind) return; // as it was first shown
+    const isMine = !was || !what || what.kind === "ignored" || place.current.contains(document.activeElement); // else one is elsewhere by now
+    if (isMine) place.current.querySelector(what ? "button, a" : ".buttons button")?.focus({ preventScroll: true });
   }, [what?.kind]);
   const path = `/api/v1/review/${cluster.id}`;
   const decide = (kind, more) => (setProblem(null), review.decide(cluster.id, { kind, heightPx: place.current?.getBoundingClientRect().height ?? 0, ...more }));
@@ -95,14 +98,14 @@ function Cluster({ cluster, what, review }) {
 function Shown({ cluster, problem, review, name, isOne, ignore, erase }) {
   const { count, cameras, event_ids: eventIds, candidates } = cluster;
   const [likely] = candidates;
-  const isGone = problem?.code === "cluster_not_found";
+  const isGone = ["cluster_not_found", "cluster_changed"].includes(problem?.code);
   const more = count - MOST_FACES;
   return html`<${Face} src=${faceOf(eventIds[0])} name="Somebody unknown" isLarge />
     <div class="told"><p class="name">${visits(count)}</p><p>${cameras.join(", ")} · ${spanOf(cluster)}</p>
       ${likely && html`<p class="likely">Looks like <a href=${addressOf("people", likely.id)}>${likely.name}</a></p>`}</div>
     ${count > 1 && html`<div class="faces">${eventIds.slice(1, MOST_FACES).map((one) => html`<${Face} key=${one} src=${faceOf(one)} name="" />`)}
       ${more > 0 && html`<span class="face rest">+${more.toLocaleString()}</span>`}</div>`}
-    <${Trouble} problem=${isGone ? { message: "These visits have changed since they were shown." } : problem} />
+    <${Trouble} problem=${problem} />
     <div class="buttons">
       ${isGone && html`<button type="button" onClick=${review.refresh}>Refresh</button>`}
       ${likely && html`<button type="button" class="main it-is" onClick=${(event) => isOne(likely, event)}>It is ${likely.name}</button>`}
@@ -153,7 +156,7 @@ function Ignored({ review }) {
   return html`<details class="ignored" onToggle=${({ currentTarget }) => setOpen(currentTarget.open)}>
     <summary>Ignored (${count.toLocaleString()})</summary>
     <p class="hint">They are told of under Events as somebody unknown. Once nothing of them is kept any more, they are forgotten, and may come to Review again.</p>
-    ${isBusy && !clusters && html`<p class="waiting" role="status">One moment…</p>`}
+    ${isBusy && !clusters && html`<${Waiting} />`}
     <${Trouble} problem=${problem ?? refused} />
     <ul class="clusters">${clusters?.map((one) => html`<li key=${one.id} class="ignored-one" data-id=${one.id} aria-label=${`Ignored, ${visits(one.count)}`}>
       <${Face} src=${faceOf(one.event_ids[0])} name="Somebody ignored" />
@@ -186,7 +189,7 @@ function ClusterNaming({ cluster, onDone, onClose }) {
       aria-label=${`Face ${number + 1}, ${left.has(one) ? "left out" : "counts"}`} onClick=${() => toggle(one)}><${Face} src=${faceOf(one)} name="" /></button>`)}</div>
     ${more > 0 && html`<div><button type="button" class="all" disabled=${isBusy || isLooking} onClick=${all}>Show the other ${more.toLocaleString()}</button></div>`}
     <${PersonPicker} label="Name" likely=${cluster.candidates} isBusy=${isBusy} onPick=${({ id }) => run({ person: id })} onNew=${(name) => run({ name })} />
-    ${isBusy && html`<p class="waiting" role="status">One moment…</p>`}
+    ${isBusy && html`<${Waiting} />`}
     <${Trouble} problem=${problem ?? missing} />
     ${problem?.code === "enrolled_already" && html`<button type="button" disabled=${isBusy} onClick=${() => run(last, true)}>It is somebody else: enrol all the same</button>`}
   </${Dialog}>`;

@@ -38,13 +38,15 @@ function responseOf(request) {
   return new Response(request.status === 204 ? null : request.responseText, { status: request.status, headers });
 }
 
-let unanswered = null; // {what, key}: the last change, while nobody knows whether it was done
+const SAME_FOR_MS = 120000; // later it is said anew, for somebody else may have changed it back
+
+let unanswered = null; // {what, key, at}: the last change, while nobody knows whether it was done
 
 // Of the same change as one that was never answered it is the same: the service then says what it said the first time.
 // Any other change in between makes it a new one.
 export function keyOf(method, path, json, form) {
   const what = JSON.stringify([method, path, json, form && [...form].map(([name, value]) => (value instanceof File ? [name, value.name, value.size, value.lastModified] : [name, value]))]);
-  if (unanswered?.what !== what) unanswered = { what, key: newKey() };
+  if (unanswered?.what !== what || Date.now() - unanswered.at > SAME_FOR_MS) unanswered = { what, key: newKey(), at: Date.now() };
   return unanswered.key;
 }
 

@@ -2,7 +2,7 @@
 
 import { ask, may, service } from "./api.js";
 import { useObserved } from "./observable.js";
-import { addressOf, lasted, say, Trouble, useAction } from "./parts.js";
+import { addressOf, lasted, say, Trouble, useAction, Waiting } from "./parts.js";
 import { count, Rates, share } from "./rates.js";
 import { useStatus } from "./status.js";
 import { html, useEffect, useState } from "./vendor/preact.js";
@@ -26,7 +26,7 @@ export function Service() {
 function Running() {
   const [status, problem] = useStatus();
   const { answers } = useObserved(service);
-  if (!status) return problem ? service.value.answers && html`<${Trouble} problem=${problem} />` : html`<p class="waiting">One moment…</p>`;
+  if (!status) return problem ? service.value.answers && html`<${Trouble} problem=${problem} />` : html`<${Waiting} />`;
   const parts = Object.entries(status.parts);
   const shown = parts.filter(([name, { ok }]) => !ok || !name.startsWith("camera ")).sort(([, one], [, other]) => one.ok - other.ok);
   const states = Object.values(status.cameras);
@@ -62,7 +62,7 @@ function Thresholds() {
   useEffect(() => void look(), [again]);
   return html`<p class="quiet">A face is somebody’s from a similarity on: higher, and fewer strangers are taken for somebody, but more of one’s own people are missed.</p>
     <${Trouble} problem=${problem} />
-    ${!spaces && !problem && html`<p class="waiting">One moment…</p>`}
+    ${!spaces && !problem && html`<${Waiting} />`}
     <ul class="cards spaces">${spaces && Object.entries(spaces).map(([space, one]) => html`<${Space} key=${space} space=${space} standing=${one} />`)}</ul>
     ${may("operator") && html`<${Asked} compute=${compute} isBusy=${isBusy} />`}
     ${isBusy && html`<p class="waiting" role="status">Everybody is compared with everybody else…</p>`}

@@ -3,7 +3,7 @@
 import { lookForIt, may, service, signIn, signOut } from "./api.js";
 import { toMain } from "./focus.js";
 import { useObserved } from "./observable.js";
-import { addressOf, Said, Trouble, useAction } from "./parts.js";
+import { addressOf, Said, Trouble, useAction, Waiting } from "./parts.js";
 import { html, useEffect, useErrorBoundary, useRef, useState } from "./vendor/preact.js";
 
 // What stands in the address after #/, its title, its module and its part; role: who may go there; under: which one leads there.
@@ -113,7 +113,7 @@ function Screen({ address }) {
   if (fault) return html`<div class="trouble" role="alert"><p>This screen has a fault. Nothing is lost.</p><button type="button" onClick=${mend}>Draw it anew</button></div>`;
   if (role && !may(role)) return html`<p class="empty">Your token may look, and change nothing: its role is ${service.value.session.role}.</p>`;
   if (missing) return html`<div class="trouble" role="alert"><p>This screen could not be loaded.</p><button type="button" onClick=${() => location.reload()}>Load the page anew</button></div>`;
-  return Shown ? html`<${Shown} ...${address} />` : html`<p class="waiting">One moment…</p>`;
+  return Shown ? html`<${Shown} ...${address} />` : html`<${Waiting} />`;
 }
 
 // While the service is there; each comes once.

@@ -7,10 +7,13 @@ import { say } from "./parts.js";
 const MOST_LIVE = 500; // what lies further back is asked for among the kept ones
 const MOST_SAID = 5000;
 const LONGEST_WAIT_MS = 10000;
+const ERASED_WITHIN_MS = 3000;
 
 // visits: event_id -> visit; isOn: whether new ones come. said: event_id -> what was said of a visit since the page was
-// opened, here or elsewhere, and at what moment. gone: ids of people who were.
-export const live = observable({ visits: new Map(), isOn: false, missed: 0, said: new Map(), gone: new Set() });
+// opened, here or elsewhere, and at what moment. gone: ids of people who were; renamed: id -> who that is now.
+// missed: rises whenever what is shown has to be asked for anew.
+const NOTHING = { visits: new Map(), missed: 0, said: new Map(), gone: new Set(), renamed: new Map() };
+export const live = observable({ ...NOTHING, isOn: false });
 
 // The newest message of a visit tells it all; isOver: who it was is gone.
 export function joined(visits, messages) {
@@ -18,23 +21,31 @@ export function joined(visits, messages) {
   for (const message of messages) {
     const before = changed.get(message.event_id);
     if (before && before.seq > message.seq) continue;
-    const visit = { ...message, isOver: message.type === "end", snapshot: message.snapshot ?? before?.snapshot ?? null };
+    const visit = { ...message, heardAt: performance.now(), isOver: message.type === "end", snapshot: message.snapshot ?? before?.snapshot ?? null };
     changed.set(message.event_id, asSaid(before, visit));
   }
   return changed;
 }
 
 // Visits as they are now, by what was said since they were told or asked for.
-export function now(visits, { said, gone } = live.value) {
-  if (!said.size && !gone.size) return visits;
+export function now(visits, { said, gone, renamed } = live.value) {
+  if (!said.size && !gone.size && !renamed.size) return visits;
   const changed = new Map();
   for (const [id, visit] of visits) {
     const last = said.get(id);
     const news = last && last.at > (visit.readAt ?? 0) ? last : null; // else it was asked for since
     const people = [visit.person, news?.person, ...(visit.candidates ?? [])]; // whoever is erased takes it along
-    if (!news?.isErased && !people.some((one) => gone.has(one?.id))) changed.set(id, news ? { ...visit, ...news } : visit);
+    if (!news?.isErased && !people.some((one) => gone.has(one?.id))) changed.set(id, named(news ? { ...visit, ...news } : visit, renamed));
   }
   return changed;
+}
+
+function named(visit, renamed) {
+  const people = [visit.person, ...(visit.candidates ?? [])];
+  if (!people.some((one) => renamed.has(one?.id))) return visit;
+  const next = (one) => ({ ...one, ...renamed.get(one.id) });
+  const asNow = (one) => next(next(one)); // merged, and then renamed
+  return { ...visit, person: visit.person && asNow(visit.person), candidates: visit.candidates?.map(asNow) };
 }
 
 function tellOf(eventIds, news) {
@@ -62,6 +73,7 @@ let source = null;
 let retry;
 let waitMs = 1000;
 let last = "";
+let isFirst = true; // of the streams of this session
 
 // As long as there is a session; over when there is none any more.
 export function followSession() {
@@ -83,21 +95,24 @@ export function followSession() {
 
 function begin() {
   clearTimeout(retry);
-  const query = last ? `?after=${encodeURIComponent(last)}` : "";
-  const mine = (source = new EventSource(`/api/v1/events/live${query}`));
+  const query = last ? `&after=${encodeURIComponent(last)}` : "";
+  const mine = (source = new EventSource(`/api/v1/events/live?changes=true${query}`));
   mine.onopen = () => {
     waitMs = 1000;
+    if (!isFirst) anew(); // who was forgotten or renamed meanwhile is not told to who comes back
+    isFirst = false;
     live.set({ isOn: true });
   };
   mine.onmessage = ({ data, lastEventId }) => {
     last = lastEventId || last;
     heard([JSON.parse(data)]);
   };
-  mine.addEventListener("gap", () => live.set({ missed: live.value.missed + 1, said: new Map() })); // the kept ones are asked for anew
+  mine.addEventListener("gap", () => anew());
   const follow = (kind, heard) => mine.addEventListener(kind, ({ data, lastEventId }) => ((last = lastEventId || last), heard(JSON.parse(data))));
   follow("said", ({ event_ids, person }) => tellOf(event_ids, byHand(person)));
   follow("erased", ({ event_ids }) => tellOf(event_ids, { isErased: true }));
-  follow("forgotten", ({ people }) => live.set({ gone: new Set([...live.value.gone, ...people]) }));
+  follow("forgotten", ({ people }) => forgotten(people));
+  follow("renamed", ({ people }) => renamed(people.map(({ id, person }) => [id, person])));
   mine.addEventListener("end", ({ data }) => {
     const { code } = JSON.parse(data);
     hangUp();
@@ -131,8 +146,27 @@ function hangUp() {
 function forget() {
   say("");
   last = "";
-  live.set({ visits: new Map(), missed: 0, said: new Map(), gone: new Set() });
+  isFirst = true;
+  live.set(NOTHING);
 }
+
+// The kept visits are asked for once more. Of those that are not kept stay those that tell of nobody, and, where who was
+// forgotten is known, of others.
+function anew(isOf = ({ person, candidates }) => !person && !candidates?.length) {
+  const { visits, missed } = live.value;
+  const left = [...visits].filter(([, visit]) => !visit.snapshot && isOf(visit));
+  live.set({ visits: new Map(left), missed: missed + 1, said: new Map(), renamed: new Map() });
+}
+
+// Somebody was erased: what named them, or looks like them, was too.
+function forgotten(people) {
+  live.set({ gone: new Set([...live.value.gone, ...people]) });
+  const others = () => anew(() => true); // gone are left out of them
+  others();
+  setTimeout(others, ERASED_WITHIN_MS); // the kept ones are erased a moment later
+}
+
+const renamed = (people) => live.set({ renamed: new Map([...live.value.renamed, ...people]) });
 
 function heard(messages) {
   const visits = joined(live.value.visits, messages);
@@ -149,16 +183,10 @@ export function saidByHand(visit) {
 // A visit of before somebody was merged into another one keeps the former id, with the name of now; no two have one name.
 export const isSame = (one, other) => (one ?? null) === (other ?? null) || one?.id === other?.id || Boolean(one?.name && one.name === other?.name);
 
-// Somebody has another name, is somebody else (merged), or, null, was erased: nothing of them stays here.
+// By this page: somebody has another name, is somebody else (merged), or, null, was erased.
 export function personBecame(id, person) {
-  const visits = new Map();
-  for (const [eventId, visit] of live.value.visits) {
-    const isTheirs = visit.person?.id === id || visit.candidates?.some((one) => one.id === id);
-    if (!isTheirs) visits.set(eventId, visit);
-    else if (person && visit.person?.id === id) visits.set(eventId, { ...visit, person });
-  }
-  const renamed = (news) => (news.person?.id !== id ? news : person ? { ...news, person } : { isErased: true, at: news.at });
-  live.set({ visits, said: new Map([...live.value.said].map(([eventId, news]) => [eventId, renamed(news)])) });
+  if (person) renamed([[id, person]]);
+  else forgotten([id]);
 }
 
 // A page of kept messages, the first one short, for a phone on a slow link. Raises Problem. {messages, next}

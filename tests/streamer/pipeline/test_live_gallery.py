@@ -381,13 +381,18 @@ async def test_who_is_merged_is_gone_by_the_id_and_enrolled_by_it_all_the_same(t
         with open_store(tmp_path / "gallery.db") as store:
             store.merge(ids[ADA], ids[BOB], {})
         assert await live_gallery.refresh() == {ids[ADA]}
+        assert live_gallery.renamed == {ids[ADA]: ids[BOB]}
         assert (live_gallery.name_of(ids[ADA]), live_gallery.forgotten) == (None, frozenset())
         assert [live_gallery.is_enrolled(who) for who in (ids[ADA], ids[BOB], "p000000000000")] == [True, True, False]
         verdicts = await live_gallery.identify([faces("aa", ADA), faces("bb", BOB)])
         assert [verdict.match.best_person for verdict in verdicts] == [ids[BOB]] * 2
         with open_store(tmp_path / "gallery.db") as store:
+            store.rename(ids[BOB], "Bob the Second")
+        assert (await live_gallery.refresh(), live_gallery.renamed) == (set(), {ids[BOB]: ids[BOB]})
+        with open_store(tmp_path / "gallery.db") as store:
             store.forget(ids[BOB])
         assert await live_gallery.refresh() == {ids[BOB]}
+        assert live_gallery.renamed == {}
         assert live_gallery.forgotten == {ids[ADA], ids[BOB]}
         assert not live_gallery.is_enrolled(ids[ADA])
 

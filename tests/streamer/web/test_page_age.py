@@ -1,7 +1,7 @@
 """The page in browsers as old as docs/page.md says: nothing that it uses is newer than they are.
 
-By MDN's browser-compat-data 7.x. What an older browser leaves out without harm (content-visibility, scrollbar-gutter) or
-is asked for first (requestVideoFrameCallback, fullscreen) is not listed.
+By MDN's browser-compat-data 8. What older browsers leave out without harm (content-visibility, scrollbar-gutter), or
+are asked about first (requestVideoFrameCallback, fullscreen), is not listed.
 """
 
 import re

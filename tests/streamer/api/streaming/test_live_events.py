@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from streamer.api.streaming.live_events import FORGOTTEN, GAP, LiveEvents, Wanted
+from streamer.api.streaming.live_events import FORGOTTEN, GAP, RENAMED, LiveEvents, Wanted
 from streamer.api.streaming.messages import Mailbox
 from streamer.api.streaming.visit_news import ERASED, SAID, news_of
 from streamer.events.event import IdentityEvent, Person, PossiblePerson
@@ -152,13 +152,16 @@ async def test_a_listener_that_is_full_costs_nobody_else_anything():
         assert (full.overflowed, len(full)) == (True, 0)
 
 
+ALL = Wanted(changes=True)
+
+
 def said(camera: str = "door", person: str | None = ADA, former: str | None = None, **more):
     return news_of({camera: [visit_id()]}, NOW, person, former, **more)
 
 
 async def test_what_is_said_of_visits_is_told_by_camera_some_at_a_time_and_again_to_who_comes_back():
     live, ids = hub(), [visit_id() for _ in range(1_001)]
-    with live.listening(Wanted()) as mailbox:
+    with live.listening(ALL) as mailbox:
         live.put(event(ids[0]))
         live.tell(news_of({"door": ids, "hall": ["another"]}, NOW, ADA))
         first, *told = await mailbox.take()
@@ -166,9 +169,9 @@ async def test_what_is_said_of_visits_is_told_by_camera_some_at_a_time_and_again
     assert {one.kind for one in told} == {"said"}
     assert len({one.id for one in told}) == len(told)
     assert max(len(one.id) for one in told) <= 64
-    with live.listening(Wanted(), first.id) as mailbox:
+    with live.listening(ALL, first.id) as mailbox:
         assert await mailbox.take() == told
-    with live.listening(Wanted(), told[2].id) as mailbox:
+    with live.listening(ALL, told[2].id) as mailbox:
         (last,) = await heard(mailbox)
     person = {"id": ADA, "name": "Ada Lovelace"}
     assert last == {"schema": SAID, "camera": "hall", "event_ids": ["another"], "person": person, "said_at": NOW}
@@ -177,11 +180,12 @@ async def test_what_is_said_of_visits_is_told_by_camera_some_at_a_time_and_again
 @pytest.mark.parametrize(
     ("wanted", "numbers"),
     [
-        (Wanted(), [0, 1, 2, 3, 4]),
-        (Wanted(cameras=frozenset({"hall"})), [1]),
-        (Wanted(people=frozenset({ADA})), [0, 1, 2, 4]),
-        (Wanted(people=frozenset({BOB})), [2, 4]),
-        (Wanted(known=False), [0, 1, 2, 3, 4]),
+        (Wanted(), []),
+        (ALL, [0, 1, 2, 3, 4]),
+        (Wanted(cameras=frozenset({"hall"}), changes=True), [1]),
+        (Wanted(people=frozenset({ADA}), changes=True), [0, 1, 2, 4]),
+        (Wanted(people=frozenset({BOB}), changes=True), [2, 4]),
+        (Wanted(known=False, changes=True), [0, 1, 2, 3, 4]),
     ],
 )
 async def test_who_wants_to_hear_what_is_said(wanted, numbers):
@@ -196,11 +200,22 @@ async def test_who_wants_to_hear_what_is_said(wanted, numbers):
 async def test_whoever_is_forgotten_is_told_and_their_visits_are_erased():
     live = hub()
     live.tell([*said(), *said(person=BOB)])
-    with live.listening(Wanted()) as mailbox:
+    with live.listening(ALL) as mailbox, live.listening(Wanted()) as events_alone:
         live.gallery_changed([])
         live.gallery_changed([ADA])
         (gone,) = await mailbox.take()
+        assert len(events_alone) == 0
     assert (gone.kind, json.loads(gone.text)) == ("forgotten", {"schema": FORGOTTEN, "people": [ADA]})
-    with live.listening(Wanted(), "") as mailbox:
+    with live.listening(ALL, "") as mailbox:
         _, of_ada, of_bob = await heard(mailbox)
     assert (of_ada["schema"], "person" in of_ada, of_bob["person"]["id"]) == (ERASED, False, BOB)
+
+
+async def test_whoever_has_another_name_or_id_is_told():
+    live = hub()
+    with live.listening(Wanted(changes=True)) as mailbox:
+        live.gallery_changed((), {ADA: BOB, BOB: BOB, "p00000000gone": "p00000000gone"})
+        (told,) = await mailbox.take()
+    bob = {"id": BOB, "name": NAMES[BOB]}
+    people = [{"id": ADA, "person": bob}, {"id": BOB, "person": bob}]
+    assert (told.kind, json.loads(told.text)) == ("renamed", {"schema": RENAMED, "people": people})

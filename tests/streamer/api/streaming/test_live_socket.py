@@ -82,11 +82,16 @@ class Line:
     def __init__(self) -> None:
         self.now_s = 0.0
         self.pings: list[bytes] = []
-        self.arrivals = Arrivals(self.pings.append, lambda: self.now_s)
+        self.is_open = True
+        self.arrivals = Arrivals(self._write, lambda: self.now_s)
+
+    def _write(self, text: str, data: bytes, ping: bytes) -> bool:
+        self.pings.append(ping)
+        return self.is_open
 
     async def sent(self) -> "asyncio.Task[None]":
         """One message more, and whether the next one may go."""
-        waits = asyncio.ensure_future(self.arrivals.mark())
+        waits = asyncio.ensure_future(self.arrivals.send("{}", b"picture"))
         await asyncio.sleep(0)
         return waits
 
@@ -129,3 +134,10 @@ async def test_a_pong_that_nobody_asked_for_is_none(payload):
     assert not second.done()
     line.arrivals.end()
     await second
+
+
+async def test_a_client_that_is_gone_is_told_at_once():
+    line = Line()
+    line.is_open = False
+    with pytest.raises(ConnectionResetError):
+        await line.arrivals.send("{}", b"picture")

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from streamer.api.streaming.messages import Mailbox, Message
+from streamer.api.streaming.messages import LatestMailbox, Mailbox, Message
 
 
 async def taken(mailbox: Mailbox) -> list[str]:
@@ -59,3 +59,14 @@ async def test_it_is_woken_with_nothing_and_waits_again():
     assert not waits.done()
     mailbox.put(Message("x"))
     assert await waits == [Message("x")]
+
+
+async def test_of_each_kind_the_newest_stays():
+    mailbox = LatestMailbox()
+    for number in range(3):
+        mailbox.put(Message(f"state {number}", kind="state"))
+        mailbox.put(Message(f"picture {number}", kind="picture"))
+        mailbox.put(Message(f"faces {number}", kind="faces"))
+    mailbox.put(Message("picture 3", kind="picture"))
+    assert await taken(mailbox) == ["state 2", "faces 2", "picture 3"]
+    assert not mailbox.overflowed

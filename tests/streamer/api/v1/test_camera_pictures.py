@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import re
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -21,6 +22,7 @@ from streamer.access.token_file import revoke_token
 from streamer.api.application import create_app
 from streamer.api.server import serve_http
 from streamer.api.v1 import camera_pictures
+from streamer.live_view.jpeg import jpeg_of
 from streamer.live_view.view import LiveView
 from streamer.pipeline.camera import CameraStatus
 from streamer.settings import HttpSettings
@@ -174,6 +176,25 @@ async def test_who_reads_nothing_has_the_newest_when_it_reads_again(tmp_path):
                 message, _ = await next_picture(deaf)
                 late.append(message["frame"])
             assert len([number for number in late if number < 90]) <= 4, late
+
+
+async def test_parts_that_nobody_takes_are_few_too(tmp_path):
+    """Found by what they show: the system may hold some back, and none of those that came meanwhile."""
+    busy = {"fps": 100, "make": busy_picture, "shape": (640, 360)}
+    async with door(tmp_path) as there, filming(there.view.view("door", 20.0), **busy) as given:
+        deaf = await silent(there.port, PATH, there.headers["viewer"])
+        async with there.socket() as told:
+            while len(given) < 100:
+                await next_picture(told)
+        came, late = b"", []
+        while not late or late[-1] < 100:
+            came += await asyncio.get_running_loop().sock_recv(deaf, 1 << 20)
+            parts = [came[head.end() :][: int(head[1])] for head in re.finditer(rb"Length: (\d+)\r\n\r\n", came)]
+            if parts and parts[-1].endswith(b"\xff\xd9"):
+                numbers = {jpeg_of(frame.image): number for number, frame in enumerate(given)}
+                late = [numbers[part] for part in parts]
+        deaf.close()
+        assert len([number for number in late if number < 90]) <= 4, late
 
 
 async def test_a_client_that_never_reads_costs_nobody_else_anything(tmp_path):

@@ -6,6 +6,7 @@ import pytest
 import pytest_asyncio
 
 from streamer.erasure.erase import erase
+from streamer.kept_visits.visits_file import VisitsFile
 from streamer.process import store_of
 from tests.gallery.fakes import photo_of, unit
 from tests.streamer.api.v1.api import refusal
@@ -116,6 +117,19 @@ async def test_what_is_told_later_of_a_visit_names_who_was_said(house, is_first)
 async def test_forgetting_either_erases_the_visit(house, who):
     await patch(house, {"person": house.bob})
     await asyncio.to_thread(erase, [getattr(house, who)], house.settings, actor="a test")
+    assert refusal(await house.api.ask("GET", f"/api/v1/events/{house.wrong}")) == (404, "visit_not_found")
+    assert negatives_of(house, house.ada) == []
+
+
+async def test_of_who_is_forgotten_meanwhile_no_face_is_kept_as_somebody_elses(house, monkeypatch):
+    name = VisitsFile.name
+
+    def named_meanwhile(self, *said):
+        erase([house.bob], house.settings, actor="a test")
+        name(self, *said)
+
+    monkeypatch.setattr(VisitsFile, "name", named_meanwhile)
+    assert refusal(await patch(house, {"person": house.bob})) == (404, "person_not_found")
     assert refusal(await house.api.ask("GET", f"/api/v1/events/{house.wrong}")) == (404, "visit_not_found")
     assert negatives_of(house, house.ada) == []
 

@@ -278,10 +278,12 @@ async def test_what_came_since_is_not_decided_on_and_if_match_refuses(house):
     first = house.keep(who)
     cluster = await house.cluster_of(first)
     later = house.keep(who)
+    assert (await house.api.ask("GET", f"{REVIEW}/{cluster}", "operator")).json()["event_ids"] == [first]
     held = {"If-Match": f'"{cluster}"'}
     assert refusal(await house.post(cluster, name="Ada", headers=held)) == (412, "cluster_changed")
     assert refusal(await house.post(cluster, name="Ada", headers={"If-Match": '"x"'})) == (412, "cluster_changed")
     assert (await house.post(cluster, name="Ada")).json()["event_ids"] == [first]
+    assert refusal(await house.api.ask("GET", f"{REVIEW}/{cluster}", "operator")) == (404, "cluster_not_found")
     now = await house.cluster_of(later)
     held = {"If-Match": f'"{now}"'}
     deleted = await house.api.ask("DELETE", f"{REVIEW}/{now}", "operator", headers=held)
@@ -298,7 +300,7 @@ async def test_whoever_is_forgotten_takes_the_visits_along_that_were_named_after
 async def test_whoever_listens_is_told_whose_visits_are_and_which_are_erased(house):
     at_door, at_hall = house.keep(unit(1, DIM)), house.keep(unit(1, DIM), camera="hall")
     strangers = [house.keep(unit(2, DIM)), house.keep(unit(3, DIM))]
-    with house.live.listening(Wanted()) as mailbox:
+    with house.live.listening(Wanted(changes=True)) as mailbox:
 
         async def heard() -> list[tuple[str, dict]]:
             told = await mailbox.take()
