@@ -241,7 +241,7 @@ async def test_cameras_and_models_by_keys_alone(page):
     await page.shows(".said", "attic: disabled")
     await keys.is_at("button Enable")
     await keys.enter("What it sends")
-    await page.shows("dialog h2", "What attic sends")
+    await page.shows("dialog h2", "What door sends")
     await keys.press(ESCAPE)
     await page.shows_not("dialog")
     await keys.is_at("What it sends")
@@ -285,6 +285,12 @@ async def test_no_screen_has_a_fault_on_a_phone_in_the_dark(page):
     """320 pixels, which a screen of 1280 has at four times its size, too."""
     await page.browser.resize(320, 640)
     await page.browser.dark(True)
+    models = "return document.querySelector('nav a[href=\"#/models\"]').checkVisibility()"
+    assert not await page.browser.run(models), "a phone's bar has room for five"
+    await page.click("nav button", "More")
+    await page.click("nav a", "Models")
+    await page.shows("h1", "Models")
+    assert not await page.browser.run(models)
     screens = await page.browser.run("return [...document.querySelectorAll('nav a')].map(({hash}) => hash.slice(2))")
     assert len(screens) > 3
     titles = set()

@@ -192,7 +192,9 @@ class RefusedView(BaseModel):
 
 
 class EnrolmentView(BaseModel):
-    """What became of each image, by its filename; `left_out`: good ones that add nothing."""
+    """What became of each image, by its filename; `left_out`: good ones that add nothing. `negatives_removed`: so many
+    of these visits, or photos, had been said not to be the person's; that is taken back.
+    """
 
     model_config = example(
         {
@@ -203,6 +205,7 @@ class EnrolmentView(BaseModel):
             "left_out": [],
             "refused": [{"image": "ada2.jpg", "code": "no_face", "why": "no face was found"}],
             "warnings": [],
+            "negatives_removed": 0,
         }
     )
 
@@ -213,6 +216,7 @@ class EnrolmentView(BaseModel):
     left_out: list[LeftOutView]
     refused: list[RefusedView]
     warnings: list[LineOverHttp]
+    negatives_removed: int
 
 
 class NewPersonView(PersonView):

@@ -18,7 +18,7 @@ export const service = observable({ session: undefined, why: "", answers: true, 
 export class Problem extends Error {
   constructor(status, document = {}, retryAfterS = undefined) {
     super(WORDS[document.code] ?? document.detail?.replace(FOR_PROGRAMS, "") ?? `The service has a fault here (${status}); its log says more.`);
-    Object.assign(this, { status, code: document.code, refused: document.refused ?? [], retryAfterS });
+    Object.assign(this, { status, code: document.code, refused: inWords(document.refused ?? []), retryAfterS });
   }
 }
 
@@ -38,6 +38,18 @@ const WORDS = {
   calibration_too_rare: "So rarely can't be told of the people who are enrolled. Ask for less, or enrol more people.",
   overloaded: "The service has too much to do just now. Try again in a moment.",
 };
+// By code, why of one photo, where the service's words are for programs.
+const WHY = {
+  face_denied: "somebody has said of a face like this one that it is not this person. If it is, take that back on their page: it shows the faces that are said not to be them.",
+};
+const OF_VISIT = /^[0-7][0-9A-HJKMNP-TV-Z]{25}, /; // a picture that is nobody's file
+
+// What is the same of several pictures of a visit is said once.
+function inWords(refused) {
+  const told = refused.map(({ image = "", code, why, detail }) => ({ image: OF_VISIT.test(image) ? "" : image, code, why: WHY[code] ?? why ?? detail ?? code }));
+  return told.filter((one, at) => one.image || told.findIndex(({ image, why }) => !image && why === one.why) === at);
+}
+
 const AWAY = new Problem(0, { code: "service_away", detail: "The service does not answer." });
 
 // json or form: the body; onSent: of a form, how much has gone, from 0 to 1. etag: refused (412) where what it names has

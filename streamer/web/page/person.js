@@ -1,6 +1,7 @@
 // One person: the name, the photos, where they were seen; renamed, merged with another one, erased.
 
 import { ask, may, service } from "./api.js";
+import { NotThem } from "./denied.js";
 import { PersonPicker } from "./naming.js";
 import { Erased, erased, hold } from "./erased.js";
 import { useObserved } from "./observable.js";
@@ -59,6 +60,7 @@ export function Person({ id }) {
     ${photos.length === 0 && html`<p class="empty">No photo: ${person.name} can’t be recognised.</p>`}
     <ul class="photos">${photos.map((photo) => html`<${Photo} key=${photo.id} person=${person} photo=${photo} changed=${look} />`)}</ul>
     ${may("operator") && html`<${More} person=${person} changed=${look} />`}
+    <${NotThem} person=${person} />
     ${open === "rename" && html`<${Rename} person=${person} etag=${etag} onClose=${close} onStale=${look} onDone=${() => (close(), look())} />`}
     ${open === "merge" && html`<${Merge} person=${person} onClose=${close} />`}
     ${open === "erase" && html`<${Sure} title=${`Erase ${person.name}?`} verb=${`Erase ${person.name}`} onClose=${close}
