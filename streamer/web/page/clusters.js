@@ -3,7 +3,7 @@
 import { ask, service } from "./api.js";
 import { useObserved } from "./observable.js";
 import { useAction } from "./parts.js";
-import { atOnce } from "./put_off.js";
+import { atOnce } from "./postponed.js";
 import { useEffect, useState } from "./vendor/preact.js";
 
 const PAGE = 20;

@@ -6,7 +6,7 @@ import { COMPARED_WITHIN_MS, useClusters } from "./clusters.js";
 import { PersonPicker } from "./naming.js";
 import { useObserved } from "./observable.js";
 import { addressOf, Dialog, Face, say, timeWords, Trouble, useAction, Waiting } from "./parts.js";
-import { follow, putOff, takeBack } from "./put_off.js";
+import { follow, putOff, takeBack } from "./postponed.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 
 const MOST_FACES = 8; // of a cluster in the list
