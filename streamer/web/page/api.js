@@ -30,7 +30,7 @@ const WORDS = {
   precondition_failed: "Somebody else has changed this meanwhile. Look at it again, then decide.",
   person_not_found: "This person is not enrolled any more.",
   visit_not_found: "Nothing is kept of this visit any more.",
-  cluster_not_found: "These visits have changed since they were shown. Look again.",
+  cluster_not_found: "These visits have changed since they were shown. Refresh to see them as they are.",
   cluster_changed: "Somebody else has decided on these visits meanwhile, and nothing was done. Look again.",
   no_photo_accepted: "No photo was accepted, and nothing was changed:",
   body_too_large: "That is more than the service takes at once. Send fewer photos, or smaller ones.",
