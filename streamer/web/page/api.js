@@ -31,7 +31,7 @@ const WORDS = {
   person_not_found: "This person is not enrolled any more.",
   visit_not_found: "Nothing is kept of this visit any more.",
   cluster_not_found: "These visits have changed since they were shown. Refresh to see them as they are.",
-  cluster_changed: "Somebody else has decided on these visits meanwhile, and nothing was done. Look again.",
+  cluster_changed: "Somebody else has decided on these visits meanwhile, and nothing was done. Refresh to see them as they are.",
   no_photo_accepted: "No photo was accepted, and nothing was changed:",
   body_too_large: "That is more than the service takes at once. Send fewer photos, or smaller ones.",
   calibration_too_few: "Thresholds are computed from how alike different people are: enrol two at least.",
