@@ -89,6 +89,18 @@ class Decisions:
             now = time.time()
             await self._review.run(lambda file: file.ignore(list(whose), now), is_rest=True)
 
+    async def review_again(self, cluster_id: str, actor: str, *, as_now: bool = False) -> None:
+        """What was ignored of it is so no more."""
+        async with self._review.turn():
+            event_ids = await self._review.members(cluster_id, as_now=as_now)
+            whose = await self._kept(cluster_id, event_ids)
+            ignored = [event_id for event_id, (_, said) in whose.items() if said is not None and said.is_ignored]
+            if not ignored:
+                return
+            details = {"cluster": cluster_id, "visits": len(ignored)}
+            await self._record(actor, "visits_reviewed_again", None, details)
+            await self._review.run(lambda file: file.unignore(ignored), is_rest=True)
+
     async def erase(self, cluster_id: str, actor: str, *, as_now: bool = False) -> None:
         """Its visits are erased: messages, faces and pictures."""
         async with self._review.turn():

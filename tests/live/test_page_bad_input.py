@@ -294,7 +294,7 @@ async def test_of_two_who_decide_on_a_cluster_the_other_is_told(page):
     assert (await ask(page, "DELETE", f"/api/v1/review/{cluster}")).status_code == 204
     await page.click(f".cluster[data-id='{cluster}'] .ignore")
     await page.shows(".cluster .trouble", "have changed since they were shown")
-    await page.click(".cluster .trouble ~ .buttons button", "Look again")
+    await page.click(".cluster .trouble ~ .buttons button", "Refresh")
     await page.shows_not(f".cluster[data-id='{cluster}']")
     names = [one["name"] for one in (await ask(page, "GET", "/api/v1/people")).json()["people"]]
     assert "Too Late" not in names
@@ -310,6 +310,7 @@ async def test_what_is_said_and_erased_elsewhere_is_on_an_open_page(page):
     )
     visit, path = f".visit[data-id='{event_id}']", f"/api/v1/events/{event_id}"
     assert (await ask(page, "POST", "/api/v1/people", json={"name": "Mary Elsewhere"})).status_code == 201
+    await page.browser.run("document.querySelector(arguments[0]).scrollIntoView({block: 'center'})", visit)
     for person, name in (("Mary Elsewhere", "Mary Elsewhere"), (None, "Somebody unknown"), ("Mary Elsewhere", "Mary")):
         assert (await ask(page, "PATCH", path, json={"person": person, "negative": False})).status_code == 200
         await page.shows(f"{visit} .name", name, within_s=10)
@@ -434,7 +435,7 @@ async def test_a_change_whose_answer_is_lost_is_done_once_and_told_as_done(page)
     await page.browser.run(LOST, "DELETE", "/api/v1/people/")
     await page.click("button", "Erase…")
     await page.click("dialog .danger", "Erase")
-    await page.shows("h1", "Erased")  # but for what the broker retains: there is none
+    await page.shows("h1", "was erased")  # but for what the broker retains: there is none
     await page.browser.run("window.fetch = window.ours")
     assert await named(page, "Lost") == []
 

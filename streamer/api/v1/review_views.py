@@ -80,14 +80,15 @@ class ClusterView(BaseModel):
 
 
 class ReviewPage(BaseModel):
-    """`left`: how many clusters there are in all. `older`: of so many visits it is not known yet whose they are, for
-    the newest come first; they follow as those are decided on. `apart`: by space, visits that can't be compared with
-    others; those of "" have no good face. `keep_unknown_h` 0: no visit of an unknown face is kept, and there is
-    nothing to review.
+    """`left`: how many clusters there are in all, of those that were asked for. `ignored`: how many are ignored.
+    `older`: of so many visits it is not known yet whose they are, for the newest come first; they follow as those are
+    decided on. `apart`: by space, visits that can't be compared with others; those of "" have no good face.
+    `keep_unknown_h` 0: no visit of an unknown face is kept, and there is nothing to review.
     """
 
     clusters: list[ClusterView]
     left: int
+    ignored: int
     next: str | None
     older: int
     apart: dict[str, int]

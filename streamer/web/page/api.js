@@ -30,8 +30,8 @@ const WORDS = {
   precondition_failed: "Somebody else has changed this meanwhile. Look at it again, then decide.",
   person_not_found: "This person is not enrolled any more.",
   visit_not_found: "Nothing is kept of this visit any more.",
-  cluster_not_found: "These visits have changed since they were shown. Look again.",
-  cluster_changed: "Somebody else has decided on these visits meanwhile, and nothing was done. Look again.",
+  cluster_not_found: "These visits have changed since they were shown. Refresh to see them as they are.",
+  cluster_changed: "Somebody else has decided on these visits meanwhile, and nothing was done. Refresh to see them as they are.",
   no_photo_accepted: "No photo was accepted, and nothing was changed:",
   body_too_large: "That is more than the service takes at once. Send fewer photos, or smaller ones.",
   calibration_too_few: "Thresholds are computed from how alike different people are: enrol two at least.",
@@ -53,7 +53,7 @@ function inWords(refused) {
 const AWAY = new Problem(0, { code: "service_away", detail: "The service does not answer." });
 
 // json or form: the body; onSent: of a form, how much has gone, from 0 to 1. etag: refused (412) where what it names has
-// changed. Returns {data, etag}. Raises Problem.
+// changed. keepalive: it goes on though the page is gone. Returns {data, etag}. Raises Problem.
 //
 // A change whose answer is lost may have been done: it is sent again under the same key, and then the service says what
 // it has said the first time.
@@ -86,7 +86,7 @@ async function mayGoOn(isUnderWay, until, signal) {
   return service.value.answers && !signal?.aborted;
 }
 
-async function once(path, { method = "GET", json, form, etag, signal, withinMs = ANSWER_WITHIN_MS, onSent } = {}, key = undefined, isAgain = false) {
+async function once(path, { method = "GET", json, form, etag, signal, withinMs = ANSWER_WITHIN_MS, onSent, keepalive = false } = {}, key = undefined, isAgain = false) {
   const headers = { Accept: "application/json", ...(method === "GET" ? {} : ofSession()), ...(key && { "Idempotency-Key": key }) };
   if (json !== undefined) headers["Content-Type"] = "application/json";
   if (etag) headers["If-Match"] = etag;
@@ -94,14 +94,14 @@ async function once(path, { method = "GET", json, form, etag, signal, withinMs =
   let answer;
   try {
     if (form) answer = await sendForm(path, { method, headers, form, signal, onSent: (part) => ((sent = part), onSent?.(part)) });
-    else answer = await fetch(path, { method, headers, body: json === undefined ? undefined : JSON.stringify(json), signal: limitOf(signal, withinMs) });
+    else answer = await fetch(path, { method, headers, keepalive, body: json === undefined ? undefined : JSON.stringify(json), signal: limitOf(signal, withinMs) });
   } catch {
     throw notAnswered(signal, key && sent === 1);
   }
   if (answer.ok) return { data: await wholeOf(answer, signal), etag: answer.headers.get("ETag") };
   const problem = new Problem(answer.status, (await answer.json().catch(() => null)) ?? {}, Number(answer.headers.get("Retry-After")) || undefined);
   if (problem.code === "csrf_refused" && !isAgain && (await refresh())) {
-    return once(path, { method, json, form, etag, signal, withinMs, onSent }, key, true); // another tab has begun another session
+    return once(path, { method, json, form, etag, signal, withinMs, onSent, keepalive }, key, true); // another tab has begun another session
   }
   if (answer.status === 401 && path !== SESSION) over();
   if (problem.code === "service_stopping") lookForIt();
@@ -143,7 +143,13 @@ export async function signIn(token) {
   service.set({ session: data, why: "" });
 }
 
+const lastWords = [];
+
+// What has to be done as whoever is signed in still; a promise is waited for.
+export const beforeSignOut = (run) => void lastWords.push(run);
+
 export async function signOut() {
+  await Promise.all(lastWords.map((run) => run()));
   await ask(SESSION, { method: "DELETE" }).catch((problem) => {
     if (problem.status !== 401) throw problem;
   });
