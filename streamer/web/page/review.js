@@ -192,7 +192,7 @@ function ClusterNaming({ cluster, onDone, onClose }) {
     <${PersonPicker} label="Name" likely=${cluster.candidates} isBusy=${isBusy} onPick=${({ id }) => run({ person: id })} onNew=${(name) => run({ name })} />
     ${isBusy && html`<${Waiting} />`}
     <${Trouble} problem=${problem ?? missing} />
-    <${Denied} problem=${problem} person=${last?.person} />
+    <${Denied} problem=${problem} person=${last?.person && { id: last.person, name: "them" }} />
     ${problem?.code === "enrolled_already" && html`<button type="button" disabled=${isBusy} onClick=${() => run(last, true)}>It is somebody else: enrol all the same</button>`}
   </${Dialog}>`;
 }
