@@ -58,6 +58,7 @@ A photo's own faults are recognition's ImageError family, and these, which a gat
     ├── FaceDoubtful          face_doubtful
     ├── PersonDiffers         person_differs
     ├── OtherPerson           other_person
+    ├── FaceDenied            face_denied
     ├── PhotoMisplaced        photo_misplaced
     ├── RowInvalid            row_invalid
     └── InferenceFailed       inference_failed   (tried again before it is raised)
@@ -352,6 +353,12 @@ class OtherPerson(PhotoRefused):
     """The face is rather somebody's who is enrolled under another name."""
 
     code = "other_person"
+
+
+class FaceDenied(PhotoRefused):
+    """Of another face like this one it was said that it is not the person."""
+
+    code = "face_denied"
 
 
 class PhotoMisplaced(PhotoRefused):

@@ -35,7 +35,8 @@ class Refused(NamedTuple):
 class EnrolReport:
     """`person` is as stored now, `added_to` says whether before this enrolment already.
 
-    `already` are photos that the person had before or that were given twice; `left_out`: see diversity.
+    `already` are photos that the person had before or that were given twice; `left_out`: see diversity. `taken_back`:
+    how many negatives of the person were erased by it.
     """
 
     person: Person
@@ -45,6 +46,7 @@ class EnrolReport:
     left_out: tuple[LeftOut, ...]
     refused: tuple[Refused, ...]
     warnings: tuple[str, ...]
+    taken_back: int = 0
 
     def told_as(self, refused: tuple[Refused, ...]) -> Self:
         """The same with the refused in other words."""

@@ -16,7 +16,7 @@ from gallery.enrolment.likeness import Other, agreement, others_alike
 from gallery.enrolment.quality_gate import Gate, Pick
 from gallery.enrolment.report import EnrolReport, LeftOut, Taken, listed, nothing_accepted, refusal
 from gallery.enrolment.shots import Album, Shot, choose, embedding_in
-from gallery.errors import EnrolledAlready, ExternalIdTaken, NoPhotoAccepted, OtherPerson, PersonDiffers
+from gallery.errors import EnrolledAlready, ExternalIdTaken, FaceDenied, NoPhotoAccepted, OtherPerson, PersonDiffers
 from gallery.people import Person, Profile, Templates, clean_name, space_mismatch
 from gallery.storage.store import PersonStore
 from recognition.arrays import F32
@@ -36,6 +36,7 @@ class Terms:
     pick: which face of several is the person's. force: whoever else looks like this is another person. most: photos
     that are kept of a person. by_hand: the photos were chosen one by one, so that none is left out for being nearly the
     same as another. whom: whether a name (or id) that is given may be a new person's, or one's who is there already.
+    despite: sources of negatives that don't count any more, and are erased where this is done: the newer word counts.
     """
 
     gate: Gate
@@ -46,6 +47,7 @@ class Terms:
     most: int = MOST_PHOTOS
     by_hand: bool = True
     whom: Whom = "anybody"
+    despite: frozenset[str] = frozenset()
 
     @property
     def verifying(self) -> float:
@@ -149,7 +151,8 @@ def settle(
         raise NoPhotoAccepted(nothing_accepted(refused), refused)
     stored = _stored(who, enrolment, store)
     taken = tuple(Taken(path, shot.photo.quality) for path, shot in enrolment.passed.items())
-    return EnrolReport(stored, person is not None, taken, already, left_out, refused, warnings)
+    back = store.remove_negatives_of(stored.id, terms.despite)
+    return EnrolReport(stored, person is not None, taken, already, left_out, refused, warnings, back)
 
 
 def _stored(who: Profile, enrolment: _Enrolment, store: PersonStore) -> Person:
@@ -213,9 +216,15 @@ def _agreeing(enrolment: _Enrolment) -> list[Path]:
 def _not_refuted(enrolment: _Enrolment, new: Sequence[Path], store: PersonStore) -> list[Path]:
     """Those that passed; refused is what is nearer to a face that was said not to be the person than to the person."""
     person, own = enrolment.person, enrolment.own
-    negatives = store.negatives(enrolment.space)
-    theirs = [n for n, owner in enumerate(negatives.person_ids) if person is not None and owner == person.id]
-    if person is None or not theirs:
+    if person is None:
+        return list(new)
+    negatives, but = store.negatives(enrolment.space), store.negative_rows(person.id, enrolment.terms.despite)
+    theirs = [
+        n
+        for n, (owner, row) in enumerate(zip(negatives.person_ids, negatives.ids.tolist(), strict=True))
+        if owner == person.id and row not in but
+    ]
+    if not theirs:
         return list(new)
     for path in new:
         face = enrolment.embedding(path)
@@ -224,8 +233,8 @@ def _not_refuted(enrolment: _Enrolment, new: Sequence[Path], store: PersonStore)
         if nearest >= enrolment.terms.threshold and nearest > of_person:
             enrolment.refuse(
                 path,
-                OtherPerson(
-                    f"the face is one of which it was said that it is not {person.name} (similarity {nearest:.2f}); if "
+                FaceDenied(
+                    f"of a face like this one it was said that it is not {person.name} (similarity {nearest:.2f}); if "
                     "it is, take that back by `whosthere people not --undo`"
                 ),
             )

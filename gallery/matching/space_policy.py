@@ -52,13 +52,15 @@ class SpacePolicy:
 @dataclass(frozen=True, slots=True)
 class Standing:
     """Of a space: the state of its calibration, a line about it, the threshold in use, and the share of strangers who
-    would be named by that now; None where nobody can tell.
+    would be named by that now; None where nobody can tell. `expected_fnir`: the share of people's own faces that are
+    missed by that, as of when it was computed; None where it was not.
     """
 
     state: State
     told: str
     threshold: float
     expected_fpir: float | None
+    expected_fnir: float | None = None
 
 
 def standing(
@@ -87,6 +89,7 @@ def standing(
         )
     used = policy.under(calibration, now).threshold
     expected = calibration.fpir_of(templates, own, used, now.margin)
+    missed = calibration.expected_fnir if used == calibration.threshold else None
     if policy.is_configured:
         return Standing(
             "overridden",
@@ -94,6 +97,7 @@ def standing(
             f"named; it was {asked} ({calibration.threshold:.3f}), and that is not used: take gallery.threshold out",
             used,
             expected,
+            missed,
         )
     if expected > OUTGROWN * calibration.fpir:
         return Standing(
@@ -102,11 +106,13 @@ def standing(
             f"about {expected:.2g} of strangers would be named; {_AGAIN}",
             used,
             expected,
+            missed,
         )
     if changed := _changed(calibration, now):
         told = f"{space}: threshold {used:.3f}, {asked}, but under {'; '.join(changed)}: {_AGAIN}"
-        return Standing("stale", told, used, expected)
-    return Standing("used", f"{space}: threshold {used:.3f}, {asked}, about {expected:.2g} now", used, expected)
+        return Standing("stale", told, used, expected, missed)
+    told = f"{space}: threshold {used:.3f}, {asked}, about {expected:.2g} now"
+    return Standing("used", told, used, expected, missed)
 
 
 def _changed(calibration: Calibration, now: Conditions) -> list[str]:

@@ -134,6 +134,34 @@ class NegativeStore(TemplateStore):
         kept = {one.source: one for one in self.list_negatives(person_id)}
         return [kept[negative.source] for negative in negatives]
 
+    def negative_rows(self, person_id: str, sources: Collection[str]) -> frozenset[int]:
+        """Which of negatives()' ids are of a person's faces of these sources, in all spaces."""
+        found = self._rows(
+            "SELECT negative_templates.id FROM negative_templates JOIN negatives ON negatives.id = negative_id "
+            "WHERE negatives.person_id = ? AND source IN (SELECT value FROM json_each(?))",
+            person_id,
+            json.dumps(sorted(sources)),
+        )
+        return frozenset(row[0] for row in found)
+
+    def negative_chip(self, person_id: str, negative_id: int) -> bytes | None:
+        """The JPEG that is kept of such a face; None where none was to be kept. Raises NegativeNotFound."""
+
+        def read() -> bytes | None:
+            rows = self._rows(
+                "SELECT source, chip, template_key FROM negatives JOIN people ON people.id = person_id "
+                "WHERE negatives.id = ? AND person_id = ?",
+                negative_id,
+                person_id,
+            )
+            if not rows:
+                raise no_negative(person_id, negative_id)
+            ((source, chip, wrapped),) = rows
+            cipher = self._vault.template_cipher(person_id, wrapped)
+            return None if chip is None else cipher.open(chip, negative_chip_place(person_id, str(source)))
+
+        return self._opening(read)
+
     def remove_negative(self, person_id: str, negative_id: int) -> bool:
         """As remove_negatives()."""
         return self.remove_negatives(person_id, [negative_id])
@@ -147,12 +175,28 @@ class NegativeStore(TemplateStore):
             for number_ in negative_ids:
                 removed = db.execute("DELETE FROM negatives WHERE id = ? AND person_id = ?", (number_, person_id))
                 if not removed.rowcount:
-                    raise NegativeNotFound(
-                        f"{person_id} has no negative {number_}; see whosthere people show {person_id} for the numbers"
-                    )
+                    raise no_negative(person_id, number_)
                 audit.append(db, self.actor, "negative_removed", person_id, {"negative": number_})
             make_due(db, ERASED)
         return self.empty_log()
+
+    def remove_negatives_of(self, person_id: str, sources: Collection[str]) -> int:
+        """What was seen there is that person after all; how many negatives that were. As remove_negatives()."""
+        if not sources:
+            return 0
+        with self._transaction() as db:
+            removed = db.execute(
+                "DELETE FROM negatives WHERE person_id = ? AND source IN (SELECT value FROM json_each(?)) RETURNING id",
+                (person_id, json.dumps(sorted(sources))),
+            ).fetchall()
+            if removed:
+                make_due(db, ERASED)
+            for (number_,) in removed:
+                details = {"negative": number_, "why": "said to be the person after all"}
+                audit.append(db, self.actor, "negative_removed", person_id, details)
+        if removed:
+            self.empty_log()
+        return len(removed)
 
     def drop_negatives(self, sources: Collection[str]) -> int:
         """What was seen there is not to be kept any more, whoever it is not; how many that were."""
@@ -198,3 +242,9 @@ class NegativeStore(TemplateStore):
             faces = self._vault.template_cipher(*owner)
             insert_templates(db, negative_id, owner[0], faces, [template], time.time())
         return True
+
+
+def no_negative(person_id: str, negative_id: int) -> NegativeNotFound:
+    return NegativeNotFound(
+        f"{person_id} has no negative {negative_id}; see whosthere people show {person_id} for the numbers"
+    )

@@ -49,7 +49,7 @@ _STATUS = {
         # The request is well formed, and what it holds can't be used.
         422: """archive_invalid camera_protocol_missing config_invalid config_unknown_key consent_invalid
             embedding_invalid embedding_space_mismatch enrolment_list_invalid enrolment_list_missing
-            face_doubtful face_not_upright fpir_invalid ice_restart_unsupported idempotency_key_reused
+            face_denied face_doubtful face_not_upright fpir_invalid ice_restart_unsupported idempotency_key_reused
             image_cut_short image_empty image_kind_unsupported image_missing image_unreadable name_invalid
             no_face no_photo_accepted offer_unsupported other_person person_differs person_file_invalid
             person_file_missing person_file_outdated person_file_too_new photo_misplaced quality_too_low

@@ -5,7 +5,7 @@ Runs on the event loop; visits and the store are touched on threads.
 
 import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -35,13 +35,16 @@ async def enrol_visits(
     finder: FaceFinder,
     store: PersonStore,
     terms: Terms,
+    all_of_them: Sequence[str] = (),
 ) -> EnrolReport:
     """Of visits of one person, as gallery.enrolment.enrol.enrol(). Raises KeptVisitsError, MasterKeyError besides.
+    all_of_them: the visits that are said to be the person's, where these are the best of many.
 
-    Somebody new may have been enrolled by one of these faces under this name: what was cut off, or is said once more,
-    goes on with that one.
+    Whoever said of these visits that they are not this person's, they are: the newer word counts. Somebody new may have
+    been enrolled by one of these faces under this name: what was cut off, or is said once more, goes on with that one.
     """
     profile = profile_of(who)
+    terms = replace(terms, despite=event_sources([*event_ids, *all_of_them]))
     shots: dict[Path, Shot] = {}
     refused: dict[Path, CodedError] = {}
     for event_id in event_ids:
@@ -55,7 +58,6 @@ async def enrol_visits(
             raise
         profile, terms = replace(profile, name=person_id), replace(terms, whom="who is enrolled")
         report = await settled(profile, Album({}, [], refused), paths, finder, store, terms, shots)
-    await asyncio.to_thread(take_back, store, report.person.id, [event_id.upper() for event_id in event_ids])
     return report
 
 
@@ -93,12 +95,9 @@ def _enrolled_by(store: PersonStore, name: str, shots: Mapping[Path, Shot]) -> s
     return None
 
 
-def take_back(store: PersonStore, person_id: str, event_ids: Sequence[str]) -> None:
-    """Whoever said of these visits that they are not this person's, they are: the newer word counts."""
-    sources = {f"event {event_id}" for event_id in event_ids}
-    kept = [one.id for one in store.list_negatives(person_id) if one.source in sources]
-    if kept:
-        store.remove_negatives(person_id, kept)
+def event_sources(event_ids: Iterable[str]) -> frozenset[str]:
+    """As negatives have them that were made of these visits."""
+    return frozenset(f"event {event_id.upper()}" for event_id in event_ids)
 
 
 def take_away(store: PersonStore, person_id: str, event_id: str, settings: Settings) -> int:

@@ -47,7 +47,7 @@ def erase(
         task = replace(task, person_ids=task.person_ids - outcome.spared)
         if step is STEPS[0]:  # and all ids that were merged into theirs
             with task.store() as store:
-                task = replace(task, person_ids=task.person_ids | store.unfinished())
+                task = replace(task, person_ids=task.person_ids | store.unfinished(), visits=outcome.visits)
         if not task.person_ids:
             break
     report = Report(tuple(sorted(task.person_ids)), tuple(taken))

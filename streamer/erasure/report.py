@@ -1,7 +1,7 @@
 """What an erasure has erased, and what is left of it: plain data, for people and as JSON."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 DoneBy = Literal["service", "purge", "you"]
@@ -30,11 +30,15 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a step has done, in words, and what it had to leave. `spared`: the ids of whom nothing is to be erased."""
+    """What a step has done, in words, and what it had to leave. `spared`: the ids of whom nothing is to be erased.
+    `counts`: how many of what were erased, by their names. `visits`: how many were kept of them when it began.
+    """
 
     done: str
     left: tuple[Left, ...] = ()
     spared: frozenset[str] = frozenset()
+    counts: Mapping[str, int] = field(default_factory=dict)
+    visits: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,7 @@ class Report:
             "steps": [
                 {"step": step.name, "done": step.outcome.done, "after_s": round(step.after_s, 3)} for step in self.steps
             ],
+            "counts": {name: count for step in self.steps for name, count in step.outcome.counts.items()},
             "left": [{"where": left.where, "why": left.why, "done_by": left.by} for left in self.left],
         }
 

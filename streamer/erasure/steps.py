@@ -51,6 +51,8 @@ def destroy_keys(task: Task) -> Outcome:
     gone, photos, templates, negatives, spared = 0, 0, 0, 0, set()
     with task.store() as store:
         before, alike = store.count_negatives(), _alike(task, store)
+        ids = task.person_ids.union(*(store.former_ids(one) for one in task.person_ids))
+        visits = len(_seen_in_visits(task, ids))
         for person_id in sorted(task.person_ids):
             kept, own = store.photos(person_id), store.count_negatives(person_id)
             try:
@@ -78,7 +80,8 @@ def destroy_keys(task: Task) -> Outcome:
         )
     if not is_overwritten:
         done += "; somebody reads the log that held them, emptied with the files"
-    return Outcome(done, spared=frozenset(spared))
+    counts = {"photos": photos, "templates": templates, "negatives": negatives}
+    return Outcome(done, spared=frozenset(spared), counts=counts, visits=0 if spared else visits)
 
 
 def _seen_in_visits(task: Task, person_ids: Collection[str]) -> list[str]:
@@ -118,11 +121,12 @@ def erase_visits(task: Task) -> Outcome:
         with VisitsFile(path, None) as file:
             gone = file.forget(task.person_ids)
             file.tidy()
+            gone = max(gone, task.visits)  # the service that runs was faster
     except KeptVisitsMissing:
         return Outcome("no visits are kept")
     except KeptVisitsError as error:
         return Outcome("", (Left(path.name, f"{error}", "you"),))
-    return Outcome(f"{counted(gone, 'kept visit')} erased")
+    return Outcome(f"{counted(gone, 'kept visit')} erased", counts={"visits": gone})
 
 
 def clear_outbox(task: Task) -> Outcome:

@@ -15,6 +15,7 @@ class Task:
     """`actor`: who is told to the audit log; `in_service`: the service itself does it, and has its files open.
 
     `why`, by id: of whom the time is over, asked once more by `is_over` when they are erased.
+    `visits`: how many were kept of them when it began; a service that runs erases them as soon as it notices.
     """
 
     person_ids: frozenset[str]
@@ -23,6 +24,7 @@ class Task:
     in_service: bool
     why: Mapping[str, str] = field(default_factory=dict)
     is_over: Callable[[Profile, float], bool] = lambda _profile, _newest: True
+    visits: int = 0
 
     @property
     def data(self) -> Path:

@@ -38,6 +38,13 @@ def ignore(db: sqlite3.Connection, event_ids: Collection[str], at: float) -> Non
     db.execute(_IGNORE, {"at": at, "ids": _json(event_ids)})
 
 
+def unignore(db: sqlite3.Connection, event_ids: Collection[str]) -> None:
+    """They are to be reviewed again; whose they were said to be stays said."""
+    ids = _json(event_ids)
+    db.execute(f"DELETE FROM said WHERE is_ignored AND NOT is_named AND {_THESE}", (ids,))
+    db.execute(f"UPDATE said SET is_ignored = 0 WHERE is_ignored AND {_THESE}", (ids,))
+
+
 def read_said(db: sqlite3.Connection, event_id: str) -> Said | None:
     row = db.execute(
         "SELECT said_at, is_named, person_id, is_ignored FROM said WHERE event_id = ?", (event_id,)

@@ -153,6 +153,12 @@ class VisitsFile:
             bring_up_to_date(self._db)
             said.ignore(self._db, event_ids, at)
 
+    def unignore(self, event_ids: Collection[str]) -> None:
+        """Those of them that were ignored are to be reviewed again."""
+        with translated(self.path), transaction(self._db):
+            bring_up_to_date(self._db)
+            said.unignore(self._db, event_ids)
+
     def whose(self, event_ids: Collection[str]) -> dict[str, tuple[bool, Said | None]]:
         """Of those that are kept: whether they are somebody's, and what was said of them."""
         with translated(self.path):

@@ -16,6 +16,7 @@ def document(report: EnrolReport) -> dict[str, Any]:
         "left_out": [{"image": str(path), "why": why} for path, why in report.left_out],
         "refused": refusals(report.refused),
         "warnings": list(report.warnings),
+        "negatives_removed": report.taken_back,
     }
 
 
@@ -29,6 +30,7 @@ def nobody(refused: Sequence[tuple[Path, str, str]]) -> dict[str, Any]:
         "left_out": [],
         "refused": refusals(refused),
         "warnings": [],
+        "negatives_removed": 0,
     }
 
 

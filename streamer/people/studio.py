@@ -73,12 +73,19 @@ class Studio:
         return await enrol(who, list(photos), desk.finder, store, terms, read=read, in_flight=self._in_flight)
 
     async def enrol_visits(
-        self, who: str | Profile, event_ids: Sequence[str], store: PersonStore, whom: Whom, *, force: bool = False
+        self,
+        who: str | Profile,
+        event_ids: Sequence[str],
+        store: PersonStore,
+        whom: Whom,
+        *,
+        force: bool = False,
+        all_of_them: Sequence[str] = (),
     ) -> EnrolReport:
         """As streamer.enrolment.visit.enrol_visits()."""
         desk = EnrolmentDesk(self.settings, self.recogniser, store)
         terms = desk.terms(force=force, by_hand=False, whom=whom)
-        return await enrol_visits(who, event_ids, self.settings, desk.finder, store, terms)
+        return await enrol_visits(who, event_ids, self.settings, desk.finder, store, terms, all_of_them)
 
     async def identify(self, path: Path, read: Read) -> dict[str, Any]:
         """Who is in a photo. Raises what Recogniser.detect() and embed() raise."""

@@ -29,11 +29,13 @@ class Cluster:
 class Review:
     """All that there is to review. `apart`: by space, how many visits can be compared with no other: nothing good was
     seen of the face (""), or no model that is known here is of that space. `older`: how many are not compared yet.
+    `ignored`: those of whom somebody said that they are not to be reviewed.
     """
 
     clusters: tuple[Cluster, ...]
     apart: dict[str, int]
     older: int = 0
+    ignored: tuple[Cluster, ...] = ()
 
 
 def cluster_id(event_ids: Iterable[str]) -> str:

@@ -3,7 +3,7 @@
 On the event loop; visits and the gallery are touched on threads.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gallery.errors import PersonNotFound
 from gallery.people import KeptNegative, Person
@@ -11,7 +11,7 @@ from gallery.storage.store import PersonStore
 from recognition.errors import CodedError
 from recognition.recogniser import Recogniser
 from streamer.api.gallery_desk import GalleryDesk
-from streamer.enrolment.visit import take_away, take_back
+from streamer.enrolment.visit import event_sources, take_away
 from streamer.people.negative_faces import Unlike, of_visit
 from streamer.people.studio import Studio
 from streamer.review.decisions import Decisions
@@ -20,12 +20,14 @@ from streamer.review.decisions import Decisions
 @dataclass(frozen=True, slots=True)
 class Corrected:
     """`removed`: photos of the former person that were made of the visit. `negative`: the face, as one that is not the
-    former person's; else, where one was wanted, `why` there is none.
+    former person's; else, where one was wanted, `why` there is none. `taken_back`: so many negatives of whose it is now
+    were made of the visit, and are erased.
     """
 
     removed: int = 0
     negative: KeptNegative | None = None
     why: str | None = None
+    taken_back: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +57,16 @@ async def correct(said: Correction, decisions: Decisions, desk: GalleryDesk, stu
 
     person, former = await desk.run(actor, told)
     if former is None or (person is not None and person.id == former.id):
-        await decisions.name_visits([said.event_id], person, actor, said.former)
-        return Corrected()
+        return Corrected(taken_back=await decisions.name_visits([said.event_id], person, actor, said.former))
     # The name comes last: where this is cut off, whoever says it again finds the former one's, and all is done.
     done = await _taken_from(former, said, desk, studio, actor)
     try:
-        await decisions.name_visits([said.event_id], person, actor, said.former)
+        return replace(done, taken_back=await decisions.name_visits([said.event_id], person, actor, said.former))
     except PersonNotFound:  # forgotten just now, and this is a face of theirs
-        await desk.run(actor, lambda store: take_back(store, former.id, [said.event_id]), is_rest=True)
+        await desk.run(
+            actor, lambda store: store.remove_negatives_of(former.id, event_sources([said.event_id])), is_rest=True
+        )
         raise
-    return done
 
 
 async def _taken_from(former: Person, said: Correction, desk: GalleryDesk, studio: Studio, actor: str) -> Corrected:

@@ -9,12 +9,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from gallery.enrolment.enrol import EnrolReport
+from gallery.enrolment.enrol import Whom as EnrolledAs
 from gallery.errors import PersonNotFound
 from gallery.people import Person, name_key
 from streamer.api.gallery_desk import GalleryDesk
 from streamer.api.streaming.live_events import LiveEvents
 from streamer.api.streaming.visit_news import news_of
-from streamer.enrolment.visit import take_back
+from streamer.enrolment.visit import event_sources
 from streamer.kept_visits.visit import Said
 from streamer.kept_visits.visits_file import VisitsFile
 from streamer.people.studio import Studio
@@ -38,11 +39,14 @@ class Whom:
 
 @dataclass(frozen=True, slots=True)
 class NamedCluster:
-    """`report`: None where nobody had to be enrolled by it: it was done before, or not asked for."""
+    """`report`: None where nobody had to be enrolled by it: it was done before, or not asked for. `taken_back`: so
+    many negatives of the person were made of these visits, and are erased.
+    """
 
     person: Person
     event_ids: tuple[str, ...]
     report: EnrolReport | None
+    taken_back: int = 0
 
 
 class Decisions:
@@ -65,14 +69,13 @@ class Decisions:
             wanted = [event_id for event_id in members if event_id not in without]
             whose = await self._kept(cluster_id, wanted)
             if (done := await self._named_before(whose, whom, actor)) is not None:
-                await self._taken_back(list(whose), done, actor)
-                return NamedCluster(done, tuple(whose), None)
+                return NamedCluster(done, tuple(whose), None, await self._taken_back(list(whose), done, actor))
             _open(cluster_id, whose)
             report, person = await self._enrolled(list(whose), whom, actor)
             details = {"cluster": cluster_id, "visits": len(whose)}
             await self._record(actor, "visits_named", person.id, details, is_rest=True)
-            await self.name_visits(list(whose), person, actor)
-            return NamedCluster(person, tuple(whose), report)
+            back = await self.name_visits(list(whose), person, actor) + (0 if report is None else report.taken_back)
+            return NamedCluster(person, tuple(whose), report, back)
 
     async def ignore(self, cluster_id: str, actor: str, *, as_now: bool = False) -> None:
         """It is not shown any more, nor whoever is found to be the same, as long as one of its visits is kept."""
@@ -85,6 +88,18 @@ class Decisions:
             await self._record(actor, "visits_ignored", None, {"cluster": cluster_id, "visits": len(whose)})
             now = time.time()
             await self._review.run(lambda file: file.ignore(list(whose), now), is_rest=True)
+
+    async def review_again(self, cluster_id: str, actor: str, *, as_now: bool = False) -> None:
+        """What was ignored of it is so no more."""
+        async with self._review.turn():
+            event_ids = await self._review.members(cluster_id, as_now=as_now)
+            whose = await self._kept(cluster_id, event_ids)
+            ignored = [event_id for event_id, (_, said) in whose.items() if said is not None and said.is_ignored]
+            if not ignored:
+                return
+            details = {"cluster": cluster_id, "visits": len(ignored)}
+            await self._record(actor, "visits_reviewed_again", None, details)
+            await self._review.run(lambda file: file.unignore(ignored), is_rest=True)
 
     async def erase(self, cluster_id: str, actor: str, *, as_now: bool = False) -> None:
         """Its visits are erased: messages, faces and pictures."""
@@ -99,9 +114,10 @@ class Decisions:
 
     async def name_visits(
         self, event_ids: Sequence[str], person: Person | None, actor: str, former: str | None = None
-    ) -> None:
-        """They are this person's from now on; None: nobody's who is enrolled. former: whose they were, an id. Raises
-        PersonNotFound where the person was forgotten meanwhile: then nothing of these visits stays.
+    ) -> int:
+        """They are this person's from now on; None: nobody's who is enrolled. former: whose they were, an id. How many
+        negatives of the person that erased. Raises PersonNotFound where the person was forgotten meanwhile: then
+        nothing of these visits stays.
         """
         who = None if person is None else person.id
         now = time.time()
@@ -119,11 +135,12 @@ class Decisions:
             # Or whoever asks for these visits next would be told that the person was forgotten.
             await self._studio.live_gallery.until_enrolled(person.id)
         self._live.tell(news_of(by_camera, now, who, former))
-        if person is not None:
-            await self._taken_back(event_ids, person, actor)
+        return 0 if person is None else await self._taken_back(event_ids, person, actor)
 
-    async def _taken_back(self, event_ids: Sequence[str], person: Person, actor: str) -> None:
-        await self._desk.run(actor, lambda store: take_back(store, person.id, event_ids), is_rest=True)
+    async def _taken_back(self, event_ids: Sequence[str], person: Person, actor: str) -> int:
+        """What was said of these visits before, that they are not this person's: the newer word counts."""
+        sources = event_sources(event_ids)
+        return await self._desk.run(actor, lambda store: store.remove_negatives_of(person.id, sources), is_rest=True)
 
     async def _kept(self, cluster_id: str, event_ids: Sequence[str]) -> _Whose:
         whose = await self._review.run(lambda file: file.whose(event_ids))
@@ -149,16 +166,16 @@ class Decisions:
         return person if asked.id == person.id else None
 
     async def _enrolled(self, event_ids: Sequence[str], whom: Whom, actor: str) -> tuple[EnrolReport | None, Person]:
-        if whom.name is None:
+        which: EnrolledAs = "somebody new"
+        who = whom.name
+        if who is None:
             person = await self._desk.run(actor, lambda store: store.find(whom.person or ""))
             if not whom.enrols:
                 return None, person
+            who, which = person.id, "who is enrolled"
         best = await self._review.best(event_ids)
         async with self._studio.few, self._desk.own(actor) as store:
-            if whom.name is None:
-                report = await self._studio.enrol_visits(person.id, best, store, "who is enrolled", force=whom.force)
-            else:
-                report = await self._studio.enrol_visits(whom.name, best, store, "somebody new", force=whom.force)
+            report = await self._studio.enrol_visits(who, best, store, which, force=whom.force, all_of_them=event_ids)
         return report, report.person
 
     async def _record(

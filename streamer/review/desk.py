@@ -157,7 +157,8 @@ class ReviewDesk:
         return shown.event_ids
 
     async def _now(self, cluster_id: str) -> Cluster | None:
-        return next((one for one in (await self.review()).clusters if one.id == cluster_id), None)
+        now = await self.review()
+        return next((one for one in (*now.clusters, *now.ignored) if one.id == cluster_id), None)
 
     async def candidates(self, clusters: Sequence[Cluster]) -> list[dict[str, float]]:
         """For each who of the enrolled it may be, with how alike they are, the nearest first: from the cosine on from

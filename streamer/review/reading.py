@@ -91,13 +91,14 @@ class Queue:
             elif not visit.is_ignored:
                 apart[face.space] += 1
         self._standing = {kind: self._standing_of(kind, here, rates) for kind, here in sorted(together.items())}
-        clusters = [
-            self._cluster([together[kind][key] for key in group], kind[0])
-            for kind, standing in self._standing.items()
-            for group in standing.groups
-            if not any(together[kind][key].is_ignored for key in group)
-        ]
-        return Review(tuple(sorted(clusters, key=lambda one: one.place)), dict(apart), older)
+        clusters: dict[bool, list[Cluster]] = {False: [], True: []}
+        for kind, standing in self._standing.items():
+            for group in standing.groups:
+                together_here = [together[kind][key] for key in group]
+                is_ignored = any(visit.is_ignored for visit in together_here)
+                clusters[is_ignored].append(self._cluster(together_here, kind[0]))
+        open_, ignored = (tuple(sorted(clusters[one], key=lambda one: one.place)) for one in (False, True))
+        return Review(open_, dict(apart), older, ignored)
 
     def _standing_of(
         self, kind: tuple[str, int], here: Mapping[Key, Unnamed], rates: Mapping[str, MatchThresholds]

@@ -53,6 +53,7 @@ def routes(desk: GalleryDesk, studio: Studio, review: ReviewDesk, decisions: Dec
             photos_removed=done.removed,
             negative=None if done.negative is None else NegativeView.of(done.negative),
             negative_refused=done.why,
+            negatives_removed=done.taken_back,
         )
         return JSONResponse(view.model_dump(mode="json", by_alias=True), headers={"ETag": etag_of(now)})
 

@@ -31,6 +31,7 @@ from streamer.api.uploads import (
     media_type_of,
     photos_of,
 )
+from streamer.api.v1.entity_tags import tagged_picture
 from streamer.api.v1.paging import USUAL, After, Limit, page_of, position_of
 from streamer.api.v1.people import MOST_PHOTOS
 from streamer.api.v1.person_views import (
@@ -148,6 +149,23 @@ def routes(desk: GalleryDesk, studio: Studio) -> APIRouter:
             unlike = Unlike(found, studio.settings, store, studio.recogniser.manager, _same(studio.recogniser))
             made = await faces_of(unlike)
         return await desk.run(actor, partial(_keep, found, made))
+
+    @negatives.get(
+        "/{negative}/chip",
+        response_class=Response,
+        responses={200: {"content": {"image/jpeg": {}}}, **problem_answers(*_NAMED, NegativeNotFound)},
+    )
+    async def show_negative(person: PersonId, negative: RowId, caller: Viewer, request: Request) -> Response:
+        """The picture that is kept of such a face, as a JPEG."""
+
+        def chip(store: PersonStore) -> bytes:
+            found = store.find(person)
+            kept = store.negative_chip(found.id, negative)
+            if kept is None:
+                raise NegativeNotFound(f"of negative {negative} of {found.id} no picture was kept (gallery.keep_chips)")
+            return kept
+
+        return tagged_picture(request, await desk.run(actor_of(caller), chip))
 
     @negatives.delete(
         "/{negative}", status_code=204, response_class=Response, responses=problem_answers(*_NAMED, NegativeNotFound)

@@ -152,7 +152,9 @@ class StepView(BaseModel):
 
 
 class ErasureView(BaseModel):
-    """`complete`: nothing is left anywhere."""
+    """`complete`: nothing is left anywhere. `counts`: how many photos, templates, negatives and kept visits were
+    erased; what could not be looked at is left out.
+    """
 
     model_config = example(
         {
@@ -161,6 +163,7 @@ class ErasureView(BaseModel):
             "steps": [
                 {"step": "keys", "done": "1 person: keys destroyed, 3 photos and 3 templates deleted", "after_s": 0.1}
             ],
+            "counts": {"photos": 3, "templates": 3, "negatives": 0, "visits": 12},
             "left": [],
         }
     )
@@ -168,6 +171,7 @@ class ErasureView(BaseModel):
     forgotten: str
     complete: bool
     steps: list[StepView]
+    counts: dict[str, int]
     left: list[LeftView]
 
 
@@ -188,7 +192,9 @@ class RefusedView(BaseModel):
 
 
 class EnrolmentView(BaseModel):
-    """What became of each image, by its filename; `left_out`: good ones that add nothing."""
+    """What became of each image, by its filename; `left_out`: good ones that add nothing. `negatives_removed`: so many
+    of these visits had been said not to be the person's; that is taken back.
+    """
 
     model_config = example(
         {
@@ -199,6 +205,7 @@ class EnrolmentView(BaseModel):
             "left_out": [],
             "refused": [{"image": "ada2.jpg", "code": "no_face", "why": "no face was found"}],
             "warnings": [],
+            "negatives_removed": 0,
         }
     )
 
@@ -209,6 +216,7 @@ class EnrolmentView(BaseModel):
     left_out: list[LeftOutView]
     refused: list[RefusedView]
     warnings: list[LineOverHttp]
+    negatives_removed: int
 
 
 class NewPersonView(PersonView):

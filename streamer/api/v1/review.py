@@ -5,7 +5,7 @@ On the loop; visits are read and compared on the review's thread, the gallery is
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
 from gallery.errors import (
     EnrolledAlready,
@@ -35,6 +35,8 @@ _ClusterId = Annotated[
     str, Path(pattern=r"^c[0-9a-f]{24}$", description="as the list has it", examples=["c" + "0f" * 12])
 ]
 
+_Ignored = Annotated[bool, Query(description="true: those that are ignored, instead of those to review")]
+
 _READ: tuple[type[CodedError], ...] = (KeptVisitsError, MasterKeyError, Overloaded)
 _DECIDED: tuple[type[CodedError], ...] = (*_READ, *OF_GALLERY, ClusterNotFound, ClusterChanged)
 _NAMED = (NameInvalid, NameTaken, PersonNotFound, PersonAmbiguous)
@@ -57,17 +59,21 @@ def _add_reading(found: APIRouter, studio: Studio, review: ReviewDesk) -> None:
         return [ClusterView.of(one, near, name_of) for one, near in zip(clusters, likely, strict=True)]
 
     @found.get("", response_model=ReviewPage, responses=problem_answers(*_READ, CursorInvalid))
-    async def list_clusters(_: Operator, limit: Limit = USUAL, after: After = None) -> ReviewPage:
+    async def list_clusters(
+        _: Operator, limit: Limit = USUAL, after: After = None, ignored: _Ignored = False
+    ) -> ReviewPage:
         """Kept visits of unknown people (cameras with `snapshots`, `events.keep_unknown_h`), those of one person
-        together, the largest clusters first.
+        together, the largest clusters first; or, with `ignored`, those that are ignored.
         """
         behind = None if after is None else tuple(position_of(after, int, str))
         now = await review.review()
-        left = [one for one in now.clusters if behind is None or one.place > behind]
+        clusters = now.ignored if ignored else now.clusters
+        left = [one for one in clusters if behind is None or one.place > behind]
         shown, end = page_of(left, limit, lambda one: one.place)
         return ReviewPage(
             clusters=[one.short() for one in await views(list(shown))],
-            left=len(now.clusters),
+            left=len(clusters),
+            ignored=len(now.ignored),
             next=end,
             older=now.older,
             apart=now.apart,
@@ -110,6 +116,11 @@ def _add_deciding(found: APIRouter, decisions: Decisions) -> None:
         as others do; when the last of them is gone, nobody knows any more who was ignored.
         """
         await decisions.ignore(cluster, actor_of(caller), as_now=_as_now(request, cluster))
+
+    @found.delete("/{cluster}/ignore", status_code=204, responses=problem_answers(*_DECIDED), openapi_extra=IF_MATCH)
+    async def review_cluster_again(cluster: _ClusterId, caller: Operator, request: Request) -> None:
+        """Show it again, and later visits of the same person: what was ignored of it is so no more."""
+        await decisions.review_again(cluster, actor_of(caller), as_now=_as_now(request, cluster))
 
     @found.delete("/{cluster}", status_code=204, responses=problem_answers(*_DECIDED), openapi_extra=IF_MATCH)
     async def erase_cluster(cluster: _ClusterId, caller: Operator, request: Request) -> None:

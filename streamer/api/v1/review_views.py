@@ -80,14 +80,15 @@ class ClusterView(BaseModel):
 
 
 class ReviewPage(BaseModel):
-    """`left`: how many clusters there are in all. `older`: of so many visits it is not known yet whose they are, for
-    the newest come first; they follow as those are decided on. `apart`: by space, visits that can't be compared with
-    others; those of "" have no good face. `keep_unknown_h` 0: no visit of an unknown face is kept, and there is
-    nothing to review.
+    """`left`: how many clusters there are in all, of those that were asked for. `ignored`: how many are ignored.
+    `older`: of so many visits it is not known yet whose they are, for the newest come first; they follow as those are
+    decided on. `apart`: by space, visits that can't be compared with others; those of "" have no good face.
+    `keep_unknown_h` 0: no visit of an unknown face is kept, and there is nothing to review.
     """
 
     clusters: list[ClusterView]
     left: int
+    ignored: int
     next: str | None
     older: int
     apart: dict[str, int]
@@ -117,11 +118,14 @@ class ClusterPerson(BaseModel):
 
 
 class NamedClusterView(BaseModel):
-    """`event_ids`: the visits that are the person's now; `enrolment`: null where this was done before."""
+    """`event_ids`: the visits that are the person's now; `enrolment`: null where this was done before.
+    `negatives_removed`: so many of these visits had been said not to be the person's.
+    """
 
     person: NamedView
     event_ids: list[str]
     enrolment: EnrolmentView | None
+    negatives_removed: int
 
     @classmethod
     def of(cls, done: NamedCluster) -> Self:
@@ -129,6 +133,7 @@ class NamedClusterView(BaseModel):
             person=NamedView(id=done.person.id, name=done.person.name),
             event_ids=list(done.event_ids),
             enrolment=None if done.report is None else EnrolmentView.model_validate(document(done.report)),
+            negatives_removed=done.taken_back,
         )
 
 
@@ -146,11 +151,12 @@ class VisitChange(BaseModel):
 class CorrectedView(VisitView):
     """The visit as it is now. `photos_removed`: so many of the former person's were made of this visit, and are erased.
     `negative`: what was kept of its face as not the former person's; else `negative_refused` says why not, where it was
-    wanted.
+    wanted. `negatives_removed`: what had been said of it, that it is not the person whose it is now, is taken back.
     """
 
-    model_config = example({**VISIT, "photos_removed": 0})
+    model_config = example({**VISIT, "photos_removed": 0, "negatives_removed": 0})
 
     photos_removed: int
     negative: NegativeView | None
     negative_refused: str | None
+    negatives_removed: int

@@ -26,7 +26,7 @@ export function drawFaces(canvas, isShown, message) {
     const colour = face.person ? KNOWN : face.decision === "unknown" ? UNKNOWN : UNDECIDED;
     drawBox(pen, x1, y1, x2 - x1, y2 - y1, colour, face.decision === null);
     const text = label(face);
-    if (text) drawLabel(pen, text, x1, y1, y2, colour, clientWidth);
+    if (text) drawLabel(pen, text, x1, y1, y2, colour, canvas);
   }
 }
 
@@ -55,10 +55,11 @@ function drawBox(pen, x, y, width, height, colour, dashed) {
   pen.setLineDash([]);
 }
 
-function drawLabel(pen, text, x, above, below, colour, width) {
+// Under the box: over it is the hair, by which people know each other.
+function drawLabel(pen, text, x, above, below, colour, { clientWidth: width, clientHeight: height }) {
   const [wide, high] = [pen.measureText(text).width + 12, FONT_PX + 8];
   const left = Math.max(0, Math.min(x - 2, width - wide));
-  const top = above - high - 2 >= 0 ? above - high - 2 : below + 2;
+  const top = below + 2 + high <= height ? below + 2 : Math.max(0, above - high - 2);
   pen.fillStyle = colour;
   pen.fillRect(left, top, wide, high);
   pen.fillStyle = "#10201c";

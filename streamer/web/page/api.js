@@ -18,7 +18,7 @@ export const service = observable({ session: undefined, why: "", answers: true, 
 export class Problem extends Error {
   constructor(status, document = {}, retryAfterS = undefined) {
     super(WORDS[document.code] ?? document.detail?.replace(FOR_PROGRAMS, "") ?? `The service has a fault here (${status}); its log says more.`);
-    Object.assign(this, { status, code: document.code, refused: document.refused ?? [], retryAfterS });
+    Object.assign(this, { status, code: document.code, refused: inWords(document.refused ?? []), retryAfterS });
   }
 }
 
@@ -30,18 +30,30 @@ const WORDS = {
   precondition_failed: "Somebody else has changed this meanwhile. Look at it again, then decide.",
   person_not_found: "This person is not enrolled any more.",
   visit_not_found: "Nothing is kept of this visit any more.",
-  cluster_not_found: "These visits have changed since they were shown. Look again.",
-  cluster_changed: "Somebody else has decided on these visits meanwhile, and nothing was done. Look again.",
+  cluster_not_found: "These visits have changed since they were shown. Refresh to see them as they are.",
+  cluster_changed: "Somebody else has decided on these visits meanwhile, and nothing was done. Refresh to see them as they are.",
   no_photo_accepted: "No photo was accepted, and nothing was changed:",
   body_too_large: "That is more than the service takes at once. Send fewer photos, or smaller ones.",
   calibration_too_few: "Thresholds are computed from how alike different people are: enrol two at least.",
   calibration_too_rare: "So rarely can't be told of the people who are enrolled. Ask for less, or enrol more people.",
   overloaded: "The service has too much to do just now. Try again in a moment.",
 };
+// By code, why of one photo, where the service's words are for programs.
+const WHY = {
+  face_denied: "somebody has said of a face like this one that it is not this person. If it is, take that back on their page: it shows the faces that are said not to be them.",
+};
+const OF_VISIT = /^[0-7][0-9A-HJKMNP-TV-Z]{25}, /; // a picture that is nobody's file
+
+// What is the same of several pictures of a visit is said once.
+function inWords(refused) {
+  const told = refused.map(({ image = "", code, why, detail }) => ({ image: OF_VISIT.test(image) ? "" : image, code, why: WHY[code] ?? why ?? detail ?? code }));
+  return told.filter((one, at) => one.image || told.findIndex(({ image, why }) => !image && why === one.why) === at);
+}
+
 const AWAY = new Problem(0, { code: "service_away", detail: "The service does not answer." });
 
 // json or form: the body; onSent: of a form, how much has gone, from 0 to 1. etag: refused (412) where what it names has
-// changed. Returns {data, etag}. Raises Problem.
+// changed. keepalive: it goes on though the page is gone. Returns {data, etag}. Raises Problem.
 //
 // A change whose answer is lost may have been done: it is sent again under the same key, and then the service says what
 // it has said the first time.
@@ -74,7 +86,7 @@ async function mayGoOn(isUnderWay, until, signal) {
   return service.value.answers && !signal?.aborted;
 }
 
-async function once(path, { method = "GET", json, form, etag, signal, withinMs = ANSWER_WITHIN_MS, onSent } = {}, key = undefined, isAgain = false) {
+async function once(path, { method = "GET", json, form, etag, signal, withinMs = ANSWER_WITHIN_MS, onSent, keepalive = false } = {}, key = undefined, isAgain = false) {
   const headers = { Accept: "application/json", ...(method === "GET" ? {} : ofSession()), ...(key && { "Idempotency-Key": key }) };
   if (json !== undefined) headers["Content-Type"] = "application/json";
   if (etag) headers["If-Match"] = etag;
@@ -82,14 +94,14 @@ async function once(path, { method = "GET", json, form, etag, signal, withinMs =
   let answer;
   try {
     if (form) answer = await sendForm(path, { method, headers, form, signal, onSent: (part) => ((sent = part), onSent?.(part)) });
-    else answer = await fetch(path, { method, headers, body: json === undefined ? undefined : JSON.stringify(json), signal: limitOf(signal, withinMs) });
+    else answer = await fetch(path, { method, headers, keepalive, body: json === undefined ? undefined : JSON.stringify(json), signal: limitOf(signal, withinMs) });
   } catch {
     throw notAnswered(signal, key && sent === 1);
   }
   if (answer.ok) return { data: await wholeOf(answer, signal), etag: answer.headers.get("ETag") };
   const problem = new Problem(answer.status, (await answer.json().catch(() => null)) ?? {}, Number(answer.headers.get("Retry-After")) || undefined);
   if (problem.code === "csrf_refused" && !isAgain && (await refresh())) {
-    return once(path, { method, json, form, etag, signal, withinMs, onSent }, key, true); // another tab has begun another session
+    return once(path, { method, json, form, etag, signal, withinMs, onSent, keepalive }, key, true); // another tab has begun another session
   }
   if (answer.status === 401 && path !== SESSION) over();
   if (problem.code === "service_stopping") lookForIt();
@@ -131,7 +143,13 @@ export async function signIn(token) {
   service.set({ session: data, why: "" });
 }
 
+const lastWords = [];
+
+// What has to be done as whoever is signed in still; a promise is waited for.
+export const beforeSignOut = (run) => void lastWords.push(run);
+
 export async function signOut() {
+  await Promise.all(lastWords.map((run) => run()));
   await ask(SESSION, { method: "DELETE" }).catch((problem) => {
     if (problem.status !== 401) throw problem;
   });

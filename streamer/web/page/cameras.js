@@ -3,11 +3,11 @@
 import { REASONS, TROUBLES } from "/assets/states.js";
 import { ask, may, service } from "./api.js";
 import { useCameras } from "./live.js";
-import { addressOf, Dialog, lasted, say, Trouble, useAction } from "./parts.js";
+import { addressOf, Dialog, lasted, say, Trouble, useAction, Waiting } from "./parts.js";
 import { useStatus } from "./status.js";
 import { html, useEffect, useState } from "./vendor/preact.js";
 
-const WAYS = { keyframes: "by its keyframes, while nothing moves", reference: "leaving out what can be, while nothing moves", all: "by every picture" };
+const WAYS = { keyframes: "lightly, while nothing moves", reference: "lightly, while nothing moves", all: "every picture, at all times" };
 const ENOUGH = 20; // pictures: fewer say nothing of the slowest
 
 export function Cameras() {
@@ -15,7 +15,7 @@ export function Cameras() {
   const [status] = useStatus();
   return html`<h1>Cameras</h1>
     ${service.value.answers && html`<${Trouble} problem=${problem} />`}
-    ${cameras === null && !problem && html`<p class="waiting">One moment…</p>`}
+    ${cameras === null && !problem && html`<${Waiting} />`}
     ${cameras?.length === 0 && html`<p class="empty">There is no camera yet. Add one: <code>whosthere cameras add door rtsp://…</code></p>`}
     <ul class="cards">${cameras?.map((camera) => html`<${Camera} key=${camera.name} camera=${camera} watched=${status?.watched[camera.name]} latency=${status?.latency?.[camera.name]} look=${look} />`)}</ul>`;
 }
@@ -27,37 +27,42 @@ function Camera({ camera, watched, latency, look }) {
   const [shown, words] = stateOf(camera);
   const { name, state, reason, url, enabled, snapshots, publish_to: publishTo } = camera;
   const [isLooking, setLooking] = useState(false);
-  const [change, isBusy, problem] = useAction(async (json, words) => {
-    await ask(`/api/v1/cameras/${name}`, { method: "PATCH", json });
-    say(`${name}: ${words}`);
-    look();
+  const set = (json) => ask(`/api/v1/cameras/${name}`, { method: "PATCH", json }).then(look);
+  const [change, isBusy, problem] = useAction(async (json, words, back) => {
+    await set(json);
+    say(`${name}: ${words}`, { action: { words: "Undo", run: back } });
   });
+  const enable = (wanted) => change({ enabled: wanted }, wanted ? "enabled." : "disabled: nobody is seen there.", () => set({ enabled: !wanted }));
+  const keep = (wanted) => change({ snapshots: wanted }, wanted ? "visits are kept." : "visits are not kept any more.", () => set({ snapshots: !wanted }));
   return html`<li class="card" aria-label=${`Camera ${name}`}>
     <div class="title"><h2>${enabled ? html`<a href=${addressOf("live", name)}>${name}</a>` : name}</h2>
       <p class="state" data-state=${shown}>${words}</p></div>
     ${state !== "online" && reason && html`<p>${REASONS[reason] ?? reason}</p>`}
-    <dl><dt>From</dt><dd><code>${publishTo ?? url}</code></dd>
-      <${Looks} camera=${camera} latency=${latency} />
-      ${watched && html`<dt>Watched</dt><dd><details><summary>${watched.reason === "learning" ? "how is not known yet" : WAYS[watched.way]}</summary>${watched.words}.</details></dd>`}
-      <dt>Visits</dt><dd>${snapshots ? "kept with pictures" : "not kept"}</dd></dl>
+    <dl><${Looks} camera=${camera} latency=${latency} />
+      <dt>Watched</dt><dd>${watched && state !== "disabled" ? html`<details><summary>${watched.reason === "learning" ? "how is not known yet" : WAYS[watched.way]}</summary>${watched.words}.</details>` : "–"}</dd>
+      <dt>Visits</dt><dd>${snapshots ? "kept with pictures" : "not kept"}</dd>
+      <dt>From</dt><dd><code>${publishTo ?? url}</code></dd></dl>
     <${Trouble} problem=${problem} />
     ${may("operator") && html`<div class="buttons">
-      <button type="button" class="enable" disabled=${isBusy} onClick=${() => change({ enabled: !enabled }, enabled ? "disabled." : "enabled.")}>${enabled ? "Disable" : "Enable"}</button>
-      <button type="button" disabled=${isBusy} onClick=${() => change({ snapshots: !snapshots }, snapshots ? "visits are not kept any more." : "visits are kept.")}>${snapshots ? "Keep no visits" : "Keep visits"}</button>
-      <button type="button" class="probe" onClick=${() => setLooking(true)}>What it sends</button></div>`}
-    ${isLooking && html`<${Probe} name=${name} onClose=${() => setLooking(false)} />`}
+      <button type="button" class="probe" onClick=${() => setLooking(true)}>What it sends</button>
+      <button type="button" class="keep" disabled=${isBusy} onClick=${() => keep(!snapshots)}>${snapshots ? "Keep no visits" : "Keep visits"}</button>
+      <button type="button" class="enable" disabled=${isBusy} onClick=${() => enable(!enabled)}>${enabled ? "Disable" : "Enable"}</button></div>`}
+    ${isLooking && html`<${Probe} name=${name} isEnabled=${enabled} onClose=${() => setLooking(false)} />`}
   </li>`;
 }
 
-// They change every few seconds, and are read where one looks: no part of this is said by itself.
-function Looks({ camera: { state, fps, pace }, latency }) {
+// They change every few seconds, and are read where one looks: no part of this is said by itself. Each row has its place,
+// whatever is known, or the buttons below would move.
+function Looks({ camera: { state, fps, pace, enabled }, latency }) {
   const { looked_at_per_s: perSecond = null, dropped, within_s: withinS, last_picture_s: lastS } = latency ?? {};
   const isOnline = state === "online" && service.value.answers;
   const most = pace === "fastest" ? "as fast as it can be played" : `${fps} at most`;
-  return html`<dt>Pictures</dt><dd>${isOnline && perSecond !== null ? `${tenths(perSecond)} a second looked at, ${most}` : `${fps} a second${pace === "fastest" ? " of it" : " at most"} are looked at`}</dd>
-    ${latency && isOnline && pace !== "fastest" && html`<dt>Looked at</dt><dd class="delay">${delayWords(latency)}</dd>`}
-    ${latency && isOnline && dropped > 0 && html`<dt>Left out</dt><dd>${dropped} in the last ${withinS < 59 ? `${Math.ceil(withinS)} s` : "minute"}: there was no time for them</dd>`}
-    ${latency && state !== "online" && html`<dt>Last picture</dt><dd class="last">${lastS === null ? "none has come yet" : `${lasted(lastS)} ago`}</dd>`}`;
+  const pictures = !enabled ? "none: it is disabled" : isOnline && perSecond !== null ? `${tenths(perSecond)} a second looked at, ${most}` : `${fps} a second${pace === "fastest" ? " of it" : " at most"} are looked at`;
+  const lost = latency && isOnline && dropped > 0 && `; no time for ${dropped} in the last ${withinS < 59 ? `${Math.ceil(withinS)} s` : "minute"}`;
+  return html`<dt>Pictures</dt><dd class="two">${pictures}${lost}</dd>
+    ${enabled && latency && state !== "online"
+      ? html`<dt>Last picture</dt><dd class="two last">${lastS === null ? "none has come yet" : `${lasted(lastS)} ago`}</dd>`
+      : html`<dt>Looked at</dt>${latency && isOnline && pace !== "fastest" ? html`<dd class="two delay">${delayWords(latency)}</dd>` : html`<dd class="two">–</dd>`}`}`;
 }
 
 function delayWords({ looked_at: looked, p50_ms: half, p95_ms: most }) {
@@ -69,19 +74,28 @@ function delayWords({ looked_at: looked, p50_ms: half, p95_ms: most }) {
 const took = (ms) => (ms < 1000 ? `${Math.ceil(ms)} ms` : `${tenths(ms / 1000)} s`);
 const tenths = (figure) => (figure < 10 ? Number(figure.toFixed(1)) : Math.round(figure));
 
-function Probe({ name, onClose }) {
+function Probe({ name, isEnabled, onClose }) {
   const [found, setFound] = useState(null);
   const [run, isBusy, problem] = useAction(async () => setFound((await ask(`/api/v1/cameras/${name}/probe`, { method: "POST", withinMs: 60000 })).data));
   useEffect(() => void run(), []);
-  const row = (what, words) => html`<dt>${what}</dt><dd>${words}</dd>`;
   return html`<${Dialog} title=${`What ${name} sends`} onClose=${onClose}>
-    ${isBusy && html`<p class="waiting" role="status">It is opened a second time and watched for some seconds…</p>`}
+    ${!isEnabled && html`<p class="notice">${name} is disabled: nobody is looked for there. It is opened for this alone.</p>`}
+    ${isBusy && html`<p class="waiting" role="status">It is opened ${isEnabled ? "a second time " : ""}and watched for some seconds…</p>`}
     <${Trouble} problem=${problem} />
-    ${found && html`<dl>${row("Stream", `${found.codec}, ${found.width} x ${found.height}${found.fps ? `, ${found.fps} a second` : ""}`)}
-      ${row("First picture", `after ${found.first_frame_s} s`)}
-      ${row("Read as", found.reading)}${row("Watched", found.watch)}
-      ${found.decode_ms_per_s !== null && row("Decoding", `${found.decode_ms_per_s} ms of CPU time a second of it`)}
-      ${found.faces !== null && row("Faces", `${found.faces} in its last picture`)}
-      ${found.notes.map((note) => row("Note", note))}</dl>`}
+    ${found && html`<${Sent} found=${found} isEnabled=${isEnabled} />`}
   </${Dialog}>`;
+}
+
+// In words first; then what a maker of cameras would ask.
+function Sent({ found, isEnabled }) {
+  const { codec, width, height, fps, faces, first_frame_s: firstS, notes, reading, watch, decode_ms_per_s: decodeMs, quiet_decode_ms_per_s: quietMs } = found;
+  const row = (what, words) => html`<dt>${what}</dt><dd>${words}</dd>`;
+  const cores = (ms) => `${Number((ms / 10).toPrecision(2))} % of a core`;
+  return html`<dl>${row("Picture", `${width} x ${height}${fps ? `, ${tenths(fps)} a second` : ""}`)}
+      ${row("Answers", firstS < 1 ? "at once" : `the first picture came after ${tenths(firstS)} s`)}
+      ${faces !== null && row("Faces", faces === 0 ? "none in its last picture" : `${faces} in its last picture`)}
+      ${decodeMs !== null && row("Costs", `${cores(decodeMs)} to decode all of it${quietMs !== null && isEnabled ? `, ${cores(quietMs)} while nothing moves` : ""}`)}
+      ${notes.map((note) => row("Note", note))}</dl>
+    <details><summary>More about the stream</summary><dl>${row("Stream", `${codec}, ${width} x ${height}${fps ? `, ${fps} a second` : ""}`)}
+      ${row("First picture", `after ${firstS} s`)}${row("Read as", reading)}${row(isEnabled ? "Watched" : "Once enabled", watch)}</dl></details>`;
 }

@@ -20,6 +20,8 @@ export function Enrol() {
   useEffect(unsay, [photos]); // of photos that are others now
   const submit = (event) => (event.preventDefault(), name.trim() && photos.length && send(false));
   const another = () => (setAdded(null), setName(""), unsay());
+  const missing = [!name.trim() && "a name", !photos.length && "a photo"].filter(Boolean);
+  const wants = missing.length ? `${missing.join(" and ")} first`.replace(/^./, (first) => first.toUpperCase()) : "";
   if (added) {
     return html`<p class="back"><a href="#/people">← All people</a></p><h1>${added.name} is enrolled</h1>
       <p>Cameras recognise ${added.name} from now on.</p><${Report} report=${added.enrolment} />
@@ -33,7 +35,8 @@ export function Enrol() {
       <${Trouble} problem=${problem} />
       ${problem?.code === "enrolled_already" && html`<button type="button" disabled=${isBusy} onClick=${() => send(true)}>It is somebody else: enrol all the same</button>`}
       <div class="buttons">
-        <button type="submit" class="main" disabled=${isBusy || !photos.length || !name.trim()}>Enrol</button>
+        <button type="submit" class="main" aria-describedby="enrol-wants" disabled=${isBusy || wants}>Enrol</button>
+        <p class="quiet" id="enrol-wants">${isBusy ? "" : wants}</p>
       </div>
       ${isBusy && html`<${Sending} ...${sending} />`}
     </form>`;

@@ -2,7 +2,7 @@
 
 import { service } from "./api.js";
 import { observable, useObserved } from "./observable.js";
-import { addressOf, Trouble } from "./parts.js";
+import { addressOf, Trouble, Waiting } from "./parts.js";
 import { useAskedAgain } from "./status.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 import { Watching } from "./watching.js";
@@ -21,7 +21,7 @@ export function Live({ id }) {
   if (id !== undefined) return html`<${One} key=${id} camera=${id} known=${cameras?.find(({ name }) => name === id)} isKnown=${!cameras || cameras.some(({ name }) => name === id)} />`;
   return html`<h1>Live</h1>
     ${service.value.answers && html`<${Trouble} problem=${problem} />`}
-    ${cameras === null && !problem && html`<p class="waiting">One moment…</p>`}
+    ${cameras === null && !problem && html`<${Waiting} />`}
     ${cameras?.length === 0 && html`<p class="empty">There is no camera yet. Add one: <code>whosthere cameras add door rtsp://…</code></p>`}
     ${cameras && html`<ul class="wall" data-count=${Math.min(cameras.length, 4)}>
       ${[...cameras].sort((one, other) => other.enabled - one.enabled).map(({ name, enabled }) => html`<li key=${name}><${Tile} camera=${name} isEnabled=${enabled} /></li>`)}
@@ -34,13 +34,21 @@ function One({ camera, known, isKnown }) {
     ${isKnown ? html`<${Tile} camera=${camera} isEnabled=${known?.enabled ?? true} isLarge />` : html`<p class="empty">There is no camera “${camera}” (any more).</p>`}`;
 }
 
+const [WIDEST, HIGHEST] = [2.4, 1]; // of a tile on the wall
+const shapes = new Map(); // camera -> width by height of its pictures, as they were seen last
+
 const NEW = { state: "connecting", word: "connecting", notice: "Connecting…", people: [] };
 
 function Tile({ camera, isEnabled, isLarge = false }) {
   const [told] = useState(() => observable(NEW));
   const disabled = { state: "disabled", word: "disabled", notice: "This camera is disabled.", people: [] };
   const { state, word, notice, people } = { ...useObserved(told), ...(isEnabled ? {} : disabled) };
-  const stage = useRef(), video = useRef(), picture = useRef(), boxes = useRef();
+  const [shape, setShape] = useState(shapes.get(camera) ?? 16 / 9);
+  const sized = ({ target: { videoWidth = 0, videoHeight = 0, width, height } }) => {
+    const [wide, high] = [videoWidth || width, videoHeight || height];
+    if (wide && high) setShape(shapes.set(camera, wide / high).get(camera));
+  };
+  const tile = useRef(), stage = useRef(), video = useRef(), picture = useRef(), boxes = useRef();
   useEffect(() => {
     if (!isEnabled) return undefined;
     told.set(NEW);
@@ -71,11 +79,13 @@ function Tile({ camera, isEnabled, isLarge = false }) {
       end();
     };
   }, [camera, isEnabled]);
+  const ratio = isLarge ? shape : Math.min(Math.max(shape, HIGHEST), WIDEST);
+  useEffect(() => tile.current.style.setProperty("--wide", String(ratio)), [ratio]);
   const title = html`<span class="state" data-state=${state}>${word}</span>`;
-  return html`<article class=${`tile ${isLarge ? "large" : ""}`} aria-label=${`Camera ${camera}`}>
+  return html`<article ref=${tile} class=${`tile ${isLarge ? "large" : ""}`} aria-label=${`Camera ${camera}`}>
     <div class="stage" ref=${stage} onDblClick=${() => isLarge && fullScreen(stage.current)}>
-      <video ref=${video} hidden autoplay muted playsinline class=${notice ? "old" : ""} aria-label=${`What ${camera} sees`}></video>
-      <canvas ref=${picture} hidden class=${`picture ${notice ? "old" : ""}`} role="img" aria-label=${`What ${camera} sees`}></canvas>
+      <video ref=${video} hidden onResize=${sized} autoplay muted playsinline class=${notice ? "old" : ""} aria-label=${`What ${camera} sees`}></video>
+      <canvas ref=${picture} hidden onResize=${sized} class=${`picture ${notice ? "old" : ""}`} role="img" aria-label=${`What ${camera} sees`}></canvas>
       <canvas ref=${boxes} class="boxes" aria-hidden="true"></canvas>
       ${notice && html`<p class="notice">${notice}</p>`}
     </div>

@@ -1,6 +1,7 @@
 // Who somebody in a visit is: a name for somebody unknown, another one for who was taken for somebody else.
 
 import { ask, Problem } from "./api.js";
+import { Denied } from "./denied.js";
 import { Dialog, Face, say, Trouble, useAction, Waiting } from "./parts.js";
 import { PersonPicker } from "./picker.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
@@ -39,6 +40,7 @@ export function Naming({ visit, onDone, onClose }) {
       <${PersonPicker} label="Name" likely=${visit.candidates ?? []} isBusy=${isBusy} onPick=${(person) => run({ person })} onNew=${(name) => run({ name })} /></div>
     ${isBusy && html`<${Waiting} />`}
     <${Trouble} problem=${problem && { ...problem, message: wordsOf(problem), refused: problem.refused }} />
+    <${Denied} problem=${problem} person=${last?.person} />
     ${looksLikeOther && html`<button type="button" disabled=${isBusy} onClick=${() => run(last, true)}>It is somebody else: enrol all the same</button>`}
   </${Dialog}>`;
 }

@@ -1,6 +1,7 @@
 // People: everybody who is enrolled, in a list that holds ten thousand; one of them with photos and what may be done.
 
 import { ask, may, service } from "./api.js";
+import { Reports } from "./erased.js";
 import { useObserved } from "./observable.js";
 import { addressOf, Face, Trouble, Waiting } from "./parts.js";
 import { Person } from "./person.js";
@@ -56,9 +57,10 @@ function List() {
   const count = people.length === 1 ? "1 person" : `${people.length}${next ? " and more" : ""} people`;
   return html`<div class="title"><h1>People</h1>${may("operator") && html`<a class="button main" href="#/enrol">Enrol somebody</a>`}</div>
     <form class="filters" role="search" onSubmit=${(event) => event.preventDefault()}>
-      <label>Name <input type="search" name="search" autocomplete="off" maxlength="100" value=${typed} onInput=${({ target }) => setTyped(target.value)} /></label>
+      <label>Search by name <input type="search" name="search" autocomplete="off" maxlength="100" value=${typed} onInput=${({ target }) => setTyped(target.value)} /></label>
       <p class="quiet" role="status">${isOld ? (people.length && !problem ? "One moment…" : "") : count}</p>
     </form>
+    <${Reports} />
     <${Trouble} problem=${problem} />
     ${problem && next && html`<button type="button" class="more" onClick=${more}>Show more</button>`}
     ${isOld && !problem && !people.length && html`<${Waiting} />`}

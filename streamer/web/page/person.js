@@ -1,11 +1,14 @@
 // One person: the name, the photos, where they were seen; renamed, merged with another one, erased.
 
 import { ask, may, service } from "./api.js";
+import { NotThem } from "./denied.js";
 import { PersonPicker } from "./naming.js";
+import { Erased, erased, hold } from "./erased.js";
 import { useObserved } from "./observable.js";
 import { addressOf, Dialog, Face, say, Sure, timeWords, Trouble, useAction, Waiting } from "./parts.js";
 import { Report, Sending, usePhotos, useSending } from "./photos.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
+import { Seen, seenWords, useSeen } from "./seen.js";
 import { personBecame } from "./visits.js";
 
 const ERASED_WITHIN_MS = 300000; // one after another, and each is looked for everywhere
@@ -15,7 +18,8 @@ export function Person({ id }) {
   const [found, setFound] = useState(null); // {person, photos, next, etag}
   const [problem, setProblem] = useState(null);
   const [open, setOpen] = useState("");
-  const [report, setReport] = useState(null);
+  const report = useObserved(erased).reports.get(id);
+  const seen = useSeen(report ? null : id);
 
   async function look() {
     try {
@@ -32,34 +36,42 @@ export function Person({ id }) {
     const { data } = await ask(`/api/v1/people/${id}`, { method: "DELETE", withinMs: ERASED_WITHIN_MS });
     personBecame(id, null);
     say(""); // it may name them
-    setReport(data);
+    hold(id, found.person.name, data);
   }
-  useEffect(() => void look(), [id, again]);
+  useEffect(() => void (report || look()), [id, again]);
 
-  if (report) return html`<${Erased} report=${report} />`;
+  if (report) return html`<${Back} /><${Erased} id=${id} ...${report} />`;
   if (problem && !found) return html`<${Back} /><h1>Person</h1><${Trouble} problem=${problem} />`;
   if (!found) return html`<${Back} /><${Waiting} />`;
   const { person, photos, etag } = found;
   const close = () => setOpen("");
   return html`<${Back} />
     <div class="title"><h1>${person.name}</h1>
-      <a class="button" href=${`#/events?person=${id}`}>When seen</a></div>
-    <p class="quiet">enrolled ${timeWords(person.enrolled_at)}${person.tags.length ? ` · ${person.tags.join(", ")}` : ""}${person.ignored ? " · ignored: known, and never told of" : ""}</p>
+      <a class="button main" href=${`#/events?person=${id}`}>When seen</a></div>
+    <p class="quiet">${seenWords(seen)}enrolled ${timeWords(person.enrolled_at)}${person.tags.length ? ` · ${person.tags.join(", ")}` : ""}${person.ignored ? " · ignored: known, and never told of" : ""}</p>
     <${Trouble} problem=${problem} />
     ${may("operator") && html`<div class="buttons">
       <button type="button" onClick=${() => setOpen("rename")}>Rename</button>
       <button type="button" onClick=${() => setOpen("merge")}>Is the same person as…</button>
       <button type="button" class="danger" onClick=${() => setOpen("erase")}>Erase…</button>
     </div>`}
+    <${Seen} id=${id} seen=${seen} />
     <h2>Photos</h2>
     ${photos.length === 0 && html`<p class="empty">No photo: ${person.name} can’t be recognised.</p>`}
     <ul class="photos">${photos.map((photo) => html`<${Photo} key=${photo.id} person=${person} photo=${photo} changed=${look} />`)}</ul>
     ${may("operator") && html`<${More} person=${person} changed=${look} />`}
+    <${NotThem} person=${person} />
     ${open === "rename" && html`<${Rename} person=${person} etag=${etag} onClose=${close} onStale=${look} onDone=${() => (close(), look())} />`}
     ${open === "merge" && html`<${Merge} person=${person} onClose=${close} />`}
     ${open === "erase" && html`<${Sure} title=${`Erase ${person.name}?`} verb=${`Erase ${person.name}`} onClose=${close}
-      words="Photos, name, kept visits and all that is known of this person go everywhere. It can’t be undone."
+      words=${eraseWords(person, photos, seen)}
       lasting="Everywhere is looked for what is left; with thousands of visits that takes a minute." onYes=${erase} />`}`;
+}
+
+function eraseWords({ name }, photos, seen) {
+  const many = photos.length === 1 ? "1 photo" : `${photos.length} photos`;
+  const visits = seen && !seen.visits.length ? "" : seen ? ` ${seen.visits.length}${seen.isMore ? " or more" : ""} ${seen.visits.length === 1 && !seen.isMore ? "visit" : "visits"} with pictures,` : " kept visits,";
+  return `The name, ${many},${visits} and all else that is known of ${name} are erased wherever they are kept. It can’t be undone. Cameras see somebody unknown in ${name} then; where visits of unknown people are kept (events.keep_unknown_h), later ones are kept like those of any stranger.`;
 }
 
 const Back = () => html`<p class="back"><a href="#/people">← All people</a></p>`;
@@ -74,7 +86,7 @@ function Photo({ person, photo, changed }) {
   const src = `/api/v1/people/${person.id}/photos/${photo.id}/chip`;
   return html`<li><${Face} src=${src} name=${`Photo ${photo.id} of ${person.name}`} isLarge />
     <p class="quiet">quality ${photo.quality.toFixed(2)}</p>
-    ${may("operator") && html`<button type="button" class="plain" aria-label=${`Erase photo ${photo.id}`} onClick=${() => setAsked(true)}>Erase</button>`}
+    ${may("operator") && html`<button type="button" class="plain" aria-label=${`Erase photo ${photo.id}`} onClick=${() => setAsked(true)}>Erase photo</button>`}
     ${isAsked && html`<${Sure} title="Erase this photo?" words="It goes with what was made of it. Without photos a person is not recognised." verb="Erase it" onYes=${remove} onClose=${() => setAsked(false)} />`}
   </li>`;
 }
@@ -136,13 +148,3 @@ function Merge({ person, onClose }) {
     <${Trouble} problem=${problem} />
   </${Dialog}>`;
 }
-
-function Erased({ report }) {
-  const title = useRef();
-  useEffect(() => title.current.focus(), []); // what had the focus is gone with the person
-  return html`<${Back} /><h1 ref=${title} tabindex="-1">${report.complete ? "Erased everywhere" : "Erased, but for what is named below"}</h1>
-    <ul class="report">${report.steps.map(({ done, step }) => html`<li><b>${step}</b>: ${done}</li>`)}</ul>
-    ${report.left.length > 0 && html`<h2>Left</h2><ul class="report">${report.left.map(({ where, why, done_by }) => html`<li><b>${where}</b>: ${why} (${DONE_BY[done_by]})</li>`)}</ul>`}`;
-}
-
-const DONE_BY = { service: "the service sees to it", purge: "the next purge sees to it", you: "you have to see to it" };

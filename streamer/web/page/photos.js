@@ -103,9 +103,9 @@ function Camera({ add, onClose }) {
     setTaken(taken + 1);
   }
   return html`<${Dialog} title="This device’s camera" onClose=${onClose}>
-    <video class="own" ref=${video} autoplay muted playsinline aria-label="What this device’s camera sees" onPlaying=${() => setOn(true)}></video>
+    <video class="own" hidden=${Boolean(problem)} ref=${video} autoplay muted playsinline aria-label="What this device’s camera sees" onPlaying=${() => setOn(true)}></video>
     <${Trouble} problem=${problem} />
-    <p class="quiet" role="status">${taken ? `${taken} taken. Turn the head a little, and take another one.` : "Look into the camera. Nothing is sent before you say so."}</p>
+    <p class="quiet" role="status">${problem ? "" : taken ? `${taken} taken. Turn the head a little, and take another one.` : "Look into the camera. Nothing is sent before you say so."}</p>
     <div class="buttons"><button type="button" class="main shoot" disabled=${!isOn || problem} onClick=${take}>Take a photo</button>
       <button type="button" onClick=${onClose}>Done</button></div>
   </${Dialog}>`;

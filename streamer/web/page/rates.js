@@ -13,6 +13,17 @@ const figure = (number) => number.toLocaleString(undefined, { maximumSignificant
 export const share = (part) => (part > 0 && part < 1e-7 ? "under 0.00001 %" : `${figure(part * 100)} %`);
 export const oneIn = (part) => (part > 0 && part < 0.1 ? `1 in ${figure(1 / part)} strangers is` : `${share(part)} of strangers are`);
 
+export const inHundred = (part) => (part < 0.01 ? "fewer than 1 in 100" : `about ${Math.round(part * 100)} in 100`);
+
+// Between the curve's points, as a line would have it; null where it is not known.
+export function rateAt(curve, threshold, rate) {
+  const place = curve.findIndex((one) => one.threshold >= threshold);
+  const [one, other] = [curve[Math.max(place - 1, 0)], curve.at(place)];
+  if (place < 0 || one[rate] === null || other[rate] === null) return place < 0 ? curve.at(-1)[rate] : null;
+  const part = one === other ? 0 : (threshold - one.threshold) / (other.threshold - one.threshold);
+  return one[rate] + part * (other[rate] - one[rate]);
+}
+
 const across = (cosine) => LEFT + cosine * (RIGHT - LEFT);
 const down = (part) => TOP + (Math.log10(Math.max(part, LEAST)) / Math.log10(LEAST)) * (BOTTOM - TOP);
 
@@ -28,13 +39,15 @@ function line(curve, rate) {
   return points.map(([x, y], place) => `${place ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("");
 }
 
-// found: a space of POST /api/v1/calibration, with its `curve`.
-export function Rates({ space, found }) {
+// found: a space of POST /api/v1/calibration, with its `curve`. inUse: the threshold that this one would take the place of.
+export function Rates({ space, found, inUse = found.threshold }) {
   const { threshold, expected_fpir: fpir, expected_fnir: fnir, used_threshold: used, curve, people, templates } = found;
-  const missed = fnir === null ? "how many of one’s own people are missed is not known" : `${share(fnir)} of one’s own people’s faces are missed`;
+  const missed = fnir === null ? "how many of your own people are missed is not known" : `${inHundred(fnir)} of your people’s faces are missed`;
+  const missedNow = rateAt(curve, inUse, "fnir");
   const words = `Named from ${threshold.toFixed(3)} on: about ${oneIn(fpir)} taken for somebody, and ${missed}.`;
   return html`<figure class="rates">
-    <figcaption><h3>${space}</h3><p>${words}</p>
+    <figcaption><h3>${space}, computed</h3><p>${words}</p>
+      ${inUse !== threshold && missedNow !== null && html`<p class="now">At the ${inUse.toFixed(3)} in use, ${inHundred(missedNow)} are missed.</p>`}
       ${used !== threshold && html`<p>In use is ${used.toFixed(3)}: <code>gallery.threshold</code> is set.</p>`}
       <p class="quiet">With ${count(people)} people and ${count(templates)} photos, as they are now.</p></figcaption>
     <${Plot} space=${space} curve=${curve} threshold=${threshold} hasMissed=${fnir !== null} words=${words} />

@@ -3,24 +3,41 @@
 import { ask, may, service } from "./api.js";
 import { useObserved } from "./observable.js";
 import { addressOf, lasted, say, Trouble, useAction, Waiting } from "./parts.js";
-import { count, Rates, share } from "./rates.js";
+import { count, inHundred, rateAt, Rates, share } from "./rates.js";
 import { useStatus } from "./status.js";
 import { html, useEffect, useState } from "./vendor/preact.js";
 
 const COMPUTED_WITHIN_MS = 300000; // everybody is compared with everybody
 const STATES = {
-  used: ["online", "in use"],
-  outgrown: ["trouble", "outgrown"],
-  stale: ["trouble", "out of date"],
-  set_aside: ["trouble", "set aside"],
-  overridden: ["", "set by hand"],
-  none: ["", "of the model"],
+  used: ["online", "in use", "Worked out for your people."],
+  outgrown: ["trouble", "outgrown", "Worked out for fewer people than there are now: compute it again."],
+  stale: ["trouble", "out of date", "Worked out under other settings or models: compute it again."],
+  set_aside: ["trouble", "set aside", "What was worked out is not used, for faces are compared in another way now: compute it again."],
+  overridden: ["", "set by hand", "Set by hand in the configuration (gallery.threshold). What was worked out for your people is not used."],
+  none: ["", "the model’s own", "The model’s own figure, which was not worked out for your people."],
+};
+// What each part of the service is, to whoever has not built it.
+const PARTS = {
+  models: "Recognition",
+  rerank: "Comparing of faces",
+  broker: "Line to other programs (MQTT)",
+  outbox: "Messages kept until they are sent",
+  gallery: "People and photos",
+  tokens: "Who may sign in",
+  certificate: "Certificate (https)",
+  load: "Load",
+  classifier: "Trained classifier",
+  triton: "Triton server",
+  configuration: "Settings",
+  "kept visits": "Kept visits",
+  "home assistant": "Home Assistant",
+  "rtsp ingest": "Cameras that send by themselves",
 };
 const RATES = [100, 1000, 10000, 100000];
 
 export function Service() {
   return html`<h1>Service</h1><${Running} />
-    <h2>From when on somebody is named</h2><${Thresholds} />`;
+    <h2>How alike two faces must be</h2><${Thresholds} />`;
 }
 
 function Running() {
@@ -33,15 +50,15 @@ function Running() {
   const waiting = Object.values(status.queues).reduce((sum, one) => sum + one, 0);
   const { waiting: messages, oldest_s: oldestS } = status.outbox;
   return html`<section class="card service" aria-label="What runs">
-    <div class="title">${answers
-        ? html`<p class="state" data-state=${status.ready ? "online" : "trouble"}>${status.ready ? "All of it runs" : "A part of it does not run"}</p>`
-        : html`<p class="state" data-state="offline">It does not answer: what follows was so before</p>`}</div>
+    ${answers
+      ? html`<p class="state headline" data-state=${status.ready ? "online" : "trouble"}>${status.ready ? "All of it runs" : "A part of it does not run"}</p>`
+      : html`<p class="state headline" data-state="offline">It does not answer: what follows was so before</p>`}
     <ul class="parts">${shown.map(([name, { ok, reason }]) => html`<li key=${name}>
-      <span class="state" data-state=${ok ? "online" : "offline"}>${name}</span>${ok ? "" : html` <span>${reason}</span>`}</li>`)}</ul>
+      <span class="state" data-state=${ok ? "online" : "offline"}>${PARTS[name] ?? name}</span>${ok ? "" : html` <span>${reason}</span>`}</li>`)}</ul>
     <dl><dt>Cameras</dt><dd><a href=${addressOf("cameras")}>${states.filter((one) => one === "online").length} of ${states.length} online</a></dd>
-      <dt>Gallery</dt><dd>${count(status.people)} people</dd>
-      <dt>Faces and pictures</dt><dd>${waiting ? `${count(waiting)} wait for a model` : "none waits"}</dd>
-      <dt>Messages</dt><dd>${messages ? `${count(messages)} wait for the broker, the oldest for ${Math.round(oldestS)} s` : "none waits for the broker"}</dd>
+      <dt>People</dt><dd><a href=${addressOf("people")}>${count(status.people)} enrolled</a></dd>
+      <dt>Still to be looked at</dt><dd>${waiting ? `${count(waiting)} faces and pictures` : "nothing"}</dd>
+      <dt>Still to be sent</dt><dd>${messages ? `${count(messages)} messages, the oldest for ${lasted(oldestS)}` : "no message"}</dd>
       <dt>Version</dt><dd>${status.version}, up for ${lasted(status.uptime_s)}</dd></dl>
   </section>`;
 }
@@ -60,23 +77,29 @@ function Thresholds() {
     await look();
   });
   useEffect(() => void look(), [again]);
-  return html`<p class="quiet">A face is somebody’s from a similarity on: higher, and fewer strangers are taken for somebody, but more of one’s own people are missed.</p>
+  return html`<p class="quiet">How alike a face and a photo are is a number up to 1, and somebody is named from a threshold on. The higher it is, the fewer strangers are taken for somebody, and the more of your own people are missed.</p>
     <${Trouble} problem=${problem} />
     ${!spaces && !problem && html`<${Waiting} />`}
-    <ul class="cards spaces">${spaces && Object.entries(spaces).map(([space, one]) => html`<${Space} key=${space} space=${space} standing=${one} />`)}</ul>
+    <ul class="cards spaces">${spaces && Object.entries(spaces).map(([space, one]) => html`<${Space} key=${space} space=${space} standing=${one} computed=${found?.spaces[space]} />`)}</ul>
     ${may("operator") && html`<${Asked} compute=${compute} isBusy=${isBusy} />`}
     ${isBusy && html`<p class="waiting" role="status">Everybody is compared with everybody else…</p>`}
     <${Trouble} problem=${refusal} />
-    ${found && html`<${Computed} found=${found} keep=${() => compute(found.fpir, false)} isBusy=${isBusy} />`}`;
+    ${found && html`<${Computed} found=${found} spaces=${spaces} keep=${() => compute(found.fpir, false)} isBusy=${isBusy} />`}`;
 }
 
-function Space({ space, standing }) {
-  const [state, words] = STATES[standing.state] ?? ["", standing.state];
+function Space({ space, standing, computed }) {
+  const [state, words, why] = STATES[standing.state] ?? ["", standing.state, ""];
+  const { threshold, expected_fpir: fpir, expected_fnir: fnir, told } = standing;
+  const strangers = fpir ?? (computed ? rateAt(computed.curve, threshold, "fpir") : null);
+  const missed = fnir ?? (computed ? rateAt(computed.curve, threshold, "fnir") : null);
+  const unknown = may("operator") && !computed ? "not known before it is computed, below" : "not known";
   return html`<li class="card" aria-label=${`Thresholds of ${space}`}>
     <div class="title"><h3>${space}</h3><p class="state" data-state=${state}>${words}</p></div>
-    <dl><dt>Named from</dt><dd>${standing.threshold.toFixed(3)}</dd>
-      <dt>Strangers named</dt><dd>${standing.expected_fpir === null ? "nobody can tell" : `about ${share(standing.expected_fpir)}`}</dd></dl>
-    <p class="quiet">${standing.told}</p>
+    <dl><dt>Named from</dt><dd>${threshold.toFixed(3)}</dd>
+      <dt>Your people missed</dt><dd class="missed">${missed === null ? unknown : `${inHundred(missed)} of their faces`}</dd>
+      <dt>Strangers named</dt><dd>${strangers === null ? unknown : `about ${share(strangers)}`}</dd></dl>
+    <p>${why}</p>
+    <details><summary>In figures</summary><p class="quiet">${told}</p></details>
   </li>`;
 }
 
@@ -95,10 +118,10 @@ function Asked({ compute, isBusy }) {
   </form>`;
 }
 
-function Computed({ found, keep, isBusy }) {
+function Computed({ found, spaces: standings, keep, isBusy }) {
   const { spaces, not_calibrated: failed, look_alikes: alike, written } = found;
   return html`<section class="computed" aria-label="What was computed">
-    ${Object.entries(spaces).map(([space, one]) => html`<${Rates} key=${space} space=${space} found=${one} />`)}
+    ${Object.entries(spaces).map(([space, one]) => html`<${Rates} key=${space} space=${space} found=${one} inUse=${written ? undefined : standings?.[space]?.threshold} />`)}
     ${Object.entries(failed).map(([space, { why }]) => html`<p key=${space} class="quiet">${space}: ${why}</p>`)}
     ${alike.length > 0 && html`<h3>Most alike</h3><ul class="report">${alike.map(({ people: [one, other], space, similarity, limits }) => html`<li>
       <a href=${addressOf("people", one.id)}>${one.name}</a> and <a href=${addressOf("people", other.id)}>${other.name}</a>:

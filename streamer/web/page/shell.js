@@ -6,15 +6,16 @@ import { useObserved } from "./observable.js";
 import { addressOf, Said, Trouble, useAction, Waiting } from "./parts.js";
 import { html, useEffect, useErrorBoundary, useRef, useState } from "./vendor/preact.js";
 
-// What stands in the address after #/, its title, its module and its part; role: who may go there; under: which one leads there.
+// What stands in the address after #/, its title, its module and its part; role: who may go there; under: which one leads
+// there; isRare: on a phone it is behind "More".
 const SCREENS = {
   live: { title: "Live", one: (camera) => camera, load: () => import("./live.js").then(({ Live }) => Live) },
   events: { title: "Events", load: () => import("./events.js").then(({ Events }) => Events) },
   people: { title: "People", one: () => "Person", load: () => import("./people.js").then(({ People }) => People) },
   review: { title: "Review", load: () => import("./review.js").then(({ Review }) => Review), role: "operator" },
-  cameras: { title: "Cameras", load: () => import("./cameras.js").then(({ Cameras }) => Cameras) },
-  models: { title: "Models", load: () => import("./models.js").then(({ Models }) => Models) },
-  service: { title: "Service", load: () => import("./service.js").then(({ Service }) => Service) },
+  cameras: { title: "Cameras", load: () => import("./cameras.js").then(({ Cameras }) => Cameras), isRare: true },
+  models: { title: "Models", load: () => import("./models.js").then(({ Models }) => Models), isRare: true },
+  service: { title: "Service", load: () => import("./service.js").then(({ Service }) => Service), isRare: true },
   enrol: { title: "Enrol somebody", load: () => import("./enrol.js").then(({ Enrol }) => Enrol), role: "operator", under: "people" },
 };
 const FIRST = "live";
@@ -85,14 +86,24 @@ function Header({ session, screen }) {
   const [leave, isBusy, problem] = useAction(signOut);
   return html`<header class="top">
     <a class="brand" href="#/live"><img src="/assets/icon.svg" alt="" width="28" height="28" /><span>whosthere</span></a>
-    <nav aria-label="Screens"><ul>${Object.entries(SCREENS)
-      .filter(([, { under, role }]) => !under && (!role || may(role)))
-      .map(([name, { title }]) => html`<li><a href=${addressOf(name)} aria-current=${name === (SCREENS[screen].under ?? screen) ? "page" : undefined}>${title}</a></li>`)}
-    </ul></nav>
-    <div class="who"><span title=${`Role: ${session.role}`}>${session.name}</span>
+    <${Screens} screen=${SCREENS[screen].under ?? screen} />
+    <div class="who"><span title=${`Signed in by the token “${session.name}” (${session.role})`}><span class="unseen">Signed in by the token </span>${session.name}</span>
       <button type="button" disabled=${isBusy} onClick=${leave}>Sign out</button></div>
     <${Trouble} problem=${problem} />
   </header>`;
+}
+
+function Screens({ screen }) {
+  const [isOpen, setOpen] = useState(false);
+  const more = useRef();
+  useEffect(() => setOpen(false), [screen]);
+  const shown = Object.entries(SCREENS).filter(([, { under, role }]) => !under && (!role || may(role)));
+  const links = (those) => those.map(([name, { title, isRare }]) => html`<li class=${isRare ? "rare" : ""}><a href=${addressOf(name)} data-title=${title} aria-current=${name === screen ? "page" : undefined} onClick=${() => setOpen(false)}>${title}</a></li>`);
+  const leave = ({ key }) => key === "Escape" && isOpen && (setOpen(false), more.current.focus());
+  return html`<nav aria-label="Screens" data-open=${String(isOpen)} onKeyDown=${leave}><ul>
+    ${links(shown.filter(([, { isRare }]) => !isRare))}
+    <li class="others"><button type="button" ref=${more} class="plain" aria-expanded=${String(isOpen)} data-current=${String(Boolean(SCREENS[screen].isRare))} onClick=${() => setOpen(!isOpen)}>More</button></li>
+    ${links(shown.filter(([, { isRare }]) => isRare))}</ul></nav>`;
 }
 
 function Screen({ address }) {

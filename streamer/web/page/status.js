@@ -26,7 +26,7 @@ export function useAskedAgain(path) {
     look();
     return () => ((isOver = true), clearTimeout(timer));
   }, [path, again, asked]);
-  return [...found, () => setAsked(asked + 1)];
+  return [...found, () => setAsked((before) => before + 1)];
 }
 
 // How the service fares.

@@ -117,7 +117,10 @@ export class Watching {
 
   #draw(bitmap, told) {
     const { width, height } = bitmap;
-    if (this.picture.width !== width || this.picture.height !== height) Object.assign(this.picture, { width, height });
+    if (this.picture.width !== width || this.picture.height !== height) {
+      Object.assign(this.picture, { width, height });
+      this.picture.dispatchEvent(new Event("resize")); // as a video tells it
+    }
     this.picture.getContext("bitmaprenderer").transferFromImageBitmap(bitmap);
     this.#show(this.picture);
     this.#presented(told.media_time);

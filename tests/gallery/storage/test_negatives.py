@@ -40,6 +40,33 @@ def test_they_are_kept_with_all_that_was_seen_and_listed(store: PersonStore) -> 
     assert len(store.templates(SPACE)) == 2, "nobody is named by them"
 
 
+def test_of_these_sources_they_are_taken_back_and_each_is_logged(store: PersonStore) -> None:
+    ada, bob = store.add_person("Ada"), store.add_person("Bob")
+    for person in (ada, bob):
+        for number in (1, 2):
+            store.add_negative(person.id, negative_of(unit(number), number=number, source=f"event {number}"))
+    rows = store.negative_rows(ada.id, {"event 1", "event 7"})
+    found = store.negatives(SPACE)
+    assert [(who, row in rows) for who, row in zip(found.person_ids, found.ids.tolist(), strict=True)] == [
+        (ada.id, True), (ada.id, False), (bob.id, False), (bob.id, False)
+    ]  # fmt: skip
+    assert [store.remove_negatives_of(ada.id, said) for said in ((), {"event 7"}, {"event 1", "event 7"})] == [0, 0, 1]
+    assert [one.source for who in (ada, bob) for one in store.list_negatives(who.id)] == [
+        "event 2",
+        *("event 1", "event 2"),
+    ]
+    assert [entry.action for entry in store.audit_entries(ada.id)][-1] == "negative_removed"
+    assert store.remove_negatives_of(NOBODY, {"event 1"}) == 0
+
+
+def test_its_picture_is_read_back_as_it_was(store: PersonStore) -> None:
+    ada, bob = store.add_person("Ada"), store.add_person("Bob")
+    kept = store.add_negative(ada.id, negative_of(unit(1)))
+    assert store.negative_chip(ada.id, kept.id) == negative_of(unit(1)).jpeg
+    with pytest.raises(NegativeNotFound):
+        store.negative_chip(bob.id, kept.id)
+
+
 def test_the_same_source_is_kept_once_and_gets_what_it_lacks(store: PersonStore) -> None:
     ada = store.add_person("Ada")
     one = store.add_negative(ada.id, negative_of(unit(1)))

@@ -94,15 +94,28 @@ async def test_a_face_of_somebody_else_in_the_visit_is_refused(house: House) -> 
 @pytest.mark.parametrize("typed", [str.upper, str.lower])
 async def test_a_visit_that_was_said_not_to_be_the_person_is_so_from_now_on(house: House, typed) -> None:
     event_id = house.keep(house.face(house.embedding))
-    report = await house.enrol("Eileen", house.keep(house.face(near(house.embedding, 0.75), 0.7)))
+    report = await house.enrol("Eileen", house.keep(house.face(near(house.embedding, 0.75), 0.7), chip=b""))
     template = NewTemplate(house.recogniser.space, "s", house.embedding)
-    for source in (f"event {event_id}", f"event {visit_id()}", f"photo {'a' * 64}"):
+    negative = NewNegative(None, np.zeros((5, 2), np.float32), 0.8, f"event {event_id}", (template,))
+    house.store.add_negative(report.person.id, negative)
+    again = await house.enrol("Eileen", typed(event_id))
+    assert (len(again.taken), again.refused) == (1, ())
+    assert (again.taken_back, house.store.list_negatives(report.person.id)) == (1, [])
+    assert [entry.action for entry in house.store.audit_entries(report.person.id)][-1] == "negative_removed"
+
+
+@pytest.mark.parametrize("other", ["photo", "event"])
+async def test_what_was_said_of_another_face_like_it_still_refuses(house: House, other) -> None:
+    event_id = house.keep(house.face(house.embedding))
+    report = await house.enrol("Eileen", house.keep(house.face(near(house.embedding, 0.75), 0.7), chip=b""))
+    template = NewTemplate(house.recogniser.space, "s", house.embedding)
+    for source in (f"event {event_id}", {"photo": f"photo {'a' * 64}", "event": f"event {visit_id()}"}[other]):
         negative = NewNegative(None, np.zeros((5, 2), np.float32), 0.8, source, (template,))
         house.store.add_negative(report.person.id, negative)
-    await house.enrol("Eileen", typed(event_id))
-    left = [one.source.split()[0] for one in house.store.list_negatives(report.person.id)]
-    assert left == ["event", "photo"]
-    assert event_id not in str(house.store.list_negatives(report.person.id))
+    with pytest.raises(NoPhotoAccepted) as refused:
+        await house.enrol("Eileen", event_id)
+    assert {code for _, code, _ in refused.value.refused} == {"face_denied"}
+    assert len(house.store.list_negatives(report.person.id)) == 2, "nothing was changed"
 
 
 async def test_who_is_enrolled_under_another_name_is_refused(house: House) -> None:

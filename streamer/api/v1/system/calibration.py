@@ -22,6 +22,7 @@ _STANDING: dict[str, Any] = {
     "told": "nano_embed.2: threshold 0.402, calibrated for FPIR 0.001 with 12 people, about 0.0011 now",
     "threshold": 0.402,
     "expected_fpir": 0.0011,
+    "expected_fnir": 0.04,
 }
 _SPACE: dict[str, Any] = {
     "threshold": 0.402,
@@ -41,7 +42,9 @@ _SPACE: dict[str, Any] = {
 
 
 class StandingView(BaseModel):
-    """How a space's calibration stands; `told` says it in words, `expected_fpir` is null where nobody can tell."""
+    """How a space's calibration stands; `told` says it in words, `expected_fpir` is null where nobody can tell.
+    `expected_fnir`: as it was when the threshold in use was computed; null where it was not.
+    """
 
     model_config = ConfigDict(json_schema_extra={"example": _STANDING})
 
@@ -49,10 +52,17 @@ class StandingView(BaseModel):
     told: str
     threshold: float
     expected_fpir: float | None
+    expected_fnir: float | None
 
     @classmethod
     def of(cls, found: Standing) -> "StandingView":
-        return cls(state=found.state, told=found.told, threshold=found.threshold, expected_fpir=found.expected_fpir)
+        return cls(
+            state=found.state,
+            told=found.told,
+            threshold=found.threshold,
+            expected_fpir=found.expected_fpir,
+            expected_fnir=found.expected_fnir,
+        )
 
 
 class StandingsView(BaseModel):

@@ -47,6 +47,7 @@ _EXAMPLE: dict[str, Any] = {
     "space": "nano_embed.2",
     "licence": "MIT",
     "item_ms": 2.4,
+    "item_ms_from": "here",
     "memory_mib": 60.0,
     "held_mib": 48.5,
 }
@@ -80,9 +81,10 @@ class InUse:
 
 class ModelView(BaseModel):
     """`device`: where it serves, or would. `item_ms`, `memory_mib`: of a face (a picture) in the batch size in which it
-    serves, else the best one there; null where nobody measured it. `held_mib`: how much more of that device's memory
-    was taken when it was loaded into this service (of RAM: beside what others left behind, which it uses); null where
-    it is not loaded, or is on a server."""
+    serves, else the best one there; null where nobody measured it. `item_ms_from`: measured `here`, or the `spec`'s.
+    `held_mib`: how much more of that device's memory was taken when it was loaded into this service (of RAM: beside
+    what others left behind, which it uses); null where it is not loaded, or is on a server.
+    """
 
     model_config = ConfigDict(json_schema_extra={"example": _EXAMPLE})
 
@@ -101,6 +103,7 @@ class ModelView(BaseModel):
     space: str | None
     licence: str
     item_ms: float | None
+    item_ms_from: Literal["here", "spec"] | None
     memory_mib: float | None
     held_mib: float | None
 
@@ -121,6 +124,7 @@ class ModelView(BaseModel):
             serving=row["name"] in in_use.serving,
             device=device,
             item_ms=taken.get("item_ms"),
+            item_ms_from=taken.get("run_ms_from"),
             memory_mib=taken.get("memory_mib"),
             held_mib=round(held_mib, 1) if held_mib else None,
         )

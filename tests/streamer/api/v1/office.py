@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from recognition.checks.portraits import Portrait
 from streamer.api.gallery_desk import GalleryDesk
 from streamer.api.streaming.live_events import LiveEvents
-from streamer.api.v1 import events, people
+from streamer.api.v1 import events, negatives, people, photos
 from streamer.api.v1.routers import review_routes
 from streamer.kept_visits.pictures import Chip
 from streamer.kept_visits.reader import VisitReader
@@ -61,7 +61,8 @@ async def reviewed_office(settings: Settings, folder: Path) -> AsyncIterator[tup
         routes = review_routes(desk, studio, review, live, name_of)
         following = asyncio.create_task(gallery.follow(lambda gone: None))
         of_events = events.routes(desk, reader, live, name_of)
-        async with served(folder, [people.routes(desk, studio), of_events, *routes]) as api:
+        of_people = [people.routes(desk, studio), photos.routes(desk, studio), negatives.routes(desk, studio)]
+        async with served(folder, [*of_people, of_events, *routes]) as api:
             yield api, studio, live
         following.cancel()
         await asyncio.wait([following])

@@ -67,6 +67,38 @@ async def test_it_is_nobodys_and_is_reviewed_then(house):
     assert (await house.clusters(), negatives_of(house, house.ada)) == ([], [])
 
 
+@pytest.mark.parametrize("way", ["correction", "photos", "review", "review, named alone"])
+async def test_what_is_said_last_of_a_visit_counts(house, way):
+    """However it is said: what was said before, that it is not Bob's, is taken back, told and logged."""
+    visit = house.keep(unit(2, DIM), person=house.bob)
+    assert (await patch(house, {"person": None}, visit)).json()["negative"]["source"] == f"event {visit}"
+    if way == "correction":
+        answer = await patch(house, {"person": house.bob}, visit)
+    elif way == "photos":
+        path = f"/api/v1/people/{house.bob}/photos"
+        answer = await house.api.ask("POST", path, "operator", json={"event_id": visit})
+    else:
+        enrols = {} if way == "review" else {"enrol": False}
+        answer = await house.post(await house.cluster_of(visit), person=house.bob, **enrols)
+    assert answer.status_code == 200, answer.text
+    assert (answer.json()["negatives_removed"], negatives_of(house, house.bob)) == (1, [])
+    assert ("negative_removed", house.bob) in house.audit()
+
+
+async def test_what_was_said_of_another_visit_is_told_with_the_way_out(house):
+    denied, seen = (house.keep(unit(2, DIM), person=house.bob) for _ in range(2))
+    await patch(house, {"person": None}, denied)
+    path = f"/api/v1/people/{house.bob}/photos"
+    with house.file() as file:
+        face = file.faces(denied)[0]
+        file.write([change(seen, event(seen, 2, person=None, decision="unknown"), is_first=False, faces=(face,))])
+    answer = await house.api.ask("POST", path, "operator", json={"event_id": seen})
+    assert refusal(answer) == (422, "no_photo_accepted")
+    why = [one for one in answer.json()["refused"] if one["code"] == "face_denied"]
+    assert ["/api/v1/people/PERSON/negatives/ID" in one["why"] for one in why] == [True]
+    assert negatives_of(house, house.bob) == [f"event {denied}"]
+
+
 async def test_without_a_negative_where_none_is_wanted_or_can_be_had(house):
     told = (await patch(house, {"person": house.bob, "negative": False})).json()
     assert (told["negative"], told["negative_refused"], negatives_of(house, house.ada)) == (None, None, [])

@@ -34,7 +34,7 @@ def cut(monkeypatch):
             "names": (VisitsFile, "name", KeptVisitsUnwritable("kept visits can't be used: the disk is full")),
             "negatives": (
                 PersonStore,
-                "list_negatives",
+                "remove_negatives_of",
                 GalleryUnwritable("gallery can't be written: the disk is full"),
             ),
         }

@@ -58,10 +58,13 @@ async def test_photos_and_visits_are_said_not_to_be_her_and_taken_back(api, sett
     assert (first["negatives"], first["person"]["name"]) == (by_photo[:1], "Eileen")
     assert (await listed(api, f"after={first['next']}"))["negatives"] == by_photo[1:]
     for one in by_photo:
+        chip = await api.ask("GET", f"{NEGATIVES}/{one['id']}/chip", "viewer")
+        assert (chip.status_code, chip.headers["content-type"], chip.content[:2]) == (200, "image/jpeg", b"\xff\xd8")
         gone = await api.ask("DELETE", f"{NEGATIVES}/{one['id']}", "operator")
         assert (gone.status_code, gone.content) == (204, b"")
     assert (await listed(api))["negatives"] == []
     assert refusal(await api.ask("DELETE", f"{NEGATIVES}/{by_photo[0]['id']}")) == (404, "negative_not_found")
+    assert refusal(await api.ask("GET", f"{NEGATIVES}/{by_photo[0]['id']}/chip")) == (404, "negative_not_found")
     with store_of(settings) as store:
         log = [(entry.actor, entry.action) for entry in store.audit_entries()][-4:]
     assert log == [("the operator", "negative_added")] * 2 + [("the operator", "negative_removed")] * 2

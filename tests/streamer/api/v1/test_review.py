@@ -166,6 +166,41 @@ async def test_who_is_ignored_is_not_shown_again_until_nothing_of_them_is_kept(h
     assert await house.cluster_of(later)
 
 
+async def test_who_was_ignored_is_listed_apart_and_reviewed_again(house):
+    who = unit(1, DIM)
+    first, corrected = house.keep(who), house.keep(who, person="p" + "a" * 12)
+    await house.api.ask("PATCH", f"/api/v1/events/{corrected}", "operator", json={"person": None, "negative": False})
+    cluster = await house.cluster_of(first)
+    await house.api.ask("POST", f"{REVIEW}/{cluster}/ignore", "operator")
+    later = house.keep(who)
+    page = (await house.api.ask("GET", REVIEW)).json()
+    assert (page["clusters"], page["left"], page["ignored"]) == ([], 0, 1)
+    page = (await house.api.ask("GET", f"{REVIEW}?ignored=true")).json()
+    (found,) = page["clusters"]
+    assert (set(found["event_ids"]), page["left"], page["ignored"]) == ({first, corrected, later}, 1, 1)
+    path = f"{REVIEW}/{found['id']}/ignore"
+    held = {"If-Match": f'"{found["id"]}"'}
+    assert refusal(await house.api.ask("DELETE", path, "viewer")) == (403, "role_too_low")
+    for headers in (held, None, {}):  # the same once more, and nothing is told twice
+        assert (await house.api.ask("DELETE", path, "operator", headers=headers)).status_code == 204
+    assert [action for action, _ in house.audit()].count("visits_reviewed_again") == 1
+    assert await house.clusters() == [found]
+    assert await house.clusters("?ignored=true") == []
+    assert (await house.visit(corrected))["said_at"] is not None, "what was said of it before stays said"
+    assert (await house.visit(first))["said_at"] is None
+    assert (await house.post(found["id"], name="Ada")).status_code == 200
+
+
+async def test_an_ignore_is_taken_back_by_the_cluster_as_it_was_shown(house):
+    who = unit(1, DIM)
+    first = house.keep(who)
+    cluster = await house.cluster_of(first)
+    await house.api.ask("POST", f"{REVIEW}/{cluster}/ignore", "operator")
+    later = house.keep(who)
+    assert (await house.api.ask("DELETE", f"{REVIEW}/{cluster}/ignore", "operator")).status_code == 204
+    assert set((await house.clusters())[0]["event_ids"]) == {first, later}
+
+
 async def test_a_cluster_is_erased(house):
     visits = [house.keep(unit(1, DIM)) for _ in range(3)]
     cluster = await house.cluster_of(visits[0])
@@ -298,6 +333,8 @@ async def test_whoever_listens_is_told_whose_visits_are_and_which_are_erased(hou
         ("GET", "/c" + "0" * 24, None, (404, "cluster_not_found")),
         ("DELETE", "/c" + "0" * 24, None, (404, "cluster_not_found")),
         ("POST", "/c" + "0" * 24 + "/ignore", None, (404, "cluster_not_found")),
+        ("DELETE", "/c" + "0" * 24 + "/ignore", None, (404, "cluster_not_found")),
+        ("GET", "?ignored=perhaps", None, (422, "request_invalid")),
         ("POST", "/{cluster}/person", {}, (422, "request_invalid")),
         ("POST", "/{cluster}/person", {"name": "A", "person": "B"}, (422, "request_invalid")),
         ("POST", "/{cluster}/person", {"name": "A", "enrol": False}, (422, "request_invalid")),
@@ -327,6 +364,7 @@ async def test_who_may_not(house, role, refused):
         ("GET", f"/{cluster}"),
         ("POST", f"/{cluster}/person"),
         ("POST", f"/{cluster}/ignore"),
+        ("DELETE", f"/{cluster}/ignore"),
         ("DELETE", f"/{cluster}"),
     ):
         assert refusal(await house.api.ask(method, REVIEW + path, role)) == refused
