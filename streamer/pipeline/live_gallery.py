@@ -26,8 +26,7 @@ from gallery.people import Profile, TemplateMark, own_thresholds
 from recognition.errors import CodedError, EmbeddingSpaceMismatch
 from recognition.recogniser import Recogniser
 from streamer.naming.served import ServedClassifier
-from streamer.pipeline.gallery_change import GalleryChange, renamed
-from streamer.pipeline.gallery_file import GalleryFile, damage_of
+from streamer.pipeline.gallery_file import GalleryChange, GalleryFile, damage_of, renamed
 from streamer.pipeline.judging import Judge, voters
 from streamer.pipeline.match_policy import MatchPolicy, conditions_now
 from streamer.pipeline.tracking import KeptFace

@@ -123,10 +123,20 @@ function usePerson(id) {
   return useMemo(() => (id ? { id, name: person?.name } : null), [id, person?.name]);
 }
 
+// Messages of a page: a few at first, for a phone on a slow link, and where little more is to come than was there.
+const limitOf = (page, after, reach) => (after && (!Number.isFinite(reach) || page > 2) ? 200 : 60);
+
 const NONE = { key: null, visits: new Map(), next: null, readAt: -Infinity, oldest: Infinity };
 
+// No further back than it was: a page that is open for a day would have all of them.
+function asFar(found, { oldest, next }) {
+  if (!next || !Number.isFinite(oldest) || !found.next) return found;
+  const visits = new Map([...found.visits].filter(([, visit]) => visit.first_seen_at >= oldest));
+  return { ...found, visits, next, oldest };
+}
+
 // The kept visits that were asked for, page by page: {visits, next, readAt, oldest, isBusy, isMissing, problem, more(),
-// change()}. Where the same is asked for anew, what was there stays until as much of it has come.
+// change()}. Where the same is asked for anew, what was there stays until it has come as far back.
 function usePast(asked, missed, person) {
   const { again } = useObserved(service);
   const key = JSON.stringify(asked);
@@ -136,23 +146,23 @@ function usePast(asked, missed, person) {
   const asking = useRef(null);
   const mine = found.key === key ? found : NONE;
 
-  async function look(visits, after, enough = 0, began = performance.now()) {
+  async function look(visits, after, { was = NONE, began = performance.now() } = {}) {
     asking.current?.abort();
     const cancelling = (asking.current = new AbortController());
-    setBusy(!enough);
+    setBusy(was === NONE);
     setProblem(null);
     const [since, until] = boundsOf(asked.day);
     const over = Date.now() + MOST_MS;
     try {
       for (let page = 0; ; page++) {
-        const { messages, next } = await kept({ ...asked, since, until }, after, cancelling.signal);
+        const { messages, next } = await kept({ ...asked, since, until }, after, cancelling.signal, limitOf(page, after, was.oldest));
         if (cancelling.signal.aborted) return;
         visits = joined(visits, messages);
         after = next;
-        const isThere = visits.size >= enough || !next;
         const oldest = next ? Math.min(...[...visits.values()].map((visit) => visit.first_seen_at)) : -Infinity;
-        if (isThere) setFound({ key, visits, next, readAt: began, oldest });
-        if (isThere && (!next || page + 1 >= MOST_PAGES || wantedOf(visits, asked, person).length >= ENOUGH || Date.now() > over)) break;
+        const isThere = oldest <= was.oldest;
+        if (isThere) setFound(asFar({ key, visits, next, readAt: began, oldest }, was));
+        if (isThere && (!next || page + 1 >= MOST_PAGES || was !== NONE || wantedOf(visits, asked, person).length >= ENOUGH || Date.now() > over)) break;
       }
     } catch (error) {
       if (error.code === "service_away") return; // once it is back all is asked for anew
@@ -162,7 +172,7 @@ function usePast(asked, missed, person) {
   }
 
   useEffect(() => {
-    look(new Map(), undefined, mine.visits.size);
+    look(new Map(), undefined, { was: mine });
     return () => asking.current?.abort();
   }, [key, again, missed]);
   const isMissing = problem?.code === "kept_visits_missing";
@@ -172,7 +182,7 @@ function usePast(asked, missed, person) {
     isMissing,
     isKnown: found.key === key,
     problem: isMissing ? null : problem,
-    more: () => look(mine.visits, mine.next, 0, mine.readAt),
+    more: () => look(mine.visits, mine.next, { began: mine.readAt }),
     change: (visit) => {
       saidByHand(visit);
       setFound((before) => ({ ...before, visits: new Map(before.visits).set(visit.event_id, { ...visit, isByHand: true }) }));

@@ -189,9 +189,9 @@ export function personBecame(id, person) {
   else forgotten([id]);
 }
 
-// A page of kept messages, the first one short, for a phone on a slow link. Raises Problem. {messages, next}
-export async function kept({ camera, person, since, until }, after, signal) {
-  const query = new URLSearchParams({ limit: after ? "200" : "60" });
+// A page of kept messages. Raises Problem. {messages, next}
+export async function kept({ camera, person, since, until }, after, signal, limit) {
+  const query = new URLSearchParams({ limit: String(limit) });
   if (camera) query.append("camera", camera);
   if (person) query.append("person", person);
   if (since) query.append("since", String(since));
