@@ -193,7 +193,7 @@ class RefusedView(BaseModel):
 
 class EnrolmentView(BaseModel):
     """What became of each image, by its filename; `left_out`: good ones that add nothing. `negatives_removed`: so many
-    of these visits, or photos, had been said not to be the person's; that is taken back.
+    of these visits had been said not to be the person's; that is taken back.
     """
 
     model_config = example(
