@@ -5,6 +5,7 @@ import { ask, service } from "./api.js";
 import { COMPARED_WITHIN_MS, useClusters } from "./clusters.js";
 import { PersonPicker } from "./naming.js";
 import { useObserved } from "./observable.js";
+import { Denied } from "./denied.js";
 import { addressOf, Dialog, Face, say, timeWords, Trouble, useAction, Waiting } from "./parts.js";
 import { follow, putOff, takeBack } from "./postponed.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
@@ -191,6 +192,7 @@ function ClusterNaming({ cluster, onDone, onClose }) {
     <${PersonPicker} label="Name" likely=${cluster.candidates} isBusy=${isBusy} onPick=${({ id }) => run({ person: id })} onNew=${(name) => run({ name })} />
     ${isBusy && html`<${Waiting} />`}
     <${Trouble} problem=${problem ?? missing} />
+    <${Denied} problem=${problem} person=${last?.person && { id: last.person, name: "them" }} />
     ${problem?.code === "enrolled_already" && html`<button type="button" disabled=${isBusy} onClick=${() => run(last, true)}>It is somebody else: enrol all the same</button>`}
   </${Dialog}>`;
 }
