@@ -7,6 +7,7 @@ import { html, useEffect, useState } from "./vendor/preact.js";
 import { joined, kept, live, newestFirst, now, pictureOf } from "./visits.js";
 
 const MOST = 8;
+const MOST_READ = 60; // messages, of which a visit has two or three
 
 // {visits, isMore}, the newest first; null while it is not known, and where no visit is kept at all.
 export function useSeen(person) {
@@ -16,7 +17,7 @@ export function useSeen(person) {
   useEffect(() => {
     if (!person) return undefined;
     const cancelling = new AbortController();
-    kept({ person }, undefined, cancelling.signal).then(
+    kept({ person }, undefined, cancelling.signal, MOST_READ).then(
       ({ messages, next }) => setFound({ visits: joined(new Map(), messages), isMore: Boolean(next) }),
       () => setFound(null), // the page does without; what it can't do without says what is wrong
     );
