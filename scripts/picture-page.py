@@ -10,6 +10,7 @@ the others are nobody), and headless Chromium, all on this machine. Blocks for s
 import argparse
 import asyncio
 import json
+import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -123,7 +124,8 @@ class Studio:
             seen += [cv2.resize(pixels, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)]
             seen += [np.full((400, 8, 3), 128, np.uint8)]
         cv2.imwrite(str(self._into / f"page-{name}.jpg"), np.hstack(seen[:-1]), [cv2.IMWRITE_JPEG_QUALITY, 86])
-        print(f"page-{name}.jpg", flush=True)
+        sys.stdout.write(f"page-{name}.jpg\n")
+        sys.stdout.flush()
         await self.browser.resize(*WIDE)
         await self.browser.dark(False)
 
@@ -142,7 +144,11 @@ async def camera(studio: Studio) -> None:
 
 async def events(studio: Studio) -> None:
     await studio.go("events", ".visit")
-    await studio.browser.until("document.querySelectorAll('.visit').length > 8", 120)
+    await studio.browser.until(
+        "[...document.querySelectorAll('.visit')].slice(0, 8)"
+        ".filter((it) => it.querySelector('img')?.naturalWidth).length > 7",
+        120,
+    )
     await studio.take("events")
 
 
@@ -219,12 +225,12 @@ SCREENS: dict[str, Callable[[Studio], Awaitable[None]]] = {
 
 async def take_all(into: Path, only: Sequence[str], folder: Path) -> None:
     clips = {name: write_clip(folder / f"{name}.mp4", wall) for name, wall in WALLS.items()}
-    watched = {name: {"url": str(clip), "fps": FPS, "loop": True, "snapshots": True} for name, clip in clips.items()}
+    watched = {name: {"url": clip.name, "fps": FPS, "loop": True, "snapshots": True} for name, clip in clips.items()}
     with Mosquitto(folder) as broker:
         config = {
             "paths": {"data": "data"},
             "mqtt": {"port": broker.port},
-            "cameras": watched | {"attic": {"url": str(clips["door"]), "enabled": False}},
+            "cameras": watched | {"attic": {"url": clips["door"].name, "enabled": False}},
             "events": {"keep_unknown_h": 24},
         }
         service = ServiceProcess(folder, config)
