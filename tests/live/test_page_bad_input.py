@@ -300,6 +300,38 @@ async def test_of_two_who_decide_on_a_cluster_the_other_is_told(page):
     assert "Too Late" not in names
 
 
+async def test_an_erasure_that_a_proxy_answers_comes_back_with_words_and_holds_nothing_up(page):
+    await page.go("review")
+    await page.shows(".cluster .name", "visit")
+    cluster = await page.browser.run("return document.querySelector('.cluster').dataset.id")
+    shown = f".cluster[data-id='{cluster}']"
+    await page.browser.run(ANSWERED, f"/api/v1/review/{cluster}", ["<html><h1>502 Bad Gateway</h1></html>", 502])
+    await page.click(f"{shown} .danger", "Erase")
+    await page.shows(f".decided[data-id='{cluster}'] .undo")
+    await page.browser.run("dispatchEvent(new Event('pagehide'))")  # as if the page were left: at once
+    await page.shows(f"{shown} .trouble", "(502). A change may have been done")
+    await page.browser.run("window.fetch = window.ours")
+    await page.click(".refresh")
+    await page.shows_not(".cluster .trouble")
+    await page.shows(".cluster .danger", "Erase")
+
+
+async def test_what_is_open_of_somebody_who_is_erased_elsewhere_is_closed(page):
+    await page.go("events")
+    event_id = await oldest(page)
+    visit, path = f".visit[data-id='{event_id}']", f"/api/v1/events/{event_id}"
+    person = (await ask(page, "POST", "/api/v1/people", json={"name": "Mary Open"})).json()["id"]
+    assert (await ask(page, "PATCH", path, json={"person": person, "negative": False})).status_code == 200
+    await page.shows(f"{visit} .name", "Mary Open")
+    await page.click(f"{visit} .picture")
+    await page.shows("dialog h2", "Mary Open")
+    assert (await ask(page, "DELETE", f"/api/v1/people/{person}")).status_code == 200
+    await page.shows_not("dialog")
+    await page.shows(".said", "was erased meanwhile")
+    await page.shows_not(visit)
+    assert "Mary Open" not in await page.browser.run("return document.body.textContent")
+
+
 async def test_what_is_said_and_erased_elsewhere_is_on_an_open_page(page):
     """Also of a visit that was read among the kept ones; a person who is erased by a command, too."""
     await page.browser.open(f"{page.service.http}/")

@@ -10,16 +10,30 @@ const ANSWER_WITHIN_MS = 20000;
 const LONGEST_WAIT_MS = 10000;
 const ASKED_AGAIN_FOR_MS = 60000; // a change whose answer was lost
 const LOOK_AGAIN_MS = 2000;
+const LAST_WORDS_MS = 3000;
 
 // session: undefined while it is not known, null without one; why: what ended it, in words. answers: whether the
 // service is there; again: how often it came back, so that screens ask anew.
 export const service = observable({ session: undefined, why: "", answers: true, again: 0 });
 
+export const COMPARED_WITHIN_MS = 180000; // thousands of visits are compared, the first time and after each change
+
+// code: the service's own, or UNEXPLAINED; what is thrown without one is a fault of this page.
 export class Problem extends Error {
   constructor(status, document = {}, retryAfterS = undefined) {
-    super(WORDS[document.code] ?? document.detail?.replace(FOR_PROGRAMS, "") ?? `The service has a fault here (${status}); its log says more.`);
-    Object.assign(this, { status, code: document.code, refused: inWords(document.refused ?? []), retryAfterS });
+    const isOurs = typeof document.code === "string"; // not a proxy's page or JSON
+    const { code, detail, refused = [] } = isOurs ? document : { code: UNEXPLAINED };
+    super(WORDS[code] ?? detail?.replace(FOR_PROGRAMS, "") ?? unexplained(status));
+    Object.assign(this, { status, code, refused: inWords(refused), retryAfterS });
   }
+}
+
+const UNEXPLAINED = "unexplained";
+const IN_BETWEEN = [502, 503, 504]; // the service may have done it, or not
+
+function unexplained(status) {
+  if (IN_BETWEEN.includes(status)) return `Something between here and the service, such as a proxy, answered in its place (${status}). A change may have been done: look before you try it again.`;
+  return status === 413 ? WORDS.body_too_large : `The service has a fault here (${status}); its log says more.`;
 }
 
 // What follows says how a program goes on; the page has a button for it.
@@ -62,6 +76,7 @@ export async function ask(path, options = {}) {
   if (method === "GET" || path === SESSION) return once(path, options);
   const key = keyOf(method, path, json, form);
   const until = Date.now() + ASKED_AGAIN_FOR_MS;
+  const owner = service.value.session?.name; // nobody else sends it again
   for (let isAgain = false; ; isAgain = true) {
     try {
       const answer = await once(path, options, key);
@@ -70,9 +85,10 @@ export async function ask(path, options = {}) {
     } catch (problem) {
       const isUnderWay = problem.code === "idempotency_key_busy";
       const isOpen = problem === AWAY || isUnderWay;
-      if (isOpen && Date.now() < until && (await mayGoOn(isUnderWay, until, signal))) continue;
+      if (isOpen && Date.now() < until && (await mayGoOn(isUnderWay, until, signal)) && service.value.session?.name === owner) continue;
       if (isOpen) throw new Problem(0, { code: "unanswered", detail: "No answer came, and it may have been done. Look before you try it again." });
-      if (problem.code !== "cancelled") isAnswered(key);
+      const isKnown = problem.code !== "cancelled" && !(problem.code === UNEXPLAINED && IN_BETWEEN.includes(problem.status));
+      if (isKnown) isAnswered(key);
       if (isAgain && problem.status) problem.message = `The first answer was lost, and it may have been done. Asked again: ${problem.message}`;
       throw problem;
     }
@@ -145,11 +161,12 @@ export async function signIn(token) {
 
 const lastWords = [];
 
-// What has to be done as whoever is signed in still; a promise is waited for.
+// What has to be done as whoever is signed in still; a promise is waited for, but not for long: the screen is others' next.
 export const beforeSignOut = (run) => void lastWords.push(run);
 
 export async function signOut() {
-  await Promise.all(lastWords.map((run) => run()));
+  const enough = new Promise((done) => setTimeout(done, LAST_WORDS_MS));
+  await Promise.race([Promise.all(lastWords.map((run) => run())), enough]);
   await ask(SESSION, { method: "DELETE" }).catch((problem) => {
     if (problem.status !== 401) throw problem;
   });

@@ -1,15 +1,14 @@
 // What there is to review, in the order in which it was first shown; what was decided here stays in its place.
 
-import { ask, service } from "./api.js";
+import { ask, COMPARED_WITHIN_MS, service } from "./api.js";
 import { useObserved } from "./observable.js";
 import { useAction } from "./parts.js";
 import { atOnce } from "./postponed.js";
 import { useEffect, useState } from "./vendor/preact.js";
 
 const PAGE = 20;
-export const COMPARED_WITHIN_MS = 180000; // thousands of visits are compared, the first time and after each change
 
-// found: {clusters, left, ignored, next, older, keep_unknown_h} as the service has them. decided: by a cluster's id what
+// found: {clusters, left, ignored, next, older, keep_unknown_h} as the service has them, asked for at readAt. decided: by a cluster's id what
 // was decided on it, null for nothing (any more): {kind, heightPx}.
 export function useClusters() {
   const { again } = useObserved(service);
@@ -20,7 +19,7 @@ export function useClusters() {
     const query = new URLSearchParams({ limit: String(PAGE), ...(after && { after }) });
     const { data } = await ask(`/api/v1/review?${query}`, { withinMs: COMPARED_WITHIN_MS });
     if (!after) setDecided(new Map());
-    setFound({ ...data, clusters: [...before, ...data.clusters.filter(({ id }) => !before.some((one) => one.id === id))] });
+    setFound({ ...data, readAt: after ? found.readAt : performance.now(), clusters: [...before, ...data.clusters.filter(({ id }) => !before.some((one) => one.id === id))] });
   });
   useEffect(() => void (found || look([], null)), [again]);
   useEffect(() => () => void atOnce(), []);

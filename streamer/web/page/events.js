@@ -5,11 +5,11 @@ import { Filters, Tally, today } from "./filters.js";
 import { useCameras } from "./live.js";
 import { News } from "./news.js";
 import { useObserved } from "./observable.js";
-import { Trouble, Waiting } from "./parts.js";
+import { say, Trouble, Waiting } from "./parts.js";
 import { useHand, useStill } from "./still.js";
 import { html, useEffect, useMemo, useRef, useState } from "./vendor/preact.js";
 import { dayWords, Visit } from "./visit.js";
-import { asSaid, isSame, joined, kept, live, newestFirst, now, saidByHand } from "./visits.js";
+import { asSaid, isErased, isSame, joined, kept, live, newestFirst, now, saidByHand } from "./visits.js";
 
 const ENOUGH = 20; // of a page of what was asked for
 const [MOST_PAGES, MOST_MS] = [5, 4000]; // looked through at once for so many
@@ -25,7 +25,7 @@ export function Events({ query }) {
   const news = [heardOf, said, gone, renamed];
   const visits = useMemo(() => wantedOf(now(new Map([...past.visits, ...newer(heardOf, past)])), asked, person), [...news, past.visits, person, key]);
   const heard = useMemo(() => wantedOf(now(heardOf), asked, person), [...news, person, key]);
-  const [held, hold] = useHeld();
+  const [held, hold] = useHeld(said, gone);
   const list = useRef();
   const [isAt, hand] = useHand(list);
   const { shown, waiting, show } = useStill(visits, held.size > 0 || (isAt && past.isKnown), key);
@@ -84,10 +84,16 @@ function newer(heardOf, { visits: past, readAt, oldest }) {
   return fresh.map(([id, visit]) => [id, asSaid(past.get(id), visit)]);
 }
 
-// Visits of which something is open: as they were then, whatever is said of them elsewhere meanwhile. What is decided on
-// them is held to what they are by then.
-function useHeld() {
+// Visits of which something is open: as they were then, whatever is said of them elsewhere meanwhile, unless they are
+// erased. What is decided on them is held to what they are by then.
+function useHeld(said, gone) {
   const [held, setHeld] = useState(new Map());
+  useEffect(() => {
+    const left = [...held].filter(([, visit]) => !isErased(visit, { said, gone }));
+    if (left.length === held.size) return;
+    setHeld(new Map(left));
+    say("What was open here was erased meanwhile.");
+  }, [held, said, gone]);
   return [held, (visit, isOpen) => setHeld((before) => new Map([...before].filter(([id]) => id !== visit.event_id).concat(isOpen ? [[visit.event_id, visit]] : [])))];
 }
 

@@ -1,6 +1,6 @@
 // Who somebody in a visit is: a name for somebody unknown, another one for who was taken for somebody else.
 
-import { ask, Problem } from "./api.js";
+import { ask, COMPARED_WITHIN_MS, Problem } from "./api.js";
 import { Denied } from "./denied.js";
 import { Dialog, Face, say, Trouble, useAction, Waiting } from "./parts.js";
 import { PersonPicker } from "./picker.js";
@@ -9,7 +9,6 @@ import { isSame, pictureOf } from "./visits.js";
 
 export { PersonPicker };
 
-const COMPARED_WITHIN_MS = 180000; // thousands of visits, the first time
 const MOST_AT_ONCE = 50; // more of them are looked at in Review first
 const FOLLOWED_WITHIN_MS = 1000; // the service's index of faces
 const KEPT_WITHIN_MS = 10000;

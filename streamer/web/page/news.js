@@ -1,7 +1,8 @@
 // Who comes, in words for whoever does not see the list: said by screen readers, a few of them at once.
 
+import { useObserved } from "./observable.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
-import { whoWords } from "./visits.js";
+import { live, whoWords } from "./visits.js";
 
 const GATHERED_FOR_MS = 2000; // a crowd is one sentence
 const MOST = 3;
@@ -13,6 +14,12 @@ export function News({ visits }) {
   const said = useRef(null); // event_id -> who
   const waiting = useRef(new Map());
   const timer = useRef();
+  const { gone } = useObserved(live);
+  useEffect(() => {
+    said.current = null; // somebody was erased: nothing names them
+    waiting.current.clear();
+    setWords("");
+  }, [gone]);
   useEffect(() => {
     const before = said.current;
     said.current = new Map([...(before ?? []), ...visits.map((visit) => [visit.event_id, whoWords(visit)])].slice(-MOST_KNOWN));

@@ -37,6 +37,11 @@ export function say(words, { isBad = false, action = null } = {}) {
   return () => saying.value.words === words && saying.value.action === action;
 }
 
+// Nothing that has one of these words is said any longer.
+export function hush(words) {
+  if (words.some((one) => saying.value.words.includes(one))) say("");
+}
+
 // It goes by itself, unless it is bad or somebody is at it.
 function letGo() {
   clearTimeout(quietAgain);

@@ -4,6 +4,7 @@ import { whyRefused } from "./api.js";
 
 const SILENT_MS = 16000; // of a service that says something every 5 s
 const LOOK_MS = 2000;
+const OPEN_WITHIN_MS = 20000; // a proxy may let it hang
 
 export class Pictures {
   #on;
@@ -29,6 +30,7 @@ export class Pictures {
     socket.binaryType = "arraybuffer";
     return new Promise((opened, refused) => {
       let isOpen = false;
+      setTimeout(() => isOpen || socket.close(), OPEN_WITHIN_MS);
       socket.onopen = () => {
         isOpen = true;
         this.#heardMs = performance.now();
@@ -78,13 +80,16 @@ export class Pictures {
   async #show() {
     if (this.#isDecoding) return;
     this.#isDecoding = true;
-    while (this.#newest) {
-      const { data, told } = this.#newest;
-      this.#newest = null;
-      const bitmap = await createImageBitmap(new Blob([data], { type: "image/jpeg" })).catch(() => null);
-      if (bitmap && !this.#isOver) this.#on.picture(bitmap, told);
-      else bitmap?.close();
+    try {
+      while (this.#newest) {
+        const { data, told } = this.#newest;
+        this.#newest = null;
+        const bitmap = await createImageBitmap(new Blob([data], { type: "image/jpeg" })).catch(() => null);
+        if (bitmap && told && !this.#isOver) this.#on.picture(bitmap, told);
+        else bitmap?.close();
+      }
+    } finally {
+      this.#isDecoding = false; // or no later one would be shown
     }
-    this.#isDecoding = false;
   }
 }

@@ -3,11 +3,12 @@
 
 import { beforeSignOut, service } from "./api.js";
 
-const waiting = new Map(); // key -> {timer, send}
+const waiting = new Map(); // key -> {timer, send}, the last one
 const underWay = new Set();
 
-// send(options): a promise that is never rejected; options are for ask().
+// send(): a promise; it asks by keepalive, or what is sent already would end with the page.
 export function putOff(key, afterMs, send) {
+  takeBack(key);
   waiting.set(key, { send, timer: setTimeout(() => go(key), afterMs) });
 }
 
@@ -18,29 +19,32 @@ export function takeBack(key) {
 }
 
 // A promise of all that was put off, and of what is under way already.
-export function atOnce(options) {
-  for (const key of [...waiting.keys()]) go(key, options);
+export function atOnce() {
+  for (const key of [...waiting.keys()]) go(key);
   return Promise.all(underWay);
 }
 
-function go(key, options) {
+function go(key) {
   const { send, timer } = waiting.get(key);
   clearTimeout(timer);
   waiting.delete(key);
-  follow(send(options));
+  follow(send());
 }
 
-// A promise, never rejected, of what is under way: atOnce() waits for it, too.
+// What is under way: atOnce() waits for it, too, and for the others though this one has a fault.
 export function follow(sending) {
-  const sent = sending.finally(() => underWay.delete(sent));
+  const sent = sending.catch((fault) => reportError(fault)).finally(() => underWay.delete(sent));
   underWay.add(sent);
 }
 
-// The browser ends what it has begun though the page is gone.
-const leaving = () => atOnce({ keepalive: true });
-addEventListener("pagehide", leaving);
-document.addEventListener("visibilitychange", () => document.visibilityState === "hidden" && leaving());
+// The browser ends what it has begun though the page is gone; Firefox does so from 133 on.
+const mayOutlast = "keepalive" in Request.prototype;
+addEventListener("pagehide", () => atOnce());
+document.addEventListener("visibilitychange", () => document.visibilityState === "hidden" && atOnce());
 addEventListener("beforeunload", (event) => {
-  if (!service.value.answers && waiting.size + underWay.size) event.preventDefault(); // the browser asks: it would be lost
+  if ((service.value.answers && mayOutlast) || !(waiting.size + underWay.size)) return;
+  atOnce(); // while the browser asks whether to leave: else it would be lost
+  event.preventDefault();
+  event.returnValue = "lost"; // Chrome before 119 asks by this alone
 });
 beforeSignOut(() => atOnce());

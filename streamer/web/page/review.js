@@ -1,8 +1,8 @@
 // Review: kept visits of unknown people, those of one person together; each becomes a person, is ignored or erased, by one
 // press, which can be taken back.
 
-import { ask, service } from "./api.js";
-import { COMPARED_WITHIN_MS, useClusters } from "./clusters.js";
+import { ask, COMPARED_WITHIN_MS, service } from "./api.js";
+import { useClusters } from "./clusters.js";
 import { PersonPicker } from "./naming.js";
 import { useObserved } from "./observable.js";
 import { Denied } from "./denied.js";
@@ -11,6 +11,7 @@ import { follow, putOff, takeBack } from "./postponed.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 
 const MOST_FACES = 8; // of a cluster in the list
+const MOST_IGNORED = 200; // at once
 const UNDO_MS = 8000;
 const UNDO_BY_KEYS_MS = 20000; // whoever goes by keys or hears the page needs longer
 
@@ -44,6 +45,7 @@ function Cluster({ cluster, what, review }) {
   const isHere = useRef(true);
   const before = useRef();
   useEffect(() => () => void (isHere.current = false), []);
+  useEffect(() => setProblem(null), [review.found.readAt]);
   useEffect(() => {
     const was = before.current;
     before.current = what?.kind;
@@ -55,17 +57,17 @@ function Cluster({ cluster, what, review }) {
   const decide = (kind, more) => (setProblem(null), review.decide(cluster.id, { kind, heightPx: place.current?.getBoundingClientRect().height ?? 0, ...more }));
   const undecided = () => review.decide(cluster.id, null);
 
-  async function send(kind, of, options) {
+  async function send(kind, of) {
     const { words, missed, request } = of;
     decide(`${kind} sent`);
     try {
-      await ask(`${path}${request.path ?? ""}`, { ...request, ...options });
+      await ask(`${path}${request.path ?? ""}`, { ...request, keepalive: true });
       decide(kind);
       if (kind === "ignored") review.ignoredMore(1);
-      if (!isHere.current) say(`${words}.`);
+      if (!isHere.current && service.value.session) say(`${words}.`); // names are for nobody who comes next
     } catch (refused) {
-      if (refused.code === undefined) throw refused; // a fault of this page, for the console
       undecided();
+      if (refused.code === undefined) throw refused; // a fault of this page, for the console
       setProblem(refused);
       if (!isHere.current) say(`${missed}: ${refused.message}`, { isBad: true });
     }
@@ -73,20 +75,23 @@ function Cluster({ cluster, what, review }) {
   function inAMoment(kind, of, event) {
     const afterMs = event.detail === 0 ? UNDO_BY_KEYS_MS : UNDO_MS;
     decide(`${kind} soon`, { ...of, until: Date.now() + afterMs });
-    putOff(cluster.id, afterMs, (options) => send(kind, of, options));
+    putOff(cluster.id, afterMs, () => send(kind, of));
   }
   const erase = (event) => inAMoment("erased", { words: `${are(cluster.count)} erased`, missed: `${visits(cluster.count)} not erased`, request: { method: "DELETE" } }, event);
   const ignore = () => follow(send("ignored", { words: `${are(cluster.count)} ignored`, missed: `${visits(cluster.count)} not ignored`, request: { method: "POST", path: "/ignore" } }));
   const isOne = (person, event) => inAMoment("named", { person, words: `${visits(cluster.count)} named: ${person.name}`, missed: `${visits(cluster.count)} not named`, request: { method: "POST", path: "/person", json: { person: person.id } } }, event);
   const named = (person, count) => (setNaming(false), decide("named", { person, words: `${visits(count)} named: ${person.name}` }));
-  async function undo() {
-    if (what.kind.endsWith(" soon")) return takeBack(cluster.id) && undecided();
+  const undo = () => (what.kind.endsWith(" soon") ? takeBack(cluster.id) && undecided() : follow(putBack()));
+  async function putBack() {
+    decide("back sent"); // a second press finds no button
     try {
-      await ask(`${path}/ignore`, { method: "DELETE" });
+      await ask(`${path}/ignore`, { method: "DELETE", keepalive: true });
       review.ignoredMore(-1);
       undecided();
     } catch (refused) {
-      say(refused.message, { isBad: true });
+      decide("ignored");
+      if (refused.code === undefined) throw refused; // a fault of this page, for the console
+      say(`${visits(cluster.count)} still ignored: ${refused.message}`, { isBad: true });
     }
   }
   if (what) return html`<li ref=${place} class="decided" data-id=${cluster.id} style=${{ minHeight: `${what.heightPx}px` }}><${Decided} what=${what} count=${cluster.count} undo=${undo} /></li>`;
@@ -120,7 +125,7 @@ function Decided({ what, count, undo }) {
   const { answers } = useObserved(service);
   const { kind, words, person, until } = what;
   const soon = { "erased soon": `${are(count)} erased`, "named soon": `${are(count)} ${person?.name}’s` }[kind];
-  const sent = { "erased sent": "being erased…", "ignored sent": "being ignored…", "named sent": "being named…" }[kind];
+  const sent = { "erased sent": "being erased…", "ignored sent": "being ignored…", "named sent": "being named…", "back sent": "being put back…" }[kind];
   if (sent) return html`<p class="quiet" role="status">${answers ? `${are(count)} ${sent}` : `The service does not answer. ${are(count)} ${sent.replace("being ", "").replace("…", "")} once it does.`}</p>`;
   if (kind === "erased") return html`<p class="quiet" role="status">${are(count)} erased.</p>`;
   if (kind === "named") return html`<p role="status">${words}</p><a class="button" href=${addressOf("people", person.id)}>Show ${person.name}</a>`;
@@ -142,10 +147,11 @@ function Countdown({ until }) {
 function Ignored({ review }) {
   const { ignored: count } = review.found;
   const [isOpen, setOpen] = useState(false);
-  const [clusters, setClusters] = useState(null);
-  const [look, isBusy, problem] = useAction(async () => {
-    const { data } = await ask("/api/v1/review?ignored=true&limit=200", { withinMs: COMPARED_WITHIN_MS });
-    setClusters(data.clusters);
+  const [{ clusters, next }, setListed] = useState({});
+  const [look, isBusy, problem] = useAction(async (before = [], after = null) => {
+    const query = new URLSearchParams({ ignored: "true", limit: String(MOST_IGNORED), ...(after && { after }) });
+    const { data } = await ask(`/api/v1/review?${query}`, { withinMs: COMPARED_WITHIN_MS });
+    setListed({ ...data, clusters: [...before, ...data.clusters.filter(({ id }) => !before.some((one) => one.id === id))] });
   });
   const [again, isSending, refused] = useAction(async (cluster) => {
     await ask(`/api/v1/review/${cluster.id}/ignore`, { method: "DELETE" });
@@ -163,6 +169,7 @@ function Ignored({ review }) {
       <${Face} src=${faceOf(one.event_ids[0])} name="Somebody ignored" />
       <div class="told"><p class="name">${visits(one.count)}</p><p>${one.cameras.join(", ")} · ${spanOf(one)}</p></div>
       <button type="button" class="again" disabled=${isSending} onClick=${() => again(one)}>Review again</button></li>`)}</ul>
+    ${next && html`<button type="button" class="more" disabled=${isBusy} onClick=${() => look(clusters, next)}>Show more</button>`}
   </details>`;
 }
 

@@ -2,7 +2,7 @@
 
 import { ask, lookForIt, refresh, service } from "./api.js";
 import { observable } from "./observable.js";
-import { say } from "./parts.js";
+import { hush, say } from "./parts.js";
 
 const MOST_LIVE = 500; // what lies further back is asked for among the kept ones
 const MOST_SAID = 5000;
@@ -32,12 +32,22 @@ export function now(visits, { said, gone, renamed } = live.value) {
   if (!said.size && !gone.size && !renamed.size) return visits;
   const changed = new Map();
   for (const [id, visit] of visits) {
-    const last = said.get(id);
-    const news = last && last.at > (visit.readAt ?? 0) ? last : null; // else it was asked for since
-    const people = [visit.person, news?.person, ...(visit.candidates ?? [])]; // whoever is erased takes it along
-    if (!news?.isErased && !people.some((one) => gone.has(one?.id))) changed.set(id, named(news ? { ...visit, ...news } : visit, renamed));
+    const news = newsOf(visit, said);
+    if (!isErased(visit, { said, gone })) changed.set(id, named(news ? { ...visit, ...news } : visit, renamed));
   }
   return changed;
+}
+
+function newsOf(visit, said) {
+  const last = said.get(visit.event_id);
+  return last && last.at > (visit.readAt ?? 0) ? last : null; // else it was asked for since
+}
+
+// Whether it is to be shown to nobody any more.
+export function isErased(visit, { said, gone }) {
+  const news = newsOf(visit, said);
+  const people = [visit.person, news?.person, ...(visit.candidates ?? [])]; // whoever is erased takes it along
+  return Boolean(news?.isErased) || people.some((one) => gone.has(one?.id));
 }
 
 function named(visit, renamed) {
@@ -160,6 +170,8 @@ function anew(isOf = ({ person, candidates }) => !person && !candidates?.length)
 
 // Somebody was erased: what named them, or looks like them, was too.
 function forgotten(people) {
+  const named = [...live.value.visits.values(), ...live.value.said.values()].map(({ person }) => person);
+  hush(named.filter((one) => one?.name && people.includes(one.id)).map(({ name }) => name));
   live.set({ gone: new Set([...live.value.gone, ...people]) });
   const others = () => anew(() => true); // gone are left out of them
   others();
