@@ -25,7 +25,7 @@ export function Events({ query }) {
   const news = [heardOf, said, gone, renamed];
   const visits = useMemo(() => wantedOf(now(new Map([...past.visits, ...newer(heardOf, past)])), asked, person), [...news, past.visits, person, key]);
   const heard = useMemo(() => wantedOf(now(heardOf), asked, person), [...news, person, key]);
-  const [held, hold] = useHeld(said, gone);
+  const [held, hold] = useHeld(said, gone, missed);
   const list = useRef();
   const [isAt, hand] = useHand(list);
   const { shown, waiting, show } = useStill(visits, held.size > 0 || (isAt && past.isKnown), key);
@@ -86,14 +86,20 @@ function newer(heardOf, { visits: past, readAt, oldest }) {
 
 // Visits of which something is open: as they were then, whatever is said of them elsewhere meanwhile, unless they are
 // erased. What is decided on them is held to what they are by then.
-function useHeld(said, gone) {
+function useHeld(said, gone, missed) {
   const [held, setHeld] = useState(new Map());
+  function close(lost) {
+    setHeld((before) => new Map([...before].filter(([id]) => id !== lost)));
+    say("What was open here is not kept any more.");
+  }
+  useEffect(() => [...held].forEach(([id, visit]) => isErased(visit, { said, gone }) && close(id)), [held, said, gone]);
+  // Of an erasure that was missed nothing is told later.
   useEffect(() => {
-    const left = [...held].filter(([, visit]) => !isErased(visit, { said, gone }));
-    if (left.length === held.size) return;
-    setHeld(new Map(left));
-    say("What was open here was erased meanwhile.");
-  }, [held, said, gone]);
+    for (const [id, { person, snapshot, heardAt, readAt }] of held) {
+      if (!snapshot) person && !live.value.visits.has(id) && close(id);
+      else if (readAt || performance.now() - heardAt > KEPT_WITHIN_MS) ask(`/api/v1/events/${id}`).catch(({ code }) => code === "visit_not_found" && close(id));
+    }
+  }, [missed]);
   return [held, (visit, isOpen) => setHeld((before) => new Map([...before].filter(([id]) => id !== visit.event_id).concat(isOpen ? [[visit.event_id, visit]] : [])))];
 }
 

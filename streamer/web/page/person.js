@@ -9,7 +9,7 @@ import { addressOf, Dialog, Face, say, Sure, timeWords, Trouble, useAction, Wait
 import { Report, Sending, usePhotos, useSending } from "./photos.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 import { Seen, seenWords, useSeen } from "./seen.js";
-import { personBecame } from "./visits.js";
+import { live, personBecame } from "./visits.js";
 
 const ERASED_WITHIN_MS = 300000; // one after another, and each is looked for everywhere
 
@@ -20,6 +20,7 @@ export function Person({ id }) {
   const [open, setOpen] = useState("");
   const report = useObserved(erased).reports.get(id);
   const seen = useSeen(report ? null : id);
+  const isGone = useGone(id);
 
   async function look() {
     try {
@@ -38,7 +39,11 @@ export function Person({ id }) {
     say(""); // it may name them
     hold(id, found.person.name, data);
   }
-  useEffect(() => void (report || look()), [id, again]);
+  useEffect(() => {
+    if (report) return;
+    if (isGone) setFound(null); // and all that is open
+    look();
+  }, [id, again, isGone]);
 
   if (report) return html`<${Back} /><${Erased} id=${id} ...${report} />`;
   if (problem && !found) return html`<${Back} /><h1>Person</h1><${Trouble} problem=${problem} />`;
@@ -66,6 +71,17 @@ export function Person({ id }) {
     ${open === "erase" && html`<${Sure} title=${`Erase ${person.name}?`} verb=${`Erase ${person.name}`} onClose=${close}
       words=${eraseWords(person, photos, seen)}
       lasting="Everywhere is looked for what is left; with thousands of visits that takes a minute." onYes=${erase} />`}`;
+}
+
+// Whether somebody was erased, here or elsewhere.
+function useGone(id) {
+  const [isGone, set] = useState(false);
+  useEffect(() => {
+    const look = ({ gone }) => set(gone.has(id));
+    look(live.value);
+    return live.follow(look);
+  }, [id]);
+  return isGone;
 }
 
 function eraseWords({ name }, photos, seen) {
