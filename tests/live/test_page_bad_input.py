@@ -251,11 +251,17 @@ async def test_an_answer_that_breaks_off_is_a_service_that_is_away(page):
 
 
 async def oldest(page: Page) -> str:
-    """Of the unknown visits that are shown, all of which have been asked for."""
+    """Of the unknown visits that are shown, all of which have been asked for; it is written down, too."""
     await page.shows(".visit .who-is-this")
     await page.shows_not("main .waiting")
     shown = "return [...document.querySelectorAll('.visit[data-known=false]')].at(-1).dataset.id"
-    return str(await page.browser.run(shown))
+    event_id = str(await page.browser.run(shown))
+
+    async def is_kept() -> bool:
+        return (await ask(page, "GET", f"/api/v1/events/{event_id}")).status_code == 200
+
+    await until(is_kept, 10)
+    return event_id
 
 
 async def test_of_two_who_say_who_it_was_the_first_counts_and_the_other_is_told(page):

@@ -15,11 +15,12 @@ export function useClusters() {
   const [found, setFound] = useState(null);
   const [decided, setDecided] = useState(new Map());
   const [look, isBusy, problem] = useAction(async (before, after) => {
+    const readAt = after ? found.readAt : performance.now();
     await atOnce(); // or it would be among them still
     const query = new URLSearchParams({ limit: String(PAGE), ...(after && { after }) });
     const { data } = await ask(`/api/v1/review?${query}`, { withinMs: COMPARED_WITHIN_MS });
     if (!after) setDecided(new Map());
-    setFound({ ...data, readAt: after ? found.readAt : performance.now(), clusters: [...before, ...data.clusters.filter(({ id }) => !before.some((one) => one.id === id))] });
+    setFound({ ...data, readAt, clusters: [...before, ...data.clusters.filter(({ id }) => !before.some((one) => one.id === id))] });
   });
   useEffect(() => void (found || look([], null)), [again]);
   useEffect(() => () => void atOnce(), []);

@@ -43,7 +43,7 @@ addEventListener("pagehide", () => atOnce());
 document.addEventListener("visibilitychange", () => document.visibilityState === "hidden" && atOnce());
 addEventListener("beforeunload", (event) => {
   if ((service.value.answers && mayOutlast) || !(waiting.size + underWay.size)) return;
-  atOnce(); // while the browser asks whether to leave: else it would be lost
+  if (!mayOutlast) atOnce(); // while the browser asks whether to leave: else it would be lost
   event.preventDefault();
   event.returnValue = "lost"; // Chrome before 119 asks by this alone
 });

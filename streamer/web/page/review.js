@@ -45,7 +45,7 @@ function Cluster({ cluster, what, review }) {
   const isHere = useRef(true);
   const before = useRef();
   useEffect(() => () => void (isHere.current = false), []);
-  useEffect(() => setProblem(null), [review.found.readAt]);
+  useEffect(() => setProblem((one) => (one?.at < review.found.readAt ? null : one)), [review.found.readAt]); // not what was sent by refreshing
   useEffect(() => {
     const was = before.current;
     before.current = what?.kind;
@@ -68,7 +68,7 @@ function Cluster({ cluster, what, review }) {
     } catch (refused) {
       undecided();
       if (refused.code === undefined) throw refused; // a fault of this page, for the console
-      setProblem(refused);
+      setProblem(Object.assign(refused, { at: performance.now() }));
       if (!isHere.current) say(`${missed}: ${refused.message}`, { isBad: true });
     }
   }
