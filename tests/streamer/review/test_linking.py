@@ -73,4 +73,7 @@ def test_what_stands_stays_together_and_is_joined_by_who_belongs_to_both():
     rates = ONE_ROW.model_copy(update={"table": (OperatingPoint(fmr=1e-3, cosine=0.93, tmr=0.9),)})
     last = put_together(keys[:-1], arc[:-1], rates)
     assert {frozenset({0, 1}), frozenset({2, 3})} <= keys_of(last)
-    assert frozenset({0, 1, 2, 3, 34}) in keys_of(put_together(keys, arc, rates, last))
+    joined = put_together(keys, arc, rates, last)
+    assert frozenset({0, 1, 2, 3, 34}) in keys_of(joined)
+    without = put_together(keys[:-1], arc[:-1], rates, joined)
+    assert (keys_of(without), without.made_of) == (keys_of(last), joined.made_of), "by nothing but the one that is gone"
