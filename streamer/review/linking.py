@@ -54,15 +54,10 @@ def put_together(
     return Standing(tuple(tuple(keys[row] for row in rows) for rows in groups), cosine, made_of, changed)
 
 
-def grouped_by_rate(vectors: F32, thresholds: MatchThresholds) -> Groups:
-    """As grouped(). The more people there are, the more alike two have to be: as many as there are visits first, then
-    as many as were found.
-    """
-    return _by_rate(vectors, thresholds)[0]
-
-
 def _by_rate(vectors: F32, thresholds: MatchThresholds) -> tuple[Groups, float]:
-    """And by which cosine."""
+    """As grouped(), and by which cosine. The more people there are, the more alike two have to be: as many as there are
+    visits first, then as many as were found.
+    """
     wanted = cosine_among(len(vectors), thresholds)
     groups = grouped(vectors, wanted)
     for _ in range(_ROUNDS):

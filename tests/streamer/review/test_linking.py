@@ -5,7 +5,7 @@ import pytest
 
 from recognition.specs.spec import MatchThresholds, OperatingPoint
 from streamer.review.clustering import grouped
-from streamer.review.linking import BY_CHANCE, Standing, cosine_among, grouped_by_rate, put_together
+from streamer.review.linking import BY_CHANCE, Standing, cosine_among, put_together
 from tests.streamer.review.test_clustering import as_sets, crowd
 
 TABLE = MatchThresholds(
@@ -39,7 +39,8 @@ def test_a_few_people_who_came_often_are_not_taken_for_many():
     vectors, whose = crowd(10, 100, 5, spread=0.9)
     strict = cosine_among(len(vectors), TABLE)
     assert len(grouped(vectors, strict)) > 50
-    assert as_sets(grouped_by_rate(vectors, TABLE)) == as_sets(np.flatnonzero(whose == one) for one in range(10))
+    found = put_together([(str(row), -1.0) for row in range(len(vectors))], vectors, TABLE)
+    assert keys_of(found) == as_sets(np.flatnonzero(whose == one) for one in range(10))
 
 
 def keys_of(standing: Standing) -> set[frozenset[int]]:
