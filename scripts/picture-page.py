@@ -207,6 +207,16 @@ async def service(studio: Studio) -> None:
     await studio.take("service")
 
 
+async def erased(studio: Studio) -> None:
+    """The last of all: nobody is left of whom it was."""
+    await studio.go("people", ".people a")
+    await studio.click(".people a", "Sam")
+    await studio.click("button.danger", "Erase")
+    await studio.click("dialog .danger", "Erase")
+    await studio.browser.until("document.querySelector('h1').innerText.startsWith('Erased')", 60)
+    await studio.take("erased")
+
+
 SCREENS: dict[str, Callable[[Studio], Awaitable[None]]] = {
     "live": live,
     "camera": camera,
@@ -220,6 +230,7 @@ SCREENS: dict[str, Callable[[Studio], Awaitable[None]]] = {
     "cameras": cameras,
     "models": models,
     "service": service,
+    "erased": erased,
 }
 
 
@@ -249,6 +260,9 @@ async def take_all(into: Path, only: Sequence[str], folder: Path) -> None:
                 await browser.resize(*WIDE)
                 await browser.open(f"{service.http}/")
                 await browser.until("document.querySelector('#token')")
+                studio = Studio(browser, service, into, folder)
+                if "sign-in" in only:
+                    await studio.take("sign-in")
                 await browser.keys("#token", f"{token}\n")
                 await browser.until("document.querySelector('nav')")
 
@@ -256,15 +270,15 @@ async def take_all(into: Path, only: Sequence[str], folder: Path) -> None:
                     return len((await api.get("/api/v1/events?limit=50")).json()["events"]) > 20
 
                 await until(enough, 180)
-                studio = Studio(browser, service, into, folder)
-                for name in only:
-                    await SCREENS[name](studio)
+                for name in SCREENS:
+                    if name in only:
+                        await SCREENS[name](studio)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--into", type=Path, default=PROJECT / "docs" / "pictures")
-    parser.add_argument("--only", nargs="+", choices=SCREENS, default=list(SCREENS))
+    parser.add_argument("--only", nargs="+", choices=["sign-in", *SCREENS], default=["sign-in", *SCREENS])
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(take_all(arguments.into.resolve(), arguments.only, Path(folder)))

@@ -161,8 +161,8 @@ class Guard:
         if needed.role is None:
             return Caller()
         secret = bearer_of(request)
-        if secret is None and needed.takes_basic:
-            secret = password_of(request)
+        if secret is None and needed.takes_basic and self.session_of(request) is None:
+            secret = password_of(request)  # with a session it is the login of a proxy in between
         if secret is None:
             return self._by_cookie(request, needed.role)
         token = self._tokens.find(secret)

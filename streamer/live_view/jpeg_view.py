@@ -61,9 +61,9 @@ class JpegView:
         """Pictures from now on, `fps` a second at most; is_told: and the faces in them, and the camera's state."""
         listener = _Listener(Pace(fps), deque(maxlen=_FRAMES_AWAITED) if is_told else None)
         self._listeners.add(listener)
-        if self._encoding is None:
-            self._begin(listener)
         try:
+            if self._encoding is None:
+                self._begin(listener)
             yield listener.mailbox
         finally:
             self._listeners.discard(listener)

@@ -134,7 +134,9 @@ class Decisions:
                 raise PersonNotFound(f"{person.id} was forgotten just now, and these visits with them")
             # Or whoever asks for these visits next would be told that the person was forgotten.
             await self._studio.live_gallery.until_enrolled(person.id)
-        self._live.tell(news_of(by_camera, now, who, former))
+        # Of whom the live gallery knows by now that they were forgotten: they were told of already, and once.
+        forgotten = self._studio.live_gallery.forgotten
+        self._live.tell(one.without(forgotten) for one in news_of(by_camera, now, who, former))
         return 0 if person is None else await self._taken_back(event_ids, person, actor)
 
     async def _taken_back(self, event_ids: Sequence[str], person: Person, actor: str) -> int:

@@ -99,7 +99,9 @@ class ReviewDesk:
         policy = self._people.calibrated.get(self._people.serving)
         preferred = policy.spaces[0].space if policy is not None else ""
 
-        self._forget_in(KEPT_S)
+        if self._idle is not None:
+            self._idle.cancel()
+        self._idle = asyncio.get_running_loop().call_later(KEPT_S, self._forget)
         try:
             return await self._comparing.run(
                 partial(self._opened, lambda file: self._queue.look(file, preferred, rates))
@@ -109,12 +111,7 @@ class ReviewDesk:
 
     def forget(self) -> None:
         """Somebody is forgotten: no face that was compared stays in memory. Never waits."""
-        self._forget_in(0.0)
-
-    def _forget_in(self, wait_s: float) -> None:
-        if self._idle is not None:
-            self._idle.cancel()
-        self._idle = asyncio.get_running_loop().call_later(wait_s, self._forget)
+        self._forget()
 
     def _forget(self) -> None:
         if self._is_open:

@@ -35,14 +35,16 @@ class Standing:
 def put_together(
     keys: Sequence[Key], vectors: F32, thresholds: MatchThresholds, last: Standing = Standing()
 ) -> Standing:
-    """Visits in groups, by their vectors (n,d). What stands of the last time stays together, and the
-    others are put to it; all is made anew where a tenth has come or gone since it was.
+    """Visits in groups, by their vectors (n,d). A group of the last time stays together if none of its visits is gone,
+    which may have held the others together; all others are put to these. All is made anew where a tenth has come or
+    gone since it was.
     """
     row_of = {key: row for row, key in enumerate(keys)}
-    stay = [[row_of[key] for key in group if key in row_of] for group in last.groups]
-    stay = [rows for rows in stay if rows]
+    ids = {event_id for event_id, _ in keys}
+    whole = (group for group in last.groups if all(event_id in ids for event_id, _ in group))
+    stay = [rows for group in whole if (rows := [row_of[key] for key in group if key in row_of])]
     stood = sum(map(len, last.groups))
-    staying = sum(map(len, stay))
+    staying = sum(key in row_of for group in last.groups for key in group)
     changed = last.changed + (stood - staying) + (len(keys) - staying)
     if changed * _TENTH > last.made_of:
         groups, cosine = _by_rate(vectors, thresholds)
@@ -52,15 +54,10 @@ def put_together(
     return Standing(tuple(tuple(keys[row] for row in rows) for rows in groups), cosine, made_of, changed)
 
 
-def grouped_by_rate(vectors: F32, thresholds: MatchThresholds) -> Groups:
-    """As grouped(). The more people there are, the more alike two have to be: as many as there are visits first, then
-    as many as were found.
-    """
-    return _by_rate(vectors, thresholds)[0]
-
-
 def _by_rate(vectors: F32, thresholds: MatchThresholds) -> tuple[Groups, float]:
-    """And by which cosine."""
+    """As grouped(), and by which cosine. The more people there are, the more alike two have to be: as many as there are
+    visits first, then as many as were found.
+    """
     wanted = cosine_among(len(vectors), thresholds)
     groups = grouped(vectors, wanted)
     for _ in range(_ROUNDS):

@@ -30,7 +30,7 @@ ARRIVALS = "whosthere.arrivals"  # a WebSocket's Arrivals
 STOPPING = 1012  # RFC 6455's registry: the service restarts
 LARGEST_MESSAGE_BYTES = 1 << 16
 _GOODBYE_S = 2.0
-_UNSENT_BYTES = 16_384
+_TCP = {"TCP_NOTSENT_LOWAT": 16_384, "TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}  # bytes; s, s, times
 _MARK = b"mark"
 _SLOW_S = 0.3  # for a message and its pong: with two at a time each would only wait for the other
 # Beyond these the library says nothing at all, and hangs.
@@ -63,12 +63,18 @@ def reachable(app: ASGIApp, by: Mapping[str, object]) -> ASGIApp:
 
 
 def keep_little(transport: asyncio.Transport) -> None:
-    """Else half a megabyte and more would wait in its buffers: seconds of pictures on a slow line."""
+    """Else half a megabyte and more would wait in its buffers: seconds of pictures on a slow line. And whoever vanished
+    is noticed where there is no picture to send.
+    """
     transport.set_write_buffer_limits(high=0)
     connection = transport.get_extra_info("socket")
-    if connection is not None and hasattr(socket, "TCP_NOTSENT_LOWAT"):
-        with suppress(OSError):  # not TCP
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
+    if connection is None:
+        return
+    with suppress(OSError):  # not TCP
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in _TCP.items():
+            if hasattr(socket, option):
+                connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
 class Arrivals:

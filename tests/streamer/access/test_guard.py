@@ -8,12 +8,14 @@ import pytest
 from starlette.requests import Request
 
 from streamer.access.attempts import LIMIT, WINDOW_S
+from streamer.access.cookies import COOKIE
 from streamer.access.errors import RoleTooLow, TokenInvalid, TokenMissing, TooManyAttempts
 from streamer.access.guard import Caller, Guard, bearer_of, needs, open_to_all, password_of
 from streamer.access.live_tokens import LiveTokens
 from streamer.access.token_file import make_token, revoke_token
 from streamer.errors import CameraVariableUnset
 from streamer.telemetry.metrics import Metrics
+from tests.streamer.access.browsers import Keys
 
 
 def request(*credentials: str, address: str = "192.0.2.7") -> Request:
@@ -88,6 +90,15 @@ def test_a_token_is_taken_for_a_password_where_a_route_says_so(tmp_path):
         guard.admit(request(basic("anybody:wt_else")), [needs("viewer", takes_basic=True)])
     with pytest.raises(TokenMissing):
         guard.admit(asked, [needs("viewer")])
+
+
+def test_a_proxys_own_login_shuts_no_session_out(tmp_path):
+    keys = Keys(tmp_path)
+    _, secret = keys.sessions.begin(keys.tokens.find(keys.secrets["viewer"].encode()))
+    asked = request(basic("me:of the proxy"))
+    asked.scope |= {"method": "GET"}
+    asked.scope["headers"] += [(b"cookie", f"{COOKIE}={secret}".encode())]
+    assert keys.guard.admit(asked, [needs("viewer", takes_basic=True)]).role == "viewer"
 
 
 def test_a_token_that_is_revoked_lets_nobody_in_and_ends_what_goes_on(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 
 from recognition.specs.spec import MatchThresholds, OperatingPoint
 from streamer.review.clustering import grouped
-from streamer.review.linking import BY_CHANCE, Standing, cosine_among, grouped_by_rate, put_together
+from streamer.review.linking import BY_CHANCE, Standing, cosine_among, put_together
 from tests.streamer.review.test_clustering import as_sets, crowd
 
 TABLE = MatchThresholds(
@@ -39,7 +39,8 @@ def test_a_few_people_who_came_often_are_not_taken_for_many():
     vectors, whose = crowd(10, 100, 5, spread=0.9)
     strict = cosine_among(len(vectors), TABLE)
     assert len(grouped(vectors, strict)) > 50
-    assert as_sets(grouped_by_rate(vectors, TABLE)) == as_sets(np.flatnonzero(whose == one) for one in range(10))
+    found = put_together([(str(row), -1.0) for row in range(len(vectors))], vectors, TABLE)
+    assert keys_of(found) == as_sets(np.flatnonzero(whose == one) for one in range(10))
 
 
 def keys_of(standing: Standing) -> set[frozenset[int]]:
@@ -73,4 +74,7 @@ def test_what_stands_stays_together_and_is_joined_by_who_belongs_to_both():
     rates = ONE_ROW.model_copy(update={"table": (OperatingPoint(fmr=1e-3, cosine=0.93, tmr=0.9),)})
     last = put_together(keys[:-1], arc[:-1], rates)
     assert {frozenset({0, 1}), frozenset({2, 3})} <= keys_of(last)
-    assert frozenset({0, 1, 2, 3, 34}) in keys_of(put_together(keys, arc, rates, last))
+    joined = put_together(keys, arc, rates, last)
+    assert frozenset({0, 1, 2, 3, 34}) in keys_of(joined)
+    without = put_together(keys[:-1], arc[:-1], rates, joined)
+    assert (keys_of(without), without.made_of) == (keys_of(last), joined.made_of), "by nothing but the one that is gone"

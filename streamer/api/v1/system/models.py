@@ -126,7 +126,7 @@ class ModelView(BaseModel):
             item_ms=taken.get("item_ms"),
             item_ms_from=taken.get("run_ms_from"),
             memory_mib=taken.get("memory_mib"),
-            held_mib=round(held_mib, 1) if held_mib else None,
+            held_mib=None if held_mib is None else round(held_mib, 1),
         )
 
 

@@ -23,7 +23,7 @@ async def test_all_are_told_and_which_serve(api):
     assert models["nano_embed"]["space"] == "nano_embed.2"
     held = {name: model["held_mib"] for name, model in models.items() if model["held_mib"] is not None}
     assert set(held) == {"nano_det", "nano_embed"}
-    assert all(0 < mib < 2000 for mib in held.values()), held
+    assert all(0 <= mib < 2000 for mib in held.values()), held  # 0: what others left behind was enough
     assert set(answer.json()["free_mib"]) >= {"cpu"}
     assert 0 < answer.json()["free_mib"]["cpu"] < 1e7
     far = models["arcface_r100"]
