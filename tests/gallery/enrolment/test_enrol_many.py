@@ -249,7 +249,7 @@ async def test_a_face_that_was_said_not_to_be_a_person_is_not_added_to_that_pers
     (outcome,) = await studio.enrol(Sitter(Profile("Ada"), (wrong, right)))
     assert outcome.report is not None
     assert [path for path, _ in outcome.report.taken] == [right]
-    assert [(path, code) for path, code, _ in outcome.report.refused] == [(wrong, "other_person")]
+    assert [(path, code) for path, code, _ in outcome.report.refused] == [(wrong, "face_denied")]
     assert "`whosthere people not --undo`" in outcome.report.refused[0].why
     (other,) = await studio.enrol(Sitter(Profile("Bea"), (wrong,)), terms=Terms(TERMS.gate, 0.4, force=True))
     assert other.report is not None, "of another person it says nothing"
