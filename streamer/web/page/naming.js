@@ -77,25 +77,24 @@ function quicker(visit, { message, now }, onDone) {
 // Earlier visits that look like who has a name now: said, and named on one word more. Looked for beside what one does.
 async function offerOthers(person, isLast) {
   await new Promise((done) => setTimeout(done, FOLLOWED_WITHIN_MS));
-  let like;
-  try {
-    const { data } = await ask("/api/v1/review?limit=50", { withinMs: COMPARED_WITHIN_MS });
-    like = data.clusters.filter(({ candidates }) => candidates[0]?.id === person.id);
-  } catch {
-    return; // Review says what is wrong
-  }
+  const like = await othersLike(person).catch(() => []); // Review says what is wrong
   const count = like.reduce((sum, one) => sum + one.count, 0);
   if (!count || !isLast()) return;
   const action = count > MOST_AT_ONCE ? { words: "Look at them", run: toReview } : { words: count === 1 ? "Name it, too" : "Name them, too", run: () => nameOthers(person, like) };
   say(`${person.name} is recognised from now on. ${visitsWords(count, "look")} like ${person.name}.`, { action });
 }
 
+async function othersLike(person) {
+  const { data } = await ask("/api/v1/review?limit=50", { withinMs: COMPARED_WITHIN_MS });
+  return data.clusters.filter(({ candidates }) => candidates[0]?.id === person.id);
+}
+
 const toReview = () => void (location.hash = "#/review");
 const CHANGED = ["cluster_not_found", "cluster_changed"];
 
-// Nobody has looked at each of their faces, so none becomes a photo.
-async function nameOthers(person, clusters) {
-  let named = 0;
+// Nobody has looked at each of their faces, so none becomes a photo. What has changed meanwhile, as with each visit that
+// comes, is asked for anew.
+async function nameOthers(person, clusters, named = 0, attempt = 1) {
   for (const { id } of clusters) {
     try {
       const { etag } = await ask(`/api/v1/review/${id}`);
@@ -103,6 +102,7 @@ async function nameOthers(person, clusters) {
       named += data.event_ids.length;
     } catch (problem) {
       if (!CHANGED.includes(problem.code)) throw problem;
+      if (attempt < 3) return nameOthers(person, await othersLike(person), named, attempt + 1);
       return say(`${named ? `${named} named. ` : ""}Others have changed since they were counted.`, { action: { words: "Look at them", run: toReview } });
     }
   }
