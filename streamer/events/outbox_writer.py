@@ -222,9 +222,9 @@ class OutboxWriter:
             self._try("written", lambda: self._held.use(OutboxFile.tidy))
         for peek in work.peeks:
             self._answer(peek)
+        self._show(self._held.file)  # before anybody goes on who waited for it
         for flush in work.flushes:
             self._call(_settle, flush, written)
-        self._show(self._held.file)
         if not work.closing:
             return True
         with self._wake:

@@ -54,6 +54,17 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.01)
 
 
+async def test_how_many_wait_is_known_before_whoever_waited_for_them_goes_on(tmp_path, monkeypatch):
+    metrics = Metrics()
+    shows = metrics.outbox_depth.set
+    monkeypatch.setattr(metrics.outbox_depth, "set", lambda depth: (time.sleep(0.05), shows(depth)))
+    async with outbox(tmp_path / "outbox.db", metrics) as opened:
+        for count, word in enumerate(("a1n", "a2u"), start=1):
+            opened.put(due(word))
+            await opened.flush()
+            assert sample(metrics, "outbox_depth") == count
+
+
 @pytest.mark.parametrize("backlog", [6_000, 9_000])
 def test_what_a_backlog_took_goes_back_to_the_disk_in_steps(tmp_path, backlog):
     file = OutboxFile(tmp_path / "outbox.db", 100_000, WEEK_S, 1000.0)
