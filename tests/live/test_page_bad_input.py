@@ -376,6 +376,50 @@ async def test_what_is_said_and_erased_elsewhere_is_on_an_open_page(page):
     await page.shows_not(f".visit[data-id='{other}']")
 
 
+async def test_people_and_who_looks_like_them_follow_what_is_done_elsewhere(page):
+    """Renamed, named, erased, and erased while the page heard nothing."""
+
+    async def enrol(name: str) -> str:
+        images = {"images": KNOWN.file.read_bytes()}
+        made = await ask(page, "POST", "/api/v1/people", data={"name": name, "force": "true"}, files=images)
+        assert made.status_code == 201, made.text
+        await until(looks_like_somebody)
+        return str(made.json()["id"])
+
+    async def looks_like_somebody() -> bool:
+        clusters = (await ask(page, "GET", "/api/v1/review")).json()["clusters"]
+        return any(one["candidates"] for one in clusters)
+
+    async def says_nothing_of_her() -> bool:
+        return "Mary" not in await page.text()
+
+    await page.go("events")
+    await oldest(page)
+    mary = await enrol("Mary Photo")
+    await page.go("people")
+    await page.shows(".people", "Mary Photo")
+    assert (await ask(page, "PATCH", f"/api/v1/people/{mary}", json={"name": "Mary Row"})).status_code == 200
+    await page.shows(".people", "Mary Row")
+    await page.go("review")
+    await page.shows(".cluster .likely", "Looks like Mary Row")
+    assert (await ask(page, "PATCH", f"/api/v1/people/{mary}", json={"name": "Mary Cluster"})).status_code == 200
+    await page.shows(".cluster .it-is", "It is Mary Cluster")
+    await page.click(".cluster .it-is")
+    await page.shows(".decided", "named Mary Cluster in")
+    page.service.run("people", "forget", "Mary Cluster", "--yes")
+    await until(says_nothing_of_her, 10)
+    await page.shows(".cluster .trouble")  # not enrolled any more, or the visits have changed since
+    await enrol("Mary Unheard")
+    await page.click(".refresh")
+    await page.shows(".cluster .likely", "Looks like Mary Unheard")
+    await link(page.browser, offline=True)
+    await page.click(".refresh")
+    await page.shows(".away")
+    page.service.run("people", "forget", "Mary Unheard", "--yes")
+    await link(page.browser)
+    await until(says_nothing_of_her)
+
+
 async def test_a_cluster_that_is_erased_goes_from_events_and_what_was_missed_is_not_shown(page):
     await page.go("events")
     await page.shows(".visit .who-is-this")

@@ -5,6 +5,7 @@ import { useObserved } from "./observable.js";
 import { useAction } from "./parts.js";
 import { atOnce } from "./postponed.js";
 import { useEffect, useState } from "./vendor/preact.js";
+import { live, lookAfter } from "./visits.js";
 
 const PAGE = 20;
 
@@ -12,6 +13,7 @@ const PAGE = 20;
 // was decided on it, null for nothing (any more): {kind, heightPx}.
 export function useClusters() {
   const { again } = useObserved(service);
+  const { lost } = useObserved(live);
   const [found, setFound] = useState(null);
   const [decided, setDecided] = useState(new Map());
   const [look, isBusy, problem] = useAction(async (before, after) => {
@@ -23,6 +25,10 @@ export function useClusters() {
     setFound({ ...data, readAt, clusters: [...before, ...data.clusters.filter(({ id }) => !before.some((one) => one.id === id))] });
   });
   useEffect(() => void (found || look([], null)), [again]);
+  useEffect(() => {
+    const named = [...(found?.clusters ?? []).flatMap(({ candidates }) => candidates), ...[...decided.values()].map((what) => what?.person)];
+    lookAfter(new Set(named.filter(Boolean).map(({ id }) => id)));
+  }, [lost]);
   useEffect(() => () => void atOnce(), []);
   const decide = (id, what) => setDecided((now) => new Map(now).set(id, what && { ...now.get(id), ...what }));
   const left = found?.clusters.filter(({ id }) => !decided.get(id)).length;

@@ -6,6 +6,7 @@ import { useObserved } from "./observable.js";
 import { addressOf, Face, Trouble, Waiting } from "./parts.js";
 import { Person } from "./person.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
+import { live, usePeopleNow } from "./visits.js";
 
 const ROW_PX = 68; // as the style sheet has it
 const BEYOND = 8; // rows drawn above and below what is seen
@@ -19,7 +20,9 @@ export function People({ id }) {
 // Everybody whose name contains what was typed, page by page as far as was scrolled.
 function usePeople(typed) {
   const { again } = useObserved(service);
+  const { lost } = useObserved(live);
   const [found, setFound] = useState({ people: [], next: null, typed: null });
+  const people = usePeopleNow(found.people);
   const [isBusy, setBusy] = useState(true);
   const [problem, setProblem] = useState(null);
   const asking = useRef(null);
@@ -43,8 +46,8 @@ function usePeople(typed) {
   useEffect(() => {
     const timer = setTimeout(() => look([], null), typed ? TYPED_FOR_MS : 0);
     return () => (clearTimeout(timer), asking.current?.abort());
-  }, [typed, again]);
-  return { ...found, isBusy, isOld: found.typed !== typed, problem, more: () => found.next && !isBusy && look(found.people, found.next) };
+  }, [typed, again, lost]);
+  return { ...found, people, isBusy, isOld: found.typed !== typed, problem, more: () => found.next && !isBusy && look(found.people, found.next) };
 }
 
 function List() {

@@ -4,6 +4,7 @@
 import { ask } from "./api.js";
 import { Trouble } from "./parts.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
+import { usePeopleNow } from "./visits.js";
 
 const MOST_FOUND = 6;
 const MOST_ASKED = 60; // sorted here: whose name begins so comes first
@@ -55,7 +56,7 @@ export function PersonPicker({ label, without, likely = [], onPick, onNew, isBus
   const [input, choices] = [useRef(), useRef()];
   useEffect(() => void (isFirst && input.current.focus({ preventScroll: true })), []);
   const first = wanted ? [] : likely.filter(({ name }) => name);
-  const people = [...first, ...(found?.people ?? []).filter(({ id }) => !first.some((one) => one.id === id))];
+  const people = usePeopleNow([...first, ...(found?.people ?? []).filter(({ id }) => !first.some((one) => one.id === id))]);
   const isNew = onNew && wanted && !people.some(({ name }) => sameName(name, wanted));
   const toFirst = () => choices.current.querySelector("button")?.focus();
   useEffect(() => {

@@ -9,6 +9,7 @@ import { Denied } from "./denied.js";
 import { addressOf, Dialog, Face, say, timeWords, Trouble, useAction, Waiting } from "./parts.js";
 import { follow, putOff, takeBack } from "./postponed.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
+import { usePeopleNow } from "./visits.js";
 
 const MOST_FACES = 8; // of a cluster in the list
 const MOST_IGNORED = 200; // at once
@@ -80,7 +81,7 @@ function Cluster({ cluster, what, review }) {
   const erase = (event) => inAMoment("erased", { words: `${are(cluster.count)} erased`, missed: `${visits(cluster.count)} not erased`, request: { method: "DELETE" } }, event);
   const ignore = () => follow(send("ignored", { words: `${are(cluster.count)} ignored`, missed: `${visits(cluster.count)} not ignored`, request: { method: "POST", path: "/ignore" } }));
   const isOne = (person, event) => inAMoment("named", { person, words: `${visits(cluster.count)} named: ${person.name}`, missed: `${visits(cluster.count)} not named`, request: { method: "POST", path: "/person", json: { person: person.id } } }, event);
-  const named = (person, count) => (setNaming(false), decide("named", { person, words: `${visits(count)} named: ${person.name}` }));
+  const named = (person, count) => (setNaming(false), decide("named", { person, named: count }));
   const undo = () => (what.kind.endsWith(" soon") ? takeBack(cluster.id) && undecided() : follow(putBack()));
   async function putBack() {
     decide("back sent"); // a second press finds no button
@@ -103,7 +104,7 @@ function Cluster({ cluster, what, review }) {
 
 function Shown({ cluster, problem, review, name, isOne, ignore, erase }) {
   const { count, cameras, event_ids: eventIds, candidates } = cluster;
-  const [likely] = candidates;
+  const [likely] = usePeopleNow(candidates);
   const isGone = ["cluster_not_found", "cluster_changed"].includes(problem?.code);
   const more = count - MOST_FACES;
   return html`<${Face} src=${faceOf(eventIds[0])} name="Somebody unknown" isLarge />
@@ -123,12 +124,14 @@ function Shown({ cluster, problem, review, name, isOne, ignore, erase }) {
 
 function Decided({ what, count, undo }) {
   const { answers } = useObserved(service);
-  const { kind, words, person, until } = what;
-  const soon = { "erased soon": `${are(count)} erased`, "named soon": `${are(count)} ${person?.name}’s` }[kind];
+  const { kind, until } = what;
+  const [person] = usePeopleNow(what.person ? [what.person] : []);
+  const name = person?.name ?? "somebody who was erased";
+  const soon = { "erased soon": `${are(count)} erased`, "named soon": `${are(count)} named ${name}` }[kind];
   const sent = { "erased sent": "being erased…", "ignored sent": "being ignored…", "named sent": "being named…", "back sent": "being put back…" }[kind];
   if (sent) return html`<p class="quiet" role="status">${answers ? `${are(count)} ${sent}` : `The service does not answer. ${are(count)} ${sent.replace("being ", "").replace("…", "")} once it does.`}</p>`;
   if (kind === "erased") return html`<p class="quiet" role="status">${are(count)} erased.</p>`;
-  if (kind === "named") return html`<p role="status">${words}</p><a class="button" href=${addressOf("people", person.id)}>Show ${person.name}</a>`;
+  if (kind === "named") return html`<p role="status">${visits(what.named ?? count)} named: ${name}</p>${person && html`<a class="button" href=${addressOf("people", person.id)}>Show ${name}</a>`}`;
   const told = kind === "ignored" ? html`${are(count)} ignored: not shown here any more.` : html`${soon} <${Countdown} until=${until} />.`;
   return html`<p>${told}</p><button type="button" class="undo" aria-label=${`Undo: ${soon ? `${soon} in a moment` : `${are(count)} ignored`}`} onClick=${undo}>Undo</button>`;
 }

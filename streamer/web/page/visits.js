@@ -1,8 +1,9 @@
 // Visits as they are told, one for all messages of an event_id: those of now by an event stream, earlier ones as they are kept.
 
 import { ask, lookForIt, refresh, service } from "./api.js";
-import { observable } from "./observable.js";
+import { observable, useObserved } from "./observable.js";
 import { hush, say } from "./parts.js";
+import { useMemo } from "./vendor/preact.js";
 
 const MOST_LIVE = 500; // what lies further back is asked for among the kept ones
 const MOST_SAID = 5000;
@@ -11,8 +12,9 @@ const ERASED_WITHIN_MS = 3000;
 
 // visits: event_id -> visit; isOn: whether new ones come. said: event_id -> what was said of a visit since the page was
 // opened, here or elsewhere, and at what moment. gone: ids of people who were; renamed: id -> who that is now.
-// missed: rises whenever what is shown has to be asked for anew.
-const NOTHING = { visits: new Map(), missed: 0, said: new Map(), gone: new Set(), renamed: new Map() };
+// missed: rises whenever what is shown has to be asked for anew; lost: whenever something may have been told that was
+// not heard.
+const NOTHING = { visits: new Map(), missed: 0, lost: 0, said: new Map(), gone: new Set(), renamed: new Map() };
 export const live = observable({ ...NOTHING, isOn: false });
 
 // The newest message of a visit tells it all; isOver: who it was is gone.
@@ -53,9 +55,36 @@ export function isErased(visit, { said, gone }) {
 function named(visit, renamed) {
   const people = [visit.person, ...(visit.candidates ?? [])];
   if (!people.some((one) => renamed.has(one?.id))) return visit;
-  const next = (one) => ({ ...one, ...renamed.get(one.id) });
-  const asNow = (one) => next(next(one)); // merged, and then renamed
+  const asNow = (one) => personNow(one, renamed);
   return { ...visit, person: visit.person && asNow(visit.person), candidates: visit.candidates?.map(asNow) };
+}
+
+function personNow(person, renamed) {
+  const next = (one) => ({ ...one, ...renamed.get(one.id) });
+  return next(next(person)); // merged, and then renamed
+}
+
+// People, whatever else is known of them, as they are called now, and nobody who was erased.
+export function usePeopleNow(people) {
+  const { gone, renamed } = useObserved(live);
+  return useMemo(() => {
+    if (!gone.size && !renamed.size) return people;
+    const ids = new Set(people.map(({ id }) => id)); // whoever is merged into one of these is not shown twice
+    const isLeft = (one, { id }) => !gone.has(id) && (id === one.id || !ids.has(id));
+    return people.map((one) => [one, personNow(one, renamed)]).flatMap(([one, now]) => (isLeft(one, now) ? [now] : []));
+  }, [people, gone, renamed]);
+}
+
+// What became of these, while nothing was heard.
+export async function lookAfter(ids) {
+  for (const id of ids) {
+    try {
+      const { data } = await ask(`/api/v1/people/${id}`);
+      renamed([[id, { id: data.id, name: data.name }]]);
+    } catch ({ code }) {
+      if (code === "person_not_found") live.set({ gone: new Set([...live.value.gone, id]) });
+    }
+  }
 }
 
 function tellOf(eventIds, news) {
@@ -109,7 +138,7 @@ function begin() {
   const mine = (source = new EventSource(`/api/v1/events/live?changes=true${query}`));
   mine.onopen = () => {
     waitMs = 1000;
-    if (!isFirst) anew(); // who was forgotten or renamed meanwhile is not told to who comes back
+    if (!isFirst) unheard(); // who was forgotten or renamed meanwhile is not told to who comes back
     isFirst = false;
     live.set({ isOn: true });
   };
@@ -117,7 +146,7 @@ function begin() {
     last = lastEventId || last;
     heard([JSON.parse(data)]);
   };
-  mine.addEventListener("gap", () => anew());
+  mine.addEventListener("gap", unheard);
   const follow = (kind, heard) => mine.addEventListener(kind, ({ data, lastEventId }) => ((last = lastEventId || last), heard(JSON.parse(data))));
   follow("said", ({ event_ids, person }) => tellOf(event_ids, byHand(person)));
   follow("erased", ({ event_ids }) => tellOf(event_ids, { isErased: true }));
@@ -165,7 +194,12 @@ function forget() {
 function anew(isOf = ({ person, candidates }) => !person && !candidates?.length) {
   const { visits, missed } = live.value;
   const left = [...visits].filter(([, visit]) => !visit.snapshot && isOf(visit));
-  live.set({ visits: new Map(left), missed: missed + 1, said: new Map(), renamed: new Map() });
+  live.set({ visits: new Map(left), missed: missed + 1, said: new Map() });
+}
+
+function unheard() {
+  anew();
+  live.set({ lost: live.value.lost + 1, renamed: new Map() });
 }
 
 // Somebody was erased: what named them, or looks like them, was too.
