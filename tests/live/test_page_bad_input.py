@@ -407,7 +407,7 @@ async def test_people_and_who_looks_like_them_follow_what_is_done_elsewhere(page
     await page.click(".cluster .it-is")
     await page.shows(".decided", "named Mary Cluster in")
     page.service.run("people", "forget", "Mary Cluster", "--yes")
-    await until(says_nothing_of_her, 10)
+    await until(says_nothing_of_her)
     await page.shows(".cluster .trouble")  # not enrolled any more, or the visits have changed since
     await enrol("Mary Unheard")
     await page.click(".refresh")
@@ -418,6 +418,30 @@ async def test_people_and_who_looks_like_them_follow_what_is_done_elsewhere(page
     page.service.run("people", "forget", "Mary Unheard", "--yes")
     await link(page.browser)
     await until(says_nothing_of_her)
+
+
+async def test_a_person_who_is_open_is_as_somebody_else_has_left_her(page):
+    made = await ask(page, "POST", "/api/v1/people", json={"name": "Mary Open"})
+    path = f"/api/v1/people/{made.json()['id']}"
+    await page.go(f"people/{made.json()['id']}")
+    await page.shows("h1", "Mary Open")
+    await page.click("main button", "Rename")
+    assert (await ask(page, "PATCH", path, json={"name": "Mary Quick"})).status_code == 200
+    await page.shows("h1", "Mary Quick")
+    await page.click("dialog button[type=submit]")  # what stood there was another name
+    await page.shows("dialog .trouble", "Somebody else has changed this meanwhile")
+    assert (await ask(page, "GET", path)).json()["name"] == "Mary Quick"
+    await page.click("dialog button[type=submit]")  # and once more, having seen it
+    await page.shows("h1", "Mary Open")
+    await page.shows_not("dialog")
+    await page.shows_not(".said button")
+    await link(page.browser, offline=True)
+    await page.click("main button", "Is the same person as")
+    await page.shows(".away")
+    page.service.run("people", "forget", "Mary Open", "--yes")
+    await link(page.browser)
+    await page.shows("main .trouble", "not enrolled any more")
+    assert "Mary" not in await page.text()
 
 
 async def test_a_cluster_that_is_erased_goes_from_events_and_what_was_missed_is_not_shown(page):

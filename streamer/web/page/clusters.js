@@ -5,7 +5,7 @@ import { useObserved } from "./observable.js";
 import { useAction } from "./parts.js";
 import { atOnce } from "./postponed.js";
 import { useEffect, useState } from "./vendor/preact.js";
-import { live, lookAfter } from "./visits.js";
+import { lookAfter, useLost } from "./visits.js";
 
 const PAGE = 20;
 
@@ -13,7 +13,7 @@ const PAGE = 20;
 // was decided on it, null for nothing (any more): {kind, heightPx}.
 export function useClusters() {
   const { again } = useObserved(service);
-  const { lost } = useObserved(live);
+  const lost = useLost();
   const [found, setFound] = useState(null);
   const [decided, setDecided] = useState(new Map());
   const [look, isBusy, problem] = useAction(async (before, after) => {

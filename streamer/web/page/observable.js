@@ -19,11 +19,13 @@ export function observable(value) {
   };
 }
 
-export function useObserved(observed) {
-  const [value, set] = useState(observed.value);
+// of(value): the part that is used, the same one at each drawing; drawn anew is when that is another one.
+export function useObserved(observed, of = (value) => value) {
+  const [value, set] = useState(of(observed.value));
   useEffect(() => {
-    set(observed.value); // it may have changed since it was drawn
-    return observed.follow(set);
+    const look = (now) => set(of(now));
+    look(observed.value); // it may have changed since it was drawn
+    return observed.follow(look);
   }, [observed]);
   return value;
 }

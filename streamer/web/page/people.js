@@ -6,7 +6,7 @@ import { useObserved } from "./observable.js";
 import { addressOf, Face, Trouble, Waiting } from "./parts.js";
 import { Person } from "./person.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
-import { live, usePeopleNow } from "./visits.js";
+import { useLost, usePeopleNow } from "./visits.js";
 
 const ROW_PX = 68; // as the style sheet has it
 const BEYOND = 8; // rows drawn above and below what is seen
@@ -20,7 +20,7 @@ export function People({ id }) {
 // Everybody whose name contains what was typed, page by page as far as was scrolled.
 function usePeople(typed) {
   const { again } = useObserved(service);
-  const { lost } = useObserved(live);
+  const lost = useLost();
   const [found, setFound] = useState({ people: [], next: null, typed: null });
   const people = usePeopleNow(found.people);
   const [isBusy, setBusy] = useState(true);

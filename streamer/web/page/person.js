@@ -9,7 +9,7 @@ import { addressOf, Dialog, Face, say, Sure, timeWords, Trouble, useAction, Wait
 import { Report, Sending, usePhotos, useSending } from "./photos.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 import { Seen, seenWords, useSeen } from "./seen.js";
-import { live, personBecame } from "./visits.js";
+import { live, personBecame, useLost } from "./visits.js";
 
 const ERASED_WITHIN_MS = 300000; // one after another, and each is looked for everywhere
 
@@ -20,7 +20,9 @@ export function Person({ id }) {
   const [open, setOpen] = useState("");
   const report = useObserved(erased).reports.get(id);
   const seen = useSeen(report ? null : id);
-  const isGone = useGone(id);
+  const isGone = useObserved(live, ({ gone }) => gone.has(id));
+  const renamed = useObserved(live, ({ renamed }) => renamed.get(id));
+  const lost = useLost();
 
   async function look() {
     try {
@@ -30,6 +32,7 @@ export function Person({ id }) {
       setFound({ person, photos: data.photos, etag });
       setProblem(null);
     } catch (error) {
+      if (error.code === "person_not_found") setFound(null); // and all that is open
       setProblem(error);
     }
   }
@@ -43,7 +46,7 @@ export function Person({ id }) {
     if (report) return;
     if (isGone) setFound(null); // and all that is open
     look();
-  }, [id, again, isGone]);
+  }, [id, again, isGone, renamed, lost]);
 
   if (report) return html`<${Back} /><${Erased} id=${id} ...${report} />`;
   if (problem && !found) return html`<${Back} /><h1>Person</h1><${Trouble} problem=${problem} />`;
@@ -71,17 +74,6 @@ export function Person({ id }) {
     ${open === "erase" && html`<${Sure} title=${`Erase ${person.name}?`} verb=${`Erase ${person.name}`} onClose=${close}
       words=${eraseWords(person, photos, seen)}
       lasting="Everywhere is looked for what is left; with thousands of visits that takes a minute." onYes=${erase} />`}`;
-}
-
-// Whether somebody was erased, here or elsewhere.
-function useGone(id) {
-  const [isGone, set] = useState(false);
-  useEffect(() => {
-    const look = ({ gone }) => set(gone.has(id));
-    look(live.value);
-    return live.follow(look);
-  }, [id]);
-  return isGone;
 }
 
 function eraseWords({ name }, photos, seen) {
@@ -127,11 +119,12 @@ function More({ person, changed }) {
 
 function Rename({ person, etag, onClose, onStale, onDone }) {
   const [name, setName] = useState(person.name);
+  const [seen, setSeen] = useState(etag); // null: it was told that somebody else was quicker
   const [run, isBusy, problem] = useAction(async () => {
     try {
-      await ask(`/api/v1/people/${person.id}`, { method: "PATCH", json: { name: name.trim() }, etag });
+      await ask(`/api/v1/people/${person.id}`, { method: "PATCH", json: { name: name.trim() }, etag: seen ?? etag });
     } catch (problem) {
-      if (problem.status === 412) onStale(); // seen as it is now, it may be decided once more
+      if (problem.status === 412) (setSeen(null), onStale()); // seen as it is now, it may be decided once more
       throw problem;
     }
     personBecame(person.id, { id: person.id, name: name.trim() });

@@ -4,7 +4,7 @@
 import { ask } from "./api.js";
 import { Trouble } from "./parts.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
-import { usePeopleNow } from "./visits.js";
+import { useLost, usePeopleNow } from "./visits.js";
 
 const MOST_FOUND = 6;
 const MOST_ASKED = 60; // sorted here: whose name begins so comes first
@@ -27,6 +27,8 @@ function rank(name, typed) {
 function useFound(typed, without) {
   const [found, setFound] = useState(NONE); // {people, isMore, typed}; null where it takes a while
   const [problem, setProblem] = useState(null);
+  const lost = useLost();
+  const people = usePeopleNow(found?.people ?? NONE.people);
   useEffect(() => {
     const cancelling = new AbortController();
     const slow = setTimeout(() => setFound(null), SLOW_MS);
@@ -44,8 +46,8 @@ function useFound(typed, without) {
       clearTimeout(slow);
     }, typed ? TYPED_FOR_MS : 0);
     return () => (clearTimeout(timer), clearTimeout(slow), cancelling.abort());
-  }, [typed]);
-  return [found, problem];
+  }, [typed, lost]);
+  return [found && { ...found, people }, problem];
 }
 
 export function PersonPicker({ label, without, likely = [], onPick, onNew, isBusy, isFirst = true }) {
@@ -55,8 +57,9 @@ export function PersonPicker({ label, without, likely = [], onPick, onNew, isBus
   const [found, problem] = useFound(wanted, without);
   const [input, choices] = [useRef(), useRef()];
   useEffect(() => void (isFirst && input.current.focus({ preventScroll: true })), []);
-  const first = wanted ? [] : likely.filter(({ name }) => name);
-  const people = usePeopleNow([...first, ...(found?.people ?? []).filter(({ id }) => !first.some((one) => one.id === id))]);
+  const likelyNow = usePeopleNow(likely);
+  const first = wanted ? [] : likelyNow.filter(({ name }) => name);
+  const people = [...first, ...(found?.people ?? []).filter(({ id }) => !first.some((one) => one.id === id))];
   const isNew = onNew && wanted && !people.some(({ name }) => sameName(name, wanted));
   const toFirst = () => choices.current.querySelector("button")?.focus();
   useEffect(() => {

@@ -66,7 +66,8 @@ function personNow(person, renamed) {
 
 // People, whatever else is known of them, as they are called now, and nobody who was erased.
 export function usePeopleNow(people) {
-  const { gone, renamed } = useObserved(live);
+  const gone = useObserved(live, ({ gone }) => gone);
+  const renamed = useObserved(live, ({ renamed }) => renamed);
   return useMemo(() => {
     if (!gone.size && !renamed.size) return people;
     const ids = new Set(people.map(({ id }) => id)); // whoever is merged into one of these is not shown twice
@@ -81,11 +82,14 @@ export async function lookAfter(ids) {
     try {
       const { data } = await ask(`/api/v1/people/${id}`);
       renamed([[id, { id: data.id, name: data.name }]]);
-    } catch ({ code }) {
-      if (code === "person_not_found") live.set({ gone: new Set([...live.value.gone, id]) });
+    } catch (problem) {
+      if (problem.code === undefined) throw problem; // a fault of this page, for the console
+      if (problem.code === "person_not_found") live.set({ gone: new Set([...live.value.gone, id]) });
     }
   }
 }
+
+export const useLost = () => useObserved(live, ({ lost }) => lost);
 
 function tellOf(eventIds, news) {
   const said = new Map(live.value.said);
@@ -191,16 +195,13 @@ function forget() {
 
 // The kept visits are asked for once more. Of those that are not kept stay those that tell of nobody, and, where who was
 // forgotten is known, of others.
-function anew(isOf = ({ person, candidates }) => !person && !candidates?.length) {
+function anew(isOf = ({ person, candidates }) => !person && !candidates?.length, more = {}) {
   const { visits, missed } = live.value;
   const left = [...visits].filter(([, visit]) => !visit.snapshot && isOf(visit));
-  live.set({ visits: new Map(left), missed: missed + 1, said: new Map() });
+  live.set({ visits: new Map(left), missed: missed + 1, said: new Map(), ...more });
 }
 
-function unheard() {
-  anew();
-  live.set({ lost: live.value.lost + 1, renamed: new Map() });
-}
+const unheard = () => anew(undefined, { lost: live.value.lost + 1, renamed: new Map() });
 
 // Somebody was erased: what named them, or looks like them, was too.
 function forgotten(people) {
